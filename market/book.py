@@ -1,0 +1,180 @@
+"""The order book of one interval: one int64 array per column, one row per order, in canonical order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from market.errors import InvalidBook
+from market.units import INT64_SAFE, Int8Array, IntArray
+
+
+class Side(IntEnum):
+    """Direction of an order; a bid buys, an offer sells."""
+
+    BUY = 1
+    SELL = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order as a person, a file or a message says it.
+
+    Args:
+        id: Unique in the book.
+        participant: Index into the roster of participants.
+        side: Buy or sell.
+        energy_wh: At least 0; an order of 0 is ignored. [Wh]
+        limit_micro_per_kwh: Worst acceptable price; may be negative. [micro-currency/kWh]
+        sequence: Arrival, decided once at gate closure.
+        node: Index into the grid's nodes; 0 without a grid.
+    """
+
+    id: str
+    participant: int
+    side: Side
+    energy_wh: int
+    limit_micro_per_kwh: int
+    sequence: int = 0
+    node: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OrderBook:
+    """All orders of one interval, sorted by (participant, sequence); every array is read-only.
+
+    Build it with `from_orders` or `from_columns`, which sort and check; the bare constructor trusts its input.
+    """
+
+    participant: IntArray
+    side: Int8Array
+    energy_wh: IntArray
+    limit_micro_per_kwh: IntArray
+    node: IntArray
+    sequence: IntArray
+    ids: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.energy_wh)
+
+    @classmethod
+    def from_columns(
+        cls,
+        participant: IntArray,
+        side: Int8Array,
+        energy_wh: IntArray,
+        limit_micro_per_kwh: IntArray,
+        node: IntArray | None = None,
+        sequence: IntArray | None = None,
+        ids: Sequence[str] = (),
+    ) -> OrderBook:
+        """Sort, check and freeze the columns of a book.
+
+        Args:
+            participant: Index into the roster, shape (n,).
+            side: +1 buy, -1 sell.
+            energy_wh: At least 0. [Wh]
+            limit_micro_per_kwh: Limit prices. [micro-currency/kWh]
+            node: Node of each order; all 0 when left out.
+            sequence: Arrival; the row number when left out.
+            ids: Names of the orders, or empty.
+
+        Raises:
+            InvalidBook: Lists every broken rule.
+        """
+        n = len(energy_wh)
+        columns: list[IntArray] = [
+            np.asarray(participant, dtype=np.int64),
+            np.asarray(energy_wh, dtype=np.int64),
+            np.asarray(limit_micro_per_kwh, dtype=np.int64),
+            np.zeros(n, dtype=np.int64) if node is None else np.asarray(node, dtype=np.int64),
+            np.arange(n, dtype=np.int64) if sequence is None else np.asarray(sequence, dtype=np.int64),
+        ]
+        side8 = np.asarray(side, dtype=np.int8)
+        _refuse_bad_columns(columns, side8, ids)
+        who, arrival = columns[0], columns[4]
+        step = np.diff(who)
+        if n > 1 and not bool(np.all((step > 0) | ((step == 0) & (np.diff(arrival) >= 0)))):
+            row = np.lexsort((arrival, who))
+            columns = [column[row] for column in columns]
+            side8 = side8[row]
+            ids = [ids[i] for i in row] if ids else ids
+        frozen = [_freeze(column) for column in columns]
+        side8 = side8.copy() if side8.flags.writeable else side8
+        side8.flags.writeable = False
+        return cls(frozen[0], side8, frozen[1], frozen[2], frozen[3], frozen[4], ids)
+
+    @classmethod
+    def from_orders(cls, orders: Iterable[Order]) -> OrderBook:
+        """Build the book of these orders.
+
+        Raises:
+            InvalidBook: Lists every broken rule.
+        """
+        rows = list(orders)
+
+        def column(name: str) -> IntArray:
+            try:
+                return np.array([getattr(o, name) for o in rows], dtype=np.int64)
+            except OverflowError:
+                raise InvalidBook([f"a {name} does not fit into 64 bits"]) from None
+
+        return cls.from_columns(
+            column("participant"),
+            column("side").astype(np.int8),
+            column("energy_wh"),
+            column("limit_micro_per_kwh"),
+            column("node"),
+            column("sequence"),
+            [o.id for o in rows],
+        )
+
+    def order(self, row: int) -> Order:
+        """Return one row as an `Order`, to show or to send."""
+        return Order(
+            id=self.ids[row] if len(self.ids) else str(row),
+            participant=int(self.participant[row]),
+            side=Side(int(self.side[row])),
+            energy_wh=int(self.energy_wh[row]),
+            limit_micro_per_kwh=int(self.limit_micro_per_kwh[row]),
+            sequence=int(self.sequence[row]),
+            node=int(self.node[row]),
+        )
+
+
+def _freeze(column: IntArray) -> IntArray:
+    # A caller's writable array is copied, so that nobody holds a handle through which the book could change.
+    frozen = column.copy() if column.flags.writeable else column
+    frozen.flags.writeable = False
+    return frozen
+
+
+def _refuse_bad_columns(columns: list[IntArray], side: Int8Array, ids: Sequence[str]) -> None:
+    participant, energy, limit, node, sequence = columns
+    n = len(energy)
+    problems: list[str] = []
+    if any(column.shape != (n,) for column in (*columns, side)):
+        raise InvalidBook(["the columns of a book must be one-dimensional and of equal length"])
+    if n == 0:
+        return
+    if int(energy.min()) < 0:
+        rows = np.flatnonzero(energy < 0)[:5].tolist()
+        problems.append(f"negative energy in rows {rows}; the direction is `side`, never a sign")
+    if not bool(np.all(np.abs(side) == 1)):
+        problems.append("a side that is neither +1 (buy) nor -1 (sell)")
+    if int(participant.min()) < 0 or int(node.min()) < 0 or int(sequence.min()) < 0:
+        problems.append("a negative participant, node or sequence")
+    # Python integers below: this check itself must not overflow. A float sum is exact enough to bound.
+    worst_price = max(abs(int(limit.min())), abs(int(limit.max())), 1)
+    if float(energy.sum(dtype=np.float64)) * worst_price >= INT64_SAFE:
+        problems.append(
+            "energy times price passes 2^62 nano-currency (about 4.6e9 currency units in one interval);"
+            " use a larger currency unit or split the book"
+        )
+    if len(ids) and (len(ids) != n or len(set(ids)) != n):
+        problems.append("order ids must be unique, one per order")
+    if problems:
+        raise InvalidBook(problems)

@@ -1,0 +1,63 @@
+"""Errors of the market: one class per broken rule, the facts as attributes, a sentence for people."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MarketError(Exception):
+    """Base of everything that `market` raises on purpose."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest known name, or an empty string."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+class UnknownMechanism(MarketError, KeyError):
+    """A mechanism name that is not registered."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = sorted(known)
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return (
+            f"no clearing mechanism {self.name!r}.{did_you_mean(self.name, self.known)}"
+            f" Known: {', '.join(self.known)}."
+        )
+
+
+class DuplicateMechanism(MarketError, ValueError):
+    """A second registration under a name that is taken."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"a mechanism named {name!r} is registered already; choose another name")
+
+
+class InvalidBook(MarketError, ValueError):
+    """An order book that breaks the rules of market.book; `problems` lists every one found."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+class InvalidRules(MarketError, ValueError):
+    """A market rule outside its range."""
+
+
+class InvalidTariff(MarketError, ValueError):
+    """A tariff that does not cover the day, or a series that does not cover the run."""
+
+
+class InfeasibleClearing(MarketError, AssertionError):
+    """A clearing that accepts more than was ordered, or does not balance: a bug of the mechanism."""
+
+
+class UnbalancedPostings(MarketError, AssertionError):
+    """Money or energy that does not add up; the run must stop."""

@@ -1,0 +1,81 @@
+"""The registry of clearing mechanisms: a function, a name and what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from market.book import OrderBook
+from market.clearing import Clearing
+from market.errors import DuplicateMechanism, UnknownMechanism
+from market.rules import MarketRules
+
+Budget = Literal["strong", "weak", "deficit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promises:
+    """What a mechanism promises; the test suite holds every registered mechanism to it.
+
+    Args:
+        source: Where the rule is defined: paper and equation, or a sentence.
+        uniform_price: Every accepted order trades at one price.
+        budget_balance: strong: buyers pay what sellers get; weak: never less; deficit: the operator may have to add.
+        individually_rational: Nobody trades at a price worse than the limit.
+        truthful: No participant gains by misreporting a limit.
+        efficient: Welfare at stated limits is maximal.
+        needs_grid: Uses the nodes of the orders.
+        local_market: Members trade with each other and net their imbalance inside the community; False for the
+            no-market baseline, where each home settles all its energy with the retailer.
+    """
+
+    source: str
+    uniform_price: bool = False
+    budget_balance: Budget = "strong"
+    individually_rational: bool = True
+    truthful: bool = False
+    efficient: bool = False
+    needs_grid: bool = False
+    local_market: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanism:
+    """A registered clearing rule: `clear(book, rules)` is a pure function."""
+
+    name: str
+    clear: Callable[[OrderBook, MarketRules], Clearing]
+    promises: Promises
+
+
+_REGISTRY: dict[str, Mechanism] = {}
+
+
+def register(mechanism: Mechanism) -> Mechanism:
+    """Add a mechanism under its name and return it.
+
+    Raises:
+        DuplicateMechanism: The name is taken.
+    """
+    if mechanism.name in _REGISTRY:
+        raise DuplicateMechanism(mechanism.name)
+    _REGISTRY[mechanism.name] = mechanism
+    return mechanism
+
+
+def get(name: str) -> Mechanism:
+    """Return the mechanism of this name.
+
+    Raises:
+        UnknownMechanism: Names the nearest match and all known ones.
+    """
+    try:
+        return _REGISTRY[name]
+    except KeyError:
+        raise UnknownMechanism(name, _REGISTRY) from None
+
+
+def registered() -> dict[str, Mechanism]:
+    """All mechanisms by name, in alphabetical order."""
+    return dict(sorted(_REGISTRY.items()))

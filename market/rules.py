@@ -1,0 +1,45 @@
+"""What a mechanism may depend on, and nothing else: no clock, no global random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from market.errors import InvalidRules, did_you_mean
+from market.units import PPM
+
+Rationing = Literal["pro_rata", "time", "random"]
+Solver = Literal["highs", "exact", "pyomo"]
+
+
+@dataclass(frozen=True, slots=True)
+class MarketRules:
+    """The declared rules of one market.
+
+    Args:
+        k_ppm: Where in the price interval the price lies: lo + k (hi - lo). [parts per million]
+        rationing: Who is served at the margin: everybody in proportion, the earliest, or by a seeded lottery.
+        seed: Seed of every lottery of the mechanism.
+        solver: Which implementation of an optimizing mechanism runs; all give the same answer.
+        retail_micro_per_kwh: What energy costs outside the market; None where the mechanism need not know.
+        feed_in_micro_per_kwh: What the outside pays for energy; None likewise.
+    """
+
+    k_ppm: int = PPM // 2
+    rationing: Rationing = "pro_rata"
+    seed: int = 0
+    solver: Solver = "highs"
+    retail_micro_per_kwh: int | None = None
+    feed_in_micro_per_kwh: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.k_ppm <= PPM:
+            raise InvalidRules(f"k is {self.k_ppm / PPM:g}; it must lie between 0 and 1")
+        for value, choices, what in (
+            (self.rationing, get_args(Rationing), "rationing"),
+            (self.solver, get_args(Solver), "solver"),
+        ):
+            if value not in choices:
+                raise InvalidRules(
+                    f"unknown {what} {value!r}.{did_you_mean(str(value), choices)} Known: {', '.join(choices)}."
+                )

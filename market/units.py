@@ -1,0 +1,86 @@
+"""Units: integers inside, decimal numbers at the edge, and every conversion between the two.
+
+Inside: energy in Wh, prices in micro-currency per kWh, money in nano-currency. Wh x micro/kWh is exactly nano, so
+no product is ever rounded. At the edge (TOML, JSON, tables for people): kWh, currency per kWh, currency.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+Int8Array = npt.NDArray[np.int8]
+BoolArray = npt.NDArray[np.bool_]
+
+WH_PER_KWH = 1_000
+MICRO_PER_UNIT = 1_000_000
+NANO_PER_UNIT = 1_000_000_000
+PPM = 1_000_000
+
+INT64_SAFE = 2**62
+"""No sum of products inside may pass this, so that int64 never wraps. About 4.6e9 currency units in nano."""
+
+
+def wh_from_kwh(kwh: Decimal) -> int:
+    """Convert energy to whole Wh, half to even. [kWh -> Wh]"""
+    return int((kwh * WH_PER_KWH).to_integral_value(ROUND_HALF_EVEN))
+
+
+def micro_from_price(price: Decimal) -> int:
+    """Convert a price to whole micro-currency per kWh, half to even. [currency/kWh -> micro/kWh]"""
+    return int((price * MICRO_PER_UNIT).to_integral_value(ROUND_HALF_EVEN))
+
+
+def is_exact(value: Decimal, per_unit: int) -> bool:
+    """Tell whether `value` is a whole number of the inside unit (`per_unit` of them make one outside)."""
+    scaled = value * per_unit
+    return scaled == scaled.to_integral_value()
+
+
+def kwh(energy_wh: int) -> float:
+    """Energy for people. [Wh -> kWh]"""
+    return energy_wh / WH_PER_KWH
+
+
+def price(micro_per_kwh: int) -> float:
+    """A price for people. [micro/kWh -> currency/kWh]"""
+    return micro_per_kwh / MICRO_PER_UNIT
+
+
+def money(amount_nano: int) -> float:
+    """An amount for people. [nano -> currency]"""
+    return amount_nano / NANO_PER_UNIT
+
+
+def largest_remainder(weight: IntArray, total: int) -> IntArray:
+    """Split `total` over rows in proportion to `weight`, in whole units that add up exactly.
+
+    Every row first gets floor(total x weight / sum of weights); the units left go one each to the rows with the
+    largest remainders, the earlier row first where remainders tie.
+
+    Args:
+        weight: Non-negative, shape (n,), with a positive sum unless `total` is 0.
+        total: 0 <= total <= sum of weights, so that no row gets more than its weight.
+
+    Returns:
+        Shares, shape (n,), summing to `total`, each at most its weight.
+    """
+    sum_weight = int(weight.sum())
+    if total == 0 or sum_weight == 0:
+        return np.zeros(len(weight), dtype=np.int64)
+    if total == sum_weight:
+        return weight.copy()
+    if int(weight.max()) * total < INT64_SAFE:
+        product = weight * total
+        share, remainder = np.divmod(product, sum_weight)
+    else:  # products beyond int64: exact in Python integers
+        pairs = [divmod(int(w) * total, sum_weight) for w in weight]
+        share = np.array([p[0] for p in pairs], dtype=np.int64)
+        remainder = np.array([p[1] for p in pairs], dtype=np.int64)
+    left = total - int(share.sum())
+    if left:
+        share[np.argsort(-remainder, kind="stable")[:left]] += 1
+    return share
