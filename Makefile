@@ -1,0 +1,58 @@
+# Two commands set everything up by themselves: `make demo` and `make test`.
+# PYTHON may name another interpreter: make test PYTHON=python3.12
+
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+
+.PHONY: help install demo test lint unit live-tests bench clean
+help:
+	@echo "make demo   install, run a week of the street, then 12 intervals over real libp2p"
+	@echo "make test   install, lint, all tests"
+	@echo "make bench  the measured figures, as ratios to a yardstick of the same run"
+	@echo "make lint   ruff, mypy --strict, import-linter, codespell"
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "wattswap needs Python 3.11, 3.12 or 3.13; none is on the PATH. Name one: make $(MAKECMDGOALS) PYTHON=..."; exit 2; }
+	@# libp2p's dependency fastecdsa has no wheel: it is compiled and needs gcc and gmp.h.
+	@if ! { command -v gcc && echo '#include <gmp.h>' | gcc -E -x c - ; } >/dev/null 2>&1; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing the system packages gcc and libgmp-dev ..."; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev libgmp-dev >/dev/null; \
+		else \
+			echo "wattswap needs the system packages gcc and libgmp-dev (Debian and Ubuntu: sudo apt-get install gcc libgmp-dev; Fedora: gcc gmp-devel; macOS: xcode-select --install and brew install gmp). Install them, then call make again."; exit 2; \
+		fi; fi
+	@echo "Installing wattswap into .venv (a few minutes the first time) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install
+	$(BIN)/wattswap run demo
+	@echo
+	$(BIN)/wattswap live demo --intervals 12
+
+test: lint unit live-tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+# Two workers for the many short tests; the tests with sockets and real time follow alone.
+unit: install
+	$(BIN)/python -m pytest -n 2 -m "not live"
+
+live-tests: install
+	$(BIN)/python -m pytest -m live
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""How households run their devices."""

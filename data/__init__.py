@@ -1,0 +1,1 @@
+"""Meter data: readers, checks, price series and the bundled neighbourhoods."""

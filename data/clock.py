@@ -1,0 +1,141 @@
+"""Clocks of meter files: reading stamps, and turning local stamps into UTC without losing an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+import numpy as np
+
+from data.errors import UnknownZone
+from market.units import BoolArray, Int8Array, IntArray
+
+UNREADABLE, WITH_OFFSET, LOCAL = 0, 1, 2
+
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+_SHORTEST = len("2026-06-13T00:30")  # a bare date is refused: it does not name an interval
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """Return the zone of this name.
+
+    Raises:
+        UnknownZone: Names the nearest match.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UnknownZone(name, available_timezones()) from None
+
+
+def parse_stamps(texts: Sequence[str]) -> tuple[IntArray, Int8Array]:
+    """Read ISO 8601 stamps such as 2026-06-13T00:30Z, 2026-06-13 00:30:00+02:00 or 2026-06-13 00:30.
+
+    Returns:
+        Seconds since 1970, in UTC where the text has an offset and on the local clock where it has none; and
+        for each text UNREADABLE, WITH_OFFSET or LOCAL. Fractions of a second are unreadable.
+    """
+    seconds = np.zeros(len(texts), dtype=np.int64)
+    kind = np.zeros(len(texts), dtype=np.int8)
+    for i, text in enumerate(texts):
+        if len(text) < _SHORTEST:
+            continue
+        try:
+            stamp = datetime.fromisoformat(text)
+        except ValueError:
+            continue
+        if stamp.microsecond:
+            continue
+        if stamp.tzinfo is None:
+            seconds[i], kind[i] = (stamp - _EPOCH) // _SECOND, LOCAL
+        else:
+            seconds[i], kind[i] = (stamp - _EPOCH_UTC) // _SECOND, WITH_OFFSET
+    return seconds, kind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalClock:
+    """What a zone makes of local stamps.
+
+    Args:
+        first_utc_s: UTC of each stamp; of its first pass where the clock shows it twice. [s since 1970]
+        second_utc_s: UTC of the second pass; equal to the first for ordinary stamps. [s since 1970]
+        exists: False for stamps that the clock jumps over in spring.
+    """
+
+    first_utc_s: IntArray
+    second_utc_s: IntArray
+    exists: BoolArray
+
+    @property
+    def repeated(self) -> BoolArray:
+        """Stamps that the clock shows twice in autumn."""
+        return self.second_utc_s > self.first_utc_s
+
+
+def local_clock(local_s: IntArray, zone: ZoneInfo) -> LocalClock:
+    """Look up local stamps in a zone.
+
+    Args:
+        local_s: Seconds since 1970 on the local clock; best unique, this loops in Python. [s]
+        zone: Their zone.
+    """
+    first = np.empty(len(local_s), dtype=np.int64)
+    second = np.empty(len(local_s), dtype=np.int64)
+    for i, seconds in enumerate(local_s.tolist()):
+        stamp = (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=zone)
+        first[i] = seconds - _offset_s(stamp)
+        second[i] = seconds - _offset_s(stamp.replace(fold=1))
+    # PEP 495: in the spring gap fold=1 lies before fold=0, in the autumn overlap after it.
+    return LocalClock(first, second, second >= first)
+
+
+def _offset_s(stamp: datetime) -> int:
+    offset = stamp.utcoffset()
+    assert offset is not None, "the stamp has a zone"
+    return offset // _SECOND
+
+
+def utc_by_row_order(
+    local_s: IntArray, group: IntArray, zone: ZoneInfo
+) -> tuple[IntArray, BoolArray, BoolArray]:
+    """Turn the local stamps of rows into UTC; of a repeated hour, rows that come second are the second pass.
+
+    Both ways in which files write the autumn hour work: one pass after the other (02:00, 02:15, .., 02:00,
+    02:15) and pairwise (02:00, 02:00, 02:15, 02:15, ..).
+
+    Args:
+        local_s: Seconds since 1970 on the local clock, in file order. [s]
+        group: The meter of each row; passes are counted per meter.
+        zone: The zone of the clock.
+
+    Returns:
+        UTC of each row [s since 1970]; which rows lie in a repeated hour; which rows exist at all.
+    """
+    unique, row = np.unique(local_s, return_inverse=True)
+    clock = local_clock(unique, zone)
+    utc = clock.first_utc_s[row]
+    repeated = clock.repeated[row]
+    rows = np.flatnonzero(repeated)
+    if len(rows):
+        order = rows[np.lexsort((rows, local_s[rows], group[rows]))]
+        same = (np.diff(local_s[order]) == 0) & (np.diff(group[order]) == 0)
+        # A third occurrence counts as one more second pass, so that the duplicate check sees it.
+        second = order[1:][same]
+        utc[second] = clock.second_utc_s[row[second]]
+    return utc, repeated, clock.exists[row]
+
+
+def local_of_utc(utc_s: IntArray, zone: ZoneInfo) -> IntArray:
+    """Return what the local clock shows at these instants. [s since 1970 on the local clock]"""
+    offset = [_offset_s(datetime.fromtimestamp(s, zone)) for s in utc_s.tolist()]
+    return utc_s + np.array(offset, dtype=np.int64)
+
+
+def local_seconds(stamp: datetime) -> int:
+    """Seconds since 1970 on the clock that a naive stamp was read from. [s]"""
+    return (stamp - _EPOCH) // _SECOND

@@ -1,0 +1,177 @@
+"""Errors of `data`: one class per broken rule, the facts as attributes, a sentence for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from data.findings import Finding
+from market.errors import did_you_mean
+
+LISTED = 20
+"""Findings printed in the text of an error; all of them are in its `findings`."""
+
+
+class DataError(Exception):
+    """Base of everything that `data` raises on purpose."""
+
+
+class InvalidMeterData(DataError, ValueError):
+    """Arrays that break the rules of `MeterData`; `problems` lists every one found."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+class InvalidBattery(DataError, ValueError):
+    """A battery with a size, power or efficiency outside its range."""
+
+
+class InvalidFile(DataError, ValueError):
+    """A file with errors; `findings` holds every error, the text the first of them."""
+
+    what = "file"
+
+    def __init__(self, path: Path, findings: Sequence[Finding]) -> None:
+        self.path = path
+        self.findings = tuple(findings)
+        count = len(self.findings)
+        errors = f"{count} error{'s' if count != 1 else ''}"
+        head = f"{path}: {errors} in this {self.what}; correct the file and load it again"
+        lines = [head, *(f"  {finding}" for finding in self.findings[:LISTED])]
+        if count > LISTED:
+            lines.append(f"  and {count - LISTED} more; `wattswap data check` lists them")
+        super().__init__("\n".join(lines))
+
+
+class InvalidMeterFile(InvalidFile):
+    """A meter file with errors."""
+
+    what = "meter file"
+
+
+class InvalidPriceFile(InvalidFile):
+    """A price file with errors."""
+
+    what = "price file"
+
+
+class MissingFile(DataError, FileNotFoundError):
+    """A path where nothing lies."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"no file or folder {str(path)!r}; check the path")
+
+
+class UnknownFormat(DataError, KeyError):
+    """A format name that is not registered."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = sorted(known)
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        hint = did_you_mean(self.name, self.known)
+        return f"no meter format {self.name!r}.{hint} Known: {', '.join(self.known)}."
+
+
+class UnrecognisedFile(DataError, ValueError):
+    """A file that no format claims."""
+
+    def __init__(self, path: Path, known: Iterable[str]) -> None:
+        self.path = path
+        self.known = sorted(known)
+        super().__init__(
+            f"{path} is in no format known here ({', '.join(self.known)});"
+            " name the format, or convert it to the plain CSV of docs/meter-files.md"
+        )
+
+
+class AmbiguousFile(DataError, ValueError):
+    """A file that several formats claim."""
+
+    def __init__(self, path: Path, claims: Iterable[str]) -> None:
+        self.path = path
+        self.claims = sorted(claims)
+        super().__init__(f"{path} could be {' or '.join(self.claims)}; name the format")
+
+
+class DuplicateFormat(DataError, ValueError):
+    """A second registration under a name that is taken."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"a meter format named {name!r} is registered already; choose another name")
+
+
+class UnknownZone(DataError, KeyError):
+    """A time zone that the zone database lacks."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self._hint = did_you_mean(name, known)
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return f"no time zone {self.name!r}.{self._hint} Write one as 'Europe/Berlin'."
+
+
+class UnknownHousehold(DataError, KeyError):
+    """A household that the data lack."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name = name
+        self.known = tuple(known)
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        hint = did_you_mean(self.name, self.known)
+        return f"no household {self.name!r} in these {len(self.known)} homes.{hint}"
+
+
+class InvalidWindow(DataError, ValueError):
+    """A part of the time that the data do not cover, or that cuts an interval in two."""
+
+
+class InvalidResampling(DataError, ValueError):
+    """A new interval length that the data cannot give without inventing energy."""
+
+
+class MissingPackage(DataError, ImportError):
+    """An optional package that is not installed."""
+
+
+class UnknownGrid(DataError, KeyError):
+    """A SimBench code that is not a low-voltage grid."""
+
+    def __init__(self, code: str, known: Iterable[str]) -> None:
+        self.code = code
+        self.known = sorted(known)
+        super().__init__(code)
+
+    def __str__(self) -> str:
+        return (
+            f"no low-voltage SimBench grid {self.code!r}.{did_you_mean(self.code, self.known)}"
+            " A code looks like '1-LV-rural2--2-sw'."
+        )
+
+
+class InvalidGrid(DataError, ValueError):
+    """A grid with an element whose meaning is not known here."""
+
+
+class UnknownSample(DataError, KeyError):
+    """A bundled neighbourhood that does not exist."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = sorted(known)
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return (
+            f"no sample {self.name!r}.{did_you_mean(self.name, self.known)} Known: {', '.join(self.known)}."
+        )

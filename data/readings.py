@@ -1,0 +1,268 @@
+"""`MeterData`: two registers per home and interval, as a meter has them, on one regular UTC grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from data.errors import (
+    InvalidBattery,
+    InvalidMeterData,
+    InvalidResampling,
+    InvalidWindow,
+    UnknownHousehold,
+)
+from market.interval import ALLOWED_MINUTES
+from market.units import PPM, IntArray
+
+QualityArray = npt.NDArray[np.uint8]
+
+MEASURED, ESTIMATED, MISSING = 0, 1, 2
+"""Quality of an interval, the worse the higher. Missing energy stands as 0 in the registers."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatterySpec:
+    """What is needed to operate a battery.
+
+    Args:
+        capacity_wh: Usable energy. [Wh]
+        charge_w: Largest power into the battery, at its terminals. [W]
+        discharge_w: Largest power out of it, at its terminals. [W]
+        charge_efficiency_ppm: Energy stored per energy taken in. [parts per million]
+        discharge_efficiency_ppm: Energy given out per energy taken from the store. [parts per million]
+    """
+
+    capacity_wh: int
+    charge_w: int
+    discharge_w: int
+    charge_efficiency_ppm: int
+    discharge_efficiency_ppm: int
+
+    def __post_init__(self) -> None:
+        if min(self.capacity_wh, self.charge_w, self.discharge_w) <= 0:
+            raise InvalidBattery(f"a battery needs a positive capacity and positive powers; got {self}")
+        for efficiency in (self.charge_efficiency_ppm, self.discharge_efficiency_ppm):
+            if not 0 < efficiency <= PPM:
+                raise InvalidBattery(f"a battery efficiency of {efficiency} ppm; it must be in 1..{PPM}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where data come from.
+
+    Args:
+        format: Name of the meter format.
+        sha256: Of the file; of the sorted lines `sha256 name` where the source is a folder.
+        answers: What the user (or a stated default) said that the file does not tell, e.g. the zone.
+        notes: Traps found, one sentence each.
+    """
+
+    format: str
+    sha256: str
+    answers: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeterData:
+    """Readings of H homes over T intervals; every array has shape (T, H) and is read-only.
+
+    Arrays handed in are made read-only in place, not copied (a view of somebody's writable array is copied).
+
+    Args:
+        households: Ids of the homes, one per column.
+        start_s: Start of the first interval, UTC, a multiple of the interval. [s since 1970]
+        minutes: Length of an interval: 5, 15, 30 or 60. [min]
+        import_wh: Energy taken from the grid, at least 0. [Wh]
+        export_wh: Energy given to the grid, at least 0. [Wh]
+        quality: MEASURED, ESTIMATED or MISSING.
+        sub_meters: Meters behind the two registers, all at least 0: "pv" gross production, "load" gross
+            consumption of everything in the home, of which "heat_pump", "ev" and others are parts. [Wh]
+        batteries: What the source says each home owns. Their operation is NOT in the registers of simulated
+            sources, where import - export is load - pv.
+        source: Where the data come from.
+    """
+
+    households: tuple[str, ...]
+    start_s: int
+    minutes: int
+    import_wh: IntArray
+    export_wh: IntArray
+    quality: QualityArray
+    sub_meters: Mapping[str, IntArray]
+    batteries: tuple[BatterySpec | None, ...]
+    source: Source
+
+    def __post_init__(self) -> None:
+        problems = _problems(self)
+        if problems:
+            raise InvalidMeterData(problems)
+        object.__setattr__(self, "import_wh", _frozen(self.import_wh))
+        object.__setattr__(self, "export_wh", _frozen(self.export_wh))
+        quality = self.quality
+        if quality.flags.writeable and quality.base is not None:
+            quality = quality.copy()
+        quality.flags.writeable = False
+        object.__setattr__(self, "quality", quality)
+        object.__setattr__(self, "sub_meters", {k: _frozen(v) for k, v in self.sub_meters.items()})
+
+    @property
+    def intervals(self) -> int:
+        """Number of intervals, T."""
+        return len(self.import_wh)
+
+    @property
+    def end_s(self) -> int:
+        """The first second after the last interval, UTC. [s since 1970]"""
+        return self.start_s + self.intervals * self.minutes * 60
+
+    @property
+    def load_wh(self) -> IntArray:
+        """Gross consumption: the sub-meter "load" if there is one, else import - export + pv. [Wh]
+
+        Without a "pv" meter this is the net energy, which is negative where a home exports.
+        """
+        if "load" in self.sub_meters:
+            return self.sub_meters["load"]
+        net = self.import_wh - self.export_wh
+        return net + self.sub_meters["pv"] if "pv" in self.sub_meters else net
+
+    def window(self, start_s: int, end_s: int) -> MeterData:
+        """Return the intervals in [start_s, end_s), sharing memory.
+
+        Raises:
+            InvalidWindow: It is empty, reaches beyond the data or cuts an interval.
+        """
+        step = self.minutes * 60
+        if start_s % step or end_s % step:
+            raise InvalidWindow(
+                f"the window {_iso(start_s)} to {_iso(end_s)} cuts an interval of {self.minutes} minutes;"
+                " choose times on an interval boundary"
+            )
+        if not self.start_s <= start_s < end_s <= self.end_s:
+            raise InvalidWindow(
+                f"the window {_iso(start_s)} to {_iso(end_s)} is not inside the data,"
+                f" which run from {_iso(self.start_s)} to {_iso(self.end_s)}"
+            )
+        rows = slice((start_s - self.start_s) // step, (end_s - self.start_s) // step)
+        return replace(
+            self,
+            start_s=start_s,
+            import_wh=self.import_wh[rows],
+            export_wh=self.export_wh[rows],
+            quality=self.quality[rows],
+            sub_meters={name: energy[rows] for name, energy in self.sub_meters.items()},
+        )
+
+    def select(self, households: Sequence[str]) -> MeterData:
+        """Return these homes, in this order.
+
+        Raises:
+            UnknownHousehold: One of them is not in the data.
+        """
+        place = {name: i for i, name in enumerate(self.households)}
+        for name in households:
+            if name not in place:
+                raise UnknownHousehold(name, self.households)
+        columns = [place[name] for name in households]
+        return replace(
+            self,
+            households=tuple(households),
+            import_wh=self.import_wh[:, columns],
+            export_wh=self.export_wh[:, columns],
+            quality=self.quality[:, columns],
+            sub_meters={name: energy[:, columns] for name, energy in self.sub_meters.items()},
+            batteries=tuple(self.batteries[i] for i in columns),
+        )
+
+    def resample(self, minutes: int) -> MeterData:
+        """Sum to longer intervals; energy is conserved to the Wh, quality is the worst of the parts.
+
+        Raises:
+            InvalidResampling: The new length is no multiple of the old, or the data do not start and end on
+                it.
+        """
+        if minutes == self.minutes:
+            return self
+        if minutes not in ALLOWED_MINUTES or minutes % self.minutes:
+            raise InvalidResampling(
+                f"cannot turn intervals of {self.minutes} minutes into {minutes};"
+                f" choose a multiple out of {ALLOWED_MINUTES}"
+            )
+        if self.start_s % (minutes * 60) or self.end_s % (minutes * 60):
+            raise InvalidResampling(
+                f"the data from {_iso(self.start_s)} to {_iso(self.end_s)} do not start and end on a"
+                f" {minutes}-minute boundary; cut them with window() first"
+            )
+        parts = (self.intervals * self.minutes // minutes, minutes // self.minutes, len(self.households))
+        return replace(
+            self,
+            minutes=minutes,
+            import_wh=self.import_wh.reshape(parts).sum(axis=1),
+            export_wh=self.export_wh.reshape(parts).sum(axis=1),
+            quality=self.quality.reshape(parts).max(axis=1),
+            sub_meters={k: v.reshape(parts).sum(axis=1) for k, v in self.sub_meters.items()},
+        )
+
+
+def carry_round(amount: IntArray, unit: int) -> IntArray:
+    """Turn amounts into whole units without losing the remainders; the array is used as working memory.
+
+    The running sum of each column is rounded, half up, and the result is its differences. So any stretch of
+    rows sums to the true amount within 1 unit, and amounts that are whole units come out unchanged.
+
+    Args:
+        amount: Non-negative, shape (T, ...), in `1/unit` of the wanted unit. Overwritten.
+        unit: How many make one, e.g. 1_000_000 for micro-Wh to Wh.
+    """
+    np.cumsum(amount, axis=0, out=amount)
+    amount += unit // 2
+    amount //= unit
+    amount[1:] -= amount[:-1].copy()
+    return amount
+
+
+def _frozen(energy: IntArray) -> IntArray:
+    if energy.flags.writeable and energy.base is not None:
+        energy = energy.copy()
+    energy.flags.writeable = False
+    return energy
+
+
+def _iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def _problems(data: MeterData) -> list[str]:
+    problems: list[str] = []
+    homes = len(data.households)
+    shape = data.import_wh.shape
+    if data.minutes not in ALLOWED_MINUTES:
+        return [f"an interval of {data.minutes} minutes; choose one of {ALLOWED_MINUTES}"]
+    if data.start_s % (data.minutes * 60):
+        problems.append(f"the start {data.start_s} is not on a boundary of {data.minutes} minutes")
+    if homes == 0 or len(set(data.households)) != homes or not all(data.households):
+        problems.append("household ids must be unique, not empty, and at least one")
+    if len(shape) != 2 or shape[0] == 0 or shape[1] != homes:
+        problems.append(f"import_wh has shape {shape}; expected (intervals, {homes})")
+    if len(data.batteries) != homes:
+        problems.append(
+            f"{len(data.batteries)} batteries for {homes} homes; give one entry each, None where none"
+        )
+    for name, energy in {"import_wh": data.import_wh, "export_wh": data.export_wh, **data.sub_meters}.items():
+        if energy.shape != shape or energy.dtype != np.int64:
+            problems.append(f"{name} is {energy.dtype} of shape {energy.shape}; expected int64 of {shape}")
+        elif energy.size and int(energy.min()) < 0:
+            problems.append(f"{name} holds negative energy; a register never runs backwards")
+    if data.quality.shape != shape or data.quality.dtype != np.uint8:
+        problems.append(
+            f"quality is {data.quality.dtype} of shape {data.quality.shape}; expected uint8 of {shape}"
+        )
+    elif data.quality.size and int(data.quality.max()) > MISSING:
+        problems.append("quality holds a flag other than 0 measured, 1 estimated, 2 missing")
+    return problems

@@ -1,0 +1,225 @@
+"""The uniform-price call auction in closed form: the price interval by one weighted selection, then the allocation.
+
+Turn every bid into a fixed demand plus an offer of the same energy at the same limit: nothing about the market changes,
+and only offers are left to serve the total demand Q. With F(p) = energy of ALL orders with limit <= p, the market-clearing
+(Walrasian) prices are {p : F(p-) <= Q <= F(p)}. So
+
+    lo = the first limit at which F reaches Q,    hi = the first limit at which F passes Q,
+
+which is a weighted selection, not a sort: large books are narrowed to a bracket first, and only the bracket is sorted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from market.book import OrderBook
+from market.clearing import Clearing, PriceInterval, certify, no_trade
+from market.errors import InfeasibleClearing
+from market.rules import MarketRules
+from market.units import BoolArray, IntArray, largest_remainder
+
+SORT_BELOW = 2_048
+"""Books up to this many orders are sorted whole: a sort of that size costs less than the passes of a bracket."""
+
+_GOLDEN = 0.6180339887498949
+
+
+def clear_exact(book: OrderBook, rules: MarketRules) -> Clearing:
+    """Clear at one price: maximum welfare, maximum volume, the margin rationed by the declared rule.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        rules: Uses `k_ppm`, `rationing` and `seed`.
+    """
+    interval = _select(book, book.side > 0)
+    return _nothing_trades(book) if interval is None else fill(book, *interval, rules)
+
+
+def walrasian_interval(book: OrderBook) -> tuple[int, int] | None:
+    """Return the lowest and the highest price that clears the market, or None where nothing can trade.
+
+    Orders without energy are ignored. [micro-currency/kWh]
+    """
+    is_buy = book.side > 0
+    interval = _select(book, is_buy)
+    if interval is None:
+        return None
+    live = book.energy_wh > 0
+    best_bid = book.limit_micro_per_kwh[is_buy & live].max()
+    best_ask = book.limit_micro_per_kwh[~is_buy & live].min()
+    return interval if best_bid >= best_ask else None
+
+
+def fill(book: OrderBook, lo: int, hi: int, rules: MarketRules) -> Clearing:
+    """Accept the largest volume that a price interval supports, and certify it.
+
+    Bids above and offers below the interval are accepted whole. Where lo == hi the orders at that price are marginal:
+    the short side of them is accepted whole and the long side is rationed.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        lo: Lowest market-clearing price. [micro-currency/kWh]
+        hi: Highest market-clearing price. [micro-currency/kWh]
+        rules: Uses `k_ppm`, `rationing` and `seed`.
+
+    Raises:
+        InfeasibleClearing: [lo, hi] is not the price interval of this book.
+    """
+    limit, energy, side = book.limit_micro_per_kwh, book.energy_wh, book.side
+    is_buy = side > 0
+    whole = (limit > lo) == is_buy  # bids above lo, offers at or below lo
+    pinned = lo == hi
+    if pinned:
+        marginal = limit == lo
+        whole &= ~marginal
+    accepted: IntArray = energy * whole
+    signed: IntArray = accepted * side
+    excess = int(np.add.reduce(signed))
+    volume = (int(np.add.reduce(accepted)) + abs(excess)) // 2  # the larger of the two sides so far
+    welfare = int(np.dot(signed, limit))
+    if pinned:
+        rows = marginal.nonzero()[0]
+        volume = _fill_margin(book, rows, accepted, excess, volume, rules)
+        welfare -= lo * excess  # the marginal orders, all at this limit, make up for the excess
+    elif excess:
+        raise InfeasibleClearing(
+            f"[{lo}, {hi}] is not the price interval of this book: at it {excess} Wh more are bought than sold"
+        )
+    if not volume:
+        return _nothing_trades(book)
+    return at_one_price(book, accepted, welfare, lo, hi, rules)
+
+
+def at_one_price(
+    book: OrderBook, accepted_wh: IntArray, welfare_nano: int, lo: int, hi: int, rules: MarketRules
+) -> Clearing:
+    """Make the certified clearing of an allocation that the prices lo..hi support.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        accepted_wh: Per order; becomes read-only. [Wh]
+        welfare_nano: Sum of accepted energy times limit, buys minus sells. [nano]
+        lo: Lowest market-clearing price. [micro-currency/kWh]
+        hi: Highest market-clearing price. [micro-currency/kWh]
+        rules: Uses `k_ppm`.
+    """
+    price = PriceInterval.at(lo, hi, rules.k_ppm)
+    prices = np.empty_like(accepted_wh)
+    prices.fill(price.price)
+    accepted_wh.setflags(write=False)
+    prices.setflags(write=False)
+    bare = Clearing(accepted_wh, prices, (price,), 0, welfare_nano)
+    return Clearing(accepted_wh, prices, (price,), 0, welfare_nano, None, certify(book, bare, lo))
+
+
+def _fill_margin(
+    book: OrderBook, rows: IntArray, accepted: IntArray, excess: int, volume: int, rules: MarketRules
+) -> int:
+    """Serve the orders at a pinned price, in place, and return the traded volume. [Wh]
+
+    Args:
+        rows: The marginal orders of both sides.
+        accepted: Per order; the marginal rows hold 0 and are written. [Wh]
+        excess: Bought minus sold so far. [Wh]
+        volume: The larger of bought and sold so far. [Wh]
+    """
+    if len(rows) == 1:  # the usual case: one order, partly filled, balances all others
+        row = int(rows[0])
+        if excess * int(book.side[row]) > 0 or abs(excess) > int(book.energy_wh[row]):
+            raise InfeasibleClearing(
+                f"the order of row {row} alone cannot make up for {excess} Wh bought too much"
+            )
+        accepted[row] = abs(excess)
+        return volume
+    is_buy = book.side[rows] > 0
+    bids, asks = rows[is_buy], rows[~is_buy]
+    bought, sold = (volume, volume - excess) if excess > 0 else (volume + excess, volume)
+    room_bids, room_asks = int(book.energy_wh[bids].sum()), int(book.energy_wh[asks].sum())
+    total = min(bought + room_bids, sold + room_asks)
+    if total < volume:
+        raise InfeasibleClearing(
+            f"the orders at the price cannot balance the book: {bought} Wh are bought and {sold} Wh sold without them"
+        )
+    for side_rows, room, take in ((bids, room_bids, total - bought), (asks, room_asks, total - sold)):
+        if take == room:
+            accepted[side_rows] = book.energy_wh[side_rows]
+        elif take:
+            accepted[side_rows] = _ration(book, side_rows, take, rules)
+    return total
+
+
+def _ration(book: OrderBook, rows: IntArray, take: int, rules: MarketRules) -> IntArray:
+    """Split `take` Wh over marginal orders of one side, by the declared rule."""
+    energy = book.energy_wh[rows]
+    if rules.rationing == "pro_rata":
+        return largest_remainder(energy, take)
+    if rules.rationing == "time":
+        turn = np.argsort(book.sequence[rows], kind="stable")
+    else:
+        # Raw words of the bit generator: unlike the methods of Generator, numpy keeps them equal for ever.
+        turn = np.argsort(np.random.PCG64(rules.seed).random_raw(len(rows)), kind="stable")
+    queue = energy[turn]
+    before = np.cumsum(queue) - queue
+    share = np.empty_like(energy)
+    share[turn] = np.clip(take - before, 0, queue)
+    return share
+
+
+def _nothing_trades(book: OrderBook) -> Clearing:
+    """The empty clearing, certified by a price at which indeed nobody wants to trade."""
+    live = book.energy_wh > 0
+    bids = book.limit_micro_per_kwh[live & (book.side > 0)]
+    asks = book.limit_micro_per_kwh[live & (book.side < 0)]
+    price = int(bids.max()) if len(bids) else int(asks.min()) if len(asks) else 0
+    nothing = no_trade(book)
+    return replace(nothing, certificate=certify(book, nothing, price))
+
+
+def _select(book: OrderBook, is_buy: BoolArray) -> tuple[int, int] | None:
+    """First limit at which the joint curve reaches the demand, and first at which it passes it; None if one-sided."""
+    limit, energy = book.limit_micro_per_kwh, book.energy_wh
+    demand, total = int((energy * is_buy).sum()), int(energy.sum())
+    if not 0 < demand < total:
+        return None
+    if len(limit) > SORT_BELOW:
+        inside = _select_in_bracket(limit, energy, demand, total)
+        if inside is not None:
+            return inside
+    return _select_by_sort(limit, energy, demand)
+
+
+def _select_by_sort(limit: IntArray, energy: IntArray, target: int) -> tuple[int, int]:
+    order = np.argsort(limit)
+    curve = np.cumsum(energy[order])
+    lo, hi = order[curve.searchsorted(target, "left")], order[curve.searchsorted(target, "right")]
+    return int(limit[lo]), int(limit[hi])
+
+
+def _select_in_bracket(limit: IntArray, energy: IntArray, target: int, total: int) -> tuple[int, int] | None:
+    """Guess from a sample two limits that enclose the answer and sort only between them; None where the guess fails.
+
+    A failed guess costs time, never correctness: the answer counts only if F(a-) < target < F(b).
+    """
+    n = len(limit)
+    size = min(n, 8 * int(np.sqrt(n)))
+    # Steps of the golden ratio: a fixed stride would see only bids where bids and offers alternate.
+    rows = np.arange(size) * max(1, int(n * _GOLDEN)) % n
+    order = rows[np.argsort(limit[rows])]
+    curve = np.cumsum(energy[order])
+    share, margin = target / total, 2.0 / np.sqrt(size)  # about four standard deviations of a sampled share
+    below, above = curve.searchsorted(np.array([share - margin, share + margin]) * curve[-1])
+    a = int(limit[order[max(0, int(below) - 1)]])
+    b = int(limit[order[min(size - 1, int(above))]])
+    base = int((energy * (limit < a)).sum())
+    if base >= target:
+        return None
+    inside = np.flatnonzero((limit >= a) & (limit <= b))
+    weight = energy[inside]
+    if base + int(weight.sum()) <= target:
+        return None
+    if a == b:
+        return a, a
+    return _select_by_sort(limit[inside], weight, target - base)

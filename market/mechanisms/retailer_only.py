@@ -1,0 +1,26 @@
+"""No local market: every home buys from and sells to its retailer. The baseline of every comparison."""
+
+from __future__ import annotations
+
+from market.book import OrderBook
+from market.clearing import Clearing, no_trade
+from market.mechanism import Mechanism, Promises, register
+from market.rules import MarketRules
+
+
+def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+    """Accept nothing, whatever is ordered."""
+    return no_trade(book)
+
+
+RETAILER_ONLY = register(
+    Mechanism(
+        "retailer_only",
+        clear,
+        Promises(
+            source="no trade between members: imports at the tariff, exports at the feed-in price, interval by interval",
+            truthful=True,
+            local_market=False,
+        ),
+    )
+)

@@ -1,0 +1,154 @@
+"""Compile a linear Pyomo model to arrays, once; afterwards only arrays change.
+
+Pyomo's own LinearStandardFormCompiler needs scipy, splits two-sided rows and negates a maximised objective. Reading
+the standard representation of each expression needs none of that, keeps equations as one row and states the sign.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from optimizer.errors import NotLinear
+
+FloatArray = npt.NDArray[np.float64]
+IndexArray = npt.NDArray[np.int32]
+
+_DENSE_CELLS_PER_ENTRY = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledModel:
+    """min cost x + offset with lower <= x <= upper and row_lower <= A x <= row_upper, A by columns.
+
+    Args:
+        cost: Cost per column; already negated where the Pyomo model maximises.
+        offset: Constant of the objective, negated likewise.
+        maximises: Whether the Pyomo model maximises; its objective is then minus the one here.
+        start: Where each column begins in `index` and `value`, one more than there are columns.
+        index: Row of each entry.
+        value: Value of each entry.
+        columns: Name of each variable -> column.
+        rows: Name of each constraint -> row.
+        dense: The matrix written out, where hardly a cell of it is 0 (products are then one BLAS call), else None.
+    """
+
+    cost: FloatArray
+    offset: float
+    maximises: bool
+    lower: FloatArray
+    upper: FloatArray
+    row_lower: FloatArray
+    row_upper: FloatArray
+    start: IndexArray
+    index: IndexArray
+    value: FloatArray
+    columns: dict[str, int]
+    rows: dict[str, int]
+    dense: FloatArray | None
+
+    def times(self, x: FloatArray) -> FloatArray:
+        """Return A x, one value per row."""
+        if self.dense is not None:
+            return self.dense.dot(x)
+        return np.bincount(self.index, self.value * x[self._column()], len(self.row_lower))
+
+    def transpose_times(self, y: FloatArray) -> FloatArray:
+        """Return A' y, one value per column."""
+        if self.dense is not None:
+            return y.dot(self.dense)
+        return np.bincount(self._column(), self.value * y[self.index], len(self.cost))
+
+    def _column(self) -> IndexArray:
+        return np.repeat(np.arange(len(self.cost), dtype=np.int32), np.diff(self.start))
+
+
+def compile_model(model: Any) -> CompiledModel:
+    """Read the variables, the objective and the constraints of a Pyomo ConcreteModel.
+
+    Args:
+        model: A ConcreteModel with one active objective, linear in continuous variables. Not changed.
+
+    Raises:
+        NotLinear: Names the component that is not linear, not continuous, or not single.
+    """
+    from pyomo.environ import Constraint, Objective, Var, maximize, value
+
+    variables = list(model.component_data_objects(Var, active=True))
+    column_of = {id(v): i for i, v in enumerate(variables)}
+    for v in variables:
+        if not v.is_continuous():
+            raise NotLinear(f"variable {v.name} is not continuous; only linear programs are compiled")
+    objectives = list(model.component_data_objects(Objective, active=True))
+    if len(objectives) != 1:
+        raise NotLinear(f"the model has {len(objectives)} active objectives; it needs exactly one")
+    maximises = objectives[0].sense == maximize
+    sign = -1.0 if maximises else 1.0
+    cost = np.zeros(len(variables))
+    constant, coefficients = _linear(objectives[0].expr, objectives[0].name, column_of)
+    for column, coefficient in coefficients.items():
+        cost[column] = sign * coefficient
+    entries: list[tuple[int, int, float]] = []
+    row_lower: list[float] = []
+    row_upper: list[float] = []
+    rows: dict[str, int] = {}
+    for c in model.component_data_objects(Constraint, active=True):
+        shift, coefficients = _linear(c.body, c.name, column_of)
+        rows[c.name] = row = len(rows)
+        row_lower.append(-np.inf if c.lower is None else value(c.lower) - shift)
+        row_upper.append(np.inf if c.upper is None else value(c.upper) - shift)
+        entries += [(column, row, coefficient) for column, coefficient in coefficients.items()]
+    bounds = np.array([_bounds(v) for v in variables]).reshape(-1, 2)
+    return CompiledModel(
+        cost=cost,
+        offset=sign * constant,
+        maximises=maximises,
+        lower=bounds[:, 0].copy(),
+        upper=bounds[:, 1].copy(),
+        row_lower=np.array(row_lower),
+        row_upper=np.array(row_upper),
+        columns={v.name: i for i, v in enumerate(variables)},
+        rows=rows,
+        **_by_column(entries, len(variables), len(rows)),
+    )
+
+
+def _linear(expression: Any, name: str, column_of: dict[int, int]) -> tuple[float, dict[int, float]]:
+    from pyomo.repn import generate_standard_repn
+
+    form = generate_standard_repn(expression, compute_values=True)
+    if not form.is_linear():
+        raise NotLinear(f"{name} is not linear; only linear programs are compiled")
+    coefficients: dict[int, float] = {}
+    for coefficient, variable in zip(form.linear_coefs, form.linear_vars, strict=True):
+        if id(variable) not in column_of:
+            raise NotLinear(
+                f"{name} uses variable {variable.name}, which is not an active variable of the model"
+            )
+        coefficients[column_of[id(variable)]] = float(coefficient)
+    return float(form.constant), coefficients
+
+
+def _bounds(variable: Any) -> tuple[float, float]:
+    if variable.fixed:
+        return float(variable.value), float(variable.value)
+    lower, upper = variable.bounds
+    return (-np.inf if lower is None else float(lower)), (np.inf if upper is None else float(upper))
+
+
+def _by_column(entries: list[tuple[int, int, float]], columns: int, rows: int) -> dict[str, Any]:
+    """Sort matrix entries by column, then row, into the arrays of a compressed matrix."""
+    entries.sort()
+    column = np.array([e[0] for e in entries], dtype=np.int32)
+    index = np.array([e[1] for e in entries], dtype=np.int32)
+    value = np.array([e[2] for e in entries], dtype=np.float64)
+    dense = None
+    if rows * columns <= _DENSE_CELLS_PER_ENTRY * len(entries):
+        dense = np.zeros((rows, columns))
+        dense[index, column] = value
+    start = np.zeros(columns + 1, dtype=np.int32)
+    np.cumsum(np.bincount(column, minlength=columns), out=start[1:])
+    return {"start": start, "index": index, "value": value, "dense": dense}

@@ -1,0 +1,19 @@
+"""Errors of the optimizer: one class per broken rule, a sentence for people."""
+
+from __future__ import annotations
+
+
+class OptimizerError(Exception):
+    """Base of everything that `optimizer` raises on purpose."""
+
+
+class NotLinear(OptimizerError, ValueError):
+    """A model that is no linear program over continuous variables."""
+
+
+class Infeasible(OptimizerError):
+    """No point satisfies all constraints of the model."""
+
+
+class SolverFailed(OptimizerError, RuntimeError):
+    """The solver gave no answer, or an answer that its certificate does not confirm."""

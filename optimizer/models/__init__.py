@@ -1,0 +1,1 @@
+"""Optimization models, one readable Pyomo function a file."""

@@ -1,0 +1,1 @@
+"""Peers: identities, signed messages, transports, roles and the chain."""

@@ -1,0 +1,35 @@
+"""Every domain separator of the chain, in one place so that no two can be equal.
+
+A hash domain is a prefix of what is hashed; a leaf domain is the first byte of a leaf's data, inside the
+Merkle leaf; a signature domain is the prefix of what is signed and ends with a zero byte.
+"""
+
+from __future__ import annotations
+
+BLOCK = b"blk"
+CERT = b"crt"
+VALIDATORS = b"val"
+PARAMS = b"par"
+MODULE = b"mod"
+HOUSEHOLD = b"wattswap/household/1\0"
+
+LEAF_ROSTER = 0x01
+LEAF_ORDER = 0x02
+LEAF_CLEARING = 0x03
+LEAF_NODE_PRICE = 0x04
+LEAF_ACCEPTED = 0x05
+LEAF_TRADE = 0x06
+LEAF_ENTRY = 0x07
+LEAF_TX = 0x08
+LEAF_RECEIPT = 0x09
+LEAF_MODULE = 0x0A
+LEAF_EVIDENCE = 0x0B
+
+SIGN_CONSENSUS = b"wattswap/cons/1\0"
+SIGN_TX = b"wattswap/tx/1\0"
+
+MAC_INTERVAL = b"wattswap/interval-secret/1\0"
+"""Input prefix of HMAC(master secret, ...), which gives the secret of one interval."""
+
+XOF_SALTS = b"wattswap/salts/1\0"
+"""Input prefix of SHAKE-256 over an interval's secret, whose output is the salts of its accounts."""

@@ -1,0 +1,211 @@
+"""A household's own line, provable offline: entry and salt up to a certificate, with nothing but the genesis.
+
+entry + salt -> leaf -> postings root (in the batch transaction) -> transaction root (in the header)
+             -> block hash -> signatures of a quorum of the authorities that the genesis names
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+
+from market.settlement import COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
+from p2p.chain import block as blocks
+from p2p.chain import merkle
+from p2p.chain.block import Block, CommitCert, Header, Tx
+from p2p.chain.genesis import Genesis
+from p2p.chain.settlement import SALT_BYTES, Batch, decode_entry, entry_leaf
+from p2p.chain.state import SETTLE_BATCH, SETTLEMENT, BatchArgs
+from p2p.codec import Record, decode, encode
+from p2p.errors import BadCertificate, BadProof, Malformed, RemoteError, WrongChain
+
+VERSION = 1
+MAX_PROOF_BYTES = 16 * 1024
+JSON_FORMAT = "wattswap-proof-1"
+
+
+class ProofBundle(Record, frozen=True):
+    """Everything a household needs to check its line.
+
+    Args:
+        entry: See `settlement`.
+        salt: Of this account and interval only.
+        batch_path: Inclusion path of the leaf in the postings root, 32 bytes a step.
+        tx: The batch transaction.
+        tx_index: Its position in the block.
+        tx_count: Number of transactions of the block.
+        tx_path: Inclusion path of the transaction in the transaction root.
+        header: Of the block.
+        cert: A quorum of precommits for it; more are left out to keep the bundle short.
+    """
+
+    version: int
+    entry: bytes
+    salt: bytes
+    batch_path: bytes
+    tx: Tx
+    tx_index: int
+    tx_count: int
+    tx_path: bytes
+    header: Header
+    cert: CommitCert
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A proven line.
+
+    Args:
+        account: Index: the members in roster order, then the system accounts.
+        members: Number of members, so that account - members names a system account.
+        values: Column name to number. [Wh, nano-currency]
+        signers: Indices of the authorities whose signatures were checked.
+    """
+
+    interval_start: int
+    account: int
+    members: int
+    values: dict[str, int]
+    height: int
+    block_hash: bytes
+    time_ms: int
+    signers: tuple[int, ...]
+
+    @property
+    def total_nano(self) -> int:
+        """What the account is credited for the interval. [nano-currency]"""
+        return sum(self.values[name] for name in MONEY_COLUMNS)
+
+
+def make_proof(
+    batch: Batch, account: int, block: Block, cert: CommitCert, genesis: Genesis, tx_index: int = 0
+) -> bytes:
+    """Return the canonical bytes of the proof of one account's line.
+
+    Args:
+        batch: Of the interval, as `settlement.make_batch` returns it.
+        account: Index of the account.
+        block: The block that holds the batch transaction at `tx_index`.
+        cert: Of that block.
+
+    Raises:
+        IndexError: No such account or transaction.
+    """
+    bundle = ProofBundle(
+        version=VERSION,
+        entry=batch.entry(account),
+        salt=batch.salt(account),
+        batch_path=b"".join(merkle.path(batch.leaves, account)),
+        tx=block.txs[tx_index],
+        tx_index=tx_index,
+        tx_count=len(block.txs),
+        tx_path=b"".join(merkle.path([blocks.tx_leaf(tx) for tx in block.txs], tx_index)),
+        header=block.header,
+        cert=blocks.trim_cert(cert, len(genesis.authorities)),
+    )
+    return encode(bundle)
+
+
+def check_proof(data: bytes, genesis: Genesis) -> Line:
+    """Check a proof offline and return the line it proves.
+
+    Args:
+        data: Canonical bytes of a `ProofBundle`.
+        genesis: The only thing that is trusted.
+
+    Raises:
+        RemoteError: The proof is malformed, of another chain, or does not lead to a certified block.
+    """
+    bundle = decode(ProofBundle, data, max_bytes=MAX_PROOF_BYTES)
+    header, cert, n = bundle.header, bundle.cert, len(genesis.authorities)
+    if bundle.version != VERSION:
+        raise BadProof(f"version {bundle.version}; this program reads {VERSION}")
+    if header.version != blocks.VERSION or header.chain_id != genesis.chain_id:
+        raise WrongChain(f"the proof is of chain {header.chain_id.hex()[:16]}")
+    if header.validators_hash != genesis.validators_hash:
+        raise BadProof("the block was made by other authorities than the genesis names")
+    block_hash = blocks.block_hash(header)
+    if cert.block_hash != block_hash or cert.height != header.height:
+        raise BadCertificate("the certificate is for another block than the header")
+    blocks.check_cert(cert, genesis.authorities, genesis.chain_id)
+    if header.proposer_idx != blocks.proposer_index(header.height, cert.round, n):
+        raise BadProof(f"block {header.height} was not authority {header.proposer_idx}'s turn")
+    args = _check_tx(bundle, genesis)
+    return _check_entry(bundle, args, block_hash)
+
+
+def _check_tx(bundle: ProofBundle, genesis: Genesis) -> BatchArgs:
+    tx = bundle.tx
+    leaf = blocks.tx_leaf(tx)
+    root = merkle.root_from_path(leaf, bundle.tx_index, bundle.tx_count, _steps(bundle.tx_path))
+    if root != bundle.header.tx_root:
+        raise BadProof("the transaction is not in the block")
+    if (tx.module, tx.method, tx.chain_id) != (SETTLEMENT, SETTLE_BATCH, genesis.chain_id):
+        raise BadProof(f"the transaction is {tx.module}.{tx.method}, not a settlement of this chain")
+    if tx.sender != genesis.operator:
+        raise BadProof("the transaction is not by the operator")
+    blocks.check_tx_signature(tx)
+    return decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES)
+
+
+def _check_entry(bundle: ProofBundle, args: BatchArgs, block_hash: bytes) -> Line:
+    entry = decode_entry(bundle.entry)
+    if len(bundle.salt) != SALT_BYTES:
+        raise BadProof(f"a salt of {len(bundle.salt)} bytes; it must have {SALT_BYTES}")
+    if entry.interval_start != args.interval_start:
+        raise BadProof(f"an entry of interval {entry.interval_start} in a batch of {args.interval_start}")
+    leaf = entry_leaf(bundle.salt, bundle.entry)
+    size = args.members + len(SYSTEM_ACCOUNTS)
+    # The index comes out of the entry itself: a leaf proves its own position, so nobody gets another's line.
+    root = merkle.root_from_path(leaf, entry.account, size, _steps(bundle.batch_path))
+    if root != args.postings_root:
+        raise BadProof("the entry is not in the batch")
+    return Line(
+        interval_start=entry.interval_start,
+        account=entry.account,
+        members=args.members,
+        values=dict(zip(COLUMNS, entry.values, strict=True)),
+        height=bundle.header.height,
+        block_hash=block_hash,
+        time_ms=bundle.header.time_ms,
+        signers=tuple(blocks.signers(bundle.cert)),
+    )
+
+
+def proof_to_json(data: bytes, line: Line) -> str:
+    """Return a proof as JSON: what it proves for people, and the canonical bytes for the check."""
+    return json.dumps(
+        {
+            "format": JSON_FORMAT,
+            "interval_start": line.interval_start,
+            "account": line.account,
+            "height": line.height,
+            "block_hash": line.block_hash.hex(),
+            "values": line.values,
+            "total_nano": line.total_nano,
+            "bundle": base64.b64encode(data).decode("ascii"),
+        },
+        indent=2,
+    )
+
+
+def proof_from_json(text: str) -> bytes:
+    """Return the canonical bytes out of a JSON proof; only these are checked, the rest is for people.
+
+    Raises:
+        Malformed: It is not a proof in JSON.
+    """
+    try:
+        content = json.loads(text)
+        if content["format"] != JSON_FORMAT:
+            raise Malformed(f"a proof of format {content['format']!r}; this program reads {JSON_FORMAT!r}")
+        return base64.b64decode(content["bundle"], validate=True)
+    except RemoteError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise Malformed("not a proof in JSON") from None
+
+
+def _steps(joined: bytes) -> list[bytes]:
+    return [joined[i : i + merkle.HASH_BYTES] for i in range(0, len(joined), merkle.HASH_BYTES)]

@@ -1,0 +1,188 @@
+"""The batch of one interval: a salted leaf per account off chain, one root and totals on chain.
+
+A 15-minute reading has few possible values, so an unsalted hash of it is as good as plain text. The salt of
+an account is derived from a secret of the interval: a household is told its own salt only, and whoever
+deletes the secret leaves hashes that nobody can link.
+
+    interval_secret = HMAC-SHA256(master_secret, domain || interval_start)
+    salt of i       = bytes 16 i .. 16 i + 16 of SHAKE-256(domain || interval_secret)
+    leaf            = SHA-256(0x00 || leaf domain || salt || entry)
+    entry           = interval_start i64 || account u32 || COLUMNS i64 each, all big endian
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from dataclasses import dataclass
+from hashlib import shake_256
+
+import numpy as np
+import numpy.typing as npt
+
+from market.settlement import COLUMNS, Postings
+from p2p.chain import domains, merkle
+from p2p.chain.block import VERSION, Tx, sign_tx
+from p2p.chain.state import SETTLE_BATCH, SETTLEMENT, BatchArgs
+from p2p.codec import encode
+from p2p.errors import BadProof
+from p2p.identity import Identity
+from p2p.messages import PriceLine
+
+SALT_BYTES = 16
+
+_ENTRY = struct.Struct(f">qI{len(COLUMNS)}q")
+ENTRY_BYTES = _ENTRY.size
+_HEAD_BYTES = 2 + SALT_BYTES
+_ROW_BYTES = _HEAD_BYTES + ENTRY_BYTES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """The off-chain half of one settled interval: every account's salted row and its leaf hash.
+
+    Args:
+        rows: 0x00 || leaf domain || salt || entry of each account, joined.
+        leaves: Leaf hash per account: the members, then the system accounts.
+        root: Merkle root over the leaves.
+    """
+
+    interval_start: int
+    rows: bytes
+    leaves: list[bytes]
+    root: bytes
+
+    def salt(self, account: int) -> bytes:
+        """The salt of one account, for its holder only."""
+        start = account * _ROW_BYTES + 2
+        return self.rows[start : start + SALT_BYTES]
+
+    def entry(self, account: int) -> bytes:
+        """The entry of one account."""
+        start = account * _ROW_BYTES + _HEAD_BYTES
+        return self.rows[start : start + ENTRY_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One account's line of one interval, decoded; `values` in the order of COLUMNS. [Wh, nano]"""
+
+    interval_start: int
+    account: int
+    values: tuple[int, ...]
+
+
+def interval_secret(master_secret: bytes, interval_start: int) -> bytes:
+    """Return the secret of one interval, from which all its salts follow."""
+    message = domains.MAC_INTERVAL + interval_start.to_bytes(8, "big", signed=True)
+    return hmac.digest(master_secret, message, "sha256")
+
+
+def make_batch(postings: Postings, interval_start: int, master_secret: bytes) -> Batch:
+    """Salt and hash the postings of one interval.
+
+    Args:
+        postings: All accounts.
+        interval_start: Start of the interval. [s]
+        master_secret: At least 16 secret bytes, the same for every interval of a run.
+    """
+    lines = postings.lines
+    accounts = len(lines)
+    numbers = np.empty(accounts, dtype=_ROW_TYPE)
+    numbers["prefix"] = merkle.LEAF_PREFIX[0]
+    numbers["domain"] = domains.LEAF_ENTRY
+    salts = _salts(interval_secret(master_secret, interval_start), accounts)
+    numbers["salt"] = np.frombuffer(salts, dtype=np.uint8).reshape(accounts, SALT_BYTES)
+    numbers["interval_start"] = interval_start
+    numbers["account"] = np.arange(accounts)
+    numbers["values"] = lines
+    rows = numbers.tobytes()
+    leaves = merkle.hash_rows(rows, _ROW_BYTES)
+    return Batch(interval_start, rows, leaves, merkle.root(leaves))
+
+
+def postings_root(postings: Postings, interval_start: int, master_secret: bytes) -> bytes:
+    """Return the root over the salted postings of one interval; arguments as for `make_batch`."""
+    return make_batch(postings, interval_start, master_secret).root
+
+
+def entry_leaf(salt: bytes, entry: bytes) -> bytes:
+    """Return the leaf hash of one account's entry."""
+    return merkle.leaf_hash(bytes((domains.LEAF_ENTRY,)) + salt + entry)
+
+
+def decode_entry(entry: bytes) -> Entry:
+    """Read the fixed-width entry of one account.
+
+    Raises:
+        BadProof: It has another length.
+    """
+    if len(entry) != ENTRY_BYTES:
+        raise BadProof(f"an entry of {len(entry)} bytes; it must have {ENTRY_BYTES}")
+    interval_start, account, *values = _ENTRY.unpack(entry)
+    return Entry(interval_start, account, tuple(values))
+
+
+def batch_args(
+    batch: Batch,
+    postings: Postings,
+    *,
+    orders: int,
+    book_root: bytes,
+    clearing_root: bytes,
+    price: PriceLine | None,
+    traded_wh: int,
+) -> BatchArgs:
+    """Return what goes on chain for an interval: roots, counts, totals."""
+    lines, members = postings.lines, postings.members
+    member_totals: list[int] = lines[:members].sum(axis=0).tolist()
+    system: list[list[int]] = lines[members:].tolist()
+    return BatchArgs(
+        interval_start=batch.interval_start,
+        orders=orders,
+        members=members,
+        book_root=book_root,
+        clearing_root=clearing_root,
+        postings_root=batch.root,
+        price=price,
+        traded_wh=traded_wh,
+        totals=(tuple(member_totals), *(tuple(row) for row in system)),
+    )
+
+
+def batch_tx(operator: Identity, chain_id: bytes, nonce: int, valid_until_height: int, args: BatchArgs) -> Tx:
+    """Return the operator's signed transaction for one interval.
+
+    Args:
+        nonce: `State.nonce(operator) + 1`.
+        valid_until_height: Last block that may hold it.
+    """
+    unsigned = Tx(
+        version=VERSION,
+        chain_id=chain_id,
+        sender=operator.public_key,
+        nonce=nonce,
+        valid_until_height=valid_until_height,
+        module=SETTLEMENT,
+        method=SETTLE_BATCH,
+        args=encode(args),
+        signature=b"",
+    )
+    return sign_tx(operator, unsigned)
+
+
+_ROW_TYPE: npt.DTypeLike = np.dtype(
+    [
+        ("prefix", "u1"),
+        ("domain", "u1"),
+        ("salt", "u1", (SALT_BYTES,)),
+        ("interval_start", ">i8"),
+        ("account", ">u4"),
+        ("values", ">i8", (len(COLUMNS),)),
+    ]
+)
+
+
+def _salts(secret: bytes, accounts: int) -> bytes:
+    # One call for all accounts; an HMAC each costs more than the leaf it salts.
+    return shake_256(domains.XOF_SALTS + secret).digest(SALT_BYTES * accounts)

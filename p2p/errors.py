@@ -1,0 +1,175 @@
+"""Errors of the peer layer, by blame: `LocalError` is our own fault or our own file, `RemoteError` a peer's.
+
+A handler may drop, count and name every `RemoteError` by its `code`; it must never swallow a `LocalError`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+
+class P2PError(Exception):
+    """Base of everything that `p2p` raises on purpose."""
+
+
+class LocalError(P2PError):
+    """Something of ours is wrong: a file, a key, a call."""
+
+
+class RemoteError(P2PError):
+    """Something a peer sent is wrong; the message is dropped, nothing of ours changes.
+
+    Args:
+        detail: One sentence for people.
+
+    `code` is stable: counters, logs and receipts use it.
+    """
+
+    code: ClassVar[str] = "refused"
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        super().__init__(f"{self.code}: {detail}")
+
+
+class Malformed(RemoteError):
+    """Bytes that are not the promised structure."""
+
+    code = "malformed"
+
+
+class NonCanonical(RemoteError):
+    """A readable structure in other bytes than the only ones we would write."""
+
+    code = "non_canonical"
+
+
+class TooLarge(RemoteError):
+    """More bytes than the limit of their kind."""
+
+    code = "too_large"
+
+
+class OutOfRange(RemoteError):
+    """A field outside its stated range."""
+
+    code = "out_of_range"
+
+
+class WrongVersion(RemoteError):
+    """A schema version that this program does not speak."""
+
+    code = "wrong_version"
+
+
+class WrongKind(RemoteError):
+    """A well-formed message where another kind was expected."""
+
+    code = "wrong_kind"
+
+
+class WrongChain(RemoteError):
+    """A message, block or certificate of another chain."""
+
+    code = "wrong_chain"
+
+
+class WrongSignature(RemoteError):
+    """A signature that does not verify, or is by a key that may not sign this."""
+
+    code = "wrong_signature"
+
+
+class UnknownHousehold(RemoteError):
+    """A household that is not in the roster."""
+
+    code = "unknown_household"
+
+
+class BadCertificate(RemoteError):
+    """A commit certificate without a quorum of valid signatures of the set."""
+
+    code = "bad_certificate"
+
+
+class BadProof(RemoteError):
+    """A proof that does not lead from its leaf to the stated root."""
+
+    code = "bad_proof"
+
+
+class InvalidTx(RemoteError):
+    """A transaction that the state refuses; the state is unchanged."""
+
+    code = "invalid_tx"
+
+
+class InvalidBlock(RemoteError):
+    """A block that does not follow from its parent.
+
+    Args:
+        height: Height the block claims.
+        field: Name of the field that is wrong.
+        detail: One sentence for people.
+    """
+
+    code = "invalid_block"
+
+    def __init__(self, height: int, field: str, detail: str) -> None:
+        self.height = height
+        self.field = field
+        super().__init__(f"block {height}, {field}: {detail}")
+
+
+class InvalidMessage(LocalError, ValueError):
+    """A message of ours that no peer would accept; it was not signed."""
+
+
+class Unencodable(LocalError, ValueError):
+    """A value of ours that has no canonical encoding."""
+
+
+class KeyFileError(LocalError):
+    """A key file that cannot be used or written."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = path
+        super().__init__(f"key file {path}: {what}")
+
+
+class GenesisError(LocalError, ValueError):
+    """A genesis that cannot start a chain; `problems` lists every reason."""
+
+    def __init__(self, problems: list[str], path: Path | None = None) -> None:
+        self.problems = problems
+        self.path = path
+        super().__init__((f"genesis file {path}: " if path else "genesis: ") + "; ".join(problems))
+
+
+class StoreError(LocalError):
+    """A chain store used in a way it does not allow."""
+
+
+class StoreDamaged(StoreError):
+    """A chain file that cannot be read back as it was written."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = path
+        super().__init__(
+            f"chain file {path} is damaged: {what}. Nothing was changed. Copy the file back from a"
+            " backup or a second node, or delete it and run the scenario again."
+        )
+
+
+class StoreMismatch(StoreError):
+    """A chain file of another chain."""
+
+    def __init__(self, path: Path, found: bytes, expected: bytes) -> None:
+        self.path = path
+        self.found = found
+        self.expected = expected
+        super().__init__(
+            f"chain file {path} holds chain {found.hex()[:16]}, not {expected.hex()[:16]}; name another"
+            " file, or the genesis that belongs to this one"
+        )

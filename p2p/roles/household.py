@@ -1,0 +1,259 @@
+"""A household's side of the network: hands in signed messages until they are acknowledged, hears results.
+
+Everything it sends is idempotent by content, so a lost stream means: wait, and send the same bytes again.
+Gossip is a hint. What it did not bring is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, TypeVar
+
+import trio
+
+from p2p.errors import InvalidMessage, P2PError, RemoteError, WrongKind
+from p2p.frames import LinkError
+from p2p.identity import Identity
+from p2p.messages import (
+    Kind,
+    Message,
+    NothingMessage,
+    OrderMessage,
+    ReadingMessage,
+    ReceiptCode,
+    ReceiptMessage,
+    ResultMessage,
+    message_id,
+    open_message,
+    sign_message,
+)
+from p2p.roles.wire import (
+    BID_PROTOCOL,
+    LINE_PROTOCOL,
+    READING_PROTOCOL,
+    RESULT_PROTOCOL,
+    ask,
+    result_topic,
+)
+from p2p.transport import Refusals, RequestRefused, Subscription, Transport
+
+PATIENCE_S: Final = 30.0
+"""How long a household keeps trying before it gives up. [s]"""
+BACKOFF_MIN_S: Final = 0.05
+BACKOFF_MAX_S: Final = 2.0
+GAP_MAX_INTERVALS: Final = 192
+"""Missed results that are asked for one by one; the operator keeps no more."""
+
+_TRANSIENT: Final = frozenset({"handler_timeout", "stalled"})
+
+T = TypeVar("T")
+
+
+class NotAcknowledged(P2PError):
+    """The operator did not answer in time; whether it knows is unknown."""
+
+    def __init__(self, what: str, patience_s: float, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"{what}: no valid answer within {patience_s:g} s; last: {problem}")
+
+
+class NotJoined(P2PError, RuntimeError):
+    """A household that was used before `join`."""
+
+
+class Household:
+    """One meter's voice; `join` it first.
+
+    Args:
+        transport: An open endpoint of the same identity, so that the operator knows who asks for a line.
+        identity: Key that signs its messages.
+        chain_id: 32 bytes of the chain.
+        household: Its id in the roster.
+        operator_address: Where the operator listens.
+        operator_key: Public key that signs receipts and results.
+        minutes: Length of the interval. [min]
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        identity: Identity,
+        chain_id: bytes,
+        household: str,
+        operator_address: str,
+        operator_key: bytes,
+        minutes: int,
+    ) -> None:
+        self.id = household
+        self._transport = transport
+        self._identity = identity
+        self._chain_id = chain_id
+        self._operator_address = operator_address
+        self._operator_key = operator_key
+        self._interval_s = minutes * 60
+        self._operator: str | None = None
+        self._gossip: Subscription | None = None
+
+    @property
+    def refused(self) -> Refusals:
+        """Everything refused on this node, by peer and code."""
+        return self._transport.stats.refused
+
+    async def join(self, *, patience_s: float = PATIENCE_S) -> None:
+        """Connect to the operator and listen to results.
+
+        Raises:
+            NotAcknowledged: The operator did not answer.
+        """
+        if self._gossip is None:
+            self._gossip = await self._transport.subscribe(result_topic(self._chain_id))
+        self._operator = await self._persist(
+            f"{self.id} joining", patience_s, lambda: self._transport.connect(self._operator_address)
+        )
+
+    async def submit(
+        self, message: OrderMessage | NothingMessage, *, patience_s: float = PATIENCE_S
+    ) -> ReceiptMessage:
+        """Hand in an order (or "nothing") and return its receipt; waits for a gate that is not open yet.
+
+        Raises:
+            InvalidMessage: A message no operator would take; nothing was sent.
+            RequestRefused: The operator refused it unread, with a code.
+            NotAcknowledged: No receipt came in time; submitting the same message again is safe.
+            RemoteError: What came is not the operator's receipt for it.
+        """
+        return await self._hand_in(BID_PROTOCOL, message, patience_s)
+
+    async def send_reading(
+        self, message: ReadingMessage, *, patience_s: float = PATIENCE_S
+    ) -> ReceiptMessage:
+        """Hand in a meter reading, as `submit` does an order."""
+        return await self._hand_in(READING_PROTOCOL, message, patience_s)
+
+    async def result(self, interval_start: int, *, patience_s: float = PATIENCE_S) -> ResultMessage:
+        """Ask the operator for the result of an interval, and wait for it.
+
+        Raises:
+            NotAcknowledged: It did not come in time.
+            RequestRefused: The operator has it no more ("forgotten").
+            RemoteError: What came is not the operator's result of that interval.
+        """
+        data = await self._ask(RESULT_PROTOCOL, interval_start, f"result of {interval_start}", patience_s)
+        result = self._read_result(data)
+        if result.interval_start != interval_start:
+            raise WrongKind(f"the result of {result.interval_start}; asked for {interval_start}")
+        return result
+
+    async def line(self, interval_start: int, *, patience_s: float = PATIENCE_S) -> bytes:
+        """Ask the operator for this household's settlement line of an interval; its proof is not judged here.
+
+        Raises:
+            NotAcknowledged: It did not come in time.
+            RequestRefused: Not of the roster, or no such line any more.
+        """
+        return await self._ask(LINE_PROTOCOL, interval_start, f"line of {interval_start}", patience_s)
+
+    async def results(self, first: int | None = None) -> AsyncIterator[ResultMessage]:
+        """Yield verified results as they come, each once, in the order of intervals; one reader at a time.
+
+        Results that gossip lost are asked for when a later one shows the gap; the last one has no later one,
+        so wait for it with `result`.
+
+        Args:
+            first: Start of the first interval wanted; None begins with the first that is heard. [s]
+        """
+        if self._gossip is None:
+            raise NotJoined(f"household {self.id} listens to nothing; join first")
+        due = first
+        async for gossip in self._gossip:
+            try:
+                result = self._read_result(gossip.data)
+            except RemoteError as error:
+                self.refused.add(gossip.author, error.code, error.detail)
+                continue
+            if due is not None and result.interval_start < due:
+                continue
+            for start in self._gap(due, result.interval_start):
+                missed = await self._missed(start)
+                if missed is not None:
+                    yield missed
+            due = result.interval_start + self._interval_s
+            yield result
+
+    def _gap(self, due: int | None, heard: int) -> range:
+        if due is None:
+            return range(0)
+        return range(max(due, heard - GAP_MAX_INTERVALS * self._interval_s), heard, self._interval_s)
+
+    async def _missed(self, interval_start: int) -> ResultMessage | None:
+        """Ask for a result that gossip lost; None where the operator has none or does not answer."""
+        try:
+            return await self.result(interval_start)
+        except RemoteError as error:
+            self.refused.add(self._operator or "", error.code, error.detail)
+        except (RequestRefused, NotAcknowledged):
+            pass
+        return None
+
+    def _read_result(self, data: bytes) -> ResultMessage:
+        result = self._open(data, Kind.RESULT)
+        if not isinstance(result, ResultMessage):
+            raise TypeError(f"a {type(result).__name__} passed the check of kinds")
+        return result
+
+    def _open(self, data: bytes, kind: Kind) -> Message:
+        return open_message(
+            data,
+            chain_id=self._chain_id,
+            kinds=(kind,),
+            household_keys={self.id: self._identity.public_key},
+            operator_key=self._operator_key,
+        )
+
+    async def _hand_in(
+        self, protocol: str, message: OrderMessage | NothingMessage | ReadingMessage, patience_s: float
+    ) -> ReceiptMessage:
+        if message.household != self.id:
+            raise InvalidMessage(f"a message of {message.household!r}; this is household {self.id!r}")
+        signed, name = sign_message(self._identity, message), message_id(message)
+
+        async def attempt() -> ReceiptMessage | None:
+            receipt = self._open(await self._request(protocol, signed), Kind.RECEIPT)
+            if not isinstance(receipt, ReceiptMessage) or receipt.message_id != name:
+                raise WrongKind("a receipt for another message")
+            return None if receipt.code == ReceiptCode.EARLY else receipt
+
+        what = f"{self.id}, {type(message).__name__} of {message.interval_start}"
+        return await self._persist(what, patience_s, attempt)
+
+    async def _ask(self, protocol: str, interval_start: int, what: str, patience_s: float) -> bytes:
+        async def attempt() -> bytes | None:
+            return await self._request(protocol, ask(self._chain_id, interval_start)) or None
+
+        return await self._persist(f"{self.id}, {what}", patience_s, attempt)
+
+    async def _request(self, protocol: str, frame: bytes) -> bytes:
+        if self._operator is None:
+            raise NotJoined(f"household {self.id} has no operator; join first")
+        return await self._transport.request(self._operator, protocol, frame)
+
+    async def _persist(self, what: str, patience_s: float, attempt: Callable[[], Awaitable[T | None]]) -> T:
+        """Repeat an attempt, with growing pauses, until it answers; None means "not yet"."""
+        problem, pause_s = "nothing was tried", BACKOFF_MIN_S
+        with trio.move_on_after(patience_s):
+            while True:
+                try:
+                    answer = await attempt()
+                except LinkError as error:
+                    problem = str(error)
+                except RequestRefused as error:
+                    if error.code not in _TRANSIENT:
+                        raise
+                    problem = str(error)
+                else:
+                    if answer is not None:
+                        return answer
+                    problem = "not yet"
+                await trio.sleep(pause_s)
+                pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+        raise NotAcknowledged(what, patience_s, problem)

@@ -1,0 +1,46 @@
+"""Units: exact conversions and shares that add up."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from market.units import is_exact, largest_remainder, micro_from_price, wh_from_kwh
+
+
+def test_decimals_convert_without_a_float_in_between() -> None:
+    assert micro_from_price(Decimal("0.1") + Decimal("0.2")) == 300_000
+    assert wh_from_kwh(Decimal("0.263")) == 263
+
+
+def test_a_finer_number_than_the_inside_unit_is_noticed() -> None:
+    assert is_exact(Decimal("0.123456"), 1_000_000)
+    assert not is_exact(Decimal("0.1234567"), 1_000_000)
+
+
+weights = st.lists(st.integers(0, 10**9), min_size=1, max_size=12).filter(any)
+
+
+@given(weights, st.data())
+def test_shares_add_up_stay_within_one_unit_of_the_exact_share_and_below_the_weight(
+    weight: list[int], data: st.DataObject
+) -> None:
+    total = data.draw(st.integers(0, sum(weight)))
+    share = largest_remainder(np.array(weight, dtype=np.int64), total)
+    assert int(share.sum()) == total
+    for given_wh, w in zip(share.tolist(), weight, strict=True):
+        assert 0 <= given_wh <= w
+        assert abs(given_wh - Fraction(w * total, sum(weight))) < 1
+
+
+def test_products_beyond_64_bits_are_still_exact() -> None:
+    weight = np.array([3 * 10**12, 10**12], dtype=np.int64)
+    assert largest_remainder(weight, 2 * 10**12 + 1).tolist() == [15 * 10**11 + 1, 5 * 10**11]
+
+
+def test_the_earlier_row_gets_the_odd_unit_of_a_tie() -> None:
+    assert largest_remainder(np.array([5, 5], dtype=np.int64), 3).tolist() == [2, 1]

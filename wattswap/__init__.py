@@ -1,0 +1,50 @@
+"""wattswap: peer-to-peer energy trading, as a simulator and as a market engine.
+
+    import wattswap as ws
+
+    result = ws.run(ws.demo())
+    result.bills()
+
+Everything is imported when first used, so `import wattswap` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from wattswap.doctor import shadow_warning
+
+if TYPE_CHECKING:
+    from wattswap.api import clear, mechanism, run
+    from wattswap.engine import resume
+    from wattswap.results import RunResult
+    from wattswap.scenario import demo, load
+    from wattswap.verify import verify_run as verify
+
+__version__ = "0.1.0"
+__all__ = ["RunResult", "clear", "demo", "load", "mechanism", "resume", "run", "verify"]
+
+_HOME = {
+    "RunResult": ("wattswap.results", "RunResult"),
+    "clear": ("wattswap.api", "clear"),
+    "demo": ("wattswap.scenario", "demo"),
+    "load": ("wattswap.scenario", "load"),
+    "mechanism": ("wattswap.api", "mechanism"),
+    "resume": ("wattswap.engine", "resume"),
+    "run": ("wattswap.api", "run"),
+    "verify": ("wattswap.verify", "verify_run"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        module, attribute = _HOME[name]
+        return getattr(import_module(module), attribute)
+    raise AttributeError(f"module 'wattswap' has no attribute {name!r}")
+
+
+_hidden = shadow_warning()
+if _hidden is not None:
+    warnings.warn(_hidden, RuntimeWarning, stacklevel=2)

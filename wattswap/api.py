@@ -1,0 +1,82 @@
+"""The Python face: run a scenario, clear a book, register a mechanism of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from market import mechanism as mechanisms
+from market.book import Order, OrderBook
+from market.clearing import Clearing, check_feasible
+from market.mechanism import Mechanism, Promises
+from market.rules import MarketRules
+from wattswap import engine
+from wattswap.plugins import mechanism as find_mechanism
+from wattswap.results import RunResult
+
+if TYPE_CHECKING:
+    from wattswap.scenario import Scenario
+
+Clear = Callable[[OrderBook, MarketRules], Clearing]
+
+
+def run(
+    scenario: Scenario | Path | str,
+    *,
+    out: Path | str = "runs",
+    on_progress: engine.OnProgress | None = None,
+) -> RunResult:
+    """Run a scenario, or the scenario file of this path, in this process.
+
+    Raises:
+        WattswapError: What is wrong with scenario or data, all of it at once.
+    """
+    if isinstance(scenario, Path | str):
+        from wattswap.scenario import load
+
+        scenario = load(scenario)
+    return engine.run(scenario, out=out, on_progress=on_progress)
+
+
+@overload
+def clear(orders: dict[str, Any], mechanism: str, rules: MarketRules | None = None) -> dict[str, Any]: ...
+@overload
+def clear(orders: OrderBook | Iterable[Order], mechanism: str, rules: MarketRules | None = None) -> Clearing: ...
+def clear(
+    orders: OrderBook | Iterable[Order] | dict[str, Any], mechanism: str, rules: MarketRules | None = None
+) -> Clearing | dict[str, Any]:
+    """Clear a book by a registered mechanism.
+
+    Args:
+        orders: A book, a list of orders, or a case as docs/mechanisms describe it (then a result dict comes back).
+        mechanism: Name of the mechanism.
+        rules: Market rules for a book or orders; a case carries its own params.
+
+    Raises:
+        UnknownMechanism: Names the nearest match.
+        InvalidBook: Lists every broken rule of the orders.
+    """
+    if isinstance(orders, dict):
+        from wattswap.clear_contract import clear_case
+
+        find_mechanism(mechanism)
+        return clear_case(orders, mechanism)
+    book = orders if isinstance(orders, OrderBook) else OrderBook.from_orders(orders)
+    clearing = find_mechanism(mechanism).clear(book, rules or MarketRules())
+    check_feasible(book, clearing)
+    return clearing
+
+
+def mechanism(name: str, **promises: Any) -> Callable[[Clear], Clear]:
+    """Register a clearing function under a name; `promises` are the fields of `market.mechanism.Promises`.
+
+    @ws.mechanism("mine", source="my thesis, section 3", budget_balance="strong")
+    def clear(book, rules): ...
+    """
+
+    def register(clear_function: Clear) -> Clear:
+        mechanisms.register(Mechanism(name, clear_function, Promises(**promises)))
+        return clear_function
+
+    return register

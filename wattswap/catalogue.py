@@ -1,0 +1,78 @@
+"""What can be chosen by name, for `wattswap list`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from market.errors import did_you_mean
+from wattswap.errors import UsageError
+from wattswap.plugins import load_all
+
+Entries = list[dict[str, str]]
+
+
+def _mechanisms() -> Entries:
+    from market.mechanism import registered
+
+    entries = []
+    for name, mechanism in registered().items():
+        p = mechanism.promises
+        promises = [f"budget {p.budget_balance}"]
+        for attribute in ("individually_rational", "efficient", "truthful", "uniform_price", "needs_grid"):
+            promises += [attribute.replace("_", " ")] if getattr(p, attribute) else []
+        entries.append({"name": name, "summary": f"{', '.join(promises)}. {p.source}"})
+    return entries
+
+
+def _formats() -> Entries:
+    from data.formats import registered
+
+    return [{"name": name, "summary": f.summary} for name, f in sorted(registered().items())]
+
+
+def _strategies() -> Entries:
+    from agents.bidding import registered
+
+    return [{"name": name, "summary": s.summary} for name, s in registered().items()]
+
+
+def _forecasters() -> Entries:
+    from agents.forecast import PERFECT_FORESIGHT, registered
+
+    entries = [{"name": name, "summary": f.summary} for name, f in registered().items()]
+    return [*entries, {"name": PERFECT_FORESIGHT, "summary": "the true future: a bound, not a forecast"}]
+
+
+def _samples() -> Entries:
+    from data import samples
+
+    return [{"name": name, "summary": samples.summary(name)} for name in samples.names()]
+
+
+def _templates() -> Entries:
+    from wattswap.scenario import template_names, template_summary
+
+    return [{"name": name, "summary": template_summary(name)} for name in template_names()]
+
+
+KINDS: dict[str, Callable[[], Entries]] = {
+    "mechanisms": _mechanisms,
+    "formats": _formats,
+    "strategies": _strategies,
+    "forecasters": _forecasters,
+    "samples": _samples,
+    "templates": _templates,
+}
+
+
+def catalogue(what: str) -> Entries:
+    """Names and one line each of one kind of thing.
+
+    Raises:
+        UsageError: There is no such kind.
+    """
+    if what not in KINDS:
+        guess = did_you_mean(what, KINDS).strip()
+        raise UsageError.of("list", f"nothing called {what!r} to list", guess or f"known: {', '.join(KINDS)}")
+    load_all()
+    return KINDS[what]()

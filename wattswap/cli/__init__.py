@@ -1,0 +1,90 @@
+"""The command line: verbs, one file per family; heavy packages are imported inside the command that needs them.
+
+Data goes to stdout, everything else to stderr. Exit codes are those of docs/exit-codes.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import typer
+
+from wattswap.cli import chain, clear, data, live, project, runs
+from wattswap.errors import ExitCode, as_json, exit_code_of, is_expected, render
+
+app = typer.Typer(
+    name="wattswap",
+    help="Peer-to-peer energy trading: simulate a neighbourhood, clear its market, settle it, prove it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for family in (project, runs, clear, live):
+    family.add_commands(app)
+app.add_typer(data.app, name="data")
+app.add_typer(chain.app, name="chain")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with a code of the table."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in argv
+    argv = [a for a in argv if a != "--debug"]
+    sys.exit(_run(argv, debug, "--json" in argv))
+
+
+def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
+    try:
+        result = app(args=argv, standalone_mode=False)
+        sys.stdout.flush()
+        return int(result) if isinstance(result, int) else 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        if as_json_object:
+            _print_json({"error": {"code": int(ExitCode.USAGE), "message": error.format_message()}})
+        else:
+            error.show()
+        return int(ExitCode.USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        print("Interrupted.", file=sys.stderr)
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has seen enough; that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _report(error, debug, as_json_object)
+
+
+def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    if is_expected(error):
+        if as_json_object:
+            _print_json(as_json(error))
+        else:
+            print(render(error), file=sys.stderr)
+        return int(exit_code_of(error))
+    with tempfile.NamedTemporaryFile("w", prefix="wattswap-crash-", suffix=".txt", delete=False) as file:
+        traceback.print_exc(file=file)
+    message = f"unexpected {type(error).__name__}: {error}. This is a bug of wattswap; the details are in {file.name}"
+    if as_json_object:
+        _print_json({"error": {"code": int(ExitCode.BUG), "message": message}})
+    else:
+        print(f"Error: {message}", file=sys.stderr)
+    return int(ExitCode.BUG)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False))
+
+
+__all__ = ["Path", "app", "main"]

@@ -1,0 +1,83 @@
+"""Commands on the chain of a run: show, verify, prove, check-proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wattswap.cli.options import JsonOption, RunArgument
+
+app = typer.Typer(help="Look at a run's chain, verify it, prove one home's line.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    run: RunArgument,
+    height: Annotated[int | None, typer.Argument(help="A block; the whole chain when left out.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the chain, or one block of it."""
+    from wattswap.cli.output import print_json
+    from wattswap.explorer import block_facts, chain_facts
+
+    facts = chain_facts(run) if height is None else block_facts(run, height)
+    if json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):<18} {value}")
+
+
+@app.command()
+def verify(run: RunArgument, json: JsonOption = False) -> None:
+    """Check every link, root and signature of a chain; the first thing that is wrong is named."""
+    from wattswap.cli.output import print_json
+    from wattswap.explorer import verified_chain
+
+    facts = verified_chain(run)
+    if json:
+        print_json(facts)
+    else:
+        print(
+            f"ok: {facts['blocks']} blocks, {facts['signatures']} signatures of {facts['authorities']} authorities,"
+            f" {facts['traded_kwh']:.3f} kWh traded; head {facts['head']}"
+        )
+
+
+@app.command()
+def prove(
+    run: RunArgument,
+    household: Annotated[str, typer.Argument(help="Whose line.", metavar="HOUSEHOLD")],
+    interval: Annotated[str, typer.Argument(help="Start of the interval, as in 2016-06-06T12:00Z.", metavar="INTERVAL")],
+    out: Annotated[Path | None, typer.Option("--out", help="Write the proof here instead of stdout.")] = None,
+) -> None:
+    """Write the proof of one home's line of one interval; it can be checked offline with the genesis alone."""
+    from wattswap.explorer import prove_line
+
+    text = prove_line(run, household, interval)
+    if out is None:
+        print(text)
+        return
+    with out.open("x", encoding="utf-8") as file:
+        file.write(text + "\n")
+    print(out)
+
+
+@app.command("check-proof")
+def check_proof(
+    proof: Annotated[Path, typer.Argument(help="A proof, as `chain prove` writes it.", metavar="PROOF")],
+    genesis: Annotated[Path, typer.Option("--genesis", help="The genesis file of the chain that you trust.")],
+    json: JsonOption = False,
+) -> None:
+    """Check a proof offline: nothing is needed but the proof and the genesis."""
+    from wattswap.cli.output import print_json
+    from wattswap.explorer import check_line
+
+    facts = check_line(proof, genesis)
+    if json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):<18} {value}")

@@ -1,0 +1,52 @@
+"""The command that clears one case from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wattswap.cli.options import JsonOption
+
+
+def clear(
+    file: Annotated[Path, typer.Argument(help="A case in JSON, or one case a line in JSONL.", metavar="FILE")],
+    mechanism: Annotated[str, typer.Option("--mechanism", "-m", help="Clearing rule.")],
+    json: JsonOption = False,
+) -> None:
+    """Clear a book from a file; docs/mechanisms tell each rule's inputs and parameters."""
+    from wattswap.clear_contract import clear_file
+    from wattswap.cli.output import print_json
+    from wattswap.plugins import load_all
+
+    load_all()
+    code = 0
+    for result in clear_file(file, mechanism):
+        error = result.get("error")
+        if error is not None:
+            code = code or 3
+        if json or error is not None:
+            print_json(result)
+        else:
+            _print_case(result)
+    if code:
+        raise typer.Exit(code)
+
+
+def _print_case(result: dict[str, object]) -> None:
+    import pandas as pd
+
+    from wattswap.cli.output import print_table
+
+    orders = result.pop("orders", None)
+    for name, value in result.items():
+        if not isinstance(value, list | dict) or name == "price_interval":
+            print(f"{name.replace('_', ' '):<18} {value}")
+    if isinstance(orders, list) and orders:
+        print_table("", pd.DataFrame(orders).set_index("id"), decimals=6)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang this command into the command line."""
+    app.command()(clear)

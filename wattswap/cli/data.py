@@ -1,0 +1,67 @@
+"""Commands on meter data: check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wattswap.cli.options import JsonOption
+from wattswap.errors import ExitCode
+
+if TYPE_CHECKING:
+    from data.checks import CheckReport
+
+app = typer.Typer(help="Look at meter data before they are used.", no_args_is_help=True)
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="A meter file or folder.", metavar="FILE")],
+    format: Annotated[str | None, typer.Option("--format", help="Format; recognised when left out.")] = None,
+    zone: Annotated[
+        str | None, typer.Option("--zone", help="Time zone of local stamps, as in Europe/Berlin.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell what a meter file holds and what is wrong with it, line by line."""
+    from dataclasses import asdict
+
+    from data.checks import check as check_file
+    from wattswap.cli.output import note, print_json
+    from wattswap.plugins import load_all
+
+    load_all()
+    report = check_file(path, format=format, zone=zone)
+    if json:
+        print_json({**asdict(report), "ok": report.ok})
+    else:
+        _print_report(report)
+        errors = sum(finding.severity == "error" for finding in report.findings)
+        if errors:
+            note(f"{path}: {errors} errors; correct the lines named above. Warnings may stay.")
+    if not report.ok:
+        raise typer.Exit(int(ExitCode.INVALID))
+
+
+def _print_report(report: CheckReport) -> None:
+    step = "unknown" if report.minutes is None else f"{report.minutes} min"
+    facts = {
+        "format": report.format,
+        "unit": report.unit,
+        "zone": report.zone,
+        "step": step,
+        "span": f"{report.first} to {report.last}",
+        "homes": f"{len(report.households)}: {', '.join(report.households[:12])}"
+        + (", ..." if len(report.households) > 12 else ""),
+        "rows": report.rows,
+        "estimated": f"{100 * report.estimated_share:.2f} %",
+        "missing": f"{100 * report.missing_share:.2f} %",
+    }
+    for name, value in facts.items():
+        print(f"{name:<10} {value}")
+    for text in report.notes:
+        print(f"note       {text}")
+    for finding in report.findings:
+        print(finding)

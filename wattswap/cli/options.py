@@ -1,0 +1,51 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from wattswap.scenario import Scenario
+
+ScenarioArgument = Annotated[str, typer.Argument(help="A scenario file or folder, or `demo`.", metavar="SCENARIO")]
+RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
+CaseOption = Annotated[str | None, typer.Option("--case", help="A [case.NAME] of the scenario.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one key, as in market.k=0.3; may be given several times.", metavar="KEY=VALUE"),
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the run, instead of the scenario's.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder under which the run's folder is made.")]
+MechanismOption = Annotated[
+    str | None, typer.Option("--mechanism", "-m", help="Clearing rule, instead of the scenario's.")
+]
+
+
+def load_scenario(
+    name: str,
+    case: str | None = None,
+    settings: list[str] | None = None,
+    seed: int | None = None,
+    mechanism: str | None = None,
+) -> Scenario:
+    """Load a scenario with the command line's changes; what is rarely meant is said on stderr."""
+    from wattswap.cli.output import note
+    from wattswap.plugins import load_all
+    from wattswap.scenario import TEMPLATES, load
+
+    load_all()
+    overrides = list(settings or [])
+    if seed is not None:
+        overrides.append(f"seed={seed}")
+    if mechanism is not None:
+        overrides.append(f'market.mechanism="{mechanism}"')
+    path = TEMPLATES / "street.toml" if name == "demo" and not Path("demo").exists() else Path(name)
+    scenario = load(path, case, overrides)
+    for warning in scenario.warnings():
+        note(f"warning: {warning}")
+    return scenario

@@ -1,0 +1,145 @@
+"""What people see: tables on stdout, progress and notes on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wattswap.results import RunResult
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object on stdout; a number that does not exist is null."""
+    print(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def note(text: str) -> None:
+    """Say something that is not data."""
+    print(text, file=sys.stderr)
+
+
+def print_table(title: str, frame: pd.DataFrame, decimals: int = 2) -> None:
+    """Print a frame with right-aligned numbers; an empty cell is a value that does not exist."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(str(frame.index.name or ""), no_wrap=True)
+    for name in frame.columns:
+        numeric = frame[name].dtype.kind in "ifu"
+        table.add_column(str(name).replace("_", " "), justify="right" if numeric else "left")
+    for key, row in frame.iterrows():
+        table.add_row(str(key), *(cell(value, decimals) for value in row))
+    width = None if sys.stdout.isatty() else 140
+    Console(width=width, highlight=False).print(table)
+
+
+def cell(value: Any, decimals: int) -> str:
+    """One table cell as text."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.{decimals}f}"
+    return str(value)
+
+
+class Progress:
+    """Progress on stderr: one redrawn line on a terminal, one line each tenth in a pipe, nothing when quiet."""
+
+    def __init__(self, label: str, quiet: bool) -> None:
+        self._label, self._quiet = label, quiet
+        self._begun, self._first = time.monotonic(), -1
+        self._tty = sys.stderr.isatty()
+        self._shown_at, self._tenth = 0.0, 0
+
+    def __call__(self, done: int, total: int, price: float | None) -> None:
+        """Report that `done` of `total` intervals are finished, the last one at `price`."""
+        if self._quiet:
+            return
+        now = time.monotonic()
+        if self._first < 0:
+            self._first = done - 1
+        tenth = done * 10 // total
+        if not (done == total or (self._tty and now - self._shown_at > 0.2) or tenth > self._tenth):
+            return
+        if not self._tty and tenth == self._tenth:
+            return
+        self._shown_at, self._tenth = now, tenth
+        rate = (done - self._first) / max(now - self._begun, 1e-9)
+        left = (total - done) / rate if rate else 0.0
+        last = "no trade" if price is None else f"{price:.4f}/kWh"
+        text = f"{self._label}: {done}/{total} intervals, {rate:.0f}/s, {left:.0f} s left, last price {last}"
+        if self._tty:
+            end = "\n" if done == total else ""
+            print(f"\r\x1b[2K{text}", end=end, file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr)
+
+
+def print_run(result: RunResult, bills: bool = True) -> None:
+    """Print the summary of a run and every home's bill."""
+    m, money = result.metrics, result.currency
+    about = result.manifest
+    print(
+        f"{about['name']}: {m['homes']} homes, {m['intervals']} intervals of {about['interval_minutes']} min"
+        f" from {about['start']}, {about['mechanism']}\n"
+    )
+    for label, text in summary_lines(m, money, about, str(result.path)):
+        print(f"  {label:<34} {text}")
+    if bills:
+        print()
+        frame = result.bills()
+        frame.index.name = "home"
+        shown = frame.rename(
+            columns={
+                "cost_without_market": "without market",
+                "cost_with_market": "with market",
+                "saving_percent": "saving %",
+                "imbalance_cost": "forecast errors",
+            }
+        )
+        print_table(f"Bills in {money}; a negative bill is income", shown)
+
+
+def summary_lines(m: dict[str, Any], money: str, about: dict[str, Any], folder: str) -> list[tuple[str, str]]:
+    """The figures of a run in plain words."""
+    price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
+    outside = f"(retailer sells at {m['import_price_per_kwh']:.4f}, buys at {m['feed_in_price_per_kwh']:.4f})"
+    lines = [
+        (
+            "Traded between neighbours",
+            f"{m['traded_kwh']:.1f} kWh in {m['intervals_with_trade']} of {m['intervals']} intervals",
+        ),
+        ("Average price", f"{price} {outside}"),
+    ]
+    if m["self_sufficiency"] is not None:
+        alone = m["self_sufficiency_alone"]
+        lines.append(
+            (
+                "Self-sufficiency",
+                f"{100 * m['self_sufficiency']:.1f} % with neighbours, {100 * alone:.1f} % each home alone",
+            )
+        )
+    percent = "" if m["saving_percent"] is None else f" ({m['saving_percent']:.1f} %)"
+    lines += [
+        (
+            "All bills together",
+            f"{m['cost_with_market']:.2f} {money} instead of {m['cost_without_market']:.2f}:"
+            f" {m['saving']:.2f} {money} saved{percent}",
+        ),
+        ("Lost to wrong forecasts", f"{m['imbalance_cost']:.2f} {money} (already in the bills)"),
+        ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
+        (
+            "Chain",
+            f"{about['chain']['blocks']} blocks by {about['chain']['authorities']} authorities, verified;"
+            f" head {about['chain']['head'][:16]}",
+        ),
+        ("Folder", folder),
+    ]
+    return lines

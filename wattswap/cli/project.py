@@ -1,0 +1,109 @@
+"""Commands before a run: new, validate, list, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wattswap.cli.options import (
+    CaseOption,
+    JsonOption,
+    ScenarioArgument,
+    SetOption,
+    load_scenario,
+)
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.", metavar="DIR")],
+    template: Annotated[str, typer.Option("--template", "-t", help="See `wattswap list templates`.")] = "street",
+) -> None:
+    """Write a commented scenario to start from."""
+    from wattswap.scenario import write_new
+
+    for path in write_new(folder, template):
+        print(path)
+    typer.echo(f"Next: wattswap run {folder}", err=True)
+
+
+def validate(
+    scenario: ScenarioArgument,
+    case: CaseOption = None,
+    settings: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check a scenario and its data without running it; every mistake is listed with its line."""
+    from wattswap.cli.output import print_json
+    from wattswap.setup import prepare
+
+    loaded = load_scenario(scenario, case, settings)
+    setup = prepare(loaded)
+    facts = {
+        "name": loaded.name,
+        "homes": len(setup.roster),
+        "start": setup.interval(0).start.isoformat(),
+        "intervals": setup.intervals,
+        "interval_minutes": setup.minutes,
+        "history_days": setup.first_row / setup.steps_per_day,
+        "batteries": sum(spec is not None for spec in setup.batteries),
+        "mechanism": setup.mechanism.name,
+        "scenario_sha256": loaded.digest(),
+        "notes": list(setup.meter.source.notes),
+    }
+    if json:
+        print_json(facts)
+        return
+    print(
+        f"{loaded.name} is valid: {facts['homes']} homes ({facts['batteries']} with a battery),"
+        f" {setup.intervals} intervals of {setup.minutes} min from {facts['start']}, {setup.mechanism.name};"
+        f" {facts['history_days']:.1f} days of history for the forecasts."
+    )
+    for text in setup.meter.source.notes:
+        print(f"  note: {text}")
+
+
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="mechanisms, formats, strategies, forecasters, samples or templates.", metavar="WHAT")
+    ],
+    json: JsonOption = False,
+) -> None:
+    """List what can be chosen by name, with one line on each."""
+    from wattswap.catalogue import catalogue
+    from wattswap.cli.output import print_json
+
+    entries = catalogue(what)
+    if json:
+        print_json(entries)
+        return
+    width = max((len(entry["name"]) for entry in entries), default=0)
+    for entry in entries:
+        print(f"{entry['name']:<{width}}  {entry['summary']}")
+
+
+def doctor(json: JsonOption = False) -> None:
+    """Check this installation: Python, packages, solver, libp2p, shadowed packages, the bundled data."""
+    from wattswap.cli.output import print_json
+    from wattswap.doctor import examine
+    from wattswap.errors import CheckFailed
+
+    findings = examine()
+    if json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what:<22} {finding.detail}")
+    broken = [finding for finding in findings if not finding.ok]
+    if broken:
+        raise CheckFailed.of("doctor", f"{len(broken)} of {len(findings)} checks failed", broken[0].cure)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang these commands into the command line."""
+    app.command()(new)
+    app.command()(validate)
+    app.command("list")(list_)
+    app.command()(doctor)
+

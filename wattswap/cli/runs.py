@@ -1,0 +1,103 @@
+"""Commands around a run: run, resume, show, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wattswap.cli.options import (
+    CaseOption,
+    JsonOption,
+    MechanismOption,
+    OutOption,
+    QuietOption,
+    RunArgument,
+    ScenarioArgument,
+    SeedOption,
+    SetOption,
+    load_scenario,
+)
+
+if TYPE_CHECKING:
+    from wattswap.results import RunResult
+
+
+def run(
+    scenario: ScenarioArgument,
+    mechanism: MechanismOption = None,
+    case: CaseOption = None,
+    settings: SetOption = None,
+    seed: SeedOption = None,
+    out: OutOption = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Run a scenario in this process and keep the results in a folder."""
+    from wattswap import engine
+    from wattswap.cli.output import Progress, print_json
+    from wattswap.setup import prepare
+
+    loaded = load_scenario(scenario, case, settings, seed, mechanism)
+    if dry_run:
+        setup = prepare(loaded)
+        print_json({"homes": len(setup.roster), "intervals": setup.intervals, "scenario": loaded.resolved()})
+        return
+    progress = Progress(loaded.market.mechanism, quiet)
+    _print_result(engine.run(loaded, out=out, on_progress=progress), json)
+
+
+def resume(run: RunArgument, quiet: QuietOption = False, json: JsonOption = False) -> None:
+    """Continue a run that was interrupted or killed; the hashes are those of an uninterrupted one."""
+    from wattswap import engine
+    from wattswap.cli.output import Progress
+
+    _print_result(engine.resume(run, on_progress=Progress("resumed", quiet)), json)
+
+
+def _print_result(result: RunResult, json: bool) -> None:
+    from wattswap.cli.output import print_json, print_run
+
+    if json:
+        print_json({"run": str(result.path), **result.metrics})
+    else:
+        print_run(result)
+
+
+def show(
+    run: RunArgument,
+    what: Annotated[
+        str, typer.Argument(help="summary, bills, prices, orders, book, block, why or network.", metavar="WHAT")
+    ] = "summary",
+    which: Annotated[
+        str | None,
+        typer.Argument(help="An interval (2016-06-06T12:00Z), a block height, or a household.", metavar="WHICH"),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Look into a run: its summary, the bills, the prices, one interval's book, one block, one home's money."""
+    from wattswap.cli.views import show_view
+
+    show_view(run, what, which, json)
+
+
+def verify(run: RunArgument, quiet: QuietOption = False, json: JsonOption = False) -> None:
+    """Prove a run: files, chain and tables against each other, then all of it again from the scenario."""
+    from wattswap.cli.output import Progress, note, print_json
+    from wattswap.verify import verify_run
+
+    report = verify_run(run, on_progress=Progress("once more", quiet))
+    if json:
+        print_json(report)
+        return
+    for check, detail in report["checks"].items():
+        print(f"ok  {check:<10} {detail}")
+    note("Verified: every stored byte is accounted for, and running it again gives the same hashes.")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang these commands into the command line."""
+    for command in (run, resume, show, verify):
+        app.command()(command)

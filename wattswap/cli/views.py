@@ -1,0 +1,157 @@
+"""What `wattswap show` can show of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from market.errors import did_you_mean
+from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
+from wattswap.cli.output import print_json, print_run, print_table
+from wattswap.errors import UsageError
+from wattswap.explorer import block_facts, parse_interval
+from wattswap.results import RunResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def show_view(path: Path, what: str, which: str | None, json: bool) -> None:
+    """Show one view of a run.
+
+    Raises:
+        UsageError: No such view, or it needs to know which.
+    """
+    if what not in VIEWS:
+        guess = did_you_mean(what, VIEWS).strip()
+        raise UsageError.of("WHAT", f"nothing called {what!r} to show", guess or f"known: {', '.join(VIEWS)}")
+    VIEWS[what](RunResult(path), which, json)
+
+
+def _emit(title: str, frame: pd.DataFrame, json: bool, decimals: int = 4) -> None:
+    if json:
+        frame = frame.astype(object).where(frame.notna(), None)
+        print_json({"rows": frame.reset_index().to_dict(orient="records")})
+    else:
+        print_table(title, frame, decimals)
+
+
+def _summary(result: RunResult, _which: str | None, json: bool) -> None:
+    if json:
+        print_json({"run": str(result.path), **result.metrics, "manifest": result.manifest})
+    else:
+        print_run(result)
+
+
+def _bills(result: RunResult, _which: str | None, json: bool) -> None:
+    _emit(f"Bills in {result.currency}; cost below 0 is income", result.bills(), json)
+
+
+def _prices(result: RunResult, _which: str | None, json: bool) -> None:
+    """Prices by hour of the day (UTC), weighted by energy; every interval with --json."""
+    prices = result.prices()
+    if json:
+        _emit("", prices, True)
+        return
+    hour = prices.groupby(prices.index.hour)
+    value = (prices["price_per_kwh"] * prices["traded_kwh"]).groupby(prices.index.hour).sum()
+    frame = hour[["traded_kwh"]].sum()
+    frame.insert(0, "price_per_kwh", (value / frame["traded_kwh"]).where(frame["traded_kwh"] > 0))
+    frame["import_per_kwh"] = hour["import_per_kwh"].mean()
+    frame["feed_in_per_kwh"] = hour["feed_in_per_kwh"].mean()
+    frame.index.name = "hour UTC"
+    print_table(f"Prices in {result.currency}/kWh by hour of the day", frame.astype(float), 4)
+
+
+def _of_interval(result: RunResult, table: str, which: str | None) -> pd.DataFrame:
+    """Rows of one interval; the one with most trade where none is named."""
+    import pyarrow.parquet as pq
+
+    if which is None:
+        intervals = result.table("intervals")
+        moment = intervals.loc[intervals["traded_wh"].idxmax(), "interval_start"].to_pydatetime()
+    else:
+        moment = datetime.fromtimestamp(parse_interval(which), UTC)
+    frame: pd.DataFrame = pq.read_table(
+        result.path / f"{table}.parquet", filters=[("interval_start", "==", moment)]
+    ).to_pandas()
+    if frame.empty:
+        raise UsageError.of("WHICH", f"the run has no {table} for {which}", "see `wattswap show RUN prices --json`")
+    frame.attrs["interval"] = moment.strftime("%Y-%m-%dT%H:%MZ")
+    return frame
+
+
+def _book(result: RunResult, which: str | None, json: bool) -> None:
+    """One interval's order book, best bids and offers first."""
+    orders = _of_interval(result, "orders", which)
+    orders["sign"] = -orders["side"]
+    orders = orders.sort_values(["sign", "limit_micro_per_kwh"], key=None).set_index("household")
+    frame = orders.assign(
+        side=orders["side"].map({1: "buy", -1: "sell"}),
+        energy_kwh=orders["energy_wh"] / WH_PER_KWH,
+        limit_per_kwh=orders["limit_micro_per_kwh"] / MICRO_PER_UNIT,
+        accepted_kwh=orders["accepted_wh"] / WH_PER_KWH,
+        price_per_kwh=orders["price_micro_per_kwh"] / MICRO_PER_UNIT,
+    )[["side", "energy_kwh", "limit_per_kwh", "accepted_kwh", "price_per_kwh"]]
+    _emit(f"Order book of {orders.attrs.get('interval', which or '')}", frame, json)
+
+
+def _block(result: RunResult, which: str | None, json: bool) -> None:
+    if which is None or not which.isdigit():
+        raise UsageError.of("WHICH", "which block?", "give a height, as in: wattswap show RUN block 12")
+    facts = block_facts(result.path, int(which))
+    if json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):<22} {value}")
+
+
+def _why(result: RunResult, which: str | None, json: bool) -> None:
+    """Why one home paid what it paid: its energy and money by kind, interval by interval, and the sum."""
+    import pyarrow.parquet as pq
+
+    homes = list(result.table("bills")["household"])
+    if which not in homes:
+        guess = did_you_mean(which or "", homes).strip()
+        cure = guess or f"known: {', '.join(homes)}"
+        raise UsageError.of("WHICH", f"which home? {which or 'none'} is not in this run", cure)
+    frame: pd.DataFrame = pq.read_table(
+        result.path / "postings.parquet", filters=[("account", "==", which)]
+    ).to_pandas()
+    frame = frame.drop(columns="account").set_index("interval_start")
+    for name in list(frame.columns):
+        unit = WH_PER_KWH if name.endswith("_wh") else NANO_PER_UNIT
+        frame[name] = frame[name] / unit
+    frame.columns = [name.replace("_wh", "_kwh").replace("_nano", "") for name in frame.columns]
+    if json:
+        _emit("", frame, True)
+        return
+    daily = frame.groupby(frame.index.strftime("%Y-%m-%d")).sum()
+    daily.loc["all"] = daily.sum()
+    daily.index.name = "day UTC"
+    print_table(f"{which}: energy in kWh, money in {result.currency} (positive is credited)", daily, 3)
+
+
+def _network(result: RunResult, _which: str | None, json: bool) -> None:
+    facts = result.manifest.get("network")
+    if facts is None:
+        raise UsageError.of("WHAT", "this run used no network", "only `wattswap live` does")
+    if json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):<26} {value}")
+
+
+VIEWS: dict[str, Callable[[RunResult, str | None, bool], None]] = {
+    "summary": _summary,
+    "bills": _bills,
+    "prices": _prices,
+    "book": _book,
+    "block": _block,
+    "why": _why,
+    "network": _network,
+}

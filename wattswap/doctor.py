@@ -1,0 +1,107 @@
+"""Is this installation sound? One finding per question, each with its cure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+PACKAGES = ("market", "optimizer", "data", "p2p", "agents")
+"""Our packages beside `wattswap`; the names are short, so another distribution may bring one of the same name."""
+
+
+class Check(NamedTuple):
+    """The answer to one question about the installation."""
+
+    what: str
+    ok: bool
+    detail: str
+    cure: str = ""
+
+
+def shadowed_packages() -> list[tuple[str, str]]:
+    """Packages of ours that Python would import from somewhere else, with that place."""
+    home = Path(__file__).resolve().parents[1]
+    found = []
+    for name in PACKAGES:
+        spec = find_spec(name)
+        where = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+        if where is None or where.parent.parent != home:
+            found.append((name, str(where or "nowhere")))
+    return found
+
+
+def shadow_warning() -> str | None:
+    """The sentence that `import wattswap` warns with when a foreign package hides one of ours, or None."""
+    shadows = shadowed_packages()
+    if not shadows:
+        return None
+    named = ", ".join(f"{name} (found at {where})" for name, where in shadows)
+    return (
+        f"another distribution hides packages of wattswap: {named}. Install wattswap into a virtual environment of"
+        " its own, or uninstall the other distribution."
+    )
+
+
+def examine() -> list[Check]:
+    """Ask every question."""
+    checks: list[Check] = []
+    for question in (_python, _shadows, _packages, _solver, _libp2p, _samples):
+        try:
+            checks.extend(question())
+        except Exception as error:
+            name = question.__name__.strip("_")
+            checks.append(Check(name, False, f"{type(error).__name__}: {error}", "install wattswap again"))
+    return checks
+
+
+def _python() -> Iterator[Check]:
+    version = sys.version.split()[0]
+    good = (3, 11) <= sys.version_info[:2] < (3, 14)
+    yield Check("python", good, version, "use Python 3.11, 3.12 or 3.13")
+
+
+def _shadows() -> Iterator[Check]:
+    warning = shadow_warning()
+    yield Check("package names", warning is None, warning or "no package of ours is hidden by another", warning or "")
+
+
+def _packages() -> Iterator[Check]:
+    from wattswap.manifest import versions
+
+    for name, version in versions().items():
+        if name != "python":
+            yield Check(name, version is not None, version or "not installed", "install wattswap again")
+
+
+def _solver() -> Iterator[Check]:
+    """Clear the smallest book with HiGHS and compare with the closed form."""
+    from market.auction import clear_exact
+    from market.book import Order, OrderBook, Side
+    from market.rules import MarketRules
+    from wattswap.plugins import mechanism
+
+    book = OrderBook.from_orders(
+        [Order("bid", 0, Side.BUY, 1_000, 300_000), Order("offer", 1, Side.SELL, 1_000, 100_000)]
+    )
+    by_highs = mechanism("uniform_price").clear(book, MarketRules(solver="highs"))
+    same = by_highs.node_price == clear_exact(book, MarketRules()).node_price
+    yield Check("HiGHS clears", same, "agrees with the closed form" if same else "disagrees with the closed form")
+
+
+def _libp2p() -> Iterator[Check]:
+    import libp2p
+
+    yield Check("libp2p imports", True, str(Path(libp2p.__file__).parent.name))
+
+
+def _samples() -> Iterator[Check]:
+    from data import samples
+
+    for name in samples.names():
+        meter = samples.load(name)
+        yield Check(f"sample {name}", True, f"{len(meter.households)} homes, {meter.intervals} intervals")
+
+

@@ -1,0 +1,318 @@
+"""The in-process run: a scenario walked interval by interval into a run folder.
+
+The folder is built under NAME.partial and renamed when everything is written. A checkpoint follows each simulated
+day; `resume` cuts back to the last one and goes on, to the same hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from market.settlement import SYSTEM_ACCOUNTS
+from market.units import IntArray
+from wattswap.commit import ChainWriter
+from wattswap.errors import AlreadyExists, Interrupted, RunNotFound, VerificationFailed
+from wattswap.manifest import SCHEMA, file_hashes, source_commit, versions, write_json
+from wattswap.pipeline import Cleared, Settled, build_book, clear_interval, settle_interval
+from wattswap.recorder import TABLES, Recorder
+from wattswap.results import MANIFEST, RunResult, community_metrics
+from wattswap.scenario import Scenario, from_resolved
+from wattswap.setup import GENESIS, Setup, prepare
+
+OnProgress = Callable[[int, int, float | None], None]
+"""Called after each interval with the number done, the number in all and the last price. [currency/kWh]"""
+PARTIAL = ".partial"
+CHECKPOINT = "checkpoint.json"
+SCENARIO = "scenario.json"
+TABLE_FILES = tuple(f"{name}.parquet" for name in (*TABLES, "bills"))
+HASHED_FILES = (*TABLE_FILES, "metrics.json", SCENARIO, GENESIS, "chain.db")
+
+
+class Interrupt:
+    """Remembers Ctrl-C, so that the interval at hand is finished first."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:  # a second Ctrl-C means now
+            raise KeyboardInterrupt
+        self.asked = True
+
+    @contextmanager
+    def listening(self) -> Iterator[Interrupt]:
+        """Catch SIGINT inside the block (only the main thread can)."""
+        try:
+            before = signal.signal(signal.SIGINT, self._ask)
+        except ValueError:
+            yield self
+            return
+        try:
+            yield self
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+class Run:
+    """A run in progress: the homes, the chain and the tables of one folder.
+
+    Args:
+        setup: The prepared scenario.
+        folder: The .partial folder.
+    """
+
+    def __init__(self, setup: Setup, folder: Path) -> None:
+        self.setup, self.folder = setup, folder
+        self.community = setup.community()
+        self.chain = ChainWriter(setup, folder / "chain.db")
+        self.recorder = Recorder(folder, setup.roster, setup.scenario.currency, setup.has_load)
+        self.system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
+        self.replay = hashlib.sha256()
+        self.done = 0
+
+    def close(self) -> None:
+        """Close the chain file."""
+        self.chain.close()
+
+    def step(self) -> float | None:
+        """Live one interval in process and return its price, if any. [currency/kWh]"""
+        setup, i = self.setup, self.done
+        start_s, prices = setup.start_of(i), setup.prices.at(i)
+        bids = self.community.bids(prices)
+        if setup.sign_orders:
+            setup.sign_and_check(start_s, bids)
+        book = build_book(
+            setup.seed, start_s, setup.members, bids.side, bids.energy_wh, bids.limit_micro_per_kwh
+        )
+        cleared = clear_interval(setup.mechanism, setup.rules_at(i), setup.roster, start_s, book)
+        import_wh, export_wh = self.community.live()
+        return self.commit(cleared, import_wh, export_wh)
+
+    def commit(self, cleared: Cleared, import_wh: IntArray, export_wh: IntArray) -> float | None:
+        """Settle a cleared interval, put it on the chain and into the tables."""
+        setup, i = self.setup, self.done
+        start_s, prices = setup.start_of(i), setup.prices.at(i)
+        settled = settle_interval(setup.mechanism, cleared, import_wh, export_wh, prices)
+        block = self.chain.append(start_s, cleared, settled.postings)
+        self._record(i, start_s, cleared, settled, block)
+        self.done = i + 1
+        price = cleared.clearing.node_price[0]
+        return None if price is None else price.price / 1e6
+
+    def _record(self, i: int, start_s: int, cleared: Cleared, settled: Settled, block: Any) -> None:
+        setup = self.setup
+        load_wh, pv_wh = setup.load_and_pv(i)
+        self.recorder.add(
+            start_s,
+            block.height,
+            block.block_hash,
+            block.postings_root,
+            cleared,
+            settled,
+            self.community.stored_wh,
+            load_wh,
+            pv_wh,
+            setup.prices.at(i),
+        )
+        self.system_nano += settled.postings.total_nano[len(setup.roster) :]
+        self.replay.update(cleared.book_root + cleared.clearing_root + block.postings_root)
+
+    def checkpoint(self) -> None:
+        """Write the day's tables, then the checkpoint that counts them."""
+        day = (self.done - 1) // self.setup.steps_per_day
+        self.recorder.flush(day)
+        write_json(
+            self.folder / CHECKPOINT,
+            {
+                "done": self.done,
+                "parts": day + 1,
+                "stored_uwh": self.community.snapshot(),
+                "bills": self.recorder.bills.tolist(),
+                "system_nano": self.system_nano.tolist(),
+            },
+        )
+
+    def restore(self) -> None:
+        """Cut the folder back to its last checkpoint, or to nothing."""
+        path = self.folder / CHECKPOINT
+        saved: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"done": 0, "parts": 0}
+        self.done = saved["done"]
+        self.chain.cut_back(self.done)
+        self.recorder.drop_parts_from(saved["parts"])
+        if self.done:
+            self.community.restore(self.setup.first_row + self.done, saved["stored_uwh"])
+            self.recorder.bills[:] = saved["bills"]
+            self.system_nano[:] = saved["system_nano"]
+            for root in self.chain.roots():
+                self.replay.update(root)
+
+
+def new_run_folder(scenario: Scenario, out: Path) -> Path:
+    """Choose `out`/DATE_NAME_DIGEST; the digest is that of the scenario.
+
+    Raises:
+        AlreadyExists: The folder or its .partial is there.
+    """
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S")
+    folder = out / f"{stamp}_{scenario.name}_{scenario.digest()[:6]}"
+    for path in (folder, folder.with_name(folder.name + PARTIAL)):
+        if path.exists():
+            raise AlreadyExists.of(str(path), "exists already", "name another folder with --out")
+    return folder
+
+
+def run(
+    scenario: Scenario, *, out: Path | str = "runs", on_progress: OnProgress | None = None
+) -> RunResult:
+    """Run a scenario in process.
+
+    Args:
+        scenario: What to run.
+        out: Folder under which the run's own folder is made.
+        on_progress: See `OnProgress`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        Interrupted: Ctrl-C; the checkpoint is written and the sentence names the resume command.
+        WattswapError: The scenario or its data cannot be run; nothing is left on disk.
+    """
+    setup = prepare(scenario)
+    partial = begin(setup, Path(out))
+    try:
+        return _drive(setup, partial, on_progress)
+    except Interrupted:
+        raise
+    except BaseException:
+        if not (partial / CHECKPOINT).exists():
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def begin(setup: Setup, out: Path) -> Path:
+    """Make the .partial folder of a new run, with its scenario and genesis."""
+    folder = new_run_folder(setup.scenario, out)
+    partial = folder.with_name(folder.name + PARTIAL)
+    partial.mkdir(parents=True)
+    scenario = setup.scenario
+    write_json(partial / SCENARIO, {"resolved": scenario.resolved(), "base": str(scenario.source.base)})
+    setup.write_genesis(partial)
+    return partial
+
+
+def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunResult:
+    """Continue a run that was interrupted or killed, to the same hashes as if it had not been.
+
+    Raises:
+        RunNotFound: The folder is no unfinished run.
+        VerificationFailed: The meter data have changed since the run began.
+    """
+    partial = Path(path)
+    if not partial.name.endswith(PARTIAL) and partial.with_name(partial.name + PARTIAL).exists():
+        partial = partial.with_name(partial.name + PARTIAL)
+    if not (partial / SCENARIO).is_file() or (partial / MANIFEST).exists():
+        raise RunNotFound.of(str(path), "no unfinished run is here", "unfinished runs end in .partial")
+    setup = prepare(stored_scenario(partial))
+    if setup.genesis_bytes() != (partial / GENESIS).read_bytes():
+        raise VerificationFailed.of(
+            str(partial), "the scenario's data have changed since this run began", "start a new run"
+        )
+    return _drive(setup, partial, on_progress)
+
+
+def stored_scenario(folder: Path) -> Scenario:
+    """The scenario that a run folder was made from."""
+    origin = json.loads((folder / SCENARIO).read_text(encoding="utf-8"))
+    return from_resolved(origin["resolved"], origin["base"])
+
+
+def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunResult:
+    begun = time.time()
+    current = Run(setup, partial)
+    try:
+        current.restore()
+        with Interrupt().listening() as interrupt:
+            while current.done < setup.intervals:
+                price = current.step()
+                if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
+                    current.checkpoint()
+                if on_progress is not None:
+                    on_progress(current.done, setup.intervals, price)
+                if interrupt.asked and current.done < setup.intervals:
+                    raise Interrupted.of(
+                        str(partial),
+                        f"stopped after {current.done} of {setup.intervals} intervals",
+                        f"continue with: wattswap resume {partial}",
+                    )
+        return finish(current, begun, signed=setup.sign_orders, driver="in process")
+    finally:
+        current.close()
+
+
+def finish(current: Run, begun: float, *, signed: bool, driver: str, extra: dict[str, Any] | None = None) -> RunResult:
+    """Join the tables, write metrics and manifest, and give the folder its name."""
+    setup, partial = current.setup, current.folder
+    chain = current.chain.summary()
+    current.chain.close()
+    current.recorder.join()
+    _write_metrics(current)
+    folder = partial.with_name(partial.name.removesuffix(PARTIAL))
+    manifest = {
+        "schema": SCHEMA,
+        "name": setup.scenario.name,
+        "currency": setup.scenario.currency,
+        "mechanism": setup.mechanism.name,
+        "homes": len(setup.roster),
+        "start": datetime.fromtimestamp(setup.start_s, UTC).strftime("%Y-%m-%dT%H:%MZ"),
+        "intervals": setup.intervals,
+        "interval_minutes": setup.minutes,
+        "seed": setup.seed,
+        "driver": driver,
+        "signed": signed,
+        "forecast": setup.agents.forecaster,
+        "scenario_sha256": setup.scenario.digest(),
+        "data": setup.data_provenance(),
+        "chain": chain,
+        "replay_sha256": current.replay.hexdigest(),
+        "files": file_hashes(partial, HASHED_FILES),
+        "source": source_commit(),
+        "versions": versions(),
+        "platform": _platform(),
+        "started": datetime.fromtimestamp(begun, UTC).isoformat(timespec="seconds"),
+        "wall_s": round(time.time() - begun, 3),
+        **(extra or {}),
+    }
+    write_json(partial / MANIFEST, manifest)
+    (partial / CHECKPOINT).unlink(missing_ok=True)
+    os.rename(partial, folder)
+    return RunResult(folder)
+
+
+def _write_metrics(current: Run) -> None:
+    import pyarrow.parquet as pq
+
+    bills = pq.read_table(current.folder / "bills.parquet").to_pandas()
+    intervals = pq.read_table(current.folder / "intervals.parquet").to_pandas()
+    system = dict(zip(SYSTEM_ACCOUNTS, current.system_nano.tolist(), strict=True))
+    write_json(current.folder / "metrics.json", community_metrics(bills, intervals, system))
+
+
+def _platform() -> str:
+    import platform
+
+    return f"{platform.system()} {platform.machine()}"
+

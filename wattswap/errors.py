@@ -1,0 +1,202 @@
+"""Errors that a user can cause or must know of: what, where, what to do, and the exit code of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar, Self
+
+from market.errors import did_you_mean
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every `wattswap` command; docs/exit-codes.md explains them. Stable."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    INVALID = 3
+    INFEASIBLE = 4
+    VERIFY_FAILED = 5
+    CHECK_FAILED = 6
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    Args:
+        where: A place to go to: `street.toml:12: tariff.import_per_kwh`, a folder, a block; may be empty.
+        message: What is wrong, without a full stop.
+        cure: What to do about it; empty where the message says it.
+        line: Line in the file that `where` names, from 1; None where there is none.
+        key: Key path in that file; None where there is none.
+    """
+
+    where: str
+    message: str
+    cure: str = ""
+    line: int | None = None
+    key: str | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        cure = f"; {self.cure}" if self.cure else ""
+        return f"{place}{self.message}{cure}"
+
+
+class WattswapError(Exception):
+    """Base of all errors with a sentence for the user; raised once with every problem found."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.BUG
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems: list[Problem] = list(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+    @classmethod
+    def of(cls, where: str, message: str, cure: str = "") -> Self:
+        """Build the error of a single problem."""
+        return cls(Problem(where, message, cure))
+
+
+class UsageError(WattswapError):
+    """A command line that makes no sense, beyond what the argument parser sees."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InvalidScenario(WattswapError):
+    """A scenario file, case or `--set` that breaks the rules of docs/scenario.md."""
+
+    exit_code = ExitCode.INVALID
+
+
+class InvalidData(WattswapError):
+    """A meter file, price series, order book or message that cannot be used."""
+
+    exit_code = ExitCode.INVALID
+
+
+class RunNotFound(WattswapError):
+    """A run folder that does not exist, or a folder that is not a run."""
+
+    exit_code = ExitCode.INVALID
+
+
+class AlreadyExists(WattswapError):
+    """A file or folder that would be overwritten; nothing is ever overwritten."""
+
+    exit_code = ExitCode.INVALID
+
+
+class Infeasible(WattswapError):
+    """A problem without a solution, or a solver that is not installed."""
+
+    exit_code = ExitCode.INFEASIBLE
+
+
+class VerificationFailed(WattswapError):
+    """A chain, table or replay that does not match what was committed to."""
+
+    exit_code = ExitCode.VERIFY_FAILED
+
+
+class CheckFailed(WattswapError):
+    """A condition the user asked to be checked, which does not hold."""
+
+    exit_code = ExitCode.CHECK_FAILED
+
+
+class Interrupted(WattswapError):
+    """Ctrl-C after the checkpoint was written; the cure is the command that goes on."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Write the cure for a wrong name: "did you mean 'x'? Known: w, x, y"."""
+    names = list(known)
+    # A shortened name is meant before a similar one: `feed_in` is `feed_in_per_kwh` rather than `feed`.
+    longer = [known_name for known_name in names if name and known_name.startswith(f"{name}_")]
+    guess = " or ".join(repr(known_name) for known_name in longer)
+    nearest = f"did you mean {guess}?" if guess else did_you_mean(name, names).strip().replace("Did", "did")
+    if not names:
+        return ""
+    return f"{nearest} Known: {', '.join(names)}" if nearest else f"known: {', '.join(names)}"
+
+
+_CODE_BY_CLASS: dict[str, ExitCode] = {
+    "market.errors.InvalidBook": ExitCode.INVALID,
+    "market.errors.InvalidRules": ExitCode.INVALID,
+    "market.errors.InvalidTariff": ExitCode.INVALID,
+    "market.errors.UnknownMechanism": ExitCode.INVALID,
+    "market.errors.DuplicateMechanism": ExitCode.INVALID,
+    "data.errors.DataError": ExitCode.INVALID,
+    "agents.errors.AgentError": ExitCode.INVALID,
+    "optimizer.errors.OptimizerError": ExitCode.INFEASIBLE,
+    "p2p.errors.StoreDamaged": ExitCode.VERIFY_FAILED,
+    "p2p.errors.StoreMismatch": ExitCode.VERIFY_FAILED,
+    "p2p.errors.RemoteError": ExitCode.VERIFY_FAILED,
+    "p2p.errors.KeyFileError": ExitCode.INVALID,
+    "p2p.errors.GenesisError": ExitCode.INVALID,
+}
+"""What the other packages raise about input; by name, so that none is imported here. All else is a bug."""
+
+
+def _expected_code(error: BaseException) -> ExitCode | None:
+    if isinstance(error, WattswapError):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    names = (f"{base.__module__}.{base.__qualname__}" for base in type(error).__mro__)
+    return next((_CODE_BY_CLASS[name] for name in names if name in _CODE_BY_CLASS), None)
+
+
+def is_expected(error: BaseException) -> bool:
+    """Tell an error with a sentence for the user from a bug of ours."""
+    return _expected_code(error) is not None
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """Choose the exit code for an exception that reached the top."""
+    code = _expected_code(error)
+    return ExitCode.BUG if code is None else code
+
+
+def problems_of(error: BaseException) -> list[Problem]:
+    """List the problems of any exception; one made of its text where it is not ours."""
+    if isinstance(error, WattswapError):
+        return error.problems
+    if isinstance(error, KeyboardInterrupt):
+        return [Problem("", "interrupted")]
+    text = str(error) or type(error).__name__
+    return [Problem("", text if is_expected(error) else f"unexpected {type(error).__name__}: {text}")]
+
+
+def render(error: BaseException) -> str:
+    """Write an error for people: one line a problem, a count in front when there are several."""
+    lines = [str(problem) for problem in problems_of(error)]
+    if len(lines) == 1:
+        return f"Error: {lines[0]}"
+    return "\n".join([f"Error: {len(lines)} problems", *(f"  {line}" for line in lines)])
+
+
+def as_json(error: BaseException) -> dict[str, object]:
+    """Give an error as the one JSON object that `--json` prints."""
+    problems = problems_of(error)
+    return {
+        "error": {
+            "code": int(exit_code_of(error)),
+            "type": type(error).__name__,
+            "message": "; ".join(str(problem) for problem in problems[:1]) or type(error).__name__,
+            "problems": [_problem_json(problem) for problem in problems],
+        }
+    }
+
+
+def _problem_json(problem: Problem) -> dict[str, object]:
+    values = {name: getattr(problem, name) for name in ("where", "message", "cure", "line", "key")}
+    return {name: value for name, value in values.items() if value not in (None, "")}

@@ -1,0 +1,225 @@
+"""Reading a run's chain for people: blocks, verification, one home's proof."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from market.errors import did_you_mean
+from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings
+from market.units import NANO_PER_UNIT, WH_PER_KWH
+from p2p.chain.block import MAX_TX_BYTES, Block, block_hash, signers
+from p2p.chain.genesis import Genesis, read_genesis
+from p2p.chain.light import check_proof, make_proof, proof_from_json, proof_to_json
+from p2p.chain.settlement import make_batch
+from p2p.chain.state import BatchArgs
+from p2p.chain.store import ChainStore
+from p2p.chain.verify import verify_chain
+from p2p.codec import decode
+from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFailed
+from wattswap.setup import GENESIS, Keys
+
+CHAIN = "chain.db"
+
+
+def open_chain(run: Path) -> ChainStore:
+    """Open a run's chain without changing a byte of it."""
+    if not (run / CHAIN).is_file():
+        raise RunNotFound.of(str(run), "no chain is here", "give the folder that `wattswap run` printed")
+    return ChainStore.open(run / CHAIN, genesis_of(run), read_only=True)
+
+
+def genesis_of(run: Path) -> Genesis:
+    """The genesis of a run."""
+    return read_genesis(run / GENESIS)
+
+
+def batch_of(block: Block) -> BatchArgs:
+    """The settlement batch of a block."""
+    return decode(BatchArgs, block.txs[0].args, max_bytes=MAX_TX_BYTES)
+
+
+def stamp(seconds: int) -> str:
+    """An instant as people write it, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def parse_interval(text: str) -> int:
+    """The start of an interval from its name. [s]
+
+    Raises:
+        UsageError: It is no instant with a zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError.of("INTERVAL", f"{text!r} is no time", "write it as 2016-06-06T12:00Z") from None
+    if moment.tzinfo is None:
+        raise UsageError.of("INTERVAL", f"{text} names no zone", f"write {text}Z for UTC, or add an offset")
+    return int(moment.timestamp())
+
+
+def verified_chain(run: Path) -> dict[str, Any]:
+    """Check a chain from its first block on.
+
+    Raises:
+        VerificationFailed: Names the block and field of the first thing that is wrong.
+    """
+    genesis = genesis_of(run)
+    with open_chain(run) as store:
+        report = verify_chain(store, genesis)
+    if report.finding is not None:
+        raise VerificationFailed.of(
+            str(run / CHAIN), str(report.finding), "restore the file from a copy, or run the scenario again"
+        )
+    return {
+        "chain_id": report.chain_id.hex(),
+        "blocks": report.height,
+        "head": report.head_hash.hex(),
+        "authorities": len(genesis.authorities),
+        "signatures": report.signatures,
+        "traded_kwh": report.state.traded_wh / WH_PER_KWH,
+    }
+
+
+def chain_facts(run: Path) -> dict[str, Any]:
+    """The chain at a glance, not verified."""
+    genesis = genesis_of(run)
+    with open_chain(run) as store:
+        head = store.head()
+        height = store.height
+    size = (run / CHAIN).stat().st_size
+    return {
+        "chain_id": genesis.chain_id.hex(),
+        "name": genesis.name,
+        "members": genesis.members,
+        "authorities": len(genesis.authorities),
+        "blocks": height,
+        "head": "" if head is None else block_hash(head[0].header).hex(),
+        "last_interval": "" if head is None else stamp(batch_of(head[0]).interval_start),
+        "bytes": size,
+        "bytes_per_block": round(size / height) if height else None,
+    }
+
+
+def block_facts(run: Path, height: int) -> dict[str, Any]:
+    """One block: header, roots, totals, who signed.
+
+    Raises:
+        UsageError: There is no such block.
+    """
+    with open_chain(run) as store:
+        if not 1 <= height <= store.height:
+            raise UsageError.of("HEIGHT", f"no block {height}", f"the chain has blocks 1 to {store.height}")
+        block, cert = store.block(height)
+    header, batch = block.header, batch_of(block)
+    members = dict(zip(COLUMNS, batch.totals[0], strict=True))
+    facts: dict[str, Any] = {
+        "height": header.height,
+        "block_hash": block_hash(header).hex(),
+        "parent_hash": header.parent_hash.hex(),
+        "time": stamp(header.time_ms // 1000),
+        "proposer": header.proposer_idx,
+        "signed_by": signers(cert),
+        "interval": stamp(batch.interval_start),
+        "orders": batch.orders,
+        "traded_kwh": batch.traded_wh / WH_PER_KWH,
+        "price_per_kwh": None if batch.price is None else batch.price.price / 1e6,
+        "price_interval": None if batch.price is None else [batch.price.lo / 1e6, batch.price.hi / 1e6],
+        "book_root": batch.book_root.hex(),
+        "clearing_root": batch.clearing_root.hex(),
+        "postings_root": batch.postings_root.hex(),
+        "state_root": header.state_root.hex(),
+    }
+    money = [name for name in COLUMNS if name.endswith("_nano")]
+    facts["members_total"] = sum(members[name] for name in money) / NANO_PER_UNIT
+    for account, row in zip(SYSTEM_ACCOUNTS, batch.totals[1:], strict=True):
+        facts[f"{account}_total"] = sum(dict(zip(COLUMNS, row, strict=True))[name] for name in money) / NANO_PER_UNIT
+    return facts
+
+
+def postings_of(run: Path, start_s: int, members: int) -> Postings:
+    """The stored postings of one interval."""
+    import pyarrow.parquet as pq
+
+    moment = datetime.fromtimestamp(start_s, UTC)
+    table = pq.read_table(
+        run / "postings.parquet", columns=list(COLUMNS), filters=[("interval_start", "==", moment)]
+    )
+    lines = np.column_stack([table[name].to_numpy() for name in COLUMNS])
+    return Postings(np.ascontiguousarray(lines), members)
+
+
+def accounts_of(run: Path) -> tuple[str, ...]:
+    """Account ids of a run: the homes in roster order, then the system accounts."""
+    import pyarrow.parquet as pq
+
+    homes = pq.read_table(run / "bills.parquet", columns=["household"])["household"].to_pylist()
+    return (*homes, *SYSTEM_ACCOUNTS)
+
+
+def prove_line(run: Path, household: str, interval: str) -> str:
+    """The proof, in JSON, of one account's line of one interval.
+
+    Raises:
+        UsageError: No such home or interval in the run.
+        VerificationFailed: The stored line is not the one on the chain.
+    """
+    from wattswap.engine import stored_scenario
+
+    genesis, accounts = genesis_of(run), accounts_of(run)
+    if household not in accounts:
+        guess = did_you_mean(household, accounts).strip()
+        raise UsageError.of("HOUSEHOLD", f"no home {household!r} in this run", guess or f"known: {', '.join(accounts)}")
+    start_s = parse_interval(interval)
+    with open_chain(run) as store:
+        first = batch_of(store.block(1)[0]).interval_start
+        height, rest = divmod(start_s - first, genesis.params.minutes * 60)
+        if rest or not 0 <= height < store.height:
+            raise UsageError.of(
+                "INTERVAL", f"no interval {interval} in this run", f"it has {store.height} from {stamp(first)} on"
+            )
+        block, cert = store.block(height + 1)
+    salts = Keys.of(stored_scenario(run)).salts
+    batch = make_batch(postings_of(run, start_s, genesis.members), start_s, salts)
+    if batch.root != batch_of(block).postings_root:
+        raise VerificationFailed.of(
+            f"postings of {interval}", "are not the ones on the chain", "run `wattswap verify` on this folder"
+        )
+    proof = make_proof(batch, accounts.index(household), block, cert, genesis)
+    return proof_to_json(proof, check_proof(proof, genesis))
+
+
+def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
+    """Check a proof file offline against a genesis file and tell what it proves.
+
+    Raises:
+        InvalidData: The proof file cannot be read.
+        VerificationFailed: The proof does not hold.
+    """
+    from p2p.errors import P2PError
+
+    try:
+        text = proof.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidData.of(str(proof), f"cannot be read: {error}", "give a file that `chain prove` wrote") from None
+    try:
+        line = check_proof(proof_from_json(text), read_genesis(genesis))
+    except P2PError as error:
+        raise VerificationFailed.of(str(proof), str(error), "ask the operator for the proof again") from None
+    return {
+        "proven": True,
+        "interval": stamp(line.interval_start),
+        "account": line.account,
+        "block": line.height,
+        "block_hash": line.block_hash.hex(),
+        "signed_by": list(line.signers),
+        "total": line.total_nano / NANO_PER_UNIT,
+        **{
+            name.replace("_wh", "_kwh").replace("_nano", ""): value / (NANO_PER_UNIT if "nano" in name else WH_PER_KWH)
+            for name, value in line.values.items()
+        },
+    }

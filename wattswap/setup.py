@@ -1,0 +1,341 @@
+"""From a scenario to everything a run needs: data, homes, prices, market, keys and genesis, all checked first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.bidding import Bids
+from agents.community import AgentRules, Community
+from data.readings import MISSING, BatterySpec, MeterData
+from market.interval import Interval
+from market.mechanism import Mechanism
+from market.rules import MarketRules
+from market.tariff import OutsidePrices
+from market.units import PPM, IntArray
+from p2p.chain.genesis import VERSION, Genesis, make_params, write_genesis
+from p2p.chain.roots import roster_root
+from p2p.codec import encode
+from p2p.identity import Identity, derive_seed
+from p2p import messages
+from p2p.messages import Kind, OrderMessage, open_message, sign_message
+from wattswap.errors import InvalidData, Problem
+from wattswap.plugins import mechanism as find_mechanism
+from wattswap.scenario import Scenario
+
+DAY_S = 86_400
+GENESIS = "genesis.bin"
+MAX_LISTED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Every key of a simulated neighbourhood, derived from the scenario's seed: reproducible, so not secret."""
+
+    master: bytes
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Keys:
+        """The keys of a scenario: the same name and seed give the same keys."""
+        return cls(sha256(f"wattswap simulation {scenario.name} {scenario.seed}".encode()).digest())
+
+    def identity(self, role: str, name: str = "") -> Identity:
+        """The signing key of one role."""
+        return Identity.from_seed(derive_seed(self.master, role, name))
+
+    @property
+    def salts(self) -> bytes:
+        """The secret from which the salts of all settlement entries follow."""
+        return derive_seed(self.master, "salts", "")
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A scenario ready to run.
+
+    Args:
+        meter: Readings of the run and of the history that forecasts may use, at the run's interval.
+        first_row: Row of `meter` at which the run starts.
+        source_intervals: Estimated readings inside the run, for the manifest.
+    """
+
+    scenario: Scenario
+    meter: MeterData
+    first_row: int
+    intervals: int
+    start_s: int
+    minutes: int
+    prices: OutsidePrices
+    mechanism: Mechanism
+    rules: MarketRules
+    agents: AgentRules
+    batteries: tuple[BatterySpec | None, ...]
+    initial_stored_wh: IntArray
+    keys: Keys
+    dropped_homes: tuple[str, ...] = ()
+
+    @property
+    def roster(self) -> tuple[str, ...]:
+        """Household ids; an order's participant is an index into it."""
+        return self.meter.households
+
+    @cached_property
+    def members(self) -> IntArray:
+        """Indices of all members."""
+        return np.arange(len(self.roster), dtype=np.int64)
+
+    @property
+    def seed(self) -> int:
+        """The scenario's seed."""
+        return self.scenario.seed
+
+    @property
+    def sign_orders(self) -> bool:
+        """Whether an in-process run signs and checks every order."""
+        return self.scenario.chain.sign_orders
+
+    @property
+    def steps_per_day(self) -> int:
+        """Intervals in 24 hours."""
+        return 24 * 60 // self.minutes
+
+    def start_of(self, i: int) -> int:
+        """Start of the i-th interval of the run. [s]"""
+        return self.start_s + i * self.minutes * 60
+
+    def interval(self, i: int) -> Interval:
+        """The i-th interval of the run."""
+        return Interval(self.start_of(i), self.minutes)
+
+    def rules_at(self, i: int) -> MarketRules:
+        """The market rules with the outside prices of the i-th interval."""
+        return replace(
+            self.rules,
+            retail_micro_per_kwh=int(self.prices.import_micro_per_kwh[i]),
+            feed_in_micro_per_kwh=int(self.prices.feed_in_micro_per_kwh[i]),
+        )
+
+    def community(self, home: int | None = None) -> Community:
+        """All homes, or one of them alone, before the first interval."""
+        columns = slice(None) if home is None else slice(home, home + 1)
+        return Community(
+            self.meter.import_wh[:, columns],
+            self.meter.export_wh[:, columns],
+            self.batteries[columns],
+            self.initial_stored_wh[columns],
+            self.first_row,
+            self.agents,
+        )
+
+    @property
+    def has_load(self) -> bool:
+        """Whether the data tell the consumption behind the meters: by sub-meter, or because nobody exports."""
+        return bool({"load", "pv"} & set(self.meter.sub_meters)) or not self.meter.export_wh.any()
+
+    @cached_property
+    def _load_wh(self) -> IntArray:
+        return self.meter.load_wh if self.has_load else np.zeros_like(self.meter.import_wh)
+
+    @cached_property
+    def _pv_wh(self) -> IntArray:
+        return self.meter.sub_meters.get("pv", np.zeros_like(self.meter.import_wh))
+
+    def load_and_pv(self, i: int) -> tuple[IntArray, IntArray]:
+        """Consumption and production behind the meters in the i-th interval; zeros where unknown. [Wh]"""
+        return self._load_wh[self.first_row + i], self._pv_wh[self.first_row + i]
+
+    @cached_property
+    def genesis(self) -> Genesis:
+        """What the run's chain starts from; it commits to the scenario and to the meter data."""
+        authorities = [self.keys.identity("authority", str(i)) for i in range(self.scenario.chain.authorities)]
+        committed = self.scenario.digest() + self.meter.source.sha256
+        return Genesis(
+            version=VERSION,
+            name=self.scenario.name,
+            time_ms=self.start_s * 1_000,
+            params=make_params(self.scenario.currency, self.minutes, sha256(committed.encode()).digest()),
+            authorities=tuple(a.public_key for a in authorities),
+            operator=self.keys.identity("operator").public_key,
+            roster_root=roster_root(self.roster),
+            members=len(self.roster),
+            household_keys=tuple(identity.public_key for identity in self._household_identities),
+        )
+
+    def genesis_bytes(self) -> bytes:
+        """The canonical bytes of the genesis file."""
+        return encode(self.genesis)
+
+    def write_genesis(self, folder: Path) -> None:
+        """Write the genesis file of the run."""
+        write_genesis(folder / GENESIS, self.genesis)
+
+    @cached_property
+    def _household_identities(self) -> list[Identity]:
+        return [self.keys.identity("household", name) for name in self.roster]
+
+    def order_message(self, home: int, start_s: int, side: int, energy_wh: int, limit: int) -> OrderMessage:
+        """The order of one home as a message; the nonce is the interval's number since 1970."""
+        nonce = start_s // (self.minutes * 60)
+        return OrderMessage(
+            messages.VERSION,
+            self.genesis.chain_id,
+            start_s,
+            self.minutes,
+            self.roster[home],
+            nonce,
+            side,
+            energy_wh,
+            limit,
+            0,
+        )
+
+    def sign_and_check(self, start_s: int, bids: Bids) -> None:
+        """Sign every order as its home would and check it as the operator would."""
+        keys = dict(zip(self.roster, self.genesis.household_keys, strict=True))
+        for home in np.flatnonzero(bids.energy_wh).tolist():
+            message = self.order_message(
+                home,
+                start_s,
+                int(bids.side[home]),
+                int(bids.energy_wh[home]),
+                int(bids.limit_micro_per_kwh[home]),
+            )
+            data = sign_message(self._household_identities[home], message)
+            open_message(data, chain_id=self.genesis.chain_id, kinds=(Kind.ORDER,), household_keys=keys)
+
+    def data_provenance(self) -> dict[str, Any]:
+        """Where the readings come from, for the manifest."""
+        quality = self.meter.quality[self.first_row :]
+        return {
+            "format": self.meter.source.format,
+            "sha256": self.meter.source.sha256,
+            "answers": dict(self.meter.source.answers),
+            "notes": list(self.meter.source.notes),
+            "estimated_share": float((quality != 0).mean()),
+            "dropped_homes": list(self.dropped_homes),
+        }
+
+
+def prepare(scenario: Scenario) -> Setup:
+    """Load the data and check that the scenario can run on them, before anything is written.
+
+    Raises:
+        WattswapError: Everything that is wrong with scenario and data together.
+        DataError: The meter data cannot be read.
+    """
+    meter = _load(scenario)
+    span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
+    history_s = scenario.homes.forecast_days * DAY_S
+    step_s = span.minutes * 60
+    # History and run are cut to whole market intervals, counted from the run's start.
+    first_s = max(meter.start_s, span.start_s - history_s)
+    first_s = span.start_s - (span.start_s - first_s) // step_s * step_s
+    meter = meter.window(first_s, span.end_s)
+    if span.minutes != meter.minutes:
+        meter = meter.resample(span.minutes)
+    first_row = (span.start_s - meter.start_s) // step_s
+    meter, dropped = _without_missing(scenario, meter, first_row)
+    batteries, stored = _batteries(scenario, meter)
+    market, homes = scenario.market, scenario.homes
+    return Setup(
+        scenario=scenario,
+        meter=meter,
+        first_row=first_row,
+        intervals=span.intervals,
+        start_s=span.start_s,
+        minutes=span.minutes,
+        prices=scenario.outside_prices(span),
+        mechanism=find_mechanism(market.mechanism),
+        rules=MarketRules(
+            k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
+        ),
+        agents=AgentRules(
+            forecaster=homes.forecast,
+            forecast_days=homes.forecast_days,
+            strategy=homes.strategy,
+            gate_closure_minutes=market.gate_closure_minutes,
+            minutes=span.minutes,
+        ),
+        batteries=batteries,
+        initial_stored_wh=stored,
+        keys=Keys.of(scenario),
+        dropped_homes=dropped,
+    )
+
+
+def _load(scenario: Scenario) -> MeterData:
+    path = scenario.data_path
+    if path is None:
+        from data import samples
+
+        assert scenario.data.sample is not None
+        meter = samples.load(scenario.data.sample)
+    else:
+        from data import formats
+
+        meter = formats.load(path, format=scenario.data.format, zone=scenario.data.zone)
+    wanted = scenario.data.households
+    if wanted is None:
+        return meter
+    unknown = [name for name in wanted if name not in meter.households]
+    if unknown:
+        known = ", ".join(meter.households[:MAX_LISTED])
+        raise scenario.invalid("data.households", f"the data have no home {unknown[0]!r}", f"they have: {known}")
+    return meter.select(wanted)
+
+
+def _without_missing(scenario: Scenario, meter: MeterData, first_row: int) -> tuple[MeterData, tuple[str, ...]]:
+    """Refuse, or leave out, homes with a missing reading inside the run; nothing missing is ever traded."""
+    count = (meter.quality[first_row:] == MISSING).sum(axis=0)
+    broken = [name for name, n in zip(meter.households, count.tolist(), strict=True) if n]
+    if not broken:
+        return meter, ()
+    if scenario.data.on_missing == "refuse":
+        missing = dict(zip(meter.households, count.tolist(), strict=True))
+        raise InvalidData(
+            *(
+                Problem(
+                    f"home {name}",
+                    f"{missing[name]} of {meter.intervals - first_row} readings of the run are missing",
+                    'choose another time, or set data.on_missing = "drop_home"',
+                )
+                for name in broken[:MAX_LISTED]
+            )
+        )
+    kept = [name for name in meter.households if name not in broken]
+    if not kept:
+        raise scenario.invalid("data.on_missing", "every home misses readings in this time", "choose another time")
+    return meter.select(kept), tuple(broken)
+
+
+def _batteries(scenario: Scenario, meter: MeterData) -> tuple[tuple[BatterySpec | None, ...], IntArray]:
+    """Batteries by home with the scenario's overrides, and what is stored in them at the start. [Wh]"""
+    homes = scenario.homes
+    specs = list(meter.batteries) if homes.batteries == "data" else [None] * len(meter.households)
+    stored = np.zeros(len(specs), dtype=np.int64)
+    for name, override in homes.battery.items():
+        if name not in meter.households:
+            known = ", ".join(meter.households[:MAX_LISTED])
+            raise scenario.invalid(f"homes.battery.{name}", f"the data have no home {name!r}", f"they have: {known}")
+        i = meter.households.index(name)
+        base = specs[i]
+        values = {
+            key: getattr(override, key) if getattr(override, key) is not None else getattr(base, key, None)
+            for key in ("capacity_wh", "charge_w", "discharge_w")
+        }
+        lacking = [key for key, value in values.items() if value is None]
+        if lacking:
+            raise scenario.invalid(
+                f"homes.battery.{name}", "this home has no battery in the data", "give capacity_kwh, charge_kw, discharge_kw"
+            )
+        for key in ("charge_efficiency_ppm", "discharge_efficiency_ppm"):
+            given = getattr(override, key)
+            values[key] = given if given is not None else getattr(base, key, PPM)
+        specs[i] = BatterySpec(**values) if values["capacity_wh"] else None
+        stored[i] = values["capacity_wh"] * (override.initial_share_ppm or 0) // PPM
+    return tuple(specs), stored
