@@ -2,12 +2,12 @@
 
 What SimBench holds, and what is made of it:
 
-- A home is one base load (profile H0 household, G business, L farm). Its id is `home-N` for SimBench's "Load
-  N".
+- A home is one base load (profile H0 household, G business, L farm). Its id is `home-N` for "Load N"
+  of SimBench.
 - Heat pumps (profiles Air_.., Soil_..) and charging points (HLS_.. at home, APLS_.. at work) are loads of
   their own at the same bus. Where a bus has several homes, they go to its homes in turn, and so do PV plants.
 - PV plants are static generators. A storage of type PV_Storage is a PV plant WITH a battery: its profile
-  "Storage_PV5_ L2-A" never charges from the grid and yields the energy of PV5 less the losses, and no other
+  Storage_PV5_L2-A never charges from the grid and yields the energy of PV5 less the losses, and no other
   plant stands at its bus. So the home gets a plant of that rated power on profile PV5 and a battery to
   operate, and SimBench's own operation of the battery is left out.
 - A battery takes and gives the rated power of its plant; `efficiency_percent` (0.95, a fraction in spite of
@@ -35,6 +35,9 @@ from market.units import PPM, IntArray
 ZONE = "Europe/Berlin"
 WATTS_PER_MEGAWATT = 1_000_000
 DEFAULT_EFFICIENCY = 0.95
+
+NOISE_PPM = 100
+"""Charging profile HLS_C_3.7 dips to -12 ppm of its power: measuring noise, set to 0. [parts per million]"""
 
 NOTES = (
     "profiles are modelled by SimBench from clustered measurements, not metered at these homes",
@@ -69,8 +72,9 @@ def load_simbench_grid(code: str) -> MeterData:
         UnknownGrid: There is no such low-voltage grid.
         InvalidGrid: The grid holds something that is not understood.
     """
-    source = Source("simbench", "", {"code": code, "zone": ZONE}, NOTES)
-    return read_simbench(code).meter_data(source)
+    neighbourhood = read_simbench(code)
+    source = Source("simbench", neighbourhood.sha256(), {"code": code, "zone": ZONE}, NOTES)
+    return neighbourhood.meter_data(source)
 
 
 def read_simbench(code: str) -> Neighbourhood:
@@ -209,7 +213,7 @@ def _used_profiles(elements: list[Element], profiles: dict[str, Any]) -> dict[st
         if column not in table:
             raise InvalidGrid(f"the grid has no profile {column!r}")
         values = np.rint(np.asarray(table[column], dtype=np.float64) * PPM).astype(np.int64)
-        if int(values.min()) < 0:
+        if int(values.min()) < -NOISE_PPM:
             raise InvalidGrid(f"profile {column!r} holds negative values")
-        used[name] = values
+        used[name] = np.maximum(values, 0)
     return used

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from data.findings import FindingLog, runs
-from data.readings import MISSING, MeterData
+from data.readings import MEASURED, MeterData
 from market.units import BoolArray, IntArray
 
 JUMP_FACTOR = 20
@@ -20,6 +20,10 @@ FLOOR_HOURS = 24
 
 SUN_W = 500
 """Production that leaves no doubt that the sun shines on a roof. [W]"""
+
+
+DARK_DAYS = 3
+"""So many days in a row without production are no weather."""
 
 
 def check_power(
@@ -45,7 +49,7 @@ def check_power(
     def describe_power(cell: int) -> tuple[int, str, str]:
         t, h = divmod(cell, len(data.households))
         power_kw = int(energy_wh[t, h]) * 60 / data.minutes / 1000
-        message = f"{name} means {power_kw:,.1f} kW, above the fuse limit of {fuse_w / 1000:g} kW"
+        message = f"{name} means {power_kw:,.2f} kW, above the fuse limit of {fuse_w / 1000:g} kW"
         cure = "check the unit, or raise the limit for a larger connection (fuse_w)"
         return line_of(cell), data.households[h], f"{message}; {cure}"
 
@@ -65,7 +69,7 @@ def check_power(
 
 def check_homes(log: FindingLog, data: MeterData) -> None:
     """Report homes whose readings cannot be right as a whole, one warning per home and reason."""
-    read = data.quality < MISSING
+    read = data.quality == MEASURED  # what is flagged already is not reported again
     load = data.load_wh
     pv = data.sub_meters.get("pv")
     hour = 60 / data.minutes
@@ -127,7 +131,7 @@ def _check_dark_days(log: FindingLog, pv: IntArray, name: str, data: MeterData) 
     dark = pv[: days * per_day].reshape(days, per_day).sum(axis=1) == 0
     start, end = runs(dark)
     length = end - start
-    if not len(length) or int(length.max()) < 2:
+    if not len(length) or int(length.max()) < DARK_DAYS:
         return
     longest = int(np.argmax(length))
     first = datetime.fromtimestamp(data.start_s + int(start[longest]) * 86_400, UTC)

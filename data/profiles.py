@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -55,6 +57,20 @@ class Neighbourhood:
     elements: tuple[Element, ...]
     batteries: tuple[BatterySpec | None, ...]
     profiles: Mapping[str, IntArray]
+
+    def sha256(self) -> str:
+        """Hash everything that the meter data depend on."""
+        described = {
+            "households": self.households,
+            "start_s": self.start_s,
+            "minutes": self.minutes,
+            "elements": [asdict(element) for element in self.elements],
+            "batteries": [asdict(spec) if spec else None for spec in self.batteries],
+        }
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+        for name in sorted(self.profiles):
+            digest.update(name.encode() + b"\n" + self.profiles[name].astype("<i8").tobytes())
+        return digest.hexdigest()
 
     def meter_data(self, source: Source) -> MeterData:
         """Compute what the meters show: import and export are load - pv, interval by interval.

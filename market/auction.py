@@ -1,12 +1,13 @@
-"""The uniform-price call auction in closed form: the price interval by one weighted selection, then the allocation.
+"""The uniform-price call auction in closed form: its price interval by weighted selection, then who trades.
 
-Turn every bid into a fixed demand plus an offer of the same energy at the same limit: nothing about the market changes,
-and only offers are left to serve the total demand Q. With F(p) = energy of ALL orders with limit <= p, the market-clearing
-(Walrasian) prices are {p : F(p-) <= Q <= F(p)}. So
+Turn every bid into a fixed demand plus an offer of the same energy at the same limit: nothing about the
+market changes, and only offers are left to serve the total demand Q. With F(p) = energy of ALL orders with
+limit <= p, the market-clearing (Walrasian) prices are {p : F(p-) <= Q <= F(p)}. So
 
     lo = the first limit at which F reaches Q,    hi = the first limit at which F passes Q,
 
-which is a weighted selection, not a sort: large books are narrowed to a bracket first, and only the bracket is sorted.
+which is a weighted selection, not a sort: a large book is narrowed to a bracket, and only the bracket is
+sorted.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from market.rules import MarketRules
 from market.units import BoolArray, IntArray, largest_remainder
 
 SORT_BELOW = 2_048
-"""Books up to this many orders are sorted whole: a sort of that size costs less than the passes of a bracket."""
+"""Books up to this many orders are sorted whole: such a sort costs less than the passes of a bracket."""
 
 _GOLDEN = 0.6180339887498949
 
@@ -56,8 +57,8 @@ def walrasian_interval(book: OrderBook) -> tuple[int, int] | None:
 def fill(book: OrderBook, lo: int, hi: int, rules: MarketRules) -> Clearing:
     """Accept the largest volume that a price interval supports, and certify it.
 
-    Bids above and offers below the interval are accepted whole. Where lo == hi the orders at that price are marginal:
-    the short side of them is accepted whole and the long side is rationed.
+    Bids above and offers below the interval are accepted whole. Where lo == hi the orders at that price are
+    marginal: the short side of them is accepted whole and the long side is rationed.
 
     Args:
         book: Orders of one interval. Not changed.
@@ -86,7 +87,7 @@ def fill(book: OrderBook, lo: int, hi: int, rules: MarketRules) -> Clearing:
         welfare -= lo * excess  # the marginal orders, all at this limit, make up for the excess
     elif excess:
         raise InfeasibleClearing(
-            f"[{lo}, {hi}] is not the price interval of this book: at it {excess} Wh more are bought than sold"
+            f"[{lo}, {hi}] is not the price interval of this book: at it {excess} Wh too much are bought"
         )
     if not volume:
         return _nothing_trades(book)
@@ -141,7 +142,7 @@ def _fill_margin(
     total = min(bought + room_bids, sold + room_asks)
     if total < volume:
         raise InfeasibleClearing(
-            f"the orders at the price cannot balance the book: {bought} Wh are bought and {sold} Wh sold without them"
+            f"the orders at the price cannot balance the {bought} Wh bought and {sold} Wh sold without them"
         )
     for side_rows, room, take in ((bids, room_bids, total - bought), (asks, room_asks, total - sold)):
         if take == room:
@@ -179,7 +180,7 @@ def _nothing_trades(book: OrderBook) -> Clearing:
 
 
 def _select(book: OrderBook, is_buy: BoolArray) -> tuple[int, int] | None:
-    """First limit at which the joint curve reaches the demand, and first at which it passes it; None if one-sided."""
+    """Limits at which the joint curve reaches and passes the demand; None for a one-sided book."""
     limit, energy = book.limit_micro_per_kwh, book.energy_wh
     demand, total = int((energy * is_buy).sum()), int(energy.sum())
     if not 0 < demand < total:
@@ -199,7 +200,7 @@ def _select_by_sort(limit: IntArray, energy: IntArray, target: int) -> tuple[int
 
 
 def _select_in_bracket(limit: IntArray, energy: IntArray, target: int, total: int) -> tuple[int, int] | None:
-    """Guess from a sample two limits that enclose the answer and sort only between them; None where the guess fails.
+    """Guess two limits that enclose the answer from a sample, and sort only between; None if the guess fails.
 
     A failed guess costs time, never correctness: the answer counts only if F(a-) < target < F(b).
     """

@@ -1,1 +1,1 @@
-"""Clearing with a solver: Pyomo models written once, compiled to arrays, re-solved hot through one door to HiGHS."""
+"""Clearing with a solver: Pyomo models written once, compiled to arrays, re-solved hot by HiGHS."""

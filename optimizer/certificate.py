@@ -1,8 +1,9 @@
 """The KKT certificate of a linear program: checks any solver's answer, and needs no solver.
 
-For min c x with lower <= x <= upper and row_lower <= A x <= row_upper, any row prices y give a bound d(y) <= c x on every
-feasible x: the sum over columns of the reduced cost z = c - A'y times the bound it points to (the lower one where z > 0),
-plus the same over rows with y. So a feasible x with c x = d(y) is optimal, whoever found it and however.
+For min c x with lower <= x <= upper and row_lower <= A x <= row_upper, any row prices y bound the objective
+from below, d(y) <= c x: d(y) is the sum over columns of the reduced cost z = c - A'y times the bound it
+points to (the lower one where z > 0), plus the same over rows with y. So a feasible x with c x = d(y) is
+optimal, whoever found it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Compile a linear Pyomo model to arrays, once; afterwards only arrays change.
 
-Pyomo's own LinearStandardFormCompiler needs scipy, splits two-sided rows and negates a maximised objective. Reading
-the standard representation of each expression needs none of that, keeps equations as one row and states the sign.
+Pyomo's own LinearStandardFormCompiler needs scipy, splits two-sided rows and negates a maximised objective.
+Reading the standard representation of each expression needs none of that, keeps an equation as one row and
+states the sign.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class CompiledModel:
         value: Value of each entry.
         columns: Name of each variable -> column.
         rows: Name of each constraint -> row.
-        dense: The matrix written out, where hardly a cell of it is 0 (products are then one BLAS call), else None.
+        dense: The matrix written out where few of its cells are 0, as products are then one BLAS call; else
+            None.
     """
 
     cost: FloatArray
@@ -53,14 +55,16 @@ class CompiledModel:
     def times(self, x: FloatArray) -> FloatArray:
         """Return A x, one value per row."""
         if self.dense is not None:
-            return self.dense.dot(x)
-        return np.bincount(self.index, self.value * x[self._column()], len(self.row_lower))
+            product: FloatArray = self.dense @ x
+            return product
+        return np.bincount(self.index, self.value * x[self._column()], len(self.row_lower)).astype(np.float64)
 
     def transpose_times(self, y: FloatArray) -> FloatArray:
         """Return A' y, one value per column."""
         if self.dense is not None:
-            return y.dot(self.dense)
-        return np.bincount(self._column(), self.value * y[self.index], len(self.cost))
+            product: FloatArray = y @ self.dense
+            return product
+        return np.bincount(self._column(), self.value * y[self.index], len(self.cost)).astype(np.float64)
 
     def _column(self) -> IndexArray:
         return np.repeat(np.arange(len(self.cost), dtype=np.int32), np.diff(self.start))

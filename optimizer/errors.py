@@ -16,4 +16,8 @@ class Infeasible(OptimizerError):
 
 
 class SolverFailed(OptimizerError, RuntimeError):
-    """The solver gave no answer, or an answer that its certificate does not confirm."""
+    """The solver gave no answer."""
+
+
+class Unproven(SolverFailed):
+    """The solver gave an answer that its certificate does not confirm, not even after a cold start."""

@@ -18,8 +18,8 @@ EXACT_WH = 2.0**53
 def whole_wh(quantity: FloatArray) -> IntArray:
     """Round balanced quantities to whole Wh that balance exactly.
 
-    A vertex of the program is whole already. Otherwise every row gets its floor, and the Wh that then lack go one each
-    to the rows with the largest remainders, the earlier row first.
+    A vertex of the program is whole already. Otherwise every row gets its floor, and the Wh that then lack
+    go one each to the rows with the largest remainders, the earlier row first: nobody is off by a whole Wh.
 
     Args:
         quantity: Bought (> 0) and sold (< 0) per row, summing to 0 up to noise. [Wh]
@@ -27,14 +27,12 @@ def whole_wh(quantity: FloatArray) -> IntArray:
     Raises:
         SolverFailed: The quantities do not balance, or are too large to be exact.
     """
-    nearest = np.rint(quantity)
-    if (nearest == quantity).all() and not np.add.reduce(nearest):
-        vertex: IntArray = nearest.astype(np.int64)
-        return vertex
+    whole: IntArray = quantity.astype(np.int64)
+    if (whole == quantity).all() and not np.add.reduce(whole):
+        return whole
     if np.abs(quantity).sum() >= EXACT_WH:
-        raise SolverFailed(
-            f"energies beyond {EXACT_WH:.0f} Wh are not exact in floating point; use solver 'exact'"
-        )
+        raise SolverFailed(f"more than {EXACT_WH:.0f} Wh are not exact in floating point; use solver 'exact'")
+    nearest = np.rint(quantity)
     settled = np.where(np.abs(quantity - nearest) < NOISE_WH, nearest, quantity)
     whole = np.floor(settled).astype(np.int64)
     remainder = settled - whole

@@ -1,4 +1,4 @@
-"""The one door to HiGHS: options set once, status and certificate checked on every solve, cold retry on failure."""
+"""The one door to HiGHS: options set once, every status checked, every answer certified."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from optimizer.certificate import KktCertificate, certify
 from optimizer.compile import CompiledModel, FloatArray, IndexArray
-from optimizer.errors import Infeasible, SolverFailed
+from optimizer.errors import Infeasible, SolverFailed, Unproven
 
 OPTIONS: dict[str, bool | int | str] = {
     "output_flag": False,
-    "presolve": "off",  # quadratic on one dense row, and useless to a re-solve that keeps its basis
+    "presolve": "off",  # quadratic on one dense row, and it would throw the basis of the last solve away
     "solver": "simplex",  # the only one that starts from the last basis
     "threads": 1,  # HiGHS allows one value per process; a second one makes run() fail
 }
@@ -47,20 +47,15 @@ class Session:
         import highspy
 
         self._model = model
-        self._status = highspy.HighsStatus
-        self._model_status = highspy.HighsModelStatus
+        self._ok, self._error = highspy.HighsStatus.kOk, highspy.HighsStatus.kError
+        self._optimal = highspy.HighsModelStatus.kOptimal
+        self._infeasible = highspy.HighsModelStatus.kInfeasible
         self._highs: Any = highspy.Highs()
         for name, value in OPTIONS.items():
             self._require(self._highs.setOptionValue(name, value), f"option {name}={value}")
-        columns = len(model.cost)
-        self._columns: IndexArray = np.arange(columns, dtype=np.int32)
-        self._lower = np.concatenate(
-            (model.lower, model.row_lower)
-        )  # columns, then rows: as certify takes them
-        self._upper = np.concatenate((model.upper, model.row_upper))
-        self._value, self._slope = np.zeros_like(self._lower), np.zeros_like(self._lower)
+        self._columns: IndexArray = np.arange(len(model.cost), dtype=np.int32)
         lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = columns, len(model.row_lower)
+        lp.num_col_, lp.num_row_ = len(model.cost), len(model.row_lower)
         lp.col_cost_, lp.col_lower_, lp.col_upper_ = model.cost, model.lower, model.upper
         lp.row_lower_, lp.row_upper_ = model.row_lower, model.row_upper
         lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
@@ -68,7 +63,7 @@ class Session:
         self._require(self._highs.passModel(lp), "the model")
 
     def resolve(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> Solution:
-        """Solve with these costs and column bounds, starting from the basis of the last solve.
+        """Solve with these costs and column bounds, certified, starting from the basis of the last solve.
 
         Args:
             cost: Cost per column of the minimisation.
@@ -77,59 +72,72 @@ class Session:
 
         Raises:
             Infeasible: No point satisfies the constraints.
-            SolverFailed: HiGHS reports an error, or its answer fails the certificate hot and cold.
+            SolverFailed: HiGHS reports an error.
+            Unproven: Its answer fails the certificate hot and cold.
         """
-        columns = self._columns
-        self._require(self._highs.changeColsCost(len(columns), columns, cost), "the costs")
-        self._require(self._highs.changeColsBounds(len(columns), columns, lower, upper), "the bounds")
-        self._lower[: len(columns)] = lower
-        self._upper[: len(columns)] = upper
-        solution = self._run(cost)
-        if not solution.certificate.holds:  # known faults of hot starts: HiGHS issues 3294 and 3194
-            self._highs.clearSolver()
-            solution = self._run(cost)
+        solution = self._certified(cost, lower, upper)
+        if not solution.certificate.holds:
+            self.forget_basis()
+            solution = self._certified(cost, lower, upper)
             if not solution.certificate.holds:
-                raise SolverFailed(f"HiGHS calls an answer optimal that is not: {solution.certificate}")
+                raise Unproven(f"HiGHS calls an answer optimal that is not: {solution.certificate}")
         return solution
 
-    def start_from(self, at_upper: int) -> None:
-        """Replace the basis of a one-row model whose columns are sorted by cost, highest first.
+    def answer(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+        """Solve as `resolve` does and return x without a certificate, to a caller with a proof in integers.
+
+        Such a caller calls `forget_basis` and asks again where its own proof fails.
+        """
+        highs, columns = self._highs, self._columns
+        if highs.changeColsCost(len(columns), columns, cost) != self._ok:
+            raise SolverFailed("HiGHS refuses the costs; a NaN is the usual cause")
+        if highs.changeColsBounds(len(columns), columns, lower, upper) != self._ok:
+            raise SolverFailed("HiGHS refuses the bounds; a NaN is the usual cause")
+        # Both are read before any number: after an error HiGHS still hands out an old or empty solution.
+        if highs.run() == self._error:
+            raise SolverFailed(
+                "HiGHS could not run; the usual cause is another solve in this process with a `threads`"
+                f" option other than {OPTIONS['threads']}: set it to that everywhere, or use another process"
+            )
+        outcome = highs.getModelStatus()
+        if outcome != self._optimal:
+            if outcome == self._infeasible:
+                raise Infeasible("no point satisfies all constraints of the model")
+            raise SolverFailed(f"HiGHS stopped with status {highs.modelStatusToString(outcome)!r}")
+        return np.fromiter(highs.getSolution().col_value, np.float64, len(columns))
+
+    def forget_basis(self) -> None:
+        """Make the next solve start cold: hot starts have known faults (HiGHS issues 3294 and 3194)."""
+        self._highs.clearSolver()
+
+    def start_from(self, basic: int) -> None:
+        """Start the next solve of a one-row model from the basis of a merit order.
 
         Args:
-            at_upper: The column at which the row is expected to balance: those after it start at their upper bound.
+            basic: The column that is expected to balance the row; the columns before it start at their lower
+                bounds, those after it at their upper bounds.
         """
         import highspy
 
         basis, status = highspy.HighsBasis(), highspy.HighsBasisStatus
-        count = len(self._columns)
-        basis.col_status = (
-            [status.kLower] * at_upper + [status.kBasic] + [status.kUpper] * (count - at_upper - 1)
-        )
+        after = len(self._columns) - basic - 1
+        basis.col_status = [status.kLower] * basic + [status.kBasic] + [status.kUpper] * after
         basis.row_status = [status.kLower]
         basis.valid = True
         self._require(self._highs.setBasis(basis), "the starting basis")
 
-    def _run(self, cost: FloatArray) -> Solution:
-        highs = self._highs
-        # Both are read before any number: after an error HiGHS still hands out an old or empty solution.
-        if highs.run() == self._status.kError:
-            raise SolverFailed(
-                "HiGHS could not run; the usual cause is another solve in this process with a `threads` option other"
-                f" than {OPTIONS['threads']}: set it to that everywhere, or clear in a process of its own"
-            )
-        outcome = highs.getModelStatus()
-        if outcome != self._model_status.kOptimal:
-            if outcome == self._model_status.kInfeasible:
-                raise Infeasible("no point satisfies all constraints of the model")
-            raise SolverFailed(f"HiGHS stopped with status {highs.modelStatusToString(outcome)!r}")
-        found = highs.getSolution()
-        columns, value, slope = len(cost), self._value, self._slope
-        x = np.fromiter(found.col_value, np.float64, columns)
-        price = np.array(found.row_dual)
-        value[:columns], value[columns:] = x, self._model.times(x)
-        slope[:columns], slope[columns:] = cost - self._model.transpose_times(price), price
-        return Solution(x, price, certify(cost, self._lower, self._upper, value, slope))
+    def _certified(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> Solution:
+        x = self.answer(cost, lower, upper)
+        model, row_price = self._model, np.array(self._highs.getSolution().row_dual)
+        certificate = certify(
+            cost,
+            np.concatenate((lower, model.row_lower)),
+            np.concatenate((upper, model.row_upper)),
+            np.concatenate((x, model.times(x))),
+            np.concatenate((cost - model.transpose_times(row_price), row_price)),
+        )
+        return Solution(x, row_price, certificate)
 
     def _require(self, status: Any, what: str) -> None:
-        if status != self._status.kOk:
-            raise SolverFailed(f"HiGHS refuses {what}; a NaN or an infinite value is the usual cause")
+        if status != self._ok:
+            raise SolverFailed(f"HiGHS refuses {what}")

@@ -56,7 +56,7 @@ async def open_libp2p(
     pubsub = Pubsub(host, router)
     # The default counts from the second of the start: peers would take a restarted node's messages for old.
     pubsub.counter = time.time_ns()
-    failure: Exception | None = None
+    failure: BaseException | None = None
     async with (
         background_trio_service(pubsub),
         background_trio_service(router),
@@ -66,7 +66,10 @@ async def open_libp2p(
         async with trio.open_nursery() as nursery:
             try:
                 yield Libp2pEndpoint(peer_id_of(identity.public_key), host, pubsub, nursery)
-            except Exception as error:  # raised again outside the nurseries, which would wrap it into groups
+            except (
+                Exception,
+                KeyboardInterrupt,
+            ) as error:  # raised again outside the nurseries, which would wrap it into groups
                 failure = error
             finally:
                 nursery.cancel_scope.cancel()

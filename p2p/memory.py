@@ -131,13 +131,16 @@ class MemoryNetwork:
         peer_id = peer_id_of(identity.public_key)
         if peer_id in self._open:
             raise PeerIdTaken(f"peer {peer_id} is open already; close it first, or use another identity")
-        failure: Exception | None = None
+        failure: BaseException | None = None
         async with trio.open_nursery() as nursery:
             endpoint = MemoryEndpoint(peer_id, self, nursery)
             self._open[peer_id] = endpoint
             try:
                 yield endpoint
-            except Exception as error:  # raised again outside the nursery, which would wrap it into a group
+            except (
+                Exception,
+                KeyboardInterrupt,
+            ) as error:  # raised again outside the nursery, which would wrap it into a group
                 failure = error
             finally:
                 del self._open[peer_id]

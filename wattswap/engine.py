@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from market.settlement import SYSTEM_ACCOUNTS
-from market.units import IntArray
-from wattswap.commit import ChainWriter
+from market.units import MICRO_PER_UNIT, IntArray
+from wattswap.commit import ChainWriter, Committed
 from wattswap.errors import AlreadyExists, Interrupted, RunNotFound, VerificationFailed
 from wattswap.manifest import SCHEMA, file_hashes, source_commit, versions, write_json
-from wattswap.pipeline import Cleared, Settled, build_book, clear_interval, settle_interval
+from wattswap.pipeline import Cleared, build_book, clear_interval, settle_interval
 from wattswap.recorder import TABLES, Recorder
 from wattswap.results import MANIFEST, RunResult, community_metrics
 from wattswap.scenario import Scenario, from_resolved
@@ -99,21 +99,18 @@ class Run:
         )
         cleared = clear_interval(setup.mechanism, setup.rules_at(i), setup.roster, start_s, book)
         import_wh, export_wh = self.community.live()
-        return self.commit(cleared, import_wh, export_wh)
+        self.commit(cleared, import_wh, export_wh, self.community.stored_wh)
+        price = cleared.clearing.node_price[0]
+        return None if price is None else price.price / MICRO_PER_UNIT
 
-    def commit(self, cleared: Cleared, import_wh: IntArray, export_wh: IntArray) -> float | None:
+    def commit(
+        self, cleared: Cleared, import_wh: IntArray, export_wh: IntArray, stored_wh: IntArray
+    ) -> Committed:
         """Settle a cleared interval, put it on the chain and into the tables."""
         setup, i = self.setup, self.done
         start_s, prices = setup.start_of(i), setup.prices.at(i)
         settled = settle_interval(setup.mechanism, cleared, import_wh, export_wh, prices)
         block = self.chain.append(start_s, cleared, settled.postings)
-        self._record(i, start_s, cleared, settled, block)
-        self.done = i + 1
-        price = cleared.clearing.node_price[0]
-        return None if price is None else price.price / 1e6
-
-    def _record(self, i: int, start_s: int, cleared: Cleared, settled: Settled, block: Any) -> None:
-        setup = self.setup
         load_wh, pv_wh = setup.load_and_pv(i)
         self.recorder.add(
             start_s,
@@ -122,13 +119,15 @@ class Run:
             block.postings_root,
             cleared,
             settled,
-            self.community.stored_wh,
+            stored_wh,
             load_wh,
             pv_wh,
-            setup.prices.at(i),
+            prices,
         )
         self.system_nano += settled.postings.total_nano[len(setup.roster) :]
         self.replay.update(cleared.book_root + cleared.clearing_root + block.postings_root)
+        self.done = i + 1
+        return block
 
     def checkpoint(self) -> None:
         """Write the day's tables, then the checkpoint that counts them."""

@@ -112,17 +112,24 @@ def read_document(file: Path) -> Document:
     content, lines = _parse(text, shown)
     places = {path: Place(shown, line, dotted(path)) for path, line in lines.items()}
     cases = content.pop("case", {})
-    problems = []
-    if not isinstance(cases, dict) or not all(isinstance(inside, dict) for inside in cases.values()):
-        cure = "write [case.NAME] and below it the keys that it changes"
-        problems.append(Source(shown, file.parent, places).problem(("case",), "must hold tables", cure))
-        cases = {}
+    named = cases.items() if isinstance(cases, dict) else [(None, cases)]
+    wrong: list[KeyPath] = [
+        ("case",) if name is None else ("case", name)
+        for name, inside in named
+        if not isinstance(inside, dict)
+    ]
+    source, cure = (
+        Source(shown, file.parent, places),
+        "write [case.NAME] and below it the keys that it changes",
+    )
+    problems = [source.problem(path, "must be a table", cure) for path in wrong]
     base = Layer(content, {path: place for path, place in places.items() if path[0] != "case"})
     overlays = {
         name: Layer(
             inside, {p[2:]: place for p, place in places.items() if p[:2] == ("case", name) and p[2:]}
         )
-        for name, inside in cases.items()
+        for name, inside in named
+        if isinstance(inside, dict) and name is not None
     }
     return Document(shown, text, base, overlays, problems)
 
@@ -175,7 +182,7 @@ def read_overrides(expressions: Sequence[str]) -> tuple[list[Layer], list[Proble
 
 def _override(expression: str) -> dict[str, Any]:
     key, equals, value = expression.partition("=")
-    if not equals or not key.strip():
+    if not equals or not key.strip() or "\n" in expression:
         raise ValueError("is not key.path=value")
     if re.fullmatch(r"\s*(?!(true|false|inf|nan)\s*$)[A-Za-z_./~][^\"'\[\]{}=\n]*", value):
         value = f"'{value.strip()}'"

@@ -221,6 +221,12 @@ class Setup:
         }
 
 
+def cut_to(scenario: Scenario, intervals: int) -> Scenario:
+    """The same scenario, ending after so many intervals."""
+    time = scenario.time.model_copy(update={"days": None, "end": None, "intervals": intervals})
+    return scenario.model_copy(update={"time": time})
+
+
 def prepare(scenario: Scenario) -> Setup:
     """Load the data and check that the scenario can run on them, before anything is written.
 

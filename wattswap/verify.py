@@ -94,11 +94,13 @@ def _check_tables(folder: Path) -> str:
 
 def _posting_chunks(folder: Path, accounts: int) -> Iterator[tuple[IntArray, list[IntArray]]]:
     """Read the postings in whole intervals, some hundred thousand rows at a time."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     rest_starts, rest = np.empty(0, dtype=np.int64), np.empty((0, len(COLUMNS)), dtype=np.int64)
     for chunk in pq.ParquetFile(folder / "postings.parquet").iter_batches():
-        starts = chunk.column("interval_start").cast("int64").to_numpy()
+        # Parquet has no seconds: the stamps come back in milliseconds.
+        starts = chunk.column("interval_start").cast(pa.timestamp("s", tz="UTC")).cast("int64").to_numpy()
         lines = np.column_stack([chunk.column(name).to_numpy() for name in COLUMNS])
         starts, lines = np.concatenate((rest_starts, starts)), np.concatenate((rest, lines))
         whole = len(lines) // accounts * accounts

@@ -63,7 +63,8 @@ class HourMap:
         row: Row (0-based) for each hour.
         filled: Hours that repeat a row because the file lacks the second pass of the autumn hour.
         dropped: Rows that no hour takes.
-        zone: The zone, and how it is known.
+        zone: The zone of the clock.
+        asked: Whether the user named it; else it is the known zone of the 2022 challenge homes.
     """
 
     start_s: int
@@ -71,6 +72,7 @@ class HourMap:
     filled: BoolArray
     dropped: IntArray
     zone: str
+    asked: bool
 
 
 def sniff(path: Path) -> bool:
@@ -224,9 +226,7 @@ def hour_map(table: dict[str, FloatArray], zone: str | None, log: FindingLog) ->
     filled = np.zeros(len(row), dtype=np.bool_)
     filled[1:] = np.diff(row) <= 0
     dropped = np.setdiff1d(np.arange(len(month)), row)
-    return HourMap(
-        start, row, filled, dropped, said if zone else f"{said} (default of the 2022 challenge homes)"
-    )
+    return HourMap(start, row, filled, dropped, said, asked=zone is not None)
 
 
 def _first_hour(month: IntArray, hour: IntArray, weekday: IntArray) -> datetime | None:
@@ -296,6 +296,8 @@ def _notes(hours: HourMap, dropped_kwh: float, added_kwh: float) -> tuple[str, .
     notes = [
         "registers are hourly load - pv, computed from gross meters; the publisher filled gaps with models"
     ]
+    if not hours.asked:
+        notes.append(f"the zone is {hours.zone} because these are the 2022 challenge homes")
     if len(hours.dropped):
         lines = ", ".join(str(row + 2) for row in hours.dropped.tolist())
         notes.append(

@@ -18,7 +18,7 @@ RETAILER_ONLY = register(
         "retailer_only",
         clear,
         Promises(
-            source="no trade between members: imports at the tariff, exports at the feed-in price, interval by interval",
+            source="no trade between members: imports at the tariff, exports at the feed-in price",
             truthful=True,
             local_market=False,
         ),

@@ -9,8 +9,8 @@ from typing import Any
 def build(limit: Sequence[float], lower: Sequence[float], upper: Sequence[float]) -> Any:
     """Write the model of one interval.
 
-    A quantity is positive where energy is bought and negative where it is sold, so an order slot is a bid or an offer
-    by its bounds alone, [0, energy] or [-energy, 0], and never by the structure of the model.
+    A quantity is positive where energy is bought and negative where it is sold, so an order slot is a bid
+    or an offer by its bounds alone, [0, energy] or [-energy, 0], and never by the structure of the model.
 
     Args:
         limit: Limit price per order. [micro-currency/kWh]
@@ -18,7 +18,7 @@ def build(limit: Sequence[float], lower: Sequence[float], upper: Sequence[float]
         upper: The energy of a bid, 0 for an offer. [Wh]
 
     Returns:
-        A ConcreteModel with variables `quantity` [Wh], objective `welfare` [nano-currency] and constraint `balance`.
+        A ConcreteModel: variables `quantity` [Wh], objective `welfare` [nano-currency], constraint `balance`.
     """
     from pyomo.environ import ConcreteModel, Constraint, Objective, Var, maximize
 

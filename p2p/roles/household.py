@@ -6,8 +6,9 @@ Gossip is a hint. What it did not bring is asked for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, TypeVar
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, Self, TypeVar
 
 import trio
 
@@ -61,6 +62,48 @@ class NotJoined(P2PError, RuntimeError):
     """A household that was used before `join`."""
 
 
+class Results:
+    """Results of the operator, each once, in the order of intervals; `Household.results` makes it.
+
+    Those that gossip lost are asked for when a later one shows the gap. The last one has no later one, so
+    wait for it with `Household.result`.
+    """
+
+    def __init__(self, household: Household, gossip: Subscription, due: int | None) -> None:
+        self._household = household
+        self._gossip = gossip
+        self._due = due
+        self._ready: deque[ResultMessage] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ResultMessage:
+        while not self._ready:
+            await self._advance()
+        return self._ready.popleft()
+
+    async def _advance(self) -> None:
+        gossip = await self._gossip.receive()
+        try:
+            result = self._household.read_result(gossip.data)
+        except RemoteError as error:
+            self._household.refused.add(gossip.author, error.code, error.detail)
+            return
+        start, step = result.interval_start, self._household.interval_s
+        if self._due is not None and start < self._due:
+            return
+        due = start if self._due is None else self._due
+        missed = [
+            await self._household.missed(earlier)
+            for earlier in range(max(due, start - GAP_MAX_INTERVALS * step), start, step)
+        ]
+        # Nothing above has changed us: a reader that is cancelled while it asks finds the same gap next time.
+        self._due = start + step
+        self._ready.extend(found for found in missed if found is not None)
+        self._ready.append(result)
+
+
 class Household:
     """One meter's voice; `join` it first.
 
@@ -90,7 +133,7 @@ class Household:
         self._chain_id = chain_id
         self._operator_address = operator_address
         self._operator_key = operator_key
-        self._interval_s = minutes * 60
+        self.interval_s = minutes * 60
         self._operator: str | None = None
         self._gossip: Subscription | None = None
 
@@ -139,7 +182,7 @@ class Household:
             RemoteError: What came is not the operator's result of that interval.
         """
         data = await self._ask(RESULT_PROTOCOL, interval_start, f"result of {interval_start}", patience_s)
-        result = self._read_result(data)
+        result = self.read_result(data)
         if result.interval_start != interval_start:
             raise WrongKind(f"the result of {result.interval_start}; asked for {interval_start}")
         return result
@@ -153,39 +196,20 @@ class Household:
         """
         return await self._ask(LINE_PROTOCOL, interval_start, f"line of {interval_start}", patience_s)
 
-    async def results(self, first: int | None = None) -> AsyncIterator[ResultMessage]:
-        """Yield verified results as they come, each once, in the order of intervals; one reader at a time.
-
-        Results that gossip lost are asked for when a later one shows the gap; the last one has no later one,
-        so wait for it with `result`.
+    def results(self, first: int | None = None) -> Results:
+        """Iterate over verified results as they come; one reader at a time.
 
         Args:
             first: Start of the first interval wanted; None begins with the first that is heard. [s]
+
+        Raises:
+            NotJoined: The household listens to nothing yet.
         """
         if self._gossip is None:
             raise NotJoined(f"household {self.id} listens to nothing; join first")
-        due = first
-        async for gossip in self._gossip:
-            try:
-                result = self._read_result(gossip.data)
-            except RemoteError as error:
-                self.refused.add(gossip.author, error.code, error.detail)
-                continue
-            if due is not None and result.interval_start < due:
-                continue
-            for start in self._gap(due, result.interval_start):
-                missed = await self._missed(start)
-                if missed is not None:
-                    yield missed
-            due = result.interval_start + self._interval_s
-            yield result
+        return Results(self, self._gossip, first)
 
-    def _gap(self, due: int | None, heard: int) -> range:
-        if due is None:
-            return range(0)
-        return range(max(due, heard - GAP_MAX_INTERVALS * self._interval_s), heard, self._interval_s)
-
-    async def _missed(self, interval_start: int) -> ResultMessage | None:
+    async def missed(self, interval_start: int) -> ResultMessage | None:
         """Ask for a result that gossip lost; None where the operator has none or does not answer."""
         try:
             return await self.result(interval_start)
@@ -195,7 +219,8 @@ class Household:
             pass
         return None
 
-    def _read_result(self, data: bytes) -> ResultMessage:
+    def read_result(self, data: bytes) -> ResultMessage:
+        """Verify a result of our operator; raises a RemoteError for anything else."""
         result = self._open(data, Kind.RESULT)
         if not isinstance(result, ResultMessage):
             raise TypeError(f"a {type(result).__name__} passed the check of kinds")

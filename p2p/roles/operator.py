@@ -278,7 +278,7 @@ class Operator:
         if board is not None and code in (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED):
             board.pin(message, frame)
             board.receipts[name] = receipt
-        else:
+        elif code != ReceiptCode.EARLY:  # that one only says: come again
             detail = f"{message.household}, interval {message.interval_start}, nonce {message.nonce}"
             self.refused.add(peer, code.name.lower(), detail)
         return receipt

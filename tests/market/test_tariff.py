@@ -194,7 +194,7 @@ def test_a_finer_series_is_refused() -> None:
 
 def test_a_series_between_the_interval_boundaries_is_refused() -> None:
     with pytest.raises(InvalidTariff, match="do not line up"):
-        series(300, 60, HOURLY, 1200, 15, 1)
+        series(300, 60, HOURLY, 900, 15, 1)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_the_first_instant_without_price_is_named(start_hour: int, intervals: in
 def test_every_interval_gets_the_price_that_holds_at_its_start(
     minutes: int, run_minutes: int, first: int, intervals: int
 ) -> None:
-    values = np.arange(60, dtype=np.int64)
+    values = np.arange(120, dtype=np.int64)
     run_start_s = first * run_minutes * 60
     laid = series(0, minutes, values, run_start_s, run_minutes, intervals)
     zero = datetime(1970, 1, 1)

@@ -19,8 +19,10 @@ from market.settlement import (
     TRADE,
     Postings,
 )
+from p2p.chain import block as blocks
+from p2p.chain import domains
 from p2p.chain.authority import Producer
-from p2p.chain.block import Block, CommitCert
+from p2p.chain.block import Block, CommitCert, Header
 from p2p.chain.genesis import Genesis, make_params
 from p2p.chain.roots import roster_root
 from p2p.chain.settlement import Batch, batch_args, make_batch
@@ -120,6 +122,14 @@ def extend(made: Made, first: int, last: int) -> None:
         time_ms = (START + (index + 1) * STEP) * 1000
         made.batches.append(batch)
         made.blocks.append(made.producer.append_batch(made.producer.batch_tx(args), time_ms))
+
+
+def certify(header: Header, n: int, round_: int = 0) -> CommitCert:
+    """Sign as dishonest authorities would: whatever the header says."""
+    name = blocks.block_hash(header)
+    data = blocks.vote_bytes(blocks.PRECOMMIT, header.chain_id, header.height, round_, name)
+    signatures = {i: key.sign(domains.SIGN_CONSENSUS, data) for i, key in enumerate(authorities(n))}
+    return blocks.make_cert(header.height, round_, name, signatures, n)
 
 
 def flip(data: bytes, bit: int) -> bytes:

@@ -74,7 +74,9 @@ def verify_from_the_document(proof: bytes, genesis_file: bytes) -> list[int]:
 
     assert tx[2] == operator
     VerifyKey(operator).verify(b"wattswap/tx/1\0" + msgspec.msgpack.encode(tx[:8]), tx[8])
-    assert tree_root(leaf_hash(b"\x08" + msgspec.msgpack.encode(tx)), tx_index, tx_count, tx_path) == header[10]
+    assert (
+        tree_root(leaf_hash(b"\x08" + msgspec.msgpack.encode(tx)), tx_index, tx_count, tx_path) == header[10]
+    )
     args = msgspec.msgpack.decode(tx[7])
     assert args[2] == members
 

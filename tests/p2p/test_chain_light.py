@@ -8,12 +8,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from chain_kit import Made, flip, identity, make_chain, make_genesis, make_postings
+from chain_kit import OPERATOR, Made, certify, flip, identity, make_chain, make_genesis, make_postings
 
 from p2p.chain import block as blocks
+from p2p.chain.block import sign_tx
 from p2p.chain.light import ProofBundle, check_proof, make_proof, proof_from_json, proof_to_json
 from p2p.codec import decode, encode
 from p2p.errors import BadProof, Malformed, RemoteError
+from p2p.identity import Identity
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +99,41 @@ def test_a_line_of_another_interval_does_not_check(made: Made, proof: bytes) -> 
         check_proof(changed(proof, header=other.header), made.genesis)
 
 
-def test_a_transaction_by_somebody_else_does_not_check(made: Made, proof: bytes) -> None:
-    """Even if a quorum of authorities put it into a block: only the operator settles."""
-    genesis = msgspec.structs.replace(made.genesis, operator=identity("operator", "thief").public_key)
-    with pytest.raises(RemoteError):
-        check_proof(proof, genesis)
+THIEF = identity("operator", "thief")
+
+
+@pytest.mark.parametrize(
+    ("tx_changes", "signer", "header_changes", "reason"),
+    [
+        ({}, OPERATOR, {}, None),
+        ({"sender": THIEF.public_key}, THIEF, {}, "not by the operator"),
+        ({}, THIEF, {}, "signature of transaction"),
+        ({"method": "mint"}, OPERATOR, {}, r"settlement\.mint, not a settlement"),
+        ({"chain_id": bytes(32)}, OPERATOR, {}, "not a settlement of this chain"),
+        ({}, OPERATOR, {"validators_hash": bytes(32)}, "other authorities"),
+        ({}, OPERATOR, {"proposer_idx": 0}, "turn"),
+        ({}, OPERATOR, {"chain_id": bytes(32)}, "the proof is of chain"),
+    ],
+)
+def test_what_a_quorum_may_not_sign_does_not_check_even_if_it_did(
+    made: Made,
+    proof: bytes,
+    tx_changes: dict[str, object],
+    signer: Identity,
+    header_changes: dict[str, object],
+    reason: str | None,
+) -> None:
+    """All authorities together put a wrong block on the chain; the household still sees it."""
+    tx = sign_tx(signer, msgspec.structs.replace(made.blocks[1][0].txs[0], **tx_changes))
+    header = msgspec.structs.replace(
+        made.blocks[1][0].header, tx_root=blocks.tx_root((tx,)), **header_changes
+    )
+    bad = changed(proof, tx=tx, header=header, cert=certify(header, 4))
+    if reason is None:
+        assert check_proof(bad, made.genesis).account == 5
+    else:
+        with pytest.raises(RemoteError, match=reason):
+            check_proof(bad, made.genesis)
 
 
 @pytest.mark.parametrize(

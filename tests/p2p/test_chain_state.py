@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -89,8 +90,6 @@ def test_totals_grow_beyond_int64() -> None:
 
 
 def test_the_state_root_is_the_tree_over_the_sorted_modules() -> None:
-    from hashlib import sha256
-
     state = run([0, 1])
     leaves = [
         b"\x0a" + name + sha256(b"mod" + encode(module)).digest()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -55,6 +56,29 @@ def test_every_block_is_on_disk_before_append_returns(made: Made) -> None:
     extend(made, 5, 6)
     with ChainStore.open(made.store.path, read_only=True) as other:
         assert other.head() == made.blocks[-1]
+
+
+def crash(made: Made, folder: Path, lost_bytes: int = 0) -> Path:
+    """Copy what is on disk while the store is open, as a killed process leaves it."""
+    folder.mkdir()
+    copy = folder / "chain.db"
+    shutil.copy(made.store.path, copy)
+    log = made.store.path.with_name("chain.db-wal").read_bytes()
+    copy.with_name("chain.db-wal").write_bytes(log[: len(log) - lost_bytes])
+    return copy
+
+
+def test_a_killed_process_loses_no_block(made: Made, tmp_path: Path) -> None:
+    with ChainStore.open(crash(made, tmp_path / "crashed"), made.genesis) as store:
+        assert list(store.blocks()) == made.blocks
+
+
+def test_a_torn_tail_of_the_log_costs_the_last_block_only_and_the_rest_holds(
+    made: Made, tmp_path: Path
+) -> None:
+    with ChainStore.open(crash(made, tmp_path / "torn", 100), made.genesis) as store:
+        assert list(store.blocks()) == made.blocks[:4]
+        assert verify_chain(store, made.genesis).ok
 
 
 def test_the_settings_are_durable(made: Made) -> None:
@@ -172,7 +196,9 @@ def test_files_are_not_overwritten_and_missing_ones_not_made(made: Made, tmp_pat
         (lambda path: execute(path, "DROP TABLE blocks"), "no such table"),
     ],
 )
-def test_a_damaged_file_is_named_with_what_to_do(made: Made, damage, what: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_file_is_named_with_what_to_do(
+    made: Made, damage: Callable[[Path], object], what: str
+) -> None:
     made.store.close()
     damage(made.store.path)
     with pytest.raises(StoreDamaged, match=what) as caught:

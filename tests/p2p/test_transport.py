@@ -334,11 +334,12 @@ async def ask_until_answered(client: Endpoint, peer: str, frame: bytes) -> bytes
             await trio.sleep(0.05)
 
 
-def test_an_error_in_the_block_comes_out_as_itself(net: Net) -> None:
+@pytest.mark.parametrize("kind", [KeyError, KeyboardInterrupt])
+def test_an_error_in_the_block_comes_out_as_itself(net: Net, kind: type[BaseException]) -> None:
     async def main() -> None:
-        with pytest.raises(KeyError, match="mine"):
+        with pytest.raises(kind, match="mine"):
             async with net.open(someone("server")):
-                raise KeyError("mine")
+                raise kind("mine")
 
     net.run(main)
 

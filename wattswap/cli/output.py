@@ -137,7 +137,7 @@ def summary_lines(m: dict[str, Any], money: str, about: dict[str, Any], folder: 
         ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
         (
             "Chain",
-            f"{about['chain']['blocks']} blocks by {about['chain']['authorities']} authorities, verified;"
+            f"{about['chain']['blocks']} blocks by {about['chain']['authorities']} authorities;"
             f" head {about['chain']['head'][:16]}",
         ),
         ("Folder", folder),

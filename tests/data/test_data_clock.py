@@ -1,0 +1,84 @@
+"""Local clocks: both passes of the autumn hour, the hour that spring skips, days of 92 and 100 quarter hours."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from data.clock import (
+    LOCAL,
+    UNREADABLE,
+    WITH_OFFSET,
+    local_of_utc,
+    local_seconds,
+    parse_stamps,
+    utc_by_row_order,
+    zone_named,
+)
+from data.errors import UnknownZone
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def local_day(year: int, month: int, day: int) -> tuple[np.ndarray, np.ndarray]:
+    """All quarter hours of a Berlin day: UTC, and what the clock shows."""
+    start = int(datetime(year, month, day, tzinfo=BERLIN).timestamp())
+    after = datetime(year, month, day) + timedelta(days=1)
+    end = int(after.replace(tzinfo=BERLIN).timestamp())
+    utc = np.arange(start, end, 900, dtype=np.int64)
+    return utc, local_of_utc(utc, BERLIN)
+
+
+@pytest.mark.parametrize(("month", "day", "rows"), [(3, 31, 92), (10, 27, 100), (6, 1, 96)])
+def test_a_day_of_local_stamps_becomes_the_utc_day(month: int, day: int, rows: int) -> None:
+    utc, local = local_day(2024, month, day)
+    assert len(utc) == rows
+    found, _, exists = utc_by_row_order(local, np.zeros(rows, dtype=np.int64), BERLIN)
+    assert exists.all()
+    assert np.array_equal(found, utc)
+
+
+def test_the_repeated_hour_may_be_written_pairwise() -> None:
+    utc, local = local_day(2024, 10, 27)
+    order = np.lexsort((utc, local))
+    found, repeated, _ = utc_by_row_order(local[order], np.zeros(100, dtype=np.int64), BERLIN)
+    assert np.array_equal(np.sort(found), utc)
+    assert repeated.sum() == 8
+
+
+def test_passes_are_counted_for_each_meter() -> None:
+    stamp = local_seconds(datetime(2024, 10, 27, 2, 30))
+    local = np.full(4, stamp)
+    found, _, _ = utc_by_row_order(local, np.array([0, 1, 0, 1]), BERLIN)
+    assert (found - found[0]).tolist() == [0, 0, 3600, 3600]
+
+
+def test_a_stamp_in_the_spring_gap_does_not_exist() -> None:
+    local = np.array([local_seconds(datetime(2024, 3, 31, hour, 30)) for hour in (1, 2, 3)])
+    _, _, exists = utc_by_row_order(local, np.zeros(3, dtype=np.int64), BERLIN)
+    assert exists.tolist() == [True, False, True]
+
+
+def test_stamps_with_offset_are_read_as_utc() -> None:
+    seconds, kind = parse_stamps(["2024-01-01T00:00:00Z", "2024-01-01 01:00+01:00", "2024-01-01T01:00:00.000+0100"])
+    assert kind.tolist() == [WITH_OFFSET] * 3
+    assert set(seconds.tolist()) == {int(datetime(2024, 1, 1, tzinfo=UTC).timestamp())}
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-01-01", "01.01.2024 00:00", "2024-01-01 24:00", "", "2024-01-01T00:00:00.5Z", "1704067200000000"]
+)
+def test_other_stamps_are_unreadable(text: str) -> None:
+    assert parse_stamps([text])[1].tolist() == [UNREADABLE]
+
+
+def test_stamps_without_offset_are_local() -> None:
+    assert parse_stamps(["2024-01-01 00:15"])[1].tolist() == [LOCAL]
+
+
+def test_an_unknown_zone_names_the_nearest() -> None:
+    with pytest.raises(UnknownZone, match="Did you mean 'Europe/Berlin'"):
+        zone_named("Europe/Berlinn")

@@ -1,0 +1,95 @@
+"""The tariff of a scenario laid over a run, and the price series beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scenario_kit import DATA, HEAD, MINIMAL, read
+
+from market.tariff import IntervalPrices
+from wattswap.errors import InvalidData, InvalidScenario
+from wattswap.price_series import read_price_series
+from wattswap.scenario import Span, from_resolved
+
+START_S = 1_465_171_200  # 2016-06-06T00:00:00Z
+
+
+def test_the_tariff_is_laid_over_the_run(tmp_path: Path) -> None:
+    text = MINIMAL + (
+        'grid_fee_remote_per_kwh = 0.05\nzone = "Europe/Berlin"\n'
+        '[[tariff.time_of_use]]\nfrom = "07:00"\nto = "08:00"\nimport_per_kwh = 0.5\n'
+    )
+    prices = read(tmp_path, text).outside_prices(Span(START_S + 4 * 3600, 60, 3))
+    assert prices.import_micro_per_kwh.tolist() == [320_000, 500_000, 320_000]
+    assert prices.at(1) == IntervalPrices(500_000, 80_000, 0, 50_000)
+
+
+SERIES = "timestamp,price_per_kwh\n2016-06-06T00:00:00Z,0.1\n2016-06-06T03:00:00+02:00,-0.2\n"
+BY_SERIES = HEAD + DATA + '[tariff]\nimport_series = "p.csv"\nfeed_in_series = "p.csv"\n'
+
+
+def test_series_are_laid_over_the_run(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(SERIES, encoding="utf-8")
+    prices = read(tmp_path, BY_SERIES).outside_prices(Span(START_S + 1800, 30, 3))
+    assert prices.import_micro_per_kwh.tolist() == [100_000, -200_000, -200_000]
+    assert prices.feed_in_micro_per_kwh.tolist() == [100_000, -200_000, -200_000]
+
+
+def test_a_series_that_ends_early_names_the_instant_and_the_key(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(SERIES, encoding="utf-8")
+    with pytest.raises(
+        InvalidScenario, match=r"street.toml:7: tariff.import_series: no price for 2016-06-06T02:00Z"
+    ):
+        read(tmp_path, BY_SERIES).outside_prices(Span(START_S, 30, 5))
+
+
+def test_a_changed_series_changes_the_digest_and_is_found(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(SERIES, encoding="utf-8")
+    scenario = read(tmp_path, BY_SERIES)
+    resolved, digest = scenario.resolved(), scenario.digest()
+    assert from_resolved(resolved, tmp_path).digest() == digest
+    (tmp_path / "p.csv").write_text(SERIES.replace("0.1", "0.2"), encoding="utf-8")
+    assert scenario.digest() != digest
+    with pytest.raises(InvalidData, match=r"p\.csv: has changed since the run"):
+        from_resolved(resolved, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "phrase"),
+    [
+        ("time,price\n", 1, "the first line is not timestamp,price_per_kwh"),
+        (SERIES + "2016-06-06T02:00:00Z,0,1\n", 4, "a decimal comma splits a field"),
+        (SERIES + "2016-06-06T02:00:00Z,\n", 4, "'' is no price"),
+        (SERIES + "2016-06-06T02:00:00Z,NaN\n", 4, "no usable price"),
+        (SERIES + "2016-06-06T02:00:00Z,0.1234567\n", 4, "finer than a millionth"),
+        (SERIES + "2016-06-06T02:00:00,0.1\n", 4, "names no time zone"),
+        (SERIES + "06.06.2016,0.1\n", 4, "is no timestamp"),
+        (SERIES + "2016-06-06T03:00:00Z,0.1\n", 4, "stands where 2016-06-06T02:00Z is expected"),
+        (SERIES + "2016-06-06T01:00:00Z,0.1\n", 4, "stands where 2016-06-06T02:00Z is expected"),
+        ("timestamp,price_per_kwh\n2016-06-06T00:00:00Z,0.1\n", 1, "fewer than two prices"),
+        ("timestamp,price_per_kwh\n2016-06-06T01:00Z,1\n2016-06-06T00:00Z,1\n", 3, "do not go forward"),
+    ],
+)  # fmt: skip
+def test_a_wrong_price_row_is_named_by_line(tmp_path: Path, rows: str, line: int, phrase: str) -> None:
+    (tmp_path / "p.csv").write_text(rows, encoding="utf-8")
+    with pytest.raises(InvalidData) as caught:
+        read_price_series(tmp_path / "p.csv")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.where) == (line, f"p.csv:{line}")
+    assert phrase in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("tariff", "phrases"),
+    [
+        ("import_per_kwh = 0.32\nfeed_in_per_kwh = 0.08\n", []),
+        ("import_per_kwh = 0.08\nfeed_in_per_kwh = 0.32\n", ["8: tariff.feed_in_per_kwh: 0.32 is above"]),
+        ("import_per_kwh = 0.3\nfeed_in_per_kwh = 0.32\ngrid_fee_remote_per_kwh = 0.05\n", []),
+        ("import_per_kwh = 32\nfeed_in_per_kwh = 8\n", ["prices are in currency units, not cents"]),
+    ],
+)
+def test_what_is_rarely_meant_gives_a_warning(tmp_path: Path, tariff: str, phrases: list[str]) -> None:
+    warnings = read(tmp_path, HEAD + DATA + "[tariff]\n" + tariff).warnings()
+    assert len(warnings) == len(phrases)
+    assert all(phrase in str(warning) for phrase, warning in zip(phrases, warnings, strict=True))

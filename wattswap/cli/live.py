@@ -1,0 +1,82 @@
+"""The command that runs a scenario with real nodes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wattswap.cli.options import (
+    CaseOption,
+    JsonOption,
+    MechanismOption,
+    OutOption,
+    QuietOption,
+    ScenarioArgument,
+    SeedOption,
+    SetOption,
+    load_scenario,
+)
+
+
+def live(
+    scenario: ScenarioArgument,
+    intervals: Annotated[
+        int | None, typer.Option("--intervals", "-n", min=1, help="Only so many intervals from the start.")
+    ] = None,
+    pace_s: Annotated[
+        float, typer.Option("--pace-seconds", min=0, help="Least time an interval takes; 0 is as fast as it goes.")
+    ] = 0.0,
+    mechanism: MechanismOption = None,
+    case: CaseOption = None,
+    settings: SetOption = None,
+    seed: SeedOption = None,
+    out: OutOption = Path("runs"),
+    compare: Annotated[bool, typer.Option(help="Run it in process too and compare hash by hash.")] = True,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Run a scenario with one libp2p node per home and one for the operator, all on loopback."""
+    from wattswap import engine
+    from wattswap.cli.output import Progress, note, print_json
+    from wattswap.live import compare_runs, run_live
+
+    loaded = load_scenario(scenario, case, settings, seed, mechanism)
+    if not quiet:
+        note("Starting one libp2p node per home and one for the operator, on loopback ...")
+    result = run_live(loaded, intervals=intervals, out=out, on_progress=Progress("live", quiet), pace_s=pace_s)
+    rows = []
+    if compare:
+        with tempfile.TemporaryDirectory(prefix="wattswap-compare-") as scratch:
+            rows = compare_runs(result, engine.run(engine.stored_scenario(result.path), out=scratch))
+    network = result.manifest["network"]
+    if json:
+        print_json({"run": str(result.path), **result.metrics, "network": network, "equal": rows})
+        return
+    print(
+        f"{result.manifest['name']}: {network['nodes']} libp2p nodes, {len(result.table('intervals'))} intervals,"
+        f" {network['interval_s_median']:.2f} s each (95 %: {network['interval_s_p95']:.2f} s)"
+    )
+    print(
+        f"  {network['signed_receipts']} signed receipts, {network['results_by_gossip']} results heard by gossip,"
+        f" {network['results_by_request']} asked for, {network['proofs_checked']} proofs checked by the homes"
+    )
+    if compare:
+        _print_equal(rows)
+    print(f"  Folder {result.path}")
+
+
+def _print_equal(rows: list[dict[str, object]]) -> None:
+    print("  Live and in process, hash by hash:")
+    print(f"  {'interval':<18} {'orders':>6}  {'order book':<12} {'clearing':<12} {'postings':<12} {'block':<12}")
+    for row in rows:
+        hashes = (str(row[name])[:10] for name in ("book_root", "clearing_root", "postings_root", "block_hash"))
+        print(f"  {row['interval']:<18} {row['orders']:>6}  {'  '.join(f'{h} =' for h in hashes)}")
+    print(f"  Equal in all {len(rows)} intervals: order-book roots, clearings, postings and blocks.")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang this command into the command line."""
+    app.command()(live)
