@@ -82,7 +82,7 @@ class Community:
     @property
     def homes(self) -> int:
         """Number of homes."""
-        return self._net_wh.shape[1]
+        return int(self._net_wh.shape[1])
 
     @property
     def next_row(self) -> int:
@@ -124,7 +124,8 @@ class Community:
             stored = self._stored_uwh[0]
         for net in expected:
             moved, stored = step(net, stored, self._battery)
-        return net + moved
+        planned: IntArray = net + moved
+        return planned
 
     def bids(self, prices: IntervalPrices) -> Bids:
         """Orders of all homes for the next interval, decided with what is known at gate closure."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from data import clock
 from data.findings import Finding, errors_of
 from data.formats import DEFAULT_FUSE_W, ReadOptions, get, read, recognise
 from data.readings import ESTIMATED, MISSING
@@ -80,8 +80,8 @@ def check(
         unit=chosen.unit,
         zone=reading.zone,
         minutes=data.minutes if data else None,
-        first=_iso(data.start_s) if data else None,
-        last=_iso(data.end_s - data.minutes * 60) if data else None,
+        first=clock.iso_utc(data.start_s) if data else None,
+        last=clock.iso_utc(data.end_s - data.minutes * 60) if data else None,
         households=data.households if data else (),
         rows=reading.rows,
         findings=reading.findings,
@@ -89,7 +89,3 @@ def check(
         missing_share=float(np.mean(data.quality == MISSING)) if data else 0.0,
         notes=data.source.notes if data else (),
     )
-
-
-def _iso(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")

@@ -139,3 +139,8 @@ def local_of_utc(utc_s: IntArray, zone: ZoneInfo) -> IntArray:
 def local_seconds(stamp: datetime) -> int:
     """Seconds since 1970 on the clock that a naive stamp was read from. [s]"""
     return (stamp - _EPOCH) // _SECOND
+
+
+def iso_utc(seconds: int) -> str:
+    """Write an instant for people, to the minute."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")

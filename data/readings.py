@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 
+from data.clock import iso_utc
 from data.errors import (
     InvalidBattery,
     InvalidMeterData,
@@ -141,13 +141,13 @@ class MeterData:
         step = self.minutes * 60
         if start_s % step or end_s % step:
             raise InvalidWindow(
-                f"the window {_iso(start_s)} to {_iso(end_s)} cuts an interval of {self.minutes} minutes;"
+                f"the window {iso_utc(start_s)} to {iso_utc(end_s)} cuts an interval of {self.minutes} minutes;"
                 " choose times on an interval boundary"
             )
         if not self.start_s <= start_s < end_s <= self.end_s:
             raise InvalidWindow(
-                f"the window {_iso(start_s)} to {_iso(end_s)} is not inside the data,"
-                f" which run from {_iso(self.start_s)} to {_iso(self.end_s)}"
+                f"the window {iso_utc(start_s)} to {iso_utc(end_s)} is not inside the data,"
+                f" which run from {iso_utc(self.start_s)} to {iso_utc(self.end_s)}"
             )
         rows = slice((start_s - self.start_s) // step, (end_s - self.start_s) // step)
         return replace(
@@ -196,7 +196,7 @@ class MeterData:
             )
         if self.start_s % (minutes * 60) or self.end_s % (minutes * 60):
             raise InvalidResampling(
-                f"the data from {_iso(self.start_s)} to {_iso(self.end_s)} do not start and end on a"
+                f"the data from {iso_utc(self.start_s)} to {iso_utc(self.end_s)} do not start and end on a"
                 f" {minutes}-minute boundary; cut them with window() first"
             )
         parts = (self.intervals * self.minutes // minutes, minutes // self.minutes, len(self.households))
@@ -232,10 +232,6 @@ def _frozen(energy: IntArray) -> IntArray:
         energy = energy.copy()
     energy.flags.writeable = False
     return energy
-
-
-def _iso(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
 def _problems(data: MeterData) -> list[str]:

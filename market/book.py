@@ -156,7 +156,7 @@ def _refuse_bad_columns(columns: list[IntArray], side: Int8Array, ids: Sequence[
     participant, energy, limit, node, sequence = columns
     n = len(energy)
     problems: list[str] = []
-    if any(column.shape != (n,) for column in (*columns, side)):
+    if side.shape != (n,) or any(column.shape != (n,) for column in columns):
         raise InvalidBook(["the columns of a book must be one-dimensional and of equal length"])
     if n == 0:
         return

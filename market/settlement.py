@@ -36,8 +36,8 @@ ENERGY_COLUMNS = (
 MONEY_COLUMNS = ("trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano")
 COLUMNS = ENERGY_COLUMNS + MONEY_COLUMNS
 COLUMN_INDEX = {name: i for i, name in enumerate(COLUMNS)}
-(IMPORT, EXPORT, BOUGHT, SOLD, LOCAL, RETAIL_IMPORT, RETAIL_EXPORT, TRADE, IMBALANCE, RETAIL, GRID_FEE) = range(
-    len(COLUMNS)
+(IMPORT, EXPORT, BOUGHT, SOLD, LOCAL, RETAIL_IMPORT, RETAIL_EXPORT, TRADE, IMBALANCE, RETAIL, GRID_FEE) = (
+    range(len(COLUMNS))
 )
 
 
@@ -199,4 +199,5 @@ def imbalance_cost_nano(postings: Postings, prices: IntervalPrices) -> IntArray:
     rest = baseline_nano(member[:, IMPORT] - kept_in, member[:, EXPORT] - kept_out, prices)
     local_fee = kept_in * prices.grid_fee_local_micro_per_kwh
     hypothetical = confirmed + rest - local_fee
-    return hypothetical - member[:, TRADE:].sum(axis=1)
+    cost: IntArray = hypothetical - member[:, TRADE:].sum(axis=1)
+    return cost

@@ -36,8 +36,8 @@ def whole_wh(quantity: FloatArray) -> IntArray:
     settled = np.where(np.abs(quantity - nearest) < NOISE_WH, nearest, quantity)
     whole = np.floor(settled).astype(np.int64)
     remainder = settled - whole
-    lacking = -int(whole.sum())
-    if not 0 <= lacking <= np.count_nonzero(remainder):
-        raise SolverFailed(f"the solver's quantities are {float(quantity.sum()):g} Wh off balance")
+    lacking, off = -int(whole.sum()), float(quantity.sum())
+    if abs(off) > 0.5 or not 0 <= lacking <= np.count_nonzero(remainder):
+        raise SolverFailed(f"the solver's quantities are {off:g} Wh off balance")
     whole[np.argsort(-remainder, kind="stable")[:lacking]] += 1
     return whole

@@ -90,7 +90,7 @@ class Session:
         """
         highs, columns = self._highs, self._columns
         if highs.changeColsCost(len(columns), columns, cost) != self._ok:
-            raise SolverFailed("HiGHS refuses the costs; a NaN is the usual cause")
+            raise SolverFailed("HiGHS refuses the costs")
         if highs.changeColsBounds(len(columns), columns, lower, upper) != self._ok:
             raise SolverFailed("HiGHS refuses the bounds; a NaN is the usual cause")
         # Both are read before any number: after an error HiGHS still hands out an old or empty solution.

@@ -138,10 +138,10 @@ class Transport(Protocol):
 class Subscription:
     """A bounded queue of one topic; iterate it, or `receive`. What does not fit is dropped and counted."""
 
-    def __init__(self, topic: str, queue_max: int = QUEUE_MAX) -> None:
+    def __init__(self, topic: str) -> None:
         self.topic = topic
         self.dropped = 0
-        self._send, self._receive = trio.open_memory_channel[Gossip](queue_max)
+        self._send, self._receive = trio.open_memory_channel[Gossip](QUEUE_MAX)
 
     def offer(self, message: Gossip) -> bool:
         """Queue a message; False where the reader is too slow."""

@@ -42,7 +42,9 @@ def run(
 @overload
 def clear(orders: dict[str, Any], mechanism: str, rules: MarketRules | None = None) -> dict[str, Any]: ...
 @overload
-def clear(orders: OrderBook | Iterable[Order], mechanism: str, rules: MarketRules | None = None) -> Clearing: ...
+def clear(
+    orders: OrderBook | Iterable[Order], mechanism: str, rules: MarketRules | None = None
+) -> Clearing: ...
 def clear(
     orders: OrderBook | Iterable[Order] | dict[str, Any], mechanism: str, rules: MarketRules | None = None
 ) -> Clearing | dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from market.settlement import Postings
 from p2p.chain.authority import Producer
+from p2p.chain.block import MAX_TX_BYTES
 from p2p.chain.light import make_proof
 from p2p.chain.settlement import Batch, batch_args, make_batch
-from p2p.chain.block import MAX_TX_BYTES
 from p2p.chain.state import BatchArgs
-from p2p.codec import decode
 from p2p.chain.store import ChainStore
+from p2p.codec import decode
 from p2p.messages import PriceLine
 from wattswap.errors import VerificationFailed
 from wattswap.pipeline import Cleared
@@ -87,7 +87,9 @@ class ChainWriter:
         """
         if self._store.height < height:
             raise VerificationFailed.of(
-                str(self._path), f"ends at block {self._store.height}, the checkpoint counts {height}", "start a new run"
+                str(self._path),
+                f"ends at block {self._store.height}, the checkpoint counts {height}",
+                "start a new run",
             )
         if self._store.height > height:
             self._store.truncate_above(height)
@@ -112,4 +114,3 @@ class ChainWriter:
     def close(self) -> None:
         """Fold the write-ahead log in and close the file."""
         self._store.close()
-

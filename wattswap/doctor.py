@@ -65,7 +65,9 @@ def _python() -> Iterator[Check]:
 
 def _shadows() -> Iterator[Check]:
     warning = shadow_warning()
-    yield Check("package names", warning is None, warning or "no package of ours is hidden by another", warning or "")
+    yield Check(
+        "package names", warning is None, warning or "no package of ours is hidden by another", warning or ""
+    )
 
 
 def _packages() -> Iterator[Check]:
@@ -88,7 +90,9 @@ def _solver() -> Iterator[Check]:
     )
     by_highs = mechanism("uniform_price").clear(book, MarketRules(solver="highs"))
     same = by_highs.node_price == clear_exact(book, MarketRules()).node_price
-    yield Check("HiGHS clears", same, "agrees with the closed form" if same else "disagrees with the closed form")
+    yield Check(
+        "HiGHS clears", same, "agrees with the closed form" if same else "disagrees with the closed form"
+    )
 
 
 def _libp2p() -> Iterator[Check]:
@@ -103,5 +107,3 @@ def _samples() -> Iterator[Check]:
     for name in samples.names():
         meter = samples.load(name)
         yield Check(f"sample {name}", True, f"{len(meter.households)} homes, {meter.intervals} intervals")
-
-

@@ -173,9 +173,7 @@ def new_run_folder(scenario: Scenario, out: Path) -> Path:
     return folder
 
 
-def run(
-    scenario: Scenario, *, out: Path | str = "runs", on_progress: OnProgress | None = None
-) -> RunResult:
+def run(scenario: Scenario, *, out: Path | str = "runs", on_progress: OnProgress | None = None) -> RunResult:
     """Run a scenario in process.
 
     Args:
@@ -262,7 +260,9 @@ def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunRe
         current.close()
 
 
-def finish(current: Run, begun: float, *, signed: bool, driver: str, extra: dict[str, Any] | None = None) -> RunResult:
+def finish(
+    current: Run, begun: float, *, signed: bool, driver: str, extra: dict[str, Any] | None = None
+) -> RunResult:
     """Join the tables, write metrics and manifest, and give the folder its name."""
     setup, partial = current.setup, current.folder
     chain = current.chain.summary()
@@ -314,4 +314,3 @@ def _platform() -> str:
     import platform
 
     return f"{platform.system()} {platform.machine()}"
-

@@ -137,7 +137,9 @@ def block_facts(run: Path, height: int) -> dict[str, Any]:
     money = [name for name in COLUMNS if name.endswith("_nano")]
     facts["members_total"] = sum(members[name] for name in money) / NANO_PER_UNIT
     for account, row in zip(SYSTEM_ACCOUNTS, batch.totals[1:], strict=True):
-        facts[f"{account}_total"] = sum(dict(zip(COLUMNS, row, strict=True))[name] for name in money) / NANO_PER_UNIT
+        facts[f"{account}_total"] = (
+            sum(dict(zip(COLUMNS, row, strict=True))[name] for name in money) / NANO_PER_UNIT
+        )
     return facts
 
 
@@ -173,14 +175,18 @@ def prove_line(run: Path, household: str, interval: str) -> str:
     genesis, accounts = genesis_of(run), accounts_of(run)
     if household not in accounts:
         guess = did_you_mean(household, accounts).strip()
-        raise UsageError.of("HOUSEHOLD", f"no home {household!r} in this run", guess or f"known: {', '.join(accounts)}")
+        raise UsageError.of(
+            "HOUSEHOLD", f"no home {household!r} in this run", guess or f"known: {', '.join(accounts)}"
+        )
     start_s = parse_interval(interval)
     with open_chain(run) as store:
         first = batch_of(store.block(1)[0]).interval_start
         height, rest = divmod(start_s - first, genesis.params.minutes * 60)
         if rest or not 0 <= height < store.height:
             raise UsageError.of(
-                "INTERVAL", f"no interval {interval} in this run", f"it has {store.height} from {stamp(first)} on"
+                "INTERVAL",
+                f"no interval {interval} in this run",
+                f"it has {store.height} from {stamp(first)} on",
             )
         block, cert = store.block(height + 1)
     salts = Keys.of(stored_scenario(run)).salts
@@ -205,7 +211,9 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
     try:
         text = proof.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidData.of(str(proof), f"cannot be read: {error}", "give a file that `chain prove` wrote") from None
+        raise InvalidData.of(
+            str(proof), f"cannot be read: {error}", "give a file that `chain prove` wrote"
+        ) from None
     try:
         line = check_proof(proof_from_json(text), read_genesis(genesis))
     except P2PError as error:
@@ -219,7 +227,8 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
         "signed_by": list(line.signers),
         "total": line.total_nano / NANO_PER_UNIT,
         **{
-            name.replace("_wh", "_kwh").replace("_nano", ""): value / (NANO_PER_UNIT if "nano" in name else WH_PER_KWH)
+            name.replace("_wh", "_kwh").replace("_nano", ""): value
+            / (NANO_PER_UNIT if "nano" in name else WH_PER_KWH)
             for name, value in line.values.items()
         },
     }

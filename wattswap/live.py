@@ -29,8 +29,6 @@ from wattswap.pipeline import Cleared, build_book, clear_interval
 from wattswap.setup import Setup, cut_to, prepare
 
 if TYPE_CHECKING:
-    import trio
-
     from p2p.roles.household import Household
     from p2p.roles.operator import Collected, Operator
     from p2p.transport import Transport
@@ -157,7 +155,9 @@ class _Session:
         keys = dict(zip(setup.roster, setup.genesis.household_keys, strict=True))
         identity = setup.keys.identity("operator")
         async with self._node(identity) as transport:
-            operator = Operator(transport, identity, setup.genesis.chain_id, setup.roster, keys, setup.minutes)
+            operator = Operator(
+                transport, identity, setup.genesis.chain_id, setup.roster, keys, setup.minutes
+            )
             async with trio.open_nursery() as nursery:
                 for home in range(len(setup.roster)):
                     await nursery.start(self._home, home, transport.address)
@@ -181,7 +181,9 @@ class _Session:
             cleared = self._clear(i, orders)
             readings = await operator.collect_readings(start_s, PHASE_DEADLINE_S)
             imported, exported = self._registers(cleared, readings)
-            self.network.silent += [f"{setup.interval(i)} {home}" for home in (*orders.silent, *readings.silent)]
+            self.network.silent += [
+                f"{setup.interval(i)} {home}" for home in (*orders.silent, *readings.silent)
+            ]
             block = self.run.commit(cleared, imported, exported, self._stored_wh.copy())
             operator.provide_lines(
                 start_s, {name: self.run.chain.proof(block, home) for home, name in enumerate(setup.roster)}
@@ -245,7 +247,7 @@ class _Session:
             cleared.clearing.traded_wh(cleared.book),
         )
 
-    async def _home(self, home: int, operator_address: str, task_status: trio.TaskStatus[None]) -> None:
+    async def _home(self, home: int, operator_address: str, task_status: Any) -> None:
         """One household: bid, read, listen, check; nothing but its own columns of the data."""
         import trio
 
@@ -273,7 +275,9 @@ class _Session:
                     await self._check(house, ear, home, i, int(imported[0]), int(exported[0]))
                 nursery.cancel_scope.cancel()
 
-    async def _submit(self, house: Household, home: int, i: int, side: int, energy_wh: int, bids: Any) -> None:
+    async def _submit(
+        self, house: Household, home: int, i: int, side: int, energy_wh: int, bids: Any
+    ) -> None:
         setup, start_s = self.setup, self.setup.start_of(i)
         message: OrderMessage | NothingMessage
         if energy_wh:
@@ -302,10 +306,14 @@ class _Session:
 
     def _accept(self, receipt: Any, home: str, what: str) -> None:
         if receipt.code != ReceiptCode.ACCEPTED:
-            raise LiveFailed.of(home, f"the operator answered its {what} with {ReceiptCode(receipt.code).name}")
+            raise LiveFailed.of(
+                home, f"the operator answered its {what} with {ReceiptCode(receipt.code).name}"
+            )
         self.network.receipts += 1
 
-    async def _check(self, house: Household, ear: _Ear, home: int, i: int, import_wh: int, export_wh: int) -> None:
+    async def _check(
+        self, house: Household, ear: _Ear, home: int, i: int, import_wh: int, export_wh: int
+    ) -> None:
         """Hear the result, fetch the proof of the home's own line, and check it as if nobody were trusted."""
         start_s = self.setup.start_of(i)
         result = await ear.hear(start_s)
@@ -318,7 +326,8 @@ class _Session:
         proven = (line.account, line.interval_start, line.values["import_wh"], line.values["export_wh"])
         if proven != (home, start_s, import_wh, export_wh) or line.block_hash != result.block_hash:
             raise VerificationFailed.of(
-                f"{house.id}, {self.setup.interval(i)}", "the proof is not of this home's meter and the announced block"
+                f"{house.id}, {self.setup.interval(i)}",
+                "the proof is not of this home's meter and the announced block",
             )
         self.network.proofs_checked += 1
 
@@ -364,10 +373,12 @@ def compare_runs(live: RunResult, in_process: RunResult) -> list[dict[str, Any]]
         for name in names:
             if x[name] != y[name]:
                 raise VerificationFailed.of(
-                    moment, f"{name.replace('_', ' ')}: {x[name].hex()[:16]} live, {y[name].hex()[:16]} in process"
+                    moment,
+                    f"{name.replace('_', ' ')}: {x[name].hex()[:16]} live, {y[name].hex()[:16]} in process",
                 )
-        rows.append({"interval": moment, "orders": int(x["orders"]), **{name: x[name].hex() for name in names}})
+        rows.append(
+            {"interval": moment, "orders": int(x["orders"]), **{name: x[name].hex() for name in names}}
+        )
     if live.manifest["replay_sha256"] != in_process.manifest["replay_sha256"]:
         raise VerificationFailed.of("all intervals", "the replay hashes differ")
     return rows
-

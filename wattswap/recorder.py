@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 
 TABLES = ("orders", "readings", "postings", "intervals")
 ROW_GROUP_ROWS = 131_072
+INTERVAL_COLUMNS = (
+    "height",
+    "orders",
+    "traded_wh",
+    "lo_micro_per_kwh",
+    "hi_micro_per_kwh",
+    "price_micro_per_kwh",
+    "welfare_nano",
+    "operator_surplus_nano",
+    "import_micro_per_kwh",
+    "feed_in_micro_per_kwh",
+)
 BILL_COLUMNS = (*COLUMNS, "baseline_nano", "imbalance_cost_nano", "load_wh", "pv_wh")
 
 
@@ -196,8 +208,7 @@ class Recorder:
     def _intervals_table(self, rows: list[Any]) -> pa.Table:
         import pyarrow as pa
 
-        names = "height orders traded_wh lo_micro_per_kwh hi_micro_per_kwh price_micro_per_kwh".split()
-        names += "welfare_nano operator_surplus_nano import_micro_per_kwh feed_in_micro_per_kwh".split()
+        names = INTERVAL_COLUMNS
         columns = list(zip(*rows, strict=True))
         table: dict[str, Any] = {"interval_start": starts(list(columns[0]), [1] * len(rows))}
         table |= {name: pa.array(columns[i], pa.int64()) for i, name in enumerate(names, start=1)}

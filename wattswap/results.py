@@ -25,7 +25,11 @@ class RunResult:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         if not (self.path / MANIFEST).is_file():
-            raise RunNotFound.of(str(self.path), "no run is here (there is no manifest.json)", "give the folder that `wattswap run` printed")
+            raise RunNotFound.of(
+                str(self.path),
+                "no run is here (there is no manifest.json)",
+                "give the folder that `wattswap run` printed",
+            )
 
     def __repr__(self) -> str:
         m = self.metrics
@@ -119,8 +123,9 @@ def community_metrics(
     traded_wh = int(intervals["traded_wh"].sum())
     priced = intervals.dropna(subset=["price_micro_per_kwh"])
     value = int((priced["price_micro_per_kwh"].astype("int64") * priced["traded_wh"]).sum())
-    without, with_market = -int(sums["baseline_nano"]), -int(
-        sums[["trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano"]].sum()
+    without, with_market = (
+        -int(sums["baseline_nano"]),
+        -int(sums[["trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano"]].sum()),
     )
     load_wh = None if bills["load_wh"].isna().any() else int(sums["load_wh"])
     net_import_wh = int(sums["retail_import_wh"])

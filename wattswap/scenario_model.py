@@ -14,7 +14,6 @@ from market.errors import InvalidTariff
 from market.tariff import OutsidePrices, flat, series, time_of_use
 from market.units import IntArray, price
 from wattswap.errors import InvalidScenario, Problem
-from wattswap.price_series import read_price_series
 from wattswap.scenario_fields import Wrong, iso
 from wattswap.scenario_layers import Source
 from wattswap.scenario_tables import Chain, Data, Homes, Market, Table, Tariff, Time
@@ -170,7 +169,7 @@ class Scenario(Table):
 
         Raises:
             InvalidScenario: A window or series that does not fit the intervals.
-            InvalidData: A price series that cannot be read.
+            data.errors.DataError: A price series that cannot be read.
         """
         tariff = self.tariff
         try:
@@ -197,10 +196,11 @@ class Scenario(Table):
         )
 
     def _series(self, path: str, span: Span) -> IntArray:
-        prices = read_price_series(self._source.base / path)
-        return series(
-            prices.start_s, prices.minutes, prices.values, span.start_s, span.minutes, span.intervals
-        )
+        from data.prices import load_price_series
+
+        zone = self.tariff.zone or self.time.zone or self.data.zone
+        start_s, minutes, values = load_price_series(self._source.base / path, zone=zone)
+        return series(start_s, minutes, values, span.start_s, span.minutes, span.intervals)
 
     def warnings(self) -> list[Problem]:
         """What is allowed but rarely meant."""

@@ -154,6 +154,9 @@ class Data(Table):
     format: str | None = Field(default=None, description="Format of the file; left out: recognised.")
     zone: Zone | None = Field(default=None, description="Time zone of stamps in the file that name none.")
     households: Names | None = Field(default=None, description="Which homes take part; left out: all.")
+    fuse_w: Power = Field(
+        43_000, alias="fuse_kw", description="Power at the meter above which a reading is impossible, in kW."
+    )
     on_missing: Literal["refuse", "drop_home"] = Field(
         "refuse", description="What to do about missing readings."
     )
@@ -320,7 +323,9 @@ class Tariff(Table):
     grid_fee_remote_micro_per_kwh: Fee = Field(
         default=0, alias="grid_fee_remote_per_kwh", description="Grid fee on energy from outside."
     )
-    zone: Zone | None = Field(default=None, description="Time zone of the windows; left out: time.zone.")
+    zone: Zone | None = Field(
+        default=None, description="Time zone of windows and of series without offsets; left out: time.zone."
+    )
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:

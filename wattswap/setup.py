@@ -12,30 +12,29 @@ import numpy as np
 
 from agents.bidding import Bids
 from agents.community import AgentRules, Community
-from data.readings import MISSING, BatterySpec, MeterData
+from data.readings import BatterySpec, MeterData
 from market.interval import Interval
 from market.mechanism import Mechanism
 from market.rules import MarketRules
 from market.tariff import OutsidePrices
-from market.units import PPM, IntArray
+from market.units import IntArray
+from p2p import messages
 from p2p.chain.genesis import VERSION, Genesis, make_params, write_genesis
 from p2p.chain.roots import roster_root
 from p2p.codec import encode
 from p2p.identity import Identity, derive_seed
-from p2p import messages
 from p2p.messages import Kind, OrderMessage, open_message, sign_message
-from wattswap.errors import InvalidData, Problem
+from wattswap.homes import batteries_of, load_meter, without_missing
 from wattswap.plugins import mechanism as find_mechanism
 from wattswap.scenario import Scenario
 
 DAY_S = 86_400
 GENESIS = "genesis.bin"
-MAX_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Every key of a simulated neighbourhood, derived from the scenario's seed: reproducible, so not secret."""
+    """Every key of a simulated neighbourhood, derived from its name and seed: reproducible, so not secret."""
 
     master: bytes
 
@@ -134,7 +133,7 @@ class Setup:
 
     @property
     def has_load(self) -> bool:
-        """Whether the data tell the consumption behind the meters: by sub-meter, or because nobody exports."""
+        """Whether the data tell the load behind the meters: by sub-meter, or because nobody exports."""
         return bool({"load", "pv"} & set(self.meter.sub_meters)) or not self.meter.export_wh.any()
 
     @cached_property
@@ -152,7 +151,9 @@ class Setup:
     @cached_property
     def genesis(self) -> Genesis:
         """What the run's chain starts from; it commits to the scenario and to the meter data."""
-        authorities = [self.keys.identity("authority", str(i)) for i in range(self.scenario.chain.authorities)]
+        authorities = [
+            self.keys.identity("authority", str(i)) for i in range(self.scenario.chain.authorities)
+        ]
         committed = self.scenario.digest() + self.meter.source.sha256
         return Genesis(
             version=VERSION,
@@ -234,7 +235,7 @@ def prepare(scenario: Scenario) -> Setup:
         WattswapError: Everything that is wrong with scenario and data together.
         DataError: The meter data cannot be read.
     """
-    meter = _load(scenario)
+    meter = load_meter(scenario)
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
     history_s = scenario.homes.forecast_days * DAY_S
     step_s = span.minutes * 60
@@ -245,8 +246,8 @@ def prepare(scenario: Scenario) -> Setup:
     if span.minutes != meter.minutes:
         meter = meter.resample(span.minutes)
     first_row = (span.start_s - meter.start_s) // step_s
-    meter, dropped = _without_missing(scenario, meter, first_row)
-    batteries, stored = _batteries(scenario, meter)
+    meter, dropped = without_missing(scenario, meter, first_row)
+    batteries, stored = batteries_of(scenario, meter)
     market, homes = scenario.market, scenario.homes
     return Setup(
         scenario=scenario,
@@ -272,76 +273,3 @@ def prepare(scenario: Scenario) -> Setup:
         keys=Keys.of(scenario),
         dropped_homes=dropped,
     )
-
-
-def _load(scenario: Scenario) -> MeterData:
-    path = scenario.data_path
-    if path is None:
-        from data import samples
-
-        assert scenario.data.sample is not None
-        meter = samples.load(scenario.data.sample)
-    else:
-        from data import formats
-
-        meter = formats.load(path, format=scenario.data.format, zone=scenario.data.zone)
-    wanted = scenario.data.households
-    if wanted is None:
-        return meter
-    unknown = [name for name in wanted if name not in meter.households]
-    if unknown:
-        known = ", ".join(meter.households[:MAX_LISTED])
-        raise scenario.invalid("data.households", f"the data have no home {unknown[0]!r}", f"they have: {known}")
-    return meter.select(wanted)
-
-
-def _without_missing(scenario: Scenario, meter: MeterData, first_row: int) -> tuple[MeterData, tuple[str, ...]]:
-    """Refuse, or leave out, homes with a missing reading inside the run; nothing missing is ever traded."""
-    count = (meter.quality[first_row:] == MISSING).sum(axis=0)
-    broken = [name for name, n in zip(meter.households, count.tolist(), strict=True) if n]
-    if not broken:
-        return meter, ()
-    if scenario.data.on_missing == "refuse":
-        missing = dict(zip(meter.households, count.tolist(), strict=True))
-        raise InvalidData(
-            *(
-                Problem(
-                    f"home {name}",
-                    f"{missing[name]} of {meter.intervals - first_row} readings of the run are missing",
-                    'choose another time, or set data.on_missing = "drop_home"',
-                )
-                for name in broken[:MAX_LISTED]
-            )
-        )
-    kept = [name for name in meter.households if name not in broken]
-    if not kept:
-        raise scenario.invalid("data.on_missing", "every home misses readings in this time", "choose another time")
-    return meter.select(kept), tuple(broken)
-
-
-def _batteries(scenario: Scenario, meter: MeterData) -> tuple[tuple[BatterySpec | None, ...], IntArray]:
-    """Batteries by home with the scenario's overrides, and what is stored in them at the start. [Wh]"""
-    homes = scenario.homes
-    specs = list(meter.batteries) if homes.batteries == "data" else [None] * len(meter.households)
-    stored = np.zeros(len(specs), dtype=np.int64)
-    for name, override in homes.battery.items():
-        if name not in meter.households:
-            known = ", ".join(meter.households[:MAX_LISTED])
-            raise scenario.invalid(f"homes.battery.{name}", f"the data have no home {name!r}", f"they have: {known}")
-        i = meter.households.index(name)
-        base = specs[i]
-        values = {
-            key: getattr(override, key) if getattr(override, key) is not None else getattr(base, key, None)
-            for key in ("capacity_wh", "charge_w", "discharge_w")
-        }
-        lacking = [key for key, value in values.items() if value is None]
-        if lacking:
-            raise scenario.invalid(
-                f"homes.battery.{name}", "this home has no battery in the data", "give capacity_kwh, charge_kw, discharge_kw"
-            )
-        for key in ("charge_efficiency_ppm", "discharge_efficiency_ppm"):
-            given = getattr(override, key)
-            values[key] = given if given is not None else getattr(base, key, PPM)
-        specs[i] = BatterySpec(**values) if values["capacity_wh"] else None
-        stored[i] = values["capacity_wh"] * (override.initial_share_ppm or 0) // PPM
-    return tuple(specs), stored

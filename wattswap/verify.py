@@ -1,5 +1,5 @@
-"""Proof of a run: every stored byte against the manifest, the chain against itself, the tables against the chain,
-and all of it again from the scenario."""
+"""Proof of a run: every stored byte against the manifest, the chain against itself, the tables against the
+chain, and all of it again from the scenario."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
         if not path.is_file():
             problems.append(Problem(str(path), "is missing", CURE))
         elif file_sha256(path) != expected:
-            problems.append(Problem(str(path), "is not the file that the manifest names: its bytes have changed", CURE))
+            problems.append(
+                Problem(str(path), "is not the file that the manifest names: its bytes have changed", CURE)
+            )
     if problems:
         raise VerificationFailed(*problems)
     return f"{len(manifest['files'])} files as the manifest names them"
@@ -78,7 +80,9 @@ def _check_tables(folder: Path) -> str:
                 batch = batch_of(block)
                 postings = Postings(rows, genesis.members)
                 check_balanced(postings)
-                if batch.interval_start != start_s or batch.postings_root != postings_root(postings, start_s, salts):
+                if batch.interval_start != start_s or batch.postings_root != postings_root(
+                    postings, start_s, salts
+                ):
                     raise VerificationFailed.of(
                         str(folder / "postings.parquet"),
                         f"the postings of {stamp(start_s)} are not those of block {block.header.height}",
@@ -137,5 +141,11 @@ def _run_again(folder: Path, manifest: dict[str, Any], on_progress: engine.OnPro
 
 def _version_hint(manifest: dict[str, Any], again: dict[str, Any]) -> str:
     then, now = manifest["versions"], again["versions"]
-    changed = [f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]]
-    return "versions differ: " + "; ".join(changed) if changed else "the scenario's data or the program have changed"
+    changed = [
+        f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]
+    ]
+    return (
+        "versions differ: " + "; ".join(changed)
+        if changed
+        else "the scenario's data or the program have changed"
+    )

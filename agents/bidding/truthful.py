@@ -31,5 +31,7 @@ def bid(expected_net_wh: IntArray, prices: IntervalPrices) -> Bids:
 
 
 TRUTHFUL = register(
-    Strategy("truthful", bid, "expected energy, buying up to the outside price, selling from the feed-in price")
+    Strategy(
+        "truthful", bid, "expected energy, buying up to the outside price, selling from the feed-in price"
+    )
 )

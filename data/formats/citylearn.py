@@ -4,7 +4,8 @@ The files have no timestamps; what they mean was found by measurement on the ten
 so:
 
 - `hour` 1..24 is the END of the hour: hour 24 of 31 July is 23:00 to 24:00.
-- The year is the one of 2010..2019 in which month, hour and day_type of every row fit the calendar.
+- The year is the latest of 2010..2019 in which month, hour and day_type of every row fit the calendar; a note
+  says which others fit. (The Fontana year fits August 2016 only: in 2011/12 there was a 29 February.)
 - The rows follow the LOCAL clock with daylight saving although every day has 24 rows and the flag column says
   0. So the hour that the clock skips in spring has a row that cannot be placed: it is dropped. Of the hour
   that comes twice in autumn there is one row: it stands for both passes, and the second is marked ESTIMATED.
@@ -65,6 +66,7 @@ class HourMap:
         dropped: Rows that no hour takes.
         zone: The zone of the clock.
         asked: Whether the user named it; else it is the known zone of the 2022 challenge homes.
+        years: Years of the first row that fit the calendar; the last is taken.
     """
 
     start_s: int
@@ -73,6 +75,7 @@ class HourMap:
     dropped: IntArray
     zone: str
     asked: bool
+    years: tuple[int, ...]
 
 
 def sniff(path: Path) -> bool:
@@ -207,8 +210,8 @@ def hour_map(table: dict[str, FloatArray], zone: str | None, log: FindingLog) ->
         log: Errors go there, and then None is returned.
     """
     month, hour, weekday = (table[name].astype(np.int64) for name in CALENDAR)
-    first = _first_hour(month, hour, weekday)
-    if first is None:
+    fitting = _first_hours(month, hour, weekday)
+    if not fitting:
         message = "month, hour and day_type fit no year from 2010 to 2019; the rows are not consecutive hours"
         log.add("error", "wrong_order", message, line=2)
         return None
@@ -218,7 +221,7 @@ def hour_map(table: dict[str, FloatArray], zone: str | None, log: FindingLog) ->
         return None
     said = zone or CHALLENGE_2022_ZONE
     info = clock.zone_named(said)
-    local_first = clock.local_seconds(first)
+    local_first = clock.local_seconds(fitting[-1])
     bounds = np.array([local_first, local_first + (len(month) - 1) * HOUR_S])
     start, last = clock.local_clock(bounds, info).first_utc_s.tolist()
     utc = np.arange(start, last + HOUR_S, HOUR_S, dtype=np.int64)
@@ -226,11 +229,20 @@ def hour_map(table: dict[str, FloatArray], zone: str | None, log: FindingLog) ->
     filled = np.zeros(len(row), dtype=np.bool_)
     filled[1:] = np.diff(row) <= 0
     dropped = np.setdiff1d(np.arange(len(month)), row)
-    return HourMap(start, row, filled, dropped, said, asked=zone is not None)
+    return HourMap(
+        start,
+        row,
+        filled,
+        dropped,
+        said,
+        asked=zone is not None,
+        years=tuple(first.year for first in fitting),
+    )
 
 
-def _first_hour(month: IntArray, hour: IntArray, weekday: IntArray) -> datetime | None:
-    """Return the local start of the first row, or None where no year fits every row."""
+def _first_hours(month: IntArray, hour: IntArray, weekday: IntArray) -> list[datetime]:
+    """Return the local start of the first row for each year that fits every row."""
+    fitting: list[datetime] = []
     change = np.flatnonzero(np.diff(month))
     rows = np.arange(len(month))
     for year in range(2010, 2020):
@@ -247,8 +259,8 @@ def _first_hour(month: IntArray, hour: IntArray, weekday: IntArray) -> datetime 
             & ((day.astype(np.int64) + 3) % 7 + 1 == weekday)  # 1 January 1970 was a Thursday
         )
         if fits.all():
-            return first
-    return None
+            fitting.append(first)
+    return fitting
 
 
 def _meter_data(
@@ -296,6 +308,9 @@ def _notes(hours: HourMap, dropped_kwh: float, added_kwh: float) -> tuple[str, .
     notes = [
         "registers are hourly load - pv, computed from gross meters; the publisher filled gaps with models"
     ]
+    if len(hours.years) > 1:
+        others = ", ".join(str(year) for year in hours.years[:-1])
+        notes.append(f"the rows start in {hours.years[-1]}; {others} would fit as well")
     if not hours.asked:
         notes.append(f"the zone is {hours.zone} because these are the 2022 challenge homes")
     if len(hours.dropped):

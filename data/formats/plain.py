@@ -32,7 +32,7 @@ import numpy as np
 from data import clock
 from data.errors import MissingFile
 from data.findings import FindingLog
-from data.formats import _plain_rows
+from data.formats import _plain_data, _plain_rows
 from data.formats._plain_rows import Rows
 from data.formats.registry import FileReading, Format, ReadOptions, register, sha256_of
 from data.readings import ESTIMATED, MEASURED, MISSING, MeterData, QualityArray
@@ -68,8 +68,8 @@ def read(path: Path, options: ReadOptions) -> FileReading:
     if table.cells is None or log.has_errors:
         return FileReading(None, log.findings(), rows.count, where)
     answers = {"zone": options.zone} if table.local and options.zone else {}
-    data = _plain_rows.meter_data(rows, table.cells, sha256_of(path), answers, log)
-    _plain_rows.check(data, table.cells, options, log)
+    data = _plain_data.meter_data(rows, table.cells, sha256_of(path), answers, log)
+    _plain_data.check(data, table.cells, options, log)
     return FileReading(None if log.has_errors else data, log.findings(), rows.count, where)
 
 
@@ -196,7 +196,9 @@ def _parse_csv(path: Path, header: list[str], types: dict[str, Any], log: Findin
         return csv.read_csv(
             path,
             # One thread: only then does a skipped row know its number.
-            read_options=csv.ReadOptions(use_threads=False, block_size=1 << 24),
+            read_options=csv.ReadOptions(
+                use_threads=False, block_size=1 << 24, column_names=header, skip_rows=1
+            ),
             parse_options=csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=wrong_width),
             convert_options=csv.ConvertOptions(
                 column_types=columns, null_values=[""], strings_can_be_null=False

@@ -111,7 +111,7 @@ def _clearing_of(book: OrderBook, merit: _Merit, solved: FloatArray, rules: Mark
     if lo > hi:
         raise Unproven(f"the solver's allocation is not optimal: no price is at least {lo} and at most {hi}")
     welfare = int(quantity.dot(limit))
-    if lo < hi or _alone(limit, first, last):  # nothing ties, so the optimum is unique
+    if _alone(limit, first, last):  # nothing ties, so this is the only optimum
         clearing = at_one_price(book, accepted, welfare, lo, hi, rules)
     else:
         clearing = fill(book, lo, hi, rules)

@@ -39,7 +39,12 @@ def walk(homes: Community, steps: int) -> list[list[int]]:
         bids = homes.bids(PRICES)
         imported, exported = homes.live()
         seen.append(
-            [*(bids.side * bids.energy_wh).tolist(), *imported.tolist(), *exported.tolist(), *homes.stored_wh.tolist()]
+            [
+                *(bids.side * bids.energy_wh).tolist(),
+                *imported.tolist(),
+                *exported.tolist(),
+                *homes.stored_wh.tolist(),
+            ]
         )
     return seen
 
@@ -145,7 +150,9 @@ def test_a_home_alone_gives_the_same_numbers_as_among_others() -> None:
     imported, exported = registers(7, 5, 5)
     for h in range(5):
         spec = BATTERY if h % 2 else None
-        alone = Community(imported[:, h : h + 1], exported[:, h : h + 1], [spec], np.full(1, 1_000), 2 * DAY, rules)
+        alone = Community(
+            imported[:, h : h + 1], exported[:, h : h + 1], [spec], np.full(1, 1_000), 2 * DAY, rules
+        )
         assert walk(alone, 40) == [[row[h], row[5 + h], row[10 + h], row[15 + h]] for row in expected]
 
 
@@ -173,11 +180,14 @@ def test_truthful_limits_are_the_outside_prices() -> None:
     assert bids.limit_micro_per_kwh.tolist()[:2] == [320_000, 80_000]
 
 
-@pytest.mark.parametrize(("get", "typo", "right"), [
-    (forecast.get, "same_hour_men", "same_hour_mean"),
-    (forecast.get, "perfect_forsight", "perfect_foresight"),
-    (bidding.get, "truthfull", "truthful"),
-])
+@pytest.mark.parametrize(
+    ("get", "typo", "right"),
+    [
+        (forecast.get, "same_hour_men", "same_hour_mean"),
+        (forecast.get, "perfect_forsight", "perfect_foresight"),
+        (bidding.get, "truthfull", "truthful"),
+    ],
+)
 def test_a_misspelt_choice_names_the_nearest(get, typo: str, right: str) -> None:
     with pytest.raises(UnknownChoice, match=f"Did you mean '{right}'"):
         get(typo)

@@ -1,4 +1,4 @@
-"""Local clocks: both passes of the autumn hour, the hour that spring skips, days of 92 and 100 quarter hours."""
+"""Local clocks: both passes of the autumn hour, the hour that spring skips, days of 92 and 100 rows."""
 
 from __future__ import annotations
 
@@ -63,13 +63,16 @@ def test_a_stamp_in_the_spring_gap_does_not_exist() -> None:
 
 
 def test_stamps_with_offset_are_read_as_utc() -> None:
-    seconds, kind = parse_stamps(["2024-01-01T00:00:00Z", "2024-01-01 01:00+01:00", "2024-01-01T01:00:00.000+0100"])
+    seconds, kind = parse_stamps(
+        ["2024-01-01T00:00:00Z", "2024-01-01 01:00+01:00", "2024-01-01T01:00:00.000+0100"]
+    )
     assert kind.tolist() == [WITH_OFFSET] * 3
     assert set(seconds.tolist()) == {int(datetime(2024, 1, 1, tzinfo=UTC).timestamp())}
 
 
 @pytest.mark.parametrize(
-    "text", ["2024-01-01", "01.01.2024 00:00", "2024-01-01 24:00", "", "2024-01-01T00:00:00.5Z", "1704067200000000"]
+    "text",
+    ["2024-01-01", "01.01.2024 00:00", "2024-01-01 24:00", "", "2024-01-01T00:00:00.5Z", "1704067200000000"],
 )
 def test_other_stamps_are_unreadable(text: str) -> None:
     assert parse_stamps([text])[1].tolist() == [UNREADABLE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -214,7 +215,9 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 def test_homes_may_be_mixed_in_any_order(tmp_path: Path) -> None:
     a, b = rows(*TEN), rows(*reversed(TEN), home="b")
     by_home = formats.load(write(tmp_path, a + b, name="one.csv"))
-    by_time = formats.load(write(tmp_path, [x for pair in zip(a, b, strict=True) for x in pair], name="two.csv"))
+    by_time = formats.load(
+        write(tmp_path, [x for pair in zip(a, b, strict=True) for x in pair], name="two.csv")
+    )
     assert by_home.households == by_time.households
     assert np.array_equal(by_home.import_wh, by_time.import_wh)
 
@@ -240,8 +243,6 @@ def test_both_change_days_keep_every_quarter_hour(day: str, expected: int, tmp_p
     zone = ZoneInfo("Europe/Berlin")
     start = datetime.fromisoformat(day).replace(tzinfo=zone).astimezone(UTC)
     stamps = [(start + timedelta(minutes=15 * i)).astimezone(zone) for i in range(expected)]
-    lines = [f"{s:%Y-%m-%d %H:%M},a,{i / 1000:.3f},0" for i, s in enumerate(stamps)]
-    data = formats.load(write(tmp_path, lines[:50] + lines[50:]), zone="Europe/Berlin", fuse_w=43_000) if False else None
     lines = [f"{s:%Y-%m-%d %H:%M},a,{(i * 37 % 100) / 1000:.3f},0" for i, s in enumerate(stamps)]
     path = write(tmp_path, lines)
     report = check(path, zone="Europe/Berlin")
@@ -253,7 +254,9 @@ def test_both_change_days_keep_every_quarter_hour(day: str, expected: int, tmp_p
 
 def test_a_stamp_that_spring_skips_is_refused(tmp_path: Path) -> None:
     lines = [f"2024-03-31 {hour:02}:00,a,0.1,0" for hour in range(6)]
-    assert found(check(write(tmp_path, lines), zone="Europe/Berlin"), "impossible_time") == [("error", 4, "a")]
+    assert found(check(write(tmp_path, lines), zone="Europe/Berlin"), "impossible_time") == [
+        ("error", 4, "a")
+    ]
 
 
 def test_the_interval_length_is_compared_with_what_is_said(tmp_path: Path) -> None:
@@ -265,7 +268,9 @@ def test_the_interval_length_is_compared_with_what_is_said(tmp_path: Path) -> No
 
 def test_sub_meters_may_be_absent_for_some_homes(tmp_path: Path) -> None:
     header = "timestamp,household,import_kwh,export_kwh,pv_kwh,quality\n"
-    lines = [f"{stamp(i)},a,0.1,0,0.2,estimated" for i in range(3)] + [f"{stamp(i)},b,0.1,0,," for i in range(3)]
+    lines = [f"{stamp(i)},a,0.1,0,0.2,estimated" for i in range(3)] + [
+        f"{stamp(i)},b,0.1,0,," for i in range(3)
+    ]
     data = formats.load(write(tmp_path, lines, header))
     assert data.sub_meters["pv"].tolist() == [[200, 0]] * 3
     assert data.quality.tolist() == [[ESTIMATED, MEASURED]] * 3
@@ -277,12 +282,15 @@ def test_an_unknown_quality_is_refused(tmp_path: Path) -> None:
     assert found(report, "unknown_quality") == [("error", 3, None)]
 
 
-def days(energy: object) -> list[str]:
+Energy = Callable[[int, int], tuple[float, float, float]]
+
+
+def days(energy: Energy) -> list[str]:
     """Five days at one hour: import, export and pv come from `energy(hour of the day, hour)`."""
     lines = []
     for hour in range(120):
         when = datetime.fromtimestamp(START + hour * 3600, UTC).strftime("%Y-%m-%dT%H:%MZ")
-        imported, exported, pv = energy(hour % 24, hour)  # type: ignore[operator]
+        imported, exported, pv = energy(hour % 24, hour)
         lines.append(f"{when},a,{imported},{exported},{pv}")
     return lines
 
@@ -291,13 +299,16 @@ def days(energy: object) -> list[str]:
     ("energy", "code"),
     [
         (lambda h, _: (0, 0, 2.0 + h / 100) if 8 <= h < 18 else (0.2 + h / 100, 0, 0), None),
-        (lambda h, _: (0, 2.0 + h / 100, 2.0 + h / 100) if 8 <= h < 18 else (0.2 + h / 100, 0, 0), "zero_in_sun"),
+        (
+            lambda h, _: (0, 2.0 + h / 100, 2.0 + h / 100) if 8 <= h < 18 else (0.2 + h / 100, 0, 0),
+            "zero_in_sun",
+        ),
         (lambda h, n: (0.2 + h / 100, 0, 0) if n < 60 else (0, 0, 0), "floored_load"),
         (lambda h, n: (0.3 + h / 100, 0, 2.0 if 8 <= h < 18 and n >= 72 else 0), "pv_absent"),
         (lambda h, n: (0, 3.0 + h / 100, 2.0) if 8 <= h < 18 else (0.3, 0, 0), "negative_load"),
     ],
 )
-def test_a_broken_home_is_flagged(energy: object, code: str | None, tmp_path: Path) -> None:
+def test_a_broken_home_is_flagged(energy: Energy, code: str | None, tmp_path: Path) -> None:
     path = write(tmp_path, days(energy), HEADER.replace("\n", ",pv_kwh\n"))
     report = check(path)
     assert report.ok
@@ -310,7 +321,9 @@ def meter_data(draw: st.DrawFn) -> MeterData:
     minutes = draw(st.sampled_from((5, 15, 30, 60)))
     energy = hnp.arrays(np.int64, (intervals, homes), elements=st.integers(0, 500))
     quality = draw(hnp.arrays(np.uint8, (intervals, homes), elements=st.integers(0, 2)))
-    names = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00", categories=("L", "N", "P")), min_size=1)
+    names = st.text(
+        st.characters(codec="utf-8", exclude_characters="\r\n\x00", categories=("L", "N", "P")), min_size=1
+    )
     return MeterData(
         households=tuple(draw(st.lists(names, min_size=homes, max_size=homes, unique=True))),
         start_s=draw(st.integers(0, 10**6)) * 3600,
@@ -352,7 +365,12 @@ def test_parquet_takes_arrow_timestamps(zone: str | None, tmp_path: Path) -> Non
 
     when = pa.array([(START + i * 900) * 1000 for i in range(4)], pa.timestamp("ms", zone))
     table = pa.table(
-        {"timestamp": when, "household": ["a"] * 4, "import_kwh": [0.1, 0.2, 0.1, 0.3], "export_kwh": [0, 0, 0, 1]}
+        {
+            "timestamp": when,
+            "household": ["a"] * 4,
+            "import_kwh": [0.1, 0.2, 0.1, 0.3],
+            "export_kwh": [0, 0, 0, 1],
+        }
     )
     path = tmp_path / "meter.parquet"
     parquet.write_table(table, path)

@@ -115,7 +115,9 @@ def test_data_survive_pickling() -> None:
     assert np.array_equal(again.import_wh, data.import_wh)
 
 
-@pytest.mark.parametrize("change", [{"capacity_wh": 0}, {"charge_w": -1}, {"charge_efficiency_ppm": 1_000_001}])
+@pytest.mark.parametrize(
+    "change", [{"capacity_wh": 0}, {"charge_w": -1}, {"charge_efficiency_ppm": 1_000_001}]
+)
 def test_an_impossible_battery_is_refused(change: dict[str, int]) -> None:
     spec = {
         "capacity_wh": 6400,

@@ -102,9 +102,7 @@ def balanced_trades(wanted: list[tuple[bool, int]]) -> tuple[list[int], list[int
 @given(homes)
 def test_money_and_energy_sum_to_zero_and_no_home_loses_more_than_its_imbalance(case: tuple) -> None:
     imported, exported, wanted, price, jitter = case
-    prices = IntervalPrices(
-        300_000 + jitter[0], 100_000 + jitter[1], 20_000, 50_000 + abs(jitter[2])
-    )
+    prices = IntervalPrices(300_000 + jitter[0], 100_000 + jitter[1], 20_000, 50_000 + abs(jitter[2]))
     price = min(max(price, prices.feed_in_micro_per_kwh), prices.buy_cap_micro_per_kwh)
     bought, sold = balanced_trades(wanted)
     book, clearing = cleared(bought, sold, price)
@@ -122,7 +120,9 @@ def test_money_and_energy_sum_to_zero_and_no_home_loses_more_than_its_imbalance(
 
 
 @given(homes)
-def test_the_grid_operator_gets_the_local_fee_for_local_and_the_remote_fee_for_remote_flow(case: tuple) -> None:
+def test_the_grid_operator_gets_the_local_fee_for_local_and_the_remote_fee_for_remote_flow(
+    case: tuple,
+) -> None:
     imported, exported, wanted, price, _ = case
     bought, sold = balanced_trades(wanted)
     book, clearing = cleared(bought, sold, price)
@@ -152,6 +152,8 @@ def test_several_orders_of_one_member_are_added_up() -> None:
         ]
     )
     price = np.full(3, 200_000, dtype=np.int64)
-    postings = settle(book, Clearing(book.energy_wh, price, (None,), 0, 0), ints(150, 0), ints(0, 150), PRICES)
+    postings = settle(
+        book, Clearing(book.energy_wh, price, (None,), 0, 0), ints(150, 0), ints(0, 150), PRICES
+    )
     assert postings.column("bought_wh").tolist()[:2] == [150, 0]
     assert postings.column("trade_nano").tolist()[:2] == [-30_000_000, 30_000_000]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from chain_kit import OPERATOR, flip, make_args, make_chain, make_genesis
+from chain_kit import OPERATOR, certify, flip, make_args, make_chain, make_genesis
 
 from p2p.chain import block as blocks
 from p2p.chain.block import Block, Header

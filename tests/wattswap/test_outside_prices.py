@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from scenario_kit import DATA, HEAD, MINIMAL, read
 
+from data.errors import DataError
 from market.tariff import IntervalPrices
 from wattswap.errors import InvalidData, InvalidScenario
-from wattswap.price_series import read_price_series
 from wattswap.scenario import Span, from_resolved
 
 START_S = 1_465_171_200  # 2016-06-06T00:00:00Z
@@ -55,29 +55,17 @@ def test_a_changed_series_changes_the_digest_and_is_found(tmp_path: Path) -> Non
         from_resolved(resolved, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("rows", "line", "phrase"),
-    [
-        ("time,price\n", 1, "the first line is not timestamp,price_per_kwh"),
-        (SERIES + "2016-06-06T02:00:00Z,0,1\n", 4, "a decimal comma splits a field"),
-        (SERIES + "2016-06-06T02:00:00Z,\n", 4, "'' is no price"),
-        (SERIES + "2016-06-06T02:00:00Z,NaN\n", 4, "no usable price"),
-        (SERIES + "2016-06-06T02:00:00Z,0.1234567\n", 4, "finer than a millionth"),
-        (SERIES + "2016-06-06T02:00:00,0.1\n", 4, "names no time zone"),
-        (SERIES + "06.06.2016,0.1\n", 4, "is no timestamp"),
-        (SERIES + "2016-06-06T03:00:00Z,0.1\n", 4, "stands where 2016-06-06T02:00Z is expected"),
-        (SERIES + "2016-06-06T01:00:00Z,0.1\n", 4, "stands where 2016-06-06T02:00Z is expected"),
-        ("timestamp,price_per_kwh\n2016-06-06T00:00:00Z,0.1\n", 1, "fewer than two prices"),
-        ("timestamp,price_per_kwh\n2016-06-06T01:00Z,1\n2016-06-06T00:00Z,1\n", 3, "do not go forward"),
-    ],
-)  # fmt: skip
-def test_a_wrong_price_row_is_named_by_line(tmp_path: Path, rows: str, line: int, phrase: str) -> None:
-    (tmp_path / "p.csv").write_text(rows, encoding="utf-8")
-    with pytest.raises(InvalidData) as caught:
-        read_price_series(tmp_path / "p.csv")
-    (problem,) = caught.value.problems
-    assert (problem.line, problem.where) == (line, f"p.csv:{line}")
-    assert phrase in str(problem)
+def test_a_series_in_local_time_takes_the_zone_of_the_tariff(tmp_path: Path) -> None:
+    local = SERIES.replace("2016-06-06T00:00:00Z", "2016-06-06T02:00").replace("03:00:00+02:00", "03:00")
+    (tmp_path / "p.csv").write_text(local, encoding="utf-8")
+    prices = read(tmp_path, BY_SERIES + 'zone = "Europe/Berlin"\n').outside_prices(Span(START_S, 60, 2))
+    assert prices.import_micro_per_kwh.tolist() == [100_000, -200_000]
+
+
+def test_a_broken_series_is_an_error_of_the_data(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(SERIES + "2016-06-06T02:00:00Z,x\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 4.*'x' is no price"):
+        read(tmp_path, BY_SERIES).outside_prices(Span(START_S, 60, 2))
 
 
 @pytest.mark.parametrize(

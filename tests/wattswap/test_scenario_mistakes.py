@@ -321,12 +321,12 @@ def test_a_number_without_end_is_refused(tmp_path: Path) -> None:
     assert (problem.line, "not valid TOML" in problem.message) == (10, True)
 
 
-@pytest.mark.parametrize(("text", "key"), [(HEAD + DATA, "tariff"), (HEAD + TARIFF, "data")])
 def test_cases_that_are_no_table_are_refused(tmp_path: Path) -> None:
     (problem,) = refused(tmp_path, "case = 3\n" + MINIMAL)
     assert (problem.line, problem.key, problem.message) == (1, "case", "must be a table")
 
 
+@pytest.mark.parametrize(("text", "key"), [(HEAD + DATA, "tariff"), (HEAD + TARIFF, "data")])
 def test_a_missing_table_is_reported_at_the_first_line(tmp_path: Path, text: str, key: str) -> None:
     (problem,) = refused(tmp_path, text)
     assert (problem.line, problem.key, problem.message) == (1, key, "is missing")
@@ -411,6 +411,14 @@ def test_a_folder_stands_for_its_scenario(tmp_path: Path) -> None:
 LETTERS = "abcdefghijklmnopqrstuvwxyz_"
 
 
+def one_edit_apart(a: str, b: str) -> bool:
+    """One letter added, dropped or replaced, or two neighbours swapped."""
+    same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    rest_a, rest_b = a[same:], b[same:]
+    swapped = rest_a[:2] == rest_b[:2][::-1] and rest_a[2:] == rest_b[2:]
+    return rest_a[1:] == rest_b or rest_a == rest_b[1:] or rest_a[1:] == rest_b[1:] or swapped
+
+
 @st.composite
 def typos(draw: st.DrawFn) -> tuple[str, str]:
     """A known key path, and its last key with one letter dropped, doubled, swapped or replaced."""
@@ -426,6 +434,11 @@ def typos(draw: st.DrawFn) -> tuple[str, str]:
         "replace": key[:at] + letter + key[at + 1 :],
     }[edit]
     assume(wrong not in {known.split(".")[-1] for known in key_paths()})
+    siblings = {
+        known.split(".")[-1] for known in key_paths() if known.split(".")[:-1] == path.split(".")[:-1]
+    }
+    # `tame` may be `time` or `name`: only a typo that is nearest to one key has a right answer.
+    assume([other for other in siblings if one_edit_apart(wrong, other)] == [key])
     return path, wrong
 
 

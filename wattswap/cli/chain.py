@@ -50,7 +50,9 @@ def verify(run: RunArgument, json: JsonOption = False) -> None:
 def prove(
     run: RunArgument,
     household: Annotated[str, typer.Argument(help="Whose line.", metavar="HOUSEHOLD")],
-    interval: Annotated[str, typer.Argument(help="Start of the interval, as in 2016-06-06T12:00Z.", metavar="INTERVAL")],
+    interval: Annotated[
+        str, typer.Argument(help="Start of the interval, as in 2016-06-06T12:00Z.", metavar="INTERVAL")
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="Write the proof here instead of stdout.")] = None,
 ) -> None:
     """Write the proof of one home's line of one interval; it can be checked offline with the genesis alone."""

@@ -11,7 +11,9 @@ from wattswap.cli.options import JsonOption
 
 
 def clear(
-    file: Annotated[Path, typer.Argument(help="A case in JSON, or one case a line in JSONL.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="A case in JSON, or one case a line in JSONL.", metavar="FILE")
+    ],
     mechanism: Annotated[str, typer.Option("--mechanism", "-m", help="Clearing rule.")],
     json: JsonOption = False,
 ) -> None:

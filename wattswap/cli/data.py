@@ -23,6 +23,9 @@ def check(
     zone: Annotated[
         str | None, typer.Option("--zone", help="Time zone of local stamps, as in Europe/Berlin.")
     ] = None,
+    fuse_kw: Annotated[
+        float, typer.Option("--fuse-kw", min=0.1, help="Mean power above which a reading is impossible.")
+    ] = 43.0,
     json: JsonOption = False,
 ) -> None:
     """Tell what a meter file holds and what is wrong with it, line by line."""
@@ -33,7 +36,7 @@ def check(
     from wattswap.plugins import load_all
 
     load_all()
-    report = check_file(path, format=format, zone=zone)
+    report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000))
     if json:
         print_json({**asdict(report), "ok": report.ok})
     else:

@@ -27,7 +27,8 @@ def live(
         int | None, typer.Option("--intervals", "-n", min=1, help="Only so many intervals from the start.")
     ] = None,
     pace_s: Annotated[
-        float, typer.Option("--pace-seconds", min=0, help="Least time an interval takes; 0 is as fast as it goes.")
+        float,
+        typer.Option("--pace-seconds", min=0, help="Least time an interval takes; 0 is as fast as it goes."),
     ] = 0.0,
     mechanism: MechanismOption = None,
     case: CaseOption = None,
@@ -46,7 +47,9 @@ def live(
     loaded = load_scenario(scenario, case, settings, seed, mechanism)
     if not quiet:
         note("Starting one libp2p node per home and one for the operator, on loopback ...")
-    result = run_live(loaded, intervals=intervals, out=out, on_progress=Progress("live", quiet), pace_s=pace_s)
+    result = run_live(
+        loaded, intervals=intervals, out=out, on_progress=Progress("live", quiet), pace_s=pace_s
+    )
     rows = []
     if compare:
         with tempfile.TemporaryDirectory(prefix="wattswap-compare-") as scratch:
@@ -70,9 +73,13 @@ def live(
 
 def _print_equal(rows: list[dict[str, object]]) -> None:
     print("  Live and in process, hash by hash:")
-    print(f"  {'interval':<18} {'orders':>6}  {'order book':<12} {'clearing':<12} {'postings':<12} {'block':<12}")
+    print(
+        f"  {'interval':<18} {'orders':>6}  {'order book':<12} {'clearing':<12} {'postings':<12} {'block':<12}"
+    )
     for row in rows:
-        hashes = (str(row[name])[:10] for name in ("book_root", "clearing_root", "postings_root", "block_hash"))
+        hashes = (
+            str(row[name])[:10] for name in ("book_root", "clearing_root", "postings_root", "block_hash")
+        )
         print(f"  {row['interval']:<18} {row['orders']:>6}  {'  '.join(f'{h} =' for h in hashes)}")
     print(f"  Equal in all {len(rows)} intervals: order-book roots, clearings, postings and blocks.")
 

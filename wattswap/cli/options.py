@@ -10,12 +10,16 @@ import typer
 if TYPE_CHECKING:
     from wattswap.scenario import Scenario
 
-ScenarioArgument = Annotated[str, typer.Argument(help="A scenario file or folder, or `demo`.", metavar="SCENARIO")]
+ScenarioArgument = Annotated[
+    str, typer.Argument(help="A scenario file or folder, or `demo`.", metavar="SCENARIO")
+]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 CaseOption = Annotated[str | None, typer.Option("--case", help="A [case.NAME] of the scenario.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change one key, as in market.k=0.3; may be given several times.", metavar="KEY=VALUE"),
+    typer.Option(
+        "--set", help="Change one key, as in market.k=0.3; may be given several times.", metavar="KEY=VALUE"
+    ),
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the run, instead of the scenario's.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

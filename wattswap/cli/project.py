@@ -18,7 +18,9 @@ from wattswap.cli.options import (
 
 def new(
     folder: Annotated[Path, typer.Argument(help="Folder to make.", metavar="DIR")],
-    template: Annotated[str, typer.Option("--template", "-t", help="See `wattswap list templates`.")] = "street",
+    template: Annotated[
+        str, typer.Option("--template", "-t", help="See `wattswap list templates`.")
+    ] = "street",
 ) -> None:
     """Write a commented scenario to start from."""
     from wattswap.scenario import write_new
@@ -66,7 +68,10 @@ def validate(
 
 def list_(
     what: Annotated[
-        str, typer.Argument(help="mechanisms, formats, strategies, forecasters, samples or templates.", metavar="WHAT")
+        str,
+        typer.Argument(
+            help="mechanisms, formats, strategies, forecasters, samples or templates.", metavar="WHAT"
+        ),
     ],
     json: JsonOption = False,
 ) -> None:
@@ -106,4 +111,3 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(validate)
     app.command("list")(list_)
     app.command()(doctor)
-

@@ -69,11 +69,14 @@ def _print_result(result: RunResult, json: bool) -> None:
 def show(
     run: RunArgument,
     what: Annotated[
-        str, typer.Argument(help="summary, bills, prices, orders, book, block, why or network.", metavar="WHAT")
+        str,
+        typer.Argument(help="summary, bills, prices, orders, book, block, why or network.", metavar="WHAT"),
     ] = "summary",
     which: Annotated[
         str | None,
-        typer.Argument(help="An interval (2016-06-06T12:00Z), a block height, or a household.", metavar="WHICH"),
+        typer.Argument(
+            help="An interval (2016-06-06T12:00Z), a block height, or a household.", metavar="WHICH"
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:

@@ -78,7 +78,9 @@ def _of_interval(result: RunResult, table: str, which: str | None) -> pd.DataFra
         result.path / f"{table}.parquet", filters=[("interval_start", "==", moment)]
     ).to_pandas()
     if frame.empty:
-        raise UsageError.of("WHICH", f"the run has no {table} for {which}", "see `wattswap show RUN prices --json`")
+        raise UsageError.of(
+            "WHICH", f"the run has no {table} for {which}", "see `wattswap show RUN prices --json`"
+        )
     frame.attrs["interval"] = moment.strftime("%Y-%m-%dT%H:%MZ")
     return frame
 

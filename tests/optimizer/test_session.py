@@ -1,0 +1,106 @@
+"""The one door to HiGHS: nothing is read from it before its status, and nothing is returned unproven."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from pyomo.environ import ConcreteModel, Constraint, Objective, Var, maximize
+
+from optimizer import session as session_module
+from optimizer.certificate import KktCertificate
+from optimizer.compile import CompiledModel, compile_model
+from optimizer.errors import Infeasible, SolverFailed, Unproven
+from optimizer.session import Session
+
+
+def diet() -> CompiledModel:
+    """max 3 x + 2 y with x + y <= 4, x + 3 y <= 7, 0 <= x <= 3: x = 3, y = 1, worth 11."""
+    model = ConcreteModel()
+    model.x, model.y = Var(bounds=(0, 3)), Var(bounds=(0, None))
+    model.worth = Objective(expr=3 * model.x + 2 * model.y, sense=maximize)
+    model.first = Constraint(expr=model.x + model.y <= 4)
+    model.second = Constraint(expr=model.x + 3 * model.y <= 7)
+    return compile_model(model)
+
+
+def test_a_known_optimum_is_found_with_its_proof() -> None:
+    model = diet()
+    solution = Session(model).resolve(model.cost, model.lower, model.upper)
+    assert solution.x.tolist() == [3.0, 1.0]
+    assert solution.row_price.tolist() == [-2.0, 0.0]
+    assert solution.certificate.holds
+
+
+def test_a_hot_solve_equals_a_cold_one() -> None:
+    model, rng = diet(), np.random.default_rng(1)
+    hot = Session(model)
+    for _ in range(40):
+        cost, upper = rng.integers(-5, 3, 2).astype(float), rng.integers(1, 6, 2).astype(float)
+        warm, cold = hot.resolve(cost, model.lower, upper), Session(model).resolve(cost, model.lower, upper)
+        assert float(cost @ warm.x) == pytest.approx(float(cost @ cold.x), abs=1e-9)
+
+
+def test_an_infeasible_model_is_named_so_and_the_session_survives() -> None:
+    model = diet()
+    session = Session(model)
+    with pytest.raises(Infeasible):
+        session.resolve(model.cost, np.array([3.0, 2.0]), np.array([3.0, 5.0]))
+    assert session.resolve(model.cost, model.lower, model.upper).x.tolist() == [3.0, 1.0]
+
+
+def test_an_unbounded_model_is_no_answer() -> None:
+    model = ConcreteModel()
+    model.x = Var()
+    model.o = Objective(expr=model.x)
+    model.c = Constraint(expr=model.x <= 1)
+    compiled = compile_model(model)
+    with pytest.raises(SolverFailed, match="nbounded"):
+        Session(compiled).resolve(compiled.cost, compiled.lower, compiled.upper)
+
+
+@pytest.mark.parametrize("which", ["costs", "bounds"])
+def test_a_nan_is_refused_or_fails_its_proof(which: str) -> None:
+    model = diet()
+    nan = np.array([np.nan, 0.0])
+    cost, lower = (nan, model.lower) if which == "costs" else (model.cost, nan)
+    with pytest.raises(SolverFailed):
+        Session(model).resolve(cost, lower, model.upper)
+
+
+def test_an_answer_without_proof_is_solved_again_cold_and_then_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, proofs = diet(), [KktCertificate(0.0, 0.0, 1.0), KktCertificate(0.0, 0.0, 0.0)]
+    monkeypatch.setattr(session_module, "certify", lambda *_: proofs.pop(0))
+    assert Session(model).resolve(model.cost, model.lower, model.upper).x.tolist() == [3.0, 1.0]
+    assert not proofs
+    proofs.extend([KktCertificate(0.0, 0.0, 1.0)] * 2)
+    with pytest.raises(Unproven):
+        Session(model).resolve(model.cost, model.lower, model.upper)
+
+
+TRAP = """
+import highspy, numpy as np
+other = highspy.Highs()
+other.setOptionValue("output_flag", False)
+other.setOptionValue("threads", 2)
+other.addVar(0.0, 1.0)
+other.run()
+from optimizer.errors import SolverFailed
+from optimizer.mechanisms.uniform_price import clear
+from market.book import Order, OrderBook, Side
+from market.rules import MarketRules
+book = OrderBook.from_orders([Order("b", 0, Side.BUY, 5, 30, 0), Order("s", 1, Side.SELL, 5, 10, 1)])
+try:
+    print("cleared", clear(book, MarketRules()).traded_wh(book))
+except SolverFailed as problem:
+    print(problem)
+"""
+
+
+def test_another_thread_count_in_the_process_is_an_error_and_never_a_stale_answer() -> None:
+    done = subprocess.run([sys.executable, "-c", TRAP], capture_output=True, text=True, check=True)
+    assert "threads" in done.stdout
