@@ -57,25 +57,34 @@ async def open_libp2p(
     # The default counts from the second of the start: peers would take a restarted node's messages for old.
     pubsub.counter = time.time_ns()
     failure: BaseException | None = None
-    async with (
-        background_trio_service(pubsub),
-        background_trio_service(router),
-        host.run([Multiaddr(f"/ip4/127.0.0.1/tcp/{port}")]),
-    ):
-        await pubsub.wait_until_ready()
-        async with trio.open_nursery() as nursery:
-            try:
-                yield Libp2pEndpoint(peer_id_of(identity.public_key), host, pubsub, nursery)
-            except (
-                Exception,
-                KeyboardInterrupt,
-            ) as error:  # raised again outside the nurseries, which would wrap it into groups
-                failure = error
-            finally:
-                nursery.cancel_scope.cancel()
-                with trio.move_on_after(CLOSE_TIMEOUT_S) as scope:
-                    scope.shield = True
-                    await host.close()
+    stopping = False
+    try:
+        async with (
+            background_trio_service(pubsub),
+            background_trio_service(router),
+            host.run([Multiaddr(f"/ip4/127.0.0.1/tcp/{port}")]),
+        ):
+            await pubsub.wait_until_ready()
+            async with trio.open_nursery() as nursery:
+                endpoint = Libp2pEndpoint(peer_id_of(identity.public_key), host, pubsub, nursery)
+                try:
+                    yield endpoint
+                except (Exception, KeyboardInterrupt) as error:  # raised again outside the nurseries' groups
+                    failure = error
+                finally:
+                    stopping = not any(
+                        service.manager.did_error for service in (pubsub, router, host.get_network())
+                    )
+                    endpoint.deaf = True
+                    nursery.cancel_scope.cancel()
+                    with trio.move_on_after(CLOSE_TIMEOUT_S) as scope:
+                        scope.shield = True
+                        await host.close()
+    except* Exception as errors:
+        if not stopping:
+            raise
+        # A message in flight may still meet a closed socket inside the library.
+        _log.debug("libp2p while stopping: %r", errors)
     if failure is not None:
         raise failure
 
@@ -170,6 +179,8 @@ class Libp2pEndpoint(Endpoint):
         self._addresses: dict[str, str] = {}
         self._joining = trio.Lock()
         self._publishing = trio.Lock()
+        self.deaf = False
+        """Set while the node stops: the library cannot pass a message on once its sockets are closed."""
 
     def serve(self, protocol: str, handler: Handler) -> None:
         super().serve(protocol, handler)
@@ -223,8 +234,11 @@ class Libp2pEndpoint(Endpoint):
         async with self._joining:
             if topic in self._pubsub.topic_ids:
                 return
-            self._pubsub.set_topic_validator(topic, never_raising(self._admits), False)
+            self._pubsub.set_topic_validator(topic, never_raising(self._hears), False)
             self._nursery.start_soon(self._drain, topic, await self._pubsub.subscribe(topic))
+
+    def _hears(self, author: str, data: bytes) -> bool:
+        return not self.deaf and self._admits(author, data)
 
     async def _drain(self, topic: str, source: Any) -> None:
         """Move messages to our own queues at once: libp2p's holds 32 and then drops the new ones."""

@@ -1,49 +1,51 @@
-"""Clear one case that a JSON file or a dict describes: the edge between decimal numbers and the integers inside.
+"""Clear one case, given as a dict or a JSON file: the edge between decimal numbers and the integers inside.
 
-docs/reference/clear-contract.md lists the inputs and outputs. Everything wrong with a case is collected and
-raised at once; no key and no parameter is ignored.
+Everything wrong with a case is collected and raised at once, and no key or parameter is ignored. Numbers are read
+from the text of the JSON and rounded once, half to even: energy to Wh, prices to micro-currency per kWh.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from importlib import import_module
-from itertools import repeat
-from numbers import Integral, Rational
+from numbers import Integral
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from market.book import Order, OrderBook, Side
-from market.clearing import Clearing
-from market.errors import InvalidBook, InvalidRules, MarketError, UnknownMechanism, did_you_mean
-from market.mechanism import get
+from market.clearing import Clearing, Trades
+from market.errors import InvalidBook
+from market.mechanism import Mechanism
 from market.rules import MarketRules, Rationing, Solver
-from market.units import PPM, kwh, micro_from_price, money, price, wh_from_kwh
+from market.units import PPM, IntArray, kwh, micro_from_price, money, price, wh_from_kwh
+from wattswap.errors import InvalidData, Problem, WattswapError, exit_code_of, is_expected, suggest
+from wattswap.plugins import mechanism as mechanism_named
 
-INVALID, UNSOLVED = 3, 4
-"""Exit codes: an invalid case, and one that no solver could clear."""
+Result = dict[str, Any]
 
-_LIMIT = Decimal(10) ** 15  # beyond it nothing fits into 64 bits, and 1e999999999 must not become an integer
-
-
-class InvalidCase(ValueError):
-    """A case that breaks the contract; `problems` lists every rule it breaks, one sentence each."""
-
-    code = INVALID
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("; ".join(problems))
+_LARGEST = (
+    Decimal(10) ** 15
+)  # beyond it nothing fits into 64 bits, and 1e999999999 must not become an integer
 
 
-def clear_case(case: Mapping[str, Any], mechanism: str) -> dict[str, Any]:
+class InvalidCase(InvalidData):
+    """A case that breaks the contract; `problems` lists every rule it breaks."""
+
+    @property
+    def code(self) -> int:
+        """Exit code of the command."""
+        return int(self.exit_code)
+
+
+def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
     """Clear one case of the contract.
 
     Args:
-        case: As read from JSON; numbers may be int, float or Decimal. Not changed.
+        case: As read from JSON; a number may be an int, a float or a Decimal. Not changed.
         mechanism: A registered name.
 
     Returns:
@@ -51,188 +53,401 @@ def clear_case(case: Mapping[str, Any], mechanism: str) -> dict[str, Any]:
 
     Raises:
         InvalidCase: Lists everything that is wrong with the case.
+        UnknownMechanism: Names the nearest match.
     """
-    for package in ("market.mechanisms", "optimizer.mechanisms"):
-        import_module(package)
-    try:
-        get(mechanism)
-    except UnknownMechanism as unknown:
-        raise InvalidCase([str(unknown)]) from None
-    return _SHARING.get(mechanism, _clear_book)(case, mechanism)
+    found = mechanism_named(mechanism)
+    return _SHARING.get(mechanism, _clear_book)(case, found)
 
 
-def clear_file(path: Path, mechanism: str) -> Iterator[dict[str, Any]]:
+def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
     """Clear the case of a .json file, or one case per line of a .jsonl file.
 
     Yields:
-        A result per case, in order; for a case that cannot be cleared {"error": {"code", "message"}}, with the exit
-        code of the command and one sentence per problem.
+        A result per case, in order; for a case that cannot be cleared {"error": {"code", "message"}} with the exit
+        code of the command.
 
     Raises:
-        InvalidCase: The file has another suffix, or cannot be read.
+        InvalidCase: The file is neither, or cannot be read.
+        UnknownMechanism: Names the nearest match.
     """
+    mechanism_named(mechanism)
     if path.suffix not in (".json", ".jsonl"):
-        raise InvalidCase([f"{path.name}: a case is a .json or a .jsonl file"])
+        raise InvalidCase.of(str(path), "is neither a .json nor a .jsonl file", "name it by what it holds")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as unreadable:
-        raise InvalidCase([f"{path}: cannot be read as UTF-8 text: {unreadable}"]) from None
+        raise InvalidCase.of(str(path), f"cannot be read as UTF-8 text ({unreadable})") from None
     if path.suffix == ".json":
         yield _clear_text(text, mechanism, path.name)
-    else:
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                yield _clear_text(line, mechanism, f"{path.name} line {number}")
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield _clear_text(line, mechanism, f"{path.name}:{number}")
 
 
-def _clear_text(text: str, mechanism: str, where: str) -> dict[str, Any]:
-    from optimizer.errors import OptimizerError
-
+def _clear_text(text: str, mechanism: str, where: str) -> Result:
     try:
-        case = json.loads(text, parse_float=Decimal, object_pairs_hook=_no_duplicate_keys)
-        return clear_case(case, mechanism)
-    except InvalidCase as invalid:
-        return _error(INVALID, f"{where}: {invalid}")
+        return clear_case(_parse(text), mechanism)
+    except Exception as error:
+        if not is_expected(error):
+            raise
+        problems = error.problems if isinstance(error, WattswapError) else [error]
+        sentences = "; ".join(str(problem) for problem in problems)
+        return {"error": {"code": int(exit_code_of(error)), "message": f"{where}: {sentences}"}}
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text, parse_float=Decimal, object_pairs_hook=_object)
     except json.JSONDecodeError as broken:
-        return _error(INVALID, f"{where}: no JSON at line {broken.lineno}, column {broken.colno}: {broken.msg}")
-    except (ValueError, RecursionError) as broken:  # an integer of thousands of digits, or brackets as deep
-        return _error(INVALID, f"{where}: JSON that cannot be read: {broken}")
-    except OptimizerError as unsolved:
-        return _error(UNSOLVED, f"{where}: {unsolved}")
+        place = f"line {broken.lineno}, column {broken.colno}"
+        raise InvalidCase.of(place, f"this is no JSON: {broken.msg}") from None
+    except RecursionError:
+        raise InvalidCase.of("", "the JSON is nested too deeply to be a case") from None
+    except ValueError as broken:  # a whole number of thousands of digits
+        raise InvalidCase.of("", f"the JSON cannot be read: {broken}") from None
 
 
-def _error(code: int, message: str) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message}}
-
-
-def _no_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
-    if twice:
-        raise InvalidCase([f"key {key!r} is given twice" for key in twice])
-    return dict(pairs)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        raise InvalidCase(*(Problem(key, "this key is given twice", "keep one") for key in twice))
+    return found
 
 
 class _Reader:
     """Reads values out of a case and collects what is wrong with them."""
 
     def __init__(self) -> None:
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
 
-    def note(self, problem: str) -> None:
-        self.problems.append(problem)
+    def note(self, where: str, message: str, cure: str = "") -> None:
+        self.problems.append(Problem(where, message, cure))
 
     def refuse(self) -> None:
         """Raise if anything was wrong so far."""
         if self.problems:
-            raise InvalidCase(self.problems)
+            raise InvalidCase(*self.problems)
 
-    def mapping(self, value: Any, where: str, required: set[str], optional: set[str]) -> Mapping[str, Any]:
-        """Check that a value is an object with these keys; return it, or an empty one."""
+    def object(self, value: Any, where: str, required: set[str], optional: set[str]) -> Mapping[str, Any]:
+        """Read an object with these keys and no others; an empty one where it is none."""
         if not isinstance(value, Mapping):
-            self.note(f"{where} must be an object, not {_kind(value)}")
+            self.note(where, f"must be an object, not {_shown(value)}")
             return {}
         known = sorted(required | optional)
         for key in value:
             if key not in known:
-                names = f"Known: {', '.join(known)}." if known else "It takes none."
-                self.note(f"unknown key {str(key)!r} in {where}.{did_you_mean(str(key), known)} {names}")
-        for key in sorted(required - set(value)):
-            self.note(f"{where} lacks {key!r}")
+                self.note(where, f"unknown key {_shown(key)}", suggest(str(key), known) or "it takes none")
+        for key in sorted(required.difference(value)):
+            self.note(where, f"{key!r} is missing")
         return value
 
     def number(self, value: Any, where: str) -> Decimal | None:
         """Read a finite decimal number."""
-        if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, Rational)):
-            self.note(f"{where} must be a number, not {_kind(value)}")
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Integral):
+            self.note(where, f"must be a number, not {_shown(value)}")
             return None
         found = Decimal(int(value)) if isinstance(value, Integral) else Decimal(str(value))
         if not found.is_finite():
-            self.note(f"{where} is {value}; it must be finite")
-            return None
-        if abs(found) > _LIMIT:
-            self.note(f"{where} is {value}; nothing beyond 1e15 can be cleared")
-            return None
-        return found
+            self.note(where, f"is {value}", "give a finite number")
+        elif abs(found) > _LARGEST:
+            self.note(where, "is beyond 1e15, which cannot be cleared", "use a larger unit or split the case")
+        else:
+            return found
+        return None
 
     def energy_wh(self, value: Any, where: str) -> int:
-        """Read an energy >= 0. [kWh -> Wh]"""
+        """Read an energy of at least 0. [kWh -> Wh]"""
         found = self.number(value, where)
-        if found is not None and found < 0:
-            self.note(f"{where} is {value}; it must not be negative, the direction is not a sign")
-        return 0 if found is None else wh_from_kwh(found)
+        if found is None:
+            return 0
+        if found < 0:
+            self.note(where, f"is {found}", "give at least 0; a sign never tells the direction")
+        return wh_from_kwh(found)
 
     def micro(self, value: Any, where: str) -> int:
-        """Read a price. [currency/kWh -> micro-currency/kWh]"""
+        """Read a price, which may be negative. [currency/kWh -> micro-currency/kWh]"""
         found = self.number(value, where)
         return 0 if found is None else micro_from_price(found)
 
     def whole(self, value: Any, where: str) -> int:
         """Read a whole number."""
         if isinstance(value, bool) or not isinstance(value, Integral):
-            self.note(f"{where} must be a whole number, not {_kind(value)}")
+            self.note(where, f"must be a whole number, not {_shown(value)}")
             return 0
         return int(value)
 
     def name(self, value: Any, where: str) -> str:
-        """Read the name of something: text that is not empty, or a whole number."""
-        if isinstance(value, bool) or not isinstance(value, (str, Integral)) or value == "":
-            self.note(f"{where} must be a text that is not empty, not {_kind(value)}")
+        """Read a name: text that is not empty, or a whole number."""
+        if isinstance(value, bool) or not isinstance(value, str | Integral) or value == "":
+            self.note(where, f"must be a name, not {_shown(value)}")
         return str(value)
 
-    def choice(self, value: Any, where: str, choices: tuple[str, ...]) -> str:
+    def choice(self, value: Any, where: str, choices: tuple[str, ...]) -> Any:
         """Read one of several words."""
-        if value not in choices:
-            hint = did_you_mean(str(value), choices)
-            self.note(f"{where} is {value!r}.{hint} Known: {', '.join(choices)}.")
+        if not isinstance(value, str) or value not in choices:
+            self.note(where, f"is {_shown(value)}", suggest(str(value), choices))
             return choices[0]
-        return str(value)
+        return value
+
+    def list(self, value: Any, where: str) -> list[Any]:
+        """Read a list; an empty one where it is none."""
+        if isinstance(value, list | tuple):
+            return list(value)
+        self.note(where, f"must be a list, not {_shown(value)}")
+        return []
 
 
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    return repr(value) if isinstance(value, (str, int, float, Decimal)) else f"a {type(value).__name__}"
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return str(value) if isinstance(value, int | float | Decimal) else f"{value!r:.60}"
 
 
-# ---------------------------------------------------------------------------------------------------- order books
+# ---- order books
 
 _ORDER_KEYS = {"id", "participant", "side", "quantity_kwh", "price_per_kwh"}
-_ORDER_KEYS_OPTIONAL = {"time", "node", "attributes", "requirements"}
+_MORE_ORDER_KEYS = {"time", "node", "attributes", "requirements"}
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _BookCase:
-    """A book with the names that the case uses: ids by position in the case, participants by roster index."""
+    """A book and the names that its case uses.
 
+    Args:
+        book: The orders, in canonical order.
+        row: Row of the book of each order of the case.
+        ids: Id of each row of the book, as given.
+        participants: Name of each participant, as given, in the order of their first orders.
+        roster: Index in `book.participant` of each name.
+    """
+
+    book: OrderBook
+    row: IntArray
     ids: list[Any]
     participants: list[Any]
-    book: OrderBook
-    row_of: list[int]
+    roster: list[int]
 
 
-def _clear_book(case: Mapping[str, Any], mechanism: str) -> dict[str, Any]:
+def _clear_book(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     read = _Reader()
-    top = read.mapping(case, "the case", {"orders"}, {"params"})
-    rules = _rules(read, top.get("params", {}), mechanism)
-    orders = top.get("orders", [])
-    if not isinstance(orders, list):
-        read.note(f"'orders' must be a list, not {_kind(orders)}")
-        orders = []
-    book_case = _book(read, orders, rules)
-    clearing = get(mechanism).clear(book_case.book, rules)
-    return _book_result(book_case, clearing, mechanism)
+    top = read.object(case, "case", {"orders"}, {"params"})
+    rules = _rules(read, top.get("params", {}))
+    book = _book(read, read.list(top.get("orders", []), "orders"), rules.rationing)
+    return _book_result(book, mechanism.clear(book.book, rules), mechanism.name)
 
 
-_BOOK_PARAMS: dict[str, Callable[[_Reader, Any, str], dict[str, Any]]] = {
-    "k": lambda read, value, where: {"k_ppm": int(((read.number(value, where) or 0) * PPM).to_integral_value())}
+def _rules(read: _Reader, params: Any) -> MarketRules:
+    given = read.object(params, "params", set(), {"k", "rationing", "seed", "solver"})
+    found: dict[str, Any] = {}
+    if "k" in given:
+        k = read.number(given["k"], "params.k")
+        if k is not None and 0 <= k <= 1:
+            found["k_ppm"] = round(k * PPM)
+        elif k is not None:
+            read.note("params.k", f"is {k}", "give a number from 0 (lowest price) to 1 (highest)")
+    if "seed" in given:
+        found["seed"] = read.whole(given["seed"], "params.seed")
+        if found["seed"] < 0:
+            read.note("params.seed", f"is {found['seed']}", "give at least 0")
+    for key, choices in (("rationing", get_args(Rationing)), ("solver", get_args(Solver))):
+        if key in given:
+            found[key] = read.choice(given[key], f"params.{key}", choices)
+    return MarketRules(**found)
+
+
+def _book(read: _Reader, orders: list[Any], rationing: Rationing) -> _BookCase:
+    """Read the orders; raise if anything in the case was wrong."""
+    rows = [_order(read, order, f"orders[{i}]") for i, order in enumerate(orders)]
+    position: dict[str, int] = {}
+    for i, row in enumerate(rows):
+        if position.setdefault(row["id"], i) != i:
+            read.note(f"orders[{i}].id", f"{row['id']!r} is the id of orders[{position[row['id']]}] already")
+    if len({"time" in row for row in rows}) > 1:
+        read.note("orders", "some orders have a 'time' and some have none", "give it to all or to none")
+    read.refuse()
+    names = {row["participant"]: order["participant"] for row, order in zip(rows, orders, strict=True)}
+    index = {name: i for i, name in enumerate(sorted(names))}
+    arrival = _arrival(rows, rationing)
+    try:
+        book = OrderBook.from_orders(
+            Order(str(i), index[row["participant"]], row["side"], row["wh"], row["micro"], arrival[i])
+            for i, row in enumerate(rows)
+        )
+    except InvalidBook as invalid:
+        raise InvalidCase(*(Problem("orders", problem) for problem in invalid.problems)) from None
+    case_of_row = np.array([int(i) for i in book.ids], dtype=np.int64)
+    return _BookCase(
+        book,
+        np.argsort(case_of_row),
+        [orders[i]["id"] for i in case_of_row.tolist()],
+        list(names.values()),
+        [index[name] for name in names],
+    )
+
+
+def _order(read: _Reader, order: Any, where: str) -> dict[str, Any]:
+    given = read.object(order, where, _ORDER_KEYS, _MORE_ORDER_KEYS)
+    readers: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
+        "id": ("id", read.name),
+        "participant": ("participant", read.name),
+        "side": ("side", lambda value, at: _SIDES[read.choice(value, at, tuple(_SIDES))]),
+        "quantity_kwh": ("wh", read.energy_wh),
+        "price_per_kwh": ("micro", read.micro),
+        "time": ("time", read.whole),
+        "node": ("node", read.name),
+        "attributes": (
+            "attributes",
+            lambda value, at: value if isinstance(value, Mapping) else read.object(value, at, set(), set()),
+        ),
+        "requirements": ("requirements", read.list),
+    }
+    found = {
+        name: reader(given[key], f"{where}.{key}") for key, (name, reader) in readers.items() if key in given
+    }
+    return {"id": where, **found}
+
+
+def _arrival(rows: list[dict[str, Any]], rationing: Rationing) -> list[int]:
+    """Rank of each order in time: as stated, else as listed where time decides, else by id so that nothing does."""
+    if rows and "time" in rows[0]:
+        keys: list[Any] = [row["time"] for row in rows]
+    elif rationing == "time":
+        return list(range(len(rows)))
+    else:
+        keys = [row["id"] for row in rows]
+    rank = {key: i for i, key in enumerate(sorted(set(keys)))}
+    return [rank[key] for key in keys]
+
+
+def _book_result(case: _BookCase, clearing: Clearing, mechanism: str) -> Result:
+    book, accepted, paid = case.book, clearing.accepted_wh, clearing.price_micro_per_kwh
+    amount = book.side * accepted * paid
+    surplus = book.side * accepted * (book.limit_micro_per_kwh - paid)
+    interval = clearing.node_price[0]
+    payment = np.zeros(len(case.roster), dtype=np.int64)
+    np.add.at(payment, book.participant, amount)
+    traded = clearing.traded_wh(book)
+    proof = clearing.certificate
+    return {
+        "mechanism": mechanism,
+        "status": "cleared" if traded else "no_trade",
+        "traded_kwh": kwh(traded),
+        "welfare": money(clearing.welfare_nano),
+        "buyer_surplus": money(int(surplus[book.side > 0].sum())),
+        "seller_surplus": money(int(surplus[book.side < 0].sum())),
+        "operator_surplus": money(clearing.operator_surplus_nano),
+        "price": None if interval is None else price(interval.price),
+        "price_interval": None if interval is None else [price(interval.lo), price(interval.hi)],
+        "orders": [
+            {
+                "id": case.ids[row],
+                "accepted_kwh": kwh(int(accepted[row])),
+                "price_per_kwh": price(int(paid[row])) if accepted[row] else None,
+                "payment": money(int(amount[row])),
+            }
+            for row in case.row.tolist()
+        ],
+        "trades": _trades(case, clearing),
+        "participants": [
+            {"participant": name, "payment": money(int(payment[i])), "fee": 0.0}
+            for name, i in zip(case.participants, case.roster, strict=True)
+        ],
+        "certificate": proof
+        and {
+            "dual_price_per_kwh": price(proof.dual_price_micro_per_kwh),
+            "gap": money(proof.gap_nano),
+            "residual_kwh": kwh(proof.residual_wh),
+        },
+    }
+
+
+def _trades(case: _BookCase, clearing: Clearing) -> list[Result]:
+    """The pairs of the mechanism; where it makes none, buys and sells are paired off in the order of the book."""
+    pairs = clearing.trades or _paired(case.book, clearing)
+    columns = (pairs.buy, pairs.sell, pairs.energy_wh, pairs.price_micro_per_kwh)
+    return [
+        {"buy": case.ids[b], "sell": case.ids[s], "quantity_kwh": kwh(e), "price_per_kwh": price(p)}
+        for b, s, e, p in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+def _paired(book: OrderBook, clearing: Clearing) -> Trades:
+    """Lay bought and sold energy end to end beside each other; every stretch between two ends is a trade."""
+    buys, sells = (np.flatnonzero((book.side == side) & (clearing.accepted_wh > 0)) for side in (1, -1))
+    bought, sold = np.cumsum(clearing.accepted_wh[buys]), np.cumsum(clearing.accepted_wh[sells])
+    ends = np.union1d(bought, sold)
+    buy = buys[np.searchsorted(bought, ends)]
+    return Trades(
+        buy, sells[np.searchsorted(sold, ends)], np.diff(ends, prepend=0), clearing.price_micro_per_kwh[buy]
+    )
+
+
+# ---- sharing of metered quantities
+
+
+def _clear_retailer_only(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
+    """Bill each home alone: what it draws in an interval at the retail price, what it feeds in at the feed-in."""
+    read = _Reader()
+    top = read.object(case, "case", {"load_kwh", "generation_kwh", "params"}, set())
+    load = _series_by_participant(read, top.get("load_kwh", {}), "load_kwh")
+    generation = _series_by_participant(read, top.get("generation_kwh", {}), "generation_kwh")
+    lengths = {len(series) for series in (*load.values(), *generation.values())}
+    if len(lengths) > 1:
+        read.note("case", f"the series have {sorted(lengths)} intervals", "give all the same number")
+    count = max(lengths, default=0)
+    keys = ("retail_price", "feed_in_tariff")
+    params = read.object(top.get("params", dict.fromkeys(keys, 0)), "params", set(keys), set())
+    retail, feed_in = (_prices(read, params.get(key, 0), f"params.{key}", count) for key in keys)
+    read.refuse()
+    nothing = [0] * count
+    members = list(dict.fromkeys((*load, *generation)))
+    net = {
+        m: [x - y for x, y in zip(load.get(m, nothing), generation.get(m, nothing), strict=True)]
+        for m in members
+    }
+    cost = {
+        m: sum(x * (retail[t] if x > 0 else feed_in[t]) for t, x in enumerate(series))
+        for m, series in net.items()
+    }
+    together = [sum(series[t] for series in net.values()) for t in range(count)]
+    return {
+        "cost": {m: money(amount) for m, amount in cost.items()},
+        "community_cost": money(sum(cost.values())),
+        "import_kwh": kwh(sum(x for series in net.values() for x in series if x > 0)),
+        "export_kwh": kwh(-sum(x for series in net.values() for x in series if x < 0)),
+        "community_meter_peak_import_kwh": kwh(max(0, *together, 0)),
+    }
+
+
+def _series_by_participant(read: _Reader, value: Any, where: str) -> dict[str, list[int]]:
+    if not isinstance(value, Mapping):
+        read.note(where, f"must be an object of one list per participant, not {_shown(value)}")
+        return {}
+    return {
+        read.name(name, where): [
+            read.energy_wh(x, f"{where}.{name}[{t}]")
+            for t, x in enumerate(read.list(series, f"{where}.{name}"))
+        ]
+        for name, series in value.items()
+    }
+
+
+def _prices(read: _Reader, value: Any, where: str, count: int) -> list[int]:
+    """Read one price for all intervals, or a list of one per interval."""
+    if not isinstance(value, list | tuple):
+        return [read.micro(value, where)] * count
+    if len(value) != count:
+        read.note(
+            where, f"has {len(value)} prices for {count} intervals", "give one for each, or a single price"
+        )
+    return [read.micro(x, f"{where}[{t}]") for t, x in enumerate(value)]
+
+
+_SHARING: dict[str, Callable[[Mapping[str, Any], Mechanism], Result]] = {
+    "retailer_only": _clear_retailer_only
 }
-
-
-def _rules(read: _Reader, params: Any, mechanism: str) -> MarketRules:
-    given = read.mapping(params, "params", set(), {"k", "rationing", "seed", "solver"})
-    rules = MarketRules()
-    return rules
+"""Mechanisms that share metered quantities; every other one clears a book."""

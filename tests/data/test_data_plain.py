@@ -200,6 +200,19 @@ def test_blank_lines_do_not_shift_line_numbers(tmp_path: Path) -> None:
     assert found(report, "negative") == [("error", 9, "a")]
 
 
+def test_a_row_of_wrong_width_does_not_shift_line_numbers(tmp_path: Path) -> None:
+    lines = bad(2, f"{stamp(2)},a,0,3,0")
+    lines[6] = f"{stamp(6)},a,-1,0"
+    assert found(check(write(tmp_path, lines)), "negative") == [("error", 8, "a")]
+
+
+def test_an_empty_register_that_is_marked_missing_is_no_finding(tmp_path: Path) -> None:
+    lines = [f"{stamp(i)},a,{'' if i == 2 else 0.1},0,{'missing' if i == 2 else ''}" for i in range(5)]
+    path = write(tmp_path, lines, HEADER.replace("\n", ",quality\n"))
+    assert check(path).findings == ()
+    assert formats.load(path).quality[:, 0].tolist() == [0, 0, MISSING, 0, 0]
+
+
 def test_windows_line_ends_and_a_byte_order_mark_are_fine(tmp_path: Path) -> None:
     path = tmp_path / "meter.csv"
     path.write_bytes(("\ufeff" + HEADER + "\n".join(rows(*TEN)) + "\n").replace("\n", "\r\n").encode())
@@ -250,6 +263,14 @@ def test_both_change_days_keep_every_quarter_hour(day: str, expected: int, tmp_p
     data = formats.load(path, zone="Europe/Berlin")
     assert data.import_wh[:, 0].tolist() == [i * 37 % 100 for i in range(expected)]
     assert data.source.answers == {"zone": "Europe/Berlin"}
+
+
+def test_the_autumn_hour_may_be_written_in_pairs(tmp_path: Path) -> None:
+    stamps = ["01:45", "02:00", "02:00", "02:15", "02:15", "02:30", "02:30", "02:45", "02:45", "03:00"]
+    path = write(tmp_path, [f"2024-10-27 {s},a,0.{i},0" for i, s in enumerate(stamps)])
+    assert check(path, zone="Europe/Berlin").findings == ()
+    data = formats.load(path, zone="Europe/Berlin")
+    assert data.import_wh[:, 0].tolist() == [0, 100, 300, 500, 700, 200, 400, 600, 800, 900]
 
 
 def test_a_stamp_that_spring_skips_is_refused(tmp_path: Path) -> None:

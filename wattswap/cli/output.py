@@ -101,7 +101,7 @@ def print_run(result: RunResult, bills: bool = True) -> None:
                 "cost_without_market": "without market",
                 "cost_with_market": "with market",
                 "saving_percent": "saving %",
-                "imbalance_cost": "forecast errors",
+                "imbalance_cost": "imbalance cost",
             }
         )
         print_table(f"Bills in {money}; a negative bill is income", shown)
@@ -133,7 +133,14 @@ def summary_lines(m: dict[str, Any], money: str, about: dict[str, Any], folder: 
             f"{m['cost_with_market']:.2f} {money} instead of {m['cost_without_market']:.2f}:"
             f" {m['saving']:.2f} {money} saved{percent}",
         ),
-        ("Lost to wrong forecasts", f"{m['imbalance_cost']:.2f} {money} (already in the bills)"),
+        (
+            "  of this by orders",
+            f"{m['saving'] + m['imbalance_cost']:.2f} {money} by energy traded ahead and delivered",
+        ),
+        (
+            "  of this by imbalance",
+            f"{-m['imbalance_cost']:.2f} {money} by settling among neighbours what the forecasts missed",
+        ),
         ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
         (
             "Chain",

@@ -1,0 +1,20 @@
+"""All figures that the documentation states: `make bench`, a few minutes on two cores."""
+
+from __future__ import annotations
+
+from benchmarks import clearing, runs, startup
+
+
+def main() -> None:
+    """Run every benchmark and print its table."""
+    for title, table in (
+        ("Clearing, ratios to a yardstick of the same run", lambda: clearing.main([])),
+        ("Start-up", lambda: startup.main([])),
+        ("Whole runs", lambda: runs.main(["--year"])),
+    ):
+        print(f"\n{title}\n{'-' * len(title)}", flush=True)
+        table()
+
+
+if __name__ == "__main__":
+    main()

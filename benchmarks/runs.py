@@ -1,0 +1,123 @@
+"""Whole runs: 1,000 homes for a day, 100 homes for a year, with time, memory and yardsticks of the same machine.
+
+Usage: python -m benchmarks.runs [--json] [--year]
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.neighbourhood import write_neighbourhood
+
+RUN = """
+import json, resource, sys, time
+from wattswap.plugins import load_all
+from wattswap.scenario import load
+from wattswap import engine
+import pyarrow.feather, pyarrow.parquet, pandas, highspy, pyomo.environ
+load_all()
+def rss_mb():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+loaded = load(sys.argv[1], overrides=sys.argv[3:])
+seen = []
+def watch(done, total, price):
+    if done * 10 % total < 10:
+        seen.append(round(rss_mb()))
+begun, cpu = time.perf_counter(), time.process_time()
+result = engine.run(loaded, out=sys.argv[2], on_progress=watch)
+print(json.dumps({
+    "wall_s": time.perf_counter() - begun, "cpu_s": time.process_time() - cpu,
+    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, "rss_mb": seen,
+    "intervals": result.metrics["intervals"], "orders": result.metrics["orders"],
+    "traded_kwh": result.metrics["traded_kwh"],
+}))
+"""
+"""Timed from after the imports to the finished folder: reading the data, the run, all files written."""
+
+
+def run_once(scenario: Path, *overrides: str) -> dict[str, object]:
+    """Run a scenario in a fresh process and return its figures."""
+    with tempfile.TemporaryDirectory(prefix="wattswap-bench-") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, str(scenario), out, *overrides],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    result: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def python_loop_s() -> float:
+    """A fixed piece of pure Python, to tell a slow machine from a slow program. [s]"""
+    begun, total = time.process_time(), 0
+    for i in range(5_000_000):
+        total += i & 7
+    assert total
+    return time.process_time() - begun
+
+
+def commit_ms(commits: int = 500) -> float:
+    """Median of one durable SQLite commit of a block's size (WAL, synchronous=FULL): the floor of a block. [ms]"""
+    with tempfile.TemporaryDirectory(prefix="wattswap-bench-") as folder:
+        connection = sqlite3.connect(Path(folder) / "floor.db", isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("CREATE TABLE blocks (height INTEGER PRIMARY KEY, block BLOB)")
+        times = []
+        for i in range(commits):
+            begun = time.perf_counter()
+            connection.execute("INSERT INTO blocks VALUES (?, ?)", (i, bytes(1_200)))
+            times.append(time.perf_counter() - begun)
+        connection.close()
+    return 1_000 * statistics.median(times)
+
+
+def measure(year: bool, repeats: int = 3) -> dict[str, object]:
+    """Measure both runs; the day is the median of several, the year is run once."""
+    found: dict[str, object] = {"python_loop_s": python_loop_s(), "sqlite_commit_ms": commit_ms()}
+    with tempfile.TemporaryDirectory(prefix="wattswap-bench-") as folder:
+        thousand = write_neighbourhood(Path(folder) / "day", 1_000, 9)
+        runs = [
+            run_once(thousand, "time.start=2016-01-12T00:00:00Z", "time.intervals=96") for _ in range(repeats)
+        ]
+        found["day_of_1000_homes"] = sorted(runs, key=lambda run: str(run["wall_s"]))[repeats // 2]
+        if year:
+            hundred = write_neighbourhood(Path(folder) / "year", 100, 365)
+            found["year_of_100_homes"] = run_once(hundred)
+    found["python_loop_after_s"] = python_loop_s()
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    """Print the figures as a table, or as JSON."""
+    found = measure("--year" in arguments)
+    if "--json" in arguments:
+        print(json.dumps(found))
+        return
+    print(f"python loop of 5e6    {found['python_loop_s']:.2f} s before, {found['python_loop_after_s']:.2f} s after")
+    print(f"SQLite FULL commit    {found['sqlite_commit_ms']:.2f} ms (median), the floor of one block")
+    targets = {"day_of_1000_homes": "under 3 s, 1 GB", "year_of_100_homes": "under 60 s, flat memory"}
+    for name, target in targets.items():
+        run = found.get(name)
+        if not isinstance(run, dict):
+            continue
+        per_interval_ms = 1_000 * run["wall_s"] / run["intervals"]
+        loops = run["cpu_s"] / found["python_loop_s"]  # type: ignore[operator]
+        print(
+            f"{name.replace('_', ' '):<21} {run['wall_s']:.2f} s wall, {run['cpu_s']:.2f} s CPU (= {loops:.1f} loops),"
+            f" {per_interval_ms:.2f} ms an interval, {run['orders']} orders, peak {run['peak_mb']:.0f} MB; target {target}"
+        )
+        print(f"{'':<21} memory at each tenth of the run: {', '.join(str(mb) for mb in run['rss_mb'])} MB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
