@@ -28,7 +28,7 @@ def whole_wh(quantity: FloatArray) -> IntArray:
         SolverFailed: The quantities do not balance, or are too large to be exact.
     """
     whole: IntArray = quantity.astype(np.int64)
-    if (whole == quantity).all() and not np.add.reduce(whole):
+    if not np.count_nonzero(whole != quantity) and not np.add.reduce(whole):
         return whole
     if np.abs(quantity).sum() >= EXACT_WH:
         raise SolverFailed(f"more than {EXACT_WH:.0f} Wh are not exact in floating point; use solver 'exact'")

@@ -210,7 +210,10 @@ class Libp2pEndpoint(Endpoint):
 
     def mesh_size(self, topic: str) -> int:
         """How many peers get our messages of a topic directly; 0 for long means that we hear nothing."""
-        return len(self._pubsub.router.mesh.get(topic, ()))
+        mesh = self._pubsub.router.mesh.get(topic, ())
+        return sum(
+            peer in self._pubsub.peers for peer in mesh
+        )  # the library may leave a dead one in the mesh
 
     async def wait_for_audience(self, topic: str, peers: int) -> None:
         await self._join(topic)

@@ -27,7 +27,7 @@ def _mechanisms() -> Entries:
 def _formats() -> Entries:
     from data.formats import registered
 
-    return [{"name": name, "summary": f.summary} for name, f in sorted(registered().items())]
+    return [{"name": name, "summary": f.describe} for name, f in sorted(registered().items())]
 
 
 def _strategies() -> Entries:
@@ -46,13 +46,22 @@ def _forecasters() -> Entries:
 def _samples() -> Entries:
     from data import samples
 
-    return [{"name": name, "summary": samples.summary(name)} for name in samples.names()]
+    about = "bundled neighbourhood, the year 2016 at 15 minutes: SimBench"
+    return [{"name": name, "summary": f"{about} {samples.SAMPLES[name]}"} for name in samples.names()]
 
 
 def _templates() -> Entries:
-    from wattswap.scenario import template_names, template_summary
+    import tomllib
 
-    return [{"name": name, "summary": template_summary(name)} for name in template_names()]
+    from wattswap.scenario import TEMPLATES, template_names
+
+    entries = []
+    for name in template_names():
+        content = tomllib.loads((TEMPLATES / f"{name}.toml").read_text(encoding="utf-8"))
+        data, days = content["data"], content["time"].get("days")
+        source = f"the bundled {data['sample']}" if "sample" in data else f"your own {data['path']}"
+        entries.append({"name": name, "summary": f"{f'{days} days' if days else 'all'} of {source}"})
+    return entries
 
 
 KINDS: dict[str, Callable[[], Entries]] = {

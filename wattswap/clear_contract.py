@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from numbers import Integral
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,24 +20,12 @@ from market.clearing import Clearing, Trades
 from market.errors import InvalidBook
 from market.mechanism import Mechanism
 from market.rules import MarketRules, Rationing, Solver
-from market.units import PPM, IntArray, kwh, micro_from_price, money, price, wh_from_kwh
-from wattswap.errors import InvalidData, Problem, WattswapError, exit_code_of, is_expected, suggest
+from market.units import PPM, IntArray, kwh, money, price
+from wattswap.case_reader import CaseReader, InvalidCase, shown
+from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
 from wattswap.plugins import mechanism as mechanism_named
 
 Result = dict[str, Any]
-
-_LARGEST = (
-    Decimal(10) ** 15
-)  # beyond it nothing fits into 64 bits, and 1e999999999 must not become an integer
-
-
-class InvalidCase(InvalidData):
-    """A case that breaks the contract; `problems` lists every rule it breaks."""
-
-    @property
-    def code(self) -> int:
-        """Exit code of the command."""
-        return int(self.exit_code)
 
 
 def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
@@ -117,95 +104,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-class _Reader:
-    """Reads values out of a case and collects what is wrong with them."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-
-    def note(self, where: str, message: str, cure: str = "") -> None:
-        self.problems.append(Problem(where, message, cure))
-
-    def refuse(self) -> None:
-        """Raise if anything was wrong so far."""
-        if self.problems:
-            raise InvalidCase(*self.problems)
-
-    def object(self, value: Any, where: str, required: set[str], optional: set[str]) -> Mapping[str, Any]:
-        """Read an object with these keys and no others; an empty one where it is none."""
-        if not isinstance(value, Mapping):
-            self.note(where, f"must be an object, not {_shown(value)}")
-            return {}
-        known = sorted(required | optional)
-        for key in value:
-            if key not in known:
-                self.note(where, f"unknown key {_shown(key)}", suggest(str(key), known) or "it takes none")
-        for key in sorted(required.difference(value)):
-            self.note(where, f"{key!r} is missing")
-        return value
-
-    def number(self, value: Any, where: str) -> Decimal | None:
-        """Read a finite decimal number."""
-        if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Integral):
-            self.note(where, f"must be a number, not {_shown(value)}")
-            return None
-        found = Decimal(int(value)) if isinstance(value, Integral) else Decimal(str(value))
-        if not found.is_finite():
-            self.note(where, f"is {value}", "give a finite number")
-        elif abs(found) > _LARGEST:
-            self.note(where, "is beyond 1e15, which cannot be cleared", "use a larger unit or split the case")
-        else:
-            return found
-        return None
-
-    def energy_wh(self, value: Any, where: str) -> int:
-        """Read an energy of at least 0. [kWh -> Wh]"""
-        found = self.number(value, where)
-        if found is None:
-            return 0
-        if found < 0:
-            self.note(where, f"is {found}", "give at least 0; a sign never tells the direction")
-        return wh_from_kwh(found)
-
-    def micro(self, value: Any, where: str) -> int:
-        """Read a price, which may be negative. [currency/kWh -> micro-currency/kWh]"""
-        found = self.number(value, where)
-        return 0 if found is None else micro_from_price(found)
-
-    def whole(self, value: Any, where: str) -> int:
-        """Read a whole number."""
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            self.note(where, f"must be a whole number, not {_shown(value)}")
-            return 0
-        return int(value)
-
-    def name(self, value: Any, where: str) -> str:
-        """Read a name: text that is not empty, or a whole number."""
-        if isinstance(value, bool) or not isinstance(value, str | Integral) or value == "":
-            self.note(where, f"must be a name, not {_shown(value)}")
-        return str(value)
-
-    def choice(self, value: Any, where: str, choices: tuple[str, ...]) -> Any:
-        """Read one of several words."""
-        if not isinstance(value, str) or value not in choices:
-            self.note(where, f"is {_shown(value)}", suggest(str(value), choices))
-            return choices[0]
-        return value
-
-    def list(self, value: Any, where: str) -> list[Any]:
-        """Read a list; an empty one where it is none."""
-        if isinstance(value, list | tuple):
-            return list(value)
-        self.note(where, f"must be a list, not {_shown(value)}")
-        return []
-
-
-def _shown(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    return str(value) if isinstance(value, int | float | Decimal) else f"{value!r:.60}"
-
-
 # ---- order books
 
 _ORDER_KEYS = {"id", "participant", "side", "quantity_kwh", "price_per_kwh"}
@@ -233,15 +131,15 @@ class _BookCase:
 
 
 def _clear_book(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
-    read = _Reader()
-    top = read.object(case, "case", {"orders"}, {"params"})
+    read = CaseReader()
+    top = read.mapping(case, "case", {"orders"}, {"params"})
     rules = _rules(read, top.get("params", {}))
-    book = _book(read, read.list(top.get("orders", []), "orders"), rules.rationing)
+    book = _book(read, read.items(top.get("orders", []), "orders"), rules.rationing)
     return _book_result(book, mechanism.clear(book.book, rules), mechanism.name)
 
 
-def _rules(read: _Reader, params: Any) -> MarketRules:
-    given = read.object(params, "params", set(), {"k", "rationing", "seed", "solver"})
+def _rules(read: CaseReader, params: Any) -> MarketRules:
+    given = read.mapping(params, "params", set(), {"k", "rationing", "seed", "solver"})
     found: dict[str, Any] = {}
     if "k" in given:
         k = read.number(given["k"], "params.k")
@@ -259,7 +157,7 @@ def _rules(read: _Reader, params: Any) -> MarketRules:
     return MarketRules(**found)
 
 
-def _book(read: _Reader, orders: list[Any], rationing: Rationing) -> _BookCase:
+def _book(read: CaseReader, orders: list[Any], rationing: Rationing) -> _BookCase:
     """Read the orders; raise if anything in the case was wrong."""
     rows = [_order(read, order, f"orders[{i}]") for i, order in enumerate(orders)]
     position: dict[str, int] = {}
@@ -289,8 +187,8 @@ def _book(read: _Reader, orders: list[Any], rationing: Rationing) -> _BookCase:
     )
 
 
-def _order(read: _Reader, order: Any, where: str) -> dict[str, Any]:
-    given = read.object(order, where, _ORDER_KEYS, _MORE_ORDER_KEYS)
+def _order(read: CaseReader, order: Any, where: str) -> dict[str, Any]:
+    given = read.mapping(order, where, _ORDER_KEYS, _MORE_ORDER_KEYS)
     readers: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
         "id": ("id", read.name),
         "participant": ("participant", read.name),
@@ -299,11 +197,8 @@ def _order(read: _Reader, order: Any, where: str) -> dict[str, Any]:
         "price_per_kwh": ("micro", read.micro),
         "time": ("time", read.whole),
         "node": ("node", read.name),
-        "attributes": (
-            "attributes",
-            lambda value, at: value if isinstance(value, Mapping) else read.object(value, at, set(), set()),
-        ),
-        "requirements": ("requirements", read.list),
+        "attributes": ("attributes", read.anything_named),
+        "requirements": ("requirements", read.items),
     }
     found = {
         name: reader(given[key], f"{where}.{key}") for key, (name, reader) in readers.items() if key in given
@@ -391,8 +286,8 @@ def _paired(book: OrderBook, clearing: Clearing) -> Trades:
 
 def _clear_retailer_only(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     """Bill each home alone: what it draws in an interval at the retail price, what it feeds in at the feed-in."""
-    read = _Reader()
-    top = read.object(case, "case", {"load_kwh", "generation_kwh", "params"}, set())
+    read = CaseReader()
+    top = read.mapping(case, "case", {"load_kwh", "generation_kwh", "params"}, set())
     load = _series_by_participant(read, top.get("load_kwh", {}), "load_kwh")
     generation = _series_by_participant(read, top.get("generation_kwh", {}), "generation_kwh")
     lengths = {len(series) for series in (*load.values(), *generation.values())}
@@ -400,7 +295,7 @@ def _clear_retailer_only(case: Mapping[str, Any], mechanism: Mechanism) -> Resul
         read.note("case", f"the series have {sorted(lengths)} intervals", "give all the same number")
     count = max(lengths, default=0)
     keys = ("retail_price", "feed_in_tariff")
-    params = read.object(top.get("params", dict.fromkeys(keys, 0)), "params", set(keys), set())
+    params = read.mapping(top.get("params", dict.fromkeys(keys, 0)), "params", set(keys), set())
     retail, feed_in = (_prices(read, params.get(key, 0), f"params.{key}", count) for key in keys)
     read.refuse()
     nothing = [0] * count
@@ -423,20 +318,20 @@ def _clear_retailer_only(case: Mapping[str, Any], mechanism: Mechanism) -> Resul
     }
 
 
-def _series_by_participant(read: _Reader, value: Any, where: str) -> dict[str, list[int]]:
+def _series_by_participant(read: CaseReader, value: Any, where: str) -> dict[str, list[int]]:
     if not isinstance(value, Mapping):
-        read.note(where, f"must be an object of one list per participant, not {_shown(value)}")
+        read.note(where, f"must be an object of one list per participant, not {shown(value)}")
         return {}
     return {
         read.name(name, where): [
             read.energy_wh(x, f"{where}.{name}[{t}]")
-            for t, x in enumerate(read.list(series, f"{where}.{name}"))
+            for t, x in enumerate(read.items(series, f"{where}.{name}"))
         ]
         for name, series in value.items()
     }
 
 
-def _prices(read: _Reader, value: Any, where: str, count: int) -> list[int]:
+def _prices(read: CaseReader, value: Any, where: str, count: int) -> list[int]:
     """Read one price for all intervals, or a list of one per interval."""
     if not isinstance(value, list | tuple):
         return [read.micro(value, where)] * count

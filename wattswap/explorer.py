@@ -19,7 +19,9 @@ from p2p.chain.state import BatchArgs
 from p2p.chain.store import ChainStore
 from p2p.chain.verify import verify_chain
 from p2p.codec import decode
+from p2p.errors import GenesisError
 from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFailed
+from wattswap.results import CURE, read_table
 from wattswap.setup import GENESIS, Keys
 
 CHAIN = "chain.db"
@@ -27,14 +29,22 @@ CHAIN = "chain.db"
 
 def open_chain(run: Path) -> ChainStore:
     """Open a run's chain without changing a byte of it."""
-    if not (run / CHAIN).is_file():
-        raise RunNotFound.of(str(run), "no chain is here", "give the folder that `wattswap run` printed")
     return ChainStore.open(run / CHAIN, genesis_of(run), read_only=True)
 
 
 def genesis_of(run: Path) -> Genesis:
-    """The genesis of a run."""
-    return read_genesis(run / GENESIS)
+    """The genesis of a run.
+
+    Raises:
+        RunNotFound: The folder holds no chain.
+        VerificationFailed: The genesis file is damaged.
+    """
+    if not (run / CHAIN).is_file() or not (run / GENESIS).is_file():
+        raise RunNotFound.of(str(run), "no chain is here", "give the folder that `wattswap run` printed")
+    try:
+        return read_genesis(run / GENESIS)
+    except GenesisError as error:
+        raise VerificationFailed.of(str(run / GENESIS), f"is damaged: {error.problems[0]}", CURE) from None
 
 
 def batch_of(block: Block) -> BatchArgs:
@@ -73,7 +83,7 @@ def verified_chain(run: Path) -> dict[str, Any]:
         report = verify_chain(store, genesis)
     if report.finding is not None:
         raise VerificationFailed.of(
-            str(run / CHAIN), str(report.finding), "restore the file from a copy, or run the scenario again"
+            str(run / CHAIN), str(report.finding), CURE
         )
     return {
         "chain_id": report.chain_id.hex(),
@@ -145,22 +155,15 @@ def block_facts(run: Path, height: int) -> dict[str, Any]:
 
 def postings_of(run: Path, start_s: int, members: int) -> Postings:
     """The stored postings of one interval."""
-    import pyarrow.parquet as pq
-
     moment = datetime.fromtimestamp(start_s, UTC)
-    table = pq.read_table(
-        run / "postings.parquet", columns=list(COLUMNS), filters=[("interval_start", "==", moment)]
-    )
+    table = read_table(run, "postings", ("interval_start", "==", moment))
     lines = np.column_stack([table[name].to_numpy() for name in COLUMNS])
     return Postings(np.ascontiguousarray(lines), members)
 
 
 def accounts_of(run: Path) -> tuple[str, ...]:
     """Account ids of a run: the homes in roster order, then the system accounts."""
-    import pyarrow.parquet as pq
-
-    homes = pq.read_table(run / "bills.parquet", columns=["household"])["household"].to_pylist()
-    return (*homes, *SYSTEM_ACCOUNTS)
+    return (*read_table(run, "bills")["household"].to_pylist(), *SYSTEM_ACCOUNTS)
 
 
 def prove_line(run: Path, household: str, interval: str) -> str:
@@ -204,18 +207,21 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
 
     Raises:
         InvalidData: The proof file cannot be read.
+        GenesisError: Nor can the genesis file.
         VerificationFailed: The proof does not hold.
     """
-    from p2p.errors import P2PError
+    from p2p.errors import Malformed, P2PError
 
     try:
         text = proof.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        trusted = read_genesis(genesis)
+        bundle = proof_from_json(text)
+    except (OSError, UnicodeDecodeError, Malformed) as error:
         raise InvalidData.of(
             str(proof), f"cannot be read: {error}", "give a file that `chain prove` wrote"
         ) from None
     try:
-        line = check_proof(proof_from_json(text), read_genesis(genesis))
+        line = check_proof(bundle, trusted)
     except P2PError as error:
         raise VerificationFailed.of(str(proof), str(error), "ask the operator for the proof again") from None
     return {

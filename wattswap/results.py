@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.errors import RunNotFound
+from wattswap.errors import RunNotFound, VerificationFailed
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 MANIFEST = "manifest.json"
+CURE = "restore the folder from a copy, or run the scenario again"
 
 
 class RunResult:
@@ -41,25 +43,26 @@ class RunResult:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """What was run, with which versions, and the hashes of what came out."""
-        loaded: dict[str, Any] = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
-        return loaded
+        return read_object(self.path / MANIFEST)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """The community's figures, in kWh and currency; a figure that does not exist is None."""
-        loaded: dict[str, Any] = json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
-        return loaded
+        return read_object(self.path / "metrics.json")
 
     @property
     def currency(self) -> str:
         """Currency code of the scenario."""
         return str(self.manifest["currency"])
 
-    def table(self, name: str) -> pd.DataFrame:
-        """One stored table with its integer columns: orders, readings, postings, intervals or bills."""
-        import pyarrow.parquet as pq
+    def table(self, name: str, where: tuple[str, str, object] | None = None) -> pd.DataFrame:
+        """One stored table with its integer columns: orders, readings, postings, intervals or bills.
 
-        frame: pd.DataFrame = pq.read_table(self.path / f"{name}.parquet").to_pandas()
+        Args:
+            name: Which table.
+            where: Only rows for which this holds, such as ("account", "==", "home-01").
+        """
+        frame: pd.DataFrame = read_table(self.path, name, where).to_pandas()
         return frame
 
     def summary(self) -> pd.DataFrame:
@@ -83,6 +86,37 @@ class RunResult:
         out["traded_kwh"] = frame["traded_wh"] / WH_PER_KWH
         out.attrs["currency"] = self.currency
         return out
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a run folder.
+
+    Raises:
+        VerificationFailed: It is missing or damaged.
+    """
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
+    if not isinstance(loaded, dict):
+        raise VerificationFailed.of(str(path), "is damaged: it holds no JSON object", CURE)
+    return loaded
+
+
+def read_table(folder: Path, name: str, where: tuple[str, str, object] | None = None) -> pa.Table:
+    """Read a table of a run folder, or the rows of it for which `where` holds.
+
+    Raises:
+        VerificationFailed: It is missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / f"{name}.parquet"
+    try:
+        return pq.read_table(path, filters=None if where is None else [where])
+    except (OSError, pa.ArrowException) as error:
+        raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
 
 
 def bills_frame(table: pd.DataFrame, currency: str) -> pd.DataFrame:

@@ -3,6 +3,7 @@ chain, and all of it again from the scenario."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +13,24 @@ import numpy as np
 
 from market.settlement import COLUMNS, Postings, check_balanced
 from p2p.chain.settlement import postings_root
+from p2p.errors import StoreError
 from wattswap import engine
 from wattswap.errors import Problem, VerificationFailed
-from wattswap.explorer import batch_of, genesis_of, open_chain, stamp, verified_chain
+from wattswap.explorer import CHAIN, batch_of, genesis_of, open_chain, stamp, verified_chain
 from wattswap.manifest import file_sha256
-from wattswap.results import RunResult
+from wattswap.results import CURE, MANIFEST, RunResult
 from wattswap.setup import Keys
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from market.units import IntArray
 
-CURE = "restore the folder from a copy, or run the scenario again"
+REPEATED = (
+    *("name", "currency", "mechanism", "homes", "start", "intervals", "interval_minutes", "seed", "forecast"),
+    *("scenario_sha256", "data", "chain", "replay_sha256"),
+)
+"""What a second run must say in its manifest, word for word."""
 
 
 def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None) -> dict[str, Any]:
@@ -114,38 +122,89 @@ def _posting_chunks(folder: Path, accounts: int) -> Iterator[tuple[IntArray, lis
 
 
 def _run_again(folder: Path, manifest: dict[str, Any], on_progress: engine.OnProgress | None) -> str:
+    """Run the scenario once more and compare everything that came out, row by row where bytes differ."""
     scenario = engine.stored_scenario(folder)
     with tempfile.TemporaryDirectory(prefix="wattswap-verify-") as scratch:
-        again = engine.run(scenario, out=scratch, on_progress=on_progress).manifest
-    expected, found = (
-        {
-            "data": m["data"]["sha256"],
-            "orders, clearings and postings": m["replay_sha256"],
-            "chain head": m["chain"]["head"],
-        }
-        for m in (manifest, again)
-    )
-    problems = [
-        Problem(
-            str(folder),
-            f"running it again gives other {what}: {found[what][:16]}, not {expected[what][:16]}",
-            _version_hint(manifest, again),
-        )
-        for what in expected
-        if expected[what] != found[what]
-    ]
+        again = engine.run(scenario, out=scratch, on_progress=on_progress)
+        hint = _version_hint(manifest, again.manifest)
+        problems = [
+            Problem(
+                str(folder / MANIFEST),
+                f"says {name} {_short(manifest.get(name))}; running it again gives {_short(again.manifest[name])}",
+                hint,
+            )
+            for name in REPEATED
+            if manifest.get(name) != again.manifest[name]
+        ]
+        for name in engine.HASHED_FILES:
+            difference = None if name == CHAIN else _difference(folder / name, again.path / name)
+            if difference is not None:
+                problems.append(Problem(str(folder / name), difference, hint))
     if problems:
         raise VerificationFailed(*problems)
-    return f"a second run gives the same {', '.join(expected)}"
+    return f"a second run gives the same data, orders, clearings, postings, blocks and tables: {len(REPEATED)} facts"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 90 else f"{text[:90]}..."
+
+
+def _difference(stored: Path, again: Path) -> str | None:
+    """Say where a stored file differs from that of the second run, or None."""
+    if file_sha256(stored) == file_sha256(again):
+        return None
+    if stored.suffix != ".parquet":
+        return "is not what running it again gives"
+    return first_difference(stored, again) or (
+        "holds the rows that running it again gives, but its bytes differ: the file was written anew"
+    )
+
+
+def first_difference(stored: Path, again: Path) -> str | None:
+    """Name the first row and column in which two Parquet tables differ; None when all rows are the same."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(stored) as a, pq.ParquetFile(again) as b:
+            if a.schema_arrow != b.schema_arrow:
+                return f"has the columns {a.schema_arrow.names}, not {b.schema_arrow.names}, or other types"
+            rows = [[f.metadata.row_group(i).num_rows for i in range(f.num_row_groups)] for f in (a, b)]
+            if rows[0] != rows[1]:
+                return f"has {sum(rows[0])} rows in {len(rows[0])} groups, not {sum(rows[1])} in {len(rows[1])}"
+            for group in range(a.num_row_groups):
+                x, y = a.read_row_group(group), b.read_row_group(group)
+                if not x.equals(y):
+                    return _differing_cell(x, y)
+    except (OSError, pa.ArrowException) as error:
+        return f"cannot be read: {error}"
+    return None
+
+
+def _differing_cell(stored: pa.Table, again: pa.Table) -> str:
+    for name in stored.column_names:
+        if stored[name].equals(again[name]):
+            continue
+        pairs = zip(stored[name].to_pylist(), again[name].to_pylist(), strict=True)
+        row, x, y = next((row, x, y) for row, (x, y) in enumerate(pairs) if x != y)
+        place = [
+            stamp(int(value.timestamp())) if key == "interval_start" else str(value)
+            for key in ("interval_start", "household", "account")
+            if key in again.column_names
+            for value in [again[key][row].as_py()]
+        ]
+        return f"at {', '.join(place)}: {name} is {_cell(x)}; running it again gives {_cell(y)}"
+    return "differs in its metadata from what running it again gives"
+
+
+def _cell(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _version_hint(manifest: dict[str, Any], again: dict[str, Any]) -> str:
-    then, now = manifest["versions"], again["versions"]
+    then, now = manifest.get("versions", {}), again["versions"]
     changed = [
         f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]
     ]
-    return (
-        "versions differ: " + "; ".join(changed)
-        if changed
-        else "the scenario's data or the program have changed"
-    )
+    return "versions differ: " + "; ".join(changed) if changed else CURE

@@ -105,7 +105,7 @@ def _clearing_of(book: OrderBook, merit: _Merit, solved: FloatArray, rules: Mark
     accepted[merit.order] = quantity
     accepted *= book.side
     # Read as unsigned, a quantity on the wrong side of 0 is huge too.
-    if (accepted.view(np.uint64) > book.energy_wh.view(np.uint64)).any():
+    if np.count_nonzero(accepted.view(np.uint64) > book.energy_wh.view(np.uint64)):
         raise Unproven("the solver accepts more than was ordered")
     lo, hi = int(limit[last]), int(limit[first])
     if lo > hi:

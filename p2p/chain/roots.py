@@ -1,4 +1,4 @@
-"""Roots of one interval's order book and clearing, the same for an in-process run and for live nodes.
+"""The root of one interval's order book and the hash of its clearing, the same for an in-process run and for live nodes.
 
 The book root covers order *content* only: signatures travel beside it. Every number in a leaf is an int64
 in big endian, so a leaf has a fixed width and one meaning. The exact layouts are in docs/chain-format.md.
@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.units import IntArray
 from p2p.chain import domains, merkle
 
 ByteArray = npt.NDArray[np.uint8]
@@ -78,8 +77,9 @@ def book_root(book: OrderBook, roster: Sequence[str], interval_start: int) -> by
 
 
 def clearing_root(book: OrderBook, clearing: Clearing, interval_start: int) -> bytes:
-    """Return the root over a clearing: header, price of each node, what each order got, and the trades.
+    """Return the hash over a clearing: header, price of each node, what each order got, and the trades.
 
+    One hash and no tree: a household proves its own settlement line, and whoever checks a clearing has all of it.
     The price of an order that was not accepted has no meaning and differs between solvers: it counts as 0.
 
     Args:
@@ -94,31 +94,23 @@ def clearing_root(book: OrderBook, clearing: Clearing, interval_start: int) -> b
     if len(accepted) != len(book):
         raise ValueError(f"a clearing of {len(accepted)} rows for a book of {len(book)} orders")
     nodes, trades = clearing.node_price, clearing.trades
-    trade_count = -1 if trades is None else len(trades.energy_wh)
+    # The counts stand in front, so that no two clearings share their bytes.
     header = [
-        [
-            interval_start,
-            len(book),
-            len(nodes),
-            trade_count,
-            clearing.operator_surplus_nano,
-            clearing.welfare_nano,
-        ]
+        interval_start,
+        len(book),
+        len(nodes),
+        -1 if trades is None else len(trades.energy_wh),
+        clearing.operator_surplus_nano,
+        clearing.welfare_nano,
     ]
-    prices = [
-        [i, 0, 0, 0, 0] if node is None else [i, 1, node.lo, node.hi, node.price]
-        for i, node in enumerate(nodes)
-    ]
-    paid = np.where(accepted > 0, clearing.price_micro_per_kwh, 0)
-    leaves = [
-        *_leaves(domains.LEAF_CLEARING, _big_endian(np.array(header, dtype=np.int64))),
-        *_leaves(domains.LEAF_NODE_PRICE, _big_endian(np.array(prices, dtype=np.int64).reshape(-1, 5))),
-        *_leaves(domains.LEAF_ACCEPTED, _columns(np.arange(len(book), dtype=np.int64), accepted, paid)),
-    ]
+    for node in nodes:
+        header += [0, 0, 0, 0] if node is None else [1, node.lo, node.hi, node.price]
+    digest = sha256(domains.CLEARING + np.array(header, dtype=">i8").tobytes())
+    digest.update(_columns(accepted, np.where(accepted > 0, clearing.price_micro_per_kwh, 0)).tobytes())
     if trades is not None:
-        rows = _columns(trades.buy, trades.sell, trades.energy_wh, trades.price_micro_per_kwh)
-        leaves += _leaves(domains.LEAF_TRADE, rows)
-    return merkle.root(leaves)
+        pairs = _columns(trades.buy, trades.sell, trades.energy_wh, trades.price_micro_per_kwh)
+        digest.update(pairs.tobytes())
+    return digest.digest()
 
 
 @lru_cache(maxsize=4)
@@ -134,10 +126,6 @@ def _columns(*columns: npt.NDArray[np.signedinteger]) -> ByteArray:
     for i, column in enumerate(columns):
         numbers[:, i] = column
     return numbers.view(np.uint8).reshape(len(numbers), _INT_BYTES * len(columns))
-
-
-def _big_endian(numbers: IntArray) -> ByteArray:
-    return numbers.astype(">i8").view(np.uint8).reshape(len(numbers), _INT_BYTES * numbers.shape[1])
 
 
 def _leaves(domain: int, content: ByteArray) -> list[bytes]:

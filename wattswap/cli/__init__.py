@@ -11,13 +11,15 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
-import click
 import typer
 
 from wattswap.cli import chain, clear, data, live, project, runs
-from wattswap.errors import ExitCode, as_json, exit_code_of, is_expected, render
+from wattswap.errors import ExitCode, InvalidData, as_json, exit_code_of, is_expected, render
+
+UsageMistake: Any = typer.BadParameter.__mro__[1]
+"""Click's UsageError; newer versions of typer bring their own copy of click, so it cannot be named by its module."""
 
 app = typer.Typer(
     name="wattswap",
@@ -45,15 +47,15 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
         result = app(args=argv, standalone_mode=False)
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else 0
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         return done.exit_code
-    except click.UsageError as error:
+    except UsageMistake as error:
         if as_json_object:
             _print_json({"error": {"code": int(ExitCode.USAGE), "message": error.format_message()}})
         else:
             error.show()
         return int(ExitCode.USAGE)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("Interrupted.", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
@@ -67,6 +69,8 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
 def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
     if debug:
         traceback.print_exc()
+    if isinstance(error, OSError) and error.filename is not None:  # no such folder, no right to write: no bug
+        error = InvalidData.of(str(error.filename), str(error.strerror), "name another place, or mend this one")
     if is_expected(error):
         if as_json_object:
             _print_json(as_json(error))
@@ -86,5 +90,3 @@ def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
 def _print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False))
 
-
-__all__ = ["Path", "app", "main"]

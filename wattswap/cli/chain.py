@@ -56,14 +56,18 @@ def prove(
     out: Annotated[Path | None, typer.Option("--out", help="Write the proof here instead of stdout.")] = None,
 ) -> None:
     """Write the proof of one home's line of one interval; it can be checked offline with the genesis alone."""
+    from wattswap.errors import AlreadyExists
     from wattswap.explorer import prove_line
 
     text = prove_line(run, household, interval)
     if out is None:
         print(text)
         return
-    with out.open("x", encoding="utf-8") as file:
-        file.write(text + "\n")
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except FileExistsError:
+        raise AlreadyExists.of(str(out), "exists already", "name another file with --out") from None
     print(out)
 
 

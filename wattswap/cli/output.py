@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 def print_json(value: object) -> None:
     """Print one JSON object on stdout; a number that does not exist is null."""
-    print(json.dumps(value, ensure_ascii=False, default=str))
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False, default=_as_text))
+
+
+def _as_text(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def note(text: str) -> None:

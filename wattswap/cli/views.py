@@ -11,7 +11,7 @@ from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.cli.output import print_json, print_run, print_table
 from wattswap.errors import UsageError
-from wattswap.explorer import block_facts, parse_interval
+from wattswap.explorer import block_facts, parse_interval, stamp
 from wattswap.results import RunResult
 
 if TYPE_CHECKING:
@@ -67,29 +67,27 @@ def _prices(result: RunResult, _which: str | None, json: bool) -> None:
 
 def _of_interval(result: RunResult, table: str, which: str | None) -> pd.DataFrame:
     """Rows of one interval; the one with most trade where none is named."""
-    import pyarrow.parquet as pq
-
     if which is None:
         intervals = result.table("intervals")
         moment = intervals.loc[intervals["traded_wh"].idxmax(), "interval_start"].to_pydatetime()
     else:
         moment = datetime.fromtimestamp(parse_interval(which), UTC)
-    frame: pd.DataFrame = pq.read_table(
-        result.path / f"{table}.parquet", filters=[("interval_start", "==", moment)]
-    ).to_pandas()
+    frame = result.table(table, ("interval_start", "==", moment))
     if frame.empty:
+        named = stamp(int(moment.timestamp()))
         raise UsageError.of(
-            "WHICH", f"the run has no {table} for {which}", "see `wattswap show RUN prices --json`"
+            "WHICH", f"the run has no {table} at {named}", "see `wattswap show RUN prices --json`"
         )
-    frame.attrs["interval"] = moment.strftime("%Y-%m-%dT%H:%MZ")
     return frame
 
 
 def _book(result: RunResult, which: str | None, json: bool) -> None:
     """One interval's order book, best bids and offers first."""
     orders = _of_interval(result, "orders", which)
-    orders["sign"] = -orders["side"]
-    orders = orders.sort_values(["sign", "limit_micro_per_kwh"], key=None).set_index("household")
+    moment = stamp(int(orders["interval_start"].iloc[0].timestamp()))
+    orders["rank"] = -orders["side"] * orders["limit_micro_per_kwh"]  # high bids first, low offers first
+    orders = orders.sort_values(["side", "rank"], ascending=[False, True], kind="stable")
+    orders = orders.set_index("household")
     frame = orders.assign(
         side=orders["side"].map({1: "buy", -1: "sell"}),
         energy_kwh=orders["energy_wh"] / WH_PER_KWH,
@@ -97,7 +95,7 @@ def _book(result: RunResult, which: str | None, json: bool) -> None:
         accepted_kwh=orders["accepted_wh"] / WH_PER_KWH,
         price_per_kwh=orders["price_micro_per_kwh"] / MICRO_PER_UNIT,
     )[["side", "energy_kwh", "limit_per_kwh", "accepted_kwh", "price_per_kwh"]]
-    _emit(f"Order book of {orders.attrs.get('interval', which or '')}", frame, json)
+    _emit(f"Order book of {moment}", frame, json)
 
 
 def _block(result: RunResult, which: str | None, json: bool) -> None:
@@ -113,16 +111,12 @@ def _block(result: RunResult, which: str | None, json: bool) -> None:
 
 def _why(result: RunResult, which: str | None, json: bool) -> None:
     """Why one home paid what it paid: its energy and money by kind, interval by interval, and the sum."""
-    import pyarrow.parquet as pq
-
     homes = list(result.table("bills")["household"])
     if which not in homes:
         guess = did_you_mean(which or "", homes).strip()
         cure = guess or f"known: {', '.join(homes)}"
         raise UsageError.of("WHICH", f"which home? {which or 'none'} is not in this run", cure)
-    frame: pd.DataFrame = pq.read_table(
-        result.path / "postings.parquet", filters=[("account", "==", which)]
-    ).to_pandas()
+    frame = result.table("postings", ("account", "==", which))
     frame = frame.drop(columns="account").set_index("interval_start")
     for name in list(frame.columns):
         unit = WH_PER_KWH if name.endswith("_wh") else NANO_PER_UNIT
