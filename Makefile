@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 .PHONY: help install demo test lint unit live-tests bench clean
 help:
-	@echo "make demo   install, run a week of the street, then 12 intervals over real libp2p"
+	@echo "make demo   install, run a week of the street, then 12 intervals of it over real libp2p"
 	@echo "make test   install, lint, all tests"
 	@echo "make bench  the measured figures, as ratios to a yardstick of the same run"
 	@echo "make lint   ruff, mypy --strict, import-linter, codespell"
@@ -33,7 +33,7 @@ install: .venv/.installed
 demo: install
 	$(BIN)/wattswap run demo
 	@echo
-	$(BIN)/wattswap live demo --intervals 12
+	$(BIN)/wattswap live demo --at 2016-09-19T04:15Z --intervals 12
 
 test: lint unit live-tests
 

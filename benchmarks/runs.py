@@ -103,7 +103,9 @@ def main(arguments: list[str]) -> None:
     if "--json" in arguments:
         print(json.dumps(found))
         return
-    print(f"python loop of 5e6    {found['python_loop_s']:.2f} s before, {found['python_loop_after_s']:.2f} s after")
+    print(
+        f"python loop of 5e6    {found['python_loop_s']:.2f} s before, {found['python_loop_after_s']:.2f} s after"
+    )
     print(f"SQLite FULL commit    {found['sqlite_commit_ms']:.2f} ms (median), the floor of one block")
     targets = {"day_of_1000_homes": "under 3 s, 1 GB", "year_of_100_homes": "under 60 s, flat memory"}
     for name, target in targets.items():

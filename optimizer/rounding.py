@@ -18,17 +18,18 @@ EXACT_WH = 2.0**53
 def whole_wh(quantity: FloatArray) -> IntArray:
     """Round balanced quantities to whole Wh that balance exactly.
 
-    A vertex of the program is whole already. Otherwise every row gets its floor, and the Wh that then lack
-    go one each to the rows with the largest remainders, the earlier row first: nobody is off by a whole Wh.
+    A vertex of the program is whole already, so that it balances as it is. Otherwise every row gets its
+    floor, and the Wh that then lack go one each to the rows with the largest remainders, the earlier row
+    first: nobody is off by a whole Wh.
 
     Args:
         quantity: Bought (> 0) and sold (< 0) per row, summing to 0 up to noise. [Wh]
 
     Raises:
-        SolverFailed: The quantities do not balance, or are too large to be exact.
+        SolverFailed: Fractional quantities do not balance, or are too large to be exact.
     """
     whole: IntArray = quantity.astype(np.int64)
-    if not np.count_nonzero(whole != quantity) and not np.add.reduce(whole):
+    if not np.count_nonzero(whole != quantity):
         return whole
     if np.abs(quantity).sum() >= EXACT_WH:
         raise SolverFailed(f"more than {EXACT_WH:.0f} Wh are not exact in floating point; use solver 'exact'")

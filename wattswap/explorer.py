@@ -19,7 +19,7 @@ from p2p.chain.state import BatchArgs
 from p2p.chain.store import ChainStore
 from p2p.chain.verify import verify_chain
 from p2p.codec import decode
-from p2p.errors import GenesisError
+from p2p.errors import GenesisError, StoreError
 from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFailed
 from wattswap.results import CURE, read_table
 from wattswap.setup import GENESIS, Keys
@@ -79,12 +79,13 @@ def verified_chain(run: Path) -> dict[str, Any]:
         VerificationFailed: Names the block and field of the first thing that is wrong.
     """
     genesis = genesis_of(run)
-    with open_chain(run) as store:
-        report = verify_chain(store, genesis)
+    try:
+        with open_chain(run) as store:
+            report = verify_chain(store, genesis)
+    except StoreError as error:
+        raise VerificationFailed.of(str(run / CHAIN), str(error), CURE) from None
     if report.finding is not None:
-        raise VerificationFailed.of(
-            str(run / CHAIN), str(report.finding), CURE
-        )
+        raise VerificationFailed.of(str(run / CHAIN), str(report.finding), CURE)
     return {
         "chain_id": report.chain_id.hex(),
         "blocks": report.height,

@@ -7,6 +7,7 @@ writes the chain through the same functions as the in-process run, so both give 
 
 from __future__ import annotations
 
+import logging
 import shutil
 import statistics
 import time
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market.units import IntArray
+from market.units import WH_PER_KWH, IntArray
 from p2p import messages
 from p2p.chain.light import check_proof
 from p2p.identity import Identity
@@ -85,6 +86,7 @@ def run_live(
     scenario: Scenario,
     *,
     intervals: int | None = None,
+    start_s: int | None = None,
     out: Path | str = "runs",
     on_progress: engine.OnProgress | None = None,
     open_transport: OpenTransport | None = None,
@@ -94,7 +96,8 @@ def run_live(
 
     Args:
         scenario: What to run.
-        intervals: Only so many intervals from its start; all when left out.
+        intervals: Only so many intervals; all when left out.
+        start_s: First interval; the scenario's own when left out. [s]
         out: Folder under which the run's own folder is made.
         on_progress: See `engine.OnProgress`.
         open_transport: How a node opens its endpoint; libp2p on loopback when left out.
@@ -107,7 +110,9 @@ def run_live(
 
     from p2p.libp2p_transport import open_libp2p
 
-    setup = prepare(scenario if intervals is None else cut_to(scenario, intervals))
+    # libp2p warns of every peer that goes away, which at the end of a run is all of them.
+    logging.getLogger("libp2p").setLevel(logging.ERROR)
+    setup = prepare(cut_to(scenario, intervals, start_s))
     partial = engine.begin(setup, Path(out))
     session = _Session(setup, partial, open_transport or open_libp2p, on_progress, pace_s)
     begun, cpu = time.time(), time.process_time()
@@ -161,7 +166,7 @@ class _Session:
             async with trio.open_nursery() as nursery:
                 for home in range(len(setup.roster)):
                     await nursery.start(self._home, home, transport.address)
-                await operator.wait_for_audience(1)
+                await operator.wait_for_audience(len(setup.roster))
                 await self._operate(operator)
 
     @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -222,10 +223,19 @@ class Setup:
         }
 
 
-def cut_to(scenario: Scenario, intervals: int) -> Scenario:
-    """The same scenario, ending after so many intervals."""
-    time = scenario.time.model_copy(update={"days": None, "end": None, "intervals": intervals})
-    return scenario.model_copy(update={"time": time})
+def cut_to(scenario: Scenario, intervals: int | None, start_s: int | None) -> Scenario:
+    """The same scenario over another time: from `start_s` [s] and for so many intervals, where given."""
+    changed: dict[str, Any] = {}
+    if start_s is not None:
+        changed |= {
+            "start": datetime.fromtimestamp(start_s, UTC),
+            "days": None,
+            "end": None,
+            "intervals": None,
+        }
+    if intervals is not None:
+        changed |= {"days": None, "end": None, "intervals": intervals}
+    return scenario.model_copy(update={"time": scenario.time.model_copy(update=changed)})
 
 
 def prepare(scenario: Scenario) -> Setup:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market.settlement import COLUMNS, Postings, check_balanced
+from market.errors import UnbalancedPostings
+from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings, check_balanced
 from p2p.chain.settlement import postings_root
-from p2p.errors import StoreError
 from wattswap import engine
 from wattswap.errors import Problem, VerificationFailed
 from wattswap.explorer import CHAIN, batch_of, genesis_of, open_chain, stamp, verified_chain
@@ -31,6 +31,7 @@ REPEATED = (
     *("scenario_sha256", "data", "chain", "replay_sha256"),
 )
 """What a second run must say in its manifest, word for word."""
+POSTINGS = "postings.parquet"
 
 
 def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None) -> dict[str, Any]:
@@ -50,8 +51,8 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     folder = result.path
     checks = {"files": _check_files(folder, result.manifest)}
     facts = verified_chain(folder)
-    if facts["head"] != result.manifest["chain"]["head"]:
-        raise VerificationFailed.of(str(folder / "chain.db"), "its head is not the one of the manifest", CURE)
+    if facts["head"] != result.manifest.get("chain", {}).get("head"):
+        raise VerificationFailed.of(str(folder / CHAIN), "its head is not the one of the manifest", CURE)
     checks["chain"] = f"{facts['blocks']} blocks, {facts['signatures']} signatures"
     checks["tables"] = _check_tables(folder)
     checks["again"] = _run_again(folder, result.manifest, on_progress)
@@ -61,7 +62,7 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
 def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
     problems = []
     for name in engine.HASHED_FILES:
-        expected = manifest["files"].get(name)
+        expected = manifest.get("files", {}).get(name)
         path = folder / name
         if not path.is_file():
             problems.append(Problem(str(path), "is missing", CURE))
@@ -71,78 +72,97 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
             )
     if problems:
         raise VerificationFailed(*problems)
-    return f"{len(manifest['files'])} files as the manifest names them"
+    return f"{len(engine.HASHED_FILES)} files as the manifest names them"
 
 
 def _check_tables(folder: Path) -> str:
     """Recompute every postings root from the table and compare it with the chain, interval by interval."""
     genesis = genesis_of(folder)
     salts = Keys.of(engine.stored_scenario(folder)).salts
-    accounts = genesis.members + 3
+    path = folder / POSTINGS
     count = 0
     with open_chain(folder) as store:
         chain = store.blocks()
-        for starts, lines in _posting_chunks(folder, accounts):
-            for start_s, rows in zip(starts.tolist(), lines, strict=True):
-                block, _ = next(chain)
-                batch = batch_of(block)
-                postings = Postings(rows, genesis.members)
+        for start_s, lines in _intervals(path, genesis.members + len(SYSTEM_ACCOUNTS)):
+            found = next(chain, None)
+            if found is None:
+                raise VerificationFailed.of(
+                    str(path), f"goes on after the {count} intervals of the chain", CURE
+                )
+            batch, postings = batch_of(found[0]), Postings(lines, genesis.members)
+            committed = (batch.interval_start, batch.postings_root)
+            if (start_s, postings_root(postings, start_s, salts)) != committed:
+                what = f"the postings of {stamp(batch.interval_start)} are not those of block {count + 1}"
+                raise VerificationFailed.of(str(path), what, CURE)
+            try:
                 check_balanced(postings)
-                if batch.interval_start != start_s or batch.postings_root != postings_root(
-                    postings, start_s, salts
-                ):
-                    raise VerificationFailed.of(
-                        str(folder / "postings.parquet"),
-                        f"the postings of {stamp(start_s)} are not those of block {block.header.height}",
-                        CURE,
-                    )
-                count += 1
-        if next(chain, None) is not None:
-            raise VerificationFailed.of(
-                str(folder / "postings.parquet"), f"ends after {count} intervals, the chain goes on", CURE
-            )
+            except UnbalancedPostings as error:
+                raise VerificationFailed.of(f"{path}, {stamp(start_s)}", str(error), CURE) from None
+            count += 1
+        if count < store.height:
+            raise VerificationFailed.of(str(path), f"ends after {count} of {store.height} intervals", CURE)
     return f"postings of {count} intervals as their blocks commit to them; money and energy sum to zero"
 
 
-def _posting_chunks(folder: Path, accounts: int) -> Iterator[tuple[IntArray, list[IntArray]]]:
-    """Read the postings in whole intervals, some hundred thousand rows at a time."""
+def _intervals(path: Path, accounts: int) -> Iterator[tuple[int, IntArray]]:
+    """Read the postings interval by interval: its start and the lines of all accounts.
+
+    Raises:
+        VerificationFailed: The table cannot be read, or ends within an interval.
+    """
+    import pyarrow as pa
+
+    left_over = 0
+    try:
+        for starts, lines, left_over in _chunks(path, accounts):
+            yield from zip(starts, lines, strict=True)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise VerificationFailed.of(str(path), f"cannot be read: {error}", CURE) from None
+    if left_over:
+        raise VerificationFailed.of(str(path), f"{left_over} rows follow the last whole interval", CURE)
+
+
+def _chunks(path: Path, accounts: int) -> Iterator[tuple[list[int], IntArray, int]]:
+    """Read the postings in whole intervals, some ten thousand rows at a time, and count the rows left over."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rest_starts, rest = np.empty(0, dtype=np.int64), np.empty((0, len(COLUMNS)), dtype=np.int64)
-    for chunk in pq.ParquetFile(folder / "postings.parquet").iter_batches():
-        # Parquet has no seconds: the stamps come back in milliseconds.
-        starts = chunk.column("interval_start").cast(pa.timestamp("s", tz="UTC")).cast("int64").to_numpy()
-        lines = np.column_stack([chunk.column(name).to_numpy() for name in COLUMNS])
-        starts, lines = np.concatenate((rest_starts, starts)), np.concatenate((rest, lines))
-        whole = len(lines) // accounts * accounts
-        rest_starts, rest = starts[whole:], lines[whole:]
-        intervals = np.ascontiguousarray(lines[:whole]).reshape(-1, accounts, len(COLUMNS))
-        yield starts[:whole:accounts], list(intervals)
+    with pq.ParquetFile(path) as file:
+        for chunk in file.iter_batches():
+            # Parquet has no seconds: the stamps come back in milliseconds.
+            stamps = chunk.column("interval_start").cast(pa.timestamp("s", tz="UTC"))
+            lines = np.column_stack([chunk.column(name).to_numpy() for name in COLUMNS])
+            starts = np.concatenate((rest_starts, stamps.cast("int64").to_numpy()))
+            lines = np.concatenate((rest, lines))
+            whole = len(lines) // accounts * accounts
+            rest_starts, rest = starts[whole:], lines[whole:]
+            intervals = np.ascontiguousarray(lines[:whole]).reshape(-1, accounts, len(COLUMNS))
+            yield starts[:whole:accounts].tolist(), intervals, len(rest)
 
 
 def _run_again(folder: Path, manifest: dict[str, Any], on_progress: engine.OnProgress | None) -> str:
     """Run the scenario once more and compare everything that came out, row by row where bytes differ."""
     scenario = engine.stored_scenario(folder)
+    problems = []
     with tempfile.TemporaryDirectory(prefix="wattswap-verify-") as scratch:
         again = engine.run(scenario, out=scratch, on_progress=on_progress)
-        hint = _version_hint(manifest, again.manifest)
-        problems = [
-            Problem(
-                str(folder / MANIFEST),
-                f"says {name} {_short(manifest.get(name))}; running it again gives {_short(again.manifest[name])}",
-                hint,
-            )
-            for name in REPEATED
-            if manifest.get(name) != again.manifest[name]
-        ]
+        versions = _changed_versions(manifest, again.manifest)
+        for name in REPEATED:
+            then, now = manifest.get(name), again.manifest[name]
+            if then != now:
+                what = f"says {name} {_short(then)}, but running it again gives {_short(now)}"
+                problems.append(Problem(str(folder / MANIFEST), what, versions or CURE))
         for name in engine.HASHED_FILES:
-            difference = None if name == CHAIN else _difference(folder / name, again.path / name)
-            if difference is not None:
-                problems.append(Problem(str(folder / name), difference, hint))
+            # The chain file is compared by its head, above: a resumed run leaves other free space in it.
+            different = (
+                None if name == CHAIN else _difference(folder / name, again.path / name, bool(versions))
+            )
+            if different is not None:
+                problems.append(Problem(str(folder / name), different, versions or CURE))
     if problems:
         raise VerificationFailed(*problems)
-    return f"a second run gives the same data, orders, clearings, postings, blocks and tables: {len(REPEATED)} facts"
+    return "a second run gives the same data, orders, clearings, postings, chain head, tables and metrics"
 
 
 def _short(value: Any) -> str:
@@ -150,15 +170,24 @@ def _short(value: Any) -> str:
     return text if len(text) <= 90 else f"{text[:90]}..."
 
 
-def _difference(stored: Path, again: Path) -> str | None:
+def _changed_versions(manifest: dict[str, Any], again: dict[str, Any]) -> str:
+    then, now = manifest.get("versions", {}), again["versions"]
+    changed = [
+        f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]
+    ]
+    return "versions differ: " + "; ".join(changed) if changed else ""
+
+
+def _difference(stored: Path, again: Path, other_versions: bool) -> str | None:
     """Say where a stored file differs from that of the second run, or None."""
     if file_sha256(stored) == file_sha256(again):
         return None
     if stored.suffix != ".parquet":
         return "is not what running it again gives"
-    return first_difference(stored, again) or (
-        "holds the rows that running it again gives, but its bytes differ: the file was written anew"
-    )
+    found = first_difference(stored, again)
+    if found is None and not other_versions:
+        return "holds the rows that running it again gives in other bytes: something else has written it"
+    return found
 
 
 def first_difference(stored: Path, again: Path) -> str | None:
@@ -168,11 +197,11 @@ def first_difference(stored: Path, again: Path) -> str | None:
 
     try:
         with pq.ParquetFile(stored) as a, pq.ParquetFile(again) as b:
-            if a.schema_arrow != b.schema_arrow:
-                return f"has the columns {a.schema_arrow.names}, not {b.schema_arrow.names}, or other types"
-            rows = [[f.metadata.row_group(i).num_rows for i in range(f.num_row_groups)] for f in (a, b)]
-            if rows[0] != rows[1]:
-                return f"has {sum(rows[0])} rows in {len(rows[0])} groups, not {sum(rows[1])} in {len(rows[1])}"
+            if not a.schema_arrow.equals(b.schema_arrow, check_metadata=True):
+                return f"has other columns, types or metadata: {', '.join(a.schema_arrow.names)}"
+            sizes = [[f.metadata.row_group(i).num_rows for i in range(f.num_row_groups)] for f in (a, b)]
+            if sizes[0] != sizes[1]:
+                return f"has {sum(sizes[0])} rows, but running it again gives {sum(sizes[1])}, in groups of their own"
             for group in range(a.num_row_groups):
                 x, y = a.read_row_group(group), b.read_row_group(group)
                 if not x.equals(y):
@@ -183,28 +212,15 @@ def first_difference(stored: Path, again: Path) -> str | None:
 
 
 def _differing_cell(stored: pa.Table, again: pa.Table) -> str:
-    for name in stored.column_names:
-        if stored[name].equals(again[name]):
-            continue
-        pairs = zip(stored[name].to_pylist(), again[name].to_pylist(), strict=True)
-        row, x, y = next((row, x, y) for row, (x, y) in enumerate(pairs) if x != y)
-        place = [
-            stamp(int(value.timestamp())) if key == "interval_start" else str(value)
-            for key in ("interval_start", "household", "account")
-            if key in again.column_names
-            for value in [again[key][row].as_py()]
-        ]
-        return f"at {', '.join(place)}: {name} is {_cell(x)}; running it again gives {_cell(y)}"
-    return "differs in its metadata from what running it again gives"
+    name = next(name for name in stored.column_names if not stored[name].equals(again[name]))
+    pairs = zip(stored[name].to_pylist(), again[name].to_pylist(), strict=True)
+    row, x, y = next((row, x, y) for row, (x, y) in enumerate(pairs) if x != y)
+    keys = [key for key in ("interval_start", "household", "account") if key in again.column_names]
+    place = " ".join(_text(again[key][row].as_py()) for key in keys)
+    return f"{place}: {name} is {_text(x)}, but running it again gives {_text(y)}"
 
 
-def _cell(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _version_hint(manifest: dict[str, Any], again: dict[str, Any]) -> str:
-    then, now = manifest.get("versions", {}), again["versions"]
-    changed = [
-        f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]
-    ]
-    return "versions differ: " + "; ".join(changed) if changed else CURE
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return stamp(int(value.timestamp())) if hasattr(value, "timestamp") else str(value)

@@ -156,23 +156,24 @@ class _Slots:
 
 
 class _HotSlots(local):
-    """The sessions of this thread by slot count: HiGHS objects must not be shared between threads."""
+    """The sessions of this thread by number of orders: HiGHS objects must not be shared between threads."""
 
     def __init__(self) -> None:
-        self.by_count: dict[int, _Slots] = {}
+        self.of: dict[int, _Slots] = {}
 
 
 _HOT = _HotSlots()
 
 
 def _slots(orders: int) -> _Slots:
-    # Eight counts in each doubling: few structures to compile, and few slots left over.
-    step = max(4, 1 << max(0, (orders - 1).bit_length() - 4))
-    count = max(16, -(-orders // step) * step)
-    slots = _HOT.by_count.get(count)
-    if slots is None:
-        slots = _HOT.by_count[count] = _Slots(count)
-    return slots
+    found = _HOT.of.get(orders)
+    if found is None:
+        # Sixteen counts in each doubling: few structures to compile, and at most a sixteenth of the slots left over.
+        step = max(4, 1 << max(0, (orders - 1).bit_length() - 5))
+        count = max(16, -(-orders // step) * step)
+        found = next((slots for slots in _HOT.of.values() if len(slots.cost) == count), None) or _Slots(count)
+        _HOT.of[orders] = found
+    return found
 
 
 def _solve_pyomo(merit: _Merit) -> FloatArray:

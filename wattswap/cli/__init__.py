@@ -70,7 +70,9 @@ def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
     if debug:
         traceback.print_exc()
     if isinstance(error, OSError) and error.filename is not None:  # no such folder, no right to write: no bug
-        error = InvalidData.of(str(error.filename), str(error.strerror), "name another place, or mend this one")
+        error = InvalidData.of(
+            str(error.filename), str(error.strerror), "name another place, or mend this one"
+        )
     if is_expected(error):
         if as_json_object:
             _print_json(as_json(error))
@@ -89,4 +91,3 @@ def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
 
 def _print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False))
-

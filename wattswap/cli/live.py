@@ -24,7 +24,11 @@ from wattswap.cli.options import (
 def live(
     scenario: ScenarioArgument,
     intervals: Annotated[
-        int | None, typer.Option("--intervals", "-n", min=1, help="Only so many intervals from the start.")
+        int | None, typer.Option("--intervals", "-n", min=1, help="Only so many intervals.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="First interval, as in 2016-09-19T04:15Z; the scenario's when left out."),
     ] = None,
     pace_s: Annotated[
         float,
@@ -48,7 +52,12 @@ def live(
     if not quiet:
         note("Starting one libp2p node per home and one for the operator, on loopback ...")
     result = run_live(
-        loaded, intervals=intervals, out=out, on_progress=Progress("live", quiet), pace_s=pace_s
+        loaded,
+        intervals=intervals,
+        start_s=None if at is None else parse_interval(at),
+        out=out,
+        on_progress=Progress("live", quiet),
+        pace_s=pace_s,
     )
     rows = []
     if compare:
@@ -73,14 +82,14 @@ def live(
 
 def _print_equal(rows: list[dict[str, object]]) -> None:
     print("  Live and in process, hash by hash:")
-    print(
-        f"  {'interval':<18} {'orders':>6}  {'order book':<12} {'clearing':<12} {'postings':<12} {'block':<12}"
-    )
+    head = f"  {'interval':<18} {'orders':>6} {'kWh':>7}"
+    print(f"{head}  {'order book':<12}{'clearing':<12}{'postings':<12}block")
     for row in rows:
         hashes = (
-            str(row[name])[:10] for name in ("book_root", "clearing_root", "postings_root", "block_hash")
+            str(row[name])[:8] for name in ("book_root", "clearing_root", "postings_root", "block_hash")
         )
-        print(f"  {row['interval']:<18} {row['orders']:>6}  {'  '.join(f'{h} =' for h in hashes)}")
+        facts = f"  {row['interval']:<18} {row['orders']:>6} {row['traded_kwh']:>7.3f}"
+        print(f"{facts}  {'  '.join(f'{h} =' for h in hashes)}")
     print(f"  Equal in all {len(rows)} intervals: order-book roots, clearings, postings and blocks.")
 
 
