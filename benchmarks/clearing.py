@@ -52,8 +52,8 @@ class BareHighs:
         import highspy
 
         self.highs = highspy.Highs()
-        for name, value in OPTIONS.items():
-            self.highs.setOptionValue(name, value)
+        for name in ("output_flag", "presolve", "solver", "threads"):
+            self.highs.setOptionValue(name, OPTIONS[name])
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = orders, 1
         lp.col_cost_ = lp.col_lower_ = lp.col_upper_ = np.zeros(orders)

@@ -116,7 +116,8 @@ def main(arguments: list[str]) -> None:
         loops = run["cpu_s"] / found["python_loop_s"]  # type: ignore[operator]
         print(
             f"{name.replace('_', ' '):<21} {run['wall_s']:.2f} s wall, {run['cpu_s']:.2f} s CPU (= {loops:.1f} loops),"
-            f" {per_interval_ms:.2f} ms an interval, {run['orders']} orders, peak {run['peak_mb']:.0f} MB; target {target}"
+            f" {per_interval_ms:.2f} ms an interval, {run['orders']} orders, peak {run['peak_mb']:.0f} MB;"
+            f" target {target}"
         )
         print(f"{'':<21} memory at each tenth of the run: {', '.join(str(mb) for mb in run['rss_mb'])} MB")
 

@@ -28,14 +28,14 @@ def whole_wh(quantity: FloatArray) -> IntArray:
     Raises:
         SolverFailed: Fractional quantities do not balance, or are too large to be exact.
     """
-    whole: IntArray = quantity.astype(np.int64)
-    if not np.count_nonzero(whole != quantity):
-        return whole
+    nearest = np.rint(quantity)
+    if not np.count_nonzero(nearest != quantity):
+        vertex: IntArray = nearest.astype(np.int64)
+        return vertex
     if np.abs(quantity).sum() >= EXACT_WH:
         raise SolverFailed(f"more than {EXACT_WH:.0f} Wh are not exact in floating point; use solver 'exact'")
-    nearest = np.rint(quantity)
     settled = np.where(np.abs(quantity - nearest) < NOISE_WH, nearest, quantity)
-    whole = np.floor(settled).astype(np.int64)
+    whole: IntArray = np.floor(settled).astype(np.int64)
     remainder = settled - whole
     lacking, off = -int(whole.sum()), float(quantity.sum())
     if abs(off) > 0.5 or not 0 <= lacking <= np.count_nonzero(remainder):

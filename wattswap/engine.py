@@ -1,7 +1,7 @@
 """The in-process run: a scenario walked interval by interval into a run folder.
 
 The folder is built under NAME.partial and renamed when everything is written. A checkpoint follows each simulated
-day; `resume` cuts back to the last one and goes on, to the same hashes.
+day, and Ctrl-C; `resume` cuts back to the last one and goes on, to the same hashes.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import numpy as np
 from market.settlement import SYSTEM_ACCOUNTS
 from market.units import MICRO_PER_UNIT, IntArray
 from wattswap.commit import ChainWriter, Committed
-from wattswap.errors import AlreadyExists, Interrupted, RunNotFound, VerificationFailed
-from wattswap.manifest import SCHEMA, file_hashes, source_commit, versions, write_json
+from wattswap.errors import Interrupted, InvalidScenario, RunNotFound, VerificationFailed
+from wattswap.manifest import SCHEMA, file_hashes, log_event, source_commit, versions, write_json
 from wattswap.pipeline import Cleared, build_book, clear_interval, settle_interval
-from wattswap.recorder import TABLES, Recorder
-from wattswap.results import MANIFEST, RunResult, community_metrics
+from wattswap.recorder import PARTS, TABLES, Recorder
+from wattswap.results import CURE, MANIFEST, RunResult, community_metrics, read_object
 from wattswap.scenario import Scenario, from_resolved
 from wattswap.setup import GENESIS, Setup, prepare
 
@@ -81,7 +81,7 @@ class Run:
         self.recorder = Recorder(folder, setup.roster, setup.scenario.currency, setup.has_load)
         self.system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
         self.replay = hashlib.sha256()
-        self.done = 0
+        self.done = self.parts = 0
 
     def close(self) -> None:
         """Close the chain file."""
@@ -130,46 +130,45 @@ class Run:
         return block
 
     def checkpoint(self) -> None:
-        """Write the day's tables, then the checkpoint that counts them."""
-        day = (self.done - 1) // self.setup.steps_per_day
-        self.recorder.flush(day)
+        """Write the tables since the last checkpoint as one part, then the checkpoint that counts it."""
+        self.recorder.flush(self.parts)
+        self.parts += 1
         write_json(
             self.folder / CHECKPOINT,
             {
                 "done": self.done,
-                "parts": day + 1,
+                "parts": self.parts,
                 "stored_uwh": self.community.snapshot(),
                 "bills": self.recorder.bills.tolist(),
                 "system_nano": self.system_nano.tolist(),
             },
         )
+        log_event(self.folder, "checkpoint", done=self.done)
 
     def restore(self) -> None:
         """Cut the folder back to its last checkpoint, or to nothing."""
         path = self.folder / CHECKPOINT
         saved: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"done": 0, "parts": 0}
-        self.done = saved["done"]
+        self.done, self.parts = saved["done"], saved["parts"]
         self.chain.cut_back(self.done)
-        self.recorder.drop_parts_from(saved["parts"])
+        self.recorder.drop_parts_from(self.parts)
         if self.done:
             self.community.restore(self.setup.first_row + self.done, saved["stored_uwh"])
             self.recorder.bills[:] = saved["bills"]
             self.system_nano[:] = saved["system_nano"]
             for root in self.chain.roots():
                 self.replay.update(root)
+            log_event(self.folder, "resumed", done=self.done)
 
 
 def new_run_folder(scenario: Scenario, out: Path) -> Path:
-    """Choose `out`/DATE_NAME_DIGEST; the digest is that of the scenario.
-
-    Raises:
-        AlreadyExists: The folder or its .partial is there.
-    """
+    """Choose `out`/DATE_NAME_DIGEST, the digest being the scenario's; a number tells runs of one second apart."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S")
-    folder = out / f"{stamp}_{scenario.name}_{scenario.digest()[:6]}"
-    for path in (folder, folder.with_name(folder.name + PARTIAL)):
-        if path.exists():
-            raise AlreadyExists.of(str(path), "exists already", "name another folder with --out")
+    name, number = f"{stamp}_{scenario.name}_{scenario.digest()[:6]}", 1
+    folder = out / name
+    while folder.exists() or folder.with_name(folder.name + PARTIAL).exists():
+        number += 1
+        folder = out / f"{name}-{number}"
     return folder
 
 
@@ -208,6 +207,7 @@ def begin(setup: Setup, out: Path) -> Path:
     scenario = setup.scenario
     write_json(partial / SCENARIO, {"resolved": scenario.resolved(), "base": str(scenario.source.base)})
     setup.write_genesis(partial)
+    log_event(partial, "began", scenario=scenario.name, intervals=setup.intervals, homes=len(setup.roster))
     return partial
 
 
@@ -221,20 +221,30 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunRes
     partial = Path(path)
     if not partial.name.endswith(PARTIAL) and partial.with_name(partial.name + PARTIAL).exists():
         partial = partial.with_name(partial.name + PARTIAL)
-    if not (partial / SCENARIO).is_file() or (partial / MANIFEST).exists():
+    if not (partial / SCENARIO).is_file() or not partial.name.endswith(PARTIAL):
         raise RunNotFound.of(str(path), "no unfinished run is here", "unfinished runs end in .partial")
     setup = prepare(stored_scenario(partial))
     if setup.genesis_bytes() != (partial / GENESIS).read_bytes():
         raise VerificationFailed.of(
             str(partial), "the scenario's data have changed since this run began", "start a new run"
         )
+    if (partial / MANIFEST).exists():  # killed while it was given its name
+        return _name_finished(partial)
     return _drive(setup, partial, on_progress)
 
 
 def stored_scenario(folder: Path) -> Scenario:
-    """The scenario that a run folder was made from."""
-    origin = json.loads((folder / SCENARIO).read_text(encoding="utf-8"))
-    return from_resolved(origin["resolved"], origin["base"])
+    """The scenario that a run folder was made from.
+
+    Raises:
+        VerificationFailed: The file is damaged.
+    """
+    origin = read_object(folder / SCENARIO)
+    try:
+        return from_resolved(origin.get("resolved", {}), origin.get("base", ""))
+    except InvalidScenario as error:
+        what = f"is no scenario that this wattswap runs: {error.problems[0]}"
+        raise VerificationFailed.of(str(folder / SCENARIO), what, CURE) from None
 
 
 def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunResult:
@@ -245,11 +255,14 @@ def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunRe
         with Interrupt().listening() as interrupt:
             while current.done < setup.intervals:
                 price = current.step()
-                if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
+                last = current.done == setup.intervals
+                stop = interrupt.asked and not last
+                if current.done % setup.steps_per_day == 0 or last or stop:
                     current.checkpoint()
                 if on_progress is not None:
                     on_progress(current.done, setup.intervals, price)
-                if interrupt.asked and current.done < setup.intervals:
+                if stop:
+                    log_event(partial, "interrupted", done=current.done)
                     raise Interrupted.of(
                         str(partial),
                         f"stopped after {current.done} of {setup.intervals} intervals",
@@ -269,7 +282,6 @@ def finish(
     current.chain.close()
     current.recorder.join()
     _write_metrics(current)
-    folder = partial.with_name(partial.name.removesuffix(PARTIAL))
     manifest = {
         "schema": SCHEMA,
         "name": setup.scenario.name,
@@ -295,8 +307,16 @@ def finish(
         "wall_s": round(time.time() - begun, 3),
         **(extra or {}),
     }
+    log_event(partial, "finished", wall_s=manifest["wall_s"], head=chain["head"])
     write_json(partial / MANIFEST, manifest)
+    return _name_finished(partial)
+
+
+def _name_finished(partial: Path) -> RunResult:
+    """Drop what only an unfinished run needs, and give the folder its name."""
+    shutil.rmtree(partial / PARTS, ignore_errors=True)
     (partial / CHECKPOINT).unlink(missing_ok=True)
+    folder = partial.with_name(partial.name.removesuffix(PARTIAL))
     os.rename(partial, folder)
     return RunResult(folder)
 

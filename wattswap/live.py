@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market.units import WH_PER_KWH, IntArray
+from market.units import IntArray
 from p2p import messages
 from p2p.chain.light import check_proof
 from p2p.identity import Identity
@@ -362,28 +362,3 @@ class _Ear:
                 while start_s not in self._heard:
                     await self._news.wait()
         return self._heard.pop(start_s, None)
-
-
-def compare_runs(live: RunResult, in_process: RunResult) -> list[dict[str, Any]]:
-    """Compare two runs interval by interval: order-book root, clearing, postings and block.
-
-    Raises:
-        VerificationFailed: They differ; names the first interval and what.
-    """
-    names = ("book_root", "clearing_root", "postings_root", "block_hash")
-    a, b = live.table("intervals"), in_process.table("intervals")
-    rows = []
-    for (_, x), (_, y) in zip(a.iterrows(), b.iterrows(), strict=True):
-        moment = x["interval_start"].strftime("%Y-%m-%dT%H:%MZ")
-        for name in names:
-            if x[name] != y[name]:
-                raise VerificationFailed.of(
-                    moment,
-                    f"{name.replace('_', ' ')}: {x[name].hex()[:16]} live, {y[name].hex()[:16]} in process",
-                )
-        rows.append(
-            {"interval": moment, "orders": int(x["orders"]), **{name: x[name].hex() for name in names}}
-        )
-    if live.manifest["replay_sha256"] != in_process.manifest["replay_sha256"]:
-        raise VerificationFailed.of("all intervals", "the replay hashes differ")
-    return rows

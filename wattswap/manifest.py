@@ -8,11 +8,13 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
+LOG = "log.jsonl"
 VERSIONED = ("wattswap", "numpy", "pandas", "pyarrow", "highspy", "pyomo", "PyNaCl", "msgspec", "libp2p")
 
 
@@ -64,3 +66,10 @@ def write_json(path: Path, value: Any) -> None:
 def file_hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of each named file of a folder."""
     return {name: file_sha256(folder / name) for name in names}
+
+
+def log_event(folder: Path, event: str, **facts: Any) -> None:
+    """Append one line to the run's log.jsonl, with the time of day; the log is not part of the hashes."""
+    line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts}
+    with (folder / LOG).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")

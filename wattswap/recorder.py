@@ -1,6 +1,6 @@
-"""Tables of a run: buffered per day, written as parts, joined into one Parquet file each when the run is done.
+"""Tables of a run: buffered between checkpoints, written as parts, joined into one Parquet file each at the end.
 
-A day's part is renamed into place before the checkpoint that counts it, so a run that is killed loses at most the
+A part is renamed into place before the checkpoint that counts it, so a run that is killed loses at most the
 day it was in, and a resumed run writes the same bytes. Row groups are cut by row count alone, never by day or by
 interruption.
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLES = ("orders", "readings", "postings", "intervals")
+PARTS = "parts"
 ROW_GROUP_ROWS = 131_072
 INTERVAL_COLUMNS = (
     "height",
@@ -42,14 +43,14 @@ class Recorder:
     """Collects the rows of each interval and writes them by day.
 
     Args:
-        folder: The run's folder; parts go to its `parts/`.
+        folder: The run's folder; parts go to its PARTS.
         roster: Household ids.
         currency: Code that goes into the metadata of every table.
         has_load: Whether the data know each home's load behind the meter; its columns are null where not.
     """
 
     def __init__(self, folder: Path, roster: tuple[str, ...], currency: str, has_load: bool) -> None:
-        self.parts = folder / "parts"
+        self.parts = folder / PARTS
         self.parts.mkdir(exist_ok=True)
         self._folder = folder
         self._roster, self._currency, self._has_load = roster, currency, has_load
@@ -121,15 +122,15 @@ class Recorder:
                 path.unlink()
 
     def join(self) -> list[Path]:
-        """Join the parts into one Parquet file per table, write the bills, and return all paths."""
+        """Join the parts into one Parquet file per table, write the bills, and return all paths.
+
+        The parts stay, so that a run that is killed while it finishes can be finished again.
+        """
         paths = []
         for name in TABLES:
             paths.append(self._folder / f"{name}.parquet")
             join_parts(sorted(self.parts.glob(f"{name}.*.arrow")), paths[-1])
         paths.append(self._write_bills())
-        for path in self.parts.iterdir():
-            path.unlink()
-        self.parts.rmdir()
         return paths
 
     def _write_bills(self) -> Path:

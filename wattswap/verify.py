@@ -112,14 +112,15 @@ def _intervals(path: Path, accounts: int) -> Iterator[tuple[int, IntArray]]:
     """
     import pyarrow as pa
 
-    left_over = 0
+    rows_left = 0
     try:
-        for starts, lines, left_over in _chunks(path, accounts):
+        for starts, lines, rest in _chunks(path, accounts):
             yield from zip(starts, lines, strict=True)
+            rows_left = rest
     except (OSError, KeyError, pa.ArrowException) as error:
         raise VerificationFailed.of(str(path), f"cannot be read: {error}", CURE) from None
-    if left_over:
-        raise VerificationFailed.of(str(path), f"{left_over} rows follow the last whole interval", CURE)
+    if rows_left:
+        raise VerificationFailed.of(str(path), f"{rows_left} rows follow the last whole interval", CURE)
 
 
 def _chunks(path: Path, accounts: int) -> Iterator[tuple[list[int], IntArray, int]]:
@@ -148,10 +149,11 @@ def _run_again(folder: Path, manifest: dict[str, Any], on_progress: engine.OnPro
     with tempfile.TemporaryDirectory(prefix="wattswap-verify-") as scratch:
         again = engine.run(scenario, out=scratch, on_progress=on_progress)
         versions = _changed_versions(manifest, again.manifest)
-        for name in REPEATED:
-            then, now = manifest.get(name), again.manifest[name]
+        stored, repeated = _facts(manifest), _facts(again.manifest)
+        for name in sorted(stored.keys() | repeated.keys()):
+            then, now = stored.get(name), repeated.get(name)
             if then != now:
-                what = f"says {name} {_short(then)}, but running it again gives {_short(now)}"
+                what = f"says {name} = {then}, but running it again gives {now}"
                 problems.append(Problem(str(folder / MANIFEST), what, versions or CURE))
         for name in engine.HASHED_FILES:
             # The chain file is compared by its head, above: a resumed run leaves other free space in it.
@@ -165,14 +167,21 @@ def _run_again(folder: Path, manifest: dict[str, Any], on_progress: engine.OnPro
     return "a second run gives the same data, orders, clearings, postings, chain head, tables and metrics"
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 90 else f"{text[:90]}..."
+def _facts(manifest: dict[str, Any]) -> dict[str, str]:
+    """The facts that a second run must repeat, each under its path, such as chain.head."""
+    facts: dict[str, str] = {}
+    for name in REPEATED:
+        value = manifest.get(name)
+        inner = value if isinstance(value, dict) else {"": value}
+        facts |= {f"{name}.{key}".rstrip("."): json.dumps(x) for key, x in inner.items()}
+    return facts
 
 
 def _changed_versions(manifest: dict[str, Any], again: dict[str, Any]) -> str:
     then, now = manifest.get("versions", {}), again["versions"]
-    changed = [
+    commits = [(m.get("source") or {}).get("commit", "unknown")[:12] for m in (manifest, again)]
+    changed = [f"program {commits[0]} then, {commits[1]} now"] if commits[0] != commits[1] else []
+    changed += [
         f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]
     ]
     return "versions differ: " + "; ".join(changed) if changed else ""

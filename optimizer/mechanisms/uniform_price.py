@@ -22,7 +22,7 @@ from market.units import IntArray
 from optimizer.compile import FloatArray, compile_model
 from optimizer.errors import SolverFailed, Unproven
 from optimizer.models import uniform_price as model
-from optimizer.rounding import whole_wh
+from optimizer.rounding import EXACT_WH, whole_wh
 from optimizer.session import OPTIONS, Session
 
 GUESS_BASIS_FROM = 8_192
@@ -62,13 +62,16 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         return clear_exact(book, rules)
     order = book.limit_micro_per_kwh.argsort()
     signed = (book.energy_wh * book.side)[order]
-    merit = _Merit(order, book.limit_micro_per_kwh[order], np.minimum(signed, 0), np.maximum(signed, 0))
+    upper = np.maximum(signed, 0)
+    merit = _Merit(order, book.limit_micro_per_kwh[order], signed - upper, upper)
     if rules.solver == "pyomo":
         return _clearing_of(book, merit, _solve_pyomo(merit), rules)
     slots = _slots(len(book))
     try:
         return _clearing_of(book, merit, slots.solve(merit), rules)
     except Unproven:
+        if int(book.energy_wh.sum()) >= EXACT_WH:
+            raise SolverFailed("energies beyond 2^53 Wh are not exact in a float; use solver 'exact'") from None
         slots.session.forget_basis()
         return _clearing_of(book, merit, slots.solve(merit), rules)
 
@@ -97,15 +100,14 @@ def _clearing_of(book: OrderBook, merit: _Merit, solved: FloatArray, rules: Mark
         Unproven: The allocation is not feasible or not optimal.
     """
     limit, quantity = merit.limit, whole_wh(solved)
-    below, above = quantity < merit.upper, quantity > merit.lower
-    last, first = len(below) - 1 - int(below[::-1].argmax()), int(above.argmax())
-    if not (below[last] and above[first]):  # one side only, or no energy at all
+    below, above = (quantity < merit.upper).nonzero()[0], (quantity > merit.lower).nonzero()[0]
+    if not (len(below) and len(above)):  # one side only, or no energy at all
         return clear_exact(book, rules)
+    last, first = int(below[-1]), int(above[0])
     accepted = np.empty_like(quantity)
     accepted[merit.order] = quantity
     accepted *= book.side
-    # Read as unsigned, a quantity on the wrong side of 0 is huge too.
-    if np.count_nonzero(accepted.view(np.uint64) > book.energy_wh.view(np.uint64)):
+    if np.count_nonzero(accepted > book.energy_wh) or np.count_nonzero(accepted < 0):
         raise Unproven("the solver accepts more than was ordered")
     lo, hi = int(limit[last]), int(limit[first])
     if lo > hi:

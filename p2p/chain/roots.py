@@ -1,4 +1,4 @@
-"""The root of one interval's order book and the hash of its clearing, the same for an in-process run and for live nodes.
+"""The root of one interval's order book and the hash of its clearing, equal in process and with live nodes.
 
 The book root covers order *content* only: signatures travel beside it. Every number in a leaf is an int64
 in big endian, so a leaf has a fixed width and one meaning. The exact layouts are in docs/chain-format.md.

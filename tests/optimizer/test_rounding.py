@@ -50,4 +50,4 @@ def test_fractions_that_do_not_balance_are_refused(quantity: list[float]) -> Non
 
 def test_energies_that_no_float_can_hold_are_refused() -> None:
     with pytest.raises(SolverFailed, match="exact"):
-        whole_wh(np.array([2.0**60, -(2.0**60) + 4096, -1000.0]))
+        whole_wh(np.array([2.0**60, -(2.0**60) + 4096, -1000.5]))

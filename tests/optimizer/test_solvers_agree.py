@@ -13,7 +13,7 @@ from market.book import Order, OrderBook, Side
 from market.clearing import Clearing
 from market.rules import MarketRules, Solver
 from optimizer.compile import FloatArray
-from optimizer.errors import Unproven
+from optimizer.errors import SolverFailed, Unproven
 from optimizer.mechanisms import uniform_price
 from optimizer.session import Session
 
@@ -130,3 +130,16 @@ def test_a_wrong_hot_answer_is_cured_by_a_cold_start(monkeypatch: pytest.MonkeyP
     book = random_book(np.random.default_rng(5), 30)
     assert_same(clear(book, "highs"), clear(book, "exact"))
     assert len(answers) == 2
+
+
+def test_energies_beyond_the_whole_numbers_of_a_float_are_left_to_the_closed_form() -> None:
+    book = OrderBook.from_orders(
+        [
+            Order("b", 0, Side.BUY, 2**54 + 1, 3, 0),
+            Order("c", 1, Side.BUY, 2**54 + 1, 2, 1),
+            Order("s", 2, Side.SELL, 2**54 + 3, 1, 2),
+        ]
+    )
+    with pytest.raises(SolverFailed, match="use solver 'exact'"):
+        clear(book, "highs")
+    assert clear(book, "exact").accepted_wh.tolist() == [2**54 + 1, 2, 2**54 + 3]

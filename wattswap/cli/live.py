@@ -46,7 +46,9 @@ def live(
     """Run a scenario with one libp2p node per home and one for the operator, all on loopback."""
     from wattswap import engine
     from wattswap.cli.output import Progress, note, print_json
-    from wattswap.live import compare_runs, run_live
+    from wattswap.explorer import parse_interval
+    from wattswap.hash_by_hash import compare_runs
+    from wattswap.live import run_live
 
     loaded = load_scenario(scenario, case, settings, seed, mechanism)
     if not quiet:

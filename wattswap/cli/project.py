@@ -21,11 +21,20 @@ def new(
     template: Annotated[
         str, typer.Option("--template", "-t", help="See `wattswap list templates`.")
     ] = "street",
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            "--grid",
+            help="A SimBench grid, as in 1-LV-rural2--2-sw; needs `wattswap[grids]`.",
+            metavar="CODE",
+        ),
+    ] = None,
 ) -> None:
-    """Write a commented scenario to start from."""
+    """Write a commented scenario to start from, for bundled or own data or any SimBench low-voltage grid."""
+    from wattswap.grid_scenario import write_grid
     from wattswap.scenario import write_new
 
-    for path in write_new(folder, template):
+    for path in write_new(folder, template) if grid is None else write_grid(folder, grid):
         print(path)
     typer.echo(f"Next: wattswap run {folder}", err=True)
 

@@ -51,12 +51,15 @@ def _bills(result: RunResult, _which: str | None, json: bool) -> None:
 
 def _prices(result: RunResult, _which: str | None, json: bool) -> None:
     """Prices by hour of the day (UTC), weighted by energy; every interval with --json."""
+    import pandas as pd
+
     prices = result.prices()
     if json:
         _emit("", prices, True)
         return
-    hour = prices.groupby(prices.index.hour)
-    value = (prices["price_per_kwh"] * prices["traded_kwh"]).groupby(prices.index.hour).sum()
+    hours = pd.DatetimeIndex(prices.index).hour
+    hour = prices.groupby(hours)
+    value = (prices["price_per_kwh"] * prices["traded_kwh"]).groupby(hours).sum()
     frame = hour[["traded_kwh"]].sum()
     frame.insert(0, "price_per_kwh", (value / frame["traded_kwh"]).where(frame["traded_kwh"] > 0))
     frame["import_per_kwh"] = hour["import_per_kwh"].mean()
@@ -69,7 +72,7 @@ def _of_interval(result: RunResult, table: str, which: str | None) -> pd.DataFra
     """Rows of one interval; the one with most trade where none is named."""
     if which is None:
         intervals = result.table("intervals")
-        moment = intervals.loc[intervals["traded_wh"].idxmax(), "interval_start"].to_pydatetime()
+        moment = intervals["interval_start"].iloc[int(intervals["traded_wh"].argmax())].to_pydatetime()
     else:
         moment = datetime.fromtimestamp(parse_interval(which), UTC)
     frame = result.table(table, ("interval_start", "==", moment))
@@ -111,6 +114,8 @@ def _block(result: RunResult, which: str | None, json: bool) -> None:
 
 def _why(result: RunResult, which: str | None, json: bool) -> None:
     """Why one home paid what it paid: its energy and money by kind, interval by interval, and the sum."""
+    import pandas as pd
+
     homes = list(result.table("bills")["household"])
     if which not in homes:
         guess = did_you_mean(which or "", homes).strip()
@@ -125,7 +130,7 @@ def _why(result: RunResult, which: str | None, json: bool) -> None:
     if json:
         _emit("", frame, True)
         return
-    daily = frame.groupby(frame.index.strftime("%Y-%m-%d")).sum()
+    daily = frame.groupby(pd.DatetimeIndex(frame.index).strftime("%Y-%m-%d")).sum()
     daily.loc["all"] = daily.sum()
     daily.index.name = "day UTC"
     print_table(f"{which}: energy in kWh, money in {result.currency} (positive is credited)", daily, 3)
