@@ -33,6 +33,8 @@ class MarketRules:
     feed_in_micro_per_kwh: int | None = None
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InvalidRules(f"the seed is {self.seed}; it must be 0 or more")
         if not 0 <= self.k_ppm <= PPM:
             raise InvalidRules(f"k is {self.k_ppm / PPM:g}; it must lie between 0 and 1")
         for value, choices, what in (

@@ -82,5 +82,9 @@ def largest_remainder(weight: IntArray, total: int) -> IntArray:
         remainder = np.array([p[1] for p in pairs], dtype=np.int64)
     left = total - int(share.sum())
     if left:
-        share[np.argsort(-remainder, kind="stable")[:left]] += 1
+        # The left-th largest remainder by partition: a whole book at one price must not cost a sort.
+        least = np.partition(remainder, len(remainder) - left)[len(remainder) - left]
+        above = remainder > least
+        share += above
+        share[np.flatnonzero(remainder == least)[: left - int(above.sum())]] += 1
     return share

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wattswap.engine import resume
     from wattswap.results import RunResult
     from wattswap.scenario import demo, load
-    from wattswap.verify import verify_run as verify
+    from wattswap.verification import verify_run as verify
 
 __version__ = "0.1.0"
 __all__ = ["RunResult", "clear", "demo", "load", "mechanism", "resume", "run", "verify"]
@@ -34,7 +34,7 @@ _HOME = {
     "mechanism": ("wattswap.api", "mechanism"),
     "resume": ("wattswap.engine", "resume"),
     "run": ("wattswap.api", "run"),
-    "verify": ("wattswap.verify", "verify_run"),
+    "verify": ("wattswap.verification", "verify_run"),
 }
 
 

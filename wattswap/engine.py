@@ -7,7 +7,6 @@ day, and Ctrl-C; `resume` cuts back to the last one and goes on, to the same has
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -148,7 +147,7 @@ class Run:
     def restore(self) -> None:
         """Cut the folder back to its last checkpoint, or to nothing."""
         path = self.folder / CHECKPOINT
-        saved: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"done": 0, "parts": 0}
+        saved: dict[str, Any] = read_object(path) if path.exists() else {"done": 0, "parts": 0}
         self.done, self.parts = saved["done"], saved["parts"]
         self.chain.cut_back(self.done)
         self.recorder.drop_parts_from(self.parts)
@@ -194,7 +193,7 @@ def run(scenario: Scenario, *, out: Path | str = "runs", on_progress: OnProgress
     except Interrupted:
         raise
     except BaseException:
-        if not (partial / CHECKPOINT).exists():
+        if not (partial / CHECKPOINT).exists() and not (partial / MANIFEST).exists():
             shutil.rmtree(partial, ignore_errors=True)
         raise
 

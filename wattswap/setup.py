@@ -113,9 +113,10 @@ class Setup:
         return Interval(self.start_of(i), self.minutes)
 
     def rules_at(self, i: int) -> MarketRules:
-        """The market rules with the outside prices of the i-th interval."""
+        """The market rules with the outside prices of the i-th interval, and a lottery of its own."""
         return replace(
             self.rules,
+            seed=self.rules.seed + self.start_of(i),
             retail_micro_per_kwh=int(self.prices.import_micro_per_kwh[i]),
             feed_in_micro_per_kwh=int(self.prices.feed_in_micro_per_kwh[i]),
         )

@@ -130,7 +130,9 @@ def grid(rows: Rows, zone: ZoneInfo | None, options: ReadOptions, log: FindingLo
         return Grid(None, local)
     good &= _check_order(rows, utc, repeated, good, log)
     minutes = _minutes(rows, utc, good, options, log)
-    if minutes is None:
+    if minutes is None:  # without a step there are no cells, but rows for the same time are still told
+        kept = np.flatnonzero(good)
+        _drop_duplicates(rows, kept, utc[kept] * len(rows.homes) + rows.home[kept], log)
         return Grid(None, local)
     off = good & (utc % (minutes * 60) != 0)
     log.add_rows(

@@ -71,7 +71,9 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         return _clearing_of(book, merit, slots.solve(merit), rules)
     except Unproven:
         if int(book.energy_wh.sum()) >= EXACT_WH:
-            raise SolverFailed("energies beyond 2^53 Wh are not exact in a float; use solver 'exact'") from None
+            raise SolverFailed(
+                "energies beyond 2^53 Wh are not exact in a float; use solver 'exact'"
+            ) from None
         slots.session.forget_basis()
         return _clearing_of(book, merit, slots.solve(merit), rules)
 

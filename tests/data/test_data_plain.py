@@ -107,6 +107,13 @@ def test_every_error_is_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_conflicting_rows_are_told_even_where_other_errors_hide_the_step(tmp_path: Path) -> None:
+    lines = [f"{stamp(0)},a,1,0", f"{stamp(0)},a,2,0", f"{stamp(1)},a,-1,0"]
+    report = check(write(tmp_path, lines))
+    assert found(report, "conflict") == [("error", 3, "a")]
+    assert found(report, "negative") == [("error", 4, "a")]
+
+
 def test_a_long_list_of_errors_is_cut_and_counted(tmp_path: Path) -> None:
     path = write(tmp_path, rows(*["-1,0"] * (ROWS_PER_CODE + 50)))
     with pytest.raises(InvalidMeterFile, match=r"and 181 more; `wattswap data check`"):

@@ -44,3 +44,16 @@ def test_products_beyond_64_bits_are_still_exact() -> None:
 
 def test_the_earlier_row_gets_the_odd_unit_of_a_tie() -> None:
     assert largest_remainder(np.array([5, 5], dtype=np.int64), 3).tolist() == [2, 1]
+
+
+@given(weights, st.data())
+def test_leftover_units_go_to_the_largest_remainders_and_earlier_rows_first(
+    weight: list[int], data: st.DataObject
+) -> None:
+    """An independent formulation: sort by (remainder, row) and hand out one unit each."""
+    total = data.draw(st.integers(0, sum(weight)))
+    share = [w * total // sum(weight) for w in weight]
+    remainder = [w * total % sum(weight) for w in weight]
+    for row in sorted(range(len(weight)), key=lambda i: (-remainder[i], i))[: total - sum(share)]:
+        share[row] += 1
+    assert largest_remainder(np.array(weight, dtype=np.int64), total).tolist() == share

@@ -27,7 +27,7 @@ def clear(
     for result in clear_file(file, mechanism):
         error = result.get("error")
         if error is not None:
-            code = code or 3
+            code = code or error["code"]
         if json or error is not None:
             print_json(result)
         else:

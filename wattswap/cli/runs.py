@@ -89,7 +89,7 @@ def show(
 def verify(run: RunArgument, quiet: QuietOption = False, json: JsonOption = False) -> None:
     """Prove a run: files, chain and tables against each other, then all of it again from the scenario."""
     from wattswap.cli.output import Progress, note, print_json
-    from wattswap.verify import verify_run
+    from wattswap.verification import verify_run
 
     report = verify_run(run, on_progress=Progress("once more", quiet))
     if json:

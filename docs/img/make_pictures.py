@@ -1,0 +1,105 @@
+"""Draws the pictures of the documentation from a run of the demo.
+
+Run it as `python docs/img/make_pictures.py [FOLDER]` where wattswap and matplotlib are installed
+(`pip install 'wattswap[docs]'`). The same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+
+matplotlib.use("svg")
+
+import matplotlib.dates as mdates
+import matplotlib.pyplot as plt
+
+import wattswap as ws
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HERE = Path(__file__).parent
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
+"""Blue and vermillion of Okabe and Ito, which colour-blind people tell apart."""
+
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "wattswap",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": "black",
+    "xtick.color": "black",
+    "ytick.color": "black",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    # A white card with a margin is readable on a light and on a dark page.
+    "figure.facecolor": "white",
+}
+
+
+def street_week(result: ws.RunResult, path: Path) -> None:
+    """Price of each interval between feed-in price and tariff, and the energy traded at it."""
+    prices = result.prices()
+    hours = prices.index
+    with plt.rc_context(STYLE):
+        figure, (top, bottom) = plt.subplots(
+            2, 1, figsize=(9, 4.6), sharex=True, height_ratios=[3, 2], layout="constrained"
+        )
+        _price_panel(top, prices, result.currency)
+        step = hours[1] - hours[0]
+        traded = prices["traded_kwh"][prices["traded_kwh"] > 0]
+        bottom.bar(traded.index, traded, width=step, align="edge", color=ORANGE, linewidth=0)
+        bottom.set_ylabel("kWh per 15 min")
+        bottom.set_title("Energy traded between neighbours", loc="left", fontsize=11)
+        bottom.set_xticks(hours[hours == hours.normalize()])
+        bottom.xaxis.set_major_formatter(mdates.DateFormatter("%a %d %b", tz="UTC"))
+        bottom.set_xlim(hours[0], hours[-1] + step)
+        for axes in (top, bottom):
+            axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+            axes.set_axisbelow(True)
+        for label in bottom.get_xticklabels():
+            label.set_horizontalalignment("left")
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        plt.close(figure)
+
+
+def _price_panel(axes: Any, prices: pd.DataFrame, currency: str) -> None:
+    hours = prices.index
+    outside = {"retailer sells at": "import_per_kwh", "retailer buys at": "feed_in_per_kwh"}
+    for name, column in outside.items():
+        values = prices[column].astype(float)
+        axes.step(hours, values, where="post", color=GREY, linewidth=1.2, linestyle=(0, (4, 3)))
+        above = column == "import_per_kwh"
+        axes.annotate(
+            f"{name} {values.iloc[0]:.2f}",
+            (hours[0], values.iloc[0]),
+            xytext=(4, 4 if above else -5),
+            textcoords="offset points",
+            va="bottom" if above else "top",
+            color="black",
+        )
+    price = prices["price_per_kwh"].astype("float64")
+    axes.step(hours, price, where="post", color=BLUE, linewidth=2.4, solid_capstyle="butt")
+    low, high = float(prices["feed_in_per_kwh"].min()), float(prices["import_per_kwh"].max())
+    axes.set_ylim(min(0.0, low - 0.2 * (high - low)), high + 0.2 * (high - low))
+    axes.set_ylabel(f"{currency} per kWh")
+    axes.set_title("Price in the street (no line where nothing is traded)", loc="left", fontsize=11)
+
+
+def main(folder: Path = HERE) -> None:
+    """Run the demo and draw every picture into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="wattswap-pictures-") as scratch:
+        result = ws.run(ws.demo(), out=scratch)
+        street_week(result, folder / "street-week.svg")
+    print(f"{folder / 'street-week.svg'}  {(folder / 'street-week.svg').stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main(*(Path(argument) for argument in sys.argv[1:2]))

@@ -1,0 +1,23 @@
+"""A small street and one finished run of it, shared by the tests that only look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from run_kit import write_street
+
+import wattswap as ws
+from wattswap.results import RunResult
+
+
+@pytest.fixture(scope="session")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the small street: 3 homes, 48 intervals of an hour."""
+    return write_street(tmp_path_factory.mktemp("street"))
+
+
+@pytest.fixture(scope="session")
+def finished(street: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """One run of it; look, do not touch."""
+    return ws.run(street, out=tmp_path_factory.mktemp("runs"))
