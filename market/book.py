@@ -96,8 +96,8 @@ class OrderBook:
         side8 = np.asarray(side, dtype=np.int8)
         _refuse_bad_columns(columns, side8, ids)
         who, arrival = columns[0], columns[4]
-        step = np.diff(who)
-        if n > 1 and not bool(np.all((step > 0) | ((step == 0) & (np.diff(arrival) >= 0)))):
+        rising = who[1:] > who[:-1]
+        if not (rising.all() or (rising | ((who[1:] == who[:-1]) & (arrival[1:] >= arrival[:-1]))).all()):
             row = np.lexsort((arrival, who))
             columns = [column[row] for column in columns]
             side8 = side8[row]
@@ -160,12 +160,13 @@ def _refuse_bad_columns(columns: list[IntArray], side: Int8Array, ids: Sequence[
         raise InvalidBook(["the columns of a book must be one-dimensional and of equal length"])
     if n == 0:
         return
-    if int(energy.min()) < 0:
+    if energy.min() < 0:
         rows = np.flatnonzero(energy < 0)[:5].tolist()
         problems.append(f"negative energy in rows {rows}; the direction is `side`, never a sign")
-    if not bool(np.all(np.abs(side) == 1)):
+    if (np.abs(side) != 1).any():
         problems.append("a side that is neither +1 (buy) nor -1 (sell)")
-    if int(participant.min()) < 0 or int(node.min()) < 0 or int(sequence.min()) < 0:
+    # One sign bit of any of them shows in the or of all.
+    if (participant | node | sequence).min() < 0:
         problems.append("a negative participant, node or sequence")
     # Python integers below: this check itself must not overflow. A float sum is exact enough to bound.
     worst_price = max(abs(int(limit.min())), abs(int(limit.max())), 1)

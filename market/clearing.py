@@ -74,7 +74,8 @@ class Clearing:
 
     def traded_wh(self, book: OrderBook) -> int:
         """Energy bought, which equals energy sold. [Wh]"""
-        return int(self.accepted_wh[book.side > 0].sum())
+        # What is bought is sold, so half of all that is accepted.
+        return int(self.accepted_wh.sum()) // 2
 
 
 def no_trade(book: OrderBook) -> Clearing:

@@ -6,13 +6,15 @@ of a page in one namespace, and a ```text block right below it is what it prints
 of the last run.
 
 `python -m tests.docs_kit docs/walk.md` runs a page uncut and writes what came out into it. A line `...` in an output
-stands for lines left out; it stays where it is.
+stands for lines left out; it stays where it is. `run_apart` runs a page in a process of its own, because pages register
+mechanisms and strategies.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -20,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,6 +98,21 @@ def run_page(page: Path, folder: Path, *, cut: bool = True) -> list[Shown]:
     finally:
         sys.path.remove(str(folder))
     return shown
+
+
+def run_apart(page: Path, folder: Path) -> list[Shown]:
+    """Run a page, cut, in a process of its own; raises with its traceback where Python on the page fails."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.docs_kit", "--apart", str(page), str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{page.name} fails:\n{done.stderr[-4000:]}"
+    return [Shown(**one) for one in json.loads(done.stdout.splitlines()[-1])]
 
 
 def _output_below(block: Block, below: Block | None, lines: list[str]) -> Block | None:
@@ -220,5 +237,8 @@ def update(page: Path) -> None:
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        update(Path(argument).resolve())
+    if sys.argv[1] == "--apart":
+        print(json.dumps([asdict(one) for one in run_page(Path(sys.argv[2]), Path(sys.argv[3]))]))
+    else:
+        for argument in sys.argv[1:]:
+            update(Path(argument).resolve())

@@ -68,10 +68,10 @@ class ChainWriter:
             book_root=cleared.book_root,
             clearing_root=cleared.clearing_root,
             price=None if node is None else PriceLine(node.lo, node.hi, node.price),
-            traded_wh=clearing.traded_wh(cleared.book),
+            traded_wh=cleared.traded_wh,
         )
         time_ms = (start_s + self._setup.minutes * 60) * 1_000
-        block, cert = self._producer.append_batch(self._producer.batch_tx(args), time_ms)
+        block, cert = self._producer.append_batch(args, time_ms)
         height = block.header.height
         return Committed(height, self._producer.tip.block_hash, batch.root, batch, block, cert)
 

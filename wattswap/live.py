@@ -249,7 +249,7 @@ class _Session:
             block.postings_root,
             block.block_hash,
             None if node is None else PriceLine(node.lo, node.hi, node.price),
-            cleared.clearing.traded_wh(cleared.book),
+            cleared.traded_wh,
         )
 
     async def _home(self, home: int, operator_address: str, task_status: Any) -> None:

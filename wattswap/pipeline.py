@@ -24,6 +24,7 @@ class Cleared:
     clearing: Clearing
     book_root: bytes
     clearing_root: bytes
+    traded_wh: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +78,13 @@ def clear_interval(
     """Clear a book, check that the result is feasible, and take the roots."""
     clearing = mechanism.clear(book, rules)
     check_feasible(book, clearing)
-    return Cleared(book, clearing, book_root(book, roster, start_s), clearing_root(book, clearing, start_s))
+    return Cleared(
+        book,
+        clearing,
+        book_root(book, roster, start_s),
+        clearing_root(book, clearing, start_s),
+        clearing.traded_wh(book),
+    )
 
 
 def settle_interval(

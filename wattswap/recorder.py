@@ -83,7 +83,7 @@ class Recorder:
                 start_s,
                 height,
                 len(book),
-                clearing.traded_wh(book),
+                cleared.traded_wh,
                 None if price is None else price.lo,
                 None if price is None else price.hi,
                 None if price is None else price.price,

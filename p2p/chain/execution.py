@@ -59,7 +59,7 @@ def check_block(tip: Tip, genesis: Genesis, block: Block, *, signatures: bool = 
     """Check a block against its parent and execute it.
 
     Args:
-        signatures: False for blocks out of our own store, which were checked before they were written.
+        signatures: False for transactions that this process signed itself, or checked before it stored them.
 
     Returns:
         The state after it, and the root of its receipts.

@@ -121,7 +121,7 @@ def extend(made: Made, first: int, last: int) -> None:
         batch, args = make_args(index, made.genesis.members)
         time_ms = (START + (index + 1) * STEP) * 1000
         made.batches.append(batch)
-        made.blocks.append(made.producer.append_batch(made.producer.batch_tx(args), time_ms))
+        made.blocks.append(made.producer.append_batch(args, time_ms))
 
 
 def certify(header: Header, n: int, round_: int = 0) -> CommitCert:
