@@ -151,6 +151,7 @@ def _rules(read: CaseReader, params: Any) -> MarketRules:
         found["seed"] = read.whole(given["seed"], "params.seed")
         if found["seed"] < 0:
             read.note("params.seed", f"is {found['seed']}", "give at least 0")
+            found["seed"] = 0  # the case is refused once all of it is read
     for key, choices in (("rationing", get_args(Rationing)), ("solver", get_args(Solver))):
         if key in given:
             found[key] = read.choice(given[key], f"params.{key}", choices)

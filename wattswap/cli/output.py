@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from wattswap.results import RunResult
+
+VERIFIED_ON_THE_SPOT: Final = 2_000
+"""Blocks up to which a summary verifies the chain before it speaks of it."""
 
 
 def print_json(value: object) -> None:
@@ -86,32 +89,47 @@ class Progress:
             print(text, file=sys.stderr)
 
 
-def print_run(result: RunResult, bills: bool = True) -> None:
-    """Print the summary of a run and every home's bill."""
+def print_run(result: RunResult) -> None:
+    """Print the summary of a run and every home's bill.
+
+    Raises:
+        VerificationFailed: The chain, when it is short enough to be verified on the spot, is damaged.
+    """
     m, money = result.metrics, result.currency
     about = result.manifest
     print(
         f"{about['name']}: {m['homes']} homes, {m['intervals']} intervals of {about['interval_minutes']} min"
         f" from {about['start']}, {about['mechanism']}\n"
     )
-    for label, text in summary_lines(m, money, about, str(result.path)):
+    for label, text in [*summary_lines(m, money), ("Chain", chain_line(result)), ("Folder", str(result.path))]:
         print(f"  {label:<34} {text}")
-    if bills:
-        print()
-        frame = result.bills()
-        frame.index.name = "home"
-        shown = frame.rename(
-            columns={
-                "cost_without_market": "without market",
-                "cost_with_market": "with market",
-                "saving_percent": "saving %",
-                "imbalance_cost": "imbalance cost",
-            }
-        )
-        print_table(f"Bills in {money}; a negative bill is income", shown)
+    print()
+    frame = result.bills()
+    frame.index.name = "home"
+    shown = frame.rename(
+        columns={
+            "cost_without_market": "without market",
+            "cost_with_market": "with market",
+            "saving_percent": "saving %",
+            "imbalance_cost": "imbalance cost",
+        }
+    )
+    print_table(f"Bills in {money}; a negative bill is income", shown)
 
 
-def summary_lines(m: dict[str, Any], money: str, about: dict[str, Any], folder: str) -> list[tuple[str, str]]:
+def chain_line(result: RunResult) -> str:
+    """The chain in one line; a short one is verified first, which takes under a second."""
+    from wattswap.explorer import verified_chain
+
+    chain = result.manifest["chain"]
+    about = f"{chain['blocks']} blocks by {chain['authorities']} authorities"
+    if chain["blocks"] > VERIFIED_ON_THE_SPOT:
+        return f"{about}; verify them with: wattswap chain verify {result.path}"
+    facts = verified_chain(result.path)
+    return f"{about}, {facts['signatures']} signatures verified; head {facts['head'][:16]}"
+
+
+def summary_lines(m: dict[str, Any], money: str) -> list[tuple[str, str]]:
     """The figures of a run in plain words."""
     price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
     outside = f"(retailer sells at {m['import_price_per_kwh']:.4f}, buys at {m['feed_in_price_per_kwh']:.4f})"
@@ -146,11 +164,5 @@ def summary_lines(m: dict[str, Any], money: str, about: dict[str, Any], folder: 
             f"{-m['imbalance_cost']:.2f} {money} by settling among neighbours what the forecasts missed",
         ),
         ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
-        (
-            "Chain",
-            f"{about['chain']['blocks']} blocks by {about['chain']['authorities']} authorities;"
-            f" head {about['chain']['head'][:16]}",
-        ),
-        ("Folder", folder),
     ]
     return lines
