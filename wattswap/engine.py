@@ -23,11 +23,11 @@ import numpy as np
 from market.settlement import SYSTEM_ACCOUNTS
 from market.units import MICRO_PER_UNIT, IntArray
 from wattswap.commit import ChainWriter, Committed
-from wattswap.errors import Interrupted, InvalidScenario, RunNotFound, VerificationFailed
+from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.manifest import SCHEMA, file_hashes, log_event, source_commit, versions, write_json
 from wattswap.pipeline import Cleared, build_book, clear_interval, settle_interval
 from wattswap.recorder import PARTS, TABLES, Recorder
-from wattswap.results import CURE, MANIFEST, RunResult, community_metrics, read_object
+from wattswap.results import MANIFEST, RunResult, community_metrics, read_object
 from wattswap.scenario import Scenario, from_resolved
 from wattswap.setup import GENESIS, Setup, prepare
 
@@ -237,13 +237,10 @@ def stored_scenario(folder: Path) -> Scenario:
 
     Raises:
         VerificationFailed: The file is damaged.
+        InvalidScenario: It cannot run any more: the data are gone, or this wattswap is another one.
     """
     origin = read_object(folder / SCENARIO)
-    try:
-        return from_resolved(origin.get("resolved", {}), origin.get("base", ""))
-    except InvalidScenario as error:
-        what = f"is no scenario that this wattswap runs: {error.problems[0]}"
-        raise VerificationFailed.of(str(folder / SCENARIO), what, CURE) from None
+    return from_resolved(origin.get("resolved", {}), origin.get("base", ""))
 
 
 def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunResult:

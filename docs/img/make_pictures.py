@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
-"""Blue and vermillion of Okabe and Ito, which colour-blind people tell apart."""
+"""Blue and vermilion of Okabe and Ito, which colour-blind people tell apart."""
 
 STYLE = {
     "svg.fonttype": "none",

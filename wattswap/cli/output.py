@@ -101,7 +101,11 @@ def print_run(result: RunResult) -> None:
         f"{about['name']}: {m['homes']} homes, {m['intervals']} intervals of {about['interval_minutes']} min"
         f" from {about['start']}, {about['mechanism']}\n"
     )
-    for label, text in [*summary_lines(m, money), ("Chain", chain_line(result)), ("Folder", str(result.path))]:
+    for label, text in [
+        *summary_lines(m, money),
+        ("Chain", chain_line(result)),
+        ("Folder", str(result.path)),
+    ]:
         print(f"  {label:<34} {text}")
     print()
     frame = result.bills()
