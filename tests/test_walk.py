@@ -54,9 +54,12 @@ def test_every_number_in_the_text_comes_out_of_the_code(shown: list[Shown]) -> N
     inside = {block.first + n for block in blocks if block.language for n in range(-1, len(block.lines))}
     prose = " ".join(line for n, line in enumerate(TEXT.splitlines()) if n not in inside)
     known = outputs(shown) + " ".join(one.what for one in shown).replace("_", "")
-    numbers = set(re.findall(r"(?<![\w./-])\d{3,}(?![\w./-])", prose))
+    numbers = set(re.findall(r"(?<![\w./-])\d{3,}(?![\w/-]|\.\d)", prose))
     assert len(numbers) > 15
     assert not [n for n in sorted(numbers) if not re.search(rf"(?<!\d){n}(?!\d)", known)]
+    bills = re.findall(r"(0\.\d{4,}) GBP", prose)
+    assert bills
+    assert not [bill for bill in bills if str(round(float(bill) * 10**9)) not in known]
     roots = set(re.findall(r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{8,}\b", prose))
     assert len(roots) >= 5
     assert not [root for root in sorted(roots) if root not in known]

@@ -121,6 +121,7 @@ def run_live(
         facts = session.network.facts(time.process_time() - cpu)
         return engine.finish(session.run, begun, signed=True, driver="live", extra={"network": facts})
     except BaseException as error:
+        session.run.close()
         shutil.rmtree(partial, ignore_errors=True)
         raise _first_cause(error) from None
     finally:
@@ -166,7 +167,8 @@ class _Session:
             async with trio.open_nursery() as nursery:
                 for home in range(len(setup.roster)):
                     await nursery.start(self._home, home, transport.address)
-                await operator.wait_for_audience(len(setup.roster))
+                with trio.move_on_after(PHASE_DEADLINE_S):  # a home that does not listen stops nobody
+                    await operator.wait_for_audience(len(setup.roster))
                 await self._operate(operator)
 
     @asynccontextmanager

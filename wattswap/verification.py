@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from wattswap.engine import SCENARIO
 from wattswap.errors import Problem, VerificationFailed
 from wattswap.explorer import CHAIN, batch_of, genesis_of, open_chain, stamp, verified_chain
 from wattswap.manifest import file_sha256
-from wattswap.results import CURE, MANIFEST, RunResult
+from wattswap.results import CURE, MANIFEST, RunResult, read_object
 from wattswap.setup import Keys
 
 if TYPE_CHECKING:
@@ -52,11 +53,8 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     result = RunResult(path)
     folder = result.path
     checks = {"files": _check_files(folder, result.manifest)}
+    _check_scenario(folder / SCENARIO, result.manifest)
     scenario = engine.stored_scenario(folder)
-    if scenario.digest() != result.manifest.get("scenario_sha256"):
-        raise VerificationFailed.of(
-            str(folder / SCENARIO), "is not the scenario that the manifest names", CURE
-        )
     facts = verified_chain(folder)
     if facts["head"] != result.manifest.get("chain", {}).get("head"):
         raise VerificationFailed.of(str(folder / CHAIN), "its head is not the one of the manifest", CURE)
@@ -80,6 +78,14 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
     if problems:
         raise VerificationFailed(*problems)
     return f"{len(engine.HASHED_FILES)} files as the manifest names them"
+
+
+def _check_scenario(path: Path, manifest: dict[str, Any]) -> None:
+    """Compare the digest with the manifest before the scenario is read, which may fail for other reasons."""
+    resolved = read_object(path).get("resolved")
+    text = json.dumps(resolved, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    if sha256(text.encode()).hexdigest() != manifest.get("scenario_sha256"):
+        raise VerificationFailed.of(str(path), "is not the scenario that the manifest names", CURE)
 
 
 def _check_tables(folder: Path, salts: bytes) -> str:

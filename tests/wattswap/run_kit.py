@@ -121,13 +121,14 @@ def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in a fresh Python."""
+def python(program: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a fresh Python, in a folder if one is named."""
     return subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
+        cwd=folder,
         timeout=60,
         check=False,
     )

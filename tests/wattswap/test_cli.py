@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from run_kit import Outcome, call, files_below, python, start, write_street
 
@@ -183,7 +186,7 @@ def test_verify_names_meter_data_that_are_gone(tmp_path: Path, capsys: Capture) 
 
 VIEWS = {
     ("summary",): "Traded between neighbours",
-    ("bills",): "cost without market",
+    ("bills",): "Bills in EUR",
     ("prices",): "hour UTC",
     ("book",): "Order book of 2026-06-0",
     ("book", INTERVAL): f"Order book of {INTERVAL}",
@@ -215,9 +218,6 @@ def test_the_json_of_prices_has_iso_times_and_null_where_nothing_traded(
 def test_the_book_lists_high_bids_and_low_offers_first(street: Path, tmp_path: Path, capsys: Capture) -> None:
     run = RunResult(one_object(call(capsys, "run", street, "--out", tmp_path, "--json", "-q"))["run"])
     path = run.path / "orders.parquet"
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     table = pq.read_table(path)
     limits = pa.array([100_000 + 1_000 * (7 * i % 5) for i in range(table.num_rows)], pa.int64())
     column = table.column_names.index("limit_micro_per_kwh")
@@ -259,8 +259,6 @@ def test_show_says_what_it_needs(view: list[str], phrase: str, finished: RunResu
 
 @pytest.mark.parametrize("name", ["bills.parquet", "metrics.json", "manifest.json"])
 def test_show_names_a_damaged_file(name: str, finished: RunResult, tmp_path: Path, capsys: Capture) -> None:
-    import shutil
-
     copy = shutil.copytree(finished.path, tmp_path / "copy")
     (copy / name).write_bytes((copy / name).read_bytes()[:40])
     refused(call(capsys, "show", copy), 5, f"{copy / name}: is damaged")
@@ -520,7 +518,7 @@ def test_an_unknown_command_is_a_usage_error(capsys: Capture) -> None:
 def test_no_command_prints_the_help_and_exits_with_2(capsys: Capture) -> None:
     outcome = call(capsys)
     assert outcome.code == 2
-    assert "Usage: wattswap" in outcome.out + outcome.err
+    assert "Usage: wattswap [OPTIONS] COMMAND" in outcome.out + outcome.err
 
 
 def test_a_bug_exits_with_1_and_names_the_crash_file(

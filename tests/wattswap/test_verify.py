@@ -18,7 +18,7 @@ from run_kit import call, files_below, write_street
 
 import wattswap as ws
 from wattswap.engine import HASHED_FILES, TABLE_FILES
-from wattswap.errors import VerificationFailed
+from wattswap.errors import InvalidScenario, VerificationFailed
 from wattswap.results import RunResult
 
 
@@ -44,7 +44,7 @@ def match_manifest(run: Path, name: str) -> None:
 
 def found_wrong(run: Path) -> str:
     """The sentence with which verify refuses a run."""
-    with pytest.raises(VerificationFailed) as caught:
+    with pytest.raises((VerificationFailed, InvalidScenario)) as caught:
         ws.verify(run)
     return str(caught.value)
 

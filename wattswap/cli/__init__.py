@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
     try:
-        result = app(args=argv, standalone_mode=False)
+        result = app(args=argv, prog_name="wattswap", standalone_mode=False)
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else 0
     except typer.Exit as done:
@@ -58,8 +58,8 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("Interrupted.", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has seen enough; that is no error of ours.
+    except (BrokenPipeError, SystemExit):
+        # The reader of a pipe (head, less) has seen enough; that is no error of ours. Click exits then by itself.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

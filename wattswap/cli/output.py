@@ -96,19 +96,18 @@ def print_run(result: RunResult) -> None:
         VerificationFailed: The chain, when it is short enough to be verified on the spot, is damaged.
     """
     m, money = result.metrics, result.currency
-    about = result.manifest
+    about, frame, chain = result.manifest, result.bills(), chain_line(result)
     print(
         f"{about['name']}: {m['homes']} homes, {m['intervals']} intervals of {about['interval_minutes']} min"
         f" from {about['start']}, {about['mechanism']}\n"
     )
     for label, text in [
         *summary_lines(m, money),
-        ("Chain", chain_line(result)),
+        ("Chain", chain),
         ("Folder", str(result.path)),
     ]:
         print(f"  {label:<34} {text}")
     print()
-    frame = result.bills()
     frame.index.name = "home"
     shown = frame.rename(
         columns={
