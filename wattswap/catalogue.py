@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from market.errors import did_you_mean
-from wattswap.errors import UsageError
+from wattswap.errors import UsageError, suggest
 from wattswap.plugins import load_all
 
 Entries = list[dict[str, str]]
@@ -81,7 +80,7 @@ def catalogue(what: str) -> Entries:
         UsageError: There is no such kind.
     """
     if what not in KINDS:
-        guess = did_you_mean(what, KINDS).strip()
-        raise UsageError.of("list", f"nothing called {what!r} to list", guess or f"known: {', '.join(KINDS)}")
+        problem = f"nothing called {what!r} to list" if what else "which kind of thing shall be listed"
+        raise UsageError.of("list", problem, suggest(what, KINDS))
     load_all()
     return KINDS[what]()

@@ -62,8 +62,10 @@ def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
         raise InvalidCase.of(str(path), "is neither a .json nor a .jsonl file", "name it by what it holds")
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as unreadable:
-        raise InvalidCase.of(str(path), f"cannot be read as UTF-8 text ({unreadable})") from None
+    except OSError as unreadable:
+        raise InvalidCase.of(str(path), f"cannot be read: {unreadable.strerror}", "name a file") from None
+    except UnicodeDecodeError as unreadable:
+        raise InvalidCase.of(str(path), f"is not UTF-8 text: {unreadable}", "save it as UTF-8") from None
     if path.suffix == ".json":
         yield _clear_text(text, mechanism, path.name)
         return

@@ -66,7 +66,7 @@ def parse_interval(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError.of("INTERVAL", f"{text!r} is no time", "write it as 2016-06-06T12:00Z") from None
+        raise UsageError.of("INTERVAL", f"{text!r} is no time", "write it as 2016-09-19T05:00Z") from None
     if moment.tzinfo is None:
         raise UsageError.of("INTERVAL", f"{text} names no zone", f"write {text}Z for UTC, or add an offset")
     return int(moment.timestamp())

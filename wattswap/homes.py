@@ -47,6 +47,14 @@ def load_meter(scenario: Scenario) -> MeterData:
     return meter.select(wanted)
 
 
+def history_after_gaps_s(meter: MeterData, start_s: int) -> int:
+    """The start of the history that forecasts may use: after its last gap, so that a gap never counts as 0. [s]"""
+    step_s = meter.minutes * 60
+    before = max(0, -(-(start_s - meter.start_s) // step_s))
+    gaps = np.flatnonzero((meter.quality[:before] == MISSING).any(axis=1))
+    return meter.start_s + (int(gaps[-1]) + 1) * step_s if len(gaps) else meter.start_s
+
+
 def without_missing(
     scenario: Scenario, meter: MeterData, first_row: int
 ) -> tuple[MeterData, tuple[str, ...]]:

@@ -171,7 +171,7 @@ def community_metrics(
     return {
         "homes": len(bills),
         "intervals": len(intervals),
-        "intervals_with_trade": len(priced),
+        "intervals_with_trade": int((intervals["traded_wh"] > 0).sum()),
         "orders": int(intervals["orders"].sum()),
         "traded_kwh": traded_wh / WH_PER_KWH,
         "price_per_kwh": value / traded_wh / MICRO_PER_UNIT if traded_wh else None,

@@ -82,9 +82,9 @@ def load(
     return scenarios[0]
 
 
-def demo() -> Scenario:
-    """The bundled week of `street`, which needs no file and no network."""
-    return load(TEMPLATES / "street.toml")
+def demo(overrides: Sequence[str] = ()) -> Scenario:
+    """The bundled week of `street`, which needs no file and no network, with overrides as `load` takes them."""
+    return load(TEMPLATES / "street.toml", overrides=overrides)
 
 
 def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:

@@ -25,7 +25,7 @@ from p2p.chain.roots import roster_root
 from p2p.codec import encode
 from p2p.identity import Identity, derive_seed
 from p2p.messages import Kind, OrderMessage, open_message, sign_message
-from wattswap.homes import batteries_of, load_meter, without_missing
+from wattswap.homes import batteries_of, history_after_gaps_s, load_meter, without_missing
 from wattswap.plugins import mechanism as find_mechanism
 from wattswap.scenario import Scenario
 
@@ -248,10 +248,11 @@ def prepare(scenario: Scenario) -> Setup:
     """
     meter = load_meter(scenario)
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
-    history_s = scenario.homes.forecast_days * DAY_S
     step_s = span.minutes * 60
+    agents = _agent_rules(scenario, span.minutes)
+    history_s = scenario.homes.forecast_days * DAY_S + agents.lead * step_s
     # History and run are cut to whole market intervals, counted from the run's start.
-    first_s = max(meter.start_s, span.start_s - history_s)
+    first_s = max(history_after_gaps_s(meter, span.start_s), span.start_s - history_s)
     first_s = span.start_s - (span.start_s - first_s) // step_s * step_s
     meter = meter.window(first_s, span.end_s)
     if span.minutes != meter.minutes:
@@ -259,7 +260,7 @@ def prepare(scenario: Scenario) -> Setup:
     first_row = (span.start_s - meter.start_s) // step_s
     meter, dropped = without_missing(scenario, meter, first_row)
     batteries, stored = batteries_of(scenario, meter)
-    market, homes = scenario.market, scenario.homes
+    market = scenario.market
     return Setup(
         scenario=scenario,
         meter=meter,
@@ -272,15 +273,20 @@ def prepare(scenario: Scenario) -> Setup:
         rules=MarketRules(
             k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
         ),
-        agents=AgentRules(
-            forecaster=homes.forecast,
-            forecast_days=homes.forecast_days,
-            strategy=homes.strategy,
-            gate_closure_minutes=market.gate_closure_minutes,
-            minutes=span.minutes,
-        ),
+        agents=agents,
         batteries=batteries,
         initial_stored_wh=stored,
         keys=Keys.of(scenario),
         dropped_homes=dropped,
+    )
+
+
+def _agent_rules(scenario: Scenario, minutes: int) -> AgentRules:
+    homes = scenario.homes
+    return AgentRules(
+        forecaster=homes.forecast,
+        forecast_days=homes.forecast_days,
+        strategy=homes.strategy,
+        gate_closure_minutes=scenario.market.gate_closure_minutes,
+        minutes=minutes,
     )

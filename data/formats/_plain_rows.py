@@ -173,7 +173,10 @@ def _check_column(rows: Rows, name: str, log: FindingLog) -> BoolArray:
     cure = "leave the cell empty where there is no reading"
     report("not_a_number", wrong, lambda row: f"{name} {texts.get(row, 'NaN')!r} is no number; {cure}")
     negative = column < 0
-    runs_back = "a register never runs backwards; put exported energy into export_kwh"
+    cure_of_import = (
+        "put exported energy into export_kwh" if name == "import_kwh" else "write it without a sign"
+    )
+    runs_back = f"a register never runs backwards; {cure_of_import}"
     report("negative", negative, lambda row: f"{name} is {column[row]:g}; {runs_back}")
     huge = column > LARGEST_KWH
     report(

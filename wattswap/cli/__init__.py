@@ -11,10 +11,11 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from wattswap import __version__
 from wattswap.cli import chain, clear, data, live, project, runs
 from wattswap.errors import ExitCode, InvalidData, as_json, exit_code_of, is_expected, render
 
@@ -23,7 +24,6 @@ UsageMistake: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="wattswap",
-    help="Peer-to-peer energy trading: simulate a neighbourhood, clear its market, settle it, prove it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,6 +32,22 @@ for family in (project, runs, clear, live):
     family.add_commands(app)
 app.add_typer(data.app, name="data")
 app.add_typer(chain.app, name="chain")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print a traceback with an error.")] = False,
+) -> None:
+    """Peer-to-peer energy trading: simulate a neighbourhood, clear its market, settle it, prove it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -51,7 +51,7 @@ def prove(
     run: RunArgument,
     household: Annotated[str, typer.Argument(help="Whose line.", metavar="HOUSEHOLD")],
     interval: Annotated[
-        str, typer.Argument(help="Start of the interval, as in 2016-06-06T12:00Z.", metavar="INTERVAL")
+        str, typer.Argument(help="Start of the interval, as in 2016-09-19T05:00Z.", metavar="INTERVAL")
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Write the proof here instead of stdout.")] = None,
 ) -> None:

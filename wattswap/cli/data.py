@@ -55,7 +55,7 @@ def _print_report(report: CheckReport) -> None:
         "unit": report.unit,
         "zone": report.zone,
         "step": step,
-        "span": f"{report.first} to {report.last}",
+        "span": "unknown" if report.first is None else f"{report.first} to {report.last}",
         "homes": f"{len(report.households)}: {', '.join(report.households[:12])}"
         + (", ..." if len(report.households) > 12 else ""),
         "rows": report.rows,

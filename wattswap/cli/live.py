@@ -44,8 +44,11 @@ def live(
     json: JsonOption = False,
 ) -> None:
     """Run a scenario with one libp2p node per home and one for the operator, all on loopback."""
+    from dataclasses import replace
+
     from wattswap import engine
     from wattswap.cli.output import Progress, note, print_json
+    from wattswap.errors import InvalidScenario, UsageError
     from wattswap.explorer import parse_interval
     from wattswap.hash_by_hash import compare_runs
     from wattswap.live import run_live
@@ -53,14 +56,20 @@ def live(
     loaded = load_scenario(scenario, case, settings, seed, mechanism)
     if not quiet:
         note("Starting one libp2p node per home and one for the operator, on loopback ...")
-    result = run_live(
-        loaded,
-        intervals=intervals,
-        start_s=None if at is None else parse_interval(at),
-        out=out,
-        on_progress=Progress("live", quiet),
-        pace_s=pace_s,
-    )
+    try:
+        result = run_live(
+            loaded,
+            intervals=intervals,
+            start_s=None if at is None else parse_interval(at),
+            out=out,
+            on_progress=Progress("live", quiet),
+            pace_s=pace_s,
+        )
+    except InvalidScenario as error:
+        if at is None:
+            raise
+        # The scenario was valid as it stands in its file: what does not fit is the time asked for here.
+        raise UsageError(*(replace(problem, where="--at", line=None) for problem in error.problems)) from None
     rows = []
     if compare:
         with tempfile.TemporaryDirectory(prefix="wattswap-compare-") as scratch:

@@ -14,7 +14,9 @@ ScenarioArgument = Annotated[
     str, typer.Argument(help="A scenario file or folder, or `demo`.", metavar="SCENARIO")
 ]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
-CaseOption = Annotated[str | None, typer.Option("--case", help="A [case.NAME] of the scenario.")]
+CaseOption = Annotated[
+    str | None, typer.Option("--case", help="Name of a case of the scenario, a table under case.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

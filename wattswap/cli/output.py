@@ -51,9 +51,12 @@ def cell(value: Any, decimals: int) -> str:
     """One table cell as text."""
     if value is None or value != value:
         return ""
-    if isinstance(value, float):
-        return f"{value:.{decimals}f}"
-    return str(value)
+    return fixed(value, decimals) if isinstance(value, float) else str(value)
+
+
+def fixed(value: float, decimals: int = 2) -> str:
+    """A number with fixed decimals; what rounds to zero has no sign."""
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
 class Progress:
@@ -151,20 +154,18 @@ def summary_lines(m: dict[str, Any], money: str) -> list[tuple[str, str]]:
                 f"{100 * m['self_sufficiency']:.1f} % with neighbours, {100 * alone:.1f} % each home alone",
             )
         )
-    percent = "" if m["saving_percent"] is None else f" ({m['saving_percent']:.1f} %)"
+    percent = "" if m["saving_percent"] is None else f" ({fixed(m['saving_percent'], 1)} %)"
+    by_orders, by_imbalance = fixed(m["saving"] + m["imbalance_cost"]), fixed(-m["imbalance_cost"])
     lines += [
         (
             "All bills together",
-            f"{m['cost_with_market']:.2f} {money} instead of {m['cost_without_market']:.2f}:"
-            f" {m['saving']:.2f} {money} saved{percent}",
+            f"{fixed(m['cost_with_market'])} {money} instead of {fixed(m['cost_without_market'])}:"
+            f" {fixed(m['saving'])} {money} saved{percent}",
         ),
-        (
-            "  of this by orders",
-            f"{m['saving'] + m['imbalance_cost']:.2f} {money} by energy traded ahead and delivered",
-        ),
+        ("  of this by orders", f"{by_orders} {money} by energy traded ahead and delivered"),
         (
             "  of this by imbalance",
-            f"{-m['imbalance_cost']:.2f} {money} by settling among neighbours what the forecasts missed",
+            f"{by_imbalance} {money} by settling among neighbours what the forecasts missed",
         ),
         ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
     ]

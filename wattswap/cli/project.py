@@ -25,7 +25,7 @@ def new(
         str | None,
         typer.Option(
             "--grid",
-            help="A SimBench grid, as in 1-LV-rural2--2-sw; needs `wattswap[grids]`.",
+            help="A SimBench grid, as in 1-LV-rural2--2-sw; needs the extra `grids`.",
             metavar="CODE",
         ),
     ] = None,
@@ -81,7 +81,7 @@ def list_(
         typer.Argument(
             help="mechanisms, formats, strategies, forecasters, samples or templates.", metavar="WHAT"
         ),
-    ],
+    ] = "",
     json: JsonOption = False,
 ) -> None:
     """List what can be chosen by name, with one line on each."""

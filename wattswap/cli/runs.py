@@ -70,12 +70,12 @@ def show(
     run: RunArgument,
     what: Annotated[
         str,
-        typer.Argument(help="summary, bills, prices, orders, book, block, why or network.", metavar="WHAT"),
+        typer.Argument(help="summary, bills, prices, book, block, why or network.", metavar="WHAT"),
     ] = "summary",
     which: Annotated[
         str | None,
         typer.Argument(
-            help="An interval (2016-06-06T12:00Z), a block height, or a household.", metavar="WHICH"
+            help="An interval (2016-09-19T05:00Z), a block height, or a household.", metavar="WHICH"
         ),
     ] = None,
     json: JsonOption = False,
@@ -97,7 +97,9 @@ def verify(run: RunArgument, quiet: QuietOption = False, json: JsonOption = Fals
         return
     for check, detail in report["checks"].items():
         print(f"ok  {check:<10} {detail}")
-    note("Verified: every stored byte is accounted for, and running it again gives the same hashes.")
+    note(
+        "Verified: tables, chain and scenario are the ones of the manifest, and running it again gives them again."
+    )
 
 
 def add_commands(app: typer.Typer) -> None:

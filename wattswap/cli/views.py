@@ -120,7 +120,8 @@ def _why(result: RunResult, which: str | None, json: bool) -> None:
     if which not in homes:
         guess = did_you_mean(which or "", homes).strip()
         cure = guess or f"known: {', '.join(homes)}"
-        raise UsageError.of("WHICH", f"which home? {which or 'none'} is not in this run", cure)
+        what = "which home?" if which is None else f"no home {which!r} in this run"
+        raise UsageError.of("WHICH", what, cure)
     frame = result.table("postings", ("account", "==", which))
     frame = frame.drop(columns="account").set_index("interval_start")
     for name in list(frame.columns):
