@@ -315,16 +315,7 @@ class Evidence(_Given, frozen=True):
 
 
 Action = (
-    Persist
-    | Broadcast
-    | SendTo
-    | SendCommit
-    | Sync
-    | SetTimer
-    | BuildBlock
-    | CheckBlock
-    | Decide
-    | Evidence
+    Persist | Broadcast | SendTo | SendCommit | Sync | SetTimer | BuildBlock | CheckBlock | Decide | Evidence
 )
 
 
@@ -339,9 +330,7 @@ def signed_bytes(message: Vote | Proposal, chain_id: bytes) -> bytes:
     """Return the sign-bytes of a message."""
     if isinstance(message, Vote):
         return vote_bytes(message.kind, chain_id, message.height, message.round, message.block_hash)
-    return proposal_bytes(
-        chain_id, message.height, message.round, message.block_hash, message.valid_round
-    )
+    return proposal_bytes(chain_id, message.height, message.round, message.block_hash, message.valid_round)
 
 
 def check_vote(vote: Vote, validators: Sequence[bytes], chain_id: bytes) -> None:

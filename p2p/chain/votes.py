@@ -193,7 +193,12 @@ def _precommits(cert: CommitCert) -> dict[int, Vote]:
     size = SIGNATURE_BYTES
     return {
         who: Vote(
-            PRECOMMIT, cert.height, cert.round, cert.block_hash, who, cert.signatures[i * size : (i + 1) * size]
+            PRECOMMIT,
+            cert.height,
+            cert.round,
+            cert.block_hash,
+            who,
+            cert.signatures[i * size : (i + 1) * size],
         )
         for i, who in enumerate(signers(cert))
     }
