@@ -68,7 +68,6 @@ class Community:
         self._import_wh, self._export_wh = import_wh, export_wh
         self._net_wh = import_wh - export_wh
         self._battery = Batteries.from_specs(batteries, rules.minutes)
-        self._has_battery = self._battery.capacity_uwh > 0
         self._rules = rules
         self._bid = bidding.get(rules.strategy).bid
         self._perfect = rules.forecaster == forecast.PERFECT_FORESIGHT
@@ -144,11 +143,11 @@ class Community:
         imported, exported = self._import_wh[row], self._export_wh[row]
         stored = self._stored_uwh[-1]
         if self._battery.any:
-            net = self._net_wh[row]
-            moved, stored = step(net, stored, self._battery)
-            after = net + moved
-            imported = np.where(self._has_battery, np.maximum(after, 0), imported)
-            exported = np.where(self._has_battery, np.maximum(-after, 0), exported)
+            # A charge is at most what the home exported beyond its import, a discharge at most the reverse, so both
+            # registers stay at or above 0, and where both moved the battery touches only the difference.
+            moved, stored = step(self._net_wh[row], stored, self._battery)
+            imported = imported - np.maximum(-moved, 0)
+            exported = exported - np.maximum(moved, 0)
         self._stored_uwh.append(stored)
         self._next = row + 1
         return imported, exported

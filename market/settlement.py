@@ -79,6 +79,7 @@ def settle(
     Imbalance is metered minus traded. Members that are short buy from members that are long first, at the middle
     of what both would get outside, each side in proportion to its imbalance (largest remainder in whole Wh); the
     rest is settled with the retailer. Without a gain from trading inside (grid fees above the spread) all of it is.
+    A member that is short and long at once (both registers moved) nets the difference only.
 
     Args:
         book: The orders.
@@ -106,10 +107,14 @@ def settle(
     short = np.maximum(difference_in, 0) + np.maximum(-difference_out, 0)
     long = np.maximum(difference_out, 0) + np.maximum(-difference_in, 0)
     if local_market and prices.buy_cap_micro_per_kwh >= prices.feed_in_micro_per_kwh:
-        netted_wh = min(int(short.sum()), int(long.sum()))
+        # A home whose meter ran both ways must not trade with itself: what it needed and gave at once stays with
+        # the retailer, as without a market, and it enters the community's netting on one side only.
+        own = np.minimum(short, long)
+        needed, offered = short - own, long - own
+        netted_wh = min(int(needed.sum()), int(offered.sum()))
         if netted_wh:
             price = (prices.buy_cap_micro_per_kwh + prices.feed_in_micro_per_kwh) // 2
-            local_in, local_out = largest_remainder(short, netted_wh), largest_remainder(long, netted_wh)
+            local_in, local_out = largest_remainder(needed, netted_wh), largest_remainder(offered, netted_wh)
             member[:, LOCAL] = local_in - local_out
             member[:, IMBALANCE] = (local_out - local_in) * price
             short, long = short - local_in, long - local_out

@@ -95,6 +95,8 @@ class CaseReader:
         """Read a name: text that is not empty, or a whole number."""
         if isinstance(value, bool) or not isinstance(value, str | Integral) or value == "":
             self.note(where, f"must be a name, not {shown(value)}")
+        elif not str(value).isascii() and str(value).encode("utf-8", "replace").decode() != value:
+            self.note(where, "holds half of a character pair", "write it in UTF-8")
         return str(value)
 
     def choice(self, value: Any, where: str, choices: tuple[str, ...]) -> Any:

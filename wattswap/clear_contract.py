@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, get_args
 
@@ -91,6 +91,8 @@ def _parse(text: str) -> Any:
     except json.JSONDecodeError as broken:
         place = f"line {broken.lineno}, column {broken.colno}"
         raise InvalidCase.of(place, f"this is no JSON: {broken.msg}") from None
+    except InvalidOperation:
+        raise InvalidCase.of("", "the JSON holds a number beyond all bounds") from None
     except RecursionError:
         raise InvalidCase.of("", "the JSON is nested too deeply to be a case") from None
     except ValueError as broken:  # a whole number of thousands of digits
@@ -212,7 +214,8 @@ def _order(read: CaseReader, order: Any, where: str) -> dict[str, Any]:
 def _arrival(rows: list[dict[str, Any]], rationing: Rationing) -> list[int]:
     """Rank of each order in time: as stated, else as listed where time decides, else by id so that nothing does."""
     if rows and "time" in rows[0]:
-        keys: list[Any] = [row["time"] for row in rows]
+        # Of orders with the same time the id decides, so that the order of listing never does.
+        keys: list[Any] = [(row["time"], row["id"]) for row in rows]
     elif rationing == "time":
         return list(range(len(rows)))
     else:

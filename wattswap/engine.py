@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from market.settlement import SYSTEM_ACCOUNTS
-from market.units import MICRO_PER_UNIT, IntArray
+from market.errors import UnbalancedPostings
+from market.settlement import SYSTEM_ACCOUNTS, TRADE, Postings
+from market.units import INT64_SAFE, MICRO_PER_UNIT, IntArray
 from wattswap.commit import ChainWriter, Committed
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.manifest import SCHEMA, file_hashes, log_event, source_commit, versions, write_json
@@ -33,6 +34,9 @@ from wattswap.setup import GENESIS, Setup, prepare
 
 OnProgress = Callable[[int, int, float | None], None]
 """Called after each interval with the number done, the number in all and the last price. [currency/kWh]"""
+IN_PROCESS, LIVE = "in process", "live"
+LIVE_MARK = "live"
+"""File that tells an unfinished live run, whose homes' state is nowhere in the folder."""
 PARTIAL = ".partial"
 CHECKPOINT = "checkpoint.json"
 SCENARIO = "scenario.json"
@@ -76,9 +80,13 @@ class Run:
     def __init__(self, setup: Setup, folder: Path) -> None:
         self.setup, self.folder = setup, folder
         self.community = setup.community()
+        if not (folder / CHECKPOINT).exists():  # killed before its first checkpoint: nothing in it counts
+            for leftover in folder.glob("chain.db*"):
+                leftover.unlink()
         self.chain = ChainWriter(setup, folder / "chain.db")
         self.recorder = Recorder(folder, setup.roster, setup.scenario.currency, setup.has_load)
         self.system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
+        self.turnover_nano = 0.0
         self.replay = hashlib.sha256()
         self.done = self.parts = 0
 
@@ -124,14 +132,32 @@ class Run:
             prices,
         )
         self.system_nano += settled.postings.total_nano[len(setup.roster) :]
+        self._count_turnover(settled.postings)
         self.replay.update(cleared.book_root + cleared.clearing_root + block.postings_root)
         self.done = i + 1
         return block
 
-    def checkpoint(self) -> None:
-        """Write the tables since the last checkpoint as one part, then the checkpoint that counts it."""
+    def _count_turnover(self, postings: Postings) -> None:
+        """Stop before any sum over the run could wrap: none can pass the sum of all amounts without their signs.
+
+        Raises:
+            UnbalancedPostings: That sum passes 2^62.
+        """
+        self.turnover_nano += float(np.abs(postings.lines[:, TRADE:]).sum(dtype=np.float64))
+        if self.turnover_nano >= INT64_SAFE:
+            raise UnbalancedPostings(
+                "all amounts of the run together pass 2^62 nano-currency (about 4.6e9 currency units);"
+                " use a larger currency unit in the scenario, or a shorter run"
+            )
+
+    def flush(self) -> None:
+        """Write the tables since the last time as one part."""
         self.recorder.flush(self.parts)
         self.parts += 1
+
+    def checkpoint(self) -> None:
+        """Write the tables since the last checkpoint as one part, then the checkpoint that counts it."""
+        self.flush()
         write_json(
             self.folder / CHECKPOINT,
             {
@@ -140,6 +166,7 @@ class Run:
                 "stored_uwh": self.community.snapshot(),
                 "bills": self.recorder.bills.tolist(),
                 "system_nano": self.system_nano.tolist(),
+                "turnover_nano": self.turnover_nano,
             },
         )
         log_event(self.folder, "checkpoint", done=self.done)
@@ -155,6 +182,7 @@ class Run:
             self.community.restore(self.setup.first_row + self.done, saved["stored_uwh"])
             self.recorder.bills[:] = saved["bills"]
             self.system_nano[:] = saved["system_nano"]
+            self.turnover_nano = saved["turnover_nano"]
             for root in self.chain.roots():
                 self.replay.update(root)
             log_event(self.folder, "resumed", done=self.done)
@@ -198,15 +226,25 @@ def run(scenario: Scenario, *, out: Path | str = "runs", on_progress: OnProgress
         raise
 
 
-def begin(setup: Setup, out: Path) -> Path:
-    """Make the .partial folder of a new run, with its scenario and genesis."""
+def begin(setup: Setup, out: Path, driver: str = IN_PROCESS) -> Path:
+    """Make the .partial folder of a new run, with its genesis and scenario."""
     folder = new_run_folder(setup.scenario, out)
     partial = folder.with_name(folder.name + PARTIAL)
     partial.mkdir(parents=True)
     scenario = setup.scenario
-    write_json(partial / SCENARIO, {"resolved": scenario.resolved(), "base": str(scenario.source.base)})
     setup.write_genesis(partial)
-    log_event(partial, "began", scenario=scenario.name, intervals=setup.intervals, homes=len(setup.roster))
+    if driver == LIVE:
+        (partial / LIVE_MARK).touch()
+    # Last, because a folder with a scenario is one that `resume` takes.
+    write_json(partial / SCENARIO, {"resolved": scenario.resolved(), "base": str(scenario.source.base)})
+    log_event(
+        partial,
+        "began",
+        driver=driver,
+        scenario=scenario.name,
+        intervals=setup.intervals,
+        homes=len(setup.roster),
+    )
     return partial
 
 
@@ -217,11 +255,13 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunRes
         RunNotFound: The folder is no unfinished run.
         VerificationFailed: The meter data have changed since the run began.
     """
-    partial = Path(path)
+    partial = Path(path).resolve()
     if not partial.name.endswith(PARTIAL) and partial.with_name(partial.name + PARTIAL).exists():
         partial = partial.with_name(partial.name + PARTIAL)
     if not (partial / SCENARIO).is_file() or not partial.name.endswith(PARTIAL):
         raise RunNotFound.of(str(path), "no unfinished run is here", "unfinished runs end in .partial")
+    if (partial / LIVE_MARK).exists() and not (partial / MANIFEST).exists():
+        raise RunNotFound.of(str(path), "is a live run, which cannot be continued", "start a new one")
     setup = prepare(stored_scenario(partial))
     if setup.genesis_bytes() != (partial / GENESIS).read_bytes():
         raise VerificationFailed.of(
@@ -264,7 +304,7 @@ def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunRe
                         f"stopped after {current.done} of {setup.intervals} intervals",
                         f"continue with: wattswap resume {partial}",
                     )
-        return finish(current, begun, signed=setup.sign_orders, driver="in process")
+        return finish(current, begun, signed=setup.sign_orders, driver=IN_PROCESS)
     finally:
         current.close()
 
@@ -311,7 +351,8 @@ def finish(
 def _name_finished(partial: Path) -> RunResult:
     """Drop what only an unfinished run needs, and give the folder its name."""
     shutil.rmtree(partial / PARTS, ignore_errors=True)
-    (partial / CHECKPOINT).unlink(missing_ok=True)
+    for name in (CHECKPOINT, LIVE_MARK):
+        (partial / name).unlink(missing_ok=True)
     folder = partial.with_name(partial.name.removesuffix(PARTIAL))
     os.rename(partial, folder)
     return RunResult(folder)

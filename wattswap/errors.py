@@ -139,6 +139,7 @@ _CODE_BY_CLASS: dict[str, ExitCode] = {
     "optimizer.errors.OptimizerError": ExitCode.INFEASIBLE,
     "p2p.errors.StoreDamaged": ExitCode.VERIFY_FAILED,
     "p2p.errors.StoreMismatch": ExitCode.VERIFY_FAILED,
+    "p2p.errors.StoreError": ExitCode.INVALID,
     "p2p.errors.RemoteError": ExitCode.VERIFY_FAILED,
     "p2p.errors.KeyFileError": ExitCode.INVALID,
     "p2p.errors.GenesisError": ExitCode.INVALID,

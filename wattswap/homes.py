@@ -90,8 +90,13 @@ def without_missing(
     return meter.select(kept), tuple(broken)
 
 
-def batteries_of(scenario: Scenario, meter: MeterData) -> tuple[tuple[BatterySpec | None, ...], IntArray]:
+def batteries_of(
+    scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]
+) -> tuple[tuple[BatterySpec | None, ...], IntArray]:
     """Batteries by home with the scenario's overrides, and what is stored in them at the start. [Wh]
+
+    Args:
+        dropped: Homes that were left out for missing readings; their overrides have nothing to change.
 
     Raises:
         InvalidScenario: A home that the data do not have, or a battery that is not described in full.
@@ -102,6 +107,8 @@ def batteries_of(scenario: Scenario, meter: MeterData) -> tuple[tuple[BatterySpe
         specs = list(meter.batteries)
     stored = np.zeros(len(specs), dtype=np.int64)
     for name, override in homes.battery.items():
+        if name in dropped:
+            continue
         key = ("homes", "battery", name)
         if name not in meter.households:
             known = ", ".join(meter.households[:MAX_LISTED])

@@ -25,9 +25,9 @@ from p2p.chain.light import check_proof
 from p2p.identity import Identity
 from p2p.messages import NothingMessage, OrderMessage, PriceLine, ReadingMessage, ReceiptCode, ResultMessage
 from wattswap import engine
-from wattswap.errors import VerificationFailed, WattswapError
+from wattswap.errors import ExitCode, VerificationFailed, WattswapError
 from wattswap.pipeline import Cleared, build_book, clear_interval
-from wattswap.setup import Setup, cut_to, prepare
+from wattswap.setup import cut_to, prepare
 
 if TYPE_CHECKING:
     from p2p.roles.household import Household
@@ -45,6 +45,8 @@ GOSSIP_PATIENCE_S = 5.0
 
 class LiveFailed(WattswapError):
     """A live run that could not go on."""
+
+    exit_code = ExitCode.CHECK_FAILED
 
 
 @dataclass(slots=True)
@@ -113,19 +115,20 @@ def run_live(
     # libp2p warns of every peer that goes away, which at the end of a run is all of them.
     logging.getLogger("libp2p").setLevel(logging.ERROR)
     setup = prepare(cut_to(scenario, intervals, start_s))
-    partial = engine.begin(setup, Path(out))
-    session = _Session(setup, partial, open_transport or open_libp2p, on_progress, pace_s)
+    partial = engine.begin(setup, Path(out), driver=engine.LIVE)
     begun, cpu = time.time(), time.process_time()
+    current: engine.Run | None = None
     try:
+        current = engine.Run(setup, partial)
+        session = _Session(current, open_transport or open_libp2p, on_progress, pace_s)
         trio.run(session.main)
         facts = session.network.facts(time.process_time() - cpu)
-        return engine.finish(session.run, begun, signed=True, driver="live", extra={"network": facts})
+        return engine.finish(current, begun, signed=True, driver=engine.LIVE, extra={"network": facts})
     except BaseException as error:
-        session.run.close()
+        if current is not None:
+            current.close()
         shutil.rmtree(partial, ignore_errors=True)
         raise _first_cause(error) from None
-    finally:
-        session.run.close()
 
 
 def _first_cause(error: BaseException) -> BaseException:
@@ -140,13 +143,13 @@ class _Session:
 
     def __init__(
         self,
-        setup: Setup,
-        folder: Path,
+        run: engine.Run,
         open_transport: OpenTransport,
         on_progress: engine.OnProgress | None,
         pace_s: float,
     ) -> None:
-        self.setup, self.run = setup, engine.Run(setup, folder)
+        self.setup, self.run = run.setup, run
+        setup = run.setup
         self.network = Network(nodes=len(setup.roster) + 1)
         self._open, self._on_progress, self._pace_s = open_transport, on_progress, pace_s
         self._stored_wh = np.zeros(len(setup.roster), dtype=np.int64)
@@ -204,7 +207,7 @@ class _Session:
     def _end_of_interval(self, i: int, result: ResultMessage) -> None:
         setup = self.setup
         if self.run.done % setup.steps_per_day == 0 or self.run.done == setup.intervals:
-            self.run.checkpoint()
+            self.run.flush()  # and no checkpoint: the homes' state is theirs, so a live run cannot be continued
         if self._on_progress is not None:
             price = None if result.price is None else result.price.price / 1e6
             self._on_progress(i + 1, setup.intervals, price)

@@ -156,7 +156,9 @@ def community_metrics(
     sums = bills.drop(columns="household").sum()
     traded_wh = int(intervals["traded_wh"].sum())
     priced = intervals.dropna(subset=["price_micro_per_kwh"])
-    value = int((priced["price_micro_per_kwh"].astype("int64") * priced["traded_wh"]).sum())
+    # Python integers: welfare counts stated limits, which may be any amount.
+    value = int((priced["price_micro_per_kwh"].astype(object) * priced["traded_wh"].astype(object)).sum())
+    welfare_nano = int(intervals["welfare_nano"].astype(object).sum())
     without, with_market = (
         -int(sums["baseline_nano"]),
         -int(sums[["trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano"]].sum()),
@@ -177,7 +179,7 @@ def community_metrics(
         "price_per_kwh": value / traded_wh / MICRO_PER_UNIT if traded_wh else None,
         "import_price_per_kwh": float(intervals["import_micro_per_kwh"].mean()) / MICRO_PER_UNIT,
         "feed_in_price_per_kwh": float(intervals["feed_in_micro_per_kwh"].mean()) / MICRO_PER_UNIT,
-        "welfare": int(intervals["welfare_nano"].sum()) / NANO_PER_UNIT,
+        "welfare": welfare_nano / NANO_PER_UNIT,
         "load_kwh": None if load_wh is None else load_wh / WH_PER_KWH,
         "metered_import_kwh": int(sums["import_wh"]) / WH_PER_KWH,
         "metered_export_kwh": int(sums["export_wh"]) / WH_PER_KWH,

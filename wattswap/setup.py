@@ -228,12 +228,7 @@ def cut_to(scenario: Scenario, intervals: int | None, start_s: int | None) -> Sc
     """The same scenario over another time: from `start_s` [s] and for so many intervals, where given."""
     changed: dict[str, Any] = {}
     if start_s is not None:
-        changed |= {
-            "start": datetime.fromtimestamp(start_s, UTC),
-            "days": None,
-            "end": None,
-            "intervals": None,
-        }
+        changed["start"] = datetime.fromtimestamp(start_s, UTC)
     if intervals is not None:
         changed |= {"days": None, "end": None, "intervals": intervals}
     return scenario.model_copy(update={"time": scenario.time.model_copy(update=changed)})
@@ -259,7 +254,7 @@ def prepare(scenario: Scenario) -> Setup:
         meter = meter.resample(span.minutes)
     first_row = (span.start_s - meter.start_s) // step_s
     meter, dropped = without_missing(scenario, meter, first_row)
-    batteries, stored = batteries_of(scenario, meter)
+    batteries, stored = batteries_of(scenario, meter, dropped)
     market = scenario.market
     return Setup(
         scenario=scenario,

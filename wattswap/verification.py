@@ -17,9 +17,9 @@ from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings, check_balanced
 from p2p.chain.settlement import postings_root
 from wattswap import engine
 from wattswap.engine import SCENARIO
-from wattswap.errors import Problem, VerificationFailed
+from wattswap.errors import Interrupted, Problem, VerificationFailed
 from wattswap.explorer import CHAIN, batch_of, genesis_of, open_chain, stamp, verified_chain
-from wattswap.manifest import file_sha256
+from wattswap.manifest import LOG, SCHEMA, file_sha256
 from wattswap.results import CURE, MANIFEST, RunResult, read_object
 from wattswap.setup import Keys
 
@@ -55,6 +55,7 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     checks = {"files": _check_files(folder, result.manifest)}
     _check_scenario(folder / SCENARIO, result.manifest)
     scenario = engine.stored_scenario(folder)
+    _check_provenance(folder, scenario, result.manifest)
     facts = verified_chain(folder)
     if facts["head"] != result.manifest.get("chain", {}).get("head"):
         raise VerificationFailed.of(str(folder / CHAIN), "its head is not the one of the manifest", CURE)
@@ -75,9 +76,36 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
             problems.append(
                 Problem(str(path), "is not the file that the manifest names: its bytes have changed", CURE)
             )
+    known = {*engine.HASHED_FILES, MANIFEST, LOG}
+    problems += [
+        Problem(str(path), "is not part of this run", "move it elsewhere")
+        for path in sorted(folder.iterdir())
+        if path.name not in known
+    ]
     if problems:
         raise VerificationFailed(*problems)
     return f"{len(engine.HASHED_FILES)} files as the manifest names them"
+
+
+def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]) -> None:
+    """Check what the manifest says of itself where a second run cannot: who signed, and its own form."""
+    live = manifest.get("driver") == "live"
+    expected = {
+        "schema": SCHEMA,
+        "driver": "live" if live else "in process",
+        "signed": live or scenario.chain.sign_orders,
+        "files": sorted(engine.HASHED_FILES),
+    }
+    found = {name: manifest.get(name) for name in expected} | {"files": sorted(manifest.get("files", {}))}
+    problems = [
+        Problem(str(folder / MANIFEST), f"says {name} = {found[name]}, it must be {expected[name]}", CURE)
+        for name in expected
+        if found[name] != expected[name]
+    ]
+    if not live and "network" in manifest:
+        problems.append(Problem(str(folder / MANIFEST), "speaks of a network, but this run used none", CURE))
+    if problems:
+        raise VerificationFailed(*problems)
 
 
 def _check_scenario(path: Path, manifest: dict[str, Any]) -> None:
@@ -160,7 +188,12 @@ def _run_again(
     """Run the scenario once more and compare everything that came out, row by row where bytes differ."""
     problems = []
     with tempfile.TemporaryDirectory(prefix="wattswap-verify-") as scratch:
-        again = engine.run(scenario, out=scratch, on_progress=on_progress)
+        try:
+            again = engine.run(scenario, out=scratch, on_progress=on_progress)
+        except Interrupted:
+            raise Interrupted.of(
+                str(folder), "stopped before the second run was done", "call verify again"
+            ) from None
         versions = _changed_versions(manifest, again.manifest)
         same_writer = "pyarrow" not in versions
         stored, repeated = _facts(manifest), _facts(again.manifest)

@@ -13,7 +13,7 @@ def forecast(history_wh: IntArray, steps: int, steps_per_day: int, days: int) ->
 
     Args:
         history_wh: Past net energy, shape (known, homes). [Wh]
-        steps: How many intervals to forecast, at most a day.
+        steps: How many intervals to forecast; after a day the forecast repeats.
         steps_per_day: Intervals in 24 hours.
         days: How many days to look back at most.
 
@@ -21,11 +21,11 @@ def forecast(history_wh: IntArray, steps: int, steps_per_day: int, days: int) ->
         Net energy, shape (steps, homes), rounded half up in integers; None before a full day is known. [Wh]
     """
     known = len(history_wh)
-    if known < steps_per_day or steps > steps_per_day:
+    if known < steps_per_day:
         return None
     usable_days = min(days, known // steps_per_day)
     first = known - usable_days * steps_per_day
-    rows = first + np.arange(usable_days)[:, None] * steps_per_day + np.arange(steps)[None, :]
+    rows = first + np.arange(usable_days)[:, None] * steps_per_day + np.arange(steps)[None, :] % steps_per_day
     total: IntArray = history_wh[rows].sum(axis=0)
     return (2 * total + usable_days) // (2 * usable_days)
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from p2p.chain.block import PRECOMMIT, PREVOTE, make_cert, proposer_index, quorum, vote_bytes
+from p2p.chain.block import PRECOMMIT, PREVOTE, make_cert, proposer_index, vote_bytes
+from p2p.chain.consensus_state import HeightState
 from p2p.chain.consensus_types import (
     NO_ROUND,
     PROPOSAL,
-    RECORD_VERSION,
     Action,
     BlockBuilt,
     BlockChecked,
@@ -46,7 +46,7 @@ from p2p.chain.consensus_types import (
     Vote,
     proposal_bytes,
 )
-from p2p.chain.votes import KEPT_ROUNDS, HeightVotes
+from p2p.chain.votes import KEPT_ROUNDS
 
 MAX_PROPOSALS = 2
 """Proposals kept per round; the second proves that the proposer misbehaves."""
@@ -55,7 +55,7 @@ _EARLY_ROUNDS = 2
 """Rounds of the next height whose first messages are kept until that height begins here."""
 
 
-class Core:
+class Core(HeightState):
     """One validator, or an observer that follows without signing.
 
     After an exception (the key refuses to sign) the object must not be used again: restart from the record.
@@ -65,17 +65,13 @@ class Core:
         me: Own public key; one that is not in the set of a height only observes that height.
         sign: Signature of sign-bytes; a `SignGuard.sign`.
         timeouts: Lengths of the timers.
-
-    Attributes:
-        locked: Hash of the block of L38, or None.
-        valid: Hash of the block of L42, or None.
     """
 
     def __init__(
         self, chain_id: bytes, me: bytes, sign: Callable[[bytes], bytes], timeouts: Timeouts
     ) -> None:
+        super().__init__(me)
         self._chain_id = chain_id
-        self._me = me
         self._sign = sign
         self._timeouts = timeouts
         self._out: list[Action] = []
@@ -84,10 +80,6 @@ class Core:
         self._stored: SignState | None = None
         self._early: dict[tuple[int, int, int], GotVote | GotProposal] = {}
         self._asked = False
-        self.height = 0
-        self.step = Step.DECIDED
-
-    # --- events ---------------------------------------------------------------------------------------
 
     def handle(self, event: Event) -> list[Action]:
         """Take one event; return what must be done, in this order.
@@ -100,6 +92,8 @@ class Core:
         if self._signed:
             self._out.insert(0, Persist(self.record()))
         return self._out
+
+    # --- events ---------------------------------------------------------------------------------------
 
     def _dispatch(self, event: Event) -> None:
         match event:
@@ -115,8 +109,8 @@ class Core:
                 self._asked = False
                 self._out.append(Broadcast(self.status()))
             case BlockChecked():
-                if self._validity.get(event.block_hash, True) is None:
-                    self._validity[event.block_hash] = event.ok
+                if self.validity.get(event.block_hash, True) is None:
+                    self.validity[event.block_hash] = event.ok
                     self._run()
             case BlockBuilt():
                 self._on_built(event)
@@ -124,24 +118,26 @@ class Core:
                 if event.cert.height == self.height and self.step != Step.DECIDED:
                     self.step = Step.DECIDED
                     self._out.append(Decide(event.block, event.cert))
-            case NewHeight():
-                self._enter(event.height, event.validators, event.due)
             case Due():
                 if event.height == self.height and self.step == Step.WAIT:
                     self._start_round(0)
                     self._run()
+            case NewHeight():
+                self._enter(event.height, event.validators, event.due)
             case Start():
                 self._stored, self._sign_from = event.record, event.sign_from
                 self._enter(event.height, event.validators, event.due)
 
     def _enter(self, height: int, validators: tuple[bytes, ...], due: bool) -> None:
-        """L51-54, or the same height again after a restart."""
-        self._reset(height, validators)
+        """L10 and L51-54, or the same height again after a restart."""
+        self.reset(height, validators)
+        self._asked = False
         stored, self._stored = self._stored, None
         if stored is not None and stored.height > height:
+            # The chain lost blocks that we helped to decide: watch until it has caught up.
             self._stored, self._sign_from = stored, max(self._sign_from, stored.height)
         if stored is not None and stored.height == height:
-            self._restore(stored)
+            self._resume(stored)
         elif due:
             self._start_round(0)
         self._run()
@@ -149,41 +145,33 @@ class Core:
         for event in early.values():
             self._dispatch(event)
 
-    def _reset(self, height: int, validators: tuple[bytes, ...]) -> None:
-        self.height, self.round, self.step = height, NO_ROUND, Step.WAIT
-        self.n, self.quorum = len(validators), quorum(len(validators))
-        self._index = validators.index(self._me) if self._me in validators else None
-        self.locked: bytes | None = None
-        self.locked_round = NO_ROUND
-        self.valid: bytes | None = None
-        self.valid_round = NO_ROUND
-        self._pol: tuple[Vote, ...] = ()
-        self.votes = HeightVotes(self.n)
-        self._proposals: dict[int, list[GotProposal]] = {}
-        self._blocks: dict[bytes, bytes] = {}
-        self._validity: dict[bytes, bool | None] = {}
-        self._own_votes: dict[tuple[int, int], Vote] = {}
-        self._own_proposal: Proposal | None = None
-        self._asked = False
-        self._polka_seen = self._prevote_timer = self._precommit_timer = False
+    def _resume(self, record: SignState) -> None:
+        """Send the same bytes again. The timers of the votes start when the votes have come in again."""
+        self.restore(record)
+        own = self.own_proposal
+        if own is not None and own.round == self.round:
+            self._out.append(Broadcast(own))
+        self._out += [Broadcast(vote) for vote in self.recent_votes()]
+        if self.step == Step.PROPOSE:
+            self._start_round(self.round)
 
     def _on_vote(self, event: GotVote) -> None:
         vote = event.vote
         if vote.height != self.height:
-            self._other_height(vote.height, (vote.kind, vote.round, vote.validator), event)
+            self._on_other_height(vote.height, (vote.kind, vote.round, vote.validator), event)
         elif self.step != Step.DECIDED and self._count(vote):
             self._run()
 
     def _on_proposal(self, event: GotProposal) -> None:
         new = event.proposal
         if new.height != self.height:
-            self._other_height(new.height, (PROPOSAL, new.round, 0), event)
+            self._on_other_height(new.height, (PROPOSAL, new.round, 0), event)
             return
         if self.step == Step.DECIDED or not self.round - KEPT_ROUNDS <= new.round <= self.round + 1:
             return
         if new.proposer != proposer_index(new.height, new.round, self.n) or not self._pol_holds(new):
             return
-        held = self._proposals.setdefault(new.round, [])
+        held = self.proposals.setdefault(new.round, [])
         if len(held) == MAX_PROPOSALS or any(_same_content(new, old.proposal) for old in held):
             return
         if held:
@@ -192,15 +180,15 @@ class Core:
         self.votes.note_proposer(new.round, new.proposer)
         for vote in new.pol:
             self._count(vote)
-        if new.block_hash not in self._blocks:
-            self._blocks[new.block_hash] = new.block
-            self._validity[new.block_hash] = None
+        if new.block_hash not in self.blocks:
+            self.blocks[new.block_hash] = new.block
+            self.validity[new.block_hash] = None
             self._out.append(CheckBlock(new.block_hash, new.block))
         if self.step == Step.WAIT and new.round == 0:
             self._start_round(0)
         self._run()
 
-    def _other_height(self, height: int, key: tuple[int, int, int], event: GotVote | GotProposal) -> None:
+    def _on_other_height(self, height: int, key: tuple[int, int, int], event: GotVote | GotProposal) -> None:
         kind, round_, _ = key
         if height == self.height + 1 and 0 <= round_ < _EARLY_ROUNDS:
             if kind in (PROPOSAL, PREVOTE, PRECOMMIT):
@@ -209,15 +197,13 @@ class Core:
             self._ask()
 
     def _on_built(self, event: BlockBuilt) -> None:
-        own = self._own_proposal
         if (event.height, event.round, self.step) != (self.height, self.round, Step.PROPOSE):
             return  # too late: the round has gone on
-        if self._index is None or (own is not None and own.round == self.round):
-            return
-        self._blocks[event.block_hash] = event.block
-        self._validity[event.block_hash] = True
-        self._propose(event.block_hash, NO_ROUND, ())
-        self._run()
+        if self._my_turn():
+            self.blocks[event.block_hash] = event.block
+            self.validity[event.block_hash] = True
+            self._propose(event.block_hash, NO_ROUND, ())
+            self._run()
 
     def _on_timeout(self, event: Timeout) -> None:
         if (event.height, event.round) != (self.height, self.round) or self.step == Step.DECIDED:
@@ -235,20 +221,13 @@ class Core:
             self._ask()
         elif status.height < self.height:
             self._out.append(SendCommit(peer, status.height))
-        elif self.step in (Step.WAIT, Step.DECIDED) or status.round > self.round:
-            return  # that peer answers our status
-        else:
-            self._resend(peer, status)
+        elif self.step not in (Step.WAIT, Step.DECIDED) and status.round <= self.round:
+            self._out += [SendTo(peer, message) for message in self.lacking(status)]
 
-    def _resend(self, peer: str, status: Status) -> None:
-        """Send a peer in this round or an earlier one what it lacks there, and what takes it to ours."""
-        round_ = max(status.round, 0)
-        if not status.has_proposal:
-            self._out += [SendTo(peer, held.proposal) for held in self._proposals.get(round_, ())]
-        for kind, held in ((PREVOTE, status.prevotes), (PRECOMMIT, status.precommits)):
-            self._out += [SendTo(peer, vote) for vote in self.votes.lacking(kind, round_, held)]
-        if status.round < self.round:
-            self._out += [SendTo(peer, vote) for vote in self._recent_votes() if vote.round != round_]
+    def _ask(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self._out.append(Sync(self.height))
 
     # --- rules ----------------------------------------------------------------------------------------
 
@@ -258,39 +237,42 @@ class Core:
             self._decide() or self._skip() or self._answer() or self._polka() or self._nil_polka()
         ):
             pass
-        if self.step == Step.PREVOTE and not self._prevote_timer:  # L34-35
-            if self.votes.total(PREVOTE, self.round) >= self.quorum:
-                self._prevote_timer = True
-                self._set_timer(Step.PREVOTE)
-        if self.step != Step.DECIDED and not self._precommit_timer:  # L47-48
-            if self.votes.total(PRECOMMIT, self.round) >= self.quorum:
-                self._precommit_timer = True
-                self._set_timer(Step.PRECOMMIT)
+        if self._prevotes_are_in():  # L34-35
+            self.prevote_timer = True
+            self._set_timer(Step.PREVOTE)
+        if self._precommits_are_in():  # L47-48
+            self.precommit_timer = True
+            self._set_timer(Step.PRECOMMIT)
+
+    def _prevotes_are_in(self) -> bool:
+        if self.prevote_timer or self.step != Step.PREVOTE:
+            return False
+        return self.votes.total(PREVOTE, self.round) >= self.quorum
+
+    def _precommits_are_in(self) -> bool:
+        if self.precommit_timer or self.step == Step.DECIDED:
+            return False
+        return self.votes.total(PRECOMMIT, self.round) >= self.quorum
 
     def _start_round(self, round_: int) -> None:
         """L11-21. The proposer sets the timer too, because its block is built elsewhere and may not come."""
-        self.round, self.step = round_, Step.PROPOSE
-        self._polka_seen = self._prevote_timer = self._precommit_timer = False
-        if round_ > KEPT_ROUNDS:
-            self._forget()
+        self.enter_round(round_, Step.PROPOSE)
         self._set_timer(Step.PROPOSE)
-        if self._may_sign() and self._index == proposer_index(self.height, round_, self.n):
+        if self._my_turn():
             if self.valid is not None:  # L15-16
-                self._propose(self.valid, self.valid_round, self._pol)
+                self._propose(self.valid, self.valid_round, self.pol)
             else:
                 self._out.append(BuildBlock(self.height, round_))
 
     def _decide(self) -> bool:
         """L49-50: a quorum of precommits in any round, and the block, which is valid."""
         for round_, block_hash in self.votes.commits:
-            if self._validity.get(block_hash):
-                signatures = {
-                    vote.validator: vote.signature
-                    for vote in self.votes.votes_for(PRECOMMIT, round_, block_hash)
-                }
-                cert = make_cert(self.height, round_, block_hash, signatures, self.n)
+            if self.validity.get(block_hash):
+                votes = self.votes.votes_for(PRECOMMIT, round_, block_hash)
+                signatures = {vote.validator: vote.signature for vote in votes}
                 self.step = Step.DECIDED
-                self._out.append(Decide(self._blocks[block_hash], cert))
+                cert = make_cert(self.height, round_, block_hash, signatures, self.n)
+                self._out.append(Decide(self.blocks[block_hash], cert))
                 return True
         return False
 
@@ -305,22 +287,19 @@ class Core:
         """L22-33: prevote on a proposal of this round, as soon as its block has been checked."""
         if self.step != Step.PROPOSE:
             return False
-        for held in self._proposals.get(self.round, ()):
+        for held in self.proposals.get(self.round, ()):
             block_hash = held.proposal.block_hash
-            acceptable = self._unlocked_for(held)
-            valid = self._validity.get(block_hash)
-            if acceptable and valid is None:
-                continue
-            self._cast(PREVOTE, block_hash if acceptable and valid else None)
-            return True
+            free, valid = self._free_for(held), self.validity.get(block_hash)
+            if not free or valid is not None:
+                self._cast(PREVOTE, block_hash if free and valid else None)
+                return True
         return False
 
-    def _unlocked_for(self, held: GotProposal) -> bool:
-        """Second half of L23 and L29; the first half of L28 was checked when the proposal came."""
+    def _free_for(self, held: GotProposal) -> bool:
+        """Second half of L23 and L29: no lock forbids this block."""
         proposal = held.proposal
         if proposal.valid_round == NO_ROUND:
-            free = self.locked_round == NO_ROUND or self.locked == proposal.block_hash
-            return free and held.timely
+            return held.timely and (self.locked_round == NO_ROUND or self.locked == proposal.block_hash)
         return self.locked_round <= proposal.valid_round or self.locked == proposal.block_hash
 
     def _pol_holds(self, proposal: Proposal) -> bool:
@@ -341,13 +320,13 @@ class Core:
 
     def _polka(self) -> bool:
         """L36-43: a quorum of prevotes for a valid block. Lock it when still in the prevote step."""
-        if self._polka_seen or self.step not in (Step.PREVOTE, Step.PRECOMMIT):
+        if self.polka_seen or self.step not in (Step.PREVOTE, Step.PRECOMMIT):
             return False
         for block_hash in self.votes.quorums(PREVOTE, self.round):
-            if block_hash is not None and self._validity.get(block_hash):
-                self._polka_seen = True
+            if block_hash is not None and self.validity.get(block_hash):
+                self.polka_seen = True
                 self.valid, self.valid_round = block_hash, self.round
-                self._pol = tuple(self.votes.votes_for(PREVOTE, self.round, block_hash)[: self.quorum])
+                self.pol = tuple(self.votes.votes_for(PREVOTE, self.round, block_hash)[: self.quorum])
                 if self.step == Step.PREVOTE:
                     self.locked, self.locked_round = block_hash, self.round
                     self._cast(PRECOMMIT, block_hash)
@@ -361,37 +340,39 @@ class Core:
         self._cast(PRECOMMIT, None)
         return True
 
-    # --- signing, sending, storing --------------------------------------------------------------------
+    # --- signing and sending --------------------------------------------------------------------------
 
     def _may_sign(self) -> bool:
-        return self._index is not None and self.height >= self._sign_from
+        return self.index is not None and self.height >= self._sign_from
+
+    def _my_turn(self) -> bool:
+        """Whether to propose in this round, and not done yet."""
+        mine = self.index == proposer_index(self.height, self.round, self.n)
+        return mine and self._may_sign() and not self.proposals.get(self.round)
 
     def _cast(self, kind: int, block_hash: bytes | None) -> None:
         """Vote and go to the next step; never twice for a round and kind, not even the same."""
         self.step = Step.PREVOTE if kind == PREVOTE else Step.PRECOMMIT
-        if self._index is None or not self._may_sign() or self.votes.of(self._index, kind, self.round):
+        if self.index is None or not self._may_sign() or self.votes.of(self.index, kind, self.round):
             return
         data = vote_bytes(kind, self._chain_id, self.height, self.round, block_hash)
-        vote = Vote(kind, self.height, self.round, block_hash, self._index, self._sign(data))
+        vote = Vote(kind, self.height, self.round, block_hash, self.index, self._sign(data))
         self._signed = True
-        self._own_votes[self.round, kind] = vote
+        self.own_votes[self.round, kind] = vote
         self._count(vote)
         self._out.append(Broadcast(vote))
 
     def _propose(self, block_hash: bytes, valid_round: int, pol: tuple[Vote, ...]) -> None:
         """L19."""
-        assert self._index is not None
+        assert self.index is not None
         data = proposal_bytes(self._chain_id, self.height, self.round, block_hash, valid_round)
-        signature = self._sign(data)
-        block = self._blocks[block_hash]
-        proposal = Proposal(
-            self.height, self.round, block_hash, valid_round, self._index, signature, block, pol
-        )
+        block, signature = self.blocks[block_hash], self._sign(data)
+        own = Proposal(self.height, self.round, block_hash, valid_round, self.index, signature, block, pol)
         self._signed = True
-        self._own_proposal = proposal
-        self._proposals[self.round] = [GotProposal(proposal, True)]
-        self.votes.note_proposer(self.round, self._index)
-        self._out.append(Broadcast(proposal))
+        self.own_proposal = own
+        self.proposals[self.round] = [GotProposal(own, True)]
+        self.votes.note_proposer(self.round, self.index)
+        self._out.append(Broadcast(own))
 
     def _count(self, vote: Vote) -> bool:
         added = self.votes.add(vote, self.round)
@@ -399,97 +380,10 @@ class Core:
             self._out.append(Evidence(added.conflict, vote))
         return added.counted
 
-    def _ask(self) -> None:
-        if not self._asked:
-            self._asked = True
-            self._out.append(Sync(self.height))
-
     def _set_timer(self, step: Step) -> None:
         length = self._timeouts.length(step, self.round)
         self._out.append(SetTimer(step, self.height, self.round, length))
 
-    def _recent_votes(self) -> list[Vote]:
-        """Own votes of this round and the one before."""
-        return [vote for (round_, _), vote in self._own_votes.items() if round_ >= self.round - 1]
-
-    def _forget(self) -> None:
-        oldest = self.round - KEPT_ROUNDS
-        self.votes.forget_before(oldest)
-        self._proposals = {r: held for r, held in self._proposals.items() if r >= oldest}
-        self._own_votes = {key: vote for key, vote in self._own_votes.items() if key[0] >= oldest}
-        kept = {held.proposal.block_hash for each in self._proposals.values() for held in each}
-        kept.update(block_hash for _, block_hash in self.votes.commits)
-        for block_hash in [h for h in self._blocks if h not in kept and h not in (self.locked, self.valid)]:
-            del self._blocks[block_hash], self._validity[block_hash]
-
-    def status(self) -> Status:
-        """What others need to know to resend what is missing here."""
-        return Status(
-            self.height,
-            self.round,
-            int(self.step),
-            self.votes.held(PREVOTE, self.round),
-            self.votes.held(PRECOMMIT, self.round),
-            bool(self._proposals.get(self.round)),
-        )
-
-    def knows(self, vote: Vote) -> bool:
-        """Tell whether this very vote was counted, so that its signature need not be checked again."""
-        return vote.height == self.height and vote in self.votes.of(vote.validator, vote.kind, vote.round)
-
-    def record(self) -> SignState:
-        """What must be durable before anything signed so far may be sent."""
-        own = self._own_proposal
-        names = {self.locked, self.valid, own.block_hash if own else None}
-        return SignState(
-            RECORD_VERSION,
-            self.height,
-            self.round,
-            int(self.step),
-            self.locked_round,
-            self.locked,
-            self.valid_round,
-            self.valid,
-            self._pol,
-            tuple(self._own_votes.values()),
-            _with_block(own, b"") if own else None,
-            tuple((name, self._blocks[name]) for name in sorted(name for name in names if name)),
-        )
-
-    def _restore(self, record: SignState) -> None:
-        """Take up the height where the record left it, and send the same bytes again."""
-        self.round, self.step = record.round, Step(record.step)
-        self.locked_round, self.locked = record.locked_round, record.locked_hash
-        self.valid_round, self.valid = record.valid_round, record.valid_hash
-        self._pol = record.pol
-        self._blocks = dict(record.blocks)
-        self._validity = dict.fromkeys(self._blocks, True)
-        for vote in (*record.pol, *record.votes):
-            self._count(vote)
-        self._own_votes = {(vote.round, vote.kind): vote for vote in record.votes}
-        if record.proposal is not None:
-            own = _with_block(record.proposal, self._blocks[record.proposal.block_hash])
-            self._own_proposal = own
-            self._proposals[own.round] = [GotProposal(own, True)]
-            if own.round == self.round:
-                self._out.append(Broadcast(own))
-        self._out += [Broadcast(vote) for vote in self._recent_votes()]
-        if self.step == Step.PROPOSE:
-            self._set_timer(Step.PROPOSE)
-
 
 def _same_content(one: Proposal, other: Proposal) -> bool:
     return (one.block_hash, one.valid_round) == (other.block_hash, other.valid_round)
-
-
-def _with_block(proposal: Proposal, block: bytes) -> Proposal:
-    return Proposal(
-        proposal.height,
-        proposal.round,
-        proposal.block_hash,
-        proposal.valid_round,
-        proposal.proposer,
-        proposal.signature,
-        block,
-        proposal.pol,
-    )

@@ -97,6 +97,8 @@ Message = Vote | Proposal | Status
 class SignState(Record, frozen=True):
     """All that a validator must find again after a crash; durable before anything it signed is sent.
 
+    The step within the round is that of the last own vote in it.
+
     Args:
         votes: Own votes of this height, of the newest rounds.
         proposal: Own newest proposal of this height, without its block's bytes.
@@ -106,7 +108,6 @@ class SignState(Record, frozen=True):
     version: int
     height: int
     round: int
-    step: int
     locked_round: int
     locked_hash: bytes | None
     valid_round: int
@@ -373,7 +374,7 @@ def check_proposal(proposal: Proposal, validators: Sequence[bytes], chain_id: by
 def _check_signer(
     message: Vote | Proposal, signer: int, validators: Sequence[bytes], chain_id: bytes
 ) -> None:
-    if not (0 <= message.round < 2**31 and 0 <= message.height):
+    if not (0 <= message.round < 2**31 and message.height >= 0):
         raise OutOfRange(f"height {message.height}, round {message.round}")
     if not 0 <= signer < len(validators):
         raise OutOfRange(f"authority {signer} of {len(validators)}")

@@ -470,7 +470,7 @@ def test_data_check_names_the_bad_lines_and_exits_with_3(
     outcome = call(capsys, "data", "check", bad, "--json")
     assert (outcome.code, one_object(outcome)["ok"]) == (3, False)
     refused(call(capsys, "data", "check", tmp_path / "none.csv"), 3, "none.csv")
-    refused(call(capsys, "data", "check", bad, "--format", "plian"), 3, "plain")
+    refused(call(capsys, "data", "check", bad, "--format", "plainn"), 3, "plain")
 
 
 BOOK = {

@@ -77,7 +77,7 @@ def test_a_run_that_differs_is_named_by_its_first_interval(
 ) -> None:
     scenario = engine.stored_scenario(networked.path)
     other = engine.run(scenario.model_copy(update={"seed": 8}), out=tmp_path)
-    with pytest.raises(VerificationFailed, match="2026-06-02T09:00Z: (book|clearing|postings) root: "):
+    with pytest.raises(VerificationFailed, match=r"2026-06-02T09:00Z: (book|clearing|postings) root: "):
         compare_runs(networked, other)
 
 

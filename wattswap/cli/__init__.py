@@ -62,6 +62,8 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
     try:
         result = app(args=argv, prog_name="wattswap", standalone_mode=False)
         sys.stdout.flush()
+        if result == int(ExitCode.INTERRUPTED):  # typer turns Ctrl-C into this
+            raise KeyboardInterrupt
         return int(result) if isinstance(result, int) else 0
     except typer.Exit as done:
         return done.exit_code
@@ -72,7 +74,10 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
             error.show()
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        print("Interrupted.", file=sys.stderr)
+        if as_json_object:
+            _print_json(as_json(KeyboardInterrupt()))
+        else:
+            print("Interrupted.", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
     except (BrokenPipeError, SystemExit):
         # The reader of a pipe (head, less) has seen enough; that is no error of ours. Click exits then by itself.
