@@ -46,7 +46,7 @@ lint: install
 
 # Two workers for the many short tests; the tests with sockets and real time follow alone.
 unit: install
-	$(BIN)/python -m pytest -n 2 -m "not live"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not live"
 
 live-tests: install
 	$(BIN)/python -m pytest -m live

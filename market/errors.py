@@ -59,5 +59,15 @@ class InfeasibleClearing(MarketError, AssertionError):
     """A clearing that accepts more than was ordered, or does not balance: a bug of the mechanism."""
 
 
+class AmountTooLarge(MarketError, ValueError):
+    """Amounts beyond what is counted safely in 64 bits: a currency unit too small for the scenario, not a bug."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"{what} pass 2^62 nano-currency (about 4.6e9 currency units); use a larger currency unit in the scenario"
+        )
+
+
 class UnbalancedPostings(MarketError, AssertionError):
     """Money or energy that does not add up; the run must stop."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.errors import UnbalancedPostings
+from market.errors import AmountTooLarge, UnbalancedPostings
 from market.tariff import IntervalPrices
 from market.units import INT64_SAFE, IntArray, largest_remainder
 
@@ -39,6 +39,9 @@ COLUMN_INDEX = {name: i for i, name in enumerate(COLUMNS)}
 (IMPORT, EXPORT, BOUGHT, SOLD, LOCAL, RETAIL_IMPORT, RETAIL_EXPORT, TRADE, IMBALANCE, RETAIL, GRID_FEE) = (
     range(len(COLUMNS))
 )
+
+
+TOO_LARGE = "the amounts of one interval"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +97,9 @@ def settle(
 
     Raises:
         UnbalancedPostings: Money or energy does not add up.
+        AmountTooLarge: The amounts of the interval pass 2^62.
     """
+    _check_size(clearing, import_wh, export_wh, prices)
     members = len(import_wh)
     lines = np.zeros((members + len(SYSTEM_ACCOUNTS), len(COLUMNS)), dtype=np.int64)
     member = lines[:members]
@@ -153,17 +158,32 @@ def _post_trades(member: IntArray, book: OrderBook, clearing: Clearing) -> int:
     return clearing.operator_surplus_nano
 
 
+def _check_size(clearing: Clearing, import_wh: IntArray, export_wh: IntArray, prices: IntervalPrices) -> None:
+    """Refuse energy and outside prices whose product would wrap; a wrapped amount may look small and balanced."""
+    # Imbalance is at most all that is metered and traded together; no outside price or fee exceeds their sum.
+    energy_wh = sum(
+        float(column.sum(dtype=np.float64)) for column in (import_wh, export_wh, clearing.accepted_wh)
+    )
+    worst_price = (
+        abs(prices.import_micro_per_kwh)
+        + abs(prices.feed_in_micro_per_kwh)
+        + prices.grid_fee_local_micro_per_kwh
+        + prices.grid_fee_remote_micro_per_kwh
+    )
+    if energy_wh * worst_price >= INT64_SAFE:
+        raise AmountTooLarge(TOO_LARGE)
+
+
 def check_balanced(postings: Postings) -> None:
     """Raise unless every money column sums to zero and the members' energy adds up.
 
     Raises:
         UnbalancedPostings: Names the column and the amount that is left over.
+        AmountTooLarge: The postings pass 2^62 without their signs, so their sums could wrap.
     """
     lines = postings.lines
     if float(np.abs(lines[:, TRADE:]).sum(dtype=np.float64)) >= INT64_SAFE:
-        raise UnbalancedPostings(
-            "postings pass 2^62 nano-currency in one interval; use a larger currency unit in the scenario"
-        )
+        raise AmountTooLarge(TOO_LARGE)
     total = lines.sum(axis=0)
     for i in (TRADE, IMBALANCE, RETAIL, GRID_FEE):
         if total[i]:

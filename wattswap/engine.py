@@ -20,15 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from market.errors import UnbalancedPostings
-from market.settlement import SYSTEM_ACCOUNTS, TRADE, Postings
+from market.errors import AmountTooLarge
+from market.settlement import SYSTEM_ACCOUNTS, TRADE
 from market.units import INT64_SAFE, MICRO_PER_UNIT, IntArray
 from wattswap.commit import ChainWriter, Committed
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.manifest import SCHEMA, file_hashes, log_event, source_commit, versions, write_json
-from wattswap.pipeline import Cleared, build_book, clear_interval, settle_interval
+from wattswap.pipeline import Cleared, Settled, build_book, clear_interval, settle_interval
 from wattswap.recorder import PARTS, TABLES, Recorder
 from wattswap.results import MANIFEST, RunResult, community_metrics, read_object
+from wattswap.run_lock import LOCK, folder_lock
 from wattswap.scenario import Scenario, from_resolved
 from wattswap.setup import GENESIS, Setup, prepare
 
@@ -132,23 +133,21 @@ class Run:
             prices,
         )
         self.system_nano += settled.postings.total_nano[len(setup.roster) :]
-        self._count_turnover(settled.postings)
+        self._count_turnover(settled)
         self.replay.update(cleared.book_root + cleared.clearing_root + block.postings_root)
         self.done = i + 1
         return block
 
-    def _count_turnover(self, postings: Postings) -> None:
-        """Stop before any sum over the run could wrap: none can pass the sum of all amounts without their signs.
+    def _count_turnover(self, settled: Settled) -> None:
+        """Stop before any sum over the run could wrap: no bill can pass twice the sum of all amounts without signs.
 
         Raises:
-            UnbalancedPostings: That sum passes 2^62.
+            AmountTooLarge: That sum passes 2^62.
         """
-        self.turnover_nano += float(np.abs(postings.lines[:, TRADE:]).sum(dtype=np.float64))
+        for amounts in (settled.postings.lines[:, TRADE:], settled.baseline_nano):
+            self.turnover_nano += float(np.abs(amounts).sum(dtype=np.float64))
         if self.turnover_nano >= INT64_SAFE:
-            raise UnbalancedPostings(
-                "all amounts of the run together pass 2^62 nano-currency (about 4.6e9 currency units);"
-                " use a larger currency unit in the scenario, or a shorter run"
-            )
+            raise AmountTooLarge("the amounts of the run together")
 
     def flush(self) -> None:
         """Write the tables since the last time as one part."""
@@ -216,14 +215,15 @@ def run(scenario: Scenario, *, out: Path | str = "runs", on_progress: OnProgress
     """
     setup = prepare(scenario)
     partial = begin(setup, Path(out))
-    try:
-        return _drive(setup, partial, on_progress)
-    except Interrupted:
-        raise
-    except BaseException:
-        if not (partial / CHECKPOINT).exists() and not (partial / MANIFEST).exists():
-            shutil.rmtree(partial, ignore_errors=True)
-        raise
+    with folder_lock(partial):
+        try:
+            return _drive(setup, partial, on_progress)
+        except Interrupted:
+            raise
+        except BaseException:
+            if not (partial / CHECKPOINT).exists() and not (partial / MANIFEST).exists():
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
 
 
 def begin(setup: Setup, out: Path, driver: str = IN_PROCESS) -> Path:
@@ -253,23 +253,26 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunRes
 
     Raises:
         RunNotFound: The folder is no unfinished run.
+        RunBusy: Another process is working on it.
         VerificationFailed: The meter data have changed since the run began.
     """
     partial = Path(path).resolve()
     if not partial.name.endswith(PARTIAL) and partial.with_name(partial.name + PARTIAL).exists():
         partial = partial.with_name(partial.name + PARTIAL)
-    if not (partial / SCENARIO).is_file() or not partial.name.endswith(PARTIAL):
+    begun = all((partial / name).is_file() for name in (GENESIS, SCENARIO))
+    if not begun or not partial.name.endswith(PARTIAL):
         raise RunNotFound.of(str(path), "no unfinished run is here", "unfinished runs end in .partial")
     if (partial / LIVE_MARK).exists() and not (partial / MANIFEST).exists():
         raise RunNotFound.of(str(path), "is a live run, which cannot be continued", "start a new one")
-    setup = prepare(stored_scenario(partial))
-    if setup.genesis_bytes() != (partial / GENESIS).read_bytes():
-        raise VerificationFailed.of(
-            str(partial), "the scenario's data have changed since this run began", "start a new run"
-        )
-    if (partial / MANIFEST).exists():  # killed while it was given its name
-        return _name_finished(partial)
-    return _drive(setup, partial, on_progress)
+    with folder_lock(partial):
+        setup = prepare(stored_scenario(partial))
+        if setup.genesis_bytes() != (partial / GENESIS).read_bytes():
+            raise VerificationFailed.of(
+                str(partial), "the scenario's data have changed since this run began", "start a new run"
+            )
+        if (partial / MANIFEST).exists():  # killed while it was given its name
+            return _name_finished(partial)
+        return _drive(setup, partial, on_progress)
 
 
 def stored_scenario(folder: Path) -> Scenario:
@@ -351,7 +354,7 @@ def finish(
 def _name_finished(partial: Path) -> RunResult:
     """Drop what only an unfinished run needs, and give the folder its name."""
     shutil.rmtree(partial / PARTS, ignore_errors=True)
-    for name in (CHECKPOINT, LIVE_MARK):
+    for name in (CHECKPOINT, LIVE_MARK, LOCK):
         (partial / name).unlink(missing_ok=True)
     folder = partial.with_name(partial.name.removesuffix(PARTIAL))
     os.rename(partial, folder)

@@ -86,6 +86,12 @@ class RunNotFound(WattswapError):
     exit_code = ExitCode.INVALID
 
 
+class RunBusy(WattswapError):
+    """A run folder that another process is working on."""
+
+    exit_code = ExitCode.INVALID
+
+
 class AlreadyExists(WattswapError):
     """A file or folder that would be overwritten; nothing is ever overwritten."""
 
@@ -129,6 +135,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 _CODE_BY_CLASS: dict[str, ExitCode] = {
+    "market.errors.AmountTooLarge": ExitCode.INVALID,
     "market.errors.InvalidBook": ExitCode.INVALID,
     "market.errors.InvalidRules": ExitCode.INVALID,
     "market.errors.InvalidTariff": ExitCode.INVALID,

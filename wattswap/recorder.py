@@ -111,7 +111,10 @@ class Recorder:
             table = getattr(self, f"_{name}_table")(self._rows[name])
             final = self.parts / f"{name}.{part:06d}.arrow"
             temporary = final.with_suffix(".tmp")
-            feather.write_feather(table, temporary, compression="lz4")
+            with temporary.open("wb") as file:
+                feather.write_feather(table, file, compression="lz4")
+                file.flush()
+                os.fsync(file.fileno())  # the checkpoint counts this part, also after a power cut
             os.replace(temporary, final)
             self._rows[name] = []
 

@@ -45,6 +45,7 @@ def test_every_class_has_its_exit_code() -> None:
         "InvalidScenario": 3,
         "InvalidData": 3,
         "RunNotFound": 3,
+        "RunBusy": 3,
         "AlreadyExists": 3,
         "Infeasible": 4,
         "VerificationFailed": 5,

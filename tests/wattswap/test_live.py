@@ -21,7 +21,7 @@ from p2p.transport import RequestRefused
 from wattswap import engine, live
 from wattswap.commit import ChainWriter, Committed
 from wattswap.engine import TABLE_FILES
-from wattswap.errors import VerificationFailed
+from wattswap.errors import RunNotFound, VerificationFailed
 from wattswap.explorer import verified_chain
 from wattswap.hash_by_hash import compare_runs
 from wattswap.live import LiveFailed, run_live
@@ -205,6 +205,26 @@ def test_an_order_that_is_not_accepted_ends_the_run_and_nothing_stays(
     with pytest.raises(LiveFailed, match=r"home-[123]: the operator answered its order with LATE"):
         run_live(ws.load(street), intervals=2, out=tmp_path, open_transport=MemoryNetwork().endpoint)
     assert files_below(tmp_path) == []
+
+
+def test_a_live_run_that_was_killed_is_not_resumed(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(_path: object, **_options: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(live.shutil, "rmtree", die)  # a killed process tidies nothing up
+    monkeypatch.setattr(live, "PHASE_DEADLINE_S", 0.0)
+    with pytest.raises(Killed):
+        run_live(ws.load(street), intervals=2, out=tmp_path, open_transport=MemoryNetwork().endpoint)
+    (partial,) = tmp_path.iterdir()
+    before = files_below(partial)
+    with pytest.raises(RunNotFound, match="is a live run, which cannot be continued"):
+        engine.resume(partial)
+    assert files_below(partial) == before
 
 
 @pytest.mark.live

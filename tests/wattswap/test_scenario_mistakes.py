@@ -7,6 +7,7 @@ named, with the key path (empty where the file is not TOML) and a phrase of the 
 from __future__ import annotations
 
 import re
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
@@ -439,6 +440,9 @@ def typos(draw: st.DrawFn) -> tuple[str, str]:
     }
     # `tame` may be `time` or `name`: only a typo that is nearest to one key has a right answer.
     assume([other for other in siblings if one_edit_apart(wrong, other)] == [key])
+    # `ntme` shares as many letters in order with `time` as with `name`, which is one edit away: no right answer.
+    shared = {other: SequenceMatcher(None, wrong, other).ratio() for other in siblings}
+    assume(all(shared[other] < shared[key] for other in siblings - {key}))
     return path, wrong
 
 

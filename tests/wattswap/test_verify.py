@@ -239,6 +239,21 @@ def test_a_changed_fact_in_the_manifest_is_named(key: str, value: object, copy: 
     assert f"manifest.json: says {key}" in found_wrong(copy)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("signed", True), ("driver", "live"), ("schema", 2), ("network", {"nodes": 4})]
+)
+def test_a_manifest_that_claims_what_was_not_so_is_refused(key: str, value: object, copy: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest[key] = value
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert f"{copy / 'manifest.json'}: " in found_wrong(copy)
+
+
+def test_a_file_that_is_not_of_the_run_is_named(copy: Path) -> None:
+    (copy / "notes.txt").write_text("mine")
+    assert "notes.txt: is not part of this run" in found_wrong(copy)
+
+
 @pytest.mark.parametrize("cut", [0, 1, 100])
 def test_a_manifest_that_is_no_json_is_named(
     cut: int, copy: Path, capsys: pytest.CaptureFixture[str]
