@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from market import auction
@@ -16,9 +16,6 @@ from market.book import Order, OrderBook, Side
 from market.clearing import Clearing, PriceInterval, certify, check_feasible
 from market.errors import InfeasibleClearing, InvalidBook
 from market.rules import MarketRules
-
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
 
 RULES = MarketRules(solver="exact")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 
 import pytest
 from hypothesis import given, settings
@@ -15,13 +14,11 @@ from market.clearing import Clearing, check_feasible
 from market.errors import DuplicateMechanism, UnknownMechanism
 from market.mechanism import Mechanism, get, register, registered
 from market.rules import MarketRules
+from wattswap.plugins import load_all
 
-for package in ("market.mechanisms", "optimizer.mechanisms"):
-    import_module(package)
+load_all()
 
 MECHANISMS = [m for m in registered().values() if not m.promises.needs_grid]
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
 
 RULES = MarketRules(retail_micro_per_kwh=40, feed_in_micro_per_kwh=0)
 

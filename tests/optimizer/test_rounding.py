@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from optimizer.errors import SolverFailed
 from optimizer.rounding import whole_wh
-
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
 
 
 def test_whole_quantities_stay() -> None:

@@ -17,9 +17,6 @@ from optimizer.errors import SolverFailed, Unproven
 from optimizer.mechanisms import uniform_price
 from optimizer.session import Session
 
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
-
 
 @st.composite
 def books(draw: st.DrawFn, max_orders: int = 12) -> OrderBook:
