@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from market.errors import UnknownMechanism
 from wattswap.clear_contract import InvalidCase, clear_case, clear_file
@@ -300,6 +302,75 @@ def test_hostile_json_gets_a_sentence(tmp_path: Path, text: str, reason: str) ->
     (result,) = clear_file(path, "uniform_price")
     assert result["error"]["code"] == 3
     assert reason in result["error"]["message"]
+
+
+@pytest.mark.parametrize("number", ["1e-99999999999999999999", "-1e99999999999999999999"])
+def test_an_exponent_beyond_all_bounds_spoils_its_line_only(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "cases.jsonl"
+    path.write_text(json.dumps(STREET).replace("0.3", number) + "\n" + json.dumps(STREET) + "\n")
+    wrong, good = clear_file(path, "uniform_price")
+    assert wrong["error"] == {
+        "code": 3,
+        "message": "cases.jsonl:1: the JSON holds a number beyond all bounds",
+    }
+    assert good == clear_case(STREET, "uniform_price")
+
+
+@pytest.mark.parametrize("key", ["id", "participant"])
+@pytest.mark.parametrize("name", ["\ud83d", "home-\udc00", "\udc00\ud83d"])
+def test_half_of_a_character_pair_in_a_name_is_refused(tmp_path: Path, key: str, name: str) -> None:
+    """Such a name cannot be printed; JSON may hold it as an escape."""
+    bad = deepcopy(STREET)
+    bad["orders"][0][key] = name
+    path = tmp_path / "cases.jsonl"
+    path.write_text(json.dumps(bad) + "\n" + json.dumps(STREET) + "\n")
+    wrong, good = clear_file(path, "uniform_price")
+    assert wrong["error"]["code"] == 3
+    assert wrong["error"]["message"].startswith(
+        f"cases.jsonl:1: orders[0].{key}: holds half of a character pair"
+    )
+    json.dumps(wrong, ensure_ascii=False).encode("utf-8")
+    assert good == clear_case(STREET, "uniform_price")
+
+
+def test_a_name_of_whole_characters_beyond_ascii_is_kept() -> None:
+    result = clear([order("häuschen-🏠", "ä", "buy", 1, 0.3), order("s", "🏠", "sell", 1, 0.1)])
+    assert [o["id"] for o in result["orders"]] == ["häuschen-🏠", "s"]
+
+
+@pytest.mark.parametrize("rationing", ["pro_rata", "time"])
+@given(st.permutations(range(8)), st.lists(st.integers(1, 5), min_size=8, max_size=8))
+def test_orders_of_one_participant_at_one_time_give_the_same_result_in_any_listing(
+    rationing: str, listing: list[int], parts: list[int]
+) -> None:
+    """Time decides, then the id; where an order stands in the file never does."""
+    rows = [
+        order(
+            f"o{i}",
+            "ab"[i // 2 % 2] if i < 4 else "c",
+            "buy" if i < 4 else "sell",
+            kwh / 1000,
+            0.2,
+            time=i % 2,
+        )
+        for i, kwh in enumerate(parts)
+    ]
+    results = [clear(book, rationing=rationing) for book in (rows, [rows[i] for i in listing])]
+    for result in results:
+        result["orders"].sort(key=lambda row: row["id"])
+        result["participants"].sort(key=lambda row: row["participant"])
+        result["trades"].sort(key=lambda row: (row["buy"], row["sell"]))
+    assert results[0] == results[1]
+
+
+def test_time_decides_before_the_id() -> None:
+    """One kWh for two equal bids: the earlier one gets it, though its id comes later."""
+    offer = order("s", "c", "sell", 1, 0.1, time=0)
+    for times, first in (((2, 1), "b"), ((1, 2), "a"), ((1, 1), "a")):
+        bids = [order(name, "x", "buy", 1, 0.3, time=t) for name, t in zip("ab", times, strict=True)]
+        for listing in ([*bids, offer], [offer, *reversed(bids)]):
+            accepted = {o["id"]: o["accepted_kwh"] for o in clear(listing, rationing="time")["orders"]}
+            assert accepted == {"s": 1.0, "a": float(first == "a"), "b": float(first == "b")}
 
 
 def test_numbers_come_from_their_text_and_never_through_a_float(tmp_path: Path) -> None:

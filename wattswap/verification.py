@@ -53,6 +53,7 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     """
     result = RunResult(path)
     folder = result.path
+    _check_form(folder / MANIFEST, result.manifest)
     checks = {"files": _check_files(folder, result.manifest)}
     _check_scenario(folder / SCENARIO, result.manifest)
     scenario = engine.stored_scenario(folder)
@@ -68,6 +69,17 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     else:
         checks["again"] = _run_again(folder, scenario, result.manifest, on_progress)
     return {"run": str(folder), "ok": True, "checks": checks}
+
+
+def _check_form(path: Path, manifest: dict[str, Any]) -> None:
+    """Check that what the other checks look into can be looked into."""
+    objects = [
+        name for name in ("files", "chain", "data", "versions") if not isinstance(manifest.get(name), dict)
+    ]
+    if not isinstance(manifest.get("source"), dict | None):  # none where the program was no git checkout
+        objects.append("source")
+    if objects:
+        raise VerificationFailed(*(Problem(str(path), f"{name} must be an object", CURE) for name in objects))
 
 
 def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
@@ -107,8 +119,13 @@ def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]
         for name in expected
         if found[name] != expected[name]
     ]
-    if not live and "network" in manifest:
-        problems.append(Problem(str(folder / MANIFEST), "speaks of a network, but this run used none", CURE))
+    if ("network" in manifest) != live:
+        what = (
+            "names no network, but a live run has one"
+            if live
+            else "speaks of a network, but this run used none"
+        )
+        problems.append(Problem(str(folder / MANIFEST), what, CURE))
     if problems:
         raise VerificationFailed(*problems)
 

@@ -156,6 +156,52 @@ def test_a_home_alone_gives_the_same_numbers_as_among_others() -> None:
         assert walk(alone, 40) == [[row[h], row[5 + h], row[10 + h], row[15 + h]] for row in expected]
 
 
+both_registers = st.lists(st.tuples(st.integers(0, 3_000), st.integers(0, 3_000)), min_size=1, max_size=30)
+
+
+@given(both_registers, st.integers(1, 9_000), st.integers(1, 12_000))
+def test_a_battery_changes_the_registers_by_what_it_charged_or_discharged_and_nothing_else(
+    readings: list[tuple[int, int]], capacity_wh: int, power_w: int
+) -> None:
+    """Where a meter ran both ways in one interval, the part that the battery did not move stays on both registers."""
+    imported, exported = (np.array(column, dtype=np.int64)[:, None] for column in zip(*readings, strict=True))
+    spec = BatterySpec(capacity_wh, power_w, power_w, 1_000_000, 1_000_000)
+    homes = Community(imported, exported, [spec], np.array([capacity_wh // 2]), 0, AgentRules())
+    stored = capacity_wh // 2
+    for wh_in, wh_out in readings:
+        now_in, now_out = (int(register[0]) for register in homes.live())
+        discharged, charged = wh_in - now_in, wh_out - now_out
+        assert min(discharged, charged) == 0, "never both in one interval"
+        assert max(discharged, charged) <= min(abs(wh_in - wh_out), power_w // 4)
+        assert int(homes.stored_wh[0]) - stored == charged - discharged, (
+            "without losses the content says it all"
+        )
+        assert min(now_in, now_out) >= 0
+        stored = int(homes.stored_wh[0])
+
+
+def test_a_battery_of_one_wh_changes_at_most_one_wh() -> None:
+    imported, exported = np.array([[900], [200]]), np.array([[400], [700]])
+    spec = BatterySpec(1, 10_000, 10_000, 1_000_000, 1_000_000)
+    homes = Community(imported, exported, [spec], np.array([1]), 0, AgentRules())
+    assert [[int(x[0]) for x in homes.live()] for _ in range(2)] == [[899, 400], [200, 699]]
+
+
+@pytest.mark.parametrize("gate_closure_minutes", [15, 720, 1_440])
+def test_homes_trade_however_early_the_gate_closes(gate_closure_minutes: int) -> None:
+    """A gate that closes a day ahead asks for a day and an interval; the forecast repeats after its day."""
+    rules = AgentRules(forecast_days=1, gate_closure_minutes=gate_closure_minutes)
+    imported, exported = registers(2, 3, 4)
+    homes = Community(imported, exported, [None] * 4, np.zeros(4, dtype=np.int64), 2 * DAY, rules)
+    net = (imported - exported)[:, 0]
+    known = 2 * DAY - rules.lead
+    expected = homes.expected_net_wh()
+    assert expected is not None
+    # The same time of day, in the newest day of which every reading is known: two days ago for the last case.
+    assert int(expected[0]) == int(net[known - DAY + rules.lead % DAY])
+    assert homes.bids(PRICES).energy_wh.all()
+
+
 def test_a_restored_community_goes_on_as_if_never_stopped() -> None:
     rules = AgentRules(gate_closure_minutes=30)
     straight = community(9, 4, rules)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from market.book import Order, OrderBook, Side
 from market.clearing import Clearing, PriceInterval
-from market.errors import UnbalancedPostings
+from market.errors import AmountTooLarge, UnbalancedPostings
 from market.settlement import (
     COLUMNS,
     MONEY_COLUMNS,
@@ -20,8 +20,11 @@ from market.settlement import (
     settle,
 )
 from market.tariff import IntervalPrices
+from market.units import INT64_SAFE
 
 PRICES = IntervalPrices(300_000, 100_000, 20_000, 50_000)
+WRAPS_TO_LITTLE = 2**64 // 300_000 + 1
+"""Energy that costs almost nothing at 0.30 a kWh when the product wraps around. [Wh]"""
 
 
 def cleared(bought: list[int], sold: list[int], price: int) -> tuple[OrderBook, Clearing]:
@@ -141,6 +144,63 @@ def test_one_unit_too_much_in_any_column_stops_the_run(column: str) -> None:
     lines[0, COLUMNS.index(column)] += 1
     with pytest.raises(UnbalancedPostings):
         check_balanced(Postings(lines, 2))
+
+
+@given(
+    st.integers(1, 6),
+    st.data(),
+    st.integers(0, 50_000),
+    st.integers(0, 50_000),
+    st.tuples(*(st.integers(-400_000, 400_000) for _ in range(2))),
+    st.tuples(*(st.integers(0, 90_000) for _ in range(2))),
+)
+def test_a_home_alone_pays_the_retailer_whatever_its_two_registers_say(
+    members: int, data: st.DataObject, import_wh: int, export_wh: int, outside: tuple, fees: tuple
+) -> None:
+    """Both registers can move in one interval; a home must not sell its own export to itself at a better price."""
+    prices = IntervalPrices(*outside, *fees)
+    home = data.draw(st.integers(0, members - 1))
+    imported, exported = np.zeros(members, dtype=np.int64), np.zeros(members, dtype=np.int64)
+    imported[home], exported[home] = import_wh, export_wh
+    book, clearing = cleared([0] * members, [0] * members, 0)
+    postings = settle(book, clearing, imported, exported, prices)
+    assert postings.total_nano[:members].tolist() == baseline_nano(imported, exported, prices).tolist()
+    assert not postings.column("local_wh").any()
+
+
+def test_a_home_short_and_long_at_once_nets_only_the_difference() -> None:
+    """Home 0 needs 80 and gives 50 in the same interval: 30 come from home 1, and 50 each way stay at the retailer."""
+    book, clearing = cleared([0, 0], [0, 0], 0)
+    postings = settle(book, clearing, ints(80, 0), ints(50, 100), PRICES)
+    assert postings.column("local_wh").tolist() == [30, -30, 0, 0, 0]
+    assert postings.column("retail_import_wh").tolist() == [50, 0, 0, 0, 0]
+    assert postings.column("retail_export_wh").tolist() == [50, 70, 0, 0, 0]
+    assert postings.column("imbalance_nano").tolist() == [-6_450_000, 6_450_000, 0, 0, 0]
+    assert postings.column("retail_nano").tolist() == [-10_000_000, 7_000_000, 3_000_000, 0, 0]
+    # 30 Wh from the neighbour at 0.02, 50 Wh from outside at 0.05.
+    assert postings.column("grid_fee_nano").tolist() == [-3_100_000, 0, 0, 3_100_000, 0]
+
+
+@pytest.mark.parametrize("energy_wh", [INT64_SAFE // 300_000 + 1, WRAPS_TO_LITTLE, 2**62])
+@pytest.mark.parametrize("local_market", [True, False])
+def test_amounts_beyond_2_62_are_refused_before_a_product_can_wrap(
+    energy_wh: int, local_market: bool
+) -> None:
+    """A wrapped amount can be small and balance: nothing that is looked at afterwards would show it."""
+    assert 0 < WRAPS_TO_LITTLE * 300_000 - 2**64 < 300_000
+    book, clearing = cleared([0, 0], [0, 0], 0)
+    prices = IntervalPrices(300_000, 100_000)
+    with pytest.raises(AmountTooLarge, match=r"the amounts of one interval pass 2\^62 nano-currency"):
+        settle(book, clearing, ints(energy_wh, 0), ints(0, 0), prices, local_market=local_market)
+
+
+def test_stored_postings_beyond_2_62_are_refused() -> None:
+    lines = np.zeros((5, len(COLUMNS)), dtype=np.int64)
+    lines[:2, COLUMNS.index("retail_nano")] = 2**61, -(2**61)
+    with pytest.raises(AmountTooLarge):
+        check_balanced(Postings(lines, 2))
+    lines[:2, COLUMNS.index("retail_nano")] = 2**60, -(2**60)
+    check_balanced(Postings(lines, 2))
 
 
 def test_several_orders_of_one_member_are_added_up() -> None:
