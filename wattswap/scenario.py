@@ -92,7 +92,7 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
 
     Raises:
         InvalidScenario: Not a resolved scenario of this version.
-        InvalidData: A price series has changed since.
+        InvalidData: A price series or the secret file has changed since.
     """
     from pydantic import ValidationError
 
@@ -100,19 +100,21 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
     from wattswap.scenario_problems import faults_of
 
     content = copy.deepcopy(dict(resolved))
-    tariff = content.get("tariff", {})
-    hashes = {key: tariff.pop(f"{key}_sha256", None) for key in ("import_series", "feed_in_series")}
+    files = (("tariff", "import_series"), ("tariff", "feed_in_series"), ("chain", "secret_file"))
+    hashes = {(table, key): content.get(table, {}).pop(f"{key}_sha256", None) for table, key in files}
     source = Source("resolved scenario", Path(base).resolve())
     try:
         context = {"resolved": True, "base": source.base}
         scenario = Scenario.model_validate(content, context=context).with_source(source)
     except ValidationError as error:
         raise InvalidScenario(*(source.problem(*fault) for fault in faults_of(error))) from None
-    now = scenario.resolved()["tariff"]
-    changed = [key for key, expected in hashes.items() if now.get(f"{key}_sha256") != expected]
+    now = scenario.resolved()
+    changed = [at for at, expected in hashes.items() if now.get(at[0], {}).get(f"{at[1]}_sha256") != expected]
     if changed:
         cure = "restore the file, or run the scenario again"
-        raise InvalidData(*(Problem(now[key], "has changed since the run", cure) for key in changed))
+        raise InvalidData(
+            *(Problem(now[table][key], "has changed since the run", cure) for table, key in changed)
+        )
     return scenario
 
 

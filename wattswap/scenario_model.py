@@ -121,7 +121,23 @@ class Scenario(Table):
             if path is not None:
                 content = (self._source.base / path).read_bytes()
                 said["tariff"][f"{key}_sha256"] = hashlib.sha256(content).hexdigest()
+        if self.chain.secret_file is not None:
+            # The hash of 32 random bytes tells nothing about them.
+            said["chain"]["secret_file_sha256"] = hashlib.sha256(self.secret).hexdigest()
         return said
+
+    @property
+    def secret(self) -> bytes:
+        """The secret behind the keys and salts of a run; empty without a secret file.
+
+        Raises:
+            KeyFileError: The file cannot be read, is readable by others, or holds something else.
+        """
+        if self.chain.secret_file is None:
+            return b""
+        from p2p.identity import load_key_file
+
+        return load_key_file(self._source.base / self.chain.secret_file).seed
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of `resolved()`, in hexadecimal."""

@@ -386,3 +386,12 @@ class Chain(Table):
 
     authorities: int = Field(default=4, ge=1, le=25, description="How many authorities sign blocks.")
     sign_orders: bool = Field(default=False, description="Whether an in-process run signs every order.")
+    secret_file: str | None = Field(
+        default=None, description="File of `wattswap secret`, from which all keys and salts follow."
+    )
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        if self.secret_file is not None:
+            _finish(missing_file("secret_file", self.secret_file, info))
+        return self

@@ -35,14 +35,19 @@ GENESIS = "genesis.bin"
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Every key of a simulated neighbourhood, derived from its name and seed: reproducible, so not secret."""
+    """Every key of a neighbourhood, derived from its name, its seed and the scenario's secret file.
+
+    Without a secret file all of it can be guessed: good for simulations that anyone may repeat, and for nothing else.
+    """
 
     master: bytes
 
     @classmethod
     def of(cls, scenario: Scenario) -> Keys:
-        """The keys of a scenario: the same name and seed give the same keys."""
-        return cls(sha256(f"wattswap simulation {scenario.name} {scenario.seed}".encode()).digest())
+        """The keys of a scenario: the same name, seed and secret give the same keys."""
+        return cls(
+            sha256(f"wattswap simulation {scenario.name} {scenario.seed}".encode() + scenario.secret).digest()
+        )
 
     def identity(self, role: str, name: str = "") -> Identity:
         """The signing key of one role."""

@@ -39,6 +39,21 @@ def new(
     typer.echo(f"Next: wattswap run {folder}", err=True)
 
 
+def secret(
+    file: Annotated[Path, typer.Argument(help="File to make; nothing is overwritten.", metavar="FILE")],
+) -> None:
+    """Write a new random secret for chain.secret_file, so that keys and salts of a run cannot be guessed."""
+    import secrets
+
+    from p2p.identity import SEED_BYTES, Identity, save_key_file
+
+    save_key_file(file, Identity.from_seed(secrets.token_bytes(SEED_BYTES)))
+    print(file)
+    typer.echo(
+        f'Next: write secret_file = "{file.name}" under [chain], and keep the file as safe as a key', err=True
+    )
+
+
 def validate(
     scenario: ScenarioArgument,
     case: CaseOption = None,
@@ -117,6 +132,7 @@ def doctor(json: JsonOption = False) -> None:
 def add_commands(app: typer.Typer) -> None:
     """Hang these commands into the command line."""
     app.command()(new)
+    app.command()(secret)
     app.command()(validate)
     app.command("list")(list_)
     app.command()(doctor)
