@@ -6,10 +6,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help install demo test lint unit live-tests bench clean
+.PHONY: help install demo test lint unit live-tests sim bench clean
 help:
 	@echo "make demo   install, run a week of the street, then 12 intervals of it over real libp2p"
 	@echo "make test   install, lint, all tests"
+	@echo "make sim    the consensus core under seeded faults, 1,250 seeds"
 	@echo "make bench  the measured figures, as ratios to a yardstick of the same run"
 	@echo "make lint   ruff, mypy --strict, import-linter, codespell"
 
@@ -50,6 +51,13 @@ unit: install
 
 live-tests: install
 	$(BIN)/python -m pytest -m live
+
+# The consensus core under seeded faults; SEEDS=10000 for a night.
+SEEDS ?= 1000
+sim: install
+	$(BIN)/python -m tests.sim --seeds $(SEEDS) --n 4
+	$(BIN)/python -m tests.sim --seeds $$(( $(SEEDS) / 5 )) --n 7
+	$(BIN)/python -m tests.sim --seeds $$(( $(SEEDS) / 20 )) --n 13
 
 bench: install
 	$(BIN)/python -m benchmarks

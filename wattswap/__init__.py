@@ -45,6 +45,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'wattswap' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
 _hidden = shadow_warning()
 if _hidden is not None:
     warnings.warn(_hidden, RuntimeWarning, stacklevel=2)

@@ -20,7 +20,7 @@ from market.clearing import Clearing, Trades
 from market.errors import InvalidBook
 from market.mechanism import Mechanism
 from market.rules import MarketRules, Rationing, Solver
-from market.units import PPM, IntArray, kwh, money, price
+from market.units import PPM, IntArray, kwh, micro_from_price, money, price
 from wattswap.case_reader import CaseReader, InvalidCase, shown
 from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
 from wattswap.plugins import mechanism as mechanism_named
@@ -112,6 +112,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 _ORDER_KEYS = {"id", "participant", "side", "quantity_kwh", "price_per_kwh"}
 _MORE_ORDER_KEYS = {"time", "node", "attributes", "requirements"}
+OUTSIDE_PRICES = {"retail_price": "retail_micro_per_kwh", "feed_in_tariff": "feed_in_micro_per_kwh"}
+"""Params by which a rule of another package learns the outside prices, and the market rules they set."""
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 
 
@@ -137,14 +139,20 @@ class _BookCase:
 def _clear_book(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     read = CaseReader()
     top = read.mapping(case, "case", {"orders"}, {"params"})
-    rules = _rules(read, top.get("params", {}))
+    rules = _rules(read, top.get("params", {}), mechanism.name)
     book = _book(read, read.items(top.get("orders", []), "orders"), rules.rationing)
     return _book_result(book, mechanism.clear(book.book, rules), mechanism.name)
 
 
-def _rules(read: CaseReader, params: Any) -> MarketRules:
-    given = read.mapping(params, "params", set(), {"k", "rationing", "seed", "solver"})
+def _rules(read: CaseReader, params: Any, mechanism: str) -> MarketRules:
+    # A third party's rule may depend on the outside prices; uniform_price does not, and its contract is closed.
+    outside = {} if mechanism == "uniform_price" else OUTSIDE_PRICES
+    given = read.mapping(params, "params", set(), {"k", "rationing", "seed", "solver", *outside})
     found: dict[str, Any] = {}
+    for key, field in outside.items():
+        stated = read.number(given[key], f"params.{key}") if key in given else None
+        if stated is not None:
+            found[field] = micro_from_price(stated)
     if "k" in given:
         k = read.number(given["k"], "params.k")
         if k is not None and 0 <= k <= 1:

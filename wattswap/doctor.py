@@ -48,7 +48,7 @@ def shadow_warning() -> str | None:
 def examine() -> list[Check]:
     """Ask every question."""
     checks: list[Check] = []
-    for question in (_python, _shadows, _packages, _solver, _libp2p, _samples):
+    for question in (_python, _shadows, _packages, _plugins, _solver, _libp2p, _samples):
         try:
             checks.extend(question())
         except Exception as error:
@@ -76,6 +76,13 @@ def _packages() -> Iterator[Check]:
     for name, version in versions().items():
         if name != "python":
             yield Check(name, version is not None, version or "not installed", "install wattswap again")
+
+
+def _plugins() -> Iterator[Check]:
+    from wattswap.plugins import load_all
+
+    broken = load_all()
+    yield Check("plugins", not broken, "; ".join(map(str, broken.values())) or "none is broken", "see above")
 
 
 def _solver() -> Iterator[Check]:

@@ -367,7 +367,12 @@ def _write_metrics(current: Run) -> None:
     bills = pq.read_table(current.folder / "bills.parquet").to_pandas()
     intervals = pq.read_table(current.folder / "intervals.parquet").to_pandas()
     system = dict(zip(SYSTEM_ACCOUNTS, current.system_nano.tolist(), strict=True))
-    write_json(current.folder / "metrics.json", community_metrics(bills, intervals, system))
+    prices = current.setup.prices
+    fees = {
+        "grid_fee_local_per_kwh": prices.grid_fee_local_micro_per_kwh / MICRO_PER_UNIT,
+        "grid_fee_remote_per_kwh": prices.grid_fee_remote_micro_per_kwh / MICRO_PER_UNIT,
+    }
+    write_json(current.folder / "metrics.json", community_metrics(bills, intervals, system) | fees)
 
 
 def _platform() -> str:

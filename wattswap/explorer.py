@@ -227,6 +227,7 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
         raise VerificationFailed.of(str(proof), str(error), "ask the operator for the proof again") from None
     return {
         "proven": True,
+        "currency": trusted.params.currency,
         "interval": stamp(line.interval_start),
         "account": line.account,
         "block": line.height,

@@ -20,14 +20,15 @@ class BrokenPlugin(WattswapError):
 
 
 @cache
-def load_all() -> None:
+def load_all() -> dict[str, BrokenPlugin]:
     """Import our mechanisms and every entry point; each registers itself on import.
 
-    Raises:
-        BrokenPlugin: Names the package that failed.
+    Returns:
+        The entry points that could not be imported, by name: they are missing, and nothing else is.
     """
     import_module("market.mechanisms")
     import_module("optimizer.mechanisms")
+    broken: dict[str, BrokenPlugin] = {}
     for group in GROUPS:
         for point in entry_points(group=group):
             try:
@@ -35,7 +36,10 @@ def load_all() -> None:
             except Exception as error:  # whatever another package raises
                 what = f"cannot be loaded from {point.value}: {type(error).__name__}: {error}"
                 cure = "update or uninstall the package that brings it"
-                raise BrokenPlugin.of(f"{group}, {point.name}", what, cure) from error
+                failure = BrokenPlugin.of(f"{group}, {point.name}", what, cure)
+                assert isinstance(failure, BrokenPlugin)
+                broken[point.name] = failure
+    return broken
 
 
 def mechanism(name: str) -> Mechanism:
@@ -43,6 +47,9 @@ def mechanism(name: str) -> Mechanism:
 
     Raises:
         UnknownMechanism: Names the nearest match and all known ones.
+        BrokenPlugin: The package that brings it cannot be imported.
     """
-    load_all()
+    broken = load_all()
+    if name in broken and name not in mechanisms.registered():
+        raise broken[name]
     return mechanisms.get(name)

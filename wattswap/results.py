@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.errors import RunNotFound, VerificationFailed
+from wattswap.errors import RunNotFound, UsageError, VerificationFailed, suggest
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 MANIFEST = "manifest.json"
+TABLE_NAMES = ("orders", "readings", "postings", "intervals", "bills")
 CURE = "restore the folder from a copy, or run the scenario again"
 
 
@@ -61,7 +62,12 @@ class RunResult:
         Args:
             name: Which table.
             where: Only rows for which this holds, such as ("account", "==", "home-01").
+
+        Raises:
+            UsageError: No such table.
         """
+        if name not in TABLE_NAMES:
+            raise UsageError.of("table", f"no table {name!r}", suggest(name, TABLE_NAMES))
         frame: pd.DataFrame = read_table(self.path, name, where).to_pandas()
         return frame
 
@@ -131,11 +137,17 @@ def bills_frame(table: pd.DataFrame, currency: str) -> pd.DataFrame:
     out["cost_without_market"] = without
     out["cost_with_market"] = -total_nano / NANO_PER_UNIT
     out["saving"] = (total_nano - frame["baseline_nano"]) / NANO_PER_UNIT
-    out["saving_percent"] = (100 * out["saving"] / without.abs()).where(without != 0)
+    out["saving_percent"] = [percent_of(s, w) for s, w in zip(out["saving"], without, strict=True)]
+    out["saving_percent"] = out["saving_percent"].astype(float)
     out["imbalance_cost"] = frame["imbalance_cost_nano"] / NANO_PER_UNIT
     out = pd.DataFrame(out)
     out.attrs["currency"] = currency
     return out
+
+
+def percent_of(saving: float, without: float) -> float | None:
+    """The saving in percent of the bill without a market; None where that bill is next to nothing beside it."""
+    return 100 * saving / abs(without) if abs(without) * 10 > abs(saving) else None
 
 
 def community_metrics(
@@ -190,7 +202,7 @@ def community_metrics(
         "cost_without_market": without / NANO_PER_UNIT,
         "cost_with_market": with_market / NANO_PER_UNIT,
         "saving": saving_nano / NANO_PER_UNIT,
-        "saving_percent": 100 * saving_nano / abs(without) if without else None,
+        "saving_percent": percent_of(saving_nano, without),
         "imbalance_cost": int(sums["imbalance_cost_nano"]) / NANO_PER_UNIT,
         "homes_worse_off": int((_saving(bills) < 0).sum()),
         **{f"{account}_income": nano / NANO_PER_UNIT for account, nano in system_nano.items()},

@@ -17,6 +17,7 @@ from market.clearing import Clearing
 from market.errors import DuplicateMechanism
 from market.rules import MarketRules
 from wattswap import plugins
+from wattswap.case_reader import InvalidCase
 from wattswap.results import RunResult
 
 PLUGIN = """
@@ -66,15 +67,45 @@ def test_a_mechanism_of_another_package_runs_and_verifies(
     assert call(capsys, "verify", folder, "-q").code == 0
 
 
-def test_a_broken_plugin_is_named_and_nothing_is_written(
+def test_a_broken_plugin_is_named_and_stops_only_who_chooses_it(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install(monkeypatch, tmp_path, "wattswap.mechanisms", "raise ImportError('their fault')")
     outcome = call(capsys, "run", street, "--out", tmp_path / "runs", "-q")
-    assert outcome.code == 3
-    assert "wattswap.mechanisms, theirs: cannot be loaded from their_package" in outcome.err
+    assert outcome.code == 0
+    assert "warning: wattswap.mechanisms, theirs: cannot be loaded from their_package" in outcome.err
     assert "their fault" in outcome.err
-    assert not (tmp_path / "runs").exists()
+    chosen = call(capsys, "run", street, "-m", "theirs", "--out", tmp_path / "more", "-q")
+    assert chosen.code == 3
+    assert "no clearing mechanism 'theirs'" in chosen.err
+    assert "their fault" in chosen.err
+    assert not (tmp_path / "more").exists()
+    with pytest.raises(plugins.BrokenPlugin, match="their fault"):
+        plugins.mechanism("theirs")
+
+
+def test_the_doctor_names_a_broken_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(monkeypatch, tmp_path, "wattswap.mechanisms", "raise ImportError('their fault')")
+    outcome = call(capsys, "doctor")
+    assert outcome.code == 6
+    assert "FAIL  plugins" in outcome.out
+    assert "their fault" in outcome.out
+
+
+def test_a_rule_of_another_package_learns_the_outside_prices_from_the_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = PLUGIN.replace(
+        "    return ws",
+        "    assert (rules.retail_micro_per_kwh, rules.feed_in_micro_per_kwh) == (300_000, 80_000)\n    return ws",
+    )
+    install(monkeypatch, tmp_path, "wattswap.mechanisms", text)
+    case = {"orders": [], "params": {"retail_price": 0.3, "feed_in_tariff": 0.08}}
+    assert ws.clear(case, "half_price")["status"] == "no_trade"
+    with pytest.raises(InvalidCase, match="unknown key 'retail_price'"):
+        ws.clear(case, "uniform_price")
 
 
 def test_a_decorated_function_is_a_mechanism_and_stays_a_function() -> None:

@@ -44,7 +44,8 @@ def load_scenario(
     from wattswap.plugins import load_all
     from wattswap.scenario import TEMPLATES, load
 
-    load_all()
+    for broken in load_all().values():
+        note(f"warning: {broken}")
     overrides = list(settings or [])
     if seed is not None:
         overrides.append(f"seed={seed}")

@@ -104,15 +104,30 @@ def print_run(result: RunResult) -> None:
         f"{about['name']}: {m['homes']} homes, {m['intervals']} intervals of {about['interval_minutes']} min"
         f" from {about['start']}, {about['mechanism']}\n"
     )
+    dropped = about["data"]["dropped_homes"]
     for label, text in [
         *summary_lines(m, money),
+        *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
         ("Chain", chain),
         ("Folder", str(result.path)),
     ]:
         print(f"  {label:<34} {text}")
     print()
-    frame.index.name = "home"
-    shown = frame.rename(
+    print_bills(frame, money)
+
+
+def print_bills(bills: pd.DataFrame, money: str) -> None:
+    """Print every home's bill and the sum."""
+    from wattswap.results import percent_of
+
+    total = bills.sum()
+    shown = bills.copy()
+    shown.loc["all"] = total
+    shown.loc["all", "saving_percent"] = percent_of(
+        float(total["saving"]), float(total["cost_without_market"])
+    )
+    shown.index.name = "home"
+    shown = shown.rename(
         columns={
             "cost_without_market": "without market",
             "cost_with_market": "with market",
@@ -138,7 +153,12 @@ def chain_line(result: RunResult) -> str:
 def summary_lines(m: dict[str, Any], money: str) -> list[tuple[str, str]]:
     """The figures of a run in plain words."""
     price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
-    outside = f"(retailer sells at {m['import_price_per_kwh']:.4f}, buys at {m['feed_in_price_per_kwh']:.4f})"
+    sells, buys = f"{m['import_price_per_kwh']:.4f}", f"{m['feed_in_price_per_kwh']:.4f}"
+    outside = f"(retailer sells at {sells}, buys at {buys})"
+    local_fee, remote_fee = m["grid_fee_local_per_kwh"], m["grid_fee_remote_per_kwh"]
+    if local_fee or remote_fee:
+        fees = f"grid fee {local_fee:.4f} among neighbours"
+        outside = f"(retailer sells at {sells} and grid fee {remote_fee:.4f}, buys at {buys}; {fees})"
     lines = [
         (
             "Traded between neighbours",

@@ -76,6 +76,7 @@ def validate(
         "batteries": sum(spec is not None for spec in setup.batteries),
         "mechanism": setup.mechanism.name,
         "scenario_sha256": loaded.digest(),
+        "dropped_homes": list(setup.dropped_homes),
         "notes": list(setup.meter.source.notes),
     }
     if json:
@@ -86,6 +87,8 @@ def validate(
         f" {setup.intervals} intervals of {setup.minutes} min from {facts['start']}, {setup.mechanism.name};"
         f" {facts['history_days']:.1f} days of history for the forecasts."
     )
+    if setup.dropped_homes:
+        print(f"  left out for missing readings: {', '.join(setup.dropped_homes)}")
     for text in setup.meter.source.notes:
         print(f"  note: {text}")
 
@@ -101,8 +104,11 @@ def list_(
 ) -> None:
     """List what can be chosen by name, with one line on each."""
     from wattswap.catalogue import catalogue
-    from wattswap.cli.output import print_json
+    from wattswap.cli.output import note, print_json
+    from wattswap.plugins import load_all
 
+    for broken in load_all().values():
+        note(f"warning: {broken}")
     entries = catalogue(what)
     if json:
         print_json({what: entries})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.cli.output import print_json, print_run, print_table
+from wattswap.cli.output import print_bills, print_json, print_run, print_table
 from wattswap.errors import UsageError
 from wattswap.explorer import block_facts, parse_interval, stamp
 from wattswap.results import RunResult
@@ -46,7 +46,10 @@ def _summary(result: RunResult, _which: str | None, json: bool) -> None:
 
 
 def _bills(result: RunResult, _which: str | None, json: bool) -> None:
-    _emit(f"Bills in {result.currency}; cost below 0 is income", result.bills(), json)
+    if json:
+        _emit("", result.bills(), True)
+    else:
+        print_bills(result.bills(), result.currency)
 
 
 def _prices(result: RunResult, _which: str | None, json: bool) -> None:
@@ -127,6 +130,7 @@ def _why(result: RunResult, which: str | None, json: bool) -> None:
     for name in list(frame.columns):
         unit = WH_PER_KWH if name.endswith("_wh") else NANO_PER_UNIT
         frame[name] = frame[name] / unit
+    frame["total"] = frame[[name for name in frame.columns if name.endswith("_nano")]].sum(axis=1)
     frame.columns = [name.replace("_wh", "_kwh").replace("_nano", "") for name in frame.columns]
     if json:
         _emit("", frame, True)
