@@ -1,7 +1,8 @@
 """The in-process run: a scenario walked interval by interval into a run folder.
 
-The folder is built under NAME.partial and renamed when everything is written. A checkpoint follows each simulated
-day, and Ctrl-C; `resume` cuts back to the last one and goes on, to the same hashes.
+The folder is built under NAME.partial and renamed when everything is written. Checkpoints are written after a
+simulated day, twice a second at most, and after Ctrl-C; `resume` cuts back to the last one and goes on, to the same
+hashes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from wattswap.setup import GENESIS, Setup, prepare
 
 OnProgress = Callable[[int, int, float | None], None]
 """Called after each interval with the number done, the number in all and the last price. [currency/kWh]"""
+CHECKPOINT_S = 0.5
+"""Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
 IN_PROCESS, LIVE = "in process", "live"
 LIVE_MARK = "live"
 """File that tells an unfinished live run, whose homes' state is nowhere in the folder."""
@@ -292,12 +295,15 @@ def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunRe
     try:
         current.restore()
         with Interrupt().listening() as interrupt:
+            checkpointed = time.monotonic()
             while current.done < setup.intervals:
                 price = current.step()
                 last = current.done == setup.intervals
                 stop = interrupt.asked and not last
-                if current.done % setup.steps_per_day == 0 or last or stop:
+                day_over = current.done % setup.steps_per_day == 0
+                if last or stop or (day_over and time.monotonic() - checkpointed >= CHECKPOINT_S):
                     current.checkpoint()
+                    checkpointed = time.monotonic()
                 if on_progress is not None:
                     on_progress(current.done, setup.intervals, price)
                 if stop:

@@ -1,7 +1,7 @@
 """Tables of a run: buffered between checkpoints, written as parts, joined into one Parquet file each at the end.
 
-A part is renamed into place before the checkpoint that counts it, so a run that is killed loses at most the
-day it was in, and a resumed run writes the same bytes. Row groups are cut by row count alone, never by day or by
+A part is renamed into place before the checkpoint that counts it, so a run that is killed goes back to its last
+checkpoint, and a resumed run writes the same bytes. Row groups are cut by row count alone, never by day or by
 interruption.
 """
 

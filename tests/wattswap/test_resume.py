@@ -46,6 +46,12 @@ def only_partial(out: Path) -> Path:
     return partial
 
 
+@pytest.fixture(autouse=True)
+def a_checkpoint_each_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny runs of these tests are over before a checkpoint is due by the clock."""
+    monkeypatch.setattr(engine, "CHECKPOINT_S", 0.0)
+
+
 @pytest.fixture(scope="session")
 def long_street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_street(tmp_path_factory.mktemp("long"), days=LONG_DAYS, minutes=15)
