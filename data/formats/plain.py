@@ -81,9 +81,7 @@ def _rows_of(path: Path, log: FindingLog) -> Rows | None:
     try:
         header = _header(path)
     except ValueError as problem:
-        log.add(
-            "error", "unreadable", f"the file cannot be read ({problem}); save it as UTF-8 CSV or as Parquet"
-        )
+        log.add("error", "unreadable", f"{_unreadable(problem)}; save it as UTF-8 CSV or as Parquet")
         return None
     if not _check_header(header, log):
         return None
@@ -111,7 +109,10 @@ def _check_header(header: list[str], log: FindingLog) -> bool:
     """Report what is wrong with the column names; True where the rows can be read."""
     good = True
     if len(header) == 1 and ";" in header[0]:
-        log.add("error", "wrong_header", "columns are separated by ';'; separate them by ','", line=1)
+        cure = "write decimal points instead of commas first, then ',' instead of ';', and dates as 2026-10-18 00:00"
+        log.add(
+            "error", "wrong_header", f"columns are separated by ';', as some spreadsheets do; {cure}", line=1
+        )
         return False
     known = (*REQUIRED, "quality", "pv_kwh", "load_kwh", "heat_pump_kwh", "ev_kwh", "battery_kwh")
     for name in REQUIRED:
@@ -148,11 +149,13 @@ def _read_csv(path: Path, header: list[str], log: FindingLog) -> Rows | None:
     try:
         table, lines = _parse_csv(path, header, text_types, log)
     except pa.ArrowInvalid as problem:
-        log.add(
-            "error",
-            "unreadable",
-            f"the file cannot be read ({problem}); save it as UTF-8 CSV with one header",
+        not_utf8 = "UTF8" in str(problem)
+        what = (
+            "the file is not UTF-8, often it is Windows-1252"
+            if not_utf8
+            else f"the file cannot be read ({problem})"
         )
+        log.add("error", "unreadable", f"{what}; save it as UTF-8 CSV with one header")
         return None
     values, empty, bad = {}, {}, {}
     for name in _meters(header):
@@ -216,6 +219,12 @@ def _parse_csv(path: Path, header: list[str], types: dict[str, Any], log: Findin
         message = f"the row does not have {len(header)} cells; a decimal comma? Write numbers with a point"
         log.add_rows("error", "wrong_cells", gaps, lambda line: (line, None, message))
     return table, lines
+
+
+def _unreadable(problem: Exception) -> str:
+    if isinstance(problem, UnicodeDecodeError) or "UTF8" in str(problem):
+        return "the file is not UTF-8, often it is Windows-1252"
+    return f"the file cannot be read ({problem})"
 
 
 def _numbers(column: Any) -> tuple[np.ndarray[Any, np.dtype[np.float64]], BoolArray, dict[int, str]]:

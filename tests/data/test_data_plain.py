@@ -114,6 +114,22 @@ def test_conflicting_rows_are_told_even_where_other_errors_hide_the_step(tmp_pat
     assert found(report, "negative") == [("error", 4, "a")]
 
 
+def test_a_spreadsheet_of_semicolons_is_told_all_that_must_change(tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_text("timestamp;household;import_kwh;export_kwh\n18.10.2026 00:00;a;0,4;0\n", encoding="utf-8")
+    (finding,) = check(path).findings
+    assert finding.line == 1
+    for part in ("separated by ';'", "decimal points", "2026-10-18 00:00"):
+        assert part in finding.message
+
+
+def test_a_file_in_another_encoding_is_named_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_bytes((HEADER + f"{stamp(0)},Müller,1,0\n").encode("cp1252"))
+    with pytest.raises(InvalidMeterFile, match="not UTF-8, often it is Windows-1252"):
+        formats.load(path)
+
+
 def test_a_long_list_of_errors_is_cut_and_counted(tmp_path: Path) -> None:
     path = write(tmp_path, rows(*["-1,0"] * (ROWS_PER_CODE + 50)))
     with pytest.raises(InvalidMeterFile, match=r"and 181 more; `wattswap data check`"):
@@ -186,7 +202,7 @@ def test_a_slipped_year_does_not_fill_the_memory(tmp_path: Path) -> None:
         ("timestamp,household,import_kwh,export_kwh,PV_kWh", "unknown_column", "rename it to 'pv_kwh'"),
         ("timestamp,household,import_kwh,export_kwh,colour", "unknown_column", "remove other columns"),
         ("timestamp,household,import_kwh,import_kwh,export_kwh", "wrong_header", "stands there twice"),
-        ("timestamp;household;import_kwh;export_kwh", "wrong_header", "separate them by ','"),
+        ("timestamp;household;import_kwh;export_kwh", "wrong_header", "then ',' instead of ';'"),
     ],
 )
 def test_a_wrong_header_says_what_to_rename(header: str, code: str, hint: str, tmp_path: Path) -> None:
