@@ -149,13 +149,7 @@ def _read_csv(path: Path, header: list[str], log: FindingLog) -> Rows | None:
     try:
         table, lines = _parse_csv(path, header, text_types, log)
     except pa.ArrowInvalid as problem:
-        not_utf8 = "UTF8" in str(problem)
-        what = (
-            "the file is not UTF-8, often it is Windows-1252"
-            if not_utf8
-            else f"the file cannot be read ({problem})"
-        )
-        log.add("error", "unreadable", f"{what}; save it as UTF-8 CSV with one header")
+        log.add("error", "unreadable", f"{_unreadable(problem)}; save it as UTF-8 CSV with one header")
         return None
     values, empty, bad = {}, {}, {}
     for name in _meters(header):
