@@ -15,7 +15,6 @@ from p2p.chain.settlement import Batch, batch_args, make_batch
 from p2p.chain.state import BatchArgs
 from p2p.chain.store import ChainStore
 from p2p.codec import decode
-from p2p.messages import PriceLine
 from wattswap.errors import VerificationFailed
 from wattswap.pipeline import Cleared
 
@@ -58,8 +57,6 @@ class ChainWriter:
 
     def append(self, start_s: int, cleared: Cleared, postings: Postings) -> Committed:
         """Put an interval on the chain: roots and totals in the block, salted entries beside it."""
-        clearing = cleared.clearing
-        node = clearing.node_price[0]
         batch = make_batch(postings, start_s, self._salts)
         args = batch_args(
             batch,
@@ -67,7 +64,7 @@ class ChainWriter:
             orders=len(cleared.book),
             book_root=cleared.book_root,
             clearing_root=cleared.clearing_root,
-            price=None if node is None else PriceLine(node.lo, node.hi, node.price),
+            price=cleared.price,
             traded_wh=cleared.traded_wh,
         )
         time_ms = (start_s + self._setup.minutes * 60) * 1_000

@@ -111,8 +111,7 @@ class Run:
         cleared = clear_interval(setup.mechanism, setup.rules_at(i), setup.roster, start_s, book)
         import_wh, export_wh = self.community.live()
         self.commit(cleared, import_wh, export_wh, self.community.stored_wh)
-        price = cleared.clearing.node_price[0]
-        return None if price is None else price.price / MICRO_PER_UNIT
+        return cleared.price_per_kwh
 
     def commit(
         self, cleared: Cleared, import_wh: IntArray, export_wh: IntArray, stored_wh: IntArray

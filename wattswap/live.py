@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents.bidding import Bids
 from market.units import IntArray
 from p2p import messages
 from p2p.chain.light import check_proof
 from p2p.identity import Identity
-from p2p.messages import NothingMessage, OrderMessage, PriceLine, ReadingMessage, ReceiptCode, ResultMessage
+from p2p.messages import NothingMessage, OrderMessage, ReadingMessage, ReceiptCode, ResultMessage
 from wattswap import engine
 from wattswap.errors import ExitCode, VerificationFailed, WattswapError
 from wattswap.pipeline import Cleared, build_book, clear_interval
@@ -201,17 +202,16 @@ class _Session:
             )
             result = self._result(start_s, cleared, block)
             await operator.announce(result)
-            self._end_of_interval(i, result)
+            self._end_of_interval(i, cleared.price_per_kwh)
             self.network.intervals_s.append(trio.current_time() - begun)
             await trio.sleep(max(0.0, self._pace_s - (trio.current_time() - begun)))
 
-    def _end_of_interval(self, i: int, result: ResultMessage) -> None:
+    def _end_of_interval(self, i: int, price_per_kwh: float | None) -> None:
         setup = self.setup
         if self.run.done % setup.steps_per_day == 0 or self.run.done == setup.intervals:
             self.run.flush()  # and no checkpoint: the homes' state is theirs, so a live run cannot be continued
         if self._on_progress is not None:
-            price = None if result.price is None else result.price.price / 1e6
-            self._on_progress(i + 1, setup.intervals, price)
+            self._on_progress(i + 1, setup.intervals, price_per_kwh)
 
     def _clear(self, i: int, collected: Collected[OrderMessage]) -> Cleared:
         """Close the gate: the book of the signed orders, canonical whatever their order of arrival."""
@@ -243,7 +243,6 @@ class _Session:
         return imported, exported
 
     def _result(self, start_s: int, cleared: Cleared, block: Any) -> ResultMessage:
-        node = cleared.clearing.node_price[0]
         return ResultMessage(
             messages.VERSION,
             self.setup.genesis.chain_id,
@@ -254,7 +253,7 @@ class _Session:
             cleared.clearing_root,
             block.postings_root,
             block.block_hash,
-            None if node is None else PriceLine(node.lo, node.hi, node.price),
+            cleared.price,
             cleared.traded_wh,
         )
 
@@ -279,24 +278,29 @@ class _Session:
                 task_status.started()
                 for i in range(setup.intervals):
                     bids = community.bids(setup.prices.at(i))
-                    await self._submit(house, home, i, int(bids.side[0]), int(bids.energy_wh[0]), bids)
+                    await self._submit(house, home, i, bids)
                     imported, exported = community.live()
                     self._stored_wh[home] = community.stored_wh[0]
                     await self._report(house, i, int(imported[0]), int(exported[0]))
                     await self._check(house, ear, home, i, int(imported[0]), int(exported[0]))
                 nursery.cancel_scope.cancel()
 
-    async def _submit(
-        self, house: Household, home: int, i: int, side: int, energy_wh: int, bids: Any
-    ) -> None:
+    async def _submit(self, house: Household, home: int, i: int, bids: Bids) -> None:
         setup, start_s = self.setup, self.setup.start_of(i)
+        side, energy_wh, limit = (
+            int(column[0]) for column in (bids.side, bids.energy_wh, bids.limit_micro_per_kwh)
+        )
         message: OrderMessage | NothingMessage
         if energy_wh:
-            message = setup.order_message(home, start_s, side, energy_wh, int(bids.limit_micro_per_kwh[0]))
+            message = setup.order_message(home, start_s, side, energy_wh, limit)
         else:
-            nonce = start_s // (setup.minutes * 60)
             message = NothingMessage(
-                messages.VERSION, setup.genesis.chain_id, start_s, setup.minutes, house.id, nonce
+                messages.VERSION,
+                setup.genesis.chain_id,
+                start_s,
+                setup.minutes,
+                house.id,
+                setup.nonce(start_s),
             )
         self._accept(await house.submit(message), house.id, "order")
 
@@ -308,7 +312,7 @@ class _Session:
             start_s,
             setup.minutes,
             house.id,
-            start_s // (setup.minutes * 60),
+            setup.nonce(start_s),
             import_wh,
             export_wh,
             int(setup.meter.quality[setup.first_row + i, setup.roster.index(house.id)]),

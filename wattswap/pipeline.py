@@ -12,8 +12,9 @@ from market.mechanism import Mechanism
 from market.rules import MarketRules
 from market.settlement import Postings, baseline_nano, imbalance_cost_nano, settle
 from market.tariff import IntervalPrices
-from market.units import Int8Array, IntArray
+from market.units import MICRO_PER_UNIT, Int8Array, IntArray
 from p2p.chain.roots import book_root, clearing_root
+from p2p.messages import PriceLine
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +26,18 @@ class Cleared:
     book_root: bytes
     clearing_root: bytes
     traded_wh: int
+
+    @property
+    def price(self) -> PriceLine | None:
+        """The price interval as messages and blocks carry it; None where nothing traded at one price."""
+        node = self.clearing.node_price[0]
+        return None if node is None else PriceLine(node.lo, node.hi, node.price)
+
+    @property
+    def price_per_kwh(self) -> float | None:
+        """The price for people. [currency/kWh]"""
+        node = self.clearing.node_price[0]
+        return None if node is None else node.price / MICRO_PER_UNIT
 
 
 @dataclass(frozen=True, slots=True, eq=False)

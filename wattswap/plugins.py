@@ -36,9 +36,7 @@ def load_all() -> dict[str, BrokenPlugin]:
             except Exception as error:  # whatever another package raises
                 what = f"cannot be loaded from {point.value}: {type(error).__name__}: {error}"
                 cure = "update or uninstall the package that brings it"
-                failure = BrokenPlugin.of(f"{group}, {point.name}", what, cure)
-                assert isinstance(failure, BrokenPlugin)
-                broken[point.name] = failure
+                broken[point.name] = BrokenPlugin.of(f"{group}, {point.name}", what, cure)
     return broken
 
 

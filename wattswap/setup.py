@@ -186,16 +186,19 @@ class Setup:
     def _household_identities(self) -> list[Identity]:
         return [self.keys.identity("household", name) for name in self.roster]
 
+    def nonce(self, start_s: int) -> int:
+        """The nonce of a home's messages of an interval: the interval's number since 1970."""
+        return start_s // (self.minutes * 60)
+
     def order_message(self, home: int, start_s: int, side: int, energy_wh: int, limit: int) -> OrderMessage:
-        """The order of one home as a message; the nonce is the interval's number since 1970."""
-        nonce = start_s // (self.minutes * 60)
+        """The order of one home as a message."""
         return OrderMessage(
             messages.VERSION,
             self.genesis.chain_id,
             start_s,
             self.minutes,
             self.roster[home],
-            nonce,
+            self.nonce(start_s),
             side,
             energy_wh,
             limit,
