@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from random import Random
 
 import pytest
@@ -13,6 +10,22 @@ import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from roles_kit import (
+    CHAIN,
+    MINUTES,
+    OPERATOR,
+    ROSTER,
+    STEP,
+    T0,
+    Street,
+    key_of,
+    nothing,
+    on_street,
+    order,
+    reading,
+    result,
+    street,
+)
 
 from p2p.errors import InvalidMessage, WrongSignature
 from p2p.frames import FRAME_MAX_BYTES
@@ -22,11 +35,8 @@ from p2p.messages import (
     VERSION,
     NothingMessage,
     OrderMessage,
-    PriceLine,
-    ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
-    ResultMessage,
     message_id,
     open_message,
     sign_message,
@@ -34,101 +44,7 @@ from p2p.messages import (
 from p2p.roles.household import Household, NotAcknowledged, NotJoined
 from p2p.roles.operator import Collected, CollectionOrder, Operator
 from p2p.roles.wire import BID_PROTOCOL, LINE_PROTOCOL, ask, result_topic
-from p2p.transport import Endpoint, RequestRefused
-
-CHAIN = b"c" * 32
-MINUTES = 15
-STEP = MINUTES * 60
-T0 = 1_700_000_100 // STEP * STEP
-OPERATOR = Identity.from_seed(b"o" * 32)
-ROSTER = ("h1", "h2", "h3")
-
-
-def key_of(household: str) -> Identity:
-    return Identity.from_seed(household.encode().ljust(32, b"."))
-
-
-def order(household: str, nonce: int = 1, start: int = T0, **changes: object) -> OrderMessage:
-    fields = {
-        "version": VERSION,
-        "chain_id": CHAIN,
-        "interval_start": start,
-        "minutes": MINUTES,
-        "household": household,
-        "nonce": nonce,
-        "side": 1,
-        "energy_wh": 250,
-        "limit_micro_per_kwh": 200_000,
-        "node": 0,
-    }
-    return OrderMessage(**(fields | changes))
-
-
-def nothing(household: str, nonce: int = 1, start: int = T0) -> NothingMessage:
-    return NothingMessage(VERSION, CHAIN, start, MINUTES, household, nonce)
-
-
-def reading(household: str, nonce: int = 1, start: int = T0) -> ReadingMessage:
-    return ReadingMessage(VERSION, CHAIN, start, MINUTES, household, nonce, 300, 0, 0)
-
-
-def result(start: int = T0, height: int = 1) -> ResultMessage:
-    roots = (b"b" * 32, b"k" * 32, b"p" * 32, b"h" * 32)
-    return ResultMessage(
-        VERSION, CHAIN, start, MINUTES, height, *roots, PriceLine(80_000, 300_000, 190_000), 500
-    )
-
-
-@dataclass
-class Street:
-    """An operator and its households, all joined."""
-
-    network: MemoryNetwork
-    operator: Operator
-    operator_node: Endpoint
-    households: dict[str, Household]
-    nodes: dict[str, Endpoint]
-
-    async def collect(
-        self, *says: Callable[[], Awaitable[object]], start: int = T0
-    ) -> Collected[OrderMessage]:
-        """Keep the gate open for 10 s while each of `says` runs on its own."""
-        collected: list[Collected[OrderMessage]] = []
-
-        async def gate() -> None:
-            collected.append(await self.operator.collect(start, 10.0))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(gate)
-            await trio.testing.wait_all_tasks_blocked()
-            for say in says:
-                nursery.start_soon(say)
-        return collected[0]
-
-
-@asynccontextmanager
-async def street(roster: tuple[str, ...] = ROSTER, faults: Faults | None = None) -> AsyncIterator[Street]:
-    async with AsyncExitStack() as stack:
-        network = MemoryNetwork(faults or Faults())
-        keys = {name: key_of(name).public_key for name in roster}
-        node = await stack.enter_async_context(network.endpoint(OPERATOR))
-        operator = Operator(node, OPERATOR, CHAIN, roster, keys, MINUTES)
-        nodes, households = {}, {}
-        for name in roster:
-            nodes[name] = await stack.enter_async_context(network.endpoint(key_of(name)))
-            households[name] = Household(
-                nodes[name], key_of(name), CHAIN, name, node.address, OPERATOR.public_key, MINUTES
-            )
-            await households[name].join()
-        yield Street(network, operator, node, households, nodes)
-
-
-def on_street(body: Callable[[Street], Awaitable[None]], faults: Faults | None = None) -> None:
-    async def main() -> None:
-        async with street(faults=faults) as homes:
-            await body(homes)
-
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+from p2p.transport import RequestRefused
 
 
 def test_the_gate_closes_when_everybody_has_spoken_and_lists_orders_in_roster_order() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -154,3 +156,24 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr(mechanisms, "_REGISTRY", dict(mechanisms.registered()))
         yield
+
+
+def number_that_json_lacks(name: str) -> float:
+    raise AssertionError(f"{name} is no JSON")
+
+
+def one_object(outcome: Outcome) -> dict[str, Any]:
+    """What --json printed: exactly one object, in one line, and nothing beside it."""
+    assert outcome.out.count("\n") == 1
+    value = json.loads(outcome.out, parse_constant=number_that_json_lacks)
+    assert isinstance(value, dict)
+    return value
+
+
+def refused(outcome: Outcome, code: int, *phrases: str) -> None:
+    """One sentence on stderr, nothing on stdout, and the code of the table."""
+    assert (outcome.code, outcome.out) == (code, ""), outcome.err
+    for phrase in phrases:
+        assert phrase.lower() in outcome.err.lower()
+    assert "Traceback" not in outcome.err
+    assert "bug of wattswap" not in outcome.err
