@@ -54,13 +54,14 @@ def live(
     from wattswap.live import run_live
 
     loaded = load_scenario(scenario, case, settings, seed, mechanism)
+    start_s = None if at is None else parse_interval(at)
     if not quiet:
         note("Starting one libp2p node per home and one for the operator, on loopback ...")
     try:
         result = run_live(
             loaded,
             intervals=intervals,
-            start_s=None if at is None else parse_interval(at),
+            start_s=start_s,
             out=out,
             on_progress=Progress("live", quiet),
             pace_s=pace_s,
