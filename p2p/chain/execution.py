@@ -33,6 +33,11 @@ def genesis_tip(genesis: Genesis) -> Tip:
     return Tip(0, genesis.time_ms, genesis.chain_id, ZERO_HASH, receipts_root(()), initial_state())
 
 
+def validators_at(tip: Tip, genesis: Genesis) -> tuple[bytes, ...]:
+    """Return the authorities of the next height, in the order of their turns."""
+    return genesis.authorities
+
+
 def next_header(
     tip: Tip, genesis: Genesis, time_ms: int, proposer: int, txs: Sequence[Tx], evidence: Sequence[bytes] = ()
 ) -> Header:
