@@ -233,10 +233,8 @@ def _check_given(everybody: Sequence[Seat], given: Mapping[str, PublicNode]) -> 
         if seat is None:
             problems.append(Problem("--public-keys", f"no node {name!r}", suggest(name, by_name)))
         elif (node.role, node.households) != (seat.role, seat.households):
-            wanted = f"a {seat.role} for {', '.join(seat.households) or 'no home'}"
-            problems.append(
-                Problem("--public-keys", f"node {name!r} is {wanted} here", "make its keys for that")
-            )
+            wanted = f"has role {seat.role} here, for {', '.join(seat.households) or 'no home'}"
+            problems.append(Problem("--public-keys", f"node {name!r} {wanted}", "make its keys for that"))
         for key in node.public_keys.values():
             if key in seen:
                 what = f"nodes {seen[key]!r} and {name!r} have the same key"

@@ -114,11 +114,11 @@ def _own(config: NodeConfig, listed: Target | None) -> Target:
 
 def survey(chain_id: bytes, targets: Sequence[Target], open_transport: Open) -> list[Finding]:
     """Ask every node, with a key made for the occasion; one finding for each, in their order."""
-    # libp2p logs an error for every node that is not up, which is what a finding says.
-    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
 
     async def main() -> list[Finding]:
         async with open_transport(new_identity()) as transport:
+            # libp2p, which sets its own level when it is imported, logs every node that is not up.
+            logging.getLogger("libp2p").setLevel(logging.CRITICAL)
             return await ask_all(transport, chain_id, targets)
 
     return trio.run(main)

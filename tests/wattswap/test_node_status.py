@@ -1,0 +1,137 @@
+"""network status: every node of a folder is asked, and one that is down is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from run_kit import call, one_object, refused
+
+import wattswap as ws
+from p2p.chain.genesis import read_genesis
+from p2p.identity import Identity
+from p2p.memory import MemoryNetwork
+from p2p.roles.status import serve_status
+from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.init import KeyPlan, Wish, init_nodes
+from wattswap.nodes.keys import open_keys
+from wattswap.nodes.survey import PATIENCE_S, Target, ask_all, targets_of
+
+Capture = pytest.CaptureFixture[str]
+CHAIN = b"c" * 32
+HEAD = b"h" * 32
+
+
+@pytest.fixture(scope="module")
+def made(street: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[NodeConfig, ...]:
+    """A neighbourhood that nobody started."""
+    folder = tmp_path_factory.mktemp("nodes") / "street"
+    return init_nodes(ws.load(street), folder, Wish(1_800_000_000_000, gateways=1), KeyPlan())
+
+
+def test_a_node_tells_what_it_counted_and_one_that_is_down_is_named() -> None:
+    async def main() -> None:
+        network = MemoryNetwork()
+        async with (
+            network.endpoint(Identity.from_seed(b"a" * 32)) as up,
+            network.endpoint(Identity.from_seed(b"b" * 32)) as asker,
+        ):
+            counters = {"peers": 3, "refused": 1, "last_block_age_s": 12}
+            serve_status(up, CHAIN, "validator", lambda: (7, HEAD, True), lambda: counters)
+            async with network.endpoint(Identity.from_seed(b"d" * 32)) as gone:
+                address = gone.address
+            targets = [
+                Target("validator-0", "validator", up.address),
+                Target("validator-1", "validator", address),
+                Target("home", "household", "", "its keystore is not there"),
+            ]
+            first, second, third = [f.facts() for f in await ask_all(asker, CHAIN, targets)]
+        assert (first["up"], first["height"], first["head"], first["ready"]) == (True, 7, HEAD.hex(), True)
+        assert (first["peers"], first["refused"], first["last_block_age_s"]) == (3, 1, 12)
+        assert (second["node"], second["up"], second["height"]) == ("validator-1", False, None)
+        assert address in second["trouble"]
+        assert third["trouble"] == "its keystore is not there"
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_node_that_hangs_or_is_of_another_chain_is_down_after_a_patience() -> None:
+    async def main() -> None:
+        network = MemoryNetwork()
+        async with (
+            network.endpoint(Identity.from_seed(b"a" * 32)) as other,
+            network.endpoint(Identity.from_seed(b"e" * 32)) as hanging,
+            network.endpoint(Identity.from_seed(b"b" * 32)) as asker,
+        ):
+
+            async def hang(_peer: str, _data: bytes) -> bytes:
+                await trio.sleep_forever()
+                raise AssertionError
+
+            serve_status(other, b"x" * 32, "validator", lambda: (7, HEAD, True), dict)
+            hanging.serve("/wattswap/status/1", hang)
+            begun = trio.current_time()
+            targets = [Target("other", "validator", other.address), Target("hang", "", hanging.address)]
+            first, second = await ask_all(asker, CHAIN, targets)
+            assert "wrong_chain" in first.trouble
+            assert second.trouble
+            assert trio.current_time() - begun <= PATIENCE_S + 0.1
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_folder_tells_where_all_its_nodes_listen(made: tuple[NodeConfig, ...]) -> None:
+    chain_id, targets = targets_of(made[0].folder.parent)
+    assert chain_id == read_genesis(made[0].genesis_path).chain_id
+    assert [target.name for target in targets] == [config.name for config in made]
+    assert all(f"/tcp/{c.listen.port}/p2p/" in t.address for c, t in zip(made, targets, strict=True))
+
+
+def test_one_nodes_folder_tells_of_itself_and_of_the_peers_it_knows(made: tuple[NodeConfig, ...]) -> None:
+    _, all_of_them = targets_of(made[0].folder.parent)
+    _, known = targets_of(made[-1].folder)
+    assert known == all_of_them
+
+
+def test_a_folder_without_nodes_and_addresses_without_a_genesis_are_refused(
+    tmp_path: Path, capsys: Capture, made: tuple[NodeConfig, ...]
+) -> None:
+    refused(call(capsys, "network", "status", tmp_path), 3, "holds no node")
+    address = made[0].peers[0].address
+    refused(call(capsys, "network", "status", address), 2, "--genesis")
+    refused(call(capsys, "network", "status", address, tmp_path), 2, "one folder")
+
+
+@pytest.mark.live
+@pytest.mark.filterwarnings("ignore")
+def test_the_command_asks_real_nodes_and_ends_with_1_when_one_is_down(
+    made: tuple[NodeConfig, ...], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from p2p.libp2p_transport import open_libp2p
+    from wattswap.nodes import survey
+
+    config = made[0]
+    genesis = read_genesis(config.genesis_path)
+    identity = open_keys(config, {}, genesis)["consensus"]
+    found: list[survey.Finding] = []
+
+    async def main() -> None:
+        chain_id, targets = targets_of(config.folder.parent)
+        async with (
+            open_libp2p(identity, port=config.listen.port) as node,
+            open_libp2p(Identity.from_seed(b"q" * 32)) as asker,
+        ):
+            serve_status(node, chain_id, "validator", lambda: (1, HEAD, True), lambda: {"peers": 2})
+            found.extend(await ask_all(asker, chain_id, targets))
+
+    trio.run(main)
+    assert [finding.facts()["up"] for finding in found] == [True, *[False] * (len(found) - 1)]
+
+    monkeypatch.setattr(survey, "survey", lambda *_: found)
+    outcome = call(capsys, "network", "status", config.folder.parent)
+    assert (outcome.code, "1 of 6 nodes answer" in outcome.out) == (1, True)
+    assert "validator-1 is down: nobody answers" in outcome.err
+    facts = one_object(call(capsys, "network", "status", config.folder.parent, "--json"))
+    assert (facts["up"], facts["nodes"][0]["peers"]) == (False, 2)
