@@ -91,7 +91,7 @@ def test_what_is_written_is_read_back_and_not_overwritten(tmp_path: Path) -> Non
 def test_all_mistakes_are_named_at_once_with_their_lines(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
-        ('role = "validator"\nname = "validator-0"', 'role = "validater"\nname = "no/name"'),
+        ('role = "validator"\nname = "validator-0"', 'role = "validatorr"\nname = "no/name"'),
         ("port = 4001", 'host = "0.0.0.0"\nport = 70000'),
         ('key_file = "keystore.key"', ""),
         ("gate_s", "gates"),

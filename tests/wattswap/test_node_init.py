@@ -286,7 +286,7 @@ def test_the_command_seals_with_the_passphrase_of_a_variable(
 
 def test_the_command_for_keys_refuses_what_does_not_fit(tmp_path: Path, capsys: Capture) -> None:
     keys = ("node", "keys", tmp_path / "k", "--name")
-    refused(call(capsys, *keys, "x", "--role", "oprator"), 2, "did you mean 'operator'")
+    refused(call(capsys, *keys, "x", "--role", "operatorr"), 2, "did you mean 'operator'")
     refused(call(capsys, *keys, "no/name", "--role", "household"), 2, "2 problems", "exactly one home")
     refused(
         call(capsys, *keys, "x", "--role", "operator", "--key-file", "--passphrase-env", "X"), 2, "excludes"

@@ -216,6 +216,7 @@ def init_nodes(
         for seat, config in zip(everybody, configs, strict=True):
             home = partial / seat.name
             home.mkdir(mode=0o700)
+            (home / config.data).mkdir(mode=0o700)
             link_bundle(bundle, home / BUNDLE)
             write_genesis(home / GENESIS, genesis)
             if seat in secret:
