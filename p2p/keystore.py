@@ -34,7 +34,8 @@ VERSION: Final = 1
 MIN_PASSPHRASE: Final = 8
 """Shortest passphrase. [characters]"""
 MAX_KEYS: Final = 4096
-MAX_FILE_BYTES: Final = 2 * 1024 * 1024
+MAX_FILE_BYTES: Final = 8 * 1024 * 1024
+"""More than MAX_KEYS with the longest names need. [B]"""
 SCRYPT: Final = {"n": 2**17, "r": 8, "p": 1}
 """128 MiB and about half a second for each guess."""
 _SCRYPT_MAX: Final = {"n": 2**18, "r": 8, "p": 4}

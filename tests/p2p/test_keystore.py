@@ -196,3 +196,10 @@ def test_no_keys_or_no_names_write_nothing(tmp_path: Path, keys: dict[str, Ident
     with pytest.raises(ValueError, match="key"):
         write_keystore(tmp_path / "keystore.json", keys, lock)
     assert not (tmp_path / "keystore.json").exists()
+
+
+def test_the_most_keys_with_the_longest_names_come_back(tmp_path: Path) -> None:
+    lock = Lock.new_key_file(tmp_path / "unlock.key")
+    keys = {f"{i:04d}" + "\N{GRINNING FACE}" * 124: KEYS["consensus"] for i in range(keystore.MAX_KEYS)}
+    write_keystore(tmp_path / "keystore.json", keys, lock)
+    assert open_keystore(tmp_path / "keystore.json", lock) == keys

@@ -38,7 +38,7 @@ def test_a_node_tells_what_it_counted_and_one_that_is_down_is_named() -> None:
             network.endpoint(Identity.from_seed(b"a" * 32)) as up,
             network.endpoint(Identity.from_seed(b"b" * 32)) as asker,
         ):
-            counters = {"peers": 3, "refused": 1, "last_block_age_s": 12}
+            counters = {"peers": 3, "refused_malformed": 1, "refused_tx_nonce": 2, "last_block_age_s": 12}
             serve_status(up, CHAIN, "validator", lambda: (7, HEAD, True), lambda: counters)
             async with network.endpoint(Identity.from_seed(b"d" * 32)) as gone:
                 address = gone.address
@@ -49,7 +49,7 @@ def test_a_node_tells_what_it_counted_and_one_that_is_down_is_named() -> None:
             ]
             first, second, third = [f.facts() for f in await ask_all(asker, CHAIN, targets)]
         assert (first["up"], first["height"], first["head"], first["ready"]) == (True, 7, HEAD.hex(), True)
-        assert (first["peers"], first["refused"], first["last_block_age_s"]) == (3, 1, 12)
+        assert (first["peers"], first["refused"], first["last_block_age_s"]) == (3, 3, 12)
         assert (second["node"], second["up"], second["height"]) == ("validator-1", False, None)
         assert address in second["trouble"]
         assert third["trouble"] == "its keystore is not there"

@@ -132,7 +132,10 @@ class Consensus(Table):
     """[consensus]: how a validator takes part."""
 
     min_safe_height: int = Field(
-        default=0, ge=0, lt=2**63, description="First height that a restored validator may sign; 0 for one that is not restored."
+        default=0,
+        ge=0,
+        lt=2**63,
+        description="First height that a restored validator may sign; 0 for one that is not restored.",
     )
     timeouts: Literal["lan", "wan"] = Field(default="lan", description="How patient the rounds are.")
 

@@ -67,10 +67,15 @@ class Finding:
             "head": self.head_hash.hex() if up else None,
             "ready": self.ready if up else None,
             "peers": self.counters.get("peers"),
-            "refused": self.counters.get("refused"),
+            "refused": self._refused(),
             "last_block_age_s": self.counters.get("last_block_age_s"),
             "trouble": self.trouble,
         }
+
+    def _refused(self) -> int | None:
+        """Refusals of every code together; a node that counts has refused nothing where it names none."""
+        named = [n for name, n in self.counters.items() if name == "refused" or name.startswith("refused_")]
+        return sum(named) if self.counters else None
 
 
 def targets_of(folder: Path) -> tuple[bytes, list[Target]]:
