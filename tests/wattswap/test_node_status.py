@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
-from run_kit import call, one_object, refused
+from run_kit import call, refused, start
 
 import wattswap as ws
 from p2p.chain.genesis import read_genesis
@@ -16,7 +19,6 @@ from p2p.memory import MemoryNetwork
 from p2p.roles.status import serve_status
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.init import KeyPlan, Wish, init_nodes
-from wattswap.nodes.keys import open_keys
 from wattswap.nodes.survey import PATIENCE_S, Target, ask_all, targets_of
 
 Capture = pytest.CaptureFixture[str]
@@ -104,34 +106,48 @@ def test_a_folder_without_nodes_and_addresses_without_a_genesis_are_refused(
     refused(call(capsys, "network", "status", address, tmp_path), 2, "one folder")
 
 
-@pytest.mark.live
-@pytest.mark.filterwarnings("ignore")
-def test_the_command_asks_real_nodes_and_ends_with_1_when_one_is_down(
-    made: tuple[NodeConfig, ...], capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from p2p.libp2p_transport import open_libp2p
-    from wattswap.nodes import survey
+NODE = """
+import sys
+import trio
+from p2p.chain.genesis import read_genesis
+from p2p.libp2p_transport import open_libp2p
+from p2p.roles.status import serve_status
+from wattswap.nodes.config import load_config
+from wattswap.nodes.keys import open_keys
 
-    config = made[0]
+async def main():
+    config = load_config(sys.argv[1])
     genesis = read_genesis(config.genesis_path)
-    identity = open_keys(config, {}, genesis)["consensus"]
-    found: list[survey.Finding] = []
+    identity = open_keys(config, {}, genesis)[config.key_names[0]]
+    async with open_libp2p(identity, port=config.listen.port) as node:
+        serve_status(node, genesis.chain_id, "validator", lambda: (5, b"h" * 32, True), lambda: {"peers": 2})
+        print("up", flush=True)
+        await trio.sleep_forever()
 
-    async def main() -> None:
-        chain_id, targets = targets_of(config.folder.parent)
-        async with (
-            open_libp2p(identity, port=config.listen.port) as node,
-            open_libp2p(Identity.from_seed(b"q" * 32)) as asker,
-        ):
-            serve_status(node, chain_id, "validator", lambda: (1, HEAD, True), lambda: {"peers": 2})
-            found.extend(await ask_all(asker, chain_id, targets))
+trio.run(main)
+"""
 
-    trio.run(main)
-    assert [finding.facts()["up"] for finding in found] == [True, *[False] * (len(found) - 1)]
 
-    monkeypatch.setattr(survey, "survey", lambda *_: found)
-    outcome = call(capsys, "network", "status", config.folder.parent)
-    assert (outcome.code, "1 of 6 nodes answer" in outcome.out) == (1, True)
-    assert "validator-1 is down: nobody answers" in outcome.err
-    facts = one_object(call(capsys, "network", "status", config.folder.parent, "--json"))
-    assert (facts["up"], facts["nodes"][0]["peers"]) == (False, 2)
+@pytest.mark.live
+def test_the_command_asks_real_nodes_and_ends_with_1_when_one_is_down(made: tuple[NodeConfig, ...]) -> None:
+    folder, genesis = made[0].folder, made[0].genesis_path
+    node = subprocess.Popen([sys.executable, "-c", NODE, str(folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert node.stdout is not None
+        assert node.stdout.readline() == "up\n"
+        everybody = start("network", "status", folder.parent, PYTHONWARNINGS="ignore")
+        out, err = everybody.communicate(timeout=60)
+        assert everybody.returncode == 1
+        assert "1 of 6 nodes answer" in out
+        assert [line.split(": ")[0] for line in err.splitlines()] == [
+            f"{config.name} is down" for config in made[1:]
+        ]
+        (address,) = [peer.address for peer in made[1].peers if peer.name == "validator-0"]
+        alone = start("network", "status", address, "--genesis", genesis, "--json", PYTHONWARNINGS="ignore")
+        out, _ = alone.communicate(timeout=60)
+        assert alone.returncode == 0
+        (row,) = json.loads(out)["nodes"]
+        assert (row["up"], row["height"], row["head"], row["peers"]) == (True, 5, HEAD.hex(), 2)
+    finally:
+        node.kill()
+        node.communicate()
