@@ -11,12 +11,13 @@ import pytest
 from run_kit import call, files_below, one_object, refused, write_street
 
 import wattswap as ws
+from p2p import keystore
 from p2p.chain.genesis import Genesis, read_genesis
 from p2p.identity import Identity
 from p2p.keystore import Lock, open_keystore, public_keys
 from p2p.transport import peer_id_of
-from wattswap.errors import UsageError
-from wattswap.nodes.bundle import load_bundle
+from wattswap.errors import InvalidData, UsageError
+from wattswap.nodes.bundle import load_bundle, setup_of
 from wattswap.nodes.config import InvalidConfig, NodeConfig, load_config
 from wattswap.nodes.init import KeyPlan, Wish, init_nodes, seats
 from wattswap.nodes.keys import load_public_keys, make_keys, open_keys
@@ -88,9 +89,48 @@ def test_a_moved_folder_works_where_the_scenario_is_gone(tmp_path: Path) -> None
     genesis = read_genesis(config.genesis_path)
     keys = open_keys(config, {}, genesis)
     assert keys["household/home-2"].public_key == genesis.household_keys[1]
-    setup = prepare(load_bundle(config.scenario_path))
+    setup = setup_of(config, genesis)
     assert setup.roster == ROSTER
     assert setup.genesis.params == genesis.params
+
+
+def test_other_meter_data_than_the_genesis_commits_to_are_named(street: Path, tmp_path: Path) -> None:
+    made = init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS, gateways=1), KeyPlan())
+    genesis = read_genesis(made[0].genesis_path)
+    meter = made[0].folder / "scenario" / "meter.csv"
+    text = meter.read_text()
+    meter.unlink()  # a link: the other nodes keep theirs
+    meter.write_text(text.replace("0.1", "0.2", 1))
+    with pytest.raises(InvalidData, match="commits to"):
+        setup_of(made[0], genesis)
+    assert setup_of(made[1], genesis).roster == ROSTER
+
+
+def test_a_damaged_scenario_is_named(street: Path, tmp_path: Path) -> None:
+    config = init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS, gateways=1), KeyPlan())[0]
+    config.scenario_path.write_text("{")
+    with pytest.raises(InvalidData, match="another node"):
+        load_bundle(config.scenario_path)
+
+
+def test_what_happens_to_one_nodes_scenario_file_leaves_the_others_alone(
+    street: Path, tmp_path: Path
+) -> None:
+    one, other, *_ = init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS, gateways=1), KeyPlan())
+    before = other.scenario_path.read_bytes()
+    one.scenario_path.write_text("{}")
+    assert other.scenario_path.read_bytes() == before
+
+
+def test_a_passphrase_opens_every_node(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(keystore.SCRYPT, "n", 2**14)
+    keys = KeyPlan(Lock.passphrase("six random words"), "STREET_PASS")
+    for config in init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS, gateways=1), keys):
+        assert not (config.folder / "keystore.key").exists()
+        opened = open_keys(config, {"STREET_PASS": "six random words"}, read_genesis(config.genesis_path))
+        assert {name: key.public_key for name, key in opened.items()} == public_keys(config.keystore_path)
+        with pytest.raises(InvalidData, match="STREET_PASS"):
+            open_keys(config, {}, read_genesis(config.genesis_path))
 
 
 def test_files_outside_the_scenarios_folder_come_along(tmp_path: Path) -> None:

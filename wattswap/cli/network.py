@@ -19,7 +19,7 @@ NODE_DOWN = 1
 
 @app.callback()
 def _family() -> None:
-    """Look at a network of nodes."""
+    """Look at a network of nodes."""  # without a callback, a group of one command is that command
 
 
 @app.command()

@@ -8,8 +8,11 @@ import shutil
 from pathlib import Path, PurePath
 from typing import Any
 
+from p2p.chain.genesis import Genesis
 from wattswap.errors import InvalidData
+from wattswap.nodes.config import NodeConfig
 from wattswap.scenario import Scenario, from_resolved, load
+from wattswap.setup import Setup, prepare
 
 SCENARIO = "scenario.json"
 _FILES = (("data", "path"), ("tariff", "import_series"), ("tariff", "feed_in_series"))
@@ -58,9 +61,30 @@ def load_bundle(path: Path) -> Scenario:
     return from_resolved(content, path.parent)
 
 
+def setup_of(config: NodeConfig, genesis: Genesis) -> Setup:
+    """Prepare a node's scenario and check that it is the one the genesis commits to.
+
+    Its `keys` and `genesis` are those of a simulation: a node signs with its keystore and follows its genesis file.
+
+    Raises:
+        InvalidData: Another scenario, other meter data or other homes.
+        WattswapError: The scenario cannot run.
+    """
+    setup = prepare(load_bundle(config.scenario_path))
+    ours, theirs = setup.genesis, genesis
+    if (ours.params.rules_hash, ours.roster_root) != (theirs.params.rules_hash, theirs.roster_root):
+        what = f"is not the scenario, with its data, that {config.genesis_path} commits to"
+        cure = "copy the scenario's folder and genesis.bin from another node of the neighbourhood"
+        raise InvalidData.of(str(config.scenario_path), what, cure)
+    return setup
+
+
 def link_bundle(bundle: Path, folder: Path) -> None:
-    """Put a written bundle into another folder of the same disk, without storing its files twice."""
+    """Put a written bundle into another folder, without storing its data twice on the same disk."""
     shutil.copytree(bundle, folder, copy_function=_link)
+    # What people may edit is each node's own.
+    (folder / SCENARIO).unlink()
+    _write_private(folder / SCENARIO, (bundle / SCENARIO).read_text(encoding="utf-8"))
 
 
 def _place(named: str, key: str) -> str:
