@@ -121,7 +121,7 @@ def run_live(
     begun, cpu = time.time(), time.process_time()
     current: engine.Run | None = None
     try:
-        current = engine.Run(setup, partial)
+        current = engine.Run(setup, partial, engine.own_chain(setup, partial))
         session = _Session(current, open_transport or open_libp2p, on_progress, pace_s)
         trio.run(session.main)
         facts = session.network.facts(time.process_time() - cpu)
@@ -198,7 +198,7 @@ class _Session:
             ]
             block = self.run.commit(cleared, imported, exported, self._stored_wh.copy())
             operator.provide_lines(
-                start_s, {name: self.run.chain.proof(block, home) for home, name in enumerate(setup.roster)}
+                start_s, {name: self.chain.proof(block, home) for home, name in enumerate(setup.roster)}
             )
             result = self._result(start_s, cleared, block)
             await operator.announce(result)

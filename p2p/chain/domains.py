@@ -8,6 +8,7 @@ from __future__ import annotations
 
 BLOCK = b"blk"
 CERT = b"crt"
+BLOB = b"blb"
 VALIDATORS = b"val"
 PARAMS = b"par"
 MODULE = b"mod"
@@ -21,6 +22,7 @@ LEAF_TX = 0x08
 LEAF_RECEIPT = 0x09
 LEAF_MODULE = 0x0A
 LEAF_EVIDENCE = 0x0B
+LEAF_INCLUSION = 0x0E
 
 SIGN_CONSENSUS = b"wattswap/cons/1\0"
 SIGN_TX = b"wattswap/tx/1\0"
@@ -30,3 +32,6 @@ MAC_INTERVAL = b"wattswap/interval-secret/1\0"
 
 XOF_SALTS = b"wattswap/salts/1\0"
 """Input prefix of SHAKE-256 over an interval's secret, whose output is the salts of its accounts."""
+
+XOF_INCLUSION = b"wattswap/inclusion/1\0"
+"""Likewise for the salts of the leaves that keep the promise of a receipt."""

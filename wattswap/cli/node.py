@@ -156,9 +156,9 @@ def keys(
 
 @app.command()
 def run(
-    folder: Annotated[Path, typer.Argument(help="The folder of a node.", metavar="DIR")],
+    folders: Annotated[list[Path], typer.Argument(help="The folder of a node.", metavar="DIR...")],
 ) -> None:
-    """Run one node until it is told to stop, by Ctrl-C or SIGTERM."""
+    """Run a node until it is told to stop, by Ctrl-C or SIGTERM; several folders share one process."""
     import os
 
     from p2p.chain.genesis import read_genesis
@@ -166,9 +166,11 @@ def run(
     from wattswap.nodes.keys import open_keys
     from wattswap.nodes.service import run_until_told
 
-    config = load_config(folder)
-    identities = open_keys(config, os.environ, read_genesis(config.genesis_path))
-    run_until_told(config, identities)
+    nodes = []
+    for folder in folders:
+        config = load_config(folder)
+        nodes.append((config, open_keys(config, os.environ, read_genesis(config.genesis_path))))
+    run_until_told(nodes)
 
 
 def _lock(passphrase_env: str | None, key_file: bool) -> Lock | None:

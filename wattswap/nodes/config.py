@@ -103,9 +103,11 @@ class Keystore(Table):
 class Clock(Table):
     """[clock]: when the intervals of the scenario open, and how long each step may take."""
 
-    begin_unix_ms: int = Field(ge=0, le=MAX_MS, description="When interval 0 opens, in ms since 1970 UTC.")
-    pace_s: float = Field(gt=0, le=86_400, description="Interval i opens i times this later, in seconds.")
-    gate_s: float = Field(gt=0, le=86_400, description="How long orders are taken, in seconds.")
+    begin_unix_ms: int = Field(
+        ge=0, le=MAX_MS, description="When interval 0 opens, in ms since 1970 UTC; 0 when all are there."
+    )
+    pace_s: float = Field(ge=0, le=86_400, description="From one interval to the next, in seconds.")
+    gate_s: float = Field(gt=0, le=86_400, description="Longest time orders are taken, in seconds.")
     takeover_s: float = Field(
         gt=0, le=86_400, description="How long a silent collector is waited for, in seconds."
     )
@@ -118,7 +120,7 @@ class Clock(Table):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.gate_s >= self.pace_s:
+        if self.begin_unix_ms and self.gate_s >= self.pace_s:
             cure = f"use less than {self.pace_s:g}; readings and blocks need the rest of the interval"
             raise Wrong(f"{self.gate_s:g} leaves nothing of an interval of {self.pace_s:g} s", cure, "gate_s")
         return self

@@ -42,8 +42,8 @@ from wattswap.setup import GENESIS, Keys, Setup, prepare
 BUNDLE = "scenario"
 MAX_AUTHORITIES = 25
 MAX_OPERATORS = 8
-GATE_SHARE, TAKEOVER_SHARE = 0.4, 0.15
-"""Share of an interval for which orders are taken, and for which a silent collector is waited for."""
+GATE_SHARE, TAKEOVER_SHARE = 0.4, 0.4
+"""Share of an interval for which orders are taken, and of that time how long a silent collector is waited for."""
 
 MakeGenesis = Callable[[Setup, Sequence[bytes], Sequence[bytes], Sequence[bytes]], Genesis]
 """(setup, public keys of authorities, of operators, of households in roster order) -> genesis."""
@@ -66,8 +66,9 @@ class Wish:
         gateways: Nodes that act for the homes; 0 gives every home a node of its own.
         households_per_gateway: Instead of their number, how many homes a gateway has at most; 0 if not given.
         heartbeat_minutes: See `config.Clock`. [min]
-        begin_ms: When interval 0 opens. [ms since 1970, UTC]
+        begin_ms: When interval 0 opens; 0 when everybody is there. [ms since 1970, UTC]
         pace_s: Time from one interval to the next; the interval's own length when None. [s]
+        gate_s: How long orders are taken; a share of the pace when None. [s]
         first_port: Ports count from here; free ones are chosen when None.
     """
 
@@ -78,6 +79,7 @@ class Wish:
     households_per_gateway: int = 0
     observers: int = 0
     pace_s: float | None = None
+    gate_s: float | None = None
     heartbeat_minutes: int = 0
     first_port: int | None = None
 
@@ -162,7 +164,7 @@ def _check_wish(homes: int, wish: Wish) -> None:
             problems.append(Problem(option, f"{number} for {homes} homes", f"use 1 to {homes}"))
     if wish.observers < 0:
         problems.append(Problem("--observers", f"{wish.observers} is negative", "use 0 or more"))
-    if wish.pace_s is not None and not 0 < wish.pace_s <= 86_400:
+    if wish.pace_s is not None and not (0 < wish.pace_s <= 86_400 or wish.pace_s == wish.begin_ms == 0):
         problems.append(Problem("--pace-seconds", f"{wish.pace_s:g} s", "use more than 0, at most a day"))
     if wish.first_port is not None and not 1024 <= wish.first_port <= MAX_PORT:
         problems.append(Problem("--first-port", f"{wish.first_port} is no port", f"use 1024 to {MAX_PORT}"))
@@ -293,7 +295,8 @@ def _configs(
         if seat.role in ("validator", "operator", "observer")
         for key in [public[seat][key_names(seat.role, ())[0]]]
     ]
-    pace_s = float(wish.pace_s or setup.minutes * 60)
+    pace_s = float(setup.minutes * 60 if wish.pace_s is None else wish.pace_s)
+    gate_s = round(pace_s * GATE_SHARE, 3) if wish.gate_s is None else wish.gate_s
     by_passphrase = keys.passphrase_env is not None
     return [
         NodeConfig(
@@ -310,8 +313,8 @@ def _configs(
             clock=Clock(
                 begin_unix_ms=wish.begin_ms,
                 pace_s=pace_s,
-                gate_s=round(pace_s * GATE_SHARE, 3),
-                takeover_s=round(pace_s * TAKEOVER_SHARE, 3),
+                gate_s=gate_s,
+                takeover_s=round(gate_s * TAKEOVER_SHARE, 3),
                 heartbeat_minutes=wish.heartbeat_minutes,
             ),
             peers=tuple(peer for peer in listed if peer.name != seat.name),

@@ -1,39 +1,35 @@
-"""Running a node as a service does: until SIGTERM or Ctrl-C, then an orderly end."""
+"""Running nodes as a service does: until SIGTERM or Ctrl-C, then an orderly end."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import trio
 
 from p2p.identity import Identity
-from wattswap.errors import CheckFailed
 from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.node import World, over_libp2p, run_node
 
-PROGRAM = "wattswap.nodes.node"
-RunNode = Callable[[NodeConfig, Mapping[str, Identity]], Awaitable[None]]
-"""The program of every role: (configuration, keys by name); it ends when it is cancelled."""
+Nodes = Sequence[tuple[NodeConfig, Mapping[str, Identity]]]
+"""Nodes of one process: configuration and keys by name."""
 
 
-def run_until_told(config: NodeConfig, keys: Mapping[str, Identity]) -> None:
-    """Run a node; SIGTERM and SIGINT cancel it, and that is a good end.
+def run_until_told(nodes: Nodes) -> None:
+    """Run nodes until the work of all is done; SIGTERM and SIGINT cancel them, and that is a good end.
 
     Raises:
-        Exception: Whatever ended the node, out of the groups that nurseries make.
+        Exception: Whatever ended a node, out of the groups that nurseries make.
     """
-    if find_spec(PROGRAM) is None:
-        raise CheckFailed.of("node run", "this version of wattswap has no program for nodes", "update it")
-    run_node: RunNode = import_module(PROGRAM).run_node
     try:
-        trio.run(_until_told, run_node, config, keys)
+        trio.run(_until_told, nodes)
     except BaseExceptionGroup as group:
-        raise _first_cause(group) from None
+        raise first_cause(group) from None
 
 
-async def _until_told(run_node: RunNode, config: NodeConfig, keys: Mapping[str, Identity]) -> None:
+async def _until_told(nodes: Nodes) -> None:
+    world = World(over_libp2p)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
 
@@ -42,11 +38,15 @@ async def _until_told(run_node: RunNode, config: NodeConfig, keys: Mapping[str, 
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(cancel)
-            await run_node(config, keys)
+            async with trio.open_nursery() as work:
+                for number, (config, keys) in enumerate(nodes):
+                    # The first of a process accounts for the CPU time of all.
+                    work.start_soon(run_node, config, keys, replace(world, shares_process=number > 0))
             nursery.cancel_scope.cancel()
 
 
-def _first_cause(error: BaseException) -> BaseException:
+def first_cause(error: BaseException) -> BaseException:
+    """Unwrap the groups that nurseries make, down to the first error that says what happened."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
