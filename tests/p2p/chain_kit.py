@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,11 +125,12 @@ def extend(made: Made, first: int, last: int) -> None:
         made.blocks.append(made.producer.append_batch(args, time_ms))
 
 
-def certify(header: Header, n: int, round_: int = 0) -> CommitCert:
+def certify(header: Header, n: int, round_: int = 0, keys: Sequence[Identity] = ()) -> CommitCert:
     """Sign as dishonest authorities would: whatever the header says."""
     name = blocks.block_hash(header)
     data = blocks.vote_bytes(blocks.PRECOMMIT, header.chain_id, header.height, round_, name)
-    signatures = {i: key.sign(domains.SIGN_CONSENSUS, data) for i, key in enumerate(authorities(n))}
+    signers = enumerate(keys or authorities(n))
+    signatures = {i: key.sign(domains.SIGN_CONSENSUS, data) for i, key in signers}
     return blocks.make_cert(header.height, round_, name, signatures, n)
 
 
