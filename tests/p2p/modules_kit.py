@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 import msgspec
+import pytest
 from chain_kit import START, authorities, certify, identity, make_args
 
 from p2p.chain import block as blocks
@@ -18,6 +19,7 @@ from p2p.chain.modules.meters import AnchorArgs, Reading, RegisterArgs, reading_
 from p2p.chain.roots import roster_root
 from p2p.chain.state import apply
 from p2p.codec import Record
+from p2p.errors import InvalidTx
 from p2p.identity import Identity
 
 MEMBERS = 4
@@ -47,6 +49,10 @@ def make_genesis(n: int = 4, *, full_entries: bool = False, **governed: int) -> 
         members=MEMBERS,
         household_keys=tuple(key.public_key for key in HOMES),
     )
+
+
+def refused(code: str) -> pytest.RaisesExc[InvalidTx]:
+    return pytest.raises(InvalidTx, check=lambda error: error.code == code)
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis, open_readings
+from modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis, open_readings, refused
 
 from p2p.chain.modules import certificates as certs
 from p2p.chain.modules import meters
@@ -18,7 +18,6 @@ from p2p.chain.modules.certificates import (
     issuance_of,
     pieces_of,
 )
-from p2p.errors import InvalidTx
 
 
 class Street:
@@ -62,10 +61,6 @@ class Street:
         found = issuance_of(self.chain.tip.state.view(), self.id)
         assert found is not None
         return found.by_status
-
-
-def refused(code: str) -> pytest.RaisesExc[InvalidTx]:
-    return pytest.raises(InvalidTx, check=lambda error: error.code == code)
 
 
 @pytest.fixture
