@@ -7,7 +7,6 @@ Merkle leaf; a signature domain is the prefix of what is signed and ends with a 
 from __future__ import annotations
 
 BLOCK = b"blk"
-CERT = b"crt"
 VALIDATORS = b"val"
 PARAMS = b"par"
 MODULE = b"mod"

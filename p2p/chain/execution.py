@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from p2p.chain import block as blocks
-from p2p.chain.block import VERSION, ZERO_HASH, Block, CommitCert, Header, Tx
+from p2p.chain.block import VERSION, Block, CommitCert, Header, Tx
 from p2p.chain.genesis import Genesis
 from p2p.chain.state import RECEIPT_OK, Receipt, State, apply, initial_state, receipts_root
 from p2p.errors import BadCertificate, InvalidBlock, RemoteError
@@ -23,14 +23,13 @@ class Tip:
     height: int
     time_ms: int
     block_hash: bytes
-    cert_hash: bytes
     receipts_root: bytes
     state: State
 
 
 def genesis_tip(genesis: Genesis) -> Tip:
     """The tip of a chain without blocks."""
-    return Tip(0, genesis.time_ms, genesis.chain_id, ZERO_HASH, receipts_root(()), initial_state())
+    return Tip(0, genesis.time_ms, genesis.chain_id, receipts_root(()), initial_state())
 
 
 def validators_at(tip: Tip, genesis: Genesis) -> tuple[bytes, ...]:
@@ -48,7 +47,6 @@ def next_header(
         height=tip.height + 1,
         time_ms=time_ms,
         parent_hash=tip.block_hash,
-        parent_cert_hash=tip.cert_hash,
         proposer_idx=proposer,
         validators_hash=genesis.validators_hash,
         next_validators_hash=genesis.validators_hash,
@@ -117,19 +115,21 @@ def check_commit(genesis: Genesis, header: Header, block_hash: bytes, cert: Comm
         blocks.check_cert(cert, genesis.authorities, genesis.chain_id)
     except BadCertificate as error:
         raise InvalidBlock(height, "cert", error.detail) from None
-    turn = blocks.proposer_index(height, cert.round, len(genesis.authorities))
-    if header.proposer_idx != turn:
-        raise InvalidBlock(height, "proposer_idx", f"is {header.proposer_idx}; it was the turn of {turn}")
+    if not blocks.had_turn(header.proposer_idx, height, cert.round, len(genesis.authorities)):
+        raise InvalidBlock(
+            height,
+            "proposer_idx",
+            f"is {header.proposer_idx}, whose turn did not come up to round {cert.round}",
+        )
 
 
-def advance(tip: Tip, block: Block, cert: CommitCert, state: State, receipts: bytes) -> Tip:
+def advance(tip: Tip, block: Block, state: State, receipts: bytes) -> Tip:
     """Return the tip after a checked block."""
     header = block.header
     return Tip(
         header.height,
         header.time_ms,
         blocks.block_hash(header),
-        blocks.cert_hash(cert),
         receipts,
         state,
     )
@@ -142,9 +142,9 @@ def replay(chain: Iterable[tuple[Block, CommitCert]], genesis: Genesis) -> Tip:
         InvalidBlock: A block does not follow from its parent.
     """
     tip = genesis_tip(genesis)
-    for block, cert in chain:
+    for block, _ in chain:
         state, receipts = check_block(tip, genesis, block, signatures=False)
-        tip = advance(tip, block, cert, state, receipts)
+        tip = advance(tip, block, state, receipts)
     return tip
 
 

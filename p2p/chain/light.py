@@ -129,7 +129,7 @@ def check_proof(data: bytes, genesis: Genesis) -> Line:
     if cert.block_hash != block_hash or cert.height != header.height:
         raise BadCertificate("the certificate is for another block than the header")
     blocks.check_cert(cert, genesis.authorities, genesis.chain_id)
-    if header.proposer_idx != blocks.proposer_index(header.height, cert.round, n):
+    if not blocks.had_turn(header.proposer_idx, header.height, cert.round, n):
         raise BadProof(f"block {header.height} was not authority {header.proposer_idx}'s turn")
     args = _check_tx(bundle, genesis)
     return _check_entry(bundle, args, block_hash)
