@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,7 +124,9 @@ class Town:
     async def start(
         self, *indices: int, min_safe_height: int = 0, wrap: Callable[[Validator], None] | None = None
     ) -> None:
+        """Start validators from their folders; one that cannot start leaves its error in `failures`."""
         for index in indices:
+            self.failures.pop(index, None)
             await self.nursery.start(self._live, index, min_safe_height, wrap)
 
     async def stop(self, *indices: int) -> None:
@@ -141,54 +143,60 @@ class Town:
         wrap: Callable[[Validator], None] | None,
         task_status: trio.TaskStatus[None],
     ) -> None:
-        folder, key = self.path(index), self.keys[index]
+        folder, key, started = self.path(index), self.keys[index], False
         self.stopped[index] = trio.Event()
+        chain = folder / "chain.db"
         try:
-            with trio.CancelScope() as self.scopes[index], locked_folder(folder):
-                chain = folder / "chain.db"
-                store = (
-                    ChainStore.open(chain, self.genesis)
-                    if chain.exists()
-                    else ChainStore.create(chain, self.genesis)
+            with trio.CancelScope() as self.scopes[index], ExitStack() as stack:
+                stack.enter_context(locked_folder(folder))
+                make = ChainStore.open if chain.exists() else ChainStore.create
+                store = stack.enter_context(make(chain, self.genesis))
+                signs = ConsensusStore.open(
+                    folder,
+                    self.genesis.chain_id,
+                    key.public_key,
+                    chain_height=store.height,
+                    min_safe_height=min_safe_height,
                 )
-                with store:
-                    signs = ConsensusStore.open(
-                        folder,
-                        self.genesis.chain_id,
-                        key.public_key,
-                        chain_height=store.height,
-                        min_safe_height=min_safe_height,
-                    )
-                    try:
-                        async with self.network.endpoint(key) as endpoint:
-                            self.endpoints[index] = endpoint
-                            validator = Validator(
-                                endpoint,
-                                key,
-                                Ledger(store, self.genesis, self.checkpoint_every),
-                                signs,
-                                FolderBlobs(folder / "blobs"),
-                                judge,
-                                [address(other) for other in self.keys if other != key],
-                                readers=[peer_id_of(OPERATOR.public_key)],
-                                config=self.config,
-                                now_ms=now_ms,
-                                offload=inline,
-                            )
-                            self._tap(endpoint)
-                            self.validators[index] = validator
-                            if wrap is not None:
-                                wrap(validator)
-                            task_status.started()
-                            await validator.run()
-                    finally:
-                        signs.close()
+                stack.callback(signs.close)
+                async with self.network.endpoint(key) as endpoint:
+                    self._tap(endpoint)
+                    validator = self._build(index, endpoint, store, signs)
+                    if wrap is not None:
+                        wrap(validator)
+                    self.endpoints[index], self.validators[index] = endpoint, validator
+                    self.nursery.start_soon(self._say_started, validator, task_status)
+                    started = True
+                    await validator.run()
         except LocalError as error:
             self.failures[index] = error
-            if index not in self.validators or self.validators[index] not in (self.validators.get(index),):
-                task_status.started()
         finally:
             self.stopped[index].set()
+            if not started:
+                task_status.started()
+
+    async def _say_started(self, validator: Validator, task_status: trio.TaskStatus[None]) -> None:
+        while not validator.is_running:
+            await trio.lowlevel.checkpoint()
+        task_status.started()
+
+    def _build(
+        self, index: int, endpoint: MemoryEndpoint, store: ChainStore, signs: ConsensusStore
+    ) -> Validator:
+        key = self.keys[index]
+        return Validator(
+            endpoint,
+            key,
+            Ledger(store, self.genesis, self.checkpoint_every),
+            signs,
+            FolderBlobs(self.path(index) / "blobs"),
+            judge,
+            [address(other) for other in self.keys if other != key],
+            readers=[peer_id_of(OPERATOR.public_key)],
+            config=self.config,
+            now_ms=now_ms,
+            offload=inline,
+        )
 
     def _tap(self, endpoint: MemoryEndpoint) -> None:
         request = endpoint.request
@@ -233,13 +241,12 @@ class Town:
         return self.endpoints[index].stats.refused.total(code)
 
     def agree(self, *indices: int) -> None:
-        """All of them hold the same blocks as far as both have them, and the same state."""
-        chains = [
-            [block for block, _ in self.validators[i].ledger.store.blocks()]
-            for i in indices or self.validators
-        ]
+        """All of them hold the same blocks as far as both have them."""
+        stores = [self.validators[i].ledger.store for i in indices or self.validators]
+        chains = [[block for block, _ in store.blocks()] for store in stores]
+        longest = max(chains, key=len)
         for chain in chains:
-            assert chain == chains[0][: len(chain)] or chains[0] == chain[: len(chains[0])]
+            assert chain == longest[: len(chain)]
 
 
 @asynccontextmanager
@@ -267,6 +274,8 @@ async def town(
 
 
 def in_town(folder: Path, body: Callable[[Town], Awaitable[None]], **how: object) -> None:
+    """Run a story on a clock that jumps; nobody may have signed twice in it."""
+
     async def main() -> None:
         async with town(folder, **how) as made:  # type: ignore[arg-type]
             await body(made)
