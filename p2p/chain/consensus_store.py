@@ -140,9 +140,9 @@ class ConsensusStore:
         with _explained(path):
             connection = _connect(path, "rwc")
             try:
-                meta = [("schema", _SCHEMA_VERSION), ("owner", owner), ("sign_from", str(sign_from).encode())]
+                meta = _meta(owner, sign_from)
                 connection.executescript("BEGIN;" + _SCHEMA)
-                connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
+                connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
                 connection.execute("INSERT INTO sign_state VALUES (1, NULL, NULL, NULL, NULL)")
                 connection.execute("COMMIT")
                 _sync_folder(path.parent)
@@ -161,10 +161,14 @@ class ConsensusStore:
             raise SignStateError(
                 path, "belongs to another key or chain", "Name the folder that belongs to this key and chain."
             )
-        try:
-            store = cls(path, connection, owner, max(int(meta["sign_from"]), min_safe_height))
-        except (KeyError, ValueError):
-            raise SignStateError(path, "is damaged: sign_from cannot be read", _lost_remedy(path)) from None
+        sign_from = meta.get("sign_from")
+        if (
+            not isinstance(sign_from, bytes)
+            or not sign_from.isdigit()
+            or meta != _meta(owner, int(sign_from))
+        ):
+            raise SignStateError(path, "is damaged: sign_from cannot be read", _lost_remedy(path))
+        store = cls(path, connection, owner, max(int(sign_from), min_safe_height))
         record, record_sum, last, last_sum = rows[0]
         store.record = store._open_row(SignState, record, record_sum)
         store.last = store._open_row(LastSigned, last, last_sum)
@@ -210,6 +214,12 @@ class ConsensusStore:
             return decode(kind, data, max_bytes=MAX_RECORD_BYTES)
         except RemoteError as error:
             raise SignStateError(self.path, f"is damaged: {error.detail}", _lost_remedy(self.path)) from None
+
+
+def _meta(owner: bytes, sign_from: int) -> dict[str, bytes]:
+    text = str(sign_from).encode()
+    checksum = sha256(_SUM_DOMAIN + owner + text).digest()
+    return {"schema": _SCHEMA_VERSION, "owner": owner, "sign_from": text, "sum": checksum}
 
 
 def _refuse_if_lost(path: Path, chain_height: int, min_safe_height: int) -> None:

@@ -10,7 +10,7 @@ import trio
 from p2p.chain.consensus_types import Message, Proposal, Status, Vote
 from p2p.codec import Record, encode
 from p2p.errors import P2PError
-from p2p.frames import FRAME_MAX_BYTES
+from p2p.frames import FRAME_MAX_BYTES, LinkError
 from p2p.messages import VERSION
 from p2p.transport import RequestRefused, Transport
 
@@ -166,7 +166,12 @@ class Peers:
                     if not dialled and outbox.address is not None:
                         await self._transport.connect(outbox.address)
                         dialled = True
-                    await self._transport.request(peer, CONSENSUS_PROTOCOL, frame)
+                    try:
+                        await self._transport.request(peer, CONSENSUS_PROTOCOL, frame)
+                    except (
+                        LinkError
+                    ):  # of a stream from before the peer was restarted; a frame may come twice
+                        await self._transport.request(peer, CONSENSUS_PROTOCOL, frame)
                 pause = _PAUSE_S
             except RequestRefused:
                 outbox.lost += 1

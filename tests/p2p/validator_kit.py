@@ -21,7 +21,7 @@ from p2p.chain.state import BatchArgs
 from p2p.chain.store import ChainStore
 from p2p.codec import decode, encode
 from p2p.errors import LocalError, Malformed
-from p2p.frames import FRAME_MAX_BYTES
+from p2p.frames import FRAME_MAX_BYTES, StreamLost
 from p2p.identity import Identity
 from p2p.memory import Faults, MemoryEndpoint, MemoryNetwork
 from p2p.messages import VERSION
@@ -221,7 +221,11 @@ class Town:
     async def hand_in(self, raw: bytes, to: int) -> TxReply:
         assert self.operator is not None
         peer = peer_id_of(self.keys[to].public_key)
-        return decode(TxReply, await self.operator.request(peer, TX_PROTOCOL, raw))
+        try:
+            reply = await self.operator.request(peer, TX_PROTOCOL, raw)
+        except StreamLost:  # the validator was restarted since
+            reply = await self.operator.request(peer, TX_PROTOCOL, raw)
+        return decode(TxReply, reply)
 
     def height(self, index: int) -> int:
         return self.validators[index].ledger.height
