@@ -94,6 +94,10 @@ class Refusals:
         """How often a code was counted, over all peers."""
         return sum(count for (_, other), count in self.counts.items() if other == code)
 
+    def by_peer(self, peer: str) -> int:
+        """How much was refused of one peer, over all codes."""
+        return sum(count for (other, _), count in self.counts.items() if other == peer)
+
 
 @dataclass(slots=True)
 class TransportStats:

@@ -87,7 +87,7 @@ class Producer:
         state, receipts = check_block(tip, self.genesis, block, signatures=False)
         cert = self._certify(height, blocks.block_hash(block.header))
         self._store.append(block, cert)
-        self._tip = advance(tip, block, cert, state, receipts)
+        self._tip = advance(tip, block, state, receipts)
         return block, cert
 
     def _certify(self, height: int, block_hash: bytes) -> CommitCert:

@@ -126,7 +126,9 @@ def open_blob(data: bytes, genesis: Genesis, roster: Sequence[str]) -> IntervalC
     """
     blob = decode(Blob, data, max_bytes=MAX_BLOB_BYTES)
     if blob.version != VERSION or len(blob.interval_secret) != SECRET_BYTES:
-        raise Malformed(f"a blob of version {blob.version} with a secret of {len(blob.interval_secret)} bytes")
+        raise Malformed(
+            f"a blob of version {blob.version} with a secret of {len(blob.interval_secret)} bytes"
+        )
     places = [_place(line) for line in blob.lines]
     if any(a >= b for a, b in zip(places, places[1:], strict=False)):
         raise Malformed("the lines of a blob are not in their order, or one stands twice")

@@ -66,9 +66,7 @@ class Header(Record, frozen=True):
     Args:
         time_ms: Later than the parent's. [ms since 1970, UTC]
         parent_hash: Block hash of the parent; the chain id below height 1.
-        parent_cert_hash: Hash of the parent's certificate; zeros below height 1.
-        proposer_idx: Index of the authority that built the block: (height + round) mod n of the round in
-            which it did. A later round may put the block to the vote again, and commit it.
+        proposer_idx: Index into the authorities of who built it, in whatever round; see `had_turn`.
         state_root: State *after the parent*, so that a proposer need not execute its own block.
         receipts_root: Receipts of the parent.
     """
@@ -78,7 +76,6 @@ class Header(Record, frozen=True):
     height: int
     time_ms: int
     parent_hash: bytes
-    parent_cert_hash: bytes
     proposer_idx: int
     validators_hash: bytes
     next_validators_hash: bytes
@@ -177,11 +174,6 @@ def block_hash(header: Header) -> bytes:
     return sha256(domains.BLOCK + encode(header)).digest()
 
 
-def cert_hash(cert: CommitCert) -> bytes:
-    """Hash of a certificate, which the next header carries."""
-    return sha256(domains.CERT + encode(cert)).digest()
-
-
 def validators_hash(validators: Sequence[bytes]) -> bytes:
     """Hash of the public keys of a set of authorities, in their order."""
     return sha256(domains.VALIDATORS + encode(tuple(validators))).digest()
@@ -197,8 +189,11 @@ def proposer_index(height: int, round_: int, n: int) -> int:
     return (height + round_) % n
 
 
-def may_have_built(proposer: int, height: int, round_: int, n: int) -> bool:
-    """Whether an authority had its turn in this round or one before, so that the round may commit its block."""
+def had_turn(proposer: int, height: int, round_: int, n: int) -> bool:
+    """Tell whether it was this authority's turn in a round up to `round_`.
+
+    A block that was locked is proposed again by others in later rounds, and keeps the name of its builder.
+    """
     return 0 <= proposer < n and (proposer - height) % n <= round_
 
 

@@ -7,7 +7,6 @@ Merkle leaf; a signature domain is the prefix of what is signed and ends with a 
 from __future__ import annotations
 
 BLOCK = b"blk"
-CERT = b"crt"
 BLOB = b"blb"
 VALIDATORS = b"val"
 PARAMS = b"par"
@@ -22,9 +21,9 @@ LEAF_TX = 0x08
 LEAF_RECEIPT = 0x09
 LEAF_MODULE = 0x0A
 LEAF_EVIDENCE = 0x0B
-LEAF_INCLUSION = 0x0E
 LEAF_BUCKET = 0x0C
 LEAF_READING = 0x0D
+LEAF_INCLUSION = 0x0E
 
 SIGN_CONSENSUS = b"wattswap/cons/1\0"
 SIGN_TX = b"wattswap/tx/1\0"

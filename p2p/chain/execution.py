@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from p2p.chain import block as blocks
-from p2p.chain.block import MAX_BLOCK_BYTES, VERSION, ZERO_HASH, Block, CommitCert, Header, Tx
+from p2p.chain.block import MAX_BLOCK_BYTES, VERSION, Block, CommitCert, Header, Tx
 from p2p.chain.evidence import MAX_EVIDENCE, check_evidence, evidence_height
 from p2p.chain.genesis import Genesis, Params
 from p2p.chain.modules import governance
@@ -55,14 +55,13 @@ class Tip:
     height: int
     time_ms: int
     block_hash: bytes
-    cert_hash: bytes
     receipts_root: bytes
     state: State
 
 
 def genesis_tip(genesis: Genesis) -> Tip:
     """The tip of a chain without blocks."""
-    return Tip(0, genesis.time_ms, genesis.chain_id, ZERO_HASH, receipts_root(()), initial_state(genesis))
+    return Tip(0, genesis.time_ms, genesis.chain_id, receipts_root(()), initial_state(genesis))
 
 
 def validators_at(tip: Tip, genesis: Genesis) -> tuple[bytes, ...]:
@@ -93,7 +92,6 @@ def next_header(
         height=tip.height + 1,
         time_ms=time_ms,
         parent_hash=tip.block_hash,
-        parent_cert_hash=tip.cert_hash,
         proposer_idx=proposer,
         validators_hash=validators_hash,
         next_validators_hash=next_validators_hash,
@@ -222,19 +220,18 @@ def check_commit(
         blocks.check_cert(cert, validators, genesis.chain_id)
     except BadCertificate as error:
         raise InvalidBlock(height, "cert", error.detail) from None
-    if not blocks.may_have_built(header.proposer_idx, height, cert.round, len(validators)):
+    if not blocks.had_turn(header.proposer_idx, height, cert.round, len(validators)):
         detail = f"is {header.proposer_idx}; it had not had its turn in round {cert.round}"
         raise InvalidBlock(height, "proposer_idx", detail)
 
 
-def advance(tip: Tip, block: Block, cert: CommitCert, state: State, receipts: bytes) -> Tip:
+def advance(tip: Tip, block: Block, state: State, receipts: bytes) -> Tip:
     """Return the tip after a checked block."""
     header = block.header
     return Tip(
         header.height,
         header.time_ms,
         blocks.block_hash(header),
-        blocks.cert_hash(cert),
         receipts,
         state,
     )
@@ -247,9 +244,9 @@ def replay(chain: Iterable[tuple[Block, CommitCert]], genesis: Genesis) -> Tip:
         InvalidBlock: A block does not follow from its parent.
     """
     tip = genesis_tip(genesis)
-    for block, cert in chain:
+    for block, _ in chain:
         state, receipts = check_block(tip, genesis, block, signatures=False)
-        tip = advance(tip, block, cert, state, receipts)
+        tip = advance(tip, block, state, receipts)
     return tip
 
 

@@ -1,7 +1,9 @@
 """The chain on disk: one SQLite file, write-ahead log, synchronous=FULL, one commit a block.
 
-The only chain file that touches SQLite. An open store has a `-wal` and a `-shm` file beside it; `close`
-folds them in, so that a finished chain is one file that can be copied.
+With a block may come a checkpoint of the state after it, in the same commit, so that a restart does not
+execute the whole chain again and others can start from it. A chain may begin above height 1, at such a
+checkpoint. An open store has a `-wal` and a `-shm` file beside it; `close` folds them in, so that a finished
+chain is one file that can be copied.
 """
 
 from __future__ import annotations
@@ -9,15 +11,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from p2p.chain.block import Block, CommitCert, block_hash, decode_block, decode_cert
+from p2p.chain.block import Block, CommitCert, Header, block_hash, decode_block, decode_cert
 from p2p.chain.genesis import Genesis, decode_genesis
-from p2p.codec import encode
+from p2p.codec import Record, decode, encode
 from p2p.errors import GenesisError, RemoteError, StoreDamaged, StoreError, StoreMismatch
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+KEPT_CHECKPOINTS = 2
+"""Newest checkpoints that stay; the one before the newest is there for whoever is just reading it."""
+
 _PAGE_BLOCKS = 256
 """Blocks that an iterator reads at a time, so that memory stays flat over a year."""
 
@@ -27,7 +34,34 @@ _PAGE_BYTES = 8192
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE blocks (height INTEGER PRIMARY KEY, block BLOB NOT NULL, cert BLOB NOT NULL);
+CREATE TABLE checkpoints (height INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum BLOB NOT NULL);
+CREATE TABLE changes (height INTEGER PRIMARY KEY, change BLOB NOT NULL);
 """
+
+
+class SetChange(Record, frozen=True):
+    """A certified header whose next set of authorities is another one, with that set."""
+
+    header: Header
+    cert: CommitCert
+    validators: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Where a chain begins that has no blocks from height 1 on.
+
+    Args:
+        height: Height of the checkpoint; the first stored block is the one above it.
+        block_hash: Of the block at that height.
+        checkpoint: Opaque bytes of the state after it.
+        changes: Every change of the set of authorities up to that height.
+    """
+
+    height: int
+    block_hash: bytes
+    checkpoint: bytes
+    changes: tuple[SetChange, ...]
 
 
 class ChainStore:
@@ -43,12 +77,16 @@ class ChainStore:
         self.genesis = genesis
         self._connection = connection
         self._chain_id = genesis.chain_id
-        self._height, self._head_hash = 0, self._chain_id
+        self._base, self._base_hash = self._find_base()
+        self._height, self._head_hash = self._base, self._base_hash
         self._find_head()
 
     @classmethod
-    def create(cls, path: Path, genesis: Genesis) -> Self:
+    def create(cls, path: Path, genesis: Genesis, base: Base | None = None) -> Self:
         """Start a chain in a new file.
+
+        Args:
+            base: Where it begins; None for height 1.
 
         Raises:
             StoreError: The file exists or cannot be written.
@@ -58,11 +96,13 @@ class ChainStore:
         with _explained(path):
             connection = _connect(path, "rwc")
             try:
-                connection.executescript(_SCHEMA)
-                connection.executemany(
-                    "INSERT INTO meta VALUES (?, ?)",
-                    [("schema", str(SCHEMA_VERSION).encode()), ("genesis", encode(genesis))],
-                )
+                with _transaction(connection):
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
+                    meta = [("schema", str(SCHEMA_VERSION).encode()), ("genesis", encode(genesis))]
+                    connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
+                    if base is not None:
+                        _insert_base(connection, base)
                 return cls(path, connection, genesis)
             except BaseException:
                 connection.close()
@@ -102,11 +142,27 @@ class ChainStore:
 
     @property
     def height(self) -> int:
-        """Height of the newest block, 0 for none."""
+        """Height of the newest block; without blocks, that of the base."""
         return self._height
 
-    def append(self, block: Block, cert: CommitCert) -> None:
+    @property
+    def base(self) -> int:
+        """Height below the first stored block: 0, or that of the checkpoint the chain began at."""
+        return self._base
+
+    def append(
+        self,
+        block: Block,
+        cert: CommitCert,
+        *,
+        checkpoint: bytes | None = None,
+        next_set: tuple[bytes, ...] | None = None,
+    ) -> None:
         """Add the next block with its certificate, durably, in one commit.
+
+        Args:
+            checkpoint: State after the block, as opaque bytes; older ones than the last two are dropped.
+            next_set: The authorities of the next height where the block changes them.
 
         Raises:
             StoreError: It does not follow the head, or cannot be written; nothing changed.
@@ -118,15 +174,52 @@ class ChainStore:
             raise StoreError(
                 f"block {header.height} does not follow block {self._height} of chain file {self.path}"
             )
-        with _explained(self.path):
-            self._connection.execute(
-                "INSERT INTO blocks VALUES (?, ?, ?)", (header.height, encode(block), encode(cert))
-            )
+        row = (header.height, encode(block), encode(cert))
+        with _explained(self.path), _transaction(self._connection):
+            self._connection.execute("INSERT INTO blocks VALUES (?, ?, ?)", row)
+            if checkpoint is not None:
+                _insert_checkpoint(self._connection, header.height, checkpoint)
+            if next_set is not None:
+                _insert_change(self._connection, SetChange(header, cert, next_set))
         self._height, self._head_hash = header.height, block_hash(header)
 
     def head(self) -> tuple[Block, CommitCert] | None:
-        """The newest block and its certificate, or None below height 1."""
-        return self.block(self._height) if self._height else None
+        """The newest block and its certificate, or None where no block is stored."""
+        return self.block(self._height) if self._height > self._base else None
+
+    def checkpoint(self, at_most: int | None = None) -> tuple[int, bytes] | None:
+        """Height and bytes of the newest checkpoint, or of the newest one that is not above a height.
+
+        Raises:
+            StoreDamaged: Its checksum does not hold.
+        """
+        limit = self._height if at_most is None else at_most
+        with _explained(self.path):
+            row = self._connection.execute(
+                "SELECT height, data, checksum FROM checkpoints WHERE height <= ? ORDER BY height DESC LIMIT 1",
+                (limit,),
+            ).fetchone()
+        if row is None:
+            return None
+        height, data, checksum = row
+        if not isinstance(data, bytes) or sha256(data).digest() != checksum:
+            raise StoreDamaged(self.path, f"the checkpoint of height {height} does not match its checksum")
+        return height, data
+
+    def changes(self, up_to: int) -> tuple[SetChange, ...]:
+        """Every change of the set of authorities up to a height, ascending.
+
+        Raises:
+            StoreDamaged: A row cannot be read.
+        """
+        with _explained(self.path):
+            rows = self._connection.execute(
+                "SELECT change FROM changes WHERE height <= ? ORDER BY height", (up_to,)
+            ).fetchall()
+        try:
+            return tuple(decode(SetChange, row[0]) for row in rows)
+        except (RemoteError, TypeError) as error:
+            raise StoreDamaged(self.path, f"a change of authorities cannot be read ({error})") from None
 
     def block(self, height: int) -> tuple[Block, CommitCert]:
         """One block and its certificate.
@@ -146,7 +239,7 @@ class ChainStore:
             StoreDamaged: A row is missing or cannot be read; names the height.
         """
         end = self._height if last is None else min(last, self._height)
-        for start in range(max(first, 1), end + 1, _PAGE_BLOCKS):
+        for start in range(max(first, self._base + 1), end + 1, _PAGE_BLOCKS):
             stop = min(start + _PAGE_BLOCKS - 1, end)
             with _explained(self.path):
                 rows = self._connection.execute(
@@ -164,12 +257,13 @@ class ChainStore:
         Raises:
             StoreError: The chain is not that high; nothing changed.
         """
-        if not 0 <= height <= self._height:
+        if not self._base <= height <= self._height:
             raise StoreError(
-                f"chain file {self.path} ends at height {self._height}; it cannot go back to {height}"
+                f"chain file {self.path} reaches from {self._base} to {self._height}; it cannot go back to {height}"
             )
-        with _explained(self.path):
-            self._connection.execute("DELETE FROM blocks WHERE height > ?", (height,))
+        with _explained(self.path), _transaction(self._connection):
+            for table in ("blocks", "checkpoints", "changes"):
+                self._connection.execute(f"DELETE FROM {table} WHERE height > ?", (height,))
         self._find_head()
 
     def close(self) -> None:
@@ -189,8 +283,19 @@ class ChainStore:
             row = self._connection.execute(
                 "SELECT height, block, cert FROM blocks ORDER BY height DESC LIMIT 1"
             ).fetchone()
-        self._height = row[0] if row else 0
-        self._head_hash = block_hash(self._decode(*row)[0].header) if row else self._chain_id
+        self._height = row[0] if row else self._base
+        self._head_hash = block_hash(self._decode(*row)[0].header) if row else self._base_hash
+
+    def _find_base(self) -> tuple[int, bytes]:
+        with _explained(self.path):
+            row = self._connection.execute("SELECT value FROM meta WHERE key = 'base'").fetchone()
+        if row is None:
+            return 0, self._chain_id
+        try:
+            height, name = decode(tuple[int, bytes], bytes(row[0]))
+        except (RemoteError, TypeError) as error:
+            raise StoreDamaged(self.path, f"the height it begins at cannot be read ({error})") from None
+        return height, name
 
     def _decode(self, height: int, block: object, cert: object) -> tuple[Block, CommitCert]:
         if not isinstance(block, bytes) or not isinstance(cert, bytes):
@@ -226,6 +331,39 @@ def _read_genesis(path: Path, connection: sqlite3.Connection) -> Genesis:
         return decode_genesis(bytes(meta.get("genesis", b"")))
     except GenesisError as error:
         raise StoreDamaged(path, str(error)) from None
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing, also when the disk is full in the middle."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _insert_base(connection: sqlite3.Connection, base: Base) -> None:
+    head = encode((base.height, base.block_hash))
+    connection.execute("INSERT INTO meta VALUES ('base', ?)", (head,))
+    _insert_checkpoint(connection, base.height, base.checkpoint)
+    for change in base.changes:
+        _insert_change(connection, change)
+
+
+def _insert_checkpoint(connection: sqlite3.Connection, height: int, data: bytes) -> None:
+    connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", (height, data, sha256(data).digest()))
+    connection.execute(
+        "DELETE FROM checkpoints WHERE height NOT IN (SELECT height FROM checkpoints ORDER BY height DESC LIMIT ?)",
+        (KEPT_CHECKPOINTS,),
+    )
+
+
+def _insert_change(connection: sqlite3.Connection, change: SetChange) -> None:
+    connection.execute("INSERT INTO changes VALUES (?, ?)", (change.header.height, encode(change)))
 
 
 @contextmanager

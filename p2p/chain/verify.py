@@ -55,7 +55,7 @@ class ChainReport:
 def verify_chain(store: ChainStore, genesis: Genesis) -> ChainReport:
     """Check every block of a store against a genesis that the caller trusts.
 
-    Parent hashes, the parent's certificate, heights, times, the sets of authorities, parameters,
+    Parent hashes, certificates, heights, times, the sets of authorities, parameters,
     roots of transactions, evidence, receipts and state, the signature, nonce, role and rules of every transaction,
     and every signature of every certificate.
 
@@ -84,4 +84,4 @@ def verify_chain(store: ChainStore, genesis: Genesis) -> ChainReport:
 def _check_link(tip: Tip, genesis: Genesis, block: blocks.Block, cert: blocks.CommitCert) -> Tip:
     state, receipts = check_block(tip, genesis, block)
     check_commit(genesis, block.header, blocks.block_hash(block.header), cert, validators_at(tip, genesis))
-    return advance(tip, block, cert, state, receipts)
+    return advance(tip, block, state, receipts)

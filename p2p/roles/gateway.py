@@ -239,14 +239,10 @@ class Gateway:
         except RequestRefused:  # the collector is in trouble with itself: as good as away for now
             return False
         except RemoteError as error:
-            self._transport.stats.refused.add(
-                self._collectors.current.address, error.code, error.detail
-            )
+            self._transport.stats.refused.add(self._collectors.current.address, error.code, error.detail)
             return False
 
-    async def _carry_some(
-        self, protocol: str, items: Sequence[_Item], most: int, collector: bytes
-    ) -> bool:
+    async def _carry_some(self, protocol: str, items: Sequence[_Item], most: int, collector: bytes) -> bool:
         whole = True
         for first in range(0, len(items), most):
             part = items[first : first + most]

@@ -218,9 +218,7 @@ class Operator:
         opened = await self._read_all(peer, frame, lambda data: self._read(kinds, data))
         promises: dict[tuple[int, int], list[Promise]] = {}
         entries = [
-            _code(found)
-            if isinstance(found, RemoteError)
-            else self._answer(peer, data, found, promises)
+            _code(found) if isinstance(found, RemoteError) else self._answer(peer, data, found, promises)
             for data, found in opened
         ]
         self._write(promises)

@@ -89,7 +89,7 @@ class Chain:
         state, receipts = check_block(self.tip, self.genesis, block)
         cert = certify(header, len(current), keys=[self.validators[key] for key in current])
         self.made.append((block, cert))
-        self.tip = advance(self.tip, block, cert, state, receipts)
+        self.tip = advance(self.tip, block, state, receipts)
 
     def settle_day(self) -> None:
         """Let the clock of the state pass the day of the readings."""

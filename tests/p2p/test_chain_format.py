@@ -65,7 +65,7 @@ def verify_from_the_document(proof: bytes, genesis_file: bytes) -> list[int]:
     assert header[1] == chain_id
     assert header[2] == height
     assert sha256(b"blk" + msgspec.msgpack.encode(header)).digest() == block_hash
-    assert header[7] == sha256(b"val" + msgspec.msgpack.encode(authorities)).digest()
+    assert header[6] == sha256(b"val" + msgspec.msgpack.encode(authorities)).digest()
     who = [i for i in range(len(authorities)) if bitmap[i // 8] >> i % 8 & 1]
     assert len(who) >= 2 * len(authorities) // 3 + 1
     vote = b"wattswap/cons/1\0\x02" + chain_id + struct.pack(">QIB", height, round_, 1) + block_hash
@@ -76,7 +76,7 @@ def verify_from_the_document(proof: bytes, genesis_file: bytes) -> list[int]:
     assert tx[2] in operators
     VerifyKey(tx[2]).verify(b"wattswap/tx/1\0" + msgspec.msgpack.encode(tx[:8]), tx[8])
     assert (
-        tree_root(leaf_hash(b"\x08" + msgspec.msgpack.encode(tx)), tx_index, tx_count, tx_path) == header[10]
+        tree_root(leaf_hash(b"\x08" + msgspec.msgpack.encode(tx)), tx_index, tx_count, tx_path) == header[9]
     )
     args = msgspec.msgpack.decode(tx[7])
     assert args[2] == members

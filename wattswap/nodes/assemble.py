@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from market.settlement import Postings
 from p2p.chain.block import block_hash
-from p2p.chain.settlement import Batch
-from p2p.chain.state import BatchArgs, settlement_batches
+from p2p.chain.settlement import Batch, BatchArgs, batches
 from p2p.chain.store import ChainStore
 from p2p.errors import RemoteError
 from wattswap import engine
@@ -44,7 +43,7 @@ class NetworkChain:
         self._heights = {
             args.interval_start: (block.header.height, args)
             for block, _ in self._store.blocks()
-            for _, _, args in settlement_batches(block)
+            for _, args in batches(block.txs)
         }
 
     def worked(self, start_s: int) -> Worked:

@@ -17,8 +17,7 @@ from p2p.chain.blob import make_blob
 from p2p.chain.block import Block, CommitCert
 from p2p.chain.execution import Tip
 from p2p.chain.light import make_proof
-from p2p.chain.settlement import batch_tx, interval_secret
-from p2p.chain.state import BatchArgs, settlement_batches
+from p2p.chain.settlement import BatchArgs, batch_tx, batches, interval_secret
 from p2p.identity import Identity
 from p2p.messages import ResultMessage
 from p2p.roles.blobs import Blobs
@@ -177,7 +176,8 @@ class Driver:
 
     async def _tell(self, height: int) -> None:
         block, cert = self._ledger.store.block(height)
-        for index, tx, args in settlement_batches(block):
+        for index, args in batches(block.txs):
+            tx = block.txs[index]
             blob = self._blobs.get(args.blob_hash)
             if blob is None:
                 continue  # collected elsewhere, and this node never judged it: others tell

@@ -15,7 +15,14 @@ import trio
 from agents.bidding import Bids
 from p2p import messages
 from p2p.chain.light import check_proof
-from p2p.messages import NothingMessage, OrderMessage, ReadingMessage, ReceiptCode, ReceiptMessage, ResultMessage
+from p2p.messages import (
+    NothingMessage,
+    OrderMessage,
+    ReadingMessage,
+    ReceiptCode,
+    ReceiptMessage,
+    ResultMessage,
+)
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.pace import Pace
 from wattswap.setup import Setup

@@ -12,10 +12,9 @@ import numpy as np
 
 from market.units import IntArray
 from p2p.chain.blob import IntervalContent
-from p2p.chain.settlement import Batch, batch_args, salt_batch
-from p2p.chain.state import BatchArgs
+from p2p.chain.settlement import Batch, BatchArgs, batch_args, salted
 from p2p.messages import OrderMessage, ReadingMessage
-from p2p.receipts import inclusion_root
+from p2p.receipts import include
 from wattswap.pipeline import Cleared, Settled, build_book, clear_interval, settle_interval
 from wattswap.setup import Setup
 
@@ -79,7 +78,7 @@ def work_out(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Worked
     imported, exported = registers(setup, cleared, content.readings)
     prices = setup.prices.at(setup.index_of(start_s))
     settled = settle_interval(setup.mechanism, cleared, imported, exported, prices)
-    batch = salt_batch(settled.postings, start_s, content.interval_secret)
+    batch = salted(settled.postings.lines, start_s, content.interval_secret)
     args = batch_args(
         batch,
         settled.postings,
@@ -89,8 +88,8 @@ def work_out(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Worked
         price=cleared.price,
         traded_wh=cleared.traded_wh,
         blob_hash=blob_hash,
-        inclusion_root=inclusion_root(
+        inclusion_root=include(
             setup.roster, (*content.orders, *content.nothings), content.interval_secret
-        ),
+        ).root,
     )
     return Worked(cleared, settled, batch, imported, exported, args)

@@ -1,0 +1,445 @@
+"""A validator: the clock, sockets, disk and tasks around the consensus core.
+
+One task hands events to the core and performs its actions in their order; everything that takes time
+(building, checking, judging, fetching, timers, sending) runs beside it and answers by an event. A sign-state
+that cannot be written, a key that refuses or a full disk ends the validator: nothing is signed after it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from p2p.chain import domains
+from p2p.chain.block import Tx, decode_block
+from p2p.chain.consensus import Core
+from p2p.chain.consensus_store import ConsensusStore
+from p2p.chain.consensus_types import (
+    Action,
+    BlockChecked,
+    Broadcast,
+    BuildBlock,
+    CheckBlock,
+    Decide,
+    Due,
+    Event,
+    Evidence,
+    GotCommit,
+    NewHeight,
+    Persist,
+    ResendTick,
+    SendCommit,
+    SendTo,
+    SetTimer,
+    Start,
+    Sync,
+    Timeout,
+    Timeouts,
+)
+from p2p.chain.settlement import batches
+from p2p.chain.votes import SignGuard
+from p2p.codec import encode
+from p2p.errors import InvalidBlock, LocalError, P2PError, RemoteError
+from p2p.identity import Identity
+from p2p.messages import VERSION
+from p2p.roles.blobs import Blobs, NotAllowed, serve_blobs
+from p2p.roles.building import EvidencePool, build_block
+from p2p.roles.intake import Intake, RateLimited, Rates
+from p2p.roles.judging import Judge, Judging, NoBlob, Offload
+from p2p.roles.ledger import Ledger
+from p2p.roles.mempool import TX_PROTOCOL, Mempool, TxReply
+from p2p.roles.peers import COMMIT, CONSENSUS_PROTOCOL, TX, Commit, Peers, pack, peer_of
+from p2p.roles.status import serve_status
+from p2p.snapshot import serve_snapshots
+from p2p.sync import ask_range, serve_range
+from p2p.transport import Transport, peer_id_of
+
+_INBOX = 256
+_COMMITS_A_TIME = 4
+_SYNC_PAUSE_S = 0.2
+_APPLY_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorConfig:
+    """Settings of a validator.
+
+    Args:
+        timeouts: Of a round.
+        resend_ms: Between two statuses. [ms]
+        heartbeat_ms: A block after so long without one; 0 for none. [ms]
+        early_ms: How far a fresh block's time may be ahead of our clock. [ms]
+        late_ms: How far behind. [ms]
+        kept_intervals: Intervals whose blobs are kept for disputes and for those who are behind.
+        rates: What one peer may send.
+    """
+
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    resend_ms: int = 1_000
+    heartbeat_ms: int = 0
+    early_ms: int = 500
+    late_ms: int = 5_000
+    kept_intervals: int = 672
+    rates: Rates = field(default_factory=Rates)
+
+
+def wall_clock_ms() -> int:
+    """The time. [ms since 1970, UTC]"""
+    return time.time_ns() // 1_000_000
+
+
+class Validator:
+    """One authority of a chain, or one who waits to become it.
+
+    Args:
+        identity: The consensus key.
+        ledger: Over the open `ChainStore` of this folder.
+        signs: The open sign-state of this key.
+        judge: See `judging.Judge`; it runs in `offload`.
+        addresses: Of the other validators.
+        readers: Further peers that may read blobs: operators.
+        now_ms: The clock. [ms since 1970, UTC]
+        offload: Where heavy functions run.
+
+    Attributes:
+        rounds: How many heights were decided in which round.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        identity: Identity,
+        ledger: Ledger,
+        signs: ConsensusStore,
+        blobs: Blobs,
+        judge: Judge,
+        addresses: Sequence[str],
+        *,
+        readers: Sequence[str] = (),
+        config: ValidatorConfig | None = None,
+        now_ms: Callable[[], int] = wall_clock_ms,
+        offload: Offload = trio.to_thread.run_sync,
+    ) -> None:
+        self.ledger = ledger
+        self.mempool = Mempool(ledger.genesis)
+        self.evidence = EvidencePool()
+        self.rounds: Counter[int] = Counter()
+        self._transport = transport
+        self._signs = signs
+        self._blobs = blobs
+        self._config = config or ValidatorConfig()
+        self._now_ms = now_ms
+        self._chain_id = ledger.genesis.chain_id
+        self._guard = SignGuard(
+            self._chain_id, lambda data: identity.sign(domains.SIGN_CONSENSUS, data), signs.last
+        )
+        self._core = Core(self._chain_id, identity.public_key, self._guard.sign, self._config.timeouts)
+        self._refused = transport.stats.refused
+        self._readers = frozenset(readers)
+        self._send_events, self._events = trio.open_memory_channel[list[Event]](_INBOX)
+        self._sync_wanted = trio.Event()
+        self._commits_sent: dict[str, tuple[int, float]] = {}
+        self._nursery: trio.Nursery | None = None
+        self._failure: LocalError | None = None
+        self._peers = Peers(transport, self._chain_id, (), self._start)
+        self._addresses = tuple(addresses)
+        self._judging = Judging(transport, self._chain_id, blobs, self._sources, judge, offload, self._start)
+        self._intake = Intake(
+            self._core,
+            ledger,
+            self._refused,
+            now_ms,
+            early_ms=self._config.early_ms,
+            late_ms=self._config.late_ms,
+            rates=self._config.rates,
+        )
+
+    async def run(self) -> None:
+        """Take part until cancelled.
+
+        Raises:
+            LocalError: Why it had to stop; it must be built anew from its files after the cause is removed.
+        """
+        try:
+            async with trio.open_nursery() as self._nursery:
+                for address in self._addresses:
+                    self._peers.add(peer_of(address), address)
+                self._serve()
+                for task in (self._loop, self._tick, self._catch_up):
+                    self._start(task)
+        finally:
+            self._nursery = None
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def is_running(self) -> bool:
+        """False before `run` and after it ended, for whatever reason."""
+        return self._nursery is not None and self._failure is None
+
+    def counters(self) -> dict[str, int]:
+        """What is told on status/1."""
+        refused: Counter[str] = Counter()
+        for (_, code), count in self._refused.counts.items():
+            refused[f"refused_{code}"] += count
+        later = sum(count for round_, count in self.rounds.items() if round_)
+        return {
+            **refused,
+            "decided": sum(self.rounds.values()),
+            "decided_in_later_rounds": later,
+            "mempool": len(self.mempool),
+            "lost": self._peers.lost,
+        }
+
+    # --- tasks ----------------------------------------------------------------------------------------
+
+    def _start(self, function: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(self._guarded, function, *arguments)
+
+    async def _guarded(self, function: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        try:
+            await function(*arguments)
+        except LocalError as error:
+            self._fail(error)
+
+    def _fail(self, error: LocalError) -> None:
+        self._failure = self._failure or error
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    async def _loop(self) -> None:
+        """The only task that touches the core."""
+        sign_from = self._signs.sign_from
+        if self.ledger.store.base:
+            # After a snapshot one height must be seen decided before anything is signed.
+            sign_from = max(sign_from, self.ledger.store.base + 2)
+        self._feed(Start(self._signs.record, *self._next(), sign_from))
+        self._begin_heartbeat()
+        while True:
+            for event in await self._events.receive():
+                self._feed(event)
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(self._config.resend_ms / 1_000)
+            await self._hand_in(ResendTick())
+
+    async def _later(self, delay_ms: int, event: Timeout | Due) -> None:
+        await trio.sleep(delay_ms / 1_000)
+        if event.height == self.ledger.height + 1:
+            await self._hand_in(event)
+
+    async def _hand_in(self, *events: Event) -> None:
+        await self._send_events.send(list(events))
+
+    def _next(self) -> tuple[int, tuple[bytes, ...], bool]:
+        return self.ledger.height + 1, self.ledger.validators, self._is_due()
+
+    def _is_due(self) -> bool:
+        return bool(len(self.evidence)) or next(self.mempool.ready(), None) is not None
+
+    def _begin_heartbeat(self) -> None:
+        if self._config.heartbeat_ms:
+            self._start(self._later, self._config.heartbeat_ms, Due(self.ledger.height + 1))
+
+    # --- the core and its actions -----------------------------------------------------------------------
+
+    def _feed(self, event: Event) -> None:
+        waiting: deque[Event] = deque((event,))
+        while waiting:
+            for action in self._core.handle(waiting.popleft()):
+                if isinstance(action, Decide):
+                    waiting.append(self._decide(action))
+                else:
+                    self._perform(action)
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Persist():
+                self._signs.write(action.record, self._guard.last)
+            case Broadcast():
+                self._peers.broadcast(pack(action.message))
+            case SendTo():
+                self._peers.send(action.peer, pack(action.message))
+            case SetTimer():
+                self._start(self._later, action.ms, Timeout(action.step, action.height, action.round))
+            case BuildBlock():
+                self._start(self._build, action)
+            case CheckBlock():
+                self._start(self._check, action)
+            case SendCommit():
+                self._send_commits(action)
+            case Sync():
+                self._sync_wanted.set()
+            case Evidence():
+                self.evidence.add(action)
+
+    def _decide(self, action: Decide) -> NewHeight:
+        block = decode_block(action.block, self._chain_id)
+        self.ledger.append(block, action.cert)
+        self.rounds[action.cert.round] += 1
+        self.mempool.advance(self.ledger.tip)
+        self.evidence.drop(block.evidence)
+        span_s = self._config.kept_intervals * self.ledger.genesis.params.minutes * 60
+        for _, args in batches(block.txs):
+            self._blobs.forget_before(args.interval_start - span_s)
+        self._begin_heartbeat()
+        return NewHeight(*self._next())
+
+    async def _build(self, action: BuildBlock) -> None:
+        if action.height == self.ledger.height + 1:
+            built = build_block(self.ledger, self.mempool, self.evidence, action.round, self._now_ms())
+            await self._hand_in(built)
+
+    async def _check(self, action: CheckBlock) -> None:
+        """Execute, then judge; without an answer the round goes on by its timeout."""
+        height = self.ledger.height + 1
+        ok = False
+        while self.ledger.height + 1 == height:
+            try:
+                block = decode_block(action.block, self._chain_id)
+                self.ledger.execute(block, action.block_hash)
+                for _, args in batches(block.txs):
+                    await self._judging.case(args).wait()
+                ok = True
+            except NoBlob:
+                continue  # somebody may have it by the next round
+            except RemoteError as error:
+                self._refused.add(self._proposer(height, action), error.code, error.detail)
+            break
+        await self._hand_in(BlockChecked(action.block_hash, ok))
+
+    def _proposer(self, height: int, action: CheckBlock) -> str:
+        index = decode_block(action.block, self._chain_id).header.proposer_idx
+        known = self.ledger.height + 1 == height and 0 <= index < len(self.ledger.validators)
+        return peer_id_of(self.ledger.validators[index]) if known else "unknown"
+
+    # --- others -------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        serve_range(self._transport, self.ledger)
+        serve_snapshots(self._transport, self.ledger)
+        serve_blobs(self._transport, self._chain_id, self._blobs, self._may_read)
+        serve_status(self._transport, self._chain_id, "validator", self._where, self.counters)
+        self._transport.serve(CONSENSUS_PROTOCOL, self._on_frame)
+        self._transport.serve(TX_PROTOCOL, self._on_tx)
+
+    def _where(self) -> tuple[int, bytes, bool]:
+        return self.ledger.height, self.ledger.tip.block_hash, self.is_running
+
+    def _is_validator(self, peer: str) -> bool:
+        return peer in self._peers or any(peer == peer_id_of(key) for key in self.ledger.validators)
+
+    def _may_read(self, peer: str) -> bool:
+        return peer in self._readers or self._is_validator(peer)
+
+    def _sources(self) -> list[str]:
+        """Whom to ask for a blob: other validators, then operators."""
+        return [*self._peers.names, *sorted(self._readers)]
+
+    async def _on_frame(self, peer: str, data: bytes) -> bytes:
+        if not self._is_validator(peer):
+            raise NotAllowed(f"peer {peer} is no validator that is known here")
+        if not self.is_running:
+            raise NotAllowed("this validator does not run")
+        self._peers.add(peer)
+        taken = await self._intake.read(peer, data)
+        if taken.events:
+            await self._send_events.send(taken.events)
+        for tx in taken.txs:
+            try:
+                self._take_tx(peer, tx)
+            except RemoteError as error:
+                self._refused.add(peer, error.code, error.detail)
+        return b""
+
+    async def _on_tx(self, peer: str, data: bytes) -> bytes:
+        try:
+            if not self._intake.may_ask(peer):
+                raise RateLimited("too many transactions; wait")
+            self._take_tx(peer, data)
+        except RemoteError as error:
+            self._refused.add(peer, error.code, error.detail)
+            return encode(TxReply(VERSION, error.code, error.detail))
+        return encode(TxReply(VERSION, "", ""))
+
+    def submit(self, data: bytes) -> TxReply:
+        """Take a transaction of this node itself and pass it on."""
+        try:
+            self._take_tx(self._transport.peer_id, data)
+        except RemoteError as error:
+            return TxReply(VERSION, error.code, error.detail)
+        return TxReply(VERSION, "", "")
+
+    def _take_tx(self, peer: str, data: bytes) -> None:
+        tx = self.mempool.add(data, self.ledger.tip, ready=False)
+        if tx is None:
+            return
+        if peer == self._transport.peer_id or not self._is_validator(peer):
+            self._peers.broadcast(bytes((TX,)) + data)
+        self._start(self._release, peer, tx)
+
+    async def _release(self, peer: str, tx: Tx) -> None:
+        """Let a transaction into blocks, a batch when its blob was judged."""
+        try:
+            for _, args in batches((tx,)):
+                await self._judging.case(args, peer).wait()
+        except RemoteError as error:
+            self._refused.add(peer, error.code, error.detail)
+            self.mempool.drop(tx)
+            return
+        self.mempool.release(tx)
+        if self._is_due():
+            await self._hand_in(Due(self.ledger.height + 1))
+
+    def _send_commits(self, action: SendCommit) -> None:
+        """A few blocks to one that is behind; the rest it fetches. The same ones once per resend period."""
+        height, at = self._commits_sent.get(action.peer, (0, 0.0))
+        now = trio.current_time()
+        if action.peer not in self._peers or action.height <= self.ledger.store.base:
+            return
+        if height == action.height and now - at < self._config.resend_ms / 1_000:
+            return
+        self._commits_sent[action.peer] = (action.height, now)
+        for block, cert in self.ledger.store.blocks(action.height, action.height + _COMMITS_A_TIME - 1):
+            self._peers.send(action.peer, bytes((COMMIT,)) + encode(Commit(encode(block), encode(cert))))
+
+    async def _catch_up(self) -> None:
+        """Fetch blocks whenever the core learns that others are ahead."""
+        while True:
+            await self._sync_wanted.wait()
+            self._sync_wanted = trio.Event()
+            for peer in sorted(self._peers.names, key=lambda name: self._refused.by_peer(name)):
+                if await self._fetch_from(peer):
+                    break
+            await trio.sleep(_SYNC_PAUSE_S)
+
+    async def _fetch_from(self, peer: str) -> bool:
+        """Take over what a peer has above us; False where that was nothing."""
+        grown = False
+        while True:
+            try:
+                reply = await ask_range(self._transport, peer, self._chain_id, self.ledger.height + 1)
+                for block_data, cert_data in reply.blocks:
+                    block, cert = self.ledger.check_certified(block_data, cert_data)
+                    await self._hand_in(GotCommit(block_data, cert))
+                    with trio.fail_after(_APPLY_TIMEOUT_S):
+                        await self.ledger.wait_height(block.header.height)
+                    grown = True
+            except InvalidBlock as error:
+                if error.field != "height":  # else it was decided here meanwhile
+                    self._refused.add(peer, error.code, error.detail)
+                return grown
+            except RemoteError as error:
+                self._refused.add(peer, error.code, error.detail)
+                return grown
+            except (P2PError, trio.TooSlowError):
+                return grown
+            if not reply.blocks or reply.height <= self.ledger.height:
+                return grown
