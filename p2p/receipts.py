@@ -1,7 +1,7 @@
 """What a receipt is worth: the batch commits to every message that was taken, so a dropped one can be proven.
 
-Each batch carries a Merkle root with one salted leaf per household of the roster: the nonce and id of the message that is
-in its blob, or "nobody spoke". A household gets the opening of its own leaf. With a receipt that promises more than
+Each batch carries a Merkle root with one salted leaf per household of the roster: the nonce and id of the message that
+is in its blob, or "nobody spoke". A household gets the opening of its own leaf. With a receipt that promises more than
 the leaf shows, it convicts the collector offline.
 
     salt of i  = bytes 16 i .. 16 i + 16 of SHAKE-256(domain || interval_secret)

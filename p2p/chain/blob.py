@@ -1,8 +1,8 @@
 """The blob of one interval: every signed message behind a settlement batch, without what the chain knows anyway.
 
-A message is stored as its numbers and its signature. The bytes that were signed follow from the roster, the chain and the
-interval, so whoever opens a blob checks every signature again and trusts nobody. The order is canonical (roster order
-within each kind), so that the same messages always give the same blob.
+A message is stored as its numbers and its signature. The bytes that were signed follow from the roster, the chain and
+the interval, so whoever opens a blob checks every signature again and trusts nobody. The order is canonical (roster
+order within each kind), so that the same messages always give the same blob.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 
 from p2p.chain import domains
 from p2p.chain.genesis import Genesis
@@ -130,7 +131,7 @@ def open_blob(data: bytes, genesis: Genesis, roster: Sequence[str]) -> IntervalC
             f"a blob of version {blob.version} with a secret of {len(blob.interval_secret)} bytes"
         )
     places = [_place(line) for line in blob.lines]
-    if any(a >= b for a, b in zip(places, places[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(places)):
         raise Malformed("the lines of a blob are not in their order, or one stands twice")
     keys = dict(zip(roster, genesis.household_keys, strict=True))
     content: dict[int, list[HandedIn]] = {kind: [] for kind in _TYPES}

@@ -12,6 +12,7 @@ from p2p.chain.block import block_hash
 from p2p.chain.settlement import Batch, BatchArgs, batches
 from p2p.chain.store import ChainStore
 from p2p.errors import RemoteError
+from p2p.roles.blobs import FolderBlobs
 from wattswap import engine
 from wattswap.commit import Committed
 from wattswap.errors import VerificationFailed
@@ -33,13 +34,13 @@ class NetworkChain:
     Args:
         setup: The scenario.
         path: The chain file.
-        blobs: Folder with the blob of each interval, named by its hash in hexadecimal.
+        blobs: Folder with the blob of each interval.
     """
 
     def __init__(self, setup: Setup, path: Path, blobs: Path) -> None:
         self._setup, self._judge = setup, Judge(setup)
         self._store = ChainStore.open(path, setup.genesis, read_only=True)
-        self._blobs = blobs
+        self._blobs = FolderBlobs(blobs)
         self._heights = {
             args.interval_start: (block.header.height, args)
             for block, _ in self._store.blocks()
@@ -56,15 +57,14 @@ class NetworkChain:
         if start_s not in self._heights:
             raise VerificationFailed.of(where, "the chain has no batch of it")
         _, args = self._heights[start_s]
-        path = self._blobs / args.blob_hash.hex()
+        blob = self._blobs.get(args.blob_hash)
+        if blob is None:
+            raise VerificationFailed.of(where, f"its blob {args.blob_hash.hex()[:16]} is missing or damaged")
         try:
-            blob = path.read_bytes()
             self._judge(args, blob)
             return self._judge.work_out(blob)
-        except OSError as error:
-            raise VerificationFailed.of(str(path), f"cannot be read ({error.strerror})") from None
         except RemoteError as error:
-            raise VerificationFailed.of(str(path), error.detail) from None
+            raise VerificationFailed.of(where, error.detail) from None
 
     def append(self, start_s: int, cleared: Cleared, postings: Postings) -> Committed:
         """Find the block of an interval that was worked out before."""

@@ -56,6 +56,8 @@ def load_bundle(path: Path) -> Scenario:
         raise InvalidData.of(str(path), f"cannot be read: {error.strerror}", cure) from None
     except ValueError:
         raise InvalidData.of(str(path), "is not the JSON that was written", cure) from None
+    if isinstance(content, dict) and set(content) == {"resolved", "base"}:  # a run folder's own
+        return from_resolved(content["resolved"], content["base"])
     if not isinstance(content, dict):
         raise InvalidData.of(str(path), "is not a scenario", cure)
     return from_resolved(content, path.parent)

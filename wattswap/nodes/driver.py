@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 import trio
@@ -113,12 +114,12 @@ class Driver:
         """Work until every interval of the scenario is settled and told."""
         for i in range(self._setup.intervals):
             start_s = self._setup.start_of(i)
-            if not _settled(self._ledger.tip, start_s):
+            if not _settled(start_s, self._ledger.tip):
                 await self._pace.opening(i)
                 self._pace.opened()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._collect, start_s, nursery.cancel_scope)
-                    await self._ledger.wait_for(lambda tip, start_s=start_s: _settled(tip, start_s))
+                    await self._ledger.wait_for(partial(_settled, start_s))
                     nursery.cancel_scope.cancel()
             await self._tell_news()
 
@@ -131,9 +132,8 @@ class Driver:
         orders = await self._operator.collect(start_s, self._pace.clock.gate_s)
         readings = await self._operator.collect_readings(start_s, self._pace.clock.gate_s)
         collected = trio.current_time()
-        blob = make_blob(
-            self._setup.roster, start_s, interval_secret(self._secret, start_s), orders, readings
-        )
+        secret = interval_secret(self._secret, start_s)
+        blob = make_blob(self._setup.roster, start_s, secret, (*orders.signed, *readings.signed))
         worked = await self._offload(self._judge.work_out, blob)
         self._blobs.put(blob, start_s)
         silent = sorted({*orders.silent, *readings.silent})
@@ -220,5 +220,5 @@ class Driver:
         )
 
 
-def _settled(tip: Tip, start_s: int) -> bool:
-    return tip.state.last_interval_start >= start_s
+def _settled(start_s: int, tip: Tip) -> bool:
+    return tip.state.settled.last_interval_start >= start_s

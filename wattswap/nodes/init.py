@@ -193,8 +193,13 @@ def init_nodes(
     *,
     ports: Callable[[int], list[int]] = free_ports,
     make_genesis: MakeGenesis = genesis_of,
+    scenario_file: Path | None = None,
 ) -> tuple[NodeConfig, ...]:
     """Write the folders of all nodes of a neighbourhood.
+
+    Args:
+        scenario_file: The scenario's file, for nodes that all stay on this machine and read it where it is; by
+            default every folder gets the scenario with its data and can be moved.
 
     Returns:
         Their configurations, in the order in which they are best started.
@@ -204,7 +209,9 @@ def init_nodes(
     """
     with new_folder(folder) as partial:
         bundle = partial / f".{BUNDLE}"
-        setup = prepare(write_bundle(scenario, bundle, with_secret=keys.derived))
+        if scenario_file is None:
+            scenario = write_bundle(scenario, bundle, with_secret=keys.derived)
+        setup = prepare(scenario)
         everybody = seats(setup.roster, wish)
         _check_given(everybody, keys.given)
         secret = {
@@ -214,17 +221,19 @@ def init_nodes(
         }
         public = {seat: _public(secret.get(seat), keys.given.get(seat.name)) for seat in everybody}
         genesis = make_genesis(setup, *_by_role(everybody, public, setup.roster))
-        configs = _configs(everybody, public, wish, keys, setup, ports)
+        place = str(scenario_file.resolve()) if scenario_file else f"{BUNDLE}/{SCENARIO}"
+        configs = _configs(everybody, public, wish, keys, setup, ports, place)
         for seat, config in zip(everybody, configs, strict=True):
             home = partial / seat.name
             home.mkdir(mode=0o700)
             (home / config.data).mkdir(mode=0o700)
-            link_bundle(bundle, home / BUNDLE)
+            if scenario_file is None:
+                link_bundle(bundle, home / BUNDLE)
             write_genesis(home / GENESIS, genesis)
             if seat in secret:
                 seal(home, secret[seat], keys.lock)
             write_config(home / CONFIG, config)
-        shutil.rmtree(bundle)
+        shutil.rmtree(bundle, ignore_errors=True)
     return tuple(config.in_folder(folder.resolve() / config.name) for config in configs)
 
 
@@ -282,6 +291,7 @@ def _configs(
     keys: KeyPlan,
     setup: Setup,
     ports: Callable[[int], list[int]],
+    scenario: str,
 ) -> list[NodeConfig]:
     count = len(everybody)
     if wish.first_port is not None and wish.first_port + count - 1 > MAX_PORT:
@@ -304,7 +314,7 @@ def _configs(
             role=seat.role,
             name=seat.name,
             households=seat.households,
-            scenario=f"{BUNDLE}/{SCENARIO}",
+            scenario=scenario,
             genesis=GENESIS,
             listen=Listen(port=port),
             keystore=Keystore(

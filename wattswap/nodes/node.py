@@ -1,7 +1,7 @@
 """What a node does, by its role: each is put together here from the roles of the network and the scenario's rules.
 
-Everything a node needs is in its folder: configuration, keys, genesis, scenario. Operators, validators and observers run
-until they are told to stop; homes and gateways end after the last interval of the scenario.
+Everything a node needs is in its folder: configuration, keys, genesis, scenario. Operators, validators and observers
+run until they are told to stop; homes and gateways end after the last interval of the scenario.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ import trio
 
 from p2p.chain.consensus_store import ConsensusStore, locked_folder
 from p2p.chain.consensus_types import LAN_TIMEOUTS, Timeouts
-from p2p.chain.genesis import Genesis, read_genesis
+from p2p.chain.genesis import read_genesis
 from p2p.chain.store import ChainStore
 from p2p.errors import P2PError
 from p2p.identity import Identity, derive_seed
 from p2p.roles.blobs import FolderBlobs, serve_blobs
+from p2p.roles.collectors import Collector, Collectors
+from p2p.roles.gateway import Gateway
+from p2p.roles.household import Household
+from p2p.roles.journal import Journal
 from p2p.roles.judging import Offload
 from p2p.roles.ledger import Ledger
 from p2p.roles.observer import Observer
@@ -31,19 +35,22 @@ from p2p.roles.validator import Validator, ValidatorConfig
 from p2p.snapshot import serve_snapshots
 from p2p.sync import serve_range
 from p2p.transport import Transport, peer_id_of
-from wattswap.nodes.bundle import load_bundle
+from wattswap.nodes.bundle import setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
-from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.config import NodeConfig, household_key
 from wattswap.nodes.driver import Chain, Driver
+from wattswap.nodes.home import Done, Ear, Home
 from wattswap.nodes.judge import Judge
 from wattswap.nodes.pace import Pace
-from wattswap.nodes.stats import STATS, Stats
-from wattswap.setup import Setup, prepare
+from wattswap.nodes.stats import STATS, Stats, read_stats
+from wattswap.setup import Setup
 
 CHAIN_FILE: Final = "chain.db"
-SIGN_FILE: Final = "consensus.db"
 JOURNAL_FILE: Final = "journal.db"
 BLOBS: Final = "blobs"
+MAX_CONNECTIONS: Final = 512
+JOIN_S: Final = 120.0
+"""How long a home waits for the first collector to come up. [s]"""
 HANDOVER_S: Final = 1.0
 """How long an operator may take to say that it is back. [s]"""
 TIMEOUTS: Final[Mapping[str, Timeouts]] = {"lan": LAN_TIMEOUTS, "wan": Timeouts()}
@@ -76,9 +83,6 @@ def over_libp2p(identity: Identity, port: int) -> AbstractAsyncContextManager[Tr
     return open_libp2p(identity, port=port, max_connections=MAX_CONNECTIONS)
 
 
-MAX_CONNECTIONS: Final = 512
-
-
 async def run_node(
     config: NodeConfig, keys: Mapping[str, Identity], world: World = World(over_libp2p)
 ) -> None:
@@ -94,7 +98,8 @@ async def run_node(
     """
     config.data_path.mkdir(mode=0o700, exist_ok=True)
     with locked_folder(config.data_path):
-        setup = node_setup(config.scenario_path, read_genesis(config.genesis_path))
+        genesis = read_genesis(config.genesis_path)
+        setup = replace(setup_of(config, genesis), given_genesis=genesis)
         identity = keys[config.key_names[0]]
         async with world.open_transport(identity, config.listen.port) as transport:
             stats = Stats(config.data_path / STATS, config.name, [transport])
@@ -102,11 +107,6 @@ async def run_node(
                 stats.cpu_s = None
             node = Node(config, keys, setup, identity, transport, stats, world)
             await ROLES[config.role](node)
-
-
-def node_setup(scenario: Path, genesis: Genesis) -> Setup:
-    """The scenario of a node, with the genesis of its chain in place of the scenario's own."""
-    return replace(prepare(load_bundle(scenario)), given_genesis=genesis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,19 +185,25 @@ class Node:
                         return primary
         return self.identity.public_key
 
-    def collector(self) -> Operator:
+    @contextmanager
+    def collector(self) -> Iterator[Operator]:
         """The collecting role of this node, with the promises it gave before it was last stopped."""
         genesis, setup = self.setup.genesis, self.setup
         keys = dict(zip(setup.roster, genesis.household_keys, strict=True))
-        return Operator(
-            self.transport,
-            self.identity,
-            genesis.chain_id,
-            setup.roster,
-            keys,
-            setup.minutes,
-            journal=self.data / JOURNAL_FILE,
+        with Journal(self.data / JOURNAL_FILE) as journal:
+            yield Operator(
+                self.transport, self.identity, genesis.chain_id, setup.roster, keys, setup.minutes, journal
+            )
+
+    def collectors(self) -> Collectors:
+        """Whom this node hands in to."""
+        peers = {peer.key: peer.address for peer in self.config.peers}
+        genesis = self.setup.genesis
+        operators, authorities = (
+            [Collector(key, peers[key]) for key in keys if key in peers]
+            for keys in (genesis.operators, genesis.authorities)
         )
+        return Collectors(self.transport, operators, authorities, failover_s=self.config.clock.takeover_s)
 
 
 async def run_validator(node: Node) -> None:
@@ -205,7 +211,8 @@ async def run_validator(node: Node) -> None:
     config, setup = node.config, node.setup
     with node.ledger() as ledger:
         signs = ConsensusStore.open(
-            node.data / SIGN_FILE,
+            node.data,
+            setup.genesis.chain_id,
             node.identity.public_key,
             chain_height=ledger.height,
             min_safe_height=config.consensus.min_safe_height,
@@ -226,9 +233,10 @@ async def run_validator(node: Node) -> None:
             ),
             offload=node.world.offload,
         )
-        driver = node.driver(node.collector(), OwnChain(validator), blobs, judge, first=False)
         try:
-            await _together(validator.run, driver.run)
+            with node.collector() as collector:
+                driver = node.driver(collector, OwnChain(validator), blobs, judge, first=False)
+                await _together(validator.run, driver.run)
         finally:
             signs.close()
 
@@ -243,9 +251,10 @@ async def run_operator(node: Node) -> None:
         readers = frozenset(node.readers())
         serve_blobs(node.transport, setup.genesis.chain_id, blobs, readers.__contains__)
         chain = RemoteChain(node.transport, ledger, validators)
-        driver = node.driver(node.collector(), chain, blobs, judge, first=first)
         _serve_chain(node, ledger)
-        await _together(Observer(node.transport, ledger, validators).run, driver.run)
+        with node.collector() as collector:
+            driver = node.driver(collector, chain, blobs, judge, first=first)
+            await _together(Observer(node.transport, ledger, validators).run, driver.run)
 
 
 async def run_observer(node: Node) -> None:
@@ -272,6 +281,91 @@ def _refused(node: Node) -> dict[str, int]:
     return found
 
 
+async def run_household(node: Node) -> None:
+    """One home with a node of its own."""
+    (name,) = node.config.households
+    setup = node.setup
+    with Journal(node.data / JOURNAL_FILE) as journal:
+        house = Household(
+            node.transport,
+            node.identity,
+            setup.genesis.chain_id,
+            name,
+            node.collectors(),
+            setup.minutes,
+            journal,
+        )
+        ear = Ear()
+        await house.join(patience_s=JOIN_S)
+        first = _first(node)
+
+        async def listen() -> None:
+            async for result in house.results(setup.start_of(first)):
+                await ear.hear(result)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            home = Home(setup, setup.roster.index(name), house, ear, Pace(node.config.clock))
+            await home.live(first, Diary(node, 1))
+            nursery.cancel_scope.cancel()
+
+
+async def run_gateway(node: Node) -> None:
+    """Many homes behind one node."""
+    setup, ear = node.setup, Ear()
+    identities = {home: node.keys[household_key(home)] for home in node.config.households}
+    with Journal(node.data / JOURNAL_FILE) as journal:
+        gateway = Gateway(
+            node.transport,
+            identities,
+            setup.genesis.chain_id,
+            node.collectors(),
+            setup.minutes,
+            journal,
+            ear.hear,
+        )
+        first, diary = _first(node), Diary(node, len(identities))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(gateway.run)
+            async with trio.open_nursery() as homes:
+                for name in identities:
+                    voice = gateway.member(name)
+                    home = Home(setup, setup.roster.index(name), voice, ear, Pace(node.config.clock))
+                    homes.start_soon(home.live, first, diary)
+            nursery.cancel_scope.cancel()
+
+
+class Diary:
+    """Adds up what the homes of a node saw of each interval, and notes it once all of them are through."""
+
+    def __init__(self, node: Node, homes: int) -> None:
+        self._node, self._homes = node, homes
+        self._open: dict[int, list[Done]] = {}
+
+    def __call__(self, i: int, home: int, done: Done) -> None:
+        """Take one home's interval."""
+        through = self._open.setdefault(i, [])
+        through.append(done)
+        if len(through) == self._homes:
+            del self._open[i]
+            self._node.stats.add(
+                self._node.setup.start_of(i),
+                what="lived",
+                receipts=sum(d.receipts for d in through),
+                late=sum(d.late for d in through),
+                by_gossip=sum(d.by_gossip for d in through),
+                proofs=sum(d.proofs for d in through),
+                receipt_s=round(max(d.receipt_s for d in through), 6),
+                result_s=round(max(d.result_s for d in through), 6),
+            )
+
+
+def _first(node: Node) -> int:
+    """The interval at which the homes of this node go on: after the last they were all through with."""
+    done = [line["interval_start"] for line in read_stats([node.data]) if line.get("what") == "lived"]
+    return node.setup.index_of(max(done)) + 1 if done else 0
+
+
 async def _together(*tasks: Callable[[], Awaitable[None]]) -> None:
     """Run tasks until cancelled; one that ends leaves the others running."""
     async with trio.open_nursery() as nursery:
@@ -284,4 +378,6 @@ ROLES: Final[Mapping[str, Callable[[Node], Awaitable[None]]]] = {
     "validator": run_validator,
     "operator": run_operator,
     "observer": run_observer,
+    "household": run_household,
+    "gateway": run_gateway,
 }
