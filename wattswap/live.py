@@ -171,11 +171,15 @@ class _Session:
             supervisor.check()
             if self._on_nodes is not None:
                 self._on_nodes(supervisor, self._configs)
-            now = len({line["interval_start"] for line in read_stats([operator]) if "height" in line})
-            if now > settled:
-                settled, moved = now, time.monotonic()
+            prices = {
+                line["interval_start"]: line["price_per_kwh"]
+                for line in read_stats([operator])
+                if line.get("what") == "settled"
+            }
+            if len(prices) > settled:
+                settled, moved = len(prices), time.monotonic()
                 if self._on_progress is not None:
-                    self._on_progress(settled, self._intervals, None)
+                    self._on_progress(settled, self._intervals, prices[max(prices)])
             elif time.monotonic() - moved > STALL_S + self._town.pace_s:
                 raise LiveFailed.of(
                     "live", f"no interval was settled for {STALL_S:g} s, after {settled} of {self._intervals}"

@@ -67,6 +67,9 @@ class Operator:
         keys: Public key of each household of the roster.
         minutes: Length of the interval. [min]
         journal: Keeps the promises of this node; in memory where none is given.
+
+    Attributes:
+        speakers: Peers that have handed in something, as many as there are households at most.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Operator:
         self._readings = Desk(1, (Kind.READING,))
         self._journal = journal or Journal(None)
         self._heard: set[int] = set()
+        self.speakers: set[str] = set()
         self._news = trio.Event()
         self._results: dict[int, bytes] = {}
         self._lines: dict[int, Mapping[str, bytes]] = {}
@@ -208,14 +212,14 @@ class Operator:
     def _take(self, desk: Desk, peer: str, frame: bytes) -> bytes:
         """Judge a message and return its receipt; a RemoteError goes back to the peer as its code."""
         promises: dict[tuple[int, int], list[Promise]] = {}
-        receipt = self._answer(peer, frame, self._read(desk.kinds, frame), promises)
+        receipt = self._answer(peer, frame, self._read(peer, desk.kinds, frame), promises)
         self._write(promises)
         return receipt
 
     async def _take_batch(self, peer: str, frame: bytes) -> bytes:
         """Judge a gateway's messages one by one; what is refused unread spoils none of the others."""
         kinds = (*self._orders.kinds, *self._readings.kinds)
-        opened = await self._read_all(peer, frame, lambda data: self._read(kinds, data))
+        opened = await self._read_all(peer, frame, lambda data: self._read(peer, kinds, data))
         promises: dict[tuple[int, int], list[Promise]] = {}
         entries = [
             _code(found) if isinstance(found, RemoteError) else self._answer(peer, data, found, promises)
@@ -241,7 +245,7 @@ class Operator:
     def _open(self, frame: bytes, kinds: Sequence[Kind]) -> Message:
         return open_message(frame, chain_id=self._chain_id, kinds=kinds, household_keys=self._keys)
 
-    def _read(self, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
+    def _read(self, peer: str, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
         message = self._open(frame, kinds)
         if not isinstance(message, HandedIn):
             raise TypeError(f"a {type(message).__name__} passed the check of kinds")
@@ -250,6 +254,8 @@ class Operator:
                 f"minutes is {message.minutes}; this market trades {self._minutes}-minute intervals"
             )
         self._hear(message.interval_start)
+        if len(self.speakers) < len(self._roster):
+            self.speakers.add(peer)
         return message
 
     def _hear(self, interval_start: int) -> None:

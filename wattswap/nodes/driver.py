@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import trio
 
+from market.units import MICRO_PER_UNIT
 from p2p import messages
 from p2p.chain.blob import make_blob
 from p2p.chain.block import Block, CommitCert
@@ -35,6 +36,8 @@ TX_LIFETIME: Final = 100
 """Heights for which a batch stays valid."""
 SUBMIT_AGAIN_S: Final = 2.0
 """How long to wait for a batch to be decided before it is handed in again. [s]"""
+AUDIENCE_S: Final = 3.0
+"""How long the first result waits for listeners. [s]"""
 TOLD_AGAIN: Final = 4
 """Settled intervals before the newest that a restarted collector tells of once more."""
 
@@ -109,6 +112,7 @@ class Driver:
         self._next_collector, self._offload = next_collector, offload
         self._submitted: dict[int, float] = {}
         self._told: int | None = None
+        self._had_audience = False
 
     async def run(self) -> None:
         """Work until every interval of the scenario is settled and told."""
@@ -189,14 +193,27 @@ class Driver:
             result = self._result(block, args, cert.block_hash, after)
             if mine:
                 self._my_turn = after == self._identity.public_key
+                await self._wait_for_audience()
                 await self._operator.announce(result)
             else:
                 self._my_turn = False
                 self._operator.keep(result)
-            self._note(start_s, block, cert)
+            self._note(args, block, cert)
 
-    def _note(self, start_s: int, block: Block, cert: CommitCert) -> None:
-        facts: dict[str, float] = {"height": block.header.height, "round": cert.round}
+    async def _wait_for_audience(self) -> None:
+        """Give those who handed in time to listen, once: gossip takes a heartbeat to find its ways."""
+        if not self._had_audience:
+            self._had_audience = True
+            with trio.move_on_after(AUDIENCE_S):
+                await self._operator.wait_for_audience(len(self._operator.speakers))
+
+    def _note(self, args: BatchArgs, block: Block, cert: CommitCert) -> None:
+        start_s, price = args.interval_start, args.price
+        facts: dict[str, float | None] = {
+            "height": block.header.height,
+            "round": cert.round,
+            "price_per_kwh": None if price is None else price.price / MICRO_PER_UNIT,
+        }
         if start_s in self._submitted:
             facts["finality_s"] = round(trio.current_time() - self._submitted.pop(start_s), 6)
         self._stats.add(start_s, what="settled", **facts)
