@@ -116,8 +116,8 @@ class Home:
     async def _interval(self, i: int, bids: Bids, import_wh: int, export_wh: int) -> Done:
         done, begun = Done(), time.perf_counter()
         start_s = self.setup.start_of(i)
-        taken = self._count(await self.voice.submit(self._order(start_s, bids)), done)
         self.pace.opened()
+        taken = self._count(await self.voice.submit(self._order(start_s, bids)), done)
         done.receipt_s = time.perf_counter() - begun
         reading = self._reading(i, start_s, import_wh, export_wh)
         reported = self._count(await self.voice.send_reading(reading), done)
