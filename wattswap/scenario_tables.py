@@ -384,7 +384,9 @@ class Market(Table):
 class Chain(Table):
     """[chain]: who writes the record."""
 
-    authorities: int = Field(default=4, ge=1, le=25, description="How many authorities sign blocks: 4 to 25, or 1.")
+    authorities: int = Field(
+        default=4, ge=1, le=25, description="How many authorities sign blocks: 4 to 25, or 1."
+    )
     sign_orders: bool = Field(default=False, description="Whether an in-process run signs every order.")
     secret_file: str | None = Field(
         default=None, description="File of `wattswap secret`, from which all keys and salts follow."

@@ -89,18 +89,18 @@ class State:
 
     @property
     def settled(self) -> Settled:
-        """How many intervals are settled, and the newest of them."""
+        """How many intervals are settled, the newest of them, and the sums."""
         return settlement.settled(self.view())
 
     @property
     def totals(self) -> tuple[tuple[int, ...], ...]:
         """Cumulative totals, rows as TOTAL_ROWS, columns as COLUMNS. [Wh, nano-currency]"""
-        return settlement.totals(self.view())
+        return self.settled.totals
 
     @property
     def traded_wh(self) -> int:
         """Energy traded in all settled intervals. [Wh]"""
-        return self.totals[0][BOUGHT]
+        return self.settled.total(0, BOUGHT)
 
     @property
     def validators(self) -> tuple[bytes, ...]:

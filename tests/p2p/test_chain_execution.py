@@ -98,7 +98,8 @@ def test_a_broken_invariant_stops_the_node_and_names_the_module(module: str) -> 
     elif module == governance.NAME:
         view.write(module, b"sets", governance.Sets((KEYS[0].public_key,) * 4, ()))
     elif module == settlement.NAME:
-        view.put(module, b"totals", b"\0" * 703 + b"\1")
+        wrong = settlement.Settled(1, 0, bytes(703) + b"\1")
+        view.write(module, b"sums", wrong)
     else:
         key = next(key for key, _ in chain.tip.state.trees[module].items() if key[:1] in (b"c", b"m"))
         view.put(module, key, None if module == "certificates" else b"")
