@@ -96,7 +96,7 @@ def test_a_broken_invariant_stops_the_node_and_names_the_module(module: str) -> 
     if module == accounts.NAME:
         view.write(module, b"a" + OPERATORS[0].public_key, accounts.NO_ACCOUNT)
     elif module == governance.NAME:
-        view.write(module, b"sets", governance.Sets((KEYS[0].public_key,) * 4, ()))
+        view.write(module, b"council", governance.Council((KEYS[0].public_key,) * 4, (), (), ()))
     elif module == settlement.NAME:
         wrong = settlement.Settled(1, 0, bytes(703) + b"\1")
         view.write(module, b"sums", wrong)

@@ -72,7 +72,7 @@ def roles_of(view: View, key: bytes) -> frozenset[str]:
     names = {OPERATOR} if found.operator != _NONE else set()
     if found.household != _NONE:
         names.add(HOUSEHOLD)
-    if key in governance.sets(view).current:
+    if key in governance.council(view).current:
         names.add(AUTHORITY)
     return frozenset(names)
 

@@ -6,6 +6,8 @@ totals   `BatchArgs.totals` of all batches, row by row, each number 16 bytes big
 
 from __future__ import annotations
 
+import struct
+
 from market.settlement import BOUGHT, COLUMN_INDEX, COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
 from p2p.chain import merkle
 from p2p.chain.genesis import Genesis
@@ -18,8 +20,10 @@ from p2p.messages import MAX_TIME_S
 
 NAME = SETTLEMENT
 _SUMS = b"sums"
-_TOTAL_BYTES = 16
-"""Cumulative totals are 128-bit: a large currency unit would pass int64 nano within a year. [B]"""
+_SUMS_LAYOUT = struct.Struct(">" + "qQ" * len(TOTAL_ROWS) * len(COLUMNS))
+"""128-bit numbers, in halves: a large currency unit would pass int64 nano within a year."""
+
+_LOW = 2**64 - 1
 
 _HASHES = ("book_root", "clearing_root", "postings_root", "blob_hash", "inclusion_root")
 
@@ -37,19 +41,16 @@ class Settled(Record, frozen=True):
     last_interval_start: int
     sums: bytes
 
-    def total(self, row: int, column: int) -> int:
-        """One of the sums. [Wh or nano-currency]"""
-        start = (row * len(COLUMNS) + column) * _TOTAL_BYTES
-        return int.from_bytes(self.sums[start : start + _TOTAL_BYTES], "big", signed=True)
-
     @property
     def totals(self) -> tuple[tuple[int, ...], ...]:
         """All sums as integers. [Wh, nano-currency]"""
-        rows, columns = range(len(TOTAL_ROWS)), range(len(COLUMNS))
-        return tuple(tuple(self.total(row, column) for column in columns) for row in rows)
+        halves = _SUMS_LAYOUT.unpack(self.sums)
+        numbers = [high << 64 | low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+        width = len(COLUMNS)
+        return tuple(tuple(numbers[i : i + width]) for i in range(0, len(numbers), width))
 
 
-NOTHING_SETTLED = Settled(0, -1, bytes(_TOTAL_BYTES * len(TOTAL_ROWS) * len(COLUMNS)))
+NOTHING_SETTLED = Settled(0, -1, bytes(_SUMS_LAYOUT.size))
 
 
 def settled(view: View) -> Settled:
@@ -141,14 +142,12 @@ def _settle(ctx: Context, args: BatchArgs) -> None:
             "settle_late",
             f"interval {args.interval_start} is not later than {known.last_interval_start}, the last settled",
         )
-    old, size = known.sums, _TOTAL_BYTES
-    added = [number for row in args.totals for number in row]
-    sums = b"".join(
-        (int.from_bytes(old[i * size : (i + 1) * size], "big", signed=True) + number).to_bytes(
-            size, "big", signed=True
-        )
-        for i, number in enumerate(added)
-    )
+    halves: list[int] = []
+    for olds, news in zip(known.totals, args.totals, strict=True):
+        for old, new in zip(olds, news, strict=True):
+            total = old + new
+            halves += (total >> 64, total & _LOW)
+    sums = _SUMS_LAYOUT.pack(*halves)
     view.write(NAME, _SUMS, Settled(known.batches + 1, args.interval_start, sums))
 
 
@@ -159,11 +158,11 @@ def _start(view: View, genesis: Genesis) -> None:
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
     if not view.touched(NAME):
         return
-    known, rows = settled(view), range(len(TOTAL_ROWS))
+    rows = settled(view).totals
     for name in MONEY_COLUMNS:
-        if sum(known.total(row, COLUMN_INDEX[name]) for row in rows):
+        if sum(row[COLUMN_INDEX[name]] for row in rows):
             raise BrokenInvariant(height, NAME, f"{name} does not sum to 0 over all accounts")
-    bought, sold = known.total(0, BOUGHT), known.total(0, COLUMN_INDEX["sold_wh"])
+    bought, sold = rows[0][BOUGHT], rows[0][COLUMN_INDEX["sold_wh"]]
     if bought != sold or bought < 0:
         raise BrokenInvariant(height, NAME, f"{bought} Wh bought, {sold} Wh sold")
 
