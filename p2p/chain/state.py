@@ -89,13 +89,13 @@ class State:
 
     @property
     def settled(self) -> Settled:
-        """How many intervals are settled, and the newest of them."""
+        """How many intervals are settled, the newest of them, and the sums."""
         return settlement.settled(self.view())
 
     @property
     def totals(self) -> tuple[tuple[int, ...], ...]:
         """Cumulative totals, rows as TOTAL_ROWS, columns as COLUMNS. [Wh, nano-currency]"""
-        return settlement.totals(self.view())
+        return self.settled.totals
 
     @property
     def traded_wh(self) -> int:
@@ -105,17 +105,17 @@ class State:
     @property
     def validators(self) -> tuple[bytes, ...]:
         """The authorities of the next height, in the order of their turns."""
-        return self._sets[0].current
+        return self._council[0].current
 
     @property
     def next_validators(self) -> tuple[bytes, ...]:
         """The authorities of the height after the next."""
-        return self._sets[0].next
+        return self._council[0].next
 
     @property
     def validators_hashes(self) -> tuple[bytes, bytes]:
         """Hashes of both sets, as headers carry them."""
-        return self._sets[1]
+        return self._council[1]
 
     @property
     def governed(self) -> Governed:
@@ -123,8 +123,8 @@ class State:
         return governance.governed_of(self.trees[governance.NAME])
 
     @property
-    def _sets(self) -> tuple[governance.Sets, tuple[bytes, bytes]]:
-        return governance.sets_of(self.trees[governance.NAME])
+    def _council(self) -> tuple[governance.Council, tuple[bytes, bytes]]:
+        return governance.council_of(self.trees[governance.NAME])
 
 
 class Receipt(Record, frozen=True):

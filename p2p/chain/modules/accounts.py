@@ -14,8 +14,8 @@ from p2p.chain.genesis import Genesis
 from p2p.chain.modules import governance
 from p2p.chain.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR, Method, Module
 from p2p.chain.possession import check_possession
-from p2p.chain.view import Context, View
-from p2p.codec import Record, decode
+from p2p.chain.view import Context, View, record
+from p2p.codec import Record
 from p2p.errors import BrokenInvariant, InvalidTx
 from p2p.identity import PUBLIC_KEY_BYTES
 
@@ -72,7 +72,7 @@ def roles_of(view: View, key: bytes) -> frozenset[str]:
     names = {OPERATOR} if found.operator != _NONE else set()
     if found.household != _NONE:
         names.add(HOUSEHOLD)
-    if key in governance.sets(view).current:
+    if key in governance.council(view).current:
         names.add(AUTHORITY)
     return frozenset(names)
 
@@ -141,7 +141,7 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
     for key in view.touched(NAME):
         if key[:1] == b"a":
             old = view.before(NAME, key)
-            before = NO_ACCOUNT if old is None else decode(Account, old)
+            before = NO_ACCOUNT if old is None else record(Account, old)
             if account(view, key[1:]).nonce <= before.nonce:
                 raise BrokenInvariant(height, NAME, f"the nonce of {key[1:].hex()[:16]} did not grow")
 
