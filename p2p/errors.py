@@ -6,7 +6,6 @@ A handler may drop, count and name every `RemoteError` by its `code`; it must ne
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 
 class P2PError(Exception):
@@ -26,7 +25,7 @@ class RemoteError(P2PError):
     `code` is stable: counters, logs and receipts use it.
     """
 
-    code: ClassVar[str] = "refused"
+    code = "refused"
 
     def __init__(self, detail: str) -> None:
         self.detail = detail
@@ -100,9 +99,16 @@ class BadProof(RemoteError):
 
 
 class InvalidTx(RemoteError):
-    """A transaction that the state refuses; the state is unchanged."""
+    """A transaction that the state refuses; the state is unchanged.
 
-    code = "invalid_tx"
+    Args:
+        code: Which rule it breaks: a key of `p2p.chain.refusals.CODES`.
+        detail: One sentence for people.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        super().__init__(detail)
 
 
 class InvalidBlock(RemoteError):
@@ -128,6 +134,23 @@ class InvalidMessage(LocalError, ValueError):
 
 class Unencodable(LocalError, ValueError):
     """A value of ours that has no canonical encoding."""
+
+
+class BrokenInvariant(LocalError):
+    """A block that kept every rule left a state that breaks an invariant: the program is wrong, the node stops.
+
+    Args:
+        height: Height of the block.
+        module: Module whose invariant it is.
+        detail: One sentence for people.
+    """
+
+    def __init__(self, height: int, module: str, detail: str) -> None:
+        self.height = height
+        self.module = module
+        super().__init__(
+            f"block {height}, module {module}: {detail}. The node must stop; keep its folder and report this."
+        )
 
 
 class KeyFileError(LocalError):

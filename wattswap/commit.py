@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from market.settlement import Postings
 from p2p.chain.authority import Producer
-from p2p.chain.block import MAX_TX_BYTES
 from p2p.chain.light import make_proof
-from p2p.chain.settlement import Batch, batch_args, make_batch
-from p2p.chain.state import BatchArgs
+from p2p.chain.settlement import Batch, batch_args, batches, make_batch
 from p2p.chain.store import ChainStore
-from p2p.codec import decode
 from wattswap.errors import VerificationFailed
 from wattswap.pipeline import Cleared
 
@@ -93,10 +90,10 @@ class ChainWriter:
             self._producer = self._new_producer()
 
     def roots(self) -> Iterator[bytes]:
-        """Book, clearing and postings roots of every block, joined, in order of height."""
+        """Book, clearing and postings roots of every batch, joined, in order of height."""
         for block, _ in self._store.blocks():
-            args = decode(BatchArgs, block.txs[0].args, max_bytes=MAX_TX_BYTES)
-            yield args.book_root + args.clearing_root + args.postings_root
+            for _, args in batches(block.txs):
+                yield args.book_root + args.clearing_root + args.postings_root
 
     def summary(self) -> dict[str, Any]:
         """Height, head and authorities, for the manifest."""

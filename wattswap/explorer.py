@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,12 @@ import numpy as np
 from market.errors import did_you_mean
 from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings
 from market.units import NANO_PER_UNIT, WH_PER_KWH
-from p2p.chain.block import MAX_TX_BYTES, Block, block_hash, signers
+from p2p.chain.block import Block, CommitCert, block_hash, signers
 from p2p.chain.genesis import Genesis, read_genesis
-from p2p.chain.light import check_proof, make_proof, proof_from_json, proof_to_json
-from p2p.chain.settlement import make_batch
-from p2p.chain.state import BatchArgs
+from p2p.chain.light import check_proof, make_proof, proof_from_json, proof_to_json, set_changes
+from p2p.chain.settlement import BatchArgs, batches, make_batch
 from p2p.chain.store import ChainStore
 from p2p.chain.verify import verify_chain
-from p2p.codec import decode
 from p2p.errors import GenesisError, StoreError
 from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFailed
 from wattswap.results import CURE, read_table
@@ -47,9 +47,57 @@ def genesis_of(run: Path) -> Genesis:
         raise VerificationFailed.of(str(run / GENESIS), f"is damaged: {error.problems[0]}", CURE) from None
 
 
-def batch_of(block: Block) -> BatchArgs:
-    """The settlement batch of a block."""
-    return decode(BatchArgs, block.txs[0].args, max_bytes=MAX_TX_BYTES)
+def settled(store: ChainStore) -> Iterator[tuple[int, BatchArgs]]:
+    """Every settled interval of a chain, with the height of its block; a block may hold none or several."""
+    for block, _ in store.blocks():
+        for _, args in batches(block.txs):
+            yield block.header.height, args
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBatch:
+    """A batch on the chain, with its place."""
+
+    args: BatchArgs
+    tx_index: int
+    block: Block
+    cert: CommitCert
+
+
+def find_batch(store: ChainStore, interval_start: int) -> FoundBatch | None:
+    """The batch of an interval, by halving: later intervals are never settled in lower blocks."""
+    low, high = 1, store.height
+    while low <= high:
+        middle = (low + high) // 2
+        place = _first_with_a_batch(store, middle, high)
+        if place is None or interval_start < place[2][0][1].interval_start:
+            high = middle - 1
+            continue
+        block, cert, held = place
+        for index, args in held:
+            if args.interval_start == interval_start:
+                return FoundBatch(args, index, block, cert)
+        low = block.header.height + 1
+    return None
+
+
+def _first_with_a_batch(
+    store: ChainStore, first: int, last: int
+) -> tuple[Block, CommitCert, list[tuple[int, BatchArgs]]] | None:
+    for block, cert in store.blocks(first, last):
+        held = batches(block.txs)
+        if held:
+            return block, cert, held
+    return None
+
+
+def last_batch(store: ChainStore) -> BatchArgs | None:
+    """The newest settled interval, or None."""
+    for height in range(store.height, 0, -1):
+        held = batches(store.block(height)[0].txs)
+        if held:
+            return held[-1][1]
+    return None
 
 
 def stamp(seconds: int) -> str:
@@ -100,8 +148,7 @@ def chain_facts(run: Path) -> dict[str, Any]:
     """The chain at a glance, not verified."""
     genesis = genesis_of(run)
     with open_chain(run) as store:
-        head = store.head()
-        height = store.height
+        head, height, newest = store.head(), store.height, last_batch(store)
     size = (run / CHAIN).stat().st_size
     return {
         "chain_id": genesis.chain_id.hex(),
@@ -110,7 +157,7 @@ def chain_facts(run: Path) -> dict[str, Any]:
         "authorities": len(genesis.authorities),
         "blocks": height,
         "head": "" if head is None else block_hash(head[0].header).hex(),
-        "last_interval": "" if head is None else stamp(batch_of(head[0]).interval_start),
+        "last_interval": "" if newest is None else stamp(newest.interval_start),
         "bytes": size,
         "bytes_per_block": round(size / height) if height else None,
     }
@@ -126,8 +173,7 @@ def block_facts(run: Path, height: int) -> dict[str, Any]:
         if not 1 <= height <= store.height:
             raise UsageError.of("HEIGHT", f"no block {height}", f"the chain has blocks 1 to {store.height}")
         block, cert = store.block(height)
-    header, batch = block.header, batch_of(block)
-    members = dict(zip(COLUMNS, batch.totals[0], strict=True))
+    header = block.header
     facts: dict[str, Any] = {
         "height": header.height,
         "block_hash": block_hash(header).hex(),
@@ -135,6 +181,19 @@ def block_facts(run: Path, height: int) -> dict[str, Any]:
         "time": stamp(header.time_ms // 1000),
         "proposer": header.proposer_idx,
         "signed_by": signers(cert),
+        "state_root": header.state_root.hex(),
+    }
+    held = [args for _, args in batches(block.txs)]
+    if len(held) == 1 and len(block.txs) == 1:
+        facts |= _batch_facts(held[0])
+    else:
+        facts["transactions"] = [f"{tx.module}.{tx.method}" for tx in block.txs]
+        facts["batches"] = [_batch_facts(args) for args in held]
+    return facts
+
+
+def _batch_facts(batch: BatchArgs) -> dict[str, Any]:
+    facts: dict[str, Any] = {
         "interval": stamp(batch.interval_start),
         "orders": batch.orders,
         "traded_kwh": batch.traded_wh / WH_PER_KWH,
@@ -143,14 +202,11 @@ def block_facts(run: Path, height: int) -> dict[str, Any]:
         "book_root": batch.book_root.hex(),
         "clearing_root": batch.clearing_root.hex(),
         "postings_root": batch.postings_root.hex(),
-        "state_root": header.state_root.hex(),
     }
     money = [name for name in COLUMNS if name.endswith("_nano")]
-    facts["members_total"] = sum(members[name] for name in money) / NANO_PER_UNIT
-    for account, row in zip(SYSTEM_ACCOUNTS, batch.totals[1:], strict=True):
-        facts[f"{account}_total"] = (
-            sum(dict(zip(COLUMNS, row, strict=True))[name] for name in money) / NANO_PER_UNIT
-        )
+    for account, row in zip(("members", *SYSTEM_ACCOUNTS), batch.totals, strict=True):
+        values = dict(zip(COLUMNS, row, strict=True))
+        facts[f"{account}_total"] = sum(values[name] for name in money) / NANO_PER_UNIT
     return facts
 
 
@@ -184,22 +240,20 @@ def prove_line(run: Path, household: str, interval: str) -> str:
         )
     start_s = parse_interval(interval)
     with open_chain(run) as store:
-        first = batch_of(store.block(1)[0]).interval_start
-        height, rest = divmod(start_s - first, genesis.params.minutes * 60)
-        if rest or not 0 <= height < store.height:
-            raise UsageError.of(
-                "INTERVAL",
-                f"no interval {interval} in this run",
-                f"it has {store.height} from {stamp(first)} on",
-            )
-        block, cert = store.block(height + 1)
+        found = find_batch(store, start_s)
+        if found is None:
+            first = next((args.interval_start for _, args in settled(store)), None)
+            since = "none" if first is None else f"{store.height} from {stamp(first)} on"
+            raise UsageError.of("INTERVAL", f"no interval {interval} in this run", f"it has {since}")
+        changes = set_changes(found.block.header, store.blocks(), genesis)
     salts = Keys.of(stored_scenario(run)).salts
     batch = make_batch(postings_of(run, start_s, genesis.members), start_s, salts)
-    if batch.root != batch_of(block).postings_root:
+    if batch.root != found.args.postings_root:
         raise VerificationFailed.of(
             f"postings of {interval}", "are not the ones on the chain", "run `wattswap verify` on this folder"
         )
-    proof = make_proof(batch, accounts.index(household), block, cert, genesis)
+    place = (found.block, found.cert, genesis, found.tx_index, changes)
+    proof = make_proof(batch, accounts.index(household), *place)
     return proof_to_json(proof, check_proof(proof, genesis))
 
 

@@ -168,7 +168,7 @@ class Setup:
             time_ms=self.start_s * 1_000,
             params=make_params(self.scenario.currency, self.minutes, sha256(committed.encode()).digest()),
             authorities=tuple(a.public_key for a in authorities),
-            operator=self.keys.identity("operator").public_key,
+            operators=(self.keys.identity("operator").public_key,),
             roster_root=roster_root(self.roster),
             members=len(self.roster),
             household_keys=tuple(identity.public_key for identity in self._household_identities),

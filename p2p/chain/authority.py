@@ -14,8 +14,7 @@ from p2p.chain import domains
 from p2p.chain.block import Block, CommitCert
 from p2p.chain.execution import Tip, advance, check_block, next_header, replay
 from p2p.chain.genesis import Genesis
-from p2p.chain.settlement import batch_tx
-from p2p.chain.state import BatchArgs
+from p2p.chain.settlement import BatchArgs, batch_tx
 from p2p.chain.store import ChainStore
 from p2p.errors import LocalError, StoreMismatch
 from p2p.identity import Identity
@@ -36,7 +35,7 @@ class Producer:
     Args:
         genesis: The chain.
         authorities: Identities in the order of `genesis.authorities`.
-        operator: Identity of the market operator.
+        operator: Identity of the first market operator.
         store: Where blocks go. An existing chain is executed again and continued.
 
     Raises:

@@ -66,7 +66,8 @@ class Header(Record, frozen=True):
     Args:
         time_ms: Later than the parent's. [ms since 1970, UTC]
         parent_hash: Block hash of the parent; the chain id below height 1.
-        proposer_idx: Index into the authorities of who built it, in whatever round; see `had_turn`.
+        proposer_idx: Index of the authority that built the block: (height + round) mod n of the round in
+            which it did. A later round may put the block to the vote again, and commit it.
         state_root: State *after the parent*, so that a proposer need not execute its own block.
         receipts_root: Receipts of the parent.
     """
@@ -87,7 +88,7 @@ class Header(Record, frozen=True):
 
 
 class Block(Record, frozen=True):
-    """A header with its transactions and evidence of misbehaviour (none yet: that comes with votes)."""
+    """A header with its transactions and evidence of misbehaviour, see `evidence`."""
 
     header: Header
     txs: tuple[Tx, ...]
@@ -114,6 +115,27 @@ def sign_tx(identity: Identity, tx: Tx) -> Tx:
     """Return the transaction with its signature filled in."""
     signature = identity.sign(domains.SIGN_TX, _tx_content(tx))
     return Tx(**{name: getattr(tx, name) for name in _TX_SIGNED}, signature=signature)
+
+
+def make_tx(
+    sender: Identity,
+    chain_id: bytes,
+    nonce: int,
+    valid_until_height: int,
+    module: str,
+    method: str,
+    args: Record,
+) -> Tx:
+    """Return a signed transaction.
+
+    Args:
+        nonce: The sender's last plus one.
+        valid_until_height: Last block that may hold it.
+    """
+    unsigned = Tx(
+        VERSION, chain_id, sender.public_key, nonce, valid_until_height, module, method, encode(args), b""
+    )
+    return sign_tx(sender, unsigned)
 
 
 def check_tx_signature(tx: Tx) -> None:
@@ -168,11 +190,8 @@ def proposer_index(height: int, round_: int, n: int) -> int:
     return (height + round_) % n
 
 
-def had_turn(proposer: int, height: int, round_: int, n: int) -> bool:
-    """Tell whether it was this authority's turn in a round up to `round_`.
-
-    A block that was locked is proposed again by others in later rounds, and keeps the name of its builder.
-    """
+def may_have_built(proposer: int, height: int, round_: int, n: int) -> bool:
+    """Whether an authority had its turn in this round or one before, so that the round may commit its block."""
     return 0 <= proposer < n and (proposer - height) % n <= round_
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 BLOCK = b"blk"
 VALIDATORS = b"val"
 PARAMS = b"par"
-MODULE = b"mod"
+ISSUANCE = b"iss"
 HOUSEHOLD = b"wattswap/household/1\0"
 CLEARING = b"wattswap/clearing/1\0"
 
@@ -20,9 +20,12 @@ LEAF_TX = 0x08
 LEAF_RECEIPT = 0x09
 LEAF_MODULE = 0x0A
 LEAF_EVIDENCE = 0x0B
+LEAF_BUCKET = 0x0C
+LEAF_READING = 0x0D
 
 SIGN_CONSENSUS = b"wattswap/cons/1\0"
 SIGN_TX = b"wattswap/tx/1\0"
+SIGN_POSSESSION = b"wattswap/possession/1\0"
 
 MAC_INTERVAL = b"wattswap/interval-secret/1\0"
 """Input prefix of HMAC(master secret, ...), which gives the secret of one interval."""

@@ -5,11 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from p2p.chain import block as blocks
-from p2p.chain.block import VERSION, Block, CommitCert, Header, Tx
-from p2p.chain.genesis import Genesis
-from p2p.chain.state import RECEIPT_OK, Receipt, State, apply, initial_state, receipts_root
-from p2p.errors import BadCertificate, InvalidBlock, RemoteError
+from p2p.chain.block import MAX_BLOCK_BYTES, VERSION, Block, CommitCert, Header, Tx
+from p2p.chain.evidence import MAX_EVIDENCE, check_evidence, evidence_height
+from p2p.chain.genesis import Genesis, Params
+from p2p.chain.modules import governance
+from p2p.chain.state import (
+    RECEIPT_OK,
+    Receipt,
+    State,
+    apply_to,
+    check_invariants,
+    check_signature,
+    check_tx,
+    initial_state,
+    receipts_root,
+)
+from p2p.chain.view import View
+from p2p.errors import BadCertificate, InvalidBlock, InvalidTx, OutOfRange, RemoteError
+
+__all__ = [
+    "Tip",
+    "advance",
+    "check_block",
+    "check_commit",
+    "check_tx",
+    "choose",
+    "genesis_tip",
+    "next_header",
+    "params_at",
+    "replay",
+    "validators_at",
+]
+
+_HEADER_ROOM = 16 * 1024
+"""Bytes of a block that are neither transactions nor evidence, at most. [B]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +61,31 @@ class Tip:
 
 def genesis_tip(genesis: Genesis) -> Tip:
     """The tip of a chain without blocks."""
-    return Tip(0, genesis.time_ms, genesis.chain_id, receipts_root(()), initial_state())
+    return Tip(0, genesis.time_ms, genesis.chain_id, receipts_root(()), initial_state(genesis))
 
 
 def validators_at(tip: Tip, genesis: Genesis) -> tuple[bytes, ...]:
     """Return the authorities of the next height, in the order of their turns."""
-    return genesis.authorities
+    return tip.state.validators
+
+
+def params_at(tip: Tip, genesis: Genesis) -> Params:
+    """Return the parameters in force at the next height."""
+    governed = tip.state.governed
+    if governed == genesis.params.governed:
+        return genesis.params
+    return msgspec.structs.replace(genesis.params, governed=governed)
 
 
 def next_header(
     tip: Tip, genesis: Genesis, time_ms: int, proposer: int, txs: Sequence[Tx], evidence: Sequence[bytes] = ()
 ) -> Header:
-    """Return the only header that these transactions can have on this tip."""
+    """Return the only header that these transactions can have on this tip.
+
+    Args:
+        proposer: Index of the authority that builds the block.
+    """
+    validators_hash, next_validators_hash = tip.state.validators_hashes
     return Header(
         version=VERSION,
         chain_id=genesis.chain_id,
@@ -48,9 +93,9 @@ def next_header(
         time_ms=time_ms,
         parent_hash=tip.block_hash,
         proposer_idx=proposer,
-        validators_hash=genesis.validators_hash,
-        next_validators_hash=genesis.validators_hash,
-        params_hash=genesis.params_hash,
+        validators_hash=validators_hash,
+        next_validators_hash=next_validators_hash,
+        params_hash=params_at(tip, genesis).hash,
         tx_root=blocks.tx_root(txs),
         evidence_root=blocks.evidence_root(evidence),
         state_root=tip.state.root,
@@ -75,35 +120,95 @@ def check_block(tip: Tip, genesis: Genesis, block: Block, *, signatures: bool = 
         raise InvalidBlock(
             height, "time_ms", f"{header.time_ms} is not later than the parent's {tip.time_ms}"
         )
-    if not 0 <= header.proposer_idx < len(genesis.authorities):
+    if not 0 <= header.proposer_idx < len(tip.state.validators):
         raise InvalidBlock(height, "proposer_idx", f"there is no authority {header.proposer_idx}")
     expected = next_header(tip, genesis, header.time_ms, header.proposer_idx, block.txs, block.evidence)
     for name in Header.__struct_fields__:
         found, wanted = getattr(header, name), getattr(expected, name)
         if found != wanted:
             raise InvalidBlock(height, name, f"is {_show(found)}, must be {_show(wanted)}")
-    if block.evidence:
-        raise InvalidBlock(height, "evidence", "this chain does not take evidence yet")
-    return _execute(tip.state, genesis, height, block.txs, signatures)
+    view = tip.state.view()
+    _take_evidence(view, genesis, height, block.evidence)
+    receipts = _execute(view, genesis, height, block.txs, signatures)
+    governance.end_block(view, height)
+    view.accept()
+    check_invariants(view, genesis, height)
+    return State(view.trees()), receipts
 
 
-def _execute(
-    state: State, genesis: Genesis, height: int, txs: Iterable[Tx], signatures: bool
-) -> tuple[State, bytes]:
+def _take_evidence(view: View, genesis: Genesis, height: int, evidence: Sequence[bytes]) -> None:
+    if len(evidence) > MAX_EVIDENCE:
+        raise InvalidBlock(height, "evidence", f"{len(evidence)} pieces; at most {MAX_EVIDENCE} are taken")
+    for i, data in enumerate(evidence):
+        try:
+            _punish(view, genesis, height, data)
+        except RemoteError as error:
+            raise InvalidBlock(height, f"evidence[{i}]", error.detail) from None
+
+
+def _punish(view: View, genesis: Genesis, height: int, data: bytes) -> None:
+    about, window = evidence_height(data), governance.evidence_window(view, height)
+    if about not in window:
+        raise OutOfRange(f"evidence of height {about}; it must be in {window.start}..{window.stop - 1}")
+    validators = governance.validators_of(view, about)
+    governance.punish(view, check_evidence(data, validators, genesis.chain_id))
+    view.accept()
+
+
+def _execute(view: View, genesis: Genesis, height: int, txs: Iterable[Tx], signatures: bool) -> bytes:
     receipts = []
     for i, tx in enumerate(txs):
         try:
             if signatures:
-                blocks.check_tx_signature(tx)
-            state = apply(state, tx, height, genesis)
-        except RemoteError as error:
-            raise InvalidBlock(height, f"txs[{i}]", error.detail) from None
+                check_signature(tx)
+            apply_to(view, tx, height, genesis)
+        except InvalidTx as error:
+            raise InvalidBlock(height, f"txs[{i}]", f"{error.code}: {error.detail}") from None
         receipts.append(Receipt(tx.id, RECEIPT_OK))
-    return state, receipts_root(receipts)
+    return receipts_root(receipts)
 
 
-def check_commit(genesis: Genesis, header: Header, block_hash: bytes, cert: CommitCert) -> None:
-    """Check that a certificate commits this header, and that the right authority proposed it.
+def choose(
+    tip: Tip, genesis: Genesis, txs: Iterable[Tx], evidence: Iterable[bytes] = ()
+) -> tuple[tuple[Tx, ...], tuple[bytes, ...]]:
+    """Return those of these transactions and pieces of evidence that the next block can hold, in their order.
+
+    Signatures of transactions are not checked here: mempools do that once, with `check_tx`.
+    """
+    view, height, room = tip.state.view(), tip.height + 1, MAX_BLOCK_BYTES - _HEADER_ROOM
+    proofs: list[bytes] = []
+    for data in evidence:
+        if len(proofs) == MAX_EVIDENCE:
+            break
+        try:
+            _punish(view, genesis, height, data)
+        except RemoteError:
+            view.reject()
+            continue
+        proofs.append(data)
+    chosen = []
+    for tx in txs:
+        if len(tx.raw) > room:
+            continue
+        try:
+            apply_to(view, tx, height, genesis)
+        except InvalidTx:
+            continue
+        chosen.append(tx)
+        room -= len(tx.raw)
+    return tuple(chosen), tuple(proofs)
+
+
+def check_commit(
+    genesis: Genesis, header: Header, block_hash: bytes, cert: CommitCert, validators: Sequence[bytes]
+) -> None:
+    """Check that a certificate commits this header, and that its proposer had had its turn by then.
+
+    The round of the certificate may be later than the one in which the block was built: it was put to the
+    vote again.
+
+    Args:
+        validators: The authorities of its height: `validators_at` its parent.
 
     Raises:
         InvalidBlock: Names the height and the field.
@@ -112,15 +217,12 @@ def check_commit(genesis: Genesis, header: Header, block_hash: bytes, cert: Comm
     if cert.height != height or cert.block_hash != block_hash:
         raise InvalidBlock(height, "cert", "header and certificate do not belong together")
     try:
-        blocks.check_cert(cert, genesis.authorities, genesis.chain_id)
+        blocks.check_cert(cert, validators, genesis.chain_id)
     except BadCertificate as error:
         raise InvalidBlock(height, "cert", error.detail) from None
-    if not blocks.had_turn(header.proposer_idx, height, cert.round, len(genesis.authorities)):
-        raise InvalidBlock(
-            height,
-            "proposer_idx",
-            f"is {header.proposer_idx}, whose turn did not come up to round {cert.round}",
-        )
+    if not blocks.may_have_built(header.proposer_idx, height, cert.round, len(validators)):
+        detail = f"is {header.proposer_idx}; it had not had its turn in round {cert.round}"
+        raise InvalidBlock(height, "proposer_idx", detail)
 
 
 def advance(tip: Tip, block: Block, state: State, receipts: bytes) -> Tip:

@@ -9,16 +9,55 @@ from pathlib import Path
 
 from market.interval import ALLOWED_MINUTES
 from p2p.chain import domains
-from p2p.chain.block import MAX_VALIDATORS, validators_hash
+from p2p.chain.block import MAX_VALIDATORS
 from p2p.chain.merkle import HASH_BYTES
 from p2p.codec import Record, decode, encode
 from p2p.errors import GenesisError, RemoteError
 from p2p.identity import PUBLIC_KEY_BYTES
 from p2p.messages import DEFAULT_LIMITS, MAX_TIME_S, Limits
 
-VERSION = 1
+VERSION = 2
+MAX_OPERATORS = 8
+MIN_VALIDATORS = 4
+"""Fewest authorities of which one may lie; 1 alone is for toys."""
+
+MAX_FULL_MEMBERS = 1_500
+"""Members whose full entries fit into one transaction."""
+
 MAX_NAME_BYTES = 64
 MAX_GENESIS_BYTES = 1024 * 1024
+
+
+class Governed(Record, frozen=True):
+    """Parameters that a quorum of authorities may change; their bounds are `GOVERNED_BOUNDS`.
+
+    Args:
+        tx_quota: Transactions of a sender in a window; settlement batches do not count.
+        quota_window: Length of a window. [heights]
+        proposal_heights: Longest life of a proposal. [heights]
+        evidence_heights: Greatest age of evidence. [heights]
+        certificate_days: How long after its interval a certificate expires. [days]
+    """
+
+    tx_quota: int
+    quota_window: int
+    proposal_heights: int
+    evidence_heights: int
+    certificate_days: int
+
+
+DEFAULT_GOVERNED = Governed(
+    tx_quota=1_000, quota_window=100, proposal_heights=10_000, evidence_heights=10_000, certificate_days=730
+)
+
+GOVERNED_BOUNDS = {
+    "tx_quota": (1, 100_000),
+    "quota_window": (1, 100_000),
+    "proposal_heights": (10, 1_000_000),
+    "evidence_heights": (10, 1_000_000),
+    "certificate_days": (1, 3_650),
+}
+"""Name -> smallest and largest value."""
 
 
 class Params(Record, frozen=True):
@@ -32,6 +71,8 @@ class Params(Record, frozen=True):
         max_node: See `messages.Limits`.
         rules_hash: 32 bytes that name the market's rules and tariffs; the chain carries it and does not
             read it.
+        full_entries: 1 where every batch carries all entries, for research; else 0.
+        governed: What the authorities may change later; the state holds the values in force.
     """
 
     currency: str
@@ -40,11 +81,18 @@ class Params(Record, frozen=True):
     max_price_micro_per_kwh: int
     max_node: int
     rules_hash: bytes
+    full_entries: int
+    governed: Governed
 
     @property
     def limits(self) -> Limits:
         """The ranges for messages of this chain."""
         return Limits(self.max_energy_wh, self.max_price_micro_per_kwh, self.max_node)
+
+    @property
+    def hash(self) -> bytes:
+        """Hash of the parameters, as headers carry it."""
+        return sha256(domains.PARAMS + encode(self)).digest()
 
 
 class Genesis(Record, frozen=True, dict=True):
@@ -53,8 +101,9 @@ class Genesis(Record, frozen=True, dict=True):
     Args:
         name: For people.
         time_ms: Blocks must be later. [ms since 1970, UTC]
-        authorities: Public keys, 1..25; their order decides whose turn it is.
-        operator: Public key of the market operator, which signs the settlement batches.
+        authorities: Public keys, 1 or 4..25; their order decides whose turn it is.
+        operators: Public keys of the market operators, 1..8, which collect and settle; the first one goes
+            first.
         roster_root: `roots.roster_root` of the household ids; ids themselves never appear on chain.
         members: Number of households.
         household_keys: Public keys in roster order, or empty when orders are not signed.
@@ -65,7 +114,7 @@ class Genesis(Record, frozen=True, dict=True):
     time_ms: int
     params: Params
     authorities: tuple[bytes, ...]
-    operator: bytes
+    operators: tuple[bytes, ...]
     roster_root: bytes
     members: int
     household_keys: tuple[bytes, ...]
@@ -75,19 +124,20 @@ class Genesis(Record, frozen=True, dict=True):
         """SHA-256 of the canonical bytes, which are the whole genesis file."""
         return sha256(encode(self)).digest()
 
-    @cached_property
-    def validators_hash(self) -> bytes:
-        """Hash of the authorities' keys, as headers carry it."""
-        return validators_hash(self.authorities)
-
-    @cached_property
-    def params_hash(self) -> bytes:
-        """Hash of the parameters, as headers carry it."""
-        return sha256(domains.PARAMS + encode(self.params)).digest()
+    @property
+    def operator(self) -> bytes:
+        """Public key of the first operator."""
+        return self.operators[0]
 
 
 def make_params(
-    currency: str, minutes: int, rules_hash: bytes = bytes(HASH_BYTES), limits: Limits = DEFAULT_LIMITS
+    currency: str,
+    minutes: int,
+    rules_hash: bytes = bytes(HASH_BYTES),
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    full_entries: bool = False,
+    governed: Governed = DEFAULT_GOVERNED,
 ) -> Params:
     """Return the parameters of a chain; arguments as in `Params`."""
     return Params(
@@ -97,6 +147,8 @@ def make_params(
         limits.max_price_micro_per_kwh,
         limits.max_node,
         rules_hash,
+        int(full_entries),
+        governed,
     )
 
 
@@ -121,18 +173,28 @@ def check_genesis(genesis: Genesis) -> None:
         raise GenesisError(problems)
 
 
+def is_set_size(n: int) -> bool:
+    """Whether a chain may have this many authorities: 4..25, or 1 for a toy."""
+    return n == 1 or MIN_VALIDATORS <= n <= MAX_VALIDATORS
+
+
 def _key_problems(genesis: Genesis) -> list[str]:
     problems = []
-    authorities, households = genesis.authorities, genesis.household_keys
-    if not 1 <= len(authorities) <= MAX_VALIDATORS:
-        problems.append(f"{len(authorities)} authorities; there must be 1..{MAX_VALIDATORS}")
-    for what, keys in (("authorities", authorities), ("household_keys", households)):
+    authorities, operators, households = genesis.authorities, genesis.operators, genesis.household_keys
+    if not is_set_size(len(authorities)):
+        problems.append(
+            f"{len(authorities)} authorities; there must be {MIN_VALIDATORS}..{MAX_VALIDATORS}, or 1 for a toy"
+        )
+    if not 1 <= len(operators) <= MAX_OPERATORS:
+        problems.append(f"{len(operators)} operators; there must be 1..{MAX_OPERATORS}")
+    named = (("authorities", authorities), ("operators", operators), ("household_keys", households))
+    for what, keys in named:
         if any(len(key) != PUBLIC_KEY_BYTES for key in keys):
             problems.append(f"{what} holds a key that has not {PUBLIC_KEY_BYTES} bytes")
         if len(set(keys)) != len(keys):
             problems.append(f"{what} holds the same key twice")
-    if len(genesis.operator) != PUBLIC_KEY_BYTES:
-        problems.append(f"the operator's key has {len(genesis.operator)} bytes, not {PUBLIC_KEY_BYTES}")
+    if genesis.params.full_entries and genesis.members > MAX_FULL_MEMBERS:
+        problems.append(f"{genesis.members} members; with full_entries at most {MAX_FULL_MEMBERS} fit")
     if households and len(households) != genesis.members:
         problems.append(f"{len(households)} household keys for {genesis.members} members")
     return problems
@@ -148,6 +210,12 @@ def _params_problems(params: Params) -> list[str]:
         problems.append("a limit of params is not positive")
     if len(params.rules_hash) != HASH_BYTES:
         problems.append(f"params.rules_hash has {len(params.rules_hash)} bytes, not {HASH_BYTES}")
+    if params.full_entries not in (0, 1):
+        problems.append(f"params.full_entries is {params.full_entries}; it must be 0 or 1")
+    for name, (low, high) in GOVERNED_BOUNDS.items():
+        value = getattr(params.governed, name)
+        if not low <= value <= high:
+            problems.append(f"params.governed.{name} is {value}; it must be {low}..{high}")
     return problems
 
 

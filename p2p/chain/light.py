@@ -1,28 +1,42 @@
 """A household's own line, provable offline: entry and salt up to a certificate, with nothing but the genesis.
 
 entry + salt -> leaf -> postings root (in the batch transaction) -> transaction root (in the header)
-             -> block hash -> signatures of a quorum of the authorities that the genesis names
+             -> block hash -> signatures of a quorum of the authorities of its height
+the authorities of a height: those of the genesis, and every change of the set signed by a quorum of the one before
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from market.settlement import COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
 from p2p.chain import block as blocks
 from p2p.chain import merkle
 from p2p.chain.block import Block, CommitCert, Header, Tx
+from p2p.chain.execution import advance, check_block, genesis_tip
 from p2p.chain.genesis import Genesis
-from p2p.chain.settlement import SALT_BYTES, Batch, decode_entry, entry_leaf
-from p2p.chain.state import SETTLE_BATCH, SETTLEMENT, BatchArgs
+from p2p.chain.settlement import SALT_BYTES, Batch, BatchArgs, decode_entry, entry_leaf, is_batch
 from p2p.codec import Record, decode, encode
 from p2p.errors import BadCertificate, BadProof, Malformed, RemoteError, WrongChain
 
-VERSION = 1
-MAX_PROOF_BYTES = 16 * 1024
+VERSION = 2
+MAX_PROOF_BYTES = 128 * 1024
 JSON_FORMAT = "wattswap-proof-1"
+
+
+class SetChange(Record, frozen=True):
+    """A header that announces another set for the next height, certified by the set before it.
+
+    Args:
+        validators: The authorities from the next height on.
+    """
+
+    header: Header
+    cert: CommitCert
+    validators: tuple[bytes, ...]
 
 
 class ProofBundle(Record, frozen=True):
@@ -38,6 +52,7 @@ class ProofBundle(Record, frozen=True):
         tx_path: Inclusion path of the transaction in the transaction root.
         header: Of the block.
         cert: A quorum of precommits for it; more are left out to keep the bundle short.
+        changes: Every change of the authorities below this block, in ascending height.
     """
 
     version: int
@@ -50,6 +65,7 @@ class ProofBundle(Record, frozen=True):
     tx_path: bytes
     header: Header
     cert: CommitCert
+    changes: tuple[SetChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +76,7 @@ class Line:
         account: Index: the members in roster order, then the system accounts.
         members: Number of members, so that account - members names a system account.
         values: Column name to number. [Wh, nano-currency]
+        sender: Who settled the interval: an operator or an authority that stood in.
         signers: Indices of the authorities whose signatures were checked.
     """
 
@@ -70,6 +87,7 @@ class Line:
     height: int
     block_hash: bytes
     time_ms: int
+    sender: str
     signers: tuple[int, ...]
 
     @property
@@ -79,7 +97,13 @@ class Line:
 
 
 def make_proof(
-    batch: Batch, account: int, block: Block, cert: CommitCert, genesis: Genesis, tx_index: int = 0
+    batch: Batch,
+    account: int,
+    block: Block,
+    cert: CommitCert,
+    genesis: Genesis,
+    tx_index: int = 0,
+    changes: tuple[SetChange, ...] = (),
 ) -> bytes:
     """Return the canonical bytes of the proof of one account's line.
 
@@ -88,10 +112,12 @@ def make_proof(
         account: Index of the account.
         block: The block that holds the batch transaction at `tx_index`.
         cert: Of that block.
+        changes: `set_changes` of that block.
 
     Raises:
         IndexError: No such account or transaction.
     """
+    validators = changes[-1].validators if changes else genesis.authorities
     bundle = ProofBundle(
         version=VERSION,
         entry=batch.entry(account),
@@ -102,9 +128,35 @@ def make_proof(
         tx_count=len(block.txs),
         tx_path=b"".join(merkle.path([blocks.tx_leaf(tx) for tx in block.txs], tx_index)),
         header=block.header,
-        cert=blocks.trim_cert(cert, len(genesis.authorities)),
+        cert=blocks.trim_cert(cert, len(validators)),
+        changes=changes,
     )
     return encode(bundle)
+
+
+def set_changes(
+    header: Header, chain: Iterable[tuple[Block, CommitCert]], genesis: Genesis
+) -> tuple[SetChange, ...]:
+    """Return the changes of the authorities that lead from the genesis to a header.
+
+    Args:
+        chain: The blocks of our own store from the first on; executed only as far as needed.
+
+    Raises:
+        InvalidBlock: A block does not follow from its parent.
+    """
+    if header.validators_hash == blocks.validators_hash(genesis.authorities):
+        return ()
+    tip, found = genesis_tip(genesis), []
+    for block, cert in chain:
+        if block.header.height >= header.height:
+            break
+        if tip.state.next_validators != tip.state.validators:
+            short = blocks.trim_cert(cert, len(tip.state.validators))
+            found.append(SetChange(block.header, short, tip.state.next_validators))
+        state, receipts = check_block(tip, genesis, block, signatures=False)
+        tip = advance(tip, block, state, receipts)
+    return tuple(found)
 
 
 def check_proof(data: bytes, genesis: Genesis) -> Line:
@@ -118,38 +170,55 @@ def check_proof(data: bytes, genesis: Genesis) -> Line:
         RemoteError: The proof is malformed, of another chain, or does not lead to a certified block.
     """
     bundle = decode(ProofBundle, data, max_bytes=MAX_PROOF_BYTES)
-    header, cert, n = bundle.header, bundle.cert, len(genesis.authorities)
     if bundle.version != VERSION:
         raise BadProof(f"version {bundle.version}; this program reads {VERSION}")
+    validators, height = genesis.authorities, 0
+    for change in bundle.changes:
+        if not height < change.header.height < bundle.header.height:
+            raise BadProof("the changes of the authorities are not in ascending height below the block")
+        _check_header(change.header, change.cert, validators, genesis)
+        if change.header.next_validators_hash != blocks.validators_hash(change.validators):
+            raise BadProof(f"block {change.header.height} announces other authorities")
+        validators, height = change.validators, change.header.height
+    block_hash = _check_header(bundle.header, bundle.cert, validators, genesis)
+    args, sender = _check_tx(bundle, genesis, validators)
+    return _check_entry(bundle, args, block_hash, sender)
+
+
+def _check_header(header: Header, cert: CommitCert, validators: tuple[bytes, ...], genesis: Genesis) -> bytes:
+    """Return the block hash of a header that a quorum of these authorities signed."""
     if header.version != blocks.VERSION or header.chain_id != genesis.chain_id:
         raise WrongChain(f"the proof is of chain {header.chain_id.hex()[:16]}")
-    if header.validators_hash != genesis.validators_hash:
-        raise BadProof("the block was made by other authorities than the genesis names")
+    if header.validators_hash != blocks.validators_hash(validators):
+        raise BadProof(f"block {header.height} was made by other authorities than the genesis leads to")
     block_hash = blocks.block_hash(header)
     if cert.block_hash != block_hash or cert.height != header.height:
         raise BadCertificate("the certificate is for another block than the header")
-    blocks.check_cert(cert, genesis.authorities, genesis.chain_id)
-    if not blocks.had_turn(header.proposer_idx, header.height, cert.round, n):
+    blocks.check_cert(cert, validators, genesis.chain_id)
+    if not blocks.may_have_built(header.proposer_idx, header.height, cert.round, len(validators)):
         raise BadProof(f"block {header.height} was not authority {header.proposer_idx}'s turn")
-    args = _check_tx(bundle, genesis)
-    return _check_entry(bundle, args, block_hash)
+    return block_hash
 
 
-def _check_tx(bundle: ProofBundle, genesis: Genesis) -> BatchArgs:
+def _check_tx(bundle: ProofBundle, genesis: Genesis, validators: tuple[bytes, ...]) -> tuple[BatchArgs, str]:
     tx = bundle.tx
     leaf = blocks.tx_leaf(tx)
     root = merkle.root_from_path(leaf, bundle.tx_index, bundle.tx_count, _steps(bundle.tx_path))
     if root != bundle.header.tx_root:
         raise BadProof("the transaction is not in the block")
-    if (tx.module, tx.method, tx.chain_id) != (SETTLEMENT, SETTLE_BATCH, genesis.chain_id):
+    if not is_batch(tx) or tx.chain_id != genesis.chain_id:
         raise BadProof(f"the transaction is {tx.module}.{tx.method}, not a settlement of this chain")
-    if tx.sender != genesis.operator:
-        raise BadProof("the transaction is not by the operator")
+    if tx.sender in genesis.operators:
+        sender = f"operator {genesis.operators.index(tx.sender)}"
+    elif tx.sender in validators:
+        sender = f"authority {validators.index(tx.sender)}"
+    else:
+        raise BadProof("the transaction is not by an operator or an authority")
     blocks.check_tx_signature(tx)
-    return decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES)
+    return decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES), sender
 
 
-def _check_entry(bundle: ProofBundle, args: BatchArgs, block_hash: bytes) -> Line:
+def _check_entry(bundle: ProofBundle, args: BatchArgs, block_hash: bytes, sender: str) -> Line:
     entry = decode_entry(bundle.entry)
     if len(bundle.salt) != SALT_BYTES:
         raise BadProof(f"a salt of {len(bundle.salt)} bytes; it must have {SALT_BYTES}")
@@ -169,6 +238,7 @@ def _check_entry(bundle: ProofBundle, args: BatchArgs, block_hash: bytes) -> Lin
         height=bundle.header.height,
         block_hash=block_hash,
         time_ms=bundle.header.time_ms,
+        sender=sender,
         signers=tuple(blocks.signers(bundle.cert)),
     )
 

@@ -1,6 +1,6 @@
-"""The state of the chain: who sent how many transactions, and what the settlement adds up to.
+"""The state of the chain: the modules' entries, their roots, and what a transaction makes of them.
 
-Pure functions over frozen records: no float, no clock, no random, no dependence on the order of a dict.
+Pure functions over immutable trees: no float, no clock, no random, no dependence on the order of a dict.
 Applying the same transactions to the same genesis gives the same state root everywhere, and a refused one
 changes nothing. Every module has its own root; the state root is the Merkle root over the sorted (name,
 module root).
@@ -8,97 +8,94 @@ module root).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 
-from market.settlement import BOUGHT, COLUMN_INDEX, COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
+from market.settlement import BOUGHT
 from p2p.chain import domains, merkle
-from p2p.chain.block import MAX_TX_BYTES, VERSION, Tx
-from p2p.chain.genesis import Genesis
+from p2p.chain.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
+from p2p.chain.genesis import Genesis, Governed
+from p2p.chain.modules import accounts, certificates, governance, meters, settlement
+from p2p.chain.modules.method import Method
+from p2p.chain.modules.settlement import Settled
+from p2p.chain.settlement import SETTLE_BATCH, SETTLEMENT, TOTAL_ROWS, BatchArgs
+from p2p.chain.tree import EMPTY_TREE, Tree, TreeProof, check_tree_proof
+from p2p.chain.view import Context, View
 from p2p.codec import Record, decode, encode
-from p2p.errors import InvalidTx, RemoteError
-from p2p.messages import MAX_TIME_S, PriceLine
+from p2p.errors import BadProof, InvalidTx, RemoteError, WrongSignature
 
-SETTLEMENT = "settlement"
-SETTLE_BATCH = "batch"
-TOTAL_ROWS = ("members", *SYSTEM_ACCOUNTS)
-"""Accounts whose column totals are on chain: all members together, and each system account."""
+__all__ = [
+    "MODULES",
+    "RECEIPT_OK",
+    "SETTLEMENT",
+    "SETTLE_BATCH",
+    "TOTAL_ROWS",
+    "BatchArgs",
+    "EntryProof",
+    "Receipt",
+    "State",
+    "apply",
+    "apply_to",
+    "check_entry",
+    "check_invariants",
+    "check_tx",
+    "export_state",
+    "import_state",
+    "initial_state",
+    "prove_entry",
+    "receipts_root",
+]
 
-_TOTAL_BYTES = 16
-"""Cumulative totals are 128-bit: a large currency unit would pass int64 nano within a year. [B]"""
+MODULES = {
+    module.name: module
+    for module in (
+        accounts.MODULE,
+        certificates.MODULE,
+        governance.MODULE,
+        meters.MODULE,
+        settlement.MODULE,
+    )
+}
+"""The modules of the chain, sorted by name."""
 
 RECEIPT_OK = 0
 
 
-class BatchArgs(Record, frozen=True):
-    """Arguments of settlement.batch: one settled interval, roots and totals only.
+@dataclass(frozen=True, eq=False)
+class State:
+    """All modules: a tree each, in the order of MODULES."""
 
-    Args:
-        interval_start: Start of the interval. [s since 1970, UTC]
-        orders: Number of orders in the book.
-        members: Number of member accounts; the system accounts follow them.
-        price: Price interval of the market, nil where nothing traded at one price.
-        traded_wh: Energy bought, which equals energy sold. [Wh]
-        totals: Per row of TOTAL_ROWS, the sum of each column of `market.settlement.COLUMNS`. [Wh, nano]
-    """
+    trees: Mapping[str, Tree]
 
-    interval_start: int
-    orders: int
-    members: int
-    book_root: bytes
-    clearing_root: bytes
-    postings_root: bytes
-    price: PriceLine | None
-    traded_wh: int
-    totals: tuple[tuple[int, ...], ...]
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, State) and self.root == other.root
 
-
-class Nonce(Record, frozen=True):
-    """The last nonce of a sender."""
-
-    sender: bytes
-    nonce: int
-
-
-class AccountsState(Record, frozen=True):
-    """Module `accounts`: nonces, sorted by sender."""
-
-    nonces: tuple[Nonce, ...]
-
-
-class SettlementState(Record, frozen=True):
-    """Module `settlement`.
-
-    Args:
-        batches: Settled intervals.
-        last_interval_start: Start of the newest one, or -1. [s]
-        totals: Cumulative `BatchArgs.totals`, row by row, each number 16 bytes big endian, signed.
-    """
-
-    batches: int
-    last_interval_start: int
-    totals: bytes
-
-
-class State(Record, frozen=True, dict=True):
-    """All modules."""
-
-    accounts: AccountsState
-    settlement: SettlementState
+    def __hash__(self) -> int:
+        return hash(self.root)
 
     @cached_property
     def root(self) -> bytes:
         """RFC 9162 root over the sorted (module name, module root)."""
-        modules = zip(self.__struct_fields__, (self.accounts, self.settlement), strict=True)
-        return merkle.root_of(
-            bytes((domains.LEAF_MODULE,)) + name.encode() + sha256(domains.MODULE + encode(module)).digest()
-            for name, module in sorted(modules)
-        )
+        return merkle.root([_module_leaf(name, tree.root) for name, tree in self.trees.items()])
+
+    def view(self) -> View:
+        """A view whose changes leave this state alone; for reading, too."""
+        return View(self.trees)
 
     def nonce(self, sender: bytes) -> int:
         """The last nonce of a sender, 0 before its first transaction."""
-        return next((entry.nonce for entry in self.accounts.nonces if entry.sender == sender), 0)
+        return accounts.account(self.view(), sender).nonce
+
+    @property
+    def settled(self) -> Settled:
+        """How many intervals are settled, and the newest of them."""
+        return settlement.settled(self.view())
+
+    @property
+    def totals(self) -> tuple[tuple[int, ...], ...]:
+        """Cumulative totals, rows as TOTAL_ROWS, columns as COLUMNS. [Wh, nano-currency]"""
+        return settlement.totals(self.view())
 
     @property
     def traded_wh(self) -> int:
@@ -106,11 +103,28 @@ class State(Record, frozen=True, dict=True):
         return self.totals[0][BOUGHT]
 
     @property
-    def totals(self) -> tuple[tuple[int, ...], ...]:
-        """Cumulative totals as integers, rows as TOTAL_ROWS, columns as COLUMNS. [Wh, nano-currency]"""
-        numbers = _numbers(self.settlement.totals)
-        width = len(COLUMNS)
-        return tuple(tuple(numbers[i : i + width]) for i in range(0, len(numbers), width))
+    def validators(self) -> tuple[bytes, ...]:
+        """The authorities of the next height, in the order of their turns."""
+        return self._sets[0].current
+
+    @property
+    def next_validators(self) -> tuple[bytes, ...]:
+        """The authorities of the height after the next."""
+        return self._sets[0].next
+
+    @property
+    def validators_hashes(self) -> tuple[bytes, bytes]:
+        """Hashes of both sets, as headers carry them."""
+        return self._sets[1]
+
+    @property
+    def governed(self) -> Governed:
+        """The parameters in force."""
+        return governance.governed_of(self.trees[governance.NAME])
+
+    @property
+    def _sets(self) -> tuple[governance.Sets, tuple[bytes, bytes]]:
+        return governance.sets_of(self.trees[governance.NAME])
 
 
 class Receipt(Record, frozen=True):
@@ -120,10 +134,20 @@ class Receipt(Record, frozen=True):
     code: int
 
 
-def initial_state() -> State:
+class EntryProof(Record, frozen=True):
+    """Proof that a module's entry is in a state: the bucket in the module, and the roots of all modules."""
+
+    bucket: TreeProof
+    module_roots: tuple[bytes, ...]
+
+
+def initial_state(genesis: Genesis) -> State:
     """The state below the first block."""
-    zeros = bytes(_TOTAL_BYTES * len(TOTAL_ROWS) * len(COLUMNS))
-    return State(AccountsState(()), SettlementState(0, -1, zeros))
+    view = View(dict.fromkeys(MODULES, EMPTY_TREE))
+    for module in MODULES.values():
+        module.start(view, genesis)
+    view.accept()
+    return State(view.trees())
 
 
 def receipts_root(receipts: Sequence[Receipt]) -> bytes:
@@ -131,8 +155,11 @@ def receipts_root(receipts: Sequence[Receipt]) -> bytes:
     return merkle.root_of(bytes((domains.LEAF_RECEIPT,)) + encode(receipt) for receipt in receipts)
 
 
+# --- transactions -------------------------------------------------------------------------------------------
+
+
 def apply(state: State, tx: Tx, height: int, genesis: Genesis) -> State:
-    """Return the state after one transaction; the signature is checked by `execution.check_block`.
+    """Return the state after one transaction; its signature is for the caller to check.
 
     Args:
         height: Height of the block that holds it.
@@ -140,85 +167,138 @@ def apply(state: State, tx: Tx, height: int, genesis: Genesis) -> State:
     Raises:
         InvalidTx: Says which rule it breaks; nothing changed.
     """
-    _check_envelope(state, tx, height, genesis)
-    try:
-        args = decode(BatchArgs, tx.args, max_bytes=MAX_TX_BYTES)
-    except RemoteError as error:
-        raise InvalidTx(f"arguments of settlement.batch: {error.detail}") from None
-    check_batch(args, genesis)
-    settlement = _settle(state.settlement, args)
-    nonces = {entry.sender: entry for entry in state.accounts.nonces}
-    nonces[tx.sender] = Nonce(tx.sender, tx.nonce)
-    accounts = AccountsState(tuple(nonces[sender] for sender in sorted(nonces)))
-    return State(accounts, settlement)
+    view = state.view()
+    apply_to(view, tx, height, genesis)
+    return State(view.trees())
 
 
-def _check_envelope(state: State, tx: Tx, height: int, genesis: Genesis) -> None:
-    if tx.version != VERSION:
-        raise InvalidTx(f"version {tx.version}; this chain speaks {VERSION}")
-    if tx.chain_id != genesis.chain_id:
-        raise InvalidTx("it belongs to another chain")
-    if (tx.module, tx.method) != (SETTLEMENT, SETTLE_BATCH):
-        raise InvalidTx(f"no method {tx.module}.{tx.method}; known: {SETTLEMENT}.{SETTLE_BATCH}")
-    if tx.sender != genesis.operator:
-        raise InvalidTx("only the operator may settle a batch")
-    if height > tx.valid_until_height:
-        raise InvalidTx(f"it was valid until height {tx.valid_until_height}; this is {height}")
-    expected = state.nonce(tx.sender) + 1
-    if tx.nonce != expected:
-        raise InvalidTx(f"nonce {tx.nonce}; the sender's next is {expected}")
-
-
-def check_batch(args: BatchArgs, genesis: Genesis) -> None:
-    """Raise unless a batch is well-formed and conserves energy and money.
+def apply_to(view: View, tx: Tx, height: int, genesis: Genesis) -> None:
+    """Execute one transaction on a view; its signature is for the caller to check.
 
     Raises:
-        InvalidTx: Names the field, or the column that does not add up.
+        InvalidTx: Says which rule it breaks; the view is as before.
     """
-    for name in ("book_root", "clearing_root", "postings_root"):
-        if len(getattr(args, name)) != merkle.HASH_BYTES:
-            raise InvalidTx(f"{name} must have {merkle.HASH_BYTES} bytes")
-    if args.interval_start % (genesis.params.minutes * 60) or not 0 <= args.interval_start <= MAX_TIME_S:
-        raise InvalidTx(
-            f"interval_start {args.interval_start} is not on a {genesis.params.minutes}-minute boundary"
-        )
-    if args.members != genesis.members or args.orders < 0 or args.traded_wh < 0:
-        raise InvalidTx(f"{args.members} members, {args.orders} orders, {args.traded_wh} Wh traded")
-    if args.price is not None and not args.price.lo <= args.price.price <= args.price.hi:
-        raise InvalidTx(f"price {args.price.price} outside its interval {args.price.lo}..{args.price.hi}")
-    if len(args.totals) != len(TOTAL_ROWS) or any(len(row) != len(COLUMNS) for row in args.totals):
-        raise InvalidTx(f"totals must be {len(TOTAL_ROWS)} rows of {len(COLUMNS)} numbers")
-    for name in MONEY_COLUMNS:
-        left_over = sum(row[COLUMN_INDEX[name]] for row in args.totals)
-        if left_over:
-            raise InvalidTx(f"{name} sums to {left_over} over all accounts; it must be 0")
-    members = dict(zip(COLUMNS, args.totals[0], strict=True))
-    if not members["bought_wh"] == members["sold_wh"] == args.traded_wh:
-        raise InvalidTx(
-            f"{members['bought_wh']} Wh bought, {members['sold_wh']} Wh sold, {args.traded_wh} Wh traded;"
-            " the three must be equal"
-        )
-    if members["local_wh"]:
-        raise InvalidTx(f"local_wh sums to {members['local_wh']} Wh over the members; it must be 0")
-    metered = members["import_wh"] - members["export_wh"]
-    if metered != members["retail_import_wh"] - members["retail_export_wh"]:
-        raise InvalidTx(f"the meters net {metered} Wh, but the retailer is billed for another amount")
+    try:
+        method, args = _check(view, tx, height, genesis, 0)
+        ctx = Context(view, genesis, height, tx.sender)
+        accounts.count(ctx, tx.nonce, limited=method.limited)
+        method.execute(ctx, args)
+    except InvalidTx:
+        view.reject()
+        raise
+    view.accept()
 
 
-def _settle(state: SettlementState, args: BatchArgs) -> SettlementState:
-    if args.interval_start <= state.last_interval_start:
-        raise InvalidTx(
-            f"interval {args.interval_start} is not later than {state.last_interval_start}, the last settled"
-        )
-    added = (number for row in args.totals for number in row)
-    totals = [old + new for old, new in zip(_numbers(state.totals), added, strict=True)]
-    return SettlementState(state.batches + 1, args.interval_start, _bytes(totals))
+def check_tx(state: State, tx: Tx, height: int, genesis: Genesis, *, pending: int = 0) -> None:
+    """Raise unless a transaction may wait for a block: signature, envelope, role and form of the arguments.
+
+    Args:
+        height: Of the block that could hold it.
+        pending: Transactions of the same sender that wait before it.
+
+    Raises:
+        InvalidTx: Says which rule it breaks.
+    """
+    _check(state.view(), tx, height, genesis, pending)
+    check_signature(tx)
 
 
-def _numbers(totals: bytes) -> list[int]:
-    starts = range(0, len(totals), _TOTAL_BYTES)
-    return [int.from_bytes(totals[start : start + _TOTAL_BYTES], "big", signed=True) for start in starts]
+def check_signature(tx: Tx) -> None:
+    """Raise unless the sender signed a transaction.
+
+    Raises:
+        InvalidTx: It did not.
+    """
+    try:
+        check_tx_signature(tx)
+    except WrongSignature as error:
+        raise InvalidTx("tx_signature", error.detail) from None
 
 
-def _bytes(numbers: Iterable[int]) -> bytes:
-    return b"".join(number.to_bytes(_TOTAL_BYTES, "big", signed=True) for number in numbers)
+def check_invariants(view: View, genesis: Genesis, height: int) -> None:
+    """Check what must hold whatever a block did.
+
+    Raises:
+        BrokenInvariant: It does not: this program is wrong, and the node must stop.
+    """
+    for module in MODULES.values():
+        module.check(view, genesis, height)
+
+
+def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> tuple[Method, Record]:
+    if tx.version != VERSION:
+        raise InvalidTx("tx_version", f"version {tx.version}; this chain speaks {VERSION}")
+    if tx.chain_id != genesis.chain_id:
+        raise InvalidTx("tx_chain", "it belongs to another chain")
+    module = MODULES.get(tx.module)
+    method = None if module is None else module.methods.get(tx.method)
+    if method is None:
+        raise InvalidTx("tx_unknown_method", f"no method {tx.module}.{tx.method}")
+    if height > tx.valid_until_height:
+        raise InvalidTx("tx_expired", f"it was valid until height {tx.valid_until_height}; this is {height}")
+    expected = accounts.account(view, tx.sender).nonce + 1 + pending
+    if tx.nonce != expected:
+        raise InvalidTx("tx_nonce", f"nonce {tx.nonce}; the sender's next is {expected}")
+    if not method.roles & accounts.roles_of(view, tx.sender):
+        raise InvalidTx("tx_role", f"{tx.module}.{tx.method} is for: {', '.join(sorted(method.roles))}")
+    try:
+        args = decode(method.args, tx.args, max_bytes=MAX_TX_BYTES)
+    except RemoteError as error:
+        raise InvalidTx("tx_args", f"arguments of {tx.module}.{tx.method}: {error.detail}") from None
+    method.check(args, genesis)
+    return method, args
+
+
+# --- proofs and snapshots -----------------------------------------------------------------------------------
+
+
+def prove_entry(state: State, module: str, key: bytes) -> EntryProof:
+    """Return the proof that an entry is in a state, or is not."""
+    roots = tuple(tree.root for tree in state.trees.values())
+    return EntryProof(state.trees[module].prove(key), roots)
+
+
+def check_entry(state_root: bytes, module: str, key: bytes, proof: EntryProof) -> bytes | None:
+    """Return the value that a proof gives an entry, or None where it proves that there is none.
+
+    Raises:
+        BadProof: It does not lead to this state root.
+    """
+    names = tuple(MODULES)
+    if module not in MODULES or len(proof.module_roots) != len(names):
+        raise BadProof(f"{len(proof.module_roots)} module roots for {len(names)} modules, or no {module}")
+    leaves = [_module_leaf(name, root) for name, root in zip(names, proof.module_roots, strict=True)]
+    if merkle.root(leaves) != state_root:
+        raise BadProof("the module roots do not lead to the state root")
+    return check_tree_proof(proof.module_roots[names.index(module)], key, proof.bucket)
+
+
+def export_state(state: State) -> Iterator[tuple[str, bytes, bytes]]:
+    """All entries as (module, key, value), sorted by module and key."""
+    for name, tree in state.trees.items():
+        for key, value in tree.items():
+            yield name, key, value
+
+
+def import_state(entries: Iterable[tuple[str, bytes, bytes]], state_root: bytes) -> State:
+    """Return the state of exported entries.
+
+    Args:
+        state_root: What it must come out as; from a header that a certificate commits.
+
+    Raises:
+        BadProof: It comes out as another one, or an entry is of no module or there twice.
+    """
+    found: dict[str, dict[bytes, bytes | None]] = {name: {} for name in MODULES}
+    for name, key, value in entries:
+        if name not in found or key in found[name]:
+            raise BadProof(f"entry {key.hex()[:16]} of module {name[:16]} is there twice or of no module")
+        found[name][key] = value
+    state = State({name: EMPTY_TREE.update(entries) for name, entries in found.items()})
+    if state.root != state_root:
+        raise BadProof(f"the entries give state {state.root.hex()[:16]}, not {state_root.hex()[:16]}")
+    return state
+
+
+def _module_leaf(name: str, root: bytes) -> bytes:
+    return merkle.leaf_hash(bytes((domains.LEAF_MODULE,)) + name.encode() + root)

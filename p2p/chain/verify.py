@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from p2p.chain import block as blocks
-from p2p.chain.execution import Tip, advance, check_block, check_commit, genesis_tip
+from p2p.chain.execution import Tip, advance, check_block, check_commit, genesis_tip, validators_at
 from p2p.chain.genesis import Genesis
 from p2p.chain.state import State
 from p2p.chain.store import ChainStore
@@ -55,9 +55,9 @@ class ChainReport:
 def verify_chain(store: ChainStore, genesis: Genesis) -> ChainReport:
     """Check every block of a store against a genesis that the caller trusts.
 
-    Parent hashes, certificates, heights, times, proposers, the sets of authorities, parameters,
-    roots of transactions, evidence, receipts and state, the operator's signature, nonces, the sums of every
-    batch, and every signature of every certificate.
+    Parent hashes, certificates, heights, times, the sets of authorities, parameters,
+    roots of transactions, evidence, receipts and state, the signature, nonce, role and rules of every transaction,
+    and every signature of every certificate.
 
     Returns:
         A report; the first thing that is wrong ends the check and is named in `finding`.
@@ -83,5 +83,5 @@ def verify_chain(store: ChainStore, genesis: Genesis) -> ChainReport:
 
 def _check_link(tip: Tip, genesis: Genesis, block: blocks.Block, cert: blocks.CommitCert) -> Tip:
     state, receipts = check_block(tip, genesis, block)
-    check_commit(genesis, block.header, blocks.block_hash(block.header), cert)
+    check_commit(genesis, block.header, blocks.block_hash(block.header), cert, validators_at(tip, genesis))
     return advance(tip, block, state, receipts)

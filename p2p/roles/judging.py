@@ -13,11 +13,10 @@ from typing import Any
 
 import trio
 
-from p2p.chain.state import BatchArgs
+from p2p.chain.settlement import BatchArgs
 from p2p.codec import encode
 from p2p.errors import RemoteError
 from p2p.roles.blobs import Blobs, fetch_blob
-from p2p.roles.standin import blob_hash_of
 from p2p.transport import Transport
 
 Judge = Callable[[BatchArgs, bytes], None]
@@ -134,7 +133,7 @@ class Judging:
 
     async def _run(self, case: Case, args: BatchArgs, first: str | None) -> None:
         try:
-            blob = await self._find(blob_hash_of(args), args.interval_start, first)
+            blob = await self._find(args.blob_hash, args.interval_start, first)
             await self._offload(self._judge, args, blob)
         except RemoteError as error:
             case.close(error)

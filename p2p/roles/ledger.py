@@ -29,11 +29,10 @@ from p2p.chain.execution import (
     validators_at,
 )
 from p2p.chain.genesis import Genesis
-from p2p.chain.state import State
+from p2p.chain.state import State, export_state, import_state
 from p2p.chain.store import ChainStore
 from p2p.codec import Record, decode, encode
 from p2p.errors import InvalidBlock, LocalError, RemoteError, StoreDamaged, StoreMismatch
-from p2p.roles.standin import export_state, import_state
 
 MAX_STATE_BYTES = 64 * 1024 * 1024
 CHECKPOINT_EVERY = 1_000
@@ -47,31 +46,32 @@ class ChainForked(LocalError):
 
 
 class Checkpoint(Record, frozen=True):
-    """A tip as bytes; fields as in `execution.Tip`."""
+    """A tip as bytes; fields as in `execution.Tip`, the state as (module, key, value)."""
 
     version: int
     height: int
     time_ms: int
     block_hash: bytes
     receipts_root: bytes
-    state: bytes
+    state_root: bytes
+    entries: tuple[tuple[str, bytes, bytes], ...]
 
 
 def checkpoint_bytes(tip: Tip) -> bytes:
     """The bytes of a checkpoint."""
-    state = export_state(tip.state)
+    entries = tuple(export_state(tip.state))
     head = (tip.height, tip.time_ms, tip.block_hash, tip.receipts_root)
-    return encode(Checkpoint(_CHECKPOINT_VERSION, *head, state))
+    return encode(Checkpoint(_CHECKPOINT_VERSION, *head, tip.state.root, entries))
 
 
-def open_checkpoint(data: bytes, genesis: Genesis) -> Tip:
+def open_checkpoint(data: bytes) -> Tip:
     """The tip in the bytes of a checkpoint; whether it belongs to the chain is for the caller to check.
 
     Raises:
         RemoteError: Not a checkpoint.
     """
     found = decode(Checkpoint, data, max_bytes=MAX_STATE_BYTES)
-    state = import_state(found.state, genesis)
+    state = import_state(found.entries, found.state_root)
     return Tip(found.height, found.time_ms, found.block_hash, found.receipts_root, state)
 
 
@@ -85,7 +85,7 @@ def load_tip(store: ChainStore, genesis: Genesis) -> Tip:
     tip = genesis_tip(genesis)
     try:
         if found is not None:
-            tip = open_checkpoint(found[1], genesis)
+            tip = open_checkpoint(found[1])
         for block, _ in store.blocks(tip.height + 1):
             state, receipts = check_block(tip, genesis, block, signatures=False)
             tip = advance(tip, block, state, receipts)
@@ -157,7 +157,7 @@ class Ledger:
             raise InvalidBlock(height, "height", f"the next height is {self.height + 1}")
         check_body(block)
         _check_authorities(block, self.validators)
-        check_commit(self.genesis, block.header, block_hash(block.header), cert)
+        check_commit(self.genesis, block.header, block_hash(block.header), cert, self.validators)
         return block, cert
 
     def append(self, block: Block, cert: CommitCert) -> None:
@@ -201,7 +201,7 @@ class Ledger:
         self._tip = tip
         self._executed.clear()
         self.validators = validators_at(tip, self.genesis)
-        self.next_validators = self.validators
+        self.next_validators = tip.state.next_validators
 
 
 def check_body(block: Block) -> None:

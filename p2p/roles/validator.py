@@ -41,6 +41,7 @@ from p2p.chain.consensus_types import (
     Timeout,
     Timeouts,
 )
+from p2p.chain.settlement import batches
 from p2p.chain.votes import SignGuard
 from p2p.codec import encode
 from p2p.errors import InvalidBlock, LocalError, P2PError, RemoteError
@@ -53,7 +54,6 @@ from p2p.roles.judging import Judge, Judging, NoBlob, Offload
 from p2p.roles.ledger import Ledger
 from p2p.roles.mempool import TX_PROTOCOL, Mempool, TxReply
 from p2p.roles.peers import COMMIT, CONSENSUS_PROTOCOL, TX, Commit, Peers, pack, peer_of
-from p2p.roles.standin import batch_of
 from p2p.roles.status import serve_status
 from p2p.snapshot import serve_snapshots
 from p2p.sync import ask_range, serve_range
@@ -286,11 +286,9 @@ class Validator:
         self.rounds[action.cert.round] += 1
         self.mempool.advance(self.ledger.tip)
         self.evidence.drop(block.evidence)
-        for tx in block.txs:
-            args = batch_of(tx)
-            if args is not None:
-                span_s = self._config.kept_intervals * self.ledger.genesis.params.minutes * 60
-                self._blobs.forget_before(args.interval_start - span_s)
+        for _, args in batches(block.txs):
+            span_s = self._config.kept_intervals * self.ledger.genesis.params.minutes * 60
+            self._blobs.forget_before(args.interval_start - span_s)
         self._begin_heartbeat()
         return NewHeight(*self._next())
 
@@ -307,10 +305,8 @@ class Validator:
             try:
                 block = decode_block(action.block, self._chain_id)
                 self.ledger.execute(block, action.block_hash)
-                for tx in block.txs:
-                    args = batch_of(tx)
-                    if args is not None:
-                        await self._judging.case(args).wait()
+                for _, args in batches(block.txs):
+                    await self._judging.case(args).wait()
                 ok = True
             except NoBlob:
                 continue  # somebody may have it by the next round
@@ -384,8 +380,7 @@ class Validator:
     async def _release(self, peer: str, tx: Tx) -> None:
         """Let a transaction into blocks, a batch when its blob was judged."""
         try:
-            args = batch_of(tx)
-            if args is not None:
+            for _, args in batches((tx,)):
                 await self._judging.case(args, peer).wait()
         except RemoteError as error:
             self._refused.add(peer, error.code, error.detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from p2p.chain import block as blocks
 from p2p.chain import domains
 from p2p.chain.authority import Producer
 from p2p.chain.block import Block, CommitCert, Header
-from p2p.chain.genesis import Genesis, make_params
+from p2p.chain.genesis import VERSION, Genesis, make_params
 from p2p.chain.roots import roster_root
 from p2p.chain.settlement import Batch, batch_args, make_batch
 from p2p.chain.state import BatchArgs
@@ -51,12 +52,12 @@ def make_genesis(n: int = 4, members: int = 5, name: str = "test street") -> Gen
     roster = [f"house-{i}" for i in range(members)]
     keys = tuple(authority.public_key for authority in authorities(n))
     return Genesis(
-        version=1,
+        version=VERSION,
         name=name,
         time_ms=START * 1000,
         params=make_params("EUR", 15),
         authorities=keys,
-        operator=OPERATOR.public_key,
+        operators=(OPERATOR.public_key,),
         roster_root=roster_root(roster),
         members=members,
         household_keys=(),
@@ -124,11 +125,12 @@ def extend(made: Made, first: int, last: int) -> None:
         made.blocks.append(made.producer.append_batch(args, time_ms))
 
 
-def certify(header: Header, n: int, round_: int = 0) -> CommitCert:
+def certify(header: Header, n: int, round_: int = 0, keys: Sequence[Identity] = ()) -> CommitCert:
     """Sign as dishonest authorities would: whatever the header says."""
     name = blocks.block_hash(header)
     data = blocks.vote_bytes(blocks.PRECOMMIT, header.chain_id, header.height, round_, name)
-    signatures = {i: key.sign(domains.SIGN_CONSENSUS, data) for i, key in enumerate(authorities(n))}
+    signers = enumerate(keys or authorities(n))
+    signatures = {i: key.sign(domains.SIGN_CONSENSUS, data) for i, key in signers}
     return blocks.make_cert(header.height, round_, name, signatures, n)
 
 

@@ -106,7 +106,7 @@ THIEF = identity("operator", "thief")
     ("tx_changes", "signer", "header_changes", "reason"),
     [
         ({}, OPERATOR, {}, None),
-        ({"sender": THIEF.public_key}, THIEF, {}, "not by the operator"),
+        ({"sender": THIEF.public_key}, THIEF, {}, "not by an operator"),
         ({}, THIEF, {}, "signature of transaction"),
         ({"method": "mint"}, OPERATOR, {}, r"settlement\.mint, not a settlement"),
         ({"chain_id": bytes(32)}, OPERATOR, {}, "not a settlement of this chain"),
@@ -139,7 +139,7 @@ def test_what_a_quorum_may_not_sign_does_not_check_even_if_it_did(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"version": 2},
+        {"version": 1},
         {"tx_index": 1},
         {"tx_count": 2},
         {"tx_count": 0},

@@ -164,7 +164,7 @@ def test_a_block_that_does_not_follow_the_head_is_refused(made: Made) -> None:
 def test_a_refused_batch_leaves_the_chain_as_it_was(made: Made) -> None:
     tip = made.producer.tip
     stale = make_args(4, made.genesis.members)[1]
-    with pytest.raises(InvalidBlock, match=r"block 6, txs\[0\]: interval"):
+    with pytest.raises(InvalidBlock, match=r"block 6, txs\[0\]: settle_late: interval"):
         made.producer.append_batch(stale, tip.time_ms + 1)
     with pytest.raises(InvalidBlock, match="block 6, time_ms"):
         made.producer.append_batch(stale, tip.time_ms)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from p2p.chain.block import Block, CommitCert, Header, Tx
 from p2p.chain.genesis import Genesis
 from p2p.chain.light import ProofBundle
-from p2p.chain.state import BatchArgs, Receipt, State
+from p2p.chain.state import BatchArgs, Receipt
 from p2p.codec import INT64_MAX, INT64_MIN, Record, decode, encode
 from p2p.errors import Malformed, NonCanonical, OutOfRange, RemoteError, TooLarge, Unencodable
 from p2p.messages import (
@@ -37,7 +37,6 @@ RECORDS = [
     Genesis,
     BatchArgs,
     Receipt,
-    State,
     ProofBundle,
 ]
 

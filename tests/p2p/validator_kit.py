@@ -16,8 +16,7 @@ from p2p.chain.block import Tx
 from p2p.chain.consensus_store import ConsensusStore, locked_folder
 from p2p.chain.consensus_types import LAN_TIMEOUTS, Proposal, Vote, signed_bytes
 from p2p.chain.genesis import Genesis
-from p2p.chain.settlement import batch_tx
-from p2p.chain.state import BatchArgs
+from p2p.chain.settlement import BatchArgs, batch_tx
 from p2p.chain.store import ChainStore
 from p2p.codec import decode, encode
 from p2p.errors import LocalError, Malformed
@@ -57,7 +56,7 @@ def judge(args: BatchArgs, blob: bytes) -> None:
 def make_tx(genesis: Genesis, index: int, *, good: bool = True, **changes: object) -> tuple[Tx, bytes]:
     """The batch of an interval; it is the operator's transaction of nonce index + 1."""
     blob = blob_of(index, good=good)
-    args = msgspec.structs.replace(make_args(index, genesis.members)[1], book_root=blob_hash(blob))
+    args = msgspec.structs.replace(make_args(index, genesis.members)[1], blob_hash=blob_hash(blob))
     args = msgspec.structs.replace(args, **changes)
     return batch_tx(OPERATOR, genesis.chain_id, index + 1, 1_000, args), blob
 

@@ -52,12 +52,12 @@ def test_run_takes_mechanism_seed_case_and_keys_from_the_command_line(
     tmp_path: Path, capsys: Capture
 ) -> None:
     street = write_street(tmp_path / "street", more="[case.short]\ntime.days = 1\n")
-    options = ["-m", "retailer_only", "--seed", 3, "--set", "chain.authorities=2", "--case", "short", "-q"]
+    options = ["-m", "retailer_only", "--seed", 3, "--set", "chain.authorities=5", "--case", "short", "-q"]
     facts = one_object(call(capsys, "run", street, "--out", tmp_path / "runs", "--json", *options))
     manifest = RunResult(facts["run"]).manifest
     found = [manifest[name] for name in ("mechanism", "seed", "intervals")]
     assert found == ["retailer_only", 3, 24]
-    assert manifest["chain"]["authorities"] == 2
+    assert manifest["chain"]["authorities"] == 5
 
 
 def test_a_dry_run_prints_the_scenario_and_writes_nothing(
