@@ -36,7 +36,7 @@ from p2p.codec import decode, encode
 from p2p.identity import Identity, verify
 from p2p.memory import MemoryEndpoint, MemoryNetwork
 from p2p.messages import PriceLine
-from p2p.roles.blobs import FolderBlobs, blob_hash, serve_blobs
+from p2p.roles.blobs import FolderBlobs, blob_hash
 from p2p.roles.judging import inline
 from p2p.roles.ledger import Ledger
 from p2p.roles.mempool import TX_PROTOCOL, TxReply

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from p2p.chain import block as blocks
 from p2p.chain.block import Block, Tx, proposer_index
-from p2p.chain.consensus_types import BlockBuilt, Evidence
-from p2p.chain.evidence import MAX_EVIDENCE, make_evidence
+from p2p.chain.consensus_types import BlockBuilt
+from p2p.chain.evidence import MAX_EVIDENCE, evidence_height
 from p2p.chain.execution import choose, next_header
 from p2p.codec import encode
 from p2p.roles.ledger import Ledger
@@ -29,10 +29,13 @@ class EvidencePool:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, evidence: Evidence) -> None:
+    def __contains__(self, piece: bytes) -> bool:
+        return piece in self._waiting
+
+    def add(self, piece: bytes) -> None:
         """Keep a piece."""
         if len(self._waiting) < MAX_WAITING:
-            self._waiting[make_evidence(evidence.first, evidence.second)] = None
+            self._waiting[piece] = None
 
     def drop(self, pieces: Iterable[bytes]) -> None:
         """Forget what a block holds, or may not hold."""
@@ -60,7 +63,7 @@ def build_block(ledger: Ledger, mempool: Mempool, pool: EvidencePool, round_: in
         if (tx.sender, tx.nonce) not in kept:
             mempool.drop(tx)  # left there it would make a block due again and again
     if len(evidence) < MAX_EVIDENCE:  # else some may only have had no room
-        pool.drop(piece for piece in pieces if piece not in evidence)
+        pool.drop(piece for piece in pieces if piece not in evidence and evidence_height(piece) < height)
     time_ms = max(now_ms, tip.time_ms + 1)
     block = Block(next_header(tip, genesis, time_ms, proposer, txs, evidence), txs, evidence)
     name = blocks.block_hash(block.header)
