@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import clearing, runs, startup
+from benchmarks import clearing, consensus, runs, startup
 
 
 def main() -> None:
@@ -10,6 +10,7 @@ def main() -> None:
     for title, table in (
         ("Clearing, ratios to a yardstick of the same run", lambda: clearing.main([])),
         ("Start-up", lambda: startup.main([])),
+        ("Consensus", lambda: consensus.main([])),
         ("Whole runs", lambda: runs.main(["--year"])),
     ):
         print(f"\n{title}\n{'-' * len(title)}", flush=True)

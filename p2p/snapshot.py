@@ -13,7 +13,8 @@ from p2p.chain import block as blocks
 from p2p.chain.block import CommitCert, Header
 from p2p.chain.execution import Tip
 from p2p.chain.genesis import Genesis
-from p2p.chain.store import Base, SetChange
+from p2p.chain.light import SetChange
+from p2p.chain.store import Base
 from p2p.codec import Record, decode, encode
 from p2p.errors import BadProof, OutOfRange, P2PError, RemoteError, WrongChain, WrongVersion
 from p2p.messages import VERSION
@@ -107,7 +108,7 @@ def open_snapshot(data: bytes, genesis: Genesis) -> Base:
     if above.height != header.height + 1 or above.parent_hash != name:
         raise BadProof("the two headers of the snapshot do not follow each other")
     _check_signed(above, cert, validators, genesis)
-    tip = open_checkpoint(snapshot.checkpoint, genesis)
+    tip = open_checkpoint(snapshot.checkpoint)
     wanted = Tip(header.height, header.time_ms, name, above.receipts_root, tip.state)
     if tip != wanted or tip.state.root != above.state_root:
         raise BadProof("the state of the snapshot is not the one the header names")

@@ -66,7 +66,8 @@ class Header(Record, frozen=True):
     Args:
         time_ms: Later than the parent's. [ms since 1970, UTC]
         parent_hash: Block hash of the parent; the chain id below height 1.
-        proposer_idx: Index into the authorities of who built it, in whatever round; see `had_turn`.
+        proposer_idx: Index of the authority that built the block: (height + round) mod n of the round in
+            which it did. A later round may put the block to the vote again, and commit it.
         state_root: State *after the parent*, so that a proposer need not execute its own block.
         receipts_root: Receipts of the parent.
     """

@@ -16,9 +16,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from p2p.chain.block import Block, CommitCert, Header, block_hash, decode_block, decode_cert
+from p2p.chain.block import Block, CommitCert, block_hash, decode_block, decode_cert
 from p2p.chain.genesis import Genesis, decode_genesis
-from p2p.codec import Record, decode, encode
+from p2p.chain.light import SetChange
+from p2p.codec import decode, encode
 from p2p.errors import GenesisError, RemoteError, StoreDamaged, StoreError, StoreMismatch
 
 SCHEMA_VERSION = 2
@@ -37,14 +38,6 @@ CREATE TABLE blocks (height INTEGER PRIMARY KEY, block BLOB NOT NULL, cert BLOB 
 CREATE TABLE checkpoints (height INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum BLOB NOT NULL);
 CREATE TABLE changes (height INTEGER PRIMARY KEY, change BLOB NOT NULL);
 """
-
-
-class SetChange(Record, frozen=True):
-    """A certified header whose next set of authorities is another one, with that set."""
-
-    header: Header
-    cert: CommitCert
-    validators: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

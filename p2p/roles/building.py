@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from p2p.chain import block as blocks
 from p2p.chain.block import Block, Tx, proposer_index
-from p2p.chain.consensus_types import BlockBuilt, Evidence
-from p2p.chain.evidence import MAX_EVIDENCE, make_evidence
-from p2p.chain.execution import next_header
+from p2p.chain.consensus_types import BlockBuilt
+from p2p.chain.evidence import MAX_EVIDENCE, evidence_height
+from p2p.chain.execution import choose, next_header
 from p2p.codec import encode
-from p2p.errors import InvalidBlock
 from p2p.roles.ledger import Ledger
 from p2p.roles.mempool import Mempool
 
 MAX_BODY_BYTES = 192 * 1024
 """Transactions and evidence of a block of ours: with the proposal around it, it must fit into a frame. [B]"""
 MAX_BLOCK_TXS = 512
-_FIELD = "txs["
+MAX_WAITING = 64
+"""Pieces of evidence that wait for a block."""
 
 
 class EvidencePool:
@@ -27,14 +29,16 @@ class EvidencePool:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, evidence: Evidence) -> None:
-        """Keep a piece."""
-        data = make_evidence(evidence.first, evidence.second)
-        if len(self._waiting) < MAX_EVIDENCE:
-            self._waiting[data] = None
+    def __contains__(self, piece: bytes) -> bool:
+        return piece in self._waiting
 
-    def drop(self, pieces: tuple[bytes, ...]) -> None:
-        """Forget what a block holds, or refuses to hold."""
+    def add(self, piece: bytes) -> None:
+        """Keep a piece."""
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting[piece] = None
+
+    def drop(self, pieces: Iterable[bytes]) -> None:
+        """Forget what a block holds, or may not hold."""
         for piece in pieces:
             self._waiting.pop(piece, None)
 
@@ -52,30 +56,27 @@ def build_block(ledger: Ledger, mempool: Mempool, pool: EvidencePool, round_: in
     tip, genesis = ledger.tip, ledger.genesis
     height = tip.height + 1
     proposer = proposer_index(height, round_, len(ledger.validators))
+    waiting, pieces = _waiting(mempool), pool.pieces()
+    txs, evidence = choose(tip, genesis, waiting, pieces)
+    kept = {(tx.sender, tx.nonce) for tx in txs}
+    for tx in waiting:
+        if (tx.sender, tx.nonce) not in kept:
+            mempool.drop(tx)  # left there it would make a block due again and again
+    if len(evidence) < MAX_EVIDENCE:  # else some may only have had no room
+        pool.drop(piece for piece in pieces if piece not in evidence and evidence_height(piece) < height)
     time_ms = max(now_ms, tip.time_ms + 1)
-    while True:
-        txs, evidence = _choose(mempool), pool.pieces()
-        block = Block(next_header(tip, genesis, time_ms, proposer, txs, evidence), txs, evidence)
-        name = blocks.block_hash(block.header)
-        try:
-            ledger.execute(block, name, signatures=False)
-        except InvalidBlock as error:
-            if error.field.startswith(_FIELD):
-                mempool.drop(txs[int(error.field.removeprefix(_FIELD).removesuffix("]"))])
-            elif evidence:
-                pool.drop(evidence)
-            else:
-                raise
-            continue
-        return BlockBuilt(height, round_, encode(block), name)
+    block = Block(next_header(tip, genesis, time_ms, proposer, txs, evidence), txs, evidence)
+    name = blocks.block_hash(block.header)
+    ledger.execute(block, name, signatures=False)
+    return BlockBuilt(height, round_, encode(block), name)
 
 
-def _choose(mempool: Mempool) -> tuple[Tx, ...]:
-    chosen: list[Tx] = []
+def _waiting(mempool: Mempool) -> list[Tx]:
+    waiting: list[Tx] = []
     room = MAX_BODY_BYTES
     for tx in mempool.ready():
         room -= len(tx.raw) + 8
-        if room < 0 or len(chosen) == MAX_BLOCK_TXS:
+        if room < 0 or len(waiting) == MAX_BLOCK_TXS:
             break
-        chosen.append(tx)
-    return tuple(chosen)
+        waiting.append(tx)
+    return waiting

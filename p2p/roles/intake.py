@@ -30,7 +30,17 @@ from p2p.codec import decode
 from p2p.errors import InvalidBlock, Malformed, OutOfRange, RemoteError, TooLarge
 from p2p.frames import FRAME_MAX_BYTES
 from p2p.roles.ledger import Ledger, check_body
-from p2p.roles.peers import COMMIT, MAX_FRAME_MESSAGES, PROPOSAL, STATUS, TX, VOTE, Commit, ConsensusFrame
+from p2p.roles.peers import (
+    COMMIT,
+    EVIDENCE,
+    MAX_FRAME_MESSAGES,
+    PROPOSAL,
+    STATUS,
+    TX,
+    VOTE,
+    Commit,
+    ConsensusFrame,
+)
 from p2p.roles.status import check_head
 from p2p.transport import Refusals
 
@@ -89,10 +99,11 @@ class _Meters:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a frame came to: events for the core, transactions for the pool."""
+    """What a frame came to: events for the core, transactions and evidence for the pools, not checked yet."""
 
     events: list[Event]
     txs: list[bytes]
+    evidence: list[bytes]
 
 
 class Intake:
@@ -144,7 +155,7 @@ class Intake:
             raise
         if not meters.messages.take(max(1, len(frame.messages))):
             raise RateLimited("too many messages; wait")
-        taken = Taken([], [])
+        taken = Taken([], [], [])
         try:
             for i, message in enumerate(frame.messages, start=1):
                 self._read_one(peer, message, taken, meters)
@@ -183,6 +194,8 @@ class Intake:
             taken.events.extend(self._commit(peer, body))
         elif kind == bytes((TX,)):
             taken.txs.append(body)
+        elif kind == bytes((EVIDENCE,)):
+            taken.evidence.append(body)
         else:
             raise Malformed(f"a message of kind {kind.hex() or 'none'}")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from p2p.chain.state import BatchArgs
+from p2p.chain.settlement import BatchArgs
 from p2p.codec import encode
 from p2p.errors import RemoteError
 from p2p.roles.blobs import Blobs, fetch_blob

@@ -46,11 +46,7 @@ class ChainForked(LocalError):
 
 
 class Checkpoint(Record, frozen=True):
-    """A tip as bytes.
-
-    Args:
-        entries: All (module, key, value) of the state.
-    """
+    """A tip as bytes; fields as in `execution.Tip`, the state as (module, key, value)."""
 
     version: int
     height: int
@@ -63,11 +59,12 @@ class Checkpoint(Record, frozen=True):
 
 def checkpoint_bytes(tip: Tip) -> bytes:
     """The bytes of a checkpoint."""
-    head = (tip.height, tip.time_ms, tip.block_hash, tip.receipts_root, tip.state.root)
-    return encode(Checkpoint(_CHECKPOINT_VERSION, *head, tuple(export_state(tip.state))))
+    entries = tuple(export_state(tip.state))
+    head = (tip.height, tip.time_ms, tip.block_hash, tip.receipts_root)
+    return encode(Checkpoint(_CHECKPOINT_VERSION, *head, tip.state.root, entries))
 
 
-def open_checkpoint(data: bytes, genesis: Genesis) -> Tip:
+def open_checkpoint(data: bytes) -> Tip:
     """The tip in the bytes of a checkpoint; whether it belongs to the chain is for the caller to check.
 
     Raises:
@@ -88,7 +85,7 @@ def load_tip(store: ChainStore, genesis: Genesis) -> Tip:
     tip = genesis_tip(genesis)
     try:
         if found is not None:
-            tip = open_checkpoint(found[1], genesis)
+            tip = open_checkpoint(found[1])
         for block, _ in store.blocks(tip.height + 1):
             state, receipts = check_block(tip, genesis, block, signatures=False)
             tip = advance(tip, block, state, receipts)
@@ -204,7 +201,7 @@ class Ledger:
         self._tip = tip
         self._executed.clear()
         self.validators = validators_at(tip, self.genesis)
-        self.next_validators = self.validators
+        self.next_validators = tip.state.next_validators
 
 
 def check_body(block: Block) -> None:

@@ -1,7 +1,6 @@
 """Transactions that wait for a block: bounded, checked before they are queued, each at most once.
 
-Of a sender only an unbroken run of nonces above its last one is kept. The first of the run is checked against
-the state in full, so that a key without a role gets nothing in.
+Of a sender only an unbroken run of nonces above its last one is kept.
 """
 
 from __future__ import annotations
@@ -52,18 +51,6 @@ class NonceTaken(RemoteError):
     code = "nonce_taken"
 
 
-class NonceGap(RemoteError):
-    """Not the nonce that follows."""
-
-    code = "tx_nonce"
-
-
-class Expired(RemoteError):
-    """It was valid until a height that is decided."""
-
-    code = "tx_expired"
-
-
 @dataclass(slots=True)
 class _Waiting:
     tx: Tx
@@ -103,7 +90,7 @@ class Mempool:
             raise WrongChain(f"a transaction of chain {tx.chain_id.hex()[:16]}")
         if tx in self:
             return None
-        self._check_room(tx, tip)
+        self._check_room(tx)
         pending = len(self._senders.get(tx.sender, ()))
         check_tx(tip.state, tx, tip.height + 1, self._genesis, pending=pending)
         self._senders.setdefault(tx.sender, {})[tx.nonce] = _Waiting(tx, ready)
@@ -111,15 +98,10 @@ class Mempool:
         self.bytes += len(data)
         return tx
 
-    def _check_room(self, tx: Tx, tip: Tip) -> None:
+    def _check_room(self, tx: Tx) -> None:
         own = self._senders.get(tx.sender, {})
-        expected = tip.state.nonce(tx.sender) + 1 + len(own)
-        if tx.valid_until_height <= tip.height:
-            raise Expired(f"it was valid until height {tx.valid_until_height}; {tip.height} is decided")
         if tx.nonce in own:
             raise NonceTaken(f"another transaction with nonce {tx.nonce} waits already")
-        if tx.nonce != expected:
-            raise NonceGap(f"nonce {tx.nonce}; the sender's next is {expected}")
         if len(own) >= MAX_PER_SENDER:
             raise SenderFull(f"{len(own)} transactions of this sender wait already")
         if self._count >= MAX_TXS or self.bytes + len(tx.raw) > MAX_BYTES:

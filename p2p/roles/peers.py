@@ -15,7 +15,7 @@ from p2p.messages import VERSION
 from p2p.transport import RequestRefused, Transport
 
 CONSENSUS_PROTOCOL = "/wattswap/consensus/1"
-VOTE, PROPOSAL, STATUS, COMMIT, TX = range(1, 6)
+VOTE, PROPOSAL, STATUS, COMMIT, TX, EVIDENCE = range(1, 7)
 """First byte of a message in a frame."""
 
 MAX_FRAME_MESSAGES = 256
@@ -33,7 +33,7 @@ class ConsensusFrame(Record, frozen=True):
     """Some messages for a validator.
 
     Args:
-        messages: A kind byte and the canonical bytes of a vote, proposal, status, commit or transaction.
+        messages: A kind byte and the canonical bytes of a vote, proposal, status, commit, transaction or evidence.
     """
 
     version: int

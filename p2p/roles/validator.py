@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count, islice
 from typing import Any
 
 import trio
@@ -41,6 +42,8 @@ from p2p.chain.consensus_types import (
     Timeout,
     Timeouts,
 )
+from p2p.chain.evidence import make_evidence
+from p2p.chain.execution import choose
 from p2p.chain.settlement import batches
 from p2p.chain.votes import SignGuard
 from p2p.codec import encode
@@ -53,13 +56,15 @@ from p2p.roles.intake import Intake, RateLimited, Rates
 from p2p.roles.judging import Judge, Judging, NoBlob, Offload
 from p2p.roles.ledger import Ledger
 from p2p.roles.mempool import TX_PROTOCOL, Mempool, TxReply
-from p2p.roles.peers import COMMIT, CONSENSUS_PROTOCOL, TX, Commit, Peers, pack, peer_of
+from p2p.roles.peers import COMMIT, CONSENSUS_PROTOCOL, EVIDENCE, TX, Commit, Peers, pack, peer_of
 from p2p.roles.status import serve_status
 from p2p.snapshot import serve_snapshots
 from p2p.sync import ask_range, serve_range
 from p2p.transport import Transport, peer_id_of
 
 _INBOX = 256
+_RELAY_TICKS = 5
+_RELAY_TXS = 16
 _COMMITS_A_TIME = 4
 _SYNC_PAUSE_S = 0.2
 _APPLY_TIMEOUT_S = 10.0
@@ -185,9 +190,9 @@ class Validator:
     def counters(self) -> dict[str, int]:
         """What is told on status/1."""
         refused: Counter[str] = Counter()
-        for (_, code), count in self._refused.counts.items():
-            refused[f"refused_{code}"] += count
-        later = sum(count for round_, count in self.rounds.items() if round_)
+        for (_, code), times in self._refused.counts.items():
+            refused[f"refused_{code}"] += times
+        later = sum(times for round_, times in self.rounds.items() if round_)
         return {
             **refused,
             "decided": sum(self.rounds.values()),
@@ -226,9 +231,18 @@ class Validator:
                 self._feed(event)
 
     async def _tick(self) -> None:
-        while True:
+        for tick in count(1):
             await trio.sleep(self._config.resend_ms / 1_000)
             await self._hand_in(ResendTick())
+            if tick % _RELAY_TICKS == 0:
+                self._relay()
+
+    def _relay(self) -> None:
+        """Tell the others again what waits here: if it waits for long, they may never have heard of it."""
+        for piece in self.evidence.pieces():
+            self._peers.broadcast(bytes((EVIDENCE,)) + piece)
+        for tx in islice(self.mempool.ready(), _RELAY_TXS):
+            self._peers.broadcast(bytes((TX,)) + tx.raw)
 
     async def _later(self, delay_ms: int, event: Timeout | Due) -> None:
         await trio.sleep(delay_ms / 1_000)
@@ -278,7 +292,7 @@ class Validator:
             case Sync():
                 self._sync_wanted.set()
             case Evidence():
-                self.evidence.add(action)
+                self.evidence.add(make_evidence(action.first, action.second))
 
     def _decide(self, action: Decide) -> NewHeight:
         block = decode_block(action.block, self._chain_id)
@@ -357,7 +371,19 @@ class Validator:
                 self._take_tx(peer, tx)
             except RemoteError as error:
                 self._refused.add(peer, error.code, error.detail)
+        for piece in taken.evidence:
+            await self._take_evidence(peer, piece)
         return b""
+
+    async def _take_evidence(self, peer: str, piece: bytes) -> None:
+        if piece in self.evidence:
+            return
+        _, proofs = choose(self.ledger.tip, self.ledger.genesis, (), (piece,))
+        if not proofs:
+            self._refused.add(peer, "evidence", "it proves nothing, or nothing new")
+            return
+        self.evidence.add(piece)
+        await self._hand_in(Due(self.ledger.height + 1))
 
     async def _on_tx(self, peer: str, data: bytes) -> bytes:
         try:

@@ -12,7 +12,7 @@ from chain_kit import OPERATOR, certify, flip, make_args, make_chain, make_genes
 
 from p2p.chain import block as blocks
 from p2p.chain.block import Block, Header
-from p2p.chain.execution import advance, check_block, check_commit, genesis_tip, next_header
+from p2p.chain.execution import advance, check_block, genesis_tip, next_header
 from p2p.chain.genesis import Genesis
 from p2p.chain.settlement import batch_tx
 from p2p.chain.state import BatchArgs
@@ -94,20 +94,6 @@ def test_any_quorum_of_signatures_will_do_so_no_header_names_a_certificate(tmp_p
     with made.store as store:
         overwrite(store, 2, "cert", encode(blocks.trim_cert(made.blocks[1][1], 4)))
         assert verify_chain(store, made.genesis).ok
-
-
-def test_a_block_of_an_earlier_round_may_be_decided_in_a_later_one(tmp_path: Path) -> None:
-    made = make_chain(tmp_path / "chain.db", n=4, intervals=1)
-    header = made.blocks[0][0].header
-    name = blocks.block_hash(header)
-    made.store.close()
-    for round_ in (0, 1, 7):
-        check_commit(made.genesis, header, name, certify(header, 4, round_))
-    later = msgspec.structs.replace(header, proposer_idx=3)
-    name = blocks.block_hash(later)
-    check_commit(made.genesis, later, name, certify(later, 4, 2))
-    with pytest.raises(InvalidBlock, match="proposer_idx"):
-        check_commit(made.genesis, later, name, certify(later, 4, 1))
 
 
 def test_a_chain_is_not_verified_against_another_genesis(tmp_path: Path) -> None:

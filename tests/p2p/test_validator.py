@@ -37,7 +37,7 @@ def test_four_validators_decide_the_batches_of_an_operator(tmp_path: Path) -> No
             assert (reply.code, reply.detail) == ("", "")
             await town.reach(index + 1)
         town.agree()
-        assert {v.ledger.tip.state.settlement.batches for v in town.validators.values()} == {5}
+        assert {v.ledger.tip.state.settled.batches for v in town.validators.values()} == {5}
         assert all(set(v.rounds) == {0} for v in town.validators.values())
 
     in_town(tmp_path, body)

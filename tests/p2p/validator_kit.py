@@ -17,8 +17,7 @@ from p2p.chain.block import Tx
 from p2p.chain.consensus_store import ConsensusStore, locked_folder
 from p2p.chain.consensus_types import LAN_TIMEOUTS, Proposal, Vote, signed_bytes
 from p2p.chain.genesis import Genesis
-from p2p.chain.settlement import batch_tx
-from p2p.chain.state import BatchArgs
+from p2p.chain.settlement import BatchArgs, batch_tx
 from p2p.chain.store import ChainStore
 from p2p.codec import decode, encode
 from p2p.errors import LocalError, Malformed
