@@ -39,6 +39,10 @@ OnProgress = Callable[[int, int, float | None], None]
 CHECKPOINT_S = 0.5
 """Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
 IN_PROCESS, LIVE = "in process", "live"
+NETWORK = "network.parquet"
+"""Table of a live run: what every node noted of every interval."""
+BLOBS = "blobs"
+"""Folder of a live run with the signed messages of each interval."""
 LIVE_MARK = "live"
 """File that tells an unfinished live run, whose homes' state is nowhere in the folder."""
 PARTIAL = ".partial"
@@ -46,6 +50,12 @@ CHECKPOINT = "checkpoint.json"
 SCENARIO = "scenario.json"
 TABLE_FILES = tuple(f"{name}.parquet" for name in (*TABLES, "bills"))
 HASHED_FILES = (*TABLE_FILES, "metrics.json", SCENARIO, GENESIS, "chain.db")
+"""Files of every run whose hashes are in the manifest."""
+
+
+def hashed_files(driver: str) -> tuple[str, ...]:
+    """Names of the files whose hashes are in the manifest of a run."""
+    return (*HASHED_FILES, NETWORK) if driver == LIVE else HASHED_FILES
 
 
 class Interrupt:
@@ -361,7 +371,7 @@ def finish(
         "data": setup.data_provenance(),
         "chain": chain,
         "replay_sha256": current.replay.hexdigest(),
-        "files": file_hashes(partial, HASHED_FILES),
+        "files": file_hashes(partial, hashed_files(driver)),
         "source": source_commit(),
         "versions": versions(),
         "platform": _platform(),
