@@ -17,11 +17,13 @@ from p2p.chain import execution
 from p2p.chain.block import MAX_BLOCK_BYTES, Block, decode_block
 from p2p.chain.evidence import make_evidence
 from p2p.chain.execution import choose, genesis_tip, replay, validators_at
-from p2p.chain.light import check_proof, make_proof, set_changes
+from p2p.chain.light import check_proof, make_proof, prove_role, set_changes
 from p2p.chain.modules import accounts, governance, meters, settlement
+from p2p.chain.modules.accounts import RotateArgs
 from p2p.chain.modules.certificates import IssueArgs
 from p2p.chain.modules.governance import ADD, REMOVE, ROTATE
 from p2p.chain.modules.meters import RegisterArgs
+from p2p.chain.possession import prove_possession
 from p2p.chain.state import (
     MODULES,
     check_entry,
@@ -273,3 +275,21 @@ def test_the_header_of_a_block_holds_its_evidence() -> None:
     parent = replay(chain.made[:-1], chain.genesis)
     with pytest.raises(InvalidBlock, match="evidence_root"):
         execution.check_block(parent, chain.genesis, Block(block.header, block.txs, ()))
+
+
+def test_a_rotated_operator_proves_its_role_by_the_state() -> None:
+    chain = Chain(make_genesis())
+    proof_of_key = prove_possession(STRANGER, chain.genesis.chain_id, OPERATORS[1].public_key)
+    chain.call(OPERATORS[1], "accounts.rotate_key", RotateArgs(STRANGER.public_key, proof_of_key))
+    parent, (batch, args) = chain.tip.state, make_args(0, 4)
+    chain.call(STRANGER, "settlement.batch", args)
+    place = (*chain.made[-1], chain.genesis)
+    role = prove_role(parent, STRANGER.public_key)
+    assert check_proof(make_proof(batch, 2, *place, role=role), chain.genesis).sender == "operator 1"
+    for other in (
+        None,
+        prove_role(parent, HOMES[0].public_key),
+        prove_role(chain.tip.state, STRANGER.public_key),
+    ):
+        with pytest.raises(BadProof):
+            check_proof(make_proof(batch, 2, *place, role=other), chain.genesis)

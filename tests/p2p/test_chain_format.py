@@ -59,7 +59,7 @@ def verify_from_the_document(proof: bytes, genesis_file: bytes) -> list[int]:
     chain_id = sha256(genesis_file).digest()
     _, _, _, _, authorities, operators, _, members, _ = msgspec.msgpack.decode(genesis_file)
     bundle: list[Any] = msgspec.msgpack.decode(proof)
-    _, entry, salt, batch_path, tx, tx_index, tx_count, tx_path, header, cert, changes = bundle
+    _, entry, salt, batch_path, tx, tx_index, tx_count, tx_path, header, cert, changes, role = bundle
     height, round_, block_hash, bitmap, signatures = cert
 
     assert header[1] == chain_id
@@ -72,7 +72,7 @@ def verify_from_the_document(proof: bytes, genesis_file: bytes) -> list[int]:
     for i, index in enumerate(who):
         VerifyKey(authorities[index]).verify(vote, signatures[64 * i : 64 * i + 64])
 
-    assert changes == []
+    assert (changes, role) == ([], None)
     assert tx[2] in operators
     VerifyKey(tx[2]).verify(b"wattswap/tx/1\0" + msgspec.msgpack.encode(tx[:8]), tx[8])
     assert (

@@ -61,9 +61,14 @@ def account(view: View, sender: bytes) -> Account:
     return view.read(NAME, b"a" + sender, Account) or NO_ACCOUNT
 
 
+def role_key(key: bytes) -> bytes:
+    """Key of the entry that holds the roles of a public key."""
+    return b"r" + key
+
+
 def role(view: View, key: bytes) -> Role:
     """Operator and household of a key."""
-    return view.read(NAME, b"r" + key, Role) or NO_ROLE
+    return view.read(NAME, role_key(key), Role) or NO_ROLE
 
 
 def roles_of(view: View, key: bytes) -> frozenset[str]:
@@ -118,12 +123,12 @@ def _rotate(ctx: Context, args: RotateArgs) -> None:
         raise InvalidTx("key_taken", "the new key has a role already")
     check_possession(key, args.proof, ctx.genesis.chain_id, ctx.sender)
     moved = role(view, ctx.sender)
-    view.put(NAME, b"r" + ctx.sender, None)
+    view.put(NAME, role_key(ctx.sender), None)
     _give(view, key, moved)
 
 
 def _give(view: View, key: bytes, given: Role) -> None:
-    view.write(NAME, b"r" + key, given)
+    view.write(NAME, role_key(key), given)
     if given.operator != _NONE:
         view.put(NAME, b"o" + given.operator.to_bytes(4, "big"), key)
     if given.household != _NONE:
