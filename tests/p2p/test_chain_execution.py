@@ -18,10 +18,10 @@ from p2p.chain.block import MAX_BLOCK_BYTES, Block, decode_block
 from p2p.chain.evidence import make_evidence
 from p2p.chain.execution import choose, genesis_tip, replay, validators_at
 from p2p.chain.light import check_proof, make_proof, prove_role, set_changes
-from p2p.chain.modules import accounts, governance, meters, settlement
+from p2p.chain.modules import accounts, governance_records, meters, settlement
 from p2p.chain.modules.accounts import RotateArgs
-from p2p.chain.modules.certificates import IssueArgs
-from p2p.chain.modules.governance import ADD, REMOVE, ROTATE
+from p2p.chain.modules.certificate_records import IssueArgs
+from p2p.chain.modules.governance_records import ADD, REMOVE, ROTATE
 from p2p.chain.modules.meters import RegisterArgs
 from p2p.chain.possession import prove_possession
 from p2p.chain.state import (
@@ -97,8 +97,8 @@ def test_a_broken_invariant_stops_the_node_and_names_the_module(module: str) -> 
     view = chain.tip.state.view()
     if module == accounts.NAME:
         view.write(module, b"a" + OPERATORS[0].public_key, accounts.NO_ACCOUNT)
-    elif module == governance.NAME:
-        view.write(module, b"council", governance.Council((KEYS[0].public_key,) * 4, (), (), ()))
+    elif module == governance_records.NAME:
+        view.write(module, b"council", governance_records.Council((KEYS[0].public_key,) * 4, (), (), ()))
     elif module == settlement.NAME:
         wrong = settlement.Settled(1, 0, bytes(703) + b"\1")
         view.write(module, b"sums", wrong)

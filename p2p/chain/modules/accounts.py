@@ -11,7 +11,7 @@ The role of an authority is not here: it follows from the set of the height, see
 from __future__ import annotations
 
 from p2p.chain.genesis import Genesis
-from p2p.chain.modules import governance
+from p2p.chain.modules import governance_records
 from p2p.chain.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR, Method, Module
 from p2p.chain.possession import check_possession
 from p2p.chain.view import Context, View, record
@@ -77,7 +77,7 @@ def roles_of(view: View, key: bytes) -> frozenset[str]:
     names = {OPERATOR} if found.operator != _NONE else set()
     if found.household != _NONE:
         names.add(HOUSEHOLD)
-    if key in governance.council(view).current:
+    if key in governance_records.council(view).current:
         names.add(AUTHORITY)
     return frozenset(names)
 
@@ -102,7 +102,7 @@ def count(ctx: Context, nonce: int, *, limited: bool) -> None:
     if not limited:
         ctx.view.write(NAME, b"a" + ctx.sender, Account(nonce, known.window, known.used))
         return
-    governed = governance.governed(ctx.view)
+    governed = governance_records.governed(ctx.view)
     window = ctx.height // governed.quota_window
     used = known.used + 1 if window == known.window else 1
     if used > governed.tx_quota:
