@@ -166,9 +166,14 @@ def _updated_path(node: _Node | None, placed: Sequence[_Change], level: int) -> 
         side = where >> bit & 1
         above.append((side, None if node is None else node[2 - side]))
         node = None if node is None else node[1 + side]
-    node = _changed_bucket(node, placed)
+    node, hashed, prefix = _changed_bucket(node, placed), sha256, _NODE_PREFIX
     for side, sibling in reversed(above):
-        node = _parent(sibling, node) if side else _parent(node, sibling)
+        if node is None or sibling is None:
+            node = _parent(sibling, node) if side else _parent(node, sibling)
+        elif side:
+            node = hashed(prefix + sibling[0] + node[0]).digest(), sibling, node
+        else:
+            node = hashed(prefix + node[0] + sibling[0]).digest(), node, sibling
     return node
 
 
