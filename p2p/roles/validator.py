@@ -47,7 +47,7 @@ from p2p.chain.execution import choose
 from p2p.chain.settlement import batches
 from p2p.chain.votes import SignGuard
 from p2p.codec import encode
-from p2p.errors import InvalidBlock, LocalError, P2PError, RemoteError
+from p2p.errors import InvalidBlock, LocalError, RemoteError
 from p2p.identity import Identity
 from p2p.messages import VERSION
 from p2p.roles.blobs import Blobs, NotAllowed, serve_blobs
@@ -60,7 +60,7 @@ from p2p.roles.peers import COMMIT, CONSENSUS_PROTOCOL, EVIDENCE, TX, Commit, Pe
 from p2p.roles.status import serve_status
 from p2p.snapshot import serve_snapshots
 from p2p.sync import ask_range, serve_range
-from p2p.transport import Transport, peer_id_of
+from p2p.transport import PEER_FAILED, Transport, peer_id_of
 
 _INBOX = 256
 _RELAY_TICKS = 5
@@ -457,7 +457,7 @@ class Validator:
             except RemoteError as error:
                 self._refused.add(peer, error.code, error.detail)
                 return grown
-            except (P2PError, trio.TooSlowError):
+            except (*PEER_FAILED, trio.TooSlowError):
                 return grown
             if not reply.blocks or reply.height <= self.ledger.height:
                 return grown

@@ -143,6 +143,10 @@ WRONG = {
         lambda town: pack(proposal(town, height=1, header={"chain_id": b"x" * 32})),
         "wrong_chain",
     ),
+    "block too large": (
+        lambda town: pack(msgspec.structs.replace(proposal(town, height=1), block=bytes(210 * 1024))),
+        "too_large",
+    ),
     "commit without signatures": (
         lambda town: (
             bytes((COMMIT,))
