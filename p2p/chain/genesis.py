@@ -60,7 +60,7 @@ GOVERNED_BOUNDS = {
 """Name -> smallest and largest value."""
 
 
-class Params(Record, frozen=True):
+class Params(Record, frozen=True, dict=True):
     """Parameters of a chain.
 
     Args:
@@ -89,7 +89,7 @@ class Params(Record, frozen=True):
         """The ranges for messages of this chain."""
         return Limits(self.max_energy_wh, self.max_price_micro_per_kwh, self.max_node)
 
-    @property
+    @cached_property
     def hash(self) -> bytes:
         """Hash of the parameters, as headers carry it."""
         return sha256(domains.PARAMS + encode(self)).digest()

@@ -251,7 +251,7 @@ def unpack_entries(packed: bytes, accounts: int) -> tuple[bytes, npt.NDArray[np.
     for byte in packed[SECRET_BYTES:]:
         left |= (byte & 0x7F) << shift
         shift += 7
-        if byte & 0x80:
+        if byte & 0x80 and shift < 64:
             continue
         if left >= 2**64 or (byte == 0 and shift > 7):
             raise BadProof("a number of the entries is beyond int64 or not in its shortest form")

@@ -16,7 +16,7 @@ from market.settlement import BOUGHT
 from p2p.chain import domains, merkle
 from p2p.chain.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.chain.genesis import Genesis, Governed
-from p2p.chain.modules import accounts, certificates, governance, meters, settlement
+from p2p.chain.modules import accounts, certificates, governance, governance_records, meters, settlement
 from p2p.chain.modules.method import Method
 from p2p.chain.modules.settlement import Settled
 from p2p.chain.settlement import SETTLE_BATCH, SETTLEMENT, TOTAL_ROWS, BatchArgs
@@ -89,13 +89,13 @@ class State:
 
     @property
     def settled(self) -> Settled:
-        """How many intervals are settled, and the newest of them."""
+        """How many intervals are settled, the newest of them, and the sums."""
         return settlement.settled(self.view())
 
     @property
     def totals(self) -> tuple[tuple[int, ...], ...]:
         """Cumulative totals, rows as TOTAL_ROWS, columns as COLUMNS. [Wh, nano-currency]"""
-        return settlement.totals(self.view())
+        return self.settled.totals
 
     @property
     def traded_wh(self) -> int:
@@ -105,26 +105,26 @@ class State:
     @property
     def validators(self) -> tuple[bytes, ...]:
         """The authorities of the next height, in the order of their turns."""
-        return self._sets[0].current
+        return self._council[0].current
 
     @property
     def next_validators(self) -> tuple[bytes, ...]:
         """The authorities of the height after the next."""
-        return self._sets[0].next
+        return self._council[0].next
 
     @property
     def validators_hashes(self) -> tuple[bytes, bytes]:
         """Hashes of both sets, as headers carry them."""
-        return self._sets[1]
+        return self._council[1]
 
     @property
     def governed(self) -> Governed:
         """The parameters in force."""
-        return governance.governed_of(self.trees[governance.NAME])
+        return governance_records.governed_of(self.trees[governance_records.NAME])
 
     @property
-    def _sets(self) -> tuple[governance.Sets, tuple[bytes, bytes]]:
-        return governance.sets_of(self.trees[governance.NAME])
+    def _council(self) -> tuple[governance_records.Council, tuple[bytes, bytes]]:
+        return governance_records.council_of(self.trees[governance_records.NAME])
 
 
 class Receipt(Record, frozen=True):

@@ -12,9 +12,12 @@ No input of SHA-256 is known to give zeros, so an empty subtree passes for nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 from p2p.chain import domains, merkle
 from p2p.codec import Record, encode
@@ -26,10 +29,15 @@ MAX_KEY_BYTES = 128
 
 _BUCKET_PREFIX = bytes((merkle.LEAF_PREFIX[0], domains.LEAF_BUCKET))
 _NODE_PREFIX = b"\x01"
+_EMPTY_LEFT = _NODE_PREFIX + EMPTY
 
 Entries = tuple[tuple[bytes, bytes], ...]
-_Node = tuple[bytes, "_Node | Entries | None", "_Node | None"]
-"""(hash, left, right) above, (hash, entries, None) at the bottom; an empty subtree is None."""
+_Node = tuple[Any, ...]
+"""(hash, left, right) above, (hash, entries) at the bottom; an empty subtree is None. Plain tuples: a block
+makes some fifty of them."""
+
+_Change = tuple[int, bytes, bytes | None]
+"""Position, key, value."""
 
 
 class TreeProof(Record, frozen=True):
@@ -55,7 +63,8 @@ class Tree:
     @property
     def root(self) -> bytes:
         """Hash of the whole content; equal contents have equal roots, however they came about."""
-        return EMPTY if self._top is None else self._top[0]
+        root: bytes = EMPTY if self._top is None else self._top[0]
+        return root
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Tree) and self.root == other.root
@@ -86,11 +95,11 @@ class Tree:
         where, node, filled = position(key), self._top, 0
         siblings: list[bytes] = []
         for level in range(DEPTH - 1, -1, -1):
-            left, right = (None, None) if node is None else node[1:]
-            sibling, node = (left, right) if where >> level & 1 else (right, left)  # type: ignore[assignment]
+            children = (None, None) if node is None else node[1:]
+            sibling, node = children[1 - (where >> level & 1)], children[where >> level & 1]
             if sibling is not None:
                 filled |= 1 << level
-                siblings.append(sibling[0])  # type: ignore[arg-type]
+                siblings.append(sibling[0])
         return TreeProof(self._bucket(where), filled, b"".join(reversed(siblings)))
 
     def _bucket(self, where: int) -> Entries:
@@ -98,13 +107,15 @@ class Tree:
         for level in range(DEPTH - 1, -1, -1):
             if node is None:
                 return ()
-            node = node[2] if where >> level & 1 else node[1]  # type: ignore[assignment]
-        return () if node is None else node[1]  # type: ignore[return-value]
+            node = node[1 + (where >> level & 1)]
+        entries: Entries = () if node is None else node[1]
+        return entries
 
 
 EMPTY_TREE = Tree()
 
 
+@lru_cache(maxsize=1 << 16)
 def position(key: bytes) -> int:
     """The bucket of a key: 0..65535."""
     return int.from_bytes(sha256(key).digest()[:2], "big")
@@ -134,24 +145,49 @@ def check_tree_proof(root: bytes, key: bytes, proof: TreeProof) -> bytes | None:
     return next((value for found, value in proof.entries if found == key), None)
 
 
-def _updated(node: _Node | None, placed: list[tuple[int, bytes, bytes | None]], level: int) -> _Node | None:
+def _updated(node: _Node | None, placed: Sequence[_Change], level: int) -> _Node | None:
     """Apply changes, sorted by position, to the subtree whose children differ in bit `level`."""
-    if level < 0:
-        return _changed_bucket(node, placed)
+    if level < 0 or len(placed) == 1:
+        return _updated_path(node, placed, level)
     left, right = (None, None) if node is None else node[1:]
-    split = next((i for i, change in enumerate(placed) if change[0] >> level & 1), len(placed))
+    # Above this bit all positions agree, so the bit of the last one says where the right half starts.
+    split = bisect_left(placed, ((placed[-1][0] >> level | 1) << level,))
     if split:
-        left = _updated(left, placed[:split], level - 1)  # type: ignore[arg-type]
+        left = _updated(left, placed[:split], level - 1)
     if split < len(placed):
         right = _updated(right, placed[split:], level - 1)
-    if left is None and right is None:
-        return None
-    joined = _NODE_PREFIX + (EMPTY if left is None else left[0]) + (EMPTY if right is None else right[0])  # type: ignore[operator]
-    return sha256(joined).digest(), left, right
+    return _parent(left, right)
 
 
-def _changed_bucket(node: _Node | None, placed: list[tuple[int, bytes, bytes | None]]) -> _Node | None:
-    entries: dict[bytes, bytes] = {} if node is None else dict(node[1])  # type: ignore[arg-type]
+def _updated_path(node: _Node | None, placed: Sequence[_Change], level: int) -> _Node | None:
+    """Apply changes to one bucket, `level` + 1 levels below the node: the loop that most blocks are made of."""
+    where, above = placed[0][0], []
+    for bit in range(level, -1, -1):
+        side = where >> bit & 1
+        above.append((side, None if node is None else node[2 - side]))
+        node = None if node is None else node[1 + side]
+    node, hashed, prefix = _changed_bucket(node, placed), sha256, _NODE_PREFIX
+    for side, sibling in reversed(above):
+        if node is None or sibling is None:
+            node = _parent(sibling, node) if side else _parent(node, sibling)
+        elif side:
+            node = hashed(prefix + sibling[0] + node[0]).digest(), sibling, node
+        else:
+            node = hashed(prefix + node[0] + sibling[0]).digest(), node, sibling
+    return node
+
+
+def _parent(left: _Node | None, right: _Node | None) -> _Node | None:
+    if left is None:
+        if right is None:
+            return None
+        return sha256(_EMPTY_LEFT + right[0]).digest(), None, right
+    hashed = _NODE_PREFIX + left[0] + (EMPTY if right is None else right[0])
+    return sha256(hashed).digest(), left, right
+
+
+def _changed_bucket(node: _Node | None, placed: Sequence[_Change]) -> _Node | None:
+    entries: dict[bytes, bytes] = {} if node is None else dict(node[1])
     for _, key, value in placed:
         if value is None:
             entries.pop(key, None)
@@ -160,17 +196,17 @@ def _changed_bucket(node: _Node | None, placed: list[tuple[int, bytes, bytes | N
     if not entries:
         return None
     bucket = tuple(sorted(entries.items()))
-    return _bucket_hash(bucket), bucket, None
+    return _bucket_hash(bucket), bucket
 
 
 def _buckets(node: _Node | None, height: int) -> Iterator[Entries]:
     if node is None:
         return
     if height == 0:
-        yield node[1]  # type: ignore[misc]
+        yield node[1]
         return
     for child in node[1:]:
-        yield from _buckets(child, height - 1)  # type: ignore[arg-type]
+        yield from _buckets(child, height - 1)
 
 
 def _bucket_hash(entries: Entries) -> bytes:

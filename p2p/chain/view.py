@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from p2p.chain.genesis import Genesis
@@ -19,6 +20,12 @@ MAX_VALUE_BYTES = 64 * 1024
 R = TypeVar("R", bound=Record)
 Changes = dict[str, dict[bytes, bytes | None]]
 """Module name -> key -> value; None deletes."""
+
+
+@lru_cache(maxsize=4096)
+def record(kind: type[R], value: bytes) -> R:
+    """Return the record in a value; most blocks read a few again and again."""
+    return decode(kind, value, max_bytes=MAX_VALUE_BYTES)
 
 
 class View:
@@ -43,7 +50,7 @@ class View:
     def read(self, module: str, key: bytes, kind: type[R]) -> R | None:
         """The record under a key, or None."""
         value = self.get(module, key)
-        return None if value is None else decode(kind, value, max_bytes=MAX_VALUE_BYTES)
+        return None if value is None else record(kind, value)
 
     def write(self, module: str, key: bytes, record: Record) -> None:
         """Set the record under a key."""

@@ -7,10 +7,8 @@ that cannot be written, a key that refuses or a full disk ends the validator: no
 
 from __future__ import annotations
 
-import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any
 
@@ -39,7 +37,6 @@ from p2p.chain.consensus_types import (
     Start,
     Sync,
     Timeout,
-    Timeouts,
 )
 from p2p.chain.evidence import make_evidence
 from p2p.chain.execution import choose
@@ -52,12 +49,13 @@ from p2p.messages import VERSION
 from p2p.roles.blobs import Blobs, NotAllowed, serve_blobs
 from p2p.roles.building import EvidencePool, build_block
 from p2p.roles.catch_up import CatchUp
-from p2p.roles.intake import Intake, RateLimited, Rates
+from p2p.roles.intake import Intake, RateLimited
 from p2p.roles.judging import Judge, Judging, NoBlob, Offload
 from p2p.roles.ledger import Ledger
 from p2p.roles.mempool import TX_PROTOCOL, Mempool, TxReply
 from p2p.roles.peers import CONSENSUS_PROTOCOL, EVIDENCE, TX, Peers, pack, peer_of
 from p2p.roles.status import serve_status
+from p2p.roles.validator_config import ValidatorConfig, wall_clock_ms
 from p2p.snapshot import serve_snapshots
 from p2p.sync import serve_range
 from p2p.transport import Transport, peer_id_of
@@ -65,34 +63,6 @@ from p2p.transport import Transport, peer_id_of
 _INBOX = 256
 _RELAY_TICKS = 5
 _RELAY_TXS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class ValidatorConfig:
-    """Settings of a validator.
-
-    Args:
-        timeouts: Of a round.
-        resend_ms: Between two statuses. [ms]
-        heartbeat_ms: A block after so long without one; 0 for none. [ms]
-        early_ms: How far a fresh block's time may be ahead of our clock. [ms]
-        late_ms: How far behind. [ms]
-        kept_intervals: Intervals whose blobs are kept for disputes and for those who are behind.
-        rates: What one peer may send.
-    """
-
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    resend_ms: int = 1_000
-    heartbeat_ms: int = 0
-    early_ms: int = 500
-    late_ms: int = 5_000
-    kept_intervals: int = 672
-    rates: Rates = field(default_factory=Rates)
-
-
-def wall_clock_ms() -> int:
-    """The time. [ms since 1970, UTC]"""
-    return time.time_ns() // 1_000_000
 
 
 class Validator:

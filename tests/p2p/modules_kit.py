@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 import msgspec
+import pytest
 from chain_kit import START, authorities, certify, identity, make_args
 
 from p2p.chain import block as blocks
@@ -18,6 +19,7 @@ from p2p.chain.modules.meters import AnchorArgs, Reading, RegisterArgs, reading_
 from p2p.chain.roots import roster_root
 from p2p.chain.state import apply
 from p2p.codec import Record
+from p2p.errors import InvalidTx
 from p2p.identity import Identity
 
 MEMBERS = 4
@@ -47,6 +49,10 @@ def make_genesis(n: int = 4, *, full_entries: bool = False, **governed: int) -> 
         members=MEMBERS,
         household_keys=tuple(key.public_key for key in HOMES),
     )
+
+
+def refused(code: str) -> pytest.RaisesExc[InvalidTx]:
+    return pytest.raises(InvalidTx, check=lambda error: error.code == code)
 
 
 @dataclass
@@ -83,11 +89,12 @@ class Chain:
         state, receipts = check_block(self.tip, self.genesis, block)
         cert = certify(header, len(current), keys=[self.validators[key] for key in current])
         self.made.append((block, cert))
-        self.tip = advance(self.tip, block, cert, state, receipts)
+        self.tip = advance(self.tip, block, state, receipts)
 
-    def settle_day(self) -> None:
+    def settle_day(self, interval_start: int = START) -> None:
         """Let the clock of the state pass the day of the readings."""
-        self.call(OPERATORS[0], "settlement.batch", make_args(0, MEMBERS)[1])
+        args = msgspec.structs.replace(make_args(0, MEMBERS)[1], interval_start=interval_start)
+        self.call(OPERATORS[0], "settlement.batch", args)
 
     def register(
         self, name: str, home: int, kind: int, capacity_w: int = 10_000, efficiency_ppm: int = 0

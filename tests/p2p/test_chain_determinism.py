@@ -19,6 +19,9 @@ with tempfile.TemporaryDirectory() as folder:
     tip = made.producer.tip
     proof = make_proof(made.batches[2], 1, *made.blocks[2], made.genesis)
     print(tip.block_hash.hex(), tip.state.root.hex(), proof.hex())
+from test_chain_execution import busy_chain, changed_chain
+for chain in (busy_chain(), changed_chain()[0]):
+    print(chain.tip.block_hash.hex(), chain.tip.state.root.hex())
 """
 
 
@@ -31,5 +34,5 @@ def run(hash_seed: str) -> str:
 
 def test_two_hash_seeds_give_the_same_bytes() -> None:
     first = run("1")
-    assert len(first.split()) == 3
+    assert len(first.split()) == 7
     assert run("4242") == first

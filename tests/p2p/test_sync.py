@@ -11,6 +11,7 @@ import pytest
 import trio
 from chain_kit import certify, make_genesis
 from test_validator import settle
+from test_validator_hostile import vote
 from validator_kit import STRANGER, Town, address, in_town
 
 from p2p.chain.block import Block, block_hash, decode_block
@@ -23,6 +24,7 @@ from p2p.identity import Identity
 from p2p.messages import VERSION
 from p2p.roles.ledger import ChainForked, Ledger, load_tip
 from p2p.roles.observer import Observer
+from p2p.roles.peers import pack
 from p2p.roles.status import ask_status
 from p2p.snapshot import Snapshot, fetch_snapshot, make_snapshot, open_snapshot
 from p2p.sync import SYNC_PROTOCOL, SyncQuery, SyncReply, ask_range
@@ -360,3 +362,28 @@ def test_a_node_says_where_it_is(tmp_path: Path) -> None:
                 await ask_status(endpoint, town.endpoints[1].peer_id, b"x" * 32)
 
     in_town(tmp_path, body)
+
+
+def test_an_equivocator_is_excluded_and_everybody_follows_the_change_of_the_set(tmp_path: Path) -> None:
+    """Five authorities, one votes twice: validators, observers and snapshots go on with the set of four."""
+
+    async def body(town: Town) -> None:
+        liar = 4
+        await town.stop(liar)
+        async with town.network.endpoint(town.keys[liar]) as endpoint:
+            votes = [pack(vote(town, liar, key=town.keys[liar], block_hash=bytes((i,)) * 32)) for i in (1, 2)]
+            await town.send(endpoint, 0, *votes)
+            await settle(town, 0, 8, 0, 1, 2, 3)
+        await town.reach(8, 0, 1, 2, 3)
+        honest = tuple(key.public_key for key in town.keys[:4])
+        assert town.validators[0].ledger.validators == honest
+        async with observer(town, *everybody(town)[:4]) as watch:
+            with trio.fail_after(5):
+                await watch.wait_for(lambda tip: tip == town.validators[1].ledger.tip)
+            made = make_snapshot(watch.ledger) or make_snapshot(town.validators[0].ledger)
+        assert made is not None
+        base = open_snapshot(made[1], town.genesis)
+        assert [change.validators for change in base.changes] == [honest]
+        town.agree(0, 1, 2, 3)
+
+    in_town(tmp_path, body, n=5, checkpoint_every=6)

@@ -6,7 +6,7 @@ totals   `BatchArgs.totals` of all batches, row by row, each number 16 bytes big
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import struct
 
 from market.settlement import BOUGHT, COLUMN_INDEX, COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
 from p2p.chain import merkle
@@ -19,9 +19,11 @@ from p2p.errors import BadProof, BrokenInvariant, InvalidTx
 from p2p.messages import MAX_TIME_S
 
 NAME = SETTLEMENT
-_LAST, _TOTALS = b"last", b"totals"
-_TOTAL_BYTES = 16
-"""Cumulative totals are 128-bit: a large currency unit would pass int64 nano within a year. [B]"""
+_SUMS = b"sums"
+_SUMS_LAYOUT = struct.Struct(">" + "qQ" * len(TOTAL_ROWS) * len(COLUMNS))
+"""128-bit numbers, in halves: a large currency unit would pass int64 nano within a year."""
+
+_LOW = 2**64 - 1
 
 _HASHES = ("book_root", "clearing_root", "postings_root", "blob_hash", "inclusion_root")
 
@@ -32,31 +34,34 @@ class Settled(Record, frozen=True):
     Args:
         batches: Settled intervals.
         last_interval_start: Start of the newest one, or -1. [s]
+        sums: Rows as TOTAL_ROWS, columns as COLUMNS, each number 16 bytes big endian, signed. [Wh, nano]
     """
 
     batches: int
     last_interval_start: int
+    sums: bytes
+
+    @property
+    def totals(self) -> tuple[tuple[int, ...], ...]:
+        """All sums as integers. [Wh, nano-currency]"""
+        halves = _SUMS_LAYOUT.unpack(self.sums)
+        numbers = [high << 64 | low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+        width = len(COLUMNS)
+        return tuple(tuple(numbers[i : i + width]) for i in range(0, len(numbers), width))
 
 
-NOTHING_SETTLED = Settled(0, -1)
+NOTHING_SETTLED = Settled(0, -1, bytes(_SUMS_LAYOUT.size))
 
 
 def settled(view: View) -> Settled:
-    """How far the settlement is."""
-    return view.read(NAME, _LAST, Settled) or NOTHING_SETTLED
+    """How far the settlement is, and its sums."""
+    return view.read(NAME, _SUMS, Settled) or NOTHING_SETTLED
 
 
 def settled_until(view: View, genesis: Genesis) -> int:
     """End of the newest settled interval, which is the clock of the state; 0 before the first. [s]"""
     last = settled(view).last_interval_start
     return 0 if last < 0 else last + genesis.params.minutes * 60
-
-
-def totals(view: View) -> tuple[tuple[int, ...], ...]:
-    """Cumulative totals, rows as TOTAL_ROWS, columns as COLUMNS. [Wh, nano-currency]"""
-    stored = view.get(NAME, _TOTALS) or bytes(_TOTAL_BYTES * len(TOTAL_ROWS) * len(COLUMNS))
-    numbers, width = _numbers(stored), len(COLUMNS)
-    return tuple(tuple(numbers[i : i + width]) for i in range(0, len(numbers), width))
 
 
 def check_batch(args: BatchArgs, genesis: Genesis) -> None:
@@ -137,19 +142,13 @@ def _settle(ctx: Context, args: BatchArgs) -> None:
             "settle_late",
             f"interval {args.interval_start} is not later than {known.last_interval_start}, the last settled",
         )
-    rows = zip(totals(view), args.totals, strict=True)
-    added = [old + new for olds, news in rows for old, new in zip(olds, news, strict=True)]
-    view.put(NAME, _TOTALS, _bytes(added))
-    view.write(NAME, _LAST, Settled(known.batches + 1, args.interval_start))
-
-
-def _numbers(stored: bytes) -> list[int]:
-    starts = range(0, len(stored), _TOTAL_BYTES)
-    return [int.from_bytes(stored[start : start + _TOTAL_BYTES], "big", signed=True) for start in starts]
-
-
-def _bytes(numbers: Iterable[int]) -> bytes:
-    return b"".join(number.to_bytes(_TOTAL_BYTES, "big", signed=True) for number in numbers)
+    halves: list[int] = []
+    for olds, news in zip(known.totals, args.totals, strict=True):
+        for old, new in zip(olds, news, strict=True):
+            total = old + new
+            halves += (total >> 64, total & _LOW)
+    sums = _SUMS_LAYOUT.pack(*halves)
+    view.write(NAME, _SUMS, Settled(known.batches + 1, args.interval_start, sums))
 
 
 def _start(view: View, genesis: Genesis) -> None:
@@ -159,13 +158,13 @@ def _start(view: View, genesis: Genesis) -> None:
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
     if not view.touched(NAME):
         return
-    rows = totals(view)
+    rows = settled(view).totals
     for name in MONEY_COLUMNS:
         if sum(row[COLUMN_INDEX[name]] for row in rows):
             raise BrokenInvariant(height, NAME, f"{name} does not sum to 0 over all accounts")
-    members = dict(zip(COLUMNS, rows[0], strict=True))
-    if members["bought_wh"] != members["sold_wh"] or rows[0][BOUGHT] < 0:
-        raise BrokenInvariant(height, NAME, "the energy bought is not the energy sold")
+    bought, sold = rows[0][BOUGHT], rows[0][COLUMN_INDEX["sold_wh"]]
+    if bought != sold or bought < 0:
+        raise BrokenInvariant(height, NAME, f"{bought} Wh bought, {sold} Wh sold")
 
 
 MODULE = Module(

@@ -1,0 +1,89 @@
+"""Evidence convicts who signed two messages, and nobody else."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+from chain_kit import authorities, flip
+from evidence_kit import proposal, vote
+
+from p2p.chain.block import PRECOMMIT, PREVOTE
+from p2p.chain.consensus_types import PROPOSAL
+from p2p.chain.evidence import MAX_EVIDENCE_BYTES, Pair, check_evidence, evidence_height, make_evidence
+from p2p.codec import encode
+from p2p.errors import RemoteError
+
+CHAIN = bytes(range(32))
+KEYS = authorities(4)
+SET = tuple(key.public_key for key in KEYS)
+A, B = b"a" * 32, b"b" * 32
+
+
+@pytest.mark.parametrize("kind", [PREVOTE, PRECOMMIT])
+@pytest.mark.parametrize("other", [B, None])
+def test_two_votes_for_different_blocks_convict(kind: int, other: bytes | None) -> None:
+    first, second = (vote(KEYS[2], 2, CHAIN, 9, 1, value, kind) for value in (A, other))
+    data = make_evidence(first, second)
+    assert data == make_evidence(second, first)
+    offence = check_evidence(data, SET, CHAIN)
+    assert (offence.authority, offence.height, offence.round, offence.kind) == (SET[2], 9, 1, kind)
+    assert evidence_height(data) == 9
+
+
+@pytest.mark.parametrize(("block_hash", "valid_round"), [(B, -1), (A, 0)])
+def test_two_proposals_of_one_round_convict(block_hash: bytes, valid_round: int) -> None:
+    first = proposal(KEYS[3], 3, CHAIN, 9, 2, A)
+    data = make_evidence(first, proposal(KEYS[3], 3, CHAIN, 9, 2, block_hash, valid_round))
+    assert check_evidence(data, SET, CHAIN).kind == PROPOSAL
+    assert b"the block" not in data
+    assert len(data) < MAX_EVIDENCE_BYTES
+
+
+FIRST = vote(KEYS[2], 2, CHAIN, 9, 1, A)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        vote(KEYS[1], 1, CHAIN, 9, 1, B),
+        vote(KEYS[2], 2, CHAIN, 10, 1, B),
+        vote(KEYS[2], 2, CHAIN, 9, 2, B),
+        vote(KEYS[2], 2, CHAIN, 9, 1, B, PRECOMMIT),
+        vote(KEYS[2], 2, bytes(32), 9, 1, B),
+        vote(KEYS[1], 2, CHAIN, 9, 1, B),
+        vote(KEYS[2], 4, CHAIN, 9, 1, B),
+        msgspec.structs.replace(FIRST, signature=bytes(64)),
+    ],
+)
+def test_messages_that_an_honest_authority_may_have_signed_do_not_convict(second: object) -> None:
+    with pytest.raises(RemoteError):
+        check_evidence(make_evidence(FIRST, second), SET, CHAIN)
+
+
+def test_one_message_twice_does_not_convict() -> None:
+    with pytest.raises(RemoteError, match="ascending"):
+        check_evidence(make_evidence(FIRST, FIRST), SET, CHAIN)
+
+
+def test_a_proposal_with_its_block_is_no_evidence() -> None:
+    """The same conviction in many bytes would let a block be filled with one offence."""
+    pair = sorted(encode(proposal(KEYS[3], 3, CHAIN, 9, 2, value)) for value in (A, B))
+    with pytest.raises(RemoteError, match="carries the block"):
+        check_evidence(encode(Pair(PROPOSAL, *pair)), SET, CHAIN)
+
+
+@pytest.mark.parametrize("kind", [0, PRECOMMIT, PROPOSAL])
+def test_evidence_under_a_wrong_kind_is_refused(kind: int) -> None:
+    pair = sorted(encode(vote(KEYS[2], 2, CHAIN, 9, 1, value)) for value in (A, B))
+    with pytest.raises(RemoteError):
+        check_evidence(encode(Pair(kind, *pair)), SET, CHAIN)
+
+
+def test_a_flipped_bit_anywhere_acquits() -> None:
+    data = make_evidence(FIRST, vote(KEYS[2], 2, CHAIN, 9, 1, B))
+    choose = random.Random(1)
+    for position in range(len(data)):
+        with pytest.raises(RemoteError):
+            check_evidence(flip(data, position * 8 + choose.randrange(8)), SET, CHAIN)
