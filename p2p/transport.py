@@ -69,6 +69,10 @@ class RequestRefused(P2PError):
         super().__init__(f"peer {peer} refused a request on {protocol}: {code}")
 
 
+PEER_FAILED: Final = (LinkError, RequestRefused)
+"""What a request may end with that is no fault of ours; a LocalError is never among it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gossip:
     """One message of a topic and the peer that wrote it (not the one that passed it on)."""
