@@ -106,7 +106,9 @@ def _check_form(path: Path, manifest: dict[str, Any]) -> None:
 
 def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
     problems = []
-    names = engine.hashed_files(manifest.get("driver", ""))
+    # Whether the manifest is right about how the run was made is judged later.
+    live, networked = manifest.get("driver") == engine.LIVE, "network" in manifest
+    names = engine.hashed_files(engine.LIVE if live and networked else engine.IN_PROCESS)
     for name in names:
         expected = manifest.get("files", {}).get(name)
         path = folder / name
@@ -117,8 +119,8 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
                 Problem(str(path), "is not the file that the manifest names: its bytes have changed", CURE)
             )
     known = {*names, MANIFEST, LOG}
-    if manifest.get("driver") == engine.LIVE:
-        known.add(BLOBS)
+    if live or networked:
+        known |= {BLOBS, engine.NETWORK}
     problems += [
         Problem(str(path), "is not part of this run", "move it elsewhere")
         for path in sorted(folder.iterdir())
@@ -136,7 +138,9 @@ def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]
         "schema": SCHEMA,
         "driver": "live" if live else "in process",
         "signed": live or scenario.chain.sign_orders,
-        "files": sorted(engine.hashed_files(engine.LIVE if live else engine.IN_PROCESS)),
+        "files": sorted(
+            engine.hashed_files(engine.LIVE if live and "network" in manifest else engine.IN_PROCESS)
+        ),
     }
     found = {name: manifest.get(name) for name in expected} | {"files": sorted(manifest.get("files", {}))}
     problems = [
