@@ -123,7 +123,7 @@ def check_block(tip: Tip, genesis: Genesis, block: Block, *, signatures: bool = 
     if not 0 <= header.proposer_idx < len(tip.state.validators):
         raise InvalidBlock(height, "proposer_idx", f"there is no authority {header.proposer_idx}")
     expected = next_header(tip, genesis, header.time_ms, header.proposer_idx, block.txs, block.evidence)
-    for name in Header.__struct_fields__:
+    for name in Header.__struct_fields__ if header != expected else ():
         found, wanted = getattr(header, name), getattr(expected, name)
         if found != wanted:
             raise InvalidBlock(height, name, f"is {_show(found)}, must be {_show(wanted)}")

@@ -269,6 +269,29 @@ def test_a_proof_with_a_change_left_out_or_exchanged_is_refused() -> None:
             check_proof(make_proof(batch, 1, block, cert, chain.genesis, changes=other), chain.genesis)
 
 
+def test_a_proof_does_not_go_round_in_circles() -> None:
+    """The set returns to what it was: the way there could be told any number of times."""
+    chain = new_chain(4)
+    propose(chain, KEYS[0], ADD, KEYS[4])
+    approve(chain, *KEYS[1:3])
+    propose(chain, KEYS[0], REMOVE, KEYS[4])
+    approve(chain, *KEYS[1:4], number=1)
+    chain.add()
+    chain.add()
+    propose(chain, KEYS[0], ADD, KEYS[5])
+    approve(chain, *KEYS[1:3], number=2)
+    chain.add()
+    batch, args = make_args(0, 4)
+    chain.call(OPERATORS[0], "settlement.batch", args)
+    place = (*chain.made[-1], chain.genesis)
+    changes = set_changes(place[0].header, chain.made, chain.genesis)
+    assert len(changes) == 3
+    check_proof(make_proof(batch, 1, *place, changes=changes), chain.genesis)
+    twice = (*changes[:2], *changes)
+    with pytest.raises(BadProof, match="ascending"):
+        check_proof(make_proof(batch, 1, *place, changes=twice), chain.genesis)
+
+
 def test_the_header_of_a_block_holds_its_evidence() -> None:
     chain = new_chain(5)
     chain.add()
