@@ -49,6 +49,7 @@ class Kind(IntEnum):
     RECEIPT = 3
     RESULT = 4
     NOTHING = 5
+    LINE_QUERY = 6
 
 
 class Quality(IntEnum):
@@ -111,7 +112,8 @@ class ReadingMessage(Record, frozen=True):
 
 
 class ReceiptMessage(Record, frozen=True):
-    """The operator's signed answer; ACCEPTED is a promise that the order is in the interval's book."""
+    """A collector's signed answer; ACCEPTED and REPLACED promise that this order, or a later one of the same
+    household, is in the interval's book."""
 
     version: int
     chain_id: bytes
@@ -130,7 +132,12 @@ class PriceLine(Record, frozen=True):
 
 
 class ResultMessage(Record, frozen=True):
-    """The operator's summary of one settled interval; `price` is nil where nothing traded."""
+    """A collector's summary of one settled interval.
+
+    Args:
+        price: nil where nothing traded.
+        next_collector: Public key of the operator or authority that collects the next interval.
+    """
 
     version: int
     chain_id: bytes
@@ -143,10 +150,22 @@ class ResultMessage(Record, frozen=True):
     block_hash: bytes
     price: PriceLine | None
     traded_wh: int
+    next_collector: bytes
 
 
 class NothingMessage(Record, frozen=True):
     """A household that stays out of this interval, so that the operator need not wait for it."""
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    minutes: int
+    household: str
+    nonce: int
+
+
+class LineQueryMessage(Record, frozen=True):
+    """A household that asks for its own settlement line of an interval, through whoever carries the question."""
 
     version: int
     chain_id: bytes
@@ -165,7 +184,9 @@ class Signed(Record, frozen=True):
     signature: bytes
 
 
-Message = OrderMessage | ReadingMessage | ReceiptMessage | ResultMessage | NothingMessage
+HandedIn = OrderMessage | NothingMessage | ReadingMessage
+"""What a household hands in to a collector."""
+Message = HandedIn | ReceiptMessage | ResultMessage | LineQueryMessage
 
 _TYPES: dict[int, type[Message]] = {
     Kind.ORDER: OrderMessage,
@@ -173,6 +194,7 @@ _TYPES: dict[int, type[Message]] = {
     Kind.RECEIPT: ReceiptMessage,
     Kind.RESULT: ResultMessage,
     Kind.NOTHING: NothingMessage,
+    Kind.LINE_QUERY: LineQueryMessage,
 }
 _KINDS: dict[type[Message], Kind] = {message_type: Kind(kind) for kind, message_type in _TYPES.items()}
 
@@ -228,7 +250,7 @@ def open_message(
     chain_id: bytes,
     kinds: Collection[Kind],
     household_keys: Mapping[str, bytes],
-    operator_key: bytes | None = None,
+    collector_keys: Collection[bytes] = (),
     limits: Limits = DEFAULT_LIMITS,
 ) -> Message:
     """Check a signed message from a peer and return what it says.
@@ -238,7 +260,7 @@ def open_message(
         chain_id: The chain we are on.
         kinds: Kinds that are expected here.
         household_keys: Public key of each household of the roster.
-        operator_key: Public key that may sign receipts and results; None refuses both.
+        collector_keys: Public keys that may sign receipts and results; whose it was, `signer_of` tells.
         limits: Ranges of the chain.
 
     Raises:
@@ -261,23 +283,41 @@ def open_message(
     problem = _problem(message, limits)
     if problem:
         raise OutOfRange(problem)
-    expected = _signer(message, household_keys, operator_key)
-    if signed.public_key != expected:
+    if signed.public_key not in _signers(message, household_keys, collector_keys):
         raise WrongSignature(f"a {kind_of(message).name.lower()} by a key that may not sign it")
     if not verify(signed.public_key, _MESSAGE_DOMAIN, bytes((signed.kind,)) + signed.body, signed.signature):
         raise WrongSignature(f"the signature of the {kind_of(message).name.lower()} does not verify")
     return message
 
 
-def _signer(
-    message: Message, household_keys: Mapping[str, bytes], operator_key: bytes | None
-) -> bytes | None:
+def signer_of(data: bytes) -> bytes:
+    """Return the public key that a signed message names; `open_message` has checked the signature."""
+    return decode(Signed, data, max_bytes=MAX_MESSAGE_BYTES).public_key
+
+
+def household_of(data: bytes) -> str:
+    """Return the household that a signed message names, unchecked.
+
+    Raises:
+        RemoteError: It is malformed, or of a kind that names none.
+    """
+    signed = decode(Signed, data, max_bytes=MAX_MESSAGE_BYTES)
+    message_type = _TYPES.get(signed.kind)
+    if message_type is None or message_type is ResultMessage:
+        raise WrongKind(f"kind {signed.kind}, which names no household")
+    household: str = getattr(decode(message_type, signed.body, max_bytes=MAX_MESSAGE_BYTES), "household", "")
+    return household
+
+
+def _signers(
+    message: Message, household_keys: Mapping[str, bytes], collector_keys: Collection[bytes]
+) -> Collection[bytes]:
     if isinstance(message, ResultMessage):
-        return operator_key
+        return collector_keys
     key = household_keys.get(message.household)
     if key is None:
         raise UnknownHousehold(f"household {message.household!r} is not in the roster")
-    return operator_key if isinstance(message, ReceiptMessage) else key
+    return collector_keys if isinstance(message, ReceiptMessage) else (key,)
 
 
 def _problem(message: Message, limits: Limits) -> str | None:
@@ -301,7 +341,10 @@ def _problem(message: Message, limits: Limits) -> str | None:
     return None
 
 
-_HASHES = frozenset({"chain_id", "message_id", "book_root", "clearing_root", "postings_root", "block_hash"})
+_HASHES = frozenset(
+    {"chain_id", "message_id", "book_root", "clearing_root", "postings_root", "block_hash", "next_collector"}
+)
+"""Fields of 32 bytes: hashes and public keys."""
 
 
 @cache

@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from market.errors import AmountTooLarge
-from market.settlement import SYSTEM_ACCOUNTS, TRADE
+from market.settlement import SYSTEM_ACCOUNTS, TRADE, Postings
 from market.units import INT64_SAFE, MICRO_PER_UNIT, IntArray
 from wattswap.commit import ChainWriter, Committed
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
@@ -73,21 +73,38 @@ class Interrupt:
             signal.signal(signal.SIGINT, before)
 
 
+class RunChain(Protocol):
+    """The chain of a run: one that is written as the run goes on, or one that a network has made."""
+
+    def append(self, start_s: int, cleared: Cleared, postings: Postings) -> Committed: ...
+
+    def roots(self) -> Iterator[bytes]: ...
+
+    def summary(self) -> dict[str, Any]: ...
+
+    def close(self) -> None: ...
+
+
+def own_chain(setup: Setup, folder: Path) -> ChainWriter:
+    """Open the chain that this process writes into a run folder."""
+    if not (folder / CHECKPOINT).exists():  # killed before its first checkpoint: nothing in it counts
+        for leftover in folder.glob("chain.db*"):
+            leftover.unlink()
+    return ChainWriter(setup, folder / "chain.db")
+
+
 class Run:
     """A run in progress: the homes, the chain and the tables of one folder.
 
     Args:
         setup: The prepared scenario.
         folder: The .partial folder.
+        chain: Where settled intervals go.
     """
 
-    def __init__(self, setup: Setup, folder: Path) -> None:
-        self.setup, self.folder = setup, folder
+    def __init__(self, setup: Setup, folder: Path, chain: RunChain) -> None:
+        self.setup, self.folder, self.chain = setup, folder, chain
         self.community = setup.community()
-        if not (folder / CHECKPOINT).exists():  # killed before its first checkpoint: nothing in it counts
-            for leftover in folder.glob("chain.db*"):
-                leftover.unlink()
-        self.chain = ChainWriter(setup, folder / "chain.db")
         self.recorder = Recorder(folder, setup.roster, setup.scenario.currency, setup.has_load)
         self.system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
         self.turnover_nano = 0.0
@@ -172,12 +189,12 @@ class Run:
         )
         log_event(self.folder, "checkpoint", done=self.done)
 
-    def restore(self) -> None:
-        """Cut the folder back to its last checkpoint, or to nothing."""
+    def restore(self, chain: ChainWriter) -> None:
+        """Cut the folder and its chain back to the last checkpoint, or to nothing."""
         path = self.folder / CHECKPOINT
         saved: dict[str, Any] = read_object(path) if path.exists() else {"done": 0, "parts": 0}
         self.done, self.parts = saved["done"], saved["parts"]
-        self.chain.cut_back(self.done)
+        chain.cut_back(self.done)
         self.recorder.drop_parts_from(self.parts)
         if self.done:
             self.community.restore(self.setup.first_row + self.done, saved["stored_uwh"])
@@ -290,9 +307,10 @@ def stored_scenario(folder: Path) -> Scenario:
 
 def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunResult:
     begun = time.time()
-    current = Run(setup, partial)
+    chain = own_chain(setup, partial)
+    current = Run(setup, partial, chain)
     try:
-        current.restore()
+        current.restore(chain)
         with Interrupt().listening() as interrupt:
             checkpointed = time.monotonic()
             while current.done < setup.intervals:

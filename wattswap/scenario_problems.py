@@ -21,6 +21,7 @@ _WANTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "string_type": "text in quotes",
+    "float_type": "a number",
     "bool_type": "true or false",
     "tuple_type": "a list",
     "dict_type": "a table",
@@ -53,8 +54,8 @@ def key_paths(table: type[Table] = Scenario, prefix: str = "") -> dict[str, Fiel
     return found
 
 
-def _table_at(path: KeyPath) -> type[Table] | None:
-    table: type[Table] = Scenario
+def _table_at(path: KeyPath, root: type[Table]) -> type[Table] | None:
+    table = root
     names_follow = False
     for part in path:
         if isinstance(part, int):
@@ -70,19 +71,19 @@ def _table_at(path: KeyPath) -> type[Table] | None:
     return table
 
 
-def unknown_key(path: KeyPath) -> Fault:
+def unknown_key(path: KeyPath, root: type[Table] = Scenario) -> Fault:
     """Say what was probably meant by a key that does not exist."""
-    table, key = _table_at(path[:-1]), str(path[-1])
+    table, key = _table_at(path[:-1], root), str(path[-1])
     siblings = fields_of(table) if table else {}
-    elsewhere = [known for known in key_paths() if known.split(".")[-1] == key]
+    elsewhere = [known for known in key_paths(root) if known.split(".")[-1] == key]
     # A known key in the wrong table is usually a line below the wrong [header], not a typo.
     if elsewhere:
         return path, "is not a key of this table", f"did you mean {' or '.join(map(repr, elsewhere))}?"
     return path, "unknown key", suggest(key, siblings)
 
 
-def faults_of(error: ValidationError) -> list[Fault]:
-    """Turn what pydantic found into sentences."""
+def faults_of(error: ValidationError, root: type[Table] = Scenario) -> list[Fault]:
+    """Turn what pydantic found in a file whose top is `root` into sentences."""
     found: list[Fault] = []
     for item in error.errors(include_url=False):
         path: KeyPath = item["loc"]
@@ -92,15 +93,17 @@ def faults_of(error: ValidationError) -> list[Fault]:
             for key, message, cure in wrong.faults:
                 found.append((path + tuple(key.split(".") if key else ()), message, cure))
         else:
-            found.append(_sentence(item["type"], path, item.get("input"), context, item["msg"]))
+            found.append(_sentence(item["type"], path, item.get("input"), context, item["msg"], root))
     return found
 
 
-def _sentence(type_: str, path: KeyPath, value: Any, context: dict[str, Any], message: str) -> Fault:
+def _sentence(
+    type_: str, path: KeyPath, value: Any, context: dict[str, Any], message: str, root: type[Table]
+) -> Fault:
     if type_ == "extra_forbidden":
-        return unknown_key(path)
+        return unknown_key(path, root)
     if type_ == "missing":
-        table = _table_at(path[:-1])
+        table = _table_at(path[:-1], root)
         field = fields_of(table).get(str(path[-1])) if table else None
         return path, "is missing", f"add it: {field.description if field else dotted(path)}".rstrip(".")
     if type_ == "literal_error":
@@ -110,6 +113,7 @@ def _sentence(type_: str, path: KeyPath, value: Any, context: dict[str, Any], me
         return path, f"must be {_WANTED[type_]}, not {kind(value)} ({_short(value)})", ""
     for limit, words, most in (
         ("ge", "small", "smallest"),
+        ("gt", "small", "limit"),
         ("le", "large", "largest"),
         ("lt", "large", "limit"),
     ):

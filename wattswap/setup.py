@@ -25,6 +25,7 @@ from p2p.chain.roots import roster_root
 from p2p.codec import encode
 from p2p.identity import Identity, derive_seed
 from p2p.messages import Kind, OrderMessage, open_message, sign_message
+from wattswap.errors import UsageError
 from wattswap.homes import batteries_of, history_after_gaps_s, load_meter, without_missing
 from wattswap.plugins import mechanism as find_mechanism
 from wattswap.scenario import Scenario
@@ -66,7 +67,7 @@ class Setup:
     Args:
         meter: Readings of the run and of the history that forecasts may use, at the run's interval.
         first_row: Row of `meter` at which the run starts.
-        source_intervals: Estimated readings inside the run, for the manifest.
+        given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
     """
 
     scenario: Scenario
@@ -83,6 +84,7 @@ class Setup:
     initial_stored_wh: IntArray
     keys: Keys
     dropped_homes: tuple[str, ...] = ()
+    given_genesis: Genesis | None = None
 
     @property
     def roster(self) -> tuple[str, ...]:
@@ -112,6 +114,17 @@ class Setup:
     def start_of(self, i: int) -> int:
         """Start of the i-th interval of the run. [s]"""
         return self.start_s + i * self.minutes * 60
+
+    def index_of(self, start_s: int) -> int:
+        """The place of an interval in the run.
+
+        Raises:
+            UsageError: The run has no such interval.
+        """
+        i, rest = divmod(start_s - self.start_s, self.minutes * 60)
+        if rest or not 0 <= i < self.intervals:
+            raise UsageError.of(f"interval {start_s}", "is none of this scenario")
+        return i
 
     def interval(self, i: int) -> Interval:
         """The i-th interval of the run."""
@@ -158,6 +171,8 @@ class Setup:
     @cached_property
     def genesis(self) -> Genesis:
         """What the run's chain starts from; it commits to the scenario and to the meter data."""
+        if self.given_genesis is not None:
+            return self.given_genesis
         authorities = [
             self.keys.identity("authority", str(i)) for i in range(self.scenario.chain.authorities)
         ]

@@ -190,8 +190,11 @@ def proposer_index(height: int, round_: int, n: int) -> int:
     return (height + round_) % n
 
 
-def may_have_built(proposer: int, height: int, round_: int, n: int) -> bool:
-    """Whether an authority had its turn in this round or one before, so that the round may commit its block."""
+def had_turn(proposer: int, height: int, round_: int, n: int) -> bool:
+    """Tell whether it was this authority's turn in a round up to `round_`.
+
+    A block that was locked is proposed again by others in later rounds, and keeps the name of its builder.
+    """
     return 0 <= proposer < n and (proposer - height) % n <= round_
 
 

@@ -7,6 +7,7 @@ Merkle leaf; a signature domain is the prefix of what is signed and ends with a 
 from __future__ import annotations
 
 BLOCK = b"blk"
+BLOB = b"blb"
 VALIDATORS = b"val"
 PARAMS = b"par"
 ISSUANCE = b"iss"
@@ -22,6 +23,7 @@ LEAF_MODULE = 0x0A
 LEAF_EVIDENCE = 0x0B
 LEAF_BUCKET = 0x0C
 LEAF_READING = 0x0D
+LEAF_INCLUSION = 0x0E
 
 SIGN_CONSENSUS = b"wattswap/cons/1\0"
 SIGN_TX = b"wattswap/tx/1\0"
@@ -32,3 +34,6 @@ MAC_INTERVAL = b"wattswap/interval-secret/1\0"
 
 XOF_SALTS = b"wattswap/salts/1\0"
 """Input prefix of SHAKE-256 over an interval's secret, whose output is the salts of its accounts."""
+
+XOF_INCLUSION = b"wattswap/inclusion/1\0"
+"""Likewise for the salts of the leaves that keep the promise of a receipt."""

@@ -220,7 +220,7 @@ def check_commit(
         blocks.check_cert(cert, validators, genesis.chain_id)
     except BadCertificate as error:
         raise InvalidBlock(height, "cert", error.detail) from None
-    if not blocks.may_have_built(header.proposer_idx, height, cert.round, len(validators)):
+    if not blocks.had_turn(header.proposer_idx, height, cert.round, len(validators)):
         detail = f"is {header.proposer_idx}; it had not had its turn in round {cert.round}"
         raise InvalidBlock(height, "proposer_idx", detail)
 

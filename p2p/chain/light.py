@@ -207,7 +207,7 @@ def _check_header(header: Header, cert: CommitCert, validators: tuple[bytes, ...
     if cert.block_hash != block_hash or cert.height != header.height:
         raise BadCertificate("the certificate is for another block than the header")
     blocks.check_cert(cert, validators, genesis.chain_id)
-    if not blocks.may_have_built(header.proposer_idx, header.height, cert.round, len(validators)):
+    if not blocks.had_turn(header.proposer_idx, header.height, cert.round, len(validators)):
         raise BadProof(f"block {header.height} was not authority {header.proposer_idx}'s turn")
     return block_hash
 

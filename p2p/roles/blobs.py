@@ -12,10 +12,10 @@ from typing import Protocol
 
 import trio
 
+from p2p.chain.blob import blob_hash
 from p2p.codec import Record, decode, encode
 from p2p.errors import Malformed, RemoteError, StoreError, TooLarge
 from p2p.messages import VERSION
-from p2p.roles.standin import blob_hash
 from p2p.roles.status import check_head
 from p2p.transport import PEER_FAILED, Transport
 

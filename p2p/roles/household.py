@@ -28,6 +28,8 @@ from p2p.messages import (
     open_message,
     sign_message,
 )
+from p2p.roles.collectors import Collectors
+from p2p.roles.journal import Journal
 from p2p.roles.wire import (
     BID_PROTOCOL,
     LINE_PROTOCOL,
@@ -107,14 +109,17 @@ class Results:
 class Household:
     """One meter's voice; `join` it first.
 
+    It keeps to one collector. When that one is lost it goes on to the next in the list and hands in again whatever
+    it said for the interval at hand.
+
     Args:
-        transport: An open endpoint of the same identity, so that the operator knows who asks for a line.
+        transport: An open endpoint of the same identity, so that the collector knows who asks for a line.
         identity: Key that signs its messages.
         chain_id: 32 bytes of the chain.
         household: Its id in the roster.
-        operator_address: Where the operator listens.
-        operator_key: Public key that signs receipts and results.
+        collectors: Who collects, and where.
         minutes: Length of the interval. [min]
+        journal: Keeps what was signed; in memory where none is given.
     """
 
     def __init__(
@@ -123,18 +128,21 @@ class Household:
         identity: Identity,
         chain_id: bytes,
         household: str,
-        operator_address: str,
-        operator_key: bytes,
+        collectors: Collectors,
         minutes: int,
+        journal: Journal | None = None,
     ) -> None:
         self.id = household
         self._transport = transport
         self._identity = identity
         self._chain_id = chain_id
-        self._operator_address = operator_address
-        self._operator_key = operator_key
+        self._collectors = collectors
         self.interval_s = minutes * 60
-        self._operator: str | None = None
+        self._journal = journal or Journal(None)
+        self._joined = False
+        self._said: dict[str, tuple[bytes, bytes]] = {}
+        self._said_for = -1
+        self._receipts: dict[tuple[bytes, bytes], ReceiptMessage] = {}
         self._gossip: Subscription | None = None
 
     @property
@@ -143,16 +151,15 @@ class Household:
         return self._transport.stats.refused
 
     async def join(self, *, patience_s: float = PATIENCE_S) -> None:
-        """Connect to the operator and listen to results.
+        """Connect to a collector and listen to results.
 
         Raises:
-            NotAcknowledged: The operator did not answer.
+            NotAcknowledged: None answered.
         """
         if self._gossip is None:
             self._gossip = await self._transport.subscribe(result_topic(self._chain_id))
-        self._operator = await self._persist(
-            f"{self.id} joining", patience_s, lambda: self._transport.connect(self._operator_address)
-        )
+        await self._persist(f"{self.id} joining", patience_s, self._collectors.reach)
+        self._joined = True
 
     async def submit(
         self, message: OrderMessage | NothingMessage, *, patience_s: float = PATIENCE_S
@@ -214,16 +221,18 @@ class Household:
         try:
             return await self.result(interval_start)
         except RemoteError as error:
-            self.refused.add(self._operator or "", error.code, error.detail)
+            self.refused.add(self._collectors.current.address, error.code, error.detail)
         except (RequestRefused, NotAcknowledged):
             pass
         return None
 
     def read_result(self, data: bytes) -> ResultMessage:
-        """Verify a result of our operator; raises a RemoteError for anything else."""
+        """Verify a result of a collector and note whom it names; raises a RemoteError for anything else."""
         result = self._open(data, Kind.RESULT)
         if not isinstance(result, ResultMessage):
             raise TypeError(f"a {type(result).__name__} passed the check of kinds")
+        if result.interval_start >= self._said_for:  # an old one names whom the newer ones have replaced
+            self._collectors.name(result.next_collector, result.height)
         return result
 
     def _open(self, data: bytes, kind: Kind) -> Message:
@@ -232,7 +241,7 @@ class Household:
             chain_id=self._chain_id,
             kinds=(kind,),
             household_keys={self.id: self._identity.public_key},
-            operator_key=self._operator_key,
+            collector_keys=self._collectors.keys,
         )
 
     async def _hand_in(
@@ -240,27 +249,56 @@ class Household:
     ) -> ReceiptMessage:
         if message.household != self.id:
             raise InvalidMessage(f"a message of {message.household!r}; this is household {self.id!r}")
-        signed, name = sign_message(self._identity, message), message_id(message)
+        name, start = message_id(message), message.interval_start
+        signed = self._journal.sign_once(
+            int(protocol == READING_PROTOCOL),
+            start,
+            self.id,
+            message.nonce,
+            lambda: sign_message(self._identity, message),
+        )
+        if start != self._said_for:
+            self._said_for = start
+            self._said.clear()
+            self._receipts.clear()
+            self._journal.forget_before(start - GAP_MAX_INTERVALS * self.interval_s)
+        self._said[protocol] = (name, signed)
+        what = f"{self.id}, {type(message).__name__} of {start}"
 
         async def attempt() -> ReceiptMessage | None:
+            collector = self._collectors.current.key
+            if not await self._say_all():
+                return None
+            return self._receipts.get((collector, name))
+
+        return await self._persist(what, patience_s, attempt)
+
+    async def _say_all(self) -> bool:
+        """Hand in to the current collector what it has not got of this interval; False while it is too early."""
+        collector = self._collectors.current.key
+        for protocol, (name, signed) in list(self._said.items()):
+            if (collector, name) in self._receipts:
+                continue
             receipt = self._open(await self._request(protocol, signed), Kind.RECEIPT)
             if not isinstance(receipt, ReceiptMessage) or receipt.message_id != name:
                 raise WrongKind("a receipt for another message")
-            return None if receipt.code == ReceiptCode.EARLY else receipt
-
-        what = f"{self.id}, {type(message).__name__} of {message.interval_start}"
-        return await self._persist(what, patience_s, attempt)
+            if receipt.code == ReceiptCode.EARLY:
+                return False
+            self._receipts[collector, name] = receipt
+        return True
 
     async def _ask(self, protocol: str, interval_start: int, what: str, patience_s: float) -> bytes:
         async def attempt() -> bytes | None:
+            if interval_start == self._said_for:
+                await self._say_all()
             return await self._request(protocol, ask(self._chain_id, interval_start)) or None
 
         return await self._persist(f"{self.id}, {what}", patience_s, attempt)
 
     async def _request(self, protocol: str, frame: bytes) -> bytes:
-        if self._operator is None:
-            raise NotJoined(f"household {self.id} has no operator; join first")
-        return await self._transport.request(self._operator, protocol, frame)
+        if not self._joined:
+            raise NotJoined(f"household {self.id} has no collector; join first")
+        return await self._collectors.request(protocol, frame)
 
     async def _persist(self, what: str, patience_s: float, attempt: Callable[[], Awaitable[T | None]]) -> T:
         """Repeat an attempt, with growing pauses, until it answers; None means "not yet"."""

@@ -1,25 +1,28 @@
-"""The operator's side of the network: collects signed messages, answers signed receipts, announces results.
+"""A collector's side of the network: takes signed messages, answers signed receipts, announces results.
 
-What was accepted never depends on the order of arrival: per household the highest nonce counts, and a closed
-collection comes out in roster order. An accepted message keeps its receipt after the gate has closed, so that
-a household that lost the answer and asks again gets the same bytes.
+The market operator is one, and so is every authority, which stands in when the operator fails. What was accepted never
+depends on the order of arrival: per household the highest nonce counts, and a closed collection comes out in roster
+order. A receipt is a promise: it is in the journal before it leaves, and a collector that was killed goes on with the
+promises it gave.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import trio
 
-from p2p.errors import InvalidMessage, LocalError, OutOfRange, UnknownHousehold
+from p2p.codec import encode
+from p2p.errors import InvalidMessage, OutOfRange, RemoteError, UnknownHousehold
 from p2p.identity import Identity
 from p2p.messages import (
     VERSION,
+    HandedIn,
     Kind,
-    NothingMessage,
+    LineQueryMessage,
+    Message,
     OrderMessage,
     ReadingMessage,
     ReceiptCode,
@@ -29,114 +32,28 @@ from p2p.messages import (
     open_message,
     sign_message,
 )
+from p2p.roles.desk import HISTORY_INTERVALS, Board, Collected, Desk, M, T, keep
+from p2p.roles.journal import Journal, Promise
 from p2p.roles.wire import (
+    BATCH_PROTOCOL,
     BID_PROTOCOL,
     LINE_PROTOCOL,
+    LINES_PROTOCOL,
     READING_PROTOCOL,
+    REFUSED_MARK,
     RESULT_PROTOCOL,
     Forgotten,
+    HandInReply,
+    read_batch,
     read_query,
     result_topic,
 )
 from p2p.transport import Refusals, Transport, peer_id_of
 
-HISTORY_INTERVALS: Final = 192
-"""Intervals whose receipts, results and lines are kept for those who ask again."""
-REPLACEMENTS_MAX: Final = 1
-"""How often a household may replace its message of one interval."""
-
-HandedIn = OrderMessage | NothingMessage | ReadingMessage
-M = TypeVar("M", OrderMessage, ReadingMessage)
-T = TypeVar("T")
-
-
-class CollectionOrder(LocalError, ValueError):
-    """An interval that cannot be collected now: they come one at a time, each later than the last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Collected(Generic[M]):
-    """What a closed gate holds.
-
-    Args:
-        interval_start: Start of the interval. [s since 1970, UTC]
-        messages: The message of each household that sent one, in roster order, verified.
-        signed: The signed bytes of each, as they came.
-        nothing: Households that said that they stay out.
-        silent: Households that said nothing at all.
-        refused: What was refused while the gate was open, by peer and code.
-    """
-
-    interval_start: int
-    messages: tuple[M, ...]
-    signed: tuple[bytes, ...]
-    nothing: tuple[str, ...]
-    silent: tuple[str, ...]
-    refused: Mapping[tuple[str, str], int]
-
-
-@dataclass(slots=True)
-class _Entry:
-    message: HandedIn
-    signed: bytes
-    replacements: int
-
-
-@dataclass(slots=True)
-class _Board:
-    """What the households of a roster said for one interval."""
-
-    interval_start: int
-    households: int
-    entries: dict[str, _Entry] = field(default_factory=dict)
-    receipts: dict[bytes, bytes] = field(default_factory=dict)
-    everybody: trio.Event = field(default_factory=trio.Event)
-    closed: bool = False
-
-    def judge(self, message: HandedIn) -> ReceiptCode:
-        """Say what becomes of a message that was not seen before."""
-        if self.closed:
-            return ReceiptCode.LATE
-        entry = self.entries.get(message.household)
-        if entry is None:
-            return ReceiptCode.ACCEPTED
-        if message.nonce == entry.message.nonce:
-            return ReceiptCode.DUPLICATE
-        if message.nonce < entry.message.nonce:
-            return ReceiptCode.STALE_NONCE
-        return ReceiptCode.REPLACED if entry.replacements < REPLACEMENTS_MAX else ReceiptCode.REFUSED
-
-    def pin(self, message: HandedIn, signed: bytes) -> None:
-        """Keep an accepted message in place of what the household said before."""
-        before = self.entries.get(message.household)
-        self.entries[message.household] = _Entry(message, signed, before.replacements + 1 if before else 0)
-        if len(self.entries) == self.households:
-            self.everybody.set()
-
-
-@dataclass(slots=True)
-class _Desk:
-    """Where one sort of message is handed in: the open board and the closed ones before it."""
-
-    kinds: Collection[Kind]
-    boards: dict[int, _Board] = field(default_factory=dict)
-    newest: int = -1
-
-    def open(self, interval_start: int, households: int) -> _Board:
-        if self.newest >= 0 and not self.boards[self.newest].closed:
-            raise CollectionOrder(f"the gate of {self.newest} is still open; collect one interval at a time")
-        if interval_start <= self.newest:
-            raise CollectionOrder(f"interval {interval_start} after {self.newest}; the gate never goes back")
-        self.newest = interval_start
-        board = _Board(interval_start, households)
-        _keep(self.boards, interval_start, board)
-        return board
-
-    def judge(self, message: HandedIn) -> ReceiptCode:
-        board = self.boards.get(message.interval_start)
-        if board is not None:
-            return board.judge(message)
-        return ReceiptCode.EARLY if message.interval_start > self.newest else ReceiptCode.LATE
+TAKEN: Final = (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED)
+"""Receipts that promise something."""
+BREATH: Final = 16
+"""Signatures of a batch that are checked before others get their turn."""
 
 
 class Operator:
@@ -149,6 +66,10 @@ class Operator:
         roster: Household ids, in the order of the books.
         keys: Public key of each household of the roster.
         minutes: Length of the interval. [min]
+        journal: Keeps the promises of this node; in memory where none is given.
+
+    Attributes:
+        speakers: Peers that have handed in something, as many as there are households at most.
     """
 
     def __init__(
@@ -159,6 +80,7 @@ class Operator:
         roster: tuple[str, ...],
         keys: Mapping[str, bytes],
         minutes: int,
+        journal: Journal | None = None,
     ) -> None:
         missing = [household for household in roster if household not in keys]
         if missing:
@@ -173,14 +95,20 @@ class Operator:
         self._peers = {peer_id_of(key): household for household, key in self._keys.items()}
         self._minutes = minutes
         self._topic = result_topic(chain_id)
-        self._orders = _Desk((Kind.ORDER, Kind.NOTHING))
-        self._readings = _Desk((Kind.READING,))
+        self._orders = Desk(0, (Kind.ORDER, Kind.NOTHING))
+        self._readings = Desk(1, (Kind.READING,))
+        self._journal = journal or Journal(None)
+        self._heard: set[int] = set()
+        self.speakers: set[str] = set()
+        self._news = trio.Event()
         self._results: dict[int, bytes] = {}
         self._lines: dict[int, Mapping[str, bytes]] = {}
         transport.serve(BID_PROTOCOL, self._take_order)
         transport.serve(READING_PROTOCOL, self._take_reading)
         transport.serve(LINE_PROTOCOL, self._give_line)
         transport.serve(RESULT_PROTOCOL, self._give_result)
+        transport.serve(BATCH_PROTOCOL, self._take_batch)
+        transport.serve(LINES_PROTOCOL, self._give_lines)
 
     @property
     def refused(self) -> Refusals:
@@ -190,6 +118,11 @@ class Operator:
     async def wait_for_audience(self, peers: int) -> None:
         """Wait until results would reach at least so many peers directly."""
         await self._transport.wait_for_audience(self._topic, peers)
+
+    async def spoken(self, interval_start: int) -> None:
+        """Wait until some household hands in something for an interval, whether its gate is open or not."""
+        while interval_start not in self._heard:
+            await self._news.wait()
 
     async def collect(self, interval_start: int, deadline_s: float) -> Collected[OrderMessage]:
         """Open the gate of an interval and return its orders.
@@ -214,27 +147,35 @@ class Operator:
         Raises:
             InvalidMessage: It is of another chain, or out of range.
         """
+        await self._transport.publish(self._topic, self.keep(result))
+
+    def keep(self, result: ResultMessage) -> bytes:
+        """Sign a result, keep it for those who ask, and return its signed bytes.
+
+        Raises:
+            InvalidMessage: It is of another chain, or out of range.
+        """
         if result.chain_id != self._chain_id:
             raise InvalidMessage("ResultMessage: chain_id is not the chain of this operator")
         signed = sign_message(self._identity, result)
-        _keep(self._results, result.interval_start, signed)
-        await self._transport.publish(self._topic, signed)
+        keep(self._results, result.interval_start, signed)
+        self._journal.forget_before(result.interval_start)
+        return signed
 
     def provide_lines(self, interval_start: int, lines: Mapping[str, bytes]) -> None:
         """Keep each household's settlement line of an interval; only that household may ask for it.
 
-        Raises:
-            ValueError: An empty line, which would look like one that is not ready.
+        Args:
+            lines: By household, none of them empty: that would look like one that is not ready. They may be made when
+                they are asked for.
         """
-        empty = [household for household, line in lines.items() if not line]
-        if empty:
-            raise ValueError(f"empty settlement lines for {', '.join(empty)}")
-        _keep(self._lines, interval_start, dict(lines))
+        keep(self._lines, interval_start, lines)
 
     async def _collect(
-        self, desk: _Desk, wanted: type[M], interval_start: int, deadline_s: float
+        self, desk: Desk, wanted: type[M], interval_start: int, deadline_s: float
     ) -> Collected[M]:
         board = desk.open(interval_start, len(self._roster))
+        self._restore(desk, board)
         before = self.refused.counts.copy()
         try:
             with trio.move_on_after(deadline_s):
@@ -244,15 +185,23 @@ class Operator:
         spoken = [
             (household, board.entries[household]) for household in self._roster if household in board.entries
         ]
-        kept = [(entry.message, entry.signed) for _, entry in spoken if isinstance(entry.message, wanted)]
         return Collected(
             interval_start,
-            messages=tuple(message for message, _ in kept),
-            signed=tuple(signed for _, signed in kept),
+            messages=tuple(entry.message for _, entry in spoken if isinstance(entry.message, wanted)),
+            signed=tuple(entry.signed for _, entry in spoken),
             nothing=tuple(household for household, entry in spoken if not isinstance(entry.message, wanted)),
             silent=tuple(household for household in self._roster if household not in board.entries),
             refused=dict(Counter(self.refused.counts) - before),
         )
+
+    def _restore(self, desk: Desk, board: Board) -> None:
+        """Put the promises back that were given before this process was started."""
+        for promise in self._journal.promises(desk.number, board.interval_start):
+            message = self._open(promise.message, desk.kinds)
+            if isinstance(message, HandedIn):
+                board.pin(message, promise.message, promise.name, promise.receipt)
+
+    # --- handing in -----------------------------------------------------------------------------------
 
     async def _take_order(self, peer: str, frame: bytes) -> bytes:
         return self._take(self._orders, peer, frame)
@@ -260,28 +209,94 @@ class Operator:
     async def _take_reading(self, peer: str, frame: bytes) -> bytes:
         return self._take(self._readings, peer, frame)
 
-    def _take(self, desk: _Desk, peer: str, frame: bytes) -> bytes:
+    def _take(self, desk: Desk, peer: str, frame: bytes) -> bytes:
         """Judge a message and return its receipt; a RemoteError goes back to the peer as its code."""
-        message = open_message(frame, chain_id=self._chain_id, kinds=desk.kinds, household_keys=self._keys)
+        promises: dict[tuple[int, int], list[Promise]] = {}
+        receipt = self._answer(peer, frame, self._read(peer, desk.kinds, frame), promises)
+        self._write(promises)
+        return receipt
+
+    async def _take_batch(self, peer: str, frame: bytes) -> bytes:
+        """Judge a gateway's messages one by one; what is refused unread spoils none of the others."""
+        kinds = (*self._orders.kinds, *self._readings.kinds)
+        opened = await self._read_all(peer, frame, lambda data: self._read(peer, kinds, data))
+        promises: dict[tuple[int, int], list[Promise]] = {}
+        entries = [
+            _code(found) if isinstance(found, RemoteError) else self._answer(peer, data, found, promises)
+            for data, found in opened
+        ]
+        self._write(promises)
+        return encode(HandInReply(tuple(entries)))
+
+    async def _read_all(
+        self, peer: str, frame: bytes, read: Callable[[bytes], T]
+    ) -> Sequence[tuple[bytes, T | RemoteError]]:
+        found: list[tuple[bytes, T | RemoteError]] = []
+        for number, data in enumerate(read_batch(frame, self._chain_id)):
+            if number % BREATH == 0:
+                await trio.lowlevel.checkpoint()
+            try:
+                found.append((data, read(data)))
+            except RemoteError as error:
+                self.refused.add(peer, error.code, error.detail)
+                found.append((data, error))
+        return found
+
+    def _open(self, frame: bytes, kinds: Sequence[Kind]) -> Message:
+        return open_message(frame, chain_id=self._chain_id, kinds=kinds, household_keys=self._keys)
+
+    def _read(self, peer: str, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
+        message = self._open(frame, kinds)
         if not isinstance(message, HandedIn):
             raise TypeError(f"a {type(message).__name__} passed the check of kinds")
         if message.minutes != self._minutes:
             raise OutOfRange(
                 f"minutes is {message.minutes}; this market trades {self._minutes}-minute intervals"
             )
+        self._hear(message.interval_start)
+        if len(self.speakers) < len(self._roster):
+            self.speakers.add(peer)
+        return message
+
+    def _hear(self, interval_start: int) -> None:
+        if interval_start in self._heard:
+            return
+        self._heard.add(interval_start)
+        while len(self._heard) > HISTORY_INTERVALS:
+            # Far ahead is where somebody could make us remember without end.
+            past = min(self._heard)
+            self._heard.discard(past if past < self._orders.newest else max(self._heard))
+        news, self._news = self._news, trio.Event()
+        news.set()
+
+    def _answer(
+        self,
+        peer: str,
+        frame: bytes,
+        message: HandedIn,
+        promises: dict[tuple[int, int], list[Promise]],
+    ) -> bytes:
+        """Judge a message and return its receipt; a promise that must be written first goes to `promises`."""
+        desk = self._readings if isinstance(message, ReadingMessage) else self._orders
         name = message_id(message)
         board = desk.boards.get(message.interval_start)
         if board is not None and name in board.receipts:
             return board.receipts[name]
         code = desk.judge(message)
         receipt = self._receipt(message, name, code)
-        if board is not None and code in (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED):
-            board.pin(message, frame)
-            board.receipts[name] = receipt
+        if board is not None and code in TAKEN:
+            board.pin(message, frame, name, receipt)
+            promises.setdefault((desk.number, message.interval_start), []).append(
+                Promise(name, frame, receipt)
+            )
         elif code != ReceiptCode.EARLY:  # that one only says: come again
             detail = f"{message.household}, interval {message.interval_start}, nonce {message.nonce}"
             self.refused.add(peer, code.name.lower(), detail)
         return receipt
+
+    def _write(self, promises: Mapping[tuple[int, int], Sequence[Promise]]) -> None:
+        for (desk, interval_start), given in promises.items():
+            self._journal.promise(desk, interval_start, given)
 
     def _receipt(self, message: HandedIn, name: bytes, code: ReceiptCode) -> bytes:
         return sign_message(
@@ -289,22 +304,37 @@ class Operator:
             ReceiptMessage(VERSION, self._chain_id, message.interval_start, message.household, name, code),
         )
 
+    # --- asking ---------------------------------------------------------------------------------------
+
     async def _give_line(self, peer: str, frame: bytes) -> bytes:
         household = self._peers.get(peer)
         if household is None:
             raise UnknownHousehold("the key of this connection belongs to no household of the roster")
-        interval_start = read_query(frame, self._chain_id)
+        return self._line(household, read_query(frame, self._chain_id))
+
+    async def _give_lines(self, peer: str, frame: bytes) -> bytes:
+        opened = await self._read_all(peer, frame, self._line_of)
+        return encode(
+            HandInReply(
+                tuple(_code(found) if isinstance(found, RemoteError) else found for _, found in opened)
+            )
+        )
+
+    def _line_of(self, frame: bytes) -> bytes:
+        query = self._open(frame, (Kind.LINE_QUERY,))
+        if not isinstance(query, LineQueryMessage):
+            raise TypeError(f"a {type(query).__name__} passed the check of kinds")
+        return self._line(query.household, query.interval_start)
+
+    def _line(self, household: str, interval_start: int) -> bytes:
         return _look_up(self._lines, interval_start, lambda lines: lines.get(household))
 
     async def _give_result(self, _peer: str, frame: bytes) -> bytes:
         return _look_up(self._results, read_query(frame, self._chain_id), lambda signed: signed)
 
 
-def _keep(history: dict[int, T], interval_start: int, value: T) -> None:
-    """Add to a history, dropping the oldest intervals beyond HISTORY_INTERVALS."""
-    history[interval_start] = value
-    while len(history) > HISTORY_INTERVALS:
-        del history[min(history)]
+def _code(error: RemoteError) -> bytes:
+    return REFUSED_MARK + error.code.encode()
 
 
 def _look_up(history: Mapping[int, T], interval_start: int, part: Callable[[T], bytes | None]) -> bytes:

@@ -271,8 +271,8 @@ class Validator:
         self.rounds[action.cert.round] += 1
         self.mempool.advance(self.ledger.tip)
         self.evidence.drop(block.evidence)
+        span_s = self._config.kept_intervals * self.ledger.genesis.params.minutes * 60
         for _, args in batches(block.txs):
-            span_s = self._config.kept_intervals * self.ledger.genesis.params.minutes * 60
             self._blobs.forget_before(args.interval_start - span_s)
         self._begin_heartbeat()
         return NewHeight(*self._next())
@@ -366,11 +366,19 @@ class Validator:
             return encode(TxReply(VERSION, error.code, error.detail))
         return encode(TxReply(VERSION, "", ""))
 
+    def submit(self, data: bytes) -> TxReply:
+        """Take a transaction of this node itself and pass it on."""
+        try:
+            self._take_tx(self._transport.peer_id, data)
+        except RemoteError as error:
+            return TxReply(VERSION, error.code, error.detail)
+        return TxReply(VERSION, "", "")
+
     def _take_tx(self, peer: str, data: bytes) -> None:
         tx = self.mempool.add(data, self.ledger.tip, ready=False)
         if tx is None:
             return
-        if not self._is_validator(peer):
+        if peer == self._transport.peer_id or not self._is_validator(peer):
             self._peers.broadcast(bytes((TX,)) + data)
         self._start(self._release, peer, tx)
 

@@ -1,11 +1,12 @@
-"""Names on the wire that both roles share: protocols, topics, the question for one interval."""
+"""Names on the wire that the market's roles share: protocols, topics, questions, batches."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 from p2p.codec import Record, decode, encode
-from p2p.errors import RemoteError, WrongChain, WrongVersion
+from p2p.errors import OutOfRange, RemoteError, WrongChain, WrongVersion
+from p2p.frames import FRAME_MAX_BYTES
 from p2p.messages import VERSION
 
 BID_PROTOCOL: Final = "/wattswap/bid/1"
@@ -16,10 +17,19 @@ LINE_PROTOCOL: Final = "/wattswap/line/1"
 """An IntervalQuery -> the asking household's settlement line with its proof; empty while it is not ready."""
 RESULT_PROTOCOL: Final = "/wattswap/result/1"
 """An IntervalQuery -> the signed result of the interval, for whoever missed the gossip; empty likewise."""
+BATCH_PROTOCOL: Final = "/wattswap/batch/1"
+"""A HandIn of signed orders, "nothing" and readings -> a HandInReply with a receipt for each."""
+LINES_PROTOCOL: Final = "/wattswap/lines/1"
+"""A HandIn of signed questions for lines -> a HandInReply with a line for each, empty while it is not ready."""
+
+BATCH_MAX: Final = 512
+"""Most messages of a batch."""
+REFUSED_MARK: Final = b"!"
+"""First byte of an entry of a reply that is the code of a refusal; no receipt and no proof begins with it."""
 
 
 class Forgotten(RemoteError):
-    """A question for an interval that was skipped or is older than what the operator keeps."""
+    """A question for an interval that was skipped or is older than what the collector keeps."""
 
     code = "forgotten"
 
@@ -34,6 +44,20 @@ class IntervalQuery(Record, frozen=True):
     version: int
     chain_id: bytes
     interval_start: int
+
+
+class HandIn(Record, frozen=True):
+    """Signed messages of several households, carried by a gateway that signs nothing itself."""
+
+    version: int
+    chain_id: bytes
+    messages: tuple[bytes, ...]
+
+
+class HandInReply(Record, frozen=True):
+    """One entry for each message: a signed receipt, a line, or REFUSED_MARK and a code."""
+
+    entries: tuple[bytes, ...]
 
 
 def result_topic(chain_id: bytes) -> str:
@@ -52,9 +76,28 @@ def read_query(data: bytes, chain_id: bytes) -> int:
     Raises:
         RemoteError: Not a query, or one for another chain or version.
     """
-    query = decode(IntervalQuery, data, max_bytes=128)
+    return _read(IntervalQuery, data, chain_id, 128).interval_start
+
+
+def read_batch(data: bytes, chain_id: bytes) -> tuple[bytes, ...]:
+    """Return the messages of a batch.
+
+    Raises:
+        RemoteError: Not a batch, too many messages, or one for another chain or version.
+    """
+    messages = _read(HandIn, data, chain_id, FRAME_MAX_BYTES).messages
+    if len(messages) > BATCH_MAX:
+        raise OutOfRange(f"a batch of {len(messages)} messages; the limit is {BATCH_MAX}")
+    return messages
+
+
+Q = TypeVar("Q", IntervalQuery, HandIn)
+
+
+def _read(kind: type[Q], data: bytes, chain_id: bytes, max_bytes: int) -> Q:
+    query = decode(kind, data, max_bytes=max_bytes)
     if query.version != VERSION:
         raise WrongVersion(f"version {query.version}; this program speaks {VERSION}")
     if query.chain_id != chain_id:
         raise WrongChain(f"chain {query.chain_id.hex()[:16]}; this is chain {chain_id.hex()[:16]}")
-    return query.interval_start
+    return query

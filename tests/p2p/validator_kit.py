@@ -12,6 +12,7 @@ import trio
 import trio.testing
 from chain_kit import OPERATOR, START, authorities, make_args, make_genesis
 
+from p2p.chain.blob import blob_hash
 from p2p.chain.block import Tx
 from p2p.chain.consensus_store import ConsensusStore, locked_folder
 from p2p.chain.consensus_types import LAN_TIMEOUTS, Proposal, Vote, signed_bytes
@@ -29,7 +30,6 @@ from p2p.roles.judging import inline
 from p2p.roles.ledger import Ledger
 from p2p.roles.mempool import TX_PROTOCOL, TxReply
 from p2p.roles.peers import CONSENSUS_PROTOCOL, PROPOSAL, VOTE, ConsensusFrame
-from p2p.roles.standin import blob_hash
 from p2p.roles.validator import Validator
 from p2p.roles.validator_config import ValidatorConfig
 from p2p.transport import peer_id_of

@@ -11,7 +11,7 @@ from run_kit import FIRST, call, files_below, write_street
 import wattswap as ws
 from market.errors import AmountTooLarge
 from market.units import INT64_SAFE, IntArray
-from wattswap.engine import Run, begin
+from wattswap.engine import Run, begin, own_chain
 from wattswap.pipeline import build_book, clear_interval
 from wattswap.recorder import BILL_COLUMNS
 from wattswap.results import RunResult
@@ -24,7 +24,8 @@ SENTENCE = "pass 2^62 nano-currency (about 4.6e9 currency units); use a larger c
 def started(street: Path, folder: Path, *settings: str) -> tuple[Setup, Run]:
     """A run before its first interval."""
     setup = prepare(ws.load(street, overrides=settings))
-    return setup, Run(setup, begin(setup, folder))
+    partial = begin(setup, folder)
+    return setup, Run(setup, partial, own_chain(setup, partial))
 
 
 def test_a_run_whose_amounts_are_too_large_together_is_refused_in_one_sentence(
@@ -94,8 +95,9 @@ def test_the_count_towards_the_limit_goes_on_after_a_resumption(street: Path, tm
     run.checkpoint()
     counted = run.turnover_nano
     run.close()
-    resumed = Run(run.setup, run.folder)
-    resumed.restore()
+    chain = own_chain(run.setup, run.folder)
+    resumed = Run(run.setup, run.folder, chain)
+    resumed.restore(chain)
     resumed.close()
     assert counted > 0
     assert resumed.turnover_nano == counted

@@ -109,19 +109,25 @@ def chain_without_meta(partial: Path) -> None:
     connection.close()
 
 
+def opened(partial: Path) -> engine.Run:
+    """The unfinished run of a folder, as the engine opens it."""
+    setup = prepare(engine.stored_scenario(partial))
+    return engine.Run(setup, partial, engine.own_chain(setup, partial))
+
+
 def chain_without_blocks(partial: Path) -> None:
     ChainStore.create(partial / "chain.db", read_genesis(partial / "genesis.bin")).close()
 
 
 def chain_with_blocks(partial: Path) -> None:
-    run = engine.Run(prepare(engine.stored_scenario(partial)), partial)
+    run = opened(partial)
     for _ in range(5):
         run.step()
     run.close()
 
 
 def parts_without_checkpoint(partial: Path) -> None:
-    run = engine.Run(prepare(engine.stored_scenario(partial)), partial)
+    run = opened(partial)
     for _ in range(24):
         run.step()
     run.flush()
@@ -153,7 +159,7 @@ def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_nothing(
 
 def test_a_chain_file_that_a_checkpoint_counts_is_never_deleted(street: Path, tmp_path: Path) -> None:
     partial = begun(street, tmp_path)
-    run = engine.Run(prepare(engine.stored_scenario(partial)), partial)
+    run = opened(partial)
     run.step()
     run.checkpoint()
     run.close()
@@ -179,7 +185,7 @@ def test_a_part_is_on_the_disk_before_it_gets_its_name(
         real_replace(source, target)
 
     partial = begun(street, tmp_path)
-    run = engine.Run(prepare(engine.stored_scenario(partial)), partial)
+    run = opened(partial)
     run.step()
     monkeypatch.setattr(recorder.os, "fsync", fsync)
     monkeypatch.setattr(recorder.os, "replace", replace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,6 +34,15 @@ def live(
         float,
         typer.Option("--pace-seconds", min=0, help="Least time an interval takes; 0 is as fast as it goes."),
     ] = 0.0,
+    validators: Annotated[
+        int, typer.Option("--validators", help="Authorities, a process each: 4 to 25, or 1 for a toy.")
+    ] = 4,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, help="Processes among which the homes' nodes are divided.")
+    ] = 2,
+    gateways: Annotated[
+        int, typer.Option("--gateways", min=0, help="Nodes that act for all homes; 0: a node a home.")
+    ] = 0,
     mechanism: MechanismOption = None,
     case: CaseOption = None,
     settings: SetOption = None,
@@ -43,7 +52,7 @@ def live(
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Run a scenario with one libp2p node per home and one for the operator, all on loopback."""
+    """Run a scenario with real nodes on loopback: homes or gateways, an operator, authorities that vote."""
     from dataclasses import replace
 
     from wattswap import engine
@@ -51,20 +60,20 @@ def live(
     from wattswap.errors import InvalidScenario, UsageError
     from wattswap.explorer import parse_interval
     from wattswap.hash_by_hash import compare_runs
-    from wattswap.live import run_live
+    from wattswap.live import Town, run_live
 
     loaded = load_scenario(scenario, case, settings, seed, mechanism)
     start_s = None if at is None else parse_interval(at)
     if not quiet:
-        note("Starting one libp2p node per home and one for the operator, on loopback ...")
+        note("Starting homes, operator and authorities as processes that speak libp2p on loopback ...")
     try:
         result = run_live(
             loaded,
+            town=Town(validators, processes, gateways, pace_s),
             intervals=intervals,
             start_s=start_s,
             out=out,
             on_progress=Progress("live", quiet),
-            pace_s=pace_s,
         )
     except InvalidScenario as error:
         if at is None:
@@ -79,30 +88,35 @@ def live(
     if json:
         print_json({"run": str(result.path), **result.metrics, "network": network, "equal": rows})
         return
-    print(
-        f"{result.manifest['name']}: {network['nodes']} libp2p nodes, {len(result.table('intervals'))} intervals,"
-        f" {network['interval_s_median']:.2f} s each (95 %: {network['interval_s_p95']:.2f} s)"
-    )
-    print(
-        f"  {network['signed_receipts']} signed receipts, {network['results_by_gossip']} results heard by gossip,"
-        f" {network['results_by_request']} asked for, {network['proofs_checked']} proofs checked by the homes"
-    )
+    _print_network(result.manifest["name"], len(result.table("intervals")), network)
     if compare:
         _print_equal(rows)
     print(f"  Folder {result.path}")
 
 
+def _print_network(name: str, intervals: int, network: dict[str, Any]) -> None:
+    roles = ", ".join(f"{count} {role}" for role, count in network["roles"].items())
+    seconds, finality = network["interval_s"], network["finality_s"]
+    print(f"{name}: {network['nodes']} libp2p nodes ({roles}), {intervals} intervals")
+    if seconds["p50"] is not None:
+        print(f"  {seconds['p50']:.2f} s an interval (95 %: {seconds['p95']:.2f} s)", end="")
+    if finality["p50"] is not None:
+        print(f"  final {finality['p50']:.2f} s after the batch (95 %: {finality['p95']:.2f} s)", end="")
+    print(
+        f"\n  {network['signed_receipts']} signed receipts, {network['results_by_gossip']} results heard by gossip,"
+        f" {network['results_by_request']} asked for, {network['proofs_checked']} proofs checked by the homes"
+    )
+
+
 def _print_equal(rows: list[dict[str, object]]) -> None:
     print("  Live and in process, hash by hash:")
     head = f"  {'interval':<18} {'orders':>6} {'kWh':>7}"
-    print(f"{head}  {'order book':<12}{'clearing':<12}{'postings':<12}block")
+    print(f"{head}  {'order book':<12}{'clearing':<12}postings")
     for row in rows:
-        hashes = (
-            str(row[name])[:8] for name in ("book_root", "clearing_root", "postings_root", "block_hash")
-        )
+        hashes = (str(row[name])[:8] for name in ("book_root", "clearing_root", "postings_root"))
         facts = f"  {row['interval']:<18} {row['orders']:>6} {row['traded_kwh']:>7.3f}"
         print(f"{facts}  {'  '.join(f'{h} =' for h in hashes)}")
-    print(f"  Equal in all {len(rows)} intervals: order-book roots, clearings, postings and blocks.")
+    print(f"  Equal in all {len(rows)} intervals: order-book roots, clearings and postings.")
 
 
 def add_commands(app: typer.Typer) -> None:

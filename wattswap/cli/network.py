@@ -1,0 +1,97 @@
+"""Commands on a network of nodes: network status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wattswap.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from wattswap.nodes.survey import Target
+
+app = typer.Typer(help="Look at a network of nodes.", no_args_is_help=True)
+NODE_DOWN = 1
+"""Exit code of `network status` where a node is down."""
+
+
+@app.callback()
+def _family() -> None:
+    """Look at a network of nodes."""  # without a callback, a group of one command is that command
+
+
+@app.command()
+def status(
+    where: Annotated[
+        list[str],
+        typer.Argument(
+            help="A folder of nodes, a node's folder, or addresses (with --genesis).",
+            metavar="DIR|ADDRESS...",
+        ),
+    ],
+    genesis: Annotated[
+        Path | None, typer.Option("--genesis", help="Genesis of the chain, where addresses are given.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask every node how it is; code 1 where one is down."""
+    from p2p.libp2p_transport import open_libp2p
+    from wattswap.cli.output import print_json
+    from wattswap.nodes.survey import survey
+
+    chain_id, targets = _targets(where, genesis)
+    rows = [finding.facts() for finding in survey(chain_id, targets, open_libp2p)]
+    if json:
+        print_json({"chain_id": chain_id.hex(), "up": all(row["up"] for row in rows), "nodes": rows})
+    else:
+        _print(chain_id, rows)
+    if not all(row["up"] for row in rows):
+        raise typer.Exit(NODE_DOWN)
+
+
+def _targets(where: list[str], genesis: Path | None) -> tuple[bytes, list[Target]]:
+    from p2p.chain.genesis import read_genesis
+    from wattswap.errors import UsageError
+    from wattswap.nodes.survey import Target, targets_of
+
+    addresses = [place for place in where if place.startswith("/ip4/")]
+    if not addresses and len(where) == 1:
+        return targets_of(Path(where[0]))
+    if len(addresses) < len(where):
+        raise UsageError.of(
+            "network status", "takes one folder, or addresses", "ask for one folder at a time"
+        )
+    if genesis is None:
+        cure = "add --genesis FILE, any node's genesis.bin"
+        raise UsageError.of("--genesis", "is needed with addresses, to name the chain", cure)
+    return read_genesis(genesis).chain_id, [Target(address, "", address) for address in addresses]
+
+
+def _print(chain_id: bytes, rows: list[dict[str, Any]]) -> None:
+    import pandas as pd
+
+    from wattswap.cli.output import note, print_table
+
+    up = [row for row in rows if row["up"]]
+    frame = pd.DataFrame(
+        {
+            "role": [row["role"] for row in rows],
+            "height": ["" if row["height"] is None else str(row["height"]) for row in rows],
+            "head": [(row["head"] or "")[:16] for row in rows],
+            "ready": [{True: "yes", False: "no", None: "down"}[row["ready"]] for row in rows],
+            "peers": [_shown(row["peers"]) for row in rows],
+            "refused": [_shown(row["refused"]) for row in rows],
+            "last block s ago": [_shown(row["last_block_age_s"]) for row in rows],
+        },
+        index=pd.Index([row["node"] for row in rows], name="node"),
+    )
+    print_table(f"Chain {chain_id.hex()[:16]}: {len(up)} of {len(rows)} nodes answer", frame)
+    for row in rows:
+        if not row["up"]:
+            note(f"{row['node']} is down: {row['trouble']}")
+
+
+def _shown(value: int | None) -> str:
+    return "" if value is None else str(value)

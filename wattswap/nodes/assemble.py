@@ -1,0 +1,140 @@
+"""A run folder out of what a network left behind: chain and blobs, worked out once more by one who took no part."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from market.settlement import Postings
+from p2p.chain.block import block_hash
+from p2p.chain.settlement import Batch, BatchArgs, batches
+from p2p.chain.store import ChainStore
+from p2p.errors import RemoteError
+from p2p.roles.blobs import FolderBlobs
+from wattswap import engine
+from wattswap.commit import Committed
+from wattswap.errors import VerificationFailed
+from wattswap.explorer import CHAIN
+from wattswap.nodes.interval import Worked
+from wattswap.nodes.judge import Judge
+from wattswap.pipeline import Cleared
+
+if TYPE_CHECKING:
+    from wattswap.results import RunResult
+    from wattswap.setup import Setup
+
+BLOBS = "blobs"
+
+
+class NetworkChain:
+    """The chain that a network made, read interval by interval as if it were being written.
+
+    Args:
+        setup: The scenario.
+        path: The chain file.
+        blobs: Folder with the blob of each interval.
+    """
+
+    def __init__(self, setup: Setup, path: Path, blobs: Path) -> None:
+        self._setup, self._judge = setup, Judge(setup)
+        self._store = ChainStore.open(path, setup.genesis, read_only=True)
+        self._blobs = FolderBlobs(blobs)
+        self._heights = {
+            args.interval_start: (block.header.height, args)
+            for block, _ in self._store.blocks()
+            for _, args in batches(block.txs)
+        }
+
+    def worked(self, start_s: int) -> Worked:
+        """What the messages of an interval come to, judged as an authority judges them.
+
+        Raises:
+            VerificationFailed: The chain has no batch of it, its blob is missing, or the batch does not follow.
+        """
+        where = f"interval {start_s}"
+        if start_s not in self._heights:
+            raise VerificationFailed.of(where, "the chain has no batch of it")
+        _, args = self._heights[start_s]
+        blob = self._blobs.get(args.blob_hash)
+        if blob is None:
+            raise VerificationFailed.of(where, f"its blob {args.blob_hash.hex()[:16]} is missing or damaged")
+        try:
+            self._judge(args, blob)
+            return self._judge.work_out(blob)
+        except RemoteError as error:
+            raise VerificationFailed.of(where, error.detail) from None
+
+    def append(self, start_s: int, cleared: Cleared, postings: Postings) -> Committed:
+        """Find the block of an interval that was worked out before."""
+        height, args = self._heights[start_s]
+        block, cert = self._store.block(height)
+        batch: Batch = self.worked(start_s).batch
+        return Committed(height, block_hash(block.header), args.postings_root, batch, block, cert)
+
+    def roots(self) -> Iterator[bytes]:
+        """Book, clearing and postings roots of every interval, joined."""
+        for _, args in self._heights.values():
+            yield roots_of(args)
+
+    def summary(self) -> dict[str, Any]:
+        """Height, head and authorities, for the manifest."""
+        head = self._store.head()
+        genesis = self._setup.genesis
+        return {
+            "id": genesis.chain_id.hex(),
+            "blocks": self._store.height,
+            "head": "" if head is None else block_hash(head[0].header).hex(),
+            "authorities": len(genesis.authorities),
+        }
+
+    def close(self) -> None:
+        """Close the chain file."""
+        self._store.close()
+
+
+def roots_of(args: BatchArgs) -> bytes:
+    """Book, clearing and postings roots of a batch, joined."""
+    return args.book_root + args.clearing_root + args.postings_root
+
+
+def take_over(partial: Path, chain: Path, blobs: Path) -> None:
+    """Copy the chain and the blobs of a node that has stopped into a run folder."""
+    shutil.copyfile(chain, partial / CHAIN)
+    shutil.copytree(blobs, partial / BLOBS)
+
+
+def assemble(
+    setup: Setup,
+    partial: Path,
+    begun: float,
+    network: dict[str, Any],
+    on_interval: Callable[[int], None] | None = None,
+) -> RunResult:
+    """Write the tables, bills and manifest of a live run from its chain and blobs.
+
+    Args:
+        partial: Folder with scenario, genesis, chain and blobs.
+        begun: When the run began. [s since 1970]
+        network: Figures of the network, for the manifest.
+        on_interval: Called with the number of intervals done.
+
+    Raises:
+        VerificationFailed: The chain does not follow from the blobs.
+    """
+    chain = NetworkChain(setup, partial / CHAIN, partial / BLOBS)
+    current = engine.Run(setup, partial, chain)
+    try:
+        for i in range(setup.intervals):
+            worked = chain.worked(setup.start_of(i))
+            # The contents of the batteries are known to the homes alone: live the interval as they did.
+            current.community.live()
+            current.commit(worked.cleared, worked.import_wh, worked.export_wh, current.community.stored_wh)
+            if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
+                current.flush()
+            if on_interval is not None:
+                on_interval(current.done)
+        return engine.finish(current, begun, signed=True, driver=engine.LIVE, extra={"network": network})
+    finally:
+        current.close()

@@ -1,0 +1,118 @@
+"""A scenario with the files it names, in one folder that a node can be moved with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path, PurePath
+from typing import Any
+
+from p2p.chain.genesis import Genesis
+from wattswap.errors import InvalidData
+from wattswap.nodes.config import NodeConfig
+from wattswap.scenario import Scenario, from_resolved, load
+from wattswap.setup import Setup, prepare
+
+SCENARIO = "scenario.json"
+_FILES = (("data", "path"), ("tariff", "import_series"), ("tariff", "feed_in_series"))
+
+
+def write_bundle(scenario: Scenario, folder: Path, *, with_secret: bool) -> Scenario:
+    """Write a scenario and copy the files it names, and return it as `load_bundle` reads it there.
+
+    Args:
+        with_secret: Keep naming the secret file where it is, for keys that are derived from it. It is never
+            copied: whoever has it can sign as everybody.
+    """
+    folder.mkdir(mode=0o700)
+    base = scenario.source.base
+    content = scenario.resolved()
+    for table, key in _FILES:
+        named = content.get(table, {}).get(key)
+        if named is not None:
+            content[table][key] = _copied(base / named, folder, _place(named, key))
+    secret_file = content["chain"].pop("secret_file", None)
+    digest = content["chain"].pop("secret_file_sha256", None)
+    if with_secret and secret_file is not None:
+        content["chain"] |= {"secret_file": str((base / secret_file).resolve()), "secret_file_sha256": digest}
+    _write_private(folder / SCENARIO, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return load_bundle(folder / SCENARIO)
+
+
+def load_bundle(path: Path) -> Scenario:
+    """Read the scenario of a node: the JSON file of a bundle, or any scenario file.
+
+    Raises:
+        InvalidScenario: It is not valid.
+        InvalidData: A file it names has changed, or the JSON is damaged.
+    """
+    if path.suffix != ".json":
+        return load(path)
+    cure = "copy the scenario's folder back from another node of the neighbourhood"
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidData.of(str(path), f"cannot be read: {error.strerror}", cure) from None
+    except ValueError:
+        raise InvalidData.of(str(path), "is not the JSON that was written", cure) from None
+    if isinstance(content, dict) and set(content) == {"resolved", "base"}:  # a run folder's own
+        return from_resolved(content["resolved"], content["base"])
+    if not isinstance(content, dict):
+        raise InvalidData.of(str(path), "is not a scenario", cure)
+    return from_resolved(content, path.parent)
+
+
+def setup_of(config: NodeConfig, genesis: Genesis) -> Setup:
+    """Prepare a node's scenario and check that it is the one the genesis commits to.
+
+    Its `keys` and `genesis` are those of a simulation: a node signs with its keystore and follows its genesis file.
+
+    Raises:
+        InvalidData: Another scenario, other meter data or other homes.
+        WattswapError: The scenario cannot run.
+    """
+    setup = prepare(load_bundle(config.scenario_path))
+    ours, theirs = setup.genesis, genesis
+    if (ours.params.rules_hash, ours.roster_root) != (theirs.params.rules_hash, theirs.roster_root):
+        what = f"is not the scenario, with its data, that {config.genesis_path} commits to"
+        cure = "copy the scenario's folder and genesis.bin from another node of the neighbourhood"
+        raise InvalidData.of(str(config.scenario_path), what, cure)
+    return setup
+
+
+def link_bundle(bundle: Path, folder: Path) -> None:
+    """Put a written bundle into another folder, without storing its data twice on the same disk."""
+    shutil.copytree(bundle, folder, copy_function=_link)
+    # What people may edit is each node's own.
+    (folder / SCENARIO).unlink()
+    _write_private(folder / SCENARIO, (bundle / SCENARIO).read_text(encoding="utf-8"))
+
+
+def _place(named: str, key: str) -> str:
+    """Where a file goes: its own relative path, or, if that leads out of the folder, its name behind its key."""
+    path = PurePath(named)
+    return f"{key}-{path.name}" if path.is_absolute() or ".." in path.parts else str(path)
+
+
+def _copied(source: Path, folder: Path, place: str) -> str:
+    target = folder / place
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=shutil.copyfile)
+    else:
+        shutil.copyfile(source, target)
+    return place
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a disk without links
+        shutil.copyfile(source, target)

@@ -1,0 +1,62 @@
+"""How a collector reaches the chain: a validator through its own node, an operator through the validators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+
+from p2p.codec import decode
+from p2p.errors import P2PError
+from p2p.roles.ledger import Ledger
+from p2p.roles.mempool import TX_PROTOCOL, TxReply
+from p2p.roles.validator import Validator
+from p2p.transport import Transport
+
+UNREACHABLE = "unreachable"
+"""What `submit` answers where no validator did."""
+SUBMIT_S = 3.0
+"""How long a validator may take to answer. [s]"""
+
+
+class OwnChain:
+    """The chain of a validator that collects itself."""
+
+    def __init__(self, validator: Validator) -> None:
+        self._validator = validator
+        self.ledger = validator.ledger
+
+    async def submit(self, tx: bytes) -> str:
+        """Put a transaction into the own mempool; returns the code of its refusal, or nothing."""
+        return self._validator.submit(tx).code
+
+
+class RemoteChain:
+    """The chain as an operator sees it.
+
+    Args:
+        ledger: Kept up to date by an observer.
+        addresses: Of the validators.
+    """
+
+    def __init__(self, transport: Transport, ledger: Ledger, addresses: Sequence[str]) -> None:
+        self.ledger = ledger
+        self._transport, self._addresses = transport, tuple(addresses)
+
+    async def submit(self, tx: bytes) -> str:
+        """Hand a transaction to every validator; returns "" where one took it, else why not."""
+        answers: list[str] = []
+
+        async def hand_in(address: str) -> None:
+            with trio.move_on_after(SUBMIT_S):
+                try:
+                    peer = await self._transport.connect(address)
+                    reply = await self._transport.request(peer, TX_PROTOCOL, tx)
+                    answers.append(decode(TxReply, reply).code)
+                except P2PError:
+                    return
+
+        async with trio.open_nursery() as nursery:
+            for address in self._addresses:
+                nursery.start_soon(hand_in, address)
+        return "" if "" in answers else (answers or [UNREACHABLE])[0]

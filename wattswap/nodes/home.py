@@ -1,0 +1,189 @@
+"""One home's life on the network: bid, report the meter, hear the result, check the proof of its own line.
+
+It knows nothing but its own columns of the data. Its messages follow from those and from the interval alone, so a home
+that was killed says the same again, byte for byte.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import trio
+
+from agents.bidding import Bids
+from p2p import messages
+from p2p.chain.light import check_proof
+from p2p.messages import (
+    NothingMessage,
+    OrderMessage,
+    ReadingMessage,
+    ReceiptCode,
+    ReceiptMessage,
+    ResultMessage,
+)
+from wattswap.errors import VerificationFailed
+from wattswap.nodes.pace import Pace
+from wattswap.setup import Setup
+
+GOSSIP_PATIENCE_S: Final = 5.0
+"""How long a home waits for a result by gossip before it asks for it. [s]"""
+HEARD_INTERVALS: Final = 192
+TAKEN: Final = (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED)
+
+
+class Voice(Protocol):
+    """How a home speaks: by a node of its own, or through a gateway."""
+
+    async def submit(self, message: OrderMessage | NothingMessage) -> ReceiptMessage: ...
+
+    async def send_reading(self, message: ReadingMessage) -> ReceiptMessage: ...
+
+    async def result(self, interval_start: int) -> ResultMessage: ...
+
+    async def line(self, interval_start: int) -> bytes: ...
+
+
+class Ear:
+    """Results that were heard by gossip, by interval; several homes may share one."""
+
+    def __init__(self) -> None:
+        self._heard: dict[int, ResultMessage] = {}
+        self._news = trio.Condition()
+
+    async def hear(self, result: ResultMessage) -> None:
+        """Take a verified result."""
+        async with self._news:
+            self._heard[result.interval_start] = result
+            while len(self._heard) > HEARD_INTERVALS:
+                del self._heard[min(self._heard)]
+            self._news.notify_all()
+
+    async def wait(self, start_s: int) -> ResultMessage | None:
+        """The result of an interval, or None when gossip has not brought it in time."""
+        with trio.move_on_after(GOSSIP_PATIENCE_S):
+            async with self._news:
+                while start_s not in self._heard:
+                    await self._news.wait()
+        return self._heard.get(start_s)
+
+
+@dataclass(slots=True)
+class Done:
+    """What one home saw of an interval, for the statistics. [s]"""
+
+    receipts: int = 0
+    late: int = 0
+    by_gossip: int = 0
+    proofs: int = 0
+    receipt_s: float = 0.0
+    result_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Home:
+    """One home.
+
+    Args:
+        setup: The scenario.
+        index: Its place in the roster.
+        voice: How it speaks.
+        ear: What it hears.
+        pace: When it hands in its orders.
+    """
+
+    setup: Setup
+    index: int
+    voice: Voice
+    ear: Ear
+    pace: Pace
+
+    async def live(self, first: int, on_interval: OnInterval) -> None:
+        """Live every interval of the scenario, `first` being the first of which the network must hear.
+
+        The intervals before it are lived too, silently: what they leave in the battery decides later bids.
+        """
+        community = self.setup.community(self.index)
+        for i in range(self.setup.intervals):
+            bids = community.bids(self.setup.prices.at(i))
+            imported, exported = community.live()
+            if i >= first:
+                await self.pace.opening(i)
+                done = await self._interval(i, bids, int(imported[0]), int(exported[0]))
+                on_interval(i, self.index, done)
+
+    async def _interval(self, i: int, bids: Bids, import_wh: int, export_wh: int) -> Done:
+        done, begun = Done(), time.perf_counter()
+        start_s = self.setup.start_of(i)
+        self.pace.opened()
+        taken = self._count(await self.voice.submit(self._order(start_s, bids)), done)
+        done.receipt_s = time.perf_counter() - begun
+        reading = self._reading(i, start_s, import_wh, export_wh)
+        reported = self._count(await self.voice.send_reading(reading), done)
+        result = await self.ear.wait(start_s)
+        done.by_gossip = int(result is not None)
+        if result is None:
+            result = await self.voice.result(start_s)
+        done.result_s = time.perf_counter() - begun
+        await self._check(i, result, (import_wh, export_wh) if taken and reported else None)
+        done.proofs = 1
+        return done
+
+    def _order(self, start_s: int, bids: Bids) -> OrderMessage | NothingMessage:
+        setup = self.setup
+        side, energy_wh, limit = (
+            int(column[0]) for column in (bids.side, bids.energy_wh, bids.limit_micro_per_kwh)
+        )
+        if energy_wh:
+            return setup.order_message(self.index, start_s, side, energy_wh, limit)
+        return NothingMessage(
+            messages.VERSION,
+            setup.genesis.chain_id,
+            start_s,
+            setup.minutes,
+            setup.roster[self.index],
+            setup.nonce(start_s),
+        )
+
+    def _reading(self, i: int, start_s: int, import_wh: int, export_wh: int) -> ReadingMessage:
+        setup = self.setup
+        return ReadingMessage(
+            messages.VERSION,
+            setup.genesis.chain_id,
+            start_s,
+            setup.minutes,
+            setup.roster[self.index],
+            setup.nonce(start_s),
+            import_wh,
+            export_wh,
+            int(setup.meter.quality[setup.first_row + i, self.index]),
+        )
+
+    def _count(self, receipt: ReceiptMessage, done: Done) -> bool:
+        taken = receipt.code in TAKEN
+        done.receipts += taken
+        done.late += not taken
+        return taken
+
+    async def _check(self, i: int, result: ResultMessage, registers: tuple[int, int] | None) -> None:
+        """Fetch the proof of the home's own line and check it as if nobody were trusted.
+
+        Args:
+            registers: What the home reported in time, or None where it came too late. [Wh]
+        """
+        start_s = self.setup.start_of(i)
+        line = check_proof(await self.voice.line(start_s), self.setup.genesis)
+        proven = (line.account, line.interval_start, line.block_hash)
+        metered = (line.values["import_wh"], line.values["export_wh"])
+        if proven != (self.index, start_s, result.block_hash) or registers not in (None, metered):
+            raise VerificationFailed.of(
+                f"{self.setup.roster[self.index]}, {self.setup.interval(i)}",
+                "the proof is not of this home's meter and the announced block",
+            )
+
+
+class OnInterval(Protocol):
+    """Called after each interval of a home."""
+
+    def __call__(self, i: int, home: int, done: Done) -> None: ...

@@ -1,0 +1,95 @@
+"""What the messages of one interval come to: book, clearing, settlement, batch.
+
+The collector works it out, every authority works it out again before it votes, and so does whoever reads the chain
+later: one pure function of the interval's blob and the scenario's rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from market.units import IntArray
+from p2p.chain.blob import IntervalContent
+from p2p.chain.settlement import Batch, BatchArgs, batch_args, salted
+from p2p.messages import OrderMessage, ReadingMessage
+from p2p.receipts import include
+from wattswap.pipeline import Cleared, Settled, build_book, clear_interval, settle_interval
+from wattswap.setup import Setup
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Worked:
+    """An interval from its messages to its batch.
+
+    Args:
+        import_wh: Register of each home, as reported or taken to be as traded. [Wh]
+        export_wh: Likewise. [Wh]
+        args: What goes on chain.
+    """
+
+    cleared: Cleared
+    settled: Settled
+    batch: Batch
+    import_wh: IntArray
+    export_wh: IntArray
+    args: BatchArgs
+
+
+def clear_orders(setup: Setup, start_s: int, orders: tuple[OrderMessage, ...]) -> Cleared:
+    """Clear the canonical book of these orders, whatever order they arrived in."""
+    index = {name: home for home, name in enumerate(setup.roster)}
+    rows = [(index[o.household], o.side, o.energy_wh, o.limit_micro_per_kwh) for o in orders]
+    who, side, energy, limit = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+    book = build_book(setup.seed, start_s, who, side.astype(np.int8), energy, limit)
+    rules = setup.rules_at(setup.index_of(start_s))
+    return clear_interval(setup.mechanism, rules, setup.roster, start_s, book)
+
+
+def registers(
+    setup: Setup, cleared: Cleared, readings: tuple[ReadingMessage, ...]
+) -> tuple[IntArray, IntArray]:
+    """Registers by home; a home that did not report is taken to have used exactly what it traded. [Wh]"""
+    book, accepted = cleared.book, cleared.clearing.accepted_wh
+    imported, exported = np.zeros((2, len(setup.roster)), dtype=np.int64)
+    np.add.at(imported, book.participant[book.side > 0], accepted[book.side > 0])
+    np.add.at(exported, book.participant[book.side < 0], accepted[book.side < 0])
+    index = {name: home for home, name in enumerate(setup.roster)}
+    for reading in readings:
+        home = index[reading.household]
+        imported[home], exported[home] = reading.import_wh, reading.export_wh
+    return imported, exported
+
+
+def work_out(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Worked:
+    """Work an interval out from its verified messages.
+
+    Args:
+        content: As `open_blob` returns it.
+        blob_hash: Name of the blob, which the batch carries.
+
+    Raises:
+        MarketError: The clearing or the settlement breaks a rule of the market.
+        UsageError: The interval is not one of the scenario.
+    """
+    start_s = content.interval_start
+    cleared = clear_orders(setup, start_s, content.orders)
+    imported, exported = registers(setup, cleared, content.readings)
+    prices = setup.prices.at(setup.index_of(start_s))
+    settled = settle_interval(setup.mechanism, cleared, imported, exported, prices)
+    batch = salted(settled.postings.lines, start_s, content.interval_secret)
+    args = batch_args(
+        batch,
+        settled.postings,
+        orders=len(cleared.book),
+        book_root=cleared.book_root,
+        clearing_root=cleared.clearing_root,
+        price=cleared.price,
+        traded_wh=cleared.traded_wh,
+        blob_hash=blob_hash,
+        inclusion_root=include(
+            setup.roster, (*content.orders, *content.nothings), content.interval_secret
+        ).root,
+    )
+    return Worked(cleared, settled, batch, imported, exported, args)

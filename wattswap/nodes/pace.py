@@ -1,0 +1,35 @@
+"""When the next interval opens: by the clock of the wall, or as far apart as a simulation wants."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import trio
+
+from wattswap.nodes.config import Clock
+
+
+@dataclass(slots=True)
+class Pace:
+    """One node's sense of time.
+
+    Args:
+        clock: Of its configuration. With `begin_unix_ms` the i-th interval opens at that instant plus i times the
+            pace; without, the pace is the least time from one opening to the next, and an interval that takes
+            longer delays all that follow.
+    """
+
+    clock: Clock
+    _opened: float = field(default=float("-inf"))
+
+    async def opening(self, i: int) -> None:
+        """Wait until the i-th interval may open."""
+        if self.clock.begin_unix_ms:
+            await trio.sleep(max(0.0, self.clock.opens_ms(i) / 1_000 - time.time()))
+        elif self._opened > float("-inf"):
+            await trio.sleep_until(self._opened + self.clock.pace_s)
+
+    def opened(self) -> None:
+        """Note that an interval has opened."""
+        self._opened = trio.current_time()

@@ -1,0 +1,52 @@
+"""Running nodes as a service does: until SIGTERM or Ctrl-C, then an orderly end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import trio
+
+from p2p.identity import Identity
+from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.node import World, over_libp2p, run_node
+
+Nodes = Sequence[tuple[NodeConfig, Mapping[str, Identity]]]
+"""Nodes of one process: configuration and keys by name."""
+
+
+def run_until_told(nodes: Nodes) -> None:
+    """Run nodes until the work of all is done; SIGTERM and SIGINT cancel them, and that is a good end.
+
+    Raises:
+        Exception: Whatever ended a node, out of the groups that nurseries make.
+    """
+    try:
+        trio.run(_until_told, nodes)
+    except BaseExceptionGroup as group:
+        raise first_cause(group) from None
+
+
+async def _until_told(nodes: Nodes) -> None:
+    world = World(over_libp2p)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def cancel() -> None:
+                await anext(signals)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(cancel)
+            async with trio.open_nursery() as work:
+                for number, (config, keys) in enumerate(nodes):
+                    # The first of a process accounts for the CPU time of all.
+                    work.start_soon(run_node, config, keys, replace(world, shares_process=number > 0))
+            nursery.cancel_scope.cancel()
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Unwrap the groups that nurseries make, down to the first error that says what happened."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,68 @@
+"""What a node did, interval by interval: one JSON line each, for the run folder and for `show RUN network`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from p2p.transport import Transport
+
+STATS = "stats.jsonl"
+COUNTED = ("frames_sent", "bytes_sent", "frames_received", "bytes_received", "gossip_sent", "gossip_received")
+
+
+@dataclass(slots=True)
+class Stats:
+    """Appends a line an interval with what changed since the line before.
+
+    Args:
+        path: File; a restarted node goes on with it.
+        node: Name of the node.
+        transports: Endpoints whose counters are summed.
+        cpu_s: CPU seconds of the process so far; None for a node that shares a process with others. [s]
+    """
+
+    path: Path
+    node: str
+    transports: list[Transport]
+    cpu_s: Callable[[], float] | None = time.process_time
+    _before: dict[str, float] = field(default_factory=dict)
+
+    def add(self, interval_start: int, **facts: Any) -> None:
+        """Add a line about an interval."""
+        now: dict[str, float] = {
+            name: sum(getattr(t.stats, name) for t in self.transports) for name in COUNTED
+        }
+        if self.cpu_s is not None:
+            now["cpu_s"] = self.cpu_s()
+        changed = {name: round(value - self._before.get(name, 0), 6) for name, value in now.items()}
+        self._before = now
+        line = {"node": self.node, "interval_start": interval_start, "at": time.time(), **changed, **facts}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def refused(self) -> dict[str, int]:
+        """What was refused so far, by peer and code."""
+        found: dict[str, int] = {}
+        for transport in self.transports:
+            for (peer, code), count in sorted(transport.stats.refused.counts.items()):
+                found[f"{peer}: {code}"] = found.get(f"{peer}: {code}", 0) + count
+        return found
+
+
+def read_stats(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    """Read the lines of several nodes; a last line that a killed node left half-written is left out."""
+    for folder in folders:
+        path = folder / STATS
+        if not path.is_file():
+            continue
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue

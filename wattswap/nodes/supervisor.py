@@ -1,0 +1,130 @@
+"""Processes of a neighbourhood on this machine: started, started again when they die, taken down together.
+
+A node writes its output to its own log file. Only processes that were started here are ever signalled.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from wattswap.errors import ExitCode, WattswapError
+
+RESTARTS_MAX: Final = 20
+"""How often one process is started again before the whole run is given up."""
+STOP_S: Final = 10.0
+"""How long a process may take to end after it was asked to. [s]"""
+_LOG_TAIL_BYTES: Final = 2_000
+
+
+class NodeFailed(WattswapError):
+    """A process of the neighbourhood that cannot be kept running."""
+
+    exit_code = ExitCode.CHECK_FAILED
+
+
+@dataclass(slots=True)
+class Child:
+    """One process.
+
+    Args:
+        name: For people.
+        folders: Node folders it runs.
+        log: File that gets its output, appended to over restarts.
+    """
+
+    name: str
+    folders: tuple[Path, ...]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+    done: bool = False
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Start the process, in a group of its own so that Ctrl-C reaches the supervisor only."""
+        command = [sys.executable, "-m", "wattswap", "node", "run", *(str(folder) for folder in self.folders)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+
+    def signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Keeps processes running until those that have an end of their own have ended.
+
+    Args:
+        environment: Added to each process' environment.
+    """
+
+    environment: Mapping[str, str]
+    children: dict[str, Child] = field(default_factory=dict)
+
+    def start(self, name: str, folders: Sequence[Path], log: Path) -> Child:
+        """Start a process for some node folders."""
+        child = Child(name, tuple(folders), log)
+        child.start(self.environment)
+        self.children[name] = child
+        return child
+
+    def check(self) -> list[str]:
+        """Start again whatever has died, and return the names of what was.
+
+        A process that ended with 0 has done its work and stays down.
+
+        Raises:
+            NodeFailed: One dies again and again; the sentence has the end of its log.
+        """
+        again = []
+        for child in self.children.values():
+            code = None if child.process is None else child.process.poll()
+            if code is None or child.done:
+                continue
+            if code == 0:
+                child.done = True
+                continue
+            if code > 0:  # it said itself that it cannot go on: the same would happen again
+                raise NodeFailed.of(child.name, f"ended with exit code {code}: {_tail(child.log)}")
+            if child.restarts == RESTARTS_MAX:
+                raise NodeFailed.of(child.name, f"was started {RESTARTS_MAX + 1} times and killed each time")
+            child.restarts += 1
+            child.start(self.environment)
+            again.append(child.name)
+        return again
+
+    def stop(self) -> None:
+        """Ask every process to end, wait, and kill what does not."""
+        running = [c for c in self.children.values() if c.process is not None and c.process.poll() is None]
+        for child in running:
+            child.signal(signal.SIGCONT)  # a stopped process would not hear the next one
+            child.signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
+        for child in running:
+            assert child.process is not None
+            try:
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip().splitlines()
+    return " | ".join(lines[-3:]) or "its log is empty"
