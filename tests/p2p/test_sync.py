@@ -303,7 +303,7 @@ def test_the_height_above_a_snapshot_is_seen_decided_before_anything_is_signed(t
         await town.start(2, min_safe_height=1)
         await town.settle(5, to=(2,))
         await trio.sleep(60)
-        assert set(town.wire.signed) == signed_before
+        assert town.validators[2]._signs.last is None
         await town.start(0, 1, 3)
         await town.reach(6, 2)
         await trio.sleep(5)  # who was away is tried again within two seconds
