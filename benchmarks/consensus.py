@@ -25,6 +25,7 @@ import numpy as np
 import trio
 
 from market.settlement import COLUMNS, IMPORT, RETAIL, RETAIL_IMPORT, Postings
+from p2p.chain.blob import blob_hash
 from p2p.chain.block import Block, CommitCert, Tx
 from p2p.chain.consensus_store import ConsensusStore
 from p2p.chain.genesis import VERSION, Genesis, make_params
@@ -36,7 +37,7 @@ from p2p.codec import decode, encode
 from p2p.identity import Identity, verify
 from p2p.memory import MemoryEndpoint, MemoryNetwork
 from p2p.messages import PriceLine
-from p2p.roles.blobs import FolderBlobs, blob_hash
+from p2p.roles.blobs import FolderBlobs
 from p2p.roles.judging import inline
 from p2p.roles.ledger import Ledger
 from p2p.roles.mempool import TX_PROTOCOL, TxReply

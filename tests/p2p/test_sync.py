@@ -14,12 +14,12 @@ from test_validator import settle
 from test_validator_hostile import vote
 from validator_kit import STRANGER, Town, address, in_town
 
-from p2p.chain.block import Block, block_hash, decode_block
+from p2p.chain.block import Block, block_hash, decode_block, validators_hash
 from p2p.chain.consensus_store import FILE_NAME
 from p2p.chain.store import ChainStore
 from p2p.chain.verify import verify_chain
 from p2p.codec import decode, encode
-from p2p.errors import RemoteError, StoreDamaged
+from p2p.errors import BadProof, RemoteError, StoreDamaged
 from p2p.identity import Identity
 from p2p.messages import VERSION
 from p2p.roles.ledger import ChainForked, Ledger, load_tip
@@ -291,6 +291,28 @@ def test_a_new_validator_begins_at_a_snapshot_and_signs_after_one_decided_height
     in_town(tmp_path, body, checkpoint_every=5)
 
 
+def test_the_height_above_a_snapshot_is_seen_decided_before_anything_is_signed(tmp_path: Path) -> None:
+    """Alone with work to do, right above the snapshot: it waits and signs nothing, not even nil."""
+
+    async def body(town: Town) -> None:
+        await settle(town, 0, 6)
+        await town.stop(2)
+        assert await join_from_snapshot(town, 2) == 5
+        await town.stop(0, 1, 3)
+        signed_before = set(town.wire.signed)
+        await town.start(2, min_safe_height=1)
+        await town.settle(5, to=(2,))
+        await trio.sleep(60)
+        assert town.validators[2]._signs.last is None
+        await town.start(0, 1, 3)
+        await town.reach(6, 2)
+        await trio.sleep(5)  # who was away is tried again within two seconds
+        await settle(town, 6, 9)
+        assert 2 in {who for who, _, _, _ in set(town.wire.signed) - signed_before}
+
+    in_town(tmp_path, body, checkpoint_every=5)
+
+
 def test_without_a_word_about_its_key_a_validator_does_not_begin_at_a_snapshot(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         await settle(town, 0, 7)
@@ -364,6 +386,17 @@ def test_a_node_says_where_it_is(tmp_path: Path) -> None:
     in_town(tmp_path, body)
 
 
+def taken_over(data: bytes) -> bytes:
+    """A snapshot in which strangers put themselves in the place of the set that a header announces."""
+    snapshot = decode(Snapshot, data, max_bytes=2**20)
+    strangers = [Identity.from_seed(bytes((i,)) * 32) for i in range(4)]
+    keys = tuple(stranger.public_key for stranger in strangers)
+    change = msgspec.structs.replace(snapshot.changes[0], validators=keys)
+    above = msgspec.structs.replace(snapshot.next_header, validators_hash=validators_hash(keys))
+    cert = certify(above, 4, keys=strangers)
+    return encode(msgspec.structs.replace(snapshot, changes=(change,), next_header=above, next_cert=cert))
+
+
 def test_an_equivocator_is_excluded_and_everybody_follows_the_change_of_the_set(tmp_path: Path) -> None:
     """Five authorities, one votes twice: validators, observers and snapshots go on with the set of four."""
 
@@ -384,6 +417,8 @@ def test_an_equivocator_is_excluded_and_everybody_follows_the_change_of_the_set(
         assert made is not None
         base = open_snapshot(made[1], town.genesis)
         assert [change.validators for change in base.changes] == [honest]
+        with pytest.raises(BadProof, match="another set"):
+            open_snapshot(taken_over(made[1]), town.genesis)
         town.agree(0, 1, 2, 3)
 
     in_town(tmp_path, body, n=5, checkpoint_every=6)
