@@ -6,7 +6,8 @@ import { PRICE } from './wire.mjs';
 export const COLUMNS = ['import_wh', 'export_wh', 'bought_wh', 'sold_wh', 'local_wh', 'retail_import_wh',
   'retail_export_wh', 'trade_nano', 'imbalance_nano', 'retail_nano', 'grid_fee_nano'];
 const SYSTEM_ACCOUNTS = 3n, PROOF_MAX = 128 * 1024, TX_MAX = 64 * 1024, GENESIS_MAX = 1024 * 1024, PRECOMMIT = 2;
-const LEAF_ENTRY = 0x07, LEAF_TX = 0x08;
+const LEAF_ENTRY = 0x07, LEAF_TX = 0x08, LEAF_MODULE = 0x0a, LEAF_BUCKET = 0x0c, DEPTH = 16;
+const MODULES = ['accounts', 'certificates', 'governance', 'meters', 'settlement'], EMPTY = new Uint8Array(32);
 
 const of = (type, names) => names.split(' ').map((name) => [name, type]);
 const GOVERNED = of('int', 'tx_quota quota_window proposal_heights evidence_heights certificate_days');
@@ -20,9 +21,13 @@ export const TX = [['version', 'int'], ...of('bytes', 'chain_id sender'), ...of(
 export const HEADER = [['version', 'int'], ['chain_id', 'bytes'], ...of('int', 'height time_ms'), ['parent_hash', 'bytes'],
   ['proposer_idx', 'int'], ...of('bytes', 'validators_hash next_validators_hash params_hash tx_root evidence_root state_root receipts_root')];
 export const CERT = [...of('int', 'height round'), ...of('bytes', 'block_hash bitmap signatures')];
+const PAIR = of('bytes', 'key value');
+const ROLE_PROOF = [['bucket', [['entries', { list: PAIR }], ['filled', 'int'], ['siblings', 'bytes']]], ['module_roots', { list: 'bytes' }]];
+const ROLE = of('int', 'operator household');
 const CHANGE = [['header', HEADER], ['cert', CERT], ['validators', { list: 'bytes' }]];
 export const BUNDLE = [['version', 'int'], ...of('bytes', 'entry salt batch_path'), ['tx', TX],
-  ...of('int', 'tx_index tx_count'), ['tx_path', 'bytes'], ['header', HEADER], ['cert', CERT], ['changes', { list: CHANGE }]];
+  ...of('int', 'tx_index tx_count'), ['tx_path', 'bytes'], ['header', HEADER], ['cert', CERT], ['changes', { list: CHANGE }],
+  ['role', { nil: ROLE_PROOF }]];
 const BATCH = [...of('int', 'interval_start orders members'), ...of('bytes', 'book_root clearing_root postings_root'),
   ['price', { nil: PRICE }], ['traded_wh', 'int'], ['totals', { list: { list: 'int' } }],
   ...of('bytes', 'blob_hash inclusion_root entries')];
@@ -101,13 +106,47 @@ export function checkProof(bytes, genesis) {
   return checkEntry(bundle, checkTx(bundle, genesis, keys));
 }
 
-function checkTx({ tx, tx_index: index, tx_count: count, tx_path: path, header }, genesis, keys) {
+function checkTx({ tx, tx_index: index, tx_count: count, tx_path: path, header, role }, genesis, keys) {
   const leaf = leafHash(join(Uint8Array.of(LEAF_TX), encode(TX, tx)));
   if (!same(rootFromPath(leaf, index, count, path), header.tx_root)) fail('the transaction is not in the block');
   if (tx.module !== 'settlement' || tx.method !== 'batch' || !same(tx.chain_id, genesis.chainId)) fail('not a settlement of this chain');
-  if (![...genesis.operators, ...keys].some((key) => same(key, tx.sender))) fail('not by an operator or authority');
+  const known = [...genesis.operators, ...keys].some((key) => same(key, tx.sender));
+  if (!known && !(role && isOperator(tx.sender, header.state_root, role))) fail('not by an operator or authority');
   if (!verify(tx.sender, 'wattswap/tx/1\0', txSignBytes(tx), tx.signature)) fail('the transaction', 'wrong_signature');
   return decode(BATCH, tx.args, TX_MAX);
+}
+
+/** Whether the state says that a key, which the genesis does not name, is an operator's now. */
+function isOperator(key, stateRoot, { bucket, module_roots: roots }) {
+  if (roots.length !== MODULES.length) fail('another number of modules');
+  const leaves = roots.map((root, i) => leafHash(join(Uint8Array.of(LEAF_MODULE), ascii(MODULES[i]), root)));
+  if (!same(rootOf(leaves), stateRoot)) fail('the modules do not lead to the state root');
+  const name = join(ascii('r'), key), place = Buffer.from(sha256(name)).readUInt16BE(0);
+  if (!same(bucketRoot(bucket, place), roots[0])) fail('the bucket does not lead to the module root');
+  const found = bucket.entries.find((entry) => same(entry.key, name));
+  return found !== undefined && decode(ROLE, found.value).operator >= 0n;
+}
+
+function bucketRoot({ entries, filled, siblings }, place) {
+  let node = entries.length ? leafHash(join(Uint8Array.of(LEAF_BUCKET), encode({ list: PAIR }, entries))) : EMPTY, at = 0;
+  if (filled < 0n || filled >= 2n ** BigInt(DEPTH)) fail('siblings outside the tree');
+  for (let level = 0; level < DEPTH; level += 1) {
+    let sibling = EMPTY;
+    if ((filled >> BigInt(level)) & 1n) {
+      sibling = siblings.subarray(at, (at += 32));
+      if (sibling.length !== 32 || same(sibling, EMPTY)) fail('a sibling that is cut off, or empty and marked as filled');
+    }
+    const pair = (place >> level) & 1 ? [sibling, node] : [node, sibling];
+    node = pair.every((one) => same(one, EMPTY)) ? EMPTY : sha256(Uint8Array.of(1), ...pair);
+  }
+  return at === siblings.length ? node : fail('more siblings than are marked');
+}
+
+export function rootOf(leaves) {
+  if (leaves.length < 2) return leaves[0] ?? sha256();
+  let split = 1;
+  while (2 * split < leaves.length) split *= 2;
+  return sha256(Uint8Array.of(1), rootOf(leaves.slice(0, split)), rootOf(leaves.slice(split)));
 }
 
 function checkEntry({ entry, salt, batch_path: path, header }, args) {

@@ -82,6 +82,9 @@ test('Merkle trees', () => {
   const rootOf = (leaf, index, size, path) =>
     hex(proof.rootFromPath(proof.leafHash(Uint8Array.of(leaf)), BigInt(index), BigInt(size), unhex(path)));
   assert.equal(good[0].root, hex(sha256()));
+  for (const { size, root } of good) {
+    assert.equal(hex(proof.rootOf([...Array(size).keys()].map((i) => proof.leafHash(Uint8Array.of(i))))), root);
+  }
   for (const { size, root, paths } of good) paths.forEach((path, i) => assert.equal(rootOf(i, i, size, path), root));
   for (const { what, leaf, index, size, path } of refused) assert.equal(refusal(() => rootOf(leaf, index, size, path)), 'bad_proof', what);
   for (const { what, leaf, index, size, path, root } of others) {
