@@ -24,7 +24,8 @@ from p2p.chain.consensus_types import Proposal, Vote, signed_bytes
 from p2p.chain.genesis import VERSION as GENESIS_VERSION
 from p2p.chain.genesis import Genesis, make_params
 from p2p.chain.roots import roster_root
-from p2p.chain.settlement import batch_args, batch_tx, entry_leaf, make_batch
+from p2p.chain.settlement import batch_args, batch_tx, decode_entry, entry_leaf, make_batch
+from p2p.chain.state import State, initial_state
 from p2p.codec import encode
 from p2p.errors import RemoteError
 from p2p.frames import Frame, FrameKind
@@ -51,7 +52,7 @@ from p2p.messages import (
 FOLDER = Path(__file__).resolve().parent
 START, STEP, MINUTES = 1_760_000_400, 900, 15
 HOUSEHOLD = "house-1"
-HOME, STRANGER, OPERATOR = (Identity.from_seed(letter * 32) for letter in (b"h", b"x", b"o"))
+HOME, STRANGER, OPERATOR, ROTATED = (Identity.from_seed(letter * 32) for letter in (b"h", b"x", b"o", b"r"))
 AUTHORITIES = tuple(Identity.from_seed(bytes([i + 1]) * 32) for i in range(4))
 MASTER = bytes(range(32))
 GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -293,8 +294,8 @@ def trees() -> Vectors:
     }
 
 
-def settled() -> tuple[list[bytes], list[Block], list[CommitCert], Tx]:
-    """A block with one batch, and the proofs of both households."""
+def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitCert, Tx]:
+    """A block above a state with one batch, and the proofs of both households."""
     lines = np.zeros((GENESIS.members + len(SYSTEM_ACCOUNTS), len(COLUMNS)), dtype=np.int64)
     sold = {"export_wh": 250, "sold_wh": 250, "trade_nano": 57_750_000}
     bought = {"import_wh": 250, "bought_wh": 250, "trade_nano": -57_750_000}
@@ -312,7 +313,7 @@ def settled() -> tuple[list[bytes], list[Block], list[CommitCert], Tx]:
         price=PriceLine(200_000, 262_000, 231_000),
         traded_wh=250,
     )
-    tx = batch_tx(OPERATOR, CHAIN, 1, 1_000, args)
+    tx = batch_tx(sender, CHAIN, 1, 1_000, args)
     members = blocks.validators_hash(GENESIS.authorities)
     header = Header(
         version=blocks.VERSION,
@@ -326,7 +327,7 @@ def settled() -> tuple[list[bytes], list[Block], list[CommitCert], Tx]:
         params_hash=GENESIS.params.hash,
         tx_root=blocks.tx_root([tx]),
         evidence_root=blocks.evidence_root(()),
-        state_root=bytes([3]) * 32,
+        state_root=state.root,
         receipts_root=merkle.EMPTY_ROOT,
     )
     block = Block(header, (tx,), ())
@@ -334,15 +335,21 @@ def settled() -> tuple[list[bytes], list[Block], list[CommitCert], Tx]:
     data = blocks.vote_bytes(blocks.PRECOMMIT, CHAIN, 1, 0, name)
     signatures = {i: one.sign(domains.SIGN_CONSENSUS, data) for i, one in enumerate(AUTHORITIES)}
     cert = blocks.make_cert(1, 0, name, signatures, len(AUTHORITIES))
-    proofs = [light.make_proof(batch, i, block, cert, GENESIS) for i in range(GENESIS.members)]
-    return proofs, [block], [cert], tx
+    role = None if sender == OPERATOR else light.prove_role(state, sender.public_key)
+    proofs = [light.make_proof(batch, i, block, cert, GENESIS, role=role) for i in range(GENESIS.members)]
+    return proofs, block, cert, tx
 
 
 def chain() -> Vectors:
-    """Genesis, transaction, header, certificate and settlement proofs; the state root in it is made up."""
-    proofs, (block,), (cert,), tx = settled()
+    """Genesis, transaction, header, certificate and settlement proofs, the last by an operator with a new key."""
+    proofs, block, cert, tx = settled(OPERATOR, initial_state(GENESIS))
+    moved = initial_state(msgspec.structs.replace(GENESIS, operators=(ROTATED.public_key,)))
+    rotated, unproven = (settled(key, state)[0] for key, state in ((ROTATED, moved), (STRANGER, moved)))
+    proofs.append(rotated[0])
     bundles = [msgspec.msgpack.decode(proof, type=light.ProofBundle) for proof in proofs]
-    own, other = bundles
+    own, other, by_role = bundles
+    role = by_role.role
+    assert role is not None
     replace = msgspec.structs.replace
     few = {0: cert.signatures[:64], 1: cert.signatures[64:128]}
     wrong = {
@@ -356,6 +363,13 @@ def chain() -> Vectors:
         ),
         "a bit of an authority that is none": encode(replace(own, cert=replace(own.cert, bitmap=b"\x17"))),
         "another header": encode(replace(own, header=replace(own.header, time_ms=own.header.time_ms + 1))),
+        "a sender whose role is not proven": encode(replace(by_role, role=None)),
+        "a sender without a role": unproven[0],
+        "a role with a sibling less": encode(
+            replace(
+                by_role, role=replace(role, bucket=replace(role.bucket, siblings=role.bucket.siblings[32:]))
+            )
+        ),
         "a transaction by a household": encode(replace(own, tx=blocks.sign_tx(HOME, own.tx))),
         "a version that is none": encode(replace(own, version=1)),
         "a byte behind": proofs[0] + b"\0",
@@ -378,13 +392,13 @@ def chain() -> Vectors:
         "cert": {"fields": plain(cert), "bytes": encode(cert).hex()},
         "proofs": [
             {
-                "account": account,
+                "account": decode_entry(bundle.entry).account,
                 "entry": bundle.entry.hex(),
                 "salt": bundle.salt.hex(),
                 "leaf": entry_leaf(bundle.salt, bundle.entry).hex(),
                 "bytes": proof.hex(),
             }
-            for account, (bundle, proof) in enumerate(zip(bundles, proofs, strict=True))
+            for bundle, proof in zip(bundles, proofs, strict=True)
         ],
         "refused": [
             {"what": what, "bytes": data.hex(), "code": proof_refusal(data)} for what, data in wrong.items()

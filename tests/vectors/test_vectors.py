@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -46,6 +47,24 @@ def test_our_own_reader_refuses_the_bad_paths() -> None:
 def test_our_own_reader_takes_the_proofs() -> None:
     for case in stored("chain")["proofs"]:
         assert check_proof(bytes.fromhex(case["bytes"]), GENESIS).account == case["account"]
+
+
+def test_the_worked_example_of_the_page_is_the_first_message() -> None:
+    page = "".join((FOLDER.parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8").split())
+    first = stored("messages")["good"][0]
+    size = len(first["bytes"]) // 2
+    for shown in (first["id"], first["signature"], f"{size}bytes", f"{size + 5:08x}0000000100<envelope>"):
+        assert shown in page
+    assert first["body"].startswith("9a01c42009aa10be")
+    assert first["body"].endswith("ce68e779900fa7686f7573652d310701ccface0003865800")
+
+
+def test_the_page_names_every_refusal() -> None:
+    page = (FOLDER.parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    sources = "".join(path.read_text(encoding="utf-8") for path in (FOLDER.parents[1] / "p2p").rglob("*.py"))
+    codes = set(re.findall(r'^    code = "(\w+)"', sources, re.MULTILINE)) - {"refused"}
+    assert len(codes) > 20
+    assert {code for code in codes if f"`{code}`" not in page} == set()
 
 
 @pytest.mark.live
