@@ -23,6 +23,7 @@ from p2p.chain.block import Block, CommitCert, Header, Tx
 from p2p.chain.consensus_types import Proposal, Vote, signed_bytes
 from p2p.chain.genesis import VERSION as GENESIS_VERSION
 from p2p.chain.genesis import Genesis, make_params
+from p2p.chain.modules.accounts import Role
 from p2p.chain.roots import roster_root
 from p2p.chain.settlement import batch_args, batch_tx, decode_entry, entry_leaf, make_batch
 from p2p.chain.state import State, initial_state
@@ -331,13 +332,18 @@ def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitC
         receipts_root=merkle.EMPTY_ROOT,
     )
     block = Block(header, (tx,), ())
-    name = blocks.block_hash(header)
-    data = blocks.vote_bytes(blocks.PRECOMMIT, CHAIN, 1, 0, name)
-    signatures = {i: one.sign(domains.SIGN_CONSENSUS, data) for i, one in enumerate(AUTHORITIES)}
-    cert = blocks.make_cert(1, 0, name, signatures, len(AUTHORITIES))
+    cert = certified(header)
     role = None if sender == OPERATOR else light.prove_role(state, sender.public_key)
     proofs = [light.make_proof(batch, i, block, cert, GENESIS, role=role) for i in range(GENESIS.members)]
     return proofs, block, cert, tx
+
+
+def certified(header: Header) -> CommitCert:
+    """A certificate of all authorities for whatever header."""
+    name = blocks.block_hash(header)
+    data = blocks.vote_bytes(blocks.PRECOMMIT, CHAIN, header.height, 0, name)
+    signatures = {i: one.sign(domains.SIGN_CONSENSUS, data) for i, one in enumerate(AUTHORITIES)}
+    return blocks.make_cert(header.height, 0, name, signatures, len(AUTHORITIES))
 
 
 def chain() -> Vectors:
@@ -350,9 +356,25 @@ def chain() -> Vectors:
     own, other, by_role = bundles
     role = by_role.role
     assert role is not None
+    unproven_bundle = msgspec.msgpack.decode(unproven[0], type=light.ProofBundle)
     replace = msgspec.structs.replace
     few = {0: cert.signatures[:64], 1: cert.signatures[64:128]}
+    unsigned_tx = replace(own.tx, signature=bytes(64))
+    unsigned_header = replace(own.header, tx_root=blocks.tx_root([unsigned_tx]))
+    claimed = ((b"r" + STRANGER.public_key, encode(Role(0, -1))),)
     wrong = {
+        "a transaction that its sender did not sign": encode(
+            replace(own, tx=unsigned_tx, header=unsigned_header, cert=certified(unsigned_header))
+        ),
+        "a role that the state does not hold": encode(
+            replace(
+                by_role,
+                tx=unproven_bundle.tx,
+                header=unproven_bundle.header,
+                cert=unproven_bundle.cert,
+                role=replace(role, bucket=replace(role.bucket, entries=claimed)),
+            )
+        ),
         "another one's salt": encode(replace(own, salt=other.salt)),
         "another one's path": encode(replace(own, batch_path=other.batch_path)),
         "two signatures of four": encode(
