@@ -30,7 +30,7 @@ def missing() -> str:
     wanted = (JS / "package-lock.json").read_text(encoding="utf-8")
     if _STAMP.is_file() and _STAMP.read_text(encoding="utf-8") == wanted:
         return ""
-    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0"]
     try:
         done = subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
     except subprocess.TimeoutExpired:
