@@ -1,0 +1,181 @@
+// A household as a foreign peer: hands in orders and readings, hears results, checks its own proof.
+// Its settings come as one JSON line on stdin, its events go out as JSON lines; it ends when stdin does.
+import { createInterface } from 'node:readline';
+import { noise } from '@chainsafe/libp2p-noise';
+import { yamux } from '@chainsafe/libp2p-yamux';
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
+import { gossipsub } from '@libp2p/gossipsub';
+import { identify } from '@libp2p/identify';
+import { ping } from '@libp2p/ping';
+import { tcp } from '@libp2p/tcp';
+import { multiaddr } from '@multiformats/multiaddr';
+import { createLibp2p } from 'libp2p';
+import { Refused, hex, join, same, unhex } from './codec.mjs';
+import { publicKeyOf } from './crypto.mjs';
+import { checkProof, openGenesis } from './proof.mjs';
+import * as wire from './wire.mjs';
+
+const PAUSE_MS = 50, TRIES = 400, REPLY_MS = 10_000;
+const pause = () => new Promise((done) => setTimeout(done, PAUSE_MS));
+const say = (event, fields = {}) =>
+  console.log(JSON.stringify({ event, ...fields }, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
+
+/** One stream of one protocol, kept open; one request at a time. */
+class Channel {
+  constructor(stream) {
+    this.stream = stream;
+    this.chunks = stream[Symbol.asyncIterator]();
+    this.rest = new Uint8Array();
+    this.id = 0;
+  }
+
+  async request(payload) {
+    const id = (this.id += 1);
+    if (!this.stream.send(wire.packFrame(id, wire.REQUEST, payload))) await this.stream.onDrain();
+    const timer = setTimeout(() => this.stream.abort(new Error('no reply in time')), REPLY_MS);
+    try {
+      const frame = await this.frame();
+      if (frame.id !== id) throw new Error(`a reply to request ${frame.id} instead of ${id}`);
+      if (frame.kind === wire.ERROR) throw new Refused(Buffer.from(frame.payload).toString('ascii'), 'by the peer');
+      return frame.payload;
+    } finally { clearTimeout(timer); }
+  }
+
+  async frame() {
+    for (;;) {
+      const [frame, rest] = wire.cutFrame(this.rest);
+      this.rest = rest;
+      if (frame) return frame;
+      const { value, done } = await this.chunks.next();
+      if (done) throw new Error('the stream ended before the reply');
+      this.rest = join(this.rest, value.subarray());
+    }
+  }
+}
+
+class Household {
+  constructor(settings) {
+    this.seed = unhex(settings.seed);
+    this.id = settings.household;
+    this.address = multiaddr(settings.address);
+    this.genesis = openGenesis(unhex(settings.genesis));
+    this.account = settings.account;
+    this.channels = new Map();
+    this.results = new Map();
+    this.context = {
+      chainId: this.genesis.chainId,
+      households: new Map([[this.id, publicKeyOf(this.seed)]]),
+      collectors: [...this.genesis.operators, ...this.genesis.authorities],
+      limits: this.genesis.limits,
+    };
+  }
+
+  async join() {
+    const topic = wire.resultTopic(this.genesis.chainId);
+    this.node = await createLibp2p({
+      privateKey: await generateKeyPairFromSeed('Ed25519', this.seed),
+      transports: [tcp()], connectionEncrypters: [noise()], streamMuxers: [yamux()],
+      services: {
+        identify: identify(), ping: ping(),
+        pubsub: gossipsub({ allowPublishToZeroTopicPeers: true, heartbeatInterval: 1000, globalSignaturePolicy: 'StrictSign' }),
+      },
+    });
+    const { pubsub } = this.node.services;
+    pubsub.addEventListener('message', ({ detail }) => detail.topic === topic && this.hear(detail.data));
+    pubsub.subscribe(topic);
+    this.connection = await this.node.dial(this.address);
+    for (let i = 0; i < TRIES && !pubsub.getMeshPeers(topic).length; i += 1) await pause();
+  }
+
+  hear(data) {
+    try {
+      const result = wire.openMessage(data, ['result'], this.context);
+      this.results.set(result.interval_start, result);
+    } catch (error) { say('gossip_refused', { code: error.code ?? String(error) }); }
+  }
+
+  async request(protocol, payload) {
+    if (!this.channels.has(protocol)) this.channels.set(protocol, new Channel(await this.connection.newStream(protocol)));
+    return this.channels.get(protocol).request(payload);
+  }
+
+  async handIn(name, message) {
+    const protocol = name === 'reading' ? '/wattswap/reading/1' : '/wattswap/bid/1';
+    const signed = wire.signMessage(this.seed, name, message), id = wire.messageId(name, message);
+    return until(async () => {
+      const receipt = wire.openMessage(await this.request(protocol, signed), ['receipt'], this.context);
+      if (!same(receipt.message_id, id)) throw new Error('a receipt for another message');
+      const code = wire.RECEIPT_CODES[Number(receipt.code)];
+      return code === 'early' ? null : { code, signed: hex(signed) };
+    });
+  }
+
+  /** Hands in an order with one bit of its signature turned over; returns the code of the refusal. */
+  async forge(order) {
+    const signed = wire.signMessage(this.seed, 'order', order);
+    signed[signed.length - 40] ^= 1;
+    return refusal(() => this.request('/wattswap/bid/1', signed));
+  }
+
+  async prove(start) {
+    const question = wire.ask(this.genesis.chainId, start);
+    const proof = await until(async () => {
+      const bytes = await this.request('/wattswap/line/1', question);
+      return bytes.length ? bytes : null;
+    });
+    const line = checkProof(proof, this.genesis);
+    if (line.account !== this.account) throw new Error(`the line of account ${line.account}`);
+    return { line, proof };
+  }
+}
+
+async function until(attempt) {
+  for (let i = 0; i < TRIES; i += 1) {
+    const answer = await attempt();
+    if (answer !== null) return answer;
+    await pause();
+  }
+  throw new Error('no answer in time');
+}
+
+async function refusal(action) {
+  try { await action(); } catch (error) { if (error instanceof Refused) return error.code; throw error; }
+  return 'taken';
+}
+
+/** Turns over one bit in each of `count` places of a proof; returns how many of these were refused. */
+async function tamper(proof, genesis, count) {
+  let refused = 0;
+  for (let i = 0; i < count; i += 1) {
+    const changed = Uint8Array.from(proof);
+    changed[Math.floor((i * proof.length) / count)] ^= 1 << i % 8;
+    if (await refusal(() => checkProof(changed, genesis)) !== 'taken') refused += 1;
+  }
+  return refused;
+}
+
+async function live(settings) {
+  const home = new Household(settings);
+  await home.join();
+  say('joined', { peer: home.node.peerId.toString(), chain: hex(home.genesis.chainId) });
+  const { minutes } = home.genesis.params;
+  for (let i = 0; i < settings.intervals; i += 1) {
+    const start = BigInt(settings.first) + BigInt(i) * minutes * 60n;
+    const about = { version: 1, chain_id: home.genesis.chainId, interval_start: start, minutes, household: home.id, nonce: i };
+    const order = { ...about, side: 1, energy_wh: 300 + i, limit_micro_per_kwh: 250_000 - i, node: 0 };
+    if (i === 0) say('forged', { code: await home.forge(order), connection: home.connection.status });
+    say('order', { number: i, ...await home.handIn('order', order) });
+    say('reading', { number: i, ...await home.handIn('reading', { ...about, import_wh: 310 + i, export_wh: 0, quality: 0 }) });
+    const result = await until(async () => home.results.get(start) ?? null);
+    say('result', { number: i, height: result.height, block_hash: hex(result.block_hash), next_collector: hex(result.next_collector) });
+    const { line, proof } = await home.prove(start);
+    say('line', { number: i, ...line, tampered: settings.tampered, refused: await tamper(proof, home.genesis, settings.tampered) });
+  }
+  say('done', { connection: home.connection.status });
+  return home;
+}
+
+let home;
+for await (const text of createInterface({ input: process.stdin })) home ??= await live(JSON.parse(text));
+await home?.node.stop();
+process.exit(0);

@@ -1,0 +1,120 @@
+// The vectors of tests/vectors, read and written by the code of this peer.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Refused, decode, encode, hex, join, ascii, unhex } from './codec.mjs';
+import { sha256, publicKeyOf, sign, verify } from './crypto.mjs';
+import * as proof from './proof.mjs';
+import * as wire from './wire.mjs';
+
+const load = (name) => JSON.parse(readFileSync(new URL(`../../vectors/${name}.json`, import.meta.url), 'utf8'));
+const refusal = (action) => {
+  try { action(); } catch (error) { if (error instanceof Refused) return error.code; throw error; }
+  return 'taken';
+};
+
+/** The value of a shape out of its JSON form. */
+function value(shape, json) {
+  if (shape === 'int') return BigInt(json);
+  if (shape === 'bytes') return unhex(json);
+  if (shape === 'str' || shape === 'bool' || json === null) return json;
+  if (shape.nil) return value(shape.nil, json);
+  if (shape.list) return json.map((item) => value(shape.list, item));
+  return Object.fromEntries(shape.map(([name, inner]) => [name, value(inner, json[name])]));
+}
+
+test('frames', () => {
+  const { good, refused } = load('frames');
+  for (const { request_id: id, kind, payload, bytes } of good) {
+    assert.equal(hex(wire.packFrame(BigInt(id), Number(kind), unhex(payload))), bytes);
+    const [frame, rest] = wire.cutFrame(unhex(bytes + 'ff'));
+    assert.deepEqual([frame.id, frame.kind, hex(frame.payload), hex(rest)], [Number(id), Number(kind), payload, 'ff']);
+    assert.equal(wire.cutFrame(unhex(bytes).slice(0, -1))[0], null);
+  }
+  for (const { what, bytes, code } of refused) assert.equal(refusal(() => wire.cutFrame(unhex(bytes))), code, what);
+});
+
+const vectors = load('messages');
+const context = {
+  chainId: unhex(vectors.chain_id),
+  households: new Map(Object.entries(vectors.households).map(([id, key]) => [id, unhex(key)])),
+  collectors: vectors.collectors.map(unhex),
+  limits: wire.DEFAULT_LIMITS,
+};
+
+test('messages', () => {
+  for (const { kind, seed, fields, body, id, sign_bytes: covered, signature, bytes } of vectors.good) {
+    const message = value(wire.KINDS[kind][1], fields);
+    assert.equal(hex(wire.bodyOf(kind, message)), body);
+    assert.equal(hex(wire.messageId(kind, message)), id);
+    assert.equal(hex(wire.signBytes(kind, message)), covered);
+    assert.equal(hex(wire.signMessage(unhex(seed), kind, message)), bytes);
+    assert.ok(bytes.endsWith(signature));
+    assert.deepEqual(wire.openMessage(unhex(bytes), [kind], context), message);
+  }
+});
+
+for (const { what, bytes, code } of vectors.refused) {
+  test(`refused message: ${what}`, () => {
+    assert.equal(refusal(() => wire.openMessage(unhex(bytes), Object.keys(wire.KINDS), context)), code);
+  });
+}
+
+test('votes and proposals', () => {
+  const { chain_id: chain, seed, good } = load('consensus');
+  const vote = [...['kind', 'height', 'round'].map((name) => [name, 'int']), ['block_hash', { nil: 'bytes' }], ['validator', 'int'], ['signature', 'bytes']];
+  const proposal = [['height', 'int'], ['round', 'int'], ['block_hash', 'bytes'], ['valid_round', 'int'], ['proposer', 'int'],
+    ['signature', 'bytes'], ['block', 'bytes'], ['pol', { list: vote }]];
+  for (const { type, fields, sign_bytes: covered, bytes } of good) {
+    const shape = type === 'vote' ? vote : proposal, message = value(shape, fields);
+    assert.deepEqual(decode(shape, unhex(bytes)), message);
+    assert.equal(hex(encode(shape, message)), bytes);
+    let data = proof.voteBytes(Number(message.kind ?? 0x20), unhex(chain), message.height, message.round, message.block_hash);
+    if (type === 'proposal') data = join(data, unhex(BigInt.asUintN(32, message.valid_round).toString(16).padStart(8, '0')));
+    assert.equal(hex(join(ascii('wattswap/cons/1\0'), data)), covered);
+    assert.equal(hex(sign(unhex(seed), 'wattswap/cons/1\0', data)), fields.signature);
+    assert.ok(verify(publicKeyOf(unhex(seed)), 'wattswap/cons/1\0', data, message.signature));
+  }
+});
+
+test('Merkle trees', () => {
+  const { good, refused, another_root: others } = load('merkle');
+  const rootOf = (leaf, index, size, path) =>
+    hex(proof.rootFromPath(proof.leafHash(Uint8Array.of(leaf)), BigInt(index), BigInt(size), unhex(path)));
+  assert.equal(good[0].root, hex(sha256()));
+  for (const { size, root } of good) {
+    assert.equal(hex(proof.rootOf([...Array(size).keys()].map((i) => proof.leafHash(Uint8Array.of(i))))), root);
+  }
+  for (const { size, root, paths } of good) paths.forEach((path, i) => assert.equal(rootOf(i, i, size, path), root));
+  for (const { what, leaf, index, size, path } of refused) assert.equal(refusal(() => rootOf(leaf, index, size, path)), 'bad_proof', what);
+  for (const { what, leaf, index, size, path, root } of others) {
+    assert.notEqual(rootOf(leaf, index, size, path), root, what);
+  }
+});
+
+const chain = load('chain'), genesis = proof.openGenesis(unhex(chain.genesis.bytes));
+
+test('genesis, transaction, header, certificate', () => {
+  assert.equal(hex(genesis.chainId), chain.genesis.chain_id);
+  const tx = value(proof.TX, chain.tx.fields), header = value(proof.HEADER, chain.header.fields);
+  assert.equal(hex(encode(proof.TX, tx)), chain.tx.bytes);
+  assert.equal(hex(sha256(encode(proof.TX, tx))), chain.tx.id);
+  assert.equal(hex(proof.leafHash(join(Uint8Array.of(8), encode(proof.TX, tx)))), chain.tx.leaf);
+  assert.equal(hex(join(ascii('wattswap/tx/1\0'), proof.txSignBytes(tx))), chain.tx.sign_bytes);
+  assert.equal(hex(encode(proof.HEADER, header)), chain.header.bytes);
+  assert.equal(hex(proof.blockHash(header)), chain.header.block_hash);
+  const cert = decode(proof.CERT, unhex(chain.cert.bytes));
+  assert.deepEqual(cert, value(proof.CERT, chain.cert.fields));
+  proof.checkCert(cert, genesis.authorities, genesis.chainId);
+});
+
+test('proofs', () => {
+  for (const { account, entry, salt, leaf, bytes } of chain.proofs) {
+    assert.equal(proof.checkProof(unhex(bytes), genesis).account, account);
+    assert.equal(hex(proof.leafHash(unhex(`07${salt}${entry}`))), leaf);
+  }
+});
+
+for (const { what, bytes, code } of chain.refused) {
+  test(`refused proof: ${what}`, () => assert.equal(refusal(() => proof.checkProof(unhex(bytes), genesis)), code));
+}

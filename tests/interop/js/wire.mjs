@@ -1,0 +1,99 @@
+// Frames and signed messages of docs/protocol.md.
+import { bigEndian, decode, encode, hex, join, Refused, same } from './codec.mjs';
+import { publicKeyOf, sha256, sign, verify } from './crypto.mjs';
+import { ascii } from './codec.mjs';
+
+export const FRAME_MAX = 256 * 1024;
+export const REQUEST = 0, REPLY = 1, ERROR = 2;
+export const RECEIPT_CODES = ['accepted', 'duplicate', 'replaced', 'late', 'early', 'stale_nonce', 'refused'];
+
+const MESSAGE_DOMAIN = 'wattswap/msg/1\0', MESSAGE_ID_DOMAIN = 'wattswap/msg-id/1\0';
+const MESSAGE_MAX = 1024, MAX_TIME = 2n ** 36n, INT64_MAX = 2n ** 63n - 1n, MINUTES = [5n, 15n, 30n, 60n];
+
+const ints = (...names) => names.map((name) => [name, 'int']);
+const begin = [['version', 'int'], ['chain_id', 'bytes']];
+const interval = [...begin, ...ints('interval_start', 'minutes'), ['household', 'str'], ['nonce', 'int']];
+export const PRICE = ints('lo', 'hi', 'price');
+
+export const KINDS = {
+  order: [1, [...interval, ...ints('side', 'energy_wh', 'limit_micro_per_kwh', 'node')]],
+  reading: [2, [...interval, ...ints('import_wh', 'export_wh', 'quality')]],
+  receipt: [3, [...begin, ['interval_start', 'int'], ['household', 'str'], ['message_id', 'bytes'], ['code', 'int']]],
+  result: [4, [...begin, ...ints('interval_start', 'minutes', 'height'),
+    ...['book_root', 'clearing_root', 'postings_root', 'block_hash'].map((name) => [name, 'bytes']),
+    ['price', { nil: PRICE }], ['traded_wh', 'int'], ['next_collector', 'bytes']]],
+  nothing: [5, interval],
+  line_query: [6, interval],
+};
+const SIGNED = [['kind', 'int'], ['body', 'bytes'], ['public_key', 'bytes'], ['signature', 'bytes']];
+const INTERVAL_QUERY = [...begin, ['interval_start', 'int']];
+const HASHES = ['chain_id', 'message_id', 'book_root', 'clearing_root', 'postings_root', 'block_hash', 'next_collector'];
+
+export function packFrame(id, kind, payload) {
+  return join(bigEndian(payload.length + 5, 4), bigEndian(id, 4), Uint8Array.of(kind), payload);
+}
+
+/** Returns [frame, rest], or [null, data] while the frame is not whole. */
+export function cutFrame(data) {
+  if (data.length < 4) return [null, data];
+  const view = Buffer.from(data.buffer, data.byteOffset, data.length), length = view.readUInt32BE(0);
+  if (length > FRAME_MAX + 5) throw new Refused('too_large', `a frame of ${length} bytes`);
+  if (length < 5) throw new Refused('malformed', `a frame of ${length} bytes`);
+  if (data.length < 4 + length) return [null, data];
+  const kind = view[8];
+  if (kind > ERROR) throw new Refused('malformed', `a frame of kind ${kind}`);
+  return [{ id: view.readUInt32BE(4), kind, payload: data.slice(9, 4 + length) }, data.slice(4 + length)];
+}
+
+const covered = (kind, body) => join(Uint8Array.of(kind), body);
+export const signBytes = (name, message) => join(ascii(MESSAGE_DOMAIN), covered(KINDS[name][0], bodyOf(name, message)));
+export const bodyOf = (name, message) => encode(KINDS[name][1], message);
+export const messageId = (name, message) => sha256(ascii(MESSAGE_ID_DOMAIN), covered(KINDS[name][0], bodyOf(name, message)));
+
+export function signMessage(seed, name, message) {
+  const kind = KINDS[name][0], body = bodyOf(name, message);
+  const signature = sign(seed, MESSAGE_DOMAIN, covered(kind, body));
+  return encode(SIGNED, { kind, body, public_key: publicKeyOf(seed), signature });
+}
+
+/** Opens a signed message; `context` has chainId, households (Map id -> key), collectors (keys), limits. */
+export function openMessage(data, names, context) {
+  const signed = decode(SIGNED, data, MESSAGE_MAX);
+  if (signed.public_key.length !== 32 || signed.signature.length !== 64) throw new Refused('malformed', 'a key or signature of another length');
+  const name = names.find((one) => BigInt(KINDS[one][0]) === signed.kind);
+  if (!name) throw new Refused('wrong_kind', `kind ${signed.kind}`);
+  const message = decode(KINDS[name][1], signed.body, MESSAGE_MAX);
+  if (message.version !== 1n) throw new Refused('wrong_version', `version ${message.version}`);
+  if (!same(message.chain_id, context.chainId)) throw new Refused('wrong_chain', hex(message.chain_id));
+  const problem = problemOf(name, message, context.limits);
+  if (problem) throw new Refused('out_of_range', problem);
+  if (name !== 'result' && !context.households.has(message.household)) throw new Refused('unknown_household', message.household);
+  const allowed = name === 'result' || name === 'receipt' ? context.collectors : [context.households.get(message.household)];
+  const valid = allowed.some((key) => same(key, signed.public_key))
+    && verify(signed.public_key, MESSAGE_DOMAIN, covered(Number(signed.kind), signed.body), signed.signature);
+  if (!valid) throw new Refused('wrong_signature', name);
+  return message;
+}
+
+function problemOf(name, message, limits) {
+  const { energy, price, node } = limits;
+  const bounds = {
+    interval_start: [0n, MAX_TIME], nonce: [0n, INT64_MAX], side: [-1n, 1n], energy_wh: [0n, energy],
+    import_wh: [0n, energy], export_wh: [0n, energy], limit_micro_per_kwh: [-price, price], node: [0n, node],
+    quality: [0n, 2n], code: [0n, 6n], height: [0n, INT64_MAX], traded_wh: [0n, INT64_MAX],
+  };
+  for (const [field, value] of Object.entries(message)) {
+    if (HASHES.includes(field) && value.length !== 32) return `${field} has ${value.length} bytes`;
+    if (field in bounds && (value < bounds[field][0] || value > bounds[field][1])) return `${field} is ${value}`;
+  }
+  const idBytes = Buffer.byteLength(message.household ?? 'x');
+  if (idBytes < 1 || idBytes > 64) return `household has ${idBytes} bytes`;
+  if (message.side === 0n) return 'side is 0';
+  if (name === 'receipt') return null;
+  if (!MINUTES.includes(message.minutes)) return `minutes is ${message.minutes}`;
+  return message.interval_start % (message.minutes * 60n) ? 'interval_start is not on a boundary' : null;
+}
+
+export const DEFAULT_LIMITS = { energy: 1_000_000n, price: 1_000_000_000n, node: 1_000_000n };
+export const ask = (chainId, start) => encode(INTERVAL_QUERY, { version: 1, chain_id: chainId, interval_start: start });
+export const resultTopic = (chainId) => `/wattswap/${hex(chainId.subarray(0, 8))}/result/1`;

@@ -1,0 +1,254 @@
+"""A household in JavaScript trades three intervals with our operator and proves its own lines."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from p2p.chain import merkle
+from p2p.chain.authority import Producer
+from p2p.chain.block import block_hash
+from p2p.chain.genesis import VERSION as GENESIS_VERSION
+from p2p.chain.genesis import Genesis, make_params
+from p2p.chain.light import make_proof
+from p2p.chain.roots import order_leaf, roster_root
+from p2p.chain.store import ChainStore
+from p2p.codec import encode
+from p2p.identity import Identity
+from p2p.libp2p_transport import open_libp2p
+from p2p.messages import VERSION, OrderMessage, ReadingMessage, ReceiptCode, ResultMessage, sign_message
+from p2p.roles.collectors import Collector, Collectors
+from p2p.roles.household import Household
+from p2p.roles.operator import Collected, Operator
+from p2p.transport import peer_id_of
+from tests.interop.js_kit import JS, pinned
+from tests.p2p.chain_kit import START, STEP, authorities, make_args
+
+pytestmark = pytest.mark.live
+
+INTERVALS = 3
+MINUTES = 15
+TAMPERED = 40
+DEADLINE_S = 50.0
+ROSTER = ("home-js", "home-py")
+OPERATOR = Identity.from_seed(b"o" * 32)
+KEYS = {name: Identity.from_seed(name.encode().ljust(32, b".")) for name in ROSTER}
+
+
+@dataclass
+class Street:
+    """What both sides saw."""
+
+    genesis: Genesis
+    orders: list[Collected[OrderMessage]] = field(default_factory=list)
+    readings: list[Collected[ReadingMessage]] = field(default_factory=list)
+    results: list[ResultMessage] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    refused: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Events of one name, in their order."""
+        return [one for one in self.events if one["event"] == event]
+
+
+def make_street_genesis() -> Genesis:
+    return Genesis(
+        version=GENESIS_VERSION,
+        name="two languages",
+        time_ms=START * 1000,
+        params=make_params("EUR", MINUTES),
+        authorities=tuple(key.public_key for key in authorities(4)),
+        operators=(OPERATOR.public_key,),
+        roster_root=roster_root(ROSTER),
+        members=len(ROSTER),
+        household_keys=tuple(KEYS[name].public_key for name in ROSTER),
+    )
+
+
+async def trade(path: Path, command: list[str]) -> Street:
+    street = Street(make_street_genesis())
+    genesis, public = street.genesis, {name: key.public_key for name, key in KEYS.items()}
+    store = ChainStore.create(path, genesis)
+    producer = Producer(genesis, authorities(4), OPERATOR, store)
+    async with open_libp2p(OPERATOR) as node, open_libp2p(KEYS["home-py"]) as home_node:
+        operator = Operator(node, OPERATOR, genesis.chain_id, ROSTER, public, MINUTES)
+        settings = {
+            "seed": KEYS["home-js"].seed.hex(),
+            "household": "home-js",
+            "account": 0,
+            "address": node.address,
+            "genesis": encode(genesis).hex(),
+            "first": START,
+            "intervals": INTERVALS,
+            "tampered": TAMPERED,
+        }
+        home = Household(
+            home_node,
+            KEYS["home-py"],
+            genesis.chain_id,
+            "home-py",
+            Collectors(home_node, (Collector(OPERATOR.public_key, node.address),)),
+            MINUTES,
+        )
+        process = await trio.lowlevel.open_process(
+            [*command, str(JS / "household.mjs")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        await process.stdin.send_all(json.dumps(settings).encode() + b"\n")
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(listen, process, street)
+                await home.join()
+                await operator.wait_for_audience(len(ROSTER))
+                nursery.start_soon(live, home, genesis.chain_id)
+                for number in range(INTERVALS):
+                    await settle(number, street, operator, producer)
+                while not street.said("done"):
+                    await trio.sleep(0.02)
+                await process.stdin.aclose()
+        finally:
+            process.terminate()
+            with trio.CancelScope(shield=True):
+                await process.wait()
+        street.refused = dict(operator.refused.counts)
+    store.close()
+    return street
+
+
+async def listen(process: trio.Process, street: Street) -> None:
+    assert process.stdout is not None
+    rest = b""
+    async for chunk in process.stdout:
+        *lines, rest = (rest + chunk).split(b"\n")
+        street.events += [json.loads(line) for line in lines]
+    if not street.said("done"):
+        raise RuntimeError(f"the foreign peer ended early; it said {street.events}")
+
+
+async def live(home: Household, chain_id: bytes) -> None:
+    for number in range(INTERVALS):
+        start = START + number * STEP
+        await home.submit(
+            OrderMessage(VERSION, chain_id, start, MINUTES, home.id, number, -1, 500, 90_000, 0)
+        )
+        await home.send_reading(ReadingMessage(VERSION, chain_id, start, MINUTES, home.id, number, 0, 500, 0))
+
+
+async def settle(number: int, street: Street, operator: Operator, producer: Producer) -> None:
+    """Collect an interval, put its batch on the chain, hand out proofs and tell the result."""
+    start, genesis = START + number * STEP, street.genesis
+    orders = await operator.collect(start, DEADLINE_S)
+    readings = await operator.collect_readings(start, DEADLINE_S)
+    batch, args = make_args(number, len(ROSTER))
+    args = msgspec.structs.replace(args, orders=len(orders.messages), book_root=book_root(orders))
+    block, cert = producer.append_batch(args, (start + STEP) * 1000)
+    lines = {name: make_proof(batch, i, block, cert, genesis) for i, name in enumerate(ROSTER)}
+    operator.provide_lines(start, lines)
+    roots = (args.book_root, args.clearing_root, args.postings_root, block_hash(block.header))
+    height, price = block.header.height, args.price
+    result = ResultMessage(
+        VERSION,
+        genesis.chain_id,
+        start,
+        MINUTES,
+        height,
+        *roots,
+        price,
+        args.traded_wh,
+        OPERATOR.public_key,
+    )
+    await operator.announce(result)
+    street.orders.append(orders)
+    street.readings.append(readings)
+    street.results.append(result)
+
+
+def book_root(orders: Collected[OrderMessage]) -> bytes:
+    return merkle.root(
+        [
+            order_leaf(
+                one.interval_start,
+                one.household,
+                0,
+                one.side,
+                one.energy_wh,
+                one.limit_micro_per_kwh,
+                one.node,
+            )
+            for one in orders.messages
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def street(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street:
+    async def limited() -> Street:
+        with trio.fail_after(DEADLINE_S):
+            return await trade(tmp_path_factory.mktemp("chain") / "chain.db", node)
+
+    return trio.run(limited)
+
+
+def js_order(street: Street, number: int) -> OrderMessage:
+    start, limit = START + number * STEP, 250_000 - number
+    fields = (VERSION, street.genesis.chain_id, start, MINUTES, "home-js", number, 1, 300 + number, limit, 0)
+    return OrderMessage(*fields)
+
+
+def test_the_order_of_the_foreign_peer_is_in_the_book_in_the_bytes_we_would_sign(street: Street) -> None:
+    for number, orders in enumerate(street.orders):
+        order = js_order(street, number)
+        assert orders.messages[0] == order
+        assert orders.signed[0] == sign_message(KEYS["home-js"], order)
+        assert street.said("order")[number]["signed"] == orders.signed[0].hex()
+
+
+def test_the_foreign_peer_verifies_a_receipt_for_each_of_its_messages(street: Street) -> None:
+    for event in ("order", "reading"):
+        assert [one["code"] for one in street.said(event)] == [ReceiptCode.ACCEPTED.name.lower()] * INTERVALS
+    assert [readings.messages[0].import_wh for readings in street.readings] == [310, 311, 312]
+
+
+def test_the_foreign_peer_hears_every_result_by_gossip(street: Street) -> None:
+    heard = [(one["height"], one["block_hash"]) for one in street.said("result")]
+    assert heard == [(result.height, result.block_hash.hex()) for result in street.results]
+    assert {one["next_collector"] for one in street.said("result")} == {OPERATOR.public_key.hex()}
+    assert street.said("gossip_refused") == []
+
+
+def test_the_foreign_peer_proves_its_own_lines_from_the_genesis_alone(street: Street) -> None:
+    for number, line in enumerate(street.said("line")):
+        batch, _ = make_args(number, len(ROSTER))
+        entry = batch.entry(0)
+        values = [int.from_bytes(entry[at : at + 8], "big", signed=True) for at in range(12, 100, 8)]
+        assert list(line["values"].values()) == values
+        assert (line["height"], line["account"]) == (number + 1, 0)
+
+
+def test_the_foreign_peer_refuses_a_proof_with_any_bit_turned_over(street: Street) -> None:
+    assert [one["refused"] for one in street.said("line")] == [TAMPERED] * INTERVALS
+
+
+def test_a_forged_order_is_refused_by_its_code_and_the_foreign_peer_stays_connected(street: Street) -> None:
+    assert [(one["code"], one["connection"]) for one in street.said("forged")] == [
+        ("wrong_signature", "open")
+    ]
+    assert street.said("done")[0]["connection"] == "open"
+    peer = peer_id_of(KEYS["home-js"].public_key)
+    assert street.refused == {(peer, "wrong_signature"): 1}
+    assert street.said("joined")[0]["peer"] == peer
+
+
+def test_every_package_of_the_foreign_peer_has_an_exact_version_and_no_address() -> None:
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in pinned().values())
+    assert '"resolved"' not in (JS / "package-lock.json").read_text(encoding="utf-8")

@@ -1,0 +1,79 @@
+"""The vectors in the repository are what the code gives, and the foreign peer reads them the same way."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from p2p.chain import merkle
+from p2p.chain.light import check_proof
+from p2p.errors import BadProof
+from p2p.messages import Kind, open_message, sign_message
+from tests.interop.js_kit import JS
+from tests.interop.js_kit import node as node
+from tests.vectors.make_vectors import CONTEXT, FOLDER, GENESIS, VECTORS, examples, signer, text_of
+
+
+def stored(name: str) -> dict[str, object]:
+    content: dict[str, object] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_the_stored_vectors_are_what_the_code_gives(name: str) -> None:
+    assert (FOLDER / f"{name}.json").read_text(encoding="utf-8") == text_of(name)
+
+
+def test_there_is_a_message_of_every_kind_and_each_one_opens() -> None:
+    opened = [
+        open_message(sign_message(signer(one), one), kinds=tuple(Kind), **CONTEXT) for one in examples()
+    ]
+    assert opened == examples()
+    assert {one["kind"] for one in stored("messages")["good"]} == {kind.name.lower() for kind in Kind}
+
+
+def test_our_own_reader_refuses_the_bad_paths() -> None:
+    for case in stored("merkle")["refused"]:
+        path = bytes.fromhex(case["path"])
+        steps = [path[at : at + 32] for at in range(0, len(path), 32)]
+        leaf = merkle.leaf_hash(bytes([case["leaf"]]))
+        with pytest.raises(BadProof):
+            merkle.root_from_path(leaf, case["index"], case["size"], steps)
+
+
+def test_our_own_reader_takes_the_proofs() -> None:
+    for case in stored("chain")["proofs"]:
+        assert check_proof(bytes.fromhex(case["bytes"]), GENESIS).account == case["account"]
+
+
+def test_the_worked_example_of_the_page_is_the_first_message() -> None:
+    page = "".join((FOLDER.parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8").split())
+    first = stored("messages")["good"][0]
+    size = len(first["bytes"]) // 2
+    for shown in (first["id"], first["signature"], f"{size}bytes", f"{size + 5:08x}0000000100<envelope>"):
+        assert shown in page
+    assert first["body"].startswith("9a01c42009aa10be")
+    assert first["body"].endswith("ce68e779900fa7686f7573652d310701ccface0003865800")
+
+
+def test_the_page_names_every_refusal() -> None:
+    page = (FOLDER.parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    sources = "".join(path.read_text(encoding="utf-8") for path in (FOLDER.parents[1] / "p2p").rglob("*.py"))
+    codes = set(re.findall(r'^    code = "(\w+)"', sources, re.MULTILINE)) - {"refused"}
+    assert len(codes) > 20
+    assert {code for code in codes if f"`{code}`" not in page} == set()
+
+
+@pytest.mark.live
+def test_the_foreign_peer_reads_and_writes_every_vector(node: list[str]) -> None:
+    done = subprocess.run(
+        [*node, "--test", str(JS / "vectors.test.mjs")],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
