@@ -130,6 +130,9 @@ class Transport(Protocol):
     @property
     def stats(self) -> TransportStats: ...
 
+    @property
+    def peers(self) -> int: ...
+
     async def connect(self, address: str) -> str: ...
 
     async def request(self, peer: str, protocol: str, frame: bytes) -> bytes: ...
@@ -206,6 +209,11 @@ class Endpoint(ABC):
     def stats(self) -> TransportStats:
         """Live counters."""
         return self._stats
+
+    @property
+    @abstractmethod
+    def peers(self) -> int:
+        """Nodes that are connected now."""
 
     @abstractmethod
     async def connect(self, address: str) -> str:

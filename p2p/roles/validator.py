@@ -167,6 +167,8 @@ class Validator:
             "decided_in_later_rounds": later,
             "mempool": len(self.mempool),
             "lost": self._peers.lost,
+            "peers": self._transport.peers,
+            "last_block_age_s": (self._now_ms() - self.ledger.tip.time_ms) // 1_000,
         }
 
     # --- tasks ----------------------------------------------------------------------------------------

@@ -72,9 +72,20 @@ def network_facts(
         "results_by_request": sum(line["proofs"] - line["by_gossip"] for line in lived),
         "proofs_checked": sum(line["proofs"] for line in lived),
         "later_rounds": sum(line["round"] > 0 for line in settled if "finality_s" in line),
+        "refused": _refused(lines),
         "silent": _silent(lines),
         "restarts": dict(restarts),
     }
+
+
+def _refused(lines: Iterable[Line]) -> dict[str, int]:
+    """What all nodes refused since each was last started, by code."""
+    newest = {line["node"]: line["refused"] for line in lines}
+    found: dict[str, int] = {}
+    for refused in newest.values():
+        for code, count in refused.items():
+            found[code] = found.get(code, 0) + count
+    return found
 
 
 def _silent(lines: Iterable[Line]) -> list[str]:
