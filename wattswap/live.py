@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from wattswap import engine
 from wattswap.engine import SCENARIO
 from wattswap.errors import ExitCode, Interrupted, WattswapError
+from wattswap.interrupt import Interrupt
 from wattswap.nodes.assemble import assemble, take_over
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.init import KeyPlan, Wish, init_nodes
@@ -134,7 +135,7 @@ def play_processes(
     groups = [*alone, *((f"homes-{i}", homes[i::count]) for i in range(count))]
     ending = [name for name, group in groups if group[0].role in ENDING]
     supervisor = Supervisor({})
-    with engine.Interrupt().listening() as interrupt:
+    with Interrupt().listening() as interrupt:
         try:
             for name, group in groups:
                 supervisor.start(name, [config.folder for config in group], group[0].folder / "node.log")

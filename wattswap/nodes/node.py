@@ -31,8 +31,8 @@ from p2p.roles.ledger import Ledger
 from p2p.roles.observer import Observer
 from p2p.roles.operator import Operator
 from p2p.roles.status import ask_status, serve_status
-from p2p.roles.validator import Validator, wall_clock_ms
-from p2p.roles.validator_config import ValidatorConfig
+from p2p.roles.validator import Validator
+from p2p.roles.validator_config import ValidatorConfig, wall_clock_ms
 from p2p.snapshot import serve_snapshots
 from p2p.sync import serve_range
 from p2p.transport import Transport, peer_id_of
