@@ -26,8 +26,9 @@ from p2p.identity import Identity
 from p2p.libp2p_transport import open_libp2p
 from p2p.messages import VERSION, OrderMessage, ReadingMessage, ReceiptCode, ResultMessage, sign_message
 from p2p.roles.collectors import Collector, Collectors
+from p2p.roles.desk import Collected
 from p2p.roles.household import Household
-from p2p.roles.operator import Collected, Operator
+from p2p.roles.operator import Operator
 from p2p.transport import peer_id_of
 from tests.interop.js_kit import JS, pinned
 from tests.p2p.chain_kit import START, STEP, authorities, make_args
