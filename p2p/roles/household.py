@@ -12,6 +12,7 @@ from typing import Final, Self, TypeVar
 
 import trio
 
+from p2p.counters import Refusals
 from p2p.errors import InvalidMessage, P2PError, RemoteError, WrongKind
 from p2p.frames import LinkError
 from p2p.identity import Identity
@@ -38,7 +39,7 @@ from p2p.roles.wire import (
     ask,
     result_topic,
 )
-from p2p.transport import Refusals, RequestRefused, Subscription, Transport
+from p2p.transport import RequestRefused, Subscription, Transport
 
 PATIENCE_S: Final = 30.0
 """How long a household keeps trying before it gives up. [s]"""

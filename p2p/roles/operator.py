@@ -15,6 +15,7 @@ from typing import Final
 import trio
 
 from p2p.codec import encode
+from p2p.counters import Refusals
 from p2p.errors import InvalidMessage, OutOfRange, RemoteError, UnknownHousehold
 from p2p.identity import Identity
 from p2p.messages import (
@@ -48,7 +49,7 @@ from p2p.roles.wire import (
     read_query,
     result_topic,
 )
-from p2p.transport import Refusals, Transport, peer_id_of
+from p2p.transport import Transport, peer_id_of
 
 TAKEN: Final = (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED)
 """Receipts that promise something."""
