@@ -35,7 +35,8 @@ from p2p.messages import (
 
 VERSION = 1
 SALT_BYTES = 16
-MAX_OMISSION_BYTES = 16 * 1024
+MAX_OMISSION_BYTES = blocks.MAX_TX_BYTES + 4 * 1024
+"""A batch with full entries fills its transaction; the rest of a proof has about 1 kB. [B]"""
 SILENT = -1
 """Nonce of a leaf whose household did not speak."""
 
