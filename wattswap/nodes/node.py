@@ -33,6 +33,8 @@ from wattswap.setup import Setup
 CHAIN_FILE: Final = "chain.db"
 JOURNAL_FILE: Final = "journal.db"
 BLOBS: Final = "blobs"
+OMISSION: Final = "omission-"
+"""How the files with proofs of broken promises begin."""
 MAX_CONNECTIONS: Final = 512
 JOIN_S: Final = 120.0
 """How long a home waits for the first collector to come up. [s]"""
@@ -156,6 +158,11 @@ class Node:
                     if status.ready:
                         return primary
         return self.identity.public_key
+
+    def accuse(self, household: str, interval_start: int, omission: bytes) -> None:
+        """Keep the proof that a collector broke its promise to a home of this node."""
+        place = self.setup.roster.index(household)
+        (self.data / f"{OMISSION}{interval_start}-{place}.bin").write_bytes(omission)
 
     @contextmanager
     def collector(self) -> Iterator[Operator]:

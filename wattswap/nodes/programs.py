@@ -173,7 +173,7 @@ async def run_household(node: Node) -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen)
-            home = Home(setup, setup.roster.index(name), house, ear, Pace(node.config.clock))
+            home = Home(setup, setup.roster.index(name), house, ear, Pace(node.config.clock), node.accuse)
             await home.live(first, Diary(node, 1))
             nursery.cancel_scope.cancel()
 
@@ -199,7 +199,8 @@ async def run_gateway(node: Node) -> None:
             async with trio.open_nursery() as homes:
                 for name in identities:
                     voice = gateway.member(name)
-                    home = Home(setup, setup.roster.index(name), voice, ear, Pace(node.config.clock))
+                    index, pace = setup.roster.index(name), Pace(node.config.clock)
+                    home = Home(setup, index, voice, ear, pace, node.accuse)
                     homes.start_soon(home.live, first, diary)
             nursery.cancel_scope.cancel()
 
@@ -224,6 +225,7 @@ class Diary:
                 late=sum(d.late for d in through),
                 by_gossip=sum(d.by_gossip for d in through),
                 proofs=sum(d.proofs for d in through),
+                broken_promises=sum(d.broken_promises for d in through),
                 receipt_s=round(max(d.receipt_s for d in through), 6),
                 result_s=round(max(d.result_s for d in through), 6),
             )
