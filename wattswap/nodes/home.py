@@ -28,6 +28,8 @@ from p2p.messages import (
     signer_of,
 )
 from p2p.receipts import Opening, check_omission, check_opening, keeps, make_omission
+from p2p.roles.gateway import NotTaken
+from p2p.transport import RequestRefused
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.pace import Pace
 from wattswap.setup import Setup
@@ -90,6 +92,7 @@ class Done:
     by_gossip: int = 0
     proofs: int = 0
     broken_promises: int = 0
+    missed: int = 0
     receipt_s: float = 0.0
     result_s: float = 0.0
 
@@ -125,7 +128,10 @@ class Home:
             imported, exported = community.live()
             if i >= first:
                 await self.pace.opening(i)
-                done = await self._interval(i, bids, int(imported[0]), int(exported[0]))
+                try:
+                    done = await self._interval(i, bids, int(imported[0]), int(exported[0]))
+                except (RequestRefused, NotTaken):  # forgotten: it was settled long before this home came
+                    done = Done(missed=1)
                 on_interval(i, self.index, done)
 
     async def _interval(self, i: int, bids: Bids, import_wh: int, export_wh: int) -> Done:
