@@ -27,6 +27,8 @@ CREATE TABLE signed (
   message BLOB NOT NULL, checksum BLOB NOT NULL, PRIMARY KEY (desk, interval_start, household, nonce)
 ) WITHOUT ROWID;
 """
+_VERSION_ROW = f"INSERT INTO meta VALUES ('schema', CAST('{SCHEMA_VERSION}' AS BLOB));"
+_TABLES = {"meta", "promises", "signed"}
 
 
 class JournalDamaged(LocalError):
@@ -75,9 +77,11 @@ class Journal:
             self._connection = sqlite3.connect(
                 path or ":memory:", isolation_level=None, check_same_thread=False
             )
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._prepare()
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -165,23 +169,30 @@ class Journal:
         return signed
 
     def _prepare(self) -> None:
-        tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        names = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = {name for (name,) in names}
+        if tables:  # before anything is written: it may be another file of the node
+            found = None
+            if tables == _TABLES:
+                found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+            if found is None or found[0] != str(SCHEMA_VERSION).encode():
+                raise JournalDamaged(self._path, "it is not a journal of this version")
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
         if not tables:
-            self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-            self._connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION).encode(),))
-        found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-        if found is None or found[0] != str(SCHEMA_VERSION).encode():
-            raise JournalDamaged(self._path, "it is not a journal of this version")
+            # Tables and version in one transaction: a file with one of them would never open again.
+            self._connection.executescript(f"BEGIN; {_SCHEMA} {_VERSION_ROW} COMMIT;")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # a full disk has rolled back by itself
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
