@@ -177,11 +177,16 @@ class Operator:
         board = desk.open(interval_start, len(self._roster))
         self._restore(desk, board)
         before = self.refused.counts.copy()
-        try:
-            with trio.move_on_after(deadline_s):
-                await board.everybody.wait()
-        finally:
+        if self._journal.is_closed(desk.number, interval_start):
+            # A batch of this interval may be under way: a promise now could not be kept.
             board.closed = True
+        else:
+            try:
+                with trio.move_on_after(deadline_s):
+                    await board.everybody.wait()
+            finally:
+                board.closed = True
+            self._journal.close_gate(desk.number, interval_start)
         spoken = [
             (household, board.entries[household]) for household in self._roster if household in board.entries
         ]
