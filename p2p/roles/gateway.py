@@ -31,6 +31,7 @@ from p2p.messages import (
     sign_message,
 )
 from p2p.roles.collectors import Collectors
+from p2p.roles.desk import HISTORY_INTERVALS
 from p2p.roles.journal import Journal
 from p2p.roles.wire import (
     BATCH_PROTOCOL,
@@ -109,6 +110,7 @@ class Gateway:
         self._journal = journal or Journal(None)
         self._on_result = on_result
         self._said: dict[tuple[str, bool], _Item] = {}
+        self._overtaken: list[_Item] = []
         self._lines: list[_Item] = []
         self._newest = -1
         self._work = trio.Event()
@@ -154,7 +156,9 @@ class Gateway:
         )
         if start > self._newest:
             self._newest = start
+            self._overtaken += [item for item in self._said.values() if item.start < start]
             self._said = {key: item for key, item in self._said.items() if item.start >= start}
+            self._journal.forget_before(start - HISTORY_INTERVALS * self.minutes * 60)
 
         def read(reply: bytes) -> object | None:
             receipt = self._open(reply, Kind.RECEIPT)
@@ -162,6 +166,9 @@ class Gateway:
                 raise WrongKind("a receipt for another message")
             return None if receipt.code == ReceiptCode.EARLY else receipt
 
+        before = self._said.get((household, is_reading))
+        if before is not None:
+            self._overtaken.append(before)
         item = self._said[household, is_reading] = _Item(start, data, read)
         answer = await self._wait(item)
         if not isinstance(answer, ReceiptMessage):
@@ -228,7 +235,12 @@ class Gateway:
     async def _carry_all(self) -> bool:
         """Send what the current collector has not got; False where something must be sent again."""
         collector = self._collectors.current.key
-        said = [item for item in self._said.values() if item.collector != collector]
+        # Somebody waits for each answer, though a later message or interval took the place of his.
+        self._overtaken = [item for item in self._overtaken if not item.done.is_set()]
+        said = [
+            *self._overtaken,
+            *(item for item in self._said.values() if item.collector != collector),
+        ]
         asked = [item for item in self._lines if not item.done.is_set()]
         self._lines = asked
         try:
