@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from p2p.codec import encode
-from p2p.errors import InvalidMessage, OutOfRange, RemoteError, UnknownHousehold
+from p2p.errors import InvalidMessage, LocalError, OutOfRange, RemoteError, UnknownHousehold
 from p2p.identity import Identity
 from p2p.messages import (
     VERSION,
@@ -98,6 +98,7 @@ class Operator:
         self._orders = Desk(0, (Kind.ORDER, Kind.NOTHING))
         self._readings = Desk(1, (Kind.READING,))
         self._journal = journal or Journal(None)
+        self._broken: LocalError | None = None
         self._heard: set[int] = set()
         self.speakers: set[str] = set()
         self._news = trio.Event()
@@ -134,6 +135,7 @@ class Operator:
 
         Raises:
             CollectionOrder: An interval that is open, or not later than the last.
+            JournalDamaged: A promise could not be written; this collector gives none any more.
         """
         return await self._collect(self._orders, OrderMessage, interval_start, deadline_s)
 
@@ -186,6 +188,7 @@ class Operator:
                     await board.everybody.wait()
             finally:
                 board.closed = True
+            self._check_journal()
             self._journal.close_gate(desk.number, interval_start)
         spoken = [
             (household, board.entries[household]) for household in self._roster if household in board.entries
@@ -216,6 +219,7 @@ class Operator:
 
     def _take(self, desk: Desk, peer: str, frame: bytes) -> bytes:
         """Judge a message and return its receipt; a RemoteError goes back to the peer as its code."""
+        self._check_journal()
         promises: dict[tuple[int, int], list[Promise]] = {}
         receipt = self._answer(peer, frame, self._read(peer, desk.kinds, frame), promises)
         self._write(promises)
@@ -225,6 +229,7 @@ class Operator:
         """Judge a gateway's messages one by one; what is refused unread spoils none of the others."""
         kinds = (*self._orders.kinds, *self._readings.kinds)
         opened = await self._read_all(peer, frame, lambda data: self._read(peer, kinds, data))
+        self._check_journal()
         promises: dict[tuple[int, int], list[Promise]] = {}
         entries = [
             _code(found) if isinstance(found, RemoteError) else self._answer(peer, data, found, promises)
@@ -300,8 +305,19 @@ class Operator:
         return receipt
 
     def _write(self, promises: Mapping[tuple[int, int], Sequence[Promise]]) -> None:
-        for (desk, interval_start), given in promises.items():
-            self._journal.promise(desk, interval_start, given)
+        try:
+            for (desk, interval_start), given in promises.items():
+                self._journal.promise(desk, interval_start, given)
+        except LocalError as error:
+            # The boards hold promises that no journal knows: none of them may leave, now or when asked for again.
+            self._broken = error
+            for board in (*self._orders.boards.values(), *self._readings.boards.values()):
+                board.everybody.set()
+            raise
+
+    def _check_journal(self) -> None:
+        if self._broken is not None:
+            raise self._broken
 
     def _receipt(self, message: HandedIn, name: bytes, code: ReceiptCode) -> bytes:
         return sign_message(
