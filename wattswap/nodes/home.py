@@ -213,7 +213,7 @@ class Home:
         start_s, members = order.interval_start, len(self.setup.roster)
         tx, args = batch_in(proof)
         opening = decode(Opening, await self.voice.inclusion(start_s))
-        check_opening(opening, self.index, args)
+        check_opening(opening, self.index, members, args.inclusion_root)
         promise = self.voice.promise(start_s)
         if promise is None or keeps(opening, order.nonce, message_id(order)):
             return True
