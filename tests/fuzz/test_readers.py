@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from p2p.chain.blob import Blob
 from p2p.codec import decode
 from p2p.errors import NonCanonical, RemoteError, WrongVersion
 from p2p.frames import FRAME_MAX_BYTES
@@ -70,6 +71,15 @@ def test_a_checkpoint_has_only_one_encoding(checked: list[Target]) -> None:
     ):
         with pytest.raises(error):
             open_checkpoint(encoded(msgspec.structs.replace(checkpoint, **changes)))
+
+
+@pytest.mark.parametrize("kind", [0, 3, 255, -1])
+def test_a_blob_with_a_line_of_no_kind_is_malformed(checked: list[Target], kind: int) -> None:
+    """Found here: it was a KeyError, which stops whoever looks at the blob."""
+    target = next(target for target in checked if target.name == "blob")
+    blob = decode(Blob, target.seeds[0])
+    lines = (msgspec.structs.replace(blob.lines[0], kind=kind), *blob.lines[1:])
+    assert attempt(target, encoded(msgspec.structs.replace(blob, lines=lines))) == "malformed"
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
