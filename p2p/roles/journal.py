@@ -116,7 +116,7 @@ class Journal:
                 (desk, interval_start),
             ).fetchall()
         found = [Promise(*row[:3]) for row in rows]
-        if any(_checksum(*promise) != row[3] for promise, row in zip(found, rows, strict=True)):
+        if not all(_holds(row[3], *promise) for promise, row in zip(found, rows, strict=True)):
             raise JournalDamaged(self._path, f"a promise of interval {interval_start} has changed")
         return found
 
@@ -155,7 +155,7 @@ class Journal:
                     (desk, interval_start, household, nonce, signed, _checksum(signed)),
                 )
                 return signed
-        if row[1] != _checksum(row[0]):
+        if not _holds(row[1], row[0]):
             raise JournalDamaged(self._path, f"what {household} signed for {interval_start} has changed")
         if row[0] != signed:
             raise SignedOtherwise(
@@ -172,6 +172,9 @@ class Journal:
         found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
         if found is None or found[0] != str(SCHEMA_VERSION).encode():
             raise JournalDamaged(self._path, "it is not a journal of this version")
+        # A damaged index would hide promises from the reader without an error; the file is small.
+        if self._connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
+            raise JournalDamaged(self._path, "SQLite finds its tables damaged")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -187,8 +190,15 @@ class Journal:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (
+            sqlite3.Error,
+            UnicodeDecodeError,
+        ) as error:  # the latter: the text of a damaged schema or row
             raise JournalDamaged(self._path, str(error)) from None
+
+
+def _holds(checksum: object, *parts: object) -> bool:
+    return all(isinstance(part, bytes) for part in parts) and _checksum(*parts) == checksum  # type: ignore[arg-type]
 
 
 def _checksum(*parts: bytes) -> bytes:
