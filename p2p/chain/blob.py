@@ -139,7 +139,8 @@ def open_blob(data: bytes, genesis: Genesis, roster: Sequence[str]) -> IntervalC
     keys = dict(zip(roster, genesis.household_keys, strict=True))
     content: dict[int, list[HandedIn]] = {kind: [] for kind in _TYPES}
     for line in blob.lines:
-        content[line.kind].append(_open_line(line, blob.interval_start, genesis, roster, keys))
+        opened = _open_line(line, blob.interval_start, genesis, roster, keys)
+        content[line.kind].append(opened)  # only now is the kind known to be one of ours
     return IntervalContent(
         blob.interval_start,
         blob.interval_secret,

@@ -285,7 +285,7 @@ class ChainStore:
         if row is None:
             return 0, self._chain_id
         try:
-            height, name = decode(tuple[int, bytes], bytes(row[0]))
+            height, name = decode(tuple[int, bytes], row[0])
         except (RemoteError, TypeError) as error:
             raise StoreDamaged(self.path, f"the height it begins at cannot be read ({error})") from None
         return height, name
@@ -320,8 +320,11 @@ def _read_genesis(path: Path, connection: sqlite3.Connection) -> Genesis:
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     if meta.get("schema") != str(SCHEMA_VERSION).encode():
         raise StoreError(f"chain file {path} has schema {meta.get('schema')!r}, not {SCHEMA_VERSION}")
+    genesis = meta.get("genesis")
+    if not isinstance(genesis, bytes):
+        raise StoreDamaged(path, "its genesis is not bytes")
     try:
-        return decode_genesis(bytes(meta.get("genesis", b"")))
+        return decode_genesis(genesis)
     except GenesisError as error:
         raise StoreDamaged(path, str(error)) from None
 
@@ -366,8 +369,12 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.ProgrammingError as error:
         raise StoreError(f"chain file {path}: {error}") from None
+    except UnicodeDecodeError as error:  # the text of a damaged schema or row
+        raise StoreDamaged(path, str(error)) from None
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
+        # The module's own errors, as of a text that is not UTF-8, carry no code of SQLite's.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
             raise StoreDamaged(path, str(error)) from None
         raise StoreError(f"chain file {path}: {error}; nothing was changed") from None
     except sqlite3.DatabaseError as error:

@@ -122,7 +122,7 @@ class Journal:
                 (desk, interval_start),
             ).fetchall()
         found = [Promise(*row[:3]) for row in rows]
-        if any(_checksum(*promise) != row[3] for promise, row in zip(found, rows, strict=True)):
+        if not all(_holds(row[3], *promise) for promise, row in zip(found, rows, strict=True)):
             raise JournalDamaged(self._path, f"a promise of interval {interval_start} has changed")
         return found
 
@@ -174,7 +174,7 @@ class Journal:
                     (desk, interval_start, household, nonce, signed, _checksum(signed)),
                 )
                 return signed
-        if row[1] != _checksum(row[0]):
+        if not _holds(row[1], row[0]):
             raise JournalDamaged(self._path, f"what {household} signed for {interval_start} has changed")
         if row[0] != signed:
             raise SignedOtherwise(
@@ -197,6 +197,9 @@ class Journal:
         if not tables:
             # Tables and version in one transaction: a file with one of them would never open again.
             self._connection.executescript(f"BEGIN; {_SCHEMA} {_VERSION_ROW} COMMIT;")
+        # A damaged index would hide promises from the reader without an error; the file is small.
+        if self._connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
+            raise JournalDamaged(self._path, "SQLite finds its tables damaged")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -213,8 +216,15 @@ class Journal:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (
+            sqlite3.Error,
+            UnicodeDecodeError,
+        ) as error:  # the latter: the text of a damaged schema or row
             raise JournalDamaged(self._path, str(error)) from None
+
+
+def _holds(checksum: object, *parts: object) -> bool:
+    return all(isinstance(part, bytes) for part in parts) and _checksum(*parts) == checksum  # type: ignore[arg-type]
 
 
 def _checksum(*parts: bytes) -> bytes:
