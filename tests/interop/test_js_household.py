@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,12 @@ class Street:
 
 
 @pytest.fixture(scope="module")
-def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
+def street(tmp_path_factory: pytest.TempPathFactory) -> Street:
     packages()
     folder = tmp_path_factory.mktemp("street")
     scenario = load(write_street(folder / "data") / "scenario.toml")
     setup = prepare(cut_to(scenario, INTERVALS, None))
-    wish = Wish(0, validators=1, pace_s=0, gate_s=20)
+    wish = Wish(0, validators=4, pace_s=0, gate_s=20)
     configs = init_nodes(setup.scenario, folder / "nodes", wish, KeyPlan(derived=True))
     operator = next(config for config in configs if config.role == "operator")
     genesis = read_genesis(operator.genesis_path)
@@ -78,7 +78,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         wait_for_homes(supervisor, [c.name for c in configs if c.role == "household" and c.name != FOREIGN])
     finally:
         supervisor.stop()
-    yield Street(genesis, setup, said, read_settled(operator, genesis, setup))
+    return Street(genesis, setup, said, read_settled(operator, genesis, setup))
 
 
 def write_work(path: Path, setup: Setup, operator: NodeConfig, configs: Sequence[NodeConfig]) -> Path:
