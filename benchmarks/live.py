@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from benchmarks.neighbourhood import write_neighbourhood
 from wattswap import engine
 from wattswap.explorer import open_chain
 from wattswap.hash_by_hash import compare_runs
-from wattswap.live import Town, run_live
+from wattswap.live import Town, play_processes, run_live
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
@@ -58,7 +59,7 @@ def live(homes: int, intervals: int, pace_s: float, gateways: int = 0) -> dict[s
             intervals=intervals,
             start_s=int(START.timestamp()),
             out=Path(folder) / "runs",
-            on_nodes=killer,
+            play=partial(play_processes, on_nodes=killer),
         )
         again = engine.run(engine.stored_scenario(result.path), out=Path(folder) / "again")
         equal = compare_runs(result, again)

@@ -208,6 +208,10 @@ class Libp2pEndpoint(Endpoint):
         self._addresses[peer] = address
         return peer
 
+    @property
+    def peers(self) -> int:
+        return len(self._host.get_connected_peers())
+
     def mesh_size(self, topic: str) -> int:
         """How many peers get our messages of a topic directly; 0 for long means that we hear nothing."""
         mesh = self._pubsub.router.mesh.get(topic, ())

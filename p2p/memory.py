@@ -180,6 +180,10 @@ class MemoryEndpoint(Endpoint):
         self._nursery = nursery
         self._streams: list[_MemoryStream] = []
 
+    @property
+    def peers(self) -> int:
+        return sum(other is not self for other in self._network.everybody())
+
     async def connect(self, address: str) -> str:
         await trio.lowlevel.checkpoint()
         if not address.startswith(_SCHEME):

@@ -16,11 +16,11 @@ from p2p.chain.genesis import Genesis
 from p2p.chain.light import SetChange
 from p2p.chain.store import Base
 from p2p.codec import Record, decode, encode
-from p2p.errors import BadProof, OutOfRange, P2PError, RemoteError, WrongChain, WrongVersion
+from p2p.errors import BadProof, OutOfRange, RemoteError, WrongChain, WrongVersion
 from p2p.messages import VERSION
 from p2p.roles.ledger import MAX_STATE_BYTES, Ledger, open_checkpoint
 from p2p.roles.status import check_head
-from p2p.transport import Transport
+from p2p.transport import PEER_FAILED, Transport
 
 SNAPSHOT_PROTOCOL = "/wattswap/snapshot/1"
 CHUNK_BYTES = 128 * 1024
@@ -181,7 +181,7 @@ async def fetch_snapshot(transport: Transport, genesis: Genesis, peers: list[str
             return open_snapshot(data, genesis)
         except RemoteError as error:
             transport.stats.refused.add(peer, error.code, error.detail)
-        except (P2PError, trio.TooSlowError):
+        except (*PEER_FAILED, trio.TooSlowError):
             continue
     return None
 

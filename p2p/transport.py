@@ -69,6 +69,10 @@ class RequestRefused(P2PError):
         super().__init__(f"peer {peer} refused a request on {protocol}: {code}")
 
 
+PEER_FAILED: Final = (LinkError, RequestRefused)
+"""What a request may end with that is no fault of ours; a LocalError is never among it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gossip:
     """One message of a topic and the peer that wrote it (not the one that passed it on)."""
@@ -125,6 +129,9 @@ class Transport(Protocol):
 
     @property
     def stats(self) -> TransportStats: ...
+
+    @property
+    def peers(self) -> int: ...
 
     async def connect(self, address: str) -> str: ...
 
@@ -202,6 +209,11 @@ class Endpoint(ABC):
     def stats(self) -> TransportStats:
         """Live counters."""
         return self._stats
+
+    @property
+    @abstractmethod
+    def peers(self) -> int:
+        """Nodes that are connected now."""
 
     @abstractmethod
     async def connect(self, address: str) -> str:

@@ -10,13 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +23,7 @@ from market.settlement import SYSTEM_ACCOUNTS, TRADE, Postings
 from market.units import INT64_SAFE, MICRO_PER_UNIT, IntArray
 from wattswap.commit import ChainWriter, Committed
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
+from wattswap.interrupt import Interrupt
 from wattswap.manifest import SCHEMA, file_hashes, log_event, source_commit, versions, write_json
 from wattswap.pipeline import Cleared, Settled, build_book, clear_interval, settle_interval
 from wattswap.recorder import PARTS, TABLES, Recorder
@@ -39,6 +37,10 @@ OnProgress = Callable[[int, int, float | None], None]
 CHECKPOINT_S = 0.5
 """Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
 IN_PROCESS, LIVE = "in process", "live"
+NETWORK = "network.parquet"
+"""Table of a live run: what every node noted of every interval."""
+BLOBS = "blobs"
+"""Folder of a live run with the signed messages of each interval."""
 LIVE_MARK = "live"
 """File that tells an unfinished live run, whose homes' state is nowhere in the folder."""
 PARTIAL = ".partial"
@@ -46,31 +48,12 @@ CHECKPOINT = "checkpoint.json"
 SCENARIO = "scenario.json"
 TABLE_FILES = tuple(f"{name}.parquet" for name in (*TABLES, "bills"))
 HASHED_FILES = (*TABLE_FILES, "metrics.json", SCENARIO, GENESIS, "chain.db")
+"""Files of every run whose hashes are in the manifest."""
 
 
-class Interrupt:
-    """Remembers Ctrl-C, so that the interval at hand is finished first."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        if self.asked:  # a second Ctrl-C means now
-            raise KeyboardInterrupt
-        self.asked = True
-
-    @contextmanager
-    def listening(self) -> Iterator[Interrupt]:
-        """Catch SIGINT inside the block (only the main thread can)."""
-        try:
-            before = signal.signal(signal.SIGINT, self._ask)
-        except ValueError:
-            yield self
-            return
-        try:
-            yield self
-        finally:
-            signal.signal(signal.SIGINT, before)
+def hashed_files(driver: str) -> tuple[str, ...]:
+    """Names of the files whose hashes are in the manifest of a run."""
+    return (*HASHED_FILES, NETWORK) if driver == LIVE else HASHED_FILES
 
 
 class RunChain(Protocol):
@@ -361,7 +344,7 @@ def finish(
         "data": setup.data_provenance(),
         "chain": chain,
         "replay_sha256": current.replay.hexdigest(),
-        "files": file_hashes(partial, HASHED_FILES),
+        "files": file_hashes(partial, hashed_files(driver)),
         "source": source_commit(),
         "versions": versions(),
         "platform": _platform(),

@@ -6,24 +6,22 @@ afterwards, from the operator's copy of the chain and the blobs, by working ever
 
 from __future__ import annotations
 
-import math
 import shutil
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from wattswap import engine
 from wattswap.engine import SCENARIO
 from wattswap.errors import ExitCode, Interrupted, WattswapError
+from wattswap.interrupt import Interrupt
 from wattswap.nodes.assemble import assemble, take_over
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.init import KeyPlan, Wish, init_nodes
-from wattswap.nodes.node import BLOBS, CHAIN_FILE
-from wattswap.nodes.stats import COUNTED, read_stats
+from wattswap.nodes.report import network_facts, write_network
+from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
 from wattswap.setup import cut_to, prepare
 
@@ -67,7 +65,9 @@ class Town:
 
 
 OnNodes = Callable[[Supervisor, Sequence[NodeConfig]], None]
-"""Called now and then while the nodes run; a test may kill some of them."""
+"""Called now and then while the processes run; a test may kill some of them."""
+Play = Callable[[Sequence[NodeConfig], Town, int, engine.OnProgress | None], Mapping[str, int]]
+"""Runs nodes until the homes are through with so many intervals, and returns how often which was started again."""
 
 
 def run_live(
@@ -78,7 +78,7 @@ def run_live(
     start_s: int | None = None,
     out: Path | str = "runs",
     on_progress: engine.OnProgress | None = None,
-    on_nodes: OnNodes | None = None,
+    play: Play | None = None,
 ) -> RunResult:
     """Run a scenario with real nodes.
 
@@ -89,7 +89,7 @@ def run_live(
         start_s: First interval; the scenario's own when left out. [s]
         out: Folder under which the run's own folder is made.
         on_progress: See `engine.OnProgress`.
-        on_nodes: See `OnNodes`.
+        play: How the nodes are run; as processes over libp2p when left out.
 
     Raises:
         NodeFailed: A node could not be kept running; the sentence has the end of its log.
@@ -110,130 +110,80 @@ def run_live(
             make_genesis=lambda *_: setup.genesis,
             scenario_file=partial / SCENARIO,
         )
-        session = _Session(configs, town, setup.intervals, on_progress, on_nodes)
-        session.run()
-        operator = next(config for config in configs if config.role == "operator")
-        take_over(partial, operator.data_path / CHAIN_FILE, operator.data_path / BLOBS)
-        network = _facts(configs, session.restarts)
+        restarts = (play or play_processes)(configs, town, setup.intervals, on_progress)
+        lines = list(read_stats(config.data_path for config in configs))
+        take_over(setup, partial, [c.data_path for c in configs if c.role in ("operator", "validator")])
+        write_network(partial, lines)
         shutil.rmtree(partial / NODES)
-        return assemble(setup, partial, begun, network)
+        return assemble(setup, partial, begun, network_facts(configs, lines, restarts))
     except BaseException:
-        import os
-
-        if not os.environ.get("KEEP"):
-            shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-class _Session:
-    """The processes of one live run, from the first start to the last stop."""
+def play_processes(
+    configs: Sequence[NodeConfig],
+    town: Town,
+    intervals: int,
+    on_progress: engine.OnProgress | None,
+    on_nodes: OnNodes | None = None,
+) -> Mapping[str, int]:
+    """Run nodes as processes: homes divided among some, everybody else alone; see `Play`."""
+    alone = [(c.name, [c]) for c in configs if c.role != "household"]
+    homes = [c for c in configs if c.role == "household"]
+    count = min(town.processes, len(homes))
+    groups = [*alone, *((f"homes-{i}", homes[i::count]) for i in range(count))]
+    ending = [name for name, group in groups if group[0].role in ENDING]
+    supervisor = Supervisor({})
+    with Interrupt().listening() as interrupt:
+        try:
+            for name, group in groups:
+                supervisor.start(name, [config.folder for config in group], group[0].folder / "node.log")
+            watch = _Watch(configs, intervals, STALL_S + town.pace_s, on_progress)
+            while not all(supervisor.children[name].done for name in ending):
+                if interrupt.asked:
+                    raise Interrupted.of("live", "stopped", "a live run cannot be continued; start a new one")
+                supervisor.check()
+                if on_nodes is not None:
+                    on_nodes(supervisor, configs)
+                watch.look()
+                time.sleep(POLL_S)
+        finally:
+            supervisor.stop()
+    return {name: child.restarts for name, child in supervisor.children.items() if child.restarts}
+
+
+class _Watch:
+    """Follows what the operator writes down, to show progress and to notice when there is none."""
 
     def __init__(
         self,
         configs: Sequence[NodeConfig],
-        town: Town,
         intervals: int,
+        stall_s: float,
         on_progress: engine.OnProgress | None,
-        on_nodes: OnNodes | None,
     ) -> None:
-        self._configs, self._town, self._intervals = configs, town, intervals
-        self._on_progress, self._on_nodes = on_progress, on_nodes
-        self.restarts: dict[str, int] = {}
+        self._folders = [c.data_path for c in configs if c.role in ("operator", "validator")]
+        self._intervals, self._stall_s, self._on_progress = intervals, stall_s, on_progress
+        self._settled, self._moved = 0, time.monotonic()
 
-    def run(self) -> None:
-        supervisor = Supervisor({"PYTHONHASHSEED": "0"})
-        with engine.Interrupt().listening() as interrupt:
-            try:
-                for name, group in self._groups():
-                    log = group[0].folder / "node.log"
-                    supervisor.start(name, [config.folder for config in group], log)
-                self._watch(supervisor, interrupt)
-            finally:
-                supervisor.stop()
-                self.restarts = {
-                    name: child.restarts for name, child in supervisor.children.items() if child.restarts
-                }
+    def look(self) -> None:
+        """Report what is new.
 
-    def _groups(self) -> list[tuple[str, list[NodeConfig]]]:
-        """Which nodes share a process: homes by turns, everybody else alone."""
-        alone = [(c.name, [c]) for c in self._configs if c.role != "household"]
-        homes = [c for c in self._configs if c.role == "household"]
-        count = min(self._town.processes, len(homes))
-        return [*alone, *((f"homes-{i}", homes[i::count]) for i in range(count))]
-
-    def _watch(self, supervisor: Supervisor, interrupt: engine.Interrupt) -> None:
-        ending = [name for name, group in self._groups() if group[0].role in ENDING]
-        operator = next(config.data_path for config in self._configs if config.role == "operator")
-        settled, moved = 0, time.monotonic()
-        while not all(supervisor.children[name].done for name in ending):
-            if interrupt.asked:
-                raise Interrupted.of("live", "stopped", "a live run cannot be continued; start a new one")
-            supervisor.check()
-            if self._on_nodes is not None:
-                self._on_nodes(supervisor, self._configs)
-            prices = {
-                line["interval_start"]: line["price_per_kwh"]
-                for line in read_stats([operator])
-                if line.get("what") == "settled"
-            }
-            if len(prices) > settled:
-                settled, moved = len(prices), time.monotonic()
-                if self._on_progress is not None:
-                    self._on_progress(settled, self._intervals, prices[max(prices)])
-            elif time.monotonic() - moved > STALL_S + self._town.pace_s:
-                raise LiveFailed.of(
-                    "live", f"no interval was settled for {STALL_S:g} s, after {settled} of {self._intervals}"
-                )
-            time.sleep(POLL_S)
-
-
-def _facts(configs: Sequence[NodeConfig], restarts: dict[str, int]) -> dict[str, Any]:
-    """Figures for the manifest and for `wattswap show RUN network`, over all nodes."""
-    lines = list(read_stats(config.data_path for config in configs))
-    settled = [line for line in lines if line.get("what") == "settled"]
-    collected = [line for line in lines if line.get("what") == "collected"]
-    lived = [line for line in lines if line.get("what") == "lived"]
-    intervals = len({line["interval_start"] for line in settled}) or 1
-    return {
-        "nodes": len(configs),
-        "roles": {role: sum(c.role == role for c in configs) for role in sorted({c.role for c in configs})},
-        "interval_s": _percentiles(_gaps(settled)),
-        "finality_s": _percentiles([line["finality_s"] for line in settled if "finality_s" in line]),
-        "receipt_s": _percentiles([line["receipt_s"] for line in lived]),
-        "result_s": _percentiles([line["result_s"] for line in lived]),
-        "later_rounds": sum(line["round"] > 0 for line in settled if "finality_s" in line),
-        "cpu_s_per_interval": round(sum(line.get("cpu_s", 0) for line in lines) / intervals, 4),
-        "signed_receipts": sum(line["receipts"] for line in lived),
-        "late": sum(line["late"] for line in lived),
-        "results_by_gossip": sum(line["by_gossip"] for line in lived),
-        "results_by_request": sum(line["proofs"] - line["by_gossip"] for line in lived),
-        "proofs_checked": sum(line["proofs"] for line in lived),
-        "silent": sorted(f"{line['interval_start']} {home}" for line in collected for home in line["silent"]),
-        "restarts": restarts,
-        **{
-            f"{name}_per_interval": round(sum(line.get(name, 0) for line in lines) / intervals, 1)
-            for name in COUNTED
-        },
-    }
-
-
-def _gaps(settled: Sequence[dict[str, Any]]) -> list[float]:
-    """Seconds from one settled interval to the next, as the first node saw them."""
-    seen: dict[int, float] = {}
-    for line in settled:
-        start = line["interval_start"]
-        seen[start] = min(seen.get(start, math.inf), line["at"])
-    times = [seen[start] for start in sorted(seen)]
-    return [b - a for a, b in pairwise(times)]
-
-
-def _percentiles(values: Sequence[float]) -> dict[str, float | None]:
-    """Median, 95th percentile and largest; None where nothing was measured."""
-    if not values:
-        return {"p50": None, "p95": None, "max": None}
-    ordered = sorted(values)
-    return {
-        "p50": round(statistics.median(ordered), 4),
-        "p95": round(ordered[math.ceil(0.95 * len(ordered)) - 1], 4),
-        "max": round(ordered[-1], 4),
-    }
+        Raises:
+            LiveFailed: Nothing has been for too long.
+        """
+        prices = {
+            line["interval_start"]: line["price_per_kwh"]
+            for line in read_stats(self._folders)
+            if line.get("what") == "settled"
+        }
+        if len(prices) > self._settled:
+            self._settled, self._moved = len(prices), time.monotonic()
+            if self._on_progress is not None:
+                self._on_progress(self._settled, self._intervals, prices[max(prices)])
+        elif time.monotonic() - self._moved > self._stall_s:
+            what = (
+                f"no interval was settled for {self._stall_s:g} s, after {self._settled} of {self._intervals}"
+            )
+            raise LiveFailed.of("live", what, "look for what keeps the nodes busy, or try fewer of them")

@@ -384,23 +384,17 @@ class Market(Table):
 class Chain(Table):
     """[chain]: who writes the record."""
 
-    authorities: int = Field(
-        default=4, ge=1, le=25, description="How many authorities sign blocks: 4 to 25, or 1."
-    )
+    authorities: int = Field(default=4, ge=1, le=25, description="Who signs blocks: 4 to 25, or 1.")
     sign_orders: bool = Field(default=False, description="Whether an in-process run signs every order.")
     secret_file: str | None = Field(
         default=None, description="File of `wattswap secret`, from which all keys and salts follow."
     )
 
-    @field_validator("authorities", mode="after")
-    @classmethod
-    def _authorities(cls, value: int) -> int:
-        if value in (2, 3):  # as in the genesis: fewer than 4 cannot bear a single one that fails
-            raise Wrong(f"{value} authorities cannot bear one that fails", cure="use 4 to 25, or 1 for a toy")
-        return value
-
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
+        small = ("authorities", "cannot bear one that fails", "use 4 to 25, or 1 for a toy")
+        faults: Faults = [small] if self.authorities in (2, 3) else []
         if self.secret_file is not None:
-            _finish(missing_file("secret_file", self.secret_file, info))
+            faults += missing_file("secret_file", self.secret_file, info)
+        _finish(faults)
         return self

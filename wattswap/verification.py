@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from market.errors import AmountTooLarge, UnbalancedPostings
 from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings, check_balanced
 from p2p.chain.settlement import postings_root
 from wattswap import engine
-from wattswap.engine import SCENARIO
+from wattswap.engine import BLOBS, SCENARIO
 from wattswap.errors import Interrupted, Problem, VerificationFailed
 from wattswap.explorer import CHAIN, genesis_of, open_chain, settled, stamp, verified_chain
 from wattswap.manifest import LOG, SCHEMA, file_sha256
@@ -35,6 +36,9 @@ REPEATED = (
 )
 """What a second run must say in its manifest, word for word."""
 POSTINGS = "postings.parquet"
+INTERVALS = "intervals.parquet"
+NETWORK_COLUMNS = ("height", "block_hash")
+"""Columns of INTERVALS that depend on how a network's authorities voted."""
 
 
 def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None) -> dict[str, Any]:
@@ -63,12 +67,30 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
         raise VerificationFailed.of(str(folder / CHAIN), "its head is not the one of the manifest", CURE)
     checks["chain"] = f"{facts['blocks']} blocks, {facts['signatures']} signatures"
     checks["tables"] = _check_tables(folder, Keys.of(scenario).salts)
+    live = result.manifest.get("driver") == engine.LIVE
+    if live:
+        checks["messages"] = _check_messages(folder, scenario)
     silent = result.manifest.get("network", {}).get("silent")
     if silent:
         checks["again"] = f"left out: homes were silent {len(silent)} times, which only the live run can know"
     else:
         checks["again"] = _run_again(folder, scenario, result.manifest, on_progress)
     return {"run": str(folder), "ok": True, "checks": checks}
+
+
+def _check_messages(folder: Path, scenario: Scenario) -> str:
+    """Work every interval of a live run out again from its signed messages, as an authority did before it voted."""
+    from wattswap.nodes.assemble import NetworkChain
+    from wattswap.setup import prepare
+
+    setup = replace(prepare(scenario), given_genesis=genesis_of(folder))
+    chain = NetworkChain(setup, folder / CHAIN, folder / BLOBS)
+    try:
+        for i in range(setup.intervals):
+            chain.worked(setup.start_of(i))
+    finally:
+        chain.close()
+    return f"{setup.intervals} intervals follow from the signed messages of the homes"
 
 
 def _check_form(path: Path, manifest: dict[str, Any]) -> None:
@@ -84,7 +106,10 @@ def _check_form(path: Path, manifest: dict[str, Any]) -> None:
 
 def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
     problems = []
-    for name in engine.HASHED_FILES:
+    # Whether the manifest is right about how the run was made is judged later.
+    live, networked = manifest.get("driver") == engine.LIVE, "network" in manifest
+    names = engine.hashed_files(engine.LIVE if live and networked else engine.IN_PROCESS)
+    for name in names:
         expected = manifest.get("files", {}).get(name)
         path = folder / name
         if not path.is_file():
@@ -93,7 +118,9 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
             problems.append(
                 Problem(str(path), "is not the file that the manifest names: its bytes have changed", CURE)
             )
-    known = {*engine.HASHED_FILES, MANIFEST, LOG}
+    known = {*names, MANIFEST, LOG}
+    if live or networked:
+        known |= {BLOBS, engine.NETWORK}
     problems += [
         Problem(str(path), "is not part of this run", "move it elsewhere")
         for path in sorted(folder.iterdir())
@@ -101,7 +128,7 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
     ]
     if problems:
         raise VerificationFailed(*problems)
-    return f"{len(engine.HASHED_FILES)} files as the manifest names them"
+    return f"{len(names)} files as the manifest names them"
 
 
 def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]) -> None:
@@ -111,7 +138,9 @@ def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]
         "schema": SCHEMA,
         "driver": "live" if live else "in process",
         "signed": live or scenario.chain.sign_orders,
-        "files": sorted(engine.HASHED_FILES),
+        "files": sorted(
+            engine.hashed_files(engine.LIVE if live and "network" in manifest else engine.IN_PROCESS)
+        ),
     }
     found = {name: manifest.get(name) for name in expected} | {"files": sorted(manifest.get("files", {}))}
     problems = [
@@ -219,7 +248,8 @@ def _run_again(
             ) from None
         versions = _changed_versions(manifest, again.manifest)
         same_writer = "pyarrow" not in versions
-        stored, repeated = _facts(manifest), _facts(again.manifest)
+        live = manifest.get("driver") == engine.LIVE
+        stored, repeated = _facts(manifest, live), _facts(again.manifest, live)
         for name in sorted(stored.keys() | repeated.keys()):
             then, now = stored.get(name), repeated.get(name)
             if then != now:
@@ -227,18 +257,27 @@ def _run_again(
                 problems.append(Problem(str(folder / MANIFEST), what, versions or CURE))
         for name in engine.HASHED_FILES:
             # The chain file is compared by its head, above: a resumed run leaves other free space in it.
-            different = None if name == CHAIN else _difference(folder / name, again.path / name, same_writer)
+            skipped = NETWORK_COLUMNS if live and name == INTERVALS else ()
+            different = (
+                None if name == CHAIN else _difference(folder / name, again.path / name, same_writer, skipped)
+            )
             if different is not None:
                 problems.append(Problem(str(folder / name), different, versions or CURE))
     if problems:
         raise VerificationFailed(*problems)
-    return "a second run gives the same data, orders, clearings, postings, chain head, tables and metrics"
+    what = "tables and metrics" if live else "chain head, tables and metrics"
+    return f"a second run gives the same data, orders, clearings, postings, {what}"
 
 
-def _facts(manifest: dict[str, Any]) -> dict[str, str]:
-    """The facts that a second run must repeat, each under its path, such as chain.head."""
+def _facts(manifest: dict[str, Any], live: bool) -> dict[str, str]:
+    """The facts that a second run must repeat, each under its path, such as chain.head.
+
+    A network's blocks depend on when its authorities voted: of a live run's chain nothing is repeated.
+    """
     facts: dict[str, str] = {}
     for name in REPEATED:
+        if live and name == "chain":
+            continue
         value = manifest.get(name)
         inner = value if isinstance(value, dict) else {"": value}
         facts |= {f"{name}.{key}".rstrip("."): json.dumps(x) for key, x in inner.items()}
@@ -255,20 +294,30 @@ def _changed_versions(manifest: dict[str, Any], again: dict[str, Any]) -> str:
     return "versions differ: " + "; ".join(changed) if changed else ""
 
 
-def _difference(stored: Path, again: Path, same_writer: bool) -> str | None:
-    """Say where a stored file differs from that of the second run, or None."""
+def _difference(stored: Path, again: Path, same_writer: bool, skipped: Sequence[str] = ()) -> str | None:
+    """Say where a stored file differs from that of the second run, or None.
+
+    Args:
+        skipped: Columns that need not be equal.
+    """
     if file_sha256(stored) == file_sha256(again):
         return None
     if stored.suffix != ".parquet":
         return "is not what running it again gives"
-    found = first_difference(stored, again)
-    if found is None and same_writer:  # another pyarrow may write the same rows in other bytes
+    found = first_difference(stored, again, skipped)
+    if (
+        found is None and same_writer and not skipped
+    ):  # another pyarrow may write the same rows in other bytes
         return "holds the rows that running it again gives in other bytes: something else has written it"
     return found
 
 
-def first_difference(stored: Path, again: Path) -> str | None:
-    """Name the first row and column in which two Parquet tables differ; None when all rows are the same."""
+def first_difference(stored: Path, again: Path, skipped: Sequence[str] = ()) -> str | None:
+    """Name the first row and column in which two Parquet tables differ; None when all rows are the same.
+
+    Args:
+        skipped: Columns that need not be equal.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -280,7 +329,7 @@ def first_difference(stored: Path, again: Path) -> str | None:
             if sizes[0] != sizes[1]:
                 return f"has {sum(sizes[0])} rows, but running it again gives {sum(sizes[1])}, in groups of their own"
             for group in range(a.num_row_groups):
-                x, y = a.read_row_group(group), b.read_row_group(group)
+                x, y = (f.read_row_group(group).drop_columns(list(skipped)) for f in (a, b))
                 if not x.equals(y):
                     return _differing_cell(x, y)
     except (OSError, ValueError, OverflowError, pa.ArrowException) as error:

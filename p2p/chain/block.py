@@ -60,7 +60,7 @@ class Tx(Record, frozen=True, dict=True):
         return sha256(self.raw).digest()
 
 
-class Header(Record, frozen=True):
+class Header(Record, frozen=True, dict=True):
     """What the authorities sign, by its hash.
 
     Args:
@@ -85,6 +85,11 @@ class Header(Record, frozen=True):
     evidence_root: bytes
     state_root: bytes
     receipts_root: bytes
+
+    @cached_property
+    def hash(self) -> bytes:
+        """SHA-256 of the canonical header: the name of its block."""
+        return sha256(domains.BLOCK + encode(self)).digest()
 
 
 class Block(Record, frozen=True):
@@ -172,7 +177,7 @@ def evidence_root(evidence: Sequence[bytes]) -> bytes:
 
 def block_hash(header: Header) -> bytes:
     """Name of a block: the hash of its canonical header."""
-    return sha256(domains.BLOCK + encode(header)).digest()
+    return header.hash
 
 
 def validators_hash(validators: Sequence[bytes]) -> bytes:

@@ -18,7 +18,9 @@ from p2p.chain import merkle
 from p2p.chain.block import Block, CommitCert, Header, Tx
 from p2p.chain.execution import advance, check_block, genesis_tip
 from p2p.chain.genesis import Genesis
+from p2p.chain.modules import accounts
 from p2p.chain.settlement import SALT_BYTES, Batch, BatchArgs, decode_entry, entry_leaf, is_batch
+from p2p.chain.state import EntryProof, State, check_entry, prove_entry
 from p2p.codec import Record, decode, encode
 from p2p.errors import BadCertificate, BadProof, Malformed, RemoteError, WrongChain
 
@@ -53,6 +55,7 @@ class ProofBundle(Record, frozen=True):
         header: Of the block.
         cert: A quorum of precommits for it; more are left out to keep the bundle short.
         changes: Every change of the authorities below this block, in ascending height.
+        role: Proof that the sender was an operator, where the genesis does not name its key; else nil.
     """
 
     version: int
@@ -66,6 +69,7 @@ class ProofBundle(Record, frozen=True):
     header: Header
     cert: CommitCert
     changes: tuple[SetChange, ...]
+    role: EntryProof | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ def make_proof(
     genesis: Genesis,
     tx_index: int = 0,
     changes: tuple[SetChange, ...] = (),
+    role: EntryProof | None = None,
 ) -> bytes:
     """Return the canonical bytes of the proof of one account's line.
 
@@ -113,6 +118,7 @@ def make_proof(
         block: The block that holds the batch transaction at `tx_index`.
         cert: Of that block.
         changes: `set_changes` of that block.
+        role: `prove_role` where the sender's key is not in the genesis and not in the set.
 
     Raises:
         IndexError: No such account or transaction.
@@ -130,8 +136,14 @@ def make_proof(
         header=block.header,
         cert=blocks.trim_cert(cert, len(validators)),
         changes=changes,
+        role=role,
     )
     return encode(bundle)
+
+
+def prove_role(parent: State, sender: bytes) -> EntryProof:
+    """Return the proof of the roles of a key in the state above which a block was made."""
+    return prove_entry(parent, accounts.NAME, accounts.role_key(sender))
 
 
 def set_changes(
@@ -208,14 +220,23 @@ def _check_tx(bundle: ProofBundle, genesis: Genesis, validators: tuple[bytes, ..
         raise BadProof("the transaction is not in the block")
     if not is_batch(tx) or tx.chain_id != genesis.chain_id:
         raise BadProof(f"the transaction is {tx.module}.{tx.method}, not a settlement of this chain")
-    if tx.sender in genesis.operators:
-        sender = f"operator {genesis.operators.index(tx.sender)}"
-    elif tx.sender in validators:
-        sender = f"authority {validators.index(tx.sender)}"
-    else:
-        raise BadProof("the transaction is not by an operator or an authority")
+    sender = _sender(bundle, genesis, validators)
     blocks.check_tx_signature(tx)
     return decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES), sender
+
+
+def _sender(bundle: ProofBundle, genesis: Genesis, validators: tuple[bytes, ...]) -> str:
+    key = bundle.tx.sender
+    if key in genesis.operators:
+        return f"operator {genesis.operators.index(key)}"
+    if key in validators:
+        return f"authority {validators.index(key)}"
+    if bundle.role is not None:
+        where = (accounts.NAME, accounts.role_key(key))
+        found = check_entry(bundle.header.state_root, *where, bundle.role)
+        if found is not None and (operator := decode(accounts.Role, found).operator) >= 0:
+            return f"operator {operator}"
+    raise BadProof("the transaction is not by an operator or an authority")
 
 
 def _check_entry(bundle: ProofBundle, args: BatchArgs, block_hash: bytes, sender: str) -> Line:

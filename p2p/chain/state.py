@@ -16,7 +16,7 @@ from market.settlement import BOUGHT
 from p2p.chain import domains, merkle
 from p2p.chain.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.chain.genesis import Genesis, Governed
-from p2p.chain.modules import accounts, certificates, governance, meters, settlement
+from p2p.chain.modules import accounts, certificates, governance, governance_records, meters, settlement
 from p2p.chain.modules.method import Method
 from p2p.chain.modules.settlement import Settled
 from p2p.chain.settlement import SETTLE_BATCH, SETTLEMENT, TOTAL_ROWS, BatchArgs
@@ -120,11 +120,11 @@ class State:
     @property
     def governed(self) -> Governed:
         """The parameters in force."""
-        return governance.governed_of(self.trees[governance.NAME])
+        return governance_records.governed_of(self.trees[governance_records.NAME])
 
     @property
-    def _council(self) -> tuple[governance.Council, tuple[bytes, bytes]]:
-        return governance.council_of(self.trees[governance.NAME])
+    def _council(self) -> tuple[governance_records.Council, tuple[bytes, bytes]]:
+        return governance_records.council_of(self.trees[governance_records.NAME])
 
 
 class Receipt(Record, frozen=True):

@@ -25,7 +25,6 @@ from p2p.errors import BadProof
 
 DEPTH = 16
 EMPTY = bytes(merkle.HASH_BYTES)
-MAX_KEY_BYTES = 128
 
 _BUCKET_PREFIX = bytes((merkle.LEAF_PREFIX[0], domains.LEAF_BUCKET))
 _NODE_PREFIX = b"\x01"
@@ -127,9 +126,7 @@ def check_tree_proof(root: bytes, key: bytes, proof: TreeProof) -> bytes | None:
     Raises:
         BadProof: It does not lead to this root, or holds more or less than this bucket needs.
     """
-    where, keys = position(key), [found for found, _ in proof.entries]
-    if keys != sorted(set(keys)) or any(position(found) != where for found in keys):
-        raise BadProof("the entries of the bucket are not sorted, or belong into another")
+    where = position(key)
     if not 0 <= proof.filled < 1 << DEPTH or len(proof.siblings) != 32 * proof.filled.bit_count():
         raise BadProof(f"{len(proof.siblings)} bytes of siblings do not fit their bits")
     node, used = _bucket_hash(proof.entries), 0
@@ -166,9 +163,14 @@ def _updated_path(node: _Node | None, placed: Sequence[_Change], level: int) -> 
         side = where >> bit & 1
         above.append((side, None if node is None else node[2 - side]))
         node = None if node is None else node[1 + side]
-    node = _changed_bucket(node, placed)
+    node, hashed, prefix = _changed_bucket(node, placed), sha256, _NODE_PREFIX
     for side, sibling in reversed(above):
-        node = _parent(sibling, node) if side else _parent(node, sibling)
+        if node is None or sibling is None:
+            node = _parent(sibling, node) if side else _parent(node, sibling)
+        elif side:
+            node = hashed(prefix + sibling[0] + node[0]).digest(), sibling, node
+        else:
+            node = hashed(prefix + node[0] + sibling[0]).digest(), node, sibling
     return node
 
 

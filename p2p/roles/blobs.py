@@ -14,10 +14,10 @@ import trio
 
 from p2p.chain.blob import blob_hash
 from p2p.codec import Record, decode, encode
-from p2p.errors import Malformed, P2PError, RemoteError, StoreError, TooLarge
+from p2p.errors import Malformed, RemoteError, StoreError, TooLarge
 from p2p.messages import VERSION
 from p2p.roles.status import check_head
-from p2p.transport import Transport
+from p2p.transport import PEER_FAILED, Transport
 
 BLOB_PROTOCOL = "/wattswap/blob/1"
 PIECE_BYTES = 128 * 1024
@@ -199,7 +199,7 @@ async def fetch_blob(
                 raise WrongBlob(f"{len(data)} bytes that do not hash to {name.hex()[:16]}")
         except RemoteError as error:
             transport.stats.refused.add(peer, error.code, error.detail)
-        except P2PError:  # out of reach, or it refuses
+        except PEER_FAILED:  # out of reach, or it refuses
             continue
         else:
             return data

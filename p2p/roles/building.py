@@ -12,9 +12,10 @@ from p2p.chain.execution import choose, next_header
 from p2p.codec import encode
 from p2p.roles.ledger import Ledger
 from p2p.roles.mempool import Mempool
+from p2p.roles.peers import MAX_PROPOSED_BYTES
 
-MAX_BODY_BYTES = 192 * 1024
-"""Transactions and evidence of a block of ours: with the proposal around it, it must fit into a frame. [B]"""
+MAX_BODY_BYTES = MAX_PROPOSED_BYTES - 8 * 1024
+"""Transactions of a block of ours; header and evidence have the rest. [B]"""
 MAX_BLOCK_TXS = 512
 MAX_WAITING = 64
 """Pieces of evidence that wait for a block."""

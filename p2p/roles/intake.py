@@ -34,6 +34,7 @@ from p2p.roles.peers import (
     COMMIT,
     EVIDENCE,
     MAX_FRAME_MESSAGES,
+    MAX_PROPOSED_BYTES,
     PROPOSAL,
     STATUS,
     TX,
@@ -227,6 +228,8 @@ class Intake:
         held = self._core.proposals.get(proposal.round, ()) if proposal.height == self._core.height else ()
         if any(proposal == known.proposal for known in held):
             return ()
+        if len(proposal.block) > MAX_PROPOSED_BYTES:
+            raise TooLarge(f"a block of {len(proposal.block)} bytes; the limit is {MAX_PROPOSED_BYTES}")
         check_proposal(proposal, validators, self._chain_id)
         block = decode_block(proposal.block, self._chain_id)
         header = block.header

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import trio
 
 from p2p.chain.execution import Tip
-from p2p.errors import P2PError, RemoteError
+from p2p.errors import RemoteError
 from p2p.roles.ledger import Ledger
 from p2p.roles.peers import peer_of
 from p2p.sync import MAX_WAIT_MS, ask_range
-from p2p.transport import Transport
+from p2p.transport import PEER_FAILED, Transport
 
 PATIENCE_S = 2.0
 """How much longer than it was asked to wait a peer may take. [s]"""
@@ -71,7 +71,7 @@ class Observer:
         except RemoteError as error:
             self._refused.add(peer, error.code, error.detail)
             return False
-        except (P2PError, trio.TooSlowError):
+        except (*PEER_FAILED, trio.TooSlowError):
             return False
         return True
 

@@ -9,10 +9,9 @@ import trio
 
 from p2p.chain.consensus_types import Message, Proposal, Status, Vote
 from p2p.codec import Record, encode
-from p2p.errors import P2PError
 from p2p.frames import FRAME_MAX_BYTES, LinkError
 from p2p.messages import VERSION
-from p2p.transport import RequestRefused, Transport
+from p2p.transport import PEER_FAILED, RequestRefused, Transport
 
 CONSENSUS_PROTOCOL = "/wattswap/consensus/1"
 VOTE, PROPOSAL, STATUS, COMMIT, TX, EVIDENCE = range(1, 7)
@@ -22,6 +21,8 @@ MAX_FRAME_MESSAGES = 256
 MAX_QUEUED = 1_024
 MAX_QUEUED_BYTES = 2 * 1024 * 1024
 MAX_PEERS = 64
+MAX_PROPOSED_BYTES = 200 * 1024
+"""Largest block that is put to the vote: a proposal with its proof of lock must fit into a frame. [B]"""
 SEND_TIMEOUT_S = 5.0
 _FRAME_ROOM = FRAME_MAX_BYTES - 2 * 1024
 _PAUSE_S, _PAUSE_MAX_S = 0.1, 2.0
@@ -175,7 +176,7 @@ class Peers:
                 pause = _PAUSE_S
             except RequestRefused:
                 outbox.lost += 1
-            except (P2PError, trio.TooSlowError):
+            except (*PEER_FAILED, trio.TooSlowError):
                 outbox.lost += 1
                 outbox.clear()
                 await trio.sleep(pause)

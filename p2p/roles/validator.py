@@ -7,10 +7,8 @@ that cannot be written, a key that refuses or a full disk ends the validator: no
 
 from __future__ import annotations
 
-import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any
 
@@ -30,7 +28,6 @@ from p2p.chain.consensus_types import (
     Due,
     Event,
     Evidence,
-    GotCommit,
     NewHeight,
     Persist,
     ResendTick,
@@ -40,62 +37,32 @@ from p2p.chain.consensus_types import (
     Start,
     Sync,
     Timeout,
-    Timeouts,
 )
 from p2p.chain.evidence import make_evidence
 from p2p.chain.execution import choose
 from p2p.chain.settlement import batches
 from p2p.chain.votes import SignGuard
 from p2p.codec import encode
-from p2p.errors import InvalidBlock, LocalError, P2PError, RemoteError
+from p2p.errors import LocalError, RemoteError
 from p2p.identity import Identity
 from p2p.messages import VERSION
 from p2p.roles.blobs import Blobs, NotAllowed, serve_blobs
 from p2p.roles.building import EvidencePool, build_block
-from p2p.roles.intake import Intake, RateLimited, Rates
+from p2p.roles.catch_up import CatchUp
+from p2p.roles.intake import Intake, RateLimited
 from p2p.roles.judging import Judge, Judging, NoBlob, Offload
 from p2p.roles.ledger import Ledger
 from p2p.roles.mempool import TX_PROTOCOL, Mempool, TxReply
-from p2p.roles.peers import COMMIT, CONSENSUS_PROTOCOL, EVIDENCE, TX, Commit, Peers, pack, peer_of
+from p2p.roles.peers import CONSENSUS_PROTOCOL, EVIDENCE, TX, Peers, pack, peer_of
 from p2p.roles.status import serve_status
+from p2p.roles.validator_config import ValidatorConfig, wall_clock_ms
 from p2p.snapshot import serve_snapshots
-from p2p.sync import ask_range, serve_range
+from p2p.sync import serve_range
 from p2p.transport import Transport, peer_id_of
 
 _INBOX = 256
 _RELAY_TICKS = 5
 _RELAY_TXS = 16
-_COMMITS_A_TIME = 4
-_SYNC_PAUSE_S = 0.2
-_APPLY_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class ValidatorConfig:
-    """Settings of a validator.
-
-    Args:
-        timeouts: Of a round.
-        resend_ms: Between two statuses. [ms]
-        heartbeat_ms: A block after so long without one; 0 for none. [ms]
-        early_ms: How far a fresh block's time may be ahead of our clock. [ms]
-        late_ms: How far behind. [ms]
-        kept_intervals: Intervals whose blobs are kept for disputes and for those who are behind.
-        rates: What one peer may send.
-    """
-
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    resend_ms: int = 1_000
-    heartbeat_ms: int = 0
-    early_ms: int = 500
-    late_ms: int = 5_000
-    kept_intervals: int = 672
-    rates: Rates = field(default_factory=Rates)
-
-
-def wall_clock_ms() -> int:
-    """The time. [ms since 1970, UTC]"""
-    return time.time_ns() // 1_000_000
 
 
 class Validator:
@@ -147,12 +114,13 @@ class Validator:
         self._refused = transport.stats.refused
         self._readers = frozenset(readers)
         self._send_events, self._events = trio.open_memory_channel[list[Event]](_INBOX)
-        self._sync_wanted = trio.Event()
-        self._commits_sent: dict[str, tuple[int, float]] = {}
         self._nursery: trio.Nursery | None = None
         self._failure: LocalError | None = None
         self._peers = Peers(transport, self._chain_id, (), self._start)
         self._addresses = tuple(addresses)
+        self._catch_up = CatchUp(
+            transport, ledger, self._peers, self._hand_in, repeat_s=self._config.resend_ms / 1_000
+        )
         self._judging = Judging(transport, self._chain_id, blobs, self._sources, judge, offload, self._start)
         self._intake = Intake(
             self._core,
@@ -175,7 +143,7 @@ class Validator:
                 for address in self._addresses:
                     self._peers.add(peer_of(address), address)
                 self._serve()
-                for task in (self._loop, self._tick, self._catch_up):
+                for task in (self._loop, self._tick, self._catch_up.run):
                     self._start(task)
         finally:
             self._nursery = None
@@ -199,6 +167,8 @@ class Validator:
             "decided_in_later_rounds": later,
             "mempool": len(self.mempool),
             "lost": self._peers.lost,
+            "peers": self._transport.peers,
+            "last_block_age_s": (self._now_ms() - self.ledger.tip.time_ms) // 1_000,
         }
 
     # --- tasks ----------------------------------------------------------------------------------------
@@ -231,9 +201,12 @@ class Validator:
                 self._feed(event)
 
     async def _tick(self) -> None:
+        height = self.ledger.height
         for tick in count(1):
             await trio.sleep(self._config.resend_ms / 1_000)
-            await self._hand_in(ResendTick())
+            if self.ledger.height == height:  # while we get on, nobody need send us anything again
+                await self._hand_in(ResendTick())
+            height = self.ledger.height
             if tick % _RELAY_TICKS == 0:
                 self._relay()
 
@@ -288,9 +261,9 @@ class Validator:
             case CheckBlock():
                 self._start(self._check, action)
             case SendCommit():
-                self._send_commits(action)
+                self._catch_up.help(action.peer, action.height)
             case Sync():
-                self._sync_wanted.set()
+                self._catch_up.want()
             case Evidence():
                 self.evidence.add(make_evidence(action.first, action.second))
 
@@ -423,49 +396,3 @@ class Validator:
         self.mempool.release(tx)
         if self._is_due():
             await self._hand_in(Due(self.ledger.height + 1))
-
-    def _send_commits(self, action: SendCommit) -> None:
-        """A few blocks to one that is behind; the rest it fetches. The same ones once per resend period."""
-        height, at = self._commits_sent.get(action.peer, (0, 0.0))
-        now = trio.current_time()
-        if action.peer not in self._peers or action.height <= self.ledger.store.base:
-            return
-        if height == action.height and now - at < self._config.resend_ms / 1_000:
-            return
-        self._commits_sent[action.peer] = (action.height, now)
-        for block, cert in self.ledger.store.blocks(action.height, action.height + _COMMITS_A_TIME - 1):
-            self._peers.send(action.peer, bytes((COMMIT,)) + encode(Commit(encode(block), encode(cert))))
-
-    async def _catch_up(self) -> None:
-        """Fetch blocks whenever the core learns that others are ahead."""
-        while True:
-            await self._sync_wanted.wait()
-            self._sync_wanted = trio.Event()
-            for peer in sorted(self._peers.names, key=lambda name: self._refused.by_peer(name)):
-                if await self._fetch_from(peer):
-                    break
-            await trio.sleep(_SYNC_PAUSE_S)
-
-    async def _fetch_from(self, peer: str) -> bool:
-        """Take over what a peer has above us; False where that was nothing."""
-        grown = False
-        while True:
-            try:
-                reply = await ask_range(self._transport, peer, self._chain_id, self.ledger.height + 1)
-                for block_data, cert_data in reply.blocks:
-                    block, cert = self.ledger.check_certified(block_data, cert_data)
-                    await self._hand_in(GotCommit(block_data, cert))
-                    with trio.fail_after(_APPLY_TIMEOUT_S):
-                        await self.ledger.wait_height(block.header.height)
-                    grown = True
-            except InvalidBlock as error:
-                if error.field != "height":  # else it was decided here meanwhile
-                    self._refused.add(peer, error.code, error.detail)
-                return grown
-            except RemoteError as error:
-                self._refused.add(peer, error.code, error.detail)
-                return grown
-            except (P2PError, trio.TooSlowError):
-                return grown
-            if not reply.blocks or reply.height <= self.ledger.height:
-                return grown

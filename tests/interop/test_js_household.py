@@ -1,198 +1,255 @@
-"""A home in JavaScript trades, hears and checks beside homes in Python: the wire is what docs/protocol.md says."""
+"""A household in JavaScript trades three intervals with our operator and proves its own lines."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from js_kit import JS, node_program, packages
+import trio
 
-from p2p.chain.blob import IntervalContent, open_blob
-from p2p.chain.genesis import Genesis, read_genesis
-from p2p.chain.settlement import batches
+from p2p.chain import merkle
+from p2p.chain.authority import Producer
+from p2p.chain.block import block_hash
+from p2p.chain.genesis import VERSION as GENESIS_VERSION
+from p2p.chain.genesis import Genesis, make_params
+from p2p.chain.light import make_proof
+from p2p.chain.roots import order_leaf, roster_root
 from p2p.chain.store import ChainStore
-from p2p.messages import OrderMessage, ReceiptCode
-from p2p.roles.blobs import FolderBlobs
-from tests.wattswap.run_kit import write_street
-from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.init import KeyPlan, Wish, init_nodes
-from wattswap.nodes.node import BLOBS, CHAIN_FILE
-from wattswap.nodes.supervisor import Supervisor
-from wattswap.scenario import load
-from wattswap.setup import Setup, cut_to, prepare
+from p2p.codec import encode
+from p2p.identity import Identity
+from p2p.libp2p_transport import open_libp2p
+from p2p.messages import VERSION, OrderMessage, ReadingMessage, ReceiptCode, ResultMessage, sign_message
+from p2p.roles.collectors import Collector, Collectors
+from p2p.roles.desk import Collected
+from p2p.roles.household import Household
+from p2p.roles.operator import Operator
+from p2p.transport import peer_id_of
+from tests.interop.js_kit import JS, pinned
+from tests.p2p.chain_kit import START, STEP, authorities, make_args
 
-pytestmark = [pytest.mark.live, pytest.mark.slow]
+pytestmark = pytest.mark.live
 
 INTERVALS = 3
-FOREIGN = "home-3"
-PATIENCE_S = 80.0
-ORDERS = [
-    {"side": 1, "energy_wh": 400, "limit_micro_per_kwh": 300_000},
-    {"side": -1, "energy_wh": 250, "limit_micro_per_kwh": 90_000},
-    None,
-]
-READINGS = [
-    {"import_wh": 390, "export_wh": 0},
-    {"import_wh": 0, "export_wh": 260},
-    {"import_wh": 120, "export_wh": 7},
-]
+MINUTES = 15
+TAMPERED = 40
+DEADLINE_S = 50.0
+ROSTER = ("home-js", "home-py")
+OPERATOR = Identity.from_seed(b"o" * 32)
+KEYS = {name: Identity.from_seed(name.encode().ljust(32, b".")) for name in ROSTER}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Street:
-    """What the run left behind, and what the foreign home said."""
+    """What both sides saw."""
 
     genesis: Genesis
-    setup: Setup
-    said: list[dict[str, Any]]
-    settled: list[IntervalContent]
+    orders: list[Collected[OrderMessage]] = field(default_factory=list)
+    readings: list[Collected[ReadingMessage]] = field(default_factory=list)
+    results: list[ResultMessage] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    refused: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def of(self, what: str) -> list[dict[str, Any]]:
-        return [line for line in self.said if line["what"] == what]
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Events of one name, in their order."""
+        return [one for one in self.events if one["event"] == event]
+
+
+def make_street_genesis() -> Genesis:
+    return Genesis(
+        version=GENESIS_VERSION,
+        name="two languages",
+        time_ms=START * 1000,
+        params=make_params("EUR", MINUTES),
+        authorities=tuple(key.public_key for key in authorities(4)),
+        operators=(OPERATOR.public_key,),
+        roster_root=roster_root(ROSTER),
+        members=len(ROSTER),
+        household_keys=tuple(KEYS[name].public_key for name in ROSTER),
+    )
+
+
+async def trade(path: Path, command: list[str]) -> Street:
+    street = Street(make_street_genesis())
+    genesis, public = street.genesis, {name: key.public_key for name, key in KEYS.items()}
+    store = ChainStore.create(path, genesis)
+    producer = Producer(genesis, authorities(4), OPERATOR, store)
+    async with open_libp2p(OPERATOR) as node, open_libp2p(KEYS["home-py"]) as home_node:
+        operator = Operator(node, OPERATOR, genesis.chain_id, ROSTER, public, MINUTES)
+        settings = {
+            "seed": KEYS["home-js"].seed.hex(),
+            "household": "home-js",
+            "account": 0,
+            "address": node.address,
+            "genesis": encode(genesis).hex(),
+            "first": START,
+            "intervals": INTERVALS,
+            "tampered": TAMPERED,
+        }
+        home = Household(
+            home_node,
+            KEYS["home-py"],
+            genesis.chain_id,
+            "home-py",
+            Collectors(home_node, (Collector(OPERATOR.public_key, node.address),)),
+            MINUTES,
+        )
+        process = await trio.lowlevel.open_process(
+            [*command, str(JS / "household.mjs")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        await process.stdin.send_all(json.dumps(settings).encode() + b"\n")
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(listen, process, street)
+                await home.join()
+                await operator.wait_for_audience(len(ROSTER))
+                nursery.start_soon(live, home, genesis.chain_id)
+                for number in range(INTERVALS):
+                    await settle(number, street, operator, producer)
+                while not street.said("done"):
+                    await trio.sleep(0.02)
+                await process.stdin.aclose()
+        finally:
+            process.terminate()
+            with trio.CancelScope(shield=True):
+                await process.wait()
+        street.refused = dict(operator.refused.counts)
+    store.close()
+    return street
+
+
+async def listen(process: trio.Process, street: Street) -> None:
+    assert process.stdout is not None
+    rest = b""
+    async for chunk in process.stdout:
+        *lines, rest = (rest + chunk).split(b"\n")
+        street.events += [json.loads(line) for line in lines]
+    if not street.said("done"):
+        raise RuntimeError(f"the foreign peer ended early; it said {street.events}")
+
+
+async def live(home: Household, chain_id: bytes) -> None:
+    for number in range(INTERVALS):
+        start = START + number * STEP
+        await home.submit(
+            OrderMessage(VERSION, chain_id, start, MINUTES, home.id, number, -1, 500, 90_000, 0)
+        )
+        await home.send_reading(ReadingMessage(VERSION, chain_id, start, MINUTES, home.id, number, 0, 500, 0))
+
+
+async def settle(number: int, street: Street, operator: Operator, producer: Producer) -> None:
+    """Collect an interval, put its batch on the chain, hand out proofs and tell the result."""
+    start, genesis = START + number * STEP, street.genesis
+    orders = await operator.collect(start, DEADLINE_S)
+    readings = await operator.collect_readings(start, DEADLINE_S)
+    batch, args = make_args(number, len(ROSTER))
+    args = msgspec.structs.replace(args, orders=len(orders.messages), book_root=book_root(orders))
+    block, cert = producer.append_batch(args, (start + STEP) * 1000)
+    lines = {name: make_proof(batch, i, block, cert, genesis) for i, name in enumerate(ROSTER)}
+    operator.provide_lines(start, lines)
+    roots = (args.book_root, args.clearing_root, args.postings_root, block_hash(block.header))
+    height, price = block.header.height, args.price
+    result = ResultMessage(
+        VERSION,
+        genesis.chain_id,
+        start,
+        MINUTES,
+        height,
+        *roots,
+        price,
+        args.traded_wh,
+        OPERATOR.public_key,
+    )
+    await operator.announce(result)
+    street.orders.append(orders)
+    street.readings.append(readings)
+    street.results.append(result)
+
+
+def book_root(orders: Collected[OrderMessage]) -> bytes:
+    return merkle.root(
+        [
+            order_leaf(
+                one.interval_start,
+                one.household,
+                0,
+                one.side,
+                one.energy_wh,
+                one.limit_micro_per_kwh,
+                one.node,
+            )
+            for one in orders.messages
+        ]
+    )
 
 
 @pytest.fixture(scope="module")
-def street(tmp_path_factory: pytest.TempPathFactory) -> Street:
-    packages()
-    folder = tmp_path_factory.mktemp("street")
-    scenario = load(write_street(folder / "data") / "scenario.toml")
-    setup = prepare(cut_to(scenario, INTERVALS, None))
-    wish = Wish(0, validators=4, pace_s=0, gate_s=20)
-    configs = init_nodes(setup.scenario, folder / "nodes", wish, KeyPlan(derived=True))
-    operator = next(config for config in configs if config.role == "operator")
-    genesis = read_genesis(operator.genesis_path)
-    work = write_work(folder / "work.json", setup, operator, configs)
-    supervisor = Supervisor({"PYTHONHASHSEED": "0"})
-    try:
-        for config in configs:
-            if config.name != FOREIGN:
-                supervisor.start(config.name, [config.folder], config.folder / "node.log")
-        said = run_foreign(work, supervisor)
-        # Both other homes end by themselves, once they are through with the last interval.
-        wait_for_homes(supervisor, [c.name for c in configs if c.role == "household" and c.name != FOREIGN])
-    finally:
-        supervisor.stop()
-    return Street(genesis, setup, said, read_settled(operator, genesis, setup))
+def street(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street:
+    async def limited() -> Street:
+        with trio.fail_after(DEADLINE_S):
+            return await trade(tmp_path_factory.mktemp("chain") / "chain.db", node)
+
+    return trio.run(limited)
 
 
-def write_work(path: Path, setup: Setup, operator: NodeConfig, configs: Sequence[NodeConfig]) -> Path:
-    home = next(config for config in configs if config.name == FOREIGN)
-    address = next(peer.address for peer in home.peers if peer.role == "operator")
-    collectors = [{"key": peer.key.hex(), "address": peer.address} for peer in home.peers]
-    collectors.sort(key=lambda one: one["address"] != address)
-    intervals = [
-        {"start": setup.start_of(i), "order": ORDERS[i], "reading": READINGS[i]} for i in range(INTERVALS)
+def js_order(street: Street, number: int) -> OrderMessage:
+    start, limit = START + number * STEP, 250_000 - number
+    fields = (VERSION, street.genesis.chain_id, start, MINUTES, "home-js", number, 1, 300 + number, limit, 0)
+    return OrderMessage(*fields)
+
+
+def test_the_order_of_the_foreign_peer_is_in_the_book_in_the_bytes_we_would_sign(street: Street) -> None:
+    for number, orders in enumerate(street.orders):
+        order = js_order(street, number)
+        assert orders.messages[0] == order
+        assert orders.signed[0] == sign_message(KEYS["home-js"], order)
+        assert street.said("order")[number]["signed"] == orders.signed[0].hex()
+
+
+def test_the_foreign_peer_verifies_a_receipt_for_each_of_its_messages(street: Street) -> None:
+    for event in ("order", "reading"):
+        assert [one["code"] for one in street.said(event)] == [ReceiptCode.ACCEPTED.name.lower()] * INTERVALS
+    assert [readings.messages[0].import_wh for readings in street.readings] == [310, 311, 312]
+
+
+def test_the_foreign_peer_hears_every_result_by_gossip(street: Street) -> None:
+    heard = [(one["height"], one["block_hash"]) for one in street.said("result")]
+    assert heard == [(result.height, result.block_hash.hex()) for result in street.results]
+    assert {one["next_collector"] for one in street.said("result")} == {OPERATOR.public_key.hex()}
+    assert street.said("gossip_refused") == []
+
+
+def test_the_foreign_peer_proves_its_own_lines_from_the_genesis_alone(street: Street) -> None:
+    for number, line in enumerate(street.said("line")):
+        batch, _ = make_args(number, len(ROSTER))
+        entry = batch.entry(0)
+        values = [int.from_bytes(entry[at : at + 8], "big", signed=True) for at in range(12, 100, 8)]
+        assert list(line["values"].values()) == values
+        assert (line["height"], line["account"]) == (number + 1, 0)
+
+
+def test_the_foreign_peer_refuses_a_proof_with_any_bit_turned_over(street: Street) -> None:
+    assert [one["refused"] for one in street.said("line")] == [TAMPERED] * INTERVALS
+
+
+def test_a_forged_order_is_refused_by_its_code_and_the_foreign_peer_stays_connected(street: Street) -> None:
+    assert [(one["code"], one["connection"]) for one in street.said("forged")] == [
+        ("wrong_signature", "open")
     ]
-    work = {
-        "seed": setup.keys.identity("household", FOREIGN).seed.hex(),
-        "genesis": str(operator.genesis_path),
-        "household": FOREIGN,
-        "minutes": setup.minutes,
-        "collectors": collectors,
-        "hostile": True,
-        "intervals": intervals,
-    }
-    path.write_text(json.dumps(work), encoding="utf-8")
-    return path
+    assert street.said("done")[0]["connection"] == "open"
+    peer = peer_id_of(KEYS["home-js"].public_key)
+    assert street.refused == {(peer, "wrong_signature"): 1}
+    assert street.said("joined")[0]["peer"] == peer
 
 
-def run_foreign(work: Path, supervisor: Supervisor) -> list[dict[str, Any]]:
-    """Run the home in JavaScript to its end and return its JSON lines."""
-    command = [node_program(), "--import", "./polyfill.mjs", "household.mjs", str(work)]
-    with subprocess.Popen(
-        command, cwd=JS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            out, err = process.communicate(timeout=PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, err = process.communicate()
-            pytest.fail(f"the home in JavaScript did not end within {PATIENCE_S:g} s\n{out}\n{err[-2000:]}")
-    supervisor.check()
-    assert process.returncode == 0, f"{out}\n{err[-2000:]}"
-    return [json.loads(line) for line in out.splitlines()]
-
-
-def wait_for_homes(supervisor: Supervisor, names: Sequence[str]) -> None:
-    end = time.monotonic() + 20
-    while time.monotonic() < end and not all(supervisor.children[name].done for name in names):
-        supervisor.check()
-        time.sleep(0.1)
-    assert all(supervisor.children[name].done for name in names)
-
-
-def read_settled(operator: NodeConfig, genesis: Genesis, setup: Setup) -> list[IntervalContent]:
-    """What stands in the blobs of the intervals that the chain settled."""
-    found = []
-    blobs = FolderBlobs(operator.data_path / BLOBS)
-    with ChainStore.open(operator.data_path / CHAIN_FILE, genesis) as store:
-        for block, _ in store.blocks(1, store.height):
-            for _, args in batches(block.txs):
-                data = blobs.get(args.blob_hash)
-                assert data is not None
-                found.append(open_blob(data, genesis, setup.roster))
-    return found
-
-
-def test_every_interval_is_settled_with_the_orders_of_the_foreign_home(street: Street) -> None:
-    assert [content.interval_start for content in street.settled] == [
-        street.setup.start_of(i) for i in range(INTERVALS)
-    ]
-    for content, wanted in zip(street.settled, ORDERS, strict=True):
-        own = [order for order in content.orders if order.household == FOREIGN]
-        assert [order_facts(order) for order in own] == ([wanted] if wanted else [])
-
-
-def order_facts(order: OrderMessage) -> dict[str, int]:
-    return {
-        "side": order.side,
-        "energy_wh": order.energy_wh,
-        "limit_micro_per_kwh": order.limit_micro_per_kwh,
-    }
-
-
-def test_the_foreign_home_gets_a_receipt_for_everything_it_says(street: Street) -> None:
-    receipts = street.of("receipt")
-    assert [line["code"] for line in receipts] == [ReceiptCode.ACCEPTED] * 2 * INTERVALS
-
-
-def test_the_foreign_home_hears_every_result_by_gossip(street: Street) -> None:
-    results = street.of("result")
-    assert [line["by"] for line in results] == ["gossip"] * INTERVALS
-    assert {line["next_collector"] for line in results} == {street.genesis.operator.hex()}
-
-
-def test_the_foreign_home_proves_its_own_line_offline(street: Street) -> None:
-    proofs = street.of("proof")
-    account = street.setup.roster.index(FOREIGN)
-    assert [(line["agrees"], line["account"], line["sender"]) for line in proofs] == [
-        (True, account, "operator 0")
-    ] * INTERVALS
-
-
-def test_the_foreign_home_refuses_a_proof_with_any_byte_changed(street: Street) -> None:
-    (line,) = street.of("tampered")
-    assert sum(line["codes"].values()) == line["bytes"] > 1_000
-    assert set(line["codes"]) <= {
-        "malformed",
-        "non_canonical",
-        "out_of_range",
-        "bad_proof",
-        "bad_certificate",
-        "wrong_chain",
-        "wrong_signature",
-    }
-
-
-def test_an_order_with_a_wrong_signature_is_refused_and_the_stream_goes_on(street: Street) -> None:
-    (line,) = street.of("forged order")
-    assert (line["code"], line["connections"]) == ("wrong_signature", 1)
-    (done,) = street.of("done")
-    assert done["streams"]["bid"] == 1
-    assert done["connections"] == 1
+def test_every_package_of_the_foreign_peer_has_an_exact_version_and_no_address() -> None:
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in pinned().values())
+    assert '"resolved"' not in (JS / "package-lock.json").read_text(encoding="utf-8")

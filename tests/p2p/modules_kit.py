@@ -91,9 +91,10 @@ class Chain:
         self.made.append((block, cert))
         self.tip = advance(self.tip, block, state, receipts)
 
-    def settle_day(self) -> None:
+    def settle_day(self, interval_start: int = START) -> None:
         """Let the clock of the state pass the day of the readings."""
-        self.call(OPERATORS[0], "settlement.batch", make_args(0, MEMBERS)[1])
+        args = msgspec.structs.replace(make_args(0, MEMBERS)[1], interval_start=interval_start)
+        self.call(OPERATORS[0], "settlement.batch", args)
 
     def register(
         self, name: str, home: int, kind: int, capacity_w: int = 10_000, efficiency_ppm: int = 0

@@ -19,8 +19,10 @@ from p2p.messages import (
     ReadingMessage,
     ResultMessage,
 )
+from p2p.roles.collectors import Collector, Collectors
+from p2p.roles.desk import Collected
 from p2p.roles.household import Household
-from p2p.roles.operator import Collected, Operator
+from p2p.roles.operator import Operator
 from p2p.transport import Endpoint
 
 CHAIN = b"c" * 32
@@ -62,8 +64,22 @@ def reading(household: str, nonce: int = 1, start: int = T0) -> ReadingMessage:
 def result(start: int = T0, height: int = 1) -> ResultMessage:
     roots = (b"b" * 32, b"k" * 32, b"p" * 32, b"h" * 32)
     return ResultMessage(
-        VERSION, CHAIN, start, MINUTES, height, *roots, PriceLine(80_000, 300_000, 190_000), 500
+        VERSION,
+        CHAIN,
+        start,
+        MINUTES,
+        height,
+        *roots,
+        PriceLine(80_000, 300_000, 190_000),
+        500,
+        OPERATOR.public_key,
     )
+
+
+def home_at(node: Endpoint, household: str, operator_address: str) -> Household:
+    """A household that knows one operator."""
+    collectors = Collectors(node, [Collector(OPERATOR.public_key, operator_address)])
+    return Household(node, key_of(household), CHAIN, household, collectors, MINUTES)
 
 
 @dataclass
@@ -103,9 +119,7 @@ async def street(roster: tuple[str, ...] = ROSTER, faults: Faults | None = None)
         nodes, households = {}, {}
         for name in roster:
             nodes[name] = await stack.enter_async_context(network.endpoint(key_of(name)))
-            households[name] = Household(
-                nodes[name], key_of(name), CHAIN, name, node.address, OPERATOR.public_key, MINUTES
-            )
+            households[name] = home_at(nodes[name], name, node.address)
             await households[name].join()
         yield Street(network, operator, node, households, nodes)
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis
 
-from p2p.chain.modules import certificates as certs
+from p2p.chain.modules import certificate_records as certs
 from p2p.chain.modules import meters
-from p2p.chain.modules.certificates import (
+from p2p.chain.modules.certificate_records import (
     ClaimArgs,
     IssueArgs,
     NameArgs,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from hashlib import sha512
 
 import msgspec
+import nacl.bindings as nacl
 import pytest
 from chain_kit import authorities, flip
 from evidence_kit import proposal, vote
 
-from p2p.chain.block import PRECOMMIT, PREVOTE
-from p2p.chain.consensus_types import PROPOSAL
+from p2p.chain.block import PRECOMMIT, PREVOTE, vote_bytes
+from p2p.chain.consensus_types import PROPOSAL, check_vote
+from p2p.chain.domains import SIGN_CONSENSUS
 from p2p.chain.evidence import MAX_EVIDENCE_BYTES, Pair, check_evidence, evidence_height, make_evidence
 from p2p.codec import encode
 from p2p.errors import RemoteError
@@ -65,6 +68,28 @@ def test_messages_that_an_honest_authority_may_have_signed_do_not_convict(second
 def test_one_message_twice_does_not_convict() -> None:
     with pytest.raises(RemoteError, match="ascending"):
         check_evidence(make_evidence(FIRST, FIRST), SET, CHAIN)
+
+
+def sign_with_nonce(seed: bytes, message: bytes, nonce: bytes) -> bytes:
+    """RFC 8032 with a nonce of choice: the holder of a key can sign one message in many ways."""
+    half = sha512(seed).digest()[:32]
+    secret = bytes([half[0] & 248]) + half[1:31] + bytes([half[31] & 63 | 64])
+    commitment = nacl.crypto_scalarmult_ed25519_base_noclamp(nonce)
+    public = nacl.crypto_sign_seed_keypair(seed)[0]
+    challenge = nacl.crypto_core_ed25519_scalar_reduce(sha512(commitment + public + message).digest())
+    reduced = nacl.crypto_core_ed25519_scalar_reduce(secret + bytes(32))
+    product = nacl.crypto_core_ed25519_scalar_mul(challenge, reduced)
+    return commitment + nacl.crypto_core_ed25519_scalar_add(product, nonce)
+
+
+def test_two_signatures_of_one_vote_do_not_convict() -> None:
+    message = SIGN_CONSENSUS + vote_bytes(PREVOTE, CHAIN, 9, 1, A)
+    other = sign_with_nonce(KEYS[2].seed, message, b"\x07" + bytes(31))
+    second = msgspec.structs.replace(FIRST, signature=other)
+    check_vote(second, SET, CHAIN)
+    assert other != FIRST.signature
+    with pytest.raises(RemoteError, match="say the same"):
+        check_evidence(make_evidence(FIRST, second), SET, CHAIN)
 
 
 def test_a_proposal_with_its_block_is_no_evidence() -> None:

@@ -6,7 +6,7 @@ import random
 
 import msgspec
 import pytest
-from chain_kit import START, authorities, flip, make_args
+from chain_kit import START, authorities, certify, flip, identity, make_args
 from evidence_kit import vote
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,24 +14,29 @@ from modules_kit import HOMES, OPERATORS, STRANGER, Chain, make_genesis, open_re
 from test_chain_module_governance import approve, new_chain, propose
 
 from p2p.chain import execution
-from p2p.chain.block import MAX_BLOCK_BYTES, Block, decode_block
+from p2p.chain.block import MAX_BLOCK_BYTES, Block, decode_block, sign_tx, tx_root, validators_hash
 from p2p.chain.evidence import make_evidence
 from p2p.chain.execution import choose, genesis_tip, replay, validators_at
-from p2p.chain.light import check_proof, make_proof, set_changes
-from p2p.chain.modules import accounts, governance, meters, settlement
-from p2p.chain.modules.certificates import IssueArgs
-from p2p.chain.modules.governance import ADD, REMOVE, ROTATE
+from p2p.chain.light import ProofBundle, SetChange, check_proof, make_proof, prove_role, set_changes
+from p2p.chain.modules import accounts, governance_records, meters, settlement
+from p2p.chain.modules.accounts import RotateArgs
+from p2p.chain.modules.certificate_records import IssueArgs
+from p2p.chain.modules.governance_records import ADD, REMOVE, ROTATE
 from p2p.chain.modules.meters import RegisterArgs
+from p2p.chain.possession import prove_possession
+from p2p.chain.settlement import Batch
 from p2p.chain.state import (
     MODULES,
+    State,
     check_entry,
     check_invariants,
     export_state,
     import_state,
     prove_entry,
 )
-from p2p.codec import encode
+from p2p.codec import decode, encode
 from p2p.errors import BadProof, BrokenInvariant, InvalidBlock, RemoteError
+from p2p.identity import Identity
 
 KEYS = authorities(7)
 
@@ -95,8 +100,8 @@ def test_a_broken_invariant_stops_the_node_and_names_the_module(module: str) -> 
     view = chain.tip.state.view()
     if module == accounts.NAME:
         view.write(module, b"a" + OPERATORS[0].public_key, accounts.NO_ACCOUNT)
-    elif module == governance.NAME:
-        view.write(module, b"council", governance.Council((KEYS[0].public_key,) * 4, (), (), ()))
+    elif module == governance_records.NAME:
+        view.write(module, b"council", governance_records.Council((KEYS[0].public_key,) * 4, (), (), ()))
     elif module == settlement.NAME:
         wrong = settlement.Settled(1, 0, bytes(703) + b"\1")
         view.write(module, b"sums", wrong)
@@ -264,6 +269,29 @@ def test_a_proof_with_a_change_left_out_or_exchanged_is_refused() -> None:
             check_proof(make_proof(batch, 1, block, cert, chain.genesis, changes=other), chain.genesis)
 
 
+def test_a_proof_does_not_go_round_in_circles() -> None:
+    """The set returns to what it was: the way there could be told any number of times."""
+    chain = new_chain(4)
+    propose(chain, KEYS[0], ADD, KEYS[4])
+    approve(chain, *KEYS[1:3])
+    propose(chain, KEYS[0], REMOVE, KEYS[4])
+    approve(chain, *KEYS[1:4], number=1)
+    chain.add()
+    chain.add()
+    propose(chain, KEYS[0], ADD, KEYS[5])
+    approve(chain, *KEYS[1:3], number=2)
+    chain.add()
+    batch, args = make_args(0, 4)
+    chain.call(OPERATORS[0], "settlement.batch", args)
+    place = (*chain.made[-1], chain.genesis)
+    changes = set_changes(place[0].header, chain.made, chain.genesis)
+    assert len(changes) == 3
+    check_proof(make_proof(batch, 1, *place, changes=changes), chain.genesis)
+    twice = (*changes[:2], *changes)
+    with pytest.raises(BadProof, match="ascending"):
+        check_proof(make_proof(batch, 1, *place, changes=twice), chain.genesis)
+
+
 def test_the_header_of_a_block_holds_its_evidence() -> None:
     chain = new_chain(5)
     chain.add()
@@ -273,3 +301,61 @@ def test_the_header_of_a_block_holds_its_evidence() -> None:
     parent = replay(chain.made[:-1], chain.genesis)
     with pytest.raises(InvalidBlock, match="evidence_root"):
         execution.check_block(parent, chain.genesis, Block(block.header, block.txs, ()))
+
+
+def test_a_rotated_operator_proves_its_role_by_the_state() -> None:
+    chain = Chain(make_genesis())
+    proof_of_key = prove_possession(STRANGER, chain.genesis.chain_id, OPERATORS[1].public_key)
+    chain.call(OPERATORS[1], "accounts.rotate_key", RotateArgs(STRANGER.public_key, proof_of_key))
+    parent, (batch, args) = chain.tip.state, make_args(0, 4)
+    chain.call(STRANGER, "settlement.batch", args)
+    place = (*chain.made[-1], chain.genesis)
+    role = prove_role(parent, STRANGER.public_key)
+    assert check_proof(make_proof(batch, 2, *place, role=role), chain.genesis).sender == "operator 1"
+    for other in (
+        None,
+        prove_role(parent, HOMES[0].public_key),
+        prove_role(chain.tip.state, STRANGER.public_key),
+    ):
+        with pytest.raises(BadProof):
+            check_proof(make_proof(batch, 2, *place, role=other), chain.genesis)
+
+
+def forged(chain: Chain, batch: Batch, sender: Identity, keys: list[Identity], **changes: object) -> bytes:
+    """A proof of a block that these keys signed, whatever is in it."""
+    block = chain.made[-1][0]
+    tx = sign_tx(sender, msgspec.structs.replace(block.txs[0], sender=sender.public_key))
+    header = msgspec.structs.replace(
+        block.header,
+        tx_root=tx_root((tx,)),
+        validators_hash=validators_hash([key.public_key for key in keys]),
+    )
+    cert = certify(header, len(keys), round_=9, keys=keys)
+    bundle = decode(ProofBundle, make_proof(batch, 1, *chain.made[-1], chain.genesis))
+    return encode(msgspec.structs.replace(bundle, tx=tx, header=header, cert=cert, **changes))
+
+
+def settled_chain() -> tuple[Chain, Batch, State]:
+    chain = Chain(make_genesis())
+    chain.add()
+    parent, (batch, args) = chain.tip.state, make_args(0, 4)
+    chain.call(OPERATORS[0], "settlement.batch", args)
+    return chain, batch, parent
+
+
+def test_nobody_slips_a_set_of_its_own_in_behind_a_genuine_header() -> None:
+    chain, batch, _ = settled_chain()
+    thieves = [identity("thief", str(i)) for i in range(4)]
+    genuine = chain.made[0]
+    slipped = SetChange(genuine[0].header, genuine[1], tuple(key.public_key for key in thieves))
+    honest = forged(chain, batch, OPERATORS[0], authorities(4))
+    assert check_proof(honest, chain.genesis).sender == "operator 0"
+    with pytest.raises(BadProof, match="announces other authorities"):
+        check_proof(forged(chain, batch, OPERATORS[0], thieves, changes=(slipped,)), chain.genesis)
+
+
+def test_a_household_does_not_settle_even_if_every_authority_signs() -> None:
+    chain, batch, parent = settled_chain()
+    role = prove_role(parent, HOMES[0].public_key)
+    with pytest.raises(BadProof, match="not by an operator"):
+        check_proof(forged(chain, batch, HOMES[0], authorities(4), role=role), chain.genesis)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from hashlib import sha256
 from pathlib import Path
@@ -17,11 +18,14 @@ from p2p.chain import roots
 from p2p.chain.block import PRECOMMIT, vote_bytes
 from p2p.chain.domains import SIGN_CONSENSUS
 from p2p.chain.light import make_proof
+from p2p.chain.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR
 from p2p.chain.settlement import interval_secret, make_batch
+from p2p.chain.state import MODULES
 from p2p.codec import encode
 from p2p.identity import Identity, derive_seed
 from p2p.messages import OrderMessage, message_id, sign_message
 
+ROLES = (OPERATOR, AUTHORITY, HOUSEHOLD)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "chain-format.md"
 
 
@@ -59,7 +63,7 @@ def verify_from_the_document(proof: bytes, genesis_file: bytes) -> list[int]:
     chain_id = sha256(genesis_file).digest()
     _, _, _, _, authorities, operators, _, members, _ = msgspec.msgpack.decode(genesis_file)
     bundle: list[Any] = msgspec.msgpack.decode(proof)
-    _, entry, salt, batch_path, tx, tx_index, tx_count, tx_path, header, cert, changes = bundle
+    _, entry, salt, batch_path, tx, tx_index, tx_count, tx_path, header, cert, changes, role = bundle
     height, round_, block_hash, bitmap, signatures = cert
 
     assert header[1] == chain_id
@@ -72,7 +76,7 @@ def verify_from_the_document(proof: bytes, genesis_file: bytes) -> list[int]:
     for i, index in enumerate(who):
         VerifyKey(authorities[index]).verify(vote, signatures[64 * i : 64 * i + 64])
 
-    assert changes == []
+    assert (changes, role) == ([], None)
     assert tx[2] in operators
     VerifyKey(tx[2]).verify(b"wattswap/tx/1\0" + msgspec.msgpack.encode(tx[:8]), tx[8])
     assert (
@@ -128,3 +132,70 @@ def vectors() -> dict[str, str]:
 def test_the_vectors_in_the_document_are_right(name: str) -> None:
     text = "".join(DOCUMENT.read_text(encoding="utf-8").split())
     assert f"{name.replace(' ', '')}:{vectors()[name]}" in text
+
+
+# --- the state, read from section 6 alone ---------------------------------------------------------------------
+
+
+def module_root(entries: dict[bytes, bytes]) -> bytes:
+    nodes: dict[int, bytes] = {}
+    for where in {bucket_of(key) for key in entries}:
+        bucket = [[key, entries[key]] for key in sorted(entries) if bucket_of(key) == where]
+        nodes[where] = leaf_hash(b"\x0c" + msgspec.msgpack.encode(bucket))
+    for _ in range(16):
+        nodes = {
+            where: sha256(
+                b"\x01" + nodes.get(2 * where, bytes(32)) + nodes.get(2 * where + 1, bytes(32))
+            ).digest()
+            for where in {child // 2 for child in nodes}
+        }
+    return nodes.get(0, bytes(32))
+
+
+def bucket_of(key: bytes) -> int:
+    return int.from_bytes(sha256(key).digest()[:2], "big")
+
+
+def test_the_state_of_the_genesis_and_of_a_batch_are_what_the_document_says(made: Made) -> None:
+    *_, params, authorities, operators, _, _, households = msgspec.msgpack.decode(encode(made.genesis))
+    assert (len(operators), households) == (1, [])
+    args = msgspec.msgpack.decode(made.blocks[0][0].txs[0].args)
+    sums = b"".join(number.to_bytes(16, "big", signed=True) for row in args[8] for number in row)
+    pack = msgspec.msgpack.encode
+    entries = {
+        "accounts": {
+            b"r" + operators[0]: pack([0, -1]),
+            b"o\0\0\0\0": operators[0],
+        },
+        "certificates": {},
+        "governance": {
+            b"council": pack([authorities, authorities, [], []]),
+            b"history": pack([[[1, authorities]]]),
+            b"governed": pack(params[7]),
+        },
+        "meters": {},
+        "settlement": {},
+    }
+
+    def state_root() -> bytes:
+        leaves = [leaf_hash(b"\x0a" + name.encode() + module_root(entries[name])) for name in sorted(entries)]
+        left = [sha256(b"\x01" + leaves[i] + leaves[i + 1]).digest() for i in (0, 2)]
+        return sha256(b"\x01" + sha256(b"\x01" + left[0] + left[1]).digest() + leaves[4]).digest()
+
+    assert state_root() == made.blocks[0][0].header.state_root
+    entries["accounts"][b"a" + operators[0]] = pack([1, -1, 0])
+    entries["settlement"][b"sums"] = pack([1, args[0], sums])
+    assert state_root() == made.blocks[1][0].header.state_root
+
+
+def test_the_document_lists_every_method_with_its_roles_and_arguments() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    rows = {
+        row[0].strip(): row[1].strip()
+        for row in re.findall(r"^\| (\w+\.\w+) \|([^|]*)\|", text, re.MULTILINE)
+    }
+    assert rows == {
+        f"{module.name}.{name}": ", ".join(role for role in ROLES if role in method.roles)
+        for module in MODULES.values()
+        for name, method in module.methods.items()
+    }

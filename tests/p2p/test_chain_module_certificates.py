@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from chain_kit import START
 from modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis, open_readings, refused
 
-from p2p.chain.modules import certificates as certs
+from p2p.chain.modules import certificate_records as certs
 from p2p.chain.modules import meters
-from p2p.chain.modules.certificates import (
+from p2p.chain.modules.certificate_records import (
     ClaimArgs,
     IssueArgs,
     NameArgs,
@@ -18,18 +19,19 @@ from p2p.chain.modules.certificates import (
     issuance_of,
     pieces_of,
 )
+from p2p.codec import encode
 
 
 class Street:
     """Home 0 produced 900 Wh in the first interval, home 1 used 500 Wh in it."""
 
-    def __init__(self, made_mwh: int = 900_000, used_mwh: int = 500_000, **governed: int) -> None:
+    def __init__(self, settled: int = START, **governed: int) -> None:
         self.chain = Chain(make_genesis(**governed))
-        self.chain.settle_day()
+        self.chain.settle_day(settled)
         self.roof = self.chain.register("roof", 0, meters.PRODUCTION)
         self.house = self.chain.register("house", 1, meters.CONSUMPTION)
-        self.made = self.chain.anchor(self.roof, [(made_mwh, 0), (300_000, 0), (700, 0), (700, 0)])
-        self.used = self.chain.anchor(self.house, [(0, used_mwh), (0, 100_000)])
+        self.made = self.chain.anchor(self.roof, [(900_000, 0), (300_000, 0), (700, 0), (700, 0)])
+        self.used = self.chain.anchor(self.house, [(0, 500_000), (0, 100_000)])
         self.id = issuance_id(self.roof, DAY_START)
 
     def issue(self, *intervals: int) -> None:
@@ -109,7 +111,6 @@ def test_a_claim_is_for_the_interval_of_the_production(street: Street) -> None:
 def test_nothing_can_be_done_with_a_certificate_after_it_expired() -> None:
     street = Street(certificate_days=1)
     street.issue(0)
-    # Settled until 00:15 of the day after: the first interval of the day expires now, the others do not.
     with refused("cert_expired"):
         street.transfer(0, 1)
     with refused("cert_expired"):
@@ -117,6 +118,19 @@ def test_nothing_can_be_done_with_a_certificate_after_it_expired() -> None:
     street.expire(0)
     assert street.sums() == (0, 0, 0, 900, 0)
     with refused("cert_status"):
+        street.expire(0)
+
+
+def test_a_certificate_expires_when_the_settled_time_reaches_its_end() -> None:
+    """The last interval of the day ends exactly one day after the first began."""
+    street = Street(certificate_days=1, settled=DAY_START + meters.DAY_S - STEP)
+    street.issue(0)
+    with refused("cert_expired"):
+        street.transfer(0, 1)
+    street.issue(1)
+    street.id = issuance_id(street.roof, DAY_START + STEP)
+    street.transfer(0, 1)
+    with refused("cert_not_expired"):
         street.expire(0)
 
 
@@ -246,6 +260,17 @@ def test_an_issuance_is_not_cut_into_too_many_pieces(street: Street) -> None:
         street.split(200, *([1] * 57), 643)
 
 
+def test_a_household_claims_for_its_own_meter_only(street: Street) -> None:
+    with refused("meter_owner"):
+        street.claim(0, home=0)
+
+
+def test_a_meter_of_production_has_no_consumption_to_claim_for(street: Street) -> None:
+    with refused("meter_kind"):
+        args = ClaimArgs(street.id, 0, street.roof, street.made[0])
+        street.chain.call(HOMES[0], "certificates.claim", args)
+
+
 class TestStorage:
     """A battery of home 0 with 80 % charges 500 Wh of the roof in interval 0 and discharges in interval 1."""
 
@@ -275,6 +300,14 @@ class TestStorage:
         assert (released.wh, released.released) == (400, 1)
         with refused("cert_over_production"):
             self.release(street, 2)
+
+    def test_losses_are_rounded_up(self, street: Street) -> None:
+        """1 Wh out at 80 % needs 1.25 Wh in, so the second of two Wh is not there."""
+        street.split(0, 2, 498)
+        self.store(street, 0)
+        self.release(street, 2)
+        held = street.chain.tip.state.view().get("certificates", b"s" + self.battery)
+        assert held == encode(certs.Stored(0))
 
     def test_energy_that_was_charged_without_certificates_gives_none(self, street: Street) -> None:
         with refused("cert_over_production"):

@@ -14,7 +14,7 @@ from modules_kit import DAY, DAY_START, HOMES, MEMBERS, OPERATORS, STRANGER, Cha
 from p2p.chain.block import Tx
 from p2p.chain.modules import meters
 from p2p.chain.modules.accounts import RotateArgs
-from p2p.chain.modules.certificates import (
+from p2p.chain.modules.certificate_records import (
     ClaimArgs,
     IssueArgs,
     NameArgs,
@@ -22,7 +22,7 @@ from p2p.chain.modules.certificates import (
     TransferArgs,
     issuance_id,
 )
-from p2p.chain.modules.governance import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
+from p2p.chain.modules.governance_records import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
 from p2p.chain.modules.meters import AnchorArgs
 from p2p.chain.possession import prove_possession
 from p2p.chain.refusals import CODES

@@ -44,8 +44,8 @@ MESSAGES: list[Message] = [
     ReadingMessage(1, CHAIN, START, 15, "house-1", 8, 263, 0, 0),
     NothingMessage(1, CHAIN, START, 15, "house-1", 9),
     ReceiptMessage(1, CHAIN, START, "house-1", message_id(ORDER), 0),
-    ResultMessage(1, CHAIN, START, 15, 3, *[bytes(32)] * 4, PriceLine(1, 3, 2), 250),
-    ResultMessage(1, CHAIN, START, 15, 3, *[bytes(32)] * 4, None, 0),
+    ResultMessage(1, CHAIN, START, 15, 3, *[bytes(32)] * 4, PriceLine(1, 3, 2), 250, bytes(32)),
+    ResultMessage(1, CHAIN, START, 15, 3, *[bytes(32)] * 4, None, 0, bytes(32)),
 ]
 
 
@@ -54,7 +54,7 @@ def signer(message: Message) -> Identity:
 
 
 open_here = partial(
-    open_message, chain_id=CHAIN, kinds=ALL, household_keys=KEYS, operator_key=OPERATOR.public_key
+    open_message, chain_id=CHAIN, kinds=ALL, household_keys=KEYS, collector_keys=(OPERATOR.public_key,)
 )
 
 
@@ -163,7 +163,7 @@ def test_a_household_cannot_sign_a_receipt_or_a_result() -> None:
     for message in MESSAGES[3:]:
         assert refused(sign_message(HOUSE, message)) == "wrong_signature"
         assert (
-            refused(sign_message(OPERATOR, message), partial(open_here, operator_key=None))
+            refused(sign_message(OPERATOR, message), partial(open_here, collector_keys=()))
             == "wrong_signature"
         )
 

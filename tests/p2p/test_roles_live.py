@@ -23,8 +23,10 @@ from p2p.messages import (
     ResultMessage,
     sign_message,
 )
+from p2p.roles.collectors import Collector, Collectors
+from p2p.roles.desk import Collected
 from p2p.roles.household import Household
-from p2p.roles.operator import Collected, Operator
+from p2p.roles.operator import Operator
 from p2p.transport import Endpoint
 
 CHAIN = b"c" * 32
@@ -68,7 +70,15 @@ class Log:
 
 def result(number: int) -> ResultMessage:
     return ResultMessage(
-        VERSION, CHAIN, T0 + number * STEP, MINUTES, number, *[bytes([number]) * 32] * 4, None, 0
+        VERSION,
+        CHAIN,
+        T0 + number * STEP,
+        MINUTES,
+        number,
+        *[bytes([number]) * 32] * 4,
+        None,
+        0,
+        OPERATOR.public_key,
     )
 
 
@@ -81,9 +91,8 @@ async def trade(open_endpoint: Open) -> Log:
         homes: list[Household] = []
         for name in ROSTER:
             endpoint = await stack.enter_async_context(open_endpoint(key_of(name)))
-            homes.append(
-                Household(endpoint, key_of(name), CHAIN, name, node.address, OPERATOR.public_key, MINUTES)
-            )
+            collectors = Collectors(endpoint, [Collector(OPERATOR.public_key, node.address)])
+            homes.append(Household(endpoint, key_of(name), CHAIN, name, collectors, MINUTES))
         async with trio.open_nursery() as nursery:
             for home in homes:
                 nursery.start_soon(home.join)
@@ -126,7 +135,7 @@ def test_a_star_of_fourteen_acknowledges_every_order_and_tells_everybody_every_r
     for number, (orders, readings) in enumerate(zip(log.orders, log.readings, strict=True)):
         said = {name: message(name, number) for name in ROSTER}
         wanted = [said[name] for name in ROSTER if isinstance(said[name], OrderMessage)]
-        assert orders.signed == tuple(sign_message(key_of(order.household), order) for order in wanted)
+        assert orders.signed == tuple(sign_message(key_of(name), said[name]) for name in ROSTER)
         assert orders.messages == tuple(wanted)
         assert len(orders.nothing) == len(ROSTER) - len(wanted) > 0
         assert readings.messages == tuple(reading(name, number) for name in ROSTER)

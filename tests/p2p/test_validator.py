@@ -17,7 +17,8 @@ from p2p.chain.consensus_types import SignState
 from p2p.chain.votes import LastSigned, SignGuard
 from p2p.errors import LocalError, StoreError
 from p2p.memory import Faults
-from p2p.roles.validator import Validator, ValidatorConfig
+from p2p.roles.validator import Validator
+from p2p.roles.validator_config import ValidatorConfig
 
 
 class Killed(LocalError):

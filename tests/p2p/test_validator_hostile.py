@@ -33,7 +33,7 @@ from p2p.messages import VERSION
 from p2p.roles.blobs import BLOB_PROTOCOL, BlobQuery
 from p2p.roles.intake import Rates
 from p2p.roles.peers import COMMIT, CONSENSUS_PROTOCOL, MAX_FRAME_MESSAGES, TX, Commit, pack
-from p2p.roles.validator import ValidatorConfig
+from p2p.roles.validator_config import ValidatorConfig
 from p2p.transport import RequestRefused, peer_id_of
 
 LIAR = 3
@@ -142,6 +142,10 @@ WRONG = {
     "block of another chain": (
         lambda town: pack(proposal(town, height=1, header={"chain_id": b"x" * 32})),
         "wrong_chain",
+    ),
+    "block too large": (
+        lambda town: pack(msgspec.structs.replace(proposal(town, height=1), block=bytes(210 * 1024))),
+        "too_large",
     ),
     "commit without signatures": (
         lambda town: (

@@ -30,7 +30,8 @@ from p2p.roles.judging import inline
 from p2p.roles.ledger import Ledger
 from p2p.roles.mempool import TX_PROTOCOL, TxReply
 from p2p.roles.peers import CONSENSUS_PROTOCOL, PROPOSAL, VOTE, ConsensusFrame
-from p2p.roles.validator import Validator, ValidatorConfig
+from p2p.roles.validator import Validator
+from p2p.roles.validator_config import ValidatorConfig
 from p2p.transport import peer_id_of
 
 MEMBERS = 5

@@ -1,51 +1,82 @@
-"""Runs with real nodes: in memory, with one home that misbehaves, and (marked `live`) over libp2p."""
+"""Runs with real nodes: neighbourhoods in memory, with nodes that die or misbehave, and (marked `live`) processes."""
 
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+import trio
 from run_kit import FIRST, MONEY, call, files_below, readings
+from town_kit import MemoryTown, playing
 
 import wattswap as ws
-from p2p import messages
-from p2p.memory import MemoryNetwork
-from p2p.messages import NothingMessage, sign_message
-from p2p.roles.household import Household
-from p2p.roles.wire import BID_PROTOCOL
-from p2p.transport import RequestRefused
-from wattswap import engine, live
-from wattswap.commit import ChainWriter, Committed
+from p2p.chain.settlement import batches
+from wattswap import engine
 from wattswap.engine import TABLE_FILES
 from wattswap.errors import RunNotFound, VerificationFailed
-from wattswap.explorer import verified_chain
+from wattswap.explorer import open_chain, verified_chain
 from wattswap.hash_by_hash import compare_runs
-from wattswap.live import LiveFailed, run_live
+from wattswap.live import Town, run_live
+from wattswap.nodes.driver import Lines
 from wattswap.results import RunResult
-
-if TYPE_CHECKING:
-    from trio import TaskStatus
 
 INTERVALS = 6
 DAYLIGHT_S = int(FIRST.timestamp()) + 86_400 + 9 * 3_600
-BAD, BAD_INTERVALS = "home-2", 4
-ROOTS = ("book_root", "clearing_root", "postings_root", "block_hash")
+ROOTS = ("book_root", "clearing_root", "postings_root")
+QUICK = Town()
+PACED = Town(pace_s=2.0)
+"""Without a pace all intervals pass in one moment of the jumping clock, and nobody can be killed between them."""
+
+
+def lived(
+    street: Path, out: Path, intervals: int = INTERVALS, town: Town = QUICK, **options: object
+) -> RunResult:
+    """A live run in memory, in daylight."""
+    return run_live(
+        ws.load(street),
+        town=town,
+        intervals=intervals,
+        start_s=DAYLIGHT_S,
+        out=out,
+        play=playing(**options),
+    )
+
+
+def assert_as_in_process(result: RunResult, tmp_path: Path) -> None:
+    """Every root of every interval is that of the run in process."""
+    again = engine.run(engine.stored_scenario(result.path), out=tmp_path / "again")
+    assert len(compare_runs(result, again)) == len(again.table("intervals"))
+
+
+def collectors_of(result: RunResult) -> list[str]:
+    """Who settled each interval: "operator", or the number of the authority."""
+    with open_chain(result.path) as store:
+        genesis = store.genesis
+        names = {key: str(i) for i, key in enumerate(genesis.authorities)} | {genesis.operator: "operator"}
+        return [
+            names[block.txs[index].sender] for block, _ in store.blocks() for index, _ in batches(block.txs)
+        ]
+
+
+async def settled(town: MemoryTown, intervals: int) -> None:
+    """Wait until the chain has so many settled intervals, as any authority's folder tells."""
+    from wattswap.nodes.stats import read_stats
+
+    folders = [c.data_path for c in town.configs.values() if c.role == "validator"]
+    while True:
+        lines = [line for line in read_stats(folders) if line["what"] == "settled"]
+        if len({line["interval_start"] for line in lines}) >= intervals:
+            return
+        await trio.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
 def networked(street: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    """Six intervals of daylight, one node per home, in memory."""
-    return run_live(
-        ws.load(street),
-        intervals=INTERVALS,
-        start_s=DAYLIGHT_S,
-        out=tmp_path_factory.mktemp("live"),
-        open_transport=MemoryNetwork().endpoint,
-    )
+    """Six intervals of daylight, one node per home, an operator and four authorities."""
+    return lived(street, tmp_path_factory.mktemp("live"))
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +85,24 @@ def in_process(networked: RunResult, tmp_path_factory: pytest.TempPathFactory) -
     return engine.run(engine.stored_scenario(networked.path), out=tmp_path_factory.mktemp("local"))
 
 
-def test_a_live_run_writes_the_same_bytes_as_one_in_process(
+def test_a_live_run_writes_the_same_tables_as_one_in_process(
     networked: RunResult, in_process: RunResult
 ) -> None:
-    for name in (*TABLE_FILES, "metrics.json", "genesis.bin", "scenario.json"):
+    """All bytes but the chain's own: when authorities vote over a network, blocks have other times."""
+    same = {*TABLE_FILES, "metrics.json", "genesis.bin", "scenario.json"} - {"intervals.parquet"}
+    for name in sorted(same):
         assert (networked.path / name).read_bytes() == (in_process.path / name).read_bytes(), name
-    for name in ("replay_sha256", "chain", "data", "scenario_sha256"):
+    own = ["height", "block_hash"]
+    a, b = (run.table("intervals").drop(columns=own) for run in (networked, in_process))
+    pd.testing.assert_frame_equal(a, b)
+    for name in ("replay_sha256", "data", "scenario_sha256"):
         assert networked.manifest[name] == in_process.manifest[name]
     assert networked.metrics["traded_kwh"] > 0
 
 
 def test_every_root_of_every_interval_is_compared(networked: RunResult, in_process: RunResult) -> None:
     rows = compare_runs(networked, in_process)
-    stored = pd.read_parquet(in_process.path / "intervals.parquet")
+    stored = in_process.table("intervals")
     expected = [tuple(getattr(row, name).hex() for name in ROOTS) for row in stored.itertuples()]
     assert [tuple(row[name] for name in ROOTS) for row in rows] == expected
     assert len(rows) == INTERVALS
@@ -84,126 +120,125 @@ def test_a_run_that_differs_is_named_by_its_first_interval(
 def test_a_live_run_says_how_it_was_made(networked: RunResult) -> None:
     facts = networked.manifest["network"]
     assert (networked.manifest["driver"], networked.manifest["signed"]) == ("live", True)
-    assert facts["nodes"] == 4
+    assert (facts["nodes"], facts["roles"]) == (8, {"household": 3, "operator": 1, "validator": 4})
     assert facts["signed_receipts"] == 3 * 2 * INTERVALS
     assert facts["proofs_checked"] == 3 * INTERVALS
     assert facts["results_by_gossip"] + facts["results_by_request"] == 3 * INTERVALS
-    assert (facts["silent"], facts["refused"]) == ([], {})
+    assert (facts["silent"], facts["late"], facts["restarts"]) == ([], 0, {})
 
 
-def test_a_live_run_is_verified_by_running_it_in_process(networked: RunResult) -> None:
-    assert ws.verify(networked.path)["ok"]
+def test_a_live_run_is_verified_from_its_messages_and_by_running_it_in_process(networked: RunResult) -> None:
+    checks = ws.verify(networked.path)["checks"]
+    assert set(checks) == {"files", "chain", "tables", "messages", "again"}
+
+
+def test_a_changed_blob_is_found(networked: RunResult, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(networked.path, copy)
+    blob = sorted((copy / "blobs").iterdir())[2]
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    blob.write_bytes(data)
+    with pytest.raises(VerificationFailed, match="blob"):
+        ws.verify(copy)
 
 
 def test_show_network_prints_the_figures(networked: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "proofs checked" in call(capsys, "show", networked.path, "network").out
+    out = call(capsys, "show", networked.path, "network").out
+    assert "proofs checked" in out
+    assert "2026-06-02T09:00Z" in out
     outcome = call(capsys, "show", networked.path, "network", "--json")
-    assert json.loads(outcome.out)["nodes"] == 4
+    assert json.loads(outcome.out)["nodes"] == 8
 
 
-class OneBadHome(live._Session):
-    """home-2 is silent, then sends garbage, an order signed by a stranger, and one in another home's name."""
-
-    async def _home(self, home: int, operator_address: str, task_status: TaskStatus) -> None:
-        setup = self.setup
-        if setup.roster[home] != BAD:
-            await super()._home(home, operator_address, task_status)
-            return
-        genesis, own = setup.genesis, setup.keys.identity("household", BAD)
-        stranger = setup.keys.identity("household", "nobody")
-        async with self._node(own) as transport:
-            house = Household(
-                transport, own, genesis.chain_id, BAD, operator_address, genesis.operator, setup.minutes
-            )
-            await house.join()
-            task_status.started()
-            operator = await transport.connect(operator_address)
-            for i in range(setup.intervals):
-                start_s = setup.start_of(i)
-                order = setup.order_message(home, start_s, 1, 5_000, 340_000)
-                stolen = NothingMessage(
-                    messages.VERSION, genesis.chain_id, start_s, setup.minutes, "home-1", start_s
-                )
-                frames = (
-                    None,
-                    b"\x00garbage\xff",
-                    sign_message(stranger, order),
-                    sign_message(own, stolen),
-                )
-                if frames[i] is not None:
-                    with pytest.raises(RequestRefused):
-                        await transport.request(operator, BID_PROTOCOL, frames[i])
-                await house.result(start_s)
+def test_homes_behind_gateways_give_the_same_hashes(street: Path, tmp_path: Path) -> None:
+    result = lived(street, tmp_path, town=Town(gateways=2))
+    assert result.manifest["network"]["roles"] == {"gateway": 2, "operator": 1, "validator": 4}
+    assert result.manifest["network"]["proofs_checked"] == 3 * INTERVALS
+    assert_as_in_process(result, tmp_path)
 
 
-@pytest.fixture(scope="module")
-def with_a_bad_home(street: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live, "_Session", OneBadHome)
-        patch.setattr(live, "PHASE_DEADLINE_S", 0.5)
-        return run_live(
-            ws.load(street, overrides=["homes.battery.home-1.capacity_kwh=0"]),
-            intervals=BAD_INTERVALS,
-            start_s=DAYLIGHT_S,
-            out=tmp_path_factory.mktemp("bad"),
-            open_transport=MemoryNetwork().endpoint,
-        )
+def test_one_authority_alone_is_enough_for_a_toy(street: Path, tmp_path: Path) -> None:
+    result = lived(street, tmp_path, intervals=2, town=Town(validators=1))
+    assert_as_in_process(result, tmp_path)
 
 
-def test_a_bad_home_does_not_keep_the_others_from_trading(with_a_bad_home: RunResult) -> None:
-    orders = pd.read_parquet(with_a_bad_home.path / "orders.parquet")
-    assert set(orders["household"]) == {"home-1", "home-3"}
-    assert orders["accepted_wh"].sum() > 0
-    assert with_a_bad_home.manifest["network"]["proofs_checked"] == 2 * BAD_INTERVALS
+def test_authorities_collect_when_there_is_no_operator(street: Path, tmp_path: Path) -> None:
+    result = lived(street, tmp_path, absent=["operator-0"])
+    assert "operator" not in collectors_of(result)
+    assert_as_in_process(result, tmp_path)
 
 
-def test_a_bad_home_is_counted_and_named(with_a_bad_home: RunResult) -> None:
-    facts = with_a_bad_home.manifest["network"]
-    assert sum(line.endswith(BAD) for line in facts["silent"]) == len(facts["silent"]) == 2 * BAD_INTERVALS
-    codes = {line.split(": ")[1]: count for line, count in facts["refused"].items()}
-    assert codes == {"malformed": 1, "wrong_signature": 2}
+def test_an_operator_that_dies_is_stood_in_for_and_gets_its_work_back(street: Path, tmp_path: Path) -> None:
+    async def script(town: MemoryTown) -> None:
+        await settled(town, 2)
+        await town.kill("operator-0")
+        await settled(town, 4)
+        town.start("operator-0")
+
+    result = lived(street, tmp_path, intervals=10, town=PACED, script=script)
+    who = collectors_of(result)
+    assert (who[0], who[-1]) == ("operator", "operator")
+    assert {"0", "1", "2", "3"} & set(who)
+    assert_as_in_process(result, tmp_path)
 
 
-def test_a_home_that_is_silent_is_settled_as_if_it_had_used_what_it_traded(
-    with_a_bad_home: RunResult,
+@pytest.mark.parametrize("victim", ["validator-1", "home-2"])
+def test_a_node_that_is_killed_and_started_again_loses_nothing(
+    victim: str, street: Path, tmp_path: Path
 ) -> None:
-    bills = pd.read_parquet(with_a_bad_home.path / "bills.parquet").set_index("household")
+    async def script(town: MemoryTown) -> None:
+        for intervals in (1, 3):
+            await settled(town, intervals)
+            await town.kill(victim)
+            await trio.sleep(1)
+            town.start(victim)
+
+    result = lived(street, tmp_path, town=PACED, script=script)
+    assert result.manifest["network"]["restarts"] == {victim: 2}
+    assert result.manifest["network"]["silent"] == []
+    assert_as_in_process(result, tmp_path)
+    with open_chain(result.path) as store:
+        assert not any(block.evidence for block, _ in store.blocks())
+
+
+def test_a_home_that_stays_away_is_settled_as_if_it_had_used_what_it_traded(
+    street: Path, tmp_path: Path
+) -> None:
+    result = lived(street, tmp_path, intervals=4, town=Town(gate_s=2.0), absent=["home-2"])
+    facts = result.manifest["network"]
+    assert Counter(line.split()[1] for line in facts["silent"]) == {"home-2": 4}
+    orders = pd.read_parquet(result.path / "orders.parquet")
+    assert set(orders["household"]) == {"home-1", "home-3"}
+    bills = pd.read_parquet(result.path / "bills.parquet").set_index("household")
     known = bills.drop(columns=["load_wh", "pv_wh"])
-    assert (known.loc[BAD] == 0).all()
+    assert (known.loc["home-2"] == 0).all()
     given = readings(3, 3, 60)
-    day = FIRST + timedelta(days=1, hours=9)
-    hours = [given[day + timedelta(hours=i), "home-3"] for i in range(BAD_INTERVALS)]
+    day = FIRST + pd.Timedelta(days=1, hours=9).to_pytimedelta()
+    hours = [given[day + pd.Timedelta(hours=i).to_pytimedelta(), "home-3"] for i in range(4)]
     assert known.loc["home-3", ["import_wh", "export_wh"]].tolist() == [
         sum(c) for c in zip(*hours, strict=True)
     ]
-
-
-def test_money_and_chain_are_sound_in_spite_of_a_bad_home(with_a_bad_home: RunResult) -> None:
-    sums = pd.read_parquet(with_a_bad_home.path / "postings.parquet").groupby("interval_start")[MONEY].sum()
+    sums = pd.read_parquet(result.path / "postings.parquet").groupby("interval_start")[MONEY].sum()
     assert (sums == 0).all(axis=None)
-    assert verified_chain(with_a_bad_home.path)["blocks"] == BAD_INTERVALS
+    assert verified_chain(result.path)["blocks"] == 4
+    assert "left out" in ws.verify(result.path)["checks"]["again"]
 
 
 def test_a_home_whose_proof_does_not_hold_ends_the_run_and_nothing_stays(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = ChainWriter.proof
+    honest = Lines.__getitem__
 
-    def proof_of_another(self: ChainWriter, committed: Committed, account: int) -> bytes:
-        return honest(self, committed, (account + 1) % 3)
+    def line_of_another(self: Lines, household: str) -> bytes:
+        names = list(self)
+        return honest(self, names[(names.index(household) + 1) % len(names)])
 
-    monkeypatch.setattr(ChainWriter, "proof", proof_of_another)
+    monkeypatch.setattr(Lines, "__getitem__", line_of_another)
     with pytest.raises(VerificationFailed, match="the proof is not of this home's meter"):
-        run_live(ws.load(street), intervals=2, out=tmp_path, open_transport=MemoryNetwork().endpoint)
-    assert files_below(tmp_path) == []
-
-
-def test_an_order_that_is_not_accepted_ends_the_run_and_nothing_stays(
-    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live, "PHASE_DEADLINE_S", 0.0)  # the gate closes before anybody can speak
-    with pytest.raises(LiveFailed, match=r"home-[123]: the operator answered its order with LATE"):
-        run_live(ws.load(street), intervals=2, out=tmp_path, open_transport=MemoryNetwork().endpoint)
+        lived(street, tmp_path, intervals=2)
     assert files_below(tmp_path) == []
 
 
@@ -213,13 +248,12 @@ def test_a_live_run_that_was_killed_is_not_resumed(
     class Killed(BaseException):
         pass
 
-    def die(_path: object, **_options: object) -> None:
+    def die(*_: object) -> None:
         raise Killed
 
-    monkeypatch.setattr(live.shutil, "rmtree", die)  # a killed process tidies nothing up
-    monkeypatch.setattr(live, "PHASE_DEADLINE_S", 0.0)
+    monkeypatch.setattr("wattswap.live.shutil.rmtree", lambda *_args, **_options: None)  # nor tidies up
     with pytest.raises(Killed):
-        run_live(ws.load(street), intervals=2, out=tmp_path, open_transport=MemoryNetwork().endpoint)
+        run_live(ws.load(street), intervals=2, out=tmp_path, play=die)  # type: ignore[arg-type]
     (partial,) = tmp_path.iterdir()
     before = files_below(partial)
     with pytest.raises(RunNotFound, match="is a live run, which cannot be continued"):
@@ -239,10 +273,10 @@ def test_three_homes_over_libp2p_give_the_hashes_of_a_run_in_process(
     assert [row["interval"] for row in facts["equal"]] == [
         f"2026-06-02T{hour:02}:00Z" for hour in (9, 10, 11)
     ]
-    assert facts["network"]["nodes"] == 4
+    assert facts["network"]["nodes"] == 8
     assert facts["network"]["proofs_checked"] == 9
     stored = pd.read_parquet(Path(facts["run"]) / "intervals.parquet")
-    assert [row["block_hash"] for row in facts["equal"]] == [value.hex() for value in stored["block_hash"]]
+    assert [row["book_root"] for row in facts["equal"]] == [value.hex() for value in stored["book_root"]]
 
 
 @pytest.mark.live
@@ -251,5 +285,5 @@ def test_the_live_command_prints_the_comparison(
 ) -> None:
     outcome = call(capsys, "live", street, "-n", 2, "--out", tmp_path)
     assert outcome.code == 0, outcome.err
-    assert "Equal in all 2 intervals: order-book roots, clearings, postings and blocks." in outcome.out
+    assert "Equal in all 2 intervals: order-book roots, clearings and postings." in outcome.out
     assert "live: 2/2 intervals" in outcome.err

@@ -196,7 +196,7 @@ def test_homes_whose_id_is_no_folder_name_are_numbered() -> None:
 
 def test_every_number_that_does_not_fit_is_named_at_once() -> None:
     with pytest.raises(UsageError) as caught:
-        seats(ROSTER, Wish(0, validators=3, operators=9, gateways=4, observers=-1, pace_s=0.0, first_port=80))
+        seats(ROSTER, Wish(1, validators=3, operators=9, gateways=4, observers=-1, pace_s=0.0, first_port=80))
     wheres = [problem.where for problem in caught.value.problems]
     assert wheres == [
         "--validators",

@@ -16,13 +16,11 @@ from wattswap.nodes.init import KeyPlan, Wish, init_nodes
 
 Capture = pytest.CaptureFixture[str]
 STARTER = """
-import sys, types, importlib.machinery
+import sys
 import trio
-program = types.ModuleType("wattswap.nodes.node")
-program.__spec__ = importlib.machinery.ModuleSpec("wattswap.nodes.node", None)
-sys.modules["wattswap.nodes.node"] = program
+from wattswap.nodes import node as program
 
-async def run_node(config, keys):
+async def run_node(config, keys, world):
     print(config.role, sorted(keys), flush=True)
     if {fails}:
         from p2p.errors import KeyFileError

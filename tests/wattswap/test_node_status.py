@@ -137,7 +137,7 @@ def test_the_command_asks_real_nodes_and_ends_with_1_when_one_is_down(made: tupl
         assert node.stdout.readline() == "up\n"
         everybody = start("network", "status", folder.parent, PYTHONWARNINGS="ignore")
         out, err = everybody.communicate(timeout=60)
-        assert everybody.returncode == 1
+        assert everybody.returncode == 6
         assert "1 of 6 nodes answer" in out
         assert [line.split(": ")[0] for line in err.splitlines()] == [
             f"{config.name} is down" for config in made[1:]

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from run_kit import call
+from town_kit import playing
 
 import wattswap as ws
-from p2p.memory import MemoryNetwork
 from wattswap.live import run_live
 from wattswap.results import RunResult
 
@@ -29,7 +29,7 @@ def copy(finished: RunResult, tmp_path: Path) -> Path:
 def networked(street: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """Two intervals with nodes in memory."""
     out = tmp_path_factory.mktemp("live")
-    return run_live(ws.load(street), intervals=2, out=out, open_transport=MemoryNetwork().endpoint)
+    return run_live(ws.load(street), intervals=2, out=out, play=playing())
 
 
 def refusal(run: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:

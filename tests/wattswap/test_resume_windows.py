@@ -18,11 +18,9 @@ import wattswap as ws
 from p2p.chain.genesis import read_genesis
 from p2p.chain.store import ChainStore
 from p2p.errors import StoreDamaged
-from p2p.memory import MemoryNetwork
-from wattswap import engine, live, recorder
+from wattswap import engine, recorder
 from wattswap.engine import CHECKPOINT, LIVE_MARK, MANIFEST, PARTIAL, TABLE_FILES, resume
 from wattswap.errors import RunBusy, RunNotFound, VerificationFailed
-from wattswap.live import run_live
 from wattswap.results import RunResult
 from wattswap.run_lock import LOCK, folder_lock
 from wattswap.setup import prepare
@@ -196,45 +194,6 @@ def test_a_part_is_on_the_disk_before_it_gets_its_name(
 
 
 # ---- live runs
-
-
-@pytest.fixture
-def killed_live(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a live run that was killed in its third interval; a day has two here."""
-
-    def die(done: int, _total: int, _price: float | None) -> None:
-        if done == 3:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(live.shutil, "rmtree", lambda *_args, **_options: None)
-        patch.setattr(engine.Setup, "steps_per_day", 2)  # so that an end of a day comes soon
-        with pytest.raises(Killed):
-            run_live(
-                ws.load(street),
-                intervals=6,
-                out=tmp_path,
-                open_transport=MemoryNetwork().endpoint,
-                on_progress=die,
-            )
-    (partial,) = tmp_path.glob(f"*{PARTIAL}")
-    return partial
-
-
-def test_a_live_run_writes_its_tables_by_day_but_no_checkpoint(killed_live: Path) -> None:
-    assert (killed_live / LIVE_MARK).exists()
-    assert (killed_live / "parts" / "orders.000000.arrow").exists()
-    assert not (killed_live / CHECKPOINT).exists()
-
-
-def test_a_killed_live_run_is_refused_by_resume_in_one_sentence(
-    killed_live: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = {name: (killed_live / name).stat().st_mtime_ns for name in files_below(killed_live)}
-    outcome = call(capsys, "resume", killed_live, "-q")
-    assert (outcome.code, outcome.out) == (3, "")
-    assert outcome.err == f"Error: {killed_live}: is a live run, which cannot be continued; start a new one\n"
-    assert {name: (killed_live / name).stat().st_mtime_ns for name in files_below(killed_live)} == before
 
 
 def test_a_live_run_killed_while_it_got_its_name_is_only_named(finished: RunResult, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_a_changed_byte_of_a_block_is_named_by_its_height(column: str, at: float
             "UPDATE blocks SET cert = (SELECT cert FROM blocks WHERE height = 16) WHERE height = 17",
             "block 17",
         ),
-        ("UPDATE meta SET value = x'32' WHERE key = 'schema'", "chain.db has schema"),
+        ("UPDATE meta SET value = x'33' WHERE key = 'schema'", "chain.db has schema"),
         ("DROP TABLE blocks", "no such table"),
     ],
 )

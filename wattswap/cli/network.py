@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wattswap.cli.options import JsonOption
+from wattswap.errors import ExitCode
 
 if TYPE_CHECKING:
     from wattswap.nodes.survey import Target
 
 app = typer.Typer(help="Look at a network of nodes.", no_args_is_help=True)
-NODE_DOWN = 1
+NODE_DOWN = ExitCode.CHECK_FAILED
 """Exit code of `network status` where a node is down."""
 
 
@@ -36,7 +37,7 @@ def status(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Ask every node how it is; code 1 where one is down."""
+    """Ask every node how it is; code 6 where one is down."""
     from p2p.libp2p_transport import open_libp2p
     from wattswap.cli.output import print_json
     from wattswap.nodes.survey import survey

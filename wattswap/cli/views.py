@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.cli.output import print_bills, print_json, print_run, print_table
 from wattswap.errors import UsageError
 from wattswap.explorer import block_facts, parse_interval, stamp
-from wattswap.results import RunResult
+from wattswap.results import RunResult, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,7 +149,31 @@ def _network(result: RunResult, _which: str | None, json: bool) -> None:
         print_json(facts)
         return
     for name, value in facts.items():
-        print(f"{name.replace('_', ' '):<26} {value}")
+        print(f"{name.replace('_', ' '):<30} {_figures(value)}")
+    _intervals_of_network(result)
+
+
+def _figures(value: Any) -> str:
+    """A figure, or the percentiles of one, as people read them."""
+    if isinstance(value, dict):
+        return "  ".join(f"{name} {'-' if number is None else number}" for name, number in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _intervals_of_network(result: RunResult) -> None:
+    """Print one row an interval: what its nodes sent and spent together, and how long it took to be final."""
+    table = read_table(result.path, "network").to_pandas()
+    table["interval"] = table["interval_start"].dt.strftime("%Y-%m-%dT%H:%MZ")
+    rows = table.groupby("interval").agg(
+        messages=("frames_sent", "sum"),
+        kB=("bytes_sent", "sum"),
+        cpu_s=("cpu_s", "sum"),
+        slowest_receipt_s=("receipt_s", "max"),
+        final_s=("finality_s", "max"),
+        slowest_result_s=("result_s", "max"),
+    )
+    rows["kB"] /= 1_000
+    print_table("Sums over all nodes, and the slowest of them, by interval", rows, 3)
 
 
 VIEWS: dict[str, Callable[[RunResult, str | None, bool], None]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,6 @@ from wattswap.pipeline import Cleared
 if TYPE_CHECKING:
     from wattswap.results import RunResult
     from wattswap.setup import Setup
-
-BLOBS = "blobs"
 
 
 class NetworkChain:
@@ -99,10 +97,23 @@ def roots_of(args: BatchArgs) -> bytes:
     return args.book_root + args.clearing_root + args.postings_root
 
 
-def take_over(partial: Path, chain: Path, blobs: Path) -> None:
-    """Copy the chain and the blobs of a node that has stopped into a run folder."""
-    shutil.copyfile(chain, partial / CHAIN)
-    shutil.copytree(blobs, partial / BLOBS)
+def take_over(setup: Setup, partial: Path, nodes: Sequence[Path]) -> None:
+    """Copy the longest chain and all blobs of nodes that have stopped into a run folder.
+
+    Args:
+        nodes: Data folders of operators and authorities.
+    """
+    heights = {}
+    for folder in nodes:
+        if (folder / CHAIN).is_file():
+            with ChainStore.open(folder / CHAIN, setup.genesis) as store:
+                heights[folder] = store.height
+    if not heights:
+        raise VerificationFailed.of(str(partial), "no node has a chain")
+    shutil.copyfile(max(heights, key=heights.__getitem__) / CHAIN, partial / CHAIN)
+    for folder in nodes:
+        if (folder / engine.BLOBS).is_dir():
+            shutil.copytree(folder / engine.BLOBS, partial / engine.BLOBS, dirs_exist_ok=True)
 
 
 def assemble(
@@ -123,7 +134,7 @@ def assemble(
     Raises:
         VerificationFailed: The chain does not follow from the blobs.
     """
-    chain = NetworkChain(setup, partial / CHAIN, partial / BLOBS)
+    chain = NetworkChain(setup, partial / CHAIN, partial / engine.BLOBS)
     current = engine.Run(setup, partial, chain)
     try:
         for i in range(setup.intervals):

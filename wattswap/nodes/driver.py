@@ -85,6 +85,7 @@ class Driver:
         secret: Master secret of the salts, the same at every collector.
         first: Whether this is the collector that the first interval waits for.
         next_collector: Says who shall collect the next interval.
+        fetch: Gets a blob that was collected elsewhere, by its hash, or None.
         offload: Where heavy functions run.
     """
 
@@ -102,6 +103,7 @@ class Driver:
         *,
         first: bool,
         next_collector: Callable[[], Awaitable[bytes]],
+        fetch: Callable[[bytes], Awaitable[bytes | None]],
         offload: Offload = trio.to_thread.run_sync,
     ) -> None:
         self._setup, self._operator, self._identity = setup, operator, identity
@@ -109,7 +111,7 @@ class Driver:
         self._blobs, self._judge = blobs, judge
         self._secret, self._stats, self._pace = secret, stats, pace
         self._my_turn = first
-        self._next_collector, self._offload = next_collector, offload
+        self._next_collector, self._fetch, self._offload = next_collector, fetch, offload
         self._submitted: dict[int, float] = {}
         self._told: int | None = None
         self._had_audience = False
@@ -184,7 +186,10 @@ class Driver:
             tx = block.txs[index]
             blob = self._blobs.get(args.blob_hash)
             if blob is None:
-                continue  # collected elsewhere, and this node never judged it: others tell
+                blob = await self._fetch(args.blob_hash)
+                if blob is None:
+                    continue  # who collected it tells of it; here it is missing until somebody has it again
+                self._blobs.put(blob, args.interval_start)
             mine = tx.sender == self._identity.public_key
             worked = await self._offload(self._judge.work_out, blob)
             start_s = args.interval_start

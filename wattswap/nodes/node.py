@@ -21,7 +21,7 @@ from p2p.chain.genesis import read_genesis
 from p2p.chain.store import ChainStore
 from p2p.errors import P2PError
 from p2p.identity import Identity, derive_seed
-from p2p.roles.blobs import FolderBlobs, serve_blobs
+from p2p.roles.blobs import FolderBlobs, fetch_blob, serve_blobs
 from p2p.roles.collectors import Collector, Collectors
 from p2p.roles.gateway import Gateway
 from p2p.roles.household import Household
@@ -31,7 +31,8 @@ from p2p.roles.ledger import Ledger
 from p2p.roles.observer import Observer
 from p2p.roles.operator import Operator
 from p2p.roles.status import ask_status, serve_status
-from p2p.roles.validator import Validator, ValidatorConfig
+from p2p.roles.validator import Validator
+from p2p.roles.validator_config import ValidatorConfig, wall_clock_ms
 from p2p.snapshot import serve_snapshots
 from p2p.sync import serve_range
 from p2p.transport import Transport, peer_id_of
@@ -42,7 +43,7 @@ from wattswap.nodes.driver import Chain, Driver
 from wattswap.nodes.home import Done, Ear, Home
 from wattswap.nodes.judge import Judge
 from wattswap.nodes.pace import Pace
-from wattswap.nodes.stats import STATS, Stats, read_stats
+from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
 from wattswap.setup import Setup
 
 CHAIN_FILE: Final = "chain.db"
@@ -165,8 +166,21 @@ class Node:
             Pace(self.config.clock),
             first=first,
             next_collector=self.next_collector,
+            fetch=self.fetch,
             offload=self.world.offload,
         )
+
+    async def fetch(self, blob_hash: bytes) -> bytes | None:
+        """Get a blob from an authority that judged it."""
+        for address in self.addresses("validator"):
+            try:
+                peer = await self.transport.connect(address)
+            except P2PError:
+                continue
+            blob = await fetch_blob(self.transport, self.setup.genesis.chain_id, blob_hash, [peer])
+            if blob is not None:
+                return blob
+        return None
 
     async def next_collector(self) -> bytes:
         """Who collects next: an authority that stands in gives the work back once the operator answers."""
@@ -271,20 +285,34 @@ def _serve_chain(node: Node, ledger: Ledger) -> None:
     def where() -> tuple[int, bytes, bool]:
         return ledger.height, ledger.tip.block_hash, True
 
-    serve_status(node.transport, node.setup.genesis.chain_id, node.config.role, where, lambda: _refused(node))
+    def counters() -> dict[str, int]:
+        age_ms = wall_clock_ms() - ledger.tip.time_ms
+        return _counters(node) | ({"last_block_age_s": age_ms // 1_000} if ledger.height else {})
+
+    serve_status(node.transport, node.setup.genesis.chain_id, node.config.role, where, counters)
 
 
-def _refused(node: Node) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for (_, code), count in node.transport.stats.refused.counts.items():
-        found[f"refused_{code}"] = found.get(f"refused_{code}", 0) + count
-    return found
+def _counters(node: Node) -> dict[str, int]:
+    """What a node tells of itself on status/1."""
+    refused = {f"refused_{code}": count for code, count in refused_codes([node.transport]).items()}
+    return refused | {"peers": node.transport.peers}
+
+
+def _serve_status(node: Node) -> None:
+    """Tell that a home or gateway is up; it follows no chain."""
+
+    def where() -> tuple[int, bytes, bool]:
+        return 0, bytes(32), True
+
+    chain_id = node.setup.genesis.chain_id
+    serve_status(node.transport, chain_id, node.config.role, where, lambda: _counters(node))
 
 
 async def run_household(node: Node) -> None:
     """One home with a node of its own."""
     (name,) = node.config.households
     setup = node.setup
+    _serve_status(node)
     with Journal(node.data / JOURNAL_FILE) as journal:
         house = Household(
             node.transport,
@@ -313,6 +341,7 @@ async def run_household(node: Node) -> None:
 async def run_gateway(node: Node) -> None:
     """Many homes behind one node."""
     setup, ear = node.setup, Ear()
+    _serve_status(node)
     identities = {home: node.keys[household_key(home)] for home in node.config.households}
     with Journal(node.data / JOURNAL_FILE) as journal:
         gateway = Gateway(

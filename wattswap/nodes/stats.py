@@ -43,16 +43,18 @@ class Stats:
         changed = {name: round(value - self._before.get(name, 0), 6) for name, value in now.items()}
         self._before = now
         line = {"node": self.node, "interval_start": interval_start, "at": time.time(), **changed, **facts}
+        line["refused"] = refused_codes(self.transports)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def refused(self) -> dict[str, int]:
-        """What was refused so far, by peer and code."""
-        found: dict[str, int] = {}
-        for transport in self.transports:
-            for (peer, code), count in sorted(transport.stats.refused.counts.items()):
-                found[f"{peer}: {code}"] = found.get(f"{peer}: {code}", 0) + count
-        return found
+
+def refused_codes(transports: Iterable[Transport]) -> dict[str, int]:
+    """What endpoints have refused since they opened, by code."""
+    found: dict[str, int] = {}
+    for transport in transports:
+        for (_, code), count in sorted(transport.stats.refused.counts.items()):
+            found[code] = found.get(code, 0) + count
+    return found
 
 
 def read_stats(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ The role of an authority is not here: it follows from the set of the height, see
 from __future__ import annotations
 
 from p2p.chain.genesis import Genesis
-from p2p.chain.modules import governance
+from p2p.chain.modules import governance_records
 from p2p.chain.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR, Method, Module
 from p2p.chain.possession import check_possession
 from p2p.chain.view import Context, View, record
@@ -61,9 +61,14 @@ def account(view: View, sender: bytes) -> Account:
     return view.read(NAME, b"a" + sender, Account) or NO_ACCOUNT
 
 
+def role_key(key: bytes) -> bytes:
+    """Key of the entry that holds the roles of a public key."""
+    return b"r" + key
+
+
 def role(view: View, key: bytes) -> Role:
     """Operator and household of a key."""
-    return view.read(NAME, b"r" + key, Role) or NO_ROLE
+    return view.read(NAME, role_key(key), Role) or NO_ROLE
 
 
 def roles_of(view: View, key: bytes) -> frozenset[str]:
@@ -72,7 +77,7 @@ def roles_of(view: View, key: bytes) -> frozenset[str]:
     names = {OPERATOR} if found.operator != _NONE else set()
     if found.household != _NONE:
         names.add(HOUSEHOLD)
-    if key in governance.council(view).current:
+    if key in governance_records.council(view).current:
         names.add(AUTHORITY)
     return frozenset(names)
 
@@ -97,7 +102,7 @@ def count(ctx: Context, nonce: int, *, limited: bool) -> None:
     if not limited:
         ctx.view.write(NAME, b"a" + ctx.sender, Account(nonce, known.window, known.used))
         return
-    governed = governance.governed(ctx.view)
+    governed = governance_records.governed(ctx.view)
     window = ctx.height // governed.quota_window
     used = known.used + 1 if window == known.window else 1
     if used > governed.tx_quota:
@@ -118,12 +123,12 @@ def _rotate(ctx: Context, args: RotateArgs) -> None:
         raise InvalidTx("key_taken", "the new key has a role already")
     check_possession(key, args.proof, ctx.genesis.chain_id, ctx.sender)
     moved = role(view, ctx.sender)
-    view.put(NAME, b"r" + ctx.sender, None)
+    view.put(NAME, role_key(ctx.sender), None)
     _give(view, key, moved)
 
 
 def _give(view: View, key: bytes, given: Role) -> None:
-    view.write(NAME, b"r" + key, given)
+    view.write(NAME, role_key(key), given)
     if given.operator != _NONE:
         view.put(NAME, b"o" + given.operator.to_bytes(4, "big"), key)
     if given.household != _NONE:

@@ -12,158 +12,50 @@ certificate charged into a storage comes back, less the losses, as an issuance o
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 import msgspec
 
-from p2p.chain import domains, merkle
+from p2p.chain import merkle
 from p2p.chain.genesis import Genesis
-from p2p.chain.modules import accounts, governance, meters
+from p2p.chain.modules import accounts, governance_records, meters
+from p2p.chain.modules.certificate_records import (
+    ACTIVE,
+    CLAIM,
+    CLAIMED,
+    EXPIRE,
+    EXPIRED,
+    ISSUE,
+    MAX_PIECES,
+    MAX_READINGS,
+    NAME,
+    NO_INTERVAL,
+    SPLIT,
+    STATUS_NAMES,
+    STORED,
+    TRANSFER,
+    WITHDRAW,
+    WITHDRAWN,
+    Certificate,
+    ClaimArgs,
+    Issuance,
+    IssueArgs,
+    Metered,
+    NameArgs,
+    SplitArgs,
+    Stored,
+    TransferArgs,
+    Used,
+    issuance_id,
+    issuance_of,
+    piece_key,
+    pieces_of,
+)
 from p2p.chain.modules.meters import Reading
 from p2p.chain.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR, Method, Module
 from p2p.chain.modules.settlement import settled_until
 from p2p.chain.view import Context, View
-from p2p.codec import Record
 from p2p.errors import BrokenInvariant, InvalidTx
 
-NAME = "certificates"
-ISSUE = "issue"
-SPLIT = "split"
-TRANSFER = "transfer"
-CLAIM = "claim"
-EXPIRE = "expire"
-WITHDRAW = "withdraw"
-
-ACTIVE, CLAIMED, STORED, EXPIRED, WITHDRAWN = range(5)
-STATUS_NAMES = ("active", "claimed", "stored", "expired", "withdrawn")
-
-MAX_READINGS = 96
-MAX_PIECES = 256
-"""Certificates that one issuance may be cut into."""
-
-NO_INTERVAL = -1
 _ANYBODY = frozenset({OPERATOR, AUTHORITY, HOUSEHOLD})
-
-
-class Issuance(Record, frozen=True):
-    """What was issued for one meter and interval.
-
-    Args:
-        version: Of the anchor it was issued from.
-        wh: Energy. [Wh]
-        released: 1 when it came out of a storage, else 0.
-        expiry_s: From when on nothing can be done with it. [s since 1970, UTC]
-        pieces: Number of its certificates.
-        by_status: Energy of its certificates in each status; sums to `wh`. [Wh]
-    """
-
-    meter: bytes
-    interval_start: int
-    version: int
-    wh: int
-    released: int
-    expiry_s: int
-    pieces: int
-    by_status: tuple[int, ...]
-
-
-class Certificate(Record, frozen=True):
-    """One certificate.
-
-    Args:
-        wh: Energy. [Wh]
-        owner: Household.
-        status: See STATUS_NAMES.
-        flagged: 1 when it was withdrawn after it had been claimed, stored or expired, else 0.
-        trade_interval: Settlement interval of the trade by which the owner got it, or -1.
-        used_by: Meter whose consumption it was claimed for; empty before.
-    """
-
-    wh: int
-    owner: int
-    status: int
-    flagged: int
-    trade_interval: int
-    used_by: bytes
-
-
-class Metered(Record, frozen=True):
-    """Readings of a meter that were issued, and the whole Wh of them. [mWh, Wh]"""
-
-    metered_mwh: int
-    issued_wh: int
-
-
-class Used(Record, frozen=True):
-    """How much of a consumption is claimed, and how much there was at the last claim. [Wh]"""
-
-    claimed_wh: int
-    consumed_wh: int
-
-
-class Stored(Record, frozen=True):
-    """Energy with certificates in a storage, before the losses. [Wh]"""
-
-    wh: int
-
-
-class IssueArgs(Record, frozen=True):
-    """Arguments of certificates.issue: one issuance for each reading."""
-
-    meter: bytes
-    readings: tuple[Reading, ...]
-
-
-class SplitArgs(Record, frozen=True):
-    """Arguments of certificates.split: the parts follow each other within the certificate. [Wh]"""
-
-    issuance: bytes
-    start: int
-    parts: tuple[int, ...]
-
-
-class TransferArgs(Record, frozen=True):
-    """Arguments of certificates.transfer: to another household; the settlement interval of the trade or -1."""
-
-    issuance: bytes
-    start: int
-    to: int
-    trade_interval: int
-
-
-class ClaimArgs(Record, frozen=True):
-    """Arguments of certificates.claim: for a consumption, or the charging of a storage, of the same interval."""
-
-    issuance: bytes
-    start: int
-    meter: bytes
-    reading: Reading
-
-
-class NameArgs(Record, frozen=True):
-    """Arguments of certificates.expire and certificates.withdraw."""
-
-    issuance: bytes
-    start: int
-
-
-def issuance_id(meter: bytes, interval_start: int) -> bytes:
-    """Name of what is issued for a meter and interval; there is one."""
-    return sha256(domains.ISSUANCE + meter + interval_start.to_bytes(8, "big", signed=True)).digest()
-
-
-def issuance_of(view: View, issuance: bytes) -> Issuance | None:
-    """An issuance, or None."""
-    return view.read(NAME, b"i" + issuance, Issuance)
-
-
-def pieces_of(view: View, issuance: bytes) -> list[tuple[int, Certificate]]:
-    """The certificates of an issuance with their starts, in order; stops where one is missing."""
-    found, start = [], 0
-    while (piece := view.read(NAME, _key(issuance, start), Certificate)) is not None and piece.wh > 0:
-        found.append((start, piece))
-        start += piece.wh
-    return found
 
 
 # --- issuing ------------------------------------------------------------------------------------------------
@@ -198,13 +90,15 @@ def _issue_one(ctx: Context, name: bytes, meter: meters.Meter, reading: Reading)
     view.write(NAME, b"f" + name, Metered(metered, known.issued_wh + wh))
     if meter.kind == meters.STORAGE:
         _discharge(view, name, meter, wh)
-    expiry_s = reading.interval_start + governance.governed(view).certificate_days * meters.DAY_S
+    expiry_s = reading.interval_start + governance_records.governed(view).certificate_days * meters.DAY_S
     version = meters.newest_version(view, name, reading.interval_start // meters.DAY_S)
     released, pieces = int(meter.kind == meters.STORAGE), int(wh > 0)
     record = Issuance(name, reading.interval_start, version, wh, released, expiry_s, pieces, (wh, 0, 0, 0, 0))
     view.write(NAME, b"i" + issuance, record)
     if wh:
-        view.write(NAME, _key(issuance, 0), Certificate(wh, meter.household, ACTIVE, 0, NO_INTERVAL, b""))
+        view.write(
+            NAME, piece_key(issuance, 0), Certificate(wh, meter.household, ACTIVE, 0, NO_INTERVAL, b"")
+        )
 
 
 def _discharge(view: View, name: bytes, meter: meters.Meter, wh: int) -> None:
@@ -222,7 +116,7 @@ def _discharge(view: View, name: bytes, meter: meters.Meter, wh: int) -> None:
 
 
 def _find(view: View, issuance: bytes, start: int) -> tuple[Issuance, Certificate]:
-    found = view.read(NAME, _key(issuance, start), Certificate)
+    found = view.read(NAME, piece_key(issuance, start), Certificate)
     record = issuance_of(view, issuance)
     if found is None or record is None:
         raise InvalidTx("cert_unknown", f"no certificate {issuance.hex()[:16]} from {start}")
@@ -265,7 +159,7 @@ def _split(ctx: Context, args: SplitArgs) -> None:
         raise InvalidTx("cert_pieces", f"the issuance would have {pieces} pieces of {MAX_PIECES}")
     start = args.start
     for wh in args.parts:
-        ctx.view.write(NAME, _key(args.issuance, start), msgspec.structs.replace(found, wh=wh))
+        ctx.view.write(NAME, piece_key(args.issuance, start), msgspec.structs.replace(found, wh=wh))
         start += wh
     ctx.view.write(NAME, b"i" + args.issuance, msgspec.structs.replace(record, pieces=pieces))
 
@@ -283,7 +177,7 @@ def _transfer(ctx: Context, args: TransferArgs) -> None:
             "cert_interval", f"a trade of {args.trade_interval}, energy of {record.interval_start}"
         )
     moved = msgspec.structs.replace(found, owner=args.to, trade_interval=args.trade_interval)
-    ctx.view.write(NAME, _key(args.issuance, args.start), moved)
+    ctx.view.write(NAME, piece_key(args.issuance, args.start), moved)
 
 
 def _check_claim(args: ClaimArgs, genesis: Genesis) -> None:
@@ -337,7 +231,7 @@ def _withdraw(ctx: Context, args: NameArgs) -> None:
     if found.status == ACTIVE:
         _move(ctx.view, args.issuance, args.start, WITHDRAWN)
     else:  # what it was used for stays visible
-        key = _key(args.issuance, args.start)
+        key = piece_key(args.issuance, args.start)
         ctx.view.write(NAME, key, msgspec.structs.replace(found, flagged=1))
 
 
@@ -348,11 +242,7 @@ def _move(view: View, issuance: bytes, start: int, status: int, used_by: bytes =
     sums[status] += found.wh
     view.write(NAME, b"i" + issuance, msgspec.structs.replace(record, by_status=tuple(sums)))
     moved = msgspec.structs.replace(found, status=status, used_by=used_by)
-    view.write(NAME, _key(issuance, start), moved)
-
-
-def _key(issuance: bytes, start: int) -> bytes:
-    return b"c" + issuance + start.to_bytes(8, "big")
+    view.write(NAME, piece_key(issuance, start), moved)
 
 
 def _used_key(meter: bytes, interval_start: int) -> bytes:

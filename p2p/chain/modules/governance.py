@@ -14,170 +14,50 @@ changes the set at most once.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import msgspec
 
-from p2p.chain.block import quorum, validators_hash
+from p2p.chain.block import quorum
 from p2p.chain.evidence import Offence
-from p2p.chain.genesis import GOVERNED_BOUNDS, Genesis, Governed, is_set_size
+from p2p.chain.genesis import GOVERNED_BOUNDS, Genesis, is_set_size
+from p2p.chain.modules.governance_records import (
+    ADD,
+    APPROVE,
+    CHANGE,
+    COUNCIL,
+    GOVERNED,
+    HISTORY,
+    MAX_HISTORY,
+    MAX_OPEN,
+    NAME,
+    NEXT,
+    PARAMETER,
+    PROPOSE_AUTHORITY,
+    PROPOSE_PARAMETER,
+    REMOVE,
+    RETURN,
+    ROTATE,
+    ApproveArgs,
+    AuthorityArgs,
+    Council,
+    History,
+    Keys,
+    Number,
+    ParameterArgs,
+    Past,
+    Proposal,
+    council,
+    governed,
+    proposal_key,
+    proposal_of,
+    proposals,
+)
 from p2p.chain.modules.method import AUTHORITY, Method, Module
 from p2p.chain.possession import NO_KEY, check_possession
-from p2p.chain.tree import Tree
-from p2p.chain.view import MAX_VALUE_BYTES, Context, View
-from p2p.codec import Record, decode
+from p2p.chain.view import Context, View
 from p2p.errors import BrokenInvariant, InvalidTx, OutOfRange
 from p2p.identity import PUBLIC_KEY_BYTES
 
-NAME = "governance"
-PROPOSE_AUTHORITY = "propose_authority"
-PROPOSE_PARAMETER = "propose_parameter"
-APPROVE = "approve"
-
-ADD = 1
-REMOVE = 2
-ROTATE = 3
-RETURN = 4
-PARAMETER = 5
 _ACTIONS = (ADD, REMOVE, ROTATE, RETURN)
-
-MAX_OPEN = 32
-"""Proposals that may be open at a time."""
-
-MAX_HISTORY = 16
-"""Sets that are remembered to judge evidence."""
-
-_COUNCIL, _HISTORY, _GOVERNED = b"council", b"history", b"governed"
-_NEXT, _CHANGE = b"next", b"change"
-
-
-class Council(Record, frozen=True):
-    """Who decides.
-
-    Args:
-        current: The authorities of the next height (within a block: of this one), in the order of turns.
-        next: Those of the height after it.
-        jailed: Authorities that signed twice and have not been called back, sorted.
-        open: Numbers of the open proposals, ascending.
-    """
-
-    current: tuple[bytes, ...]
-    next: tuple[bytes, ...]
-    jailed: tuple[bytes, ...]
-    open: tuple[int, ...]
-
-    @property
-    def hashes(self) -> tuple[bytes, bytes]:
-        """Hashes of both sets, as headers carry them."""
-        return validators_hash(self.current), validators_hash(self.next)
-
-
-class Keys(Record, frozen=True):
-    """A list of keys."""
-
-    keys: tuple[bytes, ...]
-
-
-class Past(Record, frozen=True):
-    """A set and the height from which it holds."""
-
-    height: int
-    validators: tuple[bytes, ...]
-
-
-class History(Record, frozen=True):
-    """The newest sets, in ascending height."""
-
-    sets: tuple[Past, ...]
-
-
-class Number(Record, frozen=True):
-    """One number."""
-
-    number: int
-
-
-class Proposal(Record, frozen=True):
-    """An open proposal.
-
-    Args:
-        action: ADD, REMOVE, ROTATE, RETURN or PARAMETER.
-        key: The authority it is about; empty for a parameter.
-        new_key: Of a ROTATE; else empty.
-        name: Of the parameter; else empty.
-        value: Of the parameter; else 0.
-        expiry_height: Last height at which it may pass.
-        approvals: Keys of the authorities in favour, sorted.
-    """
-
-    action: int
-    key: bytes
-    new_key: bytes
-    name: str
-    value: int
-    expiry_height: int
-    approvals: tuple[bytes, ...]
-
-
-class AuthorityArgs(Record, frozen=True):
-    """Arguments of governance.propose_authority.
-
-    Args:
-        new_key: Of a ROTATE; else empty.
-        proof: Possession of the key that joins (ADD, ROTATE); else empty.
-    """
-
-    action: int
-    key: bytes
-    new_key: bytes
-    proof: bytes
-    expiry_height: int
-
-
-class ParameterArgs(Record, frozen=True):
-    """Arguments of governance.propose_parameter."""
-
-    name: str
-    value: int
-    expiry_height: int
-
-
-class ApproveArgs(Record, frozen=True):
-    """Arguments of governance.approve."""
-
-    number: int
-
-
-def council(view: View) -> Council:
-    """Sets, jailed authorities and open proposals."""
-    found = view.read(NAME, _COUNCIL, Council)
-    assert found is not None, "the state was not started from a genesis"
-    return found
-
-
-def governed(view: View) -> Governed:
-    """The parameters in force."""
-    found = view.read(NAME, _GOVERNED, Governed)
-    assert found is not None, "the state was not started from a genesis"
-    return found
-
-
-@lru_cache(maxsize=256)
-def council_of(tree: Tree) -> tuple[Council, tuple[bytes, bytes]]:
-    """The council in a module's tree, and the hashes of its sets; most blocks leave this tree alone."""
-    found = decode(Council, tree.get(_COUNCIL) or b"", max_bytes=MAX_VALUE_BYTES)
-    return found, found.hashes
-
-
-@lru_cache(maxsize=256)
-def governed_of(tree: Tree) -> Governed:
-    """The parameters in a module's tree."""
-    return decode(Governed, tree.get(_GOVERNED) or b"")
-
-
-def proposals(view: View) -> dict[int, Proposal]:
-    """The open proposals by number."""
-    return {number: _proposal(view, number) for number in council(view).open}
 
 
 # --- methods ----------------------------------------------------------------------------------------------
@@ -227,8 +107,8 @@ def _propose(ctx: Context, proposal: Proposal) -> None:
         raise InvalidTx("gov_expiry", f"height {proposal.expiry_height} is not in {ctx.height}..{last}")
     if len(numbers) >= MAX_OPEN:
         raise InvalidTx("gov_full", f"{MAX_OPEN} proposals are open")
-    number = (view.read(NAME, _NEXT, Number) or Number(0)).number
-    view.write(NAME, _NEXT, Number(number + 1))
+    number = (view.read(NAME, NEXT, Number) or Number(0)).number
+    view.write(NAME, NEXT, Number(number + 1))
     _change(view, open=(*numbers, number))
     _support(ctx, number, proposal)
 
@@ -236,9 +116,7 @@ def _propose(ctx: Context, proposal: Proposal) -> None:
 def _approve(ctx: Context, args: ApproveArgs) -> None:
     if args.number not in council(ctx.view).open:
         raise InvalidTx("gov_closed", f"proposal {args.number} passed, expired or never was")
-    proposal = _proposal(ctx.view, args.number)
-    if ctx.height > proposal.expiry_height:
-        raise InvalidTx("gov_closed", f"proposal {args.number} expired at height {proposal.expiry_height}")
+    proposal = proposal_of(ctx.view, args.number)
     if ctx.sender in proposal.approvals:
         raise InvalidTx("gov_approved", f"this authority has approved proposal {args.number}")
     _support(ctx, args.number, proposal)
@@ -247,20 +125,20 @@ def _approve(ctx: Context, args: ApproveArgs) -> None:
 def _support(ctx: Context, number: int, proposal: Proposal) -> None:
     """Count the sender's approval; at a quorum of the current set, do what is proposed."""
     view, current = ctx.view, council(ctx.view).current
-    approvals = tuple(sorted({*proposal.approvals, ctx.sender} & set(current)))
+    approvals = tuple(sorted((*proposal.approvals, ctx.sender)))
     if len(approvals) < quorum(len(current)):
-        view.write(NAME, _key(number), msgspec.structs.replace(proposal, approvals=approvals))
+        view.write(NAME, proposal_key(number), msgspec.structs.replace(proposal, approvals=approvals))
         return
     _close(view, (number,))
     if proposal.action == PARAMETER:
         value = msgspec.structs.replace(governed(view), **{proposal.name: proposal.value})
-        view.write(NAME, _GOVERNED, value)
+        view.write(NAME, GOVERNED, value)
         return
     changed = _changed_set(view, proposal)
     if changed != council(view).next:
-        if view.get(NAME, _CHANGE) is not None:
+        if view.get(NAME, CHANGE) is not None:
             raise InvalidTx("gov_busy", "another change of the set was decided in this block")
-        view.write(NAME, _CHANGE, Keys(changed))
+        view.write(NAME, CHANGE, Keys(changed))
     if proposal.action in (RETURN, REMOVE):
         _release(view, proposal.key, ctx.height)
 
@@ -297,19 +175,6 @@ def _release(view: View, key: bytes, height: int) -> None:
 # --- evidence and the end of a block ------------------------------------------------------------------------
 
 
-def validators_of(view: View, height: int) -> tuple[bytes, ...]:
-    """The set of a past height.
-
-    Raises:
-        OutOfRange: It is not remembered.
-    """
-    history = view.read(NAME, _HISTORY, History) or History(())
-    for past in reversed(history.sets):
-        if past.height <= height:
-            return past.validators
-    raise OutOfRange(f"the set of height {height} is not remembered")
-
-
 def evidence_window(view: View, height: int) -> range:
     """Heights about which a block of this height may hold evidence."""
     return range(max(1, height - governed(view).evidence_heights), height)
@@ -331,19 +196,19 @@ def punish(view: View, offence: Offence) -> None:
 def end_block(view: View, height: int) -> None:
     """Move the sets on by one height, and forget what has expired."""
     known = council(view)
-    change = view.read(NAME, _CHANGE, Keys)
+    change = view.read(NAME, CHANGE, Keys)
     if change is None:
         following = _without_jailed(known)
     else:
         following = change.keys
-        view.put(NAME, _CHANGE, None)
+        view.put(NAME, CHANGE, None)
     if not known.current == known.next == following:
         _change(view, current=known.next, next=following)
     if following != known.next:
-        history = (view.read(NAME, _HISTORY, History) or History(())).sets
-        view.write(NAME, _HISTORY, History((*history, Past(height + 2, following))[-MAX_HISTORY:]))
+        history = (view.read(NAME, HISTORY, History) or History(())).sets
+        view.write(NAME, HISTORY, History((*history, Past(height + 2, following))[-MAX_HISTORY:]))
     if known.open:
-        _close(view, tuple(n for n in known.open if _proposal(view, n).expiry_height <= height))
+        _close(view, tuple(n for n in known.open if proposal_of(view, n).expiry_height <= height))
         _drop_approvals(view, set(known.next))
 
 
@@ -359,11 +224,11 @@ def _drop_approvals(view: View, members: set[bytes]) -> None:
     for number, proposal in proposals(view).items():
         kept = tuple(key for key in proposal.approvals if key in members)
         if kept != proposal.approvals:
-            view.write(NAME, _key(number), msgspec.structs.replace(proposal, approvals=kept))
+            view.write(NAME, proposal_key(number), msgspec.structs.replace(proposal, approvals=kept))
 
 
 def _change(view: View, **fields: tuple[bytes, ...] | tuple[int, ...]) -> None:
-    view.write(NAME, _COUNCIL, msgspec.structs.replace(council(view), **fields))
+    view.write(NAME, COUNCIL, msgspec.structs.replace(council(view), **fields))
 
 
 def _close(view: View, closed: tuple[int, ...]) -> None:
@@ -371,23 +236,13 @@ def _close(view: View, closed: tuple[int, ...]) -> None:
         return
     _change(view, open=tuple(number for number in council(view).open if number not in closed))
     for number in closed:
-        view.put(NAME, _key(number), None)
-
-
-def _proposal(view: View, number: int) -> Proposal:
-    found = view.read(NAME, _key(number), Proposal)
-    assert found is not None, f"proposal {number} is open and not there"
-    return found
-
-
-def _key(number: int) -> bytes:
-    return b"p" + number.to_bytes(8, "big")
+        view.put(NAME, proposal_key(number), None)
 
 
 def _start(view: View, genesis: Genesis) -> None:
-    view.write(NAME, _COUNCIL, Council(genesis.authorities, genesis.authorities, (), ()))
-    view.write(NAME, _HISTORY, History((Past(1, genesis.authorities),)))
-    view.write(NAME, _GOVERNED, genesis.params.governed)
+    view.write(NAME, COUNCIL, Council(genesis.authorities, genesis.authorities, (), ()))
+    view.write(NAME, HISTORY, History((Past(1, genesis.authorities),)))
+    view.write(NAME, GOVERNED, genesis.params.governed)
 
 
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
@@ -399,7 +254,7 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
             raise BrokenInvariant(height, NAME, f"a set of {len(members)} authorities, or one key twice")
     if after.open != tuple(sorted(set(after.open))) or len(after.open) > MAX_OPEN:
         raise BrokenInvariant(height, NAME, "the open proposals are not ascending, or too many")
-    if any(view.get(NAME, _key(number)) is None for number in after.open):
+    if any(view.get(NAME, proposal_key(number)) is None for number in after.open):
         raise BrokenInvariant(height, NAME, "an open proposal is not there")
 
 

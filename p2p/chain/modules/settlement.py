@@ -7,6 +7,7 @@ totals   `BatchArgs.totals` of all batches, row by row, each number 16 bytes big
 from __future__ import annotations
 
 import struct
+from itertools import chain
 
 from market.settlement import BOUGHT, COLUMN_INDEX, COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
 from p2p.chain import merkle
@@ -142,12 +143,9 @@ def _settle(ctx: Context, args: BatchArgs) -> None:
             "settle_late",
             f"interval {args.interval_start} is not later than {known.last_interval_start}, the last settled",
         )
-    halves: list[int] = []
-    for olds, news in zip(known.totals, args.totals, strict=True):
-        for old, new in zip(olds, news, strict=True):
-            total = old + new
-            halves += (total >> 64, total & _LOW)
-    sums = _SUMS_LAYOUT.pack(*halves)
+    pairs = zip(chain.from_iterable(known.totals), chain.from_iterable(args.totals), strict=True)
+    totals = [old + new for old, new in pairs]
+    sums = _SUMS_LAYOUT.pack(*[half for total in totals for half in (total >> 64, total & _LOW)])
     view.write(NAME, _SUMS, Settled(known.batches + 1, args.interval_start, sums))
 
 

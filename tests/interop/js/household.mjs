@@ -1,179 +1,181 @@
-// One home of a wattswap neighbourhood, written from docs/protocol.md alone.
-//
-//     node --import ./polyfill.mjs household.mjs WORK.json
-//
-// WORK.json: seed (hex), genesis (file), household, minutes, collectors [{key (hex), address}], hostile (true to
-// try what must be refused), and intervals [{start, order {side, energy_wh, limit_micro_per_kwh} or null,
-// reading {import_wh, export_wh}}]. It prints what happens as JSON lines and ends after the last interval.
-import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Refused, encode } from './codec.mjs';
-import { Link, openNode } from './peer.mjs';
+// A household as a foreign peer: hands in orders and readings, hears results, checks its own proof.
+// Its settings come as one JSON line on stdin, its events go out as JSON lines; it ends when stdin does.
+import { createInterface } from 'node:readline';
+import { noise } from '@chainsafe/libp2p-noise';
+import { yamux } from '@chainsafe/libp2p-yamux';
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
+import { gossipsub } from '@libp2p/gossipsub';
+import { identify } from '@libp2p/identify';
+import { ping } from '@libp2p/ping';
+import { tcp } from '@libp2p/tcp';
+import { multiaddr } from '@multiformats/multiaddr';
+import { createLibp2p } from 'libp2p';
+import { Refused, hex, join, same, unhex } from './codec.mjs';
+import { publicKeyOf } from './crypto.mjs';
 import { checkProof, openGenesis } from './proof.mjs';
-import {
-  IntervalQuery, Kind, PROTOCOLS, Receipt, VERSION, hex, identity, messageId, openMessage, resultTopic, signMessage,
-} from './wire.mjs';
+import * as wire from './wire.mjs';
 
-const PATIENCE_MS = 60_000, GOSSIP_PATIENCE_MS = 5_000, PAUSE_MS = 100;
-const say = (what, facts = {}) => process.stdout.write(`${JSON.stringify({ what, ...facts })}\n`);
+const PAUSE_MS = 50, TRIES = 400, REPLY_MS = 10_000;
+const pause = () => new Promise((done) => setTimeout(done, PAUSE_MS));
+const say = (event, fields = {}) =>
+  console.log(JSON.stringify({ event, ...fields }, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
 
-class Household {
-  constructor(work, node) {
-    this.work = work;
-    this.node = node;
-    this.key = identity(Buffer.from(work.seed, 'hex'));
-    this.genesis = openGenesis(readFileSync(work.genesis));
-    this.chainId = this.genesis.chainId;
-    this.collectors = work.collectors.map(({ key, address }) => ({ key: Buffer.from(key, 'hex'), address }));
-    this.links = Object.fromEntries(
-      Object.entries(PROTOCOLS).map(([name, protocol]) => [name, new Link(node, this.collectors[0].address, protocol)]),
-    );
-    this.heard = new Map();
-    this.news = Promise.withResolvers();
+/** One stream of one protocol, kept open; one request at a time. */
+class Channel {
+  constructor(stream) {
+    this.stream = stream;
+    this.chunks = stream[Symbol.asyncIterator]();
+    this.rest = new Uint8Array();
+    this.id = 0;
   }
 
-  /** Listen to results and connect. */
+  async request(payload) {
+    const id = (this.id += 1);
+    if (!this.stream.send(wire.packFrame(id, wire.REQUEST, payload))) await this.stream.onDrain();
+    const timer = setTimeout(() => this.stream.abort(new Error('no reply in time')), REPLY_MS);
+    try {
+      const frame = await this.frame();
+      if (frame.id !== id) throw new Error(`a reply to request ${frame.id} instead of ${id}`);
+      if (frame.kind === wire.ERROR) throw new Refused(Buffer.from(frame.payload).toString('ascii'), 'by the peer');
+      return frame.payload;
+    } finally { clearTimeout(timer); }
+  }
+
+  async frame() {
+    for (;;) {
+      const [frame, rest] = wire.cutFrame(this.rest);
+      this.rest = rest;
+      if (frame) return frame;
+      const { value, done } = await this.chunks.next();
+      if (done) throw new Error('the stream ended before the reply');
+      this.rest = join(this.rest, value.subarray());
+    }
+  }
+}
+
+class Household {
+  constructor(settings) {
+    this.seed = unhex(settings.seed);
+    this.id = settings.household;
+    this.address = multiaddr(settings.address);
+    this.genesis = openGenesis(unhex(settings.genesis));
+    this.account = settings.account;
+    this.channels = new Map();
+    this.results = new Map();
+    this.context = {
+      chainId: this.genesis.chainId,
+      households: new Map([[this.id, publicKeyOf(this.seed)]]),
+      collectors: [...this.genesis.operators, ...this.genesis.authorities],
+      limits: this.genesis.limits,
+    };
+  }
+
   async join() {
-    const { pubsub } = this.node.services;
-    const topic = resultTopic(this.chainId);
-    pubsub.subscribe(topic);
-    pubsub.addEventListener('message', ({ detail }) => {
-      if (detail.topic === topic) this.hear(detail.data);
+    const topic = wire.resultTopic(this.genesis.chainId);
+    this.node = await createLibp2p({
+      privateKey: await generateKeyPairFromSeed('Ed25519', this.seed),
+      transports: [tcp()], connectionEncrypters: [noise()], streamMuxers: [yamux()],
+      services: {
+        identify: identify(), ping: ping(),
+        pubsub: gossipsub({ allowPublishToZeroTopicPeers: true, heartbeatInterval: 1000, globalSignaturePolicy: 'StrictSign' }),
+      },
     });
-    await this.persist(() => this.node.dial(this.links.bid.address));
-    say('joined', { peer: this.node.peerId.toString(), chain_id: hex(this.chainId), key: hex(this.key.publicKey) });
+    const { pubsub } = this.node.services;
+    pubsub.addEventListener('message', ({ detail }) => detail.topic === topic && this.hear(detail.data));
+    pubsub.subscribe(topic);
+    this.connection = await this.node.dial(this.address);
+    for (let i = 0; i < TRIES && !pubsub.getMeshPeers(topic).length; i += 1) await pause();
   }
 
   hear(data) {
     try {
-      const result = this.readResult(data);
-      this.heard.set(result.interval_start, result);
-      this.news.resolve();
-      this.news = Promise.withResolvers();
-    } catch (error) {
-      say('gossip refused', { code: error.code, detail: String(error) });
-    }
+      const result = wire.openMessage(data, ['result'], this.context);
+      this.results.set(result.interval_start, result);
+    } catch (error) { say('gossip_refused', { code: error.code ?? String(error) }); }
   }
 
-  readResult(data) {
-    const signers = this.collectors.map(({ key }) => key);
-    return openMessage(data, { chainId: this.chainId, kinds: [Kind.RESULT], signers });
+  async request(protocol, payload) {
+    if (!this.channels.has(protocol)) this.channels.set(protocol, new Channel(await this.connection.newStream(protocol)));
+    return this.channels.get(protocol).request(payload);
   }
 
-  /** The head that every message for an interval begins with. */
-  head(start) {
-    const { minutes, household } = this.work;
-    // Nonces must grow within an interval only; its own start grows without anything stored.
-    return { version: VERSION, chain_id: this.chainId, interval_start: start, minutes, household, nonce: start };
-  }
-
-  orderOf({ start, order }) {
-    return order ? [Kind.ORDER, { ...this.head(start), node: 0, ...order }] : [Kind.NOTHING, this.head(start)];
-  }
-
-  /** Hand in a message until there is a receipt for it; EARLY means: come again. */
-  async handIn(protocol, kind, message) {
-    const signed = signMessage(this.key, kind, message);
-    const name = messageId(kind, message);
-    const receipt = await this.persist(async () => {
-      const found = openMessage(await this.links[protocol].request(signed), {
-        chainId: this.chainId, kinds: [Kind.RECEIPT], signers: this.collectors.map(({ key }) => key),
-      });
-      if (!found.message_id.equals(name) || found.household !== this.work.household) {
-        throw new Refused('wrong_kind', 'a receipt for another message');
-      }
-      return found.code === Receipt.EARLY ? null : found;
-    });
-    say('receipt', { kind, interval_start: message.interval_start, message_id: hex(name), code: receipt.code });
-    return receipt;
-  }
-
-  async result(start) {
-    const end = Date.now() + GOSSIP_PATIENCE_MS;
-    while (!this.heard.has(start) && Date.now() < end) {
-      await Promise.race([this.news.promise, sleep(end - Date.now())]);
-    }
-    if (this.heard.has(start)) return ['gossip', this.heard.get(start)];
-    return ['request', this.readResult(await this.ask('result', start))];
-  }
-
-  /** Ask for something of an interval until it is there. */
-  ask(protocol, start) {
-    const query = encode(IntervalQuery, { version: VERSION, chain_id: this.chainId, interval_start: start });
-    return this.persist(async () => {
-      const answer = await this.links[protocol].request(query);
-      return answer.length ? answer : null;
+  async handIn(name, message) {
+    const protocol = name === 'reading' ? '/wattswap/reading/1' : '/wattswap/bid/1';
+    const signed = wire.signMessage(this.seed, name, message), id = wire.messageId(name, message);
+    return until(async () => {
+      const receipt = wire.openMessage(await this.request(protocol, signed), ['receipt'], this.context);
+      if (!same(receipt.message_id, id)) throw new Error('a receipt for another message');
+      const code = wire.RECEIPT_CODES[Number(receipt.code)];
+      return code === 'early' ? null : { code, signed: hex(signed) };
     });
   }
 
-  /** Repeat an attempt while the way to the peer fails or the answer is "not yet" (null). */
-  async persist(attempt) {
-    const end = Date.now() + PATIENCE_MS;
-    for (;;) {
-      try {
-        const answer = await attempt();
-        if (answer !== null) return answer;
-      } catch (error) {
-        if (error instanceof Refused || Date.now() > end) throw error;
-      }
-      if (Date.now() > end) throw new Error('no answer in time');
-      await sleep(PAUSE_MS);
-    }
+  /** Hands in an order with one bit of its signature turned over; returns the code of the refusal. */
+  async forge(order) {
+    const signed = wire.signMessage(this.seed, 'order', order);
+    signed[signed.length - 40] ^= 1;
+    return refusal(() => this.request('/wattswap/bid/1', signed));
   }
 
-  async live(interval) {
-    const { start, reading } = interval;
-    await this.handIn('bid', ...this.orderOf(interval));
-    await this.handIn('reading', Kind.READING, { ...this.head(start), quality: 0, ...reading });
-    const [by, result] = await this.result(start);
-    say('result', { by, interval_start: start, height: result.height, traded_wh: Number(result.traded_wh),
-      block_hash: hex(result.block_hash), next_collector: hex(result.next_collector) });
-    const proof = await this.ask('line', start);
+  async prove(start) {
+    const question = wire.ask(this.genesis.chainId, start);
+    const proof = await until(async () => {
+      const bytes = await this.request('/wattswap/line/1', question);
+      return bytes.length ? bytes : null;
+    });
     const line = checkProof(proof, this.genesis);
-    const agrees = line.block_hash === hex(result.block_hash) && line.interval_start === start
-      && line.values.import_wh === String(reading.import_wh) && line.values.export_wh === String(reading.export_wh);
-    say('proof', { ...line, agrees, bytes: proof.length });
-    return proof;
-  }
-
-  /** An order with a wrong signature: refused, and the same stream goes on. */
-  async forge(interval) {
-    const [kind, message] = this.orderOf(interval);
-    const forged = Buffer.from(signMessage(this.key, kind, message));
-    forged[forged.length - 1] ^= 1;
-    const code = await this.links.bid.request(forged).then(() => 'taken', (error) => error.code ?? String(error));
-    say('forged order', { code, connections: this.node.getConnections().length });
-  }
-
-  /** Every byte of a proof counts: change each in turn, and the check must refuse. */
-  tamper(proof) {
-    const codes = {};
-    for (let i = 0; i < proof.length; i++) {
-      const changed = Buffer.from(proof);
-      changed[i] ^= 1;
-      let code = 'accepted';
-      try {
-        checkProof(changed, this.genesis);
-      } catch (error) {
-        code = error instanceof Refused ? error.code : String(error);
-      }
-      codes[code] = (codes[code] ?? 0) + 1;
-    }
-    say('tampered', { bytes: proof.length, codes });
+    if (line.account !== this.account) throw new Error(`the line of account ${line.account}`);
+    return { line, proof };
   }
 }
 
-const work = JSON.parse(readFileSync(process.argv[2], 'utf8'));
-const node = await openNode(Buffer.from(work.seed, 'hex'));
-try {
-  const home = new Household(work, node);
+async function until(attempt) {
+  for (let i = 0; i < TRIES; i += 1) {
+    const answer = await attempt();
+    if (answer !== null) return answer;
+    await pause();
+  }
+  throw new Error('no answer in time');
+}
+
+async function refusal(action) {
+  try { await action(); } catch (error) { if (error instanceof Refused) return error.code; throw error; }
+  return 'taken';
+}
+
+/** Turns over one bit in each of `count` places of a proof; returns how many of these were refused. */
+async function tamper(proof, genesis, count) {
+  let refused = 0;
+  for (let i = 0; i < count; i += 1) {
+    const changed = Uint8Array.from(proof);
+    changed[Math.floor((i * proof.length) / count)] ^= 1 << i % 8;
+    if (await refusal(() => checkProof(changed, genesis)) !== 'taken') refused += 1;
+  }
+  return refused;
+}
+
+async function live(settings) {
+  const home = new Household(settings);
   await home.join();
-  if (work.hostile) await home.forge(work.intervals[0]);
-  let proof;
-  for (const interval of work.intervals) proof = await home.live(interval);
-  if (work.hostile) home.tamper(proof);
-  const streams = Object.fromEntries(Object.entries(home.links).map(([name, link]) => [name, link.opened]));
-  say('done', { streams, connections: node.getConnections().length });
-} finally {
-  await node.stop();
+  say('joined', { peer: home.node.peerId.toString(), chain: hex(home.genesis.chainId) });
+  const { minutes } = home.genesis.params;
+  for (let i = 0; i < settings.intervals; i += 1) {
+    const start = BigInt(settings.first) + BigInt(i) * minutes * 60n;
+    const about = { version: 1, chain_id: home.genesis.chainId, interval_start: start, minutes, household: home.id, nonce: i };
+    const order = { ...about, side: 1, energy_wh: 300 + i, limit_micro_per_kwh: 250_000 - i, node: 0 };
+    if (i === 0) say('forged', { code: await home.forge(order), connection: home.connection.status });
+    say('order', { number: i, ...await home.handIn('order', order) });
+    say('reading', { number: i, ...await home.handIn('reading', { ...about, import_wh: 310 + i, export_wh: 0, quality: 0 }) });
+    const result = await until(async () => home.results.get(start) ?? null);
+    say('result', { number: i, height: result.height, block_hash: hex(result.block_hash), next_collector: hex(result.next_collector) });
+    const { line, proof } = await home.prove(start);
+    say('line', { number: i, ...line, tampered: settings.tampered, refused: await tamper(proof, home.genesis, settings.tampered) });
+  }
+  say('done', { connection: home.connection.status });
+  return home;
 }
+
+let home;
+for await (const text of createInterface({ input: process.stdin })) home ??= await live(JSON.parse(text));
+await home?.node.stop();
+process.exit(0);

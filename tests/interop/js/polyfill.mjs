@@ -1,6 +1,6 @@
-// Node 20 lacks what the libp2p packages use of Node 22: `node --import ./polyfill.mjs ...`
+// libp2p 3 wants Promise.withResolvers, which Node has from version 22 on.
 Promise.withResolvers ??= function () {
   let resolve, reject;
-  const promise = new Promise((yes, no) => ([resolve, reject] = [yes, no]));
+  const promise = new Promise((yes, no) => { resolve = yes; reject = no; });
   return { promise, resolve, reject };
 };

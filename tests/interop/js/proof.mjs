@@ -1,199 +1,161 @@
-// The offline check of a settlement proof: nothing is trusted but the bytes of the genesis.
-import { BIN, INT, Refused, STR, decode, encode, list, optional, record } from './codec.mjs';
-import { PriceLine, hex, sha256, verify } from './wire.mjs';
+// The offline check of a household's own settlement line: it trusts the bytes of the genesis and nothing else.
+import { ascii, bigEndian, decode, encode, join, Refused, same } from './codec.mjs';
+import { sha256, verify } from './crypto.mjs';
+import { PRICE } from './wire.mjs';
 
-const MAX_PROOF_BYTES = 128 * 1024, MAX_GENESIS_BYTES = 1024 * 1024, MAX_TX_BYTES = 64 * 1024;
-const GENESIS_VERSION = 2, BLOCK_VERSION = 1, PROOF_VERSION = 2;
-const PRECOMMIT = 2, LEAF_TX = 8, LEAF_ENTRY = 7;
-const SIGN_TX = Buffer.from('wattswap/tx/1\0'), SIGN_CONSENSUS = Buffer.from('wattswap/cons/1\0');
-const SYSTEM_ACCOUNTS = 3;
-export const COLUMNS = [
-  'import_wh', 'export_wh', 'bought_wh', 'sold_wh', 'local_wh', 'retail_import_wh', 'retail_export_wh',
-  'trade_nano', 'imbalance_nano', 'retail_nano', 'grid_fee_nano',
-];
-const ENTRY_BYTES = 12 + 8 * COLUMNS.length;
+export const COLUMNS = ['import_wh', 'export_wh', 'bought_wh', 'sold_wh', 'local_wh', 'retail_import_wh',
+  'retail_export_wh', 'trade_nano', 'imbalance_nano', 'retail_nano', 'grid_fee_nano'];
+const SYSTEM_ACCOUNTS = 3n, PROOF_MAX = 128 * 1024, TX_MAX = 64 * 1024, GENESIS_MAX = 1024 * 1024, PRECOMMIT = 2;
+const LEAF_ENTRY = 0x07, LEAF_TX = 0x08, LEAF_MODULE = 0x0a, LEAF_BUCKET = 0x0c, DEPTH = 16;
+const MODULES = ['accounts', 'certificates', 'governance', 'meters', 'settlement'], EMPTY = new Uint8Array(32);
 
-const Governed = record('Governed', {
-  tx_quota: INT, quota_window: INT, proposal_heights: INT, evidence_heights: INT, certificate_days: INT,
-});
-const Params = record('Params', {
-  currency: STR, minutes: INT, max_energy_wh: INT, max_price_micro_per_kwh: INT, max_node: INT, rules_hash: BIN,
-  full_entries: INT, governed: Governed,
-});
-export const Genesis = record('Genesis', {
-  version: INT, name: STR, time_ms: INT, params: Params, authorities: list(BIN), operators: list(BIN),
-  roster_root: BIN, members: INT, household_keys: list(BIN),
-});
-const TX_CONTENT = {
-  version: INT, chain_id: BIN, sender: BIN, nonce: INT, valid_until_height: INT, module: STR, method: STR, args: BIN,
-};
-const TxContent = record('TxContent', TX_CONTENT);
-export const Tx = record('Tx', { ...TX_CONTENT, signature: BIN });
-export const Header = record('Header', {
-  version: INT, chain_id: BIN, height: INT, time_ms: INT, parent_hash: BIN, proposer_idx: INT, validators_hash: BIN,
-  next_validators_hash: BIN, params_hash: BIN, tx_root: BIN, evidence_root: BIN, state_root: BIN, receipts_root: BIN,
-});
-export const CommitCert = record('CommitCert', {
-  height: INT, round: INT, block_hash: BIN, bitmap: BIN, signatures: BIN,
-});
-const SetChange = record('SetChange', { header: Header, cert: CommitCert, validators: list(BIN) });
-export const ProofBundle = record('ProofBundle', {
-  version: INT, entry: BIN, salt: BIN, batch_path: BIN, tx: Tx, tx_index: INT, tx_count: INT, tx_path: BIN,
-  header: Header, cert: CommitCert, changes: list(SetChange),
-});
-export const BatchArgs = record('BatchArgs', {
-  interval_start: INT, orders: INT, members: INT, book_root: BIN, clearing_root: BIN, postings_root: BIN,
-  price: optional(PriceLine), traded_wh: INT, totals: list(list(INT)), blob_hash: BIN, inclusion_root: BIN,
-  entries: BIN,
-});
+const of = (type, names) => names.split(' ').map((name) => [name, type]);
+const GOVERNED = of('int', 'tx_quota quota_window proposal_heights evidence_heights certificate_days');
+const PARAMS = [['currency', 'str'], ...of('int', 'minutes max_energy_wh max_price_micro_per_kwh max_node'),
+  ['rules_hash', 'bytes'], ['full_entries', 'int'], ['governed', GOVERNED]];
+const GENESIS = [['version', 'int'], ['name', 'str'], ['time_ms', 'int'], ['params', PARAMS],
+  ['authorities', { list: 'bytes' }], ['operators', { list: 'bytes' }], ['roster_root', 'bytes'], ['members', 'int'],
+  ['household_keys', { list: 'bytes' }]];
+export const TX = [['version', 'int'], ...of('bytes', 'chain_id sender'), ...of('int', 'nonce valid_until_height'),
+  ...of('str', 'module method'), ...of('bytes', 'args signature')];
+export const HEADER = [['version', 'int'], ['chain_id', 'bytes'], ...of('int', 'height time_ms'), ['parent_hash', 'bytes'],
+  ['proposer_idx', 'int'], ...of('bytes', 'validators_hash next_validators_hash params_hash tx_root evidence_root state_root receipts_root')];
+export const CERT = [...of('int', 'height round'), ...of('bytes', 'block_hash bitmap signatures')];
+const PAIR = of('bytes', 'key value');
+const ROLE_PROOF = [['bucket', [['entries', { list: PAIR }], ['filled', 'int'], ['siblings', 'bytes']]], ['module_roots', { list: 'bytes' }]];
+const ROLE = of('int', 'operator household');
+const CHANGE = [['header', HEADER], ['cert', CERT], ['validators', { list: 'bytes' }]];
+export const BUNDLE = [['version', 'int'], ...of('bytes', 'entry salt batch_path'), ['tx', TX],
+  ...of('int', 'tx_index tx_count'), ['tx_path', 'bytes'], ['header', HEADER], ['cert', CERT], ['changes', { list: CHANGE }],
+  ['role', { nil: ROLE_PROOF }]];
+const BATCH = [...of('int', 'interval_start orders members'), ...of('bytes', 'book_root clearing_root postings_root'),
+  ['price', { nil: PRICE }], ['traded_wh', 'int'], ['totals', { list: { list: 'int' } }],
+  ...of('bytes', 'blob_hash inclusion_root entries')];
 
-/** A genesis and the chain id, which is the hash of its bytes. */
-export function openGenesis(data) {
-  const genesis = decode(Genesis, data, MAX_GENESIS_BYTES);
-  if (genesis.version !== GENESIS_VERSION) throw new Refused('wrong_version', `genesis ${genesis.version}`);
-  return { ...genesis, chainId: sha256(data) };
+const fail = (detail, code = 'bad_proof') => { throw new Refused(code, detail); };
+
+export function openGenesis(bytes) {
+  const genesis = decode(GENESIS, bytes, GENESIS_MAX);
+  if (genesis.version !== 2n) fail(`genesis version ${genesis.version}`, 'wrong_version');
+  const { max_energy_wh: energy, max_price_micro_per_kwh: price, max_node: node } = genesis.params;
+  return { ...genesis, chainId: sha256(bytes), limits: { energy, price, node } };
 }
 
-/** Check a proof and return the line it proves. */
-export function checkProof(data, genesis) {
-  const bundle = decode(ProofBundle, data, MAX_PROOF_BYTES);
-  if (bundle.version !== PROOF_VERSION) throw bad(`version ${bundle.version}`);
-  let validators = genesis.authorities, below = 0;
-  for (const change of bundle.changes) {
-    const { height, next_validators_hash: next } = change.header;
-    if (!(below < height && height < bundle.header.height)) throw bad('changes that do not ascend');
-    checkHeader(change.header, change.cert, validators, genesis);
-    if (!next.equals(validatorsHash(change.validators))) throw bad(`block ${height} announces others`);
-    [validators, below] = [change.validators, height];
-  }
-  const blockHash = checkHeader(bundle.header, bundle.cert, validators, genesis);
-  const [batch, sender] = checkTx(bundle, genesis, validators);
-  return { ...checkEntry(bundle, batch), height: bundle.header.height, block_hash: hex(blockHash), sender };
-}
+export const leafHash = (data) => sha256(Uint8Array.of(0), data);
 
-function checkHeader(header, cert, validators, genesis) {
-  if (header.version !== BLOCK_VERSION || !header.chain_id.equals(genesis.chainId)) {
-    throw new Refused('wrong_chain', hex(header.chain_id));
-  }
-  if (!header.validators_hash.equals(validatorsHash(validators))) throw bad('made by other authorities');
-  const name = blockHash(header);
-  if (!cert.block_hash.equals(name) || cert.height !== header.height) throw badCert('for another block');
-  checkCert(cert, validators, genesis.chainId);
-  const turn = (((header.proposer_idx - header.height) % validators.length) + validators.length) % validators.length;
-  if (header.proposer_idx < 0 || header.proposer_idx >= validators.length || turn > cert.round) throw bad('not its turn');
-  return name;
-}
-
-/** Check that a quorum of these authorities signed. */
-export function checkCert(cert, validators, chainId) {
-  const n = validators.length;
-  const who = signers(cert.bitmap);
-  if (cert.bitmap.length !== Math.ceil(n / 8) || who.at(-1) >= n) throw badCert('a bitmap of another length');
-  if (cert.signatures.length !== 64 * who.length) throw badCert('another number of signatures');
-  if (who.length < Math.floor((2 * n) / 3) + 1) throw badCert(`${who.length} of ${n} authorities signed`);
-  if (cert.block_hash.length !== 32 || cert.round < 0 || cert.round >= 2 ** 32 || cert.height < 0) {
-    throw badCert('a field outside its range');
-  }
-  const data = voteBytes(PRECOMMIT, chainId, cert.height, cert.round, cert.block_hash);
-  who.forEach((index, i) => {
-    const signature = cert.signatures.subarray(64 * i, 64 * i + 64);
-    if (!verify(validators[index], SIGN_CONSENSUS, data, signature)) throw badCert(`authority ${index} did not sign`);
-  });
-}
-
-/** What a vote signs: fixed width, no codec. */
-export function voteBytes(kind, chainId, height, round, votedHash) {
-  const where = Buffer.alloc(12);
-  where.writeBigUInt64BE(BigInt(height), 0);
-  where.writeUInt32BE(round, 8);
-  return Buffer.concat([
-    Buffer.of(kind), chainId, where, Buffer.of(votedHash ? 1 : 0), votedHash ?? Buffer.alloc(32),
-  ]);
-}
-
-/** What a proposal signs: a vote's bytes of kind 0x20 and the valid round. */
-export function proposalBytes(chainId, height, round, votedHash, validRound) {
-  const last = Buffer.alloc(4);
-  last.writeInt32BE(validRound);
-  return Buffer.concat([voteBytes(0x20, chainId, height, round, votedHash), last]);
-}
-
-/** Indices of the authorities whose bit is set. */
-export const signers = (bitmap) =>
-  Array.from({ length: 8 * bitmap.length }, (_, i) => i).filter((i) => (bitmap[i >> 3] >> (i & 7)) & 1);
-
-export const blockHash = (header) => sha256('blk', encode(Header, header));
-export const validatorsHash = (keys) => sha256('val', encode(list(BIN), keys));
-export const txId = (tx) => sha256(encode(Tx, tx));
-export const txLeaf = (tx) => leafHash(Buffer.concat([Buffer.of(LEAF_TX), encode(Tx, tx)]));
-export const txSignBytes = (tx) => Buffer.concat([SIGN_TX, encode(TxContent, tx)]);
-
-function checkTx(bundle, genesis, validators) {
-  const { tx } = bundle;
-  const root = rootFromPath(txLeaf(tx), bundle.tx_index, bundle.tx_count, steps(bundle.tx_path));
-  if (!root.equals(bundle.header.tx_root)) throw bad('the transaction is not in the block');
-  if (tx.module !== 'settlement' || tx.method !== 'batch' || !tx.chain_id.equals(genesis.chainId)) {
-    throw bad('not a settlement of this chain');
-  }
-  const place = (keys) => keys.findIndex((key) => key.equals(tx.sender));
-  const [operator, authority] = [place(genesis.operators), place(validators)];
-  if (operator < 0 && authority < 0) throw bad('not by an operator or an authority');
-  if (!verify(tx.sender, SIGN_TX, encode(TxContent, tx), tx.signature)) {
-    throw new Refused('wrong_signature', 'the transaction');
-  }
-  return [decode(BatchArgs, tx.args, MAX_TX_BYTES), operator >= 0 ? `operator ${operator}` : `authority ${authority}`];
-}
-
-function checkEntry(bundle, batch) {
-  const { entry, salt } = bundle;
-  if (entry.length !== ENTRY_BYTES || salt.length !== 16) throw bad('an entry or salt of another length');
-  const start = entry.readBigInt64BE(0), account = entry.readUInt32BE(8);
-  if (start !== BigInt(batch.interval_start)) throw bad('an entry of another interval');
-  // The index stands in the entry: a leaf proves its own position, so nobody gets another's line.
-  const leaf = leafHash(Buffer.concat([Buffer.of(LEAF_ENTRY), salt, entry]));
-  const root = rootFromPath(leaf, account, batch.members + SYSTEM_ACCOUNTS, steps(bundle.batch_path));
-  if (!root.equals(batch.postings_root)) throw bad('the entry is not in the batch');
-  const values = Object.fromEntries(COLUMNS.map((name, i) => [name, entry.readBigInt64BE(12 + 8 * i).toString()]));
-  return { interval_start: Number(start), account, values };
-}
-
-// --- Merkle trees of RFC 9162 -----------------------------------------------------------------------------
-
-export const leafHash = (data) => sha256(Buffer.of(0), data);
-const nodeHash = (left, right) => sha256(Buffer.of(1), left, right);
-
-/** Root over leaf hashes. */
-export function merkleRoot(leaves) {
-  if (leaves.length === 0) return sha256('');
-  let level = leaves;
-  while (level.length > 1) {
-    const pairs = Array.from({ length: level.length >> 1 }, (_, i) => nodeHash(level[2 * i], level[2 * i + 1]));
-    level = level.length & 1 ? [...pairs, level.at(-1)] : pairs;
-  }
-  return level[0];
-}
-
-/** Root that an inclusion path leads to; all of the path must be used up. */
+/** The root that an inclusion path leads to (RFC 9162, 2.1.3.2). */
 export function rootFromPath(leaf, index, size, path) {
-  if (!(index >= 0 && index < size)) throw bad(`leaf ${index} of a tree of ${size}`);
-  let node = leaf, at = index, last = size - 1;
-  for (const step of path) {
-    if (step.length !== 32) throw bad(`a step of ${step.length} bytes`);
-    if (last === 0) throw bad('a path that is too long');
-    if (at % 2 === 1 || at === last) {
-      node = nodeHash(step, node);
-      while (at % 2 === 0 && at > 0) [at, last] = [Math.floor(at / 2), Math.floor(last / 2)];
-    } else {
-      node = nodeHash(node, step);
-    }
-    [at, last] = [Math.floor(at / 2), Math.floor(last / 2)];
+  if (index < 0n || index >= size) fail(`leaf ${index} of a tree of ${size}`);
+  if (path.length % 32) fail('a path step of another length than a hash');
+  let node = leaf, last = size - 1n;
+  for (let at = 0; at < path.length; at += 32) {
+    const step = path.subarray(at, at + 32);
+    if (last === 0n) fail('a path that is too long');
+    if (index & 1n || index === last) {
+      node = sha256(Uint8Array.of(1), step, node);
+      while (!(index & 1n) && index) { index >>= 1n; last >>= 1n; }
+    } else node = sha256(Uint8Array.of(1), node, step);
+    index >>= 1n; last >>= 1n;
   }
-  if (last !== 0) throw bad('a path that is too short');
-  return node;
+  return last === 0n ? node : fail('a path that is too short');
 }
 
-const steps = (joined) =>
-  Array.from({ length: Math.ceil(joined.length / 32) }, (_, i) => joined.subarray(32 * i, 32 * i + 32));
+export const txSignBytes = (tx) => encode(TX.slice(0, -1), tx);
+export const blockHash = (header) => sha256(ascii('blk'), encode(HEADER, header));
+export const validatorsHash = (keys) => sha256(ascii('val'), encode({ list: 'bytes' }, keys));
+export const quorum = (n) => Math.floor((2 * n) / 3) + 1;
 
-const bad = (detail) => new Refused('bad_proof', detail);
-const badCert = (detail) => new Refused('bad_certificate', detail);
+export function voteBytes(kind, chainId, height, round, blockHashOrNil) {
+  const flag = Uint8Array.of(blockHashOrNil ? 1 : 0);
+  return join(Uint8Array.of(kind), chainId, bigEndian(height, 8), bigEndian(round, 4), flag, blockHashOrNil ?? new Uint8Array(32));
+}
+
+export function checkCert(cert, keys, chainId) {
+  const bad = (detail) => fail(detail, 'bad_certificate'), n = keys.length;
+  if (cert.bitmap.length !== Math.ceil(n / 8)) bad('a bitmap of another length');
+  const who = [...cert.bitmap.keys()].flatMap((byte) => [...Array(8).keys()].filter((bit) => (cert.bitmap[byte] >> bit) & 1).map((bit) => 8 * byte + bit));
+  if (who.some((index) => index >= n)) bad('a signer that is no authority');
+  if (cert.signatures.length !== 64 * who.length || who.length < quorum(n)) bad(`${who.length} of ${n} signatures`);
+  if (cert.block_hash.length !== 32 || cert.round < 0n || cert.round >= 2n ** 32n || cert.height < 0n) bad('a field outside its range');
+  const data = voteBytes(PRECOMMIT, chainId, cert.height, cert.round, cert.block_hash);
+  who.forEach((index, i) => verify(keys[index], 'wattswap/cons/1\0', data, cert.signatures.subarray(64 * i, 64 * i + 64)) || bad(`signature of authority ${index}`));
+}
+
+function checkHeader(header, cert, keys, genesis) {
+  if (header.version !== 1n || !same(header.chain_id, genesis.chainId)) fail('a header of another chain', 'wrong_chain');
+  if (!same(header.validators_hash, validatorsHash(keys))) fail('a block by other authorities');
+  const name = blockHash(header), n = BigInt(keys.length);
+  if (!same(cert.block_hash, name) || cert.height !== header.height) fail('a certificate for another block', 'bad_certificate');
+  checkCert(cert, keys, genesis.chainId);
+  const waited = (((header.proposer_idx - header.height) % n) + n) % n;
+  if (header.proposer_idx < 0n || header.proposer_idx >= n || waited > cert.round) fail('it was not this proposer\'s turn');
+}
+
+/** Returns the line {interval_start, account, height, values} that a proof proves; throws a Refused otherwise. */
+export function checkProof(bytes, genesis) {
+  const bundle = decode(BUNDLE, bytes, PROOF_MAX);
+  if (bundle.version !== 2n) fail(`version ${bundle.version}`);
+  let keys = genesis.authorities, height = 0n;
+  for (const change of bundle.changes) {
+    if (change.header.height <= height || change.header.height >= bundle.header.height) fail('changes out of order');
+    checkHeader(change.header, change.cert, keys, genesis);
+    if (!same(change.header.next_validators_hash, validatorsHash(change.validators))) fail('other authorities were announced');
+    keys = change.validators; height = change.header.height;
+  }
+  checkHeader(bundle.header, bundle.cert, keys, genesis);
+  return checkEntry(bundle, checkTx(bundle, genesis, keys));
+}
+
+function checkTx({ tx, tx_index: index, tx_count: count, tx_path: path, header, role }, genesis, keys) {
+  const leaf = leafHash(join(Uint8Array.of(LEAF_TX), encode(TX, tx)));
+  if (!same(rootFromPath(leaf, index, count, path), header.tx_root)) fail('the transaction is not in the block');
+  if (tx.module !== 'settlement' || tx.method !== 'batch' || !same(tx.chain_id, genesis.chainId)) fail('not a settlement of this chain');
+  const known = [...genesis.operators, ...keys].some((key) => same(key, tx.sender));
+  if (!known && !(role && isOperator(tx.sender, header.state_root, role))) fail('not by an operator or authority');
+  if (!verify(tx.sender, 'wattswap/tx/1\0', txSignBytes(tx), tx.signature)) fail('the transaction', 'wrong_signature');
+  return decode(BATCH, tx.args, TX_MAX);
+}
+
+/** Whether the state says that a key, which the genesis does not name, is an operator's now. */
+function isOperator(key, stateRoot, { bucket, module_roots: roots }) {
+  if (roots.length !== MODULES.length) fail('another number of modules');
+  const leaves = roots.map((root, i) => leafHash(join(Uint8Array.of(LEAF_MODULE), ascii(MODULES[i]), root)));
+  if (!same(rootOf(leaves), stateRoot)) fail('the modules do not lead to the state root');
+  const name = join(ascii('r'), key), place = Buffer.from(sha256(name)).readUInt16BE(0);
+  if (!same(bucketRoot(bucket, place), roots[0])) fail('the bucket does not lead to the module root');
+  const found = bucket.entries.find((entry) => same(entry.key, name));
+  return found !== undefined && decode(ROLE, found.value).operator >= 0n;
+}
+
+function bucketRoot({ entries, filled, siblings }, place) {
+  let node = entries.length ? leafHash(join(Uint8Array.of(LEAF_BUCKET), encode({ list: PAIR }, entries))) : EMPTY, at = 0;
+  if (filled < 0n || filled >= 2n ** BigInt(DEPTH)) fail('siblings outside the tree');
+  for (let level = 0; level < DEPTH; level += 1) {
+    let sibling = EMPTY;
+    if ((filled >> BigInt(level)) & 1n) {
+      sibling = siblings.subarray(at, (at += 32));
+      if (sibling.length !== 32 || same(sibling, EMPTY)) fail('a sibling that is cut off, or empty and marked as filled');
+    }
+    const pair = (place >> level) & 1 ? [sibling, node] : [node, sibling];
+    node = pair.every((one) => same(one, EMPTY)) ? EMPTY : sha256(Uint8Array.of(1), ...pair);
+  }
+  return at === siblings.length ? node : fail('more siblings than are marked');
+}
+
+export function rootOf(leaves) {
+  if (leaves.length < 2) return leaves[0] ?? sha256();
+  let split = 1;
+  while (2 * split < leaves.length) split *= 2;
+  return sha256(Uint8Array.of(1), rootOf(leaves.slice(0, split)), rootOf(leaves.slice(split)));
+}
+
+function checkEntry({ entry, salt, batch_path: path, header }, args) {
+  if (entry.length !== 100 || salt.length !== 16) fail('an entry or salt of another length');
+  const view = Buffer.from(entry), start = view.readBigInt64BE(0), account = view.readUInt32BE(8);
+  if (start !== args.interval_start) fail('an entry of another interval');
+  const leaf = leafHash(join(Uint8Array.of(LEAF_ENTRY), salt, entry));
+  const root = rootFromPath(leaf, BigInt(account), args.members + SYSTEM_ACCOUNTS, path);
+  if (!same(root, args.postings_root)) fail('the entry is not in the batch');
+  const values = Object.fromEntries(COLUMNS.map((name, i) => [name, view.readBigInt64BE(12 + 8 * i)]));
+  return { interval_start: start, account, height: header.height, values };
+}

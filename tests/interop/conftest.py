@@ -1,0 +1,5 @@
+"""Makes the fixtures of the kit known."""
+
+from __future__ import annotations
+
+from tests.interop.js_kit import node as node

@@ -1,0 +1,1 @@
+"""The wire as data, for peers in other languages."""

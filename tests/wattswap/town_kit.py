@@ -1,0 +1,114 @@
+"""A whole neighbourhood of nodes in memory, on a clock that jumps: the same programs that processes run over libp2p."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+import trio.testing
+
+from p2p.chain.genesis import read_genesis
+from p2p.identity import Identity
+from p2p.memory import MemoryNetwork
+from p2p.roles.judging import inline
+from p2p.transport import Transport
+from wattswap import engine
+from wattswap.live import ENDING, Town
+from wattswap.nodes import node as nodes
+from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.keys import open_keys
+from wattswap.nodes.node import World
+from wattswap.nodes.service import first_cause
+
+
+def in_memory(config: NodeConfig) -> NodeConfig:
+    """The same node with addresses of the memory network."""
+    peers = tuple(
+        peer.model_copy(update={"address": "/memory/p2p/" + peer.address.rpartition("/p2p/")[2]})
+        for peer in config.peers
+    )
+    return config.model_copy(update={"peers": peers}).in_folder(config.folder)
+
+
+@dataclass
+class MemoryTown:
+    """Nodes that can be started, killed and started again."""
+
+    nursery: trio.Nursery
+    configs: dict[str, NodeConfig]
+    network: MemoryNetwork = field(default_factory=MemoryNetwork)
+    scopes: dict[str, trio.CancelScope] = field(default_factory=dict)
+    ended: dict[str, trio.Event] = field(default_factory=dict)
+    restarts: dict[str, int] = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        """Start a node, perhaps again."""
+        if name in self.scopes:
+            self.restarts[name] = self.restarts.get(name, 0) + 1
+        self.scopes[name], self.ended[name] = trio.CancelScope(), trio.Event()
+        self.nursery.start_soon(self._run, name)
+
+    async def kill(self, name: str) -> None:
+        """End a node at once; what it had written stays."""
+        self.scopes[name].cancel()
+        await self.ended[name].wait()
+
+    async def _run(self, name: str) -> None:
+        config = self.configs[name]
+        keys = open_keys(config, {}, read_genesis(config.genesis_path))
+        with self.scopes[name]:
+            await nodes.run_node(config, keys, World(self.open, inline, shares_process=True))
+        self.ended[name].set()
+
+    def open(self, identity: Identity, _port: int) -> AbstractAsyncContextManager[Transport]:
+        """An endpoint of the memory network."""
+        return self.network.endpoint(identity)
+
+
+Script = Callable[[MemoryTown], Awaitable[None]]
+"""What happens to the nodes while they run."""
+
+
+def play_in_memory(
+    configs: Sequence[NodeConfig],
+    _town: Town,
+    _intervals: int,
+    _on_progress: engine.OnProgress | None,
+    script: Script | None = None,
+    absent: Sequence[str] = (),
+    network: MemoryNetwork | None = None,
+) -> Mapping[str, int]:
+    """Run nodes in one process; see `wattswap.live.Play`.
+
+    Args:
+        script: Runs beside the nodes; it is over before the network is.
+        absent: Nodes that are not started.
+    """
+    by_name = {config.name: in_memory(config) for config in configs}
+
+    async def main() -> dict[str, int]:
+        async with trio.open_nursery() as nursery:
+            town = MemoryTown(nursery, by_name, network or MemoryNetwork())
+            for name in by_name:
+                if name not in absent:
+                    town.start(name)
+            if script is not None:
+                await script(town)
+            for name, config in by_name.items():
+                if config.role in ENDING and name not in absent:
+                    await town.ended[name].wait()
+            nursery.cancel_scope.cancel()
+        return town.restarts
+
+    try:
+        return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
+    except BaseExceptionGroup as group:
+        raise first_cause(group) from None
+
+
+def playing(**options: object) -> Callable[..., Mapping[str, int]]:
+    """`play_in_memory` with some of its options."""
+    return partial(play_in_memory, **options)  # type: ignore[arg-type]

@@ -1,0 +1,137 @@
+"""Figures of a network: per node and interval as a table, and over all of them for the manifest."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from wattswap.engine import NETWORK
+from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.stats import COUNTED
+
+Line = dict[str, Any]
+"""A line of a node's statistics."""
+LATENCIES: Final = ("gate_s", "work_s", "finality_s", "receipt_s", "result_s")
+
+
+def write_network(folder: Path, lines: Sequence[Line]) -> None:
+    """Write what every node noted of every interval as a table: one row a note."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from wattswap.recorder import starts
+
+    table: dict[str, Any] = {
+        "interval_start": starts([line["interval_start"] for line in lines], [1] * len(lines)),
+        "node": [line["node"] for line in lines],
+        "what": [line["what"] for line in lines],
+        "at": pa.array([line["at"] for line in lines], pa.float64()),
+    }
+    for name in (
+        *COUNTED,
+        "orders",
+        "readings",
+        "receipts",
+        "late",
+        "by_gossip",
+        "proofs",
+        "height",
+        "round",
+    ):
+        table[name] = pa.array([_whole(line.get(name)) for line in lines], pa.int64())
+    for name in ("cpu_s", *LATENCIES):
+        table[name] = pa.array([line.get(name) for line in lines], pa.float64())
+    pq.write_table(pa.table(table), folder / NETWORK, compression="zstd")
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def network_facts(
+    configs: Sequence[NodeConfig], lines: Sequence[Line], restarts: Mapping[str, int]
+) -> dict[str, Any]:
+    """Figures for the manifest and for `wattswap show RUN network`, over all nodes."""
+    settled = [line for line in lines if line["what"] == "settled"]
+    lived = [line for line in lines if line["what"] == "lived"]
+    roles = sorted({config.role for config in configs})
+    return {
+        "nodes": len(configs),
+        "roles": {role: sum(config.role == role for config in configs) for role in roles},
+        "interval_s": percentiles(_gaps(settled)),
+        **{name: percentiles(_values(lines, name)) for name in LATENCIES},
+        "cpu_s_per_interval": _per_interval(lines, "cpu_s"),
+        **{f"{name}_per_interval": _per_interval(lines, name) for name in COUNTED},
+        "signed_receipts": sum(line["receipts"] for line in lived),
+        "late": sum(line["late"] for line in lived),
+        "results_by_gossip": sum(line["by_gossip"] for line in lived),
+        "results_by_request": sum(line["proofs"] - line["by_gossip"] for line in lived),
+        "proofs_checked": sum(line["proofs"] for line in lived),
+        "later_rounds": sum(line["round"] > 0 for line in settled if "finality_s" in line),
+        "refused": _refused(lines),
+        "silent": _silent(lines),
+        "restarts": dict(restarts),
+    }
+
+
+def _refused(lines: Iterable[Line]) -> dict[str, int]:
+    """What all nodes refused since each was last started, by code."""
+    newest = {line["node"]: line["refused"] for line in lines}
+    found: dict[str, int] = {}
+    for refused in newest.values():
+        for code, count in refused.items():
+            found[code] = found.get(code, 0) + count
+    return found
+
+
+def _silent(lines: Iterable[Line]) -> list[str]:
+    """Homes that were not heard in an interval, by whoever's collection was settled."""
+    settled_by = {
+        line["interval_start"]: line["node"]
+        for line in lines
+        if line["what"] == "settled" and "finality_s" in line
+    }
+    return sorted(
+        f"{line['interval_start']} {home}"
+        for line in lines
+        if line["what"] == "collected" and settled_by.get(line["interval_start"]) == line["node"]
+        for home in line["silent"]
+    )
+
+
+def _values(lines: Iterable[Line], name: str) -> list[float]:
+    return [line[name] for line in lines if name in line]
+
+
+def _per_interval(lines: Sequence[Line], name: str) -> dict[str, float | None]:
+    """Percentiles over the intervals of a sum over all nodes; the first, which pays for the start, is left out."""
+    sums: dict[int, float] = {}
+    for line in lines:
+        sums[line["interval_start"]] = sums.get(line["interval_start"], 0) + line.get(name, 0)
+    return percentiles([sums[start] for start in sorted(sums)][1:])
+
+
+def _gaps(settled: Sequence[Line]) -> list[float]:
+    """Seconds from one settled interval to the next, as the first node saw them."""
+    seen: dict[int, float] = {}
+    for line in settled:
+        start = line["interval_start"]
+        seen[start] = min(seen.get(start, math.inf), line["at"])
+    times = [seen[start] for start in sorted(seen)]
+    return [b - a for a, b in pairwise(times)]
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    """Median, 95th percentile and largest; None where nothing was measured."""
+    if not values:
+        return {"p50": None, "p95": None, "max": None}
+    ordered = sorted(values)
+    return {
+        "p50": round(statistics.median(ordered), 4),
+        "p95": round(ordered[math.ceil(0.95 * len(ordered)) - 1], 4),
+        "max": round(ordered[-1], 4),
+    }
