@@ -15,7 +15,7 @@ import { publicKeyOf } from './crypto.mjs';
 import { checkProof, openGenesis } from './proof.mjs';
 import * as wire from './wire.mjs';
 
-const PAUSE_MS = 50, TRIES = 400, REPLY_MS = 10_000;
+const PAUSE_MS = 50, TRIES = 400, GOSSIP_TRIES = 100, REPLY_MS = 10_000;
 const pause = () => new Promise((done) => setTimeout(done, PAUSE_MS));
 const say = (event, fields = {}) =>
   console.log(JSON.stringify({ event, ...fields }, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
@@ -83,8 +83,8 @@ class Household {
     const { pubsub } = this.node.services;
     pubsub.addEventListener('message', ({ detail }) => detail.topic === topic && this.hear(detail.data));
     pubsub.subscribe(topic);
+    // No wait for a mesh: a collector joins the topic with its first result, and what is missed is asked for.
     this.connection = await this.node.dial(this.address);
-    for (let i = 0; i < TRIES && !pubsub.getMeshPeers(topic).length; i += 1) await pause();
   }
 
   hear(data) {
@@ -110,6 +110,26 @@ class Household {
     });
   }
 
+  /** The result of an interval by gossip, or asked for where gossip does not bring it. */
+  async result(start) {
+    for (let i = 0; i < GOSSIP_TRIES && !this.results.has(start); i += 1) await pause();
+    if (this.results.has(start)) return { by: 'gossip', result: this.results.get(start) };
+    return { by: 'request', result: await this.askResult(start) };
+  }
+
+  async askResult(start) {
+    return wire.openMessage(await this.ask('/wattswap/result/1', start), ['result'], this.context);
+  }
+
+  /** Asks for something of an interval until it is there: 0 bytes mean "not yet". */
+  ask(protocol, start) {
+    const question = wire.ask(this.genesis.chainId, start);
+    return until(async () => {
+      const bytes = await this.request(protocol, question);
+      return bytes.length ? bytes : null;
+    });
+  }
+
   /** Hands in an order with one bit of its signature turned over; returns the code of the refusal. */
   async forge(order) {
     const signed = wire.signMessage(this.seed, 'order', order);
@@ -118,11 +138,7 @@ class Household {
   }
 
   async prove(start) {
-    const question = wire.ask(this.genesis.chainId, start);
-    const proof = await until(async () => {
-      const bytes = await this.request('/wattswap/line/1', question);
-      return bytes.length ? bytes : null;
-    });
+    const proof = await this.ask('/wattswap/line/1', start);
     const line = checkProof(proof, this.genesis);
     if (line.account !== this.account) throw new Error(`the line of account ${line.account}`);
     return { line, proof };
@@ -166,8 +182,9 @@ async function live(settings) {
     if (i === 0) say('forged', { code: await home.forge(order), connection: home.connection.status });
     say('order', { number: i, ...await home.handIn('order', order) });
     say('reading', { number: i, ...await home.handIn('reading', { ...about, import_wh: 310 + i, export_wh: 0, quality: 0 }) });
-    const result = await until(async () => home.results.get(start) ?? null);
-    say('result', { number: i, height: result.height, block_hash: hex(result.block_hash), next_collector: hex(result.next_collector) });
+    const { by, result } = await home.result(start);
+    const asked = hex((await home.askResult(start)).block_hash);
+    say('result', { number: i, by, asked, height: result.height, block_hash: hex(result.block_hash), next_collector: hex(result.next_collector) });
     const { line, proof } = await home.prove(start);
     say('line', { number: i, ...line, tampered: settings.tampered, refused: await tamper(proof, home.genesis, settings.tampered) });
   }
