@@ -1,4 +1,4 @@
-"""Write the test vectors of docs/protocol.md: `python tests/vectors/make_vectors.py` from the root of the repository.
+"""Write the test vectors of docs/protocol.md: `python -m tests.vectors.make_vectors` from the root of the repository.
 
 Everything follows from fixed seeds. Numbers are decimal text in JSON, since not every language reads 64 bits out of
 a JSON number; bytes are hexadecimal text.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from p2p.chain.block import Block, CommitCert, Header, Tx
 from p2p.chain.consensus_types import Proposal, Vote, signed_bytes
 from p2p.chain.genesis import VERSION as GENESIS_VERSION
 from p2p.chain.genesis import Genesis, make_params
+from p2p.chain.light import ProofBundle, SetChange
 from p2p.chain.modules.accounts import Role
 from p2p.chain.roots import roster_root
 from p2p.chain.settlement import batch_args, batch_tx, decode_entry, entry_leaf, make_batch
@@ -49,12 +50,15 @@ from p2p.messages import (
     open_message,
     sign_message,
 )
+from tests.vectors.records import records
 
 FOLDER = Path(__file__).resolve().parent
 START, STEP, MINUTES = 1_760_000_400, 900, 15
 HOUSEHOLD = "house-1"
 HOME, STRANGER, OPERATOR, ROTATED = (Identity.from_seed(letter * 32) for letter in (b"h", b"x", b"o", b"r"))
 AUTHORITIES = tuple(Identity.from_seed(bytes([i + 1]) * 32) for i in range(4))
+LATER = (*AUTHORITIES[1:], Identity.from_seed(bytes([5]) * 32), Identity.from_seed(bytes([6]) * 32))
+"""Authorities after a change of the set: the first one left, two came."""
 MASTER = bytes(range(32))
 GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
 """Of Ed25519's base point."""
@@ -79,6 +83,7 @@ CONTEXT = {
 }
 
 Vectors = dict[str, Any]
+replace = msgspec.structs.replace
 
 
 def plain(value: Any) -> Any:
@@ -187,7 +192,7 @@ def refused() -> dict[str, bytes]:
         return encode(Signed(kind, body, key.public_key, signature))
 
     def changed(**fields: Any) -> bytes:
-        return signed(encode(msgspec.structs.replace(order, **fields)))
+        return signed(encode(replace(order, **fields)))
 
     return {
         "nothing at all": b"",
@@ -248,7 +253,7 @@ def consensus() -> Vectors:
     for unsigned in made:
         data = signed_bytes(unsigned, CHAIN)
         signature = AUTHORITIES[3].sign(domains.SIGN_CONSENSUS, data)
-        message = msgspec.structs.replace(unsigned, signature=signature)
+        message = replace(unsigned, signature=signature)
         found.append(
             {
                 "type": type(message).__name__.lower(),
@@ -338,26 +343,75 @@ def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitC
     return proofs, block, cert, tx
 
 
-def certified(header: Header) -> CommitCert:
+def certified(header: Header, authorities: Sequence[Identity] = AUTHORITIES) -> CommitCert:
     """A certificate of all authorities for whatever header."""
     name = blocks.block_hash(header)
     data = blocks.vote_bytes(blocks.PRECOMMIT, CHAIN, header.height, 0, name)
-    signatures = {i: one.sign(domains.SIGN_CONSENSUS, data) for i, one in enumerate(AUTHORITIES)}
-    return blocks.make_cert(header.height, 0, name, signatures, len(AUTHORITIES))
+    signatures = {i: one.sign(domains.SIGN_CONSENSUS, data) for i, one in enumerate(authorities)}
+    return blocks.make_cert(header.height, 0, name, signatures, len(authorities))
+
+
+def moved_on(bundle: ProofBundle, tx: Tx) -> ProofBundle:
+    """The same line in block 2 by other authorities, whom those of the genesis announced in block 1."""
+    keys = tuple(one.public_key for one in LATER)
+    new = blocks.validators_hash(keys)
+    announcing = replace(bundle.header, next_validators_hash=new)
+    header = replace(
+        announcing,
+        height=2,
+        parent_hash=blocks.block_hash(announcing),
+        proposer_idx=2,
+        validators_hash=new,
+        tx_root=blocks.tx_root([tx]),
+    )
+    change = SetChange(announcing, certified(announcing), keys)
+    return replace(bundle, tx=tx, header=header, cert=certified(header, LATER), changes=(change,))
+
+
+def wrong_changes(moved: ProofBundle) -> dict[str, bytes]:
+    """Proofs whose way from one set to the next does not hold."""
+    (change,) = moved.changes
+    unannounced = replace(change.header, next_validators_hash=change.header.validators_hash)
+    first = AUTHORITIES[0].public_key
+    return {
+        "new authorities without the change": encode(replace(moved, changes=())),
+        "a change to other authorities than were announced": encode(
+            replace(moved, changes=(replace(change, validators=change.validators[::-1]),))
+        ),
+        "a change that was not announced": encode(
+            replace(moved, changes=(replace(change, header=unannounced, cert=certified(unannounced)),))
+        ),
+        "a change that the new authorities signed themselves": encode(
+            replace(moved, changes=(replace(change, cert=certified(change.header, LATER)),))
+        ),
+        "a change twice": encode(replace(moved, changes=(change, change))),
+        "a batch by an authority that has left": encode(
+            moved_on(moved_before(moved), blocks.sign_tx(AUTHORITIES[0], replace(moved.tx, sender=first)))
+        ),
+    }
+
+
+def moved_before(moved: ProofBundle) -> ProofBundle:
+    """A bundle as it was before the change."""
+    (change,) = moved.changes
+    header = replace(change.header, next_validators_hash=change.header.validators_hash)
+    return replace(moved, header=header, cert=certified(header), changes=())
 
 
 def chain() -> Vectors:
-    """Genesis, transaction, header, certificate and settlement proofs, the last by an operator with a new key."""
+    """Genesis, transaction, header, certificate and proofs; the last two by an operator with a new key, by new authorities."""
     proofs, block, cert, tx = settled(OPERATOR, initial_state(GENESIS))
-    moved = initial_state(msgspec.structs.replace(GENESIS, operators=(ROTATED.public_key,)))
+    moved = initial_state(replace(GENESIS, operators=(ROTATED.public_key,)))
     rotated, unproven = (settled(key, state)[0] for key, state in ((ROTATED, moved), (STRANGER, moved)))
     proofs.append(rotated[0])
-    bundles = [msgspec.msgpack.decode(proof, type=light.ProofBundle) for proof in proofs]
+    bundles = [msgspec.msgpack.decode(proof, type=ProofBundle) for proof in proofs]
     own, other, by_role = bundles
     role = by_role.role
     assert role is not None
-    unproven_bundle = msgspec.msgpack.decode(unproven[0], type=light.ProofBundle)
-    replace = msgspec.structs.replace
+    unproven_bundle = msgspec.msgpack.decode(unproven[0], type=ProofBundle)
+    moved_bundle = moved_on(own, tx)
+    bundles.append(moved_bundle)
+    proofs.append(encode(moved_bundle))
     few = {0: cert.signatures[:64], 1: cert.signatures[64:128]}
     unsigned_tx = replace(own.tx, signature=bytes(64))
     unsigned_header = replace(own.header, tx_root=blocks.tx_root([unsigned_tx]))
@@ -395,6 +449,7 @@ def chain() -> Vectors:
         "a transaction by a household": encode(replace(own, tx=blocks.sign_tx(HOME, own.tx))),
         "a version that is none": encode(replace(own, version=1)),
         "a byte behind": proofs[0] + b"\0",
+        **wrong_changes(moved_bundle),
     }
     unsigned = tuple(getattr(tx, field) for field in tx.__struct_fields__[:-1])
     return {
@@ -443,6 +498,7 @@ VECTORS: dict[str, Callable[[], Vectors]] = {
     "consensus": consensus,
     "merkle": trees,
     "chain": chain,
+    "records": lambda: records(plain),
 }
 """File name without suffix -> what makes its content."""
 
