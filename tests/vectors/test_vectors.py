@@ -14,7 +14,8 @@ from p2p.errors import BadProof
 from p2p.messages import Kind, open_message, sign_message
 from tests.interop.js_kit import JS
 from tests.interop.js_kit import node as node
-from tests.vectors.make_vectors import CONTEXT, FOLDER, GENESIS, VECTORS, examples, signer, text_of
+from tests.vectors.made_up import CONTEXT, GENESIS
+from tests.vectors.make_vectors import FOLDER, VECTORS, examples, signer, text_of
 
 
 def stored(name: str) -> dict[str, object]:
