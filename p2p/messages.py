@@ -72,6 +72,10 @@ class ReceiptCode(IntEnum):
     REFUSED = 6
 
 
+PROMISES = (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED)
+"""Receipts that promise to include the message, or a later one of the same household."""
+
+
 class OrderMessage(Record, frozen=True):
     """One order of one household for one interval.
 

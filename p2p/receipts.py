@@ -22,6 +22,7 @@ from p2p.chain.state import SETTLE_BATCH, SETTLEMENT, BatchArgs
 from p2p.codec import Record, decode, encode
 from p2p.errors import BadProof, WrongChain
 from p2p.messages import (
+    PROMISES,
     Kind,
     NothingMessage,
     OrderMessage,
@@ -35,16 +36,16 @@ from p2p.messages import (
 
 VERSION = 1
 SALT_BYTES = 16
-MAX_OMISSION_BYTES = 16 * 1024
+MAX_OMISSION_BYTES = blocks.MAX_TX_BYTES + 4 * 1024
+"""A batch with full entries fills its transaction; the rest of a proof has about 1 kB. [B]"""
 SILENT = -1
 """Nonce of a leaf whose household did not speak."""
 
 _NO_ID = bytes(merkle.HASH_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What one leaf says, and the way to the root.
+class Opening(Record, frozen=True):
+    """What one leaf says, and the way to the root; its canonical bytes travel on inclusion/1.
 
     Args:
         path: 32 bytes a step, joined.
@@ -118,6 +119,25 @@ def include(
     return Inclusion(salts, rows, leaves)
 
 
+def check_opening(opening: Opening, participant: int, args: BatchArgs) -> None:
+    """Raise unless a leaf is in a batch at its household's place.
+
+    Raises:
+        BadProof: It is not.
+    """
+    if len(opening.salt) != SALT_BYTES or len(opening.message_id) != merkle.HASH_BYTES:
+        raise BadProof("a salt or message id of a wrong length")
+    leaf = _leaf(opening.salt, opening.nonce, opening.message_id)
+    steps = [opening.path[i : i + merkle.HASH_BYTES] for i in range(0, len(opening.path), merkle.HASH_BYTES)]
+    if merkle.root_from_path(leaf, participant, args.members, steps) != args.inclusion_root:
+        raise BadProof("the leaf is not in the batch")
+
+
+def keeps(opening: Opening, nonce: int, name: bytes) -> bool:
+    """Whether a leaf keeps the promise about a message: it, or a later one of the household, is in the batch."""
+    return opening.nonce > nonce or opening.message_id == name
+
+
 def make_omission(
     receipt: bytes, message: bytes, participant: int, members: int, opening: Opening, tx: Tx
 ) -> bytes:
@@ -160,13 +180,11 @@ def check_omission(data: bytes, genesis: Genesis) -> bytes:
     args = _batch(proof, collector)
     if args.interval_start != receipt.interval_start:
         raise BadProof("receipt and batch are of different intervals")
-    leaf = _leaf(proof.salt, proof.nonce, proof.leaf_id)
-    steps = [proof.path[i : i + merkle.HASH_BYTES] for i in range(0, len(proof.path), merkle.HASH_BYTES)]
-    if len(proof.salt) != SALT_BYTES or len(proof.leaf_id) != merkle.HASH_BYTES:
-        raise BadProof("a salt or message id of a wrong length")
-    if merkle.root_from_path(leaf, proof.participant, proof.members, steps) != args.inclusion_root:
-        raise BadProof("the leaf is not in the batch")
-    if proof.nonce > message.nonce or proof.leaf_id == receipt.message_id:
+    opening = Opening(proof.salt, proof.nonce, proof.leaf_id, proof.path)
+    if args.members != proof.members:
+        raise BadProof(f"a batch of {args.members} members on a chain of {proof.members}")
+    check_opening(opening, proof.participant, args)
+    if keeps(opening, message.nonce, receipt.message_id):
         raise BadProof("the promise was kept: the message, or a later one of the household, is in the batch")
     return collector
 
@@ -198,7 +216,7 @@ def _promise(
         raise BadProof("not an order and its receipt")
     if receipt.message_id != message_id(message) or receipt.interval_start != message.interval_start:
         raise BadProof("the receipt is for another message")
-    if receipt.code not in (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED):
+    if receipt.code not in PROMISES:
         raise BadProof(f"the receipt promises nothing: {ReceiptCode(receipt.code).name}")
     return message, receipt, collector
 

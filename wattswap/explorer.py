@@ -294,3 +294,35 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
             for name, value in line.values.items()
         },
     }
+
+
+def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
+    """Check a proof that a collector broke its promise, offline, and tell whom it convicts.
+
+    Raises:
+        InvalidData: The proof file cannot be read.
+        GenesisError: Nor can the genesis file.
+        VerificationFailed: It convicts nobody.
+    """
+    from p2p.codec import decode
+    from p2p.errors import P2PError
+    from p2p.receipts import MAX_OMISSION_BYTES, Omission, check_omission
+
+    try:
+        data = proof.read_bytes()
+    except OSError as error:
+        raise InvalidData.of(str(proof), f"cannot be read: {error.strerror}", "name another file") from None
+    trusted = read_genesis(genesis)
+    try:
+        key = check_omission(data, trusted)
+        omission = decode(Omission, data, max_bytes=MAX_OMISSION_BYTES)
+        (_, args), *_ = batches((omission.tx,))
+    except P2PError as error:
+        raise VerificationFailed.of(str(proof), str(error), "it convicts nobody as it stands") from None
+    return {
+        "convicted": True,
+        "role": "operator" if key in trusted.operators else "authority",
+        "public_key": key.hex(),
+        "household": omission.participant,
+        "interval": stamp(args.interval_start),
+    }

@@ -17,7 +17,7 @@ from wattswap import engine
 from wattswap.engine import SCENARIO
 from wattswap.errors import ExitCode, Interrupted, WattswapError
 from wattswap.interrupt import Interrupt
-from wattswap.nodes.assemble import assemble, take_over
+from wattswap.nodes.assemble import assemble, keep_omissions, take_over
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.init import KeyPlan, Wish, init_nodes
 from wattswap.nodes.report import network_facts, write_network
@@ -113,6 +113,7 @@ def run_live(
         restarts = (play or play_processes)(configs, town, setup.intervals, on_progress)
         lines = list(read_stats(config.data_path for config in configs))
         take_over(setup, partial, [c.data_path for c in configs if c.role in ("operator", "validator")])
+        keep_omissions(partial, [config.data_path for config in configs])
         write_network(partial, lines)
         shutil.rmtree(partial / NODES)
         return assemble(setup, partial, begun, network_facts(configs, lines, restarts))

@@ -120,7 +120,7 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
             )
     known = {*names, MANIFEST, LOG}
     if live or networked:
-        known |= {BLOBS, engine.NETWORK}
+        known |= {BLOBS, engine.NETWORK, engine.OMISSIONS}
     problems += [
         Problem(str(path), "is not part of this run", "move it elsewhere")
         for path in sorted(folder.iterdir())

@@ -197,6 +197,12 @@ def check_proof(data: bytes, genesis: Genesis) -> Line:
     return _check_entry(bundle, args, block_hash, sender)
 
 
+def batch_in(data: bytes) -> tuple[Tx, BatchArgs]:
+    """Return the batch of a proof that `check_proof` has checked, and its arguments."""
+    tx = decode(ProofBundle, data, max_bytes=MAX_PROOF_BYTES).tx
+    return tx, decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES)
+
+
 def _check_header(header: Header, cert: CommitCert, validators: tuple[bytes, ...], genesis: Genesis) -> bytes:
     """Return the block hash of a header that a quorum of these authorities signed."""
     if header.version != blocks.VERSION or header.chain_id != genesis.chain_id:

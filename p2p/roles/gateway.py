@@ -18,6 +18,7 @@ from p2p.errors import Malformed, RemoteError, WrongKind
 from p2p.frames import FRAME_MAX_BYTES, LinkError
 from p2p.identity import Identity
 from p2p.messages import (
+    PROMISES,
     VERSION,
     HandedIn,
     Kind,
@@ -34,6 +35,7 @@ from p2p.roles.collectors import Collectors
 from p2p.roles.journal import Journal
 from p2p.roles.wire import (
     BATCH_PROTOCOL,
+    INCLUSIONS_PROTOCOL,
     LINES_PROTOCOL,
     REFUSED_MARK,
     RESULT_PROTOCOL,
@@ -66,6 +68,7 @@ class _Item:
     """One message on its way; `answer` is what came back, a refusal as its error."""
 
     start: int
+    protocol: str
     data: bytes
     read: Callable[[bytes], object | None]
     collector: bytes = b""
@@ -109,7 +112,8 @@ class Gateway:
         self._journal = journal or Journal(None)
         self._on_result = on_result
         self._said: dict[tuple[str, bool], _Item] = {}
-        self._lines: list[_Item] = []
+        self._asked: list[_Item] = []
+        self._promises: dict[str, tuple[int, bytes, bytes]] = {}
         self._newest = -1
         self._work = trio.Event()
 
@@ -160,28 +164,39 @@ class Gateway:
             receipt = self._open(reply, Kind.RECEIPT)
             if not isinstance(receipt, ReceiptMessage) or receipt.message_id != name:
                 raise WrongKind("a receipt for another message")
+            if not is_reading and receipt.code in PROMISES:
+                self._promises[household] = (start, reply, data)
             return None if receipt.code == ReceiptCode.EARLY else receipt
 
-        item = self._said[household, is_reading] = _Item(start, data, read)
+        item = self._said[household, is_reading] = _Item(start, BATCH_PROTOCOL, data, read)
         answer = await self._wait(item)
         if not isinstance(answer, ReceiptMessage):
             raise TypeError(f"a {type(answer).__name__} where a receipt was due")
         return answer
 
-    async def line(self, household: str, interval_start: int) -> bytes:
-        """Ask for a household's settlement line in its name; the proof is not judged here.
+    def promise(self, household: str, interval_start: int) -> tuple[bytes, bytes] | None:
+        """See `Household.promise`."""
+        start, *promise = self._promises.get(household, (-1, b"", b""))
+        return (promise[0], promise[1]) if start == interval_start else None
+
+    async def ask(self, protocol: str, household: str, interval_start: int) -> bytes:
+        """Ask for a household's settlement line, or its leaf, in its name; what comes is not judged here.
+
+        Args:
+            protocol: LINES_PROTOCOL or INCLUSIONS_PROTOCOL.
 
         Raises:
-            NotTaken: The collector has no such line any more.
+            NotTaken: The collector has no such thing any more.
         """
         nonce = interval_start // (self.minutes * 60)
         query = LineQueryMessage(VERSION, self._chain_id, interval_start, self.minutes, household, nonce)
         item = _Item(
             interval_start,
+            protocol,
             sign_message(self.identities[household], query),
             lambda reply: reply or None,
         )
-        self._lines.append(item)
+        self._asked.append(item)
         answer = await self._wait(item)
         if not isinstance(answer, bytes):
             raise TypeError(f"a {type(answer).__name__} where a line was due")
@@ -229,11 +244,13 @@ class Gateway:
         """Send what the current collector has not got; False where something must be sent again."""
         collector = self._collectors.current.key
         said = [item for item in self._said.values() if item.collector != collector]
-        asked = [item for item in self._lines if not item.done.is_set()]
-        self._lines = asked
+        self._asked = [item for item in self._asked if not item.done.is_set()]
         try:
             whole = await self._carry_some(BATCH_PROTOCOL, said, MESSAGES_MAX, collector)
-            return await self._carry_some(LINES_PROTOCOL, asked, LINES_MAX, collector) and whole
+            for protocol in (LINES_PROTOCOL, INCLUSIONS_PROTOCOL):
+                asked = [item for item in self._asked if item.protocol == protocol]
+                whole = await self._carry_some(protocol, asked, LINES_MAX, collector) and whole
+            return whole
         except LinkError:
             return False
         except RequestRefused:  # the collector is in trouble with itself: as good as away for now
@@ -298,4 +315,12 @@ class Member:
 
     async def line(self, interval_start: int) -> bytes:
         """Ask for the own settlement line."""
-        return await self.gateway.line(self.id, interval_start)
+        return await self.gateway.ask(LINES_PROTOCOL, self.id, interval_start)
+
+    async def inclusion(self, interval_start: int) -> bytes:
+        """Ask for the opening of the own leaf in the batch's inclusion root."""
+        return await self.gateway.ask(INCLUSIONS_PROTOCOL, self.id, interval_start)
+
+    def promise(self, interval_start: int) -> tuple[bytes, bytes] | None:
+        """See `Household.promise`."""
+        return self.gateway.promise(self.id, interval_start)

@@ -12,10 +12,12 @@ from typing import Final, Self, TypeVar
 
 import trio
 
+from p2p.counters import Refusals
 from p2p.errors import InvalidMessage, P2PError, RemoteError, WrongKind
 from p2p.frames import LinkError
 from p2p.identity import Identity
 from p2p.messages import (
+    PROMISES,
     Kind,
     Message,
     NothingMessage,
@@ -32,13 +34,14 @@ from p2p.roles.collectors import Collectors
 from p2p.roles.journal import Journal
 from p2p.roles.wire import (
     BID_PROTOCOL,
+    INCLUSION_PROTOCOL,
     LINE_PROTOCOL,
     READING_PROTOCOL,
     RESULT_PROTOCOL,
     ask,
     result_topic,
 )
-from p2p.transport import Refusals, RequestRefused, Subscription, Transport
+from p2p.transport import RequestRefused, Subscription, Transport
 
 PATIENCE_S: Final = 30.0
 """How long a household keeps trying before it gives up. [s]"""
@@ -142,6 +145,7 @@ class Household:
         self._joined = False
         self._said: dict[str, tuple[bytes, bytes]] = {}
         self._said_for = -1
+        self._promise: tuple[bytes, bytes] | None = None
         self._receipts: dict[tuple[bytes, bytes], ReceiptMessage] = {}
         self._gossip: Subscription | None = None
 
@@ -203,6 +207,17 @@ class Household:
         """
         return await self._ask(LINE_PROTOCOL, interval_start, f"line of {interval_start}", patience_s)
 
+    async def inclusion(self, interval_start: int, *, patience_s: float = PATIENCE_S) -> bytes:
+        """Ask for the opening of this household's leaf in the batch's inclusion root, as `line` asks for the line."""
+        return await self._ask(INCLUSION_PROTOCOL, interval_start, f"leaf of {interval_start}", patience_s)
+
+    def promise(self, interval_start: int) -> tuple[bytes, bytes] | None:
+        """The newest receipt that promises to include an order or "nothing" of the interval at hand, and the message.
+
+        Signed bytes of both, as `p2p.receipts.make_omission` takes them; None where there is no such promise.
+        """
+        return self._promise if interval_start == self._said_for else None
+
     def results(self, first: int | None = None) -> Results:
         """Iterate over verified results as they come; one reader at a time.
 
@@ -260,6 +275,7 @@ class Household:
         if start != self._said_for:
             self._said_for = start
             self._said.clear()
+            self._promise = None
             self._receipts.clear()
             self._journal.forget_before(start - GAP_MAX_INTERVALS * self.interval_s)
         self._said[protocol] = (name, signed)
@@ -279,11 +295,14 @@ class Household:
         for protocol, (name, signed) in list(self._said.items()):
             if (collector, name) in self._receipts:
                 continue
-            receipt = self._open(await self._request(protocol, signed), Kind.RECEIPT)
+            data = await self._request(protocol, signed)
+            receipt = self._open(data, Kind.RECEIPT)
             if not isinstance(receipt, ReceiptMessage) or receipt.message_id != name:
                 raise WrongKind("a receipt for another message")
             if receipt.code == ReceiptCode.EARLY:
                 return False
+            if protocol == BID_PROTOCOL and receipt.code in PROMISES:
+                self._promise = (data, signed)
             self._receipts[collector, name] = receipt
         return True
 

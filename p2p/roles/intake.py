@@ -27,6 +27,7 @@ from p2p.chain.consensus_types import (
     check_vote,
 )
 from p2p.codec import decode
+from p2p.counters import Refusals
 from p2p.errors import InvalidBlock, Malformed, OutOfRange, RemoteError, TooLarge
 from p2p.frames import FRAME_MAX_BYTES
 from p2p.roles.ledger import Ledger, check_body
@@ -43,7 +44,6 @@ from p2p.roles.peers import (
     ConsensusFrame,
 )
 from p2p.roles.status import check_head
-from p2p.transport import Refusals
 
 _YIELD_AFTER = 8
 """Messages with signatures between two turns for other tasks."""

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import trio
 
 from p2p.codec import encode
+from p2p.counters import Refusals
 from p2p.errors import InvalidMessage, OutOfRange, RemoteError, UnknownHousehold
 from p2p.identity import Identity
 from p2p.messages import (
+    PROMISES,
     VERSION,
     HandedIn,
     Kind,
@@ -37,6 +40,8 @@ from p2p.roles.journal import Journal, Promise
 from p2p.roles.wire import (
     BATCH_PROTOCOL,
     BID_PROTOCOL,
+    INCLUSION_PROTOCOL,
+    INCLUSIONS_PROTOCOL,
     LINE_PROTOCOL,
     LINES_PROTOCOL,
     READING_PROTOCOL,
@@ -48,10 +53,8 @@ from p2p.roles.wire import (
     read_query,
     result_topic,
 )
-from p2p.transport import Refusals, Transport, peer_id_of
+from p2p.transport import Transport, peer_id_of
 
-TAKEN: Final = (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED)
-"""Receipts that promise something."""
 BREATH: Final = 16
 """Signatures of a batch that are checked before others get their turn."""
 
@@ -103,12 +106,15 @@ class Operator:
         self._news = trio.Event()
         self._results: dict[int, bytes] = {}
         self._lines: dict[int, Mapping[str, bytes]] = {}
+        self._openings: dict[int, Mapping[str, bytes]] = {}
         transport.serve(BID_PROTOCOL, self._take_order)
         transport.serve(READING_PROTOCOL, self._take_reading)
-        transport.serve(LINE_PROTOCOL, self._give_line)
+        transport.serve(LINE_PROTOCOL, partial(self._give, self._lines))
+        transport.serve(INCLUSION_PROTOCOL, partial(self._give, self._openings))
         transport.serve(RESULT_PROTOCOL, self._give_result)
         transport.serve(BATCH_PROTOCOL, self._take_batch)
-        transport.serve(LINES_PROTOCOL, self._give_lines)
+        transport.serve(LINES_PROTOCOL, partial(self._give_many, self._lines))
+        transport.serve(INCLUSIONS_PROTOCOL, partial(self._give_many, self._openings))
 
     @property
     def refused(self) -> Refusals:
@@ -170,6 +176,10 @@ class Operator:
                 they are asked for.
         """
         keep(self._lines, interval_start, lines)
+
+    def provide_openings(self, interval_start: int, openings: Mapping[str, bytes]) -> None:
+        """Keep each household's opening of the batch's inclusion root, as `provide_lines` does lines."""
+        keep(self._openings, interval_start, openings)
 
     async def _collect(
         self, desk: Desk, wanted: type[M], interval_start: int, deadline_s: float
@@ -284,7 +294,7 @@ class Operator:
             return board.receipts[name]
         code = desk.judge(message)
         receipt = self._receipt(message, name, code)
-        if board is not None and code in TAKEN:
+        if board is not None and code in PROMISES:
             board.pin(message, frame, name, receipt)
             promises.setdefault((desk.number, message.interval_start), []).append(
                 Promise(name, frame, receipt)
@@ -306,31 +316,36 @@ class Operator:
 
     # --- asking ---------------------------------------------------------------------------------------
 
-    async def _give_line(self, peer: str, frame: bytes) -> bytes:
+    async def _give(self, history: _History, peer: str, frame: bytes) -> bytes:
         household = self._peers.get(peer)
         if household is None:
             raise UnknownHousehold("the key of this connection belongs to no household of the roster")
-        return self._line(household, read_query(frame, self._chain_id))
+        return _own(history, household, read_query(frame, self._chain_id))
 
-    async def _give_lines(self, peer: str, frame: bytes) -> bytes:
-        opened = await self._read_all(peer, frame, self._line_of)
+    async def _give_many(self, history: _History, peer: str, frame: bytes) -> bytes:
+        def read(data: bytes) -> bytes:
+            query = self._open(data, (Kind.LINE_QUERY,))
+            if not isinstance(query, LineQueryMessage):
+                raise TypeError(f"a {type(query).__name__} passed the check of kinds")
+            return _own(history, query.household, query.interval_start)
+
+        opened = await self._read_all(peer, frame, read)
         return encode(
             HandInReply(
                 tuple(_code(found) if isinstance(found, RemoteError) else found for _, found in opened)
             )
         )
 
-    def _line_of(self, frame: bytes) -> bytes:
-        query = self._open(frame, (Kind.LINE_QUERY,))
-        if not isinstance(query, LineQueryMessage):
-            raise TypeError(f"a {type(query).__name__} passed the check of kinds")
-        return self._line(query.household, query.interval_start)
-
-    def _line(self, household: str, interval_start: int) -> bytes:
-        return _look_up(self._lines, interval_start, lambda lines: lines.get(household))
-
     async def _give_result(self, _peer: str, frame: bytes) -> bytes:
         return _look_up(self._results, read_query(frame, self._chain_id), lambda signed: signed)
+
+
+_History = Mapping[int, Mapping[str, bytes]]
+"""Something for each household, by interval."""
+
+
+def _own(history: _History, household: str, interval_start: int) -> bytes:
+    return _look_up(history, interval_start, lambda found: found.get(household))
 
 
 def _code(error: RemoteError) -> bytes:
@@ -347,5 +362,5 @@ def _look_up(history: Mapping[int, T], interval_start: int, part: Callable[[T], 
         return b""
     found = part(history[interval_start])
     if found is None:
-        raise Forgotten(f"interval {interval_start} has no line for this household")
+        raise Forgotten(f"interval {interval_start} has nothing for this household")
     return found

@@ -21,6 +21,10 @@ BATCH_PROTOCOL: Final = "/wattswap/batch/1"
 """A HandIn of signed orders, "nothing" and readings -> a HandInReply with a receipt for each."""
 LINES_PROTOCOL: Final = "/wattswap/lines/1"
 """A HandIn of signed questions for lines -> a HandInReply with a line for each, empty while it is not ready."""
+INCLUSION_PROTOCOL: Final = "/wattswap/inclusion/1"
+"""An IntervalQuery -> the opening of the asking household's leaf in the batch's inclusion root; empty likewise."""
+INCLUSIONS_PROTOCOL: Final = "/wattswap/inclusions/1"
+"""A HandIn of signed questions for lines -> a HandInReply with an opening for each, empty likewise."""
 
 BATCH_MAX: Final = 512
 """Most messages of a batch."""

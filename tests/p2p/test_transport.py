@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from p2p import transport as transport_module
+from p2p.counters import Refusals
 from p2p.errors import WrongChain
 from p2p.frames import FRAME_MAX_BYTES, LinkError, Unreachable
 from p2p.identity import Identity
@@ -337,7 +338,7 @@ def test_an_error_in_the_block_comes_out_as_itself(net: Net, kind: type[BaseExce
 
 
 def test_invented_peers_do_not_grow_the_counters_without_end() -> None:
-    refused = transport_module.Refusals()
+    refused = Refusals()
     for number in range(10_000):
         refused.add(f"peer {number}", "malformed", "x")
     assert len(refused.counts) <= 4097

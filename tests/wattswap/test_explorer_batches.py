@@ -48,7 +48,7 @@ def store(tmp_path: Path) -> Iterator[ChainStore]:
             block = Block(header, tuple(txs), ())
             cert = make_cert(header.height, 0, header.hash, {0: bytes(64)}, 1)
             store.append(block, cert)
-            tip = advance(tip, block, cert, *check_block(tip, chain, block))
+            tip = advance(tip, block, *check_block(tip, chain, block))
         yield store
 
 

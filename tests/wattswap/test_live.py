@@ -13,14 +13,19 @@ from run_kit import FIRST, MONEY, call, files_below, readings
 from town_kit import MemoryTown, playing
 
 import wattswap as ws
+from p2p.chain.genesis import read_genesis
 from p2p.chain.settlement import batches
+from p2p.codec import decode
+from p2p.messages import Kind, Signed, household_of
+from p2p.receipts import check_omission
 from wattswap import engine
 from wattswap.engine import TABLE_FILES
 from wattswap.errors import RunNotFound, VerificationFailed
 from wattswap.explorer import open_chain, verified_chain
 from wattswap.hash_by_hash import compare_runs
 from wattswap.live import Town, run_live
-from wattswap.nodes.driver import Lines
+from wattswap.nodes import driver
+from wattswap.nodes.driver import ByHousehold
 from wattswap.results import RunResult
 
 INTERVALS = 6
@@ -230,16 +235,48 @@ def test_a_home_that_stays_away_is_settled_as_if_it_had_used_what_it_traded(
 def test_a_home_whose_proof_does_not_hold_ends_the_run_and_nothing_stays(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = Lines.__getitem__
+    honest = ByHousehold.__getitem__
 
-    def line_of_another(self: Lines, household: str) -> bytes:
+    def line_of_another(self: ByHousehold, household: str) -> bytes:
         names = list(self)
         return honest(self, names[(names.index(household) + 1) % len(names)])
 
-    monkeypatch.setattr(Lines, "__getitem__", line_of_another)
+    monkeypatch.setattr(ByHousehold, "__getitem__", line_of_another)
     with pytest.raises(VerificationFailed, match="the proof is not of this home's meter"):
         lived(street, tmp_path, intervals=2)
     assert files_below(tmp_path) == []
+
+
+def test_an_operator_that_leaves_out_an_order_it_had_promised_is_convicted_by_the_home(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The authorities see nothing wrong with a batch that follows from its blob; the receipt is the proof."""
+    honest = driver.make_blob
+
+    def without_home_1(
+        roster: tuple[str, ...], start_s: int, secret: bytes, signed: tuple[bytes, ...]
+    ) -> bytes:
+        kept = [
+            data
+            for data in signed
+            if household_of(data) != "home-1" or decode(Signed, data).kind == Kind.READING
+        ]
+        return honest(roster, start_s, secret, kept)
+
+    monkeypatch.setattr(driver, "make_blob", without_home_1)
+    result = lived(street, tmp_path, intervals=2)
+    assert result.manifest["network"]["broken_promises"] == 2
+    assert set(result.table("orders")["household"]) <= {"home-2", "home-3"}
+    proofs = sorted((result.path / "omissions").iterdir())
+    genesis = read_genesis(result.path / "genesis.bin")
+    assert [check_omission(proof.read_bytes(), genesis) for proof in proofs] == [genesis.operator] * 2
+    outcome = call(capsys, "chain", "check-omission", proofs[0], "--genesis", result.path / "genesis.bin")
+    assert outcome.code == 0
+    assert f"operator {genesis.operator.hex()}" in outcome.out
+    spoilt = proofs[0].with_name("spoilt.bin")
+    spoilt.write_bytes(proofs[0].read_bytes()[:-1] + b"x")
+    outcome = call(capsys, "chain", "check-omission", spoilt, "--genesis", result.path / "genesis.bin")
+    assert (outcome.code, outcome.out) == (5, "")
 
 
 def test_a_live_run_that_was_killed_is_not_resumed(

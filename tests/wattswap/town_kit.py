@@ -17,10 +17,10 @@ from p2p.roles.judging import inline
 from p2p.transport import Transport
 from wattswap import engine
 from wattswap.live import ENDING, Town
-from wattswap.nodes import node as nodes
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.keys import open_keys
 from wattswap.nodes.node import World
+from wattswap.nodes.programs import run_node
 from wattswap.nodes.service import first_cause
 
 
@@ -60,7 +60,7 @@ class MemoryTown:
         config = self.configs[name]
         keys = open_keys(config, {}, read_genesis(config.genesis_path))
         with self.scopes[name]:
-            await nodes.run_node(config, keys, World(self.open, inline, shares_process=True))
+            await run_node(config, keys, World(self.open, inline, shares_process=True))
         self.ended[name].set()
 
     def open(self, identity: Identity, _port: int) -> AbstractAsyncContextManager[Transport]:

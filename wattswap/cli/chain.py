@@ -87,3 +87,24 @@ def check_proof(
         return
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):<18} {value}")
+
+
+@app.command("check-omission")
+def check_omission(
+    proof: Annotated[
+        Path,
+        typer.Argument(help="A proof that a home wrote, from a run's omissions folder.", metavar="PROOF"),
+    ],
+    genesis: Annotated[Path, typer.Option("--genesis", help="The genesis file of the chain that you trust.")],
+    json: JsonOption = False,
+) -> None:
+    """Check offline that a collector left out an order it had promised to include, and tell who it was."""
+    from wattswap.cli.output import print_json
+    from wattswap.explorer import check_accusation
+
+    facts = check_accusation(proof, genesis)
+    if json:
+        print_json(facts)
+        return
+    print(f"broken promise of {facts['role']} {facts['public_key']}")
+    print(f"  household {facts['household']}, interval {facts['interval']}")

@@ -19,6 +19,7 @@ from wattswap.errors import VerificationFailed
 from wattswap.explorer import CHAIN
 from wattswap.nodes.interval import Worked
 from wattswap.nodes.judge import Judge
+from wattswap.nodes.node import OMISSION
 from wattswap.pipeline import Cleared
 
 if TYPE_CHECKING:
@@ -114,6 +115,13 @@ def take_over(setup: Setup, partial: Path, nodes: Sequence[Path]) -> None:
     for folder in nodes:
         if (folder / engine.BLOBS).is_dir():
             shutil.copytree(folder / engine.BLOBS, partial / engine.BLOBS, dirs_exist_ok=True)
+
+
+def keep_omissions(partial: Path, nodes: Sequence[Path]) -> None:
+    """Copy the homes' proofs of broken promises into a run folder."""
+    for proof in (path for folder in nodes for path in folder.glob(f"{OMISSION}*.bin")):
+        (partial / engine.OMISSIONS).mkdir(exist_ok=True)
+        shutil.copyfile(proof, partial / engine.OMISSIONS / proof.name)
 
 
 def assemble(

@@ -20,6 +20,7 @@ from p2p.chain.block import Block, CommitCert
 from p2p.chain.execution import Tip
 from p2p.chain.light import make_proof
 from p2p.chain.settlement import BatchArgs, batch_tx, batches, interval_secret
+from p2p.codec import encode
 from p2p.identity import Identity
 from p2p.messages import ResultMessage
 from p2p.roles.blobs import Blobs
@@ -52,27 +53,26 @@ class Chain(Protocol):
     async def submit(self, tx: bytes) -> str: ...
 
 
-class Lines(Mapping[str, bytes]):
-    """Settlement lines of an interval by household, each proof made when it is asked for."""
+class ByHousehold(Mapping[str, bytes]):
+    """Something for each household, made when it is asked for.
 
-    def __init__(self, setup: Setup, worked: Worked, block: Block, cert: CommitCert, tx_index: int) -> None:
-        self._setup, self._worked = setup, worked
-        self._block, self._cert, self._tx_index = block, cert, tx_index
+    Args:
+        make: From the place of a household in the roster.
+    """
+
+    def __init__(self, roster: tuple[str, ...], make: Callable[[int], bytes]) -> None:
+        self._roster, self._make = roster, make
 
     def __getitem__(self, household: str) -> bytes:
-        try:
-            account = self._setup.roster.index(household)
-        except ValueError:
-            raise KeyError(household) from None
-        return make_proof(
-            self._worked.batch, account, self._block, self._cert, self._setup.genesis, self._tx_index
-        )
+        if household not in self._roster:
+            raise KeyError(household)
+        return self._make(self._roster.index(household))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._setup.roster)
+        return iter(self._roster)
 
     def __len__(self) -> int:
-        return len(self._setup.roster)
+        return len(self._roster)
 
 
 class Driver:
@@ -193,7 +193,7 @@ class Driver:
             mine = tx.sender == self._identity.public_key
             worked = await self._offload(self._judge.work_out, blob)
             start_s = args.interval_start
-            self._operator.provide_lines(start_s, Lines(self._setup, worked, block, cert, index))
+            self._provide(start_s, worked, block, cert, index)
             after = await self._next_collector() if mine else tx.sender
             result = self._result(block, args, cert.block_hash, after)
             if mine:
@@ -204,6 +204,19 @@ class Driver:
                 self._my_turn = False
                 self._operator.keep(result)
             self._note(args, block, cert)
+
+    def _provide(self, start_s: int, worked: Worked, block: Block, cert: CommitCert, index: int) -> None:
+        """Keep the line and the leaf of each household for those who ask."""
+        roster, genesis = self._setup.roster, self._setup.genesis
+
+        def line(home: int) -> bytes:
+            return make_proof(worked.batch, home, block, cert, genesis, index)
+
+        def leaf(home: int) -> bytes:
+            return encode(worked.inclusion.opening(home))
+
+        self._operator.provide_lines(start_s, ByHousehold(roster, line))
+        self._operator.provide_openings(start_s, ByHousehold(roster, leaf))
 
     async def _wait_for_audience(self) -> None:
         """Give those who handed in time to listen, once: gossip takes a heartbeat to find its ways."""

@@ -7,6 +7,7 @@ that was killed says the same again, byte for byte.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,15 +15,19 @@ import trio
 
 from agents.bidding import Bids
 from p2p import messages
-from p2p.chain.light import check_proof
+from p2p.chain.light import batch_in, check_proof
+from p2p.codec import decode
 from p2p.messages import (
+    PROMISES,
     NothingMessage,
     OrderMessage,
     ReadingMessage,
-    ReceiptCode,
     ReceiptMessage,
     ResultMessage,
+    message_id,
+    signer_of,
 )
+from p2p.receipts import Opening, check_omission, check_opening, keeps, make_omission
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.pace import Pace
 from wattswap.setup import Setup
@@ -30,7 +35,6 @@ from wattswap.setup import Setup
 GOSSIP_PATIENCE_S: Final = 5.0
 """How long a home waits for a result by gossip before it asks for it. [s]"""
 HEARD_INTERVALS: Final = 192
-TAKEN: Final = (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED)
 
 
 class Voice(Protocol):
@@ -43,6 +47,14 @@ class Voice(Protocol):
     async def result(self, interval_start: int) -> ResultMessage: ...
 
     async def line(self, interval_start: int) -> bytes: ...
+
+    async def inclusion(self, interval_start: int) -> bytes: ...
+
+    def promise(self, interval_start: int) -> tuple[bytes, bytes] | None: ...
+
+
+Accuse = Callable[[str, int, bytes], None]
+"""Keeps the proof that a collector left out a household's order of an interval it had promised to include."""
 
 
 class Ear:
@@ -77,6 +89,7 @@ class Done:
     late: int = 0
     by_gossip: int = 0
     proofs: int = 0
+    broken_promises: int = 0
     receipt_s: float = 0.0
     result_s: float = 0.0
 
@@ -91,6 +104,7 @@ class Home:
         voice: How it speaks.
         ear: What it hears.
         pace: When it hands in its orders.
+        accuse: See `Accuse`.
     """
 
     setup: Setup
@@ -98,6 +112,7 @@ class Home:
     voice: Voice
     ear: Ear
     pace: Pace
+    accuse: Accuse
 
     async def live(self, first: int, on_interval: OnInterval) -> None:
         """Live every interval of the scenario, `first` being the first of which the network must hear.
@@ -117,7 +132,8 @@ class Home:
         done, begun = Done(), time.perf_counter()
         start_s = self.setup.start_of(i)
         self.pace.opened()
-        taken = self._count(await self.voice.submit(self._order(start_s, bids)), done)
+        order = self._order(start_s, bids)
+        taken = self._count(await self.voice.submit(order), done)
         done.receipt_s = time.perf_counter() - begun
         reading = self._reading(i, start_s, import_wh, export_wh)
         reported = self._count(await self.voice.send_reading(reading), done)
@@ -126,8 +142,10 @@ class Home:
         if result is None:
             result = await self.voice.result(start_s)
         done.result_s = time.perf_counter() - begun
-        await self._check(i, result, (import_wh, export_wh) if taken and reported else None)
+        proof = await self.voice.line(start_s)
+        self._check(i, proof, result, (import_wh, export_wh) if taken and reported else None)
         done.proofs = 1
+        done.broken_promises = int(not await self._is_kept(order, proof))
         return done
 
     def _order(self, start_s: int, bids: Bids) -> OrderMessage | NothingMessage:
@@ -161,26 +179,45 @@ class Home:
         )
 
     def _count(self, receipt: ReceiptMessage, done: Done) -> bool:
-        taken = receipt.code in TAKEN
+        taken = receipt.code in PROMISES
         done.receipts += taken
         done.late += not taken
         return taken
 
-    async def _check(self, i: int, result: ResultMessage, registers: tuple[int, int] | None) -> None:
-        """Fetch the proof of the home's own line and check it as if nobody were trusted.
+    def _check(self, i: int, proof: bytes, result: ResultMessage, registers: tuple[int, int] | None) -> None:
+        """Check the proof of the home's own line as if nobody were trusted.
 
         Args:
             registers: What the home reported in time, or None where it came too late. [Wh]
         """
-        start_s = self.setup.start_of(i)
-        line = check_proof(await self.voice.line(start_s), self.setup.genesis)
+        line = check_proof(proof, self.setup.genesis)
         proven = (line.account, line.interval_start, line.block_hash)
         metered = (line.values["import_wh"], line.values["export_wh"])
-        if proven != (self.index, start_s, result.block_hash) or registers not in (None, metered):
+        if proven != (self.index, self.setup.start_of(i), result.block_hash) or registers not in (
+            None,
+            metered,
+        ):
             raise VerificationFailed.of(
                 f"{self.setup.roster[self.index]}, {self.setup.interval(i)}",
                 "the proof is not of this home's meter and the announced block",
             )
+
+    async def _is_kept(self, order: OrderMessage | NothingMessage, proof: bytes) -> bool:
+        """Check that the batch includes the order as its receipt promised; keep the proof where it does not."""
+        start_s, members = order.interval_start, len(self.setup.roster)
+        tx, args = batch_in(proof)
+        opening = decode(Opening, await self.voice.inclusion(start_s))
+        check_opening(opening, self.index, args)
+        promise = self.voice.promise(start_s)
+        if promise is None or keeps(opening, order.nonce, message_id(order)):
+            return True
+        receipt, message = promise
+        if signer_of(receipt) != tx.sender:  # another collector settled: whoever gave this one had no say
+            return True
+        omission = make_omission(receipt, message, self.index, members, opening, tx)
+        check_omission(omission, self.setup.genesis)
+        self.accuse(order.household, start_s, omission)
+        return False
 
 
 class OnInterval(Protocol):

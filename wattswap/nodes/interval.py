@@ -14,7 +14,7 @@ from market.units import IntArray
 from p2p.chain.blob import IntervalContent
 from p2p.chain.settlement import Batch, BatchArgs, batch_args, salted
 from p2p.messages import OrderMessage, ReadingMessage
-from p2p.receipts import include
+from p2p.receipts import Inclusion, include
 from wattswap.pipeline import Cleared, Settled, build_book, clear_interval, settle_interval
 from wattswap.setup import Setup
 
@@ -26,6 +26,7 @@ class Worked:
     Args:
         import_wh: Register of each home, as reported or taken to be as traded. [Wh]
         export_wh: Likewise. [Wh]
+        inclusion: What the receipts of the orders promised, kept.
         args: What goes on chain.
     """
 
@@ -34,6 +35,7 @@ class Worked:
     batch: Batch
     import_wh: IntArray
     export_wh: IntArray
+    inclusion: Inclusion
     args: BatchArgs
 
 
@@ -79,6 +81,7 @@ def work_out(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Worked
     prices = setup.prices.at(setup.index_of(start_s))
     settled = settle_interval(setup.mechanism, cleared, imported, exported, prices)
     batch = salted(settled.postings.lines, start_s, content.interval_secret)
+    inclusion = include(setup.roster, (*content.orders, *content.nothings), content.interval_secret)
     args = batch_args(
         batch,
         settled.postings,
@@ -88,8 +91,6 @@ def work_out(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Worked
         price=cleared.price,
         traded_wh=cleared.traded_wh,
         blob_hash=blob_hash,
-        inclusion_root=include(
-            setup.roster, (*content.orders, *content.nothings), content.interval_secret
-        ).root,
+        inclusion_root=inclusion.root,
     )
-    return Worked(cleared, settled, batch, imported, exported, args)
+    return Worked(cleared, settled, batch, imported, exported, inclusion, args)

@@ -1,54 +1,40 @@
-"""What a node does, by its role: each is put together here from the roles of the network and the scenario's rules.
-
-Everything a node needs is in its folder: configuration, keys, genesis, scenario. Operators, validators and observers
-run until they are told to stop; homes and gateways end after the last interval of the scenario.
-"""
+"""A node while it runs: its folder, its scenario, its place on the network, and what its roles are made of."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from p2p.chain.consensus_store import ConsensusStore, locked_folder
 from p2p.chain.consensus_types import LAN_TIMEOUTS, Timeouts
-from p2p.chain.genesis import read_genesis
 from p2p.chain.store import ChainStore
 from p2p.errors import P2PError
 from p2p.identity import Identity, derive_seed
-from p2p.roles.blobs import FolderBlobs, fetch_blob, serve_blobs
+from p2p.roles.blobs import FolderBlobs, fetch_blob
 from p2p.roles.collectors import Collector, Collectors
-from p2p.roles.gateway import Gateway
-from p2p.roles.household import Household
 from p2p.roles.journal import Journal
 from p2p.roles.judging import Offload
 from p2p.roles.ledger import Ledger
-from p2p.roles.observer import Observer
 from p2p.roles.operator import Operator
-from p2p.roles.status import ask_status, serve_status
-from p2p.roles.validator import Validator
-from p2p.roles.validator_config import ValidatorConfig, wall_clock_ms
-from p2p.snapshot import serve_snapshots
-from p2p.sync import serve_range
+from p2p.roles.status import ask_status
 from p2p.transport import Transport, peer_id_of
-from wattswap.nodes.bundle import setup_of
-from wattswap.nodes.chains import OwnChain, RemoteChain
-from wattswap.nodes.config import NodeConfig, household_key
+from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.driver import Chain, Driver
-from wattswap.nodes.home import Done, Ear, Home
 from wattswap.nodes.judge import Judge
 from wattswap.nodes.pace import Pace
-from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
+from wattswap.nodes.stats import Stats
 from wattswap.setup import Setup
 
 CHAIN_FILE: Final = "chain.db"
 JOURNAL_FILE: Final = "journal.db"
 BLOBS: Final = "blobs"
+OMISSION: Final = "omission-"
+"""How the files with proofs of broken promises begin."""
 MAX_CONNECTIONS: Final = 512
 JOIN_S: Final = 120.0
 """How long a home waits for the first collector to come up. [s]"""
@@ -82,32 +68,6 @@ def over_libp2p(identity: Identity, port: int) -> AbstractAsyncContextManager[Tr
     # libp2p logs an error for every peer that goes away or is not up yet; what matters is raised or counted.
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)
     return open_libp2p(identity, port=port, max_connections=MAX_CONNECTIONS)
-
-
-async def run_node(
-    config: NodeConfig, keys: Mapping[str, Identity], world: World = World(over_libp2p)
-) -> None:
-    """Run one node until its work is done or it is cancelled.
-
-    Args:
-        config: Of its folder.
-        keys: By the names of `config.key_names`.
-        world: What is outside.
-
-    Raises:
-        LocalError: A file of the node cannot be used; says which and what to run. Nothing is signed afterwards.
-    """
-    config.data_path.mkdir(mode=0o700, exist_ok=True)
-    with locked_folder(config.data_path):
-        genesis = read_genesis(config.genesis_path)
-        setup = replace(setup_of(config, genesis), given_genesis=genesis)
-        identity = keys[config.key_names[0]]
-        async with world.open_transport(identity, config.listen.port) as transport:
-            stats = Stats(config.data_path / STATS, config.name, [transport])
-            if world.shares_process:
-                stats.cpu_s = None
-            node = Node(config, keys, setup, identity, transport, stats, world)
-            await ROLES[config.role](node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +159,11 @@ class Node:
                         return primary
         return self.identity.public_key
 
+    def accuse(self, household: str, interval_start: int, omission: bytes) -> None:
+        """Keep the proof that a collector broke its promise to a home of this node."""
+        place = self.setup.roster.index(household)
+        (self.data / f"{OMISSION}{interval_start}-{place}.bin").write_bytes(omission)
+
     @contextmanager
     def collector(self) -> Iterator[Operator]:
         """The collecting role of this node, with the promises it gave before it was last stopped."""
@@ -218,195 +183,3 @@ class Node:
             for keys in (genesis.operators, genesis.authorities)
         )
         return Collectors(self.transport, operators, authorities, failover_s=self.config.clock.takeover_s)
-
-
-async def run_validator(node: Node) -> None:
-    """An authority; it collects too, where the operator does not."""
-    config, setup = node.config, node.setup
-    with node.ledger() as ledger:
-        signs = ConsensusStore.open(
-            node.data,
-            setup.genesis.chain_id,
-            node.identity.public_key,
-            chain_height=ledger.height,
-            min_safe_height=config.consensus.min_safe_height,
-        )
-        judge, blobs = Judge(setup), FolderBlobs(node.data / BLOBS)
-        validator = Validator(
-            node.transport,
-            node.identity,
-            ledger,
-            signs,
-            blobs,
-            judge,
-            node.addresses("validator"),
-            readers=node.readers(),
-            config=ValidatorConfig(
-                timeouts=TIMEOUTS[config.consensus.timeouts],
-                heartbeat_ms=config.clock.heartbeat_minutes * 60_000,
-            ),
-            offload=node.world.offload,
-        )
-        try:
-            with node.collector() as collector:
-                driver = node.driver(collector, OwnChain(validator), blobs, judge, first=False)
-                await _together(validator.run, driver.run)
-        finally:
-            signs.close()
-
-
-async def run_operator(node: Node) -> None:
-    """The collector of orders and readings; it follows the chain and votes on nothing."""
-    setup = node.setup
-    first = setup.genesis.operators[0] == node.identity.public_key
-    validators = node.addresses("validator")
-    with node.ledger() as ledger:
-        judge, blobs = Judge(setup), FolderBlobs(node.data / BLOBS)
-        readers = frozenset(node.readers())
-        serve_blobs(node.transport, setup.genesis.chain_id, blobs, readers.__contains__)
-        chain = RemoteChain(node.transport, ledger, validators)
-        _serve_chain(node, ledger)
-        with node.collector() as collector:
-            driver = node.driver(collector, chain, blobs, judge, first=first)
-            await _together(Observer(node.transport, ledger, validators).run, driver.run)
-
-
-async def run_observer(node: Node) -> None:
-    """Follows the chain and serves it to others."""
-    with node.ledger() as ledger:
-        _serve_chain(node, ledger)
-        await Observer(node.transport, ledger, node.addresses("validator")).run()
-
-
-def _serve_chain(node: Node, ledger: Ledger) -> None:
-    serve_range(node.transport, ledger)
-    serve_snapshots(node.transport, ledger)
-
-    def where() -> tuple[int, bytes, bool]:
-        return ledger.height, ledger.tip.block_hash, True
-
-    def counters() -> dict[str, int]:
-        age_ms = wall_clock_ms() - ledger.tip.time_ms
-        return _counters(node) | ({"last_block_age_s": age_ms // 1_000} if ledger.height else {})
-
-    serve_status(node.transport, node.setup.genesis.chain_id, node.config.role, where, counters)
-
-
-def _counters(node: Node) -> dict[str, int]:
-    """What a node tells of itself on status/1."""
-    refused = {f"refused_{code}": count for code, count in refused_codes([node.transport]).items()}
-    return refused | {"peers": node.transport.peers}
-
-
-def _serve_status(node: Node) -> None:
-    """Tell that a home or gateway is up; it follows no chain."""
-
-    def where() -> tuple[int, bytes, bool]:
-        return 0, bytes(32), True
-
-    chain_id = node.setup.genesis.chain_id
-    serve_status(node.transport, chain_id, node.config.role, where, lambda: _counters(node))
-
-
-async def run_household(node: Node) -> None:
-    """One home with a node of its own."""
-    (name,) = node.config.households
-    setup = node.setup
-    _serve_status(node)
-    with Journal(node.data / JOURNAL_FILE) as journal:
-        house = Household(
-            node.transport,
-            node.identity,
-            setup.genesis.chain_id,
-            name,
-            node.collectors(),
-            setup.minutes,
-            journal,
-        )
-        ear = Ear()
-        await house.join(patience_s=JOIN_S)
-        first = _first(node)
-
-        async def listen() -> None:
-            async for result in house.results(setup.start_of(first)):
-                await ear.hear(result)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(listen)
-            home = Home(setup, setup.roster.index(name), house, ear, Pace(node.config.clock))
-            await home.live(first, Diary(node, 1))
-            nursery.cancel_scope.cancel()
-
-
-async def run_gateway(node: Node) -> None:
-    """Many homes behind one node."""
-    setup, ear = node.setup, Ear()
-    _serve_status(node)
-    identities = {home: node.keys[household_key(home)] for home in node.config.households}
-    with Journal(node.data / JOURNAL_FILE) as journal:
-        gateway = Gateway(
-            node.transport,
-            identities,
-            setup.genesis.chain_id,
-            node.collectors(),
-            setup.minutes,
-            journal,
-            ear.hear,
-        )
-        first, diary = _first(node), Diary(node, len(identities))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(gateway.run)
-            async with trio.open_nursery() as homes:
-                for name in identities:
-                    voice = gateway.member(name)
-                    home = Home(setup, setup.roster.index(name), voice, ear, Pace(node.config.clock))
-                    homes.start_soon(home.live, first, diary)
-            nursery.cancel_scope.cancel()
-
-
-class Diary:
-    """Adds up what the homes of a node saw of each interval, and notes it once all of them are through."""
-
-    def __init__(self, node: Node, homes: int) -> None:
-        self._node, self._homes = node, homes
-        self._open: dict[int, list[Done]] = {}
-
-    def __call__(self, i: int, home: int, done: Done) -> None:
-        """Take one home's interval."""
-        through = self._open.setdefault(i, [])
-        through.append(done)
-        if len(through) == self._homes:
-            del self._open[i]
-            self._node.stats.add(
-                self._node.setup.start_of(i),
-                what="lived",
-                receipts=sum(d.receipts for d in through),
-                late=sum(d.late for d in through),
-                by_gossip=sum(d.by_gossip for d in through),
-                proofs=sum(d.proofs for d in through),
-                receipt_s=round(max(d.receipt_s for d in through), 6),
-                result_s=round(max(d.result_s for d in through), 6),
-            )
-
-
-def _first(node: Node) -> int:
-    """The interval at which the homes of this node go on: after the last they were all through with."""
-    done = [line["interval_start"] for line in read_stats([node.data]) if line.get("what") == "lived"]
-    return node.setup.index_of(max(done)) + 1 if done else 0
-
-
-async def _together(*tasks: Callable[[], Awaitable[None]]) -> None:
-    """Run tasks until cancelled; one that ends leaves the others running."""
-    async with trio.open_nursery() as nursery:
-        for task in tasks:
-            nursery.start_soon(task)
-        await trio.sleep_forever()
-
-
-ROLES: Final[Mapping[str, Callable[[Node], Awaitable[None]]]] = {
-    "validator": run_validator,
-    "operator": run_operator,
-    "observer": run_observer,
-    "household": run_household,
-    "gateway": run_gateway,
-}
