@@ -85,7 +85,7 @@ async def trade(path: Path, command: list[str]) -> Street:
             "seed": KEYS["home-js"].seed.hex(),
             "household": "home-js",
             "account": 0,
-            "address": node.address,
+            "collectors": [{"key": OPERATOR.public_key.hex(), "address": node.address}],
             "genesis": encode(genesis).hex(),
             "first": START,
             "intervals": INTERVALS,
