@@ -6,11 +6,14 @@ Nothing here knows both sides: what the foreign peer ordered is read from the bl
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -57,26 +60,49 @@ class Street:
 
 @pytest.fixture(scope="module")
 def street(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street:
-    folder = tmp_path_factory.mktemp("street")
+    """Everybody lives to the end."""
+    return live(tmp_path_factory.mktemp("street"), node, gate_s=20, killed_after=None)
+
+
+@pytest.fixture(scope="module")
+def widowed(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street:
+    """The operator is killed once the foreign peer has its line of the first interval, and does not come back."""
+    return live(tmp_path_factory.mktemp("widowed"), node, gate_s=10, killed_after=0)
+
+
+def live(folder: Path, node: list[str], gate_s: float, killed_after: int | None) -> Street:
     scenario = load(write_street(folder / "data") / "scenario.toml")
     setup = prepare(cut_to(scenario, INTERVALS, None))
-    wish = Wish(0, VALIDATORS, pace_s=0, gate_s=20)
+    wish = Wish(0, VALIDATORS, pace_s=0, gate_s=gate_s)
     configs = init_nodes(setup.scenario, folder / "nodes", wish, KeyPlan(derived=True))
     operator = next(config for config in configs if config.role == "operator")
+    authority = next(config for config in configs if config.role == "validator")
     genesis = read_genesis(operator.genesis_path)
     supervisor = Supervisor({"PYTHONHASHSEED": "0"})
+
+    def on_event(event: dict[str, Any]) -> None:
+        if event["event"] == "line" and event["number"] == killed_after:
+            supervisor.children[operator.name].signal(signal.SIGKILL)
+
     try:
         for config in configs:
             if config.name != FOREIGN:
                 supervisor.start(config.name, [config.folder], config.folder / "node.log")
         wait_until(lambda: listens(operator), START_S, "the operator listens")
-        events = run_foreign(node, settings_of(setup, configs))
-        homes = [supervisor.children[c.name] for c in configs if c.role == "household" and c.name != FOREIGN]
-        wait_until(lambda: supervisor.check() or all(one.done for one in homes), END_S, "both homes end")
+        events = run_foreign(node, settings_of(setup, configs), on_event)
+        homes = [config.name for config in configs if config.role == "household" and config.name != FOREIGN]
+        wait_until(lambda: all(ended(supervisor, home) for home in homes), END_S, "both homes end")
     finally:
         supervisor.stop()
-    content, certs = read_settled(operator, genesis, setup)
+    content, certs = read_settled(authority, genesis, setup)
     return Street(genesis, setup, events, content, certs)
+
+
+def ended(supervisor: Supervisor, name: str) -> bool:
+    process = supervisor.children[name].process
+    assert process is not None
+    assert process.poll() in (None, 0)
+    return process.poll() == 0
 
 
 def wait_until(holds: Any, seconds: float, what: str) -> None:
@@ -106,28 +132,39 @@ def settings_of(setup: Setup, configs: Sequence[NodeConfig]) -> dict[str, Any]:
     }
 
 
-def run_foreign(node: list[str], settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Let the foreign peer live all intervals and return its events."""
+def run_foreign(
+    node: list[str], settings: dict[str, Any], on_event: Callable[[dict[str, Any]], None]
+) -> list[dict[str, Any]]:
+    """Let the foreign peer live all intervals and return its events; it ends when its input does."""
     command = [*node, str(JS / "household.mjs")]
-    done = subprocess.run(
-        command,
-        input=json.dumps(settings) + "\n",
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-2000:]}"
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    events: list[dict[str, Any]] = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        watchdog = Timer(DEADLINE_S, process.kill)
+        watchdog.start()
+        try:
+            process.stdin.write(json.dumps(settings) + "\n")
+            process.stdin.flush()
+            for line in process.stdout:
+                events.append(json.loads(line))
+                on_event(events[-1])
+                if events[-1]["event"] == "done":
+                    process.stdin.close()
+        finally:
+            watchdog.cancel()
+            process.kill()
+    assert events[-1]["event"] == "done", f"the foreign peer ended early; it said {events}"
+    return events
 
 
 def read_settled(
-    operator: NodeConfig, genesis: Genesis, setup: Setup
+    keeper: NodeConfig, genesis: Genesis, setup: Setup
 ) -> tuple[list[IntervalContent], list[CommitCert]]:
     """The messages behind every batch of the chain, and the certificates of its blocks."""
     content, certs = [], []
-    blobs = FolderBlobs(operator.data_path / BLOBS)
-    with ChainStore.open(operator.data_path / CHAIN_FILE, genesis) as store:
+    blobs = FolderBlobs(keeper.data_path / BLOBS)
+    with ChainStore.open(keeper.data_path / CHAIN_FILE, genesis) as store:
         for block, cert in store.blocks(1, store.height):
             certs.append(cert)
             for _, args in batches(block.txs):
@@ -178,3 +215,20 @@ def test_a_forged_order_is_refused_and_the_connection_lasts_to_the_end(street: S
         ("wrong_signature", "open")
     ]
     assert [one["connection"] for one in street.said("done")] == ["open"]
+
+
+def test_the_foreign_peer_goes_on_with_an_authority_when_the_operator_is_killed(widowed: Street) -> None:
+    who = [one["collector"] for one in widowed.said("order")]
+    assert who[0] == widowed.genesis.operator.hex()
+    # The operator may still have taken the second order before it died.
+    assert who[-1] in {key.hex() for key in widowed.genesis.authorities}
+    assert [one["code"] for one in widowed.said("order")] == [ReceiptCode.ACCEPTED.name.lower()] * INTERVALS
+
+
+def test_both_languages_meet_at_the_same_authority_and_everything_is_settled(widowed: Street) -> None:
+    homes = set(widowed.setup.roster)
+    for content in widowed.settled:
+        spoken = (*content.orders, *content.nothings)
+        assert {message.household for message in spoken} == homes
+        assert {reading.household for reading in content.readings} == homes
+    assert len(widowed.settled) == len(widowed.said("line")) == INTERVALS
