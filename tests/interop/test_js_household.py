@@ -85,7 +85,7 @@ async def trade(path: Path, command: list[str]) -> Street:
             "seed": KEYS["home-js"].seed.hex(),
             "household": "home-js",
             "account": 0,
-            "address": node.address,
+            "collectors": [{"key": OPERATOR.public_key.hex(), "address": node.address}],
             "genesis": encode(genesis).hex(),
             "first": START,
             "intervals": INTERVALS,
@@ -220,9 +220,13 @@ def test_the_foreign_peer_verifies_a_receipt_for_each_of_its_messages(street: St
     assert [readings.messages[0].import_wh for readings in street.readings] == [310, 311, 312]
 
 
-def test_the_foreign_peer_hears_every_result_by_gossip(street: Street) -> None:
+def test_the_foreign_peer_hears_every_result_by_gossip_and_is_told_the_same_when_it_asks(
+    street: Street,
+) -> None:
     heard = [(one["height"], one["block_hash"]) for one in street.said("result")]
     assert heard == [(result.height, result.block_hash.hex()) for result in street.results]
+    assert {one["by"] for one in street.said("result")} == {"gossip"}
+    assert [one["asked"] for one in street.said("result")] == [block_hash for _, block_hash in heard]
     assert {one["next_collector"] for one in street.said("result")} == {OPERATOR.public_key.hex()}
     assert street.said("gossip_refused") == []
 

@@ -1,4 +1,4 @@
-"""Write the test vectors of docs/protocol.md: `python tests/vectors/make_vectors.py` from the root of the repository.
+"""Write the test vectors of docs/protocol.md: `python -m tests.vectors.make_vectors` from the root of the repository.
 
 Everything follows from fixed seeds. Numbers are decimal text in JSON, since not every language reads 64 bits out of
 a JSON number; bytes are hexadecimal text.
@@ -14,19 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings
 from p2p.chain import block as blocks
-from p2p.chain import domains, light, merkle
-from p2p.chain.block import Block, CommitCert, Header, Tx
+from p2p.chain import domains, merkle
 from p2p.chain.consensus_types import Proposal, Vote, signed_bytes
-from p2p.chain.genesis import VERSION as GENESIS_VERSION
-from p2p.chain.genesis import Genesis, make_params
-from p2p.chain.modules.accounts import Role
-from p2p.chain.roots import roster_root
-from p2p.chain.settlement import batch_args, batch_tx, decode_entry, entry_leaf, make_batch
-from p2p.chain.state import State, initial_state
 from p2p.codec import encode
 from p2p.errors import RemoteError
 from p2p.frames import Frame, FrameKind
@@ -49,51 +40,26 @@ from p2p.messages import (
     open_message,
     sign_message,
 )
+from tests.vectors.made_up import (
+    AUTHORITIES,
+    CHAIN,
+    CONTEXT,
+    GROUP_ORDER,
+    HOME,
+    HOUSEHOLD,
+    MESSAGE_DOMAIN,
+    MINUTES,
+    OPERATOR,
+    START,
+    STRANGER,
+    Vectors,
+    plain,
+    replace,
+)
+from tests.vectors.proof_vectors import chain
+from tests.vectors.records import records
 
 FOLDER = Path(__file__).resolve().parent
-START, STEP, MINUTES = 1_760_000_400, 900, 15
-HOUSEHOLD = "house-1"
-HOME, STRANGER, OPERATOR, ROTATED = (Identity.from_seed(letter * 32) for letter in (b"h", b"x", b"o", b"r"))
-AUTHORITIES = tuple(Identity.from_seed(bytes([i + 1]) * 32) for i in range(4))
-MASTER = bytes(range(32))
-GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
-"""Of Ed25519's base point."""
-MESSAGE_DOMAIN = b"wattswap/msg/1\0"
-
-GENESIS = Genesis(
-    version=GENESIS_VERSION,
-    name="vectors",
-    time_ms=START * 1000,
-    params=make_params("EUR", MINUTES),
-    authorities=tuple(one.public_key for one in AUTHORITIES),
-    operators=(OPERATOR.public_key,),
-    roster_root=roster_root([HOUSEHOLD, "house-2"]),
-    members=2,
-    household_keys=(HOME.public_key, STRANGER.public_key),
-)
-CHAIN = GENESIS.chain_id
-CONTEXT = {
-    "chain_id": CHAIN,
-    "household_keys": {HOUSEHOLD: HOME.public_key},
-    "collector_keys": (OPERATOR.public_key,),
-}
-
-Vectors = dict[str, Any]
-
-
-def plain(value: Any) -> Any:
-    """The JSON form of a value: records as objects, numbers as text, bytes as hexadecimal text."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, msgspec.Struct):
-        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
-    return [plain(item) for item in value]
 
 
 def frames() -> Vectors:
@@ -187,7 +153,7 @@ def refused() -> dict[str, bytes]:
         return encode(Signed(kind, body, key.public_key, signature))
 
     def changed(**fields: Any) -> bytes:
-        return signed(encode(msgspec.structs.replace(order, **fields)))
+        return signed(encode(replace(order, **fields)))
 
     return {
         "nothing at all": b"",
@@ -248,7 +214,7 @@ def consensus() -> Vectors:
     for unsigned in made:
         data = signed_bytes(unsigned, CHAIN)
         signature = AUTHORITIES[3].sign(domains.SIGN_CONSENSUS, data)
-        message = msgspec.structs.replace(unsigned, signature=signature)
+        message = replace(unsigned, signature=signature)
         found.append(
             {
                 "type": type(message).__name__.lower(),
@@ -295,154 +261,13 @@ def trees() -> Vectors:
     }
 
 
-def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitCert, Tx]:
-    """A block above a state with one batch, and the proofs of both households."""
-    lines = np.zeros((GENESIS.members + len(SYSTEM_ACCOUNTS), len(COLUMNS)), dtype=np.int64)
-    sold = {"export_wh": 250, "sold_wh": 250, "trade_nano": 57_750_000}
-    bought = {"import_wh": 250, "bought_wh": 250, "trade_nano": -57_750_000}
-    for row, values in enumerate((sold, bought)):
-        for column, value in values.items():
-            lines[row, COLUMNS.index(column)] = value
-    postings = Postings(lines, GENESIS.members)
-    batch = make_batch(postings, START, MASTER)
-    args = batch_args(
-        batch,
-        postings,
-        orders=2,
-        book_root=bytes([1]) * 32,
-        clearing_root=bytes([2]) * 32,
-        price=PriceLine(200_000, 262_000, 231_000),
-        traded_wh=250,
-    )
-    tx = batch_tx(sender, CHAIN, 1, 1_000, args)
-    members = blocks.validators_hash(GENESIS.authorities)
-    header = Header(
-        version=blocks.VERSION,
-        chain_id=CHAIN,
-        height=1,
-        time_ms=(START + STEP) * 1000,
-        parent_hash=CHAIN,
-        proposer_idx=1,
-        validators_hash=members,
-        next_validators_hash=members,
-        params_hash=GENESIS.params.hash,
-        tx_root=blocks.tx_root([tx]),
-        evidence_root=blocks.evidence_root(()),
-        state_root=state.root,
-        receipts_root=merkle.EMPTY_ROOT,
-    )
-    block = Block(header, (tx,), ())
-    cert = certified(header)
-    role = None if sender == OPERATOR else light.prove_role(state, sender.public_key)
-    proofs = [light.make_proof(batch, i, block, cert, GENESIS, role=role) for i in range(GENESIS.members)]
-    return proofs, block, cert, tx
-
-
-def certified(header: Header) -> CommitCert:
-    """A certificate of all authorities for whatever header."""
-    name = blocks.block_hash(header)
-    data = blocks.vote_bytes(blocks.PRECOMMIT, CHAIN, header.height, 0, name)
-    signatures = {i: one.sign(domains.SIGN_CONSENSUS, data) for i, one in enumerate(AUTHORITIES)}
-    return blocks.make_cert(header.height, 0, name, signatures, len(AUTHORITIES))
-
-
-def chain() -> Vectors:
-    """Genesis, transaction, header, certificate and settlement proofs, the last by an operator with a new key."""
-    proofs, block, cert, tx = settled(OPERATOR, initial_state(GENESIS))
-    moved = initial_state(msgspec.structs.replace(GENESIS, operators=(ROTATED.public_key,)))
-    rotated, unproven = (settled(key, state)[0] for key, state in ((ROTATED, moved), (STRANGER, moved)))
-    proofs.append(rotated[0])
-    bundles = [msgspec.msgpack.decode(proof, type=light.ProofBundle) for proof in proofs]
-    own, other, by_role = bundles
-    role = by_role.role
-    assert role is not None
-    unproven_bundle = msgspec.msgpack.decode(unproven[0], type=light.ProofBundle)
-    replace = msgspec.structs.replace
-    few = {0: cert.signatures[:64], 1: cert.signatures[64:128]}
-    unsigned_tx = replace(own.tx, signature=bytes(64))
-    unsigned_header = replace(own.header, tx_root=blocks.tx_root([unsigned_tx]))
-    claimed = ((b"r" + STRANGER.public_key, encode(Role(0, -1))),)
-    wrong = {
-        "a transaction that its sender did not sign": encode(
-            replace(own, tx=unsigned_tx, header=unsigned_header, cert=certified(unsigned_header))
-        ),
-        "a role that the state does not hold": encode(
-            replace(
-                by_role,
-                tx=unproven_bundle.tx,
-                header=unproven_bundle.header,
-                cert=unproven_bundle.cert,
-                role=replace(role, bucket=replace(role.bucket, entries=claimed)),
-            )
-        ),
-        "another one's salt": encode(replace(own, salt=other.salt)),
-        "another one's path": encode(replace(own, batch_path=other.batch_path)),
-        "two signatures of four": encode(
-            replace(own, cert=blocks.make_cert(1, 0, cert.block_hash, few, len(AUTHORITIES)))
-        ),
-        "a signature twice": encode(
-            replace(own, cert=replace(own.cert, signatures=own.cert.signatures[:64] * 3))
-        ),
-        "a bit of an authority that is none": encode(replace(own, cert=replace(own.cert, bitmap=b"\x17"))),
-        "another header": encode(replace(own, header=replace(own.header, time_ms=own.header.time_ms + 1))),
-        "a sender whose role is not proven": encode(replace(by_role, role=None)),
-        "a sender without a role": unproven[0],
-        "a role with a sibling less": encode(
-            replace(
-                by_role, role=replace(role, bucket=replace(role.bucket, siblings=role.bucket.siblings[32:]))
-            )
-        ),
-        "a transaction by a household": encode(replace(own, tx=blocks.sign_tx(HOME, own.tx))),
-        "a version that is none": encode(replace(own, version=1)),
-        "a byte behind": proofs[0] + b"\0",
-    }
-    unsigned = tuple(getattr(tx, field) for field in tx.__struct_fields__[:-1])
-    return {
-        "genesis": {"bytes": encode(GENESIS).hex(), "chain_id": CHAIN.hex()},
-        "tx": {
-            "fields": plain(tx),
-            "sign_bytes": (domains.SIGN_TX + encode(unsigned)).hex(),
-            "id": tx.id.hex(),
-            "leaf": blocks.tx_leaf(tx).hex(),
-            "bytes": encode(tx).hex(),
-        },
-        "header": {
-            "fields": plain(block.header),
-            "bytes": encode(block.header).hex(),
-            "block_hash": blocks.block_hash(block.header).hex(),
-        },
-        "cert": {"fields": plain(cert), "bytes": encode(cert).hex()},
-        "proofs": [
-            {
-                "account": decode_entry(bundle.entry).account,
-                "entry": bundle.entry.hex(),
-                "salt": bundle.salt.hex(),
-                "leaf": entry_leaf(bundle.salt, bundle.entry).hex(),
-                "bytes": proof.hex(),
-            }
-            for bundle, proof in zip(bundles, proofs, strict=True)
-        ],
-        "refused": [
-            {"what": what, "bytes": data.hex(), "code": proof_refusal(data)} for what, data in wrong.items()
-        ],
-    }
-
-
-def proof_refusal(data: bytes) -> str:
-    """The code with which our own reader refuses a proof."""
-    try:
-        light.check_proof(data, GENESIS)
-    except RemoteError as error:
-        return error.code
-    raise AssertionError(f"{data.hex()} is taken")
-
-
 VECTORS: dict[str, Callable[[], Vectors]] = {
     "frames": frames,
     "messages": messages,
     "consensus": consensus,
     "merkle": trees,
     "chain": chain,
+    "records": lambda: records(plain),
 }
 """File name without suffix -> what makes its content."""
 

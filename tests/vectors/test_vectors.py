@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import re
 import subprocess
+from importlib import import_module
 
 import pytest
 
+import p2p
 from p2p.chain import merkle
 from p2p.chain.light import check_proof
+from p2p.chain.modules import governance_records
+from p2p.chain.refusals import CODES
+from p2p.codec import Record
 from p2p.errors import BadProof
 from p2p.messages import Kind, open_message, sign_message
 from tests.interop.js_kit import JS
 from tests.interop.js_kit import node as node
-from tests.vectors.make_vectors import CONTEXT, FOLDER, GENESIS, VECTORS, examples, signer, text_of
+from tests.vectors.made_up import CONTEXT, GENESIS
+from tests.vectors.make_vectors import FOLDER, VECTORS, examples, signer, text_of
+from tests.vectors.records import all_records, layout_line
 
 
 def stored(name: str) -> dict[str, object]:
@@ -65,6 +73,38 @@ def test_the_page_names_every_refusal() -> None:
     codes = set(re.findall(r'^    code = "(\w+)"', sources, re.MULTILINE)) - {"refused"}
     assert len(codes) > 20
     assert {code for code in codes if f"`{code}`" not in page} == set()
+
+
+def page() -> str:
+    """The text of docs/protocol.md, every run of white space one blank."""
+    return " ".join((FOLDER.parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8").split())
+
+
+def test_the_page_has_every_record_field_by_field() -> None:
+    text = page()
+    assert [line for line in map(layout_line, all_records()) if f" {line} " not in text] == []
+
+
+def test_the_page_has_a_sentence_for_every_refusal_of_a_transaction() -> None:
+    text = page()
+    assert [code for code, why in CODES.items() if f"| `{code}` | {why} |" not in text] == []
+
+
+NEVER_SENT = frozenset(
+    "SignState LastSigned SimBlock Account Role Receipt Settled Meter Anchor Newest Issuance Certificate Metered"
+    " Used Stored Council Keys Past History Number".split()
+)
+"""Records of files and of the state: nobody sends them but inside a snapshot, as entries."""
+
+
+def test_no_record_of_the_network_is_without_vectors() -> None:
+    for module in pkgutil.walk_packages(p2p.__path__, "p2p."):
+        import_module(module.name)
+    kinds = {kind for kind in Record.__subclasses__() if kind.__module__.startswith("p2p.")}
+    listed = set(all_records())
+    assert listed <= kinds
+    missing = kinds - listed - {governance_records.Proposal}  # of the state; the one of consensus is sent
+    assert {kind.__name__ for kind in missing} == NEVER_SENT
 
 
 @pytest.mark.live

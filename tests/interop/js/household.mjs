@@ -8,59 +8,27 @@ import { gossipsub } from '@libp2p/gossipsub';
 import { identify } from '@libp2p/identify';
 import { ping } from '@libp2p/ping';
 import { tcp } from '@libp2p/tcp';
-import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
-import { Refused, hex, join, same, unhex } from './codec.mjs';
+import { Refused, hex, unhex } from './codec.mjs';
+import { Collectors } from './collectors.mjs';
 import { publicKeyOf } from './crypto.mjs';
 import { checkProof, openGenesis } from './proof.mjs';
 import * as wire from './wire.mjs';
 
-const PAUSE_MS = 50, TRIES = 400, REPLY_MS = 10_000;
+const PAUSE_MS = 50, PATIENCE_MS = 30_000, GOSSIP_TRIES = 100, FAILOVER_MS = 3_000;
 const pause = () => new Promise((done) => setTimeout(done, PAUSE_MS));
 const say = (event, fields = {}) =>
   console.log(JSON.stringify({ event, ...fields }, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
-
-/** One stream of one protocol, kept open; one request at a time. */
-class Channel {
-  constructor(stream) {
-    this.stream = stream;
-    this.chunks = stream[Symbol.asyncIterator]();
-    this.rest = new Uint8Array();
-    this.id = 0;
-  }
-
-  async request(payload) {
-    const id = (this.id += 1);
-    if (!this.stream.send(wire.packFrame(id, wire.REQUEST, payload))) await this.stream.onDrain();
-    const timer = setTimeout(() => this.stream.abort(new Error('no reply in time')), REPLY_MS);
-    try {
-      const frame = await this.frame();
-      if (frame.id !== id) throw new Error(`a reply to request ${frame.id} instead of ${id}`);
-      if (frame.kind === wire.ERROR) throw new Refused(Buffer.from(frame.payload).toString('ascii'), 'by the peer');
-      return frame.payload;
-    } finally { clearTimeout(timer); }
-  }
-
-  async frame() {
-    for (;;) {
-      const [frame, rest] = wire.cutFrame(this.rest);
-      this.rest = rest;
-      if (frame) return frame;
-      const { value, done } = await this.chunks.next();
-      if (done) throw new Error('the stream ended before the reply');
-      this.rest = join(this.rest, value.subarray());
-    }
-  }
-}
 
 class Household {
   constructor(settings) {
     this.seed = unhex(settings.seed);
     this.id = settings.household;
-    this.address = multiaddr(settings.address);
     this.genesis = openGenesis(unhex(settings.genesis));
     this.account = settings.account;
-    this.channels = new Map();
+    this.said = new Map();
+    this.saidFor = -1n;
+    this.receipts = new Map();
     this.results = new Map();
     this.context = {
       chainId: this.genesis.chainId,
@@ -70,7 +38,7 @@ class Household {
     };
   }
 
-  async join() {
+  async join(settings) {
     const topic = wire.resultTopic(this.genesis.chainId);
     this.node = await createLibp2p({
       privateKey: await generateKeyPairFromSeed('Ed25519', this.seed),
@@ -83,30 +51,76 @@ class Household {
     const { pubsub } = this.node.services;
     pubsub.addEventListener('message', ({ detail }) => detail.topic === topic && this.hear(detail.data));
     pubsub.subscribe(topic);
-    this.connection = await this.node.dial(this.address);
-    for (let i = 0; i < TRIES && !pubsub.getMeshPeers(topic).length; i += 1) await pause();
+    // No wait for a mesh: a collector joins the topic with its first result, and what is missed is asked for.
+    const found = (keys) => keys.flatMap((key) => settings.collectors.filter((one) => one.key === hex(key)))
+      .map(({ key, address }) => ({ key: unhex(key), address }));
+    const { operators, authorities } = this.genesis;
+    this.collectors = new Collectors(this.node, found(operators), found(authorities), settings.failover_ms ?? FAILOVER_MS);
+    this.connection = await until(() => this.collectors.connect());
   }
 
   hear(data) {
     try {
-      const result = wire.openMessage(data, ['result'], this.context);
+      const result = this.readResult(data);
       this.results.set(result.interval_start, result);
     } catch (error) { say('gossip_refused', { code: error.code ?? String(error) }); }
   }
 
-  async request(protocol, payload) {
-    if (!this.channels.has(protocol)) this.channels.set(protocol, new Channel(await this.connection.newStream(protocol)));
-    return this.channels.get(protocol).request(payload);
+  readResult(data) {
+    const result = wire.openMessage(data, ['result'], this.context);
+    // An old one names whom the newer ones have replaced.
+    if (result.interval_start >= this.saidFor) this.collectors.name(result.next_collector, result.height);
+    return result;
   }
 
   async handIn(name, message) {
-    const protocol = name === 'reading' ? '/wattswap/reading/1' : '/wattswap/bid/1';
-    const signed = wire.signMessage(this.seed, name, message), id = wire.messageId(name, message);
+    const id = hex(wire.messageId(name, message)), signed = wire.signMessage(this.seed, name, message);
+    if (message.interval_start !== this.saidFor) {
+      this.saidFor = message.interval_start;
+      this.said.clear();
+      this.receipts.clear();
+    }
+    this.said.set(id, { signed, protocol: name === 'reading' ? '/wattswap/reading/1' : '/wattswap/bid/1' });
     return until(async () => {
-      const receipt = wire.openMessage(await this.request(protocol, signed), ['receipt'], this.context);
-      if (!same(receipt.message_id, id)) throw new Error('a receipt for another message');
+      const { key } = this.collectors.current;
+      if (!await this.sayAll()) return null;
+      const code = this.receipts.get(`${hex(key)} ${id}`);
+      return code ? { code, signed: hex(signed), collector: hex(key) } : null;
+    });
+  }
+
+  /** Hands in to the current collector what it has not got of this interval; false while it is too early. */
+  async sayAll() {
+    const { key } = this.collectors.current;
+    for (const [id, { signed, protocol }] of this.said) {
+      if (this.receipts.has(`${hex(key)} ${id}`)) continue;
+      const receipt = wire.openMessage(await this.collectors.request(protocol, signed), ['receipt'], this.context);
+      if (hex(receipt.message_id) !== id) throw new Refused('wrong_kind', 'a receipt for another message');
       const code = wire.RECEIPT_CODES[Number(receipt.code)];
-      return code === 'early' ? null : { code, signed: hex(signed) };
+      if (code === 'early') return false;
+      this.receipts.set(`${hex(key)} ${id}`, code);
+    }
+    return true;
+  }
+
+  /** The result of an interval by gossip, or asked for where gossip does not bring it. */
+  async result(start) {
+    for (let i = 0; i < GOSSIP_TRIES && !this.results.has(start); i += 1) await pause();
+    if (this.results.has(start)) return { by: 'gossip', result: this.results.get(start) };
+    return { by: 'request', result: await this.askResult(start) };
+  }
+
+  async askResult(start) {
+    return this.readResult(await this.ask('/wattswap/result/1', start));
+  }
+
+  /** Asks for something of an interval until it is there: 0 bytes mean "not yet". */
+  ask(protocol, start) {
+    const question = wire.ask(this.genesis.chainId, start);
+    return until(async () => {
+      if (start === this.saidFor) await this.sayAll();
+      const bytes = await this.collectors.request(protocol, question);
+      return bytes.length ? bytes : null;
     });
   }
 
@@ -114,28 +128,27 @@ class Household {
   async forge(order) {
     const signed = wire.signMessage(this.seed, 'order', order);
     signed[signed.length - 40] ^= 1;
-    return refusal(() => this.request('/wattswap/bid/1', signed));
+    return refusal(() => this.collectors.request('/wattswap/bid/1', signed));
   }
 
   async prove(start) {
-    const question = wire.ask(this.genesis.chainId, start);
-    const proof = await until(async () => {
-      const bytes = await this.request('/wattswap/line/1', question);
-      return bytes.length ? bytes : null;
-    });
+    const proof = await this.ask('/wattswap/line/1', start);
     const line = checkProof(proof, this.genesis);
     if (line.account !== this.account) throw new Error(`the line of account ${line.account}`);
     return { line, proof };
   }
 }
 
+/** Repeats an attempt while it gives null or the way to the peer fails; what is idempotent may be repeated. */
 async function until(attempt) {
-  for (let i = 0; i < TRIES; i += 1) {
-    const answer = await attempt();
-    if (answer !== null) return answer;
+  for (const end = Date.now() + PATIENCE_MS; ;) {
+    try {
+      const answer = await attempt();
+      if (answer !== null) return answer;
+    } catch (error) { if (error instanceof Refused || Date.now() > end) throw error; }
+    if (Date.now() > end) throw new Error('no answer in time');
     await pause();
   }
-  throw new Error('no answer in time');
 }
 
 async function refusal(action) {
@@ -156,7 +169,7 @@ async function tamper(proof, genesis, count) {
 
 async function live(settings) {
   const home = new Household(settings);
-  await home.join();
+  await home.join(settings);
   say('joined', { peer: home.node.peerId.toString(), chain: hex(home.genesis.chainId) });
   const { minutes } = home.genesis.params;
   for (let i = 0; i < settings.intervals; i += 1) {
@@ -166,8 +179,9 @@ async function live(settings) {
     if (i === 0) say('forged', { code: await home.forge(order), connection: home.connection.status });
     say('order', { number: i, ...await home.handIn('order', order) });
     say('reading', { number: i, ...await home.handIn('reading', { ...about, import_wh: 310 + i, export_wh: 0, quality: 0 }) });
-    const result = await until(async () => home.results.get(start) ?? null);
-    say('result', { number: i, height: result.height, block_hash: hex(result.block_hash), next_collector: hex(result.next_collector) });
+    const { by, result } = await home.result(start);
+    const asked = hex((await home.askResult(start)).block_hash);
+    say('result', { number: i, by, asked, height: result.height, block_hash: hex(result.block_hash), next_collector: hex(result.next_collector) });
     const { line, proof } = await home.prove(start);
     say('line', { number: i, ...line, tampered: settings.tampered, refused: await tamper(proof, home.genesis, settings.tampered) });
   }

@@ -1,0 +1,102 @@
+// Who takes orders, and the way to them: docs/protocol.md, 2 and 4.
+import { multiaddr } from '@multiformats/multiaddr';
+import { Refused, join, same } from './codec.mjs';
+import * as wire from './wire.mjs';
+
+const REPLY_MS = 10_000;
+
+/** One stream of one protocol, kept open; one request at a time. */
+class Channel {
+  constructor(stream) {
+    this.stream = stream;
+    this.chunks = stream[Symbol.asyncIterator]();
+    this.rest = new Uint8Array();
+    this.id = 0;
+  }
+
+  async request(payload) {
+    const id = (this.id += 1);
+    if (!this.stream.send(wire.packFrame(id, wire.REQUEST, payload))) await this.stream.onDrain();
+    for (;;) {
+      const frame = await this.frame();
+      if (frame.id === 0) this.close();
+      else if (frame.id !== id) continue; // answers a request that arrived twice
+      if (frame.kind === wire.ERROR) throw new Refused(Buffer.from(frame.payload).toString('ascii'), 'by the peer');
+      return frame.payload;
+    }
+  }
+
+  async frame() {
+    for (;;) {
+      const [frame, rest] = wire.cutFrame(this.rest);
+      this.rest = rest;
+      if (frame) return frame;
+      const { value, done } = await this.chunks.next();
+      if (done) throw new Error('the stream ended before the reply');
+      this.rest = join(this.rest, value.subarray());
+    }
+  }
+
+  get isOpen() { return this.stream.status === 'open'; }
+
+  close() { this.stream.abort(new Error('given up')); }
+}
+
+/** The operators and authorities as one home sees them, each {key, address}, in the order of the genesis. */
+export class Collectors {
+  constructor(node, operators, authorities, failoverMs) {
+    Object.assign(this, { node, operators, authorities, failoverMs });
+    this.current = operators[0];
+    this.height = 0n;
+    this.failingSince = null;
+    this.channels = new Map();
+  }
+
+  connect() { return this.node.dial(multiaddr(this.current.address)); }
+
+  /** Takes what the result of a block says: this key collects next. */
+  name(key, height) {
+    if (height > this.height) this.height = height;
+    const found = [...this.operators, ...this.authorities].find((one) => same(one.key, key));
+    if (found && found !== this.current) [this.current, this.failingSince] = [found, null];
+  }
+
+  /** Asks the current one. A `Refused` is its answer; any other error says that it does not answer. */
+  async request(protocol, payload) {
+    const one = this.current, place = `${one.address} ${protocol}`;
+    const limit = Math.min(this.failoverMs, REPLY_MS);
+    let timer;
+    const late = new Promise((_, fail) => { timer = setTimeout(() => fail(new Error('no reply in time')), limit); });
+    try {
+      const reply = await Promise.race([this.exchange(place, one, protocol, payload, limit), late]);
+      this.failingSince = null;
+      return reply;
+    } catch (error) {
+      if (!(error instanceof Refused)) this.fail(one, place);
+      throw error;
+    } finally { clearTimeout(timer); }
+  }
+
+  async exchange(place, one, protocol, payload, limit) {
+    if (!this.channels.get(place)?.isOpen) {
+      const signal = AbortSignal.timeout(limit);
+      this.channels.set(place, new Channel(await this.node.dialProtocol(multiaddr(one.address), protocol, { signal })));
+    }
+    return this.channels.get(place).request(payload);
+  }
+
+  fail(one, place) {
+    this.channels.get(place)?.close();
+    this.channels.delete(place);
+    if (one !== this.current) return;
+    this.failingSince ??= Date.now();
+    if (Date.now() - this.failingSince >= this.failoverMs) [this.current, this.failingSince] = [this.after(one), null];
+  }
+
+  /** Operators in the order of the genesis, then authorities from the one that would propose the next height. */
+  after(one) {
+    const n = this.authorities.length, turn = n ? Number((this.height + 1n) % BigInt(n)) : 0;
+    const line = [...this.operators, ...this.authorities.slice(turn), ...this.authorities.slice(0, turn)];
+    return line[(line.indexOf(one) + 1) % line.length];
+  }
+}

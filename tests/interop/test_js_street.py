@@ -1,0 +1,234 @@
+"""A household in JavaScript beside two in Python, with an operator and four authorities as processes of their own.
+
+Nothing here knows both sides: what the foreign peer ordered is read from the blob that the authorities have judged.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import pytest
+
+from p2p.chain.blob import IntervalContent, open_blob
+from p2p.chain.block import CommitCert, quorum, signers
+from p2p.chain.genesis import Genesis, read_genesis
+from p2p.chain.settlement import batches
+from p2p.chain.store import ChainStore
+from p2p.messages import OrderMessage, ReadingMessage, ReceiptCode, sign_message
+from p2p.roles.blobs import FolderBlobs
+from tests.interop.js_kit import JS
+from tests.wattswap.run_kit import write_street
+from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.init import KeyPlan, Wish, init_nodes
+from wattswap.nodes.node import BLOBS, CHAIN_FILE
+from wattswap.nodes.supervisor import Supervisor
+from wattswap.scenario import load
+from wattswap.setup import Setup, cut_to, prepare
+
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
+INTERVALS = 3
+FOREIGN = "home-3"
+VALIDATORS = 4
+START_S, DEADLINE_S, END_S = 20.0, 60.0, 20.0
+"""How long the operator may take to listen, the foreign peer to live, and the others to end. [s]"""
+
+
+@dataclass(frozen=True)
+class Street:
+    """What the run left behind, and what the foreign peer said."""
+
+    genesis: Genesis
+    setup: Setup
+    events: list[dict[str, Any]]
+    settled: list[IntervalContent]
+    certs: list[CommitCert]
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Events of one name, in their order."""
+        return [one for one in self.events if one["event"] == event]
+
+
+@pytest.fixture(scope="module")
+def street(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street:
+    """Everybody lives to the end."""
+    return live(tmp_path_factory.mktemp("street"), node, gate_s=20, killed_after=None)
+
+
+@pytest.fixture(scope="module")
+def widowed(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street:
+    """The operator is killed once the foreign peer has its line of the first interval, and does not come back."""
+    return live(tmp_path_factory.mktemp("widowed"), node, gate_s=10, killed_after=0)
+
+
+def live(folder: Path, node: list[str], gate_s: float, killed_after: int | None) -> Street:
+    scenario = load(write_street(folder / "data") / "scenario.toml")
+    setup = prepare(cut_to(scenario, INTERVALS, None))
+    wish = Wish(0, VALIDATORS, pace_s=0, gate_s=gate_s)
+    configs = init_nodes(setup.scenario, folder / "nodes", wish, KeyPlan(derived=True))
+    operator = next(config for config in configs if config.role == "operator")
+    authority = next(config for config in configs if config.role == "validator")
+    genesis = read_genesis(operator.genesis_path)
+    supervisor = Supervisor({"PYTHONHASHSEED": "0"})
+
+    def on_event(event: dict[str, Any]) -> None:
+        if event["event"] == "line" and event["number"] == killed_after:
+            supervisor.children[operator.name].signal(signal.SIGKILL)
+
+    try:
+        for config in configs:
+            if config.name != FOREIGN:
+                supervisor.start(config.name, [config.folder], config.folder / "node.log")
+        wait_until(lambda: listens(operator), START_S, "the operator listens")
+        events = run_foreign(node, settings_of(setup, configs), on_event)
+        homes = [config.name for config in configs if config.role == "household" and config.name != FOREIGN]
+        wait_until(lambda: all(ended(supervisor, home) for home in homes), END_S, "both homes end")
+    finally:
+        supervisor.stop()
+    content, certs = read_settled(authority, genesis, setup)
+    return Street(genesis, setup, events, content, certs)
+
+
+def ended(supervisor: Supervisor, name: str) -> bool:
+    process = supervisor.children[name].process
+    assert process is not None
+    assert process.poll() in (None, 0)
+    return process.poll() == 0
+
+
+def wait_until(holds: Any, seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        time.sleep(0.1)
+
+
+def listens(config: NodeConfig) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", config.listen.port)) == 0
+
+
+def settings_of(setup: Setup, configs: Sequence[NodeConfig]) -> dict[str, Any]:
+    home = next(config for config in configs if config.name == FOREIGN)
+    return {
+        "seed": setup.keys.identity("household", FOREIGN).seed.hex(),
+        "household": FOREIGN,
+        "account": setup.roster.index(FOREIGN),
+        "collectors": [{"key": peer.key.hex(), "address": peer.address} for peer in home.peers],
+        "failover_ms": int(home.clock.takeover_s * 1000),
+        "genesis": home.genesis_path.read_bytes().hex(),
+        "first": setup.start_of(0),
+        "intervals": INTERVALS,
+        "tampered": 100,
+    }
+
+
+def run_foreign(
+    node: list[str], settings: dict[str, Any], on_event: Callable[[dict[str, Any]], None]
+) -> list[dict[str, Any]]:
+    """Let the foreign peer live all intervals and return its events; it ends when its input does."""
+    command = [*node, str(JS / "household.mjs")]
+    events: list[dict[str, Any]] = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        watchdog = Timer(DEADLINE_S, process.kill)
+        watchdog.start()
+        try:
+            process.stdin.write(json.dumps(settings) + "\n")
+            process.stdin.flush()
+            for line in process.stdout:
+                events.append(json.loads(line))
+                on_event(events[-1])
+                if events[-1]["event"] == "done":
+                    process.stdin.close()
+        finally:
+            watchdog.cancel()
+            process.kill()
+    assert events[-1]["event"] == "done", f"the foreign peer ended early; it said {events}"
+    return events
+
+
+def read_settled(
+    keeper: NodeConfig, genesis: Genesis, setup: Setup
+) -> tuple[list[IntervalContent], list[CommitCert]]:
+    """The messages behind every batch of the chain, and the certificates of its blocks."""
+    content, certs = [], []
+    blobs = FolderBlobs(keeper.data_path / BLOBS)
+    with ChainStore.open(keeper.data_path / CHAIN_FILE, genesis) as store:
+        for block, cert in store.blocks(1, store.height):
+            certs.append(cert)
+            for _, args in batches(block.txs):
+                data = blobs.get(args.blob_hash)
+                assert data is not None
+                content.append(open_blob(data, genesis, setup.roster))
+    return content, certs
+
+
+def of_foreign(messages: Sequence[OrderMessage] | Sequence[ReadingMessage]) -> list[Any]:
+    return [message for message in messages if message.household == FOREIGN]
+
+
+def test_what_the_foreign_peer_signed_is_in_the_blob_of_every_settled_interval(street: Street) -> None:
+    identity = street.setup.keys.identity("household", FOREIGN)
+    assert [one.interval_start for one in street.settled] == [
+        street.setup.start_of(i) for i in range(INTERVALS)
+    ]
+    for number, (content, said) in enumerate(zip(street.settled, street.said("order"), strict=True)):
+        (order,), (reading,) = of_foreign(content.orders), of_foreign(content.readings)
+        assert sign_message(identity, order).hex() == said["signed"]
+        assert (order.side, order.energy_wh, order.limit_micro_per_kwh) == (1, 300 + number, 250_000 - number)
+        assert (reading.import_wh, reading.export_wh) == (310 + number, 0)
+
+
+def test_every_block_has_the_signatures_of_a_quorum_of_processes(street: Street) -> None:
+    assert len(street.certs) == INTERVALS
+    assert min(len(signers(cert)) for cert in street.certs) >= quorum(VALIDATORS) > 1
+
+
+def test_every_message_of_the_foreign_peer_gets_a_receipt(street: Street) -> None:
+    for event in ("order", "reading"):
+        assert [one["code"] for one in street.said(event)] == [ReceiptCode.ACCEPTED.name.lower()] * INTERVALS
+
+
+def test_the_foreign_peer_hears_the_results_by_gossip_and_proves_its_line(street: Street) -> None:
+    heights = [one["height"] for one in street.said("result")]
+    lines = street.said("line")
+    assert [one["by"] for one in street.said("result")] == ["gossip"] * INTERVALS
+    assert heights == [line["height"] for line in lines]
+    assert [line["values"]["import_wh"] for line in lines] == [310 + number for number in range(INTERVALS)]
+    assert [line["refused"] for line in lines] == [100] * INTERVALS
+    assert street.said("gossip_refused") == []
+
+
+def test_a_forged_order_is_refused_and_the_connection_lasts_to_the_end(street: Street) -> None:
+    assert [(one["code"], one["connection"]) for one in street.said("forged")] == [
+        ("wrong_signature", "open")
+    ]
+    assert [one["connection"] for one in street.said("done")] == ["open"]
+
+
+def test_the_foreign_peer_goes_on_with_an_authority_when_the_operator_is_killed(widowed: Street) -> None:
+    who = [one["collector"] for one in widowed.said("order")]
+    assert who[0] == widowed.genesis.operator.hex()
+    # The operator may still have taken the second order before it died.
+    assert who[-1] in {key.hex() for key in widowed.genesis.authorities}
+    assert [one["code"] for one in widowed.said("order")] == [ReceiptCode.ACCEPTED.name.lower()] * INTERVALS
+
+
+def test_both_languages_meet_at_the_same_authority_and_everything_is_settled(widowed: Street) -> None:
+    homes = set(widowed.setup.roster)
+    for content in widowed.settled:
+        spoken = (*content.orders, *content.nothings)
+        assert {message.household for message in spoken} == homes
+        assert {reading.household for reading in content.readings} == homes
+    assert len(widowed.settled) == len(widowed.said("line")) == INTERVALS

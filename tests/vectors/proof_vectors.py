@@ -1,0 +1,234 @@
+"""Vectors of the chain: genesis, transaction, header, certificate, and proofs with what is wrong about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings
+from p2p.chain import block as blocks
+from p2p.chain import domains, light, merkle
+from p2p.chain.block import Block, CommitCert, Header, Tx
+from p2p.chain.light import ProofBundle, SetChange
+from p2p.chain.modules.accounts import Role
+from p2p.chain.settlement import batch_args, batch_tx, decode_entry, entry_leaf, make_batch
+from p2p.chain.state import State, initial_state
+from p2p.codec import encode
+from p2p.errors import RemoteError
+from p2p.identity import Identity
+from p2p.messages import (
+    PriceLine,
+)
+from tests.vectors.made_up import (
+    AUTHORITIES,
+    CHAIN,
+    GENESIS,
+    HOME,
+    LATER,
+    MASTER,
+    OPERATOR,
+    ROTATED,
+    START,
+    STEP,
+    STRANGER,
+    Vectors,
+    plain,
+    replace,
+)
+
+
+def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitCert, Tx]:
+    """A block above a state with one batch, and the proofs of both households."""
+    lines = np.zeros((GENESIS.members + len(SYSTEM_ACCOUNTS), len(COLUMNS)), dtype=np.int64)
+    sold = {"export_wh": 250, "sold_wh": 250, "trade_nano": 57_750_000}
+    bought = {"import_wh": 250, "bought_wh": 250, "trade_nano": -57_750_000}
+    for row, values in enumerate((sold, bought)):
+        for column, value in values.items():
+            lines[row, COLUMNS.index(column)] = value
+    postings = Postings(lines, GENESIS.members)
+    batch = make_batch(postings, START, MASTER)
+    args = batch_args(
+        batch,
+        postings,
+        orders=2,
+        book_root=bytes([1]) * 32,
+        clearing_root=bytes([2]) * 32,
+        price=PriceLine(200_000, 262_000, 231_000),
+        traded_wh=250,
+    )
+    tx = batch_tx(sender, CHAIN, 1, 1_000, args)
+    members = blocks.validators_hash(GENESIS.authorities)
+    header = Header(
+        version=blocks.VERSION,
+        chain_id=CHAIN,
+        height=1,
+        time_ms=(START + STEP) * 1000,
+        parent_hash=CHAIN,
+        proposer_idx=1,
+        validators_hash=members,
+        next_validators_hash=members,
+        params_hash=GENESIS.params.hash,
+        tx_root=blocks.tx_root([tx]),
+        evidence_root=blocks.evidence_root(()),
+        state_root=state.root,
+        receipts_root=merkle.EMPTY_ROOT,
+    )
+    block = Block(header, (tx,), ())
+    cert = certified(header)
+    role = None if sender == OPERATOR else light.prove_role(state, sender.public_key)
+    proofs = [light.make_proof(batch, i, block, cert, GENESIS, role=role) for i in range(GENESIS.members)]
+    return proofs, block, cert, tx
+
+
+def certified(header: Header, authorities: Sequence[Identity] = AUTHORITIES) -> CommitCert:
+    """A certificate of all authorities for whatever header."""
+    name = blocks.block_hash(header)
+    data = blocks.vote_bytes(blocks.PRECOMMIT, CHAIN, header.height, 0, name)
+    signatures = {i: one.sign(domains.SIGN_CONSENSUS, data) for i, one in enumerate(authorities)}
+    return blocks.make_cert(header.height, 0, name, signatures, len(authorities))
+
+
+def moved_on(bundle: ProofBundle, tx: Tx) -> ProofBundle:
+    """The same line in block 2 by other authorities, whom those of the genesis announced in block 1."""
+    keys = tuple(one.public_key for one in LATER)
+    new = blocks.validators_hash(keys)
+    announcing = replace(bundle.header, next_validators_hash=new)
+    header = replace(
+        announcing,
+        height=2,
+        parent_hash=blocks.block_hash(announcing),
+        proposer_idx=2,
+        validators_hash=new,
+        tx_root=blocks.tx_root([tx]),
+    )
+    change = SetChange(announcing, certified(announcing), keys)
+    return replace(bundle, tx=tx, header=header, cert=certified(header, LATER), changes=(change,))
+
+
+def wrong_changes(moved: ProofBundle) -> dict[str, bytes]:
+    """Proofs whose way from one set to the next does not hold."""
+    (change,) = moved.changes
+    unannounced = replace(change.header, next_validators_hash=change.header.validators_hash)
+    first = AUTHORITIES[0].public_key
+    return {
+        "new authorities without the change": encode(replace(moved, changes=())),
+        "a change to other authorities than were announced": encode(
+            replace(moved, changes=(replace(change, validators=change.validators[::-1]),))
+        ),
+        "a change that was not announced": encode(
+            replace(moved, changes=(replace(change, header=unannounced, cert=certified(unannounced)),))
+        ),
+        "a change that the new authorities signed themselves": encode(
+            replace(moved, changes=(replace(change, cert=certified(change.header, LATER)),))
+        ),
+        "a change twice": encode(replace(moved, changes=(change, change))),
+        "a batch by an authority that has left": encode(
+            moved_on(moved_before(moved), blocks.sign_tx(AUTHORITIES[0], replace(moved.tx, sender=first)))
+        ),
+    }
+
+
+def moved_before(moved: ProofBundle) -> ProofBundle:
+    """A bundle as it was before the change."""
+    (change,) = moved.changes
+    header = replace(change.header, next_validators_hash=change.header.validators_hash)
+    return replace(moved, header=header, cert=certified(header), changes=())
+
+
+def chain() -> Vectors:
+    """Genesis, transaction, header, certificate and settlement proofs.
+
+    The last proofs are by an operator with a new key, and by authorities who came later.
+    """
+    proofs, block, cert, tx = settled(OPERATOR, initial_state(GENESIS))
+    moved = initial_state(replace(GENESIS, operators=(ROTATED.public_key,)))
+    rotated, unproven = (settled(key, state)[0] for key, state in ((ROTATED, moved), (STRANGER, moved)))
+    proofs.append(rotated[0])
+    bundles = [msgspec.msgpack.decode(proof, type=ProofBundle) for proof in proofs]
+    own, other, by_role = bundles
+    role = by_role.role
+    assert role is not None
+    unproven_bundle = msgspec.msgpack.decode(unproven[0], type=ProofBundle)
+    moved_bundle = moved_on(own, tx)
+    bundles.append(moved_bundle)
+    proofs.append(encode(moved_bundle))
+    few = {0: cert.signatures[:64], 1: cert.signatures[64:128]}
+    unsigned_tx = replace(own.tx, signature=bytes(64))
+    unsigned_header = replace(own.header, tx_root=blocks.tx_root([unsigned_tx]))
+    claimed = ((b"r" + STRANGER.public_key, encode(Role(0, -1))),)
+    wrong = {
+        "a transaction that its sender did not sign": encode(
+            replace(own, tx=unsigned_tx, header=unsigned_header, cert=certified(unsigned_header))
+        ),
+        "a role that the state does not hold": encode(
+            replace(
+                by_role,
+                tx=unproven_bundle.tx,
+                header=unproven_bundle.header,
+                cert=unproven_bundle.cert,
+                role=replace(role, bucket=replace(role.bucket, entries=claimed)),
+            )
+        ),
+        "another one's salt": encode(replace(own, salt=other.salt)),
+        "another one's path": encode(replace(own, batch_path=other.batch_path)),
+        "two signatures of four": encode(
+            replace(own, cert=blocks.make_cert(1, 0, cert.block_hash, few, len(AUTHORITIES)))
+        ),
+        "a signature twice": encode(
+            replace(own, cert=replace(own.cert, signatures=own.cert.signatures[:64] * 3))
+        ),
+        "a bit of an authority that is none": encode(replace(own, cert=replace(own.cert, bitmap=b"\x17"))),
+        "another header": encode(replace(own, header=replace(own.header, time_ms=own.header.time_ms + 1))),
+        "a sender whose role is not proven": encode(replace(by_role, role=None)),
+        "a sender without a role": unproven[0],
+        "a role with a sibling less": encode(
+            replace(
+                by_role, role=replace(role, bucket=replace(role.bucket, siblings=role.bucket.siblings[32:]))
+            )
+        ),
+        "a transaction by a household": encode(replace(own, tx=blocks.sign_tx(HOME, own.tx))),
+        "a version that is none": encode(replace(own, version=1)),
+        "a byte behind": proofs[0] + b"\0",
+        **wrong_changes(moved_bundle),
+    }
+    unsigned = tuple(getattr(tx, field) for field in tx.__struct_fields__[:-1])
+    return {
+        "genesis": {"bytes": encode(GENESIS).hex(), "chain_id": CHAIN.hex()},
+        "tx": {
+            "fields": plain(tx),
+            "sign_bytes": (domains.SIGN_TX + encode(unsigned)).hex(),
+            "id": tx.id.hex(),
+            "leaf": blocks.tx_leaf(tx).hex(),
+            "bytes": encode(tx).hex(),
+        },
+        "header": {
+            "fields": plain(block.header),
+            "bytes": encode(block.header).hex(),
+            "block_hash": blocks.block_hash(block.header).hex(),
+        },
+        "cert": {"fields": plain(cert), "bytes": encode(cert).hex()},
+        "proofs": [
+            {
+                "account": decode_entry(bundle.entry).account,
+                "entry": bundle.entry.hex(),
+                "salt": bundle.salt.hex(),
+                "leaf": entry_leaf(bundle.salt, bundle.entry).hex(),
+                "bytes": proof.hex(),
+            }
+            for bundle, proof in zip(bundles, proofs, strict=True)
+        ],
+        "refused": [
+            {"what": what, "bytes": data.hex(), "code": proof_refusal(data)} for what, data in wrong.items()
+        ],
+    }
+
+
+def proof_refusal(data: bytes) -> str:
+    """The code with which our own reader refuses a proof."""
+    try:
+        light.check_proof(data, GENESIS)
+    except RemoteError as error:
+        return error.code
+    raise AssertionError(f"{data.hex()} is taken")

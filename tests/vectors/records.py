@@ -1,0 +1,152 @@
+"""The layout of every record that crosses the wire, read off the code, each with a made-up value and its bytes."""
+
+from __future__ import annotations
+
+import types
+from itertools import count
+from typing import Any, get_args, get_origin, get_type_hints
+
+from p2p import messages, receipts, snapshot, sync
+from p2p.chain import blob, block, consensus_types, evidence, genesis, light, settlement, state, tree
+from p2p.chain.modules import accounts, certificate_records, governance_records, meters
+from p2p.codec import INT64_MAX, INT64_MIN, Record, encode
+from p2p.roles import blobs, ledger, mempool, peers, status, wire
+
+RECORDS: dict[str, tuple[type[Record], ...]] = {
+    "messages": (
+        messages.Signed,
+        messages.OrderMessage,
+        messages.ReadingMessage,
+        messages.ReceiptMessage,
+        messages.ResultMessage,
+        messages.PriceLine,
+        messages.NothingMessage,
+        messages.LineQueryMessage,
+    ),
+    "protocols of the market": (wire.IntervalQuery, wire.HandIn, wire.HandInReply),
+    "protocols of the chain": (
+        status.StatusQuery,
+        status.NodeStatus,
+        mempool.TxReply,
+        blobs.BlobQuery,
+        blobs.BlobPiece,
+        blob.Blob,
+        blob.Line,
+        sync.SyncQuery,
+        sync.SyncReply,
+        snapshot.SnapshotQuery,
+        snapshot.SnapshotPiece,
+        snapshot.Snapshot,
+        ledger.Checkpoint,
+    ),
+    "consensus": (
+        peers.ConsensusFrame,
+        consensus_types.Vote,
+        consensus_types.Proposal,
+        consensus_types.Status,
+        peers.Commit,
+        evidence.Pair,
+    ),
+    "chain": (
+        genesis.Genesis,
+        genesis.Params,
+        genesis.Governed,
+        block.Block,
+        block.Header,
+        block.Tx,
+        block.CommitCert,
+        settlement.BatchArgs,
+    ),
+    "proofs": (light.ProofBundle, light.SetChange, state.EntryProof, tree.TreeProof, receipts.Omission),
+    "arguments of transactions": (
+        accounts.RotateArgs,
+        meters.RegisterArgs,
+        meters.AnchorArgs,
+        certificate_records.IssueArgs,
+        meters.Reading,
+        certificate_records.SplitArgs,
+        certificate_records.TransferArgs,
+        certificate_records.ClaimArgs,
+        certificate_records.NameArgs,
+        governance_records.AuthorityArgs,
+        governance_records.ParameterArgs,
+        governance_records.ApproveArgs,
+    ),
+}
+"""Every record that crosses the wire, by what it is for."""
+
+SAMPLE_INTS = (0, 127, -1, 128, -32, 255, -33, 256, -129, 65_536, INT64_MAX, INT64_MIN)
+
+
+def all_records() -> list[type[Record]]:
+    """Every record, whatever it is for."""
+    return [kind for kinds in RECORDS.values() for kind in kinds]
+
+
+def layout(kind: type[Record]) -> list[tuple[str, str]]:
+    """Name and type of each field, in the order of the array."""
+    hints = get_type_hints(kind)
+    return [(name, type_text(hints[name])) for name in kind.__struct_fields__]
+
+
+def layout_line(kind: type[Record]) -> str:
+    """A layout as docs/protocol.md shows it."""
+    return f"{kind.__name__} [{', '.join(f'{name}: {text}' for name, text in layout(kind))}]"
+
+
+def type_text(hint: Any) -> str:
+    """int, bytes, str, bool, the name of a record, `T?` or nil, `[T]` any number, `(T, U)` a fixed array."""
+    if get_origin(hint) is types.UnionType:
+        (inner,) = (part for part in get_args(hint) if part is not type(None))
+        return f"{type_text(inner)}?"
+    if get_origin(hint) is tuple:
+        parts = get_args(hint)
+        if parts[-1] is Ellipsis:
+            return f"[{type_text(parts[0])}]"
+        return f"({', '.join(map(type_text, parts))})"
+    name: str = hint.__name__
+    return name
+
+
+def samples(kind: type[Record]) -> list[Record]:
+    """A value with everything that may be nil, and one without where that differs."""
+    full, bare = (_value(kind, count(), with_nil) for with_nil in (False, True))
+    return [full] if full == bare else [full, bare]
+
+
+def _value(hint: Any, number: count[int], with_nil: bool) -> Any:
+    """A made-up value of a type; nothing but the type is kept, so it need not make sense."""
+    if get_origin(hint) is types.UnionType:
+        (inner,) = (part for part in get_args(hint) if part is not type(None))
+        return None if with_nil else _value(inner, number, with_nil)
+    if get_origin(hint) is tuple:
+        parts = get_args(hint)
+        items = (parts[0],) * 2 if parts[-1] is Ellipsis else parts
+        return tuple(_value(item, number, with_nil) for item in items)
+    i = next(number)
+    if hint is int:
+        return SAMPLE_INTS[i % len(SAMPLE_INTS)]
+    if hint is bytes:
+        return bytes([i % 256]) * (i % 40)
+    if hint is str:
+        return f"Zoë {i}" if i % 2 else ""
+    if hint is bool:
+        return i % 2 == 0
+    hints = get_type_hints(hint)
+    return hint(*(_value(hints[name], number, with_nil) for name in hint.__struct_fields__))
+
+
+def records(plain: Any) -> dict[str, Any]:
+    """The vectors: layout, values and bytes of every record.
+
+    Args:
+        plain: Gives the JSON form of a value.
+    """
+    return {
+        "layouts": {kind.__name__: [list(field) for field in layout(kind)] for kind in all_records()},
+        "good": [
+            {"record": kind.__name__, "fields": plain(one), "bytes": encode(one).hex()}
+            for kind in all_records()
+            for one in samples(kind)
+        ],
+    }
