@@ -123,13 +123,13 @@ class Program:
     def transaction(self, taken: list[Tx]) -> Tx:
         """A transaction, wrong in its envelope, its arguments, its sender, or not at all."""
         rng, chain = self.rng, self.chain
-        name, args = self.right() if rng.random() < 0.7 else self.random_args()
+        name, args = self.right() if rng.random() < 0.85 else self.random_args()
         module, method = name.split(".")
         sender: Identity = rng.choice(ROLES[module] if rng.random() < 0.9 else EVERYBODY)
         pending = sum(tx.sender == sender.public_key for tx in taken)
         nonce = chain.tip.state.nonce(sender.public_key) + 1 + pending
         raw = encode(args)
-        if rng.random() < 0.2:
+        if rng.random() < 0.1:
             raw = mutated(rng, raw)
         tx = Tx(
             1,
@@ -142,7 +142,7 @@ class Program:
             raw,
             b"",
         )
-        if rng.random() < 0.15:
+        if rng.random() < 0.08:
             tx = msgspec.structs.replace(tx, **self.wrong_envelope())
         tx = sign_tx(sender, tx)
         return tx if rng.random() < 0.97 else msgspec.structs.replace(tx, signature=bytes(64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -20,14 +21,25 @@ from p2p.codec import decode, encode
 from p2p.errors import P2PError
 from p2p.frames import FRAME_MAX_BYTES
 from p2p.memory import Faults, MemoryEndpoint, MemoryNetwork
-from p2p.messages import VERSION, Kind, OrderMessage, ReceiptCode, ReceiptMessage, open_message, sign_message
+from p2p.messages import (
+    VERSION,
+    Kind,
+    OrderMessage,
+    ReceiptCode,
+    ReceiptMessage,
+    ResultMessage,
+    open_message,
+    sign_message,
+)
 from p2p.roles.blobs import BLOB_PROTOCOL, BlobQuery
+from p2p.roles.collectors import Collector, Collectors
+from p2p.roles.gateway import Gateway, NotTaken
 from p2p.roles.ledger import Ledger
 from p2p.roles.mempool import TX_PROTOCOL
 from p2p.roles.observer import Observer
 from p2p.roles.operator import Operator
 from p2p.roles.peers import CONSENSUS_PROTOCOL, EVIDENCE, TX, ConsensusFrame, pack
-from p2p.roles.wire import BATCH_PROTOCOL, LINES_PROTOCOL, HandIn, HandInReply, ask
+from p2p.roles.wire import BATCH_PROTOCOL, LINES_PROTOCOL, RESULT_PROTOCOL, HandIn, HandInReply, ask
 from p2p.snapshot import SNAPSHOT_PROTOCOL, SnapshotQuery
 from p2p.sync import SYNC_PROTOCOL, SyncQuery, SyncReply
 from p2p.transport import peer_id_of
@@ -283,3 +295,67 @@ def test_an_observer_follows_an_honest_validator_past_one_that_sends_rubbish(tmp
             assert endpoint.stats.refused.by_peer(liar.peer_id) > 10
 
     in_town(tmp_path, body)
+
+
+# --- gateway ------------------------------------------------------------------------------------------------
+
+
+def test_a_gateway_gets_receipts_and_results_from_a_collector_that_mostly_sends_rubbish() -> None:
+    """Found here: a malformed result, or one of another interval, came out of `result` as if it was asked for."""
+    rng = random.Random(SEED)
+    roots = (b"b" * 32, b"k" * 32, b"p" * 32, b"h" * 32)
+    of = {
+        start: sign_message(
+            OPERATOR,
+            ResultMessage(VERSION, CHAIN, start, 15, 1, *roots, None, 0, OPERATOR.public_key),
+        )
+        for start in (START, START + 900)
+    }
+
+    async def body(network: MemoryNetwork) -> None:
+        async with network.endpoint(OPERATOR) as node, network.endpoint(STRANGER) as endpoint:
+            operator = Operator(node, OPERATOR, CHAIN, ROSTER, KEYS, 15)
+            asked = 0
+
+            def spoiled(right: bytes) -> bytes:
+                nonlocal asked
+                asked += 1
+                return right if asked % 9 == 0 else mutated(rng, right, of[START + 900])
+
+            async def batch(peer: str, data: bytes) -> bytes:
+                return spoiled(await operator._take_batch(peer, data))
+
+            async def result(_peer: str, _data: bytes) -> bytes:
+                return spoiled(of[START]) if rng.random() < 0.5 else of[START + 900]
+
+            node.serve(BATCH_PROTOCOL, batch)
+            node.serve(RESULT_PROTOCOL, result)
+            collectors = Collectors(endpoint, [Collector(OPERATOR.public_key, node.address)])
+            gateway = Gateway(endpoint, HOMES, CHAIN, collectors, 15)
+            outcome = Counter[str]()
+
+            async def speak(name: str) -> None:
+                try:
+                    receipt = await gateway.hand_in(order(name))
+                    outcome[ReceiptCode(receipt.code).name] += 1
+                except NotTaken:  # a spoiled entry may begin with the mark of a refusal
+                    outcome["not taken"] += 1
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(gateway.run)
+                nursery.start_soon(operator.collect, START, 600)
+                with trio.fail_after(3_000):
+                    async with trio.open_nursery() as homes:
+                        for name in ROSTER:
+                            homes.start_soon(speak, name)
+                    for _ in range(5):
+                        assert (await gateway.result(START)).interval_start == START
+                nursery.cancel_scope.cancel()
+            assert outcome["ACCEPTED"] + outcome["not taken"] == len(ROSTER)
+            assert outcome["ACCEPTED"] >= len(ROSTER) - 1
+            counts = endpoint.stats.refused
+            assert counts.total("malformed") > 5
+            assert counts.total("wrong_kind") > 0
+            assert containers(gateway) < 100
+
+    in_memory(body)
