@@ -153,12 +153,12 @@ class Town:
             for index, args in batches(block.txs)
         }
 
-    def signers(self, name: str = VALIDATORS[0], above: int = 0) -> set[str]:
-        """Whose votes are in the certificates above a height."""
+    def signers(self, name: str = VALIDATORS[0], above: int = 0, up_to: int | None = None) -> set[str]:
+        """Whose votes are in the certificates above a height, and up to another one."""
         return {
             VALIDATORS[i]
             for block, cert in self.blocks(name)
-            if block.header.height > above
+            if block.header.height > above and (up_to is None or block.header.height <= up_to)
             for i in signed_by(cert)
         }
 
