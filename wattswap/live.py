@@ -113,15 +113,14 @@ def run_live(
         session = _Session(configs, town, setup.intervals, on_progress, on_nodes)
         session.run()
         operator = next(config for config in configs if config.role == "operator")
-        take_over(partial, operator.data_path / CHAIN_FILE, operator.data_path / BLOBS)
+        # An operator that was down lacks the blobs of what was collected in its place.
+        collectors = [c for c in configs if c.role in ("operator", "validator")]
+        take_over(partial, operator.data_path / CHAIN_FILE, [c.data_path / BLOBS for c in collectors])
         network = _facts(configs, session.restarts)
         shutil.rmtree(partial / NODES)
         return assemble(setup, partial, begun, network)
     except BaseException:
-        import os
-
-        if not os.environ.get("KEEP"):
-            shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         raise
 
 

@@ -181,7 +181,7 @@ class Town:
         """Wait for the homes, stop the others, check the chains, and compare the run with one in process.
 
         Args:
-            source: Node whose chain and blobs become the run.
+            source: Node whose chain becomes the run.
         """
         for home in HOMES:
             assert self.end(home, patience_s) == 0, self.log(home)
@@ -195,7 +195,10 @@ class Town:
         collected = read_stats(config.data_path for config in self.configs.values())
         silent = [line["silent"] for line in collected if line.get("what") == "collected" and line["silent"]]
         assert not silent, silent
-        take_over(self.partial, self.data(source) / CHAIN_FILE, self.data(source) / BLOBS)
+        blobs = [self.data(name) / BLOBS for name in (*VALIDATORS, OPERATOR)]
+        take_over(
+            self.partial, self.data(source) / CHAIN_FILE, [folder for folder in blobs if folder.is_dir()]
+        )
         result = assemble(self.setup, self.partial, time.time(), {})
         again = engine.run(engine.stored_scenario(result.path), out=self.partial.parent / "again")
         assert len(compare_runs(result, again)) == len(wanted)

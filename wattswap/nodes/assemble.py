@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +99,11 @@ def roots_of(args: BatchArgs) -> bytes:
     return args.book_root + args.clearing_root + args.postings_root
 
 
-def take_over(partial: Path, chain: Path, blobs: Path) -> None:
-    """Copy the chain and the blobs of a node that has stopped into a run folder."""
+def take_over(partial: Path, chain: Path, blobs: Iterable[Path]) -> None:
+    """Copy the chain of a node that has stopped, and the blobs of some, into a run folder."""
     shutil.copyfile(chain, partial / CHAIN)
-    shutil.copytree(blobs, partial / BLOBS)
+    for folder in blobs:
+        shutil.copytree(folder, partial / BLOBS, dirs_exist_ok=True)
 
 
 def assemble(

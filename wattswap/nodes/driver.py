@@ -85,6 +85,7 @@ class Driver:
         secret: Master secret of the salts, the same at every collector.
         first: Whether this is the collector that the first interval waits for.
         next_collector: Says who shall collect the next interval.
+        fetch: Asks the others for the blob of a batch.
         offload: Where heavy functions run.
     """
 
@@ -102,6 +103,7 @@ class Driver:
         *,
         first: bool,
         next_collector: Callable[[], Awaitable[bytes]],
+        fetch: Callable[[bytes], Awaitable[bytes | None]],
         offload: Offload = trio.to_thread.run_sync,
     ) -> None:
         self._setup, self._operator, self._identity = setup, operator, identity
@@ -109,7 +111,7 @@ class Driver:
         self._blobs, self._judge = blobs, judge
         self._secret, self._stats, self._pace = secret, stats, pace
         self._my_turn = first
-        self._next_collector, self._offload = next_collector, offload
+        self._next_collector, self._fetch, self._offload = next_collector, fetch, offload
         self._submitted: dict[int, float] = {}
         self._told: int | None = None
         self._had_audience = False
@@ -182,10 +184,12 @@ class Driver:
         block, cert = self._ledger.store.block(height)
         for index, args in batches(block.txs):
             tx = block.txs[index]
-            blob = self._blobs.get(args.blob_hash)
-            if blob is None:
-                continue  # collected elsewhere, and this node never judged it: others tell
             mine = tx.sender == self._identity.public_key
+            if not mine:
+                self._my_turn = False
+            blob = await self._blob(args)
+            if blob is None:
+                continue  # collected elsewhere, and nobody has it: others have told
             worked = await self._offload(self._judge.work_out, blob)
             start_s = args.interval_start
             self._operator.provide_lines(start_s, Lines(self._setup, worked, block, cert, index))
@@ -196,9 +200,17 @@ class Driver:
                 await self._wait_for_audience()
                 await self._operator.announce(result)
             else:
-                self._my_turn = False
                 self._operator.keep(result)
             self._note(args, block, cert)
+
+    async def _blob(self, args: BatchArgs) -> bytes | None:
+        """The blob of a batch: homes ask the collector of today for their lines of yesterday, whoever made them."""
+        blob = self._blobs.get(args.blob_hash)
+        if blob is None:
+            blob = await self._fetch(args.blob_hash)
+            if blob is not None:
+                self._blobs.put(blob, args.interval_start)
+        return blob
 
     async def _wait_for_audience(self) -> None:
         """Give those who handed in time to listen, once: gossip takes a heartbeat to find its ways."""

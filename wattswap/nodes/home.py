@@ -6,9 +6,11 @@ that was killed says the same again, byte for byte.
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import trio
 
@@ -23,6 +25,7 @@ from p2p.messages import (
     ReceiptMessage,
     ResultMessage,
 )
+from p2p.roles.household import NotAcknowledged
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.pace import Pace
 from wattswap.setup import Setup
@@ -31,6 +34,10 @@ GOSSIP_PATIENCE_S: Final = 5.0
 """How long a home waits for a result by gossip before it asks for it. [s]"""
 HEARD_INTERVALS: Final = 192
 TAKEN: Final = (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED)
+A = TypeVar("A")
+R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
 
 
 class Voice(Protocol):
@@ -117,14 +124,14 @@ class Home:
         done, begun = Done(), time.perf_counter()
         start_s = self.setup.start_of(i)
         self.pace.opened()
-        taken = self._count(await self.voice.submit(self._order(start_s, bids)), done)
+        taken = self._count(await patiently(self.voice.submit, self._order(start_s, bids)), done)
         done.receipt_s = time.perf_counter() - begun
         reading = self._reading(i, start_s, import_wh, export_wh)
-        reported = self._count(await self.voice.send_reading(reading), done)
+        reported = self._count(await patiently(self.voice.send_reading, reading), done)
         result = await self.ear.wait(start_s)
         done.by_gossip = int(result is not None)
         if result is None:
-            result = await self.voice.result(start_s)
+            result = await patiently(self.voice.result, start_s)
         done.result_s = time.perf_counter() - begun
         await self._check(i, result, (import_wh, export_wh) if taken and reported else None)
         done.proofs = 1
@@ -173,7 +180,7 @@ class Home:
             registers: What the home reported in time, or None where it came too late. [Wh]
         """
         start_s = self.setup.start_of(i)
-        line = check_proof(await self.voice.line(start_s), self.setup.genesis)
+        line = check_proof(await patiently(self.voice.line, start_s), self.setup.genesis)
         proven = (line.account, line.interval_start, line.block_hash)
         metered = (line.values["import_wh"], line.values["export_wh"])
         if proven != (self.index, start_s, result.block_hash) or registers not in (None, metered):
@@ -181,6 +188,15 @@ class Home:
                 f"{self.setup.roster[self.index]}, {self.setup.interval(i)}",
                 "the proof is not of this home's meter and the announced block",
             )
+
+
+async def patiently(ask: Callable[[A], Awaitable[R]], what: A) -> R:
+    """Ask until there is an answer: a home outlives a chain that stands still, however long it does."""
+    while True:
+        try:
+            return await ask(what)
+        except NotAcknowledged as error:
+            _log.warning("%s", error)
 
 
 class OnInterval(Protocol):

@@ -21,7 +21,7 @@ from p2p.chain.genesis import read_genesis
 from p2p.chain.store import ChainStore
 from p2p.errors import P2PError
 from p2p.identity import Identity, derive_seed
-from p2p.roles.blobs import FolderBlobs, serve_blobs
+from p2p.roles.blobs import FolderBlobs, fetch_blob, serve_blobs
 from p2p.roles.collectors import Collector, Collectors
 from p2p.roles.gateway import Gateway
 from p2p.roles.household import Household
@@ -165,8 +165,14 @@ class Node:
             Pace(self.config.clock),
             first=first,
             next_collector=self.next_collector,
+            fetch=self.fetch_blob,
             offload=self.world.offload,
         )
+
+    async def fetch_blob(self, name: bytes) -> bytes | None:
+        """A blob that this node has not, from another one that may read it."""
+        others = [peer for peer in self.readers() if peer != self.transport.peer_id]
+        return await fetch_blob(self.transport, self.setup.genesis.chain_id, name, others)
 
     async def next_collector(self) -> bytes:
         """Who collects next: an authority that stands in gives the work back once the operator answers."""
