@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from p2p.chain.consensus_types import MAX_RECORD_BYTES, RECORD_VERSION, SignState
+from p2p.chain.store import cleared_half
 from p2p.chain.votes import LastSigned
 from p2p.codec import Record, decode, encode
 from p2p.errors import LocalError, RemoteError
@@ -125,20 +126,25 @@ class ConsensusStore:
         path, owner = folder / FILE_NAME, chain_id + public_key
         if not path.exists():
             _refuse_if_lost(path, chain_height, min_safe_height)
-            return cls._create(path, owner, min_safe_height)
+            cls._create(path, owner, min_safe_height)
         with _explained(path):
             connection = _connect(path, "rw")
             try:
-                return cls._read(path, connection, owner, min_safe_height)
+                store = cls._read(path, connection, owner, min_safe_height)
+                marker = path.with_name(MARKER_NAME)
+                if not marker.exists():  # after the file: a kill between the two must not look like a loss
+                    _write_marker(marker, owner)
+                return store
             except BaseException:
                 connection.close()
                 raise
 
     @classmethod
-    def _create(cls, path: Path, owner: bytes, sign_from: int) -> Self:
-        _write_marker(path.with_name(MARKER_NAME), owner)
+    def _create(cls, path: Path, owner: bytes, sign_from: int) -> None:
+        # Under another name until it is complete: a node killed meanwhile has signed nothing and starts anew.
         with _explained(path):
-            connection = _connect(path, "rwc")
+            half = cleared_half(path)
+            connection = _connect(half, "rwc")
             try:
                 meta = _meta(owner, sign_from)
                 connection.executescript("BEGIN;" + _SCHEMA)
@@ -147,11 +153,11 @@ class ConsensusStore:
                 nothing = store._sum(None)
                 connection.execute("INSERT INTO sign_state VALUES (1, NULL, ?, NULL, ?)", (nothing, nothing))
                 connection.execute("COMMIT")
-                _sync_folder(path.parent)
-                return store
-            except BaseException:
+                connection.execute("PRAGMA journal_mode=DELETE")
+            finally:
                 connection.close()
-                raise
+            half.rename(path)
+            _sync_folder(path.parent)
 
     @classmethod
     def _read(cls, path: Path, connection: sqlite3.Connection, owner: bytes, min_safe_height: int) -> Self:

@@ -86,8 +86,10 @@ class ChainStore:
         """
         if path.exists():
             raise StoreError(f"chain file {path} exists already; open it, or name another file")
+        # Under another name until it is complete: a node killed meanwhile leaves nothing that looks damaged.
         with _explained(path):
-            connection = _connect(path, "rwc")
+            half = cleared_half(path)
+            connection = _connect(half, "rwc")
             try:
                 with _transaction(connection):
                     for statement in _SCHEMA.split(";"):
@@ -96,10 +98,11 @@ class ChainStore:
                     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
                     if base is not None:
                         _insert_base(connection, base)
-                return cls(path, connection, genesis)
-            except BaseException:
+                connection.execute("PRAGMA journal_mode=DELETE")
+            finally:
                 connection.close()
-                raise
+            half.rename(path)
+        return cls.open(path, genesis)
 
     @classmethod
     def open(cls, path: Path, genesis: Genesis | None = None, *, read_only: bool = False) -> Self:
@@ -300,6 +303,20 @@ class ChainStore:
         if decoded[0].header.height != height:
             raise StoreDamaged(self.path, f"row {height} holds block {decoded[0].header.height}")
         return decoded
+
+
+def cleared_half(path: Path) -> Path:
+    """The name under which a database is made until it is complete.
+
+    What an earlier attempt left under it is removed, and so is a write-ahead log without its database: it would be
+    read into the new one.
+    """
+    half = path.with_name(path.name + ".new")
+    half.unlink(missing_ok=True)
+    for name in (half.name, path.name):
+        for end in ("-wal", "-shm"):
+            path.with_name(name + end).unlink(missing_ok=True)
+    return half
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
