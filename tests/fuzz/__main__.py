@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from tests.fuzz import conftest  # noqa: F401  # the kits of tests/p2p
+from tests.fuzz.damage import Case, cases, damage, examine
 from tests.fuzz.mutate import mutated
+from tests.fuzz.programs import Program
 from tests.fuzz.targets import Target, attempt, checked_targets, record_targets
 
 SLOW_S = 2.0
@@ -42,6 +46,32 @@ def hammer(rng: random.Random, target: Target, inputs: int, failures: Path) -> C
     return seen
 
 
+def run_program(rng: random.Random) -> Counter[str]:
+    """Run a random program for the chain; return how often each refusal came.
+
+    Raises:
+        AssertionError: Names the seed of the program.
+    """
+    program = Program(rng.randrange(2**32))
+    try:
+        program.run(25)
+    except Exception as error:
+        raise AssertionError(f"program of seed {program.seed}: {error}") from error
+    return program.seen
+
+
+def hurt(rng: random.Random, case: Case, failures: Path) -> Counter[str]:
+    """Damage a file and read it; a folder that broke a rule stays in `failures`."""
+    folder = failures / case.folder.name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    seen: Counter[str] = Counter()
+    for _ in range(20):
+        done = damage(rng, case, folder)
+        seen[f"file {examine(case, folder, done)}"] += 1
+    shutil.rmtree(folder)
+    return seen
+
+
 def main() -> int:
     """Run until the time is over; the exit code is 1 where an input broke a rule."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
@@ -55,15 +85,19 @@ def main() -> int:
     rng, seen, failed, began = random.Random(seed), Counter[str](), set[str](), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         targets = [*record_targets(rng), *checked_targets(Path(folder))]
-        targets = [target for target in targets if given.only in target.name]
-        while time.monotonic() - began < given.seconds and targets:
-            target = rng.choice(targets)
+        runs = {target.name: partial(hammer, rng, target, 50, given.failures) for target in targets}
+        runs["programs"] = partial(run_program, rng)
+        for case in cases(Path(folder) / "files"):
+            runs[f"file {case.folder.name}"] = partial(hurt, rng, case, given.failures)
+        runs = {name: run for name, run in runs.items() if given.only in name}
+        while time.monotonic() - began < given.seconds and runs:
+            name = rng.choice(list(runs))
             try:
-                seen.update(hammer(rng, target, 50, given.failures))
-            except AssertionError as error:
+                seen.update(runs[name]())
+            except Exception as error:
                 traceback.print_exception(error, limit=-4)
-                targets.remove(target)
-                failed.add(target.name)
+                del runs[name]
+                failed.add(name)
     took_s = time.monotonic() - began
     total = seen.total()
     print(f"{total} inputs in {took_s:.0f} s ({total / took_s:.0f}/s); {dict(seen.most_common())}")

@@ -49,7 +49,7 @@ def cases(folder: Path) -> list[Case]:
     for make in (_chain, _consensus, _journal):
         for kind in ("closed", "killed"):
             place = folder / f"{make.__name__[1:]}-{kind}"
-            place.mkdir()
+            place.mkdir(parents=True)
             made.append(make(place, kind == "closed"))
     return made
 
