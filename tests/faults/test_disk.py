@@ -19,7 +19,7 @@ VICTIM = VALIDATORS[3]
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
     """A file system of its own, of a few megabytes, in place of an empty folder; skips where that is not allowed."""
-    folder.mkdir(mode=0o700)
+    folder.mkdir(mode=0o700, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=700", "tmpfs", str(folder)]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
