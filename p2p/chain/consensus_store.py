@@ -127,6 +127,8 @@ class ConsensusStore:
         if not path.exists():
             _refuse_if_lost(path, chain_height, min_safe_height)
             cls._create(path, owner, min_safe_height)
+        if not path.stat().st_size:  # SQLite would take it for a new one
+            raise SignStateError(path, "is empty", _lost_remedy(path))
         with _explained(path):
             connection = _connect(path, "rw")
             try:

@@ -49,12 +49,17 @@ def wait_for(what: str, holds: Callable[[], bool], patience_s: float = PATIENCE_
 
 @dataclass
 class Town:
-    """Node folders and the processes that run them; each process runs one node."""
+    """Node folders and the processes that run them; each process runs one node.
+
+    Args:
+        prefixes: Words in front of the command that starts a node.
+    """
 
     setup: Setup
     partial: Path
     configs: dict[str, NodeConfig]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    prefixes: dict[str, list[str]] = field(default_factory=dict)
 
     # --- processes --------------------------------------------------------------------------------------
 
@@ -78,7 +83,7 @@ class Town:
             folder = self.configs[name].folder
             with (folder / "node.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [sys.executable, *run, "node", "run", str(folder)],
+                    [*self.prefixes.get(name, ()), sys.executable, *run, "node", "run", str(folder)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -8,10 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from faults_kit import HOMES, OPERATOR, VALIDATORS, Town, mend, town
 
 from p2p.chain.consensus_store import FILE_NAME
+from p2p.chain.genesis import read_genesis
+from p2p.chain.store import ChainStore
 from wattswap.nodes.config import CONFIG
 from wattswap.nodes.node import CHAIN_FILE, JOURNAL_FILE
 
@@ -56,9 +59,16 @@ def remove(file: Path, _: Path) -> None:
     file.unlink()
 
 
+def exchange(file: Path, _: Path) -> None:
+    """It is a chain of another genesis."""
+    file.unlink()
+    genesis = read_genesis(file.parents[1] / "genesis.bin")
+    ChainStore.create(file, msgspec.structs.replace(genesis, time_ms=genesis.time_ms + 1)).close()
+
+
 CASES = [
     *((FILE_NAME, damage) for damage in (cut, scramble, empty, overwrite, swap, remove)),
-    *((CHAIN_FILE, damage) for damage in (cut, scramble, empty, overwrite)),
+    *((CHAIN_FILE, damage) for damage in (cut, scramble, empty, overwrite, exchange)),
     *((JOURNAL_FILE, damage) for damage in (cut, scramble, overwrite)),
 ]
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wattswap.errors import InvalidData
+
 if TYPE_CHECKING:
     from p2p.transport import Transport
 
@@ -34,7 +36,11 @@ class Stats:
     _before: dict[str, float] = field(default_factory=dict)
 
     def add(self, interval_start: int, **facts: Any) -> None:
-        """Add a line about an interval."""
+        """Add a line about an interval.
+
+        Raises:
+            InvalidData: The disk is full, or the file may not be written.
+        """
         now: dict[str, float] = {
             name: sum(getattr(t.stats, name) for t in self.transports) for name in COUNTED
         }
@@ -44,8 +50,12 @@ class Stats:
         self._before = now
         line = {"node": self.node, "interval_start": interval_start, "at": time.time(), **changed, **facts}
         line["refused"] = refused_codes(self.transports)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            cure = "make room on the disk or give write access, and start again"
+            raise InvalidData.of(str(self.path), f"cannot be written: {error.strerror}", cure) from None
 
 
 def refused_codes(transports: Iterable[Transport]) -> dict[str, int]:
