@@ -100,6 +100,7 @@ class Operator:
         self._journal = journal or Journal(None)
         self._broken: LocalError | None = None
         self._heard: set[int] = set()
+        self._wanted: int | None = None
         self.speakers: set[str] = set()
         self._news = trio.Event()
         self._results: dict[int, bytes] = {}
@@ -121,7 +122,11 @@ class Operator:
         await self._transport.wait_for_audience(self._topic, peers)
 
     async def spoken(self, interval_start: int) -> None:
-        """Wait until some household hands in something for an interval, whether its gate is open or not."""
+        """Wait until some household hands in something for an interval, whether its gate is open or not.
+
+        One interval at a time: it is the one that orders for others cannot push out of what was heard.
+        """
+        self._wanted = interval_start
         while interval_start not in self._heard:
             await self._news.wait()
 
@@ -273,9 +278,10 @@ class Operator:
             return
         self._heard.add(interval_start)
         while len(self._heard) > HISTORY_INTERVALS:
-            # Far ahead is where somebody could make us remember without end.
-            past = min(self._heard)
-            self._heard.discard(past if past < self._orders.newest else max(self._heard))
+            # Somebody could make us remember without end; what is dropped is heard again when it is repeated.
+            others = self._heard - {self._wanted}
+            past = min(others)
+            self._heard.discard(past if past < self._orders.newest else max(others))
         news, self._news = self._news, trio.Event()
         news.set()
 
