@@ -241,6 +241,30 @@ def test_orders_for_intervals_far_ahead_do_not_fill_the_memory() -> None:
     run(body)
 
 
+@pytest.mark.parametrize("step", [-STEP, STEP])
+def test_orders_for_other_intervals_do_not_hide_that_somebody_speaks_for_this_one(step: int) -> None:
+    """An authority steps in when it hears an order: one home could keep all of them out with orders of the past."""
+
+    async def body() -> None:
+        network = MemoryNetwork(Faults())
+        async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
+            operator = operator_on(node)
+            start = START + 1_000 * STEP
+            for first in (1, 251):
+                flood = [
+                    signed(order(GENESIS, "house-0", 1, start + i * step)) for i in range(first, first + 250)
+                ]
+                await send_batch(sender, PEER, GENESIS, flood)
+            async with trio.open_nursery() as nursery:
+                with trio.fail_after(1):
+                    nursery.start_soon(operator.spoken, start)
+                    await trio.testing.wait_all_tasks_blocked()
+                    await send_batch(sender, PEER, GENESIS, [signed(order(GENESIS, "house-1", 1, start))])
+                    await operator.spoken(start)
+
+    run(body)
+
+
 def test_lines_of_several_intervals_share_a_frame() -> None:
     """Ready, not ready and forgotten, each by its own entry."""
 
