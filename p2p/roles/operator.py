@@ -18,9 +18,11 @@ from p2p.codec import encode
 from p2p.errors import InvalidMessage, LocalError, OutOfRange, RemoteError, UnknownHousehold
 from p2p.identity import Identity
 from p2p.messages import (
+    DEFAULT_LIMITS,
     VERSION,
     HandedIn,
     Kind,
+    Limits,
     LineQueryMessage,
     Message,
     OrderMessage,
@@ -67,6 +69,7 @@ class Operator:
         keys: Public key of each household of the roster.
         minutes: Length of the interval. [min]
         journal: Keeps the promises of this node; in memory where none is given.
+        limits: Ranges of the chain: what is outside could not be judged with the batch.
 
     Attributes:
         speakers: Peers that have handed in something, as many as there are households at most.
@@ -81,6 +84,7 @@ class Operator:
         keys: Mapping[str, bytes],
         minutes: int,
         journal: Journal | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         missing = [household for household in roster if household not in keys]
         if missing:
@@ -94,6 +98,7 @@ class Operator:
         self._keys = {household: keys[household] for household in roster}
         self._peers = {peer_id_of(key): household for household, key in self._keys.items()}
         self._minutes = minutes
+        self._limits = limits
         self._topic = result_topic(chain_id)
         self._orders = Desk(0, (Kind.ORDER, Kind.NOTHING))
         self._readings = Desk(1, (Kind.READING,))
@@ -258,7 +263,13 @@ class Operator:
         return found
 
     def _open(self, frame: bytes, kinds: Sequence[Kind]) -> Message:
-        return open_message(frame, chain_id=self._chain_id, kinds=kinds, household_keys=self._keys)
+        return open_message(
+            frame,
+            chain_id=self._chain_id,
+            kinds=kinds,
+            household_keys=self._keys,
+            limits=self._limits,
+        )
 
     def _read(self, peer: str, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
         message = self._open(frame, kinds)
