@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signed_kit import MINUTES, key_of, keyed_genesis, names, nothing, order, reading, signed
 
+from p2p.chain.blob import make_blob, open_blob
 from p2p.codec import encode
 from p2p.memory import Faults, MemoryNetwork
 from p2p.messages import (
     VERSION,
     HandedIn,
     Kind,
+    Limits,
     LineQueryMessage,
     ReadingMessage,
     ReceiptCode,
@@ -209,6 +211,33 @@ def test_a_frame_that_is_no_batch_is_refused_whole(protocol: str, frame: bytes, 
             with pytest.raises(RequestRefused, match=code):
                 await sender.request(PEER, protocol, frame)
             assert operator.refused.total(code) == 1
+
+    run(body)
+
+
+@pytest.mark.parametrize(("energy_wh", "taken"), [(100, True), (101, False)])
+def test_nothing_is_promised_that_the_limits_of_the_chain_keep_out_of_a_blob(
+    energy_wh: int, taken: bool
+) -> None:
+    """Whoever judges the batch reads the blob with these limits: one order beyond them would spoil all."""
+    genesis = keyed_genesis(1, limits=Limits(100, 1_000_000, 0))
+    keys = dict(zip(names(1), genesis.household_keys, strict=True))
+
+    async def body() -> None:
+        network = MemoryNetwork(Faults())
+        async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
+            head = (OPERATOR, genesis.chain_id, names(1), keys, MINUTES)
+            operator = Operator(node, *head, limits=genesis.params.limits)
+            entries: list[bytes] = []
+
+            async def say() -> None:
+                message = signed(order(genesis, "house-0", energy_wh=energy_wh))
+                entries.extend(await send_batch(sender, PEER, genesis, [message]))
+
+            collected = await collect(operator, say, deadline_s=1.0)
+            assert (entries == [b"!out_of_range"]) is not taken
+            blob = make_blob(names(1), START, bytes(32), collected.signed)
+            assert len(open_blob(blob, genesis, names(1)).orders) == taken
 
     run(body)
 
