@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import trio
 
 from p2p.frames import LinkError, NoReply
-from p2p.transport import Transport
+from p2p.transport import RequestRefused, Transport
 
 FAILOVER_S: Final = 3.0
 """How long a collector may fail to answer before the next one is asked. [s]"""
@@ -72,11 +72,14 @@ class Collectors:
                 if peer is None:
                     peer = self._peers[one.key] = await self._transport.connect(one.address)
                 reply = await self._transport.request(peer, protocol, frame)
-                self._failing_since = None
+                self._note_answer(one)
                 return reply
             raise NoReply(f"no reply of the collector at {one.address} within {self._failover_s:g} s")
         except LinkError:
             self._note_failure(one)
+            raise
+        except RequestRefused:
+            self._note_answer(one)
             raise
 
     async def reach(self) -> str:
@@ -93,6 +96,10 @@ class Collectors:
             raise
         return self._peers[one.key]
 
+    def _note_answer(self, one: Collector) -> None:
+        if one == self.current:  # a late answer of one before it says nothing of the current one
+            self._failing_since = None
+
     def _note_failure(self, one: Collector) -> None:
         now = trio.current_time()
         if one != self.current:
@@ -104,5 +111,6 @@ class Collectors:
 
     def _next_after(self, one: Collector) -> Collector:
         turn = (self._height + 1) % len(self._authorities) if self._authorities else 0
-        line = (*self._operators, *self._authorities[turn:], *self._authorities[:turn])
+        everybody = (*self._operators, *self._authorities[turn:], *self._authorities[:turn])
+        line = tuple(dict.fromkeys(everybody))  # an operator may be an authority: it stands in the list once
         return line[(line.index(one) + 1) % len(line)]

@@ -20,10 +20,12 @@ from p2p.counters import Refusals
 from p2p.errors import InvalidMessage, LocalError, OutOfRange, RemoteError, UnknownHousehold
 from p2p.identity import Identity
 from p2p.messages import (
+    DEFAULT_LIMITS,
     PROMISES,
     VERSION,
     HandedIn,
     Kind,
+    Limits,
     LineQueryMessage,
     Message,
     OrderMessage,
@@ -70,6 +72,7 @@ class Operator:
         keys: Public key of each household of the roster.
         minutes: Length of the interval. [min]
         journal: Keeps the promises of this node; in memory where none is given.
+        limits: Ranges of the chain: what is outside could not be judged with the batch.
 
     Attributes:
         speakers: Peers that have handed in something, as many as there are households at most.
@@ -84,6 +87,7 @@ class Operator:
         keys: Mapping[str, bytes],
         minutes: int,
         journal: Journal | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         missing = [household for household in roster if household not in keys]
         if missing:
@@ -97,12 +101,14 @@ class Operator:
         self._keys = {household: keys[household] for household in roster}
         self._peers = {peer_id_of(key): household for household, key in self._keys.items()}
         self._minutes = minutes
+        self._limits = limits
         self._topic = result_topic(chain_id)
         self._orders = Desk(0, (Kind.ORDER, Kind.NOTHING))
         self._readings = Desk(1, (Kind.READING,))
         self._journal = journal or Journal(None)
         self._broken: LocalError | None = None
         self._heard: set[int] = set()
+        self._wanted: int | None = None
         self.speakers: set[str] = set()
         self._news = trio.Event()
         self._results: dict[int, bytes] = {}
@@ -127,7 +133,11 @@ class Operator:
         await self._transport.wait_for_audience(self._topic, peers)
 
     async def spoken(self, interval_start: int) -> None:
-        """Wait until some household hands in something for an interval, whether its gate is open or not."""
+        """Wait until some household hands in something for an interval, whether its gate is open or not.
+
+        One interval at a time: it is the one that orders for others cannot push out of what was heard.
+        """
+        self._wanted = interval_start
         while interval_start not in self._heard:
             await self._news.wait()
 
@@ -263,7 +273,13 @@ class Operator:
         return found
 
     def _open(self, frame: bytes, kinds: Sequence[Kind]) -> Message:
-        return open_message(frame, chain_id=self._chain_id, kinds=kinds, household_keys=self._keys)
+        return open_message(
+            frame,
+            chain_id=self._chain_id,
+            kinds=kinds,
+            household_keys=self._keys,
+            limits=self._limits,
+        )
 
     def _read(self, peer: str, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
         message = self._open(frame, kinds)
@@ -283,9 +299,10 @@ class Operator:
             return
         self._heard.add(interval_start)
         while len(self._heard) > HISTORY_INTERVALS:
-            # Far ahead is where somebody could make us remember without end.
-            past = min(self._heard)
-            self._heard.discard(past if past < self._orders.newest else max(self._heard))
+            # Somebody could make us remember without end; what is dropped is heard again when it is repeated.
+            others = self._heard - {self._wanted}
+            past = min(others)
+            self._heard.discard(past if past < self._orders.newest else max(others))
         news, self._news = self._news, trio.Event()
         news.set()
 

@@ -22,7 +22,8 @@ from wattswap.hash_by_hash import compare_runs
 from wattswap.nodes.assemble import assemble, take_over
 from wattswap.nodes.config import CONFIG, NodeConfig
 from wattswap.nodes.init import KeyPlan, Wish, init_nodes
-from wattswap.nodes.node import BLOBS, CHAIN_FILE
+from wattswap.nodes.node import CHAIN_FILE
+from wattswap.nodes.report import write_network
 from wattswap.nodes.stats import read_stats
 from wattswap.results import RunResult
 from wattswap.setup import Setup, cut_to, prepare
@@ -197,13 +198,11 @@ class Town:
         self.stop(*running)
         self.check_chains(*(name for name in VALIDATORS if self.height(name)))
         assert self.settled(source) == wanted
-        collected = read_stats(config.data_path for config in self.configs.values())
+        collected = list(read_stats(config.data_path for config in self.configs.values()))
         silent = [line["silent"] for line in collected if line.get("what") == "collected" and line["silent"]]
         assert not silent, silent
-        blobs = [self.data(name) / BLOBS for name in (*VALIDATORS, OPERATOR)]
-        take_over(
-            self.partial, self.data(source) / CHAIN_FILE, [folder for folder in blobs if folder.is_dir()]
-        )
+        take_over(self.setup, self.partial, [self.data(name) for name in (*VALIDATORS, OPERATOR)])
+        write_network(self.partial, collected)
         result = assemble(self.setup, self.partial, time.time(), {})
         again = engine.run(engine.stored_scenario(result.path), out=self.partial.parent / "again")
         assert len(compare_runs(result, again)) == len(wanted)

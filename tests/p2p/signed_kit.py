@@ -9,7 +9,9 @@ from p2p.chain.genesis import Genesis, make_params
 from p2p.chain.roots import roster_root
 from p2p.identity import Identity
 from p2p.messages import (
+    DEFAULT_LIMITS,
     VERSION,
+    Limits,
     Message,
     NothingMessage,
     OrderMessage,
@@ -32,13 +34,15 @@ def key_of(household: str) -> Identity:
     return identity("household", household)
 
 
-def keyed_genesis(members: int, name: str = "keyed street", *, full_entries: bool = False) -> Genesis:
+def keyed_genesis(
+    members: int, name: str = "keyed street", *, full_entries: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> Genesis:
     roster = names(members)
     return Genesis(
         version=GENESIS_VERSION,
         name=name,
         time_ms=START * 1000,
-        params=make_params("EUR", MINUTES, full_entries=full_entries),
+        params=make_params("EUR", MINUTES, limits=limits, full_entries=full_entries),
         authorities=tuple(authority.public_key for authority in authorities(4)),
         operators=(OPERATOR.public_key, RIVAL.public_key),
         roster_root=roster_root(roster),

@@ -171,7 +171,14 @@ class Node:
         keys = dict(zip(setup.roster, genesis.household_keys, strict=True))
         with Journal(self.data / JOURNAL_FILE) as journal:
             yield Operator(
-                self.transport, self.identity, genesis.chain_id, setup.roster, keys, setup.minutes, journal
+                self.transport,
+                self.identity,
+                genesis.chain_id,
+                setup.roster,
+                keys,
+                setup.minutes,
+                journal,
+                genesis.params.limits,
             )
 
     def collectors(self) -> Collectors:
