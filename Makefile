@@ -6,11 +6,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help install demo test lint unit live-tests sim bench clean
+.PHONY: help install demo test lint unit live-tests faults sim fuzz bench clean
 help:
 	@echo "make demo   install, run a week of the street, then 12 intervals of it over real libp2p"
 	@echo "make test   install, lint, all tests"
 	@echo "make sim    the consensus core under seeded faults, 1,250 seeds"
+	@echo "make fuzz   hostile bytes against every reader; SECONDS=... for a long run"
+	@echo "make faults processes killed, stopped, cut off and with damaged files, over real libp2p; half an hour"
 	@echo "make bench  the measured figures, as ratios to a yardstick of the same run"
 	@echo "make lint   ruff, mypy --strict, import-linter, codespell"
 
@@ -50,7 +52,11 @@ unit: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not live"
 
 live-tests: install
-	$(BIN)/python -m pytest -m live
+	$(BIN)/python -m pytest -m "live and not slow"
+
+# What `make test` has a sample of: faults of whole processes over libp2p, one after another.
+faults: install
+	$(BIN)/python -m pytest -m live tests/faults
 
 # The consensus core under seeded faults; SEEDS=10000 for a night.
 SEEDS ?= 1000
@@ -58,6 +64,11 @@ sim: install
 	$(BIN)/python -m tests.sim --seeds $(SEEDS) --n 4
 	$(BIN)/python -m tests.sim --seeds $$(( $(SEEDS) / 5 )) --n 7
 	$(BIN)/python -m tests.sim --seeds $$(( $(SEEDS) / 20 )) --n 13
+
+# A failing input is saved in fuzz-failures; the printed seed repeats the run.
+SECONDS ?= 60
+fuzz: install
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 bench: install
 	$(BIN)/python -m benchmarks

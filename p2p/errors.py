@@ -181,7 +181,7 @@ class StoreDamaged(StoreError):
         self.path = path
         super().__init__(
             f"chain file {path} is damaged: {what}. Nothing was changed. Copy the file back from a"
-            " backup or a second node, or delete it and run the scenario again."
+            " backup or a second node, or delete it: a node fetches it again, a run is run again."
         )
 
 

@@ -201,6 +201,8 @@ class Libp2pEndpoint(Endpoint):
                 f"address {address!r} is not like /ip4/127.0.0.1/tcp/4001/p2p/12D3...: {error}"
             ) from None
         peer: str = info.peer_id.to_base58()
+        # A peer that was down once would not be dialled for a minute, whether it is up again or not.
+        self._host.get_network().unblock_peer(info.peer_id)
         try:
             await self._host.connect(info)
         except Exception as error:

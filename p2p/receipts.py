@@ -119,8 +119,8 @@ def include(
     return Inclusion(salts, rows, leaves)
 
 
-def check_opening(opening: Opening, participant: int, args: BatchArgs) -> None:
-    """Raise unless a leaf is in a batch at its household's place.
+def check_opening(opening: Opening, participant: int, members: int, root: bytes) -> None:
+    """Raise unless a leaf leads to a batch's inclusion root from its household's place among all members.
 
     Raises:
         BadProof: It is not.
@@ -129,7 +129,7 @@ def check_opening(opening: Opening, participant: int, args: BatchArgs) -> None:
         raise BadProof("a salt or message id of a wrong length")
     leaf = _leaf(opening.salt, opening.nonce, opening.message_id)
     steps = [opening.path[i : i + merkle.HASH_BYTES] for i in range(0, len(opening.path), merkle.HASH_BYTES)]
-    if merkle.root_from_path(leaf, participant, args.members, steps) != args.inclusion_root:
+    if merkle.root_from_path(leaf, participant, members, steps) != root:
         raise BadProof("the leaf is not in the batch")
 
 
@@ -181,9 +181,7 @@ def check_omission(data: bytes, genesis: Genesis) -> bytes:
     if args.interval_start != receipt.interval_start:
         raise BadProof("receipt and batch are of different intervals")
     opening = Opening(proof.salt, proof.nonce, proof.leaf_id, proof.path)
-    if args.members != proof.members:
-        raise BadProof(f"a batch of {args.members} members on a chain of {proof.members}")
-    check_opening(opening, proof.participant, args)
+    check_opening(opening, proof.participant, proof.members, args.inclusion_root)
     if keeps(opening, message.nonce, receipt.message_id):
         raise BadProof("the promise was kept: the message, or a later one of the household, is in the batch")
     return collector

@@ -130,13 +130,17 @@ def open_blob(data: bytes, genesis: Genesis, roster: Sequence[str]) -> IntervalC
         raise Malformed(
             f"a blob of version {blob.version} with a secret of {len(blob.interval_secret)} bytes"
         )
+    unknown = next((line.kind for line in blob.lines if line.kind not in _TYPES), None)
+    if unknown is not None:
+        raise Malformed(f"a line of kind {unknown}")
     places = [_place(line) for line in blob.lines]
     if any(a >= b for a, b in pairwise(places)):
         raise Malformed("the lines of a blob are not in their order, or one stands twice")
     keys = dict(zip(roster, genesis.household_keys, strict=True))
     content: dict[int, list[HandedIn]] = {kind: [] for kind in _TYPES}
     for line in blob.lines:
-        content[line.kind].append(_open_line(line, blob.interval_start, genesis, roster, keys))
+        opened = _open_line(line, blob.interval_start, genesis, roster, keys)
+        content[line.kind].append(opened)  # only now is the kind known to be one of ours
     return IntervalContent(
         blob.interval_start,
         blob.interval_secret,
@@ -153,8 +157,8 @@ def _place(line: Line) -> tuple[bool, int]:
 def _open_line(
     line: Line, interval_start: int, genesis: Genesis, roster: Sequence[str], keys: dict[str, bytes]
 ) -> HandedIn:
-    kind = _TYPES.get(line.kind)
-    if kind is None or not 0 <= line.participant < len(roster):
+    kind = _TYPES[line.kind]
+    if not 0 <= line.participant < len(roster):
         raise Malformed(f"a line of kind {line.kind} by household {line.participant} of {len(roster)}")
     if len(line.numbers) != len(kind.__struct_fields__) - _HEAD_FIELDS:
         raise Malformed(f"a line of kind {line.kind} with {len(line.numbers)} numbers")

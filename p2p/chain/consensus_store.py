@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from p2p.chain.consensus_types import MAX_RECORD_BYTES, RECORD_VERSION, SignState
+from p2p.chain.store import cleared_half
 from p2p.chain.votes import LastSigned
 from p2p.codec import Record, decode, encode
 from p2p.errors import LocalError, RemoteError
@@ -30,7 +31,7 @@ LOCK_NAME = "lock"
 
 _R = TypeVar("_R", bound=Record)
 
-_SCHEMA_VERSION = b"1"
+_SCHEMA_VERSION = b"2"
 _SUM_DOMAIN = b"wattswap/sign-state/1\0"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -125,31 +126,38 @@ class ConsensusStore:
         path, owner = folder / FILE_NAME, chain_id + public_key
         if not path.exists():
             _refuse_if_lost(path, chain_height, min_safe_height)
-            return cls._create(path, owner, min_safe_height)
+            cls._create(path, owner, min_safe_height)
         with _explained(path):
             connection = _connect(path, "rw")
             try:
-                return cls._read(path, connection, owner, min_safe_height)
+                store = cls._read(path, connection, owner, min_safe_height)
+                marker = path.with_name(MARKER_NAME)
+                if not marker.exists():  # after the file: a kill between the two must not look like a loss
+                    _write_marker(marker, owner)
+                return store
             except BaseException:
                 connection.close()
                 raise
 
     @classmethod
-    def _create(cls, path: Path, owner: bytes, sign_from: int) -> Self:
-        _write_marker(path.with_name(MARKER_NAME), owner)
+    def _create(cls, path: Path, owner: bytes, sign_from: int) -> None:
+        # Under another name until it is complete: a node killed meanwhile has signed nothing and starts anew.
         with _explained(path):
-            connection = _connect(path, "rwc")
+            half = cleared_half(path)
+            connection = _connect(half, "rwc")
             try:
                 meta = _meta(owner, sign_from)
                 connection.executescript("BEGIN;" + _SCHEMA)
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-                connection.execute("INSERT INTO sign_state VALUES (1, NULL, NULL, NULL, NULL)")
+                store = cls(path, connection, owner, sign_from)
+                nothing = store._sum(None)
+                connection.execute("INSERT INTO sign_state VALUES (1, NULL, ?, NULL, ?)", (nothing, nothing))
                 connection.execute("COMMIT")
-                _sync_folder(path.parent)
-                return cls(path, connection, owner, sign_from)
-            except BaseException:
+                connection.execute("PRAGMA journal_mode=DELETE")
+            finally:
                 connection.close()
-                raise
+            half.rename(path)
+            _sync_folder(path.parent)
 
     @classmethod
     def _read(cls, path: Path, connection: sqlite3.Connection, owner: bytes, min_safe_height: int) -> Self:
@@ -185,7 +193,7 @@ class ConsensusStore:
             SignStateError: It could not be written; nothing that it covers may be sent.
         """
         rows = [encode(record), encode(last) if last else None]
-        sums = [self._sum(row) if row is not None else None for row in rows]
+        sums = [self._sum(row) for row in rows]
         with _explained(self.path):
             self._connection.execute(
                 "UPDATE sign_state SET record = ?, record_sum = ?, last = ?, last_sum = ?",
@@ -198,18 +206,19 @@ class ConsensusStore:
         with _explained(self.path):
             self._connection.close()
 
-    def _sum(self, data: bytes) -> bytes:
-        return sha256(_SUM_DOMAIN + self._owner + data).digest()
+    def _sum(self, data: bytes | None) -> bytes:
+        # "Nothing yet" has a sum as well: SQLite reads a page that was cut off as a row of NULLs.
+        return sha256(_SUM_DOMAIN + self._owner + (data or b"")).digest()
 
     def _open_row(self, kind: type[_R], data: object, checksum: object) -> _R | None:
-        if data is None and checksum is None:
-            return None
-        if not isinstance(data, bytes) or self._sum(data) != checksum:
+        if not isinstance(data, bytes | None) or self._sum(data) != checksum:
             raise SignStateError(
                 self.path,
                 f"is damaged: the checksum of its {kind.__name__} does not hold",
                 _lost_remedy(self.path),
             )
+        if data is None:
+            return None
         try:
             return decode(kind, data, max_bytes=MAX_RECORD_BYTES)
         except RemoteError as error:
@@ -273,8 +282,12 @@ def _explained(path: Path) -> Iterator[None]:
     """Say which file it was: a full disk and missing rights apart from damage."""
     try:
         yield
+    except UnicodeDecodeError as error:  # the text of a damaged schema or row
+        raise SignStateError(path, f"is damaged: {error}", _lost_remedy(path)) from None
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
+        # The module's own errors, as of a text that is not UTF-8, carry no code of SQLite's.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
             raise SignStateError(path, f"is damaged: {error}", _lost_remedy(path)) from None
         raise SignStateError(
             path, f"cannot be used: {error}", "Make room on the disk or give write access, and start again."

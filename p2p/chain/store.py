@@ -86,8 +86,10 @@ class ChainStore:
         """
         if path.exists():
             raise StoreError(f"chain file {path} exists already; open it, or name another file")
+        # Under another name until it is complete: a node killed meanwhile leaves nothing that looks damaged.
         with _explained(path):
-            connection = _connect(path, "rwc")
+            half = cleared_half(path)
+            connection = _connect(half, "rwc")
             try:
                 with _transaction(connection):
                     for statement in _SCHEMA.split(";"):
@@ -96,10 +98,11 @@ class ChainStore:
                     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
                     if base is not None:
                         _insert_base(connection, base)
-                return cls(path, connection, genesis)
-            except BaseException:
+                connection.execute("PRAGMA journal_mode=DELETE")
+            finally:
                 connection.close()
-                raise
+            half.rename(path)
+        return cls.open(path, genesis)
 
     @classmethod
     def open(cls, path: Path, genesis: Genesis | None = None, *, read_only: bool = False) -> Self:
@@ -285,7 +288,7 @@ class ChainStore:
         if row is None:
             return 0, self._chain_id
         try:
-            height, name = decode(tuple[int, bytes], bytes(row[0]))
+            height, name = decode(tuple[int, bytes], row[0])
         except (RemoteError, TypeError) as error:
             raise StoreDamaged(self.path, f"the height it begins at cannot be read ({error})") from None
         return height, name
@@ -300,6 +303,20 @@ class ChainStore:
         if decoded[0].header.height != height:
             raise StoreDamaged(self.path, f"row {height} holds block {decoded[0].header.height}")
         return decoded
+
+
+def cleared_half(path: Path) -> Path:
+    """The name under which a database is made until it is complete.
+
+    What an earlier attempt left under it is removed, and so is a write-ahead log without its database: it would be
+    read into the new one.
+    """
+    half = path.with_name(path.name + ".new")
+    half.unlink(missing_ok=True)
+    for name in (half.name, path.name):
+        for end in ("-wal", "-shm"):
+            path.with_name(name + end).unlink(missing_ok=True)
+    return half
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -320,8 +337,11 @@ def _read_genesis(path: Path, connection: sqlite3.Connection) -> Genesis:
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     if meta.get("schema") != str(SCHEMA_VERSION).encode():
         raise StoreError(f"chain file {path} has schema {meta.get('schema')!r}, not {SCHEMA_VERSION}")
+    genesis = meta.get("genesis")
+    if not isinstance(genesis, bytes):
+        raise StoreDamaged(path, "its genesis is not bytes")
     try:
-        return decode_genesis(bytes(meta.get("genesis", b"")))
+        return decode_genesis(genesis)
     except GenesisError as error:
         raise StoreDamaged(path, str(error)) from None
 
@@ -366,8 +386,12 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.ProgrammingError as error:
         raise StoreError(f"chain file {path}: {error}") from None
+    except UnicodeDecodeError as error:  # the text of a damaged schema or row
+        raise StoreDamaged(path, str(error)) from None
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
+        # The module's own errors, as of a text that is not UTF-8, carry no code of SQLite's.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
             raise StoreDamaged(path, str(error)) from None
         raise StoreError(f"chain file {path}: {error}; nothing was changed") from None
     except sqlite3.DatabaseError as error:

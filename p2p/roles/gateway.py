@@ -32,6 +32,7 @@ from p2p.messages import (
     sign_message,
 )
 from p2p.roles.collectors import Collectors
+from p2p.roles.desk import HISTORY_INTERVALS
 from p2p.roles.journal import Journal
 from p2p.roles.wire import (
     BATCH_PROTOCOL,
@@ -112,6 +113,7 @@ class Gateway:
         self._journal = journal or Journal(None)
         self._on_result = on_result
         self._said: dict[tuple[str, bool], _Item] = {}
+        self._overtaken: list[_Item] = []
         self._asked: list[_Item] = []
         self._promises: dict[str, tuple[int, bytes, bytes]] = {}
         self._newest = -1
@@ -158,7 +160,9 @@ class Gateway:
         )
         if start > self._newest:
             self._newest = start
+            self._overtaken += [item for item in self._said.values() if item.start < start]
             self._said = {key: item for key, item in self._said.items() if item.start >= start}
+            self._journal.forget_before(start - HISTORY_INTERVALS * self.minutes * 60)
 
         def read(reply: bytes) -> object | None:
             receipt = self._open(reply, Kind.RECEIPT)
@@ -168,6 +172,9 @@ class Gateway:
                 self._promises[household] = (start, reply, data)
             return None if receipt.code == ReceiptCode.EARLY else receipt
 
+        before = self._said.get((household, is_reading))
+        if before is not None:
+            self._overtaken.append(before)
         item = self._said[household, is_reading] = _Item(start, BATCH_PROTOCOL, data, read)
         answer = await self._wait(item)
         if not isinstance(answer, ReceiptMessage):
@@ -209,9 +216,16 @@ class Gateway:
             try:
                 reply = await self._collectors.request(RESULT_PROTOCOL, ask(self._chain_id, interval_start))
                 if reply:
-                    return self.read_result(reply)
+                    result = self.read_result(reply)
+                    if result.interval_start == interval_start:
+                        return result
+                    raise WrongKind(
+                        f"the result of {result.interval_start} where {interval_start} was asked for"
+                    )
             except (LinkError, RequestRefused):
                 pass
+            except RemoteError as error:  # it may be right the next time, or another one collect by then
+                self._transport.stats.refused.add(self._collectors.current.address, error.code, error.detail)
             self._work.set()  # a collector that was lost on the way must hear everything again
             await trio.sleep(pause)
             pause = min(2 * pause, AGAIN_MAX_S)
@@ -243,7 +257,12 @@ class Gateway:
     async def _carry_all(self) -> bool:
         """Send what the current collector has not got; False where something must be sent again."""
         collector = self._collectors.current.key
-        said = [item for item in self._said.values() if item.collector != collector]
+        # Somebody waits for each answer, though a later message or interval took the place of his.
+        self._overtaken = [item for item in self._overtaken if not item.done.is_set()]
+        said = [
+            *self._overtaken,
+            *(item for item in self._said.values() if item.collector != collector),
+        ]
         self._asked = [item for item in self._asked if not item.done.is_set()]
         try:
             whole = await self._carry_some(BATCH_PROTOCOL, said, MESSAGES_MAX, collector)

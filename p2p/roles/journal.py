@@ -15,18 +15,22 @@ from typing import NamedTuple, Self
 
 from p2p.errors import LocalError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE promises (
   number INTEGER PRIMARY KEY, desk INTEGER NOT NULL, interval_start INTEGER NOT NULL,
   name BLOB NOT NULL, message BLOB NOT NULL, receipt BLOB NOT NULL, checksum BLOB NOT NULL);
 CREATE INDEX promises_by_interval ON promises (desk, interval_start);
+CREATE TABLE closed (
+  desk INTEGER NOT NULL, interval_start INTEGER NOT NULL, PRIMARY KEY (desk, interval_start)) WITHOUT ROWID;
 CREATE TABLE signed (
   desk INTEGER NOT NULL, interval_start INTEGER NOT NULL, household TEXT NOT NULL, nonce INTEGER NOT NULL,
   message BLOB NOT NULL, checksum BLOB NOT NULL, PRIMARY KEY (desk, interval_start, household, nonce)
 ) WITHOUT ROWID;
 """
+_VERSION_ROW = f"INSERT INTO meta VALUES ('schema', CAST('{SCHEMA_VERSION}' AS BLOB));"
+_TABLES = {"meta", "promises", "closed", "signed"}
 
 
 class JournalDamaged(LocalError):
@@ -75,9 +79,11 @@ class Journal:
             self._connection = sqlite3.connect(
                 path or ":memory:", isolation_level=None, check_same_thread=False
             )
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._prepare()
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -116,14 +122,27 @@ class Journal:
                 (desk, interval_start),
             ).fetchall()
         found = [Promise(*row[:3]) for row in rows]
-        if any(_checksum(*promise) != row[3] for promise, row in zip(found, rows, strict=True)):
+        if not all(_holds(row[3], *promise) for promise, row in zip(found, rows, strict=True)):
             raise JournalDamaged(self._path, f"a promise of interval {interval_start} has changed")
         return found
+
+    def close_gate(self, desk: int, interval_start: int) -> None:
+        """Write, durably, that nothing more is promised for an interval: its batch may be signed now."""
+        with self._explained():
+            self._connection.execute("INSERT OR IGNORE INTO closed VALUES (?, ?)", (desk, interval_start))
+
+    def is_closed(self, desk: int, interval_start: int) -> bool:
+        """Whether the gate of an interval was closed, by this process or one before it."""
+        with self._explained():
+            found = self._connection.execute(
+                "SELECT 1 FROM closed WHERE desk = ? AND interval_start = ?", (desk, interval_start)
+            ).fetchone()
+        return found is not None
 
     def forget_before(self, interval_start: int) -> None:
         """Drop what concerns earlier intervals."""
         with self._explained(), self._transaction():
-            for table in ("promises", "signed"):
+            for table in ("promises", "closed", "signed"):
                 self._connection.execute(f"DELETE FROM {table} WHERE interval_start < ?", (interval_start,))
 
     def sign_once(
@@ -155,7 +174,7 @@ class Journal:
                     (desk, interval_start, household, nonce, signed, _checksum(signed)),
                 )
                 return signed
-        if row[1] != _checksum(row[0]):
+        if not _holds(row[1], row[0]):
             raise JournalDamaged(self._path, f"what {household} signed for {interval_start} has changed")
         if row[0] != signed:
             raise SignedOtherwise(
@@ -165,30 +184,47 @@ class Journal:
         return signed
 
     def _prepare(self) -> None:
-        tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        names = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = {name for (name,) in names}
+        if tables:  # before anything is written: it may be another file of the node
+            found = None
+            if tables == _TABLES:
+                found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+            if found is None or found[0] != str(SCHEMA_VERSION).encode():
+                raise JournalDamaged(self._path, "it is not a journal of this version")
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
         if not tables:
-            self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-            self._connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION).encode(),))
-        found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-        if found is None or found[0] != str(SCHEMA_VERSION).encode():
-            raise JournalDamaged(self._path, "it is not a journal of this version")
+            # Tables and version in one transaction: a file with one of them would never open again.
+            self._connection.executescript(f"BEGIN; {_SCHEMA} {_VERSION_ROW} COMMIT;")
+        # A damaged index would hide promises from the reader without an error; the file is small.
+        if self._connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
+            raise JournalDamaged(self._path, "SQLite finds its tables damaged")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # a full disk has rolled back by itself
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (
+            sqlite3.Error,
+            UnicodeDecodeError,
+        ) as error:  # the latter: the text of a damaged schema or row
             raise JournalDamaged(self._path, str(error)) from None
+
+
+def _holds(checksum: object, *parts: object) -> bool:
+    return all(isinstance(part, bytes) for part in parts) and _checksum(*parts) == checksum  # type: ignore[arg-type]
 
 
 def _checksum(*parts: bytes) -> bytes:

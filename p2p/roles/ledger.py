@@ -7,6 +7,7 @@ What is appended was executed here and certified by a quorum; the caller has che
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import trio
 
@@ -32,7 +33,15 @@ from p2p.chain.genesis import Genesis
 from p2p.chain.state import State, export_state, import_state
 from p2p.chain.store import ChainStore
 from p2p.codec import Record, decode, encode
-from p2p.errors import InvalidBlock, LocalError, RemoteError, StoreDamaged, StoreMismatch
+from p2p.errors import (
+    InvalidBlock,
+    LocalError,
+    NonCanonical,
+    RemoteError,
+    StoreDamaged,
+    StoreMismatch,
+    WrongVersion,
+)
 
 MAX_STATE_BYTES = 64 * 1024 * 1024
 CHECKPOINT_EVERY = 1_000
@@ -71,6 +80,12 @@ def open_checkpoint(data: bytes) -> Tip:
         RemoteError: Not a checkpoint.
     """
     found = decode(Checkpoint, data, max_bytes=MAX_STATE_BYTES)
+    if found.version != _CHECKPOINT_VERSION:
+        raise WrongVersion(
+            f"a checkpoint of version {found.version}; this program reads {_CHECKPOINT_VERSION}"
+        )
+    if any(a[:2] >= b[:2] for a, b in pairwise(found.entries)):
+        raise NonCanonical("the entries of a checkpoint are not in their only order")
     state = import_state(found.entries, found.state_root)
     return Tip(found.height, found.time_ms, found.block_hash, found.receipts_root, state)
 

@@ -17,7 +17,7 @@ import trio
 
 from p2p.codec import encode
 from p2p.counters import Refusals
-from p2p.errors import InvalidMessage, OutOfRange, RemoteError, UnknownHousehold
+from p2p.errors import InvalidMessage, LocalError, OutOfRange, RemoteError, UnknownHousehold
 from p2p.identity import Identity
 from p2p.messages import (
     PROMISES,
@@ -101,6 +101,7 @@ class Operator:
         self._orders = Desk(0, (Kind.ORDER, Kind.NOTHING))
         self._readings = Desk(1, (Kind.READING,))
         self._journal = journal or Journal(None)
+        self._broken: LocalError | None = None
         self._heard: set[int] = set()
         self.speakers: set[str] = set()
         self._news = trio.Event()
@@ -140,6 +141,7 @@ class Operator:
 
         Raises:
             CollectionOrder: An interval that is open, or not later than the last.
+            JournalDamaged: A promise could not be written; this collector gives none any more.
         """
         return await self._collect(self._orders, OrderMessage, interval_start, deadline_s)
 
@@ -187,11 +189,17 @@ class Operator:
         board = desk.open(interval_start, len(self._roster))
         self._restore(desk, board)
         before = self.refused.counts.copy()
-        try:
-            with trio.move_on_after(deadline_s):
-                await board.everybody.wait()
-        finally:
+        if self._journal.is_closed(desk.number, interval_start):
+            # A batch of this interval may be under way: a promise now could not be kept.
             board.closed = True
+        else:
+            try:
+                with trio.move_on_after(deadline_s):
+                    await board.everybody.wait()
+            finally:
+                board.closed = True
+            self._check_journal()
+            self._journal.close_gate(desk.number, interval_start)
         spoken = [
             (household, board.entries[household]) for household in self._roster if household in board.entries
         ]
@@ -221,6 +229,7 @@ class Operator:
 
     def _take(self, desk: Desk, peer: str, frame: bytes) -> bytes:
         """Judge a message and return its receipt; a RemoteError goes back to the peer as its code."""
+        self._check_journal()
         promises: dict[tuple[int, int], list[Promise]] = {}
         receipt = self._answer(peer, frame, self._read(peer, desk.kinds, frame), promises)
         self._write(promises)
@@ -230,6 +239,7 @@ class Operator:
         """Judge a gateway's messages one by one; what is refused unread spoils none of the others."""
         kinds = (*self._orders.kinds, *self._readings.kinds)
         opened = await self._read_all(peer, frame, lambda data: self._read(peer, kinds, data))
+        self._check_journal()
         promises: dict[tuple[int, int], list[Promise]] = {}
         entries = [
             _code(found) if isinstance(found, RemoteError) else self._answer(peer, data, found, promises)
@@ -305,8 +315,19 @@ class Operator:
         return receipt
 
     def _write(self, promises: Mapping[tuple[int, int], Sequence[Promise]]) -> None:
-        for (desk, interval_start), given in promises.items():
-            self._journal.promise(desk, interval_start, given)
+        try:
+            for (desk, interval_start), given in promises.items():
+                self._journal.promise(desk, interval_start, given)
+        except LocalError as error:
+            # The boards hold promises that no journal knows: none of them may leave, now or when asked for again.
+            self._broken = error
+            for board in (*self._orders.boards.values(), *self._readings.boards.values()):
+                board.everybody.set()
+            raise
+
+    def _check_journal(self) -> None:
+        if self._broken is not None:
+            raise self._broken
 
     def _receipt(self, message: HandedIn, name: bytes, code: ReceiptCode) -> bytes:
         return sign_message(

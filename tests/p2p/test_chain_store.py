@@ -237,3 +237,21 @@ def test_a_file_locked_by_another_program_is_not_called_damaged(made: Made) -> N
         other.close()
     assert not isinstance(caught.value, StoreDamaged)
     assert made.store.height == 5
+
+
+def test_a_start_that_was_killed_half_way_is_begun_anew(made: Made, tmp_path: Path) -> None:
+    path, genesis = tmp_path / "begun" / "chain.db", made.store.genesis
+    path.parent.mkdir()
+    path.with_name("chain.db.new").write_bytes(b"SQLite form")
+    with ChainStore.create(path, genesis) as store:
+        assert store.height == 0
+    assert [file.name for file in path.parent.iterdir()] == ["chain.db"]
+
+
+def test_a_log_whose_chain_was_deleted_is_not_read_into_a_new_one(made: Made, tmp_path: Path) -> None:
+    log = made.store.path.with_name(made.store.path.name + "-wal").read_bytes()
+    assert log
+    path = tmp_path / "begun.db"
+    path.with_name("begun.db-wal").write_bytes(log)
+    with ChainStore.create(path, made.store.genesis) as store:
+        assert store.height == 0

@@ -213,3 +213,16 @@ def test_a_second_process_is_told_who_has_the_folder(tmp_path: Path) -> None:
     with locked_folder(tmp_path):
         assert "is in use by process" in ask()
     assert ask() == "locked"
+
+
+def test_a_first_start_that_was_killed_half_way_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "consensus.db.new").write_bytes(b"SQLite form")
+    reopen(tmp_path, chain_height=0).close()
+    assert not (tmp_path / "consensus.db.new").exists()
+
+
+def test_a_marker_that_a_kill_prevented_is_written_at_the_next_start(tmp_path: Path) -> None:
+    reopen(tmp_path, chain_height=0).close()
+    (tmp_path / MARKER_NAME).unlink()
+    reopen(tmp_path, chain_height=0).close()
+    assert (tmp_path / MARKER_NAME).exists()

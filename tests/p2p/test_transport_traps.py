@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 
+from p2p.frames import Unreachable
 from p2p.identity import Identity
 from p2p.libp2p_transport import Libp2pEndpoint, never_raising, open_libp2p
 from p2p.transport import Subscription
@@ -211,6 +212,21 @@ def test_traps_9_10_no_node_of_six_fully_connected_ones_is_left_without_a_mesh()
             await nodes[3].publish(TOPIC, b"news")
             for node, subscription in zip(nodes, subscriptions, strict=True):
                 assert node is nodes[3] or await take(subscription, 1, 3) == [b"news"]
+
+    run(main)
+
+
+def test_a_peer_that_was_down_is_reached_as_soon_as_it_is_up() -> None:
+    """By default it is not dialled for a minute after a dial that failed."""
+
+    async def main() -> None:
+        async with open_libp2p(someone(0)) as node:
+            async with open_libp2p(someone(1)) as other:
+                address = other.address
+            with pytest.raises(Unreachable):
+                await node.connect(address)
+            async with open_libp2p(someone(1), port=int(address.split("/")[4])) as again:
+                assert await node.connect(address) == again.peer_id
 
     run(main)
 

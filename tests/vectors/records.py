@@ -57,7 +57,14 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         block.CommitCert,
         settlement.BatchArgs,
     ),
-    "proofs": (light.ProofBundle, light.SetChange, state.EntryProof, tree.TreeProof, receipts.Omission),
+    "proofs": (
+        light.ProofBundle,
+        light.SetChange,
+        state.EntryProof,
+        tree.TreeProof,
+        receipts.Omission,
+        receipts.Opening,
+    ),
     "arguments of transactions": (
         accounts.RotateArgs,
         meters.RegisterArgs,

@@ -58,12 +58,16 @@ def test_errors_of_the_other_packages_have_a_code_and_bugs_have_1() -> None:
     from data.errors import UnknownFormat
     from market.errors import InvalidTariff, UnbalancedPostings
     from optimizer.errors import SolverFailed
+    from p2p.chain.consensus_store import SignStateError
     from p2p.errors import InvalidBlock, KeyFileError
+    from p2p.roles.journal import JournalDamaged
 
     raised: list[tuple[BaseException, ExitCode]] = [
         (InvalidTariff("x"), ExitCode.INVALID),
         (UnknownFormat("x", []), ExitCode.INVALID),
         (KeyFileError(Path("k"), "x"), ExitCode.INVALID),
+        (SignStateError(Path("s"), "x", "y"), ExitCode.INVALID),
+        (JournalDamaged(Path("j"), "x"), ExitCode.INVALID),
         (SolverFailed("x"), ExitCode.INFEASIBLE),
         (InvalidBlock(3, "parent", "x"), ExitCode.VERIFY_FAILED),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),

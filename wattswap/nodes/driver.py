@@ -85,7 +85,7 @@ class Driver:
         secret: Master secret of the salts, the same at every collector.
         first: Whether this is the collector that the first interval waits for.
         next_collector: Says who shall collect the next interval.
-        fetch: Gets a blob that was collected elsewhere, by its hash, or None.
+        fetch: Gets the blob of a batch that was collected elsewhere, by its hash, or None.
         offload: Where heavy functions run.
     """
 
@@ -184,13 +184,12 @@ class Driver:
         block, cert = self._ledger.store.block(height)
         for index, args in batches(block.txs):
             tx = block.txs[index]
-            blob = self._blobs.get(args.blob_hash)
-            if blob is None:
-                blob = await self._fetch(args.blob_hash)
-                if blob is None:
-                    continue  # who collected it tells of it; here it is missing until somebody has it again
-                self._blobs.put(blob, args.interval_start)
             mine = tx.sender == self._identity.public_key
+            if not mine:
+                self._my_turn = False
+            blob = await self._blob(args)
+            if blob is None:
+                continue  # collected elsewhere, and nobody has it: others have told
             worked = await self._offload(self._judge.work_out, blob)
             start_s = args.interval_start
             self._provide(start_s, worked, block, cert, index)
@@ -201,9 +200,17 @@ class Driver:
                 await self._wait_for_audience()
                 await self._operator.announce(result)
             else:
-                self._my_turn = False
                 self._operator.keep(result)
             self._note(args, block, cert)
+
+    async def _blob(self, args: BatchArgs) -> bytes | None:
+        """The blob of a batch: homes ask the collector of today for their lines of yesterday, whoever made them."""
+        blob = self._blobs.get(args.blob_hash)
+        if blob is None:
+            blob = await self._fetch(args.blob_hash)
+            if blob is not None:
+                self._blobs.put(blob, args.interval_start)
+        return blob
 
     def _provide(self, start_s: int, worked: Worked, block: Block, cert: CommitCert, index: int) -> None:
         """Keep the line and the leaf of each household for those who ask."""

@@ -6,10 +6,11 @@ that was killed says the same again, byte for byte.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import trio
 
@@ -28,6 +29,9 @@ from p2p.messages import (
     signer_of,
 )
 from p2p.receipts import Opening, check_omission, check_opening, keeps, make_omission
+from p2p.roles.gateway import NotTaken
+from p2p.roles.household import NotAcknowledged
+from p2p.transport import RequestRefused
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.pace import Pace
 from wattswap.setup import Setup
@@ -35,6 +39,10 @@ from wattswap.setup import Setup
 GOSSIP_PATIENCE_S: Final = 5.0
 """How long a home waits for a result by gossip before it asks for it. [s]"""
 HEARD_INTERVALS: Final = 192
+A = TypeVar("A")
+R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
 
 
 class Voice(Protocol):
@@ -90,6 +98,7 @@ class Done:
     by_gossip: int = 0
     proofs: int = 0
     broken_promises: int = 0
+    missed: int = 0
     receipt_s: float = 0.0
     result_s: float = 0.0
 
@@ -125,7 +134,10 @@ class Home:
             imported, exported = community.live()
             if i >= first:
                 await self.pace.opening(i)
-                done = await self._interval(i, bids, int(imported[0]), int(exported[0]))
+                try:
+                    done = await self._interval(i, bids, int(imported[0]), int(exported[0]))
+                except (RequestRefused, NotTaken):  # forgotten: it was settled long before this home came
+                    done = Done(missed=1)
                 on_interval(i, self.index, done)
 
     async def _interval(self, i: int, bids: Bids, import_wh: int, export_wh: int) -> Done:
@@ -133,16 +145,16 @@ class Home:
         start_s = self.setup.start_of(i)
         self.pace.opened()
         order = self._order(start_s, bids)
-        taken = self._count(await self.voice.submit(order), done)
+        taken = self._count(await patiently(self.voice.submit, order), done)
         done.receipt_s = time.perf_counter() - begun
         reading = self._reading(i, start_s, import_wh, export_wh)
-        reported = self._count(await self.voice.send_reading(reading), done)
+        reported = self._count(await patiently(self.voice.send_reading, reading), done)
         result = await self.ear.wait(start_s)
         done.by_gossip = int(result is not None)
         if result is None:
-            result = await self.voice.result(start_s)
+            result = await patiently(self.voice.result, start_s)
         done.result_s = time.perf_counter() - begun
-        proof = await self.voice.line(start_s)
+        proof = await patiently(self.voice.line, start_s)
         self._check(i, proof, result, (import_wh, export_wh) if taken and reported else None)
         done.proofs = 1
         done.broken_promises = int(not await self._is_kept(order, proof))
@@ -206,8 +218,8 @@ class Home:
         """Check that the batch includes the order as its receipt promised; keep the proof where it does not."""
         start_s, members = order.interval_start, len(self.setup.roster)
         tx, args = batch_in(proof)
-        opening = decode(Opening, await self.voice.inclusion(start_s))
-        check_opening(opening, self.index, args)
+        opening = decode(Opening, await patiently(self.voice.inclusion, start_s))
+        check_opening(opening, self.index, members, args.inclusion_root)
         promise = self.voice.promise(start_s)
         if promise is None or keeps(opening, order.nonce, message_id(order)):
             return True
@@ -218,6 +230,15 @@ class Home:
         check_omission(omission, self.setup.genesis)
         self.accuse(order.household, start_s, omission)
         return False
+
+
+async def patiently(ask: Callable[[A], Awaitable[R]], what: A) -> R:
+    """Ask until there is an answer: a home outlives a chain that stands still, however long it does."""
+    while True:
+        try:
+            return await ask(what)
+        except NotAcknowledged as error:
+            _log.warning("%s", error)
 
 
 class OnInterval(Protocol):

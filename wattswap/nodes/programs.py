@@ -226,6 +226,7 @@ class Diary:
                 by_gossip=sum(d.by_gossip for d in through),
                 proofs=sum(d.proofs for d in through),
                 broken_promises=sum(d.broken_promises for d in through),
+                missed=sum(d.missed for d in through),
                 receipt_s=round(max(d.receipt_s for d in through), 6),
                 result_s=round(max(d.result_s for d in through), 6),
             )

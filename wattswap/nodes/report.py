@@ -71,6 +71,7 @@ def network_facts(
         "results_by_gossip": sum(line["by_gossip"] for line in lived),
         "results_by_request": sum(line["proofs"] - line["by_gossip"] for line in lived),
         "proofs_checked": sum(line["proofs"] for line in lived),
+        "missed": sum(line["missed"] for line in lived),
         "broken_promises": sum(line["broken_promises"] for line in lived),
         "later_rounds": sum(line["round"] > 0 for line in settled if "finality_s" in line),
         "refused": _refused(lines),

@@ -1,0 +1,318 @@
+"""Everything that reads bytes of others: what it takes, right inputs for it, and which errors it may raise."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from chain_kit import MASTER, OPERATOR, START, Made, authorities, extend, identity, make_args, make_genesis
+from evidence_kit import proposal, vote
+
+from p2p.chain import block as blocks
+from p2p.chain.authority import Producer
+from p2p.chain.blob import make_blob, open_blob
+from p2p.chain.block import Block, Tx, sign_tx
+from p2p.chain.evidence import check_evidence, make_evidence
+from p2p.chain.execution import check_block, genesis_tip
+from p2p.chain.genesis import Genesis, decode_genesis
+from p2p.chain.light import check_proof, make_proof, proof_from_json
+from p2p.chain.settlement import batch_tx, decode_entry
+from p2p.chain.state import apply, check_tx
+from p2p.chain.store import ChainStore
+from p2p.codec import decode, encode
+from p2p.errors import GenesisError, KeyFileError, RemoteError
+from p2p.frames import FRAME_MAX_BYTES
+from p2p.keystore import Lock, open_keystore, public_keys, write_keystore
+from p2p.messages import (
+    VERSION,
+    Kind,
+    LineQueryMessage,
+    NothingMessage,
+    OrderMessage,
+    PriceLine,
+    ReadingMessage,
+    ReceiptCode,
+    ReceiptMessage,
+    ResultMessage,
+    Signed,
+    household_of,
+    message_id,
+    open_message,
+    sign_message,
+    signer_of,
+)
+from p2p.receipts import check_omission, include, make_omission
+from p2p.roles.ledger import Ledger, checkpoint_bytes, open_checkpoint
+from p2p.snapshot import make_snapshot, open_snapshot
+from tests.fuzz.values import all_records, encoded, value_of
+from wattswap.errors import WattswapError
+from wattswap.nodes.config import load_config
+
+ROSTER = tuple(f"house-{i}" for i in range(5))
+HOMES = {name: identity("household", name) for name in ROSTER}
+KEYS = {name: key.public_key for name, key in HOMES.items()}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader.
+
+    Args:
+        name: For people and files.
+        read: Takes the bytes; returns the canonical bytes of what it read, or None where there are none.
+        seeds: Right inputs.
+        raises: Errors that it may raise.
+    """
+
+    name: str
+    read: Callable[[bytes], bytes | None]
+    seeds: tuple[bytes, ...]
+    raises: tuple[type[Exception], ...] = (RemoteError,)
+
+
+def attempt(target: Target, data: bytes) -> str:
+    """Let a target read an input; return the code of the refusal, or "" where it took it.
+
+    Raises:
+        Exception: Anything that the target may not raise, and where it took other bytes than the canonical ones.
+    """
+    try:
+        again = target.read(data)
+    except target.raises as error:
+        code = getattr(error, "code", type(error).__name__)
+        assert isinstance(code, str)
+        assert code
+        return code
+    assert again is None or again == data, "it read bytes that are not the encoding of what it read"
+    return ""
+
+
+def record_targets(rng: random.Random, seeds: int = 8) -> Iterator[Target]:
+    """The bare decoding of every record."""
+    for kind in all_records():
+        made = tuple(encoded(value_of(rng, kind)) for _ in range(seeds))
+        yield Target(f"record {kind.__module__}.{kind.__name__}", partial(_again, kind), made)
+
+
+def _again(kind: type[Any], data: bytes) -> bytes:
+    return encoded(decode(kind, data, max_bytes=FRAME_MAX_BYTES))
+
+
+def checked_targets(folder: Path) -> Iterator[Target]:
+    """The readers that check more than the structure; `folder` is for a chain and files."""
+    made = _chain(folder)
+    genesis, messages = made.genesis, _messages(made.genesis)
+    yield Target("message", partial(_open_message, genesis), messages)
+    bodies = tuple(bytes((sent.kind,)) + sent.body for sent in (decode(Signed, data) for data in messages))
+    yield Target("signed body", partial(_signed, genesis), bodies)
+    yield Target("household_of", lambda data: _ignore(household_of(data)), messages)
+    yield Target("signer_of", lambda data: _ignore(signer_of(data)), messages)
+    yield from _chain_targets(made)
+    yield Target("blob", partial(_open_blob, genesis), (_blob(messages),))
+    yield Target(
+        "omission", lambda data: _ignore(check_omission(data, genesis)), (_omission(genesis, messages),)
+    )
+    yield Target("genesis", lambda data: encode(decode_genesis(data)), (encode(genesis),), (GenesisError,))
+    yield _keystore(folder)
+    yield _config(folder)
+
+
+def _ignore(_value: object) -> None:
+    """For readers whose value is not written back."""
+
+
+def _chain(folder: Path) -> Made:
+    """Three intervals of a chain whose households have keys."""
+    genesis = msgspec.structs.replace(make_genesis(), household_keys=tuple(KEYS.values()))
+    store = ChainStore.create(folder / "seed.db", genesis)
+    made = Made(genesis, store, Producer(genesis, authorities(4), OPERATOR, store), [], [])
+    extend(made, 0, 3)
+    return made
+
+
+def _messages(genesis: Genesis) -> tuple[bytes, ...]:
+    head = VERSION, genesis.chain_id, START
+    made: list[bytes] = []
+    for nonce, name in enumerate(ROSTER, start=1):
+        key = HOMES[name]
+        order = OrderMessage(*head, 15, name, nonce, (-1) ** nonce, 250, 200_000, 0)
+        nothing = NothingMessage(*head, 15, name, nonce)
+        made.append(sign_message(key, order if nonce % 2 else nothing))
+        made.append(sign_message(key, ReadingMessage(*head, 15, name, nonce, 300, 0, 0)))
+    made.append(sign_message(HOMES["house-0"], LineQueryMessage(*head, 15, "house-0", 9)))
+    opened = open_message(
+        made[0], chain_id=genesis.chain_id, kinds=(Kind.ORDER, Kind.NOTHING), household_keys=KEYS
+    )
+    receipt = ReceiptMessage(*head, "house-0", message_id(opened), ReceiptCode.ACCEPTED)
+    made.append(sign_message(OPERATOR, receipt))
+    roots = (b"b" * 32, b"k" * 32, b"p" * 32, b"h" * 32)
+    result = ResultMessage(*head, 15, 7, *roots, PriceLine(1, 2, 1), 500, OPERATOR.public_key)
+    made.append(sign_message(OPERATOR, result))
+    return tuple(made)
+
+
+def _open_message(genesis: Genesis, data: bytes) -> None:
+    open_message(
+        data,
+        chain_id=genesis.chain_id,
+        kinds=tuple(Kind),
+        household_keys=KEYS,
+        collector_keys=(OPERATOR.public_key,),
+        limits=genesis.params.limits,
+    )
+
+
+def _blob(messages: tuple[bytes, ...]) -> bytes:
+    return make_blob(ROSTER, START, MASTER[:32], messages[:10])
+
+
+def _open_blob(genesis: Genesis, data: bytes) -> None:
+    open_blob(data, genesis, ROSTER)
+
+
+def _omission(genesis: Genesis, messages: tuple[bytes, ...]) -> bytes:
+    """The collector promised the order of the first household and left it out."""
+    tree = include(ROSTER, [], MASTER)
+    args = msgspec.structs.replace(make_args(0)[1], inclusion_root=tree.root)
+    tx = batch_tx(OPERATOR, genesis.chain_id, 1, 10, args)
+    proof = make_omission(messages[11], messages[0], 0, len(ROSTER), tree.opening(0), tx)
+    assert check_omission(proof, genesis) == OPERATOR.public_key
+    return proof
+
+
+def _chain_targets(made: Made) -> Iterator[Target]:
+    genesis = made.genesis
+    held = [(block, cert) for block, cert in made.blocks]
+    raw = tuple(encode(block) for block, _ in held)
+    certs = tuple(encode(cert) for _, cert in held)
+    txs = tuple(block.txs[0].raw for block, _ in held)
+    proofs = tuple(
+        make_proof(batch, account, block, cert, genesis)
+        for account, (batch, (block, cert)) in enumerate(zip(made.batches, held, strict=True))
+    )
+    ledger = Ledger(ChainStore.create(made.store.path.with_name("follower.db"), genesis), genesis, 1)
+    for block, cert in held:
+        ledger.append(block, cert)
+    args = tuple(block.txs[0].args for block, _ in held)
+    yield Target("block", partial(_block, genesis), raw)
+    yield Target("certificate", lambda data: _certificate(genesis, data), certs)
+    yield Target("transaction", lambda data: _transaction(genesis, data), txs)
+    yield Target("batch arguments", lambda data: _batch(genesis, data), args)
+    yield Target("proof bundle", lambda data: _ignore(check_proof(data, genesis)), proofs)
+    yield Target("proof JSON", _proof_json, (b'{"format": "wattswap-proof-1", "bundle": "AAAA"}', b"[]"))
+    yield Target(
+        "checkpoint", lambda data: checkpoint_bytes(open_checkpoint(data)), (checkpoint_bytes(ledger.tip),)
+    )
+    snapshot = make_snapshot(ledger)
+    assert snapshot is not None
+    yield Target("snapshot", lambda data: _ignore(open_snapshot(data, genesis)), (snapshot[1],))
+    yield Target("evidence", lambda data: _evidence(genesis, data), _pairs(genesis))
+    yield Target("entry", lambda data: _ignore(decode_entry(data)), (bytes(40), bytes(120)))
+    ledger.store.close()
+    made.store.close()
+
+
+def _block(genesis: Genesis, data: bytes) -> bytes:
+    block: Block = blocks.decode_block(data, genesis.chain_id)
+    check_block(genesis_tip(genesis), genesis, block)
+    return encode(block)
+
+
+def _certificate(genesis: Genesis, data: bytes) -> bytes:
+    cert = blocks.decode_cert(data)
+    blocks.check_cert(cert, genesis.authorities, genesis.chain_id)
+    blocks.had_turn(0, cert.height, cert.round, len(genesis.authorities))
+    return encode(cert)
+
+
+def _transaction(genesis: Genesis, data: bytes) -> bytes:
+    tx = decode(Tx, data, max_bytes=blocks.MAX_TX_BYTES)
+    check_tx(genesis_tip(genesis).state, tx, 1, genesis)
+    return encode(tx)
+
+
+def _batch(genesis: Genesis, data: bytes) -> None:
+    """Arguments that the operator did sign."""
+    tx = Tx(1, genesis.chain_id, OPERATOR.public_key, 1, 10, "settlement", "batch", data, b"")
+    apply(genesis_tip(genesis).state, sign_tx(OPERATOR, tx), 1, genesis)
+
+
+def _signed(genesis: Genesis, data: bytes) -> None:
+    """A body, after its kind byte, that household or operator did sign."""
+    kind = data[0] if data else 0
+    key = OPERATOR if kind in (Kind.RECEIPT, Kind.RESULT) else HOMES["house-0"]
+    signature = key.sign(b"wattswap/msg/1\0", data)
+    _open_message(genesis, encode(Signed(kind, data[1:], key.public_key, signature)))
+
+
+def _proof_json(data: bytes) -> None:
+    proof_from_json(data.decode("utf-8", "replace"))
+
+
+def _pairs(genesis: Genesis) -> tuple[bytes, ...]:
+    keys, chain = authorities(4), genesis.chain_id
+    return (
+        make_evidence(vote(keys[1], 1, chain, 5, 0, b"a" * 32), vote(keys[1], 1, chain, 5, 0, b"b" * 32)),
+        make_evidence(
+            proposal(keys[2], 2, chain, 6, 0, b"a" * 32), proposal(keys[2], 2, chain, 6, 0, b"b" * 32)
+        ),
+    )
+
+
+def _evidence(genesis: Genesis, data: bytes) -> None:
+    check_evidence(data, genesis.authorities, genesis.chain_id)
+
+
+def _keystore(folder: Path) -> Target:
+    lock = Lock.new_key_file(folder / "unlock.key")
+    path = folder / "keystore.json"
+    write_keystore(path, {"consensus": OPERATOR, "household/a": HOMES["house-0"]}, lock)
+    right = path.read_bytes()
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        public_keys(path)
+        open_keystore(path, lock)
+
+    return Target("keystore", read, (right,), (KeyFileError,))
+
+
+_CONFIG = b"""schema = 1
+role = "validator"
+name = "validator-0"
+scenario = "scenario/scenario.json"
+
+[listen]
+port = 4001
+
+[keystore]
+key_file = "keystore.key"
+
+[clock]
+begin_unix_ms = 1800000000000
+pace_s = 10
+gate_s = 4
+takeover_s = 1.5
+
+[[peers]]
+name = "validator-1"
+role = "validator"
+public_key = "abababababababababababababababababababababababababababababababab"
+address = "/ip4/127.0.0.1/tcp/4002/p2p/12D3KooWCDN6r4FK2FyK1DvhR21c7XBn6x99niVZLFpDWEeBhp7C"
+"""
+
+
+def _config(folder: Path) -> Target:
+    home = folder / "node"
+    home.mkdir()
+
+    def read(data: bytes) -> None:
+        (home / "config.toml").write_bytes(data)
+        load_config(home)
+
+    return Target("node config", read, (_CONFIG,), (WattswapError,))
