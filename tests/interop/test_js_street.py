@@ -39,7 +39,8 @@ pytestmark = [pytest.mark.live, pytest.mark.slow]
 INTERVALS = 3
 FOREIGN = "home-3"
 VALIDATORS = 4
-START_S, DEADLINE_S, END_S = 20.0, 60.0, 20.0
+GATE_S = 20.0
+START_S, DEADLINE_S, END_S = 30.0, 85.0, 20.0
 """How long the operator may take to listen, the foreign peer to live, and the others to end. [s]"""
 
 
@@ -61,19 +62,19 @@ class Street:
 @pytest.fixture(scope="module")
 def street(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street:
     """Everybody lives to the end."""
-    return live(tmp_path_factory.mktemp("street"), node, gate_s=20, killed_after=None)
+    return live(tmp_path_factory.mktemp("street"), node, killed_after=None)
 
 
 @pytest.fixture(scope="module")
 def widowed(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street:
     """The operator is killed once the foreign peer has its line of the first interval, and does not come back."""
-    return live(tmp_path_factory.mktemp("widowed"), node, gate_s=10, killed_after=0)
+    return live(tmp_path_factory.mktemp("widowed"), node, killed_after=0)
 
 
-def live(folder: Path, node: list[str], gate_s: float, killed_after: int | None) -> Street:
+def live(folder: Path, node: list[str], killed_after: int | None) -> Street:
     scenario = load(write_street(folder / "data") / "scenario.toml")
     setup = prepare(cut_to(scenario, INTERVALS, None))
-    wish = Wish(0, VALIDATORS, pace_s=0, gate_s=gate_s)
+    wish = Wish(0, VALIDATORS, pace_s=0, gate_s=GATE_S)
     configs = init_nodes(setup.scenario, folder / "nodes", wish, KeyPlan(derived=True))
     operator = next(config for config in configs if config.role == "operator")
     authority = next(config for config in configs if config.role == "validator")
@@ -84,14 +85,17 @@ def live(folder: Path, node: list[str], gate_s: float, killed_after: int | None)
         if event["event"] == "line" and event["number"] == killed_after:
             supervisor.children[operator.name].signal(signal.SIGKILL)
 
+    homes = [config for config in configs if config.role == "household" and config.name != FOREIGN]
     try:
         for config in configs:
-            if config.name != FOREIGN:
+            if config.role != "household":
                 supervisor.start(config.name, [config.folder], config.folder / "node.log")
+        # A home that finds no operator goes on to an authority, and then two collect the same interval.
         wait_until(lambda: listens(operator), START_S, "the operator listens")
+        for config in homes:
+            supervisor.start(config.name, [config.folder], config.folder / "node.log")
         events = run_foreign(node, settings_of(setup, configs), on_event)
-        homes = [config.name for config in configs if config.role == "household" and config.name != FOREIGN]
-        wait_until(lambda: all(ended(supervisor, home) for home in homes), END_S, "both homes end")
+        wait_until(lambda: all(ended(supervisor, home.name) for home in homes), END_S, "both homes end")
     finally:
         supervisor.stop()
     content, certs = read_settled(authority, genesis, setup)
@@ -203,7 +207,8 @@ def test_every_message_of_the_foreign_peer_gets_a_receipt(street: Street) -> Non
 def test_the_foreign_peer_hears_the_results_by_gossip_and_proves_its_line(street: Street) -> None:
     heights = [one["height"] for one in street.said("result")]
     lines = street.said("line")
-    assert [one["by"] for one in street.said("result")] == ["gossip"] * INTERVALS
+    # The first may be told before the mesh has formed; then it is asked for, which takes longer than a mesh does.
+    assert [one["by"] for one in street.said("result")][1:] == ["gossip"] * (INTERVALS - 1)
     assert heights == [line["height"] for line in lines]
     assert [line["values"]["import_wh"] for line in lines] == [310 + number for number in range(INTERVALS)]
     assert [line["refused"] for line in lines] == [100] * INTERVALS
