@@ -201,9 +201,14 @@ class Gateway:
             try:
                 reply = await self._collectors.request(RESULT_PROTOCOL, ask(self._chain_id, interval_start))
                 if reply:
-                    return self.read_result(reply)
+                    result = self.read_result(reply)
+                    if result.interval_start != interval_start:
+                        raise WrongKind(f"the result of {result.interval_start}; asked for {interval_start}")
+                    return result
             except (LinkError, RequestRefused):
                 pass
+            except RemoteError as error:
+                self._transport.stats.refused.add(self._collectors.current.address, error.code, error.detail)
             self._work.set()  # a collector that was lost on the way must hear everything again
             await trio.sleep(pause)
             pause = min(2 * pause, AGAIN_MAX_S)
