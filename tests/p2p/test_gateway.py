@@ -35,6 +35,7 @@ from p2p.roles.wire import (
     BATCH_PROTOCOL,
     BID_PROTOCOL,
     LINES_PROTOCOL,
+    RESULT_PROTOCOL,
     HandIn,
     HandInReply,
     result_topic,
@@ -482,6 +483,30 @@ def test_what_is_no_receipt_for_a_message_is_not_taken_for_one(lie: str) -> None
                 assert receipts == []
                 assert homes.node.stats.refused.by_peer(homes.places[0].address) >= 2
             assert [r.message_id for r in receipts] == [message_id(message) for message in orders]
+
+    run(body)
+
+
+@pytest.mark.parametrize("lie", ["noise", "another interval", "stranger"])
+def test_what_is_no_result_of_the_interval_is_asked_for_again(lie: str) -> None:
+    """One bad answer must not end a node that carries for 200 homes."""
+
+    async def body() -> None:
+        async with street(1) as homes, homes.network.endpoint(OPERATOR) as node:
+            wanted = result(homes.genesis)
+            answers = {
+                "noise": b"noise",
+                "another interval": sign_message(OPERATOR, result(homes.genesis, START - STEP)),
+                "stranger": sign_message(STRANGER, wanted),
+            }
+
+            async def lying(_peer: str, _frame: bytes) -> bytes:
+                return answers[lie] if trio.current_time() < 3 else sign_message(OPERATOR, wanted)
+
+            node.serve(RESULT_PROTOCOL, lying)
+            with trio.fail_after(10):
+                assert await homes.gateway.result(START) == wanted
+            assert homes.node.stats.refused.by_peer(homes.places[0].address) >= 2
 
     run(body)
 
