@@ -217,14 +217,12 @@ class Gateway:
                 reply = await self._collectors.request(RESULT_PROTOCOL, ask(self._chain_id, interval_start))
                 if reply:
                     result = self.read_result(reply)
-                    if result.interval_start == interval_start:
-                        return result
-                    raise WrongKind(
-                        f"the result of {result.interval_start} where {interval_start} was asked for"
-                    )
+                    if result.interval_start != interval_start:
+                        raise WrongKind(f"the result of {result.interval_start}; asked for {interval_start}")
+                    return result
             except (LinkError, RequestRefused):
                 pass
-            except RemoteError as error:  # it may be right the next time, or another one collect by then
+            except RemoteError as error:
                 self._transport.stats.refused.add(self._collectors.current.address, error.code, error.detail)
             self._work.set()  # a collector that was lost on the way must hear everything again
             await trio.sleep(pause)

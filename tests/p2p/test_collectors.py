@@ -409,7 +409,7 @@ def test_an_older_height_does_not_turn_the_order_back() -> None:
     async def body(line: Line) -> None:
         ways = collectors(line, named("o", 1), named("a", 4))
         ways.name(named("o", 1)[0].key, 6)
-        ways.name(named("o", 1)[0].key, 2)
+        ways.name(named("o", 1)[0].key, 3)
         assert await fail_over(ways) == "a3"
 
     on_line(body, away={"o0"})

@@ -18,7 +18,14 @@ from p2p.chain.settlement import batch_args, batch_tx, make_batch, pack_entries
 from p2p.codec import decode, encode
 from p2p.errors import BadProof, NonCanonical, RemoteError, TooLarge, WrongChain, WrongKind, WrongSignature
 from p2p.identity import Identity
-from p2p.messages import NothingMessage, OrderMessage, ReceiptCode, message_id
+from p2p.messages import (
+    NothingMessage,
+    OrderMessage,
+    ReceiptCode,
+    ReceiptMessage,
+    message_id,
+    sign_message,
+)
 from p2p.receipts import (
     MAX_OMISSION_BYTES,
     SILENT,
@@ -276,6 +283,15 @@ def test_the_receipt_of_another_message_convicts_nobody() -> None:
         check_omission(changed(receipt=other), GENESIS)
 
 
+def test_a_receipt_that_moves_its_message_to_another_interval_convicts_nobody() -> None:
+    """A careless collector might sign one; the batch of that interval holds the messages of that interval."""
+    head = (GENESIS.chain_id, START + STEP, MINE.household, message_id(MINE))
+    moved = sign_message(OPERATOR, ReceiptMessage(1, *head, ReceiptCode.ACCEPTED))
+    tx = batch_of(include(ROSTER, others("house-2"), SECRET), start=START + STEP)
+    with pytest.raises(BadProof, match="another message"):
+        check_omission(changed(receipt=moved, tx=tx), GENESIS)
+
+
 @pytest.mark.parametrize("place", [0, 1, 3, 4])
 def test_the_leaf_of_another_household_convicts_nobody(place: int) -> None:
     """House 3 is silent here; its empty leaf cannot be passed off as the leaf of house 2."""
@@ -368,6 +384,25 @@ def test_another_nonce_of_the_leaf_is_refused(nonce: int) -> None:
 @pytest.mark.parametrize("cut", [0, 8, 15, 17])
 def test_a_salt_of_another_length_is_refused(cut: int) -> None:
     assert refusal(changed(salt=bytes(cut))) == "bad_proof"
+
+
+def test_the_parts_of_a_leaf_cannot_be_shifted_against_each_other() -> None:
+    """A leaf is a concatenation: half of its salt read as the nonce, an honest one would say something else."""
+    for number in range(100):
+        inclusion = include(ROSTER, [MINE, *others("house-2")], bytes([number]) * 32)
+        opening = inclusion.opening(2)
+        nonce = int.from_bytes(opening.salt[8:], "big", signed=True)
+        if nonce < MINE.nonce:
+            break
+    shifted = changed(
+        tx=batch_of(inclusion),
+        salt=opening.salt[:8],
+        nonce=nonce,
+        leaf_id=opening.nonce.to_bytes(8, "big", signed=True) + opening.message_id,
+        path=opening.path,
+    )
+    with pytest.raises(BadProof, match="length"):
+        check_omission(shifted, GENESIS)
 
 
 def test_a_path_that_is_too_short_or_too_long_is_refused() -> None:

@@ -217,7 +217,8 @@ class Driver:
         roster, genesis = self._setup.roster, self._setup.genesis
 
         def line(home: int) -> bytes:
-            return make_proof(worked.batch, home, block, cert, genesis, index)
+            changes = self._ledger.store.changes(block.header.height - 1)
+            return make_proof(worked.batch, home, block, cert, genesis, index, changes)
 
         def leaf(home: int) -> bytes:
             return encode(worked.inclusion.opening(home))

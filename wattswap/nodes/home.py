@@ -155,7 +155,8 @@ class Home:
             result = await patiently(self.voice.result, start_s)
         done.result_s = time.perf_counter() - begun
         proof = await patiently(self.voice.line, start_s)
-        self._check(i, proof, result, (import_wh, export_wh) if taken and reported else None)
+        heard = taken and reported and self._was_heard(start_s, proof)
+        self._check(i, proof, result, (import_wh, export_wh) if heard else None)
         done.proofs = 1
         done.broken_promises = int(not await self._is_kept(order, proof))
         return done
@@ -200,7 +201,7 @@ class Home:
         """Check the proof of the home's own line as if nobody were trusted.
 
         Args:
-            registers: What the home reported in time, or None where it came too late. [Wh]
+            registers: What the home reported, or None where it came too late or to another collector. [Wh]
         """
         line = check_proof(proof, self.setup.genesis)
         proven = (line.account, line.interval_start, line.block_hash)
@@ -214,6 +215,11 @@ class Home:
                 "the proof is not of this home's meter and the announced block",
             )
 
+    def _was_heard(self, start_s: int, proof: bytes) -> bool:
+        """Whether the receipts of this home came from the collector whose batch was settled."""
+        promise = self.voice.promise(start_s)
+        return promise is not None and signer_of(promise[0]) == batch_in(proof)[0].sender
+
     async def _is_kept(self, order: OrderMessage | NothingMessage, proof: bytes) -> bool:
         """Check that the batch includes the order as its receipt promised; keep the proof where it does not."""
         start_s, members = order.interval_start, len(self.setup.roster)
@@ -221,11 +227,12 @@ class Home:
         opening = decode(Opening, await patiently(self.voice.inclusion, start_s))
         check_opening(opening, self.index, members, args.inclusion_root)
         promise = self.voice.promise(start_s)
-        if promise is None or keeps(opening, order.nonce, message_id(order)):
+        # Where another collector settled, whoever gave the receipt had no say.
+        if promise is None or not self._was_heard(start_s, proof):
+            return True
+        if keeps(opening, order.nonce, message_id(order)):
             return True
         receipt, message = promise
-        if signer_of(receipt) != tx.sender:  # another collector settled: whoever gave this one had no say
-            return True
         omission = make_omission(receipt, message, self.index, members, opening, tx)
         check_omission(omission, self.setup.genesis)
         self.accuse(order.household, start_s, omission)
