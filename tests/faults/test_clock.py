@@ -10,8 +10,8 @@ from faults_kit import HOMES, OPERATOR, VALIDATORS, town
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 HOUR_S = 3_600
-PACE_S = 6.0
-"""More than a block's time may be late, so that a time just after the parent's is not timely either. [s]"""
+PACE_S = 9.0
+"""Well more than a block's time may be late, so that a time just after the parent's is not timely either. [s]"""
 VICTIM = 2
 
 
