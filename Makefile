@@ -12,7 +12,7 @@ help:
 	@echo "make test   install, lint, all tests"
 	@echo "make sim    the consensus core under seeded faults, 1,250 seeds"
 	@echo "make fuzz   hostile bytes against every reader; SECONDS=... for a long run"
-	@echo "make faults processes killed, stopped, cut off and with damaged files, over real libp2p; half an hour"
+	@echo "make faults processes killed, stopped, cut off and with damaged files, over real libp2p; a quarter of an hour"
 	@echo "make bench  the measured figures, as ratios to a yardstick of the same run"
 	@echo "make lint   ruff, mypy --strict, import-linter, codespell"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -10,6 +10,7 @@ import trio
 
 from p2p.errors import LocalError
 from p2p.messages import HandedIn, Kind, OrderMessage, ReadingMessage, ReceiptCode
+from p2p.roles.wire import Forgotten
 
 HISTORY_INTERVALS: Final = 192
 """Intervals whose receipts, results and lines are kept for those who ask again."""
@@ -128,3 +129,26 @@ def keep(history: dict[int, T], interval_start: int, value: T) -> None:
     history[interval_start] = value
     while len(history) > HISTORY_INTERVALS:
         del history[min(history)]
+
+
+History = Mapping[int, Mapping[str, bytes]]
+"""Something for each household, by interval."""
+
+
+def own(history: History, household: str, interval_start: int) -> bytes:
+    """Return what a history has for a household; as `look_up`."""
+    return look_up(history, interval_start, lambda found: found.get(household))
+
+
+def look_up(history: Mapping[int, T], interval_start: int, part: Callable[[T], bytes | None]) -> bytes:
+    """Return an answer of a history, b"" where it may still come."""
+    if interval_start not in history:
+        if history and interval_start < max(history):
+            raise Forgotten(
+                f"interval {interval_start} was skipped or is older than {HISTORY_INTERVALS} intervals"
+            )
+        return b""
+    found = part(history[interval_start])
+    if found is None:
+        raise Forgotten(f"interval {interval_start} has nothing for this household")
+    return found

@@ -37,7 +37,7 @@ from p2p.messages import (
     open_message,
     sign_message,
 )
-from p2p.roles.desk import HISTORY_INTERVALS, Board, Collected, Desk, M, T, keep
+from p2p.roles.desk import HISTORY_INTERVALS, Board, Collected, Desk, History, M, T, keep, look_up, own
 from p2p.roles.journal import Journal, Promise
 from p2p.roles.wire import (
     BATCH_PROTOCOL,
@@ -49,7 +49,6 @@ from p2p.roles.wire import (
     READING_PROTOCOL,
     REFUSED_MARK,
     RESULT_PROTOCOL,
-    Forgotten,
     HandInReply,
     read_batch,
     read_query,
@@ -354,18 +353,18 @@ class Operator:
 
     # --- asking ---------------------------------------------------------------------------------------
 
-    async def _give(self, history: _History, peer: str, frame: bytes) -> bytes:
+    async def _give(self, history: History, peer: str, frame: bytes) -> bytes:
         household = self._peers.get(peer)
         if household is None:
             raise UnknownHousehold("the key of this connection belongs to no household of the roster")
-        return _own(history, household, read_query(frame, self._chain_id))
+        return own(history, household, read_query(frame, self._chain_id))
 
-    async def _give_many(self, history: _History, peer: str, frame: bytes) -> bytes:
+    async def _give_many(self, history: History, peer: str, frame: bytes) -> bytes:
         def read(data: bytes) -> bytes:
             query = self._open(data, (Kind.LINE_QUERY,))
             if not isinstance(query, LineQueryMessage):
                 raise TypeError(f"a {type(query).__name__} passed the check of kinds")
-            return _own(history, query.household, query.interval_start)
+            return own(history, query.household, query.interval_start)
 
         opened = await self._read_all(peer, frame, read)
         return encode(
@@ -375,30 +374,8 @@ class Operator:
         )
 
     async def _give_result(self, _peer: str, frame: bytes) -> bytes:
-        return _look_up(self._results, read_query(frame, self._chain_id), lambda signed: signed)
-
-
-_History = Mapping[int, Mapping[str, bytes]]
-"""Something for each household, by interval."""
-
-
-def _own(history: _History, household: str, interval_start: int) -> bytes:
-    return _look_up(history, interval_start, lambda found: found.get(household))
+        return look_up(self._results, read_query(frame, self._chain_id), lambda signed: signed)
 
 
 def _code(error: RemoteError) -> bytes:
     return REFUSED_MARK + error.code.encode()
-
-
-def _look_up(history: Mapping[int, T], interval_start: int, part: Callable[[T], bytes | None]) -> bytes:
-    """Return an answer of a history, b"" where it may still come."""
-    if interval_start not in history:
-        if history and interval_start < max(history):
-            raise Forgotten(
-                f"interval {interval_start} was skipped or is older than {HISTORY_INTERVALS} intervals"
-            )
-        return b""
-    found = part(history[interval_start])
-    if found is None:
-        raise Forgotten(f"interval {interval_start} has nothing for this household")
-    return found
