@@ -19,7 +19,7 @@ from wattswap.errors import ExitCode, Interrupted, WattswapError
 from wattswap.interrupt import Interrupt
 from wattswap.nodes.assemble import assemble, keep_omissions, take_over
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.init import KeyPlan, Wish, init_nodes
+from wattswap.nodes.init import KeyPlan, Wish, init_nodes, seats
 from wattswap.nodes.report import network_facts, write_network
 from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
@@ -98,10 +98,11 @@ def run_live(
     """
     authorities = scenario.chain.model_copy(update={"authorities": town.validators})
     setup = prepare(cut_to(scenario.model_copy(update={"chain": authorities}), intervals, start_s))
+    wish = Wish(0, town.validators, gateways=town.gateways, pace_s=town.pace_s, gate_s=town.gate_s)
+    seats(setup.roster, wish)  # numbers that do not fit are told before anything is written
     partial = engine.begin(setup, Path(out), driver=engine.LIVE)
     begun = time.time()
     try:
-        wish = Wish(0, town.validators, gateways=town.gateways, pace_s=town.pace_s, gate_s=town.gate_s)
         configs = init_nodes(
             setup.scenario,
             partial / NODES,

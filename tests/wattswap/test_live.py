@@ -20,7 +20,7 @@ from p2p.messages import Kind, Signed, household_of
 from p2p.receipts import check_omission
 from wattswap import engine
 from wattswap.engine import TABLE_FILES
-from wattswap.errors import RunNotFound, VerificationFailed
+from wattswap.errors import RunNotFound, UsageError, VerificationFailed
 from wattswap.explorer import open_chain, verified_chain
 from wattswap.hash_by_hash import compare_runs
 from wattswap.live import Town, run_live
@@ -168,6 +168,15 @@ def test_homes_behind_gateways_give_the_same_hashes(street: Path, tmp_path: Path
 def test_one_authority_alone_is_enough_for_a_toy(street: Path, tmp_path: Path) -> None:
     result = lived(street, tmp_path, intervals=2, town=Town(validators=1))
     assert_as_in_process(result, tmp_path)
+
+
+def test_numbers_that_do_not_fit_are_told_at_once_and_nothing_is_written(
+    street: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        lived(street, tmp_path, town=Town(validators=3, gateways=9))
+    assert [problem.where for problem in caught.value.problems] == ["--validators", "--gateways"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_authorities_collect_when_there_is_no_operator(street: Path, tmp_path: Path) -> None:
