@@ -63,17 +63,22 @@ class Inclusion:
 
     salts: bytes
     spoken: tuple[tuple[int, bytes], ...]
-    leaves: list[bytes]
+    tree: merkle.Levels
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """Leaf hash per household."""
+        return self.tree[0]
 
     @property
     def root(self) -> bytes:
         """What the batch carries."""
-        return merkle.root(self.leaves)
+        return self.tree[-1][0]
 
     def opening(self, participant: int) -> Opening:
         """The opening of a household's leaf, for that household only."""
         nonce, name = self.spoken[participant]
-        path = b"".join(merkle.path(self.leaves, participant))
+        path = b"".join(merkle.path_in(self.tree, participant))
         return Opening(_salt(self.salts, participant), nonce, name, path)
 
 
@@ -116,7 +121,7 @@ def include(
     salts = shake_256(domains.XOF_INCLUSION + interval_secret).digest(SALT_BYTES * len(roster))
     rows = tuple(spoken.get(household, (SILENT, _NO_ID)) for household in roster)
     leaves = [_leaf(_salt(salts, i), *row) for i, row in enumerate(rows)]
-    return Inclusion(salts, rows, leaves)
+    return Inclusion(salts, rows, merkle.levels(leaves))
 
 
 def check_opening(opening: Opening, participant: int, members: int, root: bytes) -> None:

@@ -128,7 +128,7 @@ def make_proof(
         version=VERSION,
         entry=batch.entry(account),
         salt=batch.salt(account),
-        batch_path=b"".join(merkle.path(batch.leaves, account)),
+        batch_path=b"".join(merkle.path_in(batch.tree, account)),
         tx=block.txs[tx_index],
         tx_index=tx_index,
         tx_count=len(block.txs),

@@ -34,6 +34,18 @@ def hash_rows(rows: bytes, width: int) -> list[bytes]:
     return [sha256(rows[start : start + width]).digest() for start in range(0, len(rows), width)]
 
 
+Levels = tuple[list[bytes], ...]
+"""All hashes of a tree, level by level: the leaves first, the root last."""
+
+
+def levels(leaves: Sequence[bytes]) -> Levels:
+    """Return all levels over leaf hashes, for one who wants many paths of the same tree."""
+    found = [list(leaves) or [EMPTY_ROOT]]
+    while len(found[-1]) > 1:
+        found.append(_parents(found[-1]))
+    return tuple(found)
+
+
 def root(leaves: Sequence[bytes]) -> bytes:
     """Return the root over leaf hashes."""
     if not leaves:
@@ -55,15 +67,17 @@ def path(leaves: Sequence[bytes], index: int) -> list[bytes]:
     Raises:
         IndexError: No leaf has this index.
     """
-    if not 0 <= index < len(leaves):
-        raise IndexError(f"leaf {index} of a tree of {len(leaves)}")
-    level, steps = list(leaves), []
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            steps.append(level[sibling])
-        level, index = _parents(level), index >> 1
-    return steps
+    if not leaves:
+        raise IndexError(f"leaf {index} of an empty tree")
+    return path_in(levels(leaves), index)
+
+
+def path_in(tree: Levels, index: int) -> list[bytes]:
+    """Return the inclusion path of one leaf in a tree of which all levels are known; as `path`."""
+    if not 0 <= index < len(tree[0]):
+        raise IndexError(f"leaf {index} of a tree of {len(tree[0])}")
+    siblings = ((level, (index >> depth) ^ 1) for depth, level in enumerate(tree[:-1]))
+    return [level[sibling] for level, sibling in siblings if sibling < len(level)]
 
 
 def root_from_path(leaf: bytes, index: int, size: int, steps: Sequence[bytes]) -> bytes:

@@ -78,14 +78,22 @@ class Batch:
 
     Args:
         rows: 0x00 || leaf domain || salt || entry of each account, joined.
-        leaves: Leaf hash per account: the members, then the system accounts.
-        root: Merkle root over the leaves.
+        tree: Merkle tree over the leaf hash of each account: the members, then the system accounts.
     """
 
     interval_start: int
     rows: bytes
-    leaves: list[bytes]
-    root: bytes
+    tree: merkle.Levels
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """Leaf hash per account."""
+        return self.tree[0]
+
+    @property
+    def root(self) -> bytes:
+        """Merkle root over the leaves."""
+        return self.tree[-1][0]
 
     def salt(self, account: int) -> bytes:
         """The salt of one account, for its holder only."""
@@ -137,7 +145,7 @@ def salted(lines: npt.NDArray[np.int64], interval_start: int, secret: bytes) -> 
     numbers["values"] = lines
     rows = numbers.tobytes()
     leaves = merkle.hash_rows(rows, _ROW_BYTES)
-    return Batch(interval_start, rows, leaves, merkle.root(leaves))
+    return Batch(interval_start, rows, merkle.levels(leaves))
 
 
 def postings_root(postings: Postings, interval_start: int, master_secret: bytes) -> bytes:
