@@ -13,8 +13,10 @@ from run_kit import FIRST, MONEY, call, files_below, readings
 from town_kit import MemoryTown, playing
 
 import wattswap as ws
+from p2p.chain.block import signers
 from p2p.chain.genesis import read_genesis
 from p2p.chain.settlement import batches
+from p2p.chain.store import ChainStore
 from p2p.codec import decode
 from p2p.messages import Kind, Signed, household_of
 from p2p.receipts import check_omission
@@ -196,6 +198,35 @@ def test_an_operator_that_dies_is_stood_in_for_and_gets_its_work_back(street: Pa
     who = collectors_of(result)
     assert (who[0], who[-1]) == ("operator", "operator")
     assert {"0", "1", "2", "3"} & set(who)
+    assert_as_in_process(result, tmp_path)
+
+
+def test_a_validator_that_lost_its_chain_begins_at_a_snapshot_and_votes_again(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wattswap.nodes.node.CHECKPOINT_EVERY", 2)
+    begun: list[int] = []
+
+    async def script(town: MemoryTown) -> None:
+        await settled(town, 5)
+        await town.kill("validator-2")
+        config = town.configs["validator-2"]
+        for path in config.data_path.glob("chain.db*"):
+            path.unlink()
+        town.configs["validator-2"] = config.model_copy(update={"snapshot": True}).in_folder(config.folder)
+        await settled(town, 6)
+        town.start("validator-2")
+        await settled(town, 10)
+        await town.kill("validator-2")
+        with ChainStore.open(config.data_path / "chain.db") as store:
+            begun.append(store.base)
+            votes = [2 in signers(cert) for block, cert in store.blocks(store.base + 3)]
+        assert any(votes)
+        town.start("validator-2")
+
+    result = lived(street, tmp_path, intervals=12, town=PACED, script=script)
+    assert begun
+    assert begun[0] >= 2
     assert_as_in_process(result, tmp_path)
 
 

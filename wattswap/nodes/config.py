@@ -179,6 +179,10 @@ class NodeConfig(Table):
     scenario: str = Field(description="The scenario: a TOML file, or the JSON file that node init writes.")
     genesis: str = Field(default="genesis.bin", description="The genesis of the chain.")
     data: str = Field(default="data", description="Folder for what the node stores.")
+    snapshot: bool = Field(
+        default=False,
+        description="Begin a new chain file at a snapshot of the others, not at the first block.",
+    )
     listen: Listen = Field(description="Where other nodes reach this one.")
     keystore: Keystore = Field(description="The node's keys.")
     clock: Clock = Field(description="When the intervals open.")

@@ -175,7 +175,7 @@ class Driver:
     async def _tell_news(self) -> None:
         height = self._ledger.tip.height
         if self._told is None:
-            self._told = max(0, height - TOLD_AGAIN)
+            self._told = max(self._ledger.store.base, height - TOLD_AGAIN)
         while self._told < height:
             self._told += 1
             await self._tell(self._told)

@@ -19,9 +19,10 @@ from p2p.roles.blobs import FolderBlobs, fetch_blob
 from p2p.roles.collectors import Collector, Collectors
 from p2p.roles.journal import Journal
 from p2p.roles.judging import Offload
-from p2p.roles.ledger import Ledger
+from p2p.roles.ledger import CHECKPOINT_EVERY, Ledger
 from p2p.roles.operator import Operator
 from p2p.roles.status import ask_status
+from p2p.snapshot import fetch_snapshot
 from p2p.transport import Transport, peer_id_of
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.driver import Chain, Driver
@@ -108,7 +109,22 @@ class Node:
         """The node's copy of the chain."""
         path, genesis = self.data / CHAIN_FILE, self.setup.genesis
         with ChainStore.open(path, genesis) if path.exists() else ChainStore.create(path, genesis) as store:
-            yield Ledger(store, genesis)
+            yield Ledger(store, genesis, CHECKPOINT_EVERY)
+
+    async def begin_at_snapshot(self) -> None:
+        """Where the configuration says so and there is no chain yet, begin one at a snapshot of an authority."""
+        path, genesis = self.data / CHAIN_FILE, self.setup.genesis
+        if path.exists() or not self.config.snapshot:
+            return
+        peers = []
+        for address in self.addresses("validator"):
+            try:
+                peers.append(await self.transport.connect(address))
+            except P2PError:
+                continue
+        base = await fetch_snapshot(self.transport, genesis, peers)
+        if base is not None:  # else nobody has one yet: the chain is short enough to be executed
+            ChainStore.create(path, genesis, base).close()
 
     def driver(
         self, operator: Operator, chain: Chain, blobs: FolderBlobs, judge: Judge, *, first: bool

@@ -63,6 +63,7 @@ async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: Worl
 async def run_validator(node: Node) -> None:
     """An authority; it collects too, where the operator does not."""
     config, setup = node.config, node.setup
+    await node.begin_at_snapshot()
     with node.ledger() as ledger:
         signs = ConsensusStore.open(
             node.data,
@@ -100,6 +101,7 @@ async def run_operator(node: Node) -> None:
     setup = node.setup
     first = setup.genesis.operators[0] == node.identity.public_key
     validators = node.addresses("validator")
+    await node.begin_at_snapshot()
     with node.ledger() as ledger:
         judge, blobs = Judge(setup), FolderBlobs(node.data / BLOBS)
         readers = frozenset(node.readers())
@@ -113,6 +115,7 @@ async def run_operator(node: Node) -> None:
 
 async def run_observer(node: Node) -> None:
     """Follows the chain and serves it to others."""
+    await node.begin_at_snapshot()
     with node.ledger() as ledger:
         _serve_chain(node, ledger)
         await Observer(node.transport, ledger, node.addresses("validator")).run()
