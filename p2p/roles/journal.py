@@ -13,9 +13,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from p2p.chain.store import cleared_half
 from p2p.errors import LocalError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE promises (
@@ -75,6 +76,8 @@ class Journal:
     def __init__(self, path: Path | None) -> None:
         self._path = path or Path("in memory")
         with self._explained():
+            if path is not None:
+                self._make_or_refuse(path)
             # One thread at a time: roles hand the calls of a batch to a worker thread.
             self._connection = sqlite3.connect(
                 path or ":memory:", isolation_level=None, check_same_thread=False
@@ -101,7 +104,8 @@ class Journal:
         Args:
             desk: 0 for orders, 1 for readings.
         """
-        rows = [(desk, interval_start, *promise, _checksum(*promise)) for promise in promises]
+        key = _key(desk, interval_start)
+        rows = [(desk, interval_start, *promise, _checksum(key, *promise)) for promise in promises]
         with self._explained(), self._transaction():
             self._connection.executemany(
                 "INSERT INTO promises (desk, interval_start, name, message, receipt, checksum)"
@@ -122,7 +126,8 @@ class Journal:
                 (desk, interval_start),
             ).fetchall()
         found = [Promise(*row[:3]) for row in rows]
-        if not all(_holds(row[3], *promise) for promise, row in zip(found, rows, strict=True)):
+        key = _key(desk, interval_start)
+        if not all(_holds(row[3], key, *promise) for promise, row in zip(found, rows, strict=True)):
             raise JournalDamaged(self._path, f"a promise of interval {interval_start} has changed")
         return found
 
@@ -161,7 +166,7 @@ class Journal:
         Raises:
             SignedOtherwise: Another message was signed under the same nonce.
         """
-        signed = sign()
+        signed, key = sign(), _key(desk, interval_start, household, nonce)
         with self._explained():
             row = self._connection.execute(
                 "SELECT message, checksum FROM signed"
@@ -171,10 +176,10 @@ class Journal:
             if row is None:
                 self._connection.execute(
                     "INSERT INTO signed VALUES (?, ?, ?, ?, ?, ?)",
-                    (desk, interval_start, household, nonce, signed, _checksum(signed)),
+                    (desk, interval_start, household, nonce, signed, _checksum(key, signed)),
                 )
                 return signed
-        if not _holds(row[1], row[0]):
+        if not _holds(row[1], key, row[0]):
             raise JournalDamaged(self._path, f"what {household} signed for {interval_start} has changed")
         if row[0] != signed:
             raise SignedOtherwise(
@@ -194,12 +199,39 @@ class Journal:
                 raise JournalDamaged(self._path, "it is not a journal of this version")
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
-        if not tables:
-            # Tables and version in one transaction: a file with one of them would never open again.
+        if not tables:  # in memory
             self._connection.executescript(f"BEGIN; {_SCHEMA} {_VERSION_ROW} COMMIT;")
         # A damaged index would hide promises from the reader without an error; the file is small.
         if self._connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
             raise JournalDamaged(self._path, "SQLite finds its tables damaged")
+        self._check_rows()
+
+    def _make_or_refuse(self, path: Path) -> None:
+        """Make a missing file, under another name until it is complete; an empty one was complete before."""
+        if path.exists():
+            if not path.stat().st_size:
+                raise JournalDamaged(path, "it is empty")
+            return
+        half = cleared_half(path)
+        connection = sqlite3.connect(half, isolation_level=None)
+        try:
+            connection.executescript(f"BEGIN; {_SCHEMA} {_VERSION_ROW} COMMIT;")
+        finally:
+            connection.close()
+        half.rename(path)
+
+    def _check_rows(self) -> None:
+        """Check every row with its key: one whose key has changed would be looked for in vain."""
+        for desk, start, *promise, checksum in self._connection.execute(
+            "SELECT desk, interval_start, name, message, receipt, checksum FROM promises"
+        ):
+            if not _holds(checksum, _key(desk, start), *promise):
+                raise JournalDamaged(self._path, f"a promise of interval {start} has changed")
+        for desk, start, household, nonce, message, checksum in self._connection.execute(
+            "SELECT desk, interval_start, household, nonce, message, checksum FROM signed"
+        ):
+            if not _holds(checksum, _key(desk, start, household, nonce), message):
+                raise JournalDamaged(self._path, f"what {household} signed for {start} has changed")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -219,12 +251,18 @@ class Journal:
         except (
             sqlite3.Error,
             UnicodeDecodeError,
+            OSError,
         ) as error:  # the latter: the text of a damaged schema or row
             raise JournalDamaged(self._path, str(error)) from None
 
 
 def _holds(checksum: object, *parts: object) -> bool:
     return all(isinstance(part, bytes) for part in parts) and _checksum(*parts) == checksum  # type: ignore[arg-type]
+
+
+def _key(*parts: int | str) -> bytes:
+    """The key of a row as bytes, for its checksum."""
+    return repr(parts).encode()
 
 
 def _checksum(*parts: bytes) -> bytes:

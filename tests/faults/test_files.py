@@ -69,7 +69,7 @@ def exchange(file: Path, _: Path) -> None:
 CASES = [
     *((FILE_NAME, damage) for damage in (cut, scramble, empty, overwrite, swap, remove)),
     *((CHAIN_FILE, damage) for damage in (cut, scramble, empty, overwrite, exchange)),
-    *((JOURNAL_FILE, damage) for damage in (cut, scramble, overwrite)),
+    *((JOURNAL_FILE, damage) for damage in (cut, scramble, empty, overwrite)),
 ]
 
 

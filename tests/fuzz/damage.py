@@ -133,7 +133,7 @@ def damage(rng: random.Random, case: Case, folder: Path) -> str:
     path = folder / rng.choice(names)
     data = bytearray(path.read_bytes())
     if rng.random() < 0.25:
-        size = rng.randrange(1, len(data))
+        size = rng.randrange(len(data))
         path.write_bytes(data[:size])
         return f"{path.name} cut to {size} of {len(data)} bytes"
     busy = [at for at in range(len(data)) if data[at]]

@@ -381,3 +381,36 @@ def test_the_sentence_says_what_a_collector_must_do(tmp_path: Path) -> None:
     path = filled(tmp_path / "journal.db")
     meddle(path, "UPDATE promises SET receipt = ?", b"x")
     assert "must not collect the interval at hand again" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE promises SET interval_start = interval_start + 900",
+        "UPDATE promises SET desk = 1 - desk",
+        "UPDATE signed SET interval_start = interval_start + 900",
+        "UPDATE signed SET household = 'house-9'",
+        "UPDATE signed SET nonce = nonce + 1",
+    ],
+)
+def test_a_row_whose_key_was_changed_is_found_when_the_file_is_opened(statement: str, tmp_path: Path) -> None:
+    """Looked for under its old key it would seem never to have been written."""
+    path = tmp_path / "journal.db"
+    with Journal(path) as journal:
+        journal.promise(0, 900, [Promise(b"n" * 32, b"message", b"receipt")])
+        journal.sign_once(0, 900, "house-1", 1, lambda: b"signed")
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    with pytest.raises(JournalDamaged, match="has changed"):
+        Journal(path)
+
+
+def test_an_emptied_file_is_no_new_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    Journal(path).close()
+    path.write_bytes(b"")
+    with pytest.raises(JournalDamaged, match="it is empty"):
+        Journal(path)
+    assert path.read_bytes() == b""
