@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,8 +62,6 @@ class RunChain(Protocol):
     """The chain of a run: one that is written as the run goes on, or one that a network has made."""
 
     def append(self, start_s: int, cleared: Cleared, postings: Postings) -> Committed: ...
-
-    def roots(self) -> Iterator[bytes]: ...
 
     def summary(self) -> dict[str, Any]: ...
 
@@ -186,7 +184,7 @@ class Run:
             self.recorder.bills[:] = saved["bills"]
             self.system_nano[:] = saved["system_nano"]
             self.turnover_nano = saved["turnover_nano"]
-            for root in self.chain.roots():
+            for root in chain.roots():
                 self.replay.update(root)
             log_event(self.folder, "resumed", done=self.done)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from market.settlement import Postings
 from p2p.chain.block import block_hash
-from p2p.chain.settlement import Batch, BatchArgs, batches
+from p2p.chain.settlement import Batch, batches
 from p2p.chain.store import ChainStore
 from p2p.errors import RemoteError
 from p2p.roles.blobs import FolderBlobs
@@ -72,11 +72,6 @@ class NetworkChain:
         batch: Batch = self.worked(start_s).batch
         return Committed(height, block_hash(block.header), args.postings_root, batch, block, cert)
 
-    def roots(self) -> Iterator[bytes]:
-        """Book, clearing and postings roots of every interval, joined."""
-        for _, args in self._heights.values():
-            yield roots_of(args)
-
     def summary(self) -> dict[str, Any]:
         """Height, head and authorities, for the manifest."""
         head = self._store.head()
@@ -91,11 +86,6 @@ class NetworkChain:
     def close(self) -> None:
         """Close the chain file."""
         self._store.close()
-
-
-def roots_of(args: BatchArgs) -> bytes:
-    """Book, clearing and postings roots of a batch, joined."""
-    return args.book_root + args.clearing_root + args.postings_root
 
 
 def take_over(setup: Setup, partial: Path, nodes: Sequence[Path]) -> None:

@@ -215,9 +215,9 @@ class Driver:
     def _provide(self, start_s: int, worked: Worked, block: Block, cert: CommitCert, index: int) -> None:
         """Keep the line and the leaf of each household for those who ask."""
         roster, genesis = self._setup.roster, self._setup.genesis
+        changes = self._ledger.store.changes(block.header.height - 1)
 
         def line(home: int) -> bytes:
-            changes = self._ledger.store.changes(block.header.height - 1)
             return make_proof(worked.batch, home, block, cert, genesis, index, changes)
 
         def leaf(home: int) -> bytes:
