@@ -35,9 +35,9 @@ class Cleared:
 
     @property
     def price_per_kwh(self) -> float | None:
-        """The price for people. [currency/kWh]"""
-        node = self.clearing.node_price[0]
-        return None if node is None else node.price / MICRO_PER_UNIT
+        """The price for people, an average where the rule has no single price. [currency/kWh]"""
+        average = self.clearing.average_price_micro_per_kwh(self.book)
+        return None if average is None else average / MICRO_PER_UNIT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +90,7 @@ def clear_interval(
 ) -> Cleared:
     """Clear a book, check that the result is feasible, and take the roots."""
     clearing = mechanism.clear(book, rules)
-    check_feasible(book, clearing)
+    check_feasible(book, clearing, limits=mechanism.promises.individually_rational)
     return Cleared(
         book,
         clearing,
