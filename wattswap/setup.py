@@ -27,8 +27,10 @@ from p2p.identity import Identity, derive_seed
 from p2p.messages import Kind, OrderMessage, open_message, sign_message
 from wattswap.errors import UsageError
 from wattswap.homes import batteries_of, history_after_gaps_s, load_meter, without_missing
+from wattswap.parameter_reader import rules_with, run_defaults
 from wattswap.plugins import mechanism as find_mechanism
 from wattswap.scenario import Scenario
+from wattswap.scenario_params import values_of
 
 DAY_S = 86_400
 GENESIS = "genesis.bin"
@@ -279,6 +281,11 @@ def prepare(scenario: Scenario) -> Setup:
     meter, dropped = without_missing(scenario, meter, first_row)
     batteries, stored = batteries_of(scenario, meter, dropped)
     market = scenario.market
+    mechanism = find_mechanism(market.mechanism)
+    rules = MarketRules(
+        k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
+    )
+    params = run_defaults(mechanism) | values_of(market.params, market.mechanism)
     return Setup(
         scenario=scenario,
         meter=meter,
@@ -287,10 +294,8 @@ def prepare(scenario: Scenario) -> Setup:
         start_s=span.start_s,
         minutes=span.minutes,
         prices=scenario.outside_prices(span),
-        mechanism=find_mechanism(market.mechanism),
-        rules=MarketRules(
-            k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
-        ),
+        mechanism=mechanism,
+        rules=rules_with(rules, params),
         agents=agents,
         batteries=batteries,
         initial_stored_wh=stored,
