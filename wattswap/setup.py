@@ -151,6 +151,8 @@ class Setup:
             self.initial_stored_wh[columns],
             self.first_row,
             self.agents,
+            self.members[columns],
+            self.meter.start_s,
         )
 
     @property
@@ -312,4 +314,5 @@ def _agent_rules(scenario: Scenario, minutes: int) -> AgentRules:
         strategy=homes.strategy,
         gate_closure_minutes=scenario.market.gate_closure_minutes,
         minutes=minutes,
+        seed=scenario.seed,
     )
