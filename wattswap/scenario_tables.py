@@ -320,7 +320,9 @@ class Tariff(Table):
     grid_fee_remote_micro_per_kwh: Fee = Field(
         default=0, alias="grid_fee_remote_per_kwh", description="Grid fee on energy from outside."
     )
-    co2_g_per_kwh: int | None = Field(default=None, ge=0, le=10_000, description="Emissions of the outside.")
+    emission_g_per_kwh: int | None = Field(
+        default=None, ge=0, le=10_000, description="Emissions of the outside."
+    )
     zone: Zone | None = Field(
         default=None, description="Time zone of windows and of series without offsets; left out: time.zone."
     )
