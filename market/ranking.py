@@ -6,6 +6,7 @@ and does not trade. Units are counted, never listed: an order of a thousand unit
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -57,8 +58,12 @@ class Ranking(NamedTuple):
         return int(self.limit[self.ends.searchsorted(unit)])
 
     def best(self, count: int) -> IntArray:
-        """Units of each entry that are among the `count` best of the side."""
-        return np.clip(count - self.ends + self.units, 0, self.units)
+        """Units among the `count` best of the side, of each entry down to the last one that has any."""
+        entries = int(self.ends.searchsorted(count)) + 1 if count else 0
+        units = self.units[:entries].copy()
+        if entries:
+            units[-1] -= int(self.ends[entries - 1]) - count
+        return units
 
 
 def rank(book: OrderBook, side: Side, unit_wh: int = 1) -> Ranking:
@@ -96,19 +101,25 @@ def efficient_units(buys: Ranking, sells: Ranking) -> int:
     """The largest k for which the k-th best bid is at least the k-th best offer; touching units trade."""
     if not (len(buys.rows) and len(sells.rows)):
         return 0
-    # Volumes that the limit of a bid supports: all units at least as good on both sides, the scarcer side counts.
-    within = sells.limit.searchsorted(buys.limit, "right")
-    supply = np.concatenate(([0], sells.ends))[within]
-    return int(np.minimum(buys.ends, supply).max())
+
+    def supply(entry: int) -> int:
+        """Units offered at the limit of a bid or below."""
+        within = int(sells.limit.searchsorted(buys.limit[entry], "right"))
+        return int(sells.ends[within - 1]) if within else 0
+
+    # Down the bids demand rises and supply falls: the best volume lies beside the first bid where they have met.
+    met = bisect_left(range(len(buys.rows)), True, key=lambda entry: int(buys.ends[entry]) >= supply(entry))
+    demand = int(buys.ends[met - 1]) if met else 0
+    return max(demand, supply(met)) if met < len(buys.rows) else demand
 
 
 def accept_units(
     book: OrderBook, unit_wh: int, sides: tuple[tuple[Ranking, IntArray], tuple[Ranking, IntArray]]
 ) -> IntArray:
-    """Accepted energy per order of the book, from the accepted units of each entry of both rankings. [Wh]"""
+    """Accepted energy per order of the book, from the accepted units of the first entries of both rankings. [Wh]"""
     accepted_wh = np.zeros(len(book), dtype=np.int64)
     for ranking, units in sides:
-        accepted_wh[ranking.rows] = units * unit_wh
+        accepted_wh[ranking.rows[: len(units)]] = units if unit_wh == 1 else units * unit_wh
     return accepted_wh
 
 

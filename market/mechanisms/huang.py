@@ -38,11 +38,11 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     if not volume or bid is None or offer is None:
         return no_trade(book)
     accepted_wh = np.zeros(len(book), dtype=np.int64)
-    inside = [buys.rows[buys.limit > bid], sells.rows[sells.limit < offer]]
+    is_buy, limit = book.side > 0, book.limit_micro_per_kwh
+    inside = [np.flatnonzero(is_buy & (limit > bid)), np.flatnonzero(~is_buy & (limit < offer))]
     energy = [int(book.energy_wh[rows].sum()) for rows in inside]
     for rows, side_wh in zip(inside, energy, strict=True):
-        by_row = np.sort(rows)
-        accepted_wh[by_row] = give_up_equally(book.energy_wh[by_row], side_wh - min(energy))
+        accepted_wh[rows] = give_up_equally(book.energy_wh[rows], side_wh - min(energy))
     prices = {"buyer_price_micro_per_kwh": bid, "seller_price_micro_per_kwh": offer} if min(energy) else {}
     return at_two_prices(book, accepted_wh, bid, offer, prices)
 

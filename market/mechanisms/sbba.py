@@ -48,8 +48,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 def _without_one(sells: Ranking, pool: IntArray, k: int, seed: int) -> IntArray:
     """The pool without the unit that the lottery picks, every unit with the same chance."""
     out = int(np.random.PCG64(seed).random_raw()) * k >> 64
-    inside = np.flatnonzero(pool)
-    by_row = inside[np.argsort(sells.rows[inside])]
+    by_row = np.argsort(sells.rows[: len(pool)])
     drawn = pool.copy()
     drawn[by_row[np.cumsum(pool[by_row]).searchsorted(out, "right")]] -= 1
     return drawn
@@ -60,13 +59,13 @@ def _details(
 ) -> dict[str, Any]:
     """The lottery for people: its units by row of the book, and the mean welfare over all draws."""
     certain, size = buys.best(pairs), int(pool.sum())
-    value, cost = int(np.dot(certain, buys.limit)), int(np.dot(pool, sells.limit))
+    value, cost = (int(np.dot(units, side.limit[: len(units)])) for units, side in ((certain, buys), (pool, sells)))
     # Every unit of the pool trades with the chance pairs / size; rounded half up.
     mean_cost_nano = (2 * cost * unit_wh * pairs + size) // (2 * size) if size else 0
     listed = {}
     if size <= LISTED_UNITS:
         columns = (("buyers_certain", buys, certain), ("sellers_pool", sells, pool), ("sellers_drawn", sells, drawn))
-        listed = {f"{name}_rows": np.repeat(side.rows, units).tolist() for name, side, units in columns}
+        listed = {f"{name}_rows": np.repeat(side.rows[: len(units)], units).tolist() for name, side, units in columns}
     return {**listed, "expected_welfare_nano": value * unit_wh - mean_cost_nano}
 
 
