@@ -26,9 +26,14 @@ class Members(NamedTuple):
     starts: IntArray
     of_row: IntArray
 
+    @property
+    def single(self) -> bool:
+        """Whether every participant has one row."""
+        return len(self.starts) == len(self.of_row)
+
     def sum(self, per_row: IntArray) -> IntArray:
         """Sums per participant of a column of the book."""
-        total: IntArray = np.add.reduceat(per_row, self.starts) if len(self.starts) else per_row[:0]
+        total: IntArray = per_row if self.single else np.add.reduceat(per_row, self.starts)
         return total
 
 
@@ -70,34 +75,45 @@ def curve_of(owner: IntArray, energy: IntArray, price: IntArray) -> Curve:
     return Curve(owner, energy, price, np.cumsum(energy), np.cumsum(energy * price))
 
 
-def worth_without_own(curve: Curve, first_wh: IntArray) -> IntArray:
+def worth_without_own(curve: Curve, first_wh: IntArray, *, single: bool) -> IntArray:
     """Energy times price of the first Wh of the curve when the entries of one participant are left out.
 
     Args:
         curve: What is used, in order.
+        single: Whether no participant has two entries.
         first_wh: For each participant the energy asked for without its entries; where 0, the answer is 0. [Wh]
 
     Returns:
         Per participant; where the others have less, all that they have. [nano]
     """
-    worth = np.zeros(len(first_wh), dtype=np.int64)
-    asking = np.flatnonzero(first_wh)
-    if not (len(curve.energy) and len(asking)):
+    worth, asks = np.zeros(len(first_wh), dtype=np.int64), first_wh > 0
+    asking, entries = np.flatnonzero(asks), np.flatnonzero(asks[curve.owner])
+    if not (len(curve.owner) and len(asking)):
         return worth
     reach = first_wh.copy()
-    entries = np.flatnonzero(first_wh[curve.owner])
     if len(entries):
-        entries = entries[np.argsort(curve.owner[entries] * len(curve.owner) + entries)]
+        if not single:
+            entries = entries[np.argsort(curve.owner[entries] * len(curve.owner) + entries)]
         owner, energy = curve.owner[entries], curve.energy[entries]
-        groups = np.flatnonzero(np.diff(owner, prepend=-1))
-        own_ends = np.cumsum(energy)
-        own_ends -= np.repeat(own_ends[groups] - energy[groups], np.diff(groups, append=len(owner)))
-        # Own entries lie among the first Wh where the others' energy in front of them does not reach.
+        own_ends, groups = energy, np.empty(0, dtype=np.int64)
+        if not single:
+            groups = np.flatnonzero(np.diff(owner, prepend=-1))
+            own_ends = _cumulated(energy, groups)
+        # An entry of its own lies among the first Wh where the others' energy in front of it is less.
         among = energy * (curve.ends[entries] - own_ends < first_wh[owner])
-        reach[owner[groups]] += np.add.reduceat(among, groups)
-        worth[owner[groups]] -= np.add.reduceat(among * curve.price[entries], groups)
+        worth_among = among * curve.price[entries]
+        if not single:
+            owner, among, worth_among = owner[groups], *(np.add.reduceat(x, groups) for x in (among, worth_among))
+        reach[owner] += among
+        worth[owner] -= worth_among
     worth[asking] += curve.worth_of(reach[asking])
     return worth
+
+
+def _cumulated(energy: IntArray, groups: IntArray) -> IntArray:
+    """Cumulated energy within groups of entries that begin at `groups`."""
+    ends = np.cumsum(energy)
+    return ends - np.repeat(ends[groups] - energy[groups], np.diff(groups, append=len(energy)))
 
 
 def spread(amount_nano: IntArray, accepted_wh: IntArray, members: Members) -> IntArray:
@@ -111,7 +127,7 @@ def spread(amount_nano: IntArray, accepted_wh: IntArray, members: Members) -> In
     Returns:
         Per row, adding up exactly; ties of remainders go to the earlier row. [nano]
     """
-    if len(members.starts) == len(accepted_wh):
+    if members.single:
         return amount_nano
     energy = np.maximum(members.sum(accepted_wh), 1)
     whole, rest = np.divmod(amount_nano, energy)

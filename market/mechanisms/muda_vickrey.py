@@ -44,7 +44,7 @@ def serve(side: LongSide) -> tuple[IntArray, IntArray]:
     np.add.at(won_wh, owner, won)
     first = int(np.flatnonzero(won < energy)[0])  # all from here on are kept out, the first perhaps in part
     out = curve_of(owner[first:], (energy - won)[first:], gain[order[first:]])
-    return accepted, worth_without_own(out, won_wh)
+    return accepted, worth_without_own(out, won_wh, single=side.members.single)
 
 
 MUDA_VICKREY = register(

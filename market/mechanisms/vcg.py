@@ -57,7 +57,8 @@ def contributions_nano(book: OrderBook, members: Members, best: Clearing) -> Int
     demand_wh, value_nano = members.sum(bids_wh), members.sum(bids_wh * limit)
     trades = members.sum(best.accepted_wh) > 0
     left_wh = (int(demand_wh.sum()) - demand_wh) * trades
-    without = int(value_nano.sum()) - value_nano - worth_without_own(curve, left_wh)
+    cost_nano = worth_without_own(curve, left_wh, single=members.single)
+    without = int(value_nano.sum()) - value_nano - cost_nano
     gain_nano: IntArray = (best.welfare_nano - without) * trades
     return gain_nano
 
