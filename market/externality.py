@@ -42,7 +42,8 @@ def members_of(book: OrderBook) -> Members:
     new = np.empty(len(book), dtype=np.bool_)
     new[:1] = True
     np.not_equal(book.participant[1:], book.participant[:-1], out=new[1:])
-    return Members(np.flatnonzero(new), np.cumsum(new) - 1)
+    starts = np.flatnonzero(new)
+    return Members(starts, starts if len(starts) == len(book) else np.cumsum(new) - 1)
 
 
 class Curve(NamedTuple):
@@ -103,7 +104,10 @@ def worth_without_own(curve: Curve, first_wh: IntArray, *, single: bool) -> IntA
         among = energy * (curve.ends[entries] - own_ends < first_wh[owner])
         worth_among = among * curve.price[entries]
         if not single:
-            owner, among, worth_among = owner[groups], *(np.add.reduceat(x, groups) for x in (among, worth_among))
+            owner, among, worth_among = (
+                owner[groups],
+                *(np.add.reduceat(x, groups) for x in (among, worth_among)),
+            )
         reach[owner] += among
         worth[owner] -= worth_among
     worth[asking] += curve.worth_of(reach[asking])

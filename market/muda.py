@@ -16,11 +16,11 @@ from market.auction import walrasian_interval
 from market.book import OrderBook, Side
 from market.clearing import Clearing, PriceInterval, no_trade
 from market.errors import InvalidRules
-from market.externality import Members, members_of
+from market.externality import Members, members_of, spread
 from market.parameters import SEED, K, Parameter
 from market.ranking import efficient_units, rank
 from market.rules import MarketRules
-from market.units import BoolArray, IntArray
+from market.units import BoolArray, Int8Array, IntArray
 
 PARTITION = Parameter(
     name="partition",
@@ -81,14 +81,25 @@ Serve = Callable[[LongSide], tuple[IntArray, IntArray | None]]
 """Accepted energy of each row of a long side [Wh], and the fee of each participant of the book [nano] or None."""
 
 
+def served(queue_wh: IntArray, quota_wh: int) -> IntArray:
+    """Energy that each of a queue gets when they are served in turn until the quota is used up. [Wh]"""
+    left: IntArray = np.minimum(np.maximum(quota_wh - np.cumsum(queue_wh) + queue_wh, 0), queue_wh)
+    return left
+
+
 class _Half(NamedTuple):
+    """One half: its rows of the book, their columns, and the price at which it trades."""
+
     name: str
-    inside: BoolArray  # per row of the book
-    price: int | None
+    rows: IntArray
+    side: Int8Array
+    energy: IntArray
+    limit: IntArray
+    price: int | None = None
 
 
-def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> tuple[Clearing, IntArray | None]:
-    """Clear both halves; the second result is the fee of each participant, or None where none is due. [nano]
+def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> Clearing:
+    """Clear both halves; fees go to the operator.
 
     Args:
         book: Orders of one interval. Not changed.
@@ -103,8 +114,9 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> tuple[Cle
     accepted_wh, price = np.zeros(len(book), dtype=np.int64), book.limit_micro_per_kwh.copy()
     fees, told = [], []
     for half in halves:
-        sides, traded_wh, fee_nano = _takers(book, rules, half), 0, None
+        traded_wh, fee_nano = 0, None
         if half.price is not None:
+            sides = _takers(rules, half, half.price)
             energy = [int(book.energy_wh[rows].sum()) for rows in sides]
             traded_wh = min(energy)
             for rows, side_wh in zip(sides, energy, strict=True):
@@ -113,15 +125,20 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> tuple[Cle
                 if side_wh > traded_wh:
                     side = LongSide(book, rows, traded_wh, half.price, members, turn)
                     accepted_wh[rows], fee_nano = serve(side)
-        fees += [] if fee_nano is None else [fee_nano]
+                    fees += [] if fee_nano is None else [fee_nano]
         told.append(_told(book, members, half, traded_wh, 0 if fee_nano is None else int(fee_nano.sum())))
     if not accepted_wh.any():
-        return replace(no_trade(book), details={"halves": told}), None
+        return replace(no_trade(book), details={"halves": told})
     for column in (accepted_wh, price):
         column.flags.writeable = False
     welfare_nano = int(np.dot(book.side * accepted_wh, book.limit_micro_per_kwh))
     clearing = Clearing(accepted_wh, price, (None,), 0, welfare_nano, details={"halves": told})
-    return clearing, sum(fees[1:], fees[0]) if fees else None
+    if not fees:
+        return clearing
+    fee_nano = sum(fees[1:], fees[0])
+    charge_nano = spread(fee_nano, accepted_wh, members)
+    charge_nano.flags.writeable = False
+    return replace(clearing, charge_nano=charge_nano, operator_surplus_nano=int(fee_nano.sum()))
 
 
 def _halves(
@@ -130,30 +147,30 @@ def _halves(
     """The halves with the price at which each trades, and a random word for each participant.
 
     The words belong to the participants in the order of the book, those without energy left out, so that neither
-    halves nor turns depend on a price.
+    halves nor turns depend on a price. The first bit of a word is the half, the others are the turn.
     """
-    live = np.flatnonzero(members.sum(book.energy_wh))
-    words = np.random.PCG64(rules.seed).random_raw(2 * len(live)).reshape(2, -1)
-    turn = np.zeros(len(members.starts), dtype=np.uint64)
-    turn[live] = words[1]
+    live = np.flatnonzero(members.sum(book.energy_wh) > 0)
+    words = np.zeros(len(members.starts), dtype=np.uint64)
+    words[live] = np.random.PCG64(rules.seed).random_raw(len(live))
+    is_left, turn = words < np.uint64(2**63), words << np.uint64(1)
     partition, exogenous = PARTITION.of(rules), EXOGENOUS.of(rules)
     if exogenous is not None:
         if partition is not None:
             raise InvalidRules("exogenous_price clears the whole book as one half; leave the partition out")
-        return [_Half("whole", np.ones(len(book), dtype=np.bool_), exogenous)], turn
-    if partition is None:
-        is_left = np.zeros(len(turn), dtype=np.bool_)
-        is_left[live] = words[0] < 2**63
-    else:
+        whole = _Half("whole", np.arange(len(book)), book.side, book.energy_wh, book.limit_micro_per_kwh)
+        return [whole._replace(price=exogenous)], turn
+    if partition is not None:
         is_left = _given_left(book.participant[members.starts], live, partition)
-    left = is_left[members.of_row]
-    price_left, price_right = _price(book, left, rules), _price(book, ~left, rules)
-    return [_Half("left", left, price_right), _Half("right", ~left, price_left)], turn
+    of_row = is_left[members.of_row]
+    # Row numbers and look-ups are far faster than a mask on each column.
+    left, right = (
+        _Half(name, rows, book.side[rows], book.energy_wh[rows], book.limit_micro_per_kwh[rows])
+        for name, rows in (("left", np.flatnonzero(of_row)), ("right", np.flatnonzero(~of_row)))
+    )
+    return [left._replace(price=_price(right, rules)), right._replace(price=_price(left, rules))], turn
 
 
-def _given_left(
-    participant: IntArray, live: IntArray, partition: tuple[tuple[int, ...], ...]
-) -> BoolArray:
+def _given_left(participant: IntArray, live: IntArray, partition: tuple[tuple[int, ...], ...]) -> BoolArray:
     left, right = (np.isin(participant, np.array(half, dtype=np.int64)) for half in partition)
     wrong = participant[live[(left == right)[live]]]
     if len(wrong):
@@ -163,11 +180,10 @@ def _given_left(
     return left
 
 
-def _price(book: OrderBook, inside: BoolArray, rules: MarketRules) -> int | None:
-    """The price that a half makes for the other; None where nothing trades in it. [micro-currency/kWh]"""
-    columns = (book.participant, book.side, book.energy_wh, book.limit_micro_per_kwh, book.node, book.sequence)
-    rows = np.flatnonzero(inside)  # far faster than a mask on each column
-    half = OrderBook(*(column[rows] for column in columns))  # type: ignore[arg-type]
+def _price(other: _Half, rules: MarketRules) -> int | None:
+    """The price that a half makes for the other one; None where nothing trades in it. [micro-currency/kWh]"""
+    # Whose the orders are and when they came does not matter for a price: the rows stand in for both.
+    half = OrderBook(other.rows, other.side, other.energy, other.limit, other.rows, other.rows)
     if PRICE_RULE.of(rules) == "walras_k":
         interval = walrasian_interval(half)
         return None if interval is None else PriceInterval.at(*interval, rules.k_ppm).price
@@ -177,19 +193,22 @@ def _price(book: OrderBook, inside: BoolArray, rules: MarketRules) -> int | None
     return None if not last or bid is None or offer is None else (bid + offer + 1) // 2
 
 
-def _takers(book: OrderBook, rules: MarketRules, half: _Half) -> tuple[IntArray, IntArray]:
+def _takers(rules: MarketRules, half: _Half, price: int) -> tuple[IntArray, IntArray]:
     """Rows of the bids and of the offers of a half that take part at its price."""
-    gain = book.side * (book.limit_micro_per_kwh - (half.price or 0))
+    gain = half.side * (half.limit - price)
     willing = gain > 0 if BOUNDARY.of(rules) == "strict" else gain >= 0
-    willing &= half.inside & (book.energy_wh > 0)
-    return np.flatnonzero(willing & (book.side > 0)), np.flatnonzero(willing & (book.side < 0))
+    willing &= half.energy > 0
+    is_buy = half.side > 0
+    return half.rows[np.flatnonzero(willing & is_buy)], half.rows[np.flatnonzero(willing & ~is_buy)]
 
 
 def _told(book: OrderBook, members: Members, half: _Half, traded_wh: int, fee_nano: int) -> dict[str, Any]:
-    starts = members.starts
+    participant = book.participant[half.rows]
+    if not members.single:
+        participant = participant[np.flatnonzero(np.diff(participant, prepend=-1))]
     return {
         "half": half.name,
-        "members_participants": book.participant[starts[np.flatnonzero(half.inside[starts])]],
+        "members_participants": participant,
         "price_micro_per_kwh": half.price,
         "traded_wh": traded_wh,
         "fee_nano": fee_nano,

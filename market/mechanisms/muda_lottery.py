@@ -7,8 +7,7 @@ import numpy as np
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import Mechanism, Promises, register
-from market.muda import PARAMETERS, LongSide, clear_halves
-from market.ranking import best_first
+from market.muda import PARAMETERS, LongSide, clear_halves, served
 from market.rules import MarketRules
 from market.units import IntArray
 
@@ -20,29 +19,20 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         book: Orders of one interval. Not changed.
         rules: Uses the parameters of `market.muda`.
     """
-    return clear_halves(book, rules, serve)[0]
+    return clear_halves(book, rules, serve)
 
 
 def serve(side: LongSide) -> tuple[IntArray, None]:
-    """Serve participants whole in the order of their words, the last one as far as the quota goes, best limits first."""
-    energy = side.book.energy_wh[side.rows]
-    owner = side.members.of_row[side.rows]
-    groups = np.flatnonzero(np.diff(owner, prepend=-1))
-    order = np.argsort(side.turn[owner[groups]])
-    ends = np.cumsum(np.add.reduceat(energy, groups)[order])
-    served = int(ends.searchsorted(side.quota_wh, "right"))  # so many participants get all they want
-    whole = np.zeros(len(groups), dtype=np.bool_)
-    whole[order[:served]] = True
-    sizes = np.diff(groups, append=len(owner))
-    accepted: IntArray = energy * np.repeat(whole, sizes)
-    rest_wh = side.quota_wh - (int(ends[served - 1]) if served else 0)
-    last = order[served]
-    own = slice(groups[last], groups[last] + sizes[last])
-    rows = side.rows[own]
-    limit = -side.book.side[rows] * side.book.limit_micro_per_kwh[rows]
-    best = best_first(limit, side.book.sequence[rows])
-    queue = energy[own][best]
-    accepted[groups[last] + best] = np.clip(rest_wh - np.cumsum(queue) + queue, 0, queue)
+    """Serve the participants in the order of their words, each its best limits first, as far as the quota goes."""
+    turn = side.turn[side.members.of_row[side.rows]]
+    if side.members.single:
+        order = np.argsort(turn)
+    else:
+        limit = side.book.side[side.rows] * side.book.limit_micro_per_kwh[side.rows]
+        order = np.lexsort((side.book.sequence[side.rows], -limit, turn))
+    queue = side.book.energy_wh[side.rows[order]]
+    accepted = np.empty_like(queue)
+    accepted[order] = served(queue, side.quota_wh)
     return accepted, None
 
 

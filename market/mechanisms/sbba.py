@@ -34,7 +34,9 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     k = efficient_units(buys, sells)
     bid = buys.limit_of(k)
     if not k or bid is None:
-        return replace(no_trade(book), details=_details(buys, sells, 0, sells.best(0), sells.best(0), unit_wh))
+        return replace(
+            no_trade(book), details=_details(buys, sells, 0, sells.best(0), sells.best(0), unit_wh)
+        )
     next_offer = sells.limit_of(k + 1)
     everybody = next_offer is not None and next_offer <= bid
     price = next_offer if next_offer is not None and everybody else bid
@@ -59,13 +61,22 @@ def _details(
 ) -> dict[str, Any]:
     """The lottery for people: its units by row of the book, and the mean welfare over all draws."""
     certain, size = buys.best(pairs), int(pool.sum())
-    value, cost = (int(np.dot(units, side.limit[: len(units)])) for units, side in ((certain, buys), (pool, sells)))
+    value, cost = (
+        int(np.dot(units, side.limit[: len(units)])) for units, side in ((certain, buys), (pool, sells))
+    )
     # Every unit of the pool trades with the chance pairs / size; rounded half up.
     mean_cost_nano = (2 * cost * unit_wh * pairs + size) // (2 * size) if size else 0
     listed = {}
     if size <= LISTED_UNITS:
-        columns = (("buyers_certain", buys, certain), ("sellers_pool", sells, pool), ("sellers_drawn", sells, drawn))
-        listed = {f"{name}_rows": np.repeat(side.rows[: len(units)], units).tolist() for name, side, units in columns}
+        columns = (
+            ("buyers_certain", buys, certain),
+            ("sellers_pool", sells, pool),
+            ("sellers_drawn", sells, drawn),
+        )
+        listed = {
+            f"{name}_rows": np.repeat(side.rows[: len(units)], units).tolist()
+            for name, side, units in columns
+        }
     return {**listed, "expected_welfare_nano": value * unit_wh - mean_cost_nano}
 
 
