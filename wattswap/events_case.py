@@ -44,7 +44,7 @@ def clear_event_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[str,
         read.note("events", "energy times price passes what 64 bits hold", "use a larger currency unit")
     read.refuse()
     done = clear_events(events, self_trade)
-    name = {str(event["id"]): event["id"] for event in given if event["type"] != "cancel"}
+    name: dict[Any, Any] = {str(event["id"]): event["id"] for event in given if event["type"] != "cancel"}
 
     def left(orders: list[Resting]) -> list[list[Any]]:
         return [[name[o.id], price(o.limit_micro_per_kwh), kwh(o.energy_wh)] for o in orders]
