@@ -17,8 +17,8 @@ from market.units import IntArray
 from optimizer.cooperative import core_nonempty, nucleolus
 from optimizer.errors import Infeasible
 
-UNIT = 27_720
-"""A multiple of 1 to 12, so that the shares of small games are whole."""
+UNIT = 2**4 * 3**3 * 5**2 * 7 * 11
+"""A multiple of every denominator that the shares of a game of at most five players have, so they are whole."""
 
 
 def ints(*values: int) -> IntArray:
@@ -147,25 +147,18 @@ def test_a_coalition_that_is_tight_by_chance_is_not_fixed() -> None:
 
 
 def assert_no_better(value: IntArray, share: IntArray, rng: np.random.Generator) -> None:
-    """No imputation on a grid around the shares, fine or coarse, has smaller complaints beyond rounding."""
+    """No imputation near or far from the shares has smaller complaints; the shares of the game must be whole."""
     n = players_of(value)
     alone = value[1 << np.arange(n)]
     assert int(share.sum()) == int(value[-1])
-    assert (share >= alone - 1).all()
+    assert (share >= alone).all()
     own = complaints(value, share)
     for _ in range(300):
-        size = int(10 ** rng.uniform(1.5, 5))
+        size = int(10 ** rng.uniform(0, 6))
         step = rng.integers(-size, size + 1, n) * (rng.random(n) < rng.choice([0.4, 1.0]))
         step[int(rng.integers(n))] -= step.sum()
-        other = share + step
-        if (other < alone).any():
-            continue
-        # Shares are rounded by less than a nano each, so complaints within n of each other are the same.
-        for mine, theirs in zip(own, complaints(value, other), strict=True):
-            if mine - theirs > n:
-                raise AssertionError(f"{other} complains less than {share}: {theirs} < {mine}")
-            if theirs - mine > n:
-                break
+        if (share + step >= alone).all():
+            assert complaints(value, share + step) >= own
 
 
 @st.composite
@@ -193,10 +186,7 @@ def test_no_point_of_a_grid_complains_less(value: IntArray) -> None:
     for extra in product(range(room + 1), repeat=n - 1):
         if sum(extra) <= room:
             other = alone + step * ints(*extra, room - sum(extra))
-            for mine, theirs in zip(own, complaints(value, other), strict=True):
-                assert mine - theirs <= n
-                if theirs - mine > n:
-                    break
+            assert complaints(value, other) >= own
 
 
 @settings(max_examples=60)
