@@ -143,10 +143,15 @@ def _params(read: CaseReader, value: Any, method: str) -> tuple[int, int]:
     """Read samples and seed, which only the sampled method takes."""
     allowed = {"samples", "seed"} if method == "shapley_sampled" else set()
     params = read.mapping(value, "params", set(), allowed)
-    samples = read.whole(params.get("samples", DEFAULT_SAMPLES), "params.samples")
-    seed = read.whole(params.get("seed", 0), "params.seed")
-    if not 1 <= samples <= MOST_SAMPLES:
-        read.note("params.samples", f"is {samples}", f"give 1 to {MOST_SAMPLES}")
-    if not 0 <= seed < 2**63:
-        read.note("params.seed", f"is {seed}", "give a whole number of at least 0, below 2^63")
+    samples = _whole(read, params.get("samples", DEFAULT_SAMPLES), "params.samples", 1, MOST_SAMPLES)
+    seed = _whole(read, params.get("seed", 0), "params.seed", 0, 2**63 - 1)
     return samples, seed
+
+
+def _whole(read: CaseReader, value: Any, where: str, least: int, most: int) -> int:
+    """Read a whole number of a range."""
+    wrong_before = len(read.problems)
+    number = read.whole(value, where)
+    if len(read.problems) == wrong_before and not least <= number <= most:
+        read.note(where, f"is {number}", f"give {least} to {most}")
+    return number

@@ -234,6 +234,12 @@ def test_one_and_two_players() -> None:
     assert not core_nonempty(ints(0, 2, 4, 5))
 
 
+def test_shares_that_are_not_whole_are_rounded_by_largest_remainder() -> None:
+    majority = ints(0, 0, 0, 10, 0, 10, 10, 10)
+    assert nucleolus(majority).tolist() == [4, 3, 3]
+    assert nucleolus(majority - subset_sums(ints(5, 5, 5))).tolist() == [-1, -2, -2]
+
+
 def test_all_zero() -> None:
     assert nucleolus(np.zeros(16, dtype=np.int64)).tolist() == [0, 0, 0, 0]
     assert core_nonempty(np.zeros(16, dtype=np.int64))
