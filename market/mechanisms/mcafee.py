@@ -58,12 +58,15 @@ def _twice_p0(
     A stand-in never crosses the other side's true next limit: it would raise p0 above the offer k+1 (or lower it
     below the bid k+1), and that trader would gain by undercutting.
     """
-    if next_bid is None and b_missing is not None:
-        next_bid = b_missing if next_offer is None else min(b_missing, next_offer)
-        next_offer = s_missing if next_offer is None else next_offer
-    elif next_offer is None and s_missing is not None and next_bid is not None:
-        next_offer = max(s_missing, next_bid)
-    return None if next_bid is None or next_offer is None else next_bid + next_offer
+    bid = b_missing if next_bid is None else next_bid
+    offer = s_missing if next_offer is None else next_offer
+    if bid is None or offer is None:
+        return None
+    if next_bid is None and next_offer is not None:
+        bid = min(bid, offer)
+    if next_offer is None and next_bid is not None:
+        offer = max(offer, bid)
+    return bid + offer
 
 
 def _details(
