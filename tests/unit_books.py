@@ -30,15 +30,18 @@ def rows_of(
     most: int, energy: tuple[int, int] = (0, 3), limits: tuple[int, int] = (-2, 6), alone: bool = False
 ) -> st.SearchStrategy[list[Row]]:
     """Books with ties; participants hold several orders of both sides unless each is `alone` with one."""
-    row = st.tuples(st.integers(0, most - 1), st.sampled_from([1, -1]), st.integers(*energy), st.integers(*limits))
+    row = st.tuples(
+        st.integers(0, most - 1), st.sampled_from([1, -1]), st.integers(*energy), st.integers(*limits)
+    )
     rows = st.lists(row, max_size=most)
     return rows.map(lambda found: [(i, *row[1:]) for i, row in enumerate(found)]) if alone else rows
 
 
 def units(rows: list[Row], side: int, unit_wh: int = 1) -> list[tuple[int, int]]:
     """The unit orders of a side as (limit, number of the row), best first, ties by row."""
-    of_side = [(limit, i) for i, (_, s, energy, limit) in enumerate(rows) if s == side for _ in range(energy // unit_wh)]
-    return sorted(of_side, key=lambda unit: (-side * unit[0], unit[1]))
+    of_side = ((limit, energy, i) for i, (_, s, energy, limit) in enumerate(rows) if s == side)
+    listed = [(limit, i) for limit, energy, i in of_side for _ in range(energy // unit_wh)]
+    return sorted(listed, key=lambda unit: (-side * unit[0], unit[1]))
 
 
 def efficient(buys: list[tuple[int, int]], sells: list[tuple[int, int]]) -> int:
@@ -74,7 +77,9 @@ def by_row(rows: list[Row], book: OrderBook, column: Iterable[int]) -> list[int]
 
 def utility(rows: list[Row], who: int, book: OrderBook, clearing: Clearing) -> int:
     """What a participant gains at its true limits, which `rows` hold. [nano]"""
-    accepted, paid = (by_row(rows, book, x.tolist()) for x in (clearing.accepted_wh, clearing.payment_nano(book)))
+    accepted, paid = (
+        by_row(rows, book, x.tolist()) for x in (clearing.accepted_wh, clearing.payment_nano(book))
+    )
     return sum(
         side * accepted[i] * limit - paid[i] for i, (owner, side, _, limit) in enumerate(rows) if owner == who
     )

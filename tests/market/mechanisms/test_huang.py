@@ -79,13 +79,17 @@ def test_copying_a_neighbours_limit_does_not_share_its_cut() -> None:
 
 def test_small_traders_go_to_zero_and_the_rest_is_spread_again() -> None:
     """Buyers of 1, 6 and 9 must give up 8 of 16: 1 first, then 7 between two."""
-    assert give_up_equally(np.array([6, 1, 9]), 8).tolist() == [2, 0, 6]  # 3.5 each: the earlier gives the odd Wh
+    assert give_up_equally(np.array([6, 1, 9]), 8).tolist() == [
+        2,
+        0,
+        6,
+    ]  # 3.5 each: the earlier gives the odd Wh
 
 
 def test_orders_at_one_price_go_together() -> None:
     """Two bids at the marginal 6: both set the price and neither trades."""
     rows = [(0, BUY, 2, 9), (1, BUY, 2, 6), (2, BUY, 2, 6), (3, SELL, 2, 1), (4, SELL, 2, 2), (5, SELL, 1, 3)]
-    book, clearing = cleared(HUANG, rows, RULES)
+    _, clearing = cleared(HUANG, rows, RULES)
     assert clearing.accepted_wh.tolist() == [2, 0, 0, 1, 1, 0]
     assert clearing.price_micro_per_kwh.tolist() == [6, 6, 6, 3, 3, 3]
     assert clearing.operator_surplus_nano == 2 * 3

@@ -76,7 +76,9 @@ def test_trade_reduction_gives_up_the_last_efficient_unit(rows: list[Row]) -> No
     book, clearing = cleared(get("trade_reduction"), rows, RULES)
     buys, sells = units(rows, BUY), units(rows, SELL)
     k = efficient(buys, sells)
-    assert clearing.accepted_wh.tolist() == accepted_by_row(rows, buys[: max(k - 1, 0)] + sells[: max(k - 1, 0)])
+    assert clearing.accepted_wh.tolist() == accepted_by_row(
+        rows, buys[: max(k - 1, 0)] + sells[: max(k - 1, 0)]
+    )
     if k > 1:
         surplus = (k - 1) * (buys[k - 1][0] - sells[k - 1][0])
         assert clearing.operator_surplus_nano == surplus

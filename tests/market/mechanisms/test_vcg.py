@@ -27,7 +27,9 @@ def welfare(rows: list[Row]) -> int:
 def gains(rows: list[Row]) -> tuple[dict[int, int], int]:
     """What each participant keeps by the mechanism, and what the operator adds."""
     book, clearing = cleared(VCG, rows, RULES)
-    accepted, paid = (by_row(rows, book, x.tolist()) for x in (clearing.accepted_wh, clearing.payment_nano(book)))
+    accepted, paid = (
+        by_row(rows, book, x.tolist()) for x in (clearing.accepted_wh, clearing.payment_nano(book))
+    )
     kept: dict[int, int] = {}
     for i, (who, side, _, limit) in enumerate(rows):
         kept[who] = kept.get(who, 0) + side * accepted[i] * limit - paid[i]
@@ -85,7 +87,7 @@ def test_competitors_end_the_deficit() -> None:
 
 
 def test_the_allocation_is_proven_and_has_no_single_price() -> None:
-    book, clearing = cleared(VCG, [(0, BUY, 2, 9), (1, SELL, 3, 2)], RULES)
+    _, clearing = cleared(VCG, [(0, BUY, 2, 9), (1, SELL, 3, 2)], RULES)
     assert clearing.certificate is not None
     assert clearing.certificate.gap_nano == 0
     assert clearing.node_price == (None,)
