@@ -53,7 +53,7 @@ class Ranking(NamedTuple):
 
     def limit_of(self, unit: int, missing: int | None = None) -> int | None:
         """Limit of the unit-th best unit, counted from 1, or `missing` where there is none. [micro/kWh]"""
-        if unit > self.total:
+        if not 0 < unit <= self.total:
             return missing
         return int(self.limit[self.ends.searchsorted(unit)])
 
