@@ -23,6 +23,7 @@ PAGES = (
     "docs/your-own-mechanism.md",
     "docs/your-own-meter-data.md",
     "docs/nodes.md",
+    "docs/cooperative.md",
 )
 every_page = pytest.mark.parametrize(
     "page", [*PAGES, *(pytest.param(page, marks=pytest.mark.live) for page in WITH_NODES)]
