@@ -17,10 +17,10 @@ ROWS = [
 OURS = (metrics, fairness, grid_metrics)
 COLUMNS_OF_A_COMPARISON = """
     welfare buyer_surplus seller_surplus operator_surplus allocative_efficiency traded_kwh traded_share
-    price_per_kwh price_volatility self_sufficiency self_consumption self_sufficiency_alone cost_without_market cost_with_market
-    saving saving_percent saving_with_operator_surplus participation_share homes_worse_off gini_saving jain_saving qoe_saving
-    hhi_sellers hhi_buyers smith_alpha_percent peak_import_kw peak_export_kw peak_to_average ramping_kw co2_kg
-    imbalance_cost
+    price_per_kwh price_volatility self_sufficiency self_consumption self_sufficiency_alone
+    cost_without_market cost_with_market saving saving_percent saving_with_operator_surplus
+    participation_share homes_worse_off gini_saving jain_saving qoe_saving hhi_sellers hhi_buyers
+    smith_alpha_percent peak_import_kw peak_export_kw peak_to_average ramping_kw co2_kg imbalance_cost
 """.split()
 
 
