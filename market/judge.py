@@ -1,0 +1,200 @@
+"""Judge a mechanism: hold it to its promises on many random books, and shrink what breaks one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from market.book import OrderBook
+from market.errors import InvalidRules
+from market.mechanism import Mechanism
+from market.misreports import Misreport, best_misreport
+from market.property_kit import PROPERTIES, Property, Trial, Unfit, attempt
+from market.random_books import participant_name, random_case
+from market.rules import MarketRules
+from market.shrink import shrink
+from market.units import money, price
+
+MOST_ORDERS = 40
+FEW_ORDERS = 6
+"""Orders of the books on which misreports are tried: each of them is cleared some hundred times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """A book on which a property does not hold, as small as it could be made, and what is wrong there."""
+
+    book: OrderBook
+    rules: MarketRules
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the random books say about one property.
+
+    Args:
+        name: Of the property.
+        says: What it says.
+        promised: Whether the mechanism promises it.
+        books: Books on which it was looked at.
+        broken: How many of them break it.
+        counterexample: One of them, shrunk; only of a broken promise.
+    """
+
+    name: str
+    says: str
+    promised: bool
+    books: int
+    broken: int = 0
+    counterexample: Counterexample | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All findings about a mechanism.
+
+    Args:
+        mechanism: Its name.
+        findings: One per property.
+        refused: Books that the mechanism refused with InvalidRules.
+        largest_gain_nano: The most that one participant gained on one small book by misreporting its limits, whether
+            that is promised or not; None where no misreport could be tried. [nano]
+    """
+
+    mechanism: str
+    findings: tuple[Finding, ...]
+    refused: int
+    largest_gain_nano: int | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether every promise holds on every book."""
+        return not any(finding.promised and finding.broken for finding in self.findings)
+
+
+def judge(mechanism: Mechanism, books: int = 500, seed: int = 0) -> Verdict:
+    """Clear random books and look at every property; then try misreports on small ones.
+
+    Args:
+        mechanism: Any; it needs not be registered. One that needs a grid cannot be judged by books without one.
+        books: How many random books. Misreports are tried on half as many small ones where truthfulness is promised, on a
+            tenth where not.
+        seed: Of the books.
+    """
+    trials, refused, unfit = [], 0, _Tally()
+    for number in range(books):
+        book, rules = random_case(mechanism, seed, number, MOST_ORDERS)
+        try:
+            trials.append(attempt(mechanism, book, rules))
+        except InvalidRules:
+            refused += 1
+        except Unfit:
+            unfit.add(book, rules)
+    findings = [_sound(mechanism, books, refused, unfit)]
+    for one in PROPERTIES:
+        promised = one.promised(mechanism.promises)
+        if promised or one.listed:
+            findings.append(_finding(mechanism, one, promised, trials))
+    truthful, gain = _truthfulness(mechanism, books, seed)
+    return Verdict(mechanism.name, (*findings, truthful), refused, gain)
+
+
+class _Tally:
+    """How often something failed, and the smallest book on which it did."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.smallest: tuple[OrderBook, MarketRules] | None = None
+
+    def add(self, book: OrderBook, rules: MarketRules) -> None:
+        self.count += 1
+        if self.smallest is None or len(book) < len(self.smallest[0]):
+            self.smallest = (book, rules)
+
+
+Fault = Callable[[OrderBook, MarketRules], str | None]
+
+
+def _shrunk(mechanism: Mechanism, tally: _Tally, fault: Fault) -> Counterexample | None:
+    if tally.smallest is None:
+        return None
+    book, rules = shrink(mechanism, *tally.smallest, lambda b, r: fault(b, r) is not None)
+    return Counterexample(book, rules, fault(book, rules) or "fails only now and then")
+
+
+def _sound(mechanism: Mechanism, books: int, refused: int, unfit: _Tally) -> Finding:
+    """Whether the mechanism can be judged at all: no exception, right types, nothing touched."""
+
+    def fault(book: OrderBook, rules: MarketRules) -> str | None:
+        try:
+            attempt(mechanism, book, rules)
+        except InvalidRules as refusal:
+            return f"refuses every book: {refusal}" if refused == books else None
+        except Unfit as found:
+            return str(found)
+        return None
+
+    if refused == books and books:
+        unfit.add(*random_case(mechanism, 0, 0, MOST_ORDERS))
+    says = "a clearing of integers, no exception, nothing of others touched"
+    return Finding("sound", says, True, books, unfit.count, _shrunk(mechanism, unfit, fault))
+
+
+def _finding(mechanism: Mechanism, one: Property, promised: bool, trials: list[Trial]) -> Finding:
+    tally = _Tally()
+    for trial in trials:
+        if _fault_of(one, trial) is not None:
+            tally.add(trial.book, trial.rules)
+
+    def fault(book: OrderBook, rules: MarketRules) -> str | None:
+        return _fault_of(one, Trial(mechanism, book, rules, mechanism.clear(book, rules)))
+
+    found = _shrunk(mechanism, tally, fault) if promised else None
+    return Finding(one.name, one.says, promised, len(trials), tally.count, found)
+
+
+def _fault_of(one: Property, trial: Trial) -> str | None:
+    try:
+        return one.fault(trial)
+    except InvalidRules:  # a variation of the book that its parameters do not fit
+        return None
+    except Exception as error:
+        return f"raises {type(error).__name__} on a variation of the book: {error}"
+
+
+def _truthfulness(mechanism: Mechanism, books: int, seed: int) -> tuple[Finding, int | None]:
+    promises = mechanism.promises
+    scope = promises.truthful_for if promises.truthful else "participants"
+    tally, gains = _Tally(), []
+
+    def try_all(book: OrderBook, rules: MarketRules) -> Misreport | None:
+        return best_misreport(mechanism, book, rules, scope)
+
+    def fault(book: OrderBook, rules: MarketRules) -> str | None:
+        best = try_all(book, rules)
+        return None if best is None or best.gain_nano <= 0 else _said(book, best)
+
+    for number in range(books // (2 if promises.truthful else 10)):
+        book, rules = random_case(mechanism, seed, number, FEW_ORDERS, units=scope == "unit_orders")
+        try:
+            best = try_all(book, rules)
+        except Exception:  # told by "sound", which sees the same kinds of books
+            continue
+        if best is not None:
+            gains.append(best.gain_nano)
+            if best.gain_nano > 0:
+                tally.add(book, rules)
+    whom = {"participants": "no participant", "single_orders": "nobody with one order"}
+    says = f"{whom.get(scope, 'nobody with one order of one unit')} gains by stating other limits"
+    found = _shrunk(mechanism, tally, fault) if promises.truthful else None
+    finding = Finding("truthful", says, promises.truthful, len(gains), tally.count, found)
+    return finding, max(gains, default=None)
+
+
+def _said(book: OrderBook, best: Misreport) -> str:
+    who = participant_name(int(book.participant[best.rows[0]]))
+    ids = " and ".join(book.ids[row] for row in best.rows)
+    limits = " and ".join(f"{price(int(book.limit_micro_per_kwh[row])):.6g}" for row in best.rows)
+    stated, gain = price(best.stated_micro_per_kwh), money(best.gain_nano)
+    return f"participant {who} gains {gain:g} by stating {stated:.6g} instead of {limits} for {ids}"
