@@ -8,6 +8,7 @@ import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible
+from market.lottery import words_of
 from market.mechanism import Mechanism
 from market.rules import MarketRules
 from market.settlement import Postings, baseline_nano, imbalance_cost_nano, settle
@@ -52,14 +53,9 @@ class Settled:
 def arrival_lottery(seed: int, start_s: int, participant: IntArray) -> IntArray:
     """Decide the order of arrival at gate closure by a public lottery, so that no network delay decides it.
 
-    Each participant draws splitmix64(seed, interval, participant); the rank of the draw is its sequence.
-    Source: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", the splitmix64 mixer.
+    Each participant draws a word from seed, interval and its own number; the rank of the draw is its sequence.
     """
-    draw = participant.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15 + start_s) % 2**64)
-    with np.errstate(over="ignore"):
-        draw = (draw ^ (draw >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        draw = (draw ^ (draw >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        draw ^= draw >> np.uint64(31)
+    draw = words_of(seed, start_s, participant)
     sequence = np.empty(len(participant), dtype=np.int64)
     sequence[np.argsort(draw, kind="stable")] = np.arange(len(participant))
     return sequence

@@ -115,6 +115,8 @@ class Scenario(Table):
             mode="json", by_alias=True, exclude_none=True, exclude={"time"}
         )
         said["time"] = self.time.resolved()
+        if not said["market"]["params"]:
+            del said["market"]["params"]
         said["tariff"]["time_of_use"].sort(key=lambda window: sorted(window.items()))
         for key in ("import_series", "feed_in_series"):
             path = getattr(self.tariff, key)

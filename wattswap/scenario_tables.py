@@ -33,6 +33,7 @@ from wattswap.scenario_fields import (
     instant_s,
     iso,
 )
+from wattswap.scenario_params import Params
 
 Faults = list[tuple[str, str, str]]
 """(key in the table, message, cure)."""
@@ -364,16 +365,13 @@ class Market(Table):
     """[market]: how the local market clears."""
 
     mechanism: str = Field(default="uniform_price", description="The clearing rule.")
-    k_ppm: Share = Field(
-        default=PPM // 2, alias="k", description="Where in the price interval the price lies, 0 to 1."
-    )
+    k_ppm: Share = Field(default=PPM // 2, alias="k", description="Place in the price interval, 0 to 1.")
     rationing: Rationing = Field(default="pro_rata", description="Who is served at the margin.")
-    solver: Solver = Field(
-        default="highs", description="Which implementation clears; all give the same answer."
-    )
+    solver: Solver = Field(default="highs", description="What clears; all give the same answer.")
     gate_closure_minutes: int = Field(
         default=15, ge=0, le=1_440, description="How long before an interval its orders close."
     )
+    params: Params = Field(default={}, description="The rule's own parameters, as docs/mechanisms list them.")
 
     @field_validator("mechanism")
     @classmethod

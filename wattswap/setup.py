@@ -27,8 +27,10 @@ from p2p.identity import Identity, derive_seed
 from p2p.messages import Kind, OrderMessage, open_message, sign_message
 from wattswap.errors import UsageError
 from wattswap.homes import batteries_of, history_after_gaps_s, load_meter, without_missing
+from wattswap.parameter_reader import rules_with, run_defaults
 from wattswap.plugins import mechanism as find_mechanism
 from wattswap.scenario import Scenario
+from wattswap.scenario_params import values_of
 
 DAY_S = 86_400
 GENESIS = "genesis.bin"
@@ -149,6 +151,8 @@ class Setup:
             self.initial_stored_wh[columns],
             self.first_row,
             self.agents,
+            self.members[columns],
+            self.meter.start_s,
         )
 
     @property
@@ -279,6 +283,11 @@ def prepare(scenario: Scenario) -> Setup:
     meter, dropped = without_missing(scenario, meter, first_row)
     batteries, stored = batteries_of(scenario, meter, dropped)
     market = scenario.market
+    mechanism = find_mechanism(market.mechanism)
+    rules = MarketRules(
+        k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
+    )
+    params = run_defaults(mechanism) | values_of(market.params, market.mechanism)
     return Setup(
         scenario=scenario,
         meter=meter,
@@ -287,10 +296,8 @@ def prepare(scenario: Scenario) -> Setup:
         start_s=span.start_s,
         minutes=span.minutes,
         prices=scenario.outside_prices(span),
-        mechanism=find_mechanism(market.mechanism),
-        rules=MarketRules(
-            k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
-        ),
+        mechanism=mechanism,
+        rules=rules_with(rules, params),
         agents=agents,
         batteries=batteries,
         initial_stored_wh=stored,
@@ -307,4 +314,5 @@ def _agent_rules(scenario: Scenario, minutes: int) -> AgentRules:
         strategy=homes.strategy,
         gate_closure_minutes=scenario.market.gate_closure_minutes,
         minutes=minutes,
+        seed=scenario.seed,
     )

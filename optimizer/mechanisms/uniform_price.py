@@ -17,7 +17,7 @@ from market.auction import at_one_price, clear_exact, fill
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import Mechanism, Promises, register
-from market.parameters import K, RATIONING, SEED, SOLVER
+from market.parameters import RATIONING, SEED, SOLVER, K
 from market.rules import MarketRules
 from market.units import IntArray
 from optimizer.compile import FloatArray, compile_model
