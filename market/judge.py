@@ -9,10 +9,11 @@ from market.book import OrderBook
 from market.errors import InvalidRules
 from market.mechanism import Mechanism
 from market.misreports import Misreport, best_misreport
-from market.property_kit import PROPERTIES, Property, Trial, Unfit, attempt
+from market.property_kit import PROPERTIES, Property
 from market.random_books import participant_name, random_case
 from market.rules import MarketRules
 from market.shrink import shrink
+from market.trial import Trial, Unfit, attempt
 from market.units import money, price
 
 MOST_ORDERS = 40
@@ -77,9 +78,9 @@ def judge(mechanism: Mechanism, books: int = 500, seed: int = 0) -> Verdict:
     """Clear random books and look at every property; then try misreports on small ones.
 
     Args:
-        mechanism: Any; it needs not be registered. One that needs a grid cannot be judged by books without one.
-        books: How many random books. Misreports are tried on half as many small ones where truthfulness is promised, on a
-            tenth where not.
+        mechanism: Any, registered or not. One that needs a grid cannot be judged by books without one.
+        books: How many random books. Misreports are tried on small ones: half as many where truthfulness is promised,
+            a tenth where not.
         seed: Of the books.
     """
     trials, refused, unfit = [], 0, _Tally()

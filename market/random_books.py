@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -39,31 +39,32 @@ def random_case(
     return book, _random_rules(mechanism, book, random)
 
 
+def renumbering(orders: Iterable[Order]) -> dict[int, int]:
+    """New indices of the participants that have orders: the same sequence, without gaps."""
+    return {who: i for i, who in enumerate(sorted({order.participant for order in orders}))}
+
+
 def named(orders: Iterable[Order]) -> OrderBook:
     """The book of these orders, with participants renumbered without gaps, arrivals too, and ids such as "b1"."""
     rows = sorted(orders, key=lambda order: (order.participant, order.sequence))
-    index = {who: i for i, who in enumerate(dict.fromkeys(order.participant for order in rows))}
+    index = renumbering(rows)
     rank = {when: i for i, when in enumerate(sorted({order.sequence for order in rows}))}
-    seen: dict[int, int] = {}
+    count = dict.fromkeys(index, 0)
     found = []
     for order in rows:
+        count[order.participant] += 1
         who = index[order.participant]
-        seen[who] = seen.get(who, 0) + 1
-        needs = tuple(
-            Requirement(tuple(index[p] for p in need.partners if p in index), need.energy_types)
-            for need in order.requirements
-        )
         found.append(
-            Order(
-                f"{participant_name(who)}{seen[who]}",
-                who,
-                order.side,
-                order.energy_wh,
-                order.limit_micro_per_kwh,
-                rank[order.sequence],
-                order.node,
-                order.energy_type,
-                needs,
+            replace(
+                order,
+                id=f"{participant_name(who)}{count[order.participant]}",
+                participant=who,
+                sequence=rank[order.sequence],
+                requirements=tuple(
+                    # A partner without an order can never be met.
+                    Requirement(tuple(index.get(p, -1) for p in need.partners), need.energy_types)
+                    for need in order.requirements
+                ),
             )
         )
     return OrderBook.from_orders(found)

@@ -7,10 +7,8 @@ from dataclasses import replace
 
 from market.book import Order, OrderBook
 from market.mechanism import Mechanism
-from market.parameters import Parameter
-from market.random_books import UNIT_WH, named, with_value
+from market.random_books import UNIT_WH, named, renumbering, with_value
 from market.rules import MarketRules
-from market.units import PPM
 
 Fails = Callable[[OrderBook, MarketRules], bool]
 
@@ -36,14 +34,14 @@ def shrink(
         if tries > most_tries:
             return False
         try:
-            return fails(named(smaller), plainer)
+            return fails(named(smaller), _renumbered(mechanism, plainer, smaller))
         except Exception:  # a smaller book on which the mechanism trips is another failure
             return False
 
     changed = True
     while changed and tries <= most_tries:
         changed = False
-        for make in (_fewer_orders, _same_kind, _plainer_prices, _plainer_quantities):
+        for make in (_fewer_orders, _bare_orders, _plainer_prices, _plainer_quantities):
             step = True
             while step:
                 step = False
@@ -55,7 +53,18 @@ def shrink(
             if still(orders, plainer):
                 rules, changed = plainer, True
                 break
-    return named(orders), rules
+    return named(orders), _renumbered(mechanism, rules, orders)
+
+
+def _renumbered(mechanism: Mechanism, rules: MarketRules, orders: list[Order]) -> MarketRules:
+    """Name participants in the parameters as `named` does."""
+    index = renumbering(orders)
+    for parameter in mechanism.parameters:
+        halves = parameter.of(rules)
+        if parameter.kind == "halves" and halves is not None:
+            left = tuple(tuple(index[who] for who in half if who in index) for half in halves)
+            rules = with_value(rules, parameter, left)
+    return rules
 
 
 def _fewer_orders(orders: list[Order]) -> Iterator[list[Order]]:
@@ -67,8 +76,8 @@ def _fewer_orders(orders: list[Order]) -> Iterator[list[Order]]:
         yield orders[:i] + orders[i + 1 :]
 
 
-def _same_kind(orders: list[Order]) -> Iterator[list[Order]]:
-    """Without requirements and kinds of energy, arrivals as listed, one order for each participant."""
+def _bare_orders(orders: list[Order]) -> Iterator[list[Order]]:
+    """Without requirements and kinds of energy, and arrivals as listed."""
     bare = [replace(o, energy_type="", requirements=()) for o in orders]
     if bare != orders:
         yield bare
@@ -82,9 +91,9 @@ def _plainer_prices(orders: list[Order]) -> Iterator[list[Order]]:
     limits = sorted({o.limit_micro_per_kwh for o in orders})
     for first in (0, 1):
         rank = {limit: 100_000 * (first + i) for i, limit in enumerate(limits)}
-        if any(_plainness(a) > _plainness(b) for a, b in rank.items()):
-            if all(_plainness(a) >= _plainness(b) for a, b in rank.items()):
-                yield [replace(o, limit_micro_per_kwh=rank[o.limit_micro_per_kwh]) for o in orders]
+        plainer = [_plainness(new) < _plainness(old) for old, new in rank.items() if new != old]
+        if plainer and all(plainer):
+            yield [replace(o, limit_micro_per_kwh=rank[o.limit_micro_per_kwh]) for o in orders]
     for i, order in enumerate(orders):
         now = order.limit_micro_per_kwh
         rounded = {round(now / digit) * digit for digit in (1_000_000, 100_000, 10_000, 1_000, 100, 10)}
@@ -115,19 +124,15 @@ def _quantity_plainness(energy_wh: int) -> tuple[bool, int]:
 
 def _plainer_rules(mechanism: Mechanism, rules: MarketRules) -> Iterator[MarketRules]:
     bare = MarketRules()
-    for name in ("retail_micro_per_kwh", "feed_in_micro_per_kwh"):
-        if getattr(rules, name) is not None:
-            yield replace(rules, **{name: None})
-    for name in ("k_ppm", "rationing", "seed"):
-        if getattr(rules, name) != getattr(bare, name):
-            yield replace(rules, **{name: getattr(bare, name)})
+    for plainer in (
+        replace(rules, retail_micro_per_kwh=None),
+        replace(rules, feed_in_micro_per_kwh=None),
+        replace(rules, k_ppm=bare.k_ppm),
+        replace(rules, rationing=bare.rationing),
+        replace(rules, seed=bare.seed),
+    ):
+        if plainer != rules:
+            yield plainer
     for parameter in mechanism.parameters:
-        for value in _plainer_values(parameter):
-            if parameter.of(rules) not in (value, parameter.default):
-                yield with_value(rules, parameter, value)
-
-
-def _plainer_values(parameter: Parameter) -> Iterator[int | str | tuple[tuple[int, ...], ...] | None]:
-    yield parameter.default
-    if parameter.kind == "share":
-        yield PPM // 2
+        if parameter.of(rules) != parameter.default:
+            yield with_value(rules, parameter, parameter.default)
