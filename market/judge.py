@@ -92,12 +92,12 @@ def judge(mechanism: Mechanism, books: int = 500, seed: int = 0) -> Verdict:
             refused += 1
         except Unfit:
             unfit.add(book, rules)
+    truthful, gain = _truthfulness(mechanism, 0 if unfit.count else books, seed, unfit)
     findings = [_sound(mechanism, books, refused, unfit)]
     for one in PROPERTIES:
         promised = one.promised(mechanism.promises)
         if promised or one.listed:
             findings.append(_finding(mechanism, one, promised, trials))
-    truthful, gain = _truthfulness(mechanism, books, seed)
     return Verdict(mechanism.name, (*findings, truthful), refused, gain)
 
 
@@ -164,7 +164,7 @@ def _fault_of(one: Property, trial: Trial) -> str | None:
         return f"raises {type(error).__name__} on a variation of the book: {error}"
 
 
-def _truthfulness(mechanism: Mechanism, books: int, seed: int) -> tuple[Finding, int | None]:
+def _truthfulness(mechanism: Mechanism, books: int, seed: int, unfit: _Tally) -> tuple[Finding, int | None]:
     promises = mechanism.promises
     scope = promises.truthful_for if promises.truthful else "participants"
     tally, gains = _Tally(), []
@@ -180,16 +180,19 @@ def _truthfulness(mechanism: Mechanism, books: int, seed: int) -> tuple[Finding,
         book, rules = random_case(mechanism, seed, number, FEW_ORDERS, units=scope == "unit_orders")
         try:
             best = try_all(book, rules)
-        except Exception:  # told by "sound", which sees the same kinds of books
+        except InvalidRules:
             continue
+        except Unfit as found:
+            unfit.add(found.book, rules)
+            break
         if best is not None:
             gains.append(best.gain_nano)
             if best.gain_nano > 0:
                 tally.add(book, rules)
     whom = {"participants": "no participant", "single_orders": "nobody with one order"}
     says = f"{whom.get(scope, 'nobody with one order of one unit')} gains by stating other limits"
-    found = _shrunk(mechanism, tally, fault) if promises.truthful else None
-    finding = Finding("truthful", says, promises.truthful, len(gains), tally.count, found)
+    example = _shrunk(mechanism, tally, fault) if promises.truthful else None
+    finding = Finding("truthful", says, promises.truthful, len(gains), tally.count, example)
     return finding, max(gains, default=None)
 
 

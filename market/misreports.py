@@ -9,9 +9,11 @@ import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing
+from market.errors import InvalidRules
 from market.mechanism import Mechanism, TruthfulFor
 from market.random_books import UNIT_WH
 from market.rules import MarketRules
+from market.trial import cleared
 from market.units import IntArray
 
 
@@ -45,9 +47,15 @@ def best_misreport(
         rules: The same for all.
         scope: Whose misreports are tried: everybody's; those of participants with one order; or with one order of one
             unit (`UNIT_WH`). The others may hold any orders.
+
+    Raises:
+        Unfit: The mechanism raised, or returned no clearing of integers.
+        InvalidRules: The parameters do not fit the book.
     """
+    if not len(book):
+        return None
     grid, best = _grid(book, rules), None
-    truth = _utility_nano(book, book, mechanism.clear(book, rules))
+    truth = _utility_nano(book, book, cleared(mechanism, book, rules))
     for rows in _groups(book, scope):
         who = int(book.participant[rows[0]])
         for stated in grid:
@@ -55,7 +63,11 @@ def best_misreport(
             limit[list(rows)] = stated
             limit.flags.writeable = False
             lie = replace(book, limit_micro_per_kwh=limit)
-            gain = int((_utility_nano(book, lie, mechanism.clear(lie, rules)) - truth)[who])
+            try:
+                utility = _utility_nano(book, lie, cleared(mechanism, lie, rules))
+            except InvalidRules:  # no report that the rules allow
+                continue
+            gain = int((utility - truth)[who])
             if best is None or gain > best.gain_nano:
                 best = Misreport(rows, stated, gain)
     return best

@@ -12,13 +12,15 @@ from market.book import Order, OrderBook, Requirement, Side
 from market.mechanism import Mechanism
 from market.parameters import Parameter
 from market.rules import MarketRules, Value
-from market.units import PPM, IntArray
+from market.units import PPM, BoolArray, IntArray
 
 UNIT_WH = 1_000
 """The unit of books of unit orders, and the default unit of the mechanisms that trade units."""
 
 _OWN_FIELDS = frozenset(f.name for f in fields(MarketRules))
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_SHARES_OF_BIDS = (0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.6, 0.4, 0.6, 0.2, 0.8, 0.0, 1.0)
+"""0 and 1 make one-sided books; others do so too where orders are few."""
 _K_PPM = (0, PPM // 3, PPM // 2, PPM)
 
 
@@ -91,10 +93,10 @@ def _random_book(random: np.random.Generator, most_orders: int, units: bool) -> 
     alone = random.random() < 0.5
     people = int(random.integers(1, max(2, count + 1)))
     participant = np.arange(count) if alone else random.integers(0, people, count)
-    share = random.choice([0.5, 0.5, 0.5, 0.2, 0.8, 0.0, 1.0])  # of bids; 0 and 1 make one-sided books
+    share = random.choice(_SHARES_OF_BIDS)
     both_sides = random.random() < 0.3
     is_buy = random.random(count) < share if both_sides else (random.random(count) < share)[participant]
-    energy, limit = _energies(random, count, units), _limits(random, count)
+    energy, limit = _energies(random, count, units), _limits(random, is_buy)
     arrival = random.permutation(count)
     picky = random.random() < 0.2
     return named(
@@ -125,17 +127,25 @@ def _energies(random: np.random.Generator, count: int, units: bool) -> IntArray:
             (0, 40, 50),
         )[int(random.integers(0, 4))]
         drawn = step * random.integers(least, most + 1, count)
+        if random.random() < 0.3:  # equal quantities: no order is cut, and a whole interval of prices clears
+            drawn = np.full(count, step * max(1, least))
         drawn = np.where(random.random(count) < 0.05, 0, drawn)
     return drawn
 
 
-def _limits(random: np.random.Generator, count: int) -> IntArray:
-    """Limits on a grid: three prices make ties and touching orders the rule, as many as orders make none."""
+def _limits(random: np.random.Generator, is_buy: BoolArray) -> IntArray:
+    """Limits on a grid: three prices make ties and touching orders the rule, more than orders make none."""
+    count = len(is_buy)
     lowest = int(random.choice([0, 80_000, -150_000, -5]))
     step = int(random.choice([10_000, 10_000, 1, 33_333]))
+    prices = int(random.choice([3, 8, 30]))
+    drawn: IntArray = random.integers(0, prices, count)
     if random.random() < 0.3:
-        return lowest + step * random.permutation(3 * count)[:count]
-    return lowest + step * random.integers(0, int(random.choice([3, 8, 30])), count)
+        prices = 3 * count
+        drawn = random.permutation(prices)[:count]
+    if random.random() < 0.5:  # bids above most offers, so that much is traded
+        drawn = drawn + is_buy * (prices // 2)
+    return lowest + step * drawn
 
 
 def _requirements(random: np.random.Generator, participant: IntArray) -> tuple[Requirement, ...]:

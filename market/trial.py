@@ -19,7 +19,16 @@ _COLUMNS = ("participant", "side", "energy_wh", "limit_micro_per_kwh", "node", "
 
 
 class Unfit(Exception):
-    """A mechanism that raises, returns something else than a clearing, or touches what is not its own."""
+    """A mechanism that raises, returns something else than a clearing, or touches what is not its own.
+
+    Args:
+        what: One sentence.
+        book: The book on which it does so.
+    """
+
+    def __init__(self, what: str, book: OrderBook) -> None:
+        self.book = book
+        super().__init__(what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +50,34 @@ def attempt(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Trial:
     """
     before = [getattr(book, name).copy() for name in _COLUMNS]
     numpy_state, python_state = np.random.get_state(legacy=False), python_random.getstate()  # noqa: NPY002
+    clearing = cleared(mechanism, book, rules)
+    for name, column in zip(_COLUMNS, before, strict=True):
+        if not np.array_equal(getattr(book, name), column):
+            raise Unfit(f"changes the book: {name} is not what it was", book)
+    if not _same_state(numpy_state, np.random.get_state(legacy=False)):  # noqa: NPY002
+        raise Unfit("uses the global random numbers of numpy; draw from rules.seed instead", book)
+    if python_state != python_random.getstate():
+        raise Unfit("uses Python's global random numbers; draw from rules.seed instead", book)
+    return Trial(mechanism, book, rules, clearing)
+
+
+def cleared(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Clearing:
+    """Clear a book, and look at what comes back.
+
+    Raises:
+        Unfit: The mechanism raised, or this is no clearing of integers.
+        InvalidRules: The parameters do not fit the book, which a mechanism may say.
+    """
     try:
         clearing = mechanism.clear(book, rules)
     except InvalidRules:
         raise
     except Exception as error:
-        raise Unfit(_what_was_raised(error)) from error
-    for name, column in zip(_COLUMNS, before, strict=True):
-        if not np.array_equal(getattr(book, name), column):
-            raise Unfit(f"changes the book: {name} is not what it was")
-    if not _same_state(numpy_state, np.random.get_state(legacy=False)):  # noqa: NPY002
-        raise Unfit("uses the global random numbers of numpy; draw from rules.seed instead")
-    if python_state != python_random.getstate():
-        raise Unfit("uses Python's global random numbers; draw from rules.seed instead")
-    _refuse_wrong_types(book, clearing)
-    return Trial(mechanism, book, rules, clearing)
+        raise Unfit(_what_was_raised(error), book) from error
+    wrong = _wrong_type(book, clearing)
+    if wrong:
+        raise Unfit(wrong, book)
+    return clearing
 
 
 def _what_was_raised(error: Exception) -> str:
@@ -73,29 +95,30 @@ def _same_state(before: Any, after: Any) -> bool:
     )
 
 
-def _refuse_wrong_types(book: OrderBook, clearing: Any) -> None:
+def _wrong_type(book: OrderBook, clearing: Any) -> str | None:
     if not isinstance(clearing, Clearing):
-        raise Unfit(f"returns a {type(clearing).__name__}; it must be a Clearing")
+        return f"returns a {type(clearing).__name__}; it must be a Clearing"
     for name in ("accepted_wh", "price_micro_per_kwh", "charge_nano"):
         column = getattr(clearing, name)
         if column is None and name == "charge_nano":
             continue
         if not isinstance(column, np.ndarray) or column.dtype != np.int64:
             kind = getattr(column, "dtype", type(column).__name__)
-            raise Unfit(f"{name} is of type {kind}; it must be an array of int64")
+            return f"{name} is of type {kind}; it must be an array of int64"
         if column.shape != (len(book),):
-            raise Unfit(f"{name} has the shape {column.shape} for a book of {len(book)} orders")
+            return f"{name} has the shape {column.shape} for a book of {len(book)} orders"
     for name in ("operator_surplus_nano", "welfare_nano"):
         number = getattr(clearing, name)
         if type(number) is not int:
-            raise Unfit(f"{name} is of type {type(number).__name__}; it must be an int")
-    one = clearing.node_price
+            return f"{name} is of type {type(number).__name__}; it must be an int"
+    nodes = clearing.node_price
     if (
-        not isinstance(one, tuple)
-        or not all(p is None or isinstance(p, PriceInterval) for p in one)
-        or not one
+        not isinstance(nodes, tuple)
+        or not nodes
+        or not all(isinstance(p, PriceInterval | None) for p in nodes)
     ):
-        raise Unfit("node_price must be a tuple of price intervals, or of None where nothing traded")
+        return "node_price must be a tuple of price intervals, or of None where nothing traded"
+    return None
 
 
 def difference(a: Clearing, b: Clearing) -> str | None:
