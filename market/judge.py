@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from market.book import OrderBook
 from market.errors import InvalidRules
@@ -58,14 +59,14 @@ class Verdict:
     Args:
         mechanism: Its name.
         findings: One per property.
-        refused: Books that the mechanism refused with InvalidRules.
+        refused: What it said of the books that it refused with InvalidRules, under plain rules too.
         largest_gain_nano: The most that one participant gained on one small book by misreporting its limits, whether
             that is promised or not; None where no misreport could be tried. [nano]
     """
 
     mechanism: str
     findings: tuple[Finding, ...]
-    refused: int
+    refused: tuple[str, ...]
     largest_gain_nano: int | None
 
     @property
@@ -83,22 +84,39 @@ def judge(mechanism: Mechanism, books: int = 500, seed: int = 0) -> Verdict:
             a tenth where not.
         seed: Of the books.
     """
-    trials, refused, unfit = [], 0, _Tally()
+    trials, refused, unfit = [], [], _Tally()
     for number in range(books):
-        book, rules = random_case(mechanism, seed, number, MOST_ORDERS)
         try:
-            trials.append(attempt(mechanism, book, rules))
-        except InvalidRules:
-            refused += 1
-        except Unfit:
-            unfit.add(book, rules)
+            trials.append(_first(mechanism, seed, number, MOST_ORDERS, attempt))
+        except InvalidRules as refusal:
+            refused.append(str(refusal))
+        except Unfit as found:
+            unfit.add(found.book, found.rules)
     truthful, gain = _truthfulness(mechanism, 0 if unfit.count else books, seed, unfit)
     findings = [_sound(mechanism, books, refused, unfit)]
     for one in PROPERTIES:
         promised = one.promised(mechanism.promises)
         if promised or one.listed:
             findings.append(_finding(mechanism, one, promised, trials))
-    return Verdict(mechanism.name, (*findings, truthful), refused, gain)
+    return Verdict(mechanism.name, (*findings, truthful), tuple(refused), gain)
+
+
+T = TypeVar("T")
+
+
+def _first(
+    mechanism: Mechanism,
+    seed: int,
+    number: int,
+    most_orders: int,
+    look: Callable[[Mechanism, OrderBook, MarketRules], T],
+    units: bool = False,
+) -> T:
+    """Look at a book under drawn rules, or under plain ones where those do not fit it."""
+    try:
+        return look(mechanism, *random_case(mechanism, seed, number, most_orders, units=units))
+    except InvalidRules:
+        return look(mechanism, *random_case(mechanism, seed, number, most_orders, units=units, plain=True))
 
 
 class _Tally:
@@ -124,22 +142,24 @@ def _shrunk(mechanism: Mechanism, tally: _Tally, fault: Fault) -> Counterexample
     return Counterexample(book, rules, fault(book, rules) or "fails only now and then")
 
 
-def _sound(mechanism: Mechanism, books: int, refused: int, unfit: _Tally) -> Finding:
+def _sound(mechanism: Mechanism, books: int, refused: list[str], unfit: _Tally) -> Finding:
     """Whether the mechanism can be judged at all: no exception, right types, nothing touched."""
+    all_refused = len(refused) == books
 
     def fault(book: OrderBook, rules: MarketRules) -> str | None:
         try:
             attempt(mechanism, book, rules)
         except InvalidRules as refusal:
-            return f"refuses every book: {refusal}" if refused == books else None
+            return f"refuses every book: {refusal}" if all_refused else None
         except Unfit as found:
             return str(found)
         return None
 
-    if refused == books and books:
+    broken = books if all_refused else unfit.count
+    if all_refused:
         unfit.add(*random_case(mechanism, 0, 0, MOST_ORDERS))
     says = "a clearing of integers, no exception, nothing of others touched"
-    return Finding("sound", says, True, books, unfit.count, _shrunk(mechanism, unfit, fault))
+    return Finding("sound", says, True, books, broken, _shrunk(mechanism, unfit, fault))
 
 
 def _finding(mechanism: Mechanism, one: Property, promised: bool, trials: list[Trial]) -> Finding:
@@ -165,30 +185,30 @@ def _fault_of(one: Property, trial: Trial) -> str | None:
 
 
 def _truthfulness(mechanism: Mechanism, books: int, seed: int, unfit: _Tally) -> tuple[Finding, int | None]:
+    """Try misreports on small books; the largest gain is reported whether or not truthfulness is promised."""
     promises = mechanism.promises
     scope = promises.truthful_for if promises.truthful else "participants"
     tally, gains = _Tally(), []
 
-    def try_all(book: OrderBook, rules: MarketRules) -> Misreport | None:
-        return best_misreport(mechanism, book, rules, scope)
-
-    def fault(book: OrderBook, rules: MarketRules) -> str | None:
-        best = try_all(book, rules)
-        return None if best is None or best.gain_nano <= 0 else _said(book, best)
-
-    for number in range(books // (2 if promises.truthful else 10)):
-        book, rules = random_case(mechanism, seed, number, FEW_ORDERS, units=scope == "unit_orders")
-        try:
-            best = try_all(book, rules)
-        except InvalidRules:
-            continue
-        except Unfit as found:
-            unfit.add(found.book, rules)
-            break
+    def look(rule: Mechanism, book: OrderBook, rules: MarketRules) -> None:
+        best = best_misreport(rule, book, rules, scope)
         if best is not None:
             gains.append(best.gain_nano)
             if best.gain_nano > 0:
                 tally.add(book, rules)
+
+    def fault(book: OrderBook, rules: MarketRules) -> str | None:
+        best = best_misreport(mechanism, book, rules, scope)
+        return None if best is None or best.gain_nano <= 0 else _said(book, best)
+
+    for number in range(books // (2 if promises.truthful else 10)):
+        try:
+            _first(mechanism, seed, number, FEW_ORDERS, look, scope == "unit_orders")
+        except InvalidRules:
+            continue
+        except Unfit as found:
+            unfit.add(found.book, found.rules)
+            break
     whom = {"participants": "no participant", "single_orders": "nobody with one order"}
     says = f"{whom.get(scope, 'nobody with one order of one unit')} gains by stating other limits"
     example = _shrunk(mechanism, tally, fault) if promises.truthful else None

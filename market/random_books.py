@@ -25,7 +25,13 @@ _K_PPM = (0, PPM // 3, PPM // 2, PPM)
 
 
 def random_case(
-    mechanism: Mechanism, seed: int, number: int, most_orders: int = 40, *, units: bool = False
+    mechanism: Mechanism,
+    seed: int,
+    number: int,
+    most_orders: int = 40,
+    *,
+    units: bool = False,
+    plain: bool = False,
 ) -> tuple[OrderBook, MarketRules]:
     """Draw book `number` of a seed and rules for it; every number is a draw of its own, so any can be repeated.
 
@@ -35,10 +41,11 @@ def random_case(
         number: At least 0.
         most_orders: Most orders of the book; half of the books have 8 at most.
         units: Only multiples of `UNIT_WH`, most of them one unit.
+        plain: The same book under rules that nobody can mind: defaults, and outside prices that are not negative.
     """
     random = np.random.default_rng([seed, number, most_orders, int(units)])
     book = _random_book(random, most_orders, units)
-    return book, _random_rules(mechanism, book, random)
+    return book, _random_rules(mechanism, book, random, plain)
 
 
 def renumbering(orders: Iterable[Order]) -> dict[int, int]:
@@ -154,21 +161,24 @@ def _requirements(random: np.random.Generator, participant: IntArray) -> tuple[R
     return (one, Requirement(partners)) if random.random() < 0.3 else (one,)
 
 
-def _random_rules(mechanism: Mechanism, book: OrderBook, random: np.random.Generator) -> MarketRules:
+def _random_rules(
+    mechanism: Mechanism, book: OrderBook, random: np.random.Generator, plain: bool
+) -> MarketRules:
     limits = book.limit_micro_per_kwh[book.energy_wh > 0]
     lo, hi = (int(limits.min()), int(limits.max())) if len(limits) else (0, 0)
     margin = int(random.choice([0, 0, 1, 50_000]))
     if random.random() < 0.2 and len(limits):  # some limits lie outside
         lo, hi = sorted(int(p) for p in random.choice(limits, 2))
         margin = 0
-    rules = MarketRules(retail_micro_per_kwh=hi + margin, feed_in_micro_per_kwh=lo - margin)
-    drawn = random.random() < 0.5
+    retail, feed_in = (max(hi, 1), max(lo, 0)) if plain else (hi + margin, lo - margin)
+    rules = MarketRules(retail_micro_per_kwh=retail, feed_in_micro_per_kwh=feed_in)
+    drawn = random.random() < 0.5 and not plain
     for parameter in mechanism.parameters:
         if parameter.kind == "energy":
             rules = with_value(rules, parameter, _unit(parameter, book))
         elif drawn and parameter.field not in ("solver", "retail_micro_per_kwh", "feed_in_micro_per_kwh"):
             rules = with_value(rules, parameter, _random_value(parameter, rules, book, random))
-        elif parameter.kind == "price" and parameter.of(rules) is None:
+        elif parameter.kind == "price" and parameter.of(rules) is None and not plain:
             # A price without a default may be one that the rule cannot do without.
             rules = with_value(rules, parameter, (None, lo, (lo + hi) // 2)[int(random.integers(0, 3))])
     return rules

@@ -24,10 +24,11 @@ class Unfit(Exception):
     Args:
         what: One sentence.
         book: The book on which it does so.
+        rules: The rules under which it does so.
     """
 
-    def __init__(self, what: str, book: OrderBook) -> None:
-        self.book = book
+    def __init__(self, what: str, book: OrderBook, rules: MarketRules) -> None:
+        self.book, self.rules = book, rules
         super().__init__(what)
 
 
@@ -53,11 +54,11 @@ def attempt(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Trial:
     clearing = cleared(mechanism, book, rules)
     for name, column in zip(_COLUMNS, before, strict=True):
         if not np.array_equal(getattr(book, name), column):
-            raise Unfit(f"changes the book: {name} is not what it was", book)
+            raise Unfit(f"changes the book: {name} is not what it was", book, rules)
     if not _same_state(numpy_state, np.random.get_state(legacy=False)):  # noqa: NPY002
-        raise Unfit("uses the global random numbers of numpy; draw from rules.seed instead", book)
+        raise Unfit("uses the global random numbers of numpy; draw from rules.seed instead", book, rules)
     if python_state != python_random.getstate():
-        raise Unfit("uses Python's global random numbers; draw from rules.seed instead", book)
+        raise Unfit("uses Python's global random numbers; draw from rules.seed instead", book, rules)
     return Trial(mechanism, book, rules, clearing)
 
 
@@ -73,10 +74,10 @@ def cleared(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Cleari
     except InvalidRules:
         raise
     except Exception as error:
-        raise Unfit(_what_was_raised(error), book) from error
+        raise Unfit(_what_was_raised(error), book, rules) from error
     wrong = _wrong_type(book, clearing)
     if wrong:
-        raise Unfit(wrong, book)
+        raise Unfit(wrong, book, rules)
     return clearing
 
 

@@ -99,7 +99,8 @@ def as_result(mechanism: Mechanism, verdict: Verdict, books: int, seed: int) -> 
         "holds": verdict.holds,
         "books": books,
         "seed": seed,
-        "refused_books": verdict.refused,
+        "refused_books": len(verdict.refused),
+        "refusal": verdict.refused[0] if verdict.refused else None,
         "largest_gain": None if verdict.largest_gain_nano is None else money(verdict.largest_gain_nano),
         "properties": [_property(mechanism, finding) for finding in verdict.findings],
     }
@@ -135,9 +136,10 @@ def lines(result: dict[str, Any]) -> list[str]:
         table.append(f"{mark:<7} {one['name']:<23} {what:<42} {one['says']}")
         if one["promised"] and failed:
             broken.append(one)
-    refused = f", {result['refused_books']} of them refused by it" if result["refused_books"] else ""
     head = "every promise holds" if result["holds"] else f"{len(broken)} broken"
-    found = [f"{name}: {head}. {result['books']} random books{refused}, seed {result['seed']}.", *table]
+    found = [f"{name}: {head}. {result['books']} random books, seed {result['seed']}.", *table]
+    if result["refused_books"]:
+        found.append(f"{result['refused_books']} books were refused, as in: {result['refusal']}")
     if result["largest_gain"] is not None:
         found.append(
             f"Most that one participant gained by stating other limits: {result['largest_gain']:.6g}"

@@ -29,7 +29,7 @@ def test_every_promise_holds_on_random_books(mechanism: Mechanism) -> None:
     verdict = judge(mechanism, 500)
     broken = [f"{f.name}: {f.counterexample}" for f in verdict.findings if f.promised and f.broken]
     assert not broken, f"`wattswap check mechanism {mechanism.name}` shows the books"
-    assert verdict.refused < 250
+    assert len(verdict.refused) < 100
 
 
 @st.composite

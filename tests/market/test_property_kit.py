@@ -231,8 +231,9 @@ def refusing(book: OrderBook, rules: MarketRules) -> Clearing:
 def test_a_book_that_a_mechanism_refuses_is_counted_and_no_fault() -> None:
     verdict = judge(ruling("small", refusing), BOOKS)
     assert verdict.holds
-    assert 0 < verdict.refused < BOOKS
-    assert finding(verdict, "feasible").books == BOOKS - verdict.refused
+    assert 0 < len(verdict.refused) < BOOKS
+    assert set(verdict.refused) == {"no more than 10 orders"}
+    assert finding(verdict, "feasible").books == BOOKS - len(verdict.refused)
 
 
 def test_a_mechanism_that_refuses_every_book_is_not_sound() -> None:
