@@ -14,7 +14,15 @@ from market.mechanism import Mechanism, register, registered
 from wattswap.comparison.cell import run_cell
 from wattswap.comparison.choices import BOUND, REFERENCE
 from wattswap.comparison.plan import CellKey, Plan
-from wattswap.comparison.store import ABOUT, is_done, read_part, same_result, write_cell
+from wattswap.comparison.store import (
+    ABOUT,
+    SUMMARY,
+    is_done,
+    part_path,
+    read_part,
+    same_result,
+    write_cell,
+)
 from wattswap.comparison.summary import Row, summary_of
 from wattswap.errors import Interrupted, UsageError, VerificationFailed
 from wattswap.manifest import SCHEMA, canonical_json, code_sha256, source_commit, versions, write_json
@@ -60,16 +68,15 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
     if jobs < 1:
         raise UsageError.of("--jobs", f"is {jobs}", "give at least 1")
     setups = {point.name: prepare(point.scenario) for point in plan.points}
-    data_sha256 = {name: setup.meter.source.sha256 for name, setup in setups.items()}
-    first = plan.points[0].scenario
-    folder = out / f"{first.name}_{plan.digest[:10]}"
+    data_sha256 = [setup.meter.source.sha256 for setup in setups.values()]
+    folder = out / f"{plan.points[0].scenario.name}_{plan.digest(data_sha256)[:10]}"
     folder.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     with folder_lock(folder):
-        hashes = {cell: plan.cell_sha256(cell, data_sha256[cell.point]) for cell in plan.cells}
+        hashes = {cell: plan.cell_sha256(cell) for cell in plan.cells}
         todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
         about = _about(plan, folder, next(iter(setups.values())))
-        write_json(folder / ABOUT, about | {"missing": [_named(cell) for cell in todo]})
+        _write_about(folder, about)
         done = 0
         for cell in plan.cells:
             if cell not in todo:
@@ -84,8 +91,9 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
             raise Interrupted.of(
                 str(folder), f"stopped after {done} of {len(plan.cells)} cells", cure
             ) from None
-        about["wall_s"] = round(about.get("wall_s", 0.0) + time.monotonic() - begun, 3)
-        write_json(folder / ABOUT, about)
+        finally:
+            about["wall_s"] = round(about["wall_s"] + time.monotonic() - begun, 3)
+            _write_about(folder, about)
     (folder / LOCK).unlink(missing_ok=True)
     return folder
 
@@ -97,7 +105,7 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
         VerificationFailed: Names every cell and column that differs.
     """
     about, wrong, count = read_object(folder / ABOUT), [], 0
-    cells = [CellKey(**cell) for cell in about["cells"]]
+    cells = [CellKey(**cell) for cell in about["cells"] if cell not in about["missing"]]
     load_all()
     for count, key in enumerate(cells, 1):
         origin = about["scenarios"][name_of(key)]
@@ -208,6 +216,12 @@ def _about(plan: Plan, folder: Path, setup: Setup) -> dict[str, Any]:
     }
 
 
+def _write_about(folder: Path, about: dict[str, Any]) -> None:
+    """Write what is compared; cells of this or an earlier call that have no result are missing."""
+    missing = [cell for cell in about["cells"] if not part_path(folder, SUMMARY, CellKey(**cell)).is_file()]
+    write_json(folder / ABOUT, about | {"missing": missing})
+
+
 def _union(first: list[Any], second: list[Any]) -> list[Any]:
     return [*first, *(item for item in second if item not in first)]
 
@@ -221,7 +235,7 @@ def name_of(cell: CellKey) -> str:
 
 
 def _stored_row(folder: Path, cell: CellKey) -> Row:
-    row: Row = read_part(folder, "summary", cell).to_pylist()[0]
+    row: Row = read_part(folder, SUMMARY, cell).to_pylist()[0]
     return row
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from itertools import product
 from typing import Any
@@ -60,16 +59,15 @@ class Plan:
         choice = next(c for c in self.choices if c.label == cell.mechanism)
         return choice.of(point.scenario, cell.seed)
 
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of what all cells share: the scenarios without market rule and seed."""
+    def digest(self, data_sha256: Sequence[str]) -> str:
+        """SHA-256 of what all cells share: the scenarios without market rule and seed, the data, and this program."""
         shared = [{"settings": point.settings, **_without_market(point.scenario)} for point in self.points]
-        return sha256(canonical_json(shared).encode()).hexdigest()
+        return sha256(canonical_json([shared, list(data_sha256), code_sha256()]).encode()).hexdigest()
 
-    def cell_sha256(self, cell: CellKey, data_sha256: str) -> str:
-        """What the result of a cell depends on: scenario, data, mechanism and the version of this program."""
+    def cell_sha256(self, cell: CellKey) -> str:
+        """What a cell depends on beyond that: its market rule with parameters, the seed, and the rule's own file."""
         choice = next(c for c in self.choices if c.label == cell.mechanism)
-        parts = [self.scenario_of(cell).digest(), data_sha256, choice.code_sha256(), code_sha256()]
+        parts = [self.scenario_of(cell).digest(), choice.code_sha256()]
         return sha256(canonical_json(parts).encode()).hexdigest()
 
 

@@ -59,8 +59,9 @@ class Comparison:
 
     @property
     def mechanisms(self) -> list[str]:
-        """Labels of all mechanisms, the reference first and the bound last."""
-        return list(self.about["mechanisms"])
+        """Labels of all mechanisms with a finished cell, the reference first and the bound last."""
+        finished = {key["mechanism"] for key in self.about["cells"] if key not in self.about["missing"]}
+        return [label for label in self.about["mechanisms"] if label in finished]
 
     @property
     def reference(self) -> str:
