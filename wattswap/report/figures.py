@@ -1,0 +1,295 @@
+"""Figures as pure functions: frames in, a Plotly figure out; no figure knows where its frame comes from.
+
+Colours are those of Okabe and Ito, which people with any colour vision can tell apart; lines differ in dash and points in
+symbol as well. Backgrounds are transparent and text is grey, so that a figure can stand on light and on dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+from wattswap.report.story import Curve
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#8A8A8A"
+SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW)
+SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+MAX_HOMES = 40
+"""Homes in one figure; of more, those that lose and win most are drawn, and the table has all."""
+MAX_POINTS = 3_000
+"""Points in time of one line; longer times are drawn by the hour or by the day."""
+
+
+def coarse(frame: pd.DataFrame) -> pd.DataFrame:
+    """Join intervals to hours or days where there are more than a figure needs.
+
+    Energy and money are summed, prices weighted by the traded energy, outside prices averaged.
+    """
+    import pandas as pd
+
+    for step in ("1h", "1D", "7D"):
+        if len(frame) <= MAX_POINTS:
+            return frame
+        groups = frame.index.floor(step)
+        out = pd.DataFrame(index=groups.unique())
+        traded = frame["traded_kwh"].groupby(groups).sum()
+        for name in frame.columns:
+            if name == "price_per_kwh":
+                value = (frame[name].astype("Float64") * frame["traded_kwh"]).groupby(groups).sum()
+                out[name] = (value / traded).where(traded > 0)
+            elif name.endswith("_per_kwh"):
+                out[name] = frame[name].groupby(groups).mean()
+            elif pd.api.types.is_numeric_dtype(frame[name]):
+                out[name] = frame[name].groupby(groups).sum()
+        frame = out
+    return frame
+
+
+def price_figure(prices: Mapping[str, pd.DataFrame], currency: str) -> go.Figure:
+    """Price of every interval by mechanism, between what the retailer charges and pays.
+
+    Args:
+        prices: By mechanism: price_per_kwh (missing where nothing traded), import_per_kwh, feed_in_per_kwh.
+        currency: Currency code, for the axis.
+    """
+    figure = _figure("", f"{currency}/kWh", height=380)
+    outside = next(iter(prices.values()))
+    for column, name, dash in (("import_per_kwh", "tariff", "dash"), ("feed_in_per_kwh", "feed-in", "dot")):
+        _line(figure, outside.index, _numbers(outside[column]), name, GREY, dash=dash)
+    for i, (label, frame) in enumerate(prices.items()):
+        values = _numbers(frame["price_per_kwh"])
+        if any(v is not None for v in values):
+            _line(figure, frame.index, values, label, _colour(i), marker=_symbol(i), dash=_dash(i))
+    return figure
+
+
+def curve_figure(curve: Curve, currency: str) -> go.Figure:
+    """Demand and supply of one interval as steps, with the point at which it cleared."""
+    figure = _figure("kWh", f"{currency}/kWh", height=420)
+    for side, name, colour, dash in (("buy", "demand", BLUE, "solid"), ("sell", "supply", ORANGE, "solid")):
+        rows = curve.orders[curve.orders["side"] == side].sort_values("limit_per_kwh", ascending=side == "sell")
+        energy, limit = [0.0], []
+        for size in rows["energy_kwh"]:
+            energy.append(energy[-1] + float(size))
+        limit = [float(v) for v in rows["limit_per_kwh"]]
+        if not limit:
+            continue
+        x = [e for pair in zip(energy, energy[1:], strict=False) for e in pair]
+        y = [v for v in limit for _ in range(2)]
+        who = [escape(str(h)) for h in rows["household"] for _ in range(2)]
+        figure.add_scatter(
+            x=x, y=y, text=who, name=name, mode="lines", line={"color": colour, "dash": dash, "width": 2.5},
+            hovertemplate="%{text}: %{y} up to %{x} kWh<extra></extra>",
+        )  # fmt: skip
+    if curve.price is not None:
+        figure.add_scatter(
+            x=[curve.traded_kwh], y=[curve.price], name="cleared", mode="markers",
+            marker={"color": VERMILLION, "size": 13, "symbol": "x"},
+            hovertemplate="%{x} kWh at %{y}<extra>cleared</extra>",
+        )  # fmt: skip
+    return figure
+
+
+def bills_figure(bills: Mapping[str, pd.DataFrame], currency: str) -> go.Figure:
+    """Every home's bill without a market and with each mechanism, the largest bill on top.
+
+    Args:
+        bills: By mechanism: indexed by home, cost_without_market and cost_with_market.
+        currency: Currency code, for the axis.
+    """
+    first = next(iter(bills.values()))
+    homes = shown_homes(first)
+    names = [escape(str(home)) for home in homes]
+    figure = _figure(f"bill in {currency}; below 0 is income", "", height=110 + 26 * len(names))
+    before = [float(v) for v in first.loc[homes, "cost_without_market"]]
+    if len(bills) == 1:
+        for name, a, b in zip(names, before, first.loc[homes, "cost_with_market"], strict=True):
+            figure.add_scatter(
+                x=[a, float(b)], y=[name, name], mode="lines", line={"color": GREY, "width": 2},
+                showlegend=False, hoverinfo="skip",
+            )  # fmt: skip
+    marker = {"color": GREY, "symbol": "line-ns-open", "size": 14, "line": {"width": 3}}
+    _points(figure, before, names, "without a market", marker)
+    for i, (label, frame) in enumerate(bills.items()):
+        after = [float(v) for v in frame["cost_with_market"].reindex(homes)]
+        _points(figure, after, names, label, {"color": _colour(i), "symbol": _symbol(i), "size": 9})
+    figure.update_yaxes(type="category", automargin=True)
+    return figure
+
+
+def shown_homes(bills: pd.DataFrame) -> list[Any]:
+    """Homes that a figure has room for, the largest bill last: all, or those that lose and win most."""
+    chosen = bills
+    if len(bills) > MAX_HOMES:
+        by_saving = bills.sort_values("saving", kind="stable")
+        half = MAX_HOMES // 2
+        chosen = bills.loc[[*by_saving.index[:half], *by_saving.index[-half:]]]
+    return list(chosen.sort_values("cost_without_market", kind="stable").index)
+
+
+def savings_figure(savings: Mapping[str, pd.Series[float]], currency: str) -> go.Figure:
+    """What every home gains or loses, sorted from the least to the most, one line a mechanism.
+
+    Args:
+        savings: By mechanism: saving of each home, indexed by home.
+        currency: Currency code, for the axis.
+    """
+    figure = _figure("homes, the least gain first", f"saved in {currency}", height=360)
+    for i, (label, series) in enumerate(savings.items()):
+        ordered = series.sort_values(kind="stable")
+        figure.add_scatter(
+            x=list(range(1, len(ordered) + 1)), y=[float(v) for v in ordered],
+            text=[escape(str(home)) for home in ordered.index], name=escape(label), mode="lines+markers",
+            line={"color": _colour(i), "dash": _dash(i)}, marker={"symbol": _symbol(i), "size": 8},
+            hovertemplate="%{text}: %{y:.2f}<extra>" + escape(label) + "</extra>",
+        )  # fmt: skip
+    figure.add_hline(y=0, line={"color": GREY, "width": 1.5})
+    return figure
+
+
+def flows_figure(flows: pd.DataFrame) -> go.Figure:
+    """Energy from its sources to its uses as bands, as wide as they are large.
+
+    Args:
+        flows: Columns source, target, energy_kwh; see `wattswap.report.story.energy_flows`.
+    """
+    colours = {"PV": YELLOW, "Surplus of homes": YELLOW, "Neighbours": GREEN, "Retailer sells": VERMILLION}
+    colours |= {"Retailer buys": PURPLE, "Into batteries": SKY, "Out of batteries": SKY}
+    names = list(dict.fromkeys([*flows["source"], *flows["target"]]))
+    into = {n: float(flows.loc[flows["target"] == n, "energy_kwh"].sum()) for n in names}
+    out = {n: float(flows.loc[flows["source"] == n, "energy_kwh"].sum()) for n in names}
+    figure = _figure("", "", height=420)
+    figure.add_sankey(
+        node={
+            "label": [f"{n}: {max(into[n], out[n]):,.1f} kWh" for n in names],
+            "color": [colours.get(n, BLUE) for n in names],
+            "pad": 22,
+            "thickness": 16,
+            "line": {"width": 0},
+        },
+        link={
+            "source": [names.index(n) for n in flows["source"]],
+            "target": [names.index(n) for n in flows["target"]],
+            "value": [float(v) for v in flows["energy_kwh"]],
+            "color": [_faint(colours.get(n, BLUE)) for n in flows["source"]],
+        },
+        valueformat=",.1f",
+        valuesuffix=" kWh",
+        textfont={"size": 13},
+    )
+    return figure
+
+
+def grid_figure(power: Mapping[str, pd.Series[float]]) -> go.Figure:
+    """What the homes together take from the retailer over time, with the highest point of each line marked.
+
+    Args:
+        power: By mechanism: mean power of each interval, indexed by time. [kW]
+    """
+    figure = _figure("", "kW", height=380)
+    for i, (label, series) in enumerate(power.items()):
+        colour, dash = (GREY, "dot") if i == 0 else (_colour(i - 1), "solid")
+        _line(figure, series.index, _numbers(series), label, colour, dash=dash)
+        top = series.astype(float).idxmax()
+        height = float(series.loc[top])
+        figure.add_scatter(
+            x=[top], y=[height], mode="markers", name=f"peak {escape(label)}: {height:,.1f} kW",
+            marker={"color": colour, "size": 11, "symbol": "circle-open" if i == 0 else "triangle-up"},
+            hovertemplate="%{x}: %{y:.1f} kW<extra>peak</extra>",
+        )  # fmt: skip
+    return figure
+
+
+def surplus_figure(split: pd.DataFrame, currency: str) -> go.Figure:
+    """Gain from trade by mechanism, split into what buyers, sellers and the operator get.
+
+    Args:
+        split: Indexed by mechanism: buyer_surplus, seller_surplus, operator_surplus; missing where undefined.
+        currency: Currency code, for the axis.
+    """
+    figure = _figure(currency, "", height=130 + 34 * len(split))
+    parts = (("buyer_surplus", "buyers", BLUE), ("seller_surplus", "sellers", ORANGE))
+    for column, name, colour in (*parts, ("operator_surplus", "operator", PURPLE)):
+        if column in split:
+            figure.add_bar(
+                y=[escape(str(n)) for n in split.index], x=_numbers(split[column]), name=name,
+                orientation="h", marker={"color": colour},
+            )  # fmt: skip
+    figure.update_layout(barmode="relative")
+    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
+    return figure
+
+
+def time_figure(clear_ms: Mapping[str, float]) -> go.Figure:
+    """Time in the clearing of one interval, by mechanism. [ms]"""
+    figure = _figure("ms an interval", "", height=120 + 30 * len(clear_ms))
+    figure.add_bar(
+        y=[escape(n) for n in clear_ms], x=list(clear_ms.values()), orientation="h", marker={"color": BLUE},
+        name="clearing", showlegend=False,
+    )  # fmt: skip
+    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
+    return figure
+
+
+def _figure(x: str, y: str, height: int) -> go.Figure:
+    import plotly.graph_objects as go
+
+    axis = {"gridcolor": "rgba(138,138,138,.25)", "zerolinecolor": "rgba(138,138,138,.6)", "automargin": True}
+    figure = go.Figure()
+    figure.update_layout(
+        template=None, height=height, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#6b6b6b", "size": 13, "family": "system-ui, sans-serif"},
+        margin={"l": 56, "r": 12, "t": 12, "b": 48}, hovermode="closest",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        xaxis={**axis, "title": {"text": x}}, yaxis={**axis, "title": {"text": y}},
+    )  # fmt: skip
+    return figure
+
+
+def _line(
+    figure: go.Figure, x: Any, y: Sequence[float | None], name: str, colour: str, dash: str = "solid",
+    marker: str | None = None,
+) -> None:  # fmt: skip
+    figure.add_scatter(
+        x=list(x), y=y, name=escape(name), mode="lines" if marker is None else "lines+markers",
+        line={"color": colour, "dash": dash, "shape": "hv", "width": 1.5},
+        marker={"symbol": marker or "circle", "size": 5},
+        hovertemplate="%{x}: %{y:.4f}<extra>" + escape(name) + "</extra>",
+    )  # fmt: skip
+
+
+def _points(
+    figure: go.Figure, x: Sequence[float], y: Sequence[str], name: str, marker: Mapping[str, Any]
+) -> None:
+    figure.add_scatter(
+        x=x, y=y, mode="markers", name=escape(name), marker=marker,
+        hovertemplate="%{y}: %{x:.2f}<extra>" + escape(name) + "</extra>",
+    )  # fmt: skip
+
+
+def _numbers(values: pd.Series[Any]) -> list[float | None]:
+    """Floats of five digits, None where a value is missing: a line breaks there."""
+    return [None if missing else round(float(v), 5) for v, missing in zip(values, values.isna(), strict=True)]
+
+
+def _colour(i: int) -> str:
+    return SERIES[i % len(SERIES)]
+
+
+def _symbol(i: int) -> str:
+    return SYMBOLS[i % len(SYMBOLS)]
+
+
+def _dash(i: int) -> str:
+    return ("solid", "dash", "dashdot", "longdash")[i % 4]
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},.4)"
