@@ -33,22 +33,27 @@ def coarse(frame: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    for step in ("1h", "1D", "7D"):
-        if len(frame) <= MAX_POINTS:
-            return frame
-        groups = frame.index.floor(step)
-        out = pd.DataFrame(index=groups.unique())
-        traded = frame["traded_kwh"].groupby(groups).sum()
-        for name in frame.columns:
-            if name == "price_per_kwh":
-                value = (frame[name].astype("Float64") * frame["traded_kwh"]).groupby(groups).sum()
-                out[name] = (value / traded).where(traded > 0)
-            elif name.endswith("_per_kwh"):
-                out[name] = frame[name].groupby(groups).mean()
-            elif pd.api.types.is_numeric_dtype(frame[name]):
-                out[name] = frame[name].groupby(groups).sum()
-        frame = out
-    return frame
+    if len(frame) <= MAX_POINTS:
+        return frame
+    minutes = (frame.index[1] - frame.index[0]).total_seconds() / 60
+    groups = pd.DatetimeIndex(frame.index).floor(step_of(len(frame), minutes))
+    out = pd.DataFrame(index=groups.unique())
+    traded = frame["traded_kwh"].groupby(groups).sum()
+    for name in frame.columns:
+        if name == "price_per_kwh":
+            value = (frame[name].astype("Float64") * frame["traded_kwh"]).groupby(groups).sum()
+            out[name] = (value / traded).where(traded > 0)
+        elif name.endswith("_per_kwh"):
+            out[name] = frame[name].groupby(groups).mean()
+        elif pd.api.types.is_numeric_dtype(frame[name]):
+            out[name] = frame[name].groupby(groups).sum()
+    return out
+
+
+def step_of(intervals: int, minutes: float) -> str:
+    """The step in which a time is drawn whose intervals are too many: an hour, a day or a week."""
+    hours = intervals * minutes / 60
+    return "1h" if hours <= MAX_POINTS else "1D" if hours / 24 <= MAX_POINTS else "7D"
 
 
 def price_figure(prices: Mapping[str, pd.DataFrame], currency: str) -> go.Figure:

@@ -38,22 +38,19 @@ def story_of_run(result: RunResult, label: str | None = None) -> Story:
     """
     about, totals = result.manifest, _community(result)
     name = label or str(about["mechanism"])
-    bills, prices = result.bills(), result.prices()
+    bills, prices = result.bills(), result.prices().astype(float)
     hours = int(about["interval_minutes"]) / 60
     intervals = prices.join(totals[["community_import_kwh", "community_export_kwh", "local_kwh"]])
-    alone = totals.rename(
-        columns={"metered_import_kwh": "community_import_kwh", "metered_export_kwh": "community_export_kwh"}
-    )
     without = prices.assign(
         traded_kwh=0.0,
         local_kwh=0.0,
-        price_per_kwh=None,
+        price_per_kwh=np.nan,
         community_import_kwh=totals["metered_import_kwh"],
         community_export_kwh=totals["metered_export_kwh"],
-    ).astype({"price_per_kwh": "Float64"})
+    )
     observed, surplus = _observed(result)
     metrics = {**_figures(result, bills), **surplus, **_peaks(intervals, hours)}
-    baseline = {**_without_market(result.metrics), **_peaks(alone, hours)}
+    baseline = {**_without_market(result.metrics), **_peaks(without, hours)}
     outcomes = (
         Outcome(WITHOUT, _spreads(baseline), without, _bills_without(bills), promises=_promises("retailer_only")),
         Outcome(name, _spreads(metrics), intervals, bills, observed, _promises(str(about["mechanism"]))),

@@ -14,7 +14,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
-from wattswap.report.words import DASH, number
+from wattswap.report.words import DASH, missing, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +165,7 @@ def csv_uri(data: pd.DataFrame) -> str:
     safe = data.reset_index()
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
-            safe[name] = [None if v is None or v != v else _no_formula(_plain(v)) for v in safe[name]]
+            safe[name] = [None if missing(v) else _no_formula(_plain(v)) for v in safe[name]]
     text = safe.to_csv(index=False, lineterminator="\r\n")
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
 
@@ -195,7 +195,7 @@ def _words(name: Any) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None or value != value:
+    if missing(value):
         return f'<td class="number">{DASH}</td>'
     if isinstance(value, bool):
         return f"<td>{'yes' if value else 'no'}</td>"

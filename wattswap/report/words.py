@@ -54,9 +54,16 @@ MEASURES: Final = (
 )
 
 
+def missing(value: object) -> bool:
+    """Whether a value does not exist, in any of the ways a frame says so."""
+    import pandas as pd
+
+    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
 def number(value: float | None, decimals: int = 2) -> str:
     """A number with thousands and fixed decimals; a dash where there is none, and no sign before a zero."""
-    if value is None or value != value:
+    if value is None or missing(value):
         return DASH
     return f"{round(value, decimals) + 0.0:,.{decimals}f}"
 
@@ -103,7 +110,7 @@ def _money(story: Story) -> str:
     rivals = [r for r in story.rivals if r.value("saving") is not None]
     if before is None or after is None or saving.mean is None:
         return f"What {o.label} saved is not known."
-    percent = f" ({abs(100 * saving.mean / before):.1f} %)" if abs(before) * 10 > abs(saving.mean) else ""
+    percent = f" ({abs(100 * saving.mean / before):.1f} %)" if abs(before) >= abs(saving.mean) else ""
     if number(saving.mean) == number(0.0):
         change = "nothing changed"
     else:
