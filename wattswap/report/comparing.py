@@ -32,11 +32,12 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
     days = f"{story.intervals} intervals of {story.interval_minutes} min"
     seeds = "" if len(story.seeds) < 2 else f" Mean over {len(story.seeds)} seeds, and its 95 % interval."
     body = table(f"{story.homes} homes, {days}, money in {story.currency}.{seeds}", frame, html)
-    gaps = [m for m in measures if any(_gap(story, o, m) for o in story.outcomes)]
-    for measure in gaps:
-        who = ", ".join(o.label for o in story.outcomes if _gap(story, o, measure))
-        name = measure.heading.format(money=story.currency).split(",")[0]
-        body += paragraph(f"{DASH} for {name} ({who}): {measure.undefined}.", "note")
+    for reason in dict.fromkeys(m.undefined for m in measures):
+        gaps = [m for m in measures if m.undefined == reason and _rows_without(story, m)]
+        if gaps:
+            names = ", ".join(m.heading.split(",")[0] for m in gaps)
+            rows = ", ".join(dict.fromkeys(label for m in gaps for label in _rows_without(story, m)))
+            body += paragraph(f"{DASH} stands for {names} of {rows}: {reason}.", "note")
     if story.bound is not None:
         body += paragraph(f"{story.bound} is a bound on welfare and no rule: it takes no part for best.", "note")
     return body, {}
@@ -61,27 +62,25 @@ def _name(story: Story, outcome: Outcome) -> str:
     return f"{outcome.label}{role}"
 
 
-def _gap(story: Story, outcome: Outcome, measure: Measure) -> bool:
-    return outcome.value(measure.metric) is None
+def _rows_without(story: Story, measure: Measure) -> list[str]:
+    return [o.label for o in story.outcomes if o.value(measure.metric) is None]
 
 
 def _cell(story: Story, outcome: Outcome, measure: Measure, best: float | None) -> str:
     found = outcome.metrics.get(measure.metric, UNDEFINED)
-    decimals = 0 if measure.decimals == 1 and measure.metric == "homes_worse_off" and _whole(found.mean) else measure.decimals
+    whole = measure.metric == "homes_worse_off" and found.mean is not None and found.mean == int(found.mean)
+    decimals = 0 if whole else measure.decimals
     text = escape(spread(found, decimals, measure.factor))
     if found.mean is None or best is None or outcome.label == story.bound:
         return f'<td class="number">{text}</td>'
     shown, top = (round(v * measure.factor, measure.decimals) for v in (found.mean, best))
     if shown == top:
         return f'<td class="number best">{text}<small>best</small></td>'
+    beats_all = (shown > top) == (measure.better == "more")
+    if outcome.label == story.reference and (beats_all or (shown == 0 and measure.better == "more")):
+        return f'<td class="number">{text}</td>'  # no competitor: it saves and trades nothing by its nature
     beside = against_best(shown, top, decimals)
-    if outcome.label == story.reference and (shown > top) == (measure.better == "more"):
-        return f'<td class="number">{text}</td>'  # better than every rule; the reference is no competitor
     return f'<td class="number">{text}<small>{escape(beside)}</small></td>'
-
-
-def _whole(value: float | None) -> bool:
-    return value is not None and value == int(value)
 
 
 def properties_table(story: Story) -> str:
@@ -106,8 +105,8 @@ def _properties(story: Story, o: Outcome) -> list[tuple[str, str, str, str]]:
     promised = {
         "budget": "not registered" if p is None else _BUDGET[p.budget_balance],
         "nobody trades worse than the limit": _yes(None if p is None else p.individually_rational),
-        "efficiency": "not registered" if p is None else "the optimum" if p.efficient else "nothing",
-        "volume": "nothing",
+        "efficiency": "not registered" if p is None else "the optimum" if p.efficient else "no promise",
+        "volume": "no promise",
     }
     strong = p is not None and p.budget_balance == "strong"
     no_deficit = p is not None and p.budget_balance in ("strong", "weak")

@@ -139,12 +139,14 @@ def shown_homes(bills: pd.DataFrame) -> list[Any]:
 
 
 def savings_figure(savings: Mapping[str, pd.Series[float]], currency: str) -> go.Figure:
-    """What every home gains or loses, sorted from the least to the most, one line a mechanism.
+    """What every home gains or loses, sorted from the least to the most: bars of one mechanism, lines of several.
 
     Args:
         savings: By mechanism: saving of each home, indexed by home.
         currency: Currency code, for the axis.
     """
+    if len(savings) == 1 and len(only := next(iter(savings.values()))) <= MAX_HOMES:
+        return _saving_bars(only.sort_values(kind="stable"), currency)
     figure = _figure("homes, the least gain first", f"saved in {currency}", height=360)
     for i, (label, series) in enumerate(savings.items()):
         ordered = series.sort_values(kind="stable")
@@ -155,6 +157,18 @@ def savings_figure(savings: Mapping[str, pd.Series[float]], currency: str) -> go
             hovertemplate="%{text}: %{y:.2f}<extra>" + escape(label) + "</extra>",
         )  # fmt: skip
     figure.add_hline(y=0, line={"color": GREY, "width": 1.5})
+    return figure
+
+
+def _saving_bars(ordered: pd.Series[float], currency: str) -> go.Figure:
+    figure = _figure(f"saved in {currency}", "", height=100 + 24 * len(ordered))
+    values = [float(v) for v in ordered]
+    figure.add_bar(
+        x=values, y=[escape(str(home)) for home in ordered.index], orientation="h", showlegend=False,
+        marker={"color": [VERMILLION if v < 0 else BLUE for v in values]},
+        hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+    )  # fmt: skip
+    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
     return figure
 
 
@@ -170,6 +184,7 @@ def flows_figure(flows: pd.DataFrame) -> go.Figure:
     into = {n: float(flows.loc[flows["target"] == n, "energy_kwh"].sum()) for n in names}
     out = {n: float(flows.loc[flows["source"] == n, "energy_kwh"].sum()) for n in names}
     figure = _figure("", "", height=420)
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 16, "b": 16})
     figure.add_sankey(
         node={
             "label": [f"{n}: {max(into[n], out[n]):,.1f} kWh" for n in names],

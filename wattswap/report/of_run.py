@@ -51,6 +51,7 @@ def story_of_run(result: RunResult, label: str | None = None) -> Story:
     observed, surplus = _observed(result)
     metrics = {**_figures(result, bills), **surplus, **_peaks(intervals, hours)}
     baseline = {**_without_market(result.metrics), **_peaks(without, hours)}
+    baseline["allocative_efficiency"] = None if observed.efficiency is None else 0.0
     outcomes = (
         Outcome(WITHOUT, _spreads(baseline), without, _bills_without(bills), promises=_promises("retailer_only")),
         Outcome(name, _spreads(metrics), intervals, bills, observed, _promises(str(about["mechanism"]))),
@@ -190,6 +191,7 @@ def _without_market(m: Mapping[str, Any]) -> dict[str, float | None]:
         "traded_kwh": 0.0,
         "welfare": 0.0,
         "homes_worse_off": 0,
+        "operator_surplus": 0.0,
         "price_per_kwh": None,
         "gini_saving": None,
         "jain_saving": None,

@@ -3,35 +3,50 @@
   const root = document.documentElement;
   const button = document.getElementById("theme");
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const drawn = [];
+  const narrow = window.innerWidth < 640;
+  const sources = Array.from(document.querySelectorAll("script[data-figure]"));
+  const config = {
+    responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover",
+    showSendToCloud: false, plotlyServerURL: "", modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+  };
 
   function theme() {
     return root.dataset.theme || (dark.matches ? "dark" : "light");
   }
 
-  function paint(asTheme) {
-    const night = asTheme === "dark";
+  // The dark blue of the palette is weak on a dark ground: there it changes places with the light one.
+  function recoloured(text, night) {
+    const other = { "#0072B2": "#56B4E9", "#56B4E9": "#0072B2", "rgba(0,114,178": "rgba(86,180,233" };
+    return night ? text.replace(/#0072B2|#56B4E9|rgba\(0,114,178/g, function (c) { return other[c]; }) : text;
+  }
+
+  function dressed(layout, night) {
     const ink = night ? "#e8eaed" : "#1b1f24";
-    const grid = night ? "rgba(255,255,255,.14)" : "rgba(0,0,0,.12)";
-    const zero = night ? "rgba(255,255,255,.5)" : "rgba(0,0,0,.5)";
-    const look = {
-      "font.color": ink,
-      "xaxis.gridcolor": grid, "yaxis.gridcolor": grid,
-      "xaxis.zerolinecolor": zero, "yaxis.zerolinecolor": zero,
-      "hoverlabel.bgcolor": night ? "#1e2329" : "#ffffff", "hoverlabel.font.color": ink,
+    const lines = {
+      gridcolor: night ? "rgba(255,255,255,.14)" : "rgba(0,0,0,.12)",
+      zerolinecolor: night ? "rgba(255,255,255,.5)" : "rgba(0,0,0,.5)",
     };
-    return Promise.all(drawn.map(function (plot) {
-      return Plotly.relayout(plot, look).then(function () {
-        const bands = plot.data[0] && plot.data[0].type === "sankey";
-        return bands ? Plotly.restyle(plot, { "textfont.color": ink, "textfont.shadow": "none" }) : null;
-      });
+    Object.assign(layout.font, { color: ink });
+    Object.assign(layout.xaxis, lines);
+    Object.assign(layout.yaxis, lines);
+    layout.hoverlabel = { bgcolor: night ? "#1e2329" : "#ffffff", font: { color: ink } };
+    layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: night ? "#a9b1ba" : "#545c66", activecolor: ink };
+    return layout;
+  }
+
+  function draw(name) {
+    const night = name === "dark";
+    return Promise.all(sources.map(function (source) {
+      const figure = JSON.parse(recoloured(source.textContent, night));
+      const plot = document.getElementById("figure-" + source.dataset.figure);
+      return Plotly.react(plot, figure.data, dressed(figure.layout, night), config);
     }));
   }
 
   function dress() {
     button.textContent = theme() === "dark" ? "Light" : "Dark";
     button.setAttribute("aria-label", "Switch to " + button.textContent.toLowerCase() + " colours");
-    return paint(theme());
+    return draw(theme());
   }
 
   function remember(name) {
@@ -40,20 +55,6 @@
 
   function remembered() {
     try { return localStorage.getItem("wattswap-theme"); } catch (error) { return null; }
-  }
-
-  function draw() {
-    const config = {
-      responsive: true, displaylogo: false, scrollZoom: false,
-      modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
-    };
-    document.querySelectorAll("script[data-figure]").forEach(function (source) {
-      const plot = document.getElementById(source.dataset.figure);
-      const figure = JSON.parse(source.textContent);
-      config.displayModeBar = window.innerWidth < 640 ? false : "hover";
-      Plotly.newPlot(plot, figure.data, figure.layout, config);
-      drawn.push(plot);
-    });
   }
 
   const stored = remembered();
@@ -65,8 +66,7 @@
     dress();
   });
   dark.addEventListener("change", dress);
-  window.addEventListener("beforeprint", function () { paint("light"); });
-  window.addEventListener("afterprint", function () { paint(theme()); });
-  draw();
-  dress().then(function () { root.dataset.figures = String(drawn.length); });
+  window.addEventListener("beforeprint", function () { draw("light"); });
+  window.addEventListener("afterprint", function () { draw(theme()); });
+  dress().then(function () { root.dataset.figures = String(sources.length); });
 })();

@@ -116,7 +116,7 @@ def figure(name: str, alt: str, caption: str, data: pd.DataFrame, *, wide: bool 
     """
     box = '<div class="scroll" tabindex="0" role="group" aria-label="Figure, scrolls sideways">' if wide else "<div>"
     return (
-        f'<figure>{box}<div class="plot{" wide" if wide else ""}" id="{name}" role="img" aria-label="{escape(alt)}">'
+        f'<figure>{box}<div class="plot{" wide" if wide else ""}" id="figure-{name}" role="img" aria-label="{escape(alt)}">'
         f"</div></div>\n<figcaption>{escape(caption)}</figcaption>\n{data_beside(name, caption, data)}</figure>"
     )
 

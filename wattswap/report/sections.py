@@ -28,7 +28,8 @@ def sections(story: Story, curve: Curve) -> list[Section]:
 def verdict(story: Story) -> Section:
     """Three sentences."""
     body = '<div class="verdict">' + "".join(paragraph(s) for s in words.verdict(story)) + "</div>"
-    body += "".join(paragraph(note, "note") for note in story.notes)
+    if story.notes:
+        body += paragraph(f"About the data: {'; '.join(story.notes)}.", "note")
     return Section("verdict", "Verdict", "What the market did for these homes, in three sentences.", body, {})
 
 
@@ -254,7 +255,7 @@ def chain(story: Story) -> Section:
         return Section("chain", "Chain", why, body, {})
     names = {"chain_id": "chain id", "blocks": "blocks", "authorities": "authorities", "head": "hash of the newest block"}
     names |= {"last_interval": "last settled interval", "bytes": "bytes", "bytes_per_block": "bytes per block"}
-    frame = pd.DataFrame({"value": {text: facts.get(name) for name, text in names.items()}}, dtype=object)
+    frame = pd.DataFrame({"value": {text: str(facts.get(name)) for name, text in names.items()}})
     frame.index.name = "chain"
     if facts.get("signatures") is None:
         body = paragraph("This chain is long and was not verified for this report. This verifies it:")
