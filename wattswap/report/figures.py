@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from wattswap.report.story import Curve
+from wattswap.report.story import Curve, Story
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +54,17 @@ def step_of(intervals: int, minutes: float) -> str:
     """The step in which a time is drawn whose intervals are too many: an hour, a day or a week."""
     hours = intervals * minutes / 60
     return "1h" if hours <= MAX_POINTS else "1D" if hours / 24 <= MAX_POINTS else "7D"
+
+
+def power_of(story: Story) -> dict[str, pd.Series[float]]:
+    """Mean power that the homes together buy from the retailer: without a market, and with the one in focus. [kW]"""
+    power = {}
+    for outcome in dict.fromkeys((story.reference, story.focus)):
+        frame = story.outcome(outcome).intervals
+        drawn = coarse(frame)
+        hours = story.interval_minutes / 60 * len(frame) / len(drawn)
+        power[outcome] = drawn["community_import_kwh"] / hours
+    return power
 
 
 def price_figure(prices: Mapping[str, pd.DataFrame], currency: str) -> go.Figure:

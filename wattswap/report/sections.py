@@ -192,12 +192,7 @@ def grid(story: Story) -> Section:
     import pandas as pd
 
     why = "What neighbours give each other need not come from outside; the peak decides how strong the connection must be."
-    kw_per_kwh = 60 / story.interval_minutes
-    power = {}
-    for o in (story.without, *([] if story.focus == story.reference else [story.focused])):
-        frame = o.intervals
-        each = figures.coarse(frame)
-        power[o.label] = each["community_import_kwh"] * kw_per_kwh * len(each) / len(frame)
+    power = figures.power_of(story)
     data = pd.DataFrame(power)
     data.index.name = "interval_start"
     peaks = {o.label: o.value("peak_import_kw") for o in story.outcomes}

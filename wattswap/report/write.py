@@ -9,7 +9,6 @@ from wattswap.errors import AlreadyExists, RunNotFound
 from wattswap.report.story import Story
 from wattswap.results import MANIFEST, RunResult
 
-REPORT = "report.html"
 COMPARISON = "comparison.json"
 
 
