@@ -55,6 +55,10 @@ class InvalidTariff(MarketError, ValueError):
     """A tariff that does not cover the day, or a series that does not cover the run."""
 
 
+class InvalidGame(MarketError, ValueError):
+    """A cooperative game whose values or shares do not fit its players."""
+
+
 class InfeasibleClearing(MarketError, AssertionError):
     """A clearing that accepts more than was ordered, or does not balance: a bug of the mechanism."""
 

@@ -65,8 +65,9 @@ def clear(
         find_mechanism(mechanism)
         return clear_case(orders, mechanism)
     book = orders if isinstance(orders, OrderBook) else OrderBook.from_orders(orders)
-    clearing = find_mechanism(mechanism).clear(book, rules or MarketRules())
-    check_feasible(book, clearing)
+    found = find_mechanism(mechanism)
+    clearing = found.clear(book, rules or MarketRules())
+    check_feasible(book, clearing, limits=found.promises.individually_rational)
     return clearing
 
 

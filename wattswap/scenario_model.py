@@ -115,6 +115,11 @@ class Scenario(Table):
             mode="json", by_alias=True, exclude_none=True, exclude={"time"}
         )
         said["time"] = self.time.resolved()
+        for key, default in (("params", {}), ("imbalance", "shared")):
+            if (
+                said["market"][key] == default
+            ):  # keys that came later do not change the digest of older scenarios
+                del said["market"][key]
         said["tariff"]["time_of_use"].sort(key=lambda window: sorted(window.items()))
         for key in ("import_series", "feed_in_series"):
             path = getattr(self.tariff, key)
