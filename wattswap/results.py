@@ -95,7 +95,6 @@ class RunResult:
         out.attrs["currency"] = self.currency
         return out
 
-
     @property
     def plot(self) -> Plots:
         """Plotly figures: `.price()`, `.bills()`, `.curve(interval)`, `.flows()` and more."""
@@ -116,7 +115,9 @@ class RunResult:
         from wattswap.report import REPORT
         from wattswap.report.write import story_of, write_report
 
-        return write_report(story_of(self.path), self.path / REPORT if path is None else Path(path), force=force)
+        return write_report(
+            story_of(self.path), self.path / REPORT if path is None else Path(path), force=force
+        )
 
 
 def read_object(path: Path) -> dict[str, Any]:

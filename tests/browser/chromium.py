@@ -1,4 +1,4 @@
-"""Headless Chromium over its debugging pipe, with the standard library only: one JSON message each way, ended by a zero byte."""
+"""Headless Chromium over its debugging pipe, with the standard library only: JSON messages that end in a zero byte."""
 
 from __future__ import annotations
 
@@ -40,7 +40,13 @@ class Chromium:
         assert binary is not None
         their_in, self._out = os.pipe()
         self._in, their_out = os.pipe()
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"]
+        flags = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--remote-debugging-pipe",
+            "--no-first-run",
+        ]
         flags += ["--disable-dev-shm-usage", "--disable-background-networking", f"--user-data-dir={profile}"]
         self._process = subprocess.Popen(
             [sys.executable, "-c", _STARTER, str(their_in), str(their_out), binary, *flags, "about:blank"],
@@ -88,9 +94,7 @@ class Chromium:
         phone = width < 600
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
         self.call("Emulation.setDeviceMetricsOverride", **size)
-        self.call(
-            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
-        )
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=page.resolve().as_uri())
         begun = time.monotonic()
         while not self.evaluate("document.documentElement?.dataset.figures || ''"):
@@ -119,7 +123,9 @@ class Chromium:
 
     def requests(self) -> list[str]:
         """Addresses that the page asked for."""
-        return [e["params"]["request"]["url"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
+        return [
+            e["params"]["request"]["url"] for e in self.events if e["method"] == "Network.requestWillBeSent"
+        ]
 
     def _call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         self._number += 1

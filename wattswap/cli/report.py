@@ -27,7 +27,8 @@ def report(
     asserted: Annotated[
         list[str] | None,
         typer.Option(
-            "--assert", help="A condition, as saving > 0; may be given several times. Exit code 6 if one does not hold.",
+            "--assert",
+            help="A condition, as saving > 0; several may be given. Exit code 6 if one does not hold.",
             metavar="EXPR",
         ),
     ] = None,

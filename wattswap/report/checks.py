@@ -19,7 +19,9 @@ _COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_FORM = re.compile(r"\s*(?:(?P<who>[^\s<>=!]+)\.)?(?P<metric>\w+)\s*(?P<how><=|>=|==|!=|<|>)\s*(?P<value>\S+)\s*")
+_FORM = re.compile(
+    r"\s*(?:(?P<who>[^\s<>=!]+)\.)?(?P<metric>\w+)\s*(?P<how><=|>=|==|!=|<|>)\s*(?P<value>\S+)\s*"
+)
 _CURE = "write it as saving > 0, or as uniform_price.homes_worse_off == 0 for one mechanism"
 
 

@@ -20,7 +20,10 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
     measures = [m for m in MEASURES if any(m.metric in o.metrics for o in story.outcomes)]
     best = {m.metric: best_value(story, m) for m in measures}
     frame = pd.DataFrame(
-        {m.heading.format(money=story.currency): [o.value(m.metric) for o in story.outcomes] for m in measures},
+        {
+            m.heading.format(money=story.currency): [o.value(m.metric) for o in story.outcomes]
+            for m in measures
+        },
         index=pd.Index([_name(story, o) for o in story.outcomes], name="mechanism"),
         dtype=object,
     )
@@ -39,7 +42,9 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
             rows = ", ".join(dict.fromkeys(label for m in gaps for label in _rows_without(story, m)))
             body += paragraph(f"{DASH} stands for {names} of {rows}: {reason}.", "note")
     if story.bound is not None:
-        body += paragraph(f"{story.bound} is a bound on welfare and no rule: it takes no part for best.", "note")
+        body += paragraph(
+            f"{story.bound} is a bound on welfare and no rule: it takes no part for best.", "note"
+        )
     return body, {}
 
 
@@ -94,7 +99,9 @@ def properties_table(story: Story) -> str:
     frame = pd.DataFrame([r[1:] for r in rows], columns=["property", "promised", "observed"])
     frame.index = pd.Index([r[0] for r in rows], name="mechanism")
     html = {
-        (i, 2): f'<td class="bad">{escape(r[3])}</td>' for i, r in enumerate(rows) if r[3].startswith("broken")
+        (i, 2): f'<td class="bad">{escape(r[3])}</td>'
+        for i, r in enumerate(rows)
+        if r[3].startswith("broken")
     }
     note = "Efficiency and volume are held against the largest welfare at the limits that were stated, without a grid."
     return table("Observed over all intervals.", frame, html) + paragraph(note, "note")
@@ -109,10 +116,11 @@ def _properties(story: Story, o: Outcome) -> list[tuple[str, str, str, str]]:
         "volume": "no promise",
     }
     strong = p is not None and p.budget_balance == "strong"
+    rational = p is not None and p.individually_rational
     no_deficit = p is not None and p.budget_balance in ("strong", "weak")
     observed = {
         "budget": _budget(seen.deficit_intervals, seen.surplus_intervals, strong, no_deficit),
-        "nobody trades worse than the limit": _rational(seen.worse_than_limit, p is not None and p.individually_rational),
+        "nobody trades worse than the limit": _rational(seen.worse_than_limit, rational),
         "efficiency": _efficiency(seen.efficiency, p is not None and p.efficient),
         "volume": _share(seen.volume_share, "of the volume of the optimum"),
     }
@@ -143,8 +151,8 @@ def _rational(count: int | None, promised: bool) -> str:
     if count is None:
         return "held: a clearing that breaks a limit is refused when it is made"
     if count:
-        return f"{'broken: ' if promised else ''}{count} orders traded worse than their limit"
-    return "held by every order"
+        return f"{'broken: ' if promised else ''}{count} trades worse than the limit, fees included"
+    return "held by every trade, fees included"
 
 
 def _efficiency(share: float | None, promised: bool) -> str:

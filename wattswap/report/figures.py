@@ -1,13 +1,14 @@
 """Figures as pure functions: frames in, a Plotly figure out; no figure knows where its frame comes from.
 
-Colours are those of Okabe and Ito, which people with any colour vision can tell apart; lines differ in dash and points in
-symbol as well. Backgrounds are transparent and text is grey, so that a figure can stand on light and on dark.
+Colours are those of Okabe and Ito, which people with any colour vision can tell apart; lines differ in dash
+and points in symbol as well. Backgrounds are transparent and text is grey: a figure can stand on light and on dark.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from wattswap.report.story import Curve, Story
@@ -89,26 +90,36 @@ def curve_figure(curve: Curve, currency: str) -> go.Figure:
     """Demand and supply of one interval as steps, with the point at which it cleared."""
     figure = _figure("kWh", f"{currency}/kWh", height=420)
     for side, name, colour, dash in (("buy", "demand", BLUE, "solid"), ("sell", "supply", ORANGE, "solid")):
-        rows = curve.orders[curve.orders["side"] == side].sort_values("limit_per_kwh", ascending=side == "sell")
+        rows = curve.orders[curve.orders["side"] == side].sort_values(
+            "limit_per_kwh", ascending=side == "sell"
+        )
         energy, limit = [0.0], []
         for size in rows["energy_kwh"]:
             energy.append(energy[-1] + float(size))
         limit = [float(v) for v in rows["limit_per_kwh"]]
         if not limit:
             continue
-        x = [e for pair in zip(energy, energy[1:], strict=False) for e in pair]
+        x = [e for pair in pairwise(energy) for e in pair]
         y = [v for v in limit for _ in range(2)]
         who = [escape(str(h)) for h in rows["household"] for _ in range(2)]
         figure.add_scatter(
-            x=x, y=y, text=who, name=name, mode="lines", line={"color": colour, "dash": dash, "width": 2.5},
+            x=x,
+            y=y,
+            text=who,
+            name=name,
+            mode="lines",
+            line={"color": colour, "dash": dash, "width": 2.5},
             hovertemplate="%{text}: %{y} up to %{x} kWh<extra></extra>",
-        )  # fmt: skip
+        )
     if curve.price is not None:
         figure.add_scatter(
-            x=[curve.traded_kwh], y=[curve.price], name="cleared", mode="markers",
+            x=[curve.traded_kwh],
+            y=[curve.price],
+            name="cleared",
+            mode="markers",
             marker={"color": VERMILLION, "size": 13, "symbol": "x"},
             hovertemplate="%{x} kWh at %{y}<extra>cleared</extra>",
-        )  # fmt: skip
+        )
     return figure
 
 
@@ -127,9 +138,13 @@ def bills_figure(bills: Mapping[str, pd.DataFrame], currency: str) -> go.Figure:
     if len(bills) == 1:
         for name, a, b in zip(names, before, first.loc[homes, "cost_with_market"], strict=True):
             figure.add_scatter(
-                x=[a, float(b)], y=[name, name], mode="lines", line={"color": GREY, "width": 2},
-                showlegend=False, hoverinfo="skip",
-            )  # fmt: skip
+                x=[a, float(b)],
+                y=[name, name],
+                mode="lines",
+                line={"color": GREY, "width": 2},
+                showlegend=False,
+                hoverinfo="skip",
+            )
     marker = {"color": GREY, "symbol": "line-ns-open", "size": 14, "line": {"width": 3}}
     _points(figure, before, names, "without a market", marker)
     for i, (label, frame) in enumerate(bills.items()):
@@ -162,11 +177,15 @@ def savings_figure(savings: Mapping[str, pd.Series[float]], currency: str) -> go
     for i, (label, series) in enumerate(savings.items()):
         ordered = series.sort_values(kind="stable")
         figure.add_scatter(
-            x=list(range(1, len(ordered) + 1)), y=[float(v) for v in ordered],
-            text=[escape(str(home)) for home in ordered.index], name=escape(label), mode="lines+markers",
-            line={"color": _colour(i), "dash": _dash(i)}, marker={"symbol": _symbol(i), "size": 8},
+            x=list(range(1, len(ordered) + 1)),
+            y=[float(v) for v in ordered],
+            text=[escape(str(home)) for home in ordered.index],
+            name=escape(label),
+            mode="lines+markers",
+            line={"color": _colour(i), "dash": _dash(i)},
+            marker={"symbol": _symbol(i), "size": 8},
             hovertemplate="%{text}: %{y:.2f}<extra>" + escape(label) + "</extra>",
-        )  # fmt: skip
+        )
     figure.add_hline(y=0, line={"color": GREY, "width": 1.5})
     return figure
 
@@ -175,10 +194,13 @@ def _saving_bars(ordered: pd.Series[float], currency: str) -> go.Figure:
     figure = _figure(f"saved in {currency}", "", height=100 + 24 * len(ordered))
     values = [float(v) for v in ordered]
     figure.add_bar(
-        x=values, y=[escape(str(home)) for home in ordered.index], orientation="h", showlegend=False,
+        x=values,
+        y=[escape(str(home)) for home in ordered.index],
+        orientation="h",
+        showlegend=False,
         marker={"color": [VERMILLION if v < 0 else BLUE for v in values]},
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.update_yaxes(type="category", autorange="reversed", automargin=True)
     return figure
 
@@ -227,13 +249,16 @@ def grid_figure(power: Mapping[str, pd.Series[float]]) -> go.Figure:
     for i, (label, series) in enumerate(power.items()):
         colour, dash = (GREY, "dot") if i == 0 else (_colour(i - 1), "solid")
         _line(figure, series.index, _numbers(series), label, colour, dash=dash)
-        top = series.astype(float).idxmax()
-        height = float(series.loc[top])
+        row = int(series.astype(float).argmax())
+        top, height = series.index[row], float(series.iloc[row])
         figure.add_scatter(
-            x=[top], y=[height], mode="markers", name=f"peak {escape(label)}: {height:,.1f} kW",
+            x=[top],
+            y=[height],
+            mode="markers",
+            name=f"peak {escape(label)}: {height:,.1f} kW",
             marker={"color": colour, "size": 11, "symbol": "circle-open" if i == 0 else "triangle-up"},
             hovertemplate="%{x}: %{y:.1f} kW<extra>peak</extra>",
-        )  # fmt: skip
+        )
     return figure
 
 
@@ -249,9 +274,12 @@ def surplus_figure(split: pd.DataFrame, currency: str) -> go.Figure:
     for column, name, colour in (*parts, ("operator_surplus", "operator", PURPLE)):
         if column in split:
             figure.add_bar(
-                y=[escape(str(n)) for n in split.index], x=_numbers(split[column]), name=name,
-                orientation="h", marker={"color": colour},
-            )  # fmt: skip
+                y=[escape(str(n)) for n in split.index],
+                x=_numbers(split[column]),
+                name=name,
+                orientation="h",
+                marker={"color": colour},
+            )
     figure.update_layout(barmode="relative")
     figure.update_yaxes(type="category", autorange="reversed", automargin=True)
     return figure
@@ -261,9 +289,13 @@ def time_figure(clear_ms: Mapping[str, float]) -> go.Figure:
     """Time in the clearing of one interval, by mechanism. [ms]"""
     figure = _figure("ms an interval", "", height=120 + 30 * len(clear_ms))
     figure.add_bar(
-        y=[escape(n) for n in clear_ms], x=list(clear_ms.values()), orientation="h", marker={"color": BLUE},
-        name="clearing", showlegend=False,
-    )  # fmt: skip
+        y=[escape(n) for n in clear_ms],
+        x=list(clear_ms.values()),
+        orientation="h",
+        marker={"color": BLUE},
+        name="clearing",
+        showlegend=False,
+    )
     figure.update_yaxes(type="category", autorange="reversed", automargin=True)
     return figure
 
@@ -274,34 +306,51 @@ def _figure(x: str, y: str, height: int) -> go.Figure:
     axis = {"gridcolor": "rgba(138,138,138,.25)", "zerolinecolor": "rgba(138,138,138,.6)", "automargin": True}
     figure = go.Figure()
     figure.update_layout(
-        template=None, height=height, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+        template=None,
+        height=height,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
         font={"color": "#6b6b6b", "size": 13, "family": "system-ui, sans-serif"},
-        margin={"l": 56, "r": 12, "t": 12, "b": 48}, hovermode="closest",
+        margin={"l": 56, "r": 12, "t": 12, "b": 48},
+        hovermode="closest",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        xaxis={**axis, "title": {"text": x}}, yaxis={**axis, "title": {"text": y}},
-    )  # fmt: skip
+        xaxis={**axis, "title": {"text": x}},
+        yaxis={**axis, "title": {"text": y}},
+    )
     return figure
 
 
 def _line(
-    figure: go.Figure, x: Any, y: Sequence[float | None], name: str, colour: str, dash: str = "solid",
+    figure: go.Figure,
+    x: Any,
+    y: Sequence[float | None],
+    name: str,
+    colour: str,
+    dash: str = "solid",
     marker: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     figure.add_scatter(
-        x=list(x), y=y, name=escape(name), mode="lines" if marker is None else "lines+markers",
+        x=list(x),
+        y=y,
+        name=escape(name),
+        mode="lines" if marker is None else "lines+markers",
         line={"color": colour, "dash": dash, "shape": "hv", "width": 1.5},
         marker={"symbol": marker or "circle", "size": 5},
         hovertemplate="%{x}: %{y:.4f}<extra>" + escape(name) + "</extra>",
-    )  # fmt: skip
+    )
 
 
 def _points(
     figure: go.Figure, x: Sequence[float], y: Sequence[str], name: str, marker: Mapping[str, Any]
 ) -> None:
     figure.add_scatter(
-        x=x, y=y, mode="markers", name=escape(name), marker=marker,
+        x=x,
+        y=y,
+        mode="markers",
+        name=escape(name),
+        marker=marker,
         hovertemplate="%{y}: %{x:.2f}<extra>" + escape(name) + "</extra>",
-    )  # fmt: skip
+    )
 
 
 def _numbers(values: pd.Series[Any]) -> list[float | None]:

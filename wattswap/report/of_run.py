@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market.settlement import SYSTEM_ACCOUNTS
+from market.fairness import gini, jain
+from market.metrics import allocative_efficiency
+from market.settlement import MONEY_COLUMNS, SYSTEM_ACCOUNTS
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.engine import SCENARIO
 from wattswap.errors import UsageError
 from wattswap.explorer import chain_facts, stamp, verified_chain
-from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows, gini, jain
+from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
 from wattswap.results import RunResult, read_object
 
 if TYPE_CHECKING:
@@ -49,12 +51,14 @@ def story_of_run(result: RunResult, label: str | None = None) -> Story:
         community_export_kwh=totals["metered_export_kwh"],
     )
     observed, surplus = _observed(result)
-    metrics = {**_figures(result, bills), **surplus, **_peaks(intervals, hours)}
+    metrics = {**_figures(result), **surplus, **_peaks(intervals, hours)}
     baseline = {**_without_market(result.metrics), **_peaks(without, hours)}
     baseline["allocative_efficiency"] = None if observed.efficiency is None else 0.0
     outcomes = (
-        Outcome(WITHOUT, _spreads(baseline), without, _bills_without(bills), promises=_promises("retailer_only")),
-        Outcome(name, _spreads(metrics), intervals, bills, observed, _promises(str(about["mechanism"]))),
+        Outcome(
+            WITHOUT, _spreads(baseline), without, _bills_without(bills), promises=promises_of("retailer_only")
+        ),
+        Outcome(name, _spreads(metrics), intervals, bills, observed, promises_of(str(about["mechanism"]))),
     )
     return Story(
         kind="run",
@@ -86,17 +90,20 @@ def curve_of_run(result: RunResult, start: datetime | None) -> Curve:
     Raises:
         UsageError: The run has no such interval.
     """
-    intervals = result.table("intervals").set_index("interval_start")
-    moment = intervals["traded_wh"].idxmax() if start is None else start
-    if moment not in intervals.index:
-        first, last = intervals.index[0], intervals.index[-1]
-        span = f"the run has {stamp(int(first.timestamp()))} to {stamp(int(last.timestamp()))}"
-        raise UsageError.of("--interval", f"no interval {stamp(int(moment.timestamp()))} in this run", span)
-    row = intervals.loc[moment]
+    import pandas as pd
+
+    intervals = result.table("intervals")
+    starts = pd.DatetimeIndex(intervals["interval_start"])
+    position = int(intervals["traded_wh"].argmax()) if start is None else int(starts.get_indexer(pd.DatetimeIndex([start]))[0])
+    if start is not None and position < 0:
+        first, last, asked = (stamp(int(t.timestamp())) for t in (starts[0], starts[-1], start))
+        what = f"no interval {asked} in this run"
+        raise UsageError.of("--interval", what, f"the run has {first} to {last}")
+    row, moment = intervals.iloc[position], starts[position].to_pydatetime()
     rows = result.table("orders", ("interval_start", "==", moment))
     price = row["price_micro_per_kwh"]
     return Curve(
-        datetime.fromtimestamp(moment.timestamp(), UTC),
+        moment,
         orders_frame(rows),
         None if price != price else float(price) / MICRO_PER_UNIT,
         float(row["traded_wh"]) / WH_PER_KWH,
@@ -163,14 +170,18 @@ def _sums(result: RunResult) -> dict[str, float | None]:
     table = result.table("bills")
     names = ("import", "export", "retail_import", "retail_export", "load", "pv")
     return {
-        f"{name}_kwh": None if table[f"{name}_wh"].isna().any() else float(table[f"{name}_wh"].sum()) / WH_PER_KWH
+        f"{name}_kwh": None
+        if table[f"{name}_wh"].isna().any()
+        else float(table[f"{name}_wh"].sum()) / WH_PER_KWH
         for name in names
     }
 
 
-def _figures(result: RunResult, bills: pd.DataFrame) -> dict[str, float | None]:
-    savings = bills["saving"].tolist()
-    fair = {"gini_saving": gini(savings), "jain_saving": jain(savings)}
+def _figures(result: RunResult) -> dict[str, float | None]:
+    bills = result.table("bills")
+    money = bills[list(MONEY_COLUMNS)].sum(axis=1) - bills["baseline_nano"]
+    saving_nano = money.to_numpy(dtype=np.int64)
+    fair = {"gini_saving": gini(saving_nano), "jain_saving": jain(saving_nano)}
     numbers = {k: v for k, v in result.metrics.items() if v is None or isinstance(v, int | float)}
     return fair | numbers
 
@@ -211,7 +222,8 @@ def _spreads(figures: Mapping[str, float | None]) -> dict[str, Spread]:
     return {name: Spread.of([value]) for name, value in figures.items()}
 
 
-def _promises(name: str) -> Promises | None:
+def promises_of(name: str) -> Promises | None:
+    """What a registered mechanism promises; None for an unknown one."""
     from market.errors import UnknownMechanism
     from wattswap.plugins import mechanism
 
@@ -225,25 +237,37 @@ def _observed(result: RunResult) -> tuple[Observed, dict[str, float | None]]:
     """Hold every stored order and interval against the promises, and clear every book again for the optimum."""
     intervals, orders = result.table("intervals"), result.table("orders")
     surplus = intervals["operator_surplus_nano"]
-    accepted = orders["accepted_wh"].to_numpy() > 0
-    limit, side = orders["limit_micro_per_kwh"].to_numpy(), orders["side"].to_numpy().astype(np.int64)
-    paid = np.where(accepted, orders["price_micro_per_kwh"].to_numpy(dtype=float), 0)
-    gain_nano = np.where(accepted, side * (limit - paid) * orders["accepted_wh"].to_numpy(), 0)
+    gain = _gains(result, orders)
     welfare_nano, traded_wh = _optimum(orders)
+    efficiency = allocative_efficiency(sum(intervals["welfare_nano"].tolist()), welfare_nano)
     observed = Observed(
         deficit_intervals=int((surplus < 0).sum()),
         surplus_intervals=int((surplus > 0).sum()),
-        worse_than_limit=int((accepted & (side * (paid - limit) > 0)).sum()),
-        efficiency=int(intervals["welfare_nano"].sum()) / welfare_nano if welfare_nano else None,
+        worse_than_limit=int((gain["gain_nano"] < 0).sum()),
+        efficiency=efficiency,
         volume_share=int(intervals["traded_wh"].sum()) / traded_wh if traded_wh else None,
     )
+    by_side = gain.groupby("side")["gain_nano"].sum() / NANO_PER_UNIT
     split = {
-        "buyer_surplus": float(gain_nano[side > 0].sum()) / NANO_PER_UNIT,
-        "seller_surplus": float(gain_nano[side < 0].sum()) / NANO_PER_UNIT,
+        "buyer_surplus": float(by_side.get(1, 0.0)),
+        "seller_surplus": float(by_side.get(-1, 0.0)),
         "operator_surplus": int(surplus.sum()) / NANO_PER_UNIT,
-        "allocative_efficiency": observed.efficiency,
+        "allocative_efficiency": efficiency,
     }
     return observed, split
+
+
+def _gains(result: RunResult, orders: pd.DataFrame) -> pd.DataFrame:
+    """What each home that traded gained in an interval: its energy at its limit, less what it paid with all fees."""
+    traded = orders[orders["accepted_wh"] > 0].rename(columns={"household": "account"})
+    value_nano = traded["side"].astype("int64") * traded["accepted_wh"] * traded["limit_micro_per_kwh"]
+    keys = ["interval_start", "account"]
+    gain = traded.assign(gain_nano=value_nano, account=traded["account"].astype(str))
+    gain = gain.groupby(keys).agg(gain_nano=("gain_nano", "sum"), side=("side", "first"))
+    posted = result.table("postings")
+    posted = posted[(posted["bought_wh"] > 0) | (posted["sold_wh"] > 0)]
+    paid = posted.assign(account=posted["account"].astype(str)).set_index(keys)["trade_nano"]
+    return gain.assign(gain_nano=gain["gain_nano"] + paid.reindex(gain.index).fillna(0))
 
 
 def _optimum(orders: pd.DataFrame) -> tuple[int, int]:
@@ -269,4 +293,3 @@ def _chain(result: RunResult) -> dict[str, Any]:
     verified = facts["blocks"] <= VERIFIED_ON_THE_SPOT
     signatures = verified_chain(result.path)["signatures"] if verified else None
     return {**facts, "signatures": signatures, "folder": result.path.name}
-

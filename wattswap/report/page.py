@@ -114,9 +114,14 @@ def figure(name: str, alt: str, caption: str, data: pd.DataFrame, *, wide: bool 
         data: The data of the figure.
         wide: Whether it scrolls inside its box on a narrow screen.
     """
-    box = '<div class="scroll" tabindex="0" role="group" aria-label="Figure, scrolls sideways">' if wide else "<div>"
+    box = (
+        '<div class="scroll" tabindex="0" role="group" aria-label="Figure, scrolls sideways">'
+        if wide
+        else "<div>"
+    )
+    css = "plot wide" if wide else "plot"
     return (
-        f'<figure>{box}<div class="plot{" wide" if wide else ""}" id="figure-{name}" role="img" aria-label="{escape(alt)}">'
+        f'<figure>{box}<div class="{css}" id="figure-{name}" role="img" aria-label="{escape(alt)}">'
         f"</div></div>\n<figcaption>{escape(caption)}</figcaption>\n{data_beside(name, caption, data)}</figure>"
     )
 
@@ -124,7 +129,9 @@ def figure(name: str, alt: str, caption: str, data: pd.DataFrame, *, wide: bool 
 def data_beside(name: str, caption: str, data: pd.DataFrame) -> str:
     """A folded table of data, and the same as a CSV file inside the page."""
     rows = f"{len(data)} row{'' if len(data) == 1 else 's'}"
-    more = f"<p>The first {MAX_ROWS} rows; the CSV file has all {len(data)}.</p>" if len(data) > MAX_ROWS else ""
+    more = (
+        f"<p>The first {MAX_ROWS} rows; the CSV file has all {len(data)}.</p>" if len(data) > MAX_ROWS else ""
+    )
     link = f'<a download="{name}.csv" href="{csv_uri(data)}">Download {name}.csv</a>'
     body = table(caption, data.head(MAX_ROWS))
     return f"<details><summary>Data ({rows})</summary>\n<p>{link}</p>{more}\n{body}</details>"
@@ -139,7 +146,9 @@ def table(caption: str, data: pd.DataFrame, html: Mapping[tuple[int, int], str] 
         html: Cells by (row, column) that come as HTML instead of as the value.
     """
     html = html or {}
-    heads = "".join(f'<th scope="col">{escape(_words(c))}</th>' for c in [data.index.name or "", *data.columns])
+    heads = "".join(
+        f'<th scope="col">{escape(_words(c))}</th>' for c in [data.index.name or "", *data.columns]
+    )
     rows = []
     columns = [data[c].tolist() for c in data.columns]
     for i, key in enumerate(data.index):

@@ -23,7 +23,9 @@ class Plots:
         self._folder = folder
 
     def __repr__(self) -> str:
-        return f"<plots of {self._folder.name}: price(), bills(), curve(interval), flows(), grid(), savings()>"
+        return (
+            f"<plots of {self._folder.name}: price(), bills(), curve(interval), flows(), grid(), savings()>"
+        )
 
     @cached_property
     def _story(self) -> Story:
@@ -56,7 +58,9 @@ class Plots:
         Raises:
             UsageError: There is no such interval.
         """
-        moment = datetime.fromtimestamp(parse_interval(interval), UTC) if isinstance(interval, str) else interval
+        moment = (
+            datetime.fromtimestamp(parse_interval(interval), UTC) if isinstance(interval, str) else interval
+        )
         return figures.curve_figure(self._story.curve(moment), self._story.currency)
 
     def flows(self) -> go.Figure:

@@ -67,9 +67,7 @@ def price(story: Story) -> Section:
     """Price per interval of every mechanism, between the retailer's two prices."""
     import pandas as pd
 
-    why = (
-        "A price between tariff and feed-in is good for both sides; a line has a gap where nothing was traded."
-    )
+    why = "A price between tariff and feed-in is good for both sides; a line has a gap where nothing was traded."
     shown = [o for o in story.outcomes if o.label != story.reference] or [story.focused]
     frames = {o.label: figures.coarse(o.intervals) for o in shown}
     first = next(iter(frames.values()))
@@ -79,7 +77,9 @@ def price(story: Story) -> Section:
         data[f"{label}, kWh traded"] = frame["traded_kwh"]
     data.index.name = "interval_start"
     alt = "Lines of the price over time. " + _energy_prices(shown, story.currency)
-    caption = f"Price of each {_step(story, first)} in {story.currency} per kWh, weighted by energy; times are UTC."
+    caption = (
+        f"Price of each {_step(story, first)} in {story.currency} per kWh, weighted by energy; times are UTC."
+    )
     if len(story.seeds) > 1:
         caption += " Means over the seeds."
     body = figure("prices", alt, caption, data)
@@ -87,11 +87,10 @@ def price(story: Story) -> Section:
     if fees:
         body += paragraph(
             f"Who buys from the retailer pays a grid fee of {number(fees, 4)} {story.currency} per kWh on top of the"
-            " tariff drawn here, so prices between neighbours may lie above it.", "note",
-        )  # fmt: skip
-    return Section(
-        "price", "Price", why, body, {"prices": figures.price_figure(frames, story.currency)}
-    )
+            " tariff drawn here, so prices between neighbours may lie above it.",
+            "note",
+        )
+    return Section("price", "Price", why, body, {"prices": figures.price_figure(frames, story.currency)})
 
 
 def supply_and_demand(story: Story, curve: Curve) -> Section:
@@ -100,13 +99,11 @@ def supply_and_demand(story: Story, curve: Curve) -> Section:
     why = "How a price comes about: bids from the best down, offers from the cheapest up, and where they were cleared."
     if curve.orders.empty:
         return Section("curve", "Supply and demand", why, paragraph(f"There were no orders at {moment}."), {})
-    cleared = (
-        f"{number(curve.traded_kwh, 3)} kWh were traded at {number(curve.price, 4)} {story.currency} per kWh"
-        if curve.price is not None
-        else f"{number(curve.traded_kwh, 3)} kWh were traded at prices of their own"
-        if curve.traded_kwh
-        else "nothing was traded, so there is no price"
-    )
+    cleared = "nothing was traded, so there is no price"
+    if curve.price is not None:
+        average = "" if curve.orders["price_per_kwh"].nunique() == 1 else " on average"
+        price = f"{number(curve.price, 4)} {story.currency} per kWh{average}"
+        cleared = f"{number(curve.traded_kwh, 3)} kWh were traded at {price}"
     bids, offers = ((curve.orders["side"] == s).sum() for s in ("buy", "sell"))
     caption = f"Order book of {moment}, {story.focus}: {bids} bids and {offers} offers; {cleared}."
     body = figure("order-book", f"Steps of demand and supply. {caption}", caption, curve.orders)
@@ -148,7 +145,9 @@ def bills(story: Story) -> Section:
     data.index.name = "home"
     caption = f"Bills in {story.currency}, the largest without a market on top; a negative bill is income."
     if len(data) > figures.MAX_HOMES:
-        caption += f" Drawn are the {figures.MAX_HOMES} homes that lose or win most; the data have all {len(data)}."
+        caption += (
+            f" Drawn are the {figures.MAX_HOMES} homes that lose or win most; the data have all {len(data)}."
+        )
     alt = f"Points of the bills of {len(data)} homes. {words.worst_off(story.focused, story.currency)}"
     body = figure("bills", alt, caption, data)
     return Section("bills", "Bills", why, body, {"bills": figures.bills_figure(frames, story.currency)})
@@ -169,29 +168,43 @@ def fairness(story: Story) -> Section:
         sentences += [f"{o.label}: {words.worst_off(o, story.currency)}"]
         if losers.empty:
             continue
-        named = [f"{home} by {words.amount(-value, story.currency)}" for home, value in losers.nsmallest(10).items()]
+        named = [
+            f"{home} by {words.amount(-value, story.currency)}"
+            for home, value in losers.nsmallest(10).items()
+        ]
         also = f" and {len(losers) - 10} more" if len(losers) > 10 else ""
         sentences += [f"{o.label} leaves worse off: {', '.join(named)}{also}."]
-    heads = ["Gini of savings", "Jain of savings", "homes worse off", "worst-off home", f"its saving, {story.currency}"]
+    heads = [
+        "Gini of savings",
+        "Jain of savings",
+        "homes worse off",
+        "worst-off home",
+        f"its saving, {story.currency}",
+    ]
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=heads)
     frame.index.name = "mechanism"
     body = table("Gini: 0 when all homes save the same. Jain: 1 when all do.", frame)
     if any(row[0] is None or row[0] != row[0] for row in rows.values()):
-        body += paragraph(f"{DASH} stands where an index is undefined: both need savings of at least 0, not all 0.", "note")
+        body += paragraph(
+            f"{DASH} stands where an index is undefined: both need savings of at least 0, not all 0.",
+            "note",
+        )
     body += "".join(paragraph(s) for s in sentences)
-    savings = {o.label: o.bills["saving"] for o in shown}
-    data = pd.DataFrame(savings)
+    drawn = {o.label: o.bills["saving"] for o in shown}
+    data = pd.DataFrame(drawn)
     data.index.name = "home"
     caption = f"Saving of each home in {story.currency}, from the least to the most; below 0 is a loss."
     body += figure("savings", f"Points of sorted savings. {' '.join(sentences)}", caption, data)
-    return Section("fairness", "Fairness", why, body, {"savings": figures.savings_figure(savings, story.currency)})
+    return Section(
+        "fairness", "Fairness", why, body, {"savings": figures.savings_figure(drawn, story.currency)}
+    )
 
 
 def grid(story: Story) -> Section:
     """Power from the retailer over time, against no market."""
     import pandas as pd
 
-    why = "What neighbours give each other need not come from outside; the peak decides how strong the connection must be."
+    why = "What neighbours give each other need not come from outside; the peak decides how strong a cable must be."
     power = figures.power_of(story)
     data = pd.DataFrame(power)
     data.index.name = "interval_start"
@@ -202,8 +215,9 @@ def grid(story: Story) -> Section:
     body += paragraph(f"Peak: {told}.")
     body += paragraph(
         "This is settled energy: without a market each home buys its own need, with one only what neighbours did not"
-        " serve. The power in the cable to the neighbourhood is the same where homes behave the same.", "note",
-    )  # fmt: skip
+        " serve. The power in the cable to the neighbourhood is the same where homes behave the same.",
+        "note",
+    )
     return Section("grid", "Import from the grid", why, body, {"grid-import": figures.grid_figure(power)})
 
 
@@ -221,7 +235,9 @@ def compute_time(story: Story) -> Section:
 
     why = "A rule that cannot be computed before the gate closes is of no use."
     total = (
-        f"All of it took {number(story.seconds, 1)} s." if story.seconds is not None else "The time was not measured."
+        f"All of it took {number(story.seconds, 1)} s."
+        if story.seconds is not None
+        else "The time was not measured."
     )
     if story.kind == "run" and story.seconds:
         each = 1e3 * story.seconds / story.intervals
@@ -248,8 +264,17 @@ def chain(story: Story) -> Section:
         body = paragraph("The cells of a comparison run without a chain. A run of one mechanism has one:")
         body += f"<p><code>wattswap run SCENARIO --mechanism {_code(story.focus)}</code></p>"
         return Section("chain", "Chain", why, body, {})
-    names = {"chain_id": "chain id", "blocks": "blocks", "authorities": "authorities", "head": "hash of the newest block"}
-    names |= {"last_interval": "last settled interval", "bytes": "bytes", "bytes_per_block": "bytes per block"}
+    names = {
+        "chain_id": "chain id",
+        "blocks": "blocks",
+        "authorities": "authorities",
+        "head": "newest block",
+    }
+    names |= {
+        "last_interval": "last settled interval",
+        "bytes": "bytes",
+        "bytes_per_block": "bytes per block",
+    }
     frame = pd.DataFrame({"value": {text: str(facts.get(name)) for name, text in names.items()}})
     frame.index.name = "chain"
     if facts.get("signatures") is None:
@@ -294,7 +319,9 @@ def _energy_prices(shown: list[Outcome], currency: str) -> str:
     told = []
     for o in shown:
         mean = o.value("price_per_kwh")
-        told.append(f"{o.label}: {'no trade' if mean is None else f'{number(mean, 4)} {currency} on average'}.")
+        told.append(
+            f"{o.label}: {'no trade' if mean is None else f'{number(mean, 4)} {currency} on average'}."
+        )
     return " ".join(told)
 
 

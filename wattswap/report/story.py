@@ -65,7 +65,7 @@ class Observed:
     Args:
         deficit_intervals: Intervals in which the operator had to add money.
         surplus_intervals: Intervals in which the operator kept money.
-        worse_than_limit: Accepted orders that traded at a price worse than their limit.
+        worse_than_limit: Homes and intervals in which more was paid, or less got, than the limit says, fees included.
         efficiency: Welfare over the largest possible welfare at the same stated limits, 0 to 1.
         volume_share: Traded energy over that of the welfare optimum.
     """
@@ -191,22 +191,6 @@ class Story:
     def length(self) -> timedelta:
         """How long the simulated time is."""
         return timedelta(minutes=self.intervals * self.interval_minutes)
-
-
-def gini(values: Iterable[float]) -> float | None:
-    """Gini index: 0 when all get the same, towards 1 when one gets all; None where a value is negative or all are 0."""
-    ordered = sorted(values)
-    total, n = sum(ordered), len(ordered)
-    if not ordered or ordered[0] < 0 or total == 0:
-        return None
-    return sum((2 * i - n - 1) * x for i, x in enumerate(ordered, 1)) / (n * total)
-
-
-def jain(values: Iterable[float]) -> float | None:
-    """Jain's index: 1 when all get the same, 1/n when one gets all; None where a value is negative or all are 0."""
-    known = list(values)
-    squares = sum(x * x for x in known)
-    return sum(known) ** 2 / (len(known) * squares) if squares and min(known) >= 0 else None
 
 
 def energy_flows(sums: Mapping[str, float | None]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from wattswap.report.story import Outcome, Spread, Story
 
@@ -42,7 +42,14 @@ MEASURES: Final = (
     Measure("saving", "saved, {money}", 2, "more", _NOT_MEASURED),
     Measure("homes_worse_off", "homes worse off", 1, "less", _NOT_MEASURED),
     Measure("welfare", "welfare, {money}", 2, "more", _NOT_MEASURED),
-    Measure("allocative_efficiency", "efficiency, %", 1, "more", "no trade was possible, so there is no optimum", 100),
+    Measure(
+        "allocative_efficiency",
+        "efficiency, %",
+        1,
+        "more",
+        "no trade was possible, so there is no optimum",
+        100,
+    ),
     Measure("traded_kwh", "traded, kWh", 1, "more", _NOT_MEASURED),
     Measure("price_per_kwh", "average price, {money}/kWh", 4, None, _NO_TRADE),
     Measure("operator_surplus", "kept by the operator, {money}", 2, None, _NOT_MEASURED),
@@ -54,11 +61,11 @@ MEASURES: Final = (
 )
 
 
-def missing(value: object) -> bool:
+def missing(value: Any) -> bool:
     """Whether a value does not exist, in any of the ways a frame says so."""
     import pandas as pd
 
-    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+    return value is None or bool(pd.isna(value))
 
 
 def number(value: float | None, decimals: int = 2) -> str:
@@ -117,7 +124,9 @@ def _money(story: Story) -> str:
         change = f"{number(abs(saving.mean))} {money}{percent} {'less' if saving.mean > 0 else 'more'}"
     sure = ""
     if saving.low is not None and saving.high is not None:
-        sure = f", with 95 % confidence a saving between {number(saving.low)} and {number(saving.high)} {money}"
+        sure = (
+            f", with 95 % confidence a saving between {number(saving.low)} and {number(saving.high)} {money}"
+        )
     first = f"Of {len(rivals)} mechanisms {o.label} saves the homes most: " if len(rivals) > 1 else ""
     whole = f"with {o.label} " if not first else ""
     return _upper(

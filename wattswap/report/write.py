@@ -23,6 +23,11 @@ def story_of(folder: Path) -> Story:
         from wattswap.report.of_run import story_of_run
 
         return story_of_run(RunResult(folder))
+    if (folder / COMPARISON).is_file():
+        from wattswap.comparison import Comparison
+        from wattswap.report.of_comparison import story_of_comparison
+
+        return story_of_comparison(Comparison(folder))
     cure = "give the folder that `wattswap run` or `wattswap compare` printed"
     raise RunNotFound.of(str(folder), "neither a run nor a comparison is here", cure)
 
@@ -63,4 +68,3 @@ def write_report(story: Story, path: Path, start: datetime | None = None, *, for
     temporary.write_text(html, encoding="utf-8")
     temporary.replace(path)
     return path
-
