@@ -19,9 +19,7 @@ _COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_FORM = re.compile(
-    r"\s*(?:(?P<who>[^\s<>=!]+)\.)?(?P<metric>\w+)\s*(?P<how><=|>=|==|!=|<|>)\s*(?P<value>\S+)\s*"
-)
+_FORM = re.compile(r"(?:(?P<who>\S+)\.)?(?P<metric>\w+)\s*(?P<how><=|>=|==|!=|<|>)\s*(?P<value>[^\s=]+)")
 _CURE = "write it as saving > 0, or as uniform_price.homes_worse_off == 0 for one mechanism"
 
 
@@ -81,7 +79,7 @@ def hold(checks: Sequence[Check], story: Story) -> None:
 
 
 def _parse(text: str, story: Story) -> Check:
-    form = _FORM.fullmatch(text)
+    form = _FORM.fullmatch(text.strip())
     if form is None:
         raise UsageError.of("--assert", f"{text!r} is no condition", _CURE)
     who, metric = form["who"], form["metric"]

@@ -81,7 +81,7 @@ def _outcome(comparison: Comparison, label: str, cells: pd.DataFrame) -> Outcome
         numeric,
         comparison.bills(label),
         _observed(comparison, label, figures, numeric),
-        promises_of(label.partition("[")[0]),
+        promises_of(label.partition(":")[0]),
     )
 
 
