@@ -126,7 +126,7 @@ def story(**changes: Any) -> Story:
         outcomes=tuple(outcome(label) for label in SAVINGS),
         reference="retailer_only",
         bound="welfare_optimum",
-        focus="vcg",
+        focus="uniform_price",
         curve=lambda start: book(),
         flows=FLOWS,
         seconds=12.5,

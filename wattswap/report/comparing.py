@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wattswap.report.page import paragraph, table
 from wattswap.report.story import UNDEFINED, Outcome, Story
-from wattswap.report.words import DASH, MEASURES, Measure, against_best, number, spread
+from wattswap.report.words import DASH, MEASURES, Measure, against_best, interval, number
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -75,7 +75,10 @@ def _cell(story: Story, outcome: Outcome, measure: Measure, best: float | None) 
     found = outcome.metrics.get(measure.metric, UNDEFINED)
     whole = measure.metric == "homes_worse_off" and found.mean is not None and found.mean == int(found.mean)
     decimals = 0 if whole else measure.decimals
-    text = escape(spread(found, decimals, measure.factor))
+    mean = None if found.mean is None else found.mean * measure.factor
+    text = escape(number(mean, decimals))
+    around = interval(found, decimals, measure.factor)
+    text += f"<small>{escape(around)}</small>" if around else ""
     if found.mean is None or best is None or outcome.label == story.bound:
         return f'<td class="number">{text}</td>'
     shown, top = (round(v * measure.factor, measure.decimals) for v in (found.mean, best))

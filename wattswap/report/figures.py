@@ -1,26 +1,37 @@
-"""Figures as pure functions: frames in, a Plotly figure out; no figure knows where its frame comes from.
-
-Colours are those of Okabe and Ito, which people with any colour vision can tell apart; lines differ in dash
-and points in symbol as well. Backgrounds are transparent and text is grey: a figure can stand on light and on dark.
-"""
+"""Figures as pure functions: frames in, a Plotly figure out; no figure knows where its frame comes from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from wattswap.report.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    YELLOW,
+    colour_of,
+    dash_of,
+    escape,
+    faint,
+    line,
+    name_axis,
+    new_figure,
+    numbers,
+    points,
+    symbol_of,
+)
 from wattswap.report.story import Curve, Story
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#8A8A8A"
-SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW)
-SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 MAX_HOMES = 40
 """Homes in one figure; of more, those that lose and win most are drawn, and the table has all."""
 MAX_POINTS = 3_000
@@ -75,20 +86,20 @@ def price_figure(prices: Mapping[str, pd.DataFrame], currency: str) -> go.Figure
         prices: By mechanism: price_per_kwh (missing where nothing traded), import_per_kwh, feed_in_per_kwh.
         currency: Currency code, for the axis.
     """
-    figure = _figure("", f"{currency}/kWh", height=380)
+    figure = new_figure("", f"{currency}/kWh", height=380)
     outside = next(iter(prices.values()))
     for column, name, dash in (("import_per_kwh", "tariff", "dash"), ("feed_in_per_kwh", "feed-in", "dot")):
-        _line(figure, outside.index, _numbers(outside[column]), name, GREY, dash=dash)
+        line(figure, outside.index, numbers(outside[column]), name, GREY, dash=dash)
     for i, (label, frame) in enumerate(prices.items()):
-        values = _numbers(frame["price_per_kwh"])
+        values = numbers(frame["price_per_kwh"])
         if any(v is not None for v in values):
-            _line(figure, frame.index, values, label, _colour(i), marker=_symbol(i), dash=_dash(i))
+            line(figure, frame.index, values, label, colour_of(i), marker=symbol_of(i), dash=dash_of(i))
     return figure
 
 
 def curve_figure(curve: Curve, currency: str) -> go.Figure:
     """Demand and supply of one interval as steps, with the point at which it cleared."""
-    figure = _figure("kWh", f"{currency}/kWh", height=420)
+    figure = new_figure("kWh", f"{currency}/kWh", height=420)
     for side, name, colour, dash in (("buy", "demand", BLUE, "solid"), ("sell", "supply", ORANGE, "solid")):
         rows = curve.orders[curve.orders["side"] == side].sort_values(
             "limit_per_kwh", ascending=side == "sell"
@@ -132,25 +143,25 @@ def bills_figure(bills: Mapping[str, pd.DataFrame], currency: str) -> go.Figure:
     """
     first = next(iter(bills.values()))
     homes = shown_homes(first)
-    names = [escape(str(home)) for home in homes]
-    figure = _figure(f"bill in {currency}; below 0 is income", "", height=110 + 26 * len(names))
+    names = [str(home) for home in homes]
+    figure = new_figure(currency, "", height=110 + 26 * len(names))
     before = [float(v) for v in first.loc[homes, "cost_without_market"]]
     if len(bills) == 1:
         for name, a, b in zip(names, before, first.loc[homes, "cost_with_market"], strict=True):
             figure.add_scatter(
                 x=[a, float(b)],
-                y=[name, name],
+                y=[escape(name), escape(name)],
                 mode="lines",
                 line={"color": GREY, "width": 2},
                 showlegend=False,
                 hoverinfo="skip",
             )
     marker = {"color": GREY, "symbol": "line-ns-open", "size": 14, "line": {"width": 3}}
-    _points(figure, before, names, "without a market", marker)
+    points(figure, before, names, "without a market", marker)
     for i, (label, frame) in enumerate(bills.items()):
         after = [float(v) for v in frame["cost_with_market"].reindex(homes)]
-        _points(figure, after, names, label, {"color": _colour(i), "symbol": _symbol(i), "size": 9})
-    figure.update_yaxes(type="category", automargin=True)
+        points(figure, after, names, label, {"color": colour_of(i), "symbol": symbol_of(i), "size": 9})
+    name_axis(figure, names)
     return figure
 
 
@@ -173,7 +184,7 @@ def savings_figure(savings: Mapping[str, pd.Series[float]], currency: str) -> go
     """
     if len(savings) == 1 and len(only := next(iter(savings.values()))) <= MAX_HOMES:
         return _saving_bars(only.sort_values(kind="stable"), currency)
-    figure = _figure("homes, the least gain first", f"saved in {currency}", height=360)
+    figure = new_figure("homes, the least gain first", f"saved in {currency}", height=360)
     for i, (label, series) in enumerate(savings.items()):
         ordered = series.sort_values(kind="stable")
         figure.add_scatter(
@@ -182,26 +193,28 @@ def savings_figure(savings: Mapping[str, pd.Series[float]], currency: str) -> go
             text=[escape(str(home)) for home in ordered.index],
             name=escape(label),
             mode="lines+markers",
-            line={"color": _colour(i), "dash": _dash(i)},
-            marker={"symbol": _symbol(i), "size": 8},
+            line={"color": colour_of(i), "dash": dash_of(i)},
+            marker={"symbol": symbol_of(i), "size": 8},
             hovertemplate="%{text}: %{y:.2f}<extra>" + escape(label) + "</extra>",
         )
+    if max(map(len, savings.values())) <= MAX_HOMES:
+        figure.update_xaxes(dtick=1 + max(map(len, savings.values())) // 20)
     figure.add_hline(y=0, line={"color": GREY, "width": 1.5})
     return figure
 
 
 def _saving_bars(ordered: pd.Series[float], currency: str) -> go.Figure:
-    figure = _figure(f"saved in {currency}", "", height=100 + 24 * len(ordered))
-    values = [float(v) for v in ordered]
+    figure = new_figure(f"saved in {currency}", "", height=100 + 24 * len(ordered))
+    values, names = [float(v) for v in ordered], [str(home) for home in ordered.index]
     figure.add_bar(
         x=values,
-        y=[escape(str(home)) for home in ordered.index],
+        y=[escape(name) for name in names],
         orientation="h",
         showlegend=False,
         marker={"color": [VERMILLION if v < 0 else BLUE for v in values]},
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
     )
-    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
+    name_axis(figure, names, upside_down=True)
     return figure
 
 
@@ -216,7 +229,7 @@ def flows_figure(flows: pd.DataFrame) -> go.Figure:
     names = list(dict.fromkeys([*flows["source"], *flows["target"]]))
     into = {n: float(flows.loc[flows["target"] == n, "energy_kwh"].sum()) for n in names}
     out = {n: float(flows.loc[flows["source"] == n, "energy_kwh"].sum()) for n in names}
-    figure = _figure("", "", height=420)
+    figure = new_figure("", "", height=420)
     figure.update_layout(margin={"l": 8, "r": 8, "t": 16, "b": 16})
     figure.add_sankey(
         node={
@@ -230,7 +243,7 @@ def flows_figure(flows: pd.DataFrame) -> go.Figure:
             "source": [names.index(n) for n in flows["source"]],
             "target": [names.index(n) for n in flows["target"]],
             "value": [float(v) for v in flows["energy_kwh"]],
-            "color": [_faint(colours.get(n, BLUE)) for n in flows["source"]],
+            "color": [faint(colours.get(n, BLUE)) for n in flows["source"]],
         },
         valueformat=",.1f",
         valuesuffix=" kWh",
@@ -245,10 +258,10 @@ def grid_figure(power: Mapping[str, pd.Series[float]]) -> go.Figure:
     Args:
         power: By mechanism: mean power of each interval, indexed by time. [kW]
     """
-    figure = _figure("", "kW", height=380)
+    figure = new_figure("", "kW", height=380)
     for i, (label, series) in enumerate(power.items()):
-        colour, dash = (GREY, "dot") if i == 0 else (_colour(i - 1), "solid")
-        _line(figure, series.index, _numbers(series), label, colour, dash=dash)
+        colour, dash = (GREY, "dot") if i == 0 else (colour_of(i - 1), "solid")
+        line(figure, series.index, numbers(series), label, colour, dash=dash)
         row = int(series.astype(float).argmax())
         top, height = series.index[row], float(series.iloc[row])
         figure.add_scatter(
@@ -269,25 +282,25 @@ def surplus_figure(split: pd.DataFrame, currency: str) -> go.Figure:
         split: Indexed by mechanism: buyer_surplus, seller_surplus, operator_surplus; missing where undefined.
         currency: Currency code, for the axis.
     """
-    figure = _figure(currency, "", height=130 + 34 * len(split))
+    figure = new_figure(currency, "", height=130 + 34 * len(split))
     parts = (("buyer_surplus", "buyers", BLUE), ("seller_surplus", "sellers", ORANGE))
     for column, name, colour in (*parts, ("operator_surplus", "operator", PURPLE)):
         if column in split:
             figure.add_bar(
                 y=[escape(str(n)) for n in split.index],
-                x=_numbers(split[column]),
+                x=numbers(split[column]),
                 name=name,
                 orientation="h",
                 marker={"color": colour},
             )
     figure.update_layout(barmode="relative")
-    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
+    name_axis(figure, [str(n) for n in split.index], upside_down=True)
     return figure
 
 
 def time_figure(clear_ms: Mapping[str, float]) -> go.Figure:
     """Time in the clearing of one interval, by mechanism. [ms]"""
-    figure = _figure("ms an interval", "", height=120 + 30 * len(clear_ms))
+    figure = new_figure("ms an interval", "", height=120 + 30 * len(clear_ms))
     figure.add_bar(
         y=[escape(n) for n in clear_ms],
         x=list(clear_ms.values()),
@@ -296,80 +309,5 @@ def time_figure(clear_ms: Mapping[str, float]) -> go.Figure:
         name="clearing",
         showlegend=False,
     )
-    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
+    name_axis(figure, list(clear_ms), upside_down=True)
     return figure
-
-
-def _figure(x: str, y: str, height: int) -> go.Figure:
-    import plotly.graph_objects as go
-
-    axis = {"gridcolor": "rgba(138,138,138,.25)", "zerolinecolor": "rgba(138,138,138,.6)", "automargin": True}
-    figure = go.Figure()
-    figure.update_layout(
-        template=None,
-        height=height,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#6b6b6b", "size": 13, "family": "system-ui, sans-serif"},
-        margin={"l": 56, "r": 12, "t": 12, "b": 48},
-        hovermode="closest",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        xaxis={**axis, "title": {"text": x}},
-        yaxis={**axis, "title": {"text": y}},
-    )
-    return figure
-
-
-def _line(
-    figure: go.Figure,
-    x: Any,
-    y: Sequence[float | None],
-    name: str,
-    colour: str,
-    dash: str = "solid",
-    marker: str | None = None,
-) -> None:
-    figure.add_scatter(
-        x=list(x),
-        y=y,
-        name=escape(name),
-        mode="lines" if marker is None else "lines+markers",
-        line={"color": colour, "dash": dash, "shape": "hv", "width": 1.5},
-        marker={"symbol": marker or "circle", "size": 5},
-        hovertemplate="%{x}: %{y:.4f}<extra>" + escape(name) + "</extra>",
-    )
-
-
-def _points(
-    figure: go.Figure, x: Sequence[float], y: Sequence[str], name: str, marker: Mapping[str, Any]
-) -> None:
-    figure.add_scatter(
-        x=x,
-        y=y,
-        mode="markers",
-        name=escape(name),
-        marker=marker,
-        hovertemplate="%{y}: %{x:.2f}<extra>" + escape(name) + "</extra>",
-    )
-
-
-def _numbers(values: pd.Series[Any]) -> list[float | None]:
-    """Floats of five digits, None where a value is missing: a line breaks there."""
-    return [None if missing else round(float(v), 5) for v, missing in zip(values, values.isna(), strict=True)]
-
-
-def _colour(i: int) -> str:
-    return SERIES[i % len(SERIES)]
-
-
-def _symbol(i: int) -> str:
-    return SYMBOLS[i % len(SYMBOLS)]
-
-
-def _dash(i: int) -> str:
-    return ("solid", "dash", "dashdot", "longdash")[i % 4]
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},.4)"

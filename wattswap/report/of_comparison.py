@@ -11,6 +11,7 @@ from wattswap.errors import UsageError
 from wattswap.explorer import stamp
 from wattswap.report.of_run import orders_frame, promises_of, provenance
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
+from wattswap.report.words import needs_money
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,9 @@ def story_of_comparison(comparison: Comparison) -> Story:
     labels = [label for label in comparison.mechanisms if label in done]
     outcomes = tuple(_outcome(comparison, label, cells[cells["mechanism"] == label]) for label in labels)
     if comparison.reference not in labels or len(labels) < 2:
-        raise UsageError.of("COMPARISON", "it has no finished cells to compare", "finish it with `wattswap compare`")
+        raise UsageError.of(
+            "COMPARISON", "it has no finished cells to compare", "finish it with `wattswap compare`"
+        )
     focus = _focus(outcomes, comparison.reference, comparison.bound)
     seeds = tuple(sorted(int(s) for s in cells["seed"].unique()))
     notes = [str(note) for note in (about.get("data") or {}).get("notes", ())]
@@ -91,8 +94,10 @@ def _observed(
     """Properties of all seeds; limits were checked when each cell was cleared."""
     traded = figures.get("traded_kwh", Spread(None)).mean
     cells = comparison.cells()
-    bound = cells.loc[cells["mechanism"] == comparison.bound, "traded_kwh"].mean() if comparison.bound else None
-    surplus = intervals["operator_surplus"] if "operator_surplus" in intervals else None
+    bound = (
+        cells.loc[cells["mechanism"] == comparison.bound, "traded_kwh"].mean() if comparison.bound else None
+    )
+    surplus = intervals.get("operator_surplus")
     return Observed(
         deficit_intervals=None if surplus is None else int((surplus < -5e-10).sum()),
         surplus_intervals=None if surplus is None else int((surplus > 5e-10).sum()),
@@ -102,9 +107,11 @@ def _observed(
 
 
 def _focus(outcomes: tuple[Outcome, ...], reference: str, bound: str | None) -> str:
-    """The mechanism that saves the homes most, the earlier one where several do."""
+    """The mechanism that saves the homes most, if possible without money from its operator; the earlier of equals."""
     rivals = [o for o in outcomes if o.label not in (reference, bound)]
-    entrants = rivals or [o for o in outcomes if o.label != reference]
+    entrants = (
+        [o for o in rivals if not needs_money(o)] or rivals or [o for o in outcomes if o.label != reference]
+    )
     return max(entrants, key=lambda o: o.value("saving") or 0.0).label
 
 

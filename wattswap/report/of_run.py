@@ -94,7 +94,11 @@ def curve_of_run(result: RunResult, start: datetime | None) -> Curve:
 
     intervals = result.table("intervals")
     starts = pd.DatetimeIndex(intervals["interval_start"])
-    position = int(intervals["traded_wh"].argmax()) if start is None else int(starts.get_indexer(pd.DatetimeIndex([start]))[0])
+    position = (
+        int(intervals["traded_wh"].argmax())
+        if start is None
+        else int(starts.get_indexer(pd.DatetimeIndex([start]))[0])
+    )
     if start is not None and position < 0:
         first, last, asked = (stamp(int(t.timestamp())) for t in (starts[0], starts[-1], start))
         what = f"no interval {asked} in this run"

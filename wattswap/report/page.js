@@ -29,6 +29,7 @@
     Object.assign(layout.font, { color: ink });
     Object.assign(layout.xaxis, lines);
     Object.assign(layout.yaxis, lines);
+    layout.margin = narrow ? Object.assign({}, layout.margin, { r: 4 }) : layout.margin;
     layout.hoverlabel = { bgcolor: night ? "#1e2329" : "#ffffff", font: { color: ink } };
     layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: night ? "#a9b1ba" : "#545c66", activecolor: ink };
     return layout;
@@ -38,6 +39,9 @@
     const night = name === "dark";
     return Promise.all(sources.map(function (source) {
       const figure = JSON.parse(recoloured(source.textContent, night));
+      // On a phone the legend is a column: it must not eat the figure.
+      const named = figure.data.filter(function (trace) { return trace.name && trace.showlegend !== false; });
+      if (narrow) { figure.layout.height += 19 * Math.max(0, named.length - 3); }
       const plot = document.getElementById("figure-" + source.dataset.figure);
       return Plotly.react(plot, figure.data, dressed(figure.layout, night), config);
     }));

@@ -166,7 +166,7 @@ def fairness(story: Story) -> Section:
         gini, jain = o.value("gini_saving"), o.value("jain_saving")
         rows[o.label] = [gini, jain, len(losers), str(savings.idxmin()), float(savings.min())]
         sentences += [f"{o.label}: {words.worst_off(o, story.currency)}"]
-        if losers.empty:
+        if len(losers) < 2:
             continue
         named = [
             f"{home} by {words.amount(-value, story.currency)}"

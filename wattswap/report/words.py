@@ -75,14 +75,12 @@ def number(value: float | None, decimals: int = 2) -> str:
     return f"{round(value, decimals) + 0.0:,.{decimals}f}"
 
 
-def spread(figure: Spread, decimals: int, factor: float = 1.0) -> str:
-    """A mean, with its 95 % interval where there are several seeds."""
-    if figure.mean is None:
-        return DASH
-    text = number(figure.mean * factor, decimals)
-    if figure.low is None or figure.high is None:
-        return text
-    return f"{text} ({number(figure.low * factor, decimals)} to {number(figure.high * factor, decimals)})"
+def interval(figure: Spread, decimals: int, factor: float = 1.0) -> str:
+    """The 95 % interval of a mean; empty with one seed, or where rounding leaves only the mean."""
+    if figure.mean is None or figure.low is None or figure.high is None:
+        return ""
+    mean, low, high = (number(v * factor, decimals) for v in (figure.mean, figure.low, figure.high))
+    return "" if low == mean == high else f"{low} to {high}"
 
 
 def against_best(value: float, best: float, decimals: int) -> str:
@@ -114,33 +112,43 @@ def verdict(story: Story) -> list[str]:
 def _money(story: Story) -> str:
     o, money = story.focused, story.currency
     before, after, saving = o.value("cost_without_market"), o.value("cost_with_market"), o.metrics["saving"]
-    rivals = [r for r in story.rivals if r.value("saving") is not None]
     if before is None or after is None or saving.mean is None:
         return f"What {o.label} saved is not known."
     percent = f" ({abs(100 * saving.mean / before):.1f} %)" if abs(before) >= abs(saving.mean) else ""
-    if number(saving.mean) == number(0.0):
-        change = "nothing changed"
-    else:
-        change = f"{number(abs(saving.mean))} {money}{percent} {'less' if saving.mean > 0 else 'more'}"
-    sure = ""
-    if saving.low is not None and saving.high is not None:
-        sure = (
-            f", with 95 % confidence a saving between {number(saving.low)} and {number(saving.high)} {money}"
-        )
-    first = f"Of {len(rivals)} mechanisms {o.label} saves the homes most: " if len(rivals) > 1 else ""
-    whole = f"with {o.label} " if not first else ""
-    return _upper(
-        f"{first}{whole}the {story.homes} homes together {_pay(after, money)} in {duration(story.length)}, "
-        f"where without a market they {_pay(before, money)}: {change}{sure}."
+    change = "which changes nothing"
+    if number(saving.mean) != number(0.0):
+        change = f"{number(abs(saving.mean))} {money}{percent} {'better' if saving.mean > 0 else 'worse'}"
+    text = f"{_first(story)} the {story.homes} homes {_pays(after, before, money, story)}, {change}"
+    if saving.low is not None and saving.high is not None and len(story.seeds) > 1:
+        text += f" (95 % interval over {len(story.seeds)} seeds: {number(saving.low)} to {number(saving.high)} {money})"
+    return text + "."
+
+
+def _first(story: Story) -> str:
+    rivals, label = story.rivals, story.focus
+    if len(rivals) < 2:
+        return f"With {label}"
+    paid = [r for r in rivals if needs_money(r)]
+    which = f"{len(rivals)} mechanisms"
+    if paid and not needs_money(story.focused):
+        which = f"{len(rivals) - len(paid)} mechanisms that need no money from outside ({len(paid)} more {'does' if len(paid) == 1 else 'do'})"
+    added = " although its operator must add money," if needs_money(story.focused) else ""
+    return f"Of {which} {label} saves the homes most,{added} and with it"
+
+
+def needs_money(outcome: Outcome) -> bool:
+    """Whether the operator of a mechanism adds money, all intervals together."""
+    return (outcome.value("operator_surplus") or 0.0) < -0.005
+
+
+def _pays(after: float, before: float, money: str, story: Story) -> str:
+    earns, earned = round(after, 2) < 0, round(before, 2) < 0
+    verb = "together earn" if earns else "together pay"
+    other = "" if earns == earned else " earning" if earned else " paying"
+    return (
+        f"{verb} {number(abs(after))} {money} in {duration(story.length)}"
+        f" instead of{other} {number(abs(before))} {money} without a market"
     )
-
-
-def _pay(cost: float, money: str) -> str:
-    return f"pay {number(cost)} {money}" if round(cost, 2) >= 0 else f"earn {number(-cost)} {money}"
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def worst_off(outcome: Outcome, money: str) -> str:

@@ -50,7 +50,8 @@ def html_of(story: Story, start: datetime | None = None) -> str:
     kind = "a run" if story.kind == "run" else "a comparison"
     seeds = "" if len(story.seeds) < 2 else f", {len(story.seeds)} seeds"
     about = f"Report of {kind}: {story.homes} homes, {duration(story.length)} from {story.start}{seeds}."
-    names = ", ".join(o.label for o in story.rivals) or story.focus
+    rivals = [o.label for o in story.rivals] or [story.focus]
+    names = ", ".join(rivals) if len(rivals) <= 3 else f"{len(rivals)} mechanisms compared"
     return page(f"{story.title}: {names}", about, sections(story, story.curve(start)), __version__)
 
 
