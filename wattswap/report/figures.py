@@ -259,6 +259,7 @@ def grid_figure(power: Mapping[str, pd.Series[float]]) -> go.Figure:
         power: By mechanism: mean power of each interval, indexed by time. [kW]
     """
     figure = new_figure("", "kW", height=380)
+    figure.update_yaxes(rangemode="tozero")
     for i, (label, series) in enumerate(power.items()):
         colour, dash = (GREY, "dot") if i == 0 else (colour_of(i - 1), "solid")
         line(figure, series.index, numbers(series), label, colour, dash=dash)
@@ -268,7 +269,7 @@ def grid_figure(power: Mapping[str, pd.Series[float]]) -> go.Figure:
             x=[top],
             y=[height],
             mode="markers",
-            name=f"peak {escape(label)}: {height:,.1f} kW",
+            name=f"highest, {escape(label)}",
             marker={"color": colour, "size": 11, "symbol": "circle-open" if i == 0 else "triangle-up"},
             hovertemplate="%{x}: %{y:.1f} kW<extra>peak</extra>",
         )

@@ -131,7 +131,8 @@ def _first(story: Story) -> str:
     paid = [r for r in rivals if needs_money(r)]
     which = f"{len(rivals)} mechanisms"
     if paid and not needs_money(story.focused):
-        which = f"{len(rivals) - len(paid)} mechanisms that need no money from outside ({len(paid)} more {'does' if len(paid) == 1 else 'do'})"
+        more = f"{len(paid)} more {'does' if len(paid) == 1 else 'do'}"
+        which = f"{len(rivals) - len(paid)} mechanisms that need no money from outside ({more})"
     added = " although its operator must add money," if needs_money(story.focused) else ""
     return f"Of {which} {label} saves the homes most,{added} and with it"
 
