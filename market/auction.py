@@ -48,10 +48,11 @@ def walrasian_interval(book: OrderBook) -> tuple[int, int] | None:
     interval = _select(book, is_buy)
     if interval is None:
         return None
-    live = book.energy_wh > 0
-    best_bid = book.limit_micro_per_kwh[is_buy & live].max()
-    best_ask = book.limit_micro_per_kwh[~is_buy & live].min()
-    return interval if best_bid >= best_ask else None
+    lo, hi = interval
+    live, limit = book.energy_wh > 0, book.limit_micro_per_kwh
+    # What trades is bid at hi or above and offered at lo or below.
+    crossing = (is_buy & live & (limit >= hi)).any() and (~is_buy & live & (limit <= lo)).any()
+    return interval if crossing else None
 
 
 def fill(book: OrderBook, lo: int, hi: int, rules: MarketRules) -> Clearing:

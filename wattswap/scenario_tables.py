@@ -323,9 +323,7 @@ class Tariff(Table):
     emission_g_per_kwh: int | None = Field(
         default=None, ge=0, le=10_000, description="Emissions of the outside."
     )
-    zone: Zone | None = Field(
-        default=None, description="Time zone of windows and of series without offsets; left out: time.zone."
-    )
+    zone: Zone | None = Field(default=None, description="Time zone of windows and series, else time.zone.")
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:

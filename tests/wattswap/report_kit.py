@@ -45,8 +45,8 @@ def intervals(label: str, count: int = 96) -> pd.DataFrame:
             "feed_in_per_kwh": 0.08,
             "traded_kwh": noon * local,
             "local_kwh": noon * local,
-            "community_import_kwh": 2.0 - noon * local + 0.5 * np.sin(np.arange(count) / 9),
-            "community_export_kwh": noon * 2,
+            "retail_import_kwh": 2.0 - noon * local + 0.5 * np.sin(np.arange(count) / 9),
+            "retail_export_kwh": noon * 2,
         },
         index=index,
     )

@@ -75,7 +75,7 @@ def power_of(story: Story) -> dict[str, pd.Series[float]]:
         frame = story.outcome(outcome).intervals
         drawn = coarse(frame)
         hours = story.interval_minutes / 60 * len(frame) / len(drawn)
-        power[outcome] = drawn["community_import_kwh"] / hours
+        power[outcome] = drawn["retail_import_kwh"] / hours
     return power
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
+from wattswap.comparison.result import Comparison
 from wattswap.errors import UsageError
 from wattswap.explorer import stamp
 from wattswap.report.of_run import orders_frame, promises_of, provenance
@@ -16,36 +18,28 @@ from wattswap.report.words import needs_money
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wattswap.comparison import Comparison
-
-BASE = "base"
-KEYS = ("point", "mechanism", "seed")
-
 
 def story_of_comparison(comparison: Comparison) -> Story:
     """Read a comparison; of a sweep, its first point.
 
     Raises:
-        UsageError: No cell of it is finished.
+        UsageError: It has no finished cells to compare.
+        VerificationFailed: A file of it is damaged.
     """
-    about = comparison.about
-    point = str(about["points"][0]["point"])
+    about, point = comparison.about, comparison.points[0]
+    labels = list(dict.fromkeys(key.mechanism for key in comparison.keys(point=point)))
+    if comparison.reference not in labels or len(labels) < 2:
+        cure = "call the same `wattswap compare` again, which goes on"
+        raise UsageError.of(str(comparison.path), "has no finished cells to compare", cure)
     cells = comparison.cells()
     cells = cells[cells["point"] == point]
-    done = set(cells["mechanism"])
-    labels = [label for label in comparison.mechanisms if label in done]
-    outcomes = tuple(_outcome(comparison, label, cells[cells["mechanism"] == label]) for label in labels)
-    if comparison.reference not in labels or len(labels) < 2:
-        raise UsageError.of(
-            "COMPARISON", "it has no finished cells to compare", "finish it with `wattswap compare`"
-        )
-    focus = _focus(outcomes, comparison.reference, comparison.bound)
-    seeds = tuple(sorted(int(s) for s in cells["seed"].unique()))
-    notes = [str(note) for note in (about.get("data") or {}).get("notes", ())]
-    if about.get("missing"):
-        notes.append(f"{len(about['missing'])} cells are not finished, and left out")
-    if len(about["points"]) > 1:
-        notes.append(f"of {len(about['points'])} points of the sweep this is {point}")
+    best = cells.loc[cells["mechanism"] == comparison.bound, "traded_kwh"].mean()
+    outcomes = tuple(
+        _outcome(comparison, label, cells[cells["mechanism"] == label], best) for label in labels
+    )
+    bound = comparison.bound if comparison.bound in labels else None
+    focus = _focus(outcomes, comparison.reference, bound)
+    seeds = tuple(sorted({key.seed for key in comparison.keys(focus, point)}))
     return Story(
         kind="comparison",
         title=str(about["name"]),
@@ -57,83 +51,77 @@ def story_of_comparison(comparison: Comparison) -> Story:
         seeds=seeds,
         outcomes=outcomes,
         reference=comparison.reference,
-        bound=comparison.bound if comparison.bound in labels else None,
+        bound=bound,
         focus=focus,
         curve=lambda start: _curve(comparison, focus, seeds[0], start),
-        flows=_flows(comparison, focus),
-        seconds=None if about.get("wall_s") is None else float(about["wall_s"]),
+        flows=_flows(next(o for o in outcomes if o.label == focus)),
+        seconds=float(about["wall_s"]),
         chain=None,
-        provenance=provenance(about),
+        provenance=provenance(about) | {"folder": comparison.path.name},
         repeat=_repeat(comparison, seeds),
-        scenario=about.get("scenario") or {},
-        notes=tuple(notes),
+        scenario=about["scenario"],
+        notes=_notes(comparison),
     )
 
 
-def _outcome(comparison: Comparison, label: str, cells: pd.DataFrame) -> Outcome:
-    figures = {
-        str(name): Spread.of(cells[name].tolist())
-        for name in cells.columns
-        if name not in KEYS and cells[name].dtype.kind in "fiuO"
-    }
-    intervals = comparison.intervals(label)
-    numeric = intervals.select_dtypes("number").astype(float)
-    return Outcome(
-        label,
-        figures,
-        numeric,
-        comparison.bills(label),
-        _observed(comparison, label, figures, numeric),
-        promises_of(label.partition(":")[0]),
+def _outcome(comparison: Comparison, label: str, cells: pd.DataFrame, best_kwh: float) -> Outcome:
+    names = [name for name in cells.columns if name not in ("point", "mechanism", "seed")]
+    numbers = cells[names].select_dtypes("number")
+    figures = {str(name): Spread.of(numbers[name].tolist()) for name in numbers.columns}
+    frames = [
+        comparison.intervals(label, key.seed).astype(float)
+        for key in comparison.keys(label, comparison.points[0])
+    ]
+    kept = [frame["operator_surplus"].to_numpy() for frame in frames]
+    traded = figures["traded_kwh"].mean
+    observed = Observed(
+        deficit_intervals=sum(int((surplus < -5e-10).sum()) for surplus in kept),
+        surplus_intervals=sum(int((surplus > 5e-10).sum()) for surplus in kept),
+        efficiency=figures["allocative_efficiency"].mean,
+        volume_share=traded / best_kwh if traded is not None and best_kwh > 0 else None,
     )
+    name = label.partition(":")[0]
+    return Outcome(label, figures, _mean(frames), comparison.bills(label), observed, promises_of(name))
 
 
-def _observed(
-    comparison: Comparison, label: str, figures: Mapping[str, Spread], intervals: pd.DataFrame
-) -> Observed:
-    """Properties of all seeds; limits were checked when each cell was cleared."""
-    traded = figures.get("traded_kwh", Spread(None)).mean
-    cells = comparison.cells()
-    bound = (
-        cells.loc[cells["mechanism"] == comparison.bound, "traded_kwh"].mean() if comparison.bound else None
-    )
-    surplus = intervals.get("operator_surplus")
-    return Observed(
-        deficit_intervals=None if surplus is None else int((surplus < -5e-10).sum()),
-        surplus_intervals=None if surplus is None else int((surplus > 5e-10).sum()),
-        efficiency=figures.get("allocative_efficiency", Spread(None)).mean,
-        volume_share=float(traded / bound) if traded is not None and bound and bound == bound else None,
-    )
+def _mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean of each interval over the seeds; a price counts by the energy traded at it."""
+    import pandas as pd
+
+    joined = pd.concat(frames)
+    out = joined.groupby(level=0).mean()
+    value = (joined["price_per_kwh"] * joined["traded_kwh"]).groupby(level=0).sum()
+    traded = joined["traded_kwh"].where(joined["price_per_kwh"].notna()).groupby(level=0).sum()
+    out["price_per_kwh"] = (value / traded).where(traded > 0)
+    return out
 
 
 def _focus(outcomes: tuple[Outcome, ...], reference: str, bound: str | None) -> str:
-    """The mechanism that saves the homes most, if possible without money from its operator; the earlier of equals."""
+    """The mechanism that saves the homes most, if possible without money from its operator; the first of equals."""
     rivals = [o for o in outcomes if o.label not in (reference, bound)]
-    entrants = (
-        [o for o in rivals if not needs_money(o)] or rivals or [o for o in outcomes if o.label != reference]
-    )
+    others = [o for o in outcomes if o.label != reference]
+    entrants = [o for o in rivals if not needs_money(o)] or rivals or others
     return max(entrants, key=lambda o: o.value("saving") or 0.0).label
 
 
 def _curve(comparison: Comparison, label: str, seed: int, start: datetime | None) -> Curve:
     """The book of one interval and what the mechanism made of it, worked out again from the scenario."""
-    import numpy as np
     import pandas as pd
 
     intervals = comparison.intervals(label, seed)
     starts = pd.DatetimeIndex(intervals.index)
-    if start is None:
-        start = starts[int(intervals["traded_kwh"].argmax())].to_pydatetime()
-    elif start not in starts:
-        first, last, asked = (stamp(int(t.timestamp())) for t in (starts[0], starts[-1], start))
-        what = f"no interval {asked} in this comparison"
-        raise UsageError.of("--interval", what, f"it has {first} to {last}")
-    book = comparison.book(start, label, seed)
-    clearing = comparison.clearing(start, label, seed)
-    homes = np.array([str(home) for home in comparison.bills(label).index])
+    row = int(intervals["traded_kwh"].astype(float).argmax())
+    if start is not None:
+        row = int(starts.get_indexer(pd.DatetimeIndex([start]))[0])
+        if row < 0:
+            first, last, asked = (stamp(int(t.timestamp())) for t in (starts[0], starts[-1], start))
+            what = f"no interval {asked} in this comparison"
+            raise UsageError.of("--interval", what, f"it has {first} to {last}")
+    book, setup = comparison.book(starts[row], seed), comparison.setup(label, seed)
+    clearing = setup.mechanism.clear(book, setup.rules_at(row))
     rows = pd.DataFrame(
         {
-            "household": homes[book.participant],
+            "household": np.array(setup.roster)[book.participant],
             "side": book.side,
             "energy_wh": book.energy_wh,
             "limit_micro_per_kwh": book.limit_micro_per_kwh,
@@ -143,33 +131,30 @@ def _curve(comparison: Comparison, label: str, seed: int, start: datetime | None
     )
     price = clearing.average_price_micro_per_kwh(book)
     return Curve(
-        start.astimezone(UTC),
+        starts[row].to_pydatetime().astimezone(UTC),
         orders_frame(rows),
         None if price is None else price / MICRO_PER_UNIT,
         clearing.traded_wh(book) / WH_PER_KWH,
     )
 
 
-def _flows(comparison: Comparison, label: str) -> pd.DataFrame:
-    intervals, bills = comparison.intervals(label), comparison.bills(label)
+def _flows(outcome: Outcome) -> pd.DataFrame:
+    known = outcome.value("self_sufficiency") is not None  # what is behind the meters is in the data
+    names = ("import", "export", "retail_import", "retail_export", "load", "pv")
+    sums: dict[str, float | None] = {f"{n}_kwh": float(outcome.intervals[f"{n}_kwh"].sum()) for n in names}
+    return energy_flows(sums if known else sums | {"load_kwh": None, "pv_kwh": None})
 
-    def total(frame: pd.DataFrame, name: str) -> float | None:
-        known = name in frame and not frame[name].isna().any()
-        return float(frame[name].sum()) if known else None
 
-    return energy_flows(
-        {
-            "import_kwh": total(bills, "import_kwh"),
-            "export_kwh": total(bills, "export_kwh"),
-            "retail_import_kwh": total(intervals, "community_import_kwh"),
-            "retail_export_kwh": total(intervals, "community_export_kwh"),
-            "load_kwh": total(bills, "load_kwh"),
-            "pv_kwh": total(bills, "pv_kwh"),
-        }
-    )
+def _notes(comparison: Comparison) -> tuple[str, ...]:
+    about = comparison.about
+    notes = [str(note) for note in about["data"].get("notes", ())]
+    if about["missing"]:
+        notes.append(f"{len(about['missing'])} cells are not finished and left out")
+    if len(comparison.points) > 1:
+        notes.append(f"of the {len(comparison.points)} points of the sweep this is {comparison.points[0]}")
+    return tuple(notes)
 
 
 def _repeat(comparison: Comparison, seeds: tuple[int, ...]) -> str:
-    asked: list[Any] = [m for m in comparison.mechanisms if m not in (comparison.reference, comparison.bound)]
-    named = " ".join(f"-m {label}" for label in asked)
-    return f"wattswap compare scenario.json {named} --seeds {len(seeds)}"
+    asked = [m for m in comparison.mechanisms if m not in (comparison.reference, comparison.bound)]
+    return f"wattswap compare SCENARIO {' '.join(f'-m {label}' for label in asked)} --seeds {len(seeds)}"

@@ -42,13 +42,13 @@ def story_of_run(result: RunResult, label: str | None = None) -> Story:
     name = label or str(about["mechanism"])
     bills, prices = result.bills(), result.prices().astype(float)
     hours = int(about["interval_minutes"]) / 60
-    intervals = prices.join(totals[["community_import_kwh", "community_export_kwh", "local_kwh"]])
+    intervals = prices.join(totals[["retail_import_kwh", "retail_export_kwh", "local_kwh"]])
     without = prices.assign(
         traded_kwh=0.0,
         local_kwh=0.0,
         price_per_kwh=np.nan,
-        community_import_kwh=totals["metered_import_kwh"],
-        community_export_kwh=totals["metered_export_kwh"],
+        retail_import_kwh=totals["metered_import_kwh"],
+        retail_export_kwh=totals["metered_export_kwh"],
     )
     observed, surplus = _observed(result)
     metrics = {**_figures(result), **surplus, **_peaks(intervals, hours)}
@@ -137,17 +137,19 @@ def provenance(about: Mapping[str, Any]) -> dict[str, str]:
     """What a result was made of, from its manifest or comparison.json."""
     data, source = about.get("data") or {}, about.get("source") or {}
     rows = {
-        "scenario": str(about.get("name", "")),
-        "scenario SHA-256": str(about.get("scenario_sha256", "")),
-        "data format": str(data.get("format", "")),
-        "data SHA-256": str(data.get("sha256", "")),
+        "scenario": about.get("name"),
+        "scenario SHA-256": about.get("scenario_sha256"),
+        "data format": data.get("format"),
+        "data SHA-256": data.get("sha256"),
         "homes left out": ", ".join(map(str, data.get("dropped_homes") or ())) or "none",
         "estimated readings": f"{100 * float(data.get('estimated_share') or 0):.2f} %",
-        "program commit": str(source.get("commit", "no git checkout"))
-        + (" with local changes" if source.get("dirty") else ""),
-        "platform": str(about.get("platform", "")),
+        "program SHA-256": about.get("code_sha256"),
+        "program commit": source.get("commit"),
+        "changed since that commit": {True: "yes", False: "no"}.get(source.get("dirty")),
+        "platform": about.get("platform"),
     }
-    return rows | {f"version of {k}": str(v) for k, v in (about.get("versions") or {}).items()}
+    rows |= {f"version of {name}": version for name, version in (about.get("versions") or {}).items()}
+    return {name: str(value) for name, value in rows.items() if value is not None}
 
 
 def _community(result: RunResult) -> pd.DataFrame:
@@ -162,8 +164,8 @@ def _community(result: RunResult) -> pd.DataFrame:
         {
             "metered_import_kwh": sums["import_wh"],
             "metered_export_kwh": sums["export_wh"],
-            "community_import_kwh": sums["retail_import_wh"],
-            "community_export_kwh": sums["retail_export_wh"],
+            "retail_import_kwh": sums["retail_import_wh"],
+            "retail_export_kwh": sums["retail_export_wh"],
             "local_kwh": sums["import_wh"] - sums["retail_import_wh"],
         }
     )
@@ -192,8 +194,8 @@ def _figures(result: RunResult) -> dict[str, float | None]:
 
 def _peaks(intervals: pd.DataFrame, hours: float) -> dict[str, float | None]:
     return {
-        "peak_import_kw": float(intervals["community_import_kwh"].max()) / hours,
-        "peak_export_kw": float(intervals["community_export_kwh"].max()) / hours,
+        "peak_import_kw": float(intervals["retail_import_kwh"].max()) / hours,
+        "peak_export_kw": float(intervals["retail_export_kwh"].max()) / hours,
     }
 
 

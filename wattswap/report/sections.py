@@ -13,7 +13,7 @@ from wattswap.report.words import DASH, number
 if TYPE_CHECKING:
     import pandas as pd
 
-_KWH = ("traded_kwh", "local_kwh", "community_import_kwh", "community_export_kwh")
+_KWH = ("traded_kwh", "local_kwh", "retail_import_kwh", "retail_export_kwh")
 
 
 def sections(story: Story, curve: Curve) -> list[Section]:

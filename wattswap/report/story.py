@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from math import sqrt
 from typing import TYPE_CHECKING, Any, Literal
+
+from wattswap.comparison.statistics import mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,13 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from market.mechanism import Promises
-
-_T_975 = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
-"""97.5 % points of Student's t for 1 to 30 degrees of freedom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +35,9 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Spread:
-        """Mean and t interval of the values that are defined."""
-        known = [float(v) for v in values if v is not None and v == v]
-        n = len(known)
-        if n == 0:
-            return cls(None, seeds=0)
-        mean = sum(known) / n
-        if n == 1:
-            return cls(mean)
-        deviation = sqrt(sum((v - mean) ** 2 for v in known) / (n - 1))
-        t = _T_975[n - 2] if n - 2 < len(_T_975) else 1.96 + 2.4 / (n - 1)
-        half = t * deviation / sqrt(n)
-        return cls(mean, mean - half, mean + half, n)
+        """Mean of the values that are defined, with the interval of Student's t."""
+        found = mean_interval([float(v) for v in values if v is not None and v == v])
+        return cls(found.mean, found.low, found.high, found.n)
 
 
 UNDEFINED = Spread(None, seeds=0)
@@ -85,7 +70,7 @@ class Outcome:
         label: Its name, as the scenario or the comparison calls it.
         metrics: Figures by name, in kWh, kW and currency.
         intervals: Indexed by interval_start (UTC): price_per_kwh, import_per_kwh, feed_in_per_kwh, traded_kwh,
-            community_import_kwh, community_export_kwh, local_kwh.
+            retail_import_kwh, retail_export_kwh, local_kwh.
         bills: Indexed by home: cost_without_market, cost_with_market, saving and energy in kWh.
         observed: What it did.
         promises: What it promises; None for a mechanism that is not registered here.

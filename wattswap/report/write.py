@@ -24,7 +24,7 @@ def story_of(folder: Path) -> Story:
 
         return story_of_run(RunResult(folder))
     if (folder / COMPARISON).is_file():
-        from wattswap.comparison import Comparison
+        from wattswap.comparison.result import Comparison
         from wattswap.report.of_comparison import story_of_comparison
 
         return story_of_comparison(Comparison(folder))
