@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from wattswap.report.page import paragraph, table
 from wattswap.report.story import UNDEFINED, Outcome, Story
-from wattswap.report.words import DASH, MEASURES, Measure, against_best, interval, number
+from wattswap.report.words import DASH, MEASURES, Measure, against_best, interval, needs_money, number
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+_MONEY = ("cost_with_market", "saving")
 
 
 def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
@@ -41,6 +43,11 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
             names = ", ".join(m.heading.split(",")[0] for m in gaps)
             rows = ", ".join(dict.fromkeys(label for m in gaps for label in _rows_without(story, m)))
             body += paragraph(f"{DASH} stands for {names} of {rows}: {reason}.", "note")
+    paid = [o for o in story.rivals if _is_paid_for(story, o)]
+    if paid:
+        added = ", ".join(f"{o.label} {number(-(o.value('operator_surplus') or 0))}" for o in paid)
+        what = "what it saves the homes comes partly from outside, and takes no part for best"
+        body += paragraph(f"Where the operator adds money ({added} {story.currency}), {what}.", "note")
     if story.bound is not None:
         body += paragraph(
             f"{story.bound} is a bound on welfare and no rule: it takes no part for best.", "note"
@@ -55,7 +62,9 @@ def best_value(story: Story, measure: Measure) -> float | None:
     """
     if measure.better is None:
         return None
-    entrants = story.rivals if len(story.rivals) > 1 else (*story.rivals, story.without)
+    entrants = list(story.rivals) if len(story.rivals) > 1 else [*story.rivals, story.without]
+    if measure.metric in _MONEY:
+        entrants = [o for o in entrants if not _is_paid_for(story, o)]
     values = [v for o in entrants if (v := o.value(measure.metric)) is not None]
     if len(values) < 2:
         return None
@@ -65,6 +74,11 @@ def best_value(story: Story, measure: Measure) -> float | None:
 def _name(story: Story, outcome: Outcome) -> str:
     role = {story.reference: " (reference)", story.bound: " (bound)"}.get(outcome.label, "")
     return f"{outcome.label}{role}"
+
+
+def _is_paid_for(story: Story, outcome: Outcome) -> bool:
+    """Whether others could do without money from outside, and this one cannot."""
+    return needs_money(outcome) and not all(needs_money(o) for o in story.rivals)
 
 
 def _rows_without(story: Story, measure: Measure) -> list[str]:
@@ -79,7 +93,8 @@ def _cell(story: Story, outcome: Outcome, measure: Measure, best: float | None) 
     text = escape(number(mean, decimals))
     around = interval(found, decimals, measure.factor)
     text += f"<small>{escape(around)}</small>" if around else ""
-    if found.mean is None or best is None or outcome.label == story.bound:
+    outside = outcome.label == story.bound or (measure.metric in _MONEY and _is_paid_for(story, outcome))
+    if found.mean is None or best is None or outside:
         return f'<td class="number">{text}</td>'
     shown, top = (round(v * measure.factor, measure.decimals) for v in (found.mean, best))
     if shown == top:

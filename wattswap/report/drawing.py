@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#8A8A8A"
-SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, YELLOW)
+SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY)
 SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+"""One more than colours, so that both together repeat only after 42 series."""
 LONGEST_NAME = 22
 """Characters of a name beside an axis; a longer one is cut, and is whole in the data and when pointed at."""
 

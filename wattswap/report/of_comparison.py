@@ -97,11 +97,16 @@ def _mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _focus(outcomes: tuple[Outcome, ...], reference: str, bound: str | None) -> str:
-    """The mechanism that saves the homes most, if possible without money from its operator; the first of equals."""
+    """The mechanism that saves the homes most, if possible without money from its operator.
+
+    Of equal ones it is that with fewer losers, and then the first.
+    """
     rivals = [o for o in outcomes if o.label not in (reference, bound)]
     others = [o for o in outcomes if o.label != reference]
     entrants = [o for o in rivals if not needs_money(o)] or rivals or others
-    return max(entrants, key=lambda o: o.value("saving") or 0.0).label
+    return max(
+        entrants, key=lambda o: (round(o.value("saving") or 0.0, 2), -(o.value("homes_worse_off") or 0.0))
+    ).label
 
 
 def _curve(comparison: Comparison, label: str, seed: int, start: datetime | None) -> Curve:

@@ -145,7 +145,7 @@ def provenance(about: Mapping[str, Any]) -> dict[str, str]:
         "estimated readings": f"{100 * float(data.get('estimated_share') or 0):.2f} %",
         "program SHA-256": about.get("code_sha256"),
         "program commit": source.get("commit"),
-        "changed since that commit": {True: "yes", False: "no"}.get(source.get("dirty")),
+        "changed since that commit": None if "dirty" not in source else "yes" if source["dirty"] else "no",
         "platform": about.get("platform"),
     }
     rows |= {f"version of {name}": version for name, version in (about.get("versions") or {}).items()}

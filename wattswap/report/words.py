@@ -119,8 +119,10 @@ def _money(story: Story) -> str:
     if number(saving.mean) != number(0.0):
         change = f"{number(abs(saving.mean))} {money}{percent} {'better' if saving.mean > 0 else 'worse'}"
     text = f"{_first(story)} the {story.homes} homes {_pays(after, before, money, story)}, {change}"
-    if saving.low is not None and saving.high is not None and len(story.seeds) > 1:
-        text += f" (95 % interval over {len(story.seeds)} seeds: {number(saving.low)} to {number(saving.high)} {money})"
+    if len(story.seeds) > 1:
+        around = interval(saving, 2)
+        found = f"95 % interval {around} {money}" if around else "the same to the cent"
+        text += f" ({found} over {len(story.seeds)} seeds)"
     return text + "."
 
 
@@ -133,8 +135,12 @@ def _first(story: Story) -> str:
     if paid and not needs_money(story.focused):
         more = f"{len(paid)} more {'does' if len(paid) == 1 else 'do'}"
         which = f"{len(rivals) - len(paid)} mechanisms that need no money from outside ({more})"
-    added = " although its operator must add money," if needs_money(story.focused) else ""
-    return f"Of {which} {label} saves the homes most,{added} and with it"
+    most = number(story.focused.value("saving"))
+    equal = sum(number(r.value("saving")) == most and not needs_money(r) for r in rivals) - 1
+    added = f", as {equal} more do to the cent" if equal > 0 else ""
+    if needs_money(story.focused):
+        added = " although its operator must add money"
+    return f"Of {which} {label} saves the homes most{added}: with it"
 
 
 def needs_money(outcome: Outcome) -> bool:
