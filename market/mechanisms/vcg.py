@@ -30,7 +30,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     best = clear_exact(book, EFFICIENT)
     if best.node_price == (None,):
         return best
-    members = members_of(book)
+    members = members_of(book.participant)
     gain_nano = contributions_nano(book, members, best)
     charge_nano = -spread(gain_nano, best.accepted_wh, members)
     charge_nano.flags.writeable = False
