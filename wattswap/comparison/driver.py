@@ -231,6 +231,7 @@ def _named(cell: CellKey) -> dict[str, Any]:
 
 
 def name_of(cell: CellKey) -> str:
+    """The key of a cell in `scenarios` of comparison.json."""
     return f"{cell.point} {cell.mechanism} {cell.seed}"
 
 

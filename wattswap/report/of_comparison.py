@@ -27,7 +27,7 @@ def story_of_comparison(comparison: Comparison) -> Story:
         VerificationFailed: A file of it is damaged.
     """
     about, point = comparison.about, comparison.points[0]
-    labels = list(dict.fromkeys(key.mechanism for key in comparison.keys(point=point)))
+    labels = list(dict.fromkeys(key.mechanism for key in comparison.cell_keys(point=point)))
     if comparison.reference not in labels or len(labels) < 2:
         cure = "call the same `wattswap compare` again, which goes on"
         raise UsageError.of(str(comparison.path), "has no finished cells to compare", cure)
@@ -39,7 +39,7 @@ def story_of_comparison(comparison: Comparison) -> Story:
     )
     bound = comparison.bound if comparison.bound in labels else None
     focus = _focus(outcomes, comparison.reference, bound)
-    seeds = tuple(sorted({key.seed for key in comparison.keys(focus, point)}))
+    seeds = tuple(sorted({key.seed for key in comparison.cell_keys(focus, point)}))
     return Story(
         kind="comparison",
         title=str(about["name"]),
@@ -70,7 +70,7 @@ def _outcome(comparison: Comparison, label: str, cells: pd.DataFrame, best_kwh: 
     figures = {str(name): Spread.of(numbers[name].tolist()) for name in numbers.columns}
     frames = [
         comparison.intervals(label, key.seed).astype(float)
-        for key in comparison.keys(label, comparison.points[0])
+        for key in comparison.cell_keys(label, comparison.points[0])
     ]
     kept = [frame["operator_surplus"].to_numpy() for frame in frames]
     traded = figures["traded_kwh"].mean
