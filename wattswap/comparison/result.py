@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from market.book import OrderBook
+    from wattswap.report.plots import Plots
     from wattswap.setup import Setup
 
 
@@ -221,6 +222,27 @@ class Comparison:
         load_all()
         origin = self.about["scenarios"][name_of(self._chosen(mechanism, seed, point)[0])]
         return prepare(from_resolved(origin["resolved"], origin["base"]))
+
+    @property
+    def plot(self) -> Plots:
+        """Plotly figures: `.price()`, `.bills()`, `.curve(interval)`, `.flows()` and more."""
+        from wattswap.report.plots import Plots
+
+        return Plots(self.path)
+
+    def report(self, path: Path | str | None = None, *, force: bool = False) -> Path:
+        """Write one HTML file about this comparison; it opens without a network.
+
+        Args:
+            path: The file; by default report.html in the comparison's folder.
+            force: Whether a file that is there is replaced.
+
+        Raises:
+            AlreadyExists: The file is there.
+        """
+        from wattswap.report.write import report_on
+
+        return report_on(self.path, path, force=force)
 
     def _chosen(self, mechanism: str, seed: int | None, point: str | None) -> list[CellKey]:
         keys = [k for k in self.cell_keys(mechanism, point or self.points[0]) if seed in (None, k.seed)]
