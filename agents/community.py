@@ -16,6 +16,7 @@ from agents import bidding, forecast
 from agents.bidding import Bids
 from agents.control.self_consumption import Batteries, step
 from data.readings import BatterySpec
+from market.lottery import lots_of
 from market.tariff import IntervalPrices
 from market.units import IntArray
 
@@ -30,6 +31,7 @@ class AgentRules:
         strategy: Name of a registered bidding strategy.
         gate_closure_minutes: Lead of gate closure before the interval starts. [min]
         minutes: Length of an interval. [min]
+        seed: From which the strategy's lots follow.
     """
 
     forecaster: str = "same_hour_mean"
@@ -37,6 +39,7 @@ class AgentRules:
     strategy: str = "truthful"
     gate_closure_minutes: int = 15
     minutes: int = 15
+    seed: int = 0
 
     @property
     def lead(self) -> int:
@@ -54,6 +57,8 @@ class Community:
         initial_stored_wh: Content of each battery at the first simulated interval. [Wh]
         first: Row of the first simulated interval; earlier rows are history.
         rules: How the agents behave.
+        members: Index of each home in the roster; 0, 1, .. when left out.
+        start_s: Start of row 0 [s]; it tells the lots of one interval from those of another.
     """
 
     def __init__(
@@ -64,11 +69,15 @@ class Community:
         initial_stored_wh: IntArray,
         first: int,
         rules: AgentRules,
+        members: IntArray | None = None,
+        start_s: int = 0,
     ) -> None:
         self._import_wh, self._export_wh = import_wh, export_wh
         self._net_wh = import_wh - export_wh
         self._battery = Batteries.from_specs(batteries, rules.minutes)
         self._rules = rules
+        self._members = np.arange(self.homes, dtype=np.int64) if members is None else members
+        self._start_s = start_s
         self._bid = bidding.get(rules.strategy).bid
         self._perfect = rules.forecaster == forecast.PERFECT_FORESIGHT
         self._forecast = None if self._perfect else forecast.get(rules.forecaster).forecast
@@ -131,7 +140,8 @@ class Community:
         expected = self.expected_net_wh()
         if expected is None:  # no day of history yet: stay out, and settle with the retailer
             expected = np.zeros(self.homes, dtype=np.int64)
-        return self._bid(expected, prices)
+        start_s = self._start_s + self._next * self._rules.minutes * 60
+        return self._bid(expected, prices, lots_of(self._rules.seed, start_s, self._members))
 
     def live(self) -> tuple[IntArray, IntArray]:
         """Live the next interval and read the meters.

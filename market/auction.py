@@ -22,7 +22,7 @@ from market.errors import InfeasibleClearing
 from market.rules import MarketRules
 from market.units import BoolArray, IntArray, largest_remainder
 
-SORT_BELOW = 2_048
+SORT_BELOW = 8_192
 """Books up to this many orders are sorted whole: such a sort costs less than the passes of a bracket."""
 
 _GOLDEN = 0.6180339887498949
@@ -48,10 +48,11 @@ def walrasian_interval(book: OrderBook) -> tuple[int, int] | None:
     interval = _select(book, is_buy)
     if interval is None:
         return None
-    live = book.energy_wh > 0
-    best_bid = book.limit_micro_per_kwh[is_buy & live].max()
-    best_ask = book.limit_micro_per_kwh[~is_buy & live].min()
-    return interval if best_bid >= best_ask else None
+    lo, hi = interval
+    live, limit = book.energy_wh > 0, book.limit_micro_per_kwh
+    # What trades is bid at hi or above and offered at lo or below.
+    crossing = (is_buy & live & (limit >= hi)).any() and (~is_buy & live & (limit <= lo)).any()
+    return interval if crossing else None
 
 
 def fill(book: OrderBook, lo: int, hi: int, rules: MarketRules) -> Clearing:
@@ -193,10 +194,18 @@ def _select(book: OrderBook, is_buy: BoolArray) -> tuple[int, int] | None:
 
 
 def _select_by_sort(limit: IntArray, energy: IntArray, target: int) -> tuple[int, int]:
-    order = np.argsort(limit)
-    curve = np.cumsum(energy[order])
-    lo, hi = order[curve.searchsorted(target, "left")], order[curve.searchsorted(target, "right")]
-    return int(limit[lo]), int(limit[hi])
+    """Sort limit and energy as one number each where both fit into 63 bits: twice as fast as finding an order first."""
+    least, bits = int(limit.min()), int(energy.max()).bit_length()
+    if (int(limit.max()) - least).bit_length() + bits > 63:
+        order = np.argsort(limit)
+        curve = np.cumsum(energy[order])
+        lo, hi = order[curve.searchsorted(target, "left")], order[curve.searchsorted(target, "right")]
+        return int(limit[lo]), int(limit[hi])
+    packed = ((limit - least) << bits) | energy
+    packed.sort()
+    curve = np.cumsum(packed & ((1 << bits) - 1))
+    lo, hi = packed[curve.searchsorted(target, "left")], packed[curve.searchsorted(target, "right")]
+    return least + (int(lo) >> bits), least + (int(hi) >> bits)
 
 
 def _select_in_bracket(limit: IntArray, energy: IntArray, target: int, total: int) -> tuple[int, int] | None:

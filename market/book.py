@@ -20,6 +20,19 @@ class Side(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Requirement:
+    """What an order asks of its counterpart; an empty tuple asks nothing.
+
+    Args:
+        partners: Participants it would trade with.
+        energy_types: Kinds of energy it would take.
+    """
+
+    partners: tuple[int, ...] = ()
+    energy_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """One order as a person, a file or a message says it.
 
@@ -31,6 +44,8 @@ class Order:
         limit_micro_per_kwh: Worst acceptable price; may be negative. [micro-currency/kWh]
         sequence: Arrival, decided once at gate closure.
         node: Index into the grid's nodes; 0 without a grid.
+        energy_type: Kind of the energy offered, such as "PV"; empty where it is not told.
+        requirements: Alternatives, any of which is to be met; only some mechanisms look at them.
     """
 
     id: str
@@ -40,6 +55,8 @@ class Order:
     limit_micro_per_kwh: int
     sequence: int = 0
     node: int = 0
+    energy_type: str = ""
+    requirements: tuple[Requirement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +64,7 @@ class OrderBook:
     """All orders of one interval, sorted by (participant, sequence); every array is read-only.
 
     Build it with `from_orders` or `from_columns`, which sort and check; the bare constructor trusts its input.
+    `energy_type` and `requirements` are empty where no order has any.
     """
 
     participant: IntArray
@@ -56,6 +74,8 @@ class OrderBook:
     node: IntArray
     sequence: IntArray
     ids: Sequence[str] = ()
+    energy_type: Sequence[str] = ()
+    requirements: Sequence[tuple[Requirement, ...]] = ()
 
     def __len__(self) -> int:
         return len(self.energy_wh)
@@ -70,6 +90,8 @@ class OrderBook:
         node: IntArray | None = None,
         sequence: IntArray | None = None,
         ids: Sequence[str] = (),
+        energy_type: Sequence[str] = (),
+        requirements: Sequence[tuple[Requirement, ...]] = (),
     ) -> OrderBook:
         """Sort, check and freeze the columns of a book.
 
@@ -81,6 +103,8 @@ class OrderBook:
             node: Node of each order; all 0 when left out.
             sequence: Arrival; the row number when left out.
             ids: Names of the orders, or empty.
+            energy_type: Kinds of energy, or empty.
+            requirements: Requirements of the orders, or empty.
 
         Raises:
             InvalidBook: Lists every broken rule.
@@ -102,10 +126,14 @@ class OrderBook:
             columns = [column[row] for column in columns]
             side8 = side8[row]
             ids = [ids[i] for i in row] if ids else ids
+            energy_type = [energy_type[i] for i in row] if energy_type else energy_type
+            requirements = [requirements[i] for i in row] if requirements else requirements
         frozen = [_freeze(column) for column in columns]
         side8 = side8.copy() if side8.flags.writeable else side8
         side8.flags.writeable = False
-        return cls(frozen[0], side8, frozen[1], frozen[2], frozen[3], frozen[4], ids)
+        return cls(
+            frozen[0], side8, frozen[1], frozen[2], frozen[3], frozen[4], ids, energy_type, requirements
+        )
 
     @classmethod
     def from_orders(cls, orders: Iterable[Order]) -> OrderBook:
@@ -130,6 +158,8 @@ class OrderBook:
             column("node"),
             column("sequence"),
             [o.id for o in rows],
+            [o.energy_type for o in rows] if any(o.energy_type for o in rows) else (),
+            [o.requirements for o in rows] if any(o.requirements for o in rows) else (),
         )
 
     def order(self, row: int) -> Order:
@@ -142,6 +172,8 @@ class OrderBook:
             limit_micro_per_kwh=int(self.limit_micro_per_kwh[row]),
             sequence=int(self.sequence[row]),
             node=int(self.node[row]),
+            energy_type=self.energy_type[row] if len(self.energy_type) else "",
+            requirements=self.requirements[row] if len(self.requirements) else (),
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +64,9 @@ class Clearing:
         welfare_nano: Sum of accepted energy times limit, buys minus sells, at stated limits. [nano]
         trades: Pairs, or None where the mechanism makes no pairs.
         certificate: Present where an optimum is claimed.
+        charge_nano: Per order, paid on top of accepted energy times price: above 0 a fee to the operator, below 0 a
+            rebate on the price. None where there is none. Orders without accepted energy are not charged. [nano]
+        details: What else the rule has decided, for people; names end in their unit (see docs/your-own-mechanism.md).
     """
 
     accepted_wh: IntArray
@@ -71,11 +76,33 @@ class Clearing:
     welfare_nano: int
     trades: Trades | None = None
     certificate: Certificate | None = None
+    charge_nano: IntArray | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def traded_wh(self, book: OrderBook) -> int:
         """Energy bought, which equals energy sold. [Wh]"""
         # What is bought is sold, so half of all that is accepted.
         return int(self.accepted_wh.sum()) // 2
+
+    def payment_nano(self, book: OrderBook) -> IntArray:
+        """What each order pays (positive) or gets (negative), charges included. [nano]"""
+        amount: IntArray = book.side * self.accepted_wh * self.price_micro_per_kwh
+        return amount if self.charge_nano is None else amount + self.charge_nano
+
+    def average_price_micro_per_kwh(self, book: OrderBook) -> int | None:
+        """The one price; without one, the middle of what a kWh cost buyers and brought sellers; None without a trade.
+
+        Fees are no part of the price, rebates are. Rounded half up. [micro/kWh]
+        """
+        if self.node_price[0] is not None:
+            return self.node_price[0].price
+        accepted_wh = int(self.accepted_wh.sum())
+        if not accepted_wh:
+            return None
+        turnover_nano = int((self.accepted_wh * self.price_micro_per_kwh).sum())
+        if self.charge_nano is not None:
+            turnover_nano += int((book.side * np.minimum(self.charge_nano, 0)).sum())
+        return (2 * turnover_nano + accepted_wh) // (2 * accepted_wh)
 
 
 def no_trade(book: OrderBook) -> Clearing:
@@ -85,8 +112,42 @@ def no_trade(book: OrderBook) -> Clearing:
     return Clearing(nothing, nothing, (None,), 0, 0)
 
 
-def check_feasible(book: OrderBook, clearing: Clearing) -> None:
+def of_trades(
+    book: OrderBook, trades: Trades, node_price: tuple[PriceInterval | None, ...] = (None,)
+) -> Clearing:
+    """Make the clearing of a list of trades in which the buyer pays what the seller gets.
+
+    The price of an order is the average over its trades, rounded to a whole micro in the operator's favour; the
+    rounding is paid back as a rebate, so that every order pays or gets exactly the sum of its trades.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        trades: Rows of the book, energy and price of each trade, within the limits of both orders.
+        node_price: The price interval, where there is one price.
+    """
+    accepted_wh, amount_nano = np.zeros(len(book), dtype=np.int64), np.zeros(len(book), dtype=np.int64)
+    value_nano = trades.energy_wh * trades.price_micro_per_kwh
+    for rows in (trades.buy, trades.sell):
+        np.add.at(accepted_wh, rows, trades.energy_wh)
+        np.add.at(amount_nano, rows, value_nano)
+    whole_wh, is_buy = np.maximum(accepted_wh, 1), book.side > 0
+    price, rest = np.divmod(amount_nano, whole_wh)
+    price += (rest > 0) & is_buy  # up for buyers, down for sellers: never beyond a limit, which is whole
+    charge_nano = book.side * (amount_nano - accepted_wh * price)
+    welfare_nano = int((book.side * accepted_wh * book.limit_micro_per_kwh).sum())
+    for column in (accepted_wh, price, charge_nano):
+        column.flags.writeable = False
+    charge = charge_nano if charge_nano.any() else None
+    return Clearing(accepted_wh, price, node_price, 0, welfare_nano, trades, None, charge)
+
+
+def check_feasible(book: OrderBook, clearing: Clearing, *, limits: bool = True) -> None:
     """Raise unless every accepted quantity and price respects its order and bought equals sold.
+
+    Args:
+        book: The orders.
+        clearing: The result, one row per order.
+        limits: Whether prices and charges must respect the limits; False for a rule that does not look at them.
 
     Raises:
         InfeasibleClearing: Names the first broken rule and the rows that break it.
@@ -100,15 +161,30 @@ def check_feasible(book: OrderBook, clearing: Clearing) -> None:
     if accepted.shape != (len(book),) or paid.shape != (len(book),):
         raise InfeasibleClearing(f"a clearing of {len(accepted)} rows for a book of {len(book)} orders")
     refuse(np.flatnonzero((accepted < 0) | (accepted > book.energy_wh)), "accepted outside 0..energy")
-    worse = (book.side * (paid - book.limit_micro_per_kwh) > 0) & (accepted > 0)
-    refuse(np.flatnonzero(worse), "a price worse than the limit")
+    if limits:
+        worse = (book.side * (paid - book.limit_micro_per_kwh) > 0) & (accepted > 0)
+        refuse(np.flatnonzero(worse), "a price worse than the limit")
+        if clearing.charge_nano is not None:
+            _refuse_losses(book, clearing)
     residual = int((book.side * accepted).sum())
     if residual:
         raise InfeasibleClearing(f"bought minus sold is {residual} Wh; it must be 0")
-    surplus = int((book.side * accepted * paid).sum())
+    surplus = int(clearing.payment_nano(book).sum())
     if surplus != clearing.operator_surplus_nano:
         raise InfeasibleClearing(
             f"buyers pay {surplus} nano more than sellers get, but {clearing.operator_surplus_nano} is declared"
+        )
+
+
+def _refuse_losses(book: OrderBook, clearing: Clearing) -> None:
+    """Raise where charges make a participant pay more than its accepted energy is worth at its limits."""
+    value_nano = book.side * clearing.accepted_wh * book.limit_micro_per_kwh
+    gain_nano = np.zeros(int(book.participant.max(initial=-1)) + 1, dtype=np.int64)
+    np.add.at(gain_nano, book.participant, value_nano - clearing.payment_nano(book))
+    losers = np.flatnonzero(gain_nano < 0)
+    if len(losers):
+        raise InfeasibleClearing(
+            f"participants {losers[:5].tolist()} pay more than their limits, charges included"
         )
 
 

@@ -9,9 +9,11 @@ from typing import Literal
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.errors import DuplicateMechanism, UnknownMechanism
+from market.parameters import GENERAL, Parameter
 from market.rules import MarketRules
 
 Budget = Literal["strong", "weak", "deficit"]
+TruthfulFor = Literal["participants", "single_orders", "unit_orders"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +24,14 @@ class Promises:
         source: Where the rule is defined: paper and equation, or a sentence.
         uniform_price: Every accepted order trades at one price.
         budget_balance: strong: buyers pay what sellers get; weak: never less; deficit: the operator may have to add.
-        individually_rational: Nobody trades at a price worse than the limit.
-        truthful: No participant gains by misreporting a limit.
+        individually_rational: Nobody trades at a price worse than the limit, fees included.
+        no_worse_than_retailer: Where every limit lies between feed-in and retail price, nobody who trades pays more or
+            gets less than the retailer would ask or pay. Follows from individually_rational.
+        truthful: No participant gains by misreporting its limits.
+        truthful_for: Whom that holds for: every participant, those with one order each, or those with one order of
+            one unit each.
         efficient: Welfare at stated limits is maximal.
+        arrival_matters: The outcome depends on the order of arrival (`sequence`) beyond ties.
         needs_grid: Uses the nodes of the orders.
         local_market: Members trade with each other and net their imbalance inside the community; False for the
             no-market baseline, where each home settles all its energy with the retailer.
@@ -34,19 +41,30 @@ class Promises:
     uniform_price: bool = False
     budget_balance: Budget = "strong"
     individually_rational: bool = True
+    no_worse_than_retailer: bool = True
     truthful: bool = False
+    truthful_for: TruthfulFor = "participants"
     efficient: bool = False
+    arrival_matters: bool = False
     needs_grid: bool = False
     local_market: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """A registered clearing rule: `clear(book, rules)` is a pure function."""
+    """A registered clearing rule: `clear(book, rules)` is a pure function.
+
+    Args:
+        name: What a scenario and the command line call it.
+        clear: The rule.
+        promises: What it is held to.
+        parameters: All it reads from the rules; any other parameter is refused at the edge.
+    """
 
     name: str
     clear: Callable[[OrderBook, MarketRules], Clearing]
     promises: Promises
+    parameters: tuple[Parameter, ...] = GENERAL
 
 
 _REGISTRY: dict[str, Mechanism] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from market.errors import InvalidRules, did_you_mean
@@ -10,6 +11,8 @@ from market.units import PPM
 
 Rationing = Literal["pro_rata", "time", "random"]
 Solver = Literal["highs", "exact", "pyomo"]
+Value = int | str | tuple[tuple[int, ...], ...] | None
+"""A parameter in the unit inside: a number, a word, or lists of participants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class MarketRules:
         solver: Which implementation of an optimizing mechanism runs; all give the same answer.
         retail_micro_per_kwh: What energy costs outside the market; None where the mechanism need not know.
         feed_in_micro_per_kwh: What the outside pays for energy; None likewise.
+        params: The mechanism's own parameters, by `Parameter.field`; read them with `Parameter.of`.
     """
 
     k_ppm: int = PPM // 2
@@ -31,6 +35,7 @@ class MarketRules:
     solver: Solver = "highs"
     retail_micro_per_kwh: int | None = None
     feed_in_micro_per_kwh: int | None = None
+    params: Mapping[str, Value] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.seed < 0:

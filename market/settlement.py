@@ -145,16 +145,16 @@ def _post_trades(member: IntArray, book: OrderBook, clearing: Clearing) -> int:
     if not len(book):
         return clearing.operator_surplus_nano
     accepted, who = clearing.accepted_wh, book.participant
-    amount_nano = accepted * clearing.price_micro_per_kwh
+    paid_nano = clearing.payment_nano(book)
     is_buy = book.side > 0
     if int(np.diff(who).min(initial=1)) > 0:  # one order a member: plain assignment
         member[who, BOUGHT] = np.where(is_buy, accepted, 0)
         member[who, SOLD] = np.where(is_buy, 0, accepted)
-        member[who, TRADE] = -book.side * amount_nano
+        member[who, TRADE] = -paid_nano
     else:
         np.add.at(member[:, BOUGHT], who[is_buy], accepted[is_buy])
         np.add.at(member[:, SOLD], who[~is_buy], accepted[~is_buy])
-        np.add.at(member[:, TRADE], who, -book.side * amount_nano)
+        np.add.at(member[:, TRADE], who, -paid_nano)
     return clearing.operator_surplus_nano
 
 
@@ -217,10 +217,9 @@ def imbalance_cost_nano(postings: Postings, prices: IntervalPrices) -> IntArray:
     member = postings.lines[: postings.members]
     bought, sold, trade = member[:, BOUGHT], member[:, SOLD], member[:, TRADE]
     kept_in, kept_out = np.minimum(bought, member[:, IMPORT]), np.minimum(sold, member[:, EXPORT])
-    # One side per member and interval, so the trade amount divides exactly by its energy.
-    traded = bought + sold
-    price = np.floor_divide(trade, np.maximum(traded, 1))
-    confirmed = (kept_in + kept_out) * price
+    # One side per member and interval; of a trade that was kept in part, the price of a kWh is rounded down.
+    traded, kept = bought + sold, kept_in + kept_out
+    confirmed = np.where(kept == traded, trade, kept * np.floor_divide(trade, np.maximum(traded, 1)))
     rest = baseline_nano(member[:, IMPORT] - kept_in, member[:, EXPORT] - kept_out, prices)
     local_fee = kept_in * prices.grid_fee_local_micro_per_kwh
     hypothetical = confirmed + rest - local_fee

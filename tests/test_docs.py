@@ -21,6 +21,7 @@ PAGES = (
     "docs/units-and-signs.md",
     "docs/agents.md",
     "docs/your-own-mechanism.md",
+    "docs/check-mechanism.md",
     "docs/your-own-meter-data.md",
     "docs/nodes.md",
     "docs/cooperative.md",

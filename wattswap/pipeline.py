@@ -8,6 +8,7 @@ import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible
+from market.lottery import words_of
 from market.mechanism import Mechanism
 from market.rules import MarketRules
 from market.settlement import Postings, baseline_nano, imbalance_cost_nano, settle
@@ -35,9 +36,9 @@ class Cleared:
 
     @property
     def price_per_kwh(self) -> float | None:
-        """The price for people. [currency/kWh]"""
-        node = self.clearing.node_price[0]
-        return None if node is None else node.price / MICRO_PER_UNIT
+        """The price for people, an average where the rule has no single price. [currency/kWh]"""
+        average = self.clearing.average_price_micro_per_kwh(self.book)
+        return None if average is None else average / MICRO_PER_UNIT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,14 +53,9 @@ class Settled:
 def arrival_lottery(seed: int, start_s: int, participant: IntArray) -> IntArray:
     """Decide the order of arrival at gate closure by a public lottery, so that no network delay decides it.
 
-    Each participant draws splitmix64(seed, interval, participant); the rank of the draw is its sequence.
-    Source: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", the splitmix64 mixer.
+    Each participant draws a word from seed, interval and its own number; the rank of the draw is its sequence.
     """
-    draw = participant.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15 + start_s) % 2**64)
-    with np.errstate(over="ignore"):
-        draw = (draw ^ (draw >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        draw = (draw ^ (draw >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        draw ^= draw >> np.uint64(31)
+    draw = words_of(seed, start_s, participant)
     sequence = np.empty(len(participant), dtype=np.int64)
     sequence[np.argsort(draw, kind="stable")] = np.arange(len(participant))
     return sequence
@@ -90,7 +86,7 @@ def clear_interval(
 ) -> Cleared:
     """Clear a book, check that the result is feasible, and take the roots."""
     clearing = mechanism.clear(book, rules)
-    check_feasible(book, clearing)
+    check_feasible(book, clearing, limits=mechanism.promises.individually_rational)
     return Cleared(
         book,
         clearing,
@@ -106,9 +102,20 @@ def settle_interval(
     import_wh: IntArray,
     export_wh: IntArray,
     prices: IntervalPrices,
+    *,
+    shared: bool,
 ) -> Settled:
-    """Settle a cleared interval against the meters."""
-    local = mechanism.promises.local_market
+    """Settle a cleared interval against the meters.
+
+    Args:
+        mechanism: The rule that cleared it; the baseline without a market shares nothing.
+        cleared: The cleared book.
+        import_wh: Metered import per member. [Wh]
+        export_wh: Metered export per member. [Wh]
+        prices: Outside prices and grid fees.
+        shared: Whether members settle among each other, before the retailer, what was not traded.
+    """
+    local = shared and mechanism.promises.local_market
     postings = settle(cleared.book, cleared.clearing, import_wh, export_wh, prices, local_market=local)
     return Settled(
         postings,

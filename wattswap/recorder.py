@@ -86,7 +86,7 @@ class Recorder:
                 cleared.traded_wh,
                 None if price is None else price.lo,
                 None if price is None else price.hi,
-                None if price is None else price.price,
+                clearing.average_price_micro_per_kwh(book),
                 clearing.welfare_nano,
                 clearing.operator_surplus_nano,
                 prices.import_micro_per_kwh,

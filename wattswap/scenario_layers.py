@@ -20,6 +20,7 @@ _DROPS: dict[KeyPath, tuple[str, ...]] = {
     ("time", "days"): ("intervals", "end"),
     ("time", "intervals"): ("days", "end"),
     ("time", "end"): ("days", "intervals"),
+    ("market", "mechanism"): ("params",),
     ("data", "sample"): ("path", "format", "zone"),
     ("data", "path"): ("sample",),
     ("tariff", "import_series"): ("import_per_kwh", "time_of_use"),

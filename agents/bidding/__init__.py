@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agents.errors import UnknownChoice
+from market.lottery import WordArray
 from market.tariff import IntervalPrices
 from market.units import Int8Array, IntArray
 
@@ -21,10 +22,14 @@ class Bids:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A named way to bid: `bid(expected_net_wh, prices) -> Bids`, elementwise over homes."""
+    """A named way to bid: `bid(expected_net_wh, prices, lots) -> Bids`, elementwise over homes.
+
+    `lots` holds one random word per home, drawn from the seed, the interval and the home alone, so that a home bids the
+    same alone as among others.
+    """
 
     name: str
-    bid: Callable[[IntArray, IntervalPrices], Bids]
+    bid: Callable[[IntArray, IntervalPrices, WordArray], Bids]
     summary: str
 
 
@@ -56,6 +61,7 @@ def registered() -> dict[str, Strategy]:
 
 
 from agents.bidding import truthful as _truthful  # noqa: E402  registers itself
+from agents.bidding import zi_c as _zi_c  # noqa: E402  registers itself
 
 __all__ = ["Bids", "Strategy", "get", "register", "registered"]
-_ = _truthful
+_ = _truthful, _zi_c

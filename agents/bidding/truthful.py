@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from agents.bidding import Bids, Strategy, register
+from market.lottery import WordArray
 from market.tariff import IntervalPrices
 from market.units import IntArray
 
 
-def bid(expected_net_wh: IntArray, prices: IntervalPrices) -> Bids:
+def bid(expected_net_wh: IntArray, prices: IntervalPrices, lots: WordArray) -> Bids:
     """Buy an expected deficit up to the outside price, sell an expected surplus from the feed-in price.
 
     The outside price of a buyer is the import price plus the remote grid fee less the local one, so that energy
@@ -18,6 +19,7 @@ def bid(expected_net_wh: IntArray, prices: IntervalPrices) -> Bids:
     Args:
         expected_net_wh: Expected import minus export per home. [Wh]
         prices: Outside prices of the interval.
+        lots: Not needed: nothing is drawn.
 
     Returns:
         One order per home.

@@ -22,5 +22,6 @@ RETAILER_ONLY = register(
             truthful=True,
             local_market=False,
         ),
+        (),
     )
 )

@@ -17,6 +17,7 @@ from market.auction import at_one_price, clear_exact, fill
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import Mechanism, Promises, register
+from market.parameters import RATIONING, SEED, SOLVER, K
 from market.rules import MarketRules
 from market.units import IntArray
 from optimizer.compile import FloatArray, compile_model
@@ -87,6 +88,7 @@ UNIFORM_PRICE = register(
             uniform_price=True,
             efficient=True,
         ),
+        (K, RATIONING, SEED, SOLVER),
     )
 )
 

@@ -77,7 +77,7 @@ def book_root(book: OrderBook, roster: Sequence[str], interval_start: int) -> by
 
 
 def clearing_root(book: OrderBook, clearing: Clearing, interval_start: int) -> bytes:
-    """Return the hash over a clearing: header, price of each node, what each order got, and the trades.
+    """Return the hash over a clearing: header, price of each node, what each order got, the trades, the charges.
 
     One hash and no tree: a household proves its own settlement line, and whoever checks a clearing has all of it.
     The price of an order that was not accepted has no meaning and differs between solvers: it counts as 0.
@@ -110,6 +110,9 @@ def clearing_root(book: OrderBook, clearing: Clearing, interval_start: int) -> b
     if trades is not None:
         pairs = _columns(trades.buy, trades.sell, trades.energy_wh, trades.price_micro_per_kwh)
         digest.update(pairs.tobytes())
+    if clearing.charge_nano is not None:
+        # Only a charge makes the bytes longer than the counts tell, so nothing else can be read as one.
+        digest.update(_columns(clearing.charge_nano).tobytes())
     return digest.digest()
 
 

@@ -12,10 +12,12 @@ from agents.community import AgentRules, Community
 from agents.control.self_consumption import Batteries, step
 from agents.errors import BatteryOutOfRange, UnknownChoice
 from data.readings import BatterySpec
+from market.lottery import lots_of, whole_between
 from market.tariff import IntervalPrices
 from market.units import IntArray
 
 PRICES = IntervalPrices(300_000, 80_000, 10_000, 30_000)
+NO_LOTS = np.zeros(3, dtype=np.uint64)
 DAY = 96
 BATTERY = BatterySpec(5_000, 3_000, 2_500, 950_000, 920_000)
 
@@ -218,8 +220,64 @@ def test_without_a_day_of_history_nobody_bids() -> None:
     assert not homes.bids(PRICES).energy_wh.any()
 
 
+def test_lots_belong_to_seed_interval_and_home_and_to_nothing_else() -> None:
+    imported, exported = registers(3, 5, 5)
+    nothing = np.zeros(5, dtype=np.int64)
+
+    def limits(columns: list[int], seed: int = 4, start_s: int = 900) -> IntArray:
+        rules = AgentRules(strategy="zi_c", seed=seed)
+        members = np.array(columns)
+        specs = [None] * len(columns)
+        homes = Community(
+            imported[:, columns],
+            exported[:, columns],
+            specs,
+            nothing[columns],
+            2 * DAY,
+            rules,
+            members,
+            start_s,
+        )
+        drawn = []
+        for _ in range(20):
+            drawn.append(homes.bids(PRICES).limit_micro_per_kwh)
+            homes.live()
+        return np.array(drawn)
+
+    together = limits([0, 1, 2, 3, 4])
+    assert (limits([3]) == together[:, [3]]).all()
+    assert (limits([4, 1]) == together[:, [4, 1]]).all()
+    assert (limits([0, 1, 2, 3, 4], start_s=900 * 3)[:18] == together[2:]).all()
+    assert len(np.unique(together)) > 90
+    assert (limits([0, 1, 2, 3, 4], seed=5) != together).mean() > 0.9
+
+
+def test_limits_by_lot_cover_the_gap_evenly_and_never_lose() -> None:
+    many = np.full(20_000, 100)
+    lots = lots_of(1, 900, np.arange(20_000))
+    limit = bidding.get("zi_c").bid(many, PRICES, lots).limit_micro_per_kwh
+    assert limit.min() >= 80_000
+    assert limit.max() <= 320_000
+    counts = np.histogram(limit, bins=12, range=(80_000, 320_000))[0]
+    # 1,667 expected a bin, with a standard deviation of 39: five of them.
+    assert np.abs(counts - 20_000 / 12).max() < 200
+    narrow = IntervalPrices(100_000, 200_000)
+    assert bidding.get("zi_c").bid(np.array([5, -5]), narrow, lots[:2]).limit_micro_per_kwh.tolist() == [
+        100_000,
+        200_000,
+    ]
+
+
+@given(st.integers(-50, 50), st.integers(0, 100), st.integers(0, 2**64 - 1))
+def test_a_whole_number_by_lot_lies_between_its_bounds(low: int, more: int, word: int) -> None:
+    words = np.array([word, 0, 2**64 - 1], dtype=np.uint64)
+    drawn = whole_between(words, np.full(3, low), np.full(3, low + more)).tolist()
+    assert low <= drawn[0] <= low + more
+    assert drawn[1:] == [low, low + more]
+
+
 def test_truthful_limits_are_the_outside_prices() -> None:
-    bids = bidding.get("truthful").bid(np.array([500, -300, 0]), PRICES)
+    bids = bidding.get("truthful").bid(np.array([500, -300, 0]), PRICES, NO_LOTS)
     assert bids.side.tolist()[:2] == [1, -1]
     assert bids.energy_wh.tolist() == [500, 300, 0]
     # A buyer compares 0.30 + 0.03 outside with the local price + 0.01.

@@ -1,0 +1,46 @@
+"""Random words that follow from a seed, a time and a participant alone: the same for one home as among a thousand."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from market.units import IntArray
+
+WordArray = npt.NDArray[np.uint64]
+
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def splitmix64(words: WordArray) -> WordArray:
+    """Mix 64-bit words so that near inputs give unrelated outputs.
+
+    Source: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", the splitmix64 mixer.
+    """
+    with np.errstate(over="ignore"):
+        words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed: WordArray = words ^ (words >> np.uint64(31))
+    return mixed
+
+
+def words_of(seed: int, start_s: int, participant: IntArray) -> WordArray:
+    """One word per participant for an interval; `start_s` may be any number that tells intervals apart."""
+    return splitmix64(participant.astype(np.uint64) + np.uint64((seed * _GOLDEN + start_s) % 2**64))
+
+
+def lots_of(seed: int, start_s: int, participant: IntArray) -> WordArray:
+    """Words for the bids of an interval, unrelated to those of the order of arrival (mixed twice)."""
+    inner = splitmix64(np.array([(seed * _GOLDEN + start_s + 1) % 2**64], dtype=np.uint64))
+    with np.errstate(over="ignore"):
+        return splitmix64(inner + participant.astype(np.uint64) * np.uint64(_GOLDEN))
+
+
+def whole_between(lots: WordArray, low: IntArray, high: IntArray) -> IntArray:
+    """Turn words into whole numbers from low to high, both included; high is at least low and nearer than 2^31.
+
+    The upper 32 bits of a word times the number of choices, over 2^32: a bias below one in 2^32 / choices.
+    """
+    choices = (high - low + 1).astype(np.uint64)
+    chosen: IntArray = low + (((lots >> np.uint64(32)) * choices) >> np.uint64(32)).astype(np.int64)
+    return chosen

@@ -1,0 +1,57 @@
+"""MUDA with Vickrey fees: on the long side of a half the best limits win and pay for whom they keep out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from market.book import OrderBook
+from market.clearing import Clearing
+from market.externality import curve_of, members_of, worth_without_own
+from market.mechanism import Mechanism, Promises, register
+from market.muda import PARAMETERS, LongSide, clear_halves, served
+from market.ranking import best_first
+from market.rules import MarketRules
+from market.units import IntArray
+
+
+def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+    """Let each half trade at the other's price, its long side by the best limits, with fees to the operator.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        rules: Uses the parameters of `market.muda`; the seed decides the halves only.
+    """
+    return clear_halves(book, rules, serve)
+
+
+def serve(side: LongSide) -> tuple[IntArray, IntArray]:
+    """Serve the best limits; a winner of w Wh pays what the best w Wh kept out of others would have gained."""
+    owner, energy = side.members.of_row[side.rows], side.book.energy_wh[side.rows]
+    gain = np.abs(side.book.limit_micro_per_kwh[side.rows] - side.price)
+    order = best_first(-gain, side.book.sequence[side.rows])
+    queue = energy[order]
+    won = served(queue, side.quota_wh)
+    accepted = np.empty_like(won)
+    accepted[order] = won
+    first = int((won < queue).argmax())  # all from here on are kept out, the first perhaps in part
+    out, own = order[first:], members_of(owner)
+    curve = curve_of(own.of_row[out], queue[first:] - won[first:], gain[out])
+    fee_nano = np.zeros(len(side.members.starts), dtype=np.int64)
+    fee_nano[owner[own.starts]] = worth_without_own(curve, own.sum(accepted), single=own.single)
+    return accepted, fee_nano
+
+
+MUDA_VICKREY = register(
+    Mechanism(
+        "muda_vickrey",
+        clear,
+        Promises(
+            source="Segal-Halevi, Hassidim, Aumann, MUDA: a truthful multi-unit double-auction mechanism,"
+            " AAAI 2018, arXiv 1712.06848",
+            budget_balance="weak",
+            truthful=True,
+            truthful_for="single_orders",
+        ),
+        PARAMETERS,
+    )
+)

@@ -1,0 +1,90 @@
+"""The declared parameters of mechanisms: their names at the edge, their ranges, and how a mechanism reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from market.rules import MarketRules, Rationing, Solver, Value
+from market.units import PPM
+
+Kind = Literal["share", "price", "energy", "whole", "choice", "halves"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a mechanism.
+
+    Args:
+        name: As a case, a scenario and the command line call it, such as "unit_kwh".
+        field: As the mechanism calls it, with the unit inside, such as "unit_wh": a field of `MarketRules`, or a key of
+            its `params`.
+        kind: share: 0 to 1, parts per million inside; price: micro-currency per kWh inside; energy: Wh inside, above 0;
+            whole: a whole number; choice: one of `choices`; halves: two lists of participants.
+        default: What holds where nothing is given; None where the mechanism then does without.
+        summary: One sentence for people.
+        choices: The words of a choice.
+        least: Smallest whole number.
+        in_run: The default of a run, where it differs from that of a single case.
+        case_only: Has no meaning over the many intervals of a run.
+    """
+
+    name: str
+    field: str
+    kind: Kind
+    default: Value
+    summary: str
+    choices: tuple[str, ...] = ()
+    least: int = 0
+    in_run: Value = None
+    case_only: bool = False
+
+    def of(self, rules: MarketRules) -> Any:
+        """The value under these rules, in the unit inside."""
+        if self.field in _OWN_FIELDS:
+            return getattr(rules, self.field)
+        return rules.params.get(self.field, self.default)
+
+
+_OWN_FIELDS = frozenset(f.name for f in fields(MarketRules)) - {"params"}
+
+K = Parameter(
+    name="k",
+    field="k_ppm",
+    kind="share",
+    default=PPM // 2,
+    summary="Where in the price interval the price lies.",
+)
+RATIONING = Parameter(
+    name="rationing",
+    field="rationing",
+    kind="choice",
+    default="pro_rata",
+    summary="Who is served where not everybody at one price can be.",
+    choices=get_args(Rationing),
+)
+SEED = Parameter(name="seed", field="seed", kind="whole", default=0, summary="Seed of every lottery.")
+SOLVER = Parameter(
+    name="solver",
+    field="solver",
+    kind="choice",
+    default="highs",
+    summary="Which implementation runs; all give the same answer.",
+    choices=get_args(Solver),
+)
+RETAIL = Parameter(
+    name="retail_price",
+    field="retail_micro_per_kwh",
+    kind="price",
+    default=None,
+    summary="What energy costs outside the market.",
+)
+FEED_IN = Parameter(
+    name="feed_in_tariff",
+    field="feed_in_micro_per_kwh",
+    kind="price",
+    default=None,
+    summary="What the outside pays for energy.",
+)
+GENERAL = (K, RATIONING, SEED, SOLVER, RETAIL, FEED_IN)
+"""The parameters of a mechanism that declares none: every field of `MarketRules`."""
