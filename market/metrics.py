@@ -203,7 +203,8 @@ def price_regret_nano(
     """What the owner of an order could have gained by stating another limit for it: max u(misreport) - u(truth).
 
     The book holds the true limits. Tried are the limits of all other orders and one micro above and below each, which
-    is where the outcome of an auction may change. All orders of the owner count, only the one limit is changed.
+    is where the outcome of an auction may change. All orders of the owner count, charges included; only the one limit
+    is changed. `market.misreports` tries all orders of every participant.
 
     Args:
         clear: The rule; with a lottery it is judged for the one draw of `rules.seed`.
@@ -221,8 +222,8 @@ def price_regret_nano(
         stated = book.limit_micro_per_kwh.copy()
         stated[row] = limit_micro_per_kwh
         clearing = clear(replace(book, limit_micro_per_kwh=stated), rules)
-        gain = book.side * (book.limit_micro_per_kwh - clearing.price_micro_per_kwh)
-        return exact_dot(gain[own], clearing.accepted_wh[own])
+        gain_nano = book.side * clearing.accepted_wh * book.limit_micro_per_kwh - clearing.payment_nano(book)
+        return int(gain_nano[own].sum())
 
     truth_nano = utility_nano(int(book.limit_micro_per_kwh[row]))
     tried = np.unique(np.concatenate((others - 1, others, others + 1)))

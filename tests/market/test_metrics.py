@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from market.auction import clear_exact
 from market.book import Order, OrderBook, Side
 from market.clearing import Clearing, no_trade
-from market.mechanisms import retailer_only
+from market.mechanisms import retailer_only, vcg
 from market.metrics import (
     WelfareSplit,
     allocative_efficiency,
@@ -316,6 +316,16 @@ def test_no_limit_of_a_whole_range_beats_the_limits_tried(book: OrderBook, data:
     truth = utility(int(book.limit_micro_per_kwh[row]))
     best = max(utility(limit) for limit in range(-9, 10))
     assert price_regret_nano(clear_exact, book, rules, row) == best - truth
+
+
+@given(limits=st.lists(st.tuples(st.sampled_from(list(Side)), st.integers(0, 9)), min_size=1, max_size=6))
+def test_charges_count_so_a_truthful_rule_leaves_no_regret(limits: list[tuple[Side, int]]) -> None:
+    """VCG settles by charges beside its prices; with one order each nobody gains by another limit."""
+    book = OrderBook.from_orders(
+        Order(f"o{i}", i, side, 1_000, limit) for i, (side, limit) in enumerate(limits)
+    )
+    for row in range(len(book)):
+        assert price_regret_nano(vcg.clear, book, RULES, row) == 0
 
 
 def test_an_empty_clearing_has_an_empty_split() -> None:
