@@ -64,7 +64,9 @@ def rows() -> list[dict[str, Any]]:
     """Measure every mechanism that clears a book without a grid; one row per mechanism and size."""
     load_all()
     random, found = np.random.default_rng(1), []
-    mechanisms = {name: m for name, m in registered().items() if not m.promises.needs_grid and name != "retailer_only"}
+    mechanisms = {
+        name: m for name, m in registered().items() if not m.promises.needs_grid and name != "retailer_only"
+    }
     pairwise = {name: m for name, m in mechanisms.items() if name.startswith(PAIRWISE)}
     sorting = {name: m for name, m in mechanisms.items() if name not in pairwise}
     for group, sizes in ((sorting, SIZES), (pairwise, PAIRWISE_SIZES)):
@@ -92,7 +94,9 @@ def main(arguments: list[str]) -> None:
     if "--json" in arguments:
         print(json.dumps(found))
         return
-    print(f"{'mechanism':<20}{'orders':>8}{'argsort us':>12}{'clear us':>13}{'ratio':>9}{'orders/s':>13}  target")
+    print(
+        f"{'mechanism':<20}{'orders':>8}{'argsort us':>12}{'clear us':>13}{'ratio':>9}{'orders/s':>13}  target"
+    )
     for row in found:
         numbers = f"{row['argsort_us']:>12,.1f}{row['clear_us']:>13,.1f}{row['ratio']:>9.2f}{row['orders_per_s']:>13,}"
         print(f"{row['mechanism']:<20}{row['orders']:>8,}{numbers}  {row['target']}")
