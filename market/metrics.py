@@ -43,9 +43,9 @@ def exact_dot(left: IntArray, right: IntArray) -> int:
 def welfare_split(book: OrderBook, clearing: Clearing, grid_fee_local_micro_per_kwh: int = 0) -> WelfareSplit:
     """Split the gain from trade of one interval over buyers, sellers, market operator and grid operator.
 
-    Buyers get sum (v - p) q, sellers sum (p - c) q, the operator what buyers pay beyond what sellers get. A limit is
-    stated net of the local grid fee (`buy_cap_micro_per_kwh`), so the fee adds to the value of a kWh and goes to
-    the grid operator whole.
+    Buyers get sum (v - p) q, sellers sum (p - c) q, less their fees and with their rebates; the operator gets what
+    buyers pay beyond what sellers get. A limit is stated net of the local grid fee (`buy_cap_micro_per_kwh`), so the
+    fee adds to the value of a kWh and goes to the grid operator whole.
 
     Args:
         book: The orders.
@@ -54,11 +54,11 @@ def welfare_split(book: OrderBook, clearing: Clearing, grid_fee_local_micro_per_
 
     Source: welfare accounting of clearing rules, SW = buyers + sellers + operator + grid operator.
     """
-    gain = book.side * (book.limit_micro_per_kwh - clearing.price_micro_per_kwh)
-    buys = book.side > 0
+    value_nano = book.side * clearing.accepted_wh * book.limit_micro_per_kwh
+    gain_nano, buys = value_nano - clearing.payment_nano(book), book.side > 0
     return WelfareSplit(
-        exact_dot(gain[buys], clearing.accepted_wh[buys]),
-        exact_dot(gain[~buys], clearing.accepted_wh[~buys]),
+        int(gain_nano[buys].sum()),
+        int(gain_nano[~buys].sum()),
         clearing.operator_surplus_nano,
         clearing.traded_wh(book) * grid_fee_local_micro_per_kwh,
     )

@@ -34,6 +34,11 @@ def micro_from_price(price: Decimal) -> int:
     return int((price * MICRO_PER_UNIT).to_integral_value(ROUND_HALF_EVEN))
 
 
+def nano_from_amount(amount: Decimal) -> int:
+    """Convert an amount of money to whole nano-currency, half to even. [currency -> nano]"""
+    return int((amount * NANO_PER_UNIT).to_integral_value(ROUND_HALF_EVEN))
+
+
 def is_exact(value: Decimal, per_unit: int) -> bool:
     """Tell whether `value` is a whole number of the inside unit (`per_unit` of them make one outside)."""
     scaled = value * per_unit

@@ -68,7 +68,7 @@ def nucleolus(value_nano: IntArray) -> IntArray:
     floors: list[Equation] = []
     excess: list[float] = []
     rounds: list[IntArray] = []
-    while True:
+    for _ in range(n):  # n - 1 rounds at most, and one look that all is determined
         basis = _independent([_row(s, n) for s, _ in fixed])
         undetermined = _outside_span(basis, n)
         if not len(undetermined):

@@ -21,8 +21,10 @@ PAGES = (
     "docs/units-and-signs.md",
     "docs/agents.md",
     "docs/your-own-mechanism.md",
+    "docs/check-mechanism.md",
     "docs/your-own-meter-data.md",
     "docs/nodes.md",
+    "docs/cooperative.md",
 )
 every_page = pytest.mark.parametrize(
     "page", [*PAGES, *(pytest.param(page, marks=pytest.mark.live) for page in WITH_NODES)]

@@ -17,18 +17,32 @@ from typing import TYPE_CHECKING, Any
 from wattswap.doctor import shadow_warning
 
 if TYPE_CHECKING:
-    from wattswap.api import clear, mechanism, run
+    from wattswap.api import clear, compare, mechanism, run
+    from wattswap.comparison.result import Comparison
     from wattswap.engine import resume
     from wattswap.results import RunResult
     from wattswap.scenario import demo, load
     from wattswap.verification import verify_run as verify
 
 __version__ = "0.1.0"
-__all__ = ["RunResult", "clear", "demo", "load", "mechanism", "resume", "run", "verify"]
+__all__ = [
+    "Comparison",
+    "RunResult",
+    "clear",
+    "compare",
+    "demo",
+    "load",
+    "mechanism",
+    "resume",
+    "run",
+    "verify",
+]
 
 _HOME = {
+    "Comparison": ("wattswap.comparison.result", "Comparison"),
     "RunResult": ("wattswap.results", "RunResult"),
     "clear": ("wattswap.api", "clear"),
+    "compare": ("wattswap.api", "compare"),
     "demo": ("wattswap.scenario", "demo"),
     "load": ("wattswap.scenario", "load"),
     "mechanism": ("wattswap.api", "mechanism"),

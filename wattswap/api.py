@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -16,6 +16,8 @@ from wattswap.plugins import mechanism as find_mechanism
 from wattswap.results import RunResult
 
 if TYPE_CHECKING:
+    from wattswap.comparison.driver import OnCell
+    from wattswap.comparison.result import Comparison
     from wattswap.scenario import Scenario
 
 Clear = Callable[[OrderBook, MarketRules], Clearing]
@@ -37,6 +39,43 @@ def run(
 
         scenario = load(scenario)
     return engine.run(scenario, out=out, on_progress=on_progress)
+
+
+def compare(
+    scenario: Scenario | Path | str,
+    mechanisms: Sequence[str] = (),
+    *,
+    seeds: Iterable[int] | None = None,
+    jobs: int = 1,
+    out: Path | str = "comparisons",
+    on_cell: OnCell | None = None,
+) -> Comparison:
+    """Take the same homes, forecasts and seeds through several mechanisms; finished cells are not worked out again.
+
+    Args:
+        scenario: A scenario, or the path of its file.
+        mechanisms: Names, or NAME:parameter=value; every registered one when left out. The bookends `retailer_only` and
+            `welfare_optimum` are always there.
+        seeds: Seeds of all lotteries; the scenario's own when left out.
+        jobs: Processes at once.
+        out: Folder under which the comparison's own folder is made or extended.
+        on_cell: Called for each finished cell.
+
+    Raises:
+        WattswapError: What is wrong with mechanisms, scenario or data, all of it at once.
+    """
+    from wattswap.comparison import driver
+    from wattswap.comparison.choices import read_choices
+    from wattswap.comparison.plan import BASE, Point, make_plan
+    from wattswap.comparison.result import Comparison
+
+    if isinstance(scenario, Path | str):
+        from wattswap.scenario import load
+
+        scenario = load(scenario)
+    chosen = [scenario.seed] if seeds is None else list(seeds)
+    plan = make_plan([Point(BASE, {}, scenario)], read_choices(list(mechanisms)), chosen)
+    return Comparison(driver.compare(plan, Path(out), jobs=jobs, on_cell=on_cell))
 
 
 @overload
@@ -62,7 +101,6 @@ def clear(
     if isinstance(orders, dict):
         from wattswap.clear_contract import clear_case
 
-        find_mechanism(mechanism)
         return clear_case(orders, mechanism)
     book = orders if isinstance(orders, OrderBook) else OrderBook.from_orders(orders)
     found = find_mechanism(mechanism)

@@ -12,6 +12,7 @@ Entries = list[dict[str, str]]
 
 def _mechanisms() -> Entries:
     from market.mechanism import registered
+    from wattswap.parameter_reader import described
 
     entries = []
     for name, mechanism in registered().items():
@@ -19,7 +20,17 @@ def _mechanisms() -> Entries:
         promises = [f"budget {p.budget_balance}"]
         for attribute in ("individually_rational", "efficient", "truthful", "uniform_price", "needs_grid"):
             promises += [attribute.replace("_", " ")] if getattr(p, attribute) else []
-        entries.append({"name": name, "summary": f"{', '.join(promises)}. {p.source}"})
+        if p.truthful and p.truthful_for != "participants":
+            promises[promises.index("truthful")] += f" for {p.truthful_for.replace('_', ' ')}"
+        origin = mechanism.clear.__module__
+        entries.append(
+            {
+                "name": name,
+                "summary": f"{', '.join(promises)}. {p.source}",
+                "parameters": "; ".join(described(parameter) for parameter in mechanism.parameters),
+                "origin": origin,
+            }
+        )
     return entries
 
 

@@ -119,7 +119,9 @@ class Run:
         """Settle a cleared interval, put it on the chain and into the tables."""
         setup, i = self.setup, self.done
         start_s, prices = setup.start_of(i), setup.prices.at(i)
-        settled = settle_interval(setup.mechanism, cleared, import_wh, export_wh, prices)
+        settled = settle_interval(
+            setup.mechanism, cleared, import_wh, export_wh, prices, shared=setup.shares_imbalance
+        )
         block = self.chain.append(start_s, cleared, settled.postings)
         load_wh, pv_wh = setup.load_and_pv(i)
         self.recorder.add(

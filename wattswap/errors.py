@@ -137,6 +137,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 _CODE_BY_CLASS: dict[str, ExitCode] = {
     "market.errors.AmountTooLarge": ExitCode.INVALID,
     "market.errors.InvalidBook": ExitCode.INVALID,
+    "market.errors.InvalidGame": ExitCode.INVALID,
     "market.errors.InvalidRules": ExitCode.INVALID,
     "market.errors.InvalidTariff": ExitCode.INVALID,
     "market.errors.UnknownMechanism": ExitCode.INVALID,

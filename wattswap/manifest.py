@@ -9,6 +9,7 @@ import platform
 import subprocess
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,21 @@ def source_commit() -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+@cache
+def code_sha256() -> str:
+    """SHA-256 over every source file that can change the result of a simulation."""
+    top, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for package in ("market", "optimizer", "data", "agents", "wattswap"):
+        for path in sorted((top / package).rglob("*.py")):
+            digest.update(f"{path.relative_to(top).as_posix()} {file_sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """JSON whose bytes follow from the value alone, to be hashed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def write_json(path: Path, value: Any) -> None:

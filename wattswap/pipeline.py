@@ -102,9 +102,20 @@ def settle_interval(
     import_wh: IntArray,
     export_wh: IntArray,
     prices: IntervalPrices,
+    *,
+    shared: bool,
 ) -> Settled:
-    """Settle a cleared interval against the meters."""
-    local = mechanism.promises.local_market
+    """Settle a cleared interval against the meters.
+
+    Args:
+        mechanism: The rule that cleared it; the baseline without a market shares nothing.
+        cleared: The cleared book.
+        import_wh: Metered import per member. [Wh]
+        export_wh: Metered export per member. [Wh]
+        prices: Outside prices and grid fees.
+        shared: Whether members settle among each other, before the retailer, what was not traded.
+    """
+    local = shared and mechanism.promises.local_market
     postings = settle(cleared.book, cleared.clearing, import_wh, export_wh, prices, local_market=local)
     return Settled(
         postings,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +13,7 @@ from market.errors import InvalidTariff
 from market.tariff import OutsidePrices, flat, series, time_of_use
 from market.units import IntArray, price
 from wattswap.errors import InvalidScenario, Problem
+from wattswap.manifest import canonical_json
 from wattswap.scenario_fields import Wrong, iso
 from wattswap.scenario_layers import Source
 from wattswap.scenario_tables import Chain, Data, Homes, Market, Table, Tariff, Time
@@ -115,8 +115,11 @@ class Scenario(Table):
             mode="json", by_alias=True, exclude_none=True, exclude={"time"}
         )
         said["time"] = self.time.resolved()
-        if not said["market"]["params"]:
-            del said["market"]["params"]
+        for key, default in (("params", {}), ("imbalance", "shared")):
+            if (
+                said["market"][key] == default
+            ):  # keys that came later do not change the digest of older scenarios
+                del said["market"][key]
         said["tariff"]["time_of_use"].sort(key=lambda window: sorted(window.items()))
         for key in ("import_series", "feed_in_series"):
             path = getattr(self.tariff, key)
@@ -143,8 +146,7 @@ class Scenario(Table):
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of `resolved()`, in hexadecimal."""
-        text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode("utf-8")).hexdigest()
+        return hashlib.sha256(canonical_json(self.resolved()).encode("utf-8")).hexdigest()
 
     def span(self, data_start_s: int, data_minutes: int, data_intervals: int) -> Span:
         """Fit the run into the data, whose first interval, step and length are given.

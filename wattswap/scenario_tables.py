@@ -304,18 +304,14 @@ class Tariff(Table):
         alias="import_per_kwh",
         description="Retail price; outside the windows where there are windows.",
     )
-    import_series: str | None = Field(
-        default=None, description="CSV of retail prices, timestamp,price_per_kwh."
-    )
+    import_series: str | None = Field(default=None, description="CSV of retail prices.")
     time_of_use: tuple[TimeOfUse, ...] = Field(
         default=(), strict=False, description="Retail prices by time of the week."
     )
     feed_in_micro_per_kwh: Price | None = Field(
         default=None, alias="feed_in_per_kwh", description="What the retailer pays for energy."
     )
-    feed_in_series: str | None = Field(
-        default=None, description="CSV of feed-in prices, timestamp,price_per_kwh."
-    )
+    feed_in_series: str | None = Field(default=None, description="CSV of feed-in prices.")
     grid_fee_local_micro_per_kwh: Fee = Field(
         default=0,
         alias="grid_fee_local_per_kwh",
@@ -324,9 +320,10 @@ class Tariff(Table):
     grid_fee_remote_micro_per_kwh: Fee = Field(
         default=0, alias="grid_fee_remote_per_kwh", description="Grid fee on energy from outside."
     )
-    zone: Zone | None = Field(
-        default=None, description="Time zone of windows and of series without offsets; left out: time.zone."
+    emission_g_per_kwh: int | None = Field(
+        default=None, ge=0, le=10_000, description="Emissions of the outside."
     )
+    zone: Zone | None = Field(default=None, description="Time zone of windows and series, else time.zone.")
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
@@ -370,6 +367,10 @@ class Market(Table):
     solver: Solver = Field(default="highs", description="What clears; all give the same answer.")
     gate_closure_minutes: int = Field(
         default=15, ge=0, le=1_440, description="How long before an interval its orders close."
+    )
+    imbalance: Literal["shared", "retailer"] = Field(
+        default="shared",
+        description="Who settles what was not traded: the neighbours first, or the retailer.",
     )
     params: Params = Field(default={}, description="The rule's own parameters, as docs/mechanisms list them.")
 

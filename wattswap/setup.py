@@ -109,6 +109,11 @@ class Setup:
         return self.scenario.chain.sign_orders
 
     @property
+    def shares_imbalance(self) -> bool:
+        """Whether members settle among each other, before the retailer, what was not traded."""
+        return self.scenario.market.imbalance == "shared"
+
+    @property
     def steps_per_day(self) -> int:
         """Intervals in 24 hours."""
         return 24 * 60 // self.minutes
@@ -282,12 +287,6 @@ def prepare(scenario: Scenario) -> Setup:
     first_row = (span.start_s - meter.start_s) // step_s
     meter, dropped = without_missing(scenario, meter, first_row)
     batteries, stored = batteries_of(scenario, meter, dropped)
-    market = scenario.market
-    mechanism = find_mechanism(market.mechanism)
-    rules = MarketRules(
-        k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
-    )
-    params = run_defaults(mechanism) | values_of(market.params, market.mechanism)
     return Setup(
         scenario=scenario,
         meter=meter,
@@ -296,13 +295,35 @@ def prepare(scenario: Scenario) -> Setup:
         start_s=span.start_s,
         minutes=span.minutes,
         prices=scenario.outside_prices(span),
-        mechanism=mechanism,
-        rules=rules_with(rules, params),
+        mechanism=find_mechanism(scenario.market.mechanism),
+        rules=market_rules(scenario),
         agents=agents,
         batteries=batteries,
         initial_stored_wh=stored,
         keys=Keys.of(scenario),
         dropped_homes=dropped,
+    )
+
+
+def market_rules(scenario: Scenario) -> MarketRules:
+    """The rules of the market that do not change from interval to interval."""
+    market = scenario.market
+    rules = MarketRules(
+        k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
+    )
+    own = run_defaults(find_mechanism(market.mechanism)) | values_of(market.params, market.mechanism)
+    return rules_with(rules, own)
+
+
+def under(setup: Setup, scenario: Scenario) -> Setup:
+    """The same data under another market or seed; the scenarios may differ in nothing else."""
+    return replace(
+        setup,
+        scenario=scenario,
+        mechanism=find_mechanism(scenario.market.mechanism),
+        rules=market_rules(scenario),
+        agents=_agent_rules(scenario, setup.minutes),
+        keys=Keys.of(scenario),
     )
 
 

@@ -87,9 +87,14 @@ def show(
 
 
 def verify(run: RunArgument, quiet: QuietOption = False, json: JsonOption = False) -> None:
-    """Prove a run: files, chain and tables against each other, then all of it again from the scenario."""
+    """Prove a run or a comparison: what is stored against itself, then all of it again from the scenario."""
     from wattswap.cli.output import Progress, note, print_json
+    from wattswap.comparison.store import ABOUT
     from wattswap.verification import verify_run
+
+    if (run / ABOUT).is_file():
+        _verify_comparison(run, json)
+        return
 
     report = verify_run(run, on_progress=Progress("once more", quiet))
     if json:
@@ -98,6 +103,20 @@ def verify(run: RunArgument, quiet: QuietOption = False, json: JsonOption = Fals
     for check, detail in report["checks"].items():
         print(f"{'--' if detail.startswith('left out') else 'ok'}  {check:<10} {detail}")
     note("Verified: everything marked ok was computed again from the files and holds.")
+
+
+def _verify_comparison(folder: Path, json: bool) -> None:
+    from wattswap.cli.output import note, print_json
+    from wattswap.comparison.driver import verify as verify_comparison
+
+    report = verify_comparison(folder)
+    if json:
+        print_json(report)
+        return
+    print(
+        f"ok  cells      {report['cells']} worked out again from the scenario, every bill and interval equal"
+    )
+    note("Verified: everything but the times was computed again and holds.")
 
 
 def add_commands(app: typer.Typer) -> None:

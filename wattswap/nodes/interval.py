@@ -79,7 +79,9 @@ def work_out(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Worked
     cleared = clear_orders(setup, start_s, content.orders)
     imported, exported = registers(setup, cleared, content.readings)
     prices = setup.prices.at(setup.index_of(start_s))
-    settled = settle_interval(setup.mechanism, cleared, imported, exported, prices)
+    settled = settle_interval(
+        setup.mechanism, cleared, imported, exported, prices, shared=setup.shares_imbalance
+    )
     batch = salted(settled.postings.lines, start_s, content.interval_secret)
     inclusion = include(setup.roster, (*content.orders, *content.nothings), content.interval_secret)
     args = batch_args(

@@ -1,0 +1,217 @@
+"""A limit order book: price-time priority, partial fills, every trade at the price of the resting order.
+
+The book is two heaps of whole numbers, one per side. A key holds the rank of the limit, better first, and below it
+the number of the event, earlier first, so that the smallest key is always the order to be served next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from enum import IntEnum
+from heapq import heappop, heappush
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from market.units import IntArray
+
+SelfTrade = Literal["allow", "skip"]
+
+
+class Kind(IntEnum):
+    """What an event is."""
+
+    LIMIT = 0
+    """Trades what it can at its limit or better; the rest stays in the book."""
+    IOC = 1
+    """Immediate or cancel: as a limit order, but the rest is dropped."""
+    FOK = 2
+    """Fill or kill: trades whole at once, or not at all."""
+    MARKET = 3
+    """Trades at any price; the rest is dropped."""
+    CANCEL = 4
+    """Takes what is left of an order out of the book."""
+
+
+class Event(NamedTuple):
+    """One event of a continuous market.
+
+    Args:
+        kind: What it is.
+        id: Of the order; of a cancel, of the order to take out. One that is not in the book has no effect.
+        participant: Whose order; of no account in a cancel.
+        side: +1 buy, -1 sell; of no account in a cancel.
+        energy_wh: At least 0; an order of 0 does nothing. [Wh]
+        limit_micro_per_kwh: Of no account in a cancel or a market order. [micro-currency/kWh]
+    """
+
+    kind: Kind
+    id: Hashable
+    participant: Hashable = 0
+    side: int = 1
+    energy_wh: int = 0
+    limit_micro_per_kwh: int = 0
+
+
+class Matched(NamedTuple):
+    """What a stream of orders has done; orders are called by their number in the stream.
+
+    Args:
+        resting: The order in the book, per trade in order of execution.
+        aggressor: The order that came in.
+        energy_wh: [Wh]
+        bids: Bids left, best first.
+        asks: Offers left, best first.
+        left_wh: What is left of each order in the book; 0 of one that is not in it. [Wh]
+    """
+
+    resting: IntArray
+    aggressor: IntArray
+    energy_wh: IntArray
+    bids: list[int]
+    asks: list[int]
+    left_wh: list[int]
+
+
+class Execution(NamedTuple):
+    """One trade of an event stream. [Wh, micro-currency/kWh]"""
+
+    resting: Hashable
+    aggressor: Hashable
+    energy_wh: int
+    price_micro_per_kwh: int
+
+
+class Resting(NamedTuple):
+    """What is left of an order in the book. [micro-currency/kWh, Wh]"""
+
+    id: Hashable
+    limit_micro_per_kwh: int
+    energy_wh: int
+
+
+class Streamed(NamedTuple):
+    """The result of an event stream: trades in order of execution, bids and offers left, best first."""
+
+    trades: list[Execution]
+    bids: list[Resting]
+    offers: list[Resting]
+
+
+def clear_events(events: Sequence[Event], self_trade: SelfTrade = "allow") -> Streamed:
+    """Run a stream of events through an empty book.
+
+    Args:
+        events: In order of arrival. The ids of orders are unique, and a cancel names an earlier order.
+        self_trade: Whether a participant's orders may trade with each other; "skip" passes over them.
+    """
+    number = {event.id: i for i, event in enumerate(events) if event.kind != Kind.CANCEL}
+    names = {who: i for i, who in enumerate(dict.fromkeys(event.participant for event in events))}
+    matched = match(
+        np.array([event.side for event in events], dtype=np.int64),
+        np.array([event.limit_micro_per_kwh for event in events], dtype=np.int64),
+        [event.energy_wh for event in events],
+        [names[event.participant] for event in events],
+        self_trade == "skip",
+        [event.kind for event in events],
+        [number.get(event.id, -1) for event in events],
+    )
+
+    def resting(rows: list[int]) -> list[Resting]:
+        return [Resting(events[i].id, events[i].limit_micro_per_kwh, matched.left_wh[i]) for i in rows]
+
+    columns = zip(
+        matched.resting.tolist(), matched.aggressor.tolist(), matched.energy_wh.tolist(), strict=True
+    )
+    trades = [
+        Execution(events[j].id, events[i].id, wh, events[j].limit_micro_per_kwh) for j, i, wh in columns
+    ]
+    return Streamed(trades, resting(matched.bids), resting(matched.asks))
+
+
+def match(
+    side: IntArray,
+    limit: IntArray,
+    left_wh: list[int],
+    participant: list[int],
+    skip_own: bool,
+    kinds: list[Kind] | None = None,
+    cancels: list[int] | None = None,
+) -> Matched:
+    """Run orders through an empty book, one after the other.
+
+    Args:
+        side: +1 buy, -1 sell, in order of arrival.
+        limit: Limit prices. [micro-currency/kWh]
+        left_wh: Energy of each order; becomes what is left of it in the book. [Wh]
+        participant: Whose order.
+        skip_own: Whether an order passes over resting orders of its own participant; they stay where they are.
+        kinds: What each event is; all are limit orders when left out.
+        cancels: Number of the order that a cancel takes out.
+    """
+    n = len(left_wh)
+    width = n.bit_length()
+    number = (1 << width) - 1
+    # Ranks instead of limits: whatever the prices are, a key stays a small integer.
+    rank = np.unique(limit, return_inverse=True)[1].astype(np.int64).reshape(-1)
+    keys = (((-side * rank) << width) | np.arange(n)).tolist()
+    bounds = ((side * rank + 1) << width).tolist()  # keys of the other side below it are good enough
+    beyond = (n + 1) << width
+    bids: list[int] = []
+    asks: list[int] = []
+    resting: list[int] = []
+    aggressor: list[int] = []
+    traded: list[int] = []
+    rests, arrives, trades = resting.append, aggressor.append, traded.append
+    plain, kind = Kind.LIMIT, Kind.LIMIT
+    for i, (buys, key, bound) in enumerate(zip((side > 0).tolist(), keys, bounds, strict=True)):
+        other = asks if buys else bids
+        if kinds is not None:
+            kind = kinds[i]
+            if kind is Kind.CANCEL:
+                left_wh[i] = 0
+                if cancels is not None and 0 <= cancels[i] < i:
+                    left_wh[cancels[i]] = 0  # its key leaves the heap when it comes up
+                continue
+            if kind is Kind.MARKET:
+                bound = beyond
+        need = left_wh[i]
+        left_wh[i] = 0
+        who = participant[i] if skip_own else -1
+        if kind is Kind.FOK:
+            there = (k & number for k in other if k < bound)
+            if sum(left_wh[j] for j in there if participant[j] != who) < need:
+                continue
+        own: list[int] = []
+        while need and other and other[0] < bound:
+            j = other[0] & number
+            have = left_wh[j]
+            if have and participant[j] == who:
+                own.append(heappop(other))
+            elif have > need:
+                left_wh[j] = have - need
+                rests(j)
+                arrives(i)
+                trades(need)
+                need = 0
+            else:
+                heappop(other)
+                if have:
+                    left_wh[j] = 0
+                    rests(j)
+                    arrives(i)
+                    trades(have)
+                    need -= have
+        for passed in own:
+            heappush(other, passed)
+        if need and kind is plain:
+            left_wh[i] = need
+            heappush(bids if buys else asks, key)
+    return Matched(
+        np.array(resting, dtype=np.int64),
+        np.array(aggressor, dtype=np.int64),
+        np.array(traded, dtype=np.int64),
+        [j for j in (k & number for k in sorted(bids)) if left_wh[j]],
+        [j for j in (k & number for k in sorted(asks)) if left_wh[j]],
+        left_wh,
+    )

@@ -1,0 +1,59 @@
+"""Bill sharing: members share energy for nothing and split the retailer's two bills by what they drew and fed in."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from market.book import OrderBook
+from market.clearing import Clearing
+from market.mechanism import Mechanism, Promises, register
+from market.parameters import FEED_IN, RETAIL, Parameter
+from market.rules import MarketRules
+from market.sharing import Shared, outside_prices, share_at, trade_at
+
+HORIZON = Parameter(
+    name="horizon",
+    field="horizon",
+    kind="choice",
+    default="interval",
+    summary="Whether bills are split interval by interval, or once over the sums of all intervals.",
+    choices=("interval", "sum"),
+    case_only=True,
+)
+
+
+def share(supply_wh: int, demand_wh: int, retail: int, feed_in: int) -> Shared:
+    """Settle metered quantities; of one interval, or of the sums over a horizon. [Wh, micro-currency/kWh]"""
+    return share_at(Fraction(0), supply_wh, demand_wh, retail, feed_in)
+
+
+def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+    """Share all energy ordered at a price of 0; sharing is compulsory, so no limit is looked at.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        rules: Must hold the outside prices, at which the rest is settled.
+
+    Raises:
+        InvalidRules: One of the outside prices is not given.
+    """
+    outside_prices(rules, "bill_sharing")
+    return trade_at(book, 0, np.ones(len(book), dtype=np.bool_))
+
+
+BILL_SHARING = register(
+    Mechanism(
+        "bill_sharing",
+        clear,
+        Promises(
+            source="BS: Long, Wu, Zhang, Thomas, Cheng, Jenkins, IEEE PES General Meeting 2017",
+            uniform_price=True,
+            individually_rational=False,
+            no_worse_than_retailer=False,
+            truthful=True,
+        ),
+        (RETAIL, FEED_IN, HORIZON),
+    )
+)

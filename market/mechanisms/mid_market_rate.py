@@ -1,0 +1,47 @@
+"""Mid-market rate: energy shared between members costs the middle of the retail price and the feed-in tariff."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from market.book import OrderBook
+from market.clearing import Clearing
+from market.mechanism import Mechanism, Promises, register
+from market.parameters import FEED_IN, RETAIL
+from market.rules import MarketRules
+from market.sharing import Shared, half_up, outside_prices, share_at, suits, trade_at
+
+
+def share(supply_wh: int, demand_wh: int, retail: int, feed_in: int) -> Shared:
+    """Settle metered quantities at the middle (retail + feed_in) / 2, not rounded. [Wh, micro-currency/kWh]"""
+    return share_at(Fraction(retail + feed_in, 2), supply_wh, demand_wh, retail, feed_in)
+
+
+def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+    """Trade at the middle, rounded half up; orders whose limit does not suit it stay out.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        rules: Uses the retail price and the feed-in tariff.
+
+    Raises:
+        InvalidRules: One of the outside prices is not given.
+    """
+    retail, feed_in = outside_prices(rules, "mid_market_rate")
+    price = half_up(Fraction(retail + feed_in, 2))
+    return trade_at(book, price, suits(book, price))
+
+
+MID_MARKET_RATE = register(
+    Mechanism(
+        "mid_market_rate",
+        clear,
+        Promises(
+            source="MMR: Long, Wu, Zhang, Thomas, Cheng, Jenkins, IEEE PES General Meeting 2017",
+            uniform_price=True,
+            truthful=True,
+            truthful_for="single_orders",
+        ),
+        (RETAIL, FEED_IN),
+    )
+)

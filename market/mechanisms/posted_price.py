@@ -1,0 +1,57 @@
+"""A posted price: everybody who accepts it trades at it, as far as the other side goes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from market.book import OrderBook
+from market.clearing import Clearing
+from market.errors import InvalidRules
+from market.mechanism import Mechanism, Promises, register
+from market.parameters import FEED_IN, RETAIL, Parameter
+from market.rules import MarketRules
+from market.sharing import half_up, suits, trade_at
+
+PRICE = Parameter(
+    name="price",
+    field="price_micro_per_kwh",
+    kind="price",
+    default=None,
+    summary="The price; the middle of retail price and feed-in tariff where none is given.",
+)
+
+
+def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+    """Trade among the orders that accept the price, the long side in proportion to the energy ordered.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        rules: Uses the parameter `price`, else the retail price and the feed-in tariff.
+
+    Raises:
+        InvalidRules: Neither a price nor both outside prices are given.
+    """
+    price = PRICE.of(rules)
+    if price is None:
+        retail, feed_in = RETAIL.of(rules), FEED_IN.of(rules)
+        if retail is None or feed_in is None:
+            raise InvalidRules(
+                "posted_price has no price; give price, or retail_price and feed_in_tariff for the middle of both"
+            )
+        price = half_up(Fraction(retail + feed_in, 2))
+    return trade_at(book, price, suits(book, price))
+
+
+POSTED_PRICE = register(
+    Mechanism(
+        "posted_price",
+        clear,
+        Promises(
+            source="a fixed price set before any order is seen, the long side rationed pro rata",
+            uniform_price=True,
+            truthful=True,
+            truthful_for="single_orders",
+        ),
+        (PRICE, RETAIL, FEED_IN),
+    )
+)

@@ -1,0 +1,95 @@
+"""Supply-demand ratio: the local price falls from the retail price to the feed-in tariff as supply meets demand."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from market.book import OrderBook
+from market.clearing import Clearing, no_trade
+from market.errors import InvalidRules
+from market.mechanism import Mechanism, Promises, register
+from market.parameters import FEED_IN, RETAIL, Parameter
+from market.rules import MarketRules
+from market.sharing import Shared, half_up, outside_prices, share_at, suits, trade_at
+
+COMPENSATION = Parameter(
+    name="compensation",
+    field="compensation_micro_per_kwh",
+    kind="price",
+    default=0,
+    summary="What a shared kWh brings above the feed-in tariff where supply is plenty.",
+)
+
+
+def local_price(
+    supply_wh: int, demand_wh: int, retail: int, feed_in: int, compensation: int = 0
+) -> Fraction | None:
+    """Price of the shared energy at r = supply / demand. [Wh, micro-currency/kWh]
+
+    With lb the retail price and ls the feed-in tariff plus compensation: lb ls / ((lb - ls) r + ls) for r < 1, else ls.
+
+    Returns:
+        None where the formula is 0/0: without energy, or without supply when ls is 0.
+
+    Raises:
+        InvalidRules: A price below 0, for which the formula has a pole.
+
+    Source: Liu, Yu, Wang, Li, Ma, Lei, IEEE Transactions on Power Systems 32 (2017), 3569-3583.
+    """
+    floor = feed_in + compensation
+    if retail < 0 or floor < 0:
+        raise InvalidRules(
+            f"supply_demand_ratio needs a retail price and a feed-in tariff plus compensation of at least 0;"
+            f" they are {retail} and {floor} micro-currency per kWh"
+        )
+    if supply_wh >= demand_wh:
+        return Fraction(floor) if supply_wh else None
+    below = retail * supply_wh + floor * (demand_wh - supply_wh)
+    if below:
+        return Fraction(retail * floor * demand_wh, below)
+    return Fraction(0) if supply_wh else None  # both prices are 0, or 0/0
+
+
+def share(supply_wh: int, demand_wh: int, retail: int, feed_in: int, compensation: int = 0) -> Shared:
+    """Settle metered quantities at the local price, not rounded. [Wh, micro-currency/kWh]
+
+    Raises:
+        InvalidRules: A price below 0, for which the formula has a pole.
+    """
+    price = local_price(supply_wh, demand_wh, retail, feed_in, compensation)
+    return share_at(price, supply_wh, demand_wh, retail, feed_in)
+
+
+def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+    """Trade at the local price of all energy ordered, rounded half up; orders whom it does not suit stay out.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        rules: Uses the retail price, the feed-in tariff and the parameter `compensation`.
+
+    Raises:
+        InvalidRules: An outside price is not given or below 0.
+    """
+    retail, feed_in = outside_prices(rules, "supply_demand_ratio")
+    total_wh = int(book.energy_wh.sum())
+    demand_wh = int((book.energy_wh * (book.side > 0)).sum())
+    exact = local_price(total_wh - demand_wh, demand_wh, retail, feed_in, COMPENSATION.of(rules))
+    if exact is None:
+        return no_trade(book)
+    price = half_up(exact)
+    return trade_at(book, price, suits(book, price))
+
+
+SUPPLY_DEMAND_RATIO = register(
+    Mechanism(
+        "supply_demand_ratio",
+        clear,
+        Promises(
+            source="SDR: Liu, Yu, Wang, Li, Ma, Lei, IEEE Transactions on Power Systems 32 (2017), 3569-3583",
+            uniform_price=True,
+            truthful=True,
+            truthful_for="single_orders",
+        ),
+        (RETAIL, FEED_IN, COMPENSATION),
+    )
+)

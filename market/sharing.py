@@ -1,0 +1,136 @@
+"""What the rules of one local price have in common: as a rule for order books, and for metered quantities.
+
+All of them set one local price for the energy that members share, min(supply, demand). What one side has too much is
+settled with the retailer, and each side splits its bill evenly: so the prices that members see are blends of the
+local price with the retail price or the feed-in tariff.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from market.book import OrderBook
+from market.clearing import Clearing, PriceInterval, no_trade
+from market.errors import InvalidRules
+from market.parameters import FEED_IN, RETAIL
+from market.rules import MarketRules
+from market.units import BoolArray, largest_remainder
+
+
+class Shared(NamedTuple):
+    """The prices of metered quantities.
+
+    Args:
+        buy_price: What a kWh of demand costs on average; None where nobody meters anything. [micro-currency/kWh]
+        sell_price: What a kWh of supply brings on average; None likewise. [micro-currency/kWh]
+        demand_nano: The bill of all demand together. [nano]
+        supply_nano: The revenue of all supply together. [nano]
+        retailer_nano: What the retailer gets less what it pays; demand_nano - supply_nano, exactly. [nano]
+    """
+
+    buy_price: Fraction | None
+    sell_price: Fraction | None
+    demand_nano: int
+    supply_nano: int
+    retailer_nano: int
+
+
+def half_up(value: Fraction) -> int:
+    """Round to the nearest whole number, halves upwards."""
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)
+
+
+def outside_prices(rules: MarketRules, mechanism: str) -> tuple[int, int]:
+    """Return the retail price and the feed-in tariff. [micro-currency/kWh]
+
+    Raises:
+        InvalidRules: One of them is not given.
+    """
+    retail, feed_in = RETAIL.of(rules), FEED_IN.of(rules)
+    if retail is None or feed_in is None:
+        raise InvalidRules(
+            f"{mechanism} needs both {RETAIL.name} and {FEED_IN.name}; give the outside prices"
+        )
+    return retail, feed_in
+
+
+def trade_at(book: OrderBook, price: int, takes_part: BoolArray) -> Clearing:
+    """Trade at one price among the orders that take part, the long side in proportion to the energy ordered.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        price: [micro-currency/kWh]
+        takes_part: Per order.
+    """
+    accepted_wh = book.energy_wh * takes_part
+    bought = accepted_wh * (book.side > 0)
+    sold = accepted_wh - bought
+    demand, supply = int(bought.sum()), int(sold.sum())
+    volume = min(demand, supply)
+    if not volume:
+        return no_trade(book)
+    if demand > supply:
+        accepted_wh = largest_remainder(bought, volume) + sold
+    elif supply > demand:
+        accepted_wh = bought + largest_remainder(sold, volume)
+    prices = np.full(len(book), price, dtype=np.int64)
+    for column in (accepted_wh, prices):
+        column.flags.writeable = False
+    welfare_nano = int((book.side * accepted_wh * book.limit_micro_per_kwh).sum())
+    return Clearing(accepted_wh, prices, (PriceInterval(price, price, price),), 0, welfare_nano)
+
+
+def suits(book: OrderBook, price: int) -> BoolArray:
+    """Tell of each order whether it would trade at a price. [micro-currency/kWh]"""
+    return (book.limit_micro_per_kwh - price) * book.side >= 0
+
+
+def share_at(
+    local_price: Fraction | None, supply_wh: int, demand_wh: int, retail: int, feed_in: int
+) -> Shared:
+    """Settle metered quantities: the shared energy at the local price, the rest with the retailer.
+
+    A side without energy sees the price that its first kWh would meet, which is the local price. The bill of the
+    shared energy is rounded once, half up to a whole nano.
+
+    Args:
+        local_price: None where nothing is shared and the rule leaves it open. [micro-currency/kWh]
+        supply_wh: Metered feed-in of all members, at least 0. [Wh]
+        demand_wh: Metered draw of all members, at least 0. [Wh]
+        retail: [micro-currency/kWh]
+        feed_in: [micro-currency/kWh]
+    """
+    shared_wh = min(supply_wh, demand_wh)
+    if not supply_wh and not demand_wh:
+        return Shared(None, None, 0, 0, 0)
+    assert local_price is not None or not shared_wh, "energy is shared without a price"
+    bill = (local_price or Fraction(0)) * shared_wh
+    bought, sold = retail * (demand_wh - shared_wh), feed_in * (supply_wh - shared_wh)
+    bill_nano = half_up(bill)
+    return Shared(
+        (bill + bought) / demand_wh if demand_wh else local_price,
+        (bill + sold) / supply_wh if supply_wh else local_price,
+        bill_nano + bought,
+        bill_nano + sold,
+        bought - sold,
+    )
+
+
+def split_nano(total_nano: int, weights: Sequence[int]) -> list[int]:
+    """Split an amount in proportion to weights, in whole nano that add up exactly, by largest remainder.
+
+    Where remainders tie the earlier one gets the unit. The weights are at least 0; if all are 0 so are the parts.
+    """
+    whole = sum(weights)
+    if not whole:
+        return [0] * len(weights)
+    parts = [divmod(total_nano * weight, whole) for weight in weights]
+    share = [part for part, _ in parts]
+    turn = sorted(range(len(parts)), key=lambda i: (-parts[i][1], i))
+    for i in turn[: total_nano - sum(share)]:
+        share[i] += 1
+    return share

@@ -1,0 +1,186 @@
+"""Commands that compare clearing rules: compare, sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wattswap.cli.options import (
+    CaseOption,
+    JsonOption,
+    QuietOption,
+    ScenarioArgument,
+    SeedOption,
+    SetOption,
+    load_scenario,
+)
+
+if TYPE_CHECKING:
+    from wattswap.comparison.plan import Point
+    from wattswap.comparison.result import Comparison
+
+MechanismsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mechanism",
+        "-m",
+        help="A clearing rule, as NAME or NAME:parameter=value,...; may be given several times. Left out: all of them.",
+    ),
+]
+SeedsOption = Annotated[int, typer.Option("--seeds", help="How many seeds, from the scenario's own upwards.")]
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", help="Processes at once.")]
+ComparisonsOption = Annotated[
+    Path, typer.Option("--out", help="Folder under which the comparison's folder is made or extended.")
+]
+FailIfOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-if",
+        help='Exit with code 6 where this holds, as in "saving < 10" or "mcafee.allocative_efficiency < 0.9".',
+        metavar="CONDITION",
+    ),
+]
+
+
+def compare(
+    scenario: ScenarioArgument,
+    mechanism: MechanismsOption = None,
+    seeds: SeedsOption = 1,
+    jobs: JobsOption = 1,
+    case: CaseOption = None,
+    settings: SetOption = None,
+    seed: SeedOption = None,
+    fail_if: FailIfOption = None,
+    out: ComparisonsOption = Path("comparisons"),
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Take the same homes through several clearing rules, between no market and the most welfare there is."""
+    from wattswap.comparison.plan import BASE, Point
+
+    loaded = load_scenario(scenario, case, settings, seed)
+    _compare([Point(BASE, {}, loaded)], mechanism, seeds, jobs, fail_if, out, quiet, json)
+
+
+def sweep(
+    scenario: ScenarioArgument,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            "--vary",
+            help="A key and its values, as in market.k=0,0.5,1; several make a grid.",
+            metavar="KEY=VALUES",
+        ),
+    ],
+    mechanism: MechanismsOption = None,
+    seeds: SeedsOption = 1,
+    jobs: JobsOption = 1,
+    case: CaseOption = None,
+    settings: SetOption = None,
+    seed: SeedOption = None,
+    fail_if: FailIfOption = None,
+    out: ComparisonsOption = Path("comparisons"),
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Compare over a grid: any key of the scenario takes several values."""
+    points = _grid(scenario, case, settings, seed, vary)
+    _compare(points, mechanism, seeds, jobs, fail_if, out, quiet, json)
+
+
+def _compare(
+    points: Sequence[Point],
+    mechanisms: list[str] | None,
+    seeds: int,
+    jobs: int,
+    fail_if: list[str] | None,
+    out: Path,
+    quiet: bool,
+    json: bool,
+) -> None:
+    from wattswap.cli.comparison_view import CellProgress, print_comparison
+    from wattswap.cli.output import note, print_json
+    from wattswap.comparison import driver
+    from wattswap.comparison.choices import read_choices
+    from wattswap.comparison.conditions import check, read_conditions
+    from wattswap.comparison.plan import make_plan
+    from wattswap.comparison.result import Comparison
+
+    first = points[0].scenario
+    choices = read_choices(mechanisms or [])
+    conditions = read_conditions(fail_if or [], [choice.label for choice in choices])
+    plan = make_plan(points, choices, range(first.seed, first.seed + seeds))
+    if plan.points[0].scenario is not first:
+        note(
+            "Untraded energy is settled with the retailer here; market.imbalance in the scenario says otherwise."
+        )
+    with CellProgress(plan, quiet) as progress:
+        folder = driver.compare(plan, out, jobs=jobs, on_cell=progress)
+    result = Comparison(folder)
+    if json:
+        print_json(_as_json(result))
+    else:
+        print_comparison(result)
+    check(result, conditions)
+
+
+def _as_json(result: Comparison) -> dict[str, object]:
+    def rows(point: str) -> dict[str, object]:
+        frame = result.summary(point).astype(object)
+        return {str(k): v for k, v in frame.where(frame.notna(), None).to_dict("index").items()}
+
+    differences = {}
+    for point in result.points:
+        frame = result.differences("saving", point=point).astype(object)
+        differences[point] = frame.where(frame.notna(), None).to_dict("index")
+    return {
+        "comparison": str(result.path),
+        "currency": result.currency,
+        "seeds": result.about["seeds"],
+        "points": {point: rows(point) for point in result.points},
+        "saving_difference_to_reference": differences,
+    }
+
+
+def _grid(
+    scenario: str, case: str | None, settings: list[str] | None, seed: int | None, vary: list[str]
+) -> list[Point]:
+    """One scenario per combination of values.
+
+    Raises:
+        InvalidScenario: Lists what is wrong with any of them.
+        UsageError: A text that names no key and values.
+    """
+    from wattswap.comparison.plan import Point
+    from wattswap.errors import InvalidScenario, Problem, UsageError
+
+    axes, wrong = [], []
+    for text in vary:
+        key, equals, values = text.partition("=")
+        if not equals or not key or not all(values.split(",")):
+            wrong.append(Problem(f"--vary {text}", "is not KEY=VALUE,VALUE", "write market.k=0,0.5,1"))
+        axes.append([(key, value) for value in values.split(",")])
+    if wrong:
+        raise UsageError(*wrong)
+    points, problems = [], []
+    for combination in product(*axes):
+        extra = [f"{key}={value}" for key, value in combination]
+        try:
+            loaded = load_scenario(scenario, case, [*(settings or []), *extra], seed)
+        except InvalidScenario as invalid:
+            problems.extend(invalid.problems)
+            continue
+        points.append(Point(" ".join(extra), dict(combination), loaded))
+    if problems:
+        raise InvalidScenario(*dict.fromkeys(problems))
+    return points
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang these commands into the command line."""
+    for command in (compare, sweep):
+        app.command()(command)

@@ -1,0 +1,134 @@
+"""What people see of a comparison: a table while it grows, and the table in the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from wattswap.cli.output import cell, note
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from wattswap.comparison.plan import CellKey, Plan
+    from wattswap.comparison.result import Comparison
+    from wattswap.comparison.summary import Row
+
+COLUMNS: tuple[tuple[str, str, int, int], ...] = (
+    ("saving", "saving", 2, 1),
+    ("traded_kwh", "traded kWh", 1, 1),
+    ("price_per_kwh", "price /kWh", 4, 0),
+    ("allocative_efficiency", "efficiency", 3, 1),
+    ("self_sufficiency", "self-suff.", 3, 1),
+    ("operator_income", "operator", 2, 0),
+    ("homes_worse_off", "worse off", 1, -1),
+    ("gini_saving", "Gini", 3, -1),
+    ("clear_ms", "ms", 3, -1),
+)
+"""Metric, head, decimals, and whether more (1), less (-1) or neither (0) is better."""
+
+
+class CellProgress:
+    """Progress of a comparison on stderr: a table that redraws on a terminal, a line each tenth in a pipe."""
+
+    def __init__(self, plan: Plan, quiet: bool) -> None:
+        self._quiet, self._begun, self._tenth = quiet, time.monotonic(), 0
+        self._total = len(plan.seeds) * len(plan.points)
+        self._rows: dict[str, list[Any]] = {choice.label: [0, None, 0] for choice in plan.choices}
+        self._live: Any = None
+
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(
+                self._table(), console=Console(stderr=True), refresh_per_second=4, transient=True
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, key: CellKey, row: Row, done: int, total: int, before: bool) -> None:
+        """Report a finished cell."""
+        if self._quiet:
+            return
+        entry = self._rows[key.mechanism]
+        entry[0] += 1
+        entry[1] = row.get("saving")
+        entry[2] += before
+        if self._live is not None:
+            self._live.update(self._table())
+        elif done * 10 // total > self._tenth:
+            self._tenth = done * 10 // total
+            left = (time.monotonic() - self._begun) / done * (total - done)
+            note(f"{done}/{total} cells, {left:.0f} s left, last: {key.mechanism}, seed {key.seed}")
+
+    def _table(self) -> Table:
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("mechanism")
+        for head in ("cells", "there before", "last saving"):
+            table.add_column(head, justify="right")
+        for label, (done, saving, before) in self._rows.items():
+            table.add_row(label, f"{done}/{self._total}", str(before or ""), cell(saving, 2))
+        return table
+
+
+def print_comparison(result: Comparison) -> None:
+    """Print the table of every point and where the folder is."""
+    about = result.about
+    print(
+        f"{about['name']}: {about['homes']} homes, {about['intervals']} intervals of {about['interval_minutes']} min"
+        f" from {about['start']}, seeds {', '.join(map(str, about['seeds']))}"
+    )
+    for point in result.points:
+        _print_point(result, point)
+    print(f"Best of a column has a *; the bound {result.bound} and {result.reference} do not compete.")
+    if len(about["seeds"]) > 1:
+        print("+- is the 95 % interval of the paired difference to no market over the seeds.")
+    print(f"Folder: {result.path}")
+    print(f"Report: wattswap report {result.path}")
+
+
+def _print_point(result: Comparison, point: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    frame, difference = result.summary(point), result.differences("saving", point=point)
+    half_width = ((difference["high"] - difference["low"]).astype(float) / 2).dropna().to_dict()
+    title = f"Money in {result.currency}" + ("" if len(result.points) == 1 else f", {point}")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("mechanism", no_wrap=True)
+    for _, head, _, _ in COLUMNS:
+        table.add_column(head, justify="right")
+    best = {name: _best(result, frame[name], better) for name, _, _, better in COLUMNS}
+    for label, row in frame.iterrows():
+        cells = [
+            cell(float(row[name]), decimals) + ("*" if label in best[name] else "")
+            for name, _, decimals, _ in COLUMNS
+        ]
+        half = half_width.get(str(label))
+        cells[0] += f" +-{half:.2f}" if half else ""
+        table.add_row(str(label), *cells)
+    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+
+
+def _best(result: Comparison, column: pd.Series[float], better: int) -> list[str]:
+    """The mechanisms that share the best value, unless all have it."""
+    competing = column.drop(labels=[result.reference, result.bound]).dropna()
+    if not better or competing.nunique() < 2:
+        return []
+    top = competing.max() if better > 0 else competing.min()
+    return [str(label) for label in competing.index[competing == top]]

@@ -1,0 +1,104 @@
+"""Which cells a comparison has: every point of the grid under every mechanism and every seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import product
+from typing import Any
+
+from wattswap.comparison.choices import Choice
+from wattswap.errors import Problem, UsageError
+from wattswap.manifest import canonical_json, code_sha256
+from wattswap.scenario import Scenario
+
+BASE = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One scenario of a sweep; a plain comparison has one, called base.
+
+    Args:
+        name: The settings in one word, such as "market.k=0.3".
+        settings: Key and value of each varied key, as written.
+        scenario: The scenario with these settings.
+    """
+
+    name: str
+    settings: dict[str, str]
+    scenario: Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class CellKey:
+    """Where a cell stands in a comparison."""
+
+    point: str
+    mechanism: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison that is to be made."""
+
+    points: tuple[Point, ...]
+    choices: tuple[Choice, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def cells(self) -> list[CellKey]:
+        """All cells, seed by seed, so that an interrupted comparison has whole seeds."""
+        return [CellKey(p.name, c.label, s) for s, p, c in product(self.seeds, self.points, self.choices)]
+
+    def scenario_of(self, cell: CellKey) -> Scenario:
+        """The scenario that a cell runs."""
+        point = next(p for p in self.points if p.name == cell.point)
+        choice = next(c for c in self.choices if c.label == cell.mechanism)
+        return choice.of(point.scenario, cell.seed)
+
+    def digest(self, data_sha256: Sequence[str]) -> str:
+        """SHA-256 of what all cells share: the scenarios without market rule and seed, the data, and this program."""
+        shared = [{"settings": point.settings, **_without_market(point.scenario)} for point in self.points]
+        return sha256(canonical_json([shared, list(data_sha256), code_sha256()]).encode()).hexdigest()
+
+    def cell_sha256(self, cell: CellKey) -> str:
+        """What a cell depends on beyond that: its market rule with parameters, the seed, and the rule's own file."""
+        choice = next(c for c in self.choices if c.label == cell.mechanism)
+        parts = [self.scenario_of(cell).digest(), choice.code_sha256()]
+        return sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def make_plan(points: Sequence[Point], choices: tuple[Choice, ...], seeds: Sequence[int]) -> Plan:
+    """Check seeds and points, and settle with the retailer what is not traded, where the scenario does not say.
+
+    Raises:
+        UsageError: No seed, a seed twice or below 0, or two points of one name.
+    """
+    problems = []
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds, default=0) < 0:
+        problems.append(Problem("--seeds", f"are {list(seeds)}", "give at least one, each once, from 0 up"))
+    if len({point.name for point in points}) < len(points):
+        problems.append(Problem("--vary", "names the same setting twice", "give each value once"))
+    if problems:
+        raise UsageError(*problems)
+    settled = tuple(Point(p.name, p.settings, without_sharing(p.scenario)) for p in points)
+    return Plan(settled, choices, tuple(seeds))
+
+
+def without_sharing(scenario: Scenario) -> Scenario:
+    """The scenario with its untraded energy settled with the retailer, unless it says how (decision 29)."""
+    if "imbalance" in scenario.market.model_fields_set:
+        return scenario
+    market = scenario.market.model_copy(update={"imbalance": "retailer"})
+    return scenario.model_copy(update={"market": market}).with_source(scenario.source)
+
+
+def _without_market(scenario: Scenario) -> dict[str, Any]:
+    said = scenario.resolved()
+    said.pop("seed")
+    for key in ("mechanism", "params"):
+        said["market"].pop(key, None)
+    return said

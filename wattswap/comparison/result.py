@@ -1,0 +1,237 @@
+"""A finished comparison: its folder, and its cells, bills and intervals as frames."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from market.fairness import qoe
+from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
+from wattswap.comparison.plan import CellKey
+from wattswap.comparison.statistics import Difference, paired_difference
+from wattswap.comparison.store import ABOUT, BILLS, INTERVALS, SUMMARY, read_part
+from wattswap.comparison.summary import saving_nano
+from wattswap.errors import RunNotFound, UsageError, suggest
+from wattswap.results import bills_frame, read_object
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from market.book import OrderBook
+    from wattswap.setup import Setup
+
+
+class Comparison:
+    """A folder of `wattswap compare` or `sweep`, read when asked.
+
+    Frames carry kWh and currency units; the Parquet files beside them keep the integers. A `point` is one setting of a
+    sweep; a plain comparison has the one point "base", and every method takes the first point when none is given.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not (self.path / ABOUT).is_file():
+            raise RunNotFound.of(
+                str(self.path),
+                f"no comparison is here (there is no {ABOUT})",
+                "give the folder that `wattswap compare` printed",
+            )
+
+    def __repr__(self) -> str:
+        best = self.summary()["saving"].drop(labels=[self.bound]).astype(float)
+        return (
+            f"<comparison {self.path.name}: {len(self.mechanisms)} mechanisms, {len(self.about['seeds'])} seeds,"
+            f" {len(self.points)} points; {best.idxmax()} saves most, {best.max():.2f} {self.currency}>"
+        )
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What was compared, on what, with which versions."""
+        return read_object(self.path / ABOUT)
+
+    @property
+    def currency(self) -> str:
+        """Currency code of the scenario."""
+        return str(self.about["currency"])
+
+    @property
+    def mechanisms(self) -> list[str]:
+        """Labels of all mechanisms with a finished cell, the reference first and the bound last."""
+        finished = {key["mechanism"] for key in self.about["cells"] if key not in self.about["missing"]}
+        return [label for label in self.about["mechanisms"] if label in finished]
+
+    @property
+    def reference(self) -> str:
+        """The mechanism that all others are compared with: no market."""
+        return str(self.about["reference"])
+
+    @property
+    def bound(self) -> str:
+        """The mechanism that no other can beat in welfare at stated limits."""
+        return str(self.about["bound"])
+
+    @property
+    def points(self) -> list[str]:
+        """Names of the points of a sweep."""
+        return [str(point["point"]) for point in self.about["points"]]
+
+    def cell_keys(self, mechanism: str | None = None, point: str | None = None) -> list[CellKey]:
+        """The finished cells of a mechanism and a point.
+
+        Raises:
+            UsageError: There is no such mechanism or point in the comparison.
+        """
+        for what, name, known in (("mechanism", mechanism, self.mechanisms), ("point", point, self.points)):
+            if name is not None and name not in known:
+                raise UsageError.of(str(self.path), f"has no {what} {name!r}", suggest(name, known))
+        missing = [CellKey(**cell) for cell in self.about["missing"]]
+        cells = [CellKey(**cell) for cell in self.about["cells"]]
+        rank = {label: i for i, label in enumerate(self.mechanisms)}
+        return sorted(
+            (
+                key
+                for key in cells
+                if key not in missing and mechanism in (None, key.mechanism) and point in (None, key.point)
+            ),
+            key=lambda key: (self.points.index(key.point), rank[key.mechanism], key.seed),
+        )
+
+    @cached_property
+    def _cells(self) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = []
+        for key in self.cell_keys():
+            row = read_part(self.path, SUMMARY, key).to_pylist()[0]
+            row.pop("cell_sha256")
+            rows.append({"point": key.point, "mechanism": key.mechanism, "seed": key.seed, **row})
+        frame = pd.DataFrame(rows)
+        frame["qoe_saving"] = [self._qoe(key) for key in self.cell_keys()]
+        settings = pd.DataFrame([p["settings"] for p in self.about["points"]], index=self.points)
+        for name in settings.columns:
+            frame[name] = frame["point"].map(settings[name])
+        frame.attrs["currency"] = self.currency
+        return frame
+
+    @cached_property
+    def _savings(self) -> dict[CellKey, Any]:
+        found = {}
+        for key in self.cell_keys():
+            table = read_part(self.path, BILLS, key)
+            columns = {name: table[name].to_numpy() for name in table.column_names if name.endswith("_nano")}
+            found[key] = saving_nano(columns)
+        return found
+
+    def _qoe(self, key: CellKey) -> float | None:
+        """QoE on the scale from the smallest to the largest saving of any home under any mechanism of the point."""
+        scale = np.concatenate([s for other, s in self._savings.items() if other.point == key.point])
+        return qoe(self._savings[key], int(scale.min()), int(scale.max()))
+
+    def cells(self) -> pd.DataFrame:
+        """One row per point, mechanism and seed, every metric of docs/metrics.md a column."""
+        return self._cells.copy()
+
+    def summary(self, point: str | None = None) -> pd.DataFrame:
+        """Mean of every metric over the seeds, one row per mechanism; the currency is in `.attrs`."""
+        cells = self._cells[self._cells["point"] == (point or self.points[0])]
+        numbers = cells.drop(columns=["point", "seed", *self.about["points"][0]["settings"]])
+        frame: pd.DataFrame = numbers.groupby("mechanism", sort=False).mean(numeric_only=True)
+        frame.attrs["currency"] = self.currency
+        return frame
+
+    def differences(
+        self, metric: str = "saving", reference: str | None = None, point: str | None = None
+    ) -> pd.DataFrame:
+        """Paired difference of a metric to the reference over the seeds, one row per mechanism.
+
+        Returns:
+            Columns mean, low, high (95 % interval, empty with fewer than two seeds) and n.
+
+        Raises:
+            UsageError: Unknown metric or mechanism.
+        """
+        import pandas as pd
+
+        against, where = reference or self.reference, point or self.points[0]
+        self.cell_keys(against, where)
+        if metric not in self._cells.columns[3:]:
+            raise UsageError.of("metric", f"no metric {metric!r}", suggest(metric, self._cells.columns[3:]))
+        cells = self._cells[self._cells["point"] == where]
+        table = cells.pivot(index="seed", columns="mechanism", values=metric).astype(object)
+        table = table.where(table.notna(), None)
+        found: dict[str, Difference] = {
+            label: paired_difference(table[label].tolist(), table[against].tolist())
+            for label in self.mechanisms
+            if label in table.columns
+        }
+        frame = pd.DataFrame(
+            {name: [getattr(d, name) for d in found.values()] for name in ("mean", "low", "high", "n")},
+            index=pd.Index(found, name="mechanism"),
+        )
+        frame.attrs.update(currency=self.currency, metric=metric, reference=against)
+        return frame
+
+    def bills(self, mechanism: str, seed: int | None = None, point: str | None = None) -> pd.DataFrame:
+        """What each home pays with and without the market; the mean over the seeds when none is given."""
+        import pandas as pd
+
+        frames = [
+            bills_frame(read_part(self.path, BILLS, key).to_pandas(), self.currency)
+            for key in self._chosen(mechanism, seed, point)
+        ]
+        mean = pd.concat(frames).groupby(level=0, sort=False).mean()
+        mean.attrs["currency"] = self.currency
+        return mean
+
+    def intervals(self, mechanism: str, seed: int | None = None, point: str | None = None) -> pd.DataFrame:
+        """Prices and energy of each interval under one seed, the first when none is given; a price may be missing."""
+        import pandas as pd
+
+        key = self._chosen(mechanism, seed, point)[0]
+        raw = read_part(self.path, INTERVALS, key).to_pandas().set_index("interval_start")
+        scale = {"_micro_per_kwh": ("_per_kwh", MICRO_PER_UNIT), "_wh": ("_kwh", WH_PER_KWH)}
+        scale |= {"_nano": ("", NANO_PER_UNIT), "_ns": ("_s", 1_000_000_000)}
+        out = {}
+        for name in raw.columns:
+            ending = next((e for e in scale if name.endswith(e)), None)
+            new, per_unit = (name, 1) if ending is None else (name.removesuffix(ending), scale[ending][1])
+            new += "" if ending is None else scale[ending][0]
+            out[new] = raw[name].astype("Float64") / per_unit
+        frame = pd.DataFrame(out, index=raw.index)
+        frame.attrs["currency"] = self.currency
+        return frame
+
+    def book(self, start: object, seed: int | None = None, point: str | None = None) -> OrderBook:
+        """The order book of the interval that starts then; all mechanisms of a comparison share it."""
+        from wattswap.comparison.cell import book_at
+
+        setup = self.setup(self.reference, seed, point)
+        return book_at(setup, setup.index_of(_second(start)))
+
+    def setup(self, mechanism: str, seed: int | None = None, point: str | None = None) -> Setup:
+        """The prepared scenario of a cell, to clear one of its books again."""
+        from wattswap.comparison.driver import name_of
+        from wattswap.plugins import load_all
+        from wattswap.scenario import from_resolved
+        from wattswap.setup import prepare
+
+        load_all()
+        origin = self.about["scenarios"][name_of(self._chosen(mechanism, seed, point)[0])]
+        return prepare(from_resolved(origin["resolved"], origin["base"]))
+
+    def _chosen(self, mechanism: str, seed: int | None, point: str | None) -> list[CellKey]:
+        keys = [k for k in self.cell_keys(mechanism, point or self.points[0]) if seed in (None, k.seed)]
+        if not keys:
+            raise UsageError.of(str(self.path), f"has no finished cell of {mechanism} with seed {seed}")
+        return keys
+
+
+def _second(start: object) -> int:
+    import pandas as pd
+
+    stamp = pd.Timestamp(start)  # type: ignore[arg-type]
+    stamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp
+    return int(stamp.timestamp())
