@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks import clearing, consensus, runs, startup
+from benchmarks import clearing, consensus, mechanisms, runs, startup
 
 
 def main() -> None:
     """Run every benchmark and print its table."""
     for title, table in (
         ("Clearing, ratios to a yardstick of the same run", lambda: clearing.main([])),
+        ("Every mechanism, ratios to one sort of the limits", lambda: mechanisms.main([])),
         ("Start-up", lambda: startup.main([])),
         ("Consensus", lambda: consensus.main([])),
         ("Whole runs", lambda: runs.main(["--year"])),

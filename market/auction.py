@@ -22,7 +22,7 @@ from market.errors import InfeasibleClearing
 from market.rules import MarketRules
 from market.units import BoolArray, IntArray, largest_remainder
 
-SORT_BELOW = 2_048
+SORT_BELOW = 8_192
 """Books up to this many orders are sorted whole: such a sort costs less than the passes of a bracket."""
 
 _GOLDEN = 0.6180339887498949
@@ -194,10 +194,18 @@ def _select(book: OrderBook, is_buy: BoolArray) -> tuple[int, int] | None:
 
 
 def _select_by_sort(limit: IntArray, energy: IntArray, target: int) -> tuple[int, int]:
-    order = np.argsort(limit)
-    curve = np.cumsum(energy[order])
-    lo, hi = order[curve.searchsorted(target, "left")], order[curve.searchsorted(target, "right")]
-    return int(limit[lo]), int(limit[hi])
+    """Sort limit and energy as one number each where both fit into 63 bits: twice as fast as finding an order first."""
+    least, bits = int(limit.min()), int(energy.max()).bit_length()
+    if (int(limit.max()) - least).bit_length() + bits > 63:
+        order = np.argsort(limit)
+        curve = np.cumsum(energy[order])
+        lo, hi = order[curve.searchsorted(target, "left")], order[curve.searchsorted(target, "right")]
+        return int(limit[lo]), int(limit[hi])
+    packed = ((limit - least) << bits) | energy
+    packed.sort()
+    curve = np.cumsum(packed & ((1 << bits) - 1))
+    lo, hi = packed[curve.searchsorted(target, "left")], packed[curve.searchsorted(target, "right")]
+    return least + (int(lo) >> bits), least + (int(hi) >> bits)
 
 
 def _select_in_bracket(limit: IntArray, energy: IntArray, target: int, total: int) -> tuple[int, int] | None:

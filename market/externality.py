@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from market.book import OrderBook
 from market.units import INT64_SAFE, IntArray
 
 
 class Members(NamedTuple):
-    """The participants that have rows in a book, in the order of the book.
+    """The participants of some rows of a book, in the order of the book.
 
     Args:
         starts: First row of each.
@@ -37,13 +36,13 @@ class Members(NamedTuple):
         return total
 
 
-def members_of(book: OrderBook) -> Members:
-    """Number the participants of a book; its rows are sorted by participant."""
-    new = np.empty(len(book), dtype=np.bool_)
+def members_of(participant: IntArray) -> Members:
+    """Number the participants of rows that are sorted by participant, as those of a book are."""
+    new = np.empty(len(participant), dtype=np.bool_)
     new[:1] = True
-    np.not_equal(book.participant[1:], book.participant[:-1], out=new[1:])
+    np.not_equal(participant[1:], participant[:-1], out=new[1:])
     starts = np.flatnonzero(new)
-    return Members(starts, starts if len(starts) == len(book) else np.cumsum(new) - 1)
+    return Members(starts, starts if len(starts) == len(new) else np.cumsum(new) - 1)
 
 
 class Curve(NamedTuple):

@@ -109,7 +109,7 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> Clearing:
     Raises:
         InvalidRules: The partition does not fit the book, or stands beside an exogenous price.
     """
-    members = members_of(book)
+    members = members_of(book.participant)
     halves, turn = _halves(book, rules, members)
     accepted_wh, price = np.zeros(len(book), dtype=np.int64), book.limit_micro_per_kwh.copy()
     fees, told = [], []

@@ -101,7 +101,6 @@ def clear(
     if isinstance(orders, dict):
         from wattswap.clear_contract import clear_case
 
-        find_mechanism(mechanism)
         return clear_case(orders, mechanism)
     book = orders if isinstance(orders, OrderBook) else OrderBook.from_orders(orders)
     found = find_mechanism(mechanism)

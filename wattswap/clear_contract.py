@@ -12,12 +12,16 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from market.errors import UnknownMechanism
 from market.mechanism import Mechanism
 from wattswap.book_case import clear_book_case
 from wattswap.case_reader import InvalidCase
+from wattswap.cooperative_case import METHODS, clear_cooperative
 from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
+from wattswap.events_case import clear_event_case
 from wattswap.plugins import mechanism as mechanism_named
 from wattswap.retailer_case import clear_retailer_case
+from wattswap.sharing_case import clear_sharing_case
 
 Result = dict[str, Any]
 
@@ -36,10 +40,14 @@ def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
         InvalidCase: Lists everything that is wrong with the case.
         UnknownMechanism: Names the nearest match.
     """
-    found = mechanism_named(mechanism)
+    if mechanism in METHODS:
+        return clear_cooperative(case, mechanism)
+    found = _named(mechanism)
     keys = set(case) if isinstance(case, Mapping) else set()
     if mechanism in _METERED and ("orders" not in keys or keys & _QUANTITIES):
         return _METERED[mechanism](case, found)
+    if mechanism == "continuous" and "orders" not in keys:
+        return clear_event_case(case, found)
     return clear_book_case(case, found)
 
 
@@ -54,7 +62,8 @@ def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
         InvalidCase: The file is neither, or cannot be read.
         UnknownMechanism: Names the nearest match.
     """
-    mechanism_named(mechanism)
+    if mechanism not in METHODS:
+        _named(mechanism)
     if path.suffix not in (".json", ".jsonl"):
         raise InvalidCase.of(str(path), "is neither a .json nor a .jsonl file", "name it by what it holds")
     try:
@@ -69,6 +78,14 @@ def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield _clear_text(line, mechanism, f"{path.name}:{number}")
+
+
+def _named(mechanism: str) -> Mechanism:
+    """The mechanism of this name; the nearest name may be that of a cooperative method."""
+    try:
+        return mechanism_named(mechanism)
+    except UnknownMechanism as unknown:
+        raise UnknownMechanism(mechanism, [*unknown.known, *METHODS]) from None
 
 
 def _clear_text(text: str, mechanism: str, where: str) -> Result:
@@ -106,5 +123,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _QUANTITIES = {"load_kwh", "generation_kwh", "supply_kwh", "demand_kwh"}
-_METERED: dict[str, Callable[[Mapping[str, Any], Mechanism], Result]] = {"retailer_only": clear_retailer_case}
+_METERED: dict[str, Callable[[Mapping[str, Any], Mechanism], Result]] = {
+    "bill_sharing": clear_sharing_case,
+    "mid_market_rate": clear_sharing_case,
+    "retailer_only": clear_retailer_case,
+    "supply_demand_ratio": clear_sharing_case,
+}
 """Mechanisms that share metered quantities, where the case holds these and no orders."""

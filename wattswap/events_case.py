@@ -8,8 +8,10 @@ from typing import Any
 from market.limit_order_book import Event, Kind, Resting, clear_events
 from market.mechanism import Mechanism
 from market.mechanisms.continuous import SELF_TRADE
+from market.rules import MarketRules
 from market.units import INT64_SAFE, kwh, price
 from wattswap.case_reader import CaseReader
+from wattswap.parameter_reader import read_parameters
 
 _KINDS = {kind.name.lower(): kind for kind in Kind}
 _SIDES = {"buy": 1, "sell": -1}
@@ -32,10 +34,7 @@ def clear_event_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[str,
     """
     read = CaseReader()
     top = read.mapping(case, "case", {"events"}, {"params"})
-    params = read.mapping(top.get("params", {}), "params", set(), {SELF_TRADE.name})
-    self_trade = read.choice(
-        params.get(SELF_TRADE.name, SELF_TRADE.default), f"params.{SELF_TRADE.name}", SELF_TRADE.choices
-    )
+    rules = MarketRules(params=read_parameters(read, top.get("params", {}), mechanism.parameters))
     given = read.items(top.get("events", []), "events")
     events = [_event(read, event, f"events[{i}]") for i, event in enumerate(given)]
     _check_ids(read, events)
@@ -43,7 +42,7 @@ def clear_event_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[str,
     if sum(event.energy_wh for event in events) * max(worst_price, 1) >= INT64_SAFE:
         read.note("events", "energy times price passes what 64 bits hold", "use a larger currency unit")
     read.refuse()
-    done = clear_events(events, self_trade)
+    done = clear_events(events, SELF_TRADE.of(rules))
     name: dict[Any, Any] = {str(event["id"]): event["id"] for event in given if event["type"] != "cancel"}
 
     def left(orders: list[Resting]) -> list[list[Any]]:

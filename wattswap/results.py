@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from wattswap.report.plots import Plots
+
 MANIFEST = "manifest.json"
 TABLE_NAMES = ("orders", "readings", "postings", "intervals", "bills")
 CURE = "restore the folder from a copy, or run the scenario again"
@@ -92,6 +94,27 @@ class RunResult:
         out["traded_kwh"] = frame["traded_wh"] / WH_PER_KWH
         out.attrs["currency"] = self.currency
         return out
+
+    @property
+    def plot(self) -> Plots:
+        """Plotly figures: `.price()`, `.bills()`, `.curve(interval)`, `.flows()` and more."""
+        from wattswap.report.plots import Plots
+
+        return Plots(self.path)
+
+    def report(self, path: Path | str | None = None, *, force: bool = False) -> Path:
+        """Write one HTML file about this run; it opens without a network.
+
+        Args:
+            path: The file; by default report.html in the run's folder.
+            force: Whether a file that is there is replaced.
+
+        Raises:
+            AlreadyExists: The file is there.
+        """
+        from wattswap.report.write import report_on
+
+        return report_on(self.path, path, force=force)
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from market.parameters import FEED_IN, RETAIL
 from market.sharing import Shared, split_nano
 from market.units import INT64_SAFE, MICRO_PER_UNIT, money
 from wattswap.case_reader import CaseReader, shown
+from wattswap.parameter_reader import read_parameters
 
 Quantities = dict[str | None, list[int]]
 """Energy per interval of each participant; of the key None where only a total is given. [Wh]"""
@@ -24,7 +25,12 @@ SHARES: dict[str, Callable[..., Shared]] = {
 }
 """The rules that share metered quantities, by mechanism."""
 
-_OUTSIDE = (RETAIL, FEED_IN)
+_CALLED = {
+    RETAIL.field: "retail",
+    FEED_IN.field: "feed_in",
+    supply_demand_ratio.COMPENSATION.field: "compensation",
+    bill_sharing.HORIZON.field: "horizon",
+}
 
 
 class _Metered(NamedTuple):
@@ -52,7 +58,7 @@ def clear_sharing_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[st
     read = CaseReader()
     top = read.mapping(case, "case", {"supply_kwh", "demand_kwh", "params"}, set())
     supply, demand = (_metered(read, top.get(key, 0), key) for key in ("supply_kwh", "demand_kwh"))
-    params = _params(read, top.get("params"), mechanism)
+    params = _params(read, top.get("params", {}), mechanism)
     lengths = {len(series) for side in (supply, demand) for series in side.energy_wh.values()}
     if len(lengths) > 1:
         read.note("case", f"the quantities have {sorted(lengths)} intervals", "give all the same number")
@@ -133,19 +139,10 @@ def _summed(side: _Metered) -> _Metered:
     return _Metered({who: [sum(series)] for who, series in side.energy_wh.items()}, False)
 
 
-def _params(read: CaseReader, value: Any, mechanism: Mechanism) -> dict[str, Any]:
+def _params(read: CaseReader, given: Any, mechanism: Mechanism) -> dict[str, Any]:
     """Read the parameters of the rule, by the names that its `share` calls them."""
-    known = {parameter.name: parameter for parameter in mechanism.parameters}
-    required = {parameter.name for parameter in _OUTSIDE}
-    given = read.mapping({} if value is None else value, "params", required, set(known) - required)
-    found: dict[str, Any] = {"retail": 0, "feed_in": 0}
-    calls = {RETAIL.name: "retail", FEED_IN.name: "feed_in"}
-    for name, parameter in known.items():
-        if name not in given:
-            continue
-        where = f"params.{name}"
-        if parameter.kind == "choice":
-            found[name] = read.choice(given[name], where, parameter.choices)
-        else:
-            found[calls.get(name, name)] = read.micro(given[name], where)
-    return found
+    values = read_parameters(read, given, mechanism.parameters)
+    for parameter in (RETAIL, FEED_IN):
+        if values.get(parameter.field) is None:
+            read.note("params", f"{parameter.name!r} is missing")
+    return {_CALLED[field]: value for field, value in values.items() if value is not None}

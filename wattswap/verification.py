@@ -21,6 +21,7 @@ from wattswap.engine import BLOBS, SCENARIO
 from wattswap.errors import Interrupted, Problem, VerificationFailed
 from wattswap.explorer import CHAIN, genesis_of, open_chain, settled, stamp, verified_chain
 from wattswap.manifest import LOG, SCHEMA, file_sha256
+from wattswap.report import REPORT
 from wattswap.results import CURE, MANIFEST, RunResult, read_object
 from wattswap.setup import Keys
 
@@ -118,7 +119,7 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
             problems.append(
                 Problem(str(path), "is not the file that the manifest names: its bytes have changed", CURE)
             )
-    known = {*names, MANIFEST, LOG}
+    known = {*names, MANIFEST, LOG, REPORT}
     if live or networked:
         known |= {BLOBS, engine.NETWORK, engine.OMISSIONS}
     problems += [

@@ -40,15 +40,33 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     bid, offer = buys.limit_of(k), sells.limit_of(k)
     if not k or bid is None or offer is None:
         return replace(no_trade(book), details=_details(0, False))
-    next_bid = buys.limit_of(k + 1, B_MISSING.of(rules))
-    next_offer = sells.limit_of(k + 1, S_MISSING.of(rules))
-    twice = None if next_bid is None or next_offer is None else next_bid + next_offer
+    next_bid, next_offer = buys.limit_of(k + 1), sells.limit_of(k + 1)
+    twice = _twice_p0(next_bid, next_offer, B_MISSING.of(rules), S_MISSING.of(rules))
     reduced = twice is None or not 2 * offer <= twice <= 2 * bid
     if twice is not None and not reduced:
         bid = offer = (twice + 1) // 2  # half a micro goes up, which no limit forbids: limits are whole
     pairs = k - reduced
     accepted_wh = accept_units(book, unit_wh, ((buys, buys.best(pairs)), (sells, sells.best(pairs))))
     return at_two_prices(book, accepted_wh, bid, offer, _details(pairs, reduced, bid, offer))
+
+
+def _twice_p0(
+    next_bid: int | None, next_offer: int | None, b_missing: int | None, s_missing: int | None
+) -> int | None:
+    """The sum of the first bid and the first offer that do not trade; None where one is missing without a stand-in.
+
+    A stand-in never crosses the other side's true next limit: it would raise p0 above the offer k+1 (or lower it
+    below the bid k+1), and that trader would gain by undercutting.
+    """
+    bid = b_missing if next_bid is None else next_bid
+    offer = s_missing if next_offer is None else next_offer
+    if bid is None or offer is None:
+        return None
+    if next_bid is None and next_offer is not None:
+        bid = min(bid, offer)
+    if next_offer is None and next_bid is not None:
+        offer = max(offer, bid)
+    return bid + offer
 
 
 def _details(

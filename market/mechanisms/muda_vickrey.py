@@ -6,7 +6,7 @@ import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.externality import curve_of, worth_without_own
+from market.externality import curve_of, members_of, worth_without_own
 from market.mechanism import Mechanism, Promises, register
 from market.muda import PARAMETERS, LongSide, clear_halves, served
 from market.ranking import best_first
@@ -26,19 +26,19 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
 def serve(side: LongSide) -> tuple[IntArray, IntArray]:
     """Serve the best limits; a winner of w Wh pays what the best w Wh kept out of others would have gained."""
-    limit = side.book.limit_micro_per_kwh[side.rows]
-    gain = np.abs(limit - side.price)
+    owner, energy = side.members.of_row[side.rows], side.book.energy_wh[side.rows]
+    gain = np.abs(side.book.limit_micro_per_kwh[side.rows] - side.price)
     order = best_first(-gain, side.book.sequence[side.rows])
-    energy, owner = side.book.energy_wh[side.rows][order], side.members.of_row[side.rows][order]
-    won = served(energy, side.quota_wh)
+    queue = energy[order]
+    won = served(queue, side.quota_wh)
     accepted = np.empty_like(won)
     accepted[order] = won
-    per_row = np.zeros(len(side.book), dtype=np.int64)
-    per_row[side.rows] = accepted
-    won_wh = side.members.sum(per_row)
-    first = int((won < energy).argmax())  # all from here on are kept out, the first perhaps in part
-    out = curve_of(owner[first:], (energy - won)[first:], gain[order[first:]])
-    return accepted, worth_without_own(out, won_wh, single=side.members.single)
+    first = int((won < queue).argmax())  # all from here on are kept out, the first perhaps in part
+    out, own = order[first:], members_of(owner)
+    curve = curve_of(own.of_row[out], queue[first:] - won[first:], gain[out])
+    fee_nano = np.zeros(len(side.members.starts), dtype=np.int64)
+    fee_nano[owner[own.starts]] = worth_without_own(curve, own.sum(accepted), single=own.single)
+    return accepted, fee_nano
 
 
 MUDA_VICKREY = register(

@@ -20,7 +20,7 @@ LISTED_UNITS = 10_000
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
-    """Trade at p = min(b_k, s_{k+1}): all k efficient units if p is that offer, else k-1 with one seller unit drawn out.
+    """Trade at p = min(b_k, s_{k+1}): all k units if p is that offer, else k-1 with one seller unit drawn out.
 
     The word of the generator and the rows of the pool in book order decide who goes. A seller cannot move either
     by its limit while it stays in the pool, so the rule is truthful for every draw, not only on average.

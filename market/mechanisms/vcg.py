@@ -30,7 +30,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     best = clear_exact(book, EFFICIENT)
     if best.node_price == (None,):
         return best
-    members = members_of(book)
+    members = members_of(book.participant)
     gain_nano = contributions_nano(book, members, best)
     charge_nano = -spread(gain_nano, best.accepted_wh, members)
     charge_nano.flags.writeable = False
@@ -46,8 +46,8 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 def contributions_nano(book: OrderBook, members: Members, best: Clearing) -> IntArray:
     """How much less welfare there would be without each participant. [nano]
 
-    A bid is a fixed demand and an offer of the same energy at the same limit, so W = V - C(Q): the value of all bids less
-    the cost of serving their total energy Q from the cheapest of all orders. Without participant i that is
+    A bid is a fixed demand and an offer of the same energy at the same limit, so W = V - C(Q): the value of all bids
+    less the cost of serving their total energy Q from the cheapest of all orders. Without participant i that is
     V - V_i less the cost of Q - Q_i from the orders of the others: one query on the cost curve.
     """
     order = np.argsort(book.limit_micro_per_kwh)

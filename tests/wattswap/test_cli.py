@@ -284,8 +284,10 @@ def test_validate_lists_every_mistake_with_its_line(tmp_path: Path, capsys: Capt
 @pytest.mark.parametrize("kind", KINDS)
 def test_list_names_everything_of_a_kind_with_a_line_on_each(kind: str, capsys: Capture) -> None:
     entries = one_object(call(capsys, "list", kind, "--json"))[kind]
-    text = call(capsys, "list", kind).out.splitlines()
+    lines = call(capsys, "list", kind).out.splitlines()
+    text = [line for line in lines if not line.startswith(" ")]  # parameters stand below, indented
     assert len(text) == len(entries) > 0
+    assert len(lines) - len(text) == sum(bool(entry.get("parameters")) for entry in entries)
     for entry, line in zip(entries, text, strict=True):
         assert line.split()[0] == entry["name"]
         assert len(entry["summary"]) > 10

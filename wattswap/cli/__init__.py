@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from wattswap import __version__
-from wattswap.cli import chain, check, clear, compare, data, live, network, node, project, runs
+from wattswap.cli import chain, check, clear, compare, data, live, network, node, project, report, runs
 from wattswap.errors import ExitCode, InvalidData, as_json, exit_code_of, is_expected, render
 
 UsageMistake: Any = typer.BadParameter.__mro__[1]
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for family in (project, runs, clear, compare, live):
+for family in (project, runs, compare, report, clear, live):
     family.add_commands(app)
 app.add_typer(data.app, name="data")
 app.add_typer(check.app, name="check")

@@ -41,12 +41,18 @@ def _print_case(result: dict[str, object]) -> None:
 
     from wattswap.cli.output import print_table
 
-    orders = result.pop("orders", None)
+    tables = {}
     for name, value in result.items():
-        if not isinstance(value, list | dict) or name == "price_interval":
-            print(f"{name.replace('_', ' '):<18} {value}")
-    if isinstance(orders, list) and orders:
-        print_table("", pd.DataFrame(orders).set_index("id"), decimals=6)
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            tables[name] = pd.DataFrame(value)
+        elif isinstance(value, dict):
+            tables[name] = pd.DataFrame({"value": value})
+        else:
+            print(f"{name.replace('_', ' '):<18} {'-' if value is None else value}")
+    for name, frame in tables.items():
+        if "value" not in frame:
+            frame = frame.set_index(frame.columns[0])
+        print_table(name.replace("_", " "), frame, decimals=6)
 
 
 def add_commands(app: typer.Typer) -> None:

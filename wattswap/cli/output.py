@@ -41,7 +41,10 @@ def print_table(title: str, frame: pd.DataFrame, decimals: int = 2) -> None:
     for name in frame.columns:
         numeric = frame[name].dtype.kind in "ifu"
         table.add_column(str(name).replace("_", " "), justify="right" if numeric else "left")
-    for key, row in frame.iterrows():
+    for (
+        key,
+        *row,
+    ) in frame.itertuples():  # not iterrows, which turns whole numbers beside decimals into decimals
         table.add_row(str(key), *(cell(value, decimals) for value in row))
     width = None if sys.stdout.isatty() else 140
     Console(width=width, highlight=False).print(table)

@@ -116,6 +116,8 @@ def list_(
     width = max((len(entry["name"]) for entry in entries), default=0)
     for entry in entries:
         print(f"{entry['name']:<{width}}  {entry['summary']}")
+        if entry.get("parameters"):
+            print(f"{'':<{width}}    {entry['parameters']}")
 
 
 def doctor(json: JsonOption = False) -> None:

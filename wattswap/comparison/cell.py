@@ -66,8 +66,8 @@ INTERVAL_COLUMNS = (
 that changed hands inside, traded or netted, `competitive` the price of the efficient clearing of the same book,
 `members_nano` what all homes are credited, and `baseline_nano` what they would be without a market."""
 BILL_COLUMNS = (*COLUMNS, "baseline_nano", "imbalance_cost_nano", "load_wh", "pv_wh")
-PRICED = ("lo_micro_per_kwh", "hi_micro_per_kwh", "price_micro_per_kwh", "competitive_micro_per_kwh")
-"""Columns without a value in intervals in which nothing traded."""
+BEHIND_METER = ("load_wh", "pv_wh")
+"""Columns without a value where the data do not tell what is behind the meters."""
 
 _EFFICIENT = MarketRules(solver="exact")
 
@@ -79,16 +79,18 @@ class Cell:
     Args:
         start_s: Start of each interval, shape (T,). [s]
         intervals: One row an interval, one column per name in INTERVAL_COLUMNS.
-        has_price: Which entries of `intervals` hold a value; only the PRICED columns may not.
+        has_value: Which entries of `intervals` hold a value: a price may be missing, and the load behind the meters.
         bills: One row a home, one column per name in BILL_COLUMNS, summed over the intervals.
         system_nano: Sum of all postings of retailer, grid operator and market operator.
+        has_load: Whether the data tell what is behind the meters; else `load_wh` and `pv_wh` are without meaning.
     """
 
     start_s: IntArray
     intervals: IntArray
-    has_price: npt.NDArray[np.bool_]
+    has_value: npt.NDArray[np.bool_]
     bills: IntArray
     system_nano: IntArray
+    has_load: bool
 
 
 def run_cell(setup: Setup) -> Cell:
@@ -100,7 +102,7 @@ def run_cell(setup: Setup) -> Cell:
     """
     count, homes = setup.intervals, len(setup.roster)
     intervals = np.zeros((count, len(INTERVAL_COLUMNS)), dtype=np.int64)
-    has_price = np.ones((count, len(INTERVAL_COLUMNS)), dtype=np.bool_)
+    has_value = np.ones((count, len(INTERVAL_COLUMNS)), dtype=np.bool_)
     bills = np.zeros((homes, len(BILL_COLUMNS)), dtype=np.int64)
     system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
     community, shared = setup.community(), setup.shares_imbalance and setup.mechanism.promises.local_market
@@ -145,9 +147,10 @@ def run_cell(setup: Setup) -> Cell:
             without.sum(),
             clear_ns,
         )
-        has_price[i, 4:8] = has
+        has_value[i, 4:8] = has
     start_s_of = setup.start_s + np.arange(count, dtype=np.int64) * setup.minutes * 60
-    return Cell(start_s_of, intervals, has_price, bills, system_nano)
+    has_value[:, [INTERVAL_COLUMNS.index(name) for name in BEHIND_METER]] = setup.has_load
+    return Cell(start_s_of, intervals, has_value, bills, system_nano, setup.has_load)
 
 
 def book_at(setup: Setup, i: int) -> OrderBook:

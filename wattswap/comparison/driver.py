@@ -159,7 +159,7 @@ def work_out(job: Job) -> tuple[CellKey, Row]:
     scenario = from_resolved(job.resolved, job.base)
     setup = under(_prepared(job.shared, job.base), scenario)
     cell = run_cell(setup)
-    row = summary_of(cell, setup.minutes, setup.has_load, scenario.tariff.emission_g_per_kwh)
+    row = summary_of(cell, setup.minutes, scenario.tariff.emission_g_per_kwh)
     write_cell(job.folder, job.key, cell, row, setup.roster, job.cell_sha256)
     return job.key, row
 
@@ -231,6 +231,7 @@ def _named(cell: CellKey) -> dict[str, Any]:
 
 
 def name_of(cell: CellKey) -> str:
+    """The key of a cell in `scenarios` of comparison.json."""
     return f"{cell.point} {cell.mechanism} {cell.seed}"
 
 

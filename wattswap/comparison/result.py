@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from market.book import OrderBook
+    from wattswap.report.plots import Plots
     from wattswap.setup import Setup
 
 
@@ -78,7 +79,7 @@ class Comparison:
         """Names of the points of a sweep."""
         return [str(point["point"]) for point in self.about["points"]]
 
-    def keys(self, mechanism: str | None = None, point: str | None = None) -> list[CellKey]:
+    def cell_keys(self, mechanism: str | None = None, point: str | None = None) -> list[CellKey]:
         """The finished cells of a mechanism and a point.
 
         Raises:
@@ -104,12 +105,12 @@ class Comparison:
         import pandas as pd
 
         rows = []
-        for key in self.keys():
+        for key in self.cell_keys():
             row = read_part(self.path, SUMMARY, key).to_pylist()[0]
             row.pop("cell_sha256")
             rows.append({"point": key.point, "mechanism": key.mechanism, "seed": key.seed, **row})
         frame = pd.DataFrame(rows)
-        frame["qoe_saving"] = [self._qoe(key) for key in self.keys()]
+        frame["qoe_saving"] = [self._qoe(key) for key in self.cell_keys()]
         settings = pd.DataFrame([p["settings"] for p in self.about["points"]], index=self.points)
         for name in settings.columns:
             frame[name] = frame["point"].map(settings[name])
@@ -119,7 +120,7 @@ class Comparison:
     @cached_property
     def _savings(self) -> dict[CellKey, Any]:
         found = {}
-        for key in self.keys():
+        for key in self.cell_keys():
             table = read_part(self.path, BILLS, key)
             columns = {name: table[name].to_numpy() for name in table.column_names if name.endswith("_nano")}
             found[key] = saving_nano(columns)
@@ -156,7 +157,7 @@ class Comparison:
         import pandas as pd
 
         against, where = reference or self.reference, point or self.points[0]
-        self.keys(against, where)
+        self.cell_keys(against, where)
         if metric not in self._cells.columns[3:]:
             raise UsageError.of("metric", f"no metric {metric!r}", suggest(metric, self._cells.columns[3:]))
         cells = self._cells[self._cells["point"] == where]
@@ -222,8 +223,29 @@ class Comparison:
         origin = self.about["scenarios"][name_of(self._chosen(mechanism, seed, point)[0])]
         return prepare(from_resolved(origin["resolved"], origin["base"]))
 
+    @property
+    def plot(self) -> Plots:
+        """Plotly figures: `.price()`, `.bills()`, `.curve(interval)`, `.flows()` and more."""
+        from wattswap.report.plots import Plots
+
+        return Plots(self.path)
+
+    def report(self, path: Path | str | None = None, *, force: bool = False) -> Path:
+        """Write one HTML file about this comparison; it opens without a network.
+
+        Args:
+            path: The file; by default report.html in the comparison's folder.
+            force: Whether a file that is there is replaced.
+
+        Raises:
+            AlreadyExists: The file is there.
+        """
+        from wattswap.report.write import report_on
+
+        return report_on(self.path, path, force=force)
+
     def _chosen(self, mechanism: str, seed: int | None, point: str | None) -> list[CellKey]:
-        keys = [k for k in self.keys(mechanism, point or self.points[0]) if seed in (None, k.seed)]
+        keys = [k for k in self.cell_keys(mechanism, point or self.points[0]) if seed in (None, k.seed)]
         if not keys:
             raise UsageError.of(str(self.path), f"has no finished cell of {mechanism} with seed {seed}")
         return keys

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import numpy as np
-
-from wattswap.comparison.cell import BILL_COLUMNS, INTERVAL_COLUMNS, Cell
+from wattswap.comparison.cell import BEHIND_METER, BILL_COLUMNS, INTERVAL_COLUMNS, Cell
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.summary import Row
 from wattswap.errors import VerificationFailed
@@ -44,9 +42,13 @@ def write_cell(
 
     intervals = {"interval_start": pa.array(cell.start_s, type=pa.timestamp("s", tz="UTC"))}
     for i, name in enumerate(INTERVAL_COLUMNS):
-        intervals[name] = pa.array(cell.intervals[:, i], mask=~cell.has_price[:, i])
+        intervals[name] = pa.array(cell.intervals[:, i], mask=~cell.has_value[:, i])
     bills = {"household": pa.array(households)}
-    bills |= {name: pa.array(cell.bills[:, i]) for i, name in enumerate(BILL_COLUMNS)}
+    known = {name: cell.has_load or name not in BEHIND_METER for name in BILL_COLUMNS}
+    bills |= {
+        name: pa.array(cell.bills[:, i]) if known[name] else pa.nulls(len(households), pa.int64())
+        for i, name in enumerate(BILL_COLUMNS)
+    }
     row = {"cell_sha256": pa.array([cell_sha256])}
     row |= {name: pa.array([value], type=pa.float64()) for name, value in summary.items()}
     for dataset, columns in ((INTERVALS, intervals), (BILLS, bills), (SUMMARY, row)):
@@ -93,12 +95,14 @@ def same_result(folder: Path, key: CellKey, cell: Cell) -> list[str]:
             again = [
                 value if has else None
                 for value, has in zip(
-                    cell.intervals[:, i].tolist(), cell.has_price[:, i].tolist(), strict=True
+                    cell.intervals[:, i].tolist(), cell.has_value[:, i].tolist(), strict=True
                 )
             ]
             wrong += [f"{INTERVALS}.{name}"] if stored != again else []
     for i, name in enumerate(BILL_COLUMNS):
-        same = np.array_equal(bills[name].to_numpy(), cell.bills[:, i])
+        unknown = name in BEHIND_METER and not cell.has_load
+        again = [None] * len(cell.bills) if unknown else cell.bills[:, i].tolist()
+        same = bills[name].to_pylist() == again
         wrong += [] if same else [f"{BILLS}.{name}"]
     return wrong
 

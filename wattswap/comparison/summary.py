@@ -14,13 +14,12 @@ Row = dict[str, float | int | None]
 _MONEY = ("trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano")
 
 
-def summary_of(cell: Cell, minutes: int, has_load: bool, emission_g_per_kwh: int | None) -> Row:
+def summary_of(cell: Cell, minutes: int, emission_g_per_kwh: int | None) -> Row:
     """Sum a cell up; every name is a row of docs/metrics.md.
 
     Args:
         cell: What came out.
         minutes: Length of an interval. [min]
-        has_load: Whether the data tell the load behind the meters.
         emission_g_per_kwh: Of energy from outside; None where it is not known.
     """
     t = {name: cell.intervals[:, i] for i, name in enumerate(INTERVAL_COLUMNS)}
@@ -28,7 +27,7 @@ def summary_of(cell: Cell, minutes: int, has_load: bool, emission_g_per_kwh: int
     operator_nano = int(cell.system_nano[MARKET_OPERATOR])
     return {
         **_market(t, cell),
-        **_energy(t, minutes, has_load, emission_g_per_kwh),
+        **_energy(t, minutes, cell.has_load, emission_g_per_kwh),
         **_money(bill, operator_nano),
         "hhi_sellers": metrics.hhi(bill["sold_wh"]),
         "hhi_buyers": metrics.hhi(bill["bought_wh"]),
@@ -45,7 +44,7 @@ def saving_nano(bills: dict[str, IntArray]) -> IntArray:
 def _market(t: dict[str, IntArray], cell: Cell) -> Row:
     traded, price = t["traded_wh"], t["price_micro_per_kwh"]
     welfare, optimum = _sum(t["welfare_nano"]), _sum(t["optimum_nano"])
-    competitive = cell.has_price[:, INTERVAL_COLUMNS.index("competitive_micro_per_kwh")]
+    competitive = cell.has_value[:, INTERVAL_COLUMNS.index("competitive_micro_per_kwh")]
     priced = (traded > 0) & competitive
     vwap = metrics.volume_weighted_price(price, traded)
     return {

@@ -1,0 +1,105 @@
+"""Matching of the dearest offer first with the dearest bids, as Grid Singularity's exchange does it.
+
+Offers come in descending order of their limit, and each takes the bids in descending order as long as they pay it.
+Orders of the same limit are served in reverse order of arrival. An order never meets one of its own participant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from market.book import OrderBook
+from market.clearing import Trades
+from market.pairing import row_order, side_by_side
+from market.units import IntArray
+
+MayTrade = Callable[[int, int], bool]
+"""Whether the bid of a row may meet the offer of a row."""
+
+
+def dearest_first(book: OrderBook, side: int) -> IntArray:
+    """Rows of one side with energy: the highest limit first, then the latest arrival, then the last row."""
+    rows = ((book.side == side) & (book.energy_wh > 0)).nonzero()[0]
+    cheapest_first = row_order(book.limit_micro_per_kwh[rows], book.sequence[rows])
+    dearest: IntArray = rows[cheapest_first[::-1]]
+    return dearest
+
+
+def match_dearest(book: OrderBook) -> Trades:
+    """Match all orders of a book; every trade is priced at the limit of its bid."""
+    bids, asks = dearest_first(book, 1), dearest_first(book, -1)
+    if np.intersect1d(book.participant[bids], book.participant[asks]).size:
+        left_wh = book.energy_wh.tolist()
+        pairs = match_pairs(book, bids.tolist(), asks.tolist(), left_wh)
+        return trades_of(book, pairs)
+    return _match_apart(book, bids, asks)
+
+
+def _match_apart(book: OrderBook, bids: IntArray, asks: IntArray) -> Trades:
+    """Match where nobody is on both sides, so that no bid is ever passed over.
+
+    The bids are then used up in their order. With E the energy of the offers so far and P that of all bids that
+    pay the offer at hand, the bids used up after it are min(used + energy, P), which unrolls to
+    E + min(0, running minimum of P - E).
+    """
+    limit, energy = book.limit_micro_per_kwh, book.energy_wh
+    demand = np.concatenate([[0], np.cumsum(energy[bids])])
+    paying = demand[np.searchsorted(-limit[bids], -limit[asks], "right")]
+    offered = np.cumsum(energy[asks])
+    used = offered + np.minimum(np.minimum.accumulate(paying - offered), 0)
+    buy, sell, energy_wh = side_by_side(energy[bids], np.diff(used, prepend=0))
+    return Trades(bids[buy], asks[sell], energy_wh, limit[bids[buy]])
+
+
+def match_pairs(
+    book: OrderBook, bids: list[int], asks: list[int], left_wh: list[int], may_trade: MayTrade | None = None
+) -> list[tuple[int, int, int]]:
+    """Match bids and offers in the order given, one pair after the other.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        bids: Rows of bids, dearest first.
+        asks: Rows of offers, dearest first.
+        left_wh: Energy left of each row of the book; what trades is taken off. [Wh]
+        may_trade: What else a pair must fulfil.
+
+    Returns:
+        Row of the bid, row of the offer and energy of each trade. [Wh]
+    """
+    limit, who = book.limit_micro_per_kwh.tolist(), book.participant.tolist()
+    pairs: list[tuple[int, int, int]] = []
+
+    def meet(bid: int, ask: int) -> bool:
+        if who[bid] == who[ask] or not (may_trade is None or may_trade(bid, ask)):
+            return False
+        energy_wh = min(left_wh[bid], left_wh[ask])
+        if energy_wh:
+            left_wh[bid] -= energy_wh
+            left_wh[ask] -= energy_wh
+            pairs.append((bid, ask, energy_wh))
+        return True
+
+    passed: list[int] = []  # bids that an earlier offer passed over; dearer than all bids still to come
+    coming = 0
+    for ask in asks:
+        if passed:
+            for bid in passed:
+                meet(bid, ask)
+            passed = [bid for bid in passed if left_wh[bid]]
+        while left_wh[ask] and coming < len(bids) and limit[bids[coming]] >= limit[ask]:
+            bid = bids[coming]
+            if not meet(bid, ask):
+                passed.append(bid)
+            elif left_wh[bid]:
+                break
+            coming += 1
+    return pairs
+
+
+def trades_of(book: OrderBook, pairs: Iterable[tuple[int, int, int]]) -> Trades:
+    """Price pairs at the limit of the bid."""
+    columns = np.array([*pairs], dtype=np.int64).reshape(-1, 3).T
+    buy, sell, energy_wh = columns[0].copy(), columns[1].copy(), columns[2].copy()
+    return Trades(buy, sell, energy_wh, book.limit_micro_per_kwh[buy])

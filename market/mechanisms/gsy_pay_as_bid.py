@@ -1,0 +1,33 @@
+"""Two-sided pay-as-bid as Grid Singularity's exchange does it: dearest offer first, every trade at the bid.
+
+A mode for comparisons: it leaves welfare on the table. `pay_as_bid` with price_rule "bid" does not.
+"""
+
+from __future__ import annotations
+
+from market.book import OrderBook
+from market.clearing import Clearing, no_trade, of_trades
+from market.dearest_first import match_dearest
+from market.mechanism import Mechanism, Promises, register
+from market.rules import MarketRules
+
+
+def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+    """Match dearest offers with dearest bids, equal limits in reverse order of arrival, own orders passed over.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        rules: Not used.
+    """
+    trades = match_dearest(book)
+    return of_trades(book, trades) if len(trades.energy_wh) else no_trade(book)
+
+
+GSY_PAY_AS_BID = register(
+    Mechanism(
+        "gsy_pay_as_bid",
+        clear,
+        Promises(source="behaviour of the two-sided pay-as-bid market of gsy-e"),
+        (),
+    )
+)

@@ -1,0 +1,32 @@
+"""The bound of every comparison: no mechanism passes it, and it is the sum of the pairs that gain."""
+
+from __future__ import annotations
+
+from hypothesis import given
+
+import market.mechanisms  # noqa: F401  (registers them)
+from market.mechanism import get
+from market.rules import MarketRules
+from tests.unit_books import Row, cleared, efficient, rows_of, units
+
+
+@given(rows_of(10))
+def test_it_is_what_the_best_pairs_gain_and_it_is_proven(rows: list[Row]) -> None:
+    book, clearing = cleared(get("welfare_optimum"), rows, MarketRules())
+    buys, sells = units(rows, 1), units(rows, -1)
+    k = efficient(buys, sells)
+    assert clearing.welfare_nano == sum(b - s for (b, _), (s, _) in zip(buys[:k], sells[:k], strict=True))
+    assert clearing.traded_wh(book) == k
+    assert clearing.certificate is not None
+    assert (clearing.certificate.gap_nano, clearing.certificate.residual_wh) == (0, 0)
+
+
+@given(rows_of(10))
+def test_it_has_no_options(rows: list[Row]) -> None:
+    """Its price is the middle of the interval and ties share in proportion, whatever the rules say."""
+    clear, other = get("welfare_optimum").clear, MarketRules(k_ppm=0, rationing="random", seed=7)
+    book, clearing = cleared(get("welfare_optimum"), rows, MarketRules())
+    assert clear(book, other).accepted_wh.tolist() == clearing.accepted_wh.tolist()
+    interval = clear(book, other).node_price[0]
+    assert interval == clearing.node_price[0]
+    assert interval is None or interval.price == (interval.lo + interval.hi + 1) // 2

@@ -1,0 +1,61 @@
+"""Command that writes the report of a run or a comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wattswap.cli.options import JsonOption
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(help="A run folder, or the folder of a comparison.", metavar="RUN|COMPARISON")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The HTML file; by default report.html in the folder.")
+    ] = None,
+    interval: Annotated[
+        str | None,
+        typer.Option(
+            "--interval",
+            help="Interval of the supply and demand curve, as 2016-09-19T05:00Z; by default the one with most trade.",
+        ),
+    ] = None,
+    asserted: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--assert",
+            help="A condition, as saving > 0; several may be given. Exit code 6 if one does not hold.",
+            metavar="EXPR",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write one HTML file that tells what a run or a comparison came to; it opens without a network."""
+    from datetime import UTC, datetime
+
+    from wattswap.cli.output import print_json
+    from wattswap.explorer import parse_interval
+    from wattswap.report import REPORT
+    from wattswap.report.checks import hold, parse_checks
+    from wattswap.report.words import verdict
+    from wattswap.report.write import story_of, write_report
+
+    start = None if interval is None else datetime.fromtimestamp(parse_interval(interval), UTC)
+    story = story_of(folder)
+    checks = parse_checks(asserted or (), story)
+    written = write_report(story, out or folder / REPORT, start, force=force)
+    hold(checks, story)
+    if json:
+        print_json({"report": str(written), "bytes": written.stat().st_size, "verdict": verdict(story)})
+    else:
+        print(written)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang this command into the command line."""
+    app.command()(report)

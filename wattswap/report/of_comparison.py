@@ -1,0 +1,158 @@
+"""The story of a comparison: every mechanism on the same homes, mean over seeds, against no market and the optimum."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from market.units import MICRO_PER_UNIT, WH_PER_KWH
+from wattswap.comparison.result import Comparison
+from wattswap.errors import UsageError
+from wattswap.report.of_run import orders_frame, promises_of, provenance, row_of
+from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
+from wattswap.report.words import needs_money
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def story_of_comparison(comparison: Comparison) -> Story:
+    """Read a comparison; of a sweep, its first point.
+
+    Raises:
+        UsageError: It has no finished cells to compare.
+        VerificationFailed: A file of it is damaged.
+    """
+    about, point = comparison.about, comparison.points[0]
+    labels = list(dict.fromkeys(key.mechanism for key in comparison.cell_keys(point=point)))
+    if comparison.reference not in labels or len(labels) < 2:
+        cure = "call the same `wattswap compare` again, which goes on"
+        raise UsageError.of(str(comparison.path), "has no finished cells to compare", cure)
+    cells = comparison.cells()
+    cells = cells[cells["point"] == point]
+    best = cells.loc[cells["mechanism"] == comparison.bound, "traded_kwh"].mean()
+    outcomes = tuple(
+        _outcome(comparison, label, cells[cells["mechanism"] == label], best) for label in labels
+    )
+    bound = comparison.bound if comparison.bound in labels else None
+    focus = _focus(outcomes, comparison.reference, bound)
+    seeds = tuple(sorted({key.seed for key in comparison.cell_keys(focus, point)}))
+    return Story(
+        kind="comparison",
+        title=str(about["name"]),
+        currency=comparison.currency,
+        homes=int(about["homes"]),
+        start=str(about["start"]),
+        intervals=int(about["intervals"]),
+        interval_minutes=int(about["interval_minutes"]),
+        seeds=seeds,
+        outcomes=outcomes,
+        reference=comparison.reference,
+        bound=bound,
+        focus=focus,
+        curve=lambda start: _curve(comparison, focus, seeds[0], start),
+        flows=_flows(next(o for o in outcomes if o.label == focus)),
+        seconds=float(about["wall_s"]),
+        chain=None,
+        provenance=provenance(about) | {"folder": comparison.path.name},
+        repeat=_repeat(comparison, seeds),
+        scenario=about["scenario"],
+        notes=_notes(comparison),
+    )
+
+
+def _outcome(comparison: Comparison, label: str, cells: pd.DataFrame, best_kwh: float) -> Outcome:
+    names = [name for name in cells.columns if name not in ("point", "mechanism", "seed")]
+    numbers = cells[names].select_dtypes("number")
+    figures = {str(name): Spread.of(numbers[name].tolist()) for name in numbers.columns}
+    frames = [
+        comparison.intervals(label, key.seed).astype(float)
+        for key in comparison.cell_keys(label, comparison.points[0])
+    ]
+    kept = [frame["operator_surplus"].to_numpy() for frame in frames]
+    traded = figures["traded_kwh"].mean
+    observed = Observed(
+        deficit_intervals=sum(int((surplus < -5e-10).sum()) for surplus in kept),
+        surplus_intervals=sum(int((surplus > 5e-10).sum()) for surplus in kept),
+        efficiency=figures["allocative_efficiency"].mean,
+        volume_share=traded / best_kwh if traded is not None and best_kwh > 0 else None,
+    )
+    name = label.partition(":")[0]
+    return Outcome(label, figures, _mean(frames), comparison.bills(label), observed, promises_of(name))
+
+
+def _mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean of each interval over the seeds; a price counts by the energy traded at it."""
+    import pandas as pd
+
+    joined = pd.concat(frames)
+    out = joined.groupby(level=0).mean()
+    value = (joined["price_per_kwh"] * joined["traded_kwh"]).groupby(level=0).sum()
+    traded = joined["traded_kwh"].where(joined["price_per_kwh"].notna()).groupby(level=0).sum()
+    out["price_per_kwh"] = (value / traded).where(traded > 0)
+    return out
+
+
+def _focus(outcomes: tuple[Outcome, ...], reference: str, bound: str | None) -> str:
+    """The mechanism that saves the homes most, if possible without money from its operator.
+
+    Of equal ones it is that with fewer losers, and then the first.
+    """
+    rivals = [o for o in outcomes if o.label not in (reference, bound)]
+    others = [o for o in outcomes if o.label != reference]
+    entrants = [o for o in rivals if not needs_money(o)] or rivals or others
+    return max(
+        entrants, key=lambda o: (round(o.value("saving") or 0.0, 2), -(o.value("homes_worse_off") or 0.0))
+    ).label
+
+
+def _curve(comparison: Comparison, label: str, seed: int, start: datetime | None) -> Curve:
+    """The book of one interval and what the mechanism made of it, worked out again from the scenario."""
+    import pandas as pd
+
+    intervals = comparison.intervals(label, seed)
+    starts = pd.DatetimeIndex(intervals.index)
+    row = row_of(starts, start, intervals["traded_kwh"], intervals["orders"])
+    book, setup = comparison.book(starts[row], seed), comparison.setup(label, seed)
+    clearing = setup.mechanism.clear(book, setup.rules_at(row))
+    rows = pd.DataFrame(
+        {
+            "household": np.array(setup.roster)[book.participant],
+            "side": book.side,
+            "energy_wh": book.energy_wh,
+            "limit_micro_per_kwh": book.limit_micro_per_kwh,
+            "accepted_wh": clearing.accepted_wh,
+            "price_micro_per_kwh": clearing.price_micro_per_kwh,
+        }
+    )
+    price = clearing.average_price_micro_per_kwh(book)
+    return Curve(
+        starts[row].to_pydatetime().astimezone(UTC),
+        orders_frame(rows),
+        None if price is None else price / MICRO_PER_UNIT,
+        clearing.traded_wh(book) / WH_PER_KWH,
+    )
+
+
+def _flows(outcome: Outcome) -> pd.DataFrame:
+    known = outcome.value("self_sufficiency") is not None  # what is behind the meters is in the data
+    names = ("import", "export", "retail_import", "retail_export", "load", "pv")
+    sums: dict[str, float | None] = {f"{n}_kwh": float(outcome.intervals[f"{n}_kwh"].sum()) for n in names}
+    return energy_flows(sums if known else sums | {"load_kwh": None, "pv_kwh": None})
+
+
+def _notes(comparison: Comparison) -> tuple[str, ...]:
+    about = comparison.about
+    notes = [str(note) for note in about["data"].get("notes", ())]
+    if about["missing"]:
+        notes.append(f"{len(about['missing'])} cells are not finished and left out")
+    if len(comparison.points) > 1:
+        notes.append(f"of the {len(comparison.points)} points of the sweep this is {comparison.points[0]}")
+    return tuple(notes)
+
+
+def _repeat(comparison: Comparison, seeds: tuple[int, ...]) -> str:
+    asked = [m for m in comparison.mechanisms if m not in (comparison.reference, comparison.bound)]
+    return f"wattswap compare SCENARIO {' '.join(f'-m {label}' for label in asked)} --seeds {len(seeds)}"

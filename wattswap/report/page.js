@@ -1,0 +1,76 @@
+"use strict";
+(function () {
+  const root = document.documentElement;
+  const button = document.getElementById("theme");
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const narrow = window.innerWidth < 640;
+  const sources = Array.from(document.querySelectorAll("script[data-figure]"));
+  const config = {
+    responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover",
+    showSendToCloud: false, plotlyServerURL: "", modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+  };
+
+  function theme() {
+    return root.dataset.theme || (dark.matches ? "dark" : "light");
+  }
+
+  // The dark blue of the palette is weak on a dark ground: there it changes places with the light one.
+  function recoloured(text, night) {
+    const other = { "#0072B2": "#56B4E9", "#56B4E9": "#0072B2", "rgba(0,114,178": "rgba(86,180,233" };
+    return night ? text.replace(/#0072B2|#56B4E9|rgba\(0,114,178/g, function (c) { return other[c]; }) : text;
+  }
+
+  function dressed(layout, night) {
+    const ink = night ? "#e8eaed" : "#1b1f24";
+    const lines = {
+      gridcolor: night ? "rgba(255,255,255,.14)" : "rgba(0,0,0,.12)",
+      zerolinecolor: night ? "rgba(255,255,255,.5)" : "rgba(0,0,0,.5)",
+    };
+    Object.assign(layout.font, { color: ink });
+    Object.assign(layout.xaxis, lines);
+    Object.assign(layout.yaxis, lines);
+    layout.margin = narrow ? Object.assign({}, layout.margin, { r: 4 }) : layout.margin;
+    layout.hoverlabel = { bgcolor: night ? "#1e2329" : "#ffffff", font: { color: ink } };
+    layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: night ? "#a9b1ba" : "#545c66", activecolor: ink };
+    return layout;
+  }
+
+  function draw(name) {
+    const night = name === "dark";
+    return Promise.all(sources.map(function (source) {
+      const figure = JSON.parse(recoloured(source.textContent, night));
+      // On a phone the legend is a column: it must not eat the figure.
+      const named = figure.data.filter(function (trace) { return trace.name && trace.showlegend !== false; });
+      if (narrow) { figure.layout.height += 19 * Math.max(0, named.length - 3); }
+      const plot = document.getElementById("figure-" + source.dataset.figure);
+      return Plotly.react(plot, figure.data, dressed(figure.layout, night), config);
+    }));
+  }
+
+  function dress() {
+    button.textContent = theme() === "dark" ? "Light" : "Dark";
+    button.setAttribute("aria-label", "Switch to " + button.textContent.toLowerCase() + " colours");
+    return draw(theme());
+  }
+
+  function remember(name) {
+    try { localStorage.setItem("wattswap-theme", name); } catch (error) { /* a file may have no storage */ }
+  }
+
+  function remembered() {
+    try { return localStorage.getItem("wattswap-theme"); } catch (error) { return null; }
+  }
+
+  const stored = remembered();
+  if (stored === "light" || stored === "dark") { root.dataset.theme = stored; }
+  button.hidden = false;
+  button.addEventListener("click", function () {
+    root.dataset.theme = theme() === "dark" ? "light" : "dark";
+    remember(root.dataset.theme);
+    dress();
+  });
+  dark.addEventListener("change", dress);
+  window.addEventListener("beforeprint", function () { draw("light"); });
+  window.addEventListener("afterprint", function () { draw(theme()); });
+  dress().then(function () { root.dataset.figures = String(sources.length); });
+})();

@@ -1,0 +1,219 @@
+"""The page: one HTML file with its style, its script, its figures and the data beside each of them.
+
+Nothing is fetched: Plotly's script is embedded once, and a content security policy forbids every request.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING, Any, Final
+
+from wattswap.report.words import DASH, missing, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+MAX_ROWS = 1_000
+"""Rows of a table that are shown; the CSV has all."""
+_FORMULA_STARTS = "=+-@\t\r"
+
+_PAGE: Final = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
+style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="wattswap $version">
+<title>$title</title>
+<style>
+$css</style>
+</head>
+<body>
+<a class="skip" href="#verdict">Skip to the verdict</a>
+<header>
+<h1>$title</h1>
+<p>$about</p>
+<button type="button" id="theme" hidden>Dark</button>
+</header>
+<nav aria-label="Sections"><ul>
+$links
+</ul></nav>
+<noscript><p class="note">Figures need JavaScript. Their data are in the tables below them.</p></noscript>
+<main>
+$sections
+</main>
+<footer><p>Written by wattswap $version. This file needs no network.</p></footer>
+$data
+<script>$plotly</script>
+<script>
+$js</script>
+</body>
+</html>
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page.
+
+    Args:
+        anchor: Its id.
+        title: Its heading.
+        why: One plain sentence: what it is good for.
+        body: HTML.
+        figures: Figures by id, which `body` has places for.
+    """
+
+    anchor: str
+    title: str
+    why: str
+    body: str
+    figures: Mapping[str, go.Figure]
+
+
+def page(title: str, about: str, sections: Sequence[Section], version: str) -> str:
+    """Put the sections together."""
+    from plotly.offline import get_plotlyjs
+
+    links = [f'<li><a href="#{s.anchor}">{escape(s.title)}</a></li>' for s in sections]
+    parts = [
+        f'<section id="{s.anchor}" aria-labelledby="{s.anchor}-title">\n'
+        f'<h2 id="{s.anchor}-title">{escape(s.title)}</h2>\n<p class="why">{escape(s.why)}</p>\n{s.body}\n</section>'
+        for s in sections
+    ]
+    figures = [_figure_data(name, figure) for s in sections for name, figure in s.figures.items()]
+    return _PAGE.substitute(
+        title=escape(title),
+        about=escape(about),
+        version=escape(version),
+        css=_text("page.css"),
+        js=_text("page.js"),
+        plotly=get_plotlyjs(),
+        links="\n".join(links),
+        sections="\n".join(parts),
+        data="\n".join(figures),
+    )
+
+
+def figure(name: str, alt: str, caption: str, data: pd.DataFrame, *, wide: bool = False) -> str:
+    """A place for a figure, with its data beside it.
+
+    Args:
+        name: Id of the figure; also the name of its CSV file.
+        alt: What can be seen, for those who cannot see it.
+        caption: What is drawn.
+        data: The data of the figure.
+        wide: Whether it scrolls inside its box on a narrow screen.
+    """
+    box = (
+        '<div class="scroll" tabindex="0" role="group" aria-label="Figure, scrolls sideways">'
+        if wide
+        else "<div>"
+    )
+    css = "plot wide" if wide else "plot"
+    return (
+        f'<figure>{box}<div class="{css}" id="figure-{name}" role="img" aria-label="{escape(alt)}">'
+        f"</div></div>\n<figcaption>{escape(caption)}</figcaption>\n{data_beside(name, caption, data)}</figure>"
+    )
+
+
+def data_beside(name: str, caption: str, data: pd.DataFrame) -> str:
+    """A folded table of data, and the same as a CSV file inside the page."""
+    rows = f"{len(data)} row{'' if len(data) == 1 else 's'}"
+    more = (
+        f"<p>The first {MAX_ROWS} rows; the CSV file has all {len(data)}.</p>" if len(data) > MAX_ROWS else ""
+    )
+    link = f'<a download="{name}.csv" href="{csv_uri(data)}">Download {name}.csv</a>'
+    body = table(caption, data.head(MAX_ROWS))
+    return f"<details><summary>Data ({rows})</summary>\n<p>{link}</p>{more}\n{body}</details>"
+
+
+def table(caption: str, data: pd.DataFrame, html: Mapping[tuple[int, int], str] | None = None) -> str:
+    """A table that scrolls inside its box; a missing value is a dash.
+
+    Args:
+        caption: What it shows.
+        data: Its index becomes the row headings.
+        html: Cells by (row, column) that come as HTML instead of as the value.
+    """
+    html = html or {}
+    heads = "".join(
+        f'<th scope="col">{escape(_words(c))}</th>' for c in [data.index.name or "", *data.columns]
+    )
+    rows = []
+    columns = [data[c].tolist() for c in data.columns]
+    for i, key in enumerate(data.index):
+        cells = "".join(html.get((i, j)) or _cell(column[i]) for j, column in enumerate(columns))
+        rows.append(f'<tr><th scope="row">{escape(_plain(key))}</th>{cells}</tr>')
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
+        f"<caption>{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n"
+        + "\n".join(rows)
+        + "\n</tbody></table></div>"
+    )
+
+
+def paragraph(text: str, css: str = "") -> str:
+    """One paragraph of plain text."""
+    return f'<p class="{css}">{escape(text)}</p>' if css else f"<p>{escape(text)}</p>"
+
+
+def csv_uri(data: pd.DataFrame) -> str:
+    """A frame as a CSV file in a data: URI; no cell can pass for a formula of a spreadsheet."""
+    import pandas as pd
+
+    safe = data.reset_index()
+    for name in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[name]):
+            safe[name] = [None if missing(v) else _no_formula(_plain(v)) for v in safe[name]]
+    text = safe.to_csv(index=False, lineterminator="\r\n")
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
+
+
+def json_uri(value: object) -> str:
+    """A value as a JSON file in a data: URI."""
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    return "data:application/json;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if text[:1] in _FORMULA_STARTS else text
+
+
+def _figure_data(name: str, figure: go.Figure) -> str:
+    # In a script element only "</script" and "<!--" could end the data early: without "<" there is neither.
+    text = str(figure.to_json()).replace("<", "\\u003c")
+    return f'<script type="application/json" data-figure="{name}">{text}</script>'
+
+
+def _text(name: str) -> str:
+    return (files("wattswap.report") / name).read_text(encoding="utf-8")
+
+
+def _words(name: Any) -> str:
+    return str(name).replace("_", " ")
+
+
+def _cell(value: Any) -> str:
+    if missing(value):
+        return f'<td class="number">{DASH}</td>'
+    if isinstance(value, bool):
+        return f"<td>{'yes' if value else 'no'}</td>"
+    if isinstance(value, float):
+        return f'<td class="number">{number(value, 4)}</td>'
+    if isinstance(value, int):
+        return f'<td class="number">{value:,}</td>'
+    return f"<td>{escape(_plain(value))}</td>"
+
+
+def _plain(value: Any) -> str:
+    return value.strftime("%Y-%m-%dT%H:%MZ") if hasattr(value, "strftime") else str(value)

@@ -1,0 +1,72 @@
+"""The figures of a report one by one, for notebooks: `result.plot.price()`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wattswap.explorer import parse_interval
+from wattswap.report import figures
+from wattswap.report.story import Story
+from wattswap.report.write import story_of
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+class Plots:
+    """Plotly figures of a run or a comparison; its folder is read when the first one is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __repr__(self) -> str:
+        return (
+            f"<plots of {self._folder.name}: price(), bills(), curve(interval), flows(), grid(), savings()>"
+        )
+
+    @cached_property
+    def _story(self) -> Story:
+        return story_of(self._folder)
+
+    def price(self) -> go.Figure:
+        """Price of every interval by mechanism, with tariff and feed-in."""
+        story = self._story
+        shown = [o for o in story.outcomes if o.label != story.reference] or [story.focused]
+        return figures.price_figure({o.label: figures.coarse(o.intervals) for o in shown}, story.currency)
+
+    def bills(self) -> go.Figure:
+        """Every home's bill without a market and with each mechanism."""
+        story = self._story
+        shown = story.rivals or (story.focused,)
+        return figures.bills_figure({o.label: o.bills for o in shown}, story.currency)
+
+    def savings(self) -> go.Figure:
+        """What every home gains or loses, sorted."""
+        story = self._story
+        shown = story.rivals or (story.focused,)
+        return figures.savings_figure({o.label: o.bills["saving"] for o in shown}, story.currency)
+
+    def curve(self, interval: str | datetime | None = None) -> go.Figure:
+        """Supply and demand of one interval, by default the one with the most traded energy.
+
+        Args:
+            interval: Its start, such as 2016-09-19T05:00Z.
+
+        Raises:
+            UsageError: There is no such interval.
+        """
+        moment = (
+            datetime.fromtimestamp(parse_interval(interval), UTC) if isinstance(interval, str) else interval
+        )
+        return figures.curve_figure(self._story.curve(moment), self._story.currency)
+
+    def flows(self) -> go.Figure:
+        """Energy from its sources to its uses."""
+        return figures.flows_figure(self._story.flows)
+
+    def grid(self) -> go.Figure:
+        """Power from the retailer over time, with and without a market."""
+        return figures.grid_figure(figures.power_of(self._story))

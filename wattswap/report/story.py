@@ -1,0 +1,213 @@
+"""What a report tells, the same for a run and for a comparison: outcomes by mechanism, one order book, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from wattswap.comparison.statistics import mean_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+
+    from market.mechanism import Promises
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A figure over seeds: its mean and the 95 % interval of the mean.
+
+    Args:
+        mean: None where the figure is defined for no seed.
+        low: Lower end; None with fewer than two seeds.
+        high: Upper end; None likewise.
+        seeds: For how many seeds it is defined.
+    """
+
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+    seeds: int = 1
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Spread:
+        """Mean of the values that are defined, with the interval of Student's t."""
+        found = mean_interval([float(v) for v in values if v is not None and v == v])
+        return cls(found.mean, found.low, found.high, found.n)
+
+
+UNDEFINED = Spread(None, seeds=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a mechanism did, to hold against its promises; None where it was not looked at.
+
+    Args:
+        deficit_intervals: Intervals in which the operator had to add money.
+        surplus_intervals: Intervals in which the operator kept money.
+        worse_than_limit: Homes and intervals in which more was paid, or less got, than the limit says, fees included.
+        efficiency: Welfare over the largest possible welfare at the same stated limits, 0 to 1.
+        volume_share: Traded energy over that of the welfare optimum.
+    """
+
+    deficit_intervals: int | None = None
+    surplus_intervals: int | None = None
+    worse_than_limit: int | None = None
+    efficiency: float | None = None
+    volume_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one mechanism.
+
+    Args:
+        label: Its name, as the scenario or the comparison calls it.
+        metrics: Figures by name, in kWh, kW and currency.
+        intervals: Indexed by interval_start (UTC): price_per_kwh, import_per_kwh, feed_in_per_kwh, traded_kwh,
+            retail_import_kwh, retail_export_kwh, local_kwh.
+        bills: Indexed by home: cost_without_market, cost_with_market, saving and energy in kWh.
+        observed: What it did.
+        promises: What it promises; None for a mechanism that is not registered here.
+    """
+
+    label: str
+    metrics: Mapping[str, Spread]
+    intervals: pd.DataFrame
+    bills: pd.DataFrame
+    observed: Observed = field(default_factory=Observed)
+    promises: Promises | None = None
+
+    def value(self, metric: str) -> float | None:
+        """Mean of a figure, or None."""
+        return self.metrics.get(metric, UNDEFINED).mean
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The order book of one interval and what was made of it.
+
+    Args:
+        start: Start of the interval, UTC.
+        orders: household, side ("buy" or "sell"), energy_kwh, limit_per_kwh, accepted_kwh, price_per_kwh.
+        price: Clearing price per kWh; None where nothing traded or orders have prices of their own.
+        traded_kwh: Energy traded.
+    """
+
+    start: datetime
+    orders: pd.DataFrame
+    price: float | None
+    traded_kwh: float
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that a report says.
+
+    Args:
+        kind: What the folder is.
+        title: Name of the scenario.
+        currency: Currency code.
+        homes: Number of homes.
+        start: First interval, as text, UTC.
+        intervals: Number of intervals.
+        interval_minutes: Length of one.
+        seeds: Seeds that were run.
+        outcomes: One a mechanism, in the order to show; the reference is one of them.
+        reference: Label of the outcome without a market.
+        bound: Label of the outcome that no mechanism can pass, if there is one.
+        focus: Label of the mechanism that bills, curve and flows are shown for.
+        curve: Gives the book of an interval, by default the one with the most traded energy.
+        flows: Source, target and kWh of each flow of energy, of `focus`.
+        seconds: Computing time of the whole.
+        chain: Facts about the chain, or None where there is none.
+        provenance: What it was made of, by name.
+        repeat: The command that makes it again.
+        scenario: The resolved scenario.
+        notes: Sentences about the data.
+    """
+
+    kind: Literal["run", "comparison"]
+    title: str
+    currency: str
+    homes: int
+    start: str
+    intervals: int
+    interval_minutes: int
+    seeds: tuple[int, ...]
+    outcomes: tuple[Outcome, ...]
+    reference: str
+    bound: str | None
+    focus: str
+    curve: Callable[[datetime | None], Curve]
+    flows: pd.DataFrame
+    seconds: float | None
+    chain: Mapping[str, Any] | None
+    provenance: Mapping[str, str]
+    repeat: str
+    scenario: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def outcome(self, label: str) -> Outcome:
+        """The outcome of a mechanism."""
+        return next(o for o in self.outcomes if o.label == label)
+
+    @property
+    def focused(self) -> Outcome:
+        """The outcome of the mechanism in focus."""
+        return self.outcome(self.focus)
+
+    @property
+    def without(self) -> Outcome:
+        """The outcome without a market."""
+        return self.outcome(self.reference)
+
+    @property
+    def rivals(self) -> tuple[Outcome, ...]:
+        """The mechanisms proper: neither the reference nor the bound."""
+        return tuple(o for o in self.outcomes if o.label not in (self.reference, self.bound))
+
+    @property
+    def length(self) -> timedelta:
+        """How long the simulated time is."""
+        return timedelta(minutes=self.intervals * self.interval_minutes)
+
+
+def energy_flows(sums: Mapping[str, float | None]) -> pd.DataFrame:
+    """Flows of energy between sources and uses, over the whole time.
+
+    Args:
+        sums: import_kwh, export_kwh, retail_import_kwh, retail_export_kwh of all homes together; load_kwh and pv_kwh,
+            or None where the data do not tell them.
+
+    Returns:
+        Columns source, target, energy_kwh. What neighbours gave each other is the metered import that no retailer
+        sold: exactly the metered export that no retailer bought.
+    """
+    import pandas as pd
+
+    imported, exported = float(sums["import_kwh"] or 0), float(sums["export_kwh"] or 0)
+    bought, sold = float(sums["retail_import_kwh"] or 0), float(sums["retail_export_kwh"] or 0)
+    local = imported - bought
+    load, pv = sums.get("load_kwh"), sums.get("pv_kwh")
+    source, use = "Surplus of homes", "Needs of homes"
+    rows: list[tuple[str, str, float]] = []
+    if load is not None and pv is not None and pv >= exported and load >= imported:
+        source, use = "PV", "Consumption"
+        kept, own = pv - exported, load - imported
+        rows.append((source, use, min(kept, own)))
+        rows.append((source, "Into batteries", max(kept - own, 0.0)))
+        rows.append(("Out of batteries", use, max(own - kept, 0.0)))
+    rows += [
+        (source, "Neighbours", local),
+        ("Neighbours", use, local),
+        (source, "Retailer buys", sold),
+        ("Retailer sells", use, bought),
+    ]
+    frame = pd.DataFrame(rows, columns=["source", "target", "energy_kwh"])
+    return frame[frame["energy_kwh"] > 5e-4].reset_index(drop=True)

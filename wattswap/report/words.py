@@ -1,0 +1,201 @@
+"""Numbers and sentences of a report: how a figure is written, why it may be missing, and the verdict in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from wattswap.report.story import Outcome, Spread, Story
+
+DASH = "–"
+Better = Literal["more", "less"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A column of the comparison.
+
+    Args:
+        metric: Name of the figure.
+        heading: What people call it; {money} stands for the currency.
+        decimals: Digits behind the point.
+        better: Which direction is better, or None where neither is.
+        undefined: Why it may be missing.
+        factor: 100 for a share shown in percent.
+    """
+
+    metric: str
+    heading: str
+    decimals: int
+    better: Better | None
+    undefined: str
+    factor: float = 1.0
+
+
+_NO_TRADE = "nothing was traded"
+_NO_LOAD = "the data do not tell the load behind the meter, or there is none"
+_NOT_MEASURED = "it was not measured"
+_LOSERS = "it is defined only where no home loses and some home gains"
+MEASURES: Final = (
+    Measure("cost_with_market", "all bills, {money}", 2, "less", _NOT_MEASURED),
+    Measure("saving", "saved, {money}", 2, "more", _NOT_MEASURED),
+    Measure("homes_worse_off", "homes worse off", 1, "less", _NOT_MEASURED),
+    Measure("welfare", "welfare, {money}", 2, "more", _NOT_MEASURED),
+    Measure(
+        "allocative_efficiency",
+        "efficiency, %",
+        1,
+        "more",
+        "no trade was possible, so there is no optimum",
+        100,
+    ),
+    Measure("traded_kwh", "traded, kWh", 1, "more", _NOT_MEASURED),
+    Measure("price_per_kwh", "average price, {money}/kWh", 4, None, _NO_TRADE),
+    Measure("operator_surplus", "kept by the operator, {money}", 2, None, _NOT_MEASURED),
+    Measure("self_sufficiency", "self-sufficiency, %", 1, "more", _NO_LOAD, 100),
+    Measure("peak_import_kw", "peak import, kW", 1, "less", _NOT_MEASURED),
+    Measure("gini_saving", "Gini of savings", 3, "less", _LOSERS),
+    Measure("jain_saving", "Jain of savings", 3, "more", _LOSERS),
+    Measure("clear_ms", "clearing, ms", 2, "less", _NOT_MEASURED),
+)
+
+
+def missing(value: Any) -> bool:
+    """Whether a value does not exist, in any of the ways a frame says so."""
+    import pandas as pd
+
+    return value is None or bool(pd.isna(value))
+
+
+def number(value: float | None, decimals: int = 2) -> str:
+    """A number with thousands and fixed decimals; a dash where there is none, and no sign before a zero."""
+    if value is None or missing(value):
+        return DASH
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}"
+
+
+def interval(figure: Spread, decimals: int, factor: float = 1.0) -> str:
+    """The 95 % interval of a mean; empty with one seed, or where rounding leaves only the mean."""
+    if figure.mean is None or figure.low is None or figure.high is None:
+        return ""
+    mean, low, high = (number(v * factor, decimals) for v in (figure.mean, figure.low, figure.high))
+    return "" if low == mean == high else f"{low} to {high}"
+
+
+def against_best(value: float, best: float, decimals: int) -> str:
+    """A worse value in percent of the best; as a difference where a percentage would mislead.
+
+    Money may be income here and cost there: no percentage is of any use across zero.
+    """
+    if best > 0 and value >= 0:
+        return f"{100 * value / best:.1f} % of best"
+    difference = value - best
+    return f"{'+' if difference >= 0 else '−'}{number(abs(difference), decimals)}"
+
+
+def duration(length: timedelta) -> str:
+    """A length of time in the largest unit that fits."""
+    minutes = int(length.total_seconds() // 60)
+    for unit, size in (("day", 1440), ("hour", 60)):
+        if minutes % size == 0:
+            n = minutes // size
+            return f"{n} {unit}{'' if n == 1 else 's'}"
+    return f"{minutes} minutes"
+
+
+def verdict(story: Story) -> list[str]:
+    """Three sentences: what the market saved, who did worst by it, and what neighbours did for each other."""
+    return [_money(story), worst_off(story.focused, story.currency), _energy(story)]
+
+
+def _money(story: Story) -> str:
+    o, money = story.focused, story.currency
+    before, after, saving = o.value("cost_without_market"), o.value("cost_with_market"), o.metrics["saving"]
+    if before is None or after is None or saving.mean is None:
+        return f"What {o.label} saved is not known."
+    percent = f" ({abs(100 * saving.mean / before):.1f} %)" if abs(before) >= abs(saving.mean) else ""
+    change = "which changes nothing"
+    if number(saving.mean) != number(0.0):
+        change = f"{number(abs(saving.mean))} {money}{percent} {'better' if saving.mean > 0 else 'worse'}"
+    text = f"{_first(story)} the {story.homes} homes {_pays(after, before, money, story)}, {change}"
+    if len(story.seeds) > 1:
+        around = interval(saving, 2)
+        found = f"95 % interval {around} {money}" if around else "the same to the cent"
+        text += f" ({found} over {len(story.seeds)} seeds)"
+    return text + "."
+
+
+def _first(story: Story) -> str:
+    rivals, label = story.rivals, story.focus
+    if len(rivals) < 2:
+        return f"With {label}"
+    paid = [r for r in rivals if needs_money(r)]
+    which = f"{len(rivals)} mechanisms"
+    if paid and not needs_money(story.focused):
+        more = f"{len(paid)} more {'does' if len(paid) == 1 else 'do'}"
+        which = f"{len(rivals) - len(paid)} mechanisms that need no money from outside ({more})"
+    most = number(story.focused.value("saving"))
+    equal = sum(number(r.value("saving")) == most and not needs_money(r) for r in rivals) - 1
+    added = f", as {equal} more do to the cent" if equal > 0 else ""
+    if needs_money(story.focused):
+        added = " although its operator must add money"
+    return f"Of {which} {label} saves the homes most{added}: with it"
+
+
+def needs_money(outcome: Outcome) -> bool:
+    """Whether the operator of a mechanism adds money, all intervals together."""
+    return (outcome.value("operator_surplus") or 0.0) < -0.005
+
+
+def _pays(after: float, before: float, money: str, story: Story) -> str:
+    earns, earned = round(after, 2) < 0, round(before, 2) < 0
+    verb = "together earn" if earns else "together pay"
+    other = "" if earns == earned else " earning" if earned else " paying"
+    return (
+        f"{verb} {number(abs(after))} {money} in {duration(story.length)}"
+        f" instead of{other} {number(abs(before))} {money} without a market"
+    )
+
+
+def worst_off(outcome: Outcome, money: str) -> str:
+    """Name the home that loses most, or gains least, and how many lose."""
+    savings = outcome.bills["saving"]
+    home, least = str(savings.idxmin()), float(savings.min())
+    losers = int((savings < -5e-10).sum())
+    if losers:
+        share = f"{losers} of {len(savings)} homes {'is' if losers == 1 else 'are'} worse off than without a market"
+        return f"{share}; {home} loses most, {amount(-least, money)}."
+    if abs(least) < 5e-10:
+        return f"No home is worse off than without a market; {home} gains nothing."
+    if round(least, 2) == 0:
+        return f"No home is worse off than without a market; {home} gains least, {amount(least, money)}."
+    return f"No home is worse off than without a market; even {home}, which gains least, saves {amount(least, money)}."
+
+
+def amount(value: float, money: str) -> str:
+    """Money with two decimals; what is less than a cent and not nothing is called so."""
+    if value and abs(value) < 0.005:
+        return f"less than 0.01 {money}"
+    return f"{number(value)} {money}"
+
+
+def _energy(story: Story) -> str:
+    o = story.focused
+    traded, price = o.value("traded_kwh"), o.value("price_per_kwh")
+    if not traded:
+        return f"Nothing was traded with {o.label}, so there is no price between neighbours."
+    text = f"Neighbours traded {number(traded, 1)} kWh"
+    if price is not None:
+        low, high = o.intervals["feed_in_per_kwh"].mean(), o.intervals["import_per_kwh"].mean()
+        text += (
+            f" at {number(price, 4)} {story.currency} per kWh on average, where the retailer pays"
+            f" {number(float(low), 4)} and charges {number(float(high), 4)}"
+        )
+    share, alone = o.value("self_sufficiency"), story.without.value("self_sufficiency")
+    if share is not None and alone is not None:
+        text += (
+            f", and cover {100 * share:.1f} % of their consumption themselves,"
+            f" where each home alone covers {100 * alone:.1f} %"
+        )
+    return text + "."

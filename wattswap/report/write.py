@@ -1,0 +1,77 @@
+"""Reading a folder as a story, and writing the report of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from wattswap.errors import AlreadyExists, RunNotFound
+from wattswap.report import REPORT
+from wattswap.report.story import Story
+from wattswap.results import MANIFEST, RunResult
+
+COMPARISON = "comparison.json"
+
+
+def story_of(folder: Path) -> Story:
+    """Read a run or a comparison.
+
+    Raises:
+        RunNotFound: The folder is neither.
+        VerificationFailed: It is damaged.
+    """
+    if (folder / MANIFEST).is_file():
+        from wattswap.report.of_run import story_of_run
+
+        return story_of_run(RunResult(folder))
+    if (folder / COMPARISON).is_file():
+        from wattswap.comparison.result import Comparison
+        from wattswap.report.of_comparison import story_of_comparison
+
+        return story_of_comparison(Comparison(folder))
+    cure = "give the folder that `wattswap run` or `wattswap compare` printed"
+    raise RunNotFound.of(str(folder), "neither a run nor a comparison is here", cure)
+
+
+def html_of(story: Story, start: datetime | None = None) -> str:
+    """The page of a story.
+
+    Args:
+        story: What to tell.
+        start: Interval of the supply and demand curve; by default the one with the most traded energy.
+
+    Raises:
+        UsageError: There is no such interval.
+    """
+    from wattswap import __version__
+    from wattswap.report.page import page
+    from wattswap.report.sections import sections
+    from wattswap.report.words import duration
+
+    kind = "a run" if story.kind == "run" else "a comparison"
+    seeds = "" if len(story.seeds) < 2 else f", {len(story.seeds)} seeds"
+    about = f"Report of {kind}: {story.homes} homes, {duration(story.length)} from {story.start}{seeds}."
+    rivals = [o.label for o in story.rivals] or [story.focus]
+    names = ", ".join(rivals) if len(rivals) <= 3 else f"{len(rivals)} mechanisms compared"
+    return page(f"{story.title}: {names}", about, sections(story, story.curve(start)), __version__)
+
+
+def report_on(folder: Path, path: Path | str | None = None, *, force: bool = False) -> Path:
+    """Write the report of a run or a comparison, by default into its folder; see `write_report`."""
+    return write_report(story_of(folder), folder / REPORT if path is None else Path(path), force=force)
+
+
+def write_report(story: Story, path: Path, start: datetime | None = None, *, force: bool = False) -> Path:
+    """Write the page of a story to a file.
+
+    Raises:
+        AlreadyExists: The file exists and `force` is not set.
+        UsageError: There is no such interval.
+    """
+    if path.exists() and not force:
+        raise AlreadyExists.of(str(path), "exists already", "name another file with --out, or add --force")
+    html = html_of(story, start)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(html, encoding="utf-8")
+    temporary.replace(path)
+    return path
