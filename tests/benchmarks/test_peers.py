@@ -30,8 +30,7 @@ def order(participant: int, side: str, price: float) -> Row:
     return {"participant": participant, "side": side, "quantity_kwh": 1.0, "price_per_kwh": price}
 
 
-# Left: 0.4 for 0.1. Right: 0.36 for 0.14, and 0.2 for 0.3, which is refused. Each half trades at the price of the other,
-# one kWh.
+# Left: 0.4 for 0.1. Right: 0.36 for 0.14, and 0.2 for 0.3, which is refused. Each half trades at the other's price.
 ROWS = [
     order(0, "buy", 0.4),
     order(1, "sell", 0.1),
