@@ -20,7 +20,7 @@ from market.externality import Members, members_of, spread
 from market.parameters import SEED, K, Parameter
 from market.ranking import efficient_units, rank
 from market.rules import MarketRules
-from market.units import BoolArray, Int8Array, IntArray
+from market.units import INT64_SAFE, BoolArray, Int8Array, IntArray
 
 PARTITION = Parameter(
     name="partition",
@@ -160,6 +160,8 @@ def _halves(
     if exogenous is not None:
         if partition is not None:
             raise InvalidRules("exogenous_price clears the whole book as one half; leave the partition out")
+        if abs(exogenous) * max(1, int(book.energy_wh.sum())) >= INT64_SAFE:
+            raise InvalidRules("exogenous_price times the energy of the book passes 2^62 nano-currency")
         whole = _Half("whole", np.arange(len(book)), book.side, book.energy_wh, book.limit_micro_per_kwh)
         return [whole._replace(price=exogenous)], turn
     if partition is not None:
