@@ -1,4 +1,4 @@
-"""The benchmark of every mechanism runs, on small books: it follows the registry, and a mechanism may not be forgotten."""
+"""The benchmark of every mechanism runs on small books: it follows the registry, and forgets no mechanism."""
 
 from __future__ import annotations
 
