@@ -78,7 +78,7 @@ def test_of_many_homes_those_are_drawn_that_lose_and_win_most() -> None:
 def test_losers_have_another_colour_and_another_side() -> None:
     (bars, *_) = figures.savings_figure({"mcafee": bills("mcafee")["saving"]}, "EUR").data
     assert list(bars.x) == [-0.75, 0.25, 0.5, 1.0, 1.5]
-    assert [c == drawing.VERMILLION for c in bars.marker.color] == [True, False, False, False, False]
+    assert [c == drawing.VERMILION for c in bars.marker.color] == [True, False, False, False, False]
 
 
 def test_the_peak_is_marked_where_it_is() -> None:

@@ -94,13 +94,19 @@ def _book(result: RunResult, which: str | None, json: bool) -> None:
     orders["rank"] = -orders["side"] * orders["limit_micro_per_kwh"]  # high bids first, low offers first
     orders = orders.sort_values(["side", "rank"], ascending=[False, True], kind="stable")
     orders = orders.set_index("household")
+    # A rebate belongs to the price, a fee stands beside it.
+    rebate = orders["charge_nano"].clip(upper=0) * orders["side"]
+    paid = orders["price_micro_per_kwh"] + rebate / orders["accepted_wh"].where(orders["accepted_wh"] > 0)
     frame = orders.assign(
         side=orders["side"].map({1: "buy", -1: "sell"}),
         energy_kwh=orders["energy_wh"] / WH_PER_KWH,
         limit_per_kwh=orders["limit_micro_per_kwh"] / MICRO_PER_UNIT,
         accepted_kwh=orders["accepted_wh"] / WH_PER_KWH,
-        price_per_kwh=orders["price_micro_per_kwh"] / MICRO_PER_UNIT,
-    )[["side", "energy_kwh", "limit_per_kwh", "accepted_kwh", "price_per_kwh"]]
+        price_per_kwh=paid / MICRO_PER_UNIT,
+        fee=orders["charge_nano"].clip(lower=0) / NANO_PER_UNIT,
+    )[["side", "energy_kwh", "limit_per_kwh", "accepted_kwh", "price_per_kwh", "fee"]]
+    if not frame["fee"].any():
+        frame = frame.drop(columns="fee")
     _emit(f"Order book of {moment}", frame, json)
 
 
@@ -176,6 +182,30 @@ def _intervals_of_network(result: RunResult) -> None:
     print_table("Sums over all nodes, and the slowest of them, by interval", rows, 3)
 
 
+def _shares(result: RunResult, _which: str | None, json: bool) -> None:
+    from wattswap.shares import shares_of
+
+    found = shares_of(result)
+    if json:
+        facts = {"value": found.value, "core_nonempty": found.core_nonempty, "in_core": found.in_core}
+        print_json({**facts, "rows": found.table.reset_index().to_dict(orient="records")})
+        return
+    shown = found.table.copy()
+    shown.loc["all"] = shown.sum()
+    shown.index.name = "home"
+    print_table(f"Savings in {result.currency}", shown)
+    print(f"All homes together could save {found.value:.2f} {result.currency} by netting among themselves.")
+    for name, stays in found.in_core.items():
+        words = (
+            "no group of homes would do better alone"
+            if stays
+            else "some group of homes would do better alone"
+        )
+        print(f"  {name:<10} {words}")
+    if not found.core_nonempty:
+        print("  No division at all keeps every group: the core is empty.")
+
+
 VIEWS: dict[str, Callable[[RunResult, str | None, bool], None]] = {
     "summary": _summary,
     "bills": _bills,
@@ -184,4 +214,5 @@ VIEWS: dict[str, Callable[[RunResult, str | None, bool], None]] = {
     "block": _block,
     "why": _why,
     "network": _network,
+    "shares": _shares,
 }
