@@ -183,9 +183,7 @@ def preferred(book: OrderBook, carry_over: bool) -> list[Pair]:
 @given(orders(wishes=True), st.booleans())
 def test_the_three_stages_are_three_nested_loops(listed: list[Order], carry_over: bool) -> None:
     book = OrderBook.from_orders(listed)
-    clearing = cleared(
-        "preferred_partners", book, residual="carry_over" if carry_over else "touched_leave"
-    )
+    clearing = cleared("preferred_partners", book, residual="carry_over" if carry_over else "touched_leave")
     check_feasible(book, clearing)
     assert sums([(b, s, e) for b, s, e, _ in trades(clearing)]) == sums(preferred(book, carry_over))
 

@@ -20,7 +20,9 @@ def test_nobody_is_left_who_could_trade_and_pairs_split_the_gain(listed: list[Or
     clearing = cleared("random_bilateral", book, replace(RULES, seed=seed))
     check_feasible(book, clearing)
     limit, left = book.limit_micro_per_kwh.tolist(), (book.energy_wh - clearing.accepted_wh).tolist()
-    waiting = {side: [limit[i] for i in range(len(book)) if left[i] and book.side[i] == side] for side in (1, -1)}
+    waiting = {
+        side: [limit[i] for i in range(len(book)) if left[i] and book.side[i] == side] for side in (1, -1)
+    }
     assert max(waiting[1], default=-99) < min(waiting[-1], default=99)
     for bid, ask, energy, price in trades(clearing):
         assert energy > 0

@@ -175,7 +175,9 @@ def test_a_book_trades_at_the_local_price_and_the_long_side_in_proportion(
     total = {side: sum(int(book.energy_wh[i]) for i in willing if book.side[i] == side) for side in (1, -1)}
     volume = min(total.values())
     for i in range(len(book)):
-        exact = Fraction(volume * int(book.energy_wh[i]), total[int(book.side[i])] or 1) if i in willing else 0
+        exact = (
+            Fraction(volume * int(book.energy_wh[i]), total[int(book.side[i])] or 1) if i in willing else 0
+        )
         assert abs(int(clearing.accepted_wh[i]) - exact) < 1
     assert clearing.traded_wh(book) == volume
     interval = clearing.node_price[0]
