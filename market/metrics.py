@@ -6,15 +6,13 @@ never NaN. docs/metrics.md lists every metric with its formula, its unit and whe
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.rules import MarketRules
 from market.units import INT64_SAFE, IntArray
 
 
@@ -195,35 +193,3 @@ def hhi(energy_wh: IntArray) -> float | None:
     """
     total_wh = int(energy_wh.sum())
     return 10_000 * exact_dot(energy_wh, energy_wh) / total_wh**2 if total_wh else None
-
-
-def price_regret_nano(
-    clear: Callable[[OrderBook, MarketRules], Clearing], book: OrderBook, rules: MarketRules, row: int
-) -> int:
-    """What the owner of an order could have gained by stating another limit for it: max u(misreport) - u(truth).
-
-    The book holds the true limits. Tried are the limits of all other orders and one micro above and below each, which
-    is where the outcome of an auction may change. All orders of the owner count, only the one limit is changed.
-
-    Args:
-        clear: The rule; with a lottery it is judged for the one draw of `rules.seed`.
-        book: Orders of one interval with their true limits. Not changed.
-        rules: Passed on.
-        row: The order whose limit is misreported.
-
-    Returns:
-        At least 0; 0 where no tried limit pays. [nano-currency]
-    """
-    own = book.participant == book.participant[row]
-    others = np.delete(book.limit_micro_per_kwh, row)
-
-    def utility_nano(limit_micro_per_kwh: int) -> int:
-        stated = book.limit_micro_per_kwh.copy()
-        stated[row] = limit_micro_per_kwh
-        clearing = clear(replace(book, limit_micro_per_kwh=stated), rules)
-        gain = book.side * (book.limit_micro_per_kwh - clearing.price_micro_per_kwh)
-        return exact_dot(gain[own], clearing.accepted_wh[own])
-
-    truth_nano = utility_nano(int(book.limit_micro_per_kwh[row]))
-    tried = np.unique(np.concatenate((others - 1, others, others + 1)))
-    return max([0, *(utility_nano(limit) - truth_nano for limit in tried.tolist())])

@@ -16,6 +16,8 @@ from wattswap.plugins import mechanism as find_mechanism
 from wattswap.results import RunResult
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from wattswap.comparison.driver import OnCell
     from wattswap.comparison.result import Comparison
     from wattswap.scenario import Scenario
@@ -79,25 +81,33 @@ def compare(
 
 
 @overload
-def clear(orders: dict[str, Any], mechanism: str, rules: MarketRules | None = None) -> dict[str, Any]: ...
+def clear(
+    orders: dict[str, Any] | pd.DataFrame, mechanism: str, rules: MarketRules | None = None
+) -> dict[str, Any]: ...
 @overload
 def clear(
     orders: OrderBook | Iterable[Order], mechanism: str, rules: MarketRules | None = None
 ) -> Clearing: ...
 def clear(
-    orders: OrderBook | Iterable[Order] | dict[str, Any], mechanism: str, rules: MarketRules | None = None
+    orders: OrderBook | Iterable[Order] | dict[str, Any] | pd.DataFrame,
+    mechanism: str,
+    rules: MarketRules | None = None,
 ) -> Clearing | dict[str, Any]:
     """Clear a book by a registered mechanism.
 
     Args:
-        orders: A book, a list of orders, or a case as docs/mechanisms describe it (then a result dict comes back).
+        orders: A book or a list of orders; or, in decimal numbers, a case as docs/mechanisms describe it, or a frame
+            with one row per order and the columns of a case's orders. For these a result dict comes back.
         mechanism: Name of the mechanism.
-        rules: Market rules for a book or orders; a case carries its own params.
+        rules: Market rules for a book or orders; a case carries its own params, a frame has the defaults.
 
     Raises:
         UnknownMechanism: Names the nearest match.
         InvalidBook: Lists every broken rule of the orders.
+        InvalidCase: Lists everything that is wrong with a case or a frame.
     """
+    if hasattr(orders, "to_dict"):
+        orders = {"orders": orders.to_dict("records")}
     if isinstance(orders, dict):
         from wattswap.clear_contract import clear_case
 
@@ -109,14 +119,23 @@ def clear(
     return clearing
 
 
-def mechanism(name: str, **promises: Any) -> Callable[[Clear], Clear]:
-    """Register a clearing function under a name; `promises` are the fields of `market.mechanism.Promises`.
+def mechanism(name: str, *, budget_balanced: bool | None = None, **promises: Any) -> Callable[[Clear], Clear]:
+    """Register a clearing function under a name.
 
-    @ws.mechanism("mine", source="my thesis, section 3", budget_balance="strong")
+    @ws.mechanism("mine", source="my thesis, section 3", budget_balance="weak")
     def clear(book, rules): ...
+
+    Args:
+        name: What scenarios and the command line call it.
+        budget_balanced: Short for budget_balance "strong" (True) or "deficit" (False: the operator may have to add).
+        promises: The fields of `market.mechanism.Promises`; without a source the function's own docstring is it.
     """
 
     def register(clear_function: Clear) -> Clear:
+        if budget_balanced is not None:
+            promises.setdefault("budget_balance", "strong" if budget_balanced else "deficit")
+        described = (clear_function.__doc__ or "").strip().partition("\n")[0]
+        promises.setdefault("source", described or f"a function of {clear_function.__module__}")
         mechanisms.register(Mechanism(name, clear_function, Promises(**promises)))
         return clear_function
 

@@ -112,12 +112,9 @@ class RunResult:
         Raises:
             AlreadyExists: The file is there.
         """
-        from wattswap.report import REPORT
-        from wattswap.report.write import story_of, write_report
+        from wattswap.report.write import report_on
 
-        return write_report(
-            story_of(self.path), self.path / REPORT if path is None else Path(path), force=force
-        )
+        return report_on(self.path, path, force=force)
 
 
 def read_object(path: Path) -> dict[str, Any]:

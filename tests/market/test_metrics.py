@@ -11,15 +11,13 @@ from hypothesis import strategies as st
 
 from market.auction import clear_exact
 from market.book import Order, OrderBook, Side
-from market.clearing import Clearing, no_trade
-from market.mechanisms import retailer_only
+from market.clearing import no_trade
 from market.metrics import (
     WelfareSplit,
     allocative_efficiency,
     exact_dot,
     hhi,
     ordered_wh,
-    price_regret_nano,
     price_volatility,
     price_volatility_weighted,
     smith_alpha_percent,
@@ -261,61 +259,6 @@ def test_smiths_alpha_weights_by_energy_and_takes_a_competitive_price_per_trade(
 def test_smiths_alpha_is_undefined_without_trade_or_positive_price(centre: int, energy: int) -> None:
     assert smith_alpha_percent(ints(110), ints(centre), ints(energy)) is None
     assert smith_alpha_percent(NOTHING, NOTHING, NOTHING) is None
-
-
-# ---- regret
-
-
-def test_a_buyer_who_sets_the_price_gains_by_shading() -> None:
-    """Bid 10 against an offer of 2: the price is 6. Bidding 2 makes it 2, which gains 4 a Wh."""
-    book = OrderBook.from_orders([Order("b", 0, Side.BUY, 5, 10), Order("s", 1, Side.SELL, 5, 2)])
-    assert price_regret_nano(clear_exact, book, RULES, 0) == 5 * 4
-    assert price_regret_nano(clear_exact, book, RULES, 1) == 5 * 4
-
-
-def test_a_price_that_nobody_can_move_leaves_no_regret() -> None:
-    for row in range(len(STREET)):
-        assert price_regret_nano(retailer_only.clear, STREET, RULES, row) == 0
-
-
-def test_an_order_alone_in_its_book_has_nothing_to_regret() -> None:
-    book = OrderBook.from_orders([Order("b", 0, Side.BUY, 5, 10)])
-    assert price_regret_nano(clear_exact, book, RULES, 0) == 0
-
-
-def test_all_orders_of_the_owner_count() -> None:
-    """The owner of the offer holds a bid too; stated at 9 it is rejected still, and lifts the price to 9.5."""
-    orders = [
-        Order("b", 0, Side.BUY, 5, 10, 0),
-        Order("s", 1, Side.SELL, 5, 2, 1),
-        Order("pusher", 1, Side.BUY, 1, 2, 2),
-    ]
-    book = OrderBook.from_orders(orders)
-    apart = OrderBook.from_orders([*orders[:2], replace(orders[2], participant=2)])
-    assert price_regret_nano(clear_exact, apart, RULES, 2) == 0
-    # In whole micro (9 + 10) / 2 is 10, half up: 4 more than the 6 of the truth, for 5 Wh.
-    assert price_regret_nano(clear_exact, book, RULES, 2) == 5 * 4
-
-
-@given(book=books(), data=st.data())
-def test_no_limit_of_a_whole_range_beats_the_limits_tried(book: OrderBook, data: st.DataObject) -> None:
-    """With k = 0 or 1 an outcome changes only around the limits of others, so trying every limit finds no more."""
-    if not len(book):
-        return
-    row = data.draw(st.integers(0, len(book) - 1))
-    rules = replace(RULES, k_ppm=data.draw(st.sampled_from([0, 1_000_000])))
-    mine = book.participant == book.participant[row]
-
-    def utility(limit: int) -> int:
-        stated = book.limit_micro_per_kwh.copy()
-        stated[row] = limit
-        cleared: Clearing = clear_exact(replace(book, limit_micro_per_kwh=stated), rules)
-        gain = book.side * (book.limit_micro_per_kwh - cleared.price_micro_per_kwh)
-        return int((gain * cleared.accepted_wh)[mine].sum())
-
-    truth = utility(int(book.limit_micro_per_kwh[row]))
-    best = max(utility(limit) for limit in range(-9, 10))
-    assert price_regret_nano(clear_exact, book, rules, row) == best - truth
 
 
 def test_an_empty_clearing_has_an_empty_split() -> None:

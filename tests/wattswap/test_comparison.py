@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from run_kit import MONEY, own_registry, write_street
 
 import wattswap as ws
+from market.book import OrderBook
 from market.clearing import Clearing, check_feasible, no_trade
+from market.rules import MarketRules
 from market.settlement import SYSTEM_ACCOUNTS
 from wattswap.comparison import driver
 from wattswap.comparison.choices import read_choices
@@ -206,12 +208,41 @@ def test_a_mechanism_of_ones_own_is_compared_also_in_other_processes(
     with own_registry(monkeypatch):
 
         @ws.mechanism("never", source="a test")
-        def clear(book: object, rules: object) -> Clearing:
-            return no_trade(book)  # type: ignore[arg-type]
+        def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+            return no_trade(book)
 
         comparison = ws.compare(street_by_lot, ["never"], seeds=[7, 8], jobs=2, out=tmp_path)
         assert comparison.summary().loc["never", "traded_kwh"] == 0
         assert comparison.summary().loc["never", "saving"] == 0
+
+
+def test_ten_lines_of_python_compare_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ws.demo()
+    write_street(tmp_path / "street", days=1)
+    with own_registry(monkeypatch):
+        scenario = ws.load("street/scenario.toml")
+        result = ws.compare(scenario, ["uniform_price", "pay_as_bid", "mcafee"], seeds=range(2))
+        summary = result.summary()
+        assert {"welfare", "price_per_kwh", "self_sufficiency"} <= set(summary.columns)
+        assert summary.attrs["currency"] == "EUR"
+        assert list(result["mcafee"].bills().index) == ["home-1", "home-2", "home-3"]
+        assert type(result.plot.price()).__name__ == "Figure"
+        result.report("report.html")
+        assert (tmp_path / "report.html").stat().st_size > 1_000_000
+
+        @ws.mechanism(name="mine", budget_balanced=False)
+        def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+            return no_trade(book)
+
+        orders = pd.DataFrame(
+            [
+                {"id": "b", "participant": "x", "side": "buy", "quantity_kwh": 1.0, "price_per_kwh": 0.3},
+                {"id": "s", "participant": "y", "side": "sell", "quantity_kwh": 1.0, "price_per_kwh": 0.1},
+            ]
+        )
+        assert ws.clear(orders, "mine")["status"] == "no_trade"
+        assert ws.clear(orders, "uniform_price")["price"] == 0.2
 
 
 def test_wrong_choices_are_all_named_at_once() -> None:

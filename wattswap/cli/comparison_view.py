@@ -94,11 +94,11 @@ def print_comparison(result: Comparison) -> None:
     )
     for point in result.points:
         _print_point(result, point)
-    print(f"Best of a column has a *; the bound {result.bound} and {result.reference} do not compete.")
+    print("The best of a column has a *. The bookends do not compete, nor does one whose operator pays.")
     if len(about["seeds"]) > 1:
         print("+- is the 95 % interval of the paired difference to no market over the seeds.")
-    print(f"Folder: {result.path}")
-    print(f"Report: wattswap report {result.path}")
+    print(f"Folder  {result.path}")
+    print(f"Report  wattswap report {result.path}")
 
 
 def _print_point(result: Comparison, point: str) -> None:
@@ -113,7 +113,9 @@ def _print_point(result: Comparison, point: str) -> None:
     table.add_column("mechanism", no_wrap=True)
     for _, head, _, _ in COLUMNS:
         table.add_column(head, justify="right")
-    best = {name: _best(result, frame[name], better) for name, _, _, better in COLUMNS}
+    competing = frame.drop(labels=[result.reference, result.bound])
+    competing = competing[competing["operator_income"] > -0.005]  # a deficit is paid by somebody else
+    best = {name: _best(competing[name], better) for name, _, _, better in COLUMNS}
     for label, row in frame.iterrows():
         cells = [
             cell(float(row[name]), decimals) + ("*" if label in best[name] else "")
@@ -125,10 +127,10 @@ def _print_point(result: Comparison, point: str) -> None:
     Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
 
 
-def _best(result: Comparison, column: pd.Series[float], better: int) -> list[str]:
+def _best(column: pd.Series[float], better: int) -> list[str]:
     """The mechanisms that share the best value, unless all have it."""
-    competing = column.drop(labels=[result.reference, result.bound]).dropna()
-    if not better or competing.nunique() < 2:
+    values = column.dropna()
+    if not better or values.nunique() < 2:
         return []
-    top = competing.max() if better > 0 else competing.min()
-    return [str(label) for label in competing.index[competing == top]]
+    top = values.max() if better > 0 else values.min()
+    return [str(label) for label in values.index[values == top]]

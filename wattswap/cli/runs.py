@@ -70,7 +70,7 @@ def show(
     run: RunArgument,
     what: Annotated[
         str,
-        typer.Argument(help="summary, bills, prices, book, block, why or network.", metavar="WHAT"),
+        typer.Argument(help="summary, bills, prices, book, block, why, network or shares.", metavar="WHAT"),
     ] = "summary",
     which: Annotated[
         str | None,

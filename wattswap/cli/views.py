@@ -176,6 +176,30 @@ def _intervals_of_network(result: RunResult) -> None:
     print_table("Sums over all nodes, and the slowest of them, by interval", rows, 3)
 
 
+def _shares(result: RunResult, _which: str | None, json: bool) -> None:
+    from wattswap.shares import shares_of
+
+    found = shares_of(result)
+    if json:
+        facts = {"value": found.value, "core_nonempty": found.core_nonempty, "in_core": found.in_core}
+        print_json({**facts, "rows": found.table.reset_index().to_dict(orient="records")})
+        return
+    shown = found.table.copy()
+    shown.loc["all"] = shown.sum()
+    shown.index.name = "home"
+    print_table(f"Savings in {result.currency}", shown)
+    print(f"All homes together could save {found.value:.2f} {result.currency} by netting among themselves.")
+    for name, stays in found.in_core.items():
+        words = (
+            "no group of homes would do better alone"
+            if stays
+            else "some group of homes would do better alone"
+        )
+        print(f"  {name:<10} {words}")
+    if not found.core_nonempty:
+        print("  No division at all keeps every group: the core is empty.")
+
+
 VIEWS: dict[str, Callable[[RunResult, str | None, bool], None]] = {
     "summary": _summary,
     "bills": _bills,
@@ -184,4 +208,5 @@ VIEWS: dict[str, Callable[[RunResult, str | None, bool], None]] = {
     "block": _block,
     "why": _why,
     "network": _network,
+    "shares": _shares,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from market.book import OrderBook
+    from wattswap.report.plots import Plots
     from wattswap.setup import Setup
 
 
@@ -110,6 +112,7 @@ class Comparison:
             rows.append({"point": key.point, "mechanism": key.mechanism, "seed": key.seed, **row})
         frame = pd.DataFrame(rows)
         frame["qoe_saving"] = [self._qoe(key) for key in self.cell_keys()]
+        frame = frame.astype(dict.fromkeys(frame.columns[3:], float))  # also those that exist nowhere
         settings = pd.DataFrame([p["settings"] for p in self.about["points"]], index=self.points)
         for name in settings.columns:
             frame[name] = frame["point"].map(settings[name])
@@ -174,6 +177,11 @@ class Comparison:
         frame.attrs.update(currency=self.currency, metric=metric, reference=against)
         return frame
 
+    def __getitem__(self, mechanism: str) -> Compared:
+        """One mechanism of the comparison, so that `comparison["mcafee"].bills()` reads like a run."""
+        self.cell_keys(mechanism)
+        return Compared(self, mechanism)
+
     def bills(self, mechanism: str, seed: int | None = None, point: str | None = None) -> pd.DataFrame:
         """What each home pays with and without the market; the mean over the seeds when none is given."""
         import pandas as pd
@@ -222,11 +230,48 @@ class Comparison:
         origin = self.about["scenarios"][name_of(self._chosen(mechanism, seed, point)[0])]
         return prepare(from_resolved(origin["resolved"], origin["base"]))
 
+    @property
+    def plot(self) -> Plots:
+        """Plotly figures: `.price()`, `.bills()`, `.curve(interval)`, `.flows()` and more."""
+        from wattswap.report.plots import Plots
+
+        return Plots(self.path)
+
+    def report(self, path: Path | str | None = None, *, force: bool = False) -> Path:
+        """Write one HTML file about this comparison; it opens without a network.
+
+        Args:
+            path: The file; by default report.html in the comparison's folder.
+            force: Whether a file that is there is replaced.
+
+        Raises:
+            AlreadyExists: The file is there.
+        """
+        from wattswap.report.write import report_on
+
+        return report_on(self.path, path, force=force)
+
     def _chosen(self, mechanism: str, seed: int | None, point: str | None) -> list[CellKey]:
         keys = [k for k in self.cell_keys(mechanism, point or self.points[0]) if seed in (None, k.seed)]
         if not keys:
             raise UsageError.of(str(self.path), f"has no finished cell of {mechanism} with seed {seed}")
         return keys
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One mechanism of a comparison."""
+
+    comparison: Comparison
+    mechanism: str
+
+    def bills(self, seed: int | None = None) -> pd.DataFrame:
+        """See `Comparison.bills`."""
+        return self.comparison.bills(self.mechanism, seed)
+
+    def intervals(self, seed: int | None = None) -> pd.DataFrame:
+        """See `Comparison.intervals`."""
+        return self.comparison.intervals(self.mechanism, seed)
 
 
 def _second(start: object) -> int:

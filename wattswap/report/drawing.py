@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#8A8A8A"
-SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY)
+SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
 SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 """One more than colours, so that both together repeat only after 42 series."""
 LONGEST_NAME = 22

@@ -13,7 +13,7 @@ from wattswap.report.drawing import (
     ORANGE,
     PURPLE,
     SKY,
-    VERMILLION,
+    VERMILION,
     YELLOW,
     colour_of,
     dash_of,
@@ -128,7 +128,7 @@ def curve_figure(curve: Curve, currency: str) -> go.Figure:
             y=[curve.price],
             name="cleared",
             mode="markers",
-            marker={"color": VERMILLION, "size": 13, "symbol": "x"},
+            marker={"color": VERMILION, "size": 13, "symbol": "x"},
             hovertemplate="%{x} kWh at %{y}<extra>cleared</extra>",
         )
     return figure
@@ -211,7 +211,7 @@ def _saving_bars(ordered: pd.Series[float], currency: str) -> go.Figure:
         y=[escape(name) for name in names],
         orientation="h",
         showlegend=False,
-        marker={"color": [VERMILLION if v < 0 else BLUE for v in values]},
+        marker={"color": [VERMILION if v < 0 else BLUE for v in values]},
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
     )
     name_axis(figure, names, upside_down=True)
@@ -224,7 +224,7 @@ def flows_figure(flows: pd.DataFrame) -> go.Figure:
     Args:
         flows: Columns source, target, energy_kwh; see `wattswap.report.story.energy_flows`.
     """
-    colours = {"PV": YELLOW, "Surplus of homes": YELLOW, "Neighbours": GREEN, "Retailer sells": VERMILLION}
+    colours = {"PV": YELLOW, "Surplus of homes": YELLOW, "Neighbours": GREEN, "Retailer sells": VERMILION}
     colours |= {"Retailer buys": PURPLE, "Into batteries": SKY, "Out of batteries": SKY}
     names = list(dict.fromkeys([*flows["source"], *flows["target"]]))
     into = {n: float(flows.loc[flows["target"] == n, "energy_kwh"].sum()) for n in names}

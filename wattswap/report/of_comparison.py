@@ -10,8 +10,7 @@ import numpy as np
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
 from wattswap.comparison.result import Comparison
 from wattswap.errors import UsageError
-from wattswap.explorer import stamp
-from wattswap.report.of_run import orders_frame, promises_of, provenance
+from wattswap.report.of_run import orders_frame, promises_of, provenance, row_of
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
 from wattswap.report.words import needs_money
 
@@ -115,13 +114,7 @@ def _curve(comparison: Comparison, label: str, seed: int, start: datetime | None
 
     intervals = comparison.intervals(label, seed)
     starts = pd.DatetimeIndex(intervals.index)
-    row = int(intervals["traded_kwh"].astype(float).argmax())
-    if start is not None:
-        row = int(starts.get_indexer(pd.DatetimeIndex([start]))[0])
-        if row < 0:
-            first, last, asked = (stamp(int(t.timestamp())) for t in (starts[0], starts[-1], start))
-            what = f"no interval {asked} in this comparison"
-            raise UsageError.of("--interval", what, f"it has {first} to {last}")
+    row = row_of(starts, start, intervals["traded_kwh"], intervals["orders"])
     book, setup = comparison.book(starts[row], seed), comparison.setup(label, seed)
     clearing = setup.mechanism.clear(book, setup.rules_at(row))
     rows = pd.DataFrame(

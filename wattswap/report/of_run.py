@@ -94,15 +94,7 @@ def curve_of_run(result: RunResult, start: datetime | None) -> Curve:
 
     intervals = result.table("intervals")
     starts = pd.DatetimeIndex(intervals["interval_start"])
-    position = (
-        int(intervals["traded_wh"].argmax())
-        if start is None
-        else int(starts.get_indexer(pd.DatetimeIndex([start]))[0])
-    )
-    if start is not None and position < 0:
-        first, last, asked = (stamp(int(t.timestamp())) for t in (starts[0], starts[-1], start))
-        what = f"no interval {asked} in this run"
-        raise UsageError.of("--interval", what, f"the run has {first} to {last}")
+    position = row_of(starts, start, intervals["traded_wh"], intervals["orders"])
     row, moment = intervals.iloc[position], starts[position].to_pydatetime()
     rows = result.table("orders", ("interval_start", "==", moment))
     price = row["price_micro_per_kwh"]
@@ -112,6 +104,25 @@ def curve_of_run(result: RunResult, start: datetime | None) -> Curve:
         None if price != price else float(price) / MICRO_PER_UNIT,
         float(row["traded_wh"]) / WH_PER_KWH,
     )
+
+
+def row_of(
+    starts: pd.DatetimeIndex, start: datetime | None, traded: pd.Series[Any], orders: pd.Series[Any]
+) -> int:
+    """Row of an interval; by default of that with the most traded energy or, where nothing traded, the most orders.
+
+    Raises:
+        UsageError: There is no such interval.
+    """
+    import pandas as pd
+
+    if start is None:
+        return int((traded if float(traded.max()) > 0 else orders).astype(float).argmax())
+    row = int(starts.get_indexer(pd.DatetimeIndex([start]))[0])
+    if row < 0:
+        first, last, asked = (stamp(int(t.timestamp())) for t in (starts[0], starts[-1], start))
+        raise UsageError.of("--interval", f"there is no interval {asked}", f"there are {first} to {last}")
+    return row
 
 
 def orders_frame(rows: pd.DataFrame) -> pd.DataFrame:

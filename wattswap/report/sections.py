@@ -165,7 +165,8 @@ def fairness(story: Story) -> Section:
         losers = savings[savings < -5e-10]
         gini, jain = o.value("gini_saving"), o.value("jain_saving")
         rows[o.label] = [gini, jain, len(losers), str(savings.idxmin()), float(savings.min())]
-        sentences += [f"{o.label}: {words.worst_off(o, story.currency)}"]
+        if len(shown) <= 3 or len(losers):
+            sentences += [f"{o.label}: {words.worst_off(o, story.currency)}"]
         if len(losers) < 2:
             continue
         named = [

@@ -166,6 +166,8 @@ def worst_off(outcome: Outcome, money: str) -> str:
     if losers:
         share = f"{losers} of {len(savings)} homes {'is' if losers == 1 else 'are'} worse off than without a market"
         return f"{share}; {home} loses most, {amount(-least, money)}."
+    if abs(least) < 5e-10:
+        return f"No home is worse off than without a market; {home} gains nothing."
     if round(least, 2) == 0:
         return f"No home is worse off than without a market; {home} gains least, {amount(least, money)}."
     return f"No home is worse off than without a market; even {home}, which gains least, saves {amount(least, money)}."

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from wattswap.errors import AlreadyExists, RunNotFound
+from wattswap.report import REPORT
 from wattswap.report.story import Story
 from wattswap.results import MANIFEST, RunResult
 
@@ -53,6 +54,11 @@ def html_of(story: Story, start: datetime | None = None) -> str:
     rivals = [o.label for o in story.rivals] or [story.focus]
     names = ", ".join(rivals) if len(rivals) <= 3 else f"{len(rivals)} mechanisms compared"
     return page(f"{story.title}: {names}", about, sections(story, story.curve(start)), __version__)
+
+
+def report_on(folder: Path, path: Path | str | None = None, *, force: bool = False) -> Path:
+    """Write the report of a run or a comparison, by default into its folder; see `write_report`."""
+    return write_report(story_of(folder), folder / REPORT if path is None else Path(path), force=force)
 
 
 def write_report(story: Story, path: Path, start: datetime | None = None, *, force: bool = False) -> Path:

@@ -1,0 +1,1 @@
+"""Side by side with other packages, each in an environment of its own."""

@@ -1,0 +1,39 @@
+"""One browser for the tests of this folder, and pages to open."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser import chromium
+
+sys.path.append(str(Path(__file__).parents[1] / "wattswap"))  # report_kit and run_kit stand there
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chromium]:
+    """A headless Chromium."""
+    if chromium.path() is None:
+        pytest.skip("no Chromium is on the PATH (Debian: apt-get install chromium)")
+    with chromium.Chromium(tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The report of a run, and that of a comparison with names that try to break out."""
+    from report_kit import story
+    from run_kit import write_street
+
+    import wattswap as ws
+    from wattswap.report.write import write_report
+
+    folder = tmp_path_factory.mktemp("reports")
+    run = ws.run(write_street(folder / "street"), out=folder)
+    return {
+        "run": run.report(folder / "run.html"),
+        "comparison": write_report(story(), folder / "comparison.html"),
+    }
