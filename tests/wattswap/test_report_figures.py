@@ -85,7 +85,7 @@ def test_the_peak_is_marked_where_it_is() -> None:
     power = figures.power_of(story())
     traces = figures.grid_figure(power).data
     frame = intervals("uniform_price")["retail_import_kwh"] * 4
-    assert traces[3].x == (frame.idxmax(),)
+    assert traces[3].x == (f"{frame.idxmax():%Y-%m-%d %H:%M}",)
     assert traces[3].y == (frame.max(),)
     assert traces[0].name == "retailer_only"
 
@@ -253,4 +253,4 @@ def test_a_saving_of_less_than_a_cent_is_called_so() -> None:
 
 def test_a_figure_is_dated_in_utc() -> None:
     line = figures.price_figure({"vcg": intervals("vcg")}, "EUR").data[0]
-    assert pd.Timestamp(line.x[0]) == pd.Timestamp(START)
+    assert pd.Timestamp(line.x[0], tz="UTC") == pd.Timestamp(START)

@@ -264,7 +264,7 @@ def grid_figure(power: Mapping[str, pd.Series[float]]) -> go.Figure:
         colour, dash = (GREY, "dot") if i == 0 else (colour_of(i - 1), "solid")
         line(figure, series.index, numbers(series), label, colour, dash=dash)
         row = int(series.astype(float).argmax())
-        top, height = series.index[row], float(series.iloc[row])
+        top, height = f"{series.index[row]:%Y-%m-%d %H:%M}", float(series.iloc[row])
         figure.add_scatter(
             x=[top],
             y=[height],
