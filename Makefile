@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help install demo test lint unit live-tests faults sim fuzz bench clean
+.PHONY: help install demo test lint browser unit live-tests faults sim fuzz bench clean
 help:
 	@echo "make demo   install, run a week of the street, then 12 intervals of it over real libp2p"
 	@echo "make test   install, lint, all tests"
@@ -47,8 +47,17 @@ lint: install
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
+# The tests of reports need a Chromium; without one they are skipped and say so.
+browser:
+	@if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null \
+		&& [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing the system package chromium ..."; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; } >/dev/null 2>&1 \
+			|| echo "There is no chromium to install: the tests of reports in a browser are skipped."; \
+		fi
+
 # Two workers for the many short tests; the tests with sockets and real time follow alone.
-unit: install
+unit: install browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not live"
 
 live-tests: install

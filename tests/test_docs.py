@@ -25,6 +25,7 @@ PAGES = (
     "docs/your-own-meter-data.md",
     "docs/nodes.md",
     "docs/cooperative.md",
+    "docs/report.md",
 )
 every_page = pytest.mark.parametrize(
     "page", [*PAGES, *(pytest.param(page, marks=pytest.mark.live) for page in WITH_NODES)]

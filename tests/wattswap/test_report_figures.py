@@ -85,7 +85,7 @@ def test_the_peak_is_marked_where_it_is() -> None:
     power = figures.power_of(story())
     traces = figures.grid_figure(power).data
     frame = intervals("uniform_price")["retail_import_kwh"] * 4
-    assert traces[3].x == (frame.idxmax(),)
+    assert traces[3].x == (f"{frame.idxmax():%Y-%m-%d %H:%M}",)
     assert traces[3].y == (frame.max(),)
     assert traces[0].name == "retailer_only"
 
@@ -214,6 +214,7 @@ def test_the_verdict_of_a_comparison_names_the_best_that_needs_no_money() -> Non
 def test_the_verdict_names_the_home_that_loses_most() -> None:
     assert verdict(story(focus="mcafee"))[1] == (
         f"1 of 5 homes is worse off than without a market; {HOMES[2]} loses most, 0.75 EUR."
+        " Of the rules under which nobody loses uniform_price saves most, 6.75 EUR."
     )
 
 
@@ -253,4 +254,4 @@ def test_a_saving_of_less_than_a_cent_is_called_so() -> None:
 
 def test_a_figure_is_dated_in_utc() -> None:
     line = figures.price_figure({"vcg": intervals("vcg")}, "EUR").data[0]
-    assert pd.Timestamp(line.x[0]) == pd.Timestamp(START)
+    assert pd.Timestamp(line.x[0], tz="UTC") == pd.Timestamp(START)

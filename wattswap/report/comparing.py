@@ -48,6 +48,10 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
         added = ", ".join(f"{o.label} {number(-(o.value('operator_surplus') or 0))}" for o in paid)
         what = "what it saves the homes comes partly from outside, and takes no part for best"
         body += paragraph(f"Where the operator adds money ({added} {story.currency}), {what}.", "note")
+    if story.kind == "comparison":
+        body += paragraph(
+            "The homes bid the same under every rule; welfare counts the limits that they state.", "note"
+        )
     if story.bound is not None:
         body += paragraph(
             f"{story.bound} is a bound on welfare and no rule: it takes no part for best.", "note"

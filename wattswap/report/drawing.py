@@ -57,7 +57,7 @@ def new_figure(x: str, y: str, height: int) -> go.Figure:
 
 def line(
     figure: go.Figure,
-    x: Any,
+    x: pd.Index[Any],
     y: Sequence[float | None],
     name: str,
     colour: str,
@@ -66,7 +66,7 @@ def line(
 ) -> None:
     """Draw one value an interval as steps; the line breaks where a value is missing."""
     figure.add_scatter(
-        x=list(x),
+        x=[f"{moment:%Y-%m-%d %H:%M}" for moment in x],
         y=y,
         name=escape(name),
         mode="lines" if marker is None else "lines+markers",

@@ -86,7 +86,7 @@ def price_figure(prices: Mapping[str, pd.DataFrame], currency: str) -> go.Figure
         prices: By mechanism: price_per_kwh (missing where nothing traded), import_per_kwh, feed_in_per_kwh.
         currency: Currency code, for the axis.
     """
-    figure = new_figure("", f"{currency}/kWh", height=380)
+    figure = new_figure("", f"{currency}/kWh", height=380 + 17 * (len(prices) // 5))
     outside = next(iter(prices.values()))
     for column, name, dash in (("import_per_kwh", "tariff", "dash"), ("feed_in_per_kwh", "feed-in", "dot")):
         line(figure, outside.index, numbers(outside[column]), name, GREY, dash=dash)
@@ -144,7 +144,7 @@ def bills_figure(bills: Mapping[str, pd.DataFrame], currency: str) -> go.Figure:
     first = next(iter(bills.values()))
     homes = shown_homes(first)
     names = [str(home) for home in homes]
-    figure = new_figure(currency, "", height=110 + 26 * len(names))
+    figure = new_figure(currency, "", height=110 + 26 * len(names) + 17 * (len(bills) // 5))
     before = [float(v) for v in first.loc[homes, "cost_without_market"]]
     if len(bills) == 1:
         for name, a, b in zip(names, before, first.loc[homes, "cost_with_market"], strict=True):
@@ -184,7 +184,9 @@ def savings_figure(savings: Mapping[str, pd.Series[float]], currency: str) -> go
     """
     if len(savings) == 1 and len(only := next(iter(savings.values()))) <= MAX_HOMES:
         return _saving_bars(only.sort_values(kind="stable"), currency)
-    figure = new_figure("homes, the least gain first", f"saved in {currency}", height=360)
+    figure = new_figure(
+        "homes, the least gain first", f"saved in {currency}", height=360 + 17 * (len(savings) // 5)
+    )
     for i, (label, series) in enumerate(savings.items()):
         ordered = series.sort_values(kind="stable")
         figure.add_scatter(
@@ -264,7 +266,7 @@ def grid_figure(power: Mapping[str, pd.Series[float]]) -> go.Figure:
         colour, dash = (GREY, "dot") if i == 0 else (colour_of(i - 1), "solid")
         line(figure, series.index, numbers(series), label, colour, dash=dash)
         row = int(series.astype(float).argmax())
-        top, height = series.index[row], float(series.iloc[row])
+        top, height = f"{series.index[row]:%Y-%m-%d %H:%M}", float(series.iloc[row])
         figure.add_scatter(
             x=[top],
             y=[height],

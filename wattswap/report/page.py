@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-MAX_ROWS = 1_000
-"""Rows of a table that are shown; the CSV has all."""
+MAX_ROWS, MAX_CELLS = 1_000, 12_000
+"""Rows and cells of a table that are shown; the CSV has all."""
 _FORMULA_STARTS = "=+-@\t\r"
 
 _PAGE: Final = Template("""<!DOCTYPE html>
@@ -129,11 +129,12 @@ def figure(name: str, alt: str, caption: str, data: pd.DataFrame, *, wide: bool 
 def data_beside(name: str, caption: str, data: pd.DataFrame) -> str:
     """A folded table of data, and the same as a CSV file inside the page."""
     rows = f"{len(data)} row{'' if len(data) == 1 else 's'}"
-    more = (
-        f"<p>The first {MAX_ROWS} rows; the CSV file has all {len(data)}.</p>" if len(data) > MAX_ROWS else ""
-    )
+    shown = data.head(min(MAX_ROWS, MAX_CELLS // (1 + len(data.columns))))
+    more = ""
+    if len(shown) < len(data):
+        more = f"<p>The first {len(shown)} rows; the CSV file has all {len(data)}.</p>"
     link = f'<a download="{name}.csv" href="{csv_uri(data)}">Download {name}.csv</a>'
-    body = table(caption, data.head(MAX_ROWS))
+    body = table(caption, shown)
     return f"<details><summary>Data ({rows})</summary>\n<p>{link}</p>{more}\n{body}</details>"
 
 
@@ -175,7 +176,7 @@ def csv_uri(data: pd.DataFrame) -> str:
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
             safe[name] = [None if missing(v) else _no_formula(_plain(v)) for v in safe[name]]
-    text = safe.to_csv(index=False, lineterminator="\r\n")
+    text = safe.to_csv(index=False, lineterminator="\r\n", float_format="%.10g")
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
 
 

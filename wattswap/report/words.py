@@ -106,7 +106,7 @@ def duration(length: timedelta) -> str:
 
 def verdict(story: Story) -> list[str]:
     """Three sentences: what the market saved, who did worst by it, and what neighbours did for each other."""
-    return [_money(story), worst_off(story.focused, story.currency), _energy(story)]
+    return [_money(story), worst_off(story.focused, story.currency) + _harmless(story), _energy(story)]
 
 
 def _money(story: Story) -> str:
@@ -171,6 +171,16 @@ def worst_off(outcome: Outcome, money: str) -> str:
     if round(least, 2) == 0:
         return f"No home is worse off than without a market; {home} gains least, {amount(least, money)}."
     return f"No home is worse off than without a market; even {home}, which gains least, saves {amount(least, money)}."
+
+
+def _harmless(story: Story) -> str:
+    """The rule that saves most of those under which nobody loses, where the one in focus has losers."""
+    nobody = [r for r in story.rivals if r.value("homes_worse_off") == 0 and not needs_money(r)]
+    if not story.focused.value("homes_worse_off") or not nobody:
+        return ""
+    best = max(nobody, key=lambda r: r.value("saving") or 0.0)
+    saved = amount(best.value("saving") or 0.0, story.currency)
+    return f" Of the rules under which nobody loses {best.label} saves most, {saved}."
 
 
 def amount(value: float, money: str) -> str:
