@@ -54,7 +54,8 @@ def share(supply_wh: int, demand_wh: int, retail: int, feed_in: int, compensatio
     price = local_price(supply_wh, demand_wh, retail, feed_in, compensation)
     if price is None and supply_wh and demand_wh:
         raise InvalidRules(
-            "supply_demand_ratio names no price where the retail price, or the feed-in tariff plus compensation, is below 0"
+            "supply_demand_ratio names no price where an outside price is below 0: the retail price, or the feed-in"
+            " tariff with its compensation"
         )
     return share_at(price, supply_wh, demand_wh, retail, feed_in)
 

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pairs_kit import RULES, cleared, half_up, orders, row
 
-from market.book import Order, OrderBook
+from market.book import Order, OrderBook, Side
 from market.clearing import check_feasible
 from market.errors import InvalidRules
 from market.mechanisms import bill_sharing, mid_market_rate, supply_demand_ratio
