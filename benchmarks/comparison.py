@@ -88,10 +88,10 @@ def rows() -> list[dict[str, Any]]:
     return found
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
     """Print the table, or JSON."""
     found = rows()
-    if "--json" in sys.argv:
+    if "--json" in argv:
         print(json.dumps(found))
         return
     print(f"{len(MECHANISMS)} mechanisms and 2 bookends x {SEEDS} seeds x {DAYS} days, two workers")
@@ -105,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

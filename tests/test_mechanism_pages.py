@@ -49,3 +49,22 @@ def test_the_page_names_every_parameter_and_the_source(name: str) -> None:
     mechanism = registered()[name]
     assert not [p.name for p in mechanism.parameters if f"`{p.name}`" not in text]
     assert "Source" in text or "source" in text
+    for part in ("**Promises.**", "## When to use"):
+        assert part in text
+
+
+def test_the_overview_has_one_row_for_each() -> None:
+    text = (PAGES / "README.md").read_text(encoding="utf-8")
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| [")
+    ]
+    rows = [(*re.findall(r"\w+", first)[:2], truthful, operator) for first, _, _, truthful, operator in cells]
+    assert sorted(name for name, *_ in rows) == OURS
+    budget = {"strong": "breaks even", "weak": "keeps", "deficit": "pays in"}
+    for name, page, truthful, operator in rows:
+        promises = registered()[name].promises
+        assert page == name
+        assert bool(truthful) == promises.truthful
+        assert budget[promises.budget_balance] in operator or name == "retailer_only"
