@@ -45,9 +45,13 @@
         figure.layout.height += 19 * Math.max(0, named.length - 3);
         figure.layout.legend.maxheight = 20 * named.length + 20;
       }
-      if (paperWidth) { figure.layout.width = paperWidth; }
+      if (paperWidth) {
+        figure.layout.width = paperWidth;
+        figure.layout.height *= 0.75;
+      }
       const plot = document.getElementById("figure-" + source.dataset.figure);
-      return Plotly.react(plot, figure.data, dressed(figure.layout, night), config);
+      Plotly.purge(plot); // a figure that is drawn over moves for a while, and paper does not wait
+      return Plotly.newPlot(plot, figure.data, dressed(figure.layout, night), config);
     }));
   }
 
