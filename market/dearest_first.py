@@ -30,7 +30,9 @@ def dearest_first(book: OrderBook, side: int) -> IntArray:
 def match_dearest(book: OrderBook) -> Trades:
     """Match all orders of a book; every trade is priced at the limit of its bid."""
     bids, asks = dearest_first(book, 1), dearest_first(book, -1)
-    if np.intersect1d(book.participant[bids], book.participant[asks]).size:
+    buys = np.zeros(int(book.participant.max(initial=-1)) + 1, dtype=np.bool_)
+    buys[book.participant[bids]] = True
+    if buys[book.participant[asks]].any():  # somebody on both sides, whose orders pass each other over
         left_wh = book.energy_wh.tolist()
         pairs = match_pairs(book, bids.tolist(), asks.tolist(), left_wh)
         return trades_of(book, pairs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TypeVar
 
 from market.book import OrderBook
@@ -14,7 +15,7 @@ from market.property_kit import PROPERTIES, Property
 from market.random_books import participant_name, random_case
 from market.rules import MarketRules
 from market.shrink import shrink
-from market.trial import Trial, Unfit, attempt
+from market.trial import Trial, Unfit, attempt, charges_nano, cleared
 from market.units import money, price
 
 MOST_ORDERS = 40
@@ -70,6 +71,11 @@ class Verdict:
     largest_gain_nano: int | None
 
     @property
+    def sound(self) -> bool:
+        """Whether the mechanism gives clearings at all."""
+        return not self.findings[0].broken
+
+    @property
     def holds(self) -> bool:
         """Whether every promise holds on every book."""
         return not any(finding.promised and finding.broken for finding in self.findings)
@@ -117,6 +123,25 @@ def _first(
         return look(mechanism, *random_case(mechanism, seed, number, most_orders, units=units))
     except InvalidRules:
         return look(mechanism, *random_case(mechanism, seed, number, most_orders, units=units, plain=True))
+
+
+def fingerprints(mechanism: Mechanism, books: int, seed: int) -> list[str]:
+    """A hash of what the mechanism makes of each random book: equal in every process, or nobody could replay a run."""
+
+    def look(rule: Mechanism, book: OrderBook, rules: MarketRules) -> str:
+        clearing = cleared(rule, book, rules)
+        traded = clearing.accepted_wh > 0
+        columns = (clearing.accepted_wh, clearing.price_micro_per_kwh * traded, charges_nano(clearing))
+        rest = (clearing.node_price, clearing.operator_surplus_nano, clearing.welfare_nano)
+        return sha256(repr(([column.tolist() for column in columns], rest)).encode()).hexdigest()
+
+    found = []
+    for number in range(books):
+        try:
+            found.append(_first(mechanism, seed, number, MOST_ORDERS, look))
+        except (InvalidRules, Unfit) as error:
+            found.append(type(error).__name__)
+    return found
 
 
 class _Tally:

@@ -159,6 +159,9 @@ def match(
     beyond = (n + 1) << width
     bids: list[int] = []
     asks: list[int] = []
+    # Own orders that were passed over wait here, so that the next order of their owner need not pass them again.
+    aside: dict[bool, list[int]] = {True: [], False: []}
+    owner = {True: -1, False: -1}
     resting: list[int] = []
     aggressor: list[int] = []
     traded: list[int] = []
@@ -178,16 +181,21 @@ def match(
         need = left_wh[i]
         left_wh[i] = 0
         who = participant[i] if skip_own else -1
+        passed = aside[buys]
+        if passed and owner[buys] != who and passed[0] < bound:
+            _put_back(passed, other)
         if kind is Kind.FOK:
             there = (k & number for k in other if k < bound)
             if sum(left_wh[j] for j in there if participant[j] != who) < need:
                 continue
-        own: list[int] = []
         while need and other and other[0] < bound:
             j = other[0] & number
             have = left_wh[j]
             if have and participant[j] == who:
-                own.append(heappop(other))
+                if owner[buys] != who:
+                    _put_back(passed, other)  # none of them is good enough for this order
+                    owner[buys] = who
+                heappush(passed, heappop(other))
             elif have > need:
                 left_wh[j] = have - need
                 rests(j)
@@ -202,8 +210,6 @@ def match(
                     arrives(i)
                     trades(have)
                     need -= have
-        for passed in own:
-            heappush(other, passed)
         if need and kind is plain:
             left_wh[i] = need
             heappush(bids if buys else asks, key)
@@ -211,7 +217,13 @@ def match(
         np.array(resting, dtype=np.int64),
         np.array(aggressor, dtype=np.int64),
         np.array(traded, dtype=np.int64),
-        [j for j in (k & number for k in sorted(bids)) if left_wh[j]],
-        [j for j in (k & number for k in sorted(asks)) if left_wh[j]],
+        [j for j in (k & number for k in sorted(bids + aside[False])) if left_wh[j]],
+        [j for j in (k & number for k in sorted(asks + aside[True])) if left_wh[j]],
         left_wh,
     )
+
+
+def _put_back(passed: list[int], heap: list[int]) -> None:
+    for key in passed:
+        heappush(heap, key)
+    passed.clear()

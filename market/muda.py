@@ -20,7 +20,7 @@ from market.externality import Members, members_of, spread
 from market.parameters import SEED, K, Parameter
 from market.ranking import efficient_units, rank
 from market.rules import MarketRules
-from market.units import BoolArray, Int8Array, IntArray
+from market.units import INT64_SAFE, BoolArray, Int8Array, IntArray
 
 PARTITION = Parameter(
     name="partition",
@@ -63,6 +63,7 @@ class LongSide(NamedTuple):
     Args:
         book: All orders.
         rows: Those of the side that take part, in book order.
+        energy: What they want. [Wh]
         quota_wh: What the other side trades; less than the side has. [Wh]
         price: [micro-currency/kWh]
         members: The participants of the book.
@@ -71,6 +72,7 @@ class LongSide(NamedTuple):
 
     book: OrderBook
     rows: IntArray
+    energy: IntArray
     quota_wh: int
     price: int
     members: Members
@@ -117,15 +119,16 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> Clearing:
         traded_wh, fee_nano = 0, None
         if half.price is not None:
             sides = _takers(rules, half, half.price)
-            energy = [int(book.energy_wh[rows].sum()) for rows in sides]
-            traded_wh = min(energy)
-            for rows, side_wh in zip(sides, energy, strict=True):
-                price[rows] = half.price
-                accepted_wh[rows] = book.energy_wh[rows]
-                if side_wh > traded_wh:
-                    side = LongSide(book, rows, traded_wh, half.price, members, turn)
-                    accepted_wh[rows], fee_nano = serve(side)
-                    fees += [] if fee_nano is None else [fee_nano]
+            price[half.rows] = half.price
+            energy = [book.energy_wh[rows] for rows in sides]
+            traded_wh = min(int(wanted.sum()) for wanted in energy)
+            for rows, wanted in zip(sides, energy, strict=True):
+                if int(wanted.sum()) == traded_wh:
+                    accepted_wh[rows] = wanted
+                    continue
+                side = LongSide(book, rows, wanted, traded_wh, half.price, members, turn)
+                accepted_wh[rows], fee_nano = serve(side)
+                fees += [] if fee_nano is None else [fee_nano]
         told.append(_told(book, members, half, traded_wh, 0 if fee_nano is None else int(fee_nano.sum())))
     if not accepted_wh.any():
         return replace(no_trade(book), details={"halves": told})
@@ -157,6 +160,8 @@ def _halves(
     if exogenous is not None:
         if partition is not None:
             raise InvalidRules("exogenous_price clears the whole book as one half; leave the partition out")
+        if abs(exogenous) * max(1, int(book.energy_wh.sum())) >= INT64_SAFE:
+            raise InvalidRules("exogenous_price times the energy of the book passes 2^62 nano-currency")
         whole = _Half("whole", np.arange(len(book)), book.side, book.energy_wh, book.limit_micro_per_kwh)
         return [whole._replace(price=exogenous)], turn
     if partition is not None:
@@ -195,11 +200,10 @@ def _price(other: _Half, rules: MarketRules) -> int | None:
 
 def _takers(rules: MarketRules, half: _Half, price: int) -> tuple[IntArray, IntArray]:
     """Rows of the bids and of the offers of a half that take part at its price."""
-    gain = half.side * (half.limit - price)
-    willing = gain > 0 if BOUNDARY.of(rules) == "strict" else gain >= 0
-    willing &= half.energy > 0
-    is_buy = half.side > 0
-    return half.rows[np.flatnonzero(willing & is_buy)], half.rows[np.flatnonzero(willing & ~is_buy)]
+    bid_from, offer_to = (price + 1, price - 1) if BOUNDARY.of(rules) == "strict" else (price, price)
+    is_buy, live = half.side > 0, half.energy > 0
+    bids, offers = is_buy & live & (half.limit >= bid_from), ~is_buy & live & (half.limit <= offer_to)
+    return half.rows[np.flatnonzero(bids)], half.rows[np.flatnonzero(offers)]
 
 
 def _told(book: OrderBook, members: Members, half: _Half, traded_wh: int, fee_nano: int) -> dict[str, Any]:

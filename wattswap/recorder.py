@@ -163,6 +163,9 @@ class Recorder:
 
         accepted = np.concatenate([c.accepted_wh for _, _, c in rows])
         price = np.concatenate([c.price_micro_per_kwh for _, _, c in rows])
+        charge = np.concatenate(
+            [np.zeros(len(book), np.int64) if c.charge_nano is None else c.charge_nano for _, book, c in rows]
+        )
 
         def column(name: str) -> IntArray:
             return np.concatenate([getattr(book, name) for _, book, _ in rows])
@@ -178,6 +181,7 @@ class Recorder:
                 "sequence": column("sequence"),
                 "accepted_wh": accepted,
                 "price_micro_per_kwh": pa.array(price, mask=accepted == 0),
+                "charge_nano": charge,
             }
         )
 

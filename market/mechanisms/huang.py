@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from market.book import OrderBook, Side
@@ -36,15 +38,19 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     volume = efficient_units(buys, sells)
     bid, offer = buys.limit_of(volume), sells.limit_of(volume)
     if not volume or bid is None or offer is None:
-        return no_trade(book)
+        return replace(no_trade(book), details=_details(None, None))
     accepted_wh = np.zeros(len(book), dtype=np.int64)
     is_buy, limit = book.side > 0, book.limit_micro_per_kwh
     inside = [np.flatnonzero(is_buy & (limit > bid)), np.flatnonzero(~is_buy & (limit < offer))]
     energy = [int(book.energy_wh[rows].sum()) for rows in inside]
     for rows, side_wh in zip(inside, energy, strict=True):
         accepted_wh[rows] = give_up_equally(book.energy_wh[rows], side_wh - min(energy))
-    prices = {"buyer_price_micro_per_kwh": bid, "seller_price_micro_per_kwh": offer} if min(energy) else {}
-    return at_two_prices(book, accepted_wh, bid, offer, prices)
+    details = _details(bid, offer) if min(energy) else _details(None, None)
+    return at_two_prices(book, accepted_wh, bid, offer, details)
+
+
+def _details(buyer_price: int | None, seller_price: int | None) -> dict[str, int | None]:
+    return {"buyer_price_micro_per_kwh": buyer_price, "seller_price_micro_per_kwh": seller_price}
 
 
 def give_up_equally(energy_wh: IntArray, total_wh: int) -> IntArray:

@@ -30,7 +30,7 @@ def serve(side: LongSide) -> tuple[IntArray, None]:
     else:
         limit = side.book.side[side.rows] * side.book.limit_micro_per_kwh[side.rows]
         order = np.lexsort((side.book.sequence[side.rows], -limit, turn))
-    queue = side.book.energy_wh[side.rows[order]]
+    queue = side.energy[order]
     accepted = np.empty_like(queue)
     accepted[order] = served(queue, side.quota_wh)
     return accepted, None

@@ -26,10 +26,10 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
 def serve(side: LongSide) -> tuple[IntArray, IntArray]:
     """Serve the best limits; a winner of w Wh pays what the best w Wh kept out of others would have gained."""
-    owner, energy = side.members.of_row[side.rows], side.book.energy_wh[side.rows]
+    owner = side.members.of_row[side.rows]
     gain = np.abs(side.book.limit_micro_per_kwh[side.rows] - side.price)
     order = best_first(-gain, side.book.sequence[side.rows])
-    queue = energy[order]
+    queue = side.energy[order]
     won = served(queue, side.quota_wh)
     accepted = np.empty_like(won)
     accepted[order] = won

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from market.book import OrderBook, Requirement
 from market.clearing import Clearing, no_trade, of_trades
-from market.dearest_first import dearest_first, match_pairs, trades_of
+from market.dearest_first import dearest_first, match_dearest, match_pairs, trades_of
 from market.mechanism import Mechanism, Promises, register
 from market.parameters import Parameter
 from market.rules import MarketRules
@@ -36,6 +36,9 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         book: Orders of one interval with their requirements and kinds of energy. Not changed.
         rules: Uses the parameter `residual`.
     """
+    if not len(book.requirements):
+        trades = match_dearest(book)
+        return of_trades(book, trades) if len(trades.energy_wh) else no_trade(book)
     leave = RESIDUAL.of(rules) == "touched_leave"
     bids, asks = dearest_first(book, 1).tolist(), dearest_first(book, -1).tolist()
     left_wh: list[int] = book.energy_wh.tolist()
@@ -47,9 +50,8 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
             for bid, ask, _ in found:
                 left_wh[bid] = left_wh[ask] = 0
 
-    if len(book.requirements):
-        keep(_partners(book, bids, asks, left_wh))
-        keep(_energy_types(book, bids, asks, left_wh))
+    keep(_partners(book, bids, asks, left_wh))
+    keep(_energy_types(book, bids, asks, left_wh))
     pairs += match_pairs(book, bids, asks, left_wh)
     return of_trades(book, trades_of(book, pairs)) if pairs else no_trade(book)
 

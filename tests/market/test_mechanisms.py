@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +35,26 @@ def test_every_promise_holds_on_random_books(mechanism: Mechanism) -> None:
     broken = [f"{f.name}: {f.counterexample}" for f in verdict.findings if f.promised and f.broken]
     assert not broken, f"`wattswap check mechanism {mechanism.name}` shows the books"
     assert len(verdict.refused) < 100
+
+
+def test_another_process_clears_the_same_books_in_the_same_way() -> None:
+    """With other hashes of strings: nothing may hang on the order of a set."""
+    program = (
+        "import json; from tests.market.test_mechanisms import MECHANISMS; from market.judge import fingerprints;"
+        "print(json.dumps({m.name: fingerprints(m, 40, 0) for m in MECHANISMS}))"
+    )
+    found = []
+    for hashes in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": hashes, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.append(json.loads(done.stdout))
+    assert set(found[0]) == {m.name for m in MECHANISMS}
+    assert found[0] == found[1]
 
 
 @st.composite

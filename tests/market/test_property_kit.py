@@ -146,6 +146,59 @@ def test_truthfulness_is_held_to_those_whom_it_is_promised(rows_of, scope: Truth
     assert (finding(judge(gifts, 5 * BOOKS), "truthful").broken == 0) == holds
 
 
+# ---- rules that are nearly right
+
+
+def vcg_without_one_order(book: OrderBook, rules: MarketRules) -> Clearing:
+    """Trap: what an order is worth to others is reckoned without the order, not without its participant."""
+    alone = replace(book, participant=np.arange(len(book)))
+    return get("vcg").clear(alone, rules)
+
+
+def halves_at_their_own_price(book: OrderBook, rules: MarketRules) -> Clearing:
+    """MUDA in which a half trades at its own price, which its participants then set."""
+    left = book.participant % 2 == 0
+    parts = [np.flatnonzero(left), np.flatnonzero(~left)]
+    accepted, price = np.zeros(len(book), dtype=np.int64), book.limit_micro_per_kwh.copy()
+    for rows in parts:
+        half = OrderBook(*(getattr(book, name)[rows] for name in ORDER_COLUMNS))
+        cleared = mutants.auction(half, rules)
+        accepted[rows] = cleared.accepted_wh
+        price[rows] = cleared.price_micro_per_kwh
+    welfare = int((book.side * accepted * book.limit_micro_per_kwh).sum())
+    return Clearing(accepted, price, (None,), 0, welfare)
+
+
+ORDER_COLUMNS = ("participant", "side", "energy_wh", "limit_micro_per_kwh", "node", "sequence")
+
+
+@pytest.mark.parametrize(
+    ("rule", "orders"),
+    [
+        (ruling("vcg_by_order", vcg_without_one_order, (), truthful=True, budget_balance="deficit"), 2),
+        (
+            ruling("own_price", halves_at_their_own_price, truthful=True, truthful_for="single_orders"),
+            3,
+        ),
+        (
+            replace(
+                get("posted_price"),
+                promises=replace(get("posted_price").promises, truthful_for="participants"),
+            ),
+            3,
+        ),
+        (replace(get("huang"), promises=replace(get("huang").promises, truthful_for="participants")), 4),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_a_rule_that_is_nearly_truthful_is_found_out(rule: Mechanism, orders: int) -> None:
+    verdict = judge(rule, 200)
+    assert {one.name for one in verdict.findings if one.promised and one.broken} == {"truthful"}
+    found = finding(verdict, "truthful").counterexample
+    assert found is not None
+    assert len(found.book) == orders, [found.book.order(row) for row in range(len(found.book))]
+
+
 # ---- random books
 
 

@@ -28,6 +28,15 @@ def clear(book, rules):
 register(Mechanism("gives_one", clear, Promises(source="a test")))
 """
 )
+HASHES = (
+    HEAD
+    + """
+def clear(book, rules):
+    return replace(clear_exact(book, replace(rules, k_ppm=hash("k") % 1_000_000)), certificate=None)
+
+register(Mechanism("hashes", clear, Promises(source="a test")))
+"""
+)
 KEEPS_ALL = (
     HEAD
     + """
@@ -107,6 +116,29 @@ def test_a_rule_of_a_file_is_checked_like_any_other(
     code, out, _ = run(capsys, "check", "mechanism", "keeps_all", "--books", "20", "--module", module)
     assert code == 0
     assert "ok      efficient" in out
+
+
+def test_a_rule_that_depends_on_hashes_is_found_out_by_another_process(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = write(tmp_path, "hashes_a.py", HASHES)
+    code, out, _ = run(capsys, "check", "mechanism", "hashes", "--books", "60", "--module", module, "--json")
+    broken = [one for one in json.loads(out)["properties"] if one["promised"] and one["broken"]]
+    assert code == 6
+    assert [one["name"] for one in broken] == ["same_elsewhere"]
+    assert "another process gives another clearing" in broken[0]["fault"]
+    assert len(broken[0]["case"]["orders"]) >= 2
+
+
+def test_what_another_process_cannot_import_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = "import pathlib\npathlib.Path(__file__).unlink()\n"
+    module = write(tmp_path, "keeps_all_c.py", once + KEEPS_ALL)
+    code, _, err = run(capsys, "check", "mechanism", "keeps_all", "--books", "5", "--module", module)
+    assert code == 6
+    assert "keeps_all: cannot be cleared in another process: " in err
+    assert "is no Python file" in err
 
 
 def test_another_seed_draws_other_books(capsys: pytest.CaptureFixture[str]) -> None:

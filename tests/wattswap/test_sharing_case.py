@@ -153,3 +153,19 @@ def test_everything_wrong_is_told_at_once() -> None:
 )
 def test_what_cannot_be_settled_is_refused(case: Any, part: str) -> None:
     assert any(part in problem for problem in refused("supply_demand_ratio", case))
+
+
+@every_rule
+def test_the_order_of_naming_decides_no_nano(name: str) -> None:
+    """Three equal parts of an amount that 3 does not divide: somebody gets a nano more, always the same."""
+    names = ("ann", "bob", "cy")
+    results = [
+        run(name, dict.fromkeys(listed, 0.001), dict.fromkeys(listed, 0.002))
+        for listed in (names, names[::-1])
+    ]
+    paid = [{entry["participant"]: entry["payment"] for entry in r["participants"]} for r in results]
+    assert paid[0] == paid[1]
+    fed = [run(name, dict.fromkeys(listed, 0.001), 0.001) for listed in (names, names[::-1])]
+    assert {e["participant"]: e["payment"] for e in fed[0]["participants"]} == {
+        e["participant"]: e["payment"] for e in fed[1]["participants"]
+    }

@@ -30,8 +30,11 @@ def mechanism(
     json: JsonOption = False,
 ) -> None:
     """Clear random books by a rule, and tell what holds of what it promises and of what it does not."""
+    from dataclasses import replace
+
     from market.judge import judge
     from wattswap.cli.output import print_json
+    from wattswap.other_process import same_elsewhere
     from wattswap.plugins import mechanism as mechanism_named
     from wattswap.verdicts import as_result, import_file, lines
 
@@ -40,7 +43,11 @@ def mechanism(
     found = mechanism_named(name)
     if found.promises.needs_grid:
         raise UsageError.of(name, "uses a grid, and the random books have none")
-    result = as_result(found, judge(found, books, seed), books, seed)
+    verdict = judge(found, books, seed)
+    if verdict.sound:
+        elsewhere = same_elsewhere(found, books, seed, module)
+        verdict = replace(verdict, findings=(*verdict.findings, elsewhere))
+    result = as_result(found, verdict, books, seed)
     if json:
         print_json(result)
     else:

@@ -94,13 +94,19 @@ def _book(result: RunResult, which: str | None, json: bool) -> None:
     orders["rank"] = -orders["side"] * orders["limit_micro_per_kwh"]  # high bids first, low offers first
     orders = orders.sort_values(["side", "rank"], ascending=[False, True], kind="stable")
     orders = orders.set_index("household")
+    # A rebate belongs to the price, a fee stands beside it.
+    rebate = orders["charge_nano"].clip(upper=0) * orders["side"]
+    paid = orders["price_micro_per_kwh"] + rebate / orders["accepted_wh"].where(orders["accepted_wh"] > 0)
     frame = orders.assign(
         side=orders["side"].map({1: "buy", -1: "sell"}),
         energy_kwh=orders["energy_wh"] / WH_PER_KWH,
         limit_per_kwh=orders["limit_micro_per_kwh"] / MICRO_PER_UNIT,
         accepted_kwh=orders["accepted_wh"] / WH_PER_KWH,
-        price_per_kwh=orders["price_micro_per_kwh"] / MICRO_PER_UNIT,
-    )[["side", "energy_kwh", "limit_per_kwh", "accepted_kwh", "price_per_kwh"]]
+        price_per_kwh=paid / MICRO_PER_UNIT,
+        fee=orders["charge_nano"].clip(lower=0) / NANO_PER_UNIT,
+    )[["side", "energy_kwh", "limit_per_kwh", "accepted_kwh", "price_per_kwh", "fee"]]
+    if not frame["fee"].any():
+        frame = frame.drop(columns="fee")
     _emit(f"Order book of {moment}", frame, json)
 
 

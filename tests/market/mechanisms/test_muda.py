@@ -231,9 +231,10 @@ def test_the_lottery_serves_everybody_alike() -> None:
         ({"partition": ((0,), ())}, "exactly one"),
         ({"partition": ((0, 1), (1,))}, "exactly one"),
         ({"partition": ((0,), (1,)), "exogenous_price_micro_per_kwh": 5}, "leave the partition out"),
+        ({"exogenous_price_micro_per_kwh": -(2**62)}, "passes 2\\^62"),
     ],
 )
-def test_a_partition_that_does_not_fit_is_refused(params: dict[str, Value], says: str) -> None:
+def test_a_parameter_that_does_not_fit_is_refused(params: dict[str, Value], says: str) -> None:
     with pytest.raises(InvalidRules, match=says):
         get("muda_lottery").clear(book_of([(0, BUY, 1, 9), (1, SELL, 1, 1)]), rules_with(**params))
 

@@ -149,7 +149,7 @@ def local_price(name: str, book: OrderBook, lb: int, ls: int) -> int | None:
     if name == "bill_sharing":
         return 0
     if name == "supply_demand_ratio" and buys and sells:
-        return half_up(sdr(sells, buys, lb, ls)[1])
+        return half_up(sdr(sells, buys, lb, ls)[1]) if lb or ls else 0  # 0/0 where both prices are 0
     return None if name == "supply_demand_ratio" else half_up(Fraction(lb + ls, 2))
 
 
