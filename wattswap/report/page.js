@@ -50,6 +50,7 @@
         figure.layout.height *= 0.75;
       }
       const plot = document.getElementById("figure-" + source.dataset.figure);
+      if ((narrow || paperWidth) && figure.data[0].type === "sankey") { figure.data[0].textfont.size = 10; }
       Plotly.purge(plot); // a figure that is drawn over moves for a while, and paper does not wait
       return Plotly.newPlot(plot, figure.data, dressed(figure.layout, night), config);
     }));
