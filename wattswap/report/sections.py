@@ -207,6 +207,9 @@ def grid(story: Story) -> Section:
     peaks = {o.label: o.value("peak_import_kw") for o in story.outcomes}
     told = ", ".join(f"{label} {number(kw, 1)} kW" for label, kw in peaks.items())
     caption = "Power that the homes together buy from the retailer, in kW; the peak is marked. Times are UTC."
+    step = _step(story, data)
+    if step != "interval":
+        caption += f" Drawn is the mean of each {step}, so the marked point is below the peak of an interval."
     body = figure("grid-import", f"Lines of power over time. Peaks: {told}.", caption, data)
     body += paragraph(f"Peak: {told}.")
     body += paragraph(
