@@ -265,12 +265,15 @@ def _trades(case: BookCase, clearing: Clearing) -> list[Result]:
 def _paired(book: OrderBook, clearing: Clearing) -> Trades:
     """Lay bought and sold energy end to end beside each other; every stretch between two ends is a trade.
 
-    Its price is what the buyer pays for a kWh, rebates included, fees not, rounded to a whole micro.
+    Orders lie by price, so that those who trade at one price meet where a rule has several, as MUDA has. The price of a
+    trade is what the buyer pays for a kWh, rebates included, fees not, rounded to a whole micro.
     """
     accepted = np.maximum(clearing.accepted_wh, 1)
     rebate = np.zeros_like(accepted) if clearing.charge_nano is None else np.minimum(clearing.charge_nano, 0)
     paid = clearing.price_micro_per_kwh + (2 * rebate + accepted) // (2 * accepted)
-    buys, sells = (np.flatnonzero((book.side == side) & (clearing.accepted_wh > 0)) for side in (1, -1))
+    by_price = clearing.price_micro_per_kwh.argsort(kind="stable")
+    trades = clearing.accepted_wh[by_price] > 0
+    buys, sells = (by_price[trades & (book.side[by_price] == side)] for side in (1, -1))
     bought, sold = np.cumsum(clearing.accepted_wh[buys]), np.cumsum(clearing.accepted_wh[sells])
     ends = np.union1d(bought, sold)
     buy = buys[np.searchsorted(bought, ends)]

@@ -29,19 +29,14 @@ def local_price(
     With lb the retail price and ls the feed-in tariff plus compensation: lb ls / ((lb - ls) r + ls) for r < 1, else ls.
 
     Returns:
-        None where the formula is 0/0: without energy, or without supply when ls is 0.
-
-    Raises:
-        InvalidRules: A price below 0, for which the formula has a pole.
+        None where the formula names no price: without energy, without supply when ls is 0 (0/0), and where an outside
+        price is below 0 (between r = 0 and 1 it has a pole then). All energy is then settled with the retailer.
 
     Source: Liu, Yu, Wang, Li, Ma, Lei, IEEE Transactions on Power Systems 32 (2017), 3569-3583.
     """
     floor = feed_in + compensation
     if retail < 0 or floor < 0:
-        raise InvalidRules(
-            f"supply_demand_ratio needs a retail price and a feed-in tariff plus compensation of at least 0;"
-            f" they are {retail} and {floor} micro-currency per kWh"
-        )
+        return None
     if supply_wh >= demand_wh:
         return Fraction(floor) if supply_wh else None
     below = retail * supply_wh + floor * (demand_wh - supply_wh)
@@ -54,9 +49,14 @@ def share(supply_wh: int, demand_wh: int, retail: int, feed_in: int, compensatio
     """Settle metered quantities at the local price, not rounded. [Wh, micro-currency/kWh]
 
     Raises:
-        InvalidRules: A price below 0, for which the formula has a pole.
+        InvalidRules: There is energy to share and an outside price below 0.
     """
     price = local_price(supply_wh, demand_wh, retail, feed_in, compensation)
+    if price is None and supply_wh and demand_wh:
+        raise InvalidRules(
+            "supply_demand_ratio names no price where an outside price is below 0: the retail price, or the feed-in"
+            " tariff with its compensation"
+        )
     return share_at(price, supply_wh, demand_wh, retail, feed_in)
 
 
@@ -68,7 +68,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         rules: Uses the retail price, the feed-in tariff and the parameter `compensation`.
 
     Raises:
-        InvalidRules: An outside price is not given or below 0.
+        InvalidRules: An outside price is not given.
     """
     retail, feed_in = outside_prices(rules, "supply_demand_ratio")
     total_wh = int(book.energy_wh.sum())

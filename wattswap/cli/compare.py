@@ -106,13 +106,15 @@ def _compare(
     from wattswap.cli.output import note, print_json
     from wattswap.comparison import driver
     from wattswap.comparison.choices import read_choices
-    from wattswap.comparison.conditions import check, read_conditions
+    from wattswap.comparison.conditions import METRICS, refuse
     from wattswap.comparison.plan import make_plan
     from wattswap.comparison.result import Comparison
+    from wattswap.conditions import read_conditions
 
     first = points[0].scenario
     choices = read_choices(mechanisms or [])
-    conditions = read_conditions(fail_if or [], [choice.label for choice in choices])
+    labels = [choice.label for choice in choices]
+    conditions = read_conditions("--fail-if", fail_if or [], labels, METRICS)
     plan = make_plan(points, choices, range(first.seed, first.seed + seeds))
     if plan.points[0].scenario is not first:
         note(
@@ -125,7 +127,7 @@ def _compare(
         print_json(_as_json(result))
     else:
         print_comparison(result)
-    check(result, conditions)
+    refuse(result, conditions)
 
 
 def _as_json(result: Comparison) -> dict[str, object]:

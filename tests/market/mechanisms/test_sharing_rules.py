@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pairs_kit import RULES, cleared, half_up, orders, row
 
-from market.book import Order, OrderBook
+from market.book import Order, OrderBook, Side
 from market.clearing import check_feasible
 from market.errors import InvalidRules
 from market.mechanisms import bill_sharing, mid_market_rate, supply_demand_ratio
@@ -119,9 +119,16 @@ def test_a_feed_in_tariff_of_0_makes_the_sell_price_0_and_leaves_it_open_without
 
 
 @pytest.mark.parametrize(("retail", "feed_in", "more"), [(30, -1, 0), (-1, 10, 0), (30, 5, -6)])
-def test_a_ratio_of_negative_prices_is_refused(retail: int, feed_in: int, more: int) -> None:
-    with pytest.raises(InvalidRules, match="at least 0"):
+def test_a_ratio_of_negative_prices_is_no_price(retail: int, feed_in: int, more: int) -> None:
+    with pytest.raises(InvalidRules, match="below 0"):
         supply_demand_ratio.share(1, 2, retail, feed_in, more)
+    book = OrderBook.from_orders([Order("b", 0, Side.BUY, 2, 40), Order("s", 1, Side.SELL, 1, -40)])
+    rules = MarketRules(
+        retail_micro_per_kwh=retail,
+        feed_in_micro_per_kwh=feed_in,
+        params={"compensation_micro_per_kwh": more},
+    )
+    assert not supply_demand_ratio.clear(book, rules).accepted_wh.any()
 
 
 def test_bill_sharing_over_sums_differs_from_bill_sharing_by_interval() -> None:

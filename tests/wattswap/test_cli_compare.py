@@ -1,0 +1,172 @@
+"""compare and sweep on the command line: what they print where, their exit codes, and what bad input leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from run_kit import call, files_below, one_object, refused, start, write_street
+
+from wattswap.comparison.result import Comparison
+
+Capture = pytest.CaptureFixture[str]
+FEW = ["-m", "uniform_price", "-m", "mcafee"]
+
+
+def test_compare_prints_a_table_between_the_bookends(street: Path, tmp_path: Path, capsys: Capture) -> None:
+    outcome = call(capsys, "compare", street, *FEW, "--seeds", 2, "--out", tmp_path)
+    assert outcome.code == 0
+    rows = [line.split()[0] for line in outcome.out.splitlines() if line.startswith(" ") and line.split()]
+    assert rows[-4:] == ["retailer_only", "uniform_price", "mcafee", "welfare_optimum"]
+    assert "tiny: 3 homes, 48 intervals of 60 min from 2026-06-02T00:00Z, seeds 7, 8" in outcome.out
+    assert "Untraded energy is settled with the retailer" in outcome.err
+    assert "8/8 cells" in outcome.err
+    (folder,) = tmp_path.iterdir()
+    assert f"Folder  {folder}" in outcome.out
+
+
+def test_the_table_the_json_and_the_frames_say_the_same(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    facts = one_object(call(capsys, "compare", street, *FEW, "--out", tmp_path, "--json", "-q"))
+    frame = Comparison(facts["comparison"]).summary()
+    for label, row in facts["points"]["base"].items():
+        for metric, value in row.items():
+            stored = frame.loc[label, metric]
+            assert (value is None and stored != stored) or value == stored, (label, metric)
+    assert (
+        facts["saving_difference_to_reference"]["base"]["mcafee"]["low"] is None
+    )  # one seed has no interval
+
+
+def test_quiet_is_quiet(street: Path, tmp_path: Path, capsys: Capture) -> None:
+    first = call(
+        capsys, "compare", street, *FEW, "--out", tmp_path, "--set", 'market.imbalance="retailer"', "-q"
+    )
+    assert (first.code, first.err) == (0, "")
+
+
+def test_sharing_in_the_scenario_stays(tmp_path: Path, capsys: Capture) -> None:
+    street = write_street(tmp_path / "street", more='imbalance = "shared"\n')
+    outcome = call(capsys, "compare", street, *FEW, "--out", tmp_path / "out", "--json", "-q")
+    rows = one_object(outcome)["points"]["base"]
+    assert outcome.err == ""
+    assert rows["mcafee"]["retail_import_kwh"] == rows["uniform_price"]["retail_import_kwh"]
+
+
+def test_sweep_compares_over_the_whole_grid(street: Path, tmp_path: Path, capsys: Capture) -> None:
+    grid = ["--vary", "market.k=0,1", "--vary", "tariff.feed_in_per_kwh=0.05,0.1"]
+    facts = one_object(
+        call(capsys, "sweep", street, *grid, "-m", "uniform_price", "--out", tmp_path, "--json", "-q")
+    )
+    assert list(facts["points"]) == [
+        "market.k=0 tariff.feed_in_per_kwh=0.05",
+        "market.k=0 tariff.feed_in_per_kwh=0.1",
+        "market.k=1 tariff.feed_in_per_kwh=0.05",
+        "market.k=1 tariff.feed_in_per_kwh=0.1",
+    ]
+    cells = Comparison(facts["comparison"]).cells()
+    assert len(cells) == 4 * 3
+    assert set(cells["market.k"]) == {"0", "1"}
+    saved = {point: rows["uniform_price"]["saving"] for point, rows in facts["points"].items()}
+    assert saved["market.k=0 tariff.feed_in_per_kwh=0.05"] > saved["market.k=0 tariff.feed_in_per_kwh=0.1"]
+    text = call(capsys, "sweep", street, *grid, "-m", "uniform_price", "--out", tmp_path, "-q")
+    assert text.out.count("retailer_only") >= 4
+
+
+@pytest.mark.parametrize(
+    ("condition", "code", "phrase"),
+    [
+        ("saving < -5", 0, ""),
+        ("traded_kwh < 1000", 6, "traded_kwh of uniform_price is"),
+        ("mcafee.homes_worse_off >= 0", 6, "homes_worse_off of mcafee is"),
+        ("co2_kg > 1", 6, "co2_kg of mcafee does not exist"),
+        ("saving", 2, "is no condition"),
+        ("mcafe.saving < 1", 2, "did you mean 'mcafee'?"),
+        ("savings < 1", 2, "did you mean 'saving'?"),
+        ("saving < nan", 2, "is no condition"),
+    ],
+)
+def test_conditions_decide_the_exit_code(
+    condition: str, code: int, phrase: str, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    outcome = call(capsys, "compare", street, *FEW, "--out", tmp_path, "-q", "--fail-if", condition)
+    assert outcome.code == code
+    assert phrase in outcome.err
+    assert bool(files_below(tmp_path)) == (code != 2), (
+        "a condition that cannot be read stops before anything runs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "phrases"),
+    [
+        (["-m", "mcaffee", "-m", "uniform"], 2, ["2 problems", "Did you mean 'mcafee'?", "'uniform'"]),
+        (["-m", "mcafee:unit_kwh=0"], 2, ["unit_kwh: is 0", "above 0"]),
+        (["-m", "uniform_price:k=2,rationing=fair"], 2, ["k: is 2", "rationing: is 'fair'"]),
+        (["-m", "uniform_price", "--seeds", "0"], 2, ["give at least one"]),
+        (["-m", "uniform_price", "--jobs", "0"], 2, ["--jobs: is 0"]),
+        (["-m", "uniform_price", "--set", "market.k=2"], 3, ["too large"]),
+        (["-m", "uniform_price", "--set", "time.days=99"], 3, ["the run would end"]),
+    ],
+)
+def test_wrong_calls_leave_nothing_behind(
+    arguments: list[str], code: int, phrases: list[str], street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    refused(call(capsys, "compare", street, *arguments, "--out", tmp_path / "out", "-q"), code, *phrases)
+    assert not files_below(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("vary", "code", "phrases"),
+    [
+        (["market.k"], 2, ["is not KEY=VALUE,VALUE"]),
+        (["market.k=0,2", "market.q=1"], 3, ["market.k: 2 is too large", "market.q: unknown key"]),
+        (["market.k=0,0"], 2, ["same setting twice"]),
+    ],
+)
+def test_a_wrong_grid_is_refused(
+    vary: list[str], code: int, phrases: list[str], street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    options = [word for text in vary for word in ("--vary", text)]
+    outcome = call(capsys, "sweep", street, *options, "-m", "uniform_price", "--out", tmp_path / "out", "-q")
+    refused(outcome, code, *phrases)
+    assert not files_below(tmp_path)
+
+
+def test_verify_proves_a_comparison(street: Path, tmp_path: Path, capsys: Capture) -> None:
+    facts = one_object(call(capsys, "compare", street, *FEW, "--out", tmp_path, "--json", "-q"))
+    outcome = call(capsys, "verify", facts["comparison"])
+    assert (outcome.code, outcome.out) == (
+        0,
+        "ok  cells      4 worked out again from the scenario, every bill and interval equal\n",
+    )
+    assert one_object(call(capsys, "verify", facts["comparison"], "--json")) == {"cells": 4}
+
+
+def test_an_interrupted_comparison_goes_on_with_the_same_command(tmp_path: Path, capsys: Capture) -> None:
+    street = write_street(tmp_path / "street", homes=12, days=20)
+    arguments = ["compare", street, "--seeds", "4", "--out", tmp_path / "out"]
+    process = start(*arguments)
+    assert process.stderr is not None
+    while "cells" not in process.stderr.readline():
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "the same command goes on" in errors
+    (folder,) = (tmp_path / "out").iterdir()
+    about = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    missing = len(about["missing"])
+    assert 0 < missing < len(about["cells"])
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("summary/**/part.parquet")}
+    assert len(before) == len(about["cells"]) - missing
+    time.sleep(0.01)
+    assert call(capsys, *arguments, "-q").code == 0
+    about = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    assert not about["missing"]
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
