@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -192,12 +193,19 @@ def test_a_request_would_be_refused(browser: Chromium, pages: dict[str, Path]) -
     assert any("Content Security Policy" in text for text in browser.errors())
 
 
-def test_the_data_of_a_figure_come_out_of_the_page(browser: Chromium, pages: dict[str, Path]) -> None:
+def test_the_data_of_a_figure_come_out_of_the_page(
+    browser: Chromium, pages: dict[str, Path], tmp_path: Path
+) -> None:
     browser.open(pages["run"])
-    link = browser.evaluate("document.querySelector('a[download=\"bills.csv\"]').href")
-    text = browser.evaluate(f"atob({link!r}.split(',')[1])")
-    assert text.splitlines()[0].startswith("home,import_kwh,export_kwh")
-    assert len(text.splitlines()) == 4
+    browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.evaluate("document.querySelector('a[download=\"bills.csv\"]').click()")
+    file = tmp_path / "bills.csv"
+    begun = time.monotonic()
+    while not file.is_file() and time.monotonic() - begun < 10:
+        browser.evaluate("new Promise(done => setTimeout(done, 50))")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("home,import_kwh,export_kwh")
+    assert sorted(line.split(",")[0] for line in lines[1:]) == ["home-1", "home-2", "home-3"]
 
 
 def test_on_paper_there_are_no_buttons_and_the_ground_is_white(

@@ -35,15 +35,24 @@
     return layout;
   }
 
-  function draw(name) {
+  function draw(name, paperWidth) {
     const night = name === "dark";
     return Promise.all(sources.map(function (source) {
       const figure = JSON.parse(recoloured(source.textContent, night));
       // On a phone the legend is a column: it must not eat the figure.
       const named = figure.data.filter(function (trace) { return trace.name && trace.showlegend !== false; });
-      if (narrow) { figure.layout.height += 19 * Math.max(0, named.length - 3); }
+      if (narrow) {
+        figure.layout.height += 19 * Math.max(0, named.length - 3);
+        figure.layout.legend.maxheight = 20 * named.length + 20;
+      }
+      if (paperWidth) {
+        figure.layout.width = paperWidth;
+        figure.layout.height *= 0.75;
+      }
       const plot = document.getElementById("figure-" + source.dataset.figure);
-      return Plotly.react(plot, figure.data, dressed(figure.layout, night), config);
+      if ((narrow || paperWidth) && figure.data[0].type === "sankey") { figure.data[0].textfont.size = 10; }
+      Plotly.purge(plot); // a figure that is drawn over moves for a while, and paper does not wait
+      return Plotly.newPlot(plot, figure.data, dressed(figure.layout, night), config);
     }));
   }
 
@@ -70,7 +79,7 @@
     dress();
   });
   dark.addEventListener("change", dress);
-  window.addEventListener("beforeprint", function () { draw("light"); });
+  window.addEventListener("beforeprint", function () { draw("light", 640); });
   window.addEventListener("afterprint", function () { draw(theme()); });
   dress().then(function () { root.dataset.figures = String(sources.length); });
 })();

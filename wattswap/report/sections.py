@@ -175,13 +175,8 @@ def fairness(story: Story) -> Section:
         ]
         also = f" and {len(losers) - 10} more" if len(losers) > 10 else ""
         sentences += [f"{o.label} leaves worse off: {', '.join(named)}{also}."]
-    heads = [
-        "Gini of savings",
-        "Jain of savings",
-        "homes worse off",
-        "worst-off home",
-        f"its saving, {story.currency}",
-    ]
+    losing = "homes worse off" if len(story.seeds) < 2 else "homes worse off by their mean bill"
+    heads = ["Gini of savings", "Jain of savings", losing, "worst-off home", f"its saving, {story.currency}"]
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=heads)
     frame.index.name = "mechanism"
     body = table("Gini: 0 when all homes save the same. Jain: 1 when all do.", frame)
@@ -212,6 +207,9 @@ def grid(story: Story) -> Section:
     peaks = {o.label: o.value("peak_import_kw") for o in story.outcomes}
     told = ", ".join(f"{label} {number(kw, 1)} kW" for label, kw in peaks.items())
     caption = "Power that the homes together buy from the retailer, in kW; the peak is marked. Times are UTC."
+    step = _step(story, data)
+    if step != "interval":
+        caption += f" Drawn is the mean of each {step}, so the marked point is below the peak of an interval."
     body = figure("grid-import", f"Lines of power over time. Peaks: {told}.", caption, data)
     body += paragraph(f"Peak: {told}.")
     body += paragraph(
