@@ -148,7 +148,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         ([], "must be an object"),
         ({"supply_kwh": [1, 2], "demand_kwh": [1], "params": PARAMS}, "[1, 2] intervals"),
         ({"supply_kwh": 1e14, "demand_kwh": 1, "params": {**PARAMS, "retail_price": 1e5}}, "64 bits"),
-        ({"supply_kwh": 1, "demand_kwh": 2, "params": {**PARAMS, "feed_in_tariff": -0.1}}, "at least 0"),
+        ({"supply_kwh": 1, "demand_kwh": 2, "params": {**PARAMS, "feed_in_tariff": -0.1}}, "below 0"),
     ],
 )
 def test_what_cannot_be_settled_is_refused(case: Any, part: str) -> None:
