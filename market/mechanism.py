@@ -82,6 +82,11 @@ def register(mechanism: Mechanism) -> Mechanism:
     return mechanism
 
 
+def forget(name: str) -> None:
+    """Take a mechanism out, so that its name can be registered anew; for notebooks, where code is run again."""
+    _REGISTRY.pop(name, None)
+
+
 def get(name: str) -> Mechanism:
     """Return the mechanism of this name.
 

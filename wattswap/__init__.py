@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 from wattswap.doctor import shadow_warning
 
 if TYPE_CHECKING:
-    from wattswap.api import clear, compare, mechanism, run
+    from wattswap.api import clear, compare, mechanism, run, verify
     from wattswap.comparison.result import Comparison
     from wattswap.engine import resume
     from wattswap.results import RunResult
     from wattswap.scenario import demo, load
-    from wattswap.verification import verify_run as verify
 
 __version__ = "0.1.0"
 __all__ = [
@@ -48,7 +47,7 @@ _HOME = {
     "mechanism": ("wattswap.api", "mechanism"),
     "resume": ("wattswap.engine", "resume"),
     "run": ("wattswap.api", "run"),
-    "verify": ("wattswap.verification", "verify_run"),
+    "verify": ("wattswap.api", "verify"),
 }
 
 

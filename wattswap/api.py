@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -76,8 +77,26 @@ def compare(
 
         scenario = load(scenario)
     chosen = [scenario.seed] if seeds is None else list(seeds)
-    plan = make_plan([Point(BASE, {}, scenario)], read_choices(list(mechanisms)), chosen)
-    return Comparison(driver.compare(plan, Path(out), jobs=jobs, on_cell=on_cell))
+    choices = read_choices(list(mechanisms))
+    plan = make_plan([Point(BASE, {}, scenario)], choices, chosen)
+    folder = driver.compare(plan, Path(out), jobs=jobs, on_cell=on_cell)
+    return Comparison(folder, [choice.label for choice in choices], chosen)
+
+
+def verify(folder: Path | str, *, on_progress: engine.OnProgress | None = None) -> dict[str, Any]:
+    """Prove a run or a comparison: what is stored against itself, then all of it again from the scenario.
+
+    Raises:
+        VerificationFailed: Names what does not fit.
+        RunNotFound: The folder is neither.
+    """
+    from wattswap.comparison import driver
+    from wattswap.comparison.store import ABOUT
+    from wattswap.verification import verify_run
+
+    if (Path(folder) / ABOUT).is_file():
+        return {"ok": True, **driver.verify(Path(folder))}
+    return verify_run(folder, on_progress=on_progress)
 
 
 @overload
@@ -132,10 +151,15 @@ def mechanism(name: str, *, budget_balanced: bool | None = None, **promises: Any
     """
 
     def register(clear_function: Clear) -> Clear:
+        import_module("market.mechanisms")  # so that a name of ours is refused here and not later
+        import_module("optimizer.mechanisms")
         if budget_balanced is not None:
             promises.setdefault("budget_balance", "strong" if budget_balanced else "deficit")
         described = (clear_function.__doc__ or "").strip().partition("\n")[0]
         promises.setdefault("source", described or f"a function of {clear_function.__module__}")
+        known = mechanisms.registered().get(name)
+        if known is not None and clear_function.__module__ == known.clear.__module__ == "__main__":
+            mechanisms.forget(name)  # a cell of a notebook was run again
         mechanisms.register(Mechanism(name, clear_function, Promises(**promises)))
         return clear_function
 

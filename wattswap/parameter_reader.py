@@ -75,11 +75,13 @@ def run_defaults(mechanism: Mechanism) -> dict[str, Value]:
 def described(parameter: Parameter) -> str:
     """A parameter with its range and default in one line, for lists."""
     words = " | ".join(parameter.choices) if parameter.kind == "choice" else _WORDS[parameter.kind]
-    return f"{parameter.name}: {words}, default {_at_the_edge(parameter)}"
+    default = _at_the_edge(parameter, parameter.default)
+    if parameter.in_run is not None:
+        default += f", in a run {_at_the_edge(parameter, parameter.in_run)}"
+    return f"{parameter.name}{' (cases only)' if parameter.case_only else ''}: {words}, default {default}"
 
 
-def _at_the_edge(parameter: Parameter) -> str:
-    value = parameter.default
+def _at_the_edge(parameter: Parameter, value: Value) -> str:
     if value is None:
         return "none"
     scale = {"share": PPM, "price": MICRO_PER_UNIT, "energy": WH_PER_KWH}.get(parameter.kind, 0)

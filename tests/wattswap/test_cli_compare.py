@@ -21,7 +21,10 @@ def test_compare_prints_a_table_between_the_bookends(street: Path, tmp_path: Pat
     outcome = call(capsys, "compare", street, *FEW, "--seeds", 2, "--out", tmp_path)
     assert outcome.code == 0
     rows = [line.split()[0] for line in outcome.out.splitlines() if line.startswith(" ") and line.split()]
-    assert rows[-4:] == ["retailer_only", "uniform_price", "mcafee", "welfare_optimum"]
+    labels = ["retailer_only", "uniform_price", "mcafee", "welfare_optimum"]
+    assert [row for row in rows if row in labels] == labels * 2
+    tables = [line for line in outcome.out.splitlines() if line.startswith(" ")]
+    assert max(len(line.rstrip()) for line in tables) <= 80
     assert "tiny: 3 homes, 48 intervals of 60 min from 2026-06-02T00:00Z, seeds 7, 8" in outcome.out
     assert "Untraded energy is settled with the retailer" in outcome.err
     assert "8/8 cells" in outcome.err
@@ -108,6 +111,7 @@ def test_conditions_decide_the_exit_code(
         (["-m", "mcaffee", "-m", "uniform"], 2, ["2 problems", "Did you mean 'mcafee'?", "'uniform'"]),
         (["-m", "mcafee:unit_kwh=0"], 2, ["unit_kwh: is 0", "above 0"]),
         (["-m", "uniform_price:k=2,rationing=fair"], 2, ["k: is 2", "rationing: is 'fair'"]),
+        (["-m", "mcafee", "--set", "market.mechanism=vcg"], 2, ["use -m NAME"]),
         (["-m", "uniform_price", "--seeds", "0"], 2, ["give at least one"]),
         (["-m", "uniform_price", "--jobs", "0"], 2, ["--jobs: is 0"]),
         (["-m", "uniform_price", "--set", "market.k=2"], 3, ["too large"]),
@@ -126,6 +130,8 @@ def test_wrong_calls_leave_nothing_behind(
     [
         (["market.k"], 2, ["is not KEY=VALUE,VALUE"]),
         (["market.k=0,2", "market.q=1"], 3, ["market.k: 2 is too large", "market.q: unknown key"]),
+        (["market.mechanism=vcg,mcafee"], 2, ["use -m NAME"]),
+        (["seed=1,2"], 2, ["use --seed and --seeds"]),
         (["market.k=0,0"], 2, ["same setting twice"]),
     ],
 )
@@ -136,6 +142,26 @@ def test_a_wrong_grid_is_refused(
     outcome = call(capsys, "sweep", street, *options, "-m", "uniform_price", "--out", tmp_path / "out", "-q")
     refused(outcome, code, *phrases)
     assert not files_below(tmp_path)
+
+
+def test_a_failed_condition_is_part_of_the_one_object(street: Path, tmp_path: Path, capsys: Capture) -> None:
+    outcome = call(
+        capsys, "compare", street, *FEW, "--out", tmp_path, "-q", "--json", "--fail-if", "traded_kwh < 1000"
+    )
+    assert outcome.code == 6
+    failed = one_object(outcome)["failed"]
+    assert len(failed) == 2
+    assert failed[0].startswith("--fail-if traded_kwh < 1000: traded_kwh of uniform_price is")
+
+
+def test_parameters_on_the_command_line_belong_to_the_mechanism_on_it(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    options = ["-m", "mcafee", "--set", "market.params.unit_kwh=0.5", "--dry-run"]
+    market = json.loads(call(capsys, "run", street, *options).out)["scenario"]["market"]
+    assert (market["mechanism"], market["params"]) == ("mcafee", {"unit_kwh": "0.5"})
+    wrong = ["-m", "mcafee", "--set", "market.params.unit=0.5", "--out", tmp_path]
+    refused(call(capsys, "run", street, *wrong), 3, "unknown key 'unit'", "did you mean 'unit_kwh'?")
 
 
 def test_verify_proves_a_comparison(street: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_kit import MONEY, own_registry, write_street
+from run_kit import MONEY, call, one_object, own_registry, write_street
 
 import wattswap as ws
+from market.auction import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible, no_trade
+from market.errors import DuplicateMechanism
+from market.mechanism import get
 from market.rules import MarketRules
 from market.settlement import SYSTEM_ACCOUNTS
 from wattswap.comparison import driver
@@ -89,7 +93,7 @@ def test_the_bookends_hold_every_mechanism_between_them(compared: Comparison) ->
             parts = row["buyer_surplus"] + row["seller_surplus"] + row["operator_surplus"]
             assert parts == pytest.approx(row["welfare"], abs=1e-9)
             assert row["saving_with_operator_surplus"] == pytest.approx(
-                row["saving"] + row["operator_income"]
+                row["saving"] + row["market_operator_income"]
             )
 
 
@@ -214,6 +218,82 @@ def test_a_mechanism_of_ones_own_is_compared_also_in_other_processes(
         comparison = ws.compare(street_by_lot, ["never"], seeds=[7, 8], jobs=2, out=tmp_path)
         assert comparison.summary().loc["never", "traded_kwh"] == 0
         assert comparison.summary().loc["never", "saving"] == 0
+
+
+def test_a_changed_rule_of_ones_own_is_worked_out_again(
+    street_by_lot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What such a rule depends on (globals, other files, a cell of a notebook) cannot be told."""
+    with own_registry(monkeypatch):
+        trades = [False]
+
+        @ws.mechanism("mine", source="a test")
+        def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+            return clear_exact(book, rules) if trades[0] else no_trade(book)
+
+        first = (
+            ws.compare(street_by_lot, ["mine"], seeds=[7], out=tmp_path).summary().loc["mine", "traded_kwh"]
+        )
+        trades[0] = True
+        second = (
+            ws.compare(street_by_lot, ["mine"], seeds=[7], out=tmp_path).summary().loc["mine", "traded_kwh"]
+        )
+    assert (first, second > 0) == (0, True)
+
+
+def test_a_rule_of_a_notebook_may_be_registered_again_and_one_of_ours_may_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+        return no_trade(book)
+
+    with own_registry(monkeypatch):
+        clear.__module__ = "__main__"
+        ws.mechanism("again", source="first")(clear)
+        ws.mechanism("again", source="second")(clear)
+        assert get("again").promises.source == "second"
+        with pytest.raises(DuplicateMechanism, match="mcafee"):
+            ws.mechanism("mcafee")(clear)
+
+
+def test_means_are_over_the_seeds_that_all_have(street_by_lot: Path, tmp_path: Path) -> None:
+    ws.compare(street_by_lot, ["uniform_price"], seeds=[7, 8, 9], out=tmp_path)
+    few = ws.compare(street_by_lot, ["sbba"], seeds=[8], out=tmp_path)
+    assert (few.mechanisms, few.seeds) == (["retailer_only", "sbba", "welfare_optimum"], [8])
+    folder = Comparison(few.path)
+    assert folder.mechanisms == ["retailer_only", "uniform_price", "sbba", "welfare_optimum"]
+    assert folder.seeds == [8]
+    alone = folder.cells().set_index(["mechanism", "seed"]).loc[("uniform_price", 8)]
+    assert folder.summary().loc["uniform_price", "saving"] == alone["saving"]
+    assert len(folder.cells()) == 3 * 3 + 1
+    ws.compare(street_by_lot, ["mcafee"], seeds=[11], out=tmp_path)
+    with pytest.raises(UsageError, match="no seed that all its mechanisms share"):
+        _ = Comparison(few.path).seeds
+
+
+def test_a_figure_that_is_missing_under_one_seed_has_no_mean(compared: Comparison) -> None:
+    cells, means = compared.cells(), compared.summary()
+    for label in compared.mechanisms:
+        defined = cells.loc[cells["mechanism"] == label, "gini_saving"].notna()
+        assert means["gini_saving"].notna()[label] == defined.all()
+
+
+def test_the_command_that_repeats_a_comparison_gives_the_same_folder(
+    street_by_lot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--set", "time.days=1", "-m", "uniform_price:k=0.9", "--seed", "3", "--seeds", "2"]
+    where = ["--out", tmp_path, "-q", "--json"]
+    first = one_object(call(capsys, "compare", street_by_lot, *options, *where))
+    repeat = shlex.split(Comparison(first["comparison"]).about["command"])
+    assert one_object(call(capsys, *repeat[1:], *where)) == first
+    options = ["--vary", "market.k=0,1", "--vary", "tariff.feed_in_per_kwh=0.04,0.06", "-m", "sbba"]
+    swept = one_object(call(capsys, "sweep", street_by_lot, *options, *where))
+    repeat = shlex.split(Comparison(swept["comparison"]).about["command"])
+    assert one_object(call(capsys, *repeat[1:], *where)) == swept
+
+
+def test_python_verifies_a_comparison_too(compared: Comparison) -> None:
+    assert ws.verify(compared.path) == {"ok": True, "cells": 6 * len(SEEDS)}
 
 
 def test_ten_lines_of_python_compare_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,9 +42,10 @@ def test_the_interval_of_a_mean_is_that_of_student() -> None:
     assert spread.low == pytest.approx(2.5 - 3.1824 * 1.290994 / 2, abs=1e-4)
 
 
-def test_a_figure_that_exists_for_no_seed_has_no_mean_and_for_one_no_interval() -> None:
+def test_a_figure_that_does_not_exist_for_a_seed_has_no_mean() -> None:
     assert Spread.of([None, float("nan")]).mean is None
-    assert Spread.of([None, 3.0]) == Spread(3.0, None, None, 1)
+    assert Spread.of([None, 3.0]) == Spread(None, None, None, 1)
+    assert Spread.of([3.0]) == Spread(3.0, None, None, 1)
 
 
 kwh = st.integers(0, 10_000)

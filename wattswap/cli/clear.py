@@ -19,7 +19,7 @@ def clear(
 ) -> None:
     """Clear a book from a file; docs/mechanisms tell each rule's inputs and parameters."""
     from wattswap.clear_contract import clear_file
-    from wattswap.cli.output import print_json
+    from wattswap.cli.output import note, print_json
     from wattswap.plugins import load_all
 
     load_all()
@@ -28,8 +28,10 @@ def clear(
         error = result.get("error")
         if error is not None:
             code = code or error["code"]
-        if json or error is not None:
+        if json:
             print_json(result)
+        elif error is not None:
+            note(f"Error: {error['message']}")
         else:
             _print_case(result)
     if code:

@@ -106,28 +106,63 @@ def _compare(
     from wattswap.cli.output import note, print_json
     from wattswap.comparison import driver
     from wattswap.comparison.choices import read_choices
-    from wattswap.comparison.conditions import METRICS, refuse
+    from wattswap.comparison.conditions import METRICS, failures
     from wattswap.comparison.plan import make_plan
     from wattswap.comparison.result import Comparison
     from wattswap.conditions import read_conditions
+    from wattswap.errors import CheckFailed, ExitCode
 
+    _refuse_axes(points)
     first = points[0].scenario
     choices = read_choices(mechanisms or [])
     labels = [choice.label for choice in choices]
     conditions = read_conditions("--fail-if", fail_if or [], labels, METRICS)
     plan = make_plan(points, choices, range(first.seed, first.seed + seeds))
-    if plan.points[0].scenario is not first:
+    if plan.points[0].scenario is not first and not quiet:
         note(
             "Untraded energy is settled with the retailer here; market.imbalance in the scenario says otherwise."
         )
     with CellProgress(plan, quiet) as progress:
         folder = driver.compare(plan, out, jobs=jobs, on_cell=progress)
-    result = Comparison(folder)
-    if json:
-        print_json(_as_json(result))
-    else:
-        print_comparison(result)
-    refuse(result, conditions)
+    result = Comparison(folder, labels, plan.seeds)
+    failed = failures(result, conditions)
+    try:
+        if json:
+            print_json(_as_json(result) | {"failed": [str(problem) for problem in failed]})
+        else:
+            print_comparison(result)
+    finally:  # also where the reader of a pipe has seen enough
+        if failed and json:
+            raise typer.Exit(int(ExitCode.CHECK_FAILED))
+        if failed:
+            raise CheckFailed(*failed)
+
+
+def _refuse_axes(points: Sequence[Point]) -> None:
+    """Refuse settings that a comparison makes by itself.
+
+    Raises:
+        UsageError: Names the option to use instead.
+    """
+    from wattswap.errors import Problem, UsageError
+
+    own = {
+        "market.mechanism": "-m NAME",
+        "market.params": "-m NAME:parameter=value",
+        "seed": "--seed and --seeds",
+    }
+    keys = {text.partition("=")[0].strip() for p in points for text in p.scenario.source.overrides}
+    keys |= {key for point in points for key in point.settings}
+    wrong = [
+        Problem(key, "is what a comparison varies by itself", f"use {option}")
+        for key in sorted(keys)
+        for name, option in own.items()
+        if (key == name and name != "seed")
+        or key.startswith(f"{name}.")
+        or (key in points[0].settings and key == name)
+    ]
+    if wrong:
+        raise UsageError(*wrong)
 
 
 def _as_json(result: Comparison) -> dict[str, object]:
@@ -142,7 +177,7 @@ def _as_json(result: Comparison) -> dict[str, object]:
     return {
         "comparison": str(result.path),
         "currency": result.currency,
-        "seeds": result.about["seeds"],
+        "seeds": result.seeds,
         "points": {point: rows(point) for point in result.points},
         "saving_difference_to_reference": differences,
     }

@@ -17,18 +17,22 @@ if TYPE_CHECKING:
     from wattswap.comparison.result import Comparison
     from wattswap.comparison.summary import Row
 
-COLUMNS: tuple[tuple[str, str, int, int], ...] = (
+Column = tuple[str, str, int, int]
+"""Metric, head, decimals, and whether more (1), less (-1) or neither (0) is better."""
+HOMES: tuple[Column, ...] = (
     ("saving", "saving", 2, 1),
+    ("homes_worse_off", "worse off", 1, -1),
+    ("gini_saving", "Gini", 3, -1),
+    ("self_sufficiency", "self-suff.", 3, 1),
+    ("market_operator_income", "operator", 2, 0),
+)
+MARKET: tuple[Column, ...] = (
     ("traded_kwh", "traded kWh", 1, 1),
     ("price_per_kwh", "price /kWh", 4, 0),
     ("allocative_efficiency", "efficiency", 3, 1),
-    ("self_sufficiency", "self-suff.", 3, 1),
-    ("operator_income", "operator", 2, 0),
-    ("homes_worse_off", "worse off", 1, -1),
-    ("gini_saving", "Gini", 3, -1),
-    ("clear_ms", "ms", 3, -1),
+    ("traded_share", "of possible", 3, 1),
+    ("clear_ms", "ms", 3, 0),
 )
-"""Metric, head, decimals, and whether more (1), less (-1) or neither (0) is better."""
 
 
 class CellProgress:
@@ -90,41 +94,47 @@ def print_comparison(result: Comparison) -> None:
     about = result.about
     print(
         f"{about['name']}: {about['homes']} homes, {about['intervals']} intervals of {about['interval_minutes']} min"
-        f" from {about['start']}, seeds {', '.join(map(str, about['seeds']))}"
+        f" from {about['start']}, {'seed' if len(result.seeds) == 1 else 'seeds'} {', '.join(map(str, result.seeds))}"
     )
     for point in result.points:
-        _print_point(result, point)
-    print("The best of a column has a *. The bookends do not compete, nor does one whose operator pays.")
-    if len(about["seeds"]) > 1:
+        where = "" if len(result.points) == 1 else f", {point}"
+        _print_columns(result, point, f"The homes{where}, money in {result.currency}", HOMES)
+        _print_columns(result, point, f"The market{where}, money in {result.currency}", MARKET)
+    print(
+        "The best of a column has a *. The bookends do not compete, nor for the saving a rule whose operator pays."
+    )
+    if len(result.seeds) > 1:
         print("+- is the 95 % interval of the paired difference to no market over the seeds.")
     print(f"Folder  {result.path}")
     print(f"Report  wattswap report {result.path}")
 
 
-def _print_point(result: Comparison, point: str) -> None:
+def _print_columns(result: Comparison, point: str, title: str, columns: tuple[Column, ...]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     frame, difference = result.summary(point), result.differences("saving", point=point)
     half_width = ((difference["high"] - difference["low"]).astype(float) / 2).dropna().to_dict()
-    title = f"Money in {result.currency}" + ("" if len(result.points) == 1 else f", {point}")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("mechanism", no_wrap=True)
-    for _, head, _, _ in COLUMNS:
-        table.add_column(head, justify="right")
+    for _, head, _, _ in columns:
+        table.add_column(head, justify="right", no_wrap=True)
     competing = frame.drop(labels=[result.reference, result.bound])
-    competing = competing[competing["operator_income"] > -0.005]  # a deficit is paid by somebody else
-    best = {name: _best(competing[name], better) for name, _, _, better in COLUMNS}
+    unpaid = competing[competing["market_operator_income"] > -0.005]  # a deficit is paid by somebody else
+    best = {
+        name: _best((unpaid if name == "saving" else competing)[name], better)
+        for name, _, _, better in columns
+    }
     for label, row in frame.iterrows():
         cells = [
             cell(float(row[name]), decimals) + ("*" if label in best[name] else "")
-            for name, _, decimals, _ in COLUMNS
+            for name, _, decimals, _ in columns
         ]
-        half = half_width.get(str(label))
+        half = half_width.get(str(label)) if columns is HOMES else None
         cells[0] += f" +-{half:.2f}" if half else ""
         table.add_row(str(label), *cells)
-    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+    Console(width=max(len(title), 100), highlight=False).print(table)
 
 
 def _best(column: pd.Series[float], better: int) -> list[str]:

@@ -46,11 +46,11 @@ def load_scenario(
 
     for broken in load_all().values():
         note(f"warning: {broken}")
-    overrides = list(settings or [])
+    # The mechanism first: a layer that names another one drops its parameters, and --set may give new ones.
+    overrides = [] if mechanism is None else [f'market.mechanism="{mechanism}"']
+    overrides += settings or []
     if seed is not None:
         overrides.append(f"seed={seed}")
-    if mechanism is not None:
-        overrides.append(f'market.mechanism="{mechanism}"')
     path = TEMPLATES / "street.toml" if name == "demo" and not Path("demo").exists() else Path(name)
     scenario = load(path, case, overrides)
     for warning in scenario.warnings():

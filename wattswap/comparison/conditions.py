@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from wattswap.comparison.result import Comparison
 from wattswap.conditions import Condition
-from wattswap.errors import CheckFailed, Problem
+from wattswap.errors import Problem
 
 METRICS = (
     "allocative_efficiency",
@@ -24,7 +24,7 @@ METRICS = (
     "jain_saving",
     "local_kwh",
     "min_max_saving",
-    "operator_income",
+    "market_operator_income",
     "operator_surplus",
     "participation_share",
     "peak_export_kw",
@@ -52,12 +52,8 @@ METRICS = (
 """Every figure of a cell; a test holds this list to `summary_of`."""
 
 
-def refuse(comparison: Comparison, conditions: Sequence[Condition]) -> None:
-    """Raise where a condition holds for any mechanism that it names and any point; a missing figure counts too.
-
-    Raises:
-        CheckFailed: One sentence for each figure.
-    """
+def failures(comparison: Comparison, conditions: Sequence[Condition]) -> list[Problem]:
+    """One sentence for each figure for which a condition holds, at any point; a missing figure counts too."""
     problems = []
     bookends = (comparison.reference, comparison.bound)
     for condition in conditions:
@@ -71,5 +67,4 @@ def refuse(comparison: Comparison, conditions: Sequence[Condition]) -> None:
                     problems.append(Problem(f"--fail-if {condition.text}", f"{name} does not exist"))
                 elif condition.holds(value):
                     problems.append(Problem(f"--fail-if {condition.text}", f"{name} is {value:.10g}"))
-    if problems:
-        raise CheckFailed(*problems)
+    return problems

@@ -189,6 +189,7 @@ def _about(plan: Plan, folder: Path, setup: Setup) -> dict[str, Any]:
         if label not in (REFERENCE, BOUND)
     ]
     cells = _union(before.get("cells", []), [_named(cell) for cell in plan.cells])
+    seeds = sorted(_union(before.get("seeds", []), list(plan.seeds)))
     return {
         "schema": SCHEMA,
         "kind": "comparison",
@@ -201,13 +202,14 @@ def _about(plan: Plan, folder: Path, setup: Setup) -> dict[str, Any]:
         "mechanisms": [REFERENCE, *middle, BOUND],
         "reference": REFERENCE,
         "bound": BOUND,
-        "seeds": sorted(_union(before.get("seeds", []), list(plan.seeds))),
+        "seeds": seeds,
         "points": [{"point": p.name, "settings": p.settings} for p in plan.points],
         "scenario": first.resolved(),
         "scenario_sha256": first.digest(),
         "data": setup.data_provenance(),
         "cells": cells,
         "scenarios": before.get("scenarios", {}) | scenarios,
+        "command": plan.command(middle, seeds),
         "code_sha256": code_sha256(),
         "source": source_commit(),
         "versions": versions(),

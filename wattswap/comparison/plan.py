@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from wattswap.comparison.choices import Choice
 from wattswap.errors import Problem, UsageError
 from wattswap.manifest import canonical_json, code_sha256
-from wattswap.scenario import Scenario
+from wattswap.scenario import TEMPLATES, Scenario
 
 BASE = "base"
 
@@ -59,15 +61,31 @@ class Plan:
         choice = next(c for c in self.choices if c.label == cell.mechanism)
         return choice.of(point.scenario, cell.seed)
 
+    def command(self, labels: Sequence[str], seeds: Sequence[int]) -> str:
+        """The command line that makes the comparison of these mechanisms and seeds again."""
+        first = self.points[0]
+        source = first.scenario.source
+        name = "demo" if Path(source.file).parent == TEMPLATES else source.file or "SCENARIO"
+        varied = {key: list(dict.fromkeys(p.settings[key] for p in self.points)) for key in first.settings}
+        settled = [
+            text for text in source.overrides if text.partition("=")[0].strip() not in {*varied, "seed"}
+        ]
+        words = ["sweep" if varied else "compare", name]
+        words += ["--case", source.case] if source.case else []
+        words += [word for text in settled for word in ("--set", text)]
+        words += [word for key, values in varied.items() for word in ("--vary", f"{key}={','.join(values)}")]
+        words += [word for label in labels for word in ("-m", label)]
+        return shlex.join(["wattswap", *words, "--seed", str(min(seeds)), "--seeds", str(len(seeds))])
+
     def digest(self, data_sha256: Sequence[str]) -> str:
         """SHA-256 of what all cells share: the scenarios without market rule and seed, the data, and this program."""
         shared = [{"settings": point.settings, **_without_market(point.scenario)} for point in self.points]
         return sha256(canonical_json([shared, list(data_sha256), code_sha256()]).encode()).hexdigest()
 
     def cell_sha256(self, cell: CellKey) -> str:
-        """What a cell depends on beyond that: its market rule with parameters, the seed, and the rule's own file."""
+        """What a cell depends on beyond that: its market rule with parameters, the seed, and the rule's own code."""
         choice = next(c for c in self.choices if c.label == cell.mechanism)
-        parts = [self.scenario_of(cell).digest(), choice.code_sha256()]
+        parts = [self.scenario_of(cell).digest(), choice.version()]
         return sha256(canonical_json(parts).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,10 +32,17 @@ class Comparison:
 
     Frames carry kWh and currency units; the Parquet files beside them keep the integers. A `point` is one setting of a
     sweep; a plain comparison has the one point "base", and every method takes the first point when none is given.
+
+    Args:
+        path: The folder.
+        mechanisms: Labels to look at; all in the folder when left out.
+        seeds: Seeds to look at; those that all these mechanisms have when left out.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(
+        self, path: Path | str, mechanisms: Sequence[str] | None = None, seeds: Sequence[int] | None = None
+    ) -> None:
+        self.path, self._only, self._asked_seeds = Path(path), mechanisms, seeds
         if not (self.path / ABOUT).is_file():
             raise RunNotFound.of(
                 str(self.path),
@@ -45,7 +53,7 @@ class Comparison:
     def __repr__(self) -> str:
         best = self.summary()["saving"].drop(labels=[self.bound]).astype(float)
         return (
-            f"<comparison {self.path.name}: {len(self.mechanisms)} mechanisms, {len(self.about['seeds'])} seeds,"
+            f"<comparison {self.path.name}: {len(self.mechanisms)} mechanisms, {len(self.seeds)} seeds,"
             f" {len(self.points)} points; {best.idxmax()} saves most, {best.max():.2f} {self.currency}>"
         )
 
@@ -63,7 +71,8 @@ class Comparison:
     def mechanisms(self) -> list[str]:
         """Labels of all mechanisms with a finished cell, the reference first and the bound last."""
         finished = {key["mechanism"] for key in self.about["cells"] if key not in self.about["missing"]}
-        return [label for label in self.about["mechanisms"] if label in finished]
+        chosen = finished if self._only is None else finished.intersection(self._only)
+        return [label for label in self.about["mechanisms"] if label in chosen]
 
     @property
     def reference(self) -> str:
@@ -74,6 +83,23 @@ class Comparison:
     def bound(self) -> str:
         """The mechanism that no other can beat in welfare at stated limits."""
         return str(self.about["bound"])
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """Seeds that every mechanism has at every point; means and differences are taken over these.
+
+        A folder may hold more: a second call may have asked for other seeds of some mechanisms only.
+        """
+        if self._asked_seeds is not None:
+            return sorted(self._asked_seeds)
+        by_row: dict[tuple[str, str], set[int]] = {}
+        for key in self.cell_keys():
+            by_row.setdefault((key.point, key.mechanism), set()).add(key.seed)
+        common = set.intersection(*by_row.values()) if by_row else set()
+        if not common:
+            cure = "compare them again with the same seeds, or into another folder with --out"
+            raise UsageError.of(str(self.path), "holds no seed that all its mechanisms share", cure)
+        return sorted(common)
 
     @property
     def points(self) -> list[str]:
@@ -96,7 +122,10 @@ class Comparison:
             (
                 key
                 for key in cells
-                if key not in missing and mechanism in (None, key.mechanism) and point in (None, key.point)
+                if key not in missing
+                and key.mechanism in rank
+                and mechanism in (None, key.mechanism)
+                and point in (None, key.point)
             ),
             key=lambda key: (self.points.index(key.point), rank[key.mechanism], key.seed),
         )
@@ -137,11 +166,21 @@ class Comparison:
         """One row per point, mechanism and seed, every metric of docs/metrics.md a column."""
         return self._cells.copy()
 
+    def _shared(self, point: str) -> pd.DataFrame:
+        """Cells of a point under the seeds that all mechanisms share."""
+        cells = self._cells
+        return cells[(cells["point"] == point) & cells["seed"].isin(self.seeds)]
+
     def summary(self, point: str | None = None) -> pd.DataFrame:
-        """Mean of every metric over the seeds, one row per mechanism; the currency is in `.attrs`."""
-        cells = self._cells[self._cells["point"] == (point or self.points[0])]
+        """Mean of every metric over the shared seeds, one row per mechanism; the currency is in `.attrs`.
+
+        A figure that does not exist under one of the seeds has no mean.
+        """
+        cells = self._shared(point or self.points[0])
         numbers = cells.drop(columns=["point", "seed", *self.about["points"][0]["settings"]])
-        frame: pd.DataFrame = numbers.groupby("mechanism", sort=False).mean(numeric_only=True)
+        # A mean over the seeds in which a figure exists would flatter it: Gini exists only where nobody loses.
+        groups = numbers.groupby("mechanism", sort=False)
+        frame: pd.DataFrame = groups.mean(numeric_only=True).where(groups.count() == len(self.seeds))
         frame.attrs["currency"] = self.currency
         return frame
 
@@ -162,7 +201,7 @@ class Comparison:
         self.cell_keys(against, where)
         if metric not in self._cells.columns[3:]:
             raise UsageError.of("metric", f"no metric {metric!r}", suggest(metric, self._cells.columns[3:]))
-        cells = self._cells[self._cells["point"] == where]
+        cells = self._shared(where)
         table = cells.pivot(index="seed", columns="mechanism", values=metric).astype(object)
         table = table.where(table.notna(), None)
         found: dict[str, Difference] = {
@@ -252,7 +291,11 @@ class Comparison:
         return report_on(self.path, path, force=force)
 
     def _chosen(self, mechanism: str, seed: int | None, point: str | None) -> list[CellKey]:
-        keys = [k for k in self.cell_keys(mechanism, point or self.points[0]) if seed in (None, k.seed)]
+        keys = [
+            key
+            for key in self.cell_keys(mechanism, point or self.points[0])
+            if key.seed == seed or (seed is None and key.seed in self.seeds)
+        ]
         if not keys:
             raise UsageError.of(str(self.path), f"has no finished cell of {mechanism} with seed {seed}")
         return keys

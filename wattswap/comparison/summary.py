@@ -97,7 +97,7 @@ def _money(bill: dict[str, IntArray], operator_nano: int) -> Row:
         "saving": together.saving_nano / NANO_PER_UNIT,
         "saving_percent": together.percent,
         "saving_with_operator_surplus": together.saving_with_operator_surplus_nano / NANO_PER_UNIT,
-        "operator_income": operator_nano / NANO_PER_UNIT,
+        "market_operator_income": operator_nano / NANO_PER_UNIT,
         "participation_share": fairness.participation_share(saving),
         "homes_worse_off": len(fairness.homes_worse_off(saving)),
         "gini_saving": fairness.gini(saving),

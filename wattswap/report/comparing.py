@@ -95,7 +95,8 @@ def _cell(story: Story, outcome: Outcome, measure: Measure, best: float | None) 
     decimals = 0 if whole else measure.decimals
     mean = None if found.mean is None else found.mean * measure.factor
     text = escape(number(mean, decimals))
-    around = interval(found, decimals, measure.factor)
+    # An interval around a mean of counts would reach below 0 homes.
+    around = "" if measure.metric == "homes_worse_off" else interval(found, decimals, measure.factor)
     text += f"<small>{escape(around)}</small>" if around else ""
     outside = outcome.label == story.bound or (measure.metric in _MONEY and _is_paid_for(story, outcome))
     if found.mean is None or best is None or outside:
@@ -170,6 +171,8 @@ def _budget(deficits: int | None, surpluses: int | None, strong: bool, no_defici
 
 
 def _rational(count: int | None, promised: bool) -> str:
+    if count is None and not promised:
+        return f"{DASH} not counted: this rule does not look at limits"
     if count is None:
         return "held: a clearing that breaks a limit is refused when it is made"
     if count:

@@ -31,14 +31,14 @@ def story_of_comparison(comparison: Comparison) -> Story:
         cure = "call the same `wattswap compare` again, which goes on"
         raise UsageError.of(str(comparison.path), "has no finished cells to compare", cure)
     cells = comparison.cells()
-    cells = cells[cells["point"] == point]
+    cells = cells[(cells["point"] == point) & cells["seed"].isin(comparison.seeds)]
     best = cells.loc[cells["mechanism"] == comparison.bound, "traded_kwh"].mean()
     outcomes = tuple(
         _outcome(comparison, label, cells[cells["mechanism"] == label], best) for label in labels
     )
     bound = comparison.bound if comparison.bound in labels else None
     focus = _focus(outcomes, comparison.reference, bound)
-    seeds = tuple(sorted({key.seed for key in comparison.cell_keys(focus, point)}))
+    seeds = tuple(comparison.seeds)
     return Story(
         kind="comparison",
         title=str(about["name"]),
@@ -57,7 +57,7 @@ def story_of_comparison(comparison: Comparison) -> Story:
         seconds=float(about["wall_s"]),
         chain=None,
         provenance=provenance(about) | {"folder": comparison.path.name},
-        repeat=_repeat(comparison, seeds),
+        repeat=str(about["command"]),
         scenario=about["scenario"],
         notes=_notes(comparison),
     )
@@ -67,10 +67,7 @@ def _outcome(comparison: Comparison, label: str, cells: pd.DataFrame, best_kwh: 
     names = [name for name in cells.columns if name not in ("point", "mechanism", "seed")]
     numbers = cells[names].select_dtypes("number")
     figures = {str(name): Spread.of(numbers[name].tolist()) for name in numbers.columns}
-    frames = [
-        comparison.intervals(label, key.seed).astype(float)
-        for key in comparison.cell_keys(label, comparison.points[0])
-    ]
+    frames = [comparison.intervals(label, seed).astype(float) for seed in comparison.seeds]
     kept = [frame["operator_surplus"].to_numpy() for frame in frames]
     traded = figures["traded_kwh"].mean
     observed = Observed(
@@ -148,11 +145,9 @@ def _notes(comparison: Comparison) -> tuple[str, ...]:
     notes = [str(note) for note in about["data"].get("notes", ())]
     if about["missing"]:
         notes.append(f"{len(about['missing'])} cells are not finished and left out")
+    if len(comparison.seeds) < len(about["seeds"]):
+        told = ", ".join(map(str, comparison.seeds))
+        notes.append(f"all figures are over the seeds that every mechanism has: {told}")
     if len(comparison.points) > 1:
         notes.append(f"of the {len(comparison.points)} points of the sweep this is {comparison.points[0]}")
     return tuple(notes)
-
-
-def _repeat(comparison: Comparison, seeds: tuple[int, ...]) -> str:
-    asked = [m for m in comparison.mechanisms if m not in (comparison.reference, comparison.bound)]
-    return f"wattswap compare SCENARIO {' '.join(f'-m {label}' for label in asked)} --seeds {len(seeds)}"

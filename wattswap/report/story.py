@@ -22,7 +22,7 @@ class Spread:
     """A figure over seeds: its mean and the 95 % interval of the mean.
 
     Args:
-        mean: None where the figure is defined for no seed.
+        mean: None where the figure is undefined under any seed: the mean of the others would flatter it.
         low: Lower end; None with fewer than two seeds.
         high: Upper end; None likewise.
         seeds: For how many seeds it is defined.
@@ -35,8 +35,12 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Spread:
-        """Mean of the values that are defined, with the interval of Student's t."""
-        found = mean_interval([float(v) for v in values if v is not None and v == v])
+        """Mean of the values, with the interval of Student's t."""
+        every = list(values)
+        defined = [float(v) for v in every if v is not None and v == v]
+        if len(defined) < len(every):
+            return cls(None, seeds=len(defined))
+        found = mean_interval(defined)
         return cls(found.mean, found.low, found.high, found.n)
 
 

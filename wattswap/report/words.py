@@ -106,7 +106,8 @@ def duration(length: timedelta) -> str:
 
 def verdict(story: Story) -> list[str]:
     """Three sentences: what the market saved, who did worst by it, and what neighbours did for each other."""
-    return [_money(story), worst_off(story.focused, story.currency) + _harmless(story), _energy(story)]
+    losers = worst_off(story.focused, story.currency, mean=len(story.seeds) > 1)
+    return [_money(story), losers + _harmless(story), _energy(story)]
 
 
 def _money(story: Story) -> str:
@@ -158,13 +159,14 @@ def _pays(after: float, before: float, money: str, story: Story) -> str:
     )
 
 
-def worst_off(outcome: Outcome, money: str) -> str:
-    """Name the home that loses most, or gains least, and how many lose."""
+def worst_off(outcome: Outcome, money: str, *, mean: bool = False) -> str:
+    """Name the home that loses most, or gains least, and how many lose; by mean bills where there are several seeds."""
     savings = outcome.bills["saving"]
     home, least = str(savings.idxmin()), float(savings.min())
     losers = int((savings < -5e-10).sum())
     if losers:
-        share = f"{losers} of {len(savings)} homes {'is' if losers == 1 else 'are'} worse off than without a market"
+        are = f"{'is' if losers == 1 else 'are'}{', by the mean of the seeds,' if mean else ''}"
+        share = f"{losers} of {len(savings)} homes {are} worse off than without a market"
         return f"{share}; {home} loses most, {amount(-least, money)}."
     if abs(least) < 5e-10:
         return f"No home is worse off than without a market; {home} gains nothing."
