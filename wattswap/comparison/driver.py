@@ -158,7 +158,11 @@ def work_out(job: Job) -> tuple[CellKey, Row]:
         register(job.mechanism)
     scenario = from_resolved(job.resolved, job.base)
     setup = under(_prepared(job.shared, job.base), scenario)
-    cell = run_cell(setup)
+    try:
+        cell = run_cell(setup)
+    except Exception as error:
+        error.add_note(f"in the cell {name_of(job.key)}")
+        raise
     row = summary_of(cell, setup.minutes, scenario.tariff.emission_g_per_kwh)
     write_cell(job.folder, job.key, cell, row, setup.roster, job.cell_sha256)
     return job.key, row

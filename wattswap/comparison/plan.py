@@ -97,7 +97,8 @@ def make_plan(points: Sequence[Point], choices: tuple[Choice, ...], seeds: Seque
     """
     problems = []
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds, default=0) < 0:
-        problems.append(Problem("--seeds", f"are {list(seeds)}", "give at least one, each once, from 0 up"))
+        told = ", ".join(map(str, seeds)) or "none"
+        problems.append(Problem("seeds", f"are {told}", "give at least one, each once, from 0 up"))
     if len({point.name for point in points}) < len(points):
         problems.append(Problem("--vary", "names the same setting twice", "give each value once"))
     if problems:
