@@ -120,7 +120,7 @@ def _compare(
     plan = make_plan(points, choices, range(first.seed, first.seed + seeds))
     if plan.points[0].scenario is not first and not quiet:
         note(
-            "Untraded energy is settled with the retailer here; market.imbalance in the scenario says otherwise."
+            "Untraded energy is settled with the retailer, because the scenario does not set market.imbalance."
         )
     with CellProgress(plan, quiet) as progress:
         folder = driver.compare(plan, out, jobs=jobs, on_cell=progress)
