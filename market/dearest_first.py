@@ -29,30 +29,44 @@ def dearest_first(book: OrderBook, side: int) -> IntArray:
 
 def match_dearest(book: OrderBook) -> Trades:
     """Match all orders of a book; every trade is priced at the limit of its bid."""
-    bids, asks = dearest_first(book, 1), dearest_first(book, -1)
+    live = book.energy_wh.nonzero()[0]
+    # Latest arrivals come first of equal limits, and a bid before an offer that it just pays: it is even (dearest last).
+    rows = live[row_order(book.limit_micro_per_kwh[live], book.side[live], book.sequence[live])[::-1]]
+    is_buy = book.side[rows] > 0
+    bid_places, ask_places = is_buy.nonzero()[0], (~is_buy).nonzero()[0]
+    bids, asks = rows[bid_places], rows[ask_places]
     buys = np.zeros(int(book.participant.max(initial=-1)) + 1, dtype=np.bool_)
     buys[book.participant[bids]] = True
     if buys[book.participant[asks]].any():  # somebody on both sides, whose orders pass each other over
         left_wh = book.energy_wh.tolist()
         pairs = match_pairs(book, bids.tolist(), asks.tolist(), left_wh)
         return trades_of(book, pairs)
-    return _match_apart(book, bids, asks)
+    # Of the orders in front of an offer those that are no offers are the bids that pay it.
+    return _match_apart(book, bids, asks, ask_places - np.arange(len(asks)))
 
 
-def _match_apart(book: OrderBook, bids: IntArray, asks: IntArray) -> Trades:
+def _match_apart(book: OrderBook, bids: IntArray, asks: IntArray, paying: IntArray) -> Trades:
     """Match where nobody is on both sides, so that no bid is ever passed over.
 
     The bids are then used up in their order. With E the energy of the offers so far and P that of all bids that
     pay the offer at hand, the bids used up after it are min(used + energy, P), which unrolls to
     E + min(0, running minimum of P - E).
+
+    Args:
+        paying: How many of the bids pay each offer.
     """
     limit, energy = book.limit_micro_per_kwh, book.energy_wh
-    demand = np.concatenate([[0], np.cumsum(energy[bids])])
-    paying = demand[np.searchsorted(-limit[bids], -limit[asks], "right")]
-    offered = np.cumsum(energy[asks])
-    used = offered + np.minimum(np.minimum.accumulate(paying - offered), 0)
-    buy, sell, energy_wh = side_by_side(energy[bids], np.diff(used, prepend=0))
-    return Trades(bids[buy], asks[sell], energy_wh, limit[bids[buy]])
+    bid_wh, ask_wh = energy[bids], energy[asks]
+    demand = np.zeros(len(bids) + 1, dtype=np.int64)
+    np.cumsum(bid_wh, out=demand[1:])
+    offered = np.cumsum(ask_wh)
+    used = offered + np.minimum(np.minimum.accumulate(demand[paying] - offered), 0)
+    sold_wh = np.diff(used, prepend=0)
+    sellers = sold_wh.nonzero()[0]
+    buyers = int(demand.searchsorted(used[-1:].sum()))  # all behind them find no offer
+    buy, sell, energy_wh = side_by_side(bid_wh[:buyers], sold_wh[sellers])
+    buy = bids[buy]
+    return Trades(buy, asks[sellers[sell]], energy_wh, limit[buy])
 
 
 def match_pairs(
