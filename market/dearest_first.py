@@ -29,9 +29,8 @@ def dearest_first(book: OrderBook, side: int) -> IntArray:
 
 def match_dearest(book: OrderBook) -> Trades:
     """Match all orders of a book; every trade is priced at the limit of its bid."""
-    live = book.energy_wh.nonzero()[0]
-    # Latest arrivals come first of equal limits, and a bid before an offer that it just pays: it is even (dearest last).
-    rows = live[row_order(book.limit_micro_per_kwh[live], book.side[live], book.sequence[live])[::-1]]
+    # Of equal limits the bids come first, so that in front of an offer stand just the bids that pay it.
+    rows = row_order((book.limit_micro_per_kwh << 1) | (book.side > 0), book.sequence)[::-1]
     is_buy = book.side[rows] > 0
     bid_places, ask_places = is_buy.nonzero()[0], (~is_buy).nonzero()[0]
     bids, asks = rows[bid_places], rows[ask_places]
@@ -41,7 +40,6 @@ def match_dearest(book: OrderBook) -> Trades:
         left_wh = book.energy_wh.tolist()
         pairs = match_pairs(book, bids.tolist(), asks.tolist(), left_wh)
         return trades_of(book, pairs)
-    # Of the orders in front of an offer those that are no offers are the bids that pay it.
     return _match_apart(book, bids, asks, ask_places - np.arange(len(asks)))
 
 
