@@ -130,7 +130,7 @@ def of_trades(
     for rows in (trades.buy, trades.sell):
         np.add.at(accepted_wh, rows, trades.energy_wh)
         np.add.at(amount_nano, rows, value_nano)
-        price[rows] = trades.price_micro_per_kwh  # of the last trade: the average already where there is one price
+        price[rows] = trades.price_micro_per_kwh  # of the last trade, which is the average of equal ones
     charge_nano = None
     if len(mixed := (accepted_wh * price != amount_nano).nonzero()[0]):
         average, rest = np.divmod(amount_nano[mixed], accepted_wh[mixed])
