@@ -82,8 +82,9 @@ def match_all(sides: Facing, energy_wh: IntArray) -> tuple[IntArray, IntArray, I
     np.cumsum(bid_wh, out=demand[1:])
     offered = np.cumsum(energy_wh[sides.asks])
     used = offered + np.minimum(np.minimum.accumulate(demand[sides.paying] - offered), 0)
-    sold_wh = np.diff(used, prepend=0)
-    sellers = sold_wh.nonzero()[0]
+    sold_wh = used.copy()
+    sold_wh[1:] -= used[:-1]
+    sellers = (sold_wh > 0).nonzero()[0]
     buyers = int(demand.searchsorted(used[-1:].sum()))  # all behind them find no offer
     buy, sell, traded_wh = side_by_side(bid_wh[:buyers], sold_wh[sellers])
     return sides.bids[buy], sides.asks[sellers[sell]], traded_wh

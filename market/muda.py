@@ -16,7 +16,7 @@ from market.auction import walrasian_interval
 from market.book import OrderBook, Side
 from market.clearing import Clearing, PriceInterval, no_trade
 from market.errors import InvalidRules
-from market.externality import Members, members_of, spread
+from market.externality import Members, is_first, members_of, spread
 from market.parameters import SEED, K, Parameter
 from market.ranking import efficient_units, rank
 from market.rules import MarketRules
@@ -153,7 +153,7 @@ def _halves(
     The words belong to the participants in the order of the book, those without energy left out, so that neither
     halves nor turns depend on a price. The first bit of a word is the half, the others are the turn.
     """
-    live = members.sum(book.energy_wh).nonzero()[0]
+    live = (members.sum(book.energy_wh) > 0).nonzero()[0]
     words = np.random.PCG64(rules.seed).random_raw(len(live))
     if len(live) < len(members.starts):
         drawn, words = words, np.zeros(len(members.starts), dtype=np.uint64)
@@ -212,7 +212,7 @@ def _takers(rules: MarketRules, half: _Half, price: int) -> tuple[IntArray, IntA
 def _told(book: OrderBook, members: Members, half: _Half, traded_wh: int, fee_nano: int) -> dict[str, Any]:
     participant = book.participant[half.rows]
     if not members.single:
-        participant = participant[np.flatnonzero(np.diff(participant, prepend=-1))]
+        participant = participant[is_first(participant).nonzero()[0]]
     return {
         "half": half.name,
         "members_participants": participant,

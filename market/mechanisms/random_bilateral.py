@@ -52,7 +52,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     """
     # Raw words of the bit generator: unlike the methods of Generator, numpy keeps them equal for ever.
     lottery = np.random.PCG64(rules.seed)
-    rows = book.energy_wh.nonzero()[0]
+    rows = (book.energy_wh > 0).nonzero()[0]
     rows = rows[_shuffled(lottery, len(rows))]
     all_orders, is_buy = (
         _Crowd(rows, book.limit_micro_per_kwh[rows], book.energy_wh[rows]),
@@ -88,14 +88,14 @@ def _round(bids: _Crowd, asks: _Crowd, lottery: np.random.PCG64) -> tuple[_Crowd
     energy_wh *= bids.limit[:count] >= asks.limit[:count]
     bids.left_wh[:count] -= energy_wh
     asks.left_wh[:count] -= energy_wh
-    met = energy_wh.nonzero()[0]
+    met = (energy_wh > 0).nonzero()[0]
     return bids, asks, (bids.rows[met], asks.rows[met], energy_wh[met])
 
 
 def _rest(bids: _Crowd, asks: _Crowd) -> _Pairs:
     """Match what is left, the dearest first, so that nobody is left who could trade."""
     rows, limit, left_wh = (np.concatenate(column) for column in zip(bids, asks, strict=True))
-    open_places = left_wh.nonzero()[0]
+    open_places = (left_wh > 0).nonzero()[0]
     sides = facing(limit[open_places], open_places < len(bids.rows))
     buy, sell, energy_wh = match_all(sides, left_wh[open_places])
     rows = rows[open_places]
