@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from market.auction import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing
