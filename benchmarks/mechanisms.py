@@ -28,6 +28,10 @@ SIZES = {10_000: 21, 100_000: 9}
 
 CONTINUOUS_SIZES = {10_000: 9}
 
+FREED = 2**21
+"""Length of a column that is made and freed before: until a process has done so, glibc gives the memory of every column
+back to the system, and a clearing is slower by the page faults of the next one."""
+
 RATIO, VCG_RATIO = 5.0, 10.0
 """Targets of a rule in O(n log n); VCG, which answers a query for each participant, has its own at 10,000 orders."""
 
@@ -84,6 +88,7 @@ def target_of(name: str, orders: int, kind: str) -> str:
 def rows() -> list[dict[str, Any]]:
     """Measure every mechanism that clears a book without a grid; one row per kind of book, size and mechanism."""
     load_all()
+    np.ones(FREED)
     random, found = np.random.default_rng(1), []
     mechanisms = {
         name: m for name, m in registered().items() if not m.promises.needs_grid and name != "retailer_only"

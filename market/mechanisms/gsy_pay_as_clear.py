@@ -46,7 +46,9 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     count = len(bids)
     if uncovered < count:
         above = np.count_nonzero(bid_limit > bid_limit[uncovered])
-        count = above or np.count_nonzero(bid_limit == bid_limit[0])
+        count = int(
+            above or np.count_nonzero(bid_limit == bid_limit[0])
+        )  # none is covered: the highest level
     price, volume = int(bid_limit[count - 1]), min(int(demand[count - 1]), reach(count - 1))
     buyers, sellers = int(demand.searchsorted(volume)) + 1, int(supply.searchsorted(volume)) + 1
     taken_wh = energy[bids[:buyers]]
