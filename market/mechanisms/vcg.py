@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from market.auction import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.externality import Members, curve_of, members_of, spread, worth_without_own
 from market.mechanism import Mechanism, Promises, register
+from market.pairing import row_order
 from market.rules import MarketRules
 from market.units import IntArray
 
@@ -50,7 +49,7 @@ def contributions_nano(book: OrderBook, members: Members, best: Clearing) -> Int
     less the cost of serving their total energy Q from the cheapest of all orders. Without participant i that is
     V - V_i less the cost of Q - Q_i from the orders of the others: one query on the cost curve.
     """
-    order = np.argsort(book.limit_micro_per_kwh)
+    order = row_order(book.limit_micro_per_kwh)
     limit, energy = book.limit_micro_per_kwh, book.energy_wh
     curve = curve_of(members.of_row[order], energy[order], limit[order])
     bids_wh = energy * (book.side > 0)
