@@ -176,6 +176,8 @@ def _random_rules(
     for parameter in mechanism.parameters:
         if parameter.kind == "energy":
             rules = with_value(rules, parameter, _unit(parameter, book))
+        elif parameter.kind == "nothing":
+            continue
         elif drawn and parameter.field not in ("solver", "retail_micro_per_kwh", "feed_in_micro_per_kwh"):
             rules = with_value(rules, parameter, _random_value(parameter, rules, book, random))
         elif parameter.kind == "price" and parameter.of(rules) is None and not plain:

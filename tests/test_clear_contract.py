@@ -193,6 +193,13 @@ def test_a_wrong_parameter_gets_a_sentence(params: Any, sentence: str) -> None:
     assert any(p.startswith(sentence) for p in problems({**STREET, "params": params}))
 
 
+def test_vcg_takes_an_empty_outside_as_none_and_nothing_else() -> None:
+    result = clear_case(STREET, "vcg")
+    assert clear_case({**STREET, "params": {"outside": {}}}, "vcg") == result
+    found = problems({**STREET, "params": {"outside": {"price": 0.3}}}, "vcg")
+    assert found == ["params.outside: unknown key 'price'; it takes none"]
+
+
 def test_everything_wrong_is_said_at_once() -> None:
     case = {
         "orders": [order("x", "a", "buy", -1, 0.3), order("x", "b", "sel", 1, True)],

@@ -10,9 +10,18 @@ from market.clearing import Clearing
 from market.externality import Members, curve_of, members_of, spread, worth_without_own
 from market.mechanism import Mechanism, Promises, register
 from market.pairing import row_order
+from market.parameters import Parameter
 from market.rules import MarketRules
 from market.units import IntArray
 
+OUTSIDE = Parameter(
+    name="outside",
+    field="outside",
+    kind="nothing",
+    default=None,
+    summary="Trade with the outside: none, as an empty object says too.",
+    case_only=True,
+)
 EFFICIENT = MarketRules()
 """Marginal orders share in proportion; any efficient allocation would leave everybody the same gain."""
 
@@ -24,7 +33,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Not used.
+        rules: Not used: nobody trades with the outside.
     """
     best = clear_exact(book, EFFICIENT)
     if best.node_price == (None,):
@@ -73,6 +82,6 @@ VCG = register(
             truthful=True,
             efficient=True,
         ),
-        (),
+        (OUTSIDE,),
     )
 )
