@@ -83,7 +83,7 @@ def _try_rules(read: CaseReader, mechanism: Mechanism, values: Mapping[str, Valu
 
 
 def _by_arrival(mechanism: Mechanism) -> bool:
-    return mechanism.promises.arrival_matters
+    return mechanism.promises.arrival_matters or mechanism.promises.listed_by_arrival
 
 
 def _node_names(read: CaseReader, grid: Any) -> dict[str, int]:

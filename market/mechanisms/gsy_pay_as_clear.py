@@ -62,7 +62,11 @@ GSY_PAY_AS_CLEAR = register(
     Mechanism(
         "gsy_pay_as_clear",
         clear,
-        Promises(source="behaviour of the two-sided pay-as-clear market of gsy-e", uniform_price=True),
+        Promises(
+            source="behaviour of the two-sided pay-as-clear market of gsy-e",
+            uniform_price=True,
+            listed_by_arrival=True,
+        ),
         (),
     )
 )
