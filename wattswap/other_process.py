@@ -12,6 +12,7 @@ from market.judge import MOST_ORDERS, Counterexample, Finding, fingerprints
 from market.mechanism import Mechanism
 from market.random_books import random_case
 from wattswap.errors import ExitCode, WattswapError
+from wattswap.plugins import import_file
 from wattswap.plugins import mechanism as mechanism_named
 
 MOST_BOOKS = 100
@@ -64,8 +65,6 @@ def same_elsewhere(mechanism: Mechanism, books: int, seed: int, module: Path | N
 
 def main(arguments: list[str]) -> None:
     """Print the fingerprints of a mechanism: name, books, seed, and perhaps a file to import."""
-    from wattswap.verdicts import import_file
-
     name, books, seed, *module = arguments
     for path in module:
         import_file(Path(path))

@@ -1,10 +1,7 @@
-"""Checks of mechanisms at the edge: a module from a file, the verdict in words, counterexamples as cases."""
+"""Checks of mechanisms at the edge: the verdict in words, counterexamples as cases."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,32 +13,6 @@ from market.parameters import Parameter
 from market.random_books import participant_name
 from market.rules import MarketRules
 from market.units import MICRO_PER_UNIT, PPM, WH_PER_KWH, kwh, money, price
-from wattswap.errors import ExitCode, WattswapError
-
-
-class BrokenModule(WattswapError):
-    """A file of a mechanism that cannot be imported."""
-
-    exit_code = ExitCode.INVALID
-
-
-def import_file(path: Path) -> None:
-    """Import a Python file, which registers its mechanisms; its folder is importable meanwhile and afterwards.
-
-    Raises:
-        BrokenModule: It is no Python file, or raises when imported.
-    """
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise BrokenModule.of(str(path), "is no Python file", "name the file that registers the mechanism")
-    sys.path.insert(0, str(path.resolve().parent))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever somebody's file raises
-        what = f"cannot be imported: {type(error).__name__}: {error}"
-        raise BrokenModule.of(str(path), what, "correct the file") from error
 
 
 def as_case(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> dict[str, Any]:

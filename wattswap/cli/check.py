@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wattswap.cli.options import JsonOption
+from wattswap.cli.options import JsonOption, ModuleOption, import_module_file
 from wattswap.errors import ExitCode, UsageError
 
 app = typer.Typer(help="Hold something to what it promises.", no_args_is_help=True)
@@ -23,10 +22,7 @@ def mechanism(
     name: Annotated[str, typer.Argument(help="A clearing rule.", metavar="NAME")],
     books: Annotated[int, typer.Option("--books", min=1, help="How many random books.")] = 500,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the books.")] = 0,
-    module: Annotated[
-        Path | None,
-        typer.Option("--module", help="A Python file that registers the rule.", metavar="FILE"),
-    ] = None,
+    module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
     """Clear random books by a rule, and tell what holds of what it promises and of what it does not."""
@@ -36,10 +32,9 @@ def mechanism(
     from wattswap.cli.output import print_json
     from wattswap.other_process import same_elsewhere
     from wattswap.plugins import mechanism as mechanism_named
-    from wattswap.verdicts import as_result, import_file, lines
+    from wattswap.verdicts import as_result, lines
 
-    if module is not None:
-        import_file(module)
+    import_module_file(module)
     found = mechanism_named(name)
     if found.promises.needs_grid:
         raise UsageError.of(name, "uses a grid, and the random books have none")
