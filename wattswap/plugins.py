@@ -1,4 +1,4 @@
-"""Everything that can be chosen by name: ours, what other packages add through entry points, and a file of one's own."""
+"""Everything that can be chosen by name: ours, what other packages add by entry points, and files of one's own."""
 
 from __future__ import annotations
 
