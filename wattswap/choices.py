@@ -9,12 +9,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import uuid4
 
-from market.errors import UnknownMechanism
 from market.mechanism import Mechanism
 from market.parameters import FEED_IN, RETAIL, SEED
 from market.rules import Value
 from wattswap.case_reader import CaseReader
-from wattswap.errors import Problem, UsageError
+from wattswap.errors import UsageError
 from wattswap.parameter_reader import has_own_field, read_parameters
 from wattswap.plugins import mechanism as mechanism_named
 from wattswap.scenario import Scenario
@@ -79,23 +78,24 @@ def choice_of(text: str, where: str) -> Choice:
     """Read one choice; `where` is its place for messages.
 
     Raises:
-        UsageError: Lists the unknown mechanism or every wrong parameter.
+        UnknownMechanism: Names the nearest match.
+        UsageError: Lists every wrong parameter.
     """
     read = CaseReader()
     choice = read_choice(read, text, where)
-    if choice is None or read.problems:
+    if read.problems:
         raise UsageError(*read.problems)
     return choice
 
 
-def read_choice(read: CaseReader, text: str, where: str) -> Choice | None:
-    """Read one choice; what is wrong is noted, and there is none of an unknown mechanism."""
+def read_choice(read: CaseReader, text: str, where: str) -> Choice:
+    """Read one choice; wrong parameters are noted.
+
+    Raises:
+        UnknownMechanism: Names the nearest match.
+    """
     name, _, rest = text.partition(":")
-    try:
-        found = mechanism_named(name)
-    except UnknownMechanism as unknown:
-        read.problems.append(Problem(where, str(unknown).rstrip(".")))
-        return None
+    found = mechanism_named(name)
     params: dict[str, Any] = {}
     for part in rest.split(",") if rest else ():
         key, equals, value = part.partition("=")

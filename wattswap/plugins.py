@@ -98,6 +98,7 @@ def import_file(path: Path) -> None:
         raise _broken(path, error) from error
     new = frozenset(set(mechanisms.registered()) - before)
     if not new:
+        del sys.modules[file.stem]
         cure = "call market.mechanism.register in it, or use @ws.mechanism"
         raise BrokenModule.of(str(path), "registers no mechanism", cure)
     _FILES[file] = new
@@ -105,7 +106,8 @@ def import_file(path: Path) -> None:
 
 def _is_imported(file: Path) -> bool:
     """Whether a notebook has imported this file by its name."""
-    return file not in _FILES and getattr(sys.modules.get(file.stem), "__file__", None) == str(file)
+    known = getattr(sys.modules.get(file.stem), "__file__", None)
+    return file not in _FILES and known is not None and Path(known).resolve() == file
 
 
 def _broken(path: Path, error: BaseException) -> BrokenModule:

@@ -19,7 +19,9 @@ def check() -> None:
 
 @app.command()
 def mechanism(
-    name: Annotated[str, typer.Argument(help="A clearing rule.", metavar="NAME")],
+    name: Annotated[
+        str, typer.Argument(help="A clearing rule, as NAME or NAME:parameter=value,...", metavar="NAME")
+    ],
     books: Annotated[int, typer.Option("--books", min=1, help="How many random books.")] = 500,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the books.")] = 0,
     module: ModuleOption = None,
@@ -28,21 +30,22 @@ def mechanism(
     """Clear random books by a rule, and tell what holds of what it promises and of what it does not."""
     from dataclasses import replace
 
-    from market.judge import judge
+    from market.judge import Finding, judge
+    from wattswap.choices import choice_of
     from wattswap.cli.output import print_json
-    from wattswap.other_process import same_elsewhere
-    from wattswap.plugins import mechanism as mechanism_named
+    from wattswap.other_process import SAYS, same_elsewhere
     from wattswap.verdicts import as_result, lines
 
     import_module_file(module)
-    found = mechanism_named(name)
-    if found.promises.needs_grid:
+    choice = choice_of(name, name)
+    if choice.mechanism.promises.needs_grid:
         raise UsageError.of(name, "uses a grid, and the random books have none")
-    verdict = judge(found, books, seed)
+    verdict = judge(choice.mechanism, books, seed, choice.values())
+    elsewhere = Finding("same_elsewhere", SAYS, True, 0)
     if verdict.sound:
-        elsewhere = same_elsewhere(found, books, seed, module)
-        verdict = replace(verdict, findings=(*verdict.findings, elsewhere))
-    result = as_result(found, verdict, books, seed)
+        elsewhere = same_elsewhere(choice, books, seed, module)
+    verdict = replace(verdict, findings=(*verdict.findings, elsewhere))
+    result = as_result(choice, verdict, books, seed)
     if json:
         print_json(result)
     else:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from market.errors import UnknownMechanism
 from market.mechanism import registered
 from wattswap.case_reader import CaseReader
 from wattswap.choices import Choice, read_choice
-from wattswap.errors import UsageError
+from wattswap.errors import Problem, UsageError
 from wattswap.plugins import load_all
 
 REFERENCE, BOUND = "retailer_only", "welfare_optimum"
@@ -27,8 +28,10 @@ def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
     read, choices = CaseReader(), []
     for text in (REFERENCE, *(text for text in middle if text not in (REFERENCE, BOUND)), BOUND):
         where = f"-m {text}"
-        choice = read_choice(read, text, where)
-        if choice is None:
+        try:
+            choice = read_choice(read, text, where)
+        except UnknownMechanism as unknown:
+            read.problems.append(Problem(where, str(unknown).rstrip(".")))
             continue
         if choice.mechanism.promises.needs_grid:
             read.note(where, "needs a grid, which a comparison of homes does not have")
