@@ -164,6 +164,48 @@ def test_parameters_on_the_command_line_belong_to_the_mechanism_on_it(
     refused(call(capsys, "run", street, *wrong), 3, "unknown key 'unit'", "did you mean 'unit_kwh'?")
 
 
+def test_parameters_behind_the_name_are_those_of_compare(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    def market(*arguments: str) -> dict[str, object]:
+        found = json.loads(call(capsys, "run", street, *arguments, "--dry-run").out)["scenario"]["market"]
+        assert isinstance(found, dict)
+        return found
+
+    told = market("-m", "mcafee:unit_kwh=0.5,b_missing=0.1")
+    assert (told["mechanism"], told["params"]) == ("mcafee", {"unit_kwh": "0.5", "b_missing": "0.1"})
+    told = market("-m", "pay_as_bid:price_rule=bid,k=0.3")
+    assert (told["k"], told["params"]) == ("0.3", {"price_rule": "bid"})
+    later = market("-m", "pay_as_bid:k=0.3", "--set", "market.k=0.7")
+    assert later["k"] == "0.7"
+    label = "mcafee:unit_kwh=0.02"
+    facts = one_object(call(capsys, "compare", street, "-m", label, "--out", tmp_path, "--json", "-q"))
+    options = ["-m", label, "--set", "market.imbalance=retailer", "--out", tmp_path / "runs"]
+    run = one_object(call(capsys, "run", street, *options, "--json", "-q"))
+    cell = facts["points"]["base"][label]
+    assert run["traded_kwh"] == pytest.approx(cell["traded_kwh"])
+    assert 0 < run["traded_kwh"] * 50 == pytest.approx(round(run["traded_kwh"] * 50))
+    assert run["saving"] == pytest.approx(cell["saving"])
+
+
+@pytest.mark.parametrize(
+    ("choice", "code", "phrase"),
+    [
+        ("mcafee:unit=0.5", 2, "-m mcafee:unit=0.5: unknown key 'unit'; did you mean 'unit_kwh'?"),
+        ("mcafee:unit_kwh", 2, "is not parameter=value"),
+        ("mcafee:unit_kwh=0", 2, "above 0"),
+        ("mcafe:unit_kwh=1", 3, "Did you mean 'mcafee'?"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "live"])
+def test_wrong_parameters_behind_the_name_are_refused(
+    command: str, choice: str, code: int, phrase: str, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    outcome = call(capsys, command, street, "-m", choice, "--out", tmp_path / "out", "-q")
+    refused(outcome, code, phrase)
+    assert not files_below(tmp_path)
+
+
 def test_verify_proves_a_comparison(street: Path, tmp_path: Path, capsys: Capture) -> None:
     facts = one_object(call(capsys, "compare", street, *FEW, "--out", tmp_path, "--json", "-q"))
     outcome = call(capsys, "verify", facts["comparison"])
