@@ -109,7 +109,7 @@ def print_run(result: RunResult) -> None:
     )
     dropped = about["data"]["dropped_homes"]
     for label, text in [
-        *summary_lines(m, money),
+        *summary_lines(m, money, about.get("imbalance", "shared")),
         *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
         ("Chain", chain),
         ("Folder", str(result.path)),
@@ -153,8 +153,9 @@ def chain_line(result: RunResult) -> str:
     return f"{about}, {facts['signatures']} signatures verified; head {facts['head'][:16]}"
 
 
-def summary_lines(m: dict[str, Any], money: str) -> list[tuple[str, str]]:
-    """The figures of a run in plain words."""
+def summary_lines(m: dict[str, Any], money: str, imbalance: str) -> list[tuple[str, str]]:
+    """The figures of a run in plain words; `imbalance` is that of its manifest."""
+    settled = "among neighbours" if imbalance == "shared" else "with the retailer"
     price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
     sells, buys = f"{m['import_price_per_kwh']:.4f}", f"{m['feed_in_price_per_kwh']:.4f}"
     outside = f"(retailer sells at {sells}, buys at {buys})"
@@ -188,7 +189,7 @@ def summary_lines(m: dict[str, Any], money: str) -> list[tuple[str, str]]:
         ("  of this by orders", f"{by_orders} {money} by energy traded ahead and delivered"),
         (
             "  of this by imbalance",
-            f"{by_imbalance} {money} by settling among neighbours what the forecasts missed",
+            f"{by_imbalance} {money} by settling {settled} what the forecasts missed",
         ),
         ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
     ]

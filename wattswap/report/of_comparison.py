@@ -73,6 +73,7 @@ def _outcome(comparison: Comparison, label: str, cells: pd.DataFrame, best_kwh: 
     observed = Observed(
         deficit_intervals=sum(int((surplus < -5e-10).sum()) for surplus in kept),
         surplus_intervals=sum(int((surplus > 5e-10).sum()) for surplus in kept),
+        worse_than_limit=sum(int(frame["worse_orders"].sum()) for frame in frames),
         efficiency=figures["allocative_efficiency"].mean,
         volume_share=traded / best_kwh if traded is not None and best_kwh > 0 else None,
     )

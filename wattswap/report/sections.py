@@ -28,6 +28,8 @@ def sections(story: Story, curve: Curve) -> list[Section]:
 def verdict(story: Story) -> Section:
     """Three sentences."""
     body = '<div class="verdict">' + "".join(paragraph(s) for s in words.verdict(story)) + "</div>"
+    if because := words.idle(story):
+        body += paragraph(because, "note")
     if story.notes:
         body += paragraph(f"About the data: {'; '.join(story.notes)}.", "note")
     return Section("verdict", "Verdict", "What the market did for these homes, in three sentences.", body, {})
@@ -82,6 +84,7 @@ def price(story: Story) -> Section:
     )
     if len(story.seeds) > 1:
         caption += " Means over the seeds."
+    caption += words.two_prices(shown)
     body = figure("prices", alt, caption, data)
     fees = story.focused.value("grid_fee_remote_per_kwh") or 0.0
     if fees:
@@ -113,7 +116,11 @@ def supply_and_demand(story: Story, curve: Curve) -> Section:
 
 def flows(story: Story) -> Section:
     """Energy between sources and uses."""
-    why = "Where the energy came from and where it went; neighbours are served before the retailer."
+    why = "Where the energy came from and where it went; " + (
+        "neighbours are served before the retailer."
+        if story.shares_imbalance
+        else "what was not traded is settled with the retailer."
+    )
     if story.flows.empty:
         body = paragraph("No flows are shown: the meters moved no energy.")
         return Section("flows", "Energy flows", why, body, {})

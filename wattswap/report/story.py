@@ -177,6 +177,11 @@ class Story:
         return tuple(o for o in self.outcomes if o.label not in (self.reference, self.bound))
 
     @property
+    def shares_imbalance(self) -> bool:
+        """Whether homes settle among each other, before the retailer, what was not traded."""
+        return self.scenario.get("market", {}).get("imbalance", "shared") == "shared"
+
+    @property
     def length(self) -> timedelta:
         """How long the simulated time is."""
         return timedelta(minutes=self.intervals * self.interval_minutes)
