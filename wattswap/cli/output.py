@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from wattswap.results import RunResult
 
+Form = Literal["text", "json", "csv"]
+"""How a view is printed: for people, as one JSON object, or as CSV."""
 VERIFIED_ON_THE_SPOT: Final = 2_000
 """Blocks up to which a summary verifies the chain before it speaks of it."""
 
@@ -28,6 +30,13 @@ def _as_text(value: Any) -> str:
 def note(text: str) -> None:
     """Say something that is not data."""
     print(text, file=sys.stderr)
+
+
+def print_csv(frame: pd.DataFrame) -> None:
+    """Print a frame as CSV on stdout, its index first; a value that does not exist is empty."""
+    from wattswap.report.page import without_formulas
+
+    print(without_formulas(frame).to_csv(index=False, lineterminator="\n"), end="")
 
 
 def print_table(title: str, frame: pd.DataFrame, decimals: int = 2) -> None:

@@ -170,14 +170,19 @@ def paragraph(text: str, css: str = "") -> str:
 
 def csv_uri(data: pd.DataFrame) -> str:
     """A frame as a CSV file in a data: URI; no cell can pass for a formula of a spreadsheet."""
+    text = without_formulas(data).to_csv(index=False, lineterminator="\r\n", float_format="%.10g")
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
+
+
+def without_formulas(data: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its index as columns and its texts such that no spreadsheet takes one for a formula."""
     import pandas as pd
 
     safe = data.reset_index()
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
             safe[name] = [None if missing(v) else _no_formula(_plain(v)) for v in safe[name]]
-    text = safe.to_csv(index=False, lineterminator="\r\n", float_format="%.10g")
-    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
+    return safe
 
 
 def json_uri(value: object) -> str:

@@ -8,9 +8,7 @@ from pathlib import Path
 from wattswap.errors import AlreadyExists, RunNotFound
 from wattswap.report import REPORT
 from wattswap.report.story import Story
-from wattswap.results import MANIFEST, RunResult
-
-COMPARISON = "comparison.json"
+from wattswap.results import COMPARISON, MANIFEST, RunResult
 
 
 def story_of(folder: Path) -> Story:
