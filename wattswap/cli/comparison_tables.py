@@ -48,7 +48,7 @@ def _bills(result: Comparison, which: str | None, form: Form) -> None:
     """Every home's bill under a mechanism, mean over the seeds."""
     if which is None:
         cure = f"known: {', '.join(result.mechanisms)}"
-        raise UsageError.of("WHICH", "the bills of which mechanism?", cure)
+        raise UsageError.of("WHICH", "bills are those under one mechanism, and none is named", cure)
     bills = {point: result.bills(which, point=point) for point in result.points}
     if form == "text":
         for point, frame in bills.items():
@@ -68,9 +68,8 @@ def _cells(result: Comparison, which: str | None, form: Form) -> None:
     if form != "text":
         _emit(frame, form)
         return
-    shown = [name for name, *_ in (*HOMES, *MARKET)]
-    kept = frame[[*frame.columns[: list(frame.columns).index("seed") + 1], *shown]]
-    kept = kept.rename(columns={name: head for name, head, *_ in (*HOMES, *MARKET)})
+    heads = {name: head for name, head, *_ in (*HOMES, *MARKET)}
+    kept = frame[[*result.varied, "seed", *heads]].rename(columns=heads)
     print_table(f"Cells, money in {result.currency}; --csv and --json have every metric", kept, 3)
 
 

@@ -22,7 +22,14 @@ def sections(story: Story, curve: Curve) -> list[Section]:
         *(verdict, comparison, price, lambda s: supply_and_demand(s, curve), flows, bills, fairness, grid),
         *(properties, compute_time, chain, provenance),
     )
-    return [build(story) for build in builders]
+    return [*([swept(story)] if story.sweep is not None else []), *(build(story) for build in builders)]
+
+
+def swept(story: Story) -> Section:
+    """All points of a sweep."""
+    from wattswap.report.sweeping import sweep_section
+
+    return sweep_section(story)
 
 
 def verdict(story: Story) -> Section:

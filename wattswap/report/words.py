@@ -63,6 +63,12 @@ MEASURES: Final = (
 )
 
 
+def measure_of(metric: str) -> Measure:
+    """How a metric is written: as the column of the comparison where it is one, else by its name."""
+    own = Measure(metric, metric.replace("_", " "), 4, None, "it does not exist there")
+    return next((m for m in MEASURES if m.metric == metric), own)
+
+
 def missing(value: Any) -> bool:
     """Whether a value does not exist, in any of the ways a frame says so."""
     import pandas as pd
