@@ -129,20 +129,25 @@ def of_trades(
         trades: Rows of the book, energy and price of each trade, within the limits of both orders.
         node_price: The price interval, where there is one price.
     """
-    accepted_wh, amount_nano = np.zeros(len(book), dtype=np.int64), np.zeros(len(book), dtype=np.int64)
+    accepted_wh, amount_nano, price = (np.zeros(len(book), dtype=np.int64) for _ in range(3))
     value_nano = trades.energy_wh * trades.price_micro_per_kwh
     for rows in (trades.buy, trades.sell):
         np.add.at(accepted_wh, rows, trades.energy_wh)
         np.add.at(amount_nano, rows, value_nano)
-    whole_wh, is_buy = np.maximum(accepted_wh, 1), book.side > 0
-    price, rest = np.divmod(amount_nano, whole_wh)
-    price += (rest > 0) & is_buy  # up for buyers, down for sellers: never beyond a limit, which is whole
-    charge_nano = book.side * (amount_nano - accepted_wh * price)
-    welfare_nano = int((book.side * accepted_wh * book.limit_micro_per_kwh).sum())
-    for column in (accepted_wh, price, charge_nano):
-        column.flags.writeable = False
-    charge = charge_nano if charge_nano.any() else None
-    return Clearing(accepted_wh, price, node_price, 0, welfare_nano, trades, None, charge)
+        price[rows] = trades.price_micro_per_kwh  # of the last trade, which is the average of equal ones
+    charge_nano = None
+    if len(mixed := (accepted_wh * price != amount_nano).nonzero()[0]):
+        average, rest = np.divmod(amount_nano[mixed], accepted_wh[mixed])
+        side = book.side[mixed]
+        up = (rest > 0) & (side > 0)  # up for buyers, down for sellers: never beyond a limit, which is whole
+        price[mixed] = average + up
+        if rest.any():
+            charge_nano = np.zeros(len(book), dtype=np.int64)
+            charge_nano[mixed] = side * (rest - accepted_wh[mixed] * up)
+            charge_nano.flags.writeable = False
+    welfare_nano = int(np.dot(book.side * accepted_wh, book.limit_micro_per_kwh))
+    accepted_wh.flags.writeable = price.flags.writeable = False
+    return Clearing(accepted_wh, price, node_price, 0, welfare_nano, trades, None, charge_nano)
 
 
 def check_feasible(book: OrderBook, clearing: Clearing, *, limits: bool = True) -> None:

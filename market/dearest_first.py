@@ -7,13 +7,14 @@ Orders of the same limit are served in reverse order of arrival. An order never 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Trades
 from market.pairing import row_order, side_by_side
-from market.units import IntArray
+from market.units import BoolArray, IntArray
 
 MayTrade = Callable[[int, int], bool]
 """Whether the bid of a row may meet the offer of a row."""
@@ -27,32 +28,66 @@ def dearest_first(book: OrderBook, side: int) -> IntArray:
     return dearest
 
 
+class Facing(NamedTuple):
+    """Two sides by falling limit.
+
+    Args:
+        bids: Places of the bids in the columns that were sorted.
+        asks: Places of the offers.
+        paying: How many of the bids pay each offer: so many of the first.
+    """
+
+    bids: IntArray
+    asks: IntArray
+    paying: IntArray
+
+
+def facing(limit: IntArray, is_buy: BoolArray, *ties: IntArray) -> Facing:
+    """Sort both sides at once: the dearest first, equal ones by falling `ties`, then the last first."""
+    # Of equal limits the bids come first, so that in front of an offer stand just the bids that pay it.
+    places = row_order((limit << 1) | is_buy, *ties)[::-1]
+    buys = is_buy[places]
+    bid_at, ask_at = buys.nonzero()[0], (~buys).nonzero()[0]
+    return Facing(places[bid_at], places[ask_at], ask_at - np.arange(len(ask_at)))
+
+
 def match_dearest(book: OrderBook) -> Trades:
     """Match all orders of a book; every trade is priced at the limit of its bid."""
-    bids, asks = dearest_first(book, 1), dearest_first(book, -1)
+    sides = facing(book.limit_micro_per_kwh, book.side > 0, book.sequence)
     buys = np.zeros(int(book.participant.max(initial=-1)) + 1, dtype=np.bool_)
-    buys[book.participant[bids]] = True
-    if buys[book.participant[asks]].any():  # somebody on both sides, whose orders pass each other over
+    buys[book.participant[sides.bids]] = True
+    if buys[book.participant[sides.asks]].any():  # somebody on both sides, whose orders pass each other over
         left_wh = book.energy_wh.tolist()
-        pairs = match_pairs(book, bids.tolist(), asks.tolist(), left_wh)
-        return trades_of(book, pairs)
-    return _match_apart(book, bids, asks)
+        return trades_of(book, match_pairs(book, sides.bids.tolist(), sides.asks.tolist(), left_wh))
+    buy, sell, energy_wh = match_all(sides, book.energy_wh)
+    return Trades(buy, sell, energy_wh, book.limit_micro_per_kwh[buy])
 
 
-def _match_apart(book: OrderBook, bids: IntArray, asks: IntArray) -> Trades:
-    """Match where nobody is on both sides, so that no bid is ever passed over.
+def match_all(sides: Facing, energy_wh: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Match two sides where no bid is ever passed over.
 
     The bids are then used up in their order. With E the energy of the offers so far and P that of all bids that
     pay the offer at hand, the bids used up after it are min(used + energy, P), which unrolls to
     E + min(0, running minimum of P - E).
+
+    Args:
+        sides: Bids and offers.
+        energy_wh: Of every place. [Wh]
+
+    Returns:
+        Place of the bid, place of the offer and energy of each trade. [Wh]
     """
-    limit, energy = book.limit_micro_per_kwh, book.energy_wh
-    demand = np.concatenate([[0], np.cumsum(energy[bids])])
-    paying = demand[np.searchsorted(-limit[bids], -limit[asks], "right")]
-    offered = np.cumsum(energy[asks])
-    used = offered + np.minimum(np.minimum.accumulate(paying - offered), 0)
-    buy, sell, energy_wh = side_by_side(energy[bids], np.diff(used, prepend=0))
-    return Trades(bids[buy], asks[sell], energy_wh, limit[bids[buy]])
+    bid_wh = energy_wh[sides.bids]
+    demand = np.zeros(len(bid_wh) + 1, dtype=np.int64)
+    np.cumsum(bid_wh, out=demand[1:])
+    offered = np.cumsum(energy_wh[sides.asks])
+    used = offered + np.minimum(np.minimum.accumulate(demand[sides.paying] - offered), 0)
+    sold_wh = used.copy()
+    sold_wh[1:] -= used[:-1]
+    sellers = (sold_wh > 0).nonzero()[0]
+    buyers = int(demand.searchsorted(used[-1:].sum()))  # all behind them find no offer
+    buy, sell, traded_wh = side_by_side(bid_wh[:buyers], sold_wh[sellers])
+    return sides.bids[buy], sides.asks[sellers[sell]], traded_wh
 
 
 def match_pairs(

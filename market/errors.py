@@ -12,7 +12,11 @@ class MarketError(Exception):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest known name, or an empty string."""
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    nearest = [
+        *difflib.get_close_matches(name, names, n=1, cutoff=0.6),
+        *difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6),
+    ]
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 

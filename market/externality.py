@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from market.units import INT64_SAFE, IntArray
+from market.pairing import row_order
+from market.units import INT64_SAFE, BoolArray, IntArray
 
 
 class Members(NamedTuple):
@@ -38,11 +39,17 @@ class Members(NamedTuple):
 
 def members_of(participant: IntArray) -> Members:
     """Number the participants of rows that are sorted by participant, as those of a book are."""
+    new = is_first(participant)
+    starts = new.nonzero()[0]
+    return Members(starts, starts if len(starts) == len(new) else np.cumsum(new) - 1)
+
+
+def is_first(participant: IntArray) -> BoolArray:
+    """Whether each row is the first of its participant, of rows that are sorted by participant."""
     new = np.empty(len(participant), dtype=np.bool_)
     new[:1] = True
     np.not_equal(participant[1:], participant[:-1], out=new[1:])
-    starts = np.flatnonzero(new)
-    return Members(starts, starts if len(starts) == len(new) else np.cumsum(new) - 1)
+    return new
 
 
 class Curve(NamedTuple):
@@ -93,11 +100,11 @@ def worth_without_own(curve: Curve, first_wh: IntArray, *, single: bool) -> IntA
     reach = first_wh.copy()
     if len(entries):
         if not single:
-            entries = entries[np.argsort(curve.owner[entries] * len(curve.owner) + entries)]
+            entries = entries[row_order(curve.owner[entries])]
         owner, energy = curve.owner[entries], curve.energy[entries]
         own_ends, groups = energy, np.empty(0, dtype=np.int64)
         if not single:
-            groups = np.flatnonzero(np.diff(owner, prepend=-1))
+            groups = is_first(owner).nonzero()[0]
             own_ends = _cumulated(energy, groups)
         # An entry of its own lies among the first Wh where the others' energy in front of it is less.
         among = energy * (curve.ends[entries] - own_ends < first_wh[owner])
@@ -145,7 +152,7 @@ def spread(amount_nano: IntArray, accepted_wh: IntArray, members: Members) -> In
     share: IntArray = whole[members.of_row] * accepted_wh + part
     left = amount_nano - members.sum(share)
     if left.any():
-        turn = np.lexsort((-remainder, members.of_row))  # stable: the earlier row first
+        turn = row_order(members.of_row, -remainder)  # equal remainders: the earlier row first
         place = np.arange(len(turn)) - members.starts[members.of_row]
         share[turn] += place < left[members.of_row]
     return share

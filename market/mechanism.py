@@ -32,6 +32,8 @@ class Promises:
             one unit each.
         efficient: Welfare at stated limits is maximal.
         arrival_matters: The outcome depends on the order of arrival (`sequence`) beyond ties.
+        listed_by_arrival: Where a case gives no times, its orders count as listed in order of arrival; also without
+            `arrival_matters`, for rules whose source says who of equals comes first by place in the list.
         needs_grid: Uses the nodes of the orders.
         local_market: Members trade with each other and net their imbalance inside the community; False for the
             no-market baseline, where each home settles all its energy with the retailer.
@@ -46,6 +48,7 @@ class Promises:
     truthful_for: TruthfulFor = "participants"
     efficient: bool = False
     arrival_matters: bool = False
+    listed_by_arrival: bool = False
     needs_grid: bool = False
     local_market: bool = True
 

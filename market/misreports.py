@@ -11,7 +11,7 @@ from market.book import OrderBook
 from market.clearing import Clearing
 from market.errors import InvalidRules
 from market.mechanism import Mechanism, TruthfulFor
-from market.random_books import UNIT_WH
+from market.random_books import unit_wh
 from market.rules import MarketRules
 from market.trial import cleared
 from market.units import IntArray
@@ -46,7 +46,7 @@ def best_misreport(
         book: A small book; about 3 n^2 clearings for n orders.
         rules: The same for all.
         scope: Whose misreports are tried: everybody's; those of participants with one order; or with one order of one
-            unit (`UNIT_WH`). The others may hold any orders.
+            unit (`unit_wh`). The others may hold any orders.
 
     Raises:
         Unfit: The mechanism raised, or returned no clearing of integers.
@@ -56,7 +56,7 @@ def best_misreport(
         return None
     grid, best = _grid(book, rules), None
     truth = _utility_nano(book, book, cleared(mechanism, book, rules))
-    for rows in _groups(book, scope):
+    for rows in _groups(book, scope, unit_wh(mechanism, rules)):
         who = int(book.participant[rows[0]])
         for stated in grid:
             limit = book.limit_micro_per_kwh.copy()
@@ -81,13 +81,13 @@ def _utility_nano(book: OrderBook, stated: OrderBook, clearing: Clearing) -> Int
     return utility
 
 
-def _groups(book: OrderBook, scope: TruthfulFor) -> Iterator[tuple[int, ...]]:
+def _groups(book: OrderBook, scope: TruthfulFor, unit: int) -> Iterator[tuple[int, ...]]:
     """Rows to misreport together: each order alone, then all orders of a participant on one side."""
     for who in np.unique(book.participant):
         rows = np.flatnonzero((book.participant == who) & (book.energy_wh > 0))
         if scope != "participants" and len(rows) != 1:
             continue
-        if scope == "unit_orders" and book.energy_wh[rows[0]] != UNIT_WH:
+        if scope == "unit_orders" and book.energy_wh[rows[0]] != unit:
             continue
         for row in rows.tolist():
             yield (row,)

@@ -16,7 +16,7 @@ from market.auction import walrasian_interval
 from market.book import OrderBook, Side
 from market.clearing import Clearing, PriceInterval, no_trade
 from market.errors import InvalidRules
-from market.externality import Members, members_of, spread
+from market.externality import Members, is_first, members_of, spread
 from market.parameters import SEED, K, Parameter
 from market.ranking import efficient_units, rank
 from market.rules import MarketRules
@@ -135,13 +135,14 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> Clearing:
     for column in (accepted_wh, price):
         column.flags.writeable = False
     welfare_nano = int(np.dot(book.side * accepted_wh, book.limit_micro_per_kwh))
-    clearing = Clearing(accepted_wh, price, (None,), 0, welfare_nano, details={"halves": told})
-    if not fees:
-        return clearing
-    fee_nano = sum(fees[1:], fees[0])
-    charge_nano = spread(fee_nano, accepted_wh, members)
-    charge_nano.flags.writeable = False
-    return replace(clearing, charge_nano=charge_nano, operator_surplus_nano=int(fee_nano.sum()))
+    charge_nano, surplus_nano = None, 0
+    if fees:
+        fee_nano = sum(fees[1:], fees[0])
+        charge_nano, surplus_nano = spread(fee_nano, accepted_wh, members), int(fee_nano.sum())
+        charge_nano.flags.writeable = False
+    return Clearing(
+        accepted_wh, price, (None,), surplus_nano, welfare_nano, None, None, charge_nano, {"halves": told}
+    )
 
 
 def _halves(
@@ -152,9 +153,11 @@ def _halves(
     The words belong to the participants in the order of the book, those without energy left out, so that neither
     halves nor turns depend on a price. The first bit of a word is the half, the others are the turn.
     """
-    live = np.flatnonzero(members.sum(book.energy_wh) > 0)
-    words = np.zeros(len(members.starts), dtype=np.uint64)
-    words[live] = np.random.PCG64(rules.seed).random_raw(len(live))
+    live = (members.sum(book.energy_wh) > 0).nonzero()[0]
+    words = np.random.PCG64(rules.seed).random_raw(len(live))
+    if len(live) < len(members.starts):
+        drawn, words = words, np.zeros(len(members.starts), dtype=np.uint64)
+        words[live] = drawn
     is_left, turn = words < np.uint64(2**63), words << np.uint64(1)
     partition, exogenous = PARTITION.of(rules), EXOGENOUS.of(rules)
     if exogenous is not None:
@@ -166,11 +169,11 @@ def _halves(
         return [whole._replace(price=exogenous)], turn
     if partition is not None:
         is_left = _given_left(book.participant[members.starts], live, partition)
-    of_row = is_left[members.of_row]
+    of_row = is_left if members.single else is_left[members.of_row]
     # Row numbers and look-ups are far faster than a mask on each column.
     left, right = (
         _Half(name, rows, book.side[rows], book.energy_wh[rows], book.limit_micro_per_kwh[rows])
-        for name, rows in (("left", np.flatnonzero(of_row)), ("right", np.flatnonzero(~of_row)))
+        for name, rows in (("left", of_row.nonzero()[0]), ("right", (~of_row).nonzero()[0]))
     )
     return [left._replace(price=_price(right, rules)), right._replace(price=_price(left, rules))], turn
 
@@ -203,13 +206,13 @@ def _takers(rules: MarketRules, half: _Half, price: int) -> tuple[IntArray, IntA
     bid_from, offer_to = (price + 1, price - 1) if BOUNDARY.of(rules) == "strict" else (price, price)
     is_buy, live = half.side > 0, half.energy > 0
     bids, offers = is_buy & live & (half.limit >= bid_from), ~is_buy & live & (half.limit <= offer_to)
-    return half.rows[np.flatnonzero(bids)], half.rows[np.flatnonzero(offers)]
+    return half.rows[bids.nonzero()[0]], half.rows[offers.nonzero()[0]]
 
 
 def _told(book: OrderBook, members: Members, half: _Half, traded_wh: int, fee_nano: int) -> dict[str, Any]:
     participant = book.participant[half.rows]
     if not members.single:
-        participant = participant[np.flatnonzero(np.diff(participant, prepend=-1))]
+        participant = participant[is_first(participant).nonzero()[0]]
     return {
         "half": half.name,
         "members_participants": participant,

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from market.rules import MarketRules, Rationing, Solver, Value
 from market.units import PPM
 
-Kind = Literal["share", "price", "energy", "whole", "choice", "halves"]
+Kind = Literal["share", "price", "energy", "whole", "choice", "halves", "nothing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,8 @@ class Parameter:
         field: As the mechanism calls it, with the unit inside, such as "unit_wh": a field of `MarketRules`, or a key of
             its `params`.
         kind: share: 0 to 1, parts per million inside; price: micro-currency per kWh inside; energy: Wh inside, above 0;
-            whole: a whole number; choice: one of `choices`; halves: two lists of participants.
+            whole: a whole number; choice: one of `choices`; halves: two lists of participants;
+            nothing: a name that other programs give, of which only an empty object has a meaning here.
         default: What holds where nothing is given; None where the mechanism then does without.
         summary: One sentence for people.
         choices: The words of a choice.

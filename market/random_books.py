@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ def random_case(
     *,
     units: bool = False,
     plain: bool = False,
+    given: Mapping[str, Value] | None = None,
 ) -> tuple[OrderBook, MarketRules]:
     """Draw book `number` of a seed and rules for it; every number is a draw of its own, so any can be repeated.
 
@@ -40,12 +41,21 @@ def random_case(
         seed: At least 0.
         number: At least 0.
         most_orders: Most orders of the book; half of the books have 8 at most.
-        units: Only multiples of `UNIT_WH`, most of them one unit.
+        units: Only multiples of a unit, most of them one unit; see `unit_wh`.
         plain: The same book under rules that nobody can mind: defaults, and outside prices that are not negative.
+        given: Parameters that are not drawn, by `Parameter.field`.
     """
     random = np.random.default_rng([seed, number, most_orders, int(units)])
-    book = _random_book(random, most_orders, units)
-    return book, _random_rules(mechanism, book, random, plain)
+    fixed = [(p, given[p.field]) for p in mechanism.parameters if given and p.field in given]
+    unit = unit_wh(mechanism, _with_values(MarketRules(), fixed)) if units else 0
+    book = _random_book(random, most_orders, unit)
+    return book, _with_values(_random_rules(mechanism, book, random, plain), fixed)
+
+
+def unit_wh(mechanism: Mechanism, rules: MarketRules) -> int:
+    """The size of a unit order under these rules: the mechanism's parameter of this kind, or `UNIT_WH`. [Wh]"""
+    own = (parameter.of(rules) for parameter in mechanism.parameters if parameter.kind == "energy")
+    return next((unit for unit in own if isinstance(unit, int)), UNIT_WH)
 
 
 def renumbering(orders: Iterable[Order]) -> dict[int, int]:
@@ -94,7 +104,13 @@ def with_value(rules: MarketRules, parameter: Parameter, value: Value) -> Market
     return MarketRules(**changed)
 
 
-def _random_book(random: np.random.Generator, most_orders: int, units: bool) -> OrderBook:
+def _with_values(rules: MarketRules, values: Iterable[tuple[Parameter, Value]]) -> MarketRules:
+    for parameter, value in values:
+        rules = with_value(rules, parameter, value)
+    return rules
+
+
+def _random_book(random: np.random.Generator, most_orders: int, unit: int) -> OrderBook:
     few = random.random() < 0.5
     count = int(random.integers(0, 1 + (min(8, most_orders) if few else most_orders)))
     alone = random.random() < 0.5
@@ -103,7 +119,7 @@ def _random_book(random: np.random.Generator, most_orders: int, units: bool) -> 
     share = random.choice(_SHARES_OF_BIDS)
     both_sides = random.random() < 0.3
     is_buy = random.random(count) < share if both_sides else (random.random(count) < share)[participant]
-    energy, limit = _energies(random, count, units), _limits(random, is_buy)
+    energy, limit = _energies(random, count, unit), _limits(random, is_buy)
     arrival = random.permutation(count)
     picky = random.random() < 0.2
     return named(
@@ -122,10 +138,10 @@ def _random_book(random: np.random.Generator, most_orders: int, units: bool) -> 
     )
 
 
-def _energies(random: np.random.Generator, count: int, units: bool) -> IntArray:
+def _energies(random: np.random.Generator, count: int, unit: int) -> IntArray:
     drawn: IntArray
-    if units:
-        drawn = UNIT_WH * random.choice([1, 1, 1, 1, 2, 3, 0], count)
+    if unit:
+        drawn = unit * random.choice([1, 1, 1, 1, 2, 3, 0], count)
     else:
         least, most, step = (
             (0, 4, 1),
@@ -176,6 +192,8 @@ def _random_rules(
     for parameter in mechanism.parameters:
         if parameter.kind == "energy":
             rules = with_value(rules, parameter, _unit(parameter, book))
+        elif parameter.kind == "nothing":
+            continue
         elif drawn and parameter.field not in ("solver", "retail_micro_per_kwh", "feed_in_micro_per_kwh"):
             rules = with_value(rules, parameter, _random_value(parameter, rules, book, random))
         elif parameter.kind == "price" and parameter.of(rules) is None and not plain:

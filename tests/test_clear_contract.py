@@ -193,6 +193,13 @@ def test_a_wrong_parameter_gets_a_sentence(params: Any, sentence: str) -> None:
     assert any(p.startswith(sentence) for p in problems({**STREET, "params": params}))
 
 
+def test_vcg_takes_an_empty_outside_as_none_and_nothing_else() -> None:
+    result = clear_case(STREET, "vcg")
+    assert clear_case({**STREET, "params": {"outside": {}}}, "vcg") == result
+    found = problems({**STREET, "params": {"outside": {"price": 0.3}}}, "vcg")
+    assert found == ["params.outside: unknown key 'price'; it takes none"]
+
+
 def test_everything_wrong_is_said_at_once() -> None:
     case = {
         "orders": [order("x", "a", "buy", -1, 0.3), order("x", "b", "sel", 1, True)],
@@ -392,3 +399,19 @@ def test_an_unknown_mechanism_is_said_once_and_not_per_line(tmp_path: Path) -> N
     path.write_text("{}\n{}\n")
     with pytest.raises(UnknownMechanism):
         list(clear_file(path, "uniform_prize"))
+
+
+@pytest.mark.parametrize("mechanism", ["gsy_pay_as_bid", "gsy_pay_as_clear", "preferred_partners"])
+def test_without_times_the_parity_rules_read_the_list_as_the_order_of_arrival(mechanism: str) -> None:
+    """Of two equal bids the one listed last is served first, whatever their ids and names."""
+
+    def served(names: list[str]) -> dict[str, float]:
+        bids = [
+            {"id": n, "participant": n, "side": "buy", "quantity_kwh": 1, "price_per_kwh": 0.3} for n in names
+        ]
+        offer = {"id": "o", "participant": "o", "side": "sell", "quantity_kwh": 1, "price_per_kwh": 0.1}
+        orders = clear_case({"orders": [*bids, offer]}, mechanism)["orders"]
+        return {order["id"]: order["accepted_kwh"] for order in orders}
+
+    assert served(["a", "b"]) == {"a": 0.0, "b": 1.0, "o": 1.0}
+    assert served(["b", "a"]) == {"b": 0.0, "a": 1.0, "o": 1.0}

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from market.mechanism import registered
+from market.book import OrderBook
+from market.mechanism import Mechanism, registered
+from market.rules import MarketRules
+from market.units import money
 from wattswap.clear_contract import clear_case
+from wattswap.parameter_reader import rules_with, run_defaults
+from wattswap.pipeline import build_book
 from wattswap.plugins import load_all
+from wattswap.scenario import TEMPLATES, load
+from wattswap.setup import prepare
 
 load_all()
 
@@ -51,6 +60,101 @@ def test_the_page_names_every_parameter_and_the_source(name: str) -> None:
     assert "Source" in text or "source" in text
     for part in ("**Promises.**", "## When to use"):
         assert part in text
+
+
+@pytest.fixture(scope="module")
+def gains() -> dict[str, tuple[int, int, float]]:
+    """By rule: orders that gain by another limit, all orders, and the most gained, on the first day of the demo."""
+    scenario = load(TEMPLATES / "street.toml", overrides=["time.intervals=96", "homes.strategy=zi_c"])
+    setup = prepare(scenario)
+    community, books = setup.community(), []
+    for i in range(setup.intervals):
+        bids = community.bids(setup.prices.at(i))
+        start_s = setup.start_of(i)
+        columns = (setup.members, bids.side, bids.energy_wh, bids.limit_micro_per_kwh)
+        book = build_book(setup.seed, start_s, *columns)
+        books += [(book, setup.rules_at(i))] if len(set(book.side.tolist())) == 2 else []
+        community.live()
+    found = {}
+    for name in ("mcafee", "trade_reduction", "sbba", "uniform_price", "huang"):
+        rule = registered()[name]
+        best = [
+            gain
+            for book, rules in books
+            for gain in _gain_of_each(rule, book, rules_with(rules, run_defaults(rule)))
+        ]
+        found[name] = sum(gain > 0 for gain in best), len(best), money(max(best))
+    return found
+
+
+def _gain_of_each(rule: Mechanism, book: OrderBook, rules: MarketRules) -> list[int]:
+    """The most that each order gains, all alone; every home of a run has one."""
+    assert len(set(book.participant.tolist())) == len(book)
+    limits = book.limit_micro_per_kwh
+    outside = [rules.retail_micro_per_kwh, rules.feed_in_micro_per_kwh]
+    middles = (np.sort(limits)[1:] + np.sort(limits)[:-1]) // 2
+    grid = {*limits.tolist(), *(limits - 1).tolist(), *(limits + 1).tolist(), *middles.tolist(), *outside}
+
+    def utility(row: int, stated: int) -> int:
+        told = limits.copy()
+        told[row] = stated
+        lie = replace(book, limit_micro_per_kwh=told)
+        clearing = rule.clear(lie, rules)
+        worth = int(book.side[row] * clearing.accepted_wh[row] * limits[row])
+        return worth - int(clearing.payment_nano(lie)[row])
+
+    return [
+        max(utility(row, stated) for stated in grid) - utility(row, int(limits[row]))
+        for row in range(len(book))
+    ]
+
+
+@pytest.mark.parametrize("name", ["mcafee", "trade_reduction", "sbba"])
+def test_what_orders_gain_in_a_run_is_what_the_page_says(
+    name: str, gains: dict[str, tuple[int, int, float]]
+) -> None:
+    text = " ".join((PAGES / f"{name}.md").read_text(encoding="utf-8").split())
+    gained, orders, most = gains[name]
+    assert f"{gained} of {orders} orders gained by stating another limit, up to {most:.2f} EUR" in text
+    assert f"under [uniform_price](uniform_price.md) {gains['uniform_price'][0]} did" in text
+    assert gains["huang"][0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "params", "shares"),
+    [
+        ("mcafee", 2, {}, ["0.47976", "operator"]),
+        ("mcafee", 3, {}, ["0.47976", "operator"]),
+        ("mcafee", 2, {"b_missing": 0.08, "s_missing": 0.32}, ["0.48", "buyer"]),
+        ("mcafee", 3, {"b_missing": 0.08, "s_missing": 0.32}, ["0.48", "seller"]),
+        ("trade_reduction", 2, {}, ["0.47976", "operator"]),
+        ("trade_reduction", 3, {}, ["0.47976", "operator"]),
+        ("sbba", 2, {}, ["0.48", "buyer"]),
+        ("sbba", 3, {}, ["0.47976", "seller"]),
+        ("huang", 2, {}, ["0.0", "buyer"]),
+    ],
+)
+def test_who_gains_where_all_state_the_same_outside_prices(
+    name: str, wanted: int, params: dict[str, float], shares: list[str]
+) -> None:
+    """2 or 3 kWh wanted at .32, 3 or 2 offered at .08, as the tables say."""
+    orders = [
+        {
+            "id": f"{side}{i}",
+            "participant": f"{side}{i}",
+            "side": side,
+            "quantity_kwh": 1,
+            "price_per_kwh": limit,
+        }
+        for side, count, limit in (("buy", wanted, 0.32), ("sell", 5 - wanted, 0.08))
+        for i in range(count)
+    ]
+    unit = {} if name == "huang" else {"unit_kwh": 0.001}
+    result = clear_case({"orders": orders, "params": unit | params}, name)
+    surplus = {who: result[f"{who}_surplus"] for who in ("buyer", "seller", "operator")}
+    amount, who = shares
+    assert surplus == dict.fromkeys(surplus, 0.0) | {who: float(amount)}
+    assert "all bids at .32 and all offers at .08" in (PAGES / f"{name}.md").read_text(encoding="utf-8")
 
 
 def test_the_overview_has_one_row_for_each() -> None:

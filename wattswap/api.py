@@ -46,9 +46,9 @@ def run(
 
 def compare(
     scenario: Scenario | Path | str,
-    mechanisms: Sequence[str] = (),
+    mechanisms: Sequence[str] | str = (),
     *,
-    seeds: Iterable[int] | None = None,
+    seeds: Iterable[int] | int | None = None,
     jobs: int = 1,
     out: Path | str = "comparisons",
     on_cell: OnCell | None = None,
@@ -59,7 +59,7 @@ def compare(
         scenario: A scenario, or the path of its file.
         mechanisms: Names, or NAME:parameter=value; every registered one when left out. The bookends `retailer_only` and
             `welfare_optimum` are always there.
-        seeds: Seeds of all lotteries; the scenario's own when left out.
+        seeds: Seeds of all lotteries, or how many from the scenario's own upwards; the scenario's own when left out.
         jobs: Processes at once.
         out: Folder under which the comparison's own folder is made or extended.
         on_cell: Called for each finished cell.
@@ -76,8 +76,10 @@ def compare(
         from wattswap.scenario import load
 
         scenario = load(scenario)
+    if isinstance(seeds, int):
+        seeds = range(scenario.seed, scenario.seed + seeds)
     chosen = [scenario.seed] if seeds is None else list(seeds)
-    choices = read_choices(list(mechanisms))
+    choices = read_choices([mechanisms] if isinstance(mechanisms, str) else list(mechanisms))
     plan = make_plan([Point(BASE, {}, scenario)], choices, chosen)
     folder = driver.compare(plan, Path(out), jobs=jobs, on_cell=on_cell)
     return Comparison(folder, [choice.label for choice in choices], chosen)

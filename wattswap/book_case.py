@@ -10,9 +10,9 @@ import numpy as np
 
 from market.book import Order, OrderBook, Requirement, Side
 from market.clearing import Clearing, Trades
-from market.errors import InvalidBook
+from market.errors import InvalidBook, InvalidRules
 from market.mechanism import Mechanism
-from market.rules import MarketRules
+from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
 from wattswap.case_reader import CaseReader, InvalidCase, shown
 from wattswap.details import at_the_edge
@@ -23,6 +23,7 @@ Result = dict[str, Any]
 
 _ORDER_KEYS = {"id", "participant", "side", "quantity_kwh", "price_per_kwh"}
 _MORE_ORDER_KEYS = {"time", "node", "attributes", "requirements"}
+_MORE_GRID_KEYS = {"kind", "lines", "root", "vmin", "vmax", "reactive_load", "base_kva"}
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 
 
@@ -61,14 +62,28 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     nodes = None if "grid" not in top else _node_names(read, top["grid"])
     rows = [_order(read, order, f"orders[{i}]", nodes) for i, order in enumerate(orders)]
     index = {name: i for i, name in enumerate(sorted({row["participant"] for row in rows}))}
-    values = read_parameters(read, top.get("params", {}), mechanism.parameters, roster=index)
+    named = {
+        str(order["participant"]) for order in orders if isinstance(order, Mapping) and "participant" in order
+    }
+    roster = {name: i for name, i in index.items() if name in named}
+    values = read_parameters(read, top.get("params", {}), mechanism.parameters, roster=roster)
+    if read.problems:
+        _try_rules(read, mechanism, values)
     found = _book(read, orders, rows, index, values.get("rationing") == "time" or _by_arrival(mechanism))
     rules = rules_with(MarketRules(), values)
     return _result(found, mechanism.clear(found.book, rules), mechanism.name)
 
 
+def _try_rules(read: CaseReader, mechanism: Mechanism, values: Mapping[str, Value]) -> None:
+    """Note what is wrong with the parameters together, beside what is wrong with the rest of the case."""
+    try:
+        mechanism.clear(OrderBook.from_orders([]), rules_with(MarketRules(), values))
+    except InvalidRules as unfit:
+        read.note("params", str(unfit))
+
+
 def _by_arrival(mechanism: Mechanism) -> bool:
-    return mechanism.promises.arrival_matters
+    return mechanism.promises.arrival_matters or mechanism.promises.listed_by_arrival
 
 
 def _node_names(read: CaseReader, grid: Any) -> dict[str, int]:
@@ -76,6 +91,7 @@ def _node_names(read: CaseReader, grid: Any) -> dict[str, int]:
     if not isinstance(grid, Mapping) or "nodes" not in grid:
         read.note("grid", "must be an object with 'nodes'")
         return {}
+    read.mapping(grid, "grid", {"nodes"}, _MORE_GRID_KEYS)
     names = [
         read.name(node, f"grid.nodes[{i}]") for i, node in enumerate(read.items(grid["nodes"], "grid.nodes"))
     ]

@@ -8,11 +8,15 @@ from decimal import Decimal
 from numbers import Integral
 from typing import Any
 
-from market.units import micro_from_price, wh_from_kwh
+from market.units import INT64_SAFE, micro_from_price, wh_from_kwh
 from wattswap.errors import InvalidData, Problem, suggest
 
 _LARGEST = Decimal(10) ** 15
 """Beyond it nothing fits into 64 bits, and 1e999999999 must never be made an integer."""
+
+
+_LONGEST = 400
+"""Most characters of each part of a sentence; a list of known names may be as long as a file."""
 
 
 class InvalidCase(InvalidData):
@@ -32,7 +36,7 @@ class CaseReader:
 
     def note(self, where: str, message: str, cure: str = "") -> None:
         """Remember one thing that is wrong."""
-        self.problems.append(Problem(where, message, cure))
+        self.problems.append(Problem(_one_line(where), _one_line(message), _one_line(cure)))
 
     def refuse(self) -> None:
         """Raise if anything was wrong so far."""
@@ -82,7 +86,13 @@ class CaseReader:
     def micro(self, value: Any, where: str) -> int:
         """Read a price, which may be negative. [currency/kWh -> micro-currency/kWh]"""
         found = self.number(value, where)
-        return 0 if found is None else micro_from_price(found)
+        if found is None:
+            return 0
+        micro = micro_from_price(found)
+        if abs(micro) >= INT64_SAFE:
+            self.note(where, "is a price beyond what 64 bits hold", "use a larger currency unit")
+            return 0
+        return micro
 
     def whole(self, value: Any, where: str) -> int:
         """Read a whole number."""
@@ -112,6 +122,12 @@ class CaseReader:
             return list(value)
         self.note(where, f"must be a list, not {shown(value)}")
         return []
+
+
+def _one_line(text: str) -> str:
+    """A sentence without the line breaks and the length that names of a case may bring into it."""
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}..."
 
 
 def shown(value: Any) -> str:

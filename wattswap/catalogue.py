@@ -20,6 +20,8 @@ def _mechanisms() -> Entries:
         promises = [f"budget {p.budget_balance}"]
         for attribute in ("individually_rational", "efficient", "truthful", "uniform_price", "needs_grid"):
             promises += [attribute.replace("_", " ")] if getattr(p, attribute) else []
+        if not p.individually_rational:
+            promises.insert(1, "not individually rational")
         if p.truthful and p.truthful_for != "participants":
             promises[promises.index("truthful")] += f" for {p.truthful_for.replace('_', ' ')}"
         origin = mechanism.clear.__module__

@@ -7,15 +7,17 @@ from the text of the JSON and rounded once, half to even: energy to Wh, prices t
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from market.errors import UnknownMechanism
 from market.mechanism import Mechanism
 from wattswap.book_case import clear_book_case
-from wattswap.case_reader import InvalidCase
+from wattswap.case_reader import CaseReader, InvalidCase
 from wattswap.cooperative_case import METHODS, clear_cooperative
 from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
 from wattswap.events_case import clear_event_case
@@ -90,7 +92,10 @@ def _named(mechanism: str) -> Mechanism:
 
 def _clear_text(text: str, mechanism: str, where: str) -> Result:
     try:
-        return clear_case(_parse(text), mechanism)
+        case, twice = _parse(text)
+        if twice:
+            raise InvalidCase(*twice, *_wrong_with(case, mechanism))
+        return clear_case(case, mechanism)
     except Exception as error:
         if not is_expected(error):
             raise
@@ -99,9 +104,23 @@ def _clear_text(text: str, mechanism: str, where: str) -> Result:
         return {"error": {"code": int(exit_code_of(error)), "message": f"{where}: {sentences}"}}
 
 
-def _parse(text: str) -> Any:
+def _wrong_with(case: Any, mechanism: str) -> list[Problem]:
+    """What else is wrong with a case that is refused anyway."""
     try:
-        return json.loads(text, parse_float=Decimal, object_pairs_hook=_object)
+        clear_case(case, mechanism)
+    except InvalidCase as invalid:
+        return invalid.problems
+    except Exception as error:
+        if not is_expected(error):
+            raise
+    return []
+
+
+def _parse(text: str) -> tuple[Any, list[Problem]]:
+    """Read the JSON of a case; also a problem for every key that one of its objects holds twice."""
+    read = CaseReader()
+    try:
+        return json.loads(text, parse_float=Decimal, object_pairs_hook=partial(_object, read)), read.problems
     except json.JSONDecodeError as broken:
         place = f"line {broken.lineno}, column {broken.colno}"
         raise InvalidCase.of(place, f"this is no JSON: {broken.msg}") from None
@@ -113,12 +132,11 @@ def _parse(text: str) -> Any:
         raise InvalidCase.of("", f"the JSON cannot be read: {broken}") from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(read: CaseReader, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        raise InvalidCase(*(Problem(key, "this key is given twice", "keep one") for key in twice))
+        for key in sorted(key for key, times in Counter(key for key, _ in pairs).items() if times > 1):
+            read.note(key, "this key is given twice", "keep one")
     return found
 
 

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 from market.judge import MOST_ORDERS, Counterexample, Finding, fingerprints
-from market.mechanism import Mechanism
 from market.random_books import random_case
+from wattswap.choices import Choice, choice_of
 from wattswap.errors import ExitCode, WattswapError
-from wattswap.plugins import mechanism as mechanism_named
+from wattswap.plugins import import_file
 
 MOST_BOOKS = 100
+SAYS = "another process clears the same books in the same way"
 _PROGRAM = "import sys; from wattswap.other_process import main; main(sys.argv[1:])"
 
 
@@ -24,11 +25,11 @@ class OtherProcessFailed(WattswapError):
     exit_code = ExitCode.CHECK_FAILED
 
 
-def same_elsewhere(mechanism: Mechanism, books: int, seed: int, module: Path | None = None) -> Finding:
+def same_elsewhere(choice: Choice, books: int, seed: int, module: Path | None = None) -> Finding:
     """Clear the random books here and in a process with other hashes of strings, and compare.
 
     Args:
-        mechanism: Registered under its name there, too: by a package, or by `module`.
+        choice: Its mechanism is registered under its name there, too: by a package, or by `module`.
         books: At most `MOST_BOOKS` of them are cleared.
         seed: Of the books.
         module: File to import there first.
@@ -37,8 +38,9 @@ def same_elsewhere(mechanism: Mechanism, books: int, seed: int, module: Path | N
         OtherProcessFailed: The mechanism cannot be had there.
     """
     count = min(books, MOST_BOOKS)
-    here = fingerprints(mechanism, count, seed)
-    arguments = [mechanism.name, str(count), str(seed), *([] if module is None else [str(module)])]
+    mechanism, given = choice.mechanism, choice.values()
+    here = fingerprints(mechanism, count, seed, given)
+    arguments = [choice.label, str(count), str(seed), *([] if module is None else [str(module)])]
     other = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *arguments],
@@ -51,22 +53,20 @@ def same_elsewhere(mechanism: Mechanism, books: int, seed: int, module: Path | N
         raise OtherProcessFailed.of(mechanism.name, f"cannot be cleared in another process: {last}")
     there = json.loads(done.stdout.splitlines()[-1])
     different = [number for number, pair in enumerate(zip(here, there, strict=True)) if pair[0] != pair[1]]
-    says = "another process clears the same books in the same way"
     if not different:
-        return Finding("same_elsewhere", says, True, count)
-    cases = [random_case(mechanism, seed, number, MOST_ORDERS) for number in different]
+        return Finding("same_elsewhere", SAYS, True, count)
+    cases = [random_case(mechanism, seed, number, MOST_ORDERS, given=given) for number in different]
     book, rules = min(cases, key=lambda case: len(case[0]))
     found = Counterexample(
         book, rules, "another process gives another clearing; the smallest book that shows it"
     )
-    return Finding("same_elsewhere", says, True, count, len(different), found)
+    return Finding("same_elsewhere", SAYS, True, count, len(different), found)
 
 
 def main(arguments: list[str]) -> None:
-    """Print the fingerprints of a mechanism: name, books, seed, and perhaps a file to import."""
-    from wattswap.verdicts import import_file
-
+    """Print the fingerprints of a mechanism: name with parameters, books, seed, and perhaps a file to import."""
     name, books, seed, *module = arguments
     for path in module:
         import_file(Path(path))
-    print(json.dumps(fingerprints(mechanism_named(name), int(books), int(seed))))
+    choice = choice_of(name, name)
+    print(json.dumps(fingerprints(choice.mechanism, int(books), int(seed), choice.values())))

@@ -19,6 +19,7 @@ _WORDS = {
     "price": "a price per kWh",
     "energy": "an energy in kWh",
     "whole": "a whole number",
+    "nothing": "an empty object",
     "halves": 'two lists of participants, as {"left": [..], "right": [..]}',
 }
 
@@ -104,6 +105,9 @@ def _value(
         return read.micro(value, where)
     if parameter.kind == "halves":
         return _halves(read, value, where, roster)
+    if parameter.kind == "nothing":
+        read.mapping(value, where, set(), set())
+        return parameter.default
     number = read.number(value, where)
     if number is None:
         return parameter.default

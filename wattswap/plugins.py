@@ -1,12 +1,16 @@
-"""Everything that can be chosen by name, ours and what other packages add through entry points."""
+"""Everything that can be chosen by name: ours, what other packages add by entry points, and files of one's own."""
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 from market import mechanism as mechanisms
+from market.errors import DuplicateMechanism
 from market.mechanism import Mechanism
 from wattswap.errors import ExitCode, WattswapError
 
@@ -17,6 +21,16 @@ class BrokenPlugin(WattswapError):
     """An entry point of another package that cannot be imported."""
 
     exit_code = ExitCode.INVALID
+
+
+class BrokenModule(WattswapError):
+    """A file of a mechanism that cannot be used."""
+
+    exit_code = ExitCode.INVALID
+
+
+_FILES: dict[Path, frozenset[str]] = {}
+"""Files imported by this process, and the names of the mechanisms that each registered."""
 
 
 @cache
@@ -51,3 +65,54 @@ def mechanism(name: str) -> Mechanism:
     if name in broken and name not in mechanisms.registered():
         raise broken[name]
     return mechanisms.get(name)
+
+
+def import_file(path: Path) -> None:
+    """Import a Python file, which registers its mechanisms; its folder is importable meanwhile and afterwards.
+
+    Once in a process: a second call for the same file does nothing while its mechanisms are registered.
+
+    Raises:
+        BrokenModule: It is no Python file, raises when imported, registers no mechanism or one whose name is taken,
+            or has the name of another module.
+    """
+    load_all()
+    file, before = path.resolve(), set(mechanisms.registered())
+    spec = spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise BrokenModule.of(str(path), "is no Python file", "name the file that registers the mechanism")
+    if (file in _FILES and _FILES[file] <= before) or _is_imported(file):
+        return
+    ours = {known.stem for known in _FILES}
+    if file.stem in sys.stdlib_module_names or (file.stem in sys.modules and file.stem not in ours):
+        raise BrokenModule.of(str(path), f"has the name of another module, {file.stem}", "rename the file")
+    sys.path.insert(0, str(file.parent))
+    module = module_from_spec(spec)
+    sys.modules[file.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # whatever somebody's file raises
+        for name in set(mechanisms.registered()) - before:
+            mechanisms.forget(name)
+        del sys.modules[file.stem]
+        raise _broken(path, error) from error
+    new = frozenset(set(mechanisms.registered()) - before)
+    if not new:
+        del sys.modules[file.stem]
+        cure = "call market.mechanism.register in it, or use @ws.mechanism"
+        raise BrokenModule.of(str(path), "registers no mechanism", cure)
+    _FILES[file] = new
+
+
+def _is_imported(file: Path) -> bool:
+    """Whether a notebook has imported this file by its name."""
+    known = getattr(sys.modules.get(file.stem), "__file__", None)
+    return file not in _FILES and known is not None and Path(known).resolve() == file
+
+
+def _broken(path: Path, error: BaseException) -> BrokenModule:
+    if isinstance(error, DuplicateMechanism):
+        what = f"registers {error.name!r}, a name that is taken"
+        return BrokenModule.of(str(path), what, "choose another name")
+    what = f"cannot be imported: {type(error).__name__}: {error}"
+    return BrokenModule.of(str(path), what, "correct the file")

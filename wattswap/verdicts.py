@@ -1,47 +1,20 @@
-"""Checks of mechanisms at the edge: a module from a file, the verdict in words, counterexamples as cases."""
+"""Checks of mechanisms at the edge: the verdict in words, counterexamples as cases."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from json import dumps
 from typing import Any
 
 import numpy as np
 
 from market.book import OrderBook, Side
-from market.judge import Finding, Verdict
+from market.judge import Beyond, Finding, Verdict
 from market.mechanism import Mechanism
 from market.parameters import Parameter
 from market.random_books import participant_name
 from market.rules import MarketRules
 from market.units import MICRO_PER_UNIT, PPM, WH_PER_KWH, kwh, money, price
-from wattswap.errors import ExitCode, WattswapError
-
-
-class BrokenModule(WattswapError):
-    """A file of a mechanism that cannot be imported."""
-
-    exit_code = ExitCode.INVALID
-
-
-def import_file(path: Path) -> None:
-    """Import a Python file, which registers its mechanisms; its folder is importable meanwhile and afterwards.
-
-    Raises:
-        BrokenModule: It is no Python file, or raises when imported.
-    """
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise BrokenModule.of(str(path), "is no Python file", "name the file that registers the mechanism")
-    sys.path.insert(0, str(path.resolve().parent))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever somebody's file raises
-        what = f"cannot be imported: {type(error).__name__}: {error}"
-        raise BrokenModule.of(str(path), what, "correct the file") from error
+from wattswap.choices import Choice
 
 
 def as_case(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> dict[str, Any]:
@@ -92,17 +65,23 @@ def _value(parameter: Parameter, value: Any) -> Any:
     return value if scale is None else value / scale
 
 
-def as_result(mechanism: Mechanism, verdict: Verdict, books: int, seed: int) -> dict[str, Any]:
+def as_result(choice: Choice, verdict: Verdict, books: int, seed: int) -> dict[str, Any]:
     """A verdict for JSON; a counterexample is a case."""
+    mechanism, gain = choice.mechanism, verdict.largest_gain_nano
+    properties = [_property(mechanism, finding) for finding in verdict.findings]
+    for one in properties:
+        one["not_checked"] = None if one["books"] else _why_not(one["name"], verdict, books)
     return {
-        "mechanism": verdict.mechanism,
+        "mechanism": choice.label,
         "holds": verdict.holds,
         "books": books,
         "seed": seed,
         "refused_books": len(verdict.refused),
         "refusal": verdict.refused[0] if verdict.refused else None,
-        "largest_gain": None if verdict.largest_gain_nano is None else money(verdict.largest_gain_nano),
-        "properties": [_property(mechanism, finding) for finding in verdict.findings],
+        "small_books": verdict.small_books,
+        "largest_gain": None if gain is None else money(gain),
+        "beyond_promise": None if verdict.beyond is None else _beyond(choice, verdict.beyond),
+        "properties": properties,
     }
 
 
@@ -119,31 +98,49 @@ def _property(mechanism: Mechanism, finding: Finding) -> dict[str, Any]:
     }
 
 
+def _why_not(name: str, verdict: Verdict, books: int) -> str:
+    if len(verdict.refused) == books:
+        return "every book was refused"
+    if not verdict.sound:
+        later = name in ("truthful", "same_elsewhere")
+        return "the rule is not sound" if later else "every book failed in `sound`"
+    return "nobody to try" if verdict.small_books else "too few books"
+
+
+def _beyond(choice: Choice, beyond: Beyond) -> dict[str, Any]:
+    """Who is meant, under which parameters of a run beside those of the choice, and what was found."""
+    mechanism, example = choice.mechanism, beyond.example
+    units = mechanism.promises.truthful_for == "unit_orders"
+    return {
+        "participants": "several orders, orders of many units" if units else "several orders",
+        "params": {
+            p.name: _value(p, p.in_run)
+            for p in mechanism.parameters
+            if p.in_run is not None and p.name not in choice.params
+        },
+        "books": beyond.books,
+        "gained": beyond.gained,
+        "largest_gain": money(beyond.largest_gain_nano),
+        "fault": None if example is None else example.fault,
+        "case": None if example is None else as_case(mechanism, example.book, example.rules),
+    }
+
+
 def lines(result: dict[str, Any]) -> list[str]:
     """The verdict for people, from what `as_result` gives; counterexamples in JSON below their sentence."""
-    from json import dumps
-
-    name, broken = result["mechanism"], []
-    table = []
-    for one in result["properties"]:
-        looked, failed = one["books"], one["broken"]
-        if one["promised"]:
-            mark = "BROKEN" if failed else "ok"
-            what = f"broken on {failed} of {looked} books" if failed else f"holds on {looked} books"
-        else:
-            mark = "-"
-            what = f"not promised; holds on {looked - failed} of {looked} books"
-        table.append(f"{mark:<7} {one['name']:<23} {what:<42} {one['says']}")
-        if one["promised"] and failed:
-            broken.append(one)
-    head = "every promise holds" if result["holds"] else f"{len(broken)} broken"
-    found = [f"{name}: {head}. {result['books']} random books, seed {result['seed']}.", *table]
+    promised = [one for one in result["properties"] if one["promised"]]
+    broken = [one for one in promised if one["broken"]]
+    unchecked = sum(one["not_checked"] is not None for one in promised)
+    head = [f"{len(broken)} broken"] if broken else []
+    head += [f"{unchecked} not checked"] if unchecked else []
+    found = [
+        f"{result['mechanism']}: {', '.join(head) or 'every promise holds'}."
+        f" {result['books']} random books, seed {result['seed']}.",
+        *map(_line, result["properties"]),
+    ]
     if result["refused_books"]:
         found.append(f"{result['refused_books']} books were refused, as in: {result['refusal']}")
-    if result["largest_gain"] is not None:
-        found.append(
-            f"Most that one participant gained by stating other limits: {result['largest_gain']:.6g}"
-        )
+    found += _gains(result)
     for one in broken:
         found += ["", f"{one['name']}: {one['fault'] or 'no book of the kit shows it again'}."]
         if one["case"] is not None:
@@ -151,4 +148,39 @@ def lines(result: dict[str, Any]) -> list[str]:
                 "The smallest case found, for `wattswap clear`:",
                 dumps(one["case"], ensure_ascii=False),
             ]
+    return found
+
+
+def _line(one: dict[str, Any]) -> str:
+    looked, failed = one["books"], one["broken"]
+    mark = "-"
+    if one["promised"]:
+        mark = "BROKEN" if failed else "ok" if looked else "?"
+    if one["not_checked"]:
+        what = f"not checked: {one['not_checked']}"
+    elif one["promised"]:
+        what = f"broken on {failed} of {looked} books" if failed else f"holds on {looked} books"
+    else:
+        what = f"not promised; holds on {looked - failed} of {looked} books"
+    return f"{mark:<7} {one['name']:<23} {what:<42} {one['says']}"
+
+
+def _gains(result: dict[str, Any]) -> list[str]:
+    """What misreports brought: to those who are promised that they bring nothing, or to all, and to the others."""
+    truthful = next(one for one in result["properties"] if one["name"] == "truthful")
+    found = []
+    if result["largest_gain"] is not None:
+        found.append(
+            f"Most that one participant gained by stating other limits: {result['largest_gain']:.6g};"
+            f" tried on {truthful['books']} of {result['small_books']} small books"
+        )
+    beyond = result["beyond_promise"]
+    if beyond is not None:
+        params = "".join(f"; {name} {value:g}, as in a run" for name, value in beyond["params"].items())
+        gained = f"gained on {beyond['gained']} of {beyond['books']} small books"
+        if not beyond["books"]:
+            gained = "tried on no book"
+        if beyond["gained"]:
+            gained += f", up to {beyond['largest_gain']:.6g}; there {beyond['fault']}"
+        found.append(f"Beyond the promise ({beyond['participants']}{params}): {gained}")
     return found

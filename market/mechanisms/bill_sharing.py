@@ -48,7 +48,8 @@ BILL_SHARING = register(
         "bill_sharing",
         clear,
         Promises(
-            source="BS: Long, Wu, Zhang, Thomas, Cheng, Jenkins, IEEE PES General Meeting 2017",
+            source="BS, limits are not looked at: "
+            "Long, Wu, Zhang, Thomas, Cheng, Jenkins, IEEE PES General Meeting 2017",
             uniform_price=True,
             individually_rational=False,
             no_worse_than_retailer=False,

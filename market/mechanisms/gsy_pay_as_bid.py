@@ -27,7 +27,7 @@ GSY_PAY_AS_BID = register(
     Mechanism(
         "gsy_pay_as_bid",
         clear,
-        Promises(source="behaviour of the two-sided pay-as-bid market of gsy-e"),
+        Promises(source="behaviour of the two-sided pay-as-bid market of gsy-e", listed_by_arrival=True),
         (),
     )
 )

@@ -5,6 +5,8 @@ A mode for comparisons: its price is always a bid, and it leaves welfare on the 
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import numpy as np
 
 from market.book import OrderBook
@@ -31,16 +33,27 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     asks = best_asks(book, ((book.side < 0) & (energy > 0)).nonzero()[0])
     if not (len(bids) and len(asks)) or limit[bids[0]] < limit[asks[0]]:
         return no_trade(book)
-    demand, supply = np.cumsum(energy[bids]), np.concatenate([[0], np.cumsum(energy[asks])])
-    last = np.flatnonzero(np.diff(limit[bids], append=limit[bids[-1]] - 1))  # the last bid of each level
-    reach = supply[np.searchsorted(limit[asks], limit[bids[last]], "right")]
-    covered = int(np.count_nonzero(reach >= demand[last]))  # as p falls, demand grows and supply shrinks
-    level = max(covered - 1, 0)
-    price, volume = int(limit[bids[last[level]]]), int(min(demand[last[level]], reach[level]))
-    first = int(demand.searchsorted(volume)) + 1
-    taken_wh = energy[bids[:first]].copy()
-    taken_wh[-1] -= int(demand[first - 1]) - volume
-    buy, sell, energy_wh = side_by_side(taken_wh, energy[asks])
+    bid_limit, ask_limit = limit[bids], limit[asks]
+    demand, supply = np.cumsum(energy[bids]), np.cumsum(energy[asks])
+
+    def reach(bid: int) -> int:
+        """Energy offered at the limit of a bid or below."""
+        within = int(ask_limit.searchsorted(bid_limit[bid], "right"))
+        return int(supply[within - 1]) if within else 0
+
+    # Down the bids demand grows and supply shrinks, so all levels above that of the first uncovered bid are covered.
+    uncovered = bisect_left(range(len(bids)), True, key=lambda bid: reach(bid) < demand[bid])
+    count = len(bids)
+    if uncovered < count:
+        above = np.count_nonzero(bid_limit > bid_limit[uncovered])
+        count = int(
+            above or np.count_nonzero(bid_limit == bid_limit[0])
+        )  # none is covered: the highest level
+    price, volume = int(bid_limit[count - 1]), min(int(demand[count - 1]), reach(count - 1))
+    buyers, sellers = int(demand.searchsorted(volume)) + 1, int(supply.searchsorted(volume)) + 1
+    taken_wh = energy[bids[:buyers]]
+    taken_wh[-1] -= demand[buyers - 1] - volume
+    buy, sell, energy_wh = side_by_side(taken_wh, energy[asks[:sellers]])
     trades = Trades(bids[buy], asks[sell], energy_wh, np.full(len(buy), price, dtype=np.int64))
     return of_trades(book, trades, (PriceInterval(price, price, price),))
 
@@ -49,7 +62,11 @@ GSY_PAY_AS_CLEAR = register(
     Mechanism(
         "gsy_pay_as_clear",
         clear,
-        Promises(source="behaviour of the two-sided pay-as-clear market of gsy-e", uniform_price=True),
+        Promises(
+            source="behaviour of the two-sided pay-as-clear market of gsy-e",
+            uniform_price=True,
+            listed_by_arrival=True,
+        ),
         (),
     )
 )

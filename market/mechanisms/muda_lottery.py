@@ -8,6 +8,7 @@ from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import Mechanism, Promises, register
 from market.muda import PARAMETERS, LongSide, clear_halves, served
+from market.pairing import row_order
 from market.rules import MarketRules
 from market.units import IntArray
 
@@ -24,12 +25,13 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
 def serve(side: LongSide) -> tuple[IntArray, None]:
     """Serve the participants in the order of their words, each its best limits first, as far as the quota goes."""
-    turn = side.turn[side.members.of_row[side.rows]]
     if side.members.single:
-        order = np.argsort(turn)
+        order = np.argsort(side.turn[side.rows])
     else:
+        place = np.empty(len(side.turn), dtype=np.int64)
+        place[np.argsort(side.turn)] = np.arange(len(place))
         limit = side.book.side[side.rows] * side.book.limit_micro_per_kwh[side.rows]
-        order = np.lexsort((side.book.sequence[side.rows], -limit, turn))
+        order = row_order(place[side.members.of_row[side.rows]], -limit, side.book.sequence[side.rows])
     queue = side.energy[order]
     accepted = np.empty_like(queue)
     accepted[order] = served(queue, side.quota_wh)

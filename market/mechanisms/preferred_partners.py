@@ -60,7 +60,10 @@ PREFERRED_PARTNERS = register(
     Mechanism(
         "preferred_partners",
         clear,
-        Promises(source="degrees of freedom of gsy-e: trading partners, kinds of energy, then pay-as-bid"),
+        Promises(
+            source="degrees of freedom of gsy-e: trading partners, kinds of energy, then pay-as-bid",
+            listed_by_arrival=True,
+        ),
         (RESIDUAL,),
     )
 )

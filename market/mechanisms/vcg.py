@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from market.auction import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.externality import Members, curve_of, members_of, spread, worth_without_own
 from market.mechanism import Mechanism, Promises, register
+from market.pairing import row_order
+from market.parameters import Parameter
 from market.rules import MarketRules
 from market.units import IntArray
 
+OUTSIDE = Parameter(
+    name="outside",
+    field="outside",
+    kind="nothing",
+    default=None,
+    summary="Trade with the outside: none, as an empty object says too.",
+    case_only=True,
+)
 EFFICIENT = MarketRules()
 """Marginal orders share in proportion; any efficient allocation would leave everybody the same gain."""
 
@@ -25,7 +33,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Not used.
+        rules: Not used: nobody trades with the outside.
     """
     best = clear_exact(book, EFFICIENT)
     if best.node_price == (None,):
@@ -50,7 +58,7 @@ def contributions_nano(book: OrderBook, members: Members, best: Clearing) -> Int
     less the cost of serving their total energy Q from the cheapest of all orders. Without participant i that is
     V - V_i less the cost of Q - Q_i from the orders of the others: one query on the cost curve.
     """
-    order = np.argsort(book.limit_micro_per_kwh)
+    order = row_order(book.limit_micro_per_kwh)
     limit, energy = book.limit_micro_per_kwh, book.energy_wh
     curve = curve_of(members.of_row[order], energy[order], limit[order])
     bids_wh = energy * (book.side > 0)
@@ -74,6 +82,6 @@ VCG = register(
             truthful=True,
             efficient=True,
         ),
-        (),
+        (OUTSIDE,),
     )
 )

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.fuzz import conftest  # noqa: F401  # the kits of tests/p2p
+from tests.fuzz.clear import spoil_cases
 from tests.fuzz.damage import Case, cases, damage, examine
 from tests.fuzz.mutate import mutated
 from tests.fuzz.programs import Program
@@ -87,6 +88,7 @@ def main() -> int:
         targets = [*record_targets(rng), *checked_targets(Path(folder))]
         runs = {target.name: partial(hammer, rng, target, 50, given.failures) for target in targets}
         runs["programs"] = partial(run_program, rng)
+        runs["clear"] = partial(spoil_cases, rng, 50, Path(folder))
         for case in cases(Path(folder) / "files"):
             runs[f"file {case.folder.name}"] = partial(hurt, rng, case, given.failures)
         runs = {name: run for name, run in runs.items() if given.only in name}

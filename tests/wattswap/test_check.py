@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from market import mechanism as mechanisms
+from wattswap.clear_contract import clear_case
 from wattswap.cli import main
 
 HEAD = """
@@ -156,6 +158,143 @@ def test_an_unknown_name_is_answered_with_the_nearest(capsys: pytest.CaptureFixt
     assert "Did you mean 'uniform_price'?" in err
 
 
+NEVER_CLEARS = (
+    HEAD
+    + """
+from market.errors import InvalidRules
+
+def crashes(book, rules):
+    raise RuntimeError("never works")
+
+def refuses(book, rules):
+    raise InvalidRules("nothing suits me")
+
+for rule in (crashes, refuses):
+    register(Mechanism(rule.__name__, rule, Promises(source="a test", truthful=True, efficient=True)))
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "why", "late"),
+    [
+        ("crashes", "every book failed in `sound`", "the rule is not sound"),
+        ("refuses", "every book was refused", "every book was refused"),
+    ],
+)
+def test_what_was_looked_at_on_no_book_is_not_ok(
+    rule: str, why: str, late: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = write(tmp_path, f"never_clears_{rule}.py", NEVER_CLEARS)
+    code, out, _ = run(capsys, "check", "mechanism", rule, "--books", "20", "--module", module)
+    assert code == 6
+    assert "\nBROKEN  sound                   broken on 20 of 20 books" in out
+    assert "\nok " not in out
+    assert "holds on 0" not in out
+    assert f"\n?       efficient               not checked: {why} " in out
+    assert f"\n-       anonymous               not checked: {why} " in out
+    assert f"\n?       truthful                not checked: {late} " in out
+    assert f"\n?       same_elsewhere          not checked: {late} " in out
+    assert re.match(rf"{rule}: 1 broken, \d+ not checked\. 20 random books", out)
+
+
+def test_a_few_books_say_how_many_were_tried_for_truthfulness(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "check", "mechanism", "uniform_price", "--books", "9")
+    assert "\n-       truthful                not checked: too few books " in out
+    _, out, _ = run(capsys, "check", "mechanism", "uniform_price", "--books", "100", "--json")
+    result = json.loads(out)
+    truthful = next(one for one in result["properties"] if one["name"] == "truthful")
+    assert (result["small_books"], result["beyond_promise"]) == (10, None)
+    assert 0 < truthful["books"] <= 10
+    _, out, _ = run(capsys, "check", "mechanism", "uniform_price", "--books", "100")
+    assert re.search(
+        rf"^Most that one participant gained by stating other limits: \S+;"
+        rf" tried on {truthful['books']} of 10 small books$",
+        out,
+        re.MULTILINE,
+    )
+
+
+def test_what_others_gain_beyond_the_promise_is_said_and_its_book_shows_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, out, _ = run(capsys, "check", "mechanism", "mcafee", "--books", "200", "--json")
+    result = json.loads(out)
+    beyond = result["beyond_promise"]
+    assert (code, result["largest_gain"], result["small_books"]) == (0, 0, 100)
+    assert beyond["params"] == {"unit_kwh": 0.001}
+    assert 0 < beyond["gained"] <= beyond["books"] <= 20
+    # The case alone: state the other limit, and the participant has more by exactly the gain.
+    who, gain, stated, order = re.fullmatch(
+        r"participant (\w) gains (\S+) by stating (\S+) instead of \S+ for (\w+)", beyond["fault"]
+    ).groups()  # type: ignore[union-attr]
+    case = beyond["case"]
+    assert case["params"]["unit_kwh"] == 0.001
+    worth = {o["id"]: o["price_per_kwh"] * (1 if o["side"] == "buy" else -1) for o in case["orders"]}
+    owner = {o["id"]: o["participant"] for o in case["orders"]}
+
+    def utility(limit: float | None) -> float:
+        orders = [
+            o if o["id"] != order or limit is None else o | {"price_per_kwh": limit} for o in case["orders"]
+        ]
+        cleared = clear_case(case | {"orders": orders}, "mcafee")
+        value = sum(o["accepted_kwh"] * worth[o["id"]] for o in cleared["orders"] if owner[o["id"]] == who)
+        return value - sum(p["payment"] for p in cleared["participants"] if p["participant"] == who)
+
+    assert utility(float(stated)) - utility(None) == pytest.approx(float(gain), abs=2e-5)
+    assert float(gain) == pytest.approx(beyond["largest_gain"], rel=1e-5)
+    assert (
+        "\nBeyond the promise (several orders, orders of many units; unit_kwh 0.001, as in a run): gained on"
+        in (run(capsys, "check", "mechanism", "mcafee", "--books", "200")[1])
+    )
+
+
+def test_given_parameters_hold_in_every_book_and_in_the_other_process(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        HEAD
+        + """
+from market.parameters import K, RATIONING, Parameter
+
+PRICE = Parameter(name="price", field="price_micro_per_kwh", kind="price", default=None, summary="")
+
+def clear(book, rules):
+    assert (rules.k_ppm, rules.rationing, PRICE.of(rules)) == (300_000, "time", 120_000), rules
+    return replace(clear_exact(book, rules), certificate=None)
+
+register(Mechanism("told", clear, Promises(source="a test"), (K, RATIONING, PRICE)))
+"""
+    )
+    module = write(tmp_path, "told.py", text)
+    told = "told:k=0.3,rationing=time,price=0.12"
+    code, out, _ = run(capsys, "check", "mechanism", told, "--books", "40", "--module", module)
+    assert code == 0, out
+    assert out.startswith(f"{told}: every promise holds. 40 random books")
+    assert run(capsys, "check", "mechanism", "told:k=0.3", "--books", "40", "--module", module)[0] == 6
+
+
+def test_a_counterexample_keeps_the_given_parameters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = BREAKS_BUDGET.replace("gives_one", "gives_two").replace(
+        'source="a test")', 'source="a test"), (K,)'
+    )
+    module = write(tmp_path, "gives_two.py", "from market.parameters import K\n" + text)
+    _, out, _ = run(
+        capsys, "check", "mechanism", "gives_two:k=0.3", "--books", "40", "--module", module, "--json"
+    )
+    broken = [one for one in json.loads(out)["properties"] if one["promised"] and one["broken"]]
+    assert [one["case"]["params"] for one in broken] == [{"k": 0.3}]
+
+
+def test_the_unit_of_the_promise_is_the_one_given(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "check", "mechanism", "mcafee:unit_kwh=0.5", "--books", "100", "--json")
+    result = json.loads(out)
+    assert (code, result["largest_gain"], result["beyond_promise"]["params"]) == (0, 0, {})
+    assert next(one for one in result["properties"] if one["name"] == "truthful")["books"] > 20
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -163,6 +302,8 @@ def test_an_unknown_name_is_answered_with_the_nearest(capsys: pytest.CaptureFixt
         (["uniform_price", "--module", "nowhere.py"], 3, "is no Python file"),
         (["uniform_price", "--module", "BROKEN"], 3, "cannot be imported: NameError: name 'nothing'"),
         (["uniform_price", "--books", "0"], 2, "--books"),
+        (["mcafee:unit=0.5"], 2, "unknown key 'unit'"),
+        (["uniform_price:k=2"], 2, "k: is 2"),
     ],
 )
 def test_what_cannot_be_checked_is_said_in_a_sentence(

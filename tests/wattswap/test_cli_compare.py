@@ -112,7 +112,7 @@ def test_conditions_decide_the_exit_code(
         (["-m", "mcafee:unit_kwh=0"], 2, ["unit_kwh: is 0", "above 0"]),
         (["-m", "uniform_price:k=2,rationing=fair"], 2, ["k: is 2", "rationing: is 'fair'"]),
         (["-m", "mcafee", "--set", "market.mechanism=vcg"], 2, ["use -m NAME"]),
-        (["-m", "uniform_price", "--seeds", "0"], 2, ["give at least one"]),
+        (["-m", "uniform_price", "--seeds", "0"], 2, ["are none", "give at least one"]),
         (["-m", "uniform_price", "--jobs", "0"], 2, ["--jobs: is 0"]),
         (["-m", "uniform_price", "--set", "market.k=2"], 3, ["too large"]),
         (["-m", "uniform_price", "--set", "time.days=99"], 3, ["the run would end"]),
@@ -162,6 +162,48 @@ def test_parameters_on_the_command_line_belong_to_the_mechanism_on_it(
     assert (market["mechanism"], market["params"]) == ("mcafee", {"unit_kwh": "0.5"})
     wrong = ["-m", "mcafee", "--set", "market.params.unit=0.5", "--out", tmp_path]
     refused(call(capsys, "run", street, *wrong), 3, "unknown key 'unit'", "did you mean 'unit_kwh'?")
+
+
+def test_parameters_behind_the_name_are_those_of_compare(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    def market(*arguments: str) -> dict[str, object]:
+        found = json.loads(call(capsys, "run", street, *arguments, "--dry-run").out)["scenario"]["market"]
+        assert isinstance(found, dict)
+        return found
+
+    told = market("-m", "mcafee:unit_kwh=0.5,b_missing=0.1")
+    assert (told["mechanism"], told["params"]) == ("mcafee", {"unit_kwh": "0.5", "b_missing": "0.1"})
+    told = market("-m", "pay_as_bid:price_rule=bid,k=0.3")
+    assert (told["k"], told["params"]) == ("0.3", {"price_rule": "bid"})
+    later = market("-m", "pay_as_bid:k=0.3", "--set", "market.k=0.7")
+    assert later["k"] == "0.7"
+    label = "mcafee:unit_kwh=0.02"
+    facts = one_object(call(capsys, "compare", street, "-m", label, "--out", tmp_path, "--json", "-q"))
+    options = ["-m", label, "--set", "market.imbalance=retailer", "--out", tmp_path / "runs"]
+    run = one_object(call(capsys, "run", street, *options, "--json", "-q"))
+    cell = facts["points"]["base"][label]
+    assert run["traded_kwh"] == pytest.approx(cell["traded_kwh"])
+    assert 0 < run["traded_kwh"] * 50 == pytest.approx(round(run["traded_kwh"] * 50))
+    assert run["saving"] == pytest.approx(cell["saving"])
+
+
+@pytest.mark.parametrize(
+    ("choice", "code", "phrase"),
+    [
+        ("mcafee:unit=0.5", 2, "-m mcafee:unit=0.5: unknown key 'unit'; did you mean 'unit_kwh'?"),
+        ("mcafee:unit_kwh", 2, "is not parameter=value"),
+        ("mcafee:unit_kwh=0", 2, "above 0"),
+        ("mcafe:unit_kwh=1", 3, "Did you mean 'mcafee'?"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "live"])
+def test_wrong_parameters_behind_the_name_are_refused(
+    command: str, choice: str, code: int, phrase: str, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    outcome = call(capsys, command, street, "-m", choice, "--out", tmp_path / "out", "-q")
+    refused(outcome, code, phrase)
+    assert not files_below(tmp_path)
 
 
 def test_verify_proves_a_comparison(street: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -325,6 +325,22 @@ def test_ten_lines_of_python_compare_and_report(tmp_path: Path, monkeypatch: pyt
         assert ws.clear(orders, "uniform_price")["price"] == 0.2
 
 
+def test_a_rule_that_fails_names_its_cell(
+    street_by_lot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with own_registry(monkeypatch):
+
+        @ws.mechanism("broken", source="a test")
+        def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+            raise ZeroDivisionError("by hand")
+
+        with pytest.raises(ZeroDivisionError) as caught:
+            ws.compare(street_by_lot, "broken", seeds=1, out=tmp_path)
+        assert caught.value.__notes__ == ["in the cell base broken 7"]
+        left = Comparison(next(tmp_path.iterdir()))
+        assert [key.mechanism for key in left.cell_keys()] == ["retailer_only"]
+
+
 def test_wrong_choices_are_all_named_at_once() -> None:
     with pytest.raises(UsageError) as caught:
         read_choices(

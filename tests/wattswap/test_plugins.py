@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
 import pytest
-from run_kit import call, files_below, own_registry
+from run_kit import call, files_below, one_object, own_registry, refused, start
 
 import wattswap as ws
 from market.book import Order, OrderBook, Side
 from market.clearing import Clearing
-from market.errors import DuplicateMechanism
+from market.errors import DuplicateMechanism, UnknownMechanism
 from market.rules import MarketRules
 from wattswap import plugins
 from wattswap.case_reader import InvalidCase
+from wattswap.comparison.result import Comparison
 from wattswap.results import RunResult
 
 PLUGIN = """
@@ -46,6 +50,101 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, group: str, text: str
     point = EntryPoint("theirs", "their_package", group)
     monkeypatch.setattr(plugins, "entry_points", lambda group: EntryPoints([point]).select(group=group))
     plugins.load_all.cache_clear()
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+def test_a_rule_in_ones_own_file_is_run_cleared_swept_and_proved(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = written(tmp_path, "own_rule.py", PLUGIN.replace("half_price", "own_rule"))
+    case = written(tmp_path, "case.json", json.dumps({"orders": []}))
+    known = ["-m", "own_rule", "--module", module]
+    assert one_object(call(capsys, "clear", case, *known, "--json"))["status"] == "no_trade"
+    done = one_object(call(capsys, "run", street, *known, "--out", tmp_path / "runs", "--json", "-q"))
+    assert call(capsys, "verify", done["run"], "--module", module, "-q").code == 0
+    grid = ["--vary", "market.k=0,1", "--out", tmp_path / "swept"]
+    swept = one_object(call(capsys, "sweep", street, *known, *grid, "--json", "-q"))
+    for rows in swept["points"].values():
+        assert rows["own_rule"]["welfare"] == rows["welfare_optimum"]["welfare"] > 0
+
+
+def test_workers_and_a_later_process_know_a_rule_from_its_file_alone(street: Path, tmp_path: Path) -> None:
+    module = written(tmp_path, "own_file.py", PLUGIN.replace("half_price", "own_file"))
+    known = ["--module", module]
+
+    def ended(*arguments: object) -> tuple[int, str]:
+        with start(*arguments, PYTHONPATH=os.pathsep.join(sys.path)) as process:
+            _, errors = process.communicate(timeout=120)
+        return process.returncode, errors
+
+    options = ["-m", "own_file", "--jobs", 2, "--seeds", 2, "--out", tmp_path / "compared", "-q"]
+    assert ended("compare", street, *known, *options)[0] == 0
+    (folder,) = (tmp_path / "compared").iterdir()
+    rows = Comparison(folder).summary()
+    assert rows.loc["own_file", "welfare"] == rows.loc["welfare_optimum", "welfare"] > 0
+    about = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    assert f"-m own_file --module {module}" in about["command"]
+    code, errors = ended("verify", folder)
+    assert (code, "no clearing mechanism 'own_file'" in errors) == (3, True)
+    assert ended("verify", folder, *known) == (
+        0,
+        "Verified: everything but the times was computed again and holds.\n",
+    )
+
+
+def test_a_file_is_imported_once_in_a_process(tmp_path: Path) -> None:
+    module = written(tmp_path, "once.py", PLUGIN.replace("half_price", "once"))
+    plugins.import_file(module)
+    first = plugins.mechanism("once")
+    plugins.import_file(module)
+    assert plugins.mechanism("once") is first
+    by_name = written(tmp_path, "by_name.py", PLUGIN.replace("half_price", "by_name"))
+    assert import_module("by_name").__file__ == str(by_name)
+    plugins.import_file(by_name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "phrase"),
+    [
+        ("no_file.py", None, "is no Python file"),
+        ("rule.txt", PLUGIN, "is no Python file"),
+        ("raises.py", PLUGIN + "\n1 / 0\n", "cannot be imported: ZeroDivisionError: division by zero"),
+        ("leaves.py", "raise SystemExit(0)", "cannot be imported: SystemExit"),
+        ("silent.py", "x = 1", "registers no mechanism"),
+        ("taken.py", PLUGIN.replace("half_price", "mcafee"), "registers 'mcafee', a name that is taken"),
+        ("statistics.py", PLUGIN, "has the name of another module, statistics; rename the file"),
+        ("wattswap.py", PLUGIN, "has the name of another module, wattswap; rename the file"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "compare", "sweep", "clear", "resume", "verify"])
+def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(
+    command: str,
+    name: str,
+    text: str | None,
+    phrase: str,
+    street: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module = tmp_path / name if text is None else written(tmp_path, name, text)
+    more = {"sweep": ["--vary", "market.k=0,1"], "clear": ["-m", "half_price"]}.get(command, [])
+    outcome = call(capsys, command, street, *more, "--module", module)
+    refused(outcome, 3, str(module), phrase)
+    assert outcome.err.count("\n") == 1
+    with pytest.raises(UnknownMechanism):
+        plugins.mechanism("half_price")
+
+
+def test_a_list_says_what_a_truthful_rule_does_not_promise(capsys: pytest.CaptureFixture[str]) -> None:
+    line = next(
+        line for line in call(capsys, "list", "mechanisms").out.splitlines() if "bill_sharing" in line
+    )
+    assert "not individually rational, truthful" in line
+    assert "limits are not looked at" in line
 
 
 def test_a_mechanism_of_another_package_is_listed(

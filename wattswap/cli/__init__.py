@@ -105,7 +105,8 @@ def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
         return int(exit_code_of(error))
     with tempfile.NamedTemporaryFile("w", prefix="wattswap-crash-", suffix=".txt", delete=False) as file:
         traceback.print_exc(file=file)
-    message = f"unexpected {type(error).__name__}: {error}. This is a bug of wattswap; the details are in {file.name}"
+    what = ", ".join([f"unexpected {type(error).__name__}", *getattr(error, "__notes__", ())])
+    message = f"{what}: {error}. This is a bug of wattswap; the details are in {file.name}"
     if as_json_object:
         _print_json({"error": {"code": int(ExitCode.BUG), "message": message}})
     else:

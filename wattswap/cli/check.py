@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wattswap.cli.options import JsonOption
+from wattswap.cli.options import JsonOption, ModuleOption, import_module_file
 from wattswap.errors import ExitCode, UsageError
 
 app = typer.Typer(help="Hold something to what it promises.", no_args_is_help=True)
@@ -20,34 +19,33 @@ def check() -> None:
 
 @app.command()
 def mechanism(
-    name: Annotated[str, typer.Argument(help="A clearing rule.", metavar="NAME")],
+    name: Annotated[
+        str, typer.Argument(help="A clearing rule, as NAME or NAME:parameter=value,...", metavar="NAME")
+    ],
     books: Annotated[int, typer.Option("--books", min=1, help="How many random books.")] = 500,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the books.")] = 0,
-    module: Annotated[
-        Path | None,
-        typer.Option("--module", help="A Python file that registers the rule.", metavar="FILE"),
-    ] = None,
+    module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
     """Clear random books by a rule, and tell what holds of what it promises and of what it does not."""
     from dataclasses import replace
 
-    from market.judge import judge
+    from market.judge import Finding, judge
+    from wattswap.choices import choice_of
     from wattswap.cli.output import print_json
-    from wattswap.other_process import same_elsewhere
-    from wattswap.plugins import mechanism as mechanism_named
-    from wattswap.verdicts import as_result, import_file, lines
+    from wattswap.other_process import SAYS, same_elsewhere
+    from wattswap.verdicts import as_result, lines
 
-    if module is not None:
-        import_file(module)
-    found = mechanism_named(name)
-    if found.promises.needs_grid:
+    import_module_file(module)
+    choice = choice_of(name, name)
+    if choice.mechanism.promises.needs_grid:
         raise UsageError.of(name, "uses a grid, and the random books have none")
-    verdict = judge(found, books, seed)
+    verdict = judge(choice.mechanism, books, seed, choice.values())
+    elsewhere = Finding("same_elsewhere", SAYS, True, 0)
     if verdict.sound:
-        elsewhere = same_elsewhere(found, books, seed, module)
-        verdict = replace(verdict, findings=(*verdict.findings, elsewhere))
-    result = as_result(found, verdict, books, seed)
+        elsewhere = same_elsewhere(choice, books, seed, module)
+    verdict = replace(verdict, findings=(*verdict.findings, elsewhere))
+    result = as_result(choice, verdict, books, seed)
     if json:
         print_json(result)
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wattswap.cli.options import JsonOption
+from wattswap.cli.options import JsonOption, ModuleOption, import_module_file
 
 
 def clear(
@@ -15,6 +15,7 @@ def clear(
         Path, typer.Argument(help="A case in JSON, or one case a line in JSONL.", metavar="FILE")
     ],
     mechanism: Annotated[str, typer.Option("--mechanism", "-m", help="Clearing rule.")],
+    module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
     """Clear a book from a file; docs/mechanisms tell each rule's inputs and parameters."""
@@ -23,6 +24,7 @@ def clear(
     from wattswap.plugins import load_all
 
     load_all()
+    import_module_file(module)
     code = 0
     for result in clear_file(file, mechanism):
         error = result.get("error")

@@ -12,10 +12,12 @@ import typer
 from wattswap.cli.options import (
     CaseOption,
     JsonOption,
+    ModuleOption,
     QuietOption,
     ScenarioArgument,
     SeedOption,
     SetOption,
+    import_module_file,
     load_scenario,
 )
 
@@ -54,6 +56,7 @@ def compare(
     settings: SetOption = None,
     seed: SeedOption = None,
     fail_if: FailIfOption = None,
+    module: ModuleOption = None,
     out: ComparisonsOption = Path("comparisons"),
     quiet: QuietOption = False,
     json: JsonOption = False,
@@ -61,8 +64,9 @@ def compare(
     """Take the same homes through several clearing rules, between no market and the most welfare there is."""
     from wattswap.comparison.plan import BASE, Point
 
+    import_module_file(module)
     loaded = load_scenario(scenario, case, settings, seed)
-    _compare([Point(BASE, {}, loaded)], mechanism, seeds, jobs, fail_if, out, quiet, json)
+    _compare([Point(BASE, {}, loaded)], mechanism, seeds, jobs, fail_if, module, out, quiet, json)
 
 
 def sweep(
@@ -82,13 +86,15 @@ def sweep(
     settings: SetOption = None,
     seed: SeedOption = None,
     fail_if: FailIfOption = None,
+    module: ModuleOption = None,
     out: ComparisonsOption = Path("comparisons"),
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
     """Compare over a grid: any key of the scenario takes several values."""
+    import_module_file(module)
     points = _grid(scenario, case, settings, seed, vary)
-    _compare(points, mechanism, seeds, jobs, fail_if, out, quiet, json)
+    _compare(points, mechanism, seeds, jobs, fail_if, module, out, quiet, json)
 
 
 def _compare(
@@ -97,6 +103,7 @@ def _compare(
     seeds: int,
     jobs: int,
     fail_if: list[str] | None,
+    module: Path | None,
     out: Path,
     quiet: bool,
     json: bool,
@@ -116,10 +123,10 @@ def _compare(
     choices = read_choices(mechanisms or [])
     labels = [choice.label for choice in choices]
     conditions = read_conditions("--fail-if", fail_if or [], labels, METRICS)
-    plan = make_plan(points, choices, range(first.seed, first.seed + seeds))
+    plan = make_plan(points, choices, range(first.seed, first.seed + seeds), module)
     if plan.points[0].scenario is not first and not quiet:
         note(
-            "Untraded energy is settled with the retailer here; market.imbalance in the scenario says otherwise."
+            "Untraded energy is settled with the retailer, because the scenario does not set market.imbalance."
         )
     with CellProgress(plan, quiet) as progress:
         folder = driver.compare(plan, out, jobs=jobs, on_cell=progress)

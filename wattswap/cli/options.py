@@ -29,8 +29,27 @@ CsvOption = Annotated[bool, typer.Option("--csv", help="Print a table as CSV ins
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder under which the run's folder is made.")]
 MechanismOption = Annotated[
-    str | None, typer.Option("--mechanism", "-m", help="Clearing rule, instead of the scenario's.")
+    str | None,
+    typer.Option(
+        "--mechanism",
+        "-m",
+        help="Clearing rule, as NAME or NAME:parameter=value,..., instead of the scenario's.",
+    ),
 ]
+ModuleOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--module", help="Import this Python file first; it registers a clearing rule.", metavar="FILE"
+    ),
+]
+
+
+def import_module_file(path: Path | None) -> None:
+    """Import the file of `--module`, if one is named."""
+    if path is not None:
+        from wattswap.plugins import import_file
+
+        import_file(path)
 
 
 def load_scenario(
@@ -40,7 +59,13 @@ def load_scenario(
     seed: int | None = None,
     mechanism: str | None = None,
 ) -> Scenario:
-    """Load a scenario with the command line's changes; what is rarely meant is said on stderr."""
+    """Load a scenario with the command line's changes; what is rarely meant is said on stderr.
+
+    Raises:
+        InvalidScenario: Lists what is wrong with it.
+        UsageError: Parameters behind the mechanism's name that it does not have.
+    """
+    from wattswap.choices import choice_of
     from wattswap.cli.output import note
     from wattswap.plugins import load_all
     from wattswap.scenario import TEMPLATES, load
@@ -48,7 +73,12 @@ def load_scenario(
     for broken in load_all().values():
         note(f"warning: {broken}")
     # The mechanism first: a layer that names another one drops its parameters, and --set may give new ones.
-    overrides = [] if mechanism is None else [f'market.mechanism="{mechanism}"']
+    overrides: list[str] = []
+    if mechanism is not None:
+        # A bare name is read with the scenario, whose mistakes are listed together with it.
+        overrides = [f'market.mechanism="{mechanism}"']
+        if ":" in mechanism:
+            overrides = choice_of(mechanism, f"-m {mechanism}").settings()
     overrides += settings or []
     if seed is not None:
         overrides.append(f"seed={seed}")

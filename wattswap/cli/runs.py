@@ -12,12 +12,14 @@ from wattswap.cli.options import (
     CsvOption,
     JsonOption,
     MechanismOption,
+    ModuleOption,
     OutOption,
     QuietOption,
     RunArgument,
     ScenarioArgument,
     SeedOption,
     SetOption,
+    import_module_file,
     load_scenario,
 )
 
@@ -31,6 +33,7 @@ def run(
     case: CaseOption = None,
     settings: SetOption = None,
     seed: SeedOption = None,
+    module: ModuleOption = None,
     out: OutOption = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
     quiet: QuietOption = False,
@@ -41,6 +44,7 @@ def run(
     from wattswap.cli.output import Progress, print_json
     from wattswap.setup import prepare
 
+    import_module_file(module)
     loaded = load_scenario(scenario, case, settings, seed, mechanism)
     if dry_run:
         setup = prepare(loaded)
@@ -50,11 +54,14 @@ def run(
     _print_result(engine.run(loaded, out=out, on_progress=progress), json)
 
 
-def resume(run: RunArgument, quiet: QuietOption = False, json: JsonOption = False) -> None:
+def resume(
+    run: RunArgument, module: ModuleOption = None, quiet: QuietOption = False, json: JsonOption = False
+) -> None:
     """Continue a run that was interrupted or killed; the hashes are those of an uninterrupted one."""
     from wattswap import engine
     from wattswap.cli.output import Progress
 
+    import_module_file(module)
     _print_result(engine.resume(run, on_progress=Progress("resumed", quiet)), json)
 
 
@@ -101,12 +108,15 @@ def show(
     show_any(folder, what, which, "json" if json else "csv" if csv else "text")
 
 
-def verify(run: RunArgument, quiet: QuietOption = False, json: JsonOption = False) -> None:
+def verify(
+    run: RunArgument, module: ModuleOption = None, quiet: QuietOption = False, json: JsonOption = False
+) -> None:
     """Prove a run or a comparison: what is stored against itself, then all of it again from the scenario."""
     from wattswap.cli.output import Progress, note, print_json
     from wattswap.comparison.store import ABOUT
     from wattswap.verification import verify_run
 
+    import_module_file(module)
     if (run / ABOUT).is_file():
         _verify_comparison(run, json)
         return

@@ -26,7 +26,7 @@ from wattswap.comparison.store import (
 from wattswap.comparison.summary import Row, summary_of
 from wattswap.errors import Interrupted, UsageError, VerificationFailed
 from wattswap.manifest import SCHEMA, canonical_json, code_sha256, source_commit, versions, write_json
-from wattswap.plugins import load_all
+from wattswap.plugins import import_file, load_all
 from wattswap.results import read_object
 from wattswap.run_lock import LOCK, folder_lock
 from wattswap.scenario import Scenario, from_resolved
@@ -38,14 +38,18 @@ OnCell = Callable[[CellKey, Row, int, int, bool], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One cell as it is sent to a worker."""
+    """One cell as it is sent to a worker.
+
+    A worker learns a mechanism of one's own from the file `module`, or by value where a notebook has registered it.
+    """
 
     folder: Path
     key: CellKey
     shared: str
     base: str
     resolved: dict[str, Any]
-    mechanism: Mechanism
+    mechanism: Mechanism | None
+    module: Path | None
     cell_sha256: str
 
 
@@ -133,7 +137,8 @@ def _jobs(plan: Plan, folder: Path, todo: list[CellKey], hashes: Mapping[CellKey
                 shared,
                 str(base.source.base),
                 scenario.resolved(),
-                mechanisms[key.mechanism],
+                mechanisms[key.mechanism] if plan.module is None else None,
+                plan.module,
                 hashes[key],
             )
         )
@@ -154,11 +159,17 @@ def _work(todo: list[Job], jobs: int) -> Iterator[tuple[CellKey, Row]]:
 def work_out(job: Job) -> tuple[CellKey, Row]:
     """Work one cell out and write its files; runs in a worker process."""
     load_all()
-    if job.mechanism.name not in registered():  # registered in the parent's notebook only
+    if job.module is not None:
+        import_file(job.module)
+    if job.mechanism is not None and job.mechanism.name not in registered():
         register(job.mechanism)
     scenario = from_resolved(job.resolved, job.base)
     setup = under(_prepared(job.shared, job.base), scenario)
-    cell = run_cell(setup)
+    try:
+        cell = run_cell(setup)
+    except Exception as error:
+        error.add_note(f"in the cell {name_of(job.key)}")
+        raise
     row = summary_of(cell, setup.minutes, scenario.tariff.emission_g_per_kwh)
     write_cell(job.folder, job.key, cell, row, setup.roster, job.cell_sha256)
     return job.key, row

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from wattswap.comparison.choices import Choice
+from wattswap.choices import Choice
 from wattswap.errors import Problem, UsageError
 from wattswap.manifest import canonical_json, code_sha256
 from wattswap.scenario import TEMPLATES, Scenario
@@ -44,11 +44,19 @@ class CellKey:
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison that is to be made."""
+    """A comparison that is to be made.
+
+    Args:
+        points: The scenarios.
+        choices: The mechanisms.
+        seeds: Of all lotteries.
+        module: A file that registers mechanisms among them; every process imports it.
+    """
 
     points: tuple[Point, ...]
     choices: tuple[Choice, ...]
     seeds: tuple[int, ...]
+    module: Path | None = None
 
     @property
     def cells(self) -> list[CellKey]:
@@ -75,6 +83,7 @@ class Plan:
         words += [word for text in settled for word in ("--set", text)]
         words += [word for key, values in varied.items() for word in ("--vary", f"{key}={','.join(values)}")]
         words += [word for label in labels for word in ("-m", label)]
+        words += [] if self.module is None else ["--module", str(self.module)]
         return shlex.join(["wattswap", *words, "--seed", str(min(seeds)), "--seeds", str(len(seeds))])
 
     def digest(self, data_sha256: Sequence[str]) -> str:
@@ -89,7 +98,9 @@ class Plan:
         return sha256(canonical_json(parts).encode()).hexdigest()
 
 
-def make_plan(points: Sequence[Point], choices: tuple[Choice, ...], seeds: Sequence[int]) -> Plan:
+def make_plan(
+    points: Sequence[Point], choices: tuple[Choice, ...], seeds: Sequence[int], module: Path | None = None
+) -> Plan:
     """Check seeds and points, and settle with the retailer what is not traded, where the scenario does not say.
 
     Raises:
@@ -97,13 +108,14 @@ def make_plan(points: Sequence[Point], choices: tuple[Choice, ...], seeds: Seque
     """
     problems = []
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds, default=0) < 0:
-        problems.append(Problem("--seeds", f"are {list(seeds)}", "give at least one, each once, from 0 up"))
+        told = ", ".join(map(str, seeds)) or "none"
+        problems.append(Problem("seeds", f"are {told}", "give at least one, each once, from 0 up"))
     if len({point.name for point in points}) < len(points):
         problems.append(Problem("--vary", "names the same setting twice", "give each value once"))
     if problems:
         raise UsageError(*problems)
     settled = tuple(Point(p.name, p.settings, without_sharing(p.scenario)) for p in points)
-    return Plan(settled, choices, tuple(seeds))
+    return Plan(settled, choices, tuple(seeds), module)
 
 
 def without_sharing(scenario: Scenario) -> Scenario:

@@ -1,0 +1,197 @@
+"""Valid cases of every kind for every rule of `wattswap clear`, and ways to spoil them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from copy import deepcopy
+from decimal import Decimal
+from typing import Any
+
+from market.mechanism import registered
+from wattswap.cooperative_case import METHODS
+from wattswap.plugins import load_all
+
+Case = dict[str, Any]
+Place = tuple[str | int, ...]
+
+PRICES: Case = {"retail_price": 0.3, "feed_in_tariff": 0.1}
+NEEDS: dict[str, Case] = {
+    "bill_sharing": PRICES,
+    "mid_market_rate": PRICES,
+    "posted_price": {"price": 0.2},
+    "supply_demand_ratio": PRICES,
+}
+"""Parameters that a book cannot be cleared without."""
+
+BOOK: Case = {
+    "orders": [
+        {
+            "id": "b",
+            "participant": "anna",
+            "side": "buy",
+            "quantity_kwh": 2,
+            "price_per_kwh": 0.3,
+            "time": 1,
+            "node": "n1",
+            "attributes": {"energy_type": "PV"},
+            "requirements": [{"partners": ["cleo"], "energy_type": ["PV"]}],
+        },
+        {
+            "id": "s",
+            "participant": "cleo",
+            "side": "sell",
+            "quantity_kwh": 2.5,
+            "price_per_kwh": 0.1,
+            "time": 2,
+            "node": "n1",
+        },
+    ],
+    "grid": {"kind": "dc", "nodes": ["n1", "n2"], "lines": []},
+}
+EVENTS: Case = {
+    "events": [
+        {
+            "type": "limit",
+            "id": "1",
+            "participant": "anna",
+            "side": "buy",
+            "quantity_kwh": 1,
+            "price_per_kwh": 0.1,
+        },
+        {
+            "type": "market",
+            "id": "2",
+            "participant": "ben",
+            "side": "sell",
+            "quantity_kwh": 1,
+            "price_per_kwh": None,
+        },
+        {"type": "cancel", "id": "1"},
+    ],
+    "params": {"self_trade": "skip"},
+}
+METERED: Case = {"supply_kwh": {"a": [1, 2]}, "demand_kwh": {"b": [2, 1]}, "params": PRICES}
+HOMES: Case = {
+    "load_kwh": {"a": [1, 2]},
+    "generation_kwh": {"b": [2, 1]},
+    "params": {"retail_price": 0.3, "feed_in_tariff": [0.1, 0.2]},
+}
+GAME: Case = {"players": ["a", "b"], "value": {"": 0, "a": 1, "b": 1, "a,b": 3}}
+
+
+def rules() -> list[str]:
+    """Every rule of ours; other tests may have registered theirs."""
+    load_all()
+    ours = ("market", "optimizer")
+    return [name for name, rule in registered().items() if rule.clear.__module__.split(".")[0] in ours]
+
+
+def book(name: str, **params: Any) -> Case:
+    """The book above with the parameters that the rule needs."""
+    return {**deepcopy(BOOK), "params": {**NEEDS.get(name, {}), **params}}
+
+
+def valid_cases() -> list[tuple[str, Case]]:
+    """A case of each kind that each rule takes."""
+    found = [(name, book(name)) for name in rules()]
+    found += [("continuous", EVENTS), ("retailer_only", HOMES)]
+    found += [(name, METERED) for name in ("bill_sharing", "mid_market_rate", "supply_demand_ratio")]
+    found += [(name, GAME) for name in METHODS]
+    halves = {"left": ["anna"], "right": ["cleo"]}
+    found += [(name, book(name, partition=halves)) for name in ("muda_lottery", "muda_vickrey")]
+    return [(name, deepcopy(case)) for name, case in found]
+
+
+def places(value: Any, above: Place = ()) -> Iterator[Place]:
+    """Every place of a JSON value, the whole first."""
+    yield above
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield from places(part, (*above, key))
+
+
+def at(value: Any, place: Place) -> Any:
+    """What stands at a place."""
+    for key in place:
+        value = value[key]
+    return value
+
+
+def put(value: Any, place: Place, part: Any) -> Any:
+    """A copy with something else at a place."""
+    if not place:
+        return part
+    value = deepcopy(value)
+    at(value, place[:-1])[place[-1]] = part
+    return value
+
+
+def without(value: Any, place: Place) -> Any:
+    """A copy without what stands at a place."""
+    value = deepcopy(value)
+    del at(value, place[:-1])[place[-1]]
+    return value
+
+
+def nested(depth: int) -> Any:
+    """A list in a list in a list."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+NONSENSE: tuple[Any, ...] = (
+    None,
+    True,
+    "",
+    "x",
+    "0.3",
+    "a\nb",
+    "\ud800",
+    "x" * 5_000,
+    [],
+    {},
+    [[]],
+    {"x": {}},
+    [None],
+    nested(60),
+    0,
+    -1,
+    1.5,
+    1e15,
+    -1e15,
+    4.7e12,
+    10**30,
+    2**63,
+    float("nan"),
+    float("inf"),
+    Decimal("1e999999"),
+)
+
+
+def spoiled(rng: random.Random, case: Case) -> Any:
+    """Change a case in one to three places: other values, keys left out or added, parts moved or doubled."""
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        place = rng.choice(list(places(case)))
+        part = at(case, place)
+        way = rng.randrange(6)
+        if way == 0 and place:
+            case = without(case, place)
+        elif way == 1 and isinstance(part, dict):
+            case = put(
+                case, (*place, rng.choice(("bogus", "", "params", "id", "left"))), rng.choice(NONSENSE)
+            )
+        elif way == 2 and isinstance(part, list):
+            again = [deepcopy(x) for x in part[: rng.randint(0, 2)]]
+            case = put(case, place, [*part, *again, *[None] * rng.randint(0, 1)])
+        elif way == 3:
+            case = put(case, place, deepcopy(at(case, rng.choice(list(places(case))))))
+        elif way == 4 and isinstance(part, int | float):
+            case = put(case, place, part * rng.choice((-1, 0, 1e-9, 1e6, 1e12, 3)))
+        else:
+            case = put(case, place, deepcopy(rng.choice(NONSENSE)))
+        if not isinstance(case, dict):
+            break
+    return case
