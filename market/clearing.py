@@ -99,10 +99,14 @@ class Clearing:
         accepted_wh = int(self.accepted_wh.sum())
         if not accepted_wh:
             return None
-        turnover_nano = int((self.accepted_wh * self.price_micro_per_kwh).sum())
+        return (2 * sum(self.turnover_nano(book)) + accepted_wh) // (2 * accepted_wh)
+
+    def turnover_nano(self, book: OrderBook) -> tuple[int, int]:
+        """What buyers pay and what sellers get for their energy, rebates included and fees not. [nano]"""
+        amount_nano = self.accepted_wh * self.price_micro_per_kwh
         if self.charge_nano is not None:
-            turnover_nano += int((book.side * np.minimum(self.charge_nano, 0)).sum())
-        return (2 * turnover_nano + accepted_wh) // (2 * accepted_wh)
+            amount_nano = amount_nano + book.side * np.minimum(self.charge_nano, 0)
+        return int(amount_nano[book.side > 0].sum()), int(amount_nano[book.side < 0].sum())
 
 
 def no_trade(book: OrderBook) -> Clearing:
@@ -191,6 +195,16 @@ def _refuse_losses(book: OrderBook, clearing: Clearing) -> None:
         raise InfeasibleClearing(
             f"participants {losers[:5].tolist()} pay more than their limits, charges included"
         )
+
+
+def worse_than_limit(book: OrderBook, clearing: Clearing) -> IntArray:
+    """Rows of the orders that pay more, or get less, than their accepted energy is worth at their limits.
+
+    Charges count. A rule that is individually rational has none.
+    """
+    value_nano = book.side * clearing.accepted_wh * book.limit_micro_per_kwh
+    worse: IntArray = np.flatnonzero(value_nano < clearing.payment_nano(book))
+    return worse
 
 
 def certify(book: OrderBook, clearing: Clearing, dual_price_micro_per_kwh: int) -> Certificate:

@@ -66,13 +66,12 @@ def allocative_efficiency(welfare_nano: int, optimum_nano: int) -> float | None:
     """Welfare reached over the welfare that could be reached; over a run, from the sums of both.
 
     Args:
-        welfare_nano: Of the mechanism, by true limits. [nano]
+        welfare_nano: Of the mechanism. [nano]
         optimum_nano: Of the efficient clearing of the same books. [nano]
 
     Returns:
-        At most 1; None where nothing could be gained.
-
-    Source: SW / SW*, Gode and Sunder, Journal of Political Economy 101 (1993), 119-137.
+        At most 1; None where nothing could be gained. Where both count true values it is the efficiency of Gode and
+        Sunder, Journal of Political Economy 101 (1993), 119-137; results of this program count stated limits.
     """
     return welfare_nano / optimum_nano if optimum_nano > 0 else None
 

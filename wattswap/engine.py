@@ -342,6 +342,7 @@ def finish(
         "driver": driver,
         "signed": signed,
         "forecast": setup.agents.forecaster,
+        "imbalance": setup.imbalance,
         "scenario_sha256": setup.scenario.digest(),
         "data": setup.data_provenance(),
         "chain": chain,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wattswap.report.plots import Plots
 
 MANIFEST = "manifest.json"
+COMPARISON = "comparison.json"
 TABLE_NAMES = ("orders", "readings", "postings", "intervals", "bills")
 CURE = "restore the folder from a copy, or run the scenario again"
 
@@ -29,6 +30,9 @@ class RunResult:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        if (self.path / COMPARISON).is_file():
+            cure = "read it as a Comparison, or with `wattswap show` and `wattswap report`"
+            raise RunNotFound.of(str(self.path), "a comparison is here, and no run", cure)
         if not (self.path / MANIFEST).is_file():
             raise RunNotFound.of(
                 str(self.path),

@@ -114,6 +114,11 @@ class Setup:
         return self.scenario.market.imbalance == "shared"
 
     @property
+    def imbalance(self) -> str:
+        """With whom members settle first what was not traded: "shared" among each other, or "retailer"."""
+        return "shared" if self.shares_imbalance and self.mechanism.promises.local_market else "retailer"
+
+    @property
     def steps_per_day(self) -> int:
         """Intervals in 24 hours."""
         return 24 * 60 // self.minutes

@@ -24,8 +24,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chrom
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The report of a run, and that of a comparison with names that try to break out."""
-    from report_kit import story
+    """The report of a run, of a comparison with names that try to break out, and of a sweep of two keys."""
+    from report_kit import story, sweep_in
     from run_kit import write_street
 
     import wattswap as ws
@@ -36,4 +36,5 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "run": run.report(folder / "run.html"),
         "comparison": write_report(story(), folder / "comparison.html"),
+        "sweep": sweep_in(folder).report(folder / "sweep.html"),
     }

@@ -12,8 +12,8 @@ import pytest
 
 from tests.browser.chromium import Chromium
 
-SECTIONS = 12
-both = pytest.mark.parametrize("which", ["run", "comparison"])
+SECTIONS = {"run": 12, "comparison": 12, "sweep": 13}
+every_page = pytest.mark.parametrize("which", ["run", "comparison", "sweep"])
 LOOKS = [(1200, "light"), (1200, "dark"), (390, "light"), (390, "dark")]
 every_look = pytest.mark.parametrize(("width", "scheme"), LOOKS)
 CONTRAST = """
@@ -95,7 +95,7 @@ def visit(browser: Chromium, pages: dict[str, Path]) -> Visit:
     return look
 
 
-@both
+@every_page
 @every_look
 def test_it_opens_without_an_error_and_without_a_request(
     visit: Visit, which: str, width: int, scheme: str
@@ -106,18 +106,18 @@ def test_it_opens_without_an_error_and_without_a_request(
     assert [url for url in seen.requests[1:] if not url.startswith(("data:", "blob:"))] == []
 
 
-@both
+@every_page
 @every_look
 def test_every_section_is_there_and_every_figure_is_drawn(
     visit: Visit, which: str, width: int, scheme: str
 ) -> None:
     seen = visit(which, width, scheme)
-    assert seen.sections == SECTIONS
+    assert seen.sections == SECTIONS[which]
     assert seen.figures >= 6
     assert seen.empty == []
 
 
-@both
+@every_page
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (320, "light")])
 def test_a_phone_scrolls_down_only(visit: Visit, which: str, width: int, scheme: str) -> None:
     """The wide table scrolls in its box."""
@@ -127,7 +127,7 @@ def test_a_phone_scrolls_down_only(visit: Visit, which: str, width: int, scheme:
     assert seen.outside == []
 
 
-@both
+@every_page
 @every_look
 def test_words_can_be_read_on_their_ground(visit: Visit, which: str, width: int, scheme: str) -> None:
     """At least 4.5 to 1, as WCAG 2.2 asks of text."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
+from run_kit import write_street
 
 from market.mechanism import Promises
+from wattswap.cli import main
+from wattswap.comparison.result import Comparison
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
 
 NASTY = "<script>window.broken=1</script>"
@@ -137,3 +144,20 @@ def story(**changes: Any) -> Story:
         notes=(f"profiles of {NASTY_ATTRIBUTE}",),
     )
     return replace(made, **changes)
+
+
+TWO_KEYS = ("homes.forecast=same_hour_mean,perfect_foresight", "market.k=0,1")
+
+
+def sweep_in(
+    folder: Path, *grid: str, seeds: int = 2, rules: Sequence[str] = ("uniform_price", "mcafee")
+) -> Comparison:
+    """A sweep over a street that bids by lot; by default over two keys, one of them without numbers."""
+    street = write_street(folder / "swept", homes=4)
+    words = [word for vary in grid or TWO_KEYS for word in ("--vary", vary)]
+    words += [word for rule in rules for word in ("-m", rule)]
+    words += ["--set", "homes.strategy=zi_c", "--seeds", str(seeds), "--out", str(folder / "sweeps"), "-q"]
+    with pytest.raises(SystemExit), redirect_stdout(io.StringIO()):
+        main(["sweep", str(street), *words])
+    (made,) = (folder / "sweeps").iterdir()
+    return Comparison(made)

@@ -23,7 +23,6 @@ from wattswap.cli.options import (
 
 if TYPE_CHECKING:
     from wattswap.comparison.plan import Point
-    from wattswap.comparison.result import Comparison
 
 MechanismsOption = Annotated[
     list[str] | None,
@@ -109,7 +108,7 @@ def _compare(
     quiet: bool,
     json: bool,
 ) -> None:
-    from wattswap.cli.comparison_view import CellProgress, print_comparison
+    from wattswap.cli.comparison_view import CellProgress, comparison_facts, print_comparison
     from wattswap.cli.output import note, print_json
     from wattswap.comparison import driver
     from wattswap.comparison.choices import read_choices
@@ -135,7 +134,7 @@ def _compare(
     failed = failures(result, conditions)
     try:
         if json:
-            print_json(_as_json(result) | {"failed": [str(problem) for problem in failed]})
+            print_json(comparison_facts(result) | {"failed": [str(problem) for problem in failed]})
         else:
             print_comparison(result)
     finally:  # also where the reader of a pipe has seen enough
@@ -170,24 +169,6 @@ def _refuse_axes(points: Sequence[Point]) -> None:
     ]
     if wrong:
         raise UsageError(*wrong)
-
-
-def _as_json(result: Comparison) -> dict[str, object]:
-    def rows(point: str) -> dict[str, object]:
-        frame = result.summary(point).astype(object)
-        return {str(k): v for k, v in frame.where(frame.notna(), None).to_dict("index").items()}
-
-    differences = {}
-    for point in result.points:
-        frame = result.differences("saving", point=point).astype(object)
-        differences[point] = frame.where(frame.notna(), None).to_dict("index")
-    return {
-        "comparison": str(result.path),
-        "currency": result.currency,
-        "seeds": result.seeds,
-        "points": {point: rows(point) for point in result.points},
-        "saving_difference_to_reference": differences,
-    }
 
 
 def _grid(

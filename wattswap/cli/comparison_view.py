@@ -109,6 +109,26 @@ def print_comparison(result: Comparison) -> None:
     print(f"Report  wattswap report {result.path}")
 
 
+def comparison_facts(result: Comparison) -> dict[str, object]:
+    """The means of every metric at every point, and what each mechanism saves against no market, as JSON has them."""
+
+    def rows(point: str) -> dict[str, object]:
+        frame = result.summary(point).astype(object)
+        return {str(k): v for k, v in frame.where(frame.notna(), None).to_dict("index").items()}
+
+    differences = {}
+    for point in result.points:
+        frame = result.differences("saving", point=point).astype(object)
+        differences[point] = frame.where(frame.notna(), None).to_dict("index")
+    return {
+        "comparison": str(result.path),
+        "currency": result.currency,
+        "seeds": result.seeds,
+        "points": {point: rows(point) for point in result.points},
+        "saving_difference_to_reference": differences,
+    }
+
+
 def _print_columns(result: Comparison, point: str, title: str, columns: tuple[Column, ...]) -> None:
     from rich import box
     from rich.console import Console

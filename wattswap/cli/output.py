@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from wattswap.results import RunResult
 
+Form = Literal["text", "json", "csv"]
+"""How a view is printed: for people, as one JSON object, or as CSV."""
 VERIFIED_ON_THE_SPOT: Final = 2_000
 """Blocks up to which a summary verifies the chain before it speaks of it."""
 
@@ -28,6 +30,13 @@ def _as_text(value: Any) -> str:
 def note(text: str) -> None:
     """Say something that is not data."""
     print(text, file=sys.stderr)
+
+
+def print_csv(frame: pd.DataFrame) -> None:
+    """Print a frame as CSV on stdout, its index first; a value that does not exist is empty."""
+    from wattswap.report.page import without_formulas
+
+    print(without_formulas(frame).to_csv(index=False, lineterminator="\n"), end="")
 
 
 def print_table(title: str, frame: pd.DataFrame, decimals: int = 2) -> None:
@@ -109,7 +118,7 @@ def print_run(result: RunResult) -> None:
     )
     dropped = about["data"]["dropped_homes"]
     for label, text in [
-        *summary_lines(m, money),
+        *summary_lines(m, money, about.get("imbalance", "shared")),
         *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
         ("Chain", chain),
         ("Folder", str(result.path)),
@@ -153,8 +162,9 @@ def chain_line(result: RunResult) -> str:
     return f"{about}, {facts['signatures']} signatures verified; head {facts['head'][:16]}"
 
 
-def summary_lines(m: dict[str, Any], money: str) -> list[tuple[str, str]]:
-    """The figures of a run in plain words."""
+def summary_lines(m: dict[str, Any], money: str, imbalance: str) -> list[tuple[str, str]]:
+    """The figures of a run in plain words; `imbalance` is that of its manifest."""
+    settled = "among neighbours" if imbalance == "shared" else "with the retailer"
     price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
     sells, buys = f"{m['import_price_per_kwh']:.4f}", f"{m['feed_in_price_per_kwh']:.4f}"
     outside = f"(retailer sells at {sells}, buys at {buys})"
@@ -188,7 +198,7 @@ def summary_lines(m: dict[str, Any], money: str) -> list[tuple[str, str]]:
         ("  of this by orders", f"{by_orders} {money} by energy traded ahead and delivered"),
         (
             "  of this by imbalance",
-            f"{by_imbalance} {money} by settling among neighbours what the forecasts missed",
+            f"{by_imbalance} {money} by settling {settled} what the forecasts missed",
         ),
         ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
     ]

@@ -24,6 +24,14 @@ def report(
             help="Interval of the supply and demand curve, as 2016-09-19T05:00Z; by default the one with most trade.",
         ),
     ] = None,
+    point: Annotated[
+        str | None,
+        typer.Option(
+            "--point",
+            help="The point of a sweep that is told in full, as market.k=0.3; by default the first.",
+            metavar="POINT",
+        ),
+    ] = None,
     asserted: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,7 +54,7 @@ def report(
     from wattswap.report.write import story_of, write_report
 
     start = None if interval is None else datetime.fromtimestamp(parse_interval(interval), UTC)
-    story = story_of(folder)
+    story = story_of(folder, point)
     checks = parse_checks(asserted or (), story)
     written = write_report(story, out or folder / REPORT, start, force=force)
     hold(checks, story)

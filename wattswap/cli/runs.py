@@ -9,6 +9,7 @@ import typer
 
 from wattswap.cli.options import (
     CaseOption,
+    CsvOption,
     JsonOption,
     MechanismOption,
     ModuleOption,
@@ -74,23 +75,37 @@ def _print_result(result: RunResult, json: bool) -> None:
 
 
 def show(
-    run: RunArgument,
+    folder: Annotated[
+        Path, typer.Argument(help="A run folder, or the folder of a comparison.", metavar="RUN|COMPARISON")
+    ],
     what: Annotated[
         str,
-        typer.Argument(help="summary, bills, prices, book, block, why, network or shares.", metavar="WHAT"),
+        typer.Argument(
+            help="Of a run: summary, bills, prices, book, block, why, network or shares. Of a comparison: summary,"
+            " bills or cells.",
+            metavar="WHAT",
+        ),
     ] = "summary",
     which: Annotated[
         str | None,
         typer.Argument(
-            help="An interval (2016-09-19T05:00Z), a block height, or a household.", metavar="WHICH"
+            help="An interval (2016-09-19T05:00Z), a block height, or a household; of a comparison, a mechanism.",
+            metavar="WHICH",
         ),
     ] = None,
     json: JsonOption = False,
+    csv: CsvOption = False,
 ) -> None:
-    """Look into a run: its summary, the bills, the prices, one interval's book, one block, one home's money."""
+    """Look into a run or a comparison: its summary, the bills, the prices, one interval's book, one home's money."""
+    from wattswap.cli.comparison_tables import show_comparison
     from wattswap.cli.views import show_view
+    from wattswap.errors import UsageError
+    from wattswap.results import COMPARISON
 
-    show_view(run, what, which, json)
+    if json and csv:
+        raise UsageError.of("--csv", "stands beside --json", "give one of them")
+    show_any = show_comparison if (folder / COMPARISON).is_file() else show_view
+    show_any(folder, what, which, "json" if json else "csv" if csv else "text")
 
 
 def verify(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.cli.output import print_bills, print_json, print_run, print_table
+from wattswap.cli.output import Form, print_bills, print_csv, print_json, print_run, print_table
 from wattswap.errors import UsageError
 from wattswap.explorer import block_facts, parse_interval, stamp
 from wattswap.results import RunResult, read_table
@@ -18,47 +18,51 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def show_view(path: Path, what: str, which: str | None, json: bool) -> None:
+def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
     """Show one view of a run.
 
     Raises:
-        UsageError: No such view, or it needs to know which.
+        UsageError: No such view, it needs to know which, or it is no table and CSV is asked for.
     """
     if what not in VIEWS:
         guess = did_you_mean(what, VIEWS).strip()
         raise UsageError.of("WHAT", f"nothing called {what!r} to show", guess or f"known: {', '.join(VIEWS)}")
-    VIEWS[what](RunResult(path), which, json)
+    if form == "csv" and what not in TABULAR:
+        raise UsageError.of("--csv", f"{what} is no table", f"take --json, or one of {', '.join(TABULAR)}")
+    VIEWS[what](RunResult(path), which, form)
 
 
-def _emit(title: str, frame: pd.DataFrame, json: bool, decimals: int = 4) -> None:
-    if json:
+def _emit(title: str, frame: pd.DataFrame, form: Form, decimals: int = 4) -> None:
+    if form == "json":
         frame = frame.astype(object).where(frame.notna(), None)
         print_json({"rows": frame.reset_index().to_dict(orient="records")})
+    elif form == "csv":
+        print_csv(frame)
     else:
         print_table(title, frame, decimals)
 
 
-def _summary(result: RunResult, _which: str | None, json: bool) -> None:
-    if json:
+def _summary(result: RunResult, _which: str | None, form: Form) -> None:
+    if form == "json":
         print_json({"run": str(result.path), **result.metrics, "manifest": result.manifest})
     else:
         print_run(result)
 
 
-def _bills(result: RunResult, _which: str | None, json: bool) -> None:
-    if json:
-        _emit("", result.bills(), True)
+def _bills(result: RunResult, _which: str | None, form: Form) -> None:
+    if form != "text":
+        _emit("", result.bills(), form)
     else:
         print_bills(result.bills(), result.currency)
 
 
-def _prices(result: RunResult, _which: str | None, json: bool) -> None:
-    """Prices by hour of the day (UTC), weighted by energy; every interval with --json."""
+def _prices(result: RunResult, _which: str | None, form: Form) -> None:
+    """Prices by hour of the day (UTC), weighted by energy; every interval with --json or --csv."""
     import pandas as pd
 
     prices = result.prices()
-    if json:
-        _emit("", prices, True)
+    if form != "text":
+        _emit("", prices, form)
         return
     hours = pd.DatetimeIndex(prices.index).hour
     hour = prices.groupby(hours)
@@ -87,7 +91,7 @@ def _of_interval(result: RunResult, table: str, which: str | None) -> pd.DataFra
     return frame
 
 
-def _book(result: RunResult, which: str | None, json: bool) -> None:
+def _book(result: RunResult, which: str | None, form: Form) -> None:
     """One interval's order book, best bids and offers first."""
     orders = _of_interval(result, "orders", which)
     moment = stamp(int(orders["interval_start"].iloc[0].timestamp()))
@@ -107,21 +111,21 @@ def _book(result: RunResult, which: str | None, json: bool) -> None:
     )[["side", "energy_kwh", "limit_per_kwh", "accepted_kwh", "price_per_kwh", "fee"]]
     if not frame["fee"].any():
         frame = frame.drop(columns="fee")
-    _emit(f"Order book of {moment}", frame, json)
+    _emit(f"Order book of {moment}", frame, form)
 
 
-def _block(result: RunResult, which: str | None, json: bool) -> None:
+def _block(result: RunResult, which: str | None, form: Form) -> None:
     if which is None or not which.isdigit():
         raise UsageError.of("WHICH", "which block?", "give a height, as in: wattswap show RUN block 12")
     facts = block_facts(result.path, int(which))
-    if json:
+    if form == "json":
         print_json(facts)
         return
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):<22} {value}")
 
 
-def _why(result: RunResult, which: str | None, json: bool) -> None:
+def _why(result: RunResult, which: str | None, form: Form) -> None:
     """Why one home paid what it paid: its energy and money by kind, interval by interval, and the sum."""
     import pandas as pd
 
@@ -138,8 +142,8 @@ def _why(result: RunResult, which: str | None, json: bool) -> None:
         frame[name] = frame[name] / unit
     frame["total"] = frame[[name for name in frame.columns if name.endswith("_nano")]].sum(axis=1)
     frame.columns = [name.replace("_wh", "_kwh").replace("_nano", "") for name in frame.columns]
-    if json:
-        _emit("", frame, True)
+    if form != "text":
+        _emit("", frame, form)
         return
     daily = frame.groupby(pd.DatetimeIndex(frame.index).strftime("%Y-%m-%d")).sum()
     daily.loc["all"] = daily.sum()
@@ -147,11 +151,11 @@ def _why(result: RunResult, which: str | None, json: bool) -> None:
     print_table(f"{which}: energy in kWh, money in {result.currency} (positive is credited)", daily, 3)
 
 
-def _network(result: RunResult, _which: str | None, json: bool) -> None:
+def _network(result: RunResult, _which: str | None, form: Form) -> None:
     facts = result.manifest.get("network")
     if facts is None:
         raise UsageError.of("WHAT", "this run used no network", "only `wattswap live` does")
-    if json:
+    if form == "json":
         print_json(facts)
         return
     for name, value in facts.items():
@@ -182,13 +186,16 @@ def _intervals_of_network(result: RunResult) -> None:
     print_table("Sums over all nodes, and the slowest of them, by interval", rows, 3)
 
 
-def _shares(result: RunResult, _which: str | None, json: bool) -> None:
+def _shares(result: RunResult, _which: str | None, form: Form) -> None:
     from wattswap.shares import shares_of
 
     found = shares_of(result)
-    if json:
+    if form == "json":
         facts = {"value": found.value, "core_nonempty": found.core_nonempty, "in_core": found.in_core}
         print_json({**facts, "rows": found.table.reset_index().to_dict(orient="records")})
+        return
+    if form == "csv":
+        print_csv(found.table)
         return
     shown = found.table.copy()
     shown.loc["all"] = shown.sum()
@@ -206,7 +213,7 @@ def _shares(result: RunResult, _which: str | None, json: bool) -> None:
         print("  No division at all keeps every group: the core is empty.")
 
 
-VIEWS: dict[str, Callable[[RunResult, str | None, bool], None]] = {
+VIEWS: dict[str, Callable[[RunResult, str | None, Form], None]] = {
     "summary": _summary,
     "bills": _bills,
     "prices": _prices,
@@ -216,3 +223,5 @@ VIEWS: dict[str, Callable[[RunResult, str | None, bool], None]] = {
     "network": _network,
     "shares": _shares,
 }
+TABULAR = ("bills", "prices", "book", "why", "shares")
+"""Views that are one table, and can be CSV."""

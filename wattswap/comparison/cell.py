@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from market.auction import clear_exact
 from market.book import OrderBook
-from market.clearing import Clearing, check_feasible
+from market.clearing import Clearing, check_feasible, worse_than_limit
 from market.errors import AmountTooLarge
 from market.metrics import ordered_wh, welfare_split
 from market.rules import MarketRules
@@ -49,6 +49,9 @@ INTERVAL_COLUMNS = (
     "buyer_surplus_nano",
     "seller_surplus_nano",
     "operator_surplus_nano",
+    "bought_nano",
+    "sold_nano",
+    "worse_orders",
     "import_micro_per_kwh",
     "feed_in_micro_per_kwh",
     "import_wh",
@@ -64,6 +67,9 @@ INTERVAL_COLUMNS = (
 )
 """Columns of an interval. `import_wh` and `export_wh` are sums over the meters of all homes, `local_wh` is all energy
 that changed hands inside, traded or netted, `competitive` the price of the efficient clearing of the same book,
+`bought_nano` what buyers pay and `sold_nano` what sellers get for traded energy, rebates included and fees not,
+`worse_orders` counts orders that pay more, or get less, than their accepted energy is worth at their limit, charges
+included,
 `members_nano` what all homes are credited, and `baseline_nano` what they would be without a market."""
 BILL_COLUMNS = (*COLUMNS, "baseline_nano", "imbalance_cost_nano", "load_wh", "pv_wh")
 BEHIND_METER = ("load_wh", "pv_wh")
@@ -165,12 +171,13 @@ def book_at(setup: Setup, i: int) -> OrderBook:
 
 
 def _market_columns(book: OrderBook, clearing: Clearing) -> tuple[list[int], list[bool]]:
-    """The columns from orders to operator_surplus_nano, and which of the four prices exist."""
+    """The columns from orders to worse_orders, and which of the four prices exist."""
     demand_wh, supply_wh = ordered_wh(book)
     best = clear_exact(book, _EFFICIENT)
     one, average = clearing.node_price[0], clearing.average_price_micro_per_kwh(book)
     competitive = best.node_price[0]
     split = welfare_split(book, clearing)
+    bought_nano, sold_nano = clearing.turnover_nano(book)
     columns = [
         len(book),
         demand_wh,
@@ -185,5 +192,8 @@ def _market_columns(book: OrderBook, clearing: Clearing) -> tuple[list[int], lis
         split.buyers_nano,
         split.sellers_nano,
         split.operator_nano,
+        bought_nano,
+        sold_nano,
+        len(worse_than_limit(book, clearing)),
     ]
     return columns, [one is not None, one is not None, average is not None, competitive is not None]

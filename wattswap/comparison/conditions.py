@@ -10,6 +10,7 @@ from wattswap.errors import Problem
 
 METRICS = (
     "allocative_efficiency",
+    "buyer_price_per_kwh",
     "buyer_surplus",
     "clear_ms",
     "co2_kg",
@@ -43,6 +44,7 @@ METRICS = (
     "self_consumption",
     "self_sufficiency",
     "self_sufficiency_alone",
+    "seller_price_per_kwh",
     "seller_surplus",
     "smith_alpha_percent",
     "traded_kwh",

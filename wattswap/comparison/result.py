@@ -106,6 +106,11 @@ class Comparison:
         """Names of the points of a sweep."""
         return [str(point["point"]) for point in self.about["points"]]
 
+    @property
+    def varied(self) -> list[str]:
+        """Keys of the scenario that a sweep varies; none in a plain comparison."""
+        return list(self.about["points"][0]["settings"])
+
     def cell_keys(self, mechanism: str | None = None, point: str | None = None) -> list[CellKey]:
         """The finished cells of a mechanism and a point.
 
@@ -177,7 +182,7 @@ class Comparison:
         A figure that does not exist under one of the seeds has no mean.
         """
         cells = self._shared(point or self.points[0])
-        numbers = cells.drop(columns=["point", "seed", *self.about["points"][0]["settings"]])
+        numbers = cells.drop(columns=["point", "seed", *self.varied])
         # A mean over the seeds in which a figure exists would flatter it: Gini exists only where nobody loses.
         groups = numbers.groupby("mechanism", sort=False)
         frame: pd.DataFrame = groups.mean(numeric_only=True).where(groups.count() == len(self.seeds))
@@ -271,16 +276,19 @@ class Comparison:
 
     @property
     def plot(self) -> Plots:
-        """Plotly figures: `.price()`, `.bills()`, `.curve(interval)`, `.flows()` and more."""
+        """Plotly figures: `.price()`, `.bills()`, `.curve(interval)`, `.sweep(metric)` and more."""
         from wattswap.report.plots import Plots
 
         return Plots(self.path)
 
-    def report(self, path: Path | str | None = None, *, force: bool = False) -> Path:
+    def report(
+        self, path: Path | str | None = None, *, point: str | None = None, force: bool = False
+    ) -> Path:
         """Write one HTML file about this comparison; it opens without a network.
 
         Args:
             path: The file; by default report.html in the comparison's folder.
+            point: The point of a sweep that is told in full; the first when left out.
             force: Whether a file that is there is replaced.
 
         Raises:
@@ -288,7 +296,7 @@ class Comparison:
         """
         from wattswap.report.write import report_on
 
-        return report_on(self.path, path, force=force)
+        return report_on(self.path, path, point=point, force=force)
 
     def _chosen(self, mechanism: str, seed: int | None, point: str | None) -> list[CellKey]:
         keys = [

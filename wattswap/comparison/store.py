@@ -17,12 +17,12 @@ from wattswap.comparison.cell import BEHIND_METER, BILL_COLUMNS, INTERVAL_COLUMN
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.summary import Row
 from wattswap.errors import VerificationFailed
-from wattswap.results import CURE
+from wattswap.results import COMPARISON, CURE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ABOUT = "comparison.json"
+ABOUT = COMPARISON
 SUMMARY, BILLS, INTERVALS = "summary", "bills", "intervals"
 DATASETS = (INTERVALS, BILLS, SUMMARY)
 _PART = "part.parquet"

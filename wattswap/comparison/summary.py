@@ -47,6 +47,7 @@ def _market(t: dict[str, IntArray], cell: Cell) -> Row:
     competitive = cell.has_value[:, INTERVAL_COLUMNS.index("competitive_micro_per_kwh")]
     priced = (traded > 0) & competitive
     vwap = metrics.volume_weighted_price(price, traded)
+    energy_wh = _sum(traded)
     return {
         "intervals_with_trade": int((traded > 0).sum()),
         "welfare": welfare / NANO_PER_UNIT,
@@ -55,9 +56,11 @@ def _market(t: dict[str, IntArray], cell: Cell) -> Row:
             for who in ("buyer", "seller", "operator")
         },
         "allocative_efficiency": metrics.allocative_efficiency(welfare, optimum),
-        "traded_kwh": _sum(traded) / WH_PER_KWH,
+        "traded_kwh": energy_wh / WH_PER_KWH,
         "traded_share": metrics.traded_share(traded, t["demand_wh"], t["supply_wh"]),
         "price_per_kwh": None if vwap is None else vwap / MICRO_PER_UNIT,
+        "buyer_price_per_kwh": _each_kwh(t["bought_nano"], energy_wh),
+        "seller_price_per_kwh": _each_kwh(t["sold_nano"], energy_wh),
         "price_volatility": metrics.price_volatility(price, traded),
         "price_volatility_weighted": metrics.price_volatility_weighted(price, traded),
         "smith_alpha_percent": metrics.smith_alpha_percent(
@@ -105,6 +108,10 @@ def _money(bill: dict[str, IntArray], operator_nano: int) -> Row:
         "min_max_saving": fairness.min_max_ratio(saving),
         "imbalance_cost": _sum(bill["imbalance_cost_nano"]) / NANO_PER_UNIT,
     }
+
+
+def _each_kwh(turnover_nano: IntArray, energy_wh: int) -> float | None:
+    return _sum(turnover_nano) / energy_wh / MICRO_PER_UNIT if energy_wh else None
 
 
 def _sum(column: IntArray) -> int:

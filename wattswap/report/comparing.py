@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from wattswap.report.page import paragraph, table
 from wattswap.report.story import UNDEFINED, Outcome, Story
-from wattswap.report.words import DASH, MEASURES, Measure, against_best, interval, needs_money, number
+from wattswap.report.words import (
+    DASH,
+    MEASURES,
+    Measure,
+    against_best,
+    interval,
+    needs_money,
+    number,
+    two_prices,
+)
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -36,7 +45,8 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
     }
     days = f"{story.intervals} intervals of {story.interval_minutes} min"
     seeds = "" if len(story.seeds) < 2 else f" Mean over {len(story.seeds)} seeds, and its 95 % interval."
-    body = table(f"{story.homes} homes, {days}, money in {story.currency}.{seeds}", frame, html)
+    caption = f"{story.homes} homes, {days}, money in {story.currency}.{seeds}{two_prices(story.outcomes)}"
+    body = table(caption, frame, html)
     for reason in dict.fromkeys(m.undefined for m in measures):
         gaps = [m for m in measures if m.undefined == reason and _rows_without(story, m)]
         if gaps:
@@ -107,7 +117,7 @@ def _cell(story: Story, outcome: Outcome, measure: Measure, best: float | None) 
     beats_all = (shown > top) == (measure.better == "more")
     if outcome.label == story.reference and (beats_all or (shown == 0 and measure.better == "more")):
         return f'<td class="number">{text}</td>'  # no competitor: it saves and trades nothing by its nature
-    beside = against_best(shown, top, decimals)
+    beside = against_best(shown, top, decimals, count=measure.metric == "homes_worse_off")
     return f'<td class="number">{text}<small>{escape(beside)}</small></td>'
 
 
@@ -171,10 +181,8 @@ def _budget(deficits: int | None, surpluses: int | None, strong: bool, no_defici
 
 
 def _rational(count: int | None, promised: bool) -> str:
-    if count is None and not promised:
-        return f"{DASH} not counted: this rule does not look at limits"
     if count is None:
-        return "held: a clearing that breaks a limit is refused when it is made"
+        return f"{DASH} not looked at"
     if count:
         return f"{'broken: ' if promised else ''}{count} trades worse than the limit, fees included"
     return "held by every trade, fees included"

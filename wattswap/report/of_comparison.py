@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
+from wattswap.comparison.driver import name_of
+from wattswap.comparison.plan import CellKey
 from wattswap.comparison.result import Comparison
 from wattswap.errors import UsageError
 from wattswap.report.of_run import orders_frame, promises_of, provenance, row_of
+from wattswap.report.of_sweep import SWEPT, sweep_of
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
 from wattswap.report.words import needs_money
 
@@ -18,14 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def story_of_comparison(comparison: Comparison) -> Story:
-    """Read a comparison; of a sweep, its first point.
+def story_of_comparison(comparison: Comparison, point: str | None = None) -> Story:
+    """Read a comparison; of a sweep one point in full, by default the first.
 
     Raises:
-        UsageError: It has no finished cells to compare.
+        UsageError: It has no finished cells to compare, or no such point.
         VerificationFailed: A file of it is damaged.
     """
-    about, point = comparison.about, comparison.points[0]
+    about, point = comparison.about, point or comparison.points[0]
     labels = list(dict.fromkeys(key.mechanism for key in comparison.cell_keys(point=point)))
     if comparison.reference not in labels or len(labels) < 2:
         cure = "call the same `wattswap compare` again, which goes on"
@@ -34,50 +37,62 @@ def story_of_comparison(comparison: Comparison) -> Story:
     cells = cells[(cells["point"] == point) & cells["seed"].isin(comparison.seeds)]
     best = cells.loc[cells["mechanism"] == comparison.bound, "traded_kwh"].mean()
     outcomes = tuple(
-        _outcome(comparison, label, cells[cells["mechanism"] == label], best) for label in labels
+        _outcome(comparison, label, point, cells[cells["mechanism"] == label], best) for label in labels
     )
     bound = comparison.bound if comparison.bound in labels else None
     focus = _focus(outcomes, comparison.reference, bound)
     seeds = tuple(comparison.seeds)
+    time = outcomes[0].intervals.index  # the points of a sweep may differ in time and homes
+    scenario = about["scenario"]
+    if comparison.varied:
+        scenario = about["scenarios"][name_of(CellKey(point, focus, seeds[0]))]["resolved"]
     return Story(
         kind="comparison",
         title=str(about["name"]),
         currency=comparison.currency,
-        homes=int(about["homes"]),
-        start=str(about["start"]),
-        intervals=int(about["intervals"]),
-        interval_minutes=int(about["interval_minutes"]),
+        homes=len(outcomes[0].bills),
+        start=time[0].strftime("%Y-%m-%dT%H:%MZ"),
+        intervals=len(time),
+        interval_minutes=_minutes(time, int(about["interval_minutes"])),
         seeds=seeds,
         outcomes=outcomes,
         reference=comparison.reference,
         bound=bound,
         focus=focus,
-        curve=lambda start: _curve(comparison, focus, seeds[0], start),
+        curve=lambda start: _curve(comparison, focus, point, seeds[0], start),
         flows=_flows(next(o for o in outcomes if o.label == focus)),
         seconds=float(about["wall_s"]),
         chain=None,
         provenance=provenance(about) | {"folder": comparison.path.name},
         repeat=str(about["command"]),
-        scenario=about["scenario"],
-        notes=_notes(comparison),
+        scenario=scenario,
+        notes=_notes(comparison, point),
+        point=point if comparison.varied else "",
+        sweep=sweep_of(comparison, SWEPT),
     )
 
 
-def _outcome(comparison: Comparison, label: str, cells: pd.DataFrame, best_kwh: float) -> Outcome:
+def _minutes(time: pd.Index[Any], given: int) -> int:
+    return int((time[1] - time[0]).total_seconds()) // 60 if len(time) > 1 else given
+
+
+def _outcome(comparison: Comparison, label: str, point: str, cells: pd.DataFrame, best_kwh: float) -> Outcome:
     names = [name for name in cells.columns if name not in ("point", "mechanism", "seed")]
     numbers = cells[names].select_dtypes("number")
     figures = {str(name): Spread.of(numbers[name].tolist()) for name in numbers.columns}
-    frames = [comparison.intervals(label, seed).astype(float) for seed in comparison.seeds]
+    frames = [comparison.intervals(label, seed, point).astype(float) for seed in comparison.seeds]
     kept = [frame["operator_surplus"].to_numpy() for frame in frames]
     traded = figures["traded_kwh"].mean
     observed = Observed(
         deficit_intervals=sum(int((surplus < -5e-10).sum()) for surplus in kept),
         surplus_intervals=sum(int((surplus > 5e-10).sum()) for surplus in kept),
+        worse_than_limit=sum(int(frame["worse_orders"].sum()) for frame in frames),
         efficiency=figures["allocative_efficiency"].mean,
         volume_share=traded / best_kwh if traded is not None and best_kwh > 0 else None,
     )
     name = label.partition(":")[0]
-    return Outcome(label, figures, _mean(frames), comparison.bills(label), observed, promises_of(name))
+    bills = comparison.bills(label, point=point)
+    return Outcome(label, figures, _mean(frames), bills, observed, promises_of(name))
 
 
 def _mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -105,14 +120,14 @@ def _focus(outcomes: tuple[Outcome, ...], reference: str, bound: str | None) -> 
     ).label
 
 
-def _curve(comparison: Comparison, label: str, seed: int, start: datetime | None) -> Curve:
+def _curve(comparison: Comparison, label: str, point: str, seed: int, start: datetime | None) -> Curve:
     """The book of one interval and what the mechanism made of it, worked out again from the scenario."""
     import pandas as pd
 
-    intervals = comparison.intervals(label, seed)
+    intervals = comparison.intervals(label, seed, point)
     starts = pd.DatetimeIndex(intervals.index)
     row = row_of(starts, start, intervals["traded_kwh"], intervals["orders"])
-    book, setup = comparison.book(starts[row], seed), comparison.setup(label, seed)
+    book, setup = comparison.book(starts[row], seed, point), comparison.setup(label, seed, point)
     clearing = setup.mechanism.clear(book, setup.rules_at(row))
     rows = pd.DataFrame(
         {
@@ -140,7 +155,7 @@ def _flows(outcome: Outcome) -> pd.DataFrame:
     return energy_flows(sums if known else sums | {"load_kwh": None, "pv_kwh": None})
 
 
-def _notes(comparison: Comparison) -> tuple[str, ...]:
+def _notes(comparison: Comparison, point: str) -> tuple[str, ...]:
     about = comparison.about
     notes = [str(note) for note in about["data"].get("notes", ())]
     if about["missing"]:
@@ -149,5 +164,5 @@ def _notes(comparison: Comparison) -> tuple[str, ...]:
         told = ", ".join(map(str, comparison.seeds))
         notes.append(f"all figures are over the seeds that every mechanism has: {told}")
     if len(comparison.points) > 1:
-        notes.append(f"of the {len(comparison.points)} points of the sweep this is {comparison.points[0]}")
+        notes.append(f"of the {len(comparison.points)} points of the sweep this is {point}")
     return tuple(notes)

@@ -54,6 +54,7 @@ def story_of_run(result: RunResult, label: str | None = None) -> Story:
     metrics = {**_figures(result), **surplus, **_peaks(intervals, hours)}
     baseline = {**_without_market(result.metrics), **_peaks(without, hours)}
     baseline["allocative_efficiency"] = None if observed.efficiency is None else 0.0
+    baseline["traded_share"] = None if surplus["traded_share"] is None else 0.0
     outcomes = (
         Outcome(
             WITHOUT, _spreads(baseline), without, _bills_without(bills), promises=promises_of("retailer_only")
@@ -270,8 +271,30 @@ def _observed(result: RunResult) -> tuple[Observed, dict[str, float | None]]:
         "seller_surplus": float(by_side.get(-1, 0.0)),
         "operator_surplus": int(surplus.sum()) / NANO_PER_UNIT,
         "allocative_efficiency": efficiency,
+        **_two_prices(orders),
+        "traded_share": _traded_share(orders),
     }
     return observed, split
+
+
+def _two_prices(orders: pd.DataFrame) -> dict[str, float | None]:
+    """What a traded kWh costs buyers and brings sellers, rebates included and fees not."""
+    prices: dict[str, float | None] = {}
+    for name, side in (("buyer", 1), ("seller", -1)):
+        own = orders[orders["side"] == side]
+        rebate_nano = side * own["charge_nano"].clip(upper=0)
+        turnover_nano = int((own["accepted_wh"] * own["price_micro_per_kwh"] + rebate_nano).sum())
+        energy_wh = int(own["accepted_wh"].sum())
+        price = turnover_nano / energy_wh / MICRO_PER_UNIT if energy_wh else None
+        prices[f"{name}_price_per_kwh"] = price
+    return prices
+
+
+def _traded_share(orders: pd.DataFrame) -> float | None:
+    """Traded energy over what could be traded if price were no matter."""
+    sums = orders.groupby(["interval_start", "side"], observed=True)["energy_wh"].sum().unstack(fill_value=0)
+    possible_wh = int(sums.min(axis=1).sum()) if len(sums.columns) == 2 else 0
+    return int(orders["accepted_wh"].sum()) / 2 / possible_wh if possible_wh else None
 
 
 def _gains(result: RunResult, orders: pd.DataFrame) -> pd.DataFrame:

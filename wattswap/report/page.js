@@ -27,8 +27,8 @@
       zerolinecolor: night ? "rgba(255,255,255,.5)" : "rgba(0,0,0,.5)",
     };
     Object.assign(layout.font, { color: ink });
-    Object.assign(layout.xaxis, lines);
-    Object.assign(layout.yaxis, lines);
+    Object.keys(layout).filter(function (key) { return /^[xy]axis\d*$/.test(key); })
+      .forEach(function (key) { Object.assign(layout[key], lines); });
     layout.margin = narrow ? Object.assign({}, layout.margin, { r: 4 }) : layout.margin;
     layout.hoverlabel = { bgcolor: night ? "#1e2329" : "#ffffff", font: { color: ink } };
     layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: night ? "#a9b1ba" : "#545c66", activecolor: ink };

@@ -138,17 +138,25 @@ def data_beside(name: str, caption: str, data: pd.DataFrame) -> str:
     return f"<details><summary>Data ({rows})</summary>\n<p>{link}</p>{more}\n{body}</details>"
 
 
-def table(caption: str, data: pd.DataFrame, html: Mapping[tuple[int, int], str] | None = None) -> str:
+def table(
+    caption: str,
+    data: pd.DataFrame,
+    html: Mapping[tuple[int, int], str] | None = None,
+    *,
+    exact: bool = False,
+) -> str:
     """A table that scrolls inside its box; a missing value is a dash.
 
     Args:
         caption: What it shows.
         data: Its index becomes the row headings.
         html: Cells by (row, column) that come as HTML instead of as the value.
+        exact: Whether the headings are names that people type, not words.
     """
     html = html or {}
     heads = "".join(
-        f'<th scope="col">{escape(_words(c))}</th>' for c in [data.index.name or "", *data.columns]
+        f'<th scope="col">{_breakable(c) if exact else escape(_words(c))}</th>'
+        for c in [data.index.name or "", *data.columns]
     )
     rows = []
     columns = [data[c].tolist() for c in data.columns]
@@ -170,14 +178,19 @@ def paragraph(text: str, css: str = "") -> str:
 
 def csv_uri(data: pd.DataFrame) -> str:
     """A frame as a CSV file in a data: URI; no cell can pass for a formula of a spreadsheet."""
+    text = without_formulas(data).to_csv(index=False, lineterminator="\r\n", float_format="%.10g")
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
+
+
+def without_formulas(data: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its index as columns and its texts such that no spreadsheet takes one for a formula."""
     import pandas as pd
 
     safe = data.reset_index()
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
             safe[name] = [None if missing(v) else _no_formula(_plain(v)) for v in safe[name]]
-    text = safe.to_csv(index=False, lineterminator="\r\n", float_format="%.10g")
-    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
+    return safe
 
 
 def json_uri(value: object) -> str:
@@ -202,6 +215,11 @@ def _text(name: str) -> str:
 
 def _words(name: Any) -> str:
     return str(name).replace("_", " ")
+
+
+def _breakable(name: Any) -> str:
+    """A name as it is, which a narrow column may break behind a dot or an underscore."""
+    return escape(str(name)).replace(".", ".<wbr>").replace("_", "_<wbr>")
 
 
 def _cell(value: Any) -> str:

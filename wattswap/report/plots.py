@@ -7,10 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wattswap.errors import UsageError
 from wattswap.explorer import parse_interval
 from wattswap.report import figures
 from wattswap.report.story import Story
 from wattswap.report.write import story_of
+from wattswap.results import COMPARISON
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -23,9 +25,8 @@ class Plots:
         self._folder = folder
 
     def __repr__(self) -> str:
-        return (
-            f"<plots of {self._folder.name}: price(), bills(), curve(interval), flows(), grid(), savings()>"
-        )
+        names = "price(), bills(), curve(interval), flows(), grid(), savings(), sweep(metric)"
+        return f"<plots of {self._folder.name}: {names}>"
 
     @cached_property
     def _story(self) -> Story:
@@ -62,6 +63,28 @@ class Plots:
             datetime.fromtimestamp(parse_interval(interval), UTC) if isinstance(interval, str) else interval
         )
         return figures.curve_figure(self._story.curve(moment), self._story.currency)
+
+    def sweep(self, metric: str = "saving") -> go.Figure:
+        """A metric against the varied key, one line a mechanism, with 95 % intervals where there are several seeds.
+
+        Args:
+            metric: Any of docs/metrics.md.
+
+        Raises:
+            UsageError: This is no sweep, or there is no such metric.
+        """
+        from wattswap.comparison.result import Comparison
+        from wattswap.report.of_sweep import sweep_of
+        from wattswap.report.sweeping import sweep_figure
+        from wattswap.report.words import measure_of
+
+        if not (self._folder / COMPARISON).is_file():
+            raise UsageError.of(str(self._folder), "is no sweep", "`wattswap sweep` makes one")
+        comparison = Comparison(self._folder)
+        found = sweep_of(comparison, [metric])
+        if found is None:
+            raise UsageError.of(str(self._folder), "is no sweep", "`wattswap sweep` makes one")
+        return sweep_figure(found, measure_of(metric), comparison.currency)
 
     def flows(self) -> go.Figure:
         """Energy from its sources to its uses."""

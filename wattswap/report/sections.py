@@ -22,12 +22,21 @@ def sections(story: Story, curve: Curve) -> list[Section]:
         *(verdict, comparison, price, lambda s: supply_and_demand(s, curve), flows, bills, fairness, grid),
         *(properties, compute_time, chain, provenance),
     )
-    return [build(story) for build in builders]
+    return [*([swept(story)] if story.sweep is not None else []), *(build(story) for build in builders)]
+
+
+def swept(story: Story) -> Section:
+    """All points of a sweep."""
+    from wattswap.report.sweeping import sweep_section
+
+    return sweep_section(story)
 
 
 def verdict(story: Story) -> Section:
     """Three sentences."""
     body = '<div class="verdict">' + "".join(paragraph(s) for s in words.verdict(story)) + "</div>"
+    if because := words.idle(story):
+        body += paragraph(because, "note")
     if story.notes:
         body += paragraph(f"About the data: {'; '.join(story.notes)}.", "note")
     return Section("verdict", "Verdict", "What the market did for these homes, in three sentences.", body, {})
@@ -82,6 +91,7 @@ def price(story: Story) -> Section:
     )
     if len(story.seeds) > 1:
         caption += " Means over the seeds."
+    caption += words.two_prices(shown)
     body = figure("prices", alt, caption, data)
     fees = story.focused.value("grid_fee_remote_per_kwh") or 0.0
     if fees:
@@ -113,7 +123,11 @@ def supply_and_demand(story: Story, curve: Curve) -> Section:
 
 def flows(story: Story) -> Section:
     """Energy between sources and uses."""
-    why = "Where the energy came from and where it went; neighbours are served before the retailer."
+    why = "Where the energy came from and where it went; " + (
+        "neighbours are served before the retailer."
+        if story.shares_imbalance
+        else "what was not traded is settled with the retailer."
+    )
     if story.flows.empty:
         body = paragraph("No flows are shown: the meters moved no energy.")
         return Section("flows", "Energy flows", why, body, {})

@@ -110,6 +110,24 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Sweep:
+    """Figures of all points of a sweep.
+
+    Args:
+        keys: Keys of the scenario that are varied.
+        points: Names of all points.
+        frames: By metric, one row a point and mechanism: a column for each key with its value as it was written,
+            mechanism, and mean, low and high of the metric over the seeds.
+        bound: Label of the mechanism that is a bound and no rule.
+    """
+
+    keys: tuple[str, ...]
+    points: tuple[str, ...]
+    frames: Mapping[str, pd.DataFrame]
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """Everything that a report says.
 
@@ -134,6 +152,8 @@ class Story:
         repeat: The command that makes it again.
         scenario: The resolved scenario.
         notes: Sentences about the data.
+        point: The point of a sweep that all this is about; empty where nothing was varied.
+        sweep: All points of the sweep; None where there are no others.
     """
 
     kind: Literal["run", "comparison"]
@@ -156,6 +176,8 @@ class Story:
     repeat: str
     scenario: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    point: str = ""
+    sweep: Sweep | None = None
 
     def outcome(self, label: str) -> Outcome:
         """The outcome of a mechanism."""
@@ -175,6 +197,11 @@ class Story:
     def rivals(self) -> tuple[Outcome, ...]:
         """The mechanisms proper: neither the reference nor the bound."""
         return tuple(o for o in self.outcomes if o.label not in (self.reference, self.bound))
+
+    @property
+    def shares_imbalance(self) -> bool:
+        """Whether homes settle among each other, before the retailer, what was not traded."""
+        return bool(self.scenario.get("market", {}).get("imbalance", "shared") == "shared")
 
     @property
     def length(self) -> timedelta:

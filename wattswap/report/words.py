@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
@@ -44,13 +45,14 @@ MEASURES: Final = (
     Measure("welfare", "welfare, {money}", 2, "more", _NOT_MEASURED),
     Measure(
         "allocative_efficiency",
-        "efficiency, %",
+        "efficiency at stated limits, %",
         1,
         "more",
         "no trade was possible, so there is no optimum",
         100,
     ),
     Measure("traded_kwh", "traded, kWh", 1, "more", _NOT_MEASURED),
+    Measure("traded_share", "traded of possible, %", 1, "more", "no interval had bids and offers", 100),
     Measure("price_per_kwh", "average price, {money}/kWh", 4, None, _NO_TRADE),
     Measure("operator_surplus", "kept by the operator, {money}", 2, None, _NOT_MEASURED),
     Measure("self_sufficiency", "self-sufficiency, %", 1, "more", _NO_LOAD, 100),
@@ -59,6 +61,12 @@ MEASURES: Final = (
     Measure("jain_saving", "Jain of savings", 3, "more", _LOSERS),
     Measure("clear_ms", "clearing, ms", 2, "less", _NOT_MEASURED),
 )
+
+
+def measure_of(metric: str) -> Measure:
+    """How a metric is written: as the column of the comparison where it is one, else by its name."""
+    own = Measure(metric, metric.replace("_", " "), 4, None, "it does not exist there")
+    return next((m for m in MEASURES if m.metric == metric), own)
 
 
 def missing(value: Any) -> bool:
@@ -83,12 +91,13 @@ def interval(figure: Spread, decimals: int, factor: float = 1.0) -> str:
     return "" if low == mean == high else f"{low} to {high}"
 
 
-def against_best(value: float, best: float, decimals: int) -> str:
+def against_best(value: float, best: float, decimals: int, *, count: bool = False) -> str:
     """A worse value in percent of the best; as a difference where a percentage would mislead.
 
-    Money may be income here and cost there: no percentage is of any use across zero.
+    Money may be income here and cost there: no percentage is of any use across zero, and none for a count, where one
+    home more may be twice as many.
     """
-    if best > 0 and value >= 0:
+    if best > 0 and value >= 0 and not count:
         return f"{100 * value / best:.1f} % of best"
     difference = value - best
     return f"{'+' if difference >= 0 else '−'}{number(abs(difference), decimals)}"
@@ -108,6 +117,30 @@ def verdict(story: Story) -> list[str]:
     """Three sentences: what the market saved, who did worst by it, and what neighbours did for each other."""
     losers = worst_off(story.focused, story.currency, mean=len(story.seeds) > 1)
     return [_money(story), losers + _harmless(story), _energy(story)]
+
+
+def idle(story: Story) -> str:
+    """Why rules trade nothing among homes that all state the same two limits; empty where none is idle for it."""
+    names = [o.label for o in story.rivals if o.observed.volume_share == 0]
+    if not names or story.scenario.get("homes", {}).get("strategy") != "truthful":
+        return ""
+    last = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    return (
+        f"{last} {'trade' if len(names) > 1 else 'trades'} nothing because all homes state the same two limits, one"
+        ' to buy and one to sell; homes.strategy = "zi_c" draws limits by lot.'
+    )
+
+
+def two_prices(outcomes: Sequence[Outcome]) -> str:
+    """What a price means where buyers pay another one than sellers get; empty where none of these rules does that."""
+    names = []
+    for o in outcomes:
+        paid, got = o.value("buyer_price_per_kwh"), o.value("seller_price_per_kwh")
+        if paid is not None and got is not None and abs(paid - got) > 5e-7:
+            names.append(f"{o.label} (buyers {number(paid, 4)}, sellers {number(got, 4)})")
+    if not names:
+        return ""
+    return f" The price is the middle of what buyers pay and sellers get with {', '.join(names)}."
 
 
 def _money(story: Story) -> str:

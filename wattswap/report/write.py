@@ -5,30 +5,31 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from wattswap.errors import AlreadyExists, RunNotFound
+from wattswap.errors import AlreadyExists, RunNotFound, UsageError
 from wattswap.report import REPORT
 from wattswap.report.story import Story
-from wattswap.results import MANIFEST, RunResult
-
-COMPARISON = "comparison.json"
+from wattswap.results import COMPARISON, MANIFEST, RunResult
 
 
-def story_of(folder: Path) -> Story:
-    """Read a run or a comparison.
+def story_of(folder: Path, point: str | None = None) -> Story:
+    """Read a run or a comparison; of a sweep, one point in full, by default the first.
 
     Raises:
         RunNotFound: The folder is neither.
+        UsageError: It has no such point.
         VerificationFailed: It is damaged.
     """
     if (folder / MANIFEST).is_file():
         from wattswap.report.of_run import story_of_run
 
+        if point is not None:
+            raise UsageError.of("--point", "is asked of a run", "only a sweep has points")
         return story_of_run(RunResult(folder))
     if (folder / COMPARISON).is_file():
         from wattswap.comparison.result import Comparison
         from wattswap.report.of_comparison import story_of_comparison
 
-        return story_of_comparison(Comparison(folder))
+        return story_of_comparison(Comparison(folder), point)
     cure = "give the folder that `wattswap run` or `wattswap compare` printed"
     raise RunNotFound.of(str(folder), "neither a run nor a comparison is here", cure)
 
@@ -49,16 +50,21 @@ def html_of(story: Story, start: datetime | None = None) -> str:
     from wattswap.report.words import duration
 
     kind = "a run" if story.kind == "run" else "a comparison"
+    if story.sweep is not None:
+        kind = f"a sweep of {len(story.sweep.points)} points, of which {story.point} is told in full"
     seeds = "" if len(story.seeds) < 2 else f", {len(story.seeds)} seeds"
     about = f"Report of {kind}: {story.homes} homes, {duration(story.length)} from {story.start}{seeds}."
     rivals = [o.label for o in story.rivals] or [story.focus]
     names = ", ".join(rivals) if len(rivals) <= 3 else f"{len(rivals)} mechanisms compared"
-    return page(f"{story.title}: {names}", about, sections(story, story.curve(start)), __version__)
+    title = f"{story.title}, {story.point}" if story.point else story.title
+    return page(f"{title}: {names}", about, sections(story, story.curve(start)), __version__)
 
 
-def report_on(folder: Path, path: Path | str | None = None, *, force: bool = False) -> Path:
-    """Write the report of a run or a comparison, by default into its folder; see `write_report`."""
-    return write_report(story_of(folder), folder / REPORT if path is None else Path(path), force=force)
+def report_on(
+    folder: Path, path: Path | str | None = None, *, point: str | None = None, force: bool = False
+) -> Path:
+    """Write the report of a run or a comparison, by default into its folder; see `story_of`, `write_report`."""
+    return write_report(story_of(folder, point), folder / REPORT if path is None else Path(path), force=force)
 
 
 def write_report(story: Story, path: Path, start: datetime | None = None, *, force: bool = False) -> Path:
