@@ -47,6 +47,16 @@ FailIfOption = Annotated[
 ]
 
 
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        help="Print what each saves against this one, paired by seed, with its interval.",
+        metavar="NAME",
+    ),
+]
+
+
 def compare(
     scenario: ScenarioArgument,
     mechanism: MechanismsOption = None,
@@ -56,6 +66,7 @@ def compare(
     settings: SetOption = None,
     seed: SeedOption = None,
     fail_if: FailIfOption = None,
+    against: AgainstOption = None,
     module: ModuleOption = None,
     out: ComparisonsOption = Path("comparisons"),
     quiet: QuietOption = False,
@@ -66,7 +77,7 @@ def compare(
 
     import_module_file(module)
     loaded = load_scenario(scenario, case, settings, seed)
-    _compare([Point(BASE, {}, loaded)], mechanism, seeds, jobs, fail_if, module, out, quiet, json)
+    _compare([Point(BASE, {}, loaded)], mechanism, seeds, jobs, fail_if, against, module, out, quiet, json)
 
 
 def sweep(
@@ -86,6 +97,7 @@ def sweep(
     settings: SetOption = None,
     seed: SeedOption = None,
     fail_if: FailIfOption = None,
+    against: AgainstOption = None,
     module: ModuleOption = None,
     out: ComparisonsOption = Path("comparisons"),
     quiet: QuietOption = False,
@@ -94,7 +106,7 @@ def sweep(
     """Compare over a grid: any key of the scenario takes several values."""
     import_module_file(module)
     points = _grid(scenario, case, settings, seed, vary)
-    _compare(points, mechanism, seeds, jobs, fail_if, module, out, quiet, json)
+    _compare(points, mechanism, seeds, jobs, fail_if, against, module, out, quiet, json)
 
 
 def _compare(
@@ -103,6 +115,7 @@ def _compare(
     seeds: int,
     jobs: int,
     fail_if: list[str] | None,
+    against: str | None,
     module: Path | None,
     out: Path,
     quiet: bool,
@@ -116,13 +129,15 @@ def _compare(
     from wattswap.comparison.plan import make_plan
     from wattswap.comparison.result import Comparison
     from wattswap.conditions import read_conditions
-    from wattswap.errors import CheckFailed, ExitCode
+    from wattswap.errors import CheckFailed, ExitCode, UsageError, suggest
 
     _refuse_axes(points)
     first = points[0].scenario
     choices = read_choices(mechanisms or [])
     labels = [choice.label for choice in choices]
     conditions = read_conditions("--fail-if", fail_if or [], labels, METRICS)
+    if against is not None and against not in labels:
+        raise UsageError.of("--against", f"{against!r} is not compared", suggest(against, labels))
     plan = make_plan(points, choices, range(first.seed, first.seed + seeds), module)
     if plan.points[0].scenario is not first and not quiet:
         note(
@@ -134,9 +149,10 @@ def _compare(
     failed = failures(result, conditions)
     try:
         if json:
-            print_json(comparison_facts(result) | {"failed": [str(problem) for problem in failed]})
+            facts = comparison_facts(result, against)
+            print_json(facts | {"failed": [str(problem) for problem in failed]})
         else:
-            print_comparison(result)
+            print_comparison(result, against)
     finally:  # also where the reader of a pipe has seen enough
         if failed and json:
             raise typer.Exit(int(ExitCode.CHECK_FAILED))
@@ -152,20 +168,14 @@ def _refuse_axes(points: Sequence[Point]) -> None:
     """
     from wattswap.errors import Problem, UsageError
 
-    own = {
-        "market.mechanism": "-m NAME",
-        "market.params": "-m NAME:parameter=value",
-        "seed": "--seed and --seeds",
-    }
-    keys = {text.partition("=")[0].strip() for p in points for text in p.scenario.source.overrides}
-    keys |= {key for point in points for key in point.settings}
+    varied = set(points[0].settings)
+    given = varied | {text.partition("=")[0].strip() for text in points[0].scenario.source.overrides}
+    options = {key: "-m NAME" for key in given if key == "market.mechanism"}
+    options |= {key: "-m NAME:parameter=value" for key in given if key.startswith("market.params")}
+    options |= {key: "--seed and --seeds" for key in varied if key == "seed"}
     wrong = [
         Problem(key, "is what a comparison varies by itself", f"use {option}")
-        for key in sorted(keys)
-        for name, option in own.items()
-        if (key == name and name != "seed")
-        or key.startswith(f"{name}.")
-        or (key in points[0].settings and key == name)
+        for key, option in sorted(options.items())
     ]
     if wrong:
         raise UsageError(*wrong)

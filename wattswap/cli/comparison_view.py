@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from wattswap.cli.output import cell, note
+from wattswap.cli.output import cell, note, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,8 +89,8 @@ class CellProgress:
         return table
 
 
-def print_comparison(result: Comparison) -> None:
-    """Print the table of every point and where the folder is."""
+def print_comparison(result: Comparison, against: str | None = None) -> None:
+    """Print the table of every point and where the folder is; and what each saves against one of them, if asked."""
     about = result.about
     print(
         f"{about['name']}: {about['homes']} homes, {about['intervals']} intervals of {about['interval_minutes']} min"
@@ -100,6 +100,10 @@ def print_comparison(result: Comparison) -> None:
         where = "" if len(result.points) == 1 else f", {point}"
         _print_columns(result, point, f"The homes{where}, money in {result.currency}", HOMES)
         _print_columns(result, point, f"The market{where}, money in {result.currency}", MARKET)
+        if against is not None:
+            frame = result.differences("saving", against, point).drop(columns="n")
+            frame.columns = ["saving", "95 % from", "to"]
+            print_table(f"Saving against {against}{where}, in {result.currency}", frame.astype(float))
     print(
         "The best of a column has a *. The bookends do not compete, nor for the saving a rule whose operator pays."
     )
@@ -109,8 +113,13 @@ def print_comparison(result: Comparison) -> None:
     print(f"Report  wattswap report {result.path}")
 
 
-def comparison_facts(result: Comparison) -> dict[str, object]:
-    """The means of every metric at every point, and what each mechanism saves against no market, as JSON has them."""
+def comparison_facts(result: Comparison, against: str | None = None) -> dict[str, object]:
+    """The means of every metric at every point, and what each mechanism saves against one of them, as JSON has them.
+
+    Args:
+        result: The comparison.
+        against: Whose saving is subtracted, seed by seed; no market when left out.
+    """
 
     def rows(point: str) -> dict[str, object]:
         frame = result.summary(point).astype(object)
@@ -118,13 +127,14 @@ def comparison_facts(result: Comparison) -> dict[str, object]:
 
     differences = {}
     for point in result.points:
-        frame = result.differences("saving", point=point).astype(object)
+        frame = result.differences("saving", against, point).astype(object)
         differences[point] = frame.where(frame.notna(), None).to_dict("index")
     return {
         "comparison": str(result.path),
         "currency": result.currency,
         "seeds": result.seeds,
         "points": {point: rows(point) for point in result.points},
+        "reference": against or result.reference,
         "saving_difference_to_reference": differences,
     }
 
