@@ -153,8 +153,8 @@ def _print_columns(result: Comparison, point: str, title: str, columns: tuple[Co
     competing = frame.drop(labels=[result.reference, result.bound])
     unpaid = competing[competing["market_operator_income"] > -0.005]  # a deficit is paid by somebody else
     best = {
-        name: _best((unpaid if name == "saving" else competing)[name], better)
-        for name, _, _, better in columns
+        name: _best((unpaid if name == "saving" else competing)[name].round(decimals), better)
+        for name, _, decimals, better in columns
     }
     for label, row in frame.iterrows():
         cells = [
@@ -168,7 +168,7 @@ def _print_columns(result: Comparison, point: str, title: str, columns: tuple[Co
 
 
 def _best(column: pd.Series[float], better: int) -> list[str]:
-    """The mechanisms that share the best value, unless all have it."""
+    """The mechanisms that share the best value, as it is shown, unless all have it."""
     values = column.dropna()
     if not better or values.nunique() < 2:
         return []
