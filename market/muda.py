@@ -114,7 +114,7 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> Clearing:
     members = members_of(book.participant)
     halves, turn = _halves(book, rules, members)
     accepted_wh, price = np.zeros(len(book), dtype=np.int64), book.limit_micro_per_kwh.copy()
-    fees, told = [], []
+    charge_nano, told = None, []
     for half in halves:
         traded_wh, fee_nano = 0, None
         if half.price is not None:
@@ -128,17 +128,20 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> Clearing:
                     continue
                 side = LongSide(book, rows, wanted, traded_wh, half.price, members, turn)
                 accepted_wh[rows], fee_nano = serve(side)
-                fees += [] if fee_nano is None else [fee_nano]
+                if fee_nano is not None:
+                    # For the orders that keep others out, not for what the same participant does on the other side.
+                    winners = np.zeros_like(accepted_wh)
+                    winners[rows] = accepted_wh[rows]
+                    charge = spread(fee_nano, winners, members)
+                    charge_nano = charge if charge_nano is None else charge_nano + charge
         told.append(_told(book, members, half, traded_wh, 0 if fee_nano is None else int(fee_nano.sum())))
     if not accepted_wh.any():
         return replace(no_trade(book), details={"halves": told})
     for column in (accepted_wh, price):
         column.flags.writeable = False
     welfare_nano = int(np.dot(book.side * accepted_wh, book.limit_micro_per_kwh))
-    charge_nano, surplus_nano = None, 0
-    if fees:
-        fee_nano = sum(fees[1:], fees[0])
-        charge_nano, surplus_nano = spread(fee_nano, accepted_wh, members), int(fee_nano.sum())
+    surplus_nano = 0 if charge_nano is None else int(charge_nano.sum())
+    if charge_nano is not None:
         charge_nano.flags.writeable = False
     return Clearing(
         accepted_wh, price, (None,), surplus_nano, welfare_nano, None, None, charge_nano, {"halves": told}

@@ -63,7 +63,10 @@ def nucleolus(value_nano: IntArray) -> IntArray:
         raise Infeasible(
             "the players alone are worth more than together; there is no imputation to choose from"
         )
-    scale = max(1, int(np.abs(value_nano).max()))
+    # What the players are worth alone may dwarf what they gain together. Taking it off changes every share by it and
+    # nothing else (covariance), and leaves the solver the gains to look at.
+    gain_nano = value_nano - subset_sums(alone)
+    scale = max(1, int(np.abs(gain_nano).max()))
     fixed: list[Equation] = [(every, None)]
     floors: list[Equation] = []
     excess: list[float] = []
@@ -73,15 +76,16 @@ def nucleolus(value_nano: IntArray) -> IntArray:
         undetermined = _outside_span(basis, n)
         if not len(undetermined):
             break
-        worst, weight, floor_weight = _least_excess(value_nano / scale, n, undetermined, fixed, excess)
+        worst, weight, floor_weight = _least_excess(gain_nano / scale, n, undetermined, fixed, excess)
         rounds.append(undetermined)
         fixed += [(int(s), len(excess)) for s in undetermined[weight > _POSITIVE]]
         floors += [(1 << i, None) for i in np.flatnonzero(floor_weight > _POSITIVE).tolist()]
         excess.append(worst)
-    share = _solve_exactly(value_nano, n, [*fixed, *floors], len(excess))
-    _check_rounds(value_nano, share, rounds, excess, scale)
+    share = _solve_exactly(gain_nano, n, [*fixed, *floors], len(excess))
+    _check_rounds(gain_nano, share, rounds, excess, scale)
     denominator = lcm(*(x.denominator for x in share))
-    return rounded_shares([int(x * denominator) for x in share], denominator)
+    shares: IntArray = alone + rounded_shares([int(x * denominator) for x in share], denominator)
+    return shares
 
 
 def core_nonempty(value_nano: IntArray) -> bool:

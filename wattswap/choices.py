@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +19,8 @@ from wattswap.errors import UsageError
 from wattswap.parameter_reader import has_own_field, read_parameters
 from wattswap.plugins import mechanism as mechanism_named
 from wattswap.scenario import Scenario
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +70,20 @@ class Choice:
         What a rule of another package or of a notebook depends on cannot be told, so it is never the same twice, and
         its cells are worked out again.
         """
-        package = self.mechanism.clear.__module__.partition(".")[0]
-        return "" if package in ("market", "optimizer") else uuid4().hex
+        return "" if is_ours(self.mechanism) else uuid4().hex
 
     def _shared(self) -> set[str]:
         """Names of given parameters that are keys of a scenario's market, as all mechanisms share them."""
         return {p.name for p in self.mechanism.parameters if has_own_field(p)} & set(self.params)
+
+
+def is_ours(mechanism: Mechanism | None) -> bool:
+    """Whether a mechanism is one that a file of ours has registered, and not only uses a function of ours."""
+    if mechanism is None:
+        return False
+    module = sys.modules.get(mechanism.clear.__module__)
+    package = mechanism.clear.__module__.partition(".")[0]
+    return package in ("market", "optimizer") and any(value is mechanism for value in vars(module).values())
 
 
 def choice_of(text: str, where: str) -> Choice:
@@ -109,10 +121,9 @@ def read_choice(read: CaseReader, text: str, where: str) -> Choice:
 
 def _value(text: str) -> Any:
     """Numbers are read exactly; anything else is a word."""
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
+    if not _NUMBER.fullmatch(text):
         return None if text == "null" else text
+    number = Decimal(text)
     return int(number) if number == number.to_integral_value() and "." not in text else number
 
 

@@ -232,7 +232,8 @@ def _overlay(
         if isinstance(value, dict) and isinstance(target.get(key), dict):
             _overlay(target[key], places, value, content_places, path)
             continue
-        for dropped in (key, *(name for name in _DROPS.get(path, ()) if name not in content)):
+        excluded = () if target.get(key) == value else _DROPS.get(path, ())
+        for dropped in (key, *(name for name in excluded if name not in content)):
             target.pop(dropped, None)
             gone = (*prefix, dropped)
             for old in [old for old in places if old[: len(gone)] == gone]:

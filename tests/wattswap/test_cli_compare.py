@@ -127,6 +127,11 @@ def test_conditions_decide_the_exit_code(
         (["-m", "mcafee:unit_kwh=0"], 2, ["unit_kwh: is 0", "above 0"]),
         (["-m", "uniform_price:k=2,rationing=fair"], 2, ["k: is 2", "rationing: is 'fair'"]),
         (["-m", "mcafee", "--set", "market.mechanism=vcg"], 2, ["use -m NAME"]),
+        (
+            ["-m", "uniform_price:k=inf", "-m", "uniform_price:k=1e9999999"],
+            2,
+            ["k: must be a number", "'1e9999999'"],
+        ),
         (["-m", "uniform_price", "--seeds", "0"], 2, ["are none", "give at least one"]),
         (["-m", "uniform_price", "--jobs", "0"], 2, ["--jobs: is 0"]),
         (["-m", "uniform_price", "--set", "market.k=2"], 3, ["too large"]),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import shutil
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +22,10 @@ from market.auction import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible, no_trade
 from market.errors import DuplicateMechanism
-from market.mechanism import get
+from market.mechanism import Mechanism, forget, get, register, registered
 from market.rules import MarketRules
 from market.settlement import SYSTEM_ACCOUNTS
+from wattswap.choices import is_ours
 from wattswap.comparison import driver
 from wattswap.comparison.choices import read_choices
 from wattswap.comparison.conditions import METRICS
@@ -31,7 +34,7 @@ from wattswap.comparison.result import Comparison
 from wattswap.comparison.statistics import mean_interval, paired_difference, student_t
 from wattswap.comparison.store import DATASETS, part_path
 from wattswap.comparison.summary import Row
-from wattswap.errors import UsageError, VerificationFailed
+from wattswap.errors import Interrupted, UsageError, VerificationFailed
 from wattswap.scenario import load
 
 CHOSEN = ["uniform_price", "pay_as_bid:price_rule=bid", "mcafee", "muda_vickrey"]
@@ -196,6 +199,87 @@ def test_a_changed_number_is_found_by_working_the_cells_out_again(
         driver.verify(comparison.path)
     assert "uniform_price 8: intervals.price_micro_per_kwh, bills.trade_nano" in str(caught.value)
     assert "uniform_price 7" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["figure", "household", "hidden", "deleted", "stray"])
+def test_whatever_else_was_changed_is_found_too(what: str, street_by_lot: Path, tmp_path: Path) -> None:
+    comparison = ws.compare(street_by_lot, ["uniform_price"], seeds=[7], out=tmp_path)
+    folder, key = comparison.path, CellKey(BASE, "uniform_price", 7)
+    summary, bills = part_path(folder, "summary", key), part_path(folder, "bills", key)
+    table = pq.ParquetFile(summary if what == "figure" else bills).read()
+    if what == "figure":
+        pq.write_table(table.set_column(table.column_names.index("saving"), "saving", [[999.0]]), summary)
+    elif what == "household":
+        names = table["household"].to_pylist()[::-1]
+        pq.write_table(table.set_column(0, "household", [names]), bills)
+    elif what == "hidden":
+        about = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+        (folder / "comparison.json").write_text(
+            json.dumps(about | {"missing": about["cells"]}), encoding="utf-8"
+        )
+    elif what == "deleted":
+        summary.unlink()
+    else:
+        part_path(folder, "bills", CellKey(BASE, "mcafee", 7)).parent.mkdir(parents=True)
+        shutil.copy(bills, part_path(folder, "bills", CellKey(BASE, "mcafee", 7)))
+    with pytest.raises(VerificationFailed):
+        driver.verify(folder)
+
+
+def test_changed_meter_data_are_read_again_in_the_same_process(tmp_path: Path) -> None:
+    street = write_street(tmp_path / "street", homes=4)
+    first = ws.compare(street, "uniform_price", seeds=1, out=tmp_path / "out")
+    meter = street / "meter.csv"
+    rows = meter.read_text(encoding="utf-8").splitlines()
+    cells = [row.split(",") for row in rows[1:]]
+    rows[1:] = [f"{start},{home},{2 * float(bought):.3f},{sold}" for start, home, bought, sold in cells]
+    meter.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    second = ws.compare(street, "uniform_price", seeds=1, out=tmp_path / "out")
+    assert second.path != first.path
+    costs = [c.summary().loc["retailer_only", "cost_without_market"] for c in (first, second)]
+    assert costs[1] > 1.5 * costs[0]
+    assert driver.verify(second.path) == {"cells": 3}
+
+
+def test_a_cell_that_is_worked_out_again_is_missing_until_it_is_there(
+    street_by_lot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with own_registry(monkeypatch):
+        fail = [False]
+
+        @ws.mechanism("mine", source="a test")
+        def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+            if fail[0]:
+                raise KeyboardInterrupt
+            return no_trade(book)
+
+        ws.compare(street_by_lot, "mine", seeds=[7, 8], out=tmp_path)
+        fail[0] = True
+        with pytest.raises(Interrupted):
+            ws.compare(street_by_lot, "mine", seeds=[7], out=tmp_path)
+        left = Comparison(next(tmp_path.iterdir()))
+        assert left.about["missing"] == [{"point": BASE, "mechanism": "mine", "seed": 7}]
+        assert [key.seed for key in left.cell_keys("retailer_only")] == [7, 8]
+        assert "1 cells missing" in repr(left)
+        assert "mine" not in left.mechanisms
+
+
+def test_workers_take_the_newest_version_of_a_rule(
+    street_by_lot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with own_registry(monkeypatch):
+
+        def compared_as(rule: str) -> float:
+            of_ours = get(rule).clear
+            forget("mine")
+            register(Mechanism("mine", lambda book, rules: of_ours(book, rules), get(rule).promises))
+            found = ws.compare(street_by_lot, "mine", seeds=[7, 8], jobs=2, out=tmp_path / rule)
+            return float(found.summary().loc["mine", "traded_kwh"])
+
+        assert compared_as("welfare_optimum") > 0
+        assert compared_as("retailer_only") == 0
+        assert not is_ours(Mechanism("alias", get("vcg").clear, get("vcg").promises))
+        assert all(is_ours(mechanism) for name, mechanism in registered().items() if name != "mine")
 
 
 def test_a_damaged_file_is_named(street_by_lot: Path, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def _print_columns(result: Comparison, point: str, title: str, columns: tuple[Co
     table.add_column("mechanism", no_wrap=True)
     for _, head, _, _ in columns:
         table.add_column(head, justify="right", no_wrap=True)
-    competing = frame.drop(labels=[result.reference, result.bound])
+    competing = frame.drop(labels=[result.reference, result.bound], errors="ignore")
     unpaid = competing[competing["market_operator_income"] > -0.005]  # a deficit is paid by somebody else
     best = {
         name: _best((unpaid if name == "saving" else competing)[name].round(decimals), better)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -10,12 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from market.mechanism import Mechanism, register, registered
+from market.mechanism import Mechanism, forget, register, registered
+from wattswap.choices import is_ours
 from wattswap.comparison.cell import run_cell
 from wattswap.comparison.choices import BOUND, REFERENCE
 from wattswap.comparison.plan import CellKey, Plan
 from wattswap.comparison.store import (
     ABOUT,
+    DATASETS,
     SUMMARY,
     is_done,
     part_path,
@@ -28,7 +31,7 @@ from wattswap.errors import Interrupted, UsageError, VerificationFailed
 from wattswap.manifest import SCHEMA, canonical_json, code_sha256, source_commit, versions, write_json
 from wattswap.plugins import import_file, load_all
 from wattswap.results import read_object
-from wattswap.run_lock import LOCK, folder_lock
+from wattswap.run_lock import folder_lock
 from wattswap.scenario import Scenario, from_resolved
 from wattswap.setup import Setup, prepare, under
 
@@ -47,6 +50,7 @@ class Job:
     key: CellKey
     shared: str
     base: str
+    data_sha256: str
     resolved: dict[str, Any]
     mechanism: Mechanism | None
     module: Path | None
@@ -72,22 +76,30 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
     if jobs < 1:
         raise UsageError.of("--jobs", f"is {jobs}", "give at least 1")
     setups = {point.name: prepare(point.scenario) for point in plan.points}
-    data_sha256 = [setup.meter.source.sha256 for setup in setups.values()]
-    folder = out / f"{plan.points[0].scenario.name}_{plan.digest(data_sha256)[:10]}"
+    data_sha256 = {name: setup.meter.source.sha256 for name, setup in setups.items()}
+    folder = out / f"{plan.points[0].scenario.name}_{plan.digest(list(data_sha256.values()))[:10]}"
     folder.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     with folder_lock(folder):
         hashes = {cell: plan.cell_sha256(cell) for cell in plan.cells}
         todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
-        about = _about(plan, folder, next(iter(setups.values())))
+        before = read_object(folder / ABOUT) if (folder / ABOUT).exists() else {}
+        about = _about(plan, before, next(iter(setups.values())))
+        # What is worked out again, or was worked out by a rule that may have changed since, must not be taken for a
+        # result of this call if it is interrupted.
+        for cell in [
+            *todo,
+            *(CellKey(**old) for old in before.get("cells", []) if old not in about["cells"]),
+        ]:
+            part_path(folder, SUMMARY, cell).unlink(missing_ok=True)
         _write_about(folder, about)
         done = 0
-        for cell in plan.cells:
-            if cell not in todo:
-                done += 1
-                _tell(on_cell, cell, _stored_row(folder, cell), done, len(plan.cells), True)
         try:
-            for cell, row in _work(_jobs(plan, folder, todo, hashes), jobs):
+            for cell in plan.cells:
+                if cell not in todo:
+                    done += 1
+                    _tell(on_cell, cell, _stored_row(folder, cell), done, len(plan.cells), True)
+            for cell, row in _work(_jobs(plan, folder, todo, hashes, data_sha256), jobs):
                 done += 1
                 _tell(on_cell, cell, row, done, len(plan.cells), False)
         except KeyboardInterrupt:
@@ -98,7 +110,6 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
         finally:
             about["wall_s"] = round(about["wall_s"] + time.monotonic() - begun, 3)
             _write_about(folder, about)
-    (folder / LOCK).unlink(missing_ok=True)
     return folder
 
 
@@ -108,22 +119,40 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
     Raises:
         VerificationFailed: Names every cell and column that differs.
     """
-    about, wrong, count = read_object(folder / ABOUT), [], 0
-    cells = [CellKey(**cell) for cell in about["cells"] if cell not in about["missing"]]
+    about = read_object(folder / ABOUT)
+    cells = [CellKey(**cell) for cell in about["cells"]]
+    named = {part_path(folder, dataset, key): key for key in cells for dataset in DATASETS}
+    stray = [path for dataset in DATASETS for path in (folder / dataset).rglob("*") if path.is_file()]
+    wrong = [f"{path.relative_to(folder)} belongs to no cell" for path in stray if path not in named]
+    finished = [key for key in cells if any(part_path(folder, d, key).exists() for d in DATASETS)]
+    missing = [key for key in cells if key not in finished]
+    if [_named(key) for key in missing] != about["missing"] or not finished:
+        wrong.append(
+            f"{len(missing)} of {len(cells)} cells are not there, {len(about['missing'])} are said to be"
+        )
     load_all()
-    for count, key in enumerate(cells, 1):
+    for count, key in enumerate(finished, 1):
         origin = about["scenarios"][name_of(key)]
-        cell = run_cell(prepare(from_resolved(origin["resolved"], origin["base"])))
-        columns = same_result(folder, key, cell)
+        scenario = from_resolved(origin["resolved"], origin["base"])
+        setup = prepare(scenario)
+        cell = run_cell(setup)
+        row = summary_of(cell, setup.minutes, scenario.tariff.emission_g_per_kwh)
+        columns = same_result(folder, key, cell, row, setup.roster)
         if columns:
             wrong.append(f"{name_of(key)}: {', '.join(columns)}")
-        _tell(on_cell, key, {}, count, len(cells), False)
+        _tell(on_cell, key, row, count, len(finished), False)
     if wrong:
         raise VerificationFailed.of(str(folder), "; ".join(wrong), "restore the folder, or compare again")
-    return {"cells": count}
+    return {"cells": len(finished)}
 
 
-def _jobs(plan: Plan, folder: Path, todo: list[CellKey], hashes: Mapping[CellKey, str]) -> list[Job]:
+def _jobs(
+    plan: Plan,
+    folder: Path,
+    todo: list[CellKey],
+    hashes: Mapping[CellKey, str],
+    data_sha256: Mapping[str, str],
+) -> list[Job]:
     mechanisms = {choice.label: choice.mechanism for choice in plan.choices}
     found = []
     for key in todo:
@@ -136,6 +165,7 @@ def _jobs(plan: Plan, folder: Path, todo: list[CellKey], hashes: Mapping[CellKey
                 key,
                 shared,
                 str(base.source.base),
+                data_sha256[key.point],
                 scenario.resolved(),
                 mechanisms[key.mechanism] if plan.module is None else None,
                 plan.module,
@@ -161,10 +191,11 @@ def work_out(job: Job) -> tuple[CellKey, Row]:
     load_all()
     if job.module is not None:
         import_file(job.module)
-    if job.mechanism is not None and job.mechanism.name not in registered():
+    if job.mechanism is not None and not is_ours(registered().get(job.mechanism.name)):
+        forget(job.mechanism.name)  # a worker outlives a call and may know an earlier version
         register(job.mechanism)
     scenario = from_resolved(job.resolved, job.base)
-    setup = under(_prepared(job.shared, job.base), scenario)
+    setup = under(_prepared(job.shared, job.base, job.data_sha256), scenario)
     try:
         cell = run_cell(setup)
     except Exception as error:
@@ -176,16 +207,26 @@ def work_out(job: Job) -> tuple[CellKey, Row]:
 
 
 @lru_cache(maxsize=2)
-def _prepared(shared: str, base: str) -> Setup:
-    """The data of a point, read once by each worker."""
-    import json
+def _prepared(shared: str, base: str, data_sha256: str) -> Setup:
+    """The data of a point, read once by each worker.
 
-    return prepare(from_resolved(json.loads(shared), base))
+    Raises:
+        VerificationFailed: The data have changed since the comparison began.
+    """
+    setup = prepare(from_resolved(json.loads(shared), base))
+    if setup.meter.source.sha256 != data_sha256:
+        raise VerificationFailed.of("data", "have changed while they were compared", "compare again")
+    return setup
 
 
-def _about(plan: Plan, folder: Path, setup: Setup) -> dict[str, Any]:
-    """What is compared, together with what an earlier call has compared in the same folder."""
-    before = read_object(folder / ABOUT) if (folder / ABOUT).exists() else {}
+def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any]:
+    """What is compared, together with what an earlier call has compared in the same folder.
+
+    Cells of an earlier call under a rule of one's own do not count any more: the rule may have changed.
+    """
+    asked = [_named(cell) for cell in plan.cells]
+    changed = {choice.label for choice in plan.choices if not is_ours(choice.mechanism)}
+    kept = [cell for cell in before.get("cells", []) if cell["mechanism"] not in changed]
     first: Scenario = plan.points[0].scenario
     scenarios = {
         name_of(cell): {
@@ -199,7 +240,7 @@ def _about(plan: Plan, folder: Path, setup: Setup) -> dict[str, Any]:
         for label in _union(before.get("mechanisms", []), [c.label for c in plan.choices])
         if label not in (REFERENCE, BOUND)
     ]
-    cells = _union(before.get("cells", []), [_named(cell) for cell in plan.cells])
+    cells = _union(kept, asked)
     seeds = sorted(_union(before.get("seeds", []), list(plan.seeds)))
     return {
         "schema": SCHEMA,

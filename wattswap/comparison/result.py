@@ -51,10 +51,10 @@ class Comparison:
             )
 
     def __repr__(self) -> str:
-        best = self.summary()["saving"].drop(labels=[self.bound]).astype(float)
+        about, missing = self.about, len(self.about["missing"])
         return (
-            f"<comparison {self.path.name}: {len(self.mechanisms)} mechanisms, {len(self.seeds)} seeds,"
-            f" {len(self.points)} points; {best.idxmax()} saves most, {best.max():.2f} {self.currency}>"
+            f"<comparison {self.path.name}: {len(self.mechanisms)} mechanisms, {len(about['seeds'])} seeds,"
+            f" {len(self.points)} points{f', {missing} cells missing' if missing else ''}>"
         )
 
     @cached_property
@@ -128,6 +128,7 @@ class Comparison:
                 key
                 for key in cells
                 if key not in missing
+                and (self._asked_seeds is None or key.seed in self._asked_seeds)
                 and key.mechanism in rank
                 and mechanism in (None, key.mechanism)
                 and point in (None, key.point)
@@ -163,8 +164,9 @@ class Comparison:
         return found
 
     def _qoe(self, key: CellKey) -> float | None:
-        """QoE on the scale from the smallest to the largest saving of any home under any mechanism of the point."""
-        scale = np.concatenate([s for other, s in self._savings.items() if other.point == key.point])
+        """QoE on the scale from the smallest to the largest saving of any home, under the same seed and point."""
+        alike = [s for k, s in self._savings.items() if (k.point, k.seed) == (key.point, key.seed)]
+        scale = np.concatenate(alike)
         return qoe(self._savings[key], int(scale.min()), int(scale.max()))
 
     def cells(self) -> pd.DataFrame:

@@ -85,10 +85,27 @@ def read_part(folder: Path, dataset: str, key: CellKey) -> pa.Table:
         raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
 
 
-def same_result(folder: Path, key: CellKey, cell: Cell) -> list[str]:
+def same_result(
+    folder: Path, key: CellKey, cell: Cell, summary: Row, households: tuple[str, ...]
+) -> list[str]:
     """Names of the stored columns of a cell that differ from a cell worked out again; times are not compared."""
-    intervals, bills = read_part(folder, INTERVALS, key), read_part(folder, BILLS, key)
-    wrong = []
+    intervals, bills, row = (read_part(folder, dataset, key) for dataset in DATASETS)
+    columns = {
+        INTERVALS: (intervals, ("interval_start", *INTERVAL_COLUMNS)),
+        BILLS: (bills, ("household", *BILL_COLUMNS)),
+        SUMMARY: (row, ("cell_sha256", *summary)),
+    }
+    wrong = [
+        f"{name} (columns)" for name, (table, names) in columns.items() if table.column_names != [*names]
+    ]
+    if wrong:
+        return wrong
+    starts = [int(start.timestamp()) for start in intervals["interval_start"].to_pylist()]
+    wrong += [f"{INTERVALS}.interval_start"] if starts != cell.start_s.tolist() else []
+    wrong += [f"{BILLS}.household"] if bills["household"].to_pylist() != [*households] else []
+    for name, value in summary.items():
+        if name != "clear_ms" and row[name].to_pylist() != [None if value is None else float(value)]:
+            wrong.append(f"{SUMMARY}.{name}")
     for i, name in enumerate(INTERVAL_COLUMNS):
         if name != "clear_ns":
             stored = intervals[name].to_pylist()

@@ -251,3 +251,19 @@ def test_an_order_without_energy_is_no_participant(name: str) -> None:
             *without,
         ]
     clear(book_of([(0, BUY, 0, 9), *rows]), rules_with(partition=((1, 2, 3, 4), (5, 6, 7, 8))))
+
+
+def test_a_fee_is_charged_to_the_orders_that_keep_others_out() -> None:
+    """Participant 0 wins on the long side and sells on the other; its fee must not press the limit of its offer."""
+    orders = [
+        Order("bid", 0, Side.BUY, 10, 100, 0),
+        Order("offer", 0, Side.SELL, 10, 49, 1),
+        Order("loser", 1, Side.BUY, 10, 90, 2),
+    ]
+    book = OrderBook.from_orders(orders)
+    rules = MarketRules(params={"exogenous_price_micro_per_kwh": 50})
+    clearing = get("muda_vickrey").clear(book, rules)
+    assert clearing.accepted_wh.tolist() == [10, 10, 0]
+    assert clearing.charge_nano is not None
+    assert clearing.charge_nano.tolist() == [400, 0, 0]
+    assert clearing.operator_surplus_nano == 400
