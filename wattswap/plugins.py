@@ -6,7 +6,7 @@ import sys
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from market import mechanism as mechanisms
@@ -84,24 +84,36 @@ def import_file(path: Path) -> None:
     if (file in _FILES and _FILES[file] <= before) or _is_imported(file):
         return
     ours = {known.stem for known in _FILES}
-    if file.stem in sys.stdlib_module_names or (file.stem in sys.modules and file.stem not in ours):
+    if file.stem not in ours and _is_another(file):
         raise BrokenModule.of(str(path), f"has the name of another module, {file.stem}", "rename the file")
-    sys.path.insert(0, str(file.parent))
+    # Behind all others: a helper beside the file must not hide a package.
+    sys.path.append(str(file.parent))
     module = module_from_spec(spec)
     sys.modules[file.stem] = module
     try:
         spec.loader.exec_module(module)
+        new = frozenset(set(mechanisms.registered()) - before)
+        if not new:
+            cure = "call market.mechanism.register in it, or use @ws.mechanism"
+            raise BrokenModule.of(str(path), "registers no mechanism", cure)
     except (Exception, SystemExit) as error:  # whatever somebody's file raises
         for name in set(mechanisms.registered()) - before:
             mechanisms.forget(name)
         del sys.modules[file.stem]
+        sys.path.remove(str(file.parent))
+        if isinstance(error, BrokenModule):
+            raise
         raise _broken(path, error) from error
-    new = frozenset(set(mechanisms.registered()) - before)
-    if not new:
-        del sys.modules[file.stem]
-        cure = "call market.mechanism.register in it, or use @ws.mechanism"
-        raise BrokenModule.of(str(path), "registers no mechanism", cure)
     _FILES[file] = new
+
+
+def _is_another(file: Path) -> bool:
+    """Whether its name is that of another module, ours or of an installed package, and not beside an imported file."""
+    found = find_spec(file.stem)
+    if found is None:
+        return False
+    origin = Path(found.origin or "").resolve()
+    return origin != file and origin.parent not in {known.parent for known in _FILES}
 
 
 def _is_imported(file: Path) -> bool:

@@ -151,6 +151,7 @@ def test_wrong_calls_leave_nothing_behind(
         (["market.k"], 2, ["is not KEY=VALUE,VALUE"]),
         (["market.k=0,2", "market.q=1"], 3, ["market.k: 2 is too large", "market.q: unknown key"]),
         (["market.mechanism=vcg,mcafee"], 2, ["use -m NAME"]),
+        (["market.k=0", "market.k=1"], 2, ["varies market.k again"]),
         (["seed=1,2"], 2, ["use --seed and --seeds"]),
         (["market.k=0,0"], 2, ["same setting twice"]),
     ],
@@ -251,6 +252,8 @@ def test_an_interrupted_comparison_goes_on_with_the_same_command(tmp_path: Path,
     about = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     missing = len(about["missing"])
     assert 0 < missing < len(about["cells"])
+    shown = call(capsys, "show", folder)
+    assert "bug of wattswap" not in shown.err
     before = {path: path.stat().st_mtime_ns for path in folder.glob("summary/**/part.parquet")}
     assert len(before) == len(about["cells"]) - missing
     time.sleep(0.01)

@@ -376,6 +376,13 @@ def test_the_command_that_repeats_a_comparison_gives_the_same_folder(
     assert one_object(call(capsys, *repeat[1:], *where)) == swept
 
 
+def test_seeds_that_do_not_follow_each_other_take_one_command_each(street_by_lot: Path) -> None:
+    plan = make_plan([Point(BASE, {}, load(street_by_lot))], read_choices(["sbba"]), [1, 2, 7])
+    first, second = plan.command(["sbba"], [1, 2, 7]).split(" && ")
+    assert first.endswith("-m sbba --seed 1 --seeds 2")
+    assert second.endswith("-m sbba --seed 7 --seeds 1")
+
+
 def test_python_verifies_a_comparison_too(compared: Comparison) -> None:
     assert ws.verify(compared.path) == {"ok": True, "cells": 6 * len(SEEDS)}
 

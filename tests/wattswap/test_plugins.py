@@ -251,3 +251,13 @@ def test_a_run_with_a_mechanism_that_is_gone_is_not_resumed_or_verified(
     outcome = call(capsys, "verify", folder, "-q")
     assert (outcome.code, "passing" in outcome.err) == (3, True)
     assert files_below(folder) == before
+
+
+@pytest.mark.parametrize("name", ["agents.py", "pandas.py", "json.py"])
+def test_a_file_named_like_a_package_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text(PLUGIN, encoding="utf-8")
+    outcome = call(capsys, "check", "mechanism", "half_price", "--module", tmp_path / name)
+    assert outcome.code == 3
+    assert f"has the name of another module, {name[:-3]}; rename the file" in outcome.err

@@ -193,11 +193,14 @@ def _grid(
     from wattswap.comparison.plan import Point
     from wattswap.errors import InvalidScenario, Problem, UsageError
 
-    axes, wrong = [], []
+    axes: list[list[tuple[str, str]]] = []
+    wrong = []
     for text in vary:
         key, equals, values = text.partition("=")
         if not equals or not key or not all(values.split(",")):
             wrong.append(Problem(f"--vary {text}", "is not KEY=VALUE,VALUE", "write market.k=0,0.5,1"))
+        if any(axis[0][0] == key for axis in axes):
+            wrong.append(Problem(f"--vary {text}", f"varies {key} again", "give all its values at once"))
         axes.append([(key, value) for value in values.split(",")])
     if wrong:
         raise UsageError(*wrong)

@@ -84,7 +84,15 @@ class Plan:
         words += [word for key, values in varied.items() for word in ("--vary", f"{key}={','.join(values)}")]
         words += [word for label in labels for word in ("-m", label)]
         words += [] if self.module is None else ["--module", str(self.module)]
-        return shlex.join(["wattswap", *words, "--seed", str(min(seeds)), "--seeds", str(len(seeds))])
+        # A command takes seeds that follow each other; others take one command each.
+        runs: list[list[int]] = []
+        for seed in sorted(seeds):
+            if runs and seed == runs[-1][-1] + 1:
+                runs[-1].append(seed)
+            else:
+                runs.append([seed])
+        lines = [["wattswap", *words, "--seed", str(run[0]), "--seeds", str(len(run))] for run in runs]
+        return " && ".join(map(shlex.join, lines))
 
     def digest(self, data_sha256: Sequence[str]) -> str:
         """SHA-256 of what all cells share: the scenarios without market rule and seed, the data, and this program."""

@@ -14,7 +14,7 @@ from market.fairness import qoe
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.statistics import Difference, paired_difference
-from wattswap.comparison.store import ABOUT, BILLS, INTERVALS, SUMMARY, read_part
+from wattswap.comparison.store import ABOUT, BILLS, INTERVALS, SUMMARY, part_path, read_part
 from wattswap.comparison.summary import saving_nano
 from wattswap.errors import RunNotFound, UsageError, suggest
 from wattswap.results import bills_frame, read_object
@@ -59,8 +59,12 @@ class Comparison:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What was compared, on what, with which versions."""
-        return read_object(self.path / ABOUT)
+        """What was compared, on what, with which versions; `missing` as the folder is, also after a crash."""
+        about = read_object(self.path / ABOUT)
+        missing = [
+            cell for cell in about["cells"] if not part_path(self.path, SUMMARY, CellKey(**cell)).is_file()
+        ]
+        return about | {"missing": missing}
 
     @property
     def currency(self) -> str:
@@ -91,7 +95,7 @@ class Comparison:
         A folder may hold more: a second call may have asked for other seeds of some mechanisms only.
         """
         if self._asked_seeds is not None:
-            return sorted(self._asked_seeds)
+            return sorted(set(self._asked_seeds))
         by_row: dict[tuple[str, str], set[int]] = {}
         for key in self.cell_keys():
             by_row.setdefault((key.point, key.mechanism), set()).add(key.seed)
@@ -145,6 +149,9 @@ class Comparison:
             row = read_part(self.path, SUMMARY, key).to_pylist()[0]
             row.pop("cell_sha256")
             rows.append({"point": key.point, "mechanism": key.mechanism, "seed": key.seed, **row})
+        if not rows:
+            cure = "call the same `wattswap compare` again, which goes on"
+            raise UsageError.of(str(self.path), "has no finished cells to compare", cure)
         frame = pd.DataFrame(rows)
         frame["qoe_saving"] = [self._qoe(key) for key in self.cell_keys()]
         frame = frame.astype(dict.fromkeys(frame.columns[3:], float))  # also those that exist nowhere
