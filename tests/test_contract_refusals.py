@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from market.errors import UnknownMechanism
 from tests.clear_cases import (
     BOOK,
     EVENTS,
@@ -24,48 +21,11 @@ from tests.clear_cases import (
     places,
     put,
     rules,
-    valid_cases,
     without,
 )
-from wattswap.clear_contract import InvalidCase, clear_case, clear_file
-from wattswap.cli import main
+from tests.refusal_kit import INFINITY, NAN, VALID, label, one, sentences
+from wattswap.clear_contract import InvalidCase, clear_case
 from wattswap.cooperative_case import METHODS
-from wattswap.errors import exit_code_of, is_expected, problems_of
-
-VALID = valid_cases()
-KINDS = [(name, case) for name, case in VALID if "orders" not in case] + [
-    ("uniform_price", book("uniform_price"))
-]
-NAN, INFINITY = float("nan"), float("inf")
-
-
-def label(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def sentences(case: Any, name: str) -> list[str]:
-    """What is said about a case; nothing where it is taken."""
-    try:
-        clear_case(case, name)
-    except Exception as error:
-        if not is_expected(error):
-            raise AssertionError(f"{name}: {type(error).__name__}: {error}; {case!r:.600}") from error
-        refusal = error
-    else:
-        return []
-    assert exit_code_of(refusal) in (3, 4)
-    said = [str(problem) for problem in problems_of(refusal)]
-    assert said
-    for sentence in said:
-        assert sentence.isprintable()
-        assert len(sentence) < 1_300
-    return said
-
-
-def one(case: Any, name: str) -> str:
-    """The only sentence about a case."""
-    (sentence,) = sentences(case, name)
-    return sentence
 
 
 @pytest.mark.parametrize(("name", "case"), VALID, ids=label)
@@ -276,221 +236,6 @@ def test_several_mistakes_of_the_other_kinds_are_said_at_once(
 ) -> None:
     said = sentences(case, name)
     assert {start for start in wrong if not any(line.startswith(start) for line in said)} == set()
-
-
-# Parameters of the table of the contract.
-
-MUDA: dict[str, tuple[Any, ...]] = {
-    "partition": (None, {"left": ["anna"], "right": ["cleo"]}, {"left": [], "right": ["cleo", "anna"]}),
-    "seed": (0, 5),
-    "price_rule": ("walras_k", "marginal_midpoint"),
-    "k": (0.5, 0, 1),
-    "boundary": ("strict", "weak"),
-    "exogenous_price": (None, 0.2, 0),
-}
-TABLE: dict[str, dict[str, tuple[Any, ...]]] = {
-    "uniform_price": {
-        "k": (0.5, 0, 1, 0.25),
-        "rationing": ("pro_rata", "time", "random"),
-        "seed": (0, 1, 2**70),
-        "solver": ("highs", "exact", "pyomo"),
-    },
-    "pay_as_bid": {"price_rule": ("midpoint", "bid", "offer", "both_as_bid"), "k": (0.5, 0, 1)},
-    "mcafee": {"b_missing": (None, 0.1, -1), "s_missing": (None, 0.4, 9), "unit_kwh": (1, 0.5, 0.001, 2)},
-    "trade_reduction": {"unit_kwh": (1, 0.001), "seed": (0, 7)},
-    "sbba": {"unit_kwh": (1, 0.001), "seed": (0, 7)},
-    "huang": {"ties": ("merge",)},
-    "vcg": {"outside": ({}, None)},
-    "gsy_pay_as_bid": {},
-    "gsy_pay_as_clear": {},
-    "preferred_partners": {"residual": ("touched_leave", "carry_over")},
-    "random_bilateral": {"seed": (0, 3)},
-    "posted_price": {"price": (0.2, -0.1, 0)},
-    "welfare_optimum": {},
-    "continuous": {"self_trade": ("allow", "skip")},
-    "muda_lottery": MUDA,
-    "muda_vickrey": MUDA,
-}
-
-
-@pytest.mark.parametrize("name", sorted(TABLE))
-def test_every_parameter_of_the_contract_is_taken(name: str) -> None:
-    if name != "posted_price":  # which cannot do without a price
-        assert sentences(book(name), name) == []
-    for key, values in TABLE[name].items():
-        for value in values:
-            assert sentences(book(name, **{key: value}), name) == []
-    default = {key: values[0] for key, values in TABLE[name].items()}
-    assert sentences(book(name, **default), name) == []
-
-
-@pytest.mark.parametrize("name", sorted(TABLE))
-def test_the_defaults_of_the_contract_change_nothing(name: str) -> None:
-    default = {key: values[0] for key, values in TABLE[name].items()}
-    assert clear_case(book(name), name) == clear_case(book(name, **default), name)
-
-
-@pytest.mark.parametrize("name", sorted(TABLE))
-def test_a_parameter_of_a_wrong_type_or_beyond_its_range_gets_a_sentence_that_names_it(name: str) -> None:
-    wrong: dict[str, tuple[Any, ...]] = {
-        "k": (-0.1, 1.1, "0.5", None, NAN, [], True),
-        "seed": (-1, 1.5, "1", None, {}),
-        "unit_kwh": (0, -1, 0.0001, "1", None, INFINITY, 1e16),
-        "price": ("x", NAN, 1e15, {}),
-        "b_missing": ("x", NAN, -1e15, []),
-        "s_missing": ("x", INFINITY, 1e15, False),
-        "exogenous_price": ("x", NAN, 1e15, {}),
-        "outside": ({"price": 1}, [], 0, "none"),
-    }
-    for key, values in TABLE[name].items():
-        words = (*(value.upper() for value in values if isinstance(value, str)), "", 1, [], {})
-        for value in wrong.get(key, () if key == "partition" else words):
-            assert any(
-                line.startswith(f"params.{key}") for line in sentences(book(name, **{key: value}), name)
-            )
-    assert "unknown key 'sead'" in one(book(name, sead=1), name)
-    for params in (None, [], "k", 3):
-        assert sentences({**book(name), "params": params}, name)[0].startswith("params: must be an object")
-
-
-@pytest.mark.parametrize("name", ["muda_lottery", "muda_vickrey"])
-@pytest.mark.parametrize(
-    ("partition", "wrong"),
-    [
-        ({"left": ["anna"], "right": []}, ["params.partition: cleo in neither half"]),
-        ({"left": ["anna", "cleo"], "right": ["zoe"]}, ["params.partition.right[0]: 'zoe' has no order"]),
-        ({"left": ["anna", "cleo"], "right": ["anna"]}, ["params.partition.right[0]: 'anna' stands in left"]),
-        ({"left": ["anna", "cleo"]}, ["params.partition: 'right' is missing"]),
-        ({"left": ["anna"], "right": ["cleo"], "top": []}, ["params.partition: unknown key 'top'"]),
-        (
-            {"left": "anna", "right": ["cleo"]},
-            ["params.partition.left: must be", "params.partition: anna in"],
-        ),
-        ({"left": [None, "anna"], "right": ["cleo"]}, ["params.partition.left[0]: must be a name"]),
-    ],
-    ids=str,
-)
-def test_a_partition_that_is_none_is_refused(name: str, partition: Any, wrong: list[str]) -> None:
-    said = sentences(book(name, partition=partition), name)
-    assert all(any(line.startswith(start) for line in said) for start in wrong)
-
-
-def test_a_partition_says_nothing_about_an_order_without_participant() -> None:
-    halves = {"left": ["anna"], "right": ["cleo"]}
-    case = book("muda_lottery", partition=halves)
-    case["orders"].append({**case["orders"][1], "id": "t"})
-    del case["orders"][2]["participant"]
-    assert one(case, "muda_lottery") == "orders[2]: 'participant' is missing"
-
-
-def test_a_price_beyond_64_bits_is_refused_for_every_rule_that_takes_one() -> None:
-    """Found here: 1e15 was taken and ended as an OverflowError."""
-    for name, case in VALID:
-        for key, value in case.get("params", {}).items():
-            if isinstance(value, float):
-                for beyond in (1e15, -1e15, 4.7e12):
-                    said = sentences(put(case, ("params", key), beyond), name)
-                    assert any(line.startswith(f"params.{key}: is a price beyond") for line in said)
-
-
-# Files and the command.
-
-
-def cleared(path: Path, text: str, name: str) -> list[Case]:
-    path.write_text(text, encoding="utf-8")
-    return list(clear_file(path, name))
-
-
-@pytest.mark.parametrize(("name", "case"), KINDS, ids=label)
-def test_keys_given_twice_are_refused_together_with_all_else(tmp_path: Path, name: str, case: Case) -> None:
-    key, text = next(iter(case)), json.dumps({**case, "bogus": 1})
-    twice = f'{{"{key}": {json.dumps(case[key])}, "params": {{"zz": 1, "zz": 2}}, {text[1:]}'
-    (result,) = cleared(tmp_path / "case.json", twice, name)
-    assert result["error"]["code"] == 3
-    for part in (f"{key}: this key is given twice", "zz: this key is given twice", "unknown key 'bogus'"):
-        assert part in result["error"]["message"]
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    out = capsys.readouterr()
-    return int(end.value.code or 0), out.out, out.err
-
-
-@pytest.mark.parametrize(("name", "case"), KINDS, ids=label)
-@pytest.mark.parametrize("flags", [(), ("--json",)], ids=str)
-def test_a_bad_case_ends_with_3_prints_its_error_and_writes_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, case: Case, flags: tuple[str, ...]
-) -> None:
-    path = tmp_path / "case.json"
-    path.write_text(json.dumps({**case, "bogus": 1}), encoding="utf-8")
-    code, out, err = run(capsys, "clear", "-m", name, str(path), *flags)
-    assert code == 3
-    if flags:
-        error = json.loads(out)["error"]
-        assert error["code"] == 3
-        assert "unknown key 'bogus'" in error["message"]
-        assert err == ""
-    else:
-        assert err.startswith("Error: case.json: case: unknown key 'bogus'")
-        assert out == ""
-    assert "Traceback" not in out + err
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_the_exit_code_of_many_cases_is_that_of_the_first_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    infeasible = {**GAME, "value": {**GAME["value"], "a,b": 1}}
-    bad = {**GAME, "value": {}}
-    for lines, first in (((GAME, infeasible, bad), 4), ((GAME, bad, infeasible), 3), ((GAME, GAME), 0)):
-        path = tmp_path / "cases.jsonl"
-        path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
-        code, out, err = run(capsys, "clear", "-m", "nucleolus", str(path), "--json")
-        results = [json.loads(line) for line in out.splitlines()]
-        assert code == first
-        assert [result.get("error", {}).get("code", 0) for result in results] == [
-            {id(GAME): 0, id(infeasible): 4, id(bad): 3}[id(line)] for line in lines
-        ]
-        assert all(set(result["error"]) == {"code", "message"} for result in results if "error" in result)
-        assert err == ""
-
-
-@pytest.mark.parametrize(
-    ("wrong", "right"),
-    [
-        ("uniform_prise", "uniform_price"),
-        ("mcaffee", "mcafee"),
-        ("shaply", "shapley"),
-        ("VCG", "vcg"),
-        ("", ""),
-    ],
-)
-def test_an_unknown_mechanism_gets_the_nearest_name_and_the_list(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str, right: str
-) -> None:
-    path = tmp_path / "case.json"
-    path.write_text(json.dumps(BOOK), encoding="utf-8")
-    code, out, err = run(capsys, "clear", "-m", wrong, str(path))
-    assert code == 3
-    assert not right or f"Did you mean '{right}'?" in err
-    assert all(name in err for name in (*rules(), *METHODS))
-    assert "Traceback" not in out + err
-    with pytest.raises(UnknownMechanism):
-        clear_case(BOOK, wrong)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [(), ("-m",), ("-m", "vcg"), ("-m", "vcg", "a.json", "b.json"), ("-m", "vcg", "a.json", "--jsn")],
-)
-def test_a_command_line_that_makes_no_sense_ends_with_2(
-    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
-) -> None:
-    code, out, err = run(capsys, "clear", *arguments)
-    assert code == 2
-    assert "Traceback" not in out + err
 
 
 def test_the_metered_cases_are_refused_by_the_rules_of_books() -> None:

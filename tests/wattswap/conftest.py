@@ -21,3 +21,13 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(street: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """One run of it; look, do not touch."""
     return ws.run(street, out=tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def street_by_lot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a street of six homes whose limits are drawn by lot; look, do not touch."""
+    folder = write_street(tmp_path_factory.mktemp("lots"), homes=6)
+    file = folder / "scenario.toml"
+    text = file.read_text(encoding="utf-8").replace("[homes]\n", '[homes]\nstrategy = "zi_c"\n')
+    file.write_text(text, encoding="utf-8")
+    return folder
