@@ -7,7 +7,7 @@ remainder, so that they add up to the value of all players; they may be negative
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import factorial
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from market.errors import AmountTooLarge, InvalidGame
 from market.tariff import OutsidePrices
-from market.units import IntArray
+from market.units import IntArray, rounded_shares
 
 MAX_PLAYERS = 16
 """More players have more coalitions than an array should hold: 2^16 of them are half a megabyte."""
@@ -57,23 +57,6 @@ def subset_sums(share: IntArray) -> IntArray:
     for one in share:
         total = np.concatenate((total, total + one))
     return total
-
-
-def rounded_shares(numerator: Sequence[int], denominator: int) -> IntArray:
-    """Round the shares numerator / denominator to whole nano; their sum, a whole number, is kept.
-
-    Every player gets the floor of its share; the units left go one each to the largest remainders, the earlier
-    player first where remainders tie.
-
-    Args:
-        numerator: Per player, may be negative.
-        denominator: Above 0; divides the sum of the numerators.
-    """
-    floor, remainder = zip(*(divmod(x, denominator) for x in numerator), strict=True)
-    share = np.array(floor, dtype=np.int64)
-    turn = sorted(range(len(share)), key=lambda i: -remainder[i])
-    share[turn[: sum(remainder) // denominator]] += 1
-    return share
 
 
 def shapley(value_nano: IntArray) -> IntArray:

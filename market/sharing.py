@@ -18,7 +18,7 @@ from market.clearing import Clearing, PriceInterval, no_trade
 from market.errors import InvalidRules
 from market.parameters import FEED_IN, RETAIL
 from market.rules import MarketRules
-from market.units import BoolArray, largest_remainder
+from market.units import BoolArray, largest_remainder, rounded_shares
 
 
 class Shared(NamedTuple):
@@ -128,9 +128,5 @@ def split_nano(total_nano: int, weights: Sequence[int]) -> list[int]:
     whole = sum(weights)
     if not whole:
         return [0] * len(weights)
-    parts = [divmod(total_nano * weight, whole) for weight in weights]
-    share = [part for part, _ in parts]
-    turn = sorted(range(len(parts)), key=lambda i: (-parts[i][1], i))
-    for i in turn[: total_nano - sum(share)]:
-        share[i] += 1
-    return share
+    shares: list[int] = rounded_shares([total_nano * weight for weight in weights], whole).tolist()
+    return shares

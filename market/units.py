@@ -6,6 +6,7 @@ no product is ever rounded. At the edge (TOML, JSON, tables for people): kWh, cu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
@@ -92,4 +93,21 @@ def largest_remainder(weight: IntArray, total: int) -> IntArray:
         above = remainder > least
         share += above
         share[np.flatnonzero(remainder == least)[: left - int(above.sum())]] += 1
+    return share
+
+
+def rounded_shares(numerator: Sequence[int], denominator: int) -> IntArray:
+    """Round the shares numerator / denominator to whole units; their sum, a whole number, is kept.
+
+    Every share gets its floor; the units left go one each to the largest remainders, the earlier first where remainders
+    tie. In Python integers, for shares of any sign; `largest_remainder` is the fast form for energies.
+
+    Args:
+        numerator: Per share, at least one.
+        denominator: Above 0; divides the sum of the numerators.
+    """
+    floor, remainder = zip(*(divmod(x, denominator) for x in numerator), strict=True)
+    share = np.array(floor, dtype=np.int64)
+    turn = sorted(range(len(share)), key=lambda i: -remainder[i])
+    share[turn[: sum(remainder) // denominator]] += 1
     return share

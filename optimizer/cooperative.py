@@ -13,8 +13,8 @@ from math import lcm
 
 import numpy as np
 
-from market.cooperative import players_of, rounded_shares, subset_sums
-from market.units import IntArray
+from market.cooperative import players_of, subset_sums
+from market.units import IntArray, rounded_shares
 from optimizer.compile import CompiledModel, FloatArray
 from optimizer.errors import Infeasible, Unproven
 from optimizer.session import Session

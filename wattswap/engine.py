@@ -120,7 +120,13 @@ class Run:
         setup, i = self.setup, self.done
         start_s, prices = setup.start_of(i), setup.prices.at(i)
         settled = settle_interval(
-            setup.mechanism, cleared, import_wh, export_wh, prices, shared=setup.shares_imbalance
+            setup.mechanism,
+            cleared.book,
+            cleared.clearing,
+            import_wh,
+            export_wh,
+            prices,
+            shared=setup.shares_imbalance,
         )
         block = self.chain.append(start_s, cleared, settled.postings)
         load_wh, pv_wh = setup.load_and_pv(i)

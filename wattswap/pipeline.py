@@ -98,7 +98,8 @@ def clear_interval(
 
 def settle_interval(
     mechanism: Mechanism,
-    cleared: Cleared,
+    book: OrderBook,
+    clearing: Clearing,
     import_wh: IntArray,
     export_wh: IntArray,
     prices: IntervalPrices,
@@ -109,14 +110,15 @@ def settle_interval(
 
     Args:
         mechanism: The rule that cleared it; the baseline without a market shares nothing.
-        cleared: The cleared book.
+        book: The orders.
+        clearing: What it made of them.
         import_wh: Metered import per member. [Wh]
         export_wh: Metered export per member. [Wh]
         prices: Outside prices and grid fees.
         shared: Whether members settle among each other, before the retailer, what was not traded.
     """
     local = shared and mechanism.promises.local_market
-    postings = settle(cleared.book, cleared.clearing, import_wh, export_wh, prices, local_market=local)
+    postings = settle(book, clearing, import_wh, export_wh, prices, local_market=local)
     return Settled(
         postings,
         baseline_nano(import_wh, export_wh, prices),

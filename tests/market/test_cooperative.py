@@ -20,7 +20,6 @@ from market.cooperative import (
     coalition_values,
     core_check,
     players_of,
-    rounded_shares,
     sampled_shapley,
     shapley,
     subset_sums,
@@ -28,7 +27,7 @@ from market.cooperative import (
 from market.errors import AmountTooLarge, InvalidGame
 from market.settlement import baseline_nano, settle
 from market.tariff import OutsidePrices
-from market.units import IntArray
+from market.units import IntArray, rounded_shares
 
 
 def ints(*values: int) -> IntArray:

@@ -27,12 +27,9 @@ from market.settlement import (
     RETAIL_IMPORT,
     SYSTEM_ACCOUNTS,
     TRADE,
-    baseline_nano,
-    imbalance_cost_nano,
-    settle,
 )
 from market.units import INT64_SAFE, IntArray
-from wattswap.pipeline import build_book
+from wattswap.pipeline import build_book, settle_interval
 from wattswap.setup import Setup
 
 INTERVAL_COLUMNS = (
@@ -111,7 +108,7 @@ def run_cell(setup: Setup) -> Cell:
     has_value = np.ones((count, len(INTERVAL_COLUMNS)), dtype=np.bool_)
     bills = np.zeros((homes, len(BILL_COLUMNS)), dtype=np.int64)
     system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
-    community, shared = setup.community(), setup.shares_imbalance and setup.mechanism.promises.local_market
+    community = setup.community()
     limits, turnover_nano = setup.mechanism.promises.individually_rational, 0.0
     for i in range(count):
         start_s, prices, rules = setup.start_of(i), setup.prices.at(i), setup.rules_at(i)
@@ -124,15 +121,17 @@ def run_cell(setup: Setup) -> Cell:
         clear_ns = perf_counter_ns() - begun
         check_feasible(book, clearing, limits=limits)
         import_wh, export_wh = community.live()
-        postings = settle(book, clearing, import_wh, export_wh, prices, local_market=shared)
+        settled = settle_interval(
+            setup.mechanism, book, clearing, import_wh, export_wh, prices, shared=setup.shares_imbalance
+        )
         load_wh, pv_wh = setup.load_and_pv(i)
-        lines, without = postings.lines[:homes], baseline_nano(import_wh, export_wh, prices)
+        lines, without = settled.postings.lines[:homes], settled.baseline_nano
         bills[:, : len(COLUMNS)] += lines
         bills[:, len(COLUMNS)] += without
-        bills[:, len(COLUMNS) + 1] += imbalance_cost_nano(postings, prices)
+        bills[:, len(COLUMNS) + 1] += settled.imbalance_cost_nano
         bills[:, len(COLUMNS) + 2] += load_wh
         bills[:, len(COLUMNS) + 3] += pv_wh
-        system_nano += postings.total_nano[homes:]
+        system_nano += settled.postings.total_nano[homes:]
         turnover_nano += float(np.abs(lines[:, TRADE:]).sum(dtype=np.float64) + np.abs(without).sum())
         if turnover_nano >= INT64_SAFE:
             raise AmountTooLarge("the amounts of the cell together")

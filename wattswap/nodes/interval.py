@@ -80,7 +80,13 @@ def work_out(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Worked
     imported, exported = registers(setup, cleared, content.readings)
     prices = setup.prices.at(setup.index_of(start_s))
     settled = settle_interval(
-        setup.mechanism, cleared, imported, exported, prices, shared=setup.shares_imbalance
+        setup.mechanism,
+        cleared.book,
+        cleared.clearing,
+        imported,
+        exported,
+        prices,
+        shared=setup.shares_imbalance,
     )
     batch = salted(settled.postings.lines, start_s, content.interval_secret)
     inclusion = include(setup.roster, (*content.orders, *content.nothings), content.interval_secret)
