@@ -20,6 +20,59 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
+class UnknownName(MarketError, KeyError):
+    """A name under which nothing of a kind is registered."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        super().__init__(kind, name, self.known)  # all three, so that the error pickles
+
+    def __str__(self) -> str:
+        return f"no {self.kind} {self.name!r}.{did_you_mean(self.name, self.known)} Known: {', '.join(self.known)}."
+
+
+class DuplicateName(MarketError, ValueError):
+    """A second registration under a name that is taken."""
+
+    def __init__(self, kind: str, name: str, origin: str) -> None:
+        self.kind, self.name, self.origin = kind, name, origin
+        super().__init__(kind, name, origin)
+
+    def __str__(self) -> str:
+        return (
+            f"a {self.kind} named {self.name!r} is registered already, by {self.origin}; choose another name"
+        )
+
+
+class OldContract(MarketError, ValueError):
+    """A plug-in that was written for another version of its contract."""
+
+    def __init__(self, kind: str, name: str, written_for: int | None, current: int) -> None:
+        self.kind, self.name, self.written_for, self.current = kind, name, written_for, current
+        super().__init__(kind, name, written_for, current)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind} {self.name!r} was written for version {self.written_for} of the contract, and this is"
+            f" version {self.current}; change it as docs/reference/extension-points.md says, or update the package"
+        )
+
+
+class BrokenPlugin(MarketError, ImportError):
+    """An entry point of another package that cannot be imported."""
+
+    def __init__(self, kind: str, name: str, source: str, reason: BaseException | str) -> None:
+        self.kind, self.name, self.source = kind, name, source
+        self.reason = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
+        super().__init__(kind, name, source, self.reason)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind} {self.name!r} cannot be loaded from {self.source}: {self.reason};"
+            " update or uninstall the package that brings it"
+        )
+
+
 class UnknownMechanism(MarketError, KeyError):
     """A mechanism name that is not registered."""
 

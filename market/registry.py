@@ -1,0 +1,109 @@
+"""One registry for every kind of plug-in: what is found by name, where it came from, and what is wrong with a name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from pkgutil import iter_modules
+from typing import Generic, Protocol, TypeVar
+
+from market.errors import BrokenPlugin, DuplicateName, OldContract, UnknownName
+
+
+class Named(Protocol):
+    """What can be registered: anything with a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+T = TypeVar("T", bound=Named)
+
+
+class Registry(Generic[T]):
+    """The plug-ins of one kind, by name: files of our folders, entry points of other packages, files of users.
+
+    A plug-in registers itself when its file is imported. Folders and entry points are imported at the first question,
+    so that a file dropped into a folder is found, and a package that is never asked for costs nothing.
+
+    Args:
+        kind: What one is called in sentences, such as "strategy".
+        folders: Our packages whose files register themselves; a name with a leading underscore is a helper.
+        group: Entry-point group of other packages, such as "wattswap.strategies".
+        contract: Version of what a plug-in of this kind must offer; raised when older plug-ins no longer work.
+    """
+
+    def __init__(self, kind: str, *, folders: Sequence[str], group: str, contract: int = 1) -> None:
+        self.kind, self.folders, self.group, self.contract = kind, tuple(folders), group, contract
+        self.broken: dict[str, BrokenPlugin] = {}
+        self._items: dict[str, T] = {}
+        self._origin: dict[str, str] = {}
+        self._loaded = False
+
+    def register(self, item: T, *, contract: int | None = None) -> T:
+        """Add a plug-in under its name and return it.
+
+        Args:
+            item: The plug-in.
+            contract: Version of the contract it was written for; the present one when left out.
+
+        Raises:
+            DuplicateName: The name is taken.
+            OldContract: It was written for another version of the contract.
+        """
+        if contract not in (None, self.contract):
+            raise OldContract(self.kind, item.name, contract, self.contract)
+        if item.name in self._items:
+            raise DuplicateName(self.kind, item.name, self._origin[item.name])
+        self._items[item.name] = item
+        self._origin[item.name] = sys._getframe(1).f_globals.get("__name__", "?")
+        return item
+
+    def forget(self, name: str) -> None:
+        """Take a plug-in out, so that its name can be registered anew: for notebooks, where code is run again."""
+        self._items.pop(name, None)
+        self._origin.pop(name, None)
+
+    def get(self, name: str) -> T:
+        """Return the plug-in of this name.
+
+        Raises:
+            UnknownName: Names the nearest match and all known ones.
+            BrokenPlugin: The package that brings it cannot be imported.
+        """
+        self.load()
+        if name in self._items:
+            return self._items[name]
+        if name in self.broken:
+            raise self.broken[name]
+        raise UnknownName(self.kind, name, self._items)
+
+    def all(self) -> dict[str, T]:
+        """All plug-ins by name, in alphabetical order."""
+        self.load()
+        return dict(sorted(self._items.items()))
+
+    def origin(self, name: str) -> str:
+        """The module that registered a name."""
+        return self._origin[name]
+
+    def load(self) -> None:
+        """Import the files of our folders and every entry point, once in a process.
+
+        An entry point that cannot be imported is kept in `broken` by its name: it is missing, and nothing else is.
+        """
+        if self._loaded:
+            return
+        self._loaded = True
+        for folder in self.folders:
+            package = import_module(folder)
+            for found in iter_modules(package.__path__):
+                if not found.name.startswith("_"):
+                    import_module(f"{folder}.{found.name}")
+        for point in entry_points(group=self.group):
+            try:
+                point.load()
+            except Exception as error:  # whatever another package raises
+                self.broken[point.name] = BrokenPlugin(self.kind, point.name, point.value, error)

@@ -1,0 +1,91 @@
+"""One registry for every kind of plug-in."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from market.errors import BrokenPlugin, DuplicateName, OldContract, UnknownName
+from market.registry import Registry
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A plug-in with nothing but a name."""
+
+    name: str
+
+
+def registry(*folders: str, contract: int = 1) -> Registry[Thing]:
+    return Registry("thing", folders=folders, group="wattswap.tests.none", contract=contract)
+
+
+def test_what_is_registered_is_found_and_listed_by_name() -> None:
+    things = registry()
+    second, first = things.register(Thing("second")), things.register(Thing("first"))
+    assert things.get("first") is first
+    assert list(things.all().values()) == [first, second]
+    assert things.origin("first") == __name__
+
+
+def test_a_name_that_is_taken_is_refused_with_its_owner() -> None:
+    things = registry()
+    things.register(Thing("first"))
+    with pytest.raises(DuplicateName, match=f"'first' is registered already, by {__name__}"):
+        things.register(Thing("first"))
+
+
+def test_an_unknown_name_gets_the_nearest_one() -> None:
+    things = registry()
+    things.register(Thing("first"))
+    with pytest.raises(UnknownName, match=r"no thing 'frist'\. Did you mean 'first'"):
+        things.get("frist")
+
+
+def test_a_plug_in_for_an_older_contract_is_refused() -> None:
+    things = registry(contract=2)
+    with pytest.raises(OldContract, match="version 1 of the contract, and this is version 2"):
+        things.register(Thing("first"), contract=1)
+    assert not things.all()
+
+
+def test_a_file_dropped_into_a_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "dropped_things"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from market.registry import Registry\n"
+        "THINGS = Registry('thing', folders=['dropped_things'], group='wattswap.tests.none')\n"
+    )
+    (package / "one.py").write_text(
+        "from types import SimpleNamespace\nfrom dropped_things import THINGS\n"
+        "THINGS.register(SimpleNamespace(name='one'))\n"
+    )
+    (package / "_helper.py").write_text("raise RuntimeError('a helper is not imported')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import dropped_things  # type: ignore[import-not-found]
+
+    try:
+        assert list(dropped_things.THINGS.all()) == ["one"]
+        assert dropped_things.THINGS.origin("one") == "dropped_things.one"
+    finally:
+        for name in [name for name in sys.modules if name.startswith("dropped_things")]:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnknownName("thing", "x", ["y"]),
+        DuplicateName("thing", "x", "here"),
+        OldContract("thing", "x", 1, 2),
+        BrokenPlugin("thing", "x", "package.module", ValueError("no")),
+    ],
+)
+def test_errors_survive_the_way_between_processes(error: Exception) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
