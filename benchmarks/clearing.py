@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.rules import MarketRules
 from optimizer.mechanisms import uniform_price

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import trio
 
-from market.settlement import COLUMNS, IMPORT, RETAIL, RETAIL_IMPORT, Postings
+from market.settlement.accounts import COLUMNS, IMPORT, RETAIL, RETAIL_IMPORT, Postings
 from p2p.chain.blob import blob_hash
 from p2p.chain.block import Block, CommitCert, Tx
 from p2p.chain.consensus_store import ConsensusStore

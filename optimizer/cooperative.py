@@ -13,7 +13,7 @@ from math import lcm
 
 import numpy as np
 
-from market.cooperative import players_of, subset_sums
+from market.cooperative.game import players_of, subset_sums
 from market.units import IntArray, rounded_shares
 from optimizer.compile import CompiledModel, FloatArray
 from optimizer.errors import Infeasible, Unproven

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from market.settlement import Postings
+from market.settlement.accounts import Postings
 from p2p.chain.authority import Producer
 from p2p.chain.light import make_proof
 from p2p.chain.settlement import Batch, batch_args, batches, make_batch

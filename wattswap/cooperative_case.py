@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from market.cooperative import LARGEST_VALUE_NANO, MAX_PLAYERS, core_check, sampled_shapley, shapley
+from market.cooperative.core import core_check
+from market.cooperative.game import LARGEST_VALUE_NANO, MAX_PLAYERS
+from market.cooperative.shapley import sampled_shapley, shapley
 from market.units import IntArray, money, nano_from_amount
 from optimizer.cooperative import core_nonempty, nucleolus
 from wattswap.case_reader import CaseReader, shown

@@ -87,7 +87,7 @@ def _plugins() -> Iterator[Check]:
 
 def _solver() -> Iterator[Check]:
     """Clear the smallest book with HiGHS and compare with the closed form."""
-    from market.auction import clear_exact
+    from market.auctions.uniform import clear_exact
     from market.book import Order, OrderBook, Side
     from market.rules import MarketRules
     from wattswap.plugins import mechanism

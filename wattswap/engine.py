@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from market.errors import AmountTooLarge
-from market.settlement import SYSTEM_ACCOUNTS, TRADE, Postings
+from market.settlement.accounts import SYSTEM_ACCOUNTS, TRADE, Postings
 from market.units import INT64_SAFE, MICRO_PER_UNIT, IntArray
 from wattswap.commit import ChainWriter, Committed
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed

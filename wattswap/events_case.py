@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from market.limit_order_book import Event, Kind, Resting, clear_events
+from market.auctions.limit_order_book import Event, Kind, Resting, clear_events
 from market.mechanism import Mechanism
 from market.mechanisms.continuous import SELF_TRADE
 from market.rules import MarketRules

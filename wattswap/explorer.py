@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from market.errors import did_you_mean
-from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings
+from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
 from market.units import NANO_PER_UNIT, WH_PER_KWH
 from p2p.chain.block import Block, CommitCert, block_hash, signers
 from p2p.chain.genesis import Genesis, read_genesis

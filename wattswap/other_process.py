@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from market.judge import MOST_ORDERS, Counterexample, Finding, fingerprints
-from market.random_books import random_case
+from market.checking.check import MOST_ORDERS, Counterexample, Finding, fingerprints
+from market.checking.random_books import random_case
 from wattswap.choices import Choice, choice_of
 from wattswap.errors import ExitCode, WattswapError
 from wattswap.plugins import import_file

@@ -8,11 +8,13 @@ import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible
-from market.lottery import words_of
 from market.mechanism import Mechanism
+from market.random import words_of
 from market.rules import MarketRules
-from market.settlement import Postings, baseline_nano, imbalance_cost_nano, settle
-from market.tariff import IntervalPrices
+from market.settlement.accounts import Postings
+from market.settlement.imbalance import baseline_nano, imbalance_cost_nano
+from market.settlement.settle import settle
+from market.settlement.tariff import IntervalPrices
 from market.units import MICRO_PER_UNIT, Int8Array, IntArray
 from p2p.chain.roots import book_root, clearing_root
 from p2p.messages import PriceLine

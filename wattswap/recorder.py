@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market.settlement import COLUMNS, SYSTEM_ACCOUNTS
-from market.tariff import IntervalPrices
+from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS
+from market.settlement.tariff import IntervalPrices
 from market.units import IntArray
 from wattswap.pipeline import Cleared, Settled
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from market.errors import InvalidTariff
-from market.tariff import DAY_NAMES, parse_clock, parse_days
+from market.settlement.tariff import DAY_NAMES, parse_clock, parse_days
 from market.units import is_exact
 
 EARLIEST_S, LATEST_S = 0, 7_258_118_400

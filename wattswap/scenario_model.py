@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from market.errors import InvalidTariff
-from market.tariff import OutsidePrices, flat, series, time_of_use
+from market.settlement.tariff import OutsidePrices, flat, series, time_of_use
 from market.units import IntArray, price
 from wattswap.errors import InvalidScenario, Problem
 from wattswap.manifest import canonical_json

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from market.errors import InvalidTariff
 from market.rules import Rationing, Solver
-from market.tariff import Window, week_table
+from market.settlement.tariff import Window, week_table
 from market.units import PPM
 from wattswap.errors import suggest
 from wattswap.scenario_fields import (
@@ -292,7 +292,7 @@ class TimeOfUse(Table):
         return self
 
     def window(self) -> Window:
-        """The window as `market.tariff` takes it."""
+        """The window as `market.settlement.tariff` takes it."""
         return Window(self.days, self.from_minute, self.to_minute, self.import_micro_per_kwh)
 
 

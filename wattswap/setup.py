@@ -17,7 +17,7 @@ from data.readings import BatterySpec, MeterData
 from market.interval import Interval
 from market.mechanism import Mechanism
 from market.rules import MarketRules
-from market.tariff import OutsidePrices
+from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
 from p2p import messages
 from p2p.chain.genesis import VERSION, Genesis, make_params, write_genesis

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from market.cooperative import coalition_values, core_check, shapley
+from market.cooperative.core import core_check
+from market.cooperative.game import coalition_values
+from market.cooperative.shapley import shapley
 from market.errors import InvalidGame
-from market.tariff import OutsidePrices
+from market.settlement.tariff import OutsidePrices
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, IntArray
 from wattswap.errors import UsageError
 from wattswap.results import RunResult

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from market.auctions.local_price import Shared, split_nano
 from market.errors import InvalidRules
 from market.mechanism import Mechanism
 from market.mechanisms import bill_sharing, mid_market_rate, supply_demand_ratio
 from market.parameters import FEED_IN, RETAIL
-from market.sharing import Shared, split_nano
 from market.units import INT64_SAFE, MICRO_PER_UNIT, money
 from wattswap.case_reader import CaseReader, shown
 from wattswap.parameter_reader import read_parameters

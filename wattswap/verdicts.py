@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from market.book import OrderBook, Side
-from market.judge import Beyond, Finding, Verdict
+from market.checking.check import Beyond, Finding, Verdict
+from market.checking.random_books import participant_name
 from market.mechanism import Mechanism
 from market.parameters import Parameter
-from market.random_books import participant_name
 from market.rules import MarketRules
 from market.units import MICRO_PER_UNIT, PPM, WH_PER_KWH, kwh, money, price
 from wattswap.choices import Choice

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from market.errors import AmountTooLarge, UnbalancedPostings
-from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings, check_balanced
+from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings, check_balanced
 from p2p.chain.settlement import postings_root
 from wattswap import engine
 from wattswap.engine import BLOBS, SCENARIO

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from market.auction import at_one_price, clear_exact, fill
+from market.auctions.uniform import at_one_price, clear_exact, fill
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import Mechanism, Promises, register

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from market.settlement import COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
+from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
 from p2p.chain import block as blocks
 from p2p.chain import merkle
 from p2p.chain.block import Block, CommitCert, Header, Tx

@@ -21,7 +21,7 @@ from hashlib import shake_256
 import numpy as np
 import numpy.typing as npt
 
-from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings
+from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
 from p2p.chain import domains, merkle
 from p2p.chain.block import MAX_TX_BYTES, ZERO_HASH, Tx, make_tx
 from p2p.codec import Record, decode
@@ -52,7 +52,7 @@ class BatchArgs(Record, frozen=True):
         members: Number of member accounts; the system accounts follow them.
         price: Price interval of the market, nil where nothing traded at one price.
         traded_wh: Energy bought, which equals energy sold. [Wh]
-        totals: Per row of TOTAL_ROWS, the sum of each column of `market.settlement.COLUMNS`. [Wh, nano]
+        totals: Per row of TOTAL_ROWS, the sum of each column of `market.settlement.accounts.COLUMNS`. [Wh, nano]
         blob_hash: Name of the signed messages the batch was made from; zeros when they crossed no network.
         inclusion_root: Root over the messages that receipts promised to include; zeros likewise.
         entries: Packed entries of all accounts where `params.full_entries` says so, else empty.

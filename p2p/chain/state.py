@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from market.settlement import BOUGHT
+from market.settlement.accounts import BOUGHT
 from p2p.chain import domains, merkle
 from p2p.chain.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.chain.genesis import Genesis, Governed

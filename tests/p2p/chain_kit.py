@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from market.settlement import (
+from market.settlement.accounts import (
     BOUGHT,
     COLUMNS,
     EXPORT,

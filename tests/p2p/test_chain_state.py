@@ -10,7 +10,7 @@ from chain_kit import OPERATOR, START, STEP, identity, make_args, make_genesis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.settlement import COLUMN_INDEX
+from market.settlement.accounts import COLUMN_INDEX
 from p2p.chain import merkle
 from p2p.chain.block import Tx
 from p2p.chain.settlement import batch_tx

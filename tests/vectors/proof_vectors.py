@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings
+from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
 from p2p.chain import block as blocks
 from p2p.chain import domains, light, merkle
 from p2p.chain.block import Block, CommitCert, Header, Tx

@@ -16,7 +16,7 @@ from wattswap.cli import main
 HEAD = """
 from dataclasses import replace
 import numpy as np
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.mechanism import Mechanism, Promises, register
 """
 BREAKS_BUDGET = (

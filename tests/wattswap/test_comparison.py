@@ -16,7 +16,7 @@ import wattswap as ws
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible, no_trade
 from market.rules import MarketRules
-from market.settlement import SYSTEM_ACCOUNTS
+from market.settlement.accounts import SYSTEM_ACCOUNTS
 from wattswap.comparison import driver
 from wattswap.comparison.choices import read_choices
 from wattswap.comparison.conditions import METRICS

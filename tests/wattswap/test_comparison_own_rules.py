@@ -9,7 +9,7 @@ import pytest
 from run_kit import own_registry
 
 import wattswap as ws
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing, no_trade
 from market.errors import DuplicateMechanism

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from market.settlement import COLUMNS
+from market.settlement.accounts import COLUMNS
 from p2p.chain.block import ZERO_HASH, Block, make_cert, make_tx
 from p2p.chain.execution import advance, check_block, genesis_tip, next_header
 from p2p.chain.genesis import VERSION, Genesis, make_params

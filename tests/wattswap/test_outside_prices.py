@@ -8,7 +8,7 @@ import pytest
 from scenario_kit import DATA, HEAD, MINIMAL, read
 
 from data.errors import DataError
-from market.tariff import IntervalPrices
+from market.settlement.tariff import IntervalPrices
 from wattswap.errors import InvalidData, InvalidScenario
 from wattswap.scenario import Span, from_resolved
 

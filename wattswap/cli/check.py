@@ -30,7 +30,7 @@ def mechanism(
     """Clear random books by a rule, and tell what holds of what it promises and of what it does not."""
     from dataclasses import replace
 
-    from market.judge import Finding, judge
+    from market.checking.check import Finding, judge
     from wattswap.choices import choice_of
     from wattswap.cli.output import print_json
     from wattswap.other_process import SAYS, same_elsewhere

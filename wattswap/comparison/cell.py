@@ -12,13 +12,13 @@ from time import perf_counter_ns
 import numpy as np
 import numpy.typing as npt
 
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible, worse_than_limit
 from market.errors import AmountTooLarge
-from market.metrics import ordered_wh, welfare_split
+from market.metrics.welfare import ordered_wh, welfare_split
 from market.rules import MarketRules
-from market.settlement import (
+from market.settlement.accounts import (
     COLUMNS,
     EXPORT,
     IMPORT,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market.fairness import qoe
+from market.metrics.fairness import qoe
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.statistics import Difference, paired_difference

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from market.settlement import Postings
+from market.settlement.accounts import Postings
 from p2p.chain.block import block_hash
 from p2p.chain.settlement import Batch, batches
 from p2p.chain.store import ChainStore

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market.fairness import gini, jain
-from market.metrics import allocative_efficiency
-from market.settlement import MONEY_COLUMNS, SYSTEM_ACCOUNTS
+from market.metrics.fairness import gini, jain
+from market.metrics.welfare import allocative_efficiency
+from market.settlement.accounts import MONEY_COLUMNS, SYSTEM_ACCOUNTS
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.engine import SCENARIO
 from wattswap.errors import UsageError
@@ -312,7 +312,7 @@ def _gains(result: RunResult, orders: pd.DataFrame) -> pd.DataFrame:
 
 def _optimum(orders: pd.DataFrame) -> tuple[int, int]:
     """Largest welfare and its volume, all intervals together; without the limits of a grid. [nano, Wh]"""
-    from market.auction import clear_exact
+    from market.auctions.uniform import clear_exact
     from market.book import OrderBook
     from market.rules import MarketRules
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from itertools import chain
 
-from market.settlement import BOUGHT, COLUMN_INDEX, COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
+from market.settlement.accounts import BOUGHT, COLUMN_INDEX, COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
 from p2p.chain import merkle
 from p2p.chain.genesis import Genesis
 from p2p.chain.modules.method import AUTHORITY, OPERATOR, Method, Module

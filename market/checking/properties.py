@@ -1,7 +1,7 @@
 """The property kit: what every mechanism is held to, checked on any book; pure, for ours and for anybody's.
 
 A property is a function that looks at a `Trial`, one cleared book, and returns a sentence if the property does not
-hold there. `market.judge` runs them on many random books and shrinks what fails.
+hold there. `market.checking.check` runs them on many random books and shrinks what fails.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
+from market.checking.random_books import participant_name, with_value
+from market.checking.trial import Trial, charges_nano, difference
 from market.clearing import certify
 from market.mechanism import Promises
-from market.random_books import participant_name, with_value
 from market.rules import MarketRules
-from market.trial import Trial, charges_nano, difference
 from market.units import IntArray, money, price
 
 
@@ -307,4 +307,4 @@ PROPERTIES = (
         "scales_with_energy", "all energies x 3: energies x 3, same prices", _never, _scales_with_energy
     ),
 )
-"""All but truthfulness, which has books of its own (`market.judge`)."""
+"""All but truthfulness, which has books of its own (`market.checking.check`)."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from market.book import OrderBook
+from market.checking.random_books import unit_wh
+from market.checking.trial import cleared
 from market.clearing import Clearing
 from market.errors import InvalidRules
 from market.mechanism import Mechanism, TruthfulFor
-from market.random_books import unit_wh
 from market.rules import MarketRules
-from market.trial import cleared
 from market.units import IntArray
 
 

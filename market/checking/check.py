@@ -8,14 +8,14 @@ from hashlib import sha256
 from typing import TypeVar
 
 from market.book import OrderBook
+from market.checking.misreports import Misreport, best_misreport
+from market.checking.properties import PROPERTIES, Property
+from market.checking.random_books import participant_name, random_case
+from market.checking.shrink import shrink
+from market.checking.trial import Trial, Unfit, attempt, charges_nano, cleared
 from market.errors import InvalidRules
 from market.mechanism import Mechanism, TruthfulFor
-from market.misreports import Misreport, best_misreport
-from market.property_kit import PROPERTIES, Property
-from market.random_books import participant_name, random_case
 from market.rules import MarketRules, Value
-from market.shrink import shrink
-from market.trial import Trial, Unfit, attempt, charges_nano, cleared
 from market.units import money, price
 
 NOBODY: dict[TruthfulFor, str] = {

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from market.pairing import row_order
+from market.auctions.merit_order import row_order
 from market.units import INT64_SAFE, BoolArray, IntArray
 
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from market.auctions.merit_order import row_order, side_by_side
 from market.book import OrderBook
 from market.clearing import Trades
-from market.pairing import row_order, side_by_side
 from market.units import BoolArray, IntArray
 
 MayTrade = Callable[[int, int], bool]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from market.book import Order, OrderBook
+from market.checking.random_books import UNIT_WH, named, renumbering, with_value
 from market.mechanism import Mechanism
-from market.random_books import UNIT_WH, named, renumbering, with_value
 from market.rules import MarketRules
 
 Fails = Callable[[OrderBook, MarketRules], bool]

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from market.auction import walrasian_interval
+from market.auctions.clarke_pivot import Members, is_first, members_of, spread
+from market.auctions.merit_order import efficient_units, rank
+from market.auctions.uniform import walrasian_interval
 from market.book import OrderBook, Side
 from market.clearing import Clearing, PriceInterval, no_trade
 from market.errors import InvalidRules
-from market.externality import Members, is_first, members_of, spread
 from market.parameters import SEED, K, Parameter
-from market.ranking import efficient_units, rank
 from market.rules import MarketRules
 from market.units import INT64_SAFE, BoolArray, Int8Array, IntArray
 
