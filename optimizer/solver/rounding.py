@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from market.units import IntArray
-from optimizer.compile import FloatArray
+from optimizer.solver.compile import FloatArray
 from optimizer.errors import SolverFailed
 
 NOISE_WH = 1e-4

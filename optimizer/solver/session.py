@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from optimizer.certificate import KktCertificate, certify
-from optimizer.compile import CompiledModel, FloatArray, IndexArray
+from optimizer.solver.certificate import KktCertificate, certify
+from optimizer.solver.compile import CompiledModel, FloatArray, IndexArray
 from optimizer.errors import Infeasible, SolverFailed, Unproven
 
 OPTIONS: dict[str, bool | int | float | str] = {

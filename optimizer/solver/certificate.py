@@ -13,7 +13,7 @@ from math import isfinite, sqrt
 
 import numpy as np
 
-from optimizer.compile import FloatArray
+from optimizer.solver.compile import FloatArray
 
 RESIDUAL_TOLERANCE = 1e-7
 GAP_TOLERANCE = 1e-9
