@@ -15,8 +15,8 @@ import numpy as np
 
 from market.cooperative.game import players_of, subset_sums
 from market.units import IntArray, rounded_shares
-from optimizer.solver.compile import CompiledModel, FloatArray
 from optimizer.errors import Infeasible, Unproven
+from optimizer.solver.compile import CompiledModel, FloatArray
 from optimizer.solver.session import Session
 
 _POSITIVE = 1e-7

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from market.settlement.accounts import Postings
-from p2p.chain.authority import Producer
-from p2p.chain.light import make_proof
-from p2p.chain.settlement import Batch, batch_args, batches, make_batch
-from p2p.chain.store import ChainStore
+from p2p.batches.batch import Batch, batch_args, batches, make_batch
+from p2p.ledger.light import make_proof
+from p2p.ledger.producer import Producer
+from p2p.ledger.store import ChainStore
 from wattswap.errors import VerificationFailed
 from wattswap.pipeline import Cleared
 

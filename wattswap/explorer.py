@@ -13,13 +13,13 @@ import numpy as np
 from market.errors import did_you_mean
 from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
 from market.units import NANO_PER_UNIT, WH_PER_KWH
-from p2p.chain.block import Block, CommitCert, block_hash, signers
-from p2p.chain.genesis import Genesis, read_genesis
-from p2p.chain.light import check_proof, make_proof, proof_from_json, proof_to_json, set_changes
-from p2p.chain.settlement import BatchArgs, batches, make_batch
-from p2p.chain.store import ChainStore
-from p2p.chain.verify import verify_chain
+from p2p.batches.batch import BatchArgs, batches, make_batch
+from p2p.blocks.block import Block, CommitCert, block_hash, signers
+from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.errors import GenesisError, StoreError
+from p2p.ledger.light import check_proof, make_proof, proof_from_json, proof_to_json, set_changes
+from p2p.ledger.store import ChainStore
+from p2p.ledger.verify import verify_chain
 from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFailed
 from wattswap.results import CURE, read_table
 from wattswap.setup import GENESIS, Keys
@@ -304,9 +304,9 @@ def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
         GenesisError: Nor can the genesis file.
         VerificationFailed: It convicts nobody.
     """
-    from p2p.codec import decode
+    from p2p.batches.receipts import MAX_OMISSION_BYTES, Omission, check_omission
     from p2p.errors import P2PError
-    from p2p.receipts import MAX_OMISSION_BYTES, Omission, check_omission
+    from p2p.wire.codec import decode
 
     try:
         data = proof.read_bytes()

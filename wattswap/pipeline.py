@@ -16,8 +16,8 @@ from market.settlement.imbalance import baseline_nano, imbalance_cost_nano
 from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
 from market.units import MICRO_PER_UNIT, Int8Array, IntArray
-from p2p.chain.roots import book_root, clearing_root
-from p2p.messages import PriceLine
+from p2p.batches.roots import book_root, clearing_root
+from p2p.wire.messages import PriceLine
 
 
 @dataclass(frozen=True, slots=True, eq=False)

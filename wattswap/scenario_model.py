@@ -140,7 +140,7 @@ class Scenario(Table):
         """
         if self.chain.secret_file is None:
             return b""
-        from p2p.identity import load_key_file
+        from p2p.wire.identity import load_key_file
 
         return load_key_file(self._source.base / self.chain.secret_file).seed
 

@@ -19,12 +19,12 @@ from market.mechanism import Mechanism
 from market.rules import MarketRules
 from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
-from p2p import messages
-from p2p.chain.genesis import VERSION, Genesis, make_params, write_genesis
-from p2p.chain.roots import roster_root
-from p2p.codec import encode
-from p2p.identity import Identity, derive_seed
-from p2p.messages import Kind, OrderMessage, open_message, sign_message
+from p2p.batches.roots import roster_root
+from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
+from p2p.wire import messages
+from p2p.wire.codec import encode
+from p2p.wire.identity import Identity, derive_seed
+from p2p.wire.messages import Kind, OrderMessage, open_message, sign_message
 from wattswap.errors import UsageError
 from wattswap.homes import batteries_of, history_after_gaps_s, load_meter, without_missing
 from wattswap.parameter_reader import rules_with, run_defaults

@@ -15,7 +15,7 @@ import numpy as np
 
 from market.errors import AmountTooLarge, UnbalancedPostings
 from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings, check_balanced
-from p2p.chain.settlement import postings_root
+from p2p.batches.batch import postings_root
 from wattswap import engine
 from wattswap.engine import BLOBS, SCENARIO
 from wattswap.errors import Interrupted, Problem, VerificationFailed

@@ -20,9 +20,9 @@ from market.mechanism import Mechanism, Promises, register
 from market.parameters import RATIONING, SEED, SOLVER, K
 from market.rules import MarketRules
 from market.units import IntArray
-from optimizer.solver.compile import FloatArray, compile_model
 from optimizer.errors import SolverFailed, Unproven
 from optimizer.models import uniform_price as model
+from optimizer.solver.compile import FloatArray, compile_model
 from optimizer.solver.rounding import EXACT_WH, whole_wh
 from optimizer.solver.session import OPTIONS, Session
 

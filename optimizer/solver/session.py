@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from optimizer.errors import Infeasible, SolverFailed, Unproven
 from optimizer.solver.certificate import KktCertificate, certify
 from optimizer.solver.compile import CompiledModel, FloatArray, IndexArray
-from optimizer.errors import Infeasible, SolverFailed, Unproven
 
 OPTIONS: dict[str, bool | int | float | str] = {
     "output_flag": False,

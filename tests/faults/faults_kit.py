@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import wattswap as ws
-from p2p.chain.block import Block, CommitCert, block_hash
-from p2p.chain.settlement import batches
-from p2p.chain.store import ChainStore
+from p2p.batches.batch import batches
+from p2p.blocks.block import Block, CommitCert, block_hash
+from p2p.ledger.store import ChainStore
 from tests.wattswap.run_kit import FIRST, write_street
 from wattswap import engine
 from wattswap.hash_by_hash import compare_runs

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pyomo.environ import Binary, ConcreteModel, Constraint, Objective, Var, maximize, minimize
 
-from optimizer.solver.compile import compile_model
 from optimizer.errors import NotLinear
 from optimizer.models import uniform_price
+from optimizer.solver.compile import compile_model
 from optimizer.solver.session import Session
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from pyomo.environ import ConcreteModel, Constraint, Objective, Var, maximize
 
+from optimizer.errors import Infeasible, SolverFailed, Unproven
 from optimizer.solver import session as session_module
 from optimizer.solver.certificate import KktCertificate
 from optimizer.solver.compile import CompiledModel, compile_model
-from optimizer.errors import Infeasible, SolverFailed, Unproven
 from optimizer.solver.session import Session
 
 

@@ -13,13 +13,13 @@ from run_kit import FIRST, MONEY, call, files_below, readings
 from town_kit import MemoryTown, playing
 
 import wattswap as ws
-from p2p.chain.block import signers
-from p2p.chain.genesis import read_genesis
-from p2p.chain.settlement import batches
-from p2p.chain.store import ChainStore
-from p2p.codec import decode
-from p2p.messages import Kind, Signed, household_of
-from p2p.receipts import check_omission
+from p2p.batches.batch import batches
+from p2p.batches.receipts import check_omission
+from p2p.blocks.block import signers
+from p2p.blocks.genesis import read_genesis
+from p2p.ledger.store import ChainStore
+from p2p.wire.codec import decode
+from p2p.wire.messages import Kind, Signed, household_of
 from wattswap import engine
 from wattswap.engine import TABLE_FILES
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed

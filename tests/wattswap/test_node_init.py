@@ -11,11 +11,11 @@ import pytest
 from run_kit import call, files_below, one_object, refused, write_street
 
 import wattswap as ws
-from p2p import keystore
-from p2p.chain.genesis import Genesis, read_genesis
-from p2p.identity import Identity
-from p2p.keystore import Lock, open_keystore, public_keys
-from p2p.transport import peer_id_of
+from p2p.blocks.genesis import Genesis, read_genesis
+from p2p.transports.base import peer_id_of
+from p2p.wire import keystore
+from p2p.wire.identity import Identity
+from p2p.wire.keystore import Lock, open_keystore, public_keys
 from wattswap.errors import InvalidData, UsageError
 from wattswap.nodes.bundle import load_bundle, setup_of
 from wattswap.nodes.config import InvalidConfig, NodeConfig, load_config

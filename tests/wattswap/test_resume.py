@@ -17,7 +17,7 @@ import wattswap as ws
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.rules import MarketRules
-from p2p.chain.store import ChainStore
+from p2p.ledger.store import ChainStore
 from wattswap import engine
 from wattswap.engine import CHECKPOINT, PARTIAL, TABLE_FILES, resume
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed

@@ -15,9 +15,9 @@ import pytest
 from run_kit import call, files_below, start, write_street
 
 import wattswap as ws
-from p2p.chain.genesis import read_genesis
-from p2p.chain.store import ChainStore
+from p2p.blocks.genesis import read_genesis
 from p2p.errors import StoreDamaged
+from p2p.ledger.store import ChainStore
 from wattswap import engine, recorder
 from wattswap.engine import CHECKPOINT, LIVE_MARK, MANIFEST, PARTIAL, TABLE_FILES, resume
 from wattswap.errors import RunBusy, RunNotFound, VerificationFailed

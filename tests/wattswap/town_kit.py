@@ -10,11 +10,11 @@ from functools import partial
 import trio
 import trio.testing
 
-from p2p.chain.genesis import read_genesis
-from p2p.identity import Identity
-from p2p.memory import MemoryNetwork
-from p2p.roles.judging import inline
-from p2p.transport import Transport
+from p2p.blocks.genesis import read_genesis
+from p2p.roles.validator.batch_check import inline
+from p2p.transports.base import Transport
+from p2p.transports.memory import MemoryNetwork
+from p2p.wire.identity import Identity
 from wattswap import engine
 from wattswap.live import ENDING, Town
 from wattswap.nodes.config import NodeConfig

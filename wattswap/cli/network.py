@@ -38,7 +38,7 @@ def status(
     json: JsonOption = False,
 ) -> None:
     """Ask every node how it is; code 6 where one is down."""
-    from p2p.libp2p_transport import open_libp2p
+    from p2p.transports.libp2p import open_libp2p
     from wattswap.cli.output import print_json
     from wattswap.nodes.survey import survey
 
@@ -53,7 +53,7 @@ def status(
 
 
 def _targets(where: list[str], genesis: Path | None) -> tuple[bytes, list[Target]]:
-    from p2p.chain.genesis import read_genesis
+    from p2p.blocks.genesis import read_genesis
     from wattswap.errors import UsageError
     from wattswap.nodes.survey import Target, targets_of
 

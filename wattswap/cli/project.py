@@ -45,7 +45,7 @@ def secret(
     """Write a new random secret for chain.secret_file, so that keys and salts of a run cannot be guessed."""
     import secrets
 
-    from p2p.identity import SEED_BYTES, Identity, save_key_file
+    from p2p.wire.identity import SEED_BYTES, Identity, save_key_file
 
     save_key_file(file, Identity.from_seed(secrets.token_bytes(SEED_BYTES)))
     print(file)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from market.settlement.accounts import Postings
-from p2p.chain.block import block_hash
-from p2p.chain.settlement import Batch, batches
-from p2p.chain.store import ChainStore
+from p2p.batches.batch import Batch, batches
+from p2p.blocks.block import block_hash
 from p2p.errors import RemoteError
-from p2p.roles.blobs import FolderBlobs
+from p2p.ledger.store import ChainStore
+from p2p.roles.replica.blobs import FolderBlobs
 from wattswap import engine
 from wattswap.commit import Committed
 from wattswap.errors import VerificationFailed

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path, PurePath
 from typing import Any
 
-from p2p.chain.genesis import Genesis
+from p2p.blocks.genesis import Genesis
 from wattswap.errors import InvalidData
 from wattswap.nodes.config import NodeConfig
 from wattswap.scenario import Scenario, from_resolved, load

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from p2p.identity import PUBLIC_KEY_BYTES
+from p2p.wire.identity import PUBLIC_KEY_BYTES
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
 from wattswap.scenario_fields import Wrong
 from wattswap.scenario_layers import Place, Source, dotted

@@ -14,19 +14,19 @@ from typing import Final, Protocol
 import trio
 
 from market.units import MICRO_PER_UNIT
-from p2p import messages
-from p2p.chain.blob import make_blob
-from p2p.chain.block import Block, CommitCert
-from p2p.chain.execution import Tip
-from p2p.chain.light import make_proof
-from p2p.chain.settlement import BatchArgs, batch_tx, batches, interval_secret
-from p2p.codec import encode
-from p2p.identity import Identity
-from p2p.messages import ResultMessage
-from p2p.roles.blobs import Blobs
-from p2p.roles.judging import Offload
-from p2p.roles.ledger import Ledger
-from p2p.roles.operator import Operator
+from p2p.batches.batch import BatchArgs, batch_tx, batches, interval_secret
+from p2p.batches.blob import make_blob
+from p2p.blocks.block import Block, CommitCert
+from p2p.ledger.execution import Tip
+from p2p.ledger.light import make_proof
+from p2p.roles.collector.operator import Operator
+from p2p.roles.replica.blobs import Blobs
+from p2p.roles.replica.ledger import Ledger
+from p2p.roles.validator.batch_check import Offload
+from p2p.wire import messages
+from p2p.wire.codec import encode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import ResultMessage
 from wattswap.nodes.interval import Worked
 from wattswap.nodes.judge import Judge
 from wattswap.nodes.pace import Pace

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from p2p.chain.genesis import Genesis, write_genesis
-from p2p.identity import Identity
-from p2p.keystore import Lock
-from p2p.transport import peer_id_of
+from p2p.blocks.genesis import Genesis, write_genesis
+from p2p.transports.base import peer_id_of
+from p2p.wire.identity import Identity
+from p2p.wire.keystore import Lock
 from wattswap.errors import Problem, UsageError, suggest
 from wattswap.nodes.bundle import SCENARIO, link_bundle, write_bundle
 from wattswap.nodes.config import (

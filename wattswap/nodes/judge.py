@@ -7,9 +7,9 @@ from threading import Lock
 from typing import Final
 
 from market.errors import MarketError
-from p2p.chain.blob import blob_hash, open_blob
-from p2p.chain.state import BatchArgs
+from p2p.batches.blob import blob_hash, open_blob
 from p2p.errors import RemoteError
+from p2p.ledger.state import BatchArgs
 from wattswap.errors import WattswapError
 from wattswap.nodes.interval import Worked, work_out
 from wattswap.setup import Setup

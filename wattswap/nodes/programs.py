@@ -12,20 +12,20 @@ from typing import Final
 
 import trio
 
-from p2p.chain.consensus_store import ConsensusStore, locked_folder
-from p2p.chain.genesis import read_genesis
-from p2p.identity import Identity
-from p2p.roles.blobs import FolderBlobs, serve_blobs
-from p2p.roles.gateway import Gateway
+from p2p.blocks.genesis import read_genesis
+from p2p.consensus.sign_state import ConsensusStore, locked_folder
+from p2p.roles.collector.gateway import Gateway
+from p2p.roles.exchange.journal import Journal
 from p2p.roles.household import Household
-from p2p.roles.journal import Journal
-from p2p.roles.ledger import Ledger
-from p2p.roles.observer import Observer
-from p2p.roles.status import serve_status
-from p2p.roles.validator import Validator
-from p2p.roles.validator_config import ValidatorConfig, wall_clock_ms
-from p2p.snapshot import serve_snapshots
-from p2p.sync import serve_range
+from p2p.roles.replica.blobs import FolderBlobs, serve_blobs
+from p2p.roles.replica.ledger import Ledger
+from p2p.roles.replica.observer import Observer
+from p2p.roles.replica.snapshot import serve_snapshots
+from p2p.roles.replica.status import serve_status
+from p2p.roles.replica.sync import serve_range
+from p2p.roles.validator.config import ValidatorConfig, wall_clock_ms
+from p2p.roles.validator.validator import Validator
+from p2p.wire.identity import Identity
 from wattswap.nodes.bundle import setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key

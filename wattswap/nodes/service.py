@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import trio
 
-from p2p.identity import Identity
+from p2p.wire.identity import Identity
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.node import World, over_libp2p
 from wattswap.nodes.programs import run_node

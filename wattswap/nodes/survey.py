@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 import trio
 
-from p2p.chain.genesis import read_genesis
+from p2p.blocks.genesis import read_genesis
 from p2p.errors import KeyFileError, P2PError
-from p2p.frames import Unreachable
-from p2p.identity import Identity
-from p2p.keystore import public_keys
-from p2p.roles.status import ask_status
-from p2p.transport import Transport, peer_id_of
+from p2p.roles.replica.status import ask_status
+from p2p.transports.base import Transport, peer_id_of
+from p2p.wire.frames import Unreachable
+from p2p.wire.identity import Identity
+from p2p.wire.keystore import public_keys
 from wattswap.errors import RunNotFound
 from wattswap.nodes.config import CONFIG, LOOPBACK, NodeConfig, load_config
 from wattswap.nodes.keys import new_identity
