@@ -20,13 +20,13 @@ from typing import Any
 
 import wattswap as ws
 from benchmarks.neighbourhood import write_neighbourhood
-from wattswap import engine
-from wattswap.explorer import open_chain
-from wattswap.hash_by_hash import compare_runs
-from wattswap.live import Town, play_processes, run_live
 from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.hash_by_hash import compare_runs
+from wattswap.nodes.live import Town, play_processes, run_live
 from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
+from wattswap.runs import engine
+from wattswap.runs.chain_reader import open_chain
 
 START = datetime(2016, 1, 11, 10, tzinfo=UTC)
 

@@ -78,7 +78,7 @@ def test_the_wheel_holds_every_module_and_every_data_file_and_no_leftovers(wheel
     }
     assert {name for name in wheel if ".dist-info/" not in name} == ours
     assert {f"{package}/py.typed" for package in PACKAGES} <= ours
-    for needed in ("data/samples/simbench/street.parquet", "wattswap/templates/street.toml"):
+    for needed in ("data/samples/simbench/street.parquet", "wattswap/scenario/templates/street.toml"):
         assert needed in ours
 
 

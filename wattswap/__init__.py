@@ -19,9 +19,9 @@ from wattswap.doctor import shadow_warning
 if TYPE_CHECKING:
     from wattswap.api import clear, compare, mechanism, run, verify
     from wattswap.comparison.result import Comparison
-    from wattswap.engine import resume
-    from wattswap.results import RunResult
-    from wattswap.scenario import demo, load
+    from wattswap.runs.engine import resume
+    from wattswap.runs.folder import RunResult
+    from wattswap.scenario.load import demo, load
 
 __version__ = "0.1.0"
 __all__ = [
@@ -39,13 +39,13 @@ __all__ = [
 
 _HOME = {
     "Comparison": ("wattswap.comparison.result", "Comparison"),
-    "RunResult": ("wattswap.results", "RunResult"),
+    "RunResult": ("wattswap.runs.folder", "RunResult"),
     "clear": ("wattswap.api", "clear"),
     "compare": ("wattswap.api", "compare"),
-    "demo": ("wattswap.scenario", "demo"),
-    "load": ("wattswap.scenario", "load"),
+    "demo": ("wattswap.scenario.load", "demo"),
+    "load": ("wattswap.scenario.load", "load"),
     "mechanism": ("wattswap.api", "mechanism"),
-    "resume": ("wattswap.engine", "resume"),
+    "resume": ("wattswap.runs.engine", "resume"),
     "run": ("wattswap.api", "run"),
     "verify": ("wattswap.api", "verify"),
 }

@@ -12,16 +12,16 @@ from market.book import Order, OrderBook
 from market.clearing import Clearing, check_feasible
 from market.mechanism import Mechanism, Promises
 from market.rules import MarketRules
-from wattswap import engine
 from wattswap.plugins import mechanism as find_mechanism
-from wattswap.results import RunResult
+from wattswap.runs import engine
+from wattswap.runs.folder import RunResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wattswap.comparison.driver import OnCell
     from wattswap.comparison.result import Comparison
-    from wattswap.scenario import Scenario
+    from wattswap.comparison.runner import OnCell
+    from wattswap.scenario.load import Scenario
 
 Clear = Callable[[OrderBook, MarketRules], Clearing]
 
@@ -38,7 +38,7 @@ def run(
         WattswapError: What is wrong with scenario or data, all of it at once.
     """
     if isinstance(scenario, Path | str):
-        from wattswap.scenario import load
+        from wattswap.scenario.load import load
 
         scenario = load(scenario)
     return engine.run(scenario, out=out, on_progress=on_progress)
@@ -67,13 +67,13 @@ def compare(
     Raises:
         WattswapError: What is wrong with mechanisms, scenario or data, all of it at once.
     """
-    from wattswap.comparison import driver
+    from wattswap.comparison import runner as driver
     from wattswap.comparison.choices import read_choices
     from wattswap.comparison.plan import BASE, Point, make_plan
     from wattswap.comparison.result import Comparison
 
     if isinstance(scenario, Path | str):
-        from wattswap.scenario import load
+        from wattswap.scenario.load import load
 
         scenario = load(scenario)
     if isinstance(seeds, int):
@@ -92,7 +92,7 @@ def verify(folder: Path | str, *, on_progress: engine.OnProgress | None = None) 
         VerificationFailed: Names what does not fit.
         RunNotFound: The folder is neither.
     """
-    from wattswap.comparison import driver
+    from wattswap.comparison import runner as driver
     from wattswap.comparison.store import ABOUT
     from wattswap.verification import verify_run
 
@@ -130,7 +130,7 @@ def clear(
     if hasattr(orders, "to_dict"):
         orders = {"orders": orders.to_dict("records")}
     if isinstance(orders, dict):
-        from wattswap.clear_contract import clear_case
+        from wattswap.cases.contract import clear_case
 
         return clear_case(orders, mechanism)
     book = orders if isinstance(orders, OrderBook) else OrderBook.from_orders(orders)

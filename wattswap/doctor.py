@@ -71,7 +71,7 @@ def _shadows() -> Iterator[Check]:
 
 
 def _packages() -> Iterator[Check]:
-    from wattswap.manifest import versions
+    from wattswap.runs.manifest import versions
 
     for name, version in versions().items():
         if name != "python":

@@ -16,20 +16,20 @@ import numpy as np
 from market.errors import AmountTooLarge, UnbalancedPostings
 from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings, check_balanced
 from p2p.batches.batch import postings_root
-from wattswap import engine
-from wattswap.engine import BLOBS, SCENARIO
 from wattswap.errors import Interrupted, Problem, VerificationFailed
-from wattswap.explorer import CHAIN, genesis_of, open_chain, settled, stamp, verified_chain
-from wattswap.manifest import LOG, SCHEMA, file_sha256
 from wattswap.report import REPORT
-from wattswap.results import CURE, MANIFEST, RunResult, read_object
-from wattswap.setup import Keys
+from wattswap.runs import engine
+from wattswap.runs.chain_reader import CHAIN, genesis_of, open_chain, settled, stamp, verified_chain
+from wattswap.runs.engine import BLOBS, SCENARIO
+from wattswap.runs.folder import CURE, MANIFEST, RunResult, read_object
+from wattswap.runs.manifest import LOG, SCHEMA, file_sha256
+from wattswap.runs.prepare import Keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from market.units import IntArray
-    from wattswap.scenario import Scenario
+    from wattswap.scenario.load import Scenario
 
 REPEATED = (
     *("name", "currency", "mechanism", "homes", "start", "intervals", "interval_minutes", "seed", "forecast"),
@@ -82,7 +82,7 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
 def _check_messages(folder: Path, scenario: Scenario) -> str:
     """Work every interval of a live run out again from its signed messages, as an authority did before it voted."""
     from wattswap.nodes.assemble import NetworkChain
-    from wattswap.setup import prepare
+    from wattswap.runs.prepare import prepare
 
     setup = replace(prepare(scenario), given_genesis=genesis_of(folder))
     chain = NetworkChain(setup, folder / CHAIN, folder / BLOBS)

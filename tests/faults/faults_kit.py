@@ -17,16 +17,16 @@ from p2p.batches.batch import batches
 from p2p.blocks.block import Block, CommitCert, block_hash
 from p2p.ledger.store import ChainStore
 from tests.wattswap.run_kit import FIRST, write_street
-from wattswap import engine
-from wattswap.hash_by_hash import compare_runs
 from wattswap.nodes.assemble import assemble, take_over
 from wattswap.nodes.config import CONFIG, NodeConfig
-from wattswap.nodes.init import KeyPlan, Wish, init_nodes
+from wattswap.nodes.hash_by_hash import compare_runs
 from wattswap.nodes.node import CHAIN_FILE
+from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
 from wattswap.nodes.report import write_network
 from wattswap.nodes.stats import read_stats
-from wattswap.results import RunResult
-from wattswap.setup import Setup, cut_to, prepare
+from wattswap.runs import engine
+from wattswap.runs.folder import RunResult
+from wattswap.runs.prepare import Setup, cut_to, prepare
 
 DAYLIGHT_S = int(FIRST.timestamp()) + 86_400 + 9 * 3_600
 """Where the homes of the small street trade. [s]"""

@@ -28,11 +28,11 @@ from p2p.wire.messages import OrderMessage, ReadingMessage, ReceiptCode, sign_me
 from tests.interop.js_kit import JS
 from tests.wattswap.run_kit import write_street
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.init import KeyPlan, Wish, init_nodes
 from wattswap.nodes.node import BLOBS, CHAIN_FILE
+from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
 from wattswap.nodes.supervisor import Supervisor
-from wattswap.scenario import load
-from wattswap.setup import Setup, cut_to, prepare
+from wattswap.runs.prepare import Setup, cut_to, prepare
+from wattswap.scenario.load import load
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 

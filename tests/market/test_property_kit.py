@@ -20,9 +20,9 @@ from market.mechanism import Mechanism, Promises, TruthfulFor, get
 from market.parameters import GENERAL, Parameter
 from market.rules import MarketRules
 from tests.market import mutants
-from wattswap.book_case import clear_book_case
+from wattswap.cases.book import clear_book_case
+from wattswap.check.verdicts import as_case
 from wattswap.plugins import load_all
-from wattswap.verdicts import as_case
 
 load_all()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from market import mechanism as mechanisms
-from wattswap.clear_contract import clear_case
+from wattswap.cases.contract import clear_case
 from wattswap.cli import main
 
 HEAD = """

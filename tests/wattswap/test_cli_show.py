@@ -12,7 +12,7 @@ from run_kit import call, one_object
 import wattswap as ws
 from wattswap.comparison.result import Comparison
 from wattswap.errors import RunNotFound
-from wattswap.results import RunResult
+from wattswap.runs.folder import RunResult
 
 Capture = pytest.CaptureFixture[str]
 RULES = ["uniform_price", "mcafee"]

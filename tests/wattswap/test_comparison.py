@@ -17,14 +17,14 @@ from market.book import OrderBook
 from market.clearing import Clearing, check_feasible, no_trade
 from market.rules import MarketRules
 from market.settlement.accounts import SYSTEM_ACCOUNTS
-from wattswap.comparison import driver
+from wattswap.comparison import runner as driver
 from wattswap.comparison.choices import read_choices
 from wattswap.comparison.conditions import METRICS
 from wattswap.comparison.plan import BASE, CellKey, Point, make_plan
 from wattswap.comparison.result import Comparison
 from wattswap.comparison.store import DATASETS, part_path
 from wattswap.errors import UsageError
-from wattswap.scenario import load
+from wattswap.scenario.load import load
 
 CHOSEN = ["uniform_price", "pay_as_bid:price_rule=bid", "mcafee", "muda_vickrey"]
 

@@ -11,13 +11,13 @@ import pytest
 from run_kit import write_street
 
 import wattswap as ws
-from wattswap.comparison import driver
+from wattswap.comparison import runner as driver
 from wattswap.comparison.choices import read_choices
 from wattswap.comparison.plan import BASE, CellKey, Point, make_plan
 from wattswap.comparison.store import part_path
 from wattswap.comparison.summary import Row
 from wattswap.errors import VerificationFailed
-from wattswap.scenario import load
+from wattswap.scenario.load import load
 
 
 def test_finished_cells_are_not_worked_out_again(street_by_lot: Path, tmp_path: Path) -> None:

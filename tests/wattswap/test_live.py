@@ -20,15 +20,15 @@ from p2p.blocks.genesis import read_genesis
 from p2p.ledger.store import ChainStore
 from p2p.wire.codec import decode
 from p2p.wire.messages import Kind, Signed, household_of
-from wattswap import engine
-from wattswap.engine import TABLE_FILES
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed
-from wattswap.explorer import open_chain, verified_chain
-from wattswap.hash_by_hash import compare_runs
-from wattswap.live import Town, run_live
-from wattswap.nodes import driver
-from wattswap.nodes.driver import ByHousehold
-from wattswap.results import RunResult
+from wattswap.nodes import collector as driver
+from wattswap.nodes.collector import ByHousehold
+from wattswap.nodes.hash_by_hash import compare_runs
+from wattswap.nodes.live import Town, run_live
+from wattswap.runs import engine
+from wattswap.runs.chain_reader import open_chain, verified_chain
+from wattswap.runs.engine import TABLE_FILES
+from wattswap.runs.folder import RunResult
 
 INTERVALS = 6
 DAYLIGHT_S = int(FIRST.timestamp()) + 86_400 + 9 * 3_600
@@ -328,7 +328,7 @@ def test_a_live_run_that_was_killed_is_not_resumed(
     def die(*_: object) -> None:
         raise Killed
 
-    monkeypatch.setattr("wattswap.live.shutil.rmtree", lambda *_args, **_options: None)  # nor tidies up
+    monkeypatch.setattr("wattswap.nodes.live.shutil.rmtree", lambda *_args, **_options: None)  # nor tidies up
     with pytest.raises(Killed):
         run_live(ws.load(street), intervals=2, out=tmp_path, play=die)  # type: ignore[arg-type]
     (partial,) = tmp_path.iterdir()

@@ -19,9 +19,9 @@ from p2p.wire.keystore import Lock, open_keystore, public_keys
 from wattswap.errors import InvalidData, UsageError
 from wattswap.nodes.bundle import load_bundle, setup_of
 from wattswap.nodes.config import InvalidConfig, NodeConfig, load_config
-from wattswap.nodes.init import KeyPlan, Wish, init_nodes, seats
 from wattswap.nodes.keys import load_public_keys, make_keys, open_keys
-from wattswap.setup import prepare
+from wattswap.nodes.provision import KeyPlan, Wish, init_nodes, seats
+from wattswap.runs.prepare import prepare
 
 Capture = pytest.CaptureFixture[str]
 BEGIN_MS = 1_800_000_000_000

@@ -18,8 +18,8 @@ from p2p.roles.replica.status import serve_status
 from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.init import KeyPlan, Wish, init_nodes
-from wattswap.nodes.survey import PATIENCE_S, Target, ask_all, targets_of
+from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+from wattswap.nodes.status import PATIENCE_S, Target, ask_all, targets_of
 
 Capture = pytest.CaptureFixture[str]
 CHAIN = b"c" * 32

@@ -13,8 +13,8 @@ from run_kit import call
 from town_kit import playing
 
 import wattswap as ws
-from wattswap.live import run_live
-from wattswap.results import RunResult
+from wattswap.nodes.live import run_live
+from wattswap.runs.folder import RunResult
 
 Manifest = dict[str, Any]
 

@@ -15,7 +15,7 @@ from wattswap.errors import UsageError
 from wattswap.report.of_sweep import SWEPT, sweep_of
 from wattswap.report.sweeping import MAX_PANELS
 from wattswap.report.write import html_of, story_of
-from wattswap.results import RunResult
+from wattswap.runs.folder import RunResult
 
 K, FORECAST = "market.k", "homes.forecast"
 T2 = 4.302653

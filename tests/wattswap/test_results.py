@@ -9,7 +9,7 @@ from run_kit import call, write_street
 
 import wattswap as ws
 from wattswap.errors import UsageError
-from wattswap.results import RunResult, percent_of
+from wattswap.runs.folder import RunResult, percent_of
 
 
 @pytest.fixture(scope="module")

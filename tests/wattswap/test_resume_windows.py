@@ -18,12 +18,13 @@ import wattswap as ws
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import StoreDamaged
 from p2p.ledger.store import ChainStore
-from wattswap import engine, recorder
-from wattswap.engine import CHECKPOINT, LIVE_MARK, MANIFEST, PARTIAL, TABLE_FILES, resume
 from wattswap.errors import RunBusy, RunNotFound, VerificationFailed
-from wattswap.results import RunResult
-from wattswap.run_lock import LOCK, folder_lock
-from wattswap.setup import prepare
+from wattswap.runs import engine
+from wattswap.runs import tables as recorder
+from wattswap.runs.engine import CHECKPOINT, LIVE_MARK, MANIFEST, PARTIAL, TABLE_FILES, resume
+from wattswap.runs.folder import RunResult
+from wattswap.runs.lock import LOCK, folder_lock
+from wattswap.runs.prepare import prepare
 
 SCHEMA_ONLY = "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT"
 

@@ -123,7 +123,7 @@ def _compare(
 ) -> None:
     from wattswap.cli.comparison_view import CellProgress, comparison_facts, print_comparison
     from wattswap.cli.output import note, print_json
-    from wattswap.comparison import driver
+    from wattswap.comparison import runner as driver
     from wattswap.comparison.choices import read_choices
     from wattswap.comparison.conditions import METRICS, failures
     from wattswap.comparison.plan import make_plan

@@ -78,9 +78,9 @@ def init(
     import time
 
     from wattswap.cli.output import note, print_json
-    from wattswap.explorer import parse_interval
-    from wattswap.nodes.init import KeyPlan, Wish, init_nodes
     from wattswap.nodes.keys import load_public_keys
+    from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+    from wattswap.runs.chain_reader import parse_interval
 
     wish = Wish(
         begin_ms=(int(time.time()) + _LEAD_S) * 1000 if begin is None else parse_interval(begin) * 1000,

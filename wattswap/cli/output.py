@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wattswap.results import RunResult
+    from wattswap.runs.folder import RunResult
 
 Form = Literal["text", "json", "csv"]
 """How a view is printed: for people, as one JSON object, or as CSV."""
@@ -130,7 +130,7 @@ def print_run(result: RunResult) -> None:
 
 def print_bills(bills: pd.DataFrame, money: str) -> None:
     """Print every home's bill and the sum."""
-    from wattswap.results import percent_of
+    from wattswap.runs.folder import percent_of
 
     total = bills.sum()
     shown = bills.copy()
@@ -152,7 +152,7 @@ def print_bills(bills: pd.DataFrame, money: str) -> None:
 
 def chain_line(result: RunResult) -> str:
     """The chain in one line; a short one is verified first, which takes under a second."""
-    from wattswap.explorer import verified_chain
+    from wattswap.runs.chain_reader import verified_chain
 
     chain = result.manifest["chain"]
     about = f"{chain['blocks']} blocks by {chain['authorities']} authorities"

@@ -11,8 +11,8 @@ from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.cli.output import Form, print_bills, print_csv, print_json, print_run, print_table
 from wattswap.errors import UsageError
-from wattswap.explorer import block_facts, parse_interval, stamp
-from wattswap.results import RunResult, read_table
+from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
+from wattswap.runs.folder import RunResult, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,7 +187,7 @@ def _intervals_of_network(result: RunResult) -> None:
 
 
 def _shares(result: RunResult, _which: str | None, form: Form) -> None:
-    from wattswap.shares import shares_of
+    from wattswap.runs.shares import shares_of
 
     found = shares_of(result)
     if form == "json":

@@ -17,14 +17,14 @@ from wattswap.comparison.statistics import Difference, paired_difference
 from wattswap.comparison.store import ABOUT, BILLS, INTERVALS, SUMMARY, part_path, read_part
 from wattswap.comparison.summary import saving_nano
 from wattswap.errors import RunNotFound, UsageError, suggest
-from wattswap.results import bills_frame, read_object
+from wattswap.runs.folder import bills_frame, read_object
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from market.book import OrderBook
     from wattswap.report.plots import Plots
-    from wattswap.setup import Setup
+    from wattswap.runs.prepare import Setup
 
 
 class Comparison:
@@ -267,17 +267,17 @@ class Comparison:
 
     def book(self, start: object, seed: int | None = None, point: str | None = None) -> OrderBook:
         """The order book of the interval that starts then; all mechanisms of a comparison share it."""
-        from wattswap.comparison.cell import book_at
+        from wattswap.comparison.cells import book_at
 
         setup = self.setup(self.reference, seed, point)
         return book_at(setup, setup.index_of(_second(start)))
 
     def setup(self, mechanism: str, seed: int | None = None, point: str | None = None) -> Setup:
         """The prepared scenario of a cell, to clear one of its books again."""
-        from wattswap.comparison.driver import name_of
+        from wattswap.comparison.runner import name_of
         from wattswap.plugins import load_all
-        from wattswap.scenario import from_resolved
-        from wattswap.setup import prepare
+        from wattswap.runs.prepare import prepare
+        from wattswap.scenario.load import from_resolved
 
         load_all()
         origin = self.about["scenarios"][name_of(self._chosen(mechanism, seed, point)[0])]

@@ -9,7 +9,7 @@ from market.metrics import price as prices_of
 from market.metrics import welfare as welfare_of
 from market.settlement.accounts import MARKET_OPERATOR
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH, IntArray
-from wattswap.comparison.cell import BILL_COLUMNS, INTERVAL_COLUMNS, Cell
+from wattswap.comparison.cells import BILL_COLUMNS, INTERVAL_COLUMNS, Cell
 
 Row = dict[str, float | int | None]
 

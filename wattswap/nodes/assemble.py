@@ -13,18 +13,18 @@ from p2p.blocks.block import block_hash
 from p2p.errors import RemoteError
 from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
-from wattswap import engine
-from wattswap.commit import Committed
 from wattswap.errors import VerificationFailed
-from wattswap.explorer import CHAIN
+from wattswap.nodes.batch_checker import Judge
 from wattswap.nodes.interval import Worked
-from wattswap.nodes.judge import Judge
 from wattswap.nodes.node import OMISSION
-from wattswap.pipeline import Cleared
+from wattswap.runs import engine
+from wattswap.runs.chain_reader import CHAIN
+from wattswap.runs.chain_writer import Committed
+from wattswap.runs.interval import Cleared
 
 if TYPE_CHECKING:
-    from wattswap.results import RunResult
-    from wattswap.setup import Setup
+    from wattswap.runs.folder import RunResult
+    from wattswap.runs.prepare import Setup
 
 
 class NetworkChain:

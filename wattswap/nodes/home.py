@@ -34,7 +34,7 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.pace import Pace
-from wattswap.setup import Setup
+from wattswap.runs.prepare import Setup
 
 GOSSIP_PATIENCE_S: Final = 5.0
 """How long a home waits for a result by gossip before it asks for it. [s]"""

@@ -15,8 +15,8 @@ from p2p.batches.batch import Batch, BatchArgs, batch_args, salted
 from p2p.batches.blob import IntervalContent
 from p2p.batches.receipts import Inclusion, include
 from p2p.wire.messages import OrderMessage, ReadingMessage
-from wattswap.pipeline import Cleared, Settled, build_book, clear_interval, settle_interval
-from wattswap.setup import Setup
+from wattswap.runs.interval import Cleared, Settled, build_book, clear_interval, settle_interval
+from wattswap.runs.prepare import Setup
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,8 +28,8 @@ from wattswap.nodes.config import (
     read_table,
     toml_value,
 )
-from wattswap.scenario_fields import Wrong
-from wattswap.scenario_tables import Table
+from wattswap.scenario.fields import Wrong
+from wattswap.scenario.tables import Table
 
 KEYSTORE = "keystore.json"
 KEY_FILE = "keystore.key"

@@ -24,12 +24,12 @@ from p2p.roles.replica.status import ask_status
 from p2p.roles.validator.batch_check import Offload
 from p2p.transports.base import Transport, peer_id_of
 from p2p.wire.identity import Identity, derive_seed
+from wattswap.nodes.batch_checker import Judge
+from wattswap.nodes.collector import Chain, Driver
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.driver import Chain, Driver
-from wattswap.nodes.judge import Judge
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
-from wattswap.setup import Setup
+from wattswap.runs.prepare import Setup
 
 CHAIN_FILE: Final = "chain.db"
 JOURNAL_FILE: Final = "journal.db"

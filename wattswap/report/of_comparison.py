@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
-from wattswap.comparison.driver import name_of
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.result import Comparison
+from wattswap.comparison.runner import name_of
 from wattswap.errors import UsageError
 from wattswap.report.of_run import orders_frame, promises_of, provenance, row_of
 from wattswap.report.of_sweep import SWEPT, sweep_of

@@ -12,11 +12,11 @@ from market.metrics.fairness import gini, jain
 from market.metrics.welfare import allocative_efficiency
 from market.settlement.accounts import MONEY_COLUMNS, SYSTEM_ACCOUNTS
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.engine import SCENARIO
 from wattswap.errors import UsageError
-from wattswap.explorer import chain_facts, stamp, verified_chain
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
-from wattswap.results import RunResult, read_object
+from wattswap.runs.chain_reader import chain_facts, stamp, verified_chain
+from wattswap.runs.engine import SCENARIO
+from wattswap.runs.folder import RunResult, read_object
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wattswap.errors import UsageError
-from wattswap.explorer import parse_interval
 from wattswap.report import figures
 from wattswap.report.story import Story
 from wattswap.report.write import story_of
-from wattswap.results import COMPARISON
+from wattswap.runs.chain_reader import parse_interval
+from wattswap.runs.folder import COMPARISON
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

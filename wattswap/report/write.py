@@ -8,7 +8,7 @@ from pathlib import Path
 from wattswap.errors import AlreadyExists, RunNotFound, UsageError
 from wattswap.report import REPORT
 from wattswap.report.story import Story
-from wattswap.results import COMPARISON, MANIFEST, RunResult
+from wattswap.runs.folder import COMPARISON, MANIFEST, RunResult
 
 
 def story_of(folder: Path, point: str | None = None) -> Story:
