@@ -84,8 +84,7 @@ def compare(
         WattswapError: What is wrong with mechanisms, scenario or data, all of it at once.
     """
     from wattswap.comparison import runner
-    from wattswap.comparison.choices import read_choices
-    from wattswap.comparison.plan import BASE, Point, make_plan
+    from wattswap.comparison.plan import BASE, Point, make_plan, read_choices
     from wattswap.results import Comparison
 
     if isinstance(scenario, Path | str):

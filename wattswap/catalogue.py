@@ -55,6 +55,28 @@ def _forecasters() -> Entries:
     return [*entries, {"name": PERFECT_FORESIGHT, "summary": "the true future: a bound, not a forecast"}]
 
 
+def _metrics() -> Entries:
+    from market.metrics.table import METRICS
+
+    return [
+        {
+            "name": name,
+            "summary": m.summary,
+            "unit": m.unit,
+            "better": m.better,
+            "null when": m.undefined_because,
+            "source": m.source,
+        }
+        for name, m in METRICS.all().items()
+    ]
+
+
+def _sections() -> Entries:
+    from wattswap.report.section import SECTIONS
+
+    return [{"name": name, "summary": section.summary} for name, section in SECTIONS.all().items()]
+
+
 def _samples() -> Entries:
     from data import samples
 
@@ -81,6 +103,8 @@ KINDS: dict[str, Callable[[], Entries]] = {
     "formats": _formats,
     "strategies": _strategies,
     "forecasters": _forecasters,
+    "metrics": _metrics,
+    "sections": _sections,
     "samples": _samples,
     "templates": _templates,
 }

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
+    from market.metrics.table import Row
     from wattswap.comparison.plan import CellKey, Plan
     from wattswap.comparison.result import ComparisonFolder
-    from wattswap.comparison.summary import Row
 
 Column = tuple[str, str, int, int]
 """Metric, head, decimals, and whether more (1), less (-1) or neither (0) is better."""
@@ -121,10 +121,6 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
         against: Whose saving is subtracted, seed by seed; no market when left out.
     """
 
-    def rows(point: str) -> dict[str, object]:
-        frame = result.summary(point).astype(object)
-        return {str(k): v for k, v in frame.where(frame.notna(), None).to_dict("index").items()}
-
     differences = {}
     for point in result.points:
         frame = result.differences("saving", against, point).astype(object)
@@ -133,7 +129,7 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
         "comparison": str(result.path),
         "currency": result.currency,
         "seeds": result.seeds,
-        "points": {point: rows(point) for point in result.points},
+        "points": {point: result.figures(point) for point in result.points},
         "reference": against or result.reference,
         "saving_difference_to_reference": differences,
     }

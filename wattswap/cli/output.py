@@ -130,7 +130,7 @@ def print_run(result: RunFolder) -> None:
 
 def print_bills(bills: pd.DataFrame, money: str) -> None:
     """Print every home's bill and the sum."""
-    from wattswap.runs.folder import percent_of
+    from market.metrics.fairness import percent_of
 
     total = bills.sum()
     shown = bills.copy()

@@ -69,7 +69,7 @@ def _print_result(result: RunFolder, json: bool) -> None:
     from wattswap.cli.output import print_json, print_run
 
     if json:
-        print_json({"run": str(result.path), **result.metrics})
+        print_json({"run": str(result.path), **result.figures})
     else:
         print_run(result)
 

@@ -1,4 +1,7 @@
-"""Which cells a comparison has: every point of the grid under every mechanism and every seed."""
+"""What is compared, and which cells that makes: every point of the grid under every mechanism and every seed.
+
+Mechanisms with their parameters stand between two bookends.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from market.errors import UnknownMechanism
+from market.mechanism import registered
 from wattswap.canonical_json import canonical_json
 from wattswap.errors import Problem, UsageError
+from wattswap.inputs.collector import CaseReader
+from wattswap.plugins import load_all
 from wattswap.runs.manifest import code_sha256
 from wattswap.scenario.load import TEMPLATES, Scenario
-from wattswap.selection import Choice
+from wattswap.selection import Choice, read_choice
 
 BASE = "base"
+REFERENCE, BOUND = "retailer_only", "welfare_optimum"
+"""The bookends of every comparison: no market, and the most welfare that the orders allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +116,36 @@ class Plan:
         return sha256(canonical_json(parts).encode()).hexdigest()
 
 
+def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
+    """Read what is to be compared and put the bookends around it; without a text, every registered mechanism.
+
+    Raises:
+        UsageError: Lists every unknown mechanism and every wrong parameter.
+    """
+    load_all()
+    middle = list(dict.fromkeys(texts)) or [
+        name for name, m in registered().items() if not m.promises.needs_grid
+    ]
+    read, choices = CaseReader(), []
+    for text in (REFERENCE, *(text for text in middle if text not in (REFERENCE, BOUND)), BOUND):
+        where = f"-m {text}"
+        try:
+            choice = read_choice(read, text, where)
+        except UnknownMechanism as unknown:
+            read.problems.append(Problem(where, str(unknown).rstrip(".")))
+            continue
+        if choice.mechanism.promises.needs_grid:
+            read.note(where, "needs a grid, which a comparison of homes does not have")
+        choices.append(choice)
+    if read.problems:
+        raise UsageError(*read.problems)
+    return tuple(choices)
+
+
 def make_plan(
     points: Sequence[Point], choices: tuple[Choice, ...], seeds: Sequence[int], module: Path | None = None
 ) -> Plan:
-    """Check seeds and points, and settle with the retailer what is not traded, where the scenario does not say.
+    """Check seeds and points.
 
     Raises:
         UsageError: No seed, a seed twice or below 0, or two points of one name.
@@ -123,16 +158,7 @@ def make_plan(
         problems.append(Problem("--vary", "names the same setting twice", "give each value once"))
     if problems:
         raise UsageError(*problems)
-    settled = tuple(Point(p.name, p.settings, without_sharing(p.scenario)) for p in points)
-    return Plan(settled, choices, tuple(seeds), module)
-
-
-def without_sharing(scenario: Scenario) -> Scenario:
-    """The scenario with its untraded energy settled with the retailer, unless it says how (decision 29)."""
-    if "imbalance" in scenario.market.model_fields_set:
-        return scenario
-    market = scenario.market.model_copy(update={"imbalance": "retailer"})
-    return scenario.model_copy(update={"market": market}).with_source(scenario.source)
+    return Plan(tuple(points), choices, tuple(seeds), module)
 
 
 def _without_market(scenario: Scenario) -> dict[str, Any]:
