@@ -1,7 +1,7 @@
 """Metrics of a market: who gains how much, how much is traded, at what price, and how concentrated trade is.
 
 Amounts stay integers; only ratios and statistics are floats. A figure that does not exist is None, never 0 and
-never NaN. docs/metrics.md lists every metric with its formula, its unit and when it is undefined.
+never NaN. docs/reference/metrics.md lists every metric with its formula, its unit and when it is undefined.
 """
 
 from __future__ import annotations

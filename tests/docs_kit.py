@@ -5,8 +5,8 @@ that starts with `$ wattswap` is run, and the lines below it are its output. A `
 of a page in one namespace, and a ```text block right below it is what it prints. The word RUN stands for the folder
 of the last run.
 
-`python -m tests.docs_kit docs/walk.md` runs a page uncut and writes what came out into it. A line `...` in an output
-stands for lines left out; it stays where it is. `run_apart` runs a page in a process of its own, because pages register
+`python -m tests.docs_kit docs/tutorials/walk.md` runs a page uncut and writes what came out into it. A line `...` in an
+output stands for lines left out; it stays where it is. `run_apart` runs a page in a process of its own, because pages register
 mechanisms and strategies.
 """
 

@@ -13,19 +13,19 @@ import typer
 from tests.docs_kit import ROOT, Shown, differs, run_apart, words_of
 
 DOCS = ROOT / "docs"
-WITH_NODES = ("README.md", "docs/cli.md")
+WITH_NODES = ("README.md", "docs/reference/cli.md")
 """Pages that start real libp2p nodes."""
 PAGES = (
-    "docs/python.md",
-    "docs/settlement.md",
-    "docs/units-and-signs.md",
-    "docs/agents.md",
-    "docs/your-own-mechanism.md",
-    "docs/check-mechanism.md",
-    "docs/your-own-meter-data.md",
-    "docs/nodes.md",
-    "docs/cooperative.md",
-    "docs/report.md",
+    "docs/reference/python.md",
+    "docs/explanation/settlement.md",
+    "docs/reference/units-and-signs.md",
+    "docs/explanation/agents.md",
+    "docs/tutorials/your-own-mechanism.md",
+    "docs/how-to/check-mechanism.md",
+    "docs/tutorials/your-own-meter-data.md",
+    "docs/how-to/run-nodes.md",
+    "docs/how-to/cooperative.md",
+    "docs/how-to/report.md",
 )
 every_page = pytest.mark.parametrize(
     "page", [*PAGES, *(pytest.param(page, marks=pytest.mark.live) for page in WITH_NODES)]
@@ -94,22 +94,24 @@ def test_every_command_has_a_line_in_cli_md() -> None:
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         names += [f"{name} {sub}" for sub in getattr(command, "commands", {})] or [name]
     assert {"run", "chain check-proof"} <= set(names)
-    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
     assert not [name for name in names if not re.search(rf"^(\$ )?wattswap {name}\b", text, re.MULTILINE)]
 
 
 def test_every_public_python_name_is_on_the_python_page() -> None:
     import wattswap
 
-    text = (DOCS / "python.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
     assert not [name for name in wattswap.__all__ if f"ws.{name}" not in text]
 
 
 def test_the_numbers_of_the_worked_settlement_come_out_of_the_code() -> None:
-    text = (DOCS / "settlement.md").read_text(encoding="utf-8")
+    text = (DOCS / "explanation" / "settlement.md").read_text(encoding="utf-8")
     table = text[text.index("On paper:") : text.index("## What a wrong forecast costs")]
     out = " ".join(
-        line for one in shown("docs/settlement.md") for line in [*one.actual, one.what.replace("_", "")]
+        line
+        for one in shown("docs/explanation/settlement.md")
+        for line in [*one.actual, one.what.replace("_", "")]
     )
     numbers = set(re.findall(r"\d{3,}", table))
     assert len(numbers) > 10

@@ -24,7 +24,7 @@ from wattswap.setup import prepare
 
 load_all()
 
-PAGES = Path(__file__).resolve().parents[1] / "docs" / "mechanisms"
+PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference" / "mechanisms"
 OURS = sorted(
     name
     for name, mechanism in registered().items()
