@@ -6,8 +6,8 @@ of a page in one namespace, and a ```text block right below it is what it prints
 of the last run.
 
 `python -m tests.docs_kit docs/tutorials/walk.md` runs a page uncut and writes what came out into it. A line `...` in an
-output stands for lines left out; it stays where it is. `run_apart` runs a page in a process of its own, because pages register
-mechanisms and strategies.
+output stands for lines left out; it stays where it is. `run_apart` runs a page in a process of its own, because pages
+register mechanisms and strategies.
 """
 
 from __future__ import annotations
