@@ -162,8 +162,21 @@ def test_every_page_of_the_folder_can_be_reached_from_the_index() -> None:
     assert not sorted(str(page) for page in set(DOCS.rglob("*.md")) - reached)
 
 
-def test_the_picture_is_small_and_names_no_other_host() -> None:
-    picture = (DOCS / "img" / "street-week.svg").read_bytes()
-    assert len(picture) < 200_000
-    assert b"<image" not in picture
-    assert b"<script" not in picture
+def test_the_pictures_are_small_and_name_no_other_host() -> None:
+    drawing = (DOCS / "img" / "street-week.svg").read_bytes()
+    assert len(drawing) < 200_000
+    assert b"<image" not in drawing
+    assert b"<script" not in drawing
+    screen = (DOCS / "img" / "report.png").read_bytes()
+    assert screen.startswith(b"\x89PNG")
+    assert len(screen) < 200_000
+
+
+def test_the_readme_shows_the_report_before_its_first_heading_of_a_section() -> None:
+    """And the text after each shown command names the next one."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "(docs/img/report.png)" in text[: text.index("\n## ")]
+    sections = [part for part in text.split("\n## ") if "$ wattswap" in part]
+    assert len(sections) == 3
+    for part in sections:
+        assert re.search(r"^\*\*Next:\*\* `wattswap ", part, re.MULTILINE), part.splitlines()[0]
