@@ -177,20 +177,20 @@ def _shorter(arguments: list[str]) -> list[str]:
 
 
 def _shared_run(arguments: list[str], shared: Path) -> tuple[int, str]:
-    """A run of the demo, made once for all pages; a page gets a copy of its folder."""
-    stored = shared / f"{shlex.join(arguments)}".replace("/", "_")
-    if not stored.is_dir():
-        code, text = _ended(arguments)
-        made = _folder_of(text.splitlines())
-        if code or made is None:
-            return code, text
-        stored.mkdir()
+    """A run of the demo, made once for all pages; a page gets a copy of its folder, and the second time its own run."""
+    stored = shared / shlex.join(arguments).replace("/", "_")
+    if stored.is_dir():
+        text = (stored / "text").read_text(encoding="utf-8")
+        folder = Path(str(_folder_of(text.splitlines())))
+        if not folder.exists():
+            shutil.copytree(stored / "folder", folder)
+            return 0, text
+    code, text = _ended(arguments)
+    made = _folder_of(text.splitlines())
+    if code == 0 and made is not None and not stored.is_dir():
         shutil.copytree(made, stored / "folder")
         (stored / "text").write_text(text, encoding="utf-8")
-        return code, text
-    text = (stored / "text").read_text(encoding="utf-8")
-    shutil.copytree(stored / "folder", str(_folder_of(text.splitlines())))
-    return 0, text
+    return code, text
 
 
 def _ended(arguments: list[str]) -> tuple[int, str]:
