@@ -16,8 +16,8 @@ from agents import bidding, forecast
 from agents.bidding import Bids
 from agents.control.self_consumption import Batteries, step
 from data.readings import BatterySpec
-from market.lottery import lots_of
-from market.tariff import IntervalPrices
+from market.random import lots_of
+from market.settlement.tariff import IntervalPrices
 from market.units import IntArray
 
 

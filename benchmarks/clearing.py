@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.rules import MarketRules
 from optimizer.mechanisms import uniform_price
-from optimizer.session import OPTIONS
+from optimizer.solver.session import OPTIONS
 
 EXACT_SIZES, HIGHS_SIZES = (100, 1_000, 10_000, 100_000), (100, 1_000, 10_000)
 TARGETS = {("exact", 10_000): 1.0, ("exact", 100_000): 1.0, ("highs", 100): 1.3, ("highs", 1_000): 1.3}

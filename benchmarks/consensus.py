@@ -24,25 +24,25 @@ from pathlib import Path
 import numpy as np
 import trio
 
-from market.settlement import COLUMNS, IMPORT, RETAIL, RETAIL_IMPORT, Postings
-from p2p.chain.blob import blob_hash
-from p2p.chain.block import Block, CommitCert, Tx
-from p2p.chain.consensus_store import ConsensusStore
-from p2p.chain.genesis import VERSION, Genesis, make_params
-from p2p.chain.light import check_proof, make_proof
-from p2p.chain.roots import roster_root
-from p2p.chain.settlement import Batch, BatchArgs, batch_args, batch_tx, make_batch, pack_entries
-from p2p.chain.store import ChainStore
-from p2p.codec import decode, encode
-from p2p.identity import Identity, verify
-from p2p.memory import MemoryEndpoint, MemoryNetwork
-from p2p.messages import PriceLine
-from p2p.roles.blobs import FolderBlobs
-from p2p.roles.judging import inline
-from p2p.roles.ledger import Ledger
-from p2p.roles.mempool import TX_PROTOCOL, TxReply
-from p2p.roles.validator import Validator
-from p2p.transport import peer_id_of
+from market.settlement.accounts import COLUMNS, IMPORT, RETAIL, RETAIL_IMPORT, Postings
+from p2p.batches.batch import Batch, BatchArgs, batch_args, batch_tx, make_batch, pack_entries
+from p2p.batches.blob import blob_hash
+from p2p.batches.roots import roster_root
+from p2p.blocks.block import Block, CommitCert, Tx
+from p2p.blocks.genesis import VERSION, Genesis, make_params
+from p2p.consensus.sign_state import ConsensusStore
+from p2p.ledger.light import check_proof, make_proof
+from p2p.ledger.store import ChainStore
+from p2p.roles.replica.blobs import FolderBlobs
+from p2p.roles.replica.ledger import Ledger
+from p2p.roles.validator.batch_check import inline
+from p2p.roles.validator.mempool import TX_PROTOCOL, TxReply
+from p2p.roles.validator.validator import Validator
+from p2p.transports.base import peer_id_of
+from p2p.transports.memory import MemoryEndpoint, MemoryNetwork
+from p2p.wire.codec import decode, encode
+from p2p.wire.identity import Identity, verify
+from p2p.wire.messages import PriceLine
 
 MEMBERS = 1_000
 BLOCKS = {4: 40, 25: 8}

@@ -20,7 +20,7 @@ from benchmarks.clearing import measure, random_book
 from market.book import OrderBook
 from market.mechanism import Mechanism, registered
 from market.rules import MarketRules
-from wattswap.parameter_reader import rules_with, run_defaults
+from wattswap.inputs.parameters import rules_with, run_defaults
 from wattswap.plugins import load_all
 
 SIZES = {10_000: 21, 100_000: 9}

@@ -19,7 +19,7 @@ from benchmarks.neighbourhood import write_neighbourhood
 RUN = """
 import json, resource, sys, time
 from wattswap.plugins import load_all
-from wattswap.scenario import load
+from wattswap.scenario.load import load
 from wattswap import engine
 import pyarrow.feather, pyarrow.parquet, pandas, highspy, pyomo.environ
 load_all()

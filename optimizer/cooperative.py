@@ -13,11 +13,11 @@ from math import lcm
 
 import numpy as np
 
-from market.cooperative import players_of, subset_sums
+from market.cooperative.game import players_of, subset_sums
 from market.units import IntArray, rounded_shares
-from optimizer.compile import CompiledModel, FloatArray
 from optimizer.errors import Infeasible, Unproven
-from optimizer.session import Session
+from optimizer.solver.compile import CompiledModel, FloatArray
+from optimizer.solver.session import Session
 
 _POSITIVE = 1e-7
 """A weight above it is not 0: weights are quotients of small determinants of zeros and ones."""

@@ -102,7 +102,7 @@ class InvalidTx(RemoteError):
     """A transaction that the state refuses; the state is unchanged.
 
     Args:
-        code: Which rule it breaks: a key of `p2p.chain.refusals.CODES`.
+        code: Which rule it breaks: a key of `p2p.ledger.refusals.CODES`.
         detail: One sentence for people.
     """
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from market.mechanism import registered
-from wattswap.cooperative_case import METHODS
+from wattswap.cases.cooperative import METHODS
 from wattswap.plugins import load_all
 
 Case = dict[str, Any]

@@ -8,7 +8,7 @@ from tests.clear_cases import (
     book,
     valid_cases,
 )
-from wattswap.clear_contract import clear_case
+from wattswap.cases.contract import clear_case
 from wattswap.errors import exit_code_of, is_expected, problems_of
 
 NAN, INFINITY = float("nan"), float("inf")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.errors import UnknownMechanism
-from wattswap.clear_contract import InvalidCase, clear_case, clear_file
+from wattswap.cases.contract import InvalidCase, clear_case, clear_file
 
 
 def order(id_: Any, participant: Any, side: str, kwh: Any, price: Any, **more: Any) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from tests.clear_cases import (
     rules,
 )
 from tests.refusal_kit import KINDS, label
-from wattswap.clear_contract import clear_case, clear_file
+from wattswap.cases.contract import clear_case, clear_file
+from wattswap.cases.cooperative import METHODS
 from wattswap.cli import main
-from wattswap.cooperative_case import METHODS
 
 
 def cleared(path: Path, text: str, name: str) -> list[Case]:

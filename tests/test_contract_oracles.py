@@ -12,7 +12,7 @@ import pytest
 from tests.oracles import call_market, draw, games, gsy, metered, multi_unit, stream, unit_rules
 from tests.oracles.books import bids_of, micro, offers_of, rows_of, total
 from tests.oracles.compare import MICRO, NANO, check_amounts, compare, exact, near, within_limits
-from wattswap.clear_contract import clear_case
+from wattswap.cases.contract import clear_case
 
 Case = dict[str, Any]
 

@@ -11,7 +11,7 @@ from tests.clear_cases import (
     put,
 )
 from tests.refusal_kit import INFINITY, NAN, VALID, one, sentences
-from wattswap.clear_contract import clear_case
+from wattswap.cases.contract import clear_case
 
 MUDA: dict[str, tuple[Any, ...]] = {
     "partition": (None, {"left": ["anna"], "right": ["cleo"]}, {"left": [], "right": ["cleo", "anna"]}),

@@ -24,8 +24,8 @@ from tests.clear_cases import (
     without,
 )
 from tests.refusal_kit import INFINITY, NAN, VALID, label, one, sentences
-from wattswap.clear_contract import InvalidCase, clear_case
-from wattswap.cooperative_case import METHODS
+from wattswap.cases.contract import InvalidCase, clear_case
+from wattswap.cases.cooperative import METHODS
 
 
 @pytest.mark.parametrize(("name", "case"), VALID, ids=label)

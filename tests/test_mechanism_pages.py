@@ -15,12 +15,12 @@ from market.book import OrderBook
 from market.mechanism import Mechanism, registered
 from market.rules import MarketRules
 from market.units import money
-from wattswap.clear_contract import clear_case
-from wattswap.parameter_reader import rules_with, run_defaults
-from wattswap.pipeline import build_book
+from wattswap.cases.contract import clear_case
+from wattswap.inputs.parameters import rules_with, run_defaults
 from wattswap.plugins import load_all
-from wattswap.scenario import TEMPLATES, load
-from wattswap.setup import prepare
+from wattswap.runs.interval import build_book
+from wattswap.runs.prepare import prepare
+from wattswap.scenario.load import TEMPLATES, load
 
 load_all()
 

@@ -12,16 +12,15 @@ from market.book import Order, OrderBook
 from market.clearing import Clearing, check_feasible
 from market.mechanism import Mechanism, Promises
 from market.rules import MarketRules
-from wattswap import engine
 from wattswap.plugins import mechanism as find_mechanism
-from wattswap.results import RunResult
+from wattswap.runs import engine
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wattswap.comparison.driver import OnCell
-    from wattswap.comparison.result import Comparison
-    from wattswap.scenario import Scenario
+    from wattswap.comparison.runner import OnCell
+    from wattswap.results import Comparison, RunResult
+    from wattswap.scenario.load import Scenario
 
 Clear = Callable[[OrderBook, MarketRules], Clearing]
 
@@ -38,10 +37,27 @@ def run(
         WattswapError: What is wrong with scenario or data, all of it at once.
     """
     if isinstance(scenario, Path | str):
-        from wattswap.scenario import load
+        from wattswap.scenario.load import load
 
         scenario = load(scenario)
-    return engine.run(scenario, out=out, on_progress=on_progress)
+    return _result(engine.run(scenario, out=out, on_progress=on_progress).path)
+
+
+def resume(path: Path | str, *, on_progress: engine.OnProgress | None = None) -> RunResult:
+    """Continue a run that was interrupted or killed, to the same hashes as if it had not been.
+
+    Raises:
+        RunNotFound: The folder is no unfinished run.
+        RunBusy: Another process is working on it.
+        VerificationFailed: The meter data have changed since the run began.
+    """
+    return _result(engine.resume(path, on_progress=on_progress).path)
+
+
+def _result(folder: Path) -> RunResult:
+    from wattswap.results import RunResult
+
+    return RunResult(folder)
 
 
 def compare(
@@ -67,13 +83,13 @@ def compare(
     Raises:
         WattswapError: What is wrong with mechanisms, scenario or data, all of it at once.
     """
-    from wattswap.comparison import driver
+    from wattswap.comparison import runner
     from wattswap.comparison.choices import read_choices
     from wattswap.comparison.plan import BASE, Point, make_plan
-    from wattswap.comparison.result import Comparison
+    from wattswap.results import Comparison
 
     if isinstance(scenario, Path | str):
-        from wattswap.scenario import load
+        from wattswap.scenario.load import load
 
         scenario = load(scenario)
     if isinstance(seeds, int):
@@ -81,7 +97,7 @@ def compare(
     chosen = [scenario.seed] if seeds is None else list(seeds)
     choices = read_choices([mechanisms] if isinstance(mechanisms, str) else list(mechanisms))
     plan = make_plan([Point(BASE, {}, scenario)], choices, chosen)
-    folder = driver.compare(plan, Path(out), jobs=jobs, on_cell=on_cell)
+    folder = runner.compare(plan, Path(out), jobs=jobs, on_cell=on_cell)
     return Comparison(folder, [choice.label for choice in choices], chosen)
 
 
@@ -92,12 +108,12 @@ def verify(folder: Path | str, *, on_progress: engine.OnProgress | None = None) 
         VerificationFailed: Names what does not fit.
         RunNotFound: The folder is neither.
     """
-    from wattswap.comparison import driver
+    from wattswap.comparison import runner
     from wattswap.comparison.store import ABOUT
     from wattswap.verification import verify_run
 
     if (Path(folder) / ABOUT).is_file():
-        return {"ok": True, **driver.verify(Path(folder))}
+        return {"ok": True, **runner.verify(Path(folder))}
     return verify_run(folder, on_progress=on_progress)
 
 
@@ -130,7 +146,7 @@ def clear(
     if hasattr(orders, "to_dict"):
         orders = {"orders": orders.to_dict("records")}
     if isinstance(orders, dict):
-        from wattswap.clear_contract import clear_case
+        from wattswap.cases.contract import clear_case
 
         return clear_case(orders, mechanism)
     book = orders if isinstance(orders, OrderBook) else OrderBook.from_orders(orders)

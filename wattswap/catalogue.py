@@ -12,7 +12,7 @@ Entries = list[dict[str, str]]
 
 def _mechanisms() -> Entries:
     from market.mechanism import registered
-    from wattswap.parameter_reader import described
+    from wattswap.inputs.parameters import described
 
     entries = []
     for name, mechanism in registered().items():
@@ -65,7 +65,7 @@ def _samples() -> Entries:
 def _templates() -> Entries:
     import tomllib
 
-    from wattswap.scenario import TEMPLATES, template_names
+    from wattswap.scenario.load import TEMPLATES, template_names
 
     entries = []
     for name in template_names():

@@ -151,11 +151,11 @@ _CODE_BY_CLASS: dict[str, ExitCode] = {
     "p2p.errors.RemoteError": ExitCode.VERIFY_FAILED,
     "p2p.errors.KeyFileError": ExitCode.INVALID,
     "p2p.errors.GenesisError": ExitCode.INVALID,
-    "p2p.chain.consensus_store.SignStateError": ExitCode.INVALID,
-    "p2p.chain.consensus_store.FolderInUse": ExitCode.INVALID,
-    "p2p.roles.journal.JournalDamaged": ExitCode.INVALID,
-    "p2p.roles.journal.SignedOtherwise": ExitCode.INVALID,
-    "p2p.roles.ledger.ChainForked": ExitCode.VERIFY_FAILED,
+    "p2p.consensus.sign_state.SignStateError": ExitCode.INVALID,
+    "p2p.consensus.sign_state.FolderInUse": ExitCode.INVALID,
+    "p2p.roles.exchange.journal.JournalDamaged": ExitCode.INVALID,
+    "p2p.roles.exchange.journal.SignedOtherwise": ExitCode.INVALID,
+    "p2p.roles.replica.ledger.ChainForked": ExitCode.VERIFY_FAILED,
 }
 """What the other packages raise about input; by name, so that none is imported here. All else is a bug."""
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agents.errors import UnknownChoice
-from market.lottery import WordArray
-from market.tariff import IntervalPrices
+from market.random import WordArray
+from market.settlement.tariff import IntervalPrices
 from market.units import Int8Array, IntArray
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from agents.bidding import Bids, Strategy, register
-from market.lottery import WordArray
-from market.tariff import IntervalPrices
+from market.random import WordArray
+from market.settlement.tariff import IntervalPrices
 from market.units import IntArray
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.ours import Row, book_of, clear_ours
-from market.auction import walrasian_interval
+from market.auctions.uniform import walrasian_interval
 from market.clearing import Clearing
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 

@@ -12,7 +12,7 @@ import numpy as np
 
 import market.mechanisms  # noqa: F401  (registers them)
 from benchmarks.replications.table import Replication
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.mechanism import get
 from market.rules import MarketRules

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import market.mechanisms  # noqa: F401  (registers them)
 from benchmarks.replications.table import Replication
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import Order, OrderBook, Side
 from market.mechanism import get
 from market.rules import MarketRules

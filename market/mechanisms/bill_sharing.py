@@ -6,12 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 
+from market.auctions.local_price import Shared, outside_prices, share_at, trade_at
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import Mechanism, Promises, register
 from market.parameters import FEED_IN, RETAIL, Parameter
 from market.rules import MarketRules
-from market.sharing import Shared, outside_prices, share_at, trade_at
 
 HORIZON = Parameter(
     name="horizon",

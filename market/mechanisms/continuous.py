@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from market.auctions.limit_order_book import match
+from market.auctions.merit_order import row_order
 from market.book import OrderBook
 from market.clearing import Clearing, Trades, no_trade, of_trades
-from market.limit_order_book import match
 from market.mechanism import Mechanism, Promises, register
-from market.pairing import row_order
 from market.parameters import Parameter
 from market.rules import MarketRules
 from market.units import IntArray

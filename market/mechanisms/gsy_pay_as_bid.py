@@ -5,9 +5,9 @@ A mode for comparisons: it leaves welfare on the table. `pay_as_bid` with price_
 
 from __future__ import annotations
 
+from market.auctions.highest_bid_first import match_dearest
 from market.book import OrderBook
 from market.clearing import Clearing, no_trade, of_trades
-from market.dearest_first import match_dearest
 from market.mechanism import Mechanism, Promises, register
 from market.rules import MarketRules
 

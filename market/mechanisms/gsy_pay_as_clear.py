@@ -9,11 +9,11 @@ from bisect import bisect_left
 
 import numpy as np
 
+from market.auctions.highest_bid_first import dearest_first
+from market.auctions.merit_order import best_asks, side_by_side
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, Trades, no_trade, of_trades
-from market.dearest_first import dearest_first
 from market.mechanism import Mechanism, Promises, register
-from market.pairing import best_asks, side_by_side
 from market.rules import MarketRules
 
 

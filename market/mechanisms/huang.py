@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from market.auctions.merit_order import at_two_prices, efficient_units, rank
 from market.book import OrderBook, Side
 from market.clearing import Clearing, no_trade
 from market.mechanism import Mechanism, Promises, register
 from market.parameters import Parameter
-from market.ranking import at_two_prices, efficient_units, rank
 from market.rules import MarketRules
 from market.units import IntArray
 

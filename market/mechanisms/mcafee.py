@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from market.auctions.merit_order import UNIT, accept_units, at_two_prices, efficient_units, rank
 from market.book import OrderBook, Side
 from market.clearing import Clearing, no_trade
 from market.mechanism import Mechanism, Promises, register
 from market.parameters import Parameter
-from market.ranking import UNIT, accept_units, at_two_prices, efficient_units, rank
 from market.rules import MarketRules
 
 B_MISSING = Parameter(

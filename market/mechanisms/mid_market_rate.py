@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from market.auctions.local_price import Shared, half_up, outside_prices, share_at, suits, trade_at
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import Mechanism, Promises, register
 from market.parameters import FEED_IN, RETAIL
 from market.rules import MarketRules
-from market.sharing import Shared, half_up, outside_prices, share_at, suits, trade_at
 
 
 def share(supply_wh: int, demand_wh: int, retail: int, feed_in: int) -> Shared:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from market.auctions.double_auction import PARAMETERS, LongSide, clear_halves, served
+from market.auctions.merit_order import row_order
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import Mechanism, Promises, register
-from market.muda import PARAMETERS, LongSide, clear_halves, served
-from market.pairing import row_order
 from market.rules import MarketRules
 from market.units import IntArray
 
@@ -18,7 +18,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Uses the parameters of `market.muda`.
+        rules: Uses the parameters of `market.auctions.double_auction`.
     """
     return clear_halves(book, rules, serve)
 

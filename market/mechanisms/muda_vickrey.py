@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from market.auctions.clarke_pivot import curve_of, members_of, worth_without_own
+from market.auctions.double_auction import PARAMETERS, LongSide, clear_halves, served
+from market.auctions.merit_order import best_first
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.externality import curve_of, members_of, worth_without_own
 from market.mechanism import Mechanism, Promises, register
-from market.muda import PARAMETERS, LongSide, clear_halves, served
-from market.ranking import best_first
 from market.rules import MarketRules
 from market.units import IntArray
 
@@ -19,7 +19,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Uses the parameters of `market.muda`; the seed decides the halves only.
+        rules: Uses the parameters of `market.auctions.double_auction`; the seed decides the halves only.
     """
     return clear_halves(book, rules, serve)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from market.auction import clear_exact
+from market.auctions.merit_order import assortative
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing, Trades, certify, of_trades
 from market.mechanism import Mechanism, Promises, register
-from market.pairing import assortative
 from market.parameters import K, Parameter
 from market.rules import MarketRules
 from market.units import PPM, IntArray

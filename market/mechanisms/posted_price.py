@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from market.auctions.local_price import half_up, suits, trade_at
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.errors import InvalidRules
 from market.mechanism import Mechanism, Promises, register
 from market.parameters import FEED_IN, RETAIL, Parameter
 from market.rules import MarketRules
-from market.sharing import half_up, suits, trade_at
 
 PRICE = Parameter(
     name="price",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from market.auctions.highest_bid_first import dearest_first, match_dearest, match_pairs, trades_of
 from market.book import OrderBook, Requirement
 from market.clearing import Clearing, no_trade, of_trades
-from market.dearest_first import dearest_first, match_dearest, match_pairs, trades_of
 from market.mechanism import Mechanism, Promises, register
 from market.parameters import Parameter
 from market.rules import MarketRules

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from market.auctions.highest_bid_first import facing, match_all
 from market.book import OrderBook
 from market.clearing import Clearing, Trades, no_trade, of_trades
-from market.dearest_first import facing, match_all
 from market.mechanism import Mechanism, Promises, register
 from market.parameters import SEED
 from market.rules import MarketRules

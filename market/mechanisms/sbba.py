@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from market.auctions.merit_order import UNIT, Ranking, accept_units, at_two_prices, efficient_units, rank
 from market.book import OrderBook, Side
 from market.clearing import Clearing, no_trade
 from market.mechanism import Mechanism, Promises, register
 from market.parameters import SEED
-from market.ranking import UNIT, Ranking, accept_units, at_two_prices, efficient_units, rank
 from market.rules import MarketRules
 from market.units import IntArray
 

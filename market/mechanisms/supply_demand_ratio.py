@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from market.auctions.local_price import Shared, half_up, outside_prices, share_at, suits, trade_at
 from market.book import OrderBook
 from market.clearing import Clearing, no_trade
 from market.errors import InvalidRules
 from market.mechanism import Mechanism, Promises, register
 from market.parameters import FEED_IN, RETAIL, Parameter
 from market.rules import MarketRules
-from market.sharing import Shared, half_up, outside_prices, share_at, suits, trade_at
 
 COMPENSATION = Parameter(
     name="compensation",

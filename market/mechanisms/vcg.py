@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from market.auction import clear_exact
+from market.auctions.clarke_pivot import Members, curve_of, members_of, spread, worth_without_own
+from market.auctions.merit_order import row_order
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.externality import Members, curve_of, members_of, spread, worth_without_own
 from market.mechanism import Mechanism, Promises, register
-from market.pairing import row_order
 from market.parameters import Parameter
 from market.rules import MarketRules
 from market.units import IntArray

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import Mechanism, Promises, register

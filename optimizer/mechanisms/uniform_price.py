@@ -13,18 +13,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from market.auction import at_one_price, clear_exact, fill
+from market.auctions.uniform import at_one_price, clear_exact, fill
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import Mechanism, Promises, register
 from market.parameters import RATIONING, SEED, SOLVER, K
 from market.rules import MarketRules
 from market.units import IntArray
-from optimizer.compile import FloatArray, compile_model
 from optimizer.errors import SolverFailed, Unproven
 from optimizer.models import uniform_price as model
-from optimizer.rounding import EXACT_WH, whole_wh
-from optimizer.session import OPTIONS, Session
+from optimizer.solver.compile import FloatArray, compile_model
+from optimizer.solver.rounding import EXACT_WH, whole_wh
+from optimizer.solver.session import OPTIONS, Session
 
 GUESS_BASIS_FROM = 8_192
 """Slots from which the starting basis is guessed: the simplex pays the square of what moves in one row."""

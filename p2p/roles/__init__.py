@@ -1,1 +1,4 @@
-"""Who speaks on the network: a household and the operator. They move signed messages; nothing here clears."""
+"""What a node does on the network: home, collector, validator, observer.
+
+Roles move signed messages; nothing here clears.
+"""

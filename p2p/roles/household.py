@@ -12,11 +12,23 @@ from typing import Final, Self, TypeVar
 
 import trio
 
-from p2p.counters import Refusals
 from p2p.errors import InvalidMessage, P2PError, RemoteError, WrongKind
-from p2p.frames import LinkError
-from p2p.identity import Identity
-from p2p.messages import (
+from p2p.roles.exchange.collectors import Collectors
+from p2p.roles.exchange.journal import Journal
+from p2p.roles.exchange.wire import (
+    BID_PROTOCOL,
+    INCLUSION_PROTOCOL,
+    LINE_PROTOCOL,
+    READING_PROTOCOL,
+    RESULT_PROTOCOL,
+    ask,
+    result_topic,
+)
+from p2p.transports.base import RequestRefused, Subscription, Transport
+from p2p.transports.counters import Refusals
+from p2p.wire.frames import LinkError
+from p2p.wire.identity import Identity
+from p2p.wire.messages import (
     PROMISES,
     Kind,
     Message,
@@ -30,18 +42,6 @@ from p2p.messages import (
     open_message,
     sign_message,
 )
-from p2p.roles.collectors import Collectors
-from p2p.roles.journal import Journal
-from p2p.roles.wire import (
-    BID_PROTOCOL,
-    INCLUSION_PROTOCOL,
-    LINE_PROTOCOL,
-    READING_PROTOCOL,
-    RESULT_PROTOCOL,
-    ask,
-    result_topic,
-)
-from p2p.transport import RequestRefused, Subscription, Transport
 
 PATIENCE_S: Final = 30.0
 """How long a household keeps trying before it gives up. [s]"""
@@ -214,7 +214,7 @@ class Household:
     def promise(self, interval_start: int) -> tuple[bytes, bytes] | None:
         """The newest receipt that promises to include an order or "nothing" of the interval at hand, and the message.
 
-        Signed bytes of both, as `p2p.receipts.make_omission` takes them; None where there is no such promise.
+        Signed bytes of both, as `p2p.batches.receipts.make_omission` takes them; None where there is no such promise.
         """
         return self._promise if interval_start == self._said_for else None
 

@@ -12,8 +12,8 @@ from agents.community import AgentRules, Community
 from agents.control.self_consumption import Batteries, step
 from agents.errors import BatteryOutOfRange, UnknownChoice
 from data.readings import BatterySpec
-from market.lottery import lots_of, whole_between
-from market.tariff import IntervalPrices
+from market.random import lots_of, whole_between
+from market.settlement.tariff import IntervalPrices
 from market.units import IntArray
 
 PRICES = IntervalPrices(300_000, 80_000, 10_000, 30_000)

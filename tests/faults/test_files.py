@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from faults_kit import HOMES, OPERATOR, VALIDATORS, Town, mend, town
 
-from p2p.chain.consensus_store import FILE_NAME
-from p2p.chain.genesis import read_genesis
-from p2p.chain.store import ChainStore
+from p2p.blocks.genesis import read_genesis
+from p2p.consensus.sign_state import FILE_NAME
+from p2p.ledger.store import ChainStore
 from wattswap.nodes.config import CONFIG
 from wattswap.nodes.node import CHAIN_FILE, JOURNAL_FILE
 

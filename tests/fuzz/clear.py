@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.clear_cases import Case, spoiled, valid_cases
 from tests.fuzz.mutate import mutated
-from wattswap.clear_contract import clear_case, clear_file
+from wattswap.cases.contract import clear_case, clear_file
 from wattswap.errors import exit_code_of, is_expected
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from chain_kit import make_chain
 
-from p2p.chain.block import PREVOTE
-from p2p.chain.consensus_store import ConsensusStore, SignStateError
-from p2p.chain.consensus_types import RECORD_VERSION, SignState, Vote
-from p2p.chain.genesis import Genesis
-from p2p.chain.store import ChainStore
-from p2p.chain.verify import verify_chain
-from p2p.chain.votes import LastSigned
+from p2p.blocks.block import PREVOTE
+from p2p.blocks.genesis import Genesis
+from p2p.consensus.sign_state import ConsensusStore, SignStateError
+from p2p.consensus.types import RECORD_VERSION, SignState, Vote
+from p2p.consensus.votes import LastSigned
 from p2p.errors import StoreError
-from p2p.roles.journal import Journal, JournalDamaged, Promise
-from p2p.roles.ledger import load_tip
+from p2p.ledger.store import ChainStore
+from p2p.ledger.verify import verify_chain
+from p2p.roles.exchange.journal import Journal, JournalDamaged, Promise
+from p2p.roles.replica.ledger import load_tip
 
 CHAIN, KEY = b"c" * 32, b"k" * 32
 DAMAGED = "damaged"

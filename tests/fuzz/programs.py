@@ -11,11 +11,13 @@ import msgspec
 from chain_kit import authorities, make_args
 from modules_kit import DAY, DAY_START, HOMES, MEMBERS, OPERATORS, STEP, STRANGER, Chain, make_genesis
 
-from p2p.chain.block import Tx, sign_tx
-from p2p.chain.execution import check_block, replay
-from p2p.chain.modules import meters
-from p2p.chain.modules.accounts import RotateArgs
-from p2p.chain.modules.certificates import (
+from p2p.blocks.block import Tx, sign_tx
+from p2p.blocks.possession import prove_possession
+from p2p.errors import InvalidTx
+from p2p.ledger.execution import check_block, replay
+from p2p.ledger.modules import meters
+from p2p.ledger.modules.accounts import RotateArgs
+from p2p.ledger.modules.certificates import (
     ClaimArgs,
     IssueArgs,
     NameArgs,
@@ -23,15 +25,13 @@ from p2p.chain.modules.certificates import (
     TransferArgs,
     issuance_id,
 )
-from p2p.chain.modules.governance import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
-from p2p.chain.modules.meters import AnchorArgs, RegisterArgs
-from p2p.chain.possession import prove_possession
-from p2p.chain.refusals import CODES
-from p2p.chain.state import MODULES, apply_to, check_signature
-from p2p.chain.view import View
-from p2p.codec import encode
-from p2p.errors import InvalidTx
-from p2p.identity import Identity
+from p2p.ledger.modules.governance import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
+from p2p.ledger.modules.meters import AnchorArgs, RegisterArgs
+from p2p.ledger.refusals import CODES
+from p2p.ledger.state import MODULES, apply_to, check_signature
+from p2p.ledger.view import View
+from p2p.wire.codec import encode
+from p2p.wire.identity import Identity
 from tests.fuzz.mutate import mutated
 from tests.fuzz.values import value_of
 

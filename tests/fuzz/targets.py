@@ -13,22 +13,25 @@ import msgspec
 from chain_kit import MASTER, OPERATOR, START, Made, authorities, extend, identity, make_args, make_genesis
 from evidence_kit import proposal, vote
 
-from p2p.chain import block as blocks
-from p2p.chain.authority import Producer
-from p2p.chain.blob import make_blob, open_blob
-from p2p.chain.block import Block, Tx, sign_tx
-from p2p.chain.evidence import check_evidence, make_evidence
-from p2p.chain.execution import check_block, genesis_tip
-from p2p.chain.genesis import Genesis, decode_genesis
-from p2p.chain.light import check_proof, make_proof, proof_from_json
-from p2p.chain.settlement import batch_tx, decode_entry
-from p2p.chain.state import apply, check_tx
-from p2p.chain.store import ChainStore
-from p2p.codec import decode, encode
+from p2p.batches.batch import batch_tx, decode_entry
+from p2p.batches.blob import make_blob, open_blob
+from p2p.batches.receipts import check_omission, include, make_omission
+from p2p.blocks import block as blocks
+from p2p.blocks.block import Block, Tx, sign_tx
+from p2p.blocks.genesis import Genesis, decode_genesis
+from p2p.consensus.evidence import check_evidence, make_evidence
 from p2p.errors import GenesisError, KeyFileError, RemoteError
-from p2p.frames import FRAME_MAX_BYTES
-from p2p.keystore import Lock, open_keystore, public_keys, write_keystore
-from p2p.messages import (
+from p2p.ledger.execution import check_block, genesis_tip
+from p2p.ledger.light import check_proof, make_proof, proof_from_json
+from p2p.ledger.producer import Producer
+from p2p.ledger.state import apply, check_tx
+from p2p.ledger.store import ChainStore
+from p2p.roles.replica.ledger import Ledger, checkpoint_bytes, open_checkpoint
+from p2p.roles.replica.snapshot import make_snapshot, open_snapshot
+from p2p.wire.codec import decode, encode
+from p2p.wire.frames import FRAME_MAX_BYTES
+from p2p.wire.keystore import Lock, open_keystore, public_keys, write_keystore
+from p2p.wire.messages import (
     VERSION,
     Kind,
     LineQueryMessage,
@@ -46,9 +49,6 @@ from p2p.messages import (
     sign_message,
     signer_of,
 )
-from p2p.receipts import check_omission, include, make_omission
-from p2p.roles.ledger import Ledger, checkpoint_bytes, open_checkpoint
-from p2p.snapshot import make_snapshot, open_snapshot
 from tests.fuzz.values import all_records, encoded, value_of
 from wattswap.errors import WattswapError
 from wattswap.nodes.config import load_config

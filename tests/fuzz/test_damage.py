@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from p2p.chain.consensus_store import SignStateError
+from p2p.consensus.sign_state import SignStateError
 from p2p.errors import StoreDamaged
-from p2p.roles.journal import JournalDamaged
+from p2p.roles.exchange.journal import JournalDamaged
 from tests.fuzz.damage import Case, cases, damage, examine
 
 KINDS = (

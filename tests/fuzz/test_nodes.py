@@ -14,14 +14,26 @@ from chain_kit import OPERATOR, START, authorities
 from evidence_kit import proposal, vote
 from validator_kit import STRANGER, Town, in_town, make_tx
 
-from p2p.chain.consensus_types import Status
-from p2p.chain.evidence import make_evidence
-from p2p.chain.store import ChainStore
-from p2p.codec import decode, encode
+from p2p.consensus.evidence import make_evidence
+from p2p.consensus.types import Status
 from p2p.errors import P2PError
-from p2p.frames import FRAME_MAX_BYTES
-from p2p.memory import Faults, MemoryEndpoint, MemoryNetwork
-from p2p.messages import (
+from p2p.ledger.store import ChainStore
+from p2p.roles.collector.gateway import Gateway, NotTaken
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.collectors import Collector, Collectors
+from p2p.roles.exchange.wire import BATCH_PROTOCOL, LINES_PROTOCOL, RESULT_PROTOCOL, HandIn, HandInReply, ask
+from p2p.roles.replica.blobs import BLOB_PROTOCOL, BlobQuery
+from p2p.roles.replica.ledger import Ledger
+from p2p.roles.replica.observer import Observer
+from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, EVIDENCE, TX, ConsensusFrame, pack
+from p2p.roles.replica.snapshot import SNAPSHOT_PROTOCOL, SnapshotQuery
+from p2p.roles.replica.sync import SYNC_PROTOCOL, SyncQuery, SyncReply
+from p2p.roles.validator.mempool import TX_PROTOCOL
+from p2p.transports.base import peer_id_of
+from p2p.transports.memory import Faults, MemoryEndpoint, MemoryNetwork
+from p2p.wire.codec import decode, encode
+from p2p.wire.frames import FRAME_MAX_BYTES
+from p2p.wire.messages import (
     VERSION,
     Kind,
     OrderMessage,
@@ -31,18 +43,6 @@ from p2p.messages import (
     open_message,
     sign_message,
 )
-from p2p.roles.blobs import BLOB_PROTOCOL, BlobQuery
-from p2p.roles.collectors import Collector, Collectors
-from p2p.roles.gateway import Gateway, NotTaken
-from p2p.roles.ledger import Ledger
-from p2p.roles.mempool import TX_PROTOCOL
-from p2p.roles.observer import Observer
-from p2p.roles.operator import Operator
-from p2p.roles.peers import CONSENSUS_PROTOCOL, EVIDENCE, TX, ConsensusFrame, pack
-from p2p.roles.wire import BATCH_PROTOCOL, LINES_PROTOCOL, RESULT_PROTOCOL, HandIn, HandInReply, ask
-from p2p.snapshot import SNAPSHOT_PROTOCOL, SnapshotQuery
-from p2p.sync import SYNC_PROTOCOL, SyncQuery, SyncReply
-from p2p.transport import peer_id_of
 from tests.fuzz.mutate import mutated
 from tests.fuzz.targets import HOMES, KEYS, ROSTER
 

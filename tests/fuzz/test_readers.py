@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from p2p.chain.blob import Blob
-from p2p.codec import decode
+from p2p.batches.blob import Blob
 from p2p.errors import NonCanonical, RemoteError, WrongVersion
-from p2p.frames import FRAME_MAX_BYTES
-from p2p.roles.ledger import Checkpoint, open_checkpoint
+from p2p.roles.replica.ledger import Checkpoint, open_checkpoint
+from p2p.wire.codec import decode
+from p2p.wire.frames import FRAME_MAX_BYTES
 from tests.fuzz.__main__ import hammer
 from tests.fuzz.targets import Target, attempt, checked_targets, record_targets
 from tests.fuzz.values import all_records, encoded

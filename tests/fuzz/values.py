@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 
 import p2p
-from p2p.codec import Record
+from p2p.wire.codec import Record
 from tests.fuzz.mutate import INTERESTING
 
 

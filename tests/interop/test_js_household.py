@@ -13,23 +13,23 @@ import msgspec
 import pytest
 import trio
 
-from p2p.chain import merkle
-from p2p.chain.authority import Producer
-from p2p.chain.block import block_hash
-from p2p.chain.genesis import VERSION as GENESIS_VERSION
-from p2p.chain.genesis import Genesis, make_params
-from p2p.chain.light import make_proof
-from p2p.chain.roots import order_leaf, roster_root
-from p2p.chain.store import ChainStore
-from p2p.codec import encode
-from p2p.identity import Identity
-from p2p.libp2p_transport import open_libp2p
-from p2p.messages import VERSION, OrderMessage, ReadingMessage, ReceiptCode, ResultMessage, sign_message
-from p2p.roles.collectors import Collector, Collectors
-from p2p.roles.desk import Collected
+from p2p.batches.roots import order_leaf, roster_root
+from p2p.blocks import merkle
+from p2p.blocks.block import block_hash
+from p2p.blocks.genesis import VERSION as GENESIS_VERSION
+from p2p.blocks.genesis import Genesis, make_params
+from p2p.ledger.light import make_proof
+from p2p.ledger.producer import Producer
+from p2p.ledger.store import ChainStore
+from p2p.roles.collector.desk import Collected
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.collectors import Collector, Collectors
 from p2p.roles.household import Household
-from p2p.roles.operator import Operator
-from p2p.transport import peer_id_of
+from p2p.transports.base import peer_id_of
+from p2p.transports.libp2p import open_libp2p
+from p2p.wire.codec import encode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import VERSION, OrderMessage, ReadingMessage, ReceiptCode, ResultMessage, sign_message
 from tests.interop.js_kit import JS, pinned
 from tests.p2p.chain_kit import START, STEP, authorities, make_args
 

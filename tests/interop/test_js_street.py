@@ -18,21 +18,21 @@ from typing import Any
 
 import pytest
 
-from p2p.chain.blob import IntervalContent, open_blob
-from p2p.chain.block import CommitCert, quorum, signers
-from p2p.chain.genesis import Genesis, read_genesis
-from p2p.chain.settlement import batches
-from p2p.chain.store import ChainStore
-from p2p.messages import OrderMessage, ReadingMessage, ReceiptCode, sign_message
-from p2p.roles.blobs import FolderBlobs
+from p2p.batches.batch import batches
+from p2p.batches.blob import IntervalContent, open_blob
+from p2p.blocks.block import CommitCert, quorum, signers
+from p2p.blocks.genesis import Genesis, read_genesis
+from p2p.ledger.store import ChainStore
+from p2p.roles.replica.blobs import FolderBlobs
+from p2p.wire.messages import OrderMessage, ReadingMessage, ReceiptCode, sign_message
 from tests.interop.js_kit import JS
 from tests.wattswap.run_kit import write_street
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.init import KeyPlan, Wish, init_nodes
 from wattswap.nodes.node import BLOBS, CHAIN_FILE
+from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
 from wattswap.nodes.supervisor import Supervisor
-from wattswap.scenario import load
-from wattswap.setup import Setup, cut_to, prepare
+from wattswap.runs.prepare import Setup, cut_to, prepare
+from wattswap.scenario.load import load
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, Trades, no_trade, of_trades
 from market.mechanism import Mechanism, Promises

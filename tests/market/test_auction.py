@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market import auction
-from market.auction import clear_exact, fill, walrasian_interval
+from market.auctions import uniform as auction
+from market.auctions.uniform import clear_exact, fill, walrasian_interval
 from market.book import Order, OrderBook, Side
 from market.clearing import Clearing, PriceInterval, certify, check_feasible
 from market.errors import InfeasibleClearing, InvalidBook

@@ -14,19 +14,13 @@ from hypothesis import strategies as st
 
 from market.book import OrderBook
 from market.clearing import no_trade
-from market.cooperative import (
-    LARGEST_VALUE_NANO,
-    MAX_PLAYERS,
-    coalition_values,
-    core_check,
-    players_of,
-    sampled_shapley,
-    shapley,
-    subset_sums,
-)
+from market.cooperative.core import core_check
+from market.cooperative.game import LARGEST_VALUE_NANO, MAX_PLAYERS, coalition_values, players_of, subset_sums
+from market.cooperative.shapley import sampled_shapley, shapley
 from market.errors import AmountTooLarge, InvalidGame
-from market.settlement import baseline_nano, settle
-from market.tariff import OutsidePrices
+from market.settlement.imbalance import baseline_nano
+from market.settlement.settle import settle
+from market.settlement.tariff import OutsidePrices
 from market.units import IntArray, rounded_shares
 
 

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.book import Order, Side
+from market.checking.check import judge
+from market.checking.properties import PROPERTIES
+from market.checking.random_books import named, with_value
+from market.checking.trial import attempt
 from market.clearing import check_feasible
 from market.errors import DuplicateMechanism, InvalidRules, UnknownMechanism
-from market.judge import judge
 from market.mechanism import Mechanism, get, register, registered
-from market.property_kit import PROPERTIES
-from market.random_books import named, with_value
 from market.rules import MarketRules
-from market.trial import attempt
 from wattswap.plugins import load_all
 
 load_all()
@@ -40,7 +40,8 @@ def test_every_promise_holds_on_random_books(mechanism: Mechanism) -> None:
 def test_another_process_clears_the_same_books_in_the_same_way() -> None:
     """With other hashes of strings: nothing may hang on the order of a set."""
     program = (
-        "import json; from tests.market.test_mechanisms import MECHANISMS; from market.judge import fingerprints;"
+        "import json; from tests.market.test_mechanisms import MECHANISMS;"
+        "from market.checking.check import fingerprints;"
         "print(json.dumps({m.name: fingerprints(m, 40, 0) for m in MECHANISMS}))"
     )
     found = []

@@ -9,21 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import Order, OrderBook, Side
 from market.clearing import no_trade
-from market.metrics import (
-    WelfareSplit,
-    allocative_efficiency,
-    exact_dot,
-    hhi,
-    ordered_wh,
+from market.metrics.concentration import hhi
+from market.metrics.price import (
     price_volatility,
     price_volatility_weighted,
     smith_alpha_percent,
+    volume_weighted_price,
+)
+from market.metrics.welfare import (
+    WelfareSplit,
+    allocative_efficiency,
+    exact_dot,
+    ordered_wh,
     traded_by_participant_wh,
     traded_share,
-    volume_weighted_price,
     welfare_split,
 )
 from market.rules import MarketRules

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.fairness import (
+from market.metrics.fairness import (
     CommunitySaving,
     community_saving,
     gini,

@@ -7,16 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.grid_metrics import (
-    co2_kg,
-    peak_kw,
-    peak_to_average,
-    ramping_kw,
+from market.metrics.energy import (
     self_consumption,
     self_consumption_metered,
     self_sufficiency,
     self_sufficiency_metered,
 )
+from market.metrics.grid import co2_kg, peak_kw, peak_to_average, ramping_kw
 from market.units import IntArray
 
 

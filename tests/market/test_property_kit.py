@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from market.book import Order, OrderBook, Side
+from market.checking.check import Verdict, judge
+from market.checking.misreports import best_misreport
+from market.checking.random_books import UNIT_WH, named, random_case
+from market.checking.shrink import shrink
 from market.clearing import Clearing, no_trade
 from market.errors import InvalidRules
-from market.judge import Verdict, judge
 from market.mechanism import Mechanism, Promises, TruthfulFor, get
-from market.misreports import best_misreport
 from market.parameters import GENERAL, Parameter
-from market.random_books import UNIT_WH, named, random_case
 from market.rules import MarketRules
-from market.shrink import shrink
 from tests.market import mutants
-from wattswap.book_case import clear_book_case
+from wattswap.cases.book import clear_book_case
+from wattswap.check.verdicts import as_case
 from wattswap.plugins import load_all
-from wattswap.verdicts import as_case
 
 load_all()
 

@@ -10,16 +10,10 @@ from hypothesis import strategies as st
 from market.book import Order, OrderBook, Side
 from market.clearing import Clearing, PriceInterval
 from market.errors import AmountTooLarge, UnbalancedPostings
-from market.settlement import (
-    COLUMNS,
-    MONEY_COLUMNS,
-    Postings,
-    baseline_nano,
-    check_balanced,
-    imbalance_cost_nano,
-    settle,
-)
-from market.tariff import IntervalPrices
+from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, Postings, check_balanced
+from market.settlement.imbalance import baseline_nano, imbalance_cost_nano
+from market.settlement.settle import settle
+from market.settlement.tariff import IntervalPrices
 from market.units import INT64_SAFE
 
 PRICES = IntervalPrices(300_000, 100_000, 20_000, 50_000)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.errors import InvalidTariff
-from market.tariff import (
+from market.settlement.tariff import (
     MINUTES_PER_WEEK,
     OutsidePrices,
     Window,

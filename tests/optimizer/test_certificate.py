@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimizer.certificate import KktCertificate, certify
+from optimizer.solver.certificate import KktCertificate, certify
 
 # min x + 2 y with x + y = 3, 0 <= x <= 2, y >= 0: x = 2, y = 1, row price 2.
 COST, LOWER, UPPER = np.array([1.0, 2.0]), np.array([0.0, 0.0, 3.0]), np.array([2.0, np.inf, 3.0])

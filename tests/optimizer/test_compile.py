@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from pyomo.environ import Binary, ConcreteModel, Constraint, Objective, Var, maximize, minimize
 
-from optimizer.compile import compile_model
 from optimizer.errors import NotLinear
 from optimizer.models import uniform_price
-from optimizer.session import Session
+from optimizer.solver.compile import compile_model
+from optimizer.solver.session import Session
 
 
 def small(sense: Any = minimize) -> ConcreteModel:

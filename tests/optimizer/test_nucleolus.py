@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.cooperative import core_check, players_of, subset_sums
+from market.cooperative.core import core_check
+from market.cooperative.game import players_of, subset_sums
 from market.errors import InvalidGame
 from market.units import IntArray
 from optimizer.cooperative import core_nonempty, nucleolus

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.cooperative import subset_sums
+from market.cooperative.game import subset_sums
 from optimizer.cooperative import nucleolus
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optimizer.errors import SolverFailed
-from optimizer.rounding import whole_wh
+from optimizer.solver.rounding import whole_wh
 
 
 def test_whole_quantities_stay() -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from pyomo.environ import ConcreteModel, Constraint, Objective, Var, maximize
 
-from optimizer import session as session_module
-from optimizer.certificate import KktCertificate
-from optimizer.compile import CompiledModel, compile_model
 from optimizer.errors import Infeasible, SolverFailed, Unproven
-from optimizer.session import Session
+from optimizer.solver import session as session_module
+from optimizer.solver.certificate import KktCertificate
+from optimizer.solver.compile import CompiledModel, compile_model
+from optimizer.solver.session import Session
 
 
 def diet() -> CompiledModel:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from market.book import Order, OrderBook, Side
 from market.clearing import Clearing
 from market.rules import MarketRules, Solver
-from optimizer.compile import FloatArray
 from optimizer.errors import SolverFailed, Unproven
 from optimizer.mechanisms import uniform_price
-from optimizer.session import Session
+from optimizer.solver.compile import FloatArray
+from optimizer.solver.session import Session
 
 
 @st.composite

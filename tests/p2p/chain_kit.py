@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from market.settlement import (
+from market.settlement.accounts import (
     BOUGHT,
     COLUMNS,
     EXPORT,
@@ -20,17 +20,17 @@ from market.settlement import (
     TRADE,
     Postings,
 )
-from p2p.chain import block as blocks
-from p2p.chain import domains
-from p2p.chain.authority import Producer
-from p2p.chain.block import Block, CommitCert, Header
-from p2p.chain.genesis import VERSION, Genesis, make_params
-from p2p.chain.roots import roster_root
-from p2p.chain.settlement import Batch, batch_args, make_batch
-from p2p.chain.state import BatchArgs
-from p2p.chain.store import ChainStore
-from p2p.identity import Identity, derive_seed
-from p2p.messages import PriceLine
+from p2p.batches.batch import Batch, batch_args, make_batch
+from p2p.batches.roots import roster_root
+from p2p.blocks import block as blocks
+from p2p.blocks import domains
+from p2p.blocks.block import Block, CommitCert, Header
+from p2p.blocks.genesis import VERSION, Genesis, make_params
+from p2p.ledger.producer import Producer
+from p2p.ledger.state import BatchArgs
+from p2p.ledger.store import ChainStore
+from p2p.wire.identity import Identity, derive_seed
+from p2p.wire.messages import PriceLine
 
 MASTER = b"test master secret, 32 bytes long"
 START = 1_760_000_400  # on a 15-minute boundary

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from p2p.chain import domains
-from p2p.chain.block import PREVOTE, vote_bytes
-from p2p.chain.consensus_types import Proposal, Vote, proposal_bytes
-from p2p.identity import Identity
+from p2p.blocks import domains
+from p2p.blocks.block import PREVOTE, vote_bytes
+from p2p.consensus.types import Proposal, Vote, proposal_bytes
+from p2p.wire.identity import Identity
 
 
 def vote(

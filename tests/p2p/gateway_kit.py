@@ -11,17 +11,17 @@ import trio.testing
 from chain_kit import OPERATOR, START, identity
 from signed_kit import MINUTES, RIVAL, key_of, keyed_genesis, names
 
-from p2p.chain.genesis import Genesis
-from p2p.codec import decode, encode
-from p2p.identity import Identity
-from p2p.memory import Faults, MemoryNetwork
-from p2p.messages import VERSION, HandedIn, OrderMessage, ReceiptMessage, ResultMessage
-from p2p.roles.collectors import Collector, Collectors
-from p2p.roles.gateway import Gateway
-from p2p.roles.journal import Journal
-from p2p.roles.operator import Collected, Operator
-from p2p.roles.wire import BATCH_PROTOCOL, HandIn, HandInReply
-from p2p.transport import Endpoint, peer_id_of
+from p2p.blocks.genesis import Genesis
+from p2p.roles.collector.gateway import Gateway
+from p2p.roles.collector.operator import Collected, Operator
+from p2p.roles.exchange.collectors import Collector, Collectors
+from p2p.roles.exchange.journal import Journal
+from p2p.roles.exchange.wire import BATCH_PROTOCOL, HandIn, HandInReply
+from p2p.transports.base import Endpoint, peer_id_of
+from p2p.transports.memory import Faults, MemoryNetwork
+from p2p.wire.codec import decode, encode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import VERSION, HandedIn, OrderMessage, ReceiptMessage, ResultMessage
 
 COLLECTORS = (OPERATOR, RIVAL)
 GATEWAY = identity("gateway", "0")

@@ -9,18 +9,18 @@ import msgspec
 import pytest
 from chain_kit import START, authorities, certify, identity, make_args
 
-from p2p.chain import block as blocks
-from p2p.chain import merkle
-from p2p.chain.block import Block, CommitCert, Tx, make_tx
-from p2p.chain.execution import Tip, advance, check_block, genesis_tip, next_header
-from p2p.chain.genesis import DEFAULT_GOVERNED, VERSION, Genesis, make_params
-from p2p.chain.modules import meters
-from p2p.chain.modules.meters import AnchorArgs, Reading, RegisterArgs, reading_leaf
-from p2p.chain.roots import roster_root
-from p2p.chain.state import apply
-from p2p.codec import Record
+from p2p.batches.roots import roster_root
+from p2p.blocks import block as blocks
+from p2p.blocks import merkle
+from p2p.blocks.block import Block, CommitCert, Tx, make_tx
+from p2p.blocks.genesis import DEFAULT_GOVERNED, VERSION, Genesis, make_params
 from p2p.errors import InvalidTx
-from p2p.identity import Identity
+from p2p.ledger.execution import Tip, advance, check_block, genesis_tip, next_header
+from p2p.ledger.modules import meters
+from p2p.ledger.modules.meters import AnchorArgs, Reading, RegisterArgs, reading_leaf
+from p2p.ledger.state import apply
+from p2p.wire.codec import Record
+from p2p.wire.identity import Identity
 
 MEMBERS = 4
 DAY = START // meters.DAY_S - 1

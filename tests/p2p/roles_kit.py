@@ -9,21 +9,14 @@ from dataclasses import dataclass
 import trio
 import trio.testing
 
-from p2p.identity import Identity
-from p2p.memory import Faults, MemoryNetwork
-from p2p.messages import (
-    VERSION,
-    NothingMessage,
-    OrderMessage,
-    PriceLine,
-    ReadingMessage,
-    ResultMessage,
-)
-from p2p.roles.collectors import Collector, Collectors
-from p2p.roles.desk import Collected
+from p2p.roles.collector.desk import Collected
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.collectors import Collector, Collectors
 from p2p.roles.household import Household
-from p2p.roles.operator import Operator
-from p2p.transport import Endpoint
+from p2p.transports.base import Endpoint
+from p2p.transports.memory import Faults, MemoryNetwork
+from p2p.wire.identity import Identity
+from p2p.wire.messages import VERSION, NothingMessage, OrderMessage, PriceLine, ReadingMessage, ResultMessage
 
 CHAIN = b"c" * 32
 MINUTES = 15

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from chain_kit import OPERATOR, START, STEP, authorities, identity
 
-from p2p.chain.genesis import VERSION as GENESIS_VERSION
-from p2p.chain.genesis import Genesis, make_params
-from p2p.chain.roots import roster_root
-from p2p.identity import Identity
-from p2p.messages import (
+from p2p.batches.roots import roster_root
+from p2p.blocks.genesis import VERSION as GENESIS_VERSION
+from p2p.blocks.genesis import Genesis, make_params
+from p2p.wire.identity import Identity
+from p2p.wire.messages import (
     DEFAULT_LIMITS,
     VERSION,
     Limits,

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signed_kit import key_of, keyed_genesis, names, nothing, order, reading, signed
 
-from p2p.chain.blob import Blob, IntervalContent, Line, blob_hash, make_blob, open_blob
-from p2p.chain.genesis import Genesis
-from p2p.codec import decode, encode
+from p2p.batches.blob import Blob, IntervalContent, Line, blob_hash, make_blob, open_blob
+from p2p.blocks.genesis import Genesis
 from p2p.errors import Malformed, NonCanonical, RemoteError, TooLarge, WrongSignature
-from p2p.messages import Kind, NothingMessage, OrderMessage, ReadingMessage, sign_message
+from p2p.wire.codec import decode, encode
+from p2p.wire.messages import Kind, NothingMessage, OrderMessage, ReadingMessage, sign_message
 
 MEMBERS = 6
 GENESIS = keyed_genesis(MEMBERS)
@@ -325,6 +325,6 @@ def test_bytes_that_are_no_blob_are_refused(data: bytes) -> None:
 
 
 def test_more_bytes_than_a_blob_may_have_are_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("p2p.chain.blob.MAX_BLOB_BYTES", len(SAMPLE) - 1)
+    monkeypatch.setattr("p2p.batches.blob.MAX_BLOB_BYTES", len(SAMPLE) - 1)
     with pytest.raises(TooLarge):
         opened(SAMPLE)

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 from chain_kit import OPERATOR, authorities, flip, make_args, make_genesis
 
-from p2p.chain import domains
-from p2p.chain.block import (
+from p2p.batches.batch import batch_tx
+from p2p.blocks import domains
+from p2p.blocks.block import (
     PRECOMMIT,
     PREVOTE,
     CommitCert,
@@ -23,11 +24,10 @@ from p2p.chain.block import (
     trim_cert,
     vote_bytes,
 )
-from p2p.chain.genesis import Genesis, decode_genesis, read_genesis, write_genesis
-from p2p.chain.settlement import batch_tx
-from p2p.codec import encode
+from p2p.blocks.genesis import Genesis, decode_genesis, read_genesis, write_genesis
 from p2p.errors import BadCertificate, GenesisError, WrongSignature
-from p2p.messages import Limits
+from p2p.wire.codec import encode
+from p2p.wire.messages import Limits
 
 HASH = bytes(range(32))
 GENESIS = make_genesis(7)

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis
 
-from p2p.chain.modules import certificate_records as certs
-from p2p.chain.modules import meters
-from p2p.chain.modules.certificate_records import (
+from p2p.errors import InvalidTx
+from p2p.ledger.modules import certificate_records as certs
+from p2p.ledger.modules import meters
+from p2p.ledger.modules.certificate_records import (
     ClaimArgs,
     IssueArgs,
     NameArgs,
@@ -24,9 +25,8 @@ from p2p.chain.modules.certificate_records import (
     issuance_of,
     pieces_of,
 )
-from p2p.chain.state import check_invariants
-from p2p.codec import Record
-from p2p.errors import InvalidTx
+from p2p.ledger.state import check_invariants
+from p2p.wire.codec import Record
 
 MADE_MWH = [7_400, 700, 5_900]
 """Small numbers, so that parts that happen to add up are met often."""

@@ -12,7 +12,7 @@ import sys, tempfile
 from pathlib import Path
 sys.path[:0] = sys.argv[1:]
 from chain_kit import make_chain
-from p2p.chain.light import make_proof
+from p2p.ledger.light import make_proof
 with tempfile.TemporaryDirectory() as folder:
     made = make_chain(Path(folder) / "chain.db", n=4, intervals=5)
     made.store.close()

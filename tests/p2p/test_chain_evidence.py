@@ -11,12 +11,12 @@ import pytest
 from chain_kit import authorities, flip
 from evidence_kit import proposal, vote
 
-from p2p.chain.block import PRECOMMIT, PREVOTE, vote_bytes
-from p2p.chain.consensus_types import PROPOSAL, check_vote
-from p2p.chain.domains import SIGN_CONSENSUS
-from p2p.chain.evidence import MAX_EVIDENCE_BYTES, Pair, check_evidence, evidence_height, make_evidence
-from p2p.codec import encode
+from p2p.blocks.block import PRECOMMIT, PREVOTE, vote_bytes
+from p2p.blocks.domains import SIGN_CONSENSUS
+from p2p.consensus.evidence import MAX_EVIDENCE_BYTES, Pair, check_evidence, evidence_height, make_evidence
+from p2p.consensus.types import PROPOSAL, check_vote
 from p2p.errors import RemoteError
+from p2p.wire.codec import encode
 
 CHAIN = bytes(range(32))
 KEYS = authorities(4)

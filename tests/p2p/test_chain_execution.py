@@ -13,19 +13,20 @@ from hypothesis import strategies as st
 from modules_kit import HOMES, OPERATORS, STRANGER, Chain, make_genesis, open_readings
 from test_chain_module_governance import approve, new_chain, propose
 
-from p2p.chain import execution
-from p2p.chain.block import MAX_BLOCK_BYTES, Block, decode_block, sign_tx, tx_root, validators_hash
-from p2p.chain.evidence import make_evidence
-from p2p.chain.execution import choose, genesis_tip, replay, validators_at
-from p2p.chain.light import ProofBundle, SetChange, check_proof, make_proof, prove_role, set_changes
-from p2p.chain.modules import accounts, governance_records, meters, settlement
-from p2p.chain.modules.accounts import RotateArgs
-from p2p.chain.modules.certificate_records import IssueArgs
-from p2p.chain.modules.governance_records import ADD, REMOVE, ROTATE
-from p2p.chain.modules.meters import RegisterArgs
-from p2p.chain.possession import prove_possession
-from p2p.chain.settlement import Batch
-from p2p.chain.state import (
+from p2p.batches.batch import Batch
+from p2p.blocks.block import MAX_BLOCK_BYTES, Block, decode_block, sign_tx, tx_root, validators_hash
+from p2p.blocks.possession import prove_possession
+from p2p.consensus.evidence import make_evidence
+from p2p.errors import BadProof, BrokenInvariant, InvalidBlock, RemoteError
+from p2p.ledger import execution
+from p2p.ledger.execution import choose, genesis_tip, replay, validators_at
+from p2p.ledger.light import ProofBundle, SetChange, check_proof, make_proof, prove_role, set_changes
+from p2p.ledger.modules import accounts, governance_records, meters, settlement
+from p2p.ledger.modules.accounts import RotateArgs
+from p2p.ledger.modules.certificate_records import IssueArgs
+from p2p.ledger.modules.governance_records import ADD, REMOVE, ROTATE
+from p2p.ledger.modules.meters import RegisterArgs
+from p2p.ledger.state import (
     MODULES,
     State,
     check_entry,
@@ -34,9 +35,8 @@ from p2p.chain.state import (
     import_state,
     prove_entry,
 )
-from p2p.codec import decode, encode
-from p2p.errors import BadProof, BrokenInvariant, InvalidBlock, RemoteError
-from p2p.identity import Identity
+from p2p.wire.codec import decode, encode
+from p2p.wire.identity import Identity
 
 KEYS = authorities(7)
 

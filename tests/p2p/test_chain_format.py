@@ -14,16 +14,16 @@ from chain_kit import Made, make_chain, make_postings
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from p2p.chain import roots
-from p2p.chain.block import PRECOMMIT, vote_bytes
-from p2p.chain.domains import SIGN_CONSENSUS
-from p2p.chain.light import make_proof
-from p2p.chain.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR
-from p2p.chain.settlement import interval_secret, make_batch
-from p2p.chain.state import MODULES
-from p2p.codec import encode
-from p2p.identity import Identity, derive_seed
-from p2p.messages import OrderMessage, message_id, sign_message
+from p2p.batches import roots
+from p2p.batches.batch import interval_secret, make_batch
+from p2p.blocks.block import PRECOMMIT, vote_bytes
+from p2p.blocks.domains import SIGN_CONSENSUS
+from p2p.ledger.light import make_proof
+from p2p.ledger.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR
+from p2p.ledger.state import MODULES
+from p2p.wire.codec import encode
+from p2p.wire.identity import Identity, derive_seed
+from p2p.wire.messages import OrderMessage, message_id, sign_message
 
 ROLES = (OPERATOR, AUTHORITY, HOUSEHOLD)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "protocol" / "chain-format.md"

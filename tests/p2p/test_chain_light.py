@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from chain_kit import OPERATOR, Made, certify, flip, identity, make_chain, make_genesis, make_postings
 
-from p2p.chain import block as blocks
-from p2p.chain.block import sign_tx
-from p2p.chain.light import ProofBundle, check_proof, make_proof, proof_from_json, proof_to_json
-from p2p.codec import decode, encode
+from p2p.blocks import block as blocks
+from p2p.blocks.block import sign_tx
 from p2p.errors import BadProof, Malformed, RemoteError
-from p2p.identity import Identity
+from p2p.ledger.light import ProofBundle, check_proof, make_proof, proof_from_json, proof_to_json
+from p2p.wire.codec import decode, encode
+from p2p.wire.identity import Identity
 
 
 @pytest.fixture(scope="module")

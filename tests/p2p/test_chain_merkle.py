@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.chain import merkle
+from p2p.blocks import merkle
 from p2p.errors import BadProof
 
 # The test tree of the Certificate Transparency logs (RFC 6962, hashing as RFC 9162): roots of 1..8 leaves.

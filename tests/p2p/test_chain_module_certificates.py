@@ -7,9 +7,9 @@ import pytest
 from chain_kit import START
 from modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis, open_readings, refused
 
-from p2p.chain.modules import certificate_records as certs
-from p2p.chain.modules import meters
-from p2p.chain.modules.certificate_records import (
+from p2p.ledger.modules import certificate_records as certs
+from p2p.ledger.modules import meters
+from p2p.ledger.modules.certificate_records import (
     ClaimArgs,
     IssueArgs,
     NameArgs,
@@ -19,7 +19,7 @@ from p2p.chain.modules.certificate_records import (
     issuance_of,
     pieces_of,
 )
-from p2p.codec import encode
+from p2p.wire.codec import encode
 
 
 class Street:

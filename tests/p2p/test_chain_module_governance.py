@@ -7,10 +7,12 @@ from chain_kit import authorities, identity
 from evidence_kit import vote
 from modules_kit import HOMES, OPERATORS, Chain, make_genesis, refused
 
-from p2p.chain.block import validators_hash
-from p2p.chain.evidence import make_evidence
-from p2p.chain.modules import governance_records
-from p2p.chain.modules.governance_records import (
+from p2p.blocks.block import validators_hash
+from p2p.blocks.possession import NO_KEY, prove_possession
+from p2p.consensus.evidence import make_evidence
+from p2p.errors import InvalidBlock
+from p2p.ledger.modules import governance_records
+from p2p.ledger.modules.governance_records import (
     ADD,
     MAX_OPEN,
     REMOVE,
@@ -20,9 +22,7 @@ from p2p.chain.modules.governance_records import (
     AuthorityArgs,
     ParameterArgs,
 )
-from p2p.chain.possession import NO_KEY, prove_possession
-from p2p.errors import InvalidBlock
-from p2p.identity import Identity
+from p2p.wire.identity import Identity
 
 KEYS = authorities(26)
 

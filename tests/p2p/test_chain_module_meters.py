@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from modules_kit import DAY, HOMES, OPERATORS, Chain, make_genesis, refused
 
-from p2p.chain.modules import meters
-from p2p.chain.modules.meters import AnchorArgs, RegisterArgs
+from p2p.ledger.modules import meters
+from p2p.ledger.modules.meters import AnchorArgs, RegisterArgs
 
 FIRST = AnchorArgs(bytes(32), DAY, 1, b"r" * 32, 96, bytes(32))
 

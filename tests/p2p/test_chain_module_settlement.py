@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modules_kit import MEMBERS, OPERATORS, Chain, make_genesis, refused
 
-from market.settlement import COLUMNS, Postings
-from p2p.chain.settlement import (
+from market.settlement.accounts import COLUMNS, Postings
+from p2p.batches.batch import (
     BatchArgs,
     batch_args,
     batches,

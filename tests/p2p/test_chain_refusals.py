@@ -11,10 +11,11 @@ import pytest
 from chain_kit import authorities, make_args
 from modules_kit import DAY, DAY_START, HOMES, MEMBERS, OPERATORS, STRANGER, Chain, make_genesis, refused
 
-from p2p.chain.block import Tx
-from p2p.chain.modules import meters
-from p2p.chain.modules.accounts import RotateArgs
-from p2p.chain.modules.certificate_records import (
+from p2p.blocks.block import Tx
+from p2p.blocks.possession import prove_possession
+from p2p.ledger.modules import meters
+from p2p.ledger.modules.accounts import RotateArgs
+from p2p.ledger.modules.certificate_records import (
     ClaimArgs,
     IssueArgs,
     NameArgs,
@@ -22,20 +23,19 @@ from p2p.chain.modules.certificate_records import (
     TransferArgs,
     issuance_id,
 )
-from p2p.chain.modules.governance_records import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
-from p2p.chain.modules.meters import AnchorArgs
-from p2p.chain.possession import prove_possession
-from p2p.chain.refusals import CODES
-from p2p.chain.state import apply_to, check_tx
-from p2p.codec import Record
+from p2p.ledger.modules.governance_records import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
+from p2p.ledger.modules.meters import AnchorArgs
+from p2p.ledger.refusals import CODES
+from p2p.ledger.state import apply_to, check_tx
+from p2p.wire.codec import Record
 
-CHAIN_FOLDER = Path(__file__).parents[2] / "p2p" / "chain"
+P2P_FOLDER = Path(__file__).parents[2] / "p2p"
 KEYS = authorities(6)
 
 
 def codes_in_the_source() -> set[str]:
     found = set()
-    for path in CHAIN_FOLDER.rglob("*.py"):
+    for path in P2P_FOLDER.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InvalidTx":
                 code = node.args[0]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from market.book import Order, OrderBook, Side
 from market.clearing import Clearing, PriceInterval, Trades, no_trade
 from market.units import IntArray
-from p2p.chain import merkle
-from p2p.chain.roots import book_leaves, book_root, clearing_root, order_leaf, roster_root
+from p2p.batches.roots import book_leaves, book_root, clearing_root, order_leaf, roster_root
+from p2p.blocks import merkle
 
 ROSTER = ("house-a", "house-b", "house-c", "house-d")
 START = 1_760_000_400

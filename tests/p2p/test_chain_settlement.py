@@ -11,8 +11,8 @@ from chain_kit import MASTER, START, make_args, make_postings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.chain import merkle
-from p2p.chain.settlement import decode_entry, entry_leaf, interval_secret, make_batch, postings_root
+from p2p.batches.batch import decode_entry, entry_leaf, interval_secret, make_batch, postings_root
+from p2p.blocks import merkle
 from p2p.errors import BadProof
 
 

@@ -10,13 +10,13 @@ from chain_kit import OPERATOR, START, STEP, identity, make_args, make_genesis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.settlement import COLUMN_INDEX
-from p2p.chain import merkle
-from p2p.chain.block import Tx
-from p2p.chain.settlement import batch_tx
-from p2p.chain.state import BatchArgs, State, apply, initial_state
+from market.settlement.accounts import COLUMN_INDEX
+from p2p.batches.batch import batch_tx
+from p2p.blocks import merkle
+from p2p.blocks.block import Tx
 from p2p.errors import InvalidTx
-from p2p.messages import PriceLine
+from p2p.ledger.state import BatchArgs, State, apply, initial_state
+from p2p.wire.messages import PriceLine
 
 GENESIS = make_genesis()
 FIRST = make_args(0)[1]

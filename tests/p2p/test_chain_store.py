@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from chain_kit import OPERATOR, Made, authorities, extend, make_args, make_chain, make_genesis
 
-from p2p.chain.authority import Producer, WrongKeys
-from p2p.chain.store import ChainStore
-from p2p.chain.verify import verify_chain
 from p2p.errors import InvalidBlock, StoreDamaged, StoreError, StoreMismatch
+from p2p.ledger.producer import Producer, WrongKeys
+from p2p.ledger.store import ChainStore
+from p2p.ledger.verify import verify_chain
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2p.chain.tree import EMPTY, EMPTY_TREE, TreeProof, check_tree_proof, position
+from p2p.blocks.tree import EMPTY, EMPTY_TREE, TreeProof, check_tree_proof, position
 from p2p.errors import BadProof
 
 # Ten keys of one bucket, so that buckets with several entries are met at all.

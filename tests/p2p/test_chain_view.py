@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.chain.tree import EMPTY_TREE
-from p2p.chain.view import View
+from p2p.blocks.tree import EMPTY_TREE
+from p2p.ledger.view import View
 
 keys = st.sampled_from([b"a", b"b", b"c"])
 values = st.none() | st.sampled_from([b"1", b"2", b"3"])

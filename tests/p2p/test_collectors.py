@@ -13,9 +13,9 @@ from gateway_kit import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2p.frames import LinkError, NoReply, StreamLost, Unreachable
-from p2p.roles.collectors import Collector, Collectors
-from p2p.transport import RequestRefused
+from p2p.roles.exchange.collectors import Collector, Collectors
+from p2p.transports.base import RequestRefused
+from p2p.wire.frames import LinkError, NoReply, StreamLost, Unreachable
 
 FAILOVER_S = 3.0
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from p2p.chain.block import PREVOTE
-from p2p.chain.consensus_store import (
+from p2p.blocks.block import PREVOTE
+from p2p.consensus.sign_state import (
     FILE_NAME,
     MARKER_NAME,
     ConsensusStore,
@@ -19,8 +19,8 @@ from p2p.chain.consensus_store import (
     SignStateError,
     locked_folder,
 )
-from p2p.chain.consensus_types import RECORD_VERSION, SignState, Vote
-from p2p.chain.votes import LastSigned
+from p2p.consensus.types import RECORD_VERSION, SignState, Vote
+from p2p.consensus.votes import LastSigned
 
 CHAIN, KEY = b"c" * 32, b"k" * 32
 

@@ -10,10 +10,13 @@ from chain_kit import OPERATOR, START, STEP, identity
 from gateway_kit import GATEWAY, Street, collect, run, send_batch, street
 from signed_kit import MINUTES, key_of, keyed_genesis, nothing, order, reading, signed
 
-from p2p.chain.genesis import Genesis
-from p2p.identity import Identity
-from p2p.memory import Faults
-from p2p.messages import (
+from p2p.blocks.genesis import Genesis
+from p2p.roles.collector.gateway import NotTaken
+from p2p.roles.exchange.wire import LINES_PROTOCOL
+from p2p.transports.base import peer_id_of
+from p2p.transports.memory import Faults
+from p2p.wire.identity import Identity
+from p2p.wire.messages import (
     VERSION,
     Kind,
     LineQueryMessage,
@@ -23,11 +26,6 @@ from p2p.messages import (
     open_message,
     sign_message,
 )
-from p2p.roles.gateway import NotTaken
-from p2p.roles.wire import (
-    LINES_PROTOCOL,
-)
-from p2p.transport import peer_id_of
 
 OPERATOR_PEER = peer_id_of(OPERATOR.public_key)
 STRANGER = identity("stranger", "0")

@@ -12,26 +12,15 @@ from chain_kit import OPERATOR, START, STEP, identity
 from gateway_kit import collect, result, run, send_batch, street
 from signed_kit import MINUTES, RIVAL, key_of, keyed_genesis, names, order, signed
 
-from p2p.codec import decode, encode
-from p2p.frames import FRAME_MAX_BYTES
-from p2p.memory import Faults
-from p2p.messages import (
-    VERSION,
-    ReceiptCode,
-    ReceiptMessage,
-    sign_message,
-)
-from p2p.roles.gateway import LINES_MAX, MESSAGES_MAX
-from p2p.roles.journal import Journal, JournalDamaged, SignedOtherwise
-from p2p.roles.operator import Operator
-from p2p.roles.wire import (
-    BATCH_MAX,
-    BATCH_PROTOCOL,
-    BID_PROTOCOL,
-    HandIn,
-    HandInReply,
-)
-from p2p.transport import RequestRefused, peer_id_of
+from p2p.roles.collector.gateway import LINES_MAX, MESSAGES_MAX
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.journal import Journal, JournalDamaged, SignedOtherwise
+from p2p.roles.exchange.wire import BATCH_MAX, BATCH_PROTOCOL, BID_PROTOCOL, HandIn, HandInReply
+from p2p.transports.base import RequestRefused, peer_id_of
+from p2p.transports.memory import Faults
+from p2p.wire.codec import decode, encode
+from p2p.wire.frames import FRAME_MAX_BYTES
+from p2p.wire.messages import VERSION, ReceiptCode, ReceiptMessage, sign_message
 
 OPERATOR_PEER = peer_id_of(OPERATOR.public_key)
 STRANGER = identity("stranger", "0")

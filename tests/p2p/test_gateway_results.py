@@ -8,22 +8,11 @@ from chain_kit import OPERATOR, START, STEP, identity
 from gateway_kit import result, run, street
 from signed_kit import MINUTES, RIVAL, key_of, keyed_genesis, order
 
-from p2p.codec import decode, encode
-from p2p.identity import Identity
-from p2p.messages import (
-    VERSION,
-    ReceiptCode,
-    ReceiptMessage,
-    message_id,
-    sign_message,
-)
-from p2p.roles.operator import Operator
-from p2p.roles.wire import (
-    BATCH_PROTOCOL,
-    RESULT_PROTOCOL,
-    HandInReply,
-    result_topic,
-)
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.wire import BATCH_PROTOCOL, RESULT_PROTOCOL, HandInReply, result_topic
+from p2p.wire.codec import decode, encode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import VERSION, ReceiptCode, ReceiptMessage, message_id, sign_message
 
 STRANGER = identity("stranger", "0")
 

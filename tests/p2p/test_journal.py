@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2p.roles.journal import Journal, JournalDamaged, Promise, SignedOtherwise
+from p2p.roles.exchange.journal import Journal, JournalDamaged, Promise, SignedOtherwise
 
 START, STEP = 1_700_000_100, 900
 ORDERS, READINGS = 0, 1
@@ -87,7 +87,7 @@ def test_promises_survive_a_kill(tmp_path: Path) -> None:
     """The process ends without closing anything, as after kill -9."""
     path = tmp_path / "journal.db"
     program = (
-        "import os, sys; from pathlib import Path; from p2p.roles.journal import Journal, Promise\n"
+        "import os, sys; from pathlib import Path; from p2p.roles.exchange.journal import Journal, Promise\n"
         f"Journal(Path(sys.argv[1])).promise(0, {START}, [Promise(b'n', b'm', b'r')]); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == 9
@@ -340,7 +340,9 @@ def test_a_crash_while_the_file_is_made_leaves_one_that_opens(
 ) -> None:
     """Tables and version appear together: a file with one of them would never open again."""
     path = tmp_path / "journal.db"
-    monkeypatch.setattr("p2p.roles.journal._SCHEMA", "CREATE TABLE meta (key TEXT); CREATE TABLE broken (;")
+    monkeypatch.setattr(
+        "p2p.roles.exchange.journal._SCHEMA", "CREATE TABLE meta (key TEXT); CREATE TABLE broken (;"
+    )
     with pytest.raises(JournalDamaged):
         Journal(path)
     monkeypatch.undo()

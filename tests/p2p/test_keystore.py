@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from p2p import keystore
 from p2p.errors import KeyFileError
-from p2p.identity import Identity
-from p2p.keystore import (
+from p2p.wire import keystore
+from p2p.wire.identity import Identity
+from p2p.wire.keystore import (
     KeystoreDamaged,
     KeystoreExists,
     KeystoreLocked,

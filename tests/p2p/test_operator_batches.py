@@ -13,10 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signed_kit import MINUTES, key_of, keyed_genesis, names, nothing, order, reading, signed
 
-from p2p.chain.blob import make_blob, open_blob
-from p2p.codec import encode
-from p2p.memory import Faults, MemoryNetwork
-from p2p.messages import (
+from p2p.batches.blob import make_blob, open_blob
+from p2p.roles.collector.desk import HISTORY_INTERVALS
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.journal import Journal
+from p2p.roles.exchange.wire import (
+    BATCH_MAX,
+    BATCH_PROTOCOL,
+    BID_PROTOCOL,
+    LINES_PROTOCOL,
+    READING_PROTOCOL,
+    HandIn,
+)
+from p2p.transports.base import Endpoint, RequestRefused, peer_id_of
+from p2p.transports.memory import Faults, MemoryNetwork
+from p2p.wire.codec import encode
+from p2p.wire.messages import (
     VERSION,
     HandedIn,
     Kind,
@@ -28,11 +40,6 @@ from p2p.messages import (
     open_message,
     sign_message,
 )
-from p2p.roles.desk import HISTORY_INTERVALS
-from p2p.roles.journal import Journal
-from p2p.roles.operator import Operator
-from p2p.roles.wire import BATCH_MAX, BATCH_PROTOCOL, BID_PROTOCOL, LINES_PROTOCOL, READING_PROTOCOL, HandIn
-from p2p.transport import Endpoint, RequestRefused, peer_id_of
 
 MEMBERS = 3
 GENESIS = keyed_genesis(MEMBERS)

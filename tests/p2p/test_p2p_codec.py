@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.chain.block import Block, CommitCert, Header, Tx
-from p2p.chain.genesis import Genesis
-from p2p.chain.light import ProofBundle
-from p2p.chain.state import BatchArgs, Receipt
-from p2p.codec import INT64_MAX, INT64_MIN, Record, decode, encode
+from p2p.blocks.block import Block, CommitCert, Header, Tx
+from p2p.blocks.genesis import Genesis
 from p2p.errors import Malformed, NonCanonical, OutOfRange, RemoteError, TooLarge, Unencodable
-from p2p.messages import (
+from p2p.ledger.light import ProofBundle
+from p2p.ledger.state import BatchArgs, Receipt
+from p2p.wire.codec import INT64_MAX, INT64_MIN, Record, decode, encode
+from p2p.wire.messages import (
     NothingMessage,
     OrderMessage,
     PriceLine,

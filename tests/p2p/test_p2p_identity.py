@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from p2p.errors import KeyFileError
-from p2p.identity import Identity, derive_seed, load_key_file, save_key_file, verify
+from p2p.wire.identity import Identity, derive_seed, load_key_file, save_key_file, verify
 
 ALICE = Identity.from_seed(bytes(range(32)))
 

@@ -12,10 +12,10 @@ from chain_kit import OPERATOR, START, flip, identity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.codec import encode
 from p2p.errors import InvalidMessage, RemoteError
-from p2p.identity import Identity
-from p2p.messages import (
+from p2p.wire.codec import encode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import (
     DEFAULT_LIMITS,
     MAX_MESSAGE_BYTES,
     Kind,

@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signed_kit import MINUTES, keyed_genesis, names, nothing, order, signed
 
-from p2p.chain.blob import blob_hash, make_blob, open_blob
-from p2p.chain.block import Tx
-from p2p.chain.settlement import batch_args, batch_tx, interval_secret, make_batch
-from p2p.codec import decode
+from p2p.batches.batch import batch_args, batch_tx, interval_secret, make_batch
+from p2p.batches.blob import blob_hash, make_blob, open_blob
+from p2p.batches.receipts import Inclusion, check_omission, include, make_omission
+from p2p.blocks.block import Tx
 from p2p.errors import BadProof
-from p2p.memory import Faults, MemoryNetwork
-from p2p.messages import NothingMessage, OrderMessage, ReceiptCode, ReceiptMessage, Signed, household_of
-from p2p.receipts import Inclusion, check_omission, include, make_omission
-from p2p.roles.journal import Journal
-from p2p.roles.operator import Operator
-from p2p.roles.wire import BID_PROTOCOL
-from p2p.transport import peer_id_of
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.journal import Journal
+from p2p.roles.exchange.wire import BID_PROTOCOL
+from p2p.transports.base import peer_id_of
+from p2p.transports.memory import Faults, MemoryNetwork
+from p2p.wire.codec import decode
+from p2p.wire.messages import NothingMessage, OrderMessage, ReceiptCode, ReceiptMessage, Signed, household_of
 
 MEMBERS = 4
 GENESIS = keyed_genesis(MEMBERS)

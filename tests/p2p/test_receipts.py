@@ -11,22 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signed_kit import RIVAL, key_of, keyed_genesis, names, nothing, order, reading, receipt, signed
 
-from p2p.chain import merkle
-from p2p.chain.block import Tx
-from p2p.chain.genesis import Genesis
-from p2p.chain.settlement import batch_args, batch_tx, make_batch, pack_entries
-from p2p.codec import decode, encode
-from p2p.errors import BadProof, NonCanonical, RemoteError, TooLarge, WrongChain, WrongKind, WrongSignature
-from p2p.identity import Identity
-from p2p.messages import (
-    NothingMessage,
-    OrderMessage,
-    ReceiptCode,
-    ReceiptMessage,
-    message_id,
-    sign_message,
-)
-from p2p.receipts import (
+from p2p.batches.batch import batch_args, batch_tx, make_batch, pack_entries
+from p2p.batches.receipts import (
     MAX_OMISSION_BYTES,
     SILENT,
     Inclusion,
@@ -34,6 +20,20 @@ from p2p.receipts import (
     check_omission,
     include,
     make_omission,
+)
+from p2p.blocks import merkle
+from p2p.blocks.block import Tx
+from p2p.blocks.genesis import Genesis
+from p2p.errors import BadProof, NonCanonical, RemoteError, TooLarge, WrongChain, WrongKind, WrongSignature
+from p2p.wire.codec import decode, encode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import (
+    NothingMessage,
+    OrderMessage,
+    ReceiptCode,
+    ReceiptMessage,
+    message_id,
+    sign_message,
 )
 
 MEMBERS = 5

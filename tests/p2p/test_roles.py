@@ -29,10 +29,15 @@ from roles_kit import (
 )
 
 from p2p.errors import InvalidMessage, WrongSignature
-from p2p.frames import FRAME_MAX_BYTES
-from p2p.identity import Identity
-from p2p.memory import Faults, MemoryNetwork
-from p2p.messages import (
+from p2p.roles.collector.desk import Collected, CollectionOrder
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.wire import BID_PROTOCOL, LINE_PROTOCOL, ask, result_topic
+from p2p.roles.household import NotAcknowledged, NotJoined
+from p2p.transports.base import RequestRefused
+from p2p.transports.memory import Faults, MemoryNetwork
+from p2p.wire.frames import FRAME_MAX_BYTES
+from p2p.wire.identity import Identity
+from p2p.wire.messages import (
     VERSION,
     Kind,
     NothingMessage,
@@ -43,11 +48,6 @@ from p2p.messages import (
     open_message,
     sign_message,
 )
-from p2p.roles.desk import Collected, CollectionOrder
-from p2p.roles.household import NotAcknowledged, NotJoined
-from p2p.roles.operator import Operator
-from p2p.roles.wire import BID_PROTOCOL, LINE_PROTOCOL, ask, result_topic
-from p2p.transport import RequestRefused
 
 
 def test_the_gate_closes_when_everybody_has_spoken_and_lists_orders_in_roster_order() -> None:

@@ -10,10 +10,15 @@ import pytest
 import trio
 import trio.testing
 
-from p2p.identity import Identity
-from p2p.libp2p_transport import open_libp2p
-from p2p.memory import MemoryNetwork
-from p2p.messages import (
+from p2p.roles.collector.desk import Collected
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.collectors import Collector, Collectors
+from p2p.roles.household import Household
+from p2p.transports.base import Endpoint
+from p2p.transports.libp2p import open_libp2p
+from p2p.transports.memory import MemoryNetwork
+from p2p.wire.identity import Identity
+from p2p.wire.messages import (
     VERSION,
     NothingMessage,
     OrderMessage,
@@ -23,11 +28,6 @@ from p2p.messages import (
     ResultMessage,
     sign_message,
 )
-from p2p.roles.collectors import Collector, Collectors
-from p2p.roles.desk import Collected
-from p2p.roles.household import Household
-from p2p.roles.operator import Operator
-from p2p.transport import Endpoint
 
 CHAIN = b"c" * 32
 MINUTES = 15

@@ -14,21 +14,21 @@ from test_validator import settle
 from test_validator_hostile import vote
 from validator_kit import STRANGER, Town, address, in_town
 
-from p2p.chain.block import Block, block_hash, decode_block, validators_hash
-from p2p.chain.consensus_store import FILE_NAME
-from p2p.chain.store import ChainStore
-from p2p.chain.verify import verify_chain
-from p2p.codec import decode, encode
+from p2p.blocks.block import Block, block_hash, decode_block, validators_hash
+from p2p.consensus.sign_state import FILE_NAME
 from p2p.errors import BadProof, RemoteError, StoreDamaged
-from p2p.identity import Identity
-from p2p.messages import VERSION
-from p2p.roles.ledger import ChainForked, Ledger, load_tip
-from p2p.roles.observer import Observer
-from p2p.roles.peers import pack
-from p2p.roles.status import ask_status
-from p2p.snapshot import Snapshot, fetch_snapshot, make_snapshot, open_snapshot
-from p2p.sync import SYNC_PROTOCOL, SyncQuery, SyncReply, ask_range
-from p2p.transport import RequestRefused, peer_id_of
+from p2p.ledger.store import ChainStore
+from p2p.ledger.verify import verify_chain
+from p2p.roles.replica.ledger import ChainForked, Ledger, load_tip
+from p2p.roles.replica.observer import Observer
+from p2p.roles.replica.peers import pack
+from p2p.roles.replica.snapshot import Snapshot, fetch_snapshot, make_snapshot, open_snapshot
+from p2p.roles.replica.status import ask_status
+from p2p.roles.replica.sync import SYNC_PROTOCOL, SyncQuery, SyncReply, ask_range
+from p2p.transports.base import RequestRefused, peer_id_of
+from p2p.wire.codec import decode, encode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import VERSION
 
 WATCHER = Identity.from_seed(b"w" * 32)
 

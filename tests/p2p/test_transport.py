@@ -11,14 +11,9 @@ import pytest
 import trio
 import trio.testing
 
-from p2p import transport as transport_module
-from p2p.counters import Refusals
 from p2p.errors import WrongChain
-from p2p.frames import FRAME_MAX_BYTES, LinkError, Unreachable
-from p2p.identity import Identity
-from p2p.libp2p_transport import open_libp2p
-from p2p.memory import MemoryNetwork
-from p2p.transport import (
+from p2p.transports import base as transport_module
+from p2p.transports.base import (
     GOSSIP_MAX_BYTES,
     Endpoint,
     FrameTooLarge,
@@ -27,6 +22,11 @@ from p2p.transport import (
     UnknownAddress,
     peer_id_of,
 )
+from p2p.transports.counters import Refusals
+from p2p.transports.libp2p import open_libp2p
+from p2p.transports.memory import MemoryNetwork
+from p2p.wire.frames import FRAME_MAX_BYTES, LinkError, Unreachable
+from p2p.wire.identity import Identity
 
 ECHO = "/test/echo/1"
 TOPIC = "/test/topic/1"
@@ -153,7 +153,7 @@ def test_a_stream_that_speaks_no_frames_is_told_why_counted_and_ended_and_the_pe
 def test_a_frame_that_begins_and_does_not_end_is_counted_as_stalled(
     net: Net, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("p2p.frames.STALL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("p2p.wire.frames.STALL_TIMEOUT_S", 0.2)
 
     async def body(server: Endpoint, client: Endpoint) -> None:
         stream = await client._open(server.peer_id, ECHO)

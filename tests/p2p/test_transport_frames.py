@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2p.errors import Malformed, RemoteError, TooLarge
-from p2p.frames import FRAME_MAX_BYTES, Frame, FrameKind, FrameReader, StreamLost
+from p2p.wire.frames import FRAME_MAX_BYTES, Frame, FrameKind, FrameReader, StreamLost
 
 
 class Pieces:

@@ -12,10 +12,10 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2p.frames import LinkError
-from p2p.identity import Identity
-from p2p.memory import Faults, MemoryEndpoint, MemoryNetwork, PeerIdTaken
-from p2p.transport import peer_id_of
+from p2p.transports.base import peer_id_of
+from p2p.transports.memory import Faults, MemoryEndpoint, MemoryNetwork, PeerIdTaken
+from p2p.wire.frames import LinkError
+from p2p.wire.identity import Identity
 
 ECHO = "/test/echo/1"
 TOPIC = "/test/topic/1"
@@ -142,7 +142,7 @@ def test_a_rate_or_delay_out_of_range_is_refused(wrong: dict[str, float]) -> Non
 
 def test_the_memory_network_and_the_roles_need_no_libp2p() -> None:
     code = (
-        "import sys, p2p.memory, p2p.libp2p_transport, p2p.roles.operator, p2p.roles.household\n"
+        "import sys, p2p.transports.memory, p2p.transports.libp2p, p2p.roles.collector.operator, p2p.roles.household\n"
         "assert 'libp2p' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

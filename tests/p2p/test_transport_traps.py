@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import trio
 
-from p2p.frames import Unreachable
-from p2p.identity import Identity
-from p2p.libp2p_transport import Libp2pEndpoint, never_raising, open_libp2p
-from p2p.transport import Subscription
+from p2p.transports.base import Subscription
+from p2p.transports.libp2p import Libp2pEndpoint, never_raising, open_libp2p
+from p2p.wire.frames import Unreachable
+from p2p.wire.identity import Identity
 
 pytestmark = pytest.mark.live
 

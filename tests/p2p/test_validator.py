@@ -12,13 +12,13 @@ import pytest
 import trio
 from validator_kit import CONFIG, Town, in_town, make_tx
 
-from p2p.chain.consensus_store import FILE_NAME, ConsensusStore, SignStateError
-from p2p.chain.consensus_types import SignState
-from p2p.chain.votes import LastSigned, SignGuard
+from p2p.consensus.sign_state import FILE_NAME, ConsensusStore, SignStateError
+from p2p.consensus.types import SignState
+from p2p.consensus.votes import LastSigned, SignGuard
 from p2p.errors import LocalError, StoreError
-from p2p.memory import Faults
-from p2p.roles.validator import Validator
-from p2p.roles.validator_config import ValidatorConfig
+from p2p.roles.validator.config import ValidatorConfig
+from p2p.roles.validator.validator import Validator
+from p2p.transports.memory import Faults
 
 
 class Killed(LocalError):

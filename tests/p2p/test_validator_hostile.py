@@ -12,8 +12,8 @@ import trio
 from chain_kit import OPERATOR, START, authorities
 from validator_kit import CONFIG, STRANGER, Town, in_town, make_tx, now_ms
 
-from p2p.chain import domains
-from p2p.chain.block import (
+from p2p.blocks import domains
+from p2p.blocks.block import (
     PRECOMMIT,
     PREVOTE,
     Block,
@@ -23,18 +23,18 @@ from p2p.chain.block import (
     sign_tx,
     vote_bytes,
 )
-from p2p.chain.consensus_types import Proposal, Status, Vote, proposal_bytes
-from p2p.chain.evidence import check_evidence
-from p2p.chain.execution import next_header
-from p2p.codec import encode
-from p2p.identity import Identity
-from p2p.memory import MemoryEndpoint
-from p2p.messages import VERSION
-from p2p.roles.blobs import BLOB_PROTOCOL, BlobQuery
-from p2p.roles.intake import Rates
-from p2p.roles.peers import COMMIT, CONSENSUS_PROTOCOL, MAX_FRAME_MESSAGES, TX, Commit, pack
-from p2p.roles.validator_config import ValidatorConfig
-from p2p.transport import RequestRefused, peer_id_of
+from p2p.consensus.evidence import check_evidence
+from p2p.consensus.types import Proposal, Status, Vote, proposal_bytes
+from p2p.ledger.execution import next_header
+from p2p.roles.replica.blobs import BLOB_PROTOCOL, BlobQuery
+from p2p.roles.replica.peers import COMMIT, CONSENSUS_PROTOCOL, MAX_FRAME_MESSAGES, TX, Commit, pack
+from p2p.roles.validator.config import ValidatorConfig
+from p2p.roles.validator.intake import Rates
+from p2p.transports.base import RequestRefused, peer_id_of
+from p2p.transports.memory import MemoryEndpoint
+from p2p.wire.codec import encode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import VERSION
 
 LIAR = 3
 

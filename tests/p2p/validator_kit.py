@@ -12,27 +12,27 @@ import trio
 import trio.testing
 from chain_kit import OPERATOR, START, authorities, make_args, make_genesis
 
-from p2p.chain.blob import blob_hash
-from p2p.chain.block import Tx
-from p2p.chain.consensus_store import ConsensusStore, locked_folder
-from p2p.chain.consensus_types import LAN_TIMEOUTS, Proposal, Vote, signed_bytes
-from p2p.chain.genesis import Genesis
-from p2p.chain.settlement import BatchArgs, batch_tx
-from p2p.chain.store import ChainStore
-from p2p.codec import decode, encode
+from p2p.batches.batch import BatchArgs, batch_tx
+from p2p.batches.blob import blob_hash
+from p2p.blocks.block import Tx
+from p2p.blocks.genesis import Genesis
+from p2p.consensus.sign_state import ConsensusStore, locked_folder
+from p2p.consensus.types import LAN_TIMEOUTS, Proposal, Vote, signed_bytes
 from p2p.errors import LocalError, Malformed
-from p2p.frames import FRAME_MAX_BYTES, StreamLost
-from p2p.identity import Identity
-from p2p.memory import Faults, MemoryEndpoint, MemoryNetwork
-from p2p.messages import VERSION
-from p2p.roles.blobs import FolderBlobs, MemoryBlobs, serve_blobs
-from p2p.roles.judging import inline
-from p2p.roles.ledger import Ledger
-from p2p.roles.mempool import TX_PROTOCOL, TxReply
-from p2p.roles.peers import CONSENSUS_PROTOCOL, PROPOSAL, VOTE, ConsensusFrame
-from p2p.roles.validator import Validator
-from p2p.roles.validator_config import ValidatorConfig
-from p2p.transport import peer_id_of
+from p2p.ledger.store import ChainStore
+from p2p.roles.replica.blobs import FolderBlobs, MemoryBlobs, serve_blobs
+from p2p.roles.replica.ledger import Ledger
+from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, PROPOSAL, VOTE, ConsensusFrame
+from p2p.roles.validator.batch_check import inline
+from p2p.roles.validator.config import ValidatorConfig
+from p2p.roles.validator.mempool import TX_PROTOCOL, TxReply
+from p2p.roles.validator.validator import Validator
+from p2p.transports.base import peer_id_of
+from p2p.transports.memory import Faults, MemoryEndpoint, MemoryNetwork
+from p2p.wire.codec import decode, encode
+from p2p.wire.frames import FRAME_MAX_BYTES, StreamLost
+from p2p.wire.identity import Identity
+from p2p.wire.messages import VERSION
 
 MEMBERS = 5
 CONFIG = ValidatorConfig(timeouts=LAN_TIMEOUTS, resend_ms=200, late_ms=5_000)

@@ -8,8 +8,8 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from p2p.chain.sim_model import Result
-from p2p.chain.simulator import Simulation
+from p2p.simulation.model import Result
+from p2p.simulation.simulator import Simulation
 from tests.sim.mutants import MUTANTS, Mutant
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2p.chain.consensus import Core
+from p2p.consensus.core import Core
 
 
 @pytest.fixture

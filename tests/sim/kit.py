@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 
-from p2p.chain.block import PRECOMMIT, PREVOTE, CommitCert, proposer_index
-from p2p.chain.consensus import Core
-from p2p.chain.consensus_types import (
+from p2p.blocks.block import PRECOMMIT, PREVOTE, CommitCert, proposer_index
+from p2p.consensus.core import Core
+from p2p.consensus.types import (
     LAN_TIMEOUTS,
     NO_ROUND,
     Action,
@@ -37,7 +37,7 @@ from p2p.chain.consensus_types import (
     Vote,
     signed_bytes,
 )
-from p2p.chain.votes import LastSigned, SignGuard
+from p2p.consensus.votes import LastSigned, SignGuard
 
 CHAIN_ID = sha256(b"test chain").digest()
 A, B, C = b"block A", b"block B", b"block C"

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from p2p.chain.block import PRECOMMIT, PREVOTE
-from p2p.chain.consensus import Core
-from p2p.chain.consensus_types import (
+from p2p.blocks.block import PRECOMMIT, PREVOTE
+from p2p.consensus.core import Core
+from p2p.consensus.types import (
     NO_ROUND,
     Action,
     Event,
@@ -25,9 +25,9 @@ from p2p.chain.consensus_types import (
     Step,
     Vote,
 )
-from p2p.chain.sim_model import Disk
-from p2p.chain.simulator import Simulation
-from p2p.chain.votes import Added, HeightVotes, LastSigned
+from p2p.consensus.votes import Added, HeightVotes, LastSigned
+from p2p.simulation.model import Disk
+from p2p.simulation.simulator import Simulation
 from tests.sim import test_additions, test_lines, test_restart, test_schedules
 
 

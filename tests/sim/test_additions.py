@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from p2p.chain.block import PRECOMMIT, PREVOTE, make_cert
-from p2p.chain.consensus import Core
-from p2p.chain.consensus_types import (
+from p2p.blocks.block import PRECOMMIT, PREVOTE, make_cert
+from p2p.consensus.core import Core
+from p2p.consensus.types import (
     BlockChecked,
     Broadcast,
     BuildBlock,
@@ -24,7 +24,7 @@ from p2p.chain.consensus_types import (
     Step,
     Sync,
 )
-from p2p.chain.votes import KEPT_ROUNDS, HeightVotes
+from p2p.consensus.votes import KEPT_ROUNDS, HeightVotes
 from tests.sim.kit import A, B, Bench, C, keys, messages, name, pol, proposal, signature, vote
 
 # --- those who vote twice ---------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from p2p.chain.block import PRECOMMIT, PREVOTE, signers
-from p2p.chain.consensus import Core
-from p2p.chain.consensus_types import (
+from p2p.blocks.block import PRECOMMIT, PREVOTE, signers
+from p2p.consensus.core import Core
+from p2p.consensus.types import (
     NO_ROUND,
     BlockChecked,
     BuildBlock,

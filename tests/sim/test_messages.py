@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 
-from p2p.chain import domains
-from p2p.chain.block import PRECOMMIT, PREVOTE, check_cert
-from p2p.chain.consensus import Core
-from p2p.chain.consensus_types import (
+from p2p.blocks import domains
+from p2p.blocks.block import PRECOMMIT, PREVOTE, check_cert
+from p2p.consensus.core import Core
+from p2p.consensus.types import (
     LAN_TIMEOUTS,
     NO_ROUND,
     BlockBuilt,
@@ -26,10 +26,10 @@ from p2p.chain.consensus_types import (
     proposal_bytes,
     signed_bytes,
 )
-from p2p.chain.votes import SignGuard
-from p2p.codec import decode, encode
+from p2p.consensus.votes import SignGuard
 from p2p.errors import Malformed, OutOfRange, WrongSignature
-from p2p.identity import Identity
+from p2p.wire.codec import decode, encode
+from p2p.wire.identity import Identity
 from tests.sim.kit import CHAIN_ID, A, messages, name
 
 KEYS = [Identity.from_seed(bytes((i + 1,)) * 32) for i in range(4)]

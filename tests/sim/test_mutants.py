@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2p.chain.simulator import Simulation
+from p2p.simulation.simulator import Simulation
 from tests.sim.mutants import MUTANTS
 
 

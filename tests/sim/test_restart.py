@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from p2p.chain.block import PRECOMMIT, PREVOTE, vote_bytes
-from p2p.chain.consensus import Core
-from p2p.chain.consensus_types import (
+from p2p.blocks.block import PRECOMMIT, PREVOTE, vote_bytes
+from p2p.consensus.core import Core
+from p2p.consensus.types import (
     MAX_RECORD_BYTES,
     BlockBuilt,
     Broadcast,
@@ -19,8 +19,8 @@ from p2p.chain.consensus_types import (
     Vote,
     proposal_bytes,
 )
-from p2p.chain.votes import LastSigned, SignGuard, SignRefused
-from p2p.codec import decode, encode
+from p2p.consensus.votes import LastSigned, SignGuard, SignRefused
+from p2p.wire.codec import decode, encode
 from tests.sim.kit import CHAIN_ID, A, B, Bench, Net, keys, messages, name, nothing, pol, signature, vote
 
 

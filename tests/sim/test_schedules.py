@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from p2p.chain.block import PRECOMMIT, PREVOTE
-from p2p.chain.consensus import Core
-from p2p.chain.consensus_types import Proposal, Vote
-from p2p.chain.votes import fork_evidence
+from p2p.blocks.block import PRECOMMIT, PREVOTE
+from p2p.consensus.core import Core
+from p2p.consensus.types import Proposal, Vote
+from p2p.consensus.votes import fork_evidence
 from tests.sim.kit import A, B, Net, name, nothing, pol, proposal, vote
 
 FIRST_BLOCK = b"block of 1 in round 0"

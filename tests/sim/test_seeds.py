@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from p2p.chain.consensus_types import Vote
-from p2p.chain.sim_model import Faults, calm
-from p2p.chain.simulator import PATIENCE_MS, Simulation
+from p2p.consensus.types import Vote
+from p2p.simulation.model import Faults, calm
+from p2p.simulation.simulator import PATIENCE_MS, Simulation
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,7 +70,10 @@ def test_a_seed_gives_the_same_trace_again_and_another_seed_another() -> None:
 
 
 def test_a_seed_gives_the_same_trace_under_every_hash_seed() -> None:
-    script = "from p2p.chain.simulator import Simulation; print(*[Simulation(s, 4).run().trace for s in (1, 2, 3)])"
+    script = (
+        "from p2p.simulation.simulator import Simulation;"
+        "print(*[Simulation(s, 4).run().trace for s in (1, 2, 3)])"
+    )
     traces = set()
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}

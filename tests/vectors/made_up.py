@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from p2p.chain.genesis import VERSION as GENESIS_VERSION
-from p2p.chain.genesis import Genesis, make_params
-from p2p.chain.roots import roster_root
-from p2p.identity import Identity
+from p2p.batches.roots import roster_root
+from p2p.blocks.genesis import VERSION as GENESIS_VERSION
+from p2p.blocks.genesis import Genesis, make_params
+from p2p.wire.identity import Identity
 
 START, STEP, MINUTES = 1_760_000_400, 900, 15
 HOUSEHOLD = "house-1"

@@ -15,14 +15,14 @@ from typing import Any
 
 import msgspec
 
-from p2p.chain import block as blocks
-from p2p.chain import domains, merkle
-from p2p.chain.consensus_types import Proposal, Vote, signed_bytes
-from p2p.codec import encode
+from p2p.blocks import block as blocks
+from p2p.blocks import domains, merkle
+from p2p.consensus.types import Proposal, Vote, signed_bytes
 from p2p.errors import RemoteError
-from p2p.frames import Frame, FrameKind
-from p2p.identity import Identity
-from p2p.messages import (
+from p2p.wire.codec import encode
+from p2p.wire.frames import Frame, FrameKind
+from p2p.wire.identity import Identity
+from p2p.wire.messages import (
     DEFAULT_LIMITS,
     VERSION,
     Kind,

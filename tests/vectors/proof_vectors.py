@@ -7,20 +7,19 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from market.settlement import COLUMNS, SYSTEM_ACCOUNTS, Postings
-from p2p.chain import block as blocks
-from p2p.chain import domains, light, merkle
-from p2p.chain.block import Block, CommitCert, Header, Tx
-from p2p.chain.light import ProofBundle, SetChange
-from p2p.chain.modules.accounts import Role
-from p2p.chain.settlement import batch_args, batch_tx, decode_entry, entry_leaf, make_batch
-from p2p.chain.state import State, initial_state
-from p2p.codec import encode
+from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
+from p2p.batches.batch import batch_args, batch_tx, decode_entry, entry_leaf, make_batch
+from p2p.blocks import block as blocks
+from p2p.blocks import domains, merkle
+from p2p.blocks.block import Block, CommitCert, Header, Tx
 from p2p.errors import RemoteError
-from p2p.identity import Identity
-from p2p.messages import (
-    PriceLine,
-)
+from p2p.ledger import light
+from p2p.ledger.light import ProofBundle, SetChange
+from p2p.ledger.modules.accounts import Role
+from p2p.ledger.state import State, initial_state
+from p2p.wire.codec import encode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import PriceLine
 from tests.vectors.made_up import (
     AUTHORITIES,
     CHAIN,

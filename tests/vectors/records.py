@@ -6,11 +6,18 @@ import types
 from itertools import count
 from typing import Any, get_args, get_origin, get_type_hints
 
-from p2p import messages, receipts, snapshot, sync
-from p2p.chain import blob, block, consensus_types, evidence, genesis, light, settlement, state, tree
-from p2p.chain.modules import accounts, certificate_records, governance_records, meters
-from p2p.codec import INT64_MAX, INT64_MIN, Record, encode
-from p2p.roles import blobs, ledger, mempool, peers, status, wire
+from p2p.batches import batch as settlement
+from p2p.batches import blob, receipts
+from p2p.blocks import block, genesis, tree
+from p2p.consensus import evidence
+from p2p.consensus import types as consensus_types
+from p2p.ledger import light, state
+from p2p.ledger.modules import accounts, certificate_records, governance_records, meters
+from p2p.roles.exchange import wire
+from p2p.roles.replica import blobs, ledger, peers, snapshot, status, sync
+from p2p.roles.validator import mempool
+from p2p.wire import messages
+from p2p.wire.codec import INT64_MAX, INT64_MIN, Record, encode
 
 RECORDS: dict[str, tuple[type[Record], ...]] = {
     "messages": (

@@ -11,13 +11,13 @@ from importlib import import_module
 import pytest
 
 import p2p
-from p2p.chain import merkle
-from p2p.chain.light import check_proof
-from p2p.chain.modules import governance_records
-from p2p.chain.refusals import CODES
-from p2p.codec import Record
+from p2p.blocks import merkle
 from p2p.errors import BadProof
-from p2p.messages import Kind, open_message, sign_message
+from p2p.ledger.light import check_proof
+from p2p.ledger.modules import governance_records
+from p2p.ledger.refusals import CODES
+from p2p.wire.codec import Record
+from p2p.wire.messages import Kind, open_message, sign_message
 from tests.interop.js_kit import JS
 from tests.interop.js_kit import node as node
 from tests.vectors.made_up import CONTEXT, GENESIS

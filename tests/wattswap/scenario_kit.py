@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wattswap.errors import InvalidScenario, Problem
-from wattswap.scenario import Scenario, load
+from wattswap.scenario.load import Scenario, load
 
 KNOWN = ["uniform_price", "retailer_only", "mcafee"]
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from market import mechanism as mechanisms
-from wattswap.clear_contract import clear_case
+from wattswap.cases.contract import clear_case
 from wattswap.cli import main
 
 HEAD = """
 from dataclasses import replace
 import numpy as np
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.mechanism import Mechanism, Promises, register
 """
 BREAKS_BUDGET = (

@@ -16,7 +16,7 @@ from run_kit import call, files_below, one_object, python, refused, start, write
 
 from wattswap.catalogue import KINDS
 from wattswap.results import RunResult
-from wattswap.scenario import template_names
+from wattswap.scenario.load import template_names
 
 Capture = pytest.CaptureFixture[str]
 INTERVAL = "2026-06-02T12:00Z"
@@ -400,7 +400,7 @@ def test_no_command_prints_the_help_and_exits_with_2(capsys: Capture) -> None:
 def test_a_bug_exits_with_1_and_names_the_crash_file(
     street: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from wattswap import engine
+    from wattswap.runs import engine
 
     def broken(*_args: object, **_options: object) -> None:
         raise ZeroDivisionError("on purpose")

@@ -9,16 +9,16 @@ import pytest
 from run_kit import own_registry
 
 import wattswap as ws
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing, no_trade
 from market.errors import DuplicateMechanism
 from market.mechanism import Mechanism, forget, get, register, registered
 from market.rules import MarketRules
-from wattswap.choices import is_ours
 from wattswap.comparison.plan import BASE
-from wattswap.comparison.result import Comparison
 from wattswap.errors import Interrupted
+from wattswap.results import Comparison
+from wattswap.selection import is_ours
 
 
 def test_a_cell_that_is_worked_out_again_is_missing_until_it_is_there(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from market.errors import InvalidGame
 from optimizer.errors import Infeasible
-from wattswap.case_reader import InvalidCase
-from wattswap.cooperative_case import METHODS, clear_cooperative
+from wattswap.cases.cooperative import METHODS, clear_cooperative
 from wattswap.errors import ExitCode, exit_code_of
+from wattswap.inputs.collector import InvalidCase
 
 every_method = pytest.mark.parametrize("method", METHODS)
 

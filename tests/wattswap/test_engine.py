@@ -17,9 +17,9 @@ from market.book import OrderBook
 from market.clearing import Clearing
 from market.errors import InfeasibleClearing
 from market.rules import MarketRules
-from wattswap.engine import HASHED_FILES
 from wattswap.errors import InvalidScenario
 from wattswap.results import RunResult
+from wattswap.runs.layout import HASHED_FILES
 
 
 def frame(run: RunResult, name: str) -> pd.DataFrame:

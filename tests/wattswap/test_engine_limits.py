@@ -11,11 +11,11 @@ from run_kit import FIRST, call, files_below, write_street
 import wattswap as ws
 from market.errors import AmountTooLarge
 from market.units import INT64_SAFE, IntArray
-from wattswap.engine import Run, begin, own_chain
-from wattswap.pipeline import build_book, clear_interval
-from wattswap.recorder import BILL_COLUMNS
 from wattswap.results import RunResult
-from wattswap.setup import Setup, prepare
+from wattswap.runs.engine import Run, begin, own_chain
+from wattswap.runs.interval import build_book, clear_interval
+from wattswap.runs.prepare import Setup, prepare
+from wattswap.runs.tables import BILL_COLUMNS
 
 LARGE = ["tariff.import_per_kwh=900000", "tariff.grid_fee_remote_per_kwh=0"]
 SENTENCE = "pass 2^62 nano-currency (about 4.6e9 currency units); use a larger currency unit in the scenario"
@@ -32,7 +32,7 @@ def test_a_run_whose_amounts_are_too_large_together_is_refused_in_one_sentence(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every interval fits, the run does not; that is the scenario's doing, so it is no bug and leaves nothing."""
-    monkeypatch.setattr("wattswap.engine.INT64_SAFE", 10**16)
+    monkeypatch.setattr("wattswap.runs.engine.INT64_SAFE", 10**16)
     settings = [word for setting in LARGE for word in ("--set", setting)]
     outcome = call(capsys, "run", street, "--out", tmp_path, "-q", *settings)
     assert (outcome.code, outcome.out) == (3, "")

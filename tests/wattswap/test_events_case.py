@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from market.mechanism import get
-from wattswap.case_reader import InvalidCase
-from wattswap.events_case import clear_event_case
+from wattswap.cases.events import clear_event_case
+from wattswap.inputs.collector import InvalidCase
 from wattswap.plugins import load_all
 
 load_all()

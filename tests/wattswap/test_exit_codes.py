@@ -58,9 +58,9 @@ def test_errors_of_the_other_packages_have_a_code_and_bugs_have_1() -> None:
     from data.errors import UnknownFormat
     from market.errors import InvalidTariff, UnbalancedPostings
     from optimizer.errors import SolverFailed
-    from p2p.chain.consensus_store import SignStateError
+    from p2p.consensus.sign_state import SignStateError
     from p2p.errors import InvalidBlock, KeyFileError
-    from p2p.roles.journal import JournalDamaged
+    from p2p.roles.exchange.journal import JournalDamaged
 
     raised: list[tuple[BaseException, ExitCode]] = [
         (InvalidTariff("x"), ExitCode.INVALID),

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from market.settlement import COLUMNS
-from p2p.chain.block import ZERO_HASH, Block, make_cert, make_tx
-from p2p.chain.execution import advance, check_block, genesis_tip, next_header
-from p2p.chain.genesis import VERSION, Genesis, make_params
-from p2p.chain.settlement import SETTLE_BATCH, SETTLEMENT, BatchArgs
-from p2p.chain.store import ChainStore
-from p2p.identity import Identity
-from wattswap.explorer import find_batch, last_batch, settled
+from market.settlement.accounts import COLUMNS
+from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, BatchArgs
+from p2p.blocks.block import ZERO_HASH, Block, make_cert, make_tx
+from p2p.blocks.genesis import VERSION, Genesis, make_params
+from p2p.ledger.execution import advance, check_block, genesis_tip, next_header
+from p2p.ledger.store import ChainStore
+from p2p.wire.identity import Identity
+from wattswap.runs.chain_reader import find_batch, last_batch, settled
 
 OPERATOR = Identity.from_seed(b"o" * 32)
 HELD = [(), (0,), (), (), (1, 3, 4), (), (7,), (8, 9), (), ()]

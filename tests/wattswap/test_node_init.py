@@ -11,17 +11,17 @@ import pytest
 from run_kit import call, files_below, one_object, refused, write_street
 
 import wattswap as ws
-from p2p import keystore
-from p2p.chain.genesis import Genesis, read_genesis
-from p2p.identity import Identity
-from p2p.keystore import Lock, open_keystore, public_keys
-from p2p.transport import peer_id_of
+from p2p.blocks.genesis import Genesis, read_genesis
+from p2p.transports.base import peer_id_of
+from p2p.wire import keystore
+from p2p.wire.identity import Identity
+from p2p.wire.keystore import Lock, open_keystore, public_keys
 from wattswap.errors import InvalidData, UsageError
 from wattswap.nodes.bundle import load_bundle, setup_of
 from wattswap.nodes.config import InvalidConfig, NodeConfig, load_config
-from wattswap.nodes.init import KeyPlan, Wish, init_nodes, seats
 from wattswap.nodes.keys import load_public_keys, make_keys, open_keys
-from wattswap.setup import prepare
+from wattswap.nodes.provision import KeyPlan, Wish, init_nodes, seats
+from wattswap.runs.prepare import prepare
 
 Capture = pytest.CaptureFixture[str]
 BEGIN_MS = 1_800_000_000_000

@@ -12,7 +12,7 @@ from run_kit import call, refused
 
 import wattswap as ws
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.init import KeyPlan, Wish, init_nodes
+from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
 
 Capture = pytest.CaptureFixture[str]
 STARTER = """

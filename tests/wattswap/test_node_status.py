@@ -13,13 +13,13 @@ import trio.testing
 from run_kit import call, refused, start
 
 import wattswap as ws
-from p2p.chain.genesis import read_genesis
-from p2p.identity import Identity
-from p2p.memory import MemoryNetwork
-from p2p.roles.status import serve_status
+from p2p.blocks.genesis import read_genesis
+from p2p.roles.replica.status import serve_status
+from p2p.transports.memory import MemoryNetwork
+from p2p.wire.identity import Identity
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.init import KeyPlan, Wish, init_nodes
-from wattswap.nodes.survey import PATIENCE_S, Target, ask_all, targets_of
+from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+from wattswap.nodes.status import PATIENCE_S, Target, ask_all, targets_of
 
 Capture = pytest.CaptureFixture[str]
 CHAIN = b"c" * 32
@@ -109,9 +109,9 @@ def test_a_folder_without_nodes_and_addresses_without_a_genesis_are_refused(
 NODE = """
 import sys
 import trio
-from p2p.chain.genesis import read_genesis
-from p2p.libp2p_transport import open_libp2p
-from p2p.roles.status import serve_status
+from p2p.blocks.genesis import read_genesis
+from p2p.transports.libp2p import open_libp2p
+from p2p.roles.replica.status import serve_status
 from wattswap.nodes.config import load_config
 from wattswap.nodes.keys import open_keys
 

@@ -8,9 +8,9 @@ import pytest
 from scenario_kit import DATA, HEAD, MINIMAL, read
 
 from data.errors import DataError
-from market.tariff import IntervalPrices
+from market.settlement.tariff import IntervalPrices
 from wattswap.errors import InvalidData, InvalidScenario
-from wattswap.scenario import Span, from_resolved
+from wattswap.scenario.load import Span, from_resolved
 
 START_S = 1_465_171_200  # 2016-06-06T00:00:00Z
 

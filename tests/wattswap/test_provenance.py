@@ -13,7 +13,7 @@ from run_kit import call
 from town_kit import playing
 
 import wattswap as ws
-from wattswap.live import run_live
+from wattswap.nodes.live import run_live
 from wattswap.results import RunResult
 
 Manifest = dict[str, Any]

@@ -17,12 +17,13 @@ import wattswap as ws
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.rules import MarketRules
-from p2p.chain.store import ChainStore
-from wattswap import engine
-from wattswap.engine import CHECKPOINT, PARTIAL, TABLE_FILES, resume
+from p2p.ledger.store import ChainStore
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
-from wattswap.recorder import Recorder
 from wattswap.results import RunResult
+from wattswap.runs import engine
+from wattswap.runs.engine import resume
+from wattswap.runs.layout import CHECKPOINT, PARTIAL, TABLE_FILES
+from wattswap.runs.tables import Recorder
 
 LONG_DAYS = 10
 """Days of the street that is killed as a process: long enough that the kill always comes in time."""

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from scenario_kit import DATA, HEAD, MINIMAL, read, refused
 
 from wattswap.errors import InvalidScenario
-from wattswap.scenario import Span, from_resolved
-from wattswap.scenario_problems import fields_of
-from wattswap.scenario_tables import Battery, Homes, Market, Tariff, Time
+from wattswap.scenario.load import Span, from_resolved
+from wattswap.scenario.problems import fields_of
+from wattswap.scenario.tables import Battery, Homes, Market, Tariff, Time
 
 ROOT = Path(__file__).parents[2]
 
@@ -254,7 +254,7 @@ def test_what_only_the_data_tell_is_reported_at_the_line_of_the_key(tmp_path: Pa
 
 
 def test_importing_the_module_does_not_import_pydantic() -> None:
-    code = "import sys, wattswap.scenario, wattswap.errors; sys.exit('pydantic' in sys.modules)"
+    code = "import sys, wattswap.scenario.load, wattswap.errors; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from scenario_kit import DATA, HEAD, KNOWN, MINIMAL, TARIFF, read, refused
 
 from wattswap.errors import InvalidScenario
-from wattswap.scenario import load
-from wattswap.scenario_problems import key_paths, unknown_key
+from wattswap.scenario.load import load
+from wattswap.scenario.problems import key_paths, unknown_key
 
 IN_TARIFF = r"""
 feed_in = 0                             #! tariff.feed_in | 'feed_in_per_kwh' or 'feed_in_series'

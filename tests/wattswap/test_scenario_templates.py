@@ -10,8 +10,8 @@ import pytest
 from scenario_kit import KNOWN, read
 
 from wattswap import errors
-from wattswap.scenario import demo, from_resolved, json_schema, load, template_names, write_new
-from wattswap.scenario_problems import key_paths
+from wattswap.scenario.load import demo, from_resolved, json_schema, load, template_names, write_new
+from wattswap.scenario.problems import key_paths
 
 DOCS = Path(__file__).parents[2] / "docs"
 

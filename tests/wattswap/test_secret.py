@@ -9,9 +9,9 @@ from run_kit import call, write_street
 
 import wattswap as ws
 from p2p.errors import KeyFileError
-from wattswap.engine import stored_scenario
 from wattswap.errors import ExitCode, InvalidData
-from wattswap.setup import Keys, prepare
+from wattswap.runs.folder import stored_scenario
+from wattswap.runs.prepare import Keys, prepare
 
 Capture = pytest.CaptureFixture[str]
 SECRET = 'chain.secret_file="street.secret"'

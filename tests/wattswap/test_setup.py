@@ -14,8 +14,8 @@ from run_kit import FIRST, call, readings, write_street
 import wattswap as ws
 from data.readings import MISSING
 from wattswap.errors import InvalidData, InvalidScenario
-from wattswap.homes import history_after_gaps_s, load_meter
-from wattswap.setup import cut_to, prepare
+from wattswap.runs.homes import history_after_gaps_s, load_meter
+from wattswap.runs.prepare import cut_to, prepare
 
 HOUR_S = 3_600
 FIRST_S = int(FIRST.timestamp())

@@ -10,7 +10,7 @@ from run_kit import call, one_object, refused, table_rows, write_street
 
 import wattswap as ws
 from wattswap.results import RunResult
-from wattswap.shares import shares_of
+from wattswap.runs.shares import shares_of
 
 HOMES = ["home-1", "home-2", "home-3"]
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.mechanism import get
-from wattswap.case_reader import InvalidCase
+from wattswap.cases.metered import SHARES, clear_sharing_case
+from wattswap.inputs.collector import InvalidCase
 from wattswap.plugins import load_all
-from wattswap.sharing_case import SHARES, clear_sharing_case
 
 load_all()
 

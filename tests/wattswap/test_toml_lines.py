@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from wattswap.toml_lines import KeyPath, line_numbers
+from wattswap.scenario.lines import KeyPath, line_numbers
 
 
 @st.composite

@@ -17,9 +17,9 @@ import pytest
 from run_kit import call, files_below, write_street
 
 import wattswap as ws
-from wattswap.engine import HASHED_FILES, TABLE_FILES
 from wattswap.errors import InvalidScenario, VerificationFailed
 from wattswap.results import RunResult
+from wattswap.runs.layout import HASHED_FILES, TABLE_FILES
 
 
 @pytest.fixture

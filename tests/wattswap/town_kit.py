@@ -10,18 +10,18 @@ from functools import partial
 import trio
 import trio.testing
 
-from p2p.chain.genesis import read_genesis
-from p2p.identity import Identity
-from p2p.memory import MemoryNetwork
-from p2p.roles.judging import inline
-from p2p.transport import Transport
-from wattswap import engine
-from wattswap.live import ENDING, Town
+from p2p.blocks.genesis import read_genesis
+from p2p.roles.validator.batch_check import inline
+from p2p.transports.base import Transport
+from p2p.transports.memory import MemoryNetwork
+from p2p.wire.identity import Identity
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.keys import open_keys
+from wattswap.nodes.live import ENDING, Town
 from wattswap.nodes.node import World
-from wattswap.nodes.programs import run_node
+from wattswap.nodes.roles import run_node
 from wattswap.nodes.service import first_cause
+from wattswap.runs import engine
 
 
 def in_memory(config: NodeConfig) -> NodeConfig:
@@ -81,7 +81,7 @@ def play_in_memory(
     absent: Sequence[str] = (),
     network: MemoryNetwork | None = None,
 ) -> Mapping[str, int]:
-    """Run nodes in one process; see `wattswap.live.Play`.
+    """Run nodes in one process; see `wattswap.nodes.live.Play`.
 
     Args:
         script: Runs beside the nodes; it is over before the network is.

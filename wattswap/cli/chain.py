@@ -20,7 +20,7 @@ def show(
 ) -> None:
     """Show the chain, or one block of it."""
     from wattswap.cli.output import print_json
-    from wattswap.explorer import block_facts, chain_facts
+    from wattswap.runs.chain_reader import block_facts, chain_facts
 
     facts = chain_facts(run) if height is None else block_facts(run, height)
     if json:
@@ -34,7 +34,7 @@ def show(
 def verify(run: RunArgument, json: JsonOption = False) -> None:
     """Check every link, root and signature of a chain; the first thing that is wrong is named."""
     from wattswap.cli.output import print_json
-    from wattswap.explorer import verified_chain
+    from wattswap.runs.chain_reader import verified_chain
 
     facts = verified_chain(run)
     if json:
@@ -57,7 +57,7 @@ def prove(
 ) -> None:
     """Write the proof of one home's line of one interval; it can be checked offline with the genesis alone."""
     from wattswap.errors import AlreadyExists
-    from wattswap.explorer import prove_line
+    from wattswap.runs.chain_reader import prove_line
 
     text = prove_line(run, household, interval)
     if out is None:
@@ -79,7 +79,7 @@ def check_proof(
 ) -> None:
     """Check a proof offline: nothing is needed but the proof and the genesis."""
     from wattswap.cli.output import print_json
-    from wattswap.explorer import check_line
+    from wattswap.runs.chain_reader import check_line
 
     facts = check_line(proof, genesis)
     if json:
@@ -100,7 +100,7 @@ def check_omission(
 ) -> None:
     """Check offline that a collector left out an order it had promised to include, and tell who it was."""
     from wattswap.cli.output import print_json
-    from wattswap.explorer import check_accusation
+    from wattswap.runs.chain_reader import check_accusation
 
     facts = check_accusation(proof, genesis)
     if json:

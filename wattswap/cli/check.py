@@ -30,11 +30,11 @@ def mechanism(
     """Clear random books by a rule, and tell what holds of what it promises and of what it does not."""
     from dataclasses import replace
 
-    from market.judge import Finding, judge
-    from wattswap.choices import choice_of
+    from market.checking.check import Finding, judge
+    from wattswap.check.other_process import SAYS, same_elsewhere
+    from wattswap.check.verdicts import as_result, lines
     from wattswap.cli.output import print_json
-    from wattswap.other_process import SAYS, same_elsewhere
-    from wattswap.verdicts import as_result, lines
+    from wattswap.selection import choice_of
 
     import_module_file(module)
     choice = choice_of(name, name)

@@ -19,7 +19,7 @@ def clear(
     json: JsonOption = False,
 ) -> None:
     """Clear a book from a file; docs/reference/mechanisms tell each rule's inputs and parameters."""
-    from wattswap.clear_contract import clear_file
+    from wattswap.cases.contract import clear_file
     from wattswap.cli.output import note, print_json
     from wattswap.plugins import load_all
 

@@ -55,12 +55,13 @@ def live(
     """Run a scenario with real nodes on loopback: homes or gateways, an operator, authorities that vote."""
     from dataclasses import replace
 
-    from wattswap import engine
     from wattswap.cli.output import Progress, note, print_json
     from wattswap.errors import InvalidScenario, UsageError
-    from wattswap.explorer import parse_interval
-    from wattswap.hash_by_hash import compare_runs
-    from wattswap.live import Town, run_live
+    from wattswap.nodes.hash_by_hash import compare_runs
+    from wattswap.nodes.live import Town, run_live
+    from wattswap.runs import engine
+    from wattswap.runs.chain_reader import parse_interval
+    from wattswap.runs.folder import stored_scenario
 
     loaded = load_scenario(scenario, case, settings, seed, mechanism)
     start_s = None if at is None else parse_interval(at)
@@ -83,7 +84,7 @@ def live(
     rows = []
     if compare:
         with tempfile.TemporaryDirectory(prefix="wattswap-compare-") as scratch:
-            rows = compare_runs(result, engine.run(engine.stored_scenario(result.path), out=scratch))
+            rows = compare_runs(result, engine.run(stored_scenario(result.path), out=scratch))
     network = result.manifest["network"]
     if json:
         print_json({"run": str(result.path), **result.metrics, "network": network, "equal": rows})

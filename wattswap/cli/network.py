@@ -11,7 +11,7 @@ from wattswap.cli.options import JsonOption
 from wattswap.errors import ExitCode
 
 if TYPE_CHECKING:
-    from wattswap.nodes.survey import Target
+    from wattswap.nodes.status import Target
 
 app = typer.Typer(help="Look at a network of nodes.", no_args_is_help=True)
 NODE_DOWN = ExitCode.CHECK_FAILED
@@ -38,9 +38,9 @@ def status(
     json: JsonOption = False,
 ) -> None:
     """Ask every node how it is; code 6 where one is down."""
-    from p2p.libp2p_transport import open_libp2p
+    from p2p.transports.libp2p import open_libp2p
     from wattswap.cli.output import print_json
-    from wattswap.nodes.survey import survey
+    from wattswap.nodes.status import survey
 
     chain_id, targets = _targets(where, genesis)
     rows = [finding.facts() for finding in survey(chain_id, targets, open_libp2p)]
@@ -53,9 +53,9 @@ def status(
 
 
 def _targets(where: list[str], genesis: Path | None) -> tuple[bytes, list[Target]]:
-    from p2p.chain.genesis import read_genesis
+    from p2p.blocks.genesis import read_genesis
     from wattswap.errors import UsageError
-    from wattswap.nodes.survey import Target, targets_of
+    from wattswap.nodes.status import Target, targets_of
 
     addresses = [place for place in where if place.startswith("/ip4/")]
     if not addresses and len(where) == 1:

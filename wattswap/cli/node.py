@@ -17,7 +17,7 @@ from wattswap.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from p2p.keystore import Lock
+    from p2p.wire.keystore import Lock
     from wattswap.nodes.config import NodeConfig
 
 app = typer.Typer(help="Make the nodes of a neighbourhood, and run one of them.", no_args_is_help=True)
@@ -78,9 +78,9 @@ def init(
     import time
 
     from wattswap.cli.output import note, print_json
-    from wattswap.explorer import parse_interval
-    from wattswap.nodes.init import KeyPlan, Wish, init_nodes
     from wattswap.nodes.keys import load_public_keys
+    from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+    from wattswap.runs.chain_reader import parse_interval
 
     wish = Wish(
         begin_ms=(int(time.time()) + _LEAD_S) * 1000 if begin is None else parse_interval(begin) * 1000,
@@ -161,7 +161,7 @@ def run(
     """Run a node until it is told to stop, by Ctrl-C or SIGTERM; several folders share one process."""
     import os
 
-    from p2p.chain.genesis import read_genesis
+    from p2p.blocks.genesis import read_genesis
     from wattswap.nodes.config import load_config
     from wattswap.nodes.keys import open_keys
     from wattswap.nodes.service import run_until_told
@@ -188,6 +188,6 @@ def _lock(passphrase_env: str | None, key_file: bool) -> Lock | None:
 
 
 def _chain_id(config: NodeConfig) -> bytes:
-    from p2p.chain.genesis import read_genesis
+    from p2p.blocks.genesis import read_genesis
 
     return read_genesis(config.genesis_path).chain_id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from wattswap.scenario import Scenario
+    from wattswap.scenario.load import Scenario
 
 ScenarioArgument = Annotated[
     str, typer.Argument(help="A scenario file or folder, or `demo`.", metavar="SCENARIO")
@@ -65,10 +65,10 @@ def load_scenario(
         InvalidScenario: Lists what is wrong with it.
         UsageError: Parameters behind the mechanism's name that it does not have.
     """
-    from wattswap.choices import choice_of
     from wattswap.cli.output import note
     from wattswap.plugins import load_all
-    from wattswap.scenario import TEMPLATES, load
+    from wattswap.scenario.load import TEMPLATES, load
+    from wattswap.selection import choice_of
 
     for broken in load_all().values():
         note(f"warning: {broken}")

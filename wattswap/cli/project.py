@@ -31,8 +31,8 @@ def new(
     ] = None,
 ) -> None:
     """Write a commented scenario to start from, for bundled or own data or any SimBench low-voltage grid."""
-    from wattswap.grid_scenario import write_grid
-    from wattswap.scenario import write_new
+    from wattswap.scenario.from_grid import write_grid
+    from wattswap.scenario.load import write_new
 
     for path in write_new(folder, template) if grid is None else write_grid(folder, grid):
         print(path)
@@ -45,7 +45,7 @@ def secret(
     """Write a new random secret for chain.secret_file, so that keys and salts of a run cannot be guessed."""
     import secrets
 
-    from p2p.identity import SEED_BYTES, Identity, save_key_file
+    from p2p.wire.identity import SEED_BYTES, Identity, save_key_file
 
     save_key_file(file, Identity.from_seed(secrets.token_bytes(SEED_BYTES)))
     print(file)
@@ -62,7 +62,7 @@ def validate(
 ) -> None:
     """Check a scenario and its data without running it; every mistake is listed with its line."""
     from wattswap.cli.output import print_json
-    from wattswap.setup import prepare
+    from wattswap.runs.prepare import prepare
 
     loaded = load_scenario(scenario, case, settings)
     setup = prepare(loaded)

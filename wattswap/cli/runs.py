@@ -24,7 +24,7 @@ from wattswap.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from wattswap.results import RunResult
+    from wattswap.runs.folder import RunFolder
 
 
 def run(
@@ -40,9 +40,9 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run a scenario in this process and keep the results in a folder."""
-    from wattswap import engine
     from wattswap.cli.output import Progress, print_json
-    from wattswap.setup import prepare
+    from wattswap.runs import engine
+    from wattswap.runs.prepare import prepare
 
     import_module_file(module)
     loaded = load_scenario(scenario, case, settings, seed, mechanism)
@@ -58,14 +58,14 @@ def resume(
     run: RunArgument, module: ModuleOption = None, quiet: QuietOption = False, json: JsonOption = False
 ) -> None:
     """Continue a run that was interrupted or killed; the hashes are those of an uninterrupted one."""
-    from wattswap import engine
     from wattswap.cli.output import Progress
+    from wattswap.runs import engine
 
     import_module_file(module)
     _print_result(engine.resume(run, on_progress=Progress("resumed", quiet)), json)
 
 
-def _print_result(result: RunResult, json: bool) -> None:
+def _print_result(result: RunFolder, json: bool) -> None:
     from wattswap.cli.output import print_json, print_run
 
     if json:
@@ -100,7 +100,7 @@ def show(
     from wattswap.cli.comparison_tables import show_comparison
     from wattswap.cli.views import show_view
     from wattswap.errors import UsageError
-    from wattswap.results import COMPARISON
+    from wattswap.runs.layout import COMPARISON
 
     if json and csv:
         raise UsageError.of("--csv", "stands beside --json", "give one of them")
@@ -132,7 +132,7 @@ def verify(
 
 def _verify_comparison(folder: Path, json: bool) -> None:
     from wattswap.cli.output import note, print_json
-    from wattswap.comparison.driver import verify as verify_comparison
+    from wattswap.comparison.runner import verify as verify_comparison
 
     report = verify_comparison(folder)
     if json:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from market.errors import UnknownMechanism
 from market.mechanism import registered
-from wattswap.case_reader import CaseReader
-from wattswap.choices import Choice, read_choice
 from wattswap.errors import Problem, UsageError
+from wattswap.inputs.collector import CaseReader
 from wattswap.plugins import load_all
+from wattswap.selection import Choice, read_choice
 
 REFERENCE, BOUND = "retailer_only", "welfare_optimum"
 """The bookends of every comparison: no market, and the most welfare that the orders allow."""

@@ -10,24 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market.fairness import qoe
+from market.metrics.fairness import qoe
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.statistics import Difference, paired_difference
 from wattswap.comparison.store import ABOUT, BILLS, INTERVALS, SUMMARY, part_path, read_part
 from wattswap.comparison.summary import saving_nano
 from wattswap.errors import RunNotFound, UsageError, suggest
-from wattswap.results import bills_frame, read_object
+from wattswap.runs.folder import bills_frame, read_object
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from market.book import OrderBook
-    from wattswap.report.plots import Plots
-    from wattswap.setup import Setup
+    from wattswap.runs.prepare import Setup
 
 
-class Comparison:
+class ComparisonFolder:
     """A folder of `wattswap compare` or `sweep`, read when asked.
 
     Frames carry kWh and currency units; the Parquet files beside them keep the integers. A `point` is one setting of a
@@ -267,45 +266,21 @@ class Comparison:
 
     def book(self, start: object, seed: int | None = None, point: str | None = None) -> OrderBook:
         """The order book of the interval that starts then; all mechanisms of a comparison share it."""
-        from wattswap.comparison.cell import book_at
+        from wattswap.comparison.cells import book_at
 
         setup = self.setup(self.reference, seed, point)
         return book_at(setup, setup.index_of(_second(start)))
 
     def setup(self, mechanism: str, seed: int | None = None, point: str | None = None) -> Setup:
         """The prepared scenario of a cell, to clear one of its books again."""
-        from wattswap.comparison.driver import name_of
+        from wattswap.comparison.runner import name_of
         from wattswap.plugins import load_all
-        from wattswap.scenario import from_resolved
-        from wattswap.setup import prepare
+        from wattswap.runs.prepare import prepare
+        from wattswap.scenario.load import from_resolved
 
         load_all()
         origin = self.about["scenarios"][name_of(self._chosen(mechanism, seed, point)[0])]
         return prepare(from_resolved(origin["resolved"], origin["base"]))
-
-    @property
-    def plot(self) -> Plots:
-        """Plotly figures: `.price()`, `.bills()`, `.curve(interval)`, `.sweep(metric)` and more."""
-        from wattswap.report.plots import Plots
-
-        return Plots(self.path)
-
-    def report(
-        self, path: Path | str | None = None, *, point: str | None = None, force: bool = False
-    ) -> Path:
-        """Write one HTML file about this comparison; it opens without a network.
-
-        Args:
-            path: The file; by default report.html in the comparison's folder.
-            point: The point of a sweep that is told in full; the first when left out.
-            force: Whether a file that is there is replaced.
-
-        Raises:
-            AlreadyExists: The file is there.
-        """
-        from wattswap.report.write import report_on
-
-        return report_on(self.path, path, point=point, force=force)
 
     def _chosen(self, mechanism: str, seed: int | None, point: str | None) -> list[CellKey]:
         keys = [
@@ -322,7 +297,7 @@ class Comparison:
 class Compared:
     """One mechanism of a comparison."""
 
-    comparison: Comparison
+    comparison: ComparisonFolder
     mechanism: str
 
     def bills(self, seed: int | None = None) -> pd.DataFrame:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from wattswap.comparison.cell import BEHIND_METER, BILL_COLUMNS, INTERVAL_COLUMNS, Cell
+from wattswap.comparison.cells import BEHIND_METER, BILL_COLUMNS, INTERVAL_COLUMNS, Cell
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.summary import Row
 from wattswap.errors import VerificationFailed
-from wattswap.results import COMPARISON, CURE
+from wattswap.runs.folder import CURE
+from wattswap.runs.layout import COMPARISON
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from market import fairness, grid_metrics, metrics
-from market.settlement import MARKET_OPERATOR
+from market.metrics import concentration, energy, fairness, grid
+from market.metrics import price as prices_of
+from market.metrics import welfare as welfare_of
+from market.settlement.accounts import MARKET_OPERATOR
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH, IntArray
-from wattswap.comparison.cell import BILL_COLUMNS, INTERVAL_COLUMNS, Cell
+from wattswap.comparison.cells import BILL_COLUMNS, INTERVAL_COLUMNS, Cell
 
 Row = dict[str, float | int | None]
 
@@ -29,8 +31,8 @@ def summary_of(cell: Cell, minutes: int, emission_g_per_kwh: int | None) -> Row:
         **_market(t, cell),
         **_energy(t, minutes, cell.has_load, emission_g_per_kwh),
         **_money(bill, operator_nano),
-        "hhi_sellers": metrics.hhi(bill["sold_wh"]),
-        "hhi_buyers": metrics.hhi(bill["bought_wh"]),
+        "hhi_sellers": concentration.hhi(bill["sold_wh"]),
+        "hhi_buyers": concentration.hhi(bill["bought_wh"]),
         "clear_ms": float(np.median(t["clear_ns"])) / 1e6 if len(t["clear_ns"]) else None,
     }
 
@@ -46,7 +48,7 @@ def _market(t: dict[str, IntArray], cell: Cell) -> Row:
     welfare, optimum = _sum(t["welfare_nano"]), _sum(t["optimum_nano"])
     competitive = cell.has_value[:, INTERVAL_COLUMNS.index("competitive_micro_per_kwh")]
     priced = (traded > 0) & competitive
-    vwap = metrics.volume_weighted_price(price, traded)
+    vwap = prices_of.volume_weighted_price(price, traded)
     energy_wh = _sum(traded)
     return {
         "intervals_with_trade": int((traded > 0).sum()),
@@ -55,15 +57,15 @@ def _market(t: dict[str, IntArray], cell: Cell) -> Row:
             f"{who}_surplus": _sum(t[f"{who}_surplus_nano"]) / NANO_PER_UNIT
             for who in ("buyer", "seller", "operator")
         },
-        "allocative_efficiency": metrics.allocative_efficiency(welfare, optimum),
+        "allocative_efficiency": welfare_of.allocative_efficiency(welfare, optimum),
         "traded_kwh": energy_wh / WH_PER_KWH,
-        "traded_share": metrics.traded_share(traded, t["demand_wh"], t["supply_wh"]),
+        "traded_share": welfare_of.traded_share(traded, t["demand_wh"], t["supply_wh"]),
         "price_per_kwh": None if vwap is None else vwap / MICRO_PER_UNIT,
         "buyer_price_per_kwh": _each_kwh(t["bought_nano"], energy_wh),
         "seller_price_per_kwh": _each_kwh(t["sold_nano"], energy_wh),
-        "price_volatility": metrics.price_volatility(price, traded),
-        "price_volatility_weighted": metrics.price_volatility_weighted(price, traded),
-        "smith_alpha_percent": metrics.smith_alpha_percent(
+        "price_volatility": prices_of.price_volatility(price, traded),
+        "price_volatility_weighted": prices_of.price_volatility_weighted(price, traded),
+        "smith_alpha_percent": prices_of.smith_alpha_percent(
             price[priced], t["competitive_micro_per_kwh"][priced], traded[priced]
         ),
     }
@@ -77,16 +79,14 @@ def _energy(t: dict[str, IntArray], minutes: int, has_load: bool, emission_g_per
         "local_kwh": _sum(t["local_wh"]) / WH_PER_KWH,
         "retail_import_kwh": _sum(bought) / WH_PER_KWH,
         "retail_export_kwh": _sum(sold) / WH_PER_KWH,
-        "self_sufficiency": grid_metrics.self_sufficiency_metered(load, bought) if has_load else None,
-        "self_sufficiency_alone": grid_metrics.self_sufficiency_metered(load, t["import_wh"])
-        if has_load
-        else None,
-        "self_consumption": grid_metrics.self_consumption_metered(pv, sold) if has_load else None,
-        "peak_import_kw": grid_metrics.peak_kw(bought, minutes),
-        "peak_export_kw": grid_metrics.peak_kw(sold, minutes),
-        "peak_to_average": grid_metrics.peak_to_average(bought),
-        "ramping_kw": grid_metrics.ramping_kw(bought, sold, minutes),
-        "co2_kg": grid_metrics.co2_kg(bought, emission),
+        "self_sufficiency": energy.self_sufficiency_metered(load, bought) if has_load else None,
+        "self_sufficiency_alone": energy.self_sufficiency_metered(load, t["import_wh"]) if has_load else None,
+        "self_consumption": energy.self_consumption_metered(pv, sold) if has_load else None,
+        "peak_import_kw": grid.peak_kw(bought, minutes),
+        "peak_export_kw": grid.peak_kw(sold, minutes),
+        "peak_to_average": grid.peak_to_average(bought),
+        "ramping_kw": grid.ramping_kw(bought, sold, minutes),
+        "co2_kg": grid.co2_kg(bought, emission),
     }
 
 

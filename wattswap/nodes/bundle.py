@@ -8,11 +8,11 @@ import shutil
 from pathlib import Path, PurePath
 from typing import Any
 
-from p2p.chain.genesis import Genesis
+from p2p.blocks.genesis import Genesis
 from wattswap.errors import InvalidData
 from wattswap.nodes.config import NodeConfig
-from wattswap.scenario import Scenario, from_resolved, load
-from wattswap.setup import Setup, prepare
+from wattswap.runs.prepare import Setup, prepare
+from wattswap.scenario.load import Scenario, from_resolved, load
 
 SCENARIO = "scenario.json"
 _FILES = (("data", "path"), ("tariff", "import_series"), ("tariff", "feed_in_series"))

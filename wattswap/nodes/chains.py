@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import trio
 
-from p2p.codec import decode
 from p2p.errors import P2PError
-from p2p.roles.ledger import Ledger
-from p2p.roles.mempool import TX_PROTOCOL, TxReply
-from p2p.roles.validator import Validator
-from p2p.transport import Transport
+from p2p.roles.replica.ledger import Ledger
+from p2p.roles.validator.mempool import TX_PROTOCOL, TxReply
+from p2p.roles.validator.validator import Validator
+from p2p.transports.base import Transport
+from p2p.wire.codec import decode
 
 UNREACHABLE = "unreachable"
 """What `submit` answers where no validator did."""

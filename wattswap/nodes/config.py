@@ -10,13 +10,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from p2p.identity import PUBLIC_KEY_BYTES
+from p2p.wire.identity import PUBLIC_KEY_BYTES
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
-from wattswap.scenario_fields import Wrong
-from wattswap.scenario_layers import Place, Source, dotted
-from wattswap.scenario_problems import faults_of
-from wattswap.scenario_tables import Table
-from wattswap.toml_lines import KeyPath, line_numbers
+from wattswap.scenario.fields import Wrong
+from wattswap.scenario.layers import Place, Source, dotted
+from wattswap.scenario.lines import KeyPath, line_numbers
+from wattswap.scenario.problems import faults_of
+from wattswap.scenario.tables import Table
 
 CONFIG = "config.toml"
 SCHEMA = 1

@@ -15,10 +15,14 @@ from typing import Final, Protocol, TypeVar
 import trio
 
 from agents.bidding import Bids
-from p2p import messages
-from p2p.chain.light import batch_in, check_proof
-from p2p.codec import decode
-from p2p.messages import (
+from p2p.batches.receipts import Opening, check_omission, check_opening, keeps, make_omission
+from p2p.ledger.light import batch_in, check_proof
+from p2p.roles.collector.gateway import NotTaken
+from p2p.roles.household import NotAcknowledged
+from p2p.transports.base import RequestRefused
+from p2p.wire import messages
+from p2p.wire.codec import decode
+from p2p.wire.messages import (
     PROMISES,
     NothingMessage,
     OrderMessage,
@@ -28,13 +32,9 @@ from p2p.messages import (
     message_id,
     signer_of,
 )
-from p2p.receipts import Opening, check_omission, check_opening, keeps, make_omission
-from p2p.roles.gateway import NotTaken
-from p2p.roles.household import NotAcknowledged
-from p2p.transport import RequestRefused
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.pace import Pace
-from wattswap.setup import Setup
+from wattswap.runs.prepare import Setup
 
 GOSSIP_PATIENCE_S: Final = 5.0
 """How long a home waits for a result by gossip before it asks for it. [s]"""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.units import IntArray
-from p2p.chain.blob import IntervalContent
-from p2p.chain.settlement import Batch, BatchArgs, batch_args, salted
-from p2p.messages import OrderMessage, ReadingMessage
-from p2p.receipts import Inclusion, include
-from wattswap.pipeline import Cleared, Settled, build_book, clear_interval, settle_interval
-from wattswap.setup import Setup
+from p2p.batches.batch import Batch, BatchArgs, batch_args, salted
+from p2p.batches.blob import IntervalContent
+from p2p.batches.receipts import Inclusion, include
+from p2p.wire.messages import OrderMessage, ReadingMessage
+from wattswap.runs.interval import Cleared, Settled, build_book, clear_interval, settle_interval
+from wattswap.runs.prepare import Setup
 
 
 @dataclass(frozen=True, slots=True, eq=False)

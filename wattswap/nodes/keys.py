@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from p2p.chain.genesis import Genesis
+from p2p.blocks.genesis import Genesis
 from p2p.errors import KeyFileError
-from p2p.identity import SEED_BYTES, Identity
-from p2p.keystore import Lock, open_keystore, write_keystore
+from p2p.wire.identity import SEED_BYTES, Identity
+from p2p.wire.keystore import Lock, open_keystore, write_keystore
 from wattswap.errors import AlreadyExists, InvalidData, Problem, UsageError
 from wattswap.nodes.config import (
     InvalidConfig,
@@ -28,8 +28,8 @@ from wattswap.nodes.config import (
     read_table,
     toml_value,
 )
-from wattswap.scenario_fields import Wrong
-from wattswap.scenario_tables import Table
+from wattswap.scenario.fields import Wrong
+from wattswap.scenario.tables import Table
 
 KEYSTORE = "keystore.json"
 KEY_FILE = "keystore.key"

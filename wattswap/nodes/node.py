@@ -11,25 +11,25 @@ from typing import Final
 
 import trio
 
-from p2p.chain.consensus_types import LAN_TIMEOUTS, Timeouts
-from p2p.chain.store import ChainStore
+from p2p.consensus.types import LAN_TIMEOUTS, Timeouts
 from p2p.errors import P2PError
-from p2p.identity import Identity, derive_seed
-from p2p.roles.blobs import FolderBlobs, fetch_blob
-from p2p.roles.collectors import Collector, Collectors
-from p2p.roles.journal import Journal
-from p2p.roles.judging import Offload
-from p2p.roles.ledger import CHECKPOINT_EVERY, Ledger
-from p2p.roles.operator import Operator
-from p2p.roles.status import ask_status
-from p2p.snapshot import fetch_snapshot
-from p2p.transport import Transport, peer_id_of
+from p2p.ledger.store import ChainStore
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.collectors import Collector, Collectors
+from p2p.roles.exchange.journal import Journal
+from p2p.roles.replica.blobs import FolderBlobs, fetch_blob
+from p2p.roles.replica.ledger import CHECKPOINT_EVERY, Ledger
+from p2p.roles.replica.snapshot import fetch_snapshot
+from p2p.roles.replica.status import ask_status
+from p2p.roles.validator.batch_check import Offload
+from p2p.transports.base import Transport, peer_id_of
+from p2p.wire.identity import Identity, derive_seed
+from wattswap.nodes.batch_checker import Judge
+from wattswap.nodes.collector import Chain, Driver
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.driver import Chain, Driver
-from wattswap.nodes.judge import Judge
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
-from wattswap.setup import Setup
+from wattswap.runs.prepare import Setup
 
 CHAIN_FILE: Final = "chain.db"
 JOURNAL_FILE: Final = "journal.db"
@@ -64,7 +64,7 @@ class World:
 
 def over_libp2p(identity: Identity, port: int) -> AbstractAsyncContextManager[Transport]:
     """A libp2p endpoint on loopback."""
-    from p2p.libp2p_transport import open_libp2p
+    from p2p.transports.libp2p import open_libp2p
 
     # libp2p logs an error for every peer that goes away or is not up yet; what matters is raised or counted.
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)

@@ -9,9 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from wattswap.engine import NETWORK
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.stats import COUNTED
+from wattswap.runs.layout import NETWORK
 
 Line = dict[str, Any]
 """A line of a node's statistics."""
@@ -23,7 +23,7 @@ def write_network(folder: Path, lines: Sequence[Line]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from wattswap.recorder import starts
+    from wattswap.runs.tables import starts
 
     table: dict[str, Any] = {
         "interval_start": starts([line["interval_start"] for line in lines], [1] * len(lines)),

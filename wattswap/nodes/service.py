@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import trio
 
-from p2p.identity import Identity
+from p2p.wire.identity import Identity
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.node import World, over_libp2p
-from wattswap.nodes.programs import run_node
+from wattswap.nodes.roles import run_node
 
 Nodes = Sequence[tuple[NodeConfig, Mapping[str, Identity]]]
 """Nodes of one process: configuration and keys by name."""

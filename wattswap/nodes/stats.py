@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wattswap.errors import InvalidData
 
 if TYPE_CHECKING:
-    from p2p.transport import Transport
+    from p2p.transports.base import Transport
 
 STATS = "stats.jsonl"
 COUNTED = ("frames_sent", "bytes_sent", "frames_received", "bytes_received", "gossip_sent", "gossip_received")

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wattswap.errors import UsageError
-from wattswap.explorer import parse_interval
 from wattswap.report import figures
 from wattswap.report.story import Story
 from wattswap.report.write import story_of
-from wattswap.results import COMPARISON
+from wattswap.runs.chain_reader import parse_interval
+from wattswap.runs.layout import COMPARISON
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -73,14 +73,14 @@ class Plots:
         Raises:
             UsageError: This is no sweep, or there is no such metric.
         """
-        from wattswap.comparison.result import Comparison
+        from wattswap.comparison.result import ComparisonFolder
         from wattswap.report.of_sweep import sweep_of
         from wattswap.report.sweeping import sweep_figure
         from wattswap.report.words import measure_of
 
         if not (self._folder / COMPARISON).is_file():
             raise UsageError.of(str(self._folder), "is no sweep", "`wattswap sweep` makes one")
-        comparison = Comparison(self._folder)
+        comparison = ComparisonFolder(self._folder)
         found = sweep_of(comparison, [metric])
         if found is None:
             raise UsageError.of(str(self._folder), "is no sweep", "`wattswap sweep` makes one")

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pairs_kit import cleared, orders, row, trades
 
+from market.auctions.limit_order_book import Event, Execution, Kind, Resting, clear_events
 from market.book import Order, OrderBook
 from market.clearing import check_feasible
-from market.limit_order_book import Event, Execution, Kind, Resting, clear_events
 
 OPEN_ENDED = (Kind.LIMIT, Kind.IOC, Kind.FOK, Kind.MARKET)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pairs_kit import cleared, orders, row, trades
 
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import Order, OrderBook, Requirement
 from market.clearing import check_feasible
 from market.rules import MarketRules

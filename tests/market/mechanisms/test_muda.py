@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import market.mechanisms  # noqa: F401  (registers them)
-from market.auction import clear_exact
+from market.auctions.uniform import clear_exact
 from market.book import Order, OrderBook, Side
 from market.errors import InvalidRules
 from market.mechanism import get

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pairs_kit import RULES, cleared, half_up, orders, row, trades
 
-from market.auction import clear_exact
+from market.auctions.merit_order import row_order, side_by_side
+from market.auctions.uniform import clear_exact
 from market.book import Order, OrderBook
 from market.clearing import check_feasible
-from market.pairing import row_order, side_by_side
 
 RULE_NAMES = ("midpoint", "bid", "offer", "both_as_bid")
 

@@ -11,12 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pairs_kit import RULES, cleared, half_up, orders, row
 
+from market.auctions.local_price import Shared, split_nano
 from market.book import Order, OrderBook, Side
 from market.clearing import check_feasible
 from market.errors import InvalidRules
 from market.mechanisms import bill_sharing, mid_market_rate, supply_demand_ratio
 from market.rules import MarketRules
-from market.sharing import Shared, split_nano
 
 Prices = tuple[Fraction, Fraction]
 

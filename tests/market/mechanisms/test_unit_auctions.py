@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import market.mechanisms  # noqa: F401  (registers them)
+from market.auctions.merit_order import best_first
 from market.book import OrderBook
 from market.clearing import PriceInterval
 from market.mechanism import get
-from market.ranking import best_first
 from market.rules import MarketRules
 from tests.unit_books import (
     ONE_WH,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import market.mechanisms  # noqa: F401  (registers them)
-from market.externality import curve_of, members_of, spread, worth_without_own
+from market.auctions.clarke_pivot import curve_of, members_of, spread, worth_without_own
 from market.mechanism import get
 from market.rules import MarketRules
 from tests.unit_books import Row, best_lie, book_of, by_row, cleared, efficient, rows_of, units

@@ -1,0 +1,1 @@
+"""Building blocks that several mechanisms share: prices, merit orders, pairs, payments."""

@@ -1,0 +1,1 @@
+"""Property-based testing of mechanisms: random books, declared properties, misreports, minimal counterexamples."""

@@ -1,0 +1,1 @@
+"""Cooperative games: what a coalition is worth and how to share it."""

@@ -1,0 +1,1 @@
+"""Figures of a market: welfare, prices, energy, fairness, the grid, concentration."""

@@ -1,0 +1,1 @@
+"""Settlement: outside prices, accounts and postings."""

@@ -1,0 +1,144 @@
+"""The one door to HiGHS: options set once, every status checked, every answer certified."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from optimizer.errors import Infeasible, SolverFailed, Unproven
+from optimizer.solver.certificate import KktCertificate, certify
+from optimizer.solver.compile import CompiledModel, FloatArray, IndexArray
+
+OPTIONS: dict[str, bool | int | float | str] = {
+    "output_flag": False,
+    "presolve": "off",  # quadratic on one dense row, and it would throw the basis of the last solve away
+    "solver": "simplex",  # the only one that starts from the last basis
+    "threads": 1,  # HiGHS allows one value per process; a second one makes run() fail
+    "rebuild_refactor_solution_error_tolerance": -1.0,  # no residual check inside: every answer is proven outside
+}
+
+
+class Solution(NamedTuple):
+    """An optimal answer.
+
+    Args:
+        x: Value per column.
+        row_price: Dual value per row of the minimisation; one of possibly many, so never a market price.
+        certificate: Its proof, which holds.
+    """
+
+    x: FloatArray
+    row_price: FloatArray
+    certificate: KktCertificate
+
+
+class Session:
+    """One model in one persistent HiGHS object, re-solved hot with other costs and bounds.
+
+    Not for use by several threads at once: HiGHS releases the GIL while it runs.
+    """
+
+    def __init__(self, model: CompiledModel) -> None:
+        """Load a compiled model.
+
+        Raises:
+            SolverFailed: HiGHS refuses an option or the model.
+        """
+        import highspy
+
+        self._model = model
+        self._ok, self._error = highspy.HighsStatus.kOk, highspy.HighsStatus.kError
+        self._optimal = highspy.HighsModelStatus.kOptimal
+        self._infeasible = highspy.HighsModelStatus.kInfeasible
+        self._highs: Any = highspy.Highs()
+        for name, value in OPTIONS.items():
+            self._require(self._highs.setOptionValue(name, value), f"option {name}={value}")
+        self._columns: IndexArray = np.arange(len(model.cost), dtype=np.int32)
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = len(model.cost), len(model.row_lower)
+        lp.col_cost_, lp.col_lower_, lp.col_upper_ = model.cost, model.lower, model.upper
+        lp.row_lower_, lp.row_upper_ = model.row_lower, model.row_upper
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+        lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = model.start, model.index, model.value
+        self._require(self._highs.passModel(lp), "the model")
+
+    def resolve(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> Solution:
+        """Solve with these costs and column bounds, certified, starting from the basis of the last solve.
+
+        Args:
+            cost: Cost per column of the minimisation.
+            lower: Lower bound per column.
+            upper: Upper bound per column.
+
+        Raises:
+            Infeasible: No point satisfies the constraints.
+            SolverFailed: HiGHS reports an error.
+            Unproven: Its answer fails the certificate hot and cold.
+        """
+        solution = self._certified(cost, lower, upper)
+        if not solution.certificate.holds:
+            self.forget_basis()
+            solution = self._certified(cost, lower, upper)
+            if not solution.certificate.holds:
+                raise Unproven(f"HiGHS calls an answer optimal that is not: {solution.certificate}")
+        return solution
+
+    def answer(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+        """Solve as `resolve` does and return x without a certificate, to a caller with a proof in integers.
+
+        Such a caller calls `forget_basis` and asks again where its own proof fails.
+        """
+        highs, columns = self._highs, self._columns
+        if highs.changeColsCost(len(columns), columns, cost) != self._ok:
+            raise SolverFailed("HiGHS refuses the costs")
+        if highs.changeColsBounds(len(columns), columns, lower, upper) != self._ok:
+            raise SolverFailed("HiGHS refuses the bounds; a NaN is the usual cause")
+        # Both are read before any number: after an error HiGHS still hands out an old or empty solution.
+        if highs.run() == self._error:
+            raise SolverFailed(
+                "HiGHS could not run; the usual cause is another solve in this process with a `threads`"
+                f" option other than {OPTIONS['threads']}: set it to that everywhere, or use another process"
+            )
+        outcome = highs.getModelStatus()
+        if outcome != self._optimal:
+            if outcome == self._infeasible:
+                raise Infeasible("no point satisfies all constraints of the model")
+            raise SolverFailed(f"HiGHS stopped with status {highs.modelStatusToString(outcome)!r}")
+        return np.fromiter(highs.getSolution().col_value, np.float64, len(columns))
+
+    def forget_basis(self) -> None:
+        """Make the next solve start cold: hot starts have known faults (HiGHS issues 3294 and 3194)."""
+        self._highs.clearSolver()
+
+    def start_from(self, basic: int) -> None:
+        """Start the next solve of a one-row model from the basis of a merit order.
+
+        Args:
+            basic: The column that is expected to balance the row; the columns before it start at their lower
+                bounds, those after it at their upper bounds.
+        """
+        import highspy
+
+        basis, status = highspy.HighsBasis(), highspy.HighsBasisStatus
+        after = len(self._columns) - basic - 1
+        basis.col_status = [status.kLower] * basic + [status.kBasic] + [status.kUpper] * after
+        basis.row_status = [status.kLower]
+        basis.valid = True
+        self._require(self._highs.setBasis(basis), "the starting basis")
+
+    def _certified(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> Solution:
+        x = self.answer(cost, lower, upper)
+        model, row_price = self._model, np.array(self._highs.getSolution().row_dual)
+        certificate = certify(
+            cost,
+            np.concatenate((lower, model.row_lower)),
+            np.concatenate((upper, model.row_upper)),
+            np.concatenate((x, model.times(x))),
+            np.concatenate((cost - model.transpose_times(row_price), row_price)),
+        )
+        return Solution(x, row_price, certificate)
+
+    def _require(self, status: Any, what: str) -> None:
+        if status != self._ok:
+            raise SolverFailed(f"HiGHS refuses {what}")

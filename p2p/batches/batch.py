@@ -1,0 +1,287 @@
+"""The batch of one interval: a salted leaf per account off chain, one root and totals on chain.
+
+A 15-minute reading has few possible values, so an unsalted hash of it is as good as plain text. The salt of
+an account is derived from a secret of the interval: a household is told its own salt only, and whoever
+deletes the secret leaves hashes that nobody can link.
+
+    interval_secret = HMAC-SHA256(master_secret, domain || interval_start)
+    salt of i       = bytes 16 i .. 16 i + 16 of SHAKE-256(domain || interval_secret)
+    leaf            = SHA-256(0x00 || leaf domain || salt || entry)
+    entry           = interval_start i64 || account u32 || COLUMNS i64 each, all big endian
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import shake_256
+
+import numpy as np
+import numpy.typing as npt
+
+from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
+from p2p.blocks import domains, merkle
+from p2p.blocks.block import MAX_TX_BYTES, ZERO_HASH, Tx, make_tx
+from p2p.errors import BadProof
+from p2p.wire.codec import Record, decode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import PriceLine
+
+SETTLEMENT = "settlement"
+SETTLE_BATCH = "batch"
+TOTAL_ROWS = ("members", *SYSTEM_ACCOUNTS)
+"""Accounts whose column totals are on chain: all members together, and each system account."""
+
+SALT_BYTES = 16
+SECRET_BYTES = 32
+
+_ENTRY = struct.Struct(f">qI{len(COLUMNS)}q")
+ENTRY_BYTES = _ENTRY.size
+_HEAD_BYTES = 2 + SALT_BYTES
+_ROW_BYTES = _HEAD_BYTES + ENTRY_BYTES
+
+
+class BatchArgs(Record, frozen=True):
+    """Arguments of settlement.batch: one settled interval, roots and totals.
+
+    Args:
+        interval_start: Start of the interval. [s since 1970, UTC]
+        orders: Number of orders in the book.
+        members: Number of member accounts; the system accounts follow them.
+        price: Price interval of the market, nil where nothing traded at one price.
+        traded_wh: Energy bought, which equals energy sold. [Wh]
+        totals: Per row of TOTAL_ROWS, the sum of each column of `market.settlement.accounts.COLUMNS`. [Wh, nano]
+        blob_hash: Name of the signed messages the batch was made from; zeros when they crossed no network.
+        inclusion_root: Root over the messages that receipts promised to include; zeros likewise.
+        entries: Packed entries of all accounts where `params.full_entries` says so, else empty.
+    """
+
+    interval_start: int
+    orders: int
+    members: int
+    book_root: bytes
+    clearing_root: bytes
+    postings_root: bytes
+    price: PriceLine | None
+    traded_wh: int
+    totals: tuple[tuple[int, ...], ...]
+    blob_hash: bytes
+    inclusion_root: bytes
+    entries: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """The off-chain half of one settled interval: every account's salted row and its leaf hash.
+
+    Args:
+        rows: 0x00 || leaf domain || salt || entry of each account, joined.
+        tree: Merkle tree over the leaf hash of each account: the members, then the system accounts.
+    """
+
+    interval_start: int
+    rows: bytes
+    tree: merkle.Levels
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """Leaf hash per account."""
+        return self.tree[0]
+
+    @property
+    def root(self) -> bytes:
+        """Merkle root over the leaves."""
+        return self.tree[-1][0]
+
+    def salt(self, account: int) -> bytes:
+        """The salt of one account, for its holder only."""
+        start = account * _ROW_BYTES + 2
+        return self.rows[start : start + SALT_BYTES]
+
+    def entry(self, account: int) -> bytes:
+        """The entry of one account."""
+        start = account * _ROW_BYTES + _HEAD_BYTES
+        return self.rows[start : start + ENTRY_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One account's line of one interval, decoded; `values` in the order of COLUMNS. [Wh, nano]"""
+
+    interval_start: int
+    account: int
+    values: tuple[int, ...]
+
+
+def interval_secret(master_secret: bytes, interval_start: int) -> bytes:
+    """Return the secret of one interval, from which all its salts follow."""
+    message = domains.MAC_INTERVAL + interval_start.to_bytes(8, "big", signed=True)
+    return hmac.digest(master_secret, message, "sha256")
+
+
+def make_batch(postings: Postings, interval_start: int, master_secret: bytes) -> Batch:
+    """Salt and hash the postings of one interval.
+
+    Args:
+        postings: All accounts.
+        interval_start: Start of the interval. [s]
+        master_secret: At least 16 secret bytes, the same for every interval of a run.
+    """
+    return salted(postings.lines, interval_start, interval_secret(master_secret, interval_start))
+
+
+def salted(lines: npt.NDArray[np.int64], interval_start: int, secret: bytes) -> Batch:
+    """Salt and hash the lines of all accounts with the secret of their interval."""
+    accounts = len(lines)
+    numbers = np.empty(accounts, dtype=_ROW_TYPE)
+    numbers["prefix"] = merkle.LEAF_PREFIX[0]
+    numbers["domain"] = domains.LEAF_ENTRY
+    salts = _salts(secret, accounts)
+    numbers["salt"] = np.frombuffer(salts, dtype=np.uint8).reshape(accounts, SALT_BYTES)
+    numbers["interval_start"] = interval_start
+    numbers["account"] = np.arange(accounts)
+    numbers["values"] = lines
+    rows = numbers.tobytes()
+    leaves = merkle.hash_rows(rows, _ROW_BYTES)
+    return Batch(interval_start, rows, merkle.levels(leaves))
+
+
+def postings_root(postings: Postings, interval_start: int, master_secret: bytes) -> bytes:
+    """Return the root over the salted postings of one interval; arguments as for `make_batch`."""
+    return make_batch(postings, interval_start, master_secret).root
+
+
+def entry_leaf(salt: bytes, entry: bytes) -> bytes:
+    """Return the leaf hash of one account's entry."""
+    return merkle.leaf_hash(bytes((domains.LEAF_ENTRY,)) + salt + entry)
+
+
+def decode_entry(entry: bytes) -> Entry:
+    """Read the fixed-width entry of one account.
+
+    Raises:
+        BadProof: It has another length.
+    """
+    if len(entry) != ENTRY_BYTES:
+        raise BadProof(f"an entry of {len(entry)} bytes; it must have {ENTRY_BYTES}")
+    interval_start, account, *values = _ENTRY.unpack(entry)
+    return Entry(interval_start, account, tuple(values))
+
+
+def batch_args(
+    batch: Batch,
+    postings: Postings,
+    *,
+    orders: int,
+    book_root: bytes,
+    clearing_root: bytes,
+    price: PriceLine | None,
+    traded_wh: int,
+    blob_hash: bytes = ZERO_HASH,
+    inclusion_root: bytes = ZERO_HASH,
+    entries: bytes = b"",
+) -> BatchArgs:
+    """Return what goes on chain for an interval: roots, counts, totals.
+
+    Args:
+        entries: `pack_entries` where the chain wants full entries.
+    """
+    lines, members = postings.lines, postings.members
+    member_totals: list[int] = lines[:members].sum(axis=0).tolist()
+    system: list[list[int]] = lines[members:].tolist()
+    return BatchArgs(
+        interval_start=batch.interval_start,
+        orders=orders,
+        members=members,
+        book_root=book_root,
+        clearing_root=clearing_root,
+        postings_root=batch.root,
+        price=price,
+        traded_wh=traded_wh,
+        totals=(tuple(member_totals), *(tuple(row) for row in system)),
+        blob_hash=blob_hash,
+        inclusion_root=inclusion_root,
+        entries=entries,
+    )
+
+
+def is_batch(tx: Tx) -> bool:
+    """Whether a transaction settles an interval."""
+    return (tx.module, tx.method) == (SETTLEMENT, SETTLE_BATCH)
+
+
+def batches(txs: Iterable[Tx]) -> list[tuple[int, BatchArgs]]:
+    """Return the settlement batches of a block's transactions, each with its position.
+
+    Raises:
+        RemoteError: One of them cannot be read.
+    """
+    return [
+        (i, decode(BatchArgs, tx.args, max_bytes=MAX_TX_BYTES)) for i, tx in enumerate(txs) if is_batch(tx)
+    ]
+
+
+def batch_tx(sender: Identity, chain_id: bytes, nonce: int, valid_until_height: int, args: BatchArgs) -> Tx:
+    """Return the signed transaction for one interval, of an operator or of an authority that stands in.
+
+    Args:
+        nonce: `State.nonce(sender) + 1`.
+        valid_until_height: Last block that may hold it.
+    """
+    return make_tx(sender, chain_id, nonce, valid_until_height, SETTLEMENT, SETTLE_BATCH, args)
+
+
+def pack_entries(postings: Postings, interval_start: int, master_secret: bytes) -> bytes:
+    """Return the interval's secret and the lines of all accounts, about 30 bytes an account.
+
+    Each number is zigzag (so that small negative ones stay short) in LEB128: 7 bits a byte, the lowest first,
+    the top bit set on all but the last byte.
+    """
+    out = bytearray(interval_secret(master_secret, interval_start))
+    for number in postings.lines.ravel().tolist():
+        left = number << 1 if number >= 0 else ~(number << 1)
+        while left > 0x7F:
+            out.append(left & 0x7F | 0x80)
+            left >>= 7
+        out.append(left)
+    return bytes(out)
+
+
+def unpack_entries(packed: bytes, accounts: int) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """Return the interval's secret and the lines of all accounts.
+
+    Raises:
+        BadProof: Too short or too long, or a number not in its shortest form or beyond int64.
+    """
+    numbers, left, shift = [], 0, 0
+    for byte in packed[SECRET_BYTES:]:
+        left |= (byte & 0x7F) << shift
+        shift += 7
+        if byte & 0x80 and shift < 64:
+            continue
+        if left >= 2**64 or (byte == 0 and shift > 7):
+            raise BadProof("a number of the entries is beyond int64 or not in its shortest form")
+        numbers.append(left >> 1 if not left & 1 else ~(left >> 1))
+        left, shift = 0, 0
+    if shift or len(numbers) != accounts * len(COLUMNS):
+        raise BadProof(f"{len(numbers)} numbers in the entries of {accounts} accounts")
+    return packed[:SECRET_BYTES], np.array(numbers, dtype=np.int64).reshape(accounts, len(COLUMNS))
+
+
+_ROW_TYPE: npt.DTypeLike = np.dtype(
+    [
+        ("prefix", "u1"),
+        ("domain", "u1"),
+        ("salt", "u1", (SALT_BYTES,)),
+        ("interval_start", ">i8"),
+        ("account", ">u4"),
+        ("values", ">i8", (len(COLUMNS),)),
+    ]
+)
+
+
+def _salts(secret: bytes, accounts: int) -> bytes:
+    # One call for all accounts; an HMAC each costs more than the leaf it salts.
+    return shake_256(domains.XOF_SALTS + secret).digest(SALT_BYTES * accounts)

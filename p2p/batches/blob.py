@@ -1,0 +1,185 @@
+"""The blob of one interval: every signed message behind a settlement batch, without what the chain knows anyway.
+
+A message is stored as its numbers and its signature. The bytes that were signed follow from the roster, the chain and
+the interval, so whoever opens a blob checks every signature again and trusts nobody. The order is canonical (roster
+order within each kind), so that the same messages always give the same blob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
+
+from p2p.blocks import domains
+from p2p.blocks.genesis import Genesis
+from p2p.errors import Malformed, RemoteError
+from p2p.wire.codec import Record, decode, encode
+from p2p.wire.messages import (
+    VERSION,
+    HandedIn,
+    Kind,
+    NothingMessage,
+    OrderMessage,
+    ReadingMessage,
+    Signed,
+    open_message,
+)
+
+SECRET_BYTES = 32
+MAX_BLOB_BYTES = 16 * 1024 * 1024
+
+
+class Line(Record, frozen=True):
+    """One signed message.
+
+    Args:
+        participant: Index of the household in the roster.
+        kind: Kind byte of the message.
+        nonce: Of the message.
+        numbers: What it says beyond household and interval, in the order of its fields.
+        signature: By the household.
+    """
+
+    participant: int
+    kind: int
+    nonce: int
+    numbers: tuple[int, ...]
+    signature: bytes
+
+
+class Blob(Record, frozen=True):
+    """All messages of an interval.
+
+    Args:
+        interval_start: Start of the interval. [s since 1970, UTC]
+        interval_secret: The salts of the interval's entries follow from it.
+        lines: Orders and "nothing" in roster order, then readings in roster order; one each at most.
+    """
+
+    version: int
+    interval_start: int
+    interval_secret: bytes
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalContent:
+    """The verified messages of an interval, each kind in roster order."""
+
+    interval_start: int
+    interval_secret: bytes
+    orders: tuple[OrderMessage, ...]
+    nothings: tuple[NothingMessage, ...]
+    readings: tuple[ReadingMessage, ...]
+
+
+_HEAD_FIELDS = 6
+"""Fields that every message of a household begins with: version, chain, interval, minutes, household, nonce."""
+_TYPES: dict[int, type[HandedIn]] = {
+    Kind.ORDER: OrderMessage,
+    Kind.NOTHING: NothingMessage,
+    Kind.READING: ReadingMessage,
+}
+
+
+def blob_hash(data: bytes) -> bytes:
+    """Name of a blob: the hash of its bytes."""
+    return sha256(domains.BLOB + data).digest()
+
+
+def make_blob(
+    roster: Sequence[str], interval_start: int, interval_secret: bytes, signed: Sequence[bytes]
+) -> bytes:
+    """Return the canonical bytes of a blob.
+
+    Args:
+        roster: Household ids.
+        interval_start: Start of the interval. [s]
+        interval_secret: See `Blob`.
+        signed: Signed orders, "nothing" and readings of the interval, verified, in any order.
+    """
+    index = {household: i for i, household in enumerate(roster)}
+    lines = []
+    for data in signed:
+        envelope = decode(Signed, data)
+        message = decode(_TYPES[envelope.kind], envelope.body)
+        numbers = tuple(getattr(message, name) for name in message.__struct_fields__[_HEAD_FIELDS:])
+        lines.append(
+            Line(index[message.household], envelope.kind, message.nonce, numbers, envelope.signature)
+        )
+    lines.sort(key=_place)
+    return encode(Blob(VERSION, interval_start, interval_secret, tuple(lines)))
+
+
+def open_blob(data: bytes, genesis: Genesis, roster: Sequence[str]) -> IntervalContent:
+    """Read a blob and check every signature in it.
+
+    Args:
+        data: Canonical bytes.
+        genesis: Chain, interval length and public keys of the households.
+        roster: Household ids, as the genesis commits to them.
+
+    Raises:
+        RemoteError: Malformed, not canonical, a line that stands twice or has no place, or one whose message its
+            household did not sign.
+    """
+    blob = decode(Blob, data, max_bytes=MAX_BLOB_BYTES)
+    if blob.version != VERSION or len(blob.interval_secret) != SECRET_BYTES:
+        raise Malformed(
+            f"a blob of version {blob.version} with a secret of {len(blob.interval_secret)} bytes"
+        )
+    unknown = next((line.kind for line in blob.lines if line.kind not in _TYPES), None)
+    if unknown is not None:
+        raise Malformed(f"a line of kind {unknown}")
+    places = [_place(line) for line in blob.lines]
+    if any(a >= b for a, b in pairwise(places)):
+        raise Malformed("the lines of a blob are not in their order, or one stands twice")
+    keys = dict(zip(roster, genesis.household_keys, strict=True))
+    content: dict[int, list[HandedIn]] = {kind: [] for kind in _TYPES}
+    for line in blob.lines:
+        opened = _open_line(line, blob.interval_start, genesis, roster, keys)
+        content[line.kind].append(opened)  # only now is the kind known to be one of ours
+    return IntervalContent(
+        blob.interval_start,
+        blob.interval_secret,
+        tuple(content[Kind.ORDER]),  # type: ignore[arg-type]  # the kind decides the type
+        tuple(content[Kind.NOTHING]),  # type: ignore[arg-type]
+        tuple(content[Kind.READING]),  # type: ignore[arg-type]
+    )
+
+
+def _place(line: Line) -> tuple[bool, int]:
+    return line.kind == Kind.READING, line.participant
+
+
+def _open_line(
+    line: Line, interval_start: int, genesis: Genesis, roster: Sequence[str], keys: dict[str, bytes]
+) -> HandedIn:
+    kind = _TYPES[line.kind]
+    if not 0 <= line.participant < len(roster):
+        raise Malformed(f"a line of kind {line.kind} by household {line.participant} of {len(roster)}")
+    if len(line.numbers) != len(kind.__struct_fields__) - _HEAD_FIELDS:
+        raise Malformed(f"a line of kind {line.kind} with {len(line.numbers)} numbers")
+    household = roster[line.participant]
+    message = kind(
+        VERSION,
+        genesis.chain_id,
+        interval_start,
+        genesis.params.minutes,
+        household,
+        line.nonce,
+        *line.numbers,
+    )
+    signed = encode(Signed(line.kind, encode(message), keys[household], line.signature))
+    opened = open_message(
+        signed,
+        chain_id=genesis.chain_id,
+        kinds=(Kind(line.kind),),
+        household_keys=keys,
+        limits=genesis.params.limits,
+    )
+    if not isinstance(opened, kind):
+        raise RemoteError(f"a line of kind {line.kind} opened as {type(opened).__name__}")
+    return opened

@@ -1,0 +1,243 @@
+"""What a receipt is worth: the batch commits to every message that was taken, so a dropped one can be proven.
+
+Each batch carries a Merkle root with one salted leaf per household of the roster: the nonce and id of the message that
+is in its blob, or "nobody spoke". A household gets the opening of its own leaf. With a receipt that promises more than
+the leaf shows, it convicts the collector offline.
+
+    salt of i  = bytes 16 i .. 16 i + 16 of SHAKE-256(domain || interval_secret)
+    leaf       = SHA-256(0x00 || leaf domain || salt || nonce i64 || message id)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import shake_256
+
+from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, BatchArgs
+from p2p.blocks import block as blocks
+from p2p.blocks import domains, merkle
+from p2p.blocks.block import Tx
+from p2p.blocks.genesis import Genesis
+from p2p.errors import BadProof, WrongChain
+from p2p.wire.codec import Record, decode, encode
+from p2p.wire.messages import (
+    PROMISES,
+    Kind,
+    NothingMessage,
+    OrderMessage,
+    ReceiptCode,
+    ReceiptMessage,
+    household_of,
+    message_id,
+    open_message,
+    signer_of,
+)
+
+VERSION = 1
+SALT_BYTES = 16
+MAX_OMISSION_BYTES = blocks.MAX_TX_BYTES + 4 * 1024
+"""A batch with full entries fills its transaction; the rest of a proof has about 1 kB. [B]"""
+SILENT = -1
+"""Nonce of a leaf whose household did not speak."""
+
+_NO_ID = bytes(merkle.HASH_BYTES)
+
+
+class Opening(Record, frozen=True):
+    """What one leaf says, and the way to the root; its canonical bytes travel on inclusion/1.
+
+    Args:
+        path: 32 bytes a step, joined.
+    """
+
+    salt: bytes
+    nonce: int
+    message_id: bytes
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inclusion:
+    """The tree of one interval."""
+
+    salts: bytes
+    spoken: tuple[tuple[int, bytes], ...]
+    tree: merkle.Levels
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """Leaf hash per household."""
+        return self.tree[0]
+
+    @property
+    def root(self) -> bytes:
+        """What the batch carries."""
+        return self.tree[-1][0]
+
+    def opening(self, participant: int) -> Opening:
+        """The opening of a household's leaf, for that household only."""
+        nonce, name = self.spoken[participant]
+        path = b"".join(merkle.path_in(self.tree, participant))
+        return Opening(_salt(self.salts, participant), nonce, name, path)
+
+
+class Omission(Record, frozen=True):
+    """Proof that a collector left out what it had promised to include.
+
+    Args:
+        receipt: Signed bytes of the receipt.
+        message: Signed bytes of the order or "nothing" it is for.
+        participant: Place of the household in the roster.
+        members: Number of households, hence of leaves.
+        nonce: What the leaf says, or -1.
+        leaf_id: Likewise.
+        tx: The batch transaction, by the key that signed the receipt.
+    """
+
+    version: int
+    receipt: bytes
+    message: bytes
+    participant: int
+    members: int
+    salt: bytes
+    nonce: int
+    leaf_id: bytes
+    path: bytes
+    tx: Tx
+
+
+def include(
+    roster: Sequence[str], messages: Iterable[OrderMessage | NothingMessage], interval_secret: bytes
+) -> Inclusion:
+    """Build the tree of an interval from the messages in its blob.
+
+    Args:
+        roster: Household ids.
+        messages: One at most of each household.
+        interval_secret: The salts follow from it.
+    """
+    spoken = {message.household: (message.nonce, message_id(message)) for message in messages}
+    salts = shake_256(domains.XOF_INCLUSION + interval_secret).digest(SALT_BYTES * len(roster))
+    rows = tuple(spoken.get(household, (SILENT, _NO_ID)) for household in roster)
+    leaves = [_leaf(_salt(salts, i), *row) for i, row in enumerate(rows)]
+    return Inclusion(salts, rows, merkle.levels(leaves))
+
+
+def check_opening(opening: Opening, participant: int, members: int, root: bytes) -> None:
+    """Raise unless a leaf leads to a batch's inclusion root from its household's place among all members.
+
+    Raises:
+        BadProof: It is not.
+    """
+    if len(opening.salt) != SALT_BYTES or len(opening.message_id) != merkle.HASH_BYTES:
+        raise BadProof("a salt or message id of a wrong length")
+    leaf = _leaf(opening.salt, opening.nonce, opening.message_id)
+    steps = [opening.path[i : i + merkle.HASH_BYTES] for i in range(0, len(opening.path), merkle.HASH_BYTES)]
+    if merkle.root_from_path(leaf, participant, members, steps) != root:
+        raise BadProof("the leaf is not in the batch")
+
+
+def keeps(opening: Opening, nonce: int, name: bytes) -> bool:
+    """Whether a leaf keeps the promise about a message: it, or a later one of the household, is in the batch."""
+    return opening.nonce > nonce or opening.message_id == name
+
+
+def make_omission(
+    receipt: bytes, message: bytes, participant: int, members: int, opening: Opening, tx: Tx
+) -> bytes:
+    """Return the canonical bytes of a proof; arguments as in `Omission`. Whether it convicts, the check tells."""
+    return encode(
+        Omission(
+            VERSION,
+            receipt,
+            message,
+            participant,
+            members,
+            opening.salt,
+            opening.nonce,
+            opening.message_id,
+            opening.path,
+            tx,
+        )
+    )
+
+
+def check_omission(data: bytes, genesis: Genesis) -> bytes:
+    """Check a proof offline and return the public key of the collector that broke its promise.
+
+    Args:
+        data: Canonical bytes of an `Omission`.
+        genesis: Chain and public keys of the households; whether the key is a collector of the chain shows in the
+            batch, which the chain took from it.
+
+    Raises:
+        RemoteError: It is malformed or of another chain, its parts do not belong together, or the promise was kept.
+    """
+    proof = decode(Omission, data, max_bytes=MAX_OMISSION_BYTES)
+    if proof.version != VERSION:
+        raise BadProof(f"version {proof.version}; this program reads {VERSION}")
+    if proof.tx.chain_id != genesis.chain_id:
+        raise WrongChain(f"the batch is of chain {proof.tx.chain_id.hex()[:16]}")
+    if not 0 <= proof.participant < len(genesis.household_keys) or proof.members != genesis.members:
+        raise BadProof(f"household {proof.participant} of {proof.members}")
+    message, receipt, collector = _promise(proof, genesis)
+    args = _batch(proof, collector)
+    if args.interval_start != receipt.interval_start:
+        raise BadProof("receipt and batch are of different intervals")
+    opening = Opening(proof.salt, proof.nonce, proof.leaf_id, proof.path)
+    check_opening(opening, proof.participant, proof.members, args.inclusion_root)
+    if keeps(opening, message.nonce, receipt.message_id):
+        raise BadProof("the promise was kept: the message, or a later one of the household, is in the batch")
+    return collector
+
+
+def _promise(
+    proof: Omission, genesis: Genesis
+) -> tuple[OrderMessage | NothingMessage, ReceiptMessage, bytes]:
+    """The message, the receipt that promises to include it, and who gave it."""
+    collector = signer_of(proof.receipt)
+    key = genesis.household_keys[proof.participant]
+    household = household_of(proof.message)
+    keys = {household: key}
+    message = open_message(
+        proof.message,
+        chain_id=genesis.chain_id,
+        kinds=(Kind.ORDER, Kind.NOTHING),
+        household_keys=keys,
+        limits=genesis.params.limits,
+    )
+    receipt = open_message(
+        proof.receipt,
+        chain_id=genesis.chain_id,
+        kinds=(Kind.RECEIPT,),
+        household_keys=keys,
+        collector_keys=(collector,),
+        limits=genesis.params.limits,
+    )
+    if not isinstance(message, OrderMessage | NothingMessage) or not isinstance(receipt, ReceiptMessage):
+        raise BadProof("not an order and its receipt")
+    if receipt.message_id != message_id(message) or receipt.interval_start != message.interval_start:
+        raise BadProof("the receipt is for another message")
+    if receipt.code not in PROMISES:
+        raise BadProof(f"the receipt promises nothing: {ReceiptCode(receipt.code).name}")
+    return message, receipt, collector
+
+
+def _batch(proof: Omission, collector: bytes) -> BatchArgs:
+    tx = proof.tx
+    if (tx.module, tx.method) != (SETTLEMENT, SETTLE_BATCH):
+        raise BadProof(f"the transaction is {tx.module}.{tx.method}, not a settlement")
+    if tx.sender != collector:
+        raise BadProof("the batch is by another collector than the receipt: nobody broke a promise")
+    blocks.check_tx_signature(tx)
+    return decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES)
+
+
+def _leaf(salt: bytes, nonce: int, name: bytes) -> bytes:
+    content = salt + nonce.to_bytes(8, "big", signed=True) + name
+    return merkle.leaf_hash(bytes((domains.LEAF_INCLUSION,)) + content)
+
+
+def _salt(salts: bytes, participant: int) -> bytes:
+    return salts[SALT_BYTES * participant : SALT_BYTES * (participant + 1)]

@@ -1,0 +1,1 @@
+"""The bytes everybody agrees on: domains of hashes, Merkle and state trees, blocks, genesis."""

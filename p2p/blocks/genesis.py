@@ -1,0 +1,267 @@
+"""The genesis: what everybody must agree on before the first block. Its hash is the chain id."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from market.interval import ALLOWED_MINUTES
+from p2p.blocks import domains
+from p2p.blocks.block import MAX_VALIDATORS
+from p2p.blocks.merkle import HASH_BYTES
+from p2p.errors import GenesisError, RemoteError
+from p2p.wire.codec import Record, decode, encode
+from p2p.wire.identity import PUBLIC_KEY_BYTES
+from p2p.wire.messages import DEFAULT_LIMITS, MAX_TIME_S, Limits
+
+VERSION = 2
+MAX_OPERATORS = 8
+MIN_VALIDATORS = 4
+"""Fewest authorities of which one may lie; 1 alone is for toys."""
+
+MAX_FULL_MEMBERS = 1_500
+"""Members whose full entries fit into one transaction."""
+
+MAX_NAME_BYTES = 64
+MAX_GENESIS_BYTES = 1024 * 1024
+
+
+class Governed(Record, frozen=True):
+    """Parameters that a quorum of authorities may change; their bounds are `GOVERNED_BOUNDS`.
+
+    Args:
+        tx_quota: Transactions of a sender in a window; settlement batches do not count.
+        quota_window: Length of a window. [heights]
+        proposal_heights: Longest life of a proposal. [heights]
+        evidence_heights: Greatest age of evidence. [heights]
+        certificate_days: How long after its interval a certificate expires. [days]
+    """
+
+    tx_quota: int
+    quota_window: int
+    proposal_heights: int
+    evidence_heights: int
+    certificate_days: int
+
+
+DEFAULT_GOVERNED = Governed(
+    tx_quota=1_000, quota_window=100, proposal_heights=10_000, evidence_heights=10_000, certificate_days=730
+)
+
+GOVERNED_BOUNDS = {
+    "tx_quota": (1, 100_000),
+    "quota_window": (1, 100_000),
+    "proposal_heights": (10, 1_000_000),
+    "evidence_heights": (10, 1_000_000),
+    "certificate_days": (1, 3_650),
+}
+"""Name -> smallest and largest value."""
+
+
+class Params(Record, frozen=True, dict=True):
+    """Parameters of a chain.
+
+    Args:
+        currency: Code of the currency, e.g. "EUR".
+        minutes: Length of an interval. [min]
+        max_energy_wh: See `messages.Limits`. [Wh]
+        max_price_micro_per_kwh: See `messages.Limits`. [micro-currency/kWh]
+        max_node: See `messages.Limits`.
+        rules_hash: 32 bytes that name the market's rules and tariffs; the chain carries it and does not
+            read it.
+        full_entries: 1 where every batch carries all entries, for research; else 0.
+        governed: What the authorities may change later; the state holds the values in force.
+    """
+
+    currency: str
+    minutes: int
+    max_energy_wh: int
+    max_price_micro_per_kwh: int
+    max_node: int
+    rules_hash: bytes
+    full_entries: int
+    governed: Governed
+
+    @property
+    def limits(self) -> Limits:
+        """The ranges for messages of this chain."""
+        return Limits(self.max_energy_wh, self.max_price_micro_per_kwh, self.max_node)
+
+    @cached_property
+    def hash(self) -> bytes:
+        """Hash of the parameters, as headers carry it."""
+        return sha256(domains.PARAMS + encode(self)).digest()
+
+
+class Genesis(Record, frozen=True, dict=True):
+    """What a chain starts from.
+
+    Args:
+        name: For people.
+        time_ms: Blocks must be later. [ms since 1970, UTC]
+        authorities: Public keys, 1 or 4..25; their order decides whose turn it is.
+        operators: Public keys of the market operators, 1..8, which collect and settle; the first one goes
+            first.
+        roster_root: `roots.roster_root` of the household ids; ids themselves never appear on chain.
+        members: Number of households.
+        household_keys: Public keys in roster order, or empty when orders are not signed.
+    """
+
+    version: int
+    name: str
+    time_ms: int
+    params: Params
+    authorities: tuple[bytes, ...]
+    operators: tuple[bytes, ...]
+    roster_root: bytes
+    members: int
+    household_keys: tuple[bytes, ...]
+
+    @cached_property
+    def chain_id(self) -> bytes:
+        """SHA-256 of the canonical bytes, which are the whole genesis file."""
+        return sha256(encode(self)).digest()
+
+    @property
+    def operator(self) -> bytes:
+        """Public key of the first operator."""
+        return self.operators[0]
+
+
+def make_params(
+    currency: str,
+    minutes: int,
+    rules_hash: bytes = bytes(HASH_BYTES),
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    full_entries: bool = False,
+    governed: Governed = DEFAULT_GOVERNED,
+) -> Params:
+    """Return the parameters of a chain; arguments as in `Params`."""
+    return Params(
+        currency,
+        minutes,
+        limits.max_energy_wh,
+        limits.max_price_micro_per_kwh,
+        limits.max_node,
+        rules_hash,
+        int(full_entries),
+        governed,
+    )
+
+
+def check_genesis(genesis: Genesis) -> None:
+    """Raise unless a chain can start from this.
+
+    Raises:
+        GenesisError: Lists every reason.
+    """
+    problems = [*_key_problems(genesis), *_params_problems(genesis.params)]
+    if genesis.version != VERSION:
+        problems.append(f"version {genesis.version}; this program speaks {VERSION}")
+    if not 0 < len(genesis.name.encode()) <= MAX_NAME_BYTES:
+        problems.append(f"the name must have 1..{MAX_NAME_BYTES} bytes")
+    if not 0 <= genesis.time_ms <= MAX_TIME_S * 1000:
+        problems.append(f"time_ms {genesis.time_ms} is outside 0..{MAX_TIME_S * 1000}")
+    if len(genesis.roster_root) != HASH_BYTES:
+        problems.append(f"roster_root has {len(genesis.roster_root)} bytes; it must have {HASH_BYTES}")
+    if genesis.members < 0:
+        problems.append(f"members is {genesis.members}; it must be 0 or more")
+    if problems:
+        raise GenesisError(problems)
+
+
+def is_set_size(n: int) -> bool:
+    """Whether a chain may have this many authorities: 4..25, or 1 for a toy."""
+    return n == 1 or MIN_VALIDATORS <= n <= MAX_VALIDATORS
+
+
+def _key_problems(genesis: Genesis) -> list[str]:
+    problems = []
+    authorities, operators, households = genesis.authorities, genesis.operators, genesis.household_keys
+    if not is_set_size(len(authorities)):
+        problems.append(
+            f"{len(authorities)} authorities; there must be {MIN_VALIDATORS}..{MAX_VALIDATORS}, or 1 for a toy"
+        )
+    if not 1 <= len(operators) <= MAX_OPERATORS:
+        problems.append(f"{len(operators)} operators; there must be 1..{MAX_OPERATORS}")
+    named = (("authorities", authorities), ("operators", operators), ("household_keys", households))
+    for what, keys in named:
+        if any(len(key) != PUBLIC_KEY_BYTES for key in keys):
+            problems.append(f"{what} holds a key that has not {PUBLIC_KEY_BYTES} bytes")
+        if len(set(keys)) != len(keys):
+            problems.append(f"{what} holds the same key twice")
+    if genesis.params.full_entries and genesis.members > MAX_FULL_MEMBERS:
+        problems.append(f"{genesis.members} members; with full_entries at most {MAX_FULL_MEMBERS} fit")
+    if households and len(households) != genesis.members:
+        problems.append(f"{len(households)} household keys for {genesis.members} members")
+    return problems
+
+
+def _params_problems(params: Params) -> list[str]:
+    problems = []
+    if params.minutes not in ALLOWED_MINUTES:
+        problems.append(f"params.minutes is {params.minutes}; it must be one of {ALLOWED_MINUTES}")
+    if not 0 < len(params.currency.encode()) <= MAX_NAME_BYTES:
+        problems.append("params.currency must name a currency")
+    if min(params.max_energy_wh, params.max_price_micro_per_kwh) <= 0 or params.max_node < 0:
+        problems.append("a limit of params is not positive")
+    if len(params.rules_hash) != HASH_BYTES:
+        problems.append(f"params.rules_hash has {len(params.rules_hash)} bytes, not {HASH_BYTES}")
+    if params.full_entries not in (0, 1):
+        problems.append(f"params.full_entries is {params.full_entries}; it must be 0 or 1")
+    for name, (low, high) in GOVERNED_BOUNDS.items():
+        value = getattr(params.governed, name)
+        if not low <= value <= high:
+            problems.append(f"params.governed.{name} is {value}; it must be {low}..{high}")
+    return problems
+
+
+def decode_genesis(data: bytes) -> Genesis:
+    """Read a genesis from its canonical bytes.
+
+    Raises:
+        GenesisError: Not a genesis, not canonical, or one that no chain can start from.
+    """
+    try:
+        genesis = decode(Genesis, data, max_bytes=MAX_GENESIS_BYTES)
+    except RemoteError as error:
+        raise GenesisError([error.detail]) from None
+    check_genesis(genesis)
+    return genesis
+
+
+def write_genesis(path: Path, genesis: Genesis) -> None:
+    """Write the canonical bytes atomically; `sha256sum` of the file is the chain id.
+
+    Raises:
+        GenesisError: It cannot start a chain, or the file cannot be written.
+    """
+    check_genesis(genesis)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(encode(genesis))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise GenesisError([f"cannot be written ({error.strerror})"], path) from error
+
+
+def read_genesis(path: Path) -> Genesis:
+    """Read a genesis file.
+
+    Raises:
+        GenesisError: Missing, damaged or unusable; names the file and every reason.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise GenesisError([f"cannot be read ({error.strerror})"], path) from error
+    try:
+        return decode_genesis(data)
+    except GenesisError as error:
+        raise GenesisError(error.problems, path) from None

@@ -1,0 +1,159 @@
+"""Module `accounts`: nonces, quotas, and which key has which role.
+
+    a || key        nonce and quota of a sender
+    r || key        roles of a key: index of the operator, index of the household, -1 for none
+    o || index u32  key of an operator
+    h || index u32  key of a household
+
+The role of an authority is not here: it follows from the set of the height, see `governance`.
+"""
+
+from __future__ import annotations
+
+from p2p.blocks.genesis import Genesis
+from p2p.blocks.possession import check_possession
+from p2p.errors import BrokenInvariant, InvalidTx
+from p2p.ledger.modules import governance_records
+from p2p.ledger.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR, Method, Module
+from p2p.ledger.view import Context, View, record
+from p2p.wire.codec import Record
+from p2p.wire.identity import PUBLIC_KEY_BYTES
+
+NAME = "accounts"
+ROTATE_KEY = "rotate_key"
+_NONE = -1
+
+
+class Account(Record, frozen=True):
+    """A sender.
+
+    Args:
+        nonce: Of its last transaction.
+        window: Height // quota_window of its last limited transaction.
+        used: Limited transactions in that window.
+    """
+
+    nonce: int
+    window: int
+    used: int
+
+
+class Role(Record, frozen=True):
+    """What a key is: index of the operator and of the household, -1 for none."""
+
+    operator: int
+    household: int
+
+
+class RotateArgs(Record, frozen=True):
+    """Arguments of accounts.rotate_key: the sender's roles move to `new_key`, which signed `proof`."""
+
+    new_key: bytes
+    proof: bytes
+
+
+NO_ACCOUNT = Account(0, _NONE, 0)
+NO_ROLE = Role(_NONE, _NONE)
+
+
+def account(view: View, sender: bytes) -> Account:
+    """Nonce and quota of a sender; zeros before its first transaction."""
+    return view.read(NAME, b"a" + sender, Account) or NO_ACCOUNT
+
+
+def role_key(key: bytes) -> bytes:
+    """Key of the entry that holds the roles of a public key."""
+    return b"r" + key
+
+
+def role(view: View, key: bytes) -> Role:
+    """Operator and household of a key."""
+    return view.read(NAME, role_key(key), Role) or NO_ROLE
+
+
+def roles_of(view: View, key: bytes) -> frozenset[str]:
+    """Names of the roles of a key."""
+    found = role(view, key)
+    names = {OPERATOR} if found.operator != _NONE else set()
+    if found.household != _NONE:
+        names.add(HOUSEHOLD)
+    if key in governance_records.council(view).current:
+        names.add(AUTHORITY)
+    return frozenset(names)
+
+
+def household_of(ctx: Context) -> int:
+    """Index of the sender's household, or -1."""
+    return role(ctx.view, ctx.sender).household
+
+
+def is_operator(ctx: Context) -> bool:
+    """Whether the sender is an operator."""
+    return role(ctx.view, ctx.sender).operator != _NONE
+
+
+def count(ctx: Context, nonce: int, *, limited: bool) -> None:
+    """Note a transaction of the sender.
+
+    Raises:
+        InvalidTx: Its quota of this window of heights is used up.
+    """
+    known = account(ctx.view, ctx.sender)
+    if not limited:
+        ctx.view.write(NAME, b"a" + ctx.sender, Account(nonce, known.window, known.used))
+        return
+    governed = governance_records.governed(ctx.view)
+    window = ctx.height // governed.quota_window
+    used = known.used + 1 if window == known.window else 1
+    if used > governed.tx_quota:
+        raise InvalidTx(
+            "tx_quota", f"{governed.tx_quota} transactions in {governed.quota_window} heights used"
+        )
+    ctx.view.write(NAME, b"a" + ctx.sender, Account(nonce, window, used))
+
+
+def _check_rotate(args: RotateArgs, genesis: Genesis) -> None:
+    if len(args.new_key) != PUBLIC_KEY_BYTES:
+        raise InvalidTx("tx_args", f"a key of {len(args.new_key)} bytes; it must have {PUBLIC_KEY_BYTES}")
+
+
+def _rotate(ctx: Context, args: RotateArgs) -> None:
+    view, key = ctx.view, args.new_key
+    if roles_of(view, key):
+        raise InvalidTx("key_taken", "the new key has a role already")
+    check_possession(key, args.proof, ctx.genesis.chain_id, ctx.sender)
+    moved = role(view, ctx.sender)
+    view.put(NAME, role_key(ctx.sender), None)
+    _give(view, key, moved)
+
+
+def _give(view: View, key: bytes, given: Role) -> None:
+    view.write(NAME, role_key(key), given)
+    if given.operator != _NONE:
+        view.put(NAME, b"o" + given.operator.to_bytes(4, "big"), key)
+    if given.household != _NONE:
+        view.put(NAME, b"h" + given.household.to_bytes(4, "big"), key)
+
+
+def _start(view: View, genesis: Genesis) -> None:
+    operators = {key: i for i, key in enumerate(genesis.operators)}
+    households = {key: i for i, key in enumerate(genesis.household_keys)}
+    for key in (*genesis.operators, *(key for key in genesis.household_keys if key not in operators)):
+        _give(view, key, Role(operators.get(key, _NONE), households.get(key, _NONE)))
+
+
+def _invariants(view: View, genesis: Genesis, height: int) -> None:
+    for key in view.touched(NAME):
+        if key[:1] == b"a":
+            old = view.before(NAME, key)
+            before = NO_ACCOUNT if old is None else record(Account, old)
+            if account(view, key[1:]).nonce <= before.nonce:
+                raise BrokenInvariant(height, NAME, f"the nonce of {key[1:].hex()[:16]} did not grow")
+
+
+MODULE = Module(
+    NAME,
+    {ROTATE_KEY: Method(RotateArgs, frozenset({OPERATOR, HOUSEHOLD}), _rotate, _check_rotate)},
+    _start,
+    _invariants,
+)

@@ -1,0 +1,274 @@
+"""Module `governance`: the sets of authorities, the parameters in force, proposals and their approvals.
+
+    council         sets of the next height and of the one after it, jailed authorities, open proposals
+    history         the newest sets with the height from which each one holds, to judge evidence
+    governed        parameters in force
+    j || key        height from which evidence against an authority counts again after its return
+    next            number of the next proposal
+    p || number u64 an open proposal
+    change          only within a block: the set that was decided in it
+
+A change decided in block h holds from h + 2 on, so that the header of h + 1 can already announce it. A block
+changes the set at most once.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from p2p.blocks.block import quorum
+from p2p.blocks.genesis import GOVERNED_BOUNDS, Genesis, is_set_size
+from p2p.blocks.possession import NO_KEY, check_possession
+from p2p.consensus.evidence import Offence
+from p2p.errors import BrokenInvariant, InvalidTx, OutOfRange
+from p2p.ledger.modules.governance_records import (
+    ADD,
+    APPROVE,
+    CHANGE,
+    COUNCIL,
+    GOVERNED,
+    HISTORY,
+    MAX_HISTORY,
+    MAX_OPEN,
+    NAME,
+    NEXT,
+    PARAMETER,
+    PROPOSE_AUTHORITY,
+    PROPOSE_PARAMETER,
+    REMOVE,
+    RETURN,
+    ROTATE,
+    ApproveArgs,
+    AuthorityArgs,
+    Council,
+    History,
+    Keys,
+    Number,
+    ParameterArgs,
+    Past,
+    Proposal,
+    council,
+    governed,
+    proposal_key,
+    proposal_of,
+    proposals,
+)
+from p2p.ledger.modules.method import AUTHORITY, Method, Module
+from p2p.ledger.view import Context, View
+from p2p.wire.identity import PUBLIC_KEY_BYTES
+
+_ACTIONS = (ADD, REMOVE, ROTATE, RETURN)
+
+
+# --- methods ----------------------------------------------------------------------------------------------
+
+
+def _check_authority(args: AuthorityArgs, genesis: Genesis) -> None:
+    if args.action not in _ACTIONS:
+        raise InvalidTx("tx_args", f"action {args.action}; there are {_ACTIONS}")
+    wanted = PUBLIC_KEY_BYTES if args.action == ROTATE else 0
+    if len(args.key) != PUBLIC_KEY_BYTES or len(args.new_key) != wanted:
+        raise InvalidTx(
+            "tx_args", f"a key has not {PUBLIC_KEY_BYTES} bytes, or new_key is given without need"
+        )
+    if args.action == ADD:
+        check_possession(args.key, args.proof, genesis.chain_id, NO_KEY)
+    elif args.action == ROTATE:
+        check_possession(args.new_key, args.proof, genesis.chain_id, args.key)
+    elif args.proof:
+        raise InvalidTx("tx_args", "only ADD and ROTATE carry a proof")
+
+
+def _check_parameter(args: ParameterArgs, genesis: Genesis) -> None:
+    low, high = GOVERNED_BOUNDS.get(args.name, (1, 0))
+    if not low <= args.value <= high:
+        raise InvalidTx("gov_range", f"{args.name} = {args.value}; bounds: {GOVERNED_BOUNDS.get(args.name)}")
+
+
+def _check_approve(args: ApproveArgs, genesis: Genesis) -> None:
+    if args.number < 0:
+        raise InvalidTx("tx_args", f"proposal {args.number}")
+
+
+def _propose_authority(ctx: Context, args: AuthorityArgs) -> None:
+    proposal = Proposal(args.action, args.key, args.new_key, "", 0, args.expiry_height, ())
+    _changed_set(ctx.view, proposal)  # refuses what could not be done today
+    _propose(ctx, proposal)
+
+
+def _propose_parameter(ctx: Context, args: ParameterArgs) -> None:
+    _propose(ctx, Proposal(PARAMETER, b"", b"", args.name, args.value, args.expiry_height, ()))
+
+
+def _propose(ctx: Context, proposal: Proposal) -> None:
+    view, numbers = ctx.view, council(ctx.view).open
+    last = ctx.height + governed(view).proposal_heights
+    if not ctx.height <= proposal.expiry_height <= last:
+        raise InvalidTx("gov_expiry", f"height {proposal.expiry_height} is not in {ctx.height}..{last}")
+    if len(numbers) >= MAX_OPEN:
+        raise InvalidTx("gov_full", f"{MAX_OPEN} proposals are open")
+    number = (view.read(NAME, NEXT, Number) or Number(0)).number
+    view.write(NAME, NEXT, Number(number + 1))
+    _change(view, open=(*numbers, number))
+    _support(ctx, number, proposal)
+
+
+def _approve(ctx: Context, args: ApproveArgs) -> None:
+    if args.number not in council(ctx.view).open:
+        raise InvalidTx("gov_closed", f"proposal {args.number} passed, expired or never was")
+    proposal = proposal_of(ctx.view, args.number)
+    if ctx.sender in proposal.approvals:
+        raise InvalidTx("gov_approved", f"this authority has approved proposal {args.number}")
+    _support(ctx, args.number, proposal)
+
+
+def _support(ctx: Context, number: int, proposal: Proposal) -> None:
+    """Count the sender's approval; at a quorum of the current set, do what is proposed."""
+    view, current = ctx.view, council(ctx.view).current
+    approvals = tuple(sorted((*proposal.approvals, ctx.sender)))
+    if len(approvals) < quorum(len(current)):
+        view.write(NAME, proposal_key(number), msgspec.structs.replace(proposal, approvals=approvals))
+        return
+    _close(view, (number,))
+    if proposal.action == PARAMETER:
+        value = msgspec.structs.replace(governed(view), **{proposal.name: proposal.value})
+        view.write(NAME, GOVERNED, value)
+        return
+    changed = _changed_set(view, proposal)
+    if changed != council(view).next:
+        if view.get(NAME, CHANGE) is not None:
+            raise InvalidTx("gov_busy", "another change of the set was decided in this block")
+        view.write(NAME, CHANGE, Keys(changed))
+    if proposal.action in (RETURN, REMOVE):
+        _release(view, proposal.key, ctx.height)
+
+
+def _changed_set(view: View, proposal: Proposal) -> tuple[bytes, ...]:
+    """Return the set after a proposal, from the newest set that is decided.
+
+    Raises:
+        InvalidTx: The key is in the set already, or is not, or the set would have a size it may not have.
+    """
+    known, key, new = council(view).next, proposal.key, proposal.new_key
+    waiting = council(view).jailed
+    present = key in known if proposal.action != RETURN else key in waiting
+    if present == (proposal.action == ADD) or new in known or (proposal.action == ADD and key in waiting):
+        raise InvalidTx("gov_member", f"key {key.hex()[:16]} is in the set already, or is not")
+    if proposal.action == REMOVE:
+        changed = tuple(member for member in known if member != key)
+    elif proposal.action == ROTATE:
+        changed = tuple(new if member == key else member for member in known)
+    else:
+        changed = known if key in known else (*known, key)
+    if not is_set_size(len(changed)):
+        raise InvalidTx("gov_set_size", f"the set would have {len(changed)} authorities")
+    return changed
+
+
+def _release(view: View, key: bytes, height: int) -> None:
+    waiting = council(view).jailed
+    if key in waiting:
+        _change(view, jailed=tuple(member for member in waiting if member != key))
+        view.write(NAME, b"j" + key, Number(height))
+
+
+# --- evidence and the end of a block ------------------------------------------------------------------------
+
+
+def evidence_window(view: View, height: int) -> range:
+    """Heights about which a block of this height may hold evidence."""
+    return range(max(1, height - governed(view).evidence_heights), height)
+
+
+def punish(view: View, offence: Offence) -> None:
+    """Jail an authority that signed two different messages.
+
+    Raises:
+        OutOfRange: It is jailed already, or has returned since, or is no authority any more.
+    """
+    key, known = offence.authority, council(view)
+    since = (view.read(NAME, b"j" + key, Number) or Number(0)).number
+    if key in known.jailed or offence.height <= since or key not in known.next:
+        raise OutOfRange(f"authority {key.hex()[:16]} is jailed already, has returned since, or has left")
+    _change(view, jailed=tuple(sorted((*known.jailed, key))))
+
+
+def end_block(view: View, height: int) -> None:
+    """Move the sets on by one height, and forget what has expired."""
+    known = council(view)
+    change = view.read(NAME, CHANGE, Keys)
+    if change is None:
+        following = _without_jailed(known)
+    else:
+        following = change.keys
+        view.put(NAME, CHANGE, None)
+    if not known.current == known.next == following:
+        _change(view, current=known.next, next=following)
+    if following != known.next:
+        history = (view.read(NAME, HISTORY, History) or History(())).sets
+        view.write(NAME, HISTORY, History((*history, Past(height + 2, following))[-MAX_HISTORY:]))
+    if known.open:
+        _close(view, tuple(n for n in known.open if proposal_of(view, n).expiry_height <= height))
+        _drop_approvals(view, set(known.next))
+
+
+def _without_jailed(known: Council) -> tuple[bytes, ...]:
+    """Return the next set without its first jailed authority, unless it would become too small."""
+    out = next((key for key in known.next if key in known.jailed), None) if known.jailed else None
+    if out is None or not is_set_size(len(known.next) - 1):
+        return known.next
+    return tuple(key for key in known.next if key != out)
+
+
+def _drop_approvals(view: View, members: set[bytes]) -> None:
+    for number, proposal in proposals(view).items():
+        kept = tuple(key for key in proposal.approvals if key in members)
+        if kept != proposal.approvals:
+            view.write(NAME, proposal_key(number), msgspec.structs.replace(proposal, approvals=kept))
+
+
+def _change(view: View, **fields: tuple[bytes, ...] | tuple[int, ...]) -> None:
+    view.write(NAME, COUNCIL, msgspec.structs.replace(council(view), **fields))
+
+
+def _close(view: View, closed: tuple[int, ...]) -> None:
+    if not closed:
+        return
+    _change(view, open=tuple(number for number in council(view).open if number not in closed))
+    for number in closed:
+        view.put(NAME, proposal_key(number), None)
+
+
+def _start(view: View, genesis: Genesis) -> None:
+    view.write(NAME, COUNCIL, Council(genesis.authorities, genesis.authorities, (), ()))
+    view.write(NAME, HISTORY, History((Past(1, genesis.authorities),)))
+    view.write(NAME, GOVERNED, genesis.params.governed)
+
+
+def _invariants(view: View, genesis: Genesis, height: int) -> None:
+    if not view.touched(NAME):
+        return
+    after, toy = council(view), len(genesis.authorities) == 1
+    for members in (after.current, after.next):
+        if len(set(members)) != len(members) or not is_set_size(len(members)) or toy != (len(members) == 1):
+            raise BrokenInvariant(height, NAME, f"a set of {len(members)} authorities, or one key twice")
+    if after.open != tuple(sorted(set(after.open))) or len(after.open) > MAX_OPEN:
+        raise BrokenInvariant(height, NAME, "the open proposals are not ascending, or too many")
+    if any(view.get(NAME, proposal_key(number)) is None for number in after.open):
+        raise BrokenInvariant(height, NAME, "an open proposal is not there")
+
+
+MODULE = Module(
+    NAME,
+    {
+        PROPOSE_AUTHORITY: Method(
+            AuthorityArgs, frozenset({AUTHORITY}), _propose_authority, _check_authority
+        ),
+        PROPOSE_PARAMETER: Method(
+            ParameterArgs, frozenset({AUTHORITY}), _propose_parameter, _check_parameter
+        ),
+        APPROVE: Method(ApproveArgs, frozenset({AUTHORITY}), _approve, _check_approve),
+    },
+    _start,
+    _invariants,
+)

@@ -1,0 +1,280 @@
+"""Module `meters`: registered meters, and the daily roots over their readings.
+
+    m || meter                                 a meter, named by the salted commitment of its id
+    d || meter || day u32                      version of the newest anchor of a day
+    v || meter || day u32 || version u32       an anchor; old versions stay
+
+A reading is a leaf of the day's tree, salted like a settlement entry, in mWh so that fractions of a Wh count:
+
+    leaf data = reading domain || salt (16) || interval_start i64 || seconds u32
+                || production_mwh i64 || consumption_mwh i64
+
+The newest settled interval is the clock: a day is anchored when all of it is settled.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from p2p.blocks import domains, merkle
+from p2p.blocks.block import ZERO_HASH
+from p2p.blocks.genesis import Genesis
+from p2p.errors import BadProof, BrokenInvariant, InvalidTx
+from p2p.ledger.modules import accounts
+from p2p.ledger.modules.method import HOUSEHOLD, OPERATOR, Method, Module
+from p2p.ledger.modules.settlement import settled_until
+from p2p.ledger.view import Context, View
+from p2p.wire.codec import Record
+from p2p.wire.messages import MAX_TIME_S
+
+NAME = "meters"
+REGISTER = "register"
+ANCHOR = "anchor"
+
+PRODUCTION = 1
+CONSUMPTION = 2
+BOTH = 3
+STORAGE = 4
+_KINDS = (PRODUCTION, CONSUMPTION, BOTH, STORAGE)
+
+SALT_BYTES = 16
+DAY_S = 86_400
+MAX_CAPACITY_W = 10**9
+FULL_PPM = 1_000_000
+
+_LEAF = struct.Struct(">qIqq")
+
+
+class Meter(Record, frozen=True):
+    """A registered meter.
+
+    Args:
+        household: Whose it is.
+        kind: PRODUCTION, CONSUMPTION, BOTH or STORAGE.
+        capacity_w: Largest power in either direction. [W]
+        efficiency_ppm: Of a storage: energy out per energy in, in millionths; else 0.
+    """
+
+    household: int
+    kind: int
+    capacity_w: int
+    efficiency_ppm: int
+
+
+class RegisterArgs(Record, frozen=True):
+    """Arguments of meters.register: a meter under the salted commitment of its id."""
+
+    meter: bytes
+    household: int
+    kind: int
+    capacity_w: int
+    efficiency_ppm: int
+
+
+class Anchor(Record, frozen=True):
+    """The root over a meter's readings of a day.
+
+    Args:
+        root: RFC 9162 root over the salted leaves.
+        leaves: Number of leaves.
+        previous: Root of the version before; zeros for the first.
+        height: Block that holds it.
+    """
+
+    root: bytes
+    leaves: int
+    previous: bytes
+    height: int
+
+
+class AnchorArgs(Record, frozen=True):
+    """Arguments of meters.anchor: readings of a day (days since 1970, UTC), or a correction of them."""
+
+    meter: bytes
+    day: int
+    version: int
+    root: bytes
+    leaves: int
+    previous: bytes
+
+
+class Newest(Record, frozen=True):
+    """Version of the newest anchor of a day."""
+
+    version: int
+
+
+class Reading(Record, frozen=True):
+    """A reading opened against the anchor of its day.
+
+    Args:
+        interval_start: [s since 1970, UTC]
+        seconds: Length of the interval. [s]
+        production_mwh: Energy out of the meter. [mWh]
+        consumption_mwh: Energy into the meter. [mWh]
+        salt: Of this reading only.
+        index: Position of the leaf.
+        path: Inclusion path, 32 bytes a step.
+    """
+
+    interval_start: int
+    seconds: int
+    production_mwh: int
+    consumption_mwh: int
+    salt: bytes
+    index: int
+    path: bytes
+
+
+def reading_leaf(reading: Reading) -> bytes:
+    """Return the leaf hash of a reading."""
+    content = _LEAF.pack(
+        reading.interval_start, reading.seconds, reading.production_mwh, reading.consumption_mwh
+    )
+    return merkle.leaf_hash(bytes((domains.LEAF_READING,)) + reading.salt + content)
+
+
+def find(view: View, meter: bytes) -> Meter:
+    """A registered meter.
+
+    Raises:
+        InvalidTx: There is none of this name.
+    """
+    found = view.read(NAME, b"m" + meter, Meter)
+    if found is None:
+        raise InvalidTx("meter_unknown", f"no meter {meter.hex()[:16]}")
+    return found
+
+
+def newest_version(view: View, meter: bytes, day: int) -> int:
+    """Version of the newest anchor of a meter and day, 0 for none."""
+    return (view.read(NAME, _day_key(meter, day), Newest) or Newest(0)).version
+
+
+def anchor_of(view: View, meter: bytes, day: int, version: int) -> Anchor | None:
+    """One version of a day's anchor, or None."""
+    return view.read(NAME, _version_key(meter, day, version), Anchor)
+
+
+def check_reading(reading: Reading, genesis: Genesis) -> None:
+    """Raise unless a reading can be one of this chain, told from itself alone.
+
+    Raises:
+        InvalidTx: Names the field.
+    """
+    seconds = genesis.params.minutes * 60
+    if reading.seconds != seconds or reading.interval_start % seconds:
+        raise InvalidTx(
+            "cert_interval", f"{reading.seconds} s from {reading.interval_start}; intervals have {seconds} s"
+        )
+    if not 0 <= reading.interval_start <= MAX_TIME_S:
+        raise InvalidTx("cert_interval", f"interval_start {reading.interval_start} is out of range")
+    if min(reading.production_mwh, reading.consumption_mwh) < 0:
+        raise InvalidTx("reading_range", "a reading is not negative")
+    if len(reading.salt) != SALT_BYTES:
+        raise InvalidTx("reading_proof", f"a salt of {len(reading.salt)} bytes; it must have {SALT_BYTES}")
+
+
+def check_anchored(view: View, name: bytes, meter: Meter, reading: Reading) -> None:
+    """Raise unless a reading is a leaf of the newest anchor of its day, and within the meter's capacity.
+
+    Raises:
+        InvalidTx: Says which of it is not so.
+    """
+    day = reading.interval_start // DAY_S
+    anchor = anchor_of(view, name, day, newest_version(view, name, day))
+    if anchor is None:
+        raise InvalidTx("anchor_unknown", f"nothing is anchored for meter {name.hex()[:16]} and day {day}")
+    most_mwh = meter.capacity_w * reading.seconds * 1000 // 3600
+    if max(reading.production_mwh, reading.consumption_mwh) > most_mwh:
+        raise InvalidTx("reading_range", f"more than the {most_mwh} mWh that {meter.capacity_w} W can give")
+    steps = [reading.path[i : i + 32] for i in range(0, len(reading.path), 32)]
+    try:
+        root = merkle.root_from_path(reading_leaf(reading), reading.index, anchor.leaves, steps)
+    except BadProof as error:
+        raise InvalidTx("reading_proof", error.detail) from None
+    if root != anchor.root:
+        raise InvalidTx("reading_proof", "the reading does not lead to the anchored root")
+
+
+def check_owner(ctx: Context, meter: Meter) -> None:
+    """Raise unless the sender is an operator or the household of a meter.
+
+    Raises:
+        InvalidTx: It is another household.
+    """
+    if accounts.household_of(ctx) != meter.household and not accounts.is_operator(ctx):
+        raise InvalidTx("meter_owner", f"the meter belongs to household {meter.household}")
+
+
+def _check_register(args: RegisterArgs, genesis: Genesis) -> None:
+    if len(args.meter) != merkle.HASH_BYTES or args.kind not in _KINDS:
+        raise InvalidTx("tx_args", f"a meter's name has {merkle.HASH_BYTES} bytes, its kind is in {_KINDS}")
+    if not 0 <= args.household < genesis.members:
+        raise InvalidTx("tx_args", f"household {args.household} of {genesis.members}")
+    efficient = 0 < args.efficiency_ppm <= FULL_PPM if args.kind == STORAGE else args.efficiency_ppm == 0
+    if not 0 < args.capacity_w <= MAX_CAPACITY_W or not efficient:
+        raise InvalidTx("tx_args", f"capacity {args.capacity_w} W, efficiency {args.efficiency_ppm} ppm")
+
+
+def _register(ctx: Context, args: RegisterArgs) -> None:
+    if ctx.view.get(NAME, b"m" + args.meter) is not None:
+        raise InvalidTx("meter_known", f"meter {args.meter.hex()[:16]} is registered already")
+    meter = Meter(args.household, args.kind, args.capacity_w, args.efficiency_ppm)
+    ctx.view.write(NAME, b"m" + args.meter, meter)
+
+
+def _check_anchor(args: AnchorArgs, genesis: Genesis) -> None:
+    most = DAY_S // (genesis.params.minutes * 60)
+    if len(args.root) != merkle.HASH_BYTES or not 1 <= args.leaves <= most:
+        raise InvalidTx("tx_args", f"{args.leaves} leaves of 1..{most}, or a root of {len(args.root)} bytes")
+    if not 0 <= args.day <= MAX_TIME_S // DAY_S or not 1 <= args.version < 2**32:
+        raise InvalidTx("tx_args", f"day {args.day}, version {args.version}")
+
+
+def _anchor(ctx: Context, args: AnchorArgs) -> None:
+    view = ctx.view
+    check_owner(ctx, find(view, args.meter))
+    if (args.day + 1) * DAY_S > settled_until(view, ctx.genesis):
+        raise InvalidTx("anchor_early", f"day {args.day} is not over and settled")
+    version = newest_version(view, args.meter, args.day)
+    known = anchor_of(view, args.meter, args.day, version)
+    previous = ZERO_HASH if known is None else known.root
+    if (args.version, args.previous) != (version + 1, previous):
+        raise InvalidTx("anchor_version", f"version {args.version}; the next is {version + 1}, on its root")
+    anchor = Anchor(args.root, args.leaves, args.previous, ctx.height)
+    view.write(NAME, _day_key(args.meter, args.day), Newest(args.version))
+    view.write(NAME, _version_key(args.meter, args.day, args.version), anchor)
+
+
+def _day_key(meter: bytes, day: int) -> bytes:
+    return b"d" + meter + day.to_bytes(4, "big")
+
+
+def _version_key(meter: bytes, day: int, version: int) -> bytes:
+    return b"v" + meter + day.to_bytes(4, "big") + version.to_bytes(4, "big")
+
+
+def _start(view: View, genesis: Genesis) -> None:
+    """No meter is registered yet, and nothing is written."""
+
+
+def _invariants(view: View, genesis: Genesis, height: int) -> None:
+    for key in view.touched(NAME):
+        if key[:1] == b"v" and view.before(NAME, key) is not None:
+            raise BrokenInvariant(
+                height, NAME, f"anchor {key.hex()} was changed; a correction is a new version"
+            )
+        if key[:1] == b"m" and view.before(NAME, key) is not None:
+            raise BrokenInvariant(height, NAME, f"meter {key[1:].hex()[:16]} was changed")
+
+
+MODULE = Module(
+    NAME,
+    {
+        REGISTER: Method(RegisterArgs, frozenset({OPERATOR}), _register, _check_register),
+        ANCHOR: Method(AnchorArgs, frozenset({OPERATOR, HOUSEHOLD}), _anchor, _check_anchor),
+    },
+    _start,
+    _invariants,
+)

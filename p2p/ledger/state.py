@@ -1,0 +1,304 @@
+"""The state of the chain: the modules' entries, their roots, and what a transaction makes of them.
+
+Pure functions over immutable trees: no float, no clock, no random, no dependence on the order of a dict.
+Applying the same transactions to the same genesis gives the same state root everywhere, and a refused one
+changes nothing. Every module has its own root; the state root is the Merkle root over the sorted (name,
+module root).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from market.settlement.accounts import BOUGHT
+from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, TOTAL_ROWS, BatchArgs
+from p2p.blocks import domains, merkle
+from p2p.blocks.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
+from p2p.blocks.genesis import Genesis, Governed
+from p2p.blocks.tree import EMPTY_TREE, Tree, TreeProof, check_tree_proof
+from p2p.errors import BadProof, InvalidTx, RemoteError, WrongSignature
+from p2p.ledger.modules import accounts, certificates, governance, governance_records, meters, settlement
+from p2p.ledger.modules.method import Method
+from p2p.ledger.modules.settlement import Settled
+from p2p.ledger.view import Context, View
+from p2p.wire.codec import Record, decode, encode
+
+__all__ = [
+    "MODULES",
+    "RECEIPT_OK",
+    "SETTLEMENT",
+    "SETTLE_BATCH",
+    "TOTAL_ROWS",
+    "BatchArgs",
+    "EntryProof",
+    "Receipt",
+    "State",
+    "apply",
+    "apply_to",
+    "check_entry",
+    "check_invariants",
+    "check_tx",
+    "export_state",
+    "import_state",
+    "initial_state",
+    "prove_entry",
+    "receipts_root",
+]
+
+MODULES = {
+    module.name: module
+    for module in (
+        accounts.MODULE,
+        certificates.MODULE,
+        governance.MODULE,
+        meters.MODULE,
+        settlement.MODULE,
+    )
+}
+"""The modules of the chain, sorted by name."""
+
+RECEIPT_OK = 0
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """All modules: a tree each, in the order of MODULES."""
+
+    trees: Mapping[str, Tree]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, State) and self.root == other.root
+
+    def __hash__(self) -> int:
+        return hash(self.root)
+
+    @cached_property
+    def root(self) -> bytes:
+        """RFC 9162 root over the sorted (module name, module root)."""
+        return merkle.root([_module_leaf(name, tree.root) for name, tree in self.trees.items()])
+
+    def view(self) -> View:
+        """A view whose changes leave this state alone; for reading, too."""
+        return View(self.trees)
+
+    def nonce(self, sender: bytes) -> int:
+        """The last nonce of a sender, 0 before its first transaction."""
+        return accounts.account(self.view(), sender).nonce
+
+    @property
+    def settled(self) -> Settled:
+        """How many intervals are settled, the newest of them, and the sums."""
+        return settlement.settled(self.view())
+
+    @property
+    def totals(self) -> tuple[tuple[int, ...], ...]:
+        """Cumulative totals, rows as TOTAL_ROWS, columns as COLUMNS. [Wh, nano-currency]"""
+        return self.settled.totals
+
+    @property
+    def traded_wh(self) -> int:
+        """Energy traded in all settled intervals. [Wh]"""
+        return self.totals[0][BOUGHT]
+
+    @property
+    def validators(self) -> tuple[bytes, ...]:
+        """The authorities of the next height, in the order of their turns."""
+        return self._council[0].current
+
+    @property
+    def next_validators(self) -> tuple[bytes, ...]:
+        """The authorities of the height after the next."""
+        return self._council[0].next
+
+    @property
+    def validators_hashes(self) -> tuple[bytes, bytes]:
+        """Hashes of both sets, as headers carry them."""
+        return self._council[1]
+
+    @property
+    def governed(self) -> Governed:
+        """The parameters in force."""
+        return governance_records.governed_of(self.trees[governance_records.NAME])
+
+    @property
+    def _council(self) -> tuple[governance_records.Council, tuple[bytes, bytes]]:
+        return governance_records.council_of(self.trees[governance_records.NAME])
+
+
+class Receipt(Record, frozen=True):
+    """What became of a transaction; a block may not hold a refused one, so the code is always RECEIPT_OK."""
+
+    tx_id: bytes
+    code: int
+
+
+class EntryProof(Record, frozen=True):
+    """Proof that a module's entry is in a state: the bucket in the module, and the roots of all modules."""
+
+    bucket: TreeProof
+    module_roots: tuple[bytes, ...]
+
+
+def initial_state(genesis: Genesis) -> State:
+    """The state below the first block."""
+    view = View(dict.fromkeys(MODULES, EMPTY_TREE))
+    for module in MODULES.values():
+        module.start(view, genesis)
+    view.accept()
+    return State(view.trees())
+
+
+def receipts_root(receipts: Sequence[Receipt]) -> bytes:
+    """Root over the receipts of a block, in the order of its transactions."""
+    return merkle.root_of(bytes((domains.LEAF_RECEIPT,)) + encode(receipt) for receipt in receipts)
+
+
+# --- transactions -------------------------------------------------------------------------------------------
+
+
+def apply(state: State, tx: Tx, height: int, genesis: Genesis) -> State:
+    """Return the state after one transaction; its signature is for the caller to check.
+
+    Args:
+        height: Height of the block that holds it.
+
+    Raises:
+        InvalidTx: Says which rule it breaks; nothing changed.
+    """
+    view = state.view()
+    apply_to(view, tx, height, genesis)
+    return State(view.trees())
+
+
+def apply_to(view: View, tx: Tx, height: int, genesis: Genesis) -> None:
+    """Execute one transaction on a view; its signature is for the caller to check.
+
+    Raises:
+        InvalidTx: Says which rule it breaks; the view is as before.
+    """
+    try:
+        method, args = _check(view, tx, height, genesis, 0)
+        ctx = Context(view, genesis, height, tx.sender)
+        accounts.count(ctx, tx.nonce, limited=method.limited)
+        method.execute(ctx, args)
+    except InvalidTx:
+        view.reject()
+        raise
+    view.accept()
+
+
+def check_tx(state: State, tx: Tx, height: int, genesis: Genesis, *, pending: int = 0) -> None:
+    """Raise unless a transaction may wait for a block: signature, envelope, role and form of the arguments.
+
+    Args:
+        height: Of the block that could hold it.
+        pending: Transactions of the same sender that wait before it.
+
+    Raises:
+        InvalidTx: Says which rule it breaks.
+    """
+    _check(state.view(), tx, height, genesis, pending)
+    check_signature(tx)
+
+
+def check_signature(tx: Tx) -> None:
+    """Raise unless the sender signed a transaction.
+
+    Raises:
+        InvalidTx: It did not.
+    """
+    try:
+        check_tx_signature(tx)
+    except WrongSignature as error:
+        raise InvalidTx("tx_signature", error.detail) from None
+
+
+def check_invariants(view: View, genesis: Genesis, height: int) -> None:
+    """Check what must hold whatever a block did.
+
+    Raises:
+        BrokenInvariant: It does not: this program is wrong, and the node must stop.
+    """
+    for module in MODULES.values():
+        module.check(view, genesis, height)
+
+
+def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> tuple[Method, Record]:
+    if tx.version != VERSION:
+        raise InvalidTx("tx_version", f"version {tx.version}; this chain speaks {VERSION}")
+    if tx.chain_id != genesis.chain_id:
+        raise InvalidTx("tx_chain", "it belongs to another chain")
+    module = MODULES.get(tx.module)
+    method = None if module is None else module.methods.get(tx.method)
+    if method is None:
+        raise InvalidTx("tx_unknown_method", f"no method {tx.module}.{tx.method}")
+    if height > tx.valid_until_height:
+        raise InvalidTx("tx_expired", f"it was valid until height {tx.valid_until_height}; this is {height}")
+    expected = accounts.account(view, tx.sender).nonce + 1 + pending
+    if tx.nonce != expected:
+        raise InvalidTx("tx_nonce", f"nonce {tx.nonce}; the sender's next is {expected}")
+    if not method.roles & accounts.roles_of(view, tx.sender):
+        raise InvalidTx("tx_role", f"{tx.module}.{tx.method} is for: {', '.join(sorted(method.roles))}")
+    try:
+        args = decode(method.args, tx.args, max_bytes=MAX_TX_BYTES)
+    except RemoteError as error:
+        raise InvalidTx("tx_args", f"arguments of {tx.module}.{tx.method}: {error.detail}") from None
+    method.check(args, genesis)
+    return method, args
+
+
+# --- proofs and snapshots -----------------------------------------------------------------------------------
+
+
+def prove_entry(state: State, module: str, key: bytes) -> EntryProof:
+    """Return the proof that an entry is in a state, or is not."""
+    roots = tuple(tree.root for tree in state.trees.values())
+    return EntryProof(state.trees[module].prove(key), roots)
+
+
+def check_entry(state_root: bytes, module: str, key: bytes, proof: EntryProof) -> bytes | None:
+    """Return the value that a proof gives an entry, or None where it proves that there is none.
+
+    Raises:
+        BadProof: It does not lead to this state root.
+    """
+    names = tuple(MODULES)
+    if module not in MODULES or len(proof.module_roots) != len(names):
+        raise BadProof(f"{len(proof.module_roots)} module roots for {len(names)} modules, or no {module}")
+    leaves = [_module_leaf(name, root) for name, root in zip(names, proof.module_roots, strict=True)]
+    if merkle.root(leaves) != state_root:
+        raise BadProof("the module roots do not lead to the state root")
+    return check_tree_proof(proof.module_roots[names.index(module)], key, proof.bucket)
+
+
+def export_state(state: State) -> Iterator[tuple[str, bytes, bytes]]:
+    """All entries as (module, key, value), sorted by module and key."""
+    for name, tree in state.trees.items():
+        for key, value in tree.items():
+            yield name, key, value
+
+
+def import_state(entries: Iterable[tuple[str, bytes, bytes]], state_root: bytes) -> State:
+    """Return the state of exported entries.
+
+    Args:
+        state_root: What it must come out as; from a header that a certificate commits.
+
+    Raises:
+        BadProof: It comes out as another one, or an entry is of no module or there twice.
+    """
+    found: dict[str, dict[bytes, bytes | None]] = {name: {} for name in MODULES}
+    for name, key, value in entries:
+        if name not in found or key in found[name]:
+            raise BadProof(f"entry {key.hex()[:16]} of module {name[:16]} is there twice or of no module")
+        found[name][key] = value
+    state = State({name: EMPTY_TREE.update(entries) for name, entries in found.items()})
+    if state.root != state_root:
+        raise BadProof(f"the entries give state {state.root.hex()[:16]}, not {state_root.hex()[:16]}")
+    return state
+
+
+def _module_leaf(name: str, root: bytes) -> bytes:
+    return merkle.leaf_hash(bytes((domains.LEAF_MODULE,)) + name.encode() + root)

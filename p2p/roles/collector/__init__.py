@@ -1,0 +1,1 @@
+"""Roles that collect orders and readings: the operator and its gateways."""

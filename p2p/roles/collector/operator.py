@@ -1,0 +1,392 @@
+"""A collector's side of the network: takes signed messages, answers signed receipts, announces results.
+
+The market operator is one, and so is every authority, which stands in when the operator fails. What was accepted never
+depends on the order of arrival: per household the highest nonce counts, and a closed collection comes out in roster
+order. A receipt is a promise: it is in the journal before it leaves, and a collector that was killed goes on with the
+promises it gave.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import trio
+
+from p2p.errors import InvalidMessage, LocalError, OutOfRange, RemoteError, UnknownHousehold
+from p2p.roles.collector.desk import (
+    HISTORY_INTERVALS,
+    Board,
+    Collected,
+    Desk,
+    History,
+    M,
+    T,
+    keep,
+    look_up,
+    own,
+)
+from p2p.roles.exchange.journal import Journal, Promise
+from p2p.roles.exchange.wire import (
+    BATCH_PROTOCOL,
+    BID_PROTOCOL,
+    INCLUSION_PROTOCOL,
+    INCLUSIONS_PROTOCOL,
+    LINE_PROTOCOL,
+    LINES_PROTOCOL,
+    READING_PROTOCOL,
+    REFUSED_MARK,
+    RESULT_PROTOCOL,
+    HandInReply,
+    read_batch,
+    read_query,
+    result_topic,
+)
+from p2p.transports.base import Transport, peer_id_of
+from p2p.transports.counters import Refusals
+from p2p.wire.codec import encode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import (
+    DEFAULT_LIMITS,
+    PROMISES,
+    VERSION,
+    HandedIn,
+    Kind,
+    Limits,
+    LineQueryMessage,
+    Message,
+    OrderMessage,
+    ReadingMessage,
+    ReceiptCode,
+    ReceiptMessage,
+    ResultMessage,
+    message_id,
+    open_message,
+    sign_message,
+)
+
+BREATH: Final = 16
+"""Signatures of a batch that are checked before others get their turn."""
+
+
+class Operator:
+    """Serves a roster of households; `collect`, `collect_readings` and `announce` drive an interval.
+
+    Args:
+        transport: An open endpoint; its handlers are set at once.
+        identity: Key that signs receipts and results.
+        chain_id: 32 bytes of the chain; messages of another are refused.
+        roster: Household ids, in the order of the books.
+        keys: Public key of each household of the roster.
+        minutes: Length of the interval. [min]
+        journal: Keeps the promises of this node; in memory where none is given.
+        limits: Ranges of the chain: what is outside could not be judged with the batch.
+
+    Attributes:
+        speakers: Peers that have handed in something, as many as there are households at most.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        identity: Identity,
+        chain_id: bytes,
+        roster: tuple[str, ...],
+        keys: Mapping[str, bytes],
+        minutes: int,
+        journal: Journal | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        missing = [household for household in roster if household not in keys]
+        if missing:
+            raise ValueError(
+                f"no public key for {', '.join(missing)}; every household of the roster needs one"
+            )
+        self._transport = transport
+        self._identity = identity
+        self._chain_id = chain_id
+        self._roster = roster
+        self._keys = {household: keys[household] for household in roster}
+        self._peers = {peer_id_of(key): household for household, key in self._keys.items()}
+        self._minutes = minutes
+        self._limits = limits
+        self._topic = result_topic(chain_id)
+        self._orders = Desk(0, (Kind.ORDER, Kind.NOTHING))
+        self._readings = Desk(1, (Kind.READING,))
+        self._journal = journal or Journal(None)
+        self._broken: LocalError | None = None
+        self._heard: set[int] = set()
+        self._wanted: int | None = None
+        self.speakers: set[str] = set()
+        self._news = trio.Event()
+        self._results: dict[int, bytes] = {}
+        self._lines: dict[int, Mapping[str, bytes]] = {}
+        self._openings: dict[int, Mapping[str, bytes]] = {}
+        transport.serve(BID_PROTOCOL, self._take_order)
+        transport.serve(READING_PROTOCOL, self._take_reading)
+        transport.serve(LINE_PROTOCOL, partial(self._give, self._lines))
+        transport.serve(INCLUSION_PROTOCOL, partial(self._give, self._openings))
+        transport.serve(RESULT_PROTOCOL, self._give_result)
+        transport.serve(BATCH_PROTOCOL, self._take_batch)
+        transport.serve(LINES_PROTOCOL, partial(self._give_many, self._lines))
+        transport.serve(INCLUSIONS_PROTOCOL, partial(self._give_many, self._openings))
+
+    @property
+    def refused(self) -> Refusals:
+        """Everything refused on this node, by peer and code: bad frames, bad messages, refusing receipts."""
+        return self._transport.stats.refused
+
+    async def wait_for_audience(self, peers: int) -> None:
+        """Wait until results would reach at least so many peers directly."""
+        await self._transport.wait_for_audience(self._topic, peers)
+
+    async def spoken(self, interval_start: int) -> None:
+        """Wait until some household hands in something for an interval, whether its gate is open or not.
+
+        One interval at a time: it is the one that orders for others cannot push out of what was heard.
+        """
+        self._wanted = interval_start
+        while interval_start not in self._heard:
+            await self._news.wait()
+
+    async def collect(self, interval_start: int, deadline_s: float) -> Collected[OrderMessage]:
+        """Open the gate of an interval and return its orders.
+
+        Args:
+            interval_start: A later interval than the one before. [s since 1970, UTC]
+            deadline_s: How long the gate stays open; it closes earlier once every household has spoken, and
+                then nothing can be replaced any more. [s]
+
+        Raises:
+            CollectionOrder: An interval that is open, or not later than the last.
+            JournalDamaged: A promise could not be written; this collector gives none any more.
+        """
+        return await self._collect(self._orders, OrderMessage, interval_start, deadline_s)
+
+    async def collect_readings(self, interval_start: int, deadline_s: float) -> Collected[ReadingMessage]:
+        """Collect the meter readings of an interval, as `collect` does orders."""
+        return await self._collect(self._readings, ReadingMessage, interval_start, deadline_s)
+
+    async def announce(self, result: ResultMessage) -> None:
+        """Sign a result, keep it for those who ask, and gossip it.
+
+        Raises:
+            InvalidMessage: It is of another chain, or out of range.
+        """
+        await self._transport.publish(self._topic, self.keep(result))
+
+    def keep(self, result: ResultMessage) -> bytes:
+        """Sign a result, keep it for those who ask, and return its signed bytes.
+
+        Raises:
+            InvalidMessage: It is of another chain, or out of range.
+        """
+        if result.chain_id != self._chain_id:
+            raise InvalidMessage("ResultMessage: chain_id is not the chain of this operator")
+        signed = sign_message(self._identity, result)
+        keep(self._results, result.interval_start, signed)
+        self._journal.forget_before(result.interval_start)
+        return signed
+
+    def provide_lines(self, interval_start: int, lines: Mapping[str, bytes]) -> None:
+        """Keep each household's settlement line of an interval; only that household may ask for it.
+
+        Args:
+            lines: By household, none of them empty: that would look like one that is not ready. They may be made when
+                they are asked for.
+        """
+        keep(self._lines, interval_start, lines)
+
+    def provide_openings(self, interval_start: int, openings: Mapping[str, bytes]) -> None:
+        """Keep each household's opening of the batch's inclusion root, as `provide_lines` does lines."""
+        keep(self._openings, interval_start, openings)
+
+    async def _collect(
+        self, desk: Desk, wanted: type[M], interval_start: int, deadline_s: float
+    ) -> Collected[M]:
+        board = desk.open(interval_start, len(self._roster))
+        self._restore(desk, board)
+        before = self.refused.counts.copy()
+        if self._journal.is_closed(desk.number, interval_start):
+            # A batch of this interval may be under way: a promise now could not be kept.
+            board.closed = True
+        else:
+            try:
+                with trio.move_on_after(deadline_s):
+                    await board.everybody.wait()
+            finally:
+                board.closed = True
+            self._check_journal()
+            self._journal.close_gate(desk.number, interval_start)
+        spoken = [
+            (household, board.entries[household]) for household in self._roster if household in board.entries
+        ]
+        return Collected(
+            interval_start,
+            messages=tuple(entry.message for _, entry in spoken if isinstance(entry.message, wanted)),
+            signed=tuple(entry.signed for _, entry in spoken),
+            nothing=tuple(household for household, entry in spoken if not isinstance(entry.message, wanted)),
+            silent=tuple(household for household in self._roster if household not in board.entries),
+            refused=dict(Counter(self.refused.counts) - before),
+        )
+
+    def _restore(self, desk: Desk, board: Board) -> None:
+        """Put the promises back that were given before this process was started."""
+        for promise in self._journal.promises(desk.number, board.interval_start):
+            message = self._open(promise.message, desk.kinds)
+            if isinstance(message, HandedIn):
+                board.pin(message, promise.message, promise.name, promise.receipt)
+
+    # --- handing in -----------------------------------------------------------------------------------
+
+    async def _take_order(self, peer: str, frame: bytes) -> bytes:
+        return self._take(self._orders, peer, frame)
+
+    async def _take_reading(self, peer: str, frame: bytes) -> bytes:
+        return self._take(self._readings, peer, frame)
+
+    def _take(self, desk: Desk, peer: str, frame: bytes) -> bytes:
+        """Judge a message and return its receipt; a RemoteError goes back to the peer as its code."""
+        self._check_journal()
+        promises: dict[tuple[int, int], list[Promise]] = {}
+        receipt = self._answer(peer, frame, self._read(peer, desk.kinds, frame), promises)
+        self._write(promises)
+        return receipt
+
+    async def _take_batch(self, peer: str, frame: bytes) -> bytes:
+        """Judge a gateway's messages one by one; what is refused unread spoils none of the others."""
+        kinds = (*self._orders.kinds, *self._readings.kinds)
+        opened = await self._read_all(peer, frame, lambda data: self._read(peer, kinds, data))
+        self._check_journal()
+        promises: dict[tuple[int, int], list[Promise]] = {}
+        entries = [
+            _code(found) if isinstance(found, RemoteError) else self._answer(peer, data, found, promises)
+            for data, found in opened
+        ]
+        self._write(promises)
+        return encode(HandInReply(tuple(entries)))
+
+    async def _read_all(
+        self, peer: str, frame: bytes, read: Callable[[bytes], T]
+    ) -> Sequence[tuple[bytes, T | RemoteError]]:
+        found: list[tuple[bytes, T | RemoteError]] = []
+        for number, data in enumerate(read_batch(frame, self._chain_id)):
+            if number % BREATH == 0:
+                await trio.lowlevel.checkpoint()
+            try:
+                found.append((data, read(data)))
+            except RemoteError as error:
+                self.refused.add(peer, error.code, error.detail)
+                found.append((data, error))
+        return found
+
+    def _open(self, frame: bytes, kinds: Sequence[Kind]) -> Message:
+        return open_message(
+            frame,
+            chain_id=self._chain_id,
+            kinds=kinds,
+            household_keys=self._keys,
+            limits=self._limits,
+        )
+
+    def _read(self, peer: str, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
+        message = self._open(frame, kinds)
+        if not isinstance(message, HandedIn):
+            raise TypeError(f"a {type(message).__name__} passed the check of kinds")
+        if message.minutes != self._minutes:
+            raise OutOfRange(
+                f"minutes is {message.minutes}; this market trades {self._minutes}-minute intervals"
+            )
+        self._hear(message.interval_start)
+        if len(self.speakers) < len(self._roster):
+            self.speakers.add(peer)
+        return message
+
+    def _hear(self, interval_start: int) -> None:
+        if interval_start in self._heard:
+            return
+        self._heard.add(interval_start)
+        while len(self._heard) > HISTORY_INTERVALS:
+            # Somebody could make us remember without end; what is dropped is heard again when it is repeated.
+            others = self._heard - {self._wanted}
+            past = min(others)
+            self._heard.discard(past if past < self._orders.newest else max(others))
+        news, self._news = self._news, trio.Event()
+        news.set()
+
+    def _answer(
+        self,
+        peer: str,
+        frame: bytes,
+        message: HandedIn,
+        promises: dict[tuple[int, int], list[Promise]],
+    ) -> bytes:
+        """Judge a message and return its receipt; a promise that must be written first goes to `promises`."""
+        desk = self._readings if isinstance(message, ReadingMessage) else self._orders
+        name = message_id(message)
+        board = desk.boards.get(message.interval_start)
+        if board is not None and name in board.receipts:
+            return board.receipts[name]
+        code = desk.judge(message)
+        receipt = self._receipt(message, name, code)
+        if board is not None and code in PROMISES:
+            board.pin(message, frame, name, receipt)
+            promises.setdefault((desk.number, message.interval_start), []).append(
+                Promise(name, frame, receipt)
+            )
+        elif code != ReceiptCode.EARLY:  # that one only says: come again
+            detail = f"{message.household}, interval {message.interval_start}, nonce {message.nonce}"
+            self.refused.add(peer, code.name.lower(), detail)
+        return receipt
+
+    def _write(self, promises: Mapping[tuple[int, int], Sequence[Promise]]) -> None:
+        try:
+            for (desk, interval_start), given in promises.items():
+                self._journal.promise(desk, interval_start, given)
+        except LocalError as error:
+            # The boards hold promises that no journal knows: none of them may leave, now or when asked for again.
+            self._broken = error
+            for board in (*self._orders.boards.values(), *self._readings.boards.values()):
+                board.everybody.set()
+            raise
+
+    def _check_journal(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    def _receipt(self, message: HandedIn, name: bytes, code: ReceiptCode) -> bytes:
+        return sign_message(
+            self._identity,
+            ReceiptMessage(VERSION, self._chain_id, message.interval_start, message.household, name, code),
+        )
+
+    # --- asking ---------------------------------------------------------------------------------------
+
+    async def _give(self, history: History, peer: str, frame: bytes) -> bytes:
+        household = self._peers.get(peer)
+        if household is None:
+            raise UnknownHousehold("the key of this connection belongs to no household of the roster")
+        return own(history, household, read_query(frame, self._chain_id))
+
+    async def _give_many(self, history: History, peer: str, frame: bytes) -> bytes:
+        def read(data: bytes) -> bytes:
+            query = self._open(data, (Kind.LINE_QUERY,))
+            if not isinstance(query, LineQueryMessage):
+                raise TypeError(f"a {type(query).__name__} passed the check of kinds")
+            return own(history, query.household, query.interval_start)
+
+        opened = await self._read_all(peer, frame, read)
+        return encode(
+            HandInReply(
+                tuple(_code(found) if isinstance(found, RemoteError) else found for _, found in opened)
+            )
+        )
+
+    async def _give_result(self, _peer: str, frame: bytes) -> bytes:
+        return look_up(self._results, read_query(frame, self._chain_id), lambda signed: signed)
+
+
+def _code(error: RemoteError) -> bytes:
+    return REFUSED_MARK + error.code.encode()

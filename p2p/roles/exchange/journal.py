@@ -1,0 +1,272 @@
+"""What must survive a crash of those who speak for money: promises that were given, messages that were signed.
+
+One SQLite file a node, write-ahead log, synchronous=FULL. A receipt is a promise, so it is written here before it
+leaves; a signature binds its household, so the same household never signs two messages for one purpose.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from p2p.databases import cleared_half
+from p2p.errors import LocalError
+
+SCHEMA_VERSION = 3
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE promises (
+  number INTEGER PRIMARY KEY, desk INTEGER NOT NULL, interval_start INTEGER NOT NULL,
+  name BLOB NOT NULL, message BLOB NOT NULL, receipt BLOB NOT NULL, checksum BLOB NOT NULL);
+CREATE INDEX promises_by_interval ON promises (desk, interval_start);
+CREATE TABLE closed (
+  desk INTEGER NOT NULL, interval_start INTEGER NOT NULL, PRIMARY KEY (desk, interval_start)) WITHOUT ROWID;
+CREATE TABLE signed (
+  desk INTEGER NOT NULL, interval_start INTEGER NOT NULL, household TEXT NOT NULL, nonce INTEGER NOT NULL,
+  message BLOB NOT NULL, checksum BLOB NOT NULL, PRIMARY KEY (desk, interval_start, household, nonce)
+) WITHOUT ROWID;
+"""
+_VERSION_ROW = f"INSERT INTO meta VALUES ('schema', CAST('{SCHEMA_VERSION}' AS BLOB));"
+_TABLES = {"meta", "promises", "closed", "signed"}
+
+
+class JournalDamaged(LocalError):
+    """A journal that cannot be read back as it was written, or written at all."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = path
+        super().__init__(
+            f"journal {path}: {what}. Nothing was sent. A collector whose journal is lost must not collect the"
+            " interval at hand again: wait until another one has settled it, then move the file away and start anew"
+        )
+
+
+class SignedOtherwise(LocalError):
+    """A second, different message of a household for one purpose; it was not signed."""
+
+
+class Promise(NamedTuple):
+    """A message that a receipt was given for.
+
+    Args:
+        name: Id of the message.
+        message: Its signed bytes.
+        receipt: Signed bytes of the receipt.
+    """
+
+    name: bytes
+    message: bytes
+    receipt: bytes
+
+
+class Journal:
+    """The journal of one node; use it as a context manager or call `close`.
+
+    Args:
+        path: The file; made when it is missing. None keeps the journal in memory, for tests and simulations.
+
+    Raises:
+        JournalDamaged: The file cannot be used.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path or Path("in memory")
+        with self._explained():
+            if path is not None:
+                self._make_or_refuse(path)
+            # One thread at a time: roles hand the calls of a batch to a worker thread.
+            self._connection = sqlite3.connect(
+                path or ":memory:", isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def promise(self, desk: int, interval_start: int, promises: Iterable[Promise]) -> None:
+        """Write promises, durably and all together, before their receipts leave.
+
+        Args:
+            desk: 0 for orders, 1 for readings.
+        """
+        key = _key(desk, interval_start)
+        rows = [(desk, interval_start, *promise, _checksum(key, *promise)) for promise in promises]
+        with self._explained(), self._transaction():
+            self._connection.executemany(
+                "INSERT INTO promises (desk, interval_start, name, message, receipt, checksum)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+
+    def promises(self, desk: int, interval_start: int) -> list[Promise]:
+        """The promises of an interval, in the order they were given.
+
+        Raises:
+            JournalDamaged: A row is not as it was written.
+        """
+        with self._explained():
+            rows = self._connection.execute(
+                "SELECT name, message, receipt, checksum FROM promises"
+                " WHERE desk = ? AND interval_start = ? ORDER BY number",
+                (desk, interval_start),
+            ).fetchall()
+        found = [Promise(*row[:3]) for row in rows]
+        key = _key(desk, interval_start)
+        if not all(_holds(row[3], key, *promise) for promise, row in zip(found, rows, strict=True)):
+            raise JournalDamaged(self._path, f"a promise of interval {interval_start} has changed")
+        return found
+
+    def close_gate(self, desk: int, interval_start: int) -> None:
+        """Write, durably, that nothing more is promised for an interval: its batch may be signed now."""
+        with self._explained():
+            self._connection.execute("INSERT OR IGNORE INTO closed VALUES (?, ?)", (desk, interval_start))
+
+    def is_closed(self, desk: int, interval_start: int) -> bool:
+        """Whether the gate of an interval was closed, by this process or one before it."""
+        with self._explained():
+            found = self._connection.execute(
+                "SELECT 1 FROM closed WHERE desk = ? AND interval_start = ?", (desk, interval_start)
+            ).fetchone()
+        return found is not None
+
+    def forget_before(self, interval_start: int) -> None:
+        """Drop what concerns earlier intervals."""
+        with self._explained(), self._transaction():
+            for table in ("promises", "closed", "signed"):
+                self._connection.execute(f"DELETE FROM {table} WHERE interval_start < ?", (interval_start,))
+
+    def sign_once(
+        self,
+        desk: int,
+        interval_start: int,
+        household: str,
+        nonce: int,
+        sign: Callable[[], bytes],
+    ) -> bytes:
+        """Return the signed bytes of a message: those that were written before, or new ones, written first.
+
+        Args:
+            sign: Makes the signed bytes; the same content gives the same bytes.
+
+        Raises:
+            SignedOtherwise: Another message was signed under the same nonce.
+        """
+        signed, key = sign(), _key(desk, interval_start, household, nonce)
+        with self._explained():
+            row = self._connection.execute(
+                "SELECT message, checksum FROM signed"
+                " WHERE desk = ? AND interval_start = ? AND household = ? AND nonce = ?",
+                (desk, interval_start, household, nonce),
+            ).fetchone()
+            if row is None:
+                self._connection.execute(
+                    "INSERT INTO signed VALUES (?, ?, ?, ?, ?, ?)",
+                    (desk, interval_start, household, nonce, signed, _checksum(key, signed)),
+                )
+                return signed
+        if not _holds(row[1], key, row[0]):
+            raise JournalDamaged(self._path, f"what {household} signed for {interval_start} has changed")
+        if row[0] != signed:
+            raise SignedOtherwise(
+                f"{household} has signed another message for interval {interval_start} under nonce {nonce};"
+                " a second process may be using its key"
+            )
+        return signed
+
+    def _prepare(self) -> None:
+        names = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = {name for (name,) in names}
+        if tables:  # before anything is written: it may be another file of the node
+            found = None
+            if tables == _TABLES:
+                found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+            if found is None or found[0] != str(SCHEMA_VERSION).encode():
+                raise JournalDamaged(self._path, "it is not a journal of this version")
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        if not tables:  # in memory
+            self._connection.executescript(f"BEGIN; {_SCHEMA} {_VERSION_ROW} COMMIT;")
+        # A damaged index would hide promises from the reader without an error; the file is small.
+        if self._connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
+            raise JournalDamaged(self._path, "SQLite finds its tables damaged")
+        self._check_rows()
+
+    def _make_or_refuse(self, path: Path) -> None:
+        """Make a missing file, under another name until it is complete; an empty one was complete before."""
+        if path.exists():
+            if not path.stat().st_size:
+                raise JournalDamaged(path, "it is empty")
+            return
+        half = cleared_half(path)
+        connection = sqlite3.connect(half, isolation_level=None)
+        try:
+            connection.executescript(f"BEGIN; {_SCHEMA} {_VERSION_ROW} COMMIT;")
+        finally:
+            connection.close()
+        half.rename(path)
+
+    def _check_rows(self) -> None:
+        """Check every row with its key: one whose key has changed would be looked for in vain."""
+        for desk, start, *promise, checksum in self._connection.execute(
+            "SELECT desk, interval_start, name, message, receipt, checksum FROM promises"
+        ):
+            if not _holds(checksum, _key(desk, start), *promise):
+                raise JournalDamaged(self._path, f"a promise of interval {start} has changed")
+        for desk, start, household, nonce, message, checksum in self._connection.execute(
+            "SELECT desk, interval_start, household, nonce, message, checksum FROM signed"
+        ):
+            if not _holds(checksum, _key(desk, start, household, nonce), message):
+                raise JournalDamaged(self._path, f"what {household} signed for {start} has changed")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # a full disk has rolled back by itself
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            sqlite3.Error,
+            UnicodeDecodeError,
+            OSError,
+        ) as error:  # the latter: the text of a damaged schema or row
+            raise JournalDamaged(self._path, str(error)) from None
+
+
+def _holds(checksum: object, *parts: object) -> bool:
+    return all(isinstance(part, bytes) for part in parts) and _checksum(*parts) == checksum  # type: ignore[arg-type]
+
+
+def _key(*parts: int | str) -> bytes:
+    """The key of a row as bytes, for its checksum."""
+    return repr(parts).encode()
+
+
+def _checksum(*parts: bytes) -> bytes:
+    digest = sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(4, "big") + part)
+    return digest.digest()[:16]

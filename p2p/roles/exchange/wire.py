@@ -1,0 +1,107 @@
+"""Names on the wire that the market's roles share: protocols, topics, questions, batches."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from p2p.errors import OutOfRange, RemoteError, WrongChain, WrongVersion
+from p2p.wire.codec import Record, decode, encode
+from p2p.wire.frames import FRAME_MAX_BYTES
+from p2p.wire.messages import VERSION
+
+BID_PROTOCOL: Final = "/wattswap/bid/1"
+"""A signed order or "nothing" -> a signed receipt."""
+READING_PROTOCOL: Final = "/wattswap/reading/1"
+"""A signed meter reading -> a signed receipt."""
+LINE_PROTOCOL: Final = "/wattswap/line/1"
+"""An IntervalQuery -> the asking household's settlement line with its proof; empty while it is not ready."""
+RESULT_PROTOCOL: Final = "/wattswap/result/1"
+"""An IntervalQuery -> the signed result of the interval, for whoever missed the gossip; empty likewise."""
+BATCH_PROTOCOL: Final = "/wattswap/batch/1"
+"""A HandIn of signed orders, "nothing" and readings -> a HandInReply with a receipt for each."""
+LINES_PROTOCOL: Final = "/wattswap/lines/1"
+"""A HandIn of signed questions for lines -> a HandInReply with a line for each, empty while it is not ready."""
+INCLUSION_PROTOCOL: Final = "/wattswap/inclusion/1"
+"""An IntervalQuery -> the opening of the asking household's leaf in the batch's inclusion root; empty likewise."""
+INCLUSIONS_PROTOCOL: Final = "/wattswap/inclusions/1"
+"""A HandIn of signed questions for lines -> a HandInReply with an opening for each, empty likewise."""
+
+BATCH_MAX: Final = 512
+"""Most messages of a batch."""
+REFUSED_MARK: Final = b"!"
+"""First byte of an entry of a reply that is the code of a refusal; no receipt and no proof begins with it."""
+
+
+class Forgotten(RemoteError):
+    """A question for an interval that was skipped or is older than what the collector keeps."""
+
+    code = "forgotten"
+
+
+class IntervalQuery(Record, frozen=True):
+    """A question about one interval.
+
+    Args:
+        interval_start: Start of the interval. [s since 1970, UTC]
+    """
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+
+
+class HandIn(Record, frozen=True):
+    """Signed messages of several households, carried by a gateway that signs nothing itself."""
+
+    version: int
+    chain_id: bytes
+    messages: tuple[bytes, ...]
+
+
+class HandInReply(Record, frozen=True):
+    """One entry for each message: a signed receipt, a line, or REFUSED_MARK and a code."""
+
+    entries: tuple[bytes, ...]
+
+
+def result_topic(chain_id: bytes) -> str:
+    """The gossip topic of results; chains that share a network do not hear each other."""
+    return f"/wattswap/{chain_id[:8].hex()}/result/1"
+
+
+def ask(chain_id: bytes, interval_start: int) -> bytes:
+    """The bytes of a query."""
+    return encode(IntervalQuery(VERSION, chain_id, interval_start))
+
+
+def read_query(data: bytes, chain_id: bytes) -> int:
+    """Return the interval start a query asks for.
+
+    Raises:
+        RemoteError: Not a query, or one for another chain or version.
+    """
+    return _read(IntervalQuery, data, chain_id, 128).interval_start
+
+
+def read_batch(data: bytes, chain_id: bytes) -> tuple[bytes, ...]:
+    """Return the messages of a batch.
+
+    Raises:
+        RemoteError: Not a batch, too many messages, or one for another chain or version.
+    """
+    messages = _read(HandIn, data, chain_id, FRAME_MAX_BYTES).messages
+    if len(messages) > BATCH_MAX:
+        raise OutOfRange(f"a batch of {len(messages)} messages; the limit is {BATCH_MAX}")
+    return messages
+
+
+Q = TypeVar("Q", IntervalQuery, HandIn)
+
+
+def _read(kind: type[Q], data: bytes, chain_id: bytes, max_bytes: int) -> Q:
+    query = decode(kind, data, max_bytes=max_bytes)
+    if query.version != VERSION:
+        raise WrongVersion(f"version {query.version}; this program speaks {VERSION}")
+    if query.chain_id != chain_id:
+        raise WrongChain(f"chain {query.chain_id.hex()[:16]}; this is chain {chain_id.hex()[:16]}")
+    return query

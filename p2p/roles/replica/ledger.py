@@ -1,0 +1,232 @@
+"""The chain as a node follows it: the store, the state after the newest block, and who waits for the next.
+
+What is appended was executed here and certified by a quorum; the caller has checked the certificate
+(`check_certified`) or counted the votes of it himself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import trio
+
+from p2p.blocks.block import (
+    Block,
+    CommitCert,
+    block_hash,
+    decode_block,
+    decode_cert,
+    evidence_root,
+    tx_root,
+    validators_hash,
+)
+from p2p.blocks.genesis import Genesis
+from p2p.errors import (
+    InvalidBlock,
+    LocalError,
+    NonCanonical,
+    RemoteError,
+    StoreDamaged,
+    StoreMismatch,
+    WrongVersion,
+)
+from p2p.ledger.execution import Tip, advance, check_block, check_commit, genesis_tip, validators_at
+from p2p.ledger.state import State, export_state, import_state
+from p2p.ledger.store import ChainStore
+from p2p.wire.codec import Record, decode, encode
+
+MAX_STATE_BYTES = 64 * 1024 * 1024
+CHECKPOINT_EVERY = 1_000
+"""Blocks between two stored states, at most so many are executed again after a restart."""
+
+_CHECKPOINT_VERSION = 1
+
+
+class ChainForked(LocalError):
+    """A quorum certified a block that our state refuses: nobody can continue from here without a person."""
+
+
+class Checkpoint(Record, frozen=True):
+    """A tip as bytes; fields as in `execution.Tip`, the state as (module, key, value)."""
+
+    version: int
+    height: int
+    time_ms: int
+    block_hash: bytes
+    receipts_root: bytes
+    state_root: bytes
+    entries: tuple[tuple[str, bytes, bytes], ...]
+
+
+def checkpoint_bytes(tip: Tip) -> bytes:
+    """The bytes of a checkpoint."""
+    entries = tuple(export_state(tip.state))
+    head = (tip.height, tip.time_ms, tip.block_hash, tip.receipts_root)
+    return encode(Checkpoint(_CHECKPOINT_VERSION, *head, tip.state.root, entries))
+
+
+def open_checkpoint(data: bytes) -> Tip:
+    """The tip in the bytes of a checkpoint; whether it belongs to the chain is for the caller to check.
+
+    Raises:
+        RemoteError: Not a checkpoint.
+    """
+    found = decode(Checkpoint, data, max_bytes=MAX_STATE_BYTES)
+    if found.version != _CHECKPOINT_VERSION:
+        raise WrongVersion(
+            f"a checkpoint of version {found.version}; this program reads {_CHECKPOINT_VERSION}"
+        )
+    if any(a[:2] >= b[:2] for a, b in pairwise(found.entries)):
+        raise NonCanonical("the entries of a checkpoint are not in their only order")
+    state = import_state(found.entries, found.state_root)
+    return Tip(found.height, found.time_ms, found.block_hash, found.receipts_root, state)
+
+
+def load_tip(store: ChainStore, genesis: Genesis) -> Tip:
+    """The tip of a stored chain: its newest checkpoint and the blocks after it, executed.
+
+    Raises:
+        StoreDamaged: The checkpoint or a block cannot be read, or does not follow.
+    """
+    found = store.checkpoint()
+    tip = genesis_tip(genesis)
+    try:
+        if found is not None:
+            tip = open_checkpoint(found[1])
+        for block, _ in store.blocks(tip.height + 1):
+            state, receipts = check_block(tip, genesis, block, signatures=False)
+            tip = advance(tip, block, state, receipts)
+    except RemoteError as error:
+        raise StoreDamaged(
+            store.path, f"it cannot be executed again from height {tip.height}: {error}"
+        ) from None
+    return tip
+
+
+class Ledger:
+    """A chain that grows; a single writer.
+
+    Args:
+        store: Open, of this genesis.
+        checkpoint_every: Blocks between two stored states.
+
+    Attributes:
+        validators: Authorities of the next height.
+        next_validators: Authorities of the height after it.
+
+    Raises:
+        StoreMismatch: The store holds another chain.
+        StoreDamaged: See `load_tip`.
+    """
+
+    def __init__(self, store: ChainStore, genesis: Genesis, checkpoint_every: int = CHECKPOINT_EVERY) -> None:
+        if store.genesis.chain_id != genesis.chain_id:
+            raise StoreMismatch(store.path, store.genesis.chain_id, genesis.chain_id)
+        self.store = store
+        self.genesis = genesis
+        self._every = checkpoint_every
+        self._executed: dict[bytes, tuple[State, bytes]] = {}
+        self._grown = trio.Event()
+        self._set_tip(load_tip(store, genesis))
+
+    @property
+    def tip(self) -> Tip:
+        """The newest block and the state after it."""
+        return self._tip
+
+    @property
+    def height(self) -> int:
+        """Height of the newest block."""
+        return self._tip.height
+
+    def execute(self, block: Block, name: bytes, *, signatures: bool = True) -> None:
+        """Check that a block follows from the tip; a second call for the same block costs nothing.
+
+        Args:
+            name: Its hash.
+
+        Raises:
+            InvalidBlock: It does not.
+        """
+        if name not in self._executed:
+            self._executed[name] = check_block(self._tip, self.genesis, block, signatures=signatures)
+
+    def check_certified(self, block_data: bytes, cert_data: bytes) -> tuple[Block, CommitCert]:
+        """Read the next block with its certificate as a peer sent it, everything checked but the execution.
+
+        Raises:
+            RemoteError: Malformed, not the next height, a body that is not the header's, or no certificate
+                of a quorum of the authorities of that height.
+        """
+        block, cert = decode_block(block_data, self.genesis.chain_id), decode_cert(cert_data)
+        height = block.header.height
+        if height != self.height + 1:
+            raise InvalidBlock(height, "height", f"the next height is {self.height + 1}")
+        check_body(block)
+        _check_authorities(block, self.validators)
+        check_commit(self.genesis, block.header, block_hash(block.header), cert, self.validators)
+        return block, cert
+
+    def append(self, block: Block, cert: CommitCert) -> None:
+        """Execute the next block and store it, durably, before this returns.
+
+        Raises:
+            ChainForked: Our state refuses a block that has a certificate.
+            StoreError: It could not be stored; nothing changed.
+        """
+        name, header = block_hash(block.header), block.header
+        try:
+            self.execute(block, name)
+        except InvalidBlock as error:
+            raise ChainForked(
+                f"a quorum certified a block that this program refuses ({error}); compare the versions of the"
+                " programs and the heights of the other nodes before anything is started again"
+            ) from None
+        tip = advance(self._tip, block, *self._executed[name])
+        changed = header.next_validators_hash != header.validators_hash
+        self.store.append(
+            block,
+            cert,
+            checkpoint=checkpoint_bytes(tip) if tip.height % self._every == 0 else None,
+            next_set=validators_at(tip, self.genesis) if changed else None,
+        )
+        self._set_tip(tip)
+        grown, self._grown = self._grown, trio.Event()
+        grown.set()
+
+    async def wait_for(self, predicate: Callable[[Tip], bool]) -> Tip:
+        """Wait until the tip is as asked for; looked at after every block."""
+        while not predicate(self._tip):
+            await self._grown.wait()
+        return self._tip
+
+    async def wait_height(self, height: int) -> Tip:
+        """Wait until a height is stored."""
+        return await self.wait_for(lambda tip: tip.height >= height)
+
+    def _set_tip(self, tip: Tip) -> None:
+        self._tip = tip
+        self._executed.clear()
+        self.validators = validators_at(tip, self.genesis)
+        self.next_validators = tip.state.next_validators
+
+
+def check_body(block: Block) -> None:
+    """Raise unless transactions and evidence are those the header names.
+
+    Without it a forwarder could give a block another body under its proposer's signature.
+
+    Raises:
+        InvalidBlock: Names the field.
+    """
+    header = block.header
+    if tx_root(block.txs) != header.tx_root:
+        raise InvalidBlock(header.height, "tx_root", "the transactions are not those of the header")
+    if evidence_root(block.evidence) != header.evidence_root:
+        raise InvalidBlock(header.height, "evidence_root", "the evidence is not that of the header")
+
+
+def _check_authorities(block: Block, validators: tuple[bytes, ...]) -> None:
+    if block.header.validators_hash != validators_hash(validators):
+        raise InvalidBlock(block.header.height, "validators_hash", "another set of authorities")

@@ -1,0 +1,1 @@
+"""The validator: proposals, checks of batches, votes, transactions in waiting."""

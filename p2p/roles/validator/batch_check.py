@@ -1,0 +1,161 @@
+"""Whether the blob behind a settlement batch is here and says what the batch says.
+
+A validator gives no prevote to a block with a batch that it did not judge. What the judgement is, the
+application knows; here it is a function that raises.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from hashlib import sha256
+from typing import Any
+
+import trio
+
+from p2p.batches.batch import BatchArgs
+from p2p.errors import RemoteError
+from p2p.roles.replica.blobs import Blobs, fetch_blob
+from p2p.transports.base import Transport
+from p2p.wire.codec import encode
+
+Judge = Callable[[BatchArgs, bytes], None]
+"""Raises a RemoteError where the blob does not lead to the batch."""
+Offload = Callable[..., Awaitable[Any]]
+"""Runs a function elsewhere: `trio.to_thread.run_sync`."""
+
+MAX_CASES = 256
+PATIENCE_S = 60.0
+"""How long peers are asked for a blob. [s]"""
+_RETRY_S = 0.25
+_RETRY_MAX_S = 4.0
+
+
+class NoBlob(RemoteError):
+    """A blob that nobody had; somebody may have it later."""
+
+    code = "no_blob"
+
+
+class Unjudgeable(RemoteError):
+    """A batch that names no blob."""
+
+    code = "blob_unnamed"
+
+
+async def inline(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a function here: for small blobs, and for tests on a clock that jumps."""
+    await trio.lowlevel.checkpoint()
+    return function(*arguments)
+
+
+class Case:
+    """One batch under judgement.
+
+    Attributes:
+        problem: None while under way and when the batch is right.
+    """
+
+    def __init__(self) -> None:
+        self.problem: RemoteError | None = None
+        self._done = trio.Event()
+
+    @property
+    def is_right(self) -> bool:
+        """True once judged, and right."""
+        return self._done.is_set() and self.problem is None
+
+    @property
+    def is_open(self) -> bool:
+        """True while under way."""
+        return not self._done.is_set()
+
+    def close(self, problem: RemoteError | None) -> None:
+        """End it."""
+        self.problem = problem
+        self._done.set()
+
+    async def wait(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            RemoteError: The batch is wrong, or its blob was not to be had.
+        """
+        await self._done.wait()
+        if self.problem is not None:
+            raise self.problem
+
+
+class Judging:
+    """Fetches and judges the blob of each batch once, whoever asks.
+
+    Args:
+        sources: Peers to ask, best first.
+        judge: See `Judge`.
+        offload: Where judging and hashing run.
+        start: Starts a task that lives as long as the node.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        chain_id: bytes,
+        blobs: Blobs,
+        sources: Callable[[], Iterable[str]],
+        judge: Judge,
+        offload: Offload,
+        start: Callable[..., None],
+    ) -> None:
+        self._transport = transport
+        self._chain_id = chain_id
+        self._blobs = blobs
+        self._sources = sources
+        self._judge = judge
+        self._offload = offload
+        self._start = start
+        self._cases: OrderedDict[bytes, Case] = OrderedDict()
+
+    def case(self, args: BatchArgs, first: str | None = None) -> Case:
+        """Return the case of a batch, opened when it is new or its blob was not to be had before.
+
+        Args:
+            first: Peer to ask first.
+        """
+        key = sha256(encode(args)).digest()
+        found = self._cases.get(key)
+        if found is None or isinstance(found.problem, NoBlob):
+            found = self._cases[key] = Case()
+            self._cases.move_to_end(key)
+            while len(self._cases) > MAX_CASES:
+                self._cases.popitem(last=False)
+            self._start(self._run, found, args, first)
+        return found
+
+    async def _run(self, case: Case, args: BatchArgs, first: str | None) -> None:
+        try:
+            blob = await self._find(args.blob_hash, args.interval_start, first)
+            await self._offload(self._judge, args, blob)
+        except RemoteError as error:
+            case.close(error)
+        else:
+            case.close(None)
+
+    async def _find(self, name: bytes, interval_start: int, first: str | None) -> bytes:
+        if not any(name):
+            raise Unjudgeable("the batch names no blob, so there is nothing to check")
+        pause = _RETRY_S
+        with trio.move_on_after(PATIENCE_S):
+            while True:
+                blob = self._blobs.get(name)
+                if blob is not None:
+                    return blob
+                peers = [peer for peer in self._sources() if peer != first]
+                blob = await fetch_blob(
+                    self._transport, self._chain_id, name, [first, *peers] if first else peers
+                )
+                if blob is not None:
+                    self._blobs.put(blob, interval_start)
+                    return blob
+                await trio.sleep(pause)
+                pause = min(2 * pause, _RETRY_MAX_S)
+        raise NoBlob(f"nobody had blob {name.hex()[:16]} within {PATIENCE_S:g} s")

@@ -1,0 +1,1 @@
+"""A seeded simulation of consensus with faults and byzantine validators; for tests, not in the wheel."""

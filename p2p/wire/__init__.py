@@ -1,0 +1,1 @@
+"""What goes over the wire: canonical encoding, frames, identities, keys, signed messages."""

@@ -1,0 +1,369 @@
+"""What peers say: orders, readings, receipts, results; each one canonical bytes with a signature.
+
+A message is a `Record` that starts with the schema version and the chain id. It travels as `Signed`: kind,
+body bytes, public key, signature. The signature covers kind and body under its own domain, so it survives
+relays and gateways and can never pass for a vote or a transaction. Households sign orders, readings and
+"nothing"; the operator signs receipts and results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+
+import msgspec
+
+from market.interval import ALLOWED_MINUTES
+from p2p.errors import (
+    InvalidMessage,
+    Malformed,
+    OutOfRange,
+    UnknownHousehold,
+    WrongChain,
+    WrongKind,
+    WrongSignature,
+    WrongVersion,
+)
+from p2p.wire.codec import INT64_MAX, Record, decode, encode
+from p2p.wire.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, verify
+
+VERSION = 1
+MAX_MESSAGE_BYTES = 1024
+HASH_BYTES = 32
+MAX_ID_BYTES = 64
+MAX_TIME_S = 2**36
+"""Latest interval start that is accepted, about the year 4147; keeps times in ms far inside int64. [s]"""
+
+_MESSAGE_DOMAIN = b"wattswap/msg/1\0"
+_MESSAGE_ID_DOMAIN = b"wattswap/msg-id/1\0"
+
+
+class Kind(IntEnum):
+    """The kind byte of a signed message."""
+
+    ORDER = 1
+    READING = 2
+    RECEIPT = 3
+    RESULT = 4
+    NOTHING = 5
+    LINE_QUERY = 6
+
+
+class Quality(IntEnum):
+    """Where a meter reading comes from."""
+
+    MEASURED = 0
+    ESTIMATED = 1
+    MISSING = 2
+
+
+class ReceiptCode(IntEnum):
+    """The operator's answer to an order, a reading or a "nothing"."""
+
+    ACCEPTED = 0
+    DUPLICATE = 1
+    REPLACED = 2
+    LATE = 3
+    EARLY = 4
+    STALE_NONCE = 5
+    REFUSED = 6
+
+
+PROMISES = (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED)
+"""Receipts that promise to include the message, or a later one of the same household."""
+
+
+class OrderMessage(Record, frozen=True):
+    """One order of one household for one interval.
+
+    Args:
+        interval_start: Start of the interval, a multiple of its length. [s since 1970, UTC]
+        minutes: Length of the interval. [min]
+        nonce: Grows with each message of a household; a higher one replaces the order of the interval.
+        side: +1 buy, -1 sell.
+        energy_wh: At least 0. [Wh]
+        limit_micro_per_kwh: Worst acceptable price; may be negative. [micro-currency/kWh]
+        node: Index into the grid's nodes; 0 without a grid.
+    """
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    minutes: int
+    household: str
+    nonce: int
+    side: int
+    energy_wh: int
+    limit_micro_per_kwh: int
+    node: int
+
+
+class ReadingMessage(Record, frozen=True):
+    """What a household's meter counted in one interval, both registers at least 0. [Wh]"""
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    minutes: int
+    household: str
+    nonce: int
+    import_wh: int
+    export_wh: int
+    quality: int
+
+
+class ReceiptMessage(Record, frozen=True):
+    """A collector's signed answer; ACCEPTED and REPLACED promise that this order, or a later one of the same
+    household, is in the interval's book."""
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    household: str
+    message_id: bytes
+    code: int
+
+
+class PriceLine(Record, frozen=True):
+    """The price interval of a uniform price. [micro-currency/kWh]"""
+
+    lo: int
+    hi: int
+    price: int
+
+
+class ResultMessage(Record, frozen=True):
+    """A collector's summary of one settled interval.
+
+    Args:
+        price: nil where nothing traded.
+        next_collector: Public key of the operator or authority that collects the next interval.
+    """
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    minutes: int
+    height: int
+    book_root: bytes
+    clearing_root: bytes
+    postings_root: bytes
+    block_hash: bytes
+    price: PriceLine | None
+    traded_wh: int
+    next_collector: bytes
+
+
+class NothingMessage(Record, frozen=True):
+    """A household that stays out of this interval, so that the operator need not wait for it."""
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    minutes: int
+    household: str
+    nonce: int
+
+
+class LineQueryMessage(Record, frozen=True):
+    """A household that asks for its own settlement line of an interval, through whoever carries the question."""
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    minutes: int
+    household: str
+    nonce: int
+
+
+class Signed(Record, frozen=True):
+    """The envelope of every message."""
+
+    kind: int
+    body: bytes
+    public_key: bytes
+    signature: bytes
+
+
+HandedIn = OrderMessage | NothingMessage | ReadingMessage
+"""What a household hands in to a collector."""
+Message = HandedIn | ReceiptMessage | ResultMessage | LineQueryMessage
+
+_TYPES: dict[int, type[Message]] = {
+    Kind.ORDER: OrderMessage,
+    Kind.READING: ReadingMessage,
+    Kind.RECEIPT: ReceiptMessage,
+    Kind.RESULT: ResultMessage,
+    Kind.NOTHING: NothingMessage,
+    Kind.LINE_QUERY: LineQueryMessage,
+}
+_KINDS: dict[type[Message], Kind] = {message_type: Kind(kind) for kind, message_type in _TYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Ranges that a chain declares, chosen so that 1,000 orders at the limit still fit into int64 money.
+
+    Args:
+        max_energy_wh: Largest order or reading of one interval. [Wh]
+        max_price_micro_per_kwh: Largest absolute limit price. [micro-currency/kWh]
+        max_node: Largest node index.
+    """
+
+    max_energy_wh: int = 1_000_000
+    max_price_micro_per_kwh: int = 1_000_000_000
+    max_node: int = 1_000_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def kind_of(message: Message) -> Kind:
+    """The kind byte of a message."""
+    return _KINDS[type(message)]
+
+
+def message_id(message: Message) -> bytes:
+    """Return the 32-byte name of a message's content, the same whoever relays it."""
+    return hashlib.sha256(_MESSAGE_ID_DOMAIN + bytes((kind_of(message),)) + encode(message)).digest()
+
+
+def sign_message(identity: Identity, message: Message, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """Return the bytes of the signed message.
+
+    Raises:
+        InvalidMessage: A peer would refuse it.
+    """
+    problem = _problem(message, limits)
+    if problem:
+        raise InvalidMessage(f"{type(message).__name__}: {problem}")
+    kind, body = kind_of(message), encode(message)
+    signature = identity.sign(_MESSAGE_DOMAIN, bytes((kind,)) + body)
+    data = encode(Signed(kind, body, identity.public_key, signature))
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise InvalidMessage(f"{type(message).__name__}: {len(data)} bytes; the limit is {MAX_MESSAGE_BYTES}")
+    return data
+
+
+def open_message(
+    data: bytes,
+    *,
+    chain_id: bytes,
+    kinds: Collection[Kind],
+    household_keys: Mapping[str, bytes],
+    collector_keys: Collection[bytes] = (),
+    limits: Limits = DEFAULT_LIMITS,
+) -> Message:
+    """Check a signed message from a peer and return what it says.
+
+    Args:
+        data: Bytes from the wire.
+        chain_id: The chain we are on.
+        kinds: Kinds that are expected here.
+        household_keys: Public key of each household of the roster.
+        collector_keys: Public keys that may sign receipts and results; whose it was, `signer_of` tells.
+        limits: Ranges of the chain.
+
+    Raises:
+        RemoteError: With the code malformed, non_canonical, too_large, wrong_kind, wrong_version,
+            wrong_chain, out_of_range, unknown_household or wrong_signature. Cheap checks come first; the
+            signature is last.
+    """
+    signed = decode(Signed, data, max_bytes=MAX_MESSAGE_BYTES)
+    if len(signed.public_key) != PUBLIC_KEY_BYTES or len(signed.signature) != SIGNATURE_BYTES:
+        raise Malformed("a key or signature of another length than Ed25519 has")
+    message_type = _TYPES.get(signed.kind)
+    if message_type is None or signed.kind not in kinds:
+        expected_kinds = ", ".join(Kind(kind).name.lower() for kind in sorted(kinds))
+        raise WrongKind(f"kind {signed.kind}; expected {expected_kinds}")
+    message = decode(message_type, signed.body, max_bytes=MAX_MESSAGE_BYTES)
+    if message.version != VERSION:
+        raise WrongVersion(f"version {message.version}; this program speaks {VERSION}")
+    if message.chain_id != chain_id:
+        raise WrongChain(f"chain {message.chain_id.hex()[:16]}; this is chain {chain_id.hex()[:16]}")
+    problem = _problem(message, limits)
+    if problem:
+        raise OutOfRange(problem)
+    if signed.public_key not in _signers(message, household_keys, collector_keys):
+        raise WrongSignature(f"a {kind_of(message).name.lower()} by a key that may not sign it")
+    if not verify(signed.public_key, _MESSAGE_DOMAIN, bytes((signed.kind,)) + signed.body, signed.signature):
+        raise WrongSignature(f"the signature of the {kind_of(message).name.lower()} does not verify")
+    return message
+
+
+def signer_of(data: bytes) -> bytes:
+    """Return the public key that a signed message names; `open_message` has checked the signature."""
+    return decode(Signed, data, max_bytes=MAX_MESSAGE_BYTES).public_key
+
+
+def household_of(data: bytes) -> str:
+    """Return the household that a signed message names, unchecked.
+
+    Raises:
+        RemoteError: It is malformed, or of a kind that names none.
+    """
+    signed = decode(Signed, data, max_bytes=MAX_MESSAGE_BYTES)
+    message_type = _TYPES.get(signed.kind)
+    if message_type is None or message_type is ResultMessage:
+        raise WrongKind(f"kind {signed.kind}, which names no household")
+    household: str = getattr(decode(message_type, signed.body, max_bytes=MAX_MESSAGE_BYTES), "household", "")
+    return household
+
+
+def _signers(
+    message: Message, household_keys: Mapping[str, bytes], collector_keys: Collection[bytes]
+) -> Collection[bytes]:
+    if isinstance(message, ResultMessage):
+        return collector_keys
+    key = household_keys.get(message.household)
+    if key is None:
+        raise UnknownHousehold(f"household {message.household!r} is not in the roster")
+    return collector_keys if isinstance(message, ReceiptMessage) else (key,)
+
+
+def _problem(message: Message, limits: Limits) -> str | None:
+    """Say which field is out of range, or None."""
+    for name, value in zip(message.__struct_fields__, msgspec.structs.astuple(message), strict=True):
+        if name in _HASHES and len(value) != HASH_BYTES:
+            return f"{name} has {len(value)} bytes; it must have {HASH_BYTES}"
+        bound = _bounds(limits).get(name)
+        if bound is not None and not bound[0] <= value <= bound[1]:
+            return f"{name} is {value}; it must lie in {bound[0]}..{bound[1]}"
+    if not isinstance(message, ResultMessage) and not 0 < len(message.household.encode()) <= MAX_ID_BYTES:
+        return f"household has {len(message.household.encode())} bytes; it must have 1..{MAX_ID_BYTES}"
+    if isinstance(message, OrderMessage) and message.side == 0:
+        return "side is 0; it must be +1 (buy) or -1 (sell)"
+    if isinstance(message, ReceiptMessage):
+        return None
+    if message.minutes not in ALLOWED_MINUTES:
+        return f"minutes is {message.minutes}; it must be one of {ALLOWED_MINUTES}"
+    if message.interval_start % (message.minutes * 60):
+        return f"interval_start {message.interval_start} is not on a {message.minutes}-minute boundary"
+    return None
+
+
+_HASHES = frozenset(
+    {"chain_id", "message_id", "book_root", "clearing_root", "postings_root", "block_hash", "next_collector"}
+)
+"""Fields of 32 bytes: hashes and public keys."""
+
+
+@cache
+def _bounds(limits: Limits) -> dict[str, tuple[int, int]]:
+    return {
+        "interval_start": (0, MAX_TIME_S),
+        "nonce": (0, INT64_MAX),
+        "side": (-1, 1),
+        "energy_wh": (0, limits.max_energy_wh),
+        "import_wh": (0, limits.max_energy_wh),
+        "export_wh": (0, limits.max_energy_wh),
+        "limit_micro_per_kwh": (-limits.max_price_micro_per_kwh, limits.max_price_micro_per_kwh),
+        "node": (0, limits.max_node),
+        "quality": (min(Quality), max(Quality)),
+        "code": (min(ReceiptCode), max(ReceiptCode)),
+        "height": (0, INT64_MAX),
+        "traded_wh": (0, INT64_MAX),
+    }

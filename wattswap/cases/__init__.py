@@ -1,0 +1,1 @@
+"""Single cases of `wattswap clear`: the contract of docs, one file for each kind of case."""

@@ -1,0 +1,296 @@
+"""A book of the contract: orders in decimal numbers become a book, and its clearing becomes a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from market.book import Order, OrderBook, Requirement, Side
+from market.clearing import Clearing, Trades
+from market.errors import InvalidBook, InvalidRules
+from market.mechanism import Mechanism
+from market.rules import MarketRules, Value
+from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
+from wattswap.cases.details import at_the_edge
+from wattswap.errors import Problem, suggest
+from wattswap.inputs.collector import CaseReader, InvalidCase, shown
+from wattswap.inputs.parameters import read_parameters, rules_with
+
+Result = dict[str, Any]
+
+_ORDER_KEYS = {"id", "participant", "side", "quantity_kwh", "price_per_kwh"}
+_MORE_ORDER_KEYS = {"time", "node", "attributes", "requirements"}
+_MORE_GRID_KEYS = {"kind", "lines", "root", "vmin", "vmax", "reactive_load", "base_kva"}
+_SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+
+
+@dataclass(frozen=True, slots=True)
+class BookCase:
+    """A book and the names that its case uses.
+
+    Args:
+        book: The orders, in canonical order.
+        row: Row of the book of each order of the case.
+        ids: Id of each row of the book, as given.
+        participants: Name of each participant, as given, in the order of their first orders.
+        roster: Index in `book.participant` of each of them.
+    """
+
+    book: OrderBook
+    row: IntArray
+    ids: list[Any]
+    participants: list[Any]
+    roster: list[int]
+
+    def name_of(self, participant: int) -> Any:
+        """The name of a participant of the book, as given."""
+        return self.participants[self.roster.index(participant)]
+
+
+def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
+    """Clear the orders of a case.
+
+    Raises:
+        InvalidCase: Lists everything that is wrong with orders and parameters.
+    """
+    read = CaseReader()
+    top = read.mapping(case, "case", {"orders"}, {"params", "grid"})
+    orders = read.items(top.get("orders", []), "orders")
+    nodes = None if "grid" not in top else _node_names(read, top["grid"])
+    rows = [_order(read, order, f"orders[{i}]", nodes) for i, order in enumerate(orders)]
+    index = {name: i for i, name in enumerate(sorted({row["participant"] for row in rows}))}
+    named = {
+        str(order["participant"]) for order in orders if isinstance(order, Mapping) and "participant" in order
+    }
+    roster = {name: i for name, i in index.items() if name in named}
+    values = read_parameters(read, top.get("params", {}), mechanism.parameters, roster=roster)
+    if read.problems:
+        _try_rules(read, mechanism, values)
+    found = _book(read, orders, rows, index, values.get("rationing") == "time" or _by_arrival(mechanism))
+    rules = rules_with(MarketRules(), values)
+    return _result(found, mechanism.clear(found.book, rules), mechanism.name)
+
+
+def _try_rules(read: CaseReader, mechanism: Mechanism, values: Mapping[str, Value]) -> None:
+    """Note what is wrong with the parameters together, beside what is wrong with the rest of the case."""
+    try:
+        mechanism.clear(OrderBook.from_orders([]), rules_with(MarketRules(), values))
+    except InvalidRules as unfit:
+        read.note("params", str(unfit))
+
+
+def _by_arrival(mechanism: Mechanism) -> bool:
+    return mechanism.promises.arrival_matters or mechanism.promises.listed_by_arrival
+
+
+def _node_names(read: CaseReader, grid: Any) -> dict[str, int]:
+    """Read the names of the nodes; the lines of a grid concern only the mechanisms that use it."""
+    if not isinstance(grid, Mapping) or "nodes" not in grid:
+        read.note("grid", "must be an object with 'nodes'")
+        return {}
+    read.mapping(grid, "grid", {"nodes"}, _MORE_GRID_KEYS)
+    names = [
+        read.name(node, f"grid.nodes[{i}]") for i, node in enumerate(read.items(grid["nodes"], "grid.nodes"))
+    ]
+    return {name: i for i, name in enumerate(names)}
+
+
+def _book(
+    read: CaseReader,
+    orders: list[Any],
+    rows: list[dict[str, Any]],
+    index: dict[str, int],
+    as_listed: bool,
+) -> BookCase:
+    """Make the book; raise if anything in the case was wrong."""
+    position: dict[str, int] = {}
+    for i, row in enumerate(rows):
+        if position.setdefault(row["id"], i) != i:
+            read.note(f"orders[{i}].id", f"{row['id']!r} is the id of orders[{position[row['id']]}] already")
+    if len({"time" in row for row in rows}) > 1:
+        read.note("orders", "some orders have a 'time' and some have none", "give it to all or to none")
+    read.refuse()
+    names = {row["participant"]: order["participant"] for row, order in zip(rows, orders, strict=True)}
+    arrival = _arrival(rows, as_listed)
+    nodes = {name: i for i, name in enumerate(sorted({str(row.get("node", "")) for row in rows}))}
+    try:
+        book = OrderBook.from_orders(
+            Order(
+                str(i),
+                index[row["participant"]],
+                row["side"],
+                row["wh"],
+                row["micro"],
+                arrival[i],
+                nodes[str(row.get("node", ""))],
+                row.get("energy_type", ""),
+                _requirements(row, index),
+            )
+            for i, row in enumerate(rows)
+        )
+    except InvalidBook as invalid:
+        raise InvalidCase(*(Problem("orders", problem) for problem in invalid.problems)) from None
+    case_of_row = np.array([int(i) for i in book.ids], dtype=np.int64)
+    return BookCase(
+        book,
+        np.argsort(case_of_row),
+        [orders[i]["id"] for i in case_of_row.tolist()],
+        list(names.values()),
+        [index[name] for name in names],
+    )
+
+
+def _order(read: CaseReader, order: Any, where: str, nodes: dict[str, int] | None) -> dict[str, Any]:
+    given = read.mapping(order, where, _ORDER_KEYS, _MORE_ORDER_KEYS)
+    readers: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
+        "id": ("id", read.name),
+        "participant": ("participant", read.name),
+        "side": ("side", lambda value, at: _SIDES[read.choice(value, at, tuple(_SIDES))]),
+        "quantity_kwh": ("wh", read.energy_wh),
+        "price_per_kwh": ("micro", read.micro),
+        "time": ("time", read.whole),
+        "node": ("node", lambda value, at: _node(read, value, at, nodes)),
+        "attributes": ("energy_type", lambda value, at: _energy_type(read, value, at)),
+        "requirements": ("requirements", lambda value, at: _asked(read, value, at)),
+    }
+    found = {
+        name: reader(given[key], f"{where}.{key}") for key, (name, reader) in readers.items() if key in given
+    }
+    return {"id": where, "participant": where, **found}
+
+
+def _node(read: CaseReader, value: Any, where: str, nodes: dict[str, int] | None) -> str:
+    name = read.name(value, where)
+    if nodes is not None and name not in nodes:
+        read.note(where, f"{shown(name)} is no node of the grid", suggest(name, nodes))
+    return name
+
+
+def _energy_type(read: CaseReader, value: Any, where: str) -> str:
+    kind = read.anything_named(value, where).get("energy_type")
+    return "" if kind is None else read.name(kind, f"{where}.energy_type")
+
+
+def _asked(read: CaseReader, value: Any, where: str) -> list[tuple[list[str], list[str]]]:
+    """Read the alternatives that an order asks for: names of partners and kinds of energy."""
+    found = []
+    for i, item in enumerate(read.items(value, where)):
+        at = f"{where}[{i}]"
+        given = read.mapping(item, at, set(), {"partners", "energy_type"})
+        partners, kinds = (
+            [
+                read.name(x, f"{at}.{key}[{j}]")
+                for j, x in enumerate(read.items(given.get(key, []), f"{at}.{key}"))
+            ]
+            for key in ("partners", "energy_type")
+        )
+        found.append((partners, kinds))
+    return found
+
+
+def _requirements(row: dict[str, Any], index: dict[str, int]) -> tuple[Requirement, ...]:
+    # A partner without an order in this book can never be met: no participant has the number -1.
+    return tuple(
+        Requirement(tuple(index.get(name, -1) for name in partners), tuple(kinds))
+        for partners, kinds in row.get("requirements", ())
+    )
+
+
+def _arrival(rows: list[dict[str, Any]], as_listed: bool) -> list[int]:
+    """Rank of each order in time: as stated, else as listed where time decides, else by id so that nothing does."""
+    if rows and "time" in rows[0]:
+        # Of orders with the same time the id decides, so that the order of listing never does.
+        keys: list[Any] = [(row["time"], row["id"]) for row in rows]
+    elif as_listed:
+        return list(range(len(rows)))
+    else:
+        keys = [row["id"] for row in rows]
+    rank = {key: i for i, key in enumerate(sorted(set(keys)))}
+    return [rank[key] for key in keys]
+
+
+def _result(case: BookCase, clearing: Clearing, mechanism: str) -> Result:
+    book, accepted = case.book, clearing.accepted_wh
+    payment = clearing.payment_nano(book)
+    charge = np.zeros_like(payment) if clearing.charge_nano is None else clearing.charge_nano
+    fee = np.maximum(charge, 0)
+    surplus = book.side * accepted * book.limit_micro_per_kwh - payment
+    interval, average = clearing.node_price[0], clearing.average_price_micro_per_kwh(book)
+    traded = clearing.traded_wh(book)
+    proof = clearing.certificate
+    return {
+        "mechanism": mechanism,
+        "status": "cleared" if traded else "no_trade",
+        "traded_kwh": kwh(traded),
+        "welfare": money(clearing.welfare_nano),
+        "buyer_surplus": money(int(surplus[book.side > 0].sum())),
+        "seller_surplus": money(int(surplus[book.side < 0].sum())),
+        "operator_surplus": money(clearing.operator_surplus_nano),
+        "price": None if average is None else price(average),
+        "price_interval": None if interval is None else [price(interval.lo), price(interval.hi)],
+        "orders": [
+            _order_result(case, row, int(accepted[row]), int(payment[row] - fee[row]))
+            for row in case.row.tolist()
+        ],
+        "trades": _trades(case, clearing),
+        "participants": _participants(case, payment - fee, fee),
+        "certificate": proof
+        and {
+            "dual_price_per_kwh": price(proof.dual_price_micro_per_kwh),
+            "gap": money(proof.gap_nano),
+            "residual_kwh": kwh(proof.residual_wh),
+        },
+        **at_the_edge(clearing.details, lambda row: case.ids[row], case.name_of),
+    }
+
+
+def _order_result(case: BookCase, row: int, accepted_wh: int, payment_nano: int) -> Result:
+    # Exact where the price is whole; an average over trades keeps its fraction.
+    per_kwh = abs(payment_nano) / accepted_wh / MICRO_PER_UNIT if accepted_wh else None
+    negative = per_kwh is not None and payment_nano * int(case.book.side[row]) < 0
+    return {
+        "id": case.ids[row],
+        "accepted_kwh": kwh(accepted_wh),
+        "price_per_kwh": -per_kwh if negative and per_kwh is not None else per_kwh,
+        "payment": money(payment_nano),
+    }
+
+
+def _participants(case: BookCase, payment: IntArray, fee: IntArray) -> list[Result]:
+    sums = np.zeros((len(case.roster), 2), dtype=np.int64)
+    np.add.at(sums, case.book.participant, np.stack((payment, fee), axis=1))
+    return [
+        {"participant": name, "payment": money(int(sums[i, 0])), "fee": money(int(sums[i, 1]))}
+        for name, i in zip(case.participants, case.roster, strict=True)
+    ]
+
+
+def _trades(case: BookCase, clearing: Clearing) -> list[Result]:
+    """The pairs of the mechanism; where it makes none, buys and sells are paired off in the order of the book."""
+    pairs = clearing.trades or _paired(case.book, clearing)
+    columns = (pairs.buy, pairs.sell, pairs.energy_wh, pairs.price_micro_per_kwh)
+    return [
+        {"buy": case.ids[b], "sell": case.ids[s], "quantity_kwh": kwh(e), "price_per_kwh": price(p)}
+        for b, s, e, p in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+def _paired(book: OrderBook, clearing: Clearing) -> Trades:
+    """Lay bought and sold energy end to end beside each other; every stretch between two ends is a trade.
+
+    Orders lie by price, so that those who trade at one price meet where a rule has several, as MUDA has. The price of a
+    trade is what the buyer pays for a kWh, rebates included, fees not, rounded to a whole micro.
+    """
+    accepted = np.maximum(clearing.accepted_wh, 1)
+    rebate = np.zeros_like(accepted) if clearing.charge_nano is None else np.minimum(clearing.charge_nano, 0)
+    paid = clearing.price_micro_per_kwh + (2 * rebate + accepted) // (2 * accepted)
+    by_price = clearing.price_micro_per_kwh.argsort(kind="stable")
+    trades = clearing.accepted_wh[by_price] > 0
+    buys, sells = (by_price[trades & (book.side[by_price] == side)] for side in (1, -1))
+    bought, sold = np.cumsum(clearing.accepted_wh[buys]), np.cumsum(clearing.accepted_wh[sells])
+    ends = np.union1d(bought, sold)
+    buy = buys[np.searchsorted(bought, ends)]
+    return Trades(buy, sells[np.searchsorted(sold, ends)], np.diff(ends, prepend=0), paid[buy])

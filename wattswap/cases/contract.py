@@ -1,0 +1,150 @@
+"""Clear one case, given as a dict or a JSON file: the edge between decimal numbers and the integers inside.
+
+Everything wrong with a case is collected and raised at once, and no key or parameter is ignored. Numbers are read
+from the text of the JSON and rounded once, half to even: energy to Wh, prices to micro-currency per kWh.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from market.errors import UnknownMechanism
+from market.mechanism import Mechanism
+from wattswap.cases.book import clear_book_case
+from wattswap.cases.cooperative import METHODS, clear_cooperative
+from wattswap.cases.events import clear_event_case
+from wattswap.cases.metered import clear_sharing_case
+from wattswap.cases.retailer import clear_retailer_case
+from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
+from wattswap.inputs.collector import CaseReader, InvalidCase
+from wattswap.plugins import mechanism as mechanism_named
+
+Result = dict[str, Any]
+
+
+def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
+    """Clear one case of the contract.
+
+    Args:
+        case: As read from JSON; a number may be an int, a float or a Decimal. Not changed.
+        mechanism: A registered name.
+
+    Returns:
+        The result of the contract, ready for JSON.
+
+    Raises:
+        InvalidCase: Lists everything that is wrong with the case.
+        UnknownMechanism: Names the nearest match.
+    """
+    if mechanism in METHODS:
+        return clear_cooperative(case, mechanism)
+    found = _named(mechanism)
+    keys = set(case) if isinstance(case, Mapping) else set()
+    if mechanism in _METERED and ("orders" not in keys or keys & _QUANTITIES):
+        return _METERED[mechanism](case, found)
+    if mechanism == "continuous" and "orders" not in keys:
+        return clear_event_case(case, found)
+    return clear_book_case(case, found)
+
+
+def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
+    """Clear the case of a .json file, or one case per line of a .jsonl file.
+
+    Yields:
+        A result per case, in order; for a case that cannot be cleared {"error": {"code", "message"}} with the exit
+        code of the command.
+
+    Raises:
+        InvalidCase: The file is neither, or cannot be read.
+        UnknownMechanism: Names the nearest match.
+    """
+    if mechanism not in METHODS:
+        _named(mechanism)
+    if path.suffix not in (".json", ".jsonl"):
+        raise InvalidCase.of(str(path), "is neither a .json nor a .jsonl file", "name it by what it holds")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as unreadable:
+        raise InvalidCase.of(str(path), f"cannot be read: {unreadable.strerror}", "name a file") from None
+    except UnicodeDecodeError as unreadable:
+        raise InvalidCase.of(str(path), f"is not UTF-8 text: {unreadable}", "save it as UTF-8") from None
+    if path.suffix == ".json":
+        yield _clear_text(text, mechanism, path.name)
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield _clear_text(line, mechanism, f"{path.name}:{number}")
+
+
+def _named(mechanism: str) -> Mechanism:
+    """The mechanism of this name; the nearest name may be that of a cooperative method."""
+    try:
+        return mechanism_named(mechanism)
+    except UnknownMechanism as unknown:
+        raise UnknownMechanism(mechanism, [*unknown.known, *METHODS]) from None
+
+
+def _clear_text(text: str, mechanism: str, where: str) -> Result:
+    try:
+        case, twice = _parse(text)
+        if twice:
+            raise InvalidCase(*twice, *_wrong_with(case, mechanism))
+        return clear_case(case, mechanism)
+    except Exception as error:
+        if not is_expected(error):
+            raise
+        problems = error.problems if isinstance(error, WattswapError) else [error]
+        sentences = "; ".join(str(problem) for problem in problems)
+        return {"error": {"code": int(exit_code_of(error)), "message": f"{where}: {sentences}"}}
+
+
+def _wrong_with(case: Any, mechanism: str) -> list[Problem]:
+    """What else is wrong with a case that is refused anyway."""
+    try:
+        clear_case(case, mechanism)
+    except InvalidCase as invalid:
+        return invalid.problems
+    except Exception as error:
+        if not is_expected(error):
+            raise
+    return []
+
+
+def _parse(text: str) -> tuple[Any, list[Problem]]:
+    """Read the JSON of a case; also a problem for every key that one of its objects holds twice."""
+    read = CaseReader()
+    try:
+        return json.loads(text, parse_float=Decimal, object_pairs_hook=partial(_object, read)), read.problems
+    except json.JSONDecodeError as broken:
+        place = f"line {broken.lineno}, column {broken.colno}"
+        raise InvalidCase.of(place, f"this is no JSON: {broken.msg}") from None
+    except InvalidOperation:
+        raise InvalidCase.of("", "the JSON holds a number beyond all bounds") from None
+    except RecursionError:
+        raise InvalidCase.of("", "the JSON is nested too deeply to be a case") from None
+    except ValueError as broken:  # a whole number of thousands of digits
+        raise InvalidCase.of("", f"the JSON cannot be read: {broken}") from None
+
+
+def _object(read: CaseReader, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for key in sorted(key for key, times in Counter(key for key, _ in pairs).items() if times > 1):
+            read.note(key, "this key is given twice", "keep one")
+    return found
+
+
+_QUANTITIES = {"load_kwh", "generation_kwh", "supply_kwh", "demand_kwh"}
+_METERED: dict[str, Callable[[Mapping[str, Any], Mechanism], Result]] = {
+    "bill_sharing": clear_sharing_case,
+    "mid_market_rate": clear_sharing_case,
+    "retailer_only": clear_retailer_case,
+    "supply_demand_ratio": clear_sharing_case,
+}
+"""Mechanisms that share metered quantities, where the case holds these and no orders."""

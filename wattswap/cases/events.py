@@ -1,0 +1,111 @@
+"""Clear a case of events: the edge of the continuous market, between decimal numbers and the integers inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from market.auctions.limit_order_book import Event, Kind, Resting, clear_events
+from market.mechanism import Mechanism
+from market.mechanisms.continuous import SELF_TRADE
+from market.rules import MarketRules
+from market.units import INT64_SAFE, kwh, price
+from wattswap.inputs.collector import CaseReader
+from wattswap.inputs.parameters import read_parameters
+
+_KINDS = {kind.name.lower(): kind for kind in Kind}
+_SIDES = {"buy": 1, "sell": -1}
+_ORDER_KEYS = {"id", "participant", "side", "quantity_kwh"}
+_EVENT_KEYS = {"type", *_ORDER_KEYS, "price_per_kwh"}
+
+
+def clear_event_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[str, Any]:
+    """Run the events of a case through an empty limit order book.
+
+    Args:
+        case: {"events": [..], "params"?: {"self_trade"?}}, as read from JSON. Not changed.
+        mechanism: The continuous market; its name goes into the result.
+
+    Returns:
+        {"mechanism", "trades", "bids", "offers"}: trades in order of execution, the orders left best first.
+
+    Raises:
+        InvalidCase: Lists everything that is wrong with the case.
+    """
+    read = CaseReader()
+    top = read.mapping(case, "case", {"events"}, {"params"})
+    rules = MarketRules(params=read_parameters(read, top.get("params", {}), mechanism.parameters))
+    given = read.items(top.get("events", []), "events")
+    events = [_event(read, event, f"events[{i}]") for i, event in enumerate(given)]
+    _check_ids(read, events)
+    worst_price = max((abs(event.limit_micro_per_kwh) for event in events), default=0)
+    if sum(event.energy_wh for event in events) * max(worst_price, 1) >= INT64_SAFE:
+        read.note("events", "energy times price passes what 64 bits hold", "use a larger currency unit")
+    read.refuse()
+    done = clear_events(events, SELF_TRADE.of(rules))
+    name: dict[Any, Any] = {str(event["id"]): event["id"] for event in given if event["type"] != "cancel"}
+
+    def left(orders: list[Resting]) -> list[list[Any]]:
+        return [[name[o.id], price(o.limit_micro_per_kwh), kwh(o.energy_wh)] for o in orders]
+
+    return {
+        "mechanism": mechanism.name,
+        "trades": [
+            {
+                "resting": name[trade.resting],
+                "aggressor": name[trade.aggressor],
+                "quantity_kwh": kwh(trade.energy_wh),
+                "price_per_kwh": price(trade.price_micro_per_kwh),
+            }
+            for trade in done.trades
+        ],
+        "bids": left(done.bids),
+        "offers": left(done.offers),
+    }
+
+
+def _event(read: CaseReader, event: Any, where: str) -> Event:
+    """Read one event; what its type does not need may be left out or null, and is then of no account."""
+    given = read.mapping(event, where, {"type", "id"}, _EVENT_KEYS)
+    kind = Kind.LIMIT
+    if "type" in given:
+        kind = _KINDS[read.choice(given["type"], f"{where}.type", tuple(_KINDS))]
+    needed = set() if kind is Kind.CANCEL else set(_ORDER_KEYS)
+    if kind not in (Kind.CANCEL, Kind.MARKET):
+        needed.add("price_per_kwh")
+    for key in sorted(needed.difference(given) - {"id"}):
+        read.note(where, f"{key!r} is missing")
+
+    def told(key: str) -> bool:
+        return key in given and (given[key] is not None or key in needed)
+
+    side, energy_wh, limit = 1, 0, 0
+    participant = read.name(given["participant"], f"{where}.participant") if told("participant") else ""
+    if told("side"):
+        side = _SIDES[read.choice(given["side"], f"{where}.side", tuple(_SIDES))]
+    if told("quantity_kwh"):
+        energy_wh = read.energy_wh(given["quantity_kwh"], f"{where}.quantity_kwh")
+    if told("price_per_kwh"):
+        limit = read.micro(given["price_per_kwh"], f"{where}.price_per_kwh")
+    id_ = read.name(given["id"], f"{where}.id") if "id" in given else ""
+    if kind is Kind.CANCEL:
+        energy_wh, limit = 0, 0
+    return Event(kind, id_, participant, side, energy_wh, limit)
+
+
+def _check_ids(read: CaseReader, events: list[Event]) -> None:
+    """Note an order id used twice, and a cancel that names no earlier order or somebody else's."""
+    first: dict[Any, int] = {}
+    for i, event in enumerate(events):
+        if not event.id:
+            continue  # noted already
+        if event.kind is not Kind.CANCEL:
+            if first.setdefault(event.id, i) != i:
+                read.note(f"events[{i}].id", f"{event.id!r} is the id of events[{first[event.id]}] already")
+        elif event.id not in first:
+            read.note(
+                f"events[{i}].id", f"no earlier order is called {event.id!r}", "cancel an order given above"
+            )
+        elif event.participant and event.participant != events[first[event.id]].participant:
+            owner = events[first[event.id]].participant
+            read.note(f"events[{i}].participant", f"the order {event.id!r} is that of {owner!r}")

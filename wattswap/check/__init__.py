@@ -1,0 +1,1 @@
+"""`wattswap check`: a mechanism tested against its declared properties."""

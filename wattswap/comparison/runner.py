@@ -1,0 +1,300 @@
+"""Works the cells of a plan out, in this process or several, and skips those that are there already."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from market.mechanism import Mechanism, forget, register, registered
+from wattswap.canonical_json import canonical_json
+from wattswap.comparison.cells import run_cell
+from wattswap.comparison.choices import BOUND, REFERENCE
+from wattswap.comparison.plan import CellKey, Plan
+from wattswap.comparison.store import (
+    ABOUT,
+    DATASETS,
+    SUMMARY,
+    is_done,
+    part_path,
+    read_part,
+    same_result,
+    write_cell,
+)
+from wattswap.comparison.summary import Row, summary_of
+from wattswap.errors import Interrupted, UsageError, VerificationFailed
+from wattswap.plugins import import_file, load_all
+from wattswap.runs.folder import read_object
+from wattswap.runs.lock import folder_lock
+from wattswap.runs.manifest import SCHEMA, code_sha256, source_commit, versions, write_json
+from wattswap.runs.prepare import Setup, prepare, under
+from wattswap.scenario.load import Scenario, from_resolved
+from wattswap.selection import is_ours
+
+OnCell = Callable[[CellKey, Row, int, int, bool], None]
+"""Called for each finished cell with its metrics, the number done and in all, and whether it was there before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One cell as it is sent to a worker.
+
+    A worker learns a mechanism of one's own from the file `module`, or by value where a notebook has registered it.
+    """
+
+    folder: Path
+    key: CellKey
+    shared: str
+    base: str
+    data_sha256: str
+    resolved: dict[str, Any]
+    mechanism: Mechanism | None
+    module: Path | None
+    cell_sha256: str
+
+
+def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = None) -> Path:
+    """Work out every cell of a plan that is not there yet.
+
+    Args:
+        plan: What to compare.
+        out: Folder under which the comparison's own folder is made or extended.
+        jobs: Processes at once.
+        on_cell: See `OnCell`.
+
+    Returns:
+        The folder of the comparison.
+
+    Raises:
+        Interrupted: Ctrl-C; the finished cells stay, and the same command goes on.
+        WattswapError: A scenario or its data cannot be run; nothing is written then.
+    """
+    if jobs < 1:
+        raise UsageError.of("--jobs", f"is {jobs}", "give at least 1")
+    setups = {point.name: prepare(point.scenario) for point in plan.points}
+    data_sha256 = {name: setup.meter.source.sha256 for name, setup in setups.items()}
+    folder = out / f"{plan.points[0].scenario.name}_{plan.digest(list(data_sha256.values()))[:10]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    with folder_lock(folder):
+        hashes = {cell: plan.cell_sha256(cell) for cell in plan.cells}
+        todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
+        before = read_object(folder / ABOUT) if (folder / ABOUT).exists() else {}
+        about = _about(plan, before, next(iter(setups.values())))
+        # What is worked out again, or was worked out by a rule that may have changed since, must not be taken for a
+        # result of this call if it is interrupted.
+        for cell in [
+            *todo,
+            *(CellKey(**old) for old in before.get("cells", []) if old not in about["cells"]),
+        ]:
+            part_path(folder, SUMMARY, cell).unlink(missing_ok=True)
+        _write_about(folder, about)
+        done = 0
+        try:
+            for cell in plan.cells:
+                if cell not in todo:
+                    done += 1
+                    _tell(on_cell, cell, _stored_row(folder, cell), done, len(plan.cells), True)
+            for cell, row in _work(_jobs(plan, folder, todo, hashes, data_sha256), jobs):
+                done += 1
+                _tell(on_cell, cell, row, done, len(plan.cells), False)
+        except KeyboardInterrupt:
+            cure = "the same command goes on where it stopped"
+            raise Interrupted.of(
+                str(folder), f"stopped after {done} of {len(plan.cells)} cells", cure
+            ) from None
+        finally:
+            about["wall_s"] = round(about["wall_s"] + time.monotonic() - begun, 3)
+            _write_about(folder, about)
+    return folder
+
+
+def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
+    """Work every cell of a comparison out again and compare all that is stored of it.
+
+    Raises:
+        VerificationFailed: Names every cell and column that differs.
+    """
+    about = read_object(folder / ABOUT)
+    cells = [CellKey(**cell) for cell in about["cells"]]
+    named = {part_path(folder, dataset, key): key for key in cells for dataset in DATASETS}
+    stray = [path for dataset in DATASETS for path in (folder / dataset).rglob("*") if path.is_file()]
+    wrong = [f"{path.relative_to(folder)} belongs to no cell" for path in stray if path not in named]
+    finished = [key for key in cells if any(part_path(folder, d, key).exists() for d in DATASETS)]
+    missing = [key for key in cells if key not in finished]
+    if [_named(key) for key in missing] != about["missing"] or not finished:
+        wrong.append(
+            f"{len(missing)} of {len(cells)} cells are not there, {len(about['missing'])} are said to be"
+        )
+    load_all()
+    for count, key in enumerate(finished, 1):
+        origin = about["scenarios"][name_of(key)]
+        scenario = from_resolved(origin["resolved"], origin["base"])
+        setup = prepare(scenario)
+        cell = run_cell(setup)
+        row = summary_of(cell, setup.minutes, scenario.tariff.emission_g_per_kwh)
+        columns = same_result(folder, key, cell, row, setup.roster)
+        if columns:
+            wrong.append(f"{name_of(key)}: {', '.join(columns)}")
+        _tell(on_cell, key, row, count, len(finished), False)
+    if wrong:
+        raise VerificationFailed.of(str(folder), "; ".join(wrong), "restore the folder, or compare again")
+    return {"cells": len(finished)}
+
+
+def _jobs(
+    plan: Plan,
+    folder: Path,
+    todo: list[CellKey],
+    hashes: Mapping[CellKey, str],
+    data_sha256: Mapping[str, str],
+) -> list[Job]:
+    mechanisms = {choice.label: choice.mechanism for choice in plan.choices}
+    found = []
+    for key in todo:
+        scenario = plan.scenario_of(key)
+        base = next(point.scenario for point in plan.points if point.name == key.point)
+        shared = canonical_json(base.resolved())
+        found.append(
+            Job(
+                folder,
+                key,
+                shared,
+                str(base.source.base),
+                data_sha256[key.point],
+                scenario.resolved(),
+                mechanisms[key.mechanism] if plan.module is None else None,
+                plan.module,
+                hashes[key],
+            )
+        )
+    return found
+
+
+def _work(todo: list[Job], jobs: int) -> Iterator[tuple[CellKey, Row]]:
+    if jobs == 1 or len(todo) < 2:
+        yield from map(work_out, todo)
+        return
+    from joblib import Parallel, delayed
+
+    pool = Parallel(n_jobs=min(jobs, len(todo)), return_as="generator_unordered")
+    with closing(pool(delayed(work_out)(job) for job in todo)) as results:
+        yield from results
+
+
+def work_out(job: Job) -> tuple[CellKey, Row]:
+    """Work one cell out and write its files; runs in a worker process."""
+    load_all()
+    if job.module is not None:
+        import_file(job.module)
+    if job.mechanism is not None and not is_ours(registered().get(job.mechanism.name)):
+        forget(job.mechanism.name)  # a worker outlives a call and may know an earlier version
+        register(job.mechanism)
+    scenario = from_resolved(job.resolved, job.base)
+    setup = under(_prepared(job.shared, job.base, job.data_sha256), scenario)
+    try:
+        cell = run_cell(setup)
+    except Exception as error:
+        error.add_note(f"in the cell {name_of(job.key)}")
+        raise
+    row = summary_of(cell, setup.minutes, scenario.tariff.emission_g_per_kwh)
+    write_cell(job.folder, job.key, cell, row, setup.roster, job.cell_sha256)
+    return job.key, row
+
+
+@lru_cache(maxsize=2)
+def _prepared(shared: str, base: str, data_sha256: str) -> Setup:
+    """The data of a point, read once by each worker.
+
+    Raises:
+        VerificationFailed: The data have changed since the comparison began.
+    """
+    setup = prepare(from_resolved(json.loads(shared), base))
+    if setup.meter.source.sha256 != data_sha256:
+        raise VerificationFailed.of("data", "have changed while they were compared", "compare again")
+    return setup
+
+
+def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any]:
+    """What is compared, together with what an earlier call has compared in the same folder.
+
+    Cells of an earlier call under a rule of one's own do not count any more: the rule may have changed.
+    """
+    asked = [_named(cell) for cell in plan.cells]
+    changed = {choice.label for choice in plan.choices if not is_ours(choice.mechanism)}
+    kept = [cell for cell in before.get("cells", []) if cell["mechanism"] not in changed]
+    first: Scenario = plan.points[0].scenario
+    scenarios = {
+        name_of(cell): {
+            "resolved": plan.scenario_of(cell).resolved(),
+            "base": str(first.source.base),
+        }
+        for cell in plan.cells
+    }
+    middle = [
+        label
+        for label in _union(before.get("mechanisms", []), [c.label for c in plan.choices])
+        if label not in (REFERENCE, BOUND)
+    ]
+    cells = _union(kept, asked)
+    seeds = sorted(_union(before.get("seeds", []), list(plan.seeds)))
+    return {
+        "schema": SCHEMA,
+        "kind": "comparison",
+        "name": first.name,
+        "currency": first.currency,
+        "homes": len(setup.roster),
+        "start": setup.interval(0).start.strftime("%Y-%m-%dT%H:%MZ"),
+        "intervals": setup.intervals,
+        "interval_minutes": setup.minutes,
+        "mechanisms": [REFERENCE, *middle, BOUND],
+        "reference": REFERENCE,
+        "bound": BOUND,
+        "seeds": seeds,
+        "points": [{"point": p.name, "settings": p.settings} for p in plan.points],
+        "scenario": first.resolved(),
+        "scenario_sha256": first.digest(),
+        "data": setup.data_provenance(),
+        "cells": cells,
+        "scenarios": before.get("scenarios", {}) | scenarios,
+        "command": plan.command(middle, seeds),
+        "code_sha256": code_sha256(),
+        "source": source_commit(),
+        "versions": versions(),
+        "wall_s": before.get("wall_s", 0.0),
+        "missing": [],
+    }
+
+
+def _write_about(folder: Path, about: dict[str, Any]) -> None:
+    """Write what is compared; cells of this or an earlier call that have no result are missing."""
+    missing = [cell for cell in about["cells"] if not part_path(folder, SUMMARY, CellKey(**cell)).is_file()]
+    write_json(folder / ABOUT, about | {"missing": missing})
+
+
+def _union(first: list[Any], second: list[Any]) -> list[Any]:
+    return [*first, *(item for item in second if item not in first)]
+
+
+def _named(cell: CellKey) -> dict[str, Any]:
+    return {"point": cell.point, "mechanism": cell.mechanism, "seed": cell.seed}
+
+
+def name_of(cell: CellKey) -> str:
+    """The key of a cell in `scenarios` of comparison.json."""
+    return f"{cell.point} {cell.mechanism} {cell.seed}"
+
+
+def _stored_row(folder: Path, cell: CellKey) -> Row:
+    row: Row = read_part(folder, SUMMARY, cell).to_pylist()[0]
+    return row
+
+
+def _tell(on_cell: OnCell | None, cell: CellKey, row: Row, done: int, total: int, before: bool) -> None:
+    if on_cell is not None:
+        on_cell(cell, row, done, total, before)

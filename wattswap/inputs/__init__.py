@@ -1,0 +1,1 @@
+"""Readers of what people give: every problem is collected and raised once."""

@@ -1,0 +1,68 @@
+"""What an authority checks of an interval before it votes: everything, by working it out again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import Final
+
+from market.errors import MarketError
+from p2p.batches.blob import blob_hash, open_blob
+from p2p.errors import RemoteError
+from p2p.ledger.state import BatchArgs
+from wattswap.errors import WattswapError
+from wattswap.nodes.interval import Worked, work_out
+from wattswap.runs.prepare import Setup
+
+KEPT: Final = 8
+"""Worked intervals that are kept, because their lines are asked for right after."""
+
+
+class BadBatch(RemoteError):
+    """A settlement batch that does not follow from the messages of its interval."""
+
+    code = "bad_batch"
+
+
+class Judge:
+    """Judges the batches of one scenario; call it with (batch, blob)."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._worked: OrderedDict[bytes, Worked] = OrderedDict()
+        # An authority judges in one thread while it tells of the same interval in another.
+        self._lock = Lock()
+
+    def __call__(self, args: BatchArgs, blob: bytes) -> None:
+        """Check a batch against its blob.
+
+        Raises:
+            RemoteError: Says what does not follow.
+        """
+        worked = self.work_out(blob)
+        for field in BatchArgs.__struct_fields__:
+            if getattr(args, field) != getattr(worked.args, field):
+                raise BadBatch(f"{field} does not follow from the messages and rules of the interval")
+
+    def work_out(self, blob: bytes) -> Worked:
+        """Return what a blob comes to, every signature in it checked; the same blob is worked out once.
+
+        Raises:
+            RemoteError: The blob is damaged, badly signed, or breaks a rule of the market.
+        """
+        with self._lock:
+            return self._look_up(blob)
+
+    def _look_up(self, blob: bytes) -> Worked:
+        name = blob_hash(blob)
+        found = self._worked.get(name)
+        if found is None:
+            content = open_blob(blob, self._setup.genesis, self._setup.roster)
+            try:
+                found = work_out(self._setup, content, name)
+            except (MarketError, WattswapError) as error:
+                raise BadBatch(str(error)) from None
+            self._worked[name] = found
+            while len(self._worked) > KEPT:
+                self._worked.popitem(last=False)
+        return found

@@ -1,0 +1,267 @@
+"""A collector's work: gate, clearing, readings, batch, finality, results; for the operator and for a stand-in.
+
+Every operator and every authority runs one. It collects an interval when it is its turn or when somebody hands
+something in for it, and it tells of every interval that the chain has settled, whoever collected it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from typing import Final, Protocol
+
+import trio
+
+from market.units import MICRO_PER_UNIT
+from p2p.batches.batch import BatchArgs, batch_tx, batches, interval_secret
+from p2p.batches.blob import make_blob
+from p2p.blocks.block import Block, CommitCert
+from p2p.ledger.execution import Tip
+from p2p.ledger.light import make_proof
+from p2p.roles.collector.operator import Operator
+from p2p.roles.replica.blobs import Blobs
+from p2p.roles.replica.ledger import Ledger
+from p2p.roles.validator.batch_check import Offload
+from p2p.wire import messages
+from p2p.wire.codec import encode
+from p2p.wire.identity import Identity
+from p2p.wire.messages import ResultMessage
+from wattswap.nodes.batch_checker import Judge
+from wattswap.nodes.interval import Worked
+from wattswap.nodes.pace import Pace
+from wattswap.nodes.stats import Stats
+from wattswap.runs.prepare import Setup
+
+TX_LIFETIME: Final = 100
+"""Heights for which a batch stays valid."""
+SUBMIT_AGAIN_S: Final = 2.0
+"""How long to wait for a batch to be decided before it is handed in again. [s]"""
+AUDIENCE_S: Final = 3.0
+"""How long the first result waits for listeners. [s]"""
+TOLD_AGAIN: Final = 4
+"""Settled intervals before the newest that a restarted collector tells of once more."""
+
+_log = logging.getLogger(__name__)
+
+
+class Chain(Protocol):
+    """The chain as a collector reaches it."""
+
+    ledger: Ledger
+
+    async def submit(self, tx: bytes) -> str: ...
+
+
+class ByHousehold(Mapping[str, bytes]):
+    """Something for each household, made when it is asked for.
+
+    Args:
+        make: From the place of a household in the roster.
+    """
+
+    def __init__(self, roster: tuple[str, ...], make: Callable[[int], bytes]) -> None:
+        self._roster, self._make = roster, make
+
+    def __getitem__(self, household: str) -> bytes:
+        if household not in self._roster:
+            raise KeyError(household)
+        return self._make(self._roster.index(household))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._roster)
+
+    def __len__(self) -> int:
+        return len(self._roster)
+
+
+class Driver:
+    """Collects and tells.
+
+    Args:
+        setup: The scenario.
+        operator: The collecting role of this node.
+        identity: Key that signs batches.
+        secret: Master secret of the salts, the same at every collector.
+        first: Whether this is the collector that the first interval waits for.
+        next_collector: Says who shall collect the next interval.
+        fetch: Gets the blob of a batch that was collected elsewhere, by its hash, or None.
+        offload: Where heavy functions run.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        operator: Operator,
+        identity: Identity,
+        chain: Chain,
+        blobs: Blobs,
+        judge: Judge,
+        secret: bytes,
+        stats: Stats,
+        pace: Pace,
+        *,
+        first: bool,
+        next_collector: Callable[[], Awaitable[bytes]],
+        fetch: Callable[[bytes], Awaitable[bytes | None]],
+        offload: Offload = trio.to_thread.run_sync,
+    ) -> None:
+        self._setup, self._operator, self._identity = setup, operator, identity
+        self._chain, self._ledger = chain, chain.ledger
+        self._blobs, self._judge = blobs, judge
+        self._secret, self._stats, self._pace = secret, stats, pace
+        self._my_turn = first
+        self._next_collector, self._fetch, self._offload = next_collector, fetch, offload
+        self._submitted: dict[int, float] = {}
+        self._told: int | None = None
+        self._had_audience = False
+
+    async def run(self) -> None:
+        """Work until every interval of the scenario is settled and told."""
+        for i in range(self._setup.intervals):
+            start_s = self._setup.start_of(i)
+            if not _settled(start_s, self._ledger.tip):
+                await self._pace.opening(i)
+                self._pace.opened()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._collect, start_s, nursery.cancel_scope)
+                    await self._ledger.wait_for(partial(_settled, start_s))
+                    nursery.cancel_scope.cancel()
+            await self._tell_news()
+
+    # --- collecting -----------------------------------------------------------------------------------
+
+    async def _collect(self, start_s: int, settled: trio.CancelScope) -> None:
+        if not self._my_turn:
+            await self._operator.spoken(start_s)
+        begun = trio.current_time()
+        orders = await self._operator.collect(start_s, self._pace.clock.gate_s)
+        readings = await self._operator.collect_readings(start_s, self._pace.clock.gate_s)
+        collected = trio.current_time()
+        secret = interval_secret(self._secret, start_s)
+        blob = make_blob(self._setup.roster, start_s, secret, (*orders.signed, *readings.signed))
+        worked = await self._offload(self._judge.work_out, blob)
+        self._blobs.put(blob, start_s)
+        silent = sorted({*orders.silent, *readings.silent})
+        self._stats.add(
+            start_s,
+            what="collected",
+            gate_s=collected - begun,
+            work_s=trio.current_time() - collected,
+            orders=len(orders.messages),
+            readings=len(readings.messages),
+            silent=silent,
+        )
+        self._submitted[start_s] = trio.current_time()
+        while not settled.cancel_called:
+            await self._submit(worked.args)
+            await trio.sleep(SUBMIT_AGAIN_S)
+
+    async def _submit(self, args: BatchArgs) -> None:
+        tip = self._ledger.tip
+        tx = batch_tx(
+            self._identity,
+            self._setup.genesis.chain_id,
+            tip.state.nonce(self._identity.public_key) + 1,
+            tip.height + TX_LIFETIME,
+            args,
+        )
+        code = await self._chain.submit(tx.raw)
+        if code:
+            _log.warning("batch of %s: %s", args.interval_start, code)
+
+    # --- telling --------------------------------------------------------------------------------------
+
+    async def _tell_news(self) -> None:
+        height = self._ledger.tip.height
+        if self._told is None:
+            self._told = max(self._ledger.store.base, height - TOLD_AGAIN)
+        while self._told < height:
+            self._told += 1
+            await self._tell(self._told)
+
+    async def _tell(self, height: int) -> None:
+        block, cert = self._ledger.store.block(height)
+        for index, args in batches(block.txs):
+            tx = block.txs[index]
+            mine = tx.sender == self._identity.public_key
+            if not mine:
+                self._my_turn = False
+            blob = await self._blob(args)
+            if blob is None:
+                continue  # collected elsewhere, and nobody has it: others have told
+            worked = await self._offload(self._judge.work_out, blob)
+            start_s = args.interval_start
+            self._provide(start_s, worked, block, cert, index)
+            after = await self._next_collector() if mine else tx.sender
+            result = self._result(block, args, cert.block_hash, after)
+            if mine:
+                self._my_turn = after == self._identity.public_key
+                await self._wait_for_audience()
+                await self._operator.announce(result)
+            else:
+                self._operator.keep(result)
+            self._note(args, block, cert)
+
+    async def _blob(self, args: BatchArgs) -> bytes | None:
+        """The blob of a batch: homes ask the collector of today for their lines of yesterday, whoever made them."""
+        blob = self._blobs.get(args.blob_hash)
+        if blob is None:
+            blob = await self._fetch(args.blob_hash)
+            if blob is not None:
+                self._blobs.put(blob, args.interval_start)
+        return blob
+
+    def _provide(self, start_s: int, worked: Worked, block: Block, cert: CommitCert, index: int) -> None:
+        """Keep the line and the leaf of each household for those who ask."""
+        roster, genesis = self._setup.roster, self._setup.genesis
+        changes = self._ledger.store.changes(block.header.height - 1)
+
+        def line(home: int) -> bytes:
+            return make_proof(worked.batch, home, block, cert, genesis, index, changes)
+
+        def leaf(home: int) -> bytes:
+            return encode(worked.inclusion.opening(home))
+
+        self._operator.provide_lines(start_s, ByHousehold(roster, line))
+        self._operator.provide_openings(start_s, ByHousehold(roster, leaf))
+
+    async def _wait_for_audience(self) -> None:
+        """Give those who handed in time to listen, once: gossip takes a heartbeat to find its ways."""
+        if not self._had_audience:
+            self._had_audience = True
+            with trio.move_on_after(AUDIENCE_S):
+                await self._operator.wait_for_audience(len(self._operator.speakers))
+
+    def _note(self, args: BatchArgs, block: Block, cert: CommitCert) -> None:
+        start_s, price = args.interval_start, args.price
+        facts: dict[str, float | None] = {
+            "height": block.header.height,
+            "round": cert.round,
+            "price_per_kwh": None if price is None else price.price / MICRO_PER_UNIT,
+        }
+        if start_s in self._submitted:
+            facts["finality_s"] = round(trio.current_time() - self._submitted.pop(start_s), 6)
+        self._stats.add(start_s, what="settled", **facts)
+
+    def _result(
+        self, block: Block, args: BatchArgs, block_hash: bytes, next_collector: bytes
+    ) -> ResultMessage:
+        return ResultMessage(
+            messages.VERSION,
+            self._setup.genesis.chain_id,
+            args.interval_start,
+            self._setup.minutes,
+            block.header.height,
+            args.book_root,
+            args.clearing_root,
+            args.postings_root,
+            block_hash,
+            args.price,
+            args.traded_wh,
+            next_collector,
+        )
+
+
+def _settled(start_s: int, tip: Tip) -> bool:
+    return tip.state.settled.last_interval_start >= start_s

@@ -1,0 +1,191 @@
+"""The live run: a neighbourhood of real nodes on loopback, started, supervised and taken down, and what it left behind.
+
+Households, operator and authorities are processes of their own that speak libp2p. The run folder is put together
+afterwards, from the operator's copy of the chain and the blobs, by working everything out once more.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from wattswap.errors import ExitCode, Interrupted, WattswapError
+from wattswap.nodes.assemble import assemble, keep_omissions, take_over
+from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.provision import KeyPlan, Wish, init_nodes, seats
+from wattswap.nodes.report import network_facts, write_network
+from wattswap.nodes.stats import read_stats
+from wattswap.nodes.supervisor import Supervisor
+from wattswap.runs import engine
+from wattswap.runs.interrupt import Interrupt
+from wattswap.runs.layout import LIVE, SCENARIO
+from wattswap.runs.prepare import cut_to, prepare
+
+if TYPE_CHECKING:
+    from wattswap.runs.folder import RunFolder
+    from wattswap.scenario.load import Scenario
+
+GATE_S: Final = 20.0
+"""How long orders, and then readings, are waited for; both end when everybody has spoken. [s]"""
+POLL_S: Final = 0.1
+STALL_S: Final = 120.0
+"""Without an interval settled for so long, a live run is given up. [s]"""
+NODES: Final = "nodes"
+ENDING: Final = ("household", "gateway")
+"""Roles whose processes end by themselves."""
+
+
+class LiveFailed(WattswapError):
+    """A live run that could not go on."""
+
+    exit_code = ExitCode.CHECK_FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """What a live run consists of.
+
+    Args:
+        validators: Authorities, a process each.
+        processes: Among how many processes the homes' nodes are divided.
+        gateways: Nodes, a process each, that act for all homes; 0 gives every home a node of its own.
+        pace_s: Least time an interval takes. [s]
+        gate_s: See GATE_S. [s]
+    """
+
+    validators: int = 4
+    processes: int = 2
+    gateways: int = 0
+    pace_s: float = 0.0
+    gate_s: float = GATE_S
+
+
+OnNodes = Callable[[Supervisor, Sequence[NodeConfig]], None]
+"""Called now and then while the processes run; a test may kill some of them."""
+Play = Callable[[Sequence[NodeConfig], Town, int, engine.OnProgress | None], Mapping[str, int]]
+"""Runs nodes until the homes are through with so many intervals, and returns how often which was started again."""
+
+
+def run_live(
+    scenario: Scenario,
+    *,
+    town: Town = Town(),
+    intervals: int | None = None,
+    start_s: int | None = None,
+    out: Path | str = "runs",
+    on_progress: engine.OnProgress | None = None,
+    play: Play | None = None,
+) -> RunFolder:
+    """Run a scenario with real nodes.
+
+    Args:
+        scenario: What to run.
+        town: How many nodes and processes.
+        intervals: Only so many intervals; all when left out.
+        start_s: First interval; the scenario's own when left out. [s]
+        out: Folder under which the run's own folder is made.
+        on_progress: See `engine.OnProgress`.
+        play: How the nodes are run; as processes over libp2p when left out.
+
+    Raises:
+        NodeFailed: A node could not be kept running; the sentence has the end of its log.
+        LiveFailed: Nothing was settled for STALL_S.
+        VerificationFailed: What the nodes left behind does not hold.
+    """
+    authorities = scenario.chain.model_copy(update={"authorities": town.validators})
+    setup = prepare(cut_to(scenario.model_copy(update={"chain": authorities}), intervals, start_s))
+    wish = Wish(0, town.validators, gateways=town.gateways, pace_s=town.pace_s, gate_s=town.gate_s)
+    seats(setup.roster, wish)  # numbers that do not fit are told before anything is written
+    partial = engine.begin(setup, Path(out), driver=LIVE)
+    begun = time.time()
+    try:
+        configs = init_nodes(
+            setup.scenario,
+            partial / NODES,
+            wish,
+            KeyPlan(derived=True),
+            make_genesis=lambda *_: setup.genesis,
+            scenario_file=partial / SCENARIO,
+        )
+        restarts = (play or play_processes)(configs, town, setup.intervals, on_progress)
+        lines = list(read_stats(config.data_path for config in configs))
+        take_over(setup, partial, [c.data_path for c in configs if c.role in ("operator", "validator")])
+        keep_omissions(partial, [config.data_path for config in configs])
+        write_network(partial, lines)
+        shutil.rmtree(partial / NODES)
+        return assemble(setup, partial, begun, network_facts(configs, lines, restarts))
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def play_processes(
+    configs: Sequence[NodeConfig],
+    town: Town,
+    intervals: int,
+    on_progress: engine.OnProgress | None,
+    on_nodes: OnNodes | None = None,
+) -> Mapping[str, int]:
+    """Run nodes as processes: homes divided among some, everybody else alone; see `Play`."""
+    alone = [(c.name, [c]) for c in configs if c.role != "household"]
+    homes = [c for c in configs if c.role == "household"]
+    count = min(town.processes, len(homes))
+    groups = [*alone, *((f"homes-{i}", homes[i::count]) for i in range(count))]
+    ending = [name for name, group in groups if group[0].role in ENDING]
+    supervisor = Supervisor({})
+    with Interrupt().listening() as interrupt:
+        try:
+            for name, group in groups:
+                supervisor.start(name, [config.folder for config in group], group[0].folder / "node.log")
+            watch = _Watch(configs, intervals, STALL_S + town.pace_s, on_progress)
+            while not all(supervisor.children[name].done for name in ending):
+                if interrupt.asked:
+                    raise Interrupted.of("live", "stopped", "a live run cannot be continued; start a new one")
+                supervisor.check()
+                if on_nodes is not None:
+                    on_nodes(supervisor, configs)
+                watch.look()
+                time.sleep(POLL_S)
+        finally:
+            supervisor.stop()
+    return {name: child.restarts for name, child in supervisor.children.items() if child.restarts}
+
+
+class _Watch:
+    """Follows what the operator writes down, to show progress and to notice when there is none."""
+
+    def __init__(
+        self,
+        configs: Sequence[NodeConfig],
+        intervals: int,
+        stall_s: float,
+        on_progress: engine.OnProgress | None,
+    ) -> None:
+        self._folders = [c.data_path for c in configs if c.role in ("operator", "validator")]
+        self._intervals, self._stall_s, self._on_progress = intervals, stall_s, on_progress
+        self._settled, self._moved = 0, time.monotonic()
+
+    def look(self) -> None:
+        """Report what is new.
+
+        Raises:
+            LiveFailed: Nothing has been for too long.
+        """
+        prices = {
+            line["interval_start"]: line["price_per_kwh"]
+            for line in read_stats(self._folders)
+            if line.get("what") == "settled"
+        }
+        if len(prices) > self._settled:
+            self._settled, self._moved = len(prices), time.monotonic()
+            if self._on_progress is not None:
+                self._on_progress(self._settled, self._intervals, prices[max(prices)])
+        elif time.monotonic() - self._moved > self._stall_s:
+            what = (
+                f"no interval was settled for {self._stall_s:g} s, after {self._settled} of {self._intervals}"
+            )
+            raise LiveFailed.of("live", what, "look for what keeps the nodes busy, or try fewer of them")

@@ -1,0 +1,338 @@
+"""The node folders of a whole neighbourhood: who there is, keys, genesis, addresses; written whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+
+from p2p.blocks.genesis import Genesis, write_genesis
+from p2p.transports.base import peer_id_of
+from p2p.wire.identity import Identity
+from p2p.wire.keystore import Lock
+from wattswap.errors import Problem, UsageError, suggest
+from wattswap.nodes.bundle import SCENARIO, link_bundle, write_bundle
+from wattswap.nodes.config import (
+    CONFIG,
+    LOOPBACK,
+    MAX_PORT,
+    SCHEMA,
+    Clock,
+    Keystore,
+    Listen,
+    NodeConfig,
+    Peer,
+    Role,
+    household_key,
+    key_names,
+    node_name,
+    write_config,
+)
+from wattswap.nodes.keys import KEY_FILE, PublicNode, new_folder, new_identity, seal
+from wattswap.runs.layout import GENESIS
+from wattswap.runs.prepare import Keys, Setup, prepare
+from wattswap.scenario.fields import Wrong
+from wattswap.scenario.load import Scenario
+
+BUNDLE = "scenario"
+MAX_AUTHORITIES = 25
+MAX_OPERATORS = 8
+GATE_SHARE, TAKEOVER_SHARE = 0.4, 0.4
+"""Share of an interval for which orders are taken, and of that time how long a silent collector is waited for."""
+
+MakeGenesis = Callable[[Setup, Sequence[bytes], Sequence[bytes], Sequence[bytes]], Genesis]
+"""(setup, public keys of authorities, of operators, of households in roster order) -> genesis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One node of a neighbourhood."""
+
+    name: str
+    role: Role
+    households: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How many nodes of each kind.
+
+    Args:
+        gateways: Nodes that act for the homes; 0 gives every home a node of its own.
+        households_per_gateway: Instead of their number, how many homes a gateway has at most; 0 if not given.
+        heartbeat_minutes: See `config.Clock`. [min]
+        begin_ms: When interval 0 opens; 0 when everybody is there. [ms since 1970, UTC]
+        pace_s: Time from one interval to the next; the interval's own length when None. [s]
+        gate_s: How long orders are taken; a share of the pace when None. [s]
+        first_port: Ports count from here; free ones are chosen when None.
+    """
+
+    begin_ms: int
+    validators: int = 4
+    operators: int = 1
+    gateways: int = 0
+    households_per_gateway: int = 0
+    observers: int = 0
+    pace_s: float | None = None
+    gate_s: float | None = None
+    heartbeat_minutes: int = 0
+    first_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlan:
+    """Where the keys come from.
+
+    Args:
+        lock: Opens every keystore; None writes a key file of its own beside each.
+        passphrase_env: The variable that config.toml names for the lock.
+        derived: Derive the keys from the scenario, as a run does; for simulations only.
+        given: Public keys by node, of owners who keep the secret ones.
+    """
+
+    lock: Lock | None = None
+    passphrase_env: str | None = None
+    derived: bool = False
+    given: Mapping[str, PublicNode] = field(default_factory=dict)
+
+
+def free_ports(count: int) -> list[int]:
+    """Free TCP ports of this machine, all different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((LOOPBACK, 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def seats(roster: Sequence[str], wish: Wish) -> tuple[Seat, ...]:
+    """Everybody of a neighbourhood in the order in which they are best started.
+
+    Raises:
+        UsageError: Lists every number that does not fit.
+    """
+    _check_wish(len(roster), wish)
+    found = [Seat(f"validator-{i}", "validator") for i in range(wish.validators)]
+    found += [Seat(f"operator-{i}", "operator") for i in range(wish.operators)]
+    found += [Seat(f"observer-{i}", "observer") for i in range(wish.observers)]
+    gateways = wish.gateways
+    if wish.households_per_gateway:
+        gateways = -(-len(roster) // wish.households_per_gateway)
+    if gateways:
+        cuts = [len(roster) * i // gateways for i in range(gateways + 1)]
+        shares = [tuple(roster[a:b]) for a, b in pairwise(cuts)]
+        return (*found, *(Seat(f"gateway-{i}", "gateway", homes) for i, homes in enumerate(shares)))
+    taken = {seat.name for seat in found}
+    for i, home in enumerate(roster):
+        taken.add(name := _home_name(home, i, taken))
+        found.append(Seat(name, "household", (home,)))
+    return tuple(found)
+
+
+def _home_name(home: str, i: int, taken: set[str]) -> str:
+    """The home's id where a folder may have that name; its number otherwise."""
+    try:
+        if home not in taken:
+            return node_name(home)
+    except Wrong:
+        pass
+    name = f"household-{i}"
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _check_wish(homes: int, wish: Wish) -> None:
+    problems = []
+    if wish.validators != 1 and not 4 <= wish.validators <= MAX_AUTHORITIES:
+        cure = f"use 4 to {MAX_AUTHORITIES}, or 1 for a toy; 2 or 3 bear no fault and need all of them"
+        problems.append(Problem("--validators", f"{wish.validators} is no number of authorities", cure))
+    if not 1 <= wish.operators <= MAX_OPERATORS:
+        problems.append(Problem("--operators", f"{wish.operators} operators", f"use 1 to {MAX_OPERATORS}"))
+    if wish.gateways and wish.households_per_gateway:
+        problems.append(Problem("--gateways", "excludes --households-per-gateway", "keep one of the two"))
+    for option, number in (
+        ("--gateways", wish.gateways),
+        ("--households-per-gateway", wish.households_per_gateway),
+    ):
+        if not 0 <= number <= homes:
+            problems.append(Problem(option, f"{number} for {homes} homes", f"use 1 to {homes}"))
+    if wish.observers < 0:
+        problems.append(Problem("--observers", f"{wish.observers} is negative", "use 0 or more"))
+    if wish.pace_s is not None and not (0 < wish.pace_s <= 86_400 or wish.pace_s == wish.begin_ms == 0):
+        problems.append(Problem("--pace-seconds", f"{wish.pace_s:g} s", "use more than 0, at most a day"))
+    if wish.first_port is not None and not 1024 <= wish.first_port <= MAX_PORT:
+        problems.append(Problem("--first-port", f"{wish.first_port} is no port", f"use 1024 to {MAX_PORT}"))
+    if problems:
+        raise UsageError(*problems)
+
+
+def genesis_of(
+    setup: Setup, authorities: Sequence[bytes], operators: Sequence[bytes], households: Sequence[bytes]
+) -> Genesis:
+    """The genesis of a scenario with the keys of its nodes instead of the scenario's own."""
+    several = "operators" in Genesis.__struct_fields__
+    operator: dict[str, object] = {"operators": tuple(operators)} if several else {"operator": operators[0]}
+    if not several and len(operators) > 1:
+        raise UsageError.of("--operators", "a chain of this version has one operator", "use 1")
+    return msgspec.structs.replace(
+        setup.genesis, authorities=tuple(authorities), household_keys=tuple(households), **operator
+    )
+
+
+def init_nodes(
+    scenario: Scenario,
+    folder: Path,
+    wish: Wish,
+    keys: KeyPlan,
+    *,
+    ports: Callable[[int], list[int]] = free_ports,
+    make_genesis: MakeGenesis = genesis_of,
+    scenario_file: Path | None = None,
+) -> tuple[NodeConfig, ...]:
+    """Write the folders of all nodes of a neighbourhood.
+
+    Args:
+        scenario_file: The scenario's file, for nodes that all stay on this machine and read it where it is; by
+            default every folder gets the scenario with its data and can be moved.
+
+    Returns:
+        Their configurations, in the order in which they are best started.
+
+    Raises:
+        WattswapError: Scenario, numbers or given keys do not fit; nothing was written.
+    """
+    with new_folder(folder) as partial:
+        bundle = partial / f".{BUNDLE}"
+        if scenario_file is None:
+            scenario = write_bundle(scenario, bundle, with_secret=keys.derived)
+        setup = prepare(scenario)
+        everybody = seats(setup.roster, wish)
+        _check_given(everybody, keys.given)
+        secret = {
+            seat: _identities(seat, setup.keys if keys.derived else None)
+            for seat in everybody
+            if seat.name not in keys.given
+        }
+        public = {seat: _public(secret.get(seat), keys.given.get(seat.name)) for seat in everybody}
+        genesis = make_genesis(setup, *_by_role(everybody, public, setup.roster))
+        place = str(scenario_file.resolve()) if scenario_file else f"{BUNDLE}/{SCENARIO}"
+        configs = _configs(everybody, public, wish, keys, setup, ports, place)
+        for seat, config in zip(everybody, configs, strict=True):
+            home = partial / seat.name
+            home.mkdir(mode=0o700)
+            (home / config.data).mkdir(mode=0o700)
+            if scenario_file is None:
+                link_bundle(bundle, home / BUNDLE)
+            write_genesis(home / GENESIS, genesis)
+            if seat in secret:
+                seal(home, secret[seat], keys.lock)
+            write_config(home / CONFIG, config)
+        shutil.rmtree(bundle, ignore_errors=True)
+    return tuple(config.in_folder(folder.resolve() / config.name) for config in configs)
+
+
+def _check_given(everybody: Sequence[Seat], given: Mapping[str, PublicNode]) -> None:
+    by_name = {seat.name: seat for seat in everybody}
+    problems, seen = [], dict[str, str]()
+    for name, node in given.items():
+        seat = by_name.get(name)
+        if seat is None:
+            problems.append(Problem("--public-keys", f"no node {name!r}", suggest(name, by_name)))
+        elif (node.role, node.households) != (seat.role, seat.households):
+            wanted = f"has role {seat.role} here, for {', '.join(seat.households) or 'no home'}"
+            problems.append(Problem("--public-keys", f"node {name!r} {wanted}", "make its keys for that"))
+        for key in node.public_keys.values():
+            if key in seen:
+                what = f"nodes {seen[key]!r} and {name!r} have the same key"
+                problems.append(Problem("--public-keys", what, "each key has one owner"))
+            seen[key] = name
+    if problems:
+        raise UsageError(*problems)
+
+
+def _identities(seat: Seat, derived: Keys | None) -> dict[str, Identity]:
+    """New keys of a node, or those that the scenario's own runs use."""
+    if derived is None:
+        return {name: new_identity() for name in key_names(seat.role, seat.households)}
+    number = seat.name.rpartition("-")[2]
+    keys = {household_key(home): derived.identity("household", home) for home in seat.households}
+    keys["consensus"] = derived.identity("authority", number)
+    keys["operator"] = derived.identity("operator", "" if number == "0" else number)
+    keys["node"] = derived.identity("node", seat.name)
+    return {name: keys[name] for name in key_names(seat.role, seat.households)}
+
+
+def _public(own: Mapping[str, Identity] | None, given: PublicNode | None) -> dict[str, bytes]:
+    if given is not None:
+        return {name: bytes.fromhex(key) for name, key in given.public_keys.items()}
+    return {name: identity.public_key for name, identity in (own or {}).items()}
+
+
+def _by_role(
+    everybody: Sequence[Seat], public: Mapping[Seat, Mapping[str, bytes]], roster: Sequence[str]
+) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """Public keys of the authorities, the operators and the households, as the genesis orders them."""
+    authorities = [public[seat]["consensus"] for seat in everybody if seat.role == "validator"]
+    operators = [public[seat]["operator"] for seat in everybody if seat.role == "operator"]
+    homes = {home: public[seat][household_key(home)] for seat in everybody for home in seat.households}
+    return authorities, operators, [homes[home] for home in roster]
+
+
+def _configs(
+    everybody: Sequence[Seat],
+    public: Mapping[Seat, Mapping[str, bytes]],
+    wish: Wish,
+    keys: KeyPlan,
+    setup: Setup,
+    ports: Callable[[int], list[int]],
+    scenario: str,
+) -> list[NodeConfig]:
+    count = len(everybody)
+    if wish.first_port is not None and wish.first_port + count - 1 > MAX_PORT:
+        raise UsageError.of("--first-port", f"leaves no {count} ports below {MAX_PORT}", "use a lower one")
+    first = wish.first_port
+    chosen = ports(count) if first is None else list(range(first, first + count))
+    # Homes and gateways dial in: nobody needs their addresses.
+    listed = [
+        Peer(name=seat.name, role=seat.role, public_key=key.hex(), address=_address(port, key))
+        for seat, port in zip(everybody, chosen, strict=True)
+        if seat.role in ("validator", "operator", "observer")
+        for key in [public[seat][key_names(seat.role, ())[0]]]
+    ]
+    pace_s = float(setup.minutes * 60 if wish.pace_s is None else wish.pace_s)
+    gate_s = round(pace_s * GATE_SHARE, 3) if wish.gate_s is None else wish.gate_s
+    by_passphrase = keys.passphrase_env is not None
+    return [
+        NodeConfig(
+            schema=SCHEMA,
+            role=seat.role,
+            name=seat.name,
+            households=seat.households,
+            scenario=scenario,
+            genesis=GENESIS,
+            listen=Listen(port=port),
+            keystore=Keystore(
+                passphrase_env=keys.passphrase_env, key_file=None if by_passphrase else KEY_FILE
+            ),
+            clock=Clock(
+                begin_unix_ms=wish.begin_ms,
+                pace_s=pace_s,
+                gate_s=gate_s,
+                takeover_s=round(gate_s * TAKEOVER_SHARE, 3),
+                heartbeat_minutes=wish.heartbeat_minutes,
+            ),
+            peers=tuple(peer for peer in listed if peer.name != seat.name),
+        )
+        for seat, port in zip(everybody, chosen, strict=True)
+    ]
+
+
+def _address(port: int, public_key: bytes) -> str:
+    return f"/ip4/{LOOPBACK}/tcp/{port}/p2p/{peer_id_of(public_key)}"

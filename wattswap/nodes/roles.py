@@ -1,0 +1,258 @@
+"""What a node does, by its role: each is put together here from the roles of the network and the scenario's rules.
+
+Everything a node needs is in its folder: configuration, keys, genesis, scenario. Operators, validators and observers
+run until they are told to stop; homes and gateways end after the last interval of the scenario.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+import trio
+
+from p2p.blocks.genesis import read_genesis
+from p2p.consensus.sign_state import ConsensusStore, locked_folder
+from p2p.roles.collector.gateway import Gateway
+from p2p.roles.exchange.journal import Journal
+from p2p.roles.household import Household
+from p2p.roles.replica.blobs import FolderBlobs, serve_blobs
+from p2p.roles.replica.ledger import Ledger
+from p2p.roles.replica.observer import Observer
+from p2p.roles.replica.snapshot import serve_snapshots
+from p2p.roles.replica.status import serve_status
+from p2p.roles.replica.sync import serve_range
+from p2p.roles.validator.config import ValidatorConfig, wall_clock_ms
+from p2p.roles.validator.validator import Validator
+from p2p.wire.identity import Identity
+from wattswap.nodes.batch_checker import Judge
+from wattswap.nodes.bundle import setup_of
+from wattswap.nodes.chains import OwnChain, RemoteChain
+from wattswap.nodes.config import NodeConfig, household_key
+from wattswap.nodes.home import Done, Ear, Home
+from wattswap.nodes.node import BLOBS, JOIN_S, JOURNAL_FILE, TIMEOUTS, Node, World
+from wattswap.nodes.pace import Pace
+from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
+
+
+async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: World) -> None:
+    """Run one node until its work is done or it is cancelled.
+
+    Args:
+        config: Of its folder.
+        keys: By the names of `config.key_names`.
+        world: What is outside.
+
+    Raises:
+        LocalError: A file of the node cannot be used; says which and what to run. Nothing is signed afterwards.
+    """
+    config.data_path.mkdir(mode=0o700, exist_ok=True)
+    with locked_folder(config.data_path):
+        genesis = read_genesis(config.genesis_path)
+        setup = replace(setup_of(config, genesis), given_genesis=genesis)
+        identity = keys[config.key_names[0]]
+        async with world.open_transport(identity, config.listen.port) as transport:
+            stats = Stats(config.data_path / STATS, config.name, [transport])
+            if world.shares_process:
+                stats.cpu_s = None
+            node = Node(config, keys, setup, identity, transport, stats, world)
+            await ROLES[config.role](node)
+
+
+async def run_validator(node: Node) -> None:
+    """An authority; it collects too, where the operator does not."""
+    config, setup = node.config, node.setup
+    await node.begin_at_snapshot()
+    with node.ledger() as ledger:
+        signs = ConsensusStore.open(
+            node.data,
+            setup.genesis.chain_id,
+            node.identity.public_key,
+            chain_height=ledger.height,
+            min_safe_height=config.consensus.min_safe_height,
+        )
+        judge, blobs = Judge(setup), FolderBlobs(node.data / BLOBS)
+        validator = Validator(
+            node.transport,
+            node.identity,
+            ledger,
+            signs,
+            blobs,
+            judge,
+            node.addresses("validator"),
+            readers=node.readers(),
+            config=ValidatorConfig(
+                timeouts=TIMEOUTS[config.consensus.timeouts],
+                heartbeat_ms=config.clock.heartbeat_minutes * 60_000,
+            ),
+            offload=node.world.offload,
+        )
+        try:
+            with node.collector() as collector:
+                driver = node.driver(collector, OwnChain(validator), blobs, judge, first=False)
+                await _together(validator.run, driver.run)
+        finally:
+            signs.close()
+
+
+async def run_operator(node: Node) -> None:
+    """The collector of orders and readings; it follows the chain and votes on nothing."""
+    setup = node.setup
+    first = setup.genesis.operators[0] == node.identity.public_key
+    validators = node.addresses("validator")
+    await node.begin_at_snapshot()
+    with node.ledger() as ledger:
+        judge, blobs = Judge(setup), FolderBlobs(node.data / BLOBS)
+        readers = frozenset(node.readers())
+        serve_blobs(node.transport, setup.genesis.chain_id, blobs, readers.__contains__)
+        chain = RemoteChain(node.transport, ledger, validators)
+        _serve_chain(node, ledger)
+        with node.collector() as collector:
+            driver = node.driver(collector, chain, blobs, judge, first=first)
+            await _together(Observer(node.transport, ledger, validators).run, driver.run)
+
+
+async def run_observer(node: Node) -> None:
+    """Follows the chain and serves it to others."""
+    await node.begin_at_snapshot()
+    with node.ledger() as ledger:
+        _serve_chain(node, ledger)
+        await Observer(node.transport, ledger, node.addresses("validator")).run()
+
+
+def _serve_chain(node: Node, ledger: Ledger) -> None:
+    serve_range(node.transport, ledger)
+    serve_snapshots(node.transport, ledger)
+
+    def where() -> tuple[int, bytes, bool]:
+        return ledger.height, ledger.tip.block_hash, True
+
+    def counters() -> dict[str, int]:
+        age_ms = wall_clock_ms() - ledger.tip.time_ms
+        return _counters(node) | ({"last_block_age_s": age_ms // 1_000} if ledger.height else {})
+
+    serve_status(node.transport, node.setup.genesis.chain_id, node.config.role, where, counters)
+
+
+def _counters(node: Node) -> dict[str, int]:
+    """What a node tells of itself on status/1."""
+    refused = {f"refused_{code}": count for code, count in refused_codes([node.transport]).items()}
+    return refused | {"peers": node.transport.peers}
+
+
+def _serve_status(node: Node) -> None:
+    """Tell that a home or gateway is up; it follows no chain."""
+
+    def where() -> tuple[int, bytes, bool]:
+        return 0, bytes(32), True
+
+    chain_id = node.setup.genesis.chain_id
+    serve_status(node.transport, chain_id, node.config.role, where, lambda: _counters(node))
+
+
+async def run_household(node: Node) -> None:
+    """One home with a node of its own."""
+    (name,) = node.config.households
+    setup = node.setup
+    _serve_status(node)
+    with Journal(node.data / JOURNAL_FILE) as journal:
+        house = Household(
+            node.transport,
+            node.identity,
+            setup.genesis.chain_id,
+            name,
+            node.collectors(),
+            setup.minutes,
+            journal,
+        )
+        ear = Ear()
+        await house.join(patience_s=JOIN_S)
+        first = _first(node)
+
+        async def listen() -> None:
+            async for result in house.results(setup.start_of(first)):
+                await ear.hear(result)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            home = Home(setup, setup.roster.index(name), house, ear, Pace(node.config.clock), node.accuse)
+            await home.live(first, Diary(node, 1))
+            nursery.cancel_scope.cancel()
+
+
+async def run_gateway(node: Node) -> None:
+    """Many homes behind one node."""
+    setup, ear = node.setup, Ear()
+    _serve_status(node)
+    identities = {home: node.keys[household_key(home)] for home in node.config.households}
+    with Journal(node.data / JOURNAL_FILE) as journal:
+        gateway = Gateway(
+            node.transport,
+            identities,
+            setup.genesis.chain_id,
+            node.collectors(),
+            setup.minutes,
+            journal,
+            ear.hear,
+        )
+        first, diary = _first(node), Diary(node, len(identities))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(gateway.run)
+            async with trio.open_nursery() as homes:
+                for name in identities:
+                    voice = gateway.member(name)
+                    index, pace = setup.roster.index(name), Pace(node.config.clock)
+                    home = Home(setup, index, voice, ear, pace, node.accuse)
+                    homes.start_soon(home.live, first, diary)
+            nursery.cancel_scope.cancel()
+
+
+class Diary:
+    """Adds up what the homes of a node saw of each interval, and notes it once all of them are through."""
+
+    def __init__(self, node: Node, homes: int) -> None:
+        self._node, self._homes = node, homes
+        self._open: dict[int, list[Done]] = {}
+
+    def __call__(self, i: int, home: int, done: Done) -> None:
+        """Take one home's interval."""
+        through = self._open.setdefault(i, [])
+        through.append(done)
+        if len(through) == self._homes:
+            del self._open[i]
+            self._node.stats.add(
+                self._node.setup.start_of(i),
+                what="lived",
+                receipts=sum(d.receipts for d in through),
+                late=sum(d.late for d in through),
+                by_gossip=sum(d.by_gossip for d in through),
+                proofs=sum(d.proofs for d in through),
+                broken_promises=sum(d.broken_promises for d in through),
+                missed=sum(d.missed for d in through),
+                receipt_s=round(max(d.receipt_s for d in through), 6),
+                result_s=round(max(d.result_s for d in through), 6),
+            )
+
+
+def _first(node: Node) -> int:
+    """The interval at which the homes of this node go on: after the last they were all through with."""
+    done = [line["interval_start"] for line in read_stats([node.data]) if line.get("what") == "lived"]
+    return node.setup.index_of(max(done)) + 1 if done else 0
+
+
+async def _together(*tasks: Callable[[], Awaitable[None]]) -> None:
+    """Run tasks until cancelled; one that ends leaves the others running."""
+    async with trio.open_nursery() as nursery:
+        for task in tasks:
+            nursery.start_soon(task)
+        await trio.sleep_forever()
+
+
+ROLES: Final[Mapping[str, Callable[[Node], Awaitable[None]]]] = {
+    "validator": run_validator,
+    "operator": run_operator,
+    "observer": run_observer,
+    "household": run_household,
+    "gateway": run_gateway,
+}

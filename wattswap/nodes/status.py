@@ -1,0 +1,162 @@
+"""Asking nodes how they are: where the nodes of a folder listen, and what each of them answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import trio
+
+from p2p.blocks.genesis import read_genesis
+from p2p.errors import KeyFileError, P2PError
+from p2p.roles.replica.status import ask_status
+from p2p.transports.base import Transport, peer_id_of
+from p2p.wire.frames import Unreachable
+from p2p.wire.identity import Identity
+from p2p.wire.keystore import public_keys
+from wattswap.errors import RunNotFound
+from wattswap.nodes.config import CONFIG, LOOPBACK, NodeConfig, load_config
+from wattswap.nodes.keys import new_identity
+
+PATIENCE_S = 5.0
+"""How long a node may take to answer. [s]"""
+AT_ONCE = 8
+"""How many nodes are asked at the same time."""
+
+
+class Open(Protocol):
+    """How an endpoint is opened; `open_libp2p` and the in-memory network have this form."""
+
+    def __call__(self, identity: Identity, /) -> AbstractAsyncContextManager[Transport]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A node to ask; `address` is empty where it is not known, and `trouble` says why."""
+
+    name: str
+    role: str
+    address: str
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a node said, or why it said nothing."""
+
+    target: Target
+    role: str = ""
+    height: int = 0
+    head_hash: bytes = b""
+    ready: bool = False
+    counters: dict[str, int] = field(default_factory=dict)
+    trouble: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """The finding as a row; what the node did not tell is None."""
+        up = not self.trouble
+        return {
+            "node": self.target.name,
+            "role": self.role or self.target.role,
+            "up": up,
+            "height": self.height if up else None,
+            "head": self.head_hash.hex() if up else None,
+            "ready": self.ready if up else None,
+            "peers": self.counters.get("peers"),
+            "refused": self._refused(),
+            "last_block_age_s": self.counters.get("last_block_age_s"),
+            "trouble": self.trouble,
+        }
+
+    def _refused(self) -> int | None:
+        """Refusals of every code together; a node that counts has refused nothing where it names none."""
+        named = [n for name, n in self.counters.items() if name == "refused" or name.startswith("refused_")]
+        return sum(named) if self.counters else None
+
+
+def targets_of(folder: Path) -> tuple[bytes, list[Target]]:
+    """The nodes of a neighbourhood's folder, or one node's folder and the peers that its config.toml names.
+
+    Returns:
+        The chain id, and the nodes by role and name.
+
+    Raises:
+        RunNotFound: There is no node.
+        InvalidConfig: A config.toml is wrong.
+        GenesisError: A genesis is wrong.
+    """
+    if (folder / CONFIG).is_file():
+        configs = [load_config(folder)]
+    else:
+        configs = [load_config(path) for path in sorted(folder.glob(f"*/{CONFIG}"))]
+    if not configs:
+        cure = "name the folder that `wattswap node init` made, or a node in it"
+        raise RunNotFound.of(str(folder), f"holds no node with a {CONFIG}", cure)
+    listed = {
+        peer.name: Target(peer.name, peer.role, peer.address) for config in configs for peer in config.peers
+    }
+    found = listed | {config.name: _own(config, listed.get(config.name)) for config in configs}
+    order = ("validator", "operator", "observer", "gateway", "household")
+    targets = sorted(found.values(), key=lambda target: (order.index(target.role), target.name))
+    return read_genesis(configs[0].genesis_path).chain_id, targets
+
+
+def _own(config: NodeConfig, listed: Target | None) -> Target:
+    """Where a node listens by its own files; its peer id is in its keystore, which needs no opening."""
+    try:
+        key = public_keys(config.keystore_path)[config.key_names[0]]
+    except KeyFileError as error:
+        return listed or Target(config.name, config.role, "", str(error))
+    except KeyError:
+        return Target(config.name, config.role, "", f"{config.keystore_path} is of another node")
+    address = f"/ip4/{LOOPBACK}/tcp/{config.listen.port}/p2p/{peer_id_of(key)}"
+    return Target(config.name, config.role, address)
+
+
+def survey(chain_id: bytes, targets: Sequence[Target], open_transport: Open) -> list[Finding]:
+    """Ask every node, with a key made for the occasion; one finding for each, in their order."""
+
+    async def main() -> list[Finding]:
+        async with open_transport(new_identity()) as transport:
+            # libp2p, which sets its own level when it is imported, logs every node that is not up.
+            logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+            return await ask_all(transport, chain_id, targets)
+
+    return trio.run(main)
+
+
+async def ask_all(transport: Transport, chain_id: bytes, targets: Sequence[Target]) -> list[Finding]:
+    """Ask every node over an open transport."""
+    findings: dict[int, Finding] = {}
+    limit = trio.CapacityLimiter(AT_ONCE)
+
+    async def one(i: int, target: Target) -> None:
+        async with limit:
+            findings[i] = await _ask(transport, chain_id, target)
+
+    async with trio.open_nursery() as nursery:
+        for i, target in enumerate(targets):
+            nursery.start_soon(one, i, target)
+    return [findings[i] for i in range(len(targets))]
+
+
+async def _ask(transport: Transport, chain_id: bytes, target: Target) -> Finding:
+    if target.trouble:
+        return Finding(target, trouble=target.trouble)
+    try:
+        with trio.fail_after(PATIENCE_S):
+            peer = await transport.connect(target.address)
+            status = await ask_status(transport, peer, chain_id)
+    except trio.TooSlowError:
+        return Finding(target, trouble=f"no answer within {PATIENCE_S:g} s")
+    except Unreachable:
+        return Finding(target, trouble=f"nobody answers at {target.address}")
+    except P2PError as error:
+        return Finding(target, trouble=str(error))
+    return Finding(
+        target, status.role, status.height, status.head_hash, bool(status.ready), dict(status.counters)
+    )

@@ -1,0 +1,1 @@
+"""Runs: a scenario prepared, stepped interval by interval, and recorded in a folder."""

@@ -1,0 +1,327 @@
+"""Reading a run's chain for people: blocks, verification, one home's proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from market.errors import did_you_mean
+from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
+from market.units import NANO_PER_UNIT, WH_PER_KWH
+from p2p.batches.batch import BatchArgs, batches, make_batch
+from p2p.blocks.block import Block, CommitCert, block_hash, signers
+from p2p.blocks.genesis import Genesis, read_genesis
+from p2p.errors import GenesisError, StoreError
+from p2p.ledger.light import check_proof, make_proof, proof_from_json, proof_to_json, set_changes
+from p2p.ledger.store import ChainStore
+from p2p.ledger.verify import verify_chain
+from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFailed
+from wattswap.runs.folder import CURE, read_table
+from wattswap.runs.layout import CHAIN, GENESIS
+from wattswap.runs.prepare import Keys
+
+
+def open_chain(run: Path) -> ChainStore:
+    """Open a run's chain without changing a byte of it."""
+    return ChainStore.open(run / CHAIN, genesis_of(run), read_only=True)
+
+
+def genesis_of(run: Path) -> Genesis:
+    """The genesis of a run.
+
+    Raises:
+        RunNotFound: The folder holds no chain.
+        VerificationFailed: The genesis file is damaged.
+    """
+    if not (run / CHAIN).is_file() or not (run / GENESIS).is_file():
+        raise RunNotFound.of(str(run), "no chain is here", "give the folder that `wattswap run` printed")
+    try:
+        return read_genesis(run / GENESIS)
+    except GenesisError as error:
+        raise VerificationFailed.of(str(run / GENESIS), f"is damaged: {error.problems[0]}", CURE) from None
+
+
+def settled(store: ChainStore) -> Iterator[tuple[int, BatchArgs]]:
+    """Every settled interval of a chain, with the height of its block; a block may hold none or several."""
+    for block, _ in store.blocks():
+        for _, args in batches(block.txs):
+            yield block.header.height, args
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBatch:
+    """A batch on the chain, with its place."""
+
+    args: BatchArgs
+    tx_index: int
+    block: Block
+    cert: CommitCert
+
+
+def find_batch(store: ChainStore, interval_start: int) -> FoundBatch | None:
+    """The batch of an interval, by halving: later intervals are never settled in lower blocks."""
+    low, high = 1, store.height
+    while low <= high:
+        middle = (low + high) // 2
+        place = _first_with_a_batch(store, middle, high)
+        if place is None or interval_start < place[2][0][1].interval_start:
+            high = middle - 1
+            continue
+        block, cert, held = place
+        for index, args in held:
+            if args.interval_start == interval_start:
+                return FoundBatch(args, index, block, cert)
+        low = block.header.height + 1
+    return None
+
+
+def _first_with_a_batch(
+    store: ChainStore, first: int, last: int
+) -> tuple[Block, CommitCert, list[tuple[int, BatchArgs]]] | None:
+    for block, cert in store.blocks(first, last):
+        held = batches(block.txs)
+        if held:
+            return block, cert, held
+    return None
+
+
+def last_batch(store: ChainStore) -> BatchArgs | None:
+    """The newest settled interval, or None."""
+    for height in range(store.height, 0, -1):
+        held = batches(store.block(height)[0].txs)
+        if held:
+            return held[-1][1]
+    return None
+
+
+def stamp(seconds: int) -> str:
+    """An instant as people write it, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def parse_interval(text: str) -> int:
+    """The start of an interval from its name. [s]
+
+    Raises:
+        UsageError: It is no instant with a zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError.of("INTERVAL", f"{text!r} is no time", "write it as 2016-09-19T05:00Z") from None
+    if moment.tzinfo is None:
+        raise UsageError.of("INTERVAL", f"{text} names no zone", f"write {text}Z for UTC, or add an offset")
+    return int(moment.timestamp())
+
+
+def verified_chain(run: Path) -> dict[str, Any]:
+    """Check a chain from its first block on.
+
+    Raises:
+        VerificationFailed: Names the block and field of the first thing that is wrong.
+    """
+    genesis = genesis_of(run)
+    try:
+        with open_chain(run) as store:
+            report = verify_chain(store, genesis)
+    except StoreError as error:
+        raise VerificationFailed.of(str(run / CHAIN), str(error), CURE) from None
+    if report.finding is not None:
+        raise VerificationFailed.of(str(run / CHAIN), str(report.finding), CURE)
+    return {
+        "chain_id": report.chain_id.hex(),
+        "blocks": report.height,
+        "head": report.head_hash.hex(),
+        "authorities": len(genesis.authorities),
+        "signatures": report.signatures,
+        "traded_kwh": report.state.traded_wh / WH_PER_KWH,
+    }
+
+
+def chain_facts(run: Path) -> dict[str, Any]:
+    """The chain at a glance, not verified."""
+    genesis = genesis_of(run)
+    with open_chain(run) as store:
+        head, height, newest = store.head(), store.height, last_batch(store)
+    size = (run / CHAIN).stat().st_size
+    return {
+        "chain_id": genesis.chain_id.hex(),
+        "name": genesis.name,
+        "members": genesis.members,
+        "authorities": len(genesis.authorities),
+        "blocks": height,
+        "head": "" if head is None else block_hash(head[0].header).hex(),
+        "last_interval": "" if newest is None else stamp(newest.interval_start),
+        "bytes": size,
+        "bytes_per_block": round(size / height) if height else None,
+    }
+
+
+def block_facts(run: Path, height: int) -> dict[str, Any]:
+    """One block: header, roots, totals, who signed.
+
+    Raises:
+        UsageError: There is no such block.
+    """
+    with open_chain(run) as store:
+        if not 1 <= height <= store.height:
+            raise UsageError.of("HEIGHT", f"no block {height}", f"the chain has blocks 1 to {store.height}")
+        block, cert = store.block(height)
+    header = block.header
+    facts: dict[str, Any] = {
+        "height": header.height,
+        "block_hash": block_hash(header).hex(),
+        "parent_hash": header.parent_hash.hex(),
+        "time": stamp(header.time_ms // 1000),
+        "proposer": header.proposer_idx,
+        "signed_by": signers(cert),
+        "state_root": header.state_root.hex(),
+    }
+    held = [args for _, args in batches(block.txs)]
+    if len(held) == 1 and len(block.txs) == 1:
+        facts |= _batch_facts(held[0])
+    else:
+        facts["transactions"] = [f"{tx.module}.{tx.method}" for tx in block.txs]
+        facts["batches"] = [_batch_facts(args) for args in held]
+    return facts
+
+
+def _batch_facts(batch: BatchArgs) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "interval": stamp(batch.interval_start),
+        "orders": batch.orders,
+        "traded_kwh": batch.traded_wh / WH_PER_KWH,
+        "price_per_kwh": None if batch.price is None else batch.price.price / 1e6,
+        "price_interval": None if batch.price is None else [batch.price.lo / 1e6, batch.price.hi / 1e6],
+        "book_root": batch.book_root.hex(),
+        "clearing_root": batch.clearing_root.hex(),
+        "postings_root": batch.postings_root.hex(),
+    }
+    money = [name for name in COLUMNS if name.endswith("_nano")]
+    for account, row in zip(("members", *SYSTEM_ACCOUNTS), batch.totals, strict=True):
+        values = dict(zip(COLUMNS, row, strict=True))
+        facts[f"{account}_total"] = sum(values[name] for name in money) / NANO_PER_UNIT
+    return facts
+
+
+def postings_of(run: Path, start_s: int, members: int) -> Postings:
+    """The stored postings of one interval."""
+    moment = datetime.fromtimestamp(start_s, UTC)
+    table = read_table(run, "postings", ("interval_start", "==", moment))
+    lines = np.column_stack([table[name].to_numpy() for name in COLUMNS])
+    return Postings(np.ascontiguousarray(lines), members)
+
+
+def accounts_of(run: Path) -> tuple[str, ...]:
+    """Account ids of a run: the homes in roster order, then the system accounts."""
+    return (*read_table(run, "bills")["household"].to_pylist(), *SYSTEM_ACCOUNTS)
+
+
+def prove_line(run: Path, household: str, interval: str) -> str:
+    """The proof, in JSON, of one account's line of one interval.
+
+    Raises:
+        UsageError: No such home or interval in the run.
+        VerificationFailed: The stored line is not the one on the chain.
+    """
+    from wattswap.runs.folder import stored_scenario
+
+    genesis, accounts = genesis_of(run), accounts_of(run)
+    if household not in accounts:
+        guess = did_you_mean(household, accounts).strip()
+        raise UsageError.of(
+            "HOUSEHOLD", f"no home {household!r} in this run", guess or f"known: {', '.join(accounts)}"
+        )
+    start_s = parse_interval(interval)
+    with open_chain(run) as store:
+        found = find_batch(store, start_s)
+        if found is None:
+            first = next((args.interval_start for _, args in settled(store)), None)
+            since = "none" if first is None else f"{store.height} from {stamp(first)} on"
+            raise UsageError.of("INTERVAL", f"no interval {interval} in this run", f"it has {since}")
+        changes = set_changes(found.block.header, store.blocks(), genesis)
+    salts = Keys.of(stored_scenario(run)).salts
+    batch = make_batch(postings_of(run, start_s, genesis.members), start_s, salts)
+    if batch.root != found.args.postings_root:
+        raise VerificationFailed.of(
+            f"postings of {interval}", "are not the ones on the chain", "run `wattswap verify` on this folder"
+        )
+    place = (found.block, found.cert, genesis, found.tx_index, changes)
+    proof = make_proof(batch, accounts.index(household), *place)
+    return proof_to_json(proof, check_proof(proof, genesis))
+
+
+def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
+    """Check a proof file offline against a genesis file and tell what it proves.
+
+    Raises:
+        InvalidData: The proof file cannot be read.
+        GenesisError: Nor can the genesis file.
+        VerificationFailed: The proof does not hold.
+    """
+    from p2p.errors import Malformed, P2PError
+
+    try:
+        text = proof.read_text(encoding="utf-8")
+        trusted = read_genesis(genesis)
+        bundle = proof_from_json(text)
+    except (OSError, UnicodeDecodeError, Malformed) as error:
+        raise InvalidData.of(
+            str(proof), f"cannot be read: {error}", "give a file that `chain prove` wrote"
+        ) from None
+    try:
+        line = check_proof(bundle, trusted)
+    except P2PError as error:
+        raise VerificationFailed.of(str(proof), str(error), "ask the operator for the proof again") from None
+    return {
+        "proven": True,
+        "currency": trusted.params.currency,
+        "interval": stamp(line.interval_start),
+        "account": line.account,
+        "block": line.height,
+        "block_hash": line.block_hash.hex(),
+        "signed_by": list(line.signers),
+        "total": line.total_nano / NANO_PER_UNIT,
+        **{
+            name.replace("_wh", "_kwh").replace("_nano", ""): value
+            / (NANO_PER_UNIT if "nano" in name else WH_PER_KWH)
+            for name, value in line.values.items()
+        },
+    }
+
+
+def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
+    """Check a proof that a collector broke its promise, offline, and tell whom it convicts.
+
+    Raises:
+        InvalidData: The proof file cannot be read.
+        GenesisError: Nor can the genesis file.
+        VerificationFailed: It convicts nobody.
+    """
+    from p2p.batches.receipts import MAX_OMISSION_BYTES, Omission, check_omission
+    from p2p.errors import P2PError
+    from p2p.wire.codec import decode
+
+    try:
+        data = proof.read_bytes()
+    except OSError as error:
+        raise InvalidData.of(str(proof), f"cannot be read: {error.strerror}", "name another file") from None
+    trusted = read_genesis(genesis)
+    try:
+        key = check_omission(data, trusted)
+        omission = decode(Omission, data, max_bytes=MAX_OMISSION_BYTES)
+        (_, args), *_ = batches((omission.tx,))
+    except P2PError as error:
+        raise VerificationFailed.of(str(proof), str(error), "it convicts nobody as it stands") from None
+    return {
+        "convicted": True,
+        "role": "operator" if key in trusted.operators else "authority",
+        "public_key": key.hex(),
+        "household": omission.participant,
+        "interval": stamp(args.interval_start),
+    }

@@ -1,0 +1,110 @@
+"""The chain side of a run: each settled interval becomes one block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from market.settlement.accounts import Postings
+from p2p.batches.batch import Batch, batch_args, batches, make_batch
+from p2p.ledger.light import make_proof
+from p2p.ledger.producer import Producer
+from p2p.ledger.store import ChainStore
+from wattswap.errors import VerificationFailed
+from wattswap.runs.interval import Cleared
+
+if TYPE_CHECKING:
+    from wattswap.runs.prepare import Setup
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Committed:
+    """A block that was just written, with the off-chain half of its batch."""
+
+    height: int
+    block_hash: bytes
+    postings_root: bytes
+    batch: Batch
+    block: Any
+    cert: Any
+
+
+class ChainWriter:
+    """Writes one run's chain, all authorities in this process.
+
+    Args:
+        setup: Keys and genesis.
+        path: The chain file; made when absent, continued otherwise.
+    """
+
+    def __init__(self, setup: Setup, path: Path) -> None:
+        self._setup, self._path = setup, path
+        self._store = (
+            ChainStore.open(path, setup.genesis) if path.exists() else ChainStore.create(path, setup.genesis)
+        )
+        self._salts = setup.keys.salts
+        self._producer = self._new_producer()
+
+    def _new_producer(self) -> Producer:
+        keys, chain = self._setup.keys, self._setup.scenario.chain
+        authorities = [keys.identity("authority", str(i)) for i in range(chain.authorities)]
+        return Producer(self._setup.genesis, authorities, keys.identity("operator"), self._store)
+
+    def append(self, start_s: int, cleared: Cleared, postings: Postings) -> Committed:
+        """Put an interval on the chain: roots and totals in the block, salted entries beside it."""
+        batch = make_batch(postings, start_s, self._salts)
+        args = batch_args(
+            batch,
+            postings,
+            orders=len(cleared.book),
+            book_root=cleared.book_root,
+            clearing_root=cleared.clearing_root,
+            price=cleared.price,
+            traded_wh=cleared.traded_wh,
+        )
+        time_ms = (start_s + self._setup.minutes * 60) * 1_000
+        block, cert = self._producer.append_batch(args, time_ms)
+        height = block.header.height
+        return Committed(height, self._producer.tip.block_hash, batch.root, batch, block, cert)
+
+    def proof(self, committed: Committed, account: int) -> bytes:
+        """The proof of one account's line of a block that was just written."""
+        return make_proof(committed.batch, account, committed.block, committed.cert, self._setup.genesis)
+
+    def cut_back(self, height: int) -> None:
+        """Forget every block above a checkpoint.
+
+        Raises:
+            VerificationFailed: The chain is shorter than the checkpoint says.
+        """
+        if self._store.height < height:
+            raise VerificationFailed.of(
+                str(self._path),
+                f"ends at block {self._store.height}, the checkpoint counts {height}",
+                "start a new run",
+            )
+        if self._store.height > height:
+            self._store.truncate_above(height)
+            self._producer = self._new_producer()
+
+    def roots(self) -> Iterator[bytes]:
+        """Book, clearing and postings roots of every batch, joined, in order of height."""
+        for block, _ in self._store.blocks():
+            for _, args in batches(block.txs):
+                yield args.book_root + args.clearing_root + args.postings_root
+
+    def summary(self) -> dict[str, Any]:
+        """Height, head and authorities, for the manifest."""
+        genesis, tip = self._setup.genesis, self._producer.tip
+        return {
+            "id": genesis.chain_id.hex(),
+            "blocks": tip.height,
+            "head": tip.block_hash.hex(),
+            "authorities": len(genesis.authorities),
+        }
+
+    def close(self) -> None:
+        """Fold the write-ahead log in and close the file."""
+        self._store.close()

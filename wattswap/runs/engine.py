@@ -1,0 +1,380 @@
+"""The in-process run: a scenario walked interval by interval into a run folder.
+
+The folder is built under NAME.partial and renamed when everything is written. Checkpoints are written after a
+simulated day, twice a second at most, and after Ctrl-C; `resume` cuts back to the last one and goes on, to the same
+hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from market.errors import AmountTooLarge
+from market.settlement.accounts import SYSTEM_ACCOUNTS, TRADE, Postings
+from market.units import INT64_SAFE, MICRO_PER_UNIT, IntArray
+from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
+from wattswap.runs.chain_writer import ChainWriter, Committed
+from wattswap.runs.folder import RunFolder, community_metrics, read_object, stored_scenario
+from wattswap.runs.interrupt import Interrupt
+from wattswap.runs.interval import Cleared, Settled, build_book, clear_interval, settle_interval
+from wattswap.runs.layout import (
+    CHAIN,
+    CHECKPOINT,
+    GENESIS,
+    IN_PROCESS,
+    LIVE,
+    LIVE_MARK,
+    LOCK,
+    MANIFEST,
+    METRICS,
+    PARTIAL,
+    PARTS,
+    SCENARIO,
+    hashed_files,
+)
+from wattswap.runs.lock import folder_lock
+from wattswap.runs.manifest import SCHEMA, file_hashes, log_event, source_commit, versions, write_json
+from wattswap.runs.prepare import Setup, prepare
+from wattswap.runs.tables import Recorder
+from wattswap.scenario.load import Scenario
+
+OnProgress = Callable[[int, int, float | None], None]
+"""Called after each interval with the number done, the number in all and the last price. [currency/kWh]"""
+CHECKPOINT_S = 0.5
+"""Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
+
+
+class RunChain(Protocol):
+    """The chain of a run: one that is written as the run goes on, or one that a network has made."""
+
+    def append(self, start_s: int, cleared: Cleared, postings: Postings) -> Committed: ...
+
+    def summary(self) -> dict[str, Any]: ...
+
+    def close(self) -> None: ...
+
+
+def own_chain(setup: Setup, folder: Path) -> ChainWriter:
+    """Open the chain that this process writes into a run folder."""
+    if not (folder / CHECKPOINT).exists():  # killed before its first checkpoint: nothing in it counts
+        for leftover in folder.glob("chain.db*"):
+            leftover.unlink()
+    return ChainWriter(setup, folder / CHAIN)
+
+
+class Run:
+    """A run in progress: the homes, the chain and the tables of one folder.
+
+    Args:
+        setup: The prepared scenario.
+        folder: The .partial folder.
+        chain: Where settled intervals go.
+    """
+
+    def __init__(self, setup: Setup, folder: Path, chain: RunChain) -> None:
+        self.setup, self.folder, self.chain = setup, folder, chain
+        self.community = setup.community()
+        self.recorder = Recorder(folder, setup.roster, setup.scenario.currency, setup.has_load)
+        self.system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
+        self.turnover_nano = 0.0
+        self.replay = hashlib.sha256()
+        self.done = self.parts = 0
+
+    def close(self) -> None:
+        """Close the chain file."""
+        self.chain.close()
+
+    def step(self) -> float | None:
+        """Live one interval in process and return its price, if any. [currency/kWh]"""
+        setup, i = self.setup, self.done
+        start_s, prices = setup.start_of(i), setup.prices.at(i)
+        bids = self.community.bids(prices)
+        if setup.sign_orders:
+            setup.sign_and_check(start_s, bids)
+        book = build_book(
+            setup.seed, start_s, setup.members, bids.side, bids.energy_wh, bids.limit_micro_per_kwh
+        )
+        cleared = clear_interval(setup.mechanism, setup.rules_at(i), setup.roster, start_s, book)
+        import_wh, export_wh = self.community.live()
+        self.commit(cleared, import_wh, export_wh, self.community.stored_wh)
+        return cleared.price_per_kwh
+
+    def commit(
+        self, cleared: Cleared, import_wh: IntArray, export_wh: IntArray, stored_wh: IntArray
+    ) -> Committed:
+        """Settle a cleared interval, put it on the chain and into the tables."""
+        setup, i = self.setup, self.done
+        start_s, prices = setup.start_of(i), setup.prices.at(i)
+        settled = settle_interval(
+            setup.mechanism,
+            cleared.book,
+            cleared.clearing,
+            import_wh,
+            export_wh,
+            prices,
+            shared=setup.shares_imbalance,
+        )
+        block = self.chain.append(start_s, cleared, settled.postings)
+        load_wh, pv_wh = setup.load_and_pv(i)
+        self.recorder.add(
+            start_s,
+            block.height,
+            block.block_hash,
+            block.postings_root,
+            cleared,
+            settled,
+            stored_wh,
+            load_wh,
+            pv_wh,
+            prices,
+        )
+        self.system_nano += settled.postings.total_nano[len(setup.roster) :]
+        self._count_turnover(settled)
+        self.replay.update(cleared.book_root + cleared.clearing_root + block.postings_root)
+        self.done = i + 1
+        return block
+
+    def _count_turnover(self, settled: Settled) -> None:
+        """Stop before any sum over the run could wrap: no bill can pass twice the sum of all amounts without signs.
+
+        Raises:
+            AmountTooLarge: That sum passes 2^62.
+        """
+        for amounts in (settled.postings.lines[:, TRADE:], settled.baseline_nano):
+            self.turnover_nano += float(np.abs(amounts).sum(dtype=np.float64))
+        if self.turnover_nano >= INT64_SAFE:
+            raise AmountTooLarge("the amounts of the run together")
+
+    def flush(self) -> None:
+        """Write the tables since the last time as one part."""
+        self.recorder.flush(self.parts)
+        self.parts += 1
+
+    def checkpoint(self) -> None:
+        """Write the tables since the last checkpoint as one part, then the checkpoint that counts it."""
+        self.flush()
+        write_json(
+            self.folder / CHECKPOINT,
+            {
+                "done": self.done,
+                "parts": self.parts,
+                "stored_uwh": self.community.snapshot(),
+                "bills": self.recorder.bills.tolist(),
+                "system_nano": self.system_nano.tolist(),
+                "turnover_nano": self.turnover_nano,
+            },
+        )
+        log_event(self.folder, "checkpoint", done=self.done)
+
+    def restore(self, chain: ChainWriter) -> None:
+        """Cut the folder and its chain back to the last checkpoint, or to nothing."""
+        path = self.folder / CHECKPOINT
+        saved: dict[str, Any] = read_object(path) if path.exists() else {"done": 0, "parts": 0}
+        self.done, self.parts = saved["done"], saved["parts"]
+        chain.cut_back(self.done)
+        self.recorder.drop_parts_from(self.parts)
+        if self.done:
+            self.community.restore(self.setup.first_row + self.done, saved["stored_uwh"])
+            self.recorder.bills[:] = saved["bills"]
+            self.system_nano[:] = saved["system_nano"]
+            self.turnover_nano = saved["turnover_nano"]
+            for root in chain.roots():
+                self.replay.update(root)
+            log_event(self.folder, "resumed", done=self.done)
+
+
+def new_run_folder(scenario: Scenario, out: Path) -> Path:
+    """Choose `out`/DATE_NAME_DIGEST, the digest being the scenario's; a number tells runs of one second apart."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S")
+    name, number = f"{stamp}_{scenario.name}_{scenario.digest()[:6]}", 1
+    folder = out / name
+    while folder.exists() or folder.with_name(folder.name + PARTIAL).exists():
+        number += 1
+        folder = out / f"{name}-{number}"
+    return folder
+
+
+def run(scenario: Scenario, *, out: Path | str = "runs", on_progress: OnProgress | None = None) -> RunFolder:
+    """Run a scenario in process.
+
+    Args:
+        scenario: What to run.
+        out: Folder under which the run's own folder is made.
+        on_progress: See `OnProgress`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        Interrupted: Ctrl-C; the checkpoint is written and the sentence names the resume command.
+        WattswapError: The scenario or its data cannot be run; nothing is left on disk.
+    """
+    setup = prepare(scenario)
+    partial = begin(setup, Path(out))
+    with folder_lock(partial):
+        try:
+            return _drive(setup, partial, on_progress)
+        except Interrupted:
+            raise
+        except BaseException:
+            if not (partial / CHECKPOINT).exists() and not (partial / MANIFEST).exists():
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+def begin(setup: Setup, out: Path, driver: str = IN_PROCESS) -> Path:
+    """Make the .partial folder of a new run, with its genesis and scenario."""
+    folder = new_run_folder(setup.scenario, out)
+    partial = folder.with_name(folder.name + PARTIAL)
+    partial.mkdir(parents=True)
+    scenario = setup.scenario
+    setup.write_genesis(partial)
+    if driver == LIVE:
+        (partial / LIVE_MARK).touch()
+    # Last, because a folder with a scenario is one that `resume` takes.
+    write_json(partial / SCENARIO, {"resolved": scenario.resolved(), "base": str(scenario.source.base)})
+    log_event(
+        partial,
+        "began",
+        driver=driver,
+        scenario=scenario.name,
+        intervals=setup.intervals,
+        homes=len(setup.roster),
+    )
+    return partial
+
+
+def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunFolder:
+    """Continue a run that was interrupted or killed, to the same hashes as if it had not been.
+
+    Raises:
+        RunNotFound: The folder is no unfinished run.
+        RunBusy: Another process is working on it.
+        VerificationFailed: The meter data have changed since the run began.
+    """
+    partial = Path(path).resolve()
+    if not partial.name.endswith(PARTIAL) and partial.with_name(partial.name + PARTIAL).exists():
+        partial = partial.with_name(partial.name + PARTIAL)
+    begun = all((partial / name).is_file() for name in (GENESIS, SCENARIO))
+    if not begun or not partial.name.endswith(PARTIAL):
+        raise RunNotFound.of(str(path), "no unfinished run is here", "unfinished runs end in .partial")
+    if (partial / LIVE_MARK).exists() and not (partial / MANIFEST).exists():
+        raise RunNotFound.of(str(path), "is a live run, which cannot be continued", "start a new one")
+    with folder_lock(partial):
+        setup = prepare(stored_scenario(partial))
+        if setup.genesis_bytes() != (partial / GENESIS).read_bytes():
+            raise VerificationFailed.of(
+                str(partial), "the scenario's data have changed since this run began", "start a new run"
+            )
+        if (partial / MANIFEST).exists():  # killed while it was given its name
+            return _name_finished(partial)
+        return _drive(setup, partial, on_progress)
+
+
+def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunFolder:
+    begun = time.time()
+    chain = own_chain(setup, partial)
+    current = Run(setup, partial, chain)
+    try:
+        current.restore(chain)
+        with Interrupt().listening() as interrupt:
+            checkpointed = time.monotonic()
+            while current.done < setup.intervals:
+                price = current.step()
+                last = current.done == setup.intervals
+                stop = interrupt.asked and not last
+                day_over = current.done % setup.steps_per_day == 0
+                if last or stop or (day_over and time.monotonic() - checkpointed >= CHECKPOINT_S):
+                    current.checkpoint()
+                    checkpointed = time.monotonic()
+                if on_progress is not None:
+                    on_progress(current.done, setup.intervals, price)
+                if stop:
+                    log_event(partial, "interrupted", done=current.done)
+                    raise Interrupted.of(
+                        str(partial),
+                        f"stopped after {current.done} of {setup.intervals} intervals",
+                        f"continue with: wattswap resume {partial}",
+                    )
+        return finish(current, begun, signed=setup.sign_orders, driver=IN_PROCESS)
+    finally:
+        current.close()
+
+
+def finish(
+    current: Run, begun: float, *, signed: bool, driver: str, extra: dict[str, Any] | None = None
+) -> RunFolder:
+    """Join the tables, write metrics and manifest, and give the folder its name."""
+    setup, partial = current.setup, current.folder
+    chain = current.chain.summary()
+    current.chain.close()
+    current.recorder.join()
+    _write_metrics(current)
+    manifest = {
+        "schema": SCHEMA,
+        "name": setup.scenario.name,
+        "currency": setup.scenario.currency,
+        "mechanism": setup.mechanism.name,
+        "homes": len(setup.roster),
+        "start": datetime.fromtimestamp(setup.start_s, UTC).strftime("%Y-%m-%dT%H:%MZ"),
+        "intervals": setup.intervals,
+        "interval_minutes": setup.minutes,
+        "seed": setup.seed,
+        "driver": driver,
+        "signed": signed,
+        "forecast": setup.agents.forecaster,
+        "imbalance": setup.imbalance,
+        "scenario_sha256": setup.scenario.digest(),
+        "data": setup.data_provenance(),
+        "chain": chain,
+        "replay_sha256": current.replay.hexdigest(),
+        "files": file_hashes(partial, hashed_files(driver)),
+        "source": source_commit(),
+        "versions": versions(),
+        "platform": _platform(),
+        "started": datetime.fromtimestamp(begun, UTC).isoformat(timespec="seconds"),
+        "wall_s": round(time.time() - begun, 3),
+        **(extra or {}),
+    }
+    log_event(partial, "finished", wall_s=manifest["wall_s"], head=chain["head"])
+    write_json(partial / MANIFEST, manifest)
+    return _name_finished(partial)
+
+
+def _name_finished(partial: Path) -> RunFolder:
+    """Drop what only an unfinished run needs, and give the folder its name."""
+    shutil.rmtree(partial / PARTS, ignore_errors=True)
+    for name in (CHECKPOINT, LIVE_MARK, LOCK):
+        (partial / name).unlink(missing_ok=True)
+    folder = partial.with_name(partial.name.removesuffix(PARTIAL))
+    os.rename(partial, folder)
+    return RunFolder(folder)
+
+
+def _write_metrics(current: Run) -> None:
+    import pyarrow.parquet as pq
+
+    bills = pq.read_table(current.folder / "bills.parquet").to_pandas()
+    intervals = pq.read_table(current.folder / "intervals.parquet").to_pandas()
+    system = dict(zip(SYSTEM_ACCOUNTS, current.system_nano.tolist(), strict=True))
+    prices = current.setup.prices
+    fees = {
+        "grid_fee_local_per_kwh": prices.grid_fee_local_micro_per_kwh / MICRO_PER_UNIT,
+        "grid_fee_remote_per_kwh": prices.grid_fee_remote_micro_per_kwh / MICRO_PER_UNIT,
+    }
+    write_json(current.folder / METRICS, community_metrics(bills, intervals, system) | fees)
+
+
+def _platform() -> str:
+    import platform
+
+    return f"{platform.system()} {platform.machine()}"

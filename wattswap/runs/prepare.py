@@ -1,0 +1,344 @@
+"""From a scenario to everything a run needs: data, homes, prices, market, keys and genesis, all checked first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.bidding import Bids
+from agents.community import AgentRules, Community
+from data.readings import BatterySpec, MeterData
+from market.interval import Interval
+from market.mechanism import Mechanism
+from market.rules import MarketRules
+from market.settlement.tariff import OutsidePrices
+from market.units import IntArray
+from p2p.batches.roots import roster_root
+from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
+from p2p.wire import messages
+from p2p.wire.codec import encode
+from p2p.wire.identity import Identity, derive_seed
+from p2p.wire.messages import Kind, OrderMessage, open_message, sign_message
+from wattswap.errors import UsageError
+from wattswap.inputs.parameters import rules_with, run_defaults
+from wattswap.plugins import mechanism as find_mechanism
+from wattswap.runs.homes import batteries_of, history_after_gaps_s, load_meter, without_missing
+from wattswap.runs.layout import GENESIS
+from wattswap.scenario.load import Scenario
+from wattswap.scenario.params import values_of
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Every key of a neighbourhood, derived from its name, its seed and the scenario's secret file.
+
+    Without a secret file all of it can be guessed: good for simulations that anyone may repeat, and for nothing else.
+    """
+
+    master: bytes
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Keys:
+        """The keys of a scenario: the same name, seed and secret give the same keys."""
+        return cls(
+            sha256(f"wattswap simulation {scenario.name} {scenario.seed}".encode() + scenario.secret).digest()
+        )
+
+    def identity(self, role: str, name: str = "") -> Identity:
+        """The signing key of one role."""
+        return Identity.from_seed(derive_seed(self.master, role, name))
+
+    @property
+    def salts(self) -> bytes:
+        """The secret from which the salts of all settlement entries follow."""
+        return derive_seed(self.master, "salts", "")
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A scenario ready to run.
+
+    Args:
+        meter: Readings of the run and of the history that forecasts may use, at the run's interval.
+        first_row: Row of `meter` at which the run starts.
+        given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
+    """
+
+    scenario: Scenario
+    meter: MeterData
+    first_row: int
+    intervals: int
+    start_s: int
+    minutes: int
+    prices: OutsidePrices
+    mechanism: Mechanism
+    rules: MarketRules
+    agents: AgentRules
+    batteries: tuple[BatterySpec | None, ...]
+    initial_stored_wh: IntArray
+    keys: Keys
+    dropped_homes: tuple[str, ...] = ()
+    given_genesis: Genesis | None = None
+
+    @property
+    def roster(self) -> tuple[str, ...]:
+        """Household ids; an order's participant is an index into it."""
+        return self.meter.households
+
+    @cached_property
+    def members(self) -> IntArray:
+        """Indices of all members."""
+        return np.arange(len(self.roster), dtype=np.int64)
+
+    @property
+    def seed(self) -> int:
+        """The scenario's seed."""
+        return self.scenario.seed
+
+    @property
+    def sign_orders(self) -> bool:
+        """Whether an in-process run signs and checks every order."""
+        return self.scenario.chain.sign_orders
+
+    @property
+    def shares_imbalance(self) -> bool:
+        """Whether members settle among each other, before the retailer, what was not traded."""
+        return self.scenario.market.imbalance == "shared"
+
+    @property
+    def imbalance(self) -> str:
+        """With whom members settle first what was not traded: "shared" among each other, or "retailer"."""
+        return "shared" if self.shares_imbalance and self.mechanism.promises.local_market else "retailer"
+
+    @property
+    def steps_per_day(self) -> int:
+        """Intervals in 24 hours."""
+        return 24 * 60 // self.minutes
+
+    def start_of(self, i: int) -> int:
+        """Start of the i-th interval of the run. [s]"""
+        return self.start_s + i * self.minutes * 60
+
+    def index_of(self, start_s: int) -> int:
+        """The place of an interval in the run.
+
+        Raises:
+            UsageError: The run has no such interval.
+        """
+        i, rest = divmod(start_s - self.start_s, self.minutes * 60)
+        if rest or not 0 <= i < self.intervals:
+            raise UsageError.of(f"interval {start_s}", "is none of this scenario")
+        return i
+
+    def interval(self, i: int) -> Interval:
+        """The i-th interval of the run."""
+        return Interval(self.start_of(i), self.minutes)
+
+    def rules_at(self, i: int) -> MarketRules:
+        """The market rules with the outside prices of the i-th interval, and a lottery of its own."""
+        return replace(
+            self.rules,
+            seed=self.rules.seed + self.start_of(i),
+            retail_micro_per_kwh=int(self.prices.import_micro_per_kwh[i]),
+            feed_in_micro_per_kwh=int(self.prices.feed_in_micro_per_kwh[i]),
+        )
+
+    def community(self, home: int | None = None) -> Community:
+        """All homes, or one of them alone, before the first interval."""
+        columns = slice(None) if home is None else slice(home, home + 1)
+        return Community(
+            self.meter.import_wh[:, columns],
+            self.meter.export_wh[:, columns],
+            self.batteries[columns],
+            self.initial_stored_wh[columns],
+            self.first_row,
+            self.agents,
+            self.members[columns],
+            self.meter.start_s,
+        )
+
+    @property
+    def has_load(self) -> bool:
+        """Whether the data tell the load behind the meters: by sub-meter, or because nobody exports."""
+        return bool({"load", "pv"} & set(self.meter.sub_meters)) or not self.meter.export_wh.any()
+
+    @cached_property
+    def _load_wh(self) -> IntArray:
+        return self.meter.load_wh if self.has_load else np.zeros_like(self.meter.import_wh)
+
+    @cached_property
+    def _pv_wh(self) -> IntArray:
+        return self.meter.sub_meters.get("pv", np.zeros_like(self.meter.import_wh))
+
+    def load_and_pv(self, i: int) -> tuple[IntArray, IntArray]:
+        """Consumption and production behind the meters in the i-th interval; zeros where unknown. [Wh]"""
+        return self._load_wh[self.first_row + i], self._pv_wh[self.first_row + i]
+
+    @cached_property
+    def genesis(self) -> Genesis:
+        """What the run's chain starts from; it commits to the scenario and to the meter data."""
+        if self.given_genesis is not None:
+            return self.given_genesis
+        authorities = [
+            self.keys.identity("authority", str(i)) for i in range(self.scenario.chain.authorities)
+        ]
+        committed = self.scenario.digest() + self.meter.source.sha256
+        return Genesis(
+            version=VERSION,
+            name=self.scenario.name,
+            time_ms=0,  # a simulation may play in any year; the blocks of a network carry the time of the clock
+            params=make_params(self.scenario.currency, self.minutes, sha256(committed.encode()).digest()),
+            authorities=tuple(a.public_key for a in authorities),
+            operators=(self.keys.identity("operator").public_key,),
+            roster_root=roster_root(self.roster),
+            members=len(self.roster),
+            household_keys=tuple(identity.public_key for identity in self._household_identities),
+        )
+
+    def genesis_bytes(self) -> bytes:
+        """The canonical bytes of the genesis file."""
+        return encode(self.genesis)
+
+    def write_genesis(self, folder: Path) -> None:
+        """Write the genesis file of the run."""
+        write_genesis(folder / GENESIS, self.genesis)
+
+    @cached_property
+    def _household_identities(self) -> list[Identity]:
+        return [self.keys.identity("household", name) for name in self.roster]
+
+    def nonce(self, start_s: int) -> int:
+        """The nonce of a home's messages of an interval: the interval's number since 1970."""
+        return start_s // (self.minutes * 60)
+
+    def order_message(self, home: int, start_s: int, side: int, energy_wh: int, limit: int) -> OrderMessage:
+        """The order of one home as a message."""
+        return OrderMessage(
+            messages.VERSION,
+            self.genesis.chain_id,
+            start_s,
+            self.minutes,
+            self.roster[home],
+            self.nonce(start_s),
+            side,
+            energy_wh,
+            limit,
+            0,
+        )
+
+    def sign_and_check(self, start_s: int, bids: Bids) -> None:
+        """Sign every order as its home would and check it as the operator would."""
+        keys = dict(zip(self.roster, self.genesis.household_keys, strict=True))
+        for home in np.flatnonzero(bids.energy_wh).tolist():
+            message = self.order_message(
+                home,
+                start_s,
+                int(bids.side[home]),
+                int(bids.energy_wh[home]),
+                int(bids.limit_micro_per_kwh[home]),
+            )
+            data = sign_message(self._household_identities[home], message)
+            open_message(data, chain_id=self.genesis.chain_id, kinds=(Kind.ORDER,), household_keys=keys)
+
+    def data_provenance(self) -> dict[str, Any]:
+        """Where the readings come from, for the manifest."""
+        quality = self.meter.quality[self.first_row :]
+        return {
+            "format": self.meter.source.format,
+            "sha256": self.meter.source.sha256,
+            "answers": dict(self.meter.source.answers),
+            "notes": list(self.meter.source.notes),
+            "estimated_share": float((quality != 0).mean()),
+            "dropped_homes": list(self.dropped_homes),
+        }
+
+
+def cut_to(scenario: Scenario, intervals: int | None, start_s: int | None) -> Scenario:
+    """The same scenario over another time: from `start_s` [s] and for so many intervals, where given."""
+    changed: dict[str, Any] = {}
+    if start_s is not None:
+        changed["start"] = datetime.fromtimestamp(start_s, UTC)
+    if intervals is not None:
+        changed |= {"days": None, "end": None, "intervals": intervals}
+    return scenario.model_copy(update={"time": scenario.time.model_copy(update=changed)})
+
+
+def prepare(scenario: Scenario) -> Setup:
+    """Load the data and check that the scenario can run on them, before anything is written.
+
+    Raises:
+        WattswapError: Everything that is wrong with scenario and data together.
+        DataError: The meter data cannot be read.
+    """
+    meter = load_meter(scenario)
+    span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
+    step_s = span.minutes * 60
+    agents = _agent_rules(scenario, span.minutes)
+    history_s = scenario.homes.forecast_days * DAY_S + agents.lead * step_s
+    # History and run are cut to whole market intervals, counted from the run's start.
+    first_s = max(history_after_gaps_s(meter, span.start_s), span.start_s - history_s)
+    first_s = span.start_s - (span.start_s - first_s) // step_s * step_s
+    meter = meter.window(first_s, span.end_s)
+    if span.minutes != meter.minutes:
+        meter = meter.resample(span.minutes)
+    first_row = (span.start_s - meter.start_s) // step_s
+    meter, dropped = without_missing(scenario, meter, first_row)
+    batteries, stored = batteries_of(scenario, meter, dropped)
+    return Setup(
+        scenario=scenario,
+        meter=meter,
+        first_row=first_row,
+        intervals=span.intervals,
+        start_s=span.start_s,
+        minutes=span.minutes,
+        prices=scenario.outside_prices(span),
+        mechanism=find_mechanism(scenario.market.mechanism),
+        rules=market_rules(scenario),
+        agents=agents,
+        batteries=batteries,
+        initial_stored_wh=stored,
+        keys=Keys.of(scenario),
+        dropped_homes=dropped,
+    )
+
+
+def market_rules(scenario: Scenario) -> MarketRules:
+    """The rules of the market that do not change from interval to interval."""
+    market = scenario.market
+    rules = MarketRules(
+        k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
+    )
+    own = run_defaults(find_mechanism(market.mechanism)) | values_of(market.params, market.mechanism)
+    return rules_with(rules, own)
+
+
+def under(setup: Setup, scenario: Scenario) -> Setup:
+    """The same data under another market or seed; the scenarios may differ in nothing else."""
+    return replace(
+        setup,
+        scenario=scenario,
+        mechanism=find_mechanism(scenario.market.mechanism),
+        rules=market_rules(scenario),
+        agents=_agent_rules(scenario, setup.minutes),
+        keys=Keys.of(scenario),
+    )
+
+
+def _agent_rules(scenario: Scenario, minutes: int) -> AgentRules:
+    homes = scenario.homes
+    return AgentRules(
+        forecaster=homes.forecast,
+        forecast_days=homes.forecast_days,
+        strategy=homes.strategy,
+        gate_closure_minutes=scenario.market.gate_closure_minutes,
+        minutes=minutes,
+        seed=scenario.seed,
+    )

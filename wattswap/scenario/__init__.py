@@ -1,0 +1,1 @@
+"""Scenario files: read, checked with line numbers, and turned into what a run needs."""

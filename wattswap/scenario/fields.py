@@ -1,0 +1,235 @@
+"""Field types of a scenario: decimals of the file become exact integers, and go back to text exactly."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+
+from market.errors import InvalidTariff
+from market.settlement.tariff import DAY_NAMES, parse_clock, parse_days
+from market.units import is_exact
+
+EARLIEST_S, LATEST_S = 0, 7_258_118_400
+"""A run lies between 1970 and 2200. [s since 1970 UTC]"""
+
+
+class Wrong(ValueError):
+    """Faults of one field or table, in words for its author; a fault's key counts from where it is raised."""
+
+    def __init__(self, message: str, cure: str = "", key: str = "") -> None:
+        self.faults: list[tuple[str, str, str]] = [(key, message, cure)]
+        super().__init__(message)
+
+    @classmethod
+    def all_of(cls, faults: list[tuple[str, str, str]]) -> Wrong:
+        """Carry several (key, message, cure) at once."""
+        error = cls("; ".join(message for _, message, _ in faults))
+        error.faults = faults
+        return error
+
+
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "true or false"),
+    (str, "text"),
+    (int, "a whole number"),
+    ((Decimal, float), "a number with decimals"),
+    (dict, "a table"),
+    ((list, tuple), "a list"),
+    (date, "a date"),
+)
+
+
+def kind(value: object) -> str:
+    """Name a TOML value's type for people."""
+    for types, name in _KINDS:
+        if isinstance(value, types):
+            return name
+    return type(value).__name__
+
+
+def is_resolved(info: ValidationInfo) -> bool:
+    """Tell whether the input is `Scenario.resolved()`, where exact numbers and instants are text."""
+    return bool(info.context and info.context.get("resolved"))
+
+
+def _exact(
+    decimals: int, finest: str, low: Decimal, high: Decimal, low_excluded: bool = False
+) -> Callable[[Any, ValidationInfo], int]:
+    """Build a validator that turns a TOML number into `10**decimals` parts of it, without rounding."""
+
+    def convert(value: Any, info: ValidationInfo) -> int:
+        if isinstance(value, str) and is_resolved(info):
+            value = Decimal(value)
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            raise Wrong(f"must be a number, not {kind(value)}", "write it without quotes, as in 0.25")
+        number = Decimal(value)
+        if not number.is_finite():
+            raise Wrong(f"{number} is no usable number", "write a decimal number")
+        if number < low or (low_excluded and number == low):
+            raise Wrong(f"{number} is too small", f"the smallest is {'above ' if low_excluded else ''}{low}")
+        if number > high:
+            raise Wrong(f"{number} is too large", f"the largest is {high}")
+        # Within 28 digits the product in `is_exact` is not rounded; a longer number is finer than any unit.
+        if len(number.as_tuple().digits) > 28 or not is_exact(number, 10**decimals):
+            raise Wrong(f"{number} is finer than {finest}", "round it yourself; nothing is rounded silently")
+        return int(number.scaleb(decimals))
+
+    return convert
+
+
+def decimal_text(decimals: int) -> Callable[[int], str]:
+    """Build the inverse: `10**decimals` parts back to the shortest exact decimal."""
+
+    def text(parts: int) -> str:
+        short = Decimal(parts).scaleb(-decimals).normalize()
+        return format(short, "f")
+
+    return text
+
+
+_NUMBER = WithJsonSchema({"type": "number"})
+_ZERO, _ONE, _MILLION = Decimal(0), Decimal(1), Decimal(1_000_000)
+_MICRO = "a millionth of a currency unit"
+
+Price = Annotated[
+    int, BeforeValidator(_exact(6, _MICRO, -_MILLION, _MILLION)), PlainSerializer(decimal_text(6)), _NUMBER
+]
+"""currency/kWh in the file, micro-currency/kWh inside; may be negative."""
+Fee = Annotated[
+    int, BeforeValidator(_exact(6, _MICRO, _ZERO, _MILLION)), PlainSerializer(decimal_text(6)), _NUMBER
+]
+"""A price of at least 0."""
+Energy = Annotated[
+    int, BeforeValidator(_exact(3, "a Wh", _ZERO, _MILLION)), PlainSerializer(decimal_text(3)), _NUMBER
+]
+"""kWh in the file, Wh inside."""
+Power = Annotated[
+    int, BeforeValidator(_exact(3, "a W", _ZERO, _MILLION, True)), PlainSerializer(decimal_text(3)), _NUMBER
+]
+"""kW in the file, W inside; above 0."""
+Share = Annotated[
+    int, BeforeValidator(_exact(6, "a millionth", _ZERO, _ONE)), PlainSerializer(decimal_text(6)), _NUMBER
+]
+"""0..1 in the file, parts per million inside."""
+Efficiency = Annotated[
+    int,
+    BeforeValidator(_exact(6, "a millionth", _ZERO, _ONE, True)),
+    PlainSerializer(decimal_text(6)),
+    _NUMBER,
+]
+"""Above 0 and at most 1 in the file, parts per million inside."""
+
+
+def _zone(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Wrong(
+            f"must be the name of a time zone, not {kind(value)}", 'write for example "Europe/Berlin"'
+        )
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        known = {name.lower(): name for name in available_timezones()}
+        guess = known.get(value.lower().replace(" ", "_"))
+        nearest = difflib.get_close_matches(value, known.values(), n=1)
+        hint = f"did you mean {guess or nearest[0]!r}?" if guess or nearest else ""
+        raise Wrong(
+            f"no time zone {value!r}", hint or 'write a name such as "Europe/Berlin" or "UTC"'
+        ) from None
+    return value
+
+
+Zone = Annotated[str, BeforeValidator(_zone)]
+
+
+def _stamp(value: Any, info: ValidationInfo) -> date:
+    if isinstance(value, str) and is_resolved(info):
+        return datetime.fromisoformat(value)
+    if isinstance(value, str):
+        raise Wrong(f"{value!r} is text, not a date", "write it without quotes, as in 2016-06-06T00:00:00Z")
+    if not isinstance(value, date):
+        raise Wrong(f"must be a date, not {kind(value)}", "write for example 2016-06-06T00:00:00Z")
+    return value
+
+
+Stamp = Annotated[date, PlainValidator(_stamp), WithJsonSchema({"type": "string", "format": "date-time"})]
+"""A TOML date, local date-time, or date-time with offset."""
+
+
+def instant_s(stamp: date, zone: str | None, add_days: int = 0) -> int:
+    """Turn a date of the file into seconds since 1970 UTC, `add_days` days later on its own clock. [s]
+
+    Raises:
+        Wrong: A local time without zone, one that does not exist or exists twice, or a fraction of a second.
+    """
+    moment = stamp if isinstance(stamp, datetime) else datetime(stamp.year, stamp.month, stamp.day)
+    try:
+        moment += timedelta(days=add_days)
+    except OverflowError:
+        raise Wrong("the run would end after the year 2200") from None
+    if moment.microsecond:
+        raise Wrong(f"{moment.isoformat()} has a fraction of a second", "write whole seconds")
+    if moment.tzinfo is None:
+        if zone is None:
+            raise Wrong(
+                f"{stamp.isoformat()} is a local time without a zone",
+                'add time.zone = "Europe/Berlin" (your zone), or write 2016-06-06T00:00:00Z',
+            )
+        moment = _local(moment, ZoneInfo(zone))
+    second = int(moment.timestamp())
+    if not EARLIEST_S <= second <= LATEST_S:
+        raise Wrong(f"{moment.isoformat()} is not between the years 1970 and 2200")
+    return second
+
+
+def _local(moment: datetime, zone: ZoneInfo) -> datetime:
+    here = moment.replace(tzinfo=zone)
+    cure = "write it with an offset, as in 2016-03-27T03:00:00+02:00"
+    if here.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != moment:
+        raise Wrong(f"{moment.isoformat()} does not exist in {zone.key}: the clock skips it", cure)
+    if here.utcoffset() != here.replace(fold=1).utcoffset():
+        raise Wrong(f"{moment.isoformat()} happens twice in {zone.key}: the clock goes back", cure)
+    return here
+
+
+def iso(second: int) -> str:
+    """Write an instant as UTC text."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _days(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, str):
+        raise Wrong(f"must be weekdays as text, not {kind(value)}", 'write "mon-fri", "sat,sun" or "all"')
+    try:
+        return parse_days(value)
+    except InvalidTariff as error:
+        raise Wrong(str(error).rstrip(".")) from None
+
+
+def _clock(value: Any) -> int:
+    if not isinstance(value, str):
+        raise Wrong(f"must be a time of day as text, not {kind(value)}", 'write "07:00", in quotes')
+    try:
+        return parse_clock(value)
+    except InvalidTariff as error:
+        raise Wrong(str(error)) from None
+
+
+Weekdays = Annotated[
+    tuple[int, ...],
+    PlainValidator(_days),
+    PlainSerializer(lambda days: ",".join(DAY_NAMES[day] for day in days)),
+    WithJsonSchema({"type": "string"}),
+]
+Clock = Annotated[
+    int,
+    BeforeValidator(_clock),
+    PlainSerializer(lambda minute: f"{minute // 60:02d}:{minute % 60:02d}"),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}$"}),
+]
+Names = Annotated[tuple[str, ...], Field(strict=False)]

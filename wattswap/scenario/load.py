@@ -1,0 +1,198 @@
+"""Scenario files: one strict TOML file says what runs; every mistake is reported at once, with its line.
+
+`pydantic` is imported when a scenario is loaded, not when this module is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wattswap.errors import AlreadyExists, InvalidData, InvalidScenario, Problem, UsageError, suggest
+from wattswap.scenario.layers import Source, read_document, read_overrides, stack, unknown_case
+
+if TYPE_CHECKING:
+    from wattswap.scenario.model import Scenario, Span
+
+__all__ = [
+    "Scenario",
+    "Span",
+    "demo",
+    "from_resolved",
+    "json_schema",
+    "load",
+    "template_names",
+    "write_new",
+]
+
+SCENARIO_FILE = "scenario.toml"
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def __getattr__(name: str) -> Any:
+    # PEP 562: `from wattswap.scenario.load import Scenario` works, and costs the import of pydantic only then.
+    if name in ("Scenario", "Span"):
+        return getattr(import_module("wattswap.scenario.model"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load(
+    path: Path | str,
+    case: str | None = None,
+    overrides: Sequence[str] = (),
+    known_mechanisms: Iterable[str] | None = None,
+) -> Scenario:
+    """Read, overlay and check a scenario file; later layers win: file, `[case.NAME]`, each `--set` in order.
+
+    Args:
+        path: The file, or a folder that holds a scenario.toml.
+        case: Name of a `[case.NAME]` table.
+        overrides: Expressions such as `market.k=0.3`; the value is TOML, or a bare word taken as text.
+        known_mechanisms: Names that `market.mechanism` may have; all registered ones when left out.
+
+    Raises:
+        InvalidScenario: Lists every problem of the file, of all its cases and of the overrides.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file /= SCENARIO_FILE
+    document = read_document(file)
+    sets, problems = read_overrides(overrides)
+    problems = [*document.problems, *problems]
+    if case is not None and case not in document.cases:
+        problems.append(unknown_case(case, document.cases))
+    chosen = [document.cases[case]] if case in document.cases else []
+    # The chosen case first; the other cases are checked too, so that a broken one is not found a year later.
+    others = [[layer] for name, layer in document.cases.items() if name != case]
+    known = _known_names(known_mechanisms)
+    scenarios = []
+    for layers in ([*chosen, *sets], *others):
+        merged = stack([document.base, *layers])
+        source = Source(
+            document.shown, file.parent.resolve(), merged.places, case, tuple(overrides), document.text
+        )
+        scenario, wrong = _validate(merged.content, source, known)
+        scenarios.append(scenario)
+        problems.extend(wrong)
+    if problems or scenarios[0] is None:
+        raise InvalidScenario(*sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0))
+    return scenarios[0]
+
+
+def demo(overrides: Sequence[str] = ()) -> Scenario:
+    """The bundled week of `street`, which needs no file and no network, with overrides as `load` takes them."""
+    return load(TEMPLATES / "street.toml", overrides=overrides)
+
+
+def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
+    """Rebuild the scenario that gave `resolved`, with its paths counted from `base`.
+
+    Raises:
+        InvalidScenario: Not a resolved scenario of this version.
+        InvalidData: A price series or the secret file has changed since.
+    """
+    from pydantic import ValidationError
+
+    from wattswap.scenario.model import Scenario
+    from wattswap.scenario.problems import faults_of
+
+    content = copy.deepcopy(dict(resolved))
+    files = (("tariff", "import_series"), ("tariff", "feed_in_series"), ("chain", "secret_file"))
+    hashes = {(table, key): content.get(table, {}).pop(f"{key}_sha256", None) for table, key in files}
+    source = Source("resolved scenario", Path(base).resolve())
+    try:
+        context = {"resolved": True, "base": source.base}
+        scenario = Scenario.model_validate(content, context=context).with_source(source)
+    except ValidationError as error:
+        raise InvalidScenario(*(source.problem(*fault) for fault in faults_of(error))) from None
+    now = scenario.resolved()
+    changed = [at for at, expected in hashes.items() if now.get(at[0], {}).get(f"{at[1]}_sha256") != expected]
+    if changed:
+        cure = "restore the file, or run the scenario again"
+        raise InvalidData(
+            *(Problem(now[table][key], "has changed since the run", cure) for table, key in changed)
+        )
+    return scenario
+
+
+def _validate(
+    merged: dict[str, Any], source: Source, known: dict[str, list[str]]
+) -> tuple[Scenario | None, list[Problem]]:
+    from pydantic import ValidationError
+
+    from wattswap.scenario.model import Scenario
+    from wattswap.scenario.problems import faults_of
+
+    try:
+        context = {"base": source.base, "known": known}
+        return Scenario.model_validate(merged, context=context).with_source(source), []
+    except ValidationError as error:
+        return None, [source.problem(*fault) for fault in faults_of(error)]
+
+
+def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:
+    """Names of the plug-ins that a scenario may choose, by the key that chooses them."""
+    from agents import bidding, forecast
+    from data import formats
+    from market.mechanism import registered
+    from wattswap.plugins import load_all
+
+    if mechanisms is None:
+        load_all()
+        mechanisms = registered()
+    return {
+        "market.mechanism": sorted(mechanisms),
+        "data.format": list(formats.registered()),
+        "homes.strategy": list(bidding.registered()),
+        "homes.forecast": [*forecast.registered(), forecast.PERFECT_FORESIGHT],
+    }
+
+
+def template_names() -> list[str]:
+    """Names that `write_new` takes."""
+    return sorted(path.stem for path in TEMPLATES.glob("*.toml"))
+
+
+def write_new(folder: Path | str, template: str = "street") -> list[Path]:
+    """Write a commented scenario, and for `csv` a small meter file, into a folder; nothing is overwritten.
+
+    Raises:
+        UsageError: No such template.
+        AlreadyExists: A file to be written is there already.
+    """
+    if template not in template_names():
+        raise UsageError.of("--template", f"no template {template!r}", suggest(template, template_names()))
+    target = Path(folder)
+    files = {target / SCENARIO_FILE: TEMPLATES / f"{template}.toml"}
+    if template == "csv":
+        files[target / "meter.csv"] = TEMPLATES / "meter.csv"
+    taken = [path for path in files if path.exists()]
+    if target.exists() and not target.is_dir():
+        taken = [target]
+    if taken:
+        raise AlreadyExists(
+            *(Problem(str(path), "exists already", "choose another folder") for path in taken)
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    for path, origin in files.items():
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(origin.read_text(encoding="utf-8"))
+    return list(files)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a scenario file, for completion in editors."""
+    from wattswap.scenario.model import Scenario
+
+    schema = Scenario.model_json_schema(by_alias=True, mode="validation")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "wattswap scenario"
+    schema["properties"]["case"] = {
+        "type": "object",
+        "description": "Overlays by name, chosen with --case NAME; each holds any of the other tables.",
+        "additionalProperties": {"type": "object"},
+    }
+    return schema

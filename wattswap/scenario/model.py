@@ -1,0 +1,247 @@
+"""A validated scenario: its tables, where each key was written, and what the engine asks of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+
+from market.errors import InvalidTariff
+from market.settlement.tariff import OutsidePrices, flat, series, time_of_use
+from market.units import IntArray, price
+from wattswap.canonical_json import canonical_json
+from wattswap.errors import InvalidScenario, Problem
+from wattswap.scenario.fields import Wrong, iso
+from wattswap.scenario.layers import Source
+from wattswap.scenario.lines import KeyPath
+from wattswap.scenario.tables import Chain, Data, Homes, Market, Table, Tariff, Time
+
+SCHEMA = 1
+_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The intervals that run: `intervals` of `minutes` from `start_s`."""
+
+    start_s: int
+    minutes: int
+    intervals: int
+
+    @property
+    def end_s(self) -> int:
+        """First instant after the run. [s since 1970 UTC]"""
+        return self.start_s + self.intervals * self.minutes * 60
+
+
+class Scenario(Table):
+    """Everything that influences a run; made by `wattswap.scenario.load`."""
+
+    version: int = Field(
+        alias="schema", json_schema_extra={"const": 1}, description="Version of this file format; 1."
+    )
+    name: str = Field(description="Short name, used for the run folder.")
+    currency: str = Field(description='ISO 4217 code of every price and amount, such as "EUR".')
+    seed: int = Field(default=1, ge=0, lt=2**63, description="Seed of every lottery and key of the run.")
+    time: Time = Field(default=Time(), description="Which part of the data runs.")
+    data: Data = Field(description="Where the meter readings come from.")
+    homes: Homes = Field(default=Homes(), description="What the homes own and how they behave.")
+    tariff: Tariff = Field(description="What energy costs outside the market.")
+    market: Market = Field(default=Market(), description="How the local market clears.")
+    chain: Chain = Field(default=Chain(), description="Who writes the record.")
+    _source: Source = PrivateAttr(default_factory=lambda: Source("", Path()))
+
+    @field_validator("version")
+    @classmethod
+    def _version(cls, value: int) -> int:
+        if value != SCHEMA:
+            raise Wrong(f"{value} is not known", f"this wattswap reads schema {SCHEMA}")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if not 1 <= len(value) <= 64 or not set(value) <= _NAME_LETTERS:
+            raise Wrong(f"{value[:64]!r} is no name", "use 1 to 64 letters, digits, - and _")
+        return value
+
+    @field_validator("currency")
+    @classmethod
+    def _currency(cls, value: str) -> str:
+        if len(value) != 3 or not value.isascii() or not value.isalpha() or not value.isupper():
+            raise Wrong(f"{value[:64]!r} is no currency code", 'write three capital letters, such as "EUR"')
+        return value
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        if self.tariff.time_of_use and self.tariff.zone is None and self.time.zone is None:
+            cure = 'add tariff.zone = "Europe/Berlin" (your zone)'
+            raise Wrong("windows on the local clock need a time zone", cure, key="tariff.time_of_use")
+        return self
+
+    @property
+    def source(self) -> Source:
+        """The file, case and overrides this scenario was made from."""
+        return self._source
+
+    def with_source(self, source: Source) -> Self:
+        """The same scenario with another source."""
+        copy = self.model_copy()
+        copy._source = source
+        return copy
+
+    @property
+    def data_path(self) -> Path | None:
+        """Absolute path of the meter data; None for a bundled sample."""
+        return None if self.data.path is None else (self._source.base / self.data.path).resolve()
+
+    def invalid(self, key: str | KeyPath, message: str, cure: str = "") -> InvalidScenario:
+        """Build the error, with its line, for a key that only the data can judge, such as `time.start`.
+
+        A key with dots in its own name is given as a tuple.
+        """
+        path = tuple(key.split(".")) if isinstance(key, str) else key
+        return InvalidScenario(self._source.problem(path, message, cure))
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything that influences the result as JSON values: instants in UTC, exact decimals as text.
+
+        Files beside the scenario are named by their content; meter data are hashed by who reads them.
+        """
+        said: dict[str, Any] = self.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude={"time"}
+        )
+        said["time"] = self.time.resolved()
+        for key, default in (("params", {}), ("imbalance", "shared")):
+            if (
+                said["market"][key] == default
+            ):  # keys that came later do not change the digest of older scenarios
+                del said["market"][key]
+        said["tariff"]["time_of_use"].sort(key=lambda window: sorted(window.items()))
+        for key in ("import_series", "feed_in_series"):
+            path = getattr(self.tariff, key)
+            if path is not None:
+                content = (self._source.base / path).read_bytes()
+                said["tariff"][f"{key}_sha256"] = hashlib.sha256(content).hexdigest()
+        if self.chain.secret_file is not None:
+            # The hash of 32 random bytes tells nothing about them.
+            said["chain"]["secret_file_sha256"] = hashlib.sha256(self.secret).hexdigest()
+        return said
+
+    @property
+    def secret(self) -> bytes:
+        """The secret behind the keys and salts of a run; empty without a secret file.
+
+        Raises:
+            KeyFileError: The file cannot be read, is readable by others, or holds something else.
+        """
+        if self.chain.secret_file is None:
+            return b""
+        from p2p.wire.identity import load_key_file
+
+        return load_key_file(self._source.base / self.chain.secret_file).seed
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of `resolved()`, in hexadecimal."""
+        return hashlib.sha256(canonical_json(self.resolved()).encode("utf-8")).hexdigest()
+
+    def span(self, data_start_s: int, data_minutes: int, data_intervals: int) -> Span:
+        """Fit the run into the data, whose first interval, step and length are given.
+
+        Raises:
+            InvalidScenario: The run leaves the data, or its interval is no multiple of the data's step.
+        """
+        time = self.time
+        minutes = time.interval_minutes or data_minutes
+        if minutes % data_minutes:
+            cure = f"use {data_minutes} or a multiple of it; finer readings are not invented"
+            raise self.invalid(
+                "time.interval_minutes", f"{minutes}, but the data step is {data_minutes}", cure
+            )
+        step_s, data_end_s = minutes * 60, data_start_s + data_intervals * data_minutes * 60
+        start_s = -(-data_start_s // step_s) * step_s if time.start_s is None else time.start_s
+        end_s = time.end_s
+        if end_s is None and time.intervals is not None:
+            end_s = start_s + time.intervals * step_s
+        elif end_s is None and time.days is not None:
+            end_s = start_s + time.days * 86_400
+        elif end_s is None:
+            end_s = data_end_s // step_s * step_s
+        length_key = next((k for k in ("days", "intervals", "end") if getattr(time, k) is not None), "start")
+        held = f"the data hold {iso(data_start_s)} to {iso(data_end_s)}"
+        for key, second in (("start", start_s), (length_key, end_s)):
+            if second % step_s:
+                cure = f"use a multiple of {minutes} minutes, counted in UTC"
+                raise self.invalid(
+                    f"time.{key}", f"{iso(second)} is not on a {minutes}-minute boundary", cure
+                )
+        if not data_start_s <= start_s < data_end_s:
+            raise self.invalid("time.start", f"{iso(start_s)} has no data", held)
+        if not start_s < end_s <= data_end_s:
+            raise self.invalid(f"time.{length_key}", f"the run would end at {iso(end_s)}", held)
+        return Span(start_s, minutes, (end_s - start_s) // step_s)
+
+    def outside_prices(self, span: Span) -> OutsidePrices:
+        """Lay the tariff over the intervals of a run.
+
+        Raises:
+            InvalidScenario: A window or series that does not fit the intervals.
+            data.errors.DataError: A price series that cannot be read.
+        """
+        tariff = self.tariff
+        try:
+            key = "import_series" if tariff.import_series is not None else "time_of_use"
+            if tariff.import_series is not None:
+                bought = self._series(tariff.import_series, span)
+            elif tariff.time_of_use:
+                zone = tariff.zone or self.time.zone or "UTC"
+                windows = [window.window() for window in tariff.time_of_use]
+                bought = time_of_use(
+                    windows, tariff.import_micro_per_kwh, span.start_s, span.minutes, span.intervals, zone
+                )
+            else:
+                bought = flat(tariff.import_micro_per_kwh or 0, span.intervals)
+            key = "feed_in_series"
+            if tariff.feed_in_series is not None:
+                sold = self._series(tariff.feed_in_series, span)
+            else:
+                sold = flat(tariff.feed_in_micro_per_kwh or 0, span.intervals)
+        except InvalidTariff as error:
+            raise self.invalid(f"tariff.{key}", str(error)) from None
+        return OutsidePrices(
+            bought, sold, tariff.grid_fee_local_micro_per_kwh, tariff.grid_fee_remote_micro_per_kwh
+        )
+
+    def _series(self, path: str, span: Span) -> IntArray:
+        from data.prices import load_price_series
+
+        zone = self.tariff.zone or self.time.zone or self.data.zone
+        start_s, minutes, values = load_price_series(self._source.base / path, zone=zone)
+        return series(start_s, minutes, values, span.start_s, span.minutes, span.intervals)
+
+    def warnings(self) -> list[Problem]:
+        """What is allowed but rarely meant."""
+        tariff = self.tariff
+        found: list[tuple[KeyPath, str, str]] = []
+        feed_in = tariff.feed_in_micro_per_kwh
+        fees = tariff.grid_fee_remote_micro_per_kwh - tariff.grid_fee_local_micro_per_kwh
+        imports = [window.import_micro_per_kwh for window in tariff.time_of_use]
+        imports += [] if tariff.import_micro_per_kwh is None else [tariff.import_micro_per_kwh]
+        if feed_in is not None and imports and feed_in > min(imports) + fees:
+            message = (
+                f"{price(feed_in):g} is above what a neighbour can pay ({price(min(imports) + fees):g}"
+                " per kWh, import price and grid fees)"
+            )
+            found.append(
+                (("tariff", "feed_in_per_kwh"), message, "homes will sell to the retailer, not to each other")
+            )
+        big = max([abs(value) for value in (*imports, feed_in or 0)])
+        if big > 5_000_000 and self.currency in ("EUR", "USD", "GBP", "CHF", "AUD", "CAD", "NZD"):
+            message = f"holds a price of {price(big):g} {self.currency} per kWh"
+            found.append(
+                (("tariff",), message, "prices are in currency units, not cents: write 0.32 for 32 cents")
+            )
+        return [self._source.problem(path, message, cure) for path, message, cure in found]

@@ -1,0 +1,133 @@
+"""Sentences for what the scenario models refuse: key, what is wrong, what to do, the nearest right name."""
+
+from __future__ import annotations
+
+from typing import Any, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from wattswap.errors import suggest
+from wattswap.scenario.fields import Wrong, kind
+from wattswap.scenario.layers import dotted
+from wattswap.scenario.lines import KeyPath
+from wattswap.scenario.model import Scenario
+from wattswap.scenario.tables import Table
+
+Fault = tuple[KeyPath, str, str]
+"""(key path, message, cure)."""
+
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "text in quotes",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+
+
+def fields_of(table: type[Table]) -> dict[str, FieldInfo]:
+    """The fields of a table by the key they have in the file."""
+    return {field.alias or name: field for name, field in table.model_fields.items()}
+
+
+def inner_table(annotation: Any) -> type[Table] | None:
+    """The table inside an annotation such as `tuple[TimeOfUse, ...]`, if there is one."""
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := inner_table(part))), None)
+
+
+def key_paths(table: type[Table] = Scenario, prefix: str = "") -> dict[str, FieldInfo]:
+    """Every key of the file by its dotted path; NAME stands for a name that the user chooses."""
+    found: dict[str, FieldInfo] = {}
+    for key, field in fields_of(table).items():
+        found[f"{prefix}{key}"] = field
+        inside = inner_table(field.annotation)
+        if inside is not None:
+            middle = ".NAME." if get_origin(field.annotation) is dict else "."
+            found.update(key_paths(inside, f"{prefix}{key}{middle}"))
+    return found
+
+
+def _table_at(path: KeyPath, root: type[Table]) -> type[Table] | None:
+    table = root
+    names_follow = False
+    for part in path:
+        if isinstance(part, int):
+            continue
+        if names_follow:
+            names_follow = False
+            continue
+        field = fields_of(table).get(part)
+        inside = inner_table(field.annotation) if field else None
+        if field is None or inside is None:
+            return None
+        table, names_follow = inside, get_origin(field.annotation) is dict
+    return table
+
+
+def unknown_key(path: KeyPath, root: type[Table] = Scenario) -> Fault:
+    """Say what was probably meant by a key that does not exist."""
+    table, key = _table_at(path[:-1], root), str(path[-1])
+    siblings = fields_of(table) if table else {}
+    elsewhere = [known for known in key_paths(root) if known.split(".")[-1] == key]
+    # A known key in the wrong table is usually a line below the wrong [header], not a typo.
+    if elsewhere:
+        return path, "is not a key of this table", f"did you mean {' or '.join(map(repr, elsewhere))}?"
+    return path, "unknown key", suggest(key, siblings)
+
+
+def faults_of(error: ValidationError, root: type[Table] = Scenario) -> list[Fault]:
+    """Turn what pydantic found in a file whose top is `root` into sentences."""
+    found: list[Fault] = []
+    for item in error.errors(include_url=False):
+        path: KeyPath = item["loc"]
+        context = item.get("ctx", {})
+        wrong = context.get("error")
+        if isinstance(wrong, Wrong):
+            for key, message, cure in wrong.faults:
+                found.append((path + tuple(key.split(".") if key else ()), message, cure))
+        else:
+            found.append(_sentence(item["type"], path, item.get("input"), context, item["msg"], root))
+    return found
+
+
+def _sentence(
+    type_: str, path: KeyPath, value: Any, context: dict[str, Any], message: str, root: type[Table]
+) -> Fault:
+    if type_ == "extra_forbidden":
+        return unknown_key(path, root)
+    if type_ == "missing":
+        table = _table_at(path[:-1], root)
+        field = fields_of(table).get(str(path[-1])) if table else None
+        return path, "is missing", f"add it: {field.description if field else dotted(path)}".rstrip(".")
+    if type_ == "literal_error":
+        choices = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return path, f"{_short(value)} is not a choice", suggest(str(value), choices)
+    if type_ in _WANTED:
+        return path, f"must be {_WANTED[type_]}, not {kind(value)} ({_short(value)})", ""
+    for limit, words, most in (
+        ("ge", "small", "smallest"),
+        ("gt", "small", "limit"),
+        ("le", "large", "largest"),
+        ("lt", "large", "limit"),
+    ):
+        if limit in context:
+            return path, f"{_short(value)} is too {words}", f"the {most} is {context[limit]}"
+    return path, message[:1].lower() + message[1:], ""
+
+
+def _short(value: Any) -> str:
+    text = (
+        repr(value)
+        if isinstance(value, str)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )
+    return text if len(text) <= 60 else f"{text[:57]}..."

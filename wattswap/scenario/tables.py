@@ -1,0 +1,399 @@
+"""The tables of a scenario file as frozen models: names of the file outside, integers with their unit inside.
+
+A field's alias is the key in the file; its description is the sentence that editors show.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from market.errors import InvalidTariff
+from market.rules import Rationing, Solver
+from market.settlement.tariff import Window, week_table
+from market.units import PPM
+from wattswap.errors import suggest
+from wattswap.scenario.fields import (
+    Clock,
+    Efficiency,
+    Energy,
+    Fee,
+    Names,
+    Power,
+    Price,
+    Share,
+    Stamp,
+    Weekdays,
+    Wrong,
+    Zone,
+    instant_s,
+    iso,
+)
+from wattswap.scenario.params import Params
+
+Faults = list[tuple[str, str, str]]
+"""(key in the table, message, cure)."""
+
+MAX_DAYS = 3_660
+MAX_INTERVALS = MAX_DAYS * 288
+DAY_S = 86_400
+_HOME_ID = re.compile(r"\S(.*\S)?")
+
+
+class Table(BaseModel):
+    """A table of the file: unknown keys are refused, nothing is coerced, nothing can be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _finish(faults: Faults) -> None:
+    if faults:
+        raise Wrong.all_of(faults)
+
+
+def _only_one(table: Table, keys: tuple[str, ...], faults: Faults) -> None:
+    given = [key for key in keys if key in table.model_fields_set]
+    faults.extend(
+        (key, f"excludes {given[0]}, which is given too", "keep one of the two") for key in given[1:]
+    )
+
+
+def _known(value: str, where: str, what: str, info: ValidationInfo) -> str:
+    """Check a plug-in's name against the names in the validation context, where the caller gave some."""
+    names = (info.context or {}).get("known", {}).get(where)
+    if names is not None and value not in names:
+        raise Wrong(f"no {what} {value!r}", suggest(value, names))
+    return value
+
+
+class Time(Table):
+    """[time]: which part of the data runs."""
+
+    start: Stamp | None = Field(
+        default=None, description="First instant of the run; left out: the start of the data."
+    )
+    days: int | None = Field(default=None, ge=1, le=MAX_DAYS, description="Length of the run in days.")
+    intervals: int | None = Field(
+        default=None, ge=1, le=MAX_INTERVALS, description="Length of the run in intervals."
+    )
+    end: Stamp | None = Field(default=None, description="First instant after the run.")
+    interval_minutes: Literal[5, 15, 30, 60] | None = Field(
+        default=None, description="Length of a market interval; left out: the step of the data."
+    )
+    zone: Zone | None = Field(default=None, description="Time zone of a start or end that is a local time.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        faults: Faults = []
+        _only_one(self, ("days", "intervals", "end"), faults)
+        start_s = self._instant("start", self.start, 0, faults)
+        end_s = self._instant("end", self.end, 0, faults)
+        if start_s is not None and self.days:
+            self._instant("days", self.start, self.days, faults)
+        if start_s is not None and end_s is not None:
+            if end_s <= start_s:
+                faults.append(("end", "lies at or before the start", "move it after time.start"))
+            elif end_s - start_s > MAX_DAYS * DAY_S:
+                faults.append(
+                    ("end", f"lies more than {MAX_DAYS} days after the start", "run a shorter time")
+                )
+        _finish(faults)
+        return self
+
+    def _instant(self, key: str, stamp: date | None, add_days: int, faults: Faults) -> int | None:
+        """Convert and check one instant; what is wrong with it goes to `faults`."""
+        if stamp is None:
+            return None
+        try:
+            second = instant_s(stamp, self.zone, add_days)
+        except Wrong as wrong:
+            faults.extend((key, message, cure) for _, message, cure in wrong.faults)
+            return None
+        minutes = self.interval_minutes or 5
+        if second % (minutes * 60):
+            cure = f"use a multiple of {minutes} minutes, counted in UTC"
+            faults.append((key, f"{iso(second)} is not on a {minutes}-minute boundary", cure))
+        return second
+
+    @property
+    def start_s(self) -> int | None:
+        """First instant; None is the start of the data. [s since 1970 UTC]"""
+        return None if self.start is None else instant_s(self.start, self.zone)
+
+    @property
+    def end_s(self) -> int | None:
+        """First instant after the run, where the file alone tells it. [s since 1970 UTC]"""
+        if self.end is not None:
+            return instant_s(self.end, self.zone)
+        if self.start is not None and self.days is not None:
+            return instant_s(self.start, self.zone, self.days)
+        return None
+
+    def resolved(self) -> dict[str, Any]:
+        """The same span with its instants in UTC."""
+        start_s, end_s = self.start_s, self.end_s
+        said = {
+            "start": None if start_s is None else iso(start_s),
+            "end": None if end_s is None else iso(end_s),
+            "days": self.days if end_s is None else None,
+            "intervals": self.intervals,
+            "interval_minutes": self.interval_minutes,
+            "zone": self.zone,
+        }
+        return {key: value for key, value in said.items() if value is not None}
+
+
+class Data(Table):
+    """[data]: where the meter readings come from."""
+
+    sample: Literal["street", "village"] | None = Field(default=None, description="A bundled neighbourhood.")
+    path: str | None = Field(default=None, description="Meter file or folder, relative to the scenario file.")
+    format: str | None = Field(default=None, description="Format of the file; left out: recognised.")
+    zone: Zone | None = Field(default=None, description="Time zone of stamps in the file that name none.")
+    households: Names | None = Field(default=None, description="Which homes take part; left out: all.")
+    fuse_w: Power = Field(
+        43_000, alias="fuse_kw", description="Power at the meter above which a reading is impossible, in kW."
+    )
+    on_missing: Literal["refuse", "drop_home"] = Field(
+        "refuse", description="What to do about missing readings."
+    )
+
+    @field_validator("format")
+    @classmethod
+    def _format(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return value if value is None else _known(value, "data.format", "meter format", info)
+
+    @field_validator("households")
+    @classmethod
+    def _households(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and not value:
+            raise Wrong("is empty", "name at least one home, or leave the key out to take all")
+        if value is not None and len(set(value)) < len(value):
+            twice = next(name for name in value if value.count(name) > 1)
+            raise Wrong(f"names {twice!r} twice", "name each home once")
+        return value
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        faults: Faults = []
+        if self.sample is None and self.path is None:
+            faults.append(("", "names no meter data", 'give sample = "street" or path = "your file"'))
+        _only_one(self, ("sample", "path"), faults)
+        if self.sample is not None:
+            faults.extend(
+                (key, "has no effect on a bundled sample", "remove it")
+                for key in ("format", "zone")
+                if key in self.model_fields_set
+            )
+        if self.path is not None:
+            faults.extend(missing_file("path", self.path, info))
+        _finish(faults)
+        return self
+
+
+def missing_file(key: str, path: str, info: ValidationInfo) -> Faults:
+    """Report a path that does not exist below the folder in the validation context."""
+    base = (info.context or {}).get("base")
+    if base is None or (path and (Path(base) / path).exists()):
+        return []
+    looked = f"looked in {Path(base).resolve()}"
+    return [
+        (key, f"no file or folder {path!r} ({looked})", "paths count from the folder of the scenario file")
+    ]
+
+
+class Battery(Table):
+    """[homes.battery.NAME]: one home's battery; a key left out keeps what the data say."""
+
+    capacity_wh: Energy | None = Field(
+        default=None, alias="capacity_kwh", description="Usable capacity in kWh; 0 removes the battery."
+    )
+    charge_w: Power | None = Field(
+        default=None, alias="charge_kw", description="The most it takes in, in kW."
+    )
+    discharge_w: Power | None = Field(
+        default=None, alias="discharge_kw", description="The most it gives out, in kW."
+    )
+    charge_efficiency_ppm: Efficiency | None = Field(
+        default=None, alias="charge_efficiency", description="Share of the charged energy that is stored."
+    )
+    discharge_efficiency_ppm: Efficiency | None = Field(
+        default=None, alias="discharge_efficiency", description="Share of the stored energy that comes out."
+    )
+    initial_share_ppm: Share | None = Field(
+        default=None, alias="initial_share", description="How full it is at the start of the run, 0 to 1."
+    )
+
+
+class Homes(Table):
+    """[homes]: what the homes own and how they behave."""
+
+    batteries: Literal["data", "none"] = Field(default="data", description="Which batteries exist.")
+    battery: dict[str, Battery] = Field(
+        default_factory=dict, description="Batteries by home, over the data's."
+    )
+    forecast: str = Field(default="same_hour_mean", description="How a home expects its next interval.")
+    forecast_days: int = Field(
+        default=7, ge=1, le=60, description="How many past days the forecast looks at."
+    )
+    strategy: str = Field(default="truthful", description="How a home bids.")
+
+    @field_validator("forecast")
+    @classmethod
+    def _forecast(cls, value: str, info: ValidationInfo) -> str:
+        return _known(value, "homes.forecast", "forecast", info)
+
+    @field_validator("strategy")
+    @classmethod
+    def _strategy(cls, value: str, info: ValidationInfo) -> str:
+        return _known(value, "homes.strategy", "bidding strategy", info)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        faults: Faults = []
+        for name, battery in self.battery.items():
+            if not _HOME_ID.fullmatch(name):
+                faults.append(
+                    (
+                        f"battery.{name}",
+                        "a home's id has no blanks at its ends",
+                        "write the id as in the data",
+                    )
+                )
+            needed = ("capacity_wh", "charge_w", "discharge_w") if self.batteries == "none" else ()
+            for key in needed:
+                if getattr(battery, key) is None:
+                    cure = 'batteries = "none" leaves nothing to start from: give it in full'
+                    faults.append((f"battery.{name}", f"has no {Battery.model_fields[key].alias}", cure))
+        _finish(faults)
+        return self
+
+
+class TimeOfUse(Table):
+    """[[tariff.time_of_use]]: a time of the week with an import price of its own, on the local clock."""
+
+    days: Weekdays = Field(default=(0, 1, 2, 3, 4, 5, 6), description="Weekdays on which the window starts.")
+    from_minute: Clock = Field(alias="from", description="Start on the local clock.")
+    to_minute: Clock = Field(
+        alias="to", description="End on the local clock; before `from` it is the next day."
+    )
+    import_micro_per_kwh: Price = Field(alias="import_per_kwh", description="Import price inside the window.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            self.window()
+        except InvalidTariff as error:
+            raise Wrong(str(error), key="to") from None
+        return self
+
+    def window(self) -> Window:
+        """The window as `market.settlement.tariff` takes it."""
+        return Window(self.days, self.from_minute, self.to_minute, self.import_micro_per_kwh)
+
+
+class Tariff(Table):
+    """[tariff]: what energy costs outside the market."""
+
+    import_micro_per_kwh: Price | None = Field(
+        default=None,
+        alias="import_per_kwh",
+        description="Retail price; outside the windows where there are windows.",
+    )
+    import_series: str | None = Field(default=None, description="CSV of retail prices.")
+    time_of_use: tuple[TimeOfUse, ...] = Field(
+        default=(), strict=False, description="Retail prices by time of the week."
+    )
+    feed_in_micro_per_kwh: Price | None = Field(
+        default=None, alias="feed_in_per_kwh", description="What the retailer pays for energy."
+    )
+    feed_in_series: str | None = Field(default=None, description="CSV of feed-in prices.")
+    grid_fee_local_micro_per_kwh: Fee = Field(
+        default=0,
+        alias="grid_fee_local_per_kwh",
+        description="Grid fee on energy traded inside the community.",
+    )
+    grid_fee_remote_micro_per_kwh: Fee = Field(
+        default=0, alias="grid_fee_remote_per_kwh", description="Grid fee on energy from outside."
+    )
+    emission_g_per_kwh: int | None = Field(
+        default=None, ge=0, le=10_000, description="Emissions of the outside."
+    )
+    zone: Zone | None = Field(default=None, description="Time zone of windows and series, else time.zone.")
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        faults: Faults = []
+        if self.import_micro_per_kwh is None and self.import_series is None and not self.time_of_use:
+            cure = "give import_per_kwh, import_series or [[tariff.time_of_use]] windows"
+            faults.append(("", "has no import price", cure))
+        if self.feed_in_micro_per_kwh is None and self.feed_in_series is None:
+            cure = "give feed_in_per_kwh (0 where the retailer pays nothing) or feed_in_series"
+            faults.append(("", "has no feed-in price", cure))
+        if self.import_series is not None:
+            for key, given in (
+                ("import_per_kwh", self.import_micro_per_kwh),
+                ("time_of_use", self.time_of_use),
+            ):
+                if given not in (None, ()):
+                    faults.append(
+                        ("import_series", f"excludes {key}, which is given too", "keep one of the two")
+                    )
+            faults.extend(missing_file("import_series", self.import_series, info))
+        if self.feed_in_series is not None:
+            if self.feed_in_micro_per_kwh is not None:
+                cure = "keep one of the two"
+                faults.append(("feed_in_series", "excludes feed_in_per_kwh, which is given too", cure))
+            faults.extend(missing_file("feed_in_series", self.feed_in_series, info))
+        if self.time_of_use:
+            try:
+                week_table([window.window() for window in self.time_of_use], self.import_micro_per_kwh)
+            except InvalidTariff as error:
+                faults.append(("time_of_use", str(error), ""))
+        _finish(faults)
+        return self
+
+
+class Market(Table):
+    """[market]: how the local market clears."""
+
+    mechanism: str = Field(default="uniform_price", description="The clearing rule.")
+    k_ppm: Share = Field(default=PPM // 2, alias="k", description="Place in the price interval, 0 to 1.")
+    rationing: Rationing = Field(default="pro_rata", description="Who is served at the margin.")
+    solver: Solver = Field(default="highs", description="What clears; all give the same answer.")
+    gate_closure_minutes: int = Field(
+        default=15, ge=0, le=1_440, description="How long before an interval its orders close."
+    )
+    imbalance: Literal["shared", "retailer"] = Field(
+        default="shared",
+        description="Who settles what was not traded: the neighbours first, or the retailer.",
+    )
+    params: Params = Field(default={}, description="Parameters of the mechanism: docs/reference/mechanisms.")
+
+    @field_validator("mechanism")
+    @classmethod
+    def _mechanism(cls, value: str, info: ValidationInfo) -> str:
+        return _known(value, "market.mechanism", "clearing mechanism", info)
+
+
+class Chain(Table):
+    """[chain]: who writes the record."""
+
+    authorities: int = Field(default=4, ge=1, le=25, description="Who signs blocks: 4 to 25, or 1.")
+    sign_orders: bool = Field(default=False, description="Whether an in-process run signs every order.")
+    secret_file: str | None = Field(
+        default=None, description="File of `wattswap secret`, from which all keys and salts follow."
+    )
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        small = ("authorities", "cannot bear one that fails", "use 4 to 25, or 1 for a toy")
+        faults: Faults = [small] if self.authorities in (2, 3) else []
+        if self.secret_file is not None:
+            faults += missing_file("secret_file", self.secret_file, info)
+        _finish(faults)
+        return self

@@ -1,0 +1,131 @@
+"""A clearing rule with parameters as the command line names it: NAME or NAME:parameter=value,parameter=value."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+from market.mechanism import Mechanism
+from market.parameters import FEED_IN, RETAIL, SEED
+from market.rules import Value
+from wattswap.errors import UsageError
+from wattswap.inputs.collector import CaseReader
+from wattswap.inputs.parameters import has_own_field, read_parameters
+from wattswap.plugins import mechanism as mechanism_named
+from wattswap.scenario.load import Scenario
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One mechanism with parameters.
+
+    Args:
+        label: As the user named it.
+        mechanism: The registered rule.
+        params: Its parameters as the edge writes them; those left out have their defaults.
+    """
+
+    label: str
+    mechanism: Mechanism
+    params: dict[str, Any]
+
+    def values(self) -> Mapping[str, Value]:
+        """The parameters in the units inside, by `Parameter.field`."""
+        return read_parameters(CaseReader(), self.params, self.mechanism.parameters)
+
+    def of(self, scenario: Scenario, seed: int) -> Scenario:
+        """The same scenario under this mechanism and a seed."""
+        known = {p.name: p for p in self.mechanism.parameters}
+        values, shared = self.values(), self._shared()
+        own = {known[name].field: values[known[name].field] for name in shared}
+        params = {name: value for name, value in self.params.items() if name not in shared}
+        if self.mechanism.name == scenario.market.mechanism:
+            params = {**scenario.market.params, **params}
+        market = scenario.market.model_copy(
+            update={"mechanism": self.mechanism.name, "params": params, **own}
+        )
+        changed = scenario.model_copy(update={"seed": seed, "market": market})
+        return changed.with_source(scenario.source)
+
+    def settings(self) -> list[str]:
+        """The choice as KEY=VALUE of a scenario; a parameter given as null is left out, as null is its default."""
+        shared = self._shared()
+        return [f'market.mechanism="{self.mechanism.name}"'] + [
+            f"market.{'' if name in shared else 'params.'}{name}={_toml(value)}"
+            for name, value in self.params.items()
+            if value is not None
+        ]
+
+    def version(self) -> str:
+        """What stands for the code of the rule: nothing for ours, whose files are in the digest of every comparison.
+
+        What a rule of another package or of a notebook depends on cannot be told, so it is never the same twice, and
+        its cells are worked out again.
+        """
+        return "" if is_ours(self.mechanism) else uuid4().hex
+
+    def _shared(self) -> set[str]:
+        """Names of given parameters that are keys of a scenario's market, as all mechanisms share them."""
+        return {p.name for p in self.mechanism.parameters if has_own_field(p)} & set(self.params)
+
+
+def is_ours(mechanism: Mechanism | None) -> bool:
+    """Whether a mechanism is one that a file of ours has registered, and not only uses a function of ours."""
+    if mechanism is None:
+        return False
+    module = sys.modules.get(mechanism.clear.__module__)
+    package = mechanism.clear.__module__.partition(".")[0]
+    return package in ("market", "optimizer") and any(value is mechanism for value in vars(module).values())
+
+
+def choice_of(text: str, where: str) -> Choice:
+    """Read one choice; `where` is its place for messages.
+
+    Raises:
+        UnknownMechanism: Names the nearest match.
+        UsageError: Lists every wrong parameter.
+    """
+    read = CaseReader()
+    choice = read_choice(read, text, where)
+    if read.problems:
+        raise UsageError(*read.problems)
+    return choice
+
+
+def read_choice(read: CaseReader, text: str, where: str) -> Choice:
+    """Read one choice; wrong parameters are noted.
+
+    Raises:
+        UnknownMechanism: Names the nearest match.
+    """
+    name, _, rest = text.partition(":")
+    found = mechanism_named(name)
+    params: dict[str, Any] = {}
+    for part in rest.split(",") if rest else ():
+        key, equals, value = part.partition("=")
+        if not equals or key in params:
+            read.note(where, f"{part!r} is not parameter=value", "write NAME:k=0.3 or NAME:price_rule=bid")
+        params[key] = _value(value)
+    allowed = [p for p in found.parameters if p not in (SEED, RETAIL, FEED_IN) and not p.case_only]
+    read_parameters(read, params, allowed, where)
+    return Choice(text, found, params)
+
+
+def _value(text: str) -> Any:
+    """Numbers are read exactly; anything else is a word."""
+    if not _NUMBER.fullmatch(text):
+        return None if text == "null" else text
+    number = Decimal(text)
+    return int(number) if number == number.to_integral_value() and "." not in text else number
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, str) else str(value)
