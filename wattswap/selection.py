@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from market.mechanism import Mechanism
+from market.mechanism import MECHANISMS, Mechanism
 from market.parameters import FEED_IN, RETAIL, SEED
 from market.rules import Value
 from wattswap.errors import UsageError
 from wattswap.inputs.collector import CaseReader
 from wattswap.inputs.parameters import has_own_field, read_parameters
-from wattswap.plugins import mechanism as mechanism_named
 from wattswap.scenario.load import Scenario
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?")
@@ -70,27 +68,18 @@ class Choice:
         What a rule of another package or of a notebook depends on cannot be told, so it is never the same twice, and
         its cells are worked out again.
         """
-        return "" if is_ours(self.mechanism) else uuid4().hex
+        return "" if MECHANISMS.is_ours(self.mechanism) else uuid4().hex
 
     def _shared(self) -> set[str]:
         """Names of given parameters that are keys of a scenario's market, as all mechanisms share them."""
         return {p.name for p in self.mechanism.parameters if has_own_field(p)} & set(self.params)
 
 
-def is_ours(mechanism: Mechanism | None) -> bool:
-    """Whether a mechanism is one that a file of ours has registered, and not only uses a function of ours."""
-    if mechanism is None:
-        return False
-    module = sys.modules.get(mechanism.clear.__module__)
-    package = mechanism.clear.__module__.partition(".")[0]
-    return package in ("market", "optimizer") and any(value is mechanism for value in vars(module).values())
-
-
 def choice_of(text: str, where: str) -> Choice:
     """Read one choice; `where` is its place for messages.
 
     Raises:
-        UnknownMechanism: Names the nearest match.
+        UnknownName: Names the nearest match.
         UsageError: Lists every wrong parameter.
     """
     read = CaseReader()
@@ -104,10 +93,10 @@ def read_choice(read: CaseReader, text: str, where: str) -> Choice:
     """Read one choice; wrong parameters are noted.
 
     Raises:
-        UnknownMechanism: Names the nearest match.
+        UnknownName: Names the nearest match.
     """
     name, _, rest = text.partition(":")
-    found = mechanism_named(name)
+    found = MECHANISMS.get(name)
     params: dict[str, Any] = {}
     for part in rest.split(",") if rest else ():
         key, equals, value = part.partition("=")

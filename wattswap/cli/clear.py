@@ -21,9 +21,7 @@ def clear(
     """Clear a book from a file; docs/mechanisms tell each rule's inputs and parameters."""
     from wattswap.cases.contract import clear_file
     from wattswap.cli.output import note, print_json
-    from wattswap.plugins import load_all
 
-    load_all()
     import_module_file(module)
     code = 0
     for result in clear_file(file, mechanism):

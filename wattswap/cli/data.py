@@ -33,9 +33,7 @@ def check(
 
     from data.checks import check as check_file
     from wattswap.cli.output import note, print_json
-    from wattswap.plugins import load_all
 
-    load_all()
     report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000))
     if json:
         print_json({**asdict(report), "ok": report.ok})

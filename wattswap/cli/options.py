@@ -66,12 +66,10 @@ def load_scenario(
         UsageError: Parameters behind the mechanism's name that it does not have.
     """
     from wattswap.cli.output import note
-    from wattswap.plugins import load_all
+    from wattswap.plugins import broken_plugins
     from wattswap.scenario.load import TEMPLATES, load
     from wattswap.selection import choice_of
 
-    for broken in load_all().values():
-        note(f"warning: {broken}")
     # The mechanism first: a layer that names another one drops its parameters, and --set may give new ones.
     overrides: list[str] = []
     if mechanism is not None:
@@ -83,7 +81,11 @@ def load_scenario(
     if seed is not None:
         overrides.append(f"seed={seed}")
     path = TEMPLATES / "street.toml" if name == "demo" and not Path("demo").exists() else Path(name)
-    scenario = load(path, case, overrides)
+    try:
+        scenario = load(path, case, overrides)
+    finally:
+        for broken in broken_plugins():
+            note(f"warning: {broken}")
     for warning in scenario.warnings():
         note(f"warning: {warning}")
     return scenario

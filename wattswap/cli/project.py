@@ -105,9 +105,9 @@ def list_(
     """List what can be chosen by name, with one line on each."""
     from wattswap.catalogue import catalogue
     from wattswap.cli.output import note, print_json
-    from wattswap.plugins import load_all
+    from wattswap.plugins import broken_plugins
 
-    for broken in load_all().values():
+    for broken in broken_plugins(every=True):
         note(f"warning: {broken}")
     entries = catalogue(what)
     if json:

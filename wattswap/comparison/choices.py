@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from market.errors import UnknownMechanism
-from market.mechanism import registered
+from market.errors import UnknownName
+from market.mechanism import MECHANISMS
 from wattswap.errors import Problem, UsageError
 from wattswap.inputs.collector import CaseReader
-from wattswap.plugins import load_all
 from wattswap.selection import Choice, read_choice
 
 REFERENCE, BOUND = "retailer_only", "welfare_optimum"
@@ -21,16 +20,15 @@ def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
     Raises:
         UsageError: Lists every unknown mechanism and every wrong parameter.
     """
-    load_all()
     middle = list(dict.fromkeys(texts)) or [
-        name for name, m in registered().items() if not m.promises.needs_grid
+        name for name, m in MECHANISMS.all().items() if not m.promises.needs_grid
     ]
     read, choices = CaseReader(), []
     for text in (REFERENCE, *(text for text in middle if text not in (REFERENCE, BOUND)), BOUND):
         where = f"-m {text}"
         try:
             choice = read_choice(read, text, where)
-        except UnknownMechanism as unknown:
+        except UnknownName as unknown:
             read.problems.append(Problem(where, str(unknown).rstrip(".")))
             continue
         if choice.mechanism.promises.needs_grid:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from market.mechanism import Mechanism, forget, register, registered
+from market.mechanism import MECHANISMS, Mechanism
 from wattswap.canonical_json import canonical_json
 from wattswap.comparison.cells import run_cell
 from wattswap.comparison.choices import BOUND, REFERENCE
@@ -28,13 +28,12 @@ from wattswap.comparison.store import (
 )
 from wattswap.comparison.summary import Row, summary_of
 from wattswap.errors import Interrupted, UsageError, VerificationFailed
-from wattswap.plugins import import_file, load_all
+from wattswap.plugins import import_file
 from wattswap.runs.folder import read_object
 from wattswap.runs.lock import folder_lock
 from wattswap.runs.manifest import SCHEMA, code_sha256, source_commit, versions, write_json
 from wattswap.runs.prepare import Setup, prepare, under
 from wattswap.scenario.load import Scenario, from_resolved
-from wattswap.selection import is_ours
 
 OnCell = Callable[[CellKey, Row, int, int, bool], None]
 """Called for each finished cell with its metrics, the number done and in all, and whether it was there before."""
@@ -131,7 +130,6 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
         wrong.append(
             f"{len(missing)} of {len(cells)} cells are not there, {len(about['missing'])} are said to be"
         )
-    load_all()
     for count, key in enumerate(finished, 1):
         origin = about["scenarios"][name_of(key)]
         scenario = from_resolved(origin["resolved"], origin["base"])
@@ -154,7 +152,11 @@ def _jobs(
     hashes: Mapping[CellKey, str],
     data_sha256: Mapping[str, str],
 ) -> list[Job]:
-    mechanisms = {choice.label: choice.mechanism for choice in plan.choices}
+    by_value = {
+        choice.label: choice.mechanism
+        for choice in plan.choices
+        if plan.module is None and not MECHANISMS.is_ours(choice.mechanism)
+    }
     found = []
     for key in todo:
         scenario = plan.scenario_of(key)
@@ -168,7 +170,7 @@ def _jobs(
                 str(base.source.base),
                 data_sha256[key.point],
                 scenario.resolved(),
-                mechanisms[key.mechanism] if plan.module is None else None,
+                by_value.get(key.mechanism),
                 plan.module,
                 hashes[key],
             )
@@ -189,12 +191,11 @@ def _work(todo: list[Job], jobs: int) -> Iterator[tuple[CellKey, Row]]:
 
 def work_out(job: Job) -> tuple[CellKey, Row]:
     """Work one cell out and write its files; runs in a worker process."""
-    load_all()
     if job.module is not None:
         import_file(job.module)
-    if job.mechanism is not None and not is_ours(registered().get(job.mechanism.name)):
-        forget(job.mechanism.name)  # a worker outlives a call and may know an earlier version
-        register(job.mechanism)
+    if job.mechanism is not None and job.mechanism is not MECHANISMS.all().get(job.mechanism.name):
+        MECHANISMS.forget(job.mechanism.name)  # a worker outlives a call and may know an earlier version
+        MECHANISMS.register(job.mechanism, origin=job.mechanism.clear.__module__)
     scenario = from_resolved(job.resolved, job.base)
     setup = under(_prepared(job.shared, job.base, job.data_sha256), scenario)
     try:
@@ -226,7 +227,7 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
     Cells of an earlier call under a rule of one's own do not count any more: the rule may have changed.
     """
     asked = [_named(cell) for cell in plan.cells]
-    changed = {choice.label for choice in plan.choices if not is_ours(choice.mechanism)}
+    changed = {choice.label for choice in plan.choices if not MECHANISMS.is_ours(choice.mechanism)}
     kept = [cell for cell in before.get("cells", []) if cell["mechanism"] not in changed]
     first: Scenario = plan.points[0].scenario
     scenarios = {

@@ -137,12 +137,10 @@ def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:
     """Names of the plug-ins that a scenario may choose, by the key that chooses them."""
     from agents import bidding, forecast
     from data import formats
-    from market.mechanism import registered
-    from wattswap.plugins import load_all
+    from market.mechanism import MECHANISMS
 
     if mechanisms is None:
-        load_all()
-        mechanisms = registered()
+        mechanisms = MECHANISMS.all()
     return {
         "market.mechanism": sorted(mechanisms),
         "data.format": list(formats.registered()),
