@@ -26,11 +26,12 @@ def own_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             registry.load()
             for name in ("_items", "_origin", "broken"):
                 patch.setattr(registry, name, dict(getattr(registry, name)))
-        patch.setattr(registries, "ADDED", [])
-        patch.setattr(plugins, "ADDED", registries.ADDED)
+        added = list(registries.ADDED)
+        registries.ADDED.clear()
         patch.setattr(plugins, "_FILES", dict(plugins._FILES))
         known = set(plugins._FILES)
         yield
+        registries.ADDED[:] = added
         for file in set(plugins._FILES) - known:
             if file.stem not in modules:
                 sys.modules.pop(file.stem, None)

@@ -81,9 +81,9 @@ def compare(
         WattswapError: What is wrong with mechanisms, scenario or data, all of it at once.
     """
     from wattswap.comparison import runner
-    from wattswap.comparison.choices import read_choices
     from wattswap.comparison.plan import BASE, Point, make_plan
     from wattswap.results import Comparison
+    from wattswap.selection import read_choices
 
     if isinstance(scenario, Path | str):
         from wattswap.scenario.load import load

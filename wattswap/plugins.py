@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 from market.errors import BrokenPlugin, DuplicateName
+from market.mechanism import MECHANISMS
 from market.registry import ADDED, Registry
-from wattswap.errors import ExitCode, WattswapError
+from wattswap.errors import ExitCode, Problem, WattswapError
 
 REGISTRIES: tuple[tuple[str, str], ...] = (("mechanisms", "market.mechanism:MECHANISMS"),)
 """What a registry holds, as `wattswap list` calls it, and where the registry is; a new kind is one line here."""
 
 
+Added = tuple[str, Any, str]
+"""A plug-in with what holds it, as `REGISTRIES` says, and the module that brings it."""
 NOTHING = "register a plug-in in it, as docs/reference/extension-points.md shows for every kind"
 
 
@@ -65,8 +68,11 @@ def import_file(path: Path) -> tuple[str, str]:
     content = file.read_bytes()
     found = (file.name, hashlib.sha256(content).hexdigest())
     sha256, known = _FILES.get(file, ("", frozenset()))
-    unchanged = sha256 == found[1] and all(name in registry.all() for registry, name in known)
-    if unchanged or _is_imported(file):
+    if sha256 == found[1] and all(name in registry.all() for registry, name in known):
+        return found
+    if _is_imported(file):
+        own = ((r, name) for r, name in ADDED if name in r.all() and r.origin(name) == file.stem)
+        _FILES[file] = (found[1], frozenset(own))
         return found
     _forget(known)  # a worker outlives a call and may know an earlier version
     if file.stem not in {other.stem for other in _FILES} and _is_another(file):
@@ -102,9 +108,63 @@ def import_files(paths: Sequence[Path]) -> dict[str, str]:
     return dict(map(import_file, paths))
 
 
-def imported_sha256(name: str) -> str | None:
-    """SHA-256 of the file of plug-ins of this name that this process has imported last; None without one."""
-    return next((sha256 for file, (sha256, _) in reversed(_FILES.items()) if file.name == name), None)
+def modules_used(modules: Mapping[str, str], mechanism: str) -> dict[str, str]:
+    """Those of the files of plug-ins imported for a scenario that its result can depend on.
+
+    Under a mechanism of ours, a file that registers nothing but mechanisms changes nothing.
+    """
+    chosen = MECHANISMS.all().get(mechanism)
+    if chosen is None or not MECHANISMS.is_ours(chosen):
+        return dict(modules)
+    more = {
+        file.name
+        for file, (_, registered) in _FILES.items()
+        if any(registry is not MECHANISMS for registry, _ in registered)
+    }
+    return {name: sha256 for name, sha256 in modules.items() if name in more}
+
+
+def require_modules(modules: Mapping[str, str]) -> None:
+    """Check that this process has imported the files of plug-ins that a stored scenario depends on.
+
+    Raises:
+        BrokenModule: Names each file that is missing or is another one, and its SHA-256.
+    """
+    imported = {file.name: sha256 for file, (sha256, _) in _FILES.items()}
+    problems = []
+    for name, sha256 in modules.items():
+        if name not in imported:
+            what = f"is needed, with SHA-256 {sha256}, as its plug-ins were used here"
+            problems.append(Problem(name, what, f"give it by --module {name}"))
+        elif imported[name] != sha256:
+            what = f"has SHA-256 {imported[name]}, and the file that was used here has {sha256}"
+            problems.append(Problem(name, what, "give that file by --module"))
+    if problems:
+        raise BrokenModule(*problems)
+
+
+def added() -> tuple[Added, ...]:
+    """The plug-ins that no file of plug-ins has registered, but a notebook or program, for a worker process."""
+    of_files = {one for _, registered in _FILES.values() for one in registered}
+    places = {id(registry(what)): what for what, place in REGISTRIES if _module_of(place) in sys.modules}
+    return tuple(
+        (places[id(registry)], registry.all()[name], registry.origin(name))
+        for registry, name in dict.fromkeys(ADDED)
+        if id(registry) in places and name in registry.all() and (registry, name) not in of_files
+    )
+
+
+def learn(plugins: Sequence[Added]) -> None:
+    """Register what another process has `added`; a worker outlives a call and may know earlier versions."""
+    for what, item, origin in plugins:
+        kind = registry(what)
+        if kind.all().get(item.name) is not item:
+            kind.forget(item.name)
+            kind.register(item, origin=origin)
+
+
+def _module_of(place: str) -> str:
+    return place.partition(":")[0]
 
 
 def _forget(registered: Sequence[tuple[Registry[Any], str]] | frozenset[tuple[Registry[Any], str]]) -> None:

@@ -19,13 +19,13 @@ from market.rules import MarketRules
 from market.settlement.accounts import SYSTEM_ACCOUNTS
 from tests.plugin_kit import own_registries
 from wattswap.comparison import runner
-from wattswap.comparison.choices import read_choices
 from wattswap.comparison.conditions import METRICS
 from wattswap.comparison.plan import BASE, CellKey, Point, make_plan
 from wattswap.comparison.store import DATASETS, part_path
 from wattswap.errors import UsageError
 from wattswap.results import Comparison
 from wattswap.scenario.load import load
+from wattswap.selection import read_choices
 
 CHOSEN = ["uniform_price", "pay_as_bid:price_rule=bid", "mcafee", "muda_vickrey"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -73,7 +74,8 @@ def test_workers_and_a_later_process_know_a_rule_from_its_file_alone(street: Pat
     about = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     assert f"-m own_file --module {module}" in about["command"]
     code, errors = ended("verify", folder)
-    assert (code, "no mechanism 'own_file'" in errors) == (3, True)
+    sha256 = hashlib.sha256(module.read_bytes()).hexdigest()
+    assert (code, f"Error: own_file.py: is needed, with SHA-256 {sha256}" in errors) == (3, True)
     assert ended("verify", folder, *known) == (
         0,
         "Verified: everything but the times was computed again and holds.\n",

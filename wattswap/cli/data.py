@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption
 from wattswap.errors import ExitCode
 
@@ -66,3 +67,6 @@ def _print_report(report: CheckReport) -> None:
         print(f"note       {text}")
     for finding in report.findings:
         print(finding)
+
+
+COMMANDS.register(Command("data", app, 1))
