@@ -10,21 +10,22 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from run_kit import MONEY, call, one_object, own_registry, write_street
+from run_kit import MONEY, call, one_object, write_street
 
 import wattswap as ws
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible, no_trade
 from market.rules import MarketRules
 from market.settlement.accounts import SYSTEM_ACCOUNTS
+from tests.plugin_kit import own_registries
 from wattswap.comparison import runner
-from wattswap.comparison.choices import read_choices
 from wattswap.comparison.conditions import METRICS
 from wattswap.comparison.plan import BASE, CellKey, Point, make_plan
 from wattswap.comparison.store import DATASETS, part_path
 from wattswap.errors import UsageError
 from wattswap.results import Comparison
 from wattswap.scenario.load import load
+from wattswap.selection import read_choices
 
 CHOSEN = ["uniform_price", "pay_as_bid:price_rule=bid", "mcafee", "muda_vickrey"]
 
@@ -179,7 +180,7 @@ def test_ten_lines_of_python_compare_and_report(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     ws.demo()
     write_street(tmp_path / "street", days=1)
-    with own_registry(monkeypatch):
+    with own_registries(monkeypatch):
         scenario = ws.load("street/scenario.toml")
         result = ws.compare(scenario, ["uniform_price", "pay_as_bid", "mcafee"], seeds=range(2))
         summary = result.summary()

@@ -14,7 +14,6 @@ from report_kit import outcome, story
 from run_kit import call
 
 import wattswap as ws
-from wattswap.comparison.choices import read_choices
 from wattswap.comparison.plan import Point, make_plan
 from wattswap.comparison.runner import compare
 from wattswap.errors import CheckFailed, RunNotFound, UsageError
@@ -22,6 +21,7 @@ from wattswap.report.checks import hold, parse_checks
 from wattswap.report.story import Spread, energy_flows
 from wattswap.report.write import html_of, story_of
 from wattswap.results import Comparison, RunResult
+from wattswap.selection import read_choices
 
 NAMES = ["uniform_price", "pay_as_bid", "vcg"]
 

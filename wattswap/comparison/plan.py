@@ -51,13 +51,13 @@ class Plan:
         points: The scenarios.
         choices: The mechanisms.
         seeds: Of all lotteries.
-        module: A file that registers mechanisms among them; every process imports it.
+        modules: Files of plug-ins; every process imports them.
     """
 
     points: tuple[Point, ...]
     choices: tuple[Choice, ...]
     seeds: tuple[int, ...]
-    module: Path | None = None
+    modules: tuple[Path, ...] = ()
 
     @property
     def cells(self) -> list[CellKey]:
@@ -84,7 +84,7 @@ class Plan:
         words += [word for text in settled for word in ("--set", text)]
         words += [word for key, values in varied.items() for word in ("--vary", f"{key}={','.join(values)}")]
         words += [word for label in labels for word in ("-m", label)]
-        words += [] if self.module is None else ["--module", str(self.module)]
+        words += [word for module in self.modules for word in ("--module", str(module))]
         # A command takes seeds that follow each other; others take one command each.
         runs: list[list[int]] = []
         for seed in sorted(seeds):
@@ -108,7 +108,10 @@ class Plan:
 
 
 def make_plan(
-    points: Sequence[Point], choices: tuple[Choice, ...], seeds: Sequence[int], module: Path | None = None
+    points: Sequence[Point],
+    choices: tuple[Choice, ...],
+    seeds: Sequence[int],
+    modules: Sequence[Path] = (),
 ) -> Plan:
     """Check seeds and points, and settle with the retailer what is not traded, where the scenario does not say.
 
@@ -124,7 +127,7 @@ def make_plan(
     if problems:
         raise UsageError(*problems)
     settled = tuple(Point(p.name, p.settings, without_sharing(p.scenario)) for p in points)
-    return Plan(settled, choices, tuple(seeds), module)
+    return Plan(settled, choices, tuple(seeds), tuple(modules))
 
 
 def without_sharing(scenario: Scenario) -> Scenario:

@@ -377,7 +377,7 @@ class Market(Table):
     @field_validator("mechanism")
     @classmethod
     def _mechanism(cls, value: str, info: ValidationInfo) -> str:
-        return _known(value, "market.mechanism", "clearing mechanism", info)
+        return _known(value, "market.mechanism", "mechanism", info)
 
 
 class Chain(Table):

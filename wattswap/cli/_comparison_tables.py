@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from market.errors import did_you_mean
-from wattswap.cli.comparison_view import HOMES, MARKET, comparison_facts, print_comparison
+from wattswap.cli._comparison_view import HOMES, MARKET, comparison_facts, print_comparison
 from wattswap.cli.output import Form, print_bills, print_csv, print_json, print_table
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError
