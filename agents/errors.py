@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from market.errors import did_you_mean
 
 
 class AgentError(Exception):
     """Base of everything that `agents` raises on purpose."""
+
+    exit_hint: ClassVar[str] = "invalid"
 
 
 class UnknownChoice(AgentError, KeyError):

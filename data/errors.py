@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from data.findings import Finding
 from market.errors import did_you_mean
@@ -14,6 +15,8 @@ LISTED = 20
 
 class DataError(Exception):
     """Base of everything that `data` raises on purpose."""
+
+    exit_hint: ClassVar[str] = "invalid"
 
 
 class InvalidMeterData(DataError, ValueError):
@@ -86,7 +89,7 @@ class UnrecognisedFile(DataError, ValueError):
         self.known = sorted(known)
         super().__init__(
             f"{path} is in no format known here ({', '.join(self.known)});"
-            " name the format, or convert it to the plain CSV of docs/meter-files.md"
+            " name the format, or convert it to the plain CSV of docs/reference/meter-files.md"
         )
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.errors import DuplicateMechanism, UnknownMechanism
 from market.parameters import GENERAL, Parameter
+from market.registry import Registry
 from market.rules import MarketRules
 
 Budget = Literal["strong", "weak", "deficit"]
@@ -69,39 +69,22 @@ class Mechanism:
     promises: Promises
     parameters: tuple[Parameter, ...] = GENERAL
 
-
-_REGISTRY: dict[str, Mechanism] = {}
-
-
-def register(mechanism: Mechanism) -> Mechanism:
-    """Add a mechanism under its name and return it.
-
-    Raises:
-        DuplicateMechanism: The name is taken.
-    """
-    if mechanism.name in _REGISTRY:
-        raise DuplicateMechanism(mechanism.name)
-    _REGISTRY[mechanism.name] = mechanism
-    return mechanism
+    @property
+    def summary(self) -> str:
+        """What it promises and where it is defined, in one line."""
+        p = self.promises
+        said = [f"budget {p.budget_balance}"]
+        for name in ("individually_rational", "efficient", "truthful", "uniform_price", "needs_grid"):
+            said += [name.replace("_", " ")] if getattr(p, name) else []
+        if not p.individually_rational:
+            said.insert(1, "not individually rational")
+        if p.truthful and p.truthful_for != "participants":
+            said[said.index("truthful")] += f" for {p.truthful_for.replace('_', ' ')}"
+        return f"{', '.join(said)}. {p.source}"
 
 
-def forget(name: str) -> None:
-    """Take a mechanism out, so that its name can be registered anew; for notebooks, where code is run again."""
-    _REGISTRY.pop(name, None)
-
-
-def get(name: str) -> Mechanism:
-    """Return the mechanism of this name.
-
-    Raises:
-        UnknownMechanism: Names the nearest match and all known ones.
-    """
-    try:
-        return _REGISTRY[name]
-    except KeyError:
-        raise UnknownMechanism(name, _REGISTRY) from None
-
-
-def registered() -> dict[str, Mechanism]:
-    """All mechanisms by name, in alphabetical order."""
-    return dict(sorted(_REGISTRY.items()))
+MECHANISMS: Registry[Mechanism] = Registry(
+    "mechanism",
+    folders=("market.mechanisms", "optimizer.mechanisms"),
+    group="wattswap.mechanisms",
+)

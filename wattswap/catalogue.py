@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from wattswap.errors import UsageError, suggest
-from wattswap.plugins import load_all
+from wattswap.plugins import REGISTRIES, registry
 
 Entries = list[dict[str, str]]
 
 
-def _mechanisms() -> Entries:
-    from market.mechanism import registered
+def _registered(what: str) -> Entries:
+    """What stands in a registry: name, one line, what can be set, and the module that brings it."""
     from wattswap.inputs.parameters import described
 
-    entries = []
-    for name, mechanism in registered().items():
-        p = mechanism.promises
-        promises = [f"budget {p.budget_balance}"]
-        for attribute in ("individually_rational", "efficient", "truthful", "uniform_price", "needs_grid"):
-            promises += [attribute.replace("_", " ")] if getattr(p, attribute) else []
-        if not p.individually_rational:
-            promises.insert(1, "not individually rational")
-        if p.truthful and p.truthful_for != "participants":
-            promises[promises.index("truthful")] += f" for {p.truthful_for.replace('_', ' ')}"
-        origin = mechanism.clear.__module__
-        entries.append(
-            {
-                "name": name,
-                "summary": f"{', '.join(promises)}. {p.source}",
-                "parameters": "; ".join(described(parameter) for parameter in mechanism.parameters),
-                "origin": origin,
-            }
-        )
-    return entries
+    found = registry(what)
+    return [
+        {
+            "name": name,
+            "summary": item.summary,
+            "parameters": "; ".join(described(parameter) for parameter in getattr(item, "parameters", ())),
+            "origin": found.origin(name),
+        }
+        for name, item in found.all().items()
+    ]
 
 
 def _formats() -> Entries:
@@ -66,15 +57,10 @@ def _metrics() -> Entries:
             "better": m.better,
             "null when": m.undefined_because,
             "source": m.source,
+            "origin": METRICS.origin(name),
         }
         for name, m in METRICS.all().items()
     ]
-
-
-def _sections() -> Entries:
-    from wattswap.report.section import SECTIONS
-
-    return [{"name": name, "summary": section.summary} for name, section in SECTIONS.all().items()]
 
 
 def _samples() -> Entries:
@@ -99,12 +85,11 @@ def _templates() -> Entries:
 
 
 KINDS: dict[str, Callable[[], Entries]] = {
-    "mechanisms": _mechanisms,
+    **{what: partial(_registered, what) for what, _ in REGISTRIES},
     "formats": _formats,
     "strategies": _strategies,
     "forecasters": _forecasters,
     "metrics": _metrics,
-    "sections": _sections,
     "samples": _samples,
     "templates": _templates,
 }
@@ -119,5 +104,4 @@ def catalogue(what: str) -> Entries:
     if what not in KINDS:
         problem = f"nothing called {what!r} to list" if what else "which kind of thing shall be listed"
         raise UsageError.of("list", problem, suggest(what, KINDS))
-    load_all()
     return KINDS[what]()

@@ -137,7 +137,8 @@ def metric(
             Metric(
                 function.__name__, function, summary, unit, better, needs, undefined_because, source,
                 heading, decimals, percent, repeatable,
-            )
+            ),
+            origin=function.__module__,
         )  # fmt: skip
         return function
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from market.errors import BrokenPlugin, DuplicateName, OldContract, UnknownName
 from market.registry import Registry
+from wattswap.errors import Problem
+from wattswap.plugins import BrokenModule
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ def test_what_is_registered_is_found_and_listed_by_name() -> None:
 def test_a_name_that_is_taken_is_refused_with_its_owner() -> None:
     things = registry()
     things.register(Thing("first"))
-    with pytest.raises(DuplicateName, match=f"'first' is registered already, by {__name__}"):
-        things.register(Thing("first"))
+    with pytest.raises(DuplicateName, match=f"'first' is registered already, by {__name__}; .* in elsewhere"):
+        things.register(Thing("first"), origin="elsewhere")
 
 
 def test_an_unknown_name_gets_the_nearest_one() -> None:
@@ -80,12 +83,22 @@ def test_a_file_dropped_into_a_folder_is_found(tmp_path: Path, monkeypatch: pyte
     "error",
     [
         UnknownName("thing", "x", ["y"]),
-        DuplicateName("thing", "x", "here"),
+        DuplicateName("thing", "x", "here", "there"),
         OldContract("thing", "x", 1, 2),
         BrokenPlugin("thing", "x", "package.module", ValueError("no")),
+        BrokenModule(Problem("'x'", "registers nothing", "register"), Problem("y", "is wrong", line=3)),
     ],
 )
 def test_errors_survive_the_way_between_processes(error: Exception) -> None:
-    again = pickle.loads(pickle.dumps(error))
-    assert type(again) is type(error)
-    assert str(again) == str(error)
+    assert "'x'" in str(error)
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        pytest.raises(type(error)) as caught,
+    ):
+        pool.submit(raised, error).result()
+    assert str(caught.value) == str(error)
+    assert vars(caught.value) == vars(error)
+
+
+def raised(error: Exception) -> None:
+    raise error

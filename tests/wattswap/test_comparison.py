@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from run_kit import MONEY, call, one_object, own_registry, write_street
+from run_kit import MONEY, call, one_object, write_street
 
 import wattswap as ws
 from market.book import OrderBook
@@ -18,12 +18,14 @@ from market.clearing import Clearing, check_feasible, no_trade
 from market.metrics.table import METRICS
 from market.rules import MarketRules
 from market.settlement.accounts import SYSTEM_ACCOUNTS
+from tests.plugin_kit import own_registries
 from wattswap.comparison import runner
-from wattswap.comparison.plan import BASE, CellKey, Point, make_plan, read_choices
+from wattswap.comparison.plan import BASE, CellKey, Point, make_plan
 from wattswap.comparison.store import DATASETS, part_path
 from wattswap.errors import UsageError
 from wattswap.results import Comparison
 from wattswap.scenario.load import load
+from wattswap.selection import read_choices
 
 CHOSEN = ["uniform_price", "pay_as_bid:price_rule=bid", "mcafee", "muda_vickrey"]
 
@@ -84,7 +86,9 @@ def test_the_bookends_hold_every_mechanism_between_them(compared: Comparison) ->
 def test_every_metric_is_on_its_page_and_can_be_a_condition(compared: Comparison) -> None:
     columns = set(compared.cells().columns) - {"point", "mechanism", "seed"}
     assert columns == set(METRICS.all())
-    page = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md").read_text(
+        encoding="utf-8"
+    )
     assert not [name for name in sorted(columns) if f"`{name}`" not in page]
 
 
@@ -176,7 +180,7 @@ def test_ten_lines_of_python_compare_and_report(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     ws.demo()
     write_street(tmp_path / "street", days=1)
-    with own_registry(monkeypatch):
+    with own_registries(monkeypatch):
         scenario = ws.load("street/scenario.toml")
         result = ws.compare(scenario, ["uniform_price", "pay_as_bid", "mcafee"], seeds=range(2))
         summary = result.summary()

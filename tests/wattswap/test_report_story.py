@@ -14,13 +14,14 @@ from report_kit import outcome, story
 from run_kit import call
 
 import wattswap as ws
-from wattswap.comparison.plan import Point, make_plan, read_choices
+from wattswap.comparison.plan import Point, make_plan
 from wattswap.comparison.runner import compare
 from wattswap.conditions import Condition, broken, read_conditions
 from wattswap.errors import RunNotFound, UsageError
 from wattswap.report.story import Spread, Story, energy_flows
 from wattswap.report.write import html_of, story_of
 from wattswap.results import Comparison, RunResult
+from wattswap.selection import read_choices
 
 NAMES = ["uniform_price", "pay_as_bid", "vcg"]
 

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from run_kit import call, files_below, own_registry, start, write_street
+from run_kit import call, files_below, start, write_street
 
 import wattswap as ws
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.rules import MarketRules
 from p2p.ledger.store import ChainStore
+from tests.plugin_kit import own_registries
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.results import RunResult
 from wattswap.runs import engine
@@ -204,7 +205,7 @@ def test_a_run_that_failed_after_a_checkpoint_goes_on_when_the_cause_is_mended(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenario_text = "market.mechanism=patchy"
-    with own_registry(monkeypatch):
+    with own_registries(monkeypatch):
         broken = True
         calls = 0
 

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from market.errors import UnknownMechanism
-from market.mechanism import Mechanism
+from market.errors import UnknownName
+from market.mechanism import MECHANISMS, Mechanism
 from wattswap.cases.book import clear_book_case
 from wattswap.cases.cooperative import METHODS, clear_cooperative
 from wattswap.cases.events import clear_event_case
@@ -23,7 +23,6 @@ from wattswap.cases.metered import clear_sharing_case
 from wattswap.cases.retailer import clear_retailer_case
 from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
 from wattswap.inputs.collector import CaseReader, InvalidCase
-from wattswap.plugins import mechanism as mechanism_named
 
 Result = dict[str, Any]
 
@@ -40,7 +39,7 @@ def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
 
     Raises:
         InvalidCase: Lists everything that is wrong with the case.
-        UnknownMechanism: Names the nearest match.
+        UnknownName: Names the nearest match.
     """
     if mechanism in METHODS:
         return clear_cooperative(case, mechanism)
@@ -62,7 +61,7 @@ def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
 
     Raises:
         InvalidCase: The file is neither, or cannot be read.
-        UnknownMechanism: Names the nearest match.
+        UnknownName: Names the nearest match.
     """
     if mechanism not in METHODS:
         _named(mechanism)
@@ -85,9 +84,9 @@ def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
 def _named(mechanism: str) -> Mechanism:
     """The mechanism of this name; the nearest name may be that of a cooperative method."""
     try:
-        return mechanism_named(mechanism)
-    except UnknownMechanism as unknown:
-        raise UnknownMechanism(mechanism, [*unknown.known, *METHODS]) from None
+        return MECHANISMS.get(mechanism)
+    except UnknownName as unknown:
+        raise UnknownName("mechanism", mechanism, [*unknown.known, *METHODS]) from None
 
 
 def _clear_text(text: str, mechanism: str, where: str) -> Result:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption
 from wattswap.errors import ExitCode
 
@@ -33,9 +34,7 @@ def check(
 
     from data.checks import check as check_file
     from wattswap.cli.output import note, print_json
-    from wattswap.plugins import load_all
 
-    load_all()
     report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000))
     if json:
         print_json({**asdict(report), "ok": report.ok})
@@ -68,3 +67,6 @@ def _print_report(report: CheckReport) -> None:
         print(f"note       {text}")
     for finding in report.findings:
         print(finding)
+
+
+COMMANDS.register(Command("data", app, 1))

@@ -104,6 +104,14 @@ class Progress:
             print(text, file=sys.stderr)
 
 
+def print_result(result: RunFolder, json: bool) -> None:
+    """Print a run that has just ended."""
+    if json:
+        print_json({"run": str(result.path), **result.figures})
+    else:
+        print_run(result)
+
+
 def print_run(result: RunFolder) -> None:
     """Print the summary of a run and every home's bill.
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from wattswap.cli.options import JsonOption
+from wattswap.cli.command import COMMANDS, Command
+from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 
 
 def report(
@@ -41,6 +42,7 @@ def report(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
+    module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write one HTML file that tells what a run or a comparison came to; it opens without a network."""
@@ -54,6 +56,7 @@ def report(
     from wattswap.runs.chain_reader import parse_interval
     from wattswap.runs.layout import REPORT
 
+    import_modules(module)
     start = None if interval is None else datetime.fromtimestamp(parse_interval(interval), UTC)
     story = story_of(folder, point)
     figures = story.figures
@@ -69,6 +72,4 @@ def report(
         print(written)
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Hang this command into the command line."""
-    app.command()(report)
+COMMANDS.register(Command("report", report, 12))

@@ -13,19 +13,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from market.errors import UnknownMechanism
-from market.mechanism import registered
 from wattswap.canonical_json import canonical_json
 from wattswap.errors import Problem, UsageError
-from wattswap.inputs.collector import CaseReader
-from wattswap.plugins import load_all
 from wattswap.runs.manifest import code_sha256
 from wattswap.scenario.load import TEMPLATES, Scenario
-from wattswap.selection import Choice, read_choice
+from wattswap.selection import Choice
 
 BASE = "base"
-REFERENCE, BOUND = "retailer_only", "welfare_optimum"
-"""The bookends of every comparison: no market, and the most welfare that the orders allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +54,13 @@ class Plan:
         points: The scenarios.
         choices: The mechanisms.
         seeds: Of all lotteries.
-        module: A file that registers mechanisms among them; every process imports it.
+        modules: Files of plug-ins; every process imports them.
     """
 
     points: tuple[Point, ...]
     choices: tuple[Choice, ...]
     seeds: tuple[int, ...]
-    module: Path | None = None
+    modules: tuple[Path, ...] = ()
 
     @property
     def cells(self) -> list[CellKey]:
@@ -93,7 +87,7 @@ class Plan:
         words += [word for text in settled for word in ("--set", text)]
         words += [word for key, values in varied.items() for word in ("--vary", f"{key}={','.join(values)}")]
         words += [word for label in labels for word in ("-m", label)]
-        words += [] if self.module is None else ["--module", str(self.module)]
+        words += [word for module in self.modules for word in ("--module", str(module))]
         # A command takes seeds that follow each other; others take one command each.
         runs: list[list[int]] = []
         for seed in sorted(seeds):
@@ -116,34 +110,11 @@ class Plan:
         return sha256(canonical_json(parts).encode()).hexdigest()
 
 
-def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
-    """Read what is to be compared and put the bookends around it; without a text, every registered mechanism.
-
-    Raises:
-        UsageError: Lists every unknown mechanism and every wrong parameter.
-    """
-    load_all()
-    middle = list(dict.fromkeys(texts)) or [
-        name for name, m in registered().items() if not m.promises.needs_grid
-    ]
-    read, choices = CaseReader(), []
-    for text in (REFERENCE, *(text for text in middle if text not in (REFERENCE, BOUND)), BOUND):
-        where = f"-m {text}"
-        try:
-            choice = read_choice(read, text, where)
-        except UnknownMechanism as unknown:
-            read.problems.append(Problem(where, str(unknown).rstrip(".")))
-            continue
-        if choice.mechanism.promises.needs_grid:
-            read.note(where, "needs a grid, which a comparison of homes does not have")
-        choices.append(choice)
-    if read.problems:
-        raise UsageError(*read.problems)
-    return tuple(choices)
-
-
 def make_plan(
-    points: Sequence[Point], choices: tuple[Choice, ...], seeds: Sequence[int], module: Path | None = None
+    points: Sequence[Point],
+    choices: tuple[Choice, ...],
+    seeds: Sequence[int],
+    modules: Sequence[Path] = (),
 ) -> Plan:
     """Check seeds and points.
 
@@ -158,7 +129,7 @@ def make_plan(
         problems.append(Problem("--vary", "names the same setting twice", "give each value once"))
     if problems:
         raise UsageError(*problems)
-    return Plan(tuple(points), choices, tuple(seeds), module)
+    return Plan(tuple(points), choices, tuple(seeds), tuple(modules))
 
 
 def _without_market(scenario: Scenario) -> dict[str, Any]:

@@ -182,7 +182,7 @@ class ComparisonFolder:
         return replace(self._bills[key], facts=facts)
 
     def cells(self) -> pd.DataFrame:
-        """One row per point, mechanism and seed, every metric of docs/metrics.md a column."""
+        """One row per point, mechanism and seed, every metric of docs/reference/metrics.md a column."""
         return self._cells.copy()
 
     def _shared(self, point: str) -> pd.DataFrame:
@@ -286,11 +286,9 @@ class ComparisonFolder:
     def setup(self, mechanism: str, seed: int | None = None, point: str | None = None) -> Setup:
         """The prepared scenario of a cell, to clear one of its books again."""
         from wattswap.comparison.runner import name_of
-        from wattswap.plugins import load_all
         from wattswap.runs.prepare import prepare
         from wattswap.scenario.load import from_resolved
 
-        load_all()
         origin = self.about["scenarios"][name_of(self._chosen(mechanism, seed, point)[0])]
         return prepare(from_resolved(origin["resolved"], origin["base"]))
 

@@ -11,11 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from market.mechanism import Mechanism, forget, register, registered
+from market.mechanism import MECHANISMS
 from market.metrics.table import Row, figures
 from wattswap.canonical_json import canonical_json
 from wattswap.comparison.cells import run_cell
-from wattswap.comparison.plan import BOUND, REFERENCE, CellKey, Plan
+from wattswap.comparison.plan import CellKey, Plan
 from wattswap.comparison.store import (
     ABOUT,
     DATASETS,
@@ -27,13 +27,13 @@ from wattswap.comparison.store import (
     write_cell,
 )
 from wattswap.errors import Interrupted, UsageError, VerificationFailed
-from wattswap.plugins import import_file, load_all
+from wattswap.plugins import Added, added, import_files, learn
 from wattswap.runs.folder import read_object
 from wattswap.runs.lock import folder_lock
 from wattswap.runs.manifest import SCHEMA, code_sha256, source_commit, versions, write_json
 from wattswap.runs.prepare import Setup, prepare, under
 from wattswap.scenario.load import Scenario, from_resolved
-from wattswap.selection import is_ours
+from wattswap.selection import BOUND, REFERENCE
 
 OnCell = Callable[[CellKey, Row, int, int, bool], None]
 """Called for each finished cell with its metrics, the number done and in all, and whether it was there before."""
@@ -43,7 +43,7 @@ OnCell = Callable[[CellKey, Row, int, int, bool], None]
 class Job:
     """One cell as it is sent to a worker.
 
-    A worker learns a mechanism of one's own from the file `module`, or by value where a notebook has registered it.
+    A worker learns plug-ins of users from the files `modules`, or by value where a notebook has registered them.
     """
 
     folder: Path
@@ -52,8 +52,8 @@ class Job:
     base: str
     data_sha256: str
     resolved: dict[str, Any]
-    mechanism: Mechanism | None
-    module: Path | None
+    added: tuple[Added, ...]
+    modules: tuple[Path, ...]
     cell_sha256: str
 
 
@@ -130,7 +130,6 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
         wrong.append(
             f"{len(missing)} of {len(cells)} cells are not there, {len(about['missing'])} are said to be"
         )
-    load_all()
     for count, key in enumerate(finished, 1):
         origin = about["scenarios"][name_of(key)]
         setup = prepare(from_resolved(origin["resolved"], origin["base"]))
@@ -152,7 +151,7 @@ def _jobs(
     hashes: Mapping[CellKey, str],
     data_sha256: Mapping[str, str],
 ) -> list[Job]:
-    mechanisms = {choice.label: choice.mechanism for choice in plan.choices}
+    by_value = added()
     found = []
     for key in todo:
         scenario = plan.scenario_of(key)
@@ -166,8 +165,8 @@ def _jobs(
                 str(base.source.base),
                 data_sha256[key.point],
                 scenario.resolved(),
-                mechanisms[key.mechanism] if plan.module is None else None,
-                plan.module,
+                by_value,
+                plan.modules,
                 hashes[key],
             )
         )
@@ -187,12 +186,8 @@ def _work(todo: list[Job], jobs: int) -> Iterator[tuple[CellKey, Row]]:
 
 def run_job(job: Job) -> tuple[CellKey, Row]:
     """Run one cell and write its files, in a worker process."""
-    load_all()
-    if job.module is not None:
-        import_file(job.module)
-    if job.mechanism is not None and not is_ours(registered().get(job.mechanism.name)):
-        forget(job.mechanism.name)  # a worker outlives a call and may know an earlier version
-        register(job.mechanism)
+    import_files(job.modules)
+    learn(job.added)
     scenario = from_resolved(job.resolved, job.base)
     setup = under(_prepared(job.shared, job.base, job.data_sha256), scenario)
     try:
@@ -224,7 +219,7 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
     Cells of an earlier call under a rule of one's own do not count any more: the rule may have changed.
     """
     asked = [_named(cell) for cell in plan.cells]
-    changed = {choice.label for choice in plan.choices if not is_ours(choice.mechanism)}
+    changed = {choice.label for choice in plan.choices if not MECHANISMS.is_ours(choice.mechanism)}
     kept = [cell for cell in before.get("cells", []) if cell["mechanism"] not in changed]
     first: Scenario = plan.points[0].scenario
     scenarios = {

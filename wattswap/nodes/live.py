@@ -55,6 +55,7 @@ class Town:
         gateways: Nodes, a process each, that act for all homes; 0 gives every home a node of its own.
         pace_s: Least time an interval takes. [s]
         gate_s: See GATE_S. [s]
+        modules: Files of plug-ins, imported by every process.
     """
 
     validators: int = 4
@@ -62,6 +63,7 @@ class Town:
     gateways: int = 0
     pace_s: float = 0.0
     gate_s: float = GATE_S
+    modules: tuple[Path, ...] = ()
 
 
 OnNodes = Callable[[Supervisor, Sequence[NodeConfig]], None]
@@ -136,7 +138,7 @@ def play_processes(
     count = min(town.processes, len(homes))
     groups = [*alone, *((f"homes-{i}", homes[i::count]) for i in range(count))]
     ending = [name for name, group in groups if group[0].role in ENDING]
-    supervisor = Supervisor({})
+    supervisor = Supervisor({}, town.modules)
     with Interrupt().listening() as interrupt:
         try:
             for name, group in groups:

@@ -229,12 +229,12 @@ def _spreads(figures: Mapping[str, float | None]) -> dict[str, Spread]:
 
 def promises_of(name: str) -> Promises | None:
     """What a registered mechanism promises; None for an unknown one."""
-    from market.errors import UnknownMechanism
-    from wattswap.plugins import mechanism
+    from market.errors import UnknownName
+    from market.mechanism import MECHANISMS
 
     try:
-        return mechanism(name).promises
-    except UnknownMechanism:
+        return MECHANISMS.get(name).promises
+    except UnknownName:
         return None
 
 

@@ -41,7 +41,7 @@ def section(name: str, rank: int) -> Callable[[Build], Build]:
     """Register a function as a section; those of wattswap have the ranks 0, 10 and so on to 120."""
 
     def register(build: Build) -> Build:
-        SECTIONS.register(ReportSection(name, rank, build))
+        SECTIONS.register(ReportSection(name, rank, build), origin=build.__module__)
         return build
 
     return register

@@ -263,6 +263,7 @@ def finish(
 ) -> RunFolder:
     """Join the tables, write metrics and manifest, and give the folder its name."""
     setup, partial = current.setup, current.folder
+    modules = setup.scenario.modules
     chain = current.chain.summary()
     current.chain.close()
     current.tables.join(current.totals.bills)
@@ -283,6 +284,7 @@ def finish(
         "forecast": setup.agents.forecaster,
         "imbalance": setup.imbalance,
         "scenario_sha256": setup.scenario.digest(),
+        **({"modules": modules} if modules else {}),
         "data": setup.data_provenance(),
         "chain": chain,
         "replay_sha256": current.replay.hexdigest(),

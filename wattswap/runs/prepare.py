@@ -15,7 +15,7 @@ from agents.bidding import Bids
 from agents.community import AgentRules, Community
 from data.readings import BatterySpec, MeterData
 from market.interval import Interval
-from market.mechanism import Mechanism
+from market.mechanism import MECHANISMS, Mechanism
 from market.rules import MarketRules
 from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
@@ -27,7 +27,6 @@ from p2p.wire.identity import Identity, derive_seed
 from p2p.wire.messages import Kind, OrderMessage, open_message, sign_message
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import rules_with, run_defaults
-from wattswap.plugins import mechanism as find_mechanism
 from wattswap.runs.homes import batteries_of, history_after_gaps_s, load_meter, without_missing
 from wattswap.runs.layout import GENESIS
 from wattswap.scenario.load import Scenario
@@ -303,7 +302,7 @@ def prepare(scenario: Scenario) -> Setup:
         start_s=span.start_s,
         minutes=span.minutes,
         prices=scenario.outside_prices(span),
-        mechanism=find_mechanism(scenario.market.mechanism),
+        mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=agents,
         batteries=batteries,
@@ -319,7 +318,7 @@ def market_rules(scenario: Scenario) -> MarketRules:
     rules = MarketRules(
         k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
     )
-    own = run_defaults(find_mechanism(market.mechanism)) | values_of(market.params, market.mechanism)
+    own = run_defaults(MECHANISMS.get(market.mechanism)) | values_of(market.params, market.mechanism)
     return rules_with(rules, own)
 
 
@@ -328,7 +327,7 @@ def under(setup: Setup, scenario: Scenario) -> Setup:
     return replace(
         setup,
         scenario=scenario,
-        mechanism=find_mechanism(scenario.market.mechanism),
+        mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=_agent_rules(scenario, setup.minutes),
         keys=Keys.of(scenario),

@@ -44,6 +44,7 @@ def load(
     case: str | None = None,
     overrides: Sequence[str] = (),
     known_mechanisms: Iterable[str] | None = None,
+    modules: Mapping[str, str] | None = None,
 ) -> Scenario:
     """Read, overlay and check a scenario file; later layers win: file, `[case.NAME]`, each `--set` in order.
 
@@ -52,6 +53,7 @@ def load(
         case: Name of a `[case.NAME]` table.
         overrides: Expressions such as `market.k=0.3`; the value is TOML, or a bare word taken as text.
         known_mechanisms: Names that `market.mechanism` may have; all registered ones when left out.
+        modules: SHA-256 by name of the files of plug-ins that were imported for it.
 
     Raises:
         InvalidScenario: Lists every problem of the file, of all its cases and of the overrides.
@@ -72,7 +74,13 @@ def load(
     for layers in ([*chosen, *sets], *others):
         merged = stack([document.base, *layers])
         source = Source(
-            document.shown, file.parent.resolve(), merged.places, case, tuple(overrides), document.text
+            document.shown,
+            file.parent.resolve(),
+            merged.places,
+            case,
+            tuple(overrides),
+            document.text,
+            modules or {},
         )
         scenario, wrong = _validate(merged.content, source, known)
         scenarios.append(scenario)
@@ -93,16 +101,20 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
     Raises:
         InvalidScenario: Not a resolved scenario of this version.
         InvalidData: A price series or the secret file has changed since.
+        BrokenModule: A file of plug-ins that it depends on is not imported, or another one of that name is.
     """
     from pydantic import ValidationError
 
+    from wattswap.plugins import require_modules
     from wattswap.scenario.model import Scenario
     from wattswap.scenario.problems import faults_of
 
     content = copy.deepcopy(dict(resolved))
     files = (("tariff", "import_series"), ("tariff", "feed_in_series"), ("chain", "secret_file"))
     hashes = {(table, key): content.get(table, {}).pop(f"{key}_sha256", None) for table, key in files}
-    source = Source("resolved scenario", Path(base).resolve())
+    modules = content.pop("modules", {})
+    require_modules(modules)
+    source = Source("resolved scenario", Path(base).resolve(), modules=modules)
     try:
         context = {"resolved": True, "base": source.base}
         scenario = Scenario.model_validate(content, context=context).with_source(source)
@@ -137,12 +149,10 @@ def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:
     """Names of the plug-ins that a scenario may choose, by the key that chooses them."""
     from agents import bidding, forecast
     from data import formats
-    from market.mechanism import registered
-    from wattswap.plugins import load_all
+    from market.mechanism import MECHANISMS
 
     if mechanisms is None:
-        load_all()
-        mechanisms = registered()
+        mechanisms = MECHANISMS.all()
     return {
         "market.mechanism": sorted(mechanisms),
         "data.format": list(formats.registered()),

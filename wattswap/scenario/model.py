@@ -14,6 +14,7 @@ from market.settlement.tariff import OutsidePrices, flat, series, time_of_use
 from market.units import IntArray, price
 from wattswap.canonical_json import canonical_json
 from wattswap.errors import InvalidScenario, Problem
+from wattswap.plugins import modules_used
 from wattswap.scenario.fields import Wrong, iso
 from wattswap.scenario.layers import Source
 from wattswap.scenario.lines import KeyPath
@@ -98,6 +99,11 @@ class Scenario(Table):
         """Absolute path of the meter data; None for a bundled sample."""
         return None if self.data.path is None else (self._source.base / self.data.path).resolve()
 
+    @property
+    def modules(self) -> dict[str, str]:
+        """SHA-256 by name of the files of plug-ins that the result depends on."""
+        return modules_used(self._source.modules, self.market.mechanism)
+
     def invalid(self, key: str | KeyPath, message: str, cure: str = "") -> InvalidScenario:
         """Build the error, with its line, for a key that only the data can judge, such as `time.start`.
 
@@ -109,7 +115,8 @@ class Scenario(Table):
     def resolved(self) -> dict[str, Any]:
         """Everything that influences the result as JSON values: instants in UTC, exact decimals as text.
 
-        Files beside the scenario are named by their content; meter data are hashed by who reads them.
+        Files beside the scenario, and files of plug-ins that it depends on, are named by their content; meter data are
+        hashed by who reads them.
         """
         said: dict[str, Any] = self.model_dump(
             mode="json", by_alias=True, exclude_none=True, exclude={"time"}
@@ -120,6 +127,8 @@ class Scenario(Table):
                 said["market"][key] == default
             ):  # keys that came later do not change the digest of older scenarios
                 del said["market"][key]
+        if self.modules:
+            said["modules"] = self.modules
         said["tariff"]["time_of_use"].sort(key=lambda window: sorted(window.items()))
         for key in ("import_series", "feed_in_series"):
             path = getattr(self.tariff, key)

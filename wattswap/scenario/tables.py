@@ -372,12 +372,12 @@ class Market(Table):
         default="shared",
         description="Who settles what was not traded: the neighbours first, or the retailer.",
     )
-    params: Params = Field(default={}, description="The rule's own parameters, as docs/mechanisms list them.")
+    params: Params = Field(default={}, description="Parameters of the mechanism: docs/reference/mechanisms.")
 
     @field_validator("mechanism")
     @classmethod
     def _mechanism(cls, value: str, info: ValidationInfo) -> str:
-        return _known(value, "market.mechanism", "clearing mechanism", info)
+        return _known(value, "market.mechanism", "mechanism", info)
 
 
 class Chain(Table):
