@@ -94,7 +94,7 @@ def compare_points(
 ) -> None:
     """Compare the points, print the comparison, and fail where a condition holds."""
     from market.metrics.table import METRICS
-    from wattswap.cli._comparison_view import CellProgress, comparison_facts, print_comparison
+    from wattswap.cli._comparisons import CellProgress, comparison_facts, print_comparison
     from wattswap.cli.output import note, print_json
     from wattswap.comparison import runner
     from wattswap.comparison.plan import make_plan

@@ -18,7 +18,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="mechanisms, formats, strategies, forecasters, samples or templates.", metavar="WHAT"
+            help="mechanisms, metrics, sections, formats, strategies, forecasters, samples or templates.",
+            metavar="WHAT",
         ),
     ] = "",
     module: ModuleOption = None,
