@@ -102,5 +102,5 @@ def _below(cls: type) -> list[Any]:
 
 
 def test_the_page_of_exit_codes_has_every_code() -> None:
-    text = (DOCS / "exit-codes.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "exit-codes.md").read_text(encoding="utf-8")
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", text, flags=re.MULTILINE)] == list(ExitCode)

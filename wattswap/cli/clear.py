@@ -19,7 +19,7 @@ def clear(
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Clear a book from a file; docs/mechanisms tell each rule's inputs and parameters."""
+    """Clear a book from a file; docs/reference/mechanisms tell each rule's inputs and parameters."""
     from wattswap.cases.contract import clear_file
     from wattswap.cli.output import note, print_json
 
