@@ -32,7 +32,7 @@ def test_a_registry_without_an_entry_on_the_page_is_missed(monkeypatch: pytest.M
 
 
 def test_every_command_on_the_page_ends_with_code_0(tmp_path: Path) -> None:
-    shown = run_apart(PAGE, tmp_path)
+    shown = run_apart(PAGE, tmp_path, tmp_path / "shared")
     assert len(shown) == sum(len(example.commands) for kind in KINDS.values() for example in kind.examples)
     assert [f"{one.what}: {one.actual}" for one in shown if one.code] == []
 
