@@ -45,8 +45,8 @@ def test_a_name_that_is_taken_is_refused_with_its_owner() -> None:
 def test_an_unknown_name_gets_the_nearest_one() -> None:
     things = registry()
     things.register(Thing("first"))
-    with pytest.raises(UnknownName, match=r"no thing 'frist'\. Did you mean 'first'"):
-        things.get("frist")
+    with pytest.raises(UnknownName, match=r"no thing 'firstt'\. Did you mean 'first'"):
+        things.get("firstt")
 
 
 def test_a_plug_in_for_an_older_contract_is_refused() -> None:
