@@ -22,6 +22,7 @@ def _registered(what: str) -> Entries:
             "summary": item.summary,
             "parameters": "; ".join(described(parameter) for parameter in getattr(item, "parameters", ())),
             "origin": found.origin(name),
+            **({} if found.is_ours(item) else {"from": found.origin(name)}),
         }
         for name, item in found.all().items()
     ]
@@ -84,6 +85,6 @@ def catalogue(what: str) -> Entries:
         UsageError: There is no such kind.
     """
     if what not in KINDS:
-        problem = f"nothing called {what!r} to list" if what else "which kind of thing shall be listed"
+        problem = f"nothing called {what!r} to list" if what else "which kind is to be listed"
         raise UsageError.of("list", problem, suggest(what, KINDS))
     return KINDS[what]()

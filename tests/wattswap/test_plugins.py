@@ -234,7 +234,9 @@ def test_a_mechanism_of_another_package_is_listed(
     install(monkeypatch, tmp_path, "wattswap.mechanisms", PLUGIN)
     outcome = call(capsys, "list", "mechanisms")
     assert re.search(
-        r"^half_price +budget strong, individually rational\. a test$", outcome.out, re.MULTILINE
+        r"^half_price +budget strong, individually rational\. a test\n.*\n +from their_package$",
+        outcome.out,
+        re.MULTILINE,
     )
 
 
