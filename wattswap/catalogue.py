@@ -43,16 +43,27 @@ def _formats() -> Entries:
 
 
 def _strategies() -> Entries:
-    from agents.bidding import registered
+    from agents.bidding import STRATEGIES
 
-    return [{"name": name, "summary": s.summary} for name, s in registered().items()]
+    return [{"name": name, "summary": s.summary} for name, s in STRATEGIES.all().items()]
 
 
 def _forecasters() -> Entries:
-    from agents.forecast import PERFECT_FORESIGHT, registered
+    from agents.forecast import FORECASTERS
 
-    entries = [{"name": name, "summary": f.summary} for name, f in registered().items()]
-    return [*entries, {"name": PERFECT_FORESIGHT, "summary": "the true future: a bound, not a forecast"}]
+    return [{"name": name, "summary": f.summary} for name, f in FORECASTERS.all().items()]
+
+
+def _devices() -> Entries:
+    from agents.devices import DEVICES
+
+    return [{"name": name, "summary": device.summary} for name, device in DEVICES.all().items()]
+
+
+def _controllers() -> Entries:
+    from agents.control import CONTROLLERS
+
+    return [{"name": name, "summary": c.summary} for name, c in CONTROLLERS.all().items()]
 
 
 def _samples() -> Entries:
@@ -81,6 +92,8 @@ KINDS: dict[str, Callable[[], Entries]] = {
     "formats": _formats,
     "strategies": _strategies,
     "forecasters": _forecasters,
+    "devices": _devices,
+    "controllers": _controllers,
     "samples": _samples,
     "templates": _templates,
 }

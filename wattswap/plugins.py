@@ -14,7 +14,7 @@ from market.errors import DuplicateMechanism
 from market.mechanism import Mechanism
 from wattswap.errors import ExitCode, WattswapError
 
-GROUPS = ("wattswap.mechanisms", "wattswap.formats", "wattswap.strategies", "wattswap.forecasters")
+GROUPS = ("wattswap.mechanisms", "wattswap.formats")
 
 
 class BrokenPlugin(WattswapError):
