@@ -133,8 +133,8 @@ def clear(
     """Clear a book by a registered mechanism.
 
     Args:
-        orders: A book or a list of orders; or, in decimal numbers, a case as docs/mechanisms describe it, or a frame
-            with one row per order and the columns of a case's orders. For these a result dict comes back.
+        orders: A book or a list of orders; or, in decimal numbers, a case as docs/reference/mechanisms describe it,
+            or a frame with one row per order and the columns of a case's orders. For these a result dict comes back.
         mechanism: Name of the mechanism.
         rules: Market rules for a book or orders; a case carries its own params, a frame has the defaults.
 

@@ -85,7 +85,9 @@ def test_the_bookends_hold_every_mechanism_between_them(compared: Comparison) ->
 def test_every_metric_is_on_its_page_and_can_be_a_condition(compared: Comparison) -> None:
     columns = set(compared.cells().columns) - {"point", "mechanism", "seed"}
     assert columns == set(METRICS)
-    page = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md").read_text(
+        encoding="utf-8"
+    )
     assert not [name for name in sorted(columns) if f"`{name}`" not in page]
 
 

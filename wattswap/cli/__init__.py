@@ -1,6 +1,6 @@
 """The command line: verbs, one file per family; heavy packages are imported inside the command that needs them.
 
-Data goes to stdout, everything else to stderr. Exit codes are those of docs/exit-codes.md.
+Data goes to stdout, everything else to stderr. Exit codes are those of docs/reference/exit-codes.md.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ class ComparisonFolder:
         return qoe(self._savings[key], int(scale.min()), int(scale.max()))
 
     def cells(self) -> pd.DataFrame:
-        """One row per point, mechanism and seed, every metric of docs/metrics.md a column."""
+        """One row per point, mechanism and seed, every metric of docs/reference/metrics.md a column."""
         return self._cells.copy()
 
     def _shared(self, point: str) -> pd.DataFrame:

@@ -68,7 +68,7 @@ class Plots:
         """A metric against the varied key, one line a mechanism, with 95 % intervals where there are several seeds.
 
         Args:
-            metric: Any of docs/metrics.md.
+            metric: Any of docs/reference/metrics.md.
 
         Raises:
             UsageError: This is no sweep, or there is no such metric.
