@@ -97,7 +97,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="mechanisms, formats, strategies, forecasters, samples or templates.", metavar="WHAT"
+            help="mechanisms, formats, strategies, forecasters, devices, controllers, samples or templates.",
+            metavar="WHAT",
         ),
     ] = "",
     json: JsonOption = False,

@@ -29,6 +29,7 @@ from market.settlement.accounts import (
     TRADE,
 )
 from market.units import INT64_SAFE, IntArray
+from wattswap.errors import UsageError
 from wattswap.runs.interval import build_book, settle_interval
 from wattswap.runs.prepare import Setup
 
@@ -168,6 +169,9 @@ def run_cell(setup: Setup) -> Cell:
 def book_at(setup: Setup, i: int) -> OrderBook:
     """The order book of the i-th interval of a prepared scenario, which all mechanisms of a comparison share."""
     community = setup.community()
+    if community.learns:
+        cure = "read the orders of a run instead"
+        raise UsageError.of("book", "homes that learn have another book under each mechanism", cure)
     for _ in range(i):
         community.live()
     orders = community.bids(setup.prices.at(i))

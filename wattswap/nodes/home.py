@@ -164,7 +164,9 @@ class Home:
 
     def _order(self, start_s: int, orders: Orders) -> OrderMessage | NothingMessage:
         setup = self.setup
-        for row in np.flatnonzero(orders.energy_wh).tolist():  # at most one: `refuse_on_a_network` saw to it
+        rows = np.flatnonzero(orders.energy_wh).tolist()
+        if rows:
+            (row,) = rows  # `provision` refuses strategies of several orders
             columns = (orders.side, orders.energy_wh, orders.limit_micro_per_kwh)
             return setup.order_message(self.index, start_s, *(int(column[row]) for column in columns))
         return NothingMessage(
