@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -169,35 +169,38 @@ class Community:
             weather={name: column[:known] for name, column in self._weather.items()},
         )
 
-    def _forecast(self, known: Known) -> tuple[Forecast | None, int]:
-        """The forecast at the next gate, and which of its steps is the traded interval."""
-        ahead = self._controller.hours_ahead * 60 // self._rules.minutes
+    def _look_ahead(self) -> tuple[Known, Forecast | None, int]:
+        """What is known at the next gate, the forecast from there on, and which of its steps is the traded interval."""
+        rules, known = self._rules, self._known_at(self._next)
+        ahead = 1 + self._controller.hours_ahead * 60 // rules.minutes
+        forecast: Forecast | None = None
         if self._forecaster is PERFECT_FORESIGHT:
-            return Forecast.point(self._net_wh[self._next : self._next + 1 + ahead]), 0
-        every = self._forecaster.fit_every_hours * 60 // self._rules.minutes
-        fit_row = self._next - (self._next - self._first) % every if every else self._next
-        if self._fitted[0] != fit_row:
-            seen = known if fit_row == self._next else self._known_at(fit_row)
-            self._fitted = fit_row, self._forecaster.fit(seen)
-        traded, model = self._rules.lead, self._fitted[1]
-        if model is None:
-            return None, traded
-        return self._forecaster.predict(model, Horizon(known, traded + 1 + ahead)), traded
+            forecast, traded = Forecast.point(self._net_wh[self._next : self._next + ahead]), 0
+        else:
+            model, traded = self._model(known), rules.lead
+            if model is not None:
+                forecast = self._forecaster.predict(model, Horizon(known, traded + ahead))
+        if self._controller.plan is not None and self._planned != self._next:
+            self._planned = self._next
+            planning = Planning(
+                known=known,
+                forecast=forecast,
+                traded=traded,
+                fleets={name: self._fleets[name] for name in self._running},
+                states=self._states[-1 - traded],
+                homes=self._members,
+            )
+            self._control = self._controller.plan(self._control, planning)
+        return known, forecast, traded
 
-    def _plan(self, known: Known, forecast: Forecast | None, traded: int) -> None:
-        """Let the controller plan the next interval, once."""
-        if self._controller.plan is None or self._planned == self._next:
-            return
-        self._planned = self._next
-        planning = Planning(
-            known=known,
-            forecast=forecast,
-            traded=traded,
-            fleets={name: self._fleets[name] for name in self._running},
-            states=self._states[-1 if self._forecaster is PERFECT_FORESIGHT else 0],
-            homes=self._members,
-        )
-        self._control = self._controller.plan(self._control, planning)
+    def _model(self, known: Known) -> Any:
+        """The fitted model; a resumed run fits it again from what was known when it was fitted before."""
+        every = self._forecaster.fit_every_hours * 60 // self._rules.minutes
+        row = self._next - (self._next - self._first) % every if every else self._next
+        if self._fitted[0] != row:
+            seen = known if row == self._next else self._known_at(row)
+            self._fitted = row, self._forecaster.fit(seen)
+        return self._fitted[1]
 
     def _run_devices(self, net_wh: IntArray, states: States, moment: Moment) -> tuple[IntArray, States]:
         """Run every device for one interval: what they moved together at their terminals, and their new states. [Wh]"""
@@ -212,22 +215,20 @@ class Community:
 
     def expected_net_wh(self) -> IntArray | None:
         """Net energy that each home plans for the next interval, devices included; None without history. [Wh]"""
-        known = self._known_at(self._next)
-        forecast, traded = self._forecast(known)
-        self._plan(known, forecast, traded)
-        return None if forecast is None else self._projected(known, forecast, traded)
+        return self._planned_net_wh(*self._look_ahead())
 
-    def _projected(self, known: Known, forecast: Forecast, traded: int) -> IntArray:
+    def _planned_net_wh(self, known: Known, forecast: Forecast | None, traded: int) -> IntArray | None:
         """Walk the devices through the forecast to the traded interval.
 
         Without the readings of the last `lead` intervals their states must be projected through their forecast; with
         perfect foresight the projection starts from the true states, so that it stays perfect.
         """
-        expected = forecast.median_wh
-        planned: IntArray = expected[traded]
+        if forecast is None:
+            return None
+        planned: IntArray = forecast.median_wh[traded]
         if self._running:
             states = self._states[-1 - traded]
-            for step, net_wh in enumerate(expected[: traded + 1]):
+            for step, net_wh in enumerate(forecast.median_wh[: traded + 1]):
                 moment = self._moment(self._next - traded + step, len(known.net_wh))
                 moved_wh, states = self._run_devices(net_wh, states, moment)
             planned = net_wh + moved_wh
@@ -242,13 +243,10 @@ class Community:
         Raises:
             InvalidOrders: A strategy returns what is no orders of its homes.
         """
-        known = self._known_at(self._next)
-        forecast, traded = self._forecast(known)
-        self._plan(known, forecast, traded)
-        if forecast is None:  # not enough history yet: stay out, and settle with the retailer
-            net_wh: IntArray = np.zeros(self.homes, dtype=np.int64)
-        else:
-            net_wh = self._projected(known, forecast, traded)
+        known, forecast, traded = self._look_ahead()
+        net_wh = self._planned_net_wh(known, forecast, traded)
+        if net_wh is None:  # not enough history yet: stay out, and settle with the retailer
+            net_wh = np.zeros(self.homes, dtype=np.int64)
         words = lots_of(self._rules.seed, self._start_of(self._next), self._members)
         view = View(
             known=known,
@@ -298,7 +296,7 @@ class Community:
         """Live the next interval and read the meters."""
         row = self._next
         if self._controller.plan is not None and self._planned != row:
-            self.expected_net_wh()
+            self._look_ahead()
         imported, exported = self._import_wh[row], self._export_wh[row]
         states = self._states[-1]
         if self._running:
@@ -344,23 +342,11 @@ def _orders_of(group: _Group, view: View) -> Orders:
 
 def _of_homes(view: View, places: IntArray) -> View:
     """The same view for some of its homes: nothing of the others is in it."""
-    known = view.known
-    return View(
-        known=Known(
-            knowledge_s=known.knowledge_s,
-            start_s=known.start_s,
-            minutes=known.minutes,
-            days=known.days,
-            net_wh=known.net_wh[:, places],
-            zone=known.zone,
-            tariff=known.tariff,
-            tariff_row=known.tariff_row,
-            weather=known.weather,
-        ),
-        prices=view.prices,
+    return replace(
+        view,
+        known=replace(view.known, net_wh=view.known.net_wh[:, places]),
         net_wh=view.net_wh[places],
         forecast=None if view.forecast is None else view.forecast.of_homes(places),
-        traded=view.traded,
         plan={name: column[places] for name, column in view.plan.items()},
         words=view.words[places],
         homes=view.homes[places],

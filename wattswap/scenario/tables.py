@@ -248,7 +248,7 @@ class Homes(Table):
 
     @field_validator("strategies")
     @classmethod
-    def _strategies(cls, value: dict[str, Share | tuple[str, ...]], info: ValidationInfo) -> Any:
+    def _strategies(cls, value: dict[str, Portion], info: ValidationInfo) -> dict[str, Portion]:
         faults: Faults = []
         for name in value:
             try:
@@ -284,11 +284,8 @@ class Homes(Table):
                 if not _HOME_ID.fullmatch(name):
                     cure = "write the id as in the data"
                     faults.append((where, "a home's id has no blanks at its ends", cure))
-                cure = (
-                    "give it in full"
-                    if not device.switch
-                    else (f'{device.switch} = "none" leaves nothing to start from: give it in full')
-                )
+                why = f'{device.switch} = "none" leaves nothing to start from: ' if device.switch else ""
+                cure = f"{why}give it in full"
                 missing = [key.name for key in full if getattr(table, key.field) is None]
                 faults += [(where, f"has no {key}", cure) for key in missing]
         _finish(faults)
