@@ -34,19 +34,6 @@ def _formats() -> Entries:
     return [{"name": name, "summary": f.describe} for name, f in sorted(registered().items())]
 
 
-def _strategies() -> Entries:
-    from agents.bidding import registered
-
-    return [{"name": name, "summary": s.summary} for name, s in registered().items()]
-
-
-def _forecasters() -> Entries:
-    from agents.forecast import PERFECT_FORESIGHT, registered
-
-    entries = [{"name": name, "summary": f.summary} for name, f in registered().items()]
-    return [*entries, {"name": PERFECT_FORESIGHT, "summary": "the true future: a bound, not a forecast"}]
-
-
 def _samples() -> Entries:
     from data import samples
 
@@ -71,8 +58,6 @@ def _templates() -> Entries:
 KINDS: dict[str, Callable[[], Entries]] = {
     **{what: partial(_registered, what) for what, _ in REGISTRIES},
     "formats": _formats,
-    "strategies": _strategies,
-    "forecasters": _forecasters,
     "samples": _samples,
     "templates": _templates,
 }
