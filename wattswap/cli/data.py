@@ -11,7 +11,7 @@ from wattswap.cli.options import JsonOption
 from wattswap.errors import ExitCode
 
 if TYPE_CHECKING:
-    from data.checks import CheckReport
+    from data.formats import CheckReport
 
 app = typer.Typer(help="Look at meter data before they are used.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ def check(
     """Tell what a meter file holds and what is wrong with it, line by line."""
     from dataclasses import asdict
 
-    from data.checks import check as check_file
+    from data.formats import check as check_file
     from wattswap.cli.output import note, print_json
     from wattswap.plugins import load_all
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from data import formats
-from data.checks import check
 from data.errors import InvalidMeterFile
+from data.formats import check
 from data.prices import load_price_series
 from data.readings import ESTIMATED, MEASURED, BatterySpec, MeterData
 
-HOMES = Path(__file__).parents[2] / ".." / "shared" / "data" / "homes_fontana_ca"
+HOMES = Path(__file__).parents[3] / ".." / "shared" / "data" / "homes_fontana_ca"
 needs_homes = pytest.mark.skipif(
     not HOMES.is_dir(), reason="the shared data folder is not beside the project"
 )
