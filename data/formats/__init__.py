@@ -16,7 +16,7 @@ from data.intake.assemble import meter_data, on_grid
 from data.intake.checks import check as check_data
 from data.intake.file import MeterFile
 from data.intake.place import Placed, place
-from data.intake.raw import DEFAULT_FUSE_W, GridReadings, Hints, IntakeLog, RawReadings
+from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings
 from data.intake.rows import rows_of
 from data.readings import ESTIMATED, MISSING, MeterData, Source
 from market.registry import Registry
@@ -180,7 +180,7 @@ def _finished(
 ) -> FileReading:
     """Round the readings, check them where they were placed by us, and keep a summary of the warnings with them."""
     rows = log.rows or len(grid.quality)
-    if not {channel.name for channel in grid.energy} & {"import", "load", "base"}:
+    if not {channel.name for channel in grid.energy} & {"import", "load", OTHER_LOAD}:
         log.add(
             "error", "no_register", "the file holds no import and no load; choose the export that has them"
         )

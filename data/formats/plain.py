@@ -38,15 +38,15 @@ from data.intake.raw import (
     Channel,
     Hints,
     IntakeLog,
+    Labels,
     RawReadings,
     Stamps,
     labels,
-    lines_from,
     numbers,
     stamps,
 )
 from data.readings import ESTIMATED, MEASURED, MISSING, MeterData, QualityArray
-from market.units import IntArray
+from market.units import BoolArray, IntArray
 
 REQUIRED = ("timestamp", "household", "import_kwh", "export_kwh")
 QUALITY = {"": MEASURED, "measured": MEASURED, "estimated": ESTIMATED, "missing": MISSING}
@@ -140,14 +140,24 @@ def _read_csv(path: Path, header: list[str], log: IntakeLog) -> RawReadings | No
     except pa.ArrowInvalid as problem:
         log.add("error", "unreadable", f"{_unreadable(problem)}; save it as UTF-8 CSV with one header")
         return None
+    channels = _channels(header)
+    home, when = labels(table.column("household")), labels(table.column("timestamp"))
+    blank = _is_empty(home) & _is_empty(when)
+    if blank.any():  # blank lines are no rows, but count as lines
+        for name in channels:
+            blank &= numbers(table.column(name)).empty
+        if "quality" in header:
+            blank &= _is_empty(labels(table.column("quality")))
+        table, lines = table.filter(pa.array(~blank)), lines[~blank]
+        home, when = labels(table.column("household")), labels(table.column("timestamp"))
     values = {}
-    for name, channel in _channels(header).items():
+    for name, channel in channels.items():
         values[channel] = numbers(table.column(name))
         table = table.drop_columns([name])
     return RawReadings(
         line=lines,
-        meter=labels(table.column("household")),
-        stamp=stamps(labels(table.column("timestamp"))),
+        meter=home,
+        stamp=stamps(when),
         values=values,
         quality=_quality(table.column("quality"), lines, log) if "quality" in header else None,
     )
@@ -198,6 +208,10 @@ def _unreadable(problem: Exception) -> str:
     return f"the file cannot be read ({problem})"
 
 
+def _is_empty(column: Labels) -> BoolArray:
+    return np.array([text == "" for text in column.texts], dtype=np.bool_)[column.code]
+
+
 def _quality(column: Any, lines: IntArray, log: IntakeLog) -> QualityArray:
     flag = labels(column)
     codes, texts = flag.code, flag.texts
@@ -217,7 +231,7 @@ def _read_parquet(path: Path, header: list[str], log: IntakeLog) -> RawReadings 
     from pyarrow import parquet
 
     table = parquet.read_table(path)
-    lines = lines_from(1, len(table))
+    lines = np.arange(1, len(table) + 1, dtype=np.int64)
     home_column = table.column("household")
     if not pa.types.is_dictionary(home_column.type):
         home_column = pc.cast(home_column, pa.string())

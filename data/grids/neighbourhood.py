@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from data.intake.assemble import meter_data
-from data.intake.raw import Channel, GridReadings
+from data.intake.raw import OTHER_LOAD, Channel, GridReadings
 from data.readings import BatterySpec, MeterData, Source
 from market.units import IntArray
 
@@ -81,7 +81,7 @@ class Neighbourhood:
             if not members and kind != "load":
                 continue
             # Profiles are parts per million of the power in W, so their product is in micro-W.
-            amount = power[Channel("base" if kind == "load" else kind, "uW")] = np.zeros(
+            amount = power[Channel(OTHER_LOAD if kind == "load" else kind, "uW")] = np.zeros(
                 shape, dtype=np.int64
             )
             for element in members:

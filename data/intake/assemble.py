@@ -8,7 +8,7 @@ import numpy as np
 
 from data.findings import FindingLog
 from data.intake.place import Cells, Placed
-from data.intake.raw import UNITS, Channel, GridReadings, Numbers
+from data.intake.raw import OTHER_LOAD, UNITS, Channel, GridReadings, Numbers
 from data.intake.rows import Rows
 from data.readings import (
     MEASURED,
@@ -38,7 +38,7 @@ def on_grid(placed: Placed, log: FindingLog) -> GridReadings:
             fell = [_difference(cells, channel, energy[channel], flags, placed, log) for channel in counters]
             flags[:-1] = np.maximum(flags[:-1], flags[1:])
             flags[:-1][np.logical_or.reduce(fell)] = MISSING
-            flags[-1] = MISSING
+            flags[-1, cells.homes(len(placed.households))] = MISSING
         np.maximum(quality, flags, out=quality)
     if all(channel.kind == "counter" for channel in energy):  # the last reading only ends an interval
         energy = {channel: column[:-1].copy() for channel, column in energy.items()}
@@ -54,10 +54,7 @@ def _quality(cells: Cells, placed: Placed, log: FindingLog) -> QualityArray:
     """Flag each cell; a home that has no row with these channels has no such meter, and misses nothing."""
     rows = cells.rows
     quality = np.full(placed.shape, MISSING, dtype=np.uint8)
-    there = np.zeros(len(placed.households), dtype=np.bool_)
-    there[cells.cell % len(there)] = True
-    if not there.all():
-        quality[:, ~there] = MEASURED
+    quality[:, ~cells.homes(len(placed.households))] = MEASURED
     quality.ravel()[cells.cell] = MEASURED if rows.quality is None else rows.quality[cells.row]
     flagged = np.zeros(rows.count, dtype=np.bool_) if rows.quality is None else rows.quality == MISSING
     for channel, column in rows.values.items():
@@ -128,8 +125,8 @@ def meter_data(grid: GridReadings, source: Source, batteries: Mapping[str, Batte
     for channel, amount in grid.energy.items():
         per_wh = MICRO * 60 // grid.minutes if UNITS[channel.unit][1] else MICRO
         wh[channel.name] = carry_round(amount, per_wh)
-    if "base" in wh:
-        load = wh.pop("base")
+    if OTHER_LOAD in wh:
+        load = wh.pop(OTHER_LOAD)
         for name, part in wh.items():
             if name not in NOT_LOAD:
                 load += part

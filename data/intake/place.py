@@ -40,6 +40,12 @@ class Cells:
     row: IntArray
     cell: IntArray
 
+    def homes(self, count: int) -> BoolArray:
+        """Which of the homes have rows with these channels; the others have no such meter."""
+        there = np.zeros(count, dtype=np.bool_)
+        there[self.cell % count] = True
+        return there
+
     def line_of(self, cell: int) -> int:
         """Return the line that holds a cell, 0 where none does."""
         found = np.flatnonzero(self.cell == cell)

@@ -37,6 +37,10 @@ UNITS: dict[str, tuple[int, bool]] = {
 _NUMBER = r"^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[Nn][Aa][Nn])$"
 
 
+OTHER_LOAD = "other load"
+"""Channel of the load that no other channel holds; no column of a file can be called so by chance."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hints:
     """What the user says about a file.
@@ -57,8 +61,8 @@ class Channel:
     """One kind of value in a file.
 
     Args:
-        name: "import" and "export" at the grid; or "load" and "pv", gross, of which import and export follow; "base" is
-            the load without the other channels. Any other name is a sub-meter, a part of the load.
+        name: "import" and "export" at the grid; or "load" and "pv", gross, from which import and export follow. Any
+            other name is a sub-meter, a part of the load; with `OTHER_LOAD` the load is the sum of its parts.
         unit: Key of `UNITS`.
         kind: Energy or mean power of an interval, or a "counter" of energy as it stood at the instant of the stamp.
         label: What the file calls it, for messages; the name where left out.
@@ -225,15 +229,7 @@ def stamps(column: Labels, layout: str | None = None) -> Stamps:
     return Stamps(seconds[column.code], kind[column.code], lambda row: column.texts[column.code[row]])
 
 
-def exact_stamps(seconds: IntArray, kind: int = clock.WITH_OFFSET) -> Stamps:
-    """Make a column of instants; local ones where `kind` is `clock.LOCAL`."""
-    return Stamps(
-        seconds,
-        np.full(len(seconds), kind, dtype=np.int8),
-        lambda row: clock.iso_utc(int(seconds[row])).removesuffix("Z" if kind == clock.LOCAL else ""),
-    )
-
-
-def lines_from(first: int, count: int) -> IntArray:
-    """Line numbers of consecutive rows."""
-    return np.arange(first, first + count, dtype=np.int64)
+def exact_stamps(seconds: IntArray) -> Stamps:
+    """Make a column of instants. [s since 1970, UTC]"""
+    kind = np.full(len(seconds), clock.WITH_OFFSET, dtype=np.int8)
+    return Stamps(seconds, kind, lambda row: clock.iso_utc(int(seconds[row])))

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data import clock
 from data.intake.raw import Channel, Labels, Numbers, RawReadings, Stamps
 from data.readings import MEASURED, QualityArray
-from market.units import BoolArray, IntArray
+from market.units import IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +23,7 @@ class Rows:
         homes: Names, in the order in which they first appear in the file.
         values: Columns by channel.
         quality: Flags, where the file has them.
-        ends: Whether stamps name the end of the interval.
+        ends: Whether stamps name the end of the interval; the stamp of a counter is an instant.
         revision: Number of the issue of each row, where some were issued again.
     """
 
@@ -53,7 +52,7 @@ class Rows:
 
 
 def rows_of(chunks: Iterable[RawReadings]) -> list[Rows]:
-    """Put the chunks of a file together by their channels; blank lines are left out.
+    """Put the chunks of a file together by their channels.
 
     Raises:
         ValueError: Two chunks share a channel but not all of them: a bug of the format.
@@ -77,24 +76,16 @@ def rows_of(chunks: Iterable[RawReadings]) -> list[Rows]:
 def _joined(parts: list[RawReadings], homes: list[str]) -> Rows:
     first = parts[0] if len(parts) == 1 else _concatenated(parts)
     revised = any(part.revision for part in parts)
-    rows = Rows(
+    return Rows(
         line=first.line,
         stamp=first.stamp,
         home=first.meter.code,
         homes=homes,
         values=first.values,
         quality=first.quality,
-        ends=first.stamp_is == "end",
+        ends=first.stamp_is == "end" and all(channel.kind == "interval" for channel in first.values),
         revision=np.repeat([p.revision for p in parts], [len(p.line) for p in parts]) if revised else None,
     )
-    blank = (rows.stamp.kind == clock.UNREADABLE) & np.array([name == "" for name in homes], dtype=np.bool_)[
-        rows.home
-    ]
-    for column in rows.values.values():
-        blank &= column.empty
-    for row in np.flatnonzero(blank).tolist():
-        blank[row] = rows.stamp.text(row) == ""
-    return _without(rows, blank) if blank.any() else rows
 
 
 def _concatenated(parts: list[RawReadings]) -> RawReadings:
@@ -126,25 +117,4 @@ def _concatenated(parts: list[RawReadings]) -> RawReadings:
         stamp=Stamps(seconds, kind, text),
         values={channel: column(channel) for channel in parts[0].values},
         quality=None if all(part.quality is None for part in parts) else np.concatenate(flags),
-    )
-
-
-def _without(rows: Rows, blank: BoolArray) -> Rows:
-    keep = ~blank
-    place, kept = np.cumsum(keep) - 1, np.flatnonzero(keep)
-    return replace(
-        rows,
-        line=rows.line[keep],
-        stamp=Stamps(
-            rows.stamp.seconds[keep], rows.stamp.kind[keep], lambda row: rows.stamp.text(int(kept[row]))
-        ),
-        home=rows.home[keep],
-        values={
-            channel: Numbers(
-                c.values[keep], c.empty[keep], {int(place[row]): text for row, text in c.bad.items()}
-            )
-            for channel, c in rows.values.items()
-        },
-        quality=None if rows.quality is None else rows.quality[keep],
-        revision=None if rows.revision is None else rows.revision[keep],
     )

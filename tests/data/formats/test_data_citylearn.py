@@ -133,6 +133,14 @@ def test_a_missing_building_file_is_named(tmp_path: Path) -> None:
         formats.load(folder)
 
 
+def test_a_set_without_an_included_building_is_refused(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, local_rows(OCTOBER, 48))
+    schema = folder / "schema.json"
+    schema.write_text(schema.read_text().replace("true", "false"))
+    with pytest.raises(InvalidMeterFile, match="names no buildings"):
+        formats.load(folder)
+
+
 @pytest.fixture(scope="module")
 def fontana() -> MeterData:
     return formats.load(HOMES)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from data import formats, samples
-from data.errors import AmbiguousFile, MissingFile, UnrecognisedFile
+from data.errors import AmbiguousFile, InvalidMeterFile, MissingFile, UnknownZone, UnrecognisedFile
 from data.formats import FORMATS, Confidence, Format
 from data.intake.file import MeterFile
 from data.intake.raw import Hints, IntakeLog, RawReadings
@@ -129,6 +129,20 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
             formats.load(tmp_path / "none", format=format)
 
 
+@pytest.mark.parametrize("name", sorted(FORMATS.all()))
+def test_an_unknown_zone_is_refused_for_every_format(name: str, tmp_path: Path) -> None:
+    (tmp_path / "meter.csv").write_text(PLAIN)
+    with pytest.raises(UnknownZone, match="Did you mean 'Europe/Berlin'"):
+        formats.load(tmp_path / "meter.csv", format=name, zone="Europe/Berlinn")
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS.all()))
+def test_an_empty_file_is_called_that_for_every_format(name: str, tmp_path: Path) -> None:
+    (tmp_path / "meter.csv").write_bytes(b"")
+    with pytest.raises(InvalidMeterFile, match="the file is empty; export it again"):
+        formats.load(tmp_path / "meter.csv", format=name)
+
+
 OWN = '''"""ACME counters: semicolons, decimal commas, day first, local time of Berlin; one counter a column."""
 
 from __future__ import annotations
@@ -141,7 +155,7 @@ import numpy as np
 
 from data.formats import FORMATS, Confidence, Format
 from data.intake.file import MeterFile
-from data.intake.raw import Channel, Hints, IntakeLog, RawReadings, labels, lines_from, numbers, stamps
+from data.intake.raw import Channel, Hints, IntakeLog, RawReadings, labels, numbers, stamps
 from data.readings import ESTIMATED, MEASURED
 
 HEADER = "ACME;Zeit;Bezug kWh;Einspeisung Wh;Status"
@@ -161,7 +175,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
         part = rows[first : first + 2]
         meter, time, taken, given, status = zip(*part, strict=True)
         yield RawReadings(
-            line=lines_from(first + 2, len(part)),
+            line=np.arange(first + 2, first + 2 + len(part)),
             meter=labels(meter),
             stamp=stamps(labels(time), "%d.%m.%Y %H:%M"),
             values={

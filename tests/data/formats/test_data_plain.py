@@ -175,3 +175,15 @@ def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "meter.parquet"
     path.write_bytes(b"PAR1 and then nothing")
     assert [f.code for f in check(path).findings] == ["unreadable"]
+
+
+def test_a_folder_is_told_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidMeterFile, match="this is a folder; name the CSV or Parquet file in it"):
+        formats.load(tmp_path, format="plain")
+
+
+def test_a_row_with_nothing_but_a_quality_is_no_blank_line(tmp_path: Path) -> None:
+    lines = [f"{stamp(0)},a,1,0,", ",,,,", ",,,,estimated", f"{stamp(1)},a,1,0,"]
+    report = check(write(tmp_path, lines, HEADER.replace("\n", ",quality\n")))
+    assert [(f.code, f.line) for f in report.findings] == [("bad_timestamp", 4), ("no_household", 4)]
+    assert report.rows == 3

@@ -12,6 +12,7 @@ import pytest
 from data.formats import FORMATS, Confidence, FileReading, Format, read
 from data.intake.file import MeterFile
 from data.intake.raw import (
+    OTHER_LOAD,
     Channel,
     Hints,
     IntakeLog,
@@ -20,7 +21,6 @@ from data.intake.raw import (
     RawReadings,
     exact_stamps,
     labels,
-    lines_from,
     numbers,
     stamps,
 )
@@ -37,7 +37,7 @@ def chunk(
     """Hourly readings of one home."""
     count = len(next(iter(values.values())))
     return RawReadings(
-        line=lines_from(first_line, count),
+        line=np.arange(first_line, first_line + count),
         meter=labels([home] * count),
         stamp=exact_stamps(at + HOUR * np.arange(count)),
         values={channel: numbers(column) for channel, column in values.items()},
@@ -168,6 +168,22 @@ def test_a_counter_beside_intervals_leaves_its_last_interval_missing(tmp_path: P
     assert reading.data.quality[:, 0].tolist() == [0, 0, MISSING]
 
 
+def test_a_home_without_the_counter_misses_nothing(tmp_path: Path) -> None:
+    counter = Channel("pv", "kWh", "counter")
+    metered = chunk({IMPORT: [1, 2, 3]}), chunk({IMPORT: [1, 2, 3]}, home="b"), chunk({counter: [7, 8, 9]})
+    data = intake(tmp_path, *metered).data
+    assert data is not None
+    assert data.quality.tolist() == [[0, 0], [0, 0], [MISSING, 0]]
+    assert data.sub_meters["pv"].tolist() == [[1000, 0], [1000, 0], [0, 0]]
+
+
+def test_the_stamp_of_a_counter_is_an_instant_whatever_a_stamp_names(tmp_path: Path) -> None:
+    counters = replace(chunk({Channel("import", "kWh", "counter"): [7, 8, 10]}), stamp_is="end")
+    data = intake(tmp_path, counters).data
+    assert data is not None
+    assert (data.start_s, data.import_wh[:, 0].tolist()) == (START, [1000, 2000])
+
+
 def test_counters_may_rise_for_ever_without_being_refused(tmp_path: Path) -> None:
     rising = [8_000 + i / 10 for i in range(100)]
     reading = intake(tmp_path, chunk({Channel("import", "kWh", "counter"): rising}))
@@ -192,7 +208,7 @@ def test_a_row_that_is_issued_again_replaces_the_first(tmp_path: Path) -> None:
 
 
 def test_gross_meters_are_netted_to_what_the_grid_sees(tmp_path: Path) -> None:
-    gross = {Channel("base"): [1.0, 1.0], Channel("ev"): [0.5, 0.0], Channel("pv"): [0.25, 3.0]}
+    gross = {Channel(OTHER_LOAD): [1.0, 1.0], Channel("ev"): [0.5, 0.0], Channel("pv"): [0.25, 3.0]}
     data = intake(tmp_path, chunk(gross)).data
     assert data is not None
     assert data.sub_meters["load"][:, 0].tolist() == [1500, 1000]
