@@ -27,6 +27,7 @@ from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
 from wattswap.runs import engine
 from wattswap.runs.chain_reader import open_chain
+from wattswap.runs.folder import stored_scenario
 
 START = datetime(2016, 1, 11, 10, tzinfo=UTC)
 
@@ -61,7 +62,7 @@ def live(homes: int, intervals: int, pace_s: float, gateways: int = 0) -> dict[s
             out=Path(folder) / "runs",
             play=partial(play_processes, on_nodes=killer),
         )
-        again = engine.run(engine.stored_scenario(result.path), out=Path(folder) / "again")
+        again = engine.run(stored_scenario(result.path), out=Path(folder) / "again")
         equal = compare_runs(result, again)
         with open_chain(result.path) as store:
             evidence = sum(len(block.evidence) for block, _ in store.blocks())

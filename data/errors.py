@@ -73,7 +73,7 @@ class UnrecognisedFile(DataError, ValueError):
         self.known = sorted(known)
         super().__init__(
             f"{path} is in no format known here ({', '.join(self.known)});"
-            " name the format, or convert it to the plain CSV of docs/meter-files.md"
+            " name the format, or convert it to the plain CSV of docs/reference/meter-files.md"
         )
 
 

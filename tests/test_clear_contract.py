@@ -36,7 +36,7 @@ STREET: dict[str, Any] = {
         order("s2", "dora", "sell", 1, 0.12),
     ]
 }
-"""docs/mechanisms/uniform_price.md clears it by hand: 3.5 kWh at 0.15, ben's order is cut to half."""
+"""docs/reference/mechanisms/uniform_price.md clears it by hand: 3.5 kWh at 0.15, ben's order is cut to half."""
 
 
 def clear(orders: list[dict[str, Any]], **params: Any) -> dict[str, Any]:

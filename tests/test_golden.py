@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import wattswap as ws
-from wattswap.runs.folder import RunResult
+from wattswap.results import RunResult
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(path.parent.name for path in GOLDEN.glob("*/scenario.toml"))

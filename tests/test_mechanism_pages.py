@@ -24,7 +24,7 @@ from wattswap.scenario.load import TEMPLATES, load
 
 load_all()
 
-PAGES = Path(__file__).resolve().parents[1] / "docs" / "mechanisms"
+PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference" / "mechanisms"
 OURS = sorted(
     name
     for name, mechanism in registered().items()
@@ -157,7 +157,8 @@ def test_who_gains_where_all_state_the_same_outside_prices(
     assert "all bids at .32 and all offers at .08" in (PAGES / f"{name}.md").read_text(encoding="utf-8")
 
 
-def test_the_overview_has_one_row_for_each() -> None:
+def test_the_overview_is_right_in_every_row() -> None:
+    """A mechanism that is new needs its page; a row in the table is for those that a reader chooses among."""
     text = (PAGES / "README.md").read_text(encoding="utf-8")
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -165,7 +166,9 @@ def test_the_overview_has_one_row_for_each() -> None:
         if line.startswith("| [")
     ]
     rows = [(*re.findall(r"\w+", first)[:2], truthful, operator) for first, _, _, truthful, operator in cells]
-    assert sorted(name for name, *_ in rows) == OURS
+    names = [name for name, *_ in rows]
+    assert len(set(names)) == len(names) >= 20
+    assert set(names) <= set(OURS)
     budget = {"strong": "breaks even", "weak": "keeps", "deficit": "pays in"}
     for name, page, truthful, operator in rows:
         promises = registered()[name].promises

@@ -14,16 +14,15 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from wattswap.doctor import shadow_warning
+from wattswap.installation import VERSION, shadow_warning
 
 if TYPE_CHECKING:
-    from wattswap.api import clear, compare, mechanism, run, verify
-    from wattswap.comparison.result import Comparison
-    from wattswap.runs.engine import resume
-    from wattswap.runs.folder import RunResult
+    from wattswap.api import clear, compare, mechanism, resume, run, verify
+    from wattswap.results import Comparison, RunResult
     from wattswap.scenario.load import demo, load
 
-__version__ = "0.1.0"
+__version__ = VERSION
+
 __all__ = [
     "Comparison",
     "RunResult",
@@ -38,14 +37,14 @@ __all__ = [
 ]
 
 _HOME = {
-    "Comparison": ("wattswap.comparison.result", "Comparison"),
-    "RunResult": ("wattswap.runs.folder", "RunResult"),
+    "Comparison": ("wattswap.results", "Comparison"),
+    "RunResult": ("wattswap.results", "RunResult"),
     "clear": ("wattswap.api", "clear"),
     "compare": ("wattswap.api", "compare"),
     "demo": ("wattswap.scenario.load", "demo"),
     "load": ("wattswap.scenario.load", "load"),
     "mechanism": ("wattswap.api", "mechanism"),
-    "resume": ("wattswap.runs.engine", "resume"),
+    "resume": ("wattswap.api", "resume"),
     "run": ("wattswap.api", "run"),
     "verify": ("wattswap.api", "verify"),
 }

@@ -14,13 +14,12 @@ from market.mechanism import Mechanism, Promises
 from market.rules import MarketRules
 from wattswap.plugins import mechanism as find_mechanism
 from wattswap.runs import engine
-from wattswap.runs.folder import RunResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wattswap.comparison.result import Comparison
     from wattswap.comparison.runner import OnCell
+    from wattswap.results import Comparison, RunResult
     from wattswap.scenario.load import Scenario
 
 Clear = Callable[[OrderBook, MarketRules], Clearing]
@@ -41,7 +40,24 @@ def run(
         from wattswap.scenario.load import load
 
         scenario = load(scenario)
-    return engine.run(scenario, out=out, on_progress=on_progress)
+    return _result(engine.run(scenario, out=out, on_progress=on_progress).path)
+
+
+def resume(path: Path | str, *, on_progress: engine.OnProgress | None = None) -> RunResult:
+    """Continue a run that was interrupted or killed, to the same hashes as if it had not been.
+
+    Raises:
+        RunNotFound: The folder is no unfinished run.
+        RunBusy: Another process is working on it.
+        VerificationFailed: The meter data have changed since the run began.
+    """
+    return _result(engine.resume(path, on_progress=on_progress).path)
+
+
+def _result(folder: Path) -> RunResult:
+    from wattswap.results import RunResult
+
+    return RunResult(folder)
 
 
 def compare(
@@ -67,10 +83,10 @@ def compare(
     Raises:
         WattswapError: What is wrong with mechanisms, scenario or data, all of it at once.
     """
-    from wattswap.comparison import runner as driver
+    from wattswap.comparison import runner
     from wattswap.comparison.choices import read_choices
     from wattswap.comparison.plan import BASE, Point, make_plan
-    from wattswap.comparison.result import Comparison
+    from wattswap.results import Comparison
 
     if isinstance(scenario, Path | str):
         from wattswap.scenario.load import load
@@ -81,7 +97,7 @@ def compare(
     chosen = [scenario.seed] if seeds is None else list(seeds)
     choices = read_choices([mechanisms] if isinstance(mechanisms, str) else list(mechanisms))
     plan = make_plan([Point(BASE, {}, scenario)], choices, chosen)
-    folder = driver.compare(plan, Path(out), jobs=jobs, on_cell=on_cell)
+    folder = runner.compare(plan, Path(out), jobs=jobs, on_cell=on_cell)
     return Comparison(folder, [choice.label for choice in choices], chosen)
 
 
@@ -92,12 +108,12 @@ def verify(folder: Path | str, *, on_progress: engine.OnProgress | None = None) 
         VerificationFailed: Names what does not fit.
         RunNotFound: The folder is neither.
     """
-    from wattswap.comparison import runner as driver
+    from wattswap.comparison import runner
     from wattswap.comparison.store import ABOUT
     from wattswap.verification import verify_run
 
     if (Path(folder) / ABOUT).is_file():
-        return {"ok": True, **driver.verify(Path(folder))}
+        return {"ok": True, **runner.verify(Path(folder))}
     return verify_run(folder, on_progress=on_progress)
 
 
@@ -117,8 +133,8 @@ def clear(
     """Clear a book by a registered mechanism.
 
     Args:
-        orders: A book or a list of orders; or, in decimal numbers, a case as docs/mechanisms describe it, or a frame
-            with one row per order and the columns of a case's orders. For these a result dict comes back.
+        orders: A book or a list of orders; or, in decimal numbers, a case as docs/reference/mechanisms describe it,
+            or a frame with one row per order and the columns of a case's orders. For these a result dict comes back.
         mechanism: Name of the mechanism.
         rules: Market rules for a book or orders; a case carries its own params, a frame has the defaults.
 

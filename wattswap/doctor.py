@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-PACKAGES = ("market", "optimizer", "data", "p2p", "agents")
-"""Our packages beside `wattswap`; the names are short, so another distribution may bring one of the same name."""
+from wattswap.installation import shadow_warning
 
 
 class Check(NamedTuple):
@@ -19,30 +17,6 @@ class Check(NamedTuple):
     ok: bool
     detail: str
     cure: str = ""
-
-
-def shadowed_packages() -> list[tuple[str, str]]:
-    """Packages of ours that Python would import from somewhere else, with that place."""
-    home = Path(__file__).resolve().parents[1]
-    found = []
-    for name in PACKAGES:
-        spec = find_spec(name)
-        where = Path(spec.origin).resolve() if spec is not None and spec.origin else None
-        if where is None or where.parent.parent != home:
-            found.append((name, str(where or "nowhere")))
-    return found
-
-
-def shadow_warning() -> str | None:
-    """The sentence that `import wattswap` warns with when a foreign package hides one of ours, or None."""
-    shadows = shadowed_packages()
-    if not shadows:
-        return None
-    named = ", ".join(f"{name} (found at {where})" for name, where in shadows)
-    return (
-        f"another distribution hides packages of wattswap: {named}. Install wattswap into a virtual environment of"
-        " its own, or uninstall the other distribution."
-    )
 
 
 def examine() -> list[Check]:

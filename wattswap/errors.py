@@ -11,7 +11,7 @@ from market.errors import did_you_mean
 
 
 class ExitCode(IntEnum):
-    """Exit codes of every `wattswap` command; docs/exit-codes.md explains them. Stable."""
+    """Exit codes of every `wattswap` command; docs/reference/exit-codes.md explains them. Stable."""
 
     OK = 0
     BUG = 1
@@ -69,7 +69,7 @@ class UsageError(WattswapError):
 
 
 class InvalidScenario(WattswapError):
-    """A scenario file, case or `--set` that breaks the rules of docs/scenario.md."""
+    """A scenario file, case or `--set` that breaks the rules of docs/reference/scenario.md."""
 
     exit_code = ExitCode.INVALID
 

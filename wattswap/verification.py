@@ -17,12 +17,25 @@ from market.errors import AmountTooLarge, UnbalancedPostings
 from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings, check_balanced
 from p2p.batches.batch import postings_root
 from wattswap.errors import Interrupted, Problem, VerificationFailed
-from wattswap.report import REPORT
 from wattswap.runs import engine
-from wattswap.runs.chain_reader import CHAIN, genesis_of, open_chain, settled, stamp, verified_chain
-from wattswap.runs.engine import BLOBS, SCENARIO
-from wattswap.runs.folder import CURE, MANIFEST, RunResult, read_object
-from wattswap.runs.manifest import LOG, SCHEMA, file_sha256
+from wattswap.runs.chain_reader import genesis_of, open_chain, settled, stamp, verified_chain
+from wattswap.runs.folder import CURE, RunFolder, read_object, stored_scenario
+from wattswap.runs.layout import (
+    BLOBS,
+    CHAIN,
+    HASHED_FILES,
+    IN_PROCESS,
+    LIVE,
+    LOG,
+    MANIFEST,
+    NETWORK,
+    OMISSIONS,
+    REPORT,
+    SCENARIO,
+    hashed_files,
+    table_file,
+)
+from wattswap.runs.manifest import SCHEMA, file_sha256
 from wattswap.runs.prepare import Keys
 
 if TYPE_CHECKING:
@@ -36,8 +49,7 @@ REPEATED = (
     *("scenario_sha256", "data", "chain", "replay_sha256"),
 )
 """What a second run must say in its manifest, word for word."""
-POSTINGS = "postings.parquet"
-INTERVALS = "intervals.parquet"
+POSTINGS, INTERVALS = table_file("postings"), table_file("intervals")
 NETWORK_COLUMNS = ("height", "block_hash")
 """Columns of INTERVALS that depend on how a network's authorities voted."""
 
@@ -56,19 +68,19 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     Raises:
         VerificationFailed: Names the file, row or block that does not fit.
     """
-    result = RunResult(path)
+    result = RunFolder(path)
     folder = result.path
     _check_form(folder / MANIFEST, result.manifest)
     checks = {"files": _check_files(folder, result.manifest)}
     _check_scenario(folder / SCENARIO, result.manifest)
-    scenario = engine.stored_scenario(folder)
+    scenario = stored_scenario(folder)
     _check_provenance(folder, scenario, result.manifest)
     facts = verified_chain(folder)
     if facts["head"] != result.manifest.get("chain", {}).get("head"):
         raise VerificationFailed.of(str(folder / CHAIN), "its head is not the one of the manifest", CURE)
     checks["chain"] = f"{facts['blocks']} blocks, {facts['signatures']} signatures"
     checks["tables"] = _check_tables(folder, Keys.of(scenario).salts)
-    live = result.manifest.get("driver") == engine.LIVE
+    live = result.manifest.get("driver") == LIVE
     if live:
         checks["messages"] = _check_messages(folder, scenario)
     silent = result.manifest.get("network", {}).get("silent")
@@ -108,8 +120,8 @@ def _check_form(path: Path, manifest: dict[str, Any]) -> None:
 def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
     problems = []
     # Whether the manifest is right about how the run was made is judged later.
-    live, networked = manifest.get("driver") == engine.LIVE, "network" in manifest
-    names = engine.hashed_files(engine.LIVE if live and networked else engine.IN_PROCESS)
+    live, networked = manifest.get("driver") == LIVE, "network" in manifest
+    names = hashed_files(LIVE if live and networked else IN_PROCESS)
     for name in names:
         expected = manifest.get("files", {}).get(name)
         path = folder / name
@@ -121,7 +133,7 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
             )
     known = {*names, MANIFEST, LOG, REPORT}
     if live or networked:
-        known |= {BLOBS, engine.NETWORK, engine.OMISSIONS}
+        known |= {BLOBS, NETWORK, OMISSIONS}
     problems += [
         Problem(str(path), "is not part of this run", "move it elsewhere")
         for path in sorted(folder.iterdir())
@@ -139,9 +151,7 @@ def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]
         "schema": SCHEMA,
         "driver": "live" if live else "in process",
         "signed": live or scenario.chain.sign_orders,
-        "files": sorted(
-            engine.hashed_files(engine.LIVE if live and "network" in manifest else engine.IN_PROCESS)
-        ),
+        "files": sorted(hashed_files(LIVE if live and "network" in manifest else IN_PROCESS)),
     }
     found = {name: manifest.get(name) for name in expected} | {"files": sorted(manifest.get("files", {}))}
     problems = [
@@ -249,14 +259,14 @@ def _run_again(
             ) from None
         versions = _changed_versions(manifest, again.manifest)
         same_writer = "pyarrow" not in versions
-        live = manifest.get("driver") == engine.LIVE
+        live = manifest.get("driver") == LIVE
         stored, repeated = _facts(manifest, live), _facts(again.manifest, live)
         for name in sorted(stored.keys() | repeated.keys()):
             then, now = stored.get(name), repeated.get(name)
             if then != now:
                 what = f"says {name} = {then}, but running it again gives {now}"
                 problems.append(Problem(str(folder / MANIFEST), what, versions or CURE))
-        for name in engine.HASHED_FILES:
+        for name in HASHED_FILES:
             # The chain file is compared by its head, above: a resumed run leaves other free space in it.
             skipped = NETWORK_COLUMNS if live and name == INTERVALS else ()
             different = (

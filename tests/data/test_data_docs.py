@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "meter-files.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "meter-files.md").read_text(encoding="utf-8")
 
 
 def codes_in(source: str) -> set[str]:

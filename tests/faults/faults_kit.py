@@ -24,8 +24,10 @@ from wattswap.nodes.node import CHAIN_FILE
 from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
 from wattswap.nodes.report import write_network
 from wattswap.nodes.stats import read_stats
+from wattswap.results import RunResult
 from wattswap.runs import engine
-from wattswap.runs.folder import RunResult
+from wattswap.runs.folder import stored_scenario
+from wattswap.runs.layout import LIVE, SCENARIO
 from wattswap.runs.prepare import Setup, cut_to, prepare
 
 DAYLIGHT_S = int(FIRST.timestamp()) + 86_400 + 9 * 3_600
@@ -204,7 +206,7 @@ class Town:
         take_over(self.setup, self.partial, [self.data(name) for name in (*VALIDATORS, OPERATOR)])
         write_network(self.partial, collected)
         result = assemble(self.setup, self.partial, time.time(), {})
-        again = engine.run(engine.stored_scenario(result.path), out=self.partial.parent / "again")
+        again = engine.run(stored_scenario(result.path), out=self.partial.parent / "again")
         assert len(compare_runs(result, again)) == len(wanted)
         return result
 
@@ -220,14 +222,14 @@ def town(folder: Path, intervals: int, *, pace_s: float = PACE_S) -> Iterator[To
     scenario = ws.load(write_street(folder / "street"))
     four = scenario.chain.model_copy(update={"authorities": len(VALIDATORS)})
     setup = prepare(cut_to(scenario.model_copy(update={"chain": four}), intervals, DAYLIGHT_S))
-    partial = engine.begin(setup, folder / "runs", driver=engine.LIVE)
+    partial = engine.begin(setup, folder / "runs", driver=LIVE)
     configs = init_nodes(
         setup.scenario,
         folder / "nodes",
         Wish(0, len(VALIDATORS), pace_s=pace_s, gate_s=GATE_S),
         KeyPlan(derived=True),
         make_genesis=lambda *_: setup.genesis,
-        scenario_file=partial / engine.SCENARIO,
+        scenario_file=partial / SCENARIO,
     )
     for config in configs:
         mend(config, f"takeover_s = {config.clock.takeover_s}", f"takeover_s = {TAKEOVER_S}")

@@ -1,4 +1,4 @@
-"""The table of docs/metrics.md and the functions agree."""
+"""The table of docs/reference/metrics.md and the functions agree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from market.metrics import concentration, energy, fairness, grid, price, welfare
 from market.settlement import accounts, imbalance
 from wattswap.comparison.conditions import METRICS
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in PAGE.splitlines()

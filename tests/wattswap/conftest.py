@@ -8,7 +8,7 @@ import pytest
 from run_kit import write_street
 
 import wattswap as ws
-from wattswap.runs.folder import RunResult
+from wattswap.results import RunResult
 
 
 @pytest.fixture(scope="session")

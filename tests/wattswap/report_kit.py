@@ -17,8 +17,8 @@ from run_kit import write_street
 
 from market.mechanism import Promises
 from wattswap.cli import main
-from wattswap.comparison.result import Comparison
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
+from wattswap.results import Comparison
 
 NASTY = "<script>window.broken=1</script>"
 NASTY_ATTRIBUTE = '"><img src=x onerror="window.broken=1">'

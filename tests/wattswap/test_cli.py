@@ -15,7 +15,7 @@ import pytest
 from run_kit import call, files_below, one_object, python, refused, start, write_street
 
 from wattswap.catalogue import KINDS
-from wattswap.runs.folder import RunResult
+from wattswap.results import RunResult
 from wattswap.scenario.load import template_names
 
 Capture = pytest.CaptureFixture[str]

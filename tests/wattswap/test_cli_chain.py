@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from run_kit import Outcome, call, one_object, refused
 
-from wattswap.runs.folder import RunResult
+from wattswap.results import RunResult
 
 Capture = pytest.CaptureFixture[str]
 INTERVAL = "2026-06-02T12:00Z"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from run_kit import call, files_below, one_object, refused, start, write_street
 
-from wattswap.comparison.result import Comparison
+from wattswap.results import Comparison
 
 Capture = pytest.CaptureFixture[str]
 FEW = ["-m", "uniform_price", "-m", "mcafee"]

@@ -10,9 +10,8 @@ import pytest
 from run_kit import call, one_object
 
 import wattswap as ws
-from wattswap.comparison.result import Comparison
 from wattswap.errors import RunNotFound
-from wattswap.runs.folder import RunResult
+from wattswap.results import Comparison, RunResult
 
 Capture = pytest.CaptureFixture[str]
 RULES = ["uniform_price", "mcafee"]

@@ -17,13 +17,13 @@ from market.book import OrderBook
 from market.clearing import Clearing, check_feasible, no_trade
 from market.rules import MarketRules
 from market.settlement.accounts import SYSTEM_ACCOUNTS
-from wattswap.comparison import runner as driver
+from wattswap.comparison import runner
 from wattswap.comparison.choices import read_choices
 from wattswap.comparison.conditions import METRICS
 from wattswap.comparison.plan import BASE, CellKey, Point, make_plan
-from wattswap.comparison.result import Comparison
 from wattswap.comparison.store import DATASETS, part_path
 from wattswap.errors import UsageError
+from wattswap.results import Comparison
 from wattswap.scenario.load import load
 
 CHOSEN = ["uniform_price", "pay_as_bid:price_rule=bid", "mcafee", "muda_vickrey"]
@@ -61,7 +61,7 @@ def test_the_bills_of_a_cell_are_those_of_a_run(
 def test_money_adds_up_in_every_cell(compared: Comparison) -> None:
     for key in compared.cell_keys():
         bills = pq.ParquetFile(part_path(compared.path, "bills", key)).read().to_pandas()
-        cell = driver.run_cell(compared.setup(key.mechanism, key.seed))
+        cell = runner.run_cell(compared.setup(key.mechanism, key.seed))
         assert int(bills[MONEY].to_numpy().sum()) + int(cell.system_nano.sum()) == 0
         assert len(cell.system_nano) == len(SYSTEM_ACCOUNTS)
 
@@ -85,7 +85,9 @@ def test_the_bookends_hold_every_mechanism_between_them(compared: Comparison) ->
 def test_every_metric_is_on_its_page_and_can_be_a_condition(compared: Comparison) -> None:
     columns = set(compared.cells().columns) - {"point", "mechanism", "seed"}
     assert columns == set(METRICS)
-    page = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md").read_text(
+        encoding="utf-8"
+    )
     assert not [name for name in sorted(columns) if f"`{name}`" not in page]
 
 

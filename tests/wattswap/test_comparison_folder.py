@@ -11,7 +11,7 @@ import pytest
 from run_kit import write_street
 
 import wattswap as ws
-from wattswap.comparison import runner as driver
+from wattswap.comparison import runner
 from wattswap.comparison.choices import read_choices
 from wattswap.comparison.plan import BASE, CellKey, Point, make_plan
 from wattswap.comparison.store import part_path
@@ -63,7 +63,7 @@ def test_a_changed_number_is_found_by_working_the_cells_out_again(
     street_by_lot: Path, tmp_path: Path
 ) -> None:
     comparison = ws.compare(street_by_lot, ["uniform_price"], seeds=[7, 8], out=tmp_path)
-    assert driver.verify(comparison.path) == {"cells": 6}
+    assert runner.verify(comparison.path) == {"cells": 6}
     for dataset, column in (("bills", "trade_nano"), ("intervals", "price_micro_per_kwh")):
         path = part_path(comparison.path, dataset, CellKey(BASE, "uniform_price", 8))
         table = pq.ParquetFile(path).read()
@@ -72,7 +72,7 @@ def test_a_changed_number_is_found_by_working_the_cells_out_again(
         numbers[place] += 1
         pq.write_table(table.set_column(table.column_names.index(column), column, [numbers]), path)
     with pytest.raises(VerificationFailed) as caught:
-        driver.verify(comparison.path)
+        runner.verify(comparison.path)
     assert "uniform_price 8: intervals.price_micro_per_kwh, bills.trade_nano" in str(caught.value)
     assert "uniform_price 7" not in str(caught.value)
 
@@ -99,7 +99,7 @@ def test_whatever_else_was_changed_is_found_too(what: str, street_by_lot: Path, 
         part_path(folder, "bills", CellKey(BASE, "mcafee", 7)).parent.mkdir(parents=True)
         shutil.copy(bills, part_path(folder, "bills", CellKey(BASE, "mcafee", 7)))
     with pytest.raises(VerificationFailed):
-        driver.verify(folder)
+        runner.verify(folder)
 
 
 def test_changed_meter_data_are_read_again_in_the_same_process(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_changed_meter_data_are_read_again_in_the_same_process(tmp_path: Path) -
     assert second.path != first.path
     costs = [c.summary().loc["retailer_only", "cost_without_market"] for c in (first, second)]
     assert costs[1] > 1.5 * costs[0]
-    assert driver.verify(second.path) == {"cells": 3}
+    assert runner.verify(second.path) == {"cells": 3}
 
 
 def test_a_damaged_file_is_named(street_by_lot: Path, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from market.errors import DuplicateMechanism
 from market.mechanism import Mechanism, forget, get, register, registered
 from market.rules import MarketRules
 from wattswap.comparison.plan import BASE
-from wattswap.comparison.result import Comparison
 from wattswap.errors import Interrupted
+from wattswap.results import Comparison
 from wattswap.selection import is_ours
 
 

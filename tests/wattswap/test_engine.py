@@ -18,8 +18,8 @@ from market.clearing import Clearing
 from market.errors import InfeasibleClearing
 from market.rules import MarketRules
 from wattswap.errors import InvalidScenario
-from wattswap.runs.engine import HASHED_FILES
-from wattswap.runs.folder import RunResult
+from wattswap.results import RunResult
+from wattswap.runs.layout import HASHED_FILES
 
 
 def frame(run: RunResult, name: str) -> pd.DataFrame:

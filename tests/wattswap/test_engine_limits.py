@@ -11,8 +11,8 @@ from run_kit import FIRST, call, files_below, write_street
 import wattswap as ws
 from market.errors import AmountTooLarge
 from market.units import INT64_SAFE, IntArray
+from wattswap.results import RunResult
 from wattswap.runs.engine import Run, begin, own_chain
-from wattswap.runs.folder import RunResult
 from wattswap.runs.interval import build_book, clear_interval
 from wattswap.runs.prepare import Setup, prepare
 from wattswap.runs.tables import BILL_COLUMNS

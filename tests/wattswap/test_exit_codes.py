@@ -90,5 +90,5 @@ def test_the_classes_in_the_table_of_codes_exist() -> None:
 
 
 def test_the_page_of_exit_codes_has_every_code() -> None:
-    text = (DOCS / "exit-codes.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "exit-codes.md").read_text(encoding="utf-8")
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", text, flags=re.MULTILINE)] == list(ExitCode)

@@ -11,7 +11,7 @@ import pytest
 from run_kit import MONEY, SYSTEM
 
 import wattswap as ws
-from wattswap.runs.folder import RunResult
+from wattswap.results import RunResult
 
 HOMES = Path(__file__).parents[2] / ".." / "shared" / "data" / "homes_fontana_ca"
 SCENARIO = """\

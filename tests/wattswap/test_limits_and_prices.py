@@ -15,11 +15,11 @@ from market.book import OrderBook
 from market.clearing import Clearing, worse_than_limit
 from wattswap.cli.output import summary_lines
 from wattswap.comparison.plan import BASE, CellKey
-from wattswap.comparison.result import Comparison
 from wattswap.comparison.store import part_path
 from wattswap.report.story import Observed, Outcome
 from wattswap.report.words import against_best, idle, two_prices
 from wattswap.report.write import html_of, story_of
+from wattswap.results import Comparison
 
 RULES = [
     "uniform_price",

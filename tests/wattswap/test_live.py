@@ -21,14 +21,15 @@ from p2p.ledger.store import ChainStore
 from p2p.wire.codec import decode
 from p2p.wire.messages import Kind, Signed, household_of
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed
-from wattswap.nodes import collector as driver
+from wattswap.nodes import collector
 from wattswap.nodes.collector import ByHousehold
 from wattswap.nodes.hash_by_hash import compare_runs
 from wattswap.nodes.live import Town, run_live
+from wattswap.results import RunResult
 from wattswap.runs import engine
 from wattswap.runs.chain_reader import open_chain, verified_chain
-from wattswap.runs.engine import TABLE_FILES
-from wattswap.runs.folder import RunResult
+from wattswap.runs.folder import stored_scenario
+from wattswap.runs.layout import TABLE_FILES
 
 INTERVALS = 6
 DAYLIGHT_S = int(FIRST.timestamp()) + 86_400 + 9 * 3_600
@@ -54,7 +55,7 @@ def lived(
 
 def assert_as_in_process(result: RunResult, tmp_path: Path) -> None:
     """Every root of every interval is that of the run in process."""
-    again = engine.run(engine.stored_scenario(result.path), out=tmp_path / "again")
+    again = engine.run(stored_scenario(result.path), out=tmp_path / "again")
     assert len(compare_runs(result, again)) == len(again.table("intervals"))
 
 
@@ -89,7 +90,7 @@ def networked(street: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResu
 @pytest.fixture(scope="module")
 def in_process(networked: RunResult, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """The same scenario in process."""
-    return engine.run(engine.stored_scenario(networked.path), out=tmp_path_factory.mktemp("local"))
+    return engine.run(stored_scenario(networked.path), out=tmp_path_factory.mktemp("local"))
 
 
 def test_a_live_run_writes_the_same_tables_as_one_in_process(
@@ -118,7 +119,7 @@ def test_every_root_of_every_interval_is_compared(networked: RunResult, in_proce
 def test_a_run_that_differs_is_named_by_its_first_interval(
     networked: RunResult, street: Path, tmp_path: Path
 ) -> None:
-    scenario = engine.stored_scenario(networked.path)
+    scenario = stored_scenario(networked.path)
     other = engine.run(scenario.model_copy(update={"seed": 8}), out=tmp_path)
     with pytest.raises(VerificationFailed, match=r"2026-06-02T09:00Z: (book|clearing|postings) root: "):
         compare_runs(networked, other)
@@ -291,7 +292,7 @@ def test_an_operator_that_leaves_out_an_order_it_had_promised_is_convicted_by_th
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The authorities see nothing wrong with a batch that follows from its blob; the receipt is the proof."""
-    honest = driver.make_blob
+    honest = collector.make_blob
 
     def without_home_1(
         roster: tuple[str, ...], start_s: int, secret: bytes, signed: tuple[bytes, ...]
@@ -303,7 +304,7 @@ def test_an_operator_that_leaves_out_an_order_it_had_promised_is_convicted_by_th
         ]
         return honest(roster, start_s, secret, kept)
 
-    monkeypatch.setattr(driver, "make_blob", without_home_1)
+    monkeypatch.setattr(collector, "make_blob", without_home_1)
     result = lived(street, tmp_path, intervals=2)
     assert result.manifest["network"]["broken_promises"] == 2
     assert set(result.table("orders")["household"]) <= {"home-2", "home-3"}

@@ -21,9 +21,8 @@ from market.clearing import Clearing
 from market.errors import DuplicateMechanism, UnknownMechanism
 from market.rules import MarketRules
 from wattswap import plugins
-from wattswap.comparison.result import Comparison
 from wattswap.inputs.collector import InvalidCase
-from wattswap.runs.folder import RunResult
+from wattswap.results import Comparison, RunResult
 
 PLUGIN = """
 import wattswap as ws

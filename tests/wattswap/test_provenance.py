@@ -14,7 +14,7 @@ from town_kit import playing
 
 import wattswap as ws
 from wattswap.nodes.live import run_live
-from wattswap.runs.folder import RunResult
+from wattswap.results import RunResult
 
 Manifest = dict[str, Any]
 

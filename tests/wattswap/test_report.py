@@ -16,7 +16,7 @@ from run_kit import call, write_street
 import wattswap as ws
 from wattswap.report.page import csv_uri, table
 from wattswap.report.write import html_of, story_of
-from wattswap.runs.folder import RunResult
+from wattswap.results import RunResult
 
 SECTIONS = [
     "verdict",

@@ -16,13 +16,12 @@ from run_kit import call
 import wattswap as ws
 from wattswap.comparison.choices import read_choices
 from wattswap.comparison.plan import Point, make_plan
-from wattswap.comparison.result import Comparison
 from wattswap.comparison.runner import compare
 from wattswap.errors import CheckFailed, RunNotFound, UsageError
 from wattswap.report.checks import hold, parse_checks
 from wattswap.report.story import Spread, energy_flows
 from wattswap.report.write import html_of, story_of
-from wattswap.runs.folder import RunResult
+from wattswap.results import Comparison, RunResult
 
 NAMES = ["uniform_price", "pay_as_bid", "vcg"]
 

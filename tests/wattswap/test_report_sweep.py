@@ -10,12 +10,11 @@ from report_kit import story, sweep_in
 from run_kit import call
 
 import wattswap as ws
-from wattswap.comparison.result import Comparison
 from wattswap.errors import UsageError
 from wattswap.report.of_sweep import SWEPT, sweep_of
 from wattswap.report.sweeping import MAX_PANELS
 from wattswap.report.write import html_of, story_of
-from wattswap.runs.folder import RunResult
+from wattswap.results import Comparison, RunResult
 
 K, FORECAST = "market.k", "homes.forecast"
 T2 = 4.302653

@@ -9,7 +9,8 @@ from run_kit import call, write_street
 
 import wattswap as ws
 from wattswap.errors import UsageError
-from wattswap.runs.folder import RunResult, percent_of
+from wattswap.results import RunResult
+from wattswap.runs.folder import percent_of
 
 
 @pytest.fixture(scope="module")

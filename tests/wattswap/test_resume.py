@@ -19,9 +19,10 @@ from market.clearing import Clearing
 from market.rules import MarketRules
 from p2p.ledger.store import ChainStore
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
+from wattswap.results import RunResult
 from wattswap.runs import engine
-from wattswap.runs.engine import CHECKPOINT, PARTIAL, TABLE_FILES, resume
-from wattswap.runs.folder import RunResult
+from wattswap.runs.engine import resume
+from wattswap.runs.layout import CHECKPOINT, PARTIAL, TABLE_FILES
 from wattswap.runs.tables import Recorder
 
 LONG_DAYS = 10

@@ -19,11 +19,13 @@ from p2p.blocks.genesis import read_genesis
 from p2p.errors import StoreDamaged
 from p2p.ledger.store import ChainStore
 from wattswap.errors import RunBusy, RunNotFound, VerificationFailed
+from wattswap.results import RunResult
 from wattswap.runs import engine
 from wattswap.runs import tables as recorder
-from wattswap.runs.engine import CHECKPOINT, LIVE_MARK, MANIFEST, PARTIAL, TABLE_FILES, resume
-from wattswap.runs.folder import RunResult
-from wattswap.runs.lock import LOCK, folder_lock
+from wattswap.runs.engine import resume
+from wattswap.runs.folder import stored_scenario
+from wattswap.runs.layout import CHECKPOINT, LIVE_MARK, LOCK, MANIFEST, PARTIAL, TABLE_FILES, TABLES
+from wattswap.runs.lock import folder_lock
 from wattswap.runs.prepare import prepare
 
 SCHEMA_ONLY = "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT"
@@ -110,7 +112,7 @@ def chain_without_meta(partial: Path) -> None:
 
 def opened(partial: Path) -> engine.Run:
     """The unfinished run of a folder, as the engine opens it."""
-    setup = prepare(engine.stored_scenario(partial))
+    setup = prepare(stored_scenario(partial))
     return engine.Run(setup, partial, engine.own_chain(setup, partial))
 
 
@@ -190,7 +192,7 @@ def test_a_part_is_on_the_disk_before_it_gets_its_name(
     monkeypatch.setattr(recorder.os, "replace", replace)
     run.checkpoint()
     run.close()
-    parts = [f"{name}.000000.arrow" for name in recorder.TABLES]
+    parts = [f"{name}.000000.arrow" for name in TABLES]
     assert events == [word for name in (*parts, CHECKPOINT) for word in ("fsync", name)]
 
 

@@ -10,7 +10,7 @@ from run_kit import call, write_street
 import wattswap as ws
 from p2p.errors import KeyFileError
 from wattswap.errors import ExitCode, InvalidData
-from wattswap.runs.engine import stored_scenario
+from wattswap.runs.folder import stored_scenario
 from wattswap.runs.prepare import Keys, prepare
 
 Capture = pytest.CaptureFixture[str]

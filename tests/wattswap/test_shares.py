@@ -9,7 +9,7 @@ import pytest
 from run_kit import call, one_object, refused, table_rows, write_street
 
 import wattswap as ws
-from wattswap.runs.folder import RunResult
+from wattswap.results import RunResult
 from wattswap.runs.shares import shares_of
 
 HOMES = ["home-1", "home-2", "home-3"]

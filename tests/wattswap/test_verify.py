@@ -18,8 +18,8 @@ from run_kit import call, files_below, write_street
 
 import wattswap as ws
 from wattswap.errors import InvalidScenario, VerificationFailed
-from wattswap.runs.engine import HASHED_FILES, TABLE_FILES
-from wattswap.runs.folder import RunResult
+from wattswap.results import RunResult
+from wattswap.runs.layout import HASHED_FILES, TABLE_FILES
 
 
 @pytest.fixture

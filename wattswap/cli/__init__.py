@@ -1,6 +1,6 @@
 """The command line: verbs, one file per family; heavy packages are imported inside the command that needs them.
 
-Data goes to stdout, everything else to stderr. Exit codes are those of docs/exit-codes.md.
+Data goes to stdout, everything else to stderr. Exit codes are those of docs/reference/exit-codes.md.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Annotated, Any
 
 import typer
 
-from wattswap import __version__
 from wattswap.cli import chain, check, clear, compare, data, live, network, node, project, report, runs
 from wattswap.errors import ExitCode, InvalidData, as_json, exit_code_of, is_expected, render
+from wattswap.installation import VERSION
 
 UsageMistake: Any = typer.BadParameter.__mro__[1]
 """Click's UsageError; newer versions of typer bring their own copy of click, so it cannot be named by its module."""
@@ -39,7 +39,7 @@ app.add_typer(network.app, name="network")
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(__version__)
+        print(VERSION)
         raise typer.Exit
 
 

@@ -18,7 +18,7 @@ def clear(
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Clear a book from a file; docs/mechanisms tell each rule's inputs and parameters."""
+    """Clear a book from a file; docs/reference/mechanisms tell each rule's inputs and parameters."""
     from wattswap.cases.contract import clear_file
     from wattswap.cli.output import note, print_json
     from wattswap.plugins import load_all

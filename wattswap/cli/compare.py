@@ -123,11 +123,11 @@ def _compare(
 ) -> None:
     from wattswap.cli.comparison_view import CellProgress, comparison_facts, print_comparison
     from wattswap.cli.output import note, print_json
-    from wattswap.comparison import runner as driver
+    from wattswap.comparison import runner
     from wattswap.comparison.choices import read_choices
     from wattswap.comparison.conditions import METRICS, failures
     from wattswap.comparison.plan import make_plan
-    from wattswap.comparison.result import Comparison
+    from wattswap.comparison.result import ComparisonFolder
     from wattswap.conditions import read_conditions
     from wattswap.errors import CheckFailed, ExitCode, UsageError, suggest
 
@@ -144,8 +144,8 @@ def _compare(
             "Untraded energy is settled with the retailer, because the scenario does not set market.imbalance."
         )
     with CellProgress(plan, quiet) as progress:
-        folder = driver.compare(plan, out, jobs=jobs, on_cell=progress)
-    result = Comparison(folder, labels, plan.seeds)
+        folder = runner.compare(plan, out, jobs=jobs, on_cell=progress)
+    result = ComparisonFolder(folder, labels, plan.seeds)
     failed = failures(result, conditions)
     try:
         if json:

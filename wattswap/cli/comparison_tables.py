@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from market.errors import did_you_mean
 from wattswap.cli.comparison_view import HOMES, MARKET, comparison_facts, print_comparison
 from wattswap.cli.output import Form, print_bills, print_csv, print_json, print_table
-from wattswap.comparison.result import Comparison
+from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ def show_comparison(path: Path, what: str, which: str | None, form: Form) -> Non
         guess = did_you_mean(what, VIEWS).strip()
         known = guess or f"a comparison has {', '.join(VIEWS)}"
         raise UsageError.of("WHAT", f"nothing called {what!r} to show", known)
-    result = Comparison(path)
+    result = ComparisonFolder(path)
     if which is not None:
         result.cell_keys(which)
     VIEWS[what](result, which, form)
 
 
-def _summary(result: Comparison, which: str | None, form: Form) -> None:
+def _summary(result: ComparisonFolder, which: str | None, form: Form) -> None:
     """Means over the seeds, mechanism by mechanism."""
     if which is not None:
         raise UsageError.of("WHICH", "the summary is one of all mechanisms", f"see: cells {which}")
@@ -44,7 +44,7 @@ def _summary(result: Comparison, which: str | None, form: Form) -> None:
         print_comparison(result)
 
 
-def _bills(result: Comparison, which: str | None, form: Form) -> None:
+def _bills(result: ComparisonFolder, which: str | None, form: Form) -> None:
     """Every home's bill under a mechanism, mean over the seeds."""
     if which is None:
         cure = f"known: {', '.join(result.mechanisms)}"
@@ -58,7 +58,7 @@ def _bills(result: Comparison, which: str | None, form: Form) -> None:
         _emit(_by_point(bills), form)
 
 
-def _cells(result: Comparison, which: str | None, form: Form) -> None:
+def _cells(result: ComparisonFolder, which: str | None, form: Form) -> None:
     """Every cell with all its metrics; the text has those of the summary."""
     cells = result.cells()
     cells = cells if which is None else cells[cells["mechanism"] == which]
@@ -73,7 +73,7 @@ def _cells(result: Comparison, which: str | None, form: Form) -> None:
     print_table(f"Cells, money in {result.currency}; --csv and --json have every metric", kept, 3)
 
 
-def _mean(result: Comparison) -> str:
+def _mean(result: ComparisonFolder) -> str:
     return "" if len(result.seeds) == 1 else f", mean over {len(result.seeds)} seeds"
 
 
@@ -94,7 +94,7 @@ def _emit(frame: pd.DataFrame, form: Form) -> None:
     print_json({"rows": rows.where(rows.notna(), None).to_dict(orient="records")})
 
 
-VIEWS: dict[str, Callable[[Comparison, str | None, Form], None]] = {
+VIEWS: dict[str, Callable[[ComparisonFolder, str | None, Form], None]] = {
     "summary": _summary,
     "bills": _bills,
     "cells": _cells,

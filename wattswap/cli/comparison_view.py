@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from wattswap.comparison.plan import CellKey, Plan
-    from wattswap.comparison.result import Comparison
+    from wattswap.comparison.result import ComparisonFolder
     from wattswap.comparison.summary import Row
 
 Column = tuple[str, str, int, int]
@@ -89,7 +89,7 @@ class CellProgress:
         return table
 
 
-def print_comparison(result: Comparison, against: str | None = None) -> None:
+def print_comparison(result: ComparisonFolder, against: str | None = None) -> None:
     """Print the table of every point and where the folder is; and what each saves against one of them, if asked."""
     about = result.about
     print(
@@ -113,7 +113,7 @@ def print_comparison(result: Comparison, against: str | None = None) -> None:
     print(f"Report  wattswap report {result.path}")
 
 
-def comparison_facts(result: Comparison, against: str | None = None) -> dict[str, object]:
+def comparison_facts(result: ComparisonFolder, against: str | None = None) -> dict[str, object]:
     """The means of every metric at every point, and what each mechanism saves against one of them, as JSON has them.
 
     Args:
@@ -139,7 +139,7 @@ def comparison_facts(result: Comparison, against: str | None = None) -> dict[str
     }
 
 
-def _print_columns(result: Comparison, point: str, title: str, columns: tuple[Column, ...]) -> None:
+def _print_columns(result: ComparisonFolder, point: str, title: str, columns: tuple[Column, ...]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -61,6 +61,7 @@ def live(
     from wattswap.nodes.live import Town, run_live
     from wattswap.runs import engine
     from wattswap.runs.chain_reader import parse_interval
+    from wattswap.runs.folder import stored_scenario
 
     loaded = load_scenario(scenario, case, settings, seed, mechanism)
     start_s = None if at is None else parse_interval(at)
@@ -83,7 +84,7 @@ def live(
     rows = []
     if compare:
         with tempfile.TemporaryDirectory(prefix="wattswap-compare-") as scratch:
-            rows = compare_runs(result, engine.run(engine.stored_scenario(result.path), out=scratch))
+            rows = compare_runs(result, engine.run(stored_scenario(result.path), out=scratch))
     network = result.manifest["network"]
     if json:
         print_json({"run": str(result.path), **result.metrics, "network": network, "equal": rows})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wattswap.runs.folder import RunResult
+    from wattswap.runs.folder import RunFolder
 
 Form = Literal["text", "json", "csv"]
 """How a view is printed: for people, as one JSON object, or as CSV."""
@@ -104,7 +104,7 @@ class Progress:
             print(text, file=sys.stderr)
 
 
-def print_run(result: RunResult) -> None:
+def print_run(result: RunFolder) -> None:
     """Print the summary of a run and every home's bill.
 
     Raises:
@@ -150,7 +150,7 @@ def print_bills(bills: pd.DataFrame, money: str) -> None:
     print_table(f"Bills in {money}; a negative bill is income", shown)
 
 
-def chain_line(result: RunResult) -> str:
+def chain_line(result: RunFolder) -> str:
     """The chain in one line; a short one is verified first, which takes under a second."""
     from wattswap.runs.chain_reader import verified_chain
 

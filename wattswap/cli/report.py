@@ -47,11 +47,11 @@ def report(
     from datetime import UTC, datetime
 
     from wattswap.cli.output import print_json
-    from wattswap.report import REPORT
     from wattswap.report.checks import hold, parse_checks
     from wattswap.report.words import verdict
     from wattswap.report.write import story_of, write_report
     from wattswap.runs.chain_reader import parse_interval
+    from wattswap.runs.layout import REPORT
 
     start = None if interval is None else datetime.fromtimestamp(parse_interval(interval), UTC)
     story = story_of(folder, point)

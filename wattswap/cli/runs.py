@@ -24,7 +24,7 @@ from wattswap.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from wattswap.runs.folder import RunResult
+    from wattswap.runs.folder import RunFolder
 
 
 def run(
@@ -65,7 +65,7 @@ def resume(
     _print_result(engine.resume(run, on_progress=Progress("resumed", quiet)), json)
 
 
-def _print_result(result: RunResult, json: bool) -> None:
+def _print_result(result: RunFolder, json: bool) -> None:
     from wattswap.cli.output import print_json, print_run
 
     if json:
@@ -100,7 +100,7 @@ def show(
     from wattswap.cli.comparison_tables import show_comparison
     from wattswap.cli.views import show_view
     from wattswap.errors import UsageError
-    from wattswap.runs.folder import COMPARISON
+    from wattswap.runs.layout import COMPARISON
 
     if json and csv:
         raise UsageError.of("--csv", "stands beside --json", "give one of them")

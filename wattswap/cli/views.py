@@ -12,7 +12,7 @@ from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.cli.output import Form, print_bills, print_csv, print_json, print_run, print_table
 from wattswap.errors import UsageError
 from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
-from wattswap.runs.folder import RunResult, read_table
+from wattswap.runs.folder import RunFolder, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
         raise UsageError.of("WHAT", f"nothing called {what!r} to show", guess or f"known: {', '.join(VIEWS)}")
     if form == "csv" and what not in TABULAR:
         raise UsageError.of("--csv", f"{what} is no table", f"take --json, or one of {', '.join(TABULAR)}")
-    VIEWS[what](RunResult(path), which, form)
+    VIEWS[what](RunFolder(path), which, form)
 
 
 def _emit(title: str, frame: pd.DataFrame, form: Form, decimals: int = 4) -> None:
@@ -42,21 +42,21 @@ def _emit(title: str, frame: pd.DataFrame, form: Form, decimals: int = 4) -> Non
         print_table(title, frame, decimals)
 
 
-def _summary(result: RunResult, _which: str | None, form: Form) -> None:
+def _summary(result: RunFolder, _which: str | None, form: Form) -> None:
     if form == "json":
         print_json({"run": str(result.path), **result.metrics, "manifest": result.manifest})
     else:
         print_run(result)
 
 
-def _bills(result: RunResult, _which: str | None, form: Form) -> None:
+def _bills(result: RunFolder, _which: str | None, form: Form) -> None:
     if form != "text":
         _emit("", result.bills(), form)
     else:
         print_bills(result.bills(), result.currency)
 
 
-def _prices(result: RunResult, _which: str | None, form: Form) -> None:
+def _prices(result: RunFolder, _which: str | None, form: Form) -> None:
     """Prices by hour of the day (UTC), weighted by energy; every interval with --json or --csv."""
     import pandas as pd
 
@@ -75,7 +75,7 @@ def _prices(result: RunResult, _which: str | None, form: Form) -> None:
     print_table(f"Prices in {result.currency}/kWh by hour of the day", frame.astype(float), 4)
 
 
-def _of_interval(result: RunResult, table: str, which: str | None) -> pd.DataFrame:
+def _of_interval(result: RunFolder, table: str, which: str | None) -> pd.DataFrame:
     """Rows of one interval; the one with most trade where none is named."""
     if which is None:
         intervals = result.table("intervals")
@@ -91,7 +91,7 @@ def _of_interval(result: RunResult, table: str, which: str | None) -> pd.DataFra
     return frame
 
 
-def _book(result: RunResult, which: str | None, form: Form) -> None:
+def _book(result: RunFolder, which: str | None, form: Form) -> None:
     """One interval's order book, best bids and offers first."""
     orders = _of_interval(result, "orders", which)
     moment = stamp(int(orders["interval_start"].iloc[0].timestamp()))
@@ -114,7 +114,7 @@ def _book(result: RunResult, which: str | None, form: Form) -> None:
     _emit(f"Order book of {moment}", frame, form)
 
 
-def _block(result: RunResult, which: str | None, form: Form) -> None:
+def _block(result: RunFolder, which: str | None, form: Form) -> None:
     if which is None or not which.isdigit():
         raise UsageError.of("WHICH", "which block?", "give a height, as in: wattswap show RUN block 12")
     facts = block_facts(result.path, int(which))
@@ -125,7 +125,7 @@ def _block(result: RunResult, which: str | None, form: Form) -> None:
         print(f"{name.replace('_', ' '):<22} {value}")
 
 
-def _why(result: RunResult, which: str | None, form: Form) -> None:
+def _why(result: RunFolder, which: str | None, form: Form) -> None:
     """Why one home paid what it paid: its energy and money by kind, interval by interval, and the sum."""
     import pandas as pd
 
@@ -151,7 +151,7 @@ def _why(result: RunResult, which: str | None, form: Form) -> None:
     print_table(f"{which}: energy in kWh, money in {result.currency} (positive is credited)", daily, 3)
 
 
-def _network(result: RunResult, _which: str | None, form: Form) -> None:
+def _network(result: RunFolder, _which: str | None, form: Form) -> None:
     facts = result.manifest.get("network")
     if facts is None:
         raise UsageError.of("WHAT", "this run used no network", "only `wattswap live` does")
@@ -170,7 +170,7 @@ def _figures(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _intervals_of_network(result: RunResult) -> None:
+def _intervals_of_network(result: RunFolder) -> None:
     """Print one row an interval: what its nodes sent and spent together, and how long it took to be final."""
     table = read_table(result.path, "network").to_pandas()
     table["interval"] = table["interval_start"].dt.strftime("%Y-%m-%dT%H:%MZ")
@@ -186,7 +186,7 @@ def _intervals_of_network(result: RunResult) -> None:
     print_table("Sums over all nodes, and the slowest of them, by interval", rows, 3)
 
 
-def _shares(result: RunResult, _which: str | None, form: Form) -> None:
+def _shares(result: RunFolder, _which: str | None, form: Form) -> None:
     from wattswap.runs.shares import shares_of
 
     found = shares_of(result)
@@ -213,7 +213,7 @@ def _shares(result: RunResult, _which: str | None, form: Form) -> None:
         print("  No division at all keeps every group: the core is empty.")
 
 
-VIEWS: dict[str, Callable[[RunResult, str | None, Form], None]] = {
+VIEWS: dict[str, Callable[[RunFolder, str | None, Form], None]] = {
     "summary": _summary,
     "bills": _bills,
     "prices": _prices,

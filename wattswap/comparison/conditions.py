@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wattswap.comparison.result import Comparison
+from wattswap.comparison.result import ComparisonFolder
 from wattswap.conditions import Condition
 from wattswap.errors import Problem
 
@@ -54,7 +54,7 @@ METRICS = (
 """Every figure of a cell; a test holds this list to `summary_of`."""
 
 
-def failures(comparison: Comparison, conditions: Sequence[Condition]) -> list[Problem]:
+def failures(comparison: ComparisonFolder, conditions: Sequence[Condition]) -> list[Problem]:
     """One sentence for each figure for which a condition holds, at any point; a missing figure counts too."""
     problems = []
     bookends = (comparison.reference, comparison.bound)

@@ -10,8 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from wattswap.canonical_json import canonical_json
 from wattswap.errors import Problem, UsageError
-from wattswap.runs.manifest import canonical_json, code_sha256
+from wattswap.runs.manifest import code_sha256
 from wattswap.scenario.load import TEMPLATES, Scenario
 from wattswap.selection import Choice
 

@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from market.book import OrderBook
-    from wattswap.report.plots import Plots
     from wattswap.runs.prepare import Setup
 
 
-class Comparison:
+class ComparisonFolder:
     """A folder of `wattswap compare` or `sweep`, read when asked.
 
     Frames carry kWh and currency units; the Parquet files beside them keep the integers. A `point` is one setting of a
@@ -177,7 +176,7 @@ class Comparison:
         return qoe(self._savings[key], int(scale.min()), int(scale.max()))
 
     def cells(self) -> pd.DataFrame:
-        """One row per point, mechanism and seed, every metric of docs/metrics.md a column."""
+        """One row per point, mechanism and seed, every metric of docs/reference/metrics.md a column."""
         return self._cells.copy()
 
     def _shared(self, point: str) -> pd.DataFrame:
@@ -283,30 +282,6 @@ class Comparison:
         origin = self.about["scenarios"][name_of(self._chosen(mechanism, seed, point)[0])]
         return prepare(from_resolved(origin["resolved"], origin["base"]))
 
-    @property
-    def plot(self) -> Plots:
-        """Plotly figures: `.price()`, `.bills()`, `.curve(interval)`, `.sweep(metric)` and more."""
-        from wattswap.report.plots import Plots
-
-        return Plots(self.path)
-
-    def report(
-        self, path: Path | str | None = None, *, point: str | None = None, force: bool = False
-    ) -> Path:
-        """Write one HTML file about this comparison; it opens without a network.
-
-        Args:
-            path: The file; by default report.html in the comparison's folder.
-            point: The point of a sweep that is told in full; the first when left out.
-            force: Whether a file that is there is replaced.
-
-        Raises:
-            AlreadyExists: The file is there.
-        """
-        from wattswap.report.write import report_on
-
-        return report_on(self.path, path, point=point, force=force)
-
     def _chosen(self, mechanism: str, seed: int | None, point: str | None) -> list[CellKey]:
         keys = [
             key
@@ -322,7 +297,7 @@ class Comparison:
 class Compared:
     """One mechanism of a comparison."""
 
-    comparison: Comparison
+    comparison: ComparisonFolder
     mechanism: str
 
     def bills(self, seed: int | None = None) -> pd.DataFrame:

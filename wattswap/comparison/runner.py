@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from market.mechanism import Mechanism, forget, register, registered
+from wattswap.canonical_json import canonical_json
 from wattswap.comparison.cells import run_cell
 from wattswap.comparison.choices import BOUND, REFERENCE
 from wattswap.comparison.plan import CellKey, Plan
@@ -30,7 +31,7 @@ from wattswap.errors import Interrupted, UsageError, VerificationFailed
 from wattswap.plugins import import_file, load_all
 from wattswap.runs.folder import read_object
 from wattswap.runs.lock import folder_lock
-from wattswap.runs.manifest import SCHEMA, canonical_json, code_sha256, source_commit, versions, write_json
+from wattswap.runs.manifest import SCHEMA, code_sha256, source_commit, versions, write_json
 from wattswap.runs.prepare import Setup, prepare, under
 from wattswap.scenario.load import Scenario, from_resolved
 from wattswap.selection import is_ours

@@ -17,7 +17,8 @@ from wattswap.comparison.cells import BEHIND_METER, BILL_COLUMNS, INTERVAL_COLUM
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.summary import Row
 from wattswap.errors import VerificationFailed
-from wattswap.runs.folder import COMPARISON, CURE
+from wattswap.runs.folder import CURE
+from wattswap.runs.layout import COMPARISON
 
 if TYPE_CHECKING:
     import pyarrow as pa

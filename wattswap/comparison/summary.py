@@ -17,7 +17,7 @@ _MONEY = ("trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano")
 
 
 def summary_of(cell: Cell, minutes: int, emission_g_per_kwh: int | None) -> Row:
-    """Sum a cell up; every name is a row of docs/metrics.md.
+    """Sum a cell up; every name is a row of docs/reference/metrics.md.
 
     Args:
         cell: What came out.

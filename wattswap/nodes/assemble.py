@@ -18,12 +18,12 @@ from wattswap.nodes.batch_checker import Judge
 from wattswap.nodes.interval import Worked
 from wattswap.nodes.node import OMISSION
 from wattswap.runs import engine
-from wattswap.runs.chain_reader import CHAIN
 from wattswap.runs.chain_writer import Committed
 from wattswap.runs.interval import Cleared
+from wattswap.runs.layout import BLOBS, CHAIN, LIVE, OMISSIONS
 
 if TYPE_CHECKING:
-    from wattswap.runs.folder import RunResult
+    from wattswap.runs.folder import RunFolder
     from wattswap.runs.prepare import Setup
 
 
@@ -103,15 +103,15 @@ def take_over(setup: Setup, partial: Path, nodes: Sequence[Path]) -> None:
         raise VerificationFailed.of(str(partial), "no node has a chain")
     shutil.copyfile(max(heights, key=heights.__getitem__) / CHAIN, partial / CHAIN)
     for folder in nodes:
-        if (folder / engine.BLOBS).is_dir():
-            shutil.copytree(folder / engine.BLOBS, partial / engine.BLOBS, dirs_exist_ok=True)
+        if (folder / BLOBS).is_dir():
+            shutil.copytree(folder / BLOBS, partial / BLOBS, dirs_exist_ok=True)
 
 
 def keep_omissions(partial: Path, nodes: Sequence[Path]) -> None:
     """Copy the homes' proofs of broken promises into a run folder."""
     for proof in (path for folder in nodes for path in folder.glob(f"{OMISSION}*.bin")):
-        (partial / engine.OMISSIONS).mkdir(exist_ok=True)
-        shutil.copyfile(proof, partial / engine.OMISSIONS / proof.name)
+        (partial / OMISSIONS).mkdir(exist_ok=True)
+        shutil.copyfile(proof, partial / OMISSIONS / proof.name)
 
 
 def assemble(
@@ -120,7 +120,7 @@ def assemble(
     begun: float,
     network: dict[str, Any],
     on_interval: Callable[[int], None] | None = None,
-) -> RunResult:
+) -> RunFolder:
     """Write the tables, bills and manifest of a live run from its chain and blobs.
 
     Args:
@@ -132,7 +132,7 @@ def assemble(
     Raises:
         VerificationFailed: The chain does not follow from the blobs.
     """
-    chain = NetworkChain(setup, partial / CHAIN, partial / engine.BLOBS)
+    chain = NetworkChain(setup, partial / CHAIN, partial / BLOBS)
     current = engine.Run(setup, partial, chain)
     try:
         for i in range(setup.intervals):
@@ -144,6 +144,6 @@ def assemble(
                 current.flush()
             if on_interval is not None:
                 on_interval(current.done)
-        return engine.finish(current, begun, signed=True, driver=engine.LIVE, extra={"network": network})
+        return engine.finish(current, begun, signed=True, driver=LIVE, extra={"network": network})
     finally:
         current.close()

@@ -6,10 +6,10 @@ from typing import Any
 
 from market.units import WH_PER_KWH
 from wattswap.errors import VerificationFailed
-from wattswap.runs.folder import RunResult
+from wattswap.runs.folder import RunFolder
 
 
-def compare_runs(live: RunResult, in_process: RunResult) -> list[dict[str, Any]]:
+def compare_runs(live: RunFolder, in_process: RunFolder) -> list[dict[str, Any]]:
     """Compare two runs interval by interval: order-book root, clearing and postings.
 
     Blocks differ: authorities that vote over a network need other rounds and times than one process.

@@ -21,12 +21,12 @@ from wattswap.nodes.report import network_facts, write_network
 from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
 from wattswap.runs import engine
-from wattswap.runs.engine import SCENARIO
 from wattswap.runs.interrupt import Interrupt
+from wattswap.runs.layout import LIVE, SCENARIO
 from wattswap.runs.prepare import cut_to, prepare
 
 if TYPE_CHECKING:
-    from wattswap.runs.folder import RunResult
+    from wattswap.runs.folder import RunFolder
     from wattswap.scenario.load import Scenario
 
 GATE_S: Final = 20.0
@@ -79,7 +79,7 @@ def run_live(
     out: Path | str = "runs",
     on_progress: engine.OnProgress | None = None,
     play: Play | None = None,
-) -> RunResult:
+) -> RunFolder:
     """Run a scenario with real nodes.
 
     Args:
@@ -100,7 +100,7 @@ def run_live(
     setup = prepare(cut_to(scenario.model_copy(update={"chain": authorities}), intervals, start_s))
     wish = Wish(0, town.validators, gateways=town.gateways, pace_s=town.pace_s, gate_s=town.gate_s)
     seats(setup.roster, wish)  # numbers that do not fit are told before anything is written
-    partial = engine.begin(setup, Path(out), driver=engine.LIVE)
+    partial = engine.begin(setup, Path(out), driver=LIVE)
     begun = time.time()
     try:
         configs = init_nodes(

@@ -35,7 +35,8 @@ from wattswap.nodes.config import (
     write_config,
 )
 from wattswap.nodes.keys import KEY_FILE, PublicNode, new_folder, new_identity, seal
-from wattswap.runs.prepare import GENESIS, Keys, Setup, prepare
+from wattswap.runs.layout import GENESIS
+from wattswap.runs.prepare import Keys, Setup, prepare
 from wattswap.scenario.fields import Wrong
 from wattswap.scenario.load import Scenario
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.stats import COUNTED
-from wattswap.runs.engine import NETWORK
+from wattswap.runs.layout import NETWORK
 
 Line = dict[str, Any]
 """A line of a node's statistics."""

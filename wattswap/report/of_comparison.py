@@ -9,7 +9,7 @@ import numpy as np
 
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
 from wattswap.comparison.plan import CellKey
-from wattswap.comparison.result import Comparison
+from wattswap.comparison.result import ComparisonFolder
 from wattswap.comparison.runner import name_of
 from wattswap.errors import UsageError
 from wattswap.report.of_run import orders_frame, promises_of, provenance, row_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def story_of_comparison(comparison: Comparison, point: str | None = None) -> Story:
+def story_of_comparison(comparison: ComparisonFolder, point: str | None = None) -> Story:
     """Read a comparison; of a sweep one point in full, by default the first.
 
     Raises:
@@ -76,7 +76,9 @@ def _minutes(time: pd.Index[Any], given: int) -> int:
     return int((time[1] - time[0]).total_seconds()) // 60 if len(time) > 1 else given
 
 
-def _outcome(comparison: Comparison, label: str, point: str, cells: pd.DataFrame, best_kwh: float) -> Outcome:
+def _outcome(
+    comparison: ComparisonFolder, label: str, point: str, cells: pd.DataFrame, best_kwh: float
+) -> Outcome:
     names = [name for name in cells.columns if name not in ("point", "mechanism", "seed")]
     numbers = cells[names].select_dtypes("number")
     figures = {str(name): Spread.of(numbers[name].tolist()) for name in numbers.columns}
@@ -120,7 +122,7 @@ def _focus(outcomes: tuple[Outcome, ...], reference: str, bound: str | None) -> 
     ).label
 
 
-def _curve(comparison: Comparison, label: str, point: str, seed: int, start: datetime | None) -> Curve:
+def _curve(comparison: ComparisonFolder, label: str, point: str, seed: int, start: datetime | None) -> Curve:
     """The book of one interval and what the mechanism made of it, worked out again from the scenario."""
     import pandas as pd
 
@@ -155,7 +157,7 @@ def _flows(outcome: Outcome) -> pd.DataFrame:
     return energy_flows(sums if known else sums | {"load_kwh": None, "pv_kwh": None})
 
 
-def _notes(comparison: Comparison, point: str) -> tuple[str, ...]:
+def _notes(comparison: ComparisonFolder, point: str) -> tuple[str, ...]:
     about = comparison.about
     notes = [str(note) for note in about["data"].get("notes", ())]
     if about["missing"]:

@@ -15,8 +15,8 @@ from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.errors import UsageError
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
 from wattswap.runs.chain_reader import chain_facts, stamp, verified_chain
-from wattswap.runs.engine import SCENARIO
-from wattswap.runs.folder import RunResult, read_object
+from wattswap.runs.folder import RunFolder, read_object
+from wattswap.runs.layout import SCENARIO
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ VERIFIED_ON_THE_SPOT = 2_000
 """Blocks up to which the chain is verified before a report speaks of it."""
 
 
-def story_of_run(result: RunResult, label: str | None = None) -> Story:
+def story_of_run(result: RunFolder, label: str | None = None) -> Story:
     """Read a finished run.
 
     Args:
@@ -85,7 +85,7 @@ def story_of_run(result: RunResult, label: str | None = None) -> Story:
     )
 
 
-def curve_of_run(result: RunResult, start: datetime | None) -> Curve:
+def curve_of_run(result: RunFolder, start: datetime | None) -> Curve:
     """The stored book of one interval.
 
     Raises:
@@ -164,7 +164,7 @@ def provenance(about: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in rows.items() if value is not None}
 
 
-def _community(result: RunResult) -> pd.DataFrame:
+def _community(result: RunFolder) -> pd.DataFrame:
     """Energy of all homes together by interval: with the retailer, by the meters, and among neighbours. [kWh]"""
     import pandas as pd
 
@@ -183,7 +183,7 @@ def _community(result: RunResult) -> pd.DataFrame:
     )
 
 
-def _sums(result: RunResult) -> dict[str, float | None]:
+def _sums(result: RunFolder) -> dict[str, float | None]:
     """Energy of all homes over the whole run. [kWh]"""
     table = result.table("bills")
     names = ("import", "export", "retail_import", "retail_export", "load", "pv")
@@ -195,7 +195,7 @@ def _sums(result: RunResult) -> dict[str, float | None]:
     }
 
 
-def _figures(result: RunResult) -> dict[str, float | None]:
+def _figures(result: RunFolder) -> dict[str, float | None]:
     bills = result.table("bills")
     money = bills[list(MONEY_COLUMNS)].sum(axis=1) - bills["baseline_nano"]
     saving_nano = money.to_numpy(dtype=np.int64)
@@ -251,7 +251,7 @@ def promises_of(name: str) -> Promises | None:
         return None
 
 
-def _observed(result: RunResult) -> tuple[Observed, dict[str, float | None]]:
+def _observed(result: RunFolder) -> tuple[Observed, dict[str, float | None]]:
     """Hold every stored order and interval against the promises, and clear every book again for the optimum."""
     intervals, orders = result.table("intervals"), result.table("orders")
     surplus = intervals["operator_surplus_nano"]
@@ -297,7 +297,7 @@ def _traded_share(orders: pd.DataFrame) -> float | None:
     return int(orders["accepted_wh"].sum()) / 2 / possible_wh if possible_wh else None
 
 
-def _gains(result: RunResult, orders: pd.DataFrame) -> pd.DataFrame:
+def _gains(result: RunFolder, orders: pd.DataFrame) -> pd.DataFrame:
     """What each home that traded gained in an interval: its energy at its limit, less what it paid with all fees."""
     traded = orders[orders["accepted_wh"] > 0].rename(columns={"household": "account"})
     value_nano = traded["side"].astype("int64") * traded["accepted_wh"] * traded["limit_micro_per_kwh"]
@@ -328,7 +328,7 @@ def _optimum(orders: pd.DataFrame) -> tuple[int, int]:
     return welfare_nano, traded_wh
 
 
-def _chain(result: RunResult) -> dict[str, Any]:
+def _chain(result: RunFolder) -> dict[str, Any]:
     facts = chain_facts(result.path)
     verified = facts["blocks"] <= VERIFIED_ON_THE_SPOT
     signatures = verified_chain(result.path)["signatures"] if verified else None

@@ -11,13 +11,13 @@ from wattswap.report.story import Spread, Sweep
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wattswap.comparison.result import Comparison
+    from wattswap.comparison.result import ComparisonFolder
 
 SWEPT = ("saving", "traded_kwh", "price_per_kwh", "self_sufficiency", "homes_worse_off")
 """Metrics that a report draws over a sweep."""
 
 
-def sweep_of(comparison: Comparison, metrics: Sequence[str]) -> Sweep | None:
+def sweep_of(comparison: ComparisonFolder, metrics: Sequence[str]) -> Sweep | None:
     """Means of some metrics at every point; None where there is one point only.
 
     Raises:

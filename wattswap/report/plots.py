@@ -12,7 +12,7 @@ from wattswap.report import figures
 from wattswap.report.story import Story
 from wattswap.report.write import story_of
 from wattswap.runs.chain_reader import parse_interval
-from wattswap.runs.folder import COMPARISON
+from wattswap.runs.layout import COMPARISON
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -68,19 +68,19 @@ class Plots:
         """A metric against the varied key, one line a mechanism, with 95 % intervals where there are several seeds.
 
         Args:
-            metric: Any of docs/metrics.md.
+            metric: Any of docs/reference/metrics.md.
 
         Raises:
             UsageError: This is no sweep, or there is no such metric.
         """
-        from wattswap.comparison.result import Comparison
+        from wattswap.comparison.result import ComparisonFolder
         from wattswap.report.of_sweep import sweep_of
         from wattswap.report.sweeping import sweep_figure
         from wattswap.report.words import measure_of
 
         if not (self._folder / COMPARISON).is_file():
             raise UsageError.of(str(self._folder), "is no sweep", "`wattswap sweep` makes one")
-        comparison = Comparison(self._folder)
+        comparison = ComparisonFolder(self._folder)
         found = sweep_of(comparison, [metric])
         if found is None:
             raise UsageError.of(str(self._folder), "is no sweep", "`wattswap sweep` makes one")

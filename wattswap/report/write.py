@@ -6,9 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 from wattswap.errors import AlreadyExists, RunNotFound, UsageError
-from wattswap.report import REPORT
 from wattswap.report.story import Story
-from wattswap.runs.folder import COMPARISON, MANIFEST, RunResult
+from wattswap.runs.folder import RunFolder
+from wattswap.runs.layout import COMPARISON, MANIFEST, REPORT
 
 
 def story_of(folder: Path, point: str | None = None) -> Story:
@@ -24,12 +24,12 @@ def story_of(folder: Path, point: str | None = None) -> Story:
 
         if point is not None:
             raise UsageError.of("--point", "is asked of a run", "only a sweep has points")
-        return story_of_run(RunResult(folder))
+        return story_of_run(RunFolder(folder))
     if (folder / COMPARISON).is_file():
-        from wattswap.comparison.result import Comparison
+        from wattswap.comparison.result import ComparisonFolder
         from wattswap.report.of_comparison import story_of_comparison
 
-        return story_of_comparison(Comparison(folder), point)
+        return story_of_comparison(ComparisonFolder(folder), point)
     cure = "give the folder that `wattswap run` or `wattswap compare` printed"
     raise RunNotFound.of(str(folder), "neither a run nor a comparison is here", cure)
 
@@ -44,7 +44,7 @@ def html_of(story: Story, start: datetime | None = None) -> str:
     Raises:
         UsageError: There is no such interval.
     """
-    from wattswap import __version__
+    from wattswap.installation import VERSION
     from wattswap.report.page import page
     from wattswap.report.sections import sections
     from wattswap.report.words import duration
@@ -57,7 +57,7 @@ def html_of(story: Story, start: datetime | None = None) -> str:
     rivals = [o.label for o in story.rivals] or [story.focus]
     names = ", ".join(rivals) if len(rivals) <= 3 else f"{len(rivals)} mechanisms compared"
     title = f"{story.title}, {story.point}" if story.point else story.title
-    return page(f"{title}: {names}", about, sections(story, story.curve(start)), __version__)
+    return page(f"{title}: {names}", about, sections(story, story.curve(start)), VERSION)
 
 
 def report_on(

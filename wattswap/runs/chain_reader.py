@@ -22,9 +22,8 @@ from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
 from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFailed
 from wattswap.runs.folder import CURE, read_table
-from wattswap.runs.prepare import GENESIS, Keys
-
-CHAIN = "chain.db"
+from wattswap.runs.layout import CHAIN, GENESIS
+from wattswap.runs.prepare import Keys
 
 
 def open_chain(run: Path) -> ChainStore:
@@ -230,7 +229,7 @@ def prove_line(run: Path, household: str, interval: str) -> str:
         UsageError: No such home or interval in the run.
         VerificationFailed: The stored line is not the one on the chain.
     """
-    from wattswap.runs.engine import stored_scenario
+    from wattswap.runs.folder import stored_scenario
 
     genesis, accounts = genesis_of(run), accounts_of(run)
     if household not in accounts:

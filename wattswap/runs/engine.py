@@ -23,39 +23,34 @@ from market.settlement.accounts import SYSTEM_ACCOUNTS, TRADE, Postings
 from market.units import INT64_SAFE, MICRO_PER_UNIT, IntArray
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
-from wattswap.runs.folder import MANIFEST, RunResult, community_metrics, read_object
+from wattswap.runs.folder import RunFolder, community_metrics, read_object, stored_scenario
 from wattswap.runs.interrupt import Interrupt
 from wattswap.runs.interval import Cleared, Settled, build_book, clear_interval, settle_interval
-from wattswap.runs.lock import LOCK, folder_lock
+from wattswap.runs.layout import (
+    CHAIN,
+    CHECKPOINT,
+    GENESIS,
+    IN_PROCESS,
+    LIVE,
+    LIVE_MARK,
+    LOCK,
+    MANIFEST,
+    METRICS,
+    PARTIAL,
+    PARTS,
+    SCENARIO,
+    hashed_files,
+)
+from wattswap.runs.lock import folder_lock
 from wattswap.runs.manifest import SCHEMA, file_hashes, log_event, source_commit, versions, write_json
-from wattswap.runs.prepare import GENESIS, Setup, prepare
-from wattswap.runs.tables import PARTS, TABLES, Recorder
-from wattswap.scenario.load import Scenario, from_resolved
+from wattswap.runs.prepare import Setup, prepare
+from wattswap.runs.tables import Recorder
+from wattswap.scenario.load import Scenario
 
 OnProgress = Callable[[int, int, float | None], None]
 """Called after each interval with the number done, the number in all and the last price. [currency/kWh]"""
 CHECKPOINT_S = 0.5
 """Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
-IN_PROCESS, LIVE = "in process", "live"
-NETWORK = "network.parquet"
-"""Table of a live run: what every node noted of every interval."""
-BLOBS = "blobs"
-"""Folder of a live run with the signed messages of each interval."""
-OMISSIONS = "omissions"
-"""Folder of a live run with the proofs of broken promises, where there are any."""
-LIVE_MARK = "live"
-"""File that tells an unfinished live run, whose homes' state is nowhere in the folder."""
-PARTIAL = ".partial"
-CHECKPOINT = "checkpoint.json"
-SCENARIO = "scenario.json"
-TABLE_FILES = tuple(f"{name}.parquet" for name in (*TABLES, "bills"))
-HASHED_FILES = (*TABLE_FILES, "metrics.json", SCENARIO, GENESIS, "chain.db")
-"""Files of every run whose hashes are in the manifest."""
-
-
-def hashed_files(driver: str) -> tuple[str, ...]:
-    """Names of the files whose hashes are in the manifest of a run."""
-    return (*HASHED_FILES, NETWORK) if driver == LIVE else HASHED_FILES
 
 
 class RunChain(Protocol):
@@ -73,7 +68,7 @@ def own_chain(setup: Setup, folder: Path) -> ChainWriter:
     if not (folder / CHECKPOINT).exists():  # killed before its first checkpoint: nothing in it counts
         for leftover in folder.glob("chain.db*"):
             leftover.unlink()
-    return ChainWriter(setup, folder / "chain.db")
+    return ChainWriter(setup, folder / CHAIN)
 
 
 class Run:
@@ -208,7 +203,7 @@ def new_run_folder(scenario: Scenario, out: Path) -> Path:
     return folder
 
 
-def run(scenario: Scenario, *, out: Path | str = "runs", on_progress: OnProgress | None = None) -> RunResult:
+def run(scenario: Scenario, *, out: Path | str = "runs", on_progress: OnProgress | None = None) -> RunFolder:
     """Run a scenario in process.
 
     Args:
@@ -258,7 +253,7 @@ def begin(setup: Setup, out: Path, driver: str = IN_PROCESS) -> Path:
     return partial
 
 
-def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunResult:
+def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunFolder:
     """Continue a run that was interrupted or killed, to the same hashes as if it had not been.
 
     Raises:
@@ -285,18 +280,7 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunRes
         return _drive(setup, partial, on_progress)
 
 
-def stored_scenario(folder: Path) -> Scenario:
-    """The scenario that a run folder was made from.
-
-    Raises:
-        VerificationFailed: The file is damaged.
-        InvalidScenario: It cannot run any more: the data are gone, or this wattswap is another one.
-    """
-    origin = read_object(folder / SCENARIO)
-    return from_resolved(origin.get("resolved", {}), origin.get("base", ""))
-
-
-def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunResult:
+def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunFolder:
     begun = time.time()
     chain = own_chain(setup, partial)
     current = Run(setup, partial, chain)
@@ -328,7 +312,7 @@ def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunRe
 
 def finish(
     current: Run, begun: float, *, signed: bool, driver: str, extra: dict[str, Any] | None = None
-) -> RunResult:
+) -> RunFolder:
     """Join the tables, write metrics and manifest, and give the folder its name."""
     setup, partial = current.setup, current.folder
     chain = current.chain.summary()
@@ -366,14 +350,14 @@ def finish(
     return _name_finished(partial)
 
 
-def _name_finished(partial: Path) -> RunResult:
+def _name_finished(partial: Path) -> RunFolder:
     """Drop what only an unfinished run needs, and give the folder its name."""
     shutil.rmtree(partial / PARTS, ignore_errors=True)
     for name in (CHECKPOINT, LIVE_MARK, LOCK):
         (partial / name).unlink(missing_ok=True)
     folder = partial.with_name(partial.name.removesuffix(PARTIAL))
     os.rename(partial, folder)
-    return RunResult(folder)
+    return RunFolder(folder)
 
 
 def _write_metrics(current: Run) -> None:
@@ -387,7 +371,7 @@ def _write_metrics(current: Run) -> None:
         "grid_fee_local_per_kwh": prices.grid_fee_local_micro_per_kwh / MICRO_PER_UNIT,
         "grid_fee_remote_per_kwh": prices.grid_fee_remote_micro_per_kwh / MICRO_PER_UNIT,
     }
-    write_json(current.folder / "metrics.json", community_metrics(bills, intervals, system) | fees)
+    write_json(current.folder / METRICS, community_metrics(bills, intervals, system) | fees)
 
 
 def _platform() -> str:

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed, suggest
+from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
+from wattswap.scenario.load import Scenario, from_resolved
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from wattswap.report.plots import Plots
 
-MANIFEST = "manifest.json"
-COMPARISON = "comparison.json"
-TABLE_NAMES = ("orders", "readings", "postings", "intervals", "bills")
 CURE = "restore the folder from a copy, or run the scenario again"
 
 
-class RunResult:
+class RunFolder:
     """A run folder, read when asked.
 
     Frames carry kWh and currency units; the Parquet files beside them keep the integers.
@@ -55,7 +53,7 @@ class RunResult:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """The community's figures, in kWh and currency; a figure that does not exist is None."""
-        return read_object(self.path / "metrics.json")
+        return read_object(self.path / METRICS)
 
     @property
     def currency(self) -> str:
@@ -99,27 +97,6 @@ class RunResult:
         out.attrs["currency"] = self.currency
         return out
 
-    @property
-    def plot(self) -> Plots:
-        """Plotly figures: `.price()`, `.bills()`, `.curve(interval)`, `.flows()` and more."""
-        from wattswap.report.plots import Plots
-
-        return Plots(self.path)
-
-    def report(self, path: Path | str | None = None, *, force: bool = False) -> Path:
-        """Write one HTML file about this run; it opens without a network.
-
-        Args:
-            path: The file; by default report.html in the run's folder.
-            force: Whether a file that is there is replaced.
-
-        Raises:
-            AlreadyExists: The file is there.
-        """
-        from wattswap.report.write import report_on
-
-        return report_on(self.path, path, force=force)
-
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON file of a run folder.
@@ -136,6 +113,17 @@ def read_object(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def stored_scenario(folder: Path) -> Scenario:
+    """The scenario that a run folder was made from.
+
+    Raises:
+        VerificationFailed: The file is damaged.
+        InvalidScenario: It cannot run any more: the data are gone, or this wattswap is another one.
+    """
+    origin = read_object(folder / SCENARIO)
+    return from_resolved(origin.get("resolved", {}), origin.get("base", ""))
+
+
 def read_table(folder: Path, name: str, where: tuple[str, str, object] | None = None) -> pa.Table:
     """Read a table of a run folder, or the rows of it for which `where` holds.
 
@@ -145,7 +133,7 @@ def read_table(folder: Path, name: str, where: tuple[str, str, object] | None = 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = folder / f"{name}.parquet"
+    path = folder / table_file(name)
     try:
         return pq.read_table(path, filters=None if where is None else [where])
     except (OSError, pa.ArrowException) as error:

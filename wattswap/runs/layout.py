@@ -27,7 +27,7 @@ TABLES = ("orders", "readings", "postings", "intervals")
 """Tables with rows for each interval, written in parts."""
 TABLE_NAMES = (*TABLES, "bills")
 
-NETWORK = "network"
+NETWORK = "network.parquet"
 """Table of a live run: what every node noted of every interval."""
 BLOBS = "blobs"
 """Folder of a live run with the signed messages of each interval."""
@@ -55,4 +55,4 @@ HASHED_FILES = (*TABLE_FILES, METRICS, SCENARIO, GENESIS, CHAIN)
 
 def hashed_files(driver: str) -> tuple[str, ...]:
     """Names of the files whose hashes are in the manifest of a run."""
-    return (*HASHED_FILES, table_file(NETWORK)) if driver == LIVE else HASHED_FILES
+    return (*HASHED_FILES, NETWORK) if driver == LIVE else HASHED_FILES

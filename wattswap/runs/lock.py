@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wattswap.errors import RunBusy, RunNotFound
+from wattswap.runs.layout import LOCK
 
-LOCK = "lock"
 """File that the process working on an unfinished run holds a lock on."""
 
 

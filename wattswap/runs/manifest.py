@@ -14,8 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from wattswap.runs.layout import LOG
+
 SCHEMA = 1
-LOG = "log.jsonl"
 VERSIONED = ("wattswap", "numpy", "pandas", "pyarrow", "highspy", "pyomo", "PyNaCl", "msgspec", "libp2p")
 
 
@@ -61,11 +62,6 @@ def code_sha256() -> str:
         for path in sorted((top / package).rglob("*.py")):
             digest.update(f"{path.relative_to(top).as_posix()} {file_sha256(path)}\n".encode())
     return digest.hexdigest()
-
-
-def canonical_json(value: Any) -> str:
-    """JSON whose bytes follow from the value alone, to be hashed."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -29,11 +29,11 @@ from wattswap.errors import UsageError
 from wattswap.inputs.parameters import rules_with, run_defaults
 from wattswap.plugins import mechanism as find_mechanism
 from wattswap.runs.homes import batteries_of, history_after_gaps_s, load_meter, without_missing
+from wattswap.runs.layout import GENESIS
 from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
 
 DAY_S = 86_400
-GENESIS = "genesis.bin"
 
 
 @dataclass(frozen=True, slots=True)

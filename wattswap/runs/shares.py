@@ -14,7 +14,7 @@ from market.errors import InvalidGame
 from market.settlement.tariff import OutsidePrices
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, IntArray
 from wattswap.errors import UsageError
-from wattswap.runs.folder import RunResult
+from wattswap.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ class Shares:
     in_core: dict[str, bool]
 
 
-def shares_of(result: RunResult) -> Shares:
+def shares_of(result: RunFolder) -> Shares:
     """Divide what the homes of a run could save together: the game in which every group nets among itself.
 
     Raises:
@@ -68,14 +68,14 @@ def shares_of(result: RunResult) -> Shares:
     return Shares(table, int(value_nano[-1]) / NANO_PER_UNIT, core_nonempty(value_nano), in_core)
 
 
-def _by_home(result: RunResult, homes: pd.Index, column: str) -> IntArray:
+def _by_home(result: RunFolder, homes: pd.Index, column: str) -> IntArray:
     readings = result.table("readings")
     wide = readings.pivot(index="interval_start", columns="household", values=column)
     values: IntArray = wide[list(homes)].to_numpy(dtype=np.int64)
     return values
 
 
-def _prices(result: RunResult) -> OutsidePrices:
+def _prices(result: RunFolder) -> OutsidePrices:
     intervals, fees = result.table("intervals"), result.metrics
     return OutsidePrices(
         intervals["import_micro_per_kwh"].to_numpy(dtype=np.int64),

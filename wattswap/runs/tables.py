@@ -17,12 +17,11 @@ from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS
 from market.settlement.tariff import IntervalPrices
 from market.units import IntArray
 from wattswap.runs.interval import Cleared, Settled
+from wattswap.runs.layout import PARTS, TABLES, table_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TABLES = ("orders", "readings", "postings", "intervals")
-PARTS = "parts"
 ROW_GROUP_ROWS = 131_072
 INTERVAL_COLUMNS = (
     "height",
@@ -131,7 +130,7 @@ class Recorder:
         """
         paths = []
         for name in TABLES:
-            paths.append(self._folder / f"{name}.parquet")
+            paths.append(self._folder / table_file(name))
             join_parts(sorted(self.parts.glob(f"{name}.*.arrow")), paths[-1])
         paths.append(self._write_bills())
         return paths
@@ -144,7 +143,7 @@ class Recorder:
         for i, column in enumerate(BILL_COLUMNS):
             known = self._has_load or column not in ("load_wh", "pv_wh")
             columns[column] = pa.array(self.bills[:, i]) if known else pa.nulls(len(self.bills), pa.int64())
-        path = self._folder / "bills.parquet"
+        path = self._folder / table_file("bills")
         pq.write_table(self._with_metadata(columns), path, compression="zstd")
         return path
 

@@ -12,8 +12,8 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_
 from market.errors import InvalidTariff
 from market.settlement.tariff import OutsidePrices, flat, series, time_of_use
 from market.units import IntArray, price
+from wattswap.canonical_json import canonical_json
 from wattswap.errors import InvalidScenario, Problem
-from wattswap.runs.manifest import canonical_json
 from wattswap.scenario.fields import Wrong, iso
 from wattswap.scenario.layers import Source
 from wattswap.scenario.lines import KeyPath

@@ -372,7 +372,7 @@ class Market(Table):
         default="shared",
         description="Who settles what was not traded: the neighbours first, or the retailer.",
     )
-    params: Params = Field(default={}, description="The rule's own parameters, as docs/mechanisms list them.")
+    params: Params = Field(default={}, description="Parameters of the mechanism: docs/reference/mechanisms.")
 
     @field_validator("mechanism")
     @classmethod
