@@ -28,12 +28,6 @@ def _registered(what: str) -> Entries:
     ]
 
 
-def _formats() -> Entries:
-    from data.formats import registered
-
-    return [{"name": name, "summary": f.describe} for name, f in sorted(registered().items())]
-
-
 def _samples() -> Entries:
     from data import samples
 
@@ -57,7 +51,6 @@ def _templates() -> Entries:
 
 KINDS: dict[str, Callable[[], Entries]] = {
     **{what: partial(_registered, what) for what, _ in REGISTRIES},
-    "formats": _formats,
     "samples": _samples,
     "templates": _templates,
 }

@@ -17,6 +17,7 @@ from wattswap.errors import ExitCode, Problem, WattswapError
 
 REGISTRIES: tuple[tuple[str, str], ...] = (
     ("mechanisms", "market.mechanism:MECHANISMS"),
+    ("formats", "data.formats:FORMATS"),
     ("strategies", "agents.bidding:STRATEGIES"),
     ("forecasters", "agents.forecast:FORECASTERS"),
     ("devices", "agents.devices:DEVICES"),

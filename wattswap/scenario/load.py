@@ -150,14 +150,14 @@ def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:
     from agents.bidding import STRATEGIES
     from agents.control import CONTROLLERS
     from agents.forecast import FORECASTERS
-    from data import formats
+    from data.formats import FORMATS
     from market.mechanism import MECHANISMS
 
     if mechanisms is None:
         mechanisms = MECHANISMS.all()
     return {
         "market.mechanism": sorted(mechanisms),
-        "data.format": list(formats.registered()),
+        "data.format": list(FORMATS.all()),
         "homes.strategy": list(STRATEGIES.all()),
         "homes.forecast": list(FORECASTERS.all()),
         "homes.control": list(CONTROLLERS.all()),
