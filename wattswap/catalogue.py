@@ -28,9 +28,9 @@ def _registered(what: str) -> Entries:
 
 
 def _formats() -> Entries:
-    from data.formats import registered
+    from data.formats import FORMATS
 
-    return [{"name": name, "summary": f.describe} for name, f in sorted(registered().items())]
+    return [{"name": name, "summary": f.describe} for name, f in FORMATS.all().items()]
 
 
 def _strategies() -> Entries:

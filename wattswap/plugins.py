@@ -15,7 +15,10 @@ from market.mechanism import MECHANISMS
 from market.registry import ADDED, Registry
 from wattswap.errors import ExitCode, Problem, WattswapError
 
-REGISTRIES: tuple[tuple[str, str], ...] = (("mechanisms", "market.mechanism:MECHANISMS"),)
+REGISTRIES: tuple[tuple[str, str], ...] = (
+    ("mechanisms", "market.mechanism:MECHANISMS"),
+    ("formats", "data.formats:FORMATS"),
+)
 """What a registry holds, as `wattswap list` calls it, and where the registry is; a new kind is one line here."""
 
 

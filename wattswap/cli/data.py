@@ -12,7 +12,7 @@ from wattswap.cli.options import JsonOption
 from wattswap.errors import ExitCode
 
 if TYPE_CHECKING:
-    from data.checks import CheckReport
+    from data.formats import CheckReport
 
 app = typer.Typer(help="Look at meter data before they are used.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def check(
     """Tell what a meter file holds and what is wrong with it, line by line."""
     from dataclasses import asdict
 
-    from data.checks import check as check_file
+    from data.formats import check as check_file
     from wattswap.cli.output import note, print_json
 
     report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000))

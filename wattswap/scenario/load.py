@@ -155,7 +155,7 @@ def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:
         mechanisms = MECHANISMS.all()
     return {
         "market.mechanism": sorted(mechanisms),
-        "data.format": list(formats.registered()),
+        "data.format": list(formats.FORMATS.all()),
         "homes.strategy": list(bidding.registered()),
         "homes.forecast": [*forecast.registered(), forecast.PERFECT_FORESIGHT],
     }
