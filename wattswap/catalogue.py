@@ -22,28 +22,10 @@ def _registered(what: str) -> Entries:
             "summary": item.summary,
             "parameters": "; ".join(described(parameter) for parameter in getattr(item, "parameters", ())),
             "origin": found.origin(name),
+            **({} if found.is_ours(item) else {"from": found.origin(name)}),
         }
         for name, item in found.all().items()
     ]
-
-
-def _formats() -> Entries:
-    from data.formats import FORMATS
-
-    return [{"name": name, "summary": f.describe} for name, f in FORMATS.all().items()]
-
-
-def _strategies() -> Entries:
-    from agents.bidding import registered
-
-    return [{"name": name, "summary": s.summary} for name, s in registered().items()]
-
-
-def _forecasters() -> Entries:
-    from agents.forecast import PERFECT_FORESIGHT, registered
-
-    entries = [{"name": name, "summary": f.summary} for name, f in registered().items()]
-    return [*entries, {"name": PERFECT_FORESIGHT, "summary": "the true future: a bound, not a forecast"}]
 
 
 def _samples() -> Entries:
@@ -69,9 +51,6 @@ def _templates() -> Entries:
 
 KINDS: dict[str, Callable[[], Entries]] = {
     **{what: partial(_registered, what) for what, _ in REGISTRIES},
-    "formats": _formats,
-    "strategies": _strategies,
-    "forecasters": _forecasters,
     "samples": _samples,
     "templates": _templates,
 }
@@ -84,6 +63,6 @@ def catalogue(what: str) -> Entries:
         UsageError: There is no such kind.
     """
     if what not in KINDS:
-        problem = f"nothing called {what!r} to list" if what else "which kind of thing shall be listed"
+        problem = f"nothing called {what!r} to list" if what else "which kind is to be listed"
         raise UsageError.of("list", problem, suggest(what, KINDS))
     return KINDS[what]()

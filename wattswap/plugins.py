@@ -18,6 +18,11 @@ from wattswap.errors import ExitCode, Problem, WattswapError
 REGISTRIES: tuple[tuple[str, str], ...] = (
     ("mechanisms", "market.mechanism:MECHANISMS"),
     ("formats", "data.formats:FORMATS"),
+    ("strategies", "agents.bidding:STRATEGIES"),
+    ("forecasters", "agents.forecast:FORECASTERS"),
+    ("devices", "agents.devices:DEVICES"),
+    ("controllers", "agents.control:CONTROLLERS"),
+    ("commands", "wattswap.cli.command:COMMANDS"),
 )
 """What a registry holds, as `wattswap list` calls it, and where the registry is; a new kind is one line here."""
 

@@ -37,7 +37,7 @@ class Format:
 
     Args:
         name: Unique, lower case.
-        describe: One sentence for people: layout, stamp, zone.
+        summary: One sentence for people: layout, stamp, zone.
         unit: Unit and kind of the values as they stand in the file.
         sniff: How sure it is that a file is of this format; looks at `file.head` and `file.name`, or
             for a folder at the files in it, and reads no more.
@@ -47,7 +47,7 @@ class Format:
     """
 
     name: str
-    describe: str
+    summary: str
     unit: str
     sniff: Callable[[MeterFile], Confidence]
     parse: Callable[[MeterFile, Hints, IntakeLog], Iterator[RawReadings | GridReadings]]

@@ -338,7 +338,7 @@ def calendar_of(file: MeterFile, zone: str | None, log: FindingLog) -> HourMap |
 FORMATS.register(
     Format(
         name="citylearn",
-        describe="CityLearn folder (schema.json, Building_N.csv): hourly load and PV, no stamps",
+        summary="CityLearn folder (schema.json, Building_N.csv): hourly load and PV, no stamps",
         unit="kWh per hour (load), W per kWp (PV)",
         sniff=sniff,
         parse=parse,

@@ -305,7 +305,7 @@ def write(data: MeterData, path: Path) -> None:
 FORMATS.register(
     Format(
         name="plain",
-        describe="CSV or Parquet timestamp,household,import_kwh,export_kwh[,..]; stamps start the interval",
+        summary="CSV or Parquet timestamp,household,import_kwh,export_kwh[,..]; stamps start the interval",
         unit="kWh per interval",
         sniff=sniff,
         parse=parse,

@@ -111,7 +111,7 @@ def save_neighbourhood(
 FORMATS.register(
     Format(
         name="simbench_extract",
-        describe="Parquet of profiles with a neighbourhood in its metadata, UTC; the bundled samples",
+        summary="Parquet of profiles with a neighbourhood in its metadata, UTC; the bundled samples",
         unit="parts per million of each element's power",
         sniff=sniff,
         parse=parse,

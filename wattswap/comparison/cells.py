@@ -29,6 +29,7 @@ from market.settlement.accounts import (
     TRADE,
 )
 from market.units import INT64_SAFE, IntArray
+from wattswap.errors import UsageError
 from wattswap.runs.interval import build_book, settle_interval
 from wattswap.runs.prepare import Setup
 
@@ -112,17 +113,24 @@ def run_cell(setup: Setup) -> Cell:
     limits, turnover_nano = setup.mechanism.promises.individually_rational, 0.0
     for i in range(count):
         start_s, prices, rules = setup.start_of(i), setup.prices.at(i), setup.rules_at(i)
-        bids = community.bids(prices)
+        orders = community.bids(prices)
         book = build_book(
-            setup.seed, start_s, setup.members, bids.side, bids.energy_wh, bids.limit_micro_per_kwh
+            setup.seed, start_s, orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh
         )
         begun = perf_counter_ns()
         clearing = setup.mechanism.clear(book, rules)
         clear_ns = perf_counter_ns() - begun
         check_feasible(book, clearing, limits=limits)
-        import_wh, export_wh = community.live()
+        meters = community.live()
+        community.learn(book, clearing)
         settled = settle_interval(
-            setup.mechanism, book, clearing, import_wh, export_wh, prices, shared=setup.shares_imbalance
+            setup.mechanism,
+            book,
+            clearing,
+            meters.import_wh,
+            meters.export_wh,
+            prices,
+            shared=setup.shares_imbalance,
         )
         load_wh, pv_wh = setup.load_and_pv(i)
         lines, without = settled.postings.lines[:homes], settled.baseline_nano
@@ -161,11 +169,14 @@ def run_cell(setup: Setup) -> Cell:
 def book_at(setup: Setup, i: int) -> OrderBook:
     """The order book of the i-th interval of a prepared scenario, which all mechanisms of a comparison share."""
     community = setup.community()
+    if community.learns:
+        cure = "read the orders of a run instead"
+        raise UsageError.of("book", "homes that learn have another book under each mechanism", cure)
     for _ in range(i):
         community.live()
-    bids = community.bids(setup.prices.at(i))
+    orders = community.bids(setup.prices.at(i))
     return build_book(
-        setup.seed, setup.start_of(i), setup.members, bids.side, bids.energy_wh, bids.limit_micro_per_kwh
+        setup.seed, setup.start_of(i), orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh
     )
 
 

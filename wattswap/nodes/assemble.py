@@ -137,9 +137,9 @@ def assemble(
     try:
         for i in range(setup.intervals):
             worked = chain.worked(setup.start_of(i))
-            # The contents of the batteries are known to the homes alone: live the interval as they did.
-            current.community.live()
-            current.commit(worked.cleared, worked.import_wh, worked.export_wh, current.community.stored_wh)
+            # The states of devices are known to the homes alone: live the interval as they did.
+            meters = current.community.live()
+            current.commit(worked.cleared, worked.import_wh, worked.export_wh, meters.columns)
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()
             if on_interval is not None:

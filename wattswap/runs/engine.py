@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +49,7 @@ from wattswap.scenario.load import Scenario
 
 OnProgress = Callable[[int, int, float | None], None]
 """Called after each interval with the number done, the number in all and the last price. [currency/kWh]"""
+CHECKPOINT_VERSION = 2
 CHECKPOINT_S = 0.5
 """Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
 
@@ -97,19 +98,20 @@ class Run:
         """Live one interval in process and return its price, if any. [currency/kWh]"""
         setup, i = self.setup, self.done
         start_s, prices = setup.start_of(i), setup.prices.at(i)
-        bids = self.community.bids(prices)
+        orders = self.community.bids(prices)
         if setup.sign_orders:
-            setup.sign_and_check(start_s, bids)
+            setup.sign_and_check(start_s, orders)
         book = build_book(
-            setup.seed, start_s, setup.members, bids.side, bids.energy_wh, bids.limit_micro_per_kwh
+            setup.seed, start_s, orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh
         )
         cleared = clear_interval(setup.mechanism, setup.rules_at(i), setup.roster, start_s, book)
-        import_wh, export_wh = self.community.live()
-        self.commit(cleared, import_wh, export_wh, self.community.stored_wh)
+        meters = self.community.live()
+        self.community.learn(book, cleared.clearing)
+        self.commit(cleared, meters.import_wh, meters.export_wh, meters.columns)
         return cleared.price_per_kwh
 
     def commit(
-        self, cleared: Cleared, import_wh: IntArray, export_wh: IntArray, stored_wh: IntArray
+        self, cleared: Cleared, import_wh: IntArray, export_wh: IntArray, columns: Mapping[str, IntArray]
     ) -> Committed:
         """Settle a cleared interval, put it on the chain and into the tables."""
         setup, i = self.setup, self.done
@@ -132,7 +134,7 @@ class Run:
             block.postings_root,
             cleared,
             settled,
-            stored_wh,
+            columns,
             load_wh,
             pv_wh,
             prices,
@@ -167,7 +169,8 @@ class Run:
             {
                 "done": self.done,
                 "parts": self.parts,
-                "stored_uwh": self.community.snapshot(),
+                "version": CHECKPOINT_VERSION,
+                "homes": self.community.snapshot(),
                 "bills": self.recorder.bills.tolist(),
                 "system_nano": self.system_nano.tolist(),
                 "turnover_nano": self.turnover_nano,
@@ -178,12 +181,18 @@ class Run:
     def restore(self, chain: ChainWriter) -> None:
         """Cut the folder and its chain back to the last checkpoint, or to nothing."""
         path = self.folder / CHECKPOINT
-        saved: dict[str, Any] = read_object(path) if path.exists() else {"done": 0, "parts": 0}
+        saved: dict[str, Any] = {"done": 0, "parts": 0}
+        if path.exists():
+            saved = read_object(path)
+            if saved.get("version") != CHECKPOINT_VERSION:
+                raise RunNotFound.of(
+                    str(self.folder), "was interrupted by another version of wattswap", "start a new run"
+                )
         self.done, self.parts = saved["done"], saved["parts"]
         chain.cut_back(self.done)
         self.recorder.drop_parts_from(self.parts)
         if self.done:
-            self.community.restore(self.setup.first_row + self.done, saved["stored_uwh"])
+            self.community.restore(saved["homes"])
             self.recorder.bills[:] = saved["bills"]
             self.system_nano[:] = saved["system_nano"]
             self.turnover_nano = saved["turnover_nano"]

@@ -8,6 +8,7 @@ interruption.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ class Recorder:
         postings_root: bytes,
         cleared: Cleared,
         settled: Settled,
-        stored_wh: IntArray,
+        columns: Mapping[str, IntArray],
         load_wh: IntArray,
         pv_wh: IntArray,
         prices: IntervalPrices,
@@ -74,7 +75,7 @@ class Recorder:
         book, clearing = cleared.book, cleared.clearing
         lines = settled.postings.lines
         self._rows["orders"].append((start_s, book, clearing))
-        self._rows["readings"].append((start_s, lines[:members, :2], stored_wh, load_wh, pv_wh))
+        self._rows["readings"].append((start_s, lines[:members, :2], columns, load_wh, pv_wh))
         self._rows["postings"].append((start_s, lines))
         price = clearing.node_price[0]
         self._rows["intervals"].append(
@@ -196,7 +197,7 @@ class Recorder:
                 "household": self._names(np.tile(np.arange(members), len(rows)), self._roster),
                 "import_wh": registers[:, 0],
                 "export_wh": registers[:, 1],
-                "stored_wh": np.concatenate([r[2] for r in rows]),
+                **{name: np.concatenate([r[2][name] for r in rows]) for name in rows[0][2]},
                 "load_wh": pa.array(np.concatenate([r[3] for r in rows]), mask=unknown),
                 "pv_wh": pa.array(np.concatenate([r[4] for r in rows]), mask=unknown),
             }

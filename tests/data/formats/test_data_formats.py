@@ -81,7 +81,7 @@ def test_the_head_of_a_file_is_read_once_for_all_formats(
 
 def test_every_format_says_what_it_is() -> None:
     assert {"plain", "citylearn", "simbench_extract"} <= FORMATS.all().keys()
-    assert all(format.describe and format.unit for format in FORMATS.all().values())
+    assert all(format.summary and format.unit for format in FORMATS.all().values())
 
 
 def test_a_name_is_given_once(own_formats: None) -> None:
@@ -189,7 +189,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
 FORMATS.register(
     Format(
         name="acme",
-        describe="ACME counters, local time of Berlin; a stamp is the instant of its reading",
+        summary="ACME counters, local time of Berlin; a stamp is the instant of its reading",
         unit="kWh and Wh, counters",
         sniff=sniff,
         parse=parse,
