@@ -9,6 +9,8 @@ from wattswap.errors import UsageError, suggest
 from wattswap.plugins import REGISTRIES, registry
 
 Entries = list[dict[str, str]]
+MORE = ("unit", "better", "undefined_because", "source")
+"""What some kinds say beyond the summary."""
 
 
 def _registered(what: str) -> Entries:
@@ -22,6 +24,7 @@ def _registered(what: str) -> Entries:
             "summary": item.summary,
             "parameters": "; ".join(described(parameter) for parameter in getattr(item, "parameters", ())),
             "origin": found.origin(name),
+            **{name: getattr(item, name) for name in MORE if hasattr(item, name)},
             **({} if found.is_ours(item) else {"from": found.origin(name)}),
         }
         for name, item in found.all().items()

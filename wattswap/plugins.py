@@ -23,6 +23,8 @@ REGISTRIES: tuple[tuple[str, str], ...] = (
     ("devices", "agents.devices:DEVICES"),
     ("controllers", "agents.control:CONTROLLERS"),
     ("commands", "wattswap.cli.command:COMMANDS"),
+    ("metrics", "market.metrics.table:METRICS"),
+    ("sections", "wattswap.report.section:SECTIONS"),
 )
 """What a registry holds, as `wattswap list` calls it, and where the registry is; a new kind is one line here."""
 

@@ -92,7 +92,7 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
 
 
 def _check_messages(folder: Path, scenario: Scenario) -> str:
-    """Work every interval of a live run out again from its signed messages, as an authority did before it voted."""
+    """Recompute every interval of a live run from its signed messages, as a validator did before it voted."""
     from wattswap.nodes.assemble import NetworkChain
     from wattswap.runs.prepare import prepare
 
@@ -100,7 +100,7 @@ def _check_messages(folder: Path, scenario: Scenario) -> str:
     chain = NetworkChain(setup, folder / CHAIN, folder / BLOBS)
     try:
         for i in range(setup.intervals):
-            chain.worked(setup.start_of(i))
+            chain.recomputed(setup.start_of(i))
     finally:
         chain.close()
     return f"{setup.intervals} intervals follow from the signed messages of the homes"

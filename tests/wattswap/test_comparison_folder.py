@@ -11,10 +11,10 @@ import pytest
 from run_kit import write_street
 
 import wattswap as ws
+from market.metrics.table import Row
 from wattswap.comparison import runner
 from wattswap.comparison.plan import BASE, CellKey, Point, make_plan
 from wattswap.comparison.store import part_path
-from wattswap.comparison.summary import Row
 from wattswap.errors import VerificationFailed
 from wattswap.scenario.load import load
 from wattswap.selection import read_choices

@@ -69,7 +69,7 @@ def test_errors_of_the_other_packages_have_a_code_and_bugs_have_1() -> None:
         (InvalidTariff("x"), ExitCode.INVALID),
         (UnknownZone("x", []), ExitCode.INVALID),
         (UnknownName("meter format", "x", []), ExitCode.INVALID),
-        (DuplicateName("meter format", "x", "y"), ExitCode.INVALID),
+        (DuplicateName("meter format", "x", "y", "z"), ExitCode.INVALID),
         (KeyFileError(Path("k"), "x"), ExitCode.INVALID),
         (SignStateError(Path("s"), "x", "y"), ExitCode.INVALID),
         (JournalDamaged(Path("j"), "x"), ExitCode.INVALID),

@@ -93,13 +93,13 @@ def compare_points(
     json: bool,
 ) -> None:
     """Compare the points, print the comparison, and fail where a condition holds."""
-    from wattswap.cli._comparison_view import CellProgress, comparison_facts, print_comparison
+    from market.metrics.table import METRICS
+    from wattswap.cli._comparisons import CellProgress, comparison_facts, print_comparison
     from wattswap.cli.output import note, print_json
     from wattswap.comparison import runner
-    from wattswap.comparison.conditions import METRICS, failures
     from wattswap.comparison.plan import make_plan
     from wattswap.comparison.result import ComparisonFolder
-    from wattswap.conditions import read_conditions
+    from wattswap.conditions import broken, read_conditions
     from wattswap.errors import CheckFailed, ExitCode, UsageError, suggest
     from wattswap.selection import read_choices
 
@@ -107,18 +107,31 @@ def compare_points(
     first = points[0].scenario
     choices = read_choices(mechanisms or [])
     labels = [choice.label for choice in choices]
-    conditions = read_conditions("--fail-if", fail_if or [], labels, METRICS)
+    conditions = read_conditions("--fail-if", fail_if or [], labels, METRICS.all())
     if against is not None and against not in labels:
         raise UsageError.of("--against", f"{against!r} is not compared", suggest(against, labels))
     plan = make_plan(points, choices, range(first.seed, first.seed + seeds), module or ())
-    if plan.points[0].scenario is not first and not quiet:
+    if not quiet and "imbalance" not in first.market.model_fields_set:
         note(
-            "Untraded energy is settled with the retailer, because the scenario does not set market.imbalance."
+            "Neighbours share the energy that a mechanism leaves untraded;"
+            " --set market.imbalance=retailer compares the mechanisms alone."
         )
     with CellProgress(plan, quiet) as progress:
         folder = runner.compare(plan, out, jobs=jobs, on_cell=progress)
     result = ComparisonFolder(folder, labels, plan.seeds)
-    failed = failures(result, conditions)
+    competing = [label for label in result.mechanisms if label not in (result.reference, result.bound)]
+    failed = [
+        problem
+        for point in result.points
+        for problem in broken(
+            "--fail-if",
+            conditions,
+            result.figures(point),
+            competing,
+            must_hold=False,
+            where="" if len(result.points) == 1 else f" at {point}",
+        )
+    ]
     try:
         if json:
             facts = comparison_facts(result, against)

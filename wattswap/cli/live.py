@@ -60,8 +60,7 @@ def live(
 
     from wattswap.cli.output import Progress, note, print_json
     from wattswap.errors import InvalidScenario, UsageError
-    from wattswap.nodes.hash_by_hash import compare_runs
-    from wattswap.nodes.live import Town, run_live
+    from wattswap.nodes.live import Town, compare_runs, run_live
     from wattswap.runs import engine
     from wattswap.runs.chain_reader import parse_interval
     from wattswap.runs.folder import stored_scenario

@@ -49,7 +49,8 @@ def report(
     from datetime import UTC, datetime
 
     from wattswap.cli.output import print_json
-    from wattswap.report.checks import hold, parse_checks
+    from wattswap.conditions import broken, read_conditions
+    from wattswap.errors import CheckFailed
     from wattswap.report.words import verdict
     from wattswap.report.write import story_of, write_report
     from wattswap.runs.chain_reader import parse_interval
@@ -58,9 +59,13 @@ def report(
     import_modules(module)
     start = None if interval is None else datetime.fromtimestamp(parse_interval(interval), UTC)
     story = story_of(folder, point)
-    checks = parse_checks(asserted or (), story)
+    figures = story.figures
+    names = {name for of_one in figures.values() for name in of_one}
+    conditions = read_conditions("--assert", asserted or (), figures, names)
     written = write_report(story, out or folder / REPORT, start, force=force)
-    hold(checks, story)
+    competing = [outcome.label for outcome in story.rivals]
+    if problems := broken("--assert", conditions, figures, competing, must_hold=True):
+        raise CheckFailed(*problems)
     if json:
         print_json({"report": str(written), "bytes": written.stat().st_size, "verdict": verdict(story)})
     else:

@@ -43,8 +43,8 @@ def show(
     csv: CsvOption = False,
 ) -> None:
     """Look into a run or a comparison: its summary, the bills, the prices, one interval's book, one home's money."""
-    from wattswap.cli._comparison_tables import show_comparison
-    from wattswap.cli._views import show_view
+    from wattswap.cli._comparisons import show_comparison
+    from wattswap.cli._runs import show_view
     from wattswap.errors import UsageError
     from wattswap.runs.layout import COMPARISON
 

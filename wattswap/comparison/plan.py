@@ -1,4 +1,7 @@
-"""Which cells a comparison has: every point of the grid under every mechanism and every seed."""
+"""What is compared, and which cells that makes: every point of the grid under every mechanism and every seed.
+
+Mechanisms with their parameters stand between two bookends.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +116,7 @@ def make_plan(
     seeds: Sequence[int],
     modules: Sequence[Path] = (),
 ) -> Plan:
-    """Check seeds and points, and settle with the retailer what is not traded, where the scenario does not say.
+    """Check seeds and points.
 
     Raises:
         UsageError: No seed, a seed twice or below 0, or two points of one name.
@@ -126,16 +129,7 @@ def make_plan(
         problems.append(Problem("--vary", "names the same setting twice", "give each value once"))
     if problems:
         raise UsageError(*problems)
-    settled = tuple(Point(p.name, p.settings, without_sharing(p.scenario)) for p in points)
-    return Plan(settled, choices, tuple(seeds), tuple(modules))
-
-
-def without_sharing(scenario: Scenario) -> Scenario:
-    """The scenario with its untraded energy settled with the retailer, unless it says how (decision 29)."""
-    if "imbalance" in scenario.market.model_fields_set:
-        return scenario
-    market = scenario.market.model_copy(update={"imbalance": "retailer"})
-    return scenario.model_copy(update={"market": market}).with_source(scenario.source)
+    return Plan(tuple(points), choices, tuple(seeds), tuple(modules))
 
 
 def _without_market(scenario: Scenario) -> dict[str, Any]:

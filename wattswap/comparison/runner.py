@@ -1,4 +1,4 @@
-"""Works the cells of a plan out, in this process or several, and skips those that are there already."""
+"""Runs the cells of a plan, in this process or several, and skips those that are there already."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from market.mechanism import MECHANISMS
+from market.metrics.table import Row, figures
 from wattswap.canonical_json import canonical_json
 from wattswap.comparison.cells import run_cell
 from wattswap.comparison.plan import CellKey, Plan
@@ -19,13 +20,12 @@ from wattswap.comparison.store import (
     ABOUT,
     DATASETS,
     SUMMARY,
+    differing,
     is_done,
     part_path,
     read_part,
-    same_result,
     write_cell,
 )
-from wattswap.comparison.summary import Row, summary_of
 from wattswap.errors import Interrupted, UsageError, VerificationFailed
 from wattswap.plugins import Added, added, import_files, learn
 from wattswap.runs.folder import read_object
@@ -58,7 +58,7 @@ class Job:
 
 
 def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = None) -> Path:
-    """Work out every cell of a plan that is not there yet.
+    """Run every cell of a plan that is not there yet.
 
     Args:
         plan: What to compare.
@@ -85,8 +85,8 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
         todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
         before = read_object(folder / ABOUT) if (folder / ABOUT).exists() else {}
         about = _about(plan, before, next(iter(setups.values())))
-        # What is worked out again, or was worked out by a rule that may have changed since, must not be taken for a
-        # result of this call if it is interrupted.
+        # What is recomputed, or came from a mechanism that may have changed since, must not be taken for a result
+        # of this call if it is interrupted.
         for cell in [
             *todo,
             *(CellKey(**old) for old in before.get("cells", []) if old not in about["cells"]),
@@ -114,7 +114,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
 
 
 def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
-    """Work every cell of a comparison out again and compare all that is stored of it.
+    """Recompute every cell of a comparison and compare all that is stored of it.
 
     Raises:
         VerificationFailed: Names every cell and column that differs.
@@ -132,11 +132,10 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
         )
     for count, key in enumerate(finished, 1):
         origin = about["scenarios"][name_of(key)]
-        scenario = from_resolved(origin["resolved"], origin["base"])
-        setup = prepare(scenario)
+        setup = prepare(from_resolved(origin["resolved"], origin["base"]))
         cell = run_cell(setup)
-        row = summary_of(cell, setup.minutes, scenario.tariff.emission_g_per_kwh)
-        columns = same_result(folder, key, cell, row, setup.roster)
+        row = figures(cell.result)
+        columns = differing(folder, key, cell, row, setup.roster)
         if columns:
             wrong.append(f"{name_of(key)}: {', '.join(columns)}")
         _tell(on_cell, key, row, count, len(finished), False)
@@ -176,17 +175,17 @@ def _jobs(
 
 def _work(todo: list[Job], jobs: int) -> Iterator[tuple[CellKey, Row]]:
     if jobs == 1 or len(todo) < 2:
-        yield from map(work_out, todo)
+        yield from map(run_job, todo)
         return
     from joblib import Parallel, delayed
 
     pool = Parallel(n_jobs=min(jobs, len(todo)), return_as="generator_unordered")
-    with closing(pool(delayed(work_out)(job) for job in todo)) as results:
+    with closing(pool(delayed(run_job)(job) for job in todo)) as results:
         yield from results
 
 
-def work_out(job: Job) -> tuple[CellKey, Row]:
-    """Work one cell out and write its files; runs in a worker process."""
+def run_job(job: Job) -> tuple[CellKey, Row]:
+    """Run one cell and write its files, in a worker process."""
     import_files(job.modules)
     learn(job.added)
     scenario = from_resolved(job.resolved, job.base)
@@ -196,7 +195,7 @@ def work_out(job: Job) -> tuple[CellKey, Row]:
     except Exception as error:
         error.add_note(f"in the cell {name_of(job.key)}")
         raise
-    row = summary_of(cell, setup.minutes, scenario.tariff.emission_g_per_kwh)
+    row = figures(cell.result)
     write_cell(job.folder, job.key, cell, row, setup.roster, job.cell_sha256)
     return job.key, row
 

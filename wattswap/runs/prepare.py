@@ -180,15 +180,18 @@ class Setup:
 
     @cached_property
     def _load_wh(self) -> IntArray:
-        return self.meter.load_wh if self.has_load else np.zeros_like(self.meter.import_wh)
+        return self.meter.load_wh
 
     @cached_property
     def _pv_wh(self) -> IntArray:
         return self.meter.sub_meters.get("pv", np.zeros_like(self.meter.import_wh))
 
-    def load_and_pv(self, i: int) -> tuple[IntArray, IntArray]:
-        """Consumption and production behind the meters in the i-th interval; zeros where unknown. [Wh]"""
-        return self._load_wh[self.first_row + i], self._pv_wh[self.first_row + i]
+    def behind_meter(self, i: int) -> dict[str, IntArray]:
+        """Consumption and production of each home in the i-th interval; nothing where the data do not tell. [Wh]"""
+        if not self.has_load:
+            return {}
+        row = self.first_row + i
+        return {"load_wh": self._load_wh[row], "pv_wh": self._pv_wh[row]}
 
     @cached_property
     def genesis(self) -> Genesis:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.cli.output import Form, print_bills, print_csv, print_json, print_run, print_table
+from wattswap.cli.output import Form, print_bills, print_csv, print_json, print_rows, print_run, print_table
 from wattswap.errors import UsageError
 from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
 from wattswap.runs.folder import RunFolder, read_table
@@ -32,16 +32,6 @@ def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
     VIEWS[what](RunFolder(path), which, form)
 
 
-def _emit(title: str, frame: pd.DataFrame, form: Form, decimals: int = 4) -> None:
-    if form == "json":
-        frame = frame.astype(object).where(frame.notna(), None)
-        print_json({"rows": frame.reset_index().to_dict(orient="records")})
-    elif form == "csv":
-        print_csv(frame)
-    else:
-        print_table(title, frame, decimals)
-
-
 def _summary(result: RunFolder, _which: str | None, form: Form) -> None:
     if form == "json":
         print_json({"run": str(result.path), **result.metrics, "manifest": result.manifest})
@@ -51,7 +41,7 @@ def _summary(result: RunFolder, _which: str | None, form: Form) -> None:
 
 def _bills(result: RunFolder, _which: str | None, form: Form) -> None:
     if form != "text":
-        _emit("", result.bills(), form)
+        print_rows(result.bills(), form)
     else:
         print_bills(result.bills(), result.currency)
 
@@ -62,7 +52,7 @@ def _prices(result: RunFolder, _which: str | None, form: Form) -> None:
 
     prices = result.prices()
     if form != "text":
-        _emit("", prices, form)
+        print_rows(prices, form)
         return
     hours = pd.DatetimeIndex(prices.index).hour
     hour = prices.groupby(hours)
@@ -111,7 +101,7 @@ def _book(result: RunFolder, which: str | None, form: Form) -> None:
     )[["side", "energy_kwh", "limit_per_kwh", "accepted_kwh", "price_per_kwh", "fee"]]
     if not frame["fee"].any():
         frame = frame.drop(columns="fee")
-    _emit(f"Order book of {moment}", frame, form)
+    print_rows(frame, form, f"Order book of {moment}", 4)
 
 
 def _block(result: RunFolder, which: str | None, form: Form) -> None:
@@ -143,7 +133,7 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
     frame["total"] = frame[[name for name in frame.columns if name.endswith("_nano")]].sum(axis=1)
     frame.columns = [name.replace("_wh", "_kwh").replace("_nano", "") for name in frame.columns]
     if form != "text":
-        _emit("", frame, form)
+        print_rows(frame, form)
         return
     daily = frame.groupby(pd.DatetimeIndex(frame.index).strftime("%Y-%m-%d")).sum()
     daily.loc["all"] = daily.sum()

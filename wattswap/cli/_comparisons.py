@@ -1,37 +1,41 @@
-"""What people see of a comparison: a table while it grows, and the table in the end."""
+"""What people see of a comparison: a table while it grows, the table in the end, and its views for `wattswap show`."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from wattswap.cli.output import cell, note, print_table
+from market.errors import did_you_mean
+from market.metrics.table import METRICS, Metric, Row
+from wattswap.cli.output import Form, cell, note, print_bills, print_csv, print_json, print_rows, print_table
+from wattswap.comparison.result import ComparisonFolder
+from wattswap.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
     from wattswap.comparison.plan import CellKey, Plan
-    from wattswap.comparison.result import ComparisonFolder
-    from wattswap.comparison.summary import Row
 
-Column = tuple[str, str, int, int]
-"""Metric, head, decimals, and whether more (1), less (-1) or neither (0) is better."""
+Column = tuple[str, str, int]
+"""Metric, head and decimals."""
 HOMES: tuple[Column, ...] = (
-    ("saving", "saving", 2, 1),
-    ("homes_worse_off", "worse off", 1, -1),
-    ("gini_saving", "Gini", 3, -1),
-    ("self_sufficiency", "self-suff.", 3, 1),
-    ("market_operator_income", "operator", 2, 0),
+    ("saving", "saving", 2),
+    ("homes_worse_off", "worse off", 1),
+    ("gini_saving", "Gini", 3),
+    ("self_sufficiency", "self-suff.", 3),
+    ("market_operator_income", "operator", 2),
 )
 MARKET: tuple[Column, ...] = (
-    ("traded_kwh", "traded kWh", 1, 1),
-    ("price_per_kwh", "price /kWh", 4, 0),
-    ("allocative_efficiency", "efficiency", 3, 1),
-    ("traded_share", "of possible", 3, 1),
-    ("clear_ms", "ms", 3, 0),
+    ("traded_kwh", "traded kWh", 1),
+    ("price_per_kwh", "price /kWh", 4),
+    ("allocative_efficiency", "efficiency", 3),
+    ("traded_share", "of possible", 3),
+    ("clear_ms", "ms", 3),
 )
 
 
@@ -121,10 +125,6 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
         against: Whose saving is subtracted, seed by seed; no market when left out.
     """
 
-    def rows(point: str) -> dict[str, object]:
-        frame = result.summary(point).astype(object)
-        return {str(k): v for k, v in frame.where(frame.notna(), None).to_dict("index").items()}
-
     differences = {}
     for point in result.points:
         frame = result.differences("saving", against, point).astype(object)
@@ -133,7 +133,7 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
         "comparison": str(result.path),
         "currency": result.currency,
         "seeds": result.seeds,
-        "points": {point: rows(point) for point in result.points},
+        "points": {point: result.figures(point) for point in result.points},
         "reference": against or result.reference,
         "saving_difference_to_reference": differences,
     }
@@ -148,18 +148,18 @@ def _print_columns(result: ComparisonFolder, point: str, title: str, columns: tu
     half_width = ((difference["high"] - difference["low"]).astype(float) / 2).dropna().to_dict()
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("mechanism", no_wrap=True)
-    for _, head, _, _ in columns:
+    for _, head, _ in columns:
         table.add_column(head, justify="right", no_wrap=True)
     competing = frame.drop(labels=[result.reference, result.bound], errors="ignore")
     unpaid = competing[competing["market_operator_income"] > -0.005]  # a deficit is paid by somebody else
     best = {
-        name: _best((unpaid if name == "saving" else competing)[name].round(decimals), better)
-        for name, _, decimals, better in columns
+        name: _best((unpaid if name == "saving" else competing)[name].round(decimals), METRICS.get(name))
+        for name, _, decimals in columns
     }
     for label, row in frame.iterrows():
         cells = [
             cell(float(row[name]), decimals) + ("*" if label in best[name] else "")
-            for name, _, decimals, _ in columns
+            for name, _, decimals in columns
         ]
         half = half_width.get(str(label)) if columns is HOMES else None
         cells[0] += f" +-{half:.2f}" if half else ""
@@ -167,10 +167,87 @@ def _print_columns(result: ComparisonFolder, point: str, title: str, columns: tu
     Console(width=max(len(title), 100), highlight=False).print(table)
 
 
-def _best(column: pd.Series[float], better: int) -> list[str]:
-    """The mechanisms that share the best value, as it is shown, unless all have it."""
+def _best(column: pd.Series[float], metric: Metric) -> list[str]:
+    """The mechanisms that share the best value, as it is shown, unless all have it; a measured time has none."""
     values = column.dropna()
-    if not better or values.nunique() < 2:
+    if metric.better == "neither" or not metric.repeatable or values.nunique() < 2:
         return []
-    top = values.max() if better > 0 else values.min()
+    top = values.max() if metric.better == "higher" else values.min()
     return [str(label) for label in values.index[values == top]]
+
+
+def show_comparison(path: Path, what: str, which: str | None, form: Form) -> None:
+    """Show one view of a comparison.
+
+    Raises:
+        UsageError: No such view or mechanism, or it needs to know which.
+    """
+    if what not in VIEWS:
+        guess = did_you_mean(what, VIEWS).strip()
+        known = guess or f"a comparison has {', '.join(VIEWS)}"
+        raise UsageError.of("WHAT", f"nothing called {what!r} to show", known)
+    result = ComparisonFolder(path)
+    if which is not None:
+        result.cell_keys(which)
+    VIEWS[what](result, which, form)
+
+
+def _summary(result: ComparisonFolder, which: str | None, form: Form) -> None:
+    """Means over the seeds, mechanism by mechanism."""
+    if which is not None:
+        raise UsageError.of("WHICH", "the summary is one of all mechanisms", f"see: cells {which}")
+    if form == "json":
+        print_json(comparison_facts(result))
+    elif form == "csv":
+        print_csv(_by_point({point: result.summary(point) for point in result.points}))
+    else:
+        print_comparison(result)
+
+
+def _bills(result: ComparisonFolder, which: str | None, form: Form) -> None:
+    """Every home's bill under a mechanism, mean over the seeds."""
+    if which is None:
+        cure = f"known: {', '.join(result.mechanisms)}"
+        raise UsageError.of("WHICH", "bills are those under one mechanism, and none is named", cure)
+    bills = {point: result.bills(which, point=point) for point in result.points}
+    if form == "text":
+        for point, frame in bills.items():
+            print(f"{which}{_mean(result)}{'' if len(bills) == 1 else f', {point}'}")
+            print_bills(frame, result.currency)
+    else:
+        print_rows(_by_point(bills), form)
+
+
+def _cells(result: ComparisonFolder, which: str | None, form: Form) -> None:
+    """Every cell with all its metrics; the text has those of the summary."""
+    cells = result.cells()
+    cells = cells if which is None else cells[cells["mechanism"] == which]
+    frame = cells.set_index("mechanism")
+    if len(result.points) == 1:
+        frame = frame.drop(columns="point")
+    if form != "text":
+        print_rows(frame, form)
+        return
+    heads = {name: head for name, head, *_ in (*HOMES, *MARKET)}
+    kept = frame[[*result.varied, "seed", *heads]].rename(columns=heads)
+    print_table(f"Cells, money in {result.currency}; --csv and --json have every metric", kept, 3)
+
+
+def _mean(result: ComparisonFolder) -> str:
+    return "" if len(result.seeds) == 1 else f", mean over {len(result.seeds)} seeds"
+
+
+def _by_point(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The frames below each other, with a first column that tells the point where there are several."""
+    import pandas as pd
+
+    if len(frames) == 1:
+        return next(iter(frames.values()))
+    return pd.concat(frames, names=["point"])
+
+
+VIEWS: dict[str, Callable[[ComparisonFolder, str | None, Form], None]] = {
+    "summary": _summary,
+    "bills": _bills,
+    "cells": _cells,
+}

@@ -6,10 +6,12 @@ from html import escape as escape_html
 from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
+from market.metrics.table import Metric
 from wattswap.report.drawing import GREY, colour_of, dash_of, escape, new_figure, numbers, symbol_of
 from wattswap.report.page import Section, figure, paragraph, table
+from wattswap.report.section import section
 from wattswap.report.story import Spread, Story, Sweep
-from wattswap.report.words import DASH, Measure, interval, measure_of, missing, number
+from wattswap.report.words import DASH, interval, measure_of, missing, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,17 +27,19 @@ _TITLE, _TICKS = 0.1, 0.15
 """Shares of a panel that its title and the numbers below it take."""
 
 
-def sweep_section(story: Story) -> Section:
+@section("sweep", 0)
+def sweep(story: Story) -> Section | None:
     """Some metrics over all points of a sweep, below each other."""
     found = story.sweep
-    assert found is not None
+    if found is None:
+        return None
     why = f"What changes with {' and '.join(found.keys)}, and what does not, rule by rule."
     body, drawn = _table(found, measure_of(next(iter(found.frames))), story.currency), {}
     for metric, frame in found.frames.items():
         measure = measure_of(metric)
         heading = measure.heading.format(money=story.currency)
         if frame["mean"].isna().all():
-            body += paragraph(f"No figure of {heading}: {measure.undefined}.", "note")
+            body += paragraph(f"No figure of {heading}: {measure.undefined_because}.", "note")
             continue
         name = f"sweep-{metric.replace('_', '-')}"
         drawn[name] = sweep_figure(found, measure, story.currency)
@@ -48,12 +52,12 @@ def sweep_section(story: Story) -> Section:
     return Section("sweep", "Sweep", why, body, drawn)
 
 
-def sweep_figure(found: Sweep, measure: Measure, currency: str) -> go.Figure:
+def sweep_figure(found: Sweep, measure: Metric, currency: str) -> go.Figure:
     """A metric against a varied key, one line a mechanism, one panel for each setting of the other keys.
 
     Values that are no numbers stand beside each other as categories, without lines between them.
     """
-    frame, x_key = found.frames[measure.metric], _x_key(found)
+    frame, x_key = found.frames[measure.name], _x_key(found)
     panels, numeric = _panels(found, frame)[:MAX_PANELS], _is_numeric(found, x_key)
     # The bound goes below the lines that reach it.
     labels = sorted(dict.fromkeys(frame["mechanism"]), key=lambda label: label != found.bound)
@@ -138,13 +142,13 @@ def _look(i: int) -> dict[str, str]:
 
 
 def _line(
-    drawn: go.Figure, part: pd.DataFrame, x_key: str, look: dict[str, str], place: int, measure: Measure
+    drawn: go.Figure, part: pd.DataFrame, x_key: str, look: dict[str, str], place: int, measure: Metric
 ) -> None:
     """One mechanism in one panel, with its intervals."""
     label, end = str(part["mechanism"].iloc[0]), "" if place == 0 else str(place + 1)
     mean, low, high = (part[name] * measure.factor for name in ("mean", "low", "high"))
     error = None
-    if measure.metric != "homes_worse_off" and not high.isna().all():  # an interval of counts would pass 0
+    if measure.name != "homes_worse_off" and not high.isna().all():  # an interval of counts would pass 0
         above, below = numbers(high - mean), numbers(mean - low)
         error = {"array": above, "arrayminus": below, "thickness": 1, "width": 3, "color": look["color"]}
     drawn.add_scatter(
@@ -164,11 +168,11 @@ def _line(
     )
 
 
-def _table(found: Sweep, measure: Measure, currency: str) -> str:
+def _table(found: Sweep, measure: Metric, currency: str) -> str:
     """A metric at every point, one row a point with its settings, one column a mechanism."""
     import pandas as pd
 
-    frame = found.frames[measure.metric]
+    frame = found.frames[measure.name]
     labels, keys = list(dict.fromkeys(frame["mechanism"])), list(found.keys)
     rows, html = [], {}
     for i, (_, part) in enumerate(frame.groupby(keys, sort=False)):
@@ -182,7 +186,7 @@ def _table(found: Sweep, measure: Measure, currency: str) -> str:
     return table(f"{heading[:1].upper()}{heading[1:]}, at every point.", shown, html, exact=True)
 
 
-def _cell(row: pd.Series[Any], measure: Measure) -> str:
+def _cell(row: pd.Series[Any], measure: Metric) -> str:
     mean, low, high = (None if missing(row[name]) else float(row[name]) for name in ("mean", "low", "high"))
     around = interval(Spread(mean, low, high), measure.decimals, measure.factor)
     shown = number(None if mean is None else mean * measure.factor, measure.decimals)
@@ -190,23 +194,23 @@ def _cell(row: pd.Series[Any], measure: Measure) -> str:
     return f'<td class="number">{shown}{small}</td>'
 
 
-def _caption(found: Sweep, measure: Measure, heading: str, seeds: int) -> str:
-    frame = found.frames[measure.metric]
+def _caption(found: Sweep, measure: Metric, heading: str, seeds: int) -> str:
+    frame = found.frames[measure.name]
     text = f"{heading[:1].upper()}{heading[1:]}, against {', '.join(found.keys)}."
     if seeds > 1:
-        bars = "" if measure.metric == "homes_worse_off" else " Bars are 95 % intervals."
+        bars = "" if measure.name == "homes_worse_off" else " Bars are 95 % intervals."
         text += f" Means over {seeds} seeds.{bars}"
     if frame["mean"].isna().any():
-        text += f" A point is missing where {measure.undefined}."
+        text += f" A point is missing where {measure.undefined_because}."
     if len(_panels(found, frame)) > MAX_PANELS:
         text += f" Drawn are the first {MAX_PANELS} panels; the data have all."
     return text
 
 
-def _range(found: Sweep, measure: Measure) -> str:
+def _range(found: Sweep, measure: Metric) -> str:
     """The least and the most of every mechanism, for those who cannot see the lines."""
     told = []
-    for label, part in found.frames[measure.metric].groupby("mechanism", sort=False):
+    for label, part in found.frames[measure.name].groupby("mechanism", sort=False):
         values = part["mean"].dropna() * measure.factor
         ends = (
             [number(float(v), measure.decimals) for v in (values.min(), values.max())]
