@@ -413,8 +413,8 @@ KINDS: dict[str, Kind] = {
         ),
     ),
     "chain-modules": Kind(
-        "A chain module is a part of the state of the chain: the methods that transactions may call, the entries that they"
-        " write, and what always holds. A chain has the modules that its genesis names.",
+        "A chain module is a part of the state of the chain: the methods that transactions may call, the entries that"
+        " they write, and what always holds. A chain has the modules that its genesis names.",
         "p2p.ledger.module:ChainModule",
         (
             Example(
