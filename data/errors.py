@@ -68,19 +68,6 @@ class MissingFile(DataError, FileNotFoundError):
         super().__init__(f"no file or folder {str(path)!r}; check the path")
 
 
-class UnknownFormat(DataError, KeyError):
-    """A format name that is not registered."""
-
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        self.name = name
-        self.known = sorted(known)
-        super().__init__(name)
-
-    def __str__(self) -> str:
-        hint = did_you_mean(self.name, self.known)
-        return f"no meter format {self.name!r}.{hint} Known: {', '.join(self.known)}."
-
-
 class UnrecognisedFile(DataError, ValueError):
     """A file that no format claims."""
 
@@ -100,14 +87,6 @@ class AmbiguousFile(DataError, ValueError):
         self.path = path
         self.claims = sorted(claims)
         super().__init__(f"{path} could be {' or '.join(self.claims)}; name the format")
-
-
-class DuplicateFormat(DataError, ValueError):
-    """A second registration under a name that is taken."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"a meter format named {name!r} is registered already; choose another name")
 
 
 class UnknownZone(DataError, KeyError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from market.book import OrderBook
 from market.clearing import Clearing
@@ -13,6 +13,7 @@ from market.registry import Registry
 from market.rules import MarketRules
 
 Budget = Literal["strong", "weak", "deficit"]
+Inputs = Literal["book", "metered", "events", "horizon"]
 TruthfulFor = Literal["participants", "single_orders", "unit_orders"]
 
 
@@ -62,12 +63,25 @@ class Mechanism:
         clear: The rule.
         promises: What it is held to.
         parameters: All it reads from the rules; any other parameter is refused at the edge.
+        inputs: What a case holds for it: a book of orders, metered quantities, events in order of arrival, or the
+            orders of a horizon. Metered quantities and events may also be given as a book.
+        share: How it prices metered quantities of an interval: `share(supply_wh, demand_wh, retail=, feed_in=, ...)`
+            with its own parameters by name, to a `market.auctions.local_price.Shared`. None for the baseline without a
+            local market, which bills each home alone.
     """
 
     name: str
     clear: Callable[[OrderBook, MarketRules], Clearing]
     promises: Promises
     parameters: tuple[Parameter, ...] = GENERAL
+    inputs: Inputs = "book"
+    share: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.inputs == "metered" and self.share is None and self.promises.local_market:
+            raise ValueError(
+                f"the mechanism {self.name!r} takes metered quantities and has no `share`; give it one"
+            )
 
     @property
     def summary(self) -> str:

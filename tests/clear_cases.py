@@ -46,7 +46,6 @@ BOOK: Case = {
             "node": "n1",
         },
     ],
-    "grid": {"kind": "dc", "nodes": ["n1", "n2"], "lines": []},
 }
 EVENTS: Case = {
     "events": [

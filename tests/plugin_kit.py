@@ -63,14 +63,25 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, group: str, text: str
         monkeypatch.setattr(plugins.registry(what), "_loaded", False)
 
 
-def command(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a process of its own, with the packages that this one sees."""
+def installed(folder: Path, group: str, module: str) -> None:
+    """Make a folder one with an installed package that names a module under an entry-point group."""
+    about = written(
+        folder / f"{module}-1.0.dist-info",
+        "METADATA",
+        f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n",
+    )
+    written(about.parent, "entry_points.txt", f"[{group}]\n{module} = {module}\n")
+
+
+def command(*arguments: object, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a process of its own, with the packages that this one sees and those of a folder."""
+    packages = [*([] if path is None else [str(path)]), *sys.path]
     return subprocess.run(
         [sys.executable, "-m", "wattswap", *map(str, arguments)],
         capture_output=True,
         text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(packages)},
         timeout=300,
         check=False,
     )

@@ -207,7 +207,7 @@ def test_everything_wrong_is_said_at_once() -> None:
         "grid": {},
     }
     found = problems(case)
-    assert len(found) == 6
+    assert len(found) == 7
     assert "orders[1].id: 'x' is the id of orders[0] already" in found
 
 

@@ -9,6 +9,8 @@ from wattswap.errors import UsageError, suggest
 from wattswap.plugins import REGISTRIES, registry
 
 Entries = list[dict[str, str]]
+MORE = ("unit", "better", "undefined_because", "source")
+"""What some kinds say beyond the summary."""
 
 
 def _registered(what: str) -> Entries:
@@ -22,44 +24,10 @@ def _registered(what: str) -> Entries:
             "summary": item.summary,
             "parameters": "; ".join(described(parameter) for parameter in getattr(item, "parameters", ())),
             "origin": found.origin(name),
+            **{name: getattr(item, name) for name in MORE if hasattr(item, name)},
+            **({} if found.is_ours(item) else {"from": found.origin(name)}),
         }
         for name, item in found.all().items()
-    ]
-
-
-def _formats() -> Entries:
-    from data.formats import registered
-
-    return [{"name": name, "summary": f.describe} for name, f in sorted(registered().items())]
-
-
-def _strategies() -> Entries:
-    from agents.bidding import registered
-
-    return [{"name": name, "summary": s.summary} for name, s in registered().items()]
-
-
-def _forecasters() -> Entries:
-    from agents.forecast import PERFECT_FORESIGHT, registered
-
-    entries = [{"name": name, "summary": f.summary} for name, f in registered().items()]
-    return [*entries, {"name": PERFECT_FORESIGHT, "summary": "the true future: a bound, not a forecast"}]
-
-
-def _metrics() -> Entries:
-    from market.metrics.table import METRICS
-
-    return [
-        {
-            "name": name,
-            "summary": m.summary,
-            "unit": m.unit,
-            "better": m.better,
-            "null when": m.undefined_because,
-            "source": m.source,
-            "origin": METRICS.origin(name),
-        }
-        for name, m in METRICS.all().items()
     ]
 
 
@@ -86,10 +54,6 @@ def _templates() -> Entries:
 
 KINDS: dict[str, Callable[[], Entries]] = {
     **{what: partial(_registered, what) for what, _ in REGISTRIES},
-    "formats": _formats,
-    "strategies": _strategies,
-    "forecasters": _forecasters,
-    "metrics": _metrics,
     "samples": _samples,
     "templates": _templates,
 }
@@ -102,6 +66,6 @@ def catalogue(what: str) -> Entries:
         UsageError: There is no such kind.
     """
     if what not in KINDS:
-        problem = f"nothing called {what!r} to list" if what else "which kind of thing shall be listed"
+        problem = f"nothing called {what!r} to list" if what else "which kind is to be listed"
         raise UsageError.of("list", problem, suggest(what, KINDS))
     return KINDS[what]()

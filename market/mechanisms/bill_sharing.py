@@ -56,5 +56,7 @@ BILL_SHARING = MECHANISMS.register(
             truthful=True,
         ),
         (RETAIL, FEED_IN, HORIZON),
+        inputs="metered",
+        share=share,
     )
 )

@@ -59,5 +59,6 @@ CONTINUOUS = MECHANISMS.register(
             arrival_matters=True,
         ),
         (SELF_TRADE,),
+        inputs="events",
     )
 )

@@ -43,5 +43,7 @@ MID_MARKET_RATE = MECHANISMS.register(
             truthful_for="single_orders",
         ),
         (RETAIL, FEED_IN),
+        inputs="metered",
+        share=share,
     )
 )

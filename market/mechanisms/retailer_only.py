@@ -23,5 +23,6 @@ RETAILER_ONLY = MECHANISMS.register(
             local_market=False,
         ),
         (),
+        inputs="metered",
     )
 )

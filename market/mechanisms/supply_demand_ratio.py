@@ -91,5 +91,7 @@ SUPPLY_DEMAND_RATIO = MECHANISMS.register(
             truthful_for="single_orders",
         ),
         (RETAIL, FEED_IN, COMPENSATION),
+        inputs="metered",
+        share=share,
     )
 )

@@ -58,8 +58,8 @@ def test_every_class_has_its_exit_code() -> None:
 
 
 def test_errors_of_the_other_packages_have_a_code_and_bugs_have_1() -> None:
-    from data.errors import UnknownFormat
-    from market.errors import InvalidTariff, UnbalancedPostings
+    from data.errors import UnknownZone
+    from market.errors import DuplicateName, InvalidTariff, UnbalancedPostings, UnknownName
     from optimizer.errors import SolverFailed
     from p2p.consensus.sign_state import SignStateError
     from p2p.errors import InvalidBlock, KeyFileError
@@ -67,7 +67,9 @@ def test_errors_of_the_other_packages_have_a_code_and_bugs_have_1() -> None:
 
     raised: list[tuple[BaseException, ExitCode]] = [
         (InvalidTariff("x"), ExitCode.INVALID),
-        (UnknownFormat("x", []), ExitCode.INVALID),
+        (UnknownZone("x", []), ExitCode.INVALID),
+        (UnknownName("meter format", "x", []), ExitCode.INVALID),
+        (DuplicateName("meter format", "x", "y", "z"), ExitCode.INVALID),
         (KeyFileError(Path("k"), "x"), ExitCode.INVALID),
         (SignStateError(Path("s"), "x", "y"), ExitCode.INVALID),
         (JournalDamaged(Path("j"), "x"), ExitCode.INVALID),

@@ -25,6 +25,7 @@ from tests.plugin_kit import install, own_registries, written
 from wattswap import plugins
 from wattswap.inputs.collector import InvalidCase
 from wattswap.results import Comparison, RunResult
+from wattswap.runs.interrupt import Interrupt
 
 PLUGIN = """
 import wattswap as ws
@@ -32,6 +33,11 @@ import wattswap as ws
 @ws.mechanism("half_price", source="a test", budget_balance="strong")
 def clear(book, rules):
     return ws.clear(book, "uniform_price", rules)
+"""
+OLD = """
+from market.mechanism import MECHANISMS, Mechanism, Promises
+
+MECHANISMS.register(Mechanism("half_price", None, Promises(source="a test")), contract=0)
 """
 BOOK = [Order("b", 0, Side.BUY, 2_000, 300_000), Order("s", 1, Side.SELL, 1_000, 100_000)]
 
@@ -100,7 +106,9 @@ def test_a_file_is_imported_once_in_a_process(tmp_path: Path) -> None:
         ("rule.txt", PLUGIN, "is no Python file"),
         ("raises.py", PLUGIN + "\n1 / 0\n", "cannot be imported: ZeroDivisionError: division by zero"),
         ("leaves.py", "raise SystemExit(0)", "cannot be imported: SystemExit"),
-        ("silent.py", "x = 1", "registers nothing"),
+        ("broken.py", "def (", "cannot be imported: SyntaxError: invalid syntax"),
+        ("silent.py", "x = 1", "registers nothing; register a plug-in in it"),
+        ("old.py", OLD, "'half_price' was written for version 0 of the contract, and this is version 1"),
         (
             "taken.py",
             PLUGIN.replace("half_price", "mcafee"),
@@ -129,6 +137,88 @@ def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(
         MECHANISMS.get("half_price")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "validate STREET",
+        "live STREET",
+        "node init STREET nodes",
+        "node run nodes",
+        "report RUN",
+        "show RUN",
+        "check mechanism uniform_price",
+        "list mechanisms",
+    ],
+)
+def test_every_other_command_imports_the_files_too(
+    words: str, street: Path, finished: RunResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"STREET": street, "RUN": finished.path, "nodes": tmp_path / "nodes"}
+    command = [places.get(word, word) for word in words.split()]
+    good = written(tmp_path, "good.py", PLUGIN)
+    silent = written(tmp_path, "silent.py", "")
+    outcome = call(capsys, *command, "--module", good, "--module", silent)
+    refused(outcome, 3, f"{silent}: registers nothing")
+    assert not (tmp_path / "nodes").exists()
+
+
+def test_two_plugins_of_one_name_are_refused_with_both_origins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (written(tmp_path, name, PLUGIN) for name in ("first.py", "second.py"))
+    outcome = call(capsys, "list", "mechanisms", "--module", first, "--module", second)
+    refused(outcome, 3, f"{second}: registers the mechanism 'half_price', a name that is taken by first")
+
+
+def test_the_file_of_a_plugin_is_committed_to_where_the_result_can_depend_on_it(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = written(tmp_path, "half.py", PLUGIN)
+    sha256 = hashlib.sha256(module.read_bytes()).hexdigest()
+
+    def run(*more: object) -> RunResult:
+        outcome = call(capsys, "run", street, "--out", tmp_path / "runs", "--json", "-q", *more)
+        return RunResult(one_object(outcome)["run"])
+
+    with own_registries(monkeypatch):
+        plain, beside, used = (
+            run(*more) for more in ((), ("--module", module), ("-m", "half_price", "--module", module))
+        )
+    assert "modules" not in plain.manifest
+    assert used.manifest["modules"] == {"half.py": sha256}
+    genesis = [(run.path / "genesis.bin").read_bytes() for run in (plain, beside, used)]
+    assert genesis[0] == genesis[1] != genesis[2]
+    before = files_below(used.path)
+    needed = f"half.py: is needed, with SHA-256 {sha256}"
+    refused(call(capsys, "verify", used.path, "-q"), 3, needed, "give it by --module half.py")
+    with own_registries(monkeypatch):
+        written(tmp_path, "half.py", PLUGIN + "# changed\n")
+        outcome = call(capsys, "verify", used.path, "-q", "--module", module)
+        refused(outcome, 3, "half.py: has SHA-256", f"the file that was used here has {sha256}")
+    assert files_below(used.path) == before
+
+
+def test_a_run_with_a_plugin_is_resumed_with_the_same_file_only(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = written(tmp_path, "half.py", PLUGIN)
+    known = ["-m", "half_price", "--module", module, "--out", tmp_path / "runs", "-q"]
+    with own_registries(monkeypatch), monkeypatch.context() as patch:
+        patch.setattr(Interrupt, "__init__", lambda self: setattr(self, "asked", True))
+        assert call(capsys, "run", street, *known).code == 130
+    (partial,) = (tmp_path / "runs").iterdir()
+    refused(call(capsys, "resume", partial, "-q"), 3, "half.py: is needed, with SHA-256")
+    assert call(capsys, "resume", partial, "--module", module, "-q").code == 0
+
+
+def test_a_changed_file_is_imported_again_and_what_it_no_longer_registers_is_gone(tmp_path: Path) -> None:
+    module = written(tmp_path, "changing.py", PLUGIN)
+    first = plugins.import_file(module)
+    written(tmp_path, "changing.py", PLUGIN.replace("half_price", "full_price"))
+    assert plugins.import_file(module) != first
+    assert {"half_price", "full_price"} & set(MECHANISMS.all()) == {"full_price"}
+
+
 def test_a_list_says_what_a_truthful_rule_does_not_promise(capsys: pytest.CaptureFixture[str]) -> None:
     line = next(
         line for line in call(capsys, "list", "mechanisms").out.splitlines() if "bill_sharing" in line
@@ -144,7 +234,9 @@ def test_a_mechanism_of_another_package_is_listed(
     install(monkeypatch, tmp_path, "wattswap.mechanisms", PLUGIN)
     outcome = call(capsys, "list", "mechanisms")
     assert re.search(
-        r"^half_price +budget strong, individually rational\. a test$", outcome.out, re.MULTILINE
+        r"^half_price +budget strong, individually rational\. a test\n.*\n +from their_package$",
+        outcome.out,
+        re.MULTILINE,
     )
 
 

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.mechanism import MECHANISMS
-from wattswap.cases.metered import SHARES, clear_sharing_case
+from wattswap.cases.metered import clear_sharing_case
 from wattswap.inputs.collector import InvalidCase
 
 PARAMS = {"retail_price": 0.30, "feed_in_tariff": 0.08}
-every_rule = pytest.mark.parametrize("name", sorted(SHARES))
+every_rule = pytest.mark.parametrize(
+    "name", [name for name, m in MECHANISMS.all().items() if m.share is not None]
+)
 
 
 def run(name: str, supply: Any, demand: Any, **params: Any) -> dict[str, Any]:

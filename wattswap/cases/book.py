@@ -59,6 +59,9 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     top = read.mapping(case, "case", {"orders"}, {"params", "grid"})
     orders = read.items(top.get("orders", []), "orders")
     nodes = None if "grid" not in top else _node_names(read, top["grid"])
+    if "grid" in top and not mechanism.promises.needs_grid:
+        cure = "leave it out, or choose a mechanism that uses one"
+        read.note("grid", f"is not used by {mechanism.name}", cure)
     rows = [_order(read, order, f"orders[{i}]", nodes) for i, order in enumerate(orders)]
     index = {name: i for i, name in enumerate(sorted({row["participant"] for row in rows}))}
     named = {
@@ -86,7 +89,7 @@ def _by_arrival(mechanism: Mechanism) -> bool:
 
 
 def _node_names(read: CaseReader, grid: Any) -> dict[str, int]:
-    """Read the names of the nodes; the lines of a grid concern only the mechanisms that use it."""
+    """Read the names of the nodes."""
     if not isinstance(grid, Mapping) or "nodes" not in grid:
         read.note("grid", "must be an object with 'nodes'")
         return {}

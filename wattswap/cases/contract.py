@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
 from wattswap.inputs.collector import CaseReader, InvalidCase
 
 Result = dict[str, Any]
+_QUANTITIES = {"load_kwh", "generation_kwh", "supply_kwh", "demand_kwh"}
+"""Keys of metered quantities, which a case may hold instead of orders."""
 
 
 def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
@@ -45,9 +47,9 @@ def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
         return clear_cooperative(case, mechanism)
     found = _named(mechanism)
     keys = set(case) if isinstance(case, Mapping) else set()
-    if mechanism in _METERED and ("orders" not in keys or keys & _QUANTITIES):
-        return _METERED[mechanism](case, found)
-    if mechanism == "continuous" and "orders" not in keys:
+    if found.inputs == "metered" and ("orders" not in keys or keys & _QUANTITIES):
+        return (clear_sharing_case if found.share else clear_retailer_case)(case, found)
+    if found.inputs == "events" and "orders" not in keys:
         return clear_event_case(case, found)
     return clear_book_case(case, found)
 
@@ -137,13 +139,3 @@ def _object(read: CaseReader, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for key in sorted(key for key, times in Counter(key for key, _ in pairs).items() if times > 1):
             read.note(key, "this key is given twice", "keep one")
     return found
-
-
-_QUANTITIES = {"load_kwh", "generation_kwh", "supply_kwh", "demand_kwh"}
-_METERED: dict[str, Callable[[Mapping[str, Any], Mechanism], Result]] = {
-    "bill_sharing": clear_sharing_case,
-    "mid_market_rate": clear_sharing_case,
-    "retailer_only": clear_retailer_case,
-    "supply_demand_ratio": clear_sharing_case,
-}
-"""Mechanisms that share metered quantities, where the case holds these and no orders."""

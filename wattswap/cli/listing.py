@@ -18,7 +18,7 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="mechanisms, metrics, sections, formats, strategies, forecasters, samples or templates.",
+            help="A kind: mechanisms, formats, strategies, samples, ...; all kinds when left out.",
             metavar="WHAT",
         ),
     ] = "",
@@ -42,6 +42,8 @@ def list_(
         print(f"{entry['name']:<{width}}  {entry['summary']}")
         if entry.get("parameters"):
             print(f"{'':<{width}}    {entry['parameters']}")
+        if entry.get("from"):
+            print(f"{'':<{width}}    from {entry['from']}")
 
 
 COMMANDS.register(Command("list", list_, 4))

@@ -33,7 +33,7 @@ def validate(
         "intervals": setup.intervals,
         "interval_minutes": setup.minutes,
         "history_days": setup.first_row / setup.steps_per_day,
-        "batteries": sum(spec is not None for spec in setup.batteries),
+        "batteries": sum(spec is not None for spec in setup.devices["battery"]),
         "mechanism": setup.mechanism.name,
         "scenario_sha256": loaded.digest(),
         "dropped_homes": list(setup.dropped_homes),

@@ -12,6 +12,7 @@ import numpy as np
 from market.book import OrderBook
 from market.metrics.table import Result
 from market.units import IntArray
+from wattswap.errors import UsageError
 from wattswap.runs.interval import order_book, step
 from wattswap.runs.prepare import Setup
 from wattswap.runs.totals import Totals, interval_columns, result_of
@@ -58,6 +59,9 @@ def run_cell(setup: Setup) -> Cell:
 def book_at(setup: Setup, i: int) -> OrderBook:
     """The order book of the i-th interval of a prepared scenario, which all mechanisms of a comparison share."""
     community = setup.community()
+    if community.learns:
+        cure = "read the orders of a run instead"
+        raise UsageError.of("book", "homes that learn have another book under each mechanism", cure)
     for _ in range(i):
         community.live()
     return order_book(setup, community, i)

@@ -136,9 +136,8 @@ def assemble(
     try:
         for i in range(setup.intervals):
             recomputed = chain.recomputed(setup.start_of(i))
-            # The contents of the batteries are known to the homes alone: live the interval as they did.
-            current.community.live()
-            current.add(recomputed.with_devices({"stored_wh": current.community.stored_wh}))
+            # The states of devices are known to the homes alone: live the interval as they did.
+            current.add(recomputed.with_devices(current.community.live().columns))
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()
             if on_interval is not None:

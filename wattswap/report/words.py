@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
+from agents.bidding import STRATEGIES
 from market.metrics.table import METRICS, Metric
 from wattswap.report.story import Outcome, Spread, Story
 
@@ -93,12 +94,15 @@ def verdict(story: Story) -> list[str]:
 def idle(story: Story) -> str:
     """Why rules trade nothing among homes that all state the same two limits; empty where none is idle for it."""
     names = [o.label for o in story.rivals if o.observed.volume_share == 0]
-    if not names or story.scenario.get("homes", {}).get("strategy") != "truthful":
+    homes, strategies = story.scenario.get("homes", {}), STRATEGIES.all()
+    alike = {name for name, strategy in strategies.items() if strategy.identical_limits}
+    if not names or not {homes.get("strategy"), *homes.get("strategies", {})} <= alike:
         return ""
+    other = next(name for name in strategies if name not in alike)
     last = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     return (
         f"{last} {'trade' if len(names) > 1 else 'trades'} nothing because all homes state the same two limits, one"
-        ' to buy and one to sell; homes.strategy = "zi_c" draws limits by lot.'
+        f' to buy and one to sell; homes.strategy = "{other}" gives them different ones.'
     )
 
 

@@ -47,6 +47,7 @@ from wattswap.scenario.load import Scenario
 
 OnProgress = Callable[[int, int, float | None], None]
 """Called after each interval with the number done, the number in all and the last price. [currency/kWh]"""
+CHECKPOINT_VERSION = 2
 CHECKPOINT_S = 0.5
 """Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
 
@@ -119,7 +120,8 @@ class Run:
             {
                 "done": self.done,
                 "parts": self.parts,
-                "stored_uwh": self.community.snapshot(),
+                "version": CHECKPOINT_VERSION,
+                "homes": self.community.snapshot(),
                 **self.totals.saved(),
             },
         )
@@ -128,12 +130,18 @@ class Run:
     def restore(self, chain: ChainWriter) -> None:
         """Cut the folder and its chain back to the last checkpoint, or to nothing."""
         path = self.folder / CHECKPOINT
-        saved: dict[str, Any] = read_object(path) if path.exists() else {"done": 0, "parts": 0}
+        saved: dict[str, Any] = {"done": 0, "parts": 0}
+        if path.exists():
+            saved = read_object(path)
+            if saved.get("version") != CHECKPOINT_VERSION:
+                raise RunNotFound.of(
+                    str(self.folder), "was interrupted by another version of wattswap", "start a new run"
+                )
         self.done, self.parts = saved["done"], saved["parts"]
         chain.cut_back(self.done)
         self.tables.drop_parts_from(self.parts)
         if self.done:
-            self.community.restore(self.setup.first_row + self.done, saved["stored_uwh"])
+            self.community.restore(saved["homes"])
             self.totals.restore(saved)
             for root in chain.roots():
                 self.replay.update(root)

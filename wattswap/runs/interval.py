@@ -99,18 +99,20 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
     """
     book = order_book(setup, community, i, signed=signed)
     clearing, clear_ns = clear_book(setup, i, book)
-    import_wh, export_wh = community.live()
-    columns = {"stored_wh": community.stored_wh}
-    return settled_interval(setup, i, book, clearing, import_wh, export_wh, columns, clear_ns)
+    meters = community.live()
+    community.learn(book, clearing)
+    return settled_interval(
+        setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns
+    )
 
 
 def order_book(setup: Setup, community: Community, i: int, *, signed: bool = False) -> OrderBook:
     """The book of what the homes bid for the i-th interval."""
-    bids = community.bids(setup.prices.at(i))
+    orders = community.bids(setup.prices.at(i))
     if signed:
-        setup.sign_and_check(setup.start_of(i), bids)
+        setup.sign_and_check(setup.start_of(i), orders)
     return build_book(
-        setup.seed, setup.start_of(i), setup.members, bids.side, bids.energy_wh, bids.limit_micro_per_kwh
+        setup.seed, setup.start_of(i), orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh
     )
 
 

@@ -35,7 +35,7 @@ def write_grid(folder: Path, code: str) -> list[Path]:
         DataError: The package is missing, or there is no such grid; nothing is left on disk.
     """
     from data.formats import plain
-    from data.grids import load_simbench_grid
+    from data.grids.simbench import load_simbench_grid
 
     paths = [folder / SCENARIO_FILE, folder / METER_FILE]
     for path in paths:

@@ -106,7 +106,7 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
     from pydantic import ValidationError
 
     from wattswap.plugins import require_modules
-    from wattswap.scenario.model import Scenario
+    from wattswap.scenario.model import scenario_model
     from wattswap.scenario.problems import faults_of
 
     content = copy.deepcopy(dict(resolved))
@@ -117,7 +117,7 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
     source = Source("resolved scenario", Path(base).resolve(), modules=modules)
     try:
         context = {"resolved": True, "base": source.base}
-        scenario = Scenario.model_validate(content, context=context).with_source(source)
+        scenario = scenario_model().model_validate(content, context=context).with_source(source)
     except ValidationError as error:
         raise InvalidScenario(*(source.problem(*fault) for fault in faults_of(error))) from None
     now = scenario.resolved()
@@ -135,29 +135,32 @@ def _validate(
 ) -> tuple[Scenario | None, list[Problem]]:
     from pydantic import ValidationError
 
-    from wattswap.scenario.model import Scenario
+    from wattswap.scenario.model import scenario_model
     from wattswap.scenario.problems import faults_of
 
     try:
         context = {"base": source.base, "known": known}
-        return Scenario.model_validate(merged, context=context).with_source(source), []
+        return scenario_model().model_validate(merged, context=context).with_source(source), []
     except ValidationError as error:
         return None, [source.problem(*fault) for fault in faults_of(error)]
 
 
 def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:
     """Names of the plug-ins that a scenario may choose, by the key that chooses them."""
-    from agents import bidding, forecast
-    from data import formats
+    from agents.bidding import STRATEGIES
+    from agents.control import CONTROLLERS
+    from agents.forecast import FORECASTERS
+    from data.formats import FORMATS
     from market.mechanism import MECHANISMS
 
     if mechanisms is None:
         mechanisms = MECHANISMS.all()
     return {
         "market.mechanism": sorted(mechanisms),
-        "data.format": list(formats.registered()),
-        "homes.strategy": list(bidding.registered()),
-        "homes.forecast": [*forecast.registered(), forecast.PERFECT_FORESIGHT],
+        "data.format": list(FORMATS.all()),
+        "homes.strategy": list(STRATEGIES.all()),
+        "homes.forecast": list(FORECASTERS.all()),
+        "homes.control": list(CONTROLLERS.all()),
     }
 
 
@@ -195,9 +198,9 @@ def write_new(folder: Path | str, template: str = "street") -> list[Path]:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a scenario file, for completion in editors."""
-    from wattswap.scenario.model import Scenario
+    from wattswap.scenario.model import scenario_model
 
-    schema = Scenario.model_json_schema(by_alias=True, mode="validation")
+    schema = scenario_model().model_json_schema(by_alias=True, mode="validation")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "wattswap scenario"
     schema["properties"]["case"] = {

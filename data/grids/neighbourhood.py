@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from data.readings import BatterySpec, MeterData, Source, carry_round
-from market.units import PPM, IntArray
+from data.intake.assemble import meter_data
+from data.intake.raw import OTHER_LOAD, Channel, GridReadings
+from data.readings import BatterySpec, MeterData, Source
+from market.units import IntArray
 
 Kind = Literal["load", "heat_pump", "ev", "pv"]
 KINDS: tuple[Kind, ...] = ("load", "heat_pump", "ev", "pv")
-
-MINUTES_PER_HOUR = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +72,23 @@ class Neighbourhood:
             digest.update(name.encode() + b"\n" + self.profiles[name].astype("<i8").tobytes())
         return digest.hexdigest()
 
-    def meter_data(self, source: Source) -> MeterData:
-        """Compute what the meters show: import and export are load - pv, interval by interval.
-
-        The batteries are listed but not operated. Each kind of element is rounded to Wh with its remainders
-        carried on, so energies of any stretch of time are right within 1 Wh per kind.
-        """
+    def readings(self) -> GridReadings:
+        """Return the mean power of each kind of element, by home and interval; batteries are not operated."""
         shape = (len(next(iter(self.profiles.values()))), len(self.households))
-        energy: dict[str, IntArray] = {}
-        unit = PPM * MINUTES_PER_HOUR // self.minutes
+        power: dict[Channel, IntArray] = {}
         for kind in KINDS:
             members = [element for element in self.elements if element.kind == kind]
-            if not members:
+            if not members and kind != "load":
                 continue
-            amount = np.zeros(shape, dtype=np.int64)
+            # Profiles are parts per million of the power in W, so their product is in micro-W.
+            amount = power[Channel(OTHER_LOAD if kind == "load" else kind, "uW")] = np.zeros(
+                shape, dtype=np.int64
+            )
             for element in members:
                 amount[:, element.household] += self.profiles[element.profile] * element.power_w
-            energy[kind] = carry_round(amount, unit)
-        load = energy.get("load", np.zeros(shape, dtype=np.int64))
-        for kind in ("heat_pump", "ev"):
-            if kind in energy:
-                load += energy[kind]
-        energy["load"] = load
-        net = load - energy["pv"] if "pv" in energy else load
-        return MeterData(
-            households=self.households,
-            start_s=self.start_s,
-            minutes=self.minutes,
-            import_wh=np.maximum(net, 0),
-            export_wh=np.maximum(-net, 0),
-            quality=np.zeros(shape, dtype=np.uint8),
-            sub_meters=energy,
-            batteries=self.batteries,
-            source=source,
-        )
+        quality = np.zeros(shape, dtype=np.uint8)
+        return GridReadings(self.households, self.start_s, self.minutes, power, quality)
+
+    def meter_data(self, source: Source) -> MeterData:
+        """Compute what the meters show: import and export are load - pv, interval by interval."""
+        return meter_data(self.readings(), source, dict(zip(self.households, self.batteries, strict=True)))

@@ -28,7 +28,7 @@ import numpy as np
 
 from data import clock
 from data.errors import InvalidGrid, MissingPackage, UnknownGrid
-from data.profiles import Element, Kind, Neighbourhood
+from data.grids.neighbourhood import Element, Kind, Neighbourhood
 from data.readings import BatterySpec, MeterData, Source
 from market.units import PPM, IntArray
 

@@ -1,4 +1,4 @@
-"""Checks of readings on their grid, the same for every format: impossible power, jumps, broken homes."""
+"""Checks of readings on their grid, the same for every format: gaps, impossible power, jumps, broken homes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from data import clock
 from data.findings import FindingLog, runs
+from data.intake.place import Cells, Placed
+from data.intake.raw import Channel
 from data.readings import MEASURED, MeterData
 from market.units import BoolArray, IntArray
+
+CUMULATIVE_STEPS = 24
+"""Values that never fall and rise this often are a meter's counter, not energy per interval."""
 
 JUMP_FACTOR = 20
 """A reading this many times the home's 99.9th percentile is a jump."""
@@ -21,12 +27,54 @@ FLOOR_HOURS = 24
 SUN_W = 500
 """Production that leaves no doubt that the sun shines on a roof. [W]"""
 
-
 DARK_DAYS = 3
 """So many days in a row without production are no weather."""
 
 
-def check_power(
+def check(data: MeterData, placed: Placed, fuse_w: int, log: FindingLog) -> None:
+    """Report gaps, impossible power, counters taken for intervals, jumps and broken homes."""
+    for cells in placed.cells:
+        _check_gaps(data, placed, cells, log)
+    channels = {channel.name: (channel, cells) for cells in placed.cells for channel in cells.rows.values}
+    for name, energy in (("import", data.import_wh), ("export", data.export_wh)):
+        channel, cells = channels.get(name, (Channel(name), placed.cells[0]))
+        _check_power(log, str(channel), energy, cells.line_of, data, fuse_w)
+        if name not in channels or channel.kind == "counter":
+            continue
+        step = np.diff(energy, axis=0)
+        counter = (step >= 0).all(axis=0) & ((step > 0).sum(axis=0) >= CUMULATIVE_STEPS)
+        for h in np.flatnonzero(counter).tolist():
+            log.add(
+                "error",
+                "cumulative",
+                f"{channel} never falls: these are meter counters; give the energy of each interval instead",
+                household=data.households[h],
+            )
+    _check_homes(log, data)
+
+
+def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) -> None:
+    """Report stretches without a row, of homes that have rows with these channels."""
+    homes = len(placed.households)
+    present = np.zeros(placed.shape, dtype=np.bool_)
+    present.ravel()[cells.cell] = True
+    gaps: list[tuple[int, int, int]] = []
+    for h in np.flatnonzero(~present.all(axis=0) & present.any(axis=0)).tolist():
+        start, end = runs(~present[:, h])
+        gaps += [(h, *gap) for gap in zip(start.tolist(), end.tolist(), strict=True)]
+
+    def describe(number: int) -> tuple[int, str, str]:
+        h, start, end = gaps[number]
+        # The line after the gap; the last line before it where the home ends early.
+        line = cells.line_of((end if end < placed.intervals else start - 1) * homes + h)
+        since = clock.iso_utc(placed.start_s + start * placed.minutes * 60)
+        message = f"{end - start} intervals from {since} have no row; they count as missing"
+        return line, data.households[h], message
+
+    log.add_rows("warning", "gap", np.arange(len(gaps)), describe)
+
+
+def _check_power(
     log: FindingLog,
     name: str,
     energy_wh: IntArray,
@@ -67,7 +115,7 @@ def check_power(
     log.add_rows("warning", "jump", np.flatnonzero(jump), describe_jump)
 
 
-def check_homes(log: FindingLog, data: MeterData) -> None:
+def _check_homes(log: FindingLog, data: MeterData) -> None:
     """Report homes whose readings cannot be right as a whole, one warning per home and reason."""
     read = data.quality == MEASURED  # what is flagged already is not reported again
     load = data.load_wh

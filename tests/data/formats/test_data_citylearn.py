@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from data import formats
-from data.checks import check
 from data.errors import InvalidMeterFile
+from data.formats import check
 from data.prices import load_price_series
 from data.readings import ESTIMATED, MEASURED, BatterySpec, MeterData
 
-HOMES = Path(__file__).parents[2] / ".." / "shared" / "data" / "homes_fontana_ca"
+HOMES = Path(__file__).parents[3] / ".." / "shared" / "data" / "homes_fontana_ca"
 needs_homes = pytest.mark.skipif(
     not HOMES.is_dir(), reason="the shared data folder is not beside the project"
 )
@@ -130,6 +130,14 @@ def test_a_missing_building_file_is_named(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, local_rows(OCTOBER, 48))
     (folder / "Building_1.csv").unlink()
     with pytest.raises(InvalidMeterFile, match=r"Building_1\.csv"):
+        formats.load(folder)
+
+
+def test_a_set_without_an_included_building_is_refused(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, local_rows(OCTOBER, 48))
+    schema = folder / "schema.json"
+    schema.write_text(schema.read_text().replace("true", "false"))
+    with pytest.raises(InvalidMeterFile, match="names no buildings"):
         formats.load(folder)
 
 
