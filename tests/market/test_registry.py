@@ -79,7 +79,7 @@ def test_a_file_dropped_into_a_folder_is_found(tmp_path: Path, monkeypatch: pyte
         assert all(dropped_things.THINGS.is_ours(thing) for thing in dropped_things.THINGS.all().values())
         mine = dropped_things.THINGS.register(Thing("mine"))
         assert not dropped_things.THINGS.is_ours(mine)
-        assert ADDED == [*before, (dropped_things.THINGS, "mine")]
+        assert [*before, (dropped_things.THINGS, "mine")] == ADDED
         assert dropped_things.THINGS.origin("one") == "dropped_things.one"
     finally:
         for name in [name for name in sys.modules if name.startswith("dropped_things")]:
