@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -21,6 +22,14 @@ class Thing:
     """A plug-in with nothing but a name."""
 
     name: str
+
+
+@pytest.fixture(autouse=True)
+def nothing_added() -> Iterator[None]:
+    """Other tests do not see what these add."""
+    before = list(ADDED)
+    yield
+    ADDED[:] = before
 
 
 def registry(*folders: str, contract: int = 1) -> Registry[Thing]:
@@ -79,7 +88,7 @@ def test_a_file_dropped_into_a_folder_is_found(tmp_path: Path, monkeypatch: pyte
         assert all(dropped_things.THINGS.is_ours(thing) for thing in dropped_things.THINGS.all().values())
         mine = dropped_things.THINGS.register(Thing("mine"))
         assert not dropped_things.THINGS.is_ours(mine)
-        assert ADDED == [*before, (dropped_things.THINGS, "mine")]
+        assert [*before, (dropped_things.THINGS, "mine")] == ADDED
         assert dropped_things.THINGS.origin("one") == "dropped_things.one"
     finally:
         for name in [name for name in sys.modules if name.startswith("dropped_things")]:
