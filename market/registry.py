@@ -104,7 +104,7 @@ class Registry(Generic[T]):
         return self._items.get(item.name) is item and self._in_a_folder(self._origin[item.name])
 
     def _in_a_folder(self, origin: str) -> bool:
-        return origin.rpartition(".")[0] in self.folders
+        return origin in self.folders or origin.rpartition(".")[0] in self.folders
 
     def load(self) -> None:
         """Import the files of our folders and every entry point, once in a process.

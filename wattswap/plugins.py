@@ -31,6 +31,8 @@ REGISTRIES: tuple[tuple[str, str], ...] = (
 
 Added = tuple[str, Any, str]
 """A plug-in with what holds it, as `REGISTRIES` says, and the module that brings it."""
+WITHOUT_EFFECT = ("wattswap.mechanisms", "wattswap.commands", "wattswap.sections")
+"""Groups whose plug-ins change no result, unless a mechanism is chosen."""
 NOTHING = "register a plug-in in it, as docs/reference/extension-points.md shows for every kind"
 
 
@@ -121,7 +123,7 @@ def import_files(paths: Sequence[Path]) -> dict[str, str]:
 def modules_used(modules: Mapping[str, str], mechanism: str) -> dict[str, str]:
     """Those of the files of plug-ins imported for a scenario that its result can depend on.
 
-    Under a mechanism of ours, a file that registers nothing but mechanisms changes nothing.
+    Under a mechanism of ours, a file that registers nothing but mechanisms changes nothing; nor does a command.
     """
     chosen = MECHANISMS.all().get(mechanism)
     if chosen is None or not MECHANISMS.is_ours(chosen):
@@ -129,7 +131,7 @@ def modules_used(modules: Mapping[str, str], mechanism: str) -> dict[str, str]:
     more = {
         file.name
         for file, (_, registered) in _FILES.items()
-        if any(registry is not MECHANISMS for registry, _ in registered)
+        if any(registry.group not in WITHOUT_EFFECT for registry, _ in registered)
     }
     return {name: sha256 for name, sha256 in modules.items() if name in more}
 

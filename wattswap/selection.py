@@ -18,6 +18,7 @@ from market.rules import Value
 from wattswap.errors import Problem, UsageError
 from wattswap.inputs.collector import CaseReader
 from wattswap.inputs.parameters import has_own_field, read_parameters
+from wattswap.plugins import WITHOUT_EFFECT
 from wattswap.scenario.load import Scenario
 
 REFERENCE, BOUND = "retailer_only", "welfare_optimum"
@@ -73,7 +74,8 @@ class Choice:
         twice, and its cells are computed again.
         """
         ours = MECHANISMS.is_ours(self.mechanism)
-        return "" if ours and all(registry is MECHANISMS for registry, _ in ADDED) else uuid4().hex
+        same = ours and all(registry.group in WITHOUT_EFFECT for registry, _ in ADDED)
+        return "" if same else uuid4().hex
 
     def _shared(self) -> set[str]:
         """Names of given parameters that are keys of a scenario's market, as all mechanisms share them."""

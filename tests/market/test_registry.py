@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from market.errors import BrokenPlugin, DuplicateName, OldContract, UnknownName
-from market.registry import Registry
+from market.registry import ADDED, Registry
 from wattswap.errors import Problem
 from wattswap.plugins import BrokenModule
 
@@ -60,8 +60,10 @@ def test_a_file_dropped_into_a_folder_is_found(tmp_path: Path, monkeypatch: pyte
     package = tmp_path / "dropped_things"
     package.mkdir()
     (package / "__init__.py").write_text(
-        "from market.registry import Registry\n"
+        "from market.registry import ADDED, Registry\n"
+        "from types import SimpleNamespace\n"
         "THINGS = Registry('thing', folders=['dropped_things'], group='wattswap.tests.none')\n"
+        "THINGS.register(SimpleNamespace(name='beside'))\n"
     )
     (package / "one.py").write_text(
         "from types import SimpleNamespace\nfrom dropped_things import THINGS\n"
@@ -72,7 +74,12 @@ def test_a_file_dropped_into_a_folder_is_found(tmp_path: Path, monkeypatch: pyte
     import dropped_things  # type: ignore[import-not-found]
 
     try:
-        assert list(dropped_things.THINGS.all()) == ["one"]
+        before = list(ADDED)
+        assert list(dropped_things.THINGS.all()) == ["beside", "one"]
+        assert all(dropped_things.THINGS.is_ours(thing) for thing in dropped_things.THINGS.all().values())
+        mine = dropped_things.THINGS.register(Thing("mine"))
+        assert not dropped_things.THINGS.is_ours(mine)
+        assert ADDED == [*before, (dropped_things.THINGS, "mine")]
         assert dropped_things.THINGS.origin("one") == "dropped_things.one"
     finally:
         for name in [name for name in sys.modules if name.startswith("dropped_things")]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import JsonOption
+from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 from wattswap.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def check(
     fuse_kw: Annotated[
         float, typer.Option("--fuse-kw", min=0.1, help="Mean power above which a reading is impossible.")
     ] = 43.0,
+    module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
     """Tell what a meter file holds and what is wrong with it, line by line."""
@@ -35,6 +36,7 @@ def check(
     from data.formats import check as check_file
     from wattswap.cli.output import note, print_json
 
+    import_modules(module)
     report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000))
     if json:
         print_json({**asdict(report), "ok": report.ok})

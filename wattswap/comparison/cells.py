@@ -15,7 +15,7 @@ from market.units import IntArray
 from wattswap.errors import UsageError
 from wattswap.runs.interval import order_book, step
 from wattswap.runs.prepare import Setup
-from wattswap.runs.totals import Totals, columns_of, interval_values, result_of
+from wattswap.runs.totals import Totals, interval_columns, result_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +24,7 @@ class Cell:
 
     Args:
         start_s: Start of each interval, shape (T,). [s]
-        intervals: Columns of the intervals by name, None where a value does not exist; see `interval_values`.
+        intervals: Columns of the intervals by name, None where a value does not exist; see `interval_columns`.
         totals: Bills of the homes and accounts of the system.
         result: The same, as metrics read it.
     """
@@ -42,12 +42,16 @@ def run_cell(setup: Setup) -> Cell:
         InfeasibleClearing: The mechanism broke a rule of the market.
         AmountTooLarge: The amounts of the cell pass 2^62 together.
     """
-    community, totals, rows = setup.community(), Totals(setup, "cell"), []
-    for i in range(setup.intervals):
-        record = step(setup, community, i)
-        totals.add(record)
-        rows.append({**interval_values(record), "clear_ns": record.clear_ns})
-    intervals = columns_of(rows)
+    community, totals = setup.community(), Totals(setup, "cell")
+    intervals: dict[str, list[int | None]] = {}
+    for first in range(0, setup.intervals, setup.steps_per_day):  # a day's books at a time are kept
+        day = range(first, min(first + setup.steps_per_day, setup.intervals))
+        records = [step(setup, community, i) for i in day]
+        for record in records:
+            totals.add(record)
+        columns = interval_columns(records) | {"clear_ns": [record.clear_ns for record in records]}
+        for name, column in columns.items():
+            intervals.setdefault(name, []).extend(column)
     start_s = setup.start_s + np.arange(setup.intervals, dtype=np.int64) * setup.minutes * 60
     return Cell(start_s, intervals, totals, result_of(setup, intervals, totals))
 

@@ -19,7 +19,7 @@ from market.units import IntArray
 from wattswap.runs.chain_writer import Committed
 from wattswap.runs.interval import IntervalRecord
 from wattswap.runs.layout import PARTS, TABLES, table_file
-from wattswap.runs.totals import BEHIND_METER, columns_of, interval_values
+from wattswap.runs.totals import BEHIND_METER, interval_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,18 +42,11 @@ class Tables:
         self.parts = folder / PARTS
         self.parts.mkdir(exist_ok=True)
         self._folder, self._roster, self._currency = folder, roster, currency
-        self._rows: list[tuple[IntervalRecord, dict[str, int | None], dict[str, bytes]]] = []
+        self._rows: list[tuple[IntervalRecord, Committed]] = []
 
     def add(self, record: IntervalRecord, block: Committed) -> None:
         """Add one interval, with the block that it came into, to the buffer."""
-        values = {"height": block.height, **interval_values(record)}
-        roots = {
-            "book_root": record.book_root,
-            "clearing_root": record.clearing_root,
-            "postings_root": block.postings_root,
-            "block_hash": block.block_hash,
-        }
-        self._rows.append((record, values, roots))
+        self._rows.append((record, block))
 
     def flush(self, part: int) -> None:
         """Write the buffered rows as part number `part` and empty the buffer."""
@@ -108,12 +101,12 @@ class Tables:
         return pa.DictionaryArray.from_arrays(pa.array(index.astype(np.int32)), pa.array(names))
 
     def _starts(self, repeat: list[int]) -> pa.Array:
-        return starts([record.start_s for record, _, _ in self._rows], repeat)
+        return starts([record.start_s for record, _ in self._rows], repeat)
 
     def _orders_table(self) -> pa.Table:
         import pyarrow as pa
 
-        records = [record for record, _, _ in self._rows]
+        records = [record for record, _ in self._rows]
         clearings = [record.clearing for record in records]
 
         def column(name: str) -> IntArray:
@@ -143,7 +136,7 @@ class Tables:
     def _readings_table(self) -> pa.Table:
         import pyarrow as pa
 
-        records, homes = [record for record, _, _ in self._rows], len(self._roster)
+        records, homes = [record for record, _ in self._rows], len(self._roster)
         table: dict[str, Any] = {
             "interval_start": self._starts([homes] * len(records)),
             "household": self._names(np.tile(np.arange(homes), len(records)), self._roster),
@@ -158,7 +151,7 @@ class Tables:
 
     def _postings_table(self) -> pa.Table:
         accounts = (*self._roster, *SYSTEM_ACCOUNTS)
-        lines = np.concatenate([record.settled.postings.lines for record, _, _ in self._rows])
+        lines = np.concatenate([record.settled.postings.lines for record, _ in self._rows])
         columns: dict[str, Any] = {
             "interval_start": self._starts([len(accounts)] * len(self._rows)),
             "account": self._names(np.tile(np.arange(len(accounts)), len(self._rows)), accounts),
@@ -169,11 +162,17 @@ class Tables:
     def _intervals_table(self) -> pa.Table:
         import pyarrow as pa
 
-        table: dict[str, Any] = {"interval_start": self._starts([1] * len(self._rows))}
-        values = columns_of(values for _, values, _ in self._rows)
-        table |= {name: pa.array(column, pa.int64()) for name, column in values.items()}
-        for name in self._rows[0][2]:
-            table[name] = pa.array([roots[name] for _, _, roots in self._rows], pa.binary(32))
+        records, blocks = zip(*self._rows, strict=True)
+        columns = {"height": [block.height for block in blocks], **interval_columns(records)}
+        roots = {
+            "book_root": [record.book_root for record in records],
+            "clearing_root": [record.clearing_root for record in records],
+            "postings_root": [block.postings_root for block in blocks],
+            "block_hash": [block.block_hash for block in blocks],
+        }
+        table: dict[str, Any] = {"interval_start": self._starts([1] * len(records))}
+        table |= {name: pa.array(column, pa.int64()) for name, column in columns.items()}
+        table |= {name: pa.array(column, pa.binary(32)) for name, column in roots.items()}
         return self._with_metadata(table)
 
 

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from market.auctions.uniform import optimum
-from market.clearing import worse_than_limit
 from market.errors import AmountTooLarge
 from market.metrics.table import Result, system_facts
-from market.metrics.welfare import ordered_wh, welfare_split
 from market.settlement.accounts import (
     COLUMNS,
     EXPORT,
@@ -34,52 +32,76 @@ Columns = Mapping[str, Sequence[int | None]]
 """Values of each interval by name; None where a value does not exist."""
 
 
-def interval_values(record: IntervalRecord) -> dict[str, int | None]:
-    """The columns of one interval, as tables and metrics have them.
+def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | None]]:
+    """The columns of some intervals, as tables and metrics have them, computed for all of them at once.
 
     `import_wh` and `export_wh` are sums over the meters of all homes, `local_wh` is all energy that changed hands
     inside, traded or netted, `competitive` the price of the efficient clearing of the same book, `bought_nano` what
     buyers pay and `sold_nano` what sellers get for traded energy, rebates included and fees not, `worse_orders` counts
     orders that pay more, or get less, than their accepted energy is worth at their limit, charges included,
-    `members_nano` what all homes are credited, and `baseline_nano` what they would be without a market.
+    `members_nano` what all homes are credited, and `baseline_nano` what they would be without a market. The same
+    figures of one book are in market.metrics.welfare and market.clearing.
     """
-    book, clearing = record.book, record.clearing
-    price, best = clearing.node_price[0], optimum(book)
-    demand_wh, supply_wh = ordered_wh(book)
-    traded_wh = record.traded_wh
-    split = welfare_split(book, clearing)
-    bought_nano, sold_nano = clearing.turnover_nano(book)
-    lines = record.settled.postings.lines[: len(record.roster)]
-    total = lines.sum(axis=0).tolist()
-    behind = {n: int(record.columns[n].sum()) if n in record.columns else None for n in BEHIND_METER}
+    books, clearings = [r.book for r in records], [r.clearing for r in records]
+    ends = np.cumsum([len(book) for book in books])
+
+    def joined(arrays: Iterable[IntArray]) -> IntArray:
+        return np.concatenate(list(arrays)).astype(np.int64, copy=False)
+
+    def sums(values: IntArray) -> list[int]:
+        running = np.concatenate(([0], np.cumsum(values)))[ends]
+        found: list[int] = np.diff(
+            running, prepend=0
+        ).tolist()  # exact also where the running sum has wrapped
+        return found
+
+    side, energy, limit = (
+        joined(getattr(book, name) for book in books) for name in ("side", "energy_wh", "limit_micro_per_kwh")
+    )
+    accepted = joined(c.accepted_wh for c in clearings)
+    charge = joined(
+        np.zeros_like(c.accepted_wh) if c.charge_nano is None else c.charge_nano for c in clearings
+    )
+    amount = accepted * joined(c.price_micro_per_kwh for c in clearings)
+    gain = side * (accepted * limit - amount) - charge
+    turnover, buys = amount + side * np.minimum(charge, 0), side > 0
+    prices, best = [c.node_price[0] for c in clearings], [optimum(book) for book in books]
+    traded = [half // 2 for half in sums(accepted)]
+    lines = np.stack([r.settled.postings.lines[: len(r.roster)] for r in records])
+    total = lines.sum(axis=1)
+    local = np.maximum(lines[:, :, LOCAL], 0).sum(axis=1).tolist()
+    behind = {
+        name: [int(r.columns[name].sum()) if name in r.columns else None for r in records]
+        for name in BEHIND_METER
+    }
     return {
-        "orders": len(book),
-        "demand_wh": demand_wh,
-        "supply_wh": supply_wh,
-        "traded_wh": traded_wh,
-        "lo_micro_per_kwh": None if price is None else price.lo,
-        "hi_micro_per_kwh": None if price is None else price.hi,
-        "price_micro_per_kwh": clearing.average_price_micro_per_kwh(book),
-        "competitive_micro_per_kwh": best.price_micro_per_kwh,
-        "welfare_nano": clearing.welfare_nano,
-        "optimum_nano": best.welfare_nano,
-        "optimum_wh": best.traded_wh,
-        "buyer_surplus_nano": split.buyers_nano,
-        "seller_surplus_nano": split.sellers_nano,
-        "operator_surplus_nano": split.operator_nano,
-        "bought_nano": bought_nano,
-        "sold_nano": sold_nano,
-        "worse_orders": len(worse_than_limit(book, clearing)),
-        "import_micro_per_kwh": record.prices.import_micro_per_kwh,
-        "feed_in_micro_per_kwh": record.prices.feed_in_micro_per_kwh,
-        "import_wh": total[IMPORT],
-        "export_wh": total[EXPORT],
-        "local_wh": traded_wh + int(np.maximum(lines[:, LOCAL], 0).sum()),
-        "retail_import_wh": total[RETAIL_IMPORT],
-        "retail_export_wh": total[RETAIL_EXPORT],
+        "orders": [len(book) for book in books],
+        "demand_wh": sums(energy * buys),
+        "supply_wh": sums(energy * ~buys),
+        "traded_wh": traded,
+        "lo_micro_per_kwh": [None if price is None else price.lo for price in prices],
+        "hi_micro_per_kwh": [None if price is None else price.hi for price in prices],
+        "price_micro_per_kwh": [r.clearing.average_price_micro_per_kwh(r.book) for r in records],
+        "competitive_micro_per_kwh": [b.price_micro_per_kwh for b in best],
+        "welfare_nano": [c.welfare_nano for c in clearings],
+        "optimum_nano": [b.welfare_nano for b in best],
+        "optimum_wh": [b.traded_wh for b in best],
+        "buyer_surplus_nano": sums(gain * buys),
+        "seller_surplus_nano": sums(gain * ~buys),
+        "operator_surplus_nano": [c.operator_surplus_nano for c in clearings],
+        "bought_nano": sums(turnover * buys),
+        "sold_nano": sums(turnover * ~buys),
+        "worse_orders": sums((gain < 0).astype(np.int64)),
+        "import_micro_per_kwh": [r.prices.import_micro_per_kwh for r in records],
+        "feed_in_micro_per_kwh": [r.prices.feed_in_micro_per_kwh for r in records],
+        "import_wh": total[:, IMPORT].tolist(),
+        "export_wh": total[:, EXPORT].tolist(),
+        "local_wh": [a + b for a, b in zip(traded, local, strict=True)],
+        "retail_import_wh": total[:, RETAIL_IMPORT].tolist(),
+        "retail_export_wh": total[:, RETAIL_EXPORT].tolist(),
         **behind,
-        "members_nano": sum(total[TRADE:]),
-        "baseline_nano": int(record.settled.baseline_nano.sum()),
+        "members_nano": total[:, TRADE:].sum(axis=1).tolist(),
+        "baseline_nano": [int(r.settled.baseline_nano.sum()) for r in records],
     }
 
 
@@ -137,22 +159,16 @@ class Totals:
         self.turnover_nano = saved["turnover_nano"]
 
 
-def columns_of(rows: Iterable[Mapping[str, int | None]]) -> dict[str, list[int | None]]:
-    """Rows of named values as columns."""
-    columns: dict[str, list[int | None]] = {}
-    for row in rows:
-        for name, value in row.items():
-            columns.setdefault(name, []).append(value)
-    return columns
-
-
 def result_of(setup: Setup, intervals: Columns, totals: Totals) -> Result:
     """What metrics are computed from."""
     values, known = {}, {}
     for name, column in intervals.items():
         if setup.has_load or name not in BEHIND_METER:
-            known[name] = np.array([value is not None for value in column], dtype=np.bool_)
-            values[name] = np.array([value or 0 for value in column], dtype=np.int64)
+            gaps = None in column
+            known[name] = (
+                np.array([v is not None for v in column]) if gaps else np.ones(len(column), np.bool_)
+            )
+            values[name] = np.array([v or 0 for v in column] if gaps else column, dtype=np.int64)
     prices, emission = setup.prices, setup.scenario.tariff.emission_g_per_kwh
     facts = {
         "minutes": setup.minutes,

@@ -18,12 +18,7 @@ def _per_kwh(r: Result, turnover: str) -> float | None:
     return r.sum(turnover) / energy_wh / MICRO_PER_UNIT if energy_wh else None
 
 
-@metric(
-    unit="currency/kWh",
-    undefined_because=NO_TRADE,
-    heading="average price, {money}/kWh",
-    decimals=4,
-)
+@metric(unit="currency/kWh", undefined_because=NO_TRADE, heading="average price, {money}/kWh", decimals=4)
 def price_per_kwh(r: Result) -> float | None:
     """Mean price of a traded kWh, weighted by energy: sum p q / sum q."""
     mean = formulas.volume_weighted_price(*_traded(r))

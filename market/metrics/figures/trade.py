@@ -118,7 +118,7 @@ def hhi_buyers(r: Result) -> float | None:
     unit="ms",
     better="lower",
     needs=("clear_ns",),
-    undefined_because="it was not measured",
+    undefined_because="nothing was cleared, or it was not measured",
     heading="clearing, ms",
     repeatable=False,
 )

@@ -30,6 +30,9 @@ def compute_time(story: Story) -> Section:
     data.index.name = "mechanism"
     told = ", ".join(f"{label} {number(ms, 2)} ms" for label, ms in clear_ms.items())
     body = paragraph(total) + figure(
-        "clearing-time", f"Bars: {told}.", "Time to clear one interval, median, in milliseconds.", data
+        "clearing-time",
+        f"Bars of the time to clear one interval: {told}.",
+        "Time to clear one interval, median, in milliseconds.",
+        data,
     )
     return Section("time", "Computing time", why, body, {"clearing-time": figures.time_figure(clear_ms)})
