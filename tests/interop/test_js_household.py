@@ -32,6 +32,7 @@ from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION, OrderMessage, ReadingMessage, ReceiptCode, ResultMessage, sign_message
 from tests.interop.js_kit import JS, pinned
 from tests.p2p.chain_kit import START, STEP, authorities, make_args
+from tests.time_kit import eventually_trio
 
 pytestmark = pytest.mark.live
 
@@ -114,8 +115,9 @@ async def trade(path: Path, command: list[str]) -> Street:
                 nursery.start_soon(live, home, genesis.chain_id)
                 for number in range(INTERVALS):
                     await settle(number, street, operator, producer)
-                while not street.said("done"):
-                    await trio.sleep(0.02)
+                await eventually_trio(
+                    lambda: street.said("done"), "the home in JavaScript is done", DEADLINE_S
+                )
                 await process.stdin.aclose()
         finally:
             process.terminate()
