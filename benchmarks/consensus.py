@@ -28,7 +28,7 @@ from market.settlement.accounts import COLUMNS, IMPORT, RETAIL, RETAIL_IMPORT, P
 from p2p.batches.batch import Batch, BatchArgs, batch_args, batch_tx, make_batch, pack_entries
 from p2p.batches.blob import blob_hash
 from p2p.batches.roots import roster_root
-from p2p.blocks.block import Block, CommitCert, Tx
+from p2p.blocks.block import Block, CommitCertificate, Tx
 from p2p.blocks.genesis import VERSION, Genesis, make_params
 from p2p.consensus.sign_state import ConsensusStore
 from p2p.ledger.light import check_proof, make_proof
@@ -65,7 +65,7 @@ class Run:
     cpu_ms_per_node: float
     bytes_per_settlement: float
     block: Block
-    cert: CommitCert
+    cert: CommitCertificate
     genesis: Genesis
 
 

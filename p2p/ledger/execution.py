@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from p2p.blocks import block as blocks
-from p2p.blocks.block import MAX_BLOCK_BYTES, VERSION, Block, CommitCert, Header, Tx
+from p2p.blocks.block import MAX_BLOCK_BYTES, VERSION, Block, CommitCertificate, Header, Tx
 from p2p.blocks.genesis import Genesis, Params
 from p2p.consensus.evidence import MAX_EVIDENCE, check_evidence, evidence_height
 from p2p.errors import BadCertificate, InvalidBlock, InvalidTx, OutOfRange, RemoteError
@@ -200,7 +200,7 @@ def choose(
 
 
 def check_commit(
-    genesis: Genesis, header: Header, block_hash: bytes, cert: CommitCert, validators: Sequence[bytes]
+    genesis: Genesis, header: Header, block_hash: bytes, cert: CommitCertificate, validators: Sequence[bytes]
 ) -> None:
     """Check that a certificate commits this header, and that its proposer had had its turn by then.
 
@@ -237,7 +237,7 @@ def advance(tip: Tip, block: Block, state: State, receipts: bytes) -> Tip:
     )
 
 
-def replay(chain: Iterable[tuple[Block, CommitCert]], genesis: Genesis) -> Tip:
+def replay(chain: Iterable[tuple[Block, CommitCertificate]], genesis: Genesis) -> Tip:
     """Return the tip after these blocks of our own store, without checking signatures again.
 
     Raises:

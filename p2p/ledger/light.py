@@ -16,7 +16,7 @@ from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
 from p2p.batches.batch import SALT_BYTES, Batch, BatchArgs, decode_entry, entry_leaf, is_batch
 from p2p.blocks import block as blocks
 from p2p.blocks import merkle
-from p2p.blocks.block import Block, CommitCert, Header, Tx
+from p2p.blocks.block import Block, CommitCertificate, Header, Tx
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadCertificate, BadProof, Malformed, RemoteError, WrongChain
 from p2p.ledger.execution import advance, check_block, genesis_tip
@@ -37,7 +37,7 @@ class SetChange(Record, frozen=True):
     """
 
     header: Header
-    cert: CommitCert
+    cert: CommitCertificate
     validators: tuple[bytes, ...]
 
 
@@ -67,7 +67,7 @@ class ProofBundle(Record, frozen=True):
     tx_count: int
     tx_path: bytes
     header: Header
-    cert: CommitCert
+    cert: CommitCertificate
     changes: tuple[SetChange, ...]
     role: EntryProof | None
 
@@ -104,7 +104,7 @@ def make_proof(
     batch: Batch,
     account: int,
     block: Block,
-    cert: CommitCert,
+    cert: CommitCertificate,
     genesis: Genesis,
     tx_index: int = 0,
     changes: tuple[SetChange, ...] = (),
@@ -147,7 +147,7 @@ def prove_role(parent: State, sender: bytes) -> EntryProof:
 
 
 def set_changes(
-    header: Header, chain: Iterable[tuple[Block, CommitCert]], genesis: Genesis
+    header: Header, chain: Iterable[tuple[Block, CommitCertificate]], genesis: Genesis
 ) -> tuple[SetChange, ...]:
     """Return the changes of the authorities that lead from the genesis to a header.
 
@@ -203,7 +203,9 @@ def batch_in(data: bytes) -> tuple[Tx, BatchArgs]:
     return tx, decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES)
 
 
-def _check_header(header: Header, cert: CommitCert, validators: tuple[bytes, ...], genesis: Genesis) -> bytes:
+def _check_header(
+    header: Header, cert: CommitCertificate, validators: tuple[bytes, ...], genesis: Genesis
+) -> bytes:
     """Return the block hash of a header that a quorum of these authorities signed."""
     if header.version != blocks.VERSION or header.chain_id != genesis.chain_id:
         raise WrongChain(f"the proof is of chain {header.chain_id.hex()[:16]}")

@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from p2p.blocks.block import Block, CommitCert, block_hash, decode_block, decode_cert
+from p2p.blocks.block import Block, CommitCertificate, block_hash, decode_block, decode_cert
 from p2p.blocks.genesis import Genesis, decode_genesis
 from p2p.databases import cleared_half
 from p2p.errors import GenesisError, RemoteError, StoreDamaged, StoreError, StoreMismatch
@@ -150,7 +150,7 @@ class ChainStore:
     def append(
         self,
         block: Block,
-        cert: CommitCert,
+        cert: CommitCertificate,
         *,
         checkpoint: bytes | None = None,
         next_set: tuple[bytes, ...] | None = None,
@@ -180,7 +180,7 @@ class ChainStore:
                 _insert_change(self._connection, SetChange(header, cert, next_set))
         self._height, self._head_hash = header.height, block_hash(header)
 
-    def head(self) -> tuple[Block, CommitCert] | None:
+    def head(self) -> tuple[Block, CommitCertificate] | None:
         """The newest block and its certificate, or None where no block is stored."""
         return self.block(self._height) if self._height > self._base else None
 
@@ -218,7 +218,7 @@ class ChainStore:
         except (RemoteError, TypeError) as error:
             raise StoreDamaged(self.path, f"a change of authorities cannot be read ({error})") from None
 
-    def block(self, height: int) -> tuple[Block, CommitCert]:
+    def block(self, height: int) -> tuple[Block, CommitCertificate]:
         """One block and its certificate.
 
         Raises:
@@ -229,7 +229,7 @@ class ChainStore:
             return found
         raise StoreError(f"chain file {self.path} has no block {height}; its head is {self._height}")
 
-    def blocks(self, first: int = 1, last: int | None = None) -> Iterator[tuple[Block, CommitCert]]:
+    def blocks(self, first: int = 1, last: int | None = None) -> Iterator[tuple[Block, CommitCertificate]]:
         """Iterate over the blocks first..last, both included, in ascending height.
 
         Raises:
@@ -294,7 +294,7 @@ class ChainStore:
             raise StoreDamaged(self.path, f"the height it begins at cannot be read ({error})") from None
         return height, name
 
-    def _decode(self, height: int, block: object, cert: object) -> tuple[Block, CommitCert]:
+    def _decode(self, height: int, block: object, cert: object) -> tuple[Block, CommitCertificate]:
         if not isinstance(block, bytes) or not isinstance(cert, bytes):
             raise StoreDamaged(self.path, f"block {height} is not bytes")
         try:

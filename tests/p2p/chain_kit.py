@@ -24,7 +24,7 @@ from p2p.batches.batch import Batch, batch_args, make_batch
 from p2p.batches.roots import roster_root
 from p2p.blocks import block as blocks
 from p2p.blocks import domains
-from p2p.blocks.block import Block, CommitCert, Header
+from p2p.blocks.block import Block, CommitCertificate, Header
 from p2p.blocks.genesis import VERSION, Genesis, make_params
 from p2p.ledger.producer import Producer
 from p2p.ledger.state import BatchArgs
@@ -106,7 +106,7 @@ class Made:
     store: ChainStore
     producer: Producer
     batches: list[Batch]
-    blocks: list[tuple[Block, CommitCert]]
+    blocks: list[tuple[Block, CommitCertificate]]
 
 
 def make_chain(path: Path, n: int = 4, intervals: int = 3, members: int = 5) -> Made:
@@ -125,7 +125,7 @@ def extend(made: Made, first: int, last: int) -> None:
         made.blocks.append(made.producer.append_batch(args, time_ms))
 
 
-def certify(header: Header, n: int, round_: int = 0, keys: Sequence[Identity] = ()) -> CommitCert:
+def certify(header: Header, n: int, round_: int = 0, keys: Sequence[Identity] = ()) -> CommitCertificate:
     """Sign as dishonest authorities would: whatever the header says."""
     name = blocks.block_hash(header)
     data = blocks.vote_bytes(blocks.PRECOMMIT, header.chain_id, header.height, round_, name)

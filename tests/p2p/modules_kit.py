@@ -12,7 +12,7 @@ from chain_kit import START, authorities, certify, identity, make_args
 from p2p.batches.roots import roster_root
 from p2p.blocks import block as blocks
 from p2p.blocks import merkle
-from p2p.blocks.block import Block, CommitCert, Tx, make_tx
+from p2p.blocks.block import Block, CommitCertificate, Tx, make_tx
 from p2p.blocks.genesis import DEFAULT_GOVERNED, VERSION, Genesis, make_params
 from p2p.errors import InvalidTx
 from p2p.ledger.execution import Tip, advance, check_block, genesis_tip, next_header
@@ -61,7 +61,7 @@ class Chain:
 
     genesis: Genesis
     tip: Tip = field(init=False)
-    made: list[tuple[Block, CommitCert]] = field(default_factory=list)
+    made: list[tuple[Block, CommitCertificate]] = field(default_factory=list)
     validators: dict[bytes, Identity] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

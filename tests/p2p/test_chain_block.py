@@ -14,7 +14,7 @@ from p2p.blocks import domains
 from p2p.blocks.block import (
     PRECOMMIT,
     PREVOTE,
-    CommitCert,
+    CommitCertificate,
     check_cert,
     check_tx_signature,
     make_cert,
@@ -34,7 +34,7 @@ GENESIS = make_genesis(7)
 CHAIN = GENESIS.chain_id
 
 
-def cert_by(who: list[int], n: int = 7, *, chain_id: bytes = CHAIN, round_: int = 2) -> CommitCert:
+def cert_by(who: list[int], n: int = 7, *, chain_id: bytes = CHAIN, round_: int = 2) -> CommitCertificate:
     keys, data = authorities(n), vote_bytes(PRECOMMIT, chain_id, 9, round_, HASH)
     signatures = {i: keys[i].sign(domains.SIGN_CONSENSUS, data) for i in who}
     return make_cert(9, round_, HASH, signatures, n)

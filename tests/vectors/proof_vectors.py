@@ -11,7 +11,7 @@ from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
 from p2p.batches.batch import batch_args, batch_tx, decode_entry, entry_leaf, make_batch
 from p2p.blocks import block as blocks
 from p2p.blocks import domains, merkle
-from p2p.blocks.block import Block, CommitCert, Header, Tx
+from p2p.blocks.block import Block, CommitCertificate, Header, Tx
 from p2p.errors import RemoteError
 from p2p.ledger import light
 from p2p.ledger.light import ProofBundle, SetChange
@@ -38,7 +38,7 @@ from tests.vectors.made_up import (
 )
 
 
-def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitCert, Tx]:
+def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitCertificate, Tx]:
     """A block above a state with one batch, and the proofs of both households."""
     lines = np.zeros((GENESIS.members + len(SYSTEM_ACCOUNTS), len(COLUMNS)), dtype=np.int64)
     sold = {"export_wh": 250, "sold_wh": 250, "trade_nano": 57_750_000}
@@ -81,7 +81,7 @@ def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitC
     return proofs, block, cert, tx
 
 
-def certified(header: Header, authorities: Sequence[Identity] = AUTHORITIES) -> CommitCert:
+def certified(header: Header, authorities: Sequence[Identity] = AUTHORITIES) -> CommitCertificate:
     """A certificate of all authorities for whatever header."""
     name = blocks.block_hash(header)
     data = blocks.vote_bytes(blocks.PRECOMMIT, CHAIN, header.height, 0, name)

@@ -61,7 +61,7 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         block.Block,
         block.Header,
         block.Tx,
-        block.CommitCert,
+        block.CommitCertificate,
         settlement.BatchArgs,
     ),
     "proofs": (

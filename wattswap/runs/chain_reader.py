@@ -14,7 +14,7 @@ from market.errors import did_you_mean
 from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
 from market.units import NANO_PER_UNIT, WH_PER_KWH
 from p2p.batches.batch import BatchArgs, batches, make_batch
-from p2p.blocks.block import Block, CommitCert, block_hash, signers
+from p2p.blocks.block import Block, CommitCertificate, block_hash, signers
 from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.errors import GenesisError, StoreError
 from p2p.ledger.light import check_proof, make_proof, proof_from_json, proof_to_json, set_changes
@@ -60,7 +60,7 @@ class FoundBatch:
     args: BatchArgs
     tx_index: int
     block: Block
-    cert: CommitCert
+    cert: CommitCertificate
 
 
 def find_batch(store: ChainStore, interval_start: int) -> FoundBatch | None:
@@ -82,7 +82,7 @@ def find_batch(store: ChainStore, interval_start: int) -> FoundBatch | None:
 
 def _first_with_a_batch(
     store: ChainStore, first: int, last: int
-) -> tuple[Block, CommitCert, list[tuple[int, BatchArgs]]] | None:
+) -> tuple[Block, CommitCertificate, list[tuple[int, BatchArgs]]] | None:
     for block, cert in store.blocks(first, last):
         held = batches(block.txs)
         if held:

@@ -13,7 +13,7 @@ import trio
 
 from p2p.blocks.block import (
     Block,
-    CommitCert,
+    CommitCertificate,
     block_hash,
     decode_block,
     decode_cert,
@@ -152,7 +152,7 @@ class Ledger:
         if name not in self._executed:
             self._executed[name] = check_block(self._tip, self.genesis, block, signatures=signatures)
 
-    def check_certified(self, block_data: bytes, cert_data: bytes) -> tuple[Block, CommitCert]:
+    def check_certified(self, block_data: bytes, cert_data: bytes) -> tuple[Block, CommitCertificate]:
         """Read the next block with its certificate as a peer sent it, everything checked but the execution.
 
         Raises:
@@ -168,7 +168,7 @@ class Ledger:
         check_commit(self.genesis, block.header, block_hash(block.header), cert, self.validators)
         return block, cert
 
-    def append(self, block: Block, cert: CommitCert) -> None:
+    def append(self, block: Block, cert: CommitCertificate) -> None:
         """Execute the next block and store it, durably, before this returns.
 
         Raises:

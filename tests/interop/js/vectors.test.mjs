@@ -45,7 +45,7 @@ test('the layouts that this peer was written with are those of the vectors', () 
   const own = {
     ...Object.fromEntries(Object.entries(wire.KINDS).map(([kind, [, shape]]) =>
       [`${kind[0].toUpperCase()}${kind.slice(1)}Message`.replace('_query', 'Query'), shape])),
-    Tx: proof.TX, Header: proof.HEADER, CommitCert: proof.CERT, ProofBundle: proof.BUNDLE,
+    Tx: proof.TX, Header: proof.HEADER, CommitCertificate: proof.CERT, ProofBundle: proof.BUNDLE,
   };
   // A pair has no names on the wire, and needs some here.
   const named = (shape) => JSON.parse(JSON.stringify(shape), (_, part) =>
