@@ -98,11 +98,19 @@ class BadProof(RemoteError):
     code = "bad_proof"
 
 
+class InvalidArguments(LocalError, ValueError):
+    """Values from which no arguments of a method can be made; `problems` lists every one found."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
 class InvalidTx(RemoteError):
     """A transaction that the state refuses; the state is unchanged.
 
     Args:
-        code: Which rule it breaks: a key of `p2p.ledger.refusals.CODES`.
+        code: Which rule it breaks: a key of `p2p.ledger.module.refusal_codes()`.
         detail: One sentence for people.
     """
 

@@ -151,6 +151,7 @@ _CODE_BY_CLASS: dict[str, ExitCode] = {
     "p2p.errors.RemoteError": ExitCode.VERIFY_FAILED,
     "p2p.errors.KeyFileError": ExitCode.INVALID,
     "p2p.errors.GenesisError": ExitCode.INVALID,
+    "p2p.errors.InvalidArguments": ExitCode.USAGE,
     "p2p.consensus.sign_state.SignStateError": ExitCode.INVALID,
     "p2p.consensus.sign_state.FolderInUse": ExitCode.INVALID,
     "p2p.roles.exchange.journal.JournalDamaged": ExitCode.INVALID,

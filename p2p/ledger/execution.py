@@ -12,7 +12,7 @@ from p2p.blocks.block import MAX_BLOCK_BYTES, VERSION, Block, CommitCertificate,
 from p2p.blocks.genesis import Genesis, Params
 from p2p.consensus.evidence import MAX_EVIDENCE, check_evidence, evidence_height
 from p2p.errors import BadCertificate, InvalidBlock, InvalidTx, OutOfRange, RemoteError
-from p2p.ledger.modules import governance, governance_records
+from p2p.ledger.modules import governance
 from p2p.ledger.state import (
     RECEIPT_OK,
     Receipt,
@@ -21,6 +21,7 @@ from p2p.ledger.state import (
     check_invariants,
     check_signature,
     check_tx,
+    end_block,
     initial_state,
     receipts_root,
 )
@@ -130,8 +131,7 @@ def check_block(tip: Tip, genesis: Genesis, block: Block, *, signatures: bool = 
     view = tip.state.view()
     _take_evidence(view, genesis, height, block.evidence)
     receipts = _execute(view, genesis, height, block.txs, signatures)
-    governance.end_block(view, height)
-    view.accept()
+    end_block(view, genesis, height)
     check_invariants(view, genesis, height)
     return State(view.trees()), receipts
 
@@ -150,7 +150,7 @@ def _punish(view: View, genesis: Genesis, height: int, data: bytes) -> None:
     about, window = evidence_height(data), governance.evidence_window(view, height)
     if about not in window:
         raise OutOfRange(f"evidence of height {about}; it must be in {window.start}..{window.stop - 1}")
-    validators = governance_records.validators_of(view, about)
+    validators = governance.validators_of(view, about)
     governance.punish(view, check_evidence(data, validators, genesis.chain_id))
     view.accept()
 

@@ -241,7 +241,7 @@ def _sender(bundle: ProofBundle, genesis: Genesis, validators: tuple[bytes, ...]
         return f"authority {validators.index(key)}"
     if bundle.role is not None:
         where = (accounts.NAME, accounts.role_key(key))
-        found = check_entry(bundle.header.state_root, *where, bundle.role)
+        found = check_entry(bundle.header.state_root, *where, bundle.role, genesis)
         if found is not None and (operator := decode(accounts.Role, found).operator) >= 0:
             return f"operator {operator}"
     raise BadProof("the transaction is not by an operator or an authority")

@@ -206,7 +206,9 @@ def _chain_targets(made: Made) -> Iterator[Target]:
     yield Target("proof bundle", lambda data: _ignore(check_proof(data, genesis)), proofs)
     yield Target("proof JSON", _proof_json, (b'{"format": "wattswap-proof-1", "bundle": "AAAA"}', b"[]"))
     yield Target(
-        "checkpoint", lambda data: checkpoint_bytes(open_checkpoint(data)), (checkpoint_bytes(ledger.tip),)
+        "checkpoint",
+        lambda data: checkpoint_bytes(open_checkpoint(data, genesis)),
+        (checkpoint_bytes(ledger.tip),),
     )
     snapshot = make_snapshot(ledger)
     assert snapshot is not None

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis
 
 from p2p.errors import InvalidTx
-from p2p.ledger.modules import certificate_records as certs
+from p2p.ledger.modules import guarantees as certs
 from p2p.ledger.modules import meters
-from p2p.ledger.modules.certificate_records import (
+from p2p.ledger.modules.guarantees import (
     ClaimArgs,
     IssueArgs,
     NameArgs,

@@ -19,8 +19,7 @@ from p2p.batches.batch import interval_secret, make_batch
 from p2p.blocks.block import PRECOMMIT, vote_bytes
 from p2p.blocks.domains import SIGN_CONSENSUS
 from p2p.ledger.light import make_proof
-from p2p.ledger.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR
-from p2p.ledger.state import MODULES
+from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity, derive_seed
 from p2p.wire.messages import OrderMessage, message_id, sign_message
@@ -196,6 +195,6 @@ def test_the_document_lists_every_method_with_its_roles_and_arguments() -> None:
     }
     assert rows == {
         f"{module.name}.{name}": ", ".join(role for role in ROLES if role in method.roles)
-        for module in MODULES.values()
+        for module in CHAIN_MODULES.all().values()
         for name, method in module.methods.items()
     }

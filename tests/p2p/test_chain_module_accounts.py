@@ -8,9 +8,9 @@ from modules_kit import HOMES, OPERATORS, STRANGER, Chain, make_genesis, refused
 
 from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidBlock
+from p2p.ledger.module import AUTHORITY, HOUSEHOLD, OPERATOR
 from p2p.ledger.modules import accounts, meters
 from p2p.ledger.modules.accounts import Role, RotateArgs
-from p2p.ledger.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR
 from p2p.ledger.state import apply, check_tx
 from p2p.wire.identity import Identity
 

@@ -7,9 +7,9 @@ import pytest
 from chain_kit import START
 from modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis, open_readings, refused
 
-from p2p.ledger.modules import certificate_records as certs
+from p2p.ledger.modules import guarantees as certs
 from p2p.ledger.modules import meters
-from p2p.ledger.modules.certificate_records import (
+from p2p.ledger.modules.guarantees import (
     ClaimArgs,
     IssueArgs,
     NameArgs,

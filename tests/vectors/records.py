@@ -12,7 +12,7 @@ from p2p.blocks import block, genesis, tree
 from p2p.consensus import evidence
 from p2p.consensus import types as consensus_types
 from p2p.ledger import light, state
-from p2p.ledger.modules import accounts, certificate_records, governance_records, meters
+from p2p.ledger.modules import accounts, governance, guarantees, meters
 from p2p.roles.exchange import wire
 from p2p.roles.replica import blobs, ledger, peers, snapshot, status, sync
 from p2p.roles.validator import mempool
@@ -76,15 +76,15 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         accounts.RotateArgs,
         meters.RegisterArgs,
         meters.AnchorArgs,
-        certificate_records.IssueArgs,
+        guarantees.IssueArgs,
         meters.Reading,
-        certificate_records.SplitArgs,
-        certificate_records.TransferArgs,
-        certificate_records.ClaimArgs,
-        certificate_records.NameArgs,
-        governance_records.AuthorityArgs,
-        governance_records.ParameterArgs,
-        governance_records.ApproveArgs,
+        guarantees.SplitArgs,
+        guarantees.TransferArgs,
+        guarantees.ClaimArgs,
+        guarantees.NameArgs,
+        governance.AuthorityArgs,
+        governance.ParameterArgs,
+        governance.ApproveArgs,
     ),
 }
 """Every record that crosses the wire, by what it is for."""

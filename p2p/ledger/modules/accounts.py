@@ -13,8 +13,8 @@ from __future__ import annotations
 from p2p.blocks.genesis import Genesis
 from p2p.blocks.possession import check_possession
 from p2p.errors import BrokenInvariant, InvalidTx
-from p2p.ledger.modules import governance_records
-from p2p.ledger.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR, Method, Module
+from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
+from p2p.ledger.modules import governance
 from p2p.ledger.view import Context, View, record
 from p2p.wire.codec import Record
 from p2p.wire.identity import PUBLIC_KEY_BYTES
@@ -77,7 +77,7 @@ def roles_of(view: View, key: bytes) -> frozenset[str]:
     names = {OPERATOR} if found.operator != _NONE else set()
     if found.household != _NONE:
         names.add(HOUSEHOLD)
-    if key in governance_records.council(view).current:
+    if key in governance.council(view).current:
         names.add(AUTHORITY)
     return frozenset(names)
 
@@ -102,7 +102,7 @@ def count(ctx: Context, nonce: int, *, limited: bool) -> None:
     if not limited:
         ctx.view.write(NAME, b"a" + ctx.sender, Account(nonce, known.window, known.used))
         return
-    governed = governance_records.governed(ctx.view)
+    governed = governance.governed(ctx.view)
     window = ctx.height // governed.quota_window
     used = known.used + 1 if window == known.window else 1
     if used > governed.tx_quota:
@@ -151,9 +151,30 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
                 raise BrokenInvariant(height, NAME, f"the nonce of {key[1:].hex()[:16]} did not grow")
 
 
-MODULE = Module(
-    NAME,
-    {ROTATE_KEY: Method(RotateArgs, frozenset({OPERATOR, HOUSEHOLD}), _rotate, _check_rotate)},
-    _start,
-    _invariants,
+MODULE = CHAIN_MODULES.register(
+    ChainModule(
+        NAME,
+        "Nonces, quotas, and which key has which role.",
+        {
+            ROTATE_KEY: Method(
+                "Give the sender's roles to a new key.",
+                RotateArgs,
+                frozenset({OPERATOR, HOUSEHOLD}),
+                _rotate,
+                _check_rotate,
+            )
+        },
+        (
+            Entry("Nonce and quota of a sender.", b"a", (("sender", "bytes"),), Account),
+            Entry("Roles of a key.", b"r", (("key", "bytes"),), Role),
+            Entry("Key of an operator.", b"o", (("operator", "u32"),)),
+            Entry("Key of a household.", b"h", (("household", "u32"),)),
+        ),
+        codes={
+            "key_taken": "The new key has a role already.",
+            "key_proof": "The new key did not sign that it takes over.",
+        },
+        start=_start,
+        check=_invariants,
+    )
 )

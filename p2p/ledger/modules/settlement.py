@@ -14,7 +14,7 @@ from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, TOTAL_ROWS, BatchArgs, s
 from p2p.blocks import merkle
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx
-from p2p.ledger.modules.method import AUTHORITY, OPERATOR, Method, Module
+from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, OPERATOR, ChainModule, Entry, Method
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record
 from p2p.wire.messages import MAX_TIME_S
@@ -149,10 +149,6 @@ def _settle(ctx: Context, args: BatchArgs) -> None:
     view.write(NAME, _SUMS, Settled(known.batches + 1, args.interval_start, sums))
 
 
-def _start(view: View, genesis: Genesis) -> None:
-    """Nothing is settled yet, and nothing is written."""
-
-
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
     if not view.touched(NAME):
         return
@@ -165,9 +161,27 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
         raise BrokenInvariant(height, NAME, f"{bought} Wh bought, {sold} Wh sold")
 
 
-MODULE = Module(
-    NAME,
-    {SETTLE_BATCH: Method(BatchArgs, frozenset({OPERATOR, AUTHORITY}), _settle, check_batch, limited=False)},
-    _start,
-    _invariants,
+MODULE = CHAIN_MODULES.register(
+    ChainModule(
+        NAME,
+        "One batch an interval, its sums, and what all batches add up to.",
+        {
+            SETTLE_BATCH: Method(
+                "Settle an interval.",
+                BatchArgs,
+                frozenset({OPERATOR, AUTHORITY}),
+                _settle,
+                check_batch,
+                limited=False,
+            )
+        },
+        (Entry("Settled intervals and the sums of their totals.", _SUMS, record=Settled),),
+        codes={
+            "settle_late": "The interval is not later than the last settled one.",
+            "settle_sums": "The totals do not add up to zero, or do not agree with each other.",
+            "settle_members": "The batch does not have the members of the genesis.",
+            "settle_entries": "The entries are missing, not wanted, or not those of the root and the totals.",
+        },
+        check=_invariants,
+    )
 )

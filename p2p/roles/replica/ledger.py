@@ -66,7 +66,7 @@ def checkpoint_bytes(tip: Tip) -> bytes:
     return encode(Checkpoint(_CHECKPOINT_VERSION, *head, tip.state.root, entries))
 
 
-def open_checkpoint(data: bytes) -> Tip:
+def open_checkpoint(data: bytes, genesis: Genesis) -> Tip:
     """The tip in the bytes of a checkpoint; whether it belongs to the chain is for the caller to check.
 
     Raises:
@@ -79,7 +79,7 @@ def open_checkpoint(data: bytes) -> Tip:
         )
     if any(a[:2] >= b[:2] for a, b in pairwise(found.entries)):
         raise NonCanonical("the entries of a checkpoint are not in their only order")
-    state = import_state(found.entries, found.state_root)
+    state = import_state(found.entries, found.state_root, genesis)
     return Tip(found.height, found.time_ms, found.block_hash, found.receipts_root, state)
 
 
@@ -93,7 +93,7 @@ def load_tip(store: ChainStore, genesis: Genesis) -> Tip:
     tip = genesis_tip(genesis)
     try:
         if found is not None:
-            tip = open_checkpoint(found[1])
+            tip = open_checkpoint(found[1], genesis)
         for block, _ in store.blocks(tip.height + 1):
             state, receipts = check_block(tip, genesis, block, signatures=False)
             tip = advance(tip, block, state, receipts)

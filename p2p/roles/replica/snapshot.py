@@ -108,7 +108,7 @@ def open_snapshot(data: bytes, genesis: Genesis) -> Base:
     if above.height != header.height + 1 or above.parent_hash != name:
         raise BadProof("the two headers of the snapshot do not follow each other")
     _check_signed(above, cert, validators, genesis)
-    tip = open_checkpoint(snapshot.checkpoint)
+    tip = open_checkpoint(snapshot.checkpoint, genesis)
     wanted = Tip(header.height, header.time_ms, name, above.receipts_root, tip.state)
     if tip != wanted or tip.state.root != above.state_root:
         raise BadProof("the state of the snapshot is not the one the header names")

@@ -12,48 +12,165 @@ certificate charged into a storage comes back, less the losses, as an issuance o
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import msgspec
 
-from p2p.blocks import merkle
+from p2p.blocks import domains, merkle
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BrokenInvariant, InvalidTx
-from p2p.ledger.modules import accounts, governance_records, meters
-from p2p.ledger.modules.certificate_records import (
-    ACTIVE,
-    CLAIM,
-    CLAIMED,
-    EXPIRE,
-    EXPIRED,
-    ISSUE,
-    MAX_PIECES,
-    MAX_READINGS,
-    NAME,
-    NO_INTERVAL,
-    SPLIT,
-    STATUS_NAMES,
-    STORED,
-    TRANSFER,
-    WITHDRAW,
-    WITHDRAWN,
-    Certificate,
-    ClaimArgs,
-    Issuance,
-    IssueArgs,
-    Metered,
-    NameArgs,
-    SplitArgs,
-    Stored,
-    TransferArgs,
-    Used,
-    issuance_id,
-    issuance_of,
-    piece_key,
-    pieces_of,
-)
+from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
+from p2p.ledger.modules import accounts, governance, meters
 from p2p.ledger.modules.meters import Reading
-from p2p.ledger.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR, Method, Module
 from p2p.ledger.modules.settlement import settled_until
 from p2p.ledger.view import Context, View
+from p2p.wire.codec import Record
+
+NAME = "certificates"
+ISSUE = "issue"
+SPLIT = "split"
+TRANSFER = "transfer"
+CLAIM = "claim"
+EXPIRE = "expire"
+WITHDRAW = "withdraw"
+
+ACTIVE, CLAIMED, STORED, EXPIRED, WITHDRAWN = range(5)
+STATUS_NAMES = ("active", "claimed", "stored", "expired", "withdrawn")
+
+MAX_READINGS = 96
+MAX_PIECES = 256
+"""Certificates that one issuance may be cut into."""
+
+NO_INTERVAL = -1
+
+
+class Issuance(Record, frozen=True):
+    """What was issued for one meter and interval.
+
+    Args:
+        version: Of the anchor it was issued from.
+        wh: Energy. [Wh]
+        released: 1 when it came out of a storage, else 0.
+        expiry_s: From when on nothing can be done with it. [s since 1970, UTC]
+        pieces: Number of its certificates.
+        by_status: Energy of its certificates in each status; sums to `wh`. [Wh]
+    """
+
+    meter: bytes
+    interval_start: int
+    version: int
+    wh: int
+    released: int
+    expiry_s: int
+    pieces: int
+    by_status: tuple[int, ...]
+
+
+class GuaranteeOfOrigin(Record, frozen=True):
+    """One certificate.
+
+    Args:
+        wh: Energy. [Wh]
+        owner: Household.
+        status: See STATUS_NAMES.
+        flagged: 1 when it was withdrawn after it had been claimed, stored or expired, else 0.
+        trade_interval: Settlement interval of the trade by which the owner got it, or -1.
+        used_by: Meter whose consumption it was claimed for; empty before.
+    """
+
+    wh: int
+    owner: int
+    status: int
+    flagged: int
+    trade_interval: int
+    used_by: bytes
+
+
+class Metered(Record, frozen=True):
+    """Readings of a meter that were issued, and the whole Wh of them. [mWh, Wh]"""
+
+    metered_mwh: int
+    issued_wh: int
+
+
+class Used(Record, frozen=True):
+    """How much of a consumption is claimed, and how much there was at the last claim. [Wh]"""
+
+    claimed_wh: int
+    consumed_wh: int
+
+
+class Stored(Record, frozen=True):
+    """Energy with certificates in a storage, before the losses. [Wh]"""
+
+    wh: int
+
+
+class IssueArgs(Record, frozen=True):
+    """Arguments of certificates.issue: one issuance for each reading."""
+
+    meter: bytes
+    readings: tuple[Reading, ...]
+
+
+class SplitArgs(Record, frozen=True):
+    """Arguments of certificates.split: the parts follow each other within the certificate. [Wh]"""
+
+    issuance: bytes
+    start: int
+    parts: tuple[int, ...]
+
+
+class TransferArgs(Record, frozen=True):
+    """Arguments of certificates.transfer: to another household; the settlement interval of the trade or -1."""
+
+    issuance: bytes
+    start: int
+    to: int
+    trade_interval: int
+
+
+class ClaimArgs(Record, frozen=True):
+    """Arguments of certificates.claim: for a consumption, or the charging of a storage, of the same interval."""
+
+    issuance: bytes
+    start: int
+    meter: bytes
+    reading: Reading
+
+
+class NameArgs(Record, frozen=True):
+    """Arguments of certificates.expire and certificates.withdraw."""
+
+    issuance: bytes
+    start: int
+
+
+def issuance_id(meter: bytes, interval_start: int) -> bytes:
+    """Name of what is issued for a meter and interval; there is one."""
+    return sha256(domains.ISSUANCE + meter + interval_start.to_bytes(8, "big", signed=True)).digest()
+
+
+def issuance_of(view: View, issuance: bytes) -> Issuance | None:
+    """An issuance, or None."""
+    return view.read(NAME, b"i" + issuance, Issuance)
+
+
+def pieces_of(view: View, issuance: bytes) -> list[tuple[int, GuaranteeOfOrigin]]:
+    """The certificates of an issuance with their starts, in order; stops where one is missing."""
+    found, start = [], 0
+    while (
+        piece := view.read(NAME, piece_key(issuance, start), GuaranteeOfOrigin)
+    ) is not None and piece.wh > 0:
+        found.append((start, piece))
+        start += piece.wh
+    return found
+
+
+def piece_key(issuance: bytes, start: int) -> bytes:
+    """Key of the entry of a certificate."""
+    return b"c" + issuance + start.to_bytes(8, "big")
+
 
 _ANYBODY = frozenset({OPERATOR, AUTHORITY, HOUSEHOLD})
 
@@ -90,14 +207,14 @@ def _issue_one(ctx: Context, name: bytes, meter: meters.Meter, reading: Reading)
     view.write(NAME, b"f" + name, Metered(metered, known.issued_wh + wh))
     if meter.kind == meters.STORAGE:
         _discharge(view, name, meter, wh)
-    expiry_s = reading.interval_start + governance_records.governed(view).certificate_days * meters.DAY_S
+    expiry_s = reading.interval_start + governance.governed(view).certificate_days * meters.DAY_S
     version = meters.newest_version(view, name, reading.interval_start // meters.DAY_S)
     released, pieces = int(meter.kind == meters.STORAGE), int(wh > 0)
     record = Issuance(name, reading.interval_start, version, wh, released, expiry_s, pieces, (wh, 0, 0, 0, 0))
     view.write(NAME, b"i" + issuance, record)
     if wh:
         view.write(
-            NAME, piece_key(issuance, 0), Certificate(wh, meter.household, ACTIVE, 0, NO_INTERVAL, b"")
+            NAME, piece_key(issuance, 0), GuaranteeOfOrigin(wh, meter.household, ACTIVE, 0, NO_INTERVAL, b"")
         )
 
 
@@ -115,15 +232,15 @@ def _discharge(view: View, name: bytes, meter: meters.Meter, wh: int) -> None:
 # --- what an owner does -------------------------------------------------------------------------------------
 
 
-def _find(view: View, issuance: bytes, start: int) -> tuple[Issuance, Certificate]:
-    found = view.read(NAME, piece_key(issuance, start), Certificate)
+def _find(view: View, issuance: bytes, start: int) -> tuple[Issuance, GuaranteeOfOrigin]:
+    found = view.read(NAME, piece_key(issuance, start), GuaranteeOfOrigin)
     record = issuance_of(view, issuance)
     if found is None or record is None:
         raise InvalidTx("cert_unknown", f"no certificate {issuance.hex()[:16]} from {start}")
     return record, found
 
 
-def _owned(ctx: Context, issuance: bytes, start: int) -> tuple[Issuance, Certificate]:
+def _owned(ctx: Context, issuance: bytes, start: int) -> tuple[Issuance, GuaranteeOfOrigin]:
     """A certificate that its owner, the sender, may do something with."""
     record, found = _find(ctx.view, issuance, start)
     if found.owner != accounts.household_of(ctx):
@@ -249,10 +366,6 @@ def _used_key(meter: bytes, interval_start: int) -> bytes:
     return b"u" + meter + interval_start.to_bytes(8, "big", signed=True)
 
 
-def _start(view: View, genesis: Genesis) -> None:
-    """Nothing is issued yet, and nothing is written."""
-
-
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
     touched = view.touched(NAME)
     for issuance in sorted({key[1:33] for key in touched if key[:1] in (b"i", b"c")}):
@@ -281,16 +394,63 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
             raise BrokenInvariant(height, NAME, f"storage {key[1:].hex()[:16]} gave more than it had")
 
 
-MODULE = Module(
-    NAME,
-    {
-        ISSUE: Method(IssueArgs, frozenset({OPERATOR, HOUSEHOLD}), _issue, _check_issue),
-        SPLIT: Method(SplitArgs, frozenset({HOUSEHOLD}), _split, _check_split),
-        TRANSFER: Method(TransferArgs, frozenset({HOUSEHOLD}), _transfer, _check_transfer),
-        CLAIM: Method(ClaimArgs, frozenset({HOUSEHOLD}), _claim, _check_claim),
-        EXPIRE: Method(NameArgs, _ANYBODY, _expire, _check_name),
-        WITHDRAW: Method(NameArgs, frozenset({OPERATOR}), _withdraw, _check_name),
-    },
-    _start,
-    _invariants,
+MODULE = CHAIN_MODULES.register(
+    ChainModule(
+        NAME,
+        "Guarantees of origin in Wh, by the interval, issued from anchored readings.",
+        {
+            ISSUE: Method(
+                "Issue what readings of a meter show was produced.",
+                IssueArgs,
+                frozenset({OPERATOR, HOUSEHOLD}),
+                _issue,
+                _check_issue,
+            ),
+            SPLIT: Method(
+                "Cut a guarantee into parts.", SplitArgs, frozenset({HOUSEHOLD}), _split, _check_split
+            ),
+            TRANSFER: Method(
+                "Give a guarantee to another home.",
+                TransferArgs,
+                frozenset({HOUSEHOLD}),
+                _transfer,
+                _check_transfer,
+            ),
+            CLAIM: Method(
+                "Use a guarantee for what was consumed or stored in its interval.",
+                ClaimArgs,
+                frozenset({HOUSEHOLD}),
+                _claim,
+                _check_claim,
+            ),
+            EXPIRE: Method("Note that a guarantee has expired.", NameArgs, _ANYBODY, _expire, _check_name),
+            WITHDRAW: Method(
+                "Withdraw a guarantee, or flag one that was used.",
+                NameArgs,
+                frozenset({OPERATOR}),
+                _withdraw,
+                _check_name,
+            ),
+        },
+        (
+            Entry("What was issued for a meter and interval.", b"i", (("issuance", "bytes"),), Issuance),
+            Entry("A guarantee.", b"c", (("issuance", "bytes"), ("start", "u64")), GuaranteeOfOrigin),
+            Entry("Energy metered and issued.", b"f", (("meter", "bytes"),), Metered),
+            Entry("Claimed consumption.", b"u", (("meter", "bytes"), ("interval_start", "i64")), Used),
+            Entry("Energy with guarantees in a storage.", b"s", (("meter", "bytes"),), Stored),
+        ),
+        codes={
+            "cert_duplicate": "A certificate was issued for this meter and interval already.",
+            "cert_over_production": "More energy than the reading, or than the storage was charged with.",
+            "cert_over_consumption": "More claims than the consumption of the meter and interval.",
+            "cert_unknown": "No such certificate.",
+            "cert_owner": "The certificate belongs to another household.",
+            "cert_sum": "The parts are not positive, or do not add up to the certificate.",
+            "cert_pieces": "The issuance would have more pieces than the limit.",
+            "cert_status": "The certificate's status does not allow this.",
+            "cert_expired": "The certificate has expired.",
+            "cert_not_expired": "The certificate has not expired yet.",
+        },
+        check=_invariants,
+    )
 )
