@@ -74,7 +74,7 @@ def test_the_wheel_holds_every_module_and_every_data_file_and_no_leftovers(wheel
         str(path.relative_to(ROOT))
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", "simulation"} & set(path.parts)
     }
     assert {name for name in wheel if ".dist-info/" not in name} == ours
     assert {f"{package}/py.typed" for package in PACKAGES} <= ours
