@@ -56,5 +56,6 @@ BILL_SHARING = register(
             truthful=True,
         ),
         (RETAIL, FEED_IN, HORIZON),
+        inputs="metered",
     )
 )

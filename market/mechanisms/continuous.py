@@ -59,5 +59,7 @@ CONTINUOUS = register(
             arrival_matters=True,
         ),
         (SELF_TRADE,),
+        inputs="events",
+        scope="session",
     )
 )

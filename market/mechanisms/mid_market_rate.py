@@ -43,5 +43,6 @@ MID_MARKET_RATE = register(
             truthful_for="single_orders",
         ),
         (RETAIL, FEED_IN),
+        inputs="metered",
     )
 )

@@ -23,5 +23,6 @@ RETAILER_ONLY = register(
             local_market=False,
         ),
         (),
+        inputs="metered",
     )
 )

@@ -91,5 +91,6 @@ SUPPLY_DEMAND_RATIO = register(
             truthful_for="single_orders",
         ),
         (RETAIL, FEED_IN, COMPENSATION),
+        inputs="metered",
     )
 )
