@@ -13,6 +13,7 @@ from typing import Any
 
 from market.registry import Registry
 from p2p.blocks.genesis import Genesis
+from p2p.errors import GenesisError
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record
 
@@ -32,6 +33,7 @@ class Method:
         execute: Changes the view, or raises `InvalidTx`; what it wrote until then is forgotten.
         check: What can be told from the arguments alone; runs before `execute`, and in mempools.
         limited: Counts against the sender's quota.
+        caller: Key in the arguments that may call it; for methods that need no role.
     """
 
     about: str
@@ -40,6 +42,7 @@ class Method:
     execute: Callable[[Context, Any], None]
     check: Callable[[Any, Genesis], None]
     limited: bool = True
+    caller: Callable[[Any], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def refusal_codes() -> dict[str, str]:
     return codes
 
 
-FORMAT_MODULES = {2: ("accounts", "certificates", "governance", "meters", "settlement")}
+FORMAT_MODULES = {3: ("accounts", "governance", "guarantees", "meters", "settlement")}
 """The modules of every chain, by the format version of its genesis; sorted, as their roots stand in the state root."""
 
 
@@ -125,11 +128,20 @@ def modules_of(genesis: Genesis) -> dict[str, ChainModule]:
     """The modules of a chain by name, sorted.
 
     Raises:
-        UnknownName: One of them is not installed.
+        GenesisError: One of them is not known here.
     """
-    return _modules_named(FORMAT_MODULES[genesis.version])
+    return _modules_named((*FORMAT_MODULES[genesis.version], *genesis.modules))
 
 
 @cache
 def _modules_named(names: tuple[str, ...]) -> dict[str, ChainModule]:
-    return {name: CHAIN_MODULES.get(name) for name in sorted(names)}
+    known = CHAIN_MODULES.all()
+    problems = [
+        f"it needs the chain module {name!r}, which is not installed; install its package or give its file with"
+        " --module"
+        for name in names
+        if name not in known
+    ]
+    if problems or len(set(names)) != len(names):
+        raise GenesisError(problems or [f"its modules {names} hold one name twice"])
+    return {name: known[name] for name in sorted(names)}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from market.settlement.accounts import BOUGHT
-from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, TOTAL_ROWS, BatchArgs
+from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, BatchArgs
 from p2p.blocks import domains, merkle
 from p2p.blocks.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.blocks.genesis import Genesis, Governed
@@ -29,7 +29,6 @@ __all__ = [
     "RECEIPT_OK",
     "SETTLEMENT",
     "SETTLE_BATCH",
-    "TOTAL_ROWS",
     "BatchArgs",
     "EntryProof",
     "Receipt",
@@ -82,13 +81,13 @@ class State:
 
     @property
     def totals(self) -> tuple[tuple[int, ...], ...]:
-        """Cumulative totals, rows as TOTAL_ROWS, columns as COLUMNS. [Wh, nano-currency]"""
+        """Cumulative totals: of all members, then of each other account; columns as COLUMNS. [Wh, nano-currency]"""
         return self.settled.totals
 
     @property
     def traded_wh(self) -> int:
         """Energy traded in all settled intervals. [Wh]"""
-        return self.totals[0][BOUGHT]
+        return sum(row[BOUGHT] for row in self.totals)
 
     @property
     def validators(self) -> tuple[bytes, ...]:
@@ -235,12 +234,14 @@ def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> t
     expected = accounts.account(view, tx.sender).nonce + 1 + pending
     if tx.nonce != expected:
         raise InvalidTx("tx_nonce", f"nonce {tx.nonce}; the sender's next is {expected}")
-    if not method.roles & accounts.roles_of(view, tx.sender):
+    if method.caller is None and not method.roles & accounts.roles_of(view, tx.sender):
         raise InvalidTx("tx_role", f"{tx.module}.{tx.method} is for: {', '.join(sorted(method.roles))}")
     try:
         args = decode(method.args, tx.args, max_bytes=MAX_TX_BYTES)
     except RemoteError as error:
         raise InvalidTx("tx_args", f"arguments of {tx.module}.{tx.method}: {error.detail}") from None
+    if method.caller is not None and method.caller(args) != tx.sender:
+        raise InvalidTx("tx_role", f"{tx.module}.{tx.method} is for the key in its arguments")
     method.check(args, genesis)
     return method, args
 

@@ -19,11 +19,11 @@ from typing import Self
 from p2p.blocks.block import Block, CommitCertificate, block_hash, decode_block, decode_cert
 from p2p.blocks.genesis import Genesis, decode_genesis
 from p2p.databases import cleared_half
-from p2p.errors import GenesisError, RemoteError, StoreDamaged, StoreError, StoreMismatch
+from p2p.errors import GenesisError, OldFormat, RemoteError, StoreDamaged, StoreError, StoreMismatch
 from p2p.ledger.light import SetChange
 from p2p.wire.codec import decode, encode
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 KEPT_CHECKPOINTS = 2
 """Newest checkpoints that stay; the one before the newest is there for whoever is just reading it."""
 
@@ -115,6 +115,7 @@ class ChainStore:
 
         Raises:
             StoreMismatch: It holds another chain.
+            OldFormat: It was written by an earlier version of this program.
             StoreDamaged: It cannot be read back.
             StoreError: There is no such file, or another program has it open.
         """
@@ -322,6 +323,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def _read_genesis(path: Path, connection: sqlite3.Connection) -> Genesis:
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    if meta.get("schema") in (b"1", b"2"):
+        raise OldFormat(int(meta["schema"]), path)
     if meta.get("schema") != str(SCHEMA_VERSION).encode():
         raise StoreError(f"chain file {path} has schema {meta.get('schema')!r}, not {SCHEMA_VERSION}")
     genesis = meta.get("genesis")

@@ -40,7 +40,7 @@ EVERYBODY = [*OPERATORS, *HOMES, *KEYS, STRANGER]
 ROLES = {
     "meters": OPERATORS,
     "settlement": OPERATORS,
-    "certificates": HOMES,
+    "guarantees": HOMES,
     "governance": KEYS,
     "accounts": HOMES,
 }
@@ -207,12 +207,12 @@ class Program:
         chosen = rng.choice(self.readings[meter])
         return rng.choice(
             (
-                ("certificates.issue", IssueArgs(roof, (self.readings[roof][at],))),
-                ("certificates.split", SplitArgs(name, start, (part, energy - part))),
-                ("certificates.transfer", TransferArgs(name, start, rng.randint(-1, MEMBERS), -1)),
-                ("certificates.claim", ClaimArgs(name, start, meter, chosen)),
-                ("certificates.expire", NameArgs(name, start)),
-                ("certificates.withdraw", NameArgs(name, start)),
+                ("guarantees.issue", IssueArgs(roof, (self.readings[roof][at],))),
+                ("guarantees.split", SplitArgs(name, start, (part, energy - part))),
+                ("guarantees.transfer", TransferArgs(name, start, rng.randint(-1, MEMBERS), -1)),
+                ("guarantees.claim", ClaimArgs(name, start, meter, chosen)),
+                ("guarantees.expire", NameArgs(name, start)),
+                ("guarantees.withdraw", NameArgs(name, start)),
             )
         )
 

@@ -174,7 +174,7 @@ def read_settled(
             for _, args in batches(block.txs):
                 data = blobs.get(args.blob_hash)
                 assert data is not None
-                content.append(open_blob(data, genesis, setup.roster))
+                content.append(open_blob(data, genesis, setup.member_list))
     return content, certs
 
 

@@ -96,18 +96,18 @@ def test_a_proposer_does_not_fill_a_block_above_its_limit() -> None:
 @pytest.mark.parametrize("module", sorted(modules_of(make_genesis())))
 def test_a_broken_invariant_stops_the_node_and_names_the_module(module: str) -> None:
     chain = busy_chain()
-    chain.call(HOMES[0], "certificates.issue", issue_args(chain))
+    chain.call(HOMES[0], "guarantees.issue", issue_args(chain))
     view = chain.tip.state.view()
     if module == accounts.NAME:
         view.write(module, b"a" + OPERATORS[0].public_key, accounts.NO_ACCOUNT)
     elif module == governance.NAME:
         view.write(module, b"council", governance.Council((KEYS[0].public_key,) * 4, (), (), ()))
     elif module == settlement.NAME:
-        wrong = settlement.Settled(1, 0, bytes(703) + b"\1")
+        wrong = settlement.Settled(1, 0, bytes(767) + b"\1")
         view.write(module, b"sums", wrong)
     else:
         key = next(key for key, _ in chain.tip.state.trees[module].items() if key[:1] in (b"c", b"m"))
-        view.put(module, key, None if module == "certificates" else b"")
+        view.put(module, key, None if module == "guarantees" else b"")
     view.accept()
     with pytest.raises(BrokenInvariant, match=f"block 9, module {module}: .* must stop"):
         check_invariants(view, chain.genesis, 9)

@@ -260,6 +260,7 @@ class Driver:
             args.postings_root,
             block_hash,
             args.price,
+            args.prices_root,
             args.traded_wh,
             next_collector,
         )

@@ -14,7 +14,7 @@ from market.units import IntArray
 from p2p.batches.batch import Batch, BatchArgs, batch_args, salted
 from p2p.batches.blob import IntervalContent
 from p2p.batches.receipts import Inclusion, include
-from p2p.wire.messages import OrderMessage, ReadingMessage
+from p2p.wire.messages import OrderMessage, ReadingMessage, terms_of
 from wattswap.runs.interval import Cleared, Settled, build_book, clear_interval, settle_interval
 from wattswap.runs.prepare import Setup
 
@@ -42,9 +42,11 @@ class Worked:
 def clear_orders(setup: Setup, start_s: int, orders: tuple[OrderMessage, ...]) -> Cleared:
     """Clear the canonical book of these orders, whatever order they arrived in."""
     index = {name: home for home, name in enumerate(setup.roster)}
-    rows = [(index[o.household], o.side, o.energy_wh, o.limit_micro_per_kwh) for o in orders]
-    who, side, energy, limit = np.array(rows, dtype=np.int64).reshape(-1, 4).T
-    book = build_book(setup.seed, start_s, who, side.astype(np.int8), energy, limit)
+    lines = [(index[o.household], line) for o in orders for line in o.orders]
+    rows = [(home, o.side, o.energy_wh, o.limit_micro_per_kwh, o.node) for home, o in lines]
+    who, side, energy, limit, node = np.array(rows, dtype=np.int64).reshape(-1, 5).T
+    terms = {row: found for row, (_, line) in enumerate(lines) if (found := terms_of(line)) is not None}
+    book = build_book(setup.seed, start_s, who, side.astype(np.int8), energy, limit, node, terms)
     rules = setup.rules_at(setup.index_of(start_s))
     return clear_interval(setup.mechanism, rules, setup.roster, start_s, book)
 
@@ -88,16 +90,12 @@ def work_out(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Worked
         prices,
         shared=setup.shares_imbalance,
     )
-    batch = salted(settled.postings.lines, start_s, content.interval_secret)
+    batch = salted(settled.postings, start_s, content.interval_secret)
     inclusion = include(setup.roster, (*content.orders, *content.nothings), content.interval_secret)
     args = batch_args(
         batch,
         settled.postings,
-        orders=len(cleared.book),
-        book_root=cleared.book_root,
-        clearing_root=cleared.clearing_root,
-        price=cleared.price,
-        traded_wh=cleared.traded_wh,
+        **cleared.chain_facts(),
         blob_hash=blob_hash,
         inclusion_root=inclusion.root,
     )

@@ -55,15 +55,7 @@ class ChainWriter:
     def append(self, start_s: int, cleared: Cleared, postings: Postings) -> Committed:
         """Put an interval on the chain: roots and totals in the block, salted entries beside it."""
         batch = make_batch(postings, start_s, self._salts)
-        args = batch_args(
-            batch,
-            postings,
-            orders=len(cleared.book),
-            book_root=cleared.book_root,
-            clearing_root=cleared.clearing_root,
-            price=cleared.price,
-            traded_wh=cleared.traded_wh,
-        )
+        args = batch_args(batch, postings, **cleared.chain_facts())
         time_ms = (start_s + self._setup.minutes * 60) * 1_000
         block, cert = self._producer.append_batch(args, time_ms)
         height = block.header.height

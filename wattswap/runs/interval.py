@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible
-from market.mechanism import Mechanism
+from market.mechanism import Mechanism, refuse_unused
+from market.orders import Terms
 from market.random import words_of
 from market.rules import MarketRules
 from market.settlement.accounts import Postings
@@ -16,7 +20,7 @@ from market.settlement.imbalance import baseline_nano, imbalance_cost_nano
 from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
 from market.units import MICRO_PER_UNIT, Int8Array, IntArray
-from p2p.batches.roots import book_root, clearing_root
+from p2p.batches.roots import book_root, clearing_root, prices_root
 from p2p.wire.messages import PriceLine
 
 
@@ -28,13 +32,33 @@ class Cleared:
     clearing: Clearing
     book_root: bytes
     clearing_root: bytes
+    prices_root: bytes
     traded_wh: int
 
     @property
     def price(self) -> PriceLine | None:
-        """The price interval as messages and blocks carry it; None where nothing traded at one price."""
-        node = self.clearing.node_price[0]
-        return None if node is None else PriceLine(node.lo, node.hi, node.price)
+        """The price interval as messages and blocks carry it; None where nodes differ or nothing has one price."""
+        node, *others = self.clearing.node_price
+        if node is None or any(other != node for other in others):
+            return None
+        return PriceLine(node.lo, node.hi, node.price)
+
+    @property
+    def node_price_per_kwh(self) -> list[float | None]:
+        """The price of each node for people; None where nothing traded. [currency/kWh]"""
+        return [None if node is None else node.price / MICRO_PER_UNIT for node in self.clearing.node_price]
+
+    def chain_facts(self) -> dict[str, Any]:
+        """What a batch says of the clearing: arguments of `batch_args`."""
+        return {
+            "orders": len(self.book),
+            "book_root": self.book_root,
+            "clearing_root": self.clearing_root,
+            "prices_root": self.prices_root,
+            "prices": len(self.clearing.prices) * len(self.clearing.node_price),
+            "price": self.price,
+            "traded_wh": self.traded_wh,
+        }
 
     @property
     def price_per_kwh(self) -> float | None:
@@ -70,30 +94,52 @@ def build_book(
     side: Int8Array,
     energy_wh: IntArray,
     limit_micro_per_kwh: IntArray,
+    node: IntArray | None = None,
+    terms: Mapping[int, Terms] = MappingProxyType({}),
 ) -> OrderBook:
-    """Close the gate: the canonical book of one order per participant, orders of 0 Wh left out."""
-    rows = np.flatnonzero(energy_wh)
+    """Close the gate: the canonical book, simple orders of 0 Wh left out; a participant's orders keep their order."""
+    keep = energy_wh != 0
+    keep[list(terms)] = True
+    rows = np.flatnonzero(keep)
     who = participant[rows]
     return OrderBook.from_columns(
         who,
         side[rows],
         energy_wh[rows],
         limit_micro_per_kwh[rows],
+        None if node is None else node[rows],
         sequence=arrival_lottery(seed, start_s, who),
+        terms={new: terms[old] for new, old in enumerate(rows.tolist()) if old in terms} if terms else terms,
     )
 
 
 def clear_interval(
-    mechanism: Mechanism, rules: MarketRules, roster: tuple[str, ...], start_s: int, book: OrderBook
+    mechanism: Mechanism,
+    rules: MarketRules,
+    roster: tuple[str, ...],
+    start_s: int,
+    book: OrderBook,
+    accounts: tuple[str, ...] = (),
 ) -> Cleared:
-    """Clear a book, check that the result is feasible, and take the roots."""
+    """Clear a book, check that the result is feasible, and take the roots.
+
+    Args:
+        accounts: Names of the external accounts, whose participants count on behind the roster.
+
+    Raises:
+        NotTaken: The book or the rules hold what the mechanism does not use.
+        InfeasibleClearing: The mechanism breaks a rule of every clearing.
+    """
+    refuse_unused(mechanism, book, rules)
     clearing = mechanism.clear(book, rules)
     check_feasible(book, clearing, limits=mechanism.promises.individually_rational)
+    prices = prices_root(clearing, start_s)
     return Cleared(
         book,
         clearing,
-        book_root(book, roster, start_s),
-        clearing_root(book, clearing, start_s),
+        book_root(book, roster, start_s, accounts),
+        clearing_root(book, clearing, start_s, prices),
+        prices,
         clearing.traded_wh(book),
     )
 
@@ -107,6 +153,7 @@ def settle_interval(
     prices: IntervalPrices,
     *,
     shared: bool,
+    external: int = 0,
 ) -> Settled:
     """Settle a cleared interval against the meters.
 
@@ -117,10 +164,11 @@ def settle_interval(
         import_wh: Metered import per member. [Wh]
         export_wh: Metered export per member. [Wh]
         prices: Outside prices and grid fees.
+        external: Number of external accounts.
         shared: Whether members settle among each other, before the retailer, what was not traded.
     """
     local = shared and mechanism.promises.local_market
-    postings = settle(book, clearing, import_wh, export_wh, prices, local_market=local)
+    postings = settle(book, clearing, import_wh, export_wh, prices, local_market=local, external=external)
     return Settled(
         postings,
         baseline_nano(import_wh, export_wh, prices),

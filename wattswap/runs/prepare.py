@@ -16,20 +16,29 @@ from agents.community import AgentRules, Community
 from data.readings import BatterySpec, MeterData
 from market.interval import Interval
 from market.mechanism import Mechanism
+from market.orders import OrderKind
 from market.rules import MarketRules
 from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
-from p2p.batches.roots import roster_root
 from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
+from p2p.blocks.members import Members, write_members
 from p2p.wire import messages
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity, derive_seed
-from p2p.wire.messages import Kind, OrderMessage, open_message, sign_message
+from p2p.wire.messages import (
+    DEFAULT_LIMITS,
+    Kind,
+    Limits,
+    OrderMessage,
+    open_message,
+    order_line,
+    sign_message,
+)
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import rules_with, run_defaults
 from wattswap.plugins import mechanism as find_mechanism
 from wattswap.runs.homes import batteries_of, history_after_gaps_s, load_meter, without_missing
-from wattswap.runs.layout import GENESIS
+from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
 
@@ -70,6 +79,7 @@ class Setup:
         meter: Readings of the run and of the history that forecasts may use, at the run's interval.
         first_row: Row of `meter` at which the run starts.
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
+        given_members: The homes that it commits to; None likewise.
     """
 
     scenario: Scenario
@@ -87,6 +97,7 @@ class Setup:
     keys: Keys
     dropped_homes: tuple[str, ...] = ()
     given_genesis: Genesis | None = None
+    given_members: Members | None = None
 
     @property
     def roster(self) -> tuple[str, ...]:
@@ -195,13 +206,29 @@ class Setup:
             version=VERSION,
             name=self.scenario.name,
             time_ms=0,  # a simulation may play in any year; the blocks of a network carry the time of the clock
-            params=make_params(self.scenario.currency, self.minutes, sha256(committed.encode()).digest()),
+            params=make_params(
+                self.scenario.currency, self.minutes, sha256(committed.encode()).digest(), self._limits
+            ),
             authorities=tuple(a.public_key for a in authorities),
             operators=(self.keys.identity("operator").public_key,),
-            roster_root=roster_root(self.roster),
+            members_root=self.member_list.root,
             members=len(self.roster),
-            household_keys=tuple(identity.public_key for identity in self._household_identities),
+            accounts=(),
+            modules=(),
         )
+
+    @property
+    def _limits(self) -> Limits:
+        """Ranges of messages: those of every chain, and the kinds of orders that the mechanism takes."""
+        kinds = sorted(kind for kind in OrderKind if kind.word in self.mechanism.order_kinds)
+        return replace(DEFAULT_LIMITS, order_kinds=tuple(int(kind) for kind in kinds))
+
+    @cached_property
+    def member_list(self) -> Members:
+        """The homes with their keys, as the genesis commits to them."""
+        if self.given_members is not None:
+            return self.given_members
+        return Members(self.roster, tuple(identity.public_key for identity in self._household_identities))
 
     def genesis_bytes(self) -> bytes:
         """The canonical bytes of the genesis file."""
@@ -210,6 +237,10 @@ class Setup:
     def write_genesis(self, folder: Path) -> None:
         """Write the genesis file of the run."""
         write_genesis(folder / GENESIS, self.genesis)
+
+    def write_members(self, folder: Path) -> None:
+        """Write the list of homes beside the genesis; a run in process needs none, since its keys follow from it."""
+        write_members(folder / MEMBERS, self.member_list)
 
     @cached_property
     def _household_identities(self) -> list[Identity]:
@@ -228,15 +259,12 @@ class Setup:
             self.minutes,
             self.roster[home],
             self.nonce(start_s),
-            side,
-            energy_wh,
-            limit,
-            0,
+            (order_line(side, energy_wh, limit),),
         )
 
     def sign_and_check(self, start_s: int, bids: Bids) -> None:
         """Sign every order as its home would and check it as the operator would."""
-        keys = dict(zip(self.roster, self.genesis.household_keys, strict=True))
+        keys = self.member_list.by_id
         for home in np.flatnonzero(bids.energy_wh).tolist():
             message = self.order_message(
                 home,

@@ -5,14 +5,16 @@
     o || index u32  key of an operator
     h || index u32  key of a household
 
+A home has its role from its first transaction, `enter`, which shows its key; the genesis holds only a root.
 The role of an authority is not here: it follows from the set of the height, see `governance`.
 """
 
 from __future__ import annotations
 
 from p2p.blocks.genesis import Genesis
+from p2p.blocks.members import NO_KEY, MemberProof, check_member
 from p2p.blocks.possession import check_possession
-from p2p.errors import BrokenInvariant, InvalidTx
+from p2p.errors import BadProof, BrokenInvariant, InvalidTx
 from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
 from p2p.ledger.modules import governance
 from p2p.ledger.view import Context, View, record
@@ -21,6 +23,7 @@ from p2p.wire.identity import PUBLIC_KEY_BYTES
 
 NAME = "accounts"
 ROTATE_KEY = "rotate_key"
+ENTER = "enter"
 _NONE = -1
 
 
@@ -50,6 +53,12 @@ class RotateArgs(Record, frozen=True):
 
     new_key: bytes
     proof: bytes
+
+
+class EnterArgs(Record, frozen=True):
+    """Arguments of accounts.enter: the sender's home with the path to the root in the genesis."""
+
+    home: MemberProof
 
 
 NO_ACCOUNT = Account(0, _NONE, 0)
@@ -127,19 +136,38 @@ def _rotate(ctx: Context, args: RotateArgs) -> None:
     _give(view, key, moved)
 
 
+def _check_enter(args: EnterArgs, genesis: Genesis) -> None:
+    try:
+        member = check_member(args.home, genesis.members_root, genesis.members)
+    except BadProof as error:
+        raise InvalidTx("member_proof", error.detail) from None
+    if member.key == NO_KEY:
+        raise InvalidTx("member_proof", "the homes of this chain have no keys")
+
+
+def _enter(ctx: Context, args: EnterArgs) -> None:
+    view, index = ctx.view, args.home.index
+    if view.get(NAME, _household_key(index)) is not None:
+        raise InvalidTx("member_known", f"household {index} has shown its key already")
+    _give(view, ctx.sender, Role(role(view, ctx.sender).operator, index))
+
+
+def _household_key(index: int) -> bytes:
+    return b"h" + index.to_bytes(4, "big")
+
+
 def _give(view: View, key: bytes, given: Role) -> None:
     view.write(NAME, role_key(key), given)
     if given.operator != _NONE:
         view.put(NAME, b"o" + given.operator.to_bytes(4, "big"), key)
     if given.household != _NONE:
-        view.put(NAME, b"h" + given.household.to_bytes(4, "big"), key)
+        view.put(NAME, _household_key(given.household), key)
 
 
 def _start(view: View, genesis: Genesis) -> None:
     operators = {key: i for i, key in enumerate(genesis.operators)}
-    households = {key: i for i, key in enumerate(genesis.household_keys)}
-    for key in (*genesis.operators, *(key for key in genesis.household_keys if key not in operators)):
-        _give(view, key, Role(operators.get(key, _NONE), households.get(key, _NONE)))
+    for key, index in operators.items():
+        _give(view, key, Role(index, _NONE))
 
 
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
@@ -162,7 +190,15 @@ MODULE = CHAIN_MODULES.register(
                 frozenset({OPERATOR, HOUSEHOLD}),
                 _rotate,
                 _check_rotate,
-            )
+            ),
+            ENTER: Method(
+                "Show the key of a home that the genesis commits to, which gives it the role of the home.",
+                EnterArgs,
+                frozenset(),
+                _enter,
+                _check_enter,
+                caller=lambda args: args.home.member.key,
+            ),
         },
         (
             Entry("Nonce and quota of a sender.", b"a", (("sender", "bytes"),), Account),
@@ -171,6 +207,8 @@ MODULE = CHAIN_MODULES.register(
             Entry("Key of a household.", b"h", (("household", "u32"),)),
         ),
         codes={
+            "member_proof": "The home and its key do not lead to the root in the genesis.",
+            "member_known": "The home has shown its key already.",
             "key_taken": "The new key has a role already.",
             "key_proof": "The new key did not sign that it takes over.",
         },

@@ -1,13 +1,13 @@
-"""Module `certificates`: guarantees of origin in Wh, by the interval, issued from anchored readings only.
+"""Module `guarantees`: guarantees of origin in Wh, by the interval, issued from anchored readings only.
 
     i || issuance                            what was issued for a meter and interval, and where it is now
-    c || issuance || start u64               a certificate: Wh start .. start + wh of its issuance
+    c || issuance || start u64               a guarantee: Wh start .. start + wh of its issuance
     f || meter                               energy metered and issued, so that no fraction of a Wh is lost
     u || meter || interval_start i64         how much of a consumption is claimed
-    s || meter                               energy that a storage holds with certificates
+    s || meter                               energy that a storage holds with guarantees
 
-The certificates of an issuance tile it: splitting one cuts its range, nothing else makes or removes Wh. A
-certificate charged into a storage comes back, less the losses, as an issuance of the discharging interval.
+The guarantees of an issuance tile it: splitting one cuts its range, nothing else makes or removes Wh. A
+guarantee charged into a storage comes back, less the losses, as an issuance of the discharging interval.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from p2p.ledger.modules.settlement import settled_until
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record
 
-NAME = "certificates"
+NAME = "guarantees"
 ISSUE = "issue"
 SPLIT = "split"
 TRANSFER = "transfer"
@@ -39,7 +39,7 @@ STATUS_NAMES = ("active", "claimed", "stored", "expired", "withdrawn")
 
 MAX_READINGS = 96
 MAX_PIECES = 256
-"""Certificates that one issuance may be cut into."""
+"""Guarantees that one issuance may be cut into."""
 
 NO_INTERVAL = -1
 
@@ -52,8 +52,8 @@ class Issuance(Record, frozen=True):
         wh: Energy. [Wh]
         released: 1 when it came out of a storage, else 0.
         expiry_s: From when on nothing can be done with it. [s since 1970, UTC]
-        pieces: Number of its certificates.
-        by_status: Energy of its certificates in each status; sums to `wh`. [Wh]
+        pieces: Number of its guarantees.
+        by_status: Energy of its guarantees in each status; sums to `wh`. [Wh]
     """
 
     meter: bytes
@@ -67,7 +67,7 @@ class Issuance(Record, frozen=True):
 
 
 class GuaranteeOfOrigin(Record, frozen=True):
-    """One certificate.
+    """One guarantee.
 
     Args:
         wh: Energy. [Wh]
@@ -101,20 +101,20 @@ class Used(Record, frozen=True):
 
 
 class Stored(Record, frozen=True):
-    """Energy with certificates in a storage, before the losses. [Wh]"""
+    """Energy with guarantees in a storage, before the losses. [Wh]"""
 
     wh: int
 
 
 class IssueArgs(Record, frozen=True):
-    """Arguments of certificates.issue: one issuance for each reading."""
+    """Arguments of guarantees.issue: one issuance for each reading."""
 
     meter: bytes
     readings: tuple[Reading, ...]
 
 
 class SplitArgs(Record, frozen=True):
-    """Arguments of certificates.split: the parts follow each other within the certificate. [Wh]"""
+    """Arguments of guarantees.split: the parts follow each other within the guarantee. [Wh]"""
 
     issuance: bytes
     start: int
@@ -122,7 +122,7 @@ class SplitArgs(Record, frozen=True):
 
 
 class TransferArgs(Record, frozen=True):
-    """Arguments of certificates.transfer: to another household; the settlement interval of the trade or -1."""
+    """Arguments of guarantees.transfer: to another household; the settlement interval of the trade or -1."""
 
     issuance: bytes
     start: int
@@ -131,7 +131,7 @@ class TransferArgs(Record, frozen=True):
 
 
 class ClaimArgs(Record, frozen=True):
-    """Arguments of certificates.claim: for a consumption, or the charging of a storage, of the same interval."""
+    """Arguments of guarantees.claim: for a consumption, or the charging of a storage, of the same interval."""
 
     issuance: bytes
     start: int
@@ -140,7 +140,7 @@ class ClaimArgs(Record, frozen=True):
 
 
 class NameArgs(Record, frozen=True):
-    """Arguments of certificates.expire and certificates.withdraw."""
+    """Arguments of guarantees.expire and guarantees.withdraw."""
 
     issuance: bytes
     start: int
@@ -157,7 +157,7 @@ def issuance_of(view: View, issuance: bytes) -> Issuance | None:
 
 
 def pieces_of(view: View, issuance: bytes) -> list[tuple[int, GuaranteeOfOrigin]]:
-    """The certificates of an issuance with their starts, in order; stops where one is missing."""
+    """The guarantees of an issuance with their starts, in order; stops where one is missing."""
     found, start = [], 0
     while (
         piece := view.read(NAME, piece_key(issuance, start), GuaranteeOfOrigin)
@@ -168,7 +168,7 @@ def pieces_of(view: View, issuance: bytes) -> list[tuple[int, GuaranteeOfOrigin]
 
 
 def piece_key(issuance: bytes, start: int) -> bytes:
-    """Key of the entry of a certificate."""
+    """Key of the entry of a guarantee."""
     return b"c" + issuance + start.to_bytes(8, "big")
 
 
@@ -200,14 +200,16 @@ def _issue(ctx: Context, args: IssueArgs) -> None:
 def _issue_one(ctx: Context, name: bytes, meter: meters.Meter, reading: Reading) -> None:
     view, issuance = ctx.view, issuance_id(name, reading.interval_start)
     if issuance_of(view, issuance) is not None:
-        raise InvalidTx("cert_duplicate", f"interval {reading.interval_start} has been issued for this meter")
+        raise InvalidTx(
+            "guarantee_duplicate", f"interval {reading.interval_start} has been issued for this meter"
+        )
     known = view.read(NAME, b"f" + name, Metered) or Metered(0, 0)
     metered = known.metered_mwh + reading.production_mwh
     wh = metered // 1000 - known.issued_wh
     view.write(NAME, b"f" + name, Metered(metered, known.issued_wh + wh))
     if meter.kind == meters.STORAGE:
         _discharge(view, name, meter, wh)
-    expiry_s = reading.interval_start + governance.governed(view).certificate_days * meters.DAY_S
+    expiry_s = reading.interval_start + governance.governed(view).guarantee_days * meters.DAY_S
     version = meters.newest_version(view, name, reading.interval_start // meters.DAY_S)
     released, pieces = int(meter.kind == meters.STORAGE), int(wh > 0)
     record = Issuance(name, reading.interval_start, version, wh, released, expiry_s, pieces, (wh, 0, 0, 0, 0))
@@ -224,7 +226,7 @@ def _discharge(view: View, name: bytes, meter: meters.Meter, wh: int) -> None:
     held = (view.read(NAME, b"s" + name, Stored) or Stored(0)).wh
     if taken > held:
         raise InvalidTx(
-            "cert_over_production", f"{wh} Wh need {taken} Wh charged with certificates; {held} are"
+            "guarantee_over_production", f"{wh} Wh need {taken} Wh charged with guarantees; {held} are"
         )
     view.write(NAME, b"s" + name, Stored(held - taken))
 
@@ -236,44 +238,44 @@ def _find(view: View, issuance: bytes, start: int) -> tuple[Issuance, GuaranteeO
     found = view.read(NAME, piece_key(issuance, start), GuaranteeOfOrigin)
     record = issuance_of(view, issuance)
     if found is None or record is None:
-        raise InvalidTx("cert_unknown", f"no certificate {issuance.hex()[:16]} from {start}")
+        raise InvalidTx("guarantee_unknown", f"no guarantee {issuance.hex()[:16]} from {start}")
     return record, found
 
 
 def _owned(ctx: Context, issuance: bytes, start: int) -> tuple[Issuance, GuaranteeOfOrigin]:
-    """A certificate that its owner, the sender, may do something with."""
+    """A guarantee that its owner, the sender, may do something with."""
     record, found = _find(ctx.view, issuance, start)
     if found.owner != accounts.household_of(ctx):
-        raise InvalidTx("cert_owner", f"the certificate belongs to household {found.owner}")
+        raise InvalidTx("guarantee_owner", f"the guarantee belongs to household {found.owner}")
     if found.status != ACTIVE:
-        raise InvalidTx("cert_status", f"the certificate is {STATUS_NAMES[found.status]}")
+        raise InvalidTx("guarantee_status", f"the guarantee is {STATUS_NAMES[found.status]}")
     if settled_until(ctx.view, ctx.genesis) >= record.expiry_s:
-        raise InvalidTx("cert_expired", f"the certificate expired at {record.expiry_s}")
+        raise InvalidTx("guarantee_expired", f"the guarantee expired at {record.expiry_s}")
     return record, found
 
 
 def _check_name(args: NameArgs | SplitArgs | TransferArgs | ClaimArgs, genesis: Genesis) -> None:
     if len(args.issuance) != merkle.HASH_BYTES or args.start < 0:
-        raise InvalidTx("tx_args", f"certificate {args.start} of an issuance of {len(args.issuance)} bytes")
+        raise InvalidTx("tx_args", f"guarantee {args.start} of an issuance of {len(args.issuance)} bytes")
 
 
 def _check_split(args: SplitArgs, genesis: Genesis) -> None:
     _check_name(args, genesis)
     if not 2 <= len(args.parts) <= MAX_PIECES:
-        raise InvalidTx("cert_pieces", f"{len(args.parts)} parts of 2..{MAX_PIECES}")
+        raise InvalidTx("guarantee_pieces", f"{len(args.parts)} parts of 2..{MAX_PIECES}")
     if min(args.parts) <= 0:
-        raise InvalidTx("cert_sum", f"a part of {min(args.parts)} Wh")
+        raise InvalidTx("guarantee_sum", f"a part of {min(args.parts)} Wh")
 
 
 def _split(ctx: Context, args: SplitArgs) -> None:
     record, found = _owned(ctx, args.issuance, args.start)
     if sum(args.parts) != found.wh:
         raise InvalidTx(
-            "cert_sum", f"the parts add up to {sum(args.parts)} Wh, the certificate has {found.wh}"
+            "guarantee_sum", f"the parts add up to {sum(args.parts)} Wh, the guarantee has {found.wh}"
         )
     pieces = record.pieces + len(args.parts) - 1
     if pieces > MAX_PIECES:
-        raise InvalidTx("cert_pieces", f"the issuance would have {pieces} pieces of {MAX_PIECES}")
+        raise InvalidTx("guarantee_pieces", f"the issuance would have {pieces} pieces of {MAX_PIECES}")
     start = args.start
     for wh in args.parts:
         ctx.view.write(NAME, piece_key(args.issuance, start), msgspec.structs.replace(found, wh=wh))
@@ -291,7 +293,7 @@ def _transfer(ctx: Context, args: TransferArgs) -> None:
     record, found = _owned(ctx, args.issuance, args.start)
     if args.trade_interval not in (NO_INTERVAL, record.interval_start):
         raise InvalidTx(
-            "cert_interval", f"a trade of {args.trade_interval}, energy of {record.interval_start}"
+            "guarantee_interval", f"a trade of {args.trade_interval}, energy of {record.interval_start}"
         )
     moved = msgspec.structs.replace(found, owner=args.to, trade_interval=args.trade_interval)
     ctx.view.write(NAME, piece_key(args.issuance, args.start), moved)
@@ -314,13 +316,15 @@ def _claim(ctx: Context, args: ClaimArgs) -> None:
         raise InvalidTx("meter_kind", "the meter does not measure consumption")
     if reading.interval_start != record.interval_start:
         raise InvalidTx(
-            "cert_interval", f"consumed at {reading.interval_start}, produced at {record.interval_start}"
+            "guarantee_interval", f"consumed at {reading.interval_start}, produced at {record.interval_start}"
         )
     meters.check_anchored(view, name, meter, reading)
     used_key, consumed = _used_key(name, reading.interval_start), reading.consumption_mwh // 1000
     claimed = (view.read(NAME, used_key, Used) or Used(0, 0)).claimed_wh + found.wh
     if claimed > consumed:
-        raise InvalidTx("cert_over_consumption", f"{claimed} Wh would be claimed of {consumed} Wh consumed")
+        raise InvalidTx(
+            "guarantee_over_consumption", f"{claimed} Wh would be claimed of {consumed} Wh consumed"
+        )
     view.write(NAME, used_key, Used(claimed, consumed))
     if meter.kind == meters.STORAGE:
         held = (view.read(NAME, b"s" + name, Stored) or Stored(0)).wh
@@ -329,22 +333,22 @@ def _claim(ctx: Context, args: ClaimArgs) -> None:
     _move(view, args.issuance, args.start, status, used_by=name)
 
 
-# --- the end of a certificate -------------------------------------------------------------------------------
+# --- the end of a guarantee -------------------------------------------------------------------------------
 
 
 def _expire(ctx: Context, args: NameArgs) -> None:
     record, found = _find(ctx.view, args.issuance, args.start)
     if found.status != ACTIVE:
-        raise InvalidTx("cert_status", f"the certificate is {STATUS_NAMES[found.status]}")
+        raise InvalidTx("guarantee_status", f"the guarantee is {STATUS_NAMES[found.status]}")
     if settled_until(ctx.view, ctx.genesis) < record.expiry_s:
-        raise InvalidTx("cert_not_expired", f"the certificate is good until {record.expiry_s}")
+        raise InvalidTx("guarantee_not_expired", f"the guarantee is good until {record.expiry_s}")
     _move(ctx.view, args.issuance, args.start, EXPIRED)
 
 
 def _withdraw(ctx: Context, args: NameArgs) -> None:
     _, found = _find(ctx.view, args.issuance, args.start)
     if found.flagged or found.status == WITHDRAWN:
-        raise InvalidTx("cert_status", "the certificate is withdrawn already")
+        raise InvalidTx("guarantee_status", "the guarantee is withdrawn already")
     if found.status == ACTIVE:
         _move(ctx.view, args.issuance, args.start, WITHDRAWN)
     else:  # what it was used for stays visible
@@ -440,16 +444,16 @@ MODULE = CHAIN_MODULES.register(
             Entry("Energy with guarantees in a storage.", b"s", (("meter", "bytes"),), Stored),
         ),
         codes={
-            "cert_duplicate": "A certificate was issued for this meter and interval already.",
-            "cert_over_production": "More energy than the reading, or than the storage was charged with.",
-            "cert_over_consumption": "More claims than the consumption of the meter and interval.",
-            "cert_unknown": "No such certificate.",
-            "cert_owner": "The certificate belongs to another household.",
-            "cert_sum": "The parts are not positive, or do not add up to the certificate.",
-            "cert_pieces": "The issuance would have more pieces than the limit.",
-            "cert_status": "The certificate's status does not allow this.",
-            "cert_expired": "The certificate has expired.",
-            "cert_not_expired": "The certificate has not expired yet.",
+            "guarantee_duplicate": "A guarantee was issued for this meter and interval already.",
+            "guarantee_over_production": "More energy than the reading, or than the storage was charged with.",
+            "guarantee_over_consumption": "More claims than the consumption of the meter and interval.",
+            "guarantee_unknown": "No such guarantee.",
+            "guarantee_owner": "The guarantee belongs to another household.",
+            "guarantee_sum": "The parts are not positive, or do not add up to the guarantee.",
+            "guarantee_pieces": "The issuance would have more pieces than the limit.",
+            "guarantee_status": "The guarantee's status does not allow this.",
+            "guarantee_expired": "The guarantee has expired.",
+            "guarantee_not_expired": "The guarantee has not expired yet.",
         },
         check=_invariants,
     )

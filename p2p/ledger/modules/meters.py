@@ -165,10 +165,11 @@ def check_reading(reading: Reading, genesis: Genesis) -> None:
     seconds = genesis.params.minutes * 60
     if reading.seconds != seconds or reading.interval_start % seconds:
         raise InvalidTx(
-            "cert_interval", f"{reading.seconds} s from {reading.interval_start}; intervals have {seconds} s"
+            "guarantee_interval",
+            f"{reading.seconds} s from {reading.interval_start}; intervals have {seconds} s",
         )
     if not 0 <= reading.interval_start <= MAX_TIME_S:
-        raise InvalidTx("cert_interval", f"interval_start {reading.interval_start} is out of range")
+        raise InvalidTx("guarantee_interval", f"interval_start {reading.interval_start} is out of range")
     if min(reading.production_mwh, reading.consumption_mwh) < 0:
         raise InvalidTx("reading_range", "a reading is not negative")
     if len(reading.salt) != SALT_BYTES:
@@ -300,7 +301,7 @@ MODULE = CHAIN_MODULES.register(
             "anchor_unknown": "Nothing is anchored for this meter and day.",
             "reading_proof": "The reading is not a salted leaf of the anchored root.",
             "reading_range": "The reading is negative, or more than the meter's capacity allows.",
-            "cert_interval": "The reading or certificate belongs to another interval, or to none of this chain.",
+            "guarantee_interval": "The reading or guarantee belongs to another interval, or to none of this chain.",
         },
         check=_invariants,
     )

@@ -16,6 +16,7 @@ const refusal = (action) => {
 /** The value of a shape out of its JSON form. */
 function value(shape, json) {
   if (shape === 'int') return BigInt(json);
+  if (shape === 'wide') return typeof json === 'string' && json.length === 32 ? BigInt.asIntN(128, BigInt(`0x${json}`)) : BigInt(json);
   if (shape === 'bytes') return unhex(json);
   if (shape === 'str' || shape === 'bool' || json === null) return json;
   if (shape.nil) return value(shape.nil, json);
