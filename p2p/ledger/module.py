@@ -130,10 +130,16 @@ def modules_of(genesis: Genesis) -> dict[str, ChainModule]:
     Raises:
         GenesisError: One of them is not known here.
     """
-    return _modules_named((*FORMAT_MODULES[genesis.version], *genesis.modules))
+    # What a format has never changes; a module of somebody else may be registered anew in a notebook.
+    own = FORMAT_MODULES[genesis.version]
+    return _modules_named((*own, *genesis.modules)) if genesis.modules else _modules_of_format(own)
 
 
 @cache
+def _modules_of_format(names: tuple[str, ...]) -> dict[str, ChainModule]:
+    return _modules_named(names)
+
+
 def _modules_named(names: tuple[str, ...]) -> dict[str, ChainModule]:
     known = CHAIN_MODULES.all()
     problems = [
