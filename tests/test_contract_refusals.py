@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from market.auctions.uniform import clear_exact
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from tests.clear_cases import (
     BOOK,
     EVENTS,
@@ -23,6 +25,7 @@ from tests.clear_cases import (
     rules,
     without,
 )
+from tests.plugin_kit import own_registries
 from tests.refusal_kit import INFINITY, NAN, VALID, label, one, sentences
 from wattswap.cases.contract import InvalidCase, clear_case
 from wattswap.cases.cooperative import METHODS
@@ -82,7 +85,6 @@ def test_an_unknown_key_is_refused_wherever_it_stands(name: str, case: Case) -> 
         ("id", "b", "'b' is the id of orders[0] already"),
         ("time", 0.5, "must be a whole number, not 0.5"),
         ("time", "1", "must be a whole number, not '1'"),
-        ("node", "n3", "'n3' is no node of the grid"),
         ("attributes", [], "must be an object, not []"),
         ("requirements", {}, "must be a list, not {}"),
         ("requirements", [{"partner": []}], "did you mean 'partners'?"),
@@ -108,6 +110,28 @@ def test_orders_that_are_no_list_of_objects_are_refused(name: str, orders: Any) 
 @pytest.mark.parametrize("case", [None, [], "case", 3, {}], ids=str)
 def test_something_else_than_a_case_is_refused(name: str, case: Any) -> None:
     assert sentences(case, name)
+
+
+GRID: Case = {"kind": "dc", "nodes": ["n1", "n2"], "lines": []}
+
+
+@pytest.mark.parametrize("name", [name for name in rules() if not MECHANISMS.get(name).promises.needs_grid])
+def test_a_grid_given_to_a_rule_that_does_not_use_it_is_refused(name: str) -> None:
+    said = one({**book(name), "grid": GRID}, name)
+    assert said == f"grid: is not used by {name}; leave it out, or choose a mechanism that uses one"
+
+
+def test_a_rule_that_uses_a_grid_takes_it_and_refuses_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with own_registries(monkeypatch):
+        promises = Promises(source="a test", needs_grid=True)
+        MECHANISMS.register(Mechanism("on_a_grid", clear_exact, promises))
+        case = {**book("uniform_price"), "grid": GRID}
+        assert sentences(case, "on_a_grid") == []
+        assert "'n3' is no node of the grid" in one(put(case, ("orders", 1, "node"), "n3"), "on_a_grid")
+        assert "bogus" in one(put(case, ("grid", "bogus"), 1), "on_a_grid")
+        for place in places(case):
+            for nonsense in NONSENSE if place[:1] == ("grid",) else ():
+                sentences(put(case, place, nonsense), "on_a_grid")
 
 
 def test_several_mistakes_are_said_at_once() -> None:
@@ -139,6 +163,7 @@ def test_several_mistakes_are_said_at_once() -> None:
         "params.k: is 2",
         "params.seed: is -1",
         "params.rationing: is 'pro rata'",
+        "grid: is not used by uniform_price; leave it out, or choose a mechanism that uses one",
         "grid: unknown key 'cables'",
         "case: unknown key 'book'",
     }

@@ -165,7 +165,9 @@ def test_a_second_message_replaces_the_first_only_with_a_higher_nonce(
 
         collected = await homes.collect(say)
         assert codes == [ReceiptCode.ACCEPTED, code]
-        assert [message.orders[0].energy_wh for message in collected.messages] == ([] if kept is None else [kept])
+        assert [message.orders[0].energy_wh for message in collected.messages] == (
+            [] if kept is None else [kept]
+        )
 
     on_street(body)
 

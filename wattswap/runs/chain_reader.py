@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from market.errors import did_you_mean
-from market.settlement.accounts import COLUMNS, Postings
+from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, Postings
 from market.units import NANO_PER_UNIT, WH_PER_KWH
 from p2p.batches.batch import BatchArgs, batches, make_batch
 from p2p.blocks.block import Block, CommitCertificate, block_hash, signers
@@ -205,10 +205,9 @@ def _batch_facts(batch: BatchArgs, accounts: tuple[str, ...]) -> dict[str, Any]:
         "clearing_root": batch.clearing_root.hex(),
         "postings_root": batch.postings_root.hex(),
     }
-    money = [name for name in COLUMNS if name.endswith("_nano")]
     for account, row in zip(("members", *accounts), batch.rows, strict=True):
         values = dict(zip(COLUMNS, row, strict=True))
-        facts[f"{account}_total"] = sum(values[name] for name in money) / NANO_PER_UNIT
+        facts[f"{account}_total"] = sum(values[name] for name in MONEY_COLUMNS) / NANO_PER_UNIT
     return facts
 
 
