@@ -27,9 +27,9 @@ import trio
 from market.settlement.accounts import COLUMNS, IMPORT, RETAIL, RETAIL_IMPORT, Postings
 from p2p.batches.batch import Batch, BatchArgs, batch_args, batch_tx, make_batch, pack_entries
 from p2p.batches.blob import blob_hash
-from p2p.batches.roots import roster_root
-from p2p.blocks.block import Block, CommitCert, Tx
+from p2p.blocks.block import Block, CommitCertificate, Tx
 from p2p.blocks.genesis import VERSION, Genesis, make_params
+from p2p.blocks.members import Members
 from p2p.consensus.sign_state import ConsensusStore
 from p2p.ledger.light import check_proof, make_proof
 from p2p.ledger.store import ChainStore
@@ -65,7 +65,7 @@ class Run:
     cpu_ms_per_node: float
     bytes_per_settlement: float
     block: Block
-    cert: CommitCert
+    cert: CommitCertificate
     genesis: Genesis
 
 
@@ -83,9 +83,10 @@ def make_genesis(n: int, full_entries: bool = False) -> Genesis:
         params=make_params("EUR", MINUTES, full_entries=full_entries),
         authorities=tuple(key(f"v{i}").public_key for i in range(n)),
         operators=(key("operator").public_key,),
-        roster_root=roster_root([f"h{i}" for i in range(MEMBERS)]),
+        members_root=Members(tuple(f"h{i}" for i in range(MEMBERS))).root,
         members=MEMBERS,
-        household_keys=(),
+        accounts=(),
+        modules=(),
     )
 
 
@@ -105,6 +106,8 @@ def settle(index: int, blob: bytes, full_entries: bool = False) -> tuple[Batch, 
         orders=MEMBERS,
         book_root=bytes(32),
         clearing_root=bytes(32),
+        prices_root=bytes(32),
+        prices=1,
         price=PriceLine(90_000, 231_000, 160_500),
         traded_wh=0,
         blob_hash=blob_hash(blob),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
+from types import MappingProxyType
 
 import numpy as np
 
 from market.errors import InvalidBook
+from market.orders import OrderKind, Terms, kind_of, problem_of
 from market.units import INT64_SAFE, Int8Array, IntArray
 
 
@@ -46,6 +48,7 @@ class Order:
         node: Index into the grid's nodes; 0 without a grid.
         energy_type: Kind of the energy offered, such as "PV"; empty where it is not told.
         requirements: Alternatives, any of which is to be met; only some mechanisms look at them.
+        terms: What an order of another kind than a simple one says beyond the above.
     """
 
     id: str
@@ -57,6 +60,10 @@ class Order:
     node: int = 0
     energy_type: str = ""
     requirements: tuple[Requirement, ...] = ()
+    terms: Terms | None = None
+
+
+_NO_TERMS: Mapping[int, Terms] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +71,7 @@ class OrderBook:
     """All orders of one interval, sorted by (participant, sequence); every array is read-only.
 
     Build it with `from_orders` or `from_columns`, which sort and check; the bare constructor trusts its input.
-    `energy_type` and `requirements` are empty where no order has any.
+    `energy_type` and `requirements` are empty where no order has any; `terms` holds those of rows that are not simple.
     """
 
     participant: IntArray
@@ -76,9 +83,18 @@ class OrderBook:
     ids: Sequence[str] = ()
     energy_type: Sequence[str] = ()
     requirements: Sequence[tuple[Requirement, ...]] = ()
+    terms: Mapping[int, Terms] = field(default_factory=lambda: _NO_TERMS)
 
     def __len__(self) -> int:
         return len(self.energy_wh)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of the orders, as `Mechanism.order_kinds` names them."""
+        found = {kind_of(terms).word for terms in self.terms.values()}
+        return frozenset(
+            found if self.terms and len(self.terms) == len(self) else {*found, OrderKind.SIMPLE.word}
+        )
 
     @classmethod
     def from_columns(
@@ -92,6 +108,7 @@ class OrderBook:
         ids: Sequence[str] = (),
         energy_type: Sequence[str] = (),
         requirements: Sequence[tuple[Requirement, ...]] = (),
+        terms: Mapping[int, Terms] = _NO_TERMS,
     ) -> OrderBook:
         """Sort, check and freeze the columns of a book.
 
@@ -105,6 +122,7 @@ class OrderBook:
             ids: Names of the orders, or empty.
             energy_type: Kinds of energy, or empty.
             requirements: Requirements of the orders, or empty.
+            terms: Terms of the rows that hold other orders than simple ones.
 
         Raises:
             InvalidBook: Lists every broken rule.
@@ -128,12 +146,17 @@ class OrderBook:
             ids = [ids[i] for i in row] if ids else ids
             energy_type = [energy_type[i] for i in row] if energy_type else energy_type
             requirements = [requirements[i] for i in row] if requirements else requirements
+            terms = (
+                {new: terms[old] for new, old in enumerate(row.tolist()) if old in terms} if terms else terms
+            )
         frozen = [_freeze(column) for column in columns]
         side8 = side8.copy() if side8.flags.writeable else side8
         side8.flags.writeable = False
-        return cls(
-            frozen[0], side8, frozen[1], frozen[2], frozen[3], frozen[4], ids, energy_type, requirements
-        )
+        who, energy, limit, node, arrival = frozen
+        if terms:
+            _refuse_bad_terms(terms, side8, energy, limit)
+            terms = MappingProxyType(dict(terms))
+        return cls(who, side8, energy, limit, node, arrival, ids, energy_type, requirements, terms)
 
     @classmethod
     def from_orders(cls, orders: Iterable[Order]) -> OrderBook:
@@ -160,6 +183,7 @@ class OrderBook:
             [o.id for o in rows],
             [o.energy_type for o in rows] if any(o.energy_type for o in rows) else (),
             [o.requirements for o in rows] if any(o.requirements for o in rows) else (),
+            {i: o.terms for i, o in enumerate(rows) if o.terms is not None},
         )
 
     def order(self, row: int) -> Order:
@@ -174,6 +198,7 @@ class OrderBook:
             node=int(self.node[row]),
             energy_type=self.energy_type[row] if len(self.energy_type) else "",
             requirements=self.requirements[row] if len(self.requirements) else (),
+            terms=self.terms.get(row),
         )
 
 
@@ -209,5 +234,14 @@ def _refuse_bad_columns(columns: list[IntArray], side: Int8Array, ids: Sequence[
         )
     if len(ids) and (len(ids) != n or len(set(ids)) != n):
         problems.append("order ids must be unique, one per order")
+    if problems:
+        raise InvalidBook(problems)
+
+
+def _refuse_bad_terms(terms: Mapping[int, Terms], side: Int8Array, energy: IntArray, limit: IntArray) -> None:
+    problems = [f"terms of row {row} of {len(energy)}" for row in terms if not 0 <= row < len(energy)]
+    if not problems:
+        found = ((i, problem_of(t, int(side[i]), int(energy[i]), int(limit[i]))) for i, t in terms.items())
+        problems = [f"{problem} in row {i}" for i, problem in found if problem]
     if problems:
         raise InvalidBook(problems)

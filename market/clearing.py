@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from market.book import OrderBook
+from market.certificate import DualPrice, OptimalityCertificate
 from market.errors import InfeasibleClearing
 from market.units import PPM, IntArray
 
@@ -37,21 +38,6 @@ class Trades:
     price_micro_per_kwh: IntArray
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """A proof of optimality that needs no solver: a price at which nobody wants to trade differently.
-
-    Args:
-        dual_price_micro_per_kwh: Any price of the price interval.
-        gap_nano: Dual value at that price minus welfare; 0 proves the optimum (strong duality of the welfare LP).
-        residual_wh: Bought minus sold, 0 when the clearing balances.
-    """
-
-    dual_price_micro_per_kwh: int
-    gap_nano: int
-    residual_wh: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Clearing:
     """How much of each order is accepted and at what price.
@@ -66,8 +52,11 @@ class Clearing:
         certificate: Present where an optimum is claimed.
         charge_nano: Per order, paid on top of accepted energy times price: above 0 a fee to the operator, below 0 a
             rebate on the price. None where there is none. Orders without accepted energy are not charged. [nano]
-        details: What else the rule has decided, for people; names end in their unit
-            (docs/tutorials/your-own-mechanism.md).
+        details: What else the rule has decided, for people; names end in their unit (see docs/your-own-mechanism.md).
+        losses_wh: Energy sold and not bought, which the grid has lost. [Wh]
+        later_prices: Of a horizon, the price interval per node of each interval after the first.
+        schedule_wh: Of a horizon, energy of each order in each interval, shape (orders, intervals); bought is positive,
+            sold negative. [Wh]
     """
 
     accepted_wh: IntArray
@@ -76,14 +65,22 @@ class Clearing:
     operator_surplus_nano: int
     welfare_nano: int
     trades: Trades | None = None
-    certificate: Certificate | None = None
+    certificate: OptimalityCertificate | None = None
     charge_nano: IntArray | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    losses_wh: int = 0
+    later_prices: tuple[tuple[PriceInterval | None, ...], ...] = ()
+    schedule_wh: IntArray | None = None
+
+    @property
+    def prices(self) -> tuple[tuple[PriceInterval | None, ...], ...]:
+        """Price intervals by interval and node; one row where the clearing is of one interval."""
+        return (self.node_price, *self.later_prices)
 
     def traded_wh(self, book: OrderBook) -> int:
-        """Energy bought, which equals energy sold. [Wh]"""
-        # What is bought is sold, so half of all that is accepted.
-        return int(self.accepted_wh.sum()) // 2
+        """Energy bought, which equals energy sold less what is lost. [Wh]"""
+        # What is bought and what is lost is sold, so half of all that is accepted but for the losses.
+        return (int(self.accepted_wh.sum()) - self.losses_wh) // 2
 
     def payment_nano(self, book: OrderBook) -> IntArray:
         """What each order pays (positive) or gets (negative), charges included. [nano]"""
@@ -176,9 +173,10 @@ def check_feasible(book: OrderBook, clearing: Clearing, *, limits: bool = True) 
         refuse(np.flatnonzero(worse), "a price worse than the limit")
         if clearing.charge_nano is not None:
             _refuse_losses(book, clearing)
-    residual = int((book.side * accepted).sum())
-    if residual:
-        raise InfeasibleClearing(f"bought minus sold is {residual} Wh; it must be 0")
+    residual = int((book.side * accepted).sum()) + clearing.losses_wh
+    if residual or clearing.losses_wh < 0:
+        losses = f", losses of {clearing.losses_wh} Wh included" if clearing.losses_wh else ""
+        raise InfeasibleClearing(f"bought minus sold is {residual} Wh{losses}; it must be 0")
     surplus = int(clearing.payment_nano(book).sum())
     if surplus != clearing.operator_surplus_nano:
         raise InfeasibleClearing(
@@ -208,7 +206,7 @@ def worse_than_limit(book: OrderBook, clearing: Clearing) -> IntArray:
     return worse
 
 
-def certify(book: OrderBook, clearing: Clearing, dual_price_micro_per_kwh: int) -> Certificate:
+def certify(book: OrderBook, clearing: Clearing, dual_price_micro_per_kwh: int) -> DualPrice:
     """Compute the certificate of a clearing at a price, exactly, in integers.
 
     The welfare problem max sum(side limit x), 0 <= x <= energy, sum(side x) = 0 has the dual value
@@ -217,4 +215,4 @@ def certify(book: OrderBook, clearing: Clearing, dual_price_micro_per_kwh: int) 
     gain = book.side * (book.limit_micro_per_kwh - dual_price_micro_per_kwh)
     dual_nano = int(np.dot(np.maximum(gain, 0), book.energy_wh))
     residual = int(np.dot(book.side, clearing.accepted_wh))
-    return Certificate(dual_price_micro_per_kwh, dual_nano - clearing.welfare_nano, residual)
+    return DualPrice(dual_price_micro_per_kwh, dual_nano - clearing.welfare_nano, residual)

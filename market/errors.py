@@ -96,6 +96,18 @@ class InvalidRules(MarketError, ValueError):
     """A market rule outside its range."""
 
 
+class InvalidGrid(MarketError, ValueError):
+    """A grid that no mechanism can use; `problems` lists everything that is wrong with it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+class NotTaken(MarketError, ValueError):
+    """A book or rules with something that the mechanism does not use: a kind of order, or a grid."""
+
+
 class InvalidTariff(MarketError, ValueError):
     """A tariff that does not cover the day, or a series that does not cover the run."""
 

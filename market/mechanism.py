@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 from market.book import OrderBook
 from market.clearing import Clearing
+from market.errors import NotTaken
 from market.parameters import GENERAL, Parameter
 from market.registry import Registry
 from market.rules import MarketRules
 
 Budget = Literal["strong", "weak", "deficit"]
 Inputs = Literal["book", "metered", "events", "horizon"]
+Scope = Literal["interval", "session", "horizon"]
 TruthfulFor = Literal["participants", "single_orders", "unit_orders"]
 
 
@@ -65,6 +67,8 @@ class Mechanism:
         parameters: All it reads from the rules; any other parameter is refused at the edge.
         inputs: What a case holds for it: a book of orders, metered quantities, events in order of arrival, or the
             orders of a horizon. Metered quantities and events may also be given as a book.
+        order_kinds: Kinds of orders it takes, see `market.orders`; a book with another kind is refused.
+        scope: What one clearing covers: an interval, a session of rounds, or a horizon of intervals.
         share: How it prices metered quantities of an interval: `share(supply_wh, demand_wh, retail=, feed_in=, ...)`
             with its own parameters by name, to a `market.auctions.local_price.Shared`. None for the baseline without a
             local market, which bills each home alone.
@@ -75,6 +79,8 @@ class Mechanism:
     promises: Promises
     parameters: tuple[Parameter, ...] = GENERAL
     inputs: Inputs = "book"
+    order_kinds: frozenset[str] = frozenset({"simple"})
+    scope: Scope = "interval"
     share: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
@@ -95,6 +101,24 @@ class Mechanism:
         if p.truthful and p.truthful_for != "participants":
             said[said.index("truthful")] += f" for {p.truthful_for.replace('_', ' ')}"
         return f"{', '.join(said)}. {p.source}"
+
+
+def refuse_unused(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> None:
+    """Raise where a book or its rules hold what the mechanism would pass over in silence.
+
+    Raises:
+        NotTaken: An order of a kind that it does not take, or a grid that it does not use.
+    """
+    strange = book.kinds - mechanism.order_kinds
+    if strange:
+        raise NotTaken(
+            f"{mechanism.name} takes {' and '.join(sorted(mechanism.order_kinds))} orders, and the book holds"
+            f" {' and '.join(sorted(strange))} orders; choose a mechanism that takes them"
+        )
+    if rules.grid is not None and not mechanism.promises.needs_grid:
+        raise NotTaken(
+            f"{mechanism.name} does not use a grid; leave it out or choose a mechanism that uses one"
+        )
 
 
 MECHANISMS: Registry[Mechanism] = Registry(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from market.errors import InvalidRules, did_you_mean
+from market.grid import Grid
 from market.units import PPM
 
 Rationing = Literal["pro_rata", "time", "random"]
@@ -26,6 +27,7 @@ class MarketRules:
         solver: Which implementation of an optimizing mechanism runs; all give the same answer.
         retail_micro_per_kwh: What energy costs outside the market; None where the mechanism need not know.
         feed_in_micro_per_kwh: What the outside pays for energy; None likewise.
+        grid: Nodes and lines of the market; None where it has none.
         params: The mechanism's own parameters, by `Parameter.field`; read them with `Parameter.of`.
     """
 
@@ -35,6 +37,7 @@ class MarketRules:
     solver: Solver = "highs"
     retail_micro_per_kwh: int | None = None
     feed_in_micro_per_kwh: int | None = None
+    grid: Grid | None = None
     params: Mapping[str, Value] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 Int8Array = npt.NDArray[np.int8]
 BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
 
 WH_PER_KWH = 1_000
 MICRO_PER_UNIT = 1_000_000

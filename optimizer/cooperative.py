@@ -14,9 +14,9 @@ from math import lcm
 import numpy as np
 
 from market.cooperative.game import players_of, subset_sums
-from market.units import IntArray, rounded_shares
+from market.units import FloatArray, IntArray, rounded_shares
 from optimizer.errors import Infeasible, Unproven
-from optimizer.solver.compile import CompiledModel, FloatArray
+from optimizer.solver.compile import CompiledModel
 from optimizer.solver.session import Session
 
 _POSITIVE = 1e-7

@@ -102,11 +102,27 @@ class BadProof(RemoteError):
     code = "bad_proof"
 
 
+class NotAMember(RemoteError):
+    """A message of a household for an interval in which it is no member."""
+
+    code = "not_a_member"
+
+
+class InvalidArguments(LocalError, ValueError):
+    """Values from which no arguments of a method can be made; `problems` lists every one found."""
+
+    exit_hint = "usage"
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
 class InvalidTx(RemoteError):
     """A transaction that the state refuses; the state is unchanged.
 
     Args:
-        code: Which rule it breaks: a key of `p2p.ledger.refusals.CODES`.
+        code: Which rule it breaks: a key of `p2p.ledger.module.refusal_codes()`.
         detail: One sentence for people.
     """
 
@@ -176,6 +192,21 @@ class GenesisError(LocalError, ValueError):
         self.problems = problems
         self.path = path
         super().__init__((f"genesis file {path}: " if path else "genesis: ") + "; ".join(problems))
+
+
+class OldFormat(GenesisError):
+    """A chain of an earlier format, which this program does not read."""
+
+    def __init__(self, version: int, path: Path | None = None) -> None:
+        self.version = version
+        super().__init__(
+            [
+                f"a chain of format {version}; this program reads format 3. To verify it, run"
+                " `wattswap verify RUN_FOLDER` with the program that wrote it, whose version and commit stand in the"
+                " folder's manifest.json"
+            ],
+            path,
+        )
 
 
 class StoreError(LocalError):

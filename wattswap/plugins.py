@@ -25,6 +25,7 @@ REGISTRIES: tuple[tuple[str, str], ...] = (
     ("commands", "wattswap.cli.command:COMMANDS"),
     ("metrics", "market.metrics.table:METRICS"),
     ("sections", "wattswap.report.section:SECTIONS"),
+    ("chain-modules", "p2p.ledger.module:CHAIN_MODULES"),
 )
 """What a registry holds, as `wattswap list` calls it, and where the registry is; a new kind is one line here."""
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from market.errors import AmountTooLarge, UnbalancedPostings
-from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings, check_balanced
+from market.settlement.accounts import COLUMNS, Postings, check_balanced
 from p2p.batches.batch import postings_root
+from p2p.blocks.members import read_members
 from wattswap.canonical_json import canonical_json
 from wattswap.errors import Interrupted, Problem, VerificationFailed
 from wattswap.runs import engine
@@ -29,6 +30,7 @@ from wattswap.runs.layout import (
     LIVE,
     LOG,
     MANIFEST,
+    MEMBERS,
     NETWORK,
     OMISSIONS,
     REPORT,
@@ -97,7 +99,9 @@ def _check_messages(folder: Path, scenario: Scenario) -> str:
     from wattswap.nodes.assemble import NetworkChain
     from wattswap.runs.prepare import prepare
 
-    setup = replace(prepare(scenario), given_genesis=genesis_of(folder))
+    prepared, genesis = prepare(scenario), genesis_of(folder)
+    members = read_members(folder / MEMBERS, prepared.roster, genesis.members_root)
+    setup = replace(prepared, given_genesis=genesis, given_members=members)
     chain = NetworkChain(setup, folder / CHAIN, folder / BLOBS)
     try:
         for i in range(setup.intervals):
@@ -185,13 +189,13 @@ def _check_tables(folder: Path, salts: bytes) -> str:
     count = 0
     with open_chain(folder) as store:
         chain = settled(store)
-        for start_s, lines in _intervals(path, genesis.members + len(SYSTEM_ACCOUNTS)):
+        for start_s, lines in _intervals(path, genesis.members + len(genesis.account_names)):
             found = next(chain, None)
             if found is None:
                 raise VerificationFailed.of(
                     str(path), f"goes on after the {count} intervals of the chain", CURE
                 )
-            (height, batch), postings = found, Postings(lines, genesis.members)
+            (height, batch), postings = found, Postings(lines, genesis.members, len(genesis.accounts))
             committed = (batch.interval_start, batch.postings_root)
             if (start_s, postings_root(postings, start_s, salts)) != committed:
                 what = f"the postings of {stamp(batch.interval_start)} are not those of block {height}"

@@ -13,6 +13,7 @@ import numpy as np
 
 from market.auctions.uniform import clear_exact
 from market.book import OrderBook
+from market.certificate import DualPrice
 from market.checking.random_books import participant_name, with_value
 from market.checking.trial import Trial, charges_nano, difference
 from market.clearing import certify
@@ -97,8 +98,8 @@ def _pairs(t: Trial) -> str | None:
 
 def _certificate(t: Trial) -> str | None:
     proof = t.clearing.certificate
-    if proof is None:
-        return None
+    if not isinstance(proof, DualPrice):
+        return None if proof is None or proof.holds else f"states {proof}, which proves nothing"
     right = certify(t.book, t.clearing, proof.dual_price_micro_per_kwh)
     return None if proof == right else f"states {proof}; computed anew it is {right}"
 
@@ -187,7 +188,7 @@ def _efficient(t: Trial) -> str | None:
         return f"welfare is {money(t.clearing.welfare_nano):g}; {money(best.welfare_nano):g} is possible"
     # A price at which nobody wants to trade differently: proves the optimum without trusting either computation.
     proof = t.clearing.certificate or best.certificate
-    dual = 0 if proof is None else proof.dual_price_micro_per_kwh
+    dual = proof.dual_price_micro_per_kwh if isinstance(proof, DualPrice) else 0
     gap = certify(t.book, t.clearing, dual).gap_nano
     return f"the price {price(dual):g} leaves a gap of {money(gap):g} to the optimum" if gap else None
 

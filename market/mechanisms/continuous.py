@@ -60,5 +60,6 @@ CONTINUOUS = MECHANISMS.register(
         ),
         (SELF_TRADE,),
         inputs="events",
+        scope="session",
     )
 )

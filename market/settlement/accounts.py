@@ -1,10 +1,11 @@
 """Accounts and postings of one interval: double entry, every column sums to exactly zero.
 
-Accounts are the members in roster order, then the retailer, the grid operator and the market operator. Every kind
-of posting is a column:
+Accounts are the members in roster order, then the external accounts that trade beside them (such as the grid at a
+transformer), then the retailer, the grid operator and the market operator. Every kind of posting is a column:
 
 - trade: buyers pay, sellers get, the market operator keeps the surplus (or adds the deficit);
 - imbalance: what members sell each other because their meters differ from their trades;
+- loss: energy that was sold and not bought, with the grid operator;
 - retail: what is left, bought at the import price or sold at the feed-in price;
 - grid fee: paid by whoever imports, the local fee for energy from a neighbour, the remote fee for the rest.
 """
@@ -29,13 +30,25 @@ ENERGY_COLUMNS = (
     "local_wh",
     "retail_import_wh",
     "retail_export_wh",
+    "loss_wh",
 )
 MONEY_COLUMNS = ("trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano")
 COLUMNS = ENERGY_COLUMNS + MONEY_COLUMNS
 COLUMN_INDEX = {name: i for i, name in enumerate(COLUMNS)}
-(IMPORT, EXPORT, BOUGHT, SOLD, LOCAL, RETAIL_IMPORT, RETAIL_EXPORT, TRADE, IMBALANCE, RETAIL, GRID_FEE) = (
-    range(len(COLUMNS))
-)
+(
+    IMPORT,
+    EXPORT,
+    BOUGHT,
+    SOLD,
+    LOCAL,
+    RETAIL_IMPORT,
+    RETAIL_EXPORT,
+    LOSS,
+    TRADE,
+    IMBALANCE,
+    RETAIL,
+    GRID_FEE,
+) = range(len(COLUMNS))
 
 TOO_LARGE = "the amounts of one interval"
 
@@ -45,13 +58,15 @@ class Postings:
     """The postings of one interval; positive money is credited to the account.
 
     Args:
-        lines: One row per account (members, then SYSTEM_ACCOUNTS), one column per name in COLUMNS. `local_wh` is
-            imbalance settled inside the community: positive bought from, negative sold to other members.
+        lines: One row per account (members, external accounts, SYSTEM_ACCOUNTS), one column per name in COLUMNS.
+            `local_wh` is imbalance settled inside the community: positive bought from, negative sold to other members.
         members: Number of member rows.
+        external: Number of rows of external accounts.
     """
 
     lines: IntArray
     members: int
+    external: int = 0
 
     def column(self, name: str) -> IntArray:
         """One column over all accounts."""
@@ -78,12 +93,14 @@ def check_balanced(postings: Postings) -> None:
     for i in (TRADE, IMBALANCE, RETAIL, GRID_FEE):
         if total[i]:
             raise UnbalancedPostings(f"{COLUMNS[i]} sums to {total[i]} nano over all accounts; it must be 0")
-    if total[BOUGHT] != total[SOLD]:
-        raise UnbalancedPostings(f"{total[BOUGHT]} Wh bought but {total[SOLD]} Wh sold")
+    if total[BOUGHT] + total[LOSS] != total[SOLD]:
+        lost = f" and {total[LOSS]} Wh lost" if total[LOSS] else ""
+        raise UnbalancedPostings(f"{total[BOUGHT]} Wh bought{lost} but {total[SOLD]} Wh sold")
     if total[LOCAL]:
         raise UnbalancedPostings(f"imbalance inside the community sums to {total[LOCAL]} Wh; it must be 0")
-    if total[IMPORT] - total[EXPORT] != total[RETAIL_IMPORT] - total[RETAIL_EXPORT]:
+    net = total[IMPORT] - total[EXPORT] + total[LOSS]
+    if net != total[RETAIL_IMPORT] - total[RETAIL_EXPORT]:
         raise UnbalancedPostings(
-            f"the meters net {total[IMPORT] - total[EXPORT]} Wh but the retailer is billed for"
+            f"the meters net {net} Wh but the retailer is billed for"
             f" {total[RETAIL_IMPORT] - total[RETAIL_EXPORT]} Wh"
         )

@@ -6,7 +6,7 @@ import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.errors import AmountTooLarge
+from market.errors import AmountTooLarge, InvalidBook
 from market.settlement.accounts import (
     BOUGHT,
     COLUMNS,
@@ -16,6 +16,7 @@ from market.settlement.accounts import (
     IMBALANCE,
     IMPORT,
     LOCAL,
+    LOSS,
     MARKET_OPERATOR,
     RETAIL,
     RETAIL_EXPORT,
@@ -40,36 +41,43 @@ def settle(
     prices: IntervalPrices,
     *,
     local_market: bool = True,
+    external: int = 0,
 ) -> Postings:
     """Settle one interval.
 
     Imbalance is metered minus traded. Members that are short buy from members that are long first, at the middle
     of what both would get outside, each side in proportion to its imbalance (largest remainder in whole Wh); the
     rest is settled with the retailer. Without a gain from trading inside (grid fees above the spread) all of it is.
-    A member that is short and long at once (both registers moved) nets the difference only.
+    A member that is short and long at once (both registers moved) nets the difference only. An external account
+    delivers and takes exactly what it trades. Losses are posted with the grid operator.
 
     Args:
-        book: The orders.
+        book: The orders; participants from the number of members on are external accounts.
         clearing: What was accepted at what price.
         import_wh: Metered import per member, shape (members,). [Wh]
         export_wh: Metered export per member. [Wh]
         prices: Outside prices and grid fees of the interval.
         local_market: False for the no-market baseline: no member nets with another.
+        external: Number of external accounts.
 
     Returns:
         Balanced postings.
 
     Raises:
+        InvalidBook: An order of nobody who has an account.
         UnbalancedPostings: Money or energy does not add up.
         AmountTooLarge: The amounts of the interval pass 2^62.
     """
     _check_size(clearing, import_wh, export_wh, prices)
     members = len(import_wh)
-    lines = np.zeros((members + len(SYSTEM_ACCOUNTS), len(COLUMNS)), dtype=np.int64)
+    traders = members + external
+    lines = np.zeros((traders + len(SYSTEM_ACCOUNTS), len(COLUMNS)), dtype=np.int64)
     member = lines[:members]
     member[:, IMPORT] = import_wh
     member[:, EXPORT] = export_wh
-    surplus_nano = _post_trades(member, book, clearing)
+    surplus_nano = _post_trades(lines[:traders], book, clearing)
+    outside = lines[members:traders]
+    outside[:, IMPORT], outside[:, EXPORT] = outside[:, BOUGHT], outside[:, SOLD]
 
     bought, sold = member[:, BOUGHT], member[:, SOLD]
     difference_in, difference_out = import_wh - bought, export_wh - sold
@@ -95,30 +103,33 @@ def settle(
     remote_extra = prices.grid_fee_remote_micro_per_kwh - prices.grid_fee_local_micro_per_kwh
     member[:, GRID_FEE] = -(import_wh * prices.grid_fee_local_micro_per_kwh + short * remote_extra)
 
-    lines[members + RETAILER, RETAIL] = -member[:, RETAIL].sum()
-    lines[members + GRID_OPERATOR, GRID_FEE] = -member[:, GRID_FEE].sum()
-    lines[members + MARKET_OPERATOR, TRADE] = surplus_nano
+    lines[traders + RETAILER, RETAIL] = -member[:, RETAIL].sum()
+    lines[traders + GRID_OPERATOR, GRID_FEE] = -member[:, GRID_FEE].sum()
+    lines[traders + GRID_OPERATOR, LOSS] = clearing.losses_wh
+    lines[traders + MARKET_OPERATOR, TRADE] = surplus_nano
     lines.flags.writeable = False
-    postings = Postings(lines, members)
+    postings = Postings(lines, members, external)
     check_balanced(postings)
     return postings
 
 
-def _post_trades(member: IntArray, book: OrderBook, clearing: Clearing) -> int:
-    """Fill bought, sold and trade of the members and return the operator's surplus. [nano]"""
+def _post_trades(trader: IntArray, book: OrderBook, clearing: Clearing) -> int:
+    """Fill bought, sold and trade of members and external accounts, and return the operator's surplus. [nano]"""
     if not len(book):
         return clearing.operator_surplus_nano
     accepted, who = clearing.accepted_wh, book.participant
+    if who[-1] >= len(trader):  # the book is sorted by participant
+        raise InvalidBook([f"an order of participant {who[-1]}; there are {len(trader)} accounts that trade"])
     paid_nano = clearing.payment_nano(book)
     is_buy = book.side > 0
-    if int(np.diff(who).min(initial=1)) > 0:  # one order a member: plain assignment
-        member[who, BOUGHT] = np.where(is_buy, accepted, 0)
-        member[who, SOLD] = np.where(is_buy, 0, accepted)
-        member[who, TRADE] = -paid_nano
+    if int(np.diff(who).min(initial=1)) > 0:  # one order each: plain assignment
+        trader[who, BOUGHT] = np.where(is_buy, accepted, 0)
+        trader[who, SOLD] = np.where(is_buy, 0, accepted)
+        trader[who, TRADE] = -paid_nano
     else:
-        np.add.at(member[:, BOUGHT], who[is_buy], accepted[is_buy])
-        np.add.at(member[:, SOLD], who[~is_buy], accepted[~is_buy])
-        np.add.at(member[:, TRADE], who, -paid_nano)
+        np.add.at(trader[:, BOUGHT], who[is_buy], accepted[is_buy])
+        np.add.at(trader[:, SOLD], who[~is_buy], accepted[~is_buy])
+        np.add.at(trader[:, TRADE], who, -paid_nano)
     return clearing.operator_surplus_nano
 
 

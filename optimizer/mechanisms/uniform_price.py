@@ -19,10 +19,10 @@ from market.clearing import Clearing
 from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import RATIONING, SEED, SOLVER, K
 from market.rules import MarketRules
-from market.units import IntArray
+from market.units import FloatArray, IntArray
 from optimizer.errors import SolverFailed, Unproven
 from optimizer.models import uniform_price as model
-from optimizer.solver.compile import FloatArray, compile_model
+from optimizer.solver.compile import compile_model
 from optimizer.solver.rounding import EXACT_WH, whole_wh
 from optimizer.solver.session import OPTIONS, Session
 
@@ -122,7 +122,7 @@ def _clearing_of(book: OrderBook, merit: _Merit, solved: FloatArray, rules: Mark
     else:
         clearing = fill(book, lo, hi, rules)
     proof = clearing.certificate
-    if clearing.welfare_nano != welfare or proof is None or proof.gap_nano or proof.residual_wh:
+    if clearing.welfare_nano != welfare or proof is None or not proof.holds:
         raise Unproven(f"the solver's welfare of {welfare} nano is not that of {clearing}")
     return clearing
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from optimizer.solver.compile import CompiledModel, FloatArray, IndexArray, by_column
+from market.units import FloatArray
+from optimizer.solver.compile import CompiledModel, IndexArray, by_column
 
 Columns = IndexArray
 """Columns of a model, in the order of their variables."""

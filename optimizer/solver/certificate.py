@@ -8,44 +8,17 @@ optimal, whoever found it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite, sqrt
 
 import numpy as np
 
-from optimizer.solver.compile import FloatArray
-
-RESIDUAL_TOLERANCE = 1e-7
-GAP_TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class KktCertificate:
-    """How far an answer is from feasible and optimal, relative to the size of its numbers.
-
-    Args:
-        primal_residual: Largest violation of a bound of a column or row.
-        dual_residual: Largest reduced cost or row price that points to an infinite bound.
-        gap: Primal minus dual objective.
-    """
-
-    primal_residual: float
-    dual_residual: float
-    gap: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the answer is feasible and optimal within the tolerances; a NaN never is."""
-        return (
-            self.primal_residual <= RESIDUAL_TOLERANCE
-            and self.dual_residual <= RESIDUAL_TOLERANCE
-            and abs(self.gap) <= GAP_TOLERANCE
-        )
+from market.certificate import KktResiduals
+from market.units import FloatArray
 
 
 def certify(
     cost: FloatArray, lower: FloatArray, upper: FloatArray, value: FloatArray, slope: FloatArray
-) -> KktCertificate:
+) -> KktResiduals:
     """Compute the certificate of an answer; all but `cost` hold the columns first and then the rows.
 
     Args:
@@ -65,7 +38,7 @@ def certify(
         infinite = np.isinf(bound)
         wrong_way = float(np.abs(slope[infinite]).max())
         bound[infinite] = 0.0
-    return KktCertificate(
+    return KktResiduals(
         primal_residual=max(0.0, -room) / (1.0 + size),
         dual_residual=wrong_way / (1.0 + cost_size),
         gap=(objective - float(slope.dot(bound))) / (1.0 + size * cost_size),

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from market.units import FloatArray
 from optimizer.errors import NotLinear
 
-FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int32]
 
 _DENSE_CELLS_PER_ENTRY = 4

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from market.units import IntArray
+from market.units import FloatArray, IntArray
 from optimizer.errors import SolverFailed
-from optimizer.solver.compile import FloatArray
 
 NOISE_WH = 1e-4
 """What a solver may be off a whole number without being fractional. [Wh]"""

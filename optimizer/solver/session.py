@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from market.certificate import KktResiduals
+from market.units import FloatArray
 from optimizer.errors import Infeasible, SolverFailed, Unproven
-from optimizer.solver.certificate import KktCertificate, certify
-from optimizer.solver.compile import CompiledModel, FloatArray, IndexArray
+from optimizer.solver.certificate import certify
+from optimizer.solver.compile import CompiledModel, IndexArray
 
 OPTIONS: dict[str, bool | int | float | str] = {
     "output_flag": False,
@@ -30,7 +32,7 @@ class Solution(NamedTuple):
 
     x: FloatArray
     row_price: FloatArray
-    certificate: KktCertificate
+    certificate: KktResiduals
 
 
 class Session:

@@ -7,7 +7,9 @@ deletes the secret leaves hashes that nobody can link.
     interval_secret = HMAC-SHA256(master_secret, domain || interval_start)
     salt of i       = bytes 16 i .. 16 i + 16 of SHAKE-256(domain || interval_secret)
     leaf            = SHA-256(0x00 || leaf domain || salt || entry)
-    entry           = interval_start i64 || account u32 || COLUMNS i64 each, all big endian
+    entry           = account u32 || COLUMNS each, all big endian
+
+A column of a home has 64 bits. The accounts behind the homes hold sums over all of them: theirs have 128.
 """
 
 from __future__ import annotations
@@ -21,26 +23,28 @@ from hashlib import shake_256
 import numpy as np
 import numpy.typing as npt
 
-from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
+from market.settlement.accounts import COLUMNS, Postings
+from market.units import INT64_SAFE
 from p2p.blocks import domains, merkle
 from p2p.blocks.block import MAX_TX_BYTES, ZERO_HASH, Tx, make_tx
 from p2p.errors import BadProof
-from p2p.wire.codec import Record, decode
+from p2p.wire.codec import Record, Wide, decode, narrow, wide
 from p2p.wire.identity import Identity
 from p2p.wire.messages import PriceLine
 
 SETTLEMENT = "settlement"
 SETTLE_BATCH = "batch"
-TOTAL_ROWS = ("members", *SYSTEM_ACCOUNTS)
-"""Accounts whose column totals are on chain: all members together, and each system account."""
+MEMBERS = "members"
+"""Name of the row of totals of all homes together; one row for each account behind them follows."""
 
 SALT_BYTES = 16
 SECRET_BYTES = 32
 
-_ENTRY = struct.Struct(f">qI{len(COLUMNS)}q")
-ENTRY_BYTES = _ENTRY.size
+_ENTRY = struct.Struct(f">I{len(COLUMNS)}q")
+_WIDE_ENTRY = struct.Struct(">I" + "qQ" * len(COLUMNS))
+ENTRY_BYTES, WIDE_ENTRY_BYTES = _ENTRY.size, _WIDE_ENTRY.size
 _HEAD_BYTES = 2 + SALT_BYTES
-_ROW_BYTES = _HEAD_BYTES + ENTRY_BYTES
+_ROW_BYTES, _WIDE_ROW_BYTES = _HEAD_BYTES + ENTRY_BYTES, _HEAD_BYTES + WIDE_ENTRY_BYTES
 
 
 class BatchArgs(Record, frozen=True):
@@ -49,10 +53,13 @@ class BatchArgs(Record, frozen=True):
     Args:
         interval_start: Start of the interval. [s since 1970, UTC]
         orders: Number of orders in the book.
-        members: Number of member accounts; the system accounts follow them.
-        price: Price interval of the market, nil where nothing traded at one price.
-        traded_wh: Energy bought, which equals energy sold. [Wh]
-        totals: Per row of TOTAL_ROWS, the sum of each column of `market.settlement.accounts.COLUMNS`. [Wh, nano]
+        members: Number of member accounts; the external and the system accounts follow them.
+        prices_root: Root over the price intervals by interval and node, see `roots.prices_root`.
+        prices: Number of its leaves.
+        price: Price interval where all nodes have the same one; nil where they do not or nothing traded.
+        traded_wh: Energy bought, which equals energy sold less what is lost. [Wh]
+        totals: Of all members and then of each other account, the sum of each column of
+            `market.settlement.accounts.COLUMNS`. [Wh, nano]
         blob_hash: Name of the signed messages the batch was made from; zeros when they crossed no network.
         inclusion_root: Root over the messages that receipts promised to include; zeros likewise.
         entries: Packed entries of all accounts where `params.full_entries` says so, else empty.
@@ -64,12 +71,23 @@ class BatchArgs(Record, frozen=True):
     book_root: bytes
     clearing_root: bytes
     postings_root: bytes
+    prices_root: bytes
+    prices: int
     price: PriceLine | None
     traded_wh: int
-    totals: tuple[tuple[int, ...], ...]
+    totals: tuple[tuple[Wide, ...], ...]
     blob_hash: bytes
     inclusion_root: bytes
     entries: bytes
+
+    @property
+    def rows(self) -> tuple[tuple[int, ...], ...]:
+        """The totals as integers.
+
+        Raises:
+            NonCanonical: One is not in its only form.
+        """
+        return tuple(tuple(x if type(x) is int else narrow(x) for x in row) for row in self.totals)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,10 +96,12 @@ class Batch:
 
     Args:
         rows: 0x00 || leaf domain || salt || entry of each account, joined.
-        tree: Merkle tree over the leaf hash of each account: the members, then the system accounts.
+        tree: Merkle tree over the leaf hash of each account: the members, the external and the system accounts.
+        members: Number of members.
     """
 
     interval_start: int
+    members: int
     rows: bytes
     tree: merkle.Levels
 
@@ -97,22 +117,31 @@ class Batch:
 
     def salt(self, account: int) -> bytes:
         """The salt of one account, for its holder only."""
-        start = account * _ROW_BYTES + 2
+        start = self._start(account) + 2
         return self.rows[start : start + SALT_BYTES]
 
     def entry(self, account: int) -> bytes:
         """The entry of one account."""
-        start = account * _ROW_BYTES + _HEAD_BYTES
-        return self.rows[start : start + ENTRY_BYTES]
+        start = self._start(account) + _HEAD_BYTES
+        return self.rows[start : start + (ENTRY_BYTES if account < self.members else WIDE_ENTRY_BYTES)]
+
+    def _start(self, account: int) -> int:
+        wide = max(account - self.members, 0)
+        return (account - wide) * _ROW_BYTES + wide * _WIDE_ROW_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One account's line of one interval, decoded; `values` in the order of COLUMNS. [Wh, nano]"""
+    """One account's line of one interval, decoded.
 
-    interval_start: int
+    Args:
+        values: In the order of COLUMNS. [Wh, nano]
+        is_wide: Whether it has the form of an account behind the members.
+    """
+
     account: int
     values: tuple[int, ...]
+    is_wide: bool
 
 
 def interval_secret(master_secret: bytes, interval_start: int) -> bytes:
@@ -129,23 +158,32 @@ def make_batch(postings: Postings, interval_start: int, master_secret: bytes) ->
         interval_start: Start of the interval. [s]
         master_secret: At least 16 secret bytes, the same for every interval of a run.
     """
-    return salted(postings.lines, interval_start, interval_secret(master_secret, interval_start))
+    return salted(postings, interval_start, interval_secret(master_secret, interval_start))
 
 
-def salted(lines: npt.NDArray[np.int64], interval_start: int, secret: bytes) -> Batch:
+def salted(postings: Postings, interval_start: int, secret: bytes) -> Batch:
     """Salt and hash the lines of all accounts with the secret of their interval."""
+    lines, members = postings.lines, postings.members
     accounts = len(lines)
-    numbers = np.empty(accounts, dtype=_ROW_TYPE)
+    salts = np.frombuffer(_salts(secret, accounts), dtype=np.uint8).reshape(accounts, SALT_BYTES)
+    # In 128 bits a number of 64 is itself behind the sign of it.
+    halves = np.stack((lines[members:] >> 63, lines[members:]), axis=2).reshape(accounts - members, -1)
+    rows = _rows(_ROW_TYPE, 0, salts[:members], lines[:members])
+    others = _rows(_WIDE_ROW_TYPE, members, salts[members:], halves)
+    leaves = merkle.hash_rows(rows, _ROW_BYTES) + merkle.hash_rows(others, _WIDE_ROW_BYTES)
+    return Batch(interval_start, members, rows + others, merkle.levels(leaves))
+
+
+def _rows(
+    kind: npt.DTypeLike, first: int, salts: npt.NDArray[np.uint8], values: npt.NDArray[np.int64]
+) -> bytes:
+    numbers = np.empty(len(values), dtype=kind)
     numbers["prefix"] = merkle.LEAF_PREFIX[0]
     numbers["domain"] = domains.LEAF_ENTRY
-    salts = _salts(secret, accounts)
-    numbers["salt"] = np.frombuffer(salts, dtype=np.uint8).reshape(accounts, SALT_BYTES)
-    numbers["interval_start"] = interval_start
-    numbers["account"] = np.arange(accounts)
-    numbers["values"] = lines
-    rows = numbers.tobytes()
-    leaves = merkle.hash_rows(rows, _ROW_BYTES)
-    return Batch(interval_start, rows, merkle.levels(leaves))
+    numbers["salt"] = salts
+    numbers["account"] = np.arange(first, first + len(values))
+    numbers["values"] = values
+    return numbers.tobytes()
 
 
 def postings_root(postings: Postings, interval_start: int, master_secret: bytes) -> bytes:
@@ -159,15 +197,19 @@ def entry_leaf(salt: bytes, entry: bytes) -> bytes:
 
 
 def decode_entry(entry: bytes) -> Entry:
-    """Read the fixed-width entry of one account.
+    """Read the entry of one account.
 
     Raises:
-        BadProof: It has another length.
+        BadProof: It has another length than that of a member or of an account behind the members.
     """
-    if len(entry) != ENTRY_BYTES:
-        raise BadProof(f"an entry of {len(entry)} bytes; it must have {ENTRY_BYTES}")
-    interval_start, account, *values = _ENTRY.unpack(entry)
-    return Entry(interval_start, account, tuple(values))
+    if len(entry) == ENTRY_BYTES:
+        account, *values = _ENTRY.unpack(entry)
+        return Entry(account, tuple(values), is_wide=False)
+    if len(entry) != WIDE_ENTRY_BYTES:
+        raise BadProof(f"an entry of {len(entry)} bytes; it has {ENTRY_BYTES} or {WIDE_ENTRY_BYTES}")
+    account, *halves = _WIDE_ENTRY.unpack(entry)
+    values = [high << 64 | low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+    return Entry(account, tuple(values), is_wide=True)
 
 
 def batch_args(
@@ -177,6 +219,8 @@ def batch_args(
     orders: int,
     book_root: bytes,
     clearing_root: bytes,
+    prices_root: bytes,
+    prices: int,
     price: PriceLine | None,
     traded_wh: int,
     blob_hash: bytes = ZERO_HASH,
@@ -189,8 +233,8 @@ def batch_args(
         entries: `pack_entries` where the chain wants full entries.
     """
     lines, members = postings.lines, postings.members
-    member_totals: list[int] = lines[:members].sum(axis=0).tolist()
-    system: list[list[int]] = lines[members:].tolist()
+    member_totals = [wide(total) for total in _column_sums(lines[:members])]
+    others: list[list[int]] = lines[members:].tolist()
     return BatchArgs(
         interval_start=batch.interval_start,
         orders=orders,
@@ -198,13 +242,23 @@ def batch_args(
         book_root=book_root,
         clearing_root=clearing_root,
         postings_root=batch.root,
+        prices_root=prices_root,
+        prices=prices,
         price=price,
         traded_wh=traded_wh,
-        totals=(tuple(member_totals), *(tuple(row) for row in system)),
+        totals=(tuple(member_totals), *(tuple(row) for row in others)),
         blob_hash=blob_hash,
         inclusion_root=inclusion_root,
         entries=entries,
     )
+
+
+def _column_sums(lines: npt.NDArray[np.int64]) -> list[int]:
+    """Exact sums of columns, in Python integers where 64 bits could be too few."""
+    if float(np.abs(lines, dtype=np.float64).sum()) < INT64_SAFE:
+        sums: list[int] = lines.sum(axis=0).tolist()
+        return sums
+    return [sum(column) for column in lines.T.tolist()]
 
 
 def is_batch(tx: Tx) -> bool:
@@ -270,16 +324,12 @@ def unpack_entries(packed: bytes, accounts: int) -> tuple[bytes, npt.NDArray[np.
     return packed[:SECRET_BYTES], np.array(numbers, dtype=np.int64).reshape(accounts, len(COLUMNS))
 
 
-_ROW_TYPE: npt.DTypeLike = np.dtype(
-    [
-        ("prefix", "u1"),
-        ("domain", "u1"),
-        ("salt", "u1", (SALT_BYTES,)),
-        ("interval_start", ">i8"),
-        ("account", ">u4"),
-        ("values", ">i8", (len(COLUMNS),)),
-    ]
-)
+def _row_type(numbers: int) -> npt.DTypeLike:
+    head = [("prefix", "u1"), ("domain", "u1"), ("salt", "u1", (SALT_BYTES,)), ("account", ">u4")]
+    return np.dtype([*head, ("values", ">i8", (numbers,))])
+
+
+_ROW_TYPE, _WIDE_ROW_TYPE = _row_type(len(COLUMNS)), _row_type(2 * len(COLUMNS))
 
 
 def _salts(secret: bytes, accounts: int) -> bytes:

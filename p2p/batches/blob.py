@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from p2p.blocks import domains
 from p2p.blocks.genesis import Genesis
+from p2p.blocks.members import Members
 from p2p.errors import Malformed, RemoteError
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.messages import (
@@ -21,6 +22,7 @@ from p2p.wire.messages import (
     HandedIn,
     Kind,
     NothingMessage,
+    OrderLine,
     OrderMessage,
     ReadingMessage,
     Signed,
@@ -38,13 +40,15 @@ class Line(Record, frozen=True):
         participant: Index of the household in the roster.
         kind: Kind byte of the message.
         nonce: Of the message.
-        numbers: What it says beyond household and interval, in the order of its fields.
+        orders: The orders of an order message; else none.
+        numbers: What another message says beyond household and interval, in the order of its fields.
         signature: By the household.
     """
 
     participant: int
     kind: int
     nonce: int
+    orders: tuple[OrderLine, ...]
     numbers: tuple[int, ...]
     signature: bytes
 
@@ -55,12 +59,15 @@ class Blob(Record, frozen=True):
     Args:
         interval_start: Start of the interval. [s since 1970, UTC]
         interval_secret: The salts of the interval's entries follow from it.
+        solution: What a mechanism needs beside the messages for its clearing to be checked without a solver, in bytes
+            of its own; empty where the clearing is recomputed.
         lines: Orders and "nothing" in roster order, then readings in roster order; one each at most.
     """
 
     version: int
     interval_start: int
     interval_secret: bytes
+    solution: bytes
     lines: tuple[Line, ...]
 
 
@@ -70,6 +77,7 @@ class IntervalContent:
 
     interval_start: int
     interval_secret: bytes
+    solution: bytes
     orders: tuple[OrderMessage, ...]
     nothings: tuple[NothingMessage, ...]
     readings: tuple[ReadingMessage, ...]
@@ -90,7 +98,11 @@ def blob_hash(data: bytes) -> bytes:
 
 
 def make_blob(
-    roster: Sequence[str], interval_start: int, interval_secret: bytes, signed: Sequence[bytes]
+    roster: Sequence[str],
+    interval_start: int,
+    interval_secret: bytes,
+    signed: Sequence[bytes],
+    solution: bytes = b"",
 ) -> bytes:
     """Return the canonical bytes of a blob.
 
@@ -99,27 +111,29 @@ def make_blob(
         interval_start: Start of the interval. [s]
         interval_secret: See `Blob`.
         signed: Signed orders, "nothing" and readings of the interval, verified, in any order.
+        solution: See `Blob`.
     """
     index = {household: i for i, household in enumerate(roster)}
     lines = []
     for data in signed:
         envelope = decode(Signed, data)
         message = decode(_TYPES[envelope.kind], envelope.body)
-        numbers = tuple(getattr(message, name) for name in message.__struct_fields__[_HEAD_FIELDS:])
-        lines.append(
-            Line(index[message.household], envelope.kind, message.nonce, numbers, envelope.signature)
-        )
+        orders = message.orders if isinstance(message, OrderMessage) else ()
+        rest = () if orders else message.__struct_fields__[_HEAD_FIELDS:]
+        numbers = tuple(getattr(message, name) for name in rest)
+        head = (index[message.household], envelope.kind, message.nonce)
+        lines.append(Line(*head, orders, numbers, envelope.signature))
     lines.sort(key=_place)
-    return encode(Blob(VERSION, interval_start, interval_secret, tuple(lines)))
+    return encode(Blob(VERSION, interval_start, interval_secret, solution, tuple(lines)))
 
 
-def open_blob(data: bytes, genesis: Genesis, roster: Sequence[str]) -> IntervalContent:
+def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalContent:
     """Read a blob and check every signature in it.
 
     Args:
         data: Canonical bytes.
-        genesis: Chain, interval length and public keys of the households.
-        roster: Household ids, as the genesis commits to them.
+        genesis: Chain, interval length and limits.
+        members: The homes that the genesis commits to.
 
     Raises:
         RemoteError: Malformed, not canonical, a line that stands twice or has no place, or one whose message its
@@ -136,14 +150,14 @@ def open_blob(data: bytes, genesis: Genesis, roster: Sequence[str]) -> IntervalC
     places = [_place(line) for line in blob.lines]
     if any(a >= b for a, b in pairwise(places)):
         raise Malformed("the lines of a blob are not in their order, or one stands twice")
-    keys = dict(zip(roster, genesis.household_keys, strict=True))
     content: dict[int, list[HandedIn]] = {kind: [] for kind in _TYPES}
     for line in blob.lines:
-        opened = _open_line(line, blob.interval_start, genesis, roster, keys)
+        opened = _open_line(line, blob.interval_start, genesis, members)
         content[line.kind].append(opened)  # only now is the kind known to be one of ours
     return IntervalContent(
         blob.interval_start,
         blob.interval_secret,
+        blob.solution,
         tuple(content[Kind.ORDER]),  # type: ignore[arg-type]  # the kind decides the type
         tuple(content[Kind.NOTHING]),  # type: ignore[arg-type]
         tuple(content[Kind.READING]),  # type: ignore[arg-type]
@@ -154,15 +168,16 @@ def _place(line: Line) -> tuple[bool, int]:
     return line.kind == Kind.READING, line.participant
 
 
-def _open_line(
-    line: Line, interval_start: int, genesis: Genesis, roster: Sequence[str], keys: dict[str, bytes]
-) -> HandedIn:
+def _open_line(line: Line, interval_start: int, genesis: Genesis, members: Members) -> HandedIn:
     kind = _TYPES[line.kind]
-    if not 0 <= line.participant < len(roster):
-        raise Malformed(f"a line of kind {line.kind} by household {line.participant} of {len(roster)}")
-    if len(line.numbers) != len(kind.__struct_fields__) - _HEAD_FIELDS:
+    if not 0 <= line.participant < len(members):
+        raise Malformed(f"a line of kind {line.kind} by household {line.participant} of {len(members)}")
+    is_order = line.kind == Kind.ORDER
+    count = 0 if is_order else len(kind.__struct_fields__) - _HEAD_FIELDS
+    if len(line.numbers) != count or bool(line.orders) != is_order:
         raise Malformed(f"a line of kind {line.kind} with {len(line.numbers)} numbers")
-    household = roster[line.participant]
+    household, keys = members.ids[line.participant], members.by_id
+    members.check_term(household, interval_start)
     message = kind(
         VERSION,
         genesis.chain_id,
@@ -170,7 +185,7 @@ def _open_line(
         genesis.params.minutes,
         household,
         line.nonce,
-        *line.numbers,
+        *((line.orders,) if is_order else line.numbers),
     )
     signed = encode(Signed(line.kind, encode(message), keys[household], line.signature))
     opened = open_message(

@@ -19,6 +19,7 @@ from p2p.blocks import block as blocks
 from p2p.blocks import domains, merkle
 from p2p.blocks.block import Tx
 from p2p.blocks.genesis import Genesis
+from p2p.blocks.members import MemberProof, check_member, household_hash
 from p2p.errors import BadProof, WrongChain
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.messages import (
@@ -34,7 +35,7 @@ from p2p.wire.messages import (
     signer_of,
 )
 
-VERSION = 1
+VERSION = 2
 SALT_BYTES = 16
 MAX_OMISSION_BYTES = blocks.MAX_TX_BYTES + 4 * 1024
 """A batch with full entries fills its transaction; the rest of a proof has about 1 kB. [B]"""
@@ -88,8 +89,7 @@ class Omission(Record, frozen=True):
     Args:
         receipt: Signed bytes of the receipt.
         message: Signed bytes of the order or "nothing" it is for.
-        participant: Place of the household in the roster.
-        members: Number of households, hence of leaves.
+        home: The household's place in the roster, its key, and the path to the root in the genesis.
         nonce: What the leaf says, or -1.
         leaf_id: Likewise.
         tx: The batch transaction, by the key that signed the receipt.
@@ -98,8 +98,7 @@ class Omission(Record, frozen=True):
     version: int
     receipt: bytes
     message: bytes
-    participant: int
-    members: int
+    home: MemberProof
     salt: bytes
     nonce: int
     leaf_id: bytes
@@ -143,17 +142,14 @@ def keeps(opening: Opening, nonce: int, name: bytes) -> bool:
     return opening.nonce > nonce or opening.message_id == name
 
 
-def make_omission(
-    receipt: bytes, message: bytes, participant: int, members: int, opening: Opening, tx: Tx
-) -> bytes:
+def make_omission(receipt: bytes, message: bytes, home: MemberProof, opening: Opening, tx: Tx) -> bytes:
     """Return the canonical bytes of a proof; arguments as in `Omission`. Whether it convicts, the check tells."""
     return encode(
         Omission(
             VERSION,
             receipt,
             message,
-            participant,
-            members,
+            home,
             opening.salt,
             opening.nonce,
             opening.message_id,
@@ -168,8 +164,8 @@ def check_omission(data: bytes, genesis: Genesis) -> bytes:
 
     Args:
         data: Canonical bytes of an `Omission`.
-        genesis: Chain and public keys of the households; whether the key is a collector of the chain shows in the
-            batch, which the chain took from it.
+        genesis: Chain and root over the households; whether the key is a collector of the chain shows in the batch,
+            which the chain took from it.
 
     Raises:
         RemoteError: It is malformed or of another chain, its parts do not belong together, or the promise was kept.
@@ -179,14 +175,13 @@ def check_omission(data: bytes, genesis: Genesis) -> bytes:
         raise BadProof(f"version {proof.version}; this program reads {VERSION}")
     if proof.tx.chain_id != genesis.chain_id:
         raise WrongChain(f"the batch is of chain {proof.tx.chain_id.hex()[:16]}")
-    if not 0 <= proof.participant < len(genesis.household_keys) or proof.members != genesis.members:
-        raise BadProof(f"household {proof.participant} of {proof.members}")
+    check_member(proof.home, genesis.members_root, genesis.members)
     message, receipt, collector = _promise(proof, genesis)
     args = _batch(proof, collector)
     if args.interval_start != receipt.interval_start:
         raise BadProof("receipt and batch are of different intervals")
     opening = Opening(proof.salt, proof.nonce, proof.leaf_id, proof.path)
-    check_opening(opening, proof.participant, proof.members, args.inclusion_root)
+    check_opening(opening, proof.home.index, genesis.members, args.inclusion_root)
     if keeps(opening, message.nonce, receipt.message_id):
         raise BadProof("the promise was kept: the message, or a later one of the household, is in the batch")
     return collector
@@ -197,9 +192,10 @@ def _promise(
 ) -> tuple[OrderMessage | NothingMessage, ReceiptMessage, bytes]:
     """The message, the receipt that promises to include it, and who gave it."""
     collector = signer_of(proof.receipt)
-    key = genesis.household_keys[proof.participant]
     household = household_of(proof.message)
-    keys = {household: key}
+    if household_hash(household) != proof.home.member.household:
+        raise BadProof(f"the message is of another household than {proof.home.index}")
+    keys = {household: proof.home.member.key}
     message = open_message(
         proof.message,
         chain_id=genesis.chain_id,

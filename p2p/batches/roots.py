@@ -7,6 +7,7 @@ docs/reference/protocol/chain-format.md.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -15,22 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from market.book import OrderBook
-from market.clearing import Clearing
+from market.clearing import Clearing, PriceInterval
+from market.orders import Terms, kind_of, numbers_of
 from p2p.blocks import domains, merkle
+from p2p.blocks.members import household_hash
 
 ByteArray = npt.NDArray[np.uint8]
 
 _INT_BYTES = 8
 
 
-def household_hash(household: str) -> bytes:
-    """Return the 32-byte name of a household in leaves; its id can be guessed, not read."""
-    return sha256(domains.HOUSEHOLD + household.encode()).digest()
-
-
-def roster_root(roster: Sequence[str]) -> bytes:
-    """Return the root over the household ids of a run, in roster order."""
-    return merkle.root_of(bytes((domains.LEAF_ROSTER,)) + household_hash(household) for household in roster)
+def account_hash(account: str) -> bytes:
+    """Return the 32-byte name of an external account in leaves; no household has it."""
+    return sha256(domains.ACCOUNT + account.encode()).digest()
 
 
 def order_leaf(
@@ -41,24 +39,38 @@ def order_leaf(
     energy_wh: int,
     limit_micro_per_kwh: int,
     node: int,
+    terms: Terms | None = None,
 ) -> bytes:
     """Return the leaf hash of one order, so that a household can prove it is in the book.
 
     With `merkle.path(book_leaves(...), row)` from the operator, `merkle.root_from_path` must give the book
     root of the interval's batch.
     """
-    numbers = (interval_start, sequence, side, energy_wh, limit_micro_per_kwh, node)
-    fixed = b"".join(number.to_bytes(_INT_BYTES, "big", signed=True) for number in numbers)
-    return merkle.leaf_hash(bytes((domains.LEAF_ORDER,)) + household_hash(household) + fixed)
+    content = household_hash(household) + _ints(
+        interval_start, sequence, side, energy_wh, limit_micro_per_kwh, node
+    )
+    if terms is None:
+        return merkle.leaf_hash(bytes((domains.LEAF_ORDER,)) + content)
+    return _leaf_with_terms(content, terms)
 
 
-def book_leaves(book: OrderBook, roster: Sequence[str], interval_start: int) -> list[bytes]:
+def _leaf_with_terms(content: bytes, terms: Terms) -> bytes:
+    # Under a domain of its own, so that the leaf of a simple order keeps its one width.
+    numbers = numbers_of(terms)
+    more = _ints(kind_of(terms), len(numbers), *numbers)
+    return merkle.leaf_hash(bytes((domains.LEAF_TERMS,)) + content + more)
+
+
+def book_leaves(
+    book: OrderBook, roster: Sequence[str], interval_start: int, accounts: Sequence[str] = ()
+) -> list[bytes]:
     """Return the leaf hashes of a book, one a row in canonical order.
 
     Args:
         book: Sorted by (participant, sequence), as `OrderBook.from_columns` leaves it.
         roster: Household ids that `book.participant` points into.
         interval_start: Start of the interval. [s]
+        accounts: Names of the external accounts, which `book.participant` counts behind the roster.
     """
     numbers = _columns(
         np.full(len(book), interval_start, dtype=np.int64),
@@ -68,17 +80,47 @@ def book_leaves(book: OrderBook, roster: Sequence[str], interval_start: int) -> 
         book.limit_micro_per_kwh,
         book.node,
     )
-    names = _household_hashes(tuple(roster))[book.participant]
-    return _leaves(domains.LEAF_ORDER, np.concatenate((names, numbers), axis=1))
+    names = _name_hashes(tuple(roster), tuple(accounts))[book.participant]
+    content = np.concatenate((names, numbers), axis=1)
+    leaves = _leaves(domains.LEAF_ORDER, content)
+    for row, terms in book.terms.items():
+        leaves[row] = _leaf_with_terms(content[row].tobytes(), terms)
+    return leaves
 
 
-def book_root(book: OrderBook, roster: Sequence[str], interval_start: int) -> bytes:
+def book_root(
+    book: OrderBook, roster: Sequence[str], interval_start: int, accounts: Sequence[str] = ()
+) -> bytes:
     """Return the root over the orders of one interval; arguments as for `book_leaves`."""
-    return merkle.root(book_leaves(book, roster, interval_start))
+    return merkle.root(book_leaves(book, roster, interval_start, accounts))
 
 
-def clearing_root(book: OrderBook, clearing: Clearing, interval_start: int) -> bytes:
-    """Return the hash over a clearing: header, price of each node, what each order got, the trades, the charges.
+def price_leaf(interval_start: int, interval: int, node: int, price: PriceInterval | None) -> bytes:
+    """Return the leaf hash of a price.
+
+    Args:
+        interval_start: Start of the clearing's first interval. [s]
+        interval: Which of its intervals, from 0.
+        node: Index into the grid's nodes; 0 without a grid.
+        price: Price interval, None where nothing traded.
+    """
+    found = (0, 0, 0, 0) if price is None else (1, price.lo, price.hi, price.price)
+    return merkle.leaf_hash(bytes((domains.LEAF_PRICE,)) + _ints(interval_start, interval, node, *found))
+
+
+def prices_root(clearing: Clearing, interval_start: int) -> bytes:
+    """Return the root over the prices of a clearing, by interval and then by node."""
+    return merkle.root(
+        [
+            price_leaf(interval_start, interval, node, price)
+            for interval, nodes in enumerate(clearing.prices)
+            for node, price in enumerate(nodes)
+        ]
+    )
+
+
+def clearing_root(book: OrderBook, clearing: Clearing, interval_start: int, prices: bytes) -> bytes:
+    """Return the hash over a clearing: header, prices, what each order got, trades, charges, schedule.
 
     One hash and no tree: a household proves its own settlement line, and whoever checks a clearing has all of it.
     The price of an order that was not accepted has no meaning and differs between solvers: it counts as 0.
@@ -87,6 +129,7 @@ def clearing_root(book: OrderBook, clearing: Clearing, interval_start: int) -> b
         book: The orders that were cleared.
         clearing: The result, one row per order.
         interval_start: Start of the interval. [s]
+        prices: `prices_root` of the clearing.
 
     Raises:
         ValueError: The clearing has another number of rows than the book.
@@ -94,34 +137,40 @@ def clearing_root(book: OrderBook, clearing: Clearing, interval_start: int) -> b
     accepted = clearing.accepted_wh
     if len(accepted) != len(book):
         raise ValueError(f"a clearing of {len(accepted)} rows for a book of {len(book)} orders")
-    nodes, trades = clearing.node_price, clearing.trades
+    trades, charges, schedule = clearing.trades, clearing.charge_nano, clearing.schedule_wh
     # The counts stand in front, so that no two clearings share their bytes.
-    header = [
+    header = _ints(
         interval_start,
         len(book),
-        len(nodes),
+        len(clearing.prices),
+        len(clearing.node_price),
         -1 if trades is None else len(trades.energy_wh),
-        clearing.operator_surplus_nano,
-        clearing.welfare_nano,
-    ]
-    for node in nodes:
-        header += [0, 0, 0, 0] if node is None else [1, node.lo, node.hi, node.price]
-    digest = sha256(domains.CLEARING + np.array(header, dtype=">i8").tobytes())
+        int(charges is not None),
+        int(schedule is not None),
+        clearing.losses_wh,
+    )
+    sums = (clearing.operator_surplus_nano, clearing.welfare_nano)
+    wide = b"".join(number.to_bytes(2 * _INT_BYTES, "big", signed=True) for number in sums)
+    digest = sha256(domains.CLEARING + header + wide + prices)
     digest.update(_columns(accepted, np.where(accepted > 0, clearing.price_micro_per_kwh, 0)).tobytes())
     if trades is not None:
         pairs = _columns(trades.buy, trades.sell, trades.energy_wh, trades.price_micro_per_kwh)
         digest.update(pairs.tobytes())
-    if clearing.charge_nano is not None:
-        # Only a charge makes the bytes longer than the counts tell, so nothing else can be read as one.
-        digest.update(_columns(clearing.charge_nano).tobytes())
+    if charges is not None:
+        digest.update(_columns(charges).tobytes())
+    if schedule is not None:
+        digest.update(schedule.astype(">i8").tobytes())
     return digest.digest()
 
 
 @lru_cache(maxsize=4)
-def _household_hashes(roster: tuple[str, ...]) -> ByteArray:
-    joined = b"".join(household_hash(household) for household in roster)
-    hashes = np.frombuffer(joined, dtype=np.uint8).reshape(len(roster), merkle.HASH_BYTES)
-    return hashes
+def _name_hashes(roster: tuple[str, ...], accounts: tuple[str, ...]) -> ByteArray:
+    joined = b"".join([*map(household_hash, roster), *map(account_hash, accounts)])
+    return np.frombuffer(joined, dtype=np.uint8).reshape(-1, merkle.HASH_BYTES)
+
+
+def _ints(*numbers: int) -> bytes:
+    return struct.pack(f">{len(numbers)}q", *numbers)
 
 
 def _columns(*columns: npt.NDArray[np.signedinteger]) -> ByteArray:

@@ -100,7 +100,7 @@ class Block(Record, frozen=True):
     evidence: tuple[bytes, ...]
 
 
-class CommitCert(Record, frozen=True):
+class CommitCertificate(Record, frozen=True):
     """Precommits of a quorum for one block.
 
     Args:
@@ -217,29 +217,29 @@ def vote_bytes(kind: int, chain_id: bytes, height: int, round_: int, voted_hash:
 
 def make_cert(
     height: int, round_: int, signed_hash: bytes, signatures: Mapping[int, bytes], n: int
-) -> CommitCert:
+) -> CommitCertificate:
     """Build the certificate of these precommit signatures, by index of the authority."""
     bits = sum(1 << index for index in signatures)
     bitmap = bits.to_bytes((n + 7) // 8, "little")
-    return CommitCert(
+    return CommitCertificate(
         height, round_, signed_hash, bitmap, b"".join(signatures[i] for i in sorted(signatures))
     )
 
 
-def signers(cert: CommitCert) -> list[int]:
+def signers(cert: CommitCertificate) -> list[int]:
     """Indices of the authorities whose bit is set, ascending."""
     bits = int.from_bytes(cert.bitmap, "little")
     return [i for i in range(bits.bit_length()) if bits >> i & 1]
 
 
-def trim_cert(cert: CommitCert, n: int) -> CommitCert:
+def trim_cert(cert: CommitCertificate, n: int) -> CommitCertificate:
     """Return the certificate with its first quorum of signatures only, for a proof that shall be short."""
     kept = signers(cert)[: quorum(n)]
     signatures = {index: _signature(cert, i) for i, index in enumerate(kept)}
     return make_cert(cert.height, cert.round, cert.block_hash, signatures, n)
 
 
-def check_cert(cert: CommitCert, validators: Sequence[bytes], chain_id: bytes) -> None:
+def check_cert(cert: CommitCertificate, validators: Sequence[bytes], chain_id: bytes) -> None:
     """Raise unless a quorum of these authorities signed, and nothing in the certificate is unsigned.
 
     Raises:
@@ -275,14 +275,14 @@ def decode_block(data: bytes, chain_id: bytes) -> Block:
     return block
 
 
-def decode_cert(data: bytes) -> CommitCert:
+def decode_cert(data: bytes) -> CommitCertificate:
     """Read a certificate from canonical bytes.
 
     Raises:
         RemoteError: Malformed, non-canonical or too large.
     """
-    return decode(CommitCert, data, max_bytes=MAX_CERT_BYTES)
+    return decode(CommitCertificate, data, max_bytes=MAX_CERT_BYTES)
 
 
-def _signature(cert: CommitCert, position: int) -> bytes:
+def _signature(cert: CommitCertificate, position: int) -> bytes:
     return cert.signatures[position * SIGNATURE_BYTES : (position + 1) * SIGNATURE_BYTES]

@@ -12,9 +12,10 @@ VALIDATORS = b"val"
 PARAMS = b"par"
 ISSUANCE = b"iss"
 HOUSEHOLD = b"wattswap/household/1\0"
-CLEARING = b"wattswap/clearing/1\0"
+ACCOUNT = b"wattswap/account/1\0"
+CLEARING = b"wattswap/clearing/2\0"
 
-LEAF_ROSTER = 0x01
+LEAF_MEMBER = 0x01
 LEAF_ORDER = 0x02
 LEAF_ENTRY = 0x07
 LEAF_TX = 0x08
@@ -24,6 +25,8 @@ LEAF_EVIDENCE = 0x0B
 LEAF_BUCKET = 0x0C
 LEAF_READING = 0x0D
 LEAF_INCLUSION = 0x0E
+LEAF_TERMS = 0x0F
+LEAF_PRICE = 0x10
 
 SIGN_CONSENSUS = b"wattswap/cons/1\0"
 SIGN_TX = b"wattswap/tx/1\0"

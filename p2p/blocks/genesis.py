@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
 from market.interval import ALLOWED_MINUTES
+from market.orders import OrderKind
+from market.settlement.accounts import SYSTEM_ACCOUNTS
 from p2p.blocks import domains
 from p2p.blocks.block import MAX_VALIDATORS
 from p2p.blocks.merkle import HASH_BYTES
-from p2p.errors import GenesisError, RemoteError
+from p2p.errors import GenesisError, OldFormat, RemoteError
+from p2p.files import write_whole
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import DEFAULT_LIMITS, MAX_TIME_S, Limits
 
-VERSION = 2
+VERSION = 3
+"""The format of a chain: of its genesis, messages, batches and proofs, and the modules it has."""
 MAX_OPERATORS = 8
 MIN_VALIDATORS = 4
 """Fewest authorities of which one may lie; 1 alone is for toys."""
@@ -25,7 +28,9 @@ MAX_FULL_MEMBERS = 1_500
 """Members whose full entries fit into one transaction."""
 
 MAX_NAME_BYTES = 64
-MAX_GENESIS_BYTES = 1024 * 1024
+MAX_GENESIS_BYTES = 64 * 1024
+MAX_ACCOUNTS = 16
+MAX_MODULES = 32
 
 
 class Governed(Record, frozen=True):
@@ -36,18 +41,18 @@ class Governed(Record, frozen=True):
         quota_window: Length of a window. [heights]
         proposal_heights: Longest life of a proposal. [heights]
         evidence_heights: Greatest age of evidence. [heights]
-        certificate_days: How long after its interval a certificate expires. [days]
+        guarantee_days: How long after its interval a guarantee of origin expires. [days]
     """
 
     tx_quota: int
     quota_window: int
     proposal_heights: int
     evidence_heights: int
-    certificate_days: int
+    guarantee_days: int
 
 
 DEFAULT_GOVERNED = Governed(
-    tx_quota=1_000, quota_window=100, proposal_heights=10_000, evidence_heights=10_000, certificate_days=730
+    tx_quota=1_000, quota_window=100, proposal_heights=10_000, evidence_heights=10_000, guarantee_days=730
 )
 
 GOVERNED_BOUNDS = {
@@ -55,7 +60,7 @@ GOVERNED_BOUNDS = {
     "quota_window": (1, 100_000),
     "proposal_heights": (10, 1_000_000),
     "evidence_heights": (10, 1_000_000),
-    "certificate_days": (1, 3_650),
+    "guarantee_days": (1, 3_650),
 }
 """Name -> smallest and largest value."""
 
@@ -69,6 +74,7 @@ class Params(Record, frozen=True, dict=True):
         max_energy_wh: See `messages.Limits`. [Wh]
         max_price_micro_per_kwh: See `messages.Limits`. [micro-currency/kWh]
         max_node: See `messages.Limits`.
+        order_kinds: Kinds of orders that its market takes, ascending; see `market.orders.OrderKind`.
         rules_hash: 32 bytes that name the market's rules and tariffs; the chain carries it and does not
             read it.
         full_entries: 1 where every batch carries all entries, for research; else 0.
@@ -80,6 +86,7 @@ class Params(Record, frozen=True, dict=True):
     max_energy_wh: int
     max_price_micro_per_kwh: int
     max_node: int
+    order_kinds: tuple[int, ...]
     rules_hash: bytes
     full_entries: int
     governed: Governed
@@ -87,7 +94,7 @@ class Params(Record, frozen=True, dict=True):
     @property
     def limits(self) -> Limits:
         """The ranges for messages of this chain."""
-        return Limits(self.max_energy_wh, self.max_price_micro_per_kwh, self.max_node)
+        return Limits(self.max_energy_wh, self.max_price_micro_per_kwh, self.max_node, self.order_kinds)
 
     @cached_property
     def hash(self) -> bytes:
@@ -104,9 +111,11 @@ class Genesis(Record, frozen=True, dict=True):
         authorities: Public keys, 1 or 4..25; their order decides whose turn it is.
         operators: Public keys of the market operators, 1..8, which collect and settle; the first one goes
             first.
-        roster_root: `roots.roster_root` of the household ids; ids themselves never appear on chain.
-        members: Number of households.
-        household_keys: Public keys in roster order, or empty when orders are not signed.
+        members_root: Root over the homes with their keys and terms, see `members`; the list is a file beside this.
+        members: Number of homes.
+        accounts: Names of the external accounts that trade and settle beside the homes, such as the grid; an order's
+            participant counts them after the homes.
+        modules: Names of the modules that the chain has beside those of its format, ascending.
     """
 
     version: int
@@ -115,9 +124,10 @@ class Genesis(Record, frozen=True, dict=True):
     params: Params
     authorities: tuple[bytes, ...]
     operators: tuple[bytes, ...]
-    roster_root: bytes
+    members_root: bytes
     members: int
-    household_keys: tuple[bytes, ...]
+    accounts: tuple[str, ...]
+    modules: tuple[str, ...]
 
     @cached_property
     def chain_id(self) -> bytes:
@@ -128,6 +138,11 @@ class Genesis(Record, frozen=True, dict=True):
     def operator(self) -> bytes:
         """Public key of the first operator."""
         return self.operators[0]
+
+    @property
+    def account_names(self) -> tuple[str, ...]:
+        """Names of the accounts behind the homes: the external ones, then those of the system."""
+        return (*self.accounts, *SYSTEM_ACCOUNTS)
 
 
 def make_params(
@@ -146,6 +161,7 @@ def make_params(
         limits.max_energy_wh,
         limits.max_price_micro_per_kwh,
         limits.max_node,
+        limits.order_kinds,
         rules_hash,
         int(full_entries),
         governed,
@@ -158,15 +174,15 @@ def check_genesis(genesis: Genesis) -> None:
     Raises:
         GenesisError: Lists every reason.
     """
-    problems = [*_key_problems(genesis), *_params_problems(genesis.params)]
+    problems = [*_key_problems(genesis), *_name_problems(genesis), *_params_problems(genesis.params)]
     if genesis.version != VERSION:
         problems.append(f"version {genesis.version}; this program speaks {VERSION}")
     if not 0 < len(genesis.name.encode()) <= MAX_NAME_BYTES:
         problems.append(f"the name must have 1..{MAX_NAME_BYTES} bytes")
     if not 0 <= genesis.time_ms <= MAX_TIME_S * 1000:
         problems.append(f"time_ms {genesis.time_ms} is outside 0..{MAX_TIME_S * 1000}")
-    if len(genesis.roster_root) != HASH_BYTES:
-        problems.append(f"roster_root has {len(genesis.roster_root)} bytes; it must have {HASH_BYTES}")
+    if len(genesis.members_root) != HASH_BYTES:
+        problems.append(f"members_root has {len(genesis.members_root)} bytes; it must have {HASH_BYTES}")
     if genesis.members < 0:
         problems.append(f"members is {genesis.members}; it must be 0 or more")
     if problems:
@@ -180,23 +196,34 @@ def is_set_size(n: int) -> bool:
 
 def _key_problems(genesis: Genesis) -> list[str]:
     problems = []
-    authorities, operators, households = genesis.authorities, genesis.operators, genesis.household_keys
+    authorities, operators = genesis.authorities, genesis.operators
     if not is_set_size(len(authorities)):
         problems.append(
             f"{len(authorities)} authorities; there must be {MIN_VALIDATORS}..{MAX_VALIDATORS}, or 1 for a toy"
         )
     if not 1 <= len(operators) <= MAX_OPERATORS:
         problems.append(f"{len(operators)} operators; there must be 1..{MAX_OPERATORS}")
-    named = (("authorities", authorities), ("operators", operators), ("household_keys", households))
-    for what, keys in named:
+    for what, keys in (("authorities", authorities), ("operators", operators)):
         if any(len(key) != PUBLIC_KEY_BYTES for key in keys):
             problems.append(f"{what} holds a key that has not {PUBLIC_KEY_BYTES} bytes")
         if len(set(keys)) != len(keys):
             problems.append(f"{what} holds the same key twice")
     if genesis.params.full_entries and genesis.members > MAX_FULL_MEMBERS:
         problems.append(f"{genesis.members} members; with full_entries at most {MAX_FULL_MEMBERS} fit")
-    if households and len(households) != genesis.members:
-        problems.append(f"{len(households)} household keys for {genesis.members} members")
+    return problems
+
+
+def _name_problems(genesis: Genesis) -> list[str]:
+    problems = []
+    accounts, modules = genesis.accounts, genesis.modules
+    if len(accounts) > MAX_ACCOUNTS or len(set(genesis.account_names)) != len(genesis.account_names):
+        problems.append(
+            f"accounts must be at most {MAX_ACCOUNTS} names, each once, none of {SYSTEM_ACCOUNTS}"
+        )
+    if len(modules) > MAX_MODULES or list(modules) != sorted(set(modules)):
+        problems.append(f"modules must be at most {MAX_MODULES} names, each once, ascending")
+    if not all(0 < len(name.encode()) <= MAX_NAME_BYTES for name in (*accounts, *modules)):
+        problems.append(f"the name of an account or module must have 1..{MAX_NAME_BYTES} bytes")
     return problems
 
 
@@ -208,6 +235,9 @@ def _params_problems(params: Params) -> list[str]:
         problems.append("params.currency must name a currency")
     if min(params.max_energy_wh, params.max_price_micro_per_kwh) <= 0 or params.max_node < 0:
         problems.append("a limit of params is not positive")
+    kinds = params.order_kinds
+    if not kinds or list(kinds) != sorted(set(kinds)) or not set(kinds) <= set(OrderKind):
+        problems.append(f"params.order_kinds is {kinds}; it must name kinds of {[int(k) for k in OrderKind]}")
     if len(params.rules_hash) != HASH_BYTES:
         problems.append(f"params.rules_hash has {len(params.rules_hash)} bytes, not {HASH_BYTES}")
     if params.full_entries not in (0, 1):
@@ -223,14 +253,24 @@ def decode_genesis(data: bytes) -> Genesis:
     """Read a genesis from its canonical bytes.
 
     Raises:
+        OldFormat: Of an earlier version of this program.
         GenesisError: Not a genesis, not canonical, or one that no chain can start from.
     """
+    old = _old_version(data)
+    if old is not None:
+        raise OldFormat(old)
     try:
         genesis = decode(Genesis, data, max_bytes=MAX_GENESIS_BYTES)
     except RemoteError as error:
         raise GenesisError([error.detail]) from None
     check_genesis(genesis)
     return genesis
+
+
+def _old_version(data: bytes) -> int | None:
+    """The format of a genesis of an earlier version, told from its first field; None for any other bytes."""
+    # An array of 9 fields that begins with a small number: what formats 1 and 2 were.
+    return data[1] if len(data) > 1 and data[0] == 0x99 and 0 < data[1] < VERSION else None
 
 
 def write_genesis(path: Path, genesis: Genesis) -> None:
@@ -240,13 +280,8 @@ def write_genesis(path: Path, genesis: Genesis) -> None:
         GenesisError: It cannot start a chain, or the file cannot be written.
     """
     check_genesis(genesis)
-    partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
-            file.write(encode(genesis))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_whole(path, encode(genesis))
     except OSError as error:
         raise GenesisError([f"cannot be written ({error.strerror})"], path) from error
 
@@ -263,5 +298,7 @@ def read_genesis(path: Path) -> Genesis:
         raise GenesisError([f"cannot be read ({error.strerror})"], path) from error
     try:
         return decode_genesis(data)
+    except OldFormat as error:
+        raise OldFormat(error.version, path) from None
     except GenesisError as error:
         raise GenesisError(error.problems, path) from None

@@ -13,7 +13,7 @@ from enum import IntEnum
 import msgspec
 
 from p2p.blocks import domains
-from p2p.blocks.block import PRECOMMIT, PREVOTE, CommitCert, proposer_index, vote_bytes
+from p2p.blocks.block import PRECOMMIT, PREVOTE, CommitCertificate, proposer_index, vote_bytes
 from p2p.errors import OutOfRange, WrongSignature
 from p2p.wire.codec import Record
 from p2p.wire.identity import verify
@@ -196,7 +196,7 @@ class GotCommit(_Given, frozen=True):
     """A block with a certificate that was checked against the authorities of its height."""
 
     block: bytes
-    cert: CommitCert
+    cert: CommitCertificate
 
 
 class Timeout(_Given, frozen=True):
@@ -308,7 +308,7 @@ class Decide(_Given, frozen=True):
     """Execute the block and store it with its certificate, durably; then hand in `NewHeight`."""
 
     block: bytes
-    cert: CommitCert
+    cert: CommitCertificate
 
 
 class Evidence(_Given, frozen=True):

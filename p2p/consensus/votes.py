@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from p2p.blocks.block import PRECOMMIT, PREVOTE, CommitCert, quorum, signers
+from p2p.blocks.block import PRECOMMIT, PREVOTE, CommitCertificate, quorum, signers
 from p2p.consensus.types import NO_ROUND, PROPOSAL, Evidence, Vote
 from p2p.errors import LocalError
 from p2p.wire.codec import Record
@@ -182,7 +182,7 @@ class HeightVotes:
             del self._rounds[round_]
 
 
-def fork_evidence(one: CommitCert, other: CommitCert) -> list[Evidence]:
+def fork_evidence(one: CommitCertificate, other: CommitCertificate) -> list[Evidence]:
     """Name the validators that two certificates of one height and round, for different blocks, convict.
 
     They are at least 2q - n >= f + 1. Certificates of different rounds prove that there are culprits, but not
@@ -194,7 +194,7 @@ def fork_evidence(one: CommitCert, other: CommitCert) -> list[Evidence]:
     return [Evidence(first[who], second[who]) for who in first if who in second]
 
 
-def _precommits(cert: CommitCert) -> dict[int, Vote]:
+def _precommits(cert: CommitCertificate) -> dict[int, Vote]:
     size = SIGNATURE_BYTES
     return {
         who: Vote(

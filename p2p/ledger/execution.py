@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import msgspec
 
 from p2p.blocks import block as blocks
-from p2p.blocks.block import MAX_BLOCK_BYTES, VERSION, Block, CommitCert, Header, Tx
+from p2p.blocks.block import MAX_BLOCK_BYTES, VERSION, Block, CommitCertificate, Header, Tx
 from p2p.blocks.genesis import Genesis, Params
 from p2p.consensus.evidence import MAX_EVIDENCE, check_evidence, evidence_height
 from p2p.errors import BadCertificate, InvalidBlock, InvalidTx, OutOfRange, RemoteError
-from p2p.ledger.modules import governance, governance_records
+from p2p.ledger.modules import governance
 from p2p.ledger.state import (
     RECEIPT_OK,
     Receipt,
@@ -21,6 +21,7 @@ from p2p.ledger.state import (
     check_invariants,
     check_signature,
     check_tx,
+    end_block,
     initial_state,
     receipts_root,
 )
@@ -130,8 +131,7 @@ def check_block(tip: Tip, genesis: Genesis, block: Block, *, signatures: bool = 
     view = tip.state.view()
     _take_evidence(view, genesis, height, block.evidence)
     receipts = _execute(view, genesis, height, block.txs, signatures)
-    governance.end_block(view, height)
-    view.accept()
+    end_block(view, genesis, height)
     check_invariants(view, genesis, height)
     return State(view.trees()), receipts
 
@@ -150,7 +150,7 @@ def _punish(view: View, genesis: Genesis, height: int, data: bytes) -> None:
     about, window = evidence_height(data), governance.evidence_window(view, height)
     if about not in window:
         raise OutOfRange(f"evidence of height {about}; it must be in {window.start}..{window.stop - 1}")
-    validators = governance_records.validators_of(view, about)
+    validators = governance.validators_of(view, about)
     governance.punish(view, check_evidence(data, validators, genesis.chain_id))
     view.accept()
 
@@ -200,7 +200,7 @@ def choose(
 
 
 def check_commit(
-    genesis: Genesis, header: Header, block_hash: bytes, cert: CommitCert, validators: Sequence[bytes]
+    genesis: Genesis, header: Header, block_hash: bytes, cert: CommitCertificate, validators: Sequence[bytes]
 ) -> None:
     """Check that a certificate commits this header, and that its proposer had had its turn by then.
 
@@ -237,7 +237,7 @@ def advance(tip: Tip, block: Block, state: State, receipts: bytes) -> Tip:
     )
 
 
-def replay(chain: Iterable[tuple[Block, CommitCert]], genesis: Genesis) -> Tip:
+def replay(chain: Iterable[tuple[Block, CommitCertificate]], genesis: Genesis) -> Tip:
     """Return the tip after these blocks of our own store, without checking signatures again.
 
     Raises:

@@ -12,11 +12,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS
+from market.settlement.accounts import COLUMNS, MONEY_COLUMNS
 from p2p.batches.batch import SALT_BYTES, Batch, BatchArgs, decode_entry, entry_leaf, is_batch
 from p2p.blocks import block as blocks
 from p2p.blocks import merkle
-from p2p.blocks.block import Block, CommitCert, Header, Tx
+from p2p.blocks.block import Block, CommitCertificate, Header, Tx
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadCertificate, BadProof, Malformed, RemoteError, WrongChain
 from p2p.ledger.execution import advance, check_block, genesis_tip
@@ -24,7 +24,7 @@ from p2p.ledger.modules import accounts
 from p2p.ledger.state import EntryProof, State, check_entry, prove_entry
 from p2p.wire.codec import Record, decode, encode
 
-VERSION = 2
+VERSION = 3
 MAX_PROOF_BYTES = 128 * 1024
 JSON_FORMAT = "wattswap-proof-1"
 
@@ -37,7 +37,7 @@ class SetChange(Record, frozen=True):
     """
 
     header: Header
-    cert: CommitCert
+    cert: CommitCertificate
     validators: tuple[bytes, ...]
 
 
@@ -67,7 +67,7 @@ class ProofBundle(Record, frozen=True):
     tx_count: int
     tx_path: bytes
     header: Header
-    cert: CommitCert
+    cert: CommitCertificate
     changes: tuple[SetChange, ...]
     role: EntryProof | None
 
@@ -77,8 +77,8 @@ class Line:
     """A proven line.
 
     Args:
-        account: Index: the members in roster order, then the system accounts.
-        members: Number of members, so that account - members names a system account.
+        account: Index: the members in roster order, then the external and the system accounts.
+        members: Number of members, so that account - members is an index into `Genesis.account_names`.
         values: Column name to number. [Wh, nano-currency]
         sender: Who settled the interval: an operator or an authority that stood in.
         signers: Indices of the authorities whose signatures were checked.
@@ -104,7 +104,7 @@ def make_proof(
     batch: Batch,
     account: int,
     block: Block,
-    cert: CommitCert,
+    cert: CommitCertificate,
     genesis: Genesis,
     tx_index: int = 0,
     changes: tuple[SetChange, ...] = (),
@@ -147,7 +147,7 @@ def prove_role(parent: State, sender: bytes) -> EntryProof:
 
 
 def set_changes(
-    header: Header, chain: Iterable[tuple[Block, CommitCert]], genesis: Genesis
+    header: Header, chain: Iterable[tuple[Block, CommitCertificate]], genesis: Genesis
 ) -> tuple[SetChange, ...]:
     """Return the changes of the authorities that lead from the genesis to a header.
 
@@ -194,7 +194,7 @@ def check_proof(data: bytes, genesis: Genesis) -> Line:
         validators, height = change.validators, change.header.height
     block_hash = _check_header(bundle.header, bundle.cert, validators, genesis)
     args, sender = _check_tx(bundle, genesis, validators)
-    return _check_entry(bundle, args, block_hash, sender)
+    return _check_entry(bundle, args, block_hash, sender, genesis)
 
 
 def batch_in(data: bytes) -> tuple[Tx, BatchArgs]:
@@ -203,7 +203,9 @@ def batch_in(data: bytes) -> tuple[Tx, BatchArgs]:
     return tx, decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES)
 
 
-def _check_header(header: Header, cert: CommitCert, validators: tuple[bytes, ...], genesis: Genesis) -> bytes:
+def _check_header(
+    header: Header, cert: CommitCertificate, validators: tuple[bytes, ...], genesis: Genesis
+) -> bytes:
     """Return the block hash of a header that a quorum of these authorities signed."""
     if header.version != blocks.VERSION or header.chain_id != genesis.chain_id:
         raise WrongChain(f"the proof is of chain {header.chain_id.hex()[:16]}")
@@ -239,26 +241,30 @@ def _sender(bundle: ProofBundle, genesis: Genesis, validators: tuple[bytes, ...]
         return f"authority {validators.index(key)}"
     if bundle.role is not None:
         where = (accounts.NAME, accounts.role_key(key))
-        found = check_entry(bundle.header.state_root, *where, bundle.role)
+        found = check_entry(bundle.header.state_root, *where, bundle.role, genesis)
         if found is not None and (operator := decode(accounts.Role, found).operator) >= 0:
             return f"operator {operator}"
     raise BadProof("the transaction is not by an operator or an authority")
 
 
-def _check_entry(bundle: ProofBundle, args: BatchArgs, block_hash: bytes, sender: str) -> Line:
+def _check_entry(
+    bundle: ProofBundle, args: BatchArgs, block_hash: bytes, sender: str, genesis: Genesis
+) -> Line:
     entry = decode_entry(bundle.entry)
     if len(bundle.salt) != SALT_BYTES:
         raise BadProof(f"a salt of {len(bundle.salt)} bytes; it must have {SALT_BYTES}")
-    if entry.interval_start != args.interval_start:
-        raise BadProof(f"an entry of interval {entry.interval_start} in a batch of {args.interval_start}")
+    if entry.is_wide != (entry.account >= args.members):
+        raise BadProof(
+            f"an entry of {len(bundle.entry)} bytes for account {entry.account} of {args.members} members"
+        )
     leaf = entry_leaf(bundle.salt, bundle.entry)
-    size = args.members + len(SYSTEM_ACCOUNTS)
+    size = args.members + len(genesis.account_names)
     # The index comes out of the entry itself: a leaf proves its own position, so nobody gets another's line.
     root = merkle.root_from_path(leaf, entry.account, size, _steps(bundle.batch_path))
     if root != args.postings_root:
         raise BadProof("the entry is not in the batch")
     return Line(
-        interval_start=entry.interval_start,
+        interval_start=args.interval_start,
         account=entry.account,
         members=args.members,
         values=dict(zip(COLUMNS, entry.values, strict=True)),

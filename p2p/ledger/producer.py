@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from p2p.batches.batch import BatchArgs, batch_tx
 from p2p.blocks import block as blocks
 from p2p.blocks import domains
-from p2p.blocks.block import Block, CommitCert
+from p2p.blocks.block import Block, CommitCertificate
 from p2p.blocks.genesis import Genesis
 from p2p.errors import LocalError, StoreMismatch
 from p2p.ledger.execution import Tip, advance, check_block, next_header, replay
@@ -66,7 +66,7 @@ class Producer:
         """The newest block and the state after it."""
         return self._tip
 
-    def append_batch(self, args: BatchArgs, time_ms: int) -> tuple[Block, CommitCert]:
+    def append_batch(self, args: BatchArgs, time_ms: int) -> tuple[Block, CommitCertificate]:
         """Make the next block of one settled interval, have every authority sign it, and store it.
 
         Args:
@@ -90,7 +90,7 @@ class Producer:
         self._tip = advance(tip, block, state, receipts)
         return block, cert
 
-    def _certify(self, height: int, block_hash: bytes) -> CommitCert:
+    def _certify(self, height: int, block_hash: bytes) -> CommitCertificate:
         data = blocks.vote_bytes(blocks.PRECOMMIT, self.genesis.chain_id, height, _FIRST_ROUND, block_hash)
         signatures = {
             index: authority.sign(domains.SIGN_CONSENSUS, data)

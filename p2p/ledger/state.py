@@ -13,24 +13,22 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from market.settlement.accounts import BOUGHT
-from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, TOTAL_ROWS, BatchArgs
+from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, BatchArgs
 from p2p.blocks import domains, merkle
 from p2p.blocks.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.blocks.genesis import Genesis, Governed
 from p2p.blocks.tree import EMPTY_TREE, Tree, TreeProof, check_tree_proof
 from p2p.errors import BadProof, InvalidTx, RemoteError, WrongSignature
-from p2p.ledger.modules import accounts, certificates, governance, governance_records, meters, settlement
-from p2p.ledger.modules.method import Method
+from p2p.ledger.module import Method, modules_of
+from p2p.ledger.modules import accounts, governance, settlement
 from p2p.ledger.modules.settlement import Settled
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record, decode, encode
 
 __all__ = [
-    "MODULES",
     "RECEIPT_OK",
     "SETTLEMENT",
     "SETTLE_BATCH",
-    "TOTAL_ROWS",
     "BatchArgs",
     "EntryProof",
     "Receipt",
@@ -40,6 +38,7 @@ __all__ = [
     "check_entry",
     "check_invariants",
     "check_tx",
+    "end_block",
     "export_state",
     "import_state",
     "initial_state",
@@ -47,24 +46,12 @@ __all__ = [
     "receipts_root",
 ]
 
-MODULES = {
-    module.name: module
-    for module in (
-        accounts.MODULE,
-        certificates.MODULE,
-        governance.MODULE,
-        meters.MODULE,
-        settlement.MODULE,
-    )
-}
-"""The modules of the chain, sorted by name."""
-
 RECEIPT_OK = 0
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """All modules: a tree each, in the order of MODULES."""
+    """All modules: a tree each, sorted by name."""
 
     trees: Mapping[str, Tree]
 
@@ -94,13 +81,13 @@ class State:
 
     @property
     def totals(self) -> tuple[tuple[int, ...], ...]:
-        """Cumulative totals, rows as TOTAL_ROWS, columns as COLUMNS. [Wh, nano-currency]"""
+        """Cumulative totals: of all members, then of each other account; columns as COLUMNS. [Wh, nano-currency]"""
         return self.settled.totals
 
     @property
     def traded_wh(self) -> int:
         """Energy traded in all settled intervals. [Wh]"""
-        return self.totals[0][BOUGHT]
+        return sum(row[BOUGHT] for row in self.totals)
 
     @property
     def validators(self) -> tuple[bytes, ...]:
@@ -120,11 +107,11 @@ class State:
     @property
     def governed(self) -> Governed:
         """The parameters in force."""
-        return governance_records.governed_of(self.trees[governance_records.NAME])
+        return governance.governed_of(self.trees[governance.NAME])
 
     @property
-    def _council(self) -> tuple[governance_records.Council, tuple[bytes, bytes]]:
-        return governance_records.council_of(self.trees[governance_records.NAME])
+    def _council(self) -> tuple[governance.Council, tuple[bytes, bytes]]:
+        return governance.council_of(self.trees[governance.NAME])
 
 
 class Receipt(Record, frozen=True):
@@ -143,8 +130,9 @@ class EntryProof(Record, frozen=True):
 
 def initial_state(genesis: Genesis) -> State:
     """The state below the first block."""
-    view = View(dict.fromkeys(MODULES, EMPTY_TREE))
-    for module in MODULES.values():
+    modules = modules_of(genesis)
+    view = View(dict.fromkeys(modules, EMPTY_TREE))
+    for module in modules.values():
         module.start(view, genesis)
     view.accept()
     return State(view.trees())
@@ -221,8 +209,15 @@ def check_invariants(view: View, genesis: Genesis, height: int) -> None:
     Raises:
         BrokenInvariant: It does not: this program is wrong, and the node must stop.
     """
-    for module in MODULES.values():
+    for module in modules_of(genesis).values():
         module.check(view, genesis, height)
+
+
+def end_block(view: View, genesis: Genesis, height: int) -> None:
+    """Let every module do what it does after the transactions of a block."""
+    for module in modules_of(genesis).values():
+        module.end_block(view, genesis, height)
+    view.accept()
 
 
 def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> tuple[Method, Record]:
@@ -230,7 +225,7 @@ def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> t
         raise InvalidTx("tx_version", f"version {tx.version}; this chain speaks {VERSION}")
     if tx.chain_id != genesis.chain_id:
         raise InvalidTx("tx_chain", "it belongs to another chain")
-    module = MODULES.get(tx.module)
+    module = modules_of(genesis).get(tx.module)
     method = None if module is None else module.methods.get(tx.method)
     if method is None:
         raise InvalidTx("tx_unknown_method", f"no method {tx.module}.{tx.method}")
@@ -239,12 +234,14 @@ def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> t
     expected = accounts.account(view, tx.sender).nonce + 1 + pending
     if tx.nonce != expected:
         raise InvalidTx("tx_nonce", f"nonce {tx.nonce}; the sender's next is {expected}")
-    if not method.roles & accounts.roles_of(view, tx.sender):
+    if method.caller is None and not method.roles & accounts.roles_of(view, tx.sender):
         raise InvalidTx("tx_role", f"{tx.module}.{tx.method} is for: {', '.join(sorted(method.roles))}")
     try:
         args = decode(method.args, tx.args, max_bytes=MAX_TX_BYTES)
     except RemoteError as error:
         raise InvalidTx("tx_args", f"arguments of {tx.module}.{tx.method}: {error.detail}") from None
+    if method.caller is not None and method.caller(args) != tx.sender:
+        raise InvalidTx("tx_role", f"{tx.module}.{tx.method} is for the key in its arguments")
     method.check(args, genesis)
     return method, args
 
@@ -258,14 +255,16 @@ def prove_entry(state: State, module: str, key: bytes) -> EntryProof:
     return EntryProof(state.trees[module].prove(key), roots)
 
 
-def check_entry(state_root: bytes, module: str, key: bytes, proof: EntryProof) -> bytes | None:
+def check_entry(
+    state_root: bytes, module: str, key: bytes, proof: EntryProof, genesis: Genesis
+) -> bytes | None:
     """Return the value that a proof gives an entry, or None where it proves that there is none.
 
     Raises:
         BadProof: It does not lead to this state root.
     """
-    names = tuple(MODULES)
-    if module not in MODULES or len(proof.module_roots) != len(names):
+    names = tuple(modules_of(genesis))
+    if module not in names or len(proof.module_roots) != len(names):
         raise BadProof(f"{len(proof.module_roots)} module roots for {len(names)} modules, or no {module}")
     leaves = [_module_leaf(name, root) for name, root in zip(names, proof.module_roots, strict=True)]
     if merkle.root(leaves) != state_root:
@@ -280,7 +279,7 @@ def export_state(state: State) -> Iterator[tuple[str, bytes, bytes]]:
             yield name, key, value
 
 
-def import_state(entries: Iterable[tuple[str, bytes, bytes]], state_root: bytes) -> State:
+def import_state(entries: Iterable[tuple[str, bytes, bytes]], state_root: bytes, genesis: Genesis) -> State:
     """Return the state of exported entries.
 
     Args:
@@ -289,7 +288,7 @@ def import_state(entries: Iterable[tuple[str, bytes, bytes]], state_root: bytes)
     Raises:
         BadProof: It comes out as another one, or an entry is of no module or there twice.
     """
-    found: dict[str, dict[bytes, bytes | None]] = {name: {} for name in MODULES}
+    found: dict[str, dict[bytes, bytes | None]] = {name: {} for name in modules_of(genesis)}
     for name, key, value in entries:
         if name not in found or key in found[name]:
             raise BadProof(f"entry {key.hex()[:16]} of module {name[:16]} is there twice or of no module")

@@ -16,14 +16,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from p2p.blocks.block import Block, CommitCert, block_hash, decode_block, decode_cert
+from p2p.blocks.block import Block, CommitCertificate, block_hash, decode_block, decode_cert
 from p2p.blocks.genesis import Genesis, decode_genesis
 from p2p.databases import cleared_half
-from p2p.errors import GenesisError, RemoteError, StoreDamaged, StoreError, StoreMismatch
+from p2p.errors import GenesisError, OldFormat, RemoteError, StoreDamaged, StoreError, StoreMismatch
 from p2p.ledger.light import SetChange
 from p2p.wire.codec import decode, encode
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 KEPT_CHECKPOINTS = 2
 """Newest checkpoints that stay; the one before the newest is there for whoever is just reading it."""
 
@@ -115,6 +115,7 @@ class ChainStore:
 
         Raises:
             StoreMismatch: It holds another chain.
+            OldFormat: It was written by an earlier version of this program.
             StoreDamaged: It cannot be read back.
             StoreError: There is no such file, or another program has it open.
         """
@@ -150,7 +151,7 @@ class ChainStore:
     def append(
         self,
         block: Block,
-        cert: CommitCert,
+        cert: CommitCertificate,
         *,
         checkpoint: bytes | None = None,
         next_set: tuple[bytes, ...] | None = None,
@@ -180,7 +181,7 @@ class ChainStore:
                 _insert_change(self._connection, SetChange(header, cert, next_set))
         self._height, self._head_hash = header.height, block_hash(header)
 
-    def head(self) -> tuple[Block, CommitCert] | None:
+    def head(self) -> tuple[Block, CommitCertificate] | None:
         """The newest block and its certificate, or None where no block is stored."""
         return self.block(self._height) if self._height > self._base else None
 
@@ -218,7 +219,7 @@ class ChainStore:
         except (RemoteError, TypeError) as error:
             raise StoreDamaged(self.path, f"a change of authorities cannot be read ({error})") from None
 
-    def block(self, height: int) -> tuple[Block, CommitCert]:
+    def block(self, height: int) -> tuple[Block, CommitCertificate]:
         """One block and its certificate.
 
         Raises:
@@ -229,7 +230,7 @@ class ChainStore:
             return found
         raise StoreError(f"chain file {self.path} has no block {height}; its head is {self._height}")
 
-    def blocks(self, first: int = 1, last: int | None = None) -> Iterator[tuple[Block, CommitCert]]:
+    def blocks(self, first: int = 1, last: int | None = None) -> Iterator[tuple[Block, CommitCertificate]]:
         """Iterate over the blocks first..last, both included, in ascending height.
 
         Raises:
@@ -294,7 +295,7 @@ class ChainStore:
             raise StoreDamaged(self.path, f"the height it begins at cannot be read ({error})") from None
         return height, name
 
-    def _decode(self, height: int, block: object, cert: object) -> tuple[Block, CommitCert]:
+    def _decode(self, height: int, block: object, cert: object) -> tuple[Block, CommitCertificate]:
         if not isinstance(block, bytes) or not isinstance(cert, bytes):
             raise StoreDamaged(self.path, f"block {height} is not bytes")
         try:
@@ -322,6 +323,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def _read_genesis(path: Path, connection: sqlite3.Connection) -> Genesis:
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    if meta.get("schema") in (b"1", b"2"):
+        raise OldFormat(int(meta["schema"]), path)
     if meta.get("schema") != str(SCHEMA_VERSION).encode():
         raise StoreError(f"chain file {path} has schema {meta.get('schema')!r}, not {SCHEMA_VERSION}")
     genesis = meta.get("genesis")

@@ -81,7 +81,7 @@ def verify_chain(store: ChainStore, genesis: Genesis) -> ChainReport:
     )
 
 
-def _check_link(tip: Tip, genesis: Genesis, block: blocks.Block, cert: blocks.CommitCert) -> Tip:
+def _check_link(tip: Tip, genesis: Genesis, block: blocks.Block, cert: blocks.CommitCertificate) -> Tip:
     state, receipts = check_block(tip, genesis, block)
     check_commit(genesis, block.header, blocks.block_hash(block.header), cert, validators_at(tip, genesis))
     return advance(tip, block, state, receipts)

@@ -12,7 +12,15 @@ from random import Random
 
 import msgspec
 
-from p2p.blocks.block import PRECOMMIT, PREVOTE, CommitCert, proposer_index, quorum, signers, vote_bytes
+from p2p.blocks.block import (
+    PRECOMMIT,
+    PREVOTE,
+    CommitCertificate,
+    proposer_index,
+    quorum,
+    signers,
+    vote_bytes,
+)
 from p2p.consensus.core import Core
 from p2p.consensus.types import PROPOSAL, Proposal, SignState, Vote, signed_bytes
 from p2p.consensus.votes import LastSigned, SignGuard
@@ -42,7 +50,7 @@ class Commit(msgspec.Struct, frozen=True):
     """A decided block."""
 
     block: bytes
-    cert: CommitCert
+    cert: CommitCertificate
 
 
 class Ask(msgspec.Struct, frozen=True):

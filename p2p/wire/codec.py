@@ -19,6 +19,11 @@ INT64_MIN = -(2**63)
 DEFAULT_MAX_BYTES = 64 * 1024
 """Limit of one decoded object where the caller states none. [B]"""
 
+WIDE_BYTES = 16
+
+Wide = int | bytes
+"""A number up to 128 bits: an integer where it fits into 64 bits, else 16 bytes, big endian, signed."""
+
 T = TypeVar("T")
 
 _encoder = msgspec.msgpack.Encoder()
@@ -26,6 +31,34 @@ _encoder = msgspec.msgpack.Encoder()
 
 class Record(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """Base of everything that is encoded: a fixed-length array in field order, without defaults."""
+
+
+def wide(number: int) -> Wide:
+    """The only form of a number up to 128 bits.
+
+    Raises:
+        Unencodable: It has more.
+    """
+    if INT64_MIN <= number <= INT64_MAX:
+        return number
+    try:
+        return number.to_bytes(WIDE_BYTES, "big", signed=True)
+    except OverflowError:
+        raise Unencodable("a sum does not fit into 128 bits") from None
+
+
+def narrow(number: Wide) -> int:
+    """The number in a `Wide`.
+
+    Raises:
+        NonCanonical: Bytes of another length, or of a number that an integer could say.
+    """
+    if isinstance(number, int):
+        return number
+    found = int.from_bytes(number, "big", signed=True)
+    if len(number) != WIDE_BYTES or INT64_MIN <= found <= INT64_MAX:
+        raise NonCanonical(f"a number in {len(number)} bytes that is not in its only form")
+    return found
 
 
 def encode(value: object) -> bytes:

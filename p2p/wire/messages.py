@@ -17,6 +17,8 @@ from functools import cache
 import msgspec
 
 from market.interval import ALLOWED_MINUTES
+from market.orders import Quote, Terms, numbers_of, problem_of, terms_from
+from market.orders import kind_of as kind_of_terms
 from p2p.errors import (
     InvalidMessage,
     Malformed,
@@ -30,8 +32,10 @@ from p2p.errors import (
 from p2p.wire.codec import INT64_MAX, Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, verify
 
-VERSION = 1
-MAX_MESSAGE_BYTES = 1024
+VERSION = 2
+MAX_MESSAGE_BYTES = 4 * 1024
+MAX_ORDERS = 64
+"""Orders in one message, at most."""
 HASH_BYTES = 32
 MAX_ID_BYTES = 64
 MAX_TIME_S = 2**36
@@ -76,17 +80,34 @@ PROMISES = (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED)
 """Receipts that promise to include the message, or a later one of the same household."""
 
 
-class OrderMessage(Record, frozen=True):
-    """One order of one household for one interval.
+class OrderLine(Record, frozen=True):
+    """One order.
 
     Args:
-        interval_start: Start of the interval, a multiple of its length. [s since 1970, UTC]
-        minutes: Length of the interval. [min]
-        nonce: Grows with each message of a household; a higher one replaces the order of the interval.
         side: +1 buy, -1 sell.
         energy_wh: At least 0. [Wh]
         limit_micro_per_kwh: Worst acceptable price; may be negative. [micro-currency/kWh]
         node: Index into the grid's nodes; 0 without a grid.
+        kind: `market.orders.OrderKind`; 0 is a simple order.
+        terms: What an order of this kind says beyond the above, see `market.orders`; empty for a simple one.
+    """
+
+    side: int
+    energy_wh: int
+    limit_micro_per_kwh: int
+    node: int
+    kind: int
+    terms: tuple[int, ...]
+
+
+class OrderMessage(Record, frozen=True):
+    """All orders of one household for one interval.
+
+    Args:
+        interval_start: Start of the interval, a multiple of its length. [s since 1970, UTC]
+        minutes: Length of the interval. [min]
+        nonce: Grows with each message of a household; a higher one replaces the orders of the interval.
+        orders: At least one; their energies together stay within the largest of the chain.
     """
 
     version: int
@@ -95,10 +116,7 @@ class OrderMessage(Record, frozen=True):
     minutes: int
     household: str
     nonce: int
-    side: int
-    energy_wh: int
-    limit_micro_per_kwh: int
-    node: int
+    orders: tuple[OrderLine, ...]
 
 
 class ReadingMessage(Record, frozen=True):
@@ -139,7 +157,8 @@ class ResultMessage(Record, frozen=True):
     """A collector's summary of one settled interval.
 
     Args:
-        price: nil where nothing traded.
+        price: Price interval where all nodes have the same one; nil where they do not or nothing traded.
+        prices_root: Root over the price intervals by interval and node, as in the batch.
         next_collector: Public key of the operator or authority that collects the next interval.
     """
 
@@ -153,6 +172,7 @@ class ResultMessage(Record, frozen=True):
     postings_root: bytes
     block_hash: bytes
     price: PriceLine | None
+    prices_root: bytes
     traded_wh: int
     next_collector: bytes
 
@@ -211,11 +231,13 @@ class Limits:
         max_energy_wh: Largest order or reading of one interval. [Wh]
         max_price_micro_per_kwh: Largest absolute limit price. [micro-currency/kWh]
         max_node: Largest node index.
+        order_kinds: Kinds of orders that are taken.
     """
 
     max_energy_wh: int = 1_000_000
     max_price_micro_per_kwh: int = 1_000_000_000
     max_node: int = 1_000_000
+    order_kinds: tuple[int, ...] = (0,)
 
 
 DEFAULT_LIMITS = Limits()
@@ -334,8 +356,10 @@ def _problem(message: Message, limits: Limits) -> str | None:
             return f"{name} is {value}; it must lie in {bound[0]}..{bound[1]}"
     if not isinstance(message, ResultMessage) and not 0 < len(message.household.encode()) <= MAX_ID_BYTES:
         return f"household has {len(message.household.encode())} bytes; it must have 1..{MAX_ID_BYTES}"
-    if isinstance(message, OrderMessage) and message.side == 0:
-        return "side is 0; it must be +1 (buy) or -1 (sell)"
+    if isinstance(message, OrderMessage):
+        problem = _orders_problem(message.orders, limits)
+        if problem:
+            return problem
     if isinstance(message, ReceiptMessage):
         return None
     if message.minutes not in ALLOWED_MINUTES:
@@ -345,8 +369,58 @@ def _problem(message: Message, limits: Limits) -> str | None:
     return None
 
 
+def order_line(
+    side: int, energy_wh: int, limit_micro_per_kwh: int, node: int = 0, terms: Terms | None = None
+) -> OrderLine:
+    """Return an order as messages carry it."""
+    return OrderLine(side, energy_wh, limit_micro_per_kwh, node, int(kind_of_terms(terms)), numbers_of(terms))
+
+
+def terms_of(order: OrderLine) -> Terms | None:
+    """The terms of an order that `open_message` has checked; None of a simple one."""
+    return terms_from(order.kind, order.terms)
+
+
+def _orders_problem(orders: tuple[OrderLine, ...], limits: Limits) -> str | None:
+    if not 1 <= len(orders) <= MAX_ORDERS:
+        return f"{len(orders)} orders; a message has 1..{MAX_ORDERS}"
+    energy_wh = 0
+    for order in orders:
+        problem = _order_problem(order, limits)
+        if problem:
+            return problem
+        energy_wh += order.energy_wh
+    if energy_wh > limits.max_energy_wh:
+        return f"energy_wh adds up to {energy_wh}; it must lie in 0..{limits.max_energy_wh}"
+    return None
+
+
+def _order_problem(order: OrderLine, limits: Limits) -> str | None:
+    bounds = _bounds(limits)
+    for name in ("side", "energy_wh", "limit_micro_per_kwh", "node"):
+        value, (low, high) = getattr(order, name), bounds[name]
+        if not low <= value <= high:
+            return f"{name} is {value}; it must lie in {low}..{high}"
+    if order.side == 0:
+        return "side is 0; it must be +1 (buy) or -1 (sell)"
+    if order.kind not in limits.order_kinds:
+        return f"kind is {order.kind}; this market takes {limits.order_kinds}"
+    try:
+        terms = terms_from(order.kind, order.terms)
+    except ValueError as error:
+        return str(error)
+    if terms is None:
+        return None
+    most = limits.max_price_micro_per_kwh
+    if isinstance(terms, Quote) and (
+        terms.sell_wh > limits.max_energy_wh or terms.sell_limit_micro_per_kwh > most
+    ):
+        return "a quote order whose selling half is outside the limits"
+    return problem_of(terms, order.side, order.energy_wh, order.limit_micro_per_kwh)
+
+
 _HASHES = frozenset(
-    {"chain_id", "message_id", "book_root", "clearing_root", "postings_root", "block_hash", "next_collector"}
+    "chain_id message_id book_root clearing_root postings_root prices_root block_hash next_collector".split()
 )
 """Fields of 32 bytes: hashes and public keys."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import wattswap as ws
 from p2p.batches.batch import batches
-from p2p.blocks.block import Block, CommitCert, block_hash
+from p2p.blocks.block import Block, CommitCertificate, block_hash
 from p2p.ledger.store import ChainStore
 from tests.time_kit import eventually
 from tests.wattswap.run_kit import FIRST, write_street
@@ -124,7 +124,7 @@ class Town:
         """Folder of what a node stores."""
         return self.configs[name].data_path
 
-    def blocks(self, name: str) -> list[tuple[Block, CommitCert]]:
+    def blocks(self, name: str) -> list[tuple[Block, CommitCertificate]]:
         """The chain of a node, read beside it while it runs."""
         path = self.data(name) / CHAIN_FILE
         if not path.is_file() or not path.stat().st_size:
@@ -205,7 +205,7 @@ class Town:
         return result
 
 
-def signed_by(cert: CommitCert) -> list[int]:
+def signed_by(cert: CommitCertificate) -> list[int]:
     """Indices of the authorities whose votes are in a certificate."""
     return [i for i in range(len(VALIDATORS)) if cert.bitmap[i // 8] >> (i % 8) & 1]
 

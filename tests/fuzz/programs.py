@@ -15,9 +15,11 @@ from p2p.blocks.block import Tx, sign_tx
 from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidTx
 from p2p.ledger.execution import check_block, replay
+from p2p.ledger.module import CHAIN_MODULES, refusal_codes
 from p2p.ledger.modules import meters
 from p2p.ledger.modules.accounts import RotateArgs
-from p2p.ledger.modules.certificates import (
+from p2p.ledger.modules.governance import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
+from p2p.ledger.modules.guarantees import (
     ClaimArgs,
     IssueArgs,
     NameArgs,
@@ -25,10 +27,8 @@ from p2p.ledger.modules.certificates import (
     TransferArgs,
     issuance_id,
 )
-from p2p.ledger.modules.governance import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
 from p2p.ledger.modules.meters import AnchorArgs, RegisterArgs
-from p2p.ledger.refusals import CODES
-from p2p.ledger.state import MODULES, apply_to, check_signature
+from p2p.ledger.state import apply_to, check_signature
 from p2p.ledger.view import View
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
@@ -40,7 +40,7 @@ EVERYBODY = [*OPERATORS, *HOMES, *KEYS, STRANGER]
 ROLES = {
     "meters": OPERATORS,
     "settlement": OPERATORS,
-    "certificates": HOMES,
+    "guarantees": HOMES,
     "governance": KEYS,
     "accounts": HOMES,
 }
@@ -113,7 +113,7 @@ class Program:
         except InvalidTx as error:
             code = error.code
         if code:
-            assert code in CODES, f"code {code} is in no table"
+            assert code in refusal_codes(), f"code {code} is in no table"
             assert roots(view) == before, "a refusal changed the state"
         self.seen[code] += 1
         return not code
@@ -163,7 +163,7 @@ class Program:
 
     def random_args(self) -> tuple[str, Any]:
         """Any values of the right types."""
-        module = self.rng.choice(list(MODULES.values()))
+        module = self.rng.choice(list(CHAIN_MODULES.all().values()))
         method = self.rng.choice(sorted(module.methods))
         return f"{module.name}.{method}", value_of(self.rng, module.methods[method].args)
 
@@ -207,12 +207,12 @@ class Program:
         chosen = rng.choice(self.readings[meter])
         return rng.choice(
             (
-                ("certificates.issue", IssueArgs(roof, (self.readings[roof][at],))),
-                ("certificates.split", SplitArgs(name, start, (part, energy - part))),
-                ("certificates.transfer", TransferArgs(name, start, rng.randint(-1, MEMBERS), -1)),
-                ("certificates.claim", ClaimArgs(name, start, meter, chosen)),
-                ("certificates.expire", NameArgs(name, start)),
-                ("certificates.withdraw", NameArgs(name, start)),
+                ("guarantees.issue", IssueArgs(roof, (self.readings[roof][at],))),
+                ("guarantees.split", SplitArgs(name, start, (part, energy - part))),
+                ("guarantees.transfer", TransferArgs(name, start, rng.randint(-1, MEMBERS), -1)),
+                ("guarantees.claim", ClaimArgs(name, start, meter, chosen)),
+                ("guarantees.expire", NameArgs(name, start)),
+                ("guarantees.withdraw", NameArgs(name, start)),
             )
         )
 

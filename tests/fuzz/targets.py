@@ -19,6 +19,7 @@ from p2p.batches.receipts import check_omission, include, make_omission
 from p2p.blocks import block as blocks
 from p2p.blocks.block import Block, Tx, sign_tx
 from p2p.blocks.genesis import Genesis, decode_genesis
+from p2p.blocks.members import Members
 from p2p.consensus.evidence import check_evidence, make_evidence
 from p2p.errors import GenesisError, KeyFileError, RemoteError
 from p2p.ledger.execution import check_block, genesis_tip
@@ -46,6 +47,7 @@ from p2p.wire.messages import (
     household_of,
     message_id,
     open_message,
+    order_line,
     sign_message,
     signer_of,
 )
@@ -56,6 +58,7 @@ from wattswap.nodes.config import load_config
 ROSTER = tuple(f"house-{i}" for i in range(5))
 HOMES = {name: identity("household", name) for name in ROSTER}
 KEYS = {name: key.public_key for name, key in HOMES.items()}
+STREET = Members(ROSTER, tuple(KEYS.values()))
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def _ignore(_value: object) -> None:
 
 def _chain(folder: Path) -> Made:
     """Three intervals of a chain whose households have keys."""
-    genesis = msgspec.structs.replace(make_genesis(), household_keys=tuple(KEYS.values()))
+    genesis = msgspec.structs.replace(make_genesis(), members_root=STREET.root)
     store = ChainStore.create(folder / "seed.db", genesis)
     made = Made(genesis, store, Producer(genesis, authorities(4), OPERATOR, store), [], [])
     extend(made, 0, 3)
@@ -140,7 +143,7 @@ def _messages(genesis: Genesis) -> tuple[bytes, ...]:
     made: list[bytes] = []
     for nonce, name in enumerate(ROSTER, start=1):
         key = HOMES[name]
-        order = OrderMessage(*head, 15, name, nonce, (-1) ** nonce, 250, 200_000, 0)
+        order = OrderMessage(*head, 15, name, nonce, (order_line((-1) ** nonce, 250, 200_000),))
         nothing = NothingMessage(*head, 15, name, nonce)
         made.append(sign_message(key, order if nonce % 2 else nothing))
         made.append(sign_message(key, ReadingMessage(*head, 15, name, nonce, 300, 0, 0)))
@@ -151,7 +154,7 @@ def _messages(genesis: Genesis) -> tuple[bytes, ...]:
     receipt = ReceiptMessage(*head, "house-0", message_id(opened), ReceiptCode.ACCEPTED)
     made.append(sign_message(OPERATOR, receipt))
     roots = (b"b" * 32, b"k" * 32, b"p" * 32, b"h" * 32)
-    result = ResultMessage(*head, 15, 7, *roots, PriceLine(1, 2, 1), 500, OPERATOR.public_key)
+    result = ResultMessage(*head, 15, 7, *roots, PriceLine(1, 2, 1), bytes(32), 500, OPERATOR.public_key)
     made.append(sign_message(OPERATOR, result))
     return tuple(made)
 
@@ -172,7 +175,7 @@ def _blob(messages: tuple[bytes, ...]) -> bytes:
 
 
 def _open_blob(genesis: Genesis, data: bytes) -> None:
-    open_blob(data, genesis, ROSTER)
+    open_blob(data, genesis, STREET)
 
 
 def _omission(genesis: Genesis, messages: tuple[bytes, ...]) -> bytes:
@@ -180,7 +183,7 @@ def _omission(genesis: Genesis, messages: tuple[bytes, ...]) -> bytes:
     tree = include(ROSTER, [], MASTER)
     args = msgspec.structs.replace(make_args(0)[1], inclusion_root=tree.root)
     tx = batch_tx(OPERATOR, genesis.chain_id, 1, 10, args)
-    proof = make_omission(messages[11], messages[0], 0, len(ROSTER), tree.opening(0), tx)
+    proof = make_omission(messages[11], messages[0], STREET.proof(0), tree.opening(0), tx)
     assert check_omission(proof, genesis) == OPERATOR.public_key
     return proof
 
@@ -206,7 +209,9 @@ def _chain_targets(made: Made) -> Iterator[Target]:
     yield Target("proof bundle", lambda data: _ignore(check_proof(data, genesis)), proofs)
     yield Target("proof JSON", _proof_json, (b'{"format": "wattswap-proof-1", "bundle": "AAAA"}', b"[]"))
     yield Target(
-        "checkpoint", lambda data: checkpoint_bytes(open_checkpoint(data)), (checkpoint_bytes(ledger.tip),)
+        "checkpoint",
+        lambda data: checkpoint_bytes(open_checkpoint(data, genesis)),
+        (checkpoint_bytes(ledger.tip),),
     )
     snapshot = make_snapshot(ledger)
     assert snapshot is not None

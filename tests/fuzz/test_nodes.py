@@ -41,6 +41,7 @@ from p2p.wire.messages import (
     ReceiptMessage,
     ResultMessage,
     open_message,
+    order_line,
     sign_message,
 )
 from tests.fuzz.mutate import mutated
@@ -159,7 +160,7 @@ def in_memory(body: Callable[[MemoryNetwork], Awaitable[None]]) -> None:
 
 
 def order(name: str, nonce: int = 1, **changes: object) -> OrderMessage:
-    made = OrderMessage(VERSION, CHAIN, START, 15, name, nonce, 1, 250, 200_000, 0)
+    made = OrderMessage(VERSION, CHAIN, START, 15, name, nonce, (order_line(1, 250, 200_000),))
     return msgspec.structs.replace(made, **changes)
 
 
@@ -308,7 +309,7 @@ def test_a_gateway_gets_receipts_and_results_from_a_collector_that_mostly_sends_
     of = {
         start: sign_message(
             OPERATOR,
-            ResultMessage(VERSION, CHAIN, start, 15, 1, *roots, None, 0, OPERATOR.public_key),
+            ResultMessage(VERSION, CHAIN, start, 15, 1, *roots, None, bytes(32), 0, OPERATOR.public_key),
         )
         for start in (START, START + 900)
     }

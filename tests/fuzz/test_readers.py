@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from chain_kit import make_genesis
 
 from p2p.batches.blob import Blob
 from p2p.errors import NonCanonical, RemoteError, WrongVersion
@@ -70,7 +71,7 @@ def test_a_checkpoint_has_only_one_encoding(checked: list[Target]) -> None:
         ({"entries": checkpoint.entries[:1] * 2}, NonCanonical),
     ):
         with pytest.raises(error):
-            open_checkpoint(encoded(msgspec.structs.replace(checkpoint, **changes)))
+            open_checkpoint(encoded(msgspec.structs.replace(checkpoint, **changes)), make_genesis())
 
 
 @pytest.mark.parametrize("kind", [0, 3, 255, -1])

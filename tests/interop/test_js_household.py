@@ -13,11 +13,12 @@ import msgspec
 import pytest
 import trio
 
-from p2p.batches.roots import order_leaf, roster_root
+from p2p.batches.roots import order_leaf
 from p2p.blocks import merkle
 from p2p.blocks.block import block_hash
 from p2p.blocks.genesis import VERSION as GENESIS_VERSION
 from p2p.blocks.genesis import Genesis, make_params
+from p2p.blocks.members import Members
 from p2p.ledger.light import make_proof
 from p2p.ledger.producer import Producer
 from p2p.ledger.store import ChainStore
@@ -29,7 +30,15 @@ from p2p.transports.base import peer_id_of
 from p2p.transports.libp2p import open_libp2p
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
-from p2p.wire.messages import VERSION, OrderMessage, ReadingMessage, ReceiptCode, ResultMessage, sign_message
+from p2p.wire.messages import (
+    VERSION,
+    OrderMessage,
+    ReadingMessage,
+    ReceiptCode,
+    ResultMessage,
+    order_line,
+    sign_message,
+)
 from tests.interop.js_kit import JS, pinned
 from tests.p2p.chain_kit import START, STEP, authorities, make_args
 from tests.time_kit import eventually_trio
@@ -69,9 +78,10 @@ def make_street_genesis() -> Genesis:
         params=make_params("EUR", MINUTES),
         authorities=tuple(key.public_key for key in authorities(4)),
         operators=(OPERATOR.public_key,),
-        roster_root=roster_root(ROSTER),
+        members_root=Members(tuple(ROSTER), tuple(KEYS[name].public_key for name in ROSTER)).root,
         members=len(ROSTER),
-        household_keys=tuple(KEYS[name].public_key for name in ROSTER),
+        accounts=(),
+        modules=(),
     )
 
 
@@ -142,7 +152,7 @@ async def live(home: Household, chain_id: bytes) -> None:
     for number in range(INTERVALS):
         start = START + number * STEP
         await home.submit(
-            OrderMessage(VERSION, chain_id, start, MINUTES, home.id, number, -1, 500, 90_000, 0)
+            OrderMessage(VERSION, chain_id, start, MINUTES, home.id, number, (order_line(-1, 500, 90_000),))
         )
         await home.send_reading(ReadingMessage(VERSION, chain_id, start, MINUTES, home.id, number, 0, 500, 0))
 
@@ -167,6 +177,7 @@ async def settle(number: int, street: Street, operator: Operator, producer: Prod
         height,
         *roots,
         price,
+        args.prices_root,
         args.traded_wh,
         OPERATOR.public_key,
     )
@@ -183,12 +194,13 @@ def book_root(orders: Collected[OrderMessage]) -> bytes:
                 one.interval_start,
                 one.household,
                 0,
-                one.side,
-                one.energy_wh,
-                one.limit_micro_per_kwh,
-                one.node,
+                line.side,
+                line.energy_wh,
+                line.limit_micro_per_kwh,
+                line.node,
             )
             for one in orders.messages
+            for line in one.orders
         ]
     )
 

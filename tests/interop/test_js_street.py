@@ -19,7 +19,7 @@ import pytest
 
 from p2p.batches.batch import batches
 from p2p.batches.blob import IntervalContent, open_blob
-from p2p.blocks.block import CommitCert, quorum, signers
+from p2p.blocks.block import CommitCertificate, quorum, signers
 from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
@@ -52,7 +52,7 @@ class Street:
     setup: Setup
     events: list[dict[str, Any]]
     settled: list[IntervalContent]
-    certs: list[CommitCert]
+    certs: list[CommitCertificate]
 
     def said(self, event: str) -> list[dict[str, Any]]:
         """Events of one name, in their order."""
@@ -159,7 +159,7 @@ def run_foreign(
 
 def read_settled(
     keeper: NodeConfig, genesis: Genesis, setup: Setup
-) -> tuple[list[IntervalContent], list[CommitCert]]:
+) -> tuple[list[IntervalContent], list[CommitCertificate]]:
     """The messages behind every batch of the chain, and the certificates of its blocks."""
     content, certs = [], []
     blobs = FolderBlobs(keeper.data_path / BLOBS)
@@ -169,7 +169,7 @@ def read_settled(
             for _, args in batches(block.txs):
                 data = blobs.get(args.blob_hash)
                 assert data is not None
-                content.append(open_blob(data, genesis, setup.roster))
+                content.append(open_blob(data, genesis, setup.member_list))
     return content, certs
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.book import Order, OrderBook, Side
-from market.clearing import Clearing, PriceInterval
-from market.errors import AmountTooLarge, UnbalancedPostings
+from market.clearing import Clearing, PriceInterval, check_feasible
+from market.errors import AmountTooLarge, InvalidBook, UnbalancedPostings
 from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, Postings, check_balanced
 from market.settlement.imbalance import baseline_nano, imbalance_cost_nano
 from market.settlement.settle import settle
@@ -211,3 +211,51 @@ def test_several_orders_of_one_member_are_added_up() -> None:
     )
     assert postings.column("bought_wh").tolist()[:2] == [150, 0]
     assert postings.column("trade_nano").tolist()[:2] == [-30_000_000, 30_000_000]
+
+
+def with_grid(losses_wh: int) -> tuple[OrderBook, Clearing]:
+    """Home 0 buys 300 of home 1's 100 Wh and the rest of the grid, participant 2, which also sells what is lost."""
+    orders = [
+        Order("buy", 0, Side.BUY, 300, 300_000),
+        Order("sell", 1, Side.SELL, 100, 100_000),
+        Order("grid", 2, Side.SELL, 200 + losses_wh, 250_000),
+    ]
+    book = OrderBook.from_orders(orders)
+    price = ints(250_000, 250_000, 250_000)
+    surplus = -250_000 * losses_wh
+    interval = (PriceInterval(250_000, 250_000, 250_000),)
+    return book, Clearing(book.energy_wh, price, interval, surplus, 0, losses_wh=losses_wh)
+
+
+@pytest.mark.parametrize("losses_wh", [0, 7])
+def test_an_order_of_an_external_account_settles(losses_wh: int) -> None:
+    book, clearing = with_grid(losses_wh)
+    check_feasible(book, clearing)
+    postings = settle(book, clearing, ints(300, 0), ints(0, 100), PRICES, external=1)
+    assert (postings.members, postings.external, len(postings.lines)) == (2, 1, 6)
+    assert postings.column("sold_wh").tolist() == [0, 100, 200 + losses_wh, 0, 0, 0]
+    assert postings.column("export_wh").tolist() == [0, 100, 200 + losses_wh, 0, 0, 0]
+    assert postings.column("loss_wh").tolist() == [0, 0, 0, 0, losses_wh, 0]
+    assert postings.column("trade_nano").tolist() == [
+        -75_000_000,
+        25_000_000,
+        250_000 * (200 + losses_wh),
+        0,
+        0,
+        -250_000 * losses_wh,
+    ]
+    assert not postings.column("retail_nano").any()
+    assert all(postings.column(name).sum() == 0 for name in MONEY_COLUMNS)
+
+
+def test_an_order_of_nobody_who_has_an_account_is_refused() -> None:
+    book, clearing = with_grid(0)
+    with pytest.raises(InvalidBook, match="an order of participant 2; there are 2 accounts that trade"):
+        settle(book, clearing, ints(300, 0), ints(0, 100), PRICES)
+
+
+def test_what_an_external_account_trades_leaves_the_imbalance_of_homes_alone() -> None:
+    book, clearing = with_grid(0)
+    postings = settle(book, clearing, ints(330, 0), ints(0, 90), PRICES, external=1)
+    assert postings.column("local_wh").tolist() == [0, 0, 0, 0, 0, 0]
+    assert postings.column("retail_import_wh").tolist() == [30, 10, 0, 0, 0, 0]

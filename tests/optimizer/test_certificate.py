@@ -7,20 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimizer.solver.certificate import KktCertificate, certify
+from market.certificate import KktResiduals
+from optimizer.solver.certificate import certify
 
 # min x + 2 y with x + y = 3, 0 <= x <= 2, y >= 0: x = 2, y = 1, row price 2.
 COST, LOWER, UPPER = np.array([1.0, 2.0]), np.array([0.0, 0.0, 3.0]), np.array([2.0, np.inf, 3.0])
 
 
-def proof(x: list[float], price: float, upper: list[float] | None = None) -> KktCertificate:
+def proof(x: list[float], price: float, upper: list[float] | None = None) -> KktResiduals:
     value = np.array([*x, sum(x)])
     slope = np.array([*(COST - price), price])
     return certify(COST, LOWER, UPPER if upper is None else np.array(upper), value, slope)
 
 
 def test_the_optimum_with_its_price_is_proven() -> None:
-    assert proof([2.0, 1.0], 2.0) == KktCertificate(0.0, 0.0, 0.0)
+    assert proof([2.0, 1.0], 2.0) == KktResiduals(0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(

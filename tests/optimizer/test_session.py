@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from pyomo.environ import ConcreteModel, Constraint, Objective, Var, maximize
 
+from market.certificate import KktResiduals
 from optimizer.errors import Infeasible, SolverFailed, Unproven
 from optimizer.solver import session as session_module
-from optimizer.solver.certificate import KktCertificate
 from optimizer.solver.compile import CompiledModel, compile_model
 from optimizer.solver.session import Session
 
@@ -73,11 +73,11 @@ def test_a_nan_is_refused_or_fails_its_proof(which: str) -> None:
 def test_an_answer_without_proof_is_solved_again_cold_and_then_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model, proofs = diet(), [KktCertificate(0.0, 0.0, 1.0), KktCertificate(0.0, 0.0, 0.0)]
+    model, proofs = diet(), [KktResiduals(0.0, 0.0, 1.0), KktResiduals(0.0, 0.0, 0.0)]
     monkeypatch.setattr(session_module, "certify", lambda *_: proofs.pop(0))
     assert Session(model).resolve(model.cost, model.lower, model.upper).x.tolist() == [3.0, 1.0]
     assert not proofs
-    proofs.extend([KktCertificate(0.0, 0.0, 1.0)] * 2)
+    proofs.extend([KktResiduals(0.0, 0.0, 1.0)] * 2)
     with pytest.raises(Unproven):
         Session(model).resolve(model.cost, model.lower, model.upper)
 

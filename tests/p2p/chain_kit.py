@@ -21,11 +21,11 @@ from market.settlement.accounts import (
     Postings,
 )
 from p2p.batches.batch import Batch, batch_args, make_batch
-from p2p.batches.roots import roster_root
 from p2p.blocks import block as blocks
 from p2p.blocks import domains
-from p2p.blocks.block import Block, CommitCert, Header
+from p2p.blocks.block import Block, CommitCertificate, Header
 from p2p.blocks.genesis import VERSION, Genesis, make_params
+from p2p.blocks.members import Members
 from p2p.ledger.producer import Producer
 from p2p.ledger.state import BatchArgs
 from p2p.ledger.store import ChainStore
@@ -58,9 +58,10 @@ def make_genesis(n: int = 4, members: int = 5, name: str = "test street") -> Gen
         params=make_params("EUR", 15),
         authorities=keys,
         operators=(OPERATOR.public_key,),
-        roster_root=roster_root(roster),
+        members_root=Members(tuple(roster)).root,
         members=members,
-        household_keys=(),
+        accounts=(),
+        modules=(),
     )
 
 
@@ -92,6 +93,8 @@ def make_args(index: int, members: int = 5, seed: int | None = None) -> tuple[Ba
         orders=members,
         book_root=bytes([index % 256]) * 32,
         clearing_root=bytes([255 - index % 256]) * 32,
+        prices_root=bytes([index % 7]) * 32,
+        prices=1,
         price=PriceLine(90_000, 231_000, 160_500) if index % 3 else None,
         traded_wh=int(postings.column("bought_wh").sum()),
     )
@@ -106,7 +109,7 @@ class Made:
     store: ChainStore
     producer: Producer
     batches: list[Batch]
-    blocks: list[tuple[Block, CommitCert]]
+    blocks: list[tuple[Block, CommitCertificate]]
 
 
 def make_chain(path: Path, n: int = 4, intervals: int = 3, members: int = 5) -> Made:
@@ -125,7 +128,7 @@ def extend(made: Made, first: int, last: int) -> None:
         made.blocks.append(made.producer.append_batch(args, time_ms))
 
 
-def certify(header: Header, n: int, round_: int = 0, keys: Sequence[Identity] = ()) -> CommitCert:
+def certify(header: Header, n: int, round_: int = 0, keys: Sequence[Identity] = ()) -> CommitCertificate:
     """Sign as dishonest authorities would: whatever the header says."""
     name = blocks.block_hash(header)
     data = blocks.vote_bytes(blocks.PRECOMMIT, header.chain_id, header.height, round_, name)

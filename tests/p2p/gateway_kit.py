@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import trio
 import trio.testing
 from chain_kit import OPERATOR, START, identity
-from signed_kit import MINUTES, RIVAL, key_of, keyed_genesis, names
+from signed_kit import MINUTES, RIVAL, homes, key_of, keyed_genesis, names
 
 from p2p.blocks.genesis import Genesis
 from p2p.roles.collector.gateway import Gateway
@@ -32,7 +32,7 @@ def result(
 ) -> ResultMessage:
     roots = (b"b" * 32, b"k" * 32, b"p" * 32, b"h" * 32)
     head = (VERSION, genesis.chain_id, start, MINUTES, height)
-    return ResultMessage(*head, *roots, None, 0, next_collector.public_key)
+    return ResultMessage(*head, *roots, None, b"r" * 32, 0, next_collector.public_key)
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Place:
     @asynccontextmanager
     async def on(self) -> AsyncIterator[Operator]:
         roster = names(self.genesis.members)
-        keys = dict(zip(roster, self.genesis.household_keys, strict=True))
+        keys = homes(len(roster)).by_id
         async with self.network.endpoint(self.identity) as node:
             yield Operator(node, self.identity, self.genesis.chain_id, roster, keys, MINUTES, self.journal)
 

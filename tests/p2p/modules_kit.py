@@ -9,14 +9,15 @@ import msgspec
 import pytest
 from chain_kit import START, authorities, certify, identity, make_args
 
-from p2p.batches.roots import roster_root
 from p2p.blocks import block as blocks
 from p2p.blocks import merkle
-from p2p.blocks.block import Block, CommitCert, Tx, make_tx
+from p2p.blocks.block import Block, CommitCertificate, Tx, make_tx
 from p2p.blocks.genesis import DEFAULT_GOVERNED, VERSION, Genesis, make_params
+from p2p.blocks.members import Members
 from p2p.errors import InvalidTx
 from p2p.ledger.execution import Tip, advance, check_block, genesis_tip, next_header
-from p2p.ledger.modules import meters
+from p2p.ledger.modules import accounts, meters
+from p2p.ledger.modules.accounts import EnterArgs
 from p2p.ledger.modules.meters import AnchorArgs, Reading, RegisterArgs, reading_leaf
 from p2p.ledger.state import apply
 from p2p.wire.codec import Record
@@ -27,11 +28,14 @@ DAY = START // meters.DAY_S - 1
 DAY_START = DAY * meters.DAY_S
 STEP = 900
 HOMES = [identity("household", str(i)) for i in range(MEMBERS)]
+STREET = Members(tuple(f"house-{i}" for i in range(MEMBERS)), tuple(key.public_key for key in HOMES))
 OPERATORS = [identity("operator", "0"), identity("operator", "1")]
 STRANGER = identity("stranger", "0")
 
 
-def make_genesis(n: int = 4, *, full_entries: bool = False, **governed: int) -> Genesis:
+def make_genesis(
+    n: int = 4, *, full_entries: bool = False, modules: tuple[str, ...] = (), **governed: int
+) -> Genesis:
     params = make_params(
         "EUR",
         15,
@@ -45,9 +49,10 @@ def make_genesis(n: int = 4, *, full_entries: bool = False, **governed: int) -> 
         params=params,
         authorities=tuple(key.public_key for key in authorities(n)),
         operators=tuple(key.public_key for key in OPERATORS),
-        roster_root=roster_root([f"house-{i}" for i in range(MEMBERS)]),
+        members_root=STREET.root,
         members=MEMBERS,
-        household_keys=tuple(key.public_key for key in HOMES),
+        accounts=(),
+        modules=modules,
     )
 
 
@@ -61,12 +66,19 @@ class Chain:
 
     genesis: Genesis
     tip: Tip = field(init=False)
-    made: list[tuple[Block, CommitCert]] = field(default_factory=list)
+    made: list[tuple[Block, CommitCertificate]] = field(default_factory=list)
     validators: dict[bytes, Identity] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tip = genesis_tip(self.genesis)
         self.validators = {key.public_key: key for key in authorities(len(self.genesis.authorities))}
+
+    def enter(self, *homes: int) -> None:
+        """Let homes show their keys, in one block; those that have are left out."""
+        view = self.tip.state.view()
+        new = [home for home in homes if view.get(accounts.NAME, b"h" + home.to_bytes(4, "big")) is None]
+        if new:
+            self.add([self.tx(HOMES[home], "accounts.enter", EnterArgs(STREET.proof(home))) for home in new])
 
     def tx(self, sender: Identity, name: str, args: Record, **changes: object) -> Tx:
         module, method = name.split(".")
@@ -75,7 +87,9 @@ class Chain:
         return make_tx(sender, self.genesis.chain_id, module=module, method=method, args=args, **fields)
 
     def call(self, sender: Identity, name: str, args: Record) -> None:
-        """Raises InvalidTx when it is refused; then there is no block."""
+        """Raises InvalidTx when it is refused; then there is no block. A home shows its key before it calls."""
+        if sender in HOMES and name != "accounts.enter":
+            self.enter(HOMES.index(sender))
         tx = self.tx(sender, name, args)
         apply(self.tip.state, tx, self.tip.height + 1, self.genesis)
         self.add([tx])

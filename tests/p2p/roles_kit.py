@@ -16,7 +16,15 @@ from p2p.roles.household import Household
 from p2p.transports.base import Endpoint
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.identity import Identity
-from p2p.wire.messages import VERSION, NothingMessage, OrderMessage, PriceLine, ReadingMessage, ResultMessage
+from p2p.wire.messages import (
+    VERSION,
+    NothingMessage,
+    OrderMessage,
+    PriceLine,
+    ReadingMessage,
+    ResultMessage,
+    order_line,
+)
 
 CHAIN = b"c" * 32
 MINUTES = 15
@@ -38,12 +46,12 @@ def order(household: str, nonce: int = 1, start: int = T0, **changes: object) ->
         "minutes": MINUTES,
         "household": household,
         "nonce": nonce,
-        "side": 1,
-        "energy_wh": 250,
-        "limit_micro_per_kwh": 200_000,
-        "node": 0,
     }
-    return OrderMessage(**(fields | changes))
+    line = {
+        name: changes.pop(name) for name in ("side", "energy_wh", "limit_micro_per_kwh") if name in changes
+    }
+    orders = (order_line(**({"side": 1, "energy_wh": 250, "limit_micro_per_kwh": 200_000} | line)),)
+    return OrderMessage(**(fields | {"orders": orders} | changes))
 
 
 def nothing(household: str, nonce: int = 1, start: int = T0) -> NothingMessage:
@@ -64,6 +72,7 @@ def result(start: int = T0, height: int = 1) -> ResultMessage:
         height,
         *roots,
         PriceLine(80_000, 300_000, 190_000),
+        b"r" * 32,
         500,
         OPERATOR.public_key,
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from chain_kit import OPERATOR, START, STEP, authorities, identity
 
-from p2p.batches.roots import roster_root
 from p2p.blocks.genesis import VERSION as GENESIS_VERSION
 from p2p.blocks.genesis import Genesis, make_params
+from p2p.blocks.members import Members
 from p2p.wire.identity import Identity
 from p2p.wire.messages import (
     DEFAULT_LIMITS,
@@ -19,6 +19,7 @@ from p2p.wire.messages import (
     ReceiptCode,
     ReceiptMessage,
     message_id,
+    order_line,
     sign_message,
 )
 
@@ -34,10 +35,14 @@ def key_of(household: str) -> Identity:
     return identity("household", household)
 
 
+def homes(members: int) -> Members:
+    roster = names(members)
+    return Members(roster, tuple(key_of(household).public_key for household in roster))
+
+
 def keyed_genesis(
     members: int, name: str = "keyed street", *, full_entries: bool = False, limits: Limits = DEFAULT_LIMITS
 ) -> Genesis:
-    roster = names(members)
     return Genesis(
         version=GENESIS_VERSION,
         name=name,
@@ -45,16 +50,19 @@ def keyed_genesis(
         params=make_params("EUR", MINUTES, limits=limits, full_entries=full_entries),
         authorities=tuple(authority.public_key for authority in authorities(4)),
         operators=(OPERATOR.public_key, RIVAL.public_key),
-        roster_root=roster_root(roster),
+        members_root=homes(members).root,
         members=members,
-        household_keys=tuple(key_of(household).public_key for household in roster),
+        accounts=(),
+        modules=(),
     )
 
 
 def order(
     genesis: Genesis, household: str, nonce: int = 1, start: int = START, energy_wh: int = 250
 ) -> OrderMessage:
-    return OrderMessage(VERSION, genesis.chain_id, start, MINUTES, household, nonce, 1, energy_wh, 200_000, 0)
+    return OrderMessage(
+        VERSION, genesis.chain_id, start, MINUTES, household, nonce, (order_line(1, energy_wh, 200_000),)
+    )
 
 
 def nothing(genesis: Genesis, household: str, nonce: int = 1, start: int = START) -> NothingMessage:

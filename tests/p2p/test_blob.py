@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 
@@ -11,13 +12,22 @@ import pytest
 from chain_kit import START, STEP, flip
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signed_kit import key_of, keyed_genesis, names, nothing, order, reading, signed
+from signed_kit import homes, key_of, keyed_genesis, names, nothing, order, reading, signed
 
 from p2p.batches.blob import Blob, IntervalContent, Line, blob_hash, make_blob, open_blob
 from p2p.blocks.genesis import Genesis
-from p2p.errors import Malformed, NonCanonical, RemoteError, TooLarge, WrongSignature
+from p2p.blocks.members import ALWAYS
+from p2p.errors import Malformed, NonCanonical, NotAMember, RemoteError, TooLarge, WrongSignature
 from p2p.wire.codec import decode, encode
-from p2p.wire.messages import Kind, NothingMessage, OrderMessage, ReadingMessage, sign_message
+from p2p.wire.messages import (
+    Kind,
+    NothingMessage,
+    OrderLine,
+    OrderMessage,
+    ReadingMessage,
+    order_line,
+    sign_message,
+)
 
 MEMBERS = 6
 GENESIS = keyed_genesis(MEMBERS)
@@ -28,7 +38,7 @@ Said = OrderMessage | NothingMessage | ReadingMessage
 energies = st.integers(0, 1_000_000)
 orders = st.builds(
     lambda i, nonce, side, energy_wh, limit, node: msgspec.structs.replace(
-        order(GENESIS, ROSTER[i], nonce, energy_wh=energy_wh), side=side, limit_micro_per_kwh=limit, node=node
+        order(GENESIS, ROSTER[i], nonce), orders=(order_line(side, energy_wh, limit, node),)
     ),
     st.integers(0, MEMBERS - 1),
     st.integers(0, 2**63 - 1),
@@ -65,7 +75,7 @@ def blob_of(messages: Sequence[Said], genesis: Genesis = GENESIS) -> bytes:
 
 
 def opened(data: bytes, genesis: Genesis = GENESIS) -> IntervalContent:
-    return open_blob(data, genesis, names(genesis.members))
+    return open_blob(data, genesis, homes(genesis.members))
 
 
 def by_roster(messages: Sequence[Said], kind: type[Said]) -> list[Said]:
@@ -257,23 +267,36 @@ def test_a_line_of_another_kind_is_refused(kind: int) -> None:
         opened(edited_line(2, kind=kind))
 
 
-@pytest.mark.parametrize("numbers", [(), (1, 250, 200_000), (1, 250, 200_000, 0, 0)])
+@pytest.mark.parametrize("numbers", [(1,), (1, 250, 200_000), (1, 250, 200_000, 0, 0)])
 def test_another_count_of_numbers_is_refused(numbers: tuple[int, ...]) -> None:
     with pytest.raises(Malformed, match=f"{len(numbers)} numbers"):
         opened(edited_line(0, numbers=numbers))
 
 
 @pytest.mark.parametrize(
-    ("numbers", "code"),
+    ("orders", "code"),
     [
-        ((1, 251, 200_000, 0), "wrong_signature"),
-        ((0, 250, 200_000, 0), "out_of_range"),
-        ((1, 1_000_001, 200_000, 0), "out_of_range"),
-        ((1, -1, 200_000, 0), "out_of_range"),
+        ((order_line(1, 251, 200_000),), "wrong_signature"),
+        ((order_line(1, 250, 200_000),) * 2, "wrong_signature"),
+        ((order_line(0, 250, 200_000),), "out_of_range"),
+        ((order_line(1, 1_000_001, 200_000),), "out_of_range"),
+        ((order_line(1, -1, 200_000),), "out_of_range"),
+        ((), "malformed"),
     ],
 )
-def test_other_numbers_are_refused(numbers: tuple[int, ...], code: str) -> None:
-    assert refusal(edited_line(0, numbers=numbers)) == code
+def test_other_orders_are_refused(orders: tuple[OrderLine, ...], code: str) -> None:
+    assert refusal(edited_line(0, orders=orders)) == code
+
+
+def test_a_home_outside_its_term_has_no_place_in_a_blob() -> None:
+    members = homes(MEMBERS)
+    terms = tuple((START + STEP, START + 2 * STEP) if i == 0 else ALWAYS for i in range(MEMBERS))
+    late = replace(members, terms=terms)
+    genesis = msgspec.structs.replace(GENESIS, members_root=late.root)
+    blob = blob_of([order(genesis, "house-0")], genesis)
+    assert len(open_blob(blob, genesis, replace(late, terms=())).orders) == 1
+    with pytest.raises(NotAMember, match="house-0"):
+        open_blob(blob, genesis, late)
 
 
 def test_another_nonce_is_refused() -> None:
@@ -299,7 +322,7 @@ def test_the_blob_of_another_chain_is_refused() -> None:
         opened(SAMPLE, keyed_genesis(MEMBERS, name="another street"))
 
 
-@pytest.mark.parametrize("version", [0, 2])
+@pytest.mark.parametrize("version", [0, 1, 3])
 def test_another_version_is_refused(version: int) -> None:
     with pytest.raises(Malformed, match="version"):
         opened(encode(msgspec.structs.replace(decode(Blob, SAMPLE), version=version)))
@@ -313,9 +336,9 @@ def test_a_secret_of_another_length_is_refused(length: int) -> None:
 
 def test_bytes_that_are_not_the_only_encoding_are_refused() -> None:
     """The version as a two-byte integer."""
-    assert SAMPLE[1] == 1
+    assert SAMPLE[1] == 2
     with pytest.raises(NonCanonical):
-        opened(SAMPLE[:1] + b"\xcc\x01" + SAMPLE[2:])
+        opened(SAMPLE[:1] + b"\xcc\x02" + SAMPLE[2:])
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", SAMPLE[:-1], SAMPLE + b"\x00"])

@@ -14,7 +14,7 @@ from p2p.blocks import domains
 from p2p.blocks.block import (
     PRECOMMIT,
     PREVOTE,
-    CommitCert,
+    CommitCertificate,
     check_cert,
     check_tx_signature,
     make_cert,
@@ -34,7 +34,7 @@ GENESIS = make_genesis(7)
 CHAIN = GENESIS.chain_id
 
 
-def cert_by(who: list[int], n: int = 7, *, chain_id: bytes = CHAIN, round_: int = 2) -> CommitCert:
+def cert_by(who: list[int], n: int = 7, *, chain_id: bytes = CHAIN, round_: int = 2) -> CommitCertificate:
     keys, data = authorities(n), vote_bytes(PRECOMMIT, chain_id, 9, round_, HASH)
     signatures = {i: keys[i].sign(domains.SIGN_CONSENSUS, data) for i in who}
     return make_cert(9, round_, HASH, signatures, n)
@@ -189,13 +189,19 @@ def test_a_flipped_bit_in_a_genesis_file_gives_another_chain_or_an_error(tmp_pat
 
 def test_every_problem_of_a_genesis_is_listed_at_once() -> None:
     key = GENESIS.operator
-    params = msgspec.structs.replace(GENESIS.params, minutes=7, currency="", rules_hash=b"")
-    bad = Genesis(1, "", -1, params, (key, key), (b"short",), b"", 3, (key,))
+    params = msgspec.structs.replace(GENESIS.params, minutes=7, currency="", rules_hash=b"", order_kinds=(7,))
+    bad = Genesis(1, "", -1, params, (key, key), (b"short",), b"", -1, ("", "retailer"), ("b", "a"))
     with pytest.raises(GenesisError) as caught:
         decode_genesis(encode(bad))
-    assert len(caught.value.problems) == 11
+    assert len(caught.value.problems) == 15
     with pytest.raises(GenesisError, match=r"26 authorities; there must be 4\.\.25, or 1"):
         decode_genesis(encode(make_genesis(26)))
+
+
+def test_the_size_of_a_genesis_does_not_depend_on_the_number_of_homes() -> None:
+    sizes = [len(encode(make_genesis(members=n))) for n in (200, 30_000)]
+    assert sizes[1] - sizes[0] == 1  # the number of homes itself
+    assert sizes[1] < 1_000
 
 
 def test_a_missing_genesis_file_is_named(tmp_path: Path) -> None:

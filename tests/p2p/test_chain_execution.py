@@ -21,13 +21,13 @@ from p2p.errors import BadProof, BrokenInvariant, InvalidBlock, RemoteError
 from p2p.ledger import execution
 from p2p.ledger.execution import choose, genesis_tip, replay, validators_at
 from p2p.ledger.light import ProofBundle, SetChange, check_proof, make_proof, prove_role, set_changes
-from p2p.ledger.modules import accounts, governance_records, meters, settlement
+from p2p.ledger.module import modules_of
+from p2p.ledger.modules import accounts, governance, meters, settlement
 from p2p.ledger.modules.accounts import RotateArgs
-from p2p.ledger.modules.certificate_records import IssueArgs
-from p2p.ledger.modules.governance_records import ADD, REMOVE, ROTATE
+from p2p.ledger.modules.governance import ADD, REMOVE, ROTATE
+from p2p.ledger.modules.guarantees import IssueArgs
 from p2p.ledger.modules.meters import RegisterArgs
 from p2p.ledger.state import (
-    MODULES,
     State,
     check_entry,
     check_invariants,
@@ -93,21 +93,21 @@ def test_a_proposer_does_not_fill_a_block_above_its_limit() -> None:
 # --- invariants ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
+@pytest.mark.parametrize("module", sorted(modules_of(make_genesis())))
 def test_a_broken_invariant_stops_the_node_and_names_the_module(module: str) -> None:
     chain = busy_chain()
-    chain.call(HOMES[0], "certificates.issue", issue_args(chain))
+    chain.call(HOMES[0], "guarantees.issue", issue_args(chain))
     view = chain.tip.state.view()
     if module == accounts.NAME:
         view.write(module, b"a" + OPERATORS[0].public_key, accounts.NO_ACCOUNT)
-    elif module == governance_records.NAME:
-        view.write(module, b"council", governance_records.Council((KEYS[0].public_key,) * 4, (), (), ()))
+    elif module == governance.NAME:
+        view.write(module, b"council", governance.Council((KEYS[0].public_key,) * 4, (), (), ()))
     elif module == settlement.NAME:
-        wrong = settlement.Settled(1, 0, bytes(703) + b"\1")
+        wrong = settlement.Settled(1, 0, bytes(767) + b"\1")
         view.write(module, b"sums", wrong)
     else:
         key = next(key for key, _ in chain.tip.state.trees[module].items() if key[:1] in (b"c", b"m"))
-        view.put(module, key, None if module == "certificates" else b"")
+        view.put(module, key, None if module == "guarantees" else b"")
     view.accept()
     with pytest.raises(BrokenInvariant, match=f"block 9, module {module}: .* must stop"):
         check_invariants(view, chain.genesis, 9)
@@ -138,7 +138,7 @@ def test_a_state_comes_back_from_its_entries() -> None:
     state = busy_chain().tip.state
     entries = list(export_state(state))
     assert entries == sorted(entries)
-    back = import_state(reversed(entries), state.root)
+    back = import_state(reversed(entries), state.root, make_genesis())
     assert back == state
     assert list(export_state(back)) == entries
     assert back.validators == state.validators
@@ -157,7 +157,7 @@ def test_entries_that_are_changed_missing_or_there_twice_give_no_state() -> None
             [*entries[:i], ("other", key, value), *entries[i + 1 :]],
         ):
             with pytest.raises(BadProof):
-                import_state(other, state.root)
+                import_state(other, state.root, make_genesis())
 
 
 def test_an_entry_and_its_absence_are_proven_against_a_header() -> None:
@@ -167,16 +167,19 @@ def test_an_entry_and_its_absence_are_proven_against_a_header() -> None:
     root = chain.made[-1][0].header.state_root
     key = b"o" + bytes(4)
     proof = prove_entry(before, "accounts", key)
-    assert check_entry(root, "accounts", key, proof) == OPERATORS[0].public_key
-    assert check_entry(root, "accounts", b"none", prove_entry(before, "accounts", b"none")) is None
+    assert check_entry(root, "accounts", key, proof, chain.genesis) == OPERATORS[0].public_key
+    assert (
+        check_entry(root, "accounts", b"none", prove_entry(before, "accounts", b"none"), chain.genesis)
+        is None
+    )
     for bad in (
         msgspec.structs.replace(proof, module_roots=proof.module_roots[:-1]),
         msgspec.structs.replace(proof, module_roots=proof.module_roots[::-1]),
     ):
         with pytest.raises(BadProof):
-            check_entry(root, "accounts", key, bad)
+            check_entry(root, "accounts", key, bad, chain.genesis)
     with pytest.raises(BadProof):
-        check_entry(root, "meters", key, proof)
+        check_entry(root, "meters", key, proof, chain.genesis)
 
 
 # --- replay -------------------------------------------------------------------------------------------------

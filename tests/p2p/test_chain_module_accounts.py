@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from chain_kit import authorities, make_args
-from modules_kit import HOMES, OPERATORS, STRANGER, Chain, make_genesis, refused
+from modules_kit import HOMES, OPERATORS, STRANGER, STREET, Chain, make_genesis, refused
 
+from p2p.blocks.members import Members
 from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidBlock
+from p2p.ledger.module import AUTHORITY, HOUSEHOLD, OPERATOR
 from p2p.ledger.modules import accounts, meters
-from p2p.ledger.modules.accounts import Role, RotateArgs
-from p2p.ledger.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR
+from p2p.ledger.modules.accounts import EnterArgs, Role, RotateArgs
 from p2p.ledger.state import apply, check_tx
 from p2p.wire.identity import Identity
 
@@ -29,13 +31,50 @@ def chain() -> Chain:
     ("key", "roles"),
     [
         (OPERATORS[1], {OPERATOR}),
-        (HOMES[2], {HOUSEHOLD}),
+        (HOMES[2], set()),
         (authorities(4)[3], {AUTHORITY}),
         (STRANGER, set()),
     ],
 )
 def test_the_genesis_gives_the_roles(chain: Chain, key: Identity, roles: set[str]) -> None:
     assert accounts.roles_of(chain.tip.state.view(), key.public_key) == roles
+
+
+def test_a_home_has_its_role_from_showing_its_key_on(chain: Chain) -> None:
+    chain.call(HOMES[2], "accounts.enter", EnterArgs(STREET.proof(2)))
+    view = chain.tip.state.view()
+    assert accounts.roles_of(view, HOMES[2].public_key) == {HOUSEHOLD}
+    with refused("member_known"):
+        chain.call(HOMES[2], "accounts.enter", EnterArgs(STREET.proof(2)))
+
+
+def test_a_home_cannot_show_the_key_of_another_or_of_no_home(chain: Chain) -> None:
+    with refused("tx_role"):
+        chain.call(STRANGER, "accounts.enter", EnterArgs(STREET.proof(2)))
+    forged = msgspec.structs.replace(STREET.proof(2).member, key=STRANGER.public_key)
+    for home in (
+        msgspec.structs.replace(STREET.proof(2), member=forged),
+        msgspec.structs.replace(STREET.proof(2), member=forged, path=b""),
+        msgspec.structs.replace(STREET.proof(2), member=forged, index=2**40),
+    ):
+        with refused("member_proof"):
+            chain.call(STRANGER, "accounts.enter", EnterArgs(home))
+    with refused("member_proof"):
+        chain.call(HOMES[2], "accounts.enter", EnterArgs(msgspec.structs.replace(STREET.proof(2), index=1)))
+
+
+def test_an_old_key_cannot_come_back_by_showing_itself_again(chain: Chain) -> None:
+    rotate(chain, HOMES[2], STRANGER)
+    with refused("member_known"):
+        chain.call(HOMES[2], "accounts.enter", EnterArgs(STREET.proof(2)))
+
+
+def test_an_operator_that_is_a_home_too_has_both_roles() -> None:
+    street = Members(("house-0",), (OPERATORS[0].public_key,))
+    genesis = msgspec.structs.replace(make_genesis(), members_root=street.root, members=1)
+    chain = Chain(genesis)
+    chain.call(OPERATORS[0], "accounts.enter", EnterArgs(street.proof(0)))
+    assert accounts.role(chain.tip.state.view(), OPERATORS[0].public_key) == Role(0, 0)
 
 
 def test_a_household_moves_to_a_new_key_and_keeps_what_it_has(chain: Chain) -> None:
@@ -56,6 +95,7 @@ def test_an_operator_moves_to_a_new_key_and_goes_on_settling(chain: Chain) -> No
 
 
 def test_a_key_that_has_a_role_cannot_take_another_over(chain: Chain) -> None:
+    chain.enter(1)
     for taken in (HOMES[1], OPERATORS[1], authorities(4)[0]):
         with refused("key_taken"):
             rotate(chain, HOMES[0], taken)
@@ -111,9 +151,10 @@ def test_a_mempool_checks_the_nonce_after_what_already_waits(chain: Chain) -> No
 
 
 def test_a_refused_transaction_changes_nothing_not_even_the_nonce(chain: Chain) -> None:
+    chain.enter(0)
     tx = chain.tx(HOMES[0], "meters.anchor", meters.AnchorArgs(bytes(32), 1, 1, bytes(32), 1, bytes(32)))
     root = chain.tip.state.root
     with refused("meter_unknown"):
         apply(chain.tip.state, tx, 1, chain.genesis)
     assert chain.tip.state.root == root
-    assert chain.tip.state.nonce(HOMES[0].public_key) == 0
+    assert chain.tip.state.nonce(HOMES[0].public_key) == 1  # of showing its key

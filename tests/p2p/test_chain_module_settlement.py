@@ -25,7 +25,7 @@ from p2p.errors import BadProof
 int64 = st.integers(-(2**63), 2**63 - 1) | st.integers(-300, 300)
 
 
-@given(st.lists(st.lists(int64, min_size=11, max_size=11), min_size=1, max_size=5))
+@given(st.lists(st.lists(int64, min_size=len(COLUMNS), max_size=len(COLUMNS)), min_size=1, max_size=5))
 def test_entries_read_back(rows: list[list[int]]) -> None:
     postings = Postings(np.array(rows, dtype=np.int64), 0)
     secret, lines = unpack_entries(pack_entries(postings, START, MASTER), len(rows))
@@ -37,12 +37,12 @@ def test_entries_read_back(rows: list[list[int]]) -> None:
     "packed",
     [
         b"",
-        bytes(32) + bytes(10),
-        bytes(32) + bytes(12),
-        bytes(32) + b"\x80\0" + bytes(10),
-        bytes(32) + bytes(10) + b"\x80",
-        bytes(32) + bytes(10) + b"\xff" * 9 + b"\x02",
-        bytes(32) + bytes(10) + b"\xff" * 60_000,
+        bytes(32) + bytes(11),
+        bytes(32) + bytes(13),
+        bytes(32) + b"\x80\0" + bytes(11),
+        bytes(32) + bytes(11) + b"\x80",
+        bytes(32) + bytes(11) + b"\xff" * 9 + b"\x02",
+        bytes(32) + bytes(11) + b"\xff" * 60_000,
     ],
 )
 def test_entries_in_other_bytes_than_ours_are_refused(packed: bytes) -> None:
@@ -59,6 +59,8 @@ def full_args(index: int = 0) -> BatchArgs:
         orders=MEMBERS,
         book_root=bytes(32),
         clearing_root=bytes(32),
+        prices_root=bytes(32),
+        prices=1,
         price=None,
         traded_wh=int(postings.column("bought_wh").sum()),
         entries=pack_entries(postings, start, MASTER),
@@ -99,7 +101,7 @@ def test_a_thousand_members_take_less_than_40_bytes_each() -> None:
     lines = np.zeros((1_003, len(COLUMNS)), dtype=np.int64)
     energy = random.integers(0, 5_000, (1_003, 7))
     lines[:, :7] = energy
-    lines[:, 7:] = energy[:, :4] * random.integers(-300_000, 300_000, (1_003, 4))
+    lines[:, 8:] = energy[:, :4] * random.integers(-300_000, 300_000, (1_003, 4))
     assert len(pack_entries(Postings(lines, 1_000), START, MASTER)) < 40 * 1_003
 
 
@@ -112,7 +114,7 @@ def test_the_batches_of_a_block_are_found_among_other_transactions(chain: Chain)
     assert batches(()) == []
 
 
-@pytest.mark.parametrize("field", ["blob_hash", "inclusion_root"])
+@pytest.mark.parametrize("field", ["blob_hash", "inclusion_root", "prices_root"])
 def test_the_hashes_of_a_batch_have_32_bytes(chain: Chain, field: str) -> None:
     with refused("tx_args"):
         chain.call(OPERATORS[0], "settlement.batch", msgspec.structs.replace(full_args(), **{field: b""}))

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from market.book import Order, OrderBook, Side
 from market.clearing import Clearing, PriceInterval, Trades, no_trade
+from market.orders import Quote
 from market.units import IntArray
-from p2p.batches.roots import book_leaves, book_root, clearing_root, order_leaf, roster_root
+from p2p.batches.roots import book_leaves, book_root, clearing_root, order_leaf, price_leaf, prices_root
 from p2p.blocks import merkle
 
 ROSTER = ("house-a", "house-b", "house-c", "house-d")
@@ -121,30 +122,61 @@ def test_the_clearing_root_changes_with_every_fact() -> None:
         replace(CLEARING, node_price=(PriceInterval(0, 0, 0),)),
         replace(CLEARING, operator_surplus_nano=1),
         replace(CLEARING, welfare_nano=10),
+        replace(CLEARING, losses_wh=1),
+        replace(CLEARING, charge_nano=column(0, 0, 0)),
+        replace(CLEARING, schedule_wh=column(0, 0, 0).reshape(3, 1)),
+        replace(CLEARING, later_prices=((None,),)),
         replace(CLEARING, trades=trades),
         replace(CLEARING, trades=Trades(*[column()] * 4)),
         replace(CLEARING, trades=replace(trades, energy_wh=column(249))),
         no_trade(BOOK),
     ]
-    roots = [clearing_root(BOOK, clearing, START) for clearing in variants]
-    roots.append(clearing_root(BOOK, CLEARING, START + 900))
+    roots = [root_of(BOOK, clearing) for clearing in variants]
+    roots.append(root_of(BOOK, CLEARING, START + 900))
     assert len(set(roots)) == len(roots)
 
 
 def test_a_price_without_energy_has_no_meaning_and_does_not_count() -> None:
     other = replace(CLEARING, price_micro_per_kwh=column(95_000, 95_000, 77))
-    assert clearing_root(BOOK, other, START) == clearing_root(BOOK, CLEARING, START)
+    assert root_of(BOOK, other) == root_of(BOOK, CLEARING)
 
 
 def test_a_clearing_of_an_empty_book_has_a_root() -> None:
     empty = OrderBook.from_orders([])
-    assert clearing_root(empty, no_trade(empty), START) != merkle.EMPTY_ROOT
+    assert root_of(empty, no_trade(empty)) != merkle.EMPTY_ROOT
 
 
 def test_a_clearing_of_another_book_is_our_own_mistake() -> None:
     with pytest.raises(ValueError, match="2 rows for a book of 3 orders"):
-        clearing_root(BOOK, no_trade(OrderBook.from_orders(ORDERS[:2])), START)
+        root_of(BOOK, no_trade(OrderBook.from_orders(ORDERS[:2])))
 
 
-def test_the_roster_root_depends_on_names_and_order() -> None:
-    assert len({roster_root(ROSTER), roster_root(ROSTER[::-1]), roster_root(ROSTER[:3])}) == 3
+def root_of(book: OrderBook, clearing: Clearing, start: int = START) -> bytes:
+    return clearing_root(book, clearing, start, prices_root(clearing, start))
+
+
+def test_every_price_by_interval_and_node_can_be_proven() -> None:
+    low, high = PriceInterval(1, 3, 2), PriceInterval(5, 9, 7)
+    clearing = replace(CLEARING, node_price=(low, None, high), later_prices=((high, low, low), (None,) * 3))
+    leaves = [
+        price_leaf(START, interval, node, price)
+        for interval, nodes in enumerate(clearing.prices)
+        for node, price in enumerate(nodes)
+    ]
+    assert len(set(leaves)) == 9
+    root = prices_root(clearing, START)
+    for i, leaf in enumerate(leaves):
+        assert merkle.root_from_path(leaf, i, 9, merkle.path(leaves, i)) == root
+
+
+def test_terms_are_part_of_the_leaf_and_accounts_have_names_of_their_own() -> None:
+    quote = Quote(100, 300_000)
+    rows = [
+        Order("a", 0, Side.BUY, 250, 200_000, terms=quote),
+        Order("g", len(ROSTER), Side.SELL, 250, 100_000),
+    ]
+    book = OrderBook.from_orders(rows)
+    leaves = book_leaves(book, ROSTER, START, ("grid",))
+    assert leaves[0] == order_leaf(START, ROSTER[0], 0, 1, 250, 200_000, 0, quote)
+    assert leaves[0] != order_leaf(START, ROSTER[0], 0, 1, 250, 200_000, 0)
+    assert leaves[1] != book_leaves(book, (*ROSTER, "grid"), START)[1]

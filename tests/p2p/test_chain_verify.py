@@ -30,7 +30,7 @@ def overwrite(store: ChainStore, height: int, column: str, data: bytes) -> None:
     connection.close()
 
 
-def verify_one(path: Path, genesis: Genesis, block: Block, cert: blocks.CommitCert) -> ChainReport:
+def verify_one(path: Path, genesis: Genesis, block: Block, cert: blocks.CommitCertificate) -> ChainReport:
     with ChainStore.create(path, genesis) as store:
         connection = store._connection
         connection.execute("INSERT INTO blocks VALUES (1, ?, ?)", (encode(block), encode(cert)))

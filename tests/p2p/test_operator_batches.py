@@ -11,7 +11,7 @@ from chain_kit import OPERATOR, START, STEP, identity
 from gateway_kit import collect, run, send_batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signed_kit import MINUTES, key_of, keyed_genesis, names, nothing, order, reading, signed
+from signed_kit import MINUTES, homes, key_of, keyed_genesis, names, nothing, order, reading, signed
 
 from p2p.batches.blob import make_blob, open_blob
 from p2p.roles.collector.desk import HISTORY_INTERVALS
@@ -44,7 +44,7 @@ from p2p.wire.messages import (
 MEMBERS = 3
 GENESIS = keyed_genesis(MEMBERS)
 ROSTER = names(MEMBERS)
-KEYS = dict(zip(ROSTER, GENESIS.household_keys, strict=True))
+KEYS = homes(len(ROSTER)).by_id
 PEER = peer_id_of(OPERATOR.public_key)
 SENDER = identity("sender", "0")
 
@@ -203,7 +203,7 @@ def test_a_batch_that_is_cut_short_promises_nothing() -> None:
     [
         (b"", "malformed"),
         (b"\x93\x01", "malformed"),
-        (encode(HandIn(2, GENESIS.chain_id, ())), "wrong_version"),
+        (encode(HandIn(1, GENESIS.chain_id, ())), "wrong_version"),
         (encode(HandIn(VERSION, b"x" * 32, ())), "wrong_chain"),
         (encode(HandIn(VERSION, GENESIS.chain_id, (b"",) * (BATCH_MAX + 1))), "out_of_range"),
         (encode(HandIn(VERSION, GENESIS.chain_id, ()))[:1] + b"\xcc" + b"\x01\xc4", "malformed"),
@@ -228,7 +228,7 @@ def test_nothing_is_promised_that_the_limits_of_the_chain_keep_out_of_a_blob(
 ) -> None:
     """Whoever judges the batch reads the blob with these limits: one order beyond them would spoil all."""
     genesis = keyed_genesis(1, limits=Limits(100, 1_000_000, 0))
-    keys = dict(zip(names(1), genesis.household_keys, strict=True))
+    keys = homes(1).by_id
 
     async def body() -> None:
         network = MemoryNetwork(Faults())
@@ -244,7 +244,7 @@ def test_nothing_is_promised_that_the_limits_of_the_chain_keep_out_of_a_blob(
             collected = await collect(operator, say, deadline_s=1.0)
             assert (entries == [b"!out_of_range"]) is not taken
             blob = make_blob(names(1), START, bytes(32), collected.signed)
-            assert len(open_blob(blob, genesis, names(1)).orders) == taken
+            assert len(open_blob(blob, genesis, homes(1)).orders) == taken
 
     run(body)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.blocks.block import Block, CommitCert, Header, Tx
+from p2p.blocks.block import Block, CommitCertificate, Header, Tx
 from p2p.blocks.genesis import Genesis
 from p2p.errors import Malformed, NonCanonical, OutOfRange, RemoteError, TooLarge, Unencodable
 from p2p.ledger.light import ProofBundle
@@ -33,7 +33,7 @@ RECORDS = [
     Tx,
     Header,
     Block,
-    CommitCert,
+    CommitCertificate,
     Genesis,
     BatchArgs,
     Receipt,

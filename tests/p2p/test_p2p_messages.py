@@ -12,15 +12,18 @@ from chain_kit import OPERATOR, START, flip, identity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.errors import InvalidMessage, RemoteError
+from market.orders import Block, numbers_of
+from p2p.errors import InvalidMessage, OutOfRange, RemoteError
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import (
     DEFAULT_LIMITS,
     MAX_MESSAGE_BYTES,
+    VERSION,
     Kind,
     Message,
     NothingMessage,
+    OrderLine,
     OrderMessage,
     PriceLine,
     ReadingMessage,
@@ -30,7 +33,9 @@ from p2p.wire.messages import (
     kind_of,
     message_id,
     open_message,
+    order_line,
     sign_message,
+    terms_of,
 )
 
 CHAIN = bytes(range(32))
@@ -38,14 +43,16 @@ HOUSE = identity("household", "house-1")
 KEYS = {"house-1": HOUSE.public_key, "house-2": identity("household", "house-2").public_key}
 ALL = frozenset(Kind)
 
-ORDER = OrderMessage(1, CHAIN, START, 15, "house-1", 7, 1, 250, 231_000, 0)
+ORDER = OrderMessage(VERSION, CHAIN, START, 15, "house-1", 7, (order_line(1, 250, 231_000),))
 MESSAGES: list[Message] = [
     ORDER,
-    ReadingMessage(1, CHAIN, START, 15, "house-1", 8, 263, 0, 0),
-    NothingMessage(1, CHAIN, START, 15, "house-1", 9),
-    ReceiptMessage(1, CHAIN, START, "house-1", message_id(ORDER), 0),
-    ResultMessage(1, CHAIN, START, 15, 3, *[bytes(32)] * 4, PriceLine(1, 3, 2), 250, bytes(32)),
-    ResultMessage(1, CHAIN, START, 15, 3, *[bytes(32)] * 4, None, 0, bytes(32)),
+    ReadingMessage(VERSION, CHAIN, START, 15, "house-1", 8, 263, 0, 0),
+    NothingMessage(VERSION, CHAIN, START, 15, "house-1", 9),
+    ReceiptMessage(VERSION, CHAIN, START, "house-1", message_id(ORDER), 0),
+    ResultMessage(
+        VERSION, CHAIN, START, 15, 3, *[bytes(32)] * 4, PriceLine(1, 3, 2), bytes(32), 250, bytes(32)
+    ),
+    ResultMessage(VERSION, CHAIN, START, 15, 3, *[bytes(32)] * 4, None, bytes(32), 0, bytes(32)),
 ]
 
 
@@ -77,6 +84,43 @@ def test_every_message_opens_to_what_was_signed(message: Message) -> None:
     assert open_here(sign_message(signer(message), message)) == message
 
 
+def changed(**fields: object) -> OrderMessage:
+    """The order with another field, of the message or of its line."""
+    line = {name: value for name, value in fields.items() if name in OrderLine.__struct_fields__}
+    orders = (msgspec.structs.replace(ORDER.orders[0], **line),)
+    rest = {name: value for name, value in fields.items() if name not in line}
+    return msgspec.structs.replace(ORDER, **({"orders": orders} | rest))
+
+
+BLOCK = Block(0, 1_000_000, -1, -1, -1, (100, 150))
+TAKES_BLOCKS = replace(DEFAULT_LIMITS, order_kinds=(0, 1))
+
+
+def test_a_chain_that_takes_blocks_opens_them_with_their_terms() -> None:
+    order = changed(kind=1, terms=numbers_of(BLOCK))
+    opened = open_here(sign_message(HOUSE, order, TAKES_BLOCKS), limits=TAKES_BLOCKS)
+    assert opened == order
+    assert terms_of(opened.orders[0]) == BLOCK
+    assert refused(forged(order)) == "out_of_range"
+
+
+@pytest.mark.parametrize("terms", [(), (0, 1, 1), (0, 1_000_000, -1, -1, -1, 100), (0, 0, -1, -1, -1, 250)])
+def test_terms_that_are_not_valid_are_refused_and_not_even_signed(terms: tuple[int, ...]) -> None:
+    order = changed(kind=1, terms=terms)
+    with pytest.raises(InvalidMessage, match="block order"):
+        sign_message(HOUSE, order, TAKES_BLOCKS)
+    with pytest.raises(OutOfRange):
+        open_here(forged(order), limits=TAKES_BLOCKS)
+
+
+def test_orders_of_one_message_stay_together_within_the_limit() -> None:
+    half = order_line(1, 600_000, 1)
+    assert refused(forged(changed(orders=(half, half)))) == "out_of_range"
+    assert refused(forged(changed(orders=()))) == "out_of_range"
+    several = changed(orders=(order_line(1, 100, 3), order_line(1, 100, 2), order_line(-1, 100, 9)))
+    assert open_here(sign_message(HOUSE, several)) == several
+
+
 @given(
     st.integers(0, 2**30),
     st.sampled_from([5, 15, 30, 60]),
@@ -90,7 +134,9 @@ def test_every_order_in_range_opens_to_what_was_signed(
 ) -> None:
     start = index * minutes * 60 % 2**36
     start -= start % (minutes * 60)
-    order = OrderMessage(1, CHAIN, start, minutes, "house-1", nonce, side, energy_wh, limit, 0)
+    order = OrderMessage(
+        VERSION, CHAIN, start, minutes, "house-1", nonce, (order_line(side, energy_wh, limit),)
+    )
     assert open_here(sign_message(HOUSE, order)) == order
 
 
@@ -114,7 +160,7 @@ def test_every_order_in_range_opens_to_what_was_signed(
     ],
 )
 def test_a_field_out_of_range_is_refused_and_not_even_signed(field: str, value: object) -> None:
-    order = msgspec.structs.replace(ORDER, **{field: value})
+    order = changed(**{field: value})
     assert refused(forged(order)) == "out_of_range"
     with pytest.raises(InvalidMessage, match=field):
         sign_message(HOUSE, order)
@@ -146,7 +192,7 @@ def test_another_chain_has_its_own_code() -> None:
 
 
 def test_another_version_has_its_own_code() -> None:
-    assert refused(forged(msgspec.structs.replace(ORDER, version=2))) == "wrong_version"
+    assert refused(forged(msgspec.structs.replace(ORDER, version=1))) == "wrong_version"
 
 
 def test_an_unknown_household_has_its_own_code() -> None:
@@ -184,7 +230,7 @@ def test_the_signature_covers_the_kind() -> None:
 
 
 def test_a_body_that_is_not_canonical_has_its_own_code() -> None:
-    body = encode(ORDER).replace(b"\x9a\x01", b"\x9a\xcc\x01", 1)
+    body = encode(ORDER).replace(b"\x97\x02", b"\x97\xcc\x02", 1)
     signature = HOUSE.sign(b"wattswap/msg/1\0", bytes((Kind.ORDER,)) + body)
     assert refused(encode(Signed(Kind.ORDER, body, HOUSE.public_key, signature))) == "non_canonical"
 
@@ -204,7 +250,7 @@ def test_keys_and_signatures_of_another_length_are_malformed() -> None:
 
 
 def test_the_limits_of_the_chain_decide() -> None:
-    order = msgspec.structs.replace(ORDER, energy_wh=2_000_000)
+    order = changed(energy_wh=2_000_000)
     wide = replace(DEFAULT_LIMITS, max_energy_wh=2_000_000)
     assert open_here(sign_message(HOUSE, order, wide), limits=wide) == order
 

@@ -11,7 +11,7 @@ from chain_kit import MASTER, OPERATOR, START, identity, make_postings
 from gateway_kit import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signed_kit import MINUTES, keyed_genesis, names, nothing, order, signed
+from signed_kit import MINUTES, homes, keyed_genesis, names, nothing, order, signed
 
 from p2p.batches.batch import batch_args, batch_tx, interval_secret, make_batch
 from p2p.batches.blob import blob_hash, make_blob, open_blob
@@ -29,7 +29,7 @@ from p2p.wire.messages import NothingMessage, OrderMessage, ReceiptCode, Receipt
 MEMBERS = 4
 GENESIS = keyed_genesis(MEMBERS)
 ROSTER = names(MEMBERS)
-KEYS = dict(zip(ROSTER, GENESIS.household_keys, strict=True))
+KEYS = homes(MEMBERS).by_id
 SECRET = interval_secret(MASTER, START)
 SENDER = identity("sender", "0")
 PEER = peer_id_of(OPERATOR.public_key)
@@ -79,7 +79,7 @@ async def live(lives: list[list[Spoken]]) -> Life:
 def batch_of(held: tuple[bytes, ...]) -> tuple[Inclusion, Tx]:
     """What a collector makes of its gate: blob, tree, transaction."""
     blob = make_blob(ROSTER, START, SECRET, held)
-    content = open_blob(blob, GENESIS, ROSTER)
+    content = open_blob(blob, GENESIS, homes(MEMBERS))
     inclusion = include(ROSTER, (*content.orders, *content.nothings), content.interval_secret)
     postings = make_postings(MEMBERS, 1)
     args = batch_args(
@@ -88,6 +88,8 @@ def batch_of(held: tuple[bytes, ...]) -> tuple[Inclusion, Tx]:
         orders=len(content.orders),
         book_root=b"b" * 32,
         clearing_root=b"c" * 32,
+        prices_root=b"p" * 32,
+        prices=1,
         price=None,
         traded_wh=0,
         blob_hash=blob_hash(blob),
@@ -99,7 +101,9 @@ def batch_of(held: tuple[bytes, ...]) -> tuple[Inclusion, Tx]:
 def accuse(message: Spoken, receipt: bytes, inclusion: Inclusion, tx: Tx) -> bytes:
     place = ROSTER.index(message.household)
     opening = inclusion.opening(place)
-    return check_omission(make_omission(receipt, signed(message), place, MEMBERS, opening, tx), GENESIS)
+    return check_omission(
+        make_omission(receipt, signed(message), homes(MEMBERS).proof(place), opening, tx), GENESIS
+    )
 
 
 said_once = st.builds(

@@ -9,7 +9,7 @@ import pytest
 from chain_kit import MASTER, OPERATOR, START, STEP, flip, make_postings
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signed_kit import RIVAL, key_of, keyed_genesis, names, nothing, order, reading, receipt, signed
+from signed_kit import RIVAL, homes, key_of, keyed_genesis, names, nothing, order, reading, receipt, signed
 
 from p2p.batches.batch import batch_args, batch_tx, make_batch, pack_entries
 from p2p.batches.receipts import (
@@ -58,6 +58,8 @@ def batch_of(
         orders=genesis.members,
         book_root=b"b" * 32,
         clearing_root=b"c" * 32,
+        prices_root=b"p" * 32,
+        prices=1,
         price=None,
         traded_wh=int(postings.column("bought_wh").sum()),
         inclusion_root=inclusion.root,
@@ -80,8 +82,7 @@ def proof(
     return make_omission(
         receipt(message, code),
         signed(message),
-        participant,
-        genesis.members,
+        homes(genesis.members).proof(participant),
         inclusion.opening(participant),
         batch_of(inclusion, genesis=genesis, full=full),
     )
@@ -231,7 +232,11 @@ def test_an_honest_collector_is_never_convicted(
             leaf = data.draw(st.sampled_from([participant, *range(MEMBERS)]))
             for place in {participant, leaf}:
                 data_of_proof = make_omission(
-                    receipt(message, code), signed(message), place, MEMBERS, tree.opening(leaf), tx
+                    receipt(message, code),
+                    signed(message),
+                    homes(MEMBERS).proof(place),
+                    tree.opening(leaf),
+                    tx,
                 )
                 assert refusal(data_of_proof) in {"bad_proof", "wrong_signature"}
 
@@ -286,7 +291,7 @@ def test_the_receipt_of_another_message_convicts_nobody() -> None:
 def test_a_receipt_that_moves_its_message_to_another_interval_convicts_nobody() -> None:
     """A careless collector might sign one; the batch of that interval holds the messages of that interval."""
     head = (GENESIS.chain_id, START + STEP, MINE.household, message_id(MINE))
-    moved = sign_message(OPERATOR, ReceiptMessage(1, *head, ReceiptCode.ACCEPTED))
+    moved = sign_message(OPERATOR, ReceiptMessage(2, *head, ReceiptCode.ACCEPTED))
     tx = batch_of(include(ROSTER, others("house-2"), SECRET), start=START + STEP)
     with pytest.raises(BadProof, match="another message"):
         check_omission(changed(receipt=moved, tx=tx), GENESIS)
@@ -298,20 +303,29 @@ def test_the_leaf_of_another_household_convicts_nobody(place: int) -> None:
     inclusion = include(ROSTER, [MINE, *(m for m in others("house-2") if m.household != "house-3")], SECRET)
     opening = inclusion.opening(place)
     accusation = make_omission(
-        receipt(MINE, ReceiptCode.ACCEPTED), signed(MINE), 2, MEMBERS, opening, batch_of(inclusion)
+        receipt(MINE, ReceiptCode.ACCEPTED),
+        signed(MINE),
+        homes(MEMBERS).proof(2),
+        opening,
+        batch_of(inclusion),
     )
     assert refusal(accusation) == "bad_proof"
 
 
 def test_a_household_cannot_claim_the_place_of_another() -> None:
-    with pytest.raises(WrongSignature):
-        check_omission(changed(participant=3), GENESIS)
+    with pytest.raises(BadProof, match="another household"):
+        check_omission(changed(home=homes(MEMBERS).proof(3)), GENESIS)
 
 
-@pytest.mark.parametrize(("participant", "members"), [(-1, 5), (5, 5), (2, 4), (2, 6), (2, 0)])
-def test_a_place_outside_the_roster_is_refused(participant: int, members: int) -> None:
-    with pytest.raises(BadProof, match="household"):
-        check_omission(changed(participant=participant, members=members), GENESIS)
+@pytest.mark.parametrize("index", [-1, 1, 5, 2**62])
+def test_a_home_that_is_not_the_one_of_the_genesis_is_refused(index: int) -> None:
+    with pytest.raises(BadProof, match=r"leaf|household|path"):
+        check_omission(changed(home=msgspec.structs.replace(homes(MEMBERS).proof(2), index=index)), GENESIS)
+
+
+def test_a_home_of_another_street_is_refused() -> None:
+    with pytest.raises(BadProof, match="not the one of the genesis"):
+        check_omission(changed(home=homes(MEMBERS + 3).proof(2)), GENESIS)
 
 
 # --- form -------------------------------------------------------------------------------------------------
@@ -323,8 +337,8 @@ def test_a_proof_of_another_chain_is_refused() -> None:
 
 
 def test_another_version_is_refused() -> None:
-    with pytest.raises(BadProof, match="version 2"):
-        check_omission(changed(version=2), GENESIS)
+    with pytest.raises(BadProof, match="version 1"):
+        check_omission(changed(version=1), GENESIS)
 
 
 def test_a_proof_that_is_too_long_is_refused_unread() -> None:
@@ -334,9 +348,9 @@ def test_a_proof_that_is_too_long_is_refused_unread() -> None:
 
 def test_a_proof_in_other_bytes_than_its_only_encoding_is_refused() -> None:
     """The version as a two-byte integer says the same and is not what `make_omission` writes."""
-    assert DROPPED[1] == 1
+    assert DROPPED[1] == 2
     with pytest.raises(NonCanonical):
-        check_omission(DROPPED[:1] + b"\xcc\x01" + DROPPED[2:], GENESIS)
+        check_omission(DROPPED[:1] + b"\xcc\x02" + DROPPED[2:], GENESIS)
 
 
 def test_a_reading_is_no_message_of_the_tree() -> None:

@@ -166,7 +166,9 @@ def test_a_second_message_replaces_the_first_only_with_a_higher_nonce(
 
         collected = await homes.collect(say)
         assert codes == [ReceiptCode.ACCEPTED, code]
-        assert [message.energy_wh for message in collected.messages] == ([] if kept is None else [kept])
+        assert [message.orders[0].energy_wh for message in collected.messages] == (
+            [] if kept is None else [kept]
+        )
 
     on_street(body)
 
@@ -197,9 +199,9 @@ BAD_FRAMES = {
     "wrong_chain": signed_by(key_of("h1"), order("h1", chain_id=b"d" * 32)),
     "out_of_range": signed_by(key_of("h1"), order("h1", minutes=5)),
     "wrong_kind": sign_message(key_of("h1"), reading("h1")),
-    "wrong_version": signed_by(key_of("h1"), order("h1", version=2)),
+    "wrong_version": signed_by(key_of("h1"), order("h1", version=1)),
     "malformed": b"\x00garbage\xff",
-    "too_large": bytes(1025),
+    "too_large": bytes(4097),
     "non_canonical": signed_by(key_of("h1"), order("h1")).replace(b"\x94\x01", b"\x94\xcc\x01", 1),
 }
 

@@ -26,6 +26,7 @@ from p2p.wire.messages import (
     ReceiptCode,
     ReceiptMessage,
     ResultMessage,
+    order_line,
     sign_message,
 )
 
@@ -49,7 +50,9 @@ def message(household: str, number: int) -> OrderMessage | NothingMessage:
     if (index + number) % 6 == 5:
         return NothingMessage(VERSION, CHAIN, start, MINUTES, household, number)
     side, energy_wh, limit = (1 if index % 2 else -1), 100 + index, 200_000 + 1_000 * index
-    return OrderMessage(VERSION, CHAIN, start, MINUTES, household, number, side, energy_wh, limit, 0)
+    return OrderMessage(
+        VERSION, CHAIN, start, MINUTES, household, number, (order_line(side, energy_wh, limit),)
+    )
 
 
 def reading(household: str, number: int) -> ReadingMessage:
@@ -77,6 +80,7 @@ def result(number: int) -> ResultMessage:
         number,
         *[bytes([number]) * 32] * 4,
         None,
+        bytes([number]) * 32,
         0,
         OPERATOR.public_key,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 
-from p2p.blocks.block import PRECOMMIT, PREVOTE, CommitCert, proposer_index
+from p2p.blocks.block import PRECOMMIT, PREVOTE, CommitCertificate, proposer_index
 from p2p.consensus.core import Core
 from p2p.consensus.types import (
     LAN_TIMEOUTS,
@@ -188,7 +188,7 @@ class Bench:
         """Step and round of the timers set in `last`."""
         return [(a.step, a.round) for a in self.last if isinstance(a, SetTimer)]
 
-    def decisions(self) -> list[tuple[bytes, CommitCert]]:
+    def decisions(self) -> list[tuple[bytes, CommitCertificate]]:
         """Blocks decided in `last`."""
         return [(a.block, a.cert) for a in self.last if isinstance(a, Decide)]
 

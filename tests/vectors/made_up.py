@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from p2p.batches.roots import roster_root
 from p2p.blocks.genesis import VERSION as GENESIS_VERSION
 from p2p.blocks.genesis import Genesis, make_params
+from p2p.blocks.members import Members
 from p2p.wire.identity import Identity
 
 START, STEP, MINUTES = 1_760_000_400, 900, 15
@@ -22,6 +22,7 @@ GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
 """Of Ed25519's base point."""
 MESSAGE_DOMAIN = b"wattswap/msg/1\0"
 
+HOMES = Members((HOUSEHOLD, "house-2"), (HOME.public_key, STRANGER.public_key))
 GENESIS = Genesis(
     version=GENESIS_VERSION,
     name="vectors",
@@ -29,9 +30,10 @@ GENESIS = Genesis(
     params=make_params("EUR", MINUTES),
     authorities=tuple(one.public_key for one in AUTHORITIES),
     operators=(OPERATOR.public_key,),
-    roster_root=roster_root([HOUSEHOLD, "house-2"]),
+    members_root=HOMES.root,
     members=2,
-    household_keys=(HOME.public_key, STRANGER.public_key),
+    accounts=("grid",),
+    modules=(),
 )
 CHAIN = GENESIS.chain_id
 CONTEXT = {

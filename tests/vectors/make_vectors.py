@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from market.orders import Quote
 from p2p.blocks import block as blocks
 from p2p.blocks import domains, merkle
 from p2p.consensus.types import Proposal, Vote, signed_bytes
@@ -29,6 +30,7 @@ from p2p.wire.messages import (
     LineQueryMessage,
     Message,
     NothingMessage,
+    OrderLine,
     OrderMessage,
     PriceLine,
     ReadingMessage,
@@ -38,6 +40,7 @@ from p2p.wire.messages import (
     kind_of,
     message_id,
     open_message,
+    order_line,
     sign_message,
 )
 from tests.vectors.made_up import (
@@ -84,16 +87,21 @@ def examples() -> list[Message]:
     """At least one message of each kind, some of them at their limits."""
     about = (VERSION, CHAIN, START, MINUTES, HOUSEHOLD)
     limit = DEFAULT_LIMITS
-    order = OrderMessage(*about, 7, 1, 250, 231_000, 0)
+    order = OrderMessage(*about, 7, (order_line(1, 250, 231_000),))
     roots = [bytes([i]) * 32 for i in range(1, 5)]
     head = (VERSION, CHAIN, START, MINUTES, 9, *roots)
     return [
         order,
-        OrderMessage(*about, 2**63 - 1, -1, limit.max_energy_wh, -limit.max_price_micro_per_kwh, 1_000_000),
+        OrderMessage(
+            *about,
+            2**63 - 1,
+            (order_line(-1, limit.max_energy_wh, -limit.max_price_micro_per_kwh, 1_000_000),),
+        ),
+        OrderMessage(*about, 130, (order_line(1, 100, 231_000), order_line(1, 150, 200_000))),
         ReadingMessage(*about, 8, 65_535, 65_536, 2),
         ReceiptMessage(VERSION, CHAIN, START, HOUSEHOLD, message_id(order), 2),
-        ResultMessage(*head, PriceLine(-129, -32, -33), 127, OPERATOR.public_key),
-        ResultMessage(*head, None, 2**63 - 1, AUTHORITIES[0].public_key),
+        ResultMessage(*head, PriceLine(-129, -32, -33), bytes([5]) * 32, 127, OPERATOR.public_key),
+        ResultMessage(*head, None, bytes([6]) * 32, 2**63 - 1, AUTHORITIES[0].public_key),
         NothingMessage(*about, 128),
         LineQueryMessage(*about, 255),
     ]
@@ -144,7 +152,8 @@ def refusal(data: bytes) -> str:
 
 def refused() -> dict[str, bytes]:
     """Encodings and contents that no reader may take."""
-    order = OrderMessage(VERSION, CHAIN, START, MINUTES, HOUSEHOLD, 7, 1, 250, 231_000, 0)
+    line = order_line(1, 250, 231_000)
+    order = OrderMessage(VERSION, CHAIN, START, MINUTES, HOUSEHOLD, 7, (line,))
     good = sign_message(HOME, order)
     body = encode(order)
 
@@ -155,6 +164,9 @@ def refused() -> dict[str, bytes]:
     def changed(**fields: Any) -> bytes:
         return signed(encode(replace(order, **fields)))
 
+    def other(*lines: OrderLine) -> bytes:
+        return changed(orders=lines)
+
     return {
         "nothing at all": b"",
         "a byte behind": good + b"\0",
@@ -162,27 +174,32 @@ def refused() -> dict[str, bytes]:
         "kind not in its shortest form": good[:1] + b"\xcc\x01" + good[2:],
         "body with a longer length form": good[:2] + b"\xc5\0" + good[3:],
         "array with a longer length form": b"\xdc\0\x04" + good[1:],
-        "too large": good + bytes(1024),
-        "a field more in the body": signed(b"\x9b" + body[1:] + b"\0"),
-        "a field less in the body": signed(b"\x99" + body[1:-1]),
+        "too large": good + bytes(4096),
+        "a field more in the body": signed(b"\x98" + body[1:] + b"\0"),
+        "a field less in the body": signed(b"\x96" + body[1:-1]),
         "version not in its shortest form": signed(body[:1] + b"\xcc\x01" + body[2:]),
-        "node as a signed number": signed(body[:-1] + b"\xd0\0"),
-        "node as a float": signed(body[:-1] + b"\xcb" + bytes(8)),
-        "node as a boolean": signed(body[:-1] + b"\xc2"),
-        "node as nil": signed(body[:-1] + b"\xc0"),
-        "node beyond 64 bits signed": signed(body[:-1] + b"\xcf" + b"\xff" * 8),
+        "kind as a signed number": signed(body[:-2] + b"\xd0\0\x90"),
+        "kind as a float": signed(body[:-2] + b"\xcb" + bytes(8) + b"\x90"),
+        "kind as a boolean": signed(body[:-2] + b"\xc2\x90"),
+        "kind as nil": signed(body[:-2] + b"\xc0\x90"),
+        "kind beyond 64 bits signed": signed(body[:-2] + b"\xcf" + b"\xff" * 8 + b"\x90"),
         "household as bytes": signed(body.replace(b"\xa7house-1", b"\xc4\x07house-1")),
         "household not in UTF-8": signed(body.replace(b"house-1", b"house-\xff")),
         "short key": encode(Signed(1, body, bytes(31), bytes(64))),
         "short signature": encode(Signed(1, body, HOME.public_key, bytes(63))),
         "unknown kind": signed(body, kind=99),
         "kind of another layout": signed(body, kind=2 + 1),
-        "version 2": changed(version=2),
+        "version 1": changed(version=1),
         "another chain": changed(chain_id=bytes(32)),
         "short chain id": changed(chain_id=CHAIN[:31]),
-        "side 0": changed(side=0),
-        "energy below 0": changed(energy_wh=-1),
-        "energy above the limit": changed(energy_wh=DEFAULT_LIMITS.max_energy_wh + 1),
+        "side 0": other(replace(line, side=0)),
+        "no orders": other(),
+        "65 orders": other(*(line,) * 65),
+        "a kind that the chain does not take": other(order_line(1, 250, 231_000, terms=Quote(1, 300_000))),
+        "a simple order with terms": other(replace(line, terms=(1,))),
+        "energies that add up to more than the limit": other(*(order_line(1, 600_000, 1),) * 2),
+        "energy below 0": other(replace(line, energy_wh=-1)),
+        "energy above the limit": other(replace(line, energy_wh=DEFAULT_LIMITS.max_energy_wh + 1)),
         "negative nonce": changed(nonce=-1),
         "no such length of an interval": changed(minutes=10),
         "start off the boundary": changed(interval_start=START + 1),

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
+from market.settlement.accounts import COLUMNS, Postings
 from p2p.batches.batch import batch_args, batch_tx, decode_entry, entry_leaf, make_batch
 from p2p.blocks import block as blocks
 from p2p.blocks import domains, merkle
-from p2p.blocks.block import Block, CommitCert, Header, Tx
+from p2p.blocks.block import Block, CommitCertificate, Header, Tx
 from p2p.errors import RemoteError
 from p2p.ledger import light
 from p2p.ledger.light import ProofBundle, SetChange
@@ -38,15 +38,15 @@ from tests.vectors.made_up import (
 )
 
 
-def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitCert, Tx]:
+def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitCertificate, Tx]:
     """A block above a state with one batch, and the proofs of both households."""
-    lines = np.zeros((GENESIS.members + len(SYSTEM_ACCOUNTS), len(COLUMNS)), dtype=np.int64)
+    lines = np.zeros((GENESIS.members + len(GENESIS.account_names), len(COLUMNS)), dtype=np.int64)
     sold = {"export_wh": 250, "sold_wh": 250, "trade_nano": 57_750_000}
     bought = {"import_wh": 250, "bought_wh": 250, "trade_nano": -57_750_000}
     for row, values in enumerate((sold, bought)):
         for column, value in values.items():
             lines[row, COLUMNS.index(column)] = value
-    postings = Postings(lines, GENESIS.members)
+    postings = Postings(lines, GENESIS.members, len(GENESIS.accounts))
     batch = make_batch(postings, START, MASTER)
     args = batch_args(
         batch,
@@ -54,6 +54,8 @@ def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitC
         orders=2,
         book_root=bytes([1]) * 32,
         clearing_root=bytes([2]) * 32,
+        prices_root=bytes([3]) * 32,
+        prices=1,
         price=PriceLine(200_000, 262_000, 231_000),
         traded_wh=250,
     )
@@ -81,7 +83,7 @@ def settled(sender: Identity, state: State) -> tuple[list[bytes], Block, CommitC
     return proofs, block, cert, tx
 
 
-def certified(header: Header, authorities: Sequence[Identity] = AUTHORITIES) -> CommitCert:
+def certified(header: Header, authorities: Sequence[Identity] = AUTHORITIES) -> CommitCertificate:
     """A certificate of all authorities for whatever header."""
     name = blocks.block_hash(header)
     data = blocks.vote_bytes(blocks.PRECOMMIT, CHAIN, header.height, 0, name)

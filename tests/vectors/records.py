@@ -8,21 +8,22 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from p2p.batches import batch as settlement
 from p2p.batches import blob, receipts
-from p2p.blocks import block, genesis, tree
+from p2p.blocks import block, genesis, members, tree
 from p2p.consensus import evidence
 from p2p.consensus import types as consensus_types
 from p2p.ledger import light, state
-from p2p.ledger.modules import accounts, certificate_records, governance_records, meters
+from p2p.ledger.modules import accounts, governance, guarantees, meters
 from p2p.roles.exchange import wire
 from p2p.roles.replica import blobs, ledger, peers, snapshot, status, sync
 from p2p.roles.validator import mempool
 from p2p.wire import messages
-from p2p.wire.codec import INT64_MAX, INT64_MIN, Record, encode
+from p2p.wire.codec import INT64_MAX, INT64_MIN, Record, Wide, encode, wide
 
 RECORDS: dict[str, tuple[type[Record], ...]] = {
     "messages": (
         messages.Signed,
         messages.OrderMessage,
+        messages.OrderLine,
         messages.ReadingMessage,
         messages.ReceiptMessage,
         messages.ResultMessage,
@@ -58,10 +59,12 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         genesis.Genesis,
         genesis.Params,
         genesis.Governed,
+        members.MemberFile,
+        members.Member,
         block.Block,
         block.Header,
         block.Tx,
-        block.CommitCert,
+        block.CommitCertificate,
         settlement.BatchArgs,
     ),
     "proofs": (
@@ -71,24 +74,27 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         tree.TreeProof,
         receipts.Omission,
         receipts.Opening,
+        members.MemberProof,
     ),
     "arguments of transactions": (
         accounts.RotateArgs,
+        accounts.EnterArgs,
         meters.RegisterArgs,
         meters.AnchorArgs,
-        certificate_records.IssueArgs,
+        guarantees.IssueArgs,
         meters.Reading,
-        certificate_records.SplitArgs,
-        certificate_records.TransferArgs,
-        certificate_records.ClaimArgs,
-        certificate_records.NameArgs,
-        governance_records.AuthorityArgs,
-        governance_records.ParameterArgs,
-        governance_records.ApproveArgs,
+        guarantees.SplitArgs,
+        guarantees.TransferArgs,
+        guarantees.ClaimArgs,
+        guarantees.NameArgs,
+        governance.AuthorityArgs,
+        governance.ParameterArgs,
+        governance.ApproveArgs,
     ),
 }
 """Every record that crosses the wire, by what it is for."""
 
+SAMPLE_WIDE = (0, -1, INT64_MAX + 1, INT64_MIN - 1, 2**127 - 1, -(2**127))
 SAMPLE_INTS = (0, 127, -1, 128, -32, 255, -33, 256, -129, 65_536, INT64_MAX, INT64_MIN)
 
 
@@ -109,7 +115,9 @@ def layout_line(kind: type[Record]) -> str:
 
 
 def type_text(hint: Any) -> str:
-    """int, bytes, str, bool, the name of a record, `T?` or nil, `[T]` any number, `(T, U)` a fixed array."""
+    """int, wide, bytes, str, bool, the name of a record, `T?` or nil, `[T]` any number, `(T, U)` a fixed array."""
+    if hint == Wide:
+        return "wide"
     if get_origin(hint) is types.UnionType:
         (inner,) = (part for part in get_args(hint) if part is not type(None))
         return f"{type_text(inner)}?"
@@ -130,6 +138,8 @@ def samples(kind: type[Record]) -> list[Record]:
 
 def _value(hint: Any, number: count[int], with_nil: bool) -> Any:
     """A made-up value of a type; nothing but the type is kept, so it need not make sense."""
+    if hint == Wide:
+        return wide(SAMPLE_WIDE[next(number) % len(SAMPLE_WIDE)])
     if get_origin(hint) is types.UnionType:
         (inner,) = (part for part in get_args(hint) if part is not type(None))
         return None if with_nil else _value(inner, number, with_nil)

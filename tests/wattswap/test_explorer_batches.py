@@ -24,13 +24,13 @@ HELD = [(), (0,), (), (), (1, 3, 4), (), (7,), (8, 9), (), ()]
 def genesis() -> Genesis:
     key = Identity.from_seed(b"a" * 32).public_key
     params = make_params("EUR", 15)
-    return Genesis(VERSION, "test", 0, params, (key,), (OPERATOR.public_key,), bytes(32), 0, ())
+    return Genesis(VERSION, "test", 0, params, (key,), (OPERATOR.public_key,), bytes(32), 0, (), ())
 
 
 def batch(number: int) -> BatchArgs:
     totals = tuple((0,) * len(COLUMNS) for _ in range(4))
-    hashes = (ZERO_HASH,) * 3
-    return BatchArgs(number * 900, 0, 0, *hashes, None, 0, totals, ZERO_HASH, ZERO_HASH, b"")
+    hashes = (ZERO_HASH,) * 4
+    return BatchArgs(number * 900, 0, 0, *hashes, 1, None, 0, totals, ZERO_HASH, ZERO_HASH, b"")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from run_kit import call, files_below, one_object, refused, write_street
 
 import wattswap as ws
 from p2p.blocks.genesis import Genesis, read_genesis
+from p2p.blocks.members import read_member_file
 from p2p.transports.base import peer_id_of
 from p2p.wire import keystore
 from p2p.wire.identity import Identity
@@ -26,6 +27,12 @@ from wattswap.runs.prepare import prepare
 Capture = pytest.CaptureFixture[str]
 BEGIN_MS = 1_800_000_000_000
 ROSTER = ("home-1", "home-2", "home-3")
+
+
+def member_keys(genesis: Path) -> tuple[bytes, ...]:
+    """Public keys of the homes, out of the list beside a genesis."""
+    root = read_genesis(genesis).members_root
+    return tuple(member.key for member in read_member_file(genesis.with_name("members.bin"), root))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +68,7 @@ def test_the_genesis_is_the_same_everywhere_and_holds_the_keys_of_the_keystores(
     keys = {config.name: public_keys(config.keystore_path) for config in made}
     assert genesis.authorities == tuple(keys[f"validator-{i}"]["consensus"] for i in range(4))
     assert genesis.operator == keys["operator-0"]["operator"]
-    assert genesis.household_keys == tuple(keys[home][f"household/{home}"] for home in ROSTER)
+    assert member_keys(made[0].genesis_path) == tuple(keys[home][f"household/{home}"] for home in ROSTER)
     assert len({key for held in keys.values() for key in held.values()}) == len(made)
     assert data
 
@@ -88,7 +95,7 @@ def test_a_moved_folder_works_where_the_scenario_is_gone(tmp_path: Path) -> None
     config = load_config(tmp_path / "elsewhere")
     genesis = read_genesis(config.genesis_path)
     keys = open_keys(config, {}, genesis)
-    assert keys["household/home-2"].public_key == genesis.household_keys[1]
+    assert keys["household/home-2"].public_key == member_keys(config.genesis_path)[1]
     setup = setup_of(config, genesis)
     assert setup.roster == ROSTER
     assert setup.genesis.params == genesis.params
@@ -153,10 +160,11 @@ def test_derived_keys_give_the_genesis_of_a_run(street: Path, tmp_path: Path) ->
 def test_keys_are_random_unless_they_are_asked_to_be_derived(
     made: tuple[NodeConfig, ...], street: Path
 ) -> None:
-    derived: Genesis = prepare(ws.load(street)).genesis
+    setup = prepare(ws.load(street))
+    derived: Genesis = setup.genesis
     genesis = read_genesis(made[0].genesis_path)
-    ours = {*genesis.authorities, *genesis.household_keys, genesis.operator}
-    assert not ours & {*derived.authorities, *derived.household_keys, derived.operator}
+    ours = {*genesis.authorities, *member_keys(made[0].genesis_path), genesis.operator}
+    assert not ours & {*derived.authorities, *setup.member_list.keys, derived.operator}
 
 
 def test_a_secret_file_goes_into_no_folder(street: Path, tmp_path: Path) -> None:
@@ -251,7 +259,7 @@ def test_an_owners_keys_go_into_the_genesis_and_his_keystore_opens_his_node(
     genesis = read_genesis(config.genesis_path)
     assert open_keys(config, {}, genesis)["consensus"].public_key == genesis.authorities[2]
     hers = public_keys(tmp_path / "hers" / "keystore.json")
-    assert genesis.household_keys == tuple(hers[f"household/{home}"] for home in ROSTER)
+    assert member_keys(config.genesis_path) == tuple(hers[f"household/{home}"] for home in ROSTER)
 
 
 def test_given_keys_that_fit_no_node_are_all_named(street: Path, tmp_path: Path) -> None:

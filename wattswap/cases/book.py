@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from market.book import Order, OrderBook, Requirement, Side
+from market.certificate import DualPrice, OptimalityCertificate
 from market.clearing import Clearing, Trades
 from market.errors import InvalidBook, InvalidRules
 from market.mechanism import Mechanism
@@ -239,13 +240,18 @@ def _result(case: BookCase, clearing: Clearing, mechanism: str) -> Result:
         ],
         "trades": _trades(case, clearing),
         "participants": _participants(case, payment - fee, fee),
-        "certificate": proof
-        and {
-            "dual_price_per_kwh": price(proof.dual_price_micro_per_kwh),
-            "gap": money(proof.gap_nano),
-            "residual_kwh": kwh(proof.residual_wh),
-        },
+        "certificate": proof and _certificate(proof),
         **at_the_edge(clearing.details, lambda row: case.ids[row], case.name_of),
+    }
+
+
+def _certificate(proof: OptimalityCertificate) -> Result:
+    if not isinstance(proof, DualPrice):
+        return {"kind": type(proof).__name__, "holds": proof.holds}
+    return {
+        "dual_price_per_kwh": price(proof.dual_price_micro_per_kwh),
+        "gap": money(proof.gap_nano),
+        "residual_kwh": kwh(proof.residual_wh),
     }
 
 

@@ -57,7 +57,9 @@ class Judge:
         name = blob_hash(blob)
         found = self._kept.get(name)
         if found is None:
-            content = open_blob(blob, self._setup.genesis, self._setup.roster)
+            content = open_blob(blob, self._setup.genesis, self._setup.member_list)
+            if content.solution:
+                raise BadBatch("a solution beside the messages, where the clearing is recomputed from them")
             try:
                 found = recompute(self._setup, content, name)
             except (MarketError, WattswapError) as error:

@@ -9,8 +9,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from p2p.blocks.genesis import Genesis
+from p2p.blocks.members import Members, read_members
 from wattswap.errors import InvalidData
 from wattswap.nodes.config import NodeConfig
+from wattswap.runs.layout import MEMBERS
 from wattswap.runs.prepare import Setup, prepare
 from wattswap.scenario.load import Scenario, from_resolved, load
 
@@ -74,11 +76,20 @@ def setup_of(config: NodeConfig, genesis: Genesis) -> Setup:
     """
     setup = prepare(load_bundle(config.scenario_path))
     ours, theirs = setup.genesis, genesis
-    if (ours.params.rules_hash, ours.roster_root) != (theirs.params.rules_hash, theirs.roster_root):
+    if (ours.params.rules_hash, ours.members) != (theirs.params.rules_hash, theirs.members):
         what = f"is not the scenario, with its data, that {config.genesis_path} commits to"
         cure = "copy the scenario's folder and genesis.bin from another node of the neighbourhood"
         raise InvalidData.of(str(config.scenario_path), what, cure)
     return setup
+
+
+def members_beside(config: NodeConfig, setup: Setup) -> Members:
+    """Read the list of homes beside a node's genesis.
+
+    Raises:
+        GenesisError: It is missing, damaged or of another genesis or roster.
+    """
+    return read_members(config.genesis_path.with_name(MEMBERS), setup.roster, setup.genesis.members_root)
 
 
 def link_bundle(bundle: Path, folder: Path) -> None:

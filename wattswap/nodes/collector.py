@@ -16,7 +16,7 @@ import trio
 from market.units import MICRO_PER_UNIT
 from p2p.batches.batch import BatchArgs, batch_tx, batches, interval_secret
 from p2p.batches.blob import make_blob
-from p2p.blocks.block import Block, CommitCert
+from p2p.blocks.block import Block, CommitCertificate
 from p2p.ledger.execution import Tip
 from p2p.ledger.light import make_proof
 from p2p.roles.collector.operator import Operator
@@ -213,7 +213,7 @@ class Driver:
         return blob
 
     def _provide(
-        self, start_s: int, recomputed: Recomputed, block: Block, cert: CommitCert, index: int
+        self, start_s: int, recomputed: Recomputed, block: Block, cert: CommitCertificate, index: int
     ) -> None:
         """Keep the line and the leaf of each household for those who ask."""
         roster, genesis = self._setup.roster, self._setup.genesis
@@ -235,7 +235,7 @@ class Driver:
             with trio.move_on_after(AUDIENCE_S):
                 await self._operator.wait_for_audience(len(self._operator.speakers))
 
-    def _note(self, args: BatchArgs, block: Block, cert: CommitCert) -> None:
+    def _note(self, args: BatchArgs, block: Block, cert: CommitCertificate) -> None:
         start_s, price = args.interval_start, args.price
         facts: dict[str, float | None] = {
             "height": block.header.height,
@@ -260,6 +260,7 @@ class Driver:
             args.postings_root,
             block_hash,
             args.price,
+            args.prices_root,
             args.traded_wh,
             next_collector,
         )

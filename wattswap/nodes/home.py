@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-import numpy as np
 import trio
 
 from agents.bidding import Orders
@@ -164,11 +163,8 @@ class Home:
 
     def _order(self, start_s: int, orders: Orders) -> OrderMessage | NothingMessage:
         setup = self.setup
-        rows = np.flatnonzero(orders.energy_wh).tolist()
-        if rows:
-            (row,) = rows  # `provision` refuses strategies of several orders
-            columns = (orders.side, orders.energy_wh, orders.limit_micro_per_kwh)
-            return setup.order_message(self.index, start_s, *(int(column[row]) for column in columns))
+        if orders.energy_wh.any():
+            return setup.order_message(self.index, start_s, orders)
         return NothingMessage(
             messages.VERSION,
             setup.genesis.chain_id,
@@ -223,10 +219,10 @@ class Home:
 
     async def _is_kept(self, order: OrderMessage | NothingMessage, proof: bytes) -> bool:
         """Check that the batch includes the order as its receipt promised; keep the proof where it does not."""
-        start_s, members = order.interval_start, len(self.setup.roster)
+        start_s, members = order.interval_start, self.setup.member_list
         tx, args = batch_in(proof)
         opening = decode(Opening, await patiently(self.voice.inclusion, start_s))
-        check_opening(opening, self.index, members, args.inclusion_root)
+        check_opening(opening, self.index, len(members), args.inclusion_root)
         promise = self.voice.promise(start_s)
         # Where another collector settled, whoever gave the receipt had no say.
         if promise is None or not self._was_heard(start_s, proof):
@@ -234,7 +230,7 @@ class Home:
         if keeps(opening, order.nonce, message_id(order)):
             return True
         receipt, message = promise
-        omission = make_omission(receipt, message, self.index, members, opening, tx)
+        omission = make_omission(receipt, message, members.proof(self.index), opening, tx)
         check_omission(omission, self.setup.genesis)
         self.accuse(order.household, start_s, omission)
         return False

@@ -17,7 +17,7 @@ from market.units import IntArray
 from p2p.batches.batch import Batch, BatchArgs, salted
 from p2p.batches.blob import IntervalContent
 from p2p.batches.receipts import Inclusion, include
-from p2p.wire.messages import OrderMessage, ReadingMessage
+from p2p.wire.messages import OrderMessage, ReadingMessage, terms_of
 from wattswap.runs.chain_writer import args_of
 from wattswap.runs.interval import IntervalRecord, build_book, clear_book, settled_interval
 from wattswap.runs.prepare import Setup
@@ -46,9 +46,11 @@ class Recomputed:
 def book_of(setup: Setup, start_s: int, orders: tuple[OrderMessage, ...]) -> OrderBook:
     """The canonical book of these orders, whatever order they arrived in."""
     index = {name: home for home, name in enumerate(setup.roster)}
-    rows = [(index[o.household], o.side, o.energy_wh, o.limit_micro_per_kwh) for o in orders]
-    who, side, energy, limit = np.array(rows, dtype=np.int64).reshape(-1, 4).T
-    return build_book(setup.seed, start_s, who, side.astype(np.int8), energy, limit)
+    lines = [(index[o.household], line) for o in orders for line in o.orders]
+    rows = [(home, o.side, o.energy_wh, o.limit_micro_per_kwh, o.node) for home, o in lines]
+    who, side, energy, limit, node = np.array(rows, dtype=np.int64).reshape(-1, 5).T
+    terms = {row: found for row, (_, line) in enumerate(lines) if (found := terms_of(line)) is not None}
+    return build_book(setup.seed, start_s, who, side.astype(np.int8), energy, limit, node, terms)
 
 
 def registers(
@@ -83,7 +85,7 @@ def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Recom
     clearing, clear_ns = clear_book(setup, i, book)
     imported, exported = registers(setup, book, clearing, content.readings)
     record = settled_interval(setup, i, book, clearing, imported, exported, {}, clear_ns)
-    batch = salted(record.settled.postings.lines, start_s, content.interval_secret)
+    batch = salted(record.settled.postings, start_s, content.interval_secret)
     inclusion = include(setup.roster, (*content.orders, *content.nothings), content.interval_secret)
     args = args_of(record, batch, blob_hash=blob_hash, inclusion_root=inclusion.root)
     return Recomputed(record, batch, inclusion, args)

@@ -6,13 +6,14 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
 from p2p.blocks.genesis import Genesis
+from p2p.blocks.members import read_member_file
 from p2p.errors import KeyFileError
 from p2p.wire.identity import SEED_BYTES, Identity
 from p2p.wire.keystore import Lock, open_keystore, write_keystore
@@ -28,6 +29,7 @@ from wattswap.nodes.config import (
     read_table,
     toml_value,
 )
+from wattswap.runs.layout import MEMBERS
 from wattswap.scenario.fields import Wrong
 from wattswap.scenario.tables import Table
 
@@ -194,11 +196,13 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
     if missing:
         what = f"holds no key {', '.join(missing)} for a {config.role}"
         raise KeyFileError(config.keystore_path, f"{what}; it is the keystore of another node")
-    known = {
+    homes = config.role in ("household", "gateway")
+    member_keys = _member_keys(config, genesis) if homes else frozenset[bytes]()
+    known: Collection[bytes] = {
         "operator": _operators(genesis),
         "validator": genesis.authorities,
-        "household": genesis.household_keys,
-        "gateway": genesis.household_keys,
+        "household": member_keys,
+        "gateway": member_keys,
     }.get(config.role, ())
     signing = [name for name in config.key_names if name != "node"]
     strange = [name for name in signing if keys[name].public_key not in known]
@@ -207,6 +211,12 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
         cure = "use the genesis that was made with this node's public keys"
         raise InvalidConfig.of(str(config.genesis_path), f"does not know the key {', '.join(strange)}", cure)
     return {name: keys[name] for name in config.key_names}
+
+
+def _member_keys(config: NodeConfig, genesis: Genesis) -> frozenset[bytes]:
+    """Public keys of the homes, out of the list beside the genesis."""
+    path = config.genesis_path.with_name(MEMBERS)
+    return frozenset(member.key for member in read_member_file(path, genesis.members_root))
 
 
 def _operators(genesis: Genesis) -> tuple[bytes, ...]:

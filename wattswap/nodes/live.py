@@ -104,6 +104,7 @@ def run_live(
     wish = Wish(0, town.validators, gateways=town.gateways, pace_s=town.pace_s, gate_s=town.gate_s)
     seats(setup.roster, wish)  # numbers that do not fit are told before anything is written
     partial = engine.begin(setup, Path(out), driver=LIVE)
+    setup.write_members(partial)
     begun = time.time()
     try:
         configs = init_nodes(

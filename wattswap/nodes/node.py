@@ -184,17 +184,17 @@ class Node:
     def collector(self) -> Iterator[Operator]:
         """The collecting role of this node, with the promises it gave before it was last stopped."""
         genesis, setup = self.setup.genesis, self.setup
-        keys = dict(zip(setup.roster, genesis.household_keys, strict=True))
         with Journal(self.data / JOURNAL_FILE) as journal:
             yield Operator(
                 self.transport,
                 self.identity,
                 genesis.chain_id,
                 setup.roster,
-                keys,
+                setup.member_list.by_id,
                 setup.minutes,
                 journal,
                 genesis.params.limits,
+                setup.member_list.check_term,
             )
 
     def collectors(self) -> Collectors:

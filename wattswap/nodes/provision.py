@@ -6,7 +6,7 @@ import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import msgspec
 
 from agents.bidding import STRATEGIES
 from p2p.blocks.genesis import Genesis, write_genesis
+from p2p.blocks.members import Members, write_members
 from p2p.transports.base import peer_id_of
 from p2p.wire.identity import Identity
 from p2p.wire.keystore import Lock
@@ -36,7 +37,7 @@ from wattswap.nodes.config import (
     write_config,
 )
 from wattswap.nodes.keys import KEY_FILE, PublicNode, new_folder, new_identity, seal
-from wattswap.runs.layout import GENESIS
+from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.prepare import Keys, Setup, prepare
 from wattswap.scenario.fields import Wrong
 from wattswap.scenario.load import Scenario
@@ -47,8 +48,8 @@ MAX_OPERATORS = 8
 GATE_SHARE, TAKEOVER_SHARE = 0.4, 0.4
 """Share of an interval for which orders are taken, and of that time how long a silent collector is waited for."""
 
-MakeGenesis = Callable[[Setup, Sequence[bytes], Sequence[bytes], Sequence[bytes]], Genesis]
-"""(setup, public keys of authorities, of operators, of households in roster order) -> genesis."""
+MakeGenesis = Callable[[Setup, Sequence[bytes], Sequence[bytes], Members], Genesis]
+"""(setup, public keys of authorities, of operators, homes) -> genesis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +176,14 @@ def _check_wish(homes: int, wish: Wish) -> None:
 
 
 def genesis_of(
-    setup: Setup, authorities: Sequence[bytes], operators: Sequence[bytes], households: Sequence[bytes]
+    setup: Setup, authorities: Sequence[bytes], operators: Sequence[bytes], members: Members
 ) -> Genesis:
     """The genesis of a scenario with the keys of its nodes instead of the scenario's own."""
-    several = "operators" in Genesis.__struct_fields__
-    operator: dict[str, object] = {"operators": tuple(operators)} if several else {"operator": operators[0]}
-    if not several and len(operators) > 1:
-        raise UsageError.of("--operators", "a chain of this version has one operator", "use 1")
     return msgspec.structs.replace(
-        setup.genesis, authorities=tuple(authorities), household_keys=tuple(households), **operator
+        setup.genesis,
+        authorities=tuple(authorities),
+        operators=tuple(operators),
+        members_root=members.root,
     )
 
 
@@ -223,7 +223,9 @@ def init_nodes(
             if seat.name not in keys.given
         }
         public = {seat: _public(secret.get(seat), keys.given.get(seat.name)) for seat in everybody}
-        genesis = make_genesis(setup, *_by_role(everybody, public, setup.roster))
+        authorities, operators, households = _by_role(everybody, public, setup.roster)
+        members = replace(setup.member_list, keys=tuple(households))
+        genesis = make_genesis(setup, authorities, operators, members)
         place = str(scenario_file.resolve()) if scenario_file else f"{BUNDLE}/{SCENARIO}"
         configs = _configs(everybody, public, wish, keys, setup, ports, place)
         for seat, config in zip(everybody, configs, strict=True):
@@ -233,6 +235,7 @@ def init_nodes(
             if scenario_file is None:
                 link_bundle(bundle, home / BUNDLE)
             write_genesis(home / GENESIS, genesis)
+            write_members(home / MEMBERS, members)
             if seat in secret:
                 seal(home, secret[seat], keys.lock)
             write_config(home / CONFIG, config)

@@ -27,7 +27,7 @@ from p2p.roles.validator.config import ValidatorConfig, wall_clock_ms
 from p2p.roles.validator.validator import Validator
 from p2p.wire.identity import Identity
 from wattswap.nodes.batch_checker import Judge
-from wattswap.nodes.bundle import setup_of
+from wattswap.nodes.bundle import members_beside, setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key
 from wattswap.nodes.home import Done, Ear, Home
@@ -51,6 +51,7 @@ async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: Worl
     with locked_folder(config.data_path):
         genesis = read_genesis(config.genesis_path)
         setup = replace(setup_of(config, genesis), given_genesis=genesis)
+        setup = replace(setup, given_members=members_beside(config, setup))
         identity = keys[config.key_names[0]]
         async with world.open_transport(identity, config.listen.port) as transport:
             stats = Stats(config.data_path / STATS, config.name, [transport])

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from market.errors import did_you_mean
-from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS, Postings
+from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, Postings
 from market.units import NANO_PER_UNIT, WH_PER_KWH
 from p2p.batches.batch import BatchArgs, batches, make_batch
-from p2p.blocks.block import Block, CommitCert, block_hash, signers
+from p2p.blocks.block import Block, CommitCertificate, block_hash, signers
 from p2p.blocks.genesis import Genesis, read_genesis
-from p2p.errors import GenesisError, StoreError
+from p2p.errors import GenesisError, OldFormat, StoreError
 from p2p.ledger.light import check_proof, make_proof, proof_from_json, proof_to_json, set_changes
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
@@ -42,6 +42,8 @@ def genesis_of(run: Path) -> Genesis:
         raise RunNotFound.of(str(run), "no chain is here", "give the folder that `wattswap run` printed")
     try:
         return read_genesis(run / GENESIS)
+    except OldFormat:
+        raise
     except GenesisError as error:
         raise VerificationFailed.of(str(run / GENESIS), f"is damaged: {error.problems[0]}", CURE) from None
 
@@ -60,7 +62,7 @@ class FoundBatch:
     args: BatchArgs
     tx_index: int
     block: Block
-    cert: CommitCert
+    cert: CommitCertificate
 
 
 def find_batch(store: ChainStore, interval_start: int) -> FoundBatch | None:
@@ -82,7 +84,7 @@ def find_batch(store: ChainStore, interval_start: int) -> FoundBatch | None:
 
 def _first_with_a_batch(
     store: ChainStore, first: int, last: int
-) -> tuple[Block, CommitCert, list[tuple[int, BatchArgs]]] | None:
+) -> tuple[Block, CommitCertificate, list[tuple[int, BatchArgs]]] | None:
     for block, cert in store.blocks(first, last):
         held = batches(block.txs)
         if held:
@@ -172,6 +174,7 @@ def block_facts(run: Path, height: int) -> dict[str, Any]:
         if not 1 <= height <= store.height:
             raise UsageError.of("HEIGHT", f"no block {height}", f"the chain has blocks 1 to {store.height}")
         block, cert = store.block(height)
+        accounts = store.genesis.account_names
     header = block.header
     facts: dict[str, Any] = {
         "height": header.height,
@@ -184,14 +187,14 @@ def block_facts(run: Path, height: int) -> dict[str, Any]:
     }
     held = [args for _, args in batches(block.txs)]
     if len(held) == 1 and len(block.txs) == 1:
-        facts |= _batch_facts(held[0])
+        facts |= _batch_facts(held[0], accounts)
     else:
         facts["transactions"] = [f"{tx.module}.{tx.method}" for tx in block.txs]
-        facts["batches"] = [_batch_facts(args) for args in held]
+        facts["batches"] = [_batch_facts(args, accounts) for args in held]
     return facts
 
 
-def _batch_facts(batch: BatchArgs) -> dict[str, Any]:
+def _batch_facts(batch: BatchArgs, accounts: tuple[str, ...]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "interval": stamp(batch.interval_start),
         "orders": batch.orders,
@@ -202,23 +205,23 @@ def _batch_facts(batch: BatchArgs) -> dict[str, Any]:
         "clearing_root": batch.clearing_root.hex(),
         "postings_root": batch.postings_root.hex(),
     }
-    for account, row in zip(("members", *SYSTEM_ACCOUNTS), batch.totals, strict=True):
+    for account, row in zip(("members", *accounts), batch.rows, strict=True):
         values = dict(zip(COLUMNS, row, strict=True))
         facts[f"{account}_total"] = sum(values[name] for name in MONEY_COLUMNS) / NANO_PER_UNIT
     return facts
 
 
-def postings_of(run: Path, start_s: int, members: int) -> Postings:
+def postings_of(run: Path, start_s: int, genesis: Genesis) -> Postings:
     """The stored postings of one interval."""
     moment = datetime.fromtimestamp(start_s, UTC)
     table = read_table(run, "postings", ("interval_start", "==", moment))
     lines = np.column_stack([table[name].to_numpy() for name in COLUMNS])
-    return Postings(np.ascontiguousarray(lines), members)
+    return Postings(np.ascontiguousarray(lines), genesis.members, len(genesis.accounts))
 
 
 def accounts_of(run: Path) -> tuple[str, ...]:
-    """Account ids of a run: the homes in roster order, then the system accounts."""
-    return (*read_table(run, "bills")["household"].to_pylist(), *SYSTEM_ACCOUNTS)
+    """Account ids of a run: the homes in roster order, then the external and the system accounts."""
+    return (*read_table(run, "bills")["household"].to_pylist(), *genesis_of(run).account_names)
 
 
 def prove_line(run: Path, household: str, interval: str) -> str:
@@ -245,7 +248,7 @@ def prove_line(run: Path, household: str, interval: str) -> str:
             raise UsageError.of("INTERVAL", f"no interval {interval} in this run", f"it has {since}")
         changes = set_changes(found.block.header, store.blocks(), genesis)
     salts = Keys.of(stored_scenario(run)).salts
-    batch = make_batch(postings_of(run, start_s, genesis.members), start_s, salts)
+    batch = make_batch(postings_of(run, start_s, genesis), start_s, salts)
     if batch.root != found.args.postings_root:
         raise VerificationFailed.of(
             f"postings of {interval}", "are not the ones on the chain", "run `wattswap verify` on this folder"
@@ -321,6 +324,6 @@ def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
         "convicted": True,
         "role": "operator" if key in trusted.operators else "authority",
         "public_key": key.hex(),
-        "household": omission.participant,
+        "household": omission.home.index,
         "interval": stamp(args.interval_start),
     }

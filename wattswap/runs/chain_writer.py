@@ -42,6 +42,8 @@ def args_of(record: IntervalRecord, batch: Batch, **network: bytes) -> BatchArgs
         orders=len(record.book),
         book_root=record.book_root,
         clearing_root=record.clearing_root,
+        prices_root=record.prices_root,
+        prices=len(record.clearing.prices) * len(record.clearing.node_price),
         price=record.price,
         traded_wh=record.traded_wh,
         **network,

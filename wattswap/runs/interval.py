@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter_ns
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible
+from market.mechanism import refuse_unused
+from market.orders import Terms
 from market.random import words_of
 from market.settlement.accounts import Postings
 from market.settlement.imbalance import baseline_nano, imbalance_cost_nano
 from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
 from market.units import MICRO_PER_UNIT, Int8Array, IntArray
-from p2p.batches.roots import book_root, clearing_root
+from p2p.batches.roots import book_root, clearing_root, prices_root
 from p2p.wire.messages import PriceLine
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ class IntervalRecord:
         roster: Household ids; participants of the book are indices into it.
         columns: Per home, what devices and sub-meters say, by name such as `stored_wh`; absent where not known. [Wh]
         clear_ns: Time that the clearing took. [ns]
+        accounts: Names of the external accounts, which participants of the book count behind the roster.
         decisions_root: Root of the log of the agents' decisions, where one is kept.
     """
 
@@ -57,16 +61,22 @@ class IntervalRecord:
     columns: Mapping[str, IntArray]
     clear_ns: int
     decisions_root: bytes | None = None
+    accounts: tuple[str, ...] = ()
 
     @cached_property
     def book_root(self) -> bytes:
         """Root of the book, as the chain has it."""
-        return book_root(self.book, self.roster, self.start_s)
+        return book_root(self.book, self.roster, self.start_s, self.accounts)
+
+    @cached_property
+    def prices_root(self) -> bytes:
+        """Root of the prices by interval and node, as the chain has it."""
+        return prices_root(self.clearing, self.start_s)
 
     @cached_property
     def clearing_root(self) -> bytes:
         """Root of the clearing, as the chain has it."""
-        return clearing_root(self.book, self.clearing, self.start_s)
+        return clearing_root(self.book, self.clearing, self.start_s, self.prices_root)
 
     @property
     def traded_wh(self) -> int:
@@ -75,9 +85,16 @@ class IntervalRecord:
 
     @property
     def price(self) -> PriceLine | None:
-        """The price interval as messages and blocks carry it; None where nothing traded at one price."""
-        node = self.clearing.node_price[0]
-        return None if node is None else PriceLine(node.lo, node.hi, node.price)
+        """The price interval as messages and blocks carry it; None where nodes differ or nothing has one price."""
+        node, *others = self.clearing.node_price
+        if node is None or any(other != node for other in others):
+            return None
+        return PriceLine(node.lo, node.hi, node.price)
+
+    @property
+    def node_price_per_kwh(self) -> list[float | None]:
+        """The price of each node for people; None where nothing traded. [currency/kWh]"""
+        return [None if node is None else node.price / MICRO_PER_UNIT for node in self.clearing.node_price]
 
     @property
     def price_per_kwh(self) -> float | None:
@@ -94,6 +111,7 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
         signed: Whether every order is signed and checked, as a network does.
 
     Raises:
+        NotTaken: The book or the rules hold what the mechanism does not use.
         InfeasibleClearing: The mechanism broke a rule of the market.
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
@@ -119,6 +137,7 @@ def order_book(setup: Setup, community: Community, i: int, *, signed: bool = Fal
 def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
     """Clear the book of the i-th interval, check that the result is feasible, and say how long clearing took. [ns]"""
     rules = setup.rules_at(i)
+    refuse_unused(setup.mechanism, book, rules)
     begun = perf_counter_ns()
     clearing = setup.mechanism.clear(book, rules)
     clear_ns = perf_counter_ns() - begun
@@ -144,7 +163,10 @@ def settled_interval(
         columns: What devices say, by name; sub-meters are added here.
     """
     prices, local = setup.prices.at(i), setup.imbalance == "shared"
-    postings = settle(book, clearing, import_wh, export_wh, prices, local_market=local)
+    accounts = setup.accounts
+    postings = settle(
+        book, clearing, import_wh, export_wh, prices, local_market=local, external=len(accounts)
+    )
     settled = Settled(
         postings, baseline_nano(import_wh, export_wh, prices), imbalance_cost_nano(postings, prices)
     )
@@ -160,6 +182,7 @@ def settled_interval(
         settled,
         columns,
         clear_ns,
+        accounts=accounts,
     )
 
 
@@ -181,14 +204,20 @@ def build_book(
     side: Int8Array,
     energy_wh: IntArray,
     limit_micro_per_kwh: IntArray,
+    node: IntArray | None = None,
+    terms: Mapping[int, Terms] = MappingProxyType({}),
 ) -> OrderBook:
-    """Close the gate: the canonical book of one order per participant, orders of 0 Wh left out."""
-    rows = np.flatnonzero(energy_wh)
+    """Close the gate: the canonical book, simple orders of 0 Wh left out; a participant's orders keep their order."""
+    keep = energy_wh != 0
+    keep[list(terms)] = True
+    rows = np.flatnonzero(keep)
     who = participant[rows]
     return OrderBook.from_columns(
         who,
         side[rows],
         energy_wh[rows],
         limit_micro_per_kwh[rows],
+        None if node is None else node[rows],
         sequence=arrival_lottery(seed, start_s, who),
+        terms={new: terms[old] for new, old in enumerate(rows.tolist()) if old in terms} if terms else terms,
     )

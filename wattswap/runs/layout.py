@@ -4,7 +4,7 @@ runs/DATE_NAME_DIGEST/           (.partial behind the name until the run is fini
     manifest.json  scenario.json  genesis.bin  chain.db  metrics.json  log.jsonl
     orders.parquet  readings.parquet  postings.parquet  intervals.parquet  bills.parquet
     parts/  checkpoint.json      while it runs
-    network.parquet  blobs/  omissions/    of a live run
+    network.parquet  members.bin  blobs/  omissions/    of a live run
     report.html                  when asked for
 """
 
@@ -13,6 +13,8 @@ from __future__ import annotations
 MANIFEST = "manifest.json"
 SCENARIO = "scenario.json"
 GENESIS = "genesis.bin"
+MEMBERS = "members.bin"
+"""List of the homes with their keys, beside the genesis of a network."""
 CHAIN = "chain.db"
 METRICS = "metrics.json"
 LOG = "log.jsonl"
@@ -55,4 +57,4 @@ HASHED_FILES = (*TABLE_FILES, METRICS, SCENARIO, GENESIS, CHAIN)
 
 def hashed_files(driver: str) -> tuple[str, ...]:
     """Names of the files whose hashes are in the manifest of a run."""
-    return (*HASHED_FILES, NETWORK) if driver == LIVE else HASHED_FILES
+    return (*HASHED_FILES, NETWORK, MEMBERS) if driver == LIVE else HASHED_FILES

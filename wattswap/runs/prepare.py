@@ -18,19 +18,28 @@ from agents.rules import AgentRules, Weather
 from data.readings import MeterData
 from market.interval import Interval
 from market.mechanism import MECHANISMS, Mechanism
+from market.orders import OrderKind
 from market.rules import MarketRules
 from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
-from p2p.batches.roots import roster_root
 from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
+from p2p.blocks.members import Members, write_members
 from p2p.wire import messages
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity, derive_seed
-from p2p.wire.messages import Kind, OrderMessage, open_message, sign_message
+from p2p.wire.messages import (
+    DEFAULT_LIMITS,
+    Kind,
+    Limits,
+    OrderMessage,
+    open_message,
+    order_line,
+    sign_message,
+)
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import rules_with, run_defaults
 from wattswap.runs.homes import devices_of, history_after_gaps_s, load_meter, strategies_of, without_missing
-from wattswap.runs.layout import GENESIS
+from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
 
@@ -74,6 +83,7 @@ class Setup:
         strategies: Name of each home's strategy.
         weather: Measured weather, one value per row of `meter`.
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
+        given_members: The homes that it commits to; None likewise.
     """
 
     scenario: Scenario
@@ -92,6 +102,7 @@ class Setup:
     dropped_homes: tuple[str, ...] = ()
     weather: Weather = field(default_factory=dict)
     given_genesis: Genesis | None = None
+    given_members: Members | None = None
 
     @property
     def roster(self) -> tuple[str, ...]:
@@ -206,13 +217,34 @@ class Setup:
             version=VERSION,
             name=self.scenario.name,
             time_ms=0,  # a simulation may play in any year; the blocks of a network carry the time of the clock
-            params=make_params(self.scenario.currency, self.minutes, sha256(committed.encode()).digest()),
+            params=make_params(
+                self.scenario.currency, self.minutes, sha256(committed.encode()).digest(), self._limits
+            ),
             authorities=tuple(a.public_key for a in authorities),
             operators=(self.keys.identity("operator").public_key,),
-            roster_root=roster_root(self.roster),
+            members_root=self.member_list.root,
             members=len(self.roster),
-            household_keys=tuple(identity.public_key for identity in self._household_identities),
+            accounts=self.accounts,
+            modules=(),
         )
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Names of the external accounts of the chain; a scenario declares none yet."""
+        return () if self.given_genesis is None else self.given_genesis.accounts
+
+    @property
+    def _limits(self) -> Limits:
+        """Ranges of messages: those of every chain, and the kinds of orders that the mechanism takes."""
+        kinds = sorted(kind for kind in OrderKind if kind.word in self.mechanism.order_kinds)
+        return replace(DEFAULT_LIMITS, order_kinds=tuple(int(kind) for kind in kinds))
+
+    @cached_property
+    def member_list(self) -> Members:
+        """The homes with their keys, as the genesis commits to them."""
+        if self.given_members is not None:
+            return self.given_members
+        return Members(self.roster, tuple(identity.public_key for identity in self._household_identities))
 
     def genesis_bytes(self) -> bytes:
         """The canonical bytes of the genesis file."""
@@ -222,6 +254,10 @@ class Setup:
         """Write the genesis file of the run."""
         write_genesis(folder / GENESIS, self.genesis)
 
+    def write_members(self, folder: Path) -> None:
+        """Write the list of homes beside the genesis; a run in process needs none, since its keys follow from it."""
+        write_members(folder / MEMBERS, self.member_list)
+
     @cached_property
     def _household_identities(self) -> list[Identity]:
         return [self.keys.identity("household", name) for name in self.roster]
@@ -230,8 +266,10 @@ class Setup:
         """The nonce of a home's messages of an interval: the interval's number since 1970."""
         return start_s // (self.minutes * 60)
 
-    def order_message(self, home: int, start_s: int, side: int, energy_wh: int, limit: int) -> OrderMessage:
-        """The order of one home as a message."""
+    def order_message(self, home: int, start_s: int, orders: Orders) -> OrderMessage:
+        """The orders of one home, of more than 0 Wh each, as a message."""
+        rows = np.flatnonzero((orders.home == home) & (orders.energy_wh > 0)).tolist()
+        side, energy, limit = orders.side, orders.energy_wh, orders.limit_micro_per_kwh
         return OrderMessage(
             messages.VERSION,
             self.genesis.chain_id,
@@ -239,26 +277,17 @@ class Setup:
             self.minutes,
             self.roster[home],
             self.nonce(start_s),
-            side,
-            energy_wh,
-            limit,
-            0,
+            tuple(order_line(int(side[row]), int(energy[row]), int(limit[row])) for row in rows),
         )
 
     def sign_and_check(self, start_s: int, orders: Orders) -> None:
-        """Sign every order as its home would and check it as the operator would."""
-        keys = dict(zip(self.roster, self.genesis.household_keys, strict=True))
-        for row in np.flatnonzero(orders.energy_wh).tolist():
-            home = int(orders.home[row])
-            message = self.order_message(
-                home,
-                start_s,
-                int(orders.side[row]),
-                int(orders.energy_wh[row]),
-                int(orders.limit_micro_per_kwh[row]),
-            )
-            data = sign_message(self._household_identities[home], message)
-            open_message(data, chain_id=self.genesis.chain_id, kinds=(Kind.ORDER,), household_keys=keys)
+        """Sign the orders of every home as it would and check them as the operator would."""
+        keys, limits = self.member_list.by_id, self.genesis.params.limits
+        for home in np.unique(orders.home[orders.energy_wh > 0]).tolist():
+            message = self.order_message(home, start_s, orders)
+            data = sign_message(self._household_identities[home], message, limits)
+            chain_id, kinds = self.genesis.chain_id, (Kind.ORDER,)
+            open_message(data, chain_id=chain_id, kinds=kinds, household_keys=keys, limits=limits)
 
     def data_provenance(self) -> dict[str, Any]:
         """Where the readings come from, for the manifest."""

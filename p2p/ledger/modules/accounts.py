@@ -5,22 +5,25 @@
     o || index u32  key of an operator
     h || index u32  key of a household
 
+A home has its role from its first transaction, `enter`, which shows its key; the genesis holds only a root.
 The role of an authority is not here: it follows from the set of the height, see `governance`.
 """
 
 from __future__ import annotations
 
 from p2p.blocks.genesis import Genesis
+from p2p.blocks.members import NO_KEY, MemberProof, check_member
 from p2p.blocks.possession import check_possession
-from p2p.errors import BrokenInvariant, InvalidTx
-from p2p.ledger.modules import governance_records
-from p2p.ledger.modules.method import AUTHORITY, HOUSEHOLD, OPERATOR, Method, Module
+from p2p.errors import BadProof, BrokenInvariant, InvalidTx
+from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
+from p2p.ledger.modules import governance
 from p2p.ledger.view import Context, View, record
 from p2p.wire.codec import Record
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 
 NAME = "accounts"
 ROTATE_KEY = "rotate_key"
+ENTER = "enter"
 _NONE = -1
 
 
@@ -52,6 +55,12 @@ class RotateArgs(Record, frozen=True):
     proof: bytes
 
 
+class EnterArgs(Record, frozen=True):
+    """Arguments of accounts.enter: the sender's home with the path to the root in the genesis."""
+
+    home: MemberProof
+
+
 NO_ACCOUNT = Account(0, _NONE, 0)
 NO_ROLE = Role(_NONE, _NONE)
 
@@ -77,7 +86,7 @@ def roles_of(view: View, key: bytes) -> frozenset[str]:
     names = {OPERATOR} if found.operator != _NONE else set()
     if found.household != _NONE:
         names.add(HOUSEHOLD)
-    if key in governance_records.council(view).current:
+    if key in governance.council(view).current:
         names.add(AUTHORITY)
     return frozenset(names)
 
@@ -102,7 +111,7 @@ def count(ctx: Context, nonce: int, *, limited: bool) -> None:
     if not limited:
         ctx.view.write(NAME, b"a" + ctx.sender, Account(nonce, known.window, known.used))
         return
-    governed = governance_records.governed(ctx.view)
+    governed = governance.governed(ctx.view)
     window = ctx.height // governed.quota_window
     used = known.used + 1 if window == known.window else 1
     if used > governed.tx_quota:
@@ -127,19 +136,38 @@ def _rotate(ctx: Context, args: RotateArgs) -> None:
     _give(view, key, moved)
 
 
+def _check_enter(args: EnterArgs, genesis: Genesis) -> None:
+    try:
+        member = check_member(args.home, genesis.members_root, genesis.members)
+    except BadProof as error:
+        raise InvalidTx("member_proof", error.detail) from None
+    if member.key == NO_KEY:
+        raise InvalidTx("member_proof", "the homes of this chain have no keys")
+
+
+def _enter(ctx: Context, args: EnterArgs) -> None:
+    view, index = ctx.view, args.home.index
+    if view.get(NAME, _household_key(index)) is not None:
+        raise InvalidTx("member_known", f"household {index} has shown its key already")
+    _give(view, ctx.sender, Role(role(view, ctx.sender).operator, index))
+
+
+def _household_key(index: int) -> bytes:
+    return b"h" + index.to_bytes(4, "big")
+
+
 def _give(view: View, key: bytes, given: Role) -> None:
     view.write(NAME, role_key(key), given)
     if given.operator != _NONE:
         view.put(NAME, b"o" + given.operator.to_bytes(4, "big"), key)
     if given.household != _NONE:
-        view.put(NAME, b"h" + given.household.to_bytes(4, "big"), key)
+        view.put(NAME, _household_key(given.household), key)
 
 
 def _start(view: View, genesis: Genesis) -> None:
     operators = {key: i for i, key in enumerate(genesis.operators)}
-    households = {key: i for i, key in enumerate(genesis.household_keys)}
-    for key in (*genesis.operators, *(key for key in genesis.household_keys if key not in operators)):
-        _give(view, key, Role(operators.get(key, _NONE), households.get(key, _NONE)))
+    for key, index in operators.items():
+        _give(view, key, Role(index, _NONE))
 
 
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
@@ -151,9 +179,40 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
                 raise BrokenInvariant(height, NAME, f"the nonce of {key[1:].hex()[:16]} did not grow")
 
 
-MODULE = Module(
-    NAME,
-    {ROTATE_KEY: Method(RotateArgs, frozenset({OPERATOR, HOUSEHOLD}), _rotate, _check_rotate)},
-    _start,
-    _invariants,
+MODULE = CHAIN_MODULES.register(
+    ChainModule(
+        NAME,
+        "Nonces, quotas, and which key has which role.",
+        {
+            ROTATE_KEY: Method(
+                "Give the sender's roles to a new key.",
+                RotateArgs,
+                frozenset({OPERATOR, HOUSEHOLD}),
+                _rotate,
+                _check_rotate,
+            ),
+            ENTER: Method(
+                "Show the key of a home that the genesis commits to, which gives it the role of the home.",
+                EnterArgs,
+                frozenset(),
+                _enter,
+                _check_enter,
+                caller=lambda args: args.home.member.key,
+            ),
+        },
+        (
+            Entry("Nonce and quota of a sender.", b"a", (("sender", "bytes"),), Account),
+            Entry("Roles of a key.", b"r", (("key", "bytes"),), Role),
+            Entry("Key of an operator.", b"o", (("operator", "u32"),)),
+            Entry("Key of a household.", b"h", (("household", "u32"),)),
+        ),
+        codes={
+            "member_proof": "The home and its key do not lead to the root in the genesis.",
+            "member_known": "The home has shown its key already.",
+            "key_taken": "The new key has a role already.",
+            "key_proof": "The new key did not sign that it takes over.",
+        },
+        start=_start,
+        check=_invariants,
+    )
 )

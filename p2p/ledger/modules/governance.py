@@ -14,50 +14,195 @@ changes the set at most once.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
-from p2p.blocks.block import quorum
-from p2p.blocks.genesis import GOVERNED_BOUNDS, Genesis, is_set_size
+from p2p.blocks.block import quorum, validators_hash
+from p2p.blocks.genesis import GOVERNED_BOUNDS, Genesis, Governed, is_set_size
 from p2p.blocks.possession import NO_KEY, check_possession
+from p2p.blocks.tree import Tree
 from p2p.consensus.evidence import Offence
 from p2p.errors import BrokenInvariant, InvalidTx, OutOfRange
-from p2p.ledger.modules.governance_records import (
-    ADD,
-    APPROVE,
-    CHANGE,
-    COUNCIL,
-    GOVERNED,
-    HISTORY,
-    MAX_HISTORY,
-    MAX_OPEN,
-    NAME,
-    NEXT,
-    PARAMETER,
-    PROPOSE_AUTHORITY,
-    PROPOSE_PARAMETER,
-    REMOVE,
-    RETURN,
-    ROTATE,
-    ApproveArgs,
-    AuthorityArgs,
-    Council,
-    History,
-    Keys,
-    Number,
-    ParameterArgs,
-    Past,
-    Proposal,
-    council,
-    governed,
-    proposal_key,
-    proposal_of,
-    proposals,
-)
-from p2p.ledger.modules.method import AUTHORITY, Method, Module
-from p2p.ledger.view import Context, View
+from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, ChainModule, Entry, Method
+from p2p.ledger.view import MAX_VALUE_BYTES, Context, View
+from p2p.wire.codec import Record, decode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 
+NAME = "governance"
+PROPOSE_AUTHORITY = "propose_authority"
+PROPOSE_PARAMETER = "propose_parameter"
+APPROVE = "approve"
+
+ADD = 1
+REMOVE = 2
+ROTATE = 3
+RETURN = 4
+PARAMETER = 5
 _ACTIONS = (ADD, REMOVE, ROTATE, RETURN)
+
+MAX_OPEN = 32
+"""Proposals that may be open at a time."""
+
+MAX_HISTORY = 16
+"""Sets that are remembered to judge evidence."""
+
+COUNCIL, HISTORY, GOVERNED = b"council", b"history", b"governed"
+NEXT, CHANGE = b"next", b"change"
+
+
+class Council(Record, frozen=True):
+    """Who decides.
+
+    Args:
+        current: The authorities of the next height (within a block: of this one), in the order of turns.
+        next: Those of the height after it.
+        jailed: Authorities that signed twice and have not been called back, sorted.
+        open: Numbers of the open proposals, ascending.
+    """
+
+    current: tuple[bytes, ...]
+    next: tuple[bytes, ...]
+    jailed: tuple[bytes, ...]
+    open: tuple[int, ...]
+
+    @property
+    def hashes(self) -> tuple[bytes, bytes]:
+        """Hashes of both sets, as headers carry them."""
+        return validators_hash(self.current), validators_hash(self.next)
+
+
+class Keys(Record, frozen=True):
+    """A list of keys."""
+
+    keys: tuple[bytes, ...]
+
+
+class Past(Record, frozen=True):
+    """A set and the height from which it holds."""
+
+    height: int
+    validators: tuple[bytes, ...]
+
+
+class History(Record, frozen=True):
+    """The newest sets, in ascending height."""
+
+    sets: tuple[Past, ...]
+
+
+class Number(Record, frozen=True):
+    """One number."""
+
+    number: int
+
+
+class Proposal(Record, frozen=True):
+    """An open proposal.
+
+    Args:
+        action: ADD, REMOVE, ROTATE, RETURN or PARAMETER.
+        key: The authority it is about; empty for a parameter.
+        new_key: Of a ROTATE; else empty.
+        name: Of the parameter; else empty.
+        value: Of the parameter; else 0.
+        expiry_height: Last height at which it may pass.
+        approvals: Keys of the authorities in favour, sorted.
+    """
+
+    action: int
+    key: bytes
+    new_key: bytes
+    name: str
+    value: int
+    expiry_height: int
+    approvals: tuple[bytes, ...]
+
+
+class AuthorityArgs(Record, frozen=True):
+    """Arguments of governance.propose_authority.
+
+    Args:
+        new_key: Of a ROTATE; else empty.
+        proof: Possession of the key that joins (ADD, ROTATE); else empty.
+    """
+
+    action: int
+    key: bytes
+    new_key: bytes
+    proof: bytes
+    expiry_height: int
+
+
+class ParameterArgs(Record, frozen=True):
+    """Arguments of governance.propose_parameter."""
+
+    name: str
+    value: int
+    expiry_height: int
+
+
+class ApproveArgs(Record, frozen=True):
+    """Arguments of governance.approve."""
+
+    number: int
+
+
+def council(view: View) -> Council:
+    """Sets, jailed authorities and open proposals."""
+    found = view.read(NAME, COUNCIL, Council)
+    assert found is not None, "the state was not started from a genesis"
+    return found
+
+
+def governed(view: View) -> Governed:
+    """The parameters in force."""
+    found = view.read(NAME, GOVERNED, Governed)
+    assert found is not None, "the state was not started from a genesis"
+    return found
+
+
+@lru_cache(maxsize=256)
+def council_of(tree: Tree) -> tuple[Council, tuple[bytes, bytes]]:
+    """The council in a module's tree, and the hashes of its sets; most blocks leave this tree alone."""
+    found = decode(Council, tree.get(COUNCIL) or b"", max_bytes=MAX_VALUE_BYTES)
+    return found, found.hashes
+
+
+@lru_cache(maxsize=256)
+def governed_of(tree: Tree) -> Governed:
+    """The parameters in a module's tree."""
+    return decode(Governed, tree.get(GOVERNED) or b"")
+
+
+def proposals(view: View) -> dict[int, Proposal]:
+    """The open proposals by number."""
+    return {number: proposal_of(view, number) for number in council(view).open}
+
+
+def proposal_of(view: View, number: int) -> Proposal:
+    """An open proposal."""
+    found = view.read(NAME, proposal_key(number), Proposal)
+    assert found is not None, f"proposal {number} is open and not there"
+    return found
+
+
+def proposal_key(number: int) -> bytes:
+    """Key of the entry of a proposal."""
+    return b"p" + number.to_bytes(8, "big")
+
+
+def validators_of(view: View, height: int) -> tuple[bytes, ...]:
+    """The set of a past height.
+
+    Raises:
+        OutOfRange: It is not remembered.
+    """
+    history = view.read(NAME, HISTORY, History) or History(())
+    for past in reversed(history.sets):
+        if past.height <= height:
+            return past.validators
+    raise OutOfRange(f"the set of height {height} is not remembered")
 
 
 # --- methods ----------------------------------------------------------------------------------------------
@@ -193,7 +338,7 @@ def punish(view: View, offence: Offence) -> None:
     _change(view, jailed=tuple(sorted((*known.jailed, key))))
 
 
-def end_block(view: View, height: int) -> None:
+def _end_block(view: View, genesis: Genesis, height: int) -> None:
     """Move the sets on by one height, and forget what has expired."""
     known = council(view)
     change = view.read(NAME, CHANGE, Keys)
@@ -258,17 +403,51 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
         raise BrokenInvariant(height, NAME, "an open proposal is not there")
 
 
-MODULE = Module(
-    NAME,
-    {
-        PROPOSE_AUTHORITY: Method(
-            AuthorityArgs, frozenset({AUTHORITY}), _propose_authority, _check_authority
+_ONLY_AUTHORITIES = frozenset({AUTHORITY})
+
+MODULE = CHAIN_MODULES.register(
+    ChainModule(
+        NAME,
+        "The authorities vote on their own set and on the governed parameters.",
+        {
+            PROPOSE_AUTHORITY: Method(
+                "Propose that an authority joins, leaves, changes its key or returns.",
+                AuthorityArgs,
+                _ONLY_AUTHORITIES,
+                _propose_authority,
+                _check_authority,
+            ),
+            PROPOSE_PARAMETER: Method(
+                "Propose a value of a governed parameter.",
+                ParameterArgs,
+                _ONLY_AUTHORITIES,
+                _propose_parameter,
+                _check_parameter,
+            ),
+            APPROVE: Method(
+                "Approve an open proposal.", ApproveArgs, _ONLY_AUTHORITIES, _approve, _check_approve
+            ),
+        },
+        (
+            Entry("Sets of authorities and open proposals.", COUNCIL, record=Council),
+            Entry("The newest sets with their heights.", HISTORY, record=History),
+            Entry("Parameters in force.", GOVERNED, record=Governed),
+            Entry("Number of the next proposal.", NEXT, record=Number),
+            Entry("Height of an authority's last return.", b"j", (("key", "bytes"),), Number),
+            Entry("An open proposal.", b"p", (("number", "u64"),), Proposal),
         ),
-        PROPOSE_PARAMETER: Method(
-            ParameterArgs, frozenset({AUTHORITY}), _propose_parameter, _check_parameter
-        ),
-        APPROVE: Method(ApproveArgs, frozenset({AUTHORITY}), _approve, _check_approve),
-    },
-    _start,
-    _invariants,
+        codes={
+            "gov_closed": "No such proposal is open: it passed, expired or never was.",
+            "gov_approved": "This authority has approved the proposal already.",
+            "gov_full": "Too many proposals are open.",
+            "gov_expiry": "The proposal's expiry is in the past, or too far away.",
+            "gov_range": "No such parameter, or a value outside its bounds.",
+            "gov_member": "The key is in the set already, or is not in it.",
+            "gov_set_size": "The set would not have 1, or 4 to 25 authorities.",
+            "gov_busy": "Another change of the set happens in this block.",
+        },
+        start=_start,
+        check=_invariants,
+        end_block=_end_block,
+    )
 )

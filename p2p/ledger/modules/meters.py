@@ -20,8 +20,8 @@ from p2p.blocks import domains, merkle
 from p2p.blocks.block import ZERO_HASH
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx
+from p2p.ledger.module import CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
 from p2p.ledger.modules import accounts
-from p2p.ledger.modules.method import HOUSEHOLD, OPERATOR, Method, Module
 from p2p.ledger.modules.settlement import settled_until
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record
@@ -165,10 +165,11 @@ def check_reading(reading: Reading, genesis: Genesis) -> None:
     seconds = genesis.params.minutes * 60
     if reading.seconds != seconds or reading.interval_start % seconds:
         raise InvalidTx(
-            "cert_interval", f"{reading.seconds} s from {reading.interval_start}; intervals have {seconds} s"
+            "guarantee_interval",
+            f"{reading.seconds} s from {reading.interval_start}; intervals have {seconds} s",
         )
     if not 0 <= reading.interval_start <= MAX_TIME_S:
-        raise InvalidTx("cert_interval", f"interval_start {reading.interval_start} is out of range")
+        raise InvalidTx("guarantee_interval", f"interval_start {reading.interval_start} is out of range")
     if min(reading.production_mwh, reading.consumption_mwh) < 0:
         raise InvalidTx("reading_range", "a reading is not negative")
     if len(reading.salt) != SALT_BYTES:
@@ -255,10 +256,6 @@ def _version_key(meter: bytes, day: int, version: int) -> bytes:
     return b"v" + meter + day.to_bytes(4, "big") + version.to_bytes(4, "big")
 
 
-def _start(view: View, genesis: Genesis) -> None:
-    """No meter is registered yet, and nothing is written."""
-
-
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
     for key in view.touched(NAME):
         if key[:1] == b"v" and view.before(NAME, key) is not None:
@@ -269,12 +266,43 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
             raise BrokenInvariant(height, NAME, f"meter {key[1:].hex()[:16]} was changed")
 
 
-MODULE = Module(
-    NAME,
-    {
-        REGISTER: Method(RegisterArgs, frozenset({OPERATOR}), _register, _check_register),
-        ANCHOR: Method(AnchorArgs, frozenset({OPERATOR, HOUSEHOLD}), _anchor, _check_anchor),
-    },
-    _start,
-    _invariants,
+MODULE = CHAIN_MODULES.register(
+    ChainModule(
+        NAME,
+        "Registered meters, and the daily roots over their readings.",
+        {
+            REGISTER: Method(
+                "Register a meter of a home.",
+                RegisterArgs,
+                frozenset({OPERATOR}),
+                _register,
+                _check_register,
+            ),
+            ANCHOR: Method(
+                "Anchor the root over a meter's readings of a day, or a correction of it.",
+                AnchorArgs,
+                frozenset({OPERATOR, HOUSEHOLD}),
+                _anchor,
+                _check_anchor,
+            ),
+        },
+        (
+            Entry("A registered meter.", b"m", (("meter", "bytes"),), Meter),
+            Entry("Newest anchor of a day.", b"d", (("meter", "bytes"), ("day", "u32")), Newest),
+            Entry("An anchor.", b"v", (("meter", "bytes"), ("day", "u32"), ("version", "u32")), Anchor),
+        ),
+        codes={
+            "meter_known": "This meter is registered already.",
+            "meter_unknown": "No such meter is registered.",
+            "meter_owner": "The meter belongs to another household.",
+            "meter_kind": "The meter does not measure this.",
+            "anchor_version": "The version does not follow the newest one of this meter and day.",
+            "anchor_early": "The day of the readings is not over and settled.",
+            "anchor_unknown": "Nothing is anchored for this meter and day.",
+            "reading_proof": "The reading is not a salted leaf of the anchored root.",
+            "reading_range": "The reading is negative, or more than the meter's capacity allows.",
+            "guarantee_interval": "The reading or guarantee belongs to another interval, or to none of this chain.",
+        },
+        check=_invariants,
+    )
 )

@@ -83,6 +83,7 @@ class Operator:
         minutes: Length of the interval. [min]
         journal: Keeps the promises of this node; in memory where none is given.
         limits: Ranges of the chain: what is outside could not be judged with the batch.
+        check_term: Raises `NotAMember` where a household is no member in an interval.
 
     Attributes:
         speakers: Peers that have handed in something, as many as there are households at most.
@@ -98,6 +99,7 @@ class Operator:
         minutes: int,
         journal: Journal | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        check_term: Callable[[str, int], None] = lambda household, interval_start: None,
     ) -> None:
         missing = [household for household in roster if household not in keys]
         if missing:
@@ -112,6 +114,7 @@ class Operator:
         self._peers = {peer_id_of(key): household for household, key in self._keys.items()}
         self._minutes = minutes
         self._limits = limits
+        self._check_term = check_term
         self._topic = result_topic(chain_id)
         self._orders = Desk(0, (Kind.ORDER, Kind.NOTHING))
         self._readings = Desk(1, (Kind.READING,))
@@ -299,6 +302,7 @@ class Operator:
             raise OutOfRange(
                 f"minutes is {message.minutes}; this market trades {self._minutes}-minute intervals"
             )
+        self._check_term(message.household, message.interval_start)
         self._hear(message.interval_start)
         if len(self.speakers) < len(self._roster):
             self.speakers.add(peer)

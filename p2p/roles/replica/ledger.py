@@ -13,7 +13,7 @@ import trio
 
 from p2p.blocks.block import (
     Block,
-    CommitCert,
+    CommitCertificate,
     block_hash,
     decode_block,
     decode_cert,
@@ -68,7 +68,7 @@ def checkpoint_bytes(tip: Tip) -> bytes:
     return encode(Checkpoint(_CHECKPOINT_VERSION, *head, tip.state.root, entries))
 
 
-def open_checkpoint(data: bytes) -> Tip:
+def open_checkpoint(data: bytes, genesis: Genesis) -> Tip:
     """The tip in the bytes of a checkpoint; whether it belongs to the chain is for the caller to check.
 
     Raises:
@@ -81,7 +81,7 @@ def open_checkpoint(data: bytes) -> Tip:
         )
     if any(a[:2] >= b[:2] for a, b in pairwise(found.entries)):
         raise NonCanonical("the entries of a checkpoint are not in their only order")
-    state = import_state(found.entries, found.state_root)
+    state = import_state(found.entries, found.state_root, genesis)
     return Tip(found.height, found.time_ms, found.block_hash, found.receipts_root, state)
 
 
@@ -95,7 +95,7 @@ def load_tip(store: ChainStore, genesis: Genesis) -> Tip:
     tip = genesis_tip(genesis)
     try:
         if found is not None:
-            tip = open_checkpoint(found[1])
+            tip = open_checkpoint(found[1], genesis)
         for block, _ in store.blocks(tip.height + 1):
             state, receipts = check_block(tip, genesis, block, signatures=False)
             tip = advance(tip, block, state, receipts)
@@ -154,7 +154,7 @@ class Ledger:
         if name not in self._executed:
             self._executed[name] = check_block(self._tip, self.genesis, block, signatures=signatures)
 
-    def check_certified(self, block_data: bytes, cert_data: bytes) -> tuple[Block, CommitCert]:
+    def check_certified(self, block_data: bytes, cert_data: bytes) -> tuple[Block, CommitCertificate]:
         """Read the next block with its certificate as a peer sent it, everything checked but the execution.
 
         Raises:
@@ -170,7 +170,7 @@ class Ledger:
         check_commit(self.genesis, block.header, block_hash(block.header), cert, self.validators)
         return block, cert
 
-    def append(self, block: Block, cert: CommitCert) -> None:
+    def append(self, block: Block, cert: CommitCertificate) -> None:
         """Execute the next block and store it, durably, before this returns.
 
         Raises:

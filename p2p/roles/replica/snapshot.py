@@ -10,7 +10,7 @@ from __future__ import annotations
 import trio
 
 from p2p.blocks import block as blocks
-from p2p.blocks.block import CommitCert, Header
+from p2p.blocks.block import CommitCertificate, Header
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadProof, OutOfRange, RemoteError, WrongChain, WrongVersion
 from p2p.ledger.execution import Tip
@@ -76,7 +76,7 @@ class Snapshot(Record, frozen=True):
     changes: tuple[SetChange, ...]
     header: Header
     next_header: Header
-    next_cert: CommitCert
+    next_cert: CommitCertificate
     checkpoint: bytes
 
 
@@ -108,7 +108,7 @@ def open_snapshot(data: bytes, genesis: Genesis) -> Base:
     if above.height != header.height + 1 or above.parent_hash != name:
         raise BadProof("the two headers of the snapshot do not follow each other")
     _check_signed(above, cert, validators, genesis)
-    tip = open_checkpoint(snapshot.checkpoint)
+    tip = open_checkpoint(snapshot.checkpoint, genesis)
     wanted = Tip(header.height, header.time_ms, name, above.receipts_root, tip.state)
     if tip != wanted or tip.state.root != above.state_root:
         raise BadProof("the state of the snapshot is not the one the header names")
@@ -129,7 +129,9 @@ def _authorities(changes: tuple[SetChange, ...], height: int, genesis: Genesis) 
     return validators
 
 
-def _check_signed(header: Header, cert: CommitCert, validators: tuple[bytes, ...], genesis: Genesis) -> None:
+def _check_signed(
+    header: Header, cert: CommitCertificate, validators: tuple[bytes, ...], genesis: Genesis
+) -> None:
     if header.chain_id != genesis.chain_id:
         raise WrongChain(f"a header of chain {header.chain_id.hex()[:16]}")
     if header.validators_hash != blocks.validators_hash(validators):

@@ -1,5 +1,5 @@
-// The msgpack subset of docs/reference/protocol/messages.md: one byte string for one value.
-// A shape says what is expected: 'int', 'bytes', 'str', 'bool', {nil: shape}, {list: shape}, or a record, which
+// The msgpack subset of docs/protocol.md: one byte string for one value.
+// A shape says what is expected: 'int', 'bytes', 'str', 'bool', 'wide', {nil: shape}, {list: shape}, or a record, which
 // is an array of [name, shape]. Integers are BigInt on both sides; the encoder takes plain numbers too.
 
 const INT64_MAX = 2n ** 63n - 1n, INT64_MIN = -(2n ** 63n);
@@ -21,6 +21,7 @@ export function bigEndian(value, bytes) {
 
 export function encode(shape, value) {
   if (shape === 'int') return encodeInt(BigInt(value));
+  if (shape === 'wide') return encodeWide(BigInt(value));
   if (shape === 'bool') return Uint8Array.of(value ? 0xc3 : 0xc2);
   if (shape === 'bytes') return join(head(value.length, [0xc4, 0xc5, 0xc6]), value);
   if (shape === 'str') {
@@ -33,6 +34,11 @@ export function encode(shape, value) {
     : shape.map(([name, inner]) => encode(inner, value[name]));
   const n = parts.length;
   return join(n < 16 ? Uint8Array.of(0x90 | n) : head(n, [null, 0xdc, 0xdd]), ...parts);
+}
+
+// Up to 128 bits: an integer where it fits into 64, else 16 bytes.
+function encodeWide(value) {
+  return value > INT64_MAX || value < INT64_MIN ? encode('bytes', bigEndian(value, 16)) : encodeInt(value);
 }
 
 function encodeInt(value) {
@@ -65,7 +71,8 @@ class Reader {
     if (shape?.nil && this.data[this.at] === 0xc0) { this.at += 1; return null; }
     if (shape?.nil) return this.read(shape.nil);
     const tag = this.number(1, false);
-    if (shape === 'int') return this.int(Number(tag));
+    if (shape === 'int' || (shape === 'wide' && tag !== 0xc4n)) return this.int(Number(tag));
+    if (shape === 'wide') return this.number(this.length(tag, { 0xc4: 1 }), true);
     if (shape === 'bool' && (tag === 0xc2n || tag === 0xc3n)) return tag === 0xc3n;
     if (shape === 'bytes') return this.take(this.length(tag, { 0xc4: 1, 0xc5: 2, 0xc6: 4 }));
     if (shape === 'str') return this.text(this.length(tag, { 0xd9: 1, 0xda: 2, 0xdb: 4 }, 0xa0, 0x1f));

@@ -4,18 +4,18 @@ import { sha256, verify } from './crypto.mjs';
 import { PRICE } from './wire.mjs';
 
 export const COLUMNS = ['import_wh', 'export_wh', 'bought_wh', 'sold_wh', 'local_wh', 'retail_import_wh',
-  'retail_export_wh', 'trade_nano', 'imbalance_nano', 'retail_nano', 'grid_fee_nano'];
-const SYSTEM_ACCOUNTS = 3n, PROOF_MAX = 128 * 1024, TX_MAX = 64 * 1024, GENESIS_MAX = 1024 * 1024, PRECOMMIT = 2;
+  'retail_export_wh', 'loss_wh', 'trade_nano', 'imbalance_nano', 'retail_nano', 'grid_fee_nano'];
+const SYSTEM_ACCOUNTS = 3n, PROOF_MAX = 128 * 1024, TX_MAX = 64 * 1024, GENESIS_MAX = 64 * 1024, PRECOMMIT = 2;
 const LEAF_ENTRY = 0x07, LEAF_TX = 0x08, LEAF_MODULE = 0x0a, LEAF_BUCKET = 0x0c, DEPTH = 16;
-const MODULES = ['accounts', 'certificates', 'governance', 'meters', 'settlement'], EMPTY = new Uint8Array(32);
+const MODULES = ['accounts', 'governance', 'guarantees', 'meters', 'settlement'], EMPTY = new Uint8Array(32);
 
 const of = (type, names) => names.split(' ').map((name) => [name, type]);
-const GOVERNED = of('int', 'tx_quota quota_window proposal_heights evidence_heights certificate_days');
+const GOVERNED = of('int', 'tx_quota quota_window proposal_heights evidence_heights guarantee_days');
 const PARAMS = [['currency', 'str'], ...of('int', 'minutes max_energy_wh max_price_micro_per_kwh max_node'),
-  ['rules_hash', 'bytes'], ['full_entries', 'int'], ['governed', GOVERNED]];
+  ['order_kinds', { list: 'int' }], ['rules_hash', 'bytes'], ['full_entries', 'int'], ['governed', GOVERNED]];
 const GENESIS = [['version', 'int'], ['name', 'str'], ['time_ms', 'int'], ['params', PARAMS],
-  ['authorities', { list: 'bytes' }], ['operators', { list: 'bytes' }], ['roster_root', 'bytes'], ['members', 'int'],
-  ['household_keys', { list: 'bytes' }]];
+  ['authorities', { list: 'bytes' }], ['operators', { list: 'bytes' }], ['members_root', 'bytes'], ['members', 'int'],
+  ['accounts', { list: 'str' }], ['modules', { list: 'str' }]];
 export const TX = [['version', 'int'], ...of('bytes', 'chain_id sender'), ...of('int', 'nonce valid_until_height'),
   ...of('str', 'module method'), ...of('bytes', 'args signature')];
 export const HEADER = [['version', 'int'], ['chain_id', 'bytes'], ...of('int', 'height time_ms'), ['parent_hash', 'bytes'],
@@ -28,17 +28,17 @@ const CHANGE = [['header', HEADER], ['cert', CERT], ['validators', { list: 'byte
 export const BUNDLE = [['version', 'int'], ...of('bytes', 'entry salt batch_path'), ['tx', TX],
   ...of('int', 'tx_index tx_count'), ['tx_path', 'bytes'], ['header', HEADER], ['cert', CERT], ['changes', { list: CHANGE }],
   ['role', { nil: ROLE_PROOF }]];
-const BATCH = [...of('int', 'interval_start orders members'), ...of('bytes', 'book_root clearing_root postings_root'),
-  ['price', { nil: PRICE }], ['traded_wh', 'int'], ['totals', { list: { list: 'int' } }],
+const BATCH = [...of('int', 'interval_start orders members'), ...of('bytes', 'book_root clearing_root postings_root prices_root'),
+  ['prices', 'int'], ['price', { nil: PRICE }], ['traded_wh', 'int'], ['totals', { list: { list: 'wide' } }],
   ...of('bytes', 'blob_hash inclusion_root entries')];
 
 const fail = (detail, code = 'bad_proof') => { throw new Refused(code, detail); };
 
 export function openGenesis(bytes) {
   const genesis = decode(GENESIS, bytes, GENESIS_MAX);
-  if (genesis.version !== 2n) fail(`genesis version ${genesis.version}`, 'wrong_version');
-  const { max_energy_wh: energy, max_price_micro_per_kwh: price, max_node: node } = genesis.params;
-  return { ...genesis, chainId: sha256(bytes), limits: { energy, price, node } };
+  if (genesis.version !== 3n) fail(`genesis version ${genesis.version}`, 'wrong_version');
+  const { max_energy_wh: energy, max_price_micro_per_kwh: price, max_node: node, order_kinds: kinds } = genesis.params;
+  return { ...genesis, chainId: sha256(bytes), limits: { energy, price, node, kinds } };
 }
 
 export const leafHash = (data) => sha256(Uint8Array.of(0), data);
@@ -94,7 +94,7 @@ function checkHeader(header, cert, keys, genesis) {
 /** Returns the line {interval_start, account, height, values} that a proof proves; throws a Refused otherwise. */
 export function checkProof(bytes, genesis) {
   const bundle = decode(BUNDLE, bytes, PROOF_MAX);
-  if (bundle.version !== 2n) fail(`version ${bundle.version}`);
+  if (bundle.version !== 3n) fail(`version ${bundle.version}`);
   let keys = genesis.authorities, height = 0n;
   for (const change of bundle.changes) {
     if (change.header.height <= height || change.header.height >= bundle.header.height) fail('changes out of order');
@@ -103,7 +103,7 @@ export function checkProof(bytes, genesis) {
     keys = change.validators; height = change.header.height;
   }
   checkHeader(bundle.header, bundle.cert, keys, genesis);
-  return checkEntry(bundle, checkTx(bundle, genesis, keys));
+  return checkEntry(bundle, checkTx(bundle, genesis, keys), genesis);
 }
 
 function checkTx({ tx, tx_index: index, tx_count: count, tx_path: path, header, role }, genesis, keys) {
@@ -111,18 +111,19 @@ function checkTx({ tx, tx_index: index, tx_count: count, tx_path: path, header, 
   if (!same(rootFromPath(leaf, index, count, path), header.tx_root)) fail('the transaction is not in the block');
   if (tx.module !== 'settlement' || tx.method !== 'batch' || !same(tx.chain_id, genesis.chainId)) fail('not a settlement of this chain');
   const known = [...genesis.operators, ...keys].some((key) => same(key, tx.sender));
-  if (!known && !(role && isOperator(tx.sender, header.state_root, role))) fail('not by an operator or authority');
+  if (!known && !(role && isOperator(tx.sender, header.state_root, role, genesis))) fail('not by an operator or authority');
   if (!verify(tx.sender, 'wattswap/tx/1\0', txSignBytes(tx), tx.signature)) fail('the transaction', 'wrong_signature');
   return decode(BATCH, tx.args, TX_MAX);
 }
 
 /** Whether the state says that a key, which the genesis does not name, is an operator's now. */
-function isOperator(key, stateRoot, { bucket, module_roots: roots }) {
-  if (roots.length !== MODULES.length) fail('another number of modules');
-  const leaves = roots.map((root, i) => leafHash(join(Uint8Array.of(LEAF_MODULE), ascii(MODULES[i]), root)));
+function isOperator(key, stateRoot, { bucket, module_roots: roots }, genesis) {
+  const modules = [...MODULES, ...genesis.modules].sort();
+  if (roots.length !== modules.length) fail('another number of modules');
+  const leaves = roots.map((root, i) => leafHash(join(Uint8Array.of(LEAF_MODULE), ascii(modules[i]), root)));
   if (!same(rootOf(leaves), stateRoot)) fail('the modules do not lead to the state root');
   const name = join(ascii('r'), key), place = Buffer.from(sha256(name)).readUInt16BE(0);
-  if (!same(bucketRoot(bucket, place), roots[0])) fail('the bucket does not lead to the module root');
+  if (!same(bucketRoot(bucket, place), roots[modules.indexOf('accounts')])) fail('the bucket does not lead to the module root');
   const found = bucket.entries.find((entry) => same(entry.key, name));
   return found !== undefined && decode(ROLE, found.value).operator >= 0n;
 }
@@ -149,13 +150,16 @@ export function rootOf(leaves) {
   return sha256(Uint8Array.of(1), rootOf(leaves.slice(0, split)), rootOf(leaves.slice(split)));
 }
 
-function checkEntry({ entry, salt, batch_path: path, header }, args) {
-  if (entry.length !== 100 || salt.length !== 16) fail('an entry or salt of another length');
-  const view = Buffer.from(entry), start = view.readBigInt64BE(0), account = view.readUInt32BE(8);
-  if (start !== args.interval_start) fail('an entry of another interval');
+function checkEntry({ entry, salt, batch_path: path, header }, args, genesis) {
+  if (entry.length < 4 || salt.length !== 16) fail('an entry or salt of another length');
+  const view = Buffer.from(entry), account = view.readUInt32BE(0);
+  // What one home has fits into 64 bits, sums over all of them have 128.
+  const size = BigInt(account) < args.members ? 8 : 16, accounts = args.members + BigInt(genesis.accounts.length) + SYSTEM_ACCOUNTS;
+  if (entry.length !== 4 + size * COLUMNS.length) fail('an entry of another length');
   const leaf = leafHash(join(Uint8Array.of(LEAF_ENTRY), salt, entry));
-  const root = rootFromPath(leaf, BigInt(account), args.members + SYSTEM_ACCOUNTS, path);
+  const root = rootFromPath(leaf, BigInt(account), accounts, path);
   if (!same(root, args.postings_root)) fail('the entry is not in the batch');
-  const values = Object.fromEntries(COLUMNS.map((name, i) => [name, view.readBigInt64BE(12 + 8 * i)]));
-  return { interval_start: start, account, height: header.height, values };
+  const number = (at) => BigInt.asIntN(8 * size, BigInt(`0x${view.subarray(at, at + size).toString('hex')}`));
+  const values = Object.fromEntries(COLUMNS.map((name, i) => [name, number(4 + size * i)]));
+  return { interval_start: args.interval_start, account, height: header.height, values };
 }

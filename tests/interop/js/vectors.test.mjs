@@ -16,6 +16,7 @@ const refusal = (action) => {
 /** The value of a shape out of its JSON form. */
 function value(shape, json) {
   if (shape === 'int') return BigInt(json);
+  if (shape === 'wide') return typeof json === 'string' && json.length === 32 ? BigInt.asIntN(128, BigInt(`0x${json}`)) : BigInt(json);
   if (shape === 'bytes') return unhex(json);
   if (shape === 'str' || shape === 'bool' || json === null) return json;
   if (shape.nil) return value(shape.nil, json);
@@ -45,7 +46,7 @@ test('the layouts that this peer was written with are those of the vectors', () 
   const own = {
     ...Object.fromEntries(Object.entries(wire.KINDS).map(([kind, [, shape]]) =>
       [`${kind[0].toUpperCase()}${kind.slice(1)}Message`.replace('_query', 'Query'), shape])),
-    Tx: proof.TX, Header: proof.HEADER, CommitCert: proof.CERT, ProofBundle: proof.BUNDLE,
+    Tx: proof.TX, Header: proof.HEADER, CommitCertificate: proof.CERT, ProofBundle: proof.BUNDLE,
   };
   // A pair has no names on the wire, and needs some here.
   const named = (shape) => JSON.parse(JSON.stringify(shape), (_, part) =>

@@ -8,26 +8,28 @@ export const REQUEST = 0, REPLY = 1, ERROR = 2;
 export const RECEIPT_CODES = ['accepted', 'duplicate', 'replaced', 'late', 'early', 'stale_nonce', 'refused'];
 
 const MESSAGE_DOMAIN = 'wattswap/msg/1\0', MESSAGE_ID_DOMAIN = 'wattswap/msg-id/1\0';
-const MESSAGE_MAX = 1024, MAX_TIME = 2n ** 36n, INT64_MAX = 2n ** 63n - 1n, MINUTES = [5n, 15n, 30n, 60n];
+const MESSAGE_MAX = 4096, MAX_ORDERS = 64, MAX_TIME = 2n ** 36n, INT64_MAX = 2n ** 63n - 1n, MINUTES = [5n, 15n, 30n, 60n];
 
 const ints = (...names) => names.map((name) => [name, 'int']);
 const begin = [['version', 'int'], ['chain_id', 'bytes']];
 const interval = [...begin, ...ints('interval_start', 'minutes'), ['household', 'str'], ['nonce', 'int']];
 export const PRICE = ints('lo', 'hi', 'price');
 
+const ORDER = [...ints('side', 'energy_wh', 'limit_micro_per_kwh', 'node', 'kind'), ['terms', { list: 'int' }]];
+
 export const KINDS = {
-  order: [1, [...interval, ...ints('side', 'energy_wh', 'limit_micro_per_kwh', 'node')]],
+  order: [1, [...interval, ['orders', { list: ORDER }]]],
   reading: [2, [...interval, ...ints('import_wh', 'export_wh', 'quality')]],
   receipt: [3, [...begin, ['interval_start', 'int'], ['household', 'str'], ['message_id', 'bytes'], ['code', 'int']]],
   result: [4, [...begin, ...ints('interval_start', 'minutes', 'height'),
     ...['book_root', 'clearing_root', 'postings_root', 'block_hash'].map((name) => [name, 'bytes']),
-    ['price', { nil: PRICE }], ['traded_wh', 'int'], ['next_collector', 'bytes']]],
+    ['price', { nil: PRICE }], ['prices_root', 'bytes'], ['traded_wh', 'int'], ['next_collector', 'bytes']]],
   nothing: [5, interval],
   line_query: [6, interval],
 };
 const SIGNED = [['kind', 'int'], ['body', 'bytes'], ['public_key', 'bytes'], ['signature', 'bytes']];
 const INTERVAL_QUERY = [...begin, ['interval_start', 'int']];
-const HASHES = ['chain_id', 'message_id', 'book_root', 'clearing_root', 'postings_root', 'block_hash', 'next_collector'];
+const HASHES = ['chain_id', 'message_id', 'book_root', 'clearing_root', 'postings_root', 'prices_root', 'block_hash', 'next_collector'];
 
 export function packFrame(id, kind, payload) {
   return join(bigEndian(payload.length + 5, 4), bigEndian(id, 4), Uint8Array.of(kind), payload);
@@ -63,7 +65,7 @@ export function openMessage(data, names, context) {
   const name = names.find((one) => BigInt(KINDS[one][0]) === signed.kind);
   if (!name) throw new Refused('wrong_kind', `kind ${signed.kind}`);
   const message = decode(KINDS[name][1], signed.body, MESSAGE_MAX);
-  if (message.version !== 1n) throw new Refused('wrong_version', `version ${message.version}`);
+  if (message.version !== 2n) throw new Refused('wrong_version', `version ${message.version}`);
   if (!same(message.chain_id, context.chainId)) throw new Refused('wrong_chain', hex(message.chain_id));
   const problem = problemOf(name, message, context.limits);
   if (problem) throw new Refused('out_of_range', problem);
@@ -76,10 +78,10 @@ export function openMessage(data, names, context) {
 }
 
 function problemOf(name, message, limits) {
-  const { energy, price, node } = limits;
+  const { energy } = limits;
   const bounds = {
-    interval_start: [0n, MAX_TIME], nonce: [0n, INT64_MAX], side: [-1n, 1n], energy_wh: [0n, energy],
-    import_wh: [0n, energy], export_wh: [0n, energy], limit_micro_per_kwh: [-price, price], node: [0n, node],
+    interval_start: [0n, MAX_TIME], nonce: [0n, INT64_MAX],
+    import_wh: [0n, energy], export_wh: [0n, energy],
     quality: [0n, 2n], code: [0n, 6n], height: [0n, INT64_MAX], traded_wh: [0n, INT64_MAX],
   };
   for (const [field, value] of Object.entries(message)) {
@@ -88,12 +90,25 @@ function problemOf(name, message, limits) {
   }
   const idBytes = Buffer.byteLength(message.household ?? 'x');
   if (idBytes < 1 || idBytes > 64) return `household has ${idBytes} bytes`;
-  if (message.side === 0n) return 'side is 0';
+  if (name === 'order') { const problem = ordersProblem(message.orders, limits); if (problem) return problem; }
   if (name === 'receipt') return null;
   if (!MINUTES.includes(message.minutes)) return `minutes is ${message.minutes}`;
   return message.interval_start % (message.minutes * 60n) ? 'interval_start is not on a boundary' : null;
 }
 
-export const DEFAULT_LIMITS = { energy: 1_000_000n, price: 1_000_000_000n, node: 1_000_000n };
-export const ask = (chainId, start) => encode(INTERVAL_QUERY, { version: 1, chain_id: chainId, interval_start: start });
+function ordersProblem(orders, { energy, price, node, kinds }) {
+  if (orders.length < 1 || orders.length > MAX_ORDERS) return `${orders.length} orders`;
+  const within = (value, low, high) => value >= low && value <= high;
+  for (const order of orders) {
+    if (order.side !== 1n && order.side !== -1n) return `side is ${order.side}`;
+    if (!within(order.energy_wh, 0n, energy) || !within(order.limit_micro_per_kwh, -price, price)) return 'energy or limit';
+    if (!within(order.node, 0n, node) || !kinds.includes(order.kind)) return 'node or kind';
+    // This peer hands in simple orders only.
+    if (order.kind !== 0n || order.terms.length) return 'terms';
+  }
+  return orders.reduce((sum, order) => sum + order.energy_wh, 0n) > energy ? 'energies add up to too much' : null;
+}
+
+export const DEFAULT_LIMITS = { energy: 1_000_000n, price: 1_000_000_000n, node: 1_000_000n, kinds: [0n] };
+export const ask = (chainId, start) => encode(INTERVAL_QUERY, { version: 2, chain_id: chainId, interval_start: start });
 export const resultTopic = (chainId) => `/wattswap/${hex(chainId.subarray(0, 8))}/result/1`;

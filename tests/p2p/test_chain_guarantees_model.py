@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis
 
 from p2p.errors import InvalidTx
-from p2p.ledger.modules import certificate_records as certs
+from p2p.ledger.modules import guarantees as certs
 from p2p.ledger.modules import meters
-from p2p.ledger.modules.certificate_records import (
+from p2p.ledger.modules.guarantees import (
     ClaimArgs,
     IssueArgs,
     NameArgs,
@@ -108,6 +108,7 @@ class Model:
 
 def new_chain() -> tuple[Chain, list[meters.Reading], list[meters.Reading], bytes, bytes]:
     chain = Chain(make_genesis(tx_quota=100_000))
+    chain.enter(*range(len(HOMES)))
     chain.settle_day()
     roof = chain.register("roof", 0, meters.PRODUCTION)
     house = chain.register("house", 1, meters.CONSUMPTION)
@@ -161,7 +162,7 @@ def take(
     sender, name, args, expected = translate(model, step, made, used, roof, house)
     before = chain.tip.state.root
     try:
-        chain.call(sender, f"certificates.{name}", args)
+        chain.call(sender, f"guarantees.{name}", args)
         accepted = True
     except InvalidTx:
         accepted = False

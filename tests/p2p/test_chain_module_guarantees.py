@@ -7,9 +7,9 @@ import pytest
 from chain_kit import START
 from modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis, open_readings, refused
 
-from p2p.ledger.modules import certificate_records as certs
+from p2p.ledger.modules import guarantees as certs
 from p2p.ledger.modules import meters
-from p2p.ledger.modules.certificate_records import (
+from p2p.ledger.modules.guarantees import (
     ClaimArgs,
     IssueArgs,
     NameArgs,
@@ -36,23 +36,23 @@ class Street:
 
     def issue(self, *intervals: int) -> None:
         readings = tuple(self.made[i] for i in intervals)
-        self.chain.call(HOMES[0], "certificates.issue", IssueArgs(self.roof, readings))
+        self.chain.call(HOMES[0], "guarantees.issue", IssueArgs(self.roof, readings))
 
     def split(self, start: int, *parts: int, home: int = 0) -> None:
-        self.chain.call(HOMES[home], "certificates.split", SplitArgs(self.id, start, parts))
+        self.chain.call(HOMES[home], "guarantees.split", SplitArgs(self.id, start, parts))
 
     def transfer(self, start: int, to: int, home: int = 0, trade: int = -1) -> None:
-        self.chain.call(HOMES[home], "certificates.transfer", TransferArgs(self.id, start, to, trade))
+        self.chain.call(HOMES[home], "guarantees.transfer", TransferArgs(self.id, start, to, trade))
 
     def claim(self, start: int, home: int = 1, interval: int = 0) -> None:
         args = ClaimArgs(self.id, start, self.house, self.used[interval])
-        self.chain.call(HOMES[home], "certificates.claim", args)
+        self.chain.call(HOMES[home], "guarantees.claim", args)
 
     def expire(self, start: int) -> None:
-        self.chain.call(HOMES[3], "certificates.expire", NameArgs(self.id, start))
+        self.chain.call(HOMES[3], "guarantees.expire", NameArgs(self.id, start))
 
     def withdraw(self, start: int) -> None:
-        self.chain.call(OPERATORS[1], "certificates.withdraw", NameArgs(self.id, start))
+        self.chain.call(OPERATORS[1], "guarantees.withdraw", NameArgs(self.id, start))
 
     def pieces(self) -> list[tuple[int, int, int, int]]:
         """(start, wh, owner, status)"""
@@ -89,7 +89,7 @@ def test_a_claim_above_the_consumption_is_refused(street: Street) -> None:
     street.transfer(0, 1)
     street.transfer(400, 1)
     street.claim(0)
-    with refused("cert_over_consumption"):
+    with refused("guarantee_over_consumption"):
         street.claim(400)
 
 
@@ -97,54 +97,54 @@ def test_a_certificate_is_claimed_once(street: Street) -> None:
     street.split(0, 400, 500)
     street.transfer(0, 1)
     street.claim(0)
-    with refused("cert_status"):
+    with refused("guarantee_status"):
         street.claim(0)
 
 
 def test_a_claim_is_for_the_interval_of_the_production(street: Street) -> None:
     street.split(0, 100, 800)
     street.transfer(0, 1)
-    with refused("cert_interval"):
+    with refused("guarantee_interval"):
         street.claim(0, interval=1)
 
 
 def test_nothing_can_be_done_with_a_certificate_after_it_expired() -> None:
-    street = Street(certificate_days=1)
+    street = Street(guarantee_days=1)
     street.issue(0)
-    with refused("cert_expired"):
+    with refused("guarantee_expired"):
         street.transfer(0, 1)
-    with refused("cert_expired"):
+    with refused("guarantee_expired"):
         street.split(0, 1, 899)
     street.expire(0)
     assert street.sums() == (0, 0, 0, 900, 0)
-    with refused("cert_status"):
+    with refused("guarantee_status"):
         street.expire(0)
 
 
 def test_a_certificate_expires_when_the_settled_time_reaches_its_end() -> None:
     """The last interval of the day ends exactly one day after the first began."""
-    street = Street(certificate_days=1, settled=DAY_START + meters.DAY_S - STEP)
+    street = Street(guarantee_days=1, settled=DAY_START + meters.DAY_S - STEP)
     street.issue(0)
-    with refused("cert_expired"):
+    with refused("guarantee_expired"):
         street.transfer(0, 1)
     street.issue(1)
     street.id = issuance_id(street.roof, DAY_START + STEP)
     street.transfer(0, 1)
-    with refused("cert_not_expired"):
+    with refused("guarantee_not_expired"):
         street.expire(0)
 
 
 def test_a_certificate_does_not_expire_before_its_time(street: Street) -> None:
-    with refused("cert_not_expired"):
+    with refused("guarantee_not_expired"):
         street.expire(0)
 
 
 def test_a_withdrawn_certificate_cannot_be_transferred(street: Street) -> None:
     street.withdraw(0)
     assert street.sums() == (0, 0, 0, 0, 900)
-    with refused("cert_status"):
+    with refused("guarantee_status"):
         street.transfer(0, 1)
-    with refused("cert_status"):
+    with refused("guarantee_status"):
         street.withdraw(0)
 
 
@@ -156,20 +156,20 @@ def test_a_claimed_certificate_is_flagged_not_deleted_when_withdrawn(street: Str
     assert street.sums() == (500, 400, 0, 0, 0)
     piece = pieces_of(street.chain.tip.state.view(), street.id)[0][1]
     assert (piece.status, piece.flagged, piece.used_by) == (certs.CLAIMED, 1, street.house)
-    with refused("cert_status"):
+    with refused("guarantee_status"):
         street.withdraw(0)
 
 
 @pytest.mark.parametrize("parts", [(400, 501), (400, 499), (900, 0), (-100, 1000)])
 def test_a_split_with_a_wrong_sum_is_refused(street: Street, parts: tuple[int, ...]) -> None:
-    with refused("cert_sum"):
+    with refused("guarantee_sum"):
         street.split(0, *parts)
 
 
 def test_a_meter_and_interval_are_issued_once(street: Street) -> None:
-    with refused("cert_duplicate"):
+    with refused("guarantee_duplicate"):
         street.issue(0)
-    with refused("cert_duplicate"):
+    with refused("guarantee_duplicate"):
         street.issue(1, 1)
 
 
@@ -177,7 +177,7 @@ def test_a_meter_and_interval_are_issued_once(street: Street) -> None:
 def test_a_reading_of_another_length_is_refused(seconds: int) -> None:
     street = Street()
     street.made[0] = msgspec.structs.replace(street.made[0], seconds=seconds)
-    with refused("cert_interval"):
+    with refused("guarantee_interval"):
         street.issue(0)
 
 
@@ -236,7 +236,7 @@ def test_a_corrected_reading_replaces_the_old_one_for_new_certificates() -> None
     old = street.made
     street.made = street.chain.anchor(street.roof, [(800_000, 0), (1, 0)], sender=HOMES[0])
     with refused("reading_proof"):
-        street.chain.call(HOMES[0], "certificates.issue", IssueArgs(street.roof, (old[0],)))
+        street.chain.call(HOMES[0], "guarantees.issue", IssueArgs(street.roof, (old[0],)))
     street.issue(0)
     record = issuance_of(street.chain.tip.state.view(), street.id)
     assert record is not None
@@ -245,18 +245,18 @@ def test_a_corrected_reading_replaces_the_old_one_for_new_certificates() -> None
 
 def test_a_certificate_belongs_to_its_owner(street: Street) -> None:
     for call in (lambda: street.transfer(0, 2, home=1), lambda: street.split(0, 1, 899, home=2)):
-        with refused("cert_owner"):
+        with refused("guarantee_owner"):
             call()
 
 
 def test_a_trade_is_of_the_interval_of_the_production(street: Street) -> None:
-    with refused("cert_interval"):
+    with refused("guarantee_interval"):
         street.transfer(0, 1, trade=DAY_START + STEP)
 
 
 def test_an_issuance_is_not_cut_into_too_many_pieces(street: Street) -> None:
     street.split(0, *([1] * 200), 700)
-    with refused("cert_pieces"):
+    with refused("guarantee_pieces"):
         street.split(200, *([1] * 57), 643)
 
 
@@ -268,7 +268,7 @@ def test_a_household_claims_for_its_own_meter_only(street: Street) -> None:
 def test_a_meter_of_production_has_no_consumption_to_claim_for(street: Street) -> None:
     with refused("meter_kind"):
         args = ClaimArgs(street.id, 0, street.roof, street.made[0])
-        street.chain.call(HOMES[0], "certificates.claim", args)
+        street.chain.call(HOMES[0], "guarantees.claim", args)
 
 
 class TestStorage:
@@ -285,11 +285,11 @@ class TestStorage:
 
     def store(self, street: Street, start: int) -> None:
         args = ClaimArgs(street.id, start, self.battery, self.readings[0])
-        street.chain.call(HOMES[0], "certificates.claim", args)
+        street.chain.call(HOMES[0], "guarantees.claim", args)
 
     def release(self, street: Street, interval: int) -> None:
         args = IssueArgs(self.battery, (self.readings[interval],))
-        street.chain.call(HOMES[0], "certificates.issue", args)
+        street.chain.call(HOMES[0], "guarantees.issue", args)
 
     def test_what_was_charged_comes_back_less_the_losses(self, street: Street) -> None:
         self.store(street, 0)
@@ -298,7 +298,7 @@ class TestStorage:
         released = issuance_of(street.chain.tip.state.view(), issuance_id(self.battery, DAY_START + STEP))
         assert released is not None
         assert (released.wh, released.released) == (400, 1)
-        with refused("cert_over_production"):
+        with refused("guarantee_over_production"):
             self.release(street, 2)
 
     def test_losses_are_rounded_up(self, street: Street) -> None:
@@ -306,11 +306,11 @@ class TestStorage:
         street.split(0, 2, 498)
         self.store(street, 0)
         self.release(street, 2)
-        held = street.chain.tip.state.view().get("certificates", b"s" + self.battery)
+        held = street.chain.tip.state.view().get("guarantees", b"s" + self.battery)
         assert held == encode(certs.Stored(0))
 
     def test_energy_that_was_charged_without_certificates_gives_none(self, street: Street) -> None:
-        with refused("cert_over_production"):
+        with refused("guarantee_over_production"):
             self.release(street, 1)
 
 

@@ -1,0 +1,222 @@
+"""The homes of a chain: a salt-free leaf each under one root in the genesis, the list of them in a file beside it.
+
+    leaf data = 01 || household hash (32) || public key (32, zeros for none) || from_s i64 || to_s i64
+
+The genesis keeps its size however many homes there are. Whoever checks signatures has the list; a home that shows its
+key to the chain, or accuses a collector, brings its member record and the path to the root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from p2p.blocks import domains, merkle
+from p2p.errors import BadProof, GenesisError, NotAMember, RemoteError
+from p2p.files import write_whole
+from p2p.wire.codec import Record, decode, encode
+from p2p.wire.identity import PUBLIC_KEY_BYTES
+from p2p.wire.messages import MAX_TIME_S
+
+VERSION = 1
+MAX_MEMBERS_BYTES = 128 * 1024 * 1024
+NO_KEY = bytes(PUBLIC_KEY_BYTES)
+ALWAYS = (0, MAX_TIME_S)
+"""The term of a home that is a member from the first interval to the last. [s since 1970, UTC]"""
+
+
+class Member(Record, frozen=True):
+    """One home.
+
+    Args:
+        household: `household_hash` of its id; ids never appear on chain.
+        key: Public key that signs its messages; zeros where orders are not signed.
+        from_s: Its first interval starts then or later. [s since 1970, UTC]
+        to_s: Its last interval starts before. [s since 1970, UTC]
+    """
+
+    household: bytes
+    key: bytes
+    from_s: int
+    to_s: int
+
+
+class MemberFile(Record, frozen=True):
+    """The file beside a genesis: all homes in roster order."""
+
+    version: int
+    members: tuple[Member, ...]
+
+
+class MemberProof(Record, frozen=True):
+    """A home with its place in the roster and the path of its leaf, 32 bytes a step."""
+
+    index: int
+    member: Member
+    path: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """The homes of a chain with their ids, for whoever has the roster.
+
+    Args:
+        ids: In roster order.
+        keys: Public keys likewise; empty where orders are not signed.
+        terms: (from_s, to_s) likewise; empty where everybody is always a member. [s since 1970, UTC]
+    """
+
+    ids: tuple[str, ...]
+    keys: tuple[bytes, ...] = ()
+    terms: tuple[tuple[int, int], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def records(self) -> tuple[Member, ...]:
+        """All homes as the root covers them."""
+        keys = self.keys or (NO_KEY,) * len(self)
+        terms = self.terms or (ALWAYS,) * len(self)
+        rows = zip(self.ids, keys, terms, strict=True)
+        return tuple(Member(household_hash(name), key, *term) for name, key, term in rows)
+
+    @cached_property
+    def by_id(self) -> dict[str, bytes]:
+        """Public key of each home that has one."""
+        return dict(zip(self.ids, self.keys, strict=True)) if self.keys else {}
+
+    @cached_property
+    def tree(self) -> merkle.Levels:
+        """Tree over the leaves of all homes."""
+        return merkle.levels([member_leaf(member) for member in self.records])
+
+    @property
+    def root(self) -> bytes:
+        """What the genesis carries."""
+        return self.tree[-1][0]
+
+    def proof(self, index: int) -> MemberProof:
+        """Return a home's record with the way to the root."""
+        return MemberProof(index, self.records[index], b"".join(merkle.path_in(self.tree, index)))
+
+    def check_term(self, household: str, interval_start: int) -> None:
+        """Raise unless a home is a member in an interval.
+
+        Raises:
+            NotAMember: It is not, or not any more.
+        """
+        if not self.terms:
+            return
+        start, end = self._term_of[household]
+        if not start <= interval_start < end:
+            raise NotAMember(
+                f"household {household!r} is a member from {start} to {end}, not at {interval_start}"
+            )
+
+    @cached_property
+    def _term_of(self) -> dict[str, tuple[int, int]]:
+        return dict(zip(self.ids, self.terms, strict=True))
+
+
+def household_hash(household: str) -> bytes:
+    """Return the 32-byte name of a household in leaves; its id can be guessed, not read."""
+    return sha256(domains.HOUSEHOLD + household.encode()).digest()
+
+
+def member_leaf(member: Member) -> bytes:
+    """Return the leaf hash of a home."""
+    term = member.from_s.to_bytes(8, "big", signed=True) + member.to_s.to_bytes(8, "big", signed=True)
+    return merkle.leaf_hash(bytes((domains.LEAF_MEMBER,)) + member.household + member.key + term)
+
+
+def check_member(proof: MemberProof, root: bytes, members: int) -> Member:
+    """Return the home of a proof that leads to the root of a genesis.
+
+    Raises:
+        BadProof: It does not.
+    """
+    member = proof.member
+    if len(member.household) != merkle.HASH_BYTES or len(member.key) != PUBLIC_KEY_BYTES:
+        raise BadProof("a household hash or key of another length")
+    steps = [proof.path[i : i + merkle.HASH_BYTES] for i in range(0, len(proof.path), merkle.HASH_BYTES)]
+    if merkle.root_from_path(member_leaf(member), proof.index, members, steps) != root:
+        raise BadProof(f"household {proof.index} is not the one of the genesis")
+    return member
+
+
+def member_problems(members: Members) -> list[str]:
+    """What makes a list of homes unusable, a sentence each."""
+    problems = []
+    if members.keys and len(members.keys) != len(members):
+        problems.append(f"{len(members.keys)} household keys for {len(members)} members")
+    if any(len(key) != PUBLIC_KEY_BYTES for key in members.keys):
+        problems.append(f"a household key has not {PUBLIC_KEY_BYTES} bytes")
+    for what, names in (("household key", members.keys), ("household", members.ids)):
+        if len(set(names)) != len(names):
+            problems.append(f"the same {what} stands there twice")
+    if members.terms and len(members.terms) != len(members):
+        problems.append(f"{len(members.terms)} terms for {len(members)} members")
+    for name, (start, end) in zip(members.ids, members.terms, strict=False):
+        if not 0 <= start < end <= MAX_TIME_S:
+            problems.append(
+                f"household {name!r} is a member from {start} to {end}; it must end after it begins"
+            )
+    return problems
+
+
+def write_members(path: Path, members: Members) -> None:
+    """Write the file beside a genesis, atomically.
+
+    Raises:
+        GenesisError: The homes cannot start a chain, or the file cannot be written.
+    """
+    problems = member_problems(members)
+    if problems:
+        raise GenesisError(problems)
+    try:
+        write_whole(path, encode(MemberFile(VERSION, members.records)))
+    except OSError as error:
+        raise GenesisError([f"cannot be written ({error.strerror})"], path) from error
+
+
+def read_member_file(path: Path, root: bytes) -> tuple[Member, ...]:
+    """Read the homes in the file beside a genesis, in roster order.
+
+    Raises:
+        GenesisError: Missing, damaged, or not those of this root.
+    """
+    try:
+        found = decode(MemberFile, path.read_bytes(), max_bytes=MAX_MEMBERS_BYTES)
+    except OSError as error:
+        raise GenesisError([f"the list of its homes cannot be read ({error.strerror})"], path) from error
+    except RemoteError as error:
+        raise GenesisError([f"the list of its homes: {error.detail}"], path) from None
+    if found.version != VERSION or merkle.root([*map(member_leaf, found.members)]) != root:
+        raise GenesisError(["it is not the list of homes that the genesis commits to"], path)
+    return found.members
+
+
+def read_members(path: Path, ids: Sequence[str], root: bytes) -> Members:
+    """Read the file beside a genesis for one who knows the ids.
+
+    Args:
+        ids: Household ids in roster order.
+        root: `members_root` of the genesis.
+
+    Raises:
+        GenesisError: Missing, damaged, or not of this genesis and roster.
+    """
+    found = read_member_file(path, root)
+    if [member.household for member in found] != [*map(household_hash, ids)]:
+        raise GenesisError(["it lists other homes than the roster, or in another order"], path)
+    keys = tuple(member.key for member in found)
+    terms = tuple((member.from_s, member.to_s) for member in found)
+    return Members(
+        tuple(ids),
+        () if all(key == NO_KEY for key in keys) else keys,
+        () if all(term == ALWAYS for term in terms) else terms,
+    )

@@ -1,0 +1,460 @@
+"""Module `guarantees`: guarantees of origin in Wh, by the interval, issued from anchored readings only.
+
+    i || issuance                            what was issued for a meter and interval, and where it is now
+    c || issuance || start u64               a guarantee: Wh start .. start + wh of its issuance
+    f || meter                               energy metered and issued, so that no fraction of a Wh is lost
+    u || meter || interval_start i64         how much of a consumption is claimed
+    s || meter                               energy that a storage holds with guarantees
+
+The guarantees of an issuance tile it: splitting one cuts its range, nothing else makes or removes Wh. A
+guarantee charged into a storage comes back, less the losses, as an issuance of the discharging interval.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import msgspec
+
+from p2p.blocks import domains, merkle
+from p2p.blocks.genesis import Genesis
+from p2p.errors import BrokenInvariant, InvalidTx
+from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
+from p2p.ledger.modules import accounts, governance, meters
+from p2p.ledger.modules.meters import Reading
+from p2p.ledger.modules.settlement import settled_until
+from p2p.ledger.view import Context, View
+from p2p.wire.codec import Record
+
+NAME = "guarantees"
+ISSUE = "issue"
+SPLIT = "split"
+TRANSFER = "transfer"
+CLAIM = "claim"
+EXPIRE = "expire"
+WITHDRAW = "withdraw"
+
+ACTIVE, CLAIMED, STORED, EXPIRED, WITHDRAWN = range(5)
+STATUS_NAMES = ("active", "claimed", "stored", "expired", "withdrawn")
+
+MAX_READINGS = 96
+MAX_PIECES = 256
+"""Guarantees that one issuance may be cut into."""
+
+NO_INTERVAL = -1
+
+
+class Issuance(Record, frozen=True):
+    """What was issued for one meter and interval.
+
+    Args:
+        version: Of the anchor it was issued from.
+        wh: Energy. [Wh]
+        released: 1 when it came out of a storage, else 0.
+        expiry_s: From when on nothing can be done with it. [s since 1970, UTC]
+        pieces: Number of its guarantees.
+        by_status: Energy of its guarantees in each status; sums to `wh`. [Wh]
+    """
+
+    meter: bytes
+    interval_start: int
+    version: int
+    wh: int
+    released: int
+    expiry_s: int
+    pieces: int
+    by_status: tuple[int, ...]
+
+
+class GuaranteeOfOrigin(Record, frozen=True):
+    """One guarantee.
+
+    Args:
+        wh: Energy. [Wh]
+        owner: Household.
+        status: See STATUS_NAMES.
+        flagged: 1 when it was withdrawn after it had been claimed, stored or expired, else 0.
+        trade_interval: Settlement interval of the trade by which the owner got it, or -1.
+        used_by: Meter whose consumption it was claimed for; empty before.
+    """
+
+    wh: int
+    owner: int
+    status: int
+    flagged: int
+    trade_interval: int
+    used_by: bytes
+
+
+class Metered(Record, frozen=True):
+    """Readings of a meter that were issued, and the whole Wh of them. [mWh, Wh]"""
+
+    metered_mwh: int
+    issued_wh: int
+
+
+class Used(Record, frozen=True):
+    """How much of a consumption is claimed, and how much there was at the last claim. [Wh]"""
+
+    claimed_wh: int
+    consumed_wh: int
+
+
+class Stored(Record, frozen=True):
+    """Energy with guarantees in a storage, before the losses. [Wh]"""
+
+    wh: int
+
+
+class IssueArgs(Record, frozen=True):
+    """Arguments of guarantees.issue: one issuance for each reading."""
+
+    meter: bytes
+    readings: tuple[Reading, ...]
+
+
+class SplitArgs(Record, frozen=True):
+    """Arguments of guarantees.split: the parts follow each other within the guarantee. [Wh]"""
+
+    issuance: bytes
+    start: int
+    parts: tuple[int, ...]
+
+
+class TransferArgs(Record, frozen=True):
+    """Arguments of guarantees.transfer: to another household; the settlement interval of the trade or -1."""
+
+    issuance: bytes
+    start: int
+    to: int
+    trade_interval: int
+
+
+class ClaimArgs(Record, frozen=True):
+    """Arguments of guarantees.claim: for a consumption, or the charging of a storage, of the same interval."""
+
+    issuance: bytes
+    start: int
+    meter: bytes
+    reading: Reading
+
+
+class NameArgs(Record, frozen=True):
+    """Arguments of guarantees.expire and guarantees.withdraw."""
+
+    issuance: bytes
+    start: int
+
+
+def issuance_id(meter: bytes, interval_start: int) -> bytes:
+    """Name of what is issued for a meter and interval; there is one."""
+    return sha256(domains.ISSUANCE + meter + interval_start.to_bytes(8, "big", signed=True)).digest()
+
+
+def issuance_of(view: View, issuance: bytes) -> Issuance | None:
+    """An issuance, or None."""
+    return view.read(NAME, b"i" + issuance, Issuance)
+
+
+def pieces_of(view: View, issuance: bytes) -> list[tuple[int, GuaranteeOfOrigin]]:
+    """The guarantees of an issuance with their starts, in order; stops where one is missing."""
+    found, start = [], 0
+    while (
+        piece := view.read(NAME, piece_key(issuance, start), GuaranteeOfOrigin)
+    ) is not None and piece.wh > 0:
+        found.append((start, piece))
+        start += piece.wh
+    return found
+
+
+def piece_key(issuance: bytes, start: int) -> bytes:
+    """Key of the entry of a guarantee."""
+    return b"c" + issuance + start.to_bytes(8, "big")
+
+
+_ANYBODY = frozenset({OPERATOR, AUTHORITY, HOUSEHOLD})
+
+
+# --- issuing ------------------------------------------------------------------------------------------------
+
+
+def _check_issue(args: IssueArgs, genesis: Genesis) -> None:
+    if len(args.meter) != merkle.HASH_BYTES or not 1 <= len(args.readings) <= MAX_READINGS:
+        raise InvalidTx(
+            "tx_args", f"{len(args.readings)} readings of 1..{MAX_READINGS}, or a wrong meter name"
+        )
+    for reading in args.readings:
+        meters.check_reading(reading, genesis)
+
+
+def _issue(ctx: Context, args: IssueArgs) -> None:
+    meter = meters.find(ctx.view, args.meter)
+    meters.check_owner(ctx, meter)
+    if meter.kind == meters.CONSUMPTION:
+        raise InvalidTx("meter_kind", "the meter does not measure production")
+    for reading in args.readings:
+        meters.check_anchored(ctx.view, args.meter, meter, reading)
+        _issue_one(ctx, args.meter, meter, reading)
+
+
+def _issue_one(ctx: Context, name: bytes, meter: meters.Meter, reading: Reading) -> None:
+    view, issuance = ctx.view, issuance_id(name, reading.interval_start)
+    if issuance_of(view, issuance) is not None:
+        raise InvalidTx(
+            "guarantee_duplicate", f"interval {reading.interval_start} has been issued for this meter"
+        )
+    known = view.read(NAME, b"f" + name, Metered) or Metered(0, 0)
+    metered = known.metered_mwh + reading.production_mwh
+    wh = metered // 1000 - known.issued_wh
+    view.write(NAME, b"f" + name, Metered(metered, known.issued_wh + wh))
+    if meter.kind == meters.STORAGE:
+        _discharge(view, name, meter, wh)
+    expiry_s = reading.interval_start + governance.governed(view).guarantee_days * meters.DAY_S
+    version = meters.newest_version(view, name, reading.interval_start // meters.DAY_S)
+    released, pieces = int(meter.kind == meters.STORAGE), int(wh > 0)
+    record = Issuance(name, reading.interval_start, version, wh, released, expiry_s, pieces, (wh, 0, 0, 0, 0))
+    view.write(NAME, b"i" + issuance, record)
+    if wh:
+        view.write(
+            NAME, piece_key(issuance, 0), GuaranteeOfOrigin(wh, meter.household, ACTIVE, 0, NO_INTERVAL, b"")
+        )
+
+
+def _discharge(view: View, name: bytes, meter: meters.Meter, wh: int) -> None:
+    """Take what gives `wh` after the losses, rounded up, out of a storage."""
+    taken = -(-wh * meters.FULL_PPM // meter.efficiency_ppm)
+    held = (view.read(NAME, b"s" + name, Stored) or Stored(0)).wh
+    if taken > held:
+        raise InvalidTx(
+            "guarantee_over_production", f"{wh} Wh need {taken} Wh charged with guarantees; {held} are"
+        )
+    view.write(NAME, b"s" + name, Stored(held - taken))
+
+
+# --- what an owner does -------------------------------------------------------------------------------------
+
+
+def _find(view: View, issuance: bytes, start: int) -> tuple[Issuance, GuaranteeOfOrigin]:
+    found = view.read(NAME, piece_key(issuance, start), GuaranteeOfOrigin)
+    record = issuance_of(view, issuance)
+    if found is None or record is None:
+        raise InvalidTx("guarantee_unknown", f"no guarantee {issuance.hex()[:16]} from {start}")
+    return record, found
+
+
+def _owned(ctx: Context, issuance: bytes, start: int) -> tuple[Issuance, GuaranteeOfOrigin]:
+    """A guarantee that its owner, the sender, may do something with."""
+    record, found = _find(ctx.view, issuance, start)
+    if found.owner != accounts.household_of(ctx):
+        raise InvalidTx("guarantee_owner", f"the guarantee belongs to household {found.owner}")
+    if found.status != ACTIVE:
+        raise InvalidTx("guarantee_status", f"the guarantee is {STATUS_NAMES[found.status]}")
+    if settled_until(ctx.view, ctx.genesis) >= record.expiry_s:
+        raise InvalidTx("guarantee_expired", f"the guarantee expired at {record.expiry_s}")
+    return record, found
+
+
+def _check_name(args: NameArgs | SplitArgs | TransferArgs | ClaimArgs, genesis: Genesis) -> None:
+    if len(args.issuance) != merkle.HASH_BYTES or args.start < 0:
+        raise InvalidTx("tx_args", f"guarantee {args.start} of an issuance of {len(args.issuance)} bytes")
+
+
+def _check_split(args: SplitArgs, genesis: Genesis) -> None:
+    _check_name(args, genesis)
+    if not 2 <= len(args.parts) <= MAX_PIECES:
+        raise InvalidTx("guarantee_pieces", f"{len(args.parts)} parts of 2..{MAX_PIECES}")
+    if min(args.parts) <= 0:
+        raise InvalidTx("guarantee_sum", f"a part of {min(args.parts)} Wh")
+
+
+def _split(ctx: Context, args: SplitArgs) -> None:
+    record, found = _owned(ctx, args.issuance, args.start)
+    if sum(args.parts) != found.wh:
+        raise InvalidTx(
+            "guarantee_sum", f"the parts add up to {sum(args.parts)} Wh, the guarantee has {found.wh}"
+        )
+    pieces = record.pieces + len(args.parts) - 1
+    if pieces > MAX_PIECES:
+        raise InvalidTx("guarantee_pieces", f"the issuance would have {pieces} pieces of {MAX_PIECES}")
+    start = args.start
+    for wh in args.parts:
+        ctx.view.write(NAME, piece_key(args.issuance, start), msgspec.structs.replace(found, wh=wh))
+        start += wh
+    ctx.view.write(NAME, b"i" + args.issuance, msgspec.structs.replace(record, pieces=pieces))
+
+
+def _check_transfer(args: TransferArgs, genesis: Genesis) -> None:
+    _check_name(args, genesis)
+    if not 0 <= args.to < genesis.members:
+        raise InvalidTx("tx_args", f"household {args.to} of {genesis.members}")
+
+
+def _transfer(ctx: Context, args: TransferArgs) -> None:
+    record, found = _owned(ctx, args.issuance, args.start)
+    if args.trade_interval not in (NO_INTERVAL, record.interval_start):
+        raise InvalidTx(
+            "guarantee_interval", f"a trade of {args.trade_interval}, energy of {record.interval_start}"
+        )
+    moved = msgspec.structs.replace(found, owner=args.to, trade_interval=args.trade_interval)
+    ctx.view.write(NAME, piece_key(args.issuance, args.start), moved)
+
+
+def _check_claim(args: ClaimArgs, genesis: Genesis) -> None:
+    _check_name(args, genesis)
+    if len(args.meter) != merkle.HASH_BYTES:
+        raise InvalidTx("tx_args", f"a meter's name has {merkle.HASH_BYTES} bytes")
+    meters.check_reading(args.reading, genesis)
+
+
+def _claim(ctx: Context, args: ClaimArgs) -> None:
+    record, found = _owned(ctx, args.issuance, args.start)
+    view, name, reading = ctx.view, args.meter, args.reading
+    meter = meters.find(view, name)
+    if meter.household != found.owner:
+        raise InvalidTx("meter_owner", f"the meter belongs to household {meter.household}")
+    if meter.kind == meters.PRODUCTION:
+        raise InvalidTx("meter_kind", "the meter does not measure consumption")
+    if reading.interval_start != record.interval_start:
+        raise InvalidTx(
+            "guarantee_interval", f"consumed at {reading.interval_start}, produced at {record.interval_start}"
+        )
+    meters.check_anchored(view, name, meter, reading)
+    used_key, consumed = _used_key(name, reading.interval_start), reading.consumption_mwh // 1000
+    claimed = (view.read(NAME, used_key, Used) or Used(0, 0)).claimed_wh + found.wh
+    if claimed > consumed:
+        raise InvalidTx(
+            "guarantee_over_consumption", f"{claimed} Wh would be claimed of {consumed} Wh consumed"
+        )
+    view.write(NAME, used_key, Used(claimed, consumed))
+    if meter.kind == meters.STORAGE:
+        held = (view.read(NAME, b"s" + name, Stored) or Stored(0)).wh
+        view.write(NAME, b"s" + name, Stored(held + found.wh))
+    status = STORED if meter.kind == meters.STORAGE else CLAIMED
+    _move(view, args.issuance, args.start, status, used_by=name)
+
+
+# --- the end of a guarantee -------------------------------------------------------------------------------
+
+
+def _expire(ctx: Context, args: NameArgs) -> None:
+    record, found = _find(ctx.view, args.issuance, args.start)
+    if found.status != ACTIVE:
+        raise InvalidTx("guarantee_status", f"the guarantee is {STATUS_NAMES[found.status]}")
+    if settled_until(ctx.view, ctx.genesis) < record.expiry_s:
+        raise InvalidTx("guarantee_not_expired", f"the guarantee is good until {record.expiry_s}")
+    _move(ctx.view, args.issuance, args.start, EXPIRED)
+
+
+def _withdraw(ctx: Context, args: NameArgs) -> None:
+    _, found = _find(ctx.view, args.issuance, args.start)
+    if found.flagged or found.status == WITHDRAWN:
+        raise InvalidTx("guarantee_status", "the guarantee is withdrawn already")
+    if found.status == ACTIVE:
+        _move(ctx.view, args.issuance, args.start, WITHDRAWN)
+    else:  # what it was used for stays visible
+        key = piece_key(args.issuance, args.start)
+        ctx.view.write(NAME, key, msgspec.structs.replace(found, flagged=1))
+
+
+def _move(view: View, issuance: bytes, start: int, status: int, used_by: bytes = b"") -> None:
+    record, found = _find(view, issuance, start)
+    sums = list(record.by_status)
+    sums[found.status] -= found.wh
+    sums[status] += found.wh
+    view.write(NAME, b"i" + issuance, msgspec.structs.replace(record, by_status=tuple(sums)))
+    moved = msgspec.structs.replace(found, status=status, used_by=used_by)
+    view.write(NAME, piece_key(issuance, start), moved)
+
+
+def _used_key(meter: bytes, interval_start: int) -> bytes:
+    return b"u" + meter + interval_start.to_bytes(8, "big", signed=True)
+
+
+def _invariants(view: View, genesis: Genesis, height: int) -> None:
+    touched = view.touched(NAME)
+    for issuance in sorted({key[1:33] for key in touched if key[:1] in (b"i", b"c")}):
+        record, pieces = issuance_of(view, issuance), pieces_of(view, issuance)
+        sums = tuple(sum(p.wh for _, p in pieces if p.status == status) for status in range(5))
+        if (
+            record is None
+            or (sums, len(pieces)) != (record.by_status, record.pieces)
+            or sum(sums) != record.wh
+        ):
+            raise BrokenInvariant(height, NAME, f"issuance {issuance.hex()[:16]} gained or lost energy")
+    for key in touched:
+        if key[:1] == b"f":
+            known = view.read(NAME, key, Metered)
+            if known is None or not 0 <= known.metered_mwh - 1000 * known.issued_wh < 1000:
+                raise BrokenInvariant(
+                    height, NAME, f"meter {key[1:].hex()[:16]}: issued is not what was metered"
+                )
+        if key[:1] == b"u":
+            used = view.read(NAME, key, Used)
+            if used is None or not 0 <= used.claimed_wh <= used.consumed_wh:
+                raise BrokenInvariant(
+                    height, NAME, f"meter {key[1:33].hex()[:16]}: more claimed than consumed"
+                )
+        if key[:1] == b"s" and (view.read(NAME, key, Stored) or Stored(-1)).wh < 0:
+            raise BrokenInvariant(height, NAME, f"storage {key[1:].hex()[:16]} gave more than it had")
+
+
+MODULE = CHAIN_MODULES.register(
+    ChainModule(
+        NAME,
+        "Guarantees of origin in Wh, by the interval, issued from anchored readings.",
+        {
+            ISSUE: Method(
+                "Issue what readings of a meter show was produced.",
+                IssueArgs,
+                frozenset({OPERATOR, HOUSEHOLD}),
+                _issue,
+                _check_issue,
+            ),
+            SPLIT: Method(
+                "Cut a guarantee into parts.", SplitArgs, frozenset({HOUSEHOLD}), _split, _check_split
+            ),
+            TRANSFER: Method(
+                "Give a guarantee to another home.",
+                TransferArgs,
+                frozenset({HOUSEHOLD}),
+                _transfer,
+                _check_transfer,
+            ),
+            CLAIM: Method(
+                "Use a guarantee for what was consumed or stored in its interval.",
+                ClaimArgs,
+                frozenset({HOUSEHOLD}),
+                _claim,
+                _check_claim,
+            ),
+            EXPIRE: Method("Note that a guarantee has expired.", NameArgs, _ANYBODY, _expire, _check_name),
+            WITHDRAW: Method(
+                "Withdraw a guarantee, or flag one that was used.",
+                NameArgs,
+                frozenset({OPERATOR}),
+                _withdraw,
+                _check_name,
+            ),
+        },
+        (
+            Entry("What was issued for a meter and interval.", b"i", (("issuance", "bytes"),), Issuance),
+            Entry("A guarantee.", b"c", (("issuance", "bytes"), ("start", "u64")), GuaranteeOfOrigin),
+            Entry("Energy metered and issued.", b"f", (("meter", "bytes"),), Metered),
+            Entry("Claimed consumption.", b"u", (("meter", "bytes"), ("interval_start", "i64")), Used),
+            Entry("Energy with guarantees in a storage.", b"s", (("meter", "bytes"),), Stored),
+        ),
+        codes={
+            "guarantee_duplicate": "A guarantee was issued for this meter and interval already.",
+            "guarantee_over_production": "More energy than the reading, or than the storage was charged with.",
+            "guarantee_over_consumption": "More claims than the consumption of the meter and interval.",
+            "guarantee_unknown": "No such guarantee.",
+            "guarantee_owner": "The guarantee belongs to another household.",
+            "guarantee_sum": "The parts are not positive, or do not add up to the guarantee.",
+            "guarantee_pieces": "The issuance would have more pieces than the limit.",
+            "guarantee_status": "The guarantee's status does not allow this.",
+            "guarantee_expired": "The guarantee has expired.",
+            "guarantee_not_expired": "The guarantee has not expired yet.",
+        },
+        check=_invariants,
+    )
+)
