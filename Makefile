@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help install demo test lint browser unit live-tests faults sim fuzz bench clean
+.PHONY: help install demo test lint browser unit live-tests faults sim fuzz bench docs clean
 help:
 	@echo "make demo   install, run a week of the street, then 12 intervals of it over real libp2p"
 	@echo "make test   install, lint, all tests"
@@ -14,6 +14,7 @@ help:
 	@echo "make fuzz   hostile bytes against every reader; SECONDS=... for a long run"
 	@echo "make faults processes killed, stopped, cut off and with damaged files, over real libp2p; a quarter of an hour"
 	@echo "make bench  the measured figures, as ratios to a yardstick of the same run"
+	@echo "make docs   the pages of docs/ with an API reference and a search, as a site in site/"
 	@echo "make lint   ruff, mypy --strict, import-linter, codespell"
 
 install: .venv/.installed
@@ -82,5 +83,15 @@ fuzz: install
 bench: install
 	$(BIN)/python -m benchmarks
 
+# The extra `docs` is added to what is installed; --strict makes a broken link or a page outside the navigation an error.
+.venv/.docs-installed: .venv/.installed
+	@echo "Installing the tools of the site ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	@touch $@
+
+docs: .venv/.docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Read it with:  $(BIN)/python -m http.server --directory site"
+
 clean:
-	rm -rf .venv runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf site .venv runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,85 +7,114 @@ is exactly that.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from agents import bidding, forecast
-from agents.bidding import Bids
-from agents.control.self_consumption import Batteries, step
-from data.readings import BatterySpec
+from agents.bidding import STRATEGIES, Orders, Outcome, Quotes, Strategy, View
+from agents.control import CONTROLLERS, Planning
+from agents.devices import DEVICES, Moment
+from agents.errors import InvalidOrders
+from agents.forecast import FORECASTERS, PERFECT_FORESIGHT, Forecast, Horizon
+from agents.rules import AgentRules, Known, Weather
+from agents.state import State, from_json, to_json
+from market.book import OrderBook
+from market.clearing import Clearing
 from market.random import lots_of
-from market.settlement.tariff import IntervalPrices
+from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.units import IntArray
 
+States = dict[str, State]
+"""State of each device, by its name."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentRules:
-    """How the agents of a run behave.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Meters:
+    """What the meters of all homes show after an interval.
 
     Args:
-        forecaster: Name of a registered forecaster, or "perfect_foresight".
-        forecast_days: Days that the forecaster may look back.
-        strategy: Name of a registered bidding strategy.
-        gate_closure_minutes: Lead of gate closure before the interval starts. [min]
-        minutes: Length of an interval. [min]
-        seed: From which the strategy's lots follow.
+        import_wh: Import register, simulated devices included. [Wh]
+        export_wh: Export register, likewise. [Wh]
+        columns: What else the devices report, such as "stored_wh".
     """
 
-    forecaster: str = "same_hour_mean"
-    forecast_days: int = 7
-    strategy: str = "truthful"
-    gate_closure_minutes: int = 15
-    minutes: int = 15
-    seed: int = 0
+    import_wh: IntArray
+    export_wh: IntArray
+    columns: Mapping[str, IntArray]
 
-    @property
-    def lead(self) -> int:
-        """Intervals before the traded one whose readings are not yet known at gate closure."""
-        return -(-self.gate_closure_minutes // self.minutes)
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """The homes of one strategy: their places in the community, their indices in the roster, what they remember."""
+
+    strategy: Strategy
+    places: IntArray
+    homes: IntArray
+    state: State
 
 
 class Community:
-    """Homes with meters and batteries, walking forward through time.
+    """Homes with meters and devices, walking forward through time.
 
     Args:
-        import_wh: Register without the simulated battery, shape (intervals, homes), history included. [Wh]
+        import_wh: Register without simulated devices, shape (intervals, homes), history included. [Wh]
         export_wh: Likewise. [Wh]
-        batteries: One spec per home, or None.
-        initial_stored_wh: Content of each battery at the first simulated interval. [Wh]
+        devices: By the name of a device, one spec per home or None.
         first: Row of the first simulated interval; earlier rows are history.
         rules: How the agents behave.
+        tariff: Outside prices from the first simulated interval on.
         members: Index of each home in the roster; 0, 1, .. when left out.
-        start_s: Start of row 0 [s]; it tells the lots of one interval from those of another.
+        start_s: Start of row 0, which distinguishes the random draws of intervals. [s since 1970 UTC]
+        strategies: Name of each home's strategy; that of the rules when left out.
+        zone: Time zone of the homes' calendar.
+        weather: Measured weather, one value per row.
     """
 
     def __init__(
         self,
         import_wh: IntArray,
         export_wh: IntArray,
-        batteries: Sequence[BatterySpec | None],
-        initial_stored_wh: IntArray,
+        devices: Mapping[str, Sequence[Any]],
         first: int,
         rules: AgentRules,
+        tariff: OutsidePrices,
+        *,
         members: IntArray | None = None,
         start_s: int = 0,
+        strategies: Sequence[str] | None = None,
+        zone: str = "UTC",
+        weather: Weather | None = None,
     ) -> None:
         self._import_wh, self._export_wh = import_wh, export_wh
         self._net_wh = import_wh - export_wh
-        self._battery = Batteries.from_specs(batteries, rules.minutes)
-        self._rules = rules
+        self._rules, self._tariff, self._zone, self._weather = rules, tariff, zone, weather or {}
         self._members = np.arange(self.homes, dtype=np.int64) if members is None else members
-        self._start_s = start_s
-        self._bid = bidding.get(rules.strategy).bid
-        self._perfect = rules.forecaster == forecast.PERFECT_FORESIGHT
-        self._forecast = None if self._perfect else forecast.get(rules.forecaster).forecast
-        self._steps_per_day = 24 * 60 // rules.minutes
-        self._next = first
-        # Contents after each of the last intervals, oldest first: the oldest is what is known at gate closure.
-        start = np.minimum(initial_stored_wh * 1_000_000, self._battery.capacity_uwh)
-        self._stored_uwh: deque[IntArray] = deque([start] * (rules.lead + 1), maxlen=rules.lead + 1)
+        self._start_s, self._first, self._next = start_s, first, first
+        self._forecaster = FORECASTERS.get(rules.forecaster)
+        self._fitted: tuple[int, Any] = (-1, None)
+        self._controller = CONTROLLERS.get(rules.control)
+        self._control: State = self._controller.start(self._members, rules)
+        self._planned = -1
+        self._groups = self._grouped(strategies or [rules.strategy] * self.homes)
+        self._fleets = {
+            name: DEVICES.get(name).fleet(specs, rules.minutes) for name, specs in devices.items()
+        }
+        # A device that no home has is never stepped.
+        self._running = [name for name, specs in devices.items() if any(spec is not None for spec in specs)]
+        # States after each of the last intervals, oldest first: the oldest is what is known at gate closure.
+        start = {name: fleet.start() for name, fleet in self._fleets.items()}
+        self._states: deque[States] = deque([start] * (rules.lead + 1), maxlen=rules.lead + 1)
+
+    def _grouped(self, strategies: Sequence[str]) -> list[_Group]:
+        names = np.array(strategies)
+        groups = []
+        for name in sorted(set(strategies)):
+            places = np.flatnonzero(names == name)
+            strategy, homes = STRATEGIES.get(name), self._members[places]
+            groups.append(_Group(strategy, places, homes, strategy.start(homes, self._rules)))
+        return groups
 
     @property
     def homes(self) -> int:
@@ -97,67 +126,240 @@ class Community:
         """Row of the next interval to live."""
         return self._next
 
-    @property
-    def stored_wh(self) -> IntArray:
-        """Battery contents after the last interval, rounded down. [Wh]"""
-        return self._stored_uwh[-1] // 1_000_000
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that a checkpoint needs to continue, as JSON values."""
+        return {
+            "row": self._next,
+            "devices": [{name: to_json(state) for name, state in states.items()} for states in self._states],
+            "control": to_json(self._control),
+            "strategies": {group.strategy.name: to_json(group.state) for group in self._groups},
+        }
 
-    def snapshot(self) -> list[list[int]]:
-        """The state that a checkpoint needs: battery contents of the last intervals. [uWh]"""
-        return [stored.tolist() for stored in self._stored_uwh]
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Continue from a snapshot of the same homes under the same rules."""
+        self._next, self._planned, self._fitted = saved["row"], -1, (-1, None)
+        self._states.clear()
+        for states in saved["devices"]:
+            self._states.append({name: from_json(state) for name, state in states.items()})
+        self._control = from_json(saved["control"])
+        for group in self._groups:
+            group.state = from_json(saved["strategies"][group.strategy.name])
 
-    def restore(self, row: int, stored_uwh: list[list[int]]) -> None:
-        """Continue from a checkpoint taken before interval `row`."""
-        self._next = row
-        self._stored_uwh.clear()
-        self._stored_uwh.extend(np.array(stored, dtype=np.int64) for stored in stored_uwh)
+    def _moment(self, row: int, known: int | None = None) -> Moment:
+        """The interval of a row; weather from the last of `known` rows where they are given and end before it."""
+        seen = row if known is None else min(row, known - 1)
+        weather = {name: float(column[max(seen, 0)]) for name, column in self._weather.items()}
+        return Moment(self._start_of(row), self._rules.minutes, weather)
+
+    def _start_of(self, row: int) -> int:
+        return self._start_s + row * self._rules.minutes * 60
+
+    def _known_at(self, row: int) -> Known:
+        """What is known when the gate of this row's interval closes."""
+        known = max(row - self._rules.lead, 0)
+        return Known(
+            knowledge_s=self._start_of(row) - self._rules.gate_closure_minutes * 60,
+            start_s=self._start_s,
+            minutes=self._rules.minutes,
+            days=self._rules.forecast_days,
+            net_wh=self._net_wh[:known],
+            zone=self._zone,
+            tariff=self._tariff,
+            tariff_row=row - self._first,
+            weather={name: column[:known] for name, column in self._weather.items()},
+        )
+
+    def _look_ahead(self) -> tuple[Known, Forecast | None, int]:
+        """What is known at the next gate, the forecast from there on, and which of its steps is the traded interval."""
+        rules, known = self._rules, self._known_at(self._next)
+        ahead = 1 + self._controller.hours_ahead * 60 // rules.minutes
+        forecast: Forecast | None = None
+        if self._forecaster is PERFECT_FORESIGHT:
+            forecast, traded = Forecast.point(self._net_wh[self._next : self._next + ahead]), 0
+        else:
+            model, traded = self._model(known), rules.lead
+            if model is not None:
+                forecast = self._forecaster.predict(model, Horizon(known, traded + ahead))
+        if self._controller.plan is not None and self._planned != self._next:
+            self._planned = self._next
+            planning = Planning(
+                known=known,
+                forecast=forecast,
+                traded=traded,
+                fleets={name: self._fleets[name] for name in self._running},
+                states=self._states[-1 - traded],
+                homes=self._members,
+            )
+            self._control = self._controller.plan(self._control, planning)
+        return known, forecast, traded
+
+    def _model(self, known: Known) -> Any:
+        """The fitted model; a resumed run fits it again from what was known when it was fitted before."""
+        every = self._forecaster.fit_every_hours * 60 // self._rules.minutes
+        row = self._next - (self._next - self._first) % every if every else self._next
+        if self._fitted[0] != row:
+            seen = known if row == self._next else self._known_at(row)
+            self._fitted = row, self._forecaster.fit(seen)
+        return self._fitted[1]
+
+    def _run_devices(self, net_wh: IntArray, states: States, moment: Moment) -> tuple[IntArray, States]:
+        """Run every device for one interval: what they moved together at their terminals, and their new states. [Wh]"""
+        moved_wh: IntArray = np.zeros(self.homes, dtype=np.int64)
+        after = dict(states)
+        for name in self._running:
+            fleet = self._fleets[name]
+            wanted = self._controller.command(self._control, moment, fleet, after[name], net_wh + moved_wh)
+            device_wh, after[name] = fleet.step(after[name], wanted, moment)
+            moved_wh = moved_wh + device_wh
+        return moved_wh, after
 
     def expected_net_wh(self) -> IntArray | None:
-        """Net energy that each home expects for the next interval, battery included; None without history. [Wh]"""
-        lead, row = self._rules.lead, self._next
-        expected: IntArray | None
-        if self._perfect:
-            expected = self._net_wh[row - min(lead, row) : row + 1]
-        else:
-            assert self._forecast is not None
-            known = self._net_wh[: max(row - lead, 0)]
-            expected = self._forecast(known, lead + 1, self._steps_per_day, self._rules.forecast_days)
-        if expected is None or not self._battery.any:
-            return None if expected is None else expected[-1]
-        # Without the readings of the last `lead` intervals the content must be projected through their forecast;
-        # with perfect foresight the projection starts from the true content, so that it stays perfect.
-        if self._perfect:
-            stored, expected = self._stored_uwh[-1], expected[-1:]
-        else:
-            stored = self._stored_uwh[0]
-        for net in expected:
-            moved, stored = step(net, stored, self._battery)
-        planned: IntArray = net + moved
+        """Net energy that each home plans for the next interval, devices included; None without history. [Wh]"""
+        return self._planned_net_wh(*self._look_ahead())
+
+    def _planned_net_wh(self, known: Known, forecast: Forecast | None, traded: int) -> IntArray | None:
+        """Walk the devices through the forecast to the traded interval.
+
+        Without the readings of the last `lead` intervals their states must be projected through their forecast; with
+        perfect foresight the projection starts from the true states, so that it stays perfect.
+        """
+        if forecast is None:
+            return None
+        planned: IntArray = forecast.median_wh[traded]
+        if self._running:
+            states = self._states[-1 - traded]
+            for step, net_wh in enumerate(forecast.median_wh[: traded + 1]):
+                moment = self._moment(self._next - traded + step, len(known.net_wh))
+                moved_wh, states = self._run_devices(net_wh, states, moment)
+            planned = net_wh + moved_wh
         return planned
 
-    def bids(self, prices: IntervalPrices) -> Bids:
-        """Orders of all homes for the next interval, decided with what is known at gate closure."""
-        expected = self.expected_net_wh()
-        if expected is None:  # no day of history yet: stay out, and settle with the retailer
-            expected = np.zeros(self.homes, dtype=np.int64)
-        start_s = self._start_s + self._next * self._rules.minutes * 60
-        return self._bid(expected, prices, lots_of(self._rules.seed, start_s, self._members))
-
-    def live(self) -> tuple[IntArray, IntArray]:
-        """Live the next interval and read the meters.
+    def bids(self, prices: IntervalPrices) -> Orders:
+        """Orders of all homes for the next interval, decided with what is known at gate closure.
 
         Returns:
-            Import and export registers with the battery's effect. [Wh]
+            Any number per home, by the homes' indices in the roster.
+
+        Raises:
+            InvalidOrders: A strategy returns what is no orders of its homes.
         """
+        known, forecast, traded = self._look_ahead()
+        net_wh = self._planned_net_wh(known, forecast, traded)
+        if net_wh is None:  # not enough history yet: stay out, and settle with the retailer
+            net_wh = np.zeros(self.homes, dtype=np.int64)
+        words = lots_of(self._rules.seed, self._start_of(self._next), self._members)
+        view = View(
+            known=known,
+            prices=prices,
+            net_wh=net_wh,
+            forecast=forecast,
+            traded=traded,
+            plan=self._control,
+            words=words,
+            homes=self._members,
+        )
+        if len(self._groups) == 1:
+            return _orders_of(self._groups[0], view)
+        return _joined([_orders_of(group, _of_homes(view, group.places)) for group in self._groups])
+
+    @property
+    def learns(self) -> bool:
+        """Whether a home's orders depend on what became of earlier ones."""
+        return any(group.strategy.learn is not None for group in self._groups)
+
+    def learn(self, book: OrderBook, clearing: Clearing) -> None:
+        """Tell the homes that learn what the market of the last interval made of their orders."""
+        if not self.learns:
+            return
+        payment_nano = clearing.payment_nano(book)
+        quotes = Quotes(book.side, book.energy_wh, book.limit_micro_per_kwh, clearing.accepted_wh)
+        for group in self._groups:
+            if group.strategy.learn is None:
+                continue
+            order = np.argsort(group.homes, kind="stable")
+            at = np.searchsorted(group.homes, book.participant, sorter=order).clip(max=len(order) - 1)
+            home = order[at]
+            rows = np.flatnonzero(group.homes[home] == book.participant)
+            outcome = Outcome(
+                start_s=self._start_of(self._next - 1),
+                orders=Orders(
+                    home[rows], book.side[rows], book.energy_wh[rows], book.limit_micro_per_kwh[rows]
+                ),
+                accepted_wh=clearing.accepted_wh[rows],
+                payment_nano=payment_nano[rows],
+                price=clearing.node_price[0],
+                quotes=quotes,
+            )
+            group.state = group.strategy.learn(group.state, outcome)
+
+    def live(self) -> Meters:
+        """Live the next interval and read the meters."""
         row = self._next
+        if self._controller.plan is not None and self._planned != row:
+            self._look_ahead()
         imported, exported = self._import_wh[row], self._export_wh[row]
-        stored = self._stored_uwh[-1]
-        if self._battery.any:
-            # A charge is at most what the home exported beyond its import, a discharge at most the reverse, so both
-            # registers stay at or above 0, and where both moved the battery touches only the difference.
-            moved, stored = step(self._net_wh[row], stored, self._battery)
-            imported = imported - np.maximum(-moved, 0)
-            exported = exported - np.maximum(moved, 0)
-        self._stored_uwh.append(stored)
+        states = self._states[-1]
+        if self._running:
+            # A device that takes energy first uses what the home exported beyond its import, one that gives first
+            # covers the reverse, so both registers stay at or above 0, and where both moved, the devices of a home
+            # touch only the difference.
+            net_wh = self._net_wh[row]
+            moved_wh, states = self._run_devices(net_wh, states, self._moment(row))
+            less_export = np.clip(moved_wh, 0, np.maximum(-net_wh, 0))
+            less_import = np.clip(-moved_wh, 0, np.maximum(net_wh, 0))
+            imported = imported - less_import + np.maximum(moved_wh - less_export, 0)
+            exported = exported - less_export + np.maximum(-moved_wh - less_import, 0)
+        self._states.append(states)
         self._next = row + 1
-        return imported, exported
+        columns: dict[str, IntArray] = {}
+        for name, fleet in self._fleets.items():
+            columns |= fleet.read(states[name])
+        return Meters(imported, exported, columns)
+
+
+def _orders_of(group: _Group, view: View) -> Orders:
+    """Ask a strategy for orders and put the homes' indices in the roster in place of their rows."""
+    orders = group.strategy.bid(group.state, view)
+    columns = (orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh)
+    name = group.strategy.name
+    if len({len(column) for column in columns}) > 1:
+        lengths = ", ".join(str(len(column)) for column in columns)
+        raise InvalidOrders(
+            f"bidding strategy {name!r} returns columns of {lengths} rows; give each order one row in all four"
+        )
+    homes = len(group.homes)
+    if len(orders.home) and not 0 <= int(orders.home.min()) <= int(orders.home.max()) < homes:
+        raise InvalidOrders(f"bidding strategy {name!r} orders for homes that are not 0 to {homes - 1}")
+    if (
+        not group.strategy.several_orders
+        and int(np.bincount(orders.home, orders.energy_wh > 0).max(initial=0)) > 1
+    ):
+        raise InvalidOrders(
+            f"bidding strategy {name!r} places several orders for one home; register it with several_orders=True"
+        )
+    return Orders(group.homes[orders.home], *columns[1:])
+
+
+def _of_homes(view: View, places: IntArray) -> View:
+    """The same view for some of its homes: nothing of the others is in it."""
+    return replace(
+        view,
+        known=replace(view.known, net_wh=view.known.net_wh[:, places]),
+        net_wh=view.net_wh[places],
+        forecast=None if view.forecast is None else view.forecast.of_homes(places),
+        plan={name: column[places] for name, column in view.plan.items()},
+        words=view.words[places],
+        homes=view.homes[places],
+    )
+
+
+def _joined(parts: Sequence[Orders]) -> Orders:
+    """All orders, by home; those of one home stay in their order."""
+    home = np.concatenate([part.home for part in parts])
+    rows = np.argsort(home, kind="stable")
+    return Orders(
+        home[rows],
+        np.concatenate([part.side for part in parts])[rows],
+        np.concatenate([part.energy_wh for part in parts])[rows],
+        np.concatenate([part.limit_micro_per_kwh for part in parts])[rows],
+    )

@@ -21,8 +21,7 @@ from typing import Any
 import wattswap as ws
 from benchmarks.neighbourhood import write_neighbourhood
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.hash_by_hash import compare_runs
-from wattswap.nodes.live import Town, play_processes, run_live
+from wattswap.nodes.live import Town, compare_runs, play_processes, run_live
 from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
 from wattswap.runs import engine

@@ -18,10 +18,9 @@ import numpy as np
 
 from benchmarks.clearing import measure, random_book
 from market.book import OrderBook
-from market.mechanism import Mechanism, registered
+from market.mechanism import MECHANISMS, Mechanism
 from market.rules import MarketRules
 from wattswap.inputs.parameters import rules_with, run_defaults
-from wattswap.plugins import load_all
 
 SIZES = {10_000: 21, 100_000: 9}
 """Orders, and books to clear."""
@@ -87,11 +86,12 @@ def target_of(name: str, orders: int, kind: str) -> str:
 
 def rows() -> list[dict[str, Any]]:
     """Measure every mechanism that clears a book without a grid; one row per kind of book, size and mechanism."""
-    load_all()
     np.ones(FREED)
     random, found = np.random.default_rng(1), []
     mechanisms = {
-        name: m for name, m in registered().items() if not m.promises.needs_grid and name != "retailer_only"
+        name: m
+        for name, m in MECHANISMS.all().items()
+        if not m.promises.needs_grid and name != "retailer_only"
     }
     continuous = mechanisms.pop("continuous")
     sorting = {name: clear_of(m) for name, m in mechanisms.items()}

@@ -18,11 +18,9 @@ from benchmarks.neighbourhood import write_neighbourhood
 
 RUN = """
 import json, resource, sys, time
-from wattswap.plugins import load_all
 from wattswap.scenario.load import load
 from wattswap import engine
 import pyarrow.feather, pyarrow.parquet, pandas, highspy, pyomo.environ
-load_all()
 def rss_mb():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096 / 1e6

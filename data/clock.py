@@ -32,8 +32,12 @@ def zone_named(name: str) -> ZoneInfo:
         raise UnknownZone(name, available_timezones()) from None
 
 
-def parse_stamps(texts: Sequence[str]) -> tuple[IntArray, Int8Array]:
+def parse_stamps(texts: Sequence[str], layout: str | None = None) -> tuple[IntArray, Int8Array]:
     """Read ISO 8601 stamps such as 2026-06-13T00:30Z, 2026-06-13 00:30:00+02:00 or 2026-06-13 00:30.
+
+    Args:
+        texts: The stamps.
+        layout: As `datetime.strptime` takes it, where they are not ISO 8601.
 
     Returns:
         Seconds since 1970, in UTC where the text has an offset and on the local clock where it has none; and
@@ -42,10 +46,10 @@ def parse_stamps(texts: Sequence[str]) -> tuple[IntArray, Int8Array]:
     seconds = np.zeros(len(texts), dtype=np.int64)
     kind = np.zeros(len(texts), dtype=np.int8)
     for i, text in enumerate(texts):
-        if len(text) < _SHORTEST:
+        if layout is None and len(text) < _SHORTEST:
             continue
         try:
-            stamp = datetime.fromisoformat(text)
+            stamp = datetime.strptime(text, layout) if layout else datetime.fromisoformat(text)
         except ValueError:
             continue
         if stamp.microsecond:

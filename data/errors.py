@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from data.findings import Finding
 from market.errors import did_you_mean
@@ -14,6 +15,8 @@ LISTED = 20
 
 class DataError(Exception):
     """Base of everything that `data` raises on purpose."""
+
+    exit_hint: ClassVar[str] = "invalid"
 
 
 class InvalidMeterData(DataError, ValueError):
@@ -65,19 +68,6 @@ class MissingFile(DataError, FileNotFoundError):
         super().__init__(f"no file or folder {str(path)!r}; check the path")
 
 
-class UnknownFormat(DataError, KeyError):
-    """A format name that is not registered."""
-
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        self.name = name
-        self.known = sorted(known)
-        super().__init__(name)
-
-    def __str__(self) -> str:
-        hint = did_you_mean(self.name, self.known)
-        return f"no meter format {self.name!r}.{hint} Known: {', '.join(self.known)}."
-
-
 class UnrecognisedFile(DataError, ValueError):
     """A file that no format claims."""
 
@@ -86,7 +76,7 @@ class UnrecognisedFile(DataError, ValueError):
         self.known = sorted(known)
         super().__init__(
             f"{path} is in no format known here ({', '.join(self.known)});"
-            " name the format, or convert it to the plain CSV of docs/meter-files.md"
+            " name the format, or convert it to the plain CSV of docs/reference/meter-files.md"
         )
 
 
@@ -97,14 +87,6 @@ class AmbiguousFile(DataError, ValueError):
         self.path = path
         self.claims = sorted(claims)
         super().__init__(f"{path} could be {' or '.join(self.claims)}; name the format")
-
-
-class DuplicateFormat(DataError, ValueError):
-    """A second registration under a name that is taken."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"a meter format named {name!r} is registered already; choose another name")
 
 
 class UnknownZone(DataError, KeyError):

@@ -22,7 +22,7 @@ class Finding:
 
     Args:
         severity: An error keeps the file from loading; a warning is loaded and flagged.
-        code: Short name of the broken rule, as listed in docs/meter-files.md.
+        code: Short name of the broken rule, as listed in docs/reference/meter-files.md.
         line: Line of the file, the header being line 1; for Parquet the row, the first being 1; None for the
             file.
         household: The home it is about, if any.

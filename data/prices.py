@@ -18,6 +18,7 @@ from data import clock
 from data.errors import InvalidPriceFile, MissingFile
 from data.findings import FindingLog, errors_of
 from data.formats import citylearn
+from data.intake.file import MeterFile
 from market.errors import did_you_mean
 from market.interval import ALLOWED_MINUTES
 from market.units import IntArray, micro_from_price
@@ -55,7 +56,7 @@ def load_price_series(
     log = FindingLog()
     header, rows = _read(where, log)
     stamped = TIMESTAMP in header
-    beside_schema = not stamped and citylearn.sniff(where.parent)
+    beside_schema = not stamped and bool(citylearn.sniff(MeterFile(where.parent)))
     name = column or (CITYLEARN_PRICE if beside_schema else PRICE)
     if not log.has_errors:
         _check_header(header, name, stamped or beside_schema, log)
@@ -193,7 +194,7 @@ def _minutes(utc: IntArray, log: FindingLog) -> int | None:
 def _on_citylearn_hours(
     path: Path, micro: IntArray, zone: str | None, log: FindingLog
 ) -> tuple[int, int, IntArray] | None:
-    hours = citylearn.calendar_of(path.parent, zone, log)
+    hours = citylearn.calendar_of(MeterFile(path.parent), zone, log)
     if hours is None:
         return None
     rows = len(hours.row) - int(hours.filled.sum()) + len(hours.dropped)

@@ -66,7 +66,8 @@ class Clearing:
         certificate: Present where an optimum is claimed.
         charge_nano: Per order, paid on top of accepted energy times price: above 0 a fee to the operator, below 0 a
             rebate on the price. None where there is none. Orders without accepted energy are not charged. [nano]
-        details: What else the rule has decided, for people; names end in their unit (see docs/your-own-mechanism.md).
+        details: What else the rule has decided, for people; names end in their unit
+            (docs/tutorials/your-own-mechanism.md).
     """
 
     accepted_wh: IntArray

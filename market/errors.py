@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
 
 
 class MarketError(Exception):
-    """Base of everything that `market` raises on purpose."""
+    """Base of everything that `market` raises on purpose.
+
+    `exit_hint` is the word for what it means to whoever started the process: usage, invalid, infeasible, verify or bug.
+    """
+
+    exit_hint: ClassVar[str] = "invalid"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -34,13 +40,14 @@ class UnknownName(MarketError, KeyError):
 class DuplicateName(MarketError, ValueError):
     """A second registration under a name that is taken."""
 
-    def __init__(self, kind: str, name: str, origin: str) -> None:
-        self.kind, self.name, self.origin = kind, name, origin
-        super().__init__(kind, name, origin)
+    def __init__(self, kind: str, name: str, origin: str, newcomer: str) -> None:
+        self.kind, self.name, self.origin, self.newcomer = kind, name, origin, newcomer
+        super().__init__(kind, name, origin, newcomer)
 
     def __str__(self) -> str:
         return (
             f"a {self.kind} named {self.name!r} is registered already, by {self.origin}; choose another name"
+            f" in {self.newcomer}"
         )
 
 
@@ -62,38 +69,19 @@ class BrokenPlugin(MarketError, ImportError):
     """An entry point of another package that cannot be imported."""
 
     def __init__(self, kind: str, name: str, source: str, reason: BaseException | str) -> None:
-        self.kind, self.name, self.source = kind, name, source
         self.reason = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
         super().__init__(kind, name, source, self.reason)
+        self.kind, self.name, self.source = (
+            kind,
+            name,
+            source,
+        )  # afterwards: an ImportError has a `name` of its own
 
     def __str__(self) -> str:
         return (
             f"{self.kind} {self.name!r} cannot be loaded from {self.source}: {self.reason};"
             " update or uninstall the package that brings it"
         )
-
-
-class UnknownMechanism(MarketError, KeyError):
-    """A mechanism name that is not registered."""
-
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        self.name = name
-        self.known = sorted(known)
-        super().__init__(name)
-
-    def __str__(self) -> str:
-        return (
-            f"no clearing mechanism {self.name!r}.{did_you_mean(self.name, self.known)}"
-            f" Known: {', '.join(self.known)}."
-        )
-
-
-class DuplicateMechanism(MarketError, ValueError):
-    """A second registration under a name that is taken."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"a mechanism named {name!r} is registered already; choose another name")
 
 
 class InvalidBook(MarketError, ValueError):
@@ -119,16 +107,22 @@ class InvalidGame(MarketError, ValueError):
 class InfeasibleClearing(MarketError, AssertionError):
     """A clearing that accepts more than was ordered, or does not balance: a bug of the mechanism."""
 
+    exit_hint = "bug"
+
 
 class AmountTooLarge(MarketError, ValueError):
     """Amounts beyond what is counted safely in 64 bits: a currency unit too small for the scenario, not a bug."""
 
     def __init__(self, what: str) -> None:
         self.what = what
-        super().__init__(
-            f"{what} pass 2^62 nano-currency (about 4.6e9 currency units); use a larger currency unit in the scenario"
-        )
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        amount = "2^62 nano-currency (about 4.6e9 currency units)"
+        return f"{self.what} pass {amount}; use a larger currency unit in the scenario"
 
 
 class UnbalancedPostings(MarketError, AssertionError):
     """Money or energy that does not add up; the run must stop."""
+
+    exit_hint = "bug"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.errors import DuplicateMechanism, UnknownMechanism
 from market.parameters import GENERAL, Parameter
+from market.registry import Registry
 from market.rules import MarketRules
 
 Budget = Literal["strong", "weak", "deficit"]
+Inputs = Literal["book", "metered", "events", "horizon"]
 TruthfulFor = Literal["participants", "single_orders", "unit_orders"]
 
 
@@ -62,46 +63,42 @@ class Mechanism:
         clear: The rule.
         promises: What it is held to.
         parameters: All it reads from the rules; any other parameter is refused at the edge.
+        inputs: What a case holds for it: a book of orders, metered quantities, events in order of arrival, or the
+            orders of a horizon. Metered quantities and events may also be given as a book.
+        share: How it prices metered quantities of an interval: `share(supply_wh, demand_wh, retail=, feed_in=, ...)`
+            with its own parameters by name, to a `market.auctions.local_price.Shared`. None for the baseline without a
+            local market, which bills each home alone.
     """
 
     name: str
     clear: Callable[[OrderBook, MarketRules], Clearing]
     promises: Promises
     parameters: tuple[Parameter, ...] = GENERAL
+    inputs: Inputs = "book"
+    share: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.inputs == "metered" and self.share is None and self.promises.local_market:
+            raise ValueError(
+                f"the mechanism {self.name!r} takes metered quantities and has no `share`; give it one"
+            )
+
+    @property
+    def summary(self) -> str:
+        """What it promises and where it is defined, in one line."""
+        p = self.promises
+        said = [f"budget {p.budget_balance}"]
+        for name in ("individually_rational", "efficient", "truthful", "uniform_price", "needs_grid"):
+            said += [name.replace("_", " ")] if getattr(p, name) else []
+        if not p.individually_rational:
+            said.insert(1, "not individually rational")
+        if p.truthful and p.truthful_for != "participants":
+            said[said.index("truthful")] += f" for {p.truthful_for.replace('_', ' ')}"
+        return f"{', '.join(said)}. {p.source}"
 
 
-_REGISTRY: dict[str, Mechanism] = {}
-
-
-def register(mechanism: Mechanism) -> Mechanism:
-    """Add a mechanism under its name and return it.
-
-    Raises:
-        DuplicateMechanism: The name is taken.
-    """
-    if mechanism.name in _REGISTRY:
-        raise DuplicateMechanism(mechanism.name)
-    _REGISTRY[mechanism.name] = mechanism
-    return mechanism
-
-
-def forget(name: str) -> None:
-    """Take a mechanism out, so that its name can be registered anew; for notebooks, where code is run again."""
-    _REGISTRY.pop(name, None)
-
-
-def get(name: str) -> Mechanism:
-    """Return the mechanism of this name.
-
-    Raises:
-        UnknownMechanism: Names the nearest match and all known ones.
-    """
-    try:
-        return _REGISTRY[name]
-    except KeyError:
-        raise UnknownMechanism(name, _REGISTRY) from None
-
-
-def registered() -> dict[str, Mechanism]:
-    """All mechanisms by name, in alphabetical order."""
-    return dict(sorted(_REGISTRY.items()))
+MECHANISMS: Registry[Mechanism] = Registry(
+    "mechanism",
+    folders=("market.mechanisms", "optimizer.mechanisms"),
+    group="wattswap.mechanisms",
+)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from market.errors import BrokenPlugin, DuplicateName, OldContract, UnknownName
 
@@ -20,13 +20,16 @@ class Named(Protocol):
 
 
 T = TypeVar("T", bound=Named)
+ADDED: list[tuple[Registry[Any], str]] = []
+"""What was registered by neither a folder nor an entry point, in order: files and notebooks of users."""
 
 
 class Registry(Generic[T]):
     """The plug-ins of one kind, by name: files of our folders, entry points of other packages, files of users.
 
     A plug-in registers itself when its file is imported. Folders and entry points are imported at the first question,
-    so that a file dropped into a folder is found, and a package that is never asked for costs nothing.
+    so that a file dropped into a folder is found, and a package that is never asked for costs nothing. A plug-in of a
+    user comes after both, so that a name of ours is refused where it is taken a second time.
 
     Args:
         kind: What one is called in sentences, such as "strategy".
@@ -40,14 +43,15 @@ class Registry(Generic[T]):
         self.broken: dict[str, BrokenPlugin] = {}
         self._items: dict[str, T] = {}
         self._origin: dict[str, str] = {}
-        self._loaded = False
+        self._loaded = self._loading = False
 
-    def register(self, item: T, *, contract: int | None = None) -> T:
+    def register(self, item: T, *, contract: int | None = None, origin: str = "") -> T:
         """Add a plug-in under its name and return it.
 
         Args:
             item: The plug-in.
             contract: Version of the contract it was written for; the present one when left out.
+            origin: Module that brings it; the one that calls when left out.
 
         Raises:
             DuplicateName: The name is taken.
@@ -55,10 +59,16 @@ class Registry(Generic[T]):
         """
         if contract not in (None, self.contract):
             raise OldContract(self.kind, item.name, contract, self.contract)
+        origin = origin or sys._getframe(1).f_globals.get("__name__", "?")
+        by_hand = not self._loading and not self._in_a_folder(origin)
+        if by_hand:
+            self.load()
         if item.name in self._items:
-            raise DuplicateName(self.kind, item.name, self._origin[item.name])
+            raise DuplicateName(self.kind, item.name, self._origin[item.name], origin)
         self._items[item.name] = item
-        self._origin[item.name] = sys._getframe(1).f_globals.get("__name__", "?")
+        self._origin[item.name] = origin
+        if by_hand:
+            ADDED.append((self, item.name))
         return item
 
     def forget(self, name: str) -> None:
@@ -89,6 +99,13 @@ class Registry(Generic[T]):
         """The module that registered a name."""
         return self._origin[name]
 
+    def is_ours(self, item: T) -> bool:
+        """Whether a file of our folders has registered this very plug-in."""
+        return self._items.get(item.name) is item and self._in_a_folder(self._origin[item.name])
+
+    def _in_a_folder(self, origin: str) -> bool:
+        return origin in self.folders or origin.rpartition(".")[0] in self.folders
+
     def load(self) -> None:
         """Import the files of our folders and every entry point, once in a process.
 
@@ -96,14 +113,17 @@ class Registry(Generic[T]):
         """
         if self._loaded:
             return
-        self._loaded = True
-        for folder in self.folders:
-            package = import_module(folder)
-            for found in iter_modules(package.__path__):
-                if not found.name.startswith("_"):
-                    import_module(f"{folder}.{found.name}")
-        for point in entry_points(group=self.group):
-            try:
-                point.load()
-            except Exception as error:  # whatever another package raises
-                self.broken[point.name] = BrokenPlugin(self.kind, point.name, point.value, error)
+        self._loaded = self._loading = True
+        try:
+            for folder in self.folders:
+                package = import_module(folder)
+                for found in iter_modules(package.__path__):
+                    if not found.name.startswith("_"):
+                        import_module(f"{folder}.{found.name}")
+            for point in entry_points(group=self.group):
+                try:
+                    point.load()
+                except (Exception, SystemExit) as error:  # whatever another package raises
+                    self.broken[point.name] = BrokenPlugin(self.kind, point.name, point.value, error)
+        finally:
+            self._loading = False

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class OptimizerError(Exception):
     """Base of everything that `optimizer` raises on purpose."""
+
+    exit_hint: ClassVar[str] = "infeasible"
 
 
 class NotLinear(OptimizerError, ValueError):

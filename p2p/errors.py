@@ -6,10 +6,13 @@ A handler may drop, count and name every `RemoteError` by its `code`; it must ne
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 
 class P2PError(Exception):
     """Base of everything that `p2p` raises on purpose."""
+
+    exit_hint: ClassVar[str] = "bug"
 
 
 class LocalError(P2PError):
@@ -26,6 +29,7 @@ class RemoteError(P2PError):
     """
 
     code = "refused"
+    exit_hint = "verify"
 
     def __init__(self, detail: str) -> None:
         self.detail = detail
@@ -156,6 +160,8 @@ class BrokenInvariant(LocalError):
 class KeyFileError(LocalError):
     """A key file that cannot be used or written."""
 
+    exit_hint = "invalid"
+
     def __init__(self, path: Path, what: str) -> None:
         self.path = path
         super().__init__(f"key file {path}: {what}")
@@ -163,6 +169,8 @@ class KeyFileError(LocalError):
 
 class GenesisError(LocalError, ValueError):
     """A genesis that cannot start a chain; `problems` lists every reason."""
+
+    exit_hint = "invalid"
 
     def __init__(self, problems: list[str], path: Path | None = None) -> None:
         self.problems = problems
@@ -173,9 +181,13 @@ class GenesisError(LocalError, ValueError):
 class StoreError(LocalError):
     """A chain store used in a way it does not allow."""
 
+    exit_hint = "invalid"
+
 
 class StoreDamaged(StoreError):
     """A chain file that cannot be read back as it was written."""
+
+    exit_hint = "verify"
 
     def __init__(self, path: Path, what: str) -> None:
         self.path = path
@@ -187,6 +199,8 @@ class StoreDamaged(StoreError):
 
 class StoreMismatch(StoreError):
     """A chain file of another chain."""
+
+    exit_hint = "verify"
 
     def __init__(self, path: Path, found: bytes, expected: bytes) -> None:
         self.path = path

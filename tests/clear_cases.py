@@ -8,9 +8,8 @@ from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
-from market.mechanism import registered
+from market.mechanism import MECHANISMS
 from wattswap.cases.cooperative import METHODS
-from wattswap.plugins import load_all
 
 Case = dict[str, Any]
 Place = tuple[str | int, ...]
@@ -47,7 +46,6 @@ BOOK: Case = {
             "node": "n1",
         },
     ],
-    "grid": {"kind": "dc", "nodes": ["n1", "n2"], "lines": []},
 }
 EVENTS: Case = {
     "events": [
@@ -82,9 +80,7 @@ GAME: Case = {"players": ["a", "b"], "value": {"": 0, "a": 1, "b": 1, "a,b": 3}}
 
 def rules() -> list[str]:
     """Every rule of ours; other tests may have registered theirs."""
-    load_all()
-    ours = ("market", "optimizer")
-    return [name for name, rule in registered().items() if rule.clear.__module__.split(".")[0] in ours]
+    return [name for name, rule in MECHANISMS.all().items() if MECHANISMS.is_ours(rule)]
 
 
 def book(name: str, **params: Any) -> Case:

@@ -5,9 +5,9 @@ that starts with `$ wattswap` is run, and the lines below it are its output. A `
 of a page in one namespace, and a ```text block right below it is what it prints. The word RUN stands for the folder
 of the last run.
 
-`python -m tests.docs_kit docs/walk.md` runs a page uncut and writes what came out into it. A line `...` in an output
-stands for lines left out; it stays where it is. `run_apart` runs a page in a process of its own, because pages register
-mechanisms and strategies.
+`python -m tests.docs_kit docs/tutorials/walk.md` runs a page uncut and writes what came out into it. A line `...` in an
+output stands for any whole lines, also for none; it stays where it is. `run_apart` runs a page in a process of its own,
+because pages register mechanisms and strategies. Pages that run the demo in the same way share one run of it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +32,7 @@ ELLIPSIS = "..."
 _FENCE = re.compile(r"^```(\S*)[ ]?(\S*)$")
 _CUT_INTERVALS = "96"
 _CUT_LIVE_INTERVALS = "2"
+_CUT_BOOKS = "200"
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,14 @@ def fenced(lines: list[str]) -> list[Block]:
     return found
 
 
-def run_page(page: Path, folder: Path, *, cut: bool = True) -> list[Shown]:
+def run_page(page: Path, folder: Path, *, cut: bool = True, shared: Path | None = None) -> list[Shown]:
     """Run a page in an empty folder, which is the working directory while it runs.
 
     Args:
-        cut: Run the demo for a day instead of a week, and two live intervals.
+        page: The Markdown file.
+        folder: Where it runs.
+        cut: Run the demo for a day instead of a week, two live intervals, and checks on fewer books.
+        shared: A folder that keeps runs of the demo for other pages.
     """
     lines = page.read_text(encoding="utf-8").splitlines()
     blocks = fenced(lines)
@@ -92,7 +98,7 @@ def run_page(page: Path, folder: Path, *, cut: bool = True) -> list[Shown]:
                     shown.append(_python(page, block, output, namespace))
                 elif block.language == "console":
                     for command, expected, first in _commands(block):
-                        result = _command(command, expected, first, run, cut)
+                        result = _command(command, expected, first, run, cut, shared)
                         run = _folder_of(result.actual) or run
                         shown.append(result)
     finally:
@@ -100,11 +106,11 @@ def run_page(page: Path, folder: Path, *, cut: bool = True) -> list[Shown]:
     return shown
 
 
-def run_apart(page: Path, folder: Path) -> list[Shown]:
+def run_apart(page: Path, folder: Path, shared: Path) -> list[Shown]:
     """Run a page, cut, in a process of its own; raises with its traceback where Python on the page fails."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.docs_kit", "--apart", str(page), str(folder)],
+        [sys.executable, "-m", "tests.docs_kit", "--apart", str(page), str(folder), str(shared)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -143,17 +149,52 @@ def _commands(block: Block) -> Iterator[tuple[str, list[str], int]]:
         yield block.lines[start][2:], block.lines[start + 1 : end], block.first + start + 1
 
 
-def _command(command: str, expected: list[str], first: int, run: str, cut: bool) -> Shown:
+def _command(
+    command: str, expected: list[str], first: int, run: str, cut: bool, shared: Path | None
+) -> Shown:
     words = shlex.split(command, comments=True)
     assert words[0] == "wattswap", f"only wattswap commands are run, not: {command}"
     arguments = [run if word == "RUN" else word.replace("RUN/", f"{run}/") for word in words[1:]]
-    if cut and "demo" in arguments:
-        if "--intervals" in arguments:
-            arguments[arguments.index("--intervals") + 1] = _CUT_LIVE_INTERVALS
-        elif not any(argument.startswith("time.") for argument in arguments):
-            arguments += ["--set", f"time.intervals={_CUT_INTERVALS}"]
-    code, text = _live(arguments) if arguments[0] == "live" else _in_process(arguments)
+    if cut:
+        arguments = _shorter(arguments)
+    if shared is not None and arguments[1:2] == ["demo"] and arguments[0] in ("run", "live"):
+        code, text = _shared_run(arguments, shared)
+    else:
+        code, text = _ended(arguments)
     return Shown(command, expected or None, text.splitlines(), code, first)
+
+
+def _shorter(arguments: list[str]) -> list[str]:
+    if "demo" in arguments:
+        if "--intervals" in arguments:
+            at = arguments.index("--intervals") + 1
+            return [*arguments[:at], _CUT_LIVE_INTERVALS, *arguments[at + 1 :]]
+        if not any(argument.startswith("time.") for argument in arguments):
+            return [*arguments, "--set", f"time.intervals={_CUT_INTERVALS}"]
+    if arguments[:2] == ["check", "mechanism"] and "--books" not in arguments:
+        return [*arguments, "--books", _CUT_BOOKS]
+    return arguments
+
+
+def _shared_run(arguments: list[str], shared: Path) -> tuple[int, str]:
+    """A run of the demo, made once for all pages; a page gets a copy of its folder, and the second time its own run."""
+    stored = shared / shlex.join(arguments).replace("/", "_")
+    if stored.is_dir():
+        text = (stored / "text").read_text(encoding="utf-8")
+        folder = Path(str(_folder_of(text.splitlines())))
+        if not folder.exists():
+            shutil.copytree(stored / "folder", folder)
+            return 0, text
+    code, text = _ended(arguments)
+    made = _folder_of(text.splitlines())
+    if code == 0 and made is not None and not stored.is_dir():
+        shutil.copytree(made, stored / "folder")
+        (stored / "text").write_text(text, encoding="utf-8")
+    return code, text
+
+
+def _ended(arguments: list[str]) -> tuple[int, str]:
+    return _live(arguments) if arguments[0] == "live" else _in_process(arguments)
 
 
 def _in_process(arguments: list[str]) -> tuple[int, str]:
@@ -202,16 +243,36 @@ def words_of(text: list[str]) -> set[str]:
 
 
 def differs(expected: list[str], actual: list[str]) -> str | None:
-    """Say where an output is not the one shown, or None; `...` stands for any lines."""
+    """Say where an output is not the one shown, or None; a line `...` stands for any whole lines."""
     cleaned = [line.rstrip() for line in actual]
     wanted = [line.rstrip() for line in expected]
-    if ELLIPSIS in wanted:
-        at = wanted.index(ELLIPSIS)
-        tail = len(wanted) - at - 1
-        cleaned = [*cleaned[:at], ELLIPSIS, *(cleaned[-tail:] if tail else [])]
-    if cleaned == wanted:
+    if _abridged(wanted, cleaned) == wanted:
         return None
     return "shown:\n" + "\n".join(wanted) + "\ncame out:\n" + "\n".join(cleaned)
+
+
+def _abridged(wanted: list[str], actual: list[str]) -> list[str]:
+    """The output with a `...` for what the page leaves out.
+
+    The lines before the first `...` and those behind the last one are as many as on the page. What stands between two
+    is looked for in the rest, line by line; the output is given back in full where it is not there.
+    """
+    if ELLIPSIS not in wanted:
+        return actual
+    gaps = [i for i, line in enumerate(wanted) if line == ELLIPSIS]
+    tail = len(wanted) - gaps[-1] - 1
+    if len(actual) < gaps[0] + tail:
+        return actual
+    between = actual[gaps[0] : len(actual) - tail]
+    found = [*actual[: gaps[0]], ELLIPSIS]
+    for gap, following in pairwise(gaps):
+        part = wanted[gap + 1 : following]
+        starts = [i for i in range(len(between)) if between[i : i + len(part)] == part]
+        if not starts:
+            return actual
+        found += [*part, ELLIPSIS]
+        between = between[starts[0] + len(part) :]
+    return [*found, *(actual[len(actual) - tail :] if tail else [])]
 
 
 def update(page: Path) -> None:
@@ -227,18 +288,15 @@ def update(page: Path) -> None:
         new = [line.rstrip() for line in one.actual]
         while new and not new[-1]:
             new.pop()
-        if ELLIPSIS in one.expected:
-            at = one.expected.index(ELLIPSIS)
-            tail = len(one.expected) - at - 1
-            new = [*new[:at], ELLIPSIS, *(new[-tail:] if tail else [])]
-        lines[one.first : one.first + len(one.expected)] = new
+        lines[one.first : one.first + len(one.expected)] = _abridged(one.expected, new)
     page.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{page.relative_to(ROOT)}: {len(shown)} blocks run")
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--apart":
-        print(json.dumps([asdict(one) for one in run_page(Path(sys.argv[2]), Path(sys.argv[3]))]))
+        page, folder, shared = (Path(argument) for argument in sys.argv[2:])
+        print(json.dumps([asdict(one) for one in run_page(page, folder, shared=shared)]))
     else:
         for argument in sys.argv[1:]:
             update(Path(argument).resolve())

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.errors import UnknownMechanism
+from market.errors import UnknownName
 from wattswap.cases.contract import InvalidCase, clear_case, clear_file
 
 
@@ -36,7 +36,7 @@ STREET: dict[str, Any] = {
         order("s2", "dora", "sell", 1, 0.12),
     ]
 }
-"""docs/mechanisms/uniform_price.md clears it by hand: 3.5 kWh at 0.15, ben's order is cut to half."""
+"""docs/reference/mechanisms/uniform_price.md clears it by hand: 3.5 kWh at 0.15, ben's order is cut to half."""
 
 
 def clear(orders: list[dict[str, Any]], **params: Any) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def test_everything_wrong_is_said_at_once() -> None:
         "grid": {},
     }
     found = problems(case)
-    assert len(found) == 6
+    assert len(found) == 7
     assert "orders[1].id: 'x' is the id of orders[0] already" in found
 
 
@@ -230,7 +230,7 @@ def test_a_book_beyond_64_bits_is_refused() -> None:
 
 
 def test_an_unknown_mechanism_names_the_nearest() -> None:
-    with pytest.raises(UnknownMechanism, match="uniform_price"):
+    with pytest.raises(UnknownName, match="uniform_price"):
         clear_case(STREET, "uniform_prize")
 
 
@@ -397,7 +397,7 @@ def test_a_file_that_is_no_case_file_is_refused(tmp_path: Path, name: str) -> No
 def test_an_unknown_mechanism_is_said_once_and_not_per_line(tmp_path: Path) -> None:
     path = tmp_path / "cases.jsonl"
     path.write_text("{}\n{}\n")
-    with pytest.raises(UnknownMechanism):
+    with pytest.raises(UnknownName):
         list(clear_file(path, "uniform_prize"))
 
 

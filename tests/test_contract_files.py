@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from market.errors import UnknownMechanism
+from market.errors import UnknownName
 from tests.clear_cases import (
     BOOK,
     GAME,
@@ -101,7 +101,7 @@ def test_an_unknown_mechanism_gets_the_nearest_name_and_the_list(
     assert not right or f"Did you mean '{right}'?" in err
     assert all(name in err for name in (*rules(), *METHODS))
     assert "Traceback" not in out + err
-    with pytest.raises(UnknownMechanism):
+    with pytest.raises(UnknownName):
         clear_case(BOOK, wrong)
 
 

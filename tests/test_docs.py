@@ -13,19 +13,19 @@ import typer
 from tests.docs_kit import ROOT, Shown, differs, run_apart, words_of
 
 DOCS = ROOT / "docs"
-WITH_NODES = ("README.md", "docs/cli.md")
+WITH_NODES = ("README.md", "docs/reference/cli.md")
 """Pages that start real libp2p nodes."""
 PAGES = (
-    "docs/python.md",
-    "docs/settlement.md",
-    "docs/units-and-signs.md",
-    "docs/agents.md",
-    "docs/your-own-mechanism.md",
-    "docs/check-mechanism.md",
-    "docs/your-own-meter-data.md",
-    "docs/nodes.md",
-    "docs/cooperative.md",
-    "docs/report.md",
+    "docs/reference/python.md",
+    "docs/explanation/settlement.md",
+    "docs/reference/units-and-signs.md",
+    "docs/explanation/agents.md",
+    "docs/tutorials/your-own-mechanism.md",
+    "docs/how-to/check-mechanism.md",
+    "docs/tutorials/your-own-meter-data.md",
+    "docs/how-to/run-nodes.md",
+    "docs/how-to/cooperative.md",
+    "docs/how-to/report.md",
 )
 every_page = pytest.mark.parametrize(
     "page", [*PAGES, *(pytest.param(page, marks=pytest.mark.live) for page in WITH_NODES)]
@@ -36,7 +36,9 @@ every_page = pytest.mark.parametrize(
 def shown(page: str) -> list[Shown]:
     """Run a page once, in a folder of its own."""
     folder = Path(mkdtemp(prefix="wattswap-docs-", dir=_scratch()))
-    return run_apart(ROOT / page, folder)
+    shared = _scratch() / "shared"
+    shared.mkdir(exist_ok=True)
+    return run_apart(ROOT / page, folder, shared)
 
 
 _scratch_folder: list[Path] = []
@@ -94,22 +96,24 @@ def test_every_command_has_a_line_in_cli_md() -> None:
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         names += [f"{name} {sub}" for sub in getattr(command, "commands", {})] or [name]
     assert {"run", "chain check-proof"} <= set(names)
-    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
     assert not [name for name in names if not re.search(rf"^(\$ )?wattswap {name}\b", text, re.MULTILINE)]
 
 
 def test_every_public_python_name_is_on_the_python_page() -> None:
     import wattswap
 
-    text = (DOCS / "python.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
     assert not [name for name in wattswap.__all__ if f"ws.{name}" not in text]
 
 
 def test_the_numbers_of_the_worked_settlement_come_out_of_the_code() -> None:
-    text = (DOCS / "settlement.md").read_text(encoding="utf-8")
+    text = (DOCS / "explanation" / "settlement.md").read_text(encoding="utf-8")
     table = text[text.index("On paper:") : text.index("## What a wrong forecast costs")]
     out = " ".join(
-        line for one in shown("docs/settlement.md") for line in [*one.actual, one.what.replace("_", "")]
+        line
+        for one in shown("docs/explanation/settlement.md")
+        for line in [*one.actual, one.what.replace("_", "")]
     )
     numbers = set(re.findall(r"\d{3,}", table))
     assert len(numbers) > 10
@@ -147,6 +151,7 @@ def test_every_decision_page_has_its_parts_and_stands_in_the_list() -> None:
 
 
 def test_every_page_of_the_folder_can_be_reached_from_the_index() -> None:
+    """The page of a mechanism is found by its name, in the folder that the overview of mechanisms names."""
     reached: set[Path] = set()
     todo = [DOCS / "index.md"]
     while todo:
@@ -157,11 +162,26 @@ def test_every_page_of_the_folder_can_be_reached_from_the_index() -> None:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 todo.append((page.parent / target).resolve())
-    assert not sorted(str(page) for page in set(DOCS.rglob("*.md")) - reached)
+    by_name = set((DOCS / "reference" / "mechanisms").glob("*.md"))
+    assert by_name & reached
+    assert not sorted(str(page) for page in set(DOCS.rglob("*.md")) - reached - by_name)
 
 
-def test_the_picture_is_small_and_names_no_other_host() -> None:
-    picture = (DOCS / "img" / "street-week.svg").read_bytes()
-    assert len(picture) < 200_000
-    assert b"<image" not in picture
-    assert b"<script" not in picture
+def test_the_pictures_are_small_and_name_no_other_host() -> None:
+    drawing = (DOCS / "img" / "street-week.svg").read_bytes()
+    assert len(drawing) < 200_000
+    assert b"<image" not in drawing
+    assert b"<script" not in drawing
+    screen = (DOCS / "img" / "report.png").read_bytes()
+    assert screen.startswith(b"\x89PNG")
+    assert len(screen) < 200_000
+
+
+def test_the_readme_shows_the_report_before_its_first_heading_of_a_section() -> None:
+    """And the text after each shown command names the next one."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "(docs/img/report.png)" in text[: text.index("\n## ")]
+    sections = [part for part in text.split("\n## ") if "$ wattswap" in part]
+    assert len(sections) == 3
+    for part in sections:
+        assert re.search(r"^\*\*Next:\*\* `wattswap ", part, re.MULTILINE), part.splitlines()[0]

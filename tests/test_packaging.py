@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"agents", "data", "market", "optimizer", "p2p", "wattswap"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-TESTED_EXTRAS = ("dev",)
+TESTED_EXTRAS = ("dev", "docs")
 """Extras that `make` installs; the others may be left out of constraints.txt."""
 
 IMPORTED_AS = {"nacl": "pynacl", "multiaddr": "libp2p", "click": "typer", "pandapower": "simbench"}

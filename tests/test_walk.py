@@ -1,4 +1,4 @@
-"""The walk of docs/walk.md: every number on the page is what the code gives, and some are done again by hand."""
+"""docs/tutorials/walk.md: every number on the page is what the code gives, and some are computed by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.docs_kit import Shown, differs, fenced, run_page
 
-PAGE = Path(__file__).parents[1] / "docs" / "walk.md"
+PAGE = Path(__file__).parents[1] / "docs" / "tutorials" / "walk.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 
@@ -45,7 +45,9 @@ def test_every_output_on_the_page_is_what_the_code_prints(shown: list[Shown]) ->
         for one in shown
         if (difference := differs(one.expected or [], one.actual))
     ]
-    assert not wrong, "\n".join([*wrong, "python -m tests.docs_kit docs/walk.md writes the page again"])
+    assert not wrong, "\n".join(
+        [*wrong, "python -m tests.docs_kit docs/tutorials/walk.md writes the page again"]
+    )
 
 
 def test_every_number_in_the_text_comes_out_of_the_code(shown: list[Shown]) -> None:
@@ -101,7 +103,7 @@ def test_the_postings_can_be_done_on_paper(shown: list[Shown]) -> None:
 
 
 def test_the_leaf_is_a_plain_hash_of_the_printed_numbers(shown: list[Shown]) -> None:
-    """The layout of docs/chain-format.md, section 4.3, without any code of ours."""
+    """The layout of docs/reference/protocol/chain-format.md, section 4.3, without any code of ours."""
     names = (
         "import_wh export_wh bought_wh sold_wh local_wh retail_import_wh retail_export_wh"
         " trade_nano imbalance_nano retail_nano grid_fee_nano"
@@ -113,7 +115,7 @@ def test_the_leaf_is_a_plain_hash_of_the_printed_numbers(shown: list[Shown]) -> 
 
 
 def test_the_book_root_is_a_plain_hash_of_the_printed_orders(shown: list[Shown]) -> None:
-    """Section 4.1 of docs/chain-format.md: two leaves and one node."""
+    """Section 4.1 of docs/reference/protocol/chain-format.md: two leaves and one node."""
     orders = re.findall(r"^(house-\d) (BUY|SELL) (\d+) (\d+) sequence (\d+)$", outputs(shown), re.MULTILINE)
     leaves = []
     for home, side, energy, limit, sequence in orders:

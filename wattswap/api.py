@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from market import mechanism as mechanisms
 from market.book import Order, OrderBook
 from market.clearing import Clearing, check_feasible
-from market.mechanism import Mechanism, Promises
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.rules import MarketRules
-from wattswap.plugins import mechanism as find_mechanism
 from wattswap.runs import engine
 
 if TYPE_CHECKING:
@@ -84,9 +81,9 @@ def compare(
         WattswapError: What is wrong with mechanisms, scenario or data, all of it at once.
     """
     from wattswap.comparison import runner
-    from wattswap.comparison.choices import read_choices
     from wattswap.comparison.plan import BASE, Point, make_plan
     from wattswap.results import Comparison
+    from wattswap.selection import read_choices
 
     if isinstance(scenario, Path | str):
         from wattswap.scenario.load import load
@@ -133,13 +130,13 @@ def clear(
     """Clear a book by a registered mechanism.
 
     Args:
-        orders: A book or a list of orders; or, in decimal numbers, a case as docs/mechanisms describe it, or a frame
-            with one row per order and the columns of a case's orders. For these a result dict comes back.
+        orders: A book or a list of orders; or, in decimal numbers, a case as docs/reference/mechanisms describe it,
+            or a frame with one row per order and the columns of a case's orders. For these a result dict comes back.
         mechanism: Name of the mechanism.
         rules: Market rules for a book or orders; a case carries its own params, a frame has the defaults.
 
     Raises:
-        UnknownMechanism: Names the nearest match.
+        UnknownName: Names the nearest match.
         InvalidBook: Lists every broken rule of the orders.
         InvalidCase: Lists everything that is wrong with a case or a frame.
     """
@@ -150,7 +147,7 @@ def clear(
 
         return clear_case(orders, mechanism)
     book = orders if isinstance(orders, OrderBook) else OrderBook.from_orders(orders)
-    found = find_mechanism(mechanism)
+    found = MECHANISMS.get(mechanism)
     clearing = found.clear(book, rules or MarketRules())
     check_feasible(book, clearing, limits=found.promises.individually_rational)
     return clearing
@@ -169,16 +166,14 @@ def mechanism(name: str, *, budget_balanced: bool | None = None, **promises: Any
     """
 
     def register(clear_function: Clear) -> Clear:
-        import_module("market.mechanisms")  # so that a name of ours is refused here and not later
-        import_module("optimizer.mechanisms")
         if budget_balanced is not None:
             promises.setdefault("budget_balance", "strong" if budget_balanced else "deficit")
         described = (clear_function.__doc__ or "").strip().partition("\n")[0]
         promises.setdefault("source", described or f"a function of {clear_function.__module__}")
-        known = mechanisms.registered().get(name)
-        if known is not None and clear_function.__module__ == known.clear.__module__ == "__main__":
-            mechanisms.forget(name)  # a cell of a notebook was run again
-        mechanisms.register(Mechanism(name, clear_function, Promises(**promises)))
+        module = clear_function.__module__
+        if name in MECHANISMS.all() and module == MECHANISMS.origin(name) == "__main__":
+            MECHANISMS.forget(name)  # a cell of a notebook was run again
+        MECHANISMS.register(Mechanism(name, clear_function, Promises(**promises)), origin=module)
         return clear_function
 
     return register

@@ -3,56 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from wattswap.errors import UsageError, suggest
-from wattswap.plugins import load_all
+from wattswap.plugins import REGISTRIES, registry
 
 Entries = list[dict[str, str]]
+MORE = ("unit", "better", "undefined_because", "source")
+"""What some kinds say beyond the summary."""
 
 
-def _mechanisms() -> Entries:
-    from market.mechanism import registered
+def _registered(what: str) -> Entries:
+    """What stands in a registry: name, one line, what can be set, and the module that brings it."""
     from wattswap.inputs.parameters import described
 
-    entries = []
-    for name, mechanism in registered().items():
-        p = mechanism.promises
-        promises = [f"budget {p.budget_balance}"]
-        for attribute in ("individually_rational", "efficient", "truthful", "uniform_price", "needs_grid"):
-            promises += [attribute.replace("_", " ")] if getattr(p, attribute) else []
-        if not p.individually_rational:
-            promises.insert(1, "not individually rational")
-        if p.truthful and p.truthful_for != "participants":
-            promises[promises.index("truthful")] += f" for {p.truthful_for.replace('_', ' ')}"
-        origin = mechanism.clear.__module__
-        entries.append(
-            {
-                "name": name,
-                "summary": f"{', '.join(promises)}. {p.source}",
-                "parameters": "; ".join(described(parameter) for parameter in mechanism.parameters),
-                "origin": origin,
-            }
-        )
-    return entries
-
-
-def _formats() -> Entries:
-    from data.formats import registered
-
-    return [{"name": name, "summary": f.describe} for name, f in sorted(registered().items())]
-
-
-def _strategies() -> Entries:
-    from agents.bidding import registered
-
-    return [{"name": name, "summary": s.summary} for name, s in registered().items()]
-
-
-def _forecasters() -> Entries:
-    from agents.forecast import PERFECT_FORESIGHT, registered
-
-    entries = [{"name": name, "summary": f.summary} for name, f in registered().items()]
-    return [*entries, {"name": PERFECT_FORESIGHT, "summary": "the true future: a bound, not a forecast"}]
+    found = registry(what)
+    return [
+        {
+            "name": name,
+            "summary": item.summary,
+            "parameters": "; ".join(described(parameter) for parameter in getattr(item, "parameters", ())),
+            "origin": found.origin(name),
+            **{name: getattr(item, name) for name in MORE if hasattr(item, name)},
+            **({} if found.is_ours(item) else {"from": found.origin(name)}),
+        }
+        for name, item in found.all().items()
+    ]
 
 
 def _samples() -> Entries:
@@ -77,10 +53,7 @@ def _templates() -> Entries:
 
 
 KINDS: dict[str, Callable[[], Entries]] = {
-    "mechanisms": _mechanisms,
-    "formats": _formats,
-    "strategies": _strategies,
-    "forecasters": _forecasters,
+    **{what: partial(_registered, what) for what, _ in REGISTRIES},
     "samples": _samples,
     "templates": _templates,
 }
@@ -93,7 +66,6 @@ def catalogue(what: str) -> Entries:
         UsageError: There is no such kind.
     """
     if what not in KINDS:
-        problem = f"nothing called {what!r} to list" if what else "which kind of thing shall be listed"
+        problem = f"nothing called {what!r} to list" if what else "which kind is to be listed"
         raise UsageError.of("list", problem, suggest(what, KINDS))
-    load_all()
     return KINDS[what]()

@@ -1,10 +1,14 @@
-"""Conditions on figures in words of the command line: `saving < 10`, `mcafee.homes_worse_off == 0`."""
+"""Conditions on metrics in words of the command line: `saving < 10`, `mcafee.homes_worse_off == 0`.
+
+One grammar with two polarities: `--fail-if` says what must not be, `--assert` what must be. A figure that does
+not exist fails both.
+"""
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from wattswap.errors import Problem, UsageError, suggest
@@ -64,13 +68,44 @@ def read_conditions(
     return [found for found in read if isinstance(found, Condition)]
 
 
+def broken(
+    option: str,
+    conditions: Sequence[Condition],
+    figures: Mapping[str, Mapping[str, float | int | None]],
+    competing: Sequence[str],
+    *,
+    must_hold: bool,
+    where: str = "",
+) -> list[Problem]:
+    """One sentence for each figure that breaks a condition.
+
+    Args:
+        option: The option of the command line, for messages.
+        conditions: What was asked.
+        figures: Metrics by name of each label.
+        competing: Whose figures a condition without a label means.
+        must_hold: Whether a condition says what must be (True) or what must not be.
+        where: What the figures are of, for messages, such as a point of a sweep.
+    """
+    problems = []
+    for condition in conditions:
+        for label in [condition.label] if condition.label else competing:
+            value = figures[label].get(condition.metric)
+            name, option_text = f"{condition.metric} of {label}{where}", f"{option} {condition.text}"
+            if value is None or value != value:
+                problems.append(Problem(option_text, f"{name} does not exist"))
+            elif condition.holds(value) != must_hold:
+                problems.append(Problem(option_text, f"{name} is {value:.10g}"))
+    return problems
+
+
 def _read(where: str, text: str, labels: Collection[str], metrics: Collection[str]) -> Condition | Problem:
     form = _FORM.fullmatch(text)
     number = _number(form["number"]) if form else None
     if form is None or number is None:
         return Problem(where, "is no condition", "write METRIC < NUMBER or MECHANISM.METRIC < NUMBER")
     if form["label"] is not None and form["label"] not in labels:
-        return Problem(where, f"no mechanism {form['label']!r} is compared", suggest(form["label"], labels))
+        return Problem(where, f"no mechanism {form['label']!r} is here", suggest(form["label"], labels))
     if form["metric"] not in metrics:
         return Problem(where, f"no figure {form['metric']!r}", suggest(form["metric"], sorted(metrics)))
     return Condition(text, form["label"], form["metric"], form["sign"], number)

@@ -53,23 +53,23 @@ def _packages() -> Iterator[Check]:
 
 
 def _plugins() -> Iterator[Check]:
-    from wattswap.plugins import load_all
+    from wattswap.plugins import broken_plugins
 
-    broken = load_all()
-    yield Check("plugins", not broken, "; ".join(map(str, broken.values())) or "none is broken", "see above")
+    broken = broken_plugins(every=True)
+    yield Check("plugins", not broken, "; ".join(map(str, broken)) or "none is broken", "see above")
 
 
 def _solver() -> Iterator[Check]:
     """Clear the smallest book with HiGHS and compare with the closed form."""
     from market.auctions.uniform import clear_exact
     from market.book import Order, OrderBook, Side
+    from market.mechanism import MECHANISMS
     from market.rules import MarketRules
-    from wattswap.plugins import mechanism
 
     book = OrderBook.from_orders(
         [Order("bid", 0, Side.BUY, 1_000, 300_000), Order("offer", 1, Side.SELL, 1_000, 100_000)]
     )
-    by_highs = mechanism("uniform_price").clear(book, MarketRules(solver="highs"))
+    by_highs = MECHANISMS.get("uniform_price").clear(book, MarketRules(solver="highs"))
     same = by_highs.node_price == clear_exact(book, MarketRules()).node_price
     yield Check(
         "HiGHS clears", same, "agrees with the closed form" if same else "disagrees with the closed form"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from market.errors import did_you_mean
 
 
 class ExitCode(IntEnum):
-    """Exit codes of every `wattswap` command; docs/exit-codes.md explains them. Stable."""
+    """Exit codes of every `wattswap` command; docs/reference/exit-codes.md explains them. Stable."""
 
     OK = 0
     BUG = 1
@@ -56,6 +56,10 @@ class WattswapError(Exception):
         self.problems: list[Problem] = list(problems)
         super().__init__("\n".join(str(problem) for problem in problems))
 
+    def __reduce__(self) -> tuple[type[Self], tuple[Problem, ...], dict[str, Any]]:
+        """Rebuild it from its problems in another process, with its notes."""
+        return type(self), tuple(self.problems), self.__dict__
+
     @classmethod
     def of(cls, where: str, message: str, cure: str = "") -> Self:
         """Build the error of a single problem."""
@@ -69,7 +73,7 @@ class UsageError(WattswapError):
 
 
 class InvalidScenario(WattswapError):
-    """A scenario file, case or `--set` that breaks the rules of docs/scenario.md."""
+    """A scenario file, case or `--set` that breaks the rules of docs/reference/scenario.md."""
 
     exit_code = ExitCode.INVALID
 
@@ -134,30 +138,13 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"{nearest} Known: {', '.join(names)}" if nearest else f"known: {', '.join(names)}"
 
 
-_CODE_BY_CLASS: dict[str, ExitCode] = {
-    "market.errors.AmountTooLarge": ExitCode.INVALID,
-    "market.errors.InvalidBook": ExitCode.INVALID,
-    "market.errors.InvalidGame": ExitCode.INVALID,
-    "market.errors.InvalidRules": ExitCode.INVALID,
-    "market.errors.InvalidTariff": ExitCode.INVALID,
-    "market.errors.UnknownMechanism": ExitCode.INVALID,
-    "market.errors.DuplicateMechanism": ExitCode.INVALID,
-    "data.errors.DataError": ExitCode.INVALID,
-    "agents.errors.AgentError": ExitCode.INVALID,
-    "optimizer.errors.OptimizerError": ExitCode.INFEASIBLE,
-    "p2p.errors.StoreDamaged": ExitCode.VERIFY_FAILED,
-    "p2p.errors.StoreMismatch": ExitCode.VERIFY_FAILED,
-    "p2p.errors.StoreError": ExitCode.INVALID,
-    "p2p.errors.RemoteError": ExitCode.VERIFY_FAILED,
-    "p2p.errors.KeyFileError": ExitCode.INVALID,
-    "p2p.errors.GenesisError": ExitCode.INVALID,
-    "p2p.consensus.sign_state.SignStateError": ExitCode.INVALID,
-    "p2p.consensus.sign_state.FolderInUse": ExitCode.INVALID,
-    "p2p.roles.exchange.journal.JournalDamaged": ExitCode.INVALID,
-    "p2p.roles.exchange.journal.SignedOtherwise": ExitCode.INVALID,
-    "p2p.roles.replica.ledger.ChainForked": ExitCode.VERIFY_FAILED,
+_CODE_BY_HINT = {
+    "usage": ExitCode.USAGE,
+    "invalid": ExitCode.INVALID,
+    "infeasible": ExitCode.INFEASIBLE,
+    "verify": ExitCode.VERIFY_FAILED,
 }
-"""What the other packages raise about input; by name, so that none is imported here. All else is a bug."""
+"""What the `exit_hint` of an error of another package means; an error without one, or with "bug", is a bug."""
 
 
 def _expected_code(error: BaseException) -> ExitCode | None:
@@ -165,8 +152,7 @@ def _expected_code(error: BaseException) -> ExitCode | None:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    names = (f"{base.__module__}.{base.__qualname__}" for base in type(error).__mro__)
-    return next((_CODE_BY_CLASS[name] for name in names if name in _CODE_BY_CLASS), None)
+    return _CODE_BY_HINT.get(getattr(error, "exit_hint", "bug"))
 
 
 def is_expected(error: BaseException) -> bool:

@@ -1,110 +1,187 @@
-"""Everything that can be chosen by name: ours, what other packages add by entry points, and files of one's own."""
+"""Every door for plug-ins: the registries by what they hold, and files of users that register in any of them."""
 
 from __future__ import annotations
 
+import hashlib
 import sys
-from functools import cache
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
-from market import mechanism as mechanisms
-from market.errors import DuplicateMechanism
-from market.mechanism import Mechanism
-from wattswap.errors import ExitCode, WattswapError
+from market.errors import BrokenPlugin, DuplicateName
+from market.mechanism import MECHANISMS
+from market.registry import ADDED, Registry
+from wattswap.errors import ExitCode, Problem, WattswapError
 
-GROUPS = ("wattswap.mechanisms", "wattswap.formats", "wattswap.strategies", "wattswap.forecasters")
+REGISTRIES: tuple[tuple[str, str], ...] = (
+    ("mechanisms", "market.mechanism:MECHANISMS"),
+    ("formats", "data.formats:FORMATS"),
+    ("strategies", "agents.bidding:STRATEGIES"),
+    ("forecasters", "agents.forecast:FORECASTERS"),
+    ("devices", "agents.devices:DEVICES"),
+    ("controllers", "agents.control:CONTROLLERS"),
+    ("commands", "wattswap.cli.command:COMMANDS"),
+    ("metrics", "market.metrics.table:METRICS"),
+    ("sections", "wattswap.report.section:SECTIONS"),
+)
+"""What a registry holds, as `wattswap list` calls it, and where the registry is; a new kind is one line here."""
 
 
-class BrokenPlugin(WattswapError):
-    """An entry point of another package that cannot be imported."""
-
-    exit_code = ExitCode.INVALID
+Added = tuple[str, Any, str]
+"""A plug-in with what holds it, as `REGISTRIES` says, and the module that brings it."""
+WITHOUT_EFFECT = ("wattswap.mechanisms", "wattswap.commands", "wattswap.sections")
+"""Groups whose plug-ins change no result, unless a mechanism is chosen."""
+NOTHING = "register a plug-in in it, as docs/reference/extension-points.md shows for every kind"
 
 
 class BrokenModule(WattswapError):
-    """A file of a mechanism that cannot be used."""
+    """A file of plug-ins that cannot be used."""
 
     exit_code = ExitCode.INVALID
 
 
-_FILES: dict[Path, frozenset[str]] = {}
-"""Files imported by this process, and the names of the mechanisms that each registered."""
+_FILES: dict[Path, tuple[str, frozenset[tuple[Registry[Any], str]]]] = {}
+"""Files imported by this process: the SHA-256 of each, and what it registered."""
 
 
-@cache
-def load_all() -> dict[str, BrokenPlugin]:
-    """Import our mechanisms and every entry point; each registers itself on import.
+def registry(what: str) -> Registry[Any]:
+    """The registry of one kind, imported when first asked for."""
+    module, _, name = dict(REGISTRIES)[what].partition(":")
+    found: Registry[Any] = getattr(import_module(module), name)
+    return found
+
+
+def broken_plugins(*, every: bool = False) -> list[BrokenPlugin]:
+    """Entry points that cannot be imported; of the registries that this process has imported, or of every one."""
+    asked = [registry(what) for what, place in REGISTRIES if every or place.partition(":")[0] in sys.modules]
+    for one in asked:
+        one.load()
+    return [error for one in asked for error in one.broken.values()]
+
+
+def import_file(path: Path) -> tuple[str, str]:
+    """Import a Python file, which registers plug-ins; its folder is importable meanwhile and afterwards.
+
+    Once in a process: a second call for the same bytes does nothing while what they registered is there.
 
     Returns:
-        The entry points that could not be imported, by name: they are missing, and nothing else is.
-    """
-    import_module("market.mechanisms")
-    import_module("optimizer.mechanisms")
-    broken: dict[str, BrokenPlugin] = {}
-    for group in GROUPS:
-        for point in entry_points(group=group):
-            try:
-                point.load()
-            except Exception as error:  # whatever another package raises
-                what = f"cannot be loaded from {point.value}: {type(error).__name__}: {error}"
-                cure = "update or uninstall the package that brings it"
-                broken[point.name] = BrokenPlugin.of(f"{group}, {point.name}", what, cure)
-    return broken
-
-
-def mechanism(name: str) -> Mechanism:
-    """The mechanism of this name.
+        Name and SHA-256 of the file.
 
     Raises:
-        UnknownMechanism: Names the nearest match and all known ones.
-        BrokenPlugin: The package that brings it cannot be imported.
+        BrokenModule: It is no Python file, raises when imported, registers nothing or a name that is taken, or has the
+            name of another module.
     """
-    broken = load_all()
-    if name in broken and name not in mechanisms.registered():
-        raise broken[name]
-    return mechanisms.get(name)
-
-
-def import_file(path: Path) -> None:
-    """Import a Python file, which registers its mechanisms; its folder is importable meanwhile and afterwards.
-
-    Once in a process: a second call for the same file does nothing while its mechanisms are registered.
-
-    Raises:
-        BrokenModule: It is no Python file, raises when imported, registers no mechanism or one whose name is taken,
-            or has the name of another module.
-    """
-    load_all()
-    file, before = path.resolve(), set(mechanisms.registered())
+    file = path.resolve()
     spec = spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None or not file.is_file():
-        raise BrokenModule.of(str(path), "is no Python file", "name the file that registers the mechanism")
-    if (file in _FILES and _FILES[file] <= before) or _is_imported(file):
-        return
-    ours = {known.stem for known in _FILES}
-    if file.stem not in ours and _is_another(file):
+        raise BrokenModule.of(str(path), "is no Python file", "name the file that registers the plug-in")
+    content = file.read_bytes()
+    found = (file.name, hashlib.sha256(content).hexdigest())
+    sha256, known = _FILES.get(file, ("", frozenset()))
+    if sha256 == found[1] and all(name in registry.all() for registry, name in known):
+        return found
+    if _is_imported(file):
+        own = ((r, name) for r, name in ADDED if name in r.all() and r.origin(name) == file.stem)
+        _FILES[file] = (found[1], frozenset(own))
+        return found
+    _forget(known)  # a worker outlives a call and may know an earlier version
+    if file.stem not in {other.stem for other in _FILES} and _is_another(file):
         raise BrokenModule.of(str(path), f"has the name of another module, {file.stem}", "rename the file")
     # Behind all others: a helper beside the file must not hide a package.
     sys.path.append(str(file.parent))
     module = module_from_spec(spec)
     sys.modules[file.stem] = module
+    before = len(ADDED)
     try:
-        spec.loader.exec_module(module)
-        new = frozenset(set(mechanisms.registered()) - before)
-        if not new:
-            cure = "call market.mechanism.register in it, or use @ws.mechanism"
-            raise BrokenModule.of(str(path), "registers no mechanism", cure)
+        # From these bytes, and not by the loader, which may know older ones of the same second.
+        exec(compile(content, str(file), "exec", dont_inherit=True), module.__dict__)
+        if len(ADDED) == before:
+            raise BrokenModule.of(str(path), "registers nothing", NOTHING)
     except (Exception, SystemExit) as error:  # whatever somebody's file raises
-        for name in set(mechanisms.registered()) - before:
-            mechanisms.forget(name)
-        del sys.modules[file.stem]
+        _forget(ADDED[before:])
+        del ADDED[before:], sys.modules[file.stem]
         sys.path.remove(str(file.parent))
-        if isinstance(error, BrokenModule):
-            raise
-        raise _broken(path, error) from error
-    _FILES[file] = new
+        raise error if isinstance(error, BrokenModule) else _broken(path, error) from error
+    _FILES[file] = (found[1], frozenset(ADDED[before:]))
+    return found
+
+
+def import_files(paths: Sequence[Path]) -> dict[str, str]:
+    """Import several files of plug-ins.
+
+    Returns:
+        SHA-256 by name of file.
+
+    Raises:
+        BrokenModule: Of the first that cannot be used.
+    """
+    return dict(map(import_file, paths))
+
+
+def modules_used(modules: Mapping[str, str], mechanism: str) -> dict[str, str]:
+    """Those of the files of plug-ins imported for a scenario that its result can depend on.
+
+    Under a mechanism of ours, a file that registers nothing but mechanisms changes nothing; nor does a command.
+    """
+    chosen = MECHANISMS.all().get(mechanism)
+    if chosen is None or not MECHANISMS.is_ours(chosen):
+        return dict(modules)
+    more = {
+        file.name
+        for file, (_, registered) in _FILES.items()
+        if any(registry.group not in WITHOUT_EFFECT for registry, _ in registered)
+    }
+    return {name: sha256 for name, sha256 in modules.items() if name in more}
+
+
+def require_modules(modules: Mapping[str, str]) -> None:
+    """Check that this process has imported the files of plug-ins that a stored scenario depends on.
+
+    Raises:
+        BrokenModule: Names each file that is missing or is another one, and its SHA-256.
+    """
+    imported = {file.name: sha256 for file, (sha256, _) in _FILES.items()}
+    problems = []
+    for name, sha256 in modules.items():
+        if name not in imported:
+            what = f"is needed, with SHA-256 {sha256}, as its plug-ins were used here"
+            problems.append(Problem(name, what, f"give it by --module {name}"))
+        elif imported[name] != sha256:
+            what = f"has SHA-256 {imported[name]}, and the file that was used here has {sha256}"
+            problems.append(Problem(name, what, "give that file by --module"))
+    if problems:
+        raise BrokenModule(*problems)
+
+
+def added() -> tuple[Added, ...]:
+    """The plug-ins that no file of plug-ins has registered, but a notebook or program, for a worker process."""
+    of_files = {one for _, registered in _FILES.values() for one in registered}
+    places = {id(registry(what)): what for what, place in REGISTRIES if _module_of(place) in sys.modules}
+    return tuple(
+        (places[id(registry)], registry.all()[name], registry.origin(name))
+        for registry, name in dict.fromkeys(ADDED)
+        if id(registry) in places and name in registry.all() and (registry, name) not in of_files
+    )
+
+
+def learn(plugins: Sequence[Added]) -> None:
+    """Register what another process has `added`; a worker outlives a call and may know earlier versions."""
+    for what, item, origin in plugins:
+        kind = registry(what)
+        if kind.all().get(item.name) is not item:
+            kind.forget(item.name)
+            kind.register(item, origin=origin)
+
+
+def _module_of(place: str) -> str:
+    return place.partition(":")[0]
+
+
+def _forget(registered: Sequence[tuple[Registry[Any], str]] | frozenset[tuple[Registry[Any], str]]) -> None:
+    for registry, name in registered:
+        registry.forget(name)
 
 
 def _is_another(file: Path) -> bool:
@@ -123,8 +200,8 @@ def _is_imported(file: Path) -> bool:
 
 
 def _broken(path: Path, error: BaseException) -> BrokenModule:
-    if isinstance(error, DuplicateMechanism):
-        what = f"registers {error.name!r}, a name that is taken"
+    if isinstance(error, DuplicateName):
+        what = f"registers the {error.kind} {error.name!r}, a name that is taken by {error.origin}"
         return BrokenModule.of(str(path), what, "choose another name")
     what = f"cannot be imported: {type(error).__name__}: {error}"
     return BrokenModule.of(str(path), what, "correct the file")

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from market.mechanism import Mechanism
+from market.errors import UnknownName
+from market.mechanism import MECHANISMS, Mechanism
 from market.parameters import FEED_IN, RETAIL, SEED
+from market.registry import ADDED
 from market.rules import Value
-from wattswap.errors import UsageError
+from wattswap.errors import Problem, UsageError
 from wattswap.inputs.collector import CaseReader
 from wattswap.inputs.parameters import has_own_field, read_parameters
-from wattswap.plugins import mechanism as mechanism_named
+from wattswap.plugins import WITHOUT_EFFECT
 from wattswap.scenario.load import Scenario
 
+REFERENCE, BOUND = "retailer_only", "welfare_optimum"
+"""The bookends of every comparison: no market, and the most welfare that the orders allow."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?")
 
 
@@ -65,32 +68,25 @@ class Choice:
         ]
 
     def version(self) -> str:
-        """What stands for the code of the rule: nothing for ours, whose files are in the digest of every comparison.
+        """What stands for the code of plug-ins: nothing for ours, whose files are in the digest of every comparison.
 
-        What a rule of another package or of a notebook depends on cannot be told, so it is never the same twice, and
-        its cells are worked out again.
+        What a mechanism of another package, or any plug-in of a user, depends on is unknown, so it is never the same
+        twice, and its cells are computed again.
         """
-        return "" if is_ours(self.mechanism) else uuid4().hex
+        ours = MECHANISMS.is_ours(self.mechanism)
+        same = ours and all(registry.group in WITHOUT_EFFECT for registry, _ in ADDED)
+        return "" if same else uuid4().hex
 
     def _shared(self) -> set[str]:
         """Names of given parameters that are keys of a scenario's market, as all mechanisms share them."""
         return {p.name for p in self.mechanism.parameters if has_own_field(p)} & set(self.params)
 
 
-def is_ours(mechanism: Mechanism | None) -> bool:
-    """Whether a mechanism is one that a file of ours has registered, and not only uses a function of ours."""
-    if mechanism is None:
-        return False
-    module = sys.modules.get(mechanism.clear.__module__)
-    package = mechanism.clear.__module__.partition(".")[0]
-    return package in ("market", "optimizer") and any(value is mechanism for value in vars(module).values())
-
-
 def choice_of(text: str, where: str) -> Choice:
     """Read one choice; `where` is its place for messages.
 
     Raises:
-        UnknownMechanism: Names the nearest match.
+        UnknownName: Names the nearest match.
         UsageError: Lists every wrong parameter.
     """
     read = CaseReader()
@@ -104,10 +100,10 @@ def read_choice(read: CaseReader, text: str, where: str) -> Choice:
     """Read one choice; wrong parameters are noted.
 
     Raises:
-        UnknownMechanism: Names the nearest match.
+        UnknownName: Names the nearest match.
     """
     name, _, rest = text.partition(":")
-    found = mechanism_named(name)
+    found = MECHANISMS.get(name)
     params: dict[str, Any] = {}
     for part in rest.split(",") if rest else ():
         key, equals, value = part.partition("=")
@@ -117,6 +113,31 @@ def read_choice(read: CaseReader, text: str, where: str) -> Choice:
     allowed = [p for p in found.parameters if p not in (SEED, RETAIL, FEED_IN) and not p.case_only]
     read_parameters(read, params, allowed, where)
     return Choice(text, found, params)
+
+
+def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
+    """Read what is to be compared and put the bookends around it; without a text, every registered mechanism.
+
+    Raises:
+        UsageError: Lists every unknown mechanism and every wrong parameter.
+    """
+    middle = list(dict.fromkeys(texts)) or [
+        name for name, m in MECHANISMS.all().items() if not m.promises.needs_grid
+    ]
+    read, choices = CaseReader(), []
+    for text in (REFERENCE, *(text for text in middle if text not in (REFERENCE, BOUND)), BOUND):
+        where = f"-m {text}"
+        try:
+            choice = read_choice(read, text, where)
+        except UnknownName as unknown:
+            read.problems.append(Problem(where, str(unknown).rstrip(".")))
+            continue
+        if choice.mechanism.promises.needs_grid:
+            read.note(where, "needs a grid, which a comparison of homes does not have")
+        choices.append(choice)
+    if read.problems:
+        raise UsageError(*read.problems)
+    return tuple(choices)
 
 
 def _value(text: str) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 from market.errors import AmountTooLarge, UnbalancedPostings
 from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings, check_balanced
 from p2p.batches.batch import postings_root
+from wattswap.canonical_json import canonical_json
 from wattswap.errors import Interrupted, Problem, VerificationFailed
 from wattswap.runs import engine
 from wattswap.runs.chain_reader import genesis_of, open_chain, settled, stamp, verified_chain
@@ -92,7 +93,7 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
 
 
 def _check_messages(folder: Path, scenario: Scenario) -> str:
-    """Work every interval of a live run out again from its signed messages, as an authority did before it voted."""
+    """Recompute every interval of a live run from its signed messages, as a validator did before it voted."""
     from wattswap.nodes.assemble import NetworkChain
     from wattswap.runs.prepare import prepare
 
@@ -100,7 +101,7 @@ def _check_messages(folder: Path, scenario: Scenario) -> str:
     chain = NetworkChain(setup, folder / CHAIN, folder / BLOBS)
     try:
         for i in range(setup.intervals):
-            chain.worked(setup.start_of(i))
+            chain.recomputed(setup.start_of(i))
     finally:
         chain.close()
     return f"{setup.intervals} intervals follow from the signed messages of the homes"
@@ -146,10 +147,10 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
 
 def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]) -> None:
     """Check what the manifest says of itself where a second run cannot: who signed, and its own form."""
-    live = manifest.get("driver") == "live"
+    live = manifest.get("driver") == LIVE
     expected = {
         "schema": SCHEMA,
-        "driver": "live" if live else "in process",
+        "driver": LIVE if live else IN_PROCESS,
         "signed": live or scenario.chain.sign_orders,
         "files": sorted(hashed_files(LIVE if live and "network" in manifest else IN_PROCESS)),
     }
@@ -173,8 +174,7 @@ def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]
 def _check_scenario(path: Path, manifest: dict[str, Any]) -> None:
     """Compare the digest with the manifest before the scenario is read, which may fail for other reasons."""
     resolved = read_object(path).get("resolved")
-    text = json.dumps(resolved, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    if sha256(text.encode()).hexdigest() != manifest.get("scenario_sha256"):
+    if sha256(canonical_json(resolved).encode()).hexdigest() != manifest.get("scenario_sha256"):
         raise VerificationFailed.of(str(path), "is not the scenario that the manifest names", CURE)
 
 

@@ -1,67 +1,135 @@
-"""Bidding strategies by name; a strategy is one file and one registration."""
+"""Bidding strategies by name: what a strategy is given, what it returns, and the registry its file registers in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agents.errors import UnknownChoice
+import numpy as np
+
+from agents.forecast import Forecast
+from agents.rules import AgentRules, Known
+from agents.state import State, stateless
+from market.clearing import PriceInterval
 from market.random import WordArray
+from market.registry import Registry
 from market.settlement.tariff import IntervalPrices
 from market.units import Int8Array, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bids:
-    """One order per home; energy 0 means that the home stays out of the interval."""
+class Orders:
+    """Orders of one interval as columns: any number per home; an order of 0 Wh is none.
 
+    Args:
+        home: Place of each order's home among the homes that were asked.
+        side: +1 buys, -1 sells.
+        energy_wh: At least 0. [Wh]
+        limit_micro_per_kwh: Limit price. [micro-currency/kWh]
+    """
+
+    home: IntArray
     side: Int8Array
     energy_wh: IntArray
     limit_micro_per_kwh: IntArray
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class View:
+    """What a strategy bids on: all that its homes know at gate closure, and what they plan.
+
+    Args:
+        known: Readings, calendar, weather, prices and knowledge time.
+        prices: Outside prices of the traded interval.
+        net_wh: Planned import minus export per home, simulated devices included; 0 without a forecast. [Wh]
+        forecast: Quantiles before simulated devices, from the first unknown interval on; None without enough history.
+        traded: Step of the forecast that is traded.
+        plan: What the controller remembers after planning, such as the value of stored energy.
+        words: One random word per home, from the seed, the interval and the home alone.
+        homes: Index of each home in the roster.
+    """
+
+    known: Known
+    prices: IntervalPrices
+    net_wh: IntArray
+    forecast: Forecast | None
+    traded: int
+    plan: State
+    words: WordArray
+    homes: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quotes:
+    """All orders of an interval without their homes, and how much of each was accepted."""
+
+    side: Int8Array
+    energy_wh: IntArray
+    limit_micro_per_kwh: IntArray
+    accepted_wh: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What an interval's market made of the orders of a strategy's homes; known before the next gate closes.
+
+    Args:
+        start_s: Start of the interval. [s since 1970 UTC]
+        orders: The orders that were sent.
+        accepted_wh: Per order. [Wh]
+        payment_nano: Per order, paid (positive) or received (negative), fees included. [nano-currency]
+        price: The one price interval; None where there is none.
+        quotes: The whole market, without names.
+    """
+
+    start_s: int
+    orders: Orders
+    accepted_wh: IntArray
+    payment_nano: IntArray
+    price: PriceInterval | None
+    quotes: Quotes
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A named way to bid: `bid(expected_net_wh, prices, lots) -> Bids`, elementwise over homes.
+    """A named way to bid, vectorised over homes; every home by its own row of state and view alone.
 
-    `lots` holds one random word per home, drawn from the seed, the interval and the home alone, so that a home bids the
-    same alone as among others.
+    Args:
+        name: As scenarios call it.
+        bid: The orders of the traded interval.
+        summary: One line for people.
+        start: What the homes (their indices in the roster) know before the first interval.
+        learn: What they know after an interval; None for a strategy that does not learn.
+        identical_limits: Whether all homes state the same two limits, one to buy and one to sell.
+        several_orders: Whether a home may place more than one order an interval.
     """
 
     name: str
-    bid: Callable[[IntArray, IntervalPrices, WordArray], Bids]
+    bid: Callable[[State, View], Orders]
     summary: str
+    start: Callable[[IntArray, AgentRules], State] = stateless
+    learn: Callable[[State, Outcome], State] | None = None
+    identical_limits: bool = False
+    several_orders: bool = False
 
 
-_REGISTRY: dict[str, Strategy] = {}
+STRATEGIES: Registry[Strategy] = Registry(
+    "bidding strategy", folders=("agents.bidding",), group="wattswap.strategies", contract=2
+)
 
 
-def register(strategy: Strategy) -> Strategy:
-    """Add a strategy under its name and return it; a name that is taken is refused."""
-    if strategy.name in _REGISTRY:
-        raise ValueError(f"a strategy named {strategy.name!r} exists already; choose another name")
-    _REGISTRY[strategy.name] = strategy
-    return strategy
+def one_order_a_home(net_wh: IntArray, buy_limit: int | IntArray, sell_limit: int | IntArray) -> Orders:
+    """Order the net energy, a deficit at the first limit and a surplus at the second.
 
-
-def get(name: str) -> Strategy:
-    """Return the strategy of this name.
-
-    Raises:
-        UnknownChoice: Names the nearest match and all known ones.
+    Args:
+        net_wh: Import minus export per home. [Wh]
+        buy_limit: Of all homes, or per home. [micro-currency/kWh]
+        sell_limit: Of all homes, or per home. [micro-currency/kWh]
     """
-    if name not in _REGISTRY:
-        raise UnknownChoice("strategy", name, _REGISTRY)
-    return _REGISTRY[name]
-
-
-def registered() -> dict[str, Strategy]:
-    """All strategies by name, in alphabetical order."""
-    return dict(sorted(_REGISTRY.items()))
-
-
-from agents.bidding import truthful as _truthful  # noqa: E402  registers itself
-from agents.bidding import zi_c as _zi_c  # noqa: E402  registers itself
-
-__all__ = ["Bids", "Strategy", "get", "register", "registered"]
-_ = _truthful, _zi_c
+    buys = net_wh > 0
+    return Orders(
+        home=np.arange(len(net_wh), dtype=np.int64),
+        side=np.where(buys, 1, -1).astype(np.int8),
+        energy_wh=np.abs(net_wh),
+        limit_micro_per_kwh=np.where(buys, buy_limit, sell_limit),
+    )

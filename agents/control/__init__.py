@@ -1,1 +1,62 @@
-"""How households run their devices."""
+"""Controllers by name: how homes run their devices, and the registry a controller's file registers in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agents.devices import Fleet, Moment
+from agents.forecast import Forecast
+from agents.rules import AgentRules, Known
+from agents.state import State, stateless
+from market.registry import Registry
+from market.units import IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Planning:
+    """What a plan is made from at gate closure.
+
+    Args:
+        known: Readings, calendar, weather, prices and knowledge time.
+        forecast: From the first unknown interval on; None without enough history.
+        traded: Step of the forecast that is traded.
+        fleets: The devices by name.
+        states: Their states before the first step of the forecast.
+        homes: Index of each home in the roster.
+    """
+
+    known: Known
+    forecast: Forecast | None
+    traded: int
+    fleets: Mapping[str, Fleet]
+    states: Mapping[str, State]
+    homes: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """A named way to run devices, vectorised over homes; every home by its own row alone.
+
+    Args:
+        name: As scenarios call it.
+        command: Energy wanted at the terminals of one device [Wh], given what was planned, the interval, the device,
+            its state, and the net energy that the home has before it [Wh]. It is asked when orders are planned, with
+            the forecast, and again when the interval is lived, with the meter.
+        summary: One line for people.
+        start: What the homes know before the first interval.
+        plan: What they know after planning an interval; None for a rule that plans nothing.
+        hours_ahead: Hours beyond the traded interval that the forecast has to reach. [h]
+    """
+
+    name: str
+    command: Callable[[State, Moment, Fleet, State, IntArray], IntArray]
+    summary: str
+    start: Callable[[IntArray, AgentRules], State] = stateless
+    plan: Callable[[State, Planning], State] | None = None
+    hours_ahead: int = 0
+
+
+CONTROLLERS: Registry[Controller] = Registry(
+    "controller", folders=("agents.control",), group="wattswap.controllers"
+)

@@ -1,61 +1,86 @@
-"""Forecasters by name; a forecaster is one file and one registration.
+"""Forecasters by name: what a forecaster is given, what it returns, and the registry its file registers in.
 
-A forecaster is handed only the readings that were known at gate closure, so it cannot look ahead.
+A forecaster is given only what was known at gate closure, so it cannot look ahead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Final
 
-from agents.errors import UnknownChoice
-from market.units import IntArray
+from agents.rules import Known
+from market.registry import Registry
+from market.units import PPM, IntArray
 
-PERFECT_FORESIGHT = "perfect_foresight"
-"""The switch that hands agents the true future; it is not a forecaster, and the manifest names it."""
+MEDIAN: Final = PPM // 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """Quantiles of net energy before simulated devices.
+
+    Args:
+        levels_ppm: Levels in ascending order, the median (500,000) among them. [parts per million]
+        net_wh: Shape (levels, steps, homes). [Wh]
+    """
+
+    levels_ppm: tuple[int, ...]
+    net_wh: IntArray
+
+    @classmethod
+    def point(cls, net_wh: IntArray) -> Forecast:
+        """A forecast without a spread: its median, shape (steps, homes). [Wh]"""
+        return cls((MEDIAN,), net_wh[None])
+
+    @property
+    def median_wh(self) -> IntArray:
+        """The point forecast, shape (steps, homes). [Wh]"""
+        median: IntArray = self.net_wh[self.levels_ppm.index(MEDIAN)]
+        return median
+
+    def of_homes(self, columns: slice | IntArray) -> Forecast:
+        """The forecast of some homes."""
+        return Forecast(self.levels_ppm, self.net_wh[:, :, columns])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Horizon:
+    """What to forecast: the `steps` intervals that follow the known ones."""
+
+    known: Known
+    steps: int
 
 
 @dataclass(frozen=True, slots=True)
 class Forecaster:
     """A named forecast of net energy.
 
-    `forecast(history_wh, steps, steps_per_day, days)` gets past net energy, shape (known, homes), oldest first, and
-    returns the next `steps` rows, shape (steps, homes), or None while the history is too short. [Wh]
+    Args:
+        name: As scenarios call it.
+        fit: Learns a model from what is known, every home from its own column; None while that is too little.
+        predict: Forecasts a horizon with a fitted model; the model may be older than the horizon's readings.
+        summary: One line for people.
+        fit_every_hours: Simulated hours for which a model is used before it is fitted anew; 0 fits at every gate.
     """
 
     name: str
-    forecast: Callable[[IntArray, int, int, int], IntArray | None]
+    fit: Callable[[Known], Any | None]
+    predict: Callable[[Any, Horizon], Forecast]
     summary: str
+    fit_every_hours: int = 0
 
 
-_REGISTRY: dict[str, Forecaster] = {}
+FORECASTERS: Registry[Forecaster] = Registry(
+    "forecaster", folders=("agents.forecast",), group="wattswap.forecasters", contract=2
+)
 
 
-def register(forecaster: Forecaster) -> Forecaster:
-    """Add a forecaster under its name and return it; a name that is taken is refused."""
-    if forecaster.name in _REGISTRY or forecaster.name == PERFECT_FORESIGHT:
-        raise ValueError(f"a forecaster named {forecaster.name!r} exists already; choose another name")
-    _REGISTRY[forecaster.name] = forecaster
-    return forecaster
+def _nothing(*given: Any) -> Any:
+    return None
 
 
-def get(name: str) -> Forecaster:
-    """Return the forecaster of this name.
-
-    Raises:
-        UnknownChoice: Names the nearest match and all known ones.
-    """
-    if name not in _REGISTRY:
-        raise UnknownChoice("forecaster", name, [*_REGISTRY, PERFECT_FORESIGHT])
-    return _REGISTRY[name]
-
-
-def registered() -> dict[str, Forecaster]:
-    """All forecasters by name, in alphabetical order."""
-    return dict(sorted(_REGISTRY.items()))
-
-
-from agents.forecast import same_hour_mean as _same_hour_mean  # noqa: E402  registers itself
-
-__all__ = ["PERFECT_FORESIGHT", "Forecaster", "get", "register", "registered"]
-_ = _same_hour_mean
+PERFECT_FORESIGHT: Final = FORECASTERS.register(
+    Forecaster("perfect_foresight", _nothing, _nothing, "the true future: a bound, not a forecast")
+)
+"""The switch by which a community hands its agents the true future; by itself it knows nothing."""

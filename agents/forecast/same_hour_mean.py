@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from agents.forecast import Forecaster, register
+from agents.forecast import FORECASTERS, Forecast, Forecaster, Horizon
+from agents.rules import Known
 from market.units import IntArray
 
 
-def forecast(history_wh: IntArray, steps: int, steps_per_day: int, days: int) -> IntArray | None:
-    """Average the same UTC time of day over the last `days` days that are known.
-
-    Args:
-        history_wh: Past net energy, shape (known, homes). [Wh]
-        steps: How many intervals to forecast; after a day the forecast repeats.
-        steps_per_day: Intervals in 24 hours.
-        days: How many days to look back at most.
-
-    Returns:
-        Net energy, shape (steps, homes), rounded half up in integers; None before a full day is known. [Wh]
-    """
-    known = len(history_wh)
-    if known < steps_per_day:
-        return None
-    usable_days = min(days, known // steps_per_day)
-    first = known - usable_days * steps_per_day
-    rows = first + np.arange(usable_days)[:, None] * steps_per_day + np.arange(steps)[None, :] % steps_per_day
-    total: IntArray = history_wh[rows].sum(axis=0)
-    return (2 * total + usable_days) // (2 * usable_days)
+def fit(known: Known) -> IntArray | None:
+    """The last known whole days, `known.days` at most, shape (days, steps of a day, homes); None without one. [Wh]"""
+    steps, rows = known.steps_per_day, len(known.net_wh)
+    days = min(known.days, rows // steps)
+    return known.net_wh[rows - days * steps :].reshape(days, steps, -1) if days else None
 
 
-SAME_HOUR_MEAN = register(
-    Forecaster("same_hour_mean", forecast, "mean of the same time of day over the last days")
+def predict(days_wh: IntArray, horizon: Horizon) -> Forecast:
+    """Average each UTC time of day, rounded half up in integers; after a day the forecast repeats."""
+    days, steps, _ = days_wh.shape
+    total = days_wh[:, np.arange(horizon.steps) % steps].sum(axis=0)
+    return Forecast.point((2 * total + days) // (2 * days))
+
+
+SAME_HOUR_MEAN = FORECASTERS.register(
+    Forecaster("same_hour_mean", fit, predict, "mean of the same time of day over the last days"), contract=2
 )

@@ -20,7 +20,6 @@ import numpy as np
 from benchmarks.peers.compare import HALVES, compare, pays_too_much_out
 from benchmarks.peers.environment import NotInstalled, python_of_peer, run_peer
 from benchmarks.peers.ours import Row, book_of, clear_ours, made_up
-from wattswap.plugins import load_all
 
 SIZES = (100, 1_000, 10_000)
 REPEATS = {100: 5, 1_000: 3, 10_000: 1}
@@ -92,7 +91,6 @@ def results(python: Path, cap_s: float) -> list[dict[str, Any]]:
 
 def main(arguments: list[str]) -> None:
     """Print both tables, or one JSON object."""
-    load_all()
     cap_s = float(arguments[arguments.index("--cap") + 1]) if "--cap" in arguments else 300.0
     try:
         python = python_of_peer()

@@ -8,7 +8,7 @@ import numpy as np
 
 from market.book import Order, OrderBook, Side
 from market.clearing import Clearing
-from market.mechanism import get
+from market.mechanism import MECHANISMS
 from market.rules import MarketRules, Value
 
 Row = dict[str, Any]
@@ -56,4 +56,4 @@ def book_of(rows: list[Row]) -> OrderBook:
 
 def clear_ours(book: OrderBook, mechanism: str, **params: Value) -> Clearing:
     """Clear by a mechanism of ours with parameters of its own."""
-    return get(mechanism).clear(book, MarketRules(params=params))
+    return MECHANISMS.get(mechanism).clear(book, MarketRules(params=params))

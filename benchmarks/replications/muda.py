@@ -14,7 +14,7 @@ import market.mechanisms  # noqa: F401  (registers them)
 from benchmarks.replications.table import Replication
 from market.auctions.uniform import clear_exact
 from market.book import OrderBook
-from market.mechanism import get
+from market.mechanism import MECHANISMS
 from market.rules import MarketRules
 
 PUBLISHED = {
@@ -42,7 +42,8 @@ def results(markets: int = MARKETS, sizes: tuple[int, ...] = tuple(PUBLISHED)) -
             book = random_traders(random, traders)
             best = clear_exact(book, MarketRules()).welfare_nano
             lottery, vickrey = (
-                get(f"muda_{kind}").clear(book, MarketRules(seed=seed)) for kind in ("lottery", "vickrey")
+                MECHANISMS.get(f"muda_{kind}").clear(book, MarketRules(seed=seed))
+                for kind in ("lottery", "vickrey")
             )
             kept = vickrey.welfare_nano - vickrey.operator_surplus_nano
             ratios.append((lottery.welfare_nano / best, kept / best, vickrey.welfare_nano / best))

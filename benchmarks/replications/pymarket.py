@@ -9,7 +9,7 @@ import market.mechanisms  # noqa: F401  (registers them)
 from benchmarks.replications.table import Replication
 from market.auctions.uniform import clear_exact
 from market.book import Order, OrderBook, Side
-from market.mechanism import get
+from market.mechanism import MECHANISMS
 from market.rules import MarketRules
 
 BIDS = (6.7, 6.6, 6.5, 6.4, 6.3, 6.0)
@@ -36,7 +36,10 @@ def results() -> Iterator[Replication]:
         MarketRules(params={"partition": HALVES, "price_rule": "marginal_midpoint", "boundary": "weak"}),
     )
     best = clear_exact(orders, MarketRules())
-    muda, huang = get("muda_vickrey").clear(orders, rules), get("huang").clear(orders, MarketRules())
+    muda, huang = (
+        MECHANISMS.get("muda_vickrey").clear(orders, rules),
+        MECHANISMS.get("huang").clear(orders, MarketRules()),
+    )
     kept = huang.welfare_nano - huang.operator_surplus_nano
     line = Replication(source="PyMarket", what="", published=0, ours=0, band=0.00005, digits=4)
     for what, published, ours in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "validation.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "validation.md"
 BEGIN, END = "<!-- replications: begin -->", "<!-- replications: end -->"
 
 
@@ -67,7 +67,7 @@ def as_markdown(found: list[Replication]) -> str:
 
 
 def write(found: list[Replication]) -> None:
-    """Put the table between the marks of docs/validation.md."""
+    """Put the table between the marks of docs/reference/validation.md."""
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
     PAGE.write_text(f"{before}{BEGIN}\n{as_markdown(found)}\n{END}{after}", encoding="utf-8")

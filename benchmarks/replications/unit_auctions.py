@@ -13,7 +13,7 @@ import numpy as np
 import market.mechanisms  # noqa: F401  (registers them)
 from benchmarks.replications.table import Replication
 from market.book import OrderBook
-from market.mechanism import get
+from market.mechanism import MECHANISMS
 from market.rules import MarketRules
 from market.units import IntArray
 
@@ -41,7 +41,7 @@ def gains(name: str, pairs: int, iterations: int, seed: int) -> tuple[IntArray, 
     values = (words % np.uint64(HIGHEST)).astype(np.int64) + 1
     side = np.where(np.arange(2 * pairs) < pairs, 1, -1).astype(np.int8)
     one, row = np.ones(2 * pairs, dtype=np.int64), np.arange(2 * pairs)
-    clear, found = get(name).clear, np.zeros((2, iterations), dtype=np.int64)
+    clear, found = MECHANISMS.get(name).clear, np.zeros((2, iterations), dtype=np.int64)
     for i in range(iterations):
         # Sorted and checked columns: the bare constructor may be used.
         book = OrderBook(row, side, one, values[i], 0 * one, row)

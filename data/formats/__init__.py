@@ -1,82 +1,213 @@
-"""Meter formats, one file each; importing this package registers those that come with it."""
+"""Meter formats, one parser a file; and loading or checking a file of any of them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
 from pathlib import Path
 
+import numpy as np
+
+from data import clock
 from data.errors import AmbiguousFile, InvalidMeterFile, MissingFile, UnrecognisedFile
 from data.findings import Finding, errors_of
-from data.formats import citylearn, plain, simbench_extract
-from data.formats.registry import (
-    DEFAULT_FUSE_W,
-    FileReading,
-    Format,
-    ReadOptions,
-    get,
-    register,
-    registered,
-)
-from data.readings import MeterData
+from data.intake.assemble import meter_data, on_grid
+from data.intake.checks import check as check_data
+from data.intake.file import MeterFile
+from data.intake.place import Placed, place
+from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings
+from data.intake.rows import rows_of
+from data.readings import ESTIMATED, MISSING, MeterData, Source
+from market.registry import Registry
 
-__all__ = [
-    "DEFAULT_FUSE_W",
-    "FileReading",
-    "Format",
-    "ReadOptions",
-    "citylearn",
-    "get",
-    "load",
-    "plain",
-    "read",
-    "recognise",
-    "register",
-    "registered",
-    "simbench_extract",
-]
+
+class Confidence(IntEnum):
+    """How sure a format is that a file is its own."""
+
+    NO = 0
+    POSSIBLE = 1
+    LIKELY = 2
+    CERTAIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A meter format.
+
+    Args:
+        name: Unique, lower case.
+        summary: One sentence for people: layout, stamp, zone.
+        unit: Unit and kind of the values as they stand in the file.
+        sniff: How sure it is that a file is of this format; looks at `file.head` and `file.name`, or
+            for a folder at the files in it, and reads no more.
+        parse: Yields the readings of a file in chunks, or a single `GridReadings`. What is wrong goes into the log, by
+            line; a parser raises nothing for a bad file, and yields nothing where the rows cannot be told.
+        zone: Zone of the file's local stamps, where the format fixes it; else the user is asked.
+    """
+
+    name: str
+    summary: str
+    unit: str
+    sniff: Callable[[MeterFile], Confidence]
+    parse: Callable[[MeterFile, Hints, IntakeLog], Iterator[RawReadings | GridReadings]]
+    zone: str | None = None
+
+
+FORMATS: Registry[Format] = Registry(
+    "meter format", folders=("data.formats",), group="wattswap.formats", contract=2
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `check` found.
+
+    Args:
+        format: Name of the format.
+        unit: Unit and kind of the values as they stand in the file.
+        zone: The clock of the file.
+        minutes: Interval length; None where errors hide it. [min]
+        first: Start of the first interval, ISO 8601 UTC; None where errors hide it.
+        last: Start of the last interval, likewise.
+        households: Ids of the homes; empty where errors hide them.
+        rows: Rows of data in the file.
+        findings: Errors first, then warnings, by line.
+        estimated_share: Share of home-intervals marked as estimated, 0..1.
+        missing_share: Share of home-intervals without a reading, 0..1.
+        notes: Traps of the source that the reader handled, one sentence each.
+    """
+
+    format: str
+    unit: str
+    zone: str
+    minutes: int | None
+    first: str | None
+    last: str | None
+    households: tuple[str, ...]
+    rows: int
+    findings: tuple[Finding, ...]
+    estimated_share: float
+    missing_share: float
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file can be loaded: warnings are allowed, errors are not."""
+        return not errors_of(self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class FileReading:
+    """What reading a file gave.
+
+    Args:
+        data: The readings; None where errors prevent it.
+        findings: Everything noticed, errors first.
+        rows: Rows of data in the file.
+        zone: The clock of the file, in words or as a zone name.
+    """
+
+    data: MeterData | None
+    findings: tuple[Finding, ...]
+    rows: int
+    zone: str
 
 
 def recognise(path: Path) -> Format:
-    """Return the one format that claims a path.
-
-    A CSV or Parquet file that nobody claims is taken for the plain format, whose reader then says what its
-    header lacks.
+    """Return the format that is surest of a path.
 
     Raises:
         MissingFile: Nothing is there.
-        AmbiguousFile: Several formats claim it.
+        AmbiguousFile: Several formats are equally sure.
         UnrecognisedFile: No format claims it.
     """
     if not path.exists():
         raise MissingFile(path)
-    known = registered()
-    claims = [format for format in known.values() if format.sniff(path)]
+    file, known = MeterFile(path), FORMATS.all()
+    confidence = {name: format.sniff(file) for name, format in known.items()}
+    best = max(confidence.values())
+    claims = [name for name, sure in confidence.items() if sure == best]
+    if best == Confidence.NO:
+        raise UnrecognisedFile(path, known)
     if len(claims) > 1:
-        raise AmbiguousFile(path, [format.name for format in claims])
-    if claims:
-        return claims[0]
-    if path.is_file() and path.suffix.lower() in plain.SUFFIXES:
-        return plain.FORMAT
-    raise UnrecognisedFile(path, known)
+        raise AmbiguousFile(path, claims)
+    return known[claims[0]]
 
 
-def read(path: Path, format: Format, options: ReadOptions) -> FileReading:
-    """Read a path and keep a one-sentence summary of its warnings with the data."""
+def read(path: Path, format: Format, hints: Hints) -> FileReading:
+    """Read a path; everything that is wrong with it is in the findings.
+
+    Raises:
+        MissingFile, UnknownZone: As their names say.
+    """
     if not path.exists():
         raise MissingFile(path)
-    reading = format.read(path, options)
-    data = reading.data
-    if data is None:
-        return reading
-    if options.minutes not in (None, data.minutes):
-        message = f"the intervals are {data.minutes} minutes, not {options.minutes}; correct `minutes`"
-        wrong = Finding("error", "interval_length", None, None, message)
-        return replace(reading, data=None, findings=(wrong, *reading.findings))
-    warned = sorted({finding.code for finding in reading.findings})
-    if warned:
-        notes = (*data.source.notes, f"warnings when read: {', '.join(warned)}")
-        data = replace(data, source=replace(data.source, notes=notes))
-    return replace(reading, data=data)
+    file, log = MeterFile(path), IntakeLog()
+    zone = hints.zone or format.zone
+    if zone is not None:
+        clock.zone_named(zone)
+    if path.is_file() and not path.stat().st_size:
+        log.add("error", "empty_file", "the file is empty; export it again")
+        return FileReading(None, log.findings(), 0, zone or "not known")
+    chunks = list(format.parse(file, hints, log))
+    if not chunks:
+        return FileReading(None, log.findings(), log.rows or 0, log.zone or zone or "not known")
+    if isinstance(chunks[0], GridReadings):
+        return _finished(file, format, hints, log, chunks[0], None, log.zone or "not known")
+    tables = rows_of(chunk for chunk in chunks if isinstance(chunk, RawReadings))
+    if not tables:
+        log.add("error", "empty_file", "the file has a header but no rows; export it again")
+        return FileReading(None, log.findings(), 0, zone or "not known")
+    log.rows = log.rows or sum(rows.count for rows in tables)
+    placed, local = place(tables, clock.zone_named(zone) if zone else None, hints.minutes, log)
+    if local and zone:
+        log.answers.setdefault("zone", zone)
+    where = log.zone or (zone if local and zone else "offsets in the file")
+    if placed is None or log.has_errors:
+        return FileReading(None, log.findings(), log.rows, where)
+    return _finished(file, format, hints, log, on_grid(placed, log), placed, where)
+
+
+def _finished(
+    file: MeterFile,
+    format: Format,
+    hints: Hints,
+    log: IntakeLog,
+    grid: GridReadings,
+    placed: Placed | None,
+    where: str,
+) -> FileReading:
+    """Round the readings, check them where they were placed by us, and keep a summary of the warnings with them."""
+    rows = log.rows or len(grid.quality)
+    if not {channel.name for channel in grid.energy} & {"import", "load", OTHER_LOAD}:
+        log.add(
+            "error", "no_register", "the file holds no import and no load; choose the export that has them"
+        )
+    if log.has_errors:
+        return FileReading(None, log.findings(), rows, where)
+    source = Source(format.name, file.sha256(), log.answers, tuple(log.notes))
+    data = meter_data(grid, source, log.batteries)
+    if placed is not None:
+        check_data(data, placed, hints.fuse_w, log)
+    if hints.minutes not in (None, data.minutes) and not log.has_errors:
+        message = f"the intervals are {data.minutes} minutes, not {hints.minutes}; correct `minutes`"
+        log.add("error", "interval_length", message)
+    findings = log.findings()
+    if errors_of(findings):
+        return FileReading(None, findings, rows, where)
+    if findings:
+        warned = ", ".join(sorted({finding.code for finding in findings}))
+        data = replace(data, source=replace(source, notes=(*source.notes, f"warnings when read: {warned}")))
+    return FileReading(data, findings, rows, where)
+
+
+def _chosen(
+    path: str | Path, format: str | None, zone: str | None, minutes: int | None, fuse_w: int
+) -> tuple[Path, Format, FileReading]:
+    where = Path(path)
+    chosen = FORMATS.get(format) if format is not None else recognise(where)
+    return where, chosen, read(where, chosen, Hints(zone, minutes, fuse_w))
 
 
 def load(
@@ -98,11 +229,40 @@ def load(
 
     Raises:
         InvalidMeterFile: Holds every error by line.
-        MissingFile, UnknownFormat, UnrecognisedFile, AmbiguousFile, UnknownZone: As their names say.
+        MissingFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: As their names say.
     """
-    where = Path(path)
-    chosen = get(format) if format is not None else recognise(where)
-    reading = read(where, chosen, ReadOptions(zone, minutes, fuse_w))
+    where, _, reading = _chosen(path, format, zone, minutes, fuse_w)
     if reading.data is None:
         raise InvalidMeterFile(where, errors_of(reading.findings))
     return reading.data
+
+
+def check(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    zone: str | None = None,
+    minutes: int | None = None,
+    fuse_w: int = DEFAULT_FUSE_W,
+) -> CheckReport:
+    """Read a file with the code and the arguments of `load`, and report instead of raising.
+
+    Raises:
+        MissingFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: There is nothing to check.
+    """
+    _, chosen, reading = _chosen(path, format, zone, minutes, fuse_w)
+    data = reading.data
+    return CheckReport(
+        format=chosen.name,
+        unit=chosen.unit,
+        zone=reading.zone,
+        minutes=data.minutes if data else None,
+        first=clock.iso_utc(data.start_s) if data else None,
+        last=clock.iso_utc(data.end_s - data.minutes * 60) if data else None,
+        households=data.households if data else (),
+        rows=reading.rows,
+        findings=reading.findings,
+        estimated_share=float(np.mean(data.quality == ESTIMATED)) if data else 0.0,
+        missing_share=float(np.mean(data.quality == MISSING)) if data else 0.0,
+        notes=data.source.notes if data else (),
+    )

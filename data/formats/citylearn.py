@@ -24,24 +24,34 @@ from __future__ import annotations
 
 import calendar
 import csv
+import io
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from data import clock
 from data.findings import FindingLog
-from data.formats.registry import FileReading, Format, ReadOptions, register, sha256_of_files
-from data.plausibility import check_homes, check_power
-from data.readings import ESTIMATED, BatterySpec, MeterData, Source, carry_round
+from data.formats import FORMATS, Confidence, Format
+from data.intake.file import MeterFile
+from data.intake.raw import (
+    Channel,
+    FloatArray,
+    Hints,
+    IntakeLog,
+    Labels,
+    Numbers,
+    RawReadings,
+    Stamps,
+    exact_stamps,
+)
+from data.readings import ESTIMATED, MEASURED, BatterySpec
 from market.units import PPM, BoolArray, IntArray
-
-FloatArray = npt.NDArray[np.float64]
 
 SCHEMA = "schema.json"
 CALENDAR = ("month", "hour", "day_type")
@@ -51,8 +61,6 @@ THERMAL = ("dhw_demand", "cooling_demand", "heating_demand")
 CHALLENGE_2022_ZONE = "America/Los_Angeles"
 FLOOR_KWH = 1e-6
 HOUR_S = 3600
-MICRO_WH_PER_KWH = 1_000_000_000
-MICRO_WH_PER_WH = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,77 +86,63 @@ class HourMap:
     years: tuple[int, ...]
 
 
-def sniff(path: Path) -> bool:
-    """Tell whether a folder (or its schema.json) is a CityLearn data set."""
-    schema = _schema_path(path)
-    if not schema.is_file() or schema.name != SCHEMA:
-        return False
+def sniff(file: MeterFile) -> Confidence:
+    """Tell whether a folder, or the schema.json in it, is a CityLearn data set."""
+    if not file.path.is_dir() and file.name != SCHEMA:
+        return Confidence.NO
+    return Confidence.CERTAIN if _buildings(file.beside(SCHEMA)) else Confidence.NO
+
+
+def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:
+    """Read the included buildings of a CityLearn folder; see the module's docstring."""
+    buildings = _included(_buildings(file.beside(SCHEMA))) if sniff(file) else {}
+    if not buildings:
+        message = f"{SCHEMA} is missing or names no buildings; give the folder of a CityLearn set"
+        log.add("error", "unreadable", message)
+        return
+    file.open(SCHEMA).close()
+    tables = {name: _table(file, name, building, log) for name, building in buildings.items()}
+    read = {name: table for name, table in tables.items() if table is not None}
+    if log.has_errors:
+        return
+    first = next(iter(read.values()))
+    log.rows = len(first[LOAD])
+    hours = hour_map(first, hints.zone, log)
+    if hours is None:
+        return
+    log.rows *= len(read)
+    log.zone = log.answers["zone"] = hours.zone
+    log.batteries = {name: _battery(building) for name, building in buildings.items()}
+    log.notes = _notes(hours, list(read.values()))
+    stamp = exact_stamps(hours.start_s + HOUR_S * np.arange(len(hours.row)))
+    for name, table in read.items():
+        yield _readings(name, table, hours, stamp, buildings[name], log)
+
+
+def _buildings(schema: Path) -> dict[str, dict[str, Any]]:
+    """Return the buildings that a schema names; none where it is no schema."""
     try:
         content = json.loads(schema.read_text(encoding="utf-8"))
-    except ValueError:
-        return False
-    return (
-        isinstance(content, dict)
-        and isinstance(content.get("buildings"), dict)
-        and bool(content["buildings"])
-    )
+    except (OSError, ValueError):
+        return {}
+    found = content.get("buildings") if isinstance(content, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
-def read(path: Path, options: ReadOptions) -> FileReading:
-    """Read the included buildings of a CityLearn folder; see the module's docstring."""
-    log = FindingLog()
-    schema = _schema_path(path)
-    folder = schema.parent
-    if not sniff(path):
-        log.add(
-            "error",
-            "unreadable",
-            f"{SCHEMA} is missing or names no buildings; give the folder of a CityLearn set",
-        )
-        return FileReading(None, log.findings(), 0, "not known")
-    buildings = _included(json.loads(schema.read_text(encoding="utf-8")))
-    tables = {
-        name: table for name, b in buildings.items() if (table := _table(folder, name, b, log)) is not None
-    }
-    if log.has_errors:
-        return FileReading(None, log.findings(), 0, options.zone or "not known")
-    rows = len(next(iter(tables.values()))[LOAD])
-    hours = hour_map(next(iter(tables.values())), options.zone, log)
-    if hours is None:
-        return FileReading(None, log.findings(), rows, options.zone or "not known")
-    files = [schema, *(folder / str(b["energy_simulation"]) for b in buildings.values())]
-    data = _meter_data(buildings, tables, hours, sha256_of_files(files), log)
-    lines = hours.row + 2
-    homes = len(data.households)
-    for register_name, energy in (("import", data.import_wh), ("export", data.export_wh)):
-        check_power(log, register_name, energy, lambda cell: int(lines[cell // homes]), data, options.fuse_w)
-    check_homes(log, data)
-    return FileReading(None if log.has_errors else data, log.findings(), rows * len(tables), hours.zone)
-
-
-def _schema_path(path: Path) -> Path:
-    return path / SCHEMA if path.is_dir() else path
-
-
-def _included(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    buildings: dict[str, dict[str, Any]] = schema["buildings"]
+def _included(buildings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {name: building for name, building in buildings.items() if building.get("include", True)}
 
 
 def _table(
-    folder: Path, name: str, building: dict[str, Any], log: FindingLog
+    file: MeterFile, name: str, building: dict[str, Any], log: FindingLog
 ) -> dict[str, FloatArray] | None:
     """Read the used columns of one building and refuse what is not understood."""
-    file = folder / str(building.get("energy_simulation", ""))
-    if not file.is_file():
-        log.add(
-            "error",
-            "missing_file",
-            f"{SCHEMA} names {file.name!r}, which is not in the folder",
-            household=name,
-        )
+    member = str(building.get("energy_simulation", ""))
+    if not file.beside(member).is_file():
+        message = f"{SCHEMA} names {file.beside(member).name!r}, which is not in the folder"
+        log.add("error", "missing_file", message, household=name)
         return None
-    table = _columns(file, (*CALENDAR, LOAD, SOLAR, *THERMAL), name, log)
+    table = _columns(file, member, (*CALENDAR, LOAD, SOLAR, *THERMAL), name, log)
     if table is None:
         return None
     warm = [column for column in THERMAL if table[column].any()]
@@ -168,16 +162,17 @@ def _table(
 
 
 def _columns(
-    file: Path, names: tuple[str, ...], household: str, log: FindingLog
+    file: MeterFile, member: str, names: tuple[str, ...], household: str, log: FindingLog
 ) -> dict[str, FloatArray] | None:
-    with file.open(newline="", encoding="utf-8-sig") as text:
+    called = file.beside(member).name
+    with io.TextIOWrapper(file.open(member), newline="", encoding="utf-8-sig") as text:
         reader = csv.DictReader(text)
         lacking = [name for name in names if name not in (reader.fieldnames or ()) and name not in THERMAL]
         if lacking:
             log.add(
                 "error",
                 "wrong_header",
-                f"{file.name} lacks the columns {lacking}",
+                f"{called} lacks the columns {lacking}",
                 line=1,
                 household=household,
             )
@@ -191,12 +186,12 @@ def _columns(
                 except ValueError:
                     value = math.nan
                 if not math.isfinite(value):
-                    message = f"{name} {cell!r} in {file.name} is no number"
+                    message = f"{name} {cell!r} in {called} is no number"
                     log.add("error", "not_a_number", message, line=line, household=household)
                     value = 0.0
                 values[name].append(value)
     if not values[LOAD if LOAD in values else names[0]]:
-        log.add("error", "empty_file", f"{file.name} has no rows; download it again", household=household)
+        log.add("error", "empty_file", f"{called} has no rows; download it again", household=household)
         return None
     return {name: np.array(column) for name, column in values.items()}
 
@@ -263,48 +258,38 @@ def _first_hours(month: IntArray, hour: IntArray, weekday: IntArray) -> list[dat
     return fitting
 
 
-def _meter_data(
-    buildings: dict[str, dict[str, Any]],
-    tables: dict[str, dict[str, FloatArray]],
+def _readings(
+    name: str,
+    table: dict[str, FloatArray],
     hours: HourMap,
-    sha256: str,
+    stamp: Stamps,
+    building: dict[str, Any],
     log: FindingLog,
-) -> MeterData:
-    shape = (len(hours.row), len(tables))
-    load, pv = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    quality = np.zeros(shape, dtype=np.uint8)
+) -> RawReadings:
+    """Return the hours of one building and flag those that are filled or floored."""
+    quality = np.full(len(hours.row), MEASURED, dtype=np.uint8)
     quality[hours.filled] = ESTIMATED
-    dropped_kwh = added_kwh = 0.0
-    for h, (name, table) in enumerate(tables.items()):
-        kwp = float(_attributes(buildings[name], "pv").get("nominal_power", 0.0))
-        load[:, h] = np.rint(table[LOAD][hours.row] * MICRO_WH_PER_KWH)
-        pv[:, h] = np.rint(table[SOLAR][hours.row] * kwp * MICRO_WH_PER_WH)
-        dropped_kwh += float(table[LOAD][hours.dropped].sum())
-        added_kwh += float(table[LOAD][hours.row[hours.filled]].sum())
-        floored = table[LOAD] < FLOOR_KWH
-        quality[floored[hours.row], h] = ESTIMATED
-        if floored.any():
-            count = int(floored.sum())
-            message = (
-                f"the load of {count} hours is floored to about zero: no data; they are marked as estimated"
-            )
-            log.add("warning", "floored_load", message, line=int(np.argmax(floored)) + 2, household=name)
-    load, pv = carry_round(load, MICRO_WH_PER_WH), carry_round(pv, MICRO_WH_PER_WH)
-    net = load - pv
-    return MeterData(
-        households=tuple(tables),
-        start_s=hours.start_s,
-        minutes=60,
-        import_wh=np.maximum(net, 0),
-        export_wh=np.maximum(-net, 0),
+    floored = table[LOAD] < FLOOR_KWH
+    quality[floored[hours.row]] = ESTIMATED
+    if floored.any():
+        count = int(floored.sum())
+        message = f"the load of {count} hours is floored to about zero: no data; they are marked as estimated"
+        log.add("warning", "floored_load", message, line=int(np.argmax(floored)) + 2, household=name)
+    kwp = float(_attributes(building, "pv").get("nominal_power", 0.0))
+    none = np.zeros(len(hours.row), dtype=np.bool_)
+    return RawReadings(
+        line=hours.row + 2,
+        meter=Labels(np.zeros(len(hours.row), dtype=np.int64), [name]),
+        stamp=stamp,
+        values={
+            Channel("load", "kWh"): Numbers(table[LOAD][hours.row], none),
+            Channel("pv", "Wh"): Numbers(table[SOLAR][hours.row] * kwp, none),
+        },
         quality=quality,
-        sub_meters={"load": load, "pv": pv},
-        batteries=tuple(_battery(buildings[name]) for name in tables),
-        source=Source("citylearn", sha256, {"zone": hours.zone}, _notes(hours, dropped_kwh, added_kwh)),
     )
 
 
-def _notes(hours: HourMap, dropped_kwh: float, added_kwh: float) -> tuple[str, ...]:
+def _notes(hours: HourMap, tables: list[dict[str, FloatArray]]) -> list[str]:
     notes = [
         "registers are hourly load - pv, computed from gross meters; the publisher filled gaps with models"
     ]
@@ -314,16 +299,18 @@ def _notes(hours: HourMap, dropped_kwh: float, added_kwh: float) -> tuple[str, .
     if not hours.asked:
         notes.append(f"the zone is {hours.zone} because these are the 2022 challenge homes")
     if len(hours.dropped):
+        dropped_kwh = sum(float(table[LOAD][hours.dropped].sum()) for table in tables)
         lines = ", ".join(str(row + 2) for row in hours.dropped.tolist())
         notes.append(
             f"line {lines} is the hour that the clock skips in spring: dropped, {dropped_kwh:.3f} kWh of load"
         )
     if hours.filled.any():
+        added_kwh = sum(float(table[LOAD][hours.row[hours.filled]].sum()) for table in tables)
         lines = ", ".join(str(row + 2) for row in hours.row[hours.filled].tolist())
         notes.append(
             f"line {lines} stands for both passes of the autumn hour: {added_kwh:.3f} kWh of load added"
         )
-    return tuple(notes)
+    return notes
 
 
 def _attributes(building: dict[str, Any], device: str) -> dict[str, Any]:
@@ -341,21 +328,19 @@ def _battery(building: dict[str, Any]) -> BatterySpec | None:
     return BatterySpec(round(float(capacity) * 1000), power_w, power_w, one_way_ppm, one_way_ppm)
 
 
-def calendar_of(folder: Path, zone: str | None, log: FindingLog) -> HourMap | None:
+def calendar_of(file: MeterFile, zone: str | None, log: FindingLog) -> HourMap | None:
     """Return the hours of a set, from its first building; for series beside it, such as pricing.csv."""
-    buildings = _included(json.loads((folder / SCHEMA).read_text(encoding="utf-8")))
-    name, building = next(iter(buildings.items()))
-    file = folder / str(building["energy_simulation"])
-    table = _columns(file, CALENDAR, name, log)
+    name, building = next(iter(_included(_buildings(file.beside(SCHEMA))).items()))
+    table = _columns(file, str(building["energy_simulation"]), CALENDAR, name, log)
     return None if table is None else hour_map(table, zone, log)
 
 
-FORMAT = register(
+FORMATS.register(
     Format(
         name="citylearn",
-        describe="CityLearn folder (schema.json, Building_N.csv): hourly load and PV, no stamps",
+        summary="CityLearn folder (schema.json, Building_N.csv): hourly load and PV, no stamps",
         unit="kWh per hour (load), W per kWp (PV)",
         sniff=sniff,
-        read=read,
+        parse=parse,
     )
 )

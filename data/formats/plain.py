@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,81 +32,69 @@ import numpy as np
 
 from data import clock
 from data.errors import MissingFile
-from data.findings import FindingLog
-from data.formats import _plain_data, _plain_rows
-from data.formats._plain_rows import Rows
-from data.formats.registry import FileReading, Format, ReadOptions, register, sha256_of
+from data.formats import FORMATS, Confidence, Format
+from data.intake.file import HEAD_BYTES, MeterFile
+from data.intake.raw import (
+    Channel,
+    Hints,
+    IntakeLog,
+    Labels,
+    RawReadings,
+    Stamps,
+    labels,
+    numbers,
+    stamps,
+)
 from data.readings import ESTIMATED, MEASURED, MISSING, MeterData, QualityArray
-from market.units import BoolArray, Int8Array, IntArray
+from market.units import BoolArray, IntArray
 
 REQUIRED = ("timestamp", "household", "import_kwh", "export_kwh")
 QUALITY = {"": MEASURED, "measured": MEASURED, "estimated": ESTIMATED, "missing": MISSING}
 SUFFIXES = (".csv", ".parquet")
 
 _METER = re.compile(r"[a-z][a-z0-9_]*_kwh")
-_HEAD_BYTES = 65_536
 
 
-def sniff(path: Path) -> bool:
-    """Tell whether the header names all four required columns."""
-    if not path.is_file() or path.suffix.lower() not in SUFFIXES:
-        return False
+def sniff(file: MeterFile) -> Confidence:
+    """Tell whether the header names all four required columns; any CSV or Parquet file could be meant to be plain."""
+    if not file.path.is_file() or file.path.suffix.lower() not in SUFFIXES:
+        return Confidence.NO
     try:
-        return set(REQUIRED) <= set(_header(path))
+        return Confidence.CERTAIN if set(REQUIRED) <= set(_header(file)) else Confidence.POSSIBLE
     except (OSError, ValueError):
-        return False
+        return Confidence.POSSIBLE
 
 
-def read(path: Path, options: ReadOptions) -> FileReading:
+def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:
     """Read a plain CSV or Parquet file; see the module's docstring."""
-    log = FindingLog()
-    zone = clock.zone_named(options.zone) if options.zone is not None else None
-    rows = _rows_of(path, log)
-    if rows is None:
-        return FileReading(None, log.findings(), 0, options.zone or "not known")
-    table = _plain_rows.grid(rows, zone, options, log)
-    where = options.zone if table.local and options.zone else "offsets in the file"
-    if table.cells is None or log.has_errors:
-        return FileReading(None, log.findings(), rows.count, where)
-    answers = {"zone": options.zone} if table.local and options.zone else {}
-    data = _plain_data.meter_data(rows, table.cells, sha256_of(path), answers, log)
-    _plain_data.check(data, table.cells, options, log)
-    return FileReading(None if log.has_errors else data, log.findings(), rows.count, where)
-
-
-def _rows_of(path: Path, log: FindingLog) -> Rows | None:
-    """Read the columns as they stand; None after an error that hides the rows."""
-    if path.stat().st_size == 0:
-        log.add("error", "empty_file", "the file is empty; export it again")
-        return None
+    if file.path.is_dir():
+        log.add("error", "unreadable", "this is a folder; name the CSV or Parquet file in it")
+        return
     try:
-        header = _header(path)
+        header = _header(file)
     except ValueError as problem:
         log.add("error", "unreadable", f"{_unreadable(problem)}; save it as UTF-8 CSV or as Parquet")
-        return None
-    if not _check_header(header, log):
-        return None
-    rows = _read_parquet(path, log) if path.suffix.lower() == ".parquet" else _read_csv(path, header, log)
-    if rows is not None and rows.count == 0:
-        log.add("error", "empty_file", "the file has a header but no rows; export it again")
-        return None
-    return rows
+        return
+    if _check_header(header, log):
+        read = _read_parquet if file.path.suffix.lower() == ".parquet" else _read_csv
+        readings = read(file.path, header, log)
+        if readings is not None:
+            yield readings
 
 
-def _header(path: Path) -> list[str]:
-    if path.suffix.lower() == ".parquet":
+def _header(file: MeterFile) -> list[str]:
+    if file.path.suffix.lower() == ".parquet":
+        if file.parquet_schema is not None:
+            return [str(name) for name in file.parquet_schema.names]
         from pyarrow import parquet
 
-        return [str(name) for name in parquet.read_schema(path).names]
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    line = head.decode("utf-8-sig", errors="strict" if len(head) < _HEAD_BYTES else "ignore").split("\n", 1)[
-        0
-    ]
+        return [str(name) for name in parquet.read_schema(file.path).names]  # damaged: says how
+    strict = "strict" if len(file.head) < HEAD_BYTES else "ignore"
+    line = file.head.decode("utf-8-sig", errors=strict).split("\n", 1)[0]
     return [name.strip('"') for name in line.rstrip("\r").split(",")]
 
 
-def _check_header(header: list[str], log: FindingLog) -> bool:
+def _check_header(header: list[str], log: IntakeLog) -> bool:
     """Report what is wrong with the column names; True where the rows can be read."""
     good = True
     if len(header) == 1 and ";" in header[0]:
@@ -137,11 +126,11 @@ def _check_header(header: list[str], log: FindingLog) -> bool:
     return good
 
 
-def _meters(names: list[str]) -> list[str]:
-    return [name for name in names if _METER.fullmatch(name)]
+def _channels(names: Iterable[str]) -> dict[str, Channel]:
+    return {name: Channel(name.removesuffix("_kwh"), label=name) for name in names if _METER.fullmatch(name)}
 
 
-def _read_csv(path: Path, header: list[str], log: FindingLog) -> Rows | None:
+def _read_csv(path: Path, header: list[str], log: IntakeLog) -> RawReadings | None:
     import pyarrow as pa
 
     category = pa.dictionary(pa.int32(), pa.string())
@@ -151,32 +140,30 @@ def _read_csv(path: Path, header: list[str], log: FindingLog) -> Rows | None:
     except pa.ArrowInvalid as problem:
         log.add("error", "unreadable", f"{_unreadable(problem)}; save it as UTF-8 CSV with one header")
         return None
-    values, empty, bad = {}, {}, {}
-    for name in _meters(header):
-        values[name], empty[name], bad[name] = _numbers(table.column(name))
+    channels = _channels(header)
+    home, when = labels(table.column("household")), labels(table.column("timestamp"))
+    blank = _is_empty(home) & _is_empty(when)
+    if blank.any():  # blank lines are no rows, but count as lines
+        for name in channels:
+            blank &= numbers(table.column(name)).empty
+        if "quality" in header:
+            blank &= _is_empty(labels(table.column("quality")))
+        table, lines = table.filter(pa.array(~blank)), lines[~blank]
+        home, when = labels(table.column("household")), labels(table.column("timestamp"))
+    values = {}
+    for name, channel in channels.items():
+        values[channel] = numbers(table.column(name))
         table = table.drop_columns([name])
-    stamp_code, stamps = _codes(table.column("timestamp"))
-    home_code, homes = _codes(table.column("household"))
-    blank = (stamp_code == _index(stamps, "")) & (home_code == _index(homes, ""))
-    for name in values:
-        blank &= empty[name]
-    seconds, kind = clock.parse_stamps(stamps)
-    rows = Rows(
+    return RawReadings(
         line=lines,
-        stamp_s=seconds[stamp_code],
-        stamp_kind=kind[stamp_code],
-        stamp_text=lambda row: stamps[stamp_code[row]],
-        home=home_code,
-        homes=homes,
+        meter=home,
+        stamp=stamps(when),
         values=values,
-        empty=empty,
-        bad=bad,
         quality=_quality(table.column("quality"), lines, log) if "quality" in header else None,
     )
-    return rows.take(~blank) if blank.any() else rows
 
 
-def _parse_csv(path: Path, header: list[str], types: dict[str, Any], log: FindingLog) -> tuple[Any, IntArray]:
+def _parse_csv(path: Path, header: list[str], types: dict[str, Any], log: IntakeLog) -> tuple[Any, IntArray]:
     """Return the table and each row's line; meter columns are numbers, or text where a cell is no number."""
     import pyarrow as pa
     from pyarrow import csv
@@ -221,53 +208,13 @@ def _unreadable(problem: Exception) -> str:
     return f"the file cannot be read ({problem})"
 
 
-def _numbers(column: Any) -> tuple[np.ndarray[Any, np.dtype[np.float64]], BoolArray, dict[int, str]]:
-    """Return values (NaN where there is none), which cells are empty, and the cells that are no numbers."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    bad: dict[int, str] = {}
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        trimmed = pc.utf8_trim_whitespace(column)
-        fine = pc.match_substring_regex(trimmed, r"^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[Nn][Aa][Nn])$")
-        filled = pc.fill_null(pc.and_not(pc.fill_null(pc.invert(fine), True), pc.equal(trimmed, "")), True)
-        for row in np.flatnonzero(filled.to_numpy(zero_copy_only=False)).tolist():
-            bad[row] = str(trimmed[row].as_py())
-        column = pc.cast(pc.if_else(fine, trimmed, pa.scalar(None, pa.string())), pa.float64())
-        empty = pc.equal(trimmed, "").to_numpy(zero_copy_only=False)
-    else:
-        column = pc.cast(column, pa.float64())
-        empty = column.is_null().to_numpy(zero_copy_only=False)
-    values = pc.fill_null(column, float("nan")).to_numpy(zero_copy_only=False)
-    return values, empty, bad
+def _is_empty(column: Labels) -> BoolArray:
+    return np.array([text == "" for text in column.texts], dtype=np.bool_)[column.code]
 
 
-def _codes(column: Any) -> tuple[IntArray, list[str]]:
-    """Return the index of each row into the distinct trimmed texts, and those texts."""
-    import pyarrow as pa
-
-    chunk = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if isinstance(chunk, pa.ChunkedArray):
-        chunk = chunk.combine_chunks()
-    if not pa.types.is_dictionary(chunk.type):
-        chunk = chunk.dictionary_encode()
-    texts = [str(text).strip() if text is not None else "" for text in chunk.dictionary.to_pylist()]
-    place: dict[str, int] = {}
-    merged = np.array([place.setdefault(text, len(place)) for text in texts], dtype=np.int64)
-    if chunk.null_count:
-        merged = np.append(merged, place.setdefault("", len(place)))
-        codes = chunk.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
-    else:
-        codes = chunk.indices.to_numpy(zero_copy_only=False)
-    return merged[codes], list(place)
-
-
-def _index(texts: list[str], text: str) -> int:
-    return texts.index(text) if text in texts else -1
-
-
-def _quality(column: Any, lines: IntArray, log: FindingLog) -> QualityArray:
-    codes, texts = _codes(column)
+def _quality(column: Any, lines: IntArray, log: IntakeLog) -> QualityArray:
+    flag = labels(column)
+    codes, texts = flag.code, flag.texts
     unknown = np.array([text.lower() not in QUALITY for text in texts])
 
     def describe(row: int) -> tuple[int, None, str]:
@@ -278,45 +225,42 @@ def _quality(column: Any, lines: IntArray, log: FindingLog) -> QualityArray:
     return np.array([QUALITY.get(text.lower(), MISSING) for text in texts], dtype=np.uint8)[codes]
 
 
-def _read_parquet(path: Path, log: FindingLog) -> Rows | None:
+def _read_parquet(path: Path, header: list[str], log: IntakeLog) -> RawReadings | None:
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import parquet
 
     table = parquet.read_table(path)
     lines = np.arange(1, len(table) + 1, dtype=np.int64)
-    seconds, kind, text = _parquet_stamps(table.column("timestamp"))
     home_column = table.column("household")
     if not pa.types.is_dictionary(home_column.type):
         home_column = pc.cast(home_column, pa.string())
-    home_code, homes = _codes(home_column)
-    values, empty, bad = {}, {}, {}
-    for name in _meters(table.column_names):
+    values = {}
+    for name, channel in _channels(header).items():
         try:
-            values[name], empty[name], bad[name] = _numbers(table.column(name))
+            values[channel] = numbers(table.column(name))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             log.add(
                 "error", "unreadable", f"the column {name!r} holds {table.column(name).type}; store numbers"
             )
             return None
-    quality = _quality(table.column("quality"), lines, log) if "quality" in table.column_names else None
-    return Rows(lines, seconds, kind, text, home_code, homes, values, empty, bad, quality)
+    stamp = _parquet_stamps(table.column("timestamp"))
+    quality = _quality(table.column("quality"), lines, log) if "quality" in header else None
+    return RawReadings(lines, labels(home_column), stamp, values, quality)
 
 
-def _parquet_stamps(column: Any) -> tuple[IntArray, Int8Array, Any]:
+def _parquet_stamps(column: Any) -> Stamps:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if not pa.types.is_timestamp(column.type):
-        codes, texts = _codes(column)
-        seconds, kind = clock.parse_stamps(texts)
-        return seconds[codes], kind[codes], lambda row: texts[codes[row]]
+        return stamps(labels(column))
     whole = pc.cast(column, pa.timestamp("s", column.type.tz), safe=False)
     exact = pc.fill_null(pc.equal(pc.cast(whole, column.type), column), False).to_numpy(zero_copy_only=False)
     seconds = pc.fill_null(pc.cast(whole, pa.int64()), 0).to_numpy(zero_copy_only=False)
     stated = clock.LOCAL if column.type.tz is None else clock.WITH_OFFSET
     kind = np.where(exact, stated, clock.UNREADABLE).astype(np.int8)
-    return seconds, kind, lambda row: str(column[row].as_py())
+    return Stamps(seconds, kind, lambda row: str(column[row].as_py()))
 
 
 def write(data: MeterData, path: Path) -> None:
@@ -358,12 +302,12 @@ def write(data: MeterData, path: Path) -> None:
         csv.write_csv(table, path, csv.WriteOptions(quoting_style="needed"))
 
 
-FORMAT = register(
+FORMATS.register(
     Format(
         name="plain",
-        describe="CSV or Parquet timestamp,household,import_kwh,export_kwh[,..]; stamps start the interval",
+        summary="CSV or Parquet timestamp,household,import_kwh,export_kwh[,..]; stamps start the interval",
         unit="kWh per interval",
         sniff=sniff,
-        read=read,
+        parse=parse,
     )
 )

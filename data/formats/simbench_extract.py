@@ -8,47 +8,42 @@ start, interval, and the SimBench code. Times are UTC, named by the start of the
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.findings import FindingLog
-from data.formats.registry import FileReading, Format, ReadOptions, register, sha256_of
-from data.profiles import KINDS, Element, Neighbourhood
-from data.readings import BatterySpec, Source
+from data.formats import FORMATS, Confidence, Format
+from data.grids.neighbourhood import KINDS, Element, Neighbourhood
+from data.intake.file import MeterFile
+from data.intake.raw import GridReadings, Hints, IntakeLog
+from data.readings import BatterySpec
 
 KEY = b"wattswap.neighbourhood"
 VERSION = 1
 
 
-def sniff(path: Path) -> bool:
-    """Tell whether a Parquet file holds a neighbourhood."""
-    if not path.is_file() or path.suffix.lower() != ".parquet" or path.stat().st_size == 0:
-        return False
-    import pyarrow as pa
-    from pyarrow import parquet
+def sniff(file: MeterFile) -> Confidence:
+    """Tell whether the schema's metadata hold a neighbourhood."""
+    schema = file.parquet_schema
+    return Confidence.CERTAIN if schema is not None and KEY in (schema.metadata or {}) else Confidence.NO
 
+
+def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[GridReadings]:
+    """Read an extract; its stamps are UTC, so `hints` have nothing to say."""
+    log.zone = "UTC"
     try:
-        return KEY in (parquet.read_schema(path).metadata or {})
-    except (pa.ArrowInvalid, OSError):
-        return False
-
-
-def read(path: Path, options: ReadOptions) -> FileReading:
-    """Read an extract; its stamps are UTC, so `options` have nothing to say."""
-    log = FindingLog()
-    try:
-        neighbourhood, origin = load_neighbourhood(path)
+        neighbourhood, origin = load_neighbourhood(file.path)
     except (KeyError, TypeError, ValueError, OSError) as problem:
         message = f"the extract is damaged ({type(problem).__name__}: {problem})"
         log.add("error", "unreadable", f"{message}; write it again with extract_simbench.py")
-        return FileReading(None, log.findings(), 0, "UTC")
-    answers = {str(key): str(value) for key, value in origin["answers"].items()}
-    source = Source("simbench_extract", sha256_of(path), answers, tuple(origin["notes"]))
-    data = neighbourhood.meter_data(source)
-    return FileReading(data, log.findings(), data.intervals, "UTC")
+        return
+    log.answers = {str(key): str(value) for key, value in origin["answers"].items()}
+    log.notes = list(origin["notes"])
+    log.batteries = dict(zip(neighbourhood.households, neighbourhood.batteries, strict=True))
+    yield neighbourhood.readings()
 
 
 def load_neighbourhood(path: Path) -> tuple[Neighbourhood, dict[str, Any]]:
@@ -113,12 +108,12 @@ def save_neighbourhood(
     )
 
 
-FORMAT = register(
+FORMATS.register(
     Format(
         name="simbench_extract",
-        describe="Parquet of profiles with a neighbourhood in its metadata, UTC; the bundled samples",
+        summary="Parquet of profiles with a neighbourhood in its metadata, UTC; the bundled samples",
         unit="parts per million of each element's power",
         sniff=sniff,
-        read=read,
+        parse=parse,
     )
 )

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from data.formats.simbench_extract import save_neighbourhood
-from data.grids import NOTES, ZONE, read_simbench
+from data.grids.simbench import NOTES, ZONE, read_simbench
 from data.samples import FOLDER, SAMPLES
 
 

@@ -1,11 +1,14 @@
 """Draws the pictures of the documentation from a run of the demo.
 
 Run it as `python docs/img/make_pictures.py [FOLDER]` where wattswap and matplotlib are installed
-(`pip install 'wattswap[docs]'`). The same run gives the same bytes.
+(`pip install 'wattswap[docs]'`), and a Chromium for the picture of the report. The same run gives the same bytes of the
+drawing; the picture of the report depends on the fonts of the machine.
 """
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 """Blue and vermilion of Okabe and Ito, which colour-blind people tell apart."""
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FIRST_SCREEN = (1280, 1145)
+"""Width and height of the picture of the report. [pixels]"""
 
 STYLE = {
     "svg.fonttype": "none",
@@ -92,13 +99,34 @@ def _price_panel(axes: Any, prices: pd.DataFrame, currency: str) -> None:
     axes.set_title("Price in the street (no line where nothing is traded)", loc="left", fontsize=11)
 
 
+def first_screen(report: Path, path: Path) -> None:
+    """The top of a report as a browser without a window shows it."""
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        raise SystemExit("no Chromium is on the PATH to draw the report (Debian: apt-get install chromium)")
+    width, height = FIRST_SCREEN
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--virtual-time-budget=5000",
+    ]
+    options += [f"--window-size={width},{height}", f"--screenshot={path.resolve()}"]
+    subprocess.run(
+        [browser, *options, report.resolve().as_uri()], check=True, capture_output=True, timeout=120
+    )
+
+
 def main(folder: Path = HERE) -> None:
     """Run the demo and draw every picture into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="wattswap-pictures-") as scratch:
         result = ws.run(ws.demo(), out=scratch)
         street_week(result, folder / "street-week.svg")
-    print(f"{folder / 'street-week.svg'}  {(folder / 'street-week.svg').stat().st_size:,} bytes")
+        first_screen(result.report(Path(scratch) / "report.html"), folder / "report.png")
+    for picture in (folder / "street-week.svg", folder / "report.png"):
+        print(f"{picture}  {picture.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ sorted.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, certify, no_trade
 from market.errors import InfeasibleClearing
 from market.rules import MarketRules
-from market.units import BoolArray, IntArray, largest_remainder
+from market.units import PPM, BoolArray, IntArray, largest_remainder
 
 SORT_BELOW = 8_192
 """Books up to this many orders are sorted whole: such a sort costs less than the passes of a bracket."""
@@ -53,6 +54,36 @@ def walrasian_interval(book: OrderBook) -> tuple[int, int] | None:
     # What trades is bid at hi or above and offered at lo or below.
     crossing = (is_buy & live & (limit >= hi)).any() and (~is_buy & live & (limit <= lo)).any()
     return interval if crossing else None
+
+
+class Optimum(NamedTuple):
+    """The efficient clearing of a book in short.
+
+    Args:
+        welfare_nano: Largest welfare at stated limits. [nano]
+        traded_wh: Largest volume at that welfare. [Wh]
+        price_micro_per_kwh: Middle of the market-clearing prices; None where nothing can trade. [micro/kWh]
+    """
+
+    welfare_nano: int
+    traded_wh: int
+    price_micro_per_kwh: int | None
+
+
+def optimum(book: OrderBook) -> Optimum:
+    """What `clear_exact` reaches on a book, without its allocation: half the time.
+
+    Welfare is the value of the dual problem at a market-clearing price, see `market.clearing.certify`.
+    """
+    interval = walrasian_interval(book)
+    if interval is None:
+        return Optimum(0, 0, None)
+    lo, hi = interval
+    energy, limit, is_buy = book.energy_wh, book.limit_micro_per_kwh, book.side > 0
+    gain = np.maximum(book.side * (limit - lo), 0)
+    bought, sold = energy[is_buy & (limit >= hi)].sum(), energy[~is_buy & (limit <= lo)].sum()
+    price = PriceInterval.at(lo, hi, PPM // 2).price
+    return Optimum(int(np.dot(gain, energy)), min(int(bought), int(sold)), price)
 
 
 def fill(book: OrderBook, lo: int, hi: int, rules: MarketRules) -> Clearing:

@@ -9,7 +9,7 @@ import numpy as np
 from market.auctions.local_price import Shared, outside_prices, share_at, trade_at
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import FEED_IN, RETAIL, Parameter
 from market.rules import MarketRules
 
@@ -43,7 +43,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return trade_at(book, 0, np.ones(len(book), dtype=np.bool_))
 
 
-BILL_SHARING = register(
+BILL_SHARING = MECHANISMS.register(
     Mechanism(
         "bill_sharing",
         clear,
@@ -56,5 +56,7 @@ BILL_SHARING = register(
             truthful=True,
         ),
         (RETAIL, FEED_IN, HORIZON),
+        inputs="metered",
+        share=share,
     )
 )

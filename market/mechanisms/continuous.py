@@ -6,7 +6,7 @@ from market.auctions.limit_order_book import match
 from market.auctions.merit_order import row_order
 from market.book import OrderBook
 from market.clearing import Clearing, Trades, no_trade, of_trades
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import Parameter
 from market.rules import MarketRules
 from market.units import IntArray
@@ -50,7 +50,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return of_trades(book, Trades(buy, sell, matched.energy_wh, price))
 
 
-CONTINUOUS = register(
+CONTINUOUS = MECHANISMS.register(
     Mechanism(
         "continuous",
         clear,
@@ -59,5 +59,6 @@ CONTINUOUS = register(
             arrival_matters=True,
         ),
         (SELF_TRADE,),
+        inputs="events",
     )
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from market.auctions.highest_bid_first import match_dearest
 from market.book import OrderBook
 from market.clearing import Clearing, no_trade, of_trades
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.rules import MarketRules
 
 
@@ -23,7 +23,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return of_trades(book, trades) if len(trades.energy_wh) else no_trade(book)
 
 
-GSY_PAY_AS_BID = register(
+GSY_PAY_AS_BID = MECHANISMS.register(
     Mechanism(
         "gsy_pay_as_bid",
         clear,

@@ -13,7 +13,7 @@ from market.auctions.highest_bid_first import dearest_first
 from market.auctions.merit_order import best_asks, side_by_side
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, Trades, no_trade, of_trades
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.rules import MarketRules
 
 
@@ -58,7 +58,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return of_trades(book, trades, (PriceInterval(price, price, price),))
 
 
-GSY_PAY_AS_CLEAR = register(
+GSY_PAY_AS_CLEAR = MECHANISMS.register(
     Mechanism(
         "gsy_pay_as_clear",
         clear,

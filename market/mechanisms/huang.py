@@ -9,7 +9,7 @@ import numpy as np
 from market.auctions.merit_order import at_two_prices, efficient_units, rank
 from market.book import OrderBook, Side
 from market.clearing import Clearing, no_trade
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import Parameter
 from market.rules import MarketRules
 from market.units import IntArray
@@ -78,7 +78,7 @@ def give_up_equally(energy_wh: IntArray, total_wh: int) -> IntArray:
     return left
 
 
-HUANG = register(
+HUANG = MECHANISMS.register(
     Mechanism(
         "huang",
         clear,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from market.auctions.merit_order import UNIT, accept_units, at_two_prices, efficient_units, rank
 from market.book import OrderBook, Side
 from market.clearing import Clearing, no_trade
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import Parameter
 from market.rules import MarketRules
 
@@ -80,7 +80,7 @@ def _details(
     }
 
 
-MCAFEE = register(
+MCAFEE = MECHANISMS.register(
     Mechanism(
         "mcafee",
         clear,

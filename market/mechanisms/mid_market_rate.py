@@ -7,7 +7,7 @@ from fractions import Fraction
 from market.auctions.local_price import Shared, half_up, outside_prices, share_at, suits, trade_at
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import FEED_IN, RETAIL
 from market.rules import MarketRules
 
@@ -32,7 +32,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return trade_at(book, price, suits(book, price))
 
 
-MID_MARKET_RATE = register(
+MID_MARKET_RATE = MECHANISMS.register(
     Mechanism(
         "mid_market_rate",
         clear,
@@ -43,5 +43,7 @@ MID_MARKET_RATE = register(
             truthful_for="single_orders",
         ),
         (RETAIL, FEED_IN),
+        inputs="metered",
+        share=share,
     )
 )

@@ -8,7 +8,7 @@ from market.auctions.double_auction import PARAMETERS, LongSide, clear_halves, s
 from market.auctions.merit_order import row_order
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.rules import MarketRules
 from market.units import IntArray
 
@@ -38,7 +38,7 @@ def serve(side: LongSide) -> tuple[IntArray, None]:
     return accepted, None
 
 
-MUDA_LOTTERY = register(
+MUDA_LOTTERY = MECHANISMS.register(
     Mechanism(
         "muda_lottery",
         clear,

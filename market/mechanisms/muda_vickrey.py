@@ -9,7 +9,7 @@ from market.auctions.double_auction import PARAMETERS, LongSide, clear_halves, s
 from market.auctions.merit_order import best_first
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.rules import MarketRules
 from market.units import IntArray
 
@@ -41,7 +41,7 @@ def serve(side: LongSide) -> tuple[IntArray, IntArray]:
     return accepted, fee_nano
 
 
-MUDA_VICKREY = register(
+MUDA_VICKREY = MECHANISMS.register(
     Mechanism(
         "muda_vickrey",
         clear,

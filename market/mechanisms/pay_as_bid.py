@@ -8,7 +8,7 @@ from market.auctions.merit_order import assortative
 from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing, Trades, certify, of_trades
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import K, Parameter
 from market.rules import MarketRules
 from market.units import PPM, IntArray
@@ -45,7 +45,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return replace(clearing, certificate=certify(book, clearing, assorted.dual_price_micro_per_kwh))
 
 
-PAY_AS_BID = register(
+PAY_AS_BID = MECHANISMS.register(
     Mechanism(
         "pay_as_bid",
         clear,

@@ -8,7 +8,7 @@ from market.auctions.local_price import half_up, suits, trade_at
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.errors import InvalidRules
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import FEED_IN, RETAIL, Parameter
 from market.rules import MarketRules
 
@@ -42,7 +42,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return trade_at(book, price, suits(book, price))
 
 
-POSTED_PRICE = register(
+POSTED_PRICE = MECHANISMS.register(
     Mechanism(
         "posted_price",
         clear,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from market.auctions.highest_bid_first import dearest_first, match_dearest, match_pairs, trades_of
 from market.book import OrderBook, Requirement
 from market.clearing import Clearing, no_trade, of_trades
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import Parameter
 from market.rules import MarketRules
 
@@ -56,7 +56,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return of_trades(book, trades_of(book, pairs)) if pairs else no_trade(book)
 
 
-PREFERRED_PARTNERS = register(
+PREFERRED_PARTNERS = MECHANISMS.register(
     Mechanism(
         "preferred_partners",
         clear,

@@ -9,7 +9,7 @@ import numpy as np
 from market.auctions.highest_bid_first import facing, match_all
 from market.book import OrderBook
 from market.clearing import Clearing, Trades, no_trade, of_trades
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import SEED
 from market.rules import MarketRules
 from market.units import IntArray
@@ -102,7 +102,7 @@ def _rest(bids: _Crowd, asks: _Crowd) -> _Pairs:
     return rows[buy], rows[sell], energy_wh
 
 
-RANDOM_BILATERAL = register(
+RANDOM_BILATERAL = MECHANISMS.register(
     Mechanism(
         "random_bilateral",
         clear,

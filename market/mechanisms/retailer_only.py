@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from market.book import OrderBook
 from market.clearing import Clearing, no_trade
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.rules import MarketRules
 
 
@@ -13,7 +13,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return no_trade(book)
 
 
-RETAILER_ONLY = register(
+RETAILER_ONLY = MECHANISMS.register(
     Mechanism(
         "retailer_only",
         clear,
@@ -23,5 +23,6 @@ RETAILER_ONLY = register(
             local_market=False,
         ),
         (),
+        inputs="metered",
     )
 )

@@ -10,7 +10,7 @@ import numpy as np
 from market.auctions.merit_order import UNIT, Ranking, accept_units, at_two_prices, efficient_units, rank
 from market.book import OrderBook, Side
 from market.clearing import Clearing, no_trade
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import SEED
 from market.rules import MarketRules
 from market.units import IntArray
@@ -80,7 +80,7 @@ def _details(
     return {**listed, "expected_welfare_nano": value * unit_wh - mean_cost_nano}
 
 
-SBBA = register(
+SBBA = MECHANISMS.register(
     Mechanism(
         "sbba",
         clear,

@@ -8,7 +8,7 @@ from market.auctions.local_price import Shared, half_up, outside_prices, share_a
 from market.book import OrderBook
 from market.clearing import Clearing, no_trade
 from market.errors import InvalidRules
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import FEED_IN, RETAIL, Parameter
 from market.rules import MarketRules
 
@@ -80,7 +80,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return trade_at(book, price, suits(book, price))
 
 
-SUPPLY_DEMAND_RATIO = register(
+SUPPLY_DEMAND_RATIO = MECHANISMS.register(
     Mechanism(
         "supply_demand_ratio",
         clear,
@@ -91,5 +91,7 @@ SUPPLY_DEMAND_RATIO = register(
             truthful_for="single_orders",
         ),
         (RETAIL, FEED_IN, COMPENSATION),
+        inputs="metered",
+        share=share,
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from market.auctions.merit_order import UNIT, accept_units, at_two_prices, efficient_units, rank
 from market.book import OrderBook, Side
 from market.clearing import Clearing, no_trade
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import SEED
 from market.rules import MarketRules
 
@@ -28,7 +28,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
 
 # The seed is taken so that a case may be cleared by this rule and by sbba as it stands; there is no lottery here.
-TRADE_REDUCTION = register(
+TRADE_REDUCTION = MECHANISMS.register(
     Mechanism(
         "trade_reduction",
         clear,

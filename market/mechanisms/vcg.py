@@ -9,7 +9,7 @@ from market.auctions.merit_order import row_order
 from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import Parameter
 from market.rules import MarketRules
 from market.units import IntArray
@@ -71,7 +71,7 @@ def contributions_nano(book: OrderBook, members: Members, best: Clearing) -> Int
     return gain_nano
 
 
-VCG = register(
+VCG = MECHANISMS.register(
     Mechanism(
         "vcg",
         clear,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.rules import MarketRules
 
 MIDDLE = MarketRules()
@@ -22,7 +22,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return clear_exact(book, MIDDLE)
 
 
-WELFARE_OPTIMUM = register(
+WELFARE_OPTIMUM = MECHANISMS.register(
     Mechanism(
         "welfare_optimum",
         clear,

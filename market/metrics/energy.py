@@ -50,7 +50,8 @@ def self_sufficiency_metered(load_wh: IntArray, import_wh: IntArray) -> float | 
     Returns:
         At most 1; None without load.
     """
-    return _share(int(load_wh.sum()) - int(import_wh.sum()), load_wh)
+    total_wh = int(load_wh.sum())
+    return 1 - int(import_wh.sum()) / total_wh if total_wh else None
 
 
 def self_consumption_metered(generation_wh: IntArray, export_wh: IntArray) -> float | None:

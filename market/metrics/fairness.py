@@ -7,49 +7,23 @@ values would give any index one likes, and cutting losses to 0 would hide them. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from math import sqrt
 
 import numpy as np
 
+from market.settlement.accounts import MONEY_COLUMNS
 from market.units import IntArray
 
 
-@dataclass(frozen=True, slots=True)
-class CommunitySaving:
-    """What all homes together save, signed.
-
-    Args:
-        saving_nano: Bills without the market minus bills with it; negative is a loss. [nano]
-        percent: Of the bills without the market; None where those are not above 0. [%]
-        saving_with_operator_surplus_nano: The same with the market operator's surplus given back. [nano]
-        percent_with_operator_surplus: Likewise in percent. [%]
-    """
-
-    saving_nano: int
-    percent: float | None
-    saving_with_operator_surplus_nano: int
-    percent_with_operator_surplus: float | None
+def saving_nano(bills: Mapping[str, IntArray]) -> IntArray:
+    """What each home pays less than without a market, from the columns of its bill. [nano-currency]"""
+    return np.sum([bills[name] for name in MONEY_COLUMNS], axis=0, dtype=np.int64) - bills["baseline_nano"]
 
 
-def community_saving(
-    cost_without_nano: IntArray, cost_with_nano: IntArray, operator_surplus_nano: int = 0
-) -> CommunitySaving:
-    """Sum up what the homes save: (C_ret - C_mkt) / C_ret, signed, without and with the operator's surplus.
-
-    Args:
-        cost_without_nano: Bill of each home without the market, positive is paid. [nano]
-        cost_with_nano: Bill of each home with the market. [nano]
-        operator_surplus_nano: What the market operator kept; negative is what it added. [nano]
-    """
-    without = _total(cost_without_nano)
-    saving = without - _total(cost_with_nano)
-    returned = saving + operator_surplus_nano
-
-    def percent(saved_nano: int) -> float | None:
-        return 100 * saved_nano / without if without > 0 else None
-
-    return CommunitySaving(saving, percent(saving), returned, percent(returned))
+def percent_of(saving: float, without: float) -> float | None:
+    """A saving in percent of the bill without a market; None where that bill is next to nothing beside it."""
+    return 100 * saving / abs(without) if abs(without) * 10 > abs(saving) else None
 
 
 def homes_worse_off(saving_nano: IntArray) -> IntArray:

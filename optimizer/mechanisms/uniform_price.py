@@ -16,7 +16,7 @@ import numpy.typing as npt
 from market.auctions.uniform import at_one_price, clear_exact, fill
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import RATIONING, SEED, SOLVER, K
 from market.rules import MarketRules
 from market.units import IntArray
@@ -79,7 +79,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         return _clearing_of(book, merit, slots.solve(merit), rules)
 
 
-UNIFORM_PRICE = register(
+UNIFORM_PRICE = MECHANISMS.register(
     Mechanism(
         "uniform_price",
         clear,

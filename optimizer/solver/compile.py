@@ -116,7 +116,7 @@ def compile_model(model: Any) -> CompiledModel:
         row_upper=np.array(row_upper),
         columns={v.name: i for i, v in enumerate(variables)},
         rows=rows,
-        **_by_column(entries, len(variables), len(rows)),
+        **by_column(entries, len(variables), len(rows)),
     )
 
 
@@ -143,7 +143,7 @@ def _bounds(variable: Any) -> tuple[float, float]:
     return (-np.inf if lower is None else float(lower)), (np.inf if upper is None else float(upper))
 
 
-def _by_column(entries: list[tuple[int, int, float]], columns: int, rows: int) -> dict[str, Any]:
+def by_column(entries: list[tuple[int, int, float]], columns: int, rows: int) -> dict[str, Any]:
     """Sort matrix entries by column, then row, into the arrays of a compressed matrix."""
     entries.sort()
     column = np.array([e[0] for e in entries], dtype=np.int32)

@@ -1,7 +1,8 @@
 """The root of one interval's order book and the hash of its clearing, equal in process and with live nodes.
 
 The book root covers order *content* only: signatures travel beside it. Every number in a leaf is an int64
-in big endian, so a leaf has a fixed width and one meaning. The exact layouts are in docs/chain-format.md.
+in big endian, so a leaf has a fixed width and one meaning. The exact layouts are in
+docs/reference/protocol/chain-format.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Rule 1: `Core.handle` is deterministic. There is no clock, socket, disk, random source or hash function here;
 what comes from outside is an event, what shall happen outside is an action.
 Rule 2: a list of actions with a new signature in it starts with `Persist`.
-Rule 3: L numbers are lines of the algorithm. docs/consensus.md says what was added to it and why.
+Rule 3: L numbers are lines of the algorithm. docs/explanation/consensus.md says what was added to it and why.
 """
 
 from __future__ import annotations

@@ -44,6 +44,8 @@ CREATE TABLE sign_state (
 class SignStateError(LocalError):
     """The sign-state cannot be used; this validator must not sign. Names the file and what to do."""
 
+    exit_hint = "invalid"
+
     def __init__(self, path: Path, what: str, remedy: str) -> None:
         self.path = path
         super().__init__(f"sign-state {path} {what}. This validator does not sign. {remedy}")
@@ -51,6 +53,8 @@ class SignStateError(LocalError):
 
 class FolderInUse(LocalError):
     """Another process runs with this folder."""
+
+    exit_hint = "invalid"
 
 
 def _lost_remedy(path: Path) -> str:

@@ -21,9 +21,6 @@ from benchmarks.peers.compare import (
     pays_too_much_out,
 )
 from benchmarks.peers.ours import Row, made_up
-from wattswap.plugins import load_all
-
-load_all()
 
 
 def order(participant: int, side: str, price: float) -> Row:

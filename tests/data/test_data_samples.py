@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from data import formats, samples
-from data.checks import check
 from data.errors import InvalidMeterFile, MissingPackage, UnknownGrid, UnknownSample
+from data.formats import check
 from data.formats.simbench_extract import load_neighbourhood, save_neighbourhood
-from data.grids import load_simbench_grid
-from data.profiles import Element, Neighbourhood
+from data.grids.neighbourhood import Element, Neighbourhood
+from data.grids.simbench import load_simbench_grid
 from data.readings import BatterySpec, Source
 
 needs_simbench = pytest.mark.skipif(

@@ -20,7 +20,7 @@ from tests.time_kit import eventually
 from tests.wattswap.run_kit import FIRST, write_street
 from wattswap.nodes.assemble import assemble, take_over
 from wattswap.nodes.config import CONFIG, NodeConfig
-from wattswap.nodes.hash_by_hash import compare_runs
+from wattswap.nodes.live import compare_runs
 from wattswap.nodes.node import CHAIN_FILE
 from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
 from wattswap.nodes.report import write_network

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.live, pytest.mark.slow]
 VICTIM, OTHER = VALIDATORS[3], VALIDATORS[2]
 KEPT = "kept"
 CODES = {FILE_NAME: 3, JOURNAL_FILE: 3, CHAIN_FILE: 5}
-"""Of docs/exit-codes.md: what cannot be used, and a chain that is not what was committed to."""
+"""Of docs/reference/exit-codes.md: what cannot be used, and a chain that is not what was committed to."""
 Damage = Callable[[Path, Path], None]
 """(the file, the same file of another node)."""
 

@@ -17,16 +17,13 @@ from market.checking.properties import PROPERTIES
 from market.checking.random_books import named, with_value
 from market.checking.trial import attempt
 from market.clearing import check_feasible
-from market.errors import DuplicateMechanism, InvalidRules, UnknownMechanism
-from market.mechanism import Mechanism, get, register, registered
+from market.errors import DuplicateName, InvalidRules, UnknownName
+from market.mechanism import MECHANISMS, Mechanism
 from market.rules import MarketRules
-from wattswap.plugins import load_all
 
-load_all()
+RULES = [m for m in MECHANISMS.all().values() if not m.promises.needs_grid]
 
-MECHANISMS = [m for m in registered().values() if not m.promises.needs_grid]
-
-every_mechanism = pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda m: m.name)
+every_mechanism = pytest.mark.parametrize("mechanism", RULES, ids=lambda m: m.name)
 
 
 @every_mechanism
@@ -40,9 +37,9 @@ def test_every_promise_holds_on_random_books(mechanism: Mechanism) -> None:
 def test_another_process_clears_the_same_books_in_the_same_way() -> None:
     """With other hashes of strings: nothing may hang on the order of a set."""
     program = (
-        "import json; from tests.market.test_mechanisms import MECHANISMS;"
+        "import json; from tests.market.test_mechanisms import RULES;"
         "from market.checking.check import fingerprints;"
-        "print(json.dumps({m.name: fingerprints(m, 40, 0) for m in MECHANISMS}))"
+        "print(json.dumps({m.name: fingerprints(m, 40, 0) for m in RULES}))"
     )
     found = []
     for hashes in ("1", "2"):
@@ -54,7 +51,7 @@ def test_another_process_clears_the_same_books_in_the_same_way() -> None:
             check=True,
         )
         found.append(json.loads(done.stdout))
-    assert set(found[0]) == {m.name for m in MECHANISMS}
+    assert set(found[0]) == {m.name for m in RULES}
     assert found[0] == found[1]
 
 
@@ -90,14 +87,14 @@ def test_no_book_that_can_be_thought_of_breaks_a_promise(mechanism: Mechanism, o
 
 
 def test_the_mechanisms_of_both_folders_are_registered() -> None:
-    assert {"retailer_only", "uniform_price"} <= set(registered())
+    assert {"retailer_only", "uniform_price"} <= set(MECHANISMS.all())
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
-    with pytest.raises(UnknownMechanism, match="Did you mean 'uniform_price'"):
-        get("uniform_prize")
+    with pytest.raises(UnknownName, match="Did you mean 'uniform_price'"):
+        MECHANISMS.get("uniform_prize")
 
 
 def test_a_name_is_registered_once() -> None:
-    with pytest.raises(DuplicateMechanism, match="retailer_only"):
-        register(get("retailer_only"))
+    with pytest.raises(DuplicateName, match="retailer_only"):
+        MECHANISMS.register(MECHANISMS.get("retailer_only"))

@@ -47,7 +47,7 @@ STREET = OrderBook.from_orders(
         Order("s2", 3, Side.SELL, 1_000, 120_000),
     ]
 )
-"""docs/mechanisms/uniform_price.md clears it by hand: 3.5 kWh at 0.15, 0.45 to the buyers, 0.155 to the sellers."""
+"""Cleared by hand in docs/reference/mechanisms/uniform_price.md: 3.5 kWh at 0.15; buyers get 0.45, sellers 0.155."""
 
 
 @st.composite

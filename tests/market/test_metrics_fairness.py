@@ -8,16 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.metrics.fairness import (
-    CommunitySaving,
-    community_saving,
     gini,
     homes_worse_off,
     jain,
     min_max_ratio,
     participation_share,
+    percent_of,
     qoe,
+    saving_nano,
 )
-from market.units import IntArray
+from market.metrics.table import METRICS, Result
+from market.settlement.accounts import MONEY_COLUMNS
+from market.units import NANO_PER_UNIT, IntArray
 
 
 def ints(*values: int) -> IntArray:
@@ -31,26 +33,57 @@ amounts = st.lists(st.integers(0, 10**15), min_size=1, max_size=12)
 # ---- savings
 
 
+def result(without: IntArray, with_market: IntArray, operator_nano: int = 0) -> Result:
+    """Bills in nano-currency, positive is paid; all of the bill with the market in one money column."""
+    none = np.zeros_like(without)
+    bills = dict.fromkeys(MONEY_COLUMNS, none) | {"retail_nano": -with_market, "baseline_nano": -without}
+    return Result({}, bills, {"market_operator_nano": operator_nano})
+
+
+def figure(name: str, of: Result) -> float | None:
+    return METRICS.get(name).of(of)
+
+
+SAVINGS = (
+    "saving",
+    "saving_percent",
+    "saving_with_operator_surplus",
+    "cost_without_market",
+    "cost_with_market",
+)
+
+
+def in_nano(found: Result) -> list[float | None]:
+    return [
+        value if value is None or name == "saving_percent" else round(value * NANO_PER_UNIT)
+        for name in SAVINGS
+        for value in [figure(name, found)]
+    ]
+
+
 def test_savings_are_signed_and_shown_with_and_without_the_operators_surplus() -> None:
     """Bills 100 + 60 become 70 + 50: 40 of 160 saved; with the 8 that the operator kept, 48."""
-    assert community_saving(ints(100, 60), ints(70, 50), 8) == CommunitySaving(40, 25.0, 48, 30.0)
+    assert in_nano(result(ints(100, 60), ints(70, 50), 8)) == [40, 25.0, 48, 160, 120]
 
 
 def test_a_loss_is_negative() -> None:
-    assert community_saving(ints(100), ints(110), 5) == CommunitySaving(-10, -10.0, -5, -5.0)
+    assert in_nano(result(ints(100), ints(110), 5)) == [-10, -10.0, -5, 100, 110]
 
 
-@pytest.mark.parametrize("without", [(0,), (-50,), (50, -50), ()])
-def test_a_percentage_needs_a_bill_above_0(without: tuple[int, ...]) -> None:
-    found = community_saving(ints(*without), ints(*(w - 10 for w in without)), 1)
-    assert found.percent is None
-    assert found.percent_with_operator_surplus is None
-    assert found.saving_nano == 10 * len(without)
+@pytest.mark.parametrize("without", [(0,), (50, -50), (99,), (-99,), ()])
+def test_a_percentage_needs_a_bill_beside_which_the_saving_is_small(without: tuple[int, ...]) -> None:
+    found = result(ints(*without), ints(*(w - 1_000 for w in without)), 1)
+    assert figure("saving_percent", found) is None
+    assert in_nano(found)[0] == 1_000 * len(without)
+
+
+def test_a_community_that_earns_has_a_percentage_of_what_it_earns() -> None:
+    assert figure("saving_percent", result(ints(-50), ints(-60))) == 20.0
 
 
 def test_bills_that_pass_64_bits_together_are_summed() -> None:
     large = ints(2**62, 2**62, 2**62)
-    assert community_saving(large, ints(0, 0, 0)).saving_nano == 3 * 2**62
+    assert figure("saving", result(large, ints(0, 0, 0))) == 3 * 2**62 / NANO_PER_UNIT
 
 
 @given(
@@ -62,12 +95,23 @@ def test_scaling_money_scales_savings_and_leaves_percentages(
     bills: list[tuple[int, int]], surplus: int, factor: int
 ) -> None:
     without, with_market = ints(*(a for a, _ in bills)), ints(*(b for _, b in bills))
-    one = community_saving(without, with_market, surplus)
-    many = community_saving(without * factor, with_market * factor, surplus * factor)
-    assert many.saving_nano == one.saving_nano * factor
-    assert many.saving_with_operator_surplus_nano == one.saving_with_operator_surplus_nano * factor
-    assert many.percent == (one.percent if one.percent is None else pytest.approx(one.percent))
-    assert community_saving(without[::-1], with_market[::-1], surplus) == one
+    one = result(without, with_market, surplus)
+    many = result(without * factor, with_market * factor, surplus * factor)
+    assert many.saving_nano.tolist() == (one.saving_nano * factor).tolist()
+    for name in SAVINGS:
+        scale = 1 if name == "saving_percent" else factor
+        value = figure(name, one)
+        expected = None if value is None else pytest.approx(value * scale, rel=1e-12)
+        assert figure(name, many) == expected
+        assert figure(name, result(without[::-1], with_market[::-1], surplus)) == value
+
+
+def test_a_saving_is_the_sum_of_all_money_less_the_bill_without_a_market() -> None:
+    bills = {name: ints(i, 10 * i) for i, name in enumerate(MONEY_COLUMNS, 1)} | {
+        "baseline_nano": ints(4, -7)
+    }
+    assert saving_nano(bills).tolist() == [10 - 4, 100 + 7]
+    assert percent_of(5, 20) == 25.0
 
 
 def test_losers_are_listed_the_largest_loss_first() -> None:

@@ -1,4 +1,4 @@
-"""The table of docs/metrics.md and the functions agree."""
+"""The table of docs/reference/metrics.md is the metric table, and every formula is on the page."""
 
 from __future__ import annotations
 
@@ -6,62 +6,61 @@ import re
 from inspect import getmembers, isfunction
 from pathlib import Path
 
-from market import clearing
-from market.metrics import concentration, energy, fairness, grid, price, welfare
-from market.settlement import accounts, imbalance
-from wattswap.comparison.conditions import METRICS
+import numpy as np
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
-ROWS = [
-    [cell.strip() for cell in line.strip("|").split("|")]
-    for line in PAGE.splitlines()
-    if line.startswith("| `")
-]
+from market.metrics import concentration, energy, fairness, grid, price, welfare
+from market.metrics.table import METRICS, Result, figures
+from market.settlement.accounts import MONEY_COLUMNS
+from wattswap.catalogue import catalogue
+
+(FOUND,) = (Path(__file__).resolve().parents[2] / "docs").rglob("metrics.md")
+PAGE = FOUND.read_text(encoding="utf-8")
 OURS = (concentration, energy, fairness, grid, price, welfare)
 
 
-def public_functions() -> set[str]:
+def table() -> str:
+    """The table as the page must have it."""
+    entries = [{k: v for k, v in e.items() if k != "origin"} for e in catalogue("metrics")]
+    heads = list(entries[0])
+    lines = [heads, ["---"] * len(heads)]
+    lines += [[f"`{cells[0]}`", *cells[1:]] for cells in (list(entry.values()) for entry in entries)]
+    return "\n".join(
+        f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |") for cells in lines
+    )
+
+
+def public_functions() -> dict[str, str]:
     return {
-        name
+        name: found.__doc__ or ""
         for module in OURS
         for name, found in getmembers(module, isfunction)
         if found.__module__ == module.__name__ and not name.startswith("_")
     }
 
 
-def test_every_row_is_whole() -> None:
-    assert len(ROWS) > 30
-    assert not [row for row in ROWS if len(row) != 6 or not all(row[:4])]
+def test_the_table_of_the_page_is_the_metric_table() -> None:
+    assert table() in PAGE, f"put this table into {FOUND.name}:\n\n{table()}"
 
 
-def test_every_column_of_a_comparison_has_one_row() -> None:
-    named = [row[0].strip("`") for row in ROWS]
-    assert len(named) == len(set(named))
-    assert set(METRICS) - {"clear_ms"} <= set(named)
-    assert not set(named) - set(METRICS)
-    assert "`clear_ms`" in PAGE
+def test_every_metric_says_what_it_counts_and_in_which_unit() -> None:
+    metrics = METRICS.all()
+    assert len(metrics) > 50
+    assert not [name for name, m in metrics.items() if not (m.summary and m.unit)]
 
 
-def test_every_function_of_the_table_exists() -> None:
-    elsewhere = {
-        "Clearing.traded_wh": clearing.Clearing.traded_wh,
-        "Clearing.turnover_nano": clearing.Clearing.turnover_nano,
-        "Postings.total_nano": accounts.Postings.total_nano,
-        "Postings.column": accounts.Postings.column,
-        "baseline_nano": imbalance.baseline_nano,
-        "imbalance_cost_nano": imbalance.imbalance_cost_nano,
-    }
-    named = {row[1].strip("`") for row in ROWS}
-    assert not named - public_functions() - set(elsewhere)
+def test_a_metric_that_may_be_undefined_says_when_and_no_other_does() -> None:
+    """Its function may return None, or it needs a column or fact that may be absent, exactly where it says so."""
+    for name, metric in METRICS.all().items():
+        may_be_null = "None" in str(metric.function.__annotations__["return"]) or bool(metric.needs)
+        assert bool(metric.undefined_because) == may_be_null, name
 
 
 def test_every_function_is_on_the_page() -> None:
     assert len(public_functions()) > 20
-    assert not {name for name in public_functions() if f"`{name}`" not in PAGE}
+    assert not [name for name in public_functions() if f"`{name}`" not in PAGE]
 
 
-def test_every_function_that_may_return_none_says_when_and_so_does_its_row() -> None:
-    """The column "null when" is empty exactly where the function always gives a number."""
+def test_every_function_that_may_return_none_says_when() -> None:
     doc = {
         name: found.__doc__ or ""
         for module in OURS
@@ -69,9 +68,23 @@ def test_every_function_that_may_return_none_says_when_and_so_does_its_row() -> 
         if name in public_functions() and "None" in str(found.__annotations__["return"])
     }
     assert len(doc) > 12
-    for row in ROWS:
-        function = row[1].strip("`")
-        divided = row[0] == "`saving_percent`" or function == "Clearing.turnover_nano"
-        may_be_null = function in doc or divided
-        assert bool(row[4]) == may_be_null, row[0]
     assert not [name for name, text in doc.items() if not re.search(r"None|as in `price_volatility`", text)]
+
+
+def test_a_result_without_intervals_has_no_figure_that_needs_one() -> None:
+    """Every metric of an empty result is null, 0 or a sum of nothing, and none raises."""
+    none = np.zeros(0, dtype=np.int64)
+    kinds = (
+        "traded_wh demand_wh supply_wh import_wh export_wh local_wh retail_import_wh retail_export_wh optimum_wh"
+        " load_wh pv_wh orders price_micro_per_kwh competitive_micro_per_kwh import_micro_per_kwh"
+        " feed_in_micro_per_kwh welfare_nano optimum_nano buyer_surplus_nano seller_surplus_nano"
+        " operator_surplus_nano bought_nano sold_nano clear_ns"
+    ).split()
+    bills = dict.fromkeys(
+        (*MONEY_COLUMNS, "baseline_nano", "imbalance_cost_nano", "bought_wh", "sold_wh"), none
+    )
+    facts = {"minutes": 15, "retailer_nano": 0, "grid_operator_nano": 0, "market_operator_nano": 0}
+    known = {"competitive_micro_per_kwh": none.astype(bool)}
+    found = figures(Result(dict.fromkeys(kinds, none), bills, facts, known))
+    assert set(found) == set(METRICS.all())
+    assert {value for value in found.values() if value} == set()

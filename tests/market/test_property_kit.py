@@ -16,18 +16,15 @@ from market.checking.random_books import UNIT_WH, named, random_case
 from market.checking.shrink import shrink
 from market.clearing import Clearing, no_trade
 from market.errors import InvalidRules
-from market.mechanism import Mechanism, Promises, TruthfulFor, get
+from market.mechanism import MECHANISMS, Mechanism, Promises, TruthfulFor
 from market.parameters import GENERAL, Parameter
 from market.rules import MarketRules
 from tests.market import mutants
 from wattswap.cases.book import clear_book_case
 from wattswap.check.verdicts import as_case
-from wattswap.plugins import load_all
-
-load_all()
 
 BOOKS = 80
-UNIFORM_PRICE = get("uniform_price")
+UNIFORM_PRICE = MECHANISMS.get("uniform_price")
 
 # One parameter of each kind that is not among the general ones.
 UNIT = Parameter(name="unit_kwh", field="unit_wh", kind="energy", default=1_000, in_run=1, summary="")
@@ -84,7 +81,7 @@ def test_what_is_not_promised_is_reported_and_breaks_nothing() -> None:
     assert truthful.counterexample is None
     assert verdict.largest_gain_nano is not None
     assert verdict.largest_gain_nano > 0
-    assert finding(judge(get("retailer_only"), BOOKS), "efficient").broken > BOOKS // 3
+    assert finding(judge(MECHANISMS.get("retailer_only"), BOOKS), "efficient").broken > BOOKS // 3
 
 
 # ---- misreports
@@ -104,10 +101,10 @@ def test_the_best_misreport_of_a_bilateral_trade_is_the_one_by_hand() -> None:
 
 def test_where_everything_is_refused_whatever_is_said_nobody_gains() -> None:
     book = named([Order("", 0, Side.BUY, 1_000, 300_000), Order("", 1, Side.SELL, 1_000, 100_000)])
-    best = best_misreport(get("retailer_only"), book, MarketRules())
+    best = best_misreport(MECHANISMS.get("retailer_only"), book, MarketRules())
     assert best is not None
     assert best.gain_nano == 0
-    assert best_misreport(get("retailer_only"), named([]), MarketRules()) is None
+    assert best_misreport(MECHANISMS.get("retailer_only"), named([]), MarketRules()) is None
 
 
 def charged_by(rows_of):  # type: ignore[no-untyped-def]
@@ -152,7 +149,7 @@ def test_truthfulness_is_held_to_those_whom_it_is_promised(rows_of, scope: Truth
 def vcg_without_one_order(book: OrderBook, rules: MarketRules) -> Clearing:
     """Trap: what an order is worth to others is reckoned without the order, not without its participant."""
     alone = replace(book, participant=np.arange(len(book)))
-    return get("vcg").clear(alone, rules)
+    return MECHANISMS.get("vcg").clear(alone, rules)
 
 
 def halves_at_their_own_price(book: OrderBook, rules: MarketRules) -> Clearing:
@@ -182,12 +179,18 @@ ORDER_COLUMNS = ("participant", "side", "energy_wh", "limit_micro_per_kwh", "nod
         ),
         (
             replace(
-                get("posted_price"),
-                promises=replace(get("posted_price").promises, truthful_for="participants"),
+                MECHANISMS.get("posted_price"),
+                promises=replace(MECHANISMS.get("posted_price").promises, truthful_for="participants"),
             ),
             3,
         ),
-        (replace(get("huang"), promises=replace(get("huang").promises, truthful_for="participants")), 4),
+        (
+            replace(
+                MECHANISMS.get("huang"),
+                promises=replace(MECHANISMS.get("huang").promises, truthful_for="participants"),
+            ),
+            4,
+        ),
     ],
     ids=lambda value: getattr(value, "name", None),
 )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from market.errors import BrokenPlugin, DuplicateName, OldContract, UnknownName
-from market.registry import Registry
+from market.registry import ADDED, Registry
+from wattswap.errors import Problem
+from wattswap.plugins import BrokenModule
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,15 @@ def test_what_is_registered_is_found_and_listed_by_name() -> None:
 def test_a_name_that_is_taken_is_refused_with_its_owner() -> None:
     things = registry()
     things.register(Thing("first"))
-    with pytest.raises(DuplicateName, match=f"'first' is registered already, by {__name__}"):
-        things.register(Thing("first"))
+    with pytest.raises(DuplicateName, match=f"'first' is registered already, by {__name__}; .* in elsewhere"):
+        things.register(Thing("first"), origin="elsewhere")
 
 
 def test_an_unknown_name_gets_the_nearest_one() -> None:
     things = registry()
     things.register(Thing("first"))
-    with pytest.raises(UnknownName, match=r"no thing 'frist'\. Did you mean 'first'"):
-        things.get("frist")
+    with pytest.raises(UnknownName, match=r"no thing 'firstt'\. Did you mean 'first'"):
+        things.get("firstt")
 
 
 def test_a_plug_in_for_an_older_contract_is_refused() -> None:
@@ -57,8 +60,10 @@ def test_a_file_dropped_into_a_folder_is_found(tmp_path: Path, monkeypatch: pyte
     package = tmp_path / "dropped_things"
     package.mkdir()
     (package / "__init__.py").write_text(
-        "from market.registry import Registry\n"
+        "from market.registry import ADDED, Registry\n"
+        "from types import SimpleNamespace\n"
         "THINGS = Registry('thing', folders=['dropped_things'], group='wattswap.tests.none')\n"
+        "THINGS.register(SimpleNamespace(name='beside'))\n"
     )
     (package / "one.py").write_text(
         "from types import SimpleNamespace\nfrom dropped_things import THINGS\n"
@@ -69,7 +74,12 @@ def test_a_file_dropped_into_a_folder_is_found(tmp_path: Path, monkeypatch: pyte
     import dropped_things  # type: ignore[import-not-found]
 
     try:
-        assert list(dropped_things.THINGS.all()) == ["one"]
+        before = list(ADDED)
+        assert list(dropped_things.THINGS.all()) == ["beside", "one"]
+        assert all(dropped_things.THINGS.is_ours(thing) for thing in dropped_things.THINGS.all().values())
+        mine = dropped_things.THINGS.register(Thing("mine"))
+        assert not dropped_things.THINGS.is_ours(mine)
+        assert [*before, (dropped_things.THINGS, "mine")] == ADDED
         assert dropped_things.THINGS.origin("one") == "dropped_things.one"
     finally:
         for name in [name for name in sys.modules if name.startswith("dropped_things")]:
@@ -80,12 +90,22 @@ def test_a_file_dropped_into_a_folder_is_found(tmp_path: Path, monkeypatch: pyte
     "error",
     [
         UnknownName("thing", "x", ["y"]),
-        DuplicateName("thing", "x", "here"),
+        DuplicateName("thing", "x", "here", "there"),
         OldContract("thing", "x", 1, 2),
         BrokenPlugin("thing", "x", "package.module", ValueError("no")),
+        BrokenModule(Problem("'x'", "registers nothing", "register"), Problem("y", "is wrong", line=3)),
     ],
 )
 def test_errors_survive_the_way_between_processes(error: Exception) -> None:
-    again = pickle.loads(pickle.dumps(error))
-    assert type(again) is type(error)
-    assert str(again) == str(error)
+    assert "'x'" in str(error)
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        pytest.raises(type(error)) as caught,
+    ):
+        pool.submit(raised, error).result()
+    assert str(caught.value) == str(error)
+    assert vars(caught.value) == vars(error)
+
+
+def raised(error: Exception) -> None:
+    raise error

@@ -43,7 +43,7 @@ class Wh:
 
 @dataclass
 class Model:
-    """What the rules of docs/chain-format.md say, Wh by Wh, without ranges, records or sums."""
+    """What the rules of docs/reference/protocol/chain-format.md say, Wh by Wh, without ranges, records or sums."""
 
     issued: dict[int, list[Wh]] = field(default_factory=dict)
     metered_mwh: int = 0

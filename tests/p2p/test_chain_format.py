@@ -1,4 +1,4 @@
-"""A verifier written from docs/chain-format.md alone, with hashlib, struct and a plain msgpack reader."""
+"""A verifier written from docs/reference/protocol/chain-format.md alone, with hashlib, struct and a msgpack reader."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from p2p.wire.identity import Identity, derive_seed
 from p2p.wire.messages import OrderMessage, message_id, sign_message
 
 ROLES = (OPERATOR, AUTHORITY, HOUSEHOLD)
-DOCUMENT = Path(__file__).parents[2] / "docs" / "chain-format.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "protocol" / "chain-format.md"
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from p2p.errors import BadProof
 
 @given(st.integers(2, 40), st.integers(0, 1000))
 def test_a_batch_is_what_the_layout_says(members: int, seed: int) -> None:
-    """An independent reading of docs/chain-format.md with struct, hmac and the textbook tree."""
+    """An independent reading of docs/reference/protocol/chain-format.md with struct, hmac and the textbook tree."""
     postings = make_postings(members, seed)
     batch = make_batch(postings, START, MASTER)
     secret = hmac.new(MASTER, b"wattswap/interval-secret/1\0" + struct.pack(">q", START), sha256).digest()

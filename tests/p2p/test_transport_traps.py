@@ -1,4 +1,4 @@
-"""One test for each trap of libp2p that loopback can show; docs/network.md lists them by these numbers."""
+"""One test for each trap of libp2p that loopback can show; docs/reference/protocol/transport.md numbers them."""
 
 from __future__ import annotations
 

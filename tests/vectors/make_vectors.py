@@ -1,4 +1,4 @@
-"""Write the test vectors of docs/protocol.md: `python -m tests.vectors.make_vectors` from the root of the repository.
+"""Write the test vectors of docs/reference/protocol/messages.md: `python -m tests.vectors.make_vectors` from the root.
 
 Everything follows from fixed seeds. Numbers are decimal text in JSON, since not every language reads 64 bits out of
 a JSON number; bytes are hexadecimal text.

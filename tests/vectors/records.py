@@ -104,7 +104,7 @@ def layout(kind: type[Record]) -> list[tuple[str, str]]:
 
 
 def layout_line(kind: type[Record]) -> str:
-    """A layout as docs/protocol.md shows it."""
+    """A layout as docs/reference/protocol/messages.md shows it."""
     return f"{kind.__name__} [{', '.join(f'{name}: {text}' for name, text in layout(kind))}]"
 
 

@@ -24,6 +24,8 @@ from tests.vectors.made_up import CONTEXT, GENESIS
 from tests.vectors.make_vectors import FOLDER, VECTORS, examples, signer, text_of
 from tests.vectors.records import all_records, layout_line
 
+PAGE = FOLDER.parents[1] / "docs" / "reference" / "protocol" / "messages.md"
+
 
 def stored(name: str) -> dict[str, object]:
     content: dict[str, object] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
@@ -58,7 +60,7 @@ def test_our_own_reader_takes_the_proofs() -> None:
 
 
 def test_the_worked_example_of_the_page_is_the_first_message() -> None:
-    page = "".join((FOLDER.parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8").split())
+    page = "".join(PAGE.read_text(encoding="utf-8").split())
     first = stored("messages")["good"][0]
     size = len(first["bytes"]) // 2
     for shown in (first["id"], first["signature"], f"{size}bytes", f"{size + 5:08x}0000000100<envelope>"):
@@ -68,7 +70,7 @@ def test_the_worked_example_of_the_page_is_the_first_message() -> None:
 
 
 def test_the_page_names_every_refusal() -> None:
-    page = (FOLDER.parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     sources = "".join(path.read_text(encoding="utf-8") for path in (FOLDER.parents[1] / "p2p").rglob("*.py"))
     codes = set(re.findall(r'^    code = "(\w+)"', sources, re.MULTILINE)) - {"refused"}
     assert len(codes) > 20
@@ -76,8 +78,8 @@ def test_the_page_names_every_refusal() -> None:
 
 
 def page() -> str:
-    """The text of docs/protocol.md, every run of white space one blank."""
-    return " ".join((FOLDER.parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8").split())
+    """The text of docs/reference/protocol/messages.md, every run of white space one blank."""
+    return " ".join(PAGE.read_text(encoding="utf-8").split())
 
 
 def test_the_page_has_every_record_field_by_field() -> None:

@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +15,6 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from market import mechanism as mechanisms
 from tests.time_kit import eventually
 from wattswap.cli import main
 from wattswap.runs.layout import PARTIAL
@@ -157,17 +154,6 @@ def table_rows(run: Path, name: str) -> list[dict[str, object]]:
 def files_below(folder: Path) -> list[str]:
     """Names of everything in a folder."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-@contextmanager
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let a test register mechanisms that are forgotten afterwards."""
-    from wattswap.plugins import load_all
-
-    load_all()
-    with monkeypatch.context() as patch:
-        patch.setattr(mechanisms, "_REGISTRY", dict(mechanisms.registered()))
-        yield
 
 
 def number_that_json_lacks(name: str) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from market import mechanism as mechanisms
+from tests.plugin_kit import own_registries
 from wattswap.cases.contract import clear_case
 from wattswap.cli import main
 
@@ -17,7 +18,7 @@ HEAD = """
 from dataclasses import replace
 import numpy as np
 from market.auctions.uniform import clear_exact
-from market.mechanism import Mechanism, Promises, register
+from market.mechanism import MECHANISMS, Mechanism, Promises
 """
 BREAKS_BUDGET = (
     HEAD
@@ -27,7 +28,7 @@ def clear(book, rules):
     charge = (clearing.accepted_wh > 0).astype(np.int64) * -1_000_000_000
     return replace(clearing, charge_nano=charge, operator_surplus_nano=int(charge.sum()))
 
-register(Mechanism("gives_one", clear, Promises(source="a test")))
+MECHANISMS.register(Mechanism("gives_one", clear, Promises(source="a test")))
 """
 )
 HASHES = (
@@ -36,7 +37,7 @@ HASHES = (
 def clear(book, rules):
     return replace(clear_exact(book, replace(rules, k_ppm=hash("k") % 1_000_000)), certificate=None)
 
-register(Mechanism("hashes", clear, Promises(source="a test")))
+MECHANISMS.register(Mechanism("hashes", clear, Promises(source="a test")))
 """
 )
 KEEPS_ALL = (
@@ -45,19 +46,17 @@ KEEPS_ALL = (
 def clear(book, rules):
     return clear_exact(book, rules)
 
-register(Mechanism("keeps_all", clear, Promises(source="a test", uniform_price=True, efficient=True)))
-register(Mechanism("on_a_grid", clear, Promises(source="a test", needs_grid=True)))
+MECHANISMS.register(Mechanism("keeps_all", clear, Promises(source="a test", uniform_price=True, efficient=True)))
+MECHANISMS.register(Mechanism("on_a_grid", clear, Promises(source="a test", needs_grid=True)))
 """
 )
 
 
 @pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test registers is forgotten after it."""
-    from wattswap.plugins import load_all
-
-    load_all()
-    monkeypatch.setattr(mechanisms, "_REGISTRY", dict(mechanisms._REGISTRY))
+    with own_registries(monkeypatch):
+        yield
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -170,7 +169,7 @@ def refuses(book, rules):
     raise InvalidRules("nothing suits me")
 
 for rule in (crashes, refuses):
-    register(Mechanism(rule.__name__, rule, Promises(source="a test", truthful=True, efficient=True)))
+    MECHANISMS.register(Mechanism(rule.__name__, rule, Promises(source="a test", truthful=True, efficient=True)))
 """
 )
 
@@ -263,7 +262,7 @@ def clear(book, rules):
     assert (rules.k_ppm, rules.rationing, PRICE.of(rules)) == (300_000, "time", 120_000), rules
     return replace(clear_exact(book, rules), certificate=None)
 
-register(Mechanism("told", clear, Promises(source="a test"), (K, RATIONING, PRICE)))
+MECHANISMS.register(Mechanism("told", clear, Promises(source="a test"), (K, RATIONING, PRICE)))
 """
     )
     module = write(tmp_path, "told.py", text)

@@ -25,7 +25,7 @@ def test_compare_prints_a_table_between_the_bookends(street: Path, tmp_path: Pat
     tables = [line for line in outcome.out.splitlines() if line.startswith(" ")]
     assert max(len(line.rstrip()) for line in tables) <= 80
     assert "tiny: 3 homes, 48 intervals of 60 min from 2026-06-02T00:00Z, seeds 7, 8" in outcome.out
-    assert "Untraded energy is settled with the retailer" in outcome.err
+    assert "Neighbours share the energy that a mechanism leaves untraded" in outcome.err
     assert "8/8 cells" in outcome.err
     (folder,) = tmp_path.iterdir()
     assert f"Folder  {folder}" in outcome.out
@@ -65,6 +65,17 @@ def test_quiet_is_quiet(street: Path, tmp_path: Path, capsys: Capture) -> None:
         capsys, "compare", street, *FEW, "--out", tmp_path, "--set", 'market.imbalance="retailer"', "-q"
     )
     assert (first.code, first.err) == (0, "")
+
+
+def test_a_run_and_a_comparison_settle_imbalance_alike(street: Path, tmp_path: Path, capsys: Capture) -> None:
+    """One default of market.imbalance, and the same figures of both commands under either value."""
+    for settings in ([], ["--set", "market.imbalance=shared"], ["--set", "market.imbalance=retailer"]):
+        options = [*settings, "--out", tmp_path, "--json", "-q"]
+        run = one_object(call(capsys, "run", street, "-m", "mcafee", *options))
+        cell = one_object(call(capsys, "compare", street, "-m", "mcafee", *options))["points"]["base"][
+            "mcafee"
+        ]
+        assert {name: run[name] for name in cell} == cell | {n: run[n] for n in ("qoe_saving", "clear_ms")}
 
 
 def test_sharing_in_the_scenario_stays(tmp_path: Path, capsys: Capture) -> None:
@@ -200,7 +211,7 @@ def test_parameters_behind_the_name_are_those_of_compare(
     assert later["k"] == "0.7"
     label = "mcafee:unit_kwh=0.02"
     facts = one_object(call(capsys, "compare", street, "-m", label, "--out", tmp_path, "--json", "-q"))
-    options = ["-m", label, "--set", "market.imbalance=retailer", "--out", tmp_path / "runs"]
+    options = ["-m", label, "--out", tmp_path / "runs"]
     run = one_object(call(capsys, "run", street, *options, "--json", "-q"))
     cell = facts["points"]["base"][label]
     assert run["traded_kwh"] == pytest.approx(cell["traded_kwh"])

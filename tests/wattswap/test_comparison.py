@@ -10,21 +10,22 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from run_kit import MONEY, call, one_object, own_registry, write_street
+from run_kit import MONEY, call, one_object, write_street
 
 import wattswap as ws
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible, no_trade
+from market.metrics.table import METRICS
 from market.rules import MarketRules
 from market.settlement.accounts import SYSTEM_ACCOUNTS
+from tests.plugin_kit import own_registries
 from wattswap.comparison import runner
-from wattswap.comparison.choices import read_choices
-from wattswap.comparison.conditions import METRICS
 from wattswap.comparison.plan import BASE, CellKey, Point, make_plan
 from wattswap.comparison.store import DATASETS, part_path
 from wattswap.errors import UsageError
 from wattswap.results import Comparison
 from wattswap.scenario.load import load
+from wattswap.selection import read_choices
 
 CHOSEN = ["uniform_price", "pay_as_bid:price_rule=bid", "mcafee", "muda_vickrey"]
 
@@ -42,7 +43,7 @@ def test_the_bills_of_a_cell_are_those_of_a_run(
     label: str, street_by_lot: Path, compared: Comparison, tmp_path: Path
 ) -> None:
     name, _, params = label.partition(":")
-    overrides = [f"market.mechanism={name}", "market.imbalance=retailer", "seed=8"]
+    overrides = [f"market.mechanism={name}", "seed=8"]
     overrides += [f"market.params.{params}"] if params else []
     run = ws.run(load(street_by_lot, overrides=overrides), out=tmp_path)
     cell = pq.ParquetFile(part_path(compared.path, "bills", CellKey(BASE, label, 8))).read().to_pandas()
@@ -62,8 +63,8 @@ def test_money_adds_up_in_every_cell(compared: Comparison) -> None:
     for key in compared.cell_keys():
         bills = pq.ParquetFile(part_path(compared.path, "bills", key)).read().to_pandas()
         cell = runner.run_cell(compared.setup(key.mechanism, key.seed))
-        assert int(bills[MONEY].to_numpy().sum()) + int(cell.system_nano.sum()) == 0
-        assert len(cell.system_nano) == len(SYSTEM_ACCOUNTS)
+        assert int(bills[MONEY].to_numpy().sum()) + int(cell.totals.system_nano.sum()) == 0
+        assert len(cell.totals.system_nano) == len(SYSTEM_ACCOUNTS)
 
 
 def test_the_bookends_hold_every_mechanism_between_them(compared: Comparison) -> None:
@@ -84,8 +85,10 @@ def test_the_bookends_hold_every_mechanism_between_them(compared: Comparison) ->
 
 def test_every_metric_is_on_its_page_and_can_be_a_condition(compared: Comparison) -> None:
     columns = set(compared.cells().columns) - {"point", "mechanism", "seed"}
-    assert columns == set(METRICS)
-    page = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert columns == set(METRICS.all())
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md").read_text(
+        encoding="utf-8"
+    )
     assert not [name for name in sorted(columns) if f"`{name}`" not in page]
 
 
@@ -177,7 +180,7 @@ def test_ten_lines_of_python_compare_and_report(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     ws.demo()
     write_street(tmp_path / "street", days=1)
-    with own_registry(monkeypatch):
+    with own_registries(monkeypatch):
         scenario = ws.load("street/scenario.toml")
         result = ws.compare(scenario, ["uniform_price", "pay_as_bid", "mcafee"], seeds=range(2))
         summary = result.summary()

@@ -11,13 +11,13 @@ import pytest
 from run_kit import write_street
 
 import wattswap as ws
+from market.metrics.table import Row
 from wattswap.comparison import runner
-from wattswap.comparison.choices import read_choices
 from wattswap.comparison.plan import BASE, CellKey, Point, make_plan
 from wattswap.comparison.store import part_path
-from wattswap.comparison.summary import Row
 from wattswap.errors import VerificationFailed
 from wattswap.scenario.load import load
+from wattswap.selection import read_choices
 
 
 def test_finished_cells_are_not_worked_out_again(street_by_lot: Path, tmp_path: Path) -> None:

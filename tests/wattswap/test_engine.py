@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from run_kit import FIRST, MONEY, SYSTEM, files_below, own_registry, python, readings, write_street
+from run_kit import FIRST, MONEY, SYSTEM, files_below, python, readings, write_street
 
 import wattswap as ws
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.errors import InfeasibleClearing
 from market.rules import MarketRules
+from tests.plugin_kit import own_registries
 from wattswap.errors import InvalidScenario
 from wattswap.results import RunResult
 from wattswap.runs.layout import HASHED_FILES
@@ -226,7 +227,7 @@ def test_progress_is_told_after_every_interval(street: Path, tmp_path: Path) -> 
 def test_a_run_that_fails_leaves_nothing_behind(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with own_registry(monkeypatch):
+    with own_registries(monkeypatch):
 
         @ws.mechanism("broken", source="a test")
         def clear(book: OrderBook, rules: MarketRules) -> Clearing:
@@ -240,7 +241,7 @@ def test_a_run_that_fails_leaves_nothing_behind(
 def test_a_mechanism_that_breaks_its_limits_is_stopped(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with own_registry(monkeypatch):
+    with own_registries(monkeypatch):
         honest = ws.clear
 
         @ws.mechanism("greedy", source="a test")

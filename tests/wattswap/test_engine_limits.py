@@ -13,9 +13,8 @@ from market.errors import AmountTooLarge
 from market.units import INT64_SAFE, IntArray
 from wattswap.results import RunResult
 from wattswap.runs.engine import Run, begin, own_chain
-from wattswap.runs.interval import build_book, clear_interval
+from wattswap.runs.interval import build_book, clear_book, settled_interval
 from wattswap.runs.prepare import Setup, prepare
-from wattswap.runs.tables import BILL_COLUMNS
 
 LARGE = ["tariff.import_per_kwh=900000", "tariff.grid_fee_remote_per_kwh=0"]
 SENTENCE = "pass 2^62 nano-currency (about 4.6e9 currency units); use a larger currency unit in the scenario"
@@ -32,7 +31,7 @@ def test_a_run_whose_amounts_are_too_large_together_is_refused_in_one_sentence(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every interval fits, the run does not; that is the scenario's doing, so it is no bug and leaves nothing."""
-    monkeypatch.setattr("wattswap.runs.engine.INT64_SAFE", 10**16)
+    monkeypatch.setattr("wattswap.runs.totals.INT64_SAFE", 10**16)
     settings = [word for setting in LARGE for word in ("--set", setting)]
     outcome = call(capsys, "run", street, "--out", tmp_path, "-q", *settings)
     assert (outcome.code, outcome.out) == (3, "")
@@ -71,8 +70,8 @@ def test_a_run_is_stopped_before_any_sum_of_its_bills_wraps(street: Path, tmp_pa
         except AmountTooLarge:
             stopped = done
             break
-        assert run.recorder.bills[:, BILL_COLUMNS.index("baseline_nano")].tolist() == [-done * owed] * homes
-        assert run.system_nano.tolist() == [done * homes * owed, 0, 0]
+        assert run.totals.bills["baseline_nano"].tolist() == [-done * owed] * homes
+        assert run.totals.system_nano.tolist() == [done * homes * owed, 0, 0]
     run.close()
     assert 2 < stopped < setup.intervals
     # What is counted: paid by homes, got by the retailer, and the bill without a market.
@@ -84,8 +83,9 @@ def live_without_orders(setup: Setup, run: Run, import_wh: IntArray) -> None:
     nothing = np.zeros(0, dtype=np.int64)
     start_s = setup.start_of(run.done)
     book = build_book(setup.seed, start_s, nothing, nothing.astype(np.int8), nothing, nothing)
-    cleared = clear_interval(setup.mechanism, setup.rules_at(run.done), setup.roster, start_s, book)
-    run.commit(cleared, import_wh, np.zeros_like(import_wh), np.zeros_like(import_wh))
+    clearing, _ = clear_book(setup, run.done, book)
+    zero = np.zeros_like(import_wh)
+    run.add(settled_interval(setup, run.done, book, clearing, import_wh, zero, {"stored_wh": zero}))
 
 
 def test_the_count_towards_the_limit_goes_on_after_a_resumption(street: Path, tmp_path: Path) -> None:
@@ -93,14 +93,14 @@ def test_the_count_towards_the_limit_goes_on_after_a_resumption(street: Path, tm
     for _ in range(3):
         run.step()
     run.checkpoint()
-    counted = run.turnover_nano
+    counted = run.totals.turnover_nano
     run.close()
     chain = own_chain(run.setup, run.folder)
     resumed = Run(run.setup, run.folder, chain)
     resumed.restore(chain)
     resumed.close()
     assert counted > 0
-    assert resumed.turnover_nano == counted
+    assert resumed.totals.turnover_nano == counted
 
 
 def orders_by_interval(run: RunResult) -> list[int]:

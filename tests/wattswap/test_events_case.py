@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from market.mechanism import get
+from market.mechanism import MECHANISMS
 from wattswap.cases.events import clear_event_case
 from wattswap.inputs.collector import InvalidCase
-from wattswap.plugins import load_all
-
-load_all()
 
 
 def event(kind: str, id_: Any, participant: str, side: str, kwh: Any, price: Any = 0.1) -> dict[str, Any]:
@@ -26,12 +23,12 @@ def event(kind: str, id_: Any, participant: str, side: str, kwh: Any, price: Any
 
 
 def run(*events: dict[str, Any], **params: Any) -> dict[str, Any]:
-    return clear_event_case({"events": list(events), "params": params}, get("continuous"))
+    return clear_event_case({"events": list(events), "params": params}, MECHANISMS.get("continuous"))
 
 
 def refused(case: Any) -> list[str]:
     with pytest.raises(InvalidCase) as error:
-        clear_event_case(case, get("continuous"))
+        clear_event_case(case, MECHANISMS.get("continuous"))
     return [str(problem) for problem in error.value.problems]
 
 

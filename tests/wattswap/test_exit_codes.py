@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from wattswap import errors
 from wattswap.errors import ExitCode, InvalidScenario, Problem, as_json, exit_code_of, render
@@ -55,8 +58,8 @@ def test_every_class_has_its_exit_code() -> None:
 
 
 def test_errors_of_the_other_packages_have_a_code_and_bugs_have_1() -> None:
-    from data.errors import UnknownFormat
-    from market.errors import InvalidTariff, UnbalancedPostings
+    from data.errors import UnknownZone
+    from market.errors import DuplicateName, InvalidTariff, UnbalancedPostings, UnknownName
     from optimizer.errors import SolverFailed
     from p2p.consensus.sign_state import SignStateError
     from p2p.errors import InvalidBlock, KeyFileError
@@ -64,7 +67,9 @@ def test_errors_of_the_other_packages_have_a_code_and_bugs_have_1() -> None:
 
     raised: list[tuple[BaseException, ExitCode]] = [
         (InvalidTariff("x"), ExitCode.INVALID),
-        (UnknownFormat("x", []), ExitCode.INVALID),
+        (UnknownZone("x", []), ExitCode.INVALID),
+        (UnknownName("meter format", "x", []), ExitCode.INVALID),
+        (DuplicateName("meter format", "x", "y", "z"), ExitCode.INVALID),
         (KeyFileError(Path("k"), "x"), ExitCode.INVALID),
         (SignStateError(Path("s"), "x", "y"), ExitCode.INVALID),
         (JournalDamaged(Path("j"), "x"), ExitCode.INVALID),
@@ -81,12 +86,23 @@ def test_errors_of_the_other_packages_have_a_code_and_bugs_have_1() -> None:
     assert render(ZeroDivisionError("x")) == "Error: unexpected ZeroDivisionError: x"
 
 
-def test_the_classes_in_the_table_of_codes_exist() -> None:
-    for name in errors._CODE_BY_CLASS:
-        module, _, cls = name.rpartition(".")
-        assert issubclass(getattr(importlib.import_module(module), cls), Exception)
+@pytest.mark.parametrize("package", ["agents", "data", "market", "optimizer", "p2p"])
+def test_every_error_of_another_package_says_a_word_that_has_a_code(package: str) -> None:
+    words = {*errors._CODE_BY_HINT, "bug"}
+    base = next(cls for cls in vars(importlib.import_module(f"{package}.errors")).values() if _is_base(cls))
+    assert base.exit_hint in words
+    assert {cls.exit_hint for cls in _below(base)} <= words
+
+
+def _is_base(cls: object) -> bool:
+    return isinstance(cls, type) and cls.__base__ is Exception and "exit_hint" in vars(cls)
+
+
+def _below(cls: type) -> list[Any]:
+    children: list[Any] = cls.__subclasses__()
+    return [found for child in children for found in (child, *_below(child))]
 
 
 def test_the_page_of_exit_codes_has_every_code() -> None:
-    text = (DOCS / "exit-codes.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "exit-codes.md").read_text(encoding="utf-8")
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", text, flags=re.MULTILINE)] == list(ExitCode)

@@ -97,7 +97,7 @@ def test_no_market_has_no_price(compared: Comparison) -> None:
 def test_a_comparison_counts_trades_beyond_the_limit_as_a_run_does(
     by_lot: Path, compared: Comparison, tmp_path: Path
 ) -> None:
-    overrides = ["market.mechanism=bill_sharing", "market.imbalance=retailer"]
+    overrides = ["market.mechanism=bill_sharing"]
     run = ws.run(ws.load(by_lot, overrides=overrides), out=tmp_path)
     of_run, of_cell = story_of(run.path).focused, story_of(compared.path).outcome("bill_sharing")
     assert of_run.observed.worse_than_limit == of_cell.observed.worse_than_limit

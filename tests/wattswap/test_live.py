@@ -23,8 +23,7 @@ from tests.time_kit import eventually_trio, time_passes
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed
 from wattswap.nodes import collector
 from wattswap.nodes.collector import ByHousehold
-from wattswap.nodes.hash_by_hash import compare_runs
-from wattswap.nodes.live import Town, run_live
+from wattswap.nodes.live import Town, compare_runs, run_live
 from wattswap.results import RunResult
 from wattswap.runs import engine
 from wattswap.runs.chain_reader import open_chain, verified_chain

@@ -11,14 +11,16 @@ import pandas as pd
 import pytest
 from report_kit import HOMES, NASTY, SAVINGS, START, bills, book, intervals, outcome, story
 
+from market.metrics.table import METRICS, Metric
 from wattswap.report import drawing, figures, words
-from wattswap.report.comparing import best_value, comparison_table, properties_table
+from wattswap.report.sections.comparison import best_value, comparison_table
+from wattswap.report.sections.properties import properties_table
 from wattswap.report.story import Observed, Spread
-from wattswap.report.words import MEASURES, Measure, against_best, duration, interval, number, verdict
+from wattswap.report.words import against_best, duration, interval, number, verdict
 
 
-def measure(name: str) -> Measure:
-    return next(m for m in MEASURES if m.metric == name)
+def measure(name: str) -> Metric:
+    return METRICS.get(name)
 
 
 def cells_of(html: str, row: str) -> list[str]:

@@ -14,14 +14,14 @@ from report_kit import outcome, story
 from run_kit import call
 
 import wattswap as ws
-from wattswap.comparison.choices import read_choices
 from wattswap.comparison.plan import Point, make_plan
 from wattswap.comparison.runner import compare
-from wattswap.errors import CheckFailed, RunNotFound, UsageError
-from wattswap.report.checks import hold, parse_checks
-from wattswap.report.story import Spread, energy_flows
+from wattswap.conditions import Condition, broken, read_conditions
+from wattswap.errors import RunNotFound, UsageError
+from wattswap.report.story import Spread, Story, energy_flows
 from wattswap.report.write import html_of, story_of
 from wattswap.results import Comparison, RunResult
+from wattswap.selection import read_choices
 
 NAMES = ["uniform_price", "pay_as_bid", "vcg"]
 
@@ -184,6 +184,15 @@ def test_the_page_of_a_comparison_tells_of_every_mechanism(compared: Comparison)
     assert "The cells of a comparison run without a chain." in html
 
 
+def read(texts: list[str], told: Story) -> list[Condition]:
+    figures = told.figures
+    return read_conditions("--assert", texts, figures, {name for found in figures.values() for name in found})
+
+
+def competing(told: Story) -> list[str]:
+    return [o.label for o in told.rivals]
+
+
 @pytest.mark.parametrize(
     ("text", "holds"),
     [
@@ -200,12 +209,20 @@ def test_the_page_of_a_comparison_tells_of_every_mechanism(compared: Comparison)
 )
 def test_a_condition_holds_the_mean_of_every_mechanism_asked_for(text: str, holds: bool) -> None:
     told = story(outcomes=tuple(outcome(o.label, seeds=1) for o in story().outcomes))
-    checks = parse_checks([text], told)
-    if holds:
-        hold(checks, told)
-    else:
-        with pytest.raises(CheckFailed, match="--assert"):
-            hold(checks, told)
+    problems = broken("--assert", read([text], told), told.figures, competing(told), must_hold=True)
+    assert (not problems) is holds
+    assert all(problem.where.startswith("--assert") for problem in problems)
+
+
+def test_the_other_polarity_fails_where_a_condition_holds_or_a_figure_is_missing() -> None:
+    told = story(outcomes=tuple(outcome(o.label, seeds=1) for o in story().outcomes))
+    for text, found in (
+        ("saving > 2.49", True),
+        ("saving > 100", False),
+        ("retailer_only.gini_saving < 9", True),
+    ):
+        problems = broken("--fail-if", read([text], told), told.figures, competing(told), must_hold=False)
+        assert bool(problems) is found, text
 
 
 def test_a_mechanism_with_parameters_in_its_name_can_be_asked_for() -> None:
@@ -214,14 +231,14 @@ def test_a_mechanism_with_parameters_in_its_name_can_be_asked_for() -> None:
     named = tuple(
         type(o)(label, o.metrics, o.intervals, o.bills) if o.label == "mcafee" else o for o in renamed
     )
-    (check,) = parse_checks([f"{label}.saving >= 2.5"], story(outcomes=named))
-    assert (check.who, check.metric, check.how, check.value) == (label, "saving", ">=", 2.5)
+    (found,) = read([f"{label}.saving >= 2.5"], story(outcomes=named))
+    assert (found.label, found.metric, found.sign, found.number) == (label, "saving", ">=", 2.5)
 
 
 def test_every_wrong_condition_is_told_at_once() -> None:
     wrong = ["savng > 1", "mcaffee.saving > 1", "saving", "saving > much", "saving => 3"]
     with pytest.raises(UsageError) as error:
-        parse_checks(wrong, story())
+        read(wrong, story())
     assert len(error.value.problems) == len(wrong)
     assert "did you mean 'saving'?" in str(error.value)
     assert "did you mean 'mcafee'?" in str(error.value)

@@ -11,8 +11,8 @@ from run_kit import call
 
 import wattswap as ws
 from wattswap.errors import UsageError
-from wattswap.report.of_sweep import SWEPT, sweep_of
-from wattswap.report.sweeping import MAX_PANELS
+from wattswap.report.of_comparison import SWEPT, sweep_of
+from wattswap.report.sections.sweep import MAX_PANELS
 from wattswap.report.write import html_of, story_of
 from wattswap.results import Comparison, RunResult
 

@@ -8,9 +8,9 @@ import pytest
 from run_kit import call, write_street
 
 import wattswap as ws
+from market.metrics.fairness import percent_of
 from wattswap.errors import UsageError
 from wattswap.results import RunResult
-from wattswap.runs.folder import percent_of
 
 
 @pytest.fixture(scope="module")

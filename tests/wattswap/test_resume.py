@@ -9,19 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from run_kit import call, files_below, own_registry, start, wait_for_file, write_street
+from run_kit import call, files_below, start, wait_for_file, write_street
 
 import wattswap as ws
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.rules import MarketRules
 from p2p.ledger.store import ChainStore
+from tests.plugin_kit import own_registries
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.results import RunResult
 from wattswap.runs import engine
 from wattswap.runs.engine import resume
 from wattswap.runs.layout import CHECKPOINT, PARTIAL, TABLE_FILES
-from wattswap.runs.tables import Recorder
+from wattswap.runs.tables import Tables
 
 LONG_DAYS = 10
 """Days of the street that is killed as a process: long enough that the kill always comes in time."""
@@ -145,10 +146,10 @@ def crash_in(
 CRASHES: dict[str, tuple[object, str, int, bool]] = {
     "within the second day": (ChainStore, "append", 30, True),
     "before a block is stored": (ChainStore, "append", 40, False),
-    "between the last block and its tables": (Recorder, "flush", 2, False),
-    "between tables and checkpoint": (Recorder, "flush", 2, True),
-    "before the tables are joined": (Recorder, "join", 1, False),
-    "after the tables were joined": (Recorder, "join", 1, True),
+    "between the last block and its tables": (Tables, "flush", 2, False),
+    "between tables and checkpoint": (Tables, "flush", 2, True),
+    "before the tables are joined": (Tables, "join", 1, False),
+    "after the tables were joined": (Tables, "join", 1, True),
     "between metrics and manifest": (engine, "file_hashes", 1, False),
     "between manifest and name": (engine, "_name_finished", 1, False),
     "while it is given its name": (engine.os, "rename", 2, False),  # the first names the new chain file
@@ -194,7 +195,7 @@ def test_a_run_that_failed_after_a_checkpoint_goes_on_when_the_cause_is_mended(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenario_text = "market.mechanism=patchy"
-    with own_registry(monkeypatch):
+    with own_registries(monkeypatch):
         broken = True
         calls = 0
 

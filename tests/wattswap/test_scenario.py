@@ -15,12 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scenario_kit import DATA, HEAD, MINIMAL, read, refused
 
+from agents.devices import DEVICES
 from wattswap.errors import InvalidScenario
 from wattswap.scenario.load import Span, from_resolved
-from wattswap.scenario.problems import fields_of
-from wattswap.scenario.tables import Battery, Homes, Market, Tariff, Time
+from wattswap.scenario.problems import fields_of, inner_table
+from wattswap.scenario.tables import Market, Tariff, Time, homes_table
 
 ROOT = Path(__file__).parents[2]
+HOMES = homes_table(tuple(DEVICES.all().values()))
 
 
 def test_decimals_are_read_from_the_text_and_not_through_binary_fractions(tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_energy_power_and_shares_become_integers_of_the_inside_units(tmp_path: P
 
 def test_what_is_left_out_has_the_documented_default(tmp_path: Path) -> None:
     scenario = read(tmp_path, MINIMAL)
-    assert (scenario.seed, scenario.market, scenario.homes, scenario.time) == (1, Market(), Homes(), Time())
+    assert (scenario.seed, scenario.market, scenario.homes, scenario.time) == (1, Market(), HOMES(), Time())
     assert (scenario.market.mechanism, scenario.market.k_ppm, scenario.chain.authorities) == (
         "uniform_price",
         500_000,
@@ -265,7 +267,9 @@ def test_a_scenario_cannot_be_changed(tmp_path: Path) -> None:
 
 
 def test_every_field_inside_has_its_unit_in_its_name() -> None:
-    for table in (Battery, Tariff, Market):
+    battery = inner_table(HOMES.model_fields["battery"].annotation)
+    assert battery is not None
+    for table in (battery, Tariff, Market):
         for key, field in fields_of(table).items():
             inside = next(name for name, other in table.model_fields.items() if other is field)
             if key.endswith("_per_kwh") and not key.endswith("_g_per_kwh"):  # grams stay grams

@@ -93,13 +93,13 @@ def test_the_schema_for_editors_names_every_key_with_its_meaning() -> None:
 
 
 def test_the_reference_page_names_every_key_and_no_other() -> None:
-    text = (DOCS / "scenario.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "scenario.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `([a-zA-Z_.]+)` \|", text, flags=re.MULTILINE))
     leaves = {path for path in key_paths() if not any(other.startswith(f"{path}.") for other in key_paths())}
     assert named - {"tariff.time_of_use"} == leaves
 
 
 def test_the_smallest_scenario_of_the_reference_page_loads(tmp_path: Path) -> None:
-    text = (DOCS / "scenario.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "scenario.md").read_text(encoding="utf-8")
     smallest = text.split("```toml\n")[1].split("```")[0]
     assert read(tmp_path, smallest).name == "my-street"

@@ -112,7 +112,7 @@ def test_a_dropped_home_may_have_a_battery_in_the_scenario(tmp_path: Path) -> No
     scenario = ws.load(street, overrides=["data.on_missing=drop_home", *battery("home-3")])
     setup = prepare(scenario)
     assert (setup.roster, setup.dropped_homes) == (("home-2", "home-3"), ("home-1",))
-    assert [spec and spec.capacity_wh for spec in setup.batteries] == [None, 1_000]
+    assert [spec and spec.capacity_wh for spec in setup.devices["battery"]] == [None, 1_000]
     run = ws.run(scenario, out=tmp_path / "runs")
     assert run.manifest["data"]["dropped_homes"] == ["home-1"]
     assert ws.verify(run.path)["ok"]

@@ -9,25 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.mechanism import get
-from wattswap.cases.metered import SHARES, clear_sharing_case
+from market.mechanism import MECHANISMS
+from wattswap.cases.metered import clear_sharing_case
 from wattswap.inputs.collector import InvalidCase
-from wattswap.plugins import load_all
-
-load_all()
 
 PARAMS = {"retail_price": 0.30, "feed_in_tariff": 0.08}
-every_rule = pytest.mark.parametrize("name", sorted(SHARES))
+every_rule = pytest.mark.parametrize(
+    "name", [name for name, m in MECHANISMS.all().items() if m.share is not None]
+)
 
 
 def run(name: str, supply: Any, demand: Any, **params: Any) -> dict[str, Any]:
     case = {"supply_kwh": supply, "demand_kwh": demand, "params": {**PARAMS, **params}}
-    return clear_sharing_case(case, get(name))
+    return clear_sharing_case(case, MECHANISMS.get(name))
 
 
 def refused(name: str, case: Any) -> list[str]:
     with pytest.raises(InvalidCase) as error:
-        clear_sharing_case(case, get(name))
+        clear_sharing_case(case, MECHANISMS.get(name))
     return [str(problem) for problem in error.value.problems]
 
 

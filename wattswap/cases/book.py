@@ -14,7 +14,6 @@ from market.errors import InvalidBook, InvalidRules
 from market.mechanism import Mechanism
 from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
-from wattswap.cases.details import at_the_edge
 from wattswap.errors import Problem, suggest
 from wattswap.inputs.collector import CaseReader, InvalidCase, shown
 from wattswap.inputs.parameters import read_parameters, rules_with
@@ -60,6 +59,9 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     top = read.mapping(case, "case", {"orders"}, {"params", "grid"})
     orders = read.items(top.get("orders", []), "orders")
     nodes = None if "grid" not in top else _node_names(read, top["grid"])
+    if "grid" in top and not mechanism.promises.needs_grid:
+        cure = "leave it out, or choose a mechanism that uses one"
+        read.note("grid", f"is not used by {mechanism.name}", cure)
     rows = [_order(read, order, f"orders[{i}]", nodes) for i, order in enumerate(orders)]
     index = {name: i for i, name in enumerate(sorted({row["participant"] for row in rows}))}
     named = {
@@ -87,7 +89,7 @@ def _by_arrival(mechanism: Mechanism) -> bool:
 
 
 def _node_names(read: CaseReader, grid: Any) -> dict[str, int]:
-    """Read the names of the nodes; the lines of a grid concern only the mechanisms that use it."""
+    """Read the names of the nodes."""
     if not isinstance(grid, Mapping) or "nodes" not in grid:
         read.note("grid", "must be an object with 'nodes'")
         return {}
@@ -294,3 +296,37 @@ def _paired(book: OrderBook, clearing: Clearing) -> Trades:
     ends = np.union1d(bought, sold)
     buy = buys[np.searchsorted(bought, ends)]
     return Trades(buy, sells[np.searchsorted(sold, ends)], np.diff(ends, prepend=0), paid[buy])
+
+
+_UNITS: dict[str, Callable[[int], float]] = {"_micro_per_kwh": price, "_nano": money, "_wh": kwh}
+
+
+def at_the_edge(
+    details: Mapping[str, Any], order_id: Callable[[int], Any], name_of: Callable[[int], Any]
+) -> dict[str, Any]:
+    """Convert details for people.
+
+    Args:
+        details: A name that ends in _micro_per_kwh, _nano or _wh is a quantity inside, in _rows a list of rows of the
+            book, in _participants a list of participants; objects and lists of objects may hold more of them.
+        order_id: Id of the order in a row of the book.
+        name_of: Name of a participant.
+
+    Returns:
+        The same under names without these endings; energy keeps its unit as _kwh.
+    """
+    found: dict[str, Any] = {}
+    for name, value in details.items():
+        if isinstance(value, Mapping):
+            found[name] = at_the_edge(value, order_id, name_of)
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+            found[name] = [at_the_edge(item, order_id, name_of) for item in value]
+        elif name.endswith("_rows"):
+            found[name.removesuffix("_rows")] = [order_id(int(row)) for row in value]
+        elif name.endswith("_participants"):
+            found[name.removesuffix("_participants")] = [name_of(int(i)) for i in value]
+        else:
+            unit = next((ending for ending in _UNITS if name.endswith(ending)), None)
+            stem = name if unit is None else name.removesuffix(unit) + ("_kwh" if unit == "_wh" else "")
+            found[stem] = value if unit is None or value is None else _UNITS[unit](int(value))
+    return found

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from market.errors import UnknownMechanism
-from market.mechanism import Mechanism
+from market.errors import UnknownName
+from market.mechanism import MECHANISMS, Mechanism
 from wattswap.cases.book import clear_book_case
 from wattswap.cases.cooperative import METHODS, clear_cooperative
 from wattswap.cases.events import clear_event_case
@@ -23,9 +23,10 @@ from wattswap.cases.metered import clear_sharing_case
 from wattswap.cases.retailer import clear_retailer_case
 from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
 from wattswap.inputs.collector import CaseReader, InvalidCase
-from wattswap.plugins import mechanism as mechanism_named
 
 Result = dict[str, Any]
+_QUANTITIES = {"load_kwh", "generation_kwh", "supply_kwh", "demand_kwh"}
+"""Keys of metered quantities, which a case may hold instead of orders."""
 
 
 def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
@@ -40,15 +41,15 @@ def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
 
     Raises:
         InvalidCase: Lists everything that is wrong with the case.
-        UnknownMechanism: Names the nearest match.
+        UnknownName: Names the nearest match.
     """
     if mechanism in METHODS:
         return clear_cooperative(case, mechanism)
     found = _named(mechanism)
     keys = set(case) if isinstance(case, Mapping) else set()
-    if mechanism in _METERED and ("orders" not in keys or keys & _QUANTITIES):
-        return _METERED[mechanism](case, found)
-    if mechanism == "continuous" and "orders" not in keys:
+    if found.inputs == "metered" and ("orders" not in keys or keys & _QUANTITIES):
+        return (clear_sharing_case if found.share else clear_retailer_case)(case, found)
+    if found.inputs == "events" and "orders" not in keys:
         return clear_event_case(case, found)
     return clear_book_case(case, found)
 
@@ -62,7 +63,7 @@ def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
 
     Raises:
         InvalidCase: The file is neither, or cannot be read.
-        UnknownMechanism: Names the nearest match.
+        UnknownName: Names the nearest match.
     """
     if mechanism not in METHODS:
         _named(mechanism)
@@ -85,9 +86,9 @@ def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
 def _named(mechanism: str) -> Mechanism:
     """The mechanism of this name; the nearest name may be that of a cooperative method."""
     try:
-        return mechanism_named(mechanism)
-    except UnknownMechanism as unknown:
-        raise UnknownMechanism(mechanism, [*unknown.known, *METHODS]) from None
+        return MECHANISMS.get(mechanism)
+    except UnknownName as unknown:
+        raise UnknownName("mechanism", mechanism, [*unknown.known, *METHODS]) from None
 
 
 def _clear_text(text: str, mechanism: str, where: str) -> Result:
@@ -138,13 +139,3 @@ def _object(read: CaseReader, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for key in sorted(key for key, times in Counter(key for key, _ in pairs).items() if times > 1):
             read.note(key, "this key is given twice", "keep one")
     return found
-
-
-_QUANTITIES = {"load_kwh", "generation_kwh", "supply_kwh", "demand_kwh"}
-_METERED: dict[str, Callable[[Mapping[str, Any], Mechanism], Result]] = {
-    "bill_sharing": clear_sharing_case,
-    "mid_market_rate": clear_sharing_case,
-    "retailer_only": clear_retailer_case,
-    "supply_demand_ratio": clear_sharing_case,
-}
-"""Mechanisms that share metered quantities, where the case holds these and no orders."""

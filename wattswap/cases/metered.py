@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from market.auctions.local_price import Shared, split_nano
+from market.auctions.local_price import split_nano
 from market.errors import InvalidRules
 from market.mechanism import Mechanism
-from market.mechanisms import bill_sharing, mid_market_rate, supply_demand_ratio
+from market.mechanisms.supply_demand_ratio import SUPPLY_DEMAND_RATIO
 from market.parameters import FEED_IN, RETAIL
 from market.units import INT64_SAFE, MICRO_PER_UNIT, money
 from wattswap.inputs.collector import CaseReader, shown
@@ -18,19 +18,8 @@ from wattswap.inputs.parameters import read_parameters
 Quantities = dict[str | None, list[int]]
 """Energy per interval of each participant; of the key None where only a total is given. [Wh]"""
 
-SHARES: dict[str, Callable[..., Shared]] = {
-    "mid_market_rate": mid_market_rate.share,
-    "bill_sharing": bill_sharing.share,
-    "supply_demand_ratio": supply_demand_ratio.share,
-}
-"""The rules that share metered quantities, by mechanism."""
-
-_CALLED = {
-    RETAIL.field: "retail",
-    FEED_IN.field: "feed_in",
-    supply_demand_ratio.COMPENSATION.field: "compensation",
-    bill_sharing.HORIZON.field: "horizon",
-}
+_CALLED = {RETAIL: "retail", FEED_IN: "feed_in"}
+"""How a `share` calls the outside prices; its own parameters it calls by their names."""
 
 
 class _Metered(NamedTuple):
@@ -46,7 +35,7 @@ def clear_sharing_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[st
     Args:
         case: {"supply_kwh", "demand_kwh", "params"}, as read from JSON. A quantity is a number, a list with one number
             per interval, or an object of either per participant. Not changed.
-        mechanism: One of `SHARES`.
+        mechanism: One with a `share`.
 
     Returns:
         {"mechanism", "buy_price", "sell_price", "sdr"?, "participants"}: prices and ratio are lists where quantities
@@ -72,7 +61,7 @@ def clear_sharing_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[st
         supply, demand, lists = _summed(supply), _summed(demand), False
     count = max(lengths, default=1) if lists else 1
     try:
-        return _result(supply.energy_wh, demand.energy_wh, count, lists, params, mechanism.name)
+        return _result(supply.energy_wh, demand.energy_wh, count, lists, params, mechanism)
     except InvalidRules as unfit:
         read.note("params", str(unfit))
         read.refuse()
@@ -80,9 +69,15 @@ def clear_sharing_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[st
 
 
 def _result(
-    supply: Quantities, demand: Quantities, count: int, lists: bool, params: dict[str, int], name: str
+    supply: Quantities,
+    demand: Quantities,
+    count: int,
+    lists: bool,
+    params: dict[str, int],
+    mechanism: Mechanism,
 ) -> dict[str, Any]:
     """Settle interval by interval and add up what each participant pays."""
+    assert mechanism.share is not None
     members = [name for name in {**supply, **demand} if name is not None]
     payment = dict.fromkeys(members, 0)
     buy: list[float | None] = []
@@ -92,7 +87,7 @@ def _result(
         supplied = {who: series[t] for who, series in supply.items()}
         drawn = {who: series[t] for who, series in demand.items()}
         supply_wh, demand_wh = sum(supplied.values()), sum(drawn.values())
-        shared = SHARES[name](supply_wh, demand_wh, **params)
+        shared = mechanism.share(supply_wh, demand_wh, **params)
         for energy, amount in ((drawn, shared.demand_nano), (supplied, -shared.supply_nano)):
             rows = sorted(energy, key=str)
             for who, part in zip(rows, split_nano(amount, [energy[row] for row in rows]), strict=True):
@@ -102,11 +97,11 @@ def _result(
         sell.append(_price(shared.sell_price))
         ratio.append(supply_wh / demand_wh if demand_wh else None)
     result: dict[str, Any] = {
-        "mechanism": name,
+        "mechanism": mechanism.name,
         "buy_price": buy if lists else buy[0],
         "sell_price": sell if lists else sell[0],
     }
-    if name == "supply_demand_ratio":
+    if mechanism is SUPPLY_DEMAND_RATIO:
         result["sdr"] = ratio if lists else ratio[0]
     result["participants"] = [{"participant": who, "payment": money(payment[who])} for who in members]
     return result
@@ -142,7 +137,11 @@ def _summed(side: _Metered) -> _Metered:
 def _params(read: CaseReader, given: Any, mechanism: Mechanism) -> dict[str, Any]:
     """Read the parameters of the rule, by the names that its `share` calls them."""
     values = read_parameters(read, given, mechanism.parameters)
-    for parameter in (RETAIL, FEED_IN):
-        if values.get(parameter.field) is None:
+    found: dict[str, Any] = {}
+    for parameter in mechanism.parameters:
+        value = values.get(parameter.field)
+        if value is not None:
+            found[_CALLED.get(parameter, parameter.name)] = value
+        elif parameter in _CALLED:
             read.note("params", f"{parameter.name!r} is missing")
-    return {_CALLED[field]: value for field, value in values.items() if value is not None}
+    return found

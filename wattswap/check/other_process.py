@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from market.checking.check import MOST_ORDERS, Counterexample, Finding, fingerprints
 from market.checking.random_books import random_case
 from wattswap.errors import ExitCode, WattswapError
-from wattswap.plugins import import_file
+from wattswap.plugins import import_files
 from wattswap.selection import Choice, choice_of
 
 MOST_BOOKS = 100
@@ -25,14 +26,14 @@ class OtherProcessFailed(WattswapError):
     exit_code = ExitCode.CHECK_FAILED
 
 
-def same_elsewhere(choice: Choice, books: int, seed: int, module: Path | None = None) -> Finding:
+def same_elsewhere(choice: Choice, books: int, seed: int, modules: Sequence[Path] = ()) -> Finding:
     """Clear the random books here and in a process with other hashes of strings, and compare.
 
     Args:
-        choice: Its mechanism is registered under its name there, too: by a package, or by `module`.
+        choice: Its mechanism is registered under its name there, too: by a package, or by one of `modules`.
         books: At most `MOST_BOOKS` of them are cleared.
         seed: Of the books.
-        module: File to import there first.
+        modules: Files of plug-ins to import there first.
 
     Raises:
         OtherProcessFailed: The mechanism cannot be had there.
@@ -40,7 +41,7 @@ def same_elsewhere(choice: Choice, books: int, seed: int, module: Path | None = 
     count = min(books, MOST_BOOKS)
     mechanism, given = choice.mechanism, choice.values()
     here = fingerprints(mechanism, count, seed, given)
-    arguments = [choice.label, str(count), str(seed), *([] if module is None else [str(module)])]
+    arguments = [choice.label, str(count), str(seed), *map(str, modules)]
     other = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *arguments],
@@ -64,9 +65,8 @@ def same_elsewhere(choice: Choice, books: int, seed: int, module: Path | None = 
 
 
 def main(arguments: list[str]) -> None:
-    """Print the fingerprints of a mechanism: name with parameters, books, seed, and perhaps a file to import."""
-    name, books, seed, *module = arguments
-    for path in module:
-        import_file(Path(path))
+    """Print the fingerprints of a mechanism: name with parameters, books, seed, and perhaps files to import."""
+    name, books, seed, *modules = arguments
+    import_files(list(map(Path, modules)))
     choice = choice_of(name, name)
     print(json.dumps(fingerprints(choice.mechanism, int(books), int(seed), choice.values())))

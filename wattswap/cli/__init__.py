@@ -1,6 +1,6 @@
-"""The command line: verbs, one file per family; heavy packages are imported inside the command that needs them.
+"""The command line: one file a command; heavy packages are imported inside the command that needs them.
 
-Data goes to stdout, everything else to stderr. Exit codes are those of docs/exit-codes.md.
+Data goes to stdout, everything else to stderr. Exit codes are those of docs/reference/exit-codes.md.
 """
 
 from __future__ import annotations
@@ -15,26 +15,14 @@ from typing import Annotated, Any
 
 import typer
 
-from wattswap.cli import chain, check, clear, compare, data, live, network, node, project, report, runs
+from wattswap.cli.command import command_line
 from wattswap.errors import ExitCode, InvalidData, as_json, exit_code_of, is_expected, render
 from wattswap.installation import VERSION
 
 UsageMistake: Any = typer.BadParameter.__mro__[1]
 """Click's UsageError; newer versions of typer bring their own copy of click, so it cannot be named by its module."""
 
-app = typer.Typer(
-    name="wattswap",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for family in (project, runs, compare, report, clear, live):
-    family.add_commands(app)
-app.add_typer(data.app, name="data")
-app.add_typer(check.app, name="check")
-app.add_typer(chain.app, name="chain")
-app.add_typer(node.app, name="node")
-app.add_typer(network.app, name="network")
+app = command_line()
 
 
 def _print_version(asked: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, RunArgument
 
 app = typer.Typer(help="Look at a run's chain, verify it, prove one home's line.", no_args_is_help=True)
@@ -108,3 +109,6 @@ def check_omission(
         return
     print(f"broken promise of {facts['role']} {facts['public_key']}")
     print(f"  household {facts['household']}, interval {facts['interval']}")
+
+
+COMMANDS.register(Command("chain", app, 3))

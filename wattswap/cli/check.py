@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from wattswap.cli.options import JsonOption, ModuleOption, import_module_file
+from wattswap.cli.command import COMMANDS, Command
+from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 from wattswap.errors import ExitCode, UsageError
 
 app = typer.Typer(help="Hold something to what it promises.", no_args_is_help=True)
@@ -36,14 +37,14 @@ def mechanism(
     from wattswap.cli.output import print_json
     from wattswap.selection import choice_of
 
-    import_module_file(module)
+    import_modules(module)
     choice = choice_of(name, name)
     if choice.mechanism.promises.needs_grid:
         raise UsageError.of(name, "uses a grid, and the random books have none")
     verdict = judge(choice.mechanism, books, seed, choice.values())
     elsewhere = Finding("same_elsewhere", SAYS, True, 0)
     if verdict.sound:
-        elsewhere = same_elsewhere(choice, books, seed, module)
+        elsewhere = same_elsewhere(choice, books, seed, module or ())
     verdict = replace(verdict, findings=(*verdict.findings, elsewhere))
     result = as_result(choice, verdict, books, seed)
     if json:
@@ -52,3 +53,6 @@ def mechanism(
         print("\n".join(lines(result)))
     if not result["holds"]:
         raise typer.Exit(int(ExitCode.CHECK_FAILED))
+
+
+COMMANDS.register(Command("check", app, 2))

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from wattswap.cli.options import JsonOption, ModuleOption, import_module_file
+from wattswap.cli.command import COMMANDS, Command
+from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 
 
 def clear(
@@ -18,13 +19,11 @@ def clear(
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Clear a book from a file; docs/mechanisms tell each rule's inputs and parameters."""
+    """Clear a book from a file; docs/reference/mechanisms tell each rule's inputs and parameters."""
     from wattswap.cases.contract import clear_file
     from wattswap.cli.output import note, print_json
-    from wattswap.plugins import load_all
 
-    load_all()
-    import_module_file(module)
+    import_modules(module)
     code = 0
     for result in clear_file(file, mechanism):
         error = result.get("error")
@@ -59,6 +58,4 @@ def _print_case(result: dict[str, object]) -> None:
         print_table(name.replace("_", " "), frame, decimals=6)
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Hang this command into the command line."""
-    app.command()(clear)
+COMMANDS.register(Command("clear", clear, 13))

@@ -1,14 +1,14 @@
-"""Commands that compare clearing rules: compare, sweep."""
+"""The command that compares mechanisms."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import (
     CaseOption,
     JsonOption,
@@ -17,7 +17,6 @@ from wattswap.cli.options import (
     ScenarioArgument,
     SeedOption,
     SetOption,
-    import_module_file,
     load_scenario,
 )
 
@@ -75,78 +74,64 @@ def compare(
     """Take the same homes through several clearing rules, between no market and the most welfare there is."""
     from wattswap.comparison.plan import BASE, Point
 
-    import_module_file(module)
-    loaded = load_scenario(scenario, case, settings, seed)
-    _compare([Point(BASE, {}, loaded)], mechanism, seeds, jobs, fail_if, against, module, out, quiet, json)
+    loaded = load_scenario(scenario, case, settings, seed, module=module)
+    compare_points(
+        [Point(BASE, {}, loaded)], mechanism, seeds, jobs, fail_if, against, module, out, quiet, json
+    )
 
 
-def sweep(
-    scenario: ScenarioArgument,
-    vary: Annotated[
-        list[str],
-        typer.Option(
-            "--vary",
-            help="A key and its values, as in market.k=0,0.5,1; several make a grid.",
-            metavar="KEY=VALUES",
-        ),
-    ],
-    mechanism: MechanismsOption = None,
-    seeds: SeedsOption = 1,
-    jobs: JobsOption = 1,
-    case: CaseOption = None,
-    settings: SetOption = None,
-    seed: SeedOption = None,
-    fail_if: FailIfOption = None,
-    against: AgainstOption = None,
-    module: ModuleOption = None,
-    out: ComparisonsOption = Path("comparisons"),
-    quiet: QuietOption = False,
-    json: JsonOption = False,
-) -> None:
-    """Compare over a grid: any key of the scenario takes several values."""
-    import_module_file(module)
-    points = _grid(scenario, case, settings, seed, vary)
-    _compare(points, mechanism, seeds, jobs, fail_if, against, module, out, quiet, json)
-
-
-def _compare(
+def compare_points(
     points: Sequence[Point],
     mechanisms: list[str] | None,
     seeds: int,
     jobs: int,
     fail_if: list[str] | None,
     against: str | None,
-    module: Path | None,
+    module: list[Path] | None,
     out: Path,
     quiet: bool,
     json: bool,
 ) -> None:
-    from wattswap.cli.comparison_view import CellProgress, comparison_facts, print_comparison
+    """Compare the points, print the comparison, and fail where a condition holds."""
+    from market.metrics.table import METRICS
+    from wattswap.cli._comparisons import CellProgress, comparison_facts, print_comparison
     from wattswap.cli.output import note, print_json
     from wattswap.comparison import runner
-    from wattswap.comparison.choices import read_choices
-    from wattswap.comparison.conditions import METRICS, failures
     from wattswap.comparison.plan import make_plan
     from wattswap.comparison.result import ComparisonFolder
-    from wattswap.conditions import read_conditions
+    from wattswap.conditions import broken, read_conditions
     from wattswap.errors import CheckFailed, ExitCode, UsageError, suggest
+    from wattswap.selection import read_choices
 
     _refuse_axes(points)
     first = points[0].scenario
     choices = read_choices(mechanisms or [])
     labels = [choice.label for choice in choices]
-    conditions = read_conditions("--fail-if", fail_if or [], labels, METRICS)
+    conditions = read_conditions("--fail-if", fail_if or [], labels, METRICS.all())
     if against is not None and against not in labels:
         raise UsageError.of("--against", f"{against!r} is not compared", suggest(against, labels))
-    plan = make_plan(points, choices, range(first.seed, first.seed + seeds), module)
-    if plan.points[0].scenario is not first and not quiet:
+    plan = make_plan(points, choices, range(first.seed, first.seed + seeds), module or ())
+    if not quiet and "imbalance" not in first.market.model_fields_set:
         note(
-            "Untraded energy is settled with the retailer, because the scenario does not set market.imbalance."
+            "Neighbours share the energy that a mechanism leaves untraded;"
+            " --set market.imbalance=retailer compares the mechanisms alone."
         )
     with CellProgress(plan, quiet) as progress:
         folder = runner.compare(plan, out, jobs=jobs, on_cell=progress)
     result = ComparisonFolder(folder, labels, plan.seeds)
-    failed = failures(result, conditions)
+    competing = [label for label in result.mechanisms if label not in (result.reference, result.bound)]
+    failed = [
+        problem
+        for point in result.points
+        for problem in broken(
+            "--fail-if",
+            conditions,
+            result.figures(point),
+            competing,
+            must_hold=False,
+            where="" if len(result.points) == 1 else f" at {point}",
+        )
+    ]
     try:
         if json:
             facts = comparison_facts(result, against)
@@ -181,44 +166,4 @@ def _refuse_axes(points: Sequence[Point]) -> None:
         raise UsageError(*wrong)
 
 
-def _grid(
-    scenario: str, case: str | None, settings: list[str] | None, seed: int | None, vary: list[str]
-) -> list[Point]:
-    """One scenario per combination of values.
-
-    Raises:
-        InvalidScenario: Lists what is wrong with any of them.
-        UsageError: A text that names no key and values.
-    """
-    from wattswap.comparison.plan import Point
-    from wattswap.errors import InvalidScenario, Problem, UsageError
-
-    axes: list[list[tuple[str, str]]] = []
-    wrong = []
-    for text in vary:
-        key, equals, values = text.partition("=")
-        if not equals or not key or not all(values.split(",")):
-            wrong.append(Problem(f"--vary {text}", "is not KEY=VALUE,VALUE", "write market.k=0,0.5,1"))
-        if any(axis[0][0] == key for axis in axes):
-            wrong.append(Problem(f"--vary {text}", f"varies {key} again", "give all its values at once"))
-        axes.append([(key, value) for value in values.split(",")])
-    if wrong:
-        raise UsageError(*wrong)
-    points, problems = [], []
-    for combination in product(*axes):
-        extra = [f"{key}={value}" for key, value in combination]
-        try:
-            loaded = load_scenario(scenario, case, [*(settings or []), *extra], seed)
-        except InvalidScenario as invalid:
-            problems.extend(invalid.problems)
-            continue
-        points.append(Point(" ".join(extra), dict(combination), loaded))
-    if problems:
-        raise InvalidScenario(*dict.fromkeys(problems))
-    return points
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Hang these commands into the command line."""
-    for command in (compare, sweep):
-        app.command()(command)
+COMMANDS.register(Command("compare", compare, 10))

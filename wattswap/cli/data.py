@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattswap.cli.options import JsonOption
+from wattswap.cli.command import COMMANDS, Command
+from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 from wattswap.errors import ExitCode
 
 if TYPE_CHECKING:
-    from data.checks import CheckReport
+    from data.formats import CheckReport
 
 app = typer.Typer(help="Look at meter data before they are used.", no_args_is_help=True)
 
@@ -26,16 +27,16 @@ def check(
     fuse_kw: Annotated[
         float, typer.Option("--fuse-kw", min=0.1, help="Mean power above which a reading is impossible.")
     ] = 43.0,
+    module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
     """Tell what a meter file holds and what is wrong with it, line by line."""
     from dataclasses import asdict
 
-    from data.checks import check as check_file
+    from data.formats import check as check_file
     from wattswap.cli.output import note, print_json
-    from wattswap.plugins import load_all
 
-    load_all()
+    import_modules(module)
     report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000))
     if json:
         print_json({**asdict(report), "ok": report.ok})
@@ -68,3 +69,6 @@ def _print_report(report: CheckReport) -> None:
         print(f"note       {text}")
     for finding in report.findings:
         print(finding)
+
+
+COMMANDS.register(Command("data", app, 1))

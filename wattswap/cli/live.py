@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import (
     CaseOption,
     JsonOption,
     MechanismOption,
+    ModuleOption,
     OutOption,
     QuietOption,
     ScenarioArgument,
@@ -47,6 +49,7 @@ def live(
     case: CaseOption = None,
     settings: SetOption = None,
     seed: SeedOption = None,
+    module: ModuleOption = None,
     out: OutOption = Path("runs"),
     compare: Annotated[bool, typer.Option(help="Run it in process too and compare hash by hash.")] = True,
     quiet: QuietOption = False,
@@ -57,20 +60,19 @@ def live(
 
     from wattswap.cli.output import Progress, note, print_json
     from wattswap.errors import InvalidScenario, UsageError
-    from wattswap.nodes.hash_by_hash import compare_runs
-    from wattswap.nodes.live import Town, run_live
+    from wattswap.nodes.live import Town, compare_runs, run_live
     from wattswap.runs import engine
     from wattswap.runs.chain_reader import parse_interval
     from wattswap.runs.folder import stored_scenario
 
-    loaded = load_scenario(scenario, case, settings, seed, mechanism)
+    loaded = load_scenario(scenario, case, settings, seed, mechanism, module)
     start_s = None if at is None else parse_interval(at)
     if not quiet:
         note("Starting homes, operator and authorities as processes that speak libp2p on loopback ...")
     try:
         result = run_live(
             loaded,
-            town=Town(validators, processes, gateways, pace_s),
+            town=Town(validators, processes, gateways, pace_s, modules=tuple(module or ())),
             intervals=intervals,
             start_s=start_s,
             out=out,
@@ -120,6 +122,4 @@ def _print_equal(rows: list[dict[str, object]]) -> None:
     print(f"  Equal in all {len(rows)} intervals: order-book roots, clearings and postings.")
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Hang this command into the command line."""
-    app.command()(live)
+COMMANDS.register(Command("live", live, 14))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption
 from wattswap.errors import ExitCode
 
@@ -96,3 +97,6 @@ def _print(chain_id: bytes, rows: list[dict[str, Any]]) -> None:
 
 def _shown(value: int | None) -> str:
     return "" if value is None else str(value)
+
+
+COMMANDS.register(Command("network", app, 5))

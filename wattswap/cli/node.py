@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import (
     CaseOption,
     JsonOption,
+    ModuleOption,
     ScenarioArgument,
     SeedOption,
     SetOption,
+    import_modules,
     load_scenario,
 )
 
@@ -72,6 +75,7 @@ def init(
     case: CaseOption = None,
     settings: SetOption = None,
     seed: SeedOption = None,
+    module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write a folder for every node of a neighbourhood: keys, addresses, genesis, configuration."""
@@ -99,7 +103,7 @@ def init(
         derived=derived_keys,
         given={} if public_keys is None else load_public_keys(public_keys),
     )
-    configs = init_nodes(load_scenario(scenario, case, settings, seed), folder, wish, plan)
+    configs = init_nodes(load_scenario(scenario, case, settings, seed, module=module), folder, wish, plan)
     if json:
         nodes = [{"name": c.name, "role": c.role, "port": c.listen.port} for c in configs]
         print_json({"folder": str(folder), "chain_id": _chain_id(configs[0]).hex(), "nodes": nodes})
@@ -157,6 +161,7 @@ def keys(
 @app.command()
 def run(
     folders: Annotated[list[Path], typer.Argument(help="The folder of a node.", metavar="DIR...")],
+    module: ModuleOption = None,
 ) -> None:
     """Run a node until it is told to stop, by Ctrl-C or SIGTERM; several folders share one process."""
     import os
@@ -166,6 +171,7 @@ def run(
     from wattswap.nodes.keys import open_keys
     from wattswap.nodes.service import run_until_told
 
+    import_modules(module)
     nodes = []
     for folder in folders:
         config = load_config(folder)
@@ -191,3 +197,6 @@ def _chain_id(config: NodeConfig) -> bytes:
     from p2p.blocks.genesis import read_genesis
 
     return read_genesis(config.genesis_path).chain_id
+
+
+COMMANDS.register(Command("node", app, 4))

@@ -37,19 +37,20 @@ MechanismOption = Annotated[
     ),
 ]
 ModuleOption = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
-        "--module", help="Import this Python file first; it registers a clearing rule.", metavar="FILE"
+        "--module",
+        help="Import this Python file first; it registers plug-ins. May be given several times.",
+        metavar="FILE",
     ),
 ]
 
 
-def import_module_file(path: Path | None) -> None:
-    """Import the file of `--module`, if one is named."""
-    if path is not None:
-        from wattswap.plugins import import_file
+def import_modules(paths: list[Path] | None) -> dict[str, str]:
+    """Import the files of `--module`, and return the SHA-256 of each by its name."""
+    from wattswap.plugins import import_files
 
-        import_file(path)
+    return import_files(paths) if paths else {}
 
 
 def load_scenario(
@@ -58,20 +59,20 @@ def load_scenario(
     settings: list[str] | None = None,
     seed: int | None = None,
     mechanism: str | None = None,
+    module: list[Path] | None = None,
 ) -> Scenario:
-    """Load a scenario with the command line's changes; what is rarely meant is said on stderr.
+    """Load a scenario with the command line's changes and modules; what is rarely meant is said on stderr.
 
     Raises:
         InvalidScenario: Lists what is wrong with it.
         UsageError: Parameters behind the mechanism's name that it does not have.
     """
     from wattswap.cli.output import note
-    from wattswap.plugins import load_all
+    from wattswap.plugins import broken_plugins
     from wattswap.scenario.load import TEMPLATES, load
     from wattswap.selection import choice_of
 
-    for broken in load_all().values():
-        note(f"warning: {broken}")
+    modules = import_modules(module)
     # The mechanism first: a layer that names another one drops its parameters, and --set may give new ones.
     overrides: list[str] = []
     if mechanism is not None:
@@ -83,7 +84,11 @@ def load_scenario(
     if seed is not None:
         overrides.append(f"seed={seed}")
     path = TEMPLATES / "street.toml" if name == "demo" and not Path("demo").exists() else Path(name)
-    scenario = load(path, case, overrides)
+    try:
+        scenario = load(path, case, overrides, modules=modules)
+    finally:
+        for broken in broken_plugins():
+            note(f"warning: {broken}")
     for warning in scenario.warnings():
         note(f"warning: {warning}")
     return scenario

@@ -59,6 +59,17 @@ def print_table(title: str, frame: pd.DataFrame, decimals: int = 2) -> None:
     Console(width=width, highlight=False).print(table)
 
 
+def print_rows(frame: pd.DataFrame, form: Form, title: str = "", decimals: int = 2) -> None:
+    """Print a frame in a form; as JSON its rows, the index among their values."""
+    if form == "text":
+        print_table(title, frame, decimals)
+    elif form == "csv":
+        print_csv(frame)
+    else:
+        rows = frame.reset_index().astype(object)
+        print_json({"rows": rows.where(rows.notna(), None).to_dict(orient="records")})
+
+
 def cell(value: Any, decimals: int) -> str:
     """One table cell as text."""
     if value is None or value != value:
@@ -104,6 +115,14 @@ class Progress:
             print(text, file=sys.stderr)
 
 
+def print_result(result: RunFolder, json: bool) -> None:
+    """Print a run that has just ended."""
+    if json:
+        print_json({"run": str(result.path), **result.figures})
+    else:
+        print_run(result)
+
+
 def print_run(result: RunFolder) -> None:
     """Print the summary of a run and every home's bill.
 
@@ -130,7 +149,7 @@ def print_run(result: RunFolder) -> None:
 
 def print_bills(bills: pd.DataFrame, money: str) -> None:
     """Print every home's bill and the sum."""
-    from wattswap.runs.folder import percent_of
+    from market.metrics.fairness import percent_of
 
     total = bills.sum()
     shown = bills.copy()

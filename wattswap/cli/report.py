@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from wattswap.cli.options import JsonOption
+from wattswap.cli.command import COMMANDS, Command
+from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 
 
 def report(
@@ -41,29 +42,34 @@ def report(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
+    module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write one HTML file that tells what a run or a comparison came to; it opens without a network."""
     from datetime import UTC, datetime
 
     from wattswap.cli.output import print_json
-    from wattswap.report.checks import hold, parse_checks
+    from wattswap.conditions import broken, read_conditions
+    from wattswap.errors import CheckFailed
     from wattswap.report.words import verdict
     from wattswap.report.write import story_of, write_report
     from wattswap.runs.chain_reader import parse_interval
     from wattswap.runs.layout import REPORT
 
+    import_modules(module)
     start = None if interval is None else datetime.fromtimestamp(parse_interval(interval), UTC)
     story = story_of(folder, point)
-    checks = parse_checks(asserted or (), story)
+    figures = story.figures
+    names = {name for of_one in figures.values() for name in of_one}
+    conditions = read_conditions("--assert", asserted or (), figures, names)
     written = write_report(story, out or folder / REPORT, start, force=force)
-    hold(checks, story)
+    competing = [outcome.label for outcome in story.rivals]
+    if problems := broken("--assert", conditions, figures, competing, must_hold=True):
+        raise CheckFailed(*problems)
     if json:
         print_json({"report": str(written), "bytes": written.stat().st_size, "verdict": verdict(story)})
     else:
         print(written)
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Hang this command into the command line."""
-    app.command()(report)
+COMMANDS.register(Command("report", report, 12))

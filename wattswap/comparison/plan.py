@@ -1,4 +1,7 @@
-"""Which cells a comparison has: every point of the grid under every mechanism and every seed."""
+"""What is compared, and which cells that makes: every point of the grid under every mechanism and every seed.
+
+Mechanisms with their parameters stand between two bookends.
+"""
 
 from __future__ import annotations
 
@@ -51,13 +54,13 @@ class Plan:
         points: The scenarios.
         choices: The mechanisms.
         seeds: Of all lotteries.
-        module: A file that registers mechanisms among them; every process imports it.
+        modules: Files of plug-ins; every process imports them.
     """
 
     points: tuple[Point, ...]
     choices: tuple[Choice, ...]
     seeds: tuple[int, ...]
-    module: Path | None = None
+    modules: tuple[Path, ...] = ()
 
     @property
     def cells(self) -> list[CellKey]:
@@ -84,7 +87,7 @@ class Plan:
         words += [word for text in settled for word in ("--set", text)]
         words += [word for key, values in varied.items() for word in ("--vary", f"{key}={','.join(values)}")]
         words += [word for label in labels for word in ("-m", label)]
-        words += [] if self.module is None else ["--module", str(self.module)]
+        words += [word for module in self.modules for word in ("--module", str(module))]
         # A command takes seeds that follow each other; others take one command each.
         runs: list[list[int]] = []
         for seed in sorted(seeds):
@@ -108,9 +111,12 @@ class Plan:
 
 
 def make_plan(
-    points: Sequence[Point], choices: tuple[Choice, ...], seeds: Sequence[int], module: Path | None = None
+    points: Sequence[Point],
+    choices: tuple[Choice, ...],
+    seeds: Sequence[int],
+    modules: Sequence[Path] = (),
 ) -> Plan:
-    """Check seeds and points, and settle with the retailer what is not traded, where the scenario does not say.
+    """Check seeds and points.
 
     Raises:
         UsageError: No seed, a seed twice or below 0, or two points of one name.
@@ -123,16 +129,7 @@ def make_plan(
         problems.append(Problem("--vary", "names the same setting twice", "give each value once"))
     if problems:
         raise UsageError(*problems)
-    settled = tuple(Point(p.name, p.settings, without_sharing(p.scenario)) for p in points)
-    return Plan(settled, choices, tuple(seeds), module)
-
-
-def without_sharing(scenario: Scenario) -> Scenario:
-    """The scenario with its untraded energy settled with the retailer, unless it says how (decision 29)."""
-    if "imbalance" in scenario.market.model_fields_set:
-        return scenario
-    market = scenario.market.model_copy(update={"imbalance": "retailer"})
-    return scenario.model_copy(update={"market": market}).with_source(scenario.source)
+    return Plan(tuple(points), choices, tuple(seeds), tuple(modules))
 
 
 def _without_market(scenario: Scenario) -> dict[str, Any]:

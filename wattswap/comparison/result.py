@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market.metrics.fairness import qoe
+from market.metrics.table import METRICS, Result
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.statistics import Difference, paired_difference
 from wattswap.comparison.store import ABOUT, BILLS, INTERVALS, SUMMARY, part_path, read_part
-from wattswap.comparison.summary import saving_nano
 from wattswap.errors import RunNotFound, UsageError, suggest
 from wattswap.runs.folder import bills_frame, read_object
 
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
 
     from market.book import OrderBook
     from wattswap.runs.prepare import Setup
+
+
+SCALE = {"least_saving_nano", "largest_saving_nano"}
+"""Facts of metrics that hold a cell against the others; they are computed when a comparison is read."""
 
 
 class ComparisonFolder:
@@ -152,7 +155,9 @@ class ComparisonFolder:
             cure = "call the same `wattswap compare` again, which goes on"
             raise UsageError.of(str(self.path), "has no finished cells to compare", cure)
         frame = pd.DataFrame(rows)
-        frame["qoe_saving"] = [self._qoe(key) for key in self.cell_keys()]
+        for metric in METRICS.all().values():
+            if SCALE & {*metric.needs}:
+                frame[metric.name] = [metric.of(self._among_others(key)) for key in self.cell_keys()]
         frame = frame.astype(dict.fromkeys(frame.columns[3:], float))  # also those that exist nowhere
         settings = pd.DataFrame([p["settings"] for p in self.about["points"]], index=self.points)
         for name in settings.columns:
@@ -161,22 +166,23 @@ class ComparisonFolder:
         return frame
 
     @cached_property
-    def _savings(self) -> dict[CellKey, Any]:
+    def _bills(self) -> dict[CellKey, Result]:
         found = {}
         for key in self.cell_keys():
             table = read_part(self.path, BILLS, key)
             columns = {name: table[name].to_numpy() for name in table.column_names if name.endswith("_nano")}
-            found[key] = saving_nano(columns)
+            found[key] = Result({}, columns, {})
         return found
 
-    def _qoe(self, key: CellKey) -> float | None:
-        """QoE on the scale from the smallest to the largest saving of any home, under the same seed and point."""
-        alike = [s for k, s in self._savings.items() if (k.point, k.seed) == (key.point, key.seed)]
+    def _among_others(self, key: CellKey) -> Result:
+        """The bills of a cell with the smallest and the largest saving of any home under the same seed and point."""
+        alike = [r.saving_nano for k, r in self._bills.items() if (k.point, k.seed) == (key.point, key.seed)]
         scale = np.concatenate(alike)
-        return qoe(self._savings[key], int(scale.min()), int(scale.max()))
+        facts = {"least_saving_nano": int(scale.min()), "largest_saving_nano": int(scale.max())}
+        return replace(self._bills[key], facts=facts)
 
     def cells(self) -> pd.DataFrame:
-        """One row per point, mechanism and seed, every metric of docs/metrics.md a column."""
+        """One row per point, mechanism and seed, every metric of docs/reference/metrics.md a column."""
         return self._cells.copy()
 
     def _shared(self, point: str) -> pd.DataFrame:
@@ -196,6 +202,12 @@ class ComparisonFolder:
         frame: pd.DataFrame = groups.mean(numeric_only=True).where(groups.count() == len(self.seeds))
         frame.attrs["currency"] = self.currency
         return frame
+
+    def figures(self, point: str | None = None) -> dict[str, dict[str, float | None]]:
+        """The summary by mechanism and metric; None where a figure does not exist."""
+        frame = self.summary(point).astype(object)
+        found = frame.where(frame.notna(), None).to_dict("index")
+        return {str(label): {str(name): value for name, value in row.items()} for label, row in found.items()}
 
     def differences(
         self, metric: str = "saving", reference: str | None = None, point: str | None = None
@@ -274,11 +286,9 @@ class ComparisonFolder:
     def setup(self, mechanism: str, seed: int | None = None, point: str | None = None) -> Setup:
         """The prepared scenario of a cell, to clear one of its books again."""
         from wattswap.comparison.runner import name_of
-        from wattswap.plugins import load_all
         from wattswap.runs.prepare import prepare
         from wattswap.scenario.load import from_resolved
 
-        load_all()
         origin = self.about["scenarios"][name_of(self._chosen(mechanism, seed, point)[0])]
         return prepare(from_resolved(origin["resolved"], origin["base"]))
 

@@ -1,4 +1,4 @@
-"""Works the cells of a plan out, in this process or several, and skips those that are there already."""
+"""Runs the cells of a plan, in this process or several, and skips those that are there already."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from market.mechanism import Mechanism, forget, register, registered
+from market.mechanism import MECHANISMS
+from market.metrics.table import Row, figures
 from wattswap.canonical_json import canonical_json
 from wattswap.comparison.cells import run_cell
-from wattswap.comparison.choices import BOUND, REFERENCE
 from wattswap.comparison.plan import CellKey, Plan
 from wattswap.comparison.store import (
     ABOUT,
     DATASETS,
     SUMMARY,
+    differing,
     is_done,
     part_path,
     read_part,
-    same_result,
     write_cell,
 )
-from wattswap.comparison.summary import Row, summary_of
 from wattswap.errors import Interrupted, UsageError, VerificationFailed
-from wattswap.plugins import import_file, load_all
+from wattswap.plugins import Added, added, import_files, learn
 from wattswap.runs.folder import read_object
 from wattswap.runs.lock import folder_lock
 from wattswap.runs.manifest import SCHEMA, code_sha256, source_commit, versions, write_json
 from wattswap.runs.prepare import Setup, prepare, under
 from wattswap.scenario.load import Scenario, from_resolved
-from wattswap.selection import is_ours
+from wattswap.selection import BOUND, REFERENCE
 
 OnCell = Callable[[CellKey, Row, int, int, bool], None]
 """Called for each finished cell with its metrics, the number done and in all, and whether it was there before."""
@@ -44,7 +43,7 @@ OnCell = Callable[[CellKey, Row, int, int, bool], None]
 class Job:
     """One cell as it is sent to a worker.
 
-    A worker learns a mechanism of one's own from the file `module`, or by value where a notebook has registered it.
+    A worker learns plug-ins of users from the files `modules`, or by value where a notebook has registered them.
     """
 
     folder: Path
@@ -53,13 +52,13 @@ class Job:
     base: str
     data_sha256: str
     resolved: dict[str, Any]
-    mechanism: Mechanism | None
-    module: Path | None
+    added: tuple[Added, ...]
+    modules: tuple[Path, ...]
     cell_sha256: str
 
 
 def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = None) -> Path:
-    """Work out every cell of a plan that is not there yet.
+    """Run every cell of a plan that is not there yet.
 
     Args:
         plan: What to compare.
@@ -86,8 +85,8 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
         todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
         before = read_object(folder / ABOUT) if (folder / ABOUT).exists() else {}
         about = _about(plan, before, next(iter(setups.values())))
-        # What is worked out again, or was worked out by a rule that may have changed since, must not be taken for a
-        # result of this call if it is interrupted.
+        # What is recomputed, or came from a mechanism that may have changed since, must not be taken for a result
+        # of this call if it is interrupted.
         for cell in [
             *todo,
             *(CellKey(**old) for old in before.get("cells", []) if old not in about["cells"]),
@@ -115,7 +114,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
 
 
 def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
-    """Work every cell of a comparison out again and compare all that is stored of it.
+    """Recompute every cell of a comparison and compare all that is stored of it.
 
     Raises:
         VerificationFailed: Names every cell and column that differs.
@@ -131,14 +130,12 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
         wrong.append(
             f"{len(missing)} of {len(cells)} cells are not there, {len(about['missing'])} are said to be"
         )
-    load_all()
     for count, key in enumerate(finished, 1):
         origin = about["scenarios"][name_of(key)]
-        scenario = from_resolved(origin["resolved"], origin["base"])
-        setup = prepare(scenario)
+        setup = prepare(from_resolved(origin["resolved"], origin["base"]))
         cell = run_cell(setup)
-        row = summary_of(cell, setup.minutes, scenario.tariff.emission_g_per_kwh)
-        columns = same_result(folder, key, cell, row, setup.roster)
+        row = figures(cell.result)
+        columns = differing(folder, key, cell, row, setup.roster)
         if columns:
             wrong.append(f"{name_of(key)}: {', '.join(columns)}")
         _tell(on_cell, key, row, count, len(finished), False)
@@ -154,7 +151,7 @@ def _jobs(
     hashes: Mapping[CellKey, str],
     data_sha256: Mapping[str, str],
 ) -> list[Job]:
-    mechanisms = {choice.label: choice.mechanism for choice in plan.choices}
+    by_value = added()
     found = []
     for key in todo:
         scenario = plan.scenario_of(key)
@@ -168,8 +165,8 @@ def _jobs(
                 str(base.source.base),
                 data_sha256[key.point],
                 scenario.resolved(),
-                mechanisms[key.mechanism] if plan.module is None else None,
-                plan.module,
+                by_value,
+                plan.modules,
                 hashes[key],
             )
         )
@@ -178,23 +175,19 @@ def _jobs(
 
 def _work(todo: list[Job], jobs: int) -> Iterator[tuple[CellKey, Row]]:
     if jobs == 1 or len(todo) < 2:
-        yield from map(work_out, todo)
+        yield from map(run_job, todo)
         return
     from joblib import Parallel, delayed
 
     pool = Parallel(n_jobs=min(jobs, len(todo)), return_as="generator_unordered")
-    with closing(pool(delayed(work_out)(job) for job in todo)) as results:
+    with closing(pool(delayed(run_job)(job) for job in todo)) as results:
         yield from results
 
 
-def work_out(job: Job) -> tuple[CellKey, Row]:
-    """Work one cell out and write its files; runs in a worker process."""
-    load_all()
-    if job.module is not None:
-        import_file(job.module)
-    if job.mechanism is not None and not is_ours(registered().get(job.mechanism.name)):
-        forget(job.mechanism.name)  # a worker outlives a call and may know an earlier version
-        register(job.mechanism)
+def run_job(job: Job) -> tuple[CellKey, Row]:
+    """Run one cell and write its files, in a worker process."""
+    import_files(job.modules)
+    learn(job.added)
     scenario = from_resolved(job.resolved, job.base)
     setup = under(_prepared(job.shared, job.base, job.data_sha256), scenario)
     try:
@@ -202,7 +195,7 @@ def work_out(job: Job) -> tuple[CellKey, Row]:
     except Exception as error:
         error.add_note(f"in the cell {name_of(job.key)}")
         raise
-    row = summary_of(cell, setup.minutes, scenario.tariff.emission_g_per_kwh)
+    row = figures(cell.result)
     write_cell(job.folder, job.key, cell, row, setup.roster, job.cell_sha256)
     return job.key, row
 
@@ -226,7 +219,7 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
     Cells of an earlier call under a rule of one's own do not count any more: the rule may have changed.
     """
     asked = [_named(cell) for cell in plan.cells]
-    changed = {choice.label for choice in plan.choices if not is_ours(choice.mechanism)}
+    changed = {choice.label for choice in plan.choices if not MECHANISMS.is_ours(choice.mechanism)}
     kept = [cell for cell in before.get("cells", []) if cell["mechanism"] not in changed]
     first: Scenario = plan.points[0].scenario
     scenarios = {

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from wattswap.comparison.cells import BEHIND_METER, BILL_COLUMNS, INTERVAL_COLUMNS, Cell
+from market.metrics.table import METRICS, Row
+from wattswap.comparison.cells import Cell
 from wattswap.comparison.plan import CellKey
-from wattswap.comparison.summary import Row
 from wattswap.errors import VerificationFailed
 from wattswap.runs.folder import CURE
 from wattswap.runs.layout import COMPARISON
+from wattswap.runs.totals import BEHIND_METER
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,25 +36,27 @@ def part_path(folder: Path, dataset: str, key: CellKey) -> Path:
     return folder / dataset / f"point={point}" / f"mechanism={mechanism}" / f"seed={key.seed}" / _PART
 
 
-def write_cell(
-    folder: Path, key: CellKey, cell: Cell, summary: Row, households: tuple[str, ...], cell_sha256: str
-) -> None:
-    """Write the three files of a cell; each is whole or absent."""
+def tables_of(cell: Cell, summary: Row, households: tuple[str, ...], cell_sha256: str) -> dict[str, pa.Table]:
+    """The three tables of a cell, by dataset."""
     import pyarrow as pa
 
     intervals = {"interval_start": pa.array(cell.start_s, type=pa.timestamp("s", tz="UTC"))}
-    for i, name in enumerate(INTERVAL_COLUMNS):
-        intervals[name] = pa.array(cell.intervals[:, i], mask=~cell.has_value[:, i])
+    intervals |= {name: pa.array(column, pa.int64()) for name, column in cell.intervals.items()}
     bills = {"household": pa.array(households)}
-    known = {name: cell.has_load or name not in BEHIND_METER for name in BILL_COLUMNS}
-    bills |= {
-        name: pa.array(cell.bills[:, i]) if known[name] else pa.nulls(len(households), pa.int64())
-        for i, name in enumerate(BILL_COLUMNS)
-    }
+    bills |= {name: pa.array(column) for name, column in cell.totals.bills.items()}
+    for name in BEHIND_METER:
+        bills.setdefault(name, pa.nulls(len(households), pa.int64()))
     row = {"cell_sha256": pa.array([cell_sha256])}
     row |= {name: pa.array([value], type=pa.float64()) for name, value in summary.items()}
-    for dataset, columns in ((INTERVALS, intervals), (BILLS, bills), (SUMMARY, row)):
-        _write(part_path(folder, dataset, key), pa.table(columns))
+    return {INTERVALS: pa.table(intervals), BILLS: pa.table(bills), SUMMARY: pa.table(row)}
+
+
+def write_cell(
+    folder: Path, key: CellKey, cell: Cell, summary: Row, households: tuple[str, ...], cell_sha256: str
+) -> None:
+    """Write the three files of a cell; each is whole or absent, the summary comes last."""
+    for dataset, table in tables_of(cell, summary, households, cell_sha256).items():
+        _write(part_path(folder, dataset, key), table)
 
 
 def is_done(folder: Path, key: CellKey, cell_sha256: str) -> bool:
@@ -86,42 +89,19 @@ def read_part(folder: Path, dataset: str, key: CellKey) -> pa.Table:
         raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
 
 
-def same_result(
-    folder: Path, key: CellKey, cell: Cell, summary: Row, households: tuple[str, ...]
-) -> list[str]:
-    """Names of the stored columns of a cell that differ from a cell worked out again; times are not compared."""
-    intervals, bills, row = (read_part(folder, dataset, key) for dataset in DATASETS)
-    columns = {
-        INTERVALS: (intervals, ("interval_start", *INTERVAL_COLUMNS)),
-        BILLS: (bills, ("household", *BILL_COLUMNS)),
-        SUMMARY: (row, ("cell_sha256", *summary)),
-    }
-    wrong = [
-        f"{name} (columns)" for name, (table, names) in columns.items() if table.column_names != [*names]
-    ]
-    if wrong:
-        return wrong
-    starts = [int(start.timestamp()) for start in intervals["interval_start"].to_pylist()]
-    wrong += [f"{INTERVALS}.interval_start"] if starts != cell.start_s.tolist() else []
-    wrong += [f"{BILLS}.household"] if bills["household"].to_pylist() != [*households] else []
-    for name, value in summary.items():
-        if name != "clear_ms" and row[name].to_pylist() != [None if value is None else float(value)]:
-            wrong.append(f"{SUMMARY}.{name}")
-    for i, name in enumerate(INTERVAL_COLUMNS):
-        if name != "clear_ns":
-            stored = intervals[name].to_pylist()
-            again = [
-                value if has else None
-                for value, has in zip(
-                    cell.intervals[:, i].tolist(), cell.has_value[:, i].tolist(), strict=True
-                )
-            ]
-            wrong += [f"{INTERVALS}.{name}"] if stored != again else []
-    for i, name in enumerate(BILL_COLUMNS):
-        unknown = name in BEHIND_METER and not cell.has_load
-        again = [None] * len(cell.bills) if unknown else cell.bills[:, i].tolist()
-        same = bills[name].to_pylist() == again
-        wrong += [] if same else [f"{BILLS}.{name}"]
+def differing(folder: Path, key: CellKey, cell: Cell, summary: Row, households: tuple[str, ...]) -> list[str]:
+    """Names of the stored columns of a cell that differ from the recomputed cell; measured times are not compared."""
+    measured = {"clear_ns", "cell_sha256", *(name for name, m in METRICS.all().items() if not m.repeatable)}
+    wrong = []
+    for dataset, again in tables_of(cell, summary, households, "").items():
+        stored = read_part(folder, dataset, key)
+        if stored.column_names != again.column_names:
+            return [f"{dataset} (columns)"]
+        wrong += [
+            f"{dataset}.{name}"
+            for name in again.column_names
+            if name not in measured and stored[name].to_pylist() != again[name].to_pylist()
+        ]
     return wrong
 
 

@@ -1,4 +1,4 @@
-"""A run folder out of what a network left behind: chain and blobs, worked out once more by one who took no part."""
+"""A run folder out of what a network left behind: chain and blobs, recomputed by one who took no part."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from market.settlement.accounts import Postings
-from p2p.batches.batch import Batch, batches
+from p2p.batches.batch import batches
 from p2p.blocks.block import block_hash
 from p2p.errors import RemoteError
 from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.batch_checker import Judge
-from wattswap.nodes.interval import Worked
+from wattswap.nodes.interval import Recomputed
 from wattswap.nodes.node import OMISSION
 from wattswap.runs import engine
 from wattswap.runs.chain_writer import Committed
-from wattswap.runs.interval import Cleared
+from wattswap.runs.interval import IntervalRecord
 from wattswap.runs.layout import BLOBS, CHAIN, LIVE, OMISSIONS
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ class NetworkChain:
             for _, args in batches(block.txs)
         }
 
-    def worked(self, start_s: int) -> Worked:
-        """What the messages of an interval come to, judged as an authority judges them.
+    def recomputed(self, start_s: int) -> Recomputed:
+        """An interval recomputed from its messages and checked as a validator checks it.
 
         Raises:
             VerificationFailed: The chain has no batch of it, its blob is missing, or the batch does not follow.
@@ -61,15 +60,15 @@ class NetworkChain:
             raise VerificationFailed.of(where, f"its blob {args.blob_hash.hex()[:16]} is missing or damaged")
         try:
             self._judge(args, blob)
-            return self._judge.work_out(blob)
+            return self._judge.recompute(blob)
         except RemoteError as error:
             raise VerificationFailed.of(where, error.detail) from None
 
-    def append(self, start_s: int, cleared: Cleared, postings: Postings) -> Committed:
-        """Find the block of an interval that was worked out before."""
-        height, args = self._heights[start_s]
+    def add(self, record: IntervalRecord) -> Committed:
+        """Find the block of an interval that the network has settled."""
+        height, args = self._heights[record.start_s]
         block, cert = self._store.block(height)
-        batch: Batch = self.worked(start_s).batch
+        batch = self.recomputed(record.start_s).batch
         return Committed(height, block_hash(block.header), args.postings_root, batch, block, cert)
 
     def summary(self) -> dict[str, Any]:
@@ -136,10 +135,9 @@ def assemble(
     current = engine.Run(setup, partial, chain)
     try:
         for i in range(setup.intervals):
-            worked = chain.worked(setup.start_of(i))
-            # The contents of the batteries are known to the homes alone: live the interval as they did.
-            current.community.live()
-            current.commit(worked.cleared, worked.import_wh, worked.export_wh, current.community.stored_wh)
+            recomputed = chain.recomputed(setup.start_of(i))
+            # The states of devices are known to the homes alone: live the interval as they did.
+            current.add(recomputed.with_devices(current.community.live().columns))
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()
             if on_interval is not None:

@@ -1,4 +1,4 @@
-"""What an authority checks of an interval before it votes: everything, by working it out again."""
+"""What a validator checks of an interval before it votes: everything, by recomputing it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from p2p.batches.blob import blob_hash, open_blob
 from p2p.errors import RemoteError
 from p2p.ledger.state import BatchArgs
 from wattswap.errors import WattswapError
-from wattswap.nodes.interval import Worked, work_out
+from wattswap.nodes.interval import Recomputed, recompute
 from wattswap.runs.prepare import Setup
 
 KEPT: Final = 8
-"""Worked intervals that are kept, because their lines are asked for right after."""
+"""Recomputed intervals that are kept, because their lines are asked for right after."""
 
 
 class BadBatch(RemoteError):
@@ -29,7 +29,7 @@ class Judge:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._worked: OrderedDict[bytes, Worked] = OrderedDict()
+        self._kept: OrderedDict[bytes, Recomputed] = OrderedDict()
         # An authority judges in one thread while it tells of the same interval in another.
         self._lock = Lock()
 
@@ -39,13 +39,13 @@ class Judge:
         Raises:
             RemoteError: Says what does not follow.
         """
-        worked = self.work_out(blob)
+        expected = self.recompute(blob)
         for field in BatchArgs.__struct_fields__:
-            if getattr(args, field) != getattr(worked.args, field):
+            if getattr(args, field) != getattr(expected.args, field):
                 raise BadBatch(f"{field} does not follow from the messages and rules of the interval")
 
-    def work_out(self, blob: bytes) -> Worked:
-        """Return what a blob comes to, every signature in it checked; the same blob is worked out once.
+    def recompute(self, blob: bytes) -> Recomputed:
+        """Recompute an interval from its blob, every signature in it checked; the same blob is recomputed once.
 
         Raises:
             RemoteError: The blob is damaged, badly signed, or breaks a rule of the market.
@@ -53,16 +53,16 @@ class Judge:
         with self._lock:
             return self._look_up(blob)
 
-    def _look_up(self, blob: bytes) -> Worked:
+    def _look_up(self, blob: bytes) -> Recomputed:
         name = blob_hash(blob)
-        found = self._worked.get(name)
+        found = self._kept.get(name)
         if found is None:
             content = open_blob(blob, self._setup.genesis, self._setup.roster)
             try:
-                found = work_out(self._setup, content, name)
+                found = recompute(self._setup, content, name)
             except (MarketError, WattswapError) as error:
                 raise BadBatch(str(error)) from None
-            self._worked[name] = found
-            while len(self._worked) > KEPT:
-                self._worked.popitem(last=False)
+            self._kept[name] = found
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
         return found

@@ -28,7 +28,7 @@ from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import ResultMessage
 from wattswap.nodes.batch_checker import Judge
-from wattswap.nodes.interval import Worked
+from wattswap.nodes.interval import Recomputed
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
 from wattswap.runs.prepare import Setup
@@ -140,7 +140,7 @@ class Driver:
         collected = trio.current_time()
         secret = interval_secret(self._secret, start_s)
         blob = make_blob(self._setup.roster, start_s, secret, (*orders.signed, *readings.signed))
-        worked = await self._offload(self._judge.work_out, blob)
+        recomputed = await self._offload(self._judge.recompute, blob)
         self._blobs.put(blob, start_s)
         silent = sorted({*orders.silent, *readings.silent})
         self._stats.add(
@@ -154,7 +154,7 @@ class Driver:
         )
         self._submitted[start_s] = trio.current_time()
         while not settled.cancel_called:
-            await self._submit(worked.args)
+            await self._submit(recomputed.args)
             await trio.sleep(SUBMIT_AGAIN_S)
 
     async def _submit(self, args: BatchArgs) -> None:
@@ -190,9 +190,9 @@ class Driver:
             blob = await self._blob(args)
             if blob is None:
                 continue  # collected elsewhere, and nobody has it: others have told
-            worked = await self._offload(self._judge.work_out, blob)
+            recomputed = await self._offload(self._judge.recompute, blob)
             start_s = args.interval_start
-            self._provide(start_s, worked, block, cert, index)
+            self._provide(start_s, recomputed, block, cert, index)
             after = await self._next_collector() if mine else tx.sender
             result = self._result(block, args, cert.block_hash, after)
             if mine:
@@ -212,16 +212,18 @@ class Driver:
                 self._blobs.put(blob, args.interval_start)
         return blob
 
-    def _provide(self, start_s: int, worked: Worked, block: Block, cert: CommitCert, index: int) -> None:
+    def _provide(
+        self, start_s: int, recomputed: Recomputed, block: Block, cert: CommitCert, index: int
+    ) -> None:
         """Keep the line and the leaf of each household for those who ask."""
         roster, genesis = self._setup.roster, self._setup.genesis
         changes = self._ledger.store.changes(block.header.height - 1)
 
         def line(home: int) -> bytes:
-            return make_proof(worked.batch, home, block, cert, genesis, index, changes)
+            return make_proof(recomputed.batch, home, block, cert, genesis, index, changes)
 
         def leaf(home: int) -> bytes:
-            return encode(worked.inclusion.opening(home))
+            return encode(recomputed.inclusion.opening(home))
 
         self._operator.provide_lines(start_s, ByHousehold(roster, line))
         self._operator.provide_openings(start_s, ByHousehold(roster, leaf))

@@ -38,7 +38,7 @@ _ADDRESS = re.compile(
 
 
 class InvalidConfig(WattswapError):
-    """A node's config.toml that breaks the rules of docs/nodes.md."""
+    """A node's config.toml that breaks the rules of docs/how-to/run-nodes.md."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.INVALID
 
@@ -354,7 +354,7 @@ def write_config(path: Path, config: NodeConfig) -> None:
 def config_text(config: NodeConfig) -> str:
     """The configuration as TOML, each key with the sentence that explains it."""
     blocks = [
-        "# A node of a wattswap neighbourhood; docs/nodes.md explains it. Paths count from this folder."
+        "# A node of a wattswap neighbourhood; docs/how-to/run-nodes.md explains it. Paths count from this folder."
     ]
     blocks.append(_table_text(config))
     for key in ("listen", "keystore", "clock", "consensus"):

@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+import numpy as np
 import trio
 
-from agents.bidding import Bids
+from agents.bidding import Orders
 from p2p.batches.receipts import Opening, check_omission, check_opening, keeps, make_omission
 from p2p.ledger.light import batch_in, check_proof
 from p2p.roles.collector.gateway import NotTaken
@@ -126,25 +127,25 @@ class Home:
     async def live(self, first: int, on_interval: OnInterval) -> None:
         """Live every interval of the scenario, `first` being the first of which the network must hear.
 
-        The intervals before it are lived too, silently: what they leave in the battery decides later bids.
+        The intervals before it are lived too, silently: what they leave in the devices decides later orders.
         """
         community = self.setup.community(self.index)
         for i in range(self.setup.intervals):
-            bids = community.bids(self.setup.prices.at(i))
-            imported, exported = community.live()
+            orders = community.bids(self.setup.prices.at(i))
+            meters = community.live()
             if i >= first:
                 await self.pace.opening(i)
                 try:
-                    done = await self._interval(i, bids, int(imported[0]), int(exported[0]))
+                    done = await self._interval(i, orders, int(meters.import_wh[0]), int(meters.export_wh[0]))
                 except (RequestRefused, NotTaken):  # forgotten: it was settled long before this home came
                     done = Done(missed=1)
                 on_interval(i, self.index, done)
 
-    async def _interval(self, i: int, bids: Bids, import_wh: int, export_wh: int) -> Done:
+    async def _interval(self, i: int, orders: Orders, import_wh: int, export_wh: int) -> Done:
         done, begun = Done(), time.perf_counter()
         start_s = self.setup.start_of(i)
         self.pace.opened()
-        order = self._order(start_s, bids)
+        order = self._order(start_s, orders)
         taken = self._count(await patiently(self.voice.submit, order), done)
         done.receipt_s = time.perf_counter() - begun
         reading = self._reading(i, start_s, import_wh, export_wh)
@@ -161,13 +162,13 @@ class Home:
         done.broken_promises = int(not await self._is_kept(order, proof))
         return done
 
-    def _order(self, start_s: int, bids: Bids) -> OrderMessage | NothingMessage:
+    def _order(self, start_s: int, orders: Orders) -> OrderMessage | NothingMessage:
         setup = self.setup
-        side, energy_wh, limit = (
-            int(column[0]) for column in (bids.side, bids.energy_wh, bids.limit_micro_per_kwh)
-        )
-        if energy_wh:
-            return setup.order_message(self.index, start_s, side, energy_wh, limit)
+        rows = np.flatnonzero(orders.energy_wh).tolist()
+        if rows:
+            (row,) = rows  # `provision` refuses strategies of several orders
+            columns = (orders.side, orders.energy_wh, orders.limit_micro_per_kwh)
+            return setup.order_message(self.index, start_s, *(int(column[row]) for column in columns))
         return NothingMessage(
             messages.VERSION,
             setup.genesis.chain_id,

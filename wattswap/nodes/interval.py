@@ -1,59 +1,61 @@
-"""What the messages of one interval come to: book, clearing, settlement, batch.
+"""Recompute an interval from its messages: book, clearing, settlement, batch.
 
-The collector works it out, every authority works it out again before it votes, and so does whoever reads the chain
-later: one pure function of the interval's blob and the scenario's rules.
+The collector computes it, every validator recomputes it before it votes, and so does whoever reads the chain later:
+one pure function of the interval's blob and the scenario's rules.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from market.book import OrderBook
+from market.clearing import Clearing
 from market.units import IntArray
-from p2p.batches.batch import Batch, BatchArgs, batch_args, salted
+from p2p.batches.batch import Batch, BatchArgs, salted
 from p2p.batches.blob import IntervalContent
 from p2p.batches.receipts import Inclusion, include
 from p2p.wire.messages import OrderMessage, ReadingMessage
-from wattswap.runs.interval import Cleared, Settled, build_book, clear_interval, settle_interval
+from wattswap.runs.chain_writer import args_of
+from wattswap.runs.interval import IntervalRecord, build_book, clear_book, settled_interval
 from wattswap.runs.prepare import Setup
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Worked:
+class Recomputed:
     """An interval from its messages to its batch.
 
     Args:
-        import_wh: Register of each home, as reported or taken to be as traded. [Wh]
-        export_wh: Likewise. [Wh]
+        record: The interval; its registers are as reported, or as traded where a home did not report.
         inclusion: What the receipts of the orders promised, kept.
         args: What goes on chain.
     """
 
-    cleared: Cleared
-    settled: Settled
+    record: IntervalRecord
     batch: Batch
-    import_wh: IntArray
-    export_wh: IntArray
     inclusion: Inclusion
     args: BatchArgs
 
+    def with_devices(self, columns: Mapping[str, IntArray]) -> IntervalRecord:
+        """The record with what the homes alone know, such as the contents of batteries."""
+        return replace(self.record, columns={**columns, **self.record.columns})
 
-def clear_orders(setup: Setup, start_s: int, orders: tuple[OrderMessage, ...]) -> Cleared:
-    """Clear the canonical book of these orders, whatever order they arrived in."""
+
+def book_of(setup: Setup, start_s: int, orders: tuple[OrderMessage, ...]) -> OrderBook:
+    """The canonical book of these orders, whatever order they arrived in."""
     index = {name: home for home, name in enumerate(setup.roster)}
     rows = [(index[o.household], o.side, o.energy_wh, o.limit_micro_per_kwh) for o in orders]
     who, side, energy, limit = np.array(rows, dtype=np.int64).reshape(-1, 4).T
-    book = build_book(setup.seed, start_s, who, side.astype(np.int8), energy, limit)
-    rules = setup.rules_at(setup.index_of(start_s))
-    return clear_interval(setup.mechanism, rules, setup.roster, start_s, book)
+    return build_book(setup.seed, start_s, who, side.astype(np.int8), energy, limit)
 
 
 def registers(
-    setup: Setup, cleared: Cleared, readings: tuple[ReadingMessage, ...]
+    setup: Setup, book: OrderBook, clearing: Clearing, readings: tuple[ReadingMessage, ...]
 ) -> tuple[IntArray, IntArray]:
     """Registers by home; a home that did not report is taken to have used exactly what it traded. [Wh]"""
-    book, accepted = cleared.book, cleared.clearing.accepted_wh
+    accepted = clearing.accepted_wh
     imported, exported = np.zeros((2, len(setup.roster)), dtype=np.int64)
     np.add.at(imported, book.participant[book.side > 0], accepted[book.side > 0])
     np.add.at(exported, book.participant[book.side < 0], accepted[book.side < 0])
@@ -64,8 +66,8 @@ def registers(
     return imported, exported
 
 
-def work_out(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Worked:
-    """Work an interval out from its verified messages.
+def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Recomputed:
+    """Recompute an interval from its verified messages.
 
     Args:
         content: As `open_blob` returns it.
@@ -76,29 +78,12 @@ def work_out(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Worked
         UsageError: The interval is not one of the scenario.
     """
     start_s = content.interval_start
-    cleared = clear_orders(setup, start_s, content.orders)
-    imported, exported = registers(setup, cleared, content.readings)
-    prices = setup.prices.at(setup.index_of(start_s))
-    settled = settle_interval(
-        setup.mechanism,
-        cleared.book,
-        cleared.clearing,
-        imported,
-        exported,
-        prices,
-        shared=setup.shares_imbalance,
-    )
-    batch = salted(settled.postings.lines, start_s, content.interval_secret)
+    i = setup.index_of(start_s)
+    book = book_of(setup, start_s, content.orders)
+    clearing, clear_ns = clear_book(setup, i, book)
+    imported, exported = registers(setup, book, clearing, content.readings)
+    record = settled_interval(setup, i, book, clearing, imported, exported, {}, clear_ns)
+    batch = salted(record.settled.postings.lines, start_s, content.interval_secret)
     inclusion = include(setup.roster, (*content.orders, *content.nothings), content.interval_secret)
-    args = batch_args(
-        batch,
-        settled.postings,
-        orders=len(cleared.book),
-        book_root=cleared.book_root,
-        clearing_root=cleared.clearing_root,
-        price=cleared.price,
-        traded_wh=cleared.traded_wh,
-        blob_hash=blob_hash,
-        inclusion_root=inclusion.root,
-    )
-    return Worked(cleared, settled, batch, imported, exported, inclusion, args)
+    args = args_of(record, batch, blob_hash=blob_hash, inclusion_root=inclusion.root)
+    return Recomputed(record, batch, inclusion, args)

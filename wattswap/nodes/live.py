@@ -1,7 +1,7 @@
 """The live run: a neighbourhood of real nodes on loopback, started, supervised and taken down, and what it left behind.
 
 Households, operator and authorities are processes of their own that speak libp2p. The run folder is put together
-afterwards, from the operator's copy of the chain and the blobs, by working everything out once more.
+afterwards, from the operator's copy of the chain and the blobs, by recomputing everything.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from wattswap.errors import ExitCode, Interrupted, WattswapError
+from market.units import WH_PER_KWH
+from wattswap.errors import ExitCode, Interrupted, VerificationFailed, WattswapError
 from wattswap.nodes.assemble import assemble, keep_omissions, take_over
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.provision import KeyPlan, Wish, init_nodes, seats
@@ -55,6 +56,7 @@ class Town:
         gateways: Nodes, a process each, that act for all homes; 0 gives every home a node of its own.
         pace_s: Least time an interval takes. [s]
         gate_s: See GATE_S. [s]
+        modules: Files of plug-ins, imported by every process.
     """
 
     validators: int = 4
@@ -62,6 +64,7 @@ class Town:
     gateways: int = 0
     pace_s: float = 0.0
     gate_s: float = GATE_S
+    modules: tuple[Path, ...] = ()
 
 
 OnNodes = Callable[[Supervisor, Sequence[NodeConfig]], None]
@@ -136,7 +139,7 @@ def play_processes(
     count = min(town.processes, len(homes))
     groups = [*alone, *((f"homes-{i}", homes[i::count]) for i in range(count))]
     ending = [name for name, group in groups if group[0].role in ENDING]
-    supervisor = Supervisor({})
+    supervisor = Supervisor({}, town.modules)
     with Interrupt().listening() as interrupt:
         try:
             for name, group in groups:
@@ -189,3 +192,33 @@ class _Watch:
                 f"no interval was settled for {self._stall_s:g} s, after {self._settled} of {self._intervals}"
             )
             raise LiveFailed.of("live", what, "look for what keeps the nodes busy, or try fewer of them")
+
+
+def compare_runs(live: RunFolder, in_process: RunFolder) -> list[dict[str, Any]]:
+    """Compare two runs interval by interval: order-book root, clearing and postings.
+
+    Blocks differ: authorities that vote over a network need other rounds and times than one process.
+
+    Raises:
+        VerificationFailed: They differ; names the first interval and what.
+    """
+    names = ("book_root", "clearing_root", "postings_root")
+    a, b = live.table("intervals"), in_process.table("intervals")
+    rows = []
+    for (_, x), (_, y) in zip(a.iterrows(), b.iterrows(), strict=True):
+        moment = x["interval_start"].strftime("%Y-%m-%dT%H:%MZ")
+        for name in names:
+            if x[name] != y[name]:
+                raise VerificationFailed.of(
+                    moment,
+                    f"{name.replace('_', ' ')}: {x[name].hex()[:16]} live, {y[name].hex()[:16]} in process",
+                )
+        facts = {
+            "interval": moment,
+            "orders": int(x["orders"]),
+            "traded_kwh": int(x["traded_wh"]) / WH_PER_KWH,
+        }
+        rows.append(facts | {name: x[name].hex() for name in names})
+    if live.manifest["replay_sha256"] != in_process.manifest["replay_sha256"]:
+        raise VerificationFailed.of("all intervals", "the replay hashes differ")
+    return rows

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from agents.bidding import STRATEGIES
 from p2p.blocks.genesis import Genesis, write_genesis
 from p2p.transports.base import peer_id_of
 from p2p.wire.identity import Identity
@@ -213,6 +214,7 @@ def init_nodes(
         if scenario_file is None:
             scenario = write_bundle(scenario, bundle, with_secret=keys.derived)
         setup = prepare(scenario)
+        _refuse_several_messages(setup)
         everybody = seats(setup.roster, wish)
         _check_given(everybody, keys.given)
         secret = {
@@ -236,6 +238,24 @@ def init_nodes(
             write_config(home / CONFIG, config)
         shutil.rmtree(bundle, ignore_errors=True)
     return tuple(config.in_folder(folder.resolve() / config.name) for config in configs)
+
+
+def _refuse_several_messages(setup: Setup) -> None:
+    """Refuse strategies of which a home's node cannot send the orders.
+
+    A home sends one order an interval, and one that was restarted sends the same again without what it has learned.
+    """
+    for name in sorted(set(setup.strategies)):
+        strategy = STRATEGIES.get(name)
+        for cannot, what in (
+            (strategy.several_orders, "places several orders an interval"),
+            (strategy.learn is not None, "learns from each interval"),
+        ):
+            if cannot:
+                cure = "use `wattswap run`, or another strategy on a network"
+                raise setup.scenario.invalid(
+                    "homes.strategy", f"{name!r} {what}, which no node can yet", cure
+                )
 
 
 def _check_given(everybody: Sequence[Seat], given: Mapping[str, PublicNode]) -> None:

@@ -38,18 +38,21 @@ class Child:
         name: For people.
         folders: Node folders it runs.
         log: File that gets its output, appended to over restarts.
+        modules: Files of plug-ins that it imports.
     """
 
     name: str
     folders: tuple[Path, ...]
     log: Path
+    modules: tuple[Path, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     restarts: int = 0
     done: bool = False
 
     def start(self, environment: Mapping[str, str]) -> None:
         """Start the process, in a group of its own so that Ctrl-C reaches the supervisor only."""
-        command = [sys.executable, "-m", "wattswap", "node", "run", *(str(folder) for folder in self.folders)]
+        command = [sys.executable, "-m", "wattswap", "node", "run", *map(str, self.folders)]
+        command += [word for module in self.modules for word in ("--module", str(module))]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -72,14 +75,16 @@ class Supervisor:
 
     Args:
         environment: Added to each process' environment.
+        modules: Files of plug-ins that each process imports.
     """
 
     environment: Mapping[str, str]
+    modules: tuple[Path, ...] = ()
     children: dict[str, Child] = field(default_factory=dict)
 
     def start(self, name: str, folders: Sequence[Path], log: Path) -> Child:
         """Start a process for some node folders."""
-        child = Child(name, tuple(folders), log)
+        child = Child(name, tuple(folders), log, self.modules)
         child.start(self.environment)
         self.children[name] = child
         return child

@@ -68,6 +68,13 @@ def step_of(intervals: int, minutes: float) -> str:
     return "1h" if hours <= MAX_POINTS else "1D" if hours / 24 <= MAX_POINTS else "7D"
 
 
+def step_name(story: Story, drawn: pd.DataFrame) -> str:
+    """What a point of a figure stands for: an interval, an hour, a day or a week."""
+    if len(drawn) >= story.intervals:
+        return "interval"
+    return {"1h": "hour", "1D": "day"}.get(step_of(story.intervals, story.interval_minutes), "week")
+
+
 def power_of(story: Story) -> dict[str, pd.Series[float]]:
     """Mean power that the homes together buy from the retailer: without a market, and with the one in focus. [kW]"""
     power = {}

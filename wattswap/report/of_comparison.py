@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,16 @@ from market.units import MICRO_PER_UNIT, WH_PER_KWH
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.comparison.runner import name_of
-from wattswap.errors import UsageError
+from wattswap.errors import UsageError, suggest
 from wattswap.report.of_run import orders_frame, promises_of, provenance, row_of
-from wattswap.report.of_sweep import SWEPT, sweep_of
-from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
+from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, Sweep, energy_flows
 from wattswap.report.words import needs_money
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SWEPT = ("saving", "traded_kwh", "price_per_kwh", "self_sufficiency", "homes_worse_off")
+"""Metrics that a report draws over a sweep."""
 
 
 def story_of_comparison(comparison: ComparisonFolder, point: str | None = None) -> Story:
@@ -168,3 +171,35 @@ def _notes(comparison: ComparisonFolder, point: str) -> tuple[str, ...]:
     if len(comparison.points) > 1:
         notes.append(f"of the {len(comparison.points)} points of the sweep this is {point}")
     return tuple(notes)
+
+
+def sweep_of(comparison: ComparisonFolder, metrics: Sequence[str]) -> Sweep | None:
+    """Means of some metrics at every point; None where there is one point only.
+
+    Raises:
+        UsageError: There is no such metric.
+    """
+    if len(comparison.points) < 2:
+        return None
+    cells = comparison.cells()
+    known = [name for name in cells.columns[3:] if name not in comparison.varied]
+    for metric in metrics:
+        if metric not in known:
+            raise UsageError.of("metric", f"no metric {metric!r}", suggest(metric, known))
+    cells = cells[cells["seed"].isin(comparison.seeds) & (cells["mechanism"] != comparison.reference)]
+    frames = {metric: _means(cells, metric, comparison.varied) for metric in metrics}
+    return Sweep(tuple(comparison.varied), tuple(comparison.points), frames, comparison.bound)
+
+
+def _means(cells: pd.DataFrame, metric: str, keys: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for (_, mechanism), group in cells.groupby(["point", "mechanism"], sort=False):
+        spread = Spread.of(group[metric].tolist())
+        settings = {key: group[key].iloc[0] for key in keys}
+        rows.append(
+            {**settings, "mechanism": mechanism, "mean": spread.mean, "low": spread.low, "high": spread.high}
+        )
+    frame = pd.DataFrame(rows)
+    return frame.astype(dict.fromkeys(("mean", "low", "high"), float))

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market.metrics.fairness import gini, jain
-from market.metrics.welfare import allocative_efficiency
-from market.settlement.accounts import MONEY_COLUMNS, SYSTEM_ACCOUNTS
-from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.errors import UsageError
+from market.metrics.grid import peak_kw
+from market.units import MICRO_PER_UNIT, WH_PER_KWH
+from wattswap.errors import InvalidData, UsageError
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
 from wattswap.runs.chain_reader import chain_facts, stamp, verified_chain
 from wattswap.runs.folder import RunFolder, read_object
@@ -38,28 +36,35 @@ def story_of_run(result: RunFolder, label: str | None = None) -> Story:
     Raises:
         VerificationFailed: A table or the chain is damaged.
     """
-    about, totals = result.manifest, _community(result)
+    about, figures = result.manifest, result.figures
     name = label or str(about["mechanism"])
-    bills, prices = result.bills(), result.prices().astype(float)
-    hours = int(about["interval_minutes"]) / 60
-    intervals = prices.join(totals[["retail_import_kwh", "retail_export_kwh", "local_kwh"]])
+    bills, prices, table = result.bills(), result.prices().astype(float), _intervals(result)
+    energy = {f"{kind}_kwh": table[f"{kind}_wh"] / WH_PER_KWH for kind in ("retail_import", "retail_export")}
+    local_kwh = (table["import_wh"] - table["retail_import_wh"]) / WH_PER_KWH
+    intervals = prices.assign(**energy, local_kwh=local_kwh)
     without = prices.assign(
         traded_kwh=0.0,
         local_kwh=0.0,
         price_per_kwh=np.nan,
-        retail_import_kwh=totals["metered_import_kwh"],
-        retail_export_kwh=totals["metered_export_kwh"],
+        retail_import_kwh=table["import_wh"] / WH_PER_KWH,
+        retail_export_kwh=table["export_wh"] / WH_PER_KWH,
     )
-    observed, surplus = _observed(result)
-    metrics = {**_figures(result), **surplus, **_peaks(intervals, hours)}
-    baseline = {**_without_market(result.metrics), **_peaks(without, hours)}
-    baseline["allocative_efficiency"] = None if observed.efficiency is None else 0.0
-    baseline["traded_share"] = None if surplus["traded_share"] is None else 0.0
+    observed = Observed(
+        deficit_intervals=int((table["operator_surplus_nano"] < 0).sum()),
+        surplus_intervals=int((table["operator_surplus_nano"] > 0).sum()),
+        worse_than_limit=int(table["worse_orders"].sum()),
+        efficiency=figures["allocative_efficiency"],
+        volume_share=figures["optimum_volume_share"],
+    )
+    baseline = _without_market(figures) | {
+        f"peak_{way}_kw": peak_kw(table[f"{way}_wh"].to_numpy(), int(about["interval_minutes"]))
+        for way in ("import", "export")
+    }
     outcomes = (
         Outcome(
             WITHOUT, _spreads(baseline), without, _bills_without(bills), promises=promises_of("retailer_only")
         ),
-        Outcome(name, _spreads(metrics), intervals, bills, observed, promises_of(str(about["mechanism"]))),
+        Outcome(name, _spreads(figures), intervals, bills, observed, promises_of(str(about["mechanism"]))),
     )
     return Story(
         kind="run",
@@ -164,23 +169,19 @@ def provenance(about: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in rows.items() if value is not None}
 
 
-def _community(result: RunFolder) -> pd.DataFrame:
-    """Energy of all homes together by interval: with the retailer, by the meters, and among neighbours. [kWh]"""
-    import pandas as pd
+def _intervals(result: RunFolder) -> pd.DataFrame:
+    """The intervals table by start.
 
-    table = result.table("postings")
-    homes = table[~table["account"].isin(SYSTEM_ACCOUNTS)]
-    names = ["import_wh", "export_wh", "retail_import_wh", "retail_export_wh"]
-    sums = homes.groupby("interval_start", observed=True)[names].sum() / WH_PER_KWH
-    return pd.DataFrame(
-        {
-            "metered_import_kwh": sums["import_wh"],
-            "metered_export_kwh": sums["export_wh"],
-            "retail_import_kwh": sums["retail_import_wh"],
-            "retail_export_kwh": sums["retail_export_wh"],
-            "local_kwh": sums["import_wh"] - sums["retail_import_wh"],
-        }
-    )
+    Raises:
+        InvalidData: The run was made before its table had the columns of all metrics.
+    """
+    table = result.table("intervals").set_index("interval_start")
+    if "optimum_nano" not in table.columns:
+        cure = "run its scenario again; `wattswap show` reads this folder as it is"
+        raise InvalidData.of(
+            str(result.path), "is of an older wattswap, whose tables a report cannot use", cure
+        )
+    return table
 
 
 def _sums(result: RunFolder) -> dict[str, float | None]:
@@ -195,22 +196,6 @@ def _sums(result: RunFolder) -> dict[str, float | None]:
     }
 
 
-def _figures(result: RunFolder) -> dict[str, float | None]:
-    bills = result.table("bills")
-    money = bills[list(MONEY_COLUMNS)].sum(axis=1) - bills["baseline_nano"]
-    saving_nano = money.to_numpy(dtype=np.int64)
-    fair = {"gini_saving": gini(saving_nano), "jain_saving": jain(saving_nano)}
-    numbers = {k: v for k, v in result.metrics.items() if v is None or isinstance(v, int | float)}
-    return fair | numbers
-
-
-def _peaks(intervals: pd.DataFrame, hours: float) -> dict[str, float | None]:
-    return {
-        "peak_import_kw": float(intervals["retail_import_kwh"].max()) / hours,
-        "peak_export_kw": float(intervals["retail_export_kwh"].max()) / hours,
-    }
-
-
 def _without_market(m: Mapping[str, Any]) -> dict[str, float | None]:
     cost = m["cost_without_market"]
     return {
@@ -220,6 +205,8 @@ def _without_market(m: Mapping[str, Any]) -> dict[str, float | None]:
         "traded_kwh": 0.0,
         "welfare": 0.0,
         "homes_worse_off": 0,
+        "allocative_efficiency": None if m["allocative_efficiency"] is None else 0.0,
+        "traded_share": None if m["traded_share"] is None else 0.0,
         "operator_surplus": 0.0,
         "price_per_kwh": None,
         "gini_saving": None,
@@ -242,90 +229,13 @@ def _spreads(figures: Mapping[str, float | None]) -> dict[str, Spread]:
 
 def promises_of(name: str) -> Promises | None:
     """What a registered mechanism promises; None for an unknown one."""
-    from market.errors import UnknownMechanism
-    from wattswap.plugins import mechanism
+    from market.errors import UnknownName
+    from market.mechanism import MECHANISMS
 
     try:
-        return mechanism(name).promises
-    except UnknownMechanism:
+        return MECHANISMS.get(name).promises
+    except UnknownName:
         return None
-
-
-def _observed(result: RunFolder) -> tuple[Observed, dict[str, float | None]]:
-    """Hold every stored order and interval against the promises, and clear every book again for the optimum."""
-    intervals, orders = result.table("intervals"), result.table("orders")
-    surplus = intervals["operator_surplus_nano"]
-    gain = _gains(result, orders)
-    welfare_nano, traded_wh = _optimum(orders)
-    efficiency = allocative_efficiency(sum(intervals["welfare_nano"].tolist()), welfare_nano)
-    observed = Observed(
-        deficit_intervals=int((surplus < 0).sum()),
-        surplus_intervals=int((surplus > 0).sum()),
-        worse_than_limit=int((gain["gain_nano"] < 0).sum()),
-        efficiency=efficiency,
-        volume_share=int(intervals["traded_wh"].sum()) / traded_wh if traded_wh else None,
-    )
-    by_side = gain.groupby("side")["gain_nano"].sum() / NANO_PER_UNIT
-    split = {
-        "buyer_surplus": float(by_side.get(1, 0.0)),
-        "seller_surplus": float(by_side.get(-1, 0.0)),
-        "operator_surplus": int(surplus.sum()) / NANO_PER_UNIT,
-        "allocative_efficiency": efficiency,
-        **_two_prices(orders),
-        "traded_share": _traded_share(orders),
-    }
-    return observed, split
-
-
-def _two_prices(orders: pd.DataFrame) -> dict[str, float | None]:
-    """What a traded kWh costs buyers and brings sellers, rebates included and fees not."""
-    prices: dict[str, float | None] = {}
-    for name, side in (("buyer", 1), ("seller", -1)):
-        own = orders[orders["side"] == side]
-        rebate_nano = side * own["charge_nano"].clip(upper=0)
-        turnover_nano = int((own["accepted_wh"] * own["price_micro_per_kwh"] + rebate_nano).sum())
-        energy_wh = int(own["accepted_wh"].sum())
-        price = turnover_nano / energy_wh / MICRO_PER_UNIT if energy_wh else None
-        prices[f"{name}_price_per_kwh"] = price
-    return prices
-
-
-def _traded_share(orders: pd.DataFrame) -> float | None:
-    """Traded energy over what could be traded if price were no matter."""
-    sums = orders.groupby(["interval_start", "side"], observed=True)["energy_wh"].sum().unstack(fill_value=0)
-    possible_wh = int(sums.min(axis=1).sum()) if len(sums.columns) == 2 else 0
-    return int(orders["accepted_wh"].sum()) / 2 / possible_wh if possible_wh else None
-
-
-def _gains(result: RunFolder, orders: pd.DataFrame) -> pd.DataFrame:
-    """What each home that traded gained in an interval: its energy at its limit, less what it paid with all fees."""
-    traded = orders[orders["accepted_wh"] > 0].rename(columns={"household": "account"})
-    value_nano = traded["side"].astype("int64") * traded["accepted_wh"] * traded["limit_micro_per_kwh"]
-    keys = ["interval_start", "account"]
-    gain = traded.assign(gain_nano=value_nano, account=traded["account"].astype(str))
-    gain = gain.groupby(keys).agg(gain_nano=("gain_nano", "sum"), side=("side", "first"))
-    posted = result.table("postings")
-    posted = posted[(posted["bought_wh"] > 0) | (posted["sold_wh"] > 0)]
-    paid = posted.assign(account=posted["account"].astype(str)).set_index(keys)["trade_nano"]
-    return gain.assign(gain_nano=gain["gain_nano"] + paid.reindex(gain.index).fillna(0))
-
-
-def _optimum(orders: pd.DataFrame) -> tuple[int, int]:
-    """Largest welfare and its volume, all intervals together; without the limits of a grid. [nano, Wh]"""
-    from market.auctions.uniform import clear_exact
-    from market.book import OrderBook
-    from market.rules import MarketRules
-
-    rules, welfare_nano, traded_wh = MarketRules(), 0, 0
-    columns = [orders[n].to_numpy() for n in ("side", "energy_wh", "limit_micro_per_kwh")]
-    starts = np.flatnonzero(orders["interval_start"].ne(orders["interval_start"].shift()).to_numpy())
-    for first, last in zip(starts, [*starts[1:], len(orders)], strict=True):
-        side, energy, limit = (column[first:last] for column in columns)
-        book = OrderBook.from_columns(np.arange(last - first), side, energy, limit)
-        clearing = clear_exact(book, rules)
-        welfare_nano += clearing.welfare_nano
-        traded_wh += clearing.traded_wh(book)
-    return welfare_nano, traded_wh
 
 
 def _chain(result: RunFolder) -> dict[str, Any]:

@@ -68,14 +68,14 @@ class Plots:
         """A metric against the varied key, one line a mechanism, with 95 % intervals where there are several seeds.
 
         Args:
-            metric: Any of docs/metrics.md.
+            metric: Any of docs/reference/metrics.md.
 
         Raises:
             UsageError: This is no sweep, or there is no such metric.
         """
         from wattswap.comparison.result import ComparisonFolder
-        from wattswap.report.of_sweep import sweep_of
-        from wattswap.report.sweeping import sweep_figure
+        from wattswap.report.of_comparison import sweep_of
+        from wattswap.report.sections.sweep import sweep_figure
         from wattswap.report.words import measure_of
 
         if not (self._folder / COMPARISON).is_file():

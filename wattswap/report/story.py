@@ -184,6 +184,11 @@ class Story:
         return next(o for o in self.outcomes if o.label == label)
 
     @property
+    def figures(self) -> dict[str, dict[str, float | None]]:
+        """Mean of every metric by mechanism."""
+        return {o.label: {name: found.mean for name, found in o.metrics.items()} for o in self.outcomes}
+
+    @property
     def focused(self) -> Outcome:
         """The outcome of the mechanism in focus."""
         return self.outcome(self.focus)

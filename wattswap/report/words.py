@@ -3,70 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from agents.bidding import STRATEGIES
+from market.metrics.table import METRICS, Metric
 from wattswap.report.story import Outcome, Spread, Story
 
 DASH = "–"
-Better = Literal["more", "less"]
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A column of the comparison.
-
-    Args:
-        metric: Name of the figure.
-        heading: What people call it; {money} stands for the currency.
-        decimals: Digits behind the point.
-        better: Which direction is better, or None where neither is.
-        undefined: Why it may be missing.
-        factor: 100 for a share shown in percent.
-    """
-
-    metric: str
-    heading: str
-    decimals: int
-    better: Better | None
-    undefined: str
-    factor: float = 1.0
-
-
-_NO_TRADE = "nothing was traded"
-_NO_LOAD = "the data do not tell the load behind the meter, or there is none"
-_NOT_MEASURED = "it was not measured"
-_LOSERS = "it is defined only where no home loses and some home gains"
-MEASURES: Final = (
-    Measure("cost_with_market", "all bills, {money}", 2, "less", _NOT_MEASURED),
-    Measure("saving", "saved, {money}", 2, "more", _NOT_MEASURED),
-    Measure("homes_worse_off", "homes worse off", 1, "less", _NOT_MEASURED),
-    Measure("welfare", "welfare, {money}", 2, "more", _NOT_MEASURED),
-    Measure(
-        "allocative_efficiency",
-        "efficiency at stated limits, %",
-        1,
-        "more",
-        "no trade was possible, so there is no optimum",
-        100,
+FIRST: Final = (
+    *("cost_with_market", "saving", "homes_worse_off", "welfare", "allocative_efficiency", "traded_kwh"),
+    *(
+        "traded_share",
+        "price_per_kwh",
+        "operator_surplus",
+        "self_sufficiency",
+        "peak_import_kw",
+        "gini_saving",
     ),
-    Measure("traded_kwh", "traded, kWh", 1, "more", _NOT_MEASURED),
-    Measure("traded_share", "traded of possible, %", 1, "more", "no interval had bids and offers", 100),
-    Measure("price_per_kwh", "average price, {money}/kWh", 4, None, _NO_TRADE),
-    Measure("operator_surplus", "kept by the operator, {money}", 2, None, _NOT_MEASURED),
-    Measure("self_sufficiency", "self-sufficiency, %", 1, "more", _NO_LOAD, 100),
-    Measure("peak_import_kw", "peak import, kW", 1, "less", _NOT_MEASURED),
-    Measure("gini_saving", "Gini of savings", 3, "less", _LOSERS),
-    Measure("jain_saving", "Jain of savings", 3, "more", _LOSERS),
-    Measure("clear_ms", "clearing, ms", 2, "less", _NOT_MEASURED),
+    *("jain_saving", "clear_ms"),
 )
+"""The first columns of a comparison; other metrics with a heading follow."""
 
 
-def measure_of(metric: str) -> Measure:
-    """How a metric is written: as the column of the comparison where it is one, else by its name."""
-    own = Measure(metric, metric.replace("_", " "), 4, None, "it does not exist there")
-    return next((m for m in MEASURES if m.metric == metric), own)
+def columns() -> list[Metric]:
+    """The metrics that a comparison shows, in order."""
+    shown = {name: metric for name, metric in METRICS.all().items() if metric.heading}
+    return [*(shown[name] for name in FIRST), *(m for name, m in shown.items() if name not in FIRST)]
+
+
+def measure_of(name: str) -> Metric:
+    """How a metric is written: as its table says, or by its name where it has no heading."""
+    metric = METRICS.get(name)
+    if metric.heading:
+        return metric
+    return replace(metric, heading=name.replace("_", " "), decimals=4, percent=False, better="neither")
 
 
 def missing(value: Any) -> bool:
@@ -122,12 +94,15 @@ def verdict(story: Story) -> list[str]:
 def idle(story: Story) -> str:
     """Why rules trade nothing among homes that all state the same two limits; empty where none is idle for it."""
     names = [o.label for o in story.rivals if o.observed.volume_share == 0]
-    if not names or story.scenario.get("homes", {}).get("strategy") != "truthful":
+    homes, strategies = story.scenario.get("homes", {}), STRATEGIES.all()
+    alike = {name for name, strategy in strategies.items() if strategy.identical_limits}
+    if not names or not {homes.get("strategy"), *homes.get("strategies", {})} <= alike:
         return ""
+    other = next(name for name in strategies if name not in alike)
     last = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     return (
         f"{last} {'trade' if len(names) > 1 else 'trades'} nothing because all homes state the same two limits, one"
-        ' to buy and one to sell; homes.strategy = "zi_c" draws limits by lot.'
+        f' to buy and one to sell; homes.strategy = "{other}" gives them different ones.'
     )
 
 

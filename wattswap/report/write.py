@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -46,8 +47,10 @@ def html_of(story: Story, start: datetime | None = None) -> str:
     """
     from wattswap.installation import VERSION
     from wattswap.report.page import page
-    from wattswap.report.sections import sections
+    from wattswap.report.section import sections
     from wattswap.report.words import duration
+
+    told = replace(story, curve=lambda asked: story.curve(asked or start))
 
     kind = "a run" if story.kind == "run" else "a comparison"
     if story.sweep is not None:
@@ -57,7 +60,7 @@ def html_of(story: Story, start: datetime | None = None) -> str:
     rivals = [o.label for o in story.rivals] or [story.focus]
     names = ", ".join(rivals) if len(rivals) <= 3 else f"{len(rivals)} mechanisms compared"
     title = f"{story.title}, {story.point}" if story.point else story.title
-    return page(f"{title}: {names}", about, sections(story, story.curve(start)), VERSION)
+    return page(f"{title}: {names}", about, sections(told), VERSION)
 
 
 def report_on(

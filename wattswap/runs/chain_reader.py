@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from market.errors import did_you_mean
-from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS, Postings
+from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, SYSTEM_ACCOUNTS, Postings
 from market.units import NANO_PER_UNIT, WH_PER_KWH
 from p2p.batches.batch import BatchArgs, batches, make_batch
 from p2p.blocks.block import Block, CommitCert, block_hash, signers
@@ -202,10 +202,9 @@ def _batch_facts(batch: BatchArgs) -> dict[str, Any]:
         "clearing_root": batch.clearing_root.hex(),
         "postings_root": batch.postings_root.hex(),
     }
-    money = [name for name in COLUMNS if name.endswith("_nano")]
     for account, row in zip(("members", *SYSTEM_ACCOUNTS), batch.totals, strict=True):
         values = dict(zip(COLUMNS, row, strict=True))
-        facts[f"{account}_total"] = sum(values[name] for name in money) / NANO_PER_UNIT
+        facts[f"{account}_total"] = sum(values[name] for name in MONEY_COLUMNS) / NANO_PER_UNIT
     return facts
 
 

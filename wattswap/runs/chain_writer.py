@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from market.settlement.accounts import Postings
-from p2p.batches.batch import Batch, batch_args, batches, make_batch
+from p2p.batches.batch import Batch, BatchArgs, batch_args, batches, make_batch
 from p2p.ledger.light import make_proof
 from p2p.ledger.producer import Producer
 from p2p.ledger.store import ChainStore
 from wattswap.errors import VerificationFailed
-from wattswap.runs.interval import Cleared
+from wattswap.runs.interval import IntervalRecord
 
 if TYPE_CHECKING:
     from wattswap.runs.prepare import Setup
@@ -29,6 +28,24 @@ class Committed:
     batch: Batch
     block: Any
     cert: Any
+
+
+def args_of(record: IntervalRecord, batch: Batch, **network: bytes) -> BatchArgs:
+    """What an interval puts on the chain.
+
+    Args:
+        network: The roots and hashes that only a network has: `blob_hash` and `inclusion_root`.
+    """
+    return batch_args(
+        batch,
+        record.settled.postings,
+        orders=len(record.book),
+        book_root=record.book_root,
+        clearing_root=record.clearing_root,
+        price=record.price,
+        traded_wh=record.traded_wh,
+        **network,
+    )
 
 
 class ChainWriter:
@@ -52,19 +69,11 @@ class ChainWriter:
         authorities = [keys.identity("authority", str(i)) for i in range(chain.authorities)]
         return Producer(self._setup.genesis, authorities, keys.identity("operator"), self._store)
 
-    def append(self, start_s: int, cleared: Cleared, postings: Postings) -> Committed:
+    def add(self, record: IntervalRecord) -> Committed:
         """Put an interval on the chain: roots and totals in the block, salted entries beside it."""
-        batch = make_batch(postings, start_s, self._salts)
-        args = batch_args(
-            batch,
-            postings,
-            orders=len(cleared.book),
-            book_root=cleared.book_root,
-            clearing_root=cleared.clearing_root,
-            price=cleared.price,
-            traded_wh=cleared.traded_wh,
-        )
-        time_ms = (start_s + self._setup.minutes * 60) * 1_000
+        batch = make_batch(record.settled.postings, record.start_s, self._salts)
+        args = args_of(record, batch)
+        time_ms = (record.start_s + self._setup.minutes * 60) * 1_000
         block, cert = self._producer.append_batch(args, time_ms)
         height = block.header.height
         return Committed(height, self._producer.tip.block_hash, batch.root, batch, block, cert)

@@ -14,18 +14,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
-import numpy as np
-
-from market.errors import AmountTooLarge
-from market.settlement.accounts import SYSTEM_ACCOUNTS, TRADE, Postings
-from market.units import INT64_SAFE, MICRO_PER_UNIT, IntArray
+from market.metrics.table import Result, figures
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
-from wattswap.runs.folder import RunFolder, community_metrics, read_object, stored_scenario
+from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
 from wattswap.runs.interrupt import Interrupt
-from wattswap.runs.interval import Cleared, Settled, build_book, clear_interval, settle_interval
+from wattswap.runs.interval import IntervalRecord, step
 from wattswap.runs.layout import (
     CHAIN,
     CHECKPOINT,
@@ -44,11 +41,13 @@ from wattswap.runs.layout import (
 from wattswap.runs.lock import folder_lock
 from wattswap.runs.manifest import SCHEMA, file_hashes, log_event, source_commit, versions, write_json
 from wattswap.runs.prepare import Setup, prepare
-from wattswap.runs.tables import Recorder
+from wattswap.runs.tables import Tables
+from wattswap.runs.totals import Totals, result_of
 from wattswap.scenario.load import Scenario
 
 OnProgress = Callable[[int, int, float | None], None]
 """Called after each interval with the number done, the number in all and the last price. [currency/kWh]"""
+CHECKPOINT_VERSION = 2
 CHECKPOINT_S = 0.5
 """Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
 
@@ -56,7 +55,7 @@ CHECKPOINT_S = 0.5
 class RunChain(Protocol):
     """The chain of a run: one that is written as the run goes on, or one that a network has made."""
 
-    def append(self, start_s: int, cleared: Cleared, postings: Postings) -> Committed: ...
+    def add(self, record: IntervalRecord) -> Committed: ...
 
     def summary(self) -> dict[str, Any]: ...
 
@@ -66,13 +65,13 @@ class RunChain(Protocol):
 def own_chain(setup: Setup, folder: Path) -> ChainWriter:
     """Open the chain that this process writes into a run folder."""
     if not (folder / CHECKPOINT).exists():  # killed before its first checkpoint: nothing in it counts
-        for leftover in folder.glob("chain.db*"):
+        for leftover in folder.glob(f"{CHAIN}*"):
             leftover.unlink()
     return ChainWriter(setup, folder / CHAIN)
 
 
 class Run:
-    """A run in progress: the homes, the chain and the tables of one folder.
+    """A run in progress: the homes, and the sinks of one folder: chain, tables and totals.
 
     Args:
         setup: The prepared scenario.
@@ -83,10 +82,10 @@ class Run:
     def __init__(self, setup: Setup, folder: Path, chain: RunChain) -> None:
         self.setup, self.folder, self.chain = setup, folder, chain
         self.community = setup.community()
-        self.recorder = Recorder(folder, setup.roster, setup.scenario.currency, setup.has_load)
-        self.system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
-        self.turnover_nano = 0.0
+        self.tables = Tables(folder, setup.roster, setup.scenario.currency)
+        self.totals = Totals(setup, "run")
         self.replay = hashlib.sha256()
+        self.clear_ns: list[int] = []
         self.done = self.parts = 0
 
     def close(self) -> None:
@@ -95,68 +94,22 @@ class Run:
 
     def step(self) -> float | None:
         """Live one interval in process and return its price, if any. [currency/kWh]"""
-        setup, i = self.setup, self.done
-        start_s, prices = setup.start_of(i), setup.prices.at(i)
-        bids = self.community.bids(prices)
-        if setup.sign_orders:
-            setup.sign_and_check(start_s, bids)
-        book = build_book(
-            setup.seed, start_s, setup.members, bids.side, bids.energy_wh, bids.limit_micro_per_kwh
-        )
-        cleared = clear_interval(setup.mechanism, setup.rules_at(i), setup.roster, start_s, book)
-        import_wh, export_wh = self.community.live()
-        self.commit(cleared, import_wh, export_wh, self.community.stored_wh)
-        return cleared.price_per_kwh
+        record = step(self.setup, self.community, self.done, signed=self.setup.sign_orders)
+        self.add(record)
+        return record.price_per_kwh
 
-    def commit(
-        self, cleared: Cleared, import_wh: IntArray, export_wh: IntArray, stored_wh: IntArray
-    ) -> Committed:
-        """Settle a cleared interval, put it on the chain and into the tables."""
-        setup, i = self.setup, self.done
-        start_s, prices = setup.start_of(i), setup.prices.at(i)
-        settled = settle_interval(
-            setup.mechanism,
-            cleared.book,
-            cleared.clearing,
-            import_wh,
-            export_wh,
-            prices,
-            shared=setup.shares_imbalance,
-        )
-        block = self.chain.append(start_s, cleared, settled.postings)
-        load_wh, pv_wh = setup.load_and_pv(i)
-        self.recorder.add(
-            start_s,
-            block.height,
-            block.block_hash,
-            block.postings_root,
-            cleared,
-            settled,
-            stored_wh,
-            load_wh,
-            pv_wh,
-            prices,
-        )
-        self.system_nano += settled.postings.total_nano[len(setup.roster) :]
-        self._count_turnover(settled)
-        self.replay.update(cleared.book_root + cleared.clearing_root + block.postings_root)
-        self.done = i + 1
-        return block
-
-    def _count_turnover(self, settled: Settled) -> None:
-        """Stop before any sum over the run could wrap: no bill can pass twice the sum of all amounts without signs.
-
-        Raises:
-            AmountTooLarge: That sum passes 2^62.
-        """
-        for amounts in (settled.postings.lines[:, TRADE:], settled.baseline_nano):
-            self.turnover_nano += float(np.abs(amounts).sum(dtype=np.float64))
-        if self.turnover_nano >= INT64_SAFE:
-            raise AmountTooLarge("the amounts of the run together")
+    def add(self, record: IntervalRecord) -> None:
+        """Put an interval on the chain, into the tables and into the totals."""
+        block = self.chain.add(record)
+        self.tables.add(record, block)
+        self.totals.add(record)
+        self.clear_ns.append(record.clear_ns)
+        self.replay.update(record.book_root + record.clearing_root + block.postings_root)
+        self.done += 1
 
     def flush(self) -> None:
         """Write the tables since the last time as one part."""
-        self.recorder.flush(self.parts)
+        self.tables.flush(self.parts)
         self.parts += 1
 
     def checkpoint(self) -> None:
@@ -167,10 +120,9 @@ class Run:
             {
                 "done": self.done,
                 "parts": self.parts,
-                "stored_uwh": self.community.snapshot(),
-                "bills": self.recorder.bills.tolist(),
-                "system_nano": self.system_nano.tolist(),
-                "turnover_nano": self.turnover_nano,
+                "version": CHECKPOINT_VERSION,
+                "homes": self.community.snapshot(),
+                **self.totals.saved(),
             },
         )
         log_event(self.folder, "checkpoint", done=self.done)
@@ -178,15 +130,19 @@ class Run:
     def restore(self, chain: ChainWriter) -> None:
         """Cut the folder and its chain back to the last checkpoint, or to nothing."""
         path = self.folder / CHECKPOINT
-        saved: dict[str, Any] = read_object(path) if path.exists() else {"done": 0, "parts": 0}
+        saved: dict[str, Any] = {"done": 0, "parts": 0}
+        if path.exists():
+            saved = read_object(path)
+            if saved.get("version") != CHECKPOINT_VERSION:
+                raise RunNotFound.of(
+                    str(self.folder), "was interrupted by another version of wattswap", "start a new run"
+                )
         self.done, self.parts = saved["done"], saved["parts"]
         chain.cut_back(self.done)
-        self.recorder.drop_parts_from(self.parts)
+        self.tables.drop_parts_from(self.parts)
         if self.done:
-            self.community.restore(self.setup.first_row + self.done, saved["stored_uwh"])
-            self.recorder.bills[:] = saved["bills"]
-            self.system_nano[:] = saved["system_nano"]
-            self.turnover_nano = saved["turnover_nano"]
+            self.community.restore(saved["homes"])
+            self.totals.restore(saved)
             for root in chain.roots():
                 self.replay.update(root)
             log_event(self.folder, "resumed", done=self.done)
@@ -315,10 +271,12 @@ def finish(
 ) -> RunFolder:
     """Join the tables, write metrics and manifest, and give the folder its name."""
     setup, partial = current.setup, current.folder
+    modules = setup.scenario.modules
     chain = current.chain.summary()
     current.chain.close()
-    current.recorder.join()
-    _write_metrics(current)
+    current.tables.join(current.totals.bills)
+    result = _result(current)
+    write_json(partial / METRICS, figures(result, measured=False))
     manifest = {
         "schema": SCHEMA,
         "name": setup.scenario.name,
@@ -334,6 +292,7 @@ def finish(
         "forecast": setup.agents.forecaster,
         "imbalance": setup.imbalance,
         "scenario_sha256": setup.scenario.digest(),
+        **({"modules": modules} if modules else {}),
         "data": setup.data_provenance(),
         "chain": chain,
         "replay_sha256": current.replay.hexdigest(),
@@ -343,6 +302,7 @@ def finish(
         "platform": _platform(),
         "started": datetime.fromtimestamp(begun, UTC).isoformat(timespec="seconds"),
         "wall_s": round(time.time() - begun, 3),
+        "clear_ms": None if not current.clear_ns else median(current.clear_ns) / 1e6,
         **(extra or {}),
     }
     log_event(partial, "finished", wall_s=manifest["wall_s"], head=chain["head"])
@@ -360,18 +320,11 @@ def _name_finished(partial: Path) -> RunFolder:
     return RunFolder(folder)
 
 
-def _write_metrics(current: Run) -> None:
-    import pyarrow.parquet as pq
-
-    bills = pq.read_table(current.folder / "bills.parquet").to_pandas()
-    intervals = pq.read_table(current.folder / "intervals.parquet").to_pandas()
-    system = dict(zip(SYSTEM_ACCOUNTS, current.system_nano.tolist(), strict=True))
-    prices = current.setup.prices
-    fees = {
-        "grid_fee_local_per_kwh": prices.grid_fee_local_micro_per_kwh / MICRO_PER_UNIT,
-        "grid_fee_remote_per_kwh": prices.grid_fee_remote_micro_per_kwh / MICRO_PER_UNIT,
-    }
-    write_json(current.folder / METRICS, community_metrics(bills, intervals, system) | fees)
+def _result(current: Run) -> Result:
+    """What metrics are computed from: the intervals as their table has them, also those before a resumption."""
+    table = read_table(current.folder, "intervals")
+    columns = {f.name: table[f.name].to_pylist() for f in table.schema if f.type == "int64"}
+    return result_of(current.setup, columns, current.totals)
 
 
 def _platform() -> str:

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from market.metrics.fairness import percent_of, saving_nano
+from market.settlement.accounts import MONEY_COLUMNS
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
@@ -54,6 +56,11 @@ class RunFolder:
     def metrics(self) -> dict[str, Any]:
         """The community's figures, in kWh and currency; a figure that does not exist is None."""
         return read_object(self.path / METRICS)
+
+    @property
+    def figures(self) -> dict[str, float | int | None]:
+        """Every metric, those too that another run of the scenario does not repeat, such as times."""
+        return {**self.metrics, "clear_ms": self.manifest.get("clear_ms")}
 
     @property
     def currency(self) -> str:
@@ -145,86 +152,16 @@ def bills_frame(table: pd.DataFrame, currency: str) -> pd.DataFrame:
     import pandas as pd
 
     frame = table.set_index("household")
-    total_nano = frame[["trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano"]].sum(axis=1)
+    saved_nano = saving_nano({name: frame[name].to_numpy() for name in (*MONEY_COLUMNS, "baseline_nano")})
     energy = frame[["import_wh", "export_wh", "bought_wh", "sold_wh"]] / WH_PER_KWH
     out = energy.rename(columns=lambda name: name.replace("_wh", "_kwh"))
     without = -frame["baseline_nano"] / NANO_PER_UNIT
     out["cost_without_market"] = without
-    out["cost_with_market"] = -total_nano / NANO_PER_UNIT
-    out["saving"] = (total_nano - frame["baseline_nano"]) / NANO_PER_UNIT
+    out["cost_with_market"] = -(saved_nano + frame["baseline_nano"]) / NANO_PER_UNIT
+    out["saving"] = saved_nano / NANO_PER_UNIT
     out["saving_percent"] = [percent_of(s, w) for s, w in zip(out["saving"], without, strict=True)]
     out["saving_percent"] = out["saving_percent"].astype(float)
     out["imbalance_cost"] = frame["imbalance_cost_nano"] / NANO_PER_UNIT
     out = pd.DataFrame(out)
     out.attrs["currency"] = currency
     return out
-
-
-def percent_of(saving: float, without: float) -> float | None:
-    """The saving in percent of the bill without a market; None where that bill is next to nothing beside it."""
-    return 100 * saving / abs(without) if abs(without) * 10 > abs(saving) else None
-
-
-def community_metrics(
-    bills: pd.DataFrame, intervals: pd.DataFrame, system_nano: dict[str, int]
-) -> dict[str, Any]:
-    """Sum a run up.
-
-    Args:
-        bills: The integer bills, one row a home.
-        intervals: The integer intervals table.
-        system_nano: Sum of all postings of the retailer, the grid operator and the market operator.
-
-    Returns:
-        Figures in kWh and currency. `price_per_kwh` is weighted by energy. `self_sufficiency` is the share of
-        consumption that did not come from the retailer, netted per interval; `self_sufficiency_alone` is what the
-        homes reach without each other. Both are None where the data do not tell the load behind the meter.
-    """
-    sums = bills.drop(columns="household").sum()
-    traded_wh = int(intervals["traded_wh"].sum())
-    priced = intervals.dropna(subset=["price_micro_per_kwh"])
-    # Python integers: welfare counts stated limits, which may be any amount.
-    value = int((priced["price_micro_per_kwh"].astype(object) * priced["traded_wh"].astype(object)).sum())
-    welfare_nano = int(intervals["welfare_nano"].astype(object).sum())
-    without, with_market = (
-        -int(sums["baseline_nano"]),
-        -int(sums[["trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano"]].sum()),
-    )
-    load_wh = None if bills["load_wh"].isna().any() else int(sums["load_wh"])
-    net_import_wh = int(sums["retail_import_wh"])
-
-    def share_not_from(outside_wh: int) -> float | None:
-        return None if not load_wh else 1 - outside_wh / load_wh
-
-    saving_nano = without - with_market
-    return {
-        "homes": len(bills),
-        "intervals": len(intervals),
-        "intervals_with_trade": int((intervals["traded_wh"] > 0).sum()),
-        "orders": int(intervals["orders"].sum()),
-        "traded_kwh": traded_wh / WH_PER_KWH,
-        "price_per_kwh": value / traded_wh / MICRO_PER_UNIT if traded_wh else None,
-        "import_price_per_kwh": float(intervals["import_micro_per_kwh"].mean()) / MICRO_PER_UNIT,
-        "feed_in_price_per_kwh": float(intervals["feed_in_micro_per_kwh"].mean()) / MICRO_PER_UNIT,
-        "welfare": welfare_nano / NANO_PER_UNIT,
-        "load_kwh": None if load_wh is None else load_wh / WH_PER_KWH,
-        "metered_import_kwh": int(sums["import_wh"]) / WH_PER_KWH,
-        "metered_export_kwh": int(sums["export_wh"]) / WH_PER_KWH,
-        "retail_import_kwh": net_import_wh / WH_PER_KWH,
-        "retail_export_kwh": int(sums["retail_export_wh"]) / WH_PER_KWH,
-        "self_sufficiency": share_not_from(net_import_wh),
-        "self_sufficiency_alone": share_not_from(int(sums["import_wh"])),
-        "cost_without_market": without / NANO_PER_UNIT,
-        "cost_with_market": with_market / NANO_PER_UNIT,
-        "saving": saving_nano / NANO_PER_UNIT,
-        "saving_percent": percent_of(saving_nano, without),
-        "imbalance_cost": int(sums["imbalance_cost_nano"]) / NANO_PER_UNIT,
-        "homes_worse_off": int((_saving(bills) < 0).sum()),
-        **{f"{account}_income": nano / NANO_PER_UNIT for account, nano in system_nano.items()},
-    }
-
-
-def _saving(bills: pd.DataFrame) -> pd.Series[int]:
-    total = bills[["trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano"]].sum(axis=1)
-    saving: pd.Series[int] = total - bills["baseline_nano"]
-    return saving

@@ -1,18 +1,23 @@
-"""The homes of a scenario: their readings, checked, and their batteries."""
+"""The homes of a scenario: their readings, checked, their devices and their strategies."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from hashlib import sha256
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.readings import MISSING, BatterySpec, MeterData
-from market.units import PPM, IntArray
-from wattswap.errors import InvalidData, Problem
+from agents.devices import DEVICES, Device
+from data.readings import MISSING, MeterData
+from market.units import PPM, largest_remainder
+from wattswap.errors import InvalidData, InvalidScenario, Problem
+from wattswap.scenario.lines import KeyPath
 
 if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
-    from wattswap.scenario.tables import Battery
+    from wattswap.scenario.tables import Table
 
 MAX_LISTED = 20
 
@@ -90,50 +95,86 @@ def without_missing(
     return meter.select(kept), tuple(broken)
 
 
-def batteries_of(
-    scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]
-) -> tuple[tuple[BatterySpec | None, ...], IntArray]:
-    """Batteries by home with the scenario's overrides, and what is stored in them at the start. [Wh]
+def devices_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
+    """One spec per home by device: the scenario's tables over the data; a device that neither can name is left out.
 
     Args:
-        dropped: Homes that were left out for missing readings; their overrides have nothing to change.
+        dropped: Homes that were left out for missing readings; their tables have nothing to change.
 
     Raises:
-        InvalidScenario: A home that the data do not have, or a battery that is not described in full.
+        InvalidScenario: All tables of homes that the data do not have or that do not describe a device.
+    """
+    problems: list[Problem] = []
+    devices = {}
+    for device in DEVICES.all().values():
+        tables = scenario.homes.tables(device.name)
+        if device.in_data is None and not tables:
+            continue
+        specs: list[Any] = [None] * len(meter.households)
+        if device.in_data is not None and scenario.homes.uses_data(device):
+            specs = list(device.in_data(meter))
+        for name, table in tables.items():
+            if name in dropped:
+                continue
+            key = ("homes", device.name, name)
+            try:
+                i = _place(scenario, meter, key, name)
+                specs[i] = _spec(scenario, device, table, specs[i], key)
+            except InvalidScenario as error:
+                problems += error.problems
+        devices[device.name] = tuple(specs)
+    if problems:
+        raise InvalidScenario(*problems)
+    return devices
+
+
+def _place(scenario: Scenario, meter: MeterData, key: KeyPath, name: str) -> int:
+    if name not in meter.households:
+        known = ", ".join(meter.households[:MAX_LISTED])
+        raise scenario.invalid(key, f"the data have no home {name!r}", f"they have: {known}")
+    return meter.households.index(name)
+
+
+def _spec(scenario: Scenario, device: Device, table: Table, base: Any, key: KeyPath) -> Any:
+    """One home's device: what the scenario gives, else what the data say, else the defaults of the keys."""
+    told = {k.field: getattr(table, k.field) for k in device.keys}
+    given = {field: value for field, value in told.items() if value is not None}
+    if given.get(device.removed_by) == 0:
+        return None
+    defaults = {k.field: k.default for k in device.keys if k.default is not None}
+    values = defaults | ({} if base is None else asdict(base)) | given
+    if any(k.field not in values for k in device.keys):
+        *first, last = (k.name for k in device.keys if k.default is None)
+        cure = f"give {', '.join(first)} and {last}" if first else f"give {last}"
+        raise scenario.invalid(key, f"this home has no {device.name} in the data", cure)
+    try:
+        return device.spec(**values)
+    except ValueError as error:
+        raise scenario.invalid(key, str(error).rstrip(".")) from None
+
+
+def strategies_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -> tuple[str, ...]:
+    """The strategy of each home; shares count of the homes that no list names.
+
+    Which homes a share covers is drawn from the seed and the homes' ids, so their order in the data does not matter.
+
+    Raises:
+        InvalidScenario: A home that the data do not have.
     """
     homes = scenario.homes
-    specs: list[BatterySpec | None] = [None] * len(meter.households)
-    if homes.batteries == "data":
-        specs = list(meter.batteries)
-    stored = np.zeros(len(specs), dtype=np.int64)
-    for name, override in homes.battery.items():
-        if name in dropped:
-            continue
-        key = ("homes", "battery", name)
-        if name not in meter.households:
-            known = ", ".join(meter.households[:MAX_LISTED])
-            raise scenario.invalid(key, f"the data have no home {name!r}", f"they have: {known}")
-        i = meter.households.index(name)
-        if override.capacity_wh == 0:
-            specs[i] = None
-            continue
-        spec = _overridden(override, specs[i])
-        if spec is None:
-            cure = "give capacity_kwh, charge_kw and discharge_kw"
-            raise scenario.invalid(key, "this home has no battery in the data", cure)
-        specs[i] = spec
-        stored[i] = spec.capacity_wh * (override.initial_share_ppm or 0) // PPM
-    return tuple(specs), stored
-
-
-def _overridden(override: Battery, base: BatterySpec | None) -> BatterySpec | None:
-    """The data's battery with the scenario's changes; None where neither tells its size and power."""
-
-    def pick(name: str, otherwise: int | None = None) -> int | None:
-        given: int | None = getattr(override, name)
-        return given if given is not None else getattr(base, name, otherwise)
-
-    size = [pick(name) for name in ("capacity_wh", "charge_w", "discharge_w")]
-    losses = [pick(name, PPM) for name in ("charge_efficiency_ppm", "discharge_efficiency_ppm")]
-    values = [value for value in (*size, *losses) if value is not None]
-    return BatterySpec(*values) if len(values) == len(size) + len(losses) else None
+    chosen = dict.fromkeys(meter.households, homes.strategy)
+    rest = set(meter.households)
+    for strategy, portion in homes.strategies.items():
+        if isinstance(portion, tuple):
+            for name in portion:
+                if name not in dropped:
+                    _place(scenario, meter, ("homes", "strategies", strategy), name)
+                    chosen[name] = strategy
+                    rest.discard(name)
+    shares = {name: portion for name, portion in homes.strategies.items() if isinstance(portion, int)}
+    weights = [*shares.values(), PPM - sum(shares.values())]
+    counts = largest_remainder(np.array(weights, dtype=np.int64), len(rest)).tolist()
+    drawn = iter(sorted(rest, key=lambda name: sha256(f"{scenario.seed} strategy {name}".encode()).digest()))
+    for strategy, count in zip(shares, counts, strict=False):
+        chosen |= dict.fromkeys(islice(drawn, count), strategy)
+    return tuple(chosen.values())

@@ -1,16 +1,18 @@
-"""One interval, from bids to a block: the pure steps that `run` and `live` share, so that both give the same hashes."""
+"""One interval, from bids to postings: the steps that a run, a comparison and a network share, and their record."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible
-from market.mechanism import Mechanism
 from market.random import words_of
-from market.rules import MarketRules
 from market.settlement.accounts import Postings
 from market.settlement.imbalance import baseline_nano, imbalance_cost_nano
 from market.settlement.settle import settle
@@ -19,28 +21,9 @@ from market.units import MICRO_PER_UNIT, Int8Array, IntArray
 from p2p.batches.roots import book_root, clearing_root
 from p2p.wire.messages import PriceLine
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cleared:
-    """A cleared book with the two roots that stand for it on the chain."""
-
-    book: OrderBook
-    clearing: Clearing
-    book_root: bytes
-    clearing_root: bytes
-    traded_wh: int
-
-    @property
-    def price(self) -> PriceLine | None:
-        """The price interval as messages and blocks carry it; None where nothing traded at one price."""
-        node = self.clearing.node_price[0]
-        return None if node is None else PriceLine(node.lo, node.hi, node.price)
-
-    @property
-    def price_per_kwh(self) -> float | None:
-        """The price for people, an average where the rule has no single price. [currency/kWh]"""
-        average = self.clearing.average_price_micro_per_kwh(self.book)
-        return None if average is None else average / MICRO_PER_UNIT
+if TYPE_CHECKING:
+    from agents.community import Community
+    from wattswap.runs.prepare import Setup
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +33,134 @@ class Settled:
     postings: Postings
     baseline_nano: IntArray
     imbalance_cost_nano: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class IntervalRecord:
+    """Everything that came out of one interval; sinks (chain, tables, totals, cells, statistics) read it.
+
+    Args:
+        roster: Household ids; participants of the book are indices into it.
+        columns: Per home, what devices and sub-meters say, by name such as `stored_wh`; absent where not known. [Wh]
+        clear_ns: Time that the clearing took. [ns]
+        decisions_root: Root of the log of the agents' decisions, where one is kept.
+    """
+
+    start_s: int
+    roster: tuple[str, ...]
+    prices: IntervalPrices
+    book: OrderBook
+    clearing: Clearing
+    import_wh: IntArray
+    export_wh: IntArray
+    settled: Settled
+    columns: Mapping[str, IntArray]
+    clear_ns: int
+    decisions_root: bytes | None = None
+
+    @cached_property
+    def book_root(self) -> bytes:
+        """Root of the book, as the chain has it."""
+        return book_root(self.book, self.roster, self.start_s)
+
+    @cached_property
+    def clearing_root(self) -> bytes:
+        """Root of the clearing, as the chain has it."""
+        return clearing_root(self.book, self.clearing, self.start_s)
+
+    @property
+    def traded_wh(self) -> int:
+        """Energy bought, which equals the energy sold. [Wh]"""
+        return self.clearing.traded_wh(self.book)
+
+    @property
+    def price(self) -> PriceLine | None:
+        """The price interval as messages and blocks carry it; None where nothing traded at one price."""
+        node = self.clearing.node_price[0]
+        return None if node is None else PriceLine(node.lo, node.hi, node.price)
+
+    @property
+    def price_per_kwh(self) -> float | None:
+        """The price for people, an average where the mechanism has no single price. [currency/kWh]"""
+        average = self.clearing.average_price_micro_per_kwh(self.book)
+        return None if average is None else average / MICRO_PER_UNIT
+
+
+def step(setup: Setup, community: Community, i: int, *, signed: bool = False) -> IntervalRecord:
+    """Live the i-th interval: bids, book, clearing, meters, settlement.
+
+    Args:
+        community: The homes, before this interval; they are one interval further afterwards.
+        signed: Whether every order is signed and checked, as a network does.
+
+    Raises:
+        InfeasibleClearing: The mechanism broke a rule of the market.
+        AmountTooLarge: The amounts of the interval pass 2^62 together.
+    """
+    book = order_book(setup, community, i, signed=signed)
+    clearing, clear_ns = clear_book(setup, i, book)
+    meters = community.live()
+    community.learn(book, clearing)
+    return settled_interval(
+        setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns
+    )
+
+
+def order_book(setup: Setup, community: Community, i: int, *, signed: bool = False) -> OrderBook:
+    """The book of what the homes bid for the i-th interval."""
+    orders = community.bids(setup.prices.at(i))
+    if signed:
+        setup.sign_and_check(setup.start_of(i), orders)
+    return build_book(
+        setup.seed, setup.start_of(i), orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh
+    )
+
+
+def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
+    """Clear the book of the i-th interval, check that the result is feasible, and say how long clearing took. [ns]"""
+    rules = setup.rules_at(i)
+    begun = perf_counter_ns()
+    clearing = setup.mechanism.clear(book, rules)
+    clear_ns = perf_counter_ns() - begun
+    check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
+    return clearing, clear_ns
+
+
+def settled_interval(
+    setup: Setup,
+    i: int,
+    book: OrderBook,
+    clearing: Clearing,
+    import_wh: IntArray,
+    export_wh: IntArray,
+    columns: Mapping[str, IntArray],
+    clear_ns: int = 0,
+) -> IntervalRecord:
+    """Settle a clearing against the meters and make the record of the interval.
+
+    Args:
+        import_wh: Metered import per home. [Wh]
+        export_wh: Metered export per home. [Wh]
+        columns: What devices say, by name; sub-meters are added here.
+    """
+    prices, local = setup.prices.at(i), setup.imbalance == "shared"
+    postings = settle(book, clearing, import_wh, export_wh, prices, local_market=local)
+    settled = Settled(
+        postings, baseline_nano(import_wh, export_wh, prices), imbalance_cost_nano(postings, prices)
+    )
+    columns = {**columns, **setup.behind_meter(i)}
+    return IntervalRecord(
+        setup.start_of(i),
+        setup.roster,
+        prices,
+        book,
+        clearing,
+        import_wh,
+        export_wh,
+        settled,
+        columns,
+        clear_ns,
+    )
 
 
 def arrival_lottery(seed: int, start_s: int, participant: IntArray) -> IntArray:
@@ -80,49 +191,4 @@ def build_book(
         energy_wh[rows],
         limit_micro_per_kwh[rows],
         sequence=arrival_lottery(seed, start_s, who),
-    )
-
-
-def clear_interval(
-    mechanism: Mechanism, rules: MarketRules, roster: tuple[str, ...], start_s: int, book: OrderBook
-) -> Cleared:
-    """Clear a book, check that the result is feasible, and take the roots."""
-    clearing = mechanism.clear(book, rules)
-    check_feasible(book, clearing, limits=mechanism.promises.individually_rational)
-    return Cleared(
-        book,
-        clearing,
-        book_root(book, roster, start_s),
-        clearing_root(book, clearing, start_s),
-        clearing.traded_wh(book),
-    )
-
-
-def settle_interval(
-    mechanism: Mechanism,
-    book: OrderBook,
-    clearing: Clearing,
-    import_wh: IntArray,
-    export_wh: IntArray,
-    prices: IntervalPrices,
-    *,
-    shared: bool,
-) -> Settled:
-    """Settle a cleared interval against the meters.
-
-    Args:
-        mechanism: The rule that cleared it; the baseline without a market shares nothing.
-        book: The orders.
-        clearing: What it made of them.
-        import_wh: Metered import per member. [Wh]
-        export_wh: Metered export per member. [Wh]
-        prices: Outside prices and grid fees.
-        shared: Whether members settle among each other, before the retailer, what was not traded.
-    """
-    local = shared and mechanism.promises.local_market
-    postings = settle(book, clearing, import_wh, export_wh, prices, local_market=local)
-    return Settled(
-        postings,
-        baseline_nano(import_wh, export_wh, prices),
-        imbalance_cost_nano(postings, prices),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
@@ -11,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from agents.bidding import Bids
-from agents.community import AgentRules, Community
-from data.readings import BatterySpec, MeterData
+from agents.bidding import Orders
+from agents.community import Community
+from agents.rules import AgentRules, Weather
+from data.readings import MeterData
 from market.interval import Interval
-from market.mechanism import Mechanism
+from market.mechanism import MECHANISMS, Mechanism
 from market.rules import MarketRules
 from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
@@ -27,8 +29,7 @@ from p2p.wire.identity import Identity, derive_seed
 from p2p.wire.messages import Kind, OrderMessage, open_message, sign_message
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import rules_with, run_defaults
-from wattswap.plugins import mechanism as find_mechanism
-from wattswap.runs.homes import batteries_of, history_after_gaps_s, load_meter, without_missing
+from wattswap.runs.homes import devices_of, history_after_gaps_s, load_meter, strategies_of, without_missing
 from wattswap.runs.layout import GENESIS
 from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
@@ -69,6 +70,9 @@ class Setup:
     Args:
         meter: Readings of the run and of the history that forecasts may use, at the run's interval.
         first_row: Row of `meter` at which the run starts.
+        devices: One spec per home by device, None for a home without.
+        strategies: Name of each home's strategy.
+        weather: Measured weather, one value per row of `meter`.
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
     """
 
@@ -82,10 +86,11 @@ class Setup:
     mechanism: Mechanism
     rules: MarketRules
     agents: AgentRules
-    batteries: tuple[BatterySpec | None, ...]
-    initial_stored_wh: IntArray
+    devices: Mapping[str, tuple[Any, ...]]
+    strategies: tuple[str, ...]
     keys: Keys
     dropped_homes: tuple[str, ...] = ()
+    weather: Weather = field(default_factory=dict)
     given_genesis: Genesis | None = None
 
     @property
@@ -157,12 +162,15 @@ class Setup:
         return Community(
             self.meter.import_wh[:, columns],
             self.meter.export_wh[:, columns],
-            self.batteries[columns],
-            self.initial_stored_wh[columns],
+            {name: specs[columns] for name, specs in self.devices.items()},
             self.first_row,
             self.agents,
-            self.members[columns],
-            self.meter.start_s,
+            self.prices,
+            members=self.members[columns],
+            start_s=self.meter.start_s,
+            strategies=self.strategies[columns],
+            zone=self.scenario.tariff.zone or self.scenario.time.zone or "UTC",
+            weather=self.weather,
         )
 
     @property
@@ -172,15 +180,18 @@ class Setup:
 
     @cached_property
     def _load_wh(self) -> IntArray:
-        return self.meter.load_wh if self.has_load else np.zeros_like(self.meter.import_wh)
+        return self.meter.load_wh
 
     @cached_property
     def _pv_wh(self) -> IntArray:
         return self.meter.sub_meters.get("pv", np.zeros_like(self.meter.import_wh))
 
-    def load_and_pv(self, i: int) -> tuple[IntArray, IntArray]:
-        """Consumption and production behind the meters in the i-th interval; zeros where unknown. [Wh]"""
-        return self._load_wh[self.first_row + i], self._pv_wh[self.first_row + i]
+    def behind_meter(self, i: int) -> dict[str, IntArray]:
+        """Consumption and production of each home in the i-th interval; nothing where the data do not tell. [Wh]"""
+        if not self.has_load:
+            return {}
+        row = self.first_row + i
+        return {"load_wh": self._load_wh[row], "pv_wh": self._pv_wh[row]}
 
     @cached_property
     def genesis(self) -> Genesis:
@@ -234,16 +245,17 @@ class Setup:
             0,
         )
 
-    def sign_and_check(self, start_s: int, bids: Bids) -> None:
+    def sign_and_check(self, start_s: int, orders: Orders) -> None:
         """Sign every order as its home would and check it as the operator would."""
         keys = dict(zip(self.roster, self.genesis.household_keys, strict=True))
-        for home in np.flatnonzero(bids.energy_wh).tolist():
+        for row in np.flatnonzero(orders.energy_wh).tolist():
+            home = int(orders.home[row])
             message = self.order_message(
                 home,
                 start_s,
-                int(bids.side[home]),
-                int(bids.energy_wh[home]),
-                int(bids.limit_micro_per_kwh[home]),
+                int(orders.side[row]),
+                int(orders.energy_wh[row]),
+                int(orders.limit_micro_per_kwh[row]),
             )
             data = sign_message(self._household_identities[home], message)
             open_message(data, chain_id=self.genesis.chain_id, kinds=(Kind.ORDER,), household_keys=keys)
@@ -291,7 +303,7 @@ def prepare(scenario: Scenario) -> Setup:
         meter = meter.resample(span.minutes)
     first_row = (span.start_s - meter.start_s) // step_s
     meter, dropped = without_missing(scenario, meter, first_row)
-    batteries, stored = batteries_of(scenario, meter, dropped)
+    devices, strategies = devices_of(scenario, meter, dropped), strategies_of(scenario, meter, dropped)
     return Setup(
         scenario=scenario,
         meter=meter,
@@ -300,11 +312,11 @@ def prepare(scenario: Scenario) -> Setup:
         start_s=span.start_s,
         minutes=span.minutes,
         prices=scenario.outside_prices(span),
-        mechanism=find_mechanism(scenario.market.mechanism),
+        mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=agents,
-        batteries=batteries,
-        initial_stored_wh=stored,
+        devices=devices,
+        strategies=strategies,
         keys=Keys.of(scenario),
         dropped_homes=dropped,
     )
@@ -316,7 +328,7 @@ def market_rules(scenario: Scenario) -> MarketRules:
     rules = MarketRules(
         k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
     )
-    own = run_defaults(find_mechanism(market.mechanism)) | values_of(market.params, market.mechanism)
+    own = run_defaults(MECHANISMS.get(market.mechanism)) | values_of(market.params, market.mechanism)
     return rules_with(rules, own)
 
 
@@ -325,9 +337,10 @@ def under(setup: Setup, scenario: Scenario) -> Setup:
     return replace(
         setup,
         scenario=scenario,
-        mechanism=find_mechanism(scenario.market.mechanism),
+        mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=_agent_rules(scenario, setup.minutes),
+        strategies=strategies_of(scenario, setup.meter, setup.dropped_homes),
         keys=Keys.of(scenario),
     )
 
@@ -338,6 +351,7 @@ def _agent_rules(scenario: Scenario, minutes: int) -> AgentRules:
         forecaster=homes.forecast,
         forecast_days=homes.forecast_days,
         strategy=homes.strategy,
+        control=homes.control,
         gate_closure_minutes=scenario.market.gate_closure_minutes,
         minutes=minutes,
         seed=scenario.seed,

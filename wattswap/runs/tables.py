@@ -8,106 +8,52 @@ interruption.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS
-from market.settlement.tariff import IntervalPrices
 from market.units import IntArray
-from wattswap.runs.interval import Cleared, Settled
+from wattswap.runs.chain_writer import Committed
+from wattswap.runs.interval import IntervalRecord
 from wattswap.runs.layout import PARTS, TABLES, table_file
+from wattswap.runs.totals import BEHIND_METER, interval_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
 
 ROW_GROUP_ROWS = 131_072
-INTERVAL_COLUMNS = (
-    "height",
-    "orders",
-    "traded_wh",
-    "lo_micro_per_kwh",
-    "hi_micro_per_kwh",
-    "price_micro_per_kwh",
-    "welfare_nano",
-    "operator_surplus_nano",
-    "import_micro_per_kwh",
-    "feed_in_micro_per_kwh",
-)
-BILL_COLUMNS = (*COLUMNS, "baseline_nano", "imbalance_cost_nano", "load_wh", "pv_wh")
 
 
-class Recorder:
+class Tables:
     """Collects the rows of each interval and writes them by day.
 
     Args:
         folder: The run's folder; parts go to its PARTS.
         roster: Household ids.
         currency: Code that goes into the metadata of every table.
-        has_load: Whether the data know each home's load behind the meter; its columns are null where not.
     """
 
-    def __init__(self, folder: Path, roster: tuple[str, ...], currency: str, has_load: bool) -> None:
+    def __init__(self, folder: Path, roster: tuple[str, ...], currency: str) -> None:
         self.parts = folder / PARTS
         self.parts.mkdir(exist_ok=True)
-        self._folder = folder
-        self._roster, self._currency, self._has_load = roster, currency, has_load
-        self._rows: dict[str, list[Any]] = {name: [] for name in TABLES}
-        self.bills = np.zeros((len(roster), len(BILL_COLUMNS)), dtype=np.int64)
+        self._folder, self._roster, self._currency = folder, roster, currency
+        self._rows: list[tuple[IntervalRecord, Committed]] = []
 
-    def add(
-        self,
-        start_s: int,
-        height: int,
-        block_hash: bytes,
-        postings_root: bytes,
-        cleared: Cleared,
-        settled: Settled,
-        stored_wh: IntArray,
-        load_wh: IntArray,
-        pv_wh: IntArray,
-        prices: IntervalPrices,
-    ) -> None:
-        """Add one interval to the buffers and to the bills."""
-        members = len(self._roster)
-        book, clearing = cleared.book, cleared.clearing
-        lines = settled.postings.lines
-        self._rows["orders"].append((start_s, book, clearing))
-        self._rows["readings"].append((start_s, lines[:members, :2], stored_wh, load_wh, pv_wh))
-        self._rows["postings"].append((start_s, lines))
-        price = clearing.node_price[0]
-        self._rows["intervals"].append(
-            (
-                start_s,
-                height,
-                len(book),
-                cleared.traded_wh,
-                None if price is None else price.lo,
-                None if price is None else price.hi,
-                clearing.average_price_micro_per_kwh(book),
-                clearing.welfare_nano,
-                clearing.operator_surplus_nano,
-                prices.import_micro_per_kwh,
-                prices.feed_in_micro_per_kwh,
-                cleared.book_root,
-                cleared.clearing_root,
-                postings_root,
-                block_hash,
-            )
-        )
-        self.bills[:, : len(COLUMNS)] += lines[:members]
-        self.bills[:, len(COLUMNS)] += settled.baseline_nano
-        self.bills[:, len(COLUMNS) + 1] += settled.imbalance_cost_nano
-        self.bills[:, len(COLUMNS) + 2] += load_wh
-        self.bills[:, len(COLUMNS) + 3] += pv_wh
+    def add(self, record: IntervalRecord, block: Committed) -> None:
+        """Add one interval, with the block that it came into, to the buffer."""
+        self._rows.append((record, block))
 
     def flush(self, part: int) -> None:
-        """Write the buffered rows as part number `part` and empty the buffers."""
+        """Write the buffered rows as part number `part` and empty the buffer."""
         import pyarrow.feather as feather
 
         for name in TABLES:
-            table = getattr(self, f"_{name}_table")(self._rows[name])
+            table = getattr(self, f"_{name}_table")()
             final = self.parts / f"{name}.{part:06d}.arrow"
             temporary = final.with_suffix(".tmp")
             with temporary.open("wb") as file:
@@ -115,7 +61,7 @@ class Recorder:
                 file.flush()
                 os.fsync(file.fileno())  # the checkpoint counts this part, also after a power cut
             os.replace(temporary, final)
-            self._rows[name] = []
+        self._rows = []
 
     def drop_parts_from(self, part: int) -> None:
         """Delete parts that no checkpoint counts."""
@@ -123,29 +69,26 @@ class Recorder:
             if path.suffix == ".tmp" or int(path.name.split(".")[1]) >= part:
                 path.unlink()
 
-    def join(self) -> list[Path]:
-        """Join the parts into one Parquet file per table, write the bills, and return all paths.
+    def join(self, bills: Mapping[str, IntArray]) -> None:
+        """Join the parts into one Parquet file per table, and write the bills.
 
         The parts stay, so that a run that is killed while it finishes can be finished again.
-        """
-        paths = []
-        for name in TABLES:
-            paths.append(self._folder / table_file(name))
-            join_parts(sorted(self.parts.glob(f"{name}.*.arrow")), paths[-1])
-        paths.append(self._write_bills())
-        return paths
 
-    def _write_bills(self) -> Path:
+        Args:
+            bills: Columns of the bills, one value a home; load and production are null where they are absent.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns = {"household": pa.array(self._roster)}
-        for i, column in enumerate(BILL_COLUMNS):
-            known = self._has_load or column not in ("load_wh", "pv_wh")
-            columns[column] = pa.array(self.bills[:, i]) if known else pa.nulls(len(self.bills), pa.int64())
+        for name in TABLES:
+            join_parts(sorted(self.parts.glob(f"{name}.*.arrow")), self._folder / table_file(name))
+        columns = {"household": pa.array(self._roster)} | {
+            name: pa.array(column) for name, column in bills.items()
+        }
+        for name in BEHIND_METER:
+            columns.setdefault(name, pa.nulls(len(self._roster), pa.int64()))
         path = self._folder / table_file("bills")
         pq.write_table(self._with_metadata(columns), path, compression="zstd")
-        return path
 
     def _with_metadata(self, columns: dict[str, Any]) -> pa.Table:
         import pyarrow as pa
@@ -157,21 +100,25 @@ class Recorder:
 
         return pa.DictionaryArray.from_arrays(pa.array(index.astype(np.int32)), pa.array(names))
 
-    def _orders_table(self, rows: list[Any]) -> pa.Table:
+    def _starts(self, repeat: list[int]) -> pa.Array:
+        return starts([record.start_s for record, _ in self._rows], repeat)
+
+    def _orders_table(self) -> pa.Table:
         import pyarrow as pa
 
-        accepted = np.concatenate([c.accepted_wh for _, _, c in rows])
-        price = np.concatenate([c.price_micro_per_kwh for _, _, c in rows])
-        charge = np.concatenate(
-            [np.zeros(len(book), np.int64) if c.charge_nano is None else c.charge_nano for _, book, c in rows]
-        )
+        records = [record for record, _ in self._rows]
+        clearings = [record.clearing for record in records]
 
         def column(name: str) -> IntArray:
-            return np.concatenate([getattr(book, name) for _, book, _ in rows])
+            return np.concatenate([getattr(record.book, name) for record in records])
 
+        accepted = np.concatenate([c.accepted_wh for c in clearings])
+        charges = [
+            np.zeros_like(c.accepted_wh) if c.charge_nano is None else c.charge_nano for c in clearings
+        ]
         return self._with_metadata(
             {
-                "interval_start": starts([r[0] for r in rows], [len(r[1]) for r in rows]),
+                "interval_start": self._starts([len(record.book) for record in records]),
                 "household": self._names(column("participant"), self._roster),
                 "side": column("side"),
                 "energy_wh": column("energy_wh"),
@@ -179,48 +126,53 @@ class Recorder:
                 "node": column("node"),
                 "sequence": column("sequence"),
                 "accepted_wh": accepted,
-                "price_micro_per_kwh": pa.array(price, mask=accepted == 0),
-                "charge_nano": charge,
+                "price_micro_per_kwh": pa.array(
+                    np.concatenate([c.price_micro_per_kwh for c in clearings]), mask=accepted == 0
+                ),
+                "charge_nano": np.concatenate(charges),
             }
         )
 
-    def _readings_table(self, rows: list[Any]) -> pa.Table:
+    def _readings_table(self) -> pa.Table:
         import pyarrow as pa
 
-        members = len(self._roster)
-        registers = np.concatenate([r[1] for r in rows])
-        unknown = None if self._has_load else np.ones(len(registers), dtype=bool)
-        return self._with_metadata(
-            {
-                "interval_start": starts([r[0] for r in rows], [members] * len(rows)),
-                "household": self._names(np.tile(np.arange(members), len(rows)), self._roster),
-                "import_wh": registers[:, 0],
-                "export_wh": registers[:, 1],
-                "stored_wh": np.concatenate([r[2] for r in rows]),
-                "load_wh": pa.array(np.concatenate([r[3] for r in rows]), mask=unknown),
-                "pv_wh": pa.array(np.concatenate([r[4] for r in rows]), mask=unknown),
-            }
-        )
+        records, homes = [record for record, _ in self._rows], len(self._roster)
+        table: dict[str, Any] = {
+            "interval_start": self._starts([homes] * len(records)),
+            "household": self._names(np.tile(np.arange(homes), len(records)), self._roster),
+            "import_wh": np.concatenate([r.import_wh for r in records]),
+            "export_wh": np.concatenate([r.export_wh for r in records]),
+        }
+        for name in records[0].columns:
+            table[name] = np.concatenate([r.columns[name] for r in records])
+        for name in BEHIND_METER:
+            table.setdefault(name, pa.nulls(homes * len(records), pa.int64()))
+        return self._with_metadata(table)
 
-    def _postings_table(self, rows: list[Any]) -> pa.Table:
+    def _postings_table(self) -> pa.Table:
         accounts = (*self._roster, *SYSTEM_ACCOUNTS)
-        lines = np.concatenate([r[1] for r in rows])
+        lines = np.concatenate([record.settled.postings.lines for record, _ in self._rows])
         columns: dict[str, Any] = {
-            "interval_start": starts([r[0] for r in rows], [len(accounts)] * len(rows)),
-            "account": self._names(np.tile(np.arange(len(accounts)), len(rows)), accounts),
+            "interval_start": self._starts([len(accounts)] * len(self._rows)),
+            "account": self._names(np.tile(np.arange(len(accounts)), len(self._rows)), accounts),
         }
         columns |= {name: np.ascontiguousarray(lines[:, i]) for i, name in enumerate(COLUMNS)}
         return self._with_metadata(columns)
 
-    def _intervals_table(self, rows: list[Any]) -> pa.Table:
+    def _intervals_table(self) -> pa.Table:
         import pyarrow as pa
 
-        names = INTERVAL_COLUMNS
-        columns = list(zip(*rows, strict=True))
-        table: dict[str, Any] = {"interval_start": starts(list(columns[0]), [1] * len(rows))}
-        table |= {name: pa.array(columns[i], pa.int64()) for i, name in enumerate(names, start=1)}
-        roots = ("book_root", "clearing_root", "postings_root", "block_hash")
-        table |= {n: pa.array(columns[i], pa.binary(32)) for i, n in enumerate(roots, start=len(names) + 1)}
+        records, blocks = zip(*self._rows, strict=True)
+        columns = {"height": [block.height for block in blocks], **interval_columns(records)}
+        roots = {
+            "book_root": [record.book_root for record in records],
+            "clearing_root": [record.clearing_root for record in records],
+            "postings_root": [block.postings_root for block in blocks],
+            "block_hash": [block.block_hash for block in blocks],
+        }
+        table: dict[str, Any] = {"interval_start": self._starts([1] * len(records))}
+        table |= {name: pa.array(column, pa.int64()) for name, column in columns.items()}
+        table |= {name: pa.array(column, pa.binary(32)) for name, column in roots.items()}
         return self._with_metadata(table)
 
 

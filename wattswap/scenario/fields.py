@@ -113,9 +113,8 @@ Power = Annotated[
     int, BeforeValidator(_exact(3, "a W", _ZERO, _MILLION, True)), PlainSerializer(decimal_text(3)), _NUMBER
 ]
 """kW in the file, W inside; above 0."""
-Share = Annotated[
-    int, BeforeValidator(_exact(6, "a millionth", _ZERO, _ONE)), PlainSerializer(decimal_text(6)), _NUMBER
-]
+_share = _exact(6, "a millionth", _ZERO, _ONE)
+Share = Annotated[int, BeforeValidator(_share), PlainSerializer(decimal_text(6)), _NUMBER]
 """0..1 in the file, parts per million inside."""
 Efficiency = Annotated[
     int,
@@ -233,3 +232,25 @@ Clock = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}$"}),
 ]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+def _portion(value: Any, info: ValidationInfo) -> int | tuple[str, ...]:
+    """A share of all homes, or the ids of some."""
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    if isinstance(value, list | tuple | dict | bool) or (isinstance(value, str) and not is_resolved(info)):
+        raise Wrong(f"must be a share or a list of homes, not {kind(value)}", 'write 0.5 or ["h1", "h2"]')
+    return _share(value, info)
+
+
+def _portion_text(portion: int | tuple[str, ...]) -> str | list[str]:
+    return decimal_text(6)(portion) if isinstance(portion, int) else list(portion)
+
+
+Portion = Annotated[
+    int | tuple[str, ...],
+    PlainValidator(_portion),
+    PlainSerializer(_portion_text),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""A share of the homes as `Share`, or a list of their ids."""

@@ -52,6 +52,7 @@ class Source:
         case: The chosen overlay.
         overrides: The `--set` expressions.
         text: The file as given, for the run folder.
+        modules: SHA-256 by name of each file of plug-ins that was imported for it.
     """
 
     file: str
@@ -60,6 +61,7 @@ class Source:
     case: str | None = None
     overrides: tuple[str, ...] = ()
     text: str = ""
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     def problem(self, path: KeyPath, message: str, cure: str = "") -> Problem:
         """Name the line of the key, or of the nearest table around it, in a problem."""

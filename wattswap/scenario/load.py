@@ -44,6 +44,7 @@ def load(
     case: str | None = None,
     overrides: Sequence[str] = (),
     known_mechanisms: Iterable[str] | None = None,
+    modules: Mapping[str, str] | None = None,
 ) -> Scenario:
     """Read, overlay and check a scenario file; later layers win: file, `[case.NAME]`, each `--set` in order.
 
@@ -52,6 +53,7 @@ def load(
         case: Name of a `[case.NAME]` table.
         overrides: Expressions such as `market.k=0.3`; the value is TOML, or a bare word taken as text.
         known_mechanisms: Names that `market.mechanism` may have; all registered ones when left out.
+        modules: SHA-256 by name of the files of plug-ins that were imported for it.
 
     Raises:
         InvalidScenario: Lists every problem of the file, of all its cases and of the overrides.
@@ -72,7 +74,13 @@ def load(
     for layers in ([*chosen, *sets], *others):
         merged = stack([document.base, *layers])
         source = Source(
-            document.shown, file.parent.resolve(), merged.places, case, tuple(overrides), document.text
+            document.shown,
+            file.parent.resolve(),
+            merged.places,
+            case,
+            tuple(overrides),
+            document.text,
+            modules or {},
         )
         scenario, wrong = _validate(merged.content, source, known)
         scenarios.append(scenario)
@@ -93,19 +101,23 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
     Raises:
         InvalidScenario: Not a resolved scenario of this version.
         InvalidData: A price series or the secret file has changed since.
+        BrokenModule: A file of plug-ins that it depends on is not imported, or another one of that name is.
     """
     from pydantic import ValidationError
 
-    from wattswap.scenario.model import Scenario
+    from wattswap.plugins import require_modules
+    from wattswap.scenario.model import scenario_model
     from wattswap.scenario.problems import faults_of
 
     content = copy.deepcopy(dict(resolved))
     files = (("tariff", "import_series"), ("tariff", "feed_in_series"), ("chain", "secret_file"))
     hashes = {(table, key): content.get(table, {}).pop(f"{key}_sha256", None) for table, key in files}
-    source = Source("resolved scenario", Path(base).resolve())
+    modules = content.pop("modules", {})
+    require_modules(modules)
+    source = Source("resolved scenario", Path(base).resolve(), modules=modules)
     try:
         context = {"resolved": True, "base": source.base}
-        scenario = Scenario.model_validate(content, context=context).with_source(source)
+        scenario = scenario_model().model_validate(content, context=context).with_source(source)
     except ValidationError as error:
         raise InvalidScenario(*(source.problem(*fault) for fault in faults_of(error))) from None
     now = scenario.resolved()
@@ -123,31 +135,32 @@ def _validate(
 ) -> tuple[Scenario | None, list[Problem]]:
     from pydantic import ValidationError
 
-    from wattswap.scenario.model import Scenario
+    from wattswap.scenario.model import scenario_model
     from wattswap.scenario.problems import faults_of
 
     try:
         context = {"base": source.base, "known": known}
-        return Scenario.model_validate(merged, context=context).with_source(source), []
+        return scenario_model().model_validate(merged, context=context).with_source(source), []
     except ValidationError as error:
         return None, [source.problem(*fault) for fault in faults_of(error)]
 
 
 def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:
     """Names of the plug-ins that a scenario may choose, by the key that chooses them."""
-    from agents import bidding, forecast
-    from data import formats
-    from market.mechanism import registered
-    from wattswap.plugins import load_all
+    from agents.bidding import STRATEGIES
+    from agents.control import CONTROLLERS
+    from agents.forecast import FORECASTERS
+    from data.formats import FORMATS
+    from market.mechanism import MECHANISMS
 
     if mechanisms is None:
-        load_all()
-        mechanisms = registered()
+        mechanisms = MECHANISMS.all()
     return {
         "market.mechanism": sorted(mechanisms),
-        "data.format": list(formats.registered()),
-        "homes.strategy": list(bidding.registered()),
-        "homes.forecast": [*forecast.registered(), forecast.PERFECT_FORESIGHT],
+        "data.format": list(FORMATS.all()),
+        "homes.strategy": list(STRATEGIES.all()),
+        "homes.forecast": list(FORECASTERS.all()),
+        "homes.control": list(CONTROLLERS.all()),
     }
 
 
@@ -185,9 +198,9 @@ def write_new(folder: Path | str, template: str = "street") -> list[Path]:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a scenario file, for completion in editors."""
-    from wattswap.scenario.model import Scenario
+    from wattswap.scenario.model import scenario_model
 
-    schema = Scenario.model_json_schema(by_alias=True, mode="validation")
+    schema = scenario_model().model_json_schema(by_alias=True, mode="validation")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "wattswap scenario"
     schema["properties"]["case"] = {

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, create_model, field_validator, model_validator
 
+from agents.devices import DEVICES, Device
 from market.errors import InvalidTariff
 from market.settlement.tariff import OutsidePrices, flat, series, time_of_use
 from market.units import IntArray, price
 from wattswap.canonical_json import canonical_json
 from wattswap.errors import InvalidScenario, Problem
+from wattswap.plugins import modules_used
 from wattswap.scenario.fields import Wrong, iso
 from wattswap.scenario.layers import Source
 from wattswap.scenario.lines import KeyPath
-from wattswap.scenario.tables import Chain, Data, Homes, Market, Table, Tariff, Time
+from wattswap.scenario.tables import Chain, Data, Homes, Market, Table, Tariff, Time, homes_table
 
 SCHEMA = 1
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
@@ -48,7 +51,7 @@ class Scenario(Table):
     seed: int = Field(default=1, ge=0, lt=2**63, description="Seed of every lottery and key of the run.")
     time: Time = Field(default=Time(), description="Which part of the data runs.")
     data: Data = Field(description="Where the meter readings come from.")
-    homes: Homes = Field(default=Homes(), description="What the homes own and how they behave.")
+    homes: Homes = Field(description="What the homes own and how they behave.")
     tariff: Tariff = Field(description="What energy costs outside the market.")
     market: Market = Field(default=Market(), description="How the local market clears.")
     chain: Chain = Field(default=Chain(), description="Who writes the record.")
@@ -98,6 +101,11 @@ class Scenario(Table):
         """Absolute path of the meter data; None for a bundled sample."""
         return None if self.data.path is None else (self._source.base / self.data.path).resolve()
 
+    @property
+    def modules(self) -> dict[str, str]:
+        """SHA-256 by name of the files of plug-ins that the result depends on."""
+        return modules_used(self._source.modules, self.market.mechanism)
+
     def invalid(self, key: str | KeyPath, message: str, cure: str = "") -> InvalidScenario:
         """Build the error, with its line, for a key that only the data can judge, such as `time.start`.
 
@@ -109,17 +117,25 @@ class Scenario(Table):
     def resolved(self) -> dict[str, Any]:
         """Everything that influences the result as JSON values: instants in UTC, exact decimals as text.
 
-        Files beside the scenario are named by their content; meter data are hashed by who reads them.
+        Files beside the scenario, and files of plug-ins that it depends on, are named by their content; meter data are
+        hashed by who reads them.
         """
         said: dict[str, Any] = self.model_dump(
             mode="json", by_alias=True, exclude_none=True, exclude={"time"}
         )
         said["time"] = self.time.resolved()
-        for key, default in (("params", {}), ("imbalance", "shared")):
-            if (
-                said["market"][key] == default
-            ):  # keys that came later do not change the digest of older scenarios
-                del said["market"][key]
+        # Keys that came later do not change the digest of older scenarios.
+        for table, key, default in (
+            ("market", "params", {}),
+            ("market", "imbalance", "shared"),
+            ("homes", "strategies", {}),
+            ("homes", "control", "self_consumption"),
+            *(("homes", name, {}) for name, device in DEVICES.all().items() if device.in_data is None),
+        ):
+            if said[table].get(key) == default:
+                del said[table][key]
+        if self.modules:
+            said["modules"] = self.modules
         said["tariff"]["time_of_use"].sort(key=lambda window: sorted(window.items()))
         for key in ("import_series", "feed_in_series"):
             path = getattr(self.tariff, key)
@@ -245,3 +261,18 @@ class Scenario(Table):
                 (("tariff",), message, "prices are in currency units, not cents: write 0.32 for 32 cents")
             )
         return [self._source.problem(path, message, cure) for path, message, cure in found]
+
+
+def scenario_model() -> type[Scenario]:
+    """The scenario with the tables of every registered device."""
+    return _with_devices(tuple(DEVICES.all().values()))
+
+
+@lru_cache(maxsize=4)
+def _with_devices(devices: tuple[Device, ...]) -> type[Scenario]:
+    homes = homes_table(devices)
+    field = Field(default=homes(), description=Scenario.model_fields["homes"].description)
+    made: type[Scenario] = create_model(
+        "Scenario", __base__=Scenario, __doc__=Scenario.__doc__, homes=(homes, field)
+    )
+    return made

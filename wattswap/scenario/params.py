@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo
 
-from market.mechanism import registered
+from market.mechanism import MECHANISMS
 from market.parameters import Parameter
 from market.rules import Value
 from wattswap.inputs.collector import CaseReader
@@ -19,7 +19,7 @@ _NUMBERS = ("share", "price", "energy")
 
 def own_parameters(mechanism: str) -> tuple[Parameter, ...]:
     """The parameters that stand in [market.params] when this rule is chosen; none for an unknown rule."""
-    found = registered().get(mechanism)
+    found = MECHANISMS.all().get(mechanism)
     return tuple(p for p in found.parameters if not has_own_field(p) and not p.case_only) if found else ()
 
 
@@ -28,7 +28,7 @@ def _checked(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, dict):
         raise Wrong(f"must be a table, not {kind(value)}", "write market.params = {name = value}")
     mechanism = info.data.get("mechanism")
-    if mechanism not in registered():  # the wrong name is a fault of its own
+    if mechanism not in MECHANISMS.all():  # the wrong name is a fault of its own
         return value
     parameters = {p.name: p for p in own_parameters(mechanism)}
     if is_resolved(info):

@@ -11,7 +11,7 @@ from wattswap.errors import suggest
 from wattswap.scenario.fields import Wrong, kind
 from wattswap.scenario.layers import dotted
 from wattswap.scenario.lines import KeyPath
-from wattswap.scenario.model import Scenario
+from wattswap.scenario.model import scenario_model
 from wattswap.scenario.tables import Table
 
 Fault = tuple[KeyPath, str, str]
@@ -42,10 +42,15 @@ def inner_table(annotation: Any) -> type[Table] | None:
     return next((found for part in get_args(annotation) if (found := inner_table(part))), None)
 
 
-def key_paths(table: type[Table] = Scenario, prefix: str = "") -> dict[str, FieldInfo]:
-    """Every key of the file by its dotted path; NAME stands for a name that the user chooses."""
+def key_paths(table: type[Table] | None = None, prefix: str = "") -> dict[str, FieldInfo]:
+    """Every key of the file by its dotted path; NAME stands for a name that the user chooses.
+
+    Args:
+        table: The top of the file; a scenario when left out.
+        prefix: Path of the table.
+    """
     found: dict[str, FieldInfo] = {}
-    for key, field in fields_of(table).items():
+    for key, field in fields_of(table or scenario_model()).items():
         found[f"{prefix}{key}"] = field
         inside = inner_table(field.annotation)
         if inside is not None:
@@ -71,8 +76,9 @@ def _table_at(path: KeyPath, root: type[Table]) -> type[Table] | None:
     return table
 
 
-def unknown_key(path: KeyPath, root: type[Table] = Scenario) -> Fault:
-    """Say what was probably meant by a key that does not exist."""
+def unknown_key(path: KeyPath, root: type[Table] | None = None) -> Fault:
+    """Say what was probably meant by a key that does not exist; in a scenario, or a file whose top is `root`."""
+    root = root or scenario_model()
     table, key = _table_at(path[:-1], root), str(path[-1])
     siblings = fields_of(table) if table else {}
     elsewhere = [known for known in key_paths(root) if known.split(".")[-1] == key]
@@ -82,8 +88,9 @@ def unknown_key(path: KeyPath, root: type[Table] = Scenario) -> Fault:
     return path, "unknown key", suggest(key, siblings)
 
 
-def faults_of(error: ValidationError, root: type[Table] = Scenario) -> list[Fault]:
-    """Turn what pydantic found in a file whose top is `root` into sentences."""
+def faults_of(error: ValidationError, root: type[Table] | None = None) -> list[Fault]:
+    """Turn what pydantic found in a file whose top is `root`, a scenario when left out, into sentences."""
+    root = root or scenario_model()
     found: list[Fault] = []
     for item in error.errors(include_url=False):
         path: KeyPath = item["loc"]

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
-from market.errors import InvalidTariff
+from agents.devices import DEVICES, Device
+from market.errors import BrokenPlugin, InvalidTariff
 from market.rules import Rationing, Solver
 from market.settlement.tariff import Window, week_table
 from market.units import PPM
@@ -23,6 +33,7 @@ from wattswap.scenario.fields import (
     Energy,
     Fee,
     Names,
+    Portion,
     Power,
     Price,
     Share,
@@ -30,6 +41,7 @@ from wattswap.scenario.fields import (
     Weekdays,
     Wrong,
     Zone,
+    decimal_text,
     instant_s,
     iso,
 )
@@ -206,41 +218,18 @@ def missing_file(key: str, path: str, info: ValidationInfo) -> Faults:
     ]
 
 
-class Battery(Table):
-    """[homes.battery.NAME]: one home's battery; a key left out keeps what the data say."""
-
-    capacity_wh: Energy | None = Field(
-        default=None, alias="capacity_kwh", description="Usable capacity in kWh; 0 removes the battery."
-    )
-    charge_w: Power | None = Field(
-        default=None, alias="charge_kw", description="The most it takes in, in kW."
-    )
-    discharge_w: Power | None = Field(
-        default=None, alias="discharge_kw", description="The most it gives out, in kW."
-    )
-    charge_efficiency_ppm: Efficiency | None = Field(
-        default=None, alias="charge_efficiency", description="Share of the charged energy that is stored."
-    )
-    discharge_efficiency_ppm: Efficiency | None = Field(
-        default=None, alias="discharge_efficiency", description="Share of the stored energy that comes out."
-    )
-    initial_share_ppm: Share | None = Field(
-        default=None, alias="initial_share", description="How full it is at the start of the run, 0 to 1."
-    )
-
-
 class Homes(Table):
     """[homes]: what the homes own and how they behave."""
 
-    batteries: Literal["data", "none"] = Field(default="data", description="Which batteries exist.")
-    battery: dict[str, Battery] = Field(
-        default_factory=dict, description="Batteries by home, over the data's."
-    )
     forecast: str = Field(default="same_hour_mean", description="How a home expects its next interval.")
     forecast_days: int = Field(
         default=7, ge=1, le=60, description="How many past days the forecast looks at."
     )
     strategy: str = Field(default="truthful", description="How a home bids.")
+    strategies: dict[str, Portion] = Field(
+        default={}, description="Homes that bid otherwise: by strategy, a share of the homes or their ids."
+    )
+    control: str = Field(default="self_consumption", description="How a home runs its devices.")
 
     @field_validator("forecast")
     @classmethod
@@ -252,25 +241,93 @@ class Homes(Table):
     def _strategy(cls, value: str, info: ValidationInfo) -> str:
         return _known(value, "homes.strategy", "bidding strategy", info)
 
+    @field_validator("control")
+    @classmethod
+    def _control(cls, value: str, info: ValidationInfo) -> str:
+        return _known(value, "homes.control", "controller", info)
+
+    @field_validator("strategies")
+    @classmethod
+    def _strategies(cls, value: dict[str, Portion], info: ValidationInfo) -> dict[str, Portion]:
+        faults: Faults = []
+        for name in value:
+            try:
+                _known(name, "homes.strategy", "bidding strategy", info)
+            except Wrong as wrong:
+                faults += [(name, message, cure) for _, message, cure in wrong.faults]
+        named = [home for portion in value.values() if isinstance(portion, tuple) for home in portion]
+        twice = next((home for home in named if named.count(home) > 1), None)
+        if twice is not None:
+            faults.append(("", f"names home {twice!r} twice", "name each home once"))
+        shares = sum(portion for portion in value.values() if isinstance(portion, int))
+        if shares > PPM:
+            cure = "let the shares sum to at most 1; the other homes have homes.strategy"
+            faults.append(("", f"gives shares of {decimal_text(6)(shares)} of the homes", cure))
+        _finish(faults)
+        return value
+
+    def tables(self, device: str) -> dict[str, Table]:
+        """The tables of one kind of device, by home."""
+        return getattr(self, device, {})
+
+    def uses_data(self, device: Device) -> bool:
+        """Whether the homes have the devices that the meter data name."""
+        return device.in_data is not None and getattr(self, device.switch) == "data"
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         faults: Faults = []
-        for name, battery in self.battery.items():
-            if not _HOME_ID.fullmatch(name):
-                faults.append(
-                    (
-                        f"battery.{name}",
-                        "a home's id has no blanks at its ends",
-                        "write the id as in the data",
-                    )
-                )
-            needed = ("capacity_wh", "charge_w", "discharge_w") if self.batteries == "none" else ()
-            for key in needed:
-                if getattr(battery, key) is None:
-                    cure = 'batteries = "none" leaves nothing to start from: give it in full'
-                    faults.append((f"battery.{name}", f"has no {Battery.model_fields[key].alias}", cure))
+        for device in DEVICES.all().values():
+            full = [] if self.uses_data(device) else [key for key in device.keys if key.default is None]
+            for name, table in self.tables(device.name).items():
+                where = f"{device.name}.{name}"
+                if not _HOME_ID.fullmatch(name):
+                    cure = "write the id as in the data"
+                    faults.append((where, "a home's id has no blanks at its ends", cure))
+                why = f'{device.switch} = "none" leaves nothing to start from: ' if device.switch else ""
+                cure = f"{why}give it in full"
+                missing = [key.name for key in full if getattr(table, key.field) is None]
+                faults += [(where, f"has no {key}", cure) for key in missing]
         _finish(faults)
         return self
+
+
+_KINDS: dict[str, Any] = {
+    "energy": Energy,
+    "power": Power,
+    "share": Share,
+    "efficiency": Efficiency,
+    "price": Price,
+    "whole": Annotated[int, Field(ge=0)],
+}
+
+
+@lru_cache(maxsize=4)
+def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
+    """[homes] with a table [homes.DEVICE.HOME] for each kind of device, made from the keys that its file declares."""
+    fields: dict[str, Any] = {}
+    for device in devices:
+        if device.name in Homes.model_fields:
+            reason = f"[homes] has a key {device.name!r} of its own; give the device another name"
+            raise BrokenPlugin("device", device.name, DEVICES.origin(device.name), reason)
+        if device.in_data is not None:
+            choices = Literal["data", "none"]
+            about = f"Which {device.switch} exist."
+            fields[device.switch] = (choices, Field(default="data", description=about))
+        keys: dict[str, Any] = {
+            key.field: (_KINDS[key.kind] | None, Field(default=None, alias=key.name, description=key.summary))
+            for key in device.keys
+        }
+        about = (
+            f"[homes.{device.name}.NAME]: one home's {device.name}; a key left out keeps what the data say."
+        )
+        table = create_model(device.name.title(), __base__=Table, __doc__=about, **keys)
+        several = f"{device.switch or device.name} by home".capitalize()
+        several += ", over the data's." if device.in_data else "."
+        fields[device.name] = (dict[str, table], Field(default_factory=dict, description=several))  # type: ignore[valid-type]
+    owned: Any = create_model("Owned", __base__=Table, **fields)
+    made: type[Homes] = create_model("Homes", __base__=(Homes, owned), __doc__=Homes.__doc__)
+    return made
 
 
 class TimeOfUse(Table):
@@ -372,12 +429,12 @@ class Market(Table):
         default="shared",
         description="Who settles what was not traded: the neighbours first, or the retailer.",
     )
-    params: Params = Field(default={}, description="The rule's own parameters, as docs/mechanisms list them.")
+    params: Params = Field(default={}, description="Parameters of the mechanism: docs/reference/mechanisms.")
 
     @field_validator("mechanism")
     @classmethod
     def _mechanism(cls, value: str, info: ValidationInfo) -> str:
-        return _known(value, "market.mechanism", "clearing mechanism", info)
+        return _known(value, "market.mechanism", "mechanism", info)
 
 
 class Chain(Table):

@@ -37,6 +37,8 @@ _TABLES = {"meta", "promises", "closed", "signed"}
 class JournalDamaged(LocalError):
     """A journal that cannot be read back as it was written, or written at all."""
 
+    exit_hint = "invalid"
+
     def __init__(self, path: Path, what: str) -> None:
         self.path = path
         super().__init__(
@@ -47,6 +49,8 @@ class JournalDamaged(LocalError):
 
 class SignedOtherwise(LocalError):
     """A second, different message of a household for one purpose; it was not signed."""
+
+    exit_hint = "invalid"
 
 
 class Promise(NamedTuple):

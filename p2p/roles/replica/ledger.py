@@ -46,6 +46,8 @@ _CHECKPOINT_VERSION = 1
 class ChainForked(LocalError):
     """A quorum certified a block that our state refuses: nobody can continue from here without a person."""
 
+    exit_hint = "verify"
+
 
 class Checkpoint(Record, frozen=True):
     """A tip as bytes; fields as in `execution.Tip`, the state as (module, key, value)."""

@@ -1,4 +1,4 @@
-// The msgpack subset of docs/protocol.md: one byte string for one value.
+// The msgpack subset of docs/reference/protocol/messages.md: one byte string for one value.
 // A shape says what is expected: 'int', 'bytes', 'str', 'bool', {nil: shape}, {list: shape}, or a record, which
 // is an array of [name, shape]. Integers are BigInt on both sides; the encoder takes plain numbers too.
 

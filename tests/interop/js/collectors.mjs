@@ -1,4 +1,4 @@
-// Who takes orders, and the way to them: docs/protocol.md, 2 and 4.
+// Who takes orders, and the way to them: docs/reference/protocol/messages.md, 2 and 4.
 import { multiaddr } from '@multiformats/multiaddr';
 import { Refused, join, same } from './codec.mjs';
 import * as wire from './wire.mjs';

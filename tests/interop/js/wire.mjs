@@ -1,4 +1,4 @@
-// Frames and signed messages of docs/protocol.md.
+// Frames and signed messages of docs/reference/protocol/messages.md.
 import { bigEndian, decode, encode, hex, join, Refused, same } from './codec.mjs';
 import { publicKeyOf, sha256, sign, verify } from './crypto.mjs';
 import { ascii } from './codec.mjs';

@@ -8,11 +8,8 @@ from hypothesis import strategies as st
 
 from market.book import Order, OrderBook, Requirement, Side
 from market.clearing import Clearing
-from market.mechanism import get
+from market.mechanism import MECHANISMS
 from market.rules import MarketRules
-from wattswap.plugins import load_all
-
-load_all()
 
 RULES = MarketRules(retail_micro_per_kwh=30, feed_in_micro_per_kwh=10)
 
@@ -61,7 +58,7 @@ def cleared(name: str, book: OrderBook, rules: MarketRules = RULES, **params: st
         feed_in_micro_per_kwh=rules.feed_in_micro_per_kwh,
         params=params,
     )
-    return get(name).clear(book, given)
+    return MECHANISMS.get(name).clear(book, given)
 
 
 def row(side: str, participant: int, energy: int, limit: int, sequence: int = 0, **more: object) -> Order:

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import market.mechanisms  # noqa: F401  (registers them)
-from market.mechanism import get
+from market.mechanism import MECHANISMS
 from market.mechanisms.huang import give_up_equally
 from market.rules import MarketRules
 from tests.unit_books import Row, best_lie, cleared, efficient, rows_of, units
 
 RULES = MarketRules()
-HUANG = get("huang")
+HUANG = MECHANISMS.get("huang")
 BUY, SELL = 1, -1
 
 

@@ -13,7 +13,7 @@ import market.mechanisms  # noqa: F401  (registers them)
 from market.auctions.uniform import clear_exact
 from market.book import Order, OrderBook, Side
 from market.errors import InvalidRules
-from market.mechanism import get
+from market.mechanism import MECHANISMS
 from market.rules import MarketRules, Value
 from tests.unit_books import Row, best_lie, book_of, cleared, efficient, rows_of, units
 
@@ -86,7 +86,7 @@ def test_it_is_the_rule_unit_by_unit(name: str, rows: list[Row], seed: int, rule
     """The slow fee clears a side again without each participant."""
     rows = sorted(rows, key=lambda r: r[0])
     rules = rules_with(seed, price_rule=rule, boundary="strict" if strict else "weak")
-    book, clearing = cleared(get(name), rows, rules)
+    book, clearing = cleared(MECHANISMS.get(name), rows, rules)
     accepted, fees = slow(rows, seed, rule, strict, name == "muda_lottery")
     assert clearing.accepted_wh.tolist() == accepted
     charge = np.zeros(len(book), dtype=np.int64) if clearing.charge_nano is None else clearing.charge_nano
@@ -113,7 +113,7 @@ def test_no_participant_of_one_side_gains_by_any_joint_misreport(
     own = [row for row in rows if row[0] == who][:3]
     rows = [row for row in rows if row[0] != who] + [(who, own[0][1], *row[2:]) for row in own]
     rules = rules_with(seed, exogenous_price_micro_per_kwh=exogenous, boundary="strict" if strict else "weak")
-    truth, lie = best_lie(lambda book: get(name).clear(book, rules), rows, who, range(-1, 6))
+    truth, lie = best_lie(lambda book: MECHANISMS.get(name).clear(book, rules), rows, who, range(-1, 6))
     assert lie <= truth
 
 
@@ -121,7 +121,9 @@ def test_who_buys_and_sells_may_gain_by_a_false_offer() -> None:
     """Why only single orders are promised: an offer made below its cost opens room for the own bid behind it."""
     rows = [(0, BUY, 1, 9), (1, BUY, 1, 8), (1, SELL, 1, 6), (2, SELL, 1, 1)]
     rules = rules_with(exogenous_price_micro_per_kwh=5)
-    truth, lie = best_lie(lambda book: get("muda_vickrey").clear(book, rules), rows, 1, [0, 4, 6, 8])
+    truth, lie = best_lie(
+        lambda book: MECHANISMS.get("muda_vickrey").clear(book, rules), rows, 1, [0, 4, 6, 8]
+    )
     assert lie > truth
 
 
@@ -141,7 +143,7 @@ def test_the_published_example_of_vickrey_fees() -> None:
     """Prices 6.3 and 4.65, two thirds of the volume, .7907 of the gain, fees 2.3 and 4.6 of sellers 7 and 8."""
     book, partition = published()
     rules = rules_with(partition=partition, price_rule="marginal_midpoint", boundary="weak")
-    clearing = get("muda_vickrey").clear(book, rules)
+    clearing = MECHANISMS.get("muda_vickrey").clear(book, rules)
     assert [half["price_micro_per_kwh"] for half in clearing.details["halves"]] == [6_300_000, 4_650_000]
     best = clear_exact(book, MarketRules())
     assert clearing.traded_wh(book) / best.traded_wh(book) == pytest.approx(2 / 3)
@@ -156,7 +158,7 @@ def test_a_strict_boundary_keeps_the_order_at_the_price_out() -> None:
     """Bid 4 of the same example sits at the price of its half, 6.3."""
     book, partition = published()
     rules = rules_with(partition=partition, price_rule="marginal_midpoint")
-    accepted = get("muda_vickrey").clear(book, rules).accepted_wh
+    accepted = MECHANISMS.get("muda_vickrey").clear(book, rules).accepted_wh
     assert accepted[4] == 0
     assert accepted[[1, 3]].tolist() == [1_000, 1_000]
 
@@ -164,7 +166,7 @@ def test_a_strict_boundary_keeps_the_order_at_the_price_out() -> None:
 @BOTH
 def test_a_half_without_trade_makes_no_price_and_the_other_does_not_trade(name: str) -> None:
     rows = [(0, BUY, 1, 9), (1, SELL, 1, 1), (2, BUY, 1, 9), (3, SELL, 1, 20)]
-    _, clearing = cleared(get(name), rows, rules_with(partition=((0, 1), (2, 3))))
+    _, clearing = cleared(MECHANISMS.get(name), rows, rules_with(partition=((0, 1), (2, 3))))
     left, right = clearing.details["halves"]
     assert (left["price_micro_per_kwh"], left["traded_wh"]) == (None, 0)
     assert right["price_micro_per_kwh"] == 5  # made by the left half, but offer 3 asks more
@@ -175,7 +177,7 @@ def test_a_half_without_trade_makes_no_price_and_the_other_does_not_trade(name: 
 @BOTH
 def test_everybody_in_one_half_trades_nothing(name: str) -> None:
     rows = [(0, BUY, 1, 9), (1, SELL, 1, 1)]
-    _, clearing = cleared(get(name), rows, rules_with(partition=((0, 1), ())))
+    _, clearing = cleared(MECHANISMS.get(name), rows, rules_with(partition=((0, 1), ())))
     assert not clearing.accepted_wh.any()
 
 
@@ -183,7 +185,7 @@ def test_everybody_in_one_half_trades_nothing(name: str) -> None:
 def test_orders_of_one_participant_stay_together(name: str) -> None:
     rows = [(who, side, 1, 5 + side) for who in range(12) for side in (BUY, SELL)]
     for seed in range(20):
-        _, clearing = cleared(get(name), rows, rules_with(seed))
+        _, clearing = cleared(MECHANISMS.get(name), rows, rules_with(seed))
         members = [set(half["members_participants"].tolist()) for half in clearing.details["halves"]]
         assert members[0] | members[1] == set(range(12))
         assert not members[0] & members[1]
@@ -193,9 +195,9 @@ def test_halves_are_drawn_evenly_and_apart_from_prices() -> None:
     rows = [(who, BUY if who % 2 else SELL, 1, who) for who in range(200)]
     sizes, seen = [], set()
     for seed in range(50):
-        halves = cleared(get("muda_lottery"), rows, rules_with(seed))[1].details["halves"]
+        halves = cleared(MECHANISMS.get("muda_lottery"), rows, rules_with(seed))[1].details["halves"]
         other = [(who, side, 1, 200 - limit) for who, side, _, limit in rows]
-        again = cleared(get("muda_lottery"), other, rules_with(seed))[1].details["halves"]
+        again = cleared(MECHANISMS.get("muda_lottery"), other, rules_with(seed))[1].details["halves"]
         assert halves[0]["members_participants"].tolist() == again[0]["members_participants"].tolist()
         sizes.append(len(halves[0]["members_participants"]))
         seen.add(tuple(halves[0]["members_participants"].tolist()))
@@ -206,7 +208,9 @@ def test_halves_are_drawn_evenly_and_apart_from_prices() -> None:
 def test_one_half_at_a_given_price_by_hand() -> None:
     """Price 5: bids 9, 8, 6 want 3; offers 1 and 2 bring 2. Bids 9 and 8 win and each keeps out bid 6: fee 1."""
     rows = [(0, BUY, 1, 9), (1, BUY, 1, 8), (2, BUY, 1, 6), (3, SELL, 1, 1), (4, SELL, 1, 2), (5, SELL, 1, 6)]
-    book, clearing = cleared(get("muda_vickrey"), rows, rules_with(exogenous_price_micro_per_kwh=5))
+    book, clearing = cleared(
+        MECHANISMS.get("muda_vickrey"), rows, rules_with(exogenous_price_micro_per_kwh=5)
+    )
     assert clearing.accepted_wh.tolist() == [1, 1, 0, 1, 1, 0]
     assert clearing.payment_nano(book).tolist() == [6, 6, 0, -5, -5, 0]
     assert clearing.operator_surplus_nano == 2
@@ -216,7 +220,7 @@ def test_the_lottery_serves_everybody_alike() -> None:
     rows = [(0, BUY, 1, 9), (1, BUY, 1, 6), (2, SELL, 1, 1)]
     first = [
         int(
-            cleared(get("muda_lottery"), rows, rules_with(seed, exogenous_price_micro_per_kwh=5))[
+            cleared(MECHANISMS.get("muda_lottery"), rows, rules_with(seed, exogenous_price_micro_per_kwh=5))[
                 1
             ].accepted_wh[0]
         )
@@ -236,17 +240,19 @@ def test_the_lottery_serves_everybody_alike() -> None:
 )
 def test_a_parameter_that_does_not_fit_is_refused(params: dict[str, Value], says: str) -> None:
     with pytest.raises(InvalidRules, match=says):
-        get("muda_lottery").clear(book_of([(0, BUY, 1, 9), (1, SELL, 1, 1)]), rules_with(**params))
+        MECHANISMS.get("muda_lottery").clear(book_of([(0, BUY, 1, 9), (1, SELL, 1, 1)]), rules_with(**params))
 
 
 @BOTH
 def test_an_order_without_energy_is_no_participant(name: str) -> None:
     """It neither moves the words of the others nor has to stand in the partition."""
     rows = [(who, BUY if who % 2 else SELL, 2, 4 + who % 3) for who in range(1, 9)]
-    clear: Callable[[OrderBook, MarketRules], object] = get(name).clear
+    clear: Callable[[OrderBook, MarketRules], object] = MECHANISMS.get(name).clear
     for seed in range(10):
-        without = cleared(get(name), rows, rules_with(seed))[1].accepted_wh.tolist()
-        assert cleared(get(name), [(0, BUY, 0, 9), *rows], rules_with(seed))[1].accepted_wh.tolist() == [
+        without = cleared(MECHANISMS.get(name), rows, rules_with(seed))[1].accepted_wh.tolist()
+        assert cleared(MECHANISMS.get(name), [(0, BUY, 0, 9), *rows], rules_with(seed))[
+            1
+        ].accepted_wh.tolist() == [
             0,
             *without,
         ]
@@ -262,7 +268,7 @@ def test_a_fee_is_charged_to_the_orders_that_keep_others_out() -> None:
     ]
     book = OrderBook.from_orders(orders)
     rules = MarketRules(params={"exogenous_price_micro_per_kwh": 50})
-    clearing = get("muda_vickrey").clear(book, rules)
+    clearing = MECHANISMS.get("muda_vickrey").clear(book, rules)
     assert clearing.accepted_wh.tolist() == [10, 10, 0]
     assert clearing.charge_nano is not None
     assert clearing.charge_nano.tolist() == [400, 0, 0]

@@ -14,7 +14,7 @@ import market.mechanisms  # noqa: F401  (registers them)
 from market.auctions.merit_order import best_first
 from market.book import OrderBook
 from market.clearing import PriceInterval
-from market.mechanism import get
+from market.mechanism import MECHANISMS
 from market.rules import MarketRules
 from tests.unit_books import (
     ONE_WH,
@@ -62,7 +62,7 @@ def naive_mcafee(
 def test_mcafee_is_its_text(rows: list[Row], missing: tuple[int | None, int | None]) -> None:
     rows, (b_missing, s_missing) = sorted(rows, key=lambda r: r[0]), missing
     rules = with_params(RULES, b_missing_micro_per_kwh=b_missing, s_missing_micro_per_kwh=s_missing)
-    book, clearing = cleared(get("mcafee"), rows, rules)
+    book, clearing = cleared(MECHANISMS.get("mcafee"), rows, rules)
     accepted, buyer, seller = naive_mcafee(rows, b_missing, s_missing)
     assert clearing.accepted_wh.tolist() == accepted
     for side, price in ((BUY, buyer), (SELL, seller)):
@@ -73,7 +73,7 @@ def test_mcafee_is_its_text(rows: list[Row], missing: tuple[int | None, int | No
 @given(rows_of(9))
 def test_trade_reduction_gives_up_the_last_efficient_unit(rows: list[Row]) -> None:
     rows = sorted(rows, key=lambda r: r[0])
-    book, clearing = cleared(get("trade_reduction"), rows, RULES)
+    book, clearing = cleared(MECHANISMS.get("trade_reduction"), rows, RULES)
     buys, sells = units(rows, BUY), units(rows, SELL)
     k = efficient(buys, sells)
     assert clearing.accepted_wh.tolist() == accepted_by_row(
@@ -88,7 +88,7 @@ def test_trade_reduction_gives_up_the_last_efficient_unit(rows: list[Row]) -> No
 @given(rows_of(9), st.integers(0, 3))
 def test_sbba_is_its_text(rows: list[Row], seed: int) -> None:
     rows = sorted(rows, key=lambda r: r[0])
-    _, clearing = cleared(get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH))
+    _, clearing = cleared(MECHANISMS.get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH))
     buys, sells = units(rows, BUY), units(rows, SELL)
     k = efficient(buys, sells)
     if not k:
@@ -120,7 +120,7 @@ def test_every_seller_of_the_pool_is_drawn_out_equally_often() -> None:
     rows = [*singles([9, 9, 9, 9, 9], [1, 2]), (7, SELL, 3, 3)]
     out: Counter[int] = Counter()
     for seed in range(3_000):
-        book, clearing = cleared(get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH))
+        book, clearing = cleared(MECHANISMS.get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH))
         out[int(np.flatnonzero((book.side < 0) & (clearing.accepted_wh < book.energy_wh))[0])] += 1
     # Five units; the last order holds three of them. Four standard deviations of a share of 3,000 draws.
     for row, share in ((5, 0.2), (6, 0.2), (7, 0.6)):
@@ -153,7 +153,7 @@ def test_by_hand(name: str) -> None:
     rules = with_params(
         RULES, b_missing_micro_per_kwh=missing.get("b"), s_missing_micro_per_kwh=missing.get("s")
     )
-    book, clearing = cleared(get(mechanism), singles(bids, offers), rules)
+    book, clearing = cleared(MECHANISMS.get(mechanism), singles(bids, offers), rules)
     assert clearing.traded_wh(book) == pairs
     for side, price in ((BUY, buyer), (SELL, seller)):
         paid = clearing.price_micro_per_kwh[(clearing.accepted_wh > 0) & (book.side == side)].tolist()
@@ -161,14 +161,14 @@ def test_by_hand(name: str) -> None:
 
 
 def test_what_mcafee_tells() -> None:
-    _, clearing = cleared(get("mcafee"), singles([9, 8], [4, 3]), RULES)
+    _, clearing = cleared(MECHANISMS.get("mcafee"), singles([9, 8], [4, 3]), RULES)
     assert clearing.details == {
         "traded_pairs": 1,
         "reduced": True,
         "buyer_price_micro_per_kwh": 8,
         "seller_price_micro_per_kwh": 4,
     }
-    _, clearing = cleared(get("mcafee"), singles([9], [4]), RULES)
+    _, clearing = cleared(MECHANISMS.get("mcafee"), singles([9], [4]), RULES)
     assert clearing.details["traded_pairs"] == 0
     assert clearing.details["reduced"] is True
     assert clearing.details["buyer_price_micro_per_kwh"] is None
@@ -178,9 +178,9 @@ def test_what_mcafee_tells() -> None:
 @given(rows=rows_of(7, energy=(0, 5_000)), unit=st.sampled_from([1, 7, 1_000]))
 def test_units_are_counted_as_if_they_were_listed(name: str, rows: list[Row], unit: int) -> None:
     rules = MarketRules(params={"unit_wh": unit})
-    book, clearing = cleared(get(name), rows, rules)
+    book, clearing = cleared(MECHANISMS.get(name), rows, rules)
     counted = [(who, side, energy // unit, limit) for who, side, energy, limit in rows]
-    small_book, small = cleared(get(name), counted, RULES)
+    small_book, small = cleared(MECHANISMS.get(name), counted, RULES)
     assert clearing.accepted_wh.tolist() == (small.accepted_wh * unit).tolist()
     assert clearing.payment_nano(book).tolist() == (small.payment_nano(small_book) * unit).tolist()
 
@@ -203,7 +203,7 @@ def test_nobody_with_one_unit_gains_by_any_other_limit(
         b_missing_micro_per_kwh=missing[0],
         s_missing_micro_per_kwh=missing[1],
     )
-    truth, lie = best_lie(lambda book: get(name).clear(book, rules), rows, who, GRID)
+    truth, lie = best_lie(lambda book: MECHANISMS.get(name).clear(book, rules), rows, who, GRID)
     assert lie <= truth
 
 
@@ -214,7 +214,7 @@ def test_ties_go_to_the_earlier_arrival(name: str) -> None:
         *(np.array([row[i] for row in rows]) for i in (0, 1, 2, 3)),  # type: ignore[arg-type]
         sequence=np.array([9, 1, 2, 3, 4, 5]),
     )
-    accepted = get(name).clear(late, RULES).accepted_wh
+    accepted = MECHANISMS.get(name).clear(late, RULES).accepted_wh
     assert accepted[0] <= accepted[2]
     assert accepted[1] == 1
 
@@ -234,12 +234,12 @@ def test_a_million_units_are_no_work() -> None:
     """Units are cumulated energy: a book of GWh orders in units of 1 Wh clears at once, without listing them."""
     rows = [(0, BUY, 10**9, 9), (1, BUY, 10**9, 8), (2, SELL, 10**9, 3), (3, SELL, 5 * 10**8, 4)]
     for name in ("mcafee", "trade_reduction", "sbba"):
-        book, clearing = cleared(get(name), rows, RULES)
+        book, clearing = cleared(MECHANISMS.get(name), rows, RULES)
         assert clearing.traded_wh(book) == 15 * 10**8 - 1
         assert "sellers_pool_rows" not in clearing.details
 
 
 def test_rows_of_a_clearing_are_those_of_the_book() -> None:
     rows = [(1, BUY, 1, 9), (0, SELL, 1, 1), (0, SELL, 1, 2)]
-    book, clearing = cleared(get("sbba"), rows, RULES)
+    book, clearing = cleared(MECHANISMS.get("sbba"), rows, RULES)
     assert by_row(rows, book, clearing.accepted_wh.tolist()) == [1, 1, 0]

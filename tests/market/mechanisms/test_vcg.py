@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 import market.mechanisms  # noqa: F401  (registers them)
 from market.auctions.clarke_pivot import curve_of, members_of, spread, worth_without_own
-from market.mechanism import get
+from market.mechanism import MECHANISMS
 from market.rules import MarketRules
 from tests.unit_books import Row, best_lie, book_of, by_row, cleared, efficient, rows_of, units
 
 RULES = MarketRules()
-VCG = get("vcg")
+VCG = MECHANISMS.get("vcg")
 BUY, SELL = 1, -1
 
 
@@ -50,7 +50,7 @@ def test_with_one_order_each_it_is_the_same_in_large_numbers(rows: list[Row]) ->
     kept, _ = gains(rows)
 
     def best(of: list[Row]) -> int:
-        return get("welfare_optimum").clear(book_of(of), RULES).welfare_nano
+        return MECHANISMS.get("welfare_optimum").clear(book_of(of), RULES).welfare_nano
 
     assert kept == {who: best(rows) - best([row for row in rows if row[0] != who]) for who in kept}
 

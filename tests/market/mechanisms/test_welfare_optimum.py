@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 
 import market.mechanisms  # noqa: F401  (registers them)
-from market.mechanism import get
+from market.mechanism import MECHANISMS
 from market.rules import MarketRules
 from tests.unit_books import Row, cleared, efficient, rows_of, units
 
 
 @given(rows_of(10))
 def test_it_is_what_the_best_pairs_gain_and_it_is_proven(rows: list[Row]) -> None:
-    book, clearing = cleared(get("welfare_optimum"), rows, MarketRules())
+    book, clearing = cleared(MECHANISMS.get("welfare_optimum"), rows, MarketRules())
     buys, sells = units(rows, 1), units(rows, -1)
     k = efficient(buys, sells)
     assert clearing.welfare_nano == sum(b - s for (b, _), (s, _) in zip(buys[:k], sells[:k], strict=True))
@@ -24,8 +24,8 @@ def test_it_is_what_the_best_pairs_gain_and_it_is_proven(rows: list[Row]) -> Non
 @given(rows_of(10))
 def test_it_has_no_options(rows: list[Row]) -> None:
     """Its price is the middle of the interval and ties share in proportion, whatever the rules say."""
-    clear, other = get("welfare_optimum").clear, MarketRules(k_ppm=0, rationing="random", seed=7)
-    book, clearing = cleared(get("welfare_optimum"), rows, MarketRules())
+    clear, other = MECHANISMS.get("welfare_optimum").clear, MarketRules(k_ppm=0, rationing="random", seed=7)
+    book, clearing = cleared(MECHANISMS.get("welfare_optimum"), rows, MarketRules())
     assert clear(book, other).accepted_wh.tolist() == clearing.accepted_wh.tolist()
     interval = clear(book, other).node_price[0]
     assert interval == clearing.node_price[0]

@@ -1,0 +1,118 @@
+"""Devices by name: parameters, scenario table, simulation step, LP block and columns, all in the device's one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from agents.state import State
+from data.readings import MeterData
+from market.registry import Registry
+from market.units import IntArray
+from optimizer.solver.builder import Columns, ModelBuilder
+
+Kind = Literal["energy", "power", "share", "efficiency", "price", "whole"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a device's scenario table.
+
+    Args:
+        name: In the file, with its unit, such as "capacity_kwh".
+        field: The parameter of the device's spec, such as "capacity_wh".
+        kind: energy: kWh, Wh inside; power: kW above 0, W inside; share: 0 to 1, efficiency: above 0 to 1, both
+            parts per million inside; price: per kWh, micro-currency inside; whole: a whole number of at least 0.
+        summary: One sentence for people.
+        default: What holds where neither scenario nor data say anything; None makes the key necessary.
+    """
+
+    name: str
+    field: str
+    kind: Kind
+    summary: str
+    default: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """One interval as devices and controllers meet it.
+
+    Args:
+        start_s: Start of the interval. [s since 1970 UTC]
+        minutes: Its length. [min]
+        weather: Of the interval; the last measured values where the interval is still to come.
+    """
+
+    start_s: int
+    minutes: int
+    weather: Mapping[str, float]
+
+
+class Fleet(Protocol):
+    """The devices of one kind in all homes, as columns; a home without one has a row that does nothing."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that this device adds to a run's readings."""
+
+    def start(self) -> State:
+        """The state before the first interval."""
+
+    def step(self, state: State, command_wh: IntArray, moment: Moment) -> tuple[IntArray, State]:
+        """Run one interval.
+
+        Args:
+            state: At its start.
+            command_wh: What the controller wants at the terminals, positive consumes. [Wh]
+            moment: The interval.
+
+        Returns:
+            What happened at the terminals within the limits of the device [Wh], and the state at the end.
+        """
+
+    def read(self, state: State) -> Mapping[str, IntArray]:
+        """The values of the columns."""
+
+    def block(self, model: ModelBuilder, home: int, state: State, moments: Sequence[Moment]) -> list[Columns]:
+        """Add one home's device to a linear program.
+
+        Args:
+            model: To which variables and constraints are added; energies are in Wh.
+            home: Row of the home.
+            state: At the start of the first interval.
+            moments: The intervals of the horizon.
+
+        Returns:
+            Two columns of the model, one value per interval: energy taken at the terminals, and energy given. [Wh]
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A kind of device.
+
+    Args:
+        name: Of the scenario's tables [homes.NAME.HOME].
+        keys: Of such a table; their fields are the arguments of `spec`.
+        spec: A dataclass of one home's parameters; raises a ValueError with a sentence where they make no device.
+        fleet: Makes columns of one entry per home, for intervals of so many minutes.
+        summary: One line for people.
+        in_data: The specs that meter data hold, one entry per home, None for a home without; left out where data
+            cannot name such devices.
+        switch: Key of [homes] that chooses "data" or "none" where data can.
+        removed_by: Field whose value 0 in the scenario takes away what the data say.
+    """
+
+    name: str
+    keys: tuple[Key, ...]
+    spec: type[Any]
+    fleet: Callable[[Sequence[Any], int], Fleet]
+    summary: str
+    in_data: Callable[[MeterData], Sequence[Any]] | None = None
+    switch: str = ""
+    removed_by: str = ""
+
+
+DEVICES: Registry[Device] = Registry("device", folders=("agents.devices",), group="wattswap.devices")

@@ -1,0 +1,192 @@
+"""Checks of readings on their grid, the same for every format: gaps, impossible power, jumps, broken homes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import numpy as np
+
+from data import clock
+from data.findings import FindingLog, runs
+from data.intake.place import Cells, Placed
+from data.intake.raw import Channel
+from data.readings import MEASURED, MeterData
+from market.units import BoolArray, IntArray
+
+CUMULATIVE_STEPS = 24
+"""Values that never fall and rise this often are a meter's counter, not energy per interval."""
+
+JUMP_FACTOR = 20
+"""A reading this many times the home's 99.9th percentile is a jump."""
+
+FLOOR_SHARE = 0.01
+FLOOR_HOURS = 24
+"""A home at zero for this share of the time and this many hours has a meter that did not read."""
+
+SUN_W = 500
+"""Production that leaves no doubt that the sun shines on a roof. [W]"""
+
+DARK_DAYS = 3
+"""So many days in a row without production are no weather."""
+
+
+def check(data: MeterData, placed: Placed, fuse_w: int, log: FindingLog) -> None:
+    """Report gaps, impossible power, counters taken for intervals, jumps and broken homes."""
+    for cells in placed.cells:
+        _check_gaps(data, placed, cells, log)
+    channels = {channel.name: (channel, cells) for cells in placed.cells for channel in cells.rows.values}
+    for name, energy in (("import", data.import_wh), ("export", data.export_wh)):
+        channel, cells = channels.get(name, (Channel(name), placed.cells[0]))
+        _check_power(log, str(channel), energy, cells.line_of, data, fuse_w)
+        if name not in channels or channel.kind == "counter":
+            continue
+        step = np.diff(energy, axis=0)
+        counter = (step >= 0).all(axis=0) & ((step > 0).sum(axis=0) >= CUMULATIVE_STEPS)
+        for h in np.flatnonzero(counter).tolist():
+            log.add(
+                "error",
+                "cumulative",
+                f"{channel} never falls: these are meter counters; give the energy of each interval instead",
+                household=data.households[h],
+            )
+    _check_homes(log, data)
+
+
+def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) -> None:
+    """Report stretches without a row, of homes that have rows with these channels."""
+    homes = len(placed.households)
+    present = np.zeros(placed.shape, dtype=np.bool_)
+    present.ravel()[cells.cell] = True
+    gaps: list[tuple[int, int, int]] = []
+    for h in np.flatnonzero(~present.all(axis=0) & present.any(axis=0)).tolist():
+        start, end = runs(~present[:, h])
+        gaps += [(h, *gap) for gap in zip(start.tolist(), end.tolist(), strict=True)]
+
+    def describe(number: int) -> tuple[int, str, str]:
+        h, start, end = gaps[number]
+        # The line after the gap; the last line before it where the home ends early.
+        line = cells.line_of((end if end < placed.intervals else start - 1) * homes + h)
+        since = clock.iso_utc(placed.start_s + start * placed.minutes * 60)
+        message = f"{end - start} intervals from {since} have no row; they count as missing"
+        return line, data.households[h], message
+
+    log.add_rows("warning", "gap", np.arange(len(gaps)), describe)
+
+
+def _check_power(
+    log: FindingLog,
+    name: str,
+    energy_wh: IntArray,
+    line_of: Callable[[int], int],
+    data: MeterData,
+    fuse_w: int,
+) -> None:
+    """Report readings above the fuse (errors) and sudden peaks (warnings) of one register.
+
+    Args:
+        log: Where findings go.
+        name: The register, as in the file.
+        energy_wh: Its readings, shape (T, H). [Wh]
+        line_of: Line in the file of a cell, counted t x H + h.
+        data: For names and the interval.
+        fuse_w: Largest possible power. [W]
+    """
+    limit_wh = fuse_w * data.minutes // 60
+
+    def describe_power(cell: int) -> tuple[int, str, str]:
+        t, h = divmod(cell, len(data.households))
+        power_kw = int(energy_wh[t, h]) * 60 / data.minutes / 1000
+        message = f"{name} means {power_kw:,.2f} kW, above the fuse limit of {fuse_w / 1000:g} kW"
+        cure = "check the unit, or raise the limit for a larger connection (fuse_w)"
+        return line_of(cell), data.households[h], f"{message}; {cure}"
+
+    log.add_rows("error", "impossible_power", np.flatnonzero(energy_wh > limit_wh), describe_power)
+
+    rank = max(0, int(np.ceil(0.999 * len(energy_wh))) - 1)
+    usual = np.partition(energy_wh, rank, axis=0)[rank]
+    jump = (energy_wh > JUMP_FACTOR * usual) & (usual > 0) & (energy_wh <= limit_wh)
+
+    def describe_jump(cell: int) -> tuple[int, str, str]:
+        t, h = divmod(cell, len(data.households))
+        message = f"{name} of {int(energy_wh[t, h])} Wh is over {JUMP_FACTOR} times this home's usual peak"
+        return line_of(cell), data.households[h], f"{message} ({int(usual[h])} Wh); check the reading"
+
+    log.add_rows("warning", "jump", np.flatnonzero(jump), describe_jump)
+
+
+def _check_homes(log: FindingLog, data: MeterData) -> None:
+    """Report homes whose readings cannot be right as a whole, one warning per home and reason."""
+    read = data.quality == MEASURED  # what is flagged already is not reported again
+    load = data.load_wh
+    pv = data.sub_meters.get("pv")
+    hour = 60 / data.minutes
+    for h, name in enumerate(data.households):
+        metered = pv is not None and bool(pv[:, h].any())
+        sun = (
+            _sun(pv[:, h], data.minutes) & read[:, h]
+            if pv is not None
+            else np.zeros(len(load), dtype=np.bool_)
+        )
+        exports = bool(data.export_wh[:, h].any())
+        if exports and not metered:
+            continue  # without the production meter the consumption is not known
+        idle = (load[:, h] <= 0) & read[:, h]
+        if pv is not None and metered and _only_in_sun(idle, sun, read[:, h]):
+            log.add(
+                "warning",
+                "zero_in_sun",
+                f"the consumption is zero in {idle[sun].mean():.0%} of the sunny intervals and hardly ever at"
+                " night: the import is probably net of production already; ask for gross readings",
+                household=name,
+            )
+        elif idle.sum() >= FLOOR_HOURS * hour and idle.mean() >= FLOOR_SHARE:
+            log.add(
+                "warning",
+                "floored_load",
+                f"the consumption is zero in {int(idle.sum())} intervals; the meter probably was off",
+                household=name,
+            )
+        if metered and "battery" not in data.sub_meters and "load" not in data.sub_meters:
+            negative = int(((load[:, h] < -2) & read[:, h]).sum())
+            if negative:
+                log.add(
+                    "warning",
+                    "negative_load",
+                    f"import - export + pv is negative in {negative} intervals; check the pv meter, or"
+                    " give a battery_kwh column where a battery discharges",
+                    household=name,
+                )
+        if pv is not None and metered:
+            _check_dark_days(log, pv[:, h], name, data)
+
+
+def _sun(pv: IntArray, minutes: int) -> BoolArray:
+    return pv * 60 > SUN_W * minutes
+
+
+def _only_in_sun(idle: BoolArray, sun: BoolArray, read: BoolArray) -> bool:
+    rest = read & ~sun
+    if sun.sum() < 24 or rest.sum() < 24:
+        return False
+    return bool(idle[sun].mean() > 0.3 and idle[rest].mean() < 0.1)
+
+
+def _check_dark_days(log: FindingLog, pv: IntArray, name: str, data: MeterData) -> None:
+    # Any 24 hours hold one whole stretch of daylight, wherever the day is cut.
+    per_day = 24 * 60 // data.minutes
+    days = len(pv) // per_day
+    dark = pv[: days * per_day].reshape(days, per_day).sum(axis=1) == 0
+    start, end = runs(dark)
+    length = end - start
+    if not len(length) or int(length.max()) < DARK_DAYS:
+        return
+    longest = int(np.argmax(length))
+    first = datetime.fromtimestamp(data.start_s + int(start[longest]) * 86_400, UTC)
+    log.add(
+        "warning",
+        "pv_absent",
+        f"no production on {int(dark.sum())} days, {int(length[longest])} of them in a row from"
+        f" {first:%Y-%m-%d}; the production meter was probably off",
+        household=name,
+    )

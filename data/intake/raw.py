@@ -1,0 +1,235 @@
+"""What a format hands over: readings as they stand in the file, by line, before anything is placed or rounded.
+
+A parser yields chunks of `RawReadings`; in which order, and how many rows a chunk has, makes no difference. What a
+reading means is said by its `Channel` (unit; energy of an interval, mean power or counter) and by the chunk (which end
+of the interval a stamp names). The helpers `labels`, `numbers` and `stamps` make columns out of texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from data import clock
+from data.findings import FindingLog
+from data.readings import BatterySpec, QualityArray
+from market.units import BoolArray, Int8Array, IntArray
+
+FloatArray = npt.NDArray[np.float64]
+
+DEFAULT_FUSE_W = 43_000
+"""Largest plausible power of a home: three phases of 63 A at 230 V. [W]"""
+
+UNITS: dict[str, tuple[int, bool]] = {
+    "Wh": (10**6, False),
+    "kWh": (10**9, False),
+    "MWh": (10**12, False),
+    "uW": (1, True),
+    "W": (10**6, True),
+    "kW": (10**9, True),
+}
+"""Micro-Wh of one unit of energy; or micro-W of one unit of mean power, and True."""
+
+_NUMBER = r"^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[Nn][Aa][Nn])$"
+
+
+OTHER_LOAD = "other load"
+"""Channel of the load that no other channel holds; no column of a file can be called so by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the user says about a file.
+
+    Args:
+        zone: Time zone of local stamps; asked for where the file needs it.
+        minutes: Interval length; found in the file where left out. [min]
+        fuse_w: Power above which a metered register is impossible. [W]
+    """
+
+    zone: str | None = None
+    minutes: int | None = None
+    fuse_w: int = DEFAULT_FUSE_W
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One kind of value in a file.
+
+    Args:
+        name: "import" and "export" at the grid; or "load" and "pv", gross, from which import and export follow. Any
+            other name is a sub-meter, a part of the load; with `OTHER_LOAD` the load is the sum of its parts.
+        unit: Key of `UNITS`.
+        kind: Energy or mean power of an interval, or a "counter" of energy as it stood at the instant of the stamp.
+        label: What the file calls it, for messages; the name where left out.
+    """
+
+    name: str
+    unit: str = "kWh"
+    kind: Literal["interval", "counter"] = "interval"
+    label: str = ""
+
+    def __str__(self) -> str:
+        return self.label or self.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """A column of repeating texts: `texts[code[row]]`."""
+
+    code: IntArray
+    texts: list[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stamps:
+    """A column of times.
+
+    Args:
+        seconds: Since 1970, UTC or on the local clock as `kind` says. [s]
+        kind: `clock.UNREADABLE`, `clock.WITH_OFFSET` (UTC is known) or `clock.LOCAL`.
+        text: Text of a row, for messages.
+    """
+
+    seconds: IntArray
+    kind: Int8Array
+    text: Callable[[int], str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbers:
+    """A column of values.
+
+    Args:
+        values: NaN where there is none.
+        empty: Empty cells: no reading, which is not zero.
+        bad: Cells that are no numbers: row and text.
+    """
+
+    values: FloatArray
+    empty: BoolArray
+    bad: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawReadings:
+    """Rows of a file; every column has one entry per row.
+
+    Args:
+        line: Line in the file, the header being line 1.
+        meter: Name of the home. Of a local clock's repeated hour, the rows of a home that come second are the second
+            pass, so rows of a home are in the order of time.
+        stamp: Time of the row.
+        values: Columns by channel.
+        quality: MEASURED, ESTIMATED or MISSING; all are measured where left out.
+        stamp_is: Which end of its interval a stamp names. A counter's stamp is the instant of its reading.
+        revision: Of two rows for the same home, time and channels, the one of the higher revision counts.
+    """
+
+    line: IntArray
+    meter: Labels
+    stamp: Stamps
+    values: Mapping[Channel, Numbers]
+    quality: QualityArray | None = None
+    stamp_is: Literal["start", "end"] = "start"
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridReadings:
+    """Readings on the grid of intervals and homes, not yet rounded; every array has shape (T, H).
+
+    A parser yields one of these instead of `RawReadings` where the file is our own and holds computed profiles:
+    there is nothing to place, and the checks for broken meters are left out.
+
+    Args:
+        households: Names of the homes.
+        start_s: Start of the first interval, UTC. [s since 1970]
+        minutes: Interval length. [min]
+        energy: Micro-Wh by channel, or micro-W where the channel's unit is one of power. Used as working memory.
+        quality: MEASURED, ESTIMATED or MISSING.
+    """
+
+    households: tuple[str, ...]
+    start_s: int
+    minutes: int
+    energy: Mapping[Channel, IntArray]
+    quality: QualityArray
+
+
+class IntakeLog(FindingLog):
+    """What is found while a file is read: findings, and what a parser knows beside the readings.
+
+    Attributes:
+        rows: Rows of data in the file; counted from the readings where None.
+        zone: The clock of the file, where the parser knows it.
+        answers: What the user, or a stated default, said that the file does not tell.
+        notes: Traps of the source that were handled, one sentence each.
+        batteries: What the source says that homes own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: int | None = None
+        self.zone: str | None = None
+        self.answers: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.batteries: dict[str, BatterySpec | None] = {}
+
+
+def labels(column: Any) -> Labels:
+    """Make a column of trimmed texts, out of a list or an Arrow column."""
+    import pyarrow as pa
+
+    chunk = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else pa.array(column, pa.string())
+    if isinstance(chunk, pa.ChunkedArray):
+        chunk = chunk.combine_chunks()
+    if not pa.types.is_dictionary(chunk.type):
+        chunk = chunk.dictionary_encode()
+    texts = [str(text).strip() if text is not None else "" for text in chunk.dictionary.to_pylist()]
+    place: dict[str, int] = {}
+    merged = np.array([place.setdefault(text, len(place)) for text in texts], dtype=np.int64)
+    if chunk.null_count:
+        merged = np.append(merged, place.setdefault("", len(place)))
+        codes = chunk.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+    else:
+        codes = chunk.indices.to_numpy(zero_copy_only=False)
+    return Labels(merged[codes], list(place))
+
+
+def numbers(column: Any) -> Numbers:
+    """Make a column of values, out of a list of texts (empty for no reading) or an Arrow column of texts or numbers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([pa.array(column)])
+    bad: dict[int, str] = {}
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        trimmed = pc.utf8_trim_whitespace(column)
+        fine = pc.match_substring_regex(trimmed, _NUMBER)
+        filled = pc.fill_null(pc.and_not(pc.fill_null(pc.invert(fine), True), pc.equal(trimmed, "")), True)
+        for row in np.flatnonzero(filled.to_numpy(zero_copy_only=False)).tolist():
+            bad[row] = str(trimmed[row].as_py())
+        column = pc.cast(pc.if_else(fine, trimmed, pa.scalar(None, pa.string())), pa.float64())
+        empty = pc.equal(trimmed, "").to_numpy(zero_copy_only=False)
+    else:
+        column = pc.cast(column, pa.float64())
+        empty = column.is_null().to_numpy(zero_copy_only=False)
+    values = pc.fill_null(column, float("nan")).to_numpy(zero_copy_only=False)
+    return Numbers(values, empty, bad)
+
+
+def stamps(column: Labels, layout: str | None = None) -> Stamps:
+    """Read times: ISO 8601, or in a layout of `datetime.strptime` such as "%d/%m/%Y %H:%M"."""
+    seconds, kind = clock.parse_stamps(column.texts, layout)
+    return Stamps(seconds[column.code], kind[column.code], lambda row: column.texts[column.code[row]])
+
+
+def exact_stamps(seconds: IntArray) -> Stamps:
+    """Make a column of instants. [s since 1970, UTC]"""
+    kind = np.full(len(seconds), clock.WITH_OFFSET, dtype=np.int8)
+    return Stamps(seconds, kind, lambda row: clock.iso_utc(int(seconds[row])))

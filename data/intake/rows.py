@@ -1,0 +1,120 @@
+"""The chunks of a file put together by their channels, so that each kind of row is checked once as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from data.intake.raw import Channel, Labels, Numbers, RawReadings, Stamps
+from data.readings import MEASURED, QualityArray
+from market.units import IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """All rows of a file with the same channels, in file order; columns as in `RawReadings`.
+
+    Args:
+        line: Line in the file.
+        stamp: Time of each row.
+        home: Index into `homes`.
+        homes: Names, in the order in which they first appear in the file.
+        values: Columns by channel.
+        quality: Flags, where the file has them.
+        ends: Whether stamps name the end of the interval; the stamp of a counter is an instant.
+        revision: Number of the issue of each row, where some were issued again.
+    """
+
+    line: IntArray
+    stamp: Stamps
+    home: IntArray
+    homes: list[str]
+    values: Mapping[Channel, Numbers]
+    quality: QualityArray | None
+    ends: bool
+    revision: IntArray | None
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return len(self.line)
+
+    @property
+    def series(self) -> IntArray:
+        """Number of the home and issue of each row; only within one are rows in the order of time."""
+        return self.home if self.revision is None else self.home + self.revision * len(self.homes)
+
+    def describe(self, message: Callable[[int], str]) -> Callable[[int], tuple[int, str | None, str]]:
+        """Return what `FindingLog.add_rows` needs to speak of a row."""
+        return lambda row: (int(self.line[row]), self.homes[self.home[row]] or None, message(row))
+
+
+def rows_of(chunks: Iterable[RawReadings]) -> list[Rows]:
+    """Put the chunks of a file together by their channels.
+
+    Raises:
+        ValueError: Two chunks share a channel but not all of them: a bug of the format.
+    """
+    homes: dict[str, int] = {}
+    kinds: dict[tuple[tuple[Channel, ...], str], list[RawReadings]] = {}
+    for chunk in chunks:
+        index = np.array([homes.setdefault(name, len(homes)) for name in chunk.meter.texts], dtype=np.int64)
+        meter = replace(chunk.meter, code=index[chunk.meter.code])
+        for kind in ("interval", "counter"):
+            values = {channel: column for channel, column in chunk.values.items() if channel.kind == kind}
+            if values:
+                part = replace(chunk, meter=meter, values=values)
+                kinds.setdefault((tuple(values), chunk.stamp_is), []).append(part)
+    names = [channel.name for channels, _ in kinds for channel in channels]
+    if len(set(names)) < len(names):
+        raise ValueError(f"chunks of one file share a channel, but not all of them: {sorted(names)}")
+    return [rows for parts in kinds.values() if (rows := _joined(parts, list(homes))).count]
+
+
+def _joined(parts: list[RawReadings], homes: list[str]) -> Rows:
+    first = parts[0] if len(parts) == 1 else _concatenated(parts)
+    revised = any(part.revision for part in parts)
+    return Rows(
+        line=first.line,
+        stamp=first.stamp,
+        home=first.meter.code,
+        homes=homes,
+        values=first.values,
+        quality=first.quality,
+        ends=first.stamp_is == "end" and all(channel.kind == "interval" for channel in first.values),
+        revision=np.repeat([p.revision for p in parts], [len(p.line) for p in parts]) if revised else None,
+    )
+
+
+def _concatenated(parts: list[RawReadings]) -> RawReadings:
+    first = np.cumsum([0, *(len(part.line) for part in parts)])
+
+    def text(row: int) -> str:
+        part = int(np.searchsorted(first, row, side="right")) - 1
+        return parts[part].stamp.text(row - int(first[part]))
+
+    def column(channel: Channel) -> Numbers:
+        columns = [part.values[channel] for part in parts]
+        return Numbers(
+            np.concatenate([c.values for c in columns]),
+            np.concatenate([c.empty for c in columns]),
+            {int(at) + row: t for at, c in zip(first, columns, strict=False) for row, t in c.bad.items()},
+        )
+
+    flags = [
+        np.full(len(part.line), MEASURED, dtype=np.uint8) if part.quality is None else part.quality
+        for part in parts
+    ]
+    seconds, kind = (
+        np.concatenate(c) for c in zip(*((p.stamp.seconds, p.stamp.kind) for p in parts), strict=True)
+    )
+    return replace(
+        parts[0],
+        line=np.concatenate([part.line for part in parts]),
+        meter=Labels(np.concatenate([part.meter.code for part in parts]), []),
+        stamp=Stamps(seconds, kind, text),
+        values={channel: column(channel) for channel in parts[0].values},
+        quality=None if all(part.quality is None for part in parts) else np.concatenate(flags),
+    )

@@ -1,0 +1,1 @@
+"""Metrics, one function each; every file here registers its own and is found by itself."""

@@ -1,0 +1,125 @@
+"""Energy of the community: local, with the retailer, and how much of its use it covers itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from market.metrics import energy as formulas
+from market.metrics import grid
+from market.metrics.table import Result, metric
+
+NO_LOAD = "the data do not tell the load behind the meter, or there is none"
+
+
+@metric(unit="kWh", better="higher")
+def local_kwh(r: Result) -> float:
+    """Energy that changed hands inside: traded, and netted as imbalance inside the community."""
+    return r.kwh("local_wh")
+
+
+@metric(unit="kWh", needs=("load_wh",), undefined_because="the data do not tell the load behind the meter")
+def load_kwh(r: Result) -> float:
+    """Consumption behind the meters."""
+    return r.kwh("load_wh")
+
+
+@metric(unit="kWh", better="lower")
+def metered_import_kwh(r: Result) -> float:
+    """Import of all meters."""
+    return r.kwh("import_wh")
+
+
+@metric(unit="kWh")
+def metered_export_kwh(r: Result) -> float:
+    """Export of all meters."""
+    return r.kwh("export_wh")
+
+
+@metric(unit="kWh", better="lower")
+def retail_import_kwh(r: Result) -> float:
+    """Energy that homes buy from the retailer."""
+    return r.kwh("retail_import_wh")
+
+
+@metric(unit="kWh")
+def retail_export_kwh(r: Result) -> float:
+    """Energy that homes sell to the retailer."""
+    return r.kwh("retail_export_wh")
+
+
+@metric(
+    unit="share",
+    better="higher",
+    needs=("load_wh",),
+    undefined_because=NO_LOAD,
+    source="Luthander et al. 2015",
+    heading="self-sufficiency, %",
+    decimals=1,
+    percent=True,
+)
+def self_sufficiency(r: Result) -> float | None:
+    """1 - sum import / sum load, import from the retailer, netted in each interval."""
+    return formulas.self_sufficiency_metered(r.intervals["load_wh"], r.intervals["retail_import_wh"])
+
+
+@metric(
+    unit="share",
+    better="higher",
+    needs=("load_wh",),
+    undefined_because=NO_LOAD,
+    source="Luthander et al. 2015",
+    percent=True,
+)
+def self_sufficiency_alone(r: Result) -> float | None:
+    """1 - sum import / sum load with each home netted alone."""
+    return formulas.self_sufficiency_metered(r.intervals["load_wh"], r.intervals["import_wh"])
+
+
+@metric(
+    unit="share",
+    better="higher",
+    needs=("pv_wh",),
+    undefined_because="the data do not tell the generation behind the meter, or there is none",
+    source="Luthander et al. 2015",
+    percent=True,
+)
+def self_consumption(r: Result) -> float | None:
+    """1 - sum export / sum generation, export to the retailer, netted in each interval."""
+    return formulas.self_consumption_metered(r.intervals["pv_wh"], r.intervals["retail_export_wh"])
+
+
+@metric(unit="kW", better="lower", undefined_because="no intervals", heading="peak import, kW", decimals=1)
+def peak_import_kw(r: Result) -> float | None:
+    """Largest import of an interval / its length."""
+    return grid.peak_kw(r.intervals["retail_import_wh"], r.facts["minutes"])
+
+
+@metric(unit="kW", better="lower", undefined_because="no intervals")
+def peak_export_kw(r: Result) -> float | None:
+    """Largest export of an interval / its length."""
+    return grid.peak_kw(r.intervals["retail_export_wh"], r.facts["minutes"])
+
+
+@metric(unit="ratio", better="lower", undefined_because="nothing is imported")
+def peak_to_average(r: Result) -> float | None:
+    """Largest import / mean import."""
+    return grid.peak_to_average(r.intervals["retail_import_wh"])
+
+
+@metric(unit="kW", better="lower", undefined_because="fewer than two intervals")
+def ramping_kw(r: Result) -> float | None:
+    """Mean change of power from one interval to the next: sum abs(P_t - P_(t-1)) / (T - 1)."""
+    imported, exported = r.intervals["retail_import_wh"], r.intervals["retail_export_wh"]
+    return grid.ramping_kw(imported, exported, r.facts["minutes"])
+
+
+@metric(
+    unit="kg",
+    better="lower",
+    undefined_because="the emission factor of an interval with import is not known",
+    source="GHG Protocol Scope 2, location-based",
+)
+def co2_kg(r: Result) -> float | None:
+    """Emissions of the energy from the retailer: sum import_t EF_t."""
+    imported = r.intervals["retail_import_wh"]
+    return grid.co2_kg(imported, np.full(len(imported), float(r.facts.get("emission_g_per_kwh", np.nan))))

@@ -1,0 +1,75 @@
+"""Bidding strategies: limits, and what every registered strategy promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from community_kit import PRICES, view_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.bidding import STRATEGIES
+from agents.rules import AgentRules
+from market.errors import UnknownName
+from market.random import lots_of, whole_between
+from market.settlement.tariff import IntervalPrices
+
+
+def test_limits_by_lot_cover_the_gap_evenly_and_never_lose() -> None:
+    zi_c = STRATEGIES.get("zi_c").bid
+    many = np.full(20_000, 100)
+    lots = lots_of(1, 900, np.arange(20_000))
+    limit = zi_c({}, view_of(many, words=lots)).limit_micro_per_kwh
+    assert limit.min() >= 80_000
+    assert limit.max() <= 320_000
+    counts = np.histogram(limit, bins=12, range=(80_000, 320_000))[0]
+    # 1,667 expected a bin, with a standard deviation of 39: five of them.
+    assert np.abs(counts - 20_000 / 12).max() < 200
+    narrow = IntervalPrices(100_000, 200_000)
+    orders = zi_c({}, view_of(np.array([5, -5]), narrow, lots[:2]))
+    assert orders.limit_micro_per_kwh.tolist() == [100_000, 200_000]
+
+
+@given(st.integers(-50, 50), st.integers(0, 100), st.integers(0, 2**64 - 1))
+def test_a_whole_number_by_lot_lies_between_its_bounds(low: int, more: int, word: int) -> None:
+    words = np.array([word, 0, 2**64 - 1], dtype=np.uint64)
+    drawn = whole_between(words, np.full(3, low), np.full(3, low + more)).tolist()
+    assert low <= drawn[0] <= low + more
+    assert drawn[1:] == [low, low + more]
+
+
+def test_truthful_limits_are_the_outside_prices() -> None:
+    bids = STRATEGIES.get("truthful").bid({}, view_of(np.array([500, -300, 0])))
+    assert bids.side.tolist()[:2] == [1, -1]
+    assert bids.energy_wh.tolist() == [500, 300, 0]
+    # A buyer compares 0.30 + 0.03 outside with the local price + 0.01.
+    assert bids.limit_micro_per_kwh.tolist()[:2] == [320_000, 80_000]
+
+
+@pytest.mark.parametrize("name", STRATEGIES.all())
+def test_a_home_alone_orders_what_it_orders_among_others(name: str) -> None:
+    strategy, homes = STRATEGIES.get(name), np.arange(7)
+    net, words = np.array([500, -300, 0, 20, -7, 900, -1]), lots_of(3, 900, homes)
+    together = strategy.bid(strategy.start(homes, AgentRules()), view_of(net, words=words))
+    for i in homes.tolist():
+        alone = strategy.bid(
+            strategy.start(homes[i : i + 1], AgentRules()), view_of(net[i : i + 1], words=words[i : i + 1])
+        )
+        mine = together.home == i
+        for column in ("side", "energy_wh", "limit_micro_per_kwh"):
+            assert getattr(alone, column).tolist() == getattr(together, column)[mine].tolist()
+
+
+@pytest.mark.parametrize("name", STRATEGIES.all())
+def test_identical_limits_are_declared_where_they_are_true(name: str) -> None:
+    strategy, homes = STRATEGIES.get(name), np.arange(200)
+    net = np.where(homes % 2, 100, -100)
+    view = view_of(net, PRICES, lots_of(1, 900, homes))
+    orders = strategy.bid(strategy.start(homes, AgentRules()), view)
+    limits = {side: len(np.unique(orders.limit_micro_per_kwh[orders.side == side])) for side in (1, -1)}
+    assert (limits == {1: 1, -1: 1}) == strategy.identical_limits
+
+
+def test_a_misspelt_strategy_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'truthful'"):
+        STRATEGIES.get("truthfull")

@@ -1,0 +1,61 @@
+"""Models written column by column solve as the same models written in Pyomo do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from optimizer.models.uniform_price import build
+from optimizer.solver.builder import ModelBuilder
+from optimizer.solver.compile import compile_model
+from optimizer.solver.session import Session
+
+
+def test_a_built_model_has_the_arrays_of_the_compiled_pyomo_model() -> None:
+    limit, lower, upper = [30.0, 20.0, 10.0], [0.0, 0.0, -8.0], [5.0, 5.0, 0.0]
+    pyomo = compile_model(build(limit, lower, upper))
+    model = ModelBuilder()
+    columns = np.concatenate(
+        [
+            model.variables(f"order{i}", 1, low, up)
+            for i, (low, up) in enumerate(zip(lower, upper, strict=True))
+        ]
+    )
+    model.add_cost(columns, -np.array(limit))
+    model.constraint("balance", [(column, 1.0) for column in columns], lower=0.0, upper=0.0)
+    built = model.compile()
+    for name in ("cost", "lower", "upper", "row_lower", "row_upper", "start", "index", "value"):
+        assert getattr(built, name).tolist() == getattr(pyomo, name).tolist(), name
+    solution = Session(built).resolve(built.cost, built.lower, built.upper)
+    assert solution.x.tolist() == [5.0, 3.0, -8.0]
+
+
+def test_costs_add_up_and_a_column_that_comes_twice_is_summed() -> None:
+    model = ModelBuilder()
+    x = model.variables("x", 2, upper=10.0, cost=1.0)
+    model.add_cost(x, np.array([0.0, 1.0]))
+    model.constraint("enough", [(x[0], 1.0), (x[1], 1.0), (x[0], 1.0)], lower=6.0)
+    compiled = model.compile()
+    assert compiled.cost.tolist() == [1.0, 2.0]
+    solution = Session(compiled).resolve(compiled.cost, compiled.lower, compiled.upper)
+    assert solution.x.tolist() == [3.0, 0.0]
+    assert compiled.columns == {"x[0]": 0, "x[1]": 1}
+    assert compiled.rows == {"enough": 0}
+
+
+def test_a_name_stands_for_one_thing() -> None:
+    model = ModelBuilder()
+    x = model.variables("x", 1)
+    model.constraint("c", [(x[0], 1.0)], upper=1.0)
+    with pytest.raises(ValueError, match=r"'x\[0\]' already"):
+        model.variables("x", 1)
+    with pytest.raises(ValueError, match="'c' already"):
+        model.constraint("c", [])
+
+
+def test_a_model_without_rows_or_columns_compiles() -> None:
+    model = ModelBuilder()
+    assert len(model.compile().cost) == 0
+    model.variables("x", 1, lower=2.0, cost=1.0)
+    compiled = model.compile()
+    assert Session(compiled).resolve(compiled.cost, compiled.lower, compiled.upper).x.tolist() == [2.0]

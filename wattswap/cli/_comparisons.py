@@ -1,0 +1,253 @@
+"""What people see of a comparison: a table while it grows, the table in the end, and its views for `wattswap show`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from market.errors import did_you_mean
+from market.metrics.table import METRICS, Metric, Row
+from wattswap.cli.output import Form, cell, note, print_bills, print_csv, print_json, print_rows, print_table
+from wattswap.comparison.result import ComparisonFolder
+from wattswap.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from wattswap.comparison.plan import CellKey, Plan
+
+Column = tuple[str, str, int]
+"""Metric, head and decimals."""
+HOMES: tuple[Column, ...] = (
+    ("saving", "saving", 2),
+    ("homes_worse_off", "worse off", 1),
+    ("gini_saving", "Gini", 3),
+    ("self_sufficiency", "self-suff.", 3),
+    ("market_operator_income", "operator", 2),
+)
+MARKET: tuple[Column, ...] = (
+    ("traded_kwh", "traded kWh", 1),
+    ("price_per_kwh", "price /kWh", 4),
+    ("allocative_efficiency", "efficiency", 3),
+    ("traded_share", "of possible", 3),
+    ("clear_ms", "ms", 3),
+)
+
+
+class CellProgress:
+    """Progress of a comparison on stderr: a table that redraws on a terminal, a line each tenth in a pipe."""
+
+    def __init__(self, plan: Plan, quiet: bool) -> None:
+        self._quiet, self._begun, self._tenth = quiet, time.monotonic(), 0
+        self._total = len(plan.seeds) * len(plan.points)
+        self._rows: dict[str, list[Any]] = {choice.label: [0, None, 0] for choice in plan.choices}
+        self._live: Any = None
+
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(
+                self._table(), console=Console(stderr=True), refresh_per_second=4, transient=True
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, key: CellKey, row: Row, done: int, total: int, before: bool) -> None:
+        """Report a finished cell."""
+        if self._quiet:
+            return
+        entry = self._rows[key.mechanism]
+        entry[0] += 1
+        entry[1] = row.get("saving")
+        entry[2] += before
+        if self._live is not None:
+            self._live.update(self._table())
+        elif done * 10 // total > self._tenth:
+            self._tenth = done * 10 // total
+            left = (time.monotonic() - self._begun) / done * (total - done)
+            note(f"{done}/{total} cells, {left:.0f} s left, last: {key.mechanism}, seed {key.seed}")
+
+    def _table(self) -> Table:
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("mechanism")
+        for head in ("cells", "there before", "last saving"):
+            table.add_column(head, justify="right")
+        for label, (done, saving, before) in self._rows.items():
+            table.add_row(label, f"{done}/{self._total}", str(before or ""), cell(saving, 2))
+        return table
+
+
+def print_comparison(result: ComparisonFolder, against: str | None = None) -> None:
+    """Print the table of every point and where the folder is; and what each saves against one of them, if asked."""
+    about = result.about
+    print(
+        f"{about['name']}: {about['homes']} homes, {about['intervals']} intervals of {about['interval_minutes']} min"
+        f" from {about['start']}, {'seed' if len(result.seeds) == 1 else 'seeds'} {', '.join(map(str, result.seeds))}"
+    )
+    for point in result.points:
+        where = "" if len(result.points) == 1 else f", {point}"
+        _print_columns(result, point, f"The homes{where}, money in {result.currency}", HOMES)
+        _print_columns(result, point, f"The market{where}, money in {result.currency}", MARKET)
+        if against is not None:
+            frame = result.differences("saving", against, point).drop(columns="n")
+            frame.columns = ["saving", "95 % from", "to"]
+            print_table(f"Saving against {against}{where}, in {result.currency}", frame.astype(float))
+    print(
+        "The best of a column has a *. The bookends do not compete, nor for the saving a rule whose operator pays."
+    )
+    if len(result.seeds) > 1:
+        print("+- is the 95 % interval of the paired difference to no market over the seeds.")
+    print(f"Folder  {result.path}")
+    print(f"Report  wattswap report {result.path}")
+
+
+def comparison_facts(result: ComparisonFolder, against: str | None = None) -> dict[str, object]:
+    """The means of every metric at every point, and what each mechanism saves against one of them, as JSON has them.
+
+    Args:
+        result: The comparison.
+        against: Whose saving is subtracted, seed by seed; no market when left out.
+    """
+
+    differences = {}
+    for point in result.points:
+        frame = result.differences("saving", against, point).astype(object)
+        differences[point] = frame.where(frame.notna(), None).to_dict("index")
+    return {
+        "comparison": str(result.path),
+        "currency": result.currency,
+        "seeds": result.seeds,
+        "points": {point: result.figures(point) for point in result.points},
+        "reference": against or result.reference,
+        "saving_difference_to_reference": differences,
+    }
+
+
+def _print_columns(result: ComparisonFolder, point: str, title: str, columns: tuple[Column, ...]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    frame, difference = result.summary(point), result.differences("saving", point=point)
+    half_width = ((difference["high"] - difference["low"]).astype(float) / 2).dropna().to_dict()
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("mechanism", no_wrap=True)
+    for _, head, _ in columns:
+        table.add_column(head, justify="right", no_wrap=True)
+    competing = frame.drop(labels=[result.reference, result.bound], errors="ignore")
+    unpaid = competing[competing["market_operator_income"] > -0.005]  # a deficit is paid by somebody else
+    best = {
+        name: _best((unpaid if name == "saving" else competing)[name].round(decimals), METRICS.get(name))
+        for name, _, decimals in columns
+    }
+    for label, row in frame.iterrows():
+        cells = [
+            cell(float(row[name]), decimals) + ("*" if label in best[name] else "")
+            for name, _, decimals in columns
+        ]
+        half = half_width.get(str(label)) if columns is HOMES else None
+        cells[0] += f" +-{half:.2f}" if half else ""
+        table.add_row(str(label), *cells)
+    Console(width=max(len(title), 100), highlight=False).print(table)
+
+
+def _best(column: pd.Series[float], metric: Metric) -> list[str]:
+    """The mechanisms that share the best value, as it is shown, unless all have it; a measured time has none."""
+    values = column.dropna()
+    if metric.better == "neither" or not metric.repeatable or values.nunique() < 2:
+        return []
+    top = values.max() if metric.better == "higher" else values.min()
+    return [str(label) for label in values.index[values == top]]
+
+
+def show_comparison(path: Path, what: str, which: str | None, form: Form) -> None:
+    """Show one view of a comparison.
+
+    Raises:
+        UsageError: No such view or mechanism, or it needs to know which.
+    """
+    if what not in VIEWS:
+        guess = did_you_mean(what, VIEWS).strip()
+        known = guess or f"a comparison has {', '.join(VIEWS)}"
+        raise UsageError.of("WHAT", f"nothing called {what!r} to show", known)
+    result = ComparisonFolder(path)
+    if which is not None:
+        result.cell_keys(which)
+    VIEWS[what](result, which, form)
+
+
+def _summary(result: ComparisonFolder, which: str | None, form: Form) -> None:
+    """Means over the seeds, mechanism by mechanism."""
+    if which is not None:
+        raise UsageError.of("WHICH", "the summary is one of all mechanisms", f"see: cells {which}")
+    if form == "json":
+        print_json(comparison_facts(result))
+    elif form == "csv":
+        print_csv(_by_point({point: result.summary(point) for point in result.points}))
+    else:
+        print_comparison(result)
+
+
+def _bills(result: ComparisonFolder, which: str | None, form: Form) -> None:
+    """Every home's bill under a mechanism, mean over the seeds."""
+    if which is None:
+        cure = f"known: {', '.join(result.mechanisms)}"
+        raise UsageError.of("WHICH", "bills are those under one mechanism, and none is named", cure)
+    bills = {point: result.bills(which, point=point) for point in result.points}
+    if form == "text":
+        for point, frame in bills.items():
+            print(f"{which}{_mean(result)}{'' if len(bills) == 1 else f', {point}'}")
+            print_bills(frame, result.currency)
+    else:
+        print_rows(_by_point(bills), form)
+
+
+def _cells(result: ComparisonFolder, which: str | None, form: Form) -> None:
+    """Every cell with all its metrics; the text has those of the summary."""
+    cells = result.cells()
+    cells = cells if which is None else cells[cells["mechanism"] == which]
+    frame = cells.set_index("mechanism")
+    if len(result.points) == 1:
+        frame = frame.drop(columns="point")
+    if form != "text":
+        print_rows(frame, form)
+        return
+    heads = {name: head for name, head, *_ in (*HOMES, *MARKET)}
+    kept = frame[[*result.varied, "seed", *heads]].rename(columns=heads)
+    print_table(f"Cells, money in {result.currency}; --csv and --json have every metric", kept, 3)
+
+
+def _mean(result: ComparisonFolder) -> str:
+    return "" if len(result.seeds) == 1 else f", mean over {len(result.seeds)} seeds"
+
+
+def _by_point(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The frames below each other, with a first column that tells the point where there are several."""
+    import pandas as pd
+
+    if len(frames) == 1:
+        return next(iter(frames.values()))
+    return pd.concat(frames, names=["point"])
+
+
+VIEWS: dict[str, Callable[[ComparisonFolder, str | None, Form], None]] = {
+    "summary": _summary,
+    "bills": _bills,
+    "cells": _cells,
+}

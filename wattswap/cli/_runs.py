@@ -1,0 +1,217 @@
+"""What `wattswap show` can show of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from market.errors import did_you_mean
+from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
+from wattswap.cli.output import Form, print_bills, print_csv, print_json, print_rows, print_run, print_table
+from wattswap.errors import UsageError
+from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
+from wattswap.runs.folder import RunFolder, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
+    """Show one view of a run.
+
+    Raises:
+        UsageError: No such view, it needs to know which, or it is no table and CSV is asked for.
+    """
+    if what not in VIEWS:
+        guess = did_you_mean(what, VIEWS).strip()
+        raise UsageError.of("WHAT", f"nothing called {what!r} to show", guess or f"known: {', '.join(VIEWS)}")
+    if form == "csv" and what not in TABULAR:
+        raise UsageError.of("--csv", f"{what} is no table", f"take --json, or one of {', '.join(TABULAR)}")
+    VIEWS[what](RunFolder(path), which, form)
+
+
+def _summary(result: RunFolder, _which: str | None, form: Form) -> None:
+    if form == "json":
+        print_json({"run": str(result.path), **result.metrics, "manifest": result.manifest})
+    else:
+        print_run(result)
+
+
+def _bills(result: RunFolder, _which: str | None, form: Form) -> None:
+    if form != "text":
+        print_rows(result.bills(), form)
+    else:
+        print_bills(result.bills(), result.currency)
+
+
+def _prices(result: RunFolder, _which: str | None, form: Form) -> None:
+    """Prices by hour of the day (UTC), weighted by energy; every interval with --json or --csv."""
+    import pandas as pd
+
+    prices = result.prices()
+    if form != "text":
+        print_rows(prices, form)
+        return
+    hours = pd.DatetimeIndex(prices.index).hour
+    hour = prices.groupby(hours)
+    value = (prices["price_per_kwh"] * prices["traded_kwh"]).groupby(hours).sum()
+    frame = hour[["traded_kwh"]].sum()
+    frame.insert(0, "price_per_kwh", (value / frame["traded_kwh"]).where(frame["traded_kwh"] > 0))
+    frame["import_per_kwh"] = hour["import_per_kwh"].mean()
+    frame["feed_in_per_kwh"] = hour["feed_in_per_kwh"].mean()
+    frame.index.name = "hour UTC"
+    print_table(f"Prices in {result.currency}/kWh by hour of the day", frame.astype(float), 4)
+
+
+def _of_interval(result: RunFolder, table: str, which: str | None) -> pd.DataFrame:
+    """Rows of one interval; the one with most trade where none is named."""
+    if which is None:
+        intervals = result.table("intervals")
+        moment = intervals["interval_start"].iloc[int(intervals["traded_wh"].argmax())].to_pydatetime()
+    else:
+        moment = datetime.fromtimestamp(parse_interval(which), UTC)
+    frame = result.table(table, ("interval_start", "==", moment))
+    if frame.empty:
+        named = stamp(int(moment.timestamp()))
+        raise UsageError.of(
+            "WHICH", f"the run has no {table} at {named}", "see `wattswap show RUN prices --json`"
+        )
+    return frame
+
+
+def _book(result: RunFolder, which: str | None, form: Form) -> None:
+    """One interval's order book, best bids and offers first."""
+    orders = _of_interval(result, "orders", which)
+    moment = stamp(int(orders["interval_start"].iloc[0].timestamp()))
+    orders["rank"] = -orders["side"] * orders["limit_micro_per_kwh"]  # high bids first, low offers first
+    orders = orders.sort_values(["side", "rank"], ascending=[False, True], kind="stable")
+    orders = orders.set_index("household")
+    # A rebate belongs to the price, a fee stands beside it.
+    rebate = orders["charge_nano"].clip(upper=0) * orders["side"]
+    paid = orders["price_micro_per_kwh"] + rebate / orders["accepted_wh"].where(orders["accepted_wh"] > 0)
+    frame = orders.assign(
+        side=orders["side"].map({1: "buy", -1: "sell"}),
+        energy_kwh=orders["energy_wh"] / WH_PER_KWH,
+        limit_per_kwh=orders["limit_micro_per_kwh"] / MICRO_PER_UNIT,
+        accepted_kwh=orders["accepted_wh"] / WH_PER_KWH,
+        price_per_kwh=paid / MICRO_PER_UNIT,
+        fee=orders["charge_nano"].clip(lower=0) / NANO_PER_UNIT,
+    )[["side", "energy_kwh", "limit_per_kwh", "accepted_kwh", "price_per_kwh", "fee"]]
+    if not frame["fee"].any():
+        frame = frame.drop(columns="fee")
+    print_rows(frame, form, f"Order book of {moment}", 4)
+
+
+def _block(result: RunFolder, which: str | None, form: Form) -> None:
+    if which is None or not which.isdigit():
+        raise UsageError.of("WHICH", "which block?", "give a height, as in: wattswap show RUN block 12")
+    facts = block_facts(result.path, int(which))
+    if form == "json":
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):<22} {value}")
+
+
+def _why(result: RunFolder, which: str | None, form: Form) -> None:
+    """Why one home paid what it paid: its energy and money by kind, interval by interval, and the sum."""
+    import pandas as pd
+
+    homes = list(result.table("bills")["household"])
+    if which not in homes:
+        guess = did_you_mean(which or "", homes).strip()
+        cure = guess or f"known: {', '.join(homes)}"
+        what = "which home?" if which is None else f"no home {which!r} in this run"
+        raise UsageError.of("WHICH", what, cure)
+    frame = result.table("postings", ("account", "==", which))
+    frame = frame.drop(columns="account").set_index("interval_start")
+    for name in list(frame.columns):
+        unit = WH_PER_KWH if name.endswith("_wh") else NANO_PER_UNIT
+        frame[name] = frame[name] / unit
+    frame["total"] = frame[[name for name in frame.columns if name.endswith("_nano")]].sum(axis=1)
+    frame.columns = [name.replace("_wh", "_kwh").replace("_nano", "") for name in frame.columns]
+    if form != "text":
+        print_rows(frame, form)
+        return
+    daily = frame.groupby(pd.DatetimeIndex(frame.index).strftime("%Y-%m-%d")).sum()
+    daily.loc["all"] = daily.sum()
+    daily.index.name = "day UTC"
+    print_table(f"{which}: energy in kWh, money in {result.currency} (positive is credited)", daily, 3)
+
+
+def _network(result: RunFolder, _which: str | None, form: Form) -> None:
+    facts = result.manifest.get("network")
+    if facts is None:
+        raise UsageError.of("WHAT", "this run used no network", "only `wattswap live` does")
+    if form == "json":
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):<30} {_figures(value)}")
+    _intervals_of_network(result)
+
+
+def _figures(value: Any) -> str:
+    """A figure, or the percentiles of one, as people read them."""
+    if isinstance(value, dict):
+        return "  ".join(f"{name} {'-' if number is None else number}" for name, number in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _intervals_of_network(result: RunFolder) -> None:
+    """Print one row an interval: what its nodes sent and spent together, and how long it took to be final."""
+    table = read_table(result.path, "network").to_pandas()
+    table["interval"] = table["interval_start"].dt.strftime("%Y-%m-%dT%H:%MZ")
+    rows = table.groupby("interval").agg(
+        messages=("frames_sent", "sum"),
+        kB=("bytes_sent", "sum"),
+        cpu_s=("cpu_s", "sum"),
+        slowest_receipt_s=("receipt_s", "max"),
+        final_s=("finality_s", "max"),
+        slowest_result_s=("result_s", "max"),
+    )
+    rows["kB"] /= 1_000
+    print_table("Sums over all nodes, and the slowest of them, by interval", rows, 3)
+
+
+def _shares(result: RunFolder, _which: str | None, form: Form) -> None:
+    from wattswap.runs.shares import shares_of
+
+    found = shares_of(result)
+    if form == "json":
+        facts = {"value": found.value, "core_nonempty": found.core_nonempty, "in_core": found.in_core}
+        print_json({**facts, "rows": found.table.reset_index().to_dict(orient="records")})
+        return
+    if form == "csv":
+        print_csv(found.table)
+        return
+    shown = found.table.copy()
+    shown.loc["all"] = shown.sum()
+    shown.index.name = "home"
+    print_table(f"Savings in {result.currency}", shown)
+    print(f"All homes together could save {found.value:.2f} {result.currency} by netting among themselves.")
+    for name, stays in found.in_core.items():
+        words = (
+            "no group of homes would do better alone"
+            if stays
+            else "some group of homes would do better alone"
+        )
+        print(f"  {name:<10} {words}")
+    if not found.core_nonempty:
+        print("  No division at all keeps every group: the core is empty.")
+
+
+VIEWS: dict[str, Callable[[RunFolder, str | None, Form], None]] = {
+    "summary": _summary,
+    "bills": _bills,
+    "prices": _prices,
+    "book": _book,
+    "block": _block,
+    "why": _why,
+    "network": _network,
+    "shares": _shares,
+}
+TABULAR = ("bills", "prices", "book", "why", "shares")
+"""Views that are one table, and can be CSV."""

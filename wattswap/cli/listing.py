@@ -1,0 +1,49 @@
+"""The command that lists what can be chosen by name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from wattswap.cli.command import COMMANDS, Command
+from wattswap.cli.options import (
+    JsonOption,
+    ModuleOption,
+    import_modules,
+)
+
+
+def list_(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A kind: mechanisms, formats, strategies, samples, ...; all kinds when left out.",
+            metavar="WHAT",
+        ),
+    ] = "",
+    module: ModuleOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List what can be chosen by name, with one line on each."""
+    from wattswap.catalogue import catalogue
+    from wattswap.cli.output import note, print_json
+    from wattswap.plugins import broken_plugins
+
+    import_modules(module)
+    for broken in broken_plugins(every=True):
+        note(f"warning: {broken}")
+    entries = catalogue(what)
+    if json:
+        print_json({what: entries})
+        return
+    width = max((len(entry["name"]) for entry in entries), default=0)
+    for entry in entries:
+        print(f"{entry['name']:<{width}}  {entry['summary']}")
+        if entry.get("parameters"):
+            print(f"{'':<{width}}    {entry['parameters']}")
+        if entry.get("from"):
+            print(f"{'':<{width}}    from {entry['from']}")
+
+
+COMMANDS.register(Command("list", list_, 4))

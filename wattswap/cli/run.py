@@ -1,0 +1,54 @@
+"""The command that runs a scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wattswap.cli.command import COMMANDS, Command
+from wattswap.cli.options import (
+    CaseOption,
+    JsonOption,
+    MechanismOption,
+    ModuleOption,
+    OutOption,
+    QuietOption,
+    ScenarioArgument,
+    SeedOption,
+    SetOption,
+    load_scenario,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+def run(
+    scenario: ScenarioArgument,
+    mechanism: MechanismOption = None,
+    case: CaseOption = None,
+    settings: SetOption = None,
+    seed: SeedOption = None,
+    module: ModuleOption = None,
+    out: OutOption = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Run a scenario in this process and keep the results in a folder."""
+    from wattswap.cli.output import Progress, print_json, print_result
+    from wattswap.runs import engine
+    from wattswap.runs.prepare import prepare
+
+    loaded = load_scenario(scenario, case, settings, seed, mechanism, module)
+    if dry_run:
+        setup = prepare(loaded)
+        print_json({"homes": len(setup.roster), "intervals": setup.intervals, "scenario": loaded.resolved()})
+        return
+    progress = Progress(loaded.market.mechanism, quiet)
+    print_result(engine.run(loaded, out=out, on_progress=progress), json)
+
+
+COMMANDS.register(Command("run", run, 6))

@@ -1,0 +1,28 @@
+"""The command that writes a secret for the keys of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wattswap.cli.command import COMMANDS, Command
+
+
+def secret(
+    file: Annotated[Path, typer.Argument(help="File to make; nothing is overwritten.", metavar="FILE")],
+) -> None:
+    """Write a new random secret for chain.secret_file, so that keys and salts of a run cannot be guessed."""
+    import secrets
+
+    from p2p.wire.identity import SEED_BYTES, Identity, save_key_file
+
+    save_key_file(file, Identity.from_seed(secrets.token_bytes(SEED_BYTES)))
+    print(file)
+    typer.echo(
+        f'Next: write secret_file = "{file.name}" under [chain], and keep the file as safe as a key', err=True
+    )
+
+
+COMMANDS.register(Command("secret", secret, 2))

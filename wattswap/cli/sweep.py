@@ -1,0 +1,106 @@
+"""The command that compares over a grid."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wattswap.cli.command import COMMANDS, Command
+from wattswap.cli.compare import (
+    AgainstOption,
+    ComparisonsOption,
+    FailIfOption,
+    JobsOption,
+    MechanismsOption,
+    SeedsOption,
+    compare_points,
+)
+from wattswap.cli.options import (
+    CaseOption,
+    JsonOption,
+    ModuleOption,
+    QuietOption,
+    ScenarioArgument,
+    SeedOption,
+    SetOption,
+    load_scenario,
+)
+
+if TYPE_CHECKING:
+    from wattswap.comparison.plan import Point
+
+
+def sweep(
+    scenario: ScenarioArgument,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            "--vary",
+            help="A key and its values, as in market.k=0,0.5,1; several make a grid.",
+            metavar="KEY=VALUES",
+        ),
+    ],
+    mechanism: MechanismsOption = None,
+    seeds: SeedsOption = 1,
+    jobs: JobsOption = 1,
+    case: CaseOption = None,
+    settings: SetOption = None,
+    seed: SeedOption = None,
+    fail_if: FailIfOption = None,
+    against: AgainstOption = None,
+    module: ModuleOption = None,
+    out: ComparisonsOption = Path("comparisons"),
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Compare over a grid: any key of the scenario takes several values."""
+    points = _grid(scenario, case, settings, seed, vary, module)
+    compare_points(points, mechanism, seeds, jobs, fail_if, against, module, out, quiet, json)
+
+
+def _grid(
+    scenario: str,
+    case: str | None,
+    settings: list[str] | None,
+    seed: int | None,
+    vary: list[str],
+    module: list[Path] | None,
+) -> list[Point]:
+    """One scenario per combination of values.
+
+    Raises:
+        InvalidScenario: Lists what is wrong with any of them.
+        UsageError: A text that names no key and values.
+    """
+    from wattswap.comparison.plan import Point
+    from wattswap.errors import InvalidScenario, Problem, UsageError
+
+    axes: list[list[tuple[str, str]]] = []
+    wrong = []
+    for text in vary:
+        key, equals, values = text.partition("=")
+        if not equals or not key or not all(values.split(",")):
+            wrong.append(Problem(f"--vary {text}", "is not KEY=VALUE,VALUE", "write market.k=0,0.5,1"))
+        if any(axis[0][0] == key for axis in axes):
+            wrong.append(Problem(f"--vary {text}", f"varies {key} again", "give all its values at once"))
+        axes.append([(key, value) for value in values.split(",")])
+    if wrong:
+        raise UsageError(*wrong)
+    points, problems = [], []
+    for combination in product(*axes):
+        extra = [f"{key}={value}" for key, value in combination]
+        try:
+            loaded = load_scenario(scenario, case, [*(settings or []), *extra], seed, module=module)
+        except InvalidScenario as invalid:
+            problems.extend(invalid.problems)
+            continue
+        points.append(Point(" ".join(extra), dict(combination), loaded))
+    if problems:
+        raise InvalidScenario(*dict.fromkeys(problems))
+    return points
+
+
+COMMANDS.register(Command("sweep", sweep, 11))

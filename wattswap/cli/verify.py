@@ -1,0 +1,57 @@
+"""The command that proves a run or a comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wattswap.cli.command import COMMANDS, Command
+from wattswap.cli.options import (
+    JsonOption,
+    ModuleOption,
+    QuietOption,
+    RunArgument,
+    import_modules,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+def verify(
+    run: RunArgument, module: ModuleOption = None, quiet: QuietOption = False, json: JsonOption = False
+) -> None:
+    """Prove a run or a comparison: what is stored against itself, then all of it again from the scenario."""
+    from wattswap.cli.output import Progress, note, print_json
+    from wattswap.comparison.store import ABOUT
+    from wattswap.verification import verify_run
+
+    import_modules(module)
+    if (run / ABOUT).is_file():
+        _verify_comparison(run, json)
+        return
+
+    report = verify_run(run, on_progress=Progress("once more", quiet))
+    if json:
+        print_json(report)
+        return
+    for check, detail in report["checks"].items():
+        print(f"{'--' if detail.startswith('left out') else 'ok'}  {check:<10} {detail}")
+    note("Verified: everything marked ok was computed again from the files and holds.")
+
+
+def _verify_comparison(folder: Path, json: bool) -> None:
+    from wattswap.cli.output import note, print_json
+    from wattswap.comparison.runner import verify as verify_comparison
+
+    report = verify_comparison(folder)
+    if json:
+        print_json(report)
+        return
+    print(
+        f"ok  cells      {report['cells']} worked out again from the scenario, every bill and interval equal"
+    )
+    note("Verified: everything but the times was computed again and holds.")
+
+
+COMMANDS.register(Command("verify", verify, 9))

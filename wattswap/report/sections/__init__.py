@@ -1,0 +1,1 @@
+"""The sections of a report, one file each; a file here is found by itself."""

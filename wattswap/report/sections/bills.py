@@ -1,0 +1,35 @@
+"""What each home pays, without the market and with it."""
+
+from __future__ import annotations
+
+from wattswap.report import figures, words
+from wattswap.report.page import Section, figure
+from wattswap.report.section import section
+from wattswap.report.story import Story
+
+
+@section("bills", 60)
+def bills(story: Story) -> Section:
+    """What each home pays, before and after."""
+    import pandas as pd
+
+    why = "Welfare is no money in the pocket: this is what each home pays, without the market and with it."
+    shown = story.rivals or (story.focused,)
+    frames = {o.label: o.bills for o in shown}
+    order = story.focused.bills.sort_values("cost_without_market", ascending=False, kind="stable").index
+    if len(frames) == 1:
+        data = story.focused.bills.loc[order]
+    else:
+        data = pd.DataFrame({"cost_without_market": story.focused.bills["cost_without_market"]}).loc[order]
+        for label, frame in frames.items():
+            data[f"{label}, cost"] = frame["cost_with_market"]
+            data[f"{label}, saving"] = frame["saving"]
+    data.index.name = "home"
+    caption = f"Bills in {story.currency}, the largest without a market on top; a negative bill is income."
+    if len(data) > figures.MAX_HOMES:
+        caption += (
+            f" Drawn are the {figures.MAX_HOMES} homes that lose or win most; the data have all {len(data)}."
+        )
+    alt = f"Points of the bills of {len(data)} homes. {words.worst_off(story.focused, story.currency)}"
+    body = figure("bills", alt, caption, data)
+    return Section("bills", "Bills", why, body, {"bills": figures.bills_figure(frames, story.currency)})

@@ -1,0 +1,42 @@
+"""The ledger behind the money, or how to get one."""
+
+from __future__ import annotations
+
+from html import escape
+
+from wattswap.report.page import Section, paragraph, table
+from wattswap.report.section import section
+from wattswap.report.story import Story
+
+
+@section("chain", 110)
+def chain(story: Story) -> Section:
+    """The ledger behind the money, or how to get one."""
+    import pandas as pd
+
+    why = "What can be proved to others without trust in whoever ran this."
+    facts = story.chain
+    if facts is None:
+        body = paragraph("The cells of a comparison run without a chain. A run of one mechanism has one:")
+        body += f"<p><code>wattswap run SCENARIO --mechanism {escape(story.focus)}</code></p>"
+        return Section("chain", "Chain", why, body, {})
+    names = {
+        "chain_id": "chain id",
+        "blocks": "blocks",
+        "authorities": "authorities",
+        "head": "newest block",
+    }
+    names |= {
+        "last_interval": "last settled interval",
+        "bytes": "bytes",
+        "bytes_per_block": "bytes per block",
+    }
+    frame = pd.DataFrame({"value": {text: str(facts.get(name)) for name, text in names.items()}})
+    frame.index.name = "chain"
+    if facts.get("signatures") is None:
+        body = paragraph("This chain is long and was not verified for this report. This verifies it:")
+        body += f"<p><code>wattswap chain verify {escape(str(facts['folder']))}</code></p>"
+    else:
+        signed = f"all {facts['blocks']:,} blocks and {facts['signatures']:,} signatures hold"
+        body = paragraph(f"Verified when this report was written: {signed}.")
+    return Section("chain", "Chain", why, body + table("The chain of the run.", frame), {})

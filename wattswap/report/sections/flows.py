@@ -1,0 +1,30 @@
+"""Energy from its sources to its uses."""
+
+from __future__ import annotations
+
+from wattswap.report import figures, words
+from wattswap.report.page import Section, figure, paragraph
+from wattswap.report.section import section
+from wattswap.report.story import Story
+from wattswap.report.words import number
+
+
+@section("flows", 50)
+def flows(story: Story) -> Section:
+    """Energy between sources and uses."""
+    why = "Where the energy came from and where it went; " + (
+        "neighbours are served before the retailer."
+        if story.shares_imbalance
+        else "what was not traded is settled with the retailer."
+    )
+    if story.flows.empty:
+        body = paragraph("No flows are shown: the meters moved no energy.")
+        return Section("flows", "Energy flows", why, body, {})
+    caption = f"Energy of all homes in {words.duration(story.length)}, {story.focus}, in kWh."
+    if "PV" not in set(story.flows["source"]):
+        caption += " What happens behind the meters is not in the data."
+    told = "; ".join(
+        f"{a} to {b} {number(e, 1)} kWh" for a, b, e in story.flows.itertuples(index=False, name=None)
+    )
+    body = figure("energy-flows", f"Bands of energy: {told}.", caption, story.flows, wide=True)
+    return Section("flows", "Energy flows", why, body, {"energy-flows": figures.flows_figure(story.flows)})

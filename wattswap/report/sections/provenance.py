@@ -1,0 +1,28 @@
+"""What the numbers were made of."""
+
+from __future__ import annotations
+
+from html import escape
+
+from wattswap.report.page import Section, data_beside, json_uri, table
+from wattswap.report.section import section
+from wattswap.report.story import Story
+
+
+@section("provenance", 120)
+def provenance(story: Story) -> Section:
+    """What the numbers were made of."""
+    import pandas as pd
+
+    why = "With the same scenario, data, versions and seed the same numbers come out again."
+    seeds = ", ".join(map(str, story.seeds))
+    rows = {**story.provenance, "seed" if len(story.seeds) == 1 else "seeds": seeds}
+    frame = pd.DataFrame({"value": rows}, dtype=object)
+    frame.index.name = "what"
+    body = f"<p>To repeat it: <code>{escape(story.repeat)}</code></p>" + table(
+        "What this was made of.", frame
+    )
+    link = f'<a download="scenario.json" href="{json_uri(story.scenario)}">Download scenario.json</a>'
+    body += f"<p>{link}, the scenario with every default filled in.</p>"
+    body += data_beside("provenance", "What this was made of.", frame)
+    return Section("provenance", "Provenance", why, body, {})

@@ -1,0 +1,180 @@
+"""What is kept of every interval by a run and a cell alike: its named columns, and the bills of the homes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from market.auctions.uniform import optimum
+from market.errors import AmountTooLarge
+from market.metrics.table import Result, system_facts
+from market.settlement.accounts import (
+    COLUMNS,
+    EXPORT,
+    IMPORT,
+    LOCAL,
+    RETAIL_EXPORT,
+    RETAIL_IMPORT,
+    SYSTEM_ACCOUNTS,
+    TRADE,
+)
+from market.units import INT64_SAFE, IntArray
+from wattswap.runs.interval import IntervalRecord
+from wattswap.runs.prepare import Setup
+
+BEHIND_METER = ("load_wh", "pv_wh")
+"""Columns without a value where the data do not tell what is behind the meters."""
+BILL_COLUMNS = (*COLUMNS, "baseline_nano", "imbalance_cost_nano", *BEHIND_METER)
+
+Columns = Mapping[str, Sequence[int | None]]
+"""Values of each interval by name; None where a value does not exist."""
+
+
+def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | None]]:
+    """The columns of some intervals, as tables and metrics have them, computed for all of them at once.
+
+    `import_wh` and `export_wh` are sums over the meters of all homes, `local_wh` is all energy that changed hands
+    inside, traded or netted, `competitive` the price of the efficient clearing of the same book, `bought_nano` what
+    buyers pay and `sold_nano` what sellers get for traded energy, rebates included and fees not, `worse_orders` counts
+    orders that pay more, or get less, than their accepted energy is worth at their limit, charges included,
+    `members_nano` what all homes are credited, and `baseline_nano` what they would be without a market. The same
+    figures of one book are in market.metrics.welfare and market.clearing.
+    """
+    books, clearings = [r.book for r in records], [r.clearing for r in records]
+    ends = np.cumsum([len(book) for book in books])
+
+    def joined(arrays: Iterable[IntArray]) -> IntArray:
+        return np.concatenate(list(arrays)).astype(np.int64, copy=False)
+
+    def sums(values: IntArray) -> list[int]:
+        running = np.concatenate(([0], np.cumsum(values)))[ends]
+        found: list[int] = np.diff(
+            running, prepend=0
+        ).tolist()  # exact also where the running sum has wrapped
+        return found
+
+    side, energy, limit = (
+        joined(getattr(book, name) for book in books) for name in ("side", "energy_wh", "limit_micro_per_kwh")
+    )
+    accepted = joined(c.accepted_wh for c in clearings)
+    charge = joined(
+        np.zeros_like(c.accepted_wh) if c.charge_nano is None else c.charge_nano for c in clearings
+    )
+    amount = accepted * joined(c.price_micro_per_kwh for c in clearings)
+    gain = side * (accepted * limit - amount) - charge
+    turnover, buys = amount + side * np.minimum(charge, 0), side > 0
+    prices, best = [c.node_price[0] for c in clearings], [optimum(book) for book in books]
+    traded = [half // 2 for half in sums(accepted)]
+    lines = np.stack([r.settled.postings.lines[: len(r.roster)] for r in records])
+    total = lines.sum(axis=1)
+    local = np.maximum(lines[:, :, LOCAL], 0).sum(axis=1).tolist()
+    behind = {
+        name: [int(r.columns[name].sum()) if name in r.columns else None for r in records]
+        for name in BEHIND_METER
+    }
+    return {
+        "orders": [len(book) for book in books],
+        "demand_wh": sums(energy * buys),
+        "supply_wh": sums(energy * ~buys),
+        "traded_wh": traded,
+        "lo_micro_per_kwh": [None if price is None else price.lo for price in prices],
+        "hi_micro_per_kwh": [None if price is None else price.hi for price in prices],
+        "price_micro_per_kwh": [r.clearing.average_price_micro_per_kwh(r.book) for r in records],
+        "competitive_micro_per_kwh": [b.price_micro_per_kwh for b in best],
+        "welfare_nano": [c.welfare_nano for c in clearings],
+        "optimum_nano": [b.welfare_nano for b in best],
+        "optimum_wh": [b.traded_wh for b in best],
+        "buyer_surplus_nano": sums(gain * buys),
+        "seller_surplus_nano": sums(gain * ~buys),
+        "operator_surplus_nano": [c.operator_surplus_nano for c in clearings],
+        "bought_nano": sums(turnover * buys),
+        "sold_nano": sums(turnover * ~buys),
+        "worse_orders": sums((gain < 0).astype(np.int64)),
+        "import_micro_per_kwh": [r.prices.import_micro_per_kwh for r in records],
+        "feed_in_micro_per_kwh": [r.prices.feed_in_micro_per_kwh for r in records],
+        "import_wh": total[:, IMPORT].tolist(),
+        "export_wh": total[:, EXPORT].tolist(),
+        "local_wh": [a + b for a, b in zip(traded, local, strict=True)],
+        "retail_import_wh": total[:, RETAIL_IMPORT].tolist(),
+        "retail_export_wh": total[:, RETAIL_EXPORT].tolist(),
+        **behind,
+        "members_nano": total[:, TRADE:].sum(axis=1).tolist(),
+        "baseline_nano": [int(r.settled.baseline_nano.sum()) for r in records],
+    }
+
+
+class Totals:
+    """The bills of the homes and the accounts of the system, summed over the intervals.
+
+    Args:
+        setup: The prepared scenario.
+        what: What they are the totals of, for messages: "run" or "cell".
+    """
+
+    def __init__(self, setup: Setup, what: str) -> None:
+        self._setup, self._what = setup, what
+        self._lines = np.zeros((len(setup.roster), len(BILL_COLUMNS)), dtype=np.int64)
+        self.system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
+        self.turnover_nano = 0.0
+
+    def add(self, record: IntervalRecord) -> None:
+        """Add one interval, and stop before any sum could wrap: no bill can pass twice the sum of all amounts
+        without signs.
+
+        Raises:
+            AmountTooLarge: That sum passes 2^62.
+        """
+        settled, homes = record.settled, len(self._lines)
+        lines = settled.postings.lines
+        for amounts in (lines[:, TRADE:], settled.baseline_nano):
+            self.turnover_nano += float(np.abs(amounts).sum(dtype=np.float64))
+        if self.turnover_nano >= INT64_SAFE:
+            raise AmountTooLarge(f"the amounts of the {self._what} together")
+        self._lines[:, : len(COLUMNS)] += lines[:homes]
+        own = {"baseline_nano": settled.baseline_nano, "imbalance_cost_nano": settled.imbalance_cost_nano}
+        for i, name in enumerate(BILL_COLUMNS[len(COLUMNS) :], len(COLUMNS)):
+            self._lines[:, i] += own[name] if name in own else record.columns.get(name, 0)
+        self.system_nano += settled.postings.total_nano[homes:]
+
+    @property
+    def bills(self) -> dict[str, IntArray]:
+        """Every column of the bills by name, one value a home; what is not known is absent."""
+        unknown = () if self._setup.has_load else BEHIND_METER
+        return {name: self._lines[:, i] for i, name in enumerate(BILL_COLUMNS) if name not in unknown}
+
+    def saved(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "bills": self._lines.tolist(),
+            "system_nano": self.system_nano.tolist(),
+            "turnover_nano": self.turnover_nano,
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._lines[:] = saved["bills"]
+        self.system_nano[:] = saved["system_nano"]
+        self.turnover_nano = saved["turnover_nano"]
+
+
+def result_of(setup: Setup, intervals: Columns, totals: Totals) -> Result:
+    """What metrics are computed from."""
+    values, known = {}, {}
+    for name, column in intervals.items():
+        if setup.has_load or name not in BEHIND_METER:
+            gaps = None in column
+            known[name] = (
+                np.array([v is not None for v in column]) if gaps else np.ones(len(column), np.bool_)
+            )
+            values[name] = np.array([v or 0 for v in column] if gaps else column, dtype=np.int64)
+    prices, emission = setup.prices, setup.scenario.tariff.emission_g_per_kwh
+    facts = {
+        "minutes": setup.minutes,
+        "grid_fee_local_micro_per_kwh": prices.grid_fee_local_micro_per_kwh,
+        "grid_fee_remote_micro_per_kwh": prices.grid_fee_remote_micro_per_kwh,
+        **system_facts(totals.system_nano),
+        **({} if emission is None else {"emission_g_per_kwh": emission}),
+    }
+    return Result(values, totals.bills, facts, known)
