@@ -24,6 +24,11 @@ ADDED: list[tuple[Registry[Any], str]] = []
 """What was registered by neither a folder nor an entry point, in order: files and notebooks of users."""
 
 
+def by_hand() -> list[tuple[Registry[Any], str]]:
+    """Those of `ADDED` that are still there."""
+    return [(registry, name) for registry, name in dict.fromkeys(ADDED) if name in registry]
+
+
 class Registry(Generic[T]):
     """The plug-ins of one kind, by name: files of our folders, entry points of other packages, files of users.
 
@@ -89,6 +94,9 @@ class Registry(Generic[T]):
         if name in self.broken:
             raise self.broken[name]
         raise UnknownName(self.kind, name, self._items)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._items
 
     def all(self) -> dict[str, T]:
         """All plug-ins by name, in alphabetical order."""

@@ -76,6 +76,23 @@ def test_no_check_is_switched_off_without_saying_which() -> None:
     assert not hits(r"#\s*noqa(?!:)|#\s*type:\s*ignore(?!\[)")
 
 
+def test_no_test_sleeps() -> None:
+    """They wait for a condition, or on a clock that jumps: tests/time_kit.py holds every sleep there is."""
+    sleeps = [
+        f"{name}:{node.lineno}"
+        for name, text in texts()
+        if name.startswith("tests/")
+        and name.endswith(".py")
+        and name != "tests/time_kit.py"
+        and "sleep" in text
+        for node in ast.walk(ast.parse(text))
+        if (isinstance(node, ast.Attribute) and node.attr == "sleep")
+        or (isinstance(node, ast.alias) and node.name == "sleep")
+        or (isinstance(node, ast.Name) and node.id == "sleep")
+    ]
+    assert not sleeps
+
+
 def test_no_file_names_a_path_of_a_machine() -> None:
     assert not hits(r"(?<![\w.<])/(work|root|home|Users|opt|mnt)/\w|[A-Z]:\\\\?(Users|work)")
 

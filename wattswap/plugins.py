@@ -12,7 +12,7 @@ from typing import Any
 
 from market.errors import BrokenPlugin, DuplicateName
 from market.mechanism import MECHANISMS
-from market.registry import ADDED, Registry
+from market.registry import ADDED, Registry, by_hand
 from wattswap.errors import ExitCode, Problem, WattswapError
 
 REGISTRIES: tuple[tuple[str, str], ...] = (
@@ -25,6 +25,7 @@ REGISTRIES: tuple[tuple[str, str], ...] = (
     ("commands", "wattswap.cli.command:COMMANDS"),
     ("metrics", "market.metrics.table:METRICS"),
     ("sections", "wattswap.report.section:SECTIONS"),
+    ("chain-modules", "p2p.ledger.module:CHAIN_MODULES"),
 )
 """What a registry holds, as `wattswap list` calls it, and where the registry is; a new kind is one line here."""
 
@@ -80,10 +81,10 @@ def import_file(path: Path) -> tuple[str, str]:
     content = file.read_bytes()
     found = (file.name, hashlib.sha256(content).hexdigest())
     sha256, known = _FILES.get(file, ("", frozenset()))
-    if sha256 == found[1] and all(name in registry.all() for registry, name in known):
+    if sha256 == found[1] and all(name in registry for registry, name in known):
         return found
     if _is_imported(file):
-        own = ((r, name) for r, name in ADDED if name in r.all() and r.origin(name) == file.stem)
+        own = ((r, name) for r, name in by_hand() if r.origin(name) == file.stem)
         _FILES[file] = (found[1], frozenset(own))
         return found
     _forget(known)  # a worker outlives a call and may know an earlier version
@@ -161,8 +162,8 @@ def added() -> tuple[Added, ...]:
     places = {id(registry(what)): what for what, place in REGISTRIES if _module_of(place) in sys.modules}
     return tuple(
         (places[id(registry)], registry.all()[name], registry.origin(name))
-        for registry, name in dict.fromkeys(ADDED)
-        if id(registry) in places and name in registry.all() and (registry, name) not in of_files
+        for registry, name in by_hand()
+        if id(registry) in places and (registry, name) not in of_files
     )
 
 

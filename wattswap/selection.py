@@ -13,7 +13,7 @@ from uuid import uuid4
 from market.errors import UnknownName
 from market.mechanism import MECHANISMS, Mechanism
 from market.parameters import FEED_IN, RETAIL, SEED
-from market.registry import ADDED
+from market.registry import by_hand
 from market.rules import Value
 from wattswap.errors import Problem, UsageError
 from wattswap.inputs.collector import CaseReader
@@ -74,7 +74,7 @@ class Choice:
         twice, and its cells are computed again.
         """
         ours = MECHANISMS.is_ours(self.mechanism)
-        same = ours and all(registry.group in WITHOUT_EFFECT for registry, _ in ADDED)
+        same = ours and all(registry.group in WITHOUT_EFFECT for registry, _ in by_hand())
         return "" if same else uuid4().hex
 
     def _shared(self) -> set[str]:

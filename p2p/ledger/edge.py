@@ -24,7 +24,7 @@ def described(module: ChainModule) -> dict[str, Any]:
     """What a module offers, for listings: methods with roles and arguments, entries, refusal codes."""
     return {
         "name": module.name,
-        "about": module.about,
+        "summary": module.summary,
         "methods": {
             name: {"about": m.about, "roles": sorted(m.roles), "args": fields_of(m.args)}
             for name, m in module.methods.items()

@@ -75,7 +75,7 @@ class ChainModule:
     """One module of the chain.
 
     Args:
-        about: What it is for, one sentence.
+        summary: What it is for, one sentence.
         methods: What transactions may call, by name.
         entries: Every kind of entry it writes.
         codes: Its refusal codes, each with a sentence.
@@ -85,7 +85,7 @@ class ChainModule:
     """
 
     name: str
-    about: str
+    summary: str
     methods: Mapping[str, Method]
     entries: tuple[Entry, ...]
     codes: Mapping[str, str] = field(default_factory=dict)

@@ -9,10 +9,11 @@ import select
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from tests.time_kit import eventually
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _STARTER = """
@@ -96,10 +97,11 @@ class Chromium:
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=page.resolve().as_uri())
-        begun = time.monotonic()
-        while not self.evaluate("document.documentElement?.dataset.figures || ''"):
-            assert time.monotonic() - begun < 30, f"no figures after 30 s: {self.errors()}"
-            time.sleep(0.05)
+        eventually(
+            lambda: self.evaluate("document.documentElement?.dataset.figures || ''"),
+            lambda: f"the figures are drawn: {self.errors()}",
+            deadline_s=30,
+        )
 
     def screenshot(self, to: Path) -> None:
         """Write a picture of the whole page."""

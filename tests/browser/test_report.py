@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Chromium
+from tests.time_kit import eventually
 
 SECTIONS = {"run": 12, "comparison": 12, "sweep": 13}
 every_page = pytest.mark.parametrize("which", ["run", "comparison", "sweep"])
@@ -200,9 +200,7 @@ def test_the_data_of_a_figure_come_out_of_the_page(
     browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     browser.evaluate("document.querySelector('a[download=\"bills.csv\"]').click()")
     file = tmp_path / "bills.csv"
-    begun = time.monotonic()
-    while not file.is_file() and time.monotonic() - begun < 10:
-        browser.evaluate("new Promise(done => setTimeout(done, 50))")
+    eventually(file.is_file, "the file is downloaded", deadline_s=10)
     lines = file.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("home,import_kwh,export_kwh")
     assert sorted(line.split(",")[0] for line in lines[1:]) == ["home-1", "home-2", "home-3"]

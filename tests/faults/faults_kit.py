@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ import wattswap as ws
 from p2p.batches.batch import batches
 from p2p.blocks.block import Block, CommitCertificate, block_hash
 from p2p.ledger.store import ChainStore
+from tests.time_kit import eventually
 from tests.wattswap.run_kit import FIRST, write_street
 from wattswap.nodes.assemble import assemble, take_over
 from wattswap.nodes.config import CONFIG, NodeConfig
@@ -40,14 +41,6 @@ POLL_S = 0.1
 PATIENCE_S = 60.0
 STOPPED_S = 15.0
 """How long a node may take to end after SIGTERM. [s]"""
-
-
-def wait_for(what: str, holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    """Wait until something holds; fails with its name when it does not within the patience."""
-    deadline = time.monotonic() + patience_s
-    while not holds():
-        assert time.monotonic() < deadline, f"after {patience_s:g} s: not {what}"
-        time.sleep(POLL_S)
 
 
 @dataclass
@@ -149,7 +142,8 @@ class Town:
 
     def wait_settled(self, count: int, name: str = VALIDATORS[0], patience_s: float = PATIENCE_S) -> None:
         """Wait until a node's chain has settled so many intervals."""
-        wait_for(f"{count} intervals settled at {name}", lambda: len(self.settled(name)) >= count, patience_s)
+        what = f"{count} intervals settled at {name}"
+        eventually(lambda: len(self.settled(name)) >= count, what, patience_s, POLL_S)
 
     def collectors(self) -> dict[int, str]:
         """Who collected each interval that is settled, by the key that signed its batch."""

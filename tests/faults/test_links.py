@@ -12,7 +12,6 @@ import os
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,6 +21,7 @@ from pathlib import Path
 import pytest
 from faults_kit import HOMES, OPERATOR, VALIDATORS, Town, town
 
+from tests.time_kit import stays, until_still
 from wattswap.nodes.config import LOOPBACK
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
@@ -180,10 +180,12 @@ def test_two_halves_halt_and_go_on_together_after_the_cut(tmp_path: Path) -> Non
         place.start(*VALIDATORS, OPERATOR, *HOMES)
         place.wait_settled(2)
         part(links, lambda a, b: OPERATOR in (a, b) or any({a, b} <= half for half in halves))
-        time.sleep(SETTLING_S)
-        before = [place.height(name) for name in VALIDATORS]
-        time.sleep(CUT_S)
-        assert [place.height(name) for name in VALIDATORS] == before
+
+        def heights() -> list[int]:
+            return [place.height(name) for name in VALIDATORS]
+
+        before = until_still(heights, "every chain", SETTLING_S)
+        stays(lambda: heights() == before, "no half decides a block", CUT_S)
         heal(links)
         place.finish()
 
@@ -194,10 +196,9 @@ def test_one_that_is_cut_off_waits_and_catches_up(tmp_path: Path) -> None:
         place.start(*VALIDATORS, OPERATOR, *HOMES)
         place.wait_settled(2, lonely)
         part(links, lambda a, b: lonely not in (a, b))
-        time.sleep(SETTLING_S)
-        own, common = place.height(lonely), place.height(VALIDATORS[0])
-        time.sleep(CUT_S)
+        own = until_still(lambda: place.height(lonely), "the chain of the lonely one", SETTLING_S)
+        common = place.height(VALIDATORS[0])
+        stays(lambda: place.height(lonely) == own, "the lonely one decides no block", CUT_S)
         assert place.height(VALIDATORS[0]) > common
-        assert place.height(lonely) == own
         heal(links)
         place.finish()

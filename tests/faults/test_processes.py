@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from faults_kit import HOMES, OPERATOR, VALIDATORS, Town, town
+
+from tests.time_kit import stays, until_still
 
 pytestmark = pytest.mark.live
 slow = pytest.mark.slow
@@ -56,8 +57,8 @@ def test_a_neighbourhood_without_its_operator_loses_no_interval(tmp_path: Path) 
 def test_a_validator_that_stood_still_for_ten_seconds_catches_up(tmp_path: Path) -> None:
     with town(tmp_path, 16) as place:
         started(place).signal(VALIDATORS[2], signal.SIGSTOP)
-        before = len(place.settled())
-        time.sleep(PAUSE_S)
+        before, own = len(place.settled()), place.height(VALIDATORS[2])
+        stays(lambda: place.height(VALIDATORS[2]) == own, "the stopped one decides no block", PAUSE_S)
         assert len(place.settled()) > before
         place.signal(VALIDATORS[2], signal.SIGCONT)
         place.finish()
@@ -79,9 +80,12 @@ def test_two_of_four_validators_halt_the_chain_and_a_third_resumes_it(tmp_path: 
         started(place)
         place.kill(VALIDATORS[2])
         place.kill(VALIDATORS[3])
-        time.sleep(1.0)  # what was decided already may still arrive
-        before = place.height(VALIDATORS[0])
-        time.sleep(HALT_S)
-        assert place.height(VALIDATORS[0]) == place.height(VALIDATORS[1]) == before
+
+        def heights() -> set[int]:
+            return {place.height(name) for name in VALIDATORS[:2]}
+
+        before = until_still(heights, "the chain of two", 1.0)  # what was decided already may still arrive
+        assert len(before) == 1
+        stays(lambda: heights() == before, "two of four decide no block", HALT_S)
         place.start(VALIDATORS[2])
         place.finish()

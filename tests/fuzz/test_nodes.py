@@ -46,6 +46,7 @@ from p2p.wire.messages import (
 )
 from tests.fuzz.mutate import mutated
 from tests.fuzz.targets import HOMES, KEYS, ROSTER
+from tests.time_kit import time_passes
 
 SEED = 7
 CHAIN = b"c" * 32
@@ -115,7 +116,7 @@ def test_validators_decide_blocks_among_mutated_frames_of_a_liar_and_a_stranger(
             data = mutated(rng, right, frame) if rng.random() < 0.5 else right
             await throw(endpoint, town.endpoints[rng.randrange(3)].peer_id, protocol, data)
             sent += 1
-            await trio.sleep(rng.choice((0, 0.005, 0.02)))
+            await time_passes(rng.choice((0, 0.005, 0.02)))
 
     async def body(town: Town) -> None:
         await town.stop(3)
@@ -132,7 +133,7 @@ def test_validators_decide_blocks_among_mutated_frames_of_a_liar_and_a_stranger(
             before = [containers(town.validators[index]) for index in range(3)]
             limit = sent + 600
             while sent < limit:
-                await trio.sleep(0.5)
+                await time_passes(0.5)
             await town.settle(3, to=(0, 1, 2))
             await town.reach(4, 0, 1, 2)
             nursery.cancel_scope.cancel()
@@ -195,7 +196,7 @@ def test_an_interval_is_collected_while_peers_hand_in_rubbish() -> None:
             protocol = rng.choice((BATCH_PROTOCOL, BATCH_PROTOCOL, LINES_PROTOCOL))
             await throw(endpoint, peer, protocol, rng.choice((frame, frame, ask(CHAIN, START), b"")), codes)
             sent += len(chosen)
-            await trio.sleep(rng.choice((0, 0.001, 0.01)))
+            await time_passes(rng.choice((0, 0.001, 0.01)))
 
     async def body(network: MemoryNetwork) -> None:
         async with (
@@ -212,7 +213,7 @@ def test_an_interval_is_collected_while_peers_hand_in_rubbish() -> None:
 
             async def hand_in() -> None:
                 signed = tuple(sign_message(HOMES[name], order(name)) for name in ROSTER[1:])
-                await trio.sleep(4)
+                await time_passes(4)
                 data = await honest.request(
                     node.peer_id, BATCH_PROTOCOL, encode(HandIn(VERSION, CHAIN, signed))
                 )
@@ -221,7 +222,7 @@ def test_an_interval_is_collected_while_peers_hand_in_rubbish() -> None:
             nursery.start_soon(hand_in)
             collected = await operator.collect(START, 8)
             while sent < 2_000:
-                await trio.sleep(1)
+                await time_passes(1)
             nursery.cancel_scope.cancel()
         assert {message.household for message in collected.messages} == set(ROSTER[1:])
         for receipt in receipts:
@@ -285,7 +286,7 @@ def test_an_observer_follows_an_honest_validator_past_one_that_sends_rubbish(tmp
                 observer = Observer(endpoint, Ledger(store, town.genesis), [liar.address])
                 nursery.start_soon(observer.run)
                 while served < 40:
-                    await trio.sleep(0.5)
+                    await time_passes(0.5)
                 observer._addresses[peer_id_of(town.keys[0].public_key)] = town.endpoints[0].address
                 with trio.fail_after(600):
                     await observer.wait_for(lambda tip: tip.height >= 3)

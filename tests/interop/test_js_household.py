@@ -41,6 +41,7 @@ from p2p.wire.messages import (
 )
 from tests.interop.js_kit import JS, pinned
 from tests.p2p.chain_kit import START, STEP, authorities, make_args
+from tests.time_kit import eventually_trio
 
 pytestmark = pytest.mark.live
 
@@ -124,8 +125,9 @@ async def trade(path: Path, command: list[str]) -> Street:
                 nursery.start_soon(live, home, genesis.chain_id)
                 for number in range(INTERVALS):
                     await settle(number, street, operator, producer)
-                while not street.said("done"):
-                    await trio.sleep(0.02)
+                await eventually_trio(
+                    lambda: street.said("done"), "the home in JavaScript is done", DEADLINE_S
+                )
                 await process.stdin.aclose()
         finally:
             process.terminate()

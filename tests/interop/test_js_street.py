@@ -9,7 +9,6 @@ import json
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
 from p2p.wire.messages import OrderMessage, ReadingMessage, ReceiptCode, order_line, sign_message
 from tests.interop.js_kit import JS
+from tests.time_kit import eventually
 from tests.wattswap.run_kit import write_street
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.node import BLOBS, CHAIN_FILE
@@ -91,11 +91,13 @@ def live(folder: Path, node: list[str], killed_after: int | None) -> Street:
             if config.role != "household":
                 supervisor.start(config.name, [config.folder], config.folder / "node.log")
         # A home that finds no operator goes on to an authority, and then two collect the same interval.
-        wait_until(lambda: listens(operator), START_S, "the operator listens")
+        eventually(lambda: listens(operator), "the operator listens", START_S, poll_s=0.1)
         for config in homes:
             supervisor.start(config.name, [config.folder], config.folder / "node.log")
         events = run_foreign(node, settings_of(setup, configs), on_event)
-        wait_until(lambda: all(ended(supervisor, home.name) for home in homes), END_S, "both homes end")
+        eventually(
+            lambda: all(ended(supervisor, home.name) for home in homes), "both homes end", END_S, poll_s=0.1
+        )
     finally:
         supervisor.stop()
     content, certs = read_settled(authority, genesis, setup)
@@ -107,13 +109,6 @@ def ended(supervisor: Supervisor, name: str) -> bool:
     assert process is not None
     assert process.poll() in (None, 0)
     return process.poll() == 0
-
-
-def wait_until(holds: Any, seconds: float, what: str) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
-        time.sleep(0.1)
 
 
 def listens(config: NodeConfig) -> bool:

@@ -11,7 +11,6 @@ import numpy as np
 from market.metrics import concentration, energy, fairness, grid, price, welfare
 from market.metrics.table import METRICS, Result, figures
 from market.settlement.accounts import MONEY_COLUMNS
-from wattswap.catalogue import catalogue
 
 (FOUND,) = (Path(__file__).resolve().parents[2] / "docs").rglob("metrics.md")
 PAGE = FOUND.read_text(encoding="utf-8")
@@ -20,10 +19,12 @@ OURS = (concentration, energy, fairness, grid, price, welfare)
 
 def table() -> str:
     """The table as the page must have it."""
-    entries = [{k: v for k, v in e.items() if k != "origin"} for e in catalogue("metrics")]
-    heads = list(entries[0])
+    heads = ["name", "summary", "unit", "better", "null when", "source"]
     lines = [heads, ["---"] * len(heads)]
-    lines += [[f"`{cells[0]}`", *cells[1:]] for cells in (list(entry.values()) for entry in entries)]
+    lines += [
+        [f"`{name}`", m.summary, m.unit, m.better, m.undefined_because, m.source]
+        for name, m in METRICS.all().items()
+    ]
     return "\n".join(
         f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |") for cells in lines
     )

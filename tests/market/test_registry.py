@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -21,6 +22,14 @@ class Thing:
     """A plug-in with nothing but a name."""
 
     name: str
+
+
+@pytest.fixture(autouse=True)
+def nothing_added() -> Iterator[None]:
+    """Other tests do not see what these add."""
+    before = list(ADDED)
+    yield
+    ADDED[:] = before
 
 
 def registry(*folders: str, contract: int = 1) -> Registry[Thing]:

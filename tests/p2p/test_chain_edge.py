@@ -63,7 +63,7 @@ def test_every_entry_of_a_busy_state_can_be_shown() -> None:
 def test_every_module_describes_itself() -> None:
     for module in MODULES.values():
         text = json.dumps(described(module))
-        assert module.about.endswith(".")
+        assert module.summary.endswith(".")
         assert all(m.about.endswith(".") for m in module.methods.values())
         assert all(name in text for name in module.methods)
     assert fields_of(MODULES["meters"].methods["anchor"].args)["root"] == "hex"

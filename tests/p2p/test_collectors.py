@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from p2p.roles.exchange.collectors import Collector, Collectors
 from p2p.transports.base import RequestRefused
 from p2p.wire.frames import LinkError, NoReply, StreamLost, Unreachable
+from tests.time_kit import time_passes
 
 FAILOVER_S = 3.0
 
@@ -71,7 +72,7 @@ async def fail_over(ways: Collectors) -> str:
         assert trio.current_time() < deadline, f"nobody after {before.address}"
         with pytest.raises(LinkError):
             await ways.request("p", b"f")
-        await trio.sleep(0.5)
+        await time_passes(0.5)
     return ways.current.address
 
 
@@ -117,7 +118,7 @@ def test_two_households_that_lost_their_collector_at_different_times_meet_again(
             ways.name(named("o", 1)[0].key, 6)
         await fail_over(early)
         await fail_over(early)
-        await trio.sleep(100)
+        await time_passes(100)
         await fail_over(late)
         await fail_over(late)
         assert early.current == late.current == named("a", 4)[3]
@@ -143,7 +144,7 @@ def test_a_lone_collector_stays_the_one_that_is_asked() -> None:
         for _ in range(10):
             with pytest.raises(Unreachable):
                 await ways.request("p", b"f")
-            await trio.sleep(1)
+            await time_passes(1)
         line.away.clear()
         assert await ways.request("p", b"f") == b"f by o0"
 
@@ -175,7 +176,7 @@ def test_the_next_is_asked_once_the_failing_has_lasted(wait_s: float, asked: str
         for pause in (wait_s, 0):
             with pytest.raises(Unreachable):
                 await ways.request("p", b"f")
-            await trio.sleep(pause)
+            await time_passes(pause)
         assert ways.current.address == asked
 
     on_line(body, away={"o0"})
@@ -188,7 +189,7 @@ def test_an_answer_between_two_failures_ends_the_failing() -> None:
             line.breaking = breaking
             with contextlib.suppress(StreamLost):
                 await ways.request("p", b"f")
-            await trio.sleep(2)
+            await time_passes(2)
         assert ways.current.address == "o0"
 
     on_line(body)
@@ -204,7 +205,7 @@ def test_a_refusal_is_an_answer() -> None:
             setattr(line, way, {"o0"})
             with pytest.raises(error):
                 await ways.request("p", b"f")
-            await trio.sleep(2)
+            await time_passes(2)
         assert ways.current.address == "o0"
 
     on_line(body)
@@ -216,7 +217,7 @@ def test_refusals_alone_never_lead_to_the_next() -> None:
         for _ in range(20):
             with pytest.raises(RequestRefused):
                 await ways.request("p", b"f")
-            await trio.sleep(1)
+            await time_passes(1)
         assert ways.current.address == "o0"
 
     on_line(body, refusing={"o0"})
@@ -269,7 +270,7 @@ def test_a_collector_that_cannot_be_joined_is_left_as_well() -> None:
         while ways.current.address == "o0":
             with pytest.raises(Unreachable):
                 await ways.reach()
-            await trio.sleep(0.5)
+            await time_passes(0.5)
         assert await ways.reach() == "peer o1"
 
     on_line(body, away={"o0"})
@@ -346,7 +347,7 @@ def test_a_result_that_confirms_the_current_one_does_not_hide_its_failing() -> N
             if ways.current.address == "o1":
                 break
             ways.name(operators[0].key, height)
-            await trio.sleep(1)
+            await time_passes(1)
         assert ways.current.address == "o1"
 
     on_line(body, away={"o0"})
@@ -365,10 +366,10 @@ def test_an_answer_that_comes_after_the_change_does_not_count_for_the_new_one() 
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
-            await trio.sleep(1)
+            await time_passes(1)
             ways.name(operators[1].key, 1)
         line.away.add("o1")
-        await trio.sleep(5)
+        await time_passes(5)
         with pytest.raises(Unreachable):
             await ways.request("p", b"f")
         assert ways.current.address == "o1"
@@ -391,13 +392,13 @@ def test_a_late_answer_of_the_old_one_does_not_hide_that_the_new_one_fails() -> 
         line.request = held  # type: ignore[method-assign]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ways.request, "p", b"f")
-            await trio.sleep(0.1)
+            await time_passes(0.1)
             ways.name(operators[1].key, 1)
             with pytest.raises(Unreachable):
                 await ways.request("p", b"f")
-            await trio.sleep(1)
+            await time_passes(1)
             go_on.set()
-        await trio.sleep(2.5)
+        await time_passes(2.5)
         with pytest.raises(Unreachable):
             await ways.request("p", b"f")
         assert ways.current.address == "o2"

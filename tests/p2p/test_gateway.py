@@ -26,6 +26,7 @@ from p2p.wire.messages import (
     open_message,
     sign_message,
 )
+from tests.time_kit import time_passes
 
 OPERATOR_PEER = peer_id_of(OPERATOR.public_key)
 STRANGER = identity("stranger", "0")
@@ -110,7 +111,7 @@ def test_what_comes_early_is_repeated_until_the_gate_opens() -> None:
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(say)
-                await trio.sleep(7)
+                await time_passes(7)
                 assert receipts == []
                 opened_at = trio.current_time()
                 collected = await operator.collect(START, 10.0)
@@ -179,11 +180,11 @@ def test_a_reading_that_waits_is_answered_though_the_next_interval_has_begun() -
                     assert receipt.code == ReceiptCode.ACCEPTED
 
                 nursery.start_soon(read_meter)
-                await trio.sleep(2)
+                await time_passes(2)
                 nursery.start_soon(
                     homes.gateway.hand_in, order(homes.genesis, "house-0", 3, START + 2 * STEP)
                 )
-                await trio.sleep(2)
+                await time_passes(2)
                 collected = await operator.collect_readings(START, 5.0)
                 assert list(collected.messages) == [metered]
                 nursery.cancel_scope.cancel()
@@ -309,7 +310,7 @@ def test_a_line_that_is_not_ready_is_waited_for() -> None:
             async with trio.open_nursery() as nursery:
 
                 async def provide() -> None:
-                    await trio.sleep(5)
+                    await time_passes(5)
                     operator.provide_lines(START, lines_of(homes))
 
                 nursery.start_soon(provide)

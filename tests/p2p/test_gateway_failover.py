@@ -21,6 +21,7 @@ from p2p.transports.memory import Faults
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.messages import VERSION, ReceiptCode, ReceiptMessage, sign_message
+from tests.time_kit import time_passes
 
 OPERATOR_PEER = peer_id_of(OPERATOR.public_key)
 STRANGER = identity("stranger", "0")
@@ -315,7 +316,7 @@ def test_a_flood_of_full_batches_does_not_keep_a_gateway_from_being_served() -> 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(operator.collect, START, 30.0)
                 nursery.start_soon(flood)
-                await trio.sleep(0.1)
+                await time_passes(0.1)
                 begun = trio.current_time()
                 receipts = await homes.hand_in([order(genesis, household) for household in names(20)[1:]])
                 assert trio.current_time() - begun < 0.5

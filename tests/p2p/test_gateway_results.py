@@ -13,6 +13,7 @@ from p2p.roles.exchange.wire import BATCH_PROTOCOL, RESULT_PROTOCOL, HandInReply
 from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION, ReceiptCode, ReceiptMessage, message_id, sign_message
+from tests.time_kit import time_passes
 
 STRANGER = identity("stranger", "0")
 
@@ -25,7 +26,7 @@ def test_gossip_brings_the_result_to_the_gateway_once() -> None:
         async with street(2) as homes, homes.places[0].on() as operator:
             await operator.wait_for_audience(1)
             await operator.announce(result(homes.genesis))
-            await trio.sleep(1)
+            await time_passes(1)
             assert homes.heard == [result(homes.genesis)]
 
     run(body)
@@ -37,7 +38,7 @@ def test_a_result_that_gossip_lost_is_asked_for() -> None:
             async with trio.open_nursery() as nursery:
 
                 async def settle() -> None:
-                    await trio.sleep(3)
+                    await time_passes(3)
                     operator.keep(result(homes.genesis))
 
                 nursery.start_soon(settle)
@@ -54,7 +55,7 @@ def test_gossip_that_is_no_result_of_a_collector_is_counted_and_dropped(data: by
             topic = result_topic(homes.genesis.chain_id)
             await node.wait_for_audience(topic, 1)
             await node.publish(topic, data)
-            await trio.sleep(1)
+            await time_passes(1)
             assert homes.heard == []
             assert homes.node.stats.refused.by_peer(node.peer_id) == 1
 
@@ -71,7 +72,7 @@ def test_only_a_result_of_the_newest_interval_names_the_collector(start: int, cu
             with trio.move_on_after(1):
                 await homes.gateway.hand_in(order(homes.genesis, "house-0", start=START + STEP))
             await operator.announce(result(homes.genesis, start, next_collector=RIVAL))
-            await trio.sleep(1)
+            await time_passes(1)
             assert homes.collectors.current.key == current.public_key
 
     run(body)
@@ -120,7 +121,7 @@ def test_what_is_no_receipt_for_a_message_is_not_taken_for_one(lie: str) -> None
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(operator.collect, START, 60.0)
                 nursery.start_soon(say)
-                await trio.sleep(2.9)
+                await time_passes(2.9)
                 assert receipts == []
                 assert homes.node.stats.refused.by_peer(homes.places[0].address) >= 2
             assert [r.message_id for r in receipts] == [message_id(message) for message in orders]

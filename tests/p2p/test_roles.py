@@ -48,6 +48,7 @@ from p2p.wire.messages import (
     open_message,
     sign_message,
 )
+from tests.time_kit import time_passes
 
 
 def test_the_gate_closes_when_everybody_has_spoken_and_lists_orders_in_roster_order() -> None:
@@ -129,7 +130,7 @@ def test_an_early_order_waits_for_its_gate() -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(early)
-            await trio.sleep(3)
+            await time_passes(3)
             collected = await homes.operator.collect(T0, 10.0)
         assert [receipt.code for receipt in receipts] == [ReceiptCode.ACCEPTED]
         assert collected.messages == (order("h1"),)
@@ -359,7 +360,7 @@ def test_a_household_gets_its_own_line_and_no_other() -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait_for_line)
-            await trio.sleep(2)
+            await time_passes(2)
             homes.operator.provide_lines(T0, {name: name.encode() for name in ROSTER})
         assert lines == [b"h2"]
         async with homes.network.endpoint(STRANGER) as stranger:
@@ -404,7 +405,7 @@ def test_an_operator_that_is_away_for_a_while_is_waited_for() -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(say)
                 for start in (T0, T0 + STEP):
-                    await trio.sleep(5)
+                    await time_passes(5)
                     async with network.endpoint(OPERATOR) as operator_node:
                         operator = Operator(operator_node, OPERATOR, CHAIN, ROSTER, keys, MINUTES)
                         assert (await operator.collect(start, 4.0)).messages == (order("h1", start=start),)
@@ -480,7 +481,7 @@ def test_what_is_collected_does_not_depend_on_the_order_of_arrival(seed: int) ->
                 nursery.start_soon(gate)
                 for name in names[1:]:
                     nursery.start_soon(say, name)
-                await trio.sleep(15)  # the gate closes with the last first word, so one waits for the others
+                await time_passes(15)  # the gate closes with the last first word, so one waits for the others
                 await homes.households[names[0]].submit(order(names[0], nonce=2))
             assert collected[0].signed == expected
             for data in collected[0].signed:

@@ -29,6 +29,7 @@ from p2p.transports.base import RequestRefused, peer_id_of
 from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION
+from tests.time_kit import time_passes
 
 WATCHER = Identity.from_seed(b"w" * 32)
 
@@ -64,7 +65,7 @@ def test_an_observer_follows_and_stores_a_chain_that_verifies(tmp_path: Path) ->
 def test_a_block_reaches_an_observer_by_long_poll_at_once(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         async with observer(town, *everybody(town)) as watch:
-            await trio.sleep(100)
+            await time_passes(100)
             frames = watch._transport.stats.frames_sent
             begun = trio.current_time()
             await settle(town, 0, 1)
@@ -82,7 +83,7 @@ async def _silent(_peer: str, _data: bytes) -> bytes:
 
 def _stuck_at_nothing(town: Town) -> Callable[[str, bytes], Awaitable[bytes]]:
     async def handle(_peer: str, _data: bytes) -> bytes:
-        await trio.sleep(3)
+        await time_passes(3)
         return encode(SyncReply(0, ()))
 
     return handle
@@ -302,11 +303,11 @@ def test_the_height_above_a_snapshot_is_seen_decided_before_anything_is_signed(t
         signed_before = set(town.wire.signed)
         await town.start(2, min_safe_height=1)
         await town.settle(5, to=(2,))
-        await trio.sleep(60)
+        await time_passes(60)
         assert town.validators[2]._signs.last is None
         await town.start(0, 1, 3)
         await town.reach(6, 2)
-        await trio.sleep(5)  # who was away is tried again within two seconds
+        await time_passes(5)  # who was away is tried again within two seconds
         await settle(town, 6, 9)
         assert 2 in {who for who, _, _, _ in set(town.wire.signed) - signed_before}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -27,6 +27,7 @@ from p2p.transports.libp2p import open_libp2p
 from p2p.transports.memory import MemoryNetwork
 from p2p.wire.frames import FRAME_MAX_BYTES, LinkError, Unreachable
 from p2p.wire.identity import Identity
+from tests.time_kit import eventually_trio
 
 ECHO = "/test/echo/1"
 TOPIC = "/test/topic/1"
@@ -209,13 +210,20 @@ def test_a_handler_that_takes_too_long_is_cut_off(net: Net, monkeypatch: pytest.
 
 def test_a_request_given_up_halfway_does_not_disturb_the_next(net: Net) -> None:
     async def body(server: Endpoint, client: Endpoint) -> None:
+        begun, given_up = trio.Event(), trio.Event()
+
         async def late(peer: str, frame: bytes) -> bytes:
-            await trio.sleep(0.3 if frame == b"first" else 0)
+            if frame == b"first":
+                begun.set()
+                await given_up.wait()
             return frame
 
         server.serve("/test/late/1", late)
-        with trio.move_on_after(0.1):
-            await client.request(server.peer_id, "/test/late/1", b"first")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.request, server.peer_id, "/test/late/1", b"first")
+            await begun.wait()
+            nursery.cancel_scope.cancel()
+        given_up.set()
         assert await client.request(server.peer_id, "/test/late/1", b"second") == b"second"
 
     with_pair(net, body)
@@ -273,8 +281,7 @@ def test_a_reader_that_sleeps_keeps_the_oldest_messages_and_the_rest_is_counted(
         await server.wait_for_audience(TOPIC, 1)
         for number in range(8):
             await server.publish(TOPIC, b"%d" % number)
-        while client.stats.gossip_received < 8:
-            await trio.sleep(0.01)
+        await eventually_trio(lambda: client.stats.gossip_received >= 8, "all eight messages arrive", 15)
         assert heard.dropped == client.stats.gossip_dropped == 3
         assert [(await heard.receive()).data for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
 
@@ -320,11 +327,12 @@ async def of_this_life(subscription: Subscription, life: int) -> list[bytes]:
 
 
 async def ask_until_answered(client: Endpoint, peer: str, frame: bytes) -> bytes:
-    while True:
-        try:
+    async def answer() -> bytes:
+        with suppress(LinkError):
             return await client.request(peer, ECHO, frame)
-        except LinkError:
-            await trio.sleep(0.05)
+        return b""
+
+    return await eventually_trio(answer, "the server answers", 15)
 
 
 @pytest.mark.parametrize("kind", [KeyError, KeyboardInterrupt])

@@ -16,6 +16,7 @@ from p2p.transports.base import peer_id_of
 from p2p.transports.memory import Faults, MemoryEndpoint, MemoryNetwork, PeerIdTaken
 from p2p.wire.frames import LinkError
 from p2p.wire.identity import Identity
+from tests.time_kit import time_passes
 
 ECHO = "/test/echo/1"
 TOPIC = "/test/topic/1"
@@ -57,7 +58,7 @@ def trace(faults: Faults) -> list[object]:
                     seen.append(("answered", trio.current_time() - start))
                 except LinkError:
                     seen.append(("lost", trio.current_time() - start))
-            await trio.sleep(10)
+            await time_passes(10)
             nursery.cancel_scope.cancel()
         seen.append(times)
 

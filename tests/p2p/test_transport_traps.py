@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -15,6 +16,7 @@ from p2p.transports.base import Subscription
 from p2p.transports.libp2p import Libp2pEndpoint, never_raising, open_libp2p
 from p2p.wire.frames import Unreachable
 from p2p.wire.identity import Identity
+from tests.time_kit import beat, eventually_trio
 
 pytestmark = pytest.mark.live
 
@@ -65,8 +67,7 @@ def test_traps_1_2_3_a_burst_through_a_forwarder_arrives_whole_at_a_reader_that_
             await author.wait_for_audience(TOPIC, 1)
             for number in range(120):
                 await author.publish(TOPIC, b"%d" % number)
-            while reader.stats.gossip_received < 120:
-                await trio.sleep(0.05)
+            await eventually_trio(lambda: reader.stats.gossip_received >= 120, "the whole burst arrives", 15)
             assert await take(heard, 120, 1) == [b"%d" % number for number in range(120)]
 
     run(main)
@@ -83,10 +84,15 @@ def test_trap_5_a_message_over_two_ways_is_delivered_once() -> None:
                 await node.wait_for_audience(TOPIC, 2)
             for number in range(10):
                 await nodes[0].publish(TOPIC, b"%d" % number)
-            await trio.sleep(0.7)
-            for subscription in subscriptions[1:]:
-                heard = await take(subscription, 11, 0.05)
+
+            async def listen(subscription: Subscription) -> None:
+                heard = await take(subscription, 10, 15)
+                heard += await take(subscription, 1, 0.75)  # what came over the other way as well
                 assert Counter(heard) == {b"%d" % number: 1 for number in range(10)}
+
+            async with trio.open_nursery() as nursery:
+                for subscription in subscriptions[1:]:
+                    nursery.start_soon(listen, subscription)
 
     run(main)
 
@@ -115,15 +121,19 @@ def test_trap_6_a_peer_that_resets_its_stream_in_the_middle_of_a_request_leaves_
         async with AsyncExitStack() as stack:
             server, client = await linked(stack, [(1, 0)])
 
+            begun, reset = trio.Event(), trio.Event()
+
             async def slow(peer: str, frame: bytes) -> bytes:
-                await trio.sleep(0.1)
+                begun.set()
+                await reset.wait()
                 return frame
 
             server.serve("/test/slow/1", slow)
             stream: Any = await client._open(server.peer_id, "/test/slow/1")
             await stream.send(b"\0\0\0\6\0\0\0\1\0x")
+            await begun.wait()
             await stream._stream.reset()
-            await trio.sleep(0.3)
+            reset.set()
             assert await client.request(server.peer_id, "/test/slow/1", b"alive") == b"alive"
 
     run(main)
@@ -145,9 +155,7 @@ def test_traps_7_8_a_node_that_leaves_is_forgotten_and_on_return_heard_from_its_
                         await node.publish(TOPIC, b"%d %d" % (life, number))
                     expected = [b"%d %d" % (life, number) for number in range(60)]
                     assert await take(heard, 60, 3) == expected
-                with trio.fail_after(2):
-                    while peer.mesh_size(TOPIC):
-                        await trio.sleep(0.01)
+                await eventually_trio(lambda: not peer.mesh_size(TOPIC), "the node that left is forgotten", 2)
 
     run(main)
 
@@ -156,9 +164,8 @@ def test_a_node_that_stops_under_traffic_stops_cleanly() -> None:
     """With the services inside `host.run`, a frame in flight at shutdown ends in an ExceptionGroup."""
 
     async def talk(author: Libp2pEndpoint) -> None:
-        while True:
+        async for _ in beat(0.002):
             await author._pubsub.publish(TOPIC, bytes(2000))
-            await trio.sleep(0.002)
 
     async def main() -> None:
         async with AsyncExitStack() as stack:
@@ -175,9 +182,9 @@ def test_a_node_that_stops_under_traffic_stops_cleanly() -> None:
                         await heard.receive()
                 nursery.cancel_scope.cancel()
             for author in authors:
-                with trio.fail_after(2):
-                    while author.mesh_size(TOPIC):
-                        await trio.sleep(0.01)
+                await eventually_trio(
+                    partial(lambda left: not left.mesh_size(TOPIC), author), "the reader is forgotten", 2
+                )
 
     run(main)
 

@@ -19,6 +19,7 @@ from p2p.errors import LocalError, StoreError
 from p2p.roles.validator.config import ValidatorConfig
 from p2p.roles.validator.validator import Validator
 from p2p.transports.memory import Faults
+from tests.time_kit import time_passes
 
 
 class Killed(LocalError):
@@ -54,7 +55,7 @@ def test_one_validator_that_knows_a_batch_is_enough_because_it_tells_the_others(
 
 def test_an_idle_chain_makes_no_blocks(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
-        await trio.sleep(3_600)
+        await time_passes(3_600)
         assert {town.height(i) for i in range(4)} == {0}
 
     in_town(tmp_path, body)
@@ -62,7 +63,7 @@ def test_an_idle_chain_makes_no_blocks(tmp_path: Path) -> None:
 
 def test_a_heartbeat_makes_blocks_of_an_idle_chain(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
-        await trio.sleep(305)
+        await time_passes(305)
         assert {town.height(i) for i in range(4)} == {5}
 
     config = ValidatorConfig(timeouts=CONFIG.timeouts, resend_ms=200, heartbeat_ms=60_000)
@@ -84,7 +85,7 @@ def test_two_of_four_decide_nothing_and_go_on_when_a_third_returns(tmp_path: Pat
         await settle(town, 0, 1)
         await town.stop(1, 2)
         await town.settle(1, to=(0, 3))
-        await trio.sleep(600)
+        await time_passes(600)
         assert (town.height(0), town.height(3)) == (1, 1)
         await town.start(1)
         await town.reach(2, 0, 1, 3, within_s=30)

@@ -35,6 +35,7 @@ from p2p.transports.memory import MemoryEndpoint
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION
+from tests.time_kit import time_passes
 
 LIAR = 3
 
@@ -266,7 +267,7 @@ def test_a_flood_from_one_peer_does_not_stop_the_others(tmp_path: Path) -> None:
                     try:
                         await town.send(endpoint, index, *forged)
                     except RequestRefused:
-                        await trio.sleep(0.001)
+                        await time_passes(0.001)
 
             for index in (0, 1, 2):
                 nursery.start_soon(flood, index)
@@ -294,7 +295,7 @@ def test_statuses_beyond_a_peers_share_are_not_answered(tmp_path: Path) -> None:
             behind = pack(Status(1, 0, 1, 0, 0, False))
             for _ in range(50):
                 await town.send(endpoint, 0, behind)
-            await trio.sleep(0.05)
+            await time_passes(0.05)
             assert town.refused(0, "rate_limited") == 40
             assert 1 <= len([size for size in got if size > 500]) <= 2
             await goes_on(town, 1)
@@ -369,7 +370,7 @@ def test_a_batch_with_a_bad_or_missing_blob_is_not_voted_for(tmp_path: Path, goo
             bad = proposal(town, height=3, txs=(tx,))
             for index in (0, 1, 2):
                 await town.send(endpoint, index, pack(bad))
-            await trio.sleep(1)
+            await time_passes(1)
             voted = {said[0] for (_, height, _, _), said in town.wire.signed.items() if height == 3}
             assert not any(bad.block_hash in said for said in voted)
             if good:
@@ -382,7 +383,7 @@ def test_a_batch_with_a_bad_or_missing_blob_is_not_voted_for(tmp_path: Path, goo
 def test_a_batch_that_names_no_blob_is_refused(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         await town.settle(0, blob_hash=bytes(32))
-        await trio.sleep(5)
+        await time_passes(5)
         assert town.height(0) == 0
         assert town.refused(0, "blob_unnamed") >= 1
         assert len(town.validators[0].mempool) == 0
@@ -394,7 +395,7 @@ def test_a_blob_that_comes_later_lets_the_batch_in(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         tx, blob = make_tx(town.genesis, 0)
         await town.hand_in(tx.raw, 0)
-        await trio.sleep(20)
+        await time_passes(20)
         assert town.height(0) == 0
         town.operator_blobs.put(blob, START)
         await town.reach(1)
@@ -445,7 +446,7 @@ def test_a_precommit_for_a_later_height_than_the_next_starts_no_round(tmp_path: 
         async with liar(town) as endpoint:
             for height in range(1, 50):
                 await town.send(endpoint, 0, pack(vote(town, height=height, kind=PRECOMMIT)))
-            await trio.sleep(30)
+            await time_passes(30)
             assert town.height(0) == 0
             assert town.refused(0, "future") == 47
             await goes_on(town)

@@ -15,7 +15,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from tests.time_kit import eventually
 from wattswap.cli import main
+from wattswap.runs.layout import PARTIAL
 
 FIRST = datetime(2026, 6, 1, tzinfo=UTC)
 MONEY = ["trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano"]
@@ -118,6 +120,16 @@ def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, **environment},
     )
+
+
+def wait_for_file(process: subprocess.Popen[str], out: Path, name: str) -> None:
+    """Wait until the unfinished run of a process that is still at work has a file of this name."""
+
+    def there() -> bool:
+        assert process.poll() is None, process.communicate()
+        return any(out.glob(f"*{PARTIAL}/{name}"))
+
+    eventually(there, f"the unfinished run has a {name}", poll_s=0.005)
 
 
 def python(program: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -136,12 +136,13 @@ def test_homes_are_counted_not_measured_in_percent() -> None:
     assert "2000.0 % of best" not in html
 
 
-def idle_story(strategy: str, *names: str) -> str:
+def idle_story(strategy: str, *names: str, **others: float) -> str:
     def one(o: Outcome) -> Outcome:
         seen = Observed(volume_share=0.0 if o.label in names else 1.0)
         return Outcome(o.label, o.metrics, o.intervals, o.bills, seen, o.promises)
 
-    made = story(outcomes=tuple(map(one, story().outcomes)), scenario={"homes": {"strategy": strategy}})
+    homes = {"strategy": strategy, "strategies": others}
+    made = story(outcomes=tuple(map(one, story().outcomes)), scenario={"homes": homes})
     assert (idle(made) in html_of(made).replace("&quot;", '"')) is True
     return idle(made)
 
@@ -152,6 +153,7 @@ def test_rules_that_trade_nothing_among_two_limits_say_why() -> None:
     assert 'homes.strategy = "zi_c"' in both
     assert idle_story("truthful", "vcg").startswith("vcg trades nothing")
     assert idle_story("zi_c", "vcg") == idle_story("truthful") == ""
+    assert idle_story("truthful", "vcg", zi_c=0.1) == idle_story("one_that_is_not_installed", "vcg") == ""
 
 
 def test_idle_rules_of_truthful_homes_are_told_in_a_real_comparison(street: Path, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import trio
 from run_kit import FIRST, MONEY, call, files_below, readings
 from town_kit import MemoryTown, playing
 
@@ -20,6 +19,7 @@ from p2p.blocks.genesis import read_genesis
 from p2p.ledger.store import ChainStore
 from p2p.wire.codec import decode
 from p2p.wire.messages import Kind, Signed, household_of
+from tests.time_kit import eventually_trio, time_passes
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed
 from wattswap.nodes import collector
 from wattswap.nodes.collector import ByHousehold
@@ -73,11 +73,12 @@ async def settled(town: MemoryTown, intervals: int) -> None:
     from wattswap.nodes.stats import read_stats
 
     folders = [c.data_path for c in town.configs.values() if c.role == "validator"]
-    while True:
+
+    def are_settled() -> bool:
         lines = [line for line in read_stats(folders) if line["what"] == "settled"]
-        if len({line["interval_start"] for line in lines}) >= intervals:
-            return
-        await trio.sleep(0.02)
+        return len({line["interval_start"] for line in lines}) >= intervals
+
+    await eventually_trio(are_settled, f"{intervals} intervals are settled", 3_600)
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +239,7 @@ def test_a_node_that_is_killed_and_started_again_loses_nothing(
         for intervals in (1, 3):
             await settled(town, intervals)
             await town.kill(victim)
-            await trio.sleep(1)
+            await time_passes(1)
             town.start(victim)
 
     result = lived(street, tmp_path, town=PACED, script=script)

@@ -131,7 +131,7 @@ def test_a_metric_that_exists_nowhere_has_a_sentence_instead_of_a_figure(by_two:
     html = html_of(story_of(by_two.path))
     assert by_two.cells()["self_sufficiency"].isna().all()
     assert 'id="figure-sweep-self-sufficiency"' not in html
-    assert "No figure of self-sufficiency, %: the data do not tell the load" in html
+    assert "No figure of self-sufficiency, %: the data do not have the load" in html
 
 
 def test_a_sweep_of_twelve_points_stays_small(tmp_path: Path) -> None:

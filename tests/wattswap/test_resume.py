@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from run_kit import call, files_below, start, write_street
+from run_kit import call, files_below, start, wait_for_file, write_street
 
 import wattswap as ws
 from market.book import OrderBook
@@ -64,19 +62,11 @@ def whole(long_street: Path, tmp_path_factory: pytest.TempPathFactory) -> RunRes
     return ws.run(long_street, out=tmp_path_factory.mktemp("whole"))
 
 
-def wait_for_checkpoint(process: subprocess.Popen[str], out: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not any(out.glob(f"*{PARTIAL}/{CHECKPOINT}")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_a_run_killed_in_the_middle_is_resumed_to_the_same_hashes_and_bytes(
     long_street: Path, whole: RunResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     process = start("run", long_street, "--out", tmp_path, "-q")
-    wait_for_checkpoint(process, tmp_path)
+    wait_for_file(process, tmp_path, CHECKPOINT)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -94,7 +84,7 @@ def test_ctrl_c_exits_with_130_and_names_the_command_that_goes_on(
     long_street: Path, whole: RunResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     process = start("run", long_street, "--out", tmp_path, "-q")
-    wait_for_checkpoint(process, tmp_path)
+    wait_for_file(process, tmp_path, CHECKPOINT)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     partial = only_partial(tmp_path)

@@ -7,12 +7,11 @@ import shutil
 import signal
 import sqlite3
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from run_kit import call, files_below, start, write_street
+from run_kit import call, files_below, start, wait_for_file, write_street
 
 import wattswap as ws
 from p2p.blocks.genesis import read_genesis
@@ -219,11 +218,7 @@ def test_a_run_that_another_process_is_working_on_is_not_resumed(
 ) -> None:
     process = start("run", long_street, "--out", tmp_path, "--json", "-q")
     try:
-        deadline = time.monotonic() + 60
-        while not any(tmp_path.glob(f"*{PARTIAL}/{CHECKPOINT}")):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_for_file(process, tmp_path, CHECKPOINT)
         process.send_signal(signal.SIGSTOP)
         (partial,) = tmp_path.glob(f"*{PARTIAL}")
         before = files_below(partial)
@@ -241,11 +236,7 @@ def test_a_run_that_another_process_is_working_on_is_not_resumed(
 
 def test_a_process_that_was_killed_holds_no_lock(long_street: Path, tmp_path: Path) -> None:
     process = start("run", long_street, "--out", tmp_path, "-q")
-    deadline = time.monotonic() + 60
-    while not any(tmp_path.glob(f"*{PARTIAL}/{LOCK}")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_for_file(process, tmp_path, LOCK)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     (partial,) = tmp_path.glob(f"*{PARTIAL}")

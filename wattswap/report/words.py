@@ -96,7 +96,8 @@ def idle(story: Story) -> str:
     names = [o.label for o in story.rivals if o.observed.volume_share == 0]
     homes, strategies = story.scenario.get("homes", {}), STRATEGIES.all()
     alike = {name for name, strategy in strategies.items() if strategy.identical_limits}
-    if not names or not {homes.get("strategy"), *homes.get("strategies", {})} <= alike:
+    used = {homes.get("strategy"), *homes.get("strategies", {})}
+    if not names or len(used) > 1 or not used <= alike:
         return ""
     other = next(name for name in strategies if name not in alike)
     last = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

@@ -8,7 +8,7 @@ from market.metrics import energy as formulas
 from market.metrics import grid
 from market.metrics.table import Result, metric
 
-NO_LOAD = "the data do not tell the load behind the meter, or there is none"
+NO_LOAD = "the data do not have the load behind the meter, or there is none"
 
 
 @metric(unit="kWh", better="higher")
@@ -17,7 +17,7 @@ def local_kwh(r: Result) -> float:
     return r.kwh("local_wh")
 
 
-@metric(unit="kWh", needs=("load_wh",), undefined_because="the data do not tell the load behind the meter")
+@metric(unit="kWh", needs=("load_wh",), undefined_because="the data do not have the load behind the meter")
 def load_kwh(r: Result) -> float:
     """Consumption behind the meters."""
     return r.kwh("load_wh")
@@ -79,7 +79,7 @@ def self_sufficiency_alone(r: Result) -> float | None:
     unit="share",
     better="higher",
     needs=("pv_wh",),
-    undefined_because="the data do not tell the generation behind the meter, or there is none",
+    undefined_because="the data do not have the generation behind the meter, or there is none",
     source="Luthander et al. 2015",
     percent=True,
 )
