@@ -77,6 +77,7 @@ class Program:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.chain = Chain(make_genesis(5, tx_quota=self.rng.choice((8, 1_000))))
+        self.chain.enter(*range(len(HOMES)))
         self.chain.validators |= {key.public_key: key for key in KEYS}
         self.chain.settle_day()
         self.settled = 1
