@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import Field, fields, is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
+from traceback import walk_tb
 from typing import Any, Generic, Protocol, TypeVar
 
-from market.errors import BrokenPlugin, DuplicateName, OldContract, UnknownName
+from market.errors import (
+    BrokenPlugin,
+    DuplicateName,
+    InvalidPlugin,
+    OldContract,
+    PluginFailed,
+    UnknownName,
+    told,
+)
 
 
 class Named(Protocol):
@@ -20,6 +32,9 @@ class Named(Protocol):
 
 
 T = TypeVar("T", bound=Named)
+NAME = re.compile(r"[^\W\d][\w.-]*")
+SIMPLE = {"str": str, "int": int, "bool": bool, "tuple": tuple}
+"""Types that fields of plug-ins are held to, by their annotation."""
 ADDED: list[tuple[Registry[Any], str]] = []
 """What was registered by neither a folder nor an entry point, in order: files and notebooks of users."""
 
@@ -41,10 +56,20 @@ class Registry(Generic[T]):
         folders: Our packages whose files register themselves; a name with a leading underscore is a helper.
         group: Entry-point group of other packages, such as "wattswap.strategies".
         contract: Version of what a plug-in of this kind must offer; raised when older plug-ins no longer work.
+        item: Class of the plug-ins; any with a name when left out.
     """
 
-    def __init__(self, kind: str, *, folders: Sequence[str], group: str, contract: int = 1) -> None:
+    def __init__(
+        self,
+        kind: str,
+        *,
+        folders: Sequence[str],
+        group: str,
+        contract: int = 1,
+        item: type[T] | None = None,
+    ) -> None:
         self.kind, self.folders, self.group, self.contract = kind, tuple(folders), group, contract
+        self.item = item
         self.broken: dict[str, BrokenPlugin] = {}
         self._items: dict[str, T] = {}
         self._origin: dict[str, str] = {}
@@ -59,9 +84,11 @@ class Registry(Generic[T]):
             origin: Module that brings it; the one that calls when left out.
 
         Raises:
+            InvalidPlugin: It is no plug-in of this kind.
             DuplicateName: The name is taken.
             OldContract: It was written for another version of the contract.
         """
+        self._refuse_unfit(item)
         if contract not in (None, self.contract):
             raise OldContract(self.kind, item.name, contract, self.contract)
         origin = origin or sys._getframe(1).f_globals.get("__name__", "?")
@@ -75,6 +102,49 @@ class Registry(Generic[T]):
         if by_hand:
             ADDED.append((self, item.name))
         return item
+
+    def _refuse_unfit(self, item: T) -> None:
+        name = getattr(item, "name", None)
+        if self.item is not None and not isinstance(item, self.item):
+            raise InvalidPlugin(
+                self.kind, repr(name), f"is a {type(item).__name__}, not a {self.item.__name__}"
+            )
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise InvalidPlugin(
+                self.kind,
+                repr(name),
+                "has no name of letters, digits, '_', '-' and '.' that begins with a letter",
+            )
+        own: tuple[Field[Any], ...] = fields(item) if is_dataclass(item) else ()
+        for field in own:
+            value, kind = getattr(item, field.name), str(field.type).partition("[")[0]
+            optional = value is None and "None" in str(field.type)
+            fits = callable(value) if kind == "Callable" else isinstance(value, SIMPLE.get(kind, object))
+            if not fits and not optional:
+                raise InvalidPlugin(self.kind, repr(name), f"has {field.name}={value!r}, which is no {kind}")
+
+    @contextmanager
+    def held(self, item: T) -> Iterator[None]:
+        """Hold a plug-in to its contract: what it raises, or what fails on its result, is told in one sentence.
+
+        What one of our own raises goes through as it is, and so does an error that has a sentence for the user.
+
+        Raises:
+            PluginFailed: Names the plug-in, the line and the reason.
+        """
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            if self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":
+                raise
+            origin = self._origin.get(item.name, "")
+            lines = [
+                line
+                for frame, line in walk_tb(error.__traceback__)
+                if frame.f_globals.get("__name__") == origin
+            ]
+            place = f"line {lines[-1]} of {origin}" if lines else f"what {origin or 'it'} returns"
+            raise PluginFailed(self.kind, item.name, place, told(error)) from error
 
     def forget(self, name: str) -> None:
         """Take a plug-in out, so that its name can be registered anew: for notebooks, where code is run again."""
