@@ -88,9 +88,9 @@ class Registry(Generic[T]):
             DuplicateName: The name is taken.
             OldContract: It was written for another version of the contract.
         """
-        self._refuse_unfit(item)
         if contract not in (None, self.contract):
-            raise OldContract(self.kind, item.name, contract, self.contract)
+            raise OldContract(self.kind, str(getattr(item, "name", item)), contract, self.contract)
+        self._refuse_unfit(item)
         origin = origin or sys._getframe(1).f_globals.get("__name__", "?")
         by_hand = not self._loading and not self._in_a_folder(origin)
         if by_hand:
@@ -107,7 +107,7 @@ class Registry(Generic[T]):
         name = getattr(item, "name", None)
         if self.item is not None and not isinstance(item, self.item):
             raise InvalidPlugin(
-                self.kind, repr(name), f"is a {type(item).__name__}, not a {self.item.__name__}"
+                self.kind, repr(name), f"is of the class {type(item).__name__}, not {self.item.__name__}"
             )
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise InvalidPlugin(
@@ -118,9 +118,11 @@ class Registry(Generic[T]):
         own: tuple[Field[Any], ...] = fields(item) if is_dataclass(item) else ()
         for field in own:
             value, kind = getattr(item, field.name), str(field.type).partition("[")[0]
-            optional = value is None and "None" in str(field.type)
-            fits = callable(value) if kind == "Callable" else isinstance(value, SIMPLE.get(kind, object))
-            if not fits and not optional:
+            if value is None:
+                fits = any(word in str(field.type) for word in ("None", "Any"))
+            else:
+                fits = callable(value) if kind == "Callable" else isinstance(value, SIMPLE.get(kind, object))
+            if not fits:
                 raise InvalidPlugin(self.kind, repr(name), f"has {field.name}={value!r}, which is no {kind}")
 
     @contextmanager

@@ -164,7 +164,8 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
         log.add("error", "empty_file", "the file has a header but no rows; export it again")
         return FileReading(None, log.findings(), 0, zone or "not known")
     log.rows = log.rows or sum(rows.count for rows in tables)
-    placed, local = place(tables, clock.zone_named(zone) if zone else None, hints.minutes, log)
+    with FORMATS.held(format):
+        placed, local = place(tables, clock.zone_named(zone) if zone else None, hints.minutes, log)
     if local and zone:
         log.answers.setdefault("zone", zone)
     where = log.zone or (zone if local and zone else "offsets in the file")
