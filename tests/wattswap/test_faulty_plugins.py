@@ -53,6 +53,7 @@ def faulty(result):
         (MECHANISM, "raise SystemExit(0)", "line 7 of faulty: systemexit: 0"),
         (MECHANISM, "raise BrokenPipeError", "line 7 of faulty: brokenpipeerror"),
         (MECHANISM, "return None", "what faulty returns: attributeerror"),
+        (MECHANISM, "return replace(base, node_price=())", "a clearing without a node"),
         (MECHANISM, "return replace(base, accepted_wh=base.accepted_wh + 10**9)", "infeasibleclearing"),
         (STRATEGY, "raise SystemExit(0)", "bidding strategy 'faulty' fails in line 6 of faulty: systemexit"),
         (STRATEGY, "return None", "what faulty returns"),
