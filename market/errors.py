@@ -58,11 +58,16 @@ class OldContract(MarketError, ValueError):
         self.kind, self.name, self.written_for, self.current = kind, name, written_for, current
         super().__init__(kind, name, written_for, current)
 
+    cure = "change it as docs/reference/extension-points.md says, or update the package"
+
+    @property
+    def what(self) -> str:
+        """The mistake without its cure."""
+        versions = f"version {self.written_for} of the contract, and this is version {self.current}"
+        return f"{self.kind} {self.name!r} was written for {versions}"
+
     def __str__(self) -> str:
-        return (
-            f"{self.kind} {self.name!r} was written for version {self.written_for} of the contract, and this is"
-            f" version {self.current}; change it as docs/reference/extension-points.md says, or update the package"
-        )
+        return f"{self.what}; {self.cure}"
 
 
 class BrokenPlugin(MarketError, ImportError):

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
-from market.errors import BrokenPlugin, DuplicateName, MarketError, told
+from market.errors import BrokenPlugin, DuplicateName, MarketError, OldContract, told
 from market.mechanism import MECHANISMS
 from market.registry import ADDED, Registry, by_hand
 from wattswap.errors import ExitCode, Problem, WattswapError
@@ -123,6 +124,18 @@ def import_files(paths: Sequence[Path]) -> dict[str, str]:
     return dict(map(import_file, paths))
 
 
+def at_fault(error: BaseException) -> BrokenModule | None:
+    """The file of plug-ins in which an unexpected error arose, as an error that names its line; None where none did."""
+    for frame in reversed(extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file in _FILES:
+            what = f"raised {type(error).__name__}: {error}"
+            return BrokenModule.of(
+                f"{file.name}:{frame.lineno}", what, "correct the file; --debug shows more"
+            )
+    return None
+
+
 def modules_used(modules: Mapping[str, str], mechanism: str) -> dict[str, str]:
     """Those of the files of plug-ins imported for a scenario that its result can depend on.
 
@@ -206,5 +219,7 @@ def _broken(path: Path, error: BaseException) -> BrokenModule:
     if isinstance(error, DuplicateName):
         what = f"registers the {error.kind} {error.name!r}, a name that is taken by {error.origin}"
         return BrokenModule.of(str(path), what, "choose another name")
+    if isinstance(error, OldContract):
+        return BrokenModule.of(str(path), error.what, error.cure)
     what = f"cannot be imported: {error if isinstance(error, MarketError) else told(error)}"
     return BrokenModule.of(str(path), what, "correct the file")
