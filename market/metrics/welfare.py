@@ -48,7 +48,7 @@ def welfare_split(book: OrderBook, clearing: Clearing, grid_fee_local_micro_per_
         clearing: What was accepted at what price.
         grid_fee_local_micro_per_kwh: Paid by the buyer of each kWh on top of the price. [micro/kWh]
 
-    Source: welfare accounting of clearing rules, SW = buyers + sellers + operator + grid operator.
+    Source: welfare accounting of market clearing, SW = buyers + sellers + operator + grid operator.
     """
     value_nano = book.side * clearing.accepted_wh * book.limit_micro_per_kwh
     gain_nano, buys = value_nano - clearing.payment_nano(book), book.side > 0
