@@ -80,17 +80,6 @@ def ordered_wh(book: OrderBook) -> tuple[int, int]:
     return int(book.energy_wh[buys].sum()), int(book.energy_wh[~buys].sum())
 
 
-def traded_by_participant_wh(
-    book: OrderBook, clearing: Clearing, participants: int
-) -> tuple[IntArray, IntArray]:
-    """Energy that each participant bought and sold, each of shape (participants,). [Wh]"""
-    bought, sold = (np.zeros(participants, dtype=np.int64) for _ in range(2))
-    buys = book.side > 0
-    np.add.at(bought, book.participant[buys], clearing.accepted_wh[buys])
-    np.add.at(sold, book.participant[~buys], clearing.accepted_wh[~buys])
-    return bought, sold
-
-
 def traded_share(traded_wh: IntArray, demand_wh: IntArray, supply_wh: IntArray) -> float | None:
     """Liquidity: energy traded over the energy that could be traded if price were no matter.
 
