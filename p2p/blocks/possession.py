@@ -1,4 +1,4 @@
-"""Proof that who brings a new key holds its secret half, so that nobody is given a role under a stolen name."""
+"""Proof of possession: the holder of a new key has its private key, so that no role goes to a foreign public key."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from signed_kit import MINUTES, homes, key_of, keyed_genesis, names, nothing, order, reading, signed
 
 from p2p.batches.blob import make_blob, open_blob
-from p2p.roles.collector.desk import HISTORY_INTERVALS
+from p2p.roles.collector.intake import HISTORY_INTERVALS
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal
 from p2p.roles.exchange.wire import (
@@ -193,7 +193,7 @@ def test_a_batch_that_is_cut_short_promises_nothing() -> None:
 
             collected = await collect(operator, say, deadline_s=1.0)
             assert collected.signed == ()
-            assert collected.silent == ROSTER
+            assert collected.absent == ROSTER
 
     run(body)
 
