@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from chain_kit import authorities, make_args
+from chain_kit import authorities, make_args, prove_possession
 from modules_kit import DAY, DAY_START, HOMES, MEMBERS, OPERATORS, STEP, STRANGER, Chain, make_genesis
 
 from p2p.blocks.block import Tx, sign_tx
-from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidTx
 from p2p.ledger.execution import check_block, replay
 from p2p.ledger.module import CHAIN_MODULES, refusal_codes

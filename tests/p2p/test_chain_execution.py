@@ -6,7 +6,7 @@ import random
 
 import msgspec
 import pytest
-from chain_kit import START, authorities, certify, flip, identity, make_args
+from chain_kit import START, authorities, certify, flip, identity, make_args, prove_possession
 from evidence_kit import vote
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +15,6 @@ from test_chain_module_governance import approve, new_chain, propose
 
 from p2p.batches.batch import Batch
 from p2p.blocks.block import MAX_BLOCK_BYTES, Block, decode_block, sign_tx, tx_root, validators_hash
-from p2p.blocks.possession import prove_possession
 from p2p.consensus.evidence import make_evidence
 from p2p.errors import BadProof, BrokenInvariant, InvalidBlock, RemoteError
 from p2p.ledger import execution

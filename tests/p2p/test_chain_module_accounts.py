@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from chain_kit import authorities, make_args
+from chain_kit import authorities, make_args, prove_possession
 from modules_kit import HOMES, OPERATORS, STRANGER, STREET, Chain, make_genesis, refused
 
 from p2p.blocks.members import Members
-from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidBlock
 from p2p.ledger.module import AUTHORITY, HOUSEHOLD, OPERATOR
 from p2p.ledger.modules import accounts, meters

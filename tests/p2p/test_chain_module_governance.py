@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from chain_kit import authorities, identity
+from chain_kit import authorities, identity, prove_possession
 from evidence_kit import vote
 from modules_kit import HOMES, OPERATORS, Chain, make_genesis, refused
 
 from p2p.blocks.block import validators_hash
-from p2p.blocks.possession import NO_KEY, prove_possession
+from p2p.blocks.possession import NO_KEY
 from p2p.consensus.evidence import make_evidence
 from p2p.errors import InvalidBlock
 from p2p.ledger.modules import governance

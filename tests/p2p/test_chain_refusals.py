@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from chain_kit import authorities, make_args
+from chain_kit import authorities, make_args, prove_possession
 from modules_kit import (
     DAY,
     DAY_START,
@@ -23,7 +23,6 @@ from modules_kit import (
 )
 
 from p2p.blocks.block import Tx
-from p2p.blocks.possession import prove_possession
 from p2p.ledger.module import refusal_codes
 from p2p.ledger.modules import meters
 from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
