@@ -22,7 +22,7 @@ from agents.rules import AgentRules, Known, Weather
 from agents.state import State, from_json, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.random import lots_of
+from market.random import random_words
 from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.units import IntArray
 
@@ -270,7 +270,7 @@ class Community:
         net_wh = self._planned_net_wh(known, forecast, traded)
         if net_wh is None:  # not enough history yet: stay out, and settle with the retailer
             net_wh = np.zeros(self.homes, dtype=np.int64)
-        words = lots_of(self._rules.seed, self._start_of(self._next), self._members)
+        words = random_words(self._rules.seed, self._start_of(self._next), self._members)
         view = View(
             known=known,
             prices=prices,

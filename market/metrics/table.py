@@ -35,7 +35,7 @@ Row = dict[str, Figure]
 class Result:
     """What came out of a run or of a cell of a comparison, as named integer columns.
 
-    A column that the data do not tell is absent; a metric that needs it is then undefined.
+    A column that the data do not hold is absent; a metric that needs it is then undefined.
 
     Args:
         intervals: One value an interval, each of shape (T,): see docs/metrics.md for their names.

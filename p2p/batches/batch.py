@@ -1,8 +1,8 @@
 """The batch of one interval: a salted leaf per account off chain, one root and totals on chain.
 
 A 15-minute reading has few possible values, so an unsalted hash of it is as good as plain text. The salt of
-an account is derived from a secret of the interval: a household is told its own salt only, and whoever
-deletes the secret leaves hashes that nobody can link.
+an account is derived from a secret of the interval: a home gets its own salt only, and once the
+secret is deleted nobody can link the hashes.
 
     interval_secret = HMAC-SHA256(master_secret, domain || interval_start)
     salt of i       = bytes 16 i .. 16 i + 16 of SHAKE-256(domain || interval_secret)
@@ -61,7 +61,7 @@ class BatchArgs(Record, frozen=True):
         totals: Of all members and then of each other account, the sum of each column of
             `market.settlement.accounts.COLUMNS`. [Wh, nano]
         blob_hash: Name of the signed messages the batch was made from; zeros when they crossed no network.
-        inclusion_root: Root over the messages that receipts promised to include; zeros likewise.
+        inclusion_root: Root over the messages that receipts promised to include; zeros as above.
         entries: Packed entries of all accounts where `params.full_entries` says so, else empty.
     """
 
@@ -280,7 +280,7 @@ def batches(txs: Iterable[Tx]) -> list[tuple[int, BatchArgs]]:
 
 
 def batch_tx(sender: Identity, chain_id: bytes, nonce: int, valid_until_height: int, args: BatchArgs) -> Tx:
-    """Return the signed transaction for one interval, of an operator or of an authority that stands in.
+    """Return the signed transaction for one interval, of an operator or of a validator that stands in.
 
     Args:
         nonce: `State.nonce(sender) + 1`.

@@ -1,4 +1,4 @@
-"""The state of the chain: the modules' entries, their roots, and what a transaction makes of them.
+"""The state of the chain: the modules' entries, their roots, and the state transition of a transaction.
 
 Pure functions over immutable trees: no float, no clock, no random, no dependence on the order of a dict.
 Applying the same transactions to the same genesis gives the same state root everywhere, and a refused one
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from market.settlement.accounts import BOUGHT
-from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, BatchArgs
 from p2p.blocks import domains, merkle
 from p2p.blocks.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.blocks.genesis import Genesis, Governed
@@ -24,27 +23,6 @@ from p2p.ledger.modules import accounts, governance, settlement
 from p2p.ledger.modules.settlement import Settled
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record, decode, encode
-
-__all__ = [
-    "RECEIPT_OK",
-    "SETTLEMENT",
-    "SETTLE_BATCH",
-    "BatchArgs",
-    "EntryProof",
-    "Receipt",
-    "State",
-    "apply",
-    "apply_to",
-    "check_entry",
-    "check_invariants",
-    "check_tx",
-    "end_block",
-    "export_state",
-    "import_state",
-    "initial_state",
-    "prove_entry",
-    "receipts_root",
-]
 
 RECEIPT_OK = 0
 
@@ -91,18 +69,18 @@ class State:
 
     @property
     def validators(self) -> tuple[bytes, ...]:
-        """The authorities of the next height, in the order of their turns."""
-        return self._council[0].current
+        """The validators of the next height, in the order of their turns."""
+        return self._sets[0].current
 
     @property
     def next_validators(self) -> tuple[bytes, ...]:
-        """The authorities of the height after the next."""
-        return self._council[0].next
+        """The validators of the height after the next."""
+        return self._sets[0].next
 
     @property
     def validators_hashes(self) -> tuple[bytes, bytes]:
         """Hashes of both sets, as headers carry them."""
-        return self._council[1]
+        return self._sets[1]
 
     @property
     def governed(self) -> Governed:
@@ -110,8 +88,8 @@ class State:
         return governance.governed_of(self.trees[governance.NAME])
 
     @property
-    def _council(self) -> tuple[governance.Council, tuple[bytes, bytes]]:
-        return governance.council_of(self.trees[governance.NAME])
+    def _sets(self) -> tuple[governance.ValidatorSets, tuple[bytes, bytes]]:
+        return governance.validator_sets_of(self.trees[governance.NAME])
 
 
 class Receipt(Record, frozen=True):
@@ -225,7 +203,7 @@ def end_block(view: View, genesis: Genesis, height: int) -> None:
 
 def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> tuple[Method, Record]:
     if tx.version != VERSION:
-        raise InvalidTx("tx_version", f"version {tx.version}; this chain speaks {VERSION}")
+        raise InvalidTx("tx_version", f"version {tx.version}; this chain has {VERSION}")
     if tx.chain_id != genesis.chain_id:
         raise InvalidTx("tx_chain", "it belongs to another chain")
     module = modules_of(genesis).get(tx.module)

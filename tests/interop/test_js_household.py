@@ -22,7 +22,7 @@ from p2p.blocks.members import Members
 from p2p.ledger.light import make_proof
 from p2p.ledger.producer import Producer
 from p2p.ledger.store import ChainStore
-from p2p.roles.collector.desk import Collected
+from p2p.roles.collector.intake import Collected
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.collectors import Collector, Collectors
 from p2p.roles.household import Household
@@ -121,7 +121,7 @@ async def trade(path: Path, command: list[str]) -> Street:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(listen, process, street)
                 await home.join()
-                await operator.wait_for_audience(len(ROSTER))
+                await operator.wait_for_subscribers(len(ROSTER))
                 nursery.start_soon(live, home, genesis.chain_id)
                 for number in range(INTERVALS):
                     await settle(number, street, operator, producer)
