@@ -12,7 +12,7 @@ from run_kit import call, refused
 
 import wattswap as ws
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 
 Capture = pytest.CaptureFixture[str]
 STARTER = """
@@ -41,7 +41,7 @@ main(["node", "run", sys.argv[1]])
 def node(street: Path, tmp_path_factory: pytest.TempPathFactory) -> NodeConfig:
     """A validator's folder."""
     folder = tmp_path_factory.mktemp("nodes") / "street"
-    return init_nodes(ws.load(street), folder, Wish(1_800_000_000_000, gateways=1), KeyPlan())[0]
+    return init_nodes(ws.load(street), folder, NetworkSpec(1_800_000_000_000, gateways=1), KeyPlan())[0]
 
 
 def started(node: NodeConfig, fails: bool = False) -> subprocess.Popen[str]:

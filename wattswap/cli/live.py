@@ -60,7 +60,7 @@ def live(
 
     from wattswap.cli.output import Progress, note, print_json
     from wattswap.errors import InvalidScenario, UsageError
-    from wattswap.nodes.live import Town, compare_runs, run_live
+    from wattswap.nodes.live import Topology, compare_runs, run_live
     from wattswap.runs import engine
     from wattswap.runs.chain_reader import parse_interval
     from wattswap.runs.folder import stored_scenario
@@ -72,7 +72,7 @@ def live(
     try:
         result = run_live(
             loaded,
-            town=Town(validators, processes, gateways, pace_s, modules=tuple(module or ())),
+            topology=Topology(validators, processes, gateways, pace_s, modules=tuple(module or ())),
             intervals=intervals,
             start_s=start_s,
             out=out,

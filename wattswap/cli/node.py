@@ -83,10 +83,10 @@ def init(
 
     from wattswap.cli.output import note, print_json
     from wattswap.nodes.keys import load_public_keys
-    from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+    from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
     from wattswap.runs.chain_reader import parse_interval
 
-    wish = Wish(
+    spec = NetworkSpec(
         begin_ms=(int(time.time()) + _LEAD_S) * 1000 if begin is None else parse_interval(begin) * 1000,
         validators=validators,
         operators=operators,
@@ -103,7 +103,7 @@ def init(
         derived=derived_keys,
         given={} if public_keys is None else load_public_keys(public_keys),
     )
-    configs = init_nodes(load_scenario(scenario, case, settings, seed, module=module), folder, wish, plan)
+    configs = init_nodes(load_scenario(scenario, case, settings, seed, module=module), folder, spec, plan)
     if json:
         nodes = [{"name": c.name, "role": c.role, "port": c.listen.port} for c in configs]
         print_json({"folder": str(folder), "chain_id": _chain_id(configs[0]).hex(), "nodes": nodes})

@@ -98,10 +98,10 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
             for cell in plan.cells:
                 if cell not in todo:
                     done += 1
-                    _tell(on_cell, cell, _stored_row(folder, cell), done, len(plan.cells), True)
+                    _report(on_cell, cell, _stored_row(folder, cell), done, len(plan.cells), True)
             for cell, row in _work(_jobs(plan, folder, todo, hashes, data_sha256), jobs):
                 done += 1
-                _tell(on_cell, cell, row, done, len(plan.cells), False)
+                _report(on_cell, cell, row, done, len(plan.cells), False)
         except KeyboardInterrupt:
             cure = "the same command goes on where it stopped"
             raise Interrupted.of(
@@ -138,7 +138,7 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
         columns = differing(folder, key, cell, row, setup.roster)
         if columns:
             wrong.append(f"{name_of(key)}: {', '.join(columns)}")
-        _tell(on_cell, key, row, count, len(finished), False)
+        _report(on_cell, key, row, count, len(finished), False)
     if wrong:
         raise VerificationFailed.of(str(folder), "; ".join(wrong), "restore the folder, or compare again")
     return {"cells": len(finished)}
@@ -288,6 +288,6 @@ def _stored_row(folder: Path, cell: CellKey) -> Row:
     return row
 
 
-def _tell(on_cell: OnCell | None, cell: CellKey, row: Row, done: int, total: int, before: bool) -> None:
+def _report(on_cell: OnCell | None, cell: CellKey, row: Row, done: int, total: int, before: bool) -> None:
     if on_cell is not None:
         on_cell(cell, row, done, total, before)

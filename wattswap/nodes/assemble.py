@@ -13,7 +13,7 @@ from p2p.errors import RemoteError
 from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
 from wattswap.errors import VerificationFailed
-from wattswap.nodes.batch_checker import Judge
+from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.interval import Recomputed
 from wattswap.nodes.node import OMISSION
 from wattswap.runs import engine
@@ -36,7 +36,7 @@ class NetworkChain:
     """
 
     def __init__(self, setup: Setup, path: Path, blobs: Path) -> None:
-        self._setup, self._judge = setup, Judge(setup)
+        self._setup, self._checker = setup, BatchChecker(setup)
         self._store = ChainStore.open(path, setup.genesis, read_only=True)
         self._blobs = FolderBlobs(blobs)
         self._heights = {
@@ -59,8 +59,8 @@ class NetworkChain:
         if blob is None:
             raise VerificationFailed.of(where, f"its blob {args.blob_hash.hex()[:16]} is missing or damaged")
         try:
-            self._judge(args, blob)
-            return self._judge.recompute(blob)
+            self._checker(args, blob)
+            return self._checker.recompute(blob)
         except RemoteError as error:
             raise VerificationFailed.of(where, error.detail) from None
 

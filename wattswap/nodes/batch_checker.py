@@ -24,7 +24,7 @@ class BadBatch(RemoteError):
     code = "bad_batch"
 
 
-class Judge:
+class BatchChecker:
     """Judges the batches of one scenario; call it with (batch, blob)."""
 
     def __init__(self, setup: Setup) -> None:

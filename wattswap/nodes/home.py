@@ -45,7 +45,7 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 
-class Voice(Protocol):
+class Client(Protocol):
     """How a home speaks: by a node of its own, or through a gateway."""
 
     async def submit(self, message: OrderMessage | NothingMessage) -> ReceiptMessage: ...
@@ -61,18 +61,18 @@ class Voice(Protocol):
     def promise(self, interval_start: int) -> tuple[bytes, bytes] | None: ...
 
 
-Accuse = Callable[[str, int, bytes], None]
+OnOmission = Callable[[str, int, bytes], None]
 """Keeps the proof that a collector left out a household's order of an interval it had promised to include."""
 
 
-class Ear:
+class Listener:
     """Results that were heard by gossip, by interval; several homes may share one."""
 
     def __init__(self) -> None:
         self._heard: dict[int, ResultMessage] = {}
         self._news = trio.Condition()
 
-    async def hear(self, result: ResultMessage) -> None:
+    async def receive(self, result: ResultMessage) -> None:
         """Take a verified result."""
         async with self._news:
             self._heard[result.interval_start] = result
@@ -110,18 +110,18 @@ class Home:
     Args:
         setup: The scenario.
         index: Its place in the roster.
-        voice: How it speaks.
-        ear: What it hears.
+        client: How it speaks.
+        listener: What it hears.
         pace: When it hands in its orders.
-        accuse: See `Accuse`.
+        on_omission: See `OnOmission`.
     """
 
     setup: Setup
     index: int
-    voice: Voice
-    ear: Ear
+    client: Client
+    listener: Listener
     pace: Pace
-    accuse: Accuse
+    on_omission: OnOmission
 
     async def live(self, first: int, on_interval: OnInterval) -> None:
         """Live every interval of the scenario, `first` being the first of which the network must hear.
@@ -145,16 +145,16 @@ class Home:
         start_s = self.setup.start_of(i)
         self.pace.opened()
         order = self._order(start_s, orders)
-        taken = self._count(await patiently(self.voice.submit, order), done)
+        taken = self._count(await retry(self.client.submit, order), done)
         done.receipt_s = time.perf_counter() - begun
         reading = self._reading(i, start_s, import_wh, export_wh)
-        reported = self._count(await patiently(self.voice.send_reading, reading), done)
-        result = await self.ear.wait(start_s)
+        reported = self._count(await retry(self.client.send_reading, reading), done)
+        result = await self.listener.wait(start_s)
         done.by_gossip = int(result is not None)
         if result is None:
-            result = await patiently(self.voice.result, start_s)
+            result = await retry(self.client.result, start_s)
         done.result_s = time.perf_counter() - begun
-        proof = await patiently(self.voice.line, start_s)
+        proof = await retry(self.client.line, start_s)
         heard = taken and reported and self._was_heard(start_s, proof)
         self._check(i, proof, result, (import_wh, export_wh) if heard else None)
         done.proofs = 1
@@ -214,16 +214,16 @@ class Home:
 
     def _was_heard(self, start_s: int, proof: bytes) -> bool:
         """Whether the receipts of this home came from the collector whose batch was settled."""
-        promise = self.voice.promise(start_s)
+        promise = self.client.promise(start_s)
         return promise is not None and signer_of(promise[0]) == batch_in(proof)[0].sender
 
     async def _is_kept(self, order: OrderMessage | NothingMessage, proof: bytes) -> bool:
         """Check that the batch includes the order as its receipt promised; keep the proof where it does not."""
         start_s, members = order.interval_start, self.setup.member_list
         tx, args = batch_in(proof)
-        opening = decode(Opening, await patiently(self.voice.inclusion, start_s))
+        opening = decode(Opening, await retry(self.client.inclusion, start_s))
         check_opening(opening, self.index, len(members), args.inclusion_root)
-        promise = self.voice.promise(start_s)
+        promise = self.client.promise(start_s)
         # Where another collector settled, whoever gave the receipt had no say.
         if promise is None or not self._was_heard(start_s, proof):
             return True
@@ -232,11 +232,11 @@ class Home:
         receipt, message = promise
         omission = make_omission(receipt, message, members.proof(self.index), opening, tx)
         check_omission(omission, self.setup.genesis)
-        self.accuse(order.household, start_s, omission)
+        self.on_omission(order.household, start_s, omission)
         return False
 
 
-async def patiently(ask: Callable[[A], Awaitable[R]], what: A) -> R:
+async def retry(ask: Callable[[A], Awaitable[R]], what: A) -> R:
     """Ask until there is an answer: a home outlives a chain that stands still, however long it does."""
     while True:
         try:

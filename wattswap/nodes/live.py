@@ -17,7 +17,7 @@ from market.units import WH_PER_KWH
 from wattswap.errors import ExitCode, Interrupted, VerificationFailed, WattswapError
 from wattswap.nodes.assemble import assemble, keep_omissions, take_over
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.provision import KeyPlan, Wish, init_nodes, seats
+from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes, node_slots
 from wattswap.nodes.report import network_facts, write_network
 from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
@@ -47,7 +47,7 @@ class LiveFailed(WattswapError):
 
 
 @dataclass(frozen=True, slots=True)
-class Town:
+class Topology:
     """What a live run consists of.
 
     Args:
@@ -69,14 +69,14 @@ class Town:
 
 OnNodes = Callable[[Supervisor, Sequence[NodeConfig]], None]
 """Called now and then while the processes run; a test may kill some of them."""
-Play = Callable[[Sequence[NodeConfig], Town, int, engine.OnProgress | None], Mapping[str, int]]
+Play = Callable[[Sequence[NodeConfig], Topology, int, engine.OnProgress | None], Mapping[str, int]]
 """Runs nodes until the homes are through with so many intervals, and returns how often which was started again."""
 
 
 def run_live(
     scenario: Scenario,
     *,
-    town: Town = Town(),
+    topology: Topology = Topology(),
     intervals: int | None = None,
     start_s: int | None = None,
     out: Path | str = "runs",
@@ -87,7 +87,7 @@ def run_live(
 
     Args:
         scenario: What to run.
-        town: How many nodes and processes.
+        topology: How many nodes and processes.
         intervals: Only so many intervals; all when left out.
         start_s: First interval; the scenario's own when left out. [s]
         out: Folder under which the run's own folder is made.
@@ -99,10 +99,12 @@ def run_live(
         LiveFailed: Nothing was settled for STALL_S.
         VerificationFailed: What the nodes left behind does not hold.
     """
-    authorities = scenario.chain.model_copy(update={"authorities": town.validators})
+    authorities = scenario.chain.model_copy(update={"authorities": topology.validators})
     setup = prepare(cut_to(scenario.model_copy(update={"chain": authorities}), intervals, start_s))
-    wish = Wish(0, town.validators, gateways=town.gateways, pace_s=town.pace_s, gate_s=town.gate_s)
-    seats(setup.roster, wish)  # numbers that do not fit are told before anything is written
+    spec = NetworkSpec(
+        0, topology.validators, gateways=topology.gateways, pace_s=topology.pace_s, gate_s=topology.gate_s
+    )
+    node_slots(setup.roster, spec)  # numbers that do not fit are told before anything is written
     partial = engine.begin(setup, Path(out), driver=LIVE)
     setup.write_members(partial)
     begun = time.time()
@@ -110,12 +112,12 @@ def run_live(
         configs = init_nodes(
             setup.scenario,
             partial / NODES,
-            wish,
+            spec,
             KeyPlan(derived=True),
             make_genesis=lambda *_: setup.genesis,
             scenario_file=partial / SCENARIO,
         )
-        restarts = (play or play_processes)(configs, town, setup.intervals, on_progress)
+        restarts = (play or play_processes)(configs, topology, setup.intervals, on_progress)
         lines = list(read_stats(config.data_path for config in configs))
         take_over(setup, partial, [c.data_path for c in configs if c.role in ("operator", "validator")])
         keep_omissions(partial, [config.data_path for config in configs])
@@ -129,7 +131,7 @@ def run_live(
 
 def play_processes(
     configs: Sequence[NodeConfig],
-    town: Town,
+    topology: Topology,
     intervals: int,
     on_progress: engine.OnProgress | None,
     on_nodes: OnNodes | None = None,
@@ -137,15 +139,15 @@ def play_processes(
     """Run nodes as processes: homes divided among some, everybody else alone; see `Play`."""
     alone = [(c.name, [c]) for c in configs if c.role != "household"]
     homes = [c for c in configs if c.role == "household"]
-    count = min(town.processes, len(homes))
+    count = min(topology.processes, len(homes))
     groups = [*alone, *((f"homes-{i}", homes[i::count]) for i in range(count))]
     ending = [name for name, group in groups if group[0].role in ENDING]
-    supervisor = Supervisor({}, town.modules)
+    supervisor = Supervisor({}, topology.modules)
     with Interrupt().listening() as interrupt:
         try:
             for name, group in groups:
                 supervisor.start(name, [config.folder for config in group], group[0].folder / "node.log")
-            watch = _Watch(configs, intervals, STALL_S + town.pace_s, on_progress)
+            watch = _Watch(configs, intervals, STALL_S + topology.pace_s, on_progress)
             while not all(supervisor.children[name].done for name in ending):
                 if interrupt.asked:
                     raise Interrupted.of("live", "stopped", "a live run cannot be continued; start a new one")

@@ -24,8 +24,8 @@ from p2p.roles.replica.status import ask_status
 from p2p.roles.validator.batch_check import Offload
 from p2p.transports.base import Transport, peer_id_of
 from p2p.wire.identity import Identity, derive_seed
-from wattswap.nodes.batch_checker import Judge
-from wattswap.nodes.collector import Chain, Driver
+from wattswap.nodes.batch_checker import BatchChecker
+from wattswap.nodes.collector import Chain, CollectorLoop
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
@@ -126,17 +126,17 @@ class Node:
         if base is not None:  # else nobody has one yet: the chain is short enough to be executed
             ChainStore.create(path, genesis, base).close()
 
-    def driver(
-        self, operator: Operator, chain: Chain, blobs: FolderBlobs, judge: Judge, *, first: bool
-    ) -> Driver:
+    def collector_loop(
+        self, operator: Operator, chain: Chain, blobs: FolderBlobs, checker: BatchChecker, *, first: bool
+    ) -> CollectorLoop:
         """The collecting work of this node."""
-        return Driver(
+        return CollectorLoop(
             self.setup,
             operator,
             self.identity,
             chain,
             blobs,
-            judge,
+            checker,
             self.salts(),
             self.stats,
             Pace(self.config.clock),
@@ -175,7 +175,7 @@ class Node:
                         return primary
         return self.identity.public_key
 
-    def accuse(self, household: str, interval_start: int, omission: bytes) -> None:
+    def keep_omission(self, household: str, interval_start: int, omission: bytes) -> None:
         """Keep the proof that a collector broke its promise to a home of this node."""
         place = self.setup.roster.index(household)
         (self.data / f"{OMISSION}{interval_start}-{place}.bin").write_bytes(omission)

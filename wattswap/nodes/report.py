@@ -75,7 +75,7 @@ def network_facts(
         "broken_promises": sum(line["broken_promises"] for line in lived),
         "later_rounds": sum(line["round"] > 0 for line in settled if "finality_s" in line),
         "refused": _refused(lines),
-        "silent": _silent(lines),
+        "silent": _absent(lines),
         "restarts": dict(restarts),
     }
 
@@ -90,7 +90,7 @@ def _refused(lines: Iterable[Line]) -> dict[str, int]:
     return found
 
 
-def _silent(lines: Iterable[Line]) -> list[str]:
+def _absent(lines: Iterable[Line]) -> list[str]:
     """Homes that were not heard in an interval, by whoever's collection was settled."""
     settled_by = {
         line["interval_start"]: line["node"]

@@ -26,11 +26,11 @@ from p2p.roles.replica.sync import serve_range
 from p2p.roles.validator.config import ValidatorConfig, wall_clock_ms
 from p2p.roles.validator.validator import Validator
 from p2p.wire.identity import Identity
-from wattswap.nodes.batch_checker import Judge
+from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.bundle import members_beside, setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key
-from wattswap.nodes.home import Done, Ear, Home
+from wattswap.nodes.home import Done, Home, Listener
 from wattswap.nodes.node import BLOBS, JOIN_S, JOURNAL_FILE, TIMEOUTS, Node, World
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
@@ -73,14 +73,14 @@ async def run_validator(node: Node) -> None:
             chain_height=ledger.height,
             min_safe_height=config.consensus.min_safe_height,
         )
-        judge, blobs = Judge(setup), FolderBlobs(node.data / BLOBS)
+        checker, blobs = BatchChecker(setup), FolderBlobs(node.data / BLOBS)
         validator = Validator(
             node.transport,
             node.identity,
             ledger,
             signs,
             blobs,
-            judge,
+            checker,
             node.addresses("validator"),
             readers=node.readers(),
             config=ValidatorConfig(
@@ -91,8 +91,8 @@ async def run_validator(node: Node) -> None:
         )
         try:
             with node.collector() as collector:
-                driver = node.driver(collector, OwnChain(validator), blobs, judge, first=False)
-                await _together(validator.run, driver.run)
+                loop = node.collector_loop(collector, OwnChain(validator), blobs, checker, first=False)
+                await _together(validator.run, loop.run)
         finally:
             signs.close()
 
@@ -104,14 +104,14 @@ async def run_operator(node: Node) -> None:
     validators = node.addresses("validator")
     await node.begin_at_snapshot()
     with node.ledger() as ledger:
-        judge, blobs = Judge(setup), FolderBlobs(node.data / BLOBS)
+        checker, blobs = BatchChecker(setup), FolderBlobs(node.data / BLOBS)
         readers = frozenset(node.readers())
         serve_blobs(node.transport, setup.genesis.chain_id, blobs, readers.__contains__)
         chain = RemoteChain(node.transport, ledger, validators)
         _serve_chain(node, ledger)
         with node.collector() as collector:
-            driver = node.driver(collector, chain, blobs, judge, first=first)
-            await _together(Observer(node.transport, ledger, validators).run, driver.run)
+            loop = node.collector_loop(collector, chain, blobs, checker, first=first)
+            await _together(Observer(node.transport, ledger, validators).run, loop.run)
 
 
 async def run_observer(node: Node) -> None:
@@ -167,24 +167,26 @@ async def run_household(node: Node) -> None:
             setup.minutes,
             journal,
         )
-        ear = Ear()
+        listener = Listener()
         await house.join(patience_s=JOIN_S)
         first = _first(node)
 
         async def listen() -> None:
             async for result in house.results(setup.start_of(first)):
-                await ear.hear(result)
+                await listener.receive(result)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen)
-            home = Home(setup, setup.roster.index(name), house, ear, Pace(node.config.clock), node.accuse)
-            await home.live(first, Diary(node, 1))
+            home = Home(
+                setup, setup.roster.index(name), house, listener, Pace(node.config.clock), node.keep_omission
+            )
+            await home.live(first, RunLog(node, 1))
             nursery.cancel_scope.cancel()
 
 
 async def run_gateway(node: Node) -> None:
     """Many homes behind one node."""
-    setup, ear = node.setup, Ear()
+    setup, listener = node.setup, Listener()
     _serve_status(node)
     identities = {home: node.keys[household_key(home)] for home in node.config.households}
     with Journal(node.data / JOURNAL_FILE) as journal:
@@ -195,21 +197,21 @@ async def run_gateway(node: Node) -> None:
             node.collectors(),
             setup.minutes,
             journal,
-            ear.hear,
+            listener.receive,
         )
-        first, diary = _first(node), Diary(node, len(identities))
+        first, log = _first(node), RunLog(node, len(identities))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(gateway.run)
             async with trio.open_nursery() as homes:
                 for name in identities:
-                    voice = gateway.member(name)
+                    client = gateway.member(name)
                     index, pace = setup.roster.index(name), Pace(node.config.clock)
-                    home = Home(setup, index, voice, ear, pace, node.accuse)
-                    homes.start_soon(home.live, first, diary)
+                    home = Home(setup, index, client, listener, pace, node.keep_omission)
+                    homes.start_soon(home.live, first, log)
             nursery.cancel_scope.cancel()
 
 
-class Diary:
+class RunLog:
     """Adds up what the homes of a node saw of each interval, and notes it once all of them are through."""
 
     def __init__(self, node: Node, homes: int) -> None:

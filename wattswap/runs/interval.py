@@ -186,7 +186,7 @@ def settled_interval(
     )
 
 
-def arrival_lottery(seed: int, start_s: int, participant: IntArray) -> IntArray:
+def arrival_order(seed: int, start_s: int, participant: IntArray) -> IntArray:
     """Decide the order of arrival at gate closure by a public lottery, so that no network delay decides it.
 
     Each participant draws a word from seed, interval and its own number; the rank of the draw is its sequence.
@@ -218,6 +218,6 @@ def build_book(
         energy_wh[rows],
         limit_micro_per_kwh[rows],
         None if node is None else node[rows],
-        sequence=arrival_lottery(seed, start_s, who),
+        sequence=arrival_order(seed, start_s, who),
         terms={new: terms[old] for new, old in enumerate(rows.tolist()) if old in terms} if terms else terms,
     )

@@ -27,7 +27,7 @@ def comparison(story: Story) -> Section:
         name = "welfare-split"
         drawn = {name: figures.surplus_figure(split, story.currency)}
         caption = f"Gain from trade at stated limits, by who gets it, in {story.currency}."
-        body += figure(name, f"Bars of welfare by mechanism: {_told(split)}.", caption, split)
+        body += figure(name, f"Bars of welfare by mechanism: {_in_words(split)}.", caption, split)
     return Section("comparison", "Comparison", why, body, drawn)
 
 
@@ -147,7 +147,7 @@ def _cell(story: Story, outcome: Outcome, measure: Metric, best: float | None) -
     return f'<td class="number">{text}<small>{escape(beside)}</small></td>'
 
 
-def _told(frame: pd.DataFrame) -> str:
+def _in_words(frame: pd.DataFrame) -> str:
     return "; ".join(
         f"{label}: " + ", ".join(f"{str(c).split('_')[0]} {number(v)}" for c, v in row.items())
         for label, row in frame.iterrows()
