@@ -21,7 +21,7 @@ from typing import Any
 import wattswap as ws
 from benchmarks.neighbourhood import write_neighbourhood
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.live import Topology, compare_runs, play_processes, run_live
+from wattswap.nodes.live import Topology, compare_runs, run_live, run_processes
 from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
 from wattswap.runs import engine
@@ -59,7 +59,7 @@ def live(homes: int, intervals: int, pace_s: float, gateways: int = 0) -> dict[s
             intervals=intervals,
             start_s=int(START.timestamp()),
             out=Path(folder) / "runs",
-            play=partial(play_processes, on_nodes=killer),
+            run_nodes=partial(run_processes, on_nodes=killer),
         )
         again = engine.run(stored_scenario(result.path), out=Path(folder) / "again")
         equal = compare_runs(result, again)

@@ -1,4 +1,4 @@
-"""Which wattswap this is, and whether another distribution hides one of its packages."""
+"""The version, and whether another distribution shadows one of our packages."""
 
 from __future__ import annotations
 

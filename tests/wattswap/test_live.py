@@ -48,7 +48,7 @@ def lived(
         intervals=intervals,
         start_s=DAYLIGHT_S,
         out=out,
-        play=playing(**options),
+        run_nodes=playing(**options),
     )
 
 
@@ -331,7 +331,7 @@ def test_a_live_run_that_was_killed_is_not_resumed(
 
     monkeypatch.setattr("wattswap.nodes.live.shutil.rmtree", lambda *_args, **_options: None)  # nor tidies up
     with pytest.raises(Killed):
-        run_live(ws.load(street), intervals=2, out=tmp_path, play=die)  # type: ignore[arg-type]
+        run_live(ws.load(street), intervals=2, out=tmp_path, run_nodes=die)  # type: ignore[arg-type]
     (partial,) = tmp_path.iterdir()
     before = files_below(partial)
     with pytest.raises(RunNotFound, match="is a live run, which cannot be continued"):

@@ -18,7 +18,7 @@ Capture = pytest.CaptureFixture[str]
 STARTER = """
 import sys
 import trio
-from wattswap.nodes import programs as program
+from wattswap.nodes import service as program
 
 async def run_node(config, keys, world):
     print(config.role, sorted(keys), flush=True)

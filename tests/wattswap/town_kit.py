@@ -81,7 +81,7 @@ def play_in_memory(
     absent: Sequence[str] = (),
     network: MemoryNetwork | None = None,
 ) -> Mapping[str, int]:
-    """Run nodes in one process; see `wattswap.nodes.live.Play`.
+    """Run nodes in one process; see `wattswap.nodes.live.NodeRunner`.
 
     Args:
         script: Runs beside the nodes; it is over before the network is.

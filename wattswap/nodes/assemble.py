@@ -1,4 +1,4 @@
-"""A run folder out of what a network left behind: chain and blobs, recomputed by one who took no part."""
+"""Assemble the run folder of a live run from the chain and blobs of its nodes, by recomputing every interval."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class NetworkChain:
-    """The chain that a network made, read interval by interval as if it were being written.
+    """A network's chain, read interval by interval; a `RunChain`.
 
     Args:
         setup: The scenario.
@@ -72,7 +72,7 @@ class NetworkChain:
         return Committed(height, block_hash(block.header), args.postings_root, batch, block, cert)
 
     def summary(self) -> dict[str, Any]:
-        """Height, head and authorities, for the manifest."""
+        """Height, head and number of validators, for the manifest."""
         head = self._store.head()
         genesis = self._setup.genesis
         return {
@@ -91,7 +91,7 @@ def take_over(setup: Setup, partial: Path, nodes: Sequence[Path]) -> None:
     """Copy the longest chain and all blobs of nodes that have stopped into a run folder.
 
     Args:
-        nodes: Data folders of operators and authorities.
+        nodes: Data folders of operators and validators.
     """
     heights = {}
     for folder in nodes:
@@ -136,7 +136,7 @@ def assemble(
     try:
         for i in range(setup.intervals):
             recomputed = chain.recomputed(setup.start_of(i))
-            # The states of devices are known to the homes alone: live the interval as they did.
+            # Only the homes know the states of their devices: simulate the interval as they did.
             current.add(recomputed.with_devices(current.community.live().columns))
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()

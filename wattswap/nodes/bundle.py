@@ -1,4 +1,4 @@
-"""A scenario with the files it names, in one folder that a node can be moved with."""
+"""A scenario and the files it names in one folder, so that a node can be moved."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A collector's work: gate, clearing, readings, batch, finality, results; for the operator and for a stand-in.
+"""A collector's loop: gate, readings, clearing, batch, finality, results; for the operator and a backup.
 
-Every operator and every authority runs one. It collects an interval when it is its turn or when somebody hands
-something in for it, and it tells of every interval that the chain has settled, whoever collected it.
+Every operator and every validator runs one. It collects an interval when it is its turn or when a home hands
+something in for it, and it announces every interval that the chain has settled, whoever collected it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from wattswap.runs.prepare import Setup
 TX_LIFETIME: Final = 100
 """Heights for which a batch stays valid."""
 SUBMIT_AGAIN_S: Final = 2.0
-"""How long to wait for a batch to be decided before it is handed in again. [s]"""
+"""How long to wait for a batch to be decided before it is submitted again. [s]"""
 SUBSCRIBERS_S: Final = 3.0
-"""How long the first result waits for listeners. [s]"""
+"""How long the first result waits for subscribers. [s]"""
 ANNOUNCED_AGAIN: Final = 4
-"""Settled intervals before the newest that a restarted collector tells of once more."""
+"""Settled intervals before the newest that a restarted collector announces again."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,10 +54,10 @@ class Chain(Protocol):
 
 
 class ByHome(Mapping[str, bytes]):
-    """Something for each household, made when it is asked for.
+    """Bytes for each home, made on request.
 
     Args:
-        make: From the place of a household in the roster.
+        make: From the index of a home in the roster.
     """
 
     def __init__(self, roster: tuple[str, ...], make: Callable[[int], bytes]) -> None:
@@ -76,7 +76,7 @@ class ByHome(Mapping[str, bytes]):
 
 
 class CollectorLoop:
-    """Collects and tells.
+    """Collects intervals and announces settled ones.
 
     Args:
         setup: The scenario.
@@ -117,7 +117,7 @@ class CollectorLoop:
         self._had_subscribers = False
 
     async def run(self) -> None:
-        """Work until every interval of the scenario is settled and told."""
+        """Run until every interval of the scenario is settled and announced."""
         for i in range(self._setup.intervals):
             start_s = self._setup.start_of(i)
             if not _settled(start_s, self._ledger.tip):
@@ -189,7 +189,7 @@ class CollectorLoop:
                 self._my_turn = False
             blob = await self._blob(args)
             if blob is None:
-                continue  # collected elsewhere, and nobody has it: others have told
+                continue  # collected elsewhere and not available: other collectors announce it
             recomputed = await self._offload(self._checker.recompute, blob)
             start_s = args.interval_start
             self._provide(start_s, recomputed, block, cert, index)
@@ -204,7 +204,7 @@ class CollectorLoop:
             self._note(args, block, cert)
 
     async def _blob(self, args: BatchArgs) -> bytes | None:
-        """The blob of a batch: homes ask the collector of today for their lines of yesterday, whoever made them."""
+        """The blob of a batch, fetched if need be: homes request old lines from the current collector."""
         blob = self._blobs.get(args.blob_hash)
         if blob is None:
             blob = await self._fetch(args.blob_hash)
@@ -215,7 +215,7 @@ class CollectorLoop:
     def _provide(
         self, start_s: int, recomputed: Recomputed, block: Block, cert: CommitCertificate, index: int
     ) -> None:
-        """Keep the line and the leaf of each household for those who ask."""
+        """Provide the proof of the line and the inclusion leaf of each home on request."""
         roster, genesis = self._setup.roster, self._setup.genesis
         changes = self._ledger.store.changes(block.header.height - 1)
 
@@ -229,7 +229,7 @@ class CollectorLoop:
         self._operator.provide_openings(start_s, ByHome(roster, leaf))
 
     async def _wait_for_subscribers(self) -> None:
-        """Give those who handed in time to listen, once: gossip takes a heartbeat to find its ways."""
+        """Wait once for the senders to subscribe: a gossip mesh needs a heartbeat to form."""
         if not self._had_subscribers:
             self._had_subscribers = True
             with trio.move_on_after(SUBSCRIBERS_S):

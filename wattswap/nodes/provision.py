@@ -1,4 +1,4 @@
-"""The node folders of a whole neighbourhood: who there is, keys, genesis, addresses; written whole or not at all."""
+"""The node folders of a network: keys, genesis, addresses, configuration; written atomically."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ BUNDLE = "scenario"
 MAX_AUTHORITIES = 25
 MAX_OPERATORS = 8
 GATE_SHARE, TAKEOVER_SHARE = 0.4, 0.4
-"""Share of an interval for which orders are taken, and of that time how long a silent collector is waited for."""
+"""Share of an interval in which orders are accepted; share of that time to wait for an absent collector."""
 
 MakeGenesis = Callable[[Setup, Sequence[bytes], Sequence[bytes], Members], Genesis]
-"""(setup, public keys of authorities, of operators, homes) -> genesis."""
+"""(setup, public keys of validators, of operators, homes) -> genesis."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSlot:
-    """One node of a neighbourhood."""
+    """One node of a network, before it has keys and an address."""
 
     name: str
     role: Role
@@ -63,16 +63,16 @@ class NodeSlot:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """How many nodes of each kind.
+    """Number of nodes of each role, and their clock.
 
     Args:
-        gateways: Nodes that act for the homes; 0 gives every home a node of its own.
-        households_per_gateway: Instead of their number, how many homes a gateway has at most; 0 if not given.
+        gateways: Nodes that act for the homes; 0: one node per home.
+        households_per_gateway: Instead of their number: homes per gateway at most; 0 if not given.
         heartbeat_minutes: See `config.Clock`. [min]
-        begin_ms: When interval 0 opens; 0 when everybody is there. [ms since 1970, UTC]
+        begin_ms: When interval 0 opens; 0: as soon as all nodes are up. [ms since 1970, UTC]
         pace_s: Time from one interval to the next; the interval's own length when None. [s]
-        gate_s: How long orders are taken; a share of the pace when None. [s]
-        first_port: Ports count from here; free ones are chosen when None.
+        gate_s: How long orders are accepted; a share of the pace when None. [s]
+        first_port: First of consecutive ports; free ones are chosen when None.
     """
 
     begin_ms: int
@@ -92,10 +92,10 @@ class KeyPlan:
     """Where the keys come from.
 
     Args:
-        lock: Opens every keystore; None writes a key file of its own beside each.
+        lock: Decrypts every keystore; None writes a key file beside each.
         passphrase_env: The variable that config.toml names for the lock.
         derived: Derive the keys from the scenario, as a run does; for simulations only.
-        given: Public keys by node, of owners who keep the secret ones.
+        given: Public keys by node, of owners who keep the secret keys.
     """
 
     lock: Lock | None = None
@@ -114,7 +114,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def node_slots(roster: Sequence[str], spec: NetworkSpec) -> tuple[NodeSlot, ...]:
-    """Everybody of a neighbourhood in the order in which they are best started.
+    """All nodes of a network, in the order in which to start them.
 
     Raises:
         UsageError: Lists every number that does not fit.
@@ -138,7 +138,7 @@ def node_slots(roster: Sequence[str], spec: NetworkSpec) -> tuple[NodeSlot, ...]
 
 
 def _home_name(home: str, i: int, taken: set[str]) -> str:
-    """The home's id where a folder may have that name; its number otherwise."""
+    """The home's id if a folder may have that name, else a name with its number."""
     try:
         if home not in taken:
             return node_name(home)
@@ -153,8 +153,10 @@ def _home_name(home: str, i: int, taken: set[str]) -> str:
 def _check_spec(homes: int, spec: NetworkSpec) -> None:
     problems = []
     if spec.validators != 1 and not 4 <= spec.validators <= MAX_AUTHORITIES:
-        cure = f"use 4 to {MAX_AUTHORITIES}, or 1 for a toy; 2 or 3 bear no fault and need all of them"
-        problems.append(Problem("--validators", f"{spec.validators} is no number of authorities", cure))
+        cure = f"use 4 to {MAX_AUTHORITIES}, or 1 for tests; 2 or 3 tolerate no fault"
+        problems.append(
+            Problem("--validators", f"{spec.validators} is not a valid number of validators", cure)
+        )
     if not 1 <= spec.operators <= MAX_OPERATORS:
         problems.append(Problem("--operators", f"{spec.operators} operators", f"use 1 to {MAX_OPERATORS}"))
     if spec.gateways and spec.households_per_gateway:
@@ -197,14 +199,14 @@ def init_nodes(
     make_genesis: MakeGenesis = genesis_of,
     scenario_file: Path | None = None,
 ) -> tuple[NodeConfig, ...]:
-    """Write the folders of all nodes of a neighbourhood.
+    """Write the folders of all nodes of a network.
 
     Args:
         scenario_file: The scenario's file, for nodes that all stay on this machine and read it where it is; by
             default every folder gets the scenario with its data and can be moved.
 
     Returns:
-        Their configurations, in the order in which they are best started.
+        Their configurations, in the order in which to start them.
 
     Raises:
         WattswapError: Scenario, numbers or given keys do not fit; nothing was written.
@@ -244,7 +246,7 @@ def init_nodes(
 
 
 def _refuse_several_messages(setup: Setup) -> None:
-    """Refuse strategies of which a home's node cannot send the orders.
+    """Refuse strategies whose orders a home's node cannot send.
 
     A home sends one order an interval, and one that was restarted sends the same again without what it has learned.
     """
@@ -281,7 +283,7 @@ def _check_given(everybody: Sequence[NodeSlot], given: Mapping[str, PublicNode])
 
 
 def _identities(slot: NodeSlot, derived: Keys | None) -> dict[str, Identity]:
-    """New keys of a node, or those that the scenario's own runs use."""
+    """New keys of a node, or those derived from the scenario."""
     if derived is None:
         return {name: new_identity() for name in key_names(slot.role, slot.households)}
     number = slot.name.rpartition("-")[2]
@@ -301,7 +303,7 @@ def _public(own: Mapping[str, Identity] | None, given: PublicNode | None) -> dic
 def _by_role(
     everybody: Sequence[NodeSlot], public: Mapping[NodeSlot, Mapping[str, bytes]], roster: Sequence[str]
 ) -> tuple[list[bytes], list[bytes], list[bytes]]:
-    """Public keys of the authorities, the operators and the households, as the genesis orders them."""
+    """Public keys of the validators, the operators and the homes, in the order of the genesis."""
     authorities = [public[slot]["consensus"] for slot in everybody if slot.role == "validator"]
     operators = [public[slot]["operator"] for slot in everybody if slot.role == "operator"]
     homes = {home: public[slot][household_key(home)] for slot in everybody for home in slot.households}
@@ -322,7 +324,7 @@ def _configs(
         raise UsageError.of("--first-port", f"leaves no {count} ports below {MAX_PORT}", "use a lower one")
     first = spec.first_port
     chosen = ports(count) if first is None else list(range(first, first + count))
-    # Homes and gateways dial in: nobody needs their addresses.
+    # Homes and gateways only dial: their addresses are not needed.
     listed = [
         Peer(name=slot.name, role=slot.role, public_key=key.hex(), address=_address(port, key))
         for slot, port in zip(everybody, chosen, strict=True)

@@ -1,7 +1,7 @@
-"""What a node does, by its role: each is put together here from the roles of the network and the scenario's rules.
+"""What a node runs, by role: each is assembled here from the parts of `p2p.roles` and the scenario.
 
 Everything a node needs is in its folder: configuration, keys, genesis, scenario. Operators, validators and observers
-run until they are told to stop; homes and gateways end after the last interval of the scenario.
+run until they are stopped; homes and gateways end after the last interval of the scenario.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: Worl
 
 
 async def run_validator(node: Node) -> None:
-    """An authority; it collects too, where the operator does not."""
+    """A validator; it also collects when the operator does not."""
     config, setup = node.config, node.setup
     await node.begin_at_snapshot()
     with node.ledger() as ledger:
@@ -98,7 +98,7 @@ async def run_validator(node: Node) -> None:
 
 
 async def run_operator(node: Node) -> None:
-    """The collector of orders and readings; it follows the chain and votes on nothing."""
+    """A collector of orders and readings; it follows the chain and does not vote."""
     setup = node.setup
     first = setup.genesis.operators[0] == node.identity.public_key
     validators = node.addresses("validator")
@@ -137,13 +137,13 @@ def _serve_chain(node: Node, ledger: Ledger) -> None:
 
 
 def _counters(node: Node) -> dict[str, int]:
-    """What a node tells of itself on status/1."""
+    """Counters that a node reports on status/1."""
     refused = {f"refused_{code}": count for code, count in refused_codes([node.transport]).items()}
     return refused | {"peers": node.transport.peers}
 
 
 def _serve_status(node: Node) -> None:
-    """Tell that a home or gateway is up; it follows no chain."""
+    """Report that a home or gateway is up; it follows no chain."""
 
     def where() -> tuple[int, bytes, bool]:
         return 0, bytes(32), True
@@ -212,14 +212,14 @@ async def run_gateway(node: Node) -> None:
 
 
 class RunLog:
-    """Adds up what the homes of a node saw of each interval, and notes it once all of them are through."""
+    """Sums the statistics of a node's homes by interval, and writes a line when all of them have finished it."""
 
     def __init__(self, node: Node, homes: int) -> None:
         self._node, self._homes = node, homes
         self._open: dict[int, list[Done]] = {}
 
     def __call__(self, i: int, home: int, done: Done) -> None:
-        """Take one home's interval."""
+        """Add one home's interval."""
         through = self._open.setdefault(i, [])
         through.append(done)
         if len(through) == self._homes:
@@ -239,7 +239,7 @@ class RunLog:
 
 
 def _first(node: Node) -> int:
-    """The interval at which the homes of this node go on: after the last they were all through with."""
+    """The interval at which the homes of this node continue: after the last that all of them finished."""
     done = [line["interval_start"] for line in read_stats([node.data]) if line.get("what") == "lived"]
     return node.setup.index_of(max(done)) + 1 if done else 0
 
