@@ -167,7 +167,7 @@ class IntakeLog(FindingLog):
     Attributes:
         rows: Rows of data in the file; counted from the readings where None.
         zone: The clock of the file, where the parser knows it.
-        answers: What the user, or a stated default, said that the file does not tell.
+        answers: What the user, or a stated default, said that the file does not state.
         notes: Traps of the source that were handled, one sentence each.
         batteries: What the source says that homes own.
     """

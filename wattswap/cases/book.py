@@ -289,7 +289,7 @@ def _trades(case: BookCase, clearing: Clearing) -> list[Result]:
 def _paired(book: OrderBook, clearing: Clearing) -> Trades:
     """Lay bought and sold energy end to end beside each other; every stretch between two ends is a trade.
 
-    Orders lie by price, so that those who trade at one price meet where a rule has several, as MUDA has. The price of a
+    Orders are sorted by price, so that trades at one price meet if a mechanism has several, as MUDA. The price of a
     trade is what the buyer pays for a kWh, rebates included, fees not, rounded to a whole micro.
     """
     accepted = np.maximum(clearing.accepted_wh, 1)

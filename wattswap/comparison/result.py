@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 SCALE = {"least_saving_nano", "largest_saving_nano"}
-"""Facts of metrics that hold a cell against the others; they are computed when a comparison is read."""
+"""Inputs of metrics that compare a cell with the others; computed when a comparison is read."""
 
 
 class ComparisonFolder:
@@ -158,7 +158,7 @@ class ComparisonFolder:
         for metric in METRICS.all().values():
             if SCALE & {*metric.needs}:
                 frame[metric.name] = [metric.of(self._among_others(key)) for key in self.cell_keys()]
-        frame = frame.astype(dict.fromkeys(frame.columns[3:], float))  # also those that exist nowhere
+        frame = frame.astype(dict.fromkeys(frame.columns[3:], float))  # also metrics without any value
         settings = pd.DataFrame([p["settings"] for p in self.about["points"]], index=self.points)
         for name in settings.columns:
             frame[name] = frame["point"].map(settings[name])

@@ -63,7 +63,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
     Args:
         plan: What to compare.
         out: Folder under which the comparison's own folder is made or extended.
-        jobs: Processes at once.
+        jobs: Number of processes.
         on_cell: See `OnCell`.
 
     Returns:
@@ -85,7 +85,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
         todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
         before = read_object(folder / ABOUT) if (folder / ABOUT).exists() else {}
         about = _about(plan, before, next(iter(setups.values())))
-        # What is recomputed, or came from a mechanism that may have changed since, must not be taken for a result
+        # What is recomputed, or came from a mechanism that may have changed, must not count as a result
         # of this call if it is interrupted.
         for cell in [
             *todo,
@@ -103,7 +103,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
                 done += 1
                 _report(on_cell, cell, row, done, len(plan.cells), False)
         except KeyboardInterrupt:
-            cure = "the same command goes on where it stopped"
+            cure = "the same command continues where it stopped"
             raise Interrupted.of(
                 str(folder), f"stopped after {done} of {len(plan.cells)} cells", cure
             ) from None
@@ -216,7 +216,7 @@ def _prepared(shared: str, base: str, data_sha256: str) -> Setup:
 def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any]:
     """What is compared, together with what an earlier call has compared in the same folder.
 
-    Cells of an earlier call under a rule of one's own do not count any more: the rule may have changed.
+    Cells of an earlier call under a user's own mechanism are dropped: the mechanism may have changed.
     """
     asked = [_named(cell) for cell in plan.cells]
     changed = {choice.label for choice in plan.choices if not MECHANISMS.is_ours(choice.mechanism)}

@@ -27,7 +27,7 @@ from wattswap.runs.prepare import Keys
 
 
 def open_chain(run: Path) -> ChainStore:
-    """Open a run's chain without changing a byte of it."""
+    """Open a run's chain read-only."""
     return ChainStore.open(run / CHAIN, genesis_of(run), read_only=True)
 
 
@@ -122,10 +122,10 @@ def parse_interval(text: str) -> int:
 
 
 def verified_chain(run: Path) -> dict[str, Any]:
-    """Check a chain from its first block on.
+    """Verify a chain from its first block on.
 
     Raises:
-        VerificationFailed: Names the block and field of the first thing that is wrong.
+        VerificationFailed: Names the first block and field that is wrong.
     """
     genesis = genesis_of(run)
     try:
@@ -259,7 +259,7 @@ def prove_line(run: Path, household: str, interval: str) -> str:
 
 
 def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
-    """Check a proof file offline against a genesis file and tell what it proves.
+    """Check a proof file offline against a genesis file; returns what it proves.
 
     Raises:
         InvalidData: The proof file cannot be read.
@@ -298,7 +298,7 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
 
 
 def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
-    """Check a proof that a collector broke its promise, offline, and tell whom it convicts.
+    """Check a proof that a collector broke its promise, offline; returns whom it convicts.
 
     Raises:
         InvalidData: The proof file cannot be read.

@@ -40,10 +40,10 @@ class Settled:
 
 @dataclass(frozen=True, eq=False)
 class IntervalRecord:
-    """Everything that came out of one interval; sinks (chain, tables, totals, cells, statistics) read it.
+    """The results of one interval; sinks (chain, tables, totals, cells, statistics) read it.
 
     Args:
-        roster: Household ids; participants of the book are indices into it.
+        roster: Home ids; participants of the book are indices into it.
         columns: Per home, what devices and sub-meters say, by name such as `stored_wh`; absent where not known. [Wh]
         clear_ns: Time that the clearing took. [ns]
         accounts: Names of the external accounts, which participants of the book count behind the roster.
@@ -104,10 +104,10 @@ class IntervalRecord:
 
 
 def step(setup: Setup, community: Community, i: int, *, signed: bool = False) -> IntervalRecord:
-    """Live the i-th interval: bids, book, clearing, meters, settlement.
+    """Simulate the i-th interval: bids, book, clearing, meters, settlement.
 
     Args:
-        community: The homes, before this interval; they are one interval further afterwards.
+        community: The homes before this interval; advanced by one interval.
         signed: Whether every order is signed and checked, as a network does.
 
     Raises:
@@ -187,7 +187,7 @@ def settled_interval(
 
 
 def arrival_order(seed: int, start_s: int, participant: IntArray) -> IntArray:
-    """Decide the order of arrival at gate closure by a public lottery, so that no network delay decides it.
+    """Decide the order of arrival at gate closure by a public random draw, so that network delay does not matter.
 
     Each participant draws a word from seed, interval and its own number; the rank of the draw is its sequence.
     """
