@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from chain_kit import authorities, make_args
-from modules_kit import DAY, DAY_START, HOMES, MEMBERS, OPERATORS, STEP, STRANGER, Chain, make_genesis
 
 from p2p.blocks.block import Tx, sign_tx
 from p2p.blocks.possession import prove_possession
@@ -34,6 +32,18 @@ from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from tests.fuzz.mutate import mutated
 from tests.fuzz.values import value_of
+from tests.kits.chain_kit import authorities, make_args
+from tests.kits.modules_kit import (
+    DAY,
+    DAY_START,
+    HOMES,
+    MEMBERS,
+    OPERATORS,
+    STEP,
+    STRANGER,
+    Chain,
+    make_genesis,
+)
 
 KEYS = authorities(7)
 EVERYBODY = [*OPERATORS, *HOMES, *KEYS, STRANGER]

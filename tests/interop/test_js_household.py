@@ -39,9 +39,9 @@ from p2p.wire.messages import (
     order_line,
     sign_message,
 )
-from tests.interop.js_kit import JS, pinned
-from tests.p2p.chain_kit import START, STEP, authorities, make_args
-from tests.time_kit import eventually_trio
+from tests.kits.chain_kit import START, STEP, authorities, make_args
+from tests.kits.js_kit import JS, pinned
+from tests.kits.time_kit import eventually_trio
 
 pytestmark = pytest.mark.live
 

@@ -24,9 +24,9 @@ from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
 from p2p.wire.messages import OrderMessage, ReadingMessage, ReceiptCode, sign_message
-from tests.interop.js_kit import JS
-from tests.time_kit import eventually
-from tests.wattswap.run_kit import write_street
+from tests.kits.js_kit import JS
+from tests.kits.run_kit import write_street
+from tests.kits.time_kit import eventually
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.node import BLOBS, CHAIN_FILE
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
