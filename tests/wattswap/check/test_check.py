@@ -177,7 +177,7 @@ for rule in (crashes, refuses):
 @pytest.mark.parametrize(
     ("rule", "why", "late"),
     [
-        ("crashes", "every book failed in `sound`", "the rule is not sound"),
+        ("crashes", "every book failed in `sound`", "the mechanism is not sound"),
         ("refuses", "every book was refused", "every book was refused"),
     ],
 )

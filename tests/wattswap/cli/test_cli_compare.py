@@ -242,7 +242,7 @@ def test_verify_proves_a_comparison(street: Path, tmp_path: Path, capsys: Captur
     outcome = call(capsys, "verify", facts["comparison"])
     assert (outcome.code, outcome.out) == (
         0,
-        "ok  cells      4 worked out again from the scenario, every bill and interval equal\n",
+        "ok  cells      4 recomputed from the scenario, every bill and interval equal\n",
     )
     assert one_object(call(capsys, "verify", facts["comparison"], "--json")) == {"cells": 4}
 

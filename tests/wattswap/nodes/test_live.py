@@ -168,7 +168,7 @@ def test_homes_behind_gateways_give_the_same_hashes(street: Path, tmp_path: Path
     assert_as_in_process(result, tmp_path)
 
 
-def test_one_authority_alone_is_enough_for_a_toy(street: Path, tmp_path: Path) -> None:
+def test_a_single_validator_settles_too(street: Path, tmp_path: Path) -> None:
     result = lived(street, tmp_path, intervals=2, topology=Topology(validators=1))
     assert_as_in_process(result, tmp_path)
 

@@ -356,12 +356,12 @@ def test_the_command_for_keys_refuses_what_does_not_fit(tmp_path: Path, capsys: 
     assert files_below(tmp_path) == []
 
 
-def test_one_authority_is_said_to_be_a_toy(street: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_a_single_validator_is_warned_about(street: Path, tmp_path: Path, capsys: Capture) -> None:
     outcome = call(
         capsys, "node", "init", street, tmp_path / "n", "--validators", 1, "--gateways", 1, "--derived-keys"
     )
     assert outcome.code == 0
-    assert "is a toy" in outcome.err
+    assert "a single validator is for tests only" in outcome.err
     assert "can be guessed" in outcome.err
 
 
