@@ -438,9 +438,9 @@ class Market(Table):
 
 
 class Chain(Table):
-    """[chain]: who writes the record."""
+    """[chain]: validators, signatures and keys of the chain."""
 
-    authorities: int = Field(default=4, ge=1, le=25, description="Who signs blocks: 4 to 25, or 1.")
+    authorities: int = Field(default=4, ge=1, le=25, description="Number of validators: 4 to 25, or 1.")
     sign_orders: bool = Field(default=False, description="Whether an in-process run signs every order.")
     secret_file: str | None = Field(
         default=None, description="File of `wattswap secret`, from which all keys and salts follow."
@@ -448,7 +448,7 @@ class Chain(Table):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        small = ("authorities", "tolerate no fault", "use 4 to 25, or 1 for tests")
+        small = ("authorities", f"{self.authorities} validators tolerate no fault", "use 4 to 25, or 1 for tests")
         faults: Faults = [small] if self.authorities in (2, 3) else []
         if self.secret_file is not None:
             faults += missing_file("secret_file", self.secret_file, info)
