@@ -69,7 +69,7 @@ class MissingFile(DataError, FileNotFoundError):
 
 
 class UnrecognisedFile(DataError, ValueError):
-    """A file that no format claims."""
+    """A file that no format recognises."""
 
     def __init__(self, path: Path, known: Iterable[str]) -> None:
         self.path = path
@@ -81,7 +81,7 @@ class UnrecognisedFile(DataError, ValueError):
 
 
 class AmbiguousFile(DataError, ValueError):
-    """A file that several formats claim."""
+    """A file that several formats recognise."""
 
     def __init__(self, path: Path, claims: Iterable[str]) -> None:
         self.path = path

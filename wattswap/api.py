@@ -28,10 +28,10 @@ def run(
     out: Path | str = "runs",
     on_progress: engine.OnProgress | None = None,
 ) -> RunResult:
-    """Run a scenario, or the scenario file of this path, in this process.
+    """Run a scenario, or the scenario file at this path, in this process.
 
     Raises:
-        WattswapError: What is wrong with scenario or data, all of it at once.
+        WattswapError: All errors of scenario and data, at once.
     """
     if isinstance(scenario, Path | str):
         from wattswap.scenario.load import load
@@ -78,7 +78,7 @@ def compare(
         on_cell: Called for each finished cell.
 
     Raises:
-        WattswapError: What is wrong with mechanisms, scenario or data, all of it at once.
+        WattswapError: All errors of mechanisms, scenario and data, at once.
     """
     from wattswap.comparison import runner
     from wattswap.comparison.plan import BASE, Point, make_plan

@@ -1,7 +1,7 @@
 """Conditions on metrics, as on the command line: `saving < 10`, `mcafee.homes_worse_off == 0`.
 
-One grammar with two polarities: `--fail-if` says what must not be, `--assert` what must be. A figure that does
-not exist fails both.
+One grammar with two polarities: `--fail-if` gives what must not hold, `--assert` what must hold. A missing
+figure fails both.
 """
 
 from __future__ import annotations

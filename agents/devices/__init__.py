@@ -69,7 +69,7 @@ class Fleet(Protocol):
             moment: The interval.
 
         Returns:
-            What happened at the terminals within the limits of the device [Wh], and the state at the end.
+            Energy at the terminals within the limits of the device [Wh], and the state at the end.
         """
 
     def read(self, state: State) -> Mapping[str, IntArray]:

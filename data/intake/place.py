@@ -41,7 +41,7 @@ class Cells:
     cell: IntArray
 
     def homes(self, count: int) -> BoolArray:
-        """Which of the homes have rows with these channels; the others have no such meter."""
+        """Which homes have rows with these channels; the others have no such meter."""
         there = np.zeros(count, dtype=np.bool_)
         there[self.cell % count] = True
         return there

@@ -1,4 +1,4 @@
-"""What a format hands over: readings as they stand in the file, by line, before anything is placed or rounded.
+"""The output of a format: readings as in the file, by line, before placement and rounding.
 
 A parser yields chunks of `RawReadings`; in which order, and how many rows a chunk has, makes no difference. What a
 reading means is said by its `Channel` (unit; energy of an interval, mean power or counter) and by the chunk (which end

@@ -110,7 +110,7 @@ def _why_not(name: str, verdict: Verdict, books: int) -> str:
 
 
 def _beyond(choice: Choice, beyond: Beyond) -> dict[str, Any]:
-    """Who is meant, under which parameters of a run beside those of the choice, and what was found."""
+    """Gains outside the promise: by whom, with which parameters of a run, and a counterexample."""
     mechanism, example = choice.mechanism, beyond.example
     units = mechanism.promises.truthful_for == "unit_orders"
     return {
@@ -129,7 +129,7 @@ def _beyond(choice: Choice, beyond: Beyond) -> dict[str, Any]:
 
 
 def lines(result: dict[str, Any]) -> list[str]:
-    """The verdict for people, from what `as_result` gives; counterexamples in JSON below their sentence."""
+    """The verdict as text, from the result of `as_result`; counterexamples in JSON below their sentence."""
     promised = [one for one in result["properties"] if one["promised"]]
     broken = [one for one in promised if one["broken"]]
     unchecked = sum(one["not_checked"] is not None for one in promised)
@@ -144,7 +144,7 @@ def lines(result: dict[str, Any]) -> list[str]:
         found.append(f"{result['refused_books']} books were refused, as in: {result['refusal']}")
     found += _gains(result)
     for one in broken:
-        found += ["", f"{one['name']}: {one['fault'] or 'no book of the kit shows it again'}."]
+        found += ["", f"{one['name']}: {one['fault'] or 'no generated book reproduces it'}."]
         if one["case"] is not None:
             found += [
                 "The smallest case found, for `wattswap clear`:",

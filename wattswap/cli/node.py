@@ -162,7 +162,9 @@ def keys(
         raise UsageError.of("--role", f"no role {role!r}", suggest(role, known))
     public = make_keys(folder, known[role], name, household or [], _lock(passphrase_env, key_file))
     print(public_text(public), end="")
-    note(f"Next: give {folder / PUBLIC_KEYS} to whoever runs `wattswap node init`; keep the rest of {folder}")
+    note(
+        f"Next: give {folder / PUBLIC_KEYS} to the person who runs `wattswap node init`; keep the rest of {folder}"
+    )
 
 
 @app.command()

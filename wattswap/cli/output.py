@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from wattswap.runs.folder import RunFolder
 
 Form = Literal["text", "json", "csv"]
-"""How a view is printed: for people, as one JSON object, or as CSV."""
+"""Output form of a view: text, one JSON object, or CSV."""
 VERIFIED_ON_THE_SPOT: Final = 2_000
 """Most blocks that a summary verifies before it reports on the chain."""
 

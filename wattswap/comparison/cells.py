@@ -20,7 +20,7 @@ from wattswap.runs.totals import Totals, interval_columns, result_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """What came out of one cell.
+    """The results of one cell.
 
     Args:
         start_s: Start of each interval, shape (T,). [s]

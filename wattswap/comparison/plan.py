@@ -1,4 +1,4 @@
-"""What is compared, and which cells that makes: every point of the grid under every mechanism and every seed.
+"""The plan of a comparison and its cells: every point of the grid under every mechanism and every seed.
 
 The baseline comes first and the upper bound last.
 """
@@ -39,7 +39,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class CellKey:
-    """Where a cell stands in a comparison."""
+    """The key of a cell in a comparison."""
 
     point: str
     mechanism: str
@@ -48,7 +48,7 @@ class CellKey:
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison that is to be made.
+    """A comparison to run.
 
     Args:
         points: The scenarios.
@@ -74,7 +74,7 @@ class Plan:
         return choice.of(point.scenario, cell.seed)
 
     def command(self, labels: Sequence[str], seeds: Sequence[int]) -> str:
-        """The command line that makes the comparison of these mechanisms and seeds again."""
+        """The command line that reproduces the comparison of these mechanisms and seeds."""
         first = self.points[0]
         source = first.scenario.source
         name = "demo" if Path(source.file).parent == TEMPLATES else source.file or "SCENARIO"

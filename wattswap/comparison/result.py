@@ -30,7 +30,7 @@ SCALE = {"least_saving_nano", "largest_saving_nano"}
 
 
 class ComparisonFolder:
-    """A folder of `wattswap compare` or `sweep`, read when asked.
+    """A folder of `wattswap compare` or `sweep`, read lazily.
 
     Frames carry kWh and currency units; the Parquet files beside them keep the integers. A `point` is one setting of a
     sweep; a plain comparison has the one point "base", and every method takes the first point when none is given.
@@ -152,7 +152,7 @@ class ComparisonFolder:
             row.pop("cell_sha256")
             rows.append({"point": key.point, "mechanism": key.mechanism, "seed": key.seed, **row})
         if not rows:
-            cure = "call the same `wattswap compare` again, which goes on"
+            cure = "call the same `wattswap compare` again, which continues"
             raise UsageError.of(str(self.path), "has no finished cells to compare", cure)
         frame = pd.DataFrame(rows)
         for metric in METRICS.all().values():
@@ -284,7 +284,7 @@ class ComparisonFolder:
         return book_at(setup, setup.index_of(_second(start)))
 
     def setup(self, mechanism: str, seed: int | None = None, point: str | None = None) -> Setup:
-        """The prepared scenario of a cell, to clear one of its books again."""
+        """The prepared scenario of a cell, to recompute a clearing of it."""
         from wattswap.comparison.runner import name_of
         from wattswap.runs.prepare import prepare
         from wattswap.scenario.load import from_resolved

@@ -1,4 +1,4 @@
-"""Runs the cells of a plan, in this process or several, and skips those that are there already."""
+"""Runs the cells of a plan, in one or several processes, and skips those that have a result."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Job:
 
 
 def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = None) -> Path:
-    """Run every cell of a plan that is not there yet.
+    """Run every cell of a plan that has no result yet.
 
     Args:
         plan: What to compare.
@@ -214,7 +214,7 @@ def _prepared(shared: str, base: str, data_sha256: str) -> Setup:
 
 
 def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any]:
-    """What is compared, together with what an earlier call has compared in the same folder.
+    """The contents of comparison.json, merged with those of earlier calls in the same folder.
 
     Cells of an earlier call under a user's own mechanism are dropped: the mechanism may have changed.
     """
@@ -265,7 +265,7 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
 
 
 def _write_about(folder: Path, about: dict[str, Any]) -> None:
-    """Write what is compared; cells of this or an earlier call that have no result are missing."""
+    """Write comparison.json; cells of this or an earlier call without a result are `missing`."""
     missing = [cell for cell in about["cells"] if not part_path(folder, SUMMARY, CellKey(**cell)).is_file()]
     write_json(folder / ABOUT, about | {"missing": missing})
 

@@ -125,7 +125,7 @@ class CaseReader:
 
 
 def _one_line(text: str) -> str:
-    """A sentence without the line breaks and the length that names of a case may bring into it."""
+    """A sentence on one line and of bounded length, whatever names of a case it quotes."""
     plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}..."
 

@@ -36,7 +36,7 @@ def read_parameters(
     where: str = "params",
     roster: Mapping[str, int] | None = None,
 ) -> dict[str, Value]:
-    """Read given parameters; what is wrong is noted, and keys that are no parameter are unknown.
+    """Read given parameters; errors, such as unknown keys, are noted.
 
     Args:
         read: Collects what is wrong.

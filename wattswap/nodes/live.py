@@ -41,7 +41,7 @@ ENDING: Final = ("household", "gateway")
 
 
 class LiveFailed(WattswapError):
-    """A live run that could not go on."""
+    """A live run that stalled."""
 
     exit_code = ExitCode.CHECK_FAILED
 

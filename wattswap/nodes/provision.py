@@ -248,7 +248,7 @@ def init_nodes(
 def _refuse_several_messages(setup: Setup) -> None:
     """Refuse strategies whose orders a home's node cannot send.
 
-    A home sends one order an interval, and one that was restarted sends the same again without what it has learned.
+    A home sends one order per interval, and a restarted home has lost what its strategy learned.
     """
     for name in sorted(set(setup.strategies)):
         strategy = STRATEGIES.get(name)
@@ -259,7 +259,7 @@ def _refuse_several_messages(setup: Setup) -> None:
             if cannot:
                 cure = "use `wattswap run`, or another strategy on a network"
                 raise setup.scenario.invalid(
-                    "homes.strategy", f"{name!r} {what}, which no node can yet", cure
+                    "homes.strategy", f"{name!r} {what}, which nodes do not support yet", cure
                 )
 
 

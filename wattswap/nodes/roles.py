@@ -37,12 +37,12 @@ from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
 
 
 async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: World) -> None:
-    """Run one node until its work is done or it is cancelled.
+    """Run one node until it has finished or is cancelled.
 
     Args:
         config: Of its folder.
         keys: By the names of `config.key_names`.
-        world: What is outside.
+        world: The node's environment.
 
     Raises:
         LocalError: A file of the node cannot be used; says which and what to run. Nothing is signed afterwards.

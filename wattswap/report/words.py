@@ -1,4 +1,4 @@
-"""Numbers and sentences of a report: how a figure is written, why it may be missing, and the verdict in plain words."""
+"""Numbers and sentences of a report: number formats, reasons for missing values, and the verdict."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def _harmless(story: Story) -> str:
 
 
 def amount(value: float, money: str) -> str:
-    """Money with two decimals; what is less than a cent and not nothing is called so."""
+    """Money with two decimals; a non-zero amount below a cent is given as less than 0.01."""
     if value and abs(value) < 0.005:
         return f"less than 0.01 {money}"
     return f"{number(value)} {money}"

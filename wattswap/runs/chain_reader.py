@@ -1,4 +1,4 @@
-"""Reading a run's chain for people: blocks, verification, one home's proof."""
+"""Read a run's chain: blocks, verification, one home's proof."""
 
 from __future__ import annotations
 
@@ -279,7 +279,9 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
     try:
         line = check_proof(bundle, trusted)
     except P2PError as error:
-        raise VerificationFailed.of(str(proof), str(error), "ask the operator for the proof again") from None
+        raise VerificationFailed.of(
+            str(proof), str(error), "request the proof from the operator again"
+        ) from None
     return {
         "proven": True,
         "currency": trusted.params.currency,
@@ -319,7 +321,7 @@ def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
         omission = decode(Omission, data, max_bytes=MAX_OMISSION_BYTES)
         (_, args), *_ = batches((omission.tx,))
     except P2PError as error:
-        raise VerificationFailed.of(str(proof), str(error), "it convicts nobody as it stands") from None
+        raise VerificationFailed.of(str(proof), str(error), "it convicts nobody") from None
     return {
         "convicted": True,
         "role": "operator" if key in trusted.operators else "authority",

@@ -1,4 +1,4 @@
-"""The in-process run: a scenario walked interval by interval into a run folder.
+"""The in-process run: a scenario simulated interval by interval into a run folder.
 
 The folder is built under NAME.partial and renamed when everything is written. Checkpoints are written after a
 simulated day, twice a second at most, and after Ctrl-C; `resume` cuts back to the last one and goes on, to the same
@@ -53,7 +53,7 @@ CHECKPOINT_S = 0.5
 
 
 class RunChain(Protocol):
-    """The chain of a run: one that is written as the run goes on, or one that a network has made."""
+    """The chain of a run: written during the run, or made by a network before."""
 
     def add(self, record: IntervalRecord) -> Committed: ...
 

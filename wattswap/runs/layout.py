@@ -1,4 +1,4 @@
-"""The layout of a run folder: the name of everything in it, stated once.
+"""The layout of a run folder: all file names.
 
 runs/DATE_NAME_DIGEST/           (.partial behind the name until the run is finished)
     manifest.json  scenario.json  genesis.bin  chain.db  metrics.json  log.jsonl

@@ -316,7 +316,7 @@ def prepare(scenario: Scenario) -> Setup:
     """Load the data and check that the scenario can run on them, before anything is written.
 
     Raises:
-        WattswapError: Everything that is wrong with scenario and data together.
+        WattswapError: All errors of scenario and data together.
         DataError: The meter data cannot be read.
     """
     meter = load_meter(scenario)

@@ -448,7 +448,11 @@ class Chain(Table):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        small = ("authorities", f"{self.authorities} validators tolerate no fault", "use 4 to 25, or 1 for tests")
+        small = (
+            "authorities",
+            f"{self.authorities} validators tolerate no fault",
+            "use 4 to 25, or 1 for tests",
+        )
         faults: Faults = [small] if self.authorities in (2, 3) else []
         if self.secret_file is not None:
             faults += missing_file("secret_file", self.secret_file, info)
