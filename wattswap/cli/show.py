@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,6 @@ from wattswap.cli.options import (
     ModuleOption,
     import_modules,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def show(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import (
@@ -13,9 +12,6 @@ from wattswap.cli.options import (
     RunArgument,
     import_modules,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def verify(

@@ -257,7 +257,7 @@ def test_an_interrupted_comparison_goes_on_with_the_same_command(tmp_path: Path,
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "the same command goes on" in errors
+    assert "the same command continues" in errors
     (folder,) = (tmp_path / "out").iterdir()
     about = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     missing = len(about["missing"])
