@@ -1,4 +1,4 @@
-"""Every door for plug-ins: the registries by what they hold, and files of users that register in any of them."""
+"""Plug-ins: the registries by kind, and files of users that register in them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REGISTRIES: tuple[tuple[str, str], ...] = (
     ("sections", "wattswap.report.section:SECTIONS"),
     ("chain-modules", "p2p.ledger.module:CHAIN_MODULES"),
 )
-"""What a registry holds, as `wattswap list` calls it, and where the registry is; a new kind is one line here."""
+"""The registries by kind, as `wattswap list` names them; a new kind is one line here."""
 
 
 Added = tuple[str, Any, str]
@@ -88,20 +88,20 @@ def import_file(path: Path) -> tuple[str, str]:
         own = ((r, name) for r, name in by_hand() if r.origin(name) == file.stem)
         _FILES[file] = (found[1], frozenset(own))
         return found
-    _forget(known)  # a worker outlives a call and may know an earlier version
+    _forget(known)  # a worker outlives a call and may hold an earlier version
     if file.stem not in {other.stem for other in _FILES} and _is_another(file):
         raise BrokenModule.of(str(path), f"has the name of another module, {file.stem}", "rename the file")
-    # Behind all others: a helper beside the file must not hide a package.
+    # Last in the path: a helper beside the file must not shadow a package.
     sys.path.append(str(file.parent))
     module = module_from_spec(spec)
     sys.modules[file.stem] = module
     before = len(ADDED)
     try:
-        # From these bytes, and not by the loader, which may know older ones of the same second.
+        # From these bytes, not by the loader, whose cache may be stale within a second.
         exec(compile(content, str(file), "exec", dont_inherit=True), module.__dict__)
         if len(ADDED) == before:
             raise BrokenModule.of(str(path), "registers nothing", NOTHING)
-    except BaseException as error:  # whatever somebody's file raises
+    except BaseException as error:  # anything may be raised here
         _forget(ADDED[before:])
         del ADDED[before:], sys.modules[file.stem]
         sys.path.remove(str(file.parent))

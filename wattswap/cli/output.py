@@ -1,4 +1,4 @@
-"""What people see: tables on stdout, progress and notes on stderr."""
+"""Text output: tables on stdout, progress and notes on stderr."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from wattswap.runs.folder import RunFolder
 
 Form = Literal["text", "json", "csv"]
-"""How a view is printed: for people, as one JSON object, or as CSV."""
+"""Output form of a view: text, one JSON object, or CSV."""
 VERIFIED_ON_THE_SPOT: Final = 2_000
-"""Blocks up to which a summary verifies the chain before it speaks of it."""
+"""Most blocks that a summary verifies before it reports on the chain."""
 
 
 def print_json(value: object) -> None:
@@ -30,7 +30,7 @@ def _as_text(value: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Say something that is not data."""
+    """Print a note on stderr."""
     print(text, file=sys.stderr)
 
 
@@ -106,7 +106,7 @@ def fixed(value: float, decimals: int = 2) -> str:
 
 
 class Progress:
-    """Progress on stderr: one redrawn line on a terminal, one line each tenth in a pipe, nothing when quiet."""
+    """Progress on stderr: one redrawn line on a terminal, one line per tenth in a pipe, nothing when quiet."""
 
     def __init__(self, label: str, quiet: bool) -> None:
         self._label, self._quiet = label, quiet
@@ -139,7 +139,7 @@ class Progress:
 
 
 def print_result(result: RunFolder, json: bool) -> None:
-    """Print a run that has just ended."""
+    """Print a run that has just finished."""
     if json:
         print_json({"run": str(result.path), **result.figures})
     else:
@@ -150,7 +150,7 @@ def print_run(result: RunFolder) -> None:
     """Print the summary of a run and every home's bill.
 
     Raises:
-        VerificationFailed: The chain, when it is short enough to be verified on the spot, is damaged.
+        VerificationFailed: The chain is damaged (only a short one is checked).
     """
     m, money = result.metrics, result.currency
     about, frame, chain = result.manifest, result.bills(), chain_line(result)
@@ -193,11 +193,11 @@ def print_bills(bills: pd.DataFrame, money: str) -> None:
 
 
 def chain_line(result: RunFolder) -> str:
-    """The chain in one line; a short one is verified first, which takes under a second."""
+    """The chain in one line; a short one is verified first."""
     from wattswap.runs.chain_reader import verified_chain
 
     chain = result.manifest["chain"]
-    about = f"{chain['blocks']} blocks by {chain['authorities']} authorities"
+    about = f"{chain['blocks']} blocks by {chain['authorities']} validators"
     if chain["blocks"] > VERIFIED_ON_THE_SPOT:
         return f"{about}; verify them with: wattswap chain verify {result.path}"
     facts = verified_chain(result.path)
@@ -205,7 +205,7 @@ def chain_line(result: RunFolder) -> str:
 
 
 def summary_lines(m: dict[str, Any], money: str, imbalance: str) -> list[tuple[str, str]]:
-    """The figures of a run in plain words; `imbalance` is that of its manifest."""
+    """The figures of a run as text; `imbalance` as in its manifest."""
     settled = "among neighbours" if imbalance == "shared" else "with the retailer"
     price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
     sells, buys = f"{m['import_price_per_kwh']:.4f}", f"{m['feed_in_price_per_kwh']:.4f}"

@@ -14,20 +14,20 @@ from p2p.transports.base import Transport
 from p2p.wire.codec import decode
 
 UNREACHABLE = "unreachable"
-"""What `submit` answers where no validator did."""
+"""What `submit` returns when no validator answers."""
 SUBMIT_S = 3.0
 """How long a validator may take to answer. [s]"""
 
 
 class OwnChain:
-    """The chain of a validator that collects itself."""
+    """The chain as a validator that collects reaches it."""
 
     def __init__(self, validator: Validator) -> None:
         self._validator = validator
         self.ledger = validator.ledger
 
     async def submit(self, tx: bytes) -> str:
-        """Put a transaction into the own mempool; returns the code of its refusal, or nothing."""
+        """Put a transaction into the own mempool; returns the refusal code, or ""."""
         return self._validator.submit(tx).code
 
 
@@ -44,7 +44,7 @@ class RemoteChain:
         self._transport, self._addresses = transport, tuple(addresses)
 
     async def submit(self, tx: bytes) -> str:
-        """Hand a transaction to every validator; returns "" where one took it, else why not."""
+        """Send a transaction to every validator; returns "" if one accepted it, else the refusal code."""
         answers: list[str] = []
 
         async def hand_in(address: str) -> None:

@@ -1,4 +1,4 @@
-"""The story of a run, beside what the same homes would have paid and drawn without a market."""
+"""The story of a run, beside the baseline of the same homes without a market."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WITHOUT = "no market"
 VERIFIED_ON_THE_SPOT = 2_000
-"""Blocks up to which the chain is verified before a report speaks of it."""
+"""Most blocks that a report verifies before it reports on the chain."""
 
 
 def story_of_run(result: RunFolder, label: str | None = None) -> Story:
@@ -149,7 +149,7 @@ def orders_frame(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def provenance(about: Mapping[str, Any]) -> dict[str, str]:
-    """What a result was made of, from its manifest or comparison.json."""
+    """The provenance of a result, from its manifest or comparison.json."""
     data, source = about.get("data") or {}, about.get("source") or {}
     rows = {
         "scenario": about.get("name"),

@@ -95,11 +95,11 @@ def test_a_sweep_has_its_points_in_the_first_column(swept: Comparison, capsys: C
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["bills"], "bills are those under one mechanism, and none is named"),
+        (["bills"], "bills need one mechanism, and none is named"),
         (["bills", "mcaffee"], "did you mean 'mcafee'?"),
         (["block", "3"], "a comparison has summary, bills, cells"),
-        (["summary", "mcafee"], "the summary is one of all mechanisms"),
-        (["cells", "--json", "--csv"], "give one of them"),
+        (["summary", "mcafee"], "the summary covers all mechanisms"),
+        (["cells", "--json", "--csv"], "keep one of the two"),
     ],
 )
 def test_what_a_comparison_cannot_show_is_refused(

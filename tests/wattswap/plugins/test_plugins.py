@@ -84,7 +84,7 @@ def test_workers_and_a_later_process_know_a_rule_from_its_file_alone(street: Pat
     assert (code, f"Error: own_file.py: is needed, with SHA-256 {sha256}" in errors) == (3, True)
     assert ended("verify", folder, *known) == (
         0,
-        "Verified: everything but the times was computed again and holds.\n",
+        "Verified: everything but the times was recomputed and holds.\n",
     )
 
 
