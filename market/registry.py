@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import Field, fields, is_dataclass
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from pathlib import Path
 from pkgutil import iter_modules
 from traceback import walk_tb
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from market.errors import (
     BrokenPlugin,
@@ -22,6 +24,9 @@ from market.errors import (
     UnknownName,
     told,
 )
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 class Named(Protocol):
@@ -208,3 +213,27 @@ class Registry(Generic[T]):
                     self.broken[point.name] = BrokenPlugin(self.kind, point.name, point.value, error)
         finally:
             self._loading = False
+
+
+def entry_points(group: str) -> Iterable[EntryPoint]:
+    """Entry points of installed packages; importlib.metadata, which is slow, is imported where a package has one."""
+    if group not in _groups(tuple(sys.path)):
+        return ()
+    from importlib import metadata
+
+    return metadata.entry_points(group=group)
+
+
+@cache
+def _groups(places: tuple[str, ...]) -> frozenset[str]:
+    """The groups that any installed package declares, from the entry_points.txt beside its metadata."""
+    found: set[str] = set()
+    for place in map(Path, places):
+        if not place.is_dir():
+            continue
+        for name in os.listdir(place):
+            if name.endswith((".dist-info", ".egg-info")):
+                file = place / name / "entry_points.txt"
+                text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+                found.update(line.strip()[1:-1].strip() for line in text.splitlines() if line[:1] == "[")
+    return frozenset(found)
