@@ -142,15 +142,16 @@ class Registry(Generic[T]):
         try:
             yield
         except (Exception, SystemExit) as error:
-            if self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":
+            registered = self._items.get(item.name) is item
+            if not registered or self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":
                 raise
-            origin = self._origin.get(item.name, "")
+            origin = self._origin[item.name]
             lines = [
                 line
                 for frame, line in walk_tb(error.__traceback__)
                 if frame.f_globals.get("__name__") == origin
             ]
-            place = f"line {lines[-1]} of {origin}" if lines else f"what {origin or 'it'} returns"
+            place = f"line {lines[-1]} of {origin}" if lines else f"what {origin} returns"
             raise PluginFailed(self.kind, item.name, place, told(error)) from error
 
     def forget(self, name: str) -> None:
