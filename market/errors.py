@@ -62,7 +62,7 @@ class OldContract(MarketError, ValueError):
 
     @property
     def what(self) -> str:
-        """The mistake without its cure."""
+        """The mistake alone."""
         versions = f"version {self.written_for} of the contract, and this is version {self.current}"
         return f"{self.kind} {self.name!r} was written for {versions}"
 
@@ -74,7 +74,7 @@ class BrokenPlugin(MarketError, ImportError):
     """An entry point of another package that cannot be imported."""
 
     def __init__(self, kind: str, name: str, source: str, reason: BaseException | str) -> None:
-        self.reason = reason if isinstance(reason, str) else told(reason)
+        self.reason = reason if isinstance(reason, str) else raised_by(reason)
         super().__init__(kind, name, source, self.reason)
         self.kind, self.name, self.source = (
             kind,
@@ -89,8 +89,8 @@ class BrokenPlugin(MarketError, ImportError):
         )
 
 
-def told(error: BaseException) -> str:
-    """Tell what somebody else's code has raised, on one line."""
+def raised_by(error: BaseException) -> str:
+    """What the code of a plug-in has raised, on one line."""
     try:
         text = " ".join(str(error).split())
     except Exception:  # an error that cannot even be printed

@@ -14,6 +14,8 @@ from market.units import FloatArray, IntArray
 GridKind = Literal["dc", "lindistflow"]
 NO_LIMIT = -1
 """In `Lines.limit_wh`: any flow fits."""
+ENDS_NOWHERE = "ends at no node"
+"""What is said about a line with an end outside the nodes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,8 +42,8 @@ class Lines:
         names: Each once.
         start: Index of the node at one end; a positive flow leaves it.
         end: Index of the node at the other end.
-        r: Resistance, per unit.
-        x: Reactance, per unit.
+        r: Resistance, per unit on a base of 1 kWh an interval.
+        x: Reactance, likewise.
         limit_wh: Largest flow of an interval in either direction, or NO_LIMIT. [Wh]
     """
 
@@ -111,7 +113,7 @@ def _value_problems(grid: Grid) -> list[str]:
     if not 0 < grid.vmin <= 1 <= grid.vmax:
         problems.append(f"voltages {grid.vmin:g}..{grid.vmax:g}; 0 < vmin <= 1 <= vmax must hold")
     wrong = {
-        "ends at no node": (lines.start < 0) | (lines.start >= n) | (lines.end < 0) | (lines.end >= n),
+        ENDS_NOWHERE: (lines.start < 0) | (lines.start >= n) | (lines.end < 0) | (lines.end >= n),
         "starts and ends at one node": lines.start == lines.end,
         "has no impedance": (lines.x <= 0) | (lines.r < 0) | ~np.isfinite(lines.x) | ~np.isfinite(lines.r),
         "has a limit below 0": (lines.limit_wh < 0) & (lines.limit_wh != NO_LIMIT),

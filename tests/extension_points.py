@@ -27,10 +27,10 @@ A plug-in comes in by one of three doors:
 - **A package of your own**, by an entry point of the group that names the module: `[project.entry-points."GROUP"]`,
   then `my_name = "my_package.my_module"`.
 - **A file of your own**, by `--module FILE` on `run`, `resume`, `verify`, `compare`, `sweep`, `live`, `node init`,
-  `node run`, `validate`, `report`, `check`, `clear`, `list` and `show`. It may be given several times, a file may
-  register any number of plug-ins of any kind, and the processes of `--jobs` and of `live` import it too. Where a
-  result can depend on it, its SHA-256 stands in the manifest, in the scenario's digest and in the genesis: `resume`
-  and `verify` then ask for that very file.
+  `node run`, `validate`, `report`, `check`, `clear`, `list`, `show` and `chain describe`, `state` and `tx`. It may be
+  given several times, a file may register any number of plug-ins of any kind, and the processes of `--jobs` and of
+  `live` import it too. Where a result can depend on it, its SHA-256 stands in the manifest, in the scenario's digest
+  and in the genesis: `resume` and `verify` then ask for that very file.
 
 Every registry has the same methods: `register(item, contract=VERSION)`, `get(name)`, `all()`, `origin(name)`. With
 `contract=` a plug-in says for which version of the contract it was written, and is refused in a sentence where that
@@ -147,6 +147,69 @@ KINDS: dict[str, Kind] = {
                     ),
                 ),
                 commands=("wattswap clear case.json -m half_way --module half_way.py --json",),
+            ),
+            Example(
+                "merit_order.py",
+                """\
+                \"\"\"The best bid with the best offer, as long as the lines of the grid carry it.\"\"\"
+
+                import numpy as np
+
+                from market.clearing import Trades, of_trades
+                from market.grid import NO_LIMIT
+                from market.mechanism import MECHANISMS, Mechanism, Promises
+
+
+                def flow_per_wh(grid):
+                    \"\"\"Flow in each line (rows) by a Wh fed in at each node (columns), by the DC equations.\"\"\"
+                    lines = grid.lines
+                    ends = np.zeros((len(lines), len(grid.nodes)))
+                    ends[np.arange(len(lines)), lines.start] = 1
+                    ends[np.arange(len(lines)), lines.end] = -1
+                    by_line = ends / lines.x[:, None]
+                    return by_line @ np.linalg.pinv(ends.T @ by_line)
+
+
+                def clear(book, rules):
+                    \"\"\"Trade pair by pair in the middle of the two limits, each as far as every line allows.\"\"\"
+                    lines, per_wh, limits = rules.grid.lines, flow_per_wh(rules.grid), book.limit_micro_per_kwh
+                    most_wh = np.where(lines.limit_wh == NO_LIMIT, np.inf, lines.limit_wh)
+                    flow_wh, left_wh, trades = np.zeros(len(lines)), book.energy_wh.copy(), []
+                    order = np.argsort(limits, kind="stable")
+                    for buy in order[book.side[order] > 0][::-1]:
+                        for sell in order[book.side[order] < 0]:
+                            if limits[buy] < limits[sell]:
+                                break
+                            flow = per_wh[:, book.node[sell]] - per_wh[:, book.node[buy]]
+                            used = np.abs(flow) > 1e-9
+                            room_wh = (most_wh - np.sign(flow) * flow_wh)[used] / np.abs(flow[used])
+                            energy_wh = int(min([left_wh[buy], left_wh[sell], *np.floor(room_wh + 1e-6)]))
+                            if energy_wh > 0:
+                                trades.append((buy, sell, energy_wh, (limits[buy] + limits[sell]) // 2))
+                                left_wh[[buy, sell]] -= energy_wh
+                                flow_wh += flow * energy_wh
+                    return of_trades(book, Trades(*np.array(trades, dtype=np.int64).reshape(-1, 4).T))
+
+
+                PROMISES = Promises(source="an example", needs_grid=True)
+                MECHANISMS.register(Mechanism("merit_order", clear, PROMISES), contract=1)
+                """,
+                files=(
+                    (
+                        "village.json",
+                        dedent(
+                            """\
+                            {"orders": [
+                              {"id": "b", "participant": "ann", "side": "buy", "node": "house",
+                               "quantity_kwh": 10, "price_per_kwh": 0.3},
+                              {"id": "s", "participant": "ben", "side": "sell", "node": "farm",
+                               "quantity_kwh": 10, "price_per_kwh": 0.1}],
+                             "grid": {"kind": "dc", "nodes": ["house", "farm"],
+                              "lines": [{"id": "cable", "from": "farm", "to": "house", "limit_kw": 1}]}}"""
+                        ),
+                    ),
+                ),
+                commands=("wattswap clear village.json -m merit_order --module merit_order.py --json",),
             ),
         ),
     ),
@@ -414,7 +477,9 @@ KINDS: dict[str, Kind] = {
     ),
     "chain-modules": Kind(
         "A chain module is a part of the state of the chain: the methods that transactions may call, the entries that"
-        " they write, and what always holds. A chain has the modules that its genesis names.",
+        " they write, and what always holds. A chain has the modules that its genesis names. From these declarations"
+        " `wattswap chain describe` tells what a module takes, `chain tx` builds a transaction to it, and `chain state`"
+        " shows its entries.",
         "p2p.ledger.module:ChainModule",
         (
             Example(
@@ -422,7 +487,7 @@ KINDS: dict[str, Kind] = {
                 """\
                 \"\"\"Module `notes`: the operator keeps one note.
 
-                    n   the note, as bytes
+                n   the note, as bytes
                 \"\"\"
 
                 from p2p.errors import InvalidTx
@@ -458,6 +523,7 @@ KINDS: dict[str, Kind] = {
                     contract=1,
                 )
                 """,
+                commands=("wattswap chain describe notes --module notes.py",),
             ),
         ),
     ),

@@ -12,6 +12,7 @@ from p2p.roles.validator.mempool import TX_PROTOCOL, TxReply
 from p2p.roles.validator.validator import Validator
 from p2p.transports.base import Transport
 from p2p.wire.codec import decode
+from p2p.wire.messages import VERSION
 
 UNREACHABLE = "unreachable"
 """What `submit` returns when no validator answers."""
@@ -45,18 +46,23 @@ class RemoteChain:
 
     async def submit(self, tx: bytes) -> str:
         """Send a transaction to every validator; returns "" if one accepted it, else the refusal code."""
-        answers: list[str] = []
+        return (await send_tx(self._transport, self._addresses, tx)).code
 
-        async def hand_in(address: str) -> None:
-            with trio.move_on_after(SUBMIT_S):
-                try:
-                    peer = await self._transport.connect(address)
-                    reply = await self._transport.request(peer, TX_PROTOCOL, tx)
-                    answers.append(decode(TxReply, reply).code)
-                except P2PError:
-                    return
 
-        async with trio.open_nursery() as nursery:
-            for address in self._addresses:
-                nursery.start_soon(hand_in, address)
-        return "" if "" in answers else (answers or [UNREACHABLE])[0]
+async def send_tx(transport: Transport, addresses: Sequence[str], tx: bytes) -> TxReply:
+    """Send a transaction to validators; returns the answer of one that accepted it, else the first."""
+    answers: list[TxReply] = []
+
+    async def ask(address: str) -> None:
+        with trio.move_on_after(SUBMIT_S):
+            try:
+                peer = await transport.connect(address)
+                answers.append(decode(TxReply, await transport.request(peer, TX_PROTOCOL, tx)))
+            except P2PError:
+                return
+
+    async with trio.open_nursery() as nursery:
+        for address in addresses:
+            nursery.start_soon(ask, address)
+    taken = [answer for answer in answers if not answer.code]
+    return (taken or answers or [TxReply(VERSION, UNREACHABLE, "no validator answers")])[0]

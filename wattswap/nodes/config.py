@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_
 
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
+from wattswap.runs.layout import NODE_DATA
 from wattswap.scenario.fields import Wrong
 from wattswap.scenario.layers import Place, Source, dotted
 from wattswap.scenario.lines import KeyPath, line_numbers
@@ -178,7 +179,7 @@ class NodeConfig(Table):
     )
     scenario: str = Field(description="The scenario: a TOML file, or the JSON file that node init writes.")
     genesis: str = Field(default="genesis.bin", description="The genesis of the chain.")
-    data: str = Field(default="data", description="Folder for what the node stores.")
+    data: str = Field(default=NODE_DATA, description="Folder for what the node stores.")
     snapshot: bool = Field(
         default=False,
         description="Start a new chain file from a snapshot of other nodes, not at the first block.",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -121,12 +121,19 @@ def survey(chain_id: bytes, targets: Sequence[Target], open_transport: Open) -> 
     """Query every node with an ephemeral key; one finding each, in their order."""
 
     async def main() -> list[Finding]:
-        async with open_transport(new_identity()) as transport:
-            # libp2p sets its own level on import, and logs every node that is not up.
-            logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+        async with ephemeral_transport(open_transport) as transport:
             return await ask_all(transport, chain_id, targets)
 
     return trio.run(main)
+
+
+@asynccontextmanager
+async def ephemeral_transport(open_transport: Open) -> AsyncIterator[Transport]:
+    """A transport with an ephemeral key, for commands that query nodes."""
+    async with open_transport(new_identity()) as transport:
+        # libp2p, which sets its own level when it is imported, logs every node that is not up.
+        logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+        yield transport
 
 
 async def ask_all(transport: Transport, chain_id: bytes, targets: Sequence[Target]) -> list[Finding]:

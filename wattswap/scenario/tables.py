@@ -23,6 +23,7 @@ from pydantic import (
 
 from agents.devices import DEVICES, Device
 from market.errors import BrokenPlugin, InvalidTariff
+from market.mechanism import MECHANISMS
 from market.rules import Rationing, Solver
 from market.settlement.tariff import Window, week_table
 from market.units import PPM
@@ -434,7 +435,11 @@ class Market(Table):
     @field_validator("mechanism")
     @classmethod
     def _mechanism(cls, value: str, info: ValidationInfo) -> str:
-        return _known(value, "market.mechanism", "mechanism", info)
+        mechanism = MECHANISMS.all().get(_known(value, "market.mechanism", "mechanism", info))
+        if mechanism is not None and mechanism.promises.needs_grid:
+            cure = "choose another mechanism, or clear a case with a grid by `wattswap clear`"
+            raise Wrong(f"{value} needs a grid, which a run of homes does not have", cure)
+        return value
 
 
 class Chain(Table):
