@@ -128,7 +128,9 @@ def at_fault(error: BaseException) -> BrokenModule | None:
         file = Path(frame.filename)
         if file in _FILES:
             what = f"raised {type(error).__name__}: {error}"
-            return BrokenModule.of(f"{file.name}:{frame.lineno}", what, "correct the file; --debug shows more")
+            return BrokenModule.of(
+                f"{file.name}:{frame.lineno}", what, "correct the file; --debug shows more"
+            )
     return None
 
 
