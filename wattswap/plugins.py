@@ -11,7 +11,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
-from market.errors import BrokenPlugin, DuplicateName, OldContract
+from market.errors import BrokenPlugin, DuplicateName, MarketError, OldContract, told
 from market.mechanism import MECHANISMS
 from market.registry import ADDED, Registry, by_hand
 from wattswap.errors import ExitCode, Problem, WattswapError
@@ -77,7 +77,7 @@ def import_file(path: Path) -> tuple[str, str]:
     """
     file = path.resolve()
     spec = spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None or not file.is_file():
+    if spec is None or spec.loader is None or not file.is_file() or "." in file.stem:
         raise BrokenModule.of(str(path), "is no Python file", "name the file that registers the plug-in")
     content = file.read_bytes()
     found = (file.name, hashlib.sha256(content).hexdigest())
@@ -101,11 +101,13 @@ def import_file(path: Path) -> tuple[str, str]:
         exec(compile(content, str(file), "exec", dont_inherit=True), module.__dict__)
         if len(ADDED) == before:
             raise BrokenModule.of(str(path), "registers nothing", NOTHING)
-    except (Exception, SystemExit) as error:  # whatever somebody's file raises
+    except BaseException as error:  # whatever somebody's file raises
         _forget(ADDED[before:])
         del ADDED[before:], sys.modules[file.stem]
         sys.path.remove(str(file.parent))
-        raise error if isinstance(error, BrokenModule) else _broken(path, error) from error
+        if isinstance(error, BrokenModule | KeyboardInterrupt):
+            raise
+        raise _broken(path, error) from error
     _FILES[file] = (found[1], frozenset(ADDED[before:]))
     return found
 
@@ -219,5 +221,5 @@ def _broken(path: Path, error: BaseException) -> BrokenModule:
         return BrokenModule.of(str(path), what, "choose another name")
     if isinstance(error, OldContract):
         return BrokenModule.of(str(path), error.what, error.cure)
-    what = f"cannot be imported: {type(error).__name__}: {error}"
+    what = f"cannot be imported: {error if isinstance(error, MarketError) else told(error)}"
     return BrokenModule.of(str(path), what, "correct the file")

@@ -18,8 +18,8 @@ from p2p.ledger.module import refusal_codes
 from p2p.ledger.modules import governance
 from p2p.wire.codec import Record
 from p2p.wire.messages import Kind, open_message, sign_message
-from tests.interop.js_kit import JS
-from tests.interop.js_kit import node as node
+from tests.kits.js_kit import JS
+from tests.kits.js_kit import node as node
 from tests.vectors.made_up import CONTEXT, GENESIS
 from tests.vectors.make_vectors import FOLDER, VECTORS, examples, signer, text_of
 from tests.vectors.records import all_records, layout_line
@@ -94,7 +94,7 @@ def test_the_page_has_a_sentence_for_every_refusal_of_a_transaction() -> None:
 
 NEVER_SENT = frozenset(
     "SignState LastSigned SimBlock Account Role Receipt Settled Meter Anchor Newest Issuance GuaranteeOfOrigin Metered"
-    " Used Stored Council Keys Past History Number".split()
+    " Used Stored ValidatorSets Keys Past History Number".split()
 )
 """Records of files and of the state: nobody sends them but inside a snapshot, as entries."""
 
