@@ -112,7 +112,7 @@ def _block(result: RunFolder, which: str | None, form: Form) -> None:
         print_json(facts)
         return
     for name, value in facts.items():
-        print(f"{name.replace('_', ' '):<22} {value}")
+        print(f"{name.replace('_', ' '):<22} {_figures(value)}")
 
 
 def _why(result: RunFolder, which: str | None, form: Form) -> None:
@@ -158,7 +158,9 @@ def _figures(value: Any) -> str:
     """A figure, or its percentiles, as text."""
     if isinstance(value, dict):
         return "  ".join(f"{name} {'-' if number is None else number}" for name, number in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "-" if value is None else str(value)
 
 
 def _intervals_of_network(result: RunFolder) -> None:
