@@ -85,6 +85,10 @@ def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
         error = InvalidData.of(
             str(error.filename), str(error.strerror), "name another place, or fix its permissions"
         )
+    if not is_expected(error):
+        from wattswap.plugins import at_fault
+
+        error = at_fault(error) or error
     if is_expected(error):
         if as_json_object:
             _print_json(as_json(error))

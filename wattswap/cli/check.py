@@ -31,7 +31,7 @@ def mechanism(
     """Property-test a mechanism on random order books; report declared and undeclared properties."""
     from dataclasses import replace
 
-    from market.checking.check import Finding, judge
+    from market.checking.check import Finding, check_mechanism
     from wattswap.check.other_process import SAYS, same_elsewhere
     from wattswap.check.verdicts import as_result, lines
     from wattswap.cli.output import print_json
@@ -41,7 +41,7 @@ def mechanism(
     choice = choice_of(name, name)
     if choice.mechanism.promises.needs_grid:
         raise UsageError.of(name, "needs a grid, and the random books have none")
-    verdict = judge(choice.mechanism, books, seed, choice.values())
+    verdict = check_mechanism(choice.mechanism, books, seed, choice.values())
     elsewhere = Finding("same_elsewhere", SAYS, True, 0)
     if verdict.sound:
         elsewhere = same_elsewhere(choice, books, seed, module or ())

@@ -8,6 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from wattswap.runs.folder import RunFolder
@@ -40,23 +42,44 @@ def print_csv(frame: pd.DataFrame) -> None:
 
 
 def print_table(title: str, frame: pd.DataFrame, decimals: int = 2) -> None:
-    """Print a frame with right-aligned numbers; an empty cell is a value that does not exist."""
+    """Print a frame with right-aligned numbers; an empty cell is a value that does not exist.
+
+    Columns that do not fit side by side on the terminal follow below, so that no number is cut.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(str(frame.index.name or ""), no_wrap=True)
-    for name in frame.columns:
-        numeric = frame[name].dtype.kind in "ifu"
-        table.add_column(str(name).replace("_", " "), justify="right" if numeric else "left")
-    for (
-        key,
-        *row,
-    ) in frame.itertuples():  # not iterrows, which turns integers beside floats into floats
-        table.add_row(str(key), *(cell(value, decimals) for value in row))
-    width = None if sys.stdout.isatty() else 140
-    Console(width=width, highlight=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    # itertuples and not iterrows, which turns integers beside floats into floats
+    rows = [(str(key), *(cell(value, decimals) for value in row)) for key, *row in frame.itertuples()]
+    heads = [str(frame.index.name or ""), *(str(name).replace("_", " ") for name in frame.columns)]
+    narrow = [max(map(_longest_word, column)) for column in zip(heads, *rows, strict=True)]
+    for part in _side_by_side(narrow[1:], console.width - narrow[0]):
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column(heads[0], no_wrap=True)
+        for i in part:
+            numeric = frame.dtypes.iloc[i].kind in "ifu"
+            justify: Literal["right", "left"] = "right" if numeric else "left"
+            table.add_column(heads[1 + i], justify=justify, min_width=narrow[1 + i])
+        for key, *cells in rows:
+            table.add_row(key, *(cells[i] for i in part))
+        console.print(table)
+        title = ""
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
+
+
+def _side_by_side(widths: Sequence[int], room: int) -> list[list[int]]:
+    """The columns in groups that fit into so many characters; one that fits nowhere has its own."""
+    groups: list[list[int]] = [[]]
+    for i in range(len(widths)):
+        if groups[-1] and sum(widths[j] + 3 for j in (*groups[-1], i)) + 2 > room:
+            groups.append([])
+        groups[-1].append(i)
+    return groups
 
 
 def print_rows(frame: pd.DataFrame, form: Form, title: str = "", decimals: int = 2) -> None:

@@ -7,9 +7,9 @@ from threading import Lock
 from typing import Final
 
 from market.errors import MarketError
+from p2p.batches.batch import BatchArgs
 from p2p.batches.blob import blob_hash, open_blob
 from p2p.errors import RemoteError
-from p2p.ledger.state import BatchArgs
 from wattswap.errors import WattswapError
 from wattswap.nodes.interval import Recomputed, recompute
 from wattswap.runs.prepare import Setup

@@ -142,7 +142,7 @@ class CollectorLoop:
         blob = make_blob(self._setup.roster, start_s, secret, (*orders.signed, *readings.signed))
         recomputed = await self._offload(self._checker.recompute, blob)
         self._blobs.put(blob, start_s)
-        absent = sorted({*orders.silent, *readings.silent})
+        absent = sorted({*orders.absent, *readings.absent})
         self._stats.add(
             start_s,
             what="collected",
@@ -233,7 +233,7 @@ class CollectorLoop:
         if not self._had_subscribers:
             self._had_subscribers = True
             with trio.move_on_after(SUBSCRIBERS_S):
-                await self._operator.wait_for_audience(len(self._operator.speakers))
+                await self._operator.wait_for_subscribers(len(self._operator.speakers))
 
     def _note(self, args: BatchArgs, block: Block, cert: CommitCertificate) -> None:
         start_s, price = args.interval_start, args.price

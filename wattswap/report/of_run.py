@@ -40,11 +40,9 @@ def story_of_run(result: RunFolder, label: str | None = None) -> Story:
     name = label or str(about["mechanism"])
     bills, prices, table = result.bills(), result.prices().astype(float), _intervals(result)
     energy = {f"{kind}_kwh": table[f"{kind}_wh"] / WH_PER_KWH for kind in ("retail_import", "retail_export")}
-    local_kwh = (table["import_wh"] - table["retail_import_wh"]) / WH_PER_KWH
-    intervals = prices.assign(**energy, local_kwh=local_kwh)
+    intervals = prices.assign(**energy)
     without = prices.assign(
         traded_kwh=0.0,
-        local_kwh=0.0,
         price_per_kwh=np.nan,
         retail_import_kwh=table["import_wh"] / WH_PER_KWH,
         retail_export_kwh=table["export_wh"] / WH_PER_KWH,
@@ -177,7 +175,7 @@ def _intervals(result: RunFolder) -> pd.DataFrame:
     """
     table = result.table("intervals").set_index("interval_start")
     if "optimum_nano" not in table.columns:
-        cure = "run its scenario again; `wattswap show` reads this folder as it is"
+        cure = "run its scenario again, or report with the wattswap whose version and commit stand in manifest.json"
         raise InvalidData.of(
             str(result.path), "is of an older wattswap, whose tables a report cannot use", cure
         )
