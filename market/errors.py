@@ -62,7 +62,7 @@ class OldContract(MarketError, ValueError):
 
     @property
     def what(self) -> str:
-        """The mistake alone."""
+        """The message without what to do."""
         versions = f"version {self.written_for} of the contract, and this is version {self.current}"
         return f"{self.kind} {self.name!r} was written for {versions}"
 
@@ -90,10 +90,10 @@ class BrokenPlugin(MarketError, ImportError):
 
 
 def raised_by(error: BaseException) -> str:
-    """What the code of a plug-in has raised, on one line."""
+    """An error of foreign code on one line."""
     try:
         text = " ".join(str(error).split())
-    except Exception:  # an error that cannot even be printed
+    except Exception:  # an error that cannot be printed
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -132,9 +132,9 @@ class Registry(Generic[T]):
 
     @contextmanager
     def held(self, item: T) -> Iterator[None]:
-        """Hold a plug-in to its contract: what it raises, or what fails on its result, becomes one sentence.
+        """Hold a plug-in to its contract: an error in it or on its result is reported in one sentence.
 
-        What one of our own raises goes through as it is, and so does an error that has a sentence for the user.
+        Errors of our own plug-ins, and errors that have a sentence for the user, pass unchanged.
 
         Raises:
             PluginFailed: Names the plug-in, the line and the reason.
