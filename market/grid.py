@@ -1,4 +1,4 @@
-"""The grid of a market: nodes and lines as arrays, checked once; which mechanism uses it, its promises say."""
+"""The grid of a market: nodes and lines as arrays, checked once; a mechanism declares whether it needs one."""
 
 from __future__ import annotations
 
@@ -83,11 +83,6 @@ class Grid:
             problems = [*_value_problems(self), *_islands(self)]
         if problems:
             raise InvalidGrid(problems)
-
-    @property
-    def is_tree(self) -> bool:
-        """Whether the lines form a tree; a connected grid does with one line less than nodes."""
-        return len(self.lines) == len(self.nodes) - 1
 
 
 def _array_problems(nodes: Nodes, lines: Lines) -> list[str]:

@@ -1,4 +1,4 @@
-"""One registry for every kind of plug-in: what is found by name, where it came from, and what is wrong with a name."""
+"""One registry for every kind of plug-in: look-up by name, origin, and errors for unknown names."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from market.book import Order, OrderBook, Side
 from market.errors import InvalidBook, InvalidGrid, NotTaken
 from market.grid import NO_LIMIT, Grid, Lines, Nodes
-from market.mechanism import refuse_unused, registered
+from market.mechanism import MECHANISMS, refuse_unused
 from market.orders import (
     Block,
     Flexible,
@@ -98,9 +98,9 @@ def test_a_book_with_invalid_terms_says_which_row() -> None:
         OrderBook.from_columns(*[np.zeros(0, dtype=np.int64)] * 4, terms={7: QUOTE})
 
 
-@pytest.mark.parametrize("name", sorted(registered()))
+@pytest.mark.parametrize("name", sorted(MECHANISMS.all()))
 def test_a_mechanism_refuses_the_kinds_it_does_not_take_and_a_grid_it_does_not_use(name: str) -> None:
-    mechanism = registered()[name]
+    mechanism = MECHANISMS.get(name)
     book = OrderBook.from_orders([Order("a", 0, Side.BUY, 300, 150_000, terms=BLOCK)])
     if "block" not in mechanism.order_kinds:
         with pytest.raises(NotTaken, match=f"{name} takes simple orders, and the book holds block orders"):
@@ -123,11 +123,6 @@ def grid(names: tuple[str, ...] = ("root", "a", "b"), **columns: list[float]) ->
     floats = {name: np.array(given[name], dtype=np.float64) for name in ("r", "x")}
     lines = Lines(tuple(f"l{i}" for i in range(len(ints["start"]))), **ints, **floats)
     return Grid("lindistflow", Nodes(names, np.zeros(len(names))), lines)
-
-
-def test_a_radial_grid_is_a_tree() -> None:
-    assert grid().is_tree
-    assert not grid(start=[0, 1, 2], end=[1, 2, 0], r=[0.1] * 3, x=[0.1] * 3, limit_wh=[1] * 3).is_tree
 
 
 @pytest.mark.parametrize(
