@@ -69,7 +69,7 @@ class BrokenPlugin(MarketError, ImportError):
     """An entry point of another package that cannot be imported."""
 
     def __init__(self, kind: str, name: str, source: str, reason: BaseException | str) -> None:
-        self.reason = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
+        self.reason = reason if isinstance(reason, str) else told(reason)
         super().__init__(kind, name, source, self.reason)
         self.kind, self.name, self.source = (
             kind,
@@ -82,6 +82,37 @@ class BrokenPlugin(MarketError, ImportError):
             f"{self.kind} {self.name!r} cannot be loaded from {self.source}: {self.reason};"
             " update or uninstall the package that brings it"
         )
+
+
+def told(error: BaseException) -> str:
+    """Tell what somebody else's code has raised, on one line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an error that cannot even be printed
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class InvalidPlugin(MarketError, TypeError):
+    """What was to be registered is no plug-in of the kind."""
+
+    def __init__(self, kind: str, name: str, what: str) -> None:
+        self.kind, self.name, self.what = kind, name, what
+        super().__init__(kind, name, what)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} {self.what}; see docs/reference/extension-points.md"
+
+
+class PluginFailed(MarketError, RuntimeError):
+    """A plug-in of somebody else that raises, or returns what nobody can use."""
+
+    def __init__(self, kind: str, name: str, place: str, reason: str) -> None:
+        self.kind, self.name, self.place, self.reason = kind, name, place, reason
+        super().__init__(kind, name, place, reason)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} fails in {self.place}: {self.reason}; correct the plug-in"
 
 
 class InvalidBook(MarketError, ValueError):

@@ -125,4 +125,5 @@ MECHANISMS: Registry[Mechanism] = Registry(
     "mechanism",
     folders=("market.mechanisms", "optimizer.mechanisms"),
     group="wattswap.mechanisms",
+    item=Mechanism,
 )

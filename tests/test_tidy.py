@@ -77,13 +77,13 @@ def test_no_check_is_switched_off_without_saying_which() -> None:
 
 
 def test_no_test_sleeps() -> None:
-    """They wait for a condition, or on a clock that jumps: tests/time_kit.py holds every sleep there is."""
+    """They wait for a condition, or on a clock that jumps: tests/kits/time_kit.py holds every sleep there is."""
     sleeps = [
         f"{name}:{node.lineno}"
         for name, text in texts()
         if name.startswith("tests/")
         and name.endswith(".py")
-        and name != "tests/time_kit.py"
+        and name != "tests/kits/time_kit.py"
         and "sleep" in text
         for node in ast.walk(ast.parse(text))
         if (isinstance(node, ast.Attribute) and node.attr == "sleep")

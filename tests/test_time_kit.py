@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.time_kit import eventually, eventually_trio, stays, time_passes, until_still
+from tests.kits.time_kit import eventually, eventually_trio, stays, time_passes, until_still
 
 Failed = pytest.fail.Exception
 

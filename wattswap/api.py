@@ -148,8 +148,9 @@ def clear(
         return clear_case(orders, mechanism)
     book = orders if isinstance(orders, OrderBook) else OrderBook.from_orders(orders)
     found = MECHANISMS.get(mechanism)
-    clearing = found.clear(book, rules or MarketRules())
-    check_feasible(book, clearing, limits=found.promises.individually_rational)
+    with MECHANISMS.held(found):
+        clearing = found.clear(book, rules or MarketRules())
+        check_feasible(book, clearing, limits=found.promises.individually_rational)
     return clearing
 
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from market.errors import BrokenPlugin, DuplicateName
+from market.errors import BrokenPlugin, DuplicateName, MarketError, told
 from market.mechanism import MECHANISMS
 from market.registry import ADDED, Registry, by_hand
 from wattswap.errors import ExitCode, Problem, WattswapError
@@ -76,7 +76,7 @@ def import_file(path: Path) -> tuple[str, str]:
     """
     file = path.resolve()
     spec = spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None or not file.is_file():
+    if spec is None or spec.loader is None or not file.is_file() or "." in file.stem:
         raise BrokenModule.of(str(path), "is no Python file", "name the file that registers the plug-in")
     content = file.read_bytes()
     found = (file.name, hashlib.sha256(content).hexdigest())
@@ -100,11 +100,13 @@ def import_file(path: Path) -> tuple[str, str]:
         exec(compile(content, str(file), "exec", dont_inherit=True), module.__dict__)
         if len(ADDED) == before:
             raise BrokenModule.of(str(path), "registers nothing", NOTHING)
-    except (Exception, SystemExit) as error:  # whatever somebody's file raises
+    except BaseException as error:  # whatever somebody's file raises
         _forget(ADDED[before:])
         del ADDED[before:], sys.modules[file.stem]
         sys.path.remove(str(file.parent))
-        raise error if isinstance(error, BrokenModule) else _broken(path, error) from error
+        if isinstance(error, BrokenModule | KeyboardInterrupt):
+            raise
+        raise _broken(path, error) from error
     _FILES[file] = (found[1], frozenset(ADDED[before:]))
     return found
 
@@ -204,5 +206,5 @@ def _broken(path: Path, error: BaseException) -> BrokenModule:
     if isinstance(error, DuplicateName):
         what = f"registers the {error.kind} {error.name!r}, a name that is taken by {error.origin}"
         return BrokenModule.of(str(path), what, "choose another name")
-    what = f"cannot be imported: {type(error).__name__}: {error}"
+    what = f"cannot be imported: {error if isinstance(error, MarketError) else told(error)}"
     return BrokenModule.of(str(path), what, "correct the file")

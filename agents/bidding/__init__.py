@@ -114,7 +114,7 @@ class Strategy:
 
 
 STRATEGIES: Registry[Strategy] = Registry(
-    "bidding strategy", folders=("agents.bidding",), group="wattswap.strategies", contract=2
+    "bidding strategy", folders=("agents.bidding",), group="wattswap.strategies", item=Strategy, contract=2
 )
 
 

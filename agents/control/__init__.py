@@ -58,5 +58,5 @@ class Controller:
 
 
 CONTROLLERS: Registry[Controller] = Registry(
-    "controller", folders=("agents.control",), group="wattswap.controllers"
+    "controller", folders=("agents.control",), group="wattswap.controllers", item=Controller
 )

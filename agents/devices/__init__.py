@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from agents.state import State
 from data.readings import MeterData
@@ -48,6 +48,10 @@ class Moment:
     start_s: int
     minutes: int
     weather: Mapping[str, float]
+
+
+TAKEN: Final = ("interval_start", "household", "import_wh", "export_wh")
+"""Columns of the readings that are no device's."""
 
 
 class Fleet(Protocol):
@@ -115,4 +119,6 @@ class Device:
     removed_by: str = ""
 
 
-DEVICES: Registry[Device] = Registry("device", folders=("agents.devices",), group="wattswap.devices")
+DEVICES: Registry[Device] = Registry(
+    "device", folders=("agents.devices",), group="wattswap.devices", item=Device
+)

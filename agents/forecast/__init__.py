@@ -72,7 +72,7 @@ class Forecaster:
 
 
 FORECASTERS: Registry[Forecaster] = Registry(
-    "forecaster", folders=("agents.forecast",), group="wattswap.forecasters", contract=2
+    "forecaster", folders=("agents.forecast",), group="wattswap.forecasters", item=Forecaster, contract=2
 )
 
 

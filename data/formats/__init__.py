@@ -55,7 +55,7 @@ class Format:
 
 
 FORMATS: Registry[Format] = Registry(
-    "meter format", folders=("data.formats",), group="wattswap.formats", contract=2
+    "meter format", folders=("data.formats",), group="wattswap.formats", item=Format, contract=2
 )
 
 
@@ -125,7 +125,10 @@ def recognise(path: Path) -> Format:
     if not path.exists():
         raise MissingFile(path)
     file, known = MeterFile(path), FORMATS.all()
-    confidence = {name: format.sniff(file) for name, format in known.items()}
+    confidence = {}
+    for name, format in known.items():
+        with FORMATS.held(format):
+            confidence[name] = Confidence(format.sniff(file))
     best = max(confidence.values())
     claims = [name for name, sure in confidence.items() if sure == best]
     if best == Confidence.NO:
@@ -150,17 +153,19 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
     if path.is_file() and not path.stat().st_size:
         log.add("error", "empty_file", "the file is empty; export it again")
         return FileReading(None, log.findings(), 0, zone or "not known")
-    chunks = list(format.parse(file, hints, log))
+    with FORMATS.held(format):
+        chunks = list(format.parse(file, hints, log))
+        tables = rows_of(chunk for chunk in chunks if isinstance(chunk, RawReadings))
     if not chunks:
         return FileReading(None, log.findings(), log.rows or 0, log.zone or zone or "not known")
     if isinstance(chunks[0], GridReadings):
         return _finished(file, format, hints, log, chunks[0], None, log.zone or "not known")
-    tables = rows_of(chunk for chunk in chunks if isinstance(chunk, RawReadings))
     if not tables:
         log.add("error", "empty_file", "the file has a header but no rows; export it again")
         return FileReading(None, log.findings(), 0, zone or "not known")
     log.rows = log.rows or sum(rows.count for rows in tables)
-    placed, local = place(tables, clock.zone_named(zone) if zone else None, hints.minutes, log)
+    with FORMATS.held(format):
+        placed, local = place(tables, clock.zone_named(zone) if zone else None, hints.minutes, log)
     if local and zone:
         log.answers.setdefault("zone", zone)
     where = log.zone or (zone if local and zone else "offsets in the file")

@@ -95,7 +95,7 @@ class ChainModule:
 
 
 CHAIN_MODULES = Registry[ChainModule](
-    "chain module", folders=("p2p.ledger.modules",), group="wattswap.chain_modules"
+    "chain module", folders=("p2p.ledger.modules",), group="wattswap.chain_modules", item=ChainModule
 )
 
 ENVELOPE_CODES = {

@@ -18,7 +18,7 @@ from p2p.blocks.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.blocks.genesis import Genesis, Governed
 from p2p.blocks.tree import EMPTY_TREE, Tree, TreeProof, check_tree_proof
 from p2p.errors import BadProof, InvalidTx, RemoteError, WrongSignature
-from p2p.ledger.module import Method, modules_of
+from p2p.ledger.module import CHAIN_MODULES, Method, modules_of
 from p2p.ledger.modules import accounts, governance, settlement
 from p2p.ledger.modules.settlement import Settled
 from p2p.ledger.view import Context, View
@@ -111,7 +111,8 @@ def initial_state(genesis: Genesis) -> State:
     modules = modules_of(genesis)
     view = View(dict.fromkeys(modules, EMPTY_TREE))
     for module in modules.values():
-        module.start(view, genesis)
+        with CHAIN_MODULES.held(module):
+            module.start(view, genesis)
     view.accept()
     return State(view.trees())
 
@@ -188,13 +189,15 @@ def check_invariants(view: View, genesis: Genesis, height: int) -> None:
         BrokenInvariant: It does not: this program is wrong, and the node must stop.
     """
     for module in modules_of(genesis).values():
-        module.check(view, genesis, height)
+        with CHAIN_MODULES.held(module):
+            module.check(view, genesis, height)
 
 
 def end_block(view: View, genesis: Genesis, height: int) -> None:
     """Let every module do what it does after the transactions of a block."""
     for module in modules_of(genesis).values():
-        module.end_block(view, genesis, height)
+        with CHAIN_MODULES.held(module):
+            module.end_block(view, genesis, height)
     view.accept()
 
 

@@ -2,7 +2,7 @@
 
 Every departure from the library's defaults below answers a message that was lost or a host that died:
 docs/reference/protocol/transport.md lists them with what happens otherwise,
-tests/p2p/test_transport_traps.py shows that it does not happen here.
+tests/p2p/transports/test_transport_traps.py shows that it does not happen here.
 libp2p is imported inside the functions: it takes most of a second and 84 MB.
 """
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from community_kit import homes_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.devices import Moment
 from agents.devices.battery import Batteries, Battery
 from agents.errors import BatteryOutOfRange
+from tests.kits.community_kit import homes_of
 
 NOW = Moment(0, 15, {})
 

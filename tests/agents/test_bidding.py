@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from community_kit import PRICES, view_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from agents.rules import AgentRules
 from market.errors import UnknownName
 from market.random import random_words, whole_between
 from market.settlement.tariff import IntervalPrices
+from tests.kits.community_kit import PRICES, view_of
 
 
 def test_limits_by_lot_cover_the_gap_evenly_and_never_lose() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from community_kit import BATTERY, DAY, PRICES, community, homes_of, registers, signed, walk
 
 from agents.bidding import STRATEGIES, Orders, Outcome, Strategy, View
 from agents.community import Community
@@ -19,6 +18,7 @@ from agents.state import State, from_json, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.units import IntArray
+from tests.kits.community_kit import BATTERY, DAY, PRICES, community, homes_of, registers, signed, walk
 
 
 @pytest.mark.parametrize("gate_closure_minutes", [0, 15, 45])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from community_kit import DAY, horizon, known_of, registers
 
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT
 from market.errors import DuplicateName, UnknownName
+from tests.kits.community_kit import DAY, horizon, known_of, registers
 
 FORECASTS = sorted(set(FORECASTERS.all()) - {PERFECT_FORESIGHT.name})
 

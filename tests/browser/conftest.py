@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.browser import chromium
-
-sys.path.append(str(Path(__file__).parents[1] / "wattswap"))  # report_kit and run_kit stand there
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +22,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chrom
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The report of a run, of a comparison with names that try to break out, and of a sweep of two keys."""
-    from report_kit import story, sweep_in
-    from run_kit import write_street
-
     import wattswap as ws
+    from tests.kits.report_kit import story, sweep_in
+    from tests.kits.run_kit import write_street
     from wattswap.report.write import write_report
 
     folder = tmp_path_factory.mktemp("reports")

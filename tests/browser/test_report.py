@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Chromium
-from tests.time_kit import eventually
+from tests.kits.time_kit import eventually
 
 SECTIONS = {"run": 12, "comparison": 12, "sweep": 13}
 every_page = pytest.mark.parametrize("which", ["run", "comparison", "sweep"])

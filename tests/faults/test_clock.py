@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from faults_kit import HOMES, OPERATOR, VALIDATORS, town
+
+from tests.kits.faults_kit import HOMES, OPERATOR, VALIDATORS, town
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 HOUR_S = 3_600

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from faults_kit import HOMES, OPERATOR, VALIDATORS, town
+
+from tests.kits.faults_kit import HOMES, OPERATOR, VALIDATORS, town
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 DISK = "2m"

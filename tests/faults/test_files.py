@@ -10,11 +10,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from faults_kit import HOMES, OPERATOR, VALIDATORS, Town, mend, town
 
 from p2p.blocks.genesis import read_genesis
 from p2p.consensus.sign_state import FILE_NAME
 from p2p.ledger.store import ChainStore
+from tests.kits.faults_kit import HOMES, OPERATOR, VALIDATORS, Town, mend, town
 from wattswap.nodes.config import CONFIG
 from wattswap.nodes.node import CHAIN_FILE, JOURNAL_FILE
 

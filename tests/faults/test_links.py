@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from faults_kit import HOMES, OPERATOR, VALIDATORS, Town, town
 
-from tests.time_kit import stays, until_still
+from tests.kits.faults_kit import HOMES, OPERATOR, VALIDATORS, Town, town
+from tests.kits.time_kit import stays, until_still
 from wattswap.nodes.config import LOOPBACK
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]

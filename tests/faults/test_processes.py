@@ -6,9 +6,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from faults_kit import HOMES, OPERATOR, VALIDATORS, Town, town
 
-from tests.time_kit import stays, until_still
+from tests.kits.faults_kit import HOMES, OPERATOR, VALIDATORS, Town, town
+from tests.kits.time_kit import stays, until_still
 
 pytestmark = pytest.mark.live
 slow = pytest.mark.slow

@@ -13,7 +13,6 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from tests.fuzz import conftest  # noqa: F401  # the kits of tests/p2p
 from tests.fuzz.clear import spoil_cases
 from tests.fuzz.damage import Case, cases, damage, examine
 from tests.fuzz.mutate import mutated

@@ -9,8 +9,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from tests.clear_cases import Case, spoiled, valid_cases
 from tests.fuzz.mutate import mutated
+from tests.kits.clear_cases import Case, spoiled, valid_cases
 from wattswap.cases.contract import clear_case, clear_file
 from wattswap.errors import exit_code_of, is_expected
 

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain_kit import make_chain
-
 from p2p.blocks.block import PREVOTE
 from p2p.blocks.genesis import Genesis
 from p2p.consensus.sign_state import ConsensusStore, SignStateError
@@ -20,6 +18,7 @@ from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
 from p2p.roles.exchange.journal import Journal, JournalDamaged, Promise
 from p2p.roles.replica.ledger import load_tip
+from tests.kits.chain_kit import make_chain
 
 CHAIN, KEY = b"c" * 32, b"k" * 32
 DAMAGED = "damaged"

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from chain_kit import authorities, make_args, prove_possession
-from modules_kit import DAY, DAY_START, HOMES, MEMBERS, OPERATORS, STEP, STRANGER, Chain, make_genesis
 
 from p2p.blocks.block import Tx, sign_tx
 from p2p.errors import InvalidTx
@@ -33,6 +31,18 @@ from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from tests.fuzz.mutate import mutated
 from tests.fuzz.values import value_of
+from tests.kits.chain_kit import authorities, make_args, prove_possession
+from tests.kits.modules_kit import (
+    DAY,
+    DAY_START,
+    HOMES,
+    MEMBERS,
+    OPERATORS,
+    STEP,
+    STRANGER,
+    Chain,
+    make_genesis,
+)
 
 KEYS = authorities(7)
 EVERYBODY = [*OPERATORS, *HOMES, *KEYS, STRANGER]
@@ -66,6 +76,7 @@ class Program:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.chain = Chain(make_genesis(5, tx_quota=self.rng.choice((8, 1_000))))
+        self.chain.enter(*range(len(HOMES)))
         self.chain.validators |= {key.public_key: key for key in KEYS}
         self.chain.settle_day()
         self.settled = 1

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from chain_kit import MASTER, OPERATOR, START, Made, authorities, extend, identity, make_args, make_genesis
-from evidence_kit import proposal, vote
 
 from p2p.batches.batch import batch_tx, decode_entry
 from p2p.batches.blob import make_blob, open_blob
@@ -52,6 +50,18 @@ from p2p.wire.messages import (
     signer_of,
 )
 from tests.fuzz.values import all_records, encoded, value_of
+from tests.kits.chain_kit import (
+    MASTER,
+    OPERATOR,
+    START,
+    Made,
+    authorities,
+    extend,
+    identity,
+    make_args,
+    make_genesis,
+)
+from tests.kits.evidence_kit import proposal, vote
 from wattswap.errors import WattswapError
 from wattswap.nodes.config import load_config
 

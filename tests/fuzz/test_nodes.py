@@ -10,9 +10,6 @@ from pathlib import Path
 import msgspec
 import trio
 import trio.testing
-from chain_kit import OPERATOR, START, authorities
-from evidence_kit import proposal, vote
-from validator_kit import STRANGER, Town, in_town, make_tx
 
 from p2p.consensus.evidence import make_evidence
 from p2p.consensus.types import Status
@@ -46,7 +43,10 @@ from p2p.wire.messages import (
 )
 from tests.fuzz.mutate import mutated
 from tests.fuzz.targets import HOMES, KEYS, ROSTER
-from tests.time_kit import time_passes
+from tests.kits.chain_kit import OPERATOR, START, authorities
+from tests.kits.evidence_kit import proposal, vote
+from tests.kits.time_kit import time_passes
+from tests.kits.validator_kit import STRANGER, Town, in_town, make_tx
 
 SEED = 7
 CHAIN = b"c" * 32

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from chain_kit import make_genesis
 
 from p2p.batches.blob import Blob
 from p2p.errors import NonCanonical, RemoteError, WrongVersion
@@ -19,6 +18,7 @@ from p2p.wire.frames import FRAME_MAX_BYTES
 from tests.fuzz.__main__ import hammer
 from tests.fuzz.targets import Target, attempt, checked_targets, record_targets
 from tests.fuzz.values import all_records, encoded
+from tests.kits.chain_kit import make_genesis
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.bin"))
 SEED = 20_161_019

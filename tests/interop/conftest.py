@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from tests.interop.js_kit import node as node
+from tests.kits.js_kit import node as node

@@ -23,10 +23,10 @@ from p2p.blocks.block import CommitCertificate, quorum, signers
 from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
-from p2p.wire.messages import OrderMessage, ReadingMessage, ReceiptCode, sign_message
-from tests.interop.js_kit import JS
-from tests.time_kit import eventually
-from tests.wattswap.run_kit import write_street
+from p2p.wire.messages import OrderMessage, ReadingMessage, ReceiptCode, order_line, sign_message
+from tests.kits.js_kit import JS
+from tests.kits.run_kit import write_street
+from tests.kits.time_kit import eventually
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.node import BLOBS, CHAIN_FILE
 from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
@@ -185,7 +185,7 @@ def test_what_the_foreign_peer_signed_is_in_the_blob_of_every_settled_interval(s
     for number, (content, said) in enumerate(zip(street.settled, street.said("order"), strict=True)):
         (order,), (reading,) = of_foreign(content.orders), of_foreign(content.readings)
         assert sign_message(identity, order).hex() == said["signed"]
-        assert (order.side, order.energy_wh, order.limit_micro_per_kwh) == (1, 300 + number, 250_000 - number)
+        assert order.orders == (order_line(1, 300 + number, 250_000 - number),)
         assert (reading.import_wh, reading.export_wh) == (310 + number, 0)
 
 

@@ -18,8 +18,8 @@ from p2p.ledger.module import refusal_codes
 from p2p.ledger.modules import governance
 from p2p.wire.codec import Record
 from p2p.wire.messages import Kind, open_message, sign_message
-from tests.interop.js_kit import JS
-from tests.interop.js_kit import node as node
+from tests.kits.js_kit import JS
+from tests.kits.js_kit import node as node
 from tests.vectors.made_up import CONTEXT, GENESIS
 from tests.vectors.make_vectors import FOLDER, VECTORS, examples, signer, text_of
 from tests.vectors.records import all_records, layout_line

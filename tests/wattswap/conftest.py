@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from run_kit import write_street
 
 import wattswap as ws
+from tests.kits.run_kit import write_street
 from wattswap.results import RunResult
 
 

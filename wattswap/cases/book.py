@@ -12,7 +12,7 @@ from market.book import Order, OrderBook, Requirement, Side
 from market.certificate import DualPrice, OptimalityCertificate
 from market.clearing import Clearing, Trades
 from market.errors import InvalidBook, InvalidRules
-from market.mechanism import Mechanism
+from market.mechanism import MECHANISMS, Mechanism
 from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
 from wattswap.errors import Problem, suggest
@@ -74,13 +74,15 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
         _try_rules(read, mechanism, values)
     found = _book(read, orders, rows, index, values.get("rationing") == "time" or _by_arrival(mechanism))
     rules = rules_with(MarketRules(), values)
-    return _result(found, mechanism.clear(found.book, rules), mechanism.name)
+    with MECHANISMS.held(mechanism):
+        return _result(found, mechanism.clear(found.book, rules), mechanism.name)
 
 
 def _try_rules(read: CaseReader, mechanism: Mechanism, values: Mapping[str, Value]) -> None:
     """Note what is wrong with the parameters together, beside what is wrong with the rest of the case."""
     try:
-        mechanism.clear(OrderBook.from_orders([]), rules_with(MarketRules(), values))
+        with MECHANISMS.held(mechanism):
+            mechanism.clear(OrderBook.from_orders([]), rules_with(MarketRules(), values))
     except InvalidRules as unfit:
         read.note("params", str(unfit))
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from market.auctions.local_price import split_nano
 from market.errors import InvalidRules
-from market.mechanism import Mechanism
+from market.mechanism import MECHANISMS, Mechanism
 from market.mechanisms.supply_demand_ratio import SUPPLY_DEMAND_RATIO
 from market.parameters import FEED_IN, RETAIL
 from market.units import INT64_SAFE, MICRO_PER_UNIT, money
@@ -61,7 +61,8 @@ def clear_sharing_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[st
         supply, demand, lists = _summed(supply), _summed(demand), False
     count = max(lengths, default=1) if lists else 1
     try:
-        return _result(supply.energy_wh, demand.energy_wh, count, lists, params, mechanism)
+        with MECHANISMS.held(mechanism):
+            return _result(supply.energy_wh, demand.energy_wh, count, lists, params, mechanism)
     except InvalidRules as unfit:
         read.note("params", str(unfit))
         read.refuse()

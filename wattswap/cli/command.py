@@ -32,7 +32,9 @@ class Command:
         return str(text or "").strip().partition("\n")[0]
 
 
-COMMANDS: Registry[Command] = Registry("command", folders=("wattswap.cli",), group="wattswap.commands")
+COMMANDS: Registry[Command] = Registry(
+    "command", folders=("wattswap.cli",), group="wattswap.commands", item=Command
+)
 
 
 def command_line() -> typer.Typer:

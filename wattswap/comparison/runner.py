@@ -140,7 +140,12 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
             wrong.append(f"{name_of(key)}: {', '.join(columns)}")
         _tell(on_cell, key, row, count, len(finished), False)
     if wrong:
-        raise VerificationFailed.of(str(folder), "; ".join(wrong), "restore the folder, or compare again")
+        cure = "restore the folder, or compare again"
+        if about.get("code_sha256") != code_sha256():
+            cure = (
+                "the code has changed since; verify with the wattswap whose commit stands in comparison.json"
+            )
+        raise VerificationFailed.of(str(folder), "; ".join(wrong), cure)
     return {"cells": len(finished)}
 
 

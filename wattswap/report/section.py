@@ -33,7 +33,7 @@ class ReportSection:
 
 
 SECTIONS: Registry[ReportSection] = Registry(
-    "report section", folders=("wattswap.report.sections",), group="wattswap.sections"
+    "report section", folders=("wattswap.report.sections",), group="wattswap.sections", item=ReportSection
 )
 
 
@@ -50,5 +50,11 @@ def section(name: str, rank: int) -> Callable[[Build], Build]:
 def sections(story: Story) -> list[Section]:
     """All sections of a story, in order."""
     ordered = sorted(SECTIONS.all().values(), key=lambda known: (known.rank, known.name))
-    built = [known.build(story) for known in ordered]
-    return [section for section in built if section is not None]
+    built = []
+    for known in ordered:
+        with SECTIONS.held(known):
+            section = known.build(story)
+            if section is not None:
+                section.refuse_unfit()
+                built.append(section)
+    return built

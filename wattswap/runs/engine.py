@@ -18,6 +18,8 @@ from statistics import median
 from typing import Any, Protocol
 
 from market.metrics.table import Result, figures
+from p2p.blocks.genesis import read_genesis
+from p2p.errors import OldFormat
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
 from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
@@ -134,9 +136,7 @@ class Run:
         if path.exists():
             saved = read_object(path)
             if saved.get("version") != CHECKPOINT_VERSION:
-                raise RunNotFound.of(
-                    str(self.folder), "was interrupted by another version of wattswap", "start a new run"
-                )
+                raise _of_another_version(self.folder)
         self.done, self.parts = saved["done"], saved["parts"]
         chain.cut_back(self.done)
         self.tables.drop_parts_from(self.parts)
@@ -228,12 +228,24 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunFol
     with folder_lock(partial):
         setup = prepare(stored_scenario(partial))
         if setup.genesis_bytes() != (partial / GENESIS).read_bytes():
+            try:
+                read_genesis(partial / GENESIS)
+            except OldFormat:
+                raise _of_another_version(partial) from None
             raise VerificationFailed.of(
                 str(partial), "the scenario's data have changed since this run began", "start a new run"
             )
         if (partial / MANIFEST).exists():  # killed while it was given its name
             return _name_finished(partial)
         return _drive(setup, partial, on_progress)
+
+
+def _of_another_version(partial: Path) -> RunNotFound:
+    return RunNotFound.of(
+        str(partial),
+        "was interrupted by another version of wattswap",
+        "start a new run, or resume it by that version",
+    )
 
 
 def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunFolder:

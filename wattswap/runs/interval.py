@@ -13,7 +13,7 @@ import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible
-from market.mechanism import refuse_unused
+from market.mechanism import MECHANISMS, refuse_unused
 from market.orders import Terms
 from market.random import words_of
 from market.settlement.accounts import Postings
@@ -113,6 +113,7 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
     Raises:
         NotTaken: The book or the rules hold what the mechanism does not use.
         InfeasibleClearing: The mechanism broke a rule of the market.
+        PluginFailed: A plug-in of somebody else did, or raised.
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
     book = order_book(setup, community, i, signed=signed)
@@ -138,10 +139,11 @@ def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
     """Clear the book of the i-th interval, check that the result is feasible, and say how long clearing took. [ns]"""
     rules = setup.rules_at(i)
     refuse_unused(setup.mechanism, book, rules)
-    begun = perf_counter_ns()
-    clearing = setup.mechanism.clear(book, rules)
-    clear_ns = perf_counter_ns() - begun
-    check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
+    with MECHANISMS.held(setup.mechanism):
+        begun = perf_counter_ns()
+        clearing = setup.mechanism.clear(book, rules)
+        clear_ns = perf_counter_ns() - begun
+        check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
     return clearing, clear_ns
 
 

@@ -15,7 +15,7 @@ from data import formats
 from data.errors import InvalidMeterFile, MissingFile
 from data.formats import check, plain
 from data.readings import MeterData, Source
-from tests.data.meter_kit import HEADER, START, TEN, bad, found, rows, stamp, write
+from tests.kits.meter_kit import HEADER, START, TEN, bad, found, rows, stamp, write
 
 
 def test_ten_good_rows_load_without_a_finding(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from data import formats
 from data.formats import check
-from tests.data.meter_kit import HEADER, START, bad, found, rows, stamp, write
+from tests.kits.meter_kit import HEADER, START, bad, found, rows, stamp, write
 
 
 def test_a_sudden_peak_is_a_warning(tmp_path: Path) -> None:

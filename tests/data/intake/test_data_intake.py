@@ -14,7 +14,7 @@ from data.errors import InvalidMeterFile, UnknownZone
 from data.findings import ROWS_PER_CODE
 from data.formats import check
 from data.readings import ESTIMATED, MEASURED, MISSING
-from tests.data.meter_kit import HEADER, START, TEN, bad, found, rows, stamp, write
+from tests.kits.meter_kit import HEADER, START, TEN, bad, found, rows, stamp, write
 
 TRAPS = {
     "nan": (bad(3, f"{stamp(3)},a,NaN,0"), "not_a_number", 5),

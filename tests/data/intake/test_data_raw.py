@@ -25,7 +25,7 @@ from data.intake.raw import (
     stamps,
 )
 from data.readings import MISSING, carry_round
-from tests.data.meter_kit import HEADER, START, stamp, write
+from tests.kits.meter_kit import HEADER, START, stamp, write
 
 IMPORT, EXPORT = Channel("import"), Channel("export")
 HOUR = 3600

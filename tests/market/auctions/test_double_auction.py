@@ -15,7 +15,7 @@ from market.book import OrderBook
 from market.errors import InvalidRules
 from market.rules import MarketRules, Value
 from market.units import PPM, IntArray
-from tests.unit_books import Row, book_of, efficient, rows_of, units
+from tests.kits.unit_books import Row, book_of, efficient, rows_of, units
 
 BUY, SELL = 1, -1
 FEE_NANO = 7

@@ -15,7 +15,7 @@ from market.auctions.highest_bid_first import (
     trades_of,
 )
 from market.book import Order, OrderBook, Side
-from tests.unit_books import Row, book_of, rows_of
+from tests.kits.unit_books import Row, book_of, rows_of
 
 BUY, SELL = 1, -1
 Pair = tuple[int, int, int]

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pairs_kit import cleared, orders, row, trades
 
 from market.auctions.limit_order_book import Event, Execution, Kind, Resting, clear_events
 from market.book import Order, OrderBook
 from market.clearing import check_feasible
+from tests.kits.pairs_kit import cleared, orders, row, trades
 
 OPEN_ENDED = (Kind.LIMIT, Kind.IOC, Kind.FOK, Kind.MARKET)
 

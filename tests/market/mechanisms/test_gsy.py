@@ -7,12 +7,12 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pairs_kit import cleared, orders, row, trades
 
 from market.auctions.uniform import clear_exact
 from market.book import Order, OrderBook, Requirement
 from market.clearing import check_feasible
 from market.rules import MarketRules
+from tests.kits.pairs_kit import cleared, orders, row, trades
 
 Pair = tuple[int, int, int]
 

@@ -12,7 +12,7 @@ import market.mechanisms  # noqa: F401  (registers them)
 from market.mechanism import MECHANISMS
 from market.mechanisms.huang import curtail_equally
 from market.rules import MarketRules
-from tests.unit_books import Row, best_lie, cleared, efficient, rows_of, units
+from tests.kits.unit_books import Row, best_lie, cleared, efficient, rows_of, units
 
 RULES = MarketRules()
 HUANG = MECHANISMS.get("huang")

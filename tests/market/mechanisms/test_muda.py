@@ -15,7 +15,7 @@ from market.book import Order, OrderBook, Side
 from market.errors import InvalidRules
 from market.mechanism import MECHANISMS
 from market.rules import MarketRules, Value
-from tests.unit_books import Row, best_lie, book_of, cleared, efficient, rows_of, units
+from tests.kits.unit_books import Row, best_lie, book_of, cleared, efficient, rows_of, units
 
 BUY, SELL = 1, -1
 BOTH = pytest.mark.parametrize("name", ["muda_lottery", "muda_vickrey"])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pairs_kit import RULES, cleared, half_up, orders, row, trades
 
 from market.auctions.merit_order import row_order, side_by_side
 from market.auctions.uniform import clear_exact
 from market.book import Order, OrderBook
 from market.clearing import check_feasible
+from tests.kits.pairs_kit import RULES, cleared, half_up, orders, row, trades
 
 RULE_NAMES = ("midpoint", "bid", "offer", "both_as_bid")
 

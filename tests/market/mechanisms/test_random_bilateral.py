@@ -10,10 +10,10 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from pairs_kit import RULES, cleared, half_up, orders, row, trades
 
 from market.book import Order, OrderBook
 from market.clearing import check_feasible
+from tests.kits.pairs_kit import RULES, cleared, half_up, orders, row, trades
 
 
 @given(orders(), st.integers(0, 50))

@@ -9,7 +9,6 @@ from fractions import Fraction
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pairs_kit import RULES, cleared, half_up, orders, row
 
 from market.auctions.local_price import Shared, split_nano
 from market.book import Order, OrderBook, Side
@@ -17,6 +16,7 @@ from market.clearing import check_feasible
 from market.errors import InvalidRules
 from market.mechanisms import bill_sharing, mid_market_rate, supply_demand_ratio
 from market.rules import MarketRules
+from tests.kits.pairs_kit import RULES, cleared, half_up, orders, row
 
 Prices = tuple[Fraction, Fraction]
 

@@ -16,7 +16,7 @@ from market.book import OrderBook
 from market.clearing import PriceInterval
 from market.mechanism import MECHANISMS
 from market.rules import MarketRules
-from tests.unit_books import (
+from tests.kits.unit_books import (
     ONE_WH,
     Row,
     accepted_by_row,

@@ -10,7 +10,7 @@ import market.mechanisms  # noqa: F401  (registers them)
 from market.auctions.clarke_pivot import curve_of, members_of, spread, worth_without_own
 from market.mechanism import MECHANISMS
 from market.rules import MarketRules
-from tests.unit_books import Row, best_lie, book_of, by_row, cleared, efficient, rows_of, units
+from tests.kits.unit_books import Row, best_lie, book_of, by_row, cleared, efficient, rows_of, units
 
 RULES = MarketRules()
 VCG = MECHANISMS.get("vcg")

@@ -7,7 +7,7 @@ from hypothesis import given
 import market.mechanisms  # noqa: F401  (registers them)
 from market.mechanism import MECHANISMS
 from market.rules import MarketRules
-from tests.unit_books import Row, cleared, efficient, rows_of, units
+from tests.kits.unit_books import Row, cleared, efficient, rows_of, units
 
 
 @given(rows_of(10))

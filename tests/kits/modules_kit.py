@@ -1,0 +1,145 @@
+"""A chain to call modules on: keys, transactions by name, anchored readings, blocks of several transactions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import msgspec
+import pytest
+
+from p2p.blocks import block as blocks
+from p2p.blocks import merkle
+from p2p.blocks.block import Block, CommitCertificate, Tx, make_tx
+from p2p.blocks.genesis import DEFAULT_GOVERNED, VERSION, Genesis, make_params
+from p2p.blocks.members import Members
+from p2p.errors import InvalidTx
+from p2p.ledger.execution import Tip, advance, check_block, genesis_tip, next_header
+from p2p.ledger.modules import accounts, meters
+from p2p.ledger.modules.accounts import EnterArgs
+from p2p.ledger.modules.meters import AnchorArgs, Reading, RegisterArgs, reading_leaf
+from p2p.ledger.state import apply
+from p2p.wire.codec import Record
+from p2p.wire.identity import Identity
+from tests.kits.chain_kit import START, authorities, certify, identity, make_args
+
+MEMBERS = 4
+DAY = START // meters.DAY_S - 1
+DAY_START = DAY * meters.DAY_S
+STEP = 900
+HOMES = [identity("household", str(i)) for i in range(MEMBERS)]
+STREET = Members(tuple(f"house-{i}" for i in range(MEMBERS)), tuple(key.public_key for key in HOMES))
+OPERATORS = [identity("operator", "0"), identity("operator", "1")]
+STRANGER = identity("stranger", "0")
+
+
+def make_genesis(
+    n: int = 4, *, full_entries: bool = False, modules: tuple[str, ...] = (), **governed: int
+) -> Genesis:
+    params = make_params(
+        "EUR",
+        15,
+        full_entries=full_entries,
+        governed=msgspec.structs.replace(DEFAULT_GOVERNED, **governed),
+    )
+    return Genesis(
+        version=VERSION,
+        name="modules",
+        time_ms=START * 1000,
+        params=params,
+        authorities=tuple(key.public_key for key in authorities(n)),
+        operators=tuple(key.public_key for key in OPERATORS),
+        members_root=STREET.root,
+        members=MEMBERS,
+        accounts=(),
+        modules=modules,
+    )
+
+
+def refused(code: str) -> pytest.RaisesExc[InvalidTx]:
+    return pytest.raises(InvalidTx, check=lambda error: error.code == code)
+
+
+@dataclass
+class Chain:
+    """A chain in memory. `call` puts one transaction into a block of its own."""
+
+    genesis: Genesis
+    tip: Tip = field(init=False)
+    made: list[tuple[Block, CommitCertificate]] = field(default_factory=list)
+    validators: dict[bytes, Identity] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tip = genesis_tip(self.genesis)
+        self.validators = {key.public_key: key for key in authorities(len(self.genesis.authorities))}
+
+    def enter(self, *homes: int) -> None:
+        """Let homes show their keys, in one block; those that have are left out."""
+        view = self.tip.state.view()
+        new = [home for home in homes if view.get(accounts.NAME, b"h" + home.to_bytes(4, "big")) is None]
+        if new:
+            self.add([self.tx(HOMES[home], "accounts.enter", EnterArgs(STREET.proof(home))) for home in new])
+
+    def tx(self, sender: Identity, name: str, args: Record, **changes: object) -> Tx:
+        module, method = name.split(".")
+        nonce = self.tip.state.nonce(sender.public_key) + 1
+        fields = {"nonce": nonce, "valid_until_height": self.tip.height + 10} | changes
+        return make_tx(sender, self.genesis.chain_id, module=module, method=method, args=args, **fields)
+
+    def call(self, sender: Identity, name: str, args: Record) -> None:
+        """Raises InvalidTx when it is refused; then there is no block. A home shows its key before it calls."""
+        if sender in HOMES and name != "accounts.enter":
+            self.enter(HOMES.index(sender))
+        tx = self.tx(sender, name, args)
+        apply(self.tip.state, tx, self.tip.height + 1, self.genesis)
+        self.add([tx])
+
+    def add(self, txs: list[Tx] | None = None, evidence: tuple[bytes, ...] = ()) -> None:
+        held, height = tuple(txs or ()), self.tip.height + 1
+        current = self.tip.state.validators
+        proposer = blocks.proposer_index(height, 0, len(current))
+        header = next_header(self.tip, self.genesis, self.tip.time_ms + 1, proposer, held, evidence)
+        block = Block(header, held, evidence)
+        state, receipts = check_block(self.tip, self.genesis, block)
+        cert = certify(header, len(current), keys=[self.validators[key] for key in current])
+        self.made.append((block, cert))
+        self.tip = advance(self.tip, block, state, receipts)
+
+    def settle_day(self, interval_start: int = START) -> None:
+        """Let the clock of the state pass the day of the readings."""
+        args = msgspec.structs.replace(make_args(0, MEMBERS)[1], interval_start=interval_start)
+        self.call(OPERATORS[0], "settlement.batch", args)
+
+    def register(
+        self, name: str, home: int, kind: int, capacity_w: int = 10_000, efficiency_ppm: int = 0
+    ) -> bytes:
+        meter = sha256(name.encode()).digest()
+        args = RegisterArgs(meter, home, kind, capacity_w, efficiency_ppm)
+        self.call(OPERATORS[0], "meters.register", args)
+        return meter
+
+    def anchor(
+        self, meter: bytes, readings: list[tuple[int, int]], sender: Identity = OPERATORS[0]
+    ) -> list[Reading]:
+        """Anchor (production_mwh, consumption_mwh) of the first intervals of the day; return them opened."""
+        opened = open_readings(readings)
+        view = self.tip.state.view()
+        version = meters.newest_version(view, meter, DAY)
+        known = meters.anchor_of(view, meter, DAY, version)
+        root = merkle.root([reading_leaf(reading) for reading in opened])
+        previous = bytes(32) if known is None else known.root
+        args = AnchorArgs(meter, DAY, version + 1, root, len(opened), previous)
+        self.call(sender, "meters.anchor", args)
+        return opened
+
+
+def open_readings(readings: list[tuple[int, int]]) -> list[Reading]:
+    bare = [
+        Reading(DAY_START + i * STEP, STEP, made, used, sha256(b"%d" % i).digest()[:16], i, b"")
+        for i, (made, used) in enumerate(readings)
+    ]
+    leaves = [reading_leaf(reading) for reading in bare]
+    return [
+        msgspec.structs.replace(reading, path=b"".join(merkle.path(leaves, i)))
+        for i, reading in enumerate(bare)
+    ]

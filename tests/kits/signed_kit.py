@@ -1,0 +1,81 @@
+"""A chain whose households have keys, and what they sign: for the tests of receipts, blobs and collectors."""
+
+from __future__ import annotations
+
+from p2p.blocks.genesis import VERSION as GENESIS_VERSION
+from p2p.blocks.genesis import Genesis, make_params
+from p2p.blocks.members import Members
+from p2p.wire.identity import Identity
+from p2p.wire.messages import (
+    DEFAULT_LIMITS,
+    VERSION,
+    Limits,
+    Message,
+    NothingMessage,
+    OrderMessage,
+    ReadingMessage,
+    ReceiptCode,
+    ReceiptMessage,
+    message_id,
+    order_line,
+    sign_message,
+)
+from tests.kits.chain_kit import OPERATOR, START, STEP, authorities, identity
+
+MINUTES = STEP // 60
+RIVAL = identity("operator", "1")
+
+
+def names(members: int) -> tuple[str, ...]:
+    return tuple(f"house-{i}" for i in range(members))
+
+
+def key_of(household: str) -> Identity:
+    return identity("household", household)
+
+
+def homes(members: int) -> Members:
+    roster = names(members)
+    return Members(roster, tuple(key_of(household).public_key for household in roster))
+
+
+def keyed_genesis(
+    members: int, name: str = "keyed street", *, full_entries: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> Genesis:
+    return Genesis(
+        version=GENESIS_VERSION,
+        name=name,
+        time_ms=START * 1000,
+        params=make_params("EUR", MINUTES, limits=limits, full_entries=full_entries),
+        authorities=tuple(authority.public_key for authority in authorities(4)),
+        operators=(OPERATOR.public_key, RIVAL.public_key),
+        members_root=homes(members).root,
+        members=members,
+        accounts=(),
+        modules=(),
+    )
+
+
+def order(
+    genesis: Genesis, household: str, nonce: int = 1, start: int = START, energy_wh: int = 250
+) -> OrderMessage:
+    return OrderMessage(
+        VERSION, genesis.chain_id, start, MINUTES, household, nonce, (order_line(1, energy_wh, 200_000),)
+    )
+
+
+def nothing(genesis: Genesis, household: str, nonce: int = 1, start: int = START) -> NothingMessage:
+    return NothingMessage(VERSION, genesis.chain_id, start, MINUTES, household, nonce)
+
+
+def reading(genesis: Genesis, household: str, nonce: int = 1, start: int = START) -> ReadingMessage:
+    return ReadingMessage(VERSION, genesis.chain_id, start, MINUTES, household, nonce, 300, 20, 0)
+
+
+def signed(message: OrderMessage | NothingMessage | ReadingMessage) -> bytes:
+    return sign_message(key_of(message.household), message)
+
+
+def receipt(message: Message, code: ReceiptCode, collector: Identity = OPERATOR) -> bytes:
+    fields = (message.chain_id, message.interval_start, getattr(message, "household"))  # noqa: B009
+    return sign_message(collector, ReceiptMessage(VERSION, *fields, message_id(message), code))

@@ -1,0 +1,159 @@
+"""Accounts: nonces, quotas, and roles that move to a new key."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from p2p.blocks.members import Members
+from p2p.errors import InvalidBlock
+from p2p.ledger.module import AUTHORITY, HOUSEHOLD, OPERATOR
+from p2p.ledger.modules import accounts, meters
+from p2p.ledger.modules.accounts import EnterArgs, Role, RotateArgs
+from p2p.ledger.state import apply, check_tx
+from p2p.wire.identity import Identity
+from tests.kits.chain_kit import authorities, make_args, prove_possession
+from tests.kits.modules_kit import HOMES, OPERATORS, STRANGER, STREET, Chain, make_genesis, refused
+
+
+def rotate(chain: Chain, old: Identity, new: Identity) -> None:
+    proof = prove_possession(new, chain.genesis.chain_id, old.public_key)
+    chain.call(old, "accounts.rotate_key", RotateArgs(new.public_key, proof))
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return Chain(make_genesis())
+
+
+@pytest.mark.parametrize(
+    ("key", "roles"),
+    [
+        (OPERATORS[1], {OPERATOR}),
+        (HOMES[2], set()),
+        (authorities(4)[3], {AUTHORITY}),
+        (STRANGER, set()),
+    ],
+)
+def test_the_genesis_gives_the_roles(chain: Chain, key: Identity, roles: set[str]) -> None:
+    assert accounts.roles_of(chain.tip.state.view(), key.public_key) == roles
+
+
+def test_a_home_has_its_role_from_showing_its_key_on(chain: Chain) -> None:
+    chain.call(HOMES[2], "accounts.enter", EnterArgs(STREET.proof(2)))
+    view = chain.tip.state.view()
+    assert accounts.roles_of(view, HOMES[2].public_key) == {HOUSEHOLD}
+    with refused("member_known"):
+        chain.call(HOMES[2], "accounts.enter", EnterArgs(STREET.proof(2)))
+
+
+def test_a_home_cannot_show_the_key_of_another_or_of_no_home(chain: Chain) -> None:
+    with refused("tx_role"):
+        chain.call(STRANGER, "accounts.enter", EnterArgs(STREET.proof(2)))
+    forged = msgspec.structs.replace(STREET.proof(2).member, key=STRANGER.public_key)
+    for home in (
+        msgspec.structs.replace(STREET.proof(2), member=forged),
+        msgspec.structs.replace(STREET.proof(2), member=forged, path=b""),
+        msgspec.structs.replace(STREET.proof(2), member=forged, index=2**40),
+    ):
+        with refused("member_proof"):
+            chain.call(STRANGER, "accounts.enter", EnterArgs(home))
+    with refused("member_proof"):
+        chain.call(HOMES[2], "accounts.enter", EnterArgs(msgspec.structs.replace(STREET.proof(2), index=1)))
+
+
+def test_an_old_key_cannot_come_back_by_showing_itself_again(chain: Chain) -> None:
+    rotate(chain, HOMES[2], STRANGER)
+    with refused("member_known"):
+        chain.call(HOMES[2], "accounts.enter", EnterArgs(STREET.proof(2)))
+
+
+def test_an_operator_that_is_a_home_too_has_both_roles() -> None:
+    street = Members(("house-0",), (OPERATORS[0].public_key,))
+    genesis = msgspec.structs.replace(make_genesis(), members_root=street.root, members=1)
+    chain = Chain(genesis)
+    chain.call(OPERATORS[0], "accounts.enter", EnterArgs(street.proof(0)))
+    assert accounts.role(chain.tip.state.view(), OPERATORS[0].public_key) == Role(0, 0)
+
+
+def test_a_household_moves_to_a_new_key_and_keeps_what_it_has(chain: Chain) -> None:
+    rotate(chain, HOMES[2], STRANGER)
+    view = chain.tip.state.view()
+    assert accounts.role(view, STRANGER.public_key) == Role(-1, 2)
+    assert accounts.roles_of(view, HOMES[2].public_key) == frozenset()
+    with refused("tx_role"):
+        rotate(chain, HOMES[2], OPERATORS[0])
+
+
+def test_an_operator_moves_to_a_new_key_and_goes_on_settling(chain: Chain) -> None:
+    rotate(chain, OPERATORS[0], STRANGER)
+    with refused("tx_role"):
+        chain.settle_day()
+    chain.call(STRANGER, "settlement.batch", make_args(0, 4)[1])
+    assert chain.tip.state.settled.batches == 1
+
+
+def test_a_key_that_has_a_role_cannot_take_another_over(chain: Chain) -> None:
+    chain.enter(1)
+    for taken in (HOMES[1], OPERATORS[1], authorities(4)[0]):
+        with refused("key_taken"):
+            rotate(chain, HOMES[0], taken)
+
+
+def test_the_proof_of_possession_is_for_one_old_key_only(chain: Chain) -> None:
+    proof = prove_possession(STRANGER, chain.genesis.chain_id, HOMES[1].public_key)
+    with refused("key_proof"):
+        chain.call(HOMES[0], "accounts.rotate_key", RotateArgs(STRANGER.public_key, proof))
+
+
+def test_an_authority_settles_when_no_operator_does(chain: Chain) -> None:
+    chain.call(authorities(4)[2], "settlement.batch", make_args(0, 4)[1])
+    for key in (HOMES[0], STRANGER):
+        with refused("tx_role"):
+            chain.call(key, "settlement.batch", make_args(1, 4)[1])
+
+
+def test_the_quota_is_per_sender_and_window_of_heights() -> None:
+    chain = Chain(make_genesis(tx_quota=2, quota_window=10))
+    for name in ("a", "b"):
+        chain.register(name, 0, meters.BOTH)
+    with refused("tx_quota"):
+        chain.register("c", 0, meters.BOTH)
+    while chain.tip.height < 9:
+        chain.add()
+    chain.register("c", 0, meters.BOTH)
+
+
+def test_settlement_is_beyond_the_quota_and_does_not_use_it_up() -> None:
+    chain = Chain(make_genesis(tx_quota=1))
+    for index in range(4):
+        chain.call(OPERATORS[0], "settlement.batch", make_args(index, 4)[1])
+    chain.register("a", 0, meters.BOTH)
+
+
+def test_a_proposer_cannot_pass_by_the_quota() -> None:
+    chain = Chain(make_genesis(tx_quota=1))
+    args = meters.RegisterArgs(bytes(32), 0, meters.BOTH, 1, 0)
+    other = meters.RegisterArgs(b"1" * 32, 0, meters.BOTH, 1, 0)
+    txs = [chain.tx(OPERATORS[0], "meters.register", args, nonce=1)]
+    txs.append(chain.tx(OPERATORS[0], "meters.register", other, nonce=2))
+    with pytest.raises(InvalidBlock, match=r"txs\[1\]: tx_quota"):
+        chain.add(txs)
+
+
+def test_a_mempool_checks_the_nonce_after_what_already_waits(chain: Chain) -> None:
+    txs = [chain.tx(OPERATORS[0], "settlement.batch", make_args(i, 4)[1], nonce=i + 1) for i in range(3)]
+    for pending, tx in enumerate(txs):
+        check_tx(chain.tip.state, tx, 1, chain.genesis, pending=pending)
+        with refused("tx_nonce"):
+            check_tx(chain.tip.state, tx, 1, chain.genesis, pending=pending + 1)
+
+
+def test_a_refused_transaction_changes_nothing_not_even_the_nonce(chain: Chain) -> None:
+    chain.enter(0)
+    tx = chain.tx(HOMES[0], "meters.anchor", meters.AnchorArgs(bytes(32), 1, 1, bytes(32), 1, bytes(32)))
+    root = chain.tip.state.root
+    with refused("meter_unknown"):
+        apply(chain.tip.state, tx, 1, chain.genesis)
+    assert chain.tip.state.root == root
+    assert chain.tip.state.nonce(HOMES[0].public_key) == 1  # of showing its key

@@ -1,0 +1,215 @@
+"""The table of refusals is complete: every code is raised somewhere, and every raised code is in it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from p2p.blocks.block import Tx
+from p2p.ledger.module import refusal_codes
+from p2p.ledger.modules import meters
+from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
+from p2p.ledger.modules.governance import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
+from p2p.ledger.modules.guarantees import (
+    ClaimArgs,
+    IssueArgs,
+    NameArgs,
+    SplitArgs,
+    TransferArgs,
+    issuance_id,
+)
+from p2p.ledger.modules.meters import AnchorArgs
+from p2p.ledger.state import apply_to, check_tx
+from p2p.wire.codec import Record
+from tests.kits.chain_kit import authorities, make_args, prove_possession
+from tests.kits.modules_kit import (
+    DAY,
+    DAY_START,
+    HOMES,
+    MEMBERS,
+    OPERATORS,
+    STRANGER,
+    STREET,
+    Chain,
+    make_genesis,
+    refused,
+)
+
+P2P_FOLDER = Path(__file__).parents[3] / "p2p"
+KEYS = authorities(6)
+
+
+def codes_in_the_source() -> set[str]:
+    found = set()
+    for path in P2P_FOLDER.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InvalidTx":
+                code = node.args[0]
+                assert isinstance(code, ast.Constant), f"{path}:{node.lineno}: a code must be a literal"
+                found.add(code.value)
+    return found
+
+
+def test_the_table_holds_the_codes_of_the_source_and_no_others() -> None:
+    assert codes_in_the_source() == set(refusal_codes())
+
+
+def test_every_code_has_one_sentence() -> None:
+    assert all(text.endswith(".") and 15 < len(text) < 100 for text in refusal_codes().values())
+
+
+class World:
+    """A chain on which something of everything exists. `id` is 900 Wh of home 0."""
+
+    def __init__(self) -> None:
+        self.chain = chain = Chain(make_genesis(5, tx_quota=1_000))
+        chain.settle_day()
+        self.roof = chain.register("roof", 0, meters.PRODUCTION)
+        self.house = chain.register("house", 1, meters.CONSUMPTION)
+        self.made = chain.anchor(self.roof, [(900_000, 0), (5_000, 0)])
+        self.used = chain.anchor(self.house, [(0, 500_000), (0, 5_000)])
+        self.id = issuance_id(self.roof, DAY_START)
+        chain.call(HOMES[0], "guarantees.issue", IssueArgs(self.roof, tuple(self.made[:1])))
+        chain.validators |= {key.public_key: key for key in KEYS}
+
+    def home(self, name: str, args: Record, index: int = 0) -> None:
+        self.chain.call(HOMES[index], name, args)
+
+    def envelope(self, **changes: object) -> None:
+        tx = self.chain.tx(HOMES[0], "guarantees.split", SplitArgs(self.id, 0, (400, 500)))
+        tx = Tx(**{name: getattr(tx, name) for name in Tx.__struct_fields__} | changes)
+        check_tx(self.chain.tip.state, tx, self.chain.tip.height + 1, self.chain.genesis)
+
+    def settle(self, **changes: object) -> None:
+        args = msgspec.structs.replace(make_args(1, MEMBERS)[1], **changes)
+        self.chain.call(OPERATORS[0], "settlement.batch", args)
+
+    def rotate(self, key: object, proof: bytes | None = None) -> None:
+        old = HOMES[0].public_key
+        signed = prove_possession(key, self.chain.genesis.chain_id, old)
+        self.home("accounts.rotate_key", RotateArgs(key.public_key, proof or signed))
+
+    def propose(self, action: int, index: int, expiry: int = 50) -> None:
+        proof = prove_possession(KEYS[index], self.chain.genesis.chain_id) if action == ADD else b""
+        args = AuthorityArgs(action, KEYS[index].public_key, b"", proof, expiry)
+        self.chain.call(KEYS[0], "governance.propose_authority", args)
+
+    def quota(self) -> None:
+        self.chain = Chain(make_genesis(tx_quota=1))
+        for _ in range(2):
+            self.chain.register(str(self.chain.tip.height), 0, meters.BOTH)
+
+    def below_four(self) -> None:
+        self.chain = Chain(make_genesis(4))
+        self.propose(REMOVE, 3)
+
+    def approve_twice(self) -> None:
+        self.propose(ADD, 5)
+        self.chain.call(KEYS[0], "governance.approve", ApproveArgs(0))
+
+    def busy(self) -> None:
+        self.propose(REMOVE, 4)
+        for key in KEYS[1:3]:
+            self.chain.call(key, "governance.approve", ApproveArgs(0))
+        self.propose(ADD, 5)
+        for key in KEYS[1:3]:
+            self.chain.call(key, "governance.approve", ApproveArgs(1))
+        view = self.chain.tip.state.view()
+        for number in (0, 1):
+            tx = self.chain.tx(KEYS[3], "governance.approve", ApproveArgs(number), nonce=number + 1)
+            apply_to(view, tx, self.chain.tip.height + 1, self.chain.genesis)
+
+    def full(self) -> None:
+        for _ in range(33):
+            args = ParameterArgs("tx_quota", 5, 100)
+            self.chain.call(KEYS[0], "governance.propose_parameter", args)
+
+    def expired(self) -> None:
+        self.settle(interval_start=DAY_START + 731 * meters.DAY_S)
+        self.home("guarantees.transfer", TransferArgs(self.id, 0, 1, -1))
+
+    def over_production(self) -> None:
+        battery = self.chain.register("battery", 0, meters.STORAGE, efficiency_ppm=900_000)
+        readings = self.chain.anchor(battery, [(1_000, 0)])
+        self.home("guarantees.issue", IssueArgs(battery, tuple(readings)))
+
+    def over_consumption(self) -> None:
+        self.home("guarantees.transfer", TransferArgs(self.id, 0, 1, -1))
+        self.home("guarantees.claim", ClaimArgs(self.id, 0, self.house, self.used[0]), 1)
+
+    def withdrawn(self) -> None:
+        self.chain.call(OPERATORS[0], "guarantees.withdraw", NameArgs(self.id, 0))
+        self.home("guarantees.split", SplitArgs(self.id, 0, (400, 500)))
+
+    def issue(self, meter: bytes | None = None, index: int = 1, **changes: object) -> None:
+        reading = msgspec.structs.replace(self.made[index], **changes)
+        self.home("guarantees.issue", IssueArgs(meter or self.roof, (reading,)))
+
+    def anchor(self, meter: bytes | None = None, sender: object = OPERATORS[0], **changes: object) -> None:
+        args = AnchorArgs(meter or self.roof, DAY, 2, bytes(32), 1, bytes(32))
+        self.chain.call(sender, "meters.anchor", msgspec.structs.replace(args, **changes))
+
+
+WAYS: dict[str, Callable[[World], None]] = {
+    "tx_version": lambda w: w.envelope(version=2),
+    "tx_chain": lambda w: w.envelope(chain_id=bytes(32)),
+    "tx_unknown_method": lambda w: w.envelope(method="mint"),
+    "tx_signature": lambda w: w.envelope(signature=bytes(64)),
+    "tx_expired": lambda w: w.envelope(valid_until_height=1),
+    "tx_nonce": lambda w: w.envelope(nonce=9),
+    "tx_role": lambda w: w.chain.call(STRANGER, "guarantees.withdraw", NameArgs(w.id, 0)),
+    "tx_quota": World.quota,
+    "tx_args": lambda w: w.envelope(args=b"\x93"),
+    "member_known": lambda w: w.home("accounts.enter", EnterArgs(STREET.proof(0))),
+    "member_proof": lambda w: w.chain.call(
+        HOMES[2], "accounts.enter", EnterArgs(msgspec.structs.replace(STREET.proof(2), index=1))
+    ),
+    "key_taken": lambda w: w.rotate(OPERATORS[1]),
+    "key_proof": lambda w: w.rotate(STRANGER, bytes(64)),
+    "settle_late": lambda w: w.settle(interval_start=make_args(0)[1].interval_start),
+    "settle_sums": lambda w: w.settle(traded_wh=0),
+    "settle_members": lambda w: w.settle(members=5),
+    "settle_entries": lambda w: w.settle(entries=b"x"),
+    "meter_known": lambda w: w.chain.register("roof", 0, meters.BOTH) and None,
+    "meter_unknown": lambda w: w.issue(meter=bytes(32)),
+    "meter_owner": lambda w: w.anchor(w.house, sender=HOMES[0]),
+    "meter_kind": lambda w: w.home("guarantees.issue", IssueArgs(w.house, (w.used[1],)), 1),
+    "anchor_version": lambda w: w.anchor(),
+    "anchor_early": lambda w: w.anchor(day=DAY + 1),
+    "anchor_unknown": lambda w: w.issue(interval_start=DAY_START - 900),
+    "reading_proof": lambda w: w.issue(salt=bytes(16)),
+    "reading_range": lambda w: w.issue(production_mwh=2_500_001),
+    "guarantee_interval": lambda w: w.issue(seconds=3_600),
+    "guarantee_duplicate": lambda w: w.issue(index=0),
+    "guarantee_over_production": World.over_production,
+    "guarantee_over_consumption": World.over_consumption,
+    "guarantee_unknown": lambda w: w.home("guarantees.split", SplitArgs(w.id, 1, (1, 1))),
+    "guarantee_owner": lambda w: w.home("guarantees.split", SplitArgs(w.id, 0, (400, 500)), 1),
+    "guarantee_sum": lambda w: w.home("guarantees.split", SplitArgs(w.id, 0, (400, 499))),
+    "guarantee_pieces": lambda w: w.home("guarantees.split", SplitArgs(w.id, 0, (1,) * 257)),
+    "guarantee_status": World.withdrawn,
+    "guarantee_expired": World.expired,
+    "guarantee_not_expired": lambda w: w.home("guarantees.expire", NameArgs(w.id, 0)),
+    "gov_closed": lambda w: w.chain.call(KEYS[0], "governance.approve", ApproveArgs(7)),
+    "gov_approved": World.approve_twice,
+    "gov_full": World.full,
+    "gov_expiry": lambda w: w.propose(ADD, 5, expiry=1),
+    "gov_range": lambda w: w.chain.call(KEYS[0], "governance.propose_parameter", ParameterArgs("x", 1, 50)),
+    "gov_member": lambda w: w.propose(ADD, 1),
+    "gov_set_size": World.below_four,
+    "gov_busy": World.busy,
+}
+
+
+def test_there_is_a_way_to_every_code() -> None:
+    assert set(WAYS) == set(refusal_codes())
+
+
+@pytest.mark.parametrize("code", sorted(refusal_codes()))
+def test_every_code_is_reached(code: str) -> None:
+    with refused(code):
+        WAYS[code](World())

@@ -1,0 +1,157 @@
+"""The state: replay gives the same root, and a transaction that breaks a rule changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from market.settlement.accounts import COLUMN_INDEX
+from p2p.batches.batch import BatchArgs, batch_tx
+from p2p.blocks import merkle
+from p2p.blocks.block import Tx
+from p2p.errors import InvalidTx
+from p2p.ledger.state import State, apply, initial_state
+from p2p.wire.messages import PriceLine
+from tests.kits.chain_kit import OPERATOR, START, STEP, identity, make_args, make_genesis
+
+GENESIS = make_genesis()
+FIRST = make_args(0)[1]
+TX = batch_tx(OPERATOR, GENESIS.chain_id, 1, 10, FIRST)
+
+
+def tx(nonce: int, args: BatchArgs) -> Tx:
+    return batch_tx(OPERATOR, GENESIS.chain_id, nonce, 10_000, args)
+
+
+def run(indices: list[int]) -> State:
+    state = initial_state(GENESIS)
+    for nonce, index in enumerate(indices, 1):
+        state = apply(state, tx(nonce, make_args(index)[1]), nonce, GENESIS)
+    return state
+
+
+def with_total(row: int, column: str, change: int) -> BatchArgs:
+    totals = [list(numbers) for numbers in FIRST.totals]
+    totals[row][COLUMN_INDEX[column]] += change
+    return msgspec.structs.replace(FIRST, totals=tuple(tuple(numbers) for numbers in totals))
+
+
+interval_sets = st.lists(st.integers(0, 500), min_size=1, max_size=6, unique=True).map(sorted)
+
+
+@settings(max_examples=30)
+@given(interval_sets)
+def test_replay_gives_the_same_state_root(indices: list[int]) -> None:
+    assert run(indices).root == run(indices).root
+
+
+@settings(max_examples=30)
+@given(interval_sets)
+def test_every_transaction_changes_the_state_root(indices: list[int]) -> None:
+    roots = [run(indices[:length]).root for length in range(len(indices) + 1)]
+    assert len(set(roots)) == len(roots)
+
+
+@settings(max_examples=30)
+@given(interval_sets)
+def test_the_totals_are_the_sums_of_the_batches_and_money_sums_to_zero(indices: list[int]) -> None:
+    state = run(indices)
+    batches = [make_args(index)[1] for index in indices]
+    for row in range(4):
+        for column in range(11):
+            assert state.totals[row][column] == sum(batch.totals[row][column] for batch in batches)
+    for column in ("trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano"):
+        assert sum(row[COLUMN_INDEX[column]] for row in state.totals) == 0
+    assert state.traded_wh == sum(batch.traded_wh for batch in batches)
+    assert state.settled.batches == len(indices)
+    assert state.settled.last_interval_start == START + indices[-1] * STEP
+    assert state.nonce(OPERATOR.public_key) == len(indices)
+
+
+def test_totals_grow_beyond_int64() -> None:
+    """A large currency unit reaches 9.2e18 nano within a year."""
+    big = 2**62
+    state = initial_state(GENESIS)
+    for index in range(5):
+        args = make_args(index)[1]
+        totals = [list(row) for row in args.totals]
+        totals[0][COLUMN_INDEX["retail_nano"]] = -big
+        totals[1][COLUMN_INDEX["retail_nano"]] = big
+        args = msgspec.structs.replace(args, totals=tuple(tuple(row) for row in totals))
+        state = apply(state, tx(index + 1, args), index + 1, GENESIS)
+    assert state.totals[1][COLUMN_INDEX["retail_nano"]] == 5 * big
+
+
+def test_the_state_root_is_the_tree_over_the_sorted_modules() -> None:
+    state = run([0, 1])
+    names = [b"accounts", b"governance", b"guarantees", b"meters", b"settlement"]
+    leaves = [b"\x0a" + name + state.trees[name.decode()].root for name in names]
+    assert state.root == merkle.root_of(leaves)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda: msgspec.structs.replace(TX, version=2), "version 2"),
+        (lambda: msgspec.structs.replace(TX, chain_id=bytes(32)), "another chain"),
+        (lambda: msgspec.structs.replace(TX, module="accounts"), r"no method accounts\.batch"),
+        (lambda: msgspec.structs.replace(TX, method="mint"), r"no method settlement\.mint"),
+        (
+            lambda: msgspec.structs.replace(TX, sender=identity("household", "x").public_key),
+            "settlement.batch is for: authority, operator",
+        ),
+        (lambda: msgspec.structs.replace(TX, valid_until_height=0), "valid until height 0"),
+        (lambda: msgspec.structs.replace(TX, nonce=0), "nonce 0; the sender's next is 1"),
+        (lambda: msgspec.structs.replace(TX, nonce=2), "nonce 2; the sender's next is 1"),
+        (lambda: msgspec.structs.replace(TX, args=TX.args + b"\0"), "arguments of settlement.batch"),
+        (lambda: msgspec.structs.replace(TX, args=b""), "arguments of settlement.batch"),
+    ],
+)
+def test_a_transaction_that_breaks_a_rule_is_refused_with_its_reason(
+    change: Callable[[], Tx], reason: str
+) -> None:
+    state = initial_state(GENESIS)
+    with pytest.raises(InvalidTx, match=reason):
+        apply(state, change(), 1, GENESIS)
+    assert state == initial_state(GENESIS)
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (with_total(0, "trade_nano", 1), "trade_nano sums to 1 over all accounts"),
+        (with_total(3, "grid_fee_nano", -5), "grid_fee_nano sums to -5"),
+        (with_total(0, "bought_wh", 1), "the three must be equal"),
+        (with_total(0, "local_wh", 2), "local_wh sums to 2 Wh"),
+        (with_total(0, "import_wh", 7), "the meters net"),
+        (msgspec.structs.replace(FIRST, traded_wh=FIRST.traded_wh + 1), "the three must be equal"),
+        (msgspec.structs.replace(FIRST, totals=FIRST.totals[:3]), "4 rows of 12"),
+        (msgspec.structs.replace(FIRST, totals=(*FIRST.totals[:3], (0,) * 11)), "4 rows of 12"),
+        (msgspec.structs.replace(FIRST, postings_root=bytes(31)), "postings_root must have 32 bytes"),
+        (msgspec.structs.replace(FIRST, members=6), "6 members"),
+        (msgspec.structs.replace(FIRST, orders=-1), "-1 orders"),
+        (msgspec.structs.replace(FIRST, interval_start=START + 1), "15-minute boundary"),
+        (msgspec.structs.replace(FIRST, interval_start=-900), "15-minute boundary"),
+        (msgspec.structs.replace(FIRST, price=PriceLine(1, 3, 4)), r"price 4 outside its interval 1\.\.3"),
+    ],
+)
+def test_a_batch_that_does_not_add_up_is_refused(args: BatchArgs, reason: str) -> None:
+    with pytest.raises(InvalidTx, match=reason):
+        apply(initial_state(GENESIS), tx(1, args), 1, GENESIS)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_an_interval_must_be_later_than_the_last_one(index: int) -> None:
+    state = run([0, 2])
+    with pytest.raises(InvalidTx, match="not later than"):
+        apply(state, tx(3, make_args(index)[1]), 3, GENESIS)
+
+
+def test_a_transaction_cannot_be_replayed() -> None:
+    state = apply(initial_state(GENESIS), TX, 1, GENESIS)
+    with pytest.raises(InvalidTx, match="nonce 1; the sender's next is 2"):
+        apply(state, TX, 2, GENESIS)

@@ -1,0 +1,53 @@
+"""A run of wattswap 0.1, whose chain has format 2: refused with one sentence that names the command that reads it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import wattswap as ws
+from p2p.blocks.genesis import VERSION, read_genesis
+from p2p.errors import OldFormat
+from p2p.ledger.store import ChainStore
+from wattswap.errors import ExitCode, exit_code_of
+from wattswap.runs.chain_reader import chain_facts, verified_chain
+from wattswap.runs.folder import RunFolder, read_table
+from wattswap.verification import verify_run
+
+OLD = Path(__file__).parent / "stored" / "v2"
+SENTENCE = rf"a chain of format 2; this program reads format {VERSION}\. To verify it, run `wattswap verify RUN_FOLDER`"
+
+
+def test_an_old_genesis_and_an_old_chain_are_refused_and_say_what_reads_them() -> None:
+    with pytest.raises(OldFormat, match=SENTENCE) as caught:
+        read_genesis(OLD / "genesis.bin")
+    assert caught.value.version == 2
+    assert exit_code_of(caught.value) == ExitCode.INVALID
+    with pytest.raises(OldFormat, match=SENTENCE):
+        ChainStore.open(OLD / "chain.db", read_only=True)
+
+
+@pytest.mark.parametrize("command", [verify_run, verified_chain, chain_facts])
+def test_every_command_on_an_old_chain_says_so_and_changes_nothing(command: object, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(OLD, tmp_path / "run"))
+    with pytest.raises(OldFormat, match=SENTENCE):
+        command(run)  # type: ignore[operator]
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == {
+        path.name: path.read_bytes() for path in OLD.iterdir()
+    }
+
+
+def test_the_tables_and_figures_of_an_old_run_are_opened() -> None:
+    folder = RunFolder(OLD)
+    assert folder.manifest["intervals"] == 3
+    assert folder.metrics["traded_kwh"] == pytest.approx(1.0)
+    for name in ("orders", "readings", "postings", "intervals", "bills"):
+        assert len(read_table(OLD, name)) > 0
+
+
+def test_the_same_scenario_can_be_run_again(tmp_path: Path) -> None:
+    golden = Path(__file__).parents[2] / "golden" / "two_neighbours" / "scenario.toml"
+    again = ws.run(ws.load(golden), out=tmp_path)
+    assert RunFolder(OLD).metrics.items() <= RunFolder(again.path).metrics.items()

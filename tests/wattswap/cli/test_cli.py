@@ -1,0 +1,457 @@
+"""The command line: what each command prints where, its exit codes, and what bad input leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.kits.run_kit import call, files_below, one_object, python, refused, start, write_street
+from wattswap.catalogue import KINDS
+from wattswap.results import RunResult
+from wattswap.scenario.load import template_names
+
+Capture = pytest.CaptureFixture[str]
+INTERVAL = "2026-06-02T12:00Z"
+
+
+# ---- run
+
+
+def test_run_prints_the_summary_and_every_bill_on_stdout_and_progress_on_stderr(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    outcome = call(capsys, "run", street, "--out", tmp_path)
+    assert outcome.code == 0
+    for phrase in ("tiny: 3 homes, 48 intervals", "Traded between neighbours", "EUR/kWh", "home-1", "home-3"):
+        assert phrase in outcome.out
+    assert "intervals, " not in outcome.out.split("\n", 1)[1]
+    assert "uniform_price: 48/48 intervals" in outcome.err
+    assert len(outcome.err.splitlines()) == 10
+    (folder,) = tmp_path.iterdir()
+    assert str(folder) in outcome.out
+
+
+def test_run_json_is_one_object_with_the_folder_and_the_figures(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    outcome = call(capsys, "run", street, "--out", tmp_path, "--json", "--quiet")
+    facts = one_object(outcome)
+    assert outcome.err == ""
+    assert RunResult(facts["run"]).metrics.items() <= facts.items()
+
+
+def test_run_takes_mechanism_seed_case_and_keys_from_the_command_line(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    street = write_street(tmp_path / "street", more="[case.short]\ntime.days = 1\n")
+    options = ["-m", "retailer_only", "--seed", 3, "--set", "chain.authorities=5", "--case", "short", "-q"]
+    facts = one_object(call(capsys, "run", street, "--out", tmp_path / "runs", "--json", *options))
+    manifest = RunResult(facts["run"]).manifest
+    found = [manifest[name] for name in ("mechanism", "seed", "intervals")]
+    assert found == ["retailer_only", 3, 24]
+    assert manifest["chain"]["authorities"] == 5
+
+
+def test_a_dry_run_prints_the_scenario_and_writes_nothing(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    facts = one_object(call(capsys, "run", street, "--out", tmp_path / "runs", "--dry-run"))
+    assert (facts["homes"], facts["intervals"], facts["scenario"]["seed"]) == (3, 48, 7)
+    assert files_below(tmp_path) == []
+
+
+def test_the_demo_needs_no_file(tmp_path: Path, capsys: Capture) -> None:
+    outcome = call(capsys, "run", "demo", "--dry-run", "--out", tmp_path)
+    assert one_object(outcome)["homes"] == 13
+
+
+BAD_RUNS = {
+    "a missing file": (["nowhere.toml"], 3, ["nowhere.toml: cannot be read", "wattswap new"]),
+    "an unknown mechanism": (["{street}", "-m", "uniform_prise"], 3, ["did you mean 'uniform_price'?"]),
+    "an unknown case": (["{street}", "--case", "summer"], 3, ["summer"]),
+    "an unknown key": (["{street}", "--set", "market.kk=1"], 3, ["market.kk: unknown key", "market.k"]),
+    "a wrong value": (["{street}", "--set", "market.k=2"], 3, ["market.k: 2 is too large; the largest is 1"]),
+    "a seed that is text": (["{street}", "--seed", "x"], 2, ["--seed"]),
+    "an unknown option": (["{street}", "--sed", "3"], 2, ["--sed"]),
+    "no scenario": ([], 2, ["SCENARIO"]),
+    "days without data": (["{street}", "--set", "time.days=9"], 3, ["time.days", "the data hold 2026-06-01"]),
+    "an unknown home": (
+        ["{street}", "--set", 'data.households=["home-9"]'],
+        3,
+        ["no home 'home-9'", "home-1"],
+    ),
+    "a folder that is a file": (["{street}", "--out", "{street}/meter.csv"], 3, ["meter.csv", "directory"]),
+}
+
+
+@pytest.mark.parametrize("what", BAD_RUNS)
+def test_a_run_that_cannot_start_says_why_and_writes_nothing(
+    what: str, street: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, code, phrases = BAD_RUNS[what]
+    before = files_below(street)
+    outcome = call(
+        capsys, "run", *(argument.replace("{street}", str(street)) for argument in arguments), "-q"
+    )
+    refused(outcome, code, *phrases)
+    assert (files_below(tmp_path), files_below(street)) == ([], before)
+
+
+@pytest.mark.parametrize("what", BAD_RUNS)
+def test_the_same_refusal_with_json_is_one_object_on_stdout(
+    what: str, street: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, code, _ = BAD_RUNS[what]
+    arguments = [argument.replace("{street}", str(street)) for argument in arguments]
+    outcome = call(capsys, "run", *arguments, "-q", "--json")
+    error = one_object(outcome)["error"]
+    assert (outcome.code, error["code"], outcome.err) == (code, code, "")
+    assert error["message"]
+
+
+def test_every_wrong_line_of_a_meter_file_is_named(tmp_path: Path, capsys: Capture) -> None:
+    street = write_street(tmp_path / "street")
+    lines = (street / "meter.csv").read_text(encoding="utf-8").splitlines()
+    lines[4] = lines[4].rsplit(",", 2)[0] + ",nan,0"
+    lines[8] = lines[8].rsplit(",", 2)[0] + ",-1.5,0"
+    (street / "meter.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    outcome = call(capsys, "run", street, "--out", tmp_path / "runs", "-q")
+    refused(outcome, 3, "5", "9", "meter.csv")
+    assert not (tmp_path / "runs").exists()
+
+
+# ---- resume and verify of what is no run
+
+
+@pytest.mark.parametrize(
+    "command", [["resume"], ["verify"], ["show"], ["chain", "show"], ["chain", "verify"]]
+)
+def test_a_folder_that_is_no_run_is_refused(command: list[str], tmp_path: Path, capsys: Capture) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        refused(call(capsys, *command, folder), 3, f"{folder}: no")
+        assert one_object(call(capsys, *command, folder, "--json"))["error"]["code"] == 3
+    assert files_below(tmp_path) == []
+
+
+def test_verify_prints_each_check_on_stdout(finished: RunResult, capsys: Capture) -> None:
+    outcome = call(capsys, "verify", finished.path)
+    assert outcome.code == 0
+    assert [line.split()[:2] for line in outcome.out.splitlines()] == [
+        ["ok", name] for name in ("files", "chain", "tables", "again")
+    ]
+    assert "once more: 48/48 intervals" in outcome.err
+    assert "Verified" in outcome.err
+
+
+def test_verify_names_meter_data_that_are_gone(tmp_path: Path, capsys: Capture) -> None:
+    street = write_street(tmp_path / "street", days=1)
+    facts = one_object(call(capsys, "run", street, "--out", tmp_path / "runs", "--json", "-q"))
+    (street / "meter.csv").unlink()
+    refused(call(capsys, "verify", facts["run"], "-q"), 3, "meter.csv")
+
+
+# ---- show
+
+VIEWS = {
+    ("summary",): "Traded between neighbours",
+    ("bills",): "Bills in EUR",
+    ("prices",): "hour UTC",
+    ("book",): "Order book of 2026-06-0",
+    ("book", INTERVAL): f"Order book of {INTERVAL}",
+    ("block", "3"): "2026-06-02T02:00Z",
+    ("why", "home-2"): "home-2: energy in kWh, money in EUR",
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_show_prints_each_view_as_text_and_as_one_object(
+    view: tuple[str, ...], finished: RunResult, capsys: Capture
+) -> None:
+    outcome = call(capsys, "show", finished.path, *view)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert VIEWS[view] in outcome.out
+    outcome = call(capsys, "show", finished.path, *view, "--json")
+    assert outcome.code == 0
+    assert one_object(outcome)
+
+
+def test_the_json_of_prices_has_iso_times_and_null_where_nothing_traded(
+    finished: RunResult, capsys: Capture
+) -> None:
+    rows = one_object(call(capsys, "show", finished.path, "prices", "--json"))["rows"]
+    assert rows[0]["interval_start"] == "2026-06-02T00:00:00+00:00"
+    assert [row["price_per_kwh"] is None for row in rows] == [row["traded_kwh"] == 0 for row in rows]
+
+
+def test_the_book_lists_high_bids_and_low_offers_first(street: Path, tmp_path: Path, capsys: Capture) -> None:
+    run = RunResult(one_object(call(capsys, "run", street, "--out", tmp_path, "--json", "-q"))["run"])
+    path = run.path / "orders.parquet"
+    table = pq.read_table(path)
+    limits = pa.array([100_000 + 1_000 * (7 * i % 5) for i in range(table.num_rows)], pa.int64())
+    column = table.column_names.index("limit_micro_per_kwh")
+    pq.write_table(table.set_column(column, "limit_micro_per_kwh", limits), path)
+    rows = one_object(call(capsys, "show", run.path, "book", "--json"))["rows"]
+    bids = [row["limit_per_kwh"] for row in rows if row["side"] == "buy"]
+    offers = [row["limit_per_kwh"] for row in rows if row["side"] == "sell"]
+    assert [row["side"] for row in rows] == ["buy"] * len(bids) + ["sell"] * len(offers)
+    assert bids == sorted(bids, reverse=True)
+    assert offers == sorted(offers)
+
+
+def test_why_sums_up_to_the_bill(finished: RunResult, capsys: Capture) -> None:
+    rows = one_object(call(capsys, "show", finished.path, "why", "home-2", "--json"))["rows"]
+    bills = one_object(call(capsys, "show", finished.path, "bills", "--json"))["rows"]
+    paid = -sum(row[kind] for row in rows for kind in ("trade", "imbalance", "retail", "grid_fee"))
+    (bill,) = [row for row in bills if row["household"] == "home-2"]
+    assert paid == pytest.approx(bill["cost_with_market"], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("view", "phrase"),
+    [
+        (["bill"], "Did you mean 'bills'?"),
+        (["why"], "known: home-1, home-2, home-3"),
+        (["why", "hom-1"], "Did you mean 'home-1'?"),
+        (["block"], "give a height"),
+        (["block", "49"], "the chain has blocks 1 to 48"),
+        (["block", "x"], "give a height"),
+        (["book", "2020-01-01T00:00Z"], "the run has no orders at 2020-01-01T00:00Z"),
+        (["book", "noon"], "write it as 20"),
+        (["book", "2026-06-02T12:00"], "names no zone"),
+        (["network"], "this run used no network"),
+    ],
+)
+def test_show_says_what_it_needs(view: list[str], phrase: str, finished: RunResult, capsys: Capture) -> None:
+    refused(call(capsys, "show", finished.path, *view), 2, phrase)
+
+
+@pytest.mark.parametrize("name", ["bills.parquet", "metrics.json", "manifest.json"])
+def test_show_names_a_damaged_file(name: str, finished: RunResult, tmp_path: Path, capsys: Capture) -> None:
+    copy = shutil.copytree(finished.path, tmp_path / "copy")
+    (copy / name).write_bytes((copy / name).read_bytes()[:40])
+    refused(call(capsys, "show", copy), 5, f"{copy / name}: is damaged")
+
+
+# ---- new, validate, list, doctor, data check, clear
+
+
+@pytest.mark.parametrize("template", template_names())
+def test_a_new_scenario_is_valid_once_its_data_are_there(
+    template: str, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = tmp_path / "mine"
+    outcome = call(capsys, "new", folder, "--template", template)
+    assert (outcome.code, outcome.err) == (0, f"Next: wattswap run {folder}\n")
+    assert outcome.out.splitlines() == [str(folder / name) for name in reversed(files_below(folder))]
+    outcome = call(capsys, "validate", folder)
+    if template == "citylearn":  # the homes are the user's own
+        refused(outcome, 3, "homes")
+    else:
+        assert (outcome.code, outcome.err) == (0, "")
+        assert "is valid" in outcome.out
+        assert one_object(call(capsys, "validate", folder, "--json"))["homes"] >= 2
+
+
+def test_new_overwrites_nothing(tmp_path: Path, capsys: Capture) -> None:
+    call(capsys, "new", tmp_path / "mine")
+    refused(call(capsys, "new", tmp_path / "mine"), 3, "scenario.toml: exists already")
+    refused(call(capsys, "new", tmp_path / "other", "-t", "stret"), 2, "did you mean 'street'?")
+    assert not (tmp_path / "other").exists()
+
+
+def test_validate_lists_every_mistake_with_its_line(tmp_path: Path, capsys: Capture) -> None:
+    street = write_street(tmp_path, more='solvr = "highs"\nk = 2\n')
+    outcome = call(capsys, "validate", street)
+    refused(outcome, 3, "Error: 2 problems", "did you mean 'solver'", "the largest is 1")
+    lines = (street / "scenario.toml").read_text(encoding="utf-8").splitlines()
+    for key in ("solvr", "k"):
+        number = next(n for n, line in enumerate(lines, 1) if line.startswith(f"{key} ="))
+        assert f"scenario.toml:{number}: market.{key}" in outcome.err
+    error = one_object(call(capsys, "validate", street, "--json"))["error"]
+    assert [problem["key"] for problem in error["problems"]] == ["market.solvr", "market.k"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_list_names_everything_of_a_kind_with_a_line_on_each(kind: str, capsys: Capture) -> None:
+    entries = one_object(call(capsys, "list", kind, "--json"))[kind]
+    lines = call(capsys, "list", kind).out.splitlines()
+    text = [line for line in lines if not line.startswith(" ")]  # parameters stand below, indented
+    assert len(text) == len(entries) > 0
+    assert len(lines) - len(text) == sum(bool(entry.get("parameters")) for entry in entries)
+    for entry, line in zip(entries, text, strict=True):
+        assert line.split()[0] == entry["name"]
+        assert len(entry["summary"]) > 10
+
+
+def test_list_of_an_unknown_kind_suggests_the_nearest(capsys: Capture) -> None:
+    refused(call(capsys, "list", "mechanism"), 2, "Did you mean 'mechanisms'?")
+
+
+def test_the_doctor_finds_this_installation_sound(capsys: Capture) -> None:
+    outcome = call(capsys, "doctor", "--json")
+    report = one_object(outcome)
+    assert (outcome.code, report["ok"]) == (0, True)
+    assert {"python", "package names", "HiGHS clears", "libp2p imports"} <= {
+        c["what"] for c in report["checks"]
+    }
+    assert "FAIL" not in call(capsys, "doctor").out
+
+
+def test_the_doctor_names_what_is_broken_and_exits_with_6(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wattswap import doctor
+
+    monkeypatch.setattr(
+        doctor, "_samples", lambda: iter([doctor.Check("samples", False, "gone", "reinstall")])
+    )
+    outcome = call(capsys, "doctor")
+    assert outcome.code == 6
+    assert "FAIL  samples" in outcome.out
+    assert "1 of " in outcome.err
+    outcome = call(capsys, "doctor", "--json")
+    assert (outcome.code, one_object(outcome)["ok"], outcome.err) == (6, False, "")
+
+
+def test_data_check_tells_what_a_file_holds(street: Path, capsys: Capture) -> None:
+    outcome = call(capsys, "data", "check", street / "meter.csv")
+    assert (outcome.code, outcome.err) == (0, "")
+    for phrase in ("format     plain", "step       60 min", "homes      3: home-1, home-2, home-3"):
+        assert phrase in outcome.out
+    facts = one_object(call(capsys, "data", "check", street / "meter.csv", "--json"))
+    assert (facts["ok"], facts["rows"]) == (True, 216)
+
+
+def test_data_check_names_the_bad_lines_and_exits_with_3(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    lines = (street / "meter.csv").read_text(encoding="utf-8").splitlines()
+    lines[10] = lines[10].rsplit(",", 2)[0] + ",abc,0"
+    bad = tmp_path / "bad.csv"
+    bad.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    outcome = call(capsys, "data", "check", bad)
+    assert outcome.code == 3
+    assert "11" in outcome.out
+    assert "1 error" in outcome.err
+    outcome = call(capsys, "data", "check", bad, "--json")
+    assert (outcome.code, one_object(outcome)["ok"]) == (3, False)
+    refused(call(capsys, "data", "check", tmp_path / "none.csv"), 3, "none.csv")
+    refused(call(capsys, "data", "check", bad, "--format", "plainn"), 3, "plain")
+
+
+BOOK = {
+    "orders": [
+        {"id": "b", "participant": "ann", "side": "buy", "quantity_kwh": 2, "price_per_kwh": 0.3},
+        {"id": "s", "participant": "bob", "side": "sell", "quantity_kwh": 1, "price_per_kwh": 0.1},
+    ]
+}
+
+
+def test_clear_clears_a_book_from_a_file(tmp_path: Path, capsys: Capture) -> None:
+    case = tmp_path / "book.json"
+    case.write_text(json.dumps(BOOK))
+    outcome = call(capsys, "clear", case, "-m", "uniform_price", "--json")
+    result = one_object(outcome)
+    assert (outcome.code, result["price"], result["price_interval"]) == (0, 0.3, [0.3, 0.3])
+    assert [order["accepted_kwh"] for order in result["orders"]] == [1, 1]
+    assert call(capsys, "clear", case, "-m", "uniform_price").code == 0
+
+
+def test_clear_names_what_is_wrong_with_a_book(tmp_path: Path, capsys: Capture) -> None:
+    case = tmp_path / "book.json"
+    case.write_text(json.dumps(BOOK).replace("0.3", "-x-".join(['"', '"'])))
+    outcome = call(capsys, "clear", case, "-m", "uniform_price", "--json")
+    assert (outcome.code, one_object(outcome)["error"]["code"]) == (3, 3)
+    refused(call(capsys, "clear", tmp_path / "none.json", "-m", "uniform_price"), 3, "none.json")
+    refused(call(capsys, "clear", case, "-m", "uniform_prise"), 3, "uniform_price")
+
+
+# ---- the whole
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["run", "--help"], ["chain", "-h"], ["chain", "prove", "-h"]])
+def test_help_works_everywhere(arguments: list[str], capsys: Capture) -> None:
+    outcome = call(capsys, *arguments)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "Usage: " in outcome.out
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: Capture) -> None:
+    refused(call(capsys, "rum"), 2, "No such command 'rum'")
+    assert one_object(call(capsys, "rum", "--json"))["error"]["code"] == 2
+
+
+def test_no_command_prints_the_help_and_exits_with_2(capsys: Capture) -> None:
+    outcome = call(capsys)
+    assert outcome.code == 2
+    assert "Usage: wattswap [OPTIONS] COMMAND" in outcome.out + outcome.err
+
+
+def test_a_bug_exits_with_1_and_names_the_crash_file(
+    street: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wattswap.runs import engine
+
+    def broken(*_args: object, **_options: object) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr(engine, "run", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    outcome = call(capsys, "run", street, "-q")
+    (crash,) = tmp_path.glob("wattswap-crash-*.txt")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert str(crash) in outcome.err
+    assert "ZeroDivisionError: on purpose" in crash.read_text()
+    outcome = call(capsys, "run", street, "-q", "--json")
+    assert one_object(outcome)["error"]["code"] == 1
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path: Path, capsys: Capture) -> None:
+    outcome = call(capsys, "verify", tmp_path, "--debug")
+    assert outcome.code == 3
+    assert "Traceback" in outcome.err
+
+
+def test_a_process_of_its_own_keeps_data_and_progress_apart(street: Path, tmp_path: Path) -> None:
+    process = start("run", street, "--out", tmp_path, "--json", NO_COLOR="1")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(out)["intervals"] == 48
+    assert "48/48 intervals" in err
+    assert "\x1b" not in out + err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(finished: RunResult) -> None:
+    program = (
+        f"from wattswap.cli import main; main(['show', {str(finished.path)!r}, 'why', 'home-1', '--json'])"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_python_m_wattswap_is_the_command_line() -> None:
+    done = python(
+        "import runpy, sys; sys.argv = ['wattswap', '-h']; runpy.run_module('wattswap', run_name='__main__')"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage: " in done.stdout

@@ -1,0 +1,367 @@
+"""Runs with real nodes: neighbourhoods in memory, with nodes that die or misbehave, and (marked `live`) processes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import wattswap as ws
+from p2p.batches.batch import batches
+from p2p.batches.receipts import check_omission
+from p2p.blocks.block import signers
+from p2p.blocks.genesis import read_genesis
+from p2p.ledger.store import ChainStore
+from p2p.wire.codec import decode
+from p2p.wire.messages import Kind, Signed, household_of
+from tests.kits.run_kit import FIRST, MONEY, call, files_below, readings
+from tests.kits.time_kit import eventually_trio, time_passes
+from tests.kits.town_kit import MemoryTown, playing
+from wattswap.errors import RunNotFound, UsageError, VerificationFailed
+from wattswap.nodes import collector
+from wattswap.nodes.collector import ByHousehold
+from wattswap.nodes.live import Town, compare_runs, run_live
+from wattswap.results import RunResult
+from wattswap.runs import engine
+from wattswap.runs.chain_reader import open_chain, verified_chain
+from wattswap.runs.folder import stored_scenario
+from wattswap.runs.layout import TABLE_FILES
+
+INTERVALS = 6
+DAYLIGHT_S = int(FIRST.timestamp()) + 86_400 + 9 * 3_600
+ROOTS = ("book_root", "clearing_root", "postings_root")
+QUICK = Town()
+PACED = Town(pace_s=2.0)
+"""Without a pace all intervals pass in one moment of the jumping clock, and nobody can be killed between them."""
+
+
+def lived(
+    street: Path, out: Path, intervals: int = INTERVALS, town: Town = QUICK, **options: object
+) -> RunResult:
+    """A live run in memory, in daylight."""
+    return run_live(
+        ws.load(street),
+        town=town,
+        intervals=intervals,
+        start_s=DAYLIGHT_S,
+        out=out,
+        play=playing(**options),
+    )
+
+
+def assert_as_in_process(result: RunResult, tmp_path: Path) -> None:
+    """Every root of every interval is that of the run in process."""
+    again = engine.run(stored_scenario(result.path), out=tmp_path / "again")
+    assert len(compare_runs(result, again)) == len(again.table("intervals"))
+
+
+def collectors_of(result: RunResult) -> list[str]:
+    """Who settled each interval: "operator", or the number of the authority."""
+    with open_chain(result.path) as store:
+        genesis = store.genesis
+        names = {key: str(i) for i, key in enumerate(genesis.authorities)} | {genesis.operator: "operator"}
+        return [
+            names[block.txs[index].sender] for block, _ in store.blocks() for index, _ in batches(block.txs)
+        ]
+
+
+async def settled(town: MemoryTown, intervals: int) -> None:
+    """Wait until the chain has so many settled intervals, as any authority's folder tells."""
+    from wattswap.nodes.stats import read_stats
+
+    folders = [c.data_path for c in town.configs.values() if c.role == "validator"]
+
+    def are_settled() -> bool:
+        lines = [line for line in read_stats(folders) if line["what"] == "settled"]
+        return len({line["interval_start"] for line in lines}) >= intervals
+
+    await eventually_trio(are_settled, f"{intervals} intervals are settled", 3_600)
+
+
+@pytest.fixture(scope="module")
+def networked(street: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """Six intervals of daylight, one node per home, an operator and four authorities."""
+    return lived(street, tmp_path_factory.mktemp("live"))
+
+
+@pytest.fixture(scope="module")
+def in_process(networked: RunResult, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """The same scenario in process."""
+    return engine.run(stored_scenario(networked.path), out=tmp_path_factory.mktemp("local"))
+
+
+def test_a_live_run_writes_the_same_tables_as_one_in_process(
+    networked: RunResult, in_process: RunResult
+) -> None:
+    """All bytes but the chain's own: when authorities vote over a network, blocks have other times."""
+    same = {*TABLE_FILES, "metrics.json", "genesis.bin", "scenario.json"} - {"intervals.parquet"}
+    for name in sorted(same):
+        assert (networked.path / name).read_bytes() == (in_process.path / name).read_bytes(), name
+    own = ["height", "block_hash"]
+    a, b = (run.table("intervals").drop(columns=own) for run in (networked, in_process))
+    pd.testing.assert_frame_equal(a, b)
+    for name in ("replay_sha256", "data", "scenario_sha256"):
+        assert networked.manifest[name] == in_process.manifest[name]
+    assert networked.metrics["traded_kwh"] > 0
+
+
+def test_every_root_of_every_interval_is_compared(networked: RunResult, in_process: RunResult) -> None:
+    rows = compare_runs(networked, in_process)
+    stored = in_process.table("intervals")
+    expected = [tuple(getattr(row, name).hex() for name in ROOTS) for row in stored.itertuples()]
+    assert [tuple(row[name] for name in ROOTS) for row in rows] == expected
+    assert len(rows) == INTERVALS
+
+
+def test_a_run_that_differs_is_named_by_its_first_interval(
+    networked: RunResult, street: Path, tmp_path: Path
+) -> None:
+    scenario = stored_scenario(networked.path)
+    other = engine.run(scenario.model_copy(update={"seed": 8}), out=tmp_path)
+    with pytest.raises(VerificationFailed, match=r"2026-06-02T09:00Z: (book|clearing|postings) root: "):
+        compare_runs(networked, other)
+
+
+def test_a_live_run_says_how_it_was_made(networked: RunResult) -> None:
+    facts = networked.manifest["network"]
+    assert (networked.manifest["driver"], networked.manifest["signed"]) == ("live", True)
+    assert (facts["nodes"], facts["roles"]) == (8, {"household": 3, "operator": 1, "validator": 4})
+    assert facts["signed_receipts"] == 3 * 2 * INTERVALS
+    assert facts["proofs_checked"] == 3 * INTERVALS
+    assert facts["results_by_gossip"] + facts["results_by_request"] == 3 * INTERVALS
+    assert (facts["silent"], facts["late"], facts["restarts"]) == ([], 0, {})
+
+
+def test_a_live_run_is_verified_from_its_messages_and_by_running_it_in_process(networked: RunResult) -> None:
+    checks = ws.verify(networked.path)["checks"]
+    assert set(checks) == {"files", "chain", "tables", "messages", "again"}
+
+
+def test_a_changed_blob_is_found(networked: RunResult, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(networked.path, copy)
+    blob = sorted((copy / "blobs").iterdir())[2]
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    blob.write_bytes(data)
+    with pytest.raises(VerificationFailed, match="blob"):
+        ws.verify(copy)
+
+
+def test_show_network_prints_the_figures(networked: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
+    out = call(capsys, "show", networked.path, "network").out
+    assert "proofs checked" in out
+    assert "2026-06-02T09:00Z" in out
+    outcome = call(capsys, "show", networked.path, "network", "--json")
+    assert json.loads(outcome.out)["nodes"] == 8
+
+
+def test_homes_behind_gateways_give_the_same_hashes(street: Path, tmp_path: Path) -> None:
+    result = lived(street, tmp_path, town=Town(gateways=2))
+    assert result.manifest["network"]["roles"] == {"gateway": 2, "operator": 1, "validator": 4}
+    assert result.manifest["network"]["proofs_checked"] == 3 * INTERVALS
+    assert_as_in_process(result, tmp_path)
+
+
+def test_one_authority_alone_is_enough_for_a_toy(street: Path, tmp_path: Path) -> None:
+    result = lived(street, tmp_path, intervals=2, town=Town(validators=1))
+    assert_as_in_process(result, tmp_path)
+
+
+def test_numbers_that_do_not_fit_are_told_at_once_and_nothing_is_written(
+    street: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        lived(street, tmp_path, town=Town(validators=3, gateways=9))
+    assert [problem.where for problem in caught.value.problems] == ["--validators", "--gateways"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_authorities_collect_when_there_is_no_operator(street: Path, tmp_path: Path) -> None:
+    result = lived(street, tmp_path, absent=["operator-0"])
+    assert "operator" not in collectors_of(result)
+    assert_as_in_process(result, tmp_path)
+
+
+def test_an_operator_that_dies_is_stood_in_for_and_gets_its_work_back(street: Path, tmp_path: Path) -> None:
+    async def script(town: MemoryTown) -> None:
+        await settled(town, 2)
+        await town.kill("operator-0")
+        await settled(town, 4)
+        town.start("operator-0")
+
+    result = lived(street, tmp_path, intervals=10, town=PACED, script=script)
+    who = collectors_of(result)
+    assert (who[0], who[-1]) == ("operator", "operator")
+    assert {"0", "1", "2", "3"} & set(who)
+    assert_as_in_process(result, tmp_path)
+
+
+def test_a_validator_that_lost_its_chain_begins_at_a_snapshot_and_votes_again(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wattswap.nodes.node.CHECKPOINT_EVERY", 2)
+    begun: list[int] = []
+
+    async def script(town: MemoryTown) -> None:
+        await settled(town, 5)
+        await town.kill("validator-2")
+        config = town.configs["validator-2"]
+        for path in config.data_path.glob("chain.db*"):
+            path.unlink()
+        town.configs["validator-2"] = config.model_copy(update={"snapshot": True}).in_folder(config.folder)
+        await settled(town, 6)
+        town.start("validator-2")
+        await settled(town, 10)
+        await town.kill("validator-2")
+        with ChainStore.open(config.data_path / "chain.db") as store:
+            begun.append(store.base)
+            votes = [2 in signers(cert) for block, cert in store.blocks(store.base + 3)]
+        assert any(votes)
+        town.start("validator-2")
+
+    result = lived(street, tmp_path, intervals=12, town=PACED, script=script)
+    assert begun
+    assert begun[0] >= 2
+    assert_as_in_process(result, tmp_path)
+
+
+@pytest.mark.parametrize("victim", ["validator-1", "home-2"])
+def test_a_node_that_is_killed_and_started_again_loses_nothing(
+    victim: str, street: Path, tmp_path: Path
+) -> None:
+    async def script(town: MemoryTown) -> None:
+        for intervals in (1, 3):
+            await settled(town, intervals)
+            await town.kill(victim)
+            await time_passes(1)
+            town.start(victim)
+
+    result = lived(street, tmp_path, town=PACED, script=script)
+    assert result.manifest["network"]["restarts"] == {victim: 2}
+    assert result.manifest["network"]["silent"] == []
+    assert_as_in_process(result, tmp_path)
+    with open_chain(result.path) as store:
+        assert not any(block.evidence for block, _ in store.blocks())
+
+
+def test_a_home_that_stays_away_is_settled_as_if_it_had_used_what_it_traded(
+    street: Path, tmp_path: Path
+) -> None:
+    result = lived(street, tmp_path, intervals=4, town=Town(gate_s=2.0), absent=["home-2"])
+    facts = result.manifest["network"]
+    assert Counter(line.split()[1] for line in facts["silent"]) == {"home-2": 4}
+    orders = pd.read_parquet(result.path / "orders.parquet")
+    assert set(orders["household"]) == {"home-1", "home-3"}
+    bills = pd.read_parquet(result.path / "bills.parquet").set_index("household")
+    known = bills.drop(columns=["load_wh", "pv_wh"])
+    assert (known.loc["home-2"] == 0).all()
+    given = readings(3, 3, 60)
+    day = FIRST + pd.Timedelta(days=1, hours=9).to_pytimedelta()
+    hours = [given[day + pd.Timedelta(hours=i).to_pytimedelta(), "home-3"] for i in range(4)]
+    assert known.loc["home-3", ["import_wh", "export_wh"]].tolist() == [
+        sum(c) for c in zip(*hours, strict=True)
+    ]
+    sums = pd.read_parquet(result.path / "postings.parquet").groupby("interval_start")[MONEY].sum()
+    assert (sums == 0).all(axis=None)
+    assert verified_chain(result.path)["blocks"] == 4
+    assert "left out" in ws.verify(result.path)["checks"]["again"]
+
+
+def test_a_home_whose_proof_does_not_hold_ends_the_run_and_nothing_stays(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = ByHousehold.__getitem__
+
+    def line_of_another(self: ByHousehold, household: str) -> bytes:
+        names = list(self)
+        return honest(self, names[(names.index(household) + 1) % len(names)])
+
+    monkeypatch.setattr(ByHousehold, "__getitem__", line_of_another)
+    with pytest.raises(VerificationFailed, match="the proof is not of this home's meter"):
+        lived(street, tmp_path, intervals=2)
+    assert files_below(tmp_path) == []
+
+
+def test_an_operator_that_leaves_out_an_order_it_had_promised_is_convicted_by_the_home(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The authorities see nothing wrong with a batch that follows from its blob; the receipt is the proof."""
+    honest = collector.make_blob
+
+    def without_home_1(
+        roster: tuple[str, ...], start_s: int, secret: bytes, signed: tuple[bytes, ...]
+    ) -> bytes:
+        kept = [
+            data
+            for data in signed
+            if household_of(data) != "home-1" or decode(Signed, data).kind == Kind.READING
+        ]
+        return honest(roster, start_s, secret, kept)
+
+    monkeypatch.setattr(collector, "make_blob", without_home_1)
+    result = lived(street, tmp_path, intervals=2)
+    assert result.manifest["network"]["broken_promises"] == 2
+    assert set(result.table("orders")["household"]) <= {"home-2", "home-3"}
+    proofs = sorted((result.path / "omissions").iterdir())
+    genesis = read_genesis(result.path / "genesis.bin")
+    assert [check_omission(proof.read_bytes(), genesis) for proof in proofs] == [genesis.operator] * 2
+    outcome = call(capsys, "chain", "check-omission", proofs[0], "--genesis", result.path / "genesis.bin")
+    assert outcome.code == 0
+    assert f"operator {genesis.operator.hex()}" in outcome.out
+    spoilt = proofs[0].with_name("spoilt.bin")
+    spoilt.write_bytes(proofs[0].read_bytes()[:-1] + b"x")
+    outcome = call(capsys, "chain", "check-omission", spoilt, "--genesis", result.path / "genesis.bin")
+    assert (outcome.code, outcome.out) == (5, "")
+
+
+def test_a_live_run_that_was_killed_is_not_resumed(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr("wattswap.nodes.live.shutil.rmtree", lambda *_args, **_options: None)  # nor tidies up
+    with pytest.raises(Killed):
+        run_live(ws.load(street), intervals=2, out=tmp_path, play=die)  # type: ignore[arg-type]
+    (partial,) = tmp_path.iterdir()
+    before = files_below(partial)
+    with pytest.raises(RunNotFound, match="is a live run, which cannot be continued"):
+        engine.resume(partial)
+    assert files_below(partial) == before
+
+
+@pytest.mark.live
+def test_three_homes_over_libp2p_give_the_hashes_of_a_run_in_process(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = call(
+        capsys, "live", street, "-n", 3, "--at", "2026-06-02T09:00Z", "--out", tmp_path, "--json", "-q"
+    )
+    assert outcome.code == 0, outcome.err
+    facts = json.loads(outcome.out)
+    assert [row["interval"] for row in facts["equal"]] == [
+        f"2026-06-02T{hour:02}:00Z" for hour in (9, 10, 11)
+    ]
+    assert facts["network"]["nodes"] == 8
+    assert facts["network"]["proofs_checked"] == 9
+    stored = pd.read_parquet(Path(facts["run"]) / "intervals.parquet")
+    assert [row["book_root"] for row in facts["equal"]] == [value.hex() for value in stored["book_root"]]
+
+
+@pytest.mark.live
+def test_the_live_command_prints_the_comparison(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = call(capsys, "live", street, "-n", 2, "--out", tmp_path)
+    assert outcome.code == 0, outcome.err
+    assert "Equal in all 2 intervals: order-book roots, clearings and postings." in outcome.out
+    assert "live: 2/2 intervals" in outcome.err

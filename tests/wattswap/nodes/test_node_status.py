@@ -1,0 +1,153 @@
+"""network status: every node of a folder is asked, and one that is down is named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+import wattswap as ws
+from p2p.blocks.genesis import read_genesis
+from p2p.roles.replica.status import serve_status
+from p2p.transports.memory import MemoryNetwork
+from p2p.wire.identity import Identity
+from tests.kits.run_kit import call, refused, start
+from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+from wattswap.nodes.status import PATIENCE_S, Target, ask_all, targets_of
+
+Capture = pytest.CaptureFixture[str]
+CHAIN = b"c" * 32
+HEAD = b"h" * 32
+
+
+@pytest.fixture(scope="module")
+def made(street: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[NodeConfig, ...]:
+    """A neighbourhood that nobody started."""
+    folder = tmp_path_factory.mktemp("nodes") / "street"
+    return init_nodes(ws.load(street), folder, Wish(1_800_000_000_000, gateways=1), KeyPlan())
+
+
+def test_a_node_tells_what_it_counted_and_one_that_is_down_is_named() -> None:
+    async def main() -> None:
+        network = MemoryNetwork()
+        async with (
+            network.endpoint(Identity.from_seed(b"a" * 32)) as up,
+            network.endpoint(Identity.from_seed(b"b" * 32)) as asker,
+        ):
+            counters = {"peers": 3, "refused_malformed": 1, "refused_tx_nonce": 2, "last_block_age_s": 12}
+            serve_status(up, CHAIN, "validator", lambda: (7, HEAD, True), lambda: counters)
+            async with network.endpoint(Identity.from_seed(b"d" * 32)) as gone:
+                address = gone.address
+            targets = [
+                Target("validator-0", "validator", up.address),
+                Target("validator-1", "validator", address),
+                Target("home", "household", "", "its keystore is not there"),
+            ]
+            first, second, third = [f.facts() for f in await ask_all(asker, CHAIN, targets)]
+        assert (first["up"], first["height"], first["head"], first["ready"]) == (True, 7, HEAD.hex(), True)
+        assert (first["peers"], first["refused"], first["last_block_age_s"]) == (3, 3, 12)
+        assert (second["node"], second["up"], second["height"]) == ("validator-1", False, None)
+        assert address in second["trouble"]
+        assert third["trouble"] == "its keystore is not there"
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_node_that_hangs_or_is_of_another_chain_is_down_after_a_patience() -> None:
+    async def main() -> None:
+        network = MemoryNetwork()
+        async with (
+            network.endpoint(Identity.from_seed(b"a" * 32)) as other,
+            network.endpoint(Identity.from_seed(b"e" * 32)) as hanging,
+            network.endpoint(Identity.from_seed(b"b" * 32)) as asker,
+        ):
+
+            async def hang(_peer: str, _data: bytes) -> bytes:
+                await trio.sleep_forever()
+                raise AssertionError
+
+            serve_status(other, b"x" * 32, "validator", lambda: (7, HEAD, True), dict)
+            hanging.serve("/wattswap/status/1", hang)
+            begun = trio.current_time()
+            targets = [Target("other", "validator", other.address), Target("hang", "", hanging.address)]
+            first, second = await ask_all(asker, CHAIN, targets)
+            assert "wrong_chain" in first.trouble
+            assert second.trouble
+            assert trio.current_time() - begun <= PATIENCE_S + 0.1
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_folder_tells_where_all_its_nodes_listen(made: tuple[NodeConfig, ...]) -> None:
+    chain_id, targets = targets_of(made[0].folder.parent)
+    assert chain_id == read_genesis(made[0].genesis_path).chain_id
+    assert [target.name for target in targets] == [config.name for config in made]
+    assert all(f"/tcp/{c.listen.port}/p2p/" in t.address for c, t in zip(made, targets, strict=True))
+
+
+def test_one_nodes_folder_tells_of_itself_and_of_the_peers_it_knows(made: tuple[NodeConfig, ...]) -> None:
+    _, all_of_them = targets_of(made[0].folder.parent)
+    _, known = targets_of(made[-1].folder)
+    assert known == all_of_them
+
+
+def test_a_folder_without_nodes_and_addresses_without_a_genesis_are_refused(
+    tmp_path: Path, capsys: Capture, made: tuple[NodeConfig, ...]
+) -> None:
+    refused(call(capsys, "network", "status", tmp_path), 3, "holds no node")
+    address = made[0].peers[0].address
+    refused(call(capsys, "network", "status", address), 2, "--genesis")
+    refused(call(capsys, "network", "status", address, tmp_path), 2, "one folder")
+
+
+NODE = """
+import sys
+import trio
+from p2p.blocks.genesis import read_genesis
+from p2p.transports.libp2p import open_libp2p
+from p2p.roles.replica.status import serve_status
+from wattswap.nodes.config import load_config
+from wattswap.nodes.keys import open_keys
+
+async def main():
+    config = load_config(sys.argv[1])
+    genesis = read_genesis(config.genesis_path)
+    identity = open_keys(config, {}, genesis)[config.key_names[0]]
+    async with open_libp2p(identity, port=config.listen.port) as node:
+        serve_status(node, genesis.chain_id, "validator", lambda: (5, b"h" * 32, True), lambda: {"peers": 2})
+        print("up", flush=True)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+
+
+@pytest.mark.live
+def test_the_command_asks_real_nodes_and_ends_with_1_when_one_is_down(made: tuple[NodeConfig, ...]) -> None:
+    folder, genesis = made[0].folder, made[0].genesis_path
+    node = subprocess.Popen([sys.executable, "-c", NODE, str(folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert node.stdout is not None
+        assert node.stdout.readline() == "up\n"
+        everybody = start("network", "status", folder.parent, PYTHONWARNINGS="ignore")
+        out, err = everybody.communicate(timeout=60)
+        assert everybody.returncode == 6
+        assert "1 of 6 nodes answer" in out
+        assert [line.split(": ")[0] for line in err.splitlines()] == [
+            f"{config.name} is down" for config in made[1:]
+        ]
+        (address,) = [peer.address for peer in made[1].peers if peer.name == "validator-0"]
+        alone = start("network", "status", address, "--genesis", genesis, "--json", PYTHONWARNINGS="ignore")
+        out, _ = alone.communicate(timeout=60)
+        assert alone.returncode == 0
+        (row,) = json.loads(out)["nodes"]
+        assert (row["up"], row["height"], row["head"], row["peers"]) == (True, 5, HEAD.hex(), 2)
+    finally:
+        node.kill()
+        node.communicate()

@@ -1,0 +1,260 @@
+"""Figures and words: lines through the right points, the best marked, sentences that say what the numbers say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from market.metrics.table import METRICS, Metric
+from tests.kits.report_kit import HOMES, NASTY, SAVINGS, START, bills, book, intervals, outcome, story
+from wattswap.report import drawing, figures, words
+from wattswap.report.sections.comparison import best_value, comparison_table
+from wattswap.report.sections.properties import properties_table
+from wattswap.report.story import Observed, Spread
+from wattswap.report.words import against_best, duration, interval, number, verdict
+
+
+def measure(name: str) -> Metric:
+    return METRICS.get(name)
+
+
+def cells_of(html: str, row: str) -> list[str]:
+    """Text of the cells of a table's row; a marked one ends in a star."""
+    (found,) = re.findall(rf'<tr><th scope="row">{re.escape(row)}</th>(.*?)</tr>', html)
+    cells = re.findall(r'<td class="([^"]*)">(.*?)</td>', found)
+    return [re.sub(r"<small>[^<]*</small>", "", c) + ("*" if "best" in css else "") for css, c in cells]
+
+
+def test_supply_and_demand_are_steps_that_meet_at_the_clearing_point() -> None:
+    demand, supply, cleared = figures.curve_figure(book(), "EUR").data
+    assert list(zip(demand.x, demand.y, strict=True)) == [(0, 0.30), (2, 0.30), (2, 0.20), (3, 0.20)]
+    assert list(zip(supply.x, supply.y, strict=True)) == [(0, 0.10), (1, 0.10), (1, 0.25), (4, 0.25)]
+    assert (cleared.x, cleared.y) == ((2.0,), (0.25,))
+
+
+def test_without_a_trade_no_point_is_drawn() -> None:
+    curve = replace(book(), price=None, traded_kwh=0.0)
+    assert [trace.name for trace in figures.curve_figure(curve, "EUR").data] == ["demand", "supply"]
+
+
+def test_a_price_line_breaks_where_nothing_was_traded_and_keeps_between_the_bounds() -> None:
+    frame = intervals("vcg")
+    tariff, feed_in, line = figures.price_figure({"vcg": frame}, "EUR").data
+    assert set(tariff.y) == {0.32}
+    assert set(feed_in.y) == {0.08}
+    assert [y is None for y in line.y] == frame["price_per_kwh"].isna().tolist()
+    assert line.connectgaps is None
+
+
+def test_a_mechanism_that_never_trades_has_no_line() -> None:
+    traces = figures.price_figure({"vcg": intervals("vcg"), "none": intervals("retailer_only")}, "EUR").data
+    assert [t.name for t in traces] == ["tariff", "feed-in", "vcg"]
+
+
+def test_bills_are_sorted_with_the_largest_on_top_and_names_are_text() -> None:
+    figure = figures.bills_figure({"vcg": bills("vcg"), "mcafee": bills("mcafee")}, "EUR")
+    before, vcg, _ = figure.data
+    assert list(before.x) == sorted([10.0, 20.0, -5.0, 4.0, 0.0])
+    assert [round(b - a, 9) for b, a in zip(before.x, vcg.x, strict=True)] == [3.0, 0.5, 1.0, 1.5, 2.0]
+    assert before.y[-1] == NASTY.replace("<", "&lt;").replace(">", "&gt;")
+    assert max(map(len, figure.layout.yaxis.ticktext)) < 40
+    assert not [text for text in figure.layout.yaxis.ticktext if "<" in text]
+
+
+def test_of_many_homes_those_are_drawn_that_lose_and_win_most() -> None:
+    homes = 500
+    frame = pd.DataFrame(
+        {"cost_without_market": np.arange(homes) % 7, "saving": np.arange(homes) - 100.0},
+        index=[f"home-{i:03}" for i in range(homes)],
+    )
+    shown = set(figures.shown_homes(frame))
+    half = figures.MAX_HOMES // 2
+    assert shown == {f"home-{i:03}" for i in [*range(half), *range(homes - half, homes)]}
+
+
+def test_losers_have_another_colour_and_another_side() -> None:
+    (bars, *_) = figures.savings_figure({"mcafee": bills("mcafee")["saving"]}, "EUR").data
+    assert list(bars.x) == [-0.75, 0.25, 0.5, 1.0, 1.5]
+    assert [c == drawing.VERMILION for c in bars.marker.color] == [True, False, False, False, False]
+
+
+def test_the_peak_is_marked_where_it_is() -> None:
+    power = figures.power_of(story())
+    traces = figures.grid_figure(power).data
+    frame = intervals("uniform_price")["retail_import_kwh"] * 4
+    assert traces[3].x == (f"{frame.idxmax():%Y-%m-%d %H:%M}",)
+    assert traces[3].y == (frame.max(),)
+    assert traces[0].name == "retailer_only"
+
+
+def test_no_two_of_40_series_look_the_same() -> None:
+    looks = {(drawing.colour_of(i), drawing.symbol_of(i)) for i in range(40)}
+    assert len(looks) == 40
+
+
+def test_bands_of_energy_are_as_wide_as_the_flows() -> None:
+    flows = story().flows
+    (sankey,) = figures.flows_figure(flows).data
+    labels = [label.split(":")[0] for label in sankey.node.label]
+    ends = zip(sankey.link.source, sankey.link.target, sankey.link.value, strict=True)
+    assert [(labels[a], labels[b], v) for a, b, v in ends] == list(flows.itertuples(index=False, name=None))
+    assert "Consumption: 50.0 kWh" in sankey.node.label
+
+
+def test_a_year_is_drawn_by_the_day_and_loses_no_energy_and_no_money() -> None:
+    year = intervals("vcg", 365 * 96)
+    drawn = figures.coarse(year)
+    assert len(drawn) == 365
+    assert drawn["traded_kwh"].sum() == pytest.approx(year["traded_kwh"].sum())
+    value = (year["price_per_kwh"] * year["traded_kwh"]).sum()
+    assert (drawn["price_per_kwh"] * drawn["traded_kwh"]).sum() == pytest.approx(value)
+    assert set(drawn["import_per_kwh"].round(9)) == {0.32}
+    assert figures.coarse(year.head(3_000)) is not drawn
+    assert len(figures.coarse(year.head(3_000))) == 3_000
+    assert len(figures.coarse(year.head(4_000))) == 1_000
+
+
+def test_the_best_is_marked_and_worse_ones_stand_in_percent_of_it() -> None:
+    html, _ = comparison_table(story())
+    assert cells_of(html, "uniform_price")[:3] == ["22.25*", "6.75*", "0*"]
+    assert cells_of(html, "mcafee")[:3] == ["26.50", "2.50", "1"]
+    assert "<small>37.0 % of best</small>" in html  # 2.50 of 6.75
+    assert "<small>119.1 % of best</small>" in html  # 26.50 of 22.25
+    assert cells_of(html, "vcg")[:2] == ["21.00", "8.00"]
+    assert "Where the operator adds money (vcg 0.80 EUR)" in html
+    assert cells_of(html, "welfare_optimum (bound)")[1] == "9.00"
+    assert cells_of(html, "retailer_only (reference)")[1] == "0.00"
+
+
+def test_an_undefined_figure_has_a_dash_and_its_reason_once() -> None:
+    html, _ = comparison_table(story())
+    assert "– stands for average price of retailer_only: nothing was traded." in html
+    assert html.count("it is defined only where no home loses and some home gains") == 1
+    assert "–" in cells_of(html, "mcafee")
+
+
+def test_a_single_mechanism_is_held_against_no_market() -> None:
+    told = story(outcomes=tuple(outcome(n) for n in ("retailer_only", "vcg")), bound=None, focus="vcg")
+    assert best_value(told, measure("peak_import_kw")) == 8.0
+    assert best_value(told, measure("price_per_kwh")) is None
+
+
+def test_several_seeds_show_the_interval_and_one_does_not() -> None:
+    html, _ = comparison_table(story())
+    half = 4.302653 * 0.01 / np.sqrt(3)
+    assert f"<small>{6.75 - half:.2f} to {6.75 + half:.2f}</small>" in html
+    one = story(outcomes=tuple(outcome(n, seeds=1) for n in SAVINGS), seeds=(1,))
+    assert " to " not in comparison_table(one)[0]
+
+
+def test_a_promise_that_was_broken_is_marked() -> None:
+    html = properties_table(story())
+    assert html.count('<td class="bad">broken: the operator added money in 3') == 1
+    assert html.count('<td class="bad">broken: 90.00 % of the optimum</td>') == 1
+    assert html.count("the operator never adds money") == 1
+
+
+def test_a_trade_worse_than_a_limit_breaks_the_promise() -> None:
+    seen = Observed(
+        deficit_intervals=0, surplus_intervals=0, worse_than_limit=2, efficiency=1.0, volume_share=1.0
+    )
+    told = story(outcomes=(outcome("retailer_only"), replace(outcome("uniform_price"), observed=seen)))
+    assert "broken: 2 trades worse than the limit, fees included" in properties_table(told)
+    assert "100.00 % of the volume of the optimum" in properties_table(told)
+
+
+@pytest.mark.parametrize(
+    ("value", "best", "text"),
+    [
+        (50.0, 100.0, "50.0 % of best"),
+        (0.0, 4.0, "0.0 % of best"),
+        (4.6, -3.36, "+7.96"),
+        (-5.0, -7.0, "+2.00"),
+    ],
+)
+def test_no_percentage_is_given_across_zero(value: float, best: float, text: str) -> None:
+    assert against_best(value, best, 2) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (float("nan"), "–"), (-0.001, "0.00"), (1234.5, "1,234.50")]
+)
+def test_numbers_are_written_for_people(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_an_interval_that_rounds_to_its_mean_is_left_out() -> None:
+    assert interval(Spread(1.0, 0.999, 1.001, 3), 2) == ""
+    assert interval(Spread(1.0, 0.9, 1.1, 3), 2) == "0.90 to 1.10"
+    assert interval(Spread(0.5, 0.4, 0.6, 3), 0, 100) == "40 to 60"
+    assert interval(Spread(1.0), 2) == ""
+
+
+@pytest.mark.parametrize(
+    ("minutes", "text"), [(1440, "1 day"), (10_080, "7 days"), (180, "3 hours"), (45, "45 minutes")]
+)
+def test_a_length_of_time_is_said_in_its_largest_unit(minutes: int, text: str) -> None:
+    assert duration(timedelta(minutes=minutes)) == text
+
+
+def test_the_verdict_of_a_comparison_names_the_best_that_needs_no_money() -> None:
+    money, worst, energy = verdict(story())
+    assert money.startswith(
+        "Of 2 mechanisms that need no money from outside (1 more does) uniform_price saves the homes most: with it"
+        " the 5 homes together pay 22.25 EUR in 1 day instead of 29.00 EUR without a market, 6.75 EUR (23.3 %) better"
+    )
+    assert "95 % interval 6.73 to 6.77 EUR over 3 seeds" in money
+    assert worst == "No home is worse off than without a market; even eve, which gains least, saves 0.25 EUR."
+    assert energy.startswith("Neighbours traded 18.7 kWh at 0.1500 EUR per kWh on average")
+
+
+def test_the_verdict_names_the_home_that_loses_most() -> None:
+    assert verdict(story(focus="mcafee"))[1] == (
+        "1 of 5 homes is, by the mean of the seeds, worse off than without a market;"
+        f" {HOMES[2]} loses most, 0.75 EUR."
+        " Of the rules under which nobody loses uniform_price saves most, 6.75 EUR."
+    )
+
+
+def test_the_verdict_says_when_the_best_is_paid_for() -> None:
+    assert (
+        "vcg saves the homes most although its operator must add money: with it"
+        in verdict(story(focus="vcg"))[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "text"),
+    [
+        (4.0, 5.0, "together pay 4.00 EUR in 1 day instead of 5.00 EUR"),
+        (-4.0, 5.0, "together earn 4.00 EUR in 1 day instead of paying 5.00 EUR"),
+        (-4.0, -3.0, "together earn 4.00 EUR in 1 day instead of 3.00 EUR"),
+        (1.0, -3.0, "together pay 1.00 EUR in 1 day instead of earning 3.00 EUR"),
+    ],
+)
+def test_income_is_not_called_a_bill(after: float, before: float, text: str) -> None:
+    figures_of = {"cost_with_market": [after], "cost_without_market": [before], "saving": [before - after]}
+    only = outcome("vcg", seeds=1, more=figures_of)
+    told = story(outcomes=(outcome("retailer_only", seeds=1), only), bound=None, focus="vcg", seeds=(1,))
+    sentence = words.verdict(told)[0]
+    assert sentence.startswith(f"With vcg the 5 homes {text} without a market, ")
+    assert ("better" in sentence) == (before > after)
+
+
+def test_a_saving_of_less_than_a_cent_is_called_so() -> None:
+    tiny = pd.DataFrame({"saving": [0.0001, 1.0]}, index=["a", "b"])
+    assert words.worst_off(replace(outcome("vcg"), bills=tiny), "EUR").endswith(
+        "a gains least, less than 0.01 EUR."
+    )
+    none = pd.DataFrame({"saving": [0.0, 1.0]}, index=["a", "b"])
+    assert words.worst_off(replace(outcome("vcg"), bills=none), "EUR").endswith("a gains nothing.")
+
+
+def test_a_figure_is_dated_in_utc() -> None:
+    line = figures.price_figure({"vcg": intervals("vcg")}, "EUR").data[0]
+    assert pd.Timestamp(line.x[0], tz="UTC") == pd.Timestamp(START)

@@ -1,0 +1,274 @@
+"""Runs that are interrupted, killed or crash, and are resumed to the same hashes and bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import wattswap as ws
+from market.book import OrderBook
+from market.clearing import Clearing
+from market.rules import MarketRules
+from p2p.ledger.store import ChainStore
+from tests.kits.plugin_kit import own_registries
+from tests.kits.run_kit import call, files_below, start, wait_for_file, write_street
+from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
+from wattswap.results import RunResult
+from wattswap.runs import engine
+from wattswap.runs.engine import resume
+from wattswap.runs.layout import CHECKPOINT, PARTIAL, TABLE_FILES
+from wattswap.runs.tables import Tables
+
+LONG_DAYS = 10
+"""Days of the street that is killed as a process: long enough that the kill always comes in time."""
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing catches it, nothing tidies up after it."""
+
+
+def assert_same(resumed: RunResult, whole: RunResult) -> None:
+    """The same hashes, chain and table bytes."""
+    for name in ("replay_sha256", "chain", "scenario_sha256", "data"):
+        assert resumed.manifest[name] == whole.manifest[name], name
+    for name in (*TABLE_FILES, "metrics.json", "genesis.bin", "scenario.json"):
+        assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+    assert set(files_below(resumed.path)) == set(files_below(whole.path))
+
+
+def only_partial(out: Path) -> Path:
+    (partial,) = out.glob(f"*{PARTIAL}")
+    return partial
+
+
+@pytest.fixture(autouse=True)
+def a_checkpoint_each_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny runs of these tests are over before a checkpoint is due by the clock."""
+    monkeypatch.setattr(engine, "CHECKPOINT_S", 0.0)
+
+
+@pytest.fixture(scope="session")
+def long_street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_street(tmp_path_factory.mktemp("long"), days=LONG_DAYS, minutes=15)
+
+
+@pytest.fixture(scope="session")
+def whole(long_street: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    return ws.run(long_street, out=tmp_path_factory.mktemp("whole"))
+
+
+def test_a_run_killed_in_the_middle_is_resumed_to_the_same_hashes_and_bytes(
+    long_street: Path, whole: RunResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start("run", long_street, "--out", tmp_path, "-q")
+    wait_for_file(process, tmp_path, CHECKPOINT)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    partial = only_partial(tmp_path)
+    done = json.loads((partial / CHECKPOINT).read_text())["done"]
+    assert 0 < done < LONG_DAYS * 96
+    outcome = call(capsys, "resume", partial, "--json", "-q")
+    assert outcome.code == 0, outcome.err
+    resumed = RunResult(json.loads(outcome.out)["run"])
+    assert_same(resumed, whole)
+    assert ws.verify(resumed.path)["ok"]
+
+
+def test_ctrl_c_exits_with_130_and_names_the_command_that_goes_on(
+    long_street: Path, whole: RunResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start("run", long_street, "--out", tmp_path, "-q")
+    wait_for_file(process, tmp_path, CHECKPOINT)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    partial = only_partial(tmp_path)
+    assert (process.returncode, out) == (130, "")
+    assert f"continue with: wattswap resume {partial}" in err
+    command = err.split("continue with: wattswap ")[1].split()
+    assert call(capsys, *command, "-q").code == 0
+    (finished,) = tmp_path.iterdir()
+    assert_same(RunResult(finished), whole)
+
+
+def test_ctrl_c_keeps_every_finished_interval(street: Path, finished: RunResult, tmp_path: Path) -> None:
+    def interrupt(done: int, _total: int, _price: float | None) -> None:
+        if done == 29:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="stopped after 30 of 48 intervals"):
+        ws.run(street, out=tmp_path, on_progress=interrupt)
+    told: list[int] = []
+    resumed = resume(only_partial(tmp_path), on_progress=lambda done, _total, _price: told.append(done))
+    assert told == list(range(31, 49))
+    assert_same(resumed, finished)
+
+
+def test_a_run_can_be_interrupted_again_and_again(street: Path, finished: RunResult, tmp_path: Path) -> None:
+    def interrupt(done: int, _total: int, _price: float | None) -> None:
+        if done % 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        ws.run(street, out=tmp_path, on_progress=interrupt)
+    partial = only_partial(tmp_path)
+    for _ in range(20):
+        with pytest.raises(Interrupted):
+            resume(partial, on_progress=interrupt)
+    assert_same(resume(partial), finished)
+
+
+def crash_in(
+    monkeypatch: pytest.MonkeyPatch, owner: object, name: str, call_number: int, after: bool
+) -> None:
+    """Make the n-th call of a function the last thing that the process does."""
+    real: Callable[..., object] = getattr(owner, name)
+    calls = 0
+
+    def dying(*args: object, **kwargs: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == call_number and not after:
+            raise Killed
+        result = real(*args, **kwargs)
+        if calls == call_number:
+            raise Killed
+        return result
+
+    monkeypatch.setattr(owner, name, dying)
+
+
+CRASHES: dict[str, tuple[object, str, int, bool]] = {
+    "within the second day": (ChainStore, "append", 30, True),
+    "before a block is stored": (ChainStore, "append", 40, False),
+    "between the last block and its tables": (Tables, "flush", 2, False),
+    "between tables and checkpoint": (Tables, "flush", 2, True),
+    "before the tables are joined": (Tables, "join", 1, False),
+    "after the tables were joined": (Tables, "join", 1, True),
+    "between metrics and manifest": (engine, "file_hashes", 1, False),
+    "between manifest and name": (engine, "_name_finished", 1, False),
+    "while it is given its name": (engine.os, "rename", 2, False),  # the first names the new chain file
+}
+
+
+@pytest.mark.parametrize("moment", CRASHES)
+def test_a_run_that_dies_is_resumed_from_any_moment(
+    moment: str, street: Path, finished: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        crash_in(patch, *CRASHES[moment])
+        with pytest.raises(Killed):
+            ws.run(street, out=tmp_path)
+    assert_same(resume(only_partial(tmp_path)), finished)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(
+    street: Path, finished: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_args, **_kwargs: None)  # a killed process tidies nothing up
+        crash_in(patch, ChainStore, "append", 10, True)
+        with pytest.raises(Killed):
+            ws.run(street, out=tmp_path)
+    assert_same(resume(only_partial(tmp_path)), finished)
+
+
+def test_a_half_written_part_is_thrown_away(
+    street: Path, finished: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        crash_in(patch, ChainStore, "append", 30, True)
+        with pytest.raises(Killed):
+            ws.run(street, out=tmp_path)
+    parts = only_partial(tmp_path) / "parts"
+    (parts / "orders.000001.arrow").write_bytes(b"half")
+    (parts / "readings.000001.tmp").write_bytes(b"half")
+    assert_same(resume(only_partial(tmp_path)), finished)
+
+
+def test_a_run_that_failed_after_a_checkpoint_goes_on_when_the_cause_is_mended(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario_text = "market.mechanism=patchy"
+    with own_registries(monkeypatch):
+        broken = True
+        calls = 0
+
+        @ws.mechanism("patchy", source="a test")
+        def clear(book: OrderBook, rules: MarketRules) -> Clearing:
+            nonlocal calls
+            calls += 1
+            if broken and calls == 30:
+                raise ZeroDivisionError("for a while")
+            cleared = ws.clear(book, "uniform_price", rules)
+            assert isinstance(cleared, Clearing)
+            return cleared
+
+        scenario = ws.load(street, overrides=[scenario_text])
+        with pytest.raises(ZeroDivisionError):
+            ws.run(scenario, out=tmp_path / "a")
+        broken = False
+        assert_same(resume(only_partial(tmp_path / "a")), ws.run(scenario, out=tmp_path / "b"))
+
+
+def test_an_unfinished_run_is_found_by_the_name_it_will_have(street: Path, tmp_path: Path) -> None:
+    def interrupt(done: int, _total: int, _price: float | None) -> None:
+        if done == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        ws.run(street, out=tmp_path, on_progress=interrupt)
+    partial = only_partial(tmp_path)
+    assert resume(partial.with_name(partial.name.removesuffix(PARTIAL))).path.is_dir()
+
+
+def test_resuming_a_finished_run_is_refused_and_changes_nothing(finished: RunResult) -> None:
+    before = {name: (finished.path / name).read_bytes() for name in files_below(finished.path)}
+    with pytest.raises(RunNotFound, match="no unfinished run is here"):
+        resume(finished.path)
+    assert {name: (finished.path / name).read_bytes() for name in files_below(finished.path)} == before
+
+
+def interrupted(street: Path, tmp_path: Path) -> Path:
+    def interrupt(done: int, _total: int, _price: float | None) -> None:
+        if done == 29:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        ws.run(street, out=tmp_path / "runs", on_progress=interrupt)
+    return only_partial(tmp_path / "runs")
+
+
+def test_changed_data_are_refused(tmp_path: Path) -> None:
+    street = write_street(tmp_path / "street")
+    partial = interrupted(street, tmp_path)
+    file = street / "meter.csv"
+    first_wh = file.read_text(encoding="utf-8").splitlines()[1].split(",")[2]
+    file.write_text(file.read_text(encoding="utf-8").replace(f",{first_wh},", ",0.001,", 1), encoding="utf-8")
+    before = files_below(partial)
+    with pytest.raises(VerificationFailed, match="data have changed since this run began"):
+        resume(partial)
+    assert files_below(partial) == before
+
+
+def test_a_damaged_checkpoint_or_scenario_is_named(street: Path, tmp_path: Path) -> None:
+    partial = interrupted(street, tmp_path)
+    for name in (CHECKPOINT, "scenario.json"):
+        good = (partial / name).read_bytes()
+        (partial / name).write_bytes(good[:-20])
+        with pytest.raises(VerificationFailed, match=name):
+            resume(partial)
+        (partial / name).write_bytes(good)
+
+
+def test_a_chain_shorter_than_the_checkpoint_is_refused(street: Path, tmp_path: Path) -> None:
+    partial = interrupted(street, tmp_path)
+    with ChainStore.open(partial / "chain.db") as store:
+        store.truncate_above(3)
+    with pytest.raises(VerificationFailed, match="ends at block 3, the checkpoint counts 30"):
+        resume(partial)
