@@ -69,7 +69,7 @@ class BrokenPlugin(MarketError, ImportError):
     """An entry point of another package that cannot be imported."""
 
     def __init__(self, kind: str, name: str, source: str, reason: BaseException | str) -> None:
-        self.reason = reason if isinstance(reason, str) else told(reason)
+        self.reason = reason if isinstance(reason, str) else one_line(reason)
         super().__init__(kind, name, source, self.reason)
         self.kind, self.name, self.source = (
             kind,
@@ -84,8 +84,8 @@ class BrokenPlugin(MarketError, ImportError):
         )
 
 
-def told(error: BaseException) -> str:
-    """Tell what somebody else's code has raised, on one line."""
+def one_line(error: BaseException) -> str:
+    """An error of a plug-in as one line."""
     try:
         text = " ".join(str(error).split())
     except Exception:  # an error that cannot even be printed

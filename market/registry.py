@@ -22,7 +22,7 @@ from market.errors import (
     OldContract,
     PluginFailed,
     UnknownName,
-    told,
+    one_line,
 )
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Registry(Generic[T]):
 
     @contextmanager
     def held(self, item: T) -> Iterator[None]:
-        """Hold a plug-in to its contract: what it raises, or what fails on its result, is told in one sentence.
+        """Hold a plug-in to its contract: what it raises, or what fails on its result, becomes one sentence.
 
         What one of our own raises goes through as it is, and so does an error that has a sentence for the user.
 
@@ -151,7 +151,7 @@ class Registry(Generic[T]):
                 if frame.f_globals.get("__name__") == origin
             ]
             place = f"line {lines[-1]} of {origin}" if lines else f"what {origin or 'it'} returns"
-            raise PluginFailed(self.kind, item.name, place, told(error)) from error
+            raise PluginFailed(self.kind, item.name, place, one_line(error)) from error
 
     def forget(self, name: str) -> None:
         """Take a plug-in out, so that its name can be registered anew: for notebooks, where code is run again."""

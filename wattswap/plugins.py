@@ -10,7 +10,7 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from market.errors import BrokenPlugin, DuplicateName, MarketError, told
+from market.errors import BrokenPlugin, DuplicateName, MarketError, one_line
 from market.mechanism import MECHANISMS
 from market.registry import ADDED, Registry, by_hand
 from wattswap.errors import ExitCode, Problem, WattswapError
@@ -206,5 +206,5 @@ def _broken(path: Path, error: BaseException) -> BrokenModule:
     if isinstance(error, DuplicateName):
         what = f"registers the {error.kind} {error.name!r}, a name that is taken by {error.origin}"
         return BrokenModule.of(str(path), what, "choose another name")
-    what = f"cannot be imported: {error if isinstance(error, MarketError) else told(error)}"
+    what = f"cannot be imported: {error if isinstance(error, MarketError) else one_line(error)}"
     return BrokenModule.of(str(path), what, "correct the file")
