@@ -1,7 +1,7 @@
-"""The homes of a neighbourhood, vectorised: forecast, plan, bid, then live the interval and read the meter.
+"""The homes of a neighbourhood, vectorised: forecast, plan, bid, then simulate the interval and read the meters.
 
-A community of one home gives the same numbers as that home inside a community of a thousand; the live household node
-is exactly that.
+A community of one home gives the same numbers as that home in a community of a thousand; a live home's node is a
+community of one.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Meters:
 
     Args:
         import_wh: Import register, simulated devices included. [Wh]
-        export_wh: Export register, likewise. [Wh]
-        columns: What else the devices report, such as "stored_wh".
+        export_wh: Export register, simulated devices included. [Wh]
+        columns: Further values of the devices, such as "stored_wh".
     """
 
     import_wh: IntArray
@@ -47,7 +47,7 @@ class Meters:
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """The homes of one strategy: their places in the community, their indices in the roster, what they remember."""
+    """The homes of one strategy: their rows in the community, their indices in the roster, their state."""
 
     strategy: Strategy
     places: IntArray
@@ -60,7 +60,7 @@ class Community:
 
     Args:
         import_wh: Register without simulated devices, shape (intervals, homes), history included. [Wh]
-        export_wh: Likewise. [Wh]
+        export_wh: The same for exports. [Wh]
         devices: By the name of a device, one spec per home or None.
         first: Row of the first simulated interval; earlier rows are history.
         rules: How the agents behave.
@@ -131,7 +131,7 @@ class Community:
 
     @property
     def next_row(self) -> int:
-        """Row of the next interval to live."""
+        """Row of the next interval to simulate."""
         return self._next
 
     def snapshot(self) -> dict[str, Any]:
@@ -268,7 +268,7 @@ class Community:
         """
         known, forecast, traded = self._look_ahead()
         net_wh = self._planned_net_wh(known, forecast, traded)
-        if net_wh is None:  # not enough history yet: stay out, and settle with the retailer
+        if net_wh is None:  # not enough history yet: no orders; the retailer settles
             net_wh = np.zeros(self.homes, dtype=np.int64)
         words = random_words(self._rules.seed, self._start_of(self._next), self._members)
         view = View(
@@ -287,11 +287,11 @@ class Community:
 
     @property
     def learns(self) -> bool:
-        """Whether a home's orders depend on what became of earlier ones."""
+        """Whether any strategy learns from the results of earlier orders."""
         return any(group.strategy.learn is not None for group in self._groups)
 
     def learn(self, book: OrderBook, clearing: Clearing) -> None:
-        """Tell the homes that learn what the market of the last interval made of their orders."""
+        """Give learning strategies the market's result for their orders of the last interval."""
         if not self.learns:
             return
         payment_nano = clearing.payment_nano(book)
@@ -317,7 +317,7 @@ class Community:
                 group.state = _kept(group.strategy.learn(group.state, outcome))
 
     def live(self) -> Meters:
-        """Live the next interval and read the meters."""
+        """Simulate the next interval and read the meters."""
         row = self._next
         if self._controller.plan is not None and self._planned != row:
             self._look_ahead()

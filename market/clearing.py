@@ -92,7 +92,7 @@ class Clearing:
 
         Fees are no part of the price, rebates are. Rounded half up. [micro/kWh]
         """
-        if self.node_price[0] is not None:
+        if len(self.node_price) == 1 and self.node_price[0] is not None:
             return self.node_price[0].price
         accepted_wh = int(self.accepted_wh.sum())
         if not accepted_wh:

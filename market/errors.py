@@ -58,18 +58,23 @@ class OldContract(MarketError, ValueError):
         self.kind, self.name, self.written_for, self.current = kind, name, written_for, current
         super().__init__(kind, name, written_for, current)
 
+    cure = "change it as docs/reference/extension-points.md says, or update the package"
+
+    @property
+    def what(self) -> str:
+        """The mistake alone."""
+        versions = f"version {self.written_for} of the contract, and this is version {self.current}"
+        return f"{self.kind} {self.name!r} was written for {versions}"
+
     def __str__(self) -> str:
-        return (
-            f"{self.kind} {self.name!r} was written for version {self.written_for} of the contract, and this is"
-            f" version {self.current}; change it as docs/reference/extension-points.md says, or update the package"
-        )
+        return f"{self.what}; {self.cure}"
 
 
 class BrokenPlugin(MarketError, ImportError):
     """An entry point of another package that cannot be imported."""
 
     def __init__(self, kind: str, name: str, source: str, reason: BaseException | str) -> None:
-        self.reason = reason if isinstance(reason, str) else one_line(reason)
+        self.reason = reason if isinstance(reason, str) else raised_by(reason)
         super().__init__(kind, name, source, self.reason)
         self.kind, self.name, self.source = (
             kind,
@@ -84,8 +89,8 @@ class BrokenPlugin(MarketError, ImportError):
         )
 
 
-def one_line(error: BaseException) -> str:
-    """An error of a plug-in as one line."""
+def raised_by(error: BaseException) -> str:
+    """What the code of a plug-in has raised, on one line."""
     try:
         text = " ".join(str(error).split())
     except Exception:  # an error that cannot even be printed

@@ -14,6 +14,8 @@ from market.units import FloatArray, IntArray
 GridKind = Literal["dc", "lindistflow"]
 NO_LIMIT = -1
 """In `Lines.limit_wh`: any flow fits."""
+ENDS_NOWHERE = "ends at no node"
+"""What is said about a line with an end outside the nodes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,8 +42,8 @@ class Lines:
         names: Each once.
         start: Index of the node at one end; a positive flow leaves it.
         end: Index of the node at the other end.
-        r: Resistance, per unit.
-        x: Reactance, per unit.
+        r: Resistance, per unit on a base of 1 kWh an interval.
+        x: Reactance, in the unit of `r`.
         limit_wh: Largest flow of an interval in either direction, or NO_LIMIT. [Wh]
     """
 
@@ -84,6 +86,11 @@ class Grid:
         if problems:
             raise InvalidGrid(problems)
 
+    @property
+    def is_tree(self) -> bool:
+        """Whether the lines form a tree; a connected grid does with one line less than nodes."""
+        return len(self.lines) == len(self.nodes) - 1
+
 
 def _array_problems(nodes: Nodes, lines: Lines) -> list[str]:
     columns: Sequence[IntArray | FloatArray] = (lines.start, lines.end, lines.r, lines.x, lines.limit_wh)
@@ -106,7 +113,7 @@ def _value_problems(grid: Grid) -> list[str]:
     if not 0 < grid.vmin <= 1 <= grid.vmax:
         problems.append(f"voltages {grid.vmin:g}..{grid.vmax:g}; 0 < vmin <= 1 <= vmax must hold")
     wrong = {
-        "ends at no node": (lines.start < 0) | (lines.start >= n) | (lines.end < 0) | (lines.end >= n),
+        ENDS_NOWHERE: (lines.start < 0) | (lines.start >= n) | (lines.end < 0) | (lines.end >= n),
         "starts and ends at one node": lines.start == lines.end,
         "has no impedance": (lines.x <= 0) | (lines.r < 0) | ~np.isfinite(lines.x) | ~np.isfinite(lines.r),
         "has a limit below 0": (lines.limit_wh < 0) & (lines.limit_wh != NO_LIMIT),

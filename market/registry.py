@@ -1,4 +1,4 @@
-"""One registry for every kind of plug-in: look-up by name, origin, and errors for unknown names."""
+"""One registry for every kind of plug-in: what is found by name, where it came from, and what is wrong with a name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from market.errors import (
     OldContract,
     PluginFailed,
     UnknownName,
-    one_line,
+    raised_by,
 )
 
 if TYPE_CHECKING:
@@ -142,16 +142,17 @@ class Registry(Generic[T]):
         try:
             yield
         except (Exception, SystemExit) as error:
-            if self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":
+            registered = self._items.get(item.name) is item
+            if not registered or self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":
                 raise
-            origin = self._origin.get(item.name, "")
+            origin = self._origin[item.name]
             lines = [
                 line
                 for frame, line in walk_tb(error.__traceback__)
                 if frame.f_globals.get("__name__") == origin
             ]
-            place = f"line {lines[-1]} of {origin}" if lines else f"what {origin or 'it'} returns"
-            raise PluginFailed(self.kind, item.name, place, one_line(error)) from error
+            place = f"line {lines[-1]} of {origin}" if lines else f"what {origin} returns"
+            raise PluginFailed(self.kind, item.name, place, raised_by(error)) from error
 
     def forget(self, name: str) -> None:
         """Take a plug-in out, so that its name can be registered anew: for notebooks, where code is run again."""

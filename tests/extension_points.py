@@ -27,10 +27,10 @@ A plug-in comes in by one of three doors:
 - **A package of your own**, by an entry point of the group that names the module: `[project.entry-points."GROUP"]`,
   then `my_name = "my_package.my_module"`.
 - **A file of your own**, by `--module FILE` on `run`, `resume`, `verify`, `compare`, `sweep`, `live`, `node init`,
-  `node run`, `validate`, `report`, `check`, `clear`, `list` and `show`. It may be given several times, a file may
-  register any number of plug-ins of any kind, and the processes of `--jobs` and of `live` import it too. Where a
-  result can depend on it, its SHA-256 stands in the manifest, in the scenario's digest and in the genesis: `resume`
-  and `verify` then ask for that very file.
+  `node run`, `validate`, `report`, `check`, `clear`, `list`, `show` and `chain describe`, `state` and `tx`. It may be
+  given several times, a file may register any number of plug-ins of any kind, and the processes of `--jobs` and of
+  `live` import it too. Where a result can depend on it, its SHA-256 stands in the manifest, in the scenario's digest
+  and in the genesis: `resume` and `verify` then ask for that very file.
 
 Every registry has the same methods: `register(item, contract=VERSION)`, `get(name)`, `all()`, `origin(name)`. With
 `contract=` a plug-in says for which version of the contract it was written, and is refused in a sentence where that
@@ -101,7 +101,7 @@ KINDS: dict[str, Kind] = {
                 """,
                 commands=(
                     "wattswap check mechanism bottom_price --module bottom_price.py --books 20",
-                    "wattswap run demo -m bottom_price --module bottom_price.py --set time.intervals=4 --quiet",
+                    "wattswap run demo -m bottom_price --module bottom_price.py --set time.intervals=20 --quiet",
                     "wattswap verify RUN --module bottom_price.py --quiet",
                 ),
             ),
@@ -147,6 +147,69 @@ KINDS: dict[str, Kind] = {
                     ),
                 ),
                 commands=("wattswap clear case.json -m half_way --module half_way.py --json",),
+            ),
+            Example(
+                "merit_order.py",
+                """\
+                \"\"\"The best bid with the best offer, as long as the lines of the grid carry it.\"\"\"
+
+                import numpy as np
+
+                from market.clearing import Trades, of_trades
+                from market.grid import NO_LIMIT
+                from market.mechanism import MECHANISMS, Mechanism, Promises
+
+
+                def flow_per_wh(grid):
+                    \"\"\"Flow in each line (rows) by a Wh fed in at each node (columns), by the DC equations.\"\"\"
+                    lines = grid.lines
+                    ends = np.zeros((len(lines), len(grid.nodes)))
+                    ends[np.arange(len(lines)), lines.start] = 1
+                    ends[np.arange(len(lines)), lines.end] = -1
+                    by_line = ends / lines.x[:, None]
+                    return by_line @ np.linalg.pinv(ends.T @ by_line)
+
+
+                def clear(book, rules):
+                    \"\"\"Trade pair by pair in the middle of the two limits, each as far as every line allows.\"\"\"
+                    lines, per_wh, limits = rules.grid.lines, flow_per_wh(rules.grid), book.limit_micro_per_kwh
+                    most_wh = np.where(lines.limit_wh == NO_LIMIT, np.inf, lines.limit_wh)
+                    flow_wh, left_wh, trades = np.zeros(len(lines)), book.energy_wh.copy(), []
+                    order = np.argsort(limits, kind="stable")
+                    for buy in order[book.side[order] > 0][::-1]:
+                        for sell in order[book.side[order] < 0]:
+                            if limits[buy] < limits[sell]:
+                                break
+                            flow = per_wh[:, book.node[sell]] - per_wh[:, book.node[buy]]
+                            used = np.abs(flow) > 1e-9
+                            room_wh = (most_wh - np.sign(flow) * flow_wh)[used] / np.abs(flow[used])
+                            energy_wh = int(min([left_wh[buy], left_wh[sell], *np.floor(room_wh + 1e-6)]))
+                            if energy_wh > 0:
+                                trades.append((buy, sell, energy_wh, (limits[buy] + limits[sell]) // 2))
+                                left_wh[[buy, sell]] -= energy_wh
+                                flow_wh += flow * energy_wh
+                    return of_trades(book, Trades(*np.array(trades, dtype=np.int64).reshape(-1, 4).T))
+
+
+                PROMISES = Promises(source="an example", needs_grid=True)
+                MECHANISMS.register(Mechanism("merit_order", clear, PROMISES), contract=1)
+                """,
+                files=(
+                    (
+                        "village.json",
+                        dedent(
+                            """\
+                            {"orders": [
+                              {"id": "b", "participant": "ann", "side": "buy", "node": "house",
+                               "quantity_kwh": 10, "price_per_kwh": 0.3},
+                              {"id": "s", "participant": "ben", "side": "sell", "node": "farm",
+                               "quantity_kwh": 10, "price_per_kwh": 0.1}],
+                             "grid": {"kind": "dc", "nodes": ["house", "farm"],
+                              "lines": [{"id": "cable", "from": "farm", "to": "house", "limit_kw": 1}]}}"""
+                        ),
+                    ),
+                ),
+                commands=("wattswap clear village.json -m merit_order --module merit_order.py --json",),
             ),
         ),
     ),
@@ -227,10 +290,46 @@ KINDS: dict[str, Kind] = {
                 STRATEGIES.register(Strategy("halves", bid, "the middle of the outside prices"), contract=2)
                 """,
                 commands=(
-                    "wattswap run demo --module halves.py --set homes.strategy=halves --set time.intervals=4 --quiet",
+                    "wattswap run demo --module halves.py --set homes.strategy=halves --set time.intervals=20 --quiet",
                     "wattswap verify RUN --module halves.py --quiet",
                     "wattswap compare demo --module halves.py --set homes.strategy=halves -m pay_as_bid --jobs 2"
-                    " --set time.intervals=4 --quiet",
+                    " --set time.intervals=20 --quiet",
+                ),
+            ),
+            Example(
+                "eager.py",
+                """\
+                \"\"\"Homes ask for a profit, and for less of it after an order that was not filled.\"\"\"
+
+                from agents.bidding import STRATEGIES, Strategy, one_order_a_home
+
+
+                def start(homes, rules):
+                    \"\"\"Every home begins with a share of 30 percent.\"\"\"
+                    return {"percent": 0 * homes + 30}
+
+
+                def bid(state, view):
+                    \"\"\"Keep that share of the distance between the outside prices.\"\"\"
+                    low, high = view.prices.feed_in_micro_per_kwh, view.prices.buy_cap_micro_per_kwh
+                    kept = (high - low) * state["percent"] // 100
+                    return one_order_a_home(view.net_wh, high - kept, low + kept)
+
+
+                def learn(state, outcome):
+                    \"\"\"Ask for one percent less where an order was not filled.\"\"\"
+                    percent = state["percent"].copy()
+                    unfilled = outcome.orders.home[outcome.accepted_wh < outcome.orders.energy_wh]
+                    percent[unfilled] = (percent[unfilled] - 1).clip(0)
+                    return {"percent": percent}
+
+
+                EAGER = Strategy("eager", bid, "asks for less and less", start=start, learn=learn)
+                STRATEGIES.register(EAGER, contract=2)
+                """,
+                commands=(
+                    "wattswap run demo --module eager.py --set homes.strategy=eager --set time.intervals=20 --quiet",
+                    "wattswap verify RUN --module eager.py --quiet",
                 ),
             ),
         ),
@@ -263,7 +362,7 @@ KINDS: dict[str, Kind] = {
                 """,
                 commands=(
                     "wattswap run demo --module last_reading.py --set homes.forecast=last_reading"
-                    " --set time.intervals=4 --quiet",
+                    " --set time.intervals=20 --quiet",
                     "wattswap verify RUN --module last_reading.py --quiet",
                 ),
             ),
@@ -328,7 +427,7 @@ KINDS: dict[str, Kind] = {
                 """,
                 commands=(
                     "wattswap run demo --module tank.py --set homes.tank.home-02.volume_kwh=3"
-                    " --set homes.tank.home-02.power_kw=1.2 --set time.intervals=4 --quiet",
+                    " --set homes.tank.home-02.power_kw=1.2 --set time.intervals=20 --quiet",
                     "wattswap verify RUN --module tank.py --quiet",
                 ),
             ),
@@ -355,7 +454,7 @@ KINDS: dict[str, Kind] = {
                 """,
                 commands=(
                     "wattswap run demo --module half_of_it.py --set homes.control=half_of_it"
-                    " --set time.intervals=4 --quiet",
+                    " --set time.intervals=20 --quiet",
                     "wattswap verify RUN --module half_of_it.py --quiet",
                 ),
             ),
@@ -380,7 +479,7 @@ KINDS: dict[str, Kind] = {
                     return int(result.intervals["traded_wh"].max()) / 1_000
                 """,
                 commands=(
-                    "wattswap run demo --module largest_trade.py --set time.intervals=4 --quiet",
+                    "wattswap run demo --module largest_trade.py --set time.intervals=20 --quiet",
                     "wattswap report RUN --module largest_trade.py --assert 'largest_trade_kwh >= 0'",
                 ),
             ),
@@ -406,7 +505,7 @@ KINDS: dict[str, Kind] = {
                     return Section("who-trades", "Who trades", "An example.", paragraph(names), {})
                 """,
                 commands=(
-                    "wattswap run demo --set time.intervals=4 --quiet",
+                    "wattswap run demo --set time.intervals=20 --quiet",
                     "wattswap report RUN --module who_trades.py",
                 ),
             ),
@@ -414,7 +513,9 @@ KINDS: dict[str, Kind] = {
     ),
     "chain-modules": Kind(
         "A chain module is a part of the state of the chain: the methods that transactions may call, the entries that"
-        " they write, and what always holds. A chain has the modules that its genesis names.",
+        " they write, and what always holds. A chain has the modules that its genesis names. From these declarations"
+        " `wattswap chain describe` tells what a module takes, `chain tx` builds a transaction to it, and `chain state`"
+        " shows its entries.",
         "p2p.ledger.module:ChainModule",
         (
             Example(
@@ -422,7 +523,7 @@ KINDS: dict[str, Kind] = {
                 """\
                 \"\"\"Module `notes`: the operator keeps one note.
 
-                    n   the note, as bytes
+                n   the note, as bytes
                 \"\"\"
 
                 from p2p.errors import InvalidTx
@@ -458,6 +559,7 @@ KINDS: dict[str, Kind] = {
                     contract=1,
                 )
                 """,
+                commands=("wattswap chain describe notes --module notes.py",),
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""The chunks of a file put together by their channels, so that each kind of row is checked once as a whole."""
+"""The chunks of a file joined by channels, so that each kind of row is checked once as a whole."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Rows:
 
 
 def rows_of(chunks: Iterable[RawReadings]) -> list[Rows]:
-    """Put the chunks of a file together by their channels.
+    """Join the chunks of a file by channels.
 
     Raises:
         ValueError: Columns of different lengths, or two chunks that share a channel but not all: a bug of the format.

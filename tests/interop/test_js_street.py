@@ -29,7 +29,7 @@ from tests.kits.run_kit import write_street
 from tests.kits.time_kit import eventually
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.node import BLOBS, CHAIN_FILE
-from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 from wattswap.nodes.supervisor import Supervisor
 from wattswap.runs.prepare import Setup, cut_to, prepare
 from wattswap.scenario.load import load
@@ -74,8 +74,8 @@ def widowed(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street
 def live(folder: Path, node: list[str], killed_after: int | None) -> Street:
     scenario = load(write_street(folder / "data") / "scenario.toml")
     setup = prepare(cut_to(scenario, INTERVALS, None))
-    wish = Wish(0, VALIDATORS, pace_s=0, gate_s=GATE_S)
-    configs = init_nodes(setup.scenario, folder / "nodes", wish, KeyPlan(derived=True))
+    spec = NetworkSpec(0, VALIDATORS, pace_s=0, gate_s=GATE_S)
+    configs = init_nodes(setup.scenario, folder / "nodes", spec, KeyPlan(derived=True))
     operator = next(config for config in configs if config.role == "operator")
     authority = next(config for config in configs if config.role == "validator")
     genesis = read_genesis(operator.genesis_path)

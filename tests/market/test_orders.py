@@ -125,6 +125,11 @@ def grid(names: tuple[str, ...] = ("root", "a", "b"), **columns: list[float]) ->
     return Grid("lindistflow", Nodes(names, np.zeros(len(names))), lines)
 
 
+def test_a_radial_grid_is_a_tree() -> None:
+    assert grid().is_tree
+    assert not grid(start=[0, 1, 2], end=[1, 2, 0], r=[0.1] * 3, x=[0.1] * 3, limit_wh=[1] * 3).is_tree
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [

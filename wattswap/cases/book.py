@@ -12,18 +12,19 @@ from market.book import Order, OrderBook, Requirement, Side
 from market.certificate import DualPrice, OptimalityCertificate
 from market.clearing import Clearing, Trades
 from market.errors import InvalidBook, InvalidRules
+from market.grid import Grid
 from market.mechanism import MECHANISMS, Mechanism
 from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
-from wattswap.errors import Problem, suggest
-from wattswap.inputs.collector import CaseReader, InvalidCase, shown
+from wattswap.cases.grid import node_index, node_names, node_prices, read_grid
+from wattswap.errors import Problem
+from wattswap.inputs.collector import CaseReader, InvalidCase
 from wattswap.inputs.parameters import read_parameters, rules_with
 
 Result = dict[str, Any]
 
 _ORDER_KEYS = {"id", "participant", "side", "quantity_kwh", "price_per_kwh"}
 _MORE_ORDER_KEYS = {"time", "node", "attributes", "requirements"}
-_MORE_GRID_KEYS = {"kind", "lines", "root", "vmin", "vmax", "reactive_load", "base_kva"}
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 
 
@@ -59,30 +60,50 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     read = CaseReader()
     top = read.mapping(case, "case", {"orders"}, {"params", "grid"})
     orders = read.items(top.get("orders", []), "orders")
-    nodes = None if "grid" not in top else _node_names(read, top["grid"])
-    if "grid" in top and not mechanism.promises.needs_grid:
-        cure = "leave it out, or choose a mechanism that uses one"
-        read.note("grid", f"is not used by {mechanism.name}", cure)
+    nodes = None if "grid" not in top else node_names(read, top["grid"])
     rows = [_order(read, order, f"orders[{i}]", nodes) for i, order in enumerate(orders)]
+    grid = _grid(read, top, mechanism, nodes)
+    if nodes is not None and mechanism.promises.needs_grid:
+        for i, row in enumerate(rows):
+            if "node" not in row:
+                read.note(f"orders[{i}]", f"'node' is missing, and {mechanism.name} needs it")
     index = {name: i for i, name in enumerate(sorted({row["participant"] for row in rows}))}
     named = {
         str(order["participant"]) for order in orders if isinstance(order, Mapping) and "participant" in order
     }
     roster = {name: i for name, i in index.items() if name in named}
     values = read_parameters(read, top.get("params", {}), mechanism.parameters, roster=roster)
-    if read.problems:
-        _try_rules(read, mechanism, values)
-    found = _book(read, orders, rows, index, values.get("rationing") == "time" or _by_arrival(mechanism))
-    rules = rules_with(MarketRules(), values)
+    market = MarketRules(grid=grid)
+    if read.problems and (grid is not None or not mechanism.promises.needs_grid):
+        _try_rules(read, mechanism, market, values)
+    by_arrival = values.get("rationing") == "time" or _by_arrival(mechanism)
+    found = _book(read, orders, rows, index, grid, by_arrival)
+    rules = rules_with(market, values)
     with MECHANISMS.held(mechanism):
-        return _result(found, mechanism.clear(found.book, rules), mechanism.name)
+        return _result(found, mechanism.clear(found.book, rules), mechanism.name, grid)
 
 
-def _try_rules(read: CaseReader, mechanism: Mechanism, values: Mapping[str, Value]) -> None:
-    """Note what is wrong with the parameters together, beside what is wrong with the rest of the case."""
+def _grid(
+    read: CaseReader, case: Mapping[str, Any], mechanism: Mechanism, nodes: dict[str, int] | None
+) -> Grid | None:
+    """Read the grid for a mechanism that uses one; any other gets none."""
+    if mechanism.promises.needs_grid:
+        if nodes is not None:
+            return read_grid(read, case["grid"], nodes)
+        read.note("case", f"'grid' is missing, and {mechanism.name} needs one")
+    elif nodes is not None:
+        cure = "leave it out, or choose a mechanism that uses one"
+        read.note("grid", f"is not used by {mechanism.name}", cure)
+    return None
+
+
+def _try_rules(
+    read: CaseReader, mechanism: Mechanism, market: MarketRules, values: Mapping[str, Value]
+) -> None:
+    """Note conflicts between parameters, together with the other errors of the case."""
     try:
         with MECHANISMS.held(mechanism):
-            mechanism.clear(OrderBook.from_orders([]), rules_with(MarketRules(), values))
+            mechanism.clear(OrderBook.from_orders([]), rules_with(market, values))
     except InvalidRules as unfit:
         read.note("params", str(unfit))
 
@@ -91,23 +112,12 @@ def _by_arrival(mechanism: Mechanism) -> bool:
     return mechanism.promises.arrival_matters or mechanism.promises.listed_by_arrival
 
 
-def _node_names(read: CaseReader, grid: Any) -> dict[str, int]:
-    """Read the names of the nodes."""
-    if not isinstance(grid, Mapping) or "nodes" not in grid:
-        read.note("grid", "must be an object with 'nodes'")
-        return {}
-    read.mapping(grid, "grid", {"nodes"}, _MORE_GRID_KEYS)
-    names = [
-        read.name(node, f"grid.nodes[{i}]") for i, node in enumerate(read.items(grid["nodes"], "grid.nodes"))
-    ]
-    return {name: i for i, name in enumerate(names)}
-
-
 def _book(
     read: CaseReader,
     orders: list[Any],
     rows: list[dict[str, Any]],
     index: dict[str, int],
+    grid: Grid | None,
     as_listed: bool,
 ) -> BookCase:
     """Make the book; raise if anything in the case was wrong."""
@@ -120,7 +130,9 @@ def _book(
     read.refuse()
     names = {row["participant"]: order["participant"] for row, order in zip(rows, orders, strict=True)}
     arrival = _arrival(rows, as_listed)
-    nodes = {name: i for i, name in enumerate(sorted({str(row.get("node", "")) for row in rows}))}
+    # Without a grid the nodes are those that the orders name.
+    named = sorted({row.get("node", "") for row in rows}) if grid is None else range(len(grid.nodes))
+    nodes = {name: i for i, name in enumerate(named)}
     try:
         book = OrderBook.from_orders(
             Order(
@@ -130,7 +142,7 @@ def _book(
                 row["wh"],
                 row["micro"],
                 arrival[i],
-                nodes[str(row.get("node", ""))],
+                nodes[row.get("node", "")],
                 row.get("energy_type", ""),
                 _requirements(row, index),
             )
@@ -167,11 +179,9 @@ def _order(read: CaseReader, order: Any, where: str, nodes: dict[str, int] | Non
     return {"id": where, "participant": where, **found}
 
 
-def _node(read: CaseReader, value: Any, where: str, nodes: dict[str, int] | None) -> str:
-    name = read.name(value, where)
-    if nodes is not None and name not in nodes:
-        read.note(where, f"{shown(name)} is no node of the grid", suggest(name, nodes))
-    return name
+def _node(read: CaseReader, value: Any, where: str, nodes: dict[str, int] | None) -> str | int:
+    """Index of the node in the grid; without a grid its name."""
+    return read.name(value, where) if nodes is None else node_index(read, value, where, nodes)
 
 
 def _energy_type(read: CaseReader, value: Any, where: str) -> str:
@@ -217,13 +227,14 @@ def _arrival(rows: list[dict[str, Any]], as_listed: bool) -> list[int]:
     return [rank[key] for key in keys]
 
 
-def _result(case: BookCase, clearing: Clearing, mechanism: str) -> Result:
+def _result(case: BookCase, clearing: Clearing, mechanism: str, grid: Grid | None) -> Result:
     book, accepted = case.book, clearing.accepted_wh
     payment = clearing.payment_nano(book)
     charge = np.zeros_like(payment) if clearing.charge_nano is None else clearing.charge_nano
     fee = np.maximum(charge, 0)
     surplus = book.side * accepted * book.limit_micro_per_kwh - payment
-    interval, average = clearing.node_price[0], clearing.average_price_micro_per_kwh(book)
+    interval = clearing.node_price[0] if len(clearing.node_price) == 1 else None
+    average = clearing.average_price_micro_per_kwh(book)
     traded = clearing.traded_wh(book)
     proof = clearing.certificate
     return {
@@ -243,6 +254,7 @@ def _result(case: BookCase, clearing: Clearing, mechanism: str) -> Result:
         "trades": _trades(case, clearing),
         "participants": _participants(case, payment - fee, fee),
         "certificate": proof and _certificate(proof),
+        **({} if grid is None else {"nodes": node_prices(grid, clearing.node_price)}),
         **at_the_edge(clearing.details, lambda row: case.ids[row], case.name_of),
     }
 
@@ -289,9 +301,9 @@ def _trades(case: BookCase, clearing: Clearing) -> list[Result]:
 
 
 def _paired(book: OrderBook, clearing: Clearing) -> Trades:
-    """Lay bought and sold energy end to end beside each other; every stretch between two ends is a trade.
+    """Pair bought and sold energy in book order; each overlap of a bid and an offer is a trade.
 
-    Orders lie by price, so that those who trade at one price meet where a rule has several, as MUDA has. The price of a
+    Orders are sorted by price, so that trades at one price meet if a mechanism has several, as MUDA. The price of a
     trade is what the buyer pays for a kWh, rebates included, fees not, rounded to a whole micro.
     """
     accepted = np.maximum(clearing.accepted_wh, 1)
@@ -312,7 +324,7 @@ _UNITS: dict[str, Callable[[int], float]] = {"_micro_per_kwh": price, "_nano": m
 def at_the_edge(
     details: Mapping[str, Any], order_id: Callable[[int], Any], name_of: Callable[[int], Any]
 ) -> dict[str, Any]:
-    """Convert details for people.
+    """Convert a mechanism's details to the units of the result.
 
     Args:
         details: A name that ends in _micro_per_kwh, _nano or _wh is a quantity inside, in _rows a list of rows of the

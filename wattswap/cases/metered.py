@@ -1,4 +1,4 @@
-"""Clear metered quantities by a sharing rule: the edge between decimal numbers and the integers inside."""
+"""Clear metered quantities by a sharing mechanism: decimal numbers outside, integers inside."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Metered(NamedTuple):
 
 
 def clear_sharing_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[str, Any]:
-    """Settle metered quantities at the prices of a sharing rule.
+    """Settle metered quantities at the prices of a sharing mechanism.
 
     Args:
         case: {"supply_kwh", "demand_kwh", "params"}, as read from JSON. A quantity is a number, a list with one number
@@ -136,7 +136,7 @@ def _summed(side: _Metered) -> _Metered:
 
 
 def _params(read: CaseReader, given: Any, mechanism: Mechanism) -> dict[str, Any]:
-    """Read the parameters of the rule, by the names that its `share` calls them."""
+    """Read the mechanism's parameters, by their names in its `share`."""
     values = read_parameters(read, given, mechanism.parameters)
     found: dict[str, Any] = {}
     for parameter in mechanism.parameters:

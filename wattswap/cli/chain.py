@@ -1,16 +1,18 @@
-"""Commands on the chain of a run: show, verify, prove, check-proof."""
+"""Commands on a chain: what it holds, its proofs, its modules, and transactions to them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import JsonOption, RunArgument
+from wattswap.cli.options import JsonOption, ModuleOption, RunArgument, import_modules
 
-app = typer.Typer(help="Look at a run's chain, verify it, prove one home's line.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at a chain, verify it, prove one home's line, call its modules.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -20,20 +22,15 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show the chain, or one block of it."""
-    from wattswap.cli.output import print_json
     from wattswap.runs.chain_reader import block_facts, chain_facts
 
     facts = chain_facts(run) if height is None else block_facts(run, height)
-    if json:
-        print_json(facts)
-        return
-    for name, value in facts.items():
-        print(f"{name.replace('_', ' '):<18} {value}")
+    _print_facts(facts, json=json)
 
 
 @app.command()
 def verify(run: RunArgument, json: JsonOption = False) -> None:
-    """Check every link, root and signature of a chain; the first thing that is wrong is named."""
+    """Check every link, root and signature of a chain; names the first that is wrong."""
     from wattswap.cli.output import print_json
     from wattswap.runs.chain_reader import verified_chain
 
@@ -42,7 +39,7 @@ def verify(run: RunArgument, json: JsonOption = False) -> None:
         print_json(facts)
     else:
         print(
-            f"ok: {facts['blocks']} blocks, {facts['signatures']} signatures of {facts['authorities']} authorities,"
+            f"ok: {facts['blocks']} blocks, {facts['signatures']} signatures of {facts['authorities']} validators,"
             f" {facts['traded_kwh']:.3f} kWh traded; head {facts['head']}"
         )
 
@@ -57,18 +54,13 @@ def prove(
     out: Annotated[Path | None, typer.Option("--out", help="Write the proof here instead of stdout.")] = None,
 ) -> None:
     """Write the proof of one home's line of one interval; it can be checked offline with the genesis alone."""
-    from wattswap.errors import AlreadyExists
     from wattswap.runs.chain_reader import prove_line
 
     text = prove_line(run, household, interval)
     if out is None:
         print(text)
         return
-    try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(text + "\n")
-    except FileExistsError:
-        raise AlreadyExists.of(str(out), "exists already", "name another file with --out") from None
+    _write_new(out, text.encode() + b"\n")
     print(out)
 
 
@@ -79,15 +71,10 @@ def check_proof(
     json: JsonOption = False,
 ) -> None:
     """Check a proof offline: nothing is needed but the proof and the genesis."""
-    from wattswap.cli.output import print_json
     from wattswap.runs.chain_reader import check_line
 
     facts = check_line(proof, genesis)
-    if json:
-        print_json(facts)
-        return
-    for name, value in facts.items():
-        print(f"{name.replace('_', ' '):<18} {value}")
+    _print_facts(facts, json=json)
 
 
 @app.command("check-omission")
@@ -99,7 +86,7 @@ def check_omission(
     genesis: Annotated[Path, typer.Option("--genesis", help="The genesis file of the chain that you trust.")],
     json: JsonOption = False,
 ) -> None:
-    """Check offline that a collector left out an order it had promised to include, and tell who it was."""
+    """Check offline a proof that a collector omitted an order it had promised to include; names the collector."""
     from wattswap.cli.output import print_json
     from wattswap.runs.chain_reader import check_accusation
 
@@ -108,7 +95,132 @@ def check_omission(
         print_json(facts)
         return
     print(f"broken promise of {facts['role']} {facts['public_key']}")
-    print(f"  household {facts['household']}, interval {facts['interval']}")
+    print(f"  home {facts['household']}, interval {facts['interval']}")
+
+
+ChainModuleArgument = Annotated[str, typer.Argument(help="Name of a chain module.", metavar="MODULE")]
+
+
+@app.command()
+def describe(name: ChainModuleArgument, module: ModuleOption = None, json: JsonOption = False) -> None:
+    """Describe a chain module: its methods with their arguments, its entries, why it refuses."""
+    from p2p.ledger.edge import described
+    from p2p.ledger.module import CHAIN_MODULES
+    from wattswap.cli.output import print_json
+
+    import_modules(module)
+    facts = described(CHAIN_MODULES.get(name))
+    if json:
+        print_json(facts)
+        return
+    print(f"{name}: {facts['summary']}")
+    for method, about in facts["methods"].items():
+        arguments = ", ".join(f"{field}: {kind}" for field, kind in about["args"].items())
+        print(f"  {method}({arguments})  {about['about']} {', '.join(about['roles'])}".rstrip())
+    for entry in facts["entries"]:
+        print(f"  entry  {entry}")
+    for code, sentence in facts["codes"].items():
+        print(f"  {code}  {sentence}")
+
+
+@app.command()
+def state(
+    run: RunArgument, name: ChainModuleArgument, module: ModuleOption = None, json: JsonOption = False
+) -> None:
+    """Show the entries of one chain module after the newest block of a run."""
+    from json import dumps
+
+    from wattswap.cli.output import print_json
+    from wattswap.runs.chain_reader import module_state
+
+    import_modules(module)
+    facts = module_state(run, name)
+    if json:
+        print_json(facts)
+        return
+    print(f"{name} at height {facts['height']}: {len(facts['entries'])} entries")
+    for entry in facts["entries"]:
+        key = "".join(f"  {part}={value}" for part, value in entry.items() if part not in ("entry", "value"))
+        print(f"  {entry['entry']}{key}  {dumps(entry['value'])}")
+
+
+@app.command()
+def tx(
+    name: ChainModuleArgument,
+    method: Annotated[str, typer.Argument(help="One of its methods.", metavar="METHOD")],
+    args: Annotated[str, typer.Option("--args", help="Arguments of the method.", metavar="JSON|@FILE")],
+    key: Annotated[
+        Path, typer.Option("--key", help="Who signs: a key file, or the folder of a node with one key.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Write the signed transaction here.")],
+    run: Annotated[Path | None, typer.Option("--run", help="Folder with the chain.")] = None,
+    genesis: Annotated[
+        Path | None, typer.Option("--genesis", help="Genesis of the chain, where there is no --run.")
+    ] = None,
+    nonce: Annotated[
+        int | None,
+        typer.Option(min=1, help="The sender's last plus one; --run knows it."),
+    ] = None,
+    valid_until: Annotated[
+        int | None,
+        typer.Option(min=1, help="Last block that may hold it; with --run 100 above the head."),
+    ] = None,
+    module: ModuleOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Build a transaction to a chain module and sign it; `chain send` hands it in."""
+    from wattswap.nodes.transactions import build
+
+    import_modules(module)
+    made = build(name, method, args, key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
+    _write_new(out, made.raw)
+    facts = {
+        "file": str(out),
+        "tx_id": made.id.hex(),
+        "sender": made.sender.hex(),
+        "nonce": made.nonce,
+        "valid_until": made.valid_until_height,
+    }
+    _print_facts(facts, json=json)
+
+
+@app.command()
+def send(
+    file: Annotated[Path, typer.Argument(help="A transaction, as `chain tx` writes it.", metavar="TX")],
+    nodes: Annotated[Path, typer.Argument(help="A folder of nodes, or a node's folder.", metavar="NODES")],
+) -> None:
+    """Hand a transaction to the validators of running nodes."""
+    from p2p.transports.libp2p import open_libp2p
+    from wattswap.errors import InvalidData
+    from wattswap.nodes.status import targets_of
+    from wattswap.nodes.transactions import send
+
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InvalidData.of(str(file), f"cannot be read: {error.strerror}", "name another file") from None
+    send(data, targets_of(nodes)[1], open_libp2p)
+    print("taken: it waits for a block")
+
+
+def _print_facts(facts: dict[str, Any], *, json: bool) -> None:
+    from wattswap.cli.output import print_json
+
+    if json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):<18} {value}")
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    from wattswap.errors import AlreadyExists
+
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise AlreadyExists.of(str(path), "exists already", "name another file with --out") from None
 
 
 COMMANDS.register(Command("chain", app, 3))

@@ -1,6 +1,6 @@
-"""The page: one HTML file with its style, its script, its figures and the data beside each of them.
+"""The page: one HTML file with style, script, figures and their data.
 
-Nothing is fetched: Plotly's script is embedded once, and a content security policy forbids every request.
+Self-contained: Plotly's script is embedded once, and a content security policy forbids every request.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def figure(name: str, alt: str, caption: str, data: pd.DataFrame, *, wide: bool 
 
     Args:
         name: Id of the figure; also the name of its CSV file.
-        alt: What can be seen, for those who cannot see it.
+        alt: Text alternative.
         caption: What is drawn.
         data: The data of the figure.
         wide: Whether it scrolls inside its box on a narrow screen.

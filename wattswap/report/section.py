@@ -18,8 +18,8 @@ class ReportSection:
 
     Args:
         name: Its name, for `wattswap list sections`.
-        rank: Its place: sections stand in order of rank, then of name.
-        build: Makes it of a story; None where it has nothing to say.
+        rank: Its place: sections are in order of rank, then of name.
+        build: Makes it from a story; None if it has no content.
     """
 
     name: str

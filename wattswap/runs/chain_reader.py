@@ -1,4 +1,4 @@
-"""Reading a run's chain for people: blocks, verification, one home's proof."""
+"""Read a run's chain: blocks, verification, one home's proof."""
 
 from __future__ import annotations
 
@@ -17,28 +17,32 @@ from p2p.batches.batch import BatchArgs, batches, make_batch
 from p2p.blocks.block import Block, CommitCertificate, block_hash, signers
 from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.errors import GenesisError, OldFormat, StoreError
+from p2p.ledger.edge import shown
+from p2p.ledger.execution import Tip
 from p2p.ledger.light import check_proof, make_proof, proof_from_json, proof_to_json, set_changes
+from p2p.ledger.module import ChainModule, modules_of
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
-from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFailed
+from p2p.roles.replica.ledger import load_tip
+from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.folder import CURE, read_table
-from wattswap.runs.layout import CHAIN, GENESIS
+from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA
 from wattswap.runs.prepare import Keys
 
 
 def open_chain(run: Path) -> ChainStore:
-    """Open a run's chain without changing a byte of it."""
-    return ChainStore.open(run / CHAIN, genesis_of(run), read_only=True)
+    """Open a run's chain read-only."""
+    return ChainStore.open(_chain_file(run), genesis_of(run), read_only=True)
 
 
 def genesis_of(run: Path) -> Genesis:
-    """The genesis of a run.
+    """The genesis of a run, or of a node's folder.
 
     Raises:
         RunNotFound: The folder holds no chain.
         VerificationFailed: The genesis file is damaged.
     """
-    if not (run / CHAIN).is_file() or not (run / GENESIS).is_file():
+    if not _chain_file(run).is_file() or not (run / GENESIS).is_file():
         raise RunNotFound.of(str(run), "no chain is here", "give the folder that `wattswap run` printed")
     try:
         return read_genesis(run / GENESIS)
@@ -46,6 +50,12 @@ def genesis_of(run: Path) -> Genesis:
         raise
     except GenesisError as error:
         raise VerificationFailed.of(str(run / GENESIS), f"is damaged: {error.problems[0]}", CURE) from None
+
+
+def _chain_file(run: Path) -> Path:
+    """The chain of a run, or of a node, which has it among its data."""
+    of_node = run / NODE_DATA / CHAIN
+    return of_node if of_node.is_file() else run / CHAIN
 
 
 def settled(store: ChainStore) -> Iterator[tuple[int, BatchArgs]]:
@@ -122,19 +132,19 @@ def parse_interval(text: str) -> int:
 
 
 def verified_chain(run: Path) -> dict[str, Any]:
-    """Check a chain from its first block on.
+    """Verify a chain from its first block on.
 
     Raises:
-        VerificationFailed: Names the block and field of the first thing that is wrong.
+        VerificationFailed: Names the first block and field that is wrong.
     """
     genesis = genesis_of(run)
     try:
         with open_chain(run) as store:
             report = verify_chain(store, genesis)
     except StoreError as error:
-        raise VerificationFailed.of(str(run / CHAIN), str(error), CURE) from None
+        raise VerificationFailed.of(str(_chain_file(run)), str(error), CURE) from None
     if report.finding is not None:
-        raise VerificationFailed.of(str(run / CHAIN), str(report.finding), CURE)
+        raise VerificationFailed.of(str(_chain_file(run)), str(report.finding), CURE)
     return {
         "chain_id": report.chain_id.hex(),
         "blocks": report.height,
@@ -145,12 +155,51 @@ def verified_chain(run: Path) -> dict[str, Any]:
     }
 
 
+def tip_of(run: Path) -> Tip:
+    """The newest block of a run's chain and the state after it.
+
+    Raises:
+        GenesisError: It names a chain module that is not known here.
+        VerificationFailed: The chain is damaged.
+    """
+    genesis = genesis_of(run)
+    modules_of(genesis)
+    try:
+        with open_chain(run) as store:
+            return load_tip(store, genesis)
+    except StoreError as error:
+        raise VerificationFailed.of(str(_chain_file(run)), str(error), CURE) from None
+
+
+def module_named(genesis: Genesis, name: str) -> ChainModule:
+    """A module of a chain.
+
+    Raises:
+        UsageError: The chain has none of this name.
+    """
+    modules = modules_of(genesis)
+    if name not in modules:
+        raise UsageError.of("MODULE", f"the chain has no module {name!r}", suggest(name, modules))
+    return modules[name]
+
+
+def module_state(run: Path, name: str) -> dict[str, Any]:
+    """The entries of one module at the head of a run's chain.
+
+    Raises:
+        UsageError: The chain has no such module.
+    """
+    module = module_named(genesis_of(run), name)
+    tip = tip_of(run)
+    return {"module": name, "height": tip.height, "entries": list(shown(tip.state, module))}
+
+
 def chain_facts(run: Path) -> dict[str, Any]:
     """The chain at a glance, not verified."""
     genesis = genesis_of(run)
     with open_chain(run) as store:
         head, height, newest = store.head(), store.height, last_batch(store)
-    size = (run / CHAIN).stat().st_size
+    size = _chain_file(run).stat().st_size
     return {
         "chain_id": genesis.chain_id.hex(),
         "name": genesis.name,
@@ -259,7 +308,7 @@ def prove_line(run: Path, household: str, interval: str) -> str:
 
 
 def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
-    """Check a proof file offline against a genesis file and tell what it proves.
+    """Check a proof file offline against a genesis file; returns what it proves.
 
     Raises:
         InvalidData: The proof file cannot be read.
@@ -279,7 +328,9 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
     try:
         line = check_proof(bundle, trusted)
     except P2PError as error:
-        raise VerificationFailed.of(str(proof), str(error), "ask the operator for the proof again") from None
+        raise VerificationFailed.of(
+            str(proof), str(error), "request the proof from the operator again"
+        ) from None
     return {
         "proven": True,
         "currency": trusted.params.currency,
@@ -298,7 +349,7 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
 
 
 def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
-    """Check a proof that a collector broke its promise, offline, and tell whom it convicts.
+    """Check a proof that a collector broke its promise, offline; returns whom it convicts.
 
     Raises:
         InvalidData: The proof file cannot be read.
@@ -319,7 +370,7 @@ def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
         omission = decode(Omission, data, max_bytes=MAX_OMISSION_BYTES)
         (_, args), *_ = batches((omission.tx,))
     except P2PError as error:
-        raise VerificationFailed.of(str(proof), str(error), "it convicts nobody as it stands") from None
+        raise VerificationFailed.of(str(proof), str(error), "it convicts nobody") from None
     return {
         "convicted": True,
         "role": "operator" if key in trusted.operators else "authority",

@@ -34,7 +34,7 @@ class Tables:
 
     Args:
         folder: The run's folder; parts go to its PARTS.
-        roster: Household ids.
+        roster: Home ids.
         currency: Code that goes into the metadata of every table.
     """
 

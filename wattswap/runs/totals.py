@@ -1,4 +1,4 @@
-"""What is kept of every interval by a run and a cell alike: its named columns, and the bills of the homes."""
+"""Totals of a run or a cell: the named columns of its intervals, and the bills of the homes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from wattswap.runs.interval import IntervalRecord
 from wattswap.runs.prepare import Setup
 
 BEHIND_METER = ("load_wh", "pv_wh")
-"""Columns without a value where the data do not tell what is behind the meters."""
+"""Columns without a value if the data do not have what is behind the meters."""
 BILL_COLUMNS = (*COLUMNS, "baseline_nano", "imbalance_cost_nano", *BEHIND_METER)
 
 Columns = Mapping[str, Sequence[int | None]]

@@ -150,7 +150,7 @@ def test_something_else_than_a_case_is_refused_by_every_rule(case: Any) -> None:
         assert sentences(case, name)
 
 
-GRID: Case = {"kind": "dc", "nodes": ["n1", "n2"], "lines": []}
+GRID: Case = {"kind": "dc", "nodes": ["n1", "n2"], "lines": [{"id": "l1", "from": "n1", "to": "n2"}]}
 
 
 @pytest.mark.parametrize("name", [name for name in rules() if not MECHANISMS.get(name).promises.needs_grid])

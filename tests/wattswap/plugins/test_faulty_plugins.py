@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.plugin_kit import clean_registries, written
-from tests.wattswap.run_kit import call
+
+from tests.kits.plugin_kit import clean_registries, written
+from tests.kits.run_kit import call
 
 __all__ = ["clean_registries"]
 pytestmark = pytest.mark.usefixtures("clean_registries")
