@@ -22,7 +22,7 @@ from market.errors import (
     OldContract,
     PluginFailed,
     UnknownName,
-    told,
+    one_line,
 )
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Registry(Generic[T]):
                 if frame.f_globals.get("__name__") == origin
             ]
             place = f"line {lines[-1]} of {origin}" if lines else f"what {origin or 'it'} returns"
-            raise PluginFailed(self.kind, item.name, place, told(error)) from error
+            raise PluginFailed(self.kind, item.name, place, one_line(error)) from error
 
     def forget(self, name: str) -> None:
         """Take a plug-in out, so that its name can be registered anew: for notebooks, where code is run again."""
