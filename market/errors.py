@@ -74,7 +74,7 @@ class BrokenPlugin(MarketError, ImportError):
     """An entry point of another package that cannot be imported."""
 
     def __init__(self, kind: str, name: str, source: str, reason: BaseException | str) -> None:
-        self.reason = reason if isinstance(reason, str) else raised_by(reason)
+        self.reason = reason if isinstance(reason, str) else one_line(reason)
         super().__init__(kind, name, source, self.reason)
         self.kind, self.name, self.source = (
             kind,
@@ -89,7 +89,7 @@ class BrokenPlugin(MarketError, ImportError):
         )
 
 
-def raised_by(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """An error of foreign code on one line."""
     try:
         text = " ".join(str(error).split())

@@ -22,7 +22,7 @@ from market.errors import (
     OldContract,
     PluginFailed,
     UnknownName,
-    raised_by,
+    one_line,
 )
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ class Registry(Generic[T]):
                 for frame, line in walk_tb(error.__traceback__)
                 if frame.f_globals.get("__name__") == origin
             ]
-            place = f"line {lines[-1]} of {origin}" if lines else f"what {origin} returns"
-            raise PluginFailed(self.kind, item.name, place, raised_by(error)) from error
+            place = f"line {lines[-1]} of {origin}" if lines else f"what {origin or 'it'} returns"
+            raise PluginFailed(self.kind, item.name, place, one_line(error)) from error
 
     def forget(self, name: str) -> None:
         """Take a plug-in out, so that its name can be registered anew: for notebooks, where code is run again."""
