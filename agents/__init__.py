@@ -1,1 +1,1 @@
-"""Household agents: what they forecast, how they run their devices and what they bid."""
+"""Agents of the homes: forecasts, device control and bids."""

@@ -1,7 +1,7 @@
-"""The homes of a neighbourhood, vectorised: forecast, plan, bid, then live the interval and read the meter.
+"""The homes of a neighbourhood, vectorised: forecast, plan, bid, then simulate the interval and read the meters.
 
-A community of one home gives the same numbers as that home inside a community of a thousand; the live household node
-is exactly that.
+A community of one home gives the same numbers as that home in a community of a thousand; a live home's node is a
+community of one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 
 from agents.bidding import STRATEGIES, Orders, Outcome, Quotes, Strategy, View
 from agents.control import CONTROLLERS, Planning
-from agents.devices import DEVICES, Moment
-from agents.errors import InvalidOrders
+from agents.devices import DEVICES, TAKEN, Fleet, Moment
+from agents.errors import InvalidEnergy, InvalidForecast, InvalidOrders
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT, Forecast, Horizon
 from agents.rules import AgentRules, Known, Weather
 from agents.state import State, from_json, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.random import lots_of
+from market.random import random_words
 from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.units import IntArray
 
@@ -36,8 +36,8 @@ class Meters:
 
     Args:
         import_wh: Import register, simulated devices included. [Wh]
-        export_wh: Export register, likewise. [Wh]
-        columns: What else the devices report, such as "stored_wh".
+        export_wh: Export register, simulated devices included. [Wh]
+        columns: Further values of the devices, such as "stored_wh".
     """
 
     import_wh: IntArray
@@ -47,7 +47,7 @@ class Meters:
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """The homes of one strategy: their places in the community, their indices in the roster, what they remember."""
+    """The homes of one strategy: their rows in the community, their indices in the roster, their state."""
 
     strategy: Strategy
     places: IntArray
@@ -60,7 +60,7 @@ class Community:
 
     Args:
         import_wh: Register without simulated devices, shape (intervals, homes), history included. [Wh]
-        export_wh: Likewise. [Wh]
+        export_wh: The same for exports. [Wh]
         devices: By the name of a device, one spec per home or None.
         first: Row of the first simulated interval; earlier rows are history.
         rules: How the agents behave.
@@ -95,16 +95,23 @@ class Community:
         self._forecaster = FORECASTERS.get(rules.forecaster)
         self._fitted: tuple[int, Any] = (-1, None)
         self._controller = CONTROLLERS.get(rules.control)
-        self._control: State = self._controller.start(self._members, rules)
+        with CONTROLLERS.held(self._controller):
+            self._control: State = self._controller.start(self._members, rules)
         self._planned = -1
         self._groups = self._grouped(strategies or [rules.strategy] * self.homes)
-        self._fleets = {
-            name: DEVICES.get(name).fleet(specs, rules.minutes) for name, specs in devices.items()
-        }
+        self._fleets: dict[str, Fleet] = {}
+        start: States = {}
+        for name, specs in devices.items():
+            with DEVICES.held(DEVICES.get(name)):
+                self._fleets[name] = DEVICES.get(name).fleet(specs, rules.minutes)
+                start[name] = _kept(self._fleets[name].start())
+            columns = [column for fleet in self._fleets.values() for column in fleet.columns]
+            twice = {column for column in columns if column in TAKEN or columns.count(column) > 1}
+            if twice:
+                raise InvalidEnergy(f"device {name!r} has the column {min(twice)!r}, a name that is taken")
         # A device that no home has is never stepped.
         self._running = [name for name, specs in devices.items() if any(spec is not None for spec in specs)]
         # States after each of the last intervals, oldest first: the oldest is what is known at gate closure.
-        start = {name: fleet.start() for name, fleet in self._fleets.items()}
         self._states: deque[States] = deque([start] * (rules.lead + 1), maxlen=rules.lead + 1)
 
     def _grouped(self, strategies: Sequence[str]) -> list[_Group]:
@@ -113,7 +120,8 @@ class Community:
         for name in sorted(set(strategies)):
             places = np.flatnonzero(names == name)
             strategy, homes = STRATEGIES.get(name), self._members[places]
-            groups.append(_Group(strategy, places, homes, strategy.start(homes, self._rules)))
+            with STRATEGIES.held(strategy):
+                groups.append(_Group(strategy, places, homes, _kept(strategy.start(homes, self._rules))))
         return groups
 
     @property
@@ -123,7 +131,7 @@ class Community:
 
     @property
     def next_row(self) -> int:
-        """Row of the next interval to live."""
+        """Row of the next interval to simulate."""
         return self._next
 
     def snapshot(self) -> dict[str, Any]:
@@ -179,7 +187,13 @@ class Community:
         else:
             model, traded = self._model(known), rules.lead
             if model is not None:
-                forecast = self._forecaster.predict(model, Horizon(known, traded + ahead))
+                with FORECASTERS.held(self._forecaster):
+                    forecast = self._forecaster.predict(model, Horizon(known, traded + ahead))
+                    if not _is_whole(forecast.median_wh, (traded + ahead, self.homes)):
+                        name = self._forecaster.name
+                        raise InvalidForecast(
+                            f"forecaster {name!r} gives no whole number of Wh per step and home"
+                        )
         if self._controller.plan is not None and self._planned != self._next:
             self._planned = self._next
             planning = Planning(
@@ -190,7 +204,8 @@ class Community:
                 states=self._states[-1 - traded],
                 homes=self._members,
             )
-            self._control = self._controller.plan(self._control, planning)
+            with CONTROLLERS.held(self._controller):
+                self._control = _kept(self._controller.plan(self._control, planning))
         return known, forecast, traded
 
     def _model(self, known: Known) -> Any:
@@ -199,7 +214,8 @@ class Community:
         row = self._next - (self._next - self._first) % every if every else self._next
         if self._fitted[0] != row:
             seen = known if row == self._next else self._known_at(row)
-            self._fitted = row, self._forecaster.fit(seen)
+            with FORECASTERS.held(self._forecaster):
+                self._fitted = row, self._forecaster.fit(seen)
         return self._fitted[1]
 
     def _run_devices(self, net_wh: IntArray, states: States, moment: Moment) -> tuple[IntArray, States]:
@@ -208,8 +224,15 @@ class Community:
         after = dict(states)
         for name in self._running:
             fleet = self._fleets[name]
-            wanted = self._controller.command(self._control, moment, fleet, after[name], net_wh + moved_wh)
-            device_wh, after[name] = fleet.step(after[name], wanted, moment)
+            with CONTROLLERS.held(self._controller):
+                wanted = self._controller.command(
+                    self._control, moment, fleet, after[name], net_wh + moved_wh
+                )
+            with DEVICES.held(DEVICES.get(name)):
+                device_wh, state = fleet.step(after[name], wanted, moment)
+                after[name] = _kept(state)
+                if not _is_whole(device_wh, (self.homes,)):
+                    raise InvalidEnergy(f"device {name!r} moves what is not one whole number of Wh per home")
             moved_wh = moved_wh + device_wh
         return moved_wh, after
 
@@ -245,9 +268,9 @@ class Community:
         """
         known, forecast, traded = self._look_ahead()
         net_wh = self._planned_net_wh(known, forecast, traded)
-        if net_wh is None:  # not enough history yet: stay out, and settle with the retailer
+        if net_wh is None:  # not enough history yet: no orders; the retailer settles
             net_wh = np.zeros(self.homes, dtype=np.int64)
-        words = lots_of(self._rules.seed, self._start_of(self._next), self._members)
+        words = random_words(self._rules.seed, self._start_of(self._next), self._members)
         view = View(
             known=known,
             prices=prices,
@@ -264,11 +287,11 @@ class Community:
 
     @property
     def learns(self) -> bool:
-        """Whether a home's orders depend on what became of earlier ones."""
+        """Whether any strategy learns from the results of earlier orders."""
         return any(group.strategy.learn is not None for group in self._groups)
 
     def learn(self, book: OrderBook, clearing: Clearing) -> None:
-        """Tell the homes that learn what the market of the last interval made of their orders."""
+        """Give learning strategies the market's result for their orders of the last interval."""
         if not self.learns:
             return
         payment_nano = clearing.payment_nano(book)
@@ -290,10 +313,11 @@ class Community:
                 price=clearing.node_price[0],
                 quotes=quotes,
             )
-            group.state = group.strategy.learn(group.state, outcome)
+            with STRATEGIES.held(group.strategy):
+                group.state = _kept(group.strategy.learn(group.state, outcome))
 
     def live(self) -> Meters:
-        """Live the next interval and read the meters."""
+        """Simulate the next interval and read the meters."""
         row = self._next
         if self._controller.plan is not None and self._planned != row:
             self._look_ahead()
@@ -313,15 +337,22 @@ class Community:
         self._next = row + 1
         columns: dict[str, IntArray] = {}
         for name, fleet in self._fleets.items():
-            columns |= fleet.read(states[name])
+            with DEVICES.held(DEVICES.get(name)):
+                read = fleet.read(states[name])
+                columns |= {column: read[column] for column in fleet.columns}
         return Meters(imported, exported, columns)
 
 
 def _orders_of(group: _Group, view: View) -> Orders:
     """Ask a strategy for orders and put the homes' indices in the roster in place of their rows."""
-    orders = group.strategy.bid(group.state, view)
-    columns = (orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh)
     name = group.strategy.name
+    with STRATEGIES.held(group.strategy):
+        orders = group.strategy.bid(group.state, view)
+        columns = (orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh)
+        if not all(_is_whole(column, (column.size,)) for column in columns):
+            raise InvalidOrders(
+                f"bidding strategy {name!r} returns columns that are not whole numbers in one row"
+            )
     if len({len(column) for column in columns}) > 1:
         lengths = ", ".join(str(len(column)) for column in columns)
         raise InvalidOrders(
@@ -338,6 +369,21 @@ def _orders_of(group: _Group, view: View) -> Orders:
             f"bidding strategy {name!r} places several orders for one home; register it with several_orders=True"
         )
     return Orders(group.homes[orders.home], *columns[1:])
+
+
+def _is_whole(values: Any, shape: tuple[int, ...]) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.kind in "iu" and values.shape == shape
+
+
+def _kept(state: State) -> State:
+    """A state, which a checkpoint can hold.
+
+    Raises:
+        TypeError: It is no columns of numbers by name.
+    """
+    if not all(isinstance(column, np.ndarray) and column.dtype.kind in "biuf" for column in state.values()):
+        raise TypeError("a state is no columns of numbers by name")
+    return state
 
 
 def _of_homes(view: View, places: IntArray) -> View:

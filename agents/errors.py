@@ -17,3 +17,11 @@ class BatteryOutOfRange(AgentError, ValueError):
 
 class InvalidOrders(AgentError, ValueError):
     """Orders of a strategy that no market could take: a mistake in the strategy's code."""
+
+
+class InvalidForecast(AgentError, ValueError):
+    """A forecast that is none of these homes: a mistake in the forecaster's code."""
+
+
+class InvalidEnergy(AgentError, ValueError):
+    """What a device says that it moved is no energy per home: a mistake in the device's code."""

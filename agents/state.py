@@ -1,4 +1,4 @@
-"""What strategies, controllers and devices remember: named columns with one row per home, to JSON and back."""
+"""State of strategies, controllers and devices: named columns with one row per home, to JSON and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ State = Mapping[str, npt.NDArray[Any]]
 
 
 def stateless(homes: Any, rules: Any) -> State:
-    """The state of what remembers nothing."""
+    """The state of what has none."""
     return {}
 
 

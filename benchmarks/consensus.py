@@ -115,7 +115,7 @@ def settle(index: int, blob: bytes, full_entries: bool = False) -> tuple[Batch, 
     )
 
 
-def judge(_args: BatchArgs, _blob: bytes) -> None:
+def check_batch(_args: BatchArgs, _blob: bytes) -> None:
     """The application's share is not measured here."""
 
 
@@ -146,7 +146,7 @@ async def decide(folder: Path, n: int, blocks: int, full_entries: bool = False) 
             others = [address for j, address in enumerate(addresses) if j != i]
             ledger = Ledger(store, genesis)
             validators.append(
-                Validator(endpoint, identity, ledger, signs, kept, judge, others, offload=inline)
+                Validator(endpoint, identity, ledger, signs, kept, check_batch, others, offload=inline)
             )
         node = await stack.enter_async_context(network.endpoint(operator))
         async with trio.open_nursery() as nursery:

@@ -21,7 +21,7 @@ from typing import Any
 import wattswap as ws
 from benchmarks.neighbourhood import write_neighbourhood
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.live import Town, compare_runs, play_processes, run_live
+from wattswap.nodes.live import Topology, compare_runs, run_live, run_processes
 from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
 from wattswap.runs import engine
@@ -55,11 +55,11 @@ def live(homes: int, intervals: int, pace_s: float, gateways: int = 0) -> dict[s
         killer = Killer(intervals, [(intervals // 5, "validator-1"), (2 * intervals // 5, homes_process)])
         result = run_live(
             scenario,
-            town=Town(gateways=gateways, pace_s=pace_s),
+            topology=Topology(gateways=gateways, pace_s=pace_s),
             intervals=intervals,
             start_s=int(START.timestamp()),
             out=Path(folder) / "runs",
-            play=partial(play_processes, on_nodes=killer),
+            run_nodes=partial(run_processes, on_nodes=killer),
         )
         again = engine.run(stored_scenario(result.path), out=Path(folder) / "again")
         equal = compare_runs(result, again)

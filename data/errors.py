@@ -61,7 +61,7 @@ class InvalidPriceFile(InvalidFile):
 
 
 class MissingFile(DataError, FileNotFoundError):
-    """A path where nothing lies."""
+    """A path that does not exist."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -69,7 +69,7 @@ class MissingFile(DataError, FileNotFoundError):
 
 
 class UnrecognisedFile(DataError, ValueError):
-    """A file that no format claims."""
+    """A file that no format recognises."""
 
     def __init__(self, path: Path, known: Iterable[str]) -> None:
         self.path = path
@@ -81,7 +81,7 @@ class UnrecognisedFile(DataError, ValueError):
 
 
 class AmbiguousFile(DataError, ValueError):
-    """A file that several formats claim."""
+    """A file that several formats recognise."""
 
     def __init__(self, path: Path, claims: Iterable[str]) -> None:
         self.path = path
@@ -102,7 +102,7 @@ class UnknownZone(DataError, KeyError):
 
 
 class UnknownHousehold(DataError, KeyError):
-    """A household that the data lack."""
+    """A home that the data lack."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         self.name = name
@@ -111,7 +111,7 @@ class UnknownHousehold(DataError, KeyError):
 
     def __str__(self) -> str:
         hint = did_you_mean(self.name, self.known)
-        return f"no household {self.name!r} in these {len(self.known)} homes.{hint}"
+        return f"no home {self.name!r} in these {len(self.known)} homes.{hint}"
 
 
 class InvalidWindow(DataError, ValueError):

@@ -1,4 +1,4 @@
-"""What a check found: one `Finding` per fact, with its line, and a log that never grows without bound."""
+"""Findings of a check: one `Finding` per fact, with its line, and a log of bounded size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Finding:
         code: Short name of the broken rule, as listed in docs/reference/meter-files.md.
         line: Line of the file, the header being line 1; for Parquet the row, the first being 1; None for the
             file.
-        household: The home it is about, if any.
+        household: The home concerned, if any.
         message: One sentence: what is wrong and what to do.
     """
 
@@ -37,7 +37,7 @@ class Finding:
 
     def __str__(self) -> str:
         where = [f"line {self.line}"] if self.line is not None else []
-        where += [f"household {self.household}"] if self.household is not None else []
+        where += [f"home {self.household}"] if self.household is not None else []
         place = f" {', '.join(where)}:" if where else ""
         return f"{self.severity}{place} {self.message} [{self.code}]"
 
@@ -70,7 +70,7 @@ class FindingLog:
         rows: IntArray,
         describe: Callable[[int], tuple[int, str | None, str]],
     ) -> None:
-        """Add one finding per row; `describe(row)` gives line, household and message of those kept."""
+        """Add one finding per row; `describe(row)` gives line, home and message of those kept."""
         key = (severity, code)
         room = max(0, ROWS_PER_CODE - self._seen.get(key, 0))
         for row in rows[:room].tolist():

@@ -175,7 +175,9 @@ def _minutes(utc: IntArray, log: FindingLog) -> int | None:
     step = step[step > 0]
     if not len(step):
         log.add(
-            "error", "interval_length", "the file has fewer than two intervals; their length cannot be told"
+            "error",
+            "interval_length",
+            "the file has fewer than two intervals; their length cannot be determined",
         )
         return None
     lengths, count = np.unique(step, return_counts=True)

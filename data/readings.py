@@ -58,7 +58,7 @@ class Source:
     Args:
         format: Name of the meter format.
         sha256: Of the file; of the sorted lines `sha256 name` where the source is a folder.
-        answers: What the user (or a stated default) said that the file does not tell, e.g. the zone.
+        answers: What the user (or a stated default) said that the file does not state, e.g. the zone.
         notes: Traps found, one sentence each.
     """
 
@@ -243,7 +243,7 @@ def _problems(data: MeterData) -> list[str]:
     if data.start_s % (data.minutes * 60):
         problems.append(f"the start {data.start_s} is not on a boundary of {data.minutes} minutes")
     if homes == 0 or len(set(data.households)) != homes or not all(data.households):
-        problems.append("household ids must be unique, not empty, and at least one")
+        problems.append("home ids must be unique, not empty, and at least one")
     if len(shape) != 2 or shape[0] == 0 or shape[1] != homes:
         problems.append(f"import_wh has shape {shape}; expected (intervals, {homes})")
     if len(data.batteries) != homes:

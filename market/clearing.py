@@ -167,6 +167,10 @@ def check_feasible(book: OrderBook, clearing: Clearing, *, limits: bool = True) 
 
     if accepted.shape != (len(book),) or paid.shape != (len(book),):
         raise InfeasibleClearing(f"a clearing of {len(accepted)} rows for a book of {len(book)} orders")
+    if not clearing.node_price:
+        raise InfeasibleClearing(
+            "a clearing without a node; give each node its price, or None where nothing has one"
+        )
     refuse(np.flatnonzero((accepted < 0) | (accepted > book.energy_wh)), "accepted outside 0..energy")
     if limits:
         worse = (book.side * (paid - book.limit_micro_per_kwh) > 0) & (accepted > 0)

@@ -58,18 +58,23 @@ class OldContract(MarketError, ValueError):
         self.kind, self.name, self.written_for, self.current = kind, name, written_for, current
         super().__init__(kind, name, written_for, current)
 
+    cure = "change it as docs/reference/extension-points.md says, or update the package"
+
+    @property
+    def what(self) -> str:
+        """The mistake alone."""
+        versions = f"version {self.written_for} of the contract, and this is version {self.current}"
+        return f"{self.kind} {self.name!r} was written for {versions}"
+
     def __str__(self) -> str:
-        return (
-            f"{self.kind} {self.name!r} was written for version {self.written_for} of the contract, and this is"
-            f" version {self.current}; change it as docs/reference/extension-points.md says, or update the package"
-        )
+        return f"{self.what}; {self.cure}"
 
 
 class BrokenPlugin(MarketError, ImportError):
     """An entry point of another package that cannot be imported."""
 
     def __init__(self, kind: str, name: str, source: str, reason: BaseException | str) -> None:
-        self.reason = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
+        self.reason = reason if isinstance(reason, str) else raised_by(reason)
         super().__init__(kind, name, source, self.reason)
         self.kind, self.name, self.source = (
             kind,
@@ -82,6 +87,37 @@ class BrokenPlugin(MarketError, ImportError):
             f"{self.kind} {self.name!r} cannot be loaded from {self.source}: {self.reason};"
             " update or uninstall the package that brings it"
         )
+
+
+def raised_by(error: BaseException) -> str:
+    """What the code of a plug-in has raised, on one line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an error that cannot even be printed
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class InvalidPlugin(MarketError, TypeError):
+    """What was to be registered is no plug-in of the kind."""
+
+    def __init__(self, kind: str, name: str, what: str) -> None:
+        self.kind, self.name, self.what = kind, name, what
+        super().__init__(kind, name, what)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} {self.what}; see docs/reference/extension-points.md"
+
+
+class PluginFailed(MarketError, RuntimeError):
+    """A plug-in of somebody else that raises, or returns what nobody can use."""
+
+    def __init__(self, kind: str, name: str, place: str, reason: str) -> None:
+        self.kind, self.name, self.place, self.reason = kind, name, place, reason
+        super().__init__(kind, name, place, reason)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} fails in {self.place}: {self.reason}; correct the plug-in"
 
 
 class InvalidBook(MarketError, ValueError):

@@ -28,7 +28,7 @@ class Promises:
         uniform_price: Every accepted order trades at one price.
         budget_balance: strong: buyers pay what sellers get; weak: never less; deficit: the operator may have to add.
         individually_rational: Nobody trades at a price worse than the limit, fees included.
-        no_worse_than_retailer: Where every limit lies between feed-in and retail price, nobody who trades pays more or
+        no_worse_than_retailer: Where every limit lies between feed-in and import price, nobody who trades pays more or
             gets less than the retailer would ask or pay. Follows from individually_rational.
         truthful: No participant gains by misreporting its limits.
         truthful_for: Whom that holds for: every participant, those with one order each, or those with one order of
@@ -58,11 +58,11 @@ class Promises:
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """A registered clearing rule: `clear(book, rules)` is a pure function.
+    """A registered mechanism: `clear(book, rules)` is a pure function.
 
     Args:
         name: What a scenario and the command line call it.
-        clear: The rule.
+        clear: Clears one order book.
         promises: What it is held to.
         parameters: All it reads from the rules; any other parameter is refused at the edge.
         inputs: What a case holds for it: a book of orders, metered quantities, events in order of arrival, or the
@@ -125,4 +125,5 @@ MECHANISMS: Registry[Mechanism] = Registry(
     "mechanism",
     folders=("market.mechanisms", "optimizer.mechanisms"),
     group="wattswap.mechanisms",
+    item=Mechanism,
 )

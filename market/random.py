@@ -25,22 +25,22 @@ def splitmix64(words: WordArray) -> WordArray:
 
 
 def words_of(seed: int, start_s: int, participant: IntArray) -> WordArray:
-    """One word per participant for an interval; `start_s` may be any number that tells intervals apart."""
+    """One word per participant for an interval; `start_s` may be any number that is unique to the interval."""
     return splitmix64(participant.astype(np.uint64) + np.uint64((seed * _GOLDEN + start_s) % 2**64))
 
 
-def lots_of(seed: int, start_s: int, participant: IntArray) -> WordArray:
-    """Words for the bids of an interval, unrelated to those of the order of arrival (mixed twice)."""
+def random_words(seed: int, start_s: int, participant: IntArray) -> WordArray:
+    """Random words for the bids of an interval, unrelated to those of the order of arrival (mixed twice)."""
     inner = splitmix64(np.array([(seed * _GOLDEN + start_s + 1) % 2**64], dtype=np.uint64))
     with np.errstate(over="ignore"):
         return splitmix64(inner + participant.astype(np.uint64) * np.uint64(_GOLDEN))
 
 
-def whole_between(lots: WordArray, low: IntArray, high: IntArray) -> IntArray:
+def whole_between(words: WordArray, low: IntArray, high: IntArray) -> IntArray:
     """Turn words into whole numbers from low to high, both included; high is at least low and nearer than 2^31.
 
     The upper 32 bits of a word times the number of choices, over 2^32: a bias below one in 2^32 / choices.
     """
     choices = (high - low + 1).astype(np.uint64)
-    chosen: IntArray = low + (((lots >> np.uint64(32)) * choices) >> np.uint64(32)).astype(np.int64)
+    chosen: IntArray = low + (((words >> np.uint64(32)) * choices) >> np.uint64(32)).astype(np.int64)
     return chosen

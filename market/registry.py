@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import Field, fields, is_dataclass
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Generic, Protocol, TypeVar
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from market.errors import BrokenPlugin, DuplicateName, OldContract, UnknownName
+from market.errors import (
+    BrokenPlugin,
+    DuplicateName,
+    InvalidPlugin,
+    OldContract,
+    PluginFailed,
+    UnknownName,
+    raised_by,
+)
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 class Named(Protocol):
@@ -20,6 +37,9 @@ class Named(Protocol):
 
 
 T = TypeVar("T", bound=Named)
+NAME = re.compile(r"[^\W\d][\w.-]*")
+SIMPLE = {"str": str, "int": int, "bool": bool, "tuple": tuple}
+"""Types that fields of plug-ins are held to, by their annotation."""
 ADDED: list[tuple[Registry[Any], str]] = []
 """What was registered by neither a folder nor an entry point, in order: files and notebooks of users."""
 
@@ -41,10 +61,20 @@ class Registry(Generic[T]):
         folders: Our packages whose files register themselves; a name with a leading underscore is a helper.
         group: Entry-point group of other packages, such as "wattswap.strategies".
         contract: Version of what a plug-in of this kind must offer; raised when older plug-ins no longer work.
+        item: Class of the plug-ins; any with a name when left out.
     """
 
-    def __init__(self, kind: str, *, folders: Sequence[str], group: str, contract: int = 1) -> None:
+    def __init__(
+        self,
+        kind: str,
+        *,
+        folders: Sequence[str],
+        group: str,
+        contract: int = 1,
+        item: type[T] | None = None,
+    ) -> None:
         self.kind, self.folders, self.group, self.contract = kind, tuple(folders), group, contract
+        self.item = item
         self.broken: dict[str, BrokenPlugin] = {}
         self._items: dict[str, T] = {}
         self._origin: dict[str, str] = {}
@@ -59,11 +89,13 @@ class Registry(Generic[T]):
             origin: Module that brings it; the one that calls when left out.
 
         Raises:
+            InvalidPlugin: It is no plug-in of this kind.
             DuplicateName: The name is taken.
             OldContract: It was written for another version of the contract.
         """
         if contract not in (None, self.contract):
-            raise OldContract(self.kind, item.name, contract, self.contract)
+            raise OldContract(self.kind, str(getattr(item, "name", item)), contract, self.contract)
+        self._refuse_unfit(item)
         origin = origin or sys._getframe(1).f_globals.get("__name__", "?")
         by_hand = not self._loading and not self._in_a_folder(origin)
         if by_hand:
@@ -75,6 +107,52 @@ class Registry(Generic[T]):
         if by_hand:
             ADDED.append((self, item.name))
         return item
+
+    def _refuse_unfit(self, item: T) -> None:
+        name = getattr(item, "name", None)
+        if self.item is not None and not isinstance(item, self.item):
+            raise InvalidPlugin(
+                self.kind, repr(name), f"is of the class {type(item).__name__}, not {self.item.__name__}"
+            )
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise InvalidPlugin(
+                self.kind,
+                repr(name),
+                "has no name of letters, digits, '_', '-' and '.' that begins with a letter",
+            )
+        own: tuple[Field[Any], ...] = fields(item) if is_dataclass(item) else ()
+        for field in own:
+            value, kind = getattr(item, field.name), str(field.type).partition("[")[0]
+            if value is None:
+                fits = any(word in str(field.type) for word in ("None", "Any"))
+            else:
+                fits = callable(value) if kind == "Callable" else isinstance(value, SIMPLE.get(kind, object))
+            if not fits:
+                raise InvalidPlugin(self.kind, repr(name), f"has {field.name}={value!r}, which is no {kind}")
+
+    @contextmanager
+    def held(self, item: T) -> Iterator[None]:
+        """Hold a plug-in to its contract: what it raises, or what fails on its result, becomes one sentence.
+
+        What one of our own raises goes through as it is, and so does an error that has a sentence for the user.
+
+        Raises:
+            PluginFailed: Names the plug-in, the line and the reason.
+        """
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            registered = self._items.get(item.name) is item
+            if not registered or self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":
+                raise
+            origin = self._origin[item.name]
+            lines = [
+                line
+                for frame, line in walk_tb(error.__traceback__)
+                if frame.f_globals.get("__name__") == origin
+            ]
+            place = f"line {lines[-1]} of {origin}" if lines else f"what {origin} returns"
+            raise PluginFailed(self.kind, item.name, place, raised_by(error)) from error
 
     def forget(self, name: str) -> None:
         """Take a plug-in out, so that its name can be registered anew: for notebooks, where code is run again."""
@@ -135,3 +213,27 @@ class Registry(Generic[T]):
                     self.broken[point.name] = BrokenPlugin(self.kind, point.name, point.value, error)
         finally:
             self._loading = False
+
+
+def entry_points(group: str) -> Iterable[EntryPoint]:
+    """Entry points of installed packages; importlib.metadata, which is slow, is imported where a package has one."""
+    if group not in _groups(tuple(sys.path)):
+        return ()
+    from importlib import metadata
+
+    return metadata.entry_points(group=group)
+
+
+@cache
+def _groups(places: tuple[str, ...]) -> frozenset[str]:
+    """The groups that any installed package declares, from the entry_points.txt beside its metadata."""
+    found: set[str] = set()
+    for place in map(Path, places):
+        if not place.is_dir():
+            continue
+        for name in os.listdir(place):
+            if name.endswith((".dist-info", ".egg-info")):
+                file = place / name / "entry_points.txt"
+                text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+                found.update(line.strip()[1:-1].strip() for line in text.splitlines() if line[:1] == "[")
+    return frozenset(found)

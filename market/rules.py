@@ -22,11 +22,11 @@ class MarketRules:
 
     Args:
         k_ppm: Where in the price interval the price lies: lo + k (hi - lo). [parts per million]
-        rationing: Who is served at the margin: everybody in proportion, the earliest, or by a seeded lottery.
-        seed: Seed of every lottery of the mechanism.
+        rationing: Who is served at the margin: everybody in proportion, the earliest, or at random from a seed.
+        seed: Seed of every random draw of the mechanism.
         solver: Which implementation of an optimizing mechanism runs; all give the same answer.
-        retail_micro_per_kwh: What energy costs outside the market; None where the mechanism need not know.
-        feed_in_micro_per_kwh: What the outside pays for energy; None likewise.
+        retail_micro_per_kwh: Import price of the retailer; None where the mechanism need not know.
+        feed_in_micro_per_kwh: Feed-in price of the retailer; None where the mechanism need not know.
         grid: Nodes and lines of the market; None where it has none.
         params: The mechanism's own parameters, by `Parameter.field`; read them with `Parameter.of`.
     """

@@ -42,7 +42,7 @@ def nano_from_amount(amount: Decimal) -> int:
 
 
 def is_exact(value: Decimal, per_unit: int) -> bool:
-    """Tell whether `value` is a whole number of the inside unit (`per_unit` of them make one outside)."""
+    """Whether `value` is a whole number of the inside unit (`per_unit` of them make one outside)."""
     scaled = value * per_unit
     return scaled == scaled.to_integral_value()
 

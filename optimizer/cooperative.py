@@ -63,8 +63,8 @@ def nucleolus(value_nano: IntArray) -> IntArray:
         raise Infeasible(
             "the players alone are worth more than together; there is no imputation to choose from"
         )
-    # What the players are worth alone may dwarf what they gain together. Taking it off changes every share by it and
-    # nothing else (covariance), and leaves the solver the gains to look at.
+    # The players' own values may dwarf their joint gain. Subtracting them shifts each share by the player's own value
+    # (covariance), and leaves the solver the gains alone.
     gain_nano = value_nano - subset_sums(alone)
     scale = max(1, int(np.abs(gain_nano).max()))
     fixed: list[Equation] = [(every, None)]

@@ -1,4 +1,4 @@
-"""How the database files of a node come to be: complete, or not at all."""
+"""Atomic creation of the database files of a node."""
 
 from __future__ import annotations
 

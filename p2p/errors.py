@@ -61,7 +61,7 @@ class OutOfRange(RemoteError):
 
 
 class WrongVersion(RemoteError):
-    """A schema version that this program does not speak."""
+    """A schema version that this program does not support."""
 
     code = "wrong_version"
 
@@ -85,7 +85,7 @@ class WrongSignature(RemoteError):
 
 
 class UnknownHousehold(RemoteError):
-    """A household that is not in the roster."""
+    """A home that is not in the roster."""
 
     code = "unknown_household"
 
@@ -103,7 +103,7 @@ class BadProof(RemoteError):
 
 
 class NotAMember(RemoteError):
-    """A message of a household for an interval in which it is no member."""
+    """A message of a home for an interval in which it is no member."""
 
     code = "not_a_member"
 

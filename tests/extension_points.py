@@ -101,7 +101,7 @@ KINDS: dict[str, Kind] = {
                 """,
                 commands=(
                     "wattswap check mechanism bottom_price --module bottom_price.py --books 20",
-                    "wattswap run demo -m bottom_price --module bottom_price.py --set time.intervals=4 --quiet",
+                    "wattswap run demo -m bottom_price --module bottom_price.py --set time.intervals=20 --quiet",
                     "wattswap verify RUN --module bottom_price.py --quiet",
                 ),
             ),
@@ -290,10 +290,46 @@ KINDS: dict[str, Kind] = {
                 STRATEGIES.register(Strategy("halves", bid, "the middle of the outside prices"), contract=2)
                 """,
                 commands=(
-                    "wattswap run demo --module halves.py --set homes.strategy=halves --set time.intervals=4 --quiet",
+                    "wattswap run demo --module halves.py --set homes.strategy=halves --set time.intervals=20 --quiet",
                     "wattswap verify RUN --module halves.py --quiet",
                     "wattswap compare demo --module halves.py --set homes.strategy=halves -m pay_as_bid --jobs 2"
-                    " --set time.intervals=4 --quiet",
+                    " --set time.intervals=20 --quiet",
+                ),
+            ),
+            Example(
+                "eager.py",
+                """\
+                \"\"\"Homes ask for a profit, and for less of it after an order that was not filled.\"\"\"
+
+                from agents.bidding import STRATEGIES, Strategy, one_order_a_home
+
+
+                def start(homes, rules):
+                    \"\"\"Every home begins with a share of 30 percent.\"\"\"
+                    return {"percent": 0 * homes + 30}
+
+
+                def bid(state, view):
+                    \"\"\"Keep that share of the distance between the outside prices.\"\"\"
+                    low, high = view.prices.feed_in_micro_per_kwh, view.prices.buy_cap_micro_per_kwh
+                    kept = (high - low) * state["percent"] // 100
+                    return one_order_a_home(view.net_wh, high - kept, low + kept)
+
+
+                def learn(state, outcome):
+                    \"\"\"Ask for one percent less where an order was not filled.\"\"\"
+                    percent = state["percent"].copy()
+                    unfilled = outcome.orders.home[outcome.accepted_wh < outcome.orders.energy_wh]
+                    percent[unfilled] = (percent[unfilled] - 1).clip(0)
+                    return {"percent": percent}
+
+
+                EAGER = Strategy("eager", bid, "asks for less and less", start=start, learn=learn)
+                STRATEGIES.register(EAGER, contract=2)
+                """,
+                commands=(
+                    "wattswap run demo --module eager.py --set homes.strategy=eager --set time.intervals=20 --quiet",
+                    "wattswap verify RUN --module eager.py --quiet",
                 ),
             ),
         ),
@@ -326,7 +362,7 @@ KINDS: dict[str, Kind] = {
                 """,
                 commands=(
                     "wattswap run demo --module last_reading.py --set homes.forecast=last_reading"
-                    " --set time.intervals=4 --quiet",
+                    " --set time.intervals=20 --quiet",
                     "wattswap verify RUN --module last_reading.py --quiet",
                 ),
             ),
@@ -391,7 +427,7 @@ KINDS: dict[str, Kind] = {
                 """,
                 commands=(
                     "wattswap run demo --module tank.py --set homes.tank.home-02.volume_kwh=3"
-                    " --set homes.tank.home-02.power_kw=1.2 --set time.intervals=4 --quiet",
+                    " --set homes.tank.home-02.power_kw=1.2 --set time.intervals=20 --quiet",
                     "wattswap verify RUN --module tank.py --quiet",
                 ),
             ),
@@ -418,7 +454,7 @@ KINDS: dict[str, Kind] = {
                 """,
                 commands=(
                     "wattswap run demo --module half_of_it.py --set homes.control=half_of_it"
-                    " --set time.intervals=4 --quiet",
+                    " --set time.intervals=20 --quiet",
                     "wattswap verify RUN --module half_of_it.py --quiet",
                 ),
             ),
@@ -443,7 +479,7 @@ KINDS: dict[str, Kind] = {
                     return int(result.intervals["traded_wh"].max()) / 1_000
                 """,
                 commands=(
-                    "wattswap run demo --module largest_trade.py --set time.intervals=4 --quiet",
+                    "wattswap run demo --module largest_trade.py --set time.intervals=20 --quiet",
                     "wattswap report RUN --module largest_trade.py --assert 'largest_trade_kwh >= 0'",
                 ),
             ),
@@ -469,7 +505,7 @@ KINDS: dict[str, Kind] = {
                     return Section("who-trades", "Who trades", "An example.", paragraph(names), {})
                 """,
                 commands=(
-                    "wattswap run demo --set time.intervals=4 --quiet",
+                    "wattswap run demo --set time.intervals=20 --quiet",
                     "wattswap report RUN --module who_trades.py",
                 ),
             ),

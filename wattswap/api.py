@@ -1,4 +1,4 @@
-"""The Python face: run a scenario, clear a book, register a mechanism of one's own."""
+"""The Python API: run a scenario, clear a book, register a mechanism."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def run(
     out: Path | str = "runs",
     on_progress: engine.OnProgress | None = None,
 ) -> RunResult:
-    """Run a scenario, or the scenario file of this path, in this process.
+    """Run a scenario, or the scenario file at this path, in this process.
 
     Raises:
-        WattswapError: What is wrong with scenario or data, all of it at once.
+        WattswapError: All errors of scenario and data, at once.
     """
     if isinstance(scenario, Path | str):
         from wattswap.scenario.load import load
@@ -66,19 +66,19 @@ def compare(
     out: Path | str = "comparisons",
     on_cell: OnCell | None = None,
 ) -> Comparison:
-    """Take the same homes, forecasts and seeds through several mechanisms; finished cells are not worked out again.
+    """Compare mechanisms on the same homes, forecasts and seeds; finished cells are not recomputed.
 
     Args:
         scenario: A scenario, or the path of its file.
-        mechanisms: Names, or NAME:parameter=value; every registered one when left out. The bookends `retailer_only` and
-            `welfare_optimum` are always there.
-        seeds: Seeds of all lotteries, or how many from the scenario's own upwards; the scenario's own when left out.
-        jobs: Processes at once.
+        mechanisms: Names, or NAME:parameter=value; every registered one when left out. The baseline `retailer_only` and
+            the upper bound `welfare_optimum` are always included.
+        seeds: Seeds of all random draws, or their number from the scenario's own upwards; the scenario's when left out.
+        jobs: Number of processes.
         out: Folder under which the comparison's own folder is made or extended.
         on_cell: Called for each finished cell.
 
     Raises:
-        WattswapError: What is wrong with mechanisms, scenario or data, all of it at once.
+        WattswapError: All errors of mechanisms, scenario and data, at once.
     """
     from wattswap.comparison import runner
     from wattswap.comparison.plan import BASE, Point, make_plan
@@ -99,7 +99,7 @@ def compare(
 
 
 def verify(folder: Path | str, *, on_progress: engine.OnProgress | None = None) -> dict[str, Any]:
-    """Prove a run or a comparison: what is stored against itself, then all of it again from the scenario.
+    """Verify a run or a comparison: check the stored files, then recompute all of it from the scenario.
 
     Raises:
         VerificationFailed: Names what does not fit.
@@ -148,8 +148,9 @@ def clear(
         return clear_case(orders, mechanism)
     book = orders if isinstance(orders, OrderBook) else OrderBook.from_orders(orders)
     found = MECHANISMS.get(mechanism)
-    clearing = found.clear(book, rules or MarketRules())
-    check_feasible(book, clearing, limits=found.promises.individually_rational)
+    with MECHANISMS.held(found):
+        clearing = found.clear(book, rules or MarketRules())
+        check_feasible(book, clearing, limits=found.promises.individually_rational)
     return clearing
 
 
@@ -161,7 +162,7 @@ def mechanism(name: str, *, budget_balanced: bool | None = None, **promises: Any
 
     Args:
         name: What scenarios and the command line call it.
-        budget_balanced: Short for budget_balance "strong" (True) or "deficit" (False: the operator may have to add).
+        budget_balanced: Shorthand for budget_balance "strong" (True) or "deficit" (False: the operator may pay).
         promises: The fields of `market.mechanism.Promises`; without a source the function's own docstring is it.
     """
 
@@ -172,7 +173,7 @@ def mechanism(name: str, *, budget_balanced: bool | None = None, **promises: Any
         promises.setdefault("source", described or f"a function of {clear_function.__module__}")
         module = clear_function.__module__
         if name in MECHANISMS.all() and module == MECHANISMS.origin(name) == "__main__":
-            MECHANISMS.forget(name)  # a cell of a notebook was run again
+            MECHANISMS.forget(name)  # a notebook cell was run again
         MECHANISMS.register(Mechanism(name, clear_function, Promises(**promises)), origin=module)
         return clear_function
 

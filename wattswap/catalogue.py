@@ -1,4 +1,4 @@
-"""What can be chosen by name, for `wattswap list`."""
+"""Everything that can be chosen by name, for `wattswap list`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from wattswap.plugins import REGISTRIES, registry
 
 Entries = list[dict[str, str]]
 MORE = ("unit", "better", "undefined_because", "source")
-"""What some kinds say beyond the summary."""
+"""Fields that some kinds have beyond the summary."""
 
 
 def _registered(what: str) -> Entries:
-    """What stands in a registry: name, one line, what can be set, and the module that brings it."""
+    """The entries of a registry: name, summary, parameters, and the module that registers it."""
     from wattswap.inputs.parameters import described
 
     found = registry(what)

@@ -1,7 +1,7 @@
-"""Conditions on metrics in words of the command line: `saving < 10`, `mcafee.homes_worse_off == 0`.
+"""Conditions on metrics, as on the command line: `saving < 10`, `mcafee.homes_worse_off == 0`.
 
-One grammar with two polarities: `--fail-if` says what must not be, `--assert` what must be. A figure that does
-not exist fails both.
+One grammar with two polarities: `--fail-if` gives what must not hold, `--assert` what must hold. A missing
+figure fails both.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ class Condition:
 def read_conditions(
     option: str, texts: Sequence[str], labels: Collection[str], metrics: Collection[str]
 ) -> list[Condition]:
-    """Read conditions, all mistakes at once.
+    """Read conditions, all errors at once.
 
     Args:
         option: The option of the command line, for messages.
         texts: What was given to it.
-        labels: Mechanisms that there are.
-        metrics: Figures that there are.
+        labels: Known mechanisms.
+        metrics: Known figures.
 
     Raises:
-        UsageError: A text that is no condition, or names a figure or mechanism that there is not.
+        UsageError: A text that is no condition, or names an unknown figure or mechanism.
     """
     read = [_read(f"{option} {text}", text.strip(), labels, metrics) for text in texts]
     problems = [found for found in read if isinstance(found, Problem)]

@@ -1,4 +1,4 @@
-"""Is this installation sound? One finding per question, each with its cure."""
+"""Checks of the installation: one finding each, with what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wattswap.installation import shadow_warning
 
 
 class Check(NamedTuple):
-    """The answer to one question about the installation."""
+    """The finding of one check."""
 
     what: str
     ok: bool
@@ -20,7 +20,7 @@ class Check(NamedTuple):
 
 
 def examine() -> list[Check]:
-    """Ask every question."""
+    """Run every check."""
     checks: list[Check] = []
     for question in (_python, _shadows, _packages, _plugins, _solver, _libp2p, _samples):
         try:

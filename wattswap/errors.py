@@ -1,4 +1,4 @@
-"""Errors that a user can cause or must know of: what, where, what to do, and the exit code of the process."""
+"""Errors for users: what, where, what to do, and the exit code of the process."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem.
 
     Args:
-        where: A place to go to: `street.toml:12: tariff.import_per_kwh`, a folder, a block; may be empty.
+        where: The place: `street.toml:12: tariff.import_per_kwh`, a folder, a block; may be empty.
         message: What is wrong, without a full stop.
-        cure: What to do about it; empty where the message says it.
+        cure: What to do; empty where the message says it.
         line: Line in the file that `where` names, from 1; None where there is none.
         key: Key path in that file; None where there is none.
     """
@@ -67,7 +67,7 @@ class WattswapError(Exception):
 
 
 class UsageError(WattswapError):
-    """A command line that makes no sense, beyond what the argument parser sees."""
+    """An invalid command line, beyond what the argument parser detects."""
 
     exit_code = ExitCode.USAGE
 
@@ -121,15 +121,15 @@ class CheckFailed(WattswapError):
 
 
 class Interrupted(WattswapError):
-    """Ctrl-C after the checkpoint was written; the cure is the command that goes on."""
+    """SIGINT after the checkpoint was written; says which command continues."""
 
     exit_code = ExitCode.INTERRUPTED
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Write the cure for a wrong name: "did you mean 'x'? Known: w, x, y"."""
+    """What to do about an unknown name: "did you mean 'x'? Known: w, x, y"."""
     names = list(known)
-    # A shortened name is meant before a similar one: `feed_in` is `feed_in_per_kwh` rather than `feed`.
+    # A prefix before a similar name: `feed_in` is `feed_in_per_kwh` rather than `feed`.
     longer = [known_name for known_name in names if name and known_name.startswith(f"{name}_")]
     guess = " or ".join(repr(known_name) for known_name in longer)
     nearest = f"did you mean {guess}?" if guess else did_you_mean(name, names).strip().replace("Did", "did")
@@ -156,7 +156,7 @@ def _expected_code(error: BaseException) -> ExitCode | None:
 
 
 def is_expected(error: BaseException) -> bool:
-    """Tell an error with a sentence for the user from a bug of ours."""
+    """Whether an error has a sentence for the user; anything else is a bug."""
     return _expected_code(error) is not None
 
 
@@ -167,7 +167,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 
 def problems_of(error: BaseException) -> list[Problem]:
-    """List the problems of any exception; one made of its text where it is not ours."""
+    """The problems of any exception; of a foreign one, its text."""
     if isinstance(error, WattswapError):
         return error.problems
     if isinstance(error, KeyboardInterrupt):
@@ -177,7 +177,7 @@ def problems_of(error: BaseException) -> list[Problem]:
 
 
 def render(error: BaseException) -> str:
-    """Write an error for people: one line a problem, a count in front when there are several."""
+    """An error as text: one line per problem, preceded by their number if there are several."""
     lines = [str(problem) for problem in problems_of(error)]
     if len(lines) == 1:
         return f"Error: {lines[0]}"
@@ -185,7 +185,7 @@ def render(error: BaseException) -> str:
 
 
 def as_json(error: BaseException) -> dict[str, object]:
-    """Give an error as the one JSON object that `--json` prints."""
+    """An error as the JSON object that `--json` prints."""
     problems = problems_of(error)
     return {
         "error": {

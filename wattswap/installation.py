@@ -1,4 +1,4 @@
-"""Which wattswap this is, and whether another distribution hides one of its packages."""
+"""The version, and whether another distribution shadows one of our packages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PACKAGES = ("market", "optimizer", "data", "p2p", "agents")
 
 
 def shadowed_packages() -> list[tuple[str, str]]:
-    """Packages of ours that Python would import from somewhere else, with that place."""
+    """Packages of ours that Python would import from elsewhere, with their path."""
     home = Path(__file__).resolve().parents[1]
     found = []
     for name in PACKAGES:

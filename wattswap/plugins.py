@@ -1,4 +1,4 @@
-"""Every door for plug-ins: the registries by what they hold, and files of users that register in any of them."""
+"""Plug-ins: the registries by kind, and files of users that register in them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
-from market.errors import BrokenPlugin, DuplicateName
+from market.errors import BrokenPlugin, DuplicateName, MarketError, OldContract, raised_by
 from market.mechanism import MECHANISMS
 from market.registry import ADDED, Registry, by_hand
 from wattswap.errors import ExitCode, Problem, WattswapError
@@ -27,7 +28,7 @@ REGISTRIES: tuple[tuple[str, str], ...] = (
     ("sections", "wattswap.report.section:SECTIONS"),
     ("chain-modules", "p2p.ledger.module:CHAIN_MODULES"),
 )
-"""What a registry holds, as `wattswap list` calls it, and where the registry is; a new kind is one line here."""
+"""The registries by kind, as `wattswap list` names them; a new kind is one line here."""
 
 
 Added = tuple[str, Any, str]
@@ -76,7 +77,7 @@ def import_file(path: Path) -> tuple[str, str]:
     """
     file = path.resolve()
     spec = spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None or not file.is_file():
+    if spec is None or spec.loader is None or not file.is_file() or "." in file.stem:
         raise BrokenModule.of(str(path), "is no Python file", "name the file that registers the plug-in")
     content = file.read_bytes()
     found = (file.name, hashlib.sha256(content).hexdigest())
@@ -87,24 +88,26 @@ def import_file(path: Path) -> tuple[str, str]:
         own = ((r, name) for r, name in by_hand() if r.origin(name) == file.stem)
         _FILES[file] = (found[1], frozenset(own))
         return found
-    _forget(known)  # a worker outlives a call and may know an earlier version
+    _forget(known)  # a worker outlives a call and may hold an earlier version
     if file.stem not in {other.stem for other in _FILES} and _is_another(file):
         raise BrokenModule.of(str(path), f"has the name of another module, {file.stem}", "rename the file")
-    # Behind all others: a helper beside the file must not hide a package.
+    # Last in the path: a helper beside the file must not shadow a package.
     sys.path.append(str(file.parent))
     module = module_from_spec(spec)
     sys.modules[file.stem] = module
     before = len(ADDED)
     try:
-        # From these bytes, and not by the loader, which may know older ones of the same second.
+        # From these bytes, not by the loader, whose cache may be stale within a second.
         exec(compile(content, str(file), "exec", dont_inherit=True), module.__dict__)
         if len(ADDED) == before:
             raise BrokenModule.of(str(path), "registers nothing", NOTHING)
-    except (Exception, SystemExit) as error:  # whatever somebody's file raises
+    except BaseException as error:  # anything may be raised here
         _forget(ADDED[before:])
         del ADDED[before:], sys.modules[file.stem]
         sys.path.remove(str(file.parent))
-        raise error if isinstance(error, BrokenModule) else _broken(path, error) from error
+        if isinstance(error, BrokenModule | KeyboardInterrupt):
+            raise
+        raise _broken(path, error) from error
     _FILES[file] = (found[1], frozenset(ADDED[before:]))
     return found
 
@@ -119,6 +122,18 @@ def import_files(paths: Sequence[Path]) -> dict[str, str]:
         BrokenModule: Of the first that cannot be used.
     """
     return dict(map(import_file, paths))
+
+
+def at_fault(error: BaseException) -> BrokenModule | None:
+    """The file of plug-ins in which an unexpected error arose, as an error that names its line; None where none did."""
+    for frame in reversed(extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file in _FILES:
+            what = f"raised {type(error).__name__}: {error}"
+            return BrokenModule.of(
+                f"{file.name}:{frame.lineno}", what, "correct the file; --debug shows more"
+            )
+    return None
 
 
 def modules_used(modules: Mapping[str, str], mechanism: str) -> dict[str, str]:
@@ -204,5 +219,7 @@ def _broken(path: Path, error: BaseException) -> BrokenModule:
     if isinstance(error, DuplicateName):
         what = f"registers the {error.kind} {error.name!r}, a name that is taken by {error.origin}"
         return BrokenModule.of(str(path), what, "choose another name")
-    what = f"cannot be imported: {type(error).__name__}: {error}"
+    if isinstance(error, OldContract):
+        return BrokenModule.of(str(path), error.what, error.cure)
+    what = f"cannot be imported: {error if isinstance(error, MarketError) else raised_by(error)}"
     return BrokenModule.of(str(path), what, "correct the file")

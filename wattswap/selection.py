@@ -1,4 +1,4 @@
-"""A clearing rule with parameters as the command line names it: NAME or NAME:parameter=value,parameter=value."""
+"""A mechanism with parameters, as on the command line: NAME or NAME:parameter=value,parameter=value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wattswap.plugins import WITHOUT_EFFECT
 from wattswap.scenario.load import Scenario
 
 REFERENCE, BOUND = "retailer_only", "welfare_optimum"
-"""The bookends of every comparison: no market, and the most welfare that the orders allow."""
+"""The baseline and the upper bound of every comparison: no market, and the welfare optimum."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?")
 
 
@@ -32,8 +32,8 @@ class Choice:
 
     Args:
         label: As the user named it.
-        mechanism: The registered rule.
-        params: Its parameters as the edge writes them; those left out have their defaults.
+        mechanism: The registered mechanism.
+        params: Its parameters as written; those left out have their defaults.
     """
 
     label: str
@@ -68,10 +68,10 @@ class Choice:
         ]
 
     def version(self) -> str:
-        """What stands for the code of plug-ins: nothing for ours, whose files are in the digest of every comparison.
+        """Identifies the code of plug-ins: empty for ours, whose files are in the digest of every comparison.
 
-        What a mechanism of another package, or any plug-in of a user, depends on is unknown, so it is never the same
-        twice, and its cells are computed again.
+        What a mechanism of another package or a plug-in of a user depends on is unknown, so its value is never the
+        same twice, and its cells are recomputed.
         """
         ours = MECHANISMS.is_ours(self.mechanism)
         same = ours and all(registry.group in WITHOUT_EFFECT for registry, _ in by_hand())
@@ -116,7 +116,7 @@ def read_choice(read: CaseReader, text: str, where: str) -> Choice:
 
 
 def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
-    """Read what is to be compared and put the bookends around it; without a text, every registered mechanism.
+    """Read the mechanisms to compare, add baseline and upper bound; without a text, every registered mechanism.
 
     Raises:
         UsageError: Lists every unknown mechanism and every wrong parameter.
@@ -141,7 +141,7 @@ def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
 
 
 def _value(text: str) -> Any:
-    """Numbers are read exactly; anything else is a word."""
+    """Numbers are read exactly; anything else is text."""
     if not _NUMBER.fullmatch(text):
         return None if text == "null" else text
     number = Decimal(text)

@@ -1,5 +1,5 @@
-"""Proof of a run: every stored byte against the manifest, the chain against itself, the tables against the
-chain, and all of it again from the scenario."""
+"""Verification of a run: files against the manifest, the chain itself, the tables against the chain, and
+all of it recomputed from the scenario."""
 
 from __future__ import annotations
 
@@ -51,22 +51,22 @@ REPEATED = (
     *("name", "currency", "mechanism", "homes", "start", "intervals", "interval_minutes", "seed", "forecast"),
     *("scenario_sha256", "data", "chain", "replay_sha256"),
 )
-"""What a second run must say in its manifest, word for word."""
+"""Manifest entries that a second run must repeat exactly."""
 POSTINGS, INTERVALS = table_file("postings"), table_file("intervals")
 NETWORK_COLUMNS = ("height", "block_hash")
-"""Columns of INTERVALS that depend on how a network's authorities voted."""
+"""Columns of INTERVALS that depend on how a network's validators voted."""
 
 
 def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None) -> dict[str, Any]:
-    """Prove a finished run.
+    """Verify a finished run.
 
     Args:
         path: The run's folder; nothing in it is changed.
         on_progress: See `engine.OnProgress`, for the second run.
 
     Returns:
-        One sentence per check. A live run in which a home was silent is not run again: with that home it would
-        come out differently.
+        One sentence per check. A live run in which a home was absent is not run again: with that home its
+        result would differ.
 
     Raises:
         VerificationFailed: Names the file, row or block that does not fit.
@@ -86,9 +86,9 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     live = result.manifest.get("driver") == LIVE
     if live:
         checks["messages"] = _check_messages(folder, scenario)
-    silent = result.manifest.get("network", {}).get("silent")
-    if silent:
-        checks["again"] = f"left out: homes were silent {len(silent)} times, which only the live run can know"
+    absent = result.manifest.get("network", {}).get("silent")
+    if absent:
+        checks["again"] = f"left out: homes were absent {len(absent)} times, which only the live run knows"
     else:
         checks["again"] = _run_again(folder, scenario, result.manifest, on_progress)
     return {"run": str(folder), "ok": True, "checks": checks}
@@ -112,11 +112,11 @@ def _check_messages(folder: Path, scenario: Scenario) -> str:
 
 
 def _check_form(path: Path, manifest: dict[str, Any]) -> None:
-    """Check that what the other checks look into can be looked into."""
+    """Check the types that the other checks rely on."""
     objects = [
         name for name in ("files", "chain", "data", "versions") if not isinstance(manifest.get(name), dict)
     ]
-    if not isinstance(manifest.get("source"), dict | None):  # none where the program was no git checkout
+    if not isinstance(manifest.get("source"), dict | None):  # None if the program was no git checkout
         objects.append("source")
     if objects:
         raise VerificationFailed(*(Problem(str(path), f"{name} must be an object", CURE) for name in objects))
@@ -124,7 +124,7 @@ def _check_form(path: Path, manifest: dict[str, Any]) -> None:
 
 def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
     problems = []
-    # Whether the manifest is right about how the run was made is judged later.
+    # Whether the manifest states the driver correctly is checked later.
     live, networked = manifest.get("driver") == LIVE, "network" in manifest
     names = hashed_files(LIVE if live and networked else IN_PROCESS)
     for name in names:
@@ -150,7 +150,7 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
 
 
 def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]) -> None:
-    """Check what the manifest says of itself where a second run cannot: who signed, and its own form."""
+    """Check the manifest's fields that a second run does not cover: who signed, and its format."""
     live = manifest.get("driver") == LIVE
     expected = {
         "schema": SCHEMA,
@@ -176,7 +176,7 @@ def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]
 
 
 def _check_scenario(path: Path, manifest: dict[str, Any]) -> None:
-    """Compare the digest with the manifest before the scenario is read, which may fail for other reasons."""
+    """Compare the digest with the manifest before the scenario is parsed, which may fail for other reasons."""
     resolved = read_object(path).get("resolved")
     if sha256(canonical_json(resolved).encode()).hexdigest() != manifest.get("scenario_sha256"):
         raise VerificationFailed.of(str(path), "is not the scenario that the manifest names", CURE)
@@ -231,7 +231,7 @@ def _intervals(path: Path, accounts: int) -> Iterator[tuple[int, IntArray]]:
 
 
 def _chunks(path: Path, accounts: int) -> Iterator[tuple[list[int], IntArray, int]]:
-    """Read the postings in whole intervals, some ten thousand rows at a time, and count the rows left over."""
+    """Read the postings in whole intervals, about ten thousand rows at a time, and count the rows left over."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -287,7 +287,7 @@ def _run_again(
 def _facts(manifest: dict[str, Any], live: bool) -> dict[str, str]:
     """The facts that a second run must repeat, each under its path, such as chain.head.
 
-    A network's blocks depend on when its authorities voted: of a live run's chain nothing is repeated.
+    A network's blocks depend on when its validators voted: nothing of a live run's chain is repeated.
     """
     facts: dict[str, str] = {}
     for name in REPEATED:

@@ -1,4 +1,4 @@
-"""Bidding strategies by name: what a strategy is given, what it returns, and the registry its file registers in."""
+"""Bidding strategies by name: their inputs, their outputs and their registry."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from market.units import Int8Array, IntArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Orders:
-    """Orders of one interval as columns: any number per home; an order of 0 Wh is none.
+    """Orders of one interval as columns: any number per home; orders of 0 Wh are ignored.
 
     Args:
-        home: Place of each order's home among the homes that were asked.
+        home: Index of each order's home among the homes asked.
         side: +1 buys, -1 sells.
         energy_wh: At least 0. [Wh]
         limit_micro_per_kwh: Limit price. [micro-currency/kWh]
@@ -36,7 +36,7 @@ class Orders:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class View:
-    """What a strategy bids on: all that its homes know at gate closure, and what they plan.
+    """The input of a strategy: what its homes know at gate closure, and what they plan.
 
     Args:
         known: Readings, calendar, weather, prices and knowledge time.
@@ -71,7 +71,7 @@ class Quotes:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
-    """What an interval's market made of the orders of a strategy's homes; known before the next gate closes.
+    """The market's result for the orders of a strategy's homes; known before the next gate closes.
 
     Args:
         start_s: Start of the interval. [s since 1970 UTC]
@@ -92,7 +92,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A named way to bid, vectorised over homes; every home by its own row of state and view alone.
+    """A bidding strategy, vectorised over homes; each home depends on its own row of state and view only.
 
     Args:
         name: As scenarios call it.
@@ -114,12 +114,12 @@ class Strategy:
 
 
 STRATEGIES: Registry[Strategy] = Registry(
-    "bidding strategy", folders=("agents.bidding",), group="wattswap.strategies", contract=2
+    "bidding strategy", folders=("agents.bidding",), group="wattswap.strategies", item=Strategy, contract=2
 )
 
 
 def one_order_a_home(net_wh: IntArray, buy_limit: int | IntArray, sell_limit: int | IntArray) -> Orders:
-    """Order the net energy, a deficit at the first limit and a surplus at the second.
+    """Order the net energy: a deficit at the buy limit, a surplus at the sell limit.
 
     Args:
         net_wh: Import minus export per home. [Wh]

@@ -13,7 +13,7 @@ def bid(state: State, view: View) -> Orders:
     """Order the expected energy at a limit drawn evenly between the feed-in price and the outside price.
 
     A buyer draws between the lowest sensible price and its own limit, a seller between its own limit and the highest
-    sensible price, so that neither can lose. Where grid fees close the gap, both stand at their limits.
+    sensible price, so that neither can lose. Where grid fees close the gap, both bid their limits.
 
     Source: Gode, Sunder, Journal of Political Economy 101 (1993), 119-137, section II.
     """
@@ -26,6 +26,6 @@ def bid(state: State, view: View) -> Orders:
 
 
 ZI_C = STRATEGIES.register(
-    Strategy("zi_c", bid, "expected energy at a limit drawn by lot between feed-in and outside price"),
+    Strategy("zi_c", bid, "expected energy at a limit drawn at random between feed-in and outside price"),
     contract=2,
 )

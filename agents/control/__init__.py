@@ -1,4 +1,4 @@
-"""Controllers by name: how homes run their devices, and the registry a controller's file registers in."""
+"""Controllers by name: how homes run their devices, and their registry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Planning:
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """A named way to run devices, vectorised over homes; every home by its own row alone.
+    """A controller of devices, vectorised over homes; each home depends on its own row only.
 
     Args:
         name: As scenarios call it.
@@ -45,7 +45,7 @@ class Controller:
             the forecast, and again when the interval is lived, with the meter.
         summary: One line for people.
         start: What the homes know before the first interval.
-        plan: What they know after planning an interval; None for a rule that plans nothing.
+        plan: What they know after planning an interval; None for a controller that does not plan.
         hours_ahead: Hours beyond the traded interval that the forecast has to reach. [h]
     """
 
@@ -58,5 +58,5 @@ class Controller:
 
 
 CONTROLLERS: Registry[Controller] = Registry(
-    "controller", folders=("agents.control",), group="wattswap.controllers"
+    "controller", folders=("agents.control",), group="wattswap.controllers", item=Controller
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from agents.state import State
 from data.readings import MeterData
@@ -25,7 +25,7 @@ class Key:
         kind: energy: kWh, Wh inside; power: kW above 0, W inside; share: 0 to 1, efficiency: above 0 to 1, both
             parts per million inside; price: per kWh, micro-currency inside; whole: a whole number of at least 0.
         summary: One sentence for people.
-        default: What holds where neither scenario nor data say anything; None makes the key necessary.
+        default: Value where neither scenario nor data give one; None makes the key required.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """One interval as devices and controllers meet it.
+    """One interval as devices and controllers see it.
 
     Args:
         start_s: Start of the interval. [s since 1970 UTC]
@@ -48,6 +48,10 @@ class Moment:
     start_s: int
     minutes: int
     weather: Mapping[str, float]
+
+
+TAKEN: Final = ("interval_start", "household", "import_wh", "export_wh")
+"""Columns of the readings that are no device's."""
 
 
 class Fleet(Protocol):
@@ -69,7 +73,7 @@ class Fleet(Protocol):
             moment: The interval.
 
         Returns:
-            What happened at the terminals within the limits of the device [Wh], and the state at the end.
+            Energy at the terminals within the limits of the device [Wh], and the state at the end.
         """
 
     def read(self, state: State) -> Mapping[str, IntArray]:
@@ -115,4 +119,6 @@ class Device:
     removed_by: str = ""
 
 
-DEVICES: Registry[Device] = Registry("device", folders=("agents.devices",), group="wattswap.devices")
+DEVICES: Registry[Device] = Registry(
+    "device", folders=("agents.devices",), group="wattswap.devices", item=Device
+)

@@ -19,7 +19,7 @@ from market.units import PPM, IntArray
 from optimizer.solver.builder import Columns, ModelBuilder
 
 MAX_CAPACITY_WH = 1_000_000
-"""Above 1 MWh a product inside `step` could pass 2^63; no household battery comes near."""
+"""Above 1 MWh a product inside `step` could pass 2^63; no home's battery comes near."""
 
 
 @dataclass(frozen=True, slots=True)

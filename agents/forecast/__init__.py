@@ -1,4 +1,4 @@
-"""Forecasters by name: what a forecaster is given, what it returns, and the registry its file registers in.
+"""Forecasters by name: their inputs, their outputs and their registry.
 
 A forecaster is given only what was known at gate closure, so it cannot look ahead.
 """
@@ -61,7 +61,7 @@ class Forecaster:
         fit: Learns a model from what is known, every home from its own column; None while that is too little.
         predict: Forecasts a horizon with a fitted model; the model may be older than the horizon's readings.
         summary: One line for people.
-        fit_every_hours: Simulated hours for which a model is used before it is fitted anew; 0 fits at every gate.
+        fit_every_hours: Simulated hours for which a model is used before it is refitted; 0 fits at every gate.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Forecaster:
 
 
 FORECASTERS: Registry[Forecaster] = Registry(
-    "forecaster", folders=("agents.forecast",), group="wattswap.forecasters", contract=2
+    "forecaster", folders=("agents.forecast",), group="wattswap.forecasters", item=Forecaster, contract=2
 )
 
 
@@ -83,4 +83,4 @@ def _nothing(*given: Any) -> Any:
 PERFECT_FORESIGHT: Final = FORECASTERS.register(
     Forecaster("perfect_foresight", _nothing, _nothing, "the true future: a bound, not a forecast")
 )
-"""The switch by which a community hands its agents the true future; by itself it knows nothing."""
+"""The switch that makes a community give its agents the true future; it predicts nothing itself."""

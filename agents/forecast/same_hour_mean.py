@@ -1,4 +1,4 @@
-"""The mean of the same time of day over the last days: the honest baseline of household forecasting."""
+"""The mean of the same time of day over the last days: the usual baseline of residential load forecasting."""
 
 from __future__ import annotations
 

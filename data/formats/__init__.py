@@ -23,7 +23,7 @@ from market.registry import Registry
 
 
 class Confidence(IntEnum):
-    """How sure a format is that a file is its own."""
+    """How certain a format is that a file has this format."""
 
     NO = 0
     POSSIBLE = 1
@@ -39,11 +39,11 @@ class Format:
         name: Unique, lower case.
         summary: One sentence for people: layout, stamp, zone.
         unit: Unit and kind of the values as they stand in the file.
-        sniff: How sure it is that a file is of this format; looks at `file.head` and `file.name`, or
+        sniff: How certain it is that a file has this format; looks at `file.head` and `file.name`, or
             for a folder at the files in it, and reads no more.
         parse: Yields the readings of a file in chunks, or a single `GridReadings`. What is wrong goes into the log, by
-            line; a parser raises nothing for a bad file, and yields nothing where the rows cannot be told.
-        zone: Zone of the file's local stamps, where the format fixes it; else the user is asked.
+            line; a parser raises nothing for a bad file, and yields nothing if the rows cannot be identified.
+        zone: Zone of the file's local stamps, where the format fixes it; else the user has to give it.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Format:
 
 
 FORMATS: Registry[Format] = Registry(
-    "meter format", folders=("data.formats",), group="wattswap.formats", contract=2
+    "meter format", folders=("data.formats",), group="wattswap.formats", item=Format, contract=2
 )
 
 
@@ -69,8 +69,8 @@ class CheckReport:
         zone: The clock of the file.
         minutes: Interval length; None where errors hide it. [min]
         first: Start of the first interval, ISO 8601 UTC; None where errors hide it.
-        last: Start of the last interval, likewise.
-        households: Ids of the homes; empty where errors hide them.
+        last: Start of the last interval, the same.
+        households: Ids of the homes; empty if errors hide them.
         rows: Rows of data in the file.
         findings: Errors first, then warnings, by line.
         estimated_share: Share of home-intervals marked as estimated, 0..1.
@@ -125,7 +125,10 @@ def recognise(path: Path) -> Format:
     if not path.exists():
         raise MissingFile(path)
     file, known = MeterFile(path), FORMATS.all()
-    confidence = {name: format.sniff(file) for name, format in known.items()}
+    confidence = {}
+    for name, format in known.items():
+        with FORMATS.held(format):
+            confidence[name] = Confidence(format.sniff(file))
     best = max(confidence.values())
     claims = [name for name, sure in confidence.items() if sure == best]
     if best == Confidence.NO:
@@ -150,17 +153,19 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
     if path.is_file() and not path.stat().st_size:
         log.add("error", "empty_file", "the file is empty; export it again")
         return FileReading(None, log.findings(), 0, zone or "not known")
-    chunks = list(format.parse(file, hints, log))
+    with FORMATS.held(format):
+        chunks = list(format.parse(file, hints, log))
+        tables = rows_of(chunk for chunk in chunks if isinstance(chunk, RawReadings))
     if not chunks:
         return FileReading(None, log.findings(), log.rows or 0, log.zone or zone or "not known")
     if isinstance(chunks[0], GridReadings):
         return _finished(file, format, hints, log, chunks[0], None, log.zone or "not known")
-    tables = rows_of(chunk for chunk in chunks if isinstance(chunk, RawReadings))
     if not tables:
         log.add("error", "empty_file", "the file has a header but no rows; export it again")
         return FileReading(None, log.findings(), 0, zone or "not known")
     log.rows = log.rows or sum(rows.count for rows in tables)
-    placed, local = place(tables, clock.zone_named(zone) if zone else None, hints.minutes, log)
+    with FORMATS.held(format):
+        placed, local = place(tables, clock.zone_named(zone) if zone else None, hints.minutes, log)
     if local and zone:
         log.answers.setdefault("zone", zone)
     where = log.zone or (zone if local and zone else "offsets in the file")
@@ -223,7 +228,7 @@ def load(
     Args:
         path: File or folder.
         format: Name of the format; recognised from the content where left out.
-        zone: Time zone of local stamps, e.g. "Europe/Berlin"; only needed where the file does not tell.
+        zone: Time zone of local stamps, e.g. "Europe/Berlin"; only needed if the file does not say.
         minutes: Interval length; found in the file where left out, compared with it where given. [min]
         fuse_w: Power above which a metered register is impossible. [W]
 

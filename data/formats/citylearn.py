@@ -87,7 +87,7 @@ class HourMap:
 
 
 def sniff(file: MeterFile) -> Confidence:
-    """Tell whether a folder, or the schema.json in it, is a CityLearn data set."""
+    """Whether a folder, or the schema.json in it, is a CityLearn data set."""
     if not file.path.is_dir() and file.name != SCHEMA:
         return Confidence.NO
     return Confidence.CERTAIN if _buildings(file.beside(SCHEMA)) else Confidence.NO

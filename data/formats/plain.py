@@ -56,7 +56,7 @@ _METER = re.compile(r"[a-z][a-z0-9_]*_kwh")
 
 
 def sniff(file: MeterFile) -> Confidence:
-    """Tell whether the header names all four required columns; any CSV or Parquet file could be meant to be plain."""
+    """Whether the header names all four required columns; any other CSV or Parquet file could be meant to be plain."""
     if not file.path.is_file() or file.path.suffix.lower() not in SUFFIXES:
         return Confidence.NO
     try:
@@ -112,7 +112,7 @@ def _check_header(header: list[str], log: IntakeLog) -> bool:
             good = False
     for name in header:
         if header.count(name) > 1:
-            log.add("error", "wrong_header", f"the column {name!r} stands there twice; remove one", line=1)
+            log.add("error", "wrong_header", f"the column {name!r} is given twice; remove one", line=1)
             return False
         if name in REQUIRED or name == "quality" or _METER.fullmatch(name):
             continue
@@ -305,7 +305,7 @@ def write(data: MeterData, path: Path) -> None:
 FORMATS.register(
     Format(
         name="plain",
-        summary="CSV or Parquet timestamp,household,import_kwh,export_kwh[,..]; stamps start the interval",
+        summary="CSV or Parquet `timestamp,household,import_kwh,export_kwh[,..]`; stamps start the interval",
         unit="kWh per interval",
         sniff=sniff,
         parse=parse,

@@ -26,13 +26,13 @@ VERSION = 1
 
 
 def sniff(file: MeterFile) -> Confidence:
-    """Tell whether the schema's metadata hold a neighbourhood."""
+    """Whether the schema's metadata hold a neighbourhood."""
     schema = file.parquet_schema
     return Confidence.CERTAIN if schema is not None and KEY in (schema.metadata or {}) else Confidence.NO
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[GridReadings]:
-    """Read an extract; its stamps are UTC, so `hints` have nothing to say."""
+    """Read an extract; its stamps are UTC, so `hints` are not used."""
     log.zone = "UTC"
     try:
         neighbourhood, origin = load_neighbourhood(file.path)

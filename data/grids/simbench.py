@@ -2,7 +2,7 @@
 
 What SimBench holds, and what is made of it:
 
-- A home is one base load (profile H0 household, G business, L farm). Its id is `home-N` for "Load N"
+- A home is one base load (profile H0 residential, G business, L farm). Its id is `home-N` for "Load N"
   of SimBench.
 - Heat pumps (profiles Air_.., Soil_..) and charging points (HLS_.. at home, APLS_.. at work) are loads of
   their own at the same bus. Where a bus has several homes, they go to its homes in turn, and so do PV plants.
@@ -164,7 +164,7 @@ def _element(row: Any) -> _Device:
         if profile.startswith(prefix):
             return _Device(row, kind, profile)
     raise InvalidGrid(
-        f"{row.name} follows profile {profile!r}, which is no household, business, farm, heat pump or EV"
+        f"{row.name} follows profile {profile!r}, which is no residential, business, farm, heat pump or EV profile"
     )
 
 

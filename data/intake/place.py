@@ -23,7 +23,7 @@ LARGEST_KWH = 10_000
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 SAMPLED_HOMES = 20
-"""The interval length is told from the first homes; the others must fit it."""
+"""The interval length is found from the first homes; the others must fit it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +41,7 @@ class Cells:
     cell: IntArray
 
     def homes(self, count: int) -> BoolArray:
-        """Which of the homes have rows with these channels; the others have no such meter."""
+        """Which homes have rows with these channels; the others have no such meter."""
         there = np.zeros(count, dtype=np.bool_)
         there[self.cell % count] = True
         return there
@@ -84,7 +84,7 @@ def place(
     Args:
         tables: The rows of a file, by their channels.
         zone: Zone of local stamps.
-        minutes: Interval length for a file that does not tell it. [min]
+        minutes: Interval length for a file that does not state it. [min]
         log: Where findings go.
 
     Returns:
@@ -104,7 +104,7 @@ def place(
     if not timed:
         return None, local
     step = _minutes(timed, minutes, log)
-    if step is None:  # without a step there are no cells, but rows for the same time are still told
+    if step is None:  # without a step there are no cells, but rows for the same time are still reported
         for rows, utc, good in timed:
             kept = np.flatnonzero(good)
             _drop_duplicates(rows, kept, utc[kept] * len(rows.homes) + rows.home[kept], log)
@@ -172,7 +172,7 @@ def _check_names(rows: Rows, log: FindingLog) -> BoolArray:
         "error",
         "no_household",
         np.flatnonzero(nameless),
-        rows.describe(lambda _row: "the household is empty; name the home of each row"),
+        rows.describe(lambda _row: "`household` is empty; name the home of each row"),
     )
     return ~nameless
 

@@ -1,4 +1,4 @@
-"""The chunks of a file put together by their channels, so that each kind of row is checked once as a whole."""
+"""The chunks of a file joined by channels, so that each kind of row is checked once as a whole."""
 
 from __future__ import annotations
 
@@ -52,14 +52,19 @@ class Rows:
 
 
 def rows_of(chunks: Iterable[RawReadings]) -> list[Rows]:
-    """Put the chunks of a file together by their channels.
+    """Join the chunks of a file by channels.
 
     Raises:
-        ValueError: Two chunks share a channel but not all of them: a bug of the format.
+        ValueError: Columns of different lengths, or two chunks that share a channel but not all: a bug of the format.
     """
     homes: dict[str, int] = {}
     kinds: dict[tuple[tuple[Channel, ...], str], list[RawReadings]] = {}
     for chunk in chunks:
+        lengths = {len(chunk.line), len(chunk.meter.code), *(len(c.values) for c in chunk.values.values())}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"a chunk has columns of {sorted(lengths)} rows; give each row a value in all of them"
+            )
         index = np.array([homes.setdefault(name, len(homes)) for name in chunk.meter.texts], dtype=np.int64)
         meter = replace(chunk.meter, code=index[chunk.meter.code])
         for kind in ("interval", "counter"):

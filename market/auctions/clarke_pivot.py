@@ -1,4 +1,4 @@
-"""What the others would have without a participant, for all participants at once, by queries on cumulated sums.
+"""Clarke pivot: the welfare of the others without a participant, for all participants at once, by cumulated sums.
 
 A curve is a list of energies at prices, in the order in which they would be used. Leaving out the entries of one
 participant moves every later entry forward; so the first x Wh of what remains are the first x + y Wh of the whole curve

@@ -114,7 +114,7 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> Clearing:
     members = members_of(book.participant)
     halves, turn = _halves(book, rules, members)
     accepted_wh, price = np.zeros(len(book), dtype=np.int64), book.limit_micro_per_kwh.copy()
-    charge_nano, told = None, []
+    charge_nano, details = None, []
     for half in halves:
         traded_wh, fee_nano = 0, None
         if half.price is not None:
@@ -134,9 +134,10 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> Clearing:
                     winners[rows] = accepted_wh[rows]
                     charge = spread(fee_nano, winners, members)
                     charge_nano = charge if charge_nano is None else charge_nano + charge
-        told.append(_told(book, members, half, traded_wh, 0 if fee_nano is None else int(fee_nano.sum())))
+        fees_nano = 0 if fee_nano is None else int(fee_nano.sum())
+        details.append(_half_details(book, members, half, traded_wh, fees_nano))
     if not accepted_wh.any():
-        return replace(no_trade(book), details={"halves": told})
+        return replace(no_trade(book), details={"halves": details})
     for column in (accepted_wh, price):
         column.flags.writeable = False
     welfare_nano = int(np.dot(book.side * accepted_wh, book.limit_micro_per_kwh))
@@ -144,7 +145,7 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> Clearing:
     if charge_nano is not None:
         charge_nano.flags.writeable = False
     return Clearing(
-        accepted_wh, price, (None,), surplus_nano, welfare_nano, None, None, charge_nano, {"halves": told}
+        accepted_wh, price, (None,), surplus_nano, welfare_nano, None, None, charge_nano, {"halves": details}
     )
 
 
@@ -212,7 +213,9 @@ def _takers(rules: MarketRules, half: _Half, price: int) -> tuple[IntArray, IntA
     return half.rows[bids.nonzero()[0]], half.rows[offers.nonzero()[0]]
 
 
-def _told(book: OrderBook, members: Members, half: _Half, traded_wh: int, fee_nano: int) -> dict[str, Any]:
+def _half_details(
+    book: OrderBook, members: Members, half: _Half, traded_wh: int, fee_nano: int
+) -> dict[str, Any]:
     participant = book.participant[half.rows]
     if not members.single:
         participant = participant[is_first(participant).nonzero()[0]]

@@ -1,4 +1,4 @@
-"""Matching of the dearest offer first with the dearest bids, as Grid Singularity's exchange does it.
+"""Matching of the highest-priced offer with the highest-priced bids first, as Grid Singularity's exchange does it.
 
 Offers come in descending order of their limit, and each takes the bids in descending order as long as they pay it.
 Orders of the same limit are served in reverse order of arrival. An order never meets one of its own participant.
@@ -20,12 +20,12 @@ MayTrade = Callable[[int, int], bool]
 """Whether the bid of a row may meet the offer of a row."""
 
 
-def dearest_first(book: OrderBook, side: int) -> IntArray:
+def highest_limit_first(book: OrderBook, side: int) -> IntArray:
     """Rows of one side with energy: the highest limit first, then the latest arrival, then the last row."""
     rows = ((book.side == side) & (book.energy_wh > 0)).nonzero()[0]
-    cheapest_first = row_order(book.limit_micro_per_kwh[rows], book.sequence[rows])
-    dearest: IntArray = rows[cheapest_first[::-1]]
-    return dearest
+    rising = row_order(book.limit_micro_per_kwh[rows], book.sequence[rows])
+    falling: IntArray = rows[rising[::-1]]
+    return falling
 
 
 class Facing(NamedTuple):
@@ -34,7 +34,7 @@ class Facing(NamedTuple):
     Args:
         bids: Places of the bids in the columns that were sorted.
         asks: Places of the offers.
-        paying: How many of the bids pay each offer: so many of the first.
+        paying: For each offer, the number of leading bids with a limit at or above its own.
     """
 
     bids: IntArray
@@ -43,7 +43,7 @@ class Facing(NamedTuple):
 
 
 def facing(limit: IntArray, is_buy: BoolArray, *ties: IntArray) -> Facing:
-    """Sort both sides at once: the dearest first, equal ones by falling `ties`, then the last first."""
+    """Sort both sides at once: the highest limit first, equal ones by falling `ties`, then the last first."""
     # Of equal limits the bids come first, so that in front of an offer stand just the bids that pay it.
     places = row_order((limit << 1) | is_buy, *ties)[::-1]
     buys = is_buy[places]
@@ -51,7 +51,7 @@ def facing(limit: IntArray, is_buy: BoolArray, *ties: IntArray) -> Facing:
     return Facing(places[bid_at], places[ask_at], ask_at - np.arange(len(ask_at)))
 
 
-def match_dearest(book: OrderBook) -> Trades:
+def match_highest_first(book: OrderBook) -> Trades:
     """Match all orders of a book; every trade is priced at the limit of its bid."""
     sides = facing(book.limit_micro_per_kwh, book.side > 0, book.sequence)
     buys = np.zeros(int(book.participant.max(initial=-1)) + 1, dtype=np.bool_)
@@ -97,8 +97,8 @@ def match_pairs(
 
     Args:
         book: Orders of one interval. Not changed.
-        bids: Rows of bids, dearest first.
-        asks: Rows of offers, dearest first.
+        bids: Rows of bids, highest-priced first.
+        asks: Rows of offers, highest-priced first.
         left_wh: Energy left of each row of the book; what trades is taken off. [Wh]
         may_trade: What else a pair must fulfil.
 
@@ -118,7 +118,7 @@ def match_pairs(
             pairs.append((bid, ask, energy_wh))
         return True
 
-    passed: list[int] = []  # bids that an earlier offer passed over; dearer than all bids still to come
+    passed: list[int] = []  # bids that an earlier offer passed over; higher than all bids still to come
     coming = 0
     for ask in asks:
         if passed:

@@ -39,10 +39,10 @@ class Event(NamedTuple):
     Args:
         kind: What it is.
         id: Of the order; of a cancel, of the order to take out. One that is not in the book has no effect.
-        participant: Whose order; of no account in a cancel.
-        side: +1 buy, -1 sell; of no account in a cancel.
+        participant: Whose order; ignored for a cancel.
+        side: +1 buy, -1 sell; ignored for a cancel.
         energy_wh: At least 0; an order of 0 does nothing. [Wh]
-        limit_micro_per_kwh: Of no account in a cancel or a market order. [micro-currency/kWh]
+        limit_micro_per_kwh: Ignored for a cancel or a market order. [micro-currency/kWh]
     """
 
     kind: Kind

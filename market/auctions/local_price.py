@@ -1,8 +1,8 @@
-"""What the rules of one local price have in common: as a rule for order books, and for metered quantities.
+"""What mechanisms with one local price have in common, for order books and for metered quantities.
 
 All of them set one local price for the energy that members share, min(supply, demand). What one side has too much is
 settled with the retailer, and each side splits its bill evenly: so the prices that members see are blends of the
-local price with the retail price or the feed-in tariff.
+local price with the import price or the feed-in price.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Shared(NamedTuple):
 
     Args:
         buy_price: What a kWh of demand costs on average; None where nobody meters anything. [micro-currency/kWh]
-        sell_price: What a kWh of supply brings on average; None likewise. [micro-currency/kWh]
+        sell_price: What a kWh of supply brings on average; None as above. [micro-currency/kWh]
         demand_nano: The bill of all demand together. [nano]
         supply_nano: The revenue of all supply together. [nano]
         retailer_nano: What the retailer gets less what it pays; demand_nano - supply_nano, exactly. [nano]
@@ -45,7 +45,7 @@ def half_up(value: Fraction) -> int:
 
 
 def outside_prices(rules: MarketRules, mechanism: str) -> tuple[int, int]:
-    """Return the retail price and the feed-in tariff. [micro-currency/kWh]
+    """Return the import price and the feed-in price. [micro-currency/kWh]
 
     Raises:
         InvalidRules: One of them is not given.
@@ -85,7 +85,7 @@ def trade_at(book: OrderBook, price: int, takes_part: BoolArray) -> Clearing:
 
 
 def suits(book: OrderBook, price: int) -> BoolArray:
-    """Tell of each order whether it would trade at a price. [micro-currency/kWh]"""
+    """Per order, whether it would trade at a price. [micro-currency/kWh]"""
     return (book.limit_micro_per_kwh - price) * book.side >= 0
 
 

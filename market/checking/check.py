@@ -1,4 +1,4 @@
-"""Judge a mechanism: hold it to its promises on many random books, and shrink what breaks one."""
+"""Property-based test of a mechanism: check its promises on random order books, and shrink the books that break one."""
 
 from __future__ import annotations
 
@@ -107,13 +107,13 @@ class Verdict:
         return not any(finding.promised and finding.broken for finding in self.findings)
 
 
-def judge(
+def check_mechanism(
     mechanism: Mechanism, books: int = 500, seed: int = 0, given: Mapping[str, Value] | None = None
 ) -> Verdict:
     """Clear random books and look at every property; then try misreports on small ones.
 
     Args:
-        mechanism: Any, registered or not. One that needs a grid cannot be judged by books without one.
+        mechanism: Any, registered or not. One that needs a grid cannot be tested on books without one.
         books: How many random books. Misreports are tried on small ones: half as many where truthfulness is promised,
             a tenth where not; and on a tenth for those outside the promise, where it is one to some.
         seed: Of the books.
@@ -225,7 +225,7 @@ class _Tally:
 
 
 def _sound(draw: _Draw, books: int, refused: list[str], unfit: _Tally) -> Finding:
-    """Whether the mechanism can be judged at all: no exception, right types, nothing touched."""
+    """Whether the mechanism can be tested at all: no exception, right types, inputs unchanged."""
     all_refused = len(refused) == books
 
     def fault(book: OrderBook, rules: MarketRules) -> str | None:

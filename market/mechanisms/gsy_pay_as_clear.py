@@ -9,7 +9,7 @@ from bisect import bisect_left
 
 import numpy as np
 
-from market.auctions.highest_bid_first import dearest_first
+from market.auctions.highest_bid_first import highest_limit_first
 from market.auctions.merit_order import best_asks, side_by_side
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, Trades, no_trade, of_trades
@@ -18,7 +18,7 @@ from market.rules import MarketRules
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
-    """Find the level, then serve the dearest bids from the cheapest offers up to the energy of that level.
+    """Find the level, then serve the highest-priced bids from the lowest-priced offers up to the energy of that level.
 
     With D(p) the energy of bids at p or more and S(p) that of offers at p or less, the level is the lowest bid p with
     S(p) >= D(p), and D(p) trades. Where no bid is covered it is the highest bid p, and S(p) trades. Bids of the same
@@ -29,7 +29,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         rules: Not used.
     """
     limit, energy = book.limit_micro_per_kwh, book.energy_wh
-    bids = dearest_first(book, 1)
+    bids = highest_limit_first(book, 1)
     asks = best_asks(book, ((book.side < 0) & (energy > 0)).nonzero()[0])
     if not (len(bids) and len(asks)) or limit[bids[0]] < limit[asks[0]]:
         return no_trade(book)

@@ -25,7 +25,7 @@ TIES = Parameter(
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
-    """Drop the marginal bids and offers; the others pay b_l and get s_m, the long side gives up equal amounts.
+    """Drop the marginal bids and offers; the others pay b_l and get s_m, the long side is curtailed by equal amounts.
 
     Who trades depends on a limit only through its being beyond the marginal level, and how much not at all: shares
     of orders at one price are cut order by order, or copying a neighbour's limit would pay.
@@ -44,7 +44,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     inside = [np.flatnonzero(is_buy & (limit > bid)), np.flatnonzero(~is_buy & (limit < offer))]
     energy = [int(book.energy_wh[rows].sum()) for rows in inside]
     for rows, side_wh in zip(inside, energy, strict=True):
-        accepted_wh[rows] = give_up_equally(book.energy_wh[rows], side_wh - min(energy))
+        accepted_wh[rows] = curtail_equally(book.energy_wh[rows], side_wh - min(energy))
     details = _details(bid, offer) if min(energy) else _details(None, None)
     return at_two_prices(book, accepted_wh, bid, offer, details)
 
@@ -53,11 +53,11 @@ def _details(buyer_price: int | None, seller_price: int | None) -> dict[str, int
     return {"buyer_price_micro_per_kwh": buyer_price, "seller_price_micro_per_kwh": seller_price}
 
 
-def give_up_equally(energy_wh: IntArray, total_wh: int) -> IntArray:
-    """What is left where all give up the same amount, those with less give up all, together `total_wh`.
+def curtail_equally(energy_wh: IntArray, total_wh: int) -> IntArray:
+    """Curtail all rows by the same amount, at most all they have, by `total_wh` together; return what is left.
 
-    The amount is the water level r with sum(min(energy, r)) = total. Where r is no whole Wh, the earlier rows give up
-    the odd ones.
+    The amount is the water level r with sum(min(energy, r)) = total. Where r is no whole Wh, the earlier rows
+    are curtailed by one Wh more.
 
     Args:
         energy_wh: Per row, at least 0. [Wh]
@@ -67,9 +67,9 @@ def give_up_equally(energy_wh: IntArray, total_wh: int) -> IntArray:
         return energy_wh
     rising = np.sort(energy_wh)
     count = len(rising)
-    # Given up in all when the water stands at the i-th smallest energy.
+    # Total curtailment at a water level of the i-th smallest energy (water-filling).
     at_level = np.cumsum(rising) + rising * np.arange(count - 1, -1, -1)
-    full = int(at_level.searchsorted(total_wh, "right"))  # so many give up all they have
+    full = int(at_level.searchsorted(total_wh, "right"))  # rows curtailed to 0
     if full == count:
         return np.zeros_like(energy_wh)
     level, odd = divmod(total_wh - int(rising[:full].sum()), count - full)

@@ -1,4 +1,4 @@
-"""Mid-market rate: energy shared between members costs the middle of the retail price and the feed-in tariff."""
+"""Mid-market rate: energy shared between members costs the middle of the import price and the feed-in price."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Uses the retail price and the feed-in tariff.
+        rules: Uses the import price and the feed-in price.
 
     Raises:
         InvalidRules: One of the outside prices is not given.

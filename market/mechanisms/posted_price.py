@@ -17,7 +17,7 @@ PRICE = Parameter(
     field="price_micro_per_kwh",
     kind="price",
     default=None,
-    summary="The price; the middle of retail price and feed-in tariff where none is given.",
+    summary="The price; the middle of import price and feed-in price where none is given.",
 )
 
 
@@ -26,7 +26,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Uses the parameter `price`, else the retail price and the feed-in tariff.
+        rules: Uses the parameter `price`, else the import price and the feed-in price.
 
     Raises:
         InvalidRules: Neither a price nor both outside prices are given.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from market.auctions.highest_bid_first import dearest_first, match_dearest, match_pairs, trades_of
+from market.auctions.highest_bid_first import highest_limit_first, match_highest_first, match_pairs, trades_of
 from market.book import OrderBook, Requirement
 from market.clearing import Clearing, no_trade, of_trades
 from market.mechanism import MECHANISMS, Mechanism, Promises
@@ -30,17 +30,17 @@ Pair = tuple[int, int, int]
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
-    """Match in three stages, each by the dearest orders first and at the limit of the bid.
+    """Match in three stages, each the highest-priced orders first and at the limit of the bid.
 
     Args:
         book: Orders of one interval with their requirements and kinds of energy. Not changed.
         rules: Uses the parameter `residual`.
     """
     if not len(book.requirements):
-        trades = match_dearest(book)
+        trades = match_highest_first(book)
         return of_trades(book, trades) if len(trades.energy_wh) else no_trade(book)
     leave = RESIDUAL.of(rules) == "touched_leave"
-    bids, asks = dearest_first(book, 1).tolist(), dearest_first(book, -1).tolist()
+    bids, asks = highest_limit_first(book, 1).tolist(), highest_limit_first(book, -1).tolist()
     left_wh: list[int] = book.energy_wh.tolist()
     pairs: list[Pair] = []
 
@@ -74,7 +74,7 @@ def _energy_type(book: OrderBook, ask: int) -> str:
 
 
 def _partners(book: OrderBook, bids: list[int], asks: list[int], left_wh: list[int]) -> list[Pair]:
-    """Each bid that names partners, dearest first, takes their offers, dearest first."""
+    """Each bid that names partners takes their offers, both highest-priced first."""
     who, limit = book.participant.tolist(), book.limit_micro_per_kwh.tolist()
     place = {ask: i for i, ask in enumerate(asks)}
     offers_of = defaultdict(list)
@@ -110,7 +110,7 @@ def _accepts(wishes: tuple[Requirement, ...], buyer: int) -> bool:
 
 
 def _energy_types(book: OrderBook, bids: list[int], asks: list[int], left_wh: list[int]) -> list[Pair]:
-    """Bids that ask for kinds of energy meet the offers of those kinds, dearest offer first."""
+    """Bids that ask for kinds of energy meet the offers of those kinds, highest-priced first."""
 
     def types(bid: int) -> Iterator[str]:
         return (kind for wish in book.requirements[bid] for kind in wish.energy_types)

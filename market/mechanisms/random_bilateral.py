@@ -43,17 +43,17 @@ _Pairs = tuple[IntArray, IntArray, IntArray]
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     """Let the orders that can still trade meet at random in some rounds; then match those that are left.
 
-    All take their places by lot. In a round the larger side moves on by a random number of places, and every order of
-    the smaller side meets the one opposite.
+    All take their places at random. In a round the larger side moves on by a random number of places, and every
+    order of the smaller side meets the one opposite.
 
     Args:
         book: Orders of one interval. Not changed.
         rules: Uses `seed`.
     """
     # Raw words of the bit generator: unlike the methods of Generator, numpy keeps them equal for ever.
-    lottery = np.random.PCG64(rules.seed)
+    generator = np.random.PCG64(rules.seed)
     rows = (book.energy_wh > 0).nonzero()[0]
-    rows = rows[_shuffled(lottery, len(rows))]
+    rows = rows[_shuffled(generator, len(rows))]
     all_orders, is_buy = (
         _Crowd(rows, book.limit_micro_per_kwh[rows], book.energy_wh[rows]),
         book.side[rows] > 0,
@@ -63,7 +63,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     for _ in range(ROUNDS):
         if not (len(bids.rows) and len(asks.rows)):
             break
-        bids, asks, met = _round(bids, asks, lottery)
+        bids, asks, met = _round(bids, asks, generator)
         pairs.append(met)
     pairs.append(_rest(bids, asks))
     buy, sell, energy_wh = (np.concatenate(column) for column in zip(*pairs, strict=True))
@@ -73,12 +73,12 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return of_trades(book, Trades(buy, sell, energy_wh, bid - ((bid - ask) >> 1)))  # the middle, half up
 
 
-def _round(bids: _Crowd, asks: _Crowd, lottery: np.random.PCG64) -> tuple[_Crowd, _Crowd, _Pairs]:
+def _round(bids: _Crowd, asks: _Crowd, generator: np.random.PCG64) -> tuple[_Crowd, _Crowd, _Pairs]:
     """Send home who cannot trade, let the others meet, and take off what they trade."""
     buyers = ((bids.left_wh > 0) & (bids.limit >= asks.limit.min())).nonzero()[0]
     sellers = ((asks.left_wh > 0) & (asks.limit <= bids.limit.max())).nonzero()[0]
     count, places = sorted((len(buyers), len(sellers)))
-    steps = (lottery.random_raw() * places) >> 64
+    steps = (generator.random_raw() * places) >> 64
     if len(sellers) == places:
         sellers = np.concatenate((sellers[steps:], sellers[:steps]))
     else:
@@ -93,7 +93,7 @@ def _round(bids: _Crowd, asks: _Crowd, lottery: np.random.PCG64) -> tuple[_Crowd
 
 
 def _rest(bids: _Crowd, asks: _Crowd) -> _Pairs:
-    """Match what is left, the dearest first, so that nobody is left who could trade."""
+    """Match what is left, the highest-priced first, so that nobody is left who could trade."""
     rows, limit, left_wh = (np.concatenate(column) for column in zip(bids, asks, strict=True))
     open_places = (left_wh > 0).nonzero()[0]
     sides = facing(limit[open_places], open_places < len(bids.rows))
@@ -112,10 +112,10 @@ RANDOM_BILATERAL = MECHANISMS.register(
 )
 
 
-def _shuffled(lottery: np.random.PCG64, count: int) -> IntArray:
+def _shuffled(generator: np.random.PCG64, count: int) -> IntArray:
     """The numbers below `count` in random order."""
     number = np.uint64((1 << count.bit_length()) - 1)
-    tickets = lottery.random_raw(count) & ~number
+    tickets = generator.random_raw(count) & ~number
     tickets |= np.arange(count, dtype=np.uint64)
     tickets.sort()
     drawn: IntArray = (tickets & number).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Supply-demand ratio: the local price falls from the retail price to the feed-in tariff as supply meets demand."""
+"""Supply-demand ratio: the local price falls from the import price to the feed-in price as supply meets demand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPENSATION = Parameter(
     field="compensation_micro_per_kwh",
     kind="price",
     default=0,
-    summary="What a shared kWh brings above the feed-in tariff where supply is plenty.",
+    summary="What a shared kWh brings above the feed-in price where supply is plenty.",
 )
 
 
@@ -26,7 +26,7 @@ def local_price(
 ) -> Fraction | None:
     """Price of the shared energy at r = supply / demand. [Wh, micro-currency/kWh]
 
-    With lb the retail price and ls the feed-in tariff plus compensation: lb ls / ((lb - ls) r + ls) for r < 1, else ls.
+    With lb the import price and ls the feed-in price plus compensation: lb ls / ((lb - ls) r + ls) for r < 1, else ls.
 
     Returns:
         None where the formula names no price: without energy, without supply when ls is 0 (0/0), and where an outside
@@ -54,8 +54,8 @@ def share(supply_wh: int, demand_wh: int, retail: int, feed_in: int, compensatio
     price = local_price(supply_wh, demand_wh, retail, feed_in, compensation)
     if price is None and supply_wh and demand_wh:
         raise InvalidRules(
-            "supply_demand_ratio names no price where an outside price is below 0: the retail price, or the feed-in"
-            " tariff with its compensation"
+            "supply_demand_ratio names no price where an outside price is below 0: the import price, or the feed-in"
+            " price with its compensation"
         )
     return share_at(price, supply_wh, demand_wh, retail, feed_in)
 
@@ -65,7 +65,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Uses the retail price, the feed-in tariff and the parameter `compensation`.
+        rules: Uses the import price, the feed-in price and the parameter `compensation`.
 
     Raises:
         InvalidRules: An outside price is not given.

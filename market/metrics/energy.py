@@ -6,42 +6,14 @@ for winter.
 
 from __future__ import annotations
 
-import numpy as np
-
 from market.units import IntArray
-
-
-def self_sufficiency(load_wh: IntArray, generation_wh: IntArray) -> float | None:
-    """Share of the load that generation of the same interval covers: sum min(L, G) / sum L.
-
-    Args:
-        load_wh: Consumption, shape (T,) for a community, (T, H) for homes without each other. [Wh]
-        generation_wh: Generation, same shape. [Wh]
-
-    Returns:
-        0 to 1; None without load.
-
-    Source: Luthander, Widen, Nilsson, Palm, Applied Energy 142 (2015), 80-94.
-    """
-    return _share(int(np.minimum(load_wh, generation_wh).sum()), load_wh)
-
-
-def self_consumption(load_wh: IntArray, generation_wh: IntArray) -> float | None:
-    """Share of the generation that load of the same interval uses: sum min(L, G) / sum G.
-
-    Args and source as in `self_sufficiency`.
-
-    Returns:
-        0 to 1; None without generation.
-    """
-    return _share(int(np.minimum(load_wh, generation_wh).sum()), generation_wh)
 
 
 def self_sufficiency_metered(load_wh: IntArray, import_wh: IntArray) -> float | None:
     """Share of the load that was not imported, with storage: 1 - sum import / sum L.
 
     Stored local energy counts when it is used. Charging from the grid counts as import, so its losses can push the
-    figure below 0. Without storage it equals `self_sufficiency`.
+    figure below 0. Without storage it is the share of the load that generation of the same interval covers.
 
     Args:
         load_wh: Consumption without the charging of batteries. [Wh]
@@ -49,6 +21,8 @@ def self_sufficiency_metered(load_wh: IntArray, import_wh: IntArray) -> float | 
 
     Returns:
         At most 1; None without load.
+
+    Source: Luthander, Widen, Nilsson, Palm, Applied Energy 142 (2015), 80-94.
     """
     total_wh = int(load_wh.sum())
     return 1 - int(import_wh.sum()) / total_wh if total_wh else None
@@ -57,7 +31,7 @@ def self_sufficiency_metered(load_wh: IntArray, import_wh: IntArray) -> float | 
 def self_consumption_metered(generation_wh: IntArray, export_wh: IntArray) -> float | None:
     """Share of the generation that was not exported, with storage: 1 - sum export / sum G.
 
-    What batteries lose counts as used inside. Without storage it equals `self_consumption`.
+    What batteries lose counts as used inside. Without storage it is the share that load of the same interval uses.
 
     Args:
         generation_wh: Generation. [Wh]
@@ -66,9 +40,5 @@ def self_consumption_metered(generation_wh: IntArray, export_wh: IntArray) -> fl
     Returns:
         At most 1; None without generation. Below 0 where batteries export what they took from the grid.
     """
-    return _share(int(generation_wh.sum()) - int(export_wh.sum()), generation_wh)
-
-
-def _share(part_wh: int, whole_wh: IntArray) -> float | None:
-    total_wh = int(whole_wh.sum())
-    return part_wh / total_wh if total_wh else None
+    total_wh = int(generation_wh.sum())
+    return (total_wh - int(export_wh.sum())) / total_wh if total_wh else None

@@ -2,7 +2,7 @@
 
 A saving is the bill without the market minus the bill with it: positive where a home gains. Gini, Jain and the
 min-max ratio are defined for values of at least 0 only. With a loser among the homes they are None: shifting all
-values would give any index one likes, and cutting losses to 0 would hide them. `homes_worse_off` tells of losers.
+values would give any index one likes, and cutting losses to 0 would hide them. `homes_worse_off` counts the losers.
 """
 
 from __future__ import annotations

@@ -12,10 +12,13 @@ market/metrics/figures is found by itself:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from market.metrics.fairness import saving_nano
 from market.registry import Registry
@@ -32,7 +35,7 @@ Row = dict[str, Figure]
 class Result:
     """What came out of a run or of a cell of a comparison, as named integer columns.
 
-    A column that the data do not tell is absent; a metric that needs it is then undefined.
+    A column that the data do not hold is absent; a metric that needs it is then undefined.
 
     Args:
         intervals: One value an interval, each of shape (T,): see docs/metrics.md for their names.
@@ -111,10 +114,24 @@ class Metric:
 
     def of(self, result: Result) -> Figure:
         """The figure of a result; None where it is undefined or a column that it needs is absent."""
-        return self.function(result) if all(map(result.has, self.needs)) else None
+        if not all(map(result.has, self.needs)):
+            return None
+        with METRICS.held(self):
+            return _as_figure(self.function(result))
 
 
-METRICS: Registry[Metric] = Registry("metric", folders=("market.metrics.figures",), group="wattswap.metrics")
+METRICS: Registry[Metric] = Registry(
+    "metric", folders=("market.metrics.figures",), group="wattswap.metrics", item=Metric
+)
+
+
+def _as_figure(value: Any) -> Figure:
+    """The figure that a function returns, a number of numpy as one of Python."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
+        return value
+    raise TypeError(f"{value!r} is no finite number, and None is what stands for an undefined figure")
 
 
 def metric(

@@ -48,7 +48,7 @@ def welfare_split(book: OrderBook, clearing: Clearing, grid_fee_local_micro_per_
         clearing: What was accepted at what price.
         grid_fee_local_micro_per_kwh: Paid by the buyer of each kWh on top of the price. [micro/kWh]
 
-    Source: welfare accounting of clearing rules, SW = buyers + sellers + operator + grid operator.
+    Source: welfare accounting of market clearing, SW = buyers + sellers + operator + grid operator.
     """
     value_nano = book.side * clearing.accepted_wh * book.limit_micro_per_kwh
     gain_nano, buys = value_nano - clearing.payment_nano(book), book.side > 0
@@ -78,17 +78,6 @@ def ordered_wh(book: OrderBook) -> tuple[int, int]:
     """Demand and supply of a book: energy of all bids and of all offers, at any price. [Wh]"""
     buys = book.side > 0
     return int(book.energy_wh[buys].sum()), int(book.energy_wh[~buys].sum())
-
-
-def traded_by_participant_wh(
-    book: OrderBook, clearing: Clearing, participants: int
-) -> tuple[IntArray, IntArray]:
-    """Energy that each participant bought and sold, each of shape (participants,). [Wh]"""
-    bought, sold = (np.zeros(participants, dtype=np.int64) for _ in range(2))
-    buys = book.side > 0
-    np.add.at(bought, book.participant[buys], clearing.accepted_wh[buys])
-    np.add.at(sold, book.participant[~buys], clearing.accepted_wh[~buys])
-    return bought, sold
 
 
 def traded_share(traded_wh: IntArray, demand_wh: IntArray, supply_wh: IntArray) -> float | None:

@@ -45,7 +45,7 @@ class OutsidePrices:
     """The outside prices of a run, one row per interval; the arrays become read-only.
 
     Args:
-        import_micro_per_kwh: Retail price, shape (T,). [micro/kWh]
+        import_micro_per_kwh: Import price, shape (T,). [micro/kWh]
         feed_in_micro_per_kwh: What the retailer pays, shape (T,). [micro/kWh]
         grid_fee_local_micro_per_kwh: Charged per kWh traded inside, at least 0. [micro/kWh]
         grid_fee_remote_micro_per_kwh: Charged per kWh imported from outside, at least 0. [micro/kWh]

@@ -155,7 +155,7 @@ class _Slots:
             self.lower[count:] = self.upper[count:] = 0.0
         self.used = count
         if len(self.cost) >= GUESS_BASIS_FROM:
-            # Bids are served from the dearest, offers accepted from the cheapest, up to where both meet.
+            # Merit order: bids from the highest limit down, offers from the lowest up, to where both meet.
             supply = np.cumsum(merit.upper - merit.lower)
             self.session.start_from(int(supply.searchsorted(merit.upper.sum())))
         return self.session.answer(self.cost, self.lower, self.upper)[:count]

@@ -1,1 +1,1 @@
-"""The one door to HiGHS, the compiler in front of it, and the check of what comes out."""
+"""The interface to HiGHS: model compiler, session, certificate, rounding."""

@@ -27,7 +27,7 @@ class CompiledModel:
 
     Args:
         cost: Cost per column; already negated where the Pyomo model maximises.
-        offset: Constant of the objective, negated likewise.
+        offset: Constant of the objective; also negated.
         maximises: Whether the Pyomo model maximises; its objective is then minus the one here.
         start: Where each column begins in `index` and `value`, one more than there are columns.
         index: Row of each entry.

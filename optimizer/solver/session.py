@@ -1,4 +1,4 @@
-"""The one door to HiGHS: options set once, every status checked, every answer certified."""
+"""The only interface to HiGHS: options set once, every status checked, every answer certified."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The batch of one interval: a salted leaf per account off chain, one root and totals on chain.
 
 A 15-minute reading has few possible values, so an unsalted hash of it is as good as plain text. The salt of
-an account is derived from a secret of the interval: a household is told its own salt only, and whoever
-deletes the secret leaves hashes that nobody can link.
+an account is derived from a secret of the interval: a home gets its own salt only, and once the
+secret is deleted nobody can link the hashes.
 
     interval_secret = HMAC-SHA256(master_secret, domain || interval_start)
     salt of i       = bytes 16 i .. 16 i + 16 of SHAKE-256(domain || interval_secret)
@@ -28,7 +28,7 @@ from market.units import INT64_SAFE
 from p2p.blocks import domains, merkle
 from p2p.blocks.block import MAX_TX_BYTES, ZERO_HASH, Tx, make_tx
 from p2p.errors import BadProof
-from p2p.wire.codec import Record, Wide, decode, narrow, wide
+from p2p.wire.codec import WIDE_BYTES, Record, Wide, decode, narrow, wide
 from p2p.wire.identity import Identity
 from p2p.wire.messages import PriceLine
 
@@ -61,7 +61,7 @@ class BatchArgs(Record, frozen=True):
         totals: Of all members and then of each other account, the sum of each column of
             `market.settlement.accounts.COLUMNS`. [Wh, nano]
         blob_hash: Name of the signed messages the batch was made from; zeros when they crossed no network.
-        inclusion_root: Root over the messages that receipts promised to include; zeros likewise.
+        inclusion_root: Root over the messages that receipts promised to include; zeros as above.
         entries: Packed entries of all accounts where `params.full_entries` says so, else empty.
     """
 
@@ -164,26 +164,28 @@ def make_batch(postings: Postings, interval_start: int, master_secret: bytes) ->
 def salted(postings: Postings, interval_start: int, secret: bytes) -> Batch:
     """Salt and hash the lines of all accounts with the secret of their interval."""
     lines, members = postings.lines, postings.members
-    accounts = len(lines)
-    salts = np.frombuffer(_salts(secret, accounts), dtype=np.uint8).reshape(accounts, SALT_BYTES)
-    # In 128 bits a number of 64 is itself behind the sign of it.
-    halves = np.stack((lines[members:] >> 63, lines[members:]), axis=2).reshape(accounts - members, -1)
-    rows = _rows(_ROW_TYPE, 0, salts[:members], lines[:members])
-    others = _rows(_WIDE_ROW_TYPE, members, salts[members:], halves)
+    salts = _salts(secret, len(lines))
+    numbers = np.empty(members, dtype=_ROW_TYPE)
+    numbers["prefix"] = merkle.LEAF_PREFIX[0]
+    numbers["domain"] = domains.LEAF_ENTRY
+    numbers["salt"] = np.frombuffer(salts, dtype=np.uint8, count=SALT_BYTES * members).reshape(
+        members, SALT_BYTES
+    )
+    numbers["account"] = np.arange(members)
+    numbers["values"] = lines[:members]
+    rows = numbers.tobytes()
+    others = _wide_rows(lines[members:].tolist(), members, salts)
     leaves = merkle.hash_rows(rows, _ROW_BYTES) + merkle.hash_rows(others, _WIDE_ROW_BYTES)
     return Batch(interval_start, members, rows + others, merkle.levels(leaves))
 
 
-def _rows(
-    kind: npt.DTypeLike, first: int, salts: npt.NDArray[np.uint8], values: npt.NDArray[np.int64]
-) -> bytes:
-    numbers = np.empty(len(values), dtype=kind)
-    numbers["prefix"] = merkle.LEAF_PREFIX[0]
-    numbers["domain"] = domains.LEAF_ENTRY
-    numbers["salt"] = salts
-    numbers["account"] = np.arange(first, first + len(values))
-    numbers["values"] = values
-    return numbers.tobytes()
+def _wide_rows(lines: list[list[int]], first: int, salts: bytes) -> bytes:
+    head = merkle.LEAF_PREFIX + bytes((domains.LEAF_ENTRY,))
+    rows = []
+    for account, line in enumerate(lines, first):
+        rows += [head, salts[account * SALT_BYTES : (account + 1) * SALT_BYTES], account.to_bytes(4, "big")]
+        rows += [number.to_bytes(WIDE_BYTES, "big", signed=True) for number in line]
+    return b"".join(rows)
 
 
 def postings_root(postings: Postings, interval_start: int, master_secret: bytes) -> bytes:
@@ -278,7 +280,7 @@ def batches(txs: Iterable[Tx]) -> list[tuple[int, BatchArgs]]:
 
 
 def batch_tx(sender: Identity, chain_id: bytes, nonce: int, valid_until_height: int, args: BatchArgs) -> Tx:
-    """Return the signed transaction for one interval, of an operator or of an authority that stands in.
+    """Return the signed transaction for one interval, of an operator or of a validator that stands in.
 
     Args:
         nonce: `State.nonce(sender) + 1`.
@@ -324,12 +326,15 @@ def unpack_entries(packed: bytes, accounts: int) -> tuple[bytes, npt.NDArray[np.
     return packed[:SECRET_BYTES], np.array(numbers, dtype=np.int64).reshape(accounts, len(COLUMNS))
 
 
-def _row_type(numbers: int) -> npt.DTypeLike:
-    head = [("prefix", "u1"), ("domain", "u1"), ("salt", "u1", (SALT_BYTES,)), ("account", ">u4")]
-    return np.dtype([*head, ("values", ">i8", (numbers,))])
-
-
-_ROW_TYPE, _WIDE_ROW_TYPE = _row_type(len(COLUMNS)), _row_type(2 * len(COLUMNS))
+_ROW_TYPE: npt.DTypeLike = np.dtype(
+    [
+        ("prefix", "u1"),
+        ("domain", "u1"),
+        ("salt", "u1", (SALT_BYTES,)),
+        ("account", ">u4"),
+        ("values", ">i8", (len(COLUMNS),)),
+    ]
+)
 
 
 def _salts(secret: bytes, accounts: int) -> bytes:

@@ -1,7 +1,7 @@
-"""The blob of one interval: every signed message behind a settlement batch, without what the chain knows anyway.
+"""The blob of one interval: every signed message behind a settlement batch, without what is on the chain.
 
 A message is stored as its numbers and its signature. The bytes that were signed follow from the roster, the chain and
-the interval, so whoever opens a blob checks every signature again and trusts nobody. The order is canonical (roster
+the interval, so a reader checks every signature again and need not trust the sender. The order is canonical (roster
 order within each kind), so that the same messages always give the same blob.
 """
 
@@ -37,12 +37,12 @@ class Line(Record, frozen=True):
     """One signed message.
 
     Args:
-        participant: Index of the household in the roster.
+        participant: Index of the home in the roster.
         kind: Kind byte of the message.
         nonce: Of the message.
         orders: The orders of an order message; else none.
-        numbers: What another message says beyond household and interval, in the order of its fields.
-        signature: By the household.
+        numbers: What another message holds beyond home and interval, in the order of its fields.
+        signature: By the home.
     """
 
     participant: int
@@ -84,7 +84,7 @@ class IntervalContent:
 
 
 _HEAD_FIELDS = 6
-"""Fields that every message of a household begins with: version, chain, interval, minutes, household, nonce."""
+"""Fields that every message of a home begins with: version, chain, interval, minutes, home, nonce."""
 _TYPES: dict[int, type[HandedIn]] = {
     Kind.ORDER: OrderMessage,
     Kind.NOTHING: NothingMessage,
@@ -107,7 +107,7 @@ def make_blob(
     """Return the canonical bytes of a blob.
 
     Args:
-        roster: Household ids.
+        roster: Home ids.
         interval_start: Start of the interval. [s]
         interval_secret: See `Blob`.
         signed: Signed orders, "nothing" and readings of the interval, verified, in any order.
@@ -137,7 +137,7 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
 
     Raises:
         RemoteError: Malformed, not canonical, a line that stands twice or has no place, or one whose message its
-            household did not sign.
+            home did not sign.
     """
     blob = decode(Blob, data, max_bytes=MAX_BLOB_BYTES)
     if blob.version != VERSION or len(blob.interval_secret) != SECRET_BYTES:
@@ -171,7 +171,7 @@ def _place(line: Line) -> tuple[bool, int]:
 def _open_line(line: Line, interval_start: int, genesis: Genesis, members: Members) -> HandedIn:
     kind = _TYPES[line.kind]
     if not 0 <= line.participant < len(members):
-        raise Malformed(f"a line of kind {line.kind} by household {line.participant} of {len(members)}")
+        raise Malformed(f"a line of kind {line.kind} by home {line.participant} of {len(members)}")
     is_order = line.kind == Kind.ORDER
     count = 0 if is_order else len(kind.__struct_fields__) - _HEAD_FIELDS
     if len(line.numbers) != count or bool(line.orders) != is_order:

@@ -1,8 +1,8 @@
-"""What a receipt is worth: the batch commits to every message that was taken, so a dropped one can be proven.
+"""Proof of omission: the batch commits to every message that was acknowledged, so a dropped one can be proven.
 
-Each batch carries a Merkle root with one salted leaf per household of the roster: the nonce and id of the message that
-is in its blob, or "nobody spoke". A household gets the opening of its own leaf. With a receipt that promises more than
-the leaf shows, it convicts the collector offline.
+Each batch carries a Merkle root with one salted leaf per home of the roster: the nonce and id of the message that
+is in its blob, or that the home was absent. A home gets the opening of its own leaf. With a receipt that promises more
+than the leaf shows, it convicts the collector offline.
 
     salt of i  = bytes 16 i .. 16 i + 16 of SHAKE-256(domain || interval_secret)
     leaf       = SHA-256(0x00 || leaf domain || salt || nonce i64 || message id)
@@ -39,14 +39,14 @@ VERSION = 2
 SALT_BYTES = 16
 MAX_OMISSION_BYTES = blocks.MAX_TX_BYTES + 4 * 1024
 """A batch with full entries fills its transaction; the rest of a proof has about 1 kB. [B]"""
-SILENT = -1
-"""Nonce of a leaf whose household did not speak."""
+ABSENT = -1
+"""Nonce of the leaf of an absent home."""
 
 _NO_ID = bytes(merkle.HASH_BYTES)
 
 
 class Opening(Record, frozen=True):
-    """What one leaf says, and the way to the root; its canonical bytes travel on inclusion/1.
+    """The content of one leaf, and the path to the root; its canonical bytes travel on inclusion/1.
 
     Args:
         path: 32 bytes a step, joined.
@@ -68,7 +68,7 @@ class Inclusion:
 
     @property
     def leaves(self) -> list[bytes]:
-        """Leaf hash per household."""
+        """Leaf hash per home."""
         return self.tree[0]
 
     @property
@@ -77,7 +77,7 @@ class Inclusion:
         return self.tree[-1][0]
 
     def opening(self, participant: int) -> Opening:
-        """The opening of a household's leaf, for that household only."""
+        """The opening of a home's leaf, for that home only."""
         nonce, name = self.spoken[participant]
         path = b"".join(merkle.path_in(self.tree, participant))
         return Opening(_salt(self.salts, participant), nonce, name, path)
@@ -89,9 +89,9 @@ class Omission(Record, frozen=True):
     Args:
         receipt: Signed bytes of the receipt.
         message: Signed bytes of the order or "nothing" it is for.
-        home: The household's place in the roster, its key, and the path to the root in the genesis.
-        nonce: What the leaf says, or -1.
-        leaf_id: Likewise.
+        home: The home's place in the roster, its key, and the path to the root in the genesis.
+        nonce: The nonce in the leaf, or -1.
+        leaf_id: Message id in the leaf, or zeros.
         tx: The batch transaction, by the key that signed the receipt.
     """
 
@@ -112,19 +112,19 @@ def include(
     """Build the tree of an interval from the messages in its blob.
 
     Args:
-        roster: Household ids.
-        messages: One at most of each household.
+        roster: Home ids.
+        messages: One at most of each home.
         interval_secret: The salts follow from it.
     """
     spoken = {message.household: (message.nonce, message_id(message)) for message in messages}
     salts = shake_256(domains.XOF_INCLUSION + interval_secret).digest(SALT_BYTES * len(roster))
-    rows = tuple(spoken.get(household, (SILENT, _NO_ID)) for household in roster)
+    rows = tuple(spoken.get(household, (ABSENT, _NO_ID)) for household in roster)
     leaves = [_leaf(_salt(salts, i), *row) for i, row in enumerate(rows)]
     return Inclusion(salts, rows, merkle.levels(leaves))
 
 
 def check_opening(opening: Opening, participant: int, members: int, root: bytes) -> None:
-    """Raise unless a leaf leads to a batch's inclusion root from its household's place among all members.
+    """Raise unless a leaf leads to a batch's inclusion root from its home's place among all members.
 
     Raises:
         BadProof: It is not.
@@ -138,12 +138,12 @@ def check_opening(opening: Opening, participant: int, members: int, root: bytes)
 
 
 def keeps(opening: Opening, nonce: int, name: bytes) -> bool:
-    """Whether a leaf keeps the promise about a message: it, or a later one of the household, is in the batch."""
+    """Whether a leaf keeps the promise about a message: it, or a later one of the home, is in the batch."""
     return opening.nonce > nonce or opening.message_id == name
 
 
 def make_omission(receipt: bytes, message: bytes, home: MemberProof, opening: Opening, tx: Tx) -> bytes:
-    """Return the canonical bytes of a proof; arguments as in `Omission`. Whether it convicts, the check tells."""
+    """Return the canonical bytes of a proof; arguments as in `Omission`. `check_omission` checks it."""
     return encode(
         Omission(
             VERSION,
@@ -164,7 +164,7 @@ def check_omission(data: bytes, genesis: Genesis) -> bytes:
 
     Args:
         data: Canonical bytes of an `Omission`.
-        genesis: Chain and root over the households; whether the key is a collector of the chain shows in the batch,
+        genesis: Chain and root over the homes; whether the key is a collector of the chain shows in the batch,
             which the chain took from it.
 
     Raises:
@@ -183,7 +183,7 @@ def check_omission(data: bytes, genesis: Genesis) -> bytes:
     opening = Opening(proof.salt, proof.nonce, proof.leaf_id, proof.path)
     check_opening(opening, proof.home.index, genesis.members, args.inclusion_root)
     if keeps(opening, message.nonce, receipt.message_id):
-        raise BadProof("the promise was kept: the message, or a later one of the household, is in the batch")
+        raise BadProof("the promise was kept: the message, or a later one of the home, is in the batch")
     return collector
 
 
@@ -194,7 +194,7 @@ def _promise(
     collector = signer_of(proof.receipt)
     household = household_of(proof.message)
     if household_hash(household) != proof.home.member.household:
-        raise BadProof(f"the message is of another household than {proof.home.index}")
+        raise BadProof(f"the message is of another home than {proof.home.index}")
     keys = {household: proof.home.member.key}
     message = open_message(
         proof.message,

@@ -27,7 +27,7 @@ _INT_BYTES = 8
 
 
 def account_hash(account: str) -> bytes:
-    """Return the 32-byte name of an external account in leaves; no household has it."""
+    """Return the 32-byte name of an external account in leaves; no home has it."""
     return sha256(domains.ACCOUNT + account.encode()).digest()
 
 
@@ -41,7 +41,7 @@ def order_leaf(
     node: int,
     terms: Terms | None = None,
 ) -> bytes:
-    """Return the leaf hash of one order, so that a household can prove it is in the book.
+    """Return the leaf hash of one order, so that a home can prove it is in the book.
 
     With `merkle.path(book_leaves(...), row)` from the operator, `merkle.root_from_path` must give the book
     root of the interval's batch.
@@ -68,7 +68,7 @@ def book_leaves(
 
     Args:
         book: Sorted by (participant, sequence), as `OrderBook.from_columns` leaves it.
-        roster: Household ids that `book.participant` points into.
+        roster: Home ids that `book.participant` points into.
         interval_start: Start of the interval. [s]
         accounts: Names of the external accounts, which `book.participant` counts behind the roster.
     """
@@ -122,7 +122,7 @@ def prices_root(clearing: Clearing, interval_start: int) -> bytes:
 def clearing_root(book: OrderBook, clearing: Clearing, interval_start: int, prices: bytes) -> bytes:
     """Return the hash over a clearing: header, prices, what each order got, trades, charges, schedule.
 
-    One hash and no tree: a household proves its own settlement line, and whoever checks a clearing has all of it.
+    One hash and no tree: a home proves its own settlement line, and a checker of a clearing has all of it.
     The price of an order that was not accepted has no meaning and differs between solvers: it counts as 0.
 
     Args:

@@ -1,1 +1,1 @@
-"""The bytes everybody agrees on: domains of hashes, Merkle and state trees, blocks, genesis."""
+"""The bytes that all nodes agree on: domains of hashes, Merkle and state trees, blocks, genesis."""

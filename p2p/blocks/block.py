@@ -61,12 +61,12 @@ class Tx(Record, frozen=True, dict=True):
 
 
 class Header(Record, frozen=True, dict=True):
-    """What the authorities sign, by its hash.
+    """What the validators sign, by its hash.
 
     Args:
         time_ms: Later than the parent's. [ms since 1970, UTC]
         parent_hash: Block hash of the parent; the chain id below height 1.
-        proposer_idx: Index of the authority that built the block: (height + round) mod n of the round in
+        proposer_idx: Index of the validator that built the block: (height + round) mod n of the round in
             which it did. A later round may put the block to the vote again, and commit it.
         state_root: State *after the parent*, so that a proposer need not execute its own block.
         receipts_root: Receipts of the parent.
@@ -105,8 +105,8 @@ class CommitCertificate(Record, frozen=True):
 
     Args:
         round: Round in which the quorum was reached.
-        bitmap: Bit i % 8 of byte i // 8 is set when authority i signed; unused bits are 0.
-        signatures: Of 64 bytes each, joined, in ascending index of the authority.
+        bitmap: Bit i % 8 of byte i // 8 is set when validator i signed; unused bits are 0.
+        signatures: Of 64 bytes each, joined, in ascending index of the validator.
     """
 
     height: int
@@ -181,12 +181,12 @@ def block_hash(header: Header) -> bytes:
 
 
 def validators_hash(validators: Sequence[bytes]) -> bytes:
-    """Hash of the public keys of a set of authorities, in their order."""
+    """Hash of the public keys of a set of validators, in their order."""
     return sha256(domains.VALIDATORS + encode(tuple(validators))).digest()
 
 
 def quorum(n: int) -> int:
-    """How many of n authorities must sign: floor(2n/3) + 1."""
+    """How many of n validators must sign: floor(2n/3) + 1."""
     return 2 * n // 3 + 1
 
 
@@ -196,7 +196,7 @@ def proposer_index(height: int, round_: int, n: int) -> int:
 
 
 def had_turn(proposer: int, height: int, round_: int, n: int) -> bool:
-    """Tell whether it was this authority's turn in a round up to `round_`.
+    """Whether this validator was the proposer in a round up to `round_`.
 
     A block that was locked is proposed again by others in later rounds, and keeps the name of its builder.
     """
@@ -218,7 +218,7 @@ def vote_bytes(kind: int, chain_id: bytes, height: int, round_: int, voted_hash:
 def make_cert(
     height: int, round_: int, signed_hash: bytes, signatures: Mapping[int, bytes], n: int
 ) -> CommitCertificate:
-    """Build the certificate of these precommit signatures, by index of the authority."""
+    """Build the certificate of these precommit signatures, by index of the validator."""
     bits = sum(1 << index for index in signatures)
     bitmap = bits.to_bytes((n + 7) // 8, "little")
     return CommitCertificate(
@@ -227,7 +227,7 @@ def make_cert(
 
 
 def signers(cert: CommitCertificate) -> list[int]:
-    """Indices of the authorities whose bit is set, ascending."""
+    """Indices of the validators whose bit is set, ascending."""
     bits = int.from_bytes(cert.bitmap, "little")
     return [i for i in range(bits.bit_length()) if bits >> i & 1]
 
@@ -240,7 +240,7 @@ def trim_cert(cert: CommitCertificate, n: int) -> CommitCertificate:
 
 
 def check_cert(cert: CommitCertificate, validators: Sequence[bytes], chain_id: bytes) -> None:
-    """Raise unless a quorum of these authorities signed, and nothing in the certificate is unsigned.
+    """Raise unless a quorum of these validators signed, and nothing in the certificate is unsigned.
 
     Raises:
         BadCertificate: Says what is wrong and whose signature it is.
@@ -248,19 +248,19 @@ def check_cert(cert: CommitCertificate, validators: Sequence[bytes], chain_id: b
     n = len(validators)
     who = signers(cert)
     if len(cert.bitmap) != (n + 7) // 8 or (who and who[-1] >= n):
-        raise BadCertificate(f"height {cert.height}: a bitmap that does not fit {n} authorities")
+        raise BadCertificate(f"height {cert.height}: a bitmap that does not fit {n} validators")
     if len(cert.signatures) != SIGNATURE_BYTES * len(who):
         raise BadCertificate(
             f"height {cert.height}: {len(cert.signatures)} bytes of signatures for {len(who)} signers"
         )
     if len(who) < quorum(n):
-        raise BadCertificate(f"height {cert.height}: {len(who)} of {n} authorities signed, {quorum(n)} must")
+        raise BadCertificate(f"height {cert.height}: {len(who)} of {n} validators signed, {quorum(n)} must")
     if len(cert.block_hash) != merkle.HASH_BYTES or not (0 <= cert.round < 2**32 and cert.height >= 0):
         raise BadCertificate(f"height {cert.height}: a height, round or block hash outside its range")
     data = vote_bytes(PRECOMMIT, chain_id, cert.height, cert.round, cert.block_hash)
     for i, index in enumerate(who):
         if not verify(validators[index], domains.SIGN_CONSENSUS, data, _signature(cert, i)):
-            raise BadCertificate(f"height {cert.height}: the signature of authority {index} does not verify")
+            raise BadCertificate(f"height {cert.height}: the signature of validator {index} does not verify")
 
 
 def decode_block(data: bytes, chain_id: bytes) -> Block:

@@ -39,4 +39,4 @@ XOF_SALTS = b"wattswap/salts/1\0"
 """Input prefix of SHAKE-256 over an interval's secret, whose output is the salts of its accounts."""
 
 XOF_INCLUSION = b"wattswap/inclusion/1\0"
-"""Likewise for the salts of the leaves that keep the promise of a receipt."""
+"""The same prefix for the salts of the leaves of an inclusion root."""

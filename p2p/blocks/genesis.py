@@ -1,4 +1,4 @@
-"""The genesis: what everybody must agree on before the first block. Its hash is the chain id."""
+"""The genesis: what all nodes agree on before the first block. Its hash is the chain id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERSION = 3
 """The format of a chain: of its genesis, messages, batches and proofs, and the modules it has."""
 MAX_OPERATORS = 8
 MIN_VALIDATORS = 4
-"""Fewest authorities of which one may lie; 1 alone is for toys."""
+"""Smallest validator set that tolerates one byzantine validator; a set of 1 is for tests."""
 
 MAX_FULL_MEMBERS = 1_500
 """Members whose full entries fit into one transaction."""
@@ -34,7 +34,7 @@ MAX_MODULES = 32
 
 
 class Governed(Record, frozen=True):
-    """Parameters that a quorum of authorities may change; their bounds are `GOVERNED_BOUNDS`.
+    """Parameters that a quorum of validators may change; their bounds are `GOVERNED_BOUNDS`.
 
     Args:
         tx_quota: Transactions of a sender in a window; settlement batches do not count.
@@ -78,7 +78,7 @@ class Params(Record, frozen=True, dict=True):
         rules_hash: 32 bytes that name the market's rules and tariffs; the chain carries it and does not
             read it.
         full_entries: 1 where every batch carries all entries, for research; else 0.
-        governed: What the authorities may change later; the state holds the values in force.
+        governed: What the validators may change later; the state holds the values in force.
     """
 
     currency: str
@@ -176,7 +176,7 @@ def check_genesis(genesis: Genesis) -> None:
     """
     problems = [*_key_problems(genesis), *_name_problems(genesis), *_params_problems(genesis.params)]
     if genesis.version != VERSION:
-        problems.append(f"version {genesis.version}; this program speaks {VERSION}")
+        problems.append(f"version {genesis.version}; this program supports {VERSION}")
     if not 0 < len(genesis.name.encode()) <= MAX_NAME_BYTES:
         problems.append(f"the name must have 1..{MAX_NAME_BYTES} bytes")
     if not 0 <= genesis.time_ms <= MAX_TIME_S * 1000:
@@ -190,7 +190,7 @@ def check_genesis(genesis: Genesis) -> None:
 
 
 def is_set_size(n: int) -> bool:
-    """Whether a chain may have this many authorities: 4..25, or 1 for a toy."""
+    """Whether a chain may have this many validators: 4..25, or 1 for tests."""
     return n == 1 or MIN_VALIDATORS <= n <= MAX_VALIDATORS
 
 
@@ -199,11 +199,11 @@ def _key_problems(genesis: Genesis) -> list[str]:
     authorities, operators = genesis.authorities, genesis.operators
     if not is_set_size(len(authorities)):
         problems.append(
-            f"{len(authorities)} authorities; there must be {MIN_VALIDATORS}..{MAX_VALIDATORS}, or 1 for a toy"
+            f"{len(authorities)} validators; there must be {MIN_VALIDATORS}..{MAX_VALIDATORS}, or 1 for tests"
         )
     if not 1 <= len(operators) <= MAX_OPERATORS:
         problems.append(f"{len(operators)} operators; there must be 1..{MAX_OPERATORS}")
-    for what, keys in (("authorities", authorities), ("operators", operators)):
+    for what, keys in (("validators", authorities), ("operators", operators)):
         if any(len(key) != PUBLIC_KEY_BYTES for key in keys):
             problems.append(f"{what} holds a key that has not {PUBLIC_KEY_BYTES} bytes")
         if len(set(keys)) != len(keys):
@@ -268,7 +268,7 @@ def decode_genesis(data: bytes) -> Genesis:
 
 
 def _old_version(data: bytes) -> int | None:
-    """The format of a genesis of an earlier version, told from its first field; None for any other bytes."""
+    """The format of a genesis of an earlier version, by its first field; None for any other bytes."""
     # An array of 9 fields that begins with a small number: what formats 1 and 2 were.
     return data[1] if len(data) > 1 and data[0] == 0x99 and 0 < data[1] < VERSION else None
 

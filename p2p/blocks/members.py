@@ -65,8 +65,8 @@ class Members:
 
     Args:
         ids: In roster order.
-        keys: Public keys likewise; empty where orders are not signed.
-        terms: (from_s, to_s) likewise; empty where everybody is always a member. [s since 1970, UTC]
+        keys: Public keys in the same order; empty where orders are not signed.
+        terms: (from_s, to_s) in the same order; empty where all are always members. [s since 1970, UTC]
     """
 
     ids: tuple[str, ...]
@@ -113,9 +113,7 @@ class Members:
             return
         start, end = self._term_of[household]
         if not start <= interval_start < end:
-            raise NotAMember(
-                f"household {household!r} is a member from {start} to {end}, not at {interval_start}"
-            )
+            raise NotAMember(f"home {household!r} is a member from {start} to {end}, not at {interval_start}")
 
     @cached_property
     def _term_of(self) -> dict[str, tuple[int, int]]:
@@ -123,7 +121,7 @@ class Members:
 
 
 def household_hash(household: str) -> bytes:
-    """Return the 32-byte name of a household in leaves; its id can be guessed, not read."""
+    """Return the 32-byte name of a home in leaves; its id can be guessed, not read."""
     return sha256(domains.HOUSEHOLD + household.encode()).digest()
 
 
@@ -144,7 +142,7 @@ def check_member(proof: MemberProof, root: bytes, members: int) -> Member:
         raise BadProof("a household hash or key of another length")
     steps = [proof.path[i : i + merkle.HASH_BYTES] for i in range(0, len(proof.path), merkle.HASH_BYTES)]
     if merkle.root_from_path(member_leaf(member), proof.index, members, steps) != root:
-        raise BadProof(f"household {proof.index} is not the one of the genesis")
+        raise BadProof(f"home {proof.index} is not the one of the genesis")
     return member
 
 
@@ -152,19 +150,17 @@ def member_problems(members: Members) -> list[str]:
     """What makes a list of homes unusable, a sentence each."""
     problems = []
     if members.keys and len(members.keys) != len(members):
-        problems.append(f"{len(members.keys)} household keys for {len(members)} members")
+        problems.append(f"{len(members.keys)} home keys for {len(members)} members")
     if any(len(key) != PUBLIC_KEY_BYTES for key in members.keys):
-        problems.append(f"a household key has not {PUBLIC_KEY_BYTES} bytes")
-    for what, names in (("household key", members.keys), ("household", members.ids)):
+        problems.append(f"a home key has not {PUBLIC_KEY_BYTES} bytes")
+    for what, names in (("home key", members.keys), ("home", members.ids)):
         if len(set(names)) != len(names):
             problems.append(f"the same {what} stands there twice")
     if members.terms and len(members.terms) != len(members):
         problems.append(f"{len(members.terms)} terms for {len(members)} members")
     for name, (start, end) in zip(members.ids, members.terms, strict=False):
         if not 0 <= start < end <= MAX_TIME_S:
-            problems.append(
-                f"household {name!r} is a member from {start} to {end}; it must end after it begins"
-            )
+            problems.append(f"home {name!r} is a member from {start} to {end}; it must end after it begins")
     return problems
 
 
@@ -204,7 +200,7 @@ def read_members(path: Path, ids: Sequence[str], root: bytes) -> Members:
     """Read the file beside a genesis for one who knows the ids.
 
     Args:
-        ids: Household ids in roster order.
+        ids: Home ids in roster order.
         root: `members_root` of the genesis.
 
     Raises:

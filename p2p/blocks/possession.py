@@ -1,17 +1,12 @@
-"""Proof that who brings a new key holds its secret half, so that nobody is given a role under a stolen name."""
+"""Proof of possession: the holder of a new key has its private key, so that no role goes to a foreign public key."""
 
 from __future__ import annotations
 
 from p2p.blocks import domains
 from p2p.errors import InvalidTx
-from p2p.wire.identity import PUBLIC_KEY_BYTES, Identity, verify
+from p2p.wire.identity import PUBLIC_KEY_BYTES, verify
 
 NO_KEY = bytes(PUBLIC_KEY_BYTES)
-
-
-def prove_possession(new: Identity, chain_id: bytes, old_key: bytes = NO_KEY) -> bytes:
-    """Return the signature by which a new key takes the place of `old_key`, or a new place."""
-    return new.sign(domains.SIGN_POSSESSION, chain_id + old_key)
 
 
 def check_possession(new_key: bytes, proof: bytes, chain_id: bytes, old_key: bytes = NO_KEY) -> None:

@@ -1,4 +1,4 @@
-"""Evidence: two messages that one honest authority cannot both have signed, as canonical bytes."""
+"""Evidence: two messages that one honest validator cannot both have signed, as canonical bytes."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def check_evidence(data: bytes, validators: Sequence[bytes], chain_id: bytes) ->
     """Return what evidence proves.
 
     Args:
-        validators: The authorities of the height it is about.
+        validators: The validators of the height it is about.
 
     Raises:
-        RemoteError: Malformed, a signature does not verify, or an honest authority may have signed both.
+        RemoteError: Malformed, a signature does not verify, or an honest validator may have signed both.
     """
     first, second = _messages(data)
     for message in (first, second):
@@ -69,9 +69,9 @@ def check_evidence(data: bytes, validators: Sequence[bytes], chain_id: bytes) ->
     kind = decode(Pair, data).kind
     same_kind = not isinstance(first, Vote) or (first.kind == kind and getattr(second, "kind", None) == kind)
     if where[0] != where[1] or not same_kind:
-        raise OutOfRange("evidence of two messages of different authorities, heights, rounds or kinds")
+        raise OutOfRange("evidence of two messages of different validators, heights, rounds or kinds")
     if signed_bytes(first, chain_id) == signed_bytes(second, chain_id):
-        raise OutOfRange("evidence of two messages that say the same")
+        raise OutOfRange("evidence of two equal messages")
     return Offence(validators[where[0][0]], first.height, first.round, kind)
 
 

@@ -26,7 +26,7 @@ from p2p.wire.codec import Record, decode, encode
 
 FILE_NAME = "consensus.db"
 MARKER_NAME = "consensus.signed"
-"""Stands beside the file and says that this key may have signed: a file that is gone is then noticed."""
+"""Marks, beside the file, that this key may have signed, so that a lost file is noticed."""
 LOCK_NAME = "lock"
 
 _R = TypeVar("_R", bound=Record)

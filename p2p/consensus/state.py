@@ -1,4 +1,4 @@
-"""What a validator remembers of the height it is at, and what of that must survive a crash.
+"""The state of a validator at its height, and the part of it that must survive a crash.
 
 Only bookkeeping: the rules are in `consensus.py`, the counting in `votes.py`.
 """
@@ -95,7 +95,7 @@ class HeightState:
         )
 
     def knows(self, vote: Vote) -> bool:
-        """Tell whether this very vote was counted, so that its signature need not be checked again."""
+        """Whether this very vote was counted, so that its signature need not be checked again."""
         return vote.height == self.height and vote in self.votes.of(vote.validator, vote.kind, vote.round)
 
     def record(self) -> SignState:

@@ -43,7 +43,7 @@ class Vote(Record, frozen=True):
     Args:
         kind: `PREVOTE` or `PRECOMMIT`.
         block_hash: What is voted for; None for nil.
-        validator: Index into the authorities of the height.
+        validator: Index into the validators of the height.
     """
 
     kind: int
@@ -59,7 +59,7 @@ class Proposal(Record, frozen=True):
 
     Args:
         valid_round: Round in which the block got a quorum of prevotes, or -1 for a fresh block.
-        proposer: Index into the authorities of the height.
+        proposer: Index into the validators of the height.
         block: Bytes of the block.
         pol: Proof of lock: the quorum of prevotes of `valid_round`; empty for a fresh block.
     """
@@ -79,7 +79,7 @@ class Status(Record, frozen=True):
 
     Args:
         round: -1 while it waits for work.
-        prevotes: Bit i is set when it holds a prevote of authority i for this round.
+        prevotes: Bit i is set when it holds a prevote of validator i for this round.
         precommits: The same for precommits.
     """
 
@@ -101,8 +101,8 @@ class SignState(Record, frozen=True):
 
     Args:
         votes: Own votes of this height, of the newest rounds.
-        heard: Votes of others for this round and the one before. They say why we are in this round: who
-            forgot them could be the only one who ever had them, and nobody would follow.
+        heard: Votes of others for this round and the one before. They justify this round: a node
+            that lost them could be the only one that had them, and no other would follow.
         proposal: Own newest proposal of this height, without its block's bytes.
         blocks: (hash, bytes) of the locked, the valid and the proposed block.
     """
@@ -193,7 +193,7 @@ class GotProposal(_Given, frozen=True):
 
 
 class GotCommit(_Given, frozen=True):
-    """A block with a certificate that was checked against the authorities of its height."""
+    """A block with a certificate that was checked against the validators of its height."""
 
     block: bytes
     cert: CommitCertificate
@@ -338,7 +338,7 @@ def signed_bytes(message: Vote | Proposal, chain_id: bytes) -> bytes:
 
 
 def check_vote(vote: Vote, validators: Sequence[bytes], chain_id: bytes) -> None:
-    """Raise unless the authority it names signed this vote.
+    """Raise unless the validator it names signed this vote.
 
     Raises:
         OutOfRange: A field that no vote can have.
@@ -352,10 +352,9 @@ def check_vote(vote: Vote, validators: Sequence[bytes], chain_id: bytes) -> None
 
 
 def check_proposal(proposal: Proposal, validators: Sequence[bytes], chain_id: bytes) -> None:
-    """Raise unless it was this authority's turn and it signed, and every vote of the POL is genuine.
+    """Raise unless it was this validator's turn and it signed, and every vote of the POL is genuine.
 
-    Whether the POL is a quorum for this block is for the core to judge, and whether the bytes of the block
-    have this hash for the shell, which decodes them.
+    The core checks whether the POL is a quorum for this block; the shell, which decodes the block, checks its hash.
 
     Raises:
         OutOfRange: A field that no proposal can have.
@@ -363,13 +362,13 @@ def check_proposal(proposal: Proposal, validators: Sequence[bytes], chain_id: by
     """
     n = len(validators)
     if len(proposal.block_hash) != 32 or len(proposal.pol) > n:
-        raise OutOfRange(f"a proposal with {len(proposal.pol)} votes for {n} authorities, or a wrong hash")
+        raise OutOfRange(f"a proposal with {len(proposal.pol)} votes for {n} validators, or a wrong hash")
     if not NO_ROUND <= proposal.valid_round < max(proposal.round, 0):
         raise OutOfRange(f"valid round {proposal.valid_round} in a proposal of round {proposal.round}")
     _check_signer(proposal, proposal.proposer, validators, chain_id)
     turn = proposer_index(proposal.height, proposal.round, n)
     if proposal.proposer != turn:
-        raise WrongSignature(f"authority {proposal.proposer} proposes in the turn of {turn}")
+        raise WrongSignature(f"validator {proposal.proposer} proposes in the turn of {turn}")
     for vote in proposal.pol:
         check_vote(vote, validators, chain_id)
 
@@ -380,9 +379,9 @@ def _check_signer(
     if not (0 <= message.round < 2**31 and message.height >= 0):
         raise OutOfRange(f"height {message.height}, round {message.round}")
     if not 0 <= signer < len(validators):
-        raise OutOfRange(f"authority {signer} of {len(validators)}")
+        raise OutOfRange(f"validator {signer} of {len(validators)}")
     data = signed_bytes(message, chain_id)
     if not verify(validators[signer], domains.SIGN_CONSENSUS, data, message.signature):
         raise WrongSignature(
-            f"height {message.height}, round {message.round}: the signature of authority {signer} does not verify"
+            f"height {message.height}, round {message.round}: the signature of validator {signer} does not verify"
         )

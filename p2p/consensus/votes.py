@@ -1,4 +1,4 @@
-"""Counting votes of one height, catching those who vote twice, and a key that refuses to."""
+"""Counting votes of one height, detecting double votes, and a signing guard that refuses them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class HeightVotes:
     """All votes of one height.
 
     Args:
-        n: Number of authorities.
+        n: Number of validators.
 
     Attributes:
         commits: (round, block hash) with a quorum of precommits, in the order they were reached.

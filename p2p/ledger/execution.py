@@ -1,4 +1,4 @@
-"""What may follow a block: built, checked and executed by one set of functions for producer and verifier."""
+"""Building, checking and executing the next block, by one set of functions for producer and verifier."""
 
 from __future__ import annotations
 
@@ -20,26 +20,11 @@ from p2p.ledger.state import (
     apply_to,
     check_invariants,
     check_signature,
-    check_tx,
     end_block,
     initial_state,
     receipts_root,
 )
 from p2p.ledger.view import View
-
-__all__ = [
-    "Tip",
-    "advance",
-    "check_block",
-    "check_commit",
-    "check_tx",
-    "choose",
-    "genesis_tip",
-    "next_header",
-    "params_at",
-    "replay",
-    "validators_at",
-]
 
 _HEADER_ROOM = 16 * 1024
 """Bytes of a block that are neither transactions nor evidence, at most. [B]"""
@@ -66,7 +51,7 @@ def genesis_tip(genesis: Genesis) -> Tip:
 
 
 def validators_at(tip: Tip, genesis: Genesis) -> tuple[bytes, ...]:
-    """Return the authorities of the next height, in the order of their turns."""
+    """Return the validators of the next height, in the order of their turns."""
     return tip.state.validators
 
 
@@ -84,7 +69,7 @@ def next_header(
     """Return the only header that these transactions can have on this tip.
 
     Args:
-        proposer: Index of the authority that builds the block.
+        proposer: Index of the validator that builds the block.
     """
     validators_hash, next_validators_hash = tip.state.validators_hashes
     return Header(
@@ -122,7 +107,7 @@ def check_block(tip: Tip, genesis: Genesis, block: Block, *, signatures: bool = 
             height, "time_ms", f"{header.time_ms} is not later than the parent's {tip.time_ms}"
         )
     if not 0 <= header.proposer_idx < len(tip.state.validators):
-        raise InvalidBlock(height, "proposer_idx", f"there is no authority {header.proposer_idx}")
+        raise InvalidBlock(height, "proposer_idx", f"there is no validator {header.proposer_idx}")
     expected = next_header(tip, genesis, header.time_ms, header.proposer_idx, block.txs, block.evidence)
     for name in Header.__struct_fields__ if header != expected else ():
         found, wanted = getattr(header, name), getattr(expected, name)
@@ -208,7 +193,7 @@ def check_commit(
     vote again.
 
     Args:
-        validators: The authorities of its height: `validators_at` its parent.
+        validators: The validators of its height: `validators_at` its parent.
 
     Raises:
         InvalidBlock: Names the height and the field.

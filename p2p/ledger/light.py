@@ -1,8 +1,8 @@
-"""A household's own line, provable offline: entry and salt up to a certificate, with nothing but the genesis.
+"""A home's own line, provable offline: entry and salt up to a certificate, with nothing but the genesis.
 
 entry + salt -> leaf -> postings root (in the batch transaction) -> transaction root (in the header)
-             -> block hash -> signatures of a quorum of the authorities of its height
-the authorities of a height: those of the genesis, and every change of the set signed by a quorum of the one before
+             -> block hash -> signatures of a quorum of the validators of its height
+the validators of a height: those of the genesis, and every change of the set signed by a quorum of the one before
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SetChange(Record, frozen=True):
     """A header that announces another set for the next height, certified by the set before it.
 
     Args:
-        validators: The authorities from the next height on.
+        validators: The validators from the next height on.
     """
 
     header: Header
@@ -42,7 +42,7 @@ class SetChange(Record, frozen=True):
 
 
 class ProofBundle(Record, frozen=True):
-    """Everything a household needs to check its line.
+    """Everything a home needs to check its line.
 
     Args:
         entry: See `settlement`.
@@ -54,7 +54,7 @@ class ProofBundle(Record, frozen=True):
         tx_path: Inclusion path of the transaction in the transaction root.
         header: Of the block.
         cert: A quorum of precommits for it; more are left out to keep the bundle short.
-        changes: Every change of the authorities below this block, in ascending height.
+        changes: Every change of the validators below this block, in ascending height.
         role: Proof that the sender was an operator, where the genesis does not name its key; else nil.
     """
 
@@ -80,8 +80,8 @@ class Line:
         account: Index: the members in roster order, then the external and the system accounts.
         members: Number of members, so that account - members is an index into `Genesis.account_names`.
         values: Column name to number. [Wh, nano-currency]
-        sender: Who settled the interval: an operator or an authority that stood in.
-        signers: Indices of the authorities whose signatures were checked.
+        sender: Who settled the interval: an operator or a validator that stood in.
+        signers: Indices of the validators whose signatures were checked.
     """
 
     interval_start: int
@@ -149,7 +149,7 @@ def prove_role(parent: State, sender: bytes) -> EntryProof:
 def set_changes(
     header: Header, chain: Iterable[tuple[Block, CommitCertificate]], genesis: Genesis
 ) -> tuple[SetChange, ...]:
-    """Return the changes of the authorities that lead from the genesis to a header.
+    """Return the changes of the validators that lead from the genesis to a header.
 
     Args:
         chain: The blocks of our own store from the first on; executed only as far as needed.
@@ -187,10 +187,10 @@ def check_proof(data: bytes, genesis: Genesis) -> Line:
     validators, height = genesis.authorities, 0
     for change in bundle.changes:
         if not height < change.header.height < bundle.header.height:
-            raise BadProof("the changes of the authorities are not in ascending height below the block")
+            raise BadProof("the changes of the validators are not in ascending height below the block")
         _check_header(change.header, change.cert, validators, genesis)
         if change.header.next_validators_hash != blocks.validators_hash(change.validators):
-            raise BadProof(f"block {change.header.height} announces other authorities")
+            raise BadProof(f"block {change.header.height} announces other validators")
         validators, height = change.validators, change.header.height
     block_hash = _check_header(bundle.header, bundle.cert, validators, genesis)
     args, sender = _check_tx(bundle, genesis, validators)
@@ -206,17 +206,17 @@ def batch_in(data: bytes) -> tuple[Tx, BatchArgs]:
 def _check_header(
     header: Header, cert: CommitCertificate, validators: tuple[bytes, ...], genesis: Genesis
 ) -> bytes:
-    """Return the block hash of a header that a quorum of these authorities signed."""
+    """Return the block hash of a header that a quorum of these validators signed."""
     if header.version != blocks.VERSION or header.chain_id != genesis.chain_id:
         raise WrongChain(f"the proof is of chain {header.chain_id.hex()[:16]}")
     if header.validators_hash != blocks.validators_hash(validators):
-        raise BadProof(f"block {header.height} was made by other authorities than the genesis leads to")
+        raise BadProof(f"block {header.height} was made by other validators than the genesis leads to")
     block_hash = blocks.block_hash(header)
     if cert.block_hash != block_hash or cert.height != header.height:
         raise BadCertificate("the certificate is for another block than the header")
     blocks.check_cert(cert, validators, genesis.chain_id)
     if not blocks.had_turn(header.proposer_idx, header.height, cert.round, len(validators)):
-        raise BadProof(f"block {header.height} was not authority {header.proposer_idx}'s turn")
+        raise BadProof(f"block {header.height} was not validator {header.proposer_idx}'s turn")
     return block_hash
 
 
@@ -238,13 +238,13 @@ def _sender(bundle: ProofBundle, genesis: Genesis, validators: tuple[bytes, ...]
     if key in genesis.operators:
         return f"operator {genesis.operators.index(key)}"
     if key in validators:
-        return f"authority {validators.index(key)}"
+        return f"validator {validators.index(key)}"
     if bundle.role is not None:
         where = (accounts.NAME, accounts.role_key(key))
         found = check_entry(bundle.header.state_root, *where, bundle.role, genesis)
         if found is not None and (operator := decode(accounts.Role, found).operator) >= 0:
             return f"operator {operator}"
-    raise BadProof("the transaction is not by an operator or an authority")
+    raise BadProof("the transaction is not by an operator or a validator")
 
 
 def _check_entry(

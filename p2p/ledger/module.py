@@ -31,7 +31,7 @@ class Method:
         args: Record of its arguments.
         roles: Who may call it.
         execute: Changes the view, or raises `InvalidTx`; what it wrote until then is forgotten.
-        check: What can be told from the arguments alone; runs before `execute`, and in mempools.
+        check: Checks of the arguments alone; runs before `execute`, and in mempools.
         limited: Counts against the sender's quota.
         caller: Key in the arguments that may call it; for methods that need no role.
     """
@@ -95,11 +95,11 @@ class ChainModule:
 
 
 CHAIN_MODULES = Registry[ChainModule](
-    "chain module", folders=("p2p.ledger.modules",), group="wattswap.chain_modules"
+    "chain module", folders=("p2p.ledger.modules",), group="wattswap.chain_modules", item=ChainModule
 )
 
 ENVELOPE_CODES = {
-    "tx_version": "The transaction has a version that this chain does not speak.",
+    "tx_version": "The transaction has a version that this chain does not support.",
     "tx_chain": "The transaction belongs to another chain.",
     "tx_unknown_method": "No module has this method.",
     "tx_signature": "The sender did not sign this transaction.",

@@ -1,8 +1,8 @@
-"""Round-robin proof of authority: all authorities of a chain in one process.
+"""Round-robin proof of authority: all validators of a chain in one process.
 
-Every authority signs the precommit of every block, with the messages and certificates of full consensus;
+Every validator signs the precommit of every block, with the messages and certificates of full consensus;
 what is missing here is the vote between processes. The check of a block is the same pure function for each
-authority, so one process runs it once for all of them.
+validator, so one process runs it once for all of them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Producer:
     ) -> None:
         if tuple(identity.public_key for identity in authorities) != genesis.authorities:
             raise WrongKeys(
-                "the authorities' keys are not those of the genesis; hand them in in its order, all of them"
+                "the validators' keys are not those of the genesis; hand them in in its order, all of them"
             )
         if operator.public_key != genesis.operator:
             raise WrongKeys("the operator's key is not the one of the genesis")
@@ -67,7 +67,7 @@ class Producer:
         return self._tip
 
     def append_batch(self, args: BatchArgs, time_ms: int) -> tuple[Block, CommitCertificate]:
-        """Make the next block of one settled interval, have every authority sign it, and store it.
+        """Make the next block of one settled interval, have every validator sign it, and store it.
 
         Args:
             args: The batch; the operator's transaction for it is made and signed here.

@@ -1,4 +1,4 @@
-"""The state of the chain: the modules' entries, their roots, and what a transaction makes of them.
+"""The state of the chain: the modules' entries, their roots, and the state transition of a transaction.
 
 Pure functions over immutable trees: no float, no clock, no random, no dependence on the order of a dict.
 Applying the same transactions to the same genesis gives the same state root everywhere, and a refused one
@@ -13,38 +13,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from market.settlement.accounts import BOUGHT
-from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, BatchArgs
 from p2p.blocks import domains, merkle
 from p2p.blocks.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.blocks.genesis import Genesis, Governed
 from p2p.blocks.tree import EMPTY_TREE, Tree, TreeProof, check_tree_proof
 from p2p.errors import BadProof, InvalidTx, RemoteError, WrongSignature
-from p2p.ledger.module import Method, modules_of
+from p2p.ledger.module import CHAIN_MODULES, Method, modules_of
 from p2p.ledger.modules import accounts, governance, settlement
 from p2p.ledger.modules.settlement import Settled
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record, decode, encode
-
-__all__ = [
-    "RECEIPT_OK",
-    "SETTLEMENT",
-    "SETTLE_BATCH",
-    "BatchArgs",
-    "EntryProof",
-    "Receipt",
-    "State",
-    "apply",
-    "apply_to",
-    "check_entry",
-    "check_invariants",
-    "check_tx",
-    "end_block",
-    "export_state",
-    "import_state",
-    "initial_state",
-    "prove_entry",
-    "receipts_root",
-]
 
 RECEIPT_OK = 0
 
@@ -91,18 +69,18 @@ class State:
 
     @property
     def validators(self) -> tuple[bytes, ...]:
-        """The authorities of the next height, in the order of their turns."""
-        return self._council[0].current
+        """The validators of the next height, in the order of their turns."""
+        return self._sets[0].current
 
     @property
     def next_validators(self) -> tuple[bytes, ...]:
-        """The authorities of the height after the next."""
-        return self._council[0].next
+        """The validators of the height after the next."""
+        return self._sets[0].next
 
     @property
     def validators_hashes(self) -> tuple[bytes, bytes]:
         """Hashes of both sets, as headers carry them."""
-        return self._council[1]
+        return self._sets[1]
 
     @property
     def governed(self) -> Governed:
@@ -110,8 +88,8 @@ class State:
         return governance.governed_of(self.trees[governance.NAME])
 
     @property
-    def _council(self) -> tuple[governance.Council, tuple[bytes, bytes]]:
-        return governance.council_of(self.trees[governance.NAME])
+    def _sets(self) -> tuple[governance.ValidatorSets, tuple[bytes, bytes]]:
+        return governance.validator_sets_of(self.trees[governance.NAME])
 
 
 class Receipt(Record, frozen=True):
@@ -133,7 +111,8 @@ def initial_state(genesis: Genesis) -> State:
     modules = modules_of(genesis)
     view = View(dict.fromkeys(modules, EMPTY_TREE))
     for module in modules.values():
-        module.start(view, genesis)
+        with CHAIN_MODULES.held(module):
+            module.start(view, genesis)
     view.accept()
     return State(view.trees())
 
@@ -210,19 +189,21 @@ def check_invariants(view: View, genesis: Genesis, height: int) -> None:
         BrokenInvariant: It does not: this program is wrong, and the node must stop.
     """
     for module in modules_of(genesis).values():
-        module.check(view, genesis, height)
+        with CHAIN_MODULES.held(module):
+            module.check(view, genesis, height)
 
 
 def end_block(view: View, genesis: Genesis, height: int) -> None:
     """Let every module do what it does after the transactions of a block."""
     for module in modules_of(genesis).values():
-        module.end_block(view, genesis, height)
+        with CHAIN_MODULES.held(module):
+            module.end_block(view, genesis, height)
     view.accept()
 
 
 def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> tuple[Method, Record]:
     if tx.version != VERSION:
-        raise InvalidTx("tx_version", f"version {tx.version}; this chain speaks {VERSION}")
+        raise InvalidTx("tx_version", f"version {tx.version}; this chain has {VERSION}")
     if tx.chain_id != genesis.chain_id:
         raise InvalidTx("tx_chain", "it belongs to another chain")
     module = modules_of(genesis).get(tx.module)

@@ -25,13 +25,13 @@ from p2p.wire.codec import decode, encode
 
 SCHEMA_VERSION = 3
 KEPT_CHECKPOINTS = 2
-"""Newest checkpoints that stay; the one before the newest is there for whoever is just reading it."""
+"""Newest checkpoints that are kept; the one before the newest is there for a peer that is reading it."""
 
 _PAGE_BLOCKS = 256
 """Blocks that an iterator reads at a time, so that memory stays flat over a year."""
 
 _PAGE_BYTES = 8192
-"""Holds three blocks of 25 authorities; SQLite's 4096 holds one and wastes the rest. [B]"""
+"""Holds three blocks of 25 validators; SQLite's 4096 holds one and wastes the rest. [B]"""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -49,7 +49,7 @@ class Base:
         height: Height of the checkpoint; the first stored block is the one above it.
         block_hash: Of the block at that height.
         checkpoint: Opaque bytes of the state after it.
-        changes: Every change of the set of authorities up to that height.
+        changes: Every change of the set of validators up to that height.
     """
 
     height: int
@@ -160,7 +160,7 @@ class ChainStore:
 
         Args:
             checkpoint: State after the block, as opaque bytes; older ones than the last two are dropped.
-            next_set: The authorities of the next height where the block changes them.
+            next_set: The validators of the next height where the block changes them.
 
         Raises:
             StoreError: It does not follow the head, or cannot be written; nothing changed.
@@ -205,7 +205,7 @@ class ChainStore:
         return height, data
 
     def changes(self, up_to: int) -> tuple[SetChange, ...]:
-        """Every change of the set of authorities up to a height, ascending.
+        """Every change of the set of validators up to a height, ascending.
 
         Raises:
             StoreDamaged: A row cannot be read.
@@ -217,7 +217,7 @@ class ChainStore:
         try:
             return tuple(decode(SetChange, row[0]) for row in rows)
         except (RemoteError, TypeError) as error:
-            raise StoreDamaged(self.path, f"a change of authorities cannot be read ({error})") from None
+            raise StoreDamaged(self.path, f"a change of validators cannot be read ({error})") from None
 
     def block(self, height: int) -> tuple[Block, CommitCertificate]:
         """One block and its certificate.

@@ -55,7 +55,7 @@ class ChainReport:
 def verify_chain(store: ChainStore, genesis: Genesis) -> ChainReport:
     """Check every block of a store against a genesis that the caller trusts.
 
-    Parent hashes, certificates, heights, times, the sets of authorities, parameters,
+    Parent hashes, certificates, heights, times, the sets of validators, parameters,
     roots of transactions, evidence, receipts and state, the signature, nonce, role and rules of every transaction,
     and every signature of every certificate.
 

@@ -1,4 +1,4 @@
-"""What a module works on: the state's entries below the changes of a block and of a transaction.
+"""The view of a module: the state's entries below the changes of a block and of a transaction.
 
 A transaction writes into a journal of its own. `accept` adds the journal to the block, `reject` drops it, so
 a refused transaction leaves nothing behind, whatever it had written before it was refused.
@@ -82,7 +82,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a method is told about the transaction it executes."""
+    """What a method knows of the transaction it executes."""
 
     view: View
     genesis: Genesis

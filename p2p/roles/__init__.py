@@ -1,4 +1,4 @@
-"""What a node does on the network: home, collector, validator, observer.
+"""Roles of a node on the network: home, collector, validator, observer.
 
 Roles move signed messages; nothing here clears.
 """

@@ -1,4 +1,4 @@
-"""A household's side of the network: hands in signed messages until they are acknowledged, hears results.
+"""A home's side of the network: hands in signed messages until they are acknowledged, receives results.
 
 Everything it sends is idempotent by content, so a lost stream means: wait, and send the same bytes again.
 Gossip is a hint. What it did not bring is asked for.
@@ -44,7 +44,7 @@ from p2p.wire.messages import (
 )
 
 PATIENCE_S: Final = 30.0
-"""How long a household keeps trying before it gives up. [s]"""
+"""How long a home keeps trying before it gives up. [s]"""
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
 GAP_MAX_INTERVALS: Final = 192
@@ -64,7 +64,7 @@ class NotAcknowledged(P2PError):
 
 
 class NotJoined(P2PError, RuntimeError):
-    """A household that was used before `join`."""
+    """A home that was used before `join`."""
 
 
 class Results:
@@ -110,10 +110,10 @@ class Results:
 
 
 class Household:
-    """One meter's voice; `join` it first.
+    """The client of one meter; `join` it first.
 
-    It keeps to one collector. When that one is lost it goes on to the next in the list and hands in again whatever
-    it said for the interval at hand.
+    It keeps to one collector. When that one fails it goes on to the next in the list and hands in again its
+    messages of the current interval.
 
     Args:
         transport: An open endpoint of the same identity, so that the collector knows who asks for a line.
@@ -199,7 +199,7 @@ class Household:
         return result
 
     async def line(self, interval_start: int, *, patience_s: float = PATIENCE_S) -> bytes:
-        """Ask the operator for this household's settlement line of an interval; its proof is not judged here.
+        """Ask the operator for this home's settlement line of an interval; its proof is not checked here.
 
         Raises:
             NotAcknowledged: It did not come in time.
@@ -208,7 +208,7 @@ class Household:
         return await self._ask(LINE_PROTOCOL, interval_start, f"line of {interval_start}", patience_s)
 
     async def inclusion(self, interval_start: int, *, patience_s: float = PATIENCE_S) -> bytes:
-        """Ask for the opening of this household's leaf in the batch's inclusion root, as `line` asks for the line."""
+        """Ask for the opening of this home's leaf in the batch's inclusion root, as `line` asks for the line."""
         return await self._ask(INCLUSION_PROTOCOL, interval_start, f"leaf of {interval_start}", patience_s)
 
     def promise(self, interval_start: int) -> tuple[bytes, bytes] | None:
@@ -222,13 +222,13 @@ class Household:
         """Iterate over verified results as they come; one reader at a time.
 
         Args:
-            first: Start of the first interval wanted; None begins with the first that is heard. [s]
+            first: Start of the first interval wanted; None begins with the first that arrives. [s]
 
         Raises:
-            NotJoined: The household listens to nothing yet.
+            NotJoined: The home listens to nothing yet.
         """
         if self._gossip is None:
-            raise NotJoined(f"household {self.id} listens to nothing; join first")
+            raise NotJoined(f"home {self.id} listens to nothing; join first")
         return Results(self, self._gossip, first)
 
     async def missed(self, interval_start: int) -> ResultMessage | None:
@@ -242,7 +242,7 @@ class Household:
         return None
 
     def read_result(self, data: bytes) -> ResultMessage:
-        """Verify a result of a collector and note whom it names; raises a RemoteError for anything else."""
+        """Verify a result of a collector and note the collector it names; raises a RemoteError for anything else."""
         result = self._open(data, Kind.RESULT)
         if not isinstance(result, ResultMessage):
             raise TypeError(f"a {type(result).__name__} passed the check of kinds")
@@ -263,7 +263,7 @@ class Household:
         self, protocol: str, message: OrderMessage | NothingMessage | ReadingMessage, patience_s: float
     ) -> ReceiptMessage:
         if message.household != self.id:
-            raise InvalidMessage(f"a message of {message.household!r}; this is household {self.id!r}")
+            raise InvalidMessage(f"a message of {message.household!r}; this is home {self.id!r}")
         name, start = message_id(message), message.interval_start
         signed = self._journal.sign_once(
             int(protocol == READING_PROTOCOL),
@@ -316,7 +316,7 @@ class Household:
 
     async def _request(self, protocol: str, frame: bytes) -> bytes:
         if not self._joined:
-            raise NotJoined(f"household {self.id} has no collector; join first")
+            raise NotJoined(f"home {self.id} has no collector; join first")
         return await self._collectors.request(protocol, frame)
 
     async def _persist(self, what: str, patience_s: float, attempt: Callable[[], Awaitable[T | None]]) -> T:

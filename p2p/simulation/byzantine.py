@@ -1,6 +1,6 @@
-"""Byzantine authorities for the simulator: what a liar sends instead of what its core says.
+"""Byzantine validators for the simulator: what one sends instead of what its core says.
 
-A liar may sign anything with its own key and nothing with another: forged signatures are sent too, and the
+One may sign anything with its own key and nothing with another: forged signatures are sent too, and the
 simulator must see them refused.
 """
 
@@ -19,13 +19,13 @@ _PARTS = ("silent", "equivocator", "invalid", "forger", "honest")
 Sent = list[tuple[int, Message]]
 
 
-class Liar:
-    """Decides what a byzantine authority sends.
+class ByzantineValidator:
+    """Decides what a byzantine validator sends.
 
     Args:
         style: One of `STYLES`.
         sign: Signature by its own key, of anything.
-        forge: What a signature of another authority looks like; it is not in the ledger of signatures.
+        forge: What a signature of another validator looks like; it is not in the ledger of signatures.
         make_block: Bytes and hash of a new block of a height, valid or not.
         known: Hashes of all blocks of a height.
     """

@@ -1,6 +1,6 @@
 """The modelled parts of a simulated chain: blocks, keys, disks, nodes, and what goes wrong.
 
-A signature is an entry in a ledger of who signed what, so that nobody can forge one.
+A signature is an entry in a ledger of who signed what, so that none can be forged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from p2p.blocks.block import (
 from p2p.consensus.core import Core
 from p2p.consensus.types import PROPOSAL, Proposal, SignState, Vote, signed_bytes
 from p2p.consensus.votes import LastSigned, SignGuard
-from p2p.simulation.byzantine import STYLES, Liar
+from p2p.simulation.byzantine import STYLES, ByzantineValidator
 from p2p.wire.codec import Record, encode
 from p2p.wire.identity import SIGNATURE_BYTES
 
@@ -69,7 +69,7 @@ class Faults:
         outages: Times at which all honest nodes crash at once.
         mutes: (kind, round, target): such messages never reach this node; kind 0 is decided blocks. Random
             loss alone hardly ever splits the votes of a round as a lock needs it.
-        liars: Style of each byzantine authority, for the whole run.
+        byzantine: Style of each byzantine validator, for the whole run.
     """
 
     chaos_ms: int
@@ -81,16 +81,16 @@ class Faults:
     outages: int
     partitions: int
     mutes: tuple[tuple[int, int, int], ...]
-    liars: tuple[str, ...]
+    byzantine: tuple[str, ...]
 
 
-def calm(*liars: str) -> Faults:
-    """A good network from the start, with these liars."""
-    return Faults(0, 0, 0, 40, 0, 0, 0, 0, (), liars)
+def calm(*byzantine: str) -> Faults:
+    """A good network from the start, with byzantine validators of these styles."""
+    return Faults(0, 0, 0, 40, 0, 0, 0, 0, (), byzantine)
 
 
 def draw_faults(random: Random, n: int) -> Faults:
-    """Draw the faults of a seed; at most f = (n - 1) // 3 liars."""
+    """Draw the faults of a seed; at most f = (n - 1) // 3 byzantine validators."""
     most = (n - 1) // 3
     mutes = random.choice((0, n, 4 * n))
     return Faults(
@@ -105,7 +105,7 @@ def draw_faults(random: Random, n: int) -> Faults:
         mutes=tuple(
             (random.choice(_MUTABLE), random.randrange(3), random.randrange(n)) for _ in range(mutes)
         ),
-        liars=tuple(random.choice(STYLES) for _ in range(random.choice((0, most, most, most)))),
+        byzantine=tuple(random.choice(STYLES) for _ in range(random.choice((0, most, most, most)))),
     )
 
 
@@ -157,10 +157,10 @@ class Disk:
 
 
 class Node:
-    """One authority: its disk, its process while that is up, its clock.
+    """One validator: its disk, its process while that is up, its clock.
 
     Attributes:
-        life: Counts its processes; timers of an earlier one ring for nobody.
+        life: Counts its processes; timers of an earlier one have no effect.
         doomed: It dies at its next list of actions, between any two of them.
         commits: Decided blocks of later heights that came early.
     """
@@ -173,7 +173,7 @@ class Node:
         self.clock_ms = random.randint(-CLOCK_SKEW_MS, CLOCK_SKEW_MS)
         self.life = 0
         self.doomed = False
-        self.liar: Liar | None = None
+        self.byzantine: ByzantineValidator | None = None
         self.guard: SignGuard | None = None
         self.core: Core | None = None
         self.commits: dict[int, Commit] = {}
@@ -201,7 +201,7 @@ class World:
         """A signature has left its owner: from now on it is genuine. Before, a guess of it is a forgery."""
         self._signed.add((index, data))
 
-    def liars_key(self, index: int) -> Callable[[bytes], bytes]:
+    def byzantine_key(self, index: int) -> Callable[[bytes], bytes]:
         """A key whose every signature counts as published."""
 
         def sign(data: bytes) -> bytes:
@@ -211,7 +211,7 @@ class World:
         return sign
 
     def genuine(self, message: Vote | Proposal) -> bool:
-        """Tell whether the authority it names signed a message; for a proposal, its POL and block too."""
+        """Whether the validator it names signed a message; for a proposal, its POL and block too."""
         if isinstance(message, Vote):
             return (message.validator, signed_bytes(message, CHAIN_ID)) in self._signed
         known = self.blocks.get(message.block_hash)
@@ -224,7 +224,7 @@ class World:
         )
 
     def cert_holds(self, commit: Commit) -> bool:
-        """Tell whether a quorum signed the block that comes with its certificate."""
+        """Whether a quorum signed the block that comes with its certificate."""
         cert, who = commit.cert, signers(commit.cert)
         data = vote_bytes(PRECOMMIT, CHAIN_ID, cert.height, cert.round, cert.block_hash)
         known = self.blocks.get(cert.block_hash)
@@ -242,14 +242,14 @@ class World:
         return data, name
 
     def is_valid(self, node: Node, name: bytes) -> bool:
-        """Tell whether a block follows from the chain of a node."""
+        """Whether a block follows from the chain of a node."""
         made = self.blocks[name][1]
         height = node.next_height
         return bool(made.ok) and made.height == height and made.parent == node.parent_hash(height)
 
 
 def looks_signed(index: int) -> bytes:
-    """Bytes of a signature of this authority; whether it signed is in the ledger, not in them."""
+    """Bytes of a signature of this validator; whether it signed is in the ledger, not in them."""
     return bytes((index,)) * SIGNATURE_BYTES
 
 

@@ -1,4 +1,4 @@
-"""What must hold in every simulated run, judged from outside the cores."""
+"""Invariants of every simulated run, checked from outside the cores."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Oracles:
     def __init__(self, world: World) -> None:
         self._world = world
         self._released: dict[tuple[int, int, int, int], bytes] = {}
-        self._liars: set[int] = set()
+        self._byzantine: set[int] = set()
         self.decided: dict[int, bytes] = {}
         self.evidence: list[Evidence] = []
 
-    def expect_lies_of(self, index: int) -> None:
-        """From now on this authority may be accused."""
-        self._liars.add(index)
+    def expect_faults_of(self, index: int) -> None:
+        """From now on this validator may be accused."""
+        self._byzantine.add(index)
 
     def decides(self, node: Node, commit: Commit) -> None:
         """An honest node is about to store a decided block."""
@@ -40,7 +40,7 @@ class Oracles:
             raise Violation(f"agreement: two blocks are decided at height {height}")
 
     def sends(self, node: Node, message: Vote | Proposal) -> None:
-        """An honest node sends; what it says in its own name was durable before, and never contradicts itself."""
+        """An honest node sends; its own votes and proposals were durable before, and never contradict each other."""
         signer, slot = _slot(message)
         if signer != node.index:
             return
@@ -65,7 +65,7 @@ class Oracles:
         if same or not (self._world.genuine(first) and self._world.genuine(second)):
             raise Violation(f"evidence: node {node.index} gives evidence that proves nothing")
         signer, _ = _slot(first)
-        if signer not in self._liars:
+        if signer not in self._byzantine:
             raise Violation(f"evidence: node {node.index} accuses the honest node {signer}")
 
 

@@ -1,4 +1,4 @@
-"""A whole chain of authorities in one process, driven by one seed: networks that fail, crashes, liars, oracles.
+"""A whole chain of validators in one process, driven by one seed: networks that fail, crashes, byzantine validators.
 
 The cores are the real ones; clock, network, disks, keys and blocks are modelled. Before the global stabilisation
 time (GST) anything may be lost, late, doubled, cut off or crash; after it the network is good and every honest
@@ -49,7 +49,7 @@ from p2p.consensus.types import (
     Vote,
 )
 from p2p.consensus.votes import SignGuard, SignRefused
-from p2p.simulation.byzantine import Liar
+from p2p.simulation.byzantine import ByzantineValidator
 from p2p.simulation.model import (
     CHAIN_ID,
     CLOCK_SKEW_MS,
@@ -116,10 +116,10 @@ class Simulation:
         self.oracles = Oracles(self.world)
         self.nodes = [Node(i, disk(self.random), self.random) for i in range(n)]
         self.keys = tuple(node.key for node in self.nodes)
-        for index in self.random.sample(range(n), len(self.faults.liars)):
-            self.nodes[index].liar = self._make_liar(index)
-            self.oracles.expect_lies_of(index)
-        self.honest = [node for node in self.nodes if node.liar is None]
+        for index in self.random.sample(range(n), len(self.faults.byzantine)):
+            self.nodes[index].byzantine = self._make_byzantine(index)
+            self.oracles.expect_faults_of(index)
+        self.honest = [node for node in self.nodes if node.byzantine is None]
         slow = [self.random.random() * 100 < self.faults.slow_percent for _ in range(n * n)]
         self._delays = [self.faults.delay_ms * (3 if is_slow else 1) for is_slow in slow]
 
@@ -179,8 +179,8 @@ class Simulation:
         if node.core is not None or node.life != life:
             return
         record, last = node.disk.synced
-        if node.liar is not None:
-            sign = self.world.liars_key(node.index)
+        if node.byzantine is not None:
+            sign = self.world.byzantine_key(node.index)
         else:
             sign = partial(_key, node.index)
             if self.guarded:
@@ -241,8 +241,8 @@ class Simulation:
         if self.events > MAX_EVENTS:
             raise Violation(f"liveness: more than {MAX_EVENTS} events")
         self._trace.update(_encoder.encode((self.now, node.index, type(event).__name__, event)))
-        if node.liar is not None:
-            node.liar.cloud(node.core)
+        if node.byzantine is not None:
+            node.byzantine.cloud(node.core)
         try:
             actions = node.core.handle(event)
         except SignRefused as refused:
@@ -267,12 +267,12 @@ class Simulation:
                 case Persist():
                     node.disk.write(action.record, node.guard.last if node.guard else None)
                 case BuildBlock():
-                    ok = node.liar is None or node.liar.builds_valid
+                    ok = node.byzantine is None or node.byzantine.builds_valid
                     built = self.world.make_block(node, action.height, self.now, ok)
                     answer = BlockBuilt(action.height, action.round, *built)
                     self._after(node, self.random.randrange(1, 60), answer)
                 case CheckBlock():
-                    trusting = node.liar is not None and not node.liar.checks
+                    trusting = node.byzantine is not None and not node.byzantine.checks
                     ok = trusting or self.world.is_valid(node, action.block_hash)
                     self._after(node, self.random.randrange(1, 30), BlockChecked(action.block_hash, ok))
                 case Decide():
@@ -283,12 +283,12 @@ class Simulation:
                     peer = self.random.choice([i for i in range(self.n) if i != node.index])
                     self._send(node.index, peer, Ask(action.height))
                 case Evidence():
-                    if node.liar is None:
+                    if node.byzantine is None:
                         self.oracles.accuses(node, action)
 
     def _broadcast(self, node: Node, core: Core, action: Broadcast) -> None:
-        if node.liar is not None:
-            for target, message in node.liar.rewrite(action.message, core):
+        if node.byzantine is not None:
+            for target, message in node.byzantine.rewrite(action.message, core):
                 self._send(node.index, target, message)
             return
         if not isinstance(action.message, Status):
@@ -298,9 +298,9 @@ class Simulation:
                 self._send(node.index, target, action.message)
 
     def _send_to(self, node: Node, action: SendTo) -> None:
-        if node.liar is None:
+        if node.byzantine is None:
             self.oracles.sends(node, action.message)
-        elif node.liar.style == "silent":
+        elif node.byzantine.style == "silent":
             return
         self._send(node.index, int(action.peer), action.message)
 
@@ -344,7 +344,7 @@ class Simulation:
                 self._serve(node, source, message.height)
 
     def _serve(self, node: Node, target: int, height: int) -> None:
-        if node.liar is None:
+        if node.byzantine is None:
             for commit in node.disk.chain[height - 1 : height - 1 + _COMMITS_A_REPLY]:
                 self._send(node.index, target, commit)
 
@@ -355,7 +355,7 @@ class Simulation:
                 self._feed(node, GotCommit(commit.block, commit.cert))
 
     def _commit(self, node: Node, commit: Commit) -> None:
-        if node.liar is None:
+        if node.byzantine is None:
             self.oracles.decides(node, commit)
         node.disk.chain.append(commit)
         self.rounds = max(self.rounds, commit.cert.round)
@@ -365,14 +365,14 @@ class Simulation:
         if self._target is not None and all(len(n.disk.chain) >= self._target for n in self.honest):
             self._finished = True
 
-    def _make_liar(self, index: int) -> Liar:
-        taken = sum(node.liar is not None for node in self.nodes)
-        return Liar(
+    def _make_byzantine(self, index: int) -> ByzantineValidator:
+        taken = sum(node.byzantine is not None for node in self.nodes)
+        return ByzantineValidator(
             index,
             self.n,
-            self.faults.liars[taken],
+            self.faults.byzantine[taken],
             self.random,
-            self.world.liars_key(index),
+            self.world.byzantine_key(index),
             looks_signed,
             lambda height, ok: self.world.make_block(self.nodes[index], height, self.now, ok),
             lambda height: self.world.by_height.get(height, []),

@@ -1,4 +1,4 @@
-"""What every transport does the same way: persistent acknowledged streams, gossip queues, limits, counters.
+"""The common part of all transports: persistent acknowledged streams, gossip queues, limits, counters.
 
 A transport differs only in how it opens a byte stream and how it spreads gossip (`Endpoint._open`, `_join`,
 `_spread`). Everything a peer can see or get wrong is here, once, so that the in-memory network and libp2p
@@ -105,7 +105,7 @@ class Transport(Protocol):
 
     async def subscribe(self, topic: str) -> Subscription: ...
 
-    async def wait_for_audience(self, topic: str, peers: int) -> None: ...
+    async def wait_for_subscribers(self, topic: str, peers: int) -> None: ...
 
 
 class Subscription:
@@ -187,7 +187,7 @@ class Endpoint(ABC):
         """
 
     @abstractmethod
-    async def wait_for_audience(self, topic: str, peers: int) -> None:
+    async def wait_for_subscribers(self, topic: str, peers: int) -> None:
         """Wait until a message to `topic` would be sent to at least so many peers."""
 
     @abstractmethod
@@ -252,7 +252,7 @@ class Endpoint(ABC):
                 return reply  # an older id answers a request that arrived twice
 
     async def publish(self, topic: str, data: bytes) -> None:
-        """Spread a message to everybody who subscribes; a hint without an acknowledgement, it may be lost.
+        """Gossip a message to all subscribers; a hint without an acknowledgement, it may be lost.
 
         Raises:
             FrameTooLarge: `data` is beyond GOSSIP_MAX_BYTES.
@@ -270,7 +270,7 @@ class Endpoint(ABC):
         return subscription
 
     def _admits(self, author: str, data: bytes) -> bool:
-        """Tell whether gossip is within its limit; what is not is counted and goes no further."""
+        """Whether gossip is within its limit; what is not is counted and goes no further."""
         if len(data) <= GOSSIP_MAX_BYTES:
             return True
         detail = f"{len(data)} bytes of gossip; the limit is {GOSSIP_MAX_BYTES}"

@@ -1,4 +1,4 @@
-"""What an endpoint counts: traffic, and what it refused of whom."""
+"""Counters of an endpoint: traffic, and refusals by peer."""
 
 from __future__ import annotations
 

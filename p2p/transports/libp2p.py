@@ -112,7 +112,7 @@ def _new_router(max_connections: int) -> Any:
         [GOSSIP_PROTOCOL],
         degree=DEGREE,
         degree_low=DEGREE_LOW,
-        # A mesh above this is pruned, and a pruned node may hear nothing for a minute: never reach it.
+        # A mesh above this is pruned, and a pruned node may receive nothing for a minute: never reach it.
         degree_high=max(2 * DEGREE, max_connections),
         heartbeat_interval=HEARTBEAT_S,
         spam_protection_enabled=False,  # drops what a forwarder passes on above 10 messages/s
@@ -215,13 +215,13 @@ class Libp2pEndpoint(Endpoint):
         return len(self._host.get_connected_peers())
 
     def mesh_size(self, topic: str) -> int:
-        """How many peers get our messages of a topic directly; 0 for long means that we hear nothing."""
+        """How many peers get our messages of a topic directly; 0 for long means that we receive nothing."""
         mesh = self._pubsub.router.mesh.get(topic, ())
         return sum(
             peer in self._pubsub.peers for peer in mesh
         )  # the library may leave a dead one in the mesh
 
-    async def wait_for_audience(self, topic: str, peers: int) -> None:
+    async def wait_for_subscribers(self, topic: str, peers: int) -> None:
         await self._join(topic)
         while self.mesh_size(topic) < peers:
             await trio.sleep(0.02)

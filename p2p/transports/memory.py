@@ -159,7 +159,7 @@ class MemoryNetwork:
             raise Unreachable(f"no peer {peer} in this network")
         return self._open[peer]
 
-    def everybody(self) -> list[MemoryEndpoint]:
+    def endpoints(self) -> list[MemoryEndpoint]:
         """All open endpoints, in the order of their peer ids."""
         return [self._open[peer] for peer in sorted(self._open)]
 
@@ -182,7 +182,7 @@ class MemoryEndpoint(Endpoint):
 
     @property
     def peers(self) -> int:
-        return sum(other is not self for other in self._network.everybody())
+        return sum(other is not self for other in self._network.endpoints())
 
     async def connect(self, address: str) -> str:
         await trio.lowlevel.checkpoint()
@@ -190,13 +190,13 @@ class MemoryEndpoint(Endpoint):
             raise UnknownAddress(f"address {address!r}; one in memory starts with {_SCHEME}")
         return self._network.find(address.removeprefix(_SCHEME)).peer_id
 
-    async def wait_for_audience(self, topic: str, peers: int) -> None:
-        while sum(topic in other.topics for other in self._network.everybody() if other is not self) < peers:
+    async def wait_for_subscribers(self, topic: str, peers: int) -> None:
+        while sum(topic in other.topics for other in self._network.endpoints() if other is not self) < peers:
             await trio.sleep(0.01)
 
     @property
     def topics(self) -> set[str]:
-        """Topics somebody here listens to."""
+        """Topics with a local subscription."""
         return set(self._subscriptions)
 
     async def break_streams(self) -> None:
@@ -226,7 +226,7 @@ class MemoryEndpoint(Endpoint):
 
     async def _spread(self, topic: str, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
-        for other in self._network.everybody():
+        for other in self._network.endpoints():
             if other is self or topic not in other.topics:
                 continue
             fate = self._network.way(self.peer_id, other.peer_id, topic).fate()

@@ -55,7 +55,7 @@ class Identity:
 
 
 def verify(public_key: bytes, domain: bytes, data: bytes, signature: bytes) -> bool:
-    """Tell whether `signature` is by `public_key` over `domain || data`; False for wrong lengths too."""
+    """Whether `signature` is by `public_key` over `domain || data`; False for wrong lengths too."""
     if len(signature) != SIGNATURE_BYTES or len(public_key) != PUBLIC_KEY_BYTES:
         return False
     try:

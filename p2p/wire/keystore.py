@@ -1,7 +1,7 @@
 """Encrypted keystores: several named keys in one JSON file, opened by a passphrase or by a key file.
 
 The seeds are sealed together with XChaCha20-Poly1305; everything else in the file is authenticated with them. The
-file has one form only and carries a checksum, so that a damaged file is told from a wrong passphrase, and public
+file has one form only and carries a checksum, so that a damaged file differs from a wrong passphrase, and public
 keys can be read, and trusted to be undamaged, without opening it. A passphrase is stretched with scrypt.
 """
 

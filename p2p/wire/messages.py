@@ -1,8 +1,8 @@
-"""What peers say: orders, readings, receipts, results; each one canonical bytes with a signature.
+"""Signed messages: orders, readings, receipts, results; each one canonical bytes with a signature.
 
 A message is a `Record` that starts with the schema version and the chain id. It travels as `Signed`: kind,
 body bytes, public key, signature. The signature covers kind and body under its own domain, so it survives
-relays and gateways and can never pass for a vote or a transaction. Households sign orders, readings and
+relays and gateways and can never pass for a vote or a transaction. Homes sign orders, readings and
 "nothing"; the operator signs receipts and results.
 """
 
@@ -77,7 +77,7 @@ class ReceiptCode(IntEnum):
 
 
 PROMISES = (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED)
-"""Receipts that promise to include the message, or a later one of the same household."""
+"""Receipts that promise to include the message, or a later one of the same home."""
 
 
 class OrderLine(Record, frozen=True):
@@ -89,7 +89,7 @@ class OrderLine(Record, frozen=True):
         limit_micro_per_kwh: Worst acceptable price; may be negative. [micro-currency/kWh]
         node: Index into the grid's nodes; 0 without a grid.
         kind: `market.orders.OrderKind`; 0 is a simple order.
-        terms: What an order of this kind says beyond the above, see `market.orders`; empty for a simple one.
+        terms: What an order of this kind holds beyond the above, see `market.orders`; empty for a simple one.
     """
 
     side: int
@@ -101,12 +101,12 @@ class OrderLine(Record, frozen=True):
 
 
 class OrderMessage(Record, frozen=True):
-    """All orders of one household for one interval.
+    """All orders of one home for one interval.
 
     Args:
         interval_start: Start of the interval, a multiple of its length. [s since 1970, UTC]
         minutes: Length of the interval. [min]
-        nonce: Grows with each message of a household; a higher one replaces the orders of the interval.
+        nonce: Grows with each message of a home; a higher one replaces the orders of the interval.
         orders: At least one; their energies together stay within the largest of the chain.
     """
 
@@ -120,7 +120,7 @@ class OrderMessage(Record, frozen=True):
 
 
 class ReadingMessage(Record, frozen=True):
-    """What a household's meter counted in one interval, both registers at least 0. [Wh]"""
+    """What a home's meter counted in one interval, both registers at least 0. [Wh]"""
 
     version: int
     chain_id: bytes
@@ -135,7 +135,7 @@ class ReadingMessage(Record, frozen=True):
 
 class ReceiptMessage(Record, frozen=True):
     """A collector's signed answer; ACCEPTED and REPLACED promise that this order, or a later one of the same
-    household, is in the interval's book."""
+    home, is in the interval's book."""
 
     version: int
     chain_id: bytes
@@ -159,7 +159,7 @@ class ResultMessage(Record, frozen=True):
     Args:
         price: Price interval where all nodes have the same one; nil where they do not or nothing traded.
         prices_root: Root over the price intervals by interval and node, as in the batch.
-        next_collector: Public key of the operator or authority that collects the next interval.
+        next_collector: Public key of the operator or validator that collects the next interval.
     """
 
     version: int
@@ -178,7 +178,7 @@ class ResultMessage(Record, frozen=True):
 
 
 class NothingMessage(Record, frozen=True):
-    """A household that stays out of this interval, so that the operator need not wait for it."""
+    """A home that stays out of this interval, so that the operator need not wait for it."""
 
     version: int
     chain_id: bytes
@@ -189,7 +189,7 @@ class NothingMessage(Record, frozen=True):
 
 
 class LineQueryMessage(Record, frozen=True):
-    """A household that asks for its own settlement line of an interval, through whoever carries the question."""
+    """A home that asks for its own settlement line of an interval, through whoever carries the question."""
 
     version: int
     chain_id: bytes
@@ -209,7 +209,7 @@ class Signed(Record, frozen=True):
 
 
 HandedIn = OrderMessage | NothingMessage | ReadingMessage
-"""What a household hands in to a collector."""
+"""What a home hands in to a collector."""
 Message = HandedIn | ReceiptMessage | ResultMessage | LineQueryMessage
 
 _TYPES: dict[int, type[Message]] = {
@@ -279,14 +279,14 @@ def open_message(
     collector_keys: Collection[bytes] = (),
     limits: Limits = DEFAULT_LIMITS,
 ) -> Message:
-    """Check a signed message from a peer and return what it says.
+    """Check a signed message from a peer and return it.
 
     Args:
         data: Bytes from the wire.
         chain_id: The chain we are on.
         kinds: Kinds that are expected here.
-        household_keys: Public key of each household of the roster.
-        collector_keys: Public keys that may sign receipts and results; whose it was, `signer_of` tells.
+        household_keys: Public key of each home of the roster.
+        collector_keys: Public keys that may sign receipts and results; `signer_of` names the signer.
         limits: Ranges of the chain.
 
     Raises:
@@ -303,7 +303,7 @@ def open_message(
         raise WrongKind(f"kind {signed.kind}; expected {expected_kinds}")
     message = decode(message_type, signed.body, max_bytes=MAX_MESSAGE_BYTES)
     if message.version != VERSION:
-        raise WrongVersion(f"version {message.version}; this program speaks {VERSION}")
+        raise WrongVersion(f"version {message.version}; this program supports {VERSION}")
     if message.chain_id != chain_id:
         raise WrongChain(f"chain {message.chain_id.hex()[:16]}; this is chain {chain_id.hex()[:16]}")
     problem = _problem(message, limits)
@@ -322,7 +322,7 @@ def signer_of(data: bytes) -> bytes:
 
 
 def household_of(data: bytes) -> str:
-    """Return the household that a signed message names, unchecked.
+    """Return the home that a signed message names, unchecked.
 
     Raises:
         RemoteError: It is malformed, or of a kind that names none.
@@ -330,7 +330,7 @@ def household_of(data: bytes) -> str:
     signed = decode(Signed, data, max_bytes=MAX_MESSAGE_BYTES)
     message_type = _TYPES.get(signed.kind)
     if message_type is None or message_type is ResultMessage:
-        raise WrongKind(f"kind {signed.kind}, which names no household")
+        raise WrongKind(f"kind {signed.kind}, which names no home")
     household: str = getattr(decode(message_type, signed.body, max_bytes=MAX_MESSAGE_BYTES), "household", "")
     return household
 
@@ -342,7 +342,7 @@ def _signers(
         return collector_keys
     key = household_keys.get(message.household)
     if key is None:
-        raise UnknownHousehold(f"household {message.household!r} is not in the roster")
+        raise UnknownHousehold(f"home {message.household!r} is not in the roster")
     return collector_keys if isinstance(message, ReceiptMessage) else (key,)
 
 
@@ -355,7 +355,7 @@ def _problem(message: Message, limits: Limits) -> str | None:
         if bound is not None and not bound[0] <= value <= bound[1]:
             return f"{name} is {value}; it must lie in {bound[0]}..{bound[1]}"
     if not isinstance(message, ResultMessage) and not 0 < len(message.household.encode()) <= MAX_ID_BYTES:
-        return f"household has {len(message.household.encode())} bytes; it must have 1..{MAX_ID_BYTES}"
+        return f"`household` has {len(message.household.encode())} bytes; it must have 1..{MAX_ID_BYTES}"
     if isinstance(message, OrderMessage):
         problem = _orders_problem(message.orders, limits)
         if problem:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agents.bidding import STRATEGIES
 from agents.rules import AgentRules
 from market.errors import UnknownName
-from market.random import lots_of, whole_between
+from market.random import random_words, whole_between
 from market.settlement.tariff import IntervalPrices
 from tests.kits.community_kit import PRICES, view_of
 
@@ -18,15 +18,15 @@ from tests.kits.community_kit import PRICES, view_of
 def test_limits_by_lot_cover_the_gap_evenly_and_never_lose() -> None:
     zi_c = STRATEGIES.get("zi_c").bid
     many = np.full(20_000, 100)
-    lots = lots_of(1, 900, np.arange(20_000))
-    limit = zi_c({}, view_of(many, words=lots)).limit_micro_per_kwh
+    words = random_words(1, 900, np.arange(20_000))
+    limit = zi_c({}, view_of(many, words=words)).limit_micro_per_kwh
     assert limit.min() >= 80_000
     assert limit.max() <= 320_000
     counts = np.histogram(limit, bins=12, range=(80_000, 320_000))[0]
     # 1,667 expected a bin, with a standard deviation of 39: five of them.
     assert np.abs(counts - 20_000 / 12).max() < 200
     narrow = IntervalPrices(100_000, 200_000)
-    orders = zi_c({}, view_of(np.array([5, -5]), narrow, lots[:2]))
+    orders = zi_c({}, view_of(np.array([5, -5]), narrow, words[:2]))
     assert orders.limit_micro_per_kwh.tolist() == [100_000, 200_000]
 
 
@@ -49,7 +49,7 @@ def test_truthful_limits_are_the_outside_prices() -> None:
 @pytest.mark.parametrize("name", STRATEGIES.all())
 def test_a_home_alone_orders_what_it_orders_among_others(name: str) -> None:
     strategy, homes = STRATEGIES.get(name), np.arange(7)
-    net, words = np.array([500, -300, 0, 20, -7, 900, -1]), lots_of(3, 900, homes)
+    net, words = np.array([500, -300, 0, 20, -7, 900, -1]), random_words(3, 900, homes)
     together = strategy.bid(strategy.start(homes, AgentRules()), view_of(net, words=words))
     for i in homes.tolist():
         alone = strategy.bid(
@@ -64,7 +64,7 @@ def test_a_home_alone_orders_what_it_orders_among_others(name: str) -> None:
 def test_identical_limits_are_declared_where_they_are_true(name: str) -> None:
     strategy, homes = STRATEGIES.get(name), np.arange(200)
     net = np.where(homes % 2, 100, -100)
-    view = view_of(net, PRICES, lots_of(1, 900, homes))
+    view = view_of(net, PRICES, random_words(1, 900, homes))
     orders = strategy.bid(strategy.start(homes, AgentRules()), view)
     limits = {side: len(np.unique(orders.limit_micro_per_kwh[orders.side == side])) for side in (1, -1)}
     assert (limits == {1: 1, -1: 1}) == strategy.identical_limits

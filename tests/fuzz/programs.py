@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from p2p.blocks.block import Tx, sign_tx
-from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidTx
 from p2p.ledger.execution import check_block, replay
 from p2p.ledger.module import CHAIN_MODULES, refusal_codes
@@ -32,7 +31,7 @@ from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from tests.fuzz.mutate import mutated
 from tests.fuzz.values import value_of
-from tests.kits.chain_kit import authorities, make_args
+from tests.kits.chain_kit import authorities, make_args, prove_possession
 from tests.kits.modules_kit import (
     DAY,
     DAY_START,
@@ -77,6 +76,7 @@ class Program:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.chain = Chain(make_genesis(5, tx_quota=self.rng.choice((8, 1_000))))
+        self.chain.enter(*range(len(HOMES)))
         self.chain.validators |= {key.public_key: key for key in KEYS}
         self.chain.settle_day()
         self.settled = 1

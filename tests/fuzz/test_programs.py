@@ -9,7 +9,7 @@ from tests.fuzz.programs import Program
 
 def test_random_programs_keep_the_rules_of_the_chain() -> None:
     seen = Counter[str]()
-    for seed in range(12):
+    for seed in range(16):
         program = Program(seed)
         program.run(25)
         seen.update(program.seen)

@@ -23,13 +23,13 @@ from p2p.blocks.block import CommitCertificate, quorum, signers
 from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
-from p2p.wire.messages import OrderMessage, ReadingMessage, ReceiptCode, sign_message
+from p2p.wire.messages import OrderMessage, ReadingMessage, ReceiptCode, order_line, sign_message
 from tests.kits.js_kit import JS
 from tests.kits.run_kit import write_street
 from tests.kits.time_kit import eventually
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.node import BLOBS, CHAIN_FILE
-from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 from wattswap.nodes.supervisor import Supervisor
 from wattswap.runs.prepare import Setup, cut_to, prepare
 from wattswap.scenario.load import load
@@ -74,8 +74,8 @@ def widowed(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street
 def live(folder: Path, node: list[str], killed_after: int | None) -> Street:
     scenario = load(write_street(folder / "data") / "scenario.toml")
     setup = prepare(cut_to(scenario, INTERVALS, None))
-    wish = Wish(0, VALIDATORS, pace_s=0, gate_s=GATE_S)
-    configs = init_nodes(setup.scenario, folder / "nodes", wish, KeyPlan(derived=True))
+    spec = NetworkSpec(0, VALIDATORS, pace_s=0, gate_s=GATE_S)
+    configs = init_nodes(setup.scenario, folder / "nodes", spec, KeyPlan(derived=True))
     operator = next(config for config in configs if config.role == "operator")
     authority = next(config for config in configs if config.role == "validator")
     genesis = read_genesis(operator.genesis_path)
@@ -185,7 +185,7 @@ def test_what_the_foreign_peer_signed_is_in_the_blob_of_every_settled_interval(s
     for number, (content, said) in enumerate(zip(street.settled, street.said("order"), strict=True)):
         (order,), (reading,) = of_foreign(content.orders), of_foreign(content.readings)
         assert sign_message(identity, order).hex() == said["signed"]
-        assert (order.side, order.energy_wh, order.limit_micro_per_kwh) == (1, 300 + number, 250_000 - number)
+        assert order.orders == (order_line(1, 300 + number, 250_000 - number),)
         assert (reading.import_wh, reading.export_wh) == (310 + number, 0)
 
 

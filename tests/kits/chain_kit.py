@@ -20,14 +20,14 @@ from market.settlement.accounts import (
     TRADE,
     Postings,
 )
-from p2p.batches.batch import Batch, batch_args, make_batch
+from p2p.batches.batch import Batch, BatchArgs, batch_args, make_batch
 from p2p.blocks import block as blocks
 from p2p.blocks import domains
 from p2p.blocks.block import Block, CommitCertificate, Header
 from p2p.blocks.genesis import VERSION, Genesis, make_params
 from p2p.blocks.members import Members
+from p2p.blocks.possession import NO_KEY
 from p2p.ledger.producer import Producer
-from p2p.ledger.state import BatchArgs
 from p2p.ledger.store import ChainStore
 from p2p.wire.identity import Identity, derive_seed
 from p2p.wire.messages import PriceLine
@@ -42,6 +42,11 @@ def identity(role: str, name: str) -> Identity:
 
 
 OPERATOR = identity("operator", "0")
+
+
+def prove_possession(new: Identity, chain_id: bytes, old_key: bytes = NO_KEY) -> bytes:
+    """The signature by which a new key takes the place of `old_key`, or a new place."""
+    return new.sign(domains.SIGN_POSSESSION, chain_id + old_key)
 
 
 def authorities(n: int) -> list[Identity]:

@@ -22,7 +22,7 @@ from wattswap.nodes.assemble import assemble, take_over
 from wattswap.nodes.config import CONFIG, NodeConfig
 from wattswap.nodes.live import compare_runs
 from wattswap.nodes.node import CHAIN_FILE
-from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 from wattswap.nodes.report import write_network
 from wattswap.nodes.stats import read_stats
 from wattswap.results import RunResult
@@ -220,7 +220,7 @@ def town(folder: Path, intervals: int, *, pace_s: float = PACE_S) -> Iterator[To
     configs = init_nodes(
         setup.scenario,
         folder / "nodes",
-        Wish(0, len(VALIDATORS), pace_s=pace_s, gate_s=GATE_S),
+        NetworkSpec(0, len(VALIDATORS), pace_s=pace_s, gate_s=GATE_S),
         KeyPlan(derived=True),
         make_genesis=lambda *_: setup.genesis,
         scenario_file=partial / SCENARIO,

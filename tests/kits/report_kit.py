@@ -51,7 +51,6 @@ def intervals(label: str, count: int = 96) -> pd.DataFrame:
             "import_per_kwh": 0.32,
             "feed_in_per_kwh": 0.08,
             "traded_kwh": noon * local,
-            "local_kwh": noon * local,
             "retail_import_kwh": 2.0 - noon * local + 0.5 * np.sin(np.arange(count) / 9),
             "retail_export_kwh": noon * 2,
         },

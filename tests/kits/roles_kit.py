@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import trio
 import trio.testing
 
-from p2p.roles.collector.desk import Collected
+from p2p.roles.collector.intake import Collected
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.collectors import Collector, Collectors
 from p2p.roles.household import Household

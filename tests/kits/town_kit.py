@@ -17,7 +17,7 @@ from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.keys import open_keys
-from wattswap.nodes.live import ENDING, Town
+from wattswap.nodes.live import ENDING, Topology
 from wattswap.nodes.node import World
 from wattswap.nodes.roles import run_node
 from wattswap.nodes.service import first_cause
@@ -74,14 +74,14 @@ Script = Callable[[MemoryTown], Awaitable[None]]
 
 def play_in_memory(
     configs: Sequence[NodeConfig],
-    _town: Town,
+    _topology: Topology,
     _intervals: int,
     _on_progress: engine.OnProgress | None,
     script: Script | None = None,
     absent: Sequence[str] = (),
     network: MemoryNetwork | None = None,
 ) -> Mapping[str, int]:
-    """Run nodes in one process; see `wattswap.nodes.live.Play`.
+    """Run nodes in one process; see `wattswap.nodes.live.NodeRunner`.
 
     Args:
         script: Runs beside the nodes; it is over before the network is.

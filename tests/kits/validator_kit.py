@@ -47,7 +47,7 @@ def blob_of(index: int, *, good: bool = True) -> bytes:
     return (b"good" if good else b"bad!") + index.to_bytes(8, "big") + bytes(300_000)
 
 
-def judge(args: BatchArgs, blob: bytes) -> None:
+def check_batch(args: BatchArgs, blob: bytes) -> None:
     """Stands for the market's rules."""
     index = (args.interval_start - START) // 900
     if blob[:12] != b"good" + index.to_bytes(8, "big"):
@@ -190,7 +190,7 @@ class Town:
             Ledger(store, self.genesis, self.checkpoint_every),
             signs,
             FolderBlobs(self.path(index) / "blobs"),
-            judge,
+            check_batch,
             [address(other) for other in self.keys if other != key],
             readers=[peer_id_of(OPERATOR.public_key)],
             config=self.config,

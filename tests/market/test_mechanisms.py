@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.book import Order, Side
-from market.checking.check import judge
+from market.checking.check import check_mechanism
 from market.checking.properties import PROPERTIES
 from market.checking.random_books import named, with_value
 from market.checking.trial import attempt
@@ -28,7 +28,7 @@ every_mechanism = pytest.mark.parametrize("mechanism", RULES, ids=lambda m: m.na
 
 @every_mechanism
 def test_every_promise_holds_on_random_books(mechanism: Mechanism) -> None:
-    verdict = judge(mechanism, 500)
+    verdict = check_mechanism(mechanism, 500)
     broken = [f"{f.name}: {f.counterexample}" for f in verdict.findings if f.promised and f.broken]
     assert not broken, f"`wattswap check mechanism {mechanism.name}` shows the books"
     assert len(verdict.refused) < 100

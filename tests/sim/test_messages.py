@@ -75,7 +75,7 @@ def test_a_signed_vote_passes(kind: int, block: bytes | None) -> None:
 
 def test_a_vote_under_another_name_chain_or_content_is_refused() -> None:
     good = signed_vote(PREVOTE, 2, 3, A)
-    with pytest.raises(WrongSignature, match="authority 1"):
+    with pytest.raises(WrongSignature, match="validator 1"):
         check_vote(signed_vote(PREVOTE, 1, 3, A, signer=2), VALIDATORS, CHAIN_ID)
     with pytest.raises(WrongSignature):
         check_vote(good, VALIDATORS, bytes(32))
@@ -114,7 +114,7 @@ def test_a_signed_proposal_with_a_signed_proof_passes() -> None:
 
 def test_one_forged_vote_in_the_proof_is_enough_to_refuse() -> None:
     proof = (signed_vote(PREVOTE, 0, 0, A), signed_vote(PREVOTE, 1, 0, A, signer=2))
-    with pytest.raises(WrongSignature, match="authority 1"):
+    with pytest.raises(WrongSignature, match="validator 1"):
         check_proposal(signed_proposal(1, 2, 0, proof), VALIDATORS, CHAIN_ID)
 
 

@@ -59,7 +59,7 @@ def test_above_f_equivocators_fork_the_chain_which_is_seen_and_convicts_f_plus_1
             break
     else:
         raise AssertionError("no fork in 200 seeds with two liars of four: are they still lying?")
-    liars = {node.index for node in simulation.nodes if node.liar is not None}
+    liars = {node.index for node in simulation.nodes if node.byzantine is not None}
     first = [given.first for given in simulation.oracles.evidence]
     assert {m.validator if isinstance(m, Vote) else m.proposer for m in first} == liars
 

@@ -13,7 +13,7 @@ from market.certificate import DualPrice, OptimalityCertificate
 from market.clearing import Clearing, Trades
 from market.errors import InvalidBook, InvalidRules
 from market.grid import Grid
-from market.mechanism import Mechanism
+from market.mechanism import MECHANISMS, Mechanism
 from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
 from wattswap.cases.grid import node_index, node_names, node_prices, read_grid
@@ -79,7 +79,8 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     by_arrival = values.get("rationing") == "time" or _by_arrival(mechanism)
     found = _book(read, orders, rows, index, grid, by_arrival)
     rules = rules_with(market, values)
-    return _result(found, mechanism.clear(found.book, rules), mechanism.name, grid)
+    with MECHANISMS.held(mechanism):
+        return _result(found, mechanism.clear(found.book, rules), mechanism.name, grid)
 
 
 def _grid(
@@ -99,9 +100,10 @@ def _grid(
 def _try_rules(
     read: CaseReader, mechanism: Mechanism, market: MarketRules, values: Mapping[str, Value]
 ) -> None:
-    """Note what is wrong with the parameters together, beside what is wrong with the rest of the case."""
+    """Note conflicts between parameters, together with the other errors of the case."""
     try:
-        mechanism.clear(OrderBook.from_orders([]), rules_with(market, values))
+        with MECHANISMS.held(mechanism):
+            mechanism.clear(OrderBook.from_orders([]), rules_with(market, values))
     except InvalidRules as unfit:
         read.note("params", str(unfit))
 
@@ -299,9 +301,9 @@ def _trades(case: BookCase, clearing: Clearing) -> list[Result]:
 
 
 def _paired(book: OrderBook, clearing: Clearing) -> Trades:
-    """Lay bought and sold energy end to end beside each other; every stretch between two ends is a trade.
+    """Pair bought and sold energy in book order; each overlap of a bid and an offer is a trade.
 
-    Orders lie by price, so that those who trade at one price meet where a rule has several, as MUDA has. The price of a
+    Orders are sorted by price, so that trades at one price meet if a mechanism has several, as MUDA. The price of a
     trade is what the buyer pays for a kWh, rebates included, fees not, rounded to a whole micro.
     """
     accepted = np.maximum(clearing.accepted_wh, 1)
@@ -322,7 +324,7 @@ _UNITS: dict[str, Callable[[int], float]] = {"_micro_per_kwh": price, "_nano": m
 def at_the_edge(
     details: Mapping[str, Any], order_id: Callable[[int], Any], name_of: Callable[[int], Any]
 ) -> dict[str, Any]:
-    """Convert details for people.
+    """Convert a mechanism's details to the units of the result.
 
     Args:
         details: A name that ends in _micro_per_kwh, _nano or _wh is a quantity inside, in _rows a list of rows of the

@@ -1,6 +1,6 @@
-"""Clear one case, given as a dict or a JSON file: the edge between decimal numbers and the integers inside.
+"""Clear one case, given as a dict or a JSON file: decimal numbers outside, integers inside.
 
-Everything wrong with a case is collected and raised at once, and no key or parameter is ignored. Numbers are read
+All errors of a case are collected and raised at once; no key or parameter is ignored. Numbers are read
 from the text of the JSON and rounded once, half to even: energy to Wh, prices to micro-currency per kWh.
 """
 

@@ -1,4 +1,4 @@
-"""Clear a case of events: the edge of the continuous market, between decimal numbers and the integers inside."""
+"""Clear a case of events in the continuous market: decimal numbers outside, integers inside."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def clear_event_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[str,
 
 
 def _event(read: CaseReader, event: Any, where: str) -> Event:
-    """Read one event; what its type does not need may be left out or null, and is then of no account."""
+    """Read one event; keys that its type does not need may be left out or null, and are ignored."""
     given = read.mapping(event, where, {"type", "id"}, _EVENT_KEYS)
     kind = Kind.LIMIT
     if "type" in given:
@@ -76,16 +76,16 @@ def _event(read: CaseReader, event: Any, where: str) -> Event:
     for key in sorted(needed.difference(given) - {"id"}):
         read.note(where, f"{key!r} is missing")
 
-    def told(key: str) -> bool:
+    def needs(key: str) -> bool:
         return key in given and (given[key] is not None or key in needed)
 
     side, energy_wh, limit = 1, 0, 0
-    participant = read.name(given["participant"], f"{where}.participant") if told("participant") else ""
-    if told("side"):
+    participant = read.name(given["participant"], f"{where}.participant") if needs("participant") else ""
+    if needs("side"):
         side = _SIDES[read.choice(given["side"], f"{where}.side", tuple(_SIDES))]
-    if told("quantity_kwh"):
+    if needs("quantity_kwh"):
         energy_wh = read.energy_wh(given["quantity_kwh"], f"{where}.quantity_kwh")
-    if told("price_per_kwh"):
+    if needs("price_per_kwh"):
         limit = read.micro(given["price_per_kwh"], f"{where}.price_per_kwh")
     id_ = read.name(given["id"], f"{where}.id") if "id" in given else ""
     if kind is Kind.CANCEL:

@@ -1,4 +1,4 @@
-"""Clear metered quantities by a sharing rule: the edge between decimal numbers and the integers inside."""
+"""Clear metered quantities by a sharing mechanism: decimal numbers outside, integers inside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from market.auctions.local_price import split_nano
 from market.errors import InvalidRules
-from market.mechanism import Mechanism
+from market.mechanism import MECHANISMS, Mechanism
 from market.mechanisms.supply_demand_ratio import SUPPLY_DEMAND_RATIO
 from market.parameters import FEED_IN, RETAIL
 from market.units import INT64_SAFE, MICRO_PER_UNIT, money
@@ -30,7 +30,7 @@ class _Metered(NamedTuple):
 
 
 def clear_sharing_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[str, Any]:
-    """Settle metered quantities at the prices of a sharing rule.
+    """Settle metered quantities at the prices of a sharing mechanism.
 
     Args:
         case: {"supply_kwh", "demand_kwh", "params"}, as read from JSON. A quantity is a number, a list with one number
@@ -61,7 +61,8 @@ def clear_sharing_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[st
         supply, demand, lists = _summed(supply), _summed(demand), False
     count = max(lengths, default=1) if lists else 1
     try:
-        return _result(supply.energy_wh, demand.energy_wh, count, lists, params, mechanism)
+        with MECHANISMS.held(mechanism):
+            return _result(supply.energy_wh, demand.energy_wh, count, lists, params, mechanism)
     except InvalidRules as unfit:
         read.note("params", str(unfit))
         read.refuse()
@@ -135,7 +136,7 @@ def _summed(side: _Metered) -> _Metered:
 
 
 def _params(read: CaseReader, given: Any, mechanism: Mechanism) -> dict[str, Any]:
-    """Read the parameters of the rule, by the names that its `share` calls them."""
+    """Read the mechanism's parameters, by their names in its `share`."""
     values = read_parameters(read, given, mechanism.parameters)
     found: dict[str, Any] = {}
     for parameter in mechanism.parameters:

@@ -13,7 +13,7 @@ Result = dict[str, Any]
 
 
 def clear_retailer_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
-    """Bill each home alone: what it draws in an interval at the retail price, what it feeds in at the feed-in."""
+    """Bill each home alone: energy drawn in an interval at the import price, energy fed in at the feed-in price."""
     read = CaseReader()
     top = read.mapping(case, "case", {"load_kwh", "generation_kwh", "params"}, set())
     load = _series_by_participant(read, top.get("load_kwh", {}), "load_kwh")

@@ -1,4 +1,4 @@
-"""Whether another process clears the same books in the same way: a set or a hash must decide nothing."""
+"""Whether another process clears the same books identically: set order and string hashes must not matter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROGRAM = "import sys; from wattswap.check.other_process import main; main(sys.
 
 
 class OtherProcessFailed(WattswapError):
-    """The second process ended with an error, which ours did not."""
+    """The second process failed where ours did not."""
 
     exit_code = ExitCode.CHECK_FAILED
 
@@ -36,7 +36,7 @@ def same_elsewhere(choice: Choice, books: int, seed: int, modules: Sequence[Path
         modules: Files of plug-ins to import there first.
 
     Raises:
-        OtherProcessFailed: The mechanism cannot be had there.
+        OtherProcessFailed: The mechanism is not available there.
     """
     count = min(books, MOST_BOOKS)
     mechanism, given = choice.mechanism, choice.values()

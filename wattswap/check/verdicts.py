@@ -1,4 +1,4 @@
-"""Checks of mechanisms at the edge: the verdict in words, counterexamples as cases."""
+"""Verdicts of `wattswap check mechanism`: text and JSON, counterexamples as cases."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from wattswap.selection import Choice
 
 def as_case(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> dict[str, Any]:
     """A book with ids and its rules as a case that `wattswap clear` accepts and turns into the same book."""
-    # Arrival need not be told where it is the order of the ids, which a tenth order of a participant disturbs.
-    told = (book.sequence != np.arange(len(book))).any() or np.bincount(book.participant).max(initial=0) > 9
-    case: dict[str, Any] = {"orders": [_order(book, row, bool(told)) for row in range(len(book))]}
+    # Arrival is left out if it is the order of the ids, which a participant's tenth order disturbs.
+    arrives = (book.sequence != np.arange(len(book))).any() or np.bincount(book.participant).max(
+        initial=0
+    ) > 9
+    case: dict[str, Any] = {"orders": [_order(book, row, bool(arrives)) for row in range(len(book))]}
     params = {
         parameter.name: _value(parameter, parameter.of(rules))
         for parameter in mechanism.parameters
@@ -30,7 +32,7 @@ def as_case(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> dict[s
     return {**case, "params": params} if params else case
 
 
-def _order(book: OrderBook, row: int, told: bool) -> dict[str, Any]:
+def _order(book: OrderBook, row: int, arrives: bool) -> dict[str, Any]:
     order = book.order(row)
     found: dict[str, Any] = {
         "id": order.id,
@@ -39,7 +41,7 @@ def _order(book: OrderBook, row: int, told: bool) -> dict[str, Any]:
         "quantity_kwh": kwh(order.energy_wh),
         "price_per_kwh": price(order.limit_micro_per_kwh),
     }
-    if told:
+    if arrives:
         found["time"] = order.sequence
     if order.energy_type:
         found["attributes"] = {"energy_type": order.energy_type}
@@ -103,12 +105,12 @@ def _why_not(name: str, verdict: Verdict, books: int) -> str:
         return "every book was refused"
     if not verdict.sound:
         later = name in ("truthful", "same_elsewhere")
-        return "the rule is not sound" if later else "every book failed in `sound`"
-    return "nobody to try" if verdict.small_books else "too few books"
+        return "the mechanism is not sound" if later else "every book failed in `sound`"
+    return "no participant to test" if verdict.small_books else "too few books"
 
 
 def _beyond(choice: Choice, beyond: Beyond) -> dict[str, Any]:
-    """Who is meant, under which parameters of a run beside those of the choice, and what was found."""
+    """Gains outside the promise: by whom, with which parameters of a run, and a counterexample."""
     mechanism, example = choice.mechanism, beyond.example
     units = mechanism.promises.truthful_for == "unit_orders"
     return {
@@ -127,7 +129,7 @@ def _beyond(choice: Choice, beyond: Beyond) -> dict[str, Any]:
 
 
 def lines(result: dict[str, Any]) -> list[str]:
-    """The verdict for people, from what `as_result` gives; counterexamples in JSON below their sentence."""
+    """The verdict as text, from the result of `as_result`; counterexamples in JSON below their sentence."""
     promised = [one for one in result["properties"] if one["promised"]]
     broken = [one for one in promised if one["broken"]]
     unchecked = sum(one["not_checked"] is not None for one in promised)
@@ -142,7 +144,7 @@ def lines(result: dict[str, Any]) -> list[str]:
         found.append(f"{result['refused_books']} books were refused, as in: {result['refusal']}")
     found += _gains(result)
     for one in broken:
-        found += ["", f"{one['name']}: {one['fault'] or 'no book of the kit shows it again'}."]
+        found += ["", f"{one['name']}: {one['fault'] or 'no generated book reproduces it'}."]
         if one["case"] is not None:
             found += [
                 "The smallest case found, for `wattswap clear`:",
@@ -166,7 +168,7 @@ def _line(one: dict[str, Any]) -> str:
 
 
 def _gains(result: dict[str, Any]) -> list[str]:
-    """What misreports brought: to those who are promised that they bring nothing, or to all, and to the others."""
+    """Gains from misreports: of those for whom truthfulness is promised, or of all, and of the others."""
     truthful = next(one for one in result["properties"] if one["name"] == "truthful")
     found = []
     if result["largest_gain"] is not None:

@@ -20,7 +20,7 @@ from wattswap.errors import ExitCode, InvalidData, as_json, exit_code_of, is_exp
 from wattswap.installation import VERSION
 
 UsageMistake: Any = typer.BadParameter.__mro__[1]
-"""Click's UsageError; newer versions of typer bring their own copy of click, so it cannot be named by its module."""
+"""Click's UsageError; newer versions of typer vendor click, so it cannot be imported by name."""
 
 app = command_line()
 
@@ -71,7 +71,7 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
             print("Interrupted.", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
     except (BrokenPipeError, SystemExit):
-        # The reader of a pipe (head, less) has seen enough; that is no error of ours. Click exits then by itself.
+        # The reader of a pipe (head, less) has closed it, which is no error; click then exits by itself.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -81,10 +81,14 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
 def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
     if debug:
         traceback.print_exc()
-    if isinstance(error, OSError) and error.filename is not None:  # no such folder, no right to write: no bug
+    if isinstance(error, OSError) and error.filename is not None:  # a missing folder or permission, not a bug
         error = InvalidData.of(
-            str(error.filename), str(error.strerror), "name another place, or mend this one"
+            str(error.filename), str(error.strerror), "name another place, or fix its permissions"
         )
+    if not is_expected(error):
+        from wattswap.plugins import at_fault
+
+        error = at_fault(error) or error
     if is_expected(error):
         if as_json_object:
             _print_json(as_json(error))

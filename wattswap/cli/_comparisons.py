@@ -1,4 +1,4 @@
-"""What people see of a comparison: a table while it grows, the table in the end, and its views for `wattswap show`."""
+"""Text output of a comparison: progress, the final table, and its views for `wattswap show`."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class CellProgress:
 
 
 def print_comparison(result: ComparisonFolder, against: str | None = None) -> None:
-    """Print the table of every point and where the folder is; and what each saves against one of them, if asked."""
+    """Print the tables of every point and the folder; and, on request, the saving against one mechanism."""
     about = result.about
     print(
         f"{about['name']}: {about['homes']} homes, {about['intervals']} intervals of {about['interval_minutes']} min"
@@ -109,7 +109,7 @@ def print_comparison(result: ComparisonFolder, against: str | None = None) -> No
             frame.columns = ["saving", "95 % from", "to"]
             print_table(f"Saving against {against}{where}, in {result.currency}", frame.astype(float))
     print(
-        "The best of a column has a *. The bookends do not compete, nor for the saving a rule whose operator pays."
+        "The best of a column has a *; not compared: baseline, upper bound, and savings that an operator pays for."
     )
     if len(result.seeds) > 1:
         print("+- is the 95 % interval of the paired difference to no market over the seeds.")
@@ -118,7 +118,7 @@ def print_comparison(result: ComparisonFolder, against: str | None = None) -> No
 
 
 def comparison_facts(result: ComparisonFolder, against: str | None = None) -> dict[str, object]:
-    """The means of every metric at every point, and what each mechanism saves against one of them, as JSON has them.
+    """The means of every metric at every point, and the saving against one mechanism, for JSON.
 
     Args:
         result: The comparison.
@@ -151,7 +151,7 @@ def _print_columns(result: ComparisonFolder, point: str, title: str, columns: tu
     for _, head, _ in columns:
         table.add_column(head, justify="right", no_wrap=True)
     competing = frame.drop(labels=[result.reference, result.bound], errors="ignore")
-    unpaid = competing[competing["market_operator_income"] > -0.005]  # a deficit is paid by somebody else
+    unpaid = competing[competing["market_operator_income"] > -0.005]  # somebody else pays a deficit
     best = {
         name: _best((unpaid if name == "saving" else competing)[name].round(decimals), METRICS.get(name))
         for name, _, decimals in columns
@@ -168,7 +168,7 @@ def _print_columns(result: ComparisonFolder, point: str, title: str, columns: tu
 
 
 def _best(column: pd.Series[float], metric: Metric) -> list[str]:
-    """The mechanisms that share the best value, as it is shown, unless all have it; a measured time has none."""
+    """The mechanisms with the best value as printed, unless all have it; measured times have no best."""
     values = column.dropna()
     if metric.better == "neither" or not metric.repeatable or values.nunique() < 2:
         return []
@@ -195,7 +195,7 @@ def show_comparison(path: Path, what: str, which: str | None, form: Form) -> Non
 def _summary(result: ComparisonFolder, which: str | None, form: Form) -> None:
     """Means over the seeds, mechanism by mechanism."""
     if which is not None:
-        raise UsageError.of("WHICH", "the summary is one of all mechanisms", f"see: cells {which}")
+        raise UsageError.of("WHICH", "the summary covers all mechanisms", f"see: cells {which}")
     if form == "json":
         print_json(comparison_facts(result))
     elif form == "csv":
@@ -208,7 +208,7 @@ def _bills(result: ComparisonFolder, which: str | None, form: Form) -> None:
     """Every home's bill under a mechanism, mean over the seeds."""
     if which is None:
         cure = f"known: {', '.join(result.mechanisms)}"
-        raise UsageError.of("WHICH", "bills are those under one mechanism, and none is named", cure)
+        raise UsageError.of("WHICH", "bills need one mechanism, and none is named", cure)
     bills = {point: result.bills(which, point=point) for point in result.points}
     if form == "text":
         for point, frame in bills.items():
@@ -238,7 +238,7 @@ def _mean(result: ComparisonFolder) -> str:
 
 
 def _by_point(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The frames below each other, with a first column that tells the point where there are several."""
+    """The frames concatenated, with the point as first column if there are several."""
     import pandas as pd
 
     if len(frames) == 1:

@@ -1,4 +1,4 @@
-"""What `wattswap show` can show of a run."""
+"""Views of a run for `wattswap show`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _prices(result: RunFolder, _which: str | None, form: Form) -> None:
 
 
 def _of_interval(result: RunFolder, table: str, which: str | None) -> pd.DataFrame:
-    """Rows of one interval; the one with most trade where none is named."""
+    """Rows of one interval; by default the one with most trade."""
     if which is None:
         intervals = result.table("intervals")
         moment = intervals["interval_start"].iloc[int(intervals["traded_wh"].argmax())].to_pydatetime()
@@ -88,7 +88,7 @@ def _book(result: RunFolder, which: str | None, form: Form) -> None:
     orders["rank"] = -orders["side"] * orders["limit_micro_per_kwh"]  # high bids first, low offers first
     orders = orders.sort_values(["side", "rank"], ascending=[False, True], kind="stable")
     orders = orders.set_index("household")
-    # A rebate belongs to the price, a fee stands beside it.
+    # A rebate is part of the price, a fee is not.
     rebate = orders["charge_nano"].clip(upper=0) * orders["side"]
     paid = orders["price_micro_per_kwh"] + rebate / orders["accepted_wh"].where(orders["accepted_wh"] > 0)
     frame = orders.assign(
@@ -112,11 +112,11 @@ def _block(result: RunFolder, which: str | None, form: Form) -> None:
         print_json(facts)
         return
     for name, value in facts.items():
-        print(f"{name.replace('_', ' '):<22} {value}")
+        print(f"{name.replace('_', ' '):<22} {_figures(value)}")
 
 
 def _why(result: RunFolder, which: str | None, form: Form) -> None:
-    """Why one home paid what it paid: its energy and money by kind, interval by interval, and the sum."""
+    """One home's energy and money by kind and interval, with sums: why it paid what it paid."""
     import pandas as pd
 
     homes = list(result.table("bills")["household"])
@@ -126,7 +126,8 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
         what = "which home?" if which is None else f"no home {which!r} in this run"
         raise UsageError.of("WHICH", what, cure)
     frame = result.table("postings", ("account", "==", which))
-    frame = frame.drop(columns="account").set_index("interval_start")
+    # Losses stand with the grid operator: a home has none.
+    frame = frame.drop(columns=["account", "loss_wh"], errors="ignore").set_index("interval_start")
     for name in list(frame.columns):
         unit = WH_PER_KWH if name.endswith("_wh") else NANO_PER_UNIT
         frame[name] = frame[name] / unit
@@ -154,14 +155,16 @@ def _network(result: RunFolder, _which: str | None, form: Form) -> None:
 
 
 def _figures(value: Any) -> str:
-    """A figure, or the percentiles of one, as people read them."""
+    """A figure, or its percentiles, as text."""
     if isinstance(value, dict):
         return "  ".join(f"{name} {'-' if number is None else number}" for name, number in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "-" if value is None else str(value)
 
 
 def _intervals_of_network(result: RunFolder) -> None:
-    """Print one row an interval: what its nodes sent and spent together, and how long it took to be final."""
+    """Print one row per interval: traffic and CPU time of all nodes, and time to finality."""
     table = read_table(result.path, "network").to_pandas()
     table["interval"] = table["interval_start"].dt.strftime("%Y-%m-%dT%H:%MZ")
     rows = table.groupby("interval").agg(
@@ -200,7 +203,7 @@ def _shares(result: RunFolder, _which: str | None, form: Form) -> None:
         )
         print(f"  {name:<10} {words}")
     if not found.core_nonempty:
-        print("  No division at all keeps every group: the core is empty.")
+        print("  No allocation is stable for every group: the core is empty.")
 
 
 VIEWS: dict[str, Callable[[RunFolder, str | None, Form], None]] = {

@@ -30,7 +30,7 @@ def show(
 
 @app.command()
 def verify(run: RunArgument, module: ModuleOption = None, json: JsonOption = False) -> None:
-    """Check every link, root and signature of a chain; the first thing that is wrong is named."""
+    """Check every link, root and signature of a chain; names the first that is wrong."""
     from wattswap.cli.output import print_json
     from wattswap.runs.chain_reader import verified_chain
 
@@ -40,7 +40,7 @@ def verify(run: RunArgument, module: ModuleOption = None, json: JsonOption = Fal
         print_json(facts)
     else:
         print(
-            f"ok: {facts['blocks']} blocks, {facts['signatures']} signatures of {facts['authorities']} authorities,"
+            f"ok: {facts['blocks']} blocks, {facts['signatures']} signatures of {facts['authorities']} validators,"
             f" {facts['traded_kwh']:.3f} kWh traded; head {facts['head']}"
         )
 
@@ -87,7 +87,7 @@ def check_omission(
     genesis: Annotated[Path, typer.Option("--genesis", help="The genesis file of the chain that you trust.")],
     json: JsonOption = False,
 ) -> None:
-    """Check offline that a collector left out an order it had promised to include, and tell who it was."""
+    """Check offline a proof that a collector omitted an order it had promised to include; names the collector."""
     from wattswap.cli.output import print_json
     from wattswap.runs.chain_reader import check_accusation
 
@@ -96,7 +96,7 @@ def check_omission(
         print_json(facts)
         return
     print(f"broken promise of {facts['role']} {facts['public_key']}")
-    print(f"  household {facts['household']}, interval {facts['interval']}")
+    print(f"  home {facts['household']}, interval {facts['interval']}")
 
 
 ChainModuleArgument = Annotated[str, typer.Argument(help="Name of a chain module.", metavar="MODULE")]

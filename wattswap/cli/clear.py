@@ -15,11 +15,11 @@ def clear(
     file: Annotated[
         Path, typer.Argument(help="A case in JSON, or one case a line in JSONL.", metavar="FILE")
     ],
-    mechanism: Annotated[str, typer.Option("--mechanism", "-m", help="Clearing rule.")],
+    mechanism: Annotated[str, typer.Option("--mechanism", "-m", help="Mechanism.")],
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Clear a book from a file; docs/reference/mechanisms tell each rule's inputs and parameters."""
+    """Clear a book from a file; docs/reference/mechanisms has each mechanism's inputs and parameters."""
     from wattswap.cases.contract import clear_file
     from wattswap.cli.output import note, print_json
 

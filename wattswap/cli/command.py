@@ -16,9 +16,9 @@ class Command:
     """A command, or a group of commands.
 
     Args:
-        name: What is typed.
+        name: As typed.
         call: A function whose parameters typer reads, or a group of commands of its own.
-        order: Place in the help among those of its sort; equal places are in alphabetical order.
+        order: Place in the help; equal places are in alphabetical order.
     """
 
     name: str
@@ -27,12 +27,14 @@ class Command:
 
     @property
     def summary(self) -> str:
-        """What it is for, in one line."""
+        """Its purpose, in one line."""
         text = self.call.info.help if isinstance(self.call, typer.Typer) else self.call.__doc__
         return str(text or "").strip().partition("\n")[0]
 
 
-COMMANDS: Registry[Command] = Registry("command", folders=("wattswap.cli",), group="wattswap.commands")
+COMMANDS: Registry[Command] = Registry(
+    "command", folders=("wattswap.cli",), group="wattswap.commands", item=Command
+)
 
 
 def command_line() -> typer.Typer:

@@ -28,11 +28,13 @@ MechanismsOption = Annotated[
     typer.Option(
         "--mechanism",
         "-m",
-        help="A clearing rule, as NAME or NAME:parameter=value,...; may be given several times. Left out: all of them.",
+        help="A mechanism, as NAME or NAME:parameter=value,...; may be given several times. Left out: all of them.",
     ),
 ]
-SeedsOption = Annotated[int, typer.Option("--seeds", help="How many seeds, from the scenario's own upwards.")]
-JobsOption = Annotated[int, typer.Option("--jobs", "-j", help="Processes at once.")]
+SeedsOption = Annotated[
+    int, typer.Option("--seeds", help="Number of seeds, from the scenario's own upwards.")
+]
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", help="Number of processes.")]
 ComparisonsOption = Annotated[
     Path, typer.Option("--out", help="Folder under which the comparison's folder is made or extended.")
 ]
@@ -50,7 +52,7 @@ AgainstOption = Annotated[
     str | None,
     typer.Option(
         "--against",
-        help="Print what each saves against this one, paired by seed, with its interval.",
+        help="Print the saving against this mechanism, paired by seed, with its confidence interval.",
         metavar="NAME",
     ),
 ]
@@ -71,7 +73,7 @@ def compare(
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Take the same homes through several clearing rules, between no market and the most welfare there is."""
+    """Compare mechanisms on the same homes, bracketed by the no-market baseline and the welfare optimum."""
     from wattswap.comparison.plan import BASE, Point
 
     loaded = load_scenario(scenario, case, settings, seed, module=module)
@@ -138,7 +140,7 @@ def compare_points(
             print_json(facts | {"failed": [str(problem) for problem in failed]})
         else:
             print_comparison(result, against)
-    finally:  # also where the reader of a pipe has seen enough
+    finally:  # also if the reader of a pipe has closed it
         if failed and json:
             raise typer.Exit(int(ExitCode.CHECK_FAILED))
         if failed:
@@ -146,7 +148,7 @@ def compare_points(
 
 
 def _refuse_axes(points: Sequence[Point]) -> None:
-    """Refuse settings that a comparison makes by itself.
+    """Refuse settings that a comparison varies by itself.
 
     Raises:
         UsageError: Names the option to use instead.

@@ -14,7 +14,7 @@ from wattswap.errors import ExitCode
 if TYPE_CHECKING:
     from data.formats import CheckReport
 
-app = typer.Typer(help="Look at meter data before they are used.", no_args_is_help=True)
+app = typer.Typer(help="Check meter data before use.", no_args_is_help=True)
 
 
 @app.command()
@@ -30,7 +30,7 @@ def check(
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Tell what a meter file holds and what is wrong with it, line by line."""
+    """Report what a meter file holds and its errors, line by line."""
     from dataclasses import asdict
 
     from data.formats import check as check_file

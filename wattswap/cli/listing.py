@@ -31,9 +31,9 @@ def list_(
     from wattswap.plugins import broken_plugins
 
     import_modules(module)
-    for broken in broken_plugins(every=True):
-        note(f"warning: {broken}")
     entries = catalogue(what)
+    for broken in broken_plugins():
+        note(f"warning: {broken}")
     if json:
         print_json({what: entries})
         return

@@ -26,7 +26,7 @@ from wattswap.cli.options import (
 def live(
     scenario: ScenarioArgument,
     intervals: Annotated[
-        int | None, typer.Option("--intervals", "-n", min=1, help="Only so many intervals.")
+        int | None, typer.Option("--intervals", "-n", min=1, help="Number of intervals to run.")
     ] = None,
     at: Annotated[
         str | None,
@@ -34,16 +34,16 @@ def live(
     ] = None,
     pace_s: Annotated[
         float,
-        typer.Option("--pace-seconds", min=0, help="Least time an interval takes; 0 is as fast as it goes."),
+        typer.Option("--pace-seconds", min=0, help="Minimum interval duration (0 = as fast as possible)."),
     ] = 0.0,
     validators: Annotated[
-        int, typer.Option("--validators", help="Authorities, a process each: 4 to 25, or 1 for a toy.")
+        int, typer.Option("--validators", help="Validators, a process each: 4 to 25, or 1 for tests.")
     ] = 4,
     processes: Annotated[
-        int, typer.Option("--processes", min=1, help="Processes among which the homes' nodes are divided.")
+        int, typer.Option("--processes", min=1, help="Processes that share the homes' nodes.")
     ] = 2,
     gateways: Annotated[
-        int, typer.Option("--gateways", min=0, help="Nodes that act for all homes; 0: a node a home.")
+        int, typer.Option("--gateways", min=0, help="Nodes that act for all homes (0 = one node per home).")
     ] = 0,
     mechanism: MechanismOption = None,
     case: CaseOption = None,
@@ -51,16 +51,16 @@ def live(
     seed: SeedOption = None,
     module: ModuleOption = None,
     out: OutOption = Path("runs"),
-    compare: Annotated[bool, typer.Option(help="Run it in process too and compare hash by hash.")] = True,
+    compare: Annotated[bool, typer.Option(help="Also run in process, and compare the hashes.")] = True,
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Run a scenario with real nodes on loopback: homes or gateways, an operator, authorities that vote."""
+    """Run a scenario with real nodes on loopback: homes or gateways, an operator, validators that vote."""
     from dataclasses import replace
 
     from wattswap.cli.output import Progress, note, print_json
     from wattswap.errors import InvalidScenario, UsageError
-    from wattswap.nodes.live import Town, compare_runs, run_live
+    from wattswap.nodes.live import Topology, compare_runs, run_live
     from wattswap.runs import engine
     from wattswap.runs.chain_reader import parse_interval
     from wattswap.runs.folder import stored_scenario
@@ -68,11 +68,11 @@ def live(
     loaded = load_scenario(scenario, case, settings, seed, mechanism, module)
     start_s = None if at is None else parse_interval(at)
     if not quiet:
-        note("Starting homes, operator and authorities as processes that speak libp2p on loopback ...")
+        note("Starting homes, operator and validators as libp2p processes on loopback ...")
     try:
         result = run_live(
             loaded,
-            town=Town(validators, processes, gateways, pace_s, modules=tuple(module or ())),
+            topology=Topology(validators, processes, gateways, pace_s, modules=tuple(module or ())),
             intervals=intervals,
             start_s=start_s,
             out=out,
@@ -81,7 +81,7 @@ def live(
     except InvalidScenario as error:
         if at is None:
             raise
-        # The scenario was valid as it stands in its file: what does not fit is the time asked for here.
+        # The scenario was valid as written: the requested time does not fit.
         raise UsageError(*(replace(problem, where="--at", line=None) for problem in error.problems)) from None
     rows = []
     if compare:
@@ -106,8 +106,8 @@ def _print_network(name: str, intervals: int, network: dict[str, Any]) -> None:
     if finality["p50"] is not None:
         print(f"  final {finality['p50']:.2f} s after the batch (95 %: {finality['p95']:.2f} s)", end="")
     print(
-        f"\n  {network['signed_receipts']} signed receipts, {network['results_by_gossip']} results heard by gossip,"
-        f" {network['results_by_request']} asked for, {network['proofs_checked']} proofs checked by the homes"
+        f"\n  {network['signed_receipts']} signed receipts, {network['results_by_gossip']} results received by gossip,"
+        f" {network['results_by_request']} by request, {network['proofs_checked']} proofs checked by the homes"
     )
 
 

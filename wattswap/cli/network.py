@@ -14,14 +14,14 @@ from wattswap.errors import ExitCode
 if TYPE_CHECKING:
     from wattswap.nodes.status import Target
 
-app = typer.Typer(help="Look at a network of nodes.", no_args_is_help=True)
+app = typer.Typer(help="Inspect a network of nodes.", no_args_is_help=True)
 NODE_DOWN = ExitCode.CHECK_FAILED
-"""Exit code of `network status` where a node is down."""
+"""Exit code of `network status` if a node is unreachable."""
 
 
 @app.callback()
 def _family() -> None:
-    """Look at a network of nodes."""  # without a callback, a group of one command is that command
+    """Inspect a network of nodes."""  # without a callback, typer merges a group of one command
 
 
 @app.command()
@@ -38,7 +38,7 @@ def status(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Ask every node how it is; code 6 where one is down."""
+    """Show the status of every node; exit code 6 if any is unreachable."""
     from p2p.transports.libp2p import open_libp2p
     from wattswap.cli.output import print_json
     from wattswap.nodes.status import survey

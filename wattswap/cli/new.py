@@ -1,4 +1,4 @@
-"""The command that writes a scenario to start from."""
+"""The command that writes a new scenario."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands for nodes that stand by themselves: node init, node keys, node run."""
+"""Commands for stand-alone nodes: node init, node keys, node run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make the nodes of a neighbourhood, and run one of them.", no_args_is_help=True)
 
 _LEAD_S = 120
-"""How long after `node init` the first interval opens: time to start the nodes. [s]"""
+"""Time between `node init` and the first interval, in which to start the nodes. [s]"""
 
 PassphraseOption = Annotated[
     str | None,
@@ -35,7 +35,7 @@ PassphraseOption = Annotated[
     ),
 ]
 KeyFileOption = Annotated[
-    bool, typer.Option("--key-file", help="Open each keystore with a key file of its own; the default.")
+    bool, typer.Option("--key-file", help="Decrypt each keystore with its own key file; the default.")
 ]
 
 
@@ -43,30 +43,33 @@ KeyFileOption = Annotated[
 def init(
     scenario: ScenarioArgument,
     folder: Annotated[Path, typer.Argument(help="Folder to make.", metavar="DIR")],
-    validators: Annotated[int, typer.Option(help="Authorities: 4 to 25, or 1 for a toy.")] = 4,
+    validators: Annotated[int, typer.Option(help="Validators: 4 to 25, or 1 for tests.")] = 4,
     operators: Annotated[int, typer.Option(help="Operators; the first one collects.")] = 1,
-    gateways: Annotated[int, typer.Option(help="Nodes that act for the homes; 0: a node a home.")] = 0,
+    gateways: Annotated[int, typer.Option(help="Nodes that act for the homes (0 = one node per home).")] = 0,
     households_per_gateway: Annotated[
-        int, typer.Option(help="Instead of --gateways: the most homes that one acts for.")
+        int, typer.Option(help="Instead of --gateways: homes per gateway at most.")
     ] = 0,
     observers: Annotated[int, typer.Option(help="Nodes that only follow the chain.")] = 0,
     begin: Annotated[
         str | None,
-        typer.Option("--begin", help="When the first interval opens, as in 2026-12-01T00:00Z; in 2 minutes."),
+        typer.Option(
+            "--begin", help="When the first interval opens, as in 2026-12-01T00:00Z; default: in 2 minutes."
+        ),
     ] = None,
     pace_s: Annotated[
-        float | None, typer.Option("--pace-seconds", help="From one interval to the next; its own length.")
+        float | None,
+        typer.Option("--pace-seconds", help="Time between intervals; default: their own length."),
     ] = None,
     heartbeat_minutes: Annotated[
-        int, typer.Option(min=0, max=1440, help="Longest time without a block; 0: no empty blocks.")
+        int, typer.Option(min=0, max=1440, help="Longest time without a block (0 = no empty blocks).")
     ] = 0,
     first_port: Annotated[
-        int | None, typer.Option(help="Count ports from here, instead of choosing free ones.")
+        int | None, typer.Option(help="First of consecutive ports; default: free ones.")
     ] = None,
     passphrase_env: PassphraseOption = None,
     key_file: KeyFileOption = False,
     derived_keys: Annotated[
-        bool, typer.Option("--derived-keys", help="Keys that follow from the scenario; simulations only.")
+        bool, typer.Option("--derived-keys", help="Derive the keys from the scenario; simulations only.")
     ] = False,
     public_keys: Annotated[
         Path | None,
@@ -83,10 +86,10 @@ def init(
 
     from wattswap.cli.output import note, print_json
     from wattswap.nodes.keys import load_public_keys
-    from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+    from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
     from wattswap.runs.chain_reader import parse_interval
 
-    wish = Wish(
+    spec = NetworkSpec(
         begin_ms=(int(time.time()) + _LEAD_S) * 1000 if begin is None else parse_interval(begin) * 1000,
         validators=validators,
         operators=operators,
@@ -103,16 +106,18 @@ def init(
         derived=derived_keys,
         given={} if public_keys is None else load_public_keys(public_keys),
     )
-    configs = init_nodes(load_scenario(scenario, case, settings, seed, module=module), folder, wish, plan)
+    configs = init_nodes(load_scenario(scenario, case, settings, seed, module=module), folder, spec, plan)
     if json:
         nodes = [{"name": c.name, "role": c.role, "port": c.listen.port} for c in configs]
         print_json({"folder": str(folder), "chain_id": _chain_id(configs[0]).hex(), "nodes": nodes})
         return
     _print_next_steps(folder, configs, set(plan.given))
     if validators == 1:
-        note("warning: one authority is a toy: nobody checks it, and without it nothing goes on")
+        note(
+            "warning: a single validator is for tests only: nobody checks it, and the chain stops without it"
+        )
     if derived_keys:
-        note("warning: keys that follow from the scenario can be guessed; use them in simulations only")
+        note("warning: keys derived from the scenario can be guessed; use them in simulations only")
 
 
 def _print_next_steps(folder: Path, configs: tuple[NodeConfig, ...], absent: set[str]) -> None:
@@ -134,7 +139,9 @@ def _print_next_steps(folder: Path, configs: tuple[NodeConfig, ...], absent: set
 @app.command()
 def keys(
     folder: Annotated[Path, typer.Argument(help="Folder to make.", metavar="DIR")],
-    role: Annotated[str, typer.Option("--role", help="household, gateway, operator, validator or observer.")],
+    role: Annotated[
+        str, typer.Option("--role", help="`household`, `gateway`, `operator`, `validator` or `observer`.")
+    ],
     name: Annotated[str, typer.Option("--name", help="Name of the node, as in validator-2.")],
     household: Annotated[
         list[str] | None, typer.Option("--household", help="A home it acts for; several for a gateway.")
@@ -142,7 +149,7 @@ def keys(
     passphrase_env: PassphraseOption = None,
     key_file: KeyFileOption = False,
 ) -> None:
-    """Make the keys of one node and print the public ones, for an owner who keeps the secret ones."""
+    """Make the keys of one node and print the public keys, for an owner who keeps the secret keys."""
     from typing import get_args
 
     from wattswap.cli.output import note
@@ -155,7 +162,9 @@ def keys(
         raise UsageError.of("--role", f"no role {role!r}", suggest(role, known))
     public = make_keys(folder, known[role], name, household or [], _lock(passphrase_env, key_file))
     print(public_text(public), end="")
-    note(f"Next: give {folder / PUBLIC_KEYS} to whoever runs `wattswap node init`; keep the rest of {folder}")
+    note(
+        f"Next: give {folder / PUBLIC_KEYS} to the person who runs `wattswap node init`; keep the rest of {folder}"
+    )
 
 
 @app.command()
@@ -163,24 +172,24 @@ def run(
     folders: Annotated[list[Path], typer.Argument(help="The folder of a node.", metavar="DIR...")],
     module: ModuleOption = None,
 ) -> None:
-    """Run a node until it is told to stop, by Ctrl-C or SIGTERM; several folders share one process."""
+    """Run a node until SIGINT (Ctrl-C) or SIGTERM; several folders share one process."""
     import os
 
     from p2p.blocks.genesis import read_genesis
     from wattswap.nodes.config import load_config
     from wattswap.nodes.keys import open_keys
-    from wattswap.nodes.service import run_until_told
+    from wattswap.nodes.service import run_until_stopped
 
     import_modules(module)
     nodes = []
     for folder in folders:
         config = load_config(folder)
         nodes.append((config, open_keys(config, os.environ, read_genesis(config.genesis_path))))
-    run_until_told(nodes)
+    run_until_stopped(nodes)
 
 
 def _lock(passphrase_env: str | None, key_file: bool) -> Lock | None:
-    """The lock that the options name; None is a new key file beside each keystore."""
+    """The lock that the options name; None: a new key file beside each keystore."""
     import os
 
     from wattswap.errors import UsageError

@@ -33,7 +33,7 @@ MechanismOption = Annotated[
     typer.Option(
         "--mechanism",
         "-m",
-        help="Clearing rule, as NAME or NAME:parameter=value,..., instead of the scenario's.",
+        help="Mechanism, as NAME or NAME:parameter=value,..., instead of the scenario's.",
     ),
 ]
 ModuleOption = Annotated[
@@ -61,11 +61,11 @@ def load_scenario(
     mechanism: str | None = None,
     module: list[Path] | None = None,
 ) -> Scenario:
-    """Load a scenario with the command line's changes and modules; what is rarely meant is said on stderr.
+    """Load a scenario with the command line's changes and modules; warnings go to stderr.
 
     Raises:
         InvalidScenario: Lists what is wrong with it.
-        UsageError: Parameters behind the mechanism's name that it does not have.
+        UsageError: Unknown parameters of the mechanism.
     """
     from wattswap.cli.output import note
     from wattswap.plugins import broken_plugins
@@ -73,10 +73,10 @@ def load_scenario(
     from wattswap.selection import choice_of
 
     modules = import_modules(module)
-    # The mechanism first: a layer that names another one drops its parameters, and --set may give new ones.
+    # The mechanism first: naming another one drops its parameters, and --set may give new ones.
     overrides: list[str] = []
     if mechanism is not None:
-        # A bare name is read with the scenario, whose mistakes are listed together with it.
+        # A bare name is checked with the scenario, so that all errors are listed together.
         overrides = [f'market.mechanism="{mechanism}"']
         if ":" in mechanism:
             overrides = choice_of(mechanism, f"-m {mechanism}").settings()

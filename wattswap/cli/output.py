@@ -1,4 +1,4 @@
-"""What people see: tables on stdout, progress and notes on stderr."""
+"""Text output: tables on stdout, progress and notes on stderr."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from wattswap.runs.folder import RunFolder
 
 Form = Literal["text", "json", "csv"]
-"""How a view is printed: for people, as one JSON object, or as CSV."""
+"""Output form of a view: text, one JSON object, or CSV."""
 VERIFIED_ON_THE_SPOT: Final = 2_000
-"""Blocks up to which a summary verifies the chain before it speaks of it."""
+"""Most blocks that a summary verifies before it reports on the chain."""
 
 
 def print_json(value: object) -> None:
@@ -28,7 +30,7 @@ def _as_text(value: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Say something that is not data."""
+    """Print a note on stderr."""
     print(text, file=sys.stderr)
 
 
@@ -40,23 +42,44 @@ def print_csv(frame: pd.DataFrame) -> None:
 
 
 def print_table(title: str, frame: pd.DataFrame, decimals: int = 2) -> None:
-    """Print a frame with right-aligned numbers; an empty cell is a value that does not exist."""
+    """Print a frame with right-aligned numbers; an empty cell is a value that does not exist.
+
+    Columns that do not fit side by side on the terminal follow below, so that no number is cut.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(str(frame.index.name or ""), no_wrap=True)
-    for name in frame.columns:
-        numeric = frame[name].dtype.kind in "ifu"
-        table.add_column(str(name).replace("_", " "), justify="right" if numeric else "left")
-    for (
-        key,
-        *row,
-    ) in frame.itertuples():  # not iterrows, which turns whole numbers beside decimals into decimals
-        table.add_row(str(key), *(cell(value, decimals) for value in row))
-    width = None if sys.stdout.isatty() else 140
-    Console(width=width, highlight=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    # itertuples and not iterrows, which turns whole numbers beside decimals into decimals
+    rows = [(str(key), *(cell(value, decimals) for value in row)) for key, *row in frame.itertuples()]
+    heads = [str(frame.index.name or ""), *(str(name).replace("_", " ") for name in frame.columns)]
+    narrow = [max(map(_longest_word, column)) for column in zip(heads, *rows, strict=True)]
+    for part in _side_by_side(narrow[1:], console.width - narrow[0]):
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column(heads[0], no_wrap=True)
+        for i in part:
+            numeric = frame.dtypes.iloc[i].kind in "ifu"
+            justify: Literal["right", "left"] = "right" if numeric else "left"
+            table.add_column(heads[1 + i], justify=justify, min_width=narrow[1 + i])
+        for key, *cells in rows:
+            table.add_row(key, *(cells[i] for i in part))
+        console.print(table)
+        title = ""
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
+
+
+def _side_by_side(widths: Sequence[int], room: int) -> list[list[int]]:
+    """The columns in groups that fit into so many characters; one that fits nowhere has its own."""
+    groups: list[list[int]] = [[]]
+    for i in range(len(widths)):
+        if groups[-1] and sum(widths[j] + 3 for j in (*groups[-1], i)) + 2 > room:
+            groups.append([])
+        groups[-1].append(i)
+    return groups
 
 
 def print_rows(frame: pd.DataFrame, form: Form, title: str = "", decimals: int = 2) -> None:
@@ -83,7 +106,7 @@ def fixed(value: float, decimals: int = 2) -> str:
 
 
 class Progress:
-    """Progress on stderr: one redrawn line on a terminal, one line each tenth in a pipe, nothing when quiet."""
+    """Progress on stderr: one redrawn line on a terminal, one line per tenth in a pipe, nothing when quiet."""
 
     def __init__(self, label: str, quiet: bool) -> None:
         self._label, self._quiet = label, quiet
@@ -116,7 +139,7 @@ class Progress:
 
 
 def print_result(result: RunFolder, json: bool) -> None:
-    """Print a run that has just ended."""
+    """Print a run that has just finished."""
     if json:
         print_json({"run": str(result.path), **result.figures})
     else:
@@ -127,7 +150,7 @@ def print_run(result: RunFolder) -> None:
     """Print the summary of a run and every home's bill.
 
     Raises:
-        VerificationFailed: The chain, when it is short enough to be verified on the spot, is damaged.
+        VerificationFailed: The chain is damaged (only a short one is checked).
     """
     m, money = result.metrics, result.currency
     about, frame, chain = result.manifest, result.bills(), chain_line(result)
@@ -170,11 +193,11 @@ def print_bills(bills: pd.DataFrame, money: str) -> None:
 
 
 def chain_line(result: RunFolder) -> str:
-    """The chain in one line; a short one is verified first, which takes under a second."""
+    """The chain in one line; a short one is verified first."""
     from wattswap.runs.chain_reader import verified_chain
 
     chain = result.manifest["chain"]
-    about = f"{chain['blocks']} blocks by {chain['authorities']} authorities"
+    about = f"{chain['blocks']} blocks by {chain['authorities']} validators"
     if chain["blocks"] > VERIFIED_ON_THE_SPOT:
         return f"{about}; verify them with: wattswap chain verify {result.path}"
     facts = verified_chain(result.path)
@@ -182,7 +205,7 @@ def chain_line(result: RunFolder) -> str:
 
 
 def summary_lines(m: dict[str, Any], money: str, imbalance: str) -> list[tuple[str, str]]:
-    """The figures of a run in plain words; `imbalance` is that of its manifest."""
+    """The figures of a run as text; `imbalance` as in its manifest."""
     settled = "among neighbours" if imbalance == "shared" else "with the retailer"
     price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
     sells, buys = f"{m['import_price_per_kwh']:.4f}", f"{m['feed_in_price_per_kwh']:.4f}"

@@ -29,7 +29,7 @@ def report(
         str | None,
         typer.Option(
             "--point",
-            help="The point of a sweep that is told in full, as market.k=0.3; by default the first.",
+            help="The point of a sweep to report in full, as market.k=0.3; by default the first.",
             metavar="POINT",
         ),
     ] = None,
@@ -45,7 +45,7 @@ def report(
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write one HTML file that tells what a run or a comparison came to; it opens without a network."""
+    """Write a self-contained HTML report of a run or a comparison."""
     from datetime import UTC, datetime
 
     from wattswap.cli.output import print_json

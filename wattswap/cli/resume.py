@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import (
     JsonOption,
@@ -12,9 +10,6 @@ from wattswap.cli.options import (
     RunArgument,
     import_modules,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def resume(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,9 +20,6 @@ from wattswap.cli.options import (
     SetOption,
     load_scenario,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def run(

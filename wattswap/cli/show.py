@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,6 @@ from wattswap.cli.options import (
     ModuleOption,
     import_modules,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def show(
@@ -34,7 +31,7 @@ def show(
     which: Annotated[
         str | None,
         typer.Argument(
-            help="An interval (2016-09-19T05:00Z), a block height, or a household; of a comparison, a mechanism.",
+            help="An interval (2016-09-19T05:00Z), a block height, or a home; of a comparison, a mechanism.",
             metavar="WHICH",
         ),
     ] = None,
@@ -42,7 +39,7 @@ def show(
     json: JsonOption = False,
     csv: CsvOption = False,
 ) -> None:
-    """Look into a run or a comparison: its summary, the bills, the prices, one interval's book, one home's money."""
+    """Show a run or a comparison: its summary, the bills, the prices, one interval's book, one home's money."""
     from wattswap.cli._comparisons import show_comparison
     from wattswap.cli._runs import show_view
     from wattswap.errors import UsageError
@@ -50,7 +47,7 @@ def show(
 
     import_modules(module)
     if json and csv:
-        raise UsageError.of("--csv", "stands beside --json", "give one of them")
+        raise UsageError.of("--csv", "excludes --json", "keep one of the two")
     show_any = show_comparison if (folder / COMPARISON).is_file() else show_view
     show_any(folder, what, which, "json" if json else "csv" if csv else "text")
 

@@ -1,4 +1,4 @@
-"""The command that compares over a grid."""
+"""The command that compares over a parameter grid."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sweep(
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Compare over a grid: any key of the scenario takes several values."""
+    """Compare over a parameter grid: any key of the scenario takes several values."""
     points = _grid(scenario, case, settings, seed, vary, module)
     compare_points(points, mechanism, seeds, jobs, fail_if, against, module, out, quiet, json)
 
@@ -73,7 +73,7 @@ def _grid(
 
     Raises:
         InvalidScenario: Lists what is wrong with any of them.
-        UsageError: A text that names no key and values.
+        UsageError: A text that is not KEY=VALUE,...
     """
     from wattswap.comparison.plan import Point
     from wattswap.errors import InvalidScenario, Problem, UsageError

@@ -20,7 +20,7 @@ def validate(
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Check a scenario and its data without running it; every mistake is listed with its line."""
+    """Check a scenario and its data without running it; all errors are listed with their lines."""
     from wattswap.cli.output import print_json
     from wattswap.runs.prepare import prepare
 

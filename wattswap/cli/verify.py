@@ -1,9 +1,8 @@
-"""The command that proves a run or a comparison."""
+"""The command that verifies a run or a comparison."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import (
@@ -14,14 +13,11 @@ from wattswap.cli.options import (
     import_modules,
 )
 
-if TYPE_CHECKING:
-    pass
-
 
 def verify(
     run: RunArgument, module: ModuleOption = None, quiet: QuietOption = False, json: JsonOption = False
 ) -> None:
-    """Prove a run or a comparison: what is stored against itself, then all of it again from the scenario."""
+    """Verify a run or a comparison: check the stored files, then recompute all of it from the scenario."""
     from wattswap.cli.output import Progress, note, print_json
     from wattswap.comparison.store import ABOUT
     from wattswap.verification import verify_run
@@ -37,7 +33,7 @@ def verify(
         return
     for check, detail in report["checks"].items():
         print(f"{'--' if detail.startswith('left out') else 'ok'}  {check:<10} {detail}")
-    note("Verified: everything marked ok was computed again from the files and holds.")
+    note("Verified: everything marked ok was recomputed from the files and holds.")
 
 
 def _verify_comparison(folder: Path, json: bool) -> None:
@@ -48,10 +44,8 @@ def _verify_comparison(folder: Path, json: bool) -> None:
     if json:
         print_json(report)
         return
-    print(
-        f"ok  cells      {report['cells']} worked out again from the scenario, every bill and interval equal"
-    )
-    note("Verified: everything but the times was computed again and holds.")
+    print(f"ok  cells      {report['cells']} recomputed from the scenario, every bill and interval equal")
+    note("Verified: everything but the times was recomputed and holds.")
 
 
 COMMANDS.register(Command("verify", verify, 9))

@@ -1,1 +1,1 @@
-"""Comparisons: the same homes, forecasts and seeds through several clearing rules, side by side."""
+"""Comparisons: several mechanisms on the same homes, forecasts and seeds."""

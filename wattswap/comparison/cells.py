@@ -1,6 +1,6 @@
 """One cell of a comparison: a scenario under one mechanism and one seed, without chain and files.
 
-The steps are those of a run; only the sinks differ. A test holds the bills of a cell to those of a run.
+The steps are those of a run; only the sinks differ.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wattswap.runs.totals import Totals, interval_columns, result_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """What came out of one cell.
+    """The results of one cell.
 
     Args:
         start_s: Start of each interval, shape (T,). [s]
@@ -36,7 +36,7 @@ class Cell:
 
 
 def run_cell(setup: Setup) -> Cell:
-    """Live all intervals of a prepared scenario.
+    """Simulate all intervals of a prepared scenario.
 
     Raises:
         InfeasibleClearing: The mechanism broke a rule of the market.

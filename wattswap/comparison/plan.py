@@ -1,6 +1,6 @@
-"""What is compared, and which cells that makes: every point of the grid under every mechanism and every seed.
+"""The plan of a comparison and its cells: every point of the grid under every mechanism and every seed.
 
-Mechanisms with their parameters stand between two bookends.
+The baseline comes first and the upper bound last.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class CellKey:
-    """Where a cell stands in a comparison."""
+    """The key of a cell in a comparison."""
 
     point: str
     mechanism: str
@@ -48,12 +48,12 @@ class CellKey:
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison that is to be made.
+    """A comparison to run.
 
     Args:
         points: The scenarios.
         choices: The mechanisms.
-        seeds: Of all lotteries.
+        seeds: Of all random draws.
         modules: Files of plug-ins; every process imports them.
     """
 
@@ -74,7 +74,7 @@ class Plan:
         return choice.of(point.scenario, cell.seed)
 
     def command(self, labels: Sequence[str], seeds: Sequence[int]) -> str:
-        """The command line that makes the comparison of these mechanisms and seeds again."""
+        """The command line that reproduces the comparison of these mechanisms and seeds."""
         first = self.points[0]
         source = first.scenario.source
         name = "demo" if Path(source.file).parent == TEMPLATES else source.file or "SCENARIO"
@@ -99,12 +99,12 @@ class Plan:
         return " && ".join(map(shlex.join, lines))
 
     def digest(self, data_sha256: Sequence[str]) -> str:
-        """SHA-256 of what all cells share: the scenarios without market rule and seed, the data, and this program."""
+        """SHA-256 of what all cells share: the scenarios without mechanism and seed, the data, and this program."""
         shared = [{"settings": point.settings, **_without_market(point.scenario)} for point in self.points]
         return sha256(canonical_json([shared, list(data_sha256), code_sha256()]).encode()).hexdigest()
 
     def cell_sha256(self, cell: CellKey) -> str:
-        """What a cell depends on beyond that: its market rule with parameters, the seed, and the rule's own code."""
+        """SHA-256 of what a cell depends on beyond that: mechanism with parameters, seed, the mechanism's code."""
         choice = next(c for c in self.choices if c.label == cell.mechanism)
         parts = [self.scenario_of(cell).digest(), choice.version()]
         return sha256(canonical_json(parts).encode()).hexdigest()
@@ -123,8 +123,8 @@ def make_plan(
     """
     problems = []
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds, default=0) < 0:
-        told = ", ".join(map(str, seeds)) or "none"
-        problems.append(Problem("seeds", f"are {told}", "give at least one, each once, from 0 up"))
+        given = ", ".join(map(str, seeds)) or "none"
+        problems.append(Problem("seeds", f"are {given}", "give at least one, each once, from 0 up"))
     if len({point.name for point in points}) < len(points):
         problems.append(Problem("--vary", "names the same setting twice", "give each value once"))
     if problems:
@@ -137,5 +137,5 @@ def _without_market(scenario: Scenario) -> dict[str, Any]:
     said.pop("seed")
     said["market"].pop(
         "mechanism"
-    )  # its params stay: they are those of the scenario's own rule in every cell of it
+    )  # its params stay: they are those of the scenario's own mechanism in its cells
     return said

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 SCALE = {"least_saving_nano", "largest_saving_nano"}
-"""Facts of metrics that hold a cell against the others; they are computed when a comparison is read."""
+"""Inputs of metrics that compare a cell with the others; computed when a comparison is read."""
 
 
 class ComparisonFolder:
-    """A folder of `wattswap compare` or `sweep`, read when asked.
+    """A folder of `wattswap compare` or `sweep`, read lazily.
 
     Frames carry kWh and currency units; the Parquet files beside them keep the integers. A `point` is one setting of a
     sweep; a plain comparison has the one point "base", and every method takes the first point when none is given.
@@ -152,13 +152,13 @@ class ComparisonFolder:
             row.pop("cell_sha256")
             rows.append({"point": key.point, "mechanism": key.mechanism, "seed": key.seed, **row})
         if not rows:
-            cure = "call the same `wattswap compare` again, which goes on"
+            cure = "call the same `wattswap compare` again, which continues"
             raise UsageError.of(str(self.path), "has no finished cells to compare", cure)
         frame = pd.DataFrame(rows)
         for metric in METRICS.all().values():
             if SCALE & {*metric.needs}:
                 frame[metric.name] = [metric.of(self._among_others(key)) for key in self.cell_keys()]
-        frame = frame.astype(dict.fromkeys(frame.columns[3:], float))  # also those that exist nowhere
+        frame = frame.astype(dict.fromkeys(frame.columns[3:], float))  # also metrics without any value
         settings = pd.DataFrame([p["settings"] for p in self.about["points"]], index=self.points)
         for name in settings.columns:
             frame[name] = frame["point"].map(settings[name])
@@ -284,7 +284,7 @@ class ComparisonFolder:
         return book_at(setup, setup.index_of(_second(start)))
 
     def setup(self, mechanism: str, seed: int | None = None, point: str | None = None) -> Setup:
-        """The prepared scenario of a cell, to clear one of its books again."""
+        """The prepared scenario of a cell, to recompute a clearing of it."""
         from wattswap.comparison.runner import name_of
         from wattswap.runs.prepare import prepare
         from wattswap.scenario.load import from_resolved

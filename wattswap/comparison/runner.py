@@ -1,4 +1,4 @@
-"""Runs the cells of a plan, in this process or several, and skips those that are there already."""
+"""Runs the cells of a plan, in one or several processes, and skips those that have a result."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Job:
 
 
 def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = None) -> Path:
-    """Run every cell of a plan that is not there yet.
+    """Run every cell of a plan that has no result yet.
 
     Args:
         plan: What to compare.
         out: Folder under which the comparison's own folder is made or extended.
-        jobs: Processes at once.
+        jobs: Number of processes.
         on_cell: See `OnCell`.
 
     Returns:
@@ -85,7 +85,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
         todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
         before = read_object(folder / ABOUT) if (folder / ABOUT).exists() else {}
         about = _about(plan, before, next(iter(setups.values())))
-        # What is recomputed, or came from a mechanism that may have changed since, must not be taken for a result
+        # What is recomputed, or came from a mechanism that may have changed, must not count as a result
         # of this call if it is interrupted.
         for cell in [
             *todo,
@@ -98,12 +98,12 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
             for cell in plan.cells:
                 if cell not in todo:
                     done += 1
-                    _tell(on_cell, cell, _stored_row(folder, cell), done, len(plan.cells), True)
+                    _report(on_cell, cell, _stored_row(folder, cell), done, len(plan.cells), True)
             for cell, row in _work(_jobs(plan, folder, todo, hashes, data_sha256), jobs):
                 done += 1
-                _tell(on_cell, cell, row, done, len(plan.cells), False)
+                _report(on_cell, cell, row, done, len(plan.cells), False)
         except KeyboardInterrupt:
-            cure = "the same command goes on where it stopped"
+            cure = "the same command continues where it stopped"
             raise Interrupted.of(
                 str(folder), f"stopped after {done} of {len(plan.cells)} cells", cure
             ) from None
@@ -138,9 +138,14 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
         columns = differing(folder, key, cell, row, setup.roster)
         if columns:
             wrong.append(f"{name_of(key)}: {', '.join(columns)}")
-        _tell(on_cell, key, row, count, len(finished), False)
+        _report(on_cell, key, row, count, len(finished), False)
     if wrong:
-        raise VerificationFailed.of(str(folder), "; ".join(wrong), "restore the folder, or compare again")
+        cure = "restore the folder, or compare again"
+        if about.get("code_sha256") != code_sha256():
+            cure = (
+                "the code has changed since; verify with the wattswap whose commit stands in comparison.json"
+            )
+        raise VerificationFailed.of(str(folder), "; ".join(wrong), cure)
     return {"cells": len(finished)}
 
 
@@ -214,9 +219,9 @@ def _prepared(shared: str, base: str, data_sha256: str) -> Setup:
 
 
 def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any]:
-    """What is compared, together with what an earlier call has compared in the same folder.
+    """The contents of comparison.json, merged with those of earlier calls in the same folder.
 
-    Cells of an earlier call under a rule of one's own do not count any more: the rule may have changed.
+    Cells of an earlier call under a user's own mechanism are dropped: the mechanism may have changed.
     """
     asked = [_named(cell) for cell in plan.cells]
     changed = {choice.label for choice in plan.choices if not MECHANISMS.is_ours(choice.mechanism)}
@@ -265,7 +270,7 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
 
 
 def _write_about(folder: Path, about: dict[str, Any]) -> None:
-    """Write what is compared; cells of this or an earlier call that have no result are missing."""
+    """Write comparison.json; cells of this or an earlier call without a result are `missing`."""
     missing = [cell for cell in about["cells"] if not part_path(folder, SUMMARY, CellKey(**cell)).is_file()]
     write_json(folder / ABOUT, about | {"missing": missing})
 
@@ -288,6 +293,6 @@ def _stored_row(folder: Path, cell: CellKey) -> Row:
     return row
 
 
-def _tell(on_cell: OnCell | None, cell: CellKey, row: Row, done: int, total: int, before: bool) -> None:
+def _report(on_cell: OnCell | None, cell: CellKey, row: Row, done: int, total: int, before: bool) -> None:
     if on_cell is not None:
         on_cell(cell, row, done, total, before)

@@ -1,1 +1,1 @@
-"""Readers of what people give: every problem is collected and raised once."""
+"""Readers of user input: all problems are collected and raised at once."""

@@ -1,4 +1,4 @@
-"""Read the values of a JSON case one by one, and say everything that is wrong with them at once."""
+"""Read the values of a JSON case, and report all of its errors at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from market.units import INT64_SAFE, micro_from_price, wh_from_kwh
 from wattswap.errors import InvalidData, Problem, suggest
 
 _LARGEST = Decimal(10) ** 15
-"""Beyond it nothing fits into 64 bits, and 1e999999999 must never be made an integer."""
+"""Larger numbers do not fit into 64 bits, and 1e999999999 must never become an integer."""
 
 
 _LONGEST = 400
@@ -29,17 +29,17 @@ class InvalidCase(InvalidData):
 
 
 class CaseReader:
-    """Reads values out of a case and collects what is wrong with them."""
+    """Reads values of a case and collects their errors."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
     def note(self, where: str, message: str, cure: str = "") -> None:
-        """Remember one thing that is wrong."""
+        """Add one problem."""
         self.problems.append(Problem(_one_line(where), _one_line(message), _one_line(cure)))
 
     def refuse(self) -> None:
-        """Raise if anything was wrong so far."""
+        """Raise if there are problems so far."""
         if self.problems:
             raise InvalidCase(*self.problems)
 
@@ -80,7 +80,7 @@ class CaseReader:
         if found is None:
             return 0
         if found < 0:
-            self.note(where, f"is {found}", "give at least 0; a sign never tells the direction")
+            self.note(where, f"is {found}", "give at least 0; the sign never gives the direction")
         return wh_from_kwh(found)
 
     def micro(self, value: Any, where: str) -> int:
@@ -125,7 +125,7 @@ class CaseReader:
 
 
 def _one_line(text: str) -> str:
-    """A sentence without the line breaks and the length that names of a case may bring into it."""
+    """A sentence on one line and of bounded length, whatever names of a case it quotes."""
     plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}..."
 

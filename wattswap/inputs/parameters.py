@@ -36,7 +36,7 @@ def read_parameters(
     where: str = "params",
     roster: Mapping[str, int] | None = None,
 ) -> dict[str, Value]:
-    """Read given parameters; what is wrong is noted, and keys that are no parameter are unknown.
+    """Read given parameters; errors, such as unknown keys, are noted.
 
     Args:
         read: Collects what is wrong.
@@ -99,7 +99,7 @@ def _value(
         whole = read.whole(value, where)
         if whole < parameter.least:
             read.note(where, f"is {whole}", f"give at least {parameter.least}")
-            return parameter.default  # the case is refused once all of it is read
+            return parameter.default  # the case is refused after all of it is read
         return whole
     if parameter.kind == "price":
         return read.micro(value, where)
@@ -127,7 +127,7 @@ def _share(read: CaseReader, number: Decimal, parameter: Parameter, where: str) 
 
 
 def _halves(read: CaseReader, value: Any, where: str, roster: Mapping[str, int]) -> Value:
-    """Read two lists of names in which every participant stands exactly once."""
+    """Read two lists of names that hold every participant exactly once."""
     given = read.mapping(value, where, {"left", "right"}, set())
     halves: list[tuple[int, ...]] = []
     placed: dict[str, str] = {}

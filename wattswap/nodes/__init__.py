@@ -1,1 +1,1 @@
-"""Nodes that stand by themselves: their folders, their configuration, what they run."""
+"""Stand-alone nodes: folders, configuration, keys, roles."""

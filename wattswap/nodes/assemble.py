@@ -1,4 +1,4 @@
-"""A run folder out of what a network left behind: chain and blobs, recomputed by one who took no part."""
+"""Assemble the run folder of a live run from the chain and blobs of its nodes, by recomputing every interval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from p2p.errors import RemoteError
 from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
 from wattswap.errors import VerificationFailed
-from wattswap.nodes.batch_checker import Judge
+from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.interval import Recomputed
 from wattswap.nodes.node import OMISSION
 from wattswap.runs import engine
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class NetworkChain:
-    """The chain that a network made, read interval by interval as if it were being written.
+    """A network's chain, read interval by interval; a `RunChain`.
 
     Args:
         setup: The scenario.
@@ -36,7 +36,7 @@ class NetworkChain:
     """
 
     def __init__(self, setup: Setup, path: Path, blobs: Path) -> None:
-        self._setup, self._judge = setup, Judge(setup)
+        self._setup, self._checker = setup, BatchChecker(setup)
         self._store = ChainStore.open(path, setup.genesis, read_only=True)
         self._blobs = FolderBlobs(blobs)
         self._heights = {
@@ -59,8 +59,8 @@ class NetworkChain:
         if blob is None:
             raise VerificationFailed.of(where, f"its blob {args.blob_hash.hex()[:16]} is missing or damaged")
         try:
-            self._judge(args, blob)
-            return self._judge.recompute(blob)
+            self._checker(args, blob)
+            return self._checker.recompute(blob)
         except RemoteError as error:
             raise VerificationFailed.of(where, error.detail) from None
 
@@ -72,7 +72,7 @@ class NetworkChain:
         return Committed(height, block_hash(block.header), args.postings_root, batch, block, cert)
 
     def summary(self) -> dict[str, Any]:
-        """Height, head and authorities, for the manifest."""
+        """Height, head and number of validators, for the manifest."""
         head = self._store.head()
         genesis = self._setup.genesis
         return {
@@ -91,7 +91,7 @@ def take_over(setup: Setup, partial: Path, nodes: Sequence[Path]) -> None:
     """Copy the longest chain and all blobs of nodes that have stopped into a run folder.
 
     Args:
-        nodes: Data folders of operators and authorities.
+        nodes: Data folders of operators and validators.
     """
     heights = {}
     for folder in nodes:
@@ -136,7 +136,7 @@ def assemble(
     try:
         for i in range(setup.intervals):
             recomputed = chain.recomputed(setup.start_of(i))
-            # The states of devices are known to the homes alone: live the interval as they did.
+            # Only the homes know the states of their devices: simulate the interval as they did.
             current.add(recomputed.with_devices(current.community.live().columns))
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()

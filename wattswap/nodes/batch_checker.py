@@ -1,4 +1,4 @@
-"""What a validator checks of an interval before it votes: everything, by recomputing it."""
+"""What a validator checks before it votes: the whole interval, by recomputing it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from threading import Lock
 from typing import Final
 
 from market.errors import MarketError
+from p2p.batches.batch import BatchArgs
 from p2p.batches.blob import blob_hash, open_blob
 from p2p.errors import RemoteError
-from p2p.ledger.state import BatchArgs
 from wattswap.errors import WattswapError
 from wattswap.nodes.interval import Recomputed, recompute
 from wattswap.runs.prepare import Setup
 
 KEPT: Final = 8
-"""Recomputed intervals that are kept, because their lines are asked for right after."""
+"""Recomputed intervals to cache: their lines are requested right after."""
 
 
 class BadBatch(RemoteError):
@@ -24,13 +24,13 @@ class BadBatch(RemoteError):
     code = "bad_batch"
 
 
-class Judge:
-    """Judges the batches of one scenario; call it with (batch, blob)."""
+class BatchChecker:
+    """Checks batches of one scenario; call it with (batch, blob)."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._kept: OrderedDict[bytes, Recomputed] = OrderedDict()
-        # An authority judges in one thread while it tells of the same interval in another.
+        # A validator checks an interval in one thread while it announces it in another.
         self._lock = Lock()
 
     def __call__(self, args: BatchArgs, blob: bytes) -> None:
@@ -59,7 +59,7 @@ class Judge:
         if found is None:
             content = open_blob(blob, self._setup.genesis, self._setup.member_list)
             if content.solution:
-                raise BadBatch("a solution beside the messages, where the clearing is recomputed from them")
+                raise BadBatch("holds a solution, but the clearing is recomputed from the messages")
             try:
                 found = recompute(self._setup, content, name)
             except (MarketError, WattswapError) as error:

@@ -1,4 +1,4 @@
-"""A scenario with the files it names, in one folder that a node can be moved with."""
+"""A scenario and the files it names in one folder, so that a node can be moved."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ def members_beside(config: NodeConfig, setup: Setup) -> Members:
 def link_bundle(bundle: Path, folder: Path) -> None:
     """Put a written bundle into another folder, without storing its data twice on the same disk."""
     shutil.copytree(bundle, folder, copy_function=_link)
-    # What people may edit is each node's own.
+    # The scenario may be edited: each node has its own copy.
     (folder / SCENARIO).unlink()
     _write_private(folder / SCENARIO, (bundle / SCENARIO).read_text(encoding="utf-8"))
 
 
 def _place(named: str, key: str) -> str:
-    """Where a file goes: its own relative path, or, if that leads out of the folder, its name behind its key."""
+    """The place of a file: its own relative path, or KEY-NAME if that leads out of the folder."""
     path = PurePath(named)
     return f"{key}-{path.name}" if path.is_absolute() or ".." in path.parts else str(path)
 

@@ -15,20 +15,20 @@ from p2p.wire.codec import decode
 from p2p.wire.messages import VERSION
 
 UNREACHABLE = "unreachable"
-"""What `submit` answers where no validator did."""
+"""What `submit` returns when no validator answers."""
 SUBMIT_S = 3.0
 """How long a validator may take to answer. [s]"""
 
 
 class OwnChain:
-    """The chain of a validator that collects itself."""
+    """The chain as a validator that collects reaches it."""
 
     def __init__(self, validator: Validator) -> None:
         self._validator = validator
         self.ledger = validator.ledger
 
     async def submit(self, tx: bytes) -> str:
-        """Put a transaction into the own mempool; returns the code of its refusal, or nothing."""
+        """Put a transaction into the own mempool; returns the refusal code, or ""."""
         return self._validator.submit(tx).code
 
 
@@ -45,12 +45,12 @@ class RemoteChain:
         self._transport, self._addresses = transport, tuple(addresses)
 
     async def submit(self, tx: bytes) -> str:
-        """Hand a transaction to every validator; returns "" where one took it, else why not."""
-        return (await hand_in(self._transport, self._addresses, tx)).code
+        """Send a transaction to every validator; returns "" if one accepted it, else the refusal code."""
+        return (await send_tx(self._transport, self._addresses, tx)).code
 
 
-async def hand_in(transport: Transport, addresses: Sequence[str], tx: bytes) -> TxReply:
-    """Hand a transaction to validators; returns the answer of one that took it, else the first answer."""
+async def send_tx(transport: Transport, addresses: Sequence[str], tx: bytes) -> TxReply:
+    """Send a transaction to validators; returns the answer of one that accepted it, else the first."""
     answers: list[TxReply] = []
 
     async def ask(address: str) -> None:

@@ -1,7 +1,7 @@
-"""A collector's work: gate, clearing, readings, batch, finality, results; for the operator and for a stand-in.
+"""A collector's loop: gate, readings, clearing, batch, finality, results; for the operator and a backup.
 
-Every operator and every authority runs one. It collects an interval when it is its turn or when somebody hands
-something in for it, and it tells of every interval that the chain has settled, whoever collected it.
+Every operator and every validator runs one. It collects an interval when it is its turn or when a home hands
+something in for it, and it announces every interval that the chain has settled, whoever collected it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from p2p.wire import messages
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import ResultMessage
-from wattswap.nodes.batch_checker import Judge
+from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.interval import Recomputed
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
@@ -36,11 +36,11 @@ from wattswap.runs.prepare import Setup
 TX_LIFETIME: Final = 100
 """Heights for which a batch stays valid."""
 SUBMIT_AGAIN_S: Final = 2.0
-"""How long to wait for a batch to be decided before it is handed in again. [s]"""
-AUDIENCE_S: Final = 3.0
-"""How long the first result waits for listeners. [s]"""
-TOLD_AGAIN: Final = 4
-"""Settled intervals before the newest that a restarted collector tells of once more."""
+"""How long to wait for a batch to be decided before it is submitted again. [s]"""
+SUBSCRIBERS_S: Final = 3.0
+"""How long the first result waits for subscribers. [s]"""
+ANNOUNCED_AGAIN: Final = 4
+"""Settled intervals before the newest that a restarted collector announces again."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,11 +53,11 @@ class Chain(Protocol):
     async def submit(self, tx: bytes) -> str: ...
 
 
-class ByHousehold(Mapping[str, bytes]):
-    """Something for each household, made when it is asked for.
+class ByHome(Mapping[str, bytes]):
+    """Bytes for each home, made on request.
 
     Args:
-        make: From the place of a household in the roster.
+        make: From the index of a home in the roster.
     """
 
     def __init__(self, roster: tuple[str, ...], make: Callable[[int], bytes]) -> None:
@@ -75,8 +75,8 @@ class ByHousehold(Mapping[str, bytes]):
         return len(self._roster)
 
 
-class Driver:
-    """Collects and tells.
+class CollectorLoop:
+    """Collects intervals and announces settled ones.
 
     Args:
         setup: The scenario.
@@ -96,7 +96,7 @@ class Driver:
         identity: Identity,
         chain: Chain,
         blobs: Blobs,
-        judge: Judge,
+        checker: BatchChecker,
         secret: bytes,
         stats: Stats,
         pace: Pace,
@@ -108,16 +108,16 @@ class Driver:
     ) -> None:
         self._setup, self._operator, self._identity = setup, operator, identity
         self._chain, self._ledger = chain, chain.ledger
-        self._blobs, self._judge = blobs, judge
+        self._blobs, self._checker = blobs, checker
         self._secret, self._stats, self._pace = secret, stats, pace
         self._my_turn = first
         self._next_collector, self._fetch, self._offload = next_collector, fetch, offload
         self._submitted: dict[int, float] = {}
-        self._told: int | None = None
-        self._had_audience = False
+        self._announced: int | None = None
+        self._had_subscribers = False
 
     async def run(self) -> None:
-        """Work until every interval of the scenario is settled and told."""
+        """Run until every interval of the scenario is settled and announced."""
         for i in range(self._setup.intervals):
             start_s = self._setup.start_of(i)
             if not _settled(start_s, self._ledger.tip):
@@ -127,7 +127,7 @@ class Driver:
                     nursery.start_soon(self._collect, start_s, nursery.cancel_scope)
                     await self._ledger.wait_for(partial(_settled, start_s))
                     nursery.cancel_scope.cancel()
-            await self._tell_news()
+            await self._announce_news()
 
     # --- collecting -----------------------------------------------------------------------------------
 
@@ -140,9 +140,9 @@ class Driver:
         collected = trio.current_time()
         secret = interval_secret(self._secret, start_s)
         blob = make_blob(self._setup.roster, start_s, secret, (*orders.signed, *readings.signed))
-        recomputed = await self._offload(self._judge.recompute, blob)
+        recomputed = await self._offload(self._checker.recompute, blob)
         self._blobs.put(blob, start_s)
-        silent = sorted({*orders.silent, *readings.silent})
+        absent = sorted({*orders.absent, *readings.absent})
         self._stats.add(
             start_s,
             what="collected",
@@ -150,7 +150,7 @@ class Driver:
             work_s=trio.current_time() - collected,
             orders=len(orders.messages),
             readings=len(readings.messages),
-            silent=silent,
+            silent=absent,
         )
         self._submitted[start_s] = trio.current_time()
         while not settled.cancel_called:
@@ -170,17 +170,17 @@ class Driver:
         if code:
             _log.warning("batch of %s: %s", args.interval_start, code)
 
-    # --- telling --------------------------------------------------------------------------------------
+    # --- announcing --------------------------------------------------------------------------------------
 
-    async def _tell_news(self) -> None:
+    async def _announce_news(self) -> None:
         height = self._ledger.tip.height
-        if self._told is None:
-            self._told = max(self._ledger.store.base, height - TOLD_AGAIN)
-        while self._told < height:
-            self._told += 1
-            await self._tell(self._told)
+        if self._announced is None:
+            self._announced = max(self._ledger.store.base, height - ANNOUNCED_AGAIN)
+        while self._announced < height:
+            self._announced += 1
+            await self._announce(self._announced)
 
-    async def _tell(self, height: int) -> None:
+    async def _announce(self, height: int) -> None:
         block, cert = self._ledger.store.block(height)
         for index, args in batches(block.txs):
             tx = block.txs[index]
@@ -189,22 +189,22 @@ class Driver:
                 self._my_turn = False
             blob = await self._blob(args)
             if blob is None:
-                continue  # collected elsewhere, and nobody has it: others have told
-            recomputed = await self._offload(self._judge.recompute, blob)
+                continue  # collected elsewhere and not available: other collectors announce it
+            recomputed = await self._offload(self._checker.recompute, blob)
             start_s = args.interval_start
             self._provide(start_s, recomputed, block, cert, index)
             after = await self._next_collector() if mine else tx.sender
             result = self._result(block, args, cert.block_hash, after)
             if mine:
                 self._my_turn = after == self._identity.public_key
-                await self._wait_for_audience()
+                await self._wait_for_subscribers()
                 await self._operator.announce(result)
             else:
                 self._operator.keep(result)
             self._note(args, block, cert)
 
     async def _blob(self, args: BatchArgs) -> bytes | None:
-        """The blob of a batch: homes ask the collector of today for their lines of yesterday, whoever made them."""
+        """The blob of a batch, fetched if need be: homes request old lines from the current collector."""
         blob = self._blobs.get(args.blob_hash)
         if blob is None:
             blob = await self._fetch(args.blob_hash)
@@ -215,7 +215,7 @@ class Driver:
     def _provide(
         self, start_s: int, recomputed: Recomputed, block: Block, cert: CommitCertificate, index: int
     ) -> None:
-        """Keep the line and the leaf of each household for those who ask."""
+        """Provide the proof of the line and the inclusion leaf of each home on request."""
         roster, genesis = self._setup.roster, self._setup.genesis
         changes = self._ledger.store.changes(block.header.height - 1)
 
@@ -225,15 +225,15 @@ class Driver:
         def leaf(home: int) -> bytes:
             return encode(recomputed.inclusion.opening(home))
 
-        self._operator.provide_lines(start_s, ByHousehold(roster, line))
-        self._operator.provide_openings(start_s, ByHousehold(roster, leaf))
+        self._operator.provide_lines(start_s, ByHome(roster, line))
+        self._operator.provide_openings(start_s, ByHome(roster, leaf))
 
-    async def _wait_for_audience(self) -> None:
-        """Give those who handed in time to listen, once: gossip takes a heartbeat to find its ways."""
-        if not self._had_audience:
-            self._had_audience = True
-            with trio.move_on_after(AUDIENCE_S):
-                await self._operator.wait_for_audience(len(self._operator.speakers))
+    async def _wait_for_subscribers(self) -> None:
+        """Wait once for the senders to subscribe: a gossip mesh needs a heartbeat to form."""
+        if not self._had_subscribers:
+            self._had_subscribers = True
+            with trio.move_on_after(SUBSCRIBERS_S):
+                await self._operator.wait_for_subscribers(len(self._operator.speakers))
 
     def _note(self, args: BatchArgs, block: Block, cert: CommitCertificate) -> None:
         start_s, price = args.interval_start, args.price

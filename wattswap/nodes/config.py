@@ -1,4 +1,4 @@
-"""A node's config.toml: strict, every mistake at once with its line, paths counted from the node's folder."""
+"""A node's config.toml: strict, all errors at once with their lines, paths relative to the node's folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_MS = 7_258_118_400_000
 T = TypeVar("T", bound=Table)
 Role = Literal["household", "gateway", "operator", "validator", "observer"]
 SIGNING_KEY: dict[str, str] = {"operator": "operator", "validator": "consensus"}
-"""Under which name the keystore holds the key that a role signs with; households have one each."""
+"""Name in the keystore of the key that a role signs with; homes have one each."""
 NODE_KEY = "node"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ADDRESS = re.compile(
@@ -66,7 +66,7 @@ def node_name(value: str) -> str:
 
 
 def household_key(household: str) -> str:
-    """The keystore's name for the key of a household."""
+    """The name of a home's key in the keystore."""
     return f"household/{household}"
 
 
@@ -85,19 +85,19 @@ class Listen(Table):
 
 
 class Keystore(Table):
-    """[keystore]: the node's keys, and what opens them."""
+    """[keystore]: the node's keys, and what decrypts them."""
 
     file: str = Field(default="keystore.json", description="The encrypted keystore.")
     passphrase_env: str | None = Field(
         default=None, description="Environment variable that holds the passphrase."
     )
-    key_file: str | None = Field(default=None, description="File of 32 random bytes that opens it.")
+    key_file: str | None = Field(default=None, description="File of 32 random bytes that decrypts it.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.passphrase_env is None) == (self.key_file is None):
             cure = 'give passphrase_env = "NAME" or key_file = "FILE", one of the two'
-            raise Wrong("needs one way to open the keystore", cure)
+            raise Wrong("needs exactly one way to decrypt the keystore", cure)
         return self
 
 
@@ -105,13 +105,13 @@ class Clock(Table):
     """[clock]: when the intervals of the scenario open, and how long each step may take."""
 
     begin_unix_ms: int = Field(
-        ge=0, le=MAX_MS, description="When interval 0 opens, in ms since 1970 UTC; 0 when all are there."
+        ge=0,
+        le=MAX_MS,
+        description="When interval 0 opens, in ms since 1970 UTC; 0: as soon as all nodes are up.",
     )
-    pace_s: float = Field(ge=0, le=86_400, description="From one interval to the next, in seconds.")
-    gate_s: float = Field(gt=0, le=86_400, description="Longest time orders are taken, in seconds.")
-    takeover_s: float = Field(
-        gt=0, le=86_400, description="How long a silent collector is waited for, in seconds."
-    )
+    pace_s: float = Field(ge=0, le=86_400, description="Time from one interval to the next, in seconds.")
+    gate_s: float = Field(gt=0, le=86_400, description="Longest time that orders are accepted, in seconds.")
+    takeover_s: float = Field(gt=0, le=86_400, description="Timeout for an absent collector, in seconds.")
     heartbeat_minutes: int = Field(
         default=0,
         ge=0,
@@ -140,7 +140,7 @@ class Consensus(Table):
         lt=2**63,
         description="First height that a restored validator may sign; 0 for one that is not restored.",
     )
-    timeouts: Literal["lan", "wan"] = Field(default="lan", description="How patient the rounds are.")
+    timeouts: Literal["lan", "wan"] = Field(default="lan", description="Timeouts of the consensus rounds.")
 
 
 class Peer(Table):
@@ -169,20 +169,20 @@ class Peer(Table):
 
 
 class NodeConfig(Table):
-    """What one node is and knows at its start."""
+    """The configuration of one node."""
 
     version: int = Field(alias="schema", description="Version of this file format; 1.")
     role: Role = Field(description="What this node does.")
     name: str = Field(description="Name of this node.")
     households: tuple[str, ...] = Field(
-        default=(), strict=False, description="The homes that this node acts for: one, or those of a gateway."
+        default=(), strict=False, description="The homes this node acts for: one, or those of a gateway."
     )
     scenario: str = Field(description="The scenario: a TOML file, or the JSON file that node init writes.")
     genesis: str = Field(default="genesis.bin", description="The genesis of the chain.")
     data: str = Field(default=NODE_DATA, description="Folder for what the node stores.")
     snapshot: bool = Field(
         default=False,
-        description="Begin a new chain file at a snapshot of the others, not at the first block.",
+        description="Start a new chain file from a snapshot of other nodes, not at the first block.",
     )
     listen: Listen = Field(description="Where other nodes reach this one.")
     keystore: Keystore = Field(description="The node's keys.")
@@ -213,7 +213,7 @@ class NodeConfig(Table):
         return self
 
     def in_folder(self, folder: Path) -> Self:
-        """The same configuration with its paths counted from a folder."""
+        """The same configuration with paths relative to a folder."""
         copy = self.model_copy()
         copy._folder = folder
         return copy
@@ -250,9 +250,9 @@ class NodeConfig(Table):
 
 
 def key_names(role: str, households: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the keys of a node, the one that libp2p uses first.
+    """Names of a node's keys, the libp2p key first.
 
-    Operators, validators and single homes use their one key for both: a connection is then a proof of it.
+    Operators, validators and single homes use one key for both: a connection then authenticates it.
     """
     signing = [household_key(home) for home in households]
     if role in SIGNING_KEY:
@@ -261,7 +261,7 @@ def key_names(role: str, households: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def household_faults(role: str, households: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    """What is wrong with the homes of a node: (key, message, cure)."""
+    """Faults of a node's homes: (key, message, what to do)."""
     if len(set(households)) < len(households):
         twice = next(home for home in households if households.count(home) > 1)
         return [("households", f"names {twice!r} twice", "name each home once")]
@@ -280,7 +280,7 @@ def _peer_faults(own_name: str, peers: tuple[Peer, ...]) -> list[tuple[str, str,
         for key, values in seen.items():
             value = getattr(peer, key)
             if value in values:
-                faults.append((f"peers.{i}.{key}", f"{value!r} stands there twice", "each node has its own"))
+                faults.append((f"peers.{i}.{key}", f"{value!r} is given twice", "each node has its own"))
             values.add(value)
     return faults
 
@@ -334,7 +334,7 @@ def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, Place]]:
         message = (
             "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"is not valid TOML: {error}"
         )
-        raise InvalidConfig(Problem(f"{file}:{line}", message, "mend this line", line)) from None
+        raise InvalidConfig(Problem(f"{file}:{line}", message, "fix this line", line)) from None
     lines = line_numbers(text)
     return content, {path: Place(str(file), line, dotted(path)) for path, line in lines.items()}
 
@@ -355,7 +355,7 @@ def write_config(path: Path, config: NodeConfig) -> None:
 def config_text(config: NodeConfig) -> str:
     """The configuration as TOML, each key with the sentence that explains it."""
     blocks = [
-        "# A node of a wattswap neighbourhood; docs/how-to/run-nodes.md explains it. Paths count from this folder."
+        "# A node of a wattswap neighbourhood; docs/how-to/run-nodes.md explains it. Paths are relative to this folder."
     ]
     blocks.append(_table_text(config))
     for key in ("listen", "keystore", "clock", "consensus"):

@@ -1,7 +1,7 @@
-"""One home's life on the network: bid, report the meter, hear the result, check the proof of its own line.
+"""A home on the network: bid, report the meter, receive the result, check the proof of its own line.
 
-It knows nothing but its own columns of the data. Its messages follow from those and from the interval alone, so a home
-that was killed says the same again, byte for byte.
+It sees only its own columns of the data. Its messages depend on those and the interval alone, so a restarted home
+sends the same bytes again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from wattswap.nodes.pace import Pace
 from wattswap.runs.prepare import Setup
 
 GOSSIP_PATIENCE_S: Final = 5.0
-"""How long a home waits for a result by gossip before it asks for it. [s]"""
+"""How long a home waits for a result by gossip before it requests it. [s]"""
 HEARD_INTERVALS: Final = 192
 A = TypeVar("A")
 R = TypeVar("R")
@@ -45,8 +45,8 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 
-class Voice(Protocol):
-    """How a home speaks: by a node of its own, or through a gateway."""
+class Client(Protocol):
+    """A home's connection to its collector: by a node of its own, or through a gateway."""
 
     async def submit(self, message: OrderMessage | NothingMessage) -> ReceiptMessage: ...
 
@@ -61,18 +61,18 @@ class Voice(Protocol):
     def promise(self, interval_start: int) -> tuple[bytes, bytes] | None: ...
 
 
-Accuse = Callable[[str, int, bytes], None]
-"""Keeps the proof that a collector left out a household's order of an interval it had promised to include."""
+OnOmission = Callable[[str, int, bytes], None]
+"""(home, interval_start, proof): keeps the proof that a collector omitted an order it had promised to include."""
 
 
-class Ear:
-    """Results that were heard by gossip, by interval; several homes may share one."""
+class Listener:
+    """Results received by gossip, by interval; several homes may share one."""
 
     def __init__(self) -> None:
         self._heard: dict[int, ResultMessage] = {}
         self._news = trio.Condition()
 
-    async def hear(self, result: ResultMessage) -> None:
+    async def receive(self, result: ResultMessage) -> None:
         """Take a verified result."""
         async with self._news:
             self._heard[result.interval_start] = result
@@ -81,7 +81,7 @@ class Ear:
             self._news.notify_all()
 
     async def wait(self, start_s: int) -> ResultMessage | None:
-        """The result of an interval, or None when gossip has not brought it in time."""
+        """The result of an interval, or None if gossip does not deliver it in time."""
         with trio.move_on_after(GOSSIP_PATIENCE_S):
             async with self._news:
                 while start_s not in self._heard:
@@ -91,7 +91,7 @@ class Ear:
 
 @dataclass(slots=True)
 class Done:
-    """What one home saw of an interval, for the statistics. [s]"""
+    """Statistics of one home and interval. [s]"""
 
     receipts: int = 0
     late: int = 0
@@ -110,23 +110,23 @@ class Home:
     Args:
         setup: The scenario.
         index: Its place in the roster.
-        voice: How it speaks.
-        ear: What it hears.
-        pace: When it hands in its orders.
-        accuse: See `Accuse`.
+        client: Its connection to the collector.
+        listener: Its results by gossip.
+        pace: When it sends its orders.
+        on_omission: See `OnOmission`.
     """
 
     setup: Setup
     index: int
-    voice: Voice
-    ear: Ear
+    client: Client
+    listener: Listener
     pace: Pace
-    accuse: Accuse
+    on_omission: OnOmission
 
     async def live(self, first: int, on_interval: OnInterval) -> None:
-        """Live every interval of the scenario, `first` being the first of which the network must hear.
+        """Simulate every interval of the scenario, and take part in the network from interval `first` on.
 
-        The intervals before it are lived too, silently: what they leave in the devices decides later orders.
+        The earlier intervals are simulated without messages: later orders depend on the device states they leave.
         """
         community = self.setup.community(self.index)
         for i in range(self.setup.intervals):
@@ -136,7 +136,10 @@ class Home:
                 await self.pace.opening(i)
                 try:
                     done = await self._interval(i, orders, int(meters.import_wh[0]), int(meters.export_wh[0]))
-                except (RequestRefused, NotTaken):  # forgotten: it was settled long before this home came
+                except (
+                    RequestRefused,
+                    NotTaken,
+                ):  # no longer available: settled long before this home started
                     done = Done(missed=1)
                 on_interval(i, self.index, done)
 
@@ -145,16 +148,16 @@ class Home:
         start_s = self.setup.start_of(i)
         self.pace.opened()
         order = self._order(start_s, orders)
-        taken = self._count(await patiently(self.voice.submit, order), done)
+        taken = self._count(await retry(self.client.submit, order), done)
         done.receipt_s = time.perf_counter() - begun
         reading = self._reading(i, start_s, import_wh, export_wh)
-        reported = self._count(await patiently(self.voice.send_reading, reading), done)
-        result = await self.ear.wait(start_s)
+        reported = self._count(await retry(self.client.send_reading, reading), done)
+        result = await self.listener.wait(start_s)
         done.by_gossip = int(result is not None)
         if result is None:
-            result = await patiently(self.voice.result, start_s)
+            result = await retry(self.client.result, start_s)
         done.result_s = time.perf_counter() - begun
-        proof = await patiently(self.voice.line, start_s)
+        proof = await retry(self.client.line, start_s)
         heard = taken and reported and self._was_heard(start_s, proof)
         self._check(i, proof, result, (import_wh, export_wh) if heard else None)
         done.proofs = 1
@@ -195,10 +198,10 @@ class Home:
         return taken
 
     def _check(self, i: int, proof: bytes, result: ResultMessage, registers: tuple[int, int] | None) -> None:
-        """Check the proof of the home's own line as if nobody were trusted.
+        """Check the proof of the home's own line, trusting nobody.
 
         Args:
-            registers: What the home reported, or None where it came too late or to another collector. [Wh]
+            registers: What the home reported; None if it was late or another collector settled. [Wh]
         """
         line = check_proof(proof, self.setup.genesis)
         proven = (line.account, line.interval_start, line.block_hash)
@@ -213,18 +216,18 @@ class Home:
             )
 
     def _was_heard(self, start_s: int, proof: bytes) -> bool:
-        """Whether the receipts of this home came from the collector whose batch was settled."""
-        promise = self.voice.promise(start_s)
+        """Whether this home's receipts are from the collector whose batch was settled."""
+        promise = self.client.promise(start_s)
         return promise is not None and signer_of(promise[0]) == batch_in(proof)[0].sender
 
     async def _is_kept(self, order: OrderMessage | NothingMessage, proof: bytes) -> bool:
-        """Check that the batch includes the order as its receipt promised; keep the proof where it does not."""
+        """Check that the batch includes the order as its receipt promised; keep the proof if it does not."""
         start_s, members = order.interval_start, self.setup.member_list
         tx, args = batch_in(proof)
-        opening = decode(Opening, await patiently(self.voice.inclusion, start_s))
+        opening = decode(Opening, await retry(self.client.inclusion, start_s))
         check_opening(opening, self.index, len(members), args.inclusion_root)
-        promise = self.voice.promise(start_s)
-        # Where another collector settled, whoever gave the receipt had no say.
+        promise = self.client.promise(start_s)
+        # If another collector settled, the one that gave the receipt did not decide.
         if promise is None or not self._was_heard(start_s, proof):
             return True
         if keeps(opening, order.nonce, message_id(order)):
@@ -232,12 +235,12 @@ class Home:
         receipt, message = promise
         omission = make_omission(receipt, message, members.proof(self.index), opening, tx)
         check_omission(omission, self.setup.genesis)
-        self.accuse(order.household, start_s, omission)
+        self.on_omission(order.household, start_s, omission)
         return False
 
 
-async def patiently(ask: Callable[[A], Awaitable[R]], what: A) -> R:
-    """Ask until there is an answer: a home outlives a chain that stands still, however long it does."""
+async def retry(ask: Callable[[A], Awaitable[R]], what: A) -> R:
+    """Repeat a request until it is acknowledged, however long the chain stands still."""
     while True:
         try:
             return await ask(what)

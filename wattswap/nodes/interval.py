@@ -25,11 +25,11 @@ from wattswap.runs.prepare import Setup
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recomputed:
-    """An interval from its messages to its batch.
+    """A recomputed interval.
 
     Args:
         record: The interval; its registers are as reported, or as traded where a home did not report.
-        inclusion: What the receipts of the orders promised, kept.
+        inclusion: Commitment to the orders that receipts promised to include.
         args: What goes on chain.
     """
 
@@ -39,7 +39,7 @@ class Recomputed:
     args: BatchArgs
 
     def with_devices(self, columns: Mapping[str, IntArray]) -> IntervalRecord:
-        """The record with what the homes alone know, such as the contents of batteries."""
+        """The record with what only the homes know, such as battery contents."""
         return replace(self.record, columns={**columns, **self.record.columns})
 
 
@@ -56,7 +56,7 @@ def book_of(setup: Setup, start_s: int, orders: tuple[OrderMessage, ...]) -> Ord
 def registers(
     setup: Setup, book: OrderBook, clearing: Clearing, readings: tuple[ReadingMessage, ...]
 ) -> tuple[IntArray, IntArray]:
-    """Registers by home; a home that did not report is taken to have used exactly what it traded. [Wh]"""
+    """Registers by home; a home that did not report is settled as if it metered what it traded. [Wh]"""
     accepted = clearing.accepted_wh
     imported, exported = np.zeros((2, len(setup.roster)), dtype=np.int64)
     np.add.at(imported, book.participant[book.side > 0], accepted[book.side > 0])

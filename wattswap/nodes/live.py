@@ -1,7 +1,7 @@
-"""The live run: a neighbourhood of real nodes on loopback, started, supervised and taken down, and what it left behind.
+"""The live run: real nodes on loopback, started, supervised and stopped, and the run folder made from their data.
 
-Households, operator and authorities are processes of their own that speak libp2p. The run folder is put together
-afterwards, from the operator's copy of the chain and the blobs, by recomputing everything.
+Homes, operator and validators are processes of their own that use libp2p. The run folder is assembled
+afterwards from the longest chain and the blobs, by recomputing every interval.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from market.units import WH_PER_KWH
 from wattswap.errors import ExitCode, Interrupted, VerificationFailed, WattswapError
 from wattswap.nodes.assemble import assemble, keep_omissions, take_over
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.provision import KeyPlan, Wish, init_nodes, seats
+from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes, node_slots
 from wattswap.nodes.report import network_facts, write_network
 from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
@@ -31,30 +31,30 @@ if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
 
 GATE_S: Final = 20.0
-"""How long orders, and then readings, are waited for; both end when everybody has spoken. [s]"""
+"""Timeout of orders, and then of readings; both end as soon as every home has sent. [s]"""
 POLL_S: Final = 0.1
 STALL_S: Final = 120.0
-"""Without an interval settled for so long, a live run is given up. [s]"""
+"""A live run is aborted if no interval is settled for this long. [s]"""
 NODES: Final = "nodes"
 ENDING: Final = ("household", "gateway")
 """Roles whose processes end by themselves."""
 
 
 class LiveFailed(WattswapError):
-    """A live run that could not go on."""
+    """A live run that stalled."""
 
     exit_code = ExitCode.CHECK_FAILED
 
 
 @dataclass(frozen=True, slots=True)
-class Town:
-    """What a live run consists of.
+class Topology:
+    """The nodes and processes of a live run.
 
     Args:
-        validators: Authorities, a process each.
-        processes: Among how many processes the homes' nodes are divided.
-        gateways: Nodes, a process each, that act for all homes; 0 gives every home a node of its own.
-        pace_s: Least time an interval takes. [s]
+        validators: Their number, a process each.
+        processes: Number of processes that share the homes' nodes.
+        gateways: Nodes, a process each, that act for all homes; 0: one node per home.
+        pace_s: Minimum interval duration; 0: as fast as possible. [s]
         gate_s: See GATE_S. [s]
         modules: Files of plug-ins, imported by every process.
     """
@@ -68,41 +68,43 @@ class Town:
 
 
 OnNodes = Callable[[Supervisor, Sequence[NodeConfig]], None]
-"""Called now and then while the processes run; a test may kill some of them."""
-Play = Callable[[Sequence[NodeConfig], Town, int, engine.OnProgress | None], Mapping[str, int]]
-"""Runs nodes until the homes are through with so many intervals, and returns how often which was started again."""
+"""Called repeatedly while the processes run; a test may kill some of them."""
+NodeRunner = Callable[[Sequence[NodeConfig], Topology, int, engine.OnProgress | None], Mapping[str, int]]
+"""Runs nodes until the homes have finished so many intervals; returns restarts by process."""
 
 
 def run_live(
     scenario: Scenario,
     *,
-    town: Town = Town(),
+    topology: Topology = Topology(),
     intervals: int | None = None,
     start_s: int | None = None,
     out: Path | str = "runs",
     on_progress: engine.OnProgress | None = None,
-    play: Play | None = None,
+    run_nodes: NodeRunner | None = None,
 ) -> RunFolder:
     """Run a scenario with real nodes.
 
     Args:
         scenario: What to run.
-        town: How many nodes and processes.
-        intervals: Only so many intervals; all when left out.
+        topology: Its nodes and processes.
+        intervals: Number of intervals to run; all when left out.
         start_s: First interval; the scenario's own when left out. [s]
         out: Folder under which the run's own folder is made.
         on_progress: See `engine.OnProgress`.
-        play: How the nodes are run; as processes over libp2p when left out.
+        run_nodes: Runs the nodes; as processes over libp2p when left out.
 
     Raises:
         NodeFailed: A node could not be kept running; the sentence has the end of its log.
         LiveFailed: Nothing was settled for STALL_S.
-        VerificationFailed: What the nodes left behind does not hold.
+        VerificationFailed: The chain does not follow from the blobs.
     """
-    authorities = scenario.chain.model_copy(update={"authorities": town.validators})
+    authorities = scenario.chain.model_copy(update={"authorities": topology.validators})
     setup = prepare(cut_to(scenario.model_copy(update={"chain": authorities}), intervals, start_s))
-    wish = Wish(0, town.validators, gateways=town.gateways, pace_s=town.pace_s, gate_s=town.gate_s)
-    seats(setup.roster, wish)  # numbers that do not fit are told before anything is written
+    spec = NetworkSpec(
+        0, topology.validators, gateways=topology.gateways, pace_s=topology.pace_s, gate_s=topology.gate_s
+    )
+    node_slots(setup.roster, spec)  # refuse wrong numbers before anything is written
     partial = engine.begin(setup, Path(out), driver=LIVE)
     setup.write_members(partial)
     begun = time.time()
@@ -110,12 +112,12 @@ def run_live(
         configs = init_nodes(
             setup.scenario,
             partial / NODES,
-            wish,
+            spec,
             KeyPlan(derived=True),
             make_genesis=lambda *_: setup.genesis,
             scenario_file=partial / SCENARIO,
         )
-        restarts = (play or play_processes)(configs, town, setup.intervals, on_progress)
+        restarts = (run_nodes or run_processes)(configs, topology, setup.intervals, on_progress)
         lines = list(read_stats(config.data_path for config in configs))
         take_over(setup, partial, [c.data_path for c in configs if c.role in ("operator", "validator")])
         keep_omissions(partial, [config.data_path for config in configs])
@@ -127,25 +129,25 @@ def run_live(
         raise
 
 
-def play_processes(
+def run_processes(
     configs: Sequence[NodeConfig],
-    town: Town,
+    topology: Topology,
     intervals: int,
     on_progress: engine.OnProgress | None,
     on_nodes: OnNodes | None = None,
 ) -> Mapping[str, int]:
-    """Run nodes as processes: homes divided among some, everybody else alone; see `Play`."""
+    """Run nodes as processes: the homes share some, every other node has its own; see `NodeRunner`."""
     alone = [(c.name, [c]) for c in configs if c.role != "household"]
     homes = [c for c in configs if c.role == "household"]
-    count = min(town.processes, len(homes))
+    count = min(topology.processes, len(homes))
     groups = [*alone, *((f"homes-{i}", homes[i::count]) for i in range(count))]
     ending = [name for name, group in groups if group[0].role in ENDING]
-    supervisor = Supervisor({}, town.modules)
+    supervisor = Supervisor({}, topology.modules)
     with Interrupt().listening() as interrupt:
         try:
             for name, group in groups:
                 supervisor.start(name, [config.folder for config in group], group[0].folder / "node.log")
-            watch = _Watch(configs, intervals, STALL_S + town.pace_s, on_progress)
+            watch = _Watch(configs, intervals, STALL_S + topology.pace_s, on_progress)
             while not all(supervisor.children[name].done for name in ending):
                 if interrupt.asked:
                     raise Interrupted.of("live", "stopped", "a live run cannot be continued; start a new one")
@@ -160,7 +162,7 @@ def play_processes(
 
 
 class _Watch:
-    """Follows what the operator writes down, to show progress and to notice when there is none."""
+    """Reads the statistics of the collectors, to show progress and to detect a stall."""
 
     def __init__(
         self,
@@ -174,10 +176,10 @@ class _Watch:
         self._settled, self._moved = 0, time.monotonic()
 
     def look(self) -> None:
-        """Report what is new.
+        """Report progress.
 
         Raises:
-            LiveFailed: Nothing has been for too long.
+            LiveFailed: No interval was settled for too long.
         """
         prices = {
             line["interval_start"]: line["price_per_kwh"]
@@ -192,13 +194,13 @@ class _Watch:
             what = (
                 f"no interval was settled for {self._stall_s:g} s, after {self._settled} of {self._intervals}"
             )
-            raise LiveFailed.of("live", what, "look for what keeps the nodes busy, or try fewer of them")
+            raise LiveFailed.of("live", what, "find what keeps the machine busy, or run fewer nodes")
 
 
 def compare_runs(live: RunFolder, in_process: RunFolder) -> list[dict[str, Any]]:
     """Compare two runs interval by interval: order-book root, clearing and postings.
 
-    Blocks differ: authorities that vote over a network need other rounds and times than one process.
+    Blocks differ: validators that vote over a network need other rounds and times than one process.
 
     Raises:
         VerificationFailed: They differ; names the first interval and what.

@@ -1,4 +1,4 @@
-"""A node while it runs: its folder, its scenario, its place on the network, and what its roles are made of."""
+"""A running node: its folder, scenario and network endpoint, and the parts its role is made of."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from p2p.roles.replica.status import ask_status
 from p2p.roles.validator.batch_check import Offload
 from p2p.transports.base import Transport, peer_id_of
 from p2p.wire.identity import Identity, derive_seed
-from wattswap.nodes.batch_checker import Judge
-from wattswap.nodes.collector import Chain, Driver
+from wattswap.nodes.batch_checker import BatchChecker
+from wattswap.nodes.collector import Chain, CollectorLoop
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
@@ -35,12 +35,12 @@ CHAIN_FILE: Final = "chain.db"
 JOURNAL_FILE: Final = "journal.db"
 BLOBS: Final = "blobs"
 OMISSION: Final = "omission-"
-"""How the files with proofs of broken promises begin."""
+"""Prefix of the files with proofs of broken promises."""
 MAX_CONNECTIONS: Final = 512
 JOIN_S: Final = 120.0
-"""How long a home waits for the first collector to come up. [s]"""
+"""How long a home waits for the first collector to start. [s]"""
 HANDOVER_S: Final = 1.0
-"""How long an operator may take to say that it is back. [s]"""
+"""How long an operator may take to answer that it is back. [s]"""
 TIMEOUTS: Final[Mapping[str, Timeouts]] = {"lan": LAN_TIMEOUTS, "wan": Timeouts()}
 
 OpenTransport = Callable[[Identity, int], AbstractAsyncContextManager[Transport]]
@@ -49,7 +49,7 @@ OpenTransport = Callable[[Identity, int], AbstractAsyncContextManager[Transport]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What is outside of a node: how it reaches others and where it computes.
+    """The environment of a node: how it reaches others and where it computes.
 
     Args:
         open_transport: See `OpenTransport`.
@@ -73,7 +73,7 @@ def over_libp2p(identity: Identity, port: int) -> AbstractAsyncContextManager[Tr
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node while it runs."""
+    """A running node."""
 
     config: NodeConfig
     keys: Mapping[str, Identity]
@@ -85,15 +85,15 @@ class Node:
 
     @property
     def data(self) -> Path:
-        """Folder of what it stores."""
+        """Its data folder."""
         return self.config.data_path
 
     def addresses(self, role: str) -> list[str]:
-        """Where the nodes of a role listen."""
+        """Addresses of the nodes of a role."""
         return [peer.address for peer in self.config.peers if peer.role == role]
 
     def readers(self) -> list[str]:
-        """Peers that may read blobs: operators and authorities."""
+        """Peers that may read blobs: operators and validators."""
         genesis = self.setup.genesis
         return [peer_id_of(key) for key in (*genesis.operators, *genesis.authorities)]
 
@@ -112,7 +112,7 @@ class Node:
             yield Ledger(store, genesis, CHECKPOINT_EVERY)
 
     async def begin_at_snapshot(self) -> None:
-        """Where the configuration says so and there is no chain yet, begin one at a snapshot of an authority."""
+        """If configured, and if there is no chain yet, start one from a validator's snapshot."""
         path, genesis = self.data / CHAIN_FILE, self.setup.genesis
         if path.exists() or not self.config.snapshot:
             return
@@ -123,20 +123,20 @@ class Node:
             except P2PError:
                 continue
         base = await fetch_snapshot(self.transport, genesis, peers)
-        if base is not None:  # else nobody has one yet: the chain is short enough to be executed
+        if base is not None:  # otherwise there is none yet, and the chain is short enough to be executed
             ChainStore.create(path, genesis, base).close()
 
-    def driver(
-        self, operator: Operator, chain: Chain, blobs: FolderBlobs, judge: Judge, *, first: bool
-    ) -> Driver:
-        """The collecting work of this node."""
-        return Driver(
+    def collector_loop(
+        self, operator: Operator, chain: Chain, blobs: FolderBlobs, checker: BatchChecker, *, first: bool
+    ) -> CollectorLoop:
+        """The collector loop of this node."""
+        return CollectorLoop(
             self.setup,
             operator,
             self.identity,
             chain,
             blobs,
-            judge,
+            checker,
             self.salts(),
             self.stats,
             Pace(self.config.clock),
@@ -147,7 +147,7 @@ class Node:
         )
 
     async def fetch(self, blob_hash: bytes) -> bytes | None:
-        """Get a blob from an authority that judged it."""
+        """Get a blob from a validator that checked it."""
         for address in self.addresses("validator"):
             try:
                 peer = await self.transport.connect(address)
@@ -159,7 +159,7 @@ class Node:
         return None
 
     async def next_collector(self) -> bytes:
-        """Who collects next: an authority that stands in gives the work back once the operator answers."""
+        """Who collects next: a validator that stands in hands over as soon as the operator answers."""
         primary = self.setup.genesis.operators[0]
         if self.identity.public_key == primary:
             return primary
@@ -175,7 +175,7 @@ class Node:
                         return primary
         return self.identity.public_key
 
-    def accuse(self, household: str, interval_start: int, omission: bytes) -> None:
+    def keep_omission(self, household: str, interval_start: int, omission: bytes) -> None:
         """Keep the proof that a collector broke its promise to a home of this node."""
         place = self.setup.roster.index(household)
         (self.data / f"{OMISSION}{interval_start}-{place}.bin").write_bytes(omission)
@@ -198,7 +198,7 @@ class Node:
             )
 
     def collectors(self) -> Collectors:
-        """Whom this node hands in to."""
+        """The collectors to which this node sends."""
         peers = {peer.key: peer.address for peer in self.config.peers}
         genesis = self.setup.genesis
         operators, authorities = (

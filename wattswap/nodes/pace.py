@@ -1,4 +1,4 @@
-"""When the next interval opens: by the clock of the wall, or as far apart as a simulation wants."""
+"""Opens intervals at wall-clock times or at a fixed minimum spacing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from wattswap.nodes.config import Clock
 
 @dataclass(slots=True)
 class Pace:
-    """One node's sense of time.
+    """Opening times of intervals at one node.
 
     Args:
         clock: Of its configuration. With `begin_unix_ms` the i-th interval opens at that instant plus i times the
-            pace; without, the pace is the least time from one opening to the next, and an interval that takes
-            longer delays all that follow.
+            pace; without, the pace is the minimum time between openings, and a longer interval delays all later
+            ones.
     """
 
     clock: Clock

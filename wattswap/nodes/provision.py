@@ -1,4 +1,4 @@
-"""The node folders of a whole neighbourhood: who there is, keys, genesis, addresses; written whole or not at all."""
+"""The node folders of a network: keys, genesis, addresses, configuration; written atomically."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ BUNDLE = "scenario"
 MAX_AUTHORITIES = 25
 MAX_OPERATORS = 8
 GATE_SHARE, TAKEOVER_SHARE = 0.4, 0.4
-"""Share of an interval for which orders are taken, and of that time how long a silent collector is waited for."""
+"""Share of an interval in which orders are accepted; share of that time to wait for an absent collector."""
 
 MakeGenesis = Callable[[Setup, Sequence[bytes], Sequence[bytes], Members], Genesis]
-"""(setup, public keys of authorities, of operators, homes) -> genesis."""
+"""(setup, public keys of validators, of operators, homes) -> genesis."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """One node of a neighbourhood."""
+class NodeSlot:
+    """One node of a network, before it has keys and an address."""
 
     name: str
     role: Role
@@ -62,17 +62,17 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """How many nodes of each kind.
+class NetworkSpec:
+    """Number of nodes of each role, and their clock.
 
     Args:
-        gateways: Nodes that act for the homes; 0 gives every home a node of its own.
-        households_per_gateway: Instead of their number, how many homes a gateway has at most; 0 if not given.
+        gateways: Nodes that act for the homes; 0: one node per home.
+        households_per_gateway: Instead of their number: homes per gateway at most; 0 if not given.
         heartbeat_minutes: See `config.Clock`. [min]
-        begin_ms: When interval 0 opens; 0 when everybody is there. [ms since 1970, UTC]
+        begin_ms: When interval 0 opens; 0: as soon as all nodes are up. [ms since 1970, UTC]
         pace_s: Time from one interval to the next; the interval's own length when None. [s]
-        gate_s: How long orders are taken; a share of the pace when None. [s]
-        first_port: Ports count from here; free ones are chosen when None.
+        gate_s: How long orders are accepted; a share of the pace when None. [s]
+        first_port: First of consecutive ports; free ones are chosen when None.
     """
 
     begin_ms: int
@@ -92,10 +92,10 @@ class KeyPlan:
     """Where the keys come from.
 
     Args:
-        lock: Opens every keystore; None writes a key file of its own beside each.
+        lock: Decrypts every keystore; None writes a key file beside each.
         passphrase_env: The variable that config.toml names for the lock.
         derived: Derive the keys from the scenario, as a run does; for simulations only.
-        given: Public keys by node, of owners who keep the secret ones.
+        given: Public keys by node, of owners who keep the secret keys.
     """
 
     lock: Lock | None = None
@@ -113,32 +113,32 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def seats(roster: Sequence[str], wish: Wish) -> tuple[Seat, ...]:
-    """Everybody of a neighbourhood in the order in which they are best started.
+def node_slots(roster: Sequence[str], spec: NetworkSpec) -> tuple[NodeSlot, ...]:
+    """All nodes of a network, in the order in which to start them.
 
     Raises:
         UsageError: Lists every number that does not fit.
     """
-    _check_wish(len(roster), wish)
-    found = [Seat(f"validator-{i}", "validator") for i in range(wish.validators)]
-    found += [Seat(f"operator-{i}", "operator") for i in range(wish.operators)]
-    found += [Seat(f"observer-{i}", "observer") for i in range(wish.observers)]
-    gateways = wish.gateways
-    if wish.households_per_gateway:
-        gateways = -(-len(roster) // wish.households_per_gateway)
+    _check_spec(len(roster), spec)
+    found = [NodeSlot(f"validator-{i}", "validator") for i in range(spec.validators)]
+    found += [NodeSlot(f"operator-{i}", "operator") for i in range(spec.operators)]
+    found += [NodeSlot(f"observer-{i}", "observer") for i in range(spec.observers)]
+    gateways = spec.gateways
+    if spec.households_per_gateway:
+        gateways = -(-len(roster) // spec.households_per_gateway)
     if gateways:
         cuts = [len(roster) * i // gateways for i in range(gateways + 1)]
         shares = [tuple(roster[a:b]) for a, b in pairwise(cuts)]
-        return (*found, *(Seat(f"gateway-{i}", "gateway", homes) for i, homes in enumerate(shares)))
-    taken = {seat.name for seat in found}
+        return (*found, *(NodeSlot(f"gateway-{i}", "gateway", homes) for i, homes in enumerate(shares)))
+    taken = {slot.name for slot in found}
     for i, home in enumerate(roster):
         taken.add(name := _home_name(home, i, taken))
-        found.append(Seat(name, "household", (home,)))
+        found.append(NodeSlot(name, "household", (home,)))
     return tuple(found)
 
 
 def _home_name(home: str, i: int, taken: set[str]) -> str:
-    """The home's id where a folder may have that name; its number otherwise."""
+    """The home's id if a folder may have that name, else a name with its number."""
     try:
         if home not in taken:
             return node_name(home)
@@ -150,27 +150,29 @@ def _home_name(home: str, i: int, taken: set[str]) -> str:
     return name
 
 
-def _check_wish(homes: int, wish: Wish) -> None:
+def _check_spec(homes: int, spec: NetworkSpec) -> None:
     problems = []
-    if wish.validators != 1 and not 4 <= wish.validators <= MAX_AUTHORITIES:
-        cure = f"use 4 to {MAX_AUTHORITIES}, or 1 for a toy; 2 or 3 bear no fault and need all of them"
-        problems.append(Problem("--validators", f"{wish.validators} is no number of authorities", cure))
-    if not 1 <= wish.operators <= MAX_OPERATORS:
-        problems.append(Problem("--operators", f"{wish.operators} operators", f"use 1 to {MAX_OPERATORS}"))
-    if wish.gateways and wish.households_per_gateway:
+    if spec.validators != 1 and not 4 <= spec.validators <= MAX_AUTHORITIES:
+        cure = f"use 4 to {MAX_AUTHORITIES}, or 1 for tests; 2 or 3 tolerate no fault"
+        problems.append(
+            Problem("--validators", f"{spec.validators} is not a valid number of validators", cure)
+        )
+    if not 1 <= spec.operators <= MAX_OPERATORS:
+        problems.append(Problem("--operators", f"{spec.operators} operators", f"use 1 to {MAX_OPERATORS}"))
+    if spec.gateways and spec.households_per_gateway:
         problems.append(Problem("--gateways", "excludes --households-per-gateway", "keep one of the two"))
     for option, number in (
-        ("--gateways", wish.gateways),
-        ("--households-per-gateway", wish.households_per_gateway),
+        ("--gateways", spec.gateways),
+        ("--households-per-gateway", spec.households_per_gateway),
     ):
         if not 0 <= number <= homes:
             problems.append(Problem(option, f"{number} for {homes} homes", f"use 1 to {homes}"))
-    if wish.observers < 0:
-        problems.append(Problem("--observers", f"{wish.observers} is negative", "use 0 or more"))
-    if wish.pace_s is not None and not (0 < wish.pace_s <= 86_400 or wish.pace_s == wish.begin_ms == 0):
-        problems.append(Problem("--pace-seconds", f"{wish.pace_s:g} s", "use more than 0, at most a day"))
-    if wish.first_port is not None and not 1024 <= wish.first_port <= MAX_PORT:
-        problems.append(Problem("--first-port", f"{wish.first_port} is no port", f"use 1024 to {MAX_PORT}"))
+    if spec.observers < 0:
+        problems.append(Problem("--observers", f"{spec.observers} is negative", "use 0 or more"))
+    if spec.pace_s is not None and not (0 < spec.pace_s <= 86_400 or spec.pace_s == spec.begin_ms == 0):
+        problems.append(Problem("--pace-seconds", f"{spec.pace_s:g} s", "use more than 0, at most a day"))
+    if spec.first_port is not None and not 1024 <= spec.first_port <= MAX_PORT:
+        problems.append(Problem("--first-port", f"{spec.first_port} is no port", f"use 1024 to {MAX_PORT}"))
     if problems:
         raise UsageError(*problems)
 
@@ -190,21 +192,21 @@ def genesis_of(
 def init_nodes(
     scenario: Scenario,
     folder: Path,
-    wish: Wish,
+    spec: NetworkSpec,
     keys: KeyPlan,
     *,
     ports: Callable[[int], list[int]] = free_ports,
     make_genesis: MakeGenesis = genesis_of,
     scenario_file: Path | None = None,
 ) -> tuple[NodeConfig, ...]:
-    """Write the folders of all nodes of a neighbourhood.
+    """Write the folders of all nodes of a network.
 
     Args:
         scenario_file: The scenario's file, for nodes that all stay on this machine and read it where it is; by
             default every folder gets the scenario with its data and can be moved.
 
     Returns:
-        Their configurations, in the order in which they are best started.
+        Their configurations, in the order in which to start them.
 
     Raises:
         WattswapError: Scenario, numbers or given keys do not fit; nothing was written.
@@ -215,38 +217,38 @@ def init_nodes(
             scenario = write_bundle(scenario, bundle, with_secret=keys.derived)
         setup = prepare(scenario)
         _refuse_several_messages(setup)
-        everybody = seats(setup.roster, wish)
+        everybody = node_slots(setup.roster, spec)
         _check_given(everybody, keys.given)
         secret = {
-            seat: _identities(seat, setup.keys if keys.derived else None)
-            for seat in everybody
-            if seat.name not in keys.given
+            slot: _identities(slot, setup.keys if keys.derived else None)
+            for slot in everybody
+            if slot.name not in keys.given
         }
-        public = {seat: _public(secret.get(seat), keys.given.get(seat.name)) for seat in everybody}
+        public = {slot: _public(secret.get(slot), keys.given.get(slot.name)) for slot in everybody}
         authorities, operators, households = _by_role(everybody, public, setup.roster)
         members = replace(setup.member_list, keys=tuple(households))
         genesis = make_genesis(setup, authorities, operators, members)
         place = str(scenario_file.resolve()) if scenario_file else f"{BUNDLE}/{SCENARIO}"
-        configs = _configs(everybody, public, wish, keys, setup, ports, place)
-        for seat, config in zip(everybody, configs, strict=True):
-            home = partial / seat.name
+        configs = _configs(everybody, public, spec, keys, setup, ports, place)
+        for slot, config in zip(everybody, configs, strict=True):
+            home = partial / slot.name
             home.mkdir(mode=0o700)
             (home / config.data).mkdir(mode=0o700)
             if scenario_file is None:
                 link_bundle(bundle, home / BUNDLE)
             write_genesis(home / GENESIS, genesis)
             write_members(home / MEMBERS, members)
-            if seat in secret:
-                seal(home, secret[seat], keys.lock)
+            if slot in secret:
+                seal(home, secret[slot], keys.lock)
             write_config(home / CONFIG, config)
         shutil.rmtree(bundle, ignore_errors=True)
     return tuple(config.in_folder(folder.resolve() / config.name) for config in configs)
 
 
 def _refuse_several_messages(setup: Setup) -> None:
-    """Refuse strategies of which a home's node cannot send the orders.
+    """Refuse strategies whose orders a home's node cannot send.
 
-    A home sends one order an interval, and one that was restarted sends the same again without what it has learned.
+    A home sends one order per interval, and a restarted home has lost what its strategy learned.
     """
     for name in sorted(set(setup.strategies)):
         strategy = STRATEGIES.get(name)
@@ -257,19 +259,19 @@ def _refuse_several_messages(setup: Setup) -> None:
             if cannot:
                 cure = "use `wattswap run`, or another strategy on a network"
                 raise setup.scenario.invalid(
-                    "homes.strategy", f"{name!r} {what}, which no node can yet", cure
+                    "homes.strategy", f"{name!r} {what}, which nodes do not support yet", cure
                 )
 
 
-def _check_given(everybody: Sequence[Seat], given: Mapping[str, PublicNode]) -> None:
-    by_name = {seat.name: seat for seat in everybody}
+def _check_given(everybody: Sequence[NodeSlot], given: Mapping[str, PublicNode]) -> None:
+    by_name = {slot.name: slot for slot in everybody}
     problems, seen = [], dict[str, str]()
     for name, node in given.items():
-        seat = by_name.get(name)
-        if seat is None:
+        slot = by_name.get(name)
+        if slot is None:
             problems.append(Problem("--public-keys", f"no node {name!r}", suggest(name, by_name)))
-        elif (node.role, node.households) != (seat.role, seat.households):
-            wanted = f"has role {seat.role} here, for {', '.join(seat.households) or 'no home'}"
+        elif (node.role, node.households) != (slot.role, slot.households):
+            wanted = f"has role {slot.role} here, for {', '.join(slot.households) or 'no home'}"
             problems.append(Problem("--public-keys", f"node {name!r} {wanted}", "make its keys for that"))
         for key in node.public_keys.values():
             if key in seen:
@@ -280,16 +282,16 @@ def _check_given(everybody: Sequence[Seat], given: Mapping[str, PublicNode]) -> 
         raise UsageError(*problems)
 
 
-def _identities(seat: Seat, derived: Keys | None) -> dict[str, Identity]:
-    """New keys of a node, or those that the scenario's own runs use."""
+def _identities(slot: NodeSlot, derived: Keys | None) -> dict[str, Identity]:
+    """New keys of a node, or those derived from the scenario."""
     if derived is None:
-        return {name: new_identity() for name in key_names(seat.role, seat.households)}
-    number = seat.name.rpartition("-")[2]
-    keys = {household_key(home): derived.identity("household", home) for home in seat.households}
+        return {name: new_identity() for name in key_names(slot.role, slot.households)}
+    number = slot.name.rpartition("-")[2]
+    keys = {household_key(home): derived.identity("household", home) for home in slot.households}
     keys["consensus"] = derived.identity("authority", number)
     keys["operator"] = derived.identity("operator", "" if number == "0" else number)
-    keys["node"] = derived.identity("node", seat.name)
-    return {name: keys[name] for name in key_names(seat.role, seat.households)}
+    keys["node"] = derived.identity("node", slot.name)
+    return {name: keys[name] for name in key_names(slot.role, slot.households)}
 
 
 def _public(own: Mapping[str, Identity] | None, given: PublicNode | None) -> dict[str, bytes]:
@@ -299,45 +301,45 @@ def _public(own: Mapping[str, Identity] | None, given: PublicNode | None) -> dic
 
 
 def _by_role(
-    everybody: Sequence[Seat], public: Mapping[Seat, Mapping[str, bytes]], roster: Sequence[str]
+    everybody: Sequence[NodeSlot], public: Mapping[NodeSlot, Mapping[str, bytes]], roster: Sequence[str]
 ) -> tuple[list[bytes], list[bytes], list[bytes]]:
-    """Public keys of the authorities, the operators and the households, as the genesis orders them."""
-    authorities = [public[seat]["consensus"] for seat in everybody if seat.role == "validator"]
-    operators = [public[seat]["operator"] for seat in everybody if seat.role == "operator"]
-    homes = {home: public[seat][household_key(home)] for seat in everybody for home in seat.households}
+    """Public keys of the validators, the operators and the homes, in the order of the genesis."""
+    authorities = [public[slot]["consensus"] for slot in everybody if slot.role == "validator"]
+    operators = [public[slot]["operator"] for slot in everybody if slot.role == "operator"]
+    homes = {home: public[slot][household_key(home)] for slot in everybody for home in slot.households}
     return authorities, operators, [homes[home] for home in roster]
 
 
 def _configs(
-    everybody: Sequence[Seat],
-    public: Mapping[Seat, Mapping[str, bytes]],
-    wish: Wish,
+    everybody: Sequence[NodeSlot],
+    public: Mapping[NodeSlot, Mapping[str, bytes]],
+    spec: NetworkSpec,
     keys: KeyPlan,
     setup: Setup,
     ports: Callable[[int], list[int]],
     scenario: str,
 ) -> list[NodeConfig]:
     count = len(everybody)
-    if wish.first_port is not None and wish.first_port + count - 1 > MAX_PORT:
+    if spec.first_port is not None and spec.first_port + count - 1 > MAX_PORT:
         raise UsageError.of("--first-port", f"leaves no {count} ports below {MAX_PORT}", "use a lower one")
-    first = wish.first_port
+    first = spec.first_port
     chosen = ports(count) if first is None else list(range(first, first + count))
-    # Homes and gateways dial in: nobody needs their addresses.
+    # Homes and gateways only dial: their addresses are not needed.
     listed = [
-        Peer(name=seat.name, role=seat.role, public_key=key.hex(), address=_address(port, key))
-        for seat, port in zip(everybody, chosen, strict=True)
-        if seat.role in ("validator", "operator", "observer")
-        for key in [public[seat][key_names(seat.role, ())[0]]]
+        Peer(name=slot.name, role=slot.role, public_key=key.hex(), address=_address(port, key))
+        for slot, port in zip(everybody, chosen, strict=True)
+        if slot.role in ("validator", "operator", "observer")
+        for key in [public[slot][key_names(slot.role, ())[0]]]
     ]
-    pace_s = float(setup.minutes * 60 if wish.pace_s is None else wish.pace_s)
-    gate_s = round(pace_s * GATE_SHARE, 3) if wish.gate_s is None else wish.gate_s
+    pace_s = float(setup.minutes * 60 if spec.pace_s is None else spec.pace_s)
+    gate_s = round(pace_s * GATE_SHARE, 3) if spec.gate_s is None else spec.gate_s
     by_passphrase = keys.passphrase_env is not None
     return [
         NodeConfig(
             schema=SCHEMA,
-            role=seat.role,
-            name=seat.name,
-            households=seat.households,
+            role=slot.role,
+            name=slot.name,
+            households=slot.households,
             scenario=scenario,
             genesis=GENESIS,
             listen=Listen(port=port),
@@ -345,15 +347,15 @@ def _configs(
                 passphrase_env=keys.passphrase_env, key_file=None if by_passphrase else KEY_FILE
             ),
             clock=Clock(
-                begin_unix_ms=wish.begin_ms,
+                begin_unix_ms=spec.begin_ms,
                 pace_s=pace_s,
                 gate_s=gate_s,
                 takeover_s=round(gate_s * TAKEOVER_SHARE, 3),
-                heartbeat_minutes=wish.heartbeat_minutes,
+                heartbeat_minutes=spec.heartbeat_minutes,
             ),
-            peers=tuple(peer for peer in listed if peer.name != seat.name),
+            peers=tuple(peer for peer in listed if peer.name != slot.name),
         )
-        for seat, port in zip(everybody, chosen, strict=True)
+        for slot, port in zip(everybody, chosen, strict=True)
     ]
 
 

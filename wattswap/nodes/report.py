@@ -1,4 +1,4 @@
-"""Figures of a network: per node and interval as a table, and over all of them for the manifest."""
+"""Network statistics: a table by node and interval, and totals for the manifest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LATENCIES: Final = ("gate_s", "work_s", "finality_s", "receipt_s", "result_s")
 
 
 def write_network(folder: Path, lines: Sequence[Line]) -> None:
-    """Write what every node noted of every interval as a table: one row a note."""
+    """Write the statistics of all nodes as a table, one row per line."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -55,7 +55,7 @@ def _whole(value: float | None) -> int | None:
 def network_facts(
     configs: Sequence[NodeConfig], lines: Sequence[Line], restarts: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Figures for the manifest and for `wattswap show RUN network`, over all nodes."""
+    """Totals over all nodes, for the manifest and for `wattswap show RUN network`."""
     settled = [line for line in lines if line["what"] == "settled"]
     lived = [line for line in lines if line["what"] == "lived"]
     roles = sorted({config.role for config in configs})
@@ -75,7 +75,7 @@ def network_facts(
         "broken_promises": sum(line["broken_promises"] for line in lived),
         "later_rounds": sum(line["round"] > 0 for line in settled if "finality_s" in line),
         "refused": _refused(lines),
-        "silent": _silent(lines),
+        "silent": _absent(lines),
         "restarts": dict(restarts),
     }
 
@@ -90,8 +90,8 @@ def _refused(lines: Iterable[Line]) -> dict[str, int]:
     return found
 
 
-def _silent(lines: Iterable[Line]) -> list[str]:
-    """Homes that were not heard in an interval, by whoever's collection was settled."""
+def _absent(lines: Iterable[Line]) -> list[str]:
+    """Homes absent from an interval, according to the collector whose batch was settled."""
     settled_by = {
         line["interval_start"]: line["node"]
         for line in lines
@@ -110,7 +110,7 @@ def _values(lines: Iterable[Line], name: str) -> list[float]:
 
 
 def _per_interval(lines: Sequence[Line], name: str) -> dict[str, float | None]:
-    """Percentiles over the intervals of a sum over all nodes; the first, which pays for the start, is left out."""
+    """Percentiles over the intervals of a sum over all nodes, without the first, which includes the start."""
     sums: dict[int, float] = {}
     for line in lines:
         sums[line["interval_start"]] = sums.get(line["interval_start"], 0) + line.get(name, 0)
@@ -118,7 +118,7 @@ def _per_interval(lines: Sequence[Line], name: str) -> dict[str, float | None]:
 
 
 def _gaps(settled: Sequence[Line]) -> list[float]:
-    """Seconds from one settled interval to the next, as the first node saw them."""
+    """Seconds from one settled interval to the next, at the first node that settled."""
     seen: dict[int, float] = {}
     for line in settled:
         start = line["interval_start"]
@@ -128,7 +128,7 @@ def _gaps(settled: Sequence[Line]) -> list[float]:
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float | None]:
-    """Median, 95th percentile and largest; None where nothing was measured."""
+    """Median, 95th percentile and maximum; None if nothing was measured."""
     if not values:
         return {"p50": None, "p95": None, "max": None}
     ordered = sorted(values)

@@ -1,7 +1,7 @@
-"""What a node does, by its role: each is put together here from the roles of the network and the scenario's rules.
+"""What a node runs, by role: each is assembled here from the parts of `p2p.roles` and the scenario.
 
 Everything a node needs is in its folder: configuration, keys, genesis, scenario. Operators, validators and observers
-run until they are told to stop; homes and gateways end after the last interval of the scenario.
+run until they are stopped; homes and gateways end after the last interval of the scenario.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from p2p.roles.replica.sync import serve_range
 from p2p.roles.validator.config import ValidatorConfig, wall_clock_ms
 from p2p.roles.validator.validator import Validator
 from p2p.wire.identity import Identity
-from wattswap.nodes.batch_checker import Judge
+from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.bundle import members_beside, setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key
-from wattswap.nodes.home import Done, Ear, Home
+from wattswap.nodes.home import Done, Home, Listener
 from wattswap.nodes.node import BLOBS, JOIN_S, JOURNAL_FILE, TIMEOUTS, Node, World
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
 
 
 async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: World) -> None:
-    """Run one node until its work is done or it is cancelled.
+    """Run one node until it has finished or is cancelled.
 
     Args:
         config: Of its folder.
         keys: By the names of `config.key_names`.
-        world: What is outside.
+        world: The node's environment.
 
     Raises:
         LocalError: A file of the node cannot be used; says which and what to run. Nothing is signed afterwards.
@@ -62,7 +62,7 @@ async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: Worl
 
 
 async def run_validator(node: Node) -> None:
-    """An authority; it collects too, where the operator does not."""
+    """A validator; it also collects when the operator does not."""
     config, setup = node.config, node.setup
     await node.begin_at_snapshot()
     with node.ledger() as ledger:
@@ -73,14 +73,14 @@ async def run_validator(node: Node) -> None:
             chain_height=ledger.height,
             min_safe_height=config.consensus.min_safe_height,
         )
-        judge, blobs = Judge(setup), FolderBlobs(node.data / BLOBS)
+        checker, blobs = BatchChecker(setup), FolderBlobs(node.data / BLOBS)
         validator = Validator(
             node.transport,
             node.identity,
             ledger,
             signs,
             blobs,
-            judge,
+            checker,
             node.addresses("validator"),
             readers=node.readers(),
             config=ValidatorConfig(
@@ -91,27 +91,27 @@ async def run_validator(node: Node) -> None:
         )
         try:
             with node.collector() as collector:
-                driver = node.driver(collector, OwnChain(validator), blobs, judge, first=False)
-                await _together(validator.run, driver.run)
+                loop = node.collector_loop(collector, OwnChain(validator), blobs, checker, first=False)
+                await _together(validator.run, loop.run)
         finally:
             signs.close()
 
 
 async def run_operator(node: Node) -> None:
-    """The collector of orders and readings; it follows the chain and votes on nothing."""
+    """A collector of orders and readings; it follows the chain and does not vote."""
     setup = node.setup
     first = setup.genesis.operators[0] == node.identity.public_key
     validators = node.addresses("validator")
     await node.begin_at_snapshot()
     with node.ledger() as ledger:
-        judge, blobs = Judge(setup), FolderBlobs(node.data / BLOBS)
+        checker, blobs = BatchChecker(setup), FolderBlobs(node.data / BLOBS)
         readers = frozenset(node.readers())
         serve_blobs(node.transport, setup.genesis.chain_id, blobs, readers.__contains__)
         chain = RemoteChain(node.transport, ledger, validators)
         _serve_chain(node, ledger)
         with node.collector() as collector:
-            driver = node.driver(collector, chain, blobs, judge, first=first)
-            await _together(Observer(node.transport, ledger, validators).run, driver.run)
+            loop = node.collector_loop(collector, chain, blobs, checker, first=first)
+            await _together(Observer(node.transport, ledger, validators).run, loop.run)
 
 
 async def run_observer(node: Node) -> None:
@@ -137,13 +137,13 @@ def _serve_chain(node: Node, ledger: Ledger) -> None:
 
 
 def _counters(node: Node) -> dict[str, int]:
-    """What a node tells of itself on status/1."""
+    """Counters that a node reports on status/1."""
     refused = {f"refused_{code}": count for code, count in refused_codes([node.transport]).items()}
     return refused | {"peers": node.transport.peers}
 
 
 def _serve_status(node: Node) -> None:
-    """Tell that a home or gateway is up; it follows no chain."""
+    """Report that a home or gateway is up; it follows no chain."""
 
     def where() -> tuple[int, bytes, bool]:
         return 0, bytes(32), True
@@ -167,24 +167,26 @@ async def run_household(node: Node) -> None:
             setup.minutes,
             journal,
         )
-        ear = Ear()
+        listener = Listener()
         await house.join(patience_s=JOIN_S)
         first = _first(node)
 
         async def listen() -> None:
             async for result in house.results(setup.start_of(first)):
-                await ear.hear(result)
+                await listener.receive(result)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen)
-            home = Home(setup, setup.roster.index(name), house, ear, Pace(node.config.clock), node.accuse)
-            await home.live(first, Diary(node, 1))
+            home = Home(
+                setup, setup.roster.index(name), house, listener, Pace(node.config.clock), node.keep_omission
+            )
+            await home.live(first, RunLog(node, 1))
             nursery.cancel_scope.cancel()
 
 
 async def run_gateway(node: Node) -> None:
     """Many homes behind one node."""
-    setup, ear = node.setup, Ear()
+    setup, listener = node.setup, Listener()
     _serve_status(node)
     identities = {home: node.keys[household_key(home)] for home in node.config.households}
     with Journal(node.data / JOURNAL_FILE) as journal:
@@ -195,29 +197,29 @@ async def run_gateway(node: Node) -> None:
             node.collectors(),
             setup.minutes,
             journal,
-            ear.hear,
+            listener.receive,
         )
-        first, diary = _first(node), Diary(node, len(identities))
+        first, log = _first(node), RunLog(node, len(identities))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(gateway.run)
             async with trio.open_nursery() as homes:
                 for name in identities:
-                    voice = gateway.member(name)
+                    client = gateway.member(name)
                     index, pace = setup.roster.index(name), Pace(node.config.clock)
-                    home = Home(setup, index, voice, ear, pace, node.accuse)
-                    homes.start_soon(home.live, first, diary)
+                    home = Home(setup, index, client, listener, pace, node.keep_omission)
+                    homes.start_soon(home.live, first, log)
             nursery.cancel_scope.cancel()
 
 
-class Diary:
-    """Adds up what the homes of a node saw of each interval, and notes it once all of them are through."""
+class RunLog:
+    """Sums the statistics of a node's homes by interval, and writes a line when all of them have finished it."""
 
     def __init__(self, node: Node, homes: int) -> None:
         self._node, self._homes = node, homes
         self._open: dict[int, list[Done]] = {}
 
     def __call__(self, i: int, home: int, done: Done) -> None:
-        """Take one home's interval."""
+        """Add one home's interval."""
         through = self._open.setdefault(i, [])
         through.append(done)
         if len(through) == self._homes:
@@ -237,7 +239,7 @@ class Diary:
 
 
 def _first(node: Node) -> int:
-    """The interval at which the homes of this node go on: after the last they were all through with."""
+    """The interval at which the homes of this node continue: after the last that all of them finished."""
     done = [line["interval_start"] for line in read_stats([node.data]) if line.get("what") == "lived"]
     return node.setup.index_of(max(done)) + 1 if done else 0
 

@@ -1,4 +1,4 @@
-"""Running nodes as a service does: until SIGTERM or Ctrl-C, then an orderly end."""
+"""Run nodes as a service: until SIGTERM or SIGINT, then a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Nodes = Sequence[tuple[NodeConfig, Mapping[str, Identity]]]
 """Nodes of one process: configuration and keys by name."""
 
 
-def run_until_told(nodes: Nodes) -> None:
-    """Run nodes until the work of all is done; SIGTERM and SIGINT cancel them, and that is a good end.
+def run_until_stopped(nodes: Nodes) -> None:
+    """Run nodes until all have finished; SIGTERM and SIGINT stop them gracefully.
 
     Raises:
-        Exception: Whatever ended a node, out of the groups that nurseries make.
+        Exception: The first error of a node, unwrapped from exception groups.
     """
     try:
-        trio.run(_until_told, nodes)
+        trio.run(_until_stopped, nodes)
     except BaseExceptionGroup as group:
         raise first_cause(group) from None
 
 
-async def _until_told(nodes: Nodes) -> None:
+async def _until_stopped(nodes: Nodes) -> None:
     world = World(over_libp2p)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -41,13 +41,13 @@ async def _until_told(nodes: Nodes) -> None:
             nursery.start_soon(cancel)
             async with trio.open_nursery() as work:
                 for number, (config, keys) in enumerate(nodes):
-                    # The first of a process accounts for the CPU time of all.
+                    # The first node of a process accounts for its CPU time.
                     work.start_soon(run_node, config, keys, replace(world, shares_process=number > 0))
             nursery.cancel_scope.cancel()
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """Unwrap the groups that nurseries make, down to the first error that says what happened."""
+    """The first error inside the exception groups that nurseries raise."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

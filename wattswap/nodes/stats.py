@@ -1,4 +1,4 @@
-"""What a node did, interval by interval: one JSON line each, for the run folder and for `show RUN network`."""
+"""Statistics of a node, one JSON line per interval, for the run folder and for `show RUN network`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ COUNTED = ("frames_sent", "bytes_sent", "frames_received", "bytes_received", "go
 
 @dataclass(slots=True)
 class Stats:
-    """Appends a line an interval with what changed since the line before.
+    """Appends a line per interval with the changes since the previous line.
 
     Args:
-        path: File; a restarted node goes on with it.
+        path: File; a restarted node appends to it.
         node: Name of the node.
         transports: Endpoints whose counters are summed.
         cpu_s: CPU seconds of the process so far; None for a node that shares a process with others. [s]
@@ -54,12 +54,12 @@ class Stats:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            cure = "make room on the disk or give write access, and start again"
+            cure = "free disk space or give write access, and start again"
             raise InvalidData.of(str(self.path), f"cannot be written: {error.strerror}", cure) from None
 
 
 def refused_codes(transports: Iterable[Transport]) -> dict[str, int]:
-    """What endpoints have refused since they opened, by code."""
+    """Number of refusals of endpoints since they opened, by code."""
     found: dict[str, int] = {}
     for transport in transports:
         for (_, code), count in sorted(transport.stats.refused.counts.items()):
@@ -68,7 +68,7 @@ def refused_codes(transports: Iterable[Transport]) -> dict[str, int]:
 
 
 def read_stats(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """Read the lines of several nodes; a last line that a killed node left half-written is left out."""
+    """Read the lines of several nodes; an incomplete last line of a killed node is skipped."""
     for folder in folders:
         path = folder / STATS
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""Asking nodes how they are: where the nodes of a folder listen, and what each of them answers."""
+"""Status of nodes: the addresses of the nodes of a folder, and the answer of each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from wattswap.nodes.keys import new_identity
 PATIENCE_S = 5.0
 """How long a node may take to answer. [s]"""
 AT_ONCE = 8
-"""How many nodes are asked at the same time."""
+"""Number of concurrent requests."""
 
 
 class Open(Protocol):
@@ -36,7 +36,7 @@ class Open(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A node to ask; `address` is empty where it is not known, and `trouble` says why."""
+    """A node to query; if `address` is empty, `trouble` says why it is unknown."""
 
     name: str
     role: str
@@ -46,7 +46,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a node said, or why it said nothing."""
+    """The status of a node, or why it has none."""
 
     target: Target
     role: str = ""
@@ -57,7 +57,7 @@ class Finding:
     trouble: str = ""
 
     def facts(self) -> dict[str, Any]:
-        """The finding as a row; what the node did not tell is None."""
+        """The finding as a row; unknown values are None."""
         up = not self.trouble
         return {
             "node": self.target.name,
@@ -73,7 +73,7 @@ class Finding:
         }
 
     def _refused(self) -> int | None:
-        """Refusals of every code together; a node that counts has refused nothing where it names none."""
+        """Refusals of all codes; 0 if a node that reports counters reports none."""
         named = [n for name, n in self.counters.items() if name == "refused" or name.startswith("refused_")]
         return sum(named) if self.counters else None
 
@@ -106,7 +106,7 @@ def targets_of(folder: Path) -> tuple[bytes, list[Target]]:
 
 
 def _own(config: NodeConfig, listed: Target | None) -> Target:
-    """Where a node listens by its own files; its peer id is in its keystore, which needs no opening."""
+    """The address of a node by its own files; its peer id is in the public part of its keystore."""
     try:
         key = public_keys(config.keystore_path)[config.key_names[0]]
     except KeyFileError as error:
@@ -118,18 +118,18 @@ def _own(config: NodeConfig, listed: Target | None) -> Target:
 
 
 def survey(chain_id: bytes, targets: Sequence[Target], open_transport: Open) -> list[Finding]:
-    """Ask every node, with a key made for the occasion; one finding for each, in their order."""
+    """Query every node with an ephemeral key; one finding each, in their order."""
 
     async def main() -> list[Finding]:
-        async with for_the_occasion(open_transport) as transport:
+        async with ephemeral_transport(open_transport) as transport:
             return await ask_all(transport, chain_id, targets)
 
     return trio.run(main)
 
 
 @asynccontextmanager
-async def for_the_occasion(open_transport: Open) -> AsyncIterator[Transport]:
-    """An endpoint with a key of its own, for a command that asks nodes something."""
+async def ephemeral_transport(open_transport: Open) -> AsyncIterator[Transport]:
+    """A transport with an ephemeral key, for commands that query nodes."""
     async with open_transport(new_identity()) as transport:
         # libp2p, which sets its own level when it is imported, logs every node that is not up.
         logging.getLogger("libp2p").setLevel(logging.CRITICAL)
@@ -137,7 +137,7 @@ async def for_the_occasion(open_transport: Open) -> AsyncIterator[Transport]:
 
 
 async def ask_all(transport: Transport, chain_id: bytes, targets: Sequence[Target]) -> list[Finding]:
-    """Ask every node over an open transport."""
+    """Query every node over an open transport."""
     findings: dict[int, Finding] = {}
     limit = trio.CapacityLimiter(AT_ONCE)
 
@@ -161,7 +161,7 @@ async def _ask(transport: Transport, chain_id: bytes, target: Target) -> Finding
     except trio.TooSlowError:
         return Finding(target, trouble=f"no answer within {PATIENCE_S:g} s")
     except Unreachable:
-        return Finding(target, trouble=f"nobody answers at {target.address}")
+        return Finding(target, trouble=f"no node answers at {target.address}")
     except P2PError as error:
         return Finding(target, trouble=str(error))
     return Finding(

@@ -1,6 +1,6 @@
-"""Processes of a neighbourhood on this machine: started, started again when they die, taken down together.
+"""Processes of a network on this machine: started, restarted when they die, stopped together.
 
-A node writes its output to its own log file. Only processes that were started here are ever signalled.
+A node writes its output to its own log file. Only processes started here are signalled.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Final
 from wattswap.errors import ExitCode, WattswapError
 
 RESTARTS_MAX: Final = 20
-"""How often one process is started again before the whole run is given up."""
+"""Restarts of one process before the run is aborted."""
 STOP_S: Final = 10.0
-"""How long a process may take to end after it was asked to. [s]"""
+"""How long a process may take to end after SIGTERM. [s]"""
 _LOG_TAIL_BYTES: Final = 2_000
 
 
 class NodeFailed(WattswapError):
-    """A process of the neighbourhood that cannot be kept running."""
+    """A process of the network that cannot be kept running."""
 
     exit_code = ExitCode.CHECK_FAILED
 
@@ -37,7 +37,7 @@ class Child:
     Args:
         name: For people.
         folders: Node folders it runs.
-        log: File that gets its output, appended to over restarts.
+        log: File that gets its output; restarts append to it.
         modules: Files of plug-ins that it imports.
     """
 
@@ -71,7 +71,7 @@ class Child:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps processes running until those that have an end of their own have ended.
+    """Keeps processes running until those that end by themselves have ended.
 
     Args:
         environment: Added to each process' environment.
@@ -90,12 +90,12 @@ class Supervisor:
         return child
 
     def check(self) -> list[str]:
-        """Start again whatever has died, and return the names of what was.
+        """Restart processes that have died, and return their names.
 
         A process that ended with 0 has done its work and stays down.
 
         Raises:
-            NodeFailed: One dies again and again; the sentence has the end of its log.
+            NodeFailed: One ended with an error or died too often; the sentence has the end of its log.
         """
         again = []
         for child in self.children.values():
@@ -105,7 +105,7 @@ class Supervisor:
             if code == 0:
                 child.done = True
                 continue
-            if code > 0:  # it said itself that it cannot go on: the same would happen again
+            if code > 0:  # an error exit: a restart would fail in the same way
                 raise NodeFailed.of(child.name, f"ended with exit code {code}: {_tail(child.log)}")
             if child.restarts == RESTARTS_MAX:
                 raise NodeFailed.of(child.name, f"was started {RESTARTS_MAX + 1} times and killed each time")
@@ -115,10 +115,10 @@ class Supervisor:
         return again
 
     def stop(self) -> None:
-        """Ask every process to end, wait, and kill what does not."""
+        """Send SIGTERM to every process, wait, and kill those that do not end."""
         running = [c for c in self.children.values() if c.process is not None and c.process.poll() is None]
         for child in running:
-            child.signal(signal.SIGCONT)  # a stopped process would not hear the next one
+            child.signal(signal.SIGCONT)  # a stopped process would not receive SIGTERM
             child.signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_S
         for child in running:

@@ -19,10 +19,10 @@ from p2p.roles.validator.mempool import TxReply
 from p2p.wire.codec import Record, decode
 from p2p.wire.identity import Identity, load_key_file
 from wattswap.errors import InvalidData, Problem, UsageError, VerificationFailed, suggest
-from wattswap.nodes.chains import UNREACHABLE, hand_in
+from wattswap.nodes.chains import UNREACHABLE, send_tx
 from wattswap.nodes.config import NODE_KEY, load_config
 from wattswap.nodes.keys import open_keys
-from wattswap.nodes.status import Open, Target, for_the_occasion
+from wattswap.nodes.status import Open, Target, ephemeral_transport
 from wattswap.runs.chain_reader import genesis_of, module_named, tip_of
 
 VALID_BLOCKS = 100
@@ -93,8 +93,8 @@ def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
         raise UsageError.of("NODES", "names no validator", "give the folder that `node init` made")
 
     async def main() -> TxReply:
-        async with for_the_occasion(open_transport) as transport:
-            return await hand_in(transport, addresses, data)
+        async with ephemeral_transport(open_transport) as transport:
+            return await send_tx(transport, addresses, data)
 
     reply = trio.run(main)
     if reply.code:

@@ -1,1 +1,1 @@
-"""One HTML file that tells what a run or a comparison came to; figures and sentences know only a `Story`."""
+"""One HTML report of a run or a comparison; figures and sentences depend on a `Story` only."""

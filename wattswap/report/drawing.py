@@ -1,6 +1,6 @@
 """How every figure looks: the palette, the axes, lines and points.
 
-Colours are those of Okabe and Ito, which people with any colour vision can tell apart; lines differ in dash
+Colours are those of Okabe and Ito, distinguishable with any colour vision; lines differ in dash
 and points in symbol as well. Backgrounds are transparent and text is grey: a figure can stand on light and on dark.
 """
 

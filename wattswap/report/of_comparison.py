@@ -34,7 +34,7 @@ def story_of_comparison(comparison: ComparisonFolder, point: str | None = None) 
     about, point = comparison.about, point or comparison.points[0]
     labels = list(dict.fromkeys(key.mechanism for key in comparison.cell_keys(point=point)))
     if comparison.reference not in labels or len(labels) < 2:
-        cure = "call the same `wattswap compare` again, which goes on"
+        cure = "call the same `wattswap compare` again, which continues"
         raise UsageError.of(str(comparison.path), "has no finished cells to compare", cure)
     cells = comparison.cells()
     cells = cells[(cells["point"] == point) & cells["seed"].isin(comparison.seeds)]
@@ -115,7 +115,7 @@ def _mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
 def _focus(outcomes: tuple[Outcome, ...], reference: str, bound: str | None) -> str:
     """The mechanism that saves the homes most, if possible without money from its operator.
 
-    Of equal ones it is that with fewer losers, and then the first.
+    Of equal ones, the one with fewer losers, and then the first.
     """
     rivals = [o for o in outcomes if o.label not in (reference, bound)]
     others = [o for o in outcomes if o.label != reference]
@@ -126,7 +126,7 @@ def _focus(outcomes: tuple[Outcome, ...], reference: str, bound: str | None) -> 
 
 
 def _curve(comparison: ComparisonFolder, label: str, point: str, seed: int, start: datetime | None) -> Curve:
-    """The book of one interval and what the mechanism made of it, worked out again from the scenario."""
+    """The book of one interval and its clearing, recomputed from the scenario."""
     import pandas as pd
 
     intervals = comparison.intervals(label, seed, point)
@@ -166,8 +166,8 @@ def _notes(comparison: ComparisonFolder, point: str) -> tuple[str, ...]:
     if about["missing"]:
         notes.append(f"{len(about['missing'])} cells are not finished and left out")
     if len(comparison.seeds) < len(about["seeds"]):
-        told = ", ".join(map(str, comparison.seeds))
-        notes.append(f"all figures are over the seeds that every mechanism has: {told}")
+        seeds = ", ".join(map(str, comparison.seeds))
+        notes.append(f"all figures are over the seeds that every mechanism has: {seeds}")
     if len(comparison.points) > 1:
         notes.append(f"of the {len(comparison.points)} points of the sweep this is {point}")
     return tuple(notes)

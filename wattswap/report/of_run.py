@@ -1,4 +1,4 @@
-"""The story of a run, beside what the same homes would have paid and drawn without a market."""
+"""The story of a run, beside the baseline of the same homes without a market."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WITHOUT = "no market"
 VERIFIED_ON_THE_SPOT = 2_000
-"""Blocks up to which the chain is verified before a report speaks of it."""
+"""Most blocks that a report verifies before it reports on the chain."""
 
 
 def story_of_run(result: RunFolder, label: str | None = None) -> Story:
@@ -40,11 +40,9 @@ def story_of_run(result: RunFolder, label: str | None = None) -> Story:
     name = label or str(about["mechanism"])
     bills, prices, table = result.bills(), result.prices().astype(float), _intervals(result)
     energy = {f"{kind}_kwh": table[f"{kind}_wh"] / WH_PER_KWH for kind in ("retail_import", "retail_export")}
-    local_kwh = (table["import_wh"] - table["retail_import_wh"]) / WH_PER_KWH
-    intervals = prices.assign(**energy, local_kwh=local_kwh)
+    intervals = prices.assign(**energy)
     without = prices.assign(
         traded_kwh=0.0,
-        local_kwh=0.0,
         price_per_kwh=np.nan,
         retail_import_kwh=table["import_wh"] / WH_PER_KWH,
         retail_export_kwh=table["export_wh"] / WH_PER_KWH,
@@ -151,7 +149,7 @@ def orders_frame(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def provenance(about: Mapping[str, Any]) -> dict[str, str]:
-    """What a result was made of, from its manifest or comparison.json."""
+    """The provenance of a result, from its manifest or comparison.json."""
     data, source = about.get("data") or {}, about.get("source") or {}
     rows = {
         "scenario": about.get("name"),
@@ -177,7 +175,7 @@ def _intervals(result: RunFolder) -> pd.DataFrame:
     """
     table = result.table("intervals").set_index("interval_start")
     if "optimum_nano" not in table.columns:
-        cure = "run its scenario again; `wattswap show` reads this folder as it is"
+        cure = "run its scenario again, or report with the wattswap whose version and commit stand in manifest.json"
         raise InvalidData.of(
             str(result.path), "is of an older wattswap, whose tables a report cannot use", cure
         )

@@ -1,12 +1,13 @@
-"""The page: one HTML file with its style, its script, its figures and the data beside each of them.
+"""The page: one HTML file with style, script, figures and their data.
 
-Nothing is fetched: Plotly's script is embedded once, and a content security policy forbids every request.
+Self-contained: Plotly's script is embedded once, and a content security policy forbids every request.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -79,6 +80,13 @@ class Section:
     body: str
     figures: Mapping[str, go.Figure]
 
+    def refuse_unfit(self) -> None:
+        """Raise a ValueError where it cannot stand on a page: no text, no such id, or text that is no UTF-8."""
+        for text in (self.anchor, self.title, self.why, self.body):
+            text.encode("utf-8")
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", self.anchor):
+            raise ValueError(f"{self.anchor!r} is no id of a section, of lower-case letters, digits and '-'")
+
 
 def page(title: str, about: str, sections: Sequence[Section], version: str) -> str:
     """Put the sections together."""
@@ -109,7 +117,7 @@ def figure(name: str, alt: str, caption: str, data: pd.DataFrame, *, wide: bool 
 
     Args:
         name: Id of the figure; also the name of its CSV file.
-        alt: What can be seen, for those who cannot see it.
+        alt: Text alternative.
         caption: What is drawn.
         data: The data of the figure.
         wide: Whether it scrolls inside its box on a narrow screen.

@@ -18,8 +18,8 @@ class ReportSection:
 
     Args:
         name: Its name, for `wattswap list sections`.
-        rank: Its place: sections stand in order of rank, then of name.
-        build: Makes it of a story; None where it has nothing to say.
+        rank: Its place: sections are in order of rank, then of name.
+        build: Makes it from a story; None if it has no content.
     """
 
     name: str
@@ -33,7 +33,7 @@ class ReportSection:
 
 
 SECTIONS: Registry[ReportSection] = Registry(
-    "report section", folders=("wattswap.report.sections",), group="wattswap.sections"
+    "report section", folders=("wattswap.report.sections",), group="wattswap.sections", item=ReportSection
 )
 
 
@@ -50,5 +50,11 @@ def section(name: str, rank: int) -> Callable[[Build], Build]:
 def sections(story: Story) -> list[Section]:
     """All sections of a story, in order."""
     ordered = sorted(SECTIONS.all().values(), key=lambda known: (known.rank, known.name))
-    built = [known.build(story) for known in ordered]
-    return [section for section in built if section is not None]
+    built = []
+    for known in ordered:
+        with SECTIONS.held(known):
+            section = known.build(story)
+            if section is not None:
+                section.refuse_unfit()
+                built.append(section)
+    return built

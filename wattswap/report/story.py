@@ -1,4 +1,4 @@
-"""What a report tells, the same for a run and for a comparison: outcomes by mechanism, one order book, provenance."""
+"""The content of a report, the same for a run and a comparison: outcomes by mechanism, one order book, provenance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Spread:
     Args:
         mean: None where the figure is undefined under any seed: the mean of the others would flatter it.
         low: Lower end; None with fewer than two seeds.
-        high: Upper end; None likewise.
+        high: Upper end; None with fewer than two seeds.
         seeds: For how many seeds it is defined.
     """
 
@@ -49,7 +49,7 @@ UNDEFINED = Spread(None, seeds=0)
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a mechanism did, to hold against its promises; None where it was not looked at.
+    """Observations to compare with a mechanism's promises; None where there is none.
 
     Args:
         deficit_intervals: Intervals in which the operator had to add money.
@@ -68,13 +68,13 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one mechanism.
+    """The result of one mechanism.
 
     Args:
         label: Its name, as the scenario or the comparison calls it.
         metrics: Figures by name, in kWh, kW and currency.
         intervals: Indexed by interval_start (UTC): price_per_kwh, import_per_kwh, feed_in_per_kwh, traded_kwh,
-            retail_import_kwh, retail_export_kwh, local_kwh.
+            retail_import_kwh, retail_export_kwh.
         bills: Indexed by home: cost_without_market, cost_with_market, saving and energy in kWh.
         observed: What it did.
         promises: What it promises; None for a mechanism that is not registered here.
@@ -94,11 +94,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The order book of one interval and what was made of it.
+    """The order book of one interval and its clearing.
 
     Args:
         start: Start of the interval, UTC.
-        orders: household, side ("buy" or "sell"), energy_kwh, limit_per_kwh, accepted_kwh, price_per_kwh.
+        orders: `household`, side ("buy" or "sell"), energy_kwh, limit_per_kwh, accepted_kwh, price_per_kwh.
         price: Clearing price per kWh; None where nothing traded or orders have prices of their own.
         traded_kwh: Energy traded.
     """
@@ -118,7 +118,7 @@ class Sweep:
         points: Names of all points.
         frames: By metric, one row a point and mechanism: a column for each key with its value as it was written,
             mechanism, and mean, low and high of the metric over the seeds.
-        bound: Label of the mechanism that is a bound and no rule.
+        bound: Label of the upper bound.
     """
 
     keys: tuple[str, ...]
@@ -129,7 +129,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Everything that a report says.
+    """The content of a report.
 
     Args:
         kind: What the folder is.
@@ -147,12 +147,12 @@ class Story:
         curve: Gives the book of an interval, by default the one with the most traded energy.
         flows: Source, target and kWh of each flow of energy, of `focus`.
         seconds: Computing time of the whole.
-        chain: Facts about the chain, or None where there is none.
+        chain: Facts about the chain, or None.
         provenance: What it was made of, by name.
         repeat: The command that makes it again.
         scenario: The resolved scenario.
         notes: Sentences about the data.
-        point: The point of a sweep that all this is about; empty where nothing was varied.
+        point: The point of a sweep; empty if nothing was varied.
         sweep: All points of the sweep; None where there are no others.
     """
 
@@ -219,7 +219,7 @@ def energy_flows(sums: Mapping[str, float | None]) -> pd.DataFrame:
 
     Args:
         sums: import_kwh, export_kwh, retail_import_kwh, retail_export_kwh of all homes together; load_kwh and pv_kwh,
-            or None where the data do not tell them.
+            or None if the data do not have them.
 
     Returns:
         Columns source, target, energy_kwh. What neighbours gave each other is the metered import that no retailer

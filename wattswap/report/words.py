@@ -1,4 +1,4 @@
-"""Numbers and sentences of a report: how a figure is written, why it may be missing, and the verdict in plain words."""
+"""Numbers and sentences of a report: number formats, reasons for missing values, and the verdict."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def verdict(story: Story) -> list[str]:
 
 
 def idle(story: Story) -> str:
-    """Why rules trade nothing among homes that all state the same two limits; empty where none is idle for it."""
+    """Why mechanisms trade nothing among homes that all state the same two limits; empty if none is affected."""
     names = [o.label for o in story.rivals if o.observed.volume_share == 0]
     homes, strategies = story.scenario.get("homes", {}), STRATEGIES.all()
     alike = {name for name, strategy in strategies.items() if strategy.identical_limits}
@@ -108,7 +108,7 @@ def idle(story: Story) -> str:
 
 
 def two_prices(outcomes: Sequence[Outcome]) -> str:
-    """What a price means where buyers pay another one than sellers get; empty where none of these rules does that."""
+    """What a price means if buyers pay another one than sellers get; empty if no mechanism does that."""
     names = []
     for o in outcomes:
         paid, got = o.value("buyer_price_per_kwh"), o.value("seller_price_per_kwh")
@@ -169,7 +169,7 @@ def _pays(after: float, before: float, money: str, story: Story) -> str:
 
 
 def worst_off(outcome: Outcome, money: str, *, mean: bool = False) -> str:
-    """Name the home that loses most, or gains least, and how many lose; by mean bills where there are several seeds."""
+    """Name the home that loses most, or gains least, and how many lose; by mean bills over several seeds."""
     savings = outcome.bills["saving"]
     home, least = str(savings.idxmin()), float(savings.min())
     losers = int((savings < -5e-10).sum())
@@ -185,17 +185,17 @@ def worst_off(outcome: Outcome, money: str, *, mean: bool = False) -> str:
 
 
 def _harmless(story: Story) -> str:
-    """The rule that saves most of those under which nobody loses, where the one in focus has losers."""
+    """The mechanism that saves most of those under which nobody loses, if the one in focus has losers."""
     nobody = [r for r in story.rivals if r.value("homes_worse_off") == 0 and not needs_money(r)]
     if not story.focused.value("homes_worse_off") or not nobody:
         return ""
     best = max(nobody, key=lambda r: r.value("saving") or 0.0)
     saved = amount(best.value("saving") or 0.0, story.currency)
-    return f" Of the rules under which nobody loses {best.label} saves most, {saved}."
+    return f" Of the mechanisms under which nobody loses {best.label} saves most, {saved}."
 
 
 def amount(value: float, money: str) -> str:
-    """Money with two decimals; what is less than a cent and not nothing is called so."""
+    """Money with two decimals; a non-zero amount below a cent is given as less than 0.01."""
     if value and abs(value) < 0.005:
         return f"less than 0.01 {money}"
     return f"{number(value)} {money}"

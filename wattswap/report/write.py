@@ -39,7 +39,7 @@ def html_of(story: Story, start: datetime | None = None) -> str:
     """The page of a story.
 
     Args:
-        story: What to tell.
+        story: The content.
         start: Interval of the supply and demand curve; by default the one with the most traded energy.
 
     Raises:
@@ -54,7 +54,7 @@ def html_of(story: Story, start: datetime | None = None) -> str:
 
     kind = "a run" if story.kind == "run" else "a comparison"
     if story.sweep is not None:
-        kind = f"a sweep of {len(story.sweep.points)} points, of which {story.point} is told in full"
+        kind = f"a sweep of {len(story.sweep.points)} points, of which {story.point} is reported in full"
     seeds = "" if len(story.seeds) < 2 else f", {len(story.seeds)} seeds"
     about = f"Report of {kind}: {story.homes} homes, {duration(story.length)} from {story.start}{seeds}."
     rivals = [o.label for o in story.rivals] or [story.focus]

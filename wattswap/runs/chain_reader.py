@@ -1,4 +1,4 @@
-"""Reading a run's chain for people: blocks, verification, one home's proof."""
+"""Read a run's chain: blocks, verification, one home's proof."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from wattswap.runs.prepare import Keys
 
 
 def open_chain(run: Path) -> ChainStore:
-    """Open a run's chain without changing a byte of it."""
+    """Open a run's chain read-only."""
     return ChainStore.open(_chain_file(run), genesis_of(run), read_only=True)
 
 
@@ -132,10 +132,10 @@ def parse_interval(text: str) -> int:
 
 
 def verified_chain(run: Path) -> dict[str, Any]:
-    """Check a chain from its first block on.
+    """Verify a chain from its first block on.
 
     Raises:
-        VerificationFailed: Names the block and field of the first thing that is wrong.
+        VerificationFailed: Names the first block and field that is wrong.
     """
     genesis = genesis_of(run)
     try:
@@ -308,7 +308,7 @@ def prove_line(run: Path, household: str, interval: str) -> str:
 
 
 def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
-    """Check a proof file offline against a genesis file and tell what it proves.
+    """Check a proof file offline against a genesis file; returns what it proves.
 
     Raises:
         InvalidData: The proof file cannot be read.
@@ -328,7 +328,9 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
     try:
         line = check_proof(bundle, trusted)
     except P2PError as error:
-        raise VerificationFailed.of(str(proof), str(error), "ask the operator for the proof again") from None
+        raise VerificationFailed.of(
+            str(proof), str(error), "request the proof from the operator again"
+        ) from None
     return {
         "proven": True,
         "currency": trusted.params.currency,
@@ -347,7 +349,7 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
 
 
 def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
-    """Check a proof that a collector broke its promise, offline, and tell whom it convicts.
+    """Check a proof that a collector broke its promise, offline; returns whom it convicts.
 
     Raises:
         InvalidData: The proof file cannot be read.
@@ -368,7 +370,7 @@ def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
         omission = decode(Omission, data, max_bytes=MAX_OMISSION_BYTES)
         (_, args), *_ = batches((omission.tx,))
     except P2PError as error:
-        raise VerificationFailed.of(str(proof), str(error), "it convicts nobody as it stands") from None
+        raise VerificationFailed.of(str(proof), str(error), "it convicts nobody") from None
     return {
         "convicted": True,
         "role": "operator" if key in trusted.operators else "authority",

@@ -51,7 +51,7 @@ def args_of(record: IntervalRecord, batch: Batch, **network: bytes) -> BatchArgs
 
 
 class ChainWriter:
-    """Writes one run's chain, all authorities in this process.
+    """Writes one run's chain, all validators in this process.
 
     Args:
         setup: Keys and genesis.
@@ -85,7 +85,7 @@ class ChainWriter:
         return make_proof(committed.batch, account, committed.block, committed.cert, self._setup.genesis)
 
     def cut_back(self, height: int) -> None:
-        """Forget every block above a checkpoint.
+        """Remove every block above a checkpoint.
 
         Raises:
             VerificationFailed: The chain is shorter than the checkpoint says.
@@ -107,7 +107,7 @@ class ChainWriter:
                 yield args.book_root + args.clearing_root + args.postings_root
 
     def summary(self) -> dict[str, Any]:
-        """Height, head and authorities, for the manifest."""
+        """Height, head and number of validators, for the manifest."""
         genesis, tip = self._setup.genesis, self._producer.tip
         return {
             "id": genesis.chain_id.hex(),

@@ -1,4 +1,4 @@
-"""The in-process run: a scenario walked interval by interval into a run folder.
+"""The in-process run: a scenario simulated interval by interval into a run folder.
 
 The folder is built under NAME.partial and renamed when everything is written. Checkpoints are written after a
 simulated day, twice a second at most, and after Ctrl-C; `resume` cuts back to the last one and goes on, to the same
@@ -18,6 +18,8 @@ from statistics import median
 from typing import Any, Protocol
 
 from market.metrics.table import Result, figures
+from p2p.blocks.genesis import read_genesis
+from p2p.errors import OldFormat
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
 from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
@@ -53,7 +55,7 @@ CHECKPOINT_S = 0.5
 
 
 class RunChain(Protocol):
-    """The chain of a run: one that is written as the run goes on, or one that a network has made."""
+    """The chain of a run: written during the run, or made by a network before."""
 
     def add(self, record: IntervalRecord) -> Committed: ...
 
@@ -64,7 +66,7 @@ class RunChain(Protocol):
 
 def own_chain(setup: Setup, folder: Path) -> ChainWriter:
     """Open the chain that this process writes into a run folder."""
-    if not (folder / CHECKPOINT).exists():  # killed before its first checkpoint: nothing in it counts
+    if not (folder / CHECKPOINT).exists():  # killed before its first checkpoint: discard it
         for leftover in folder.glob(f"{CHAIN}*"):
             leftover.unlink()
     return ChainWriter(setup, folder / CHAIN)
@@ -93,7 +95,7 @@ class Run:
         self.chain.close()
 
     def step(self) -> float | None:
-        """Live one interval in process and return its price, if any. [currency/kWh]"""
+        """Simulate one interval in process and return its price, if any. [currency/kWh]"""
         record = step(self.setup, self.community, self.done, signed=self.setup.sign_orders)
         self.add(record)
         return record.price_per_kwh
@@ -134,9 +136,7 @@ class Run:
         if path.exists():
             saved = read_object(path)
             if saved.get("version") != CHECKPOINT_VERSION:
-                raise RunNotFound.of(
-                    str(self.folder), "was interrupted by another version of wattswap", "start a new run"
-                )
+                raise _of_another_version(self.folder)
         self.done, self.parts = saved["done"], saved["parts"]
         chain.cut_back(self.done)
         self.tables.drop_parts_from(self.parts)
@@ -149,7 +149,7 @@ class Run:
 
 
 def new_run_folder(scenario: Scenario, out: Path) -> Path:
-    """Choose `out`/DATE_NAME_DIGEST, the digest being the scenario's; a number tells runs of one second apart."""
+    """Choose `out`/DATE_NAME_DIGEST, the digest being the scenario's; runs of the same second get a number."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S")
     name, number = f"{stamp}_{scenario.name}_{scenario.digest()[:6]}", 1
     folder = out / name
@@ -228,12 +228,24 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunFol
     with folder_lock(partial):
         setup = prepare(stored_scenario(partial))
         if setup.genesis_bytes() != (partial / GENESIS).read_bytes():
+            try:
+                read_genesis(partial / GENESIS)
+            except OldFormat:
+                raise _of_another_version(partial) from None
             raise VerificationFailed.of(
                 str(partial), "the scenario's data have changed since this run began", "start a new run"
             )
-        if (partial / MANIFEST).exists():  # killed while it was given its name
+        if (partial / MANIFEST).exists():  # killed while it was renamed
             return _name_finished(partial)
         return _drive(setup, partial, on_progress)
+
+
+def _of_another_version(partial: Path) -> RunNotFound:
+    return RunNotFound.of(
+        str(partial),
+        "was interrupted by another version of wattswap",
+        "start a new run, or resume it by that version",
+    )
 
 
 def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunFolder:

@@ -23,7 +23,7 @@ CURE = "restore the folder from a copy, or run the scenario again"
 
 
 class RunFolder:
-    """A run folder, read when asked.
+    """A run folder, read lazily.
 
     Frames carry kWh and currency units; the Parquet files beside them keep the integers.
     """
@@ -49,7 +49,7 @@ class RunFolder:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What was run, with which versions, and the hashes of what came out."""
+        """What was run, with which versions, and the hashes of the results."""
         return read_object(self.path / MANIFEST)
 
     @cached_property

@@ -63,7 +63,7 @@ def history_after_gaps_s(meter: MeterData, start_s: int) -> int:
 def without_missing(
     scenario: Scenario, meter: MeterData, first_row: int
 ) -> tuple[MeterData, tuple[str, ...]]:
-    """Refuse, or leave out, homes with a missing reading inside the run; nothing missing is ever traded.
+    """Refuse, or leave out, homes with a missing reading inside the run; missing energy is never traded.
 
     Returns:
         The data of the homes that run, and the ids of those left out.
@@ -137,8 +137,7 @@ def _place(scenario: Scenario, meter: MeterData, key: KeyPath, name: str) -> int
 
 def _spec(scenario: Scenario, device: Device, table: Table, base: Any, key: KeyPath) -> Any:
     """One home's device: what the scenario gives, else what the data say, else the defaults of the keys."""
-    told = {k.field: getattr(table, k.field) for k in device.keys}
-    given = {field: value for field, value in told.items() if value is not None}
+    given = {k.field: value for k in device.keys if (value := getattr(table, k.field)) is not None}
     if given.get(device.removed_by) == 0:
         return None
     defaults = {k.field: k.default for k in device.keys if k.default is not None}

@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish: what is at hand is finished first."""
+"""Handle SIGINT gracefully: finish the current interval, then stop."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import FrameType
 
 
 class Interrupt:
-    """Remembers Ctrl-C, so that the interval at hand is finished first."""
+    """Records SIGINT, so that the caller can stop after the current interval."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        if self.asked:  # a second Ctrl-C means now
+        if self.asked:  # a second SIGINT stops at once
             raise KeyboardInterrupt
         self.asked = True
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible
-from market.mechanism import refuse_unused
+from market.mechanism import MECHANISMS, refuse_unused
 from market.orders import Terms
 from market.random import words_of
 from market.settlement.accounts import Postings
@@ -40,10 +40,10 @@ class Settled:
 
 @dataclass(frozen=True, eq=False)
 class IntervalRecord:
-    """Everything that came out of one interval; sinks (chain, tables, totals, cells, statistics) read it.
+    """The results of one interval; sinks (chain, tables, totals, cells, statistics) read it.
 
     Args:
-        roster: Household ids; participants of the book are indices into it.
+        roster: Home ids; participants of the book are indices into it.
         columns: Per home, what devices and sub-meters say, by name such as `stored_wh`; absent where not known. [Wh]
         clear_ns: Time that the clearing took. [ns]
         accounts: Names of the external accounts, which participants of the book count behind the roster.
@@ -93,26 +93,27 @@ class IntervalRecord:
 
     @property
     def node_price_per_kwh(self) -> list[float | None]:
-        """The price of each node for people; None where nothing traded. [currency/kWh]"""
+        """The price of each node; None where nothing traded. [currency/kWh]"""
         return [None if node is None else node.price / MICRO_PER_UNIT for node in self.clearing.node_price]
 
     @property
     def price_per_kwh(self) -> float | None:
-        """The price for people, an average where the mechanism has no single price. [currency/kWh]"""
+        """The price, an average if the mechanism has no single price. [currency/kWh]"""
         average = self.clearing.average_price_micro_per_kwh(self.book)
         return None if average is None else average / MICRO_PER_UNIT
 
 
 def step(setup: Setup, community: Community, i: int, *, signed: bool = False) -> IntervalRecord:
-    """Live the i-th interval: bids, book, clearing, meters, settlement.
+    """Simulate the i-th interval: bids, book, clearing, meters, settlement.
 
     Args:
-        community: The homes, before this interval; they are one interval further afterwards.
+        community: The homes before this interval; advanced by one interval.
         signed: Whether every order is signed and checked, as a network does.
 
     Raises:
         NotTaken: The book or the rules hold what the mechanism does not use.
         InfeasibleClearing: The mechanism broke a rule of the market.
+        PluginFailed: A plug-in of somebody else did, or raised.
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
     book = order_book(setup, community, i, signed=signed)
@@ -138,10 +139,11 @@ def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
     """Clear the book of the i-th interval, check that the result is feasible, and say how long clearing took. [ns]"""
     rules = setup.rules_at(i)
     refuse_unused(setup.mechanism, book, rules)
-    begun = perf_counter_ns()
-    clearing = setup.mechanism.clear(book, rules)
-    clear_ns = perf_counter_ns() - begun
-    check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
+    with MECHANISMS.held(setup.mechanism):
+        begun = perf_counter_ns()
+        clearing = setup.mechanism.clear(book, rules)
+        clear_ns = perf_counter_ns() - begun
+        check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
     return clearing, clear_ns
 
 
@@ -186,8 +188,8 @@ def settled_interval(
     )
 
 
-def arrival_lottery(seed: int, start_s: int, participant: IntArray) -> IntArray:
-    """Decide the order of arrival at gate closure by a public lottery, so that no network delay decides it.
+def arrival_order(seed: int, start_s: int, participant: IntArray) -> IntArray:
+    """Decide the order of arrival at gate closure by a public random draw, so that network delay does not matter.
 
     Each participant draws a word from seed, interval and its own number; the rank of the draw is its sequence.
     """
@@ -218,6 +220,6 @@ def build_book(
         energy_wh[rows],
         limit_micro_per_kwh[rows],
         None if node is None else node[rows],
-        sequence=arrival_lottery(seed, start_s, who),
+        sequence=arrival_order(seed, start_s, who),
         terms={new: terms[old] for new, old in enumerate(rows.tolist()) if old in terms} if terms else terms,
     )

@@ -1,4 +1,4 @@
-"""The layout of a run folder: the name of everything in it, stated once.
+"""The layout of a run folder: all file names.
 
 runs/DATE_NAME_DIGEST/           (.partial behind the name until the run is finished)
     manifest.json  scenario.json  genesis.bin  chain.db  metrics.json  log.jsonl
@@ -32,16 +32,16 @@ TABLES = ("orders", "readings", "postings", "intervals")
 TABLE_NAMES = (*TABLES, "bills")
 
 NETWORK = "network.parquet"
-"""Table of a live run: what every node noted of every interval."""
+"""Table of a live run: statistics by node and interval."""
 BLOBS = "blobs"
 """Folder of a live run with the signed messages of each interval."""
 OMISSIONS = "omissions"
 """Folder of a live run with the proofs of broken promises, where there are any."""
 LIVE_MARK = "live"
-"""File that tells an unfinished live run, whose homes' state is nowhere in the folder."""
+"""File that marks an unfinished live run, whose homes' state is not in the folder."""
 
 COMPARISON = "comparison.json"
-"""File that tells the folder of a comparison."""
+"""File that marks the folder of a comparison."""
 
 IN_PROCESS, LIVE = "in process", "live"
 """The drivers of a run, as the manifest names them."""

@@ -1,4 +1,4 @@
-"""The manifest of a run: what was run, on what, with which versions, and the hashes of what came out."""
+"""The manifest of a run: scenario, data, versions, and the hashes of the results."""
 
 from __future__ import annotations
 

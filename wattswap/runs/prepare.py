@@ -1,4 +1,4 @@
-"""From a scenario to everything a run needs: data, homes, prices, market, keys and genesis, all checked first."""
+"""Prepare a scenario for a run: data, homes, prices, market, keys and genesis, all checked first."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ DAY_S = 86_400
 class Keys:
     """Every key of a neighbourhood, derived from its name, its seed and the scenario's secret file.
 
-    Without a secret file all of it can be guessed: good for simulations that anyone may repeat, and for nothing else.
+    Without a secret file all of it can be guessed: suitable only for simulations that anyone may repeat.
     """
 
     master: bytes
@@ -83,7 +83,7 @@ class Setup:
         strategies: Name of each home's strategy.
         weather: Measured weather, one value per row of `meter`.
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
-        given_members: The homes that it commits to; None likewise.
+        given_members: The homes that it commits to; None in the same case.
     """
 
     scenario: Scenario
@@ -106,7 +106,7 @@ class Setup:
 
     @property
     def roster(self) -> tuple[str, ...]:
-        """Household ids; an order's participant is an index into it."""
+        """Home ids; an order's participant is an index into it."""
         return self.meter.households
 
     @cached_property
@@ -126,12 +126,12 @@ class Setup:
 
     @property
     def shares_imbalance(self) -> bool:
-        """Whether members settle among each other, before the retailer, what was not traded."""
+        """Whether imbalances are settled among members before the retailer."""
         return self.scenario.market.imbalance == "shared"
 
     @property
     def imbalance(self) -> str:
-        """With whom members settle first what was not traded: "shared" among each other, or "retailer"."""
+        """With whom imbalances are settled first: "shared" among members, or "retailer"."""
         return "shared" if self.shares_imbalance and self.mechanism.promises.local_market else "retailer"
 
     @property
@@ -151,7 +151,7 @@ class Setup:
         """
         i, rest = divmod(start_s - self.start_s, self.minutes * 60)
         if rest or not 0 <= i < self.intervals:
-            raise UsageError.of(f"interval {start_s}", "is none of this scenario")
+            raise UsageError.of(f"interval {start_s}", "is outside the scenario's time range")
         return i
 
     def interval(self, i: int) -> Interval:
@@ -159,7 +159,7 @@ class Setup:
         return Interval(self.start_of(i), self.minutes)
 
     def rules_at(self, i: int) -> MarketRules:
-        """The market rules with the outside prices of the i-th interval, and a lottery of its own."""
+        """The market rules with the outside prices of the i-th interval, and its own seed."""
         return replace(
             self.rules,
             seed=self.rules.seed + self.start_of(i),
@@ -186,7 +186,7 @@ class Setup:
 
     @property
     def has_load(self) -> bool:
-        """Whether the data tell the load behind the meters: by sub-meter, or because nobody exports."""
+        """Whether the data have the load behind the meters: by sub-meter, or because nobody exports."""
         return bool({"load", "pv"} & set(self.meter.sub_meters)) or not self.meter.export_wh.any()
 
     @cached_property
@@ -198,7 +198,7 @@ class Setup:
         return self.meter.sub_meters.get("pv", np.zeros_like(self.meter.import_wh))
 
     def behind_meter(self, i: int) -> dict[str, IntArray]:
-        """Consumption and production of each home in the i-th interval; nothing where the data do not tell. [Wh]"""
+        """Consumption and production of each home in the i-th interval; empty if the data do not have them. [Wh]"""
         if not self.has_load:
             return {}
         row = self.first_row + i
@@ -216,7 +216,7 @@ class Setup:
         return Genesis(
             version=VERSION,
             name=self.scenario.name,
-            time_ms=0,  # a simulation may play in any year; the blocks of a network carry the time of the clock
+            time_ms=0,  # a simulation may be in any year; the blocks of a network carry wall-clock time
             params=make_params(
                 self.scenario.currency, self.minutes, sha256(committed.encode()).digest(), self._limits
             ),
@@ -316,7 +316,7 @@ def prepare(scenario: Scenario) -> Setup:
     """Load the data and check that the scenario can run on them, before anything is written.
 
     Raises:
-        WattswapError: Everything that is wrong with scenario and data together.
+        WattswapError: All errors of scenario and data together.
         DataError: The meter data cannot be read.
     """
     meter = load_meter(scenario)

@@ -1,4 +1,4 @@
-"""What each home of a run would save by cooperative rules, beside what the market gave it."""
+"""What each home of a run would save by cooperative sharing rules, beside its saving in the market."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Tables:
 
     Args:
         folder: The run's folder; parts go to its PARTS.
-        roster: Household ids.
+        roster: Home ids.
         currency: Code that goes into the metadata of every table.
     """
 
@@ -150,7 +150,7 @@ class Tables:
         return self._with_metadata(table)
 
     def _postings_table(self) -> pa.Table:
-        accounts = (*self._roster, *SYSTEM_ACCOUNTS)
+        accounts = (*self._roster, *self._rows[0][0].accounts, *SYSTEM_ACCOUNTS)
         lines = np.concatenate([record.settled.postings.lines for record, _ in self._rows])
         columns: dict[str, Any] = {
             "interval_start": self._starts([len(accounts)] * len(self._rows)),

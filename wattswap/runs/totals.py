@@ -1,4 +1,4 @@
-"""What is kept of every interval by a run and a cell alike: its named columns, and the bills of the homes."""
+"""Totals of a run or a cell: the named columns of its intervals, and the bills of the homes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from wattswap.runs.interval import IntervalRecord
 from wattswap.runs.prepare import Setup
 
 BEHIND_METER = ("load_wh", "pv_wh")
-"""Columns without a value where the data do not tell what is behind the meters."""
+"""Columns without a value if the data do not have what is behind the meters."""
 BILL_COLUMNS = (*COLUMNS, "baseline_nano", "imbalance_cost_nano", *BEHIND_METER)
 
 Columns = Mapping[str, Sequence[int | None]]
@@ -136,12 +136,13 @@ class Totals:
         own = {"baseline_nano": settled.baseline_nano, "imbalance_cost_nano": settled.imbalance_cost_nano}
         for i, name in enumerate(BILL_COLUMNS[len(COLUMNS) :], len(COLUMNS)):
             self._lines[:, i] += own[name] if name in own else record.columns.get(name, 0)
-        self.system_nano += settled.postings.total_nano[homes:]
+        self.system_nano += settled.postings.total_nano[-len(SYSTEM_ACCOUNTS) :]
 
     @property
     def bills(self) -> dict[str, IntArray]:
         """Every column of the bills by name, one value a home; what is not known is absent."""
-        unknown = () if self._setup.has_load else BEHIND_METER
+        # Losses stand with the grid operator: a home has none.
+        unknown = ("loss_wh",) if self._setup.has_load else ("loss_wh", *BEHIND_METER)
         return {name: self._lines[:, i] for i, name in enumerate(BILL_COLUMNS) if name not in unknown}
 
     def saved(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ EARLIEST_S, LATEST_S = 0, 7_258_118_400
 
 
 class Wrong(ValueError):
-    """Faults of one field or table, in words for its author; a fault's key counts from where it is raised."""
+    """Faults of one field or table, as sentences; a fault's key is relative to where it is raised."""
 
     def __init__(self, message: str, cure: str = "", key: str = "") -> None:
         self.faults: list[tuple[str, str, str]] = [(key, message, cure)]
@@ -28,7 +28,7 @@ class Wrong(ValueError):
 
     @classmethod
     def all_of(cls, faults: list[tuple[str, str, str]]) -> Wrong:
-        """Carry several (key, message, cure) at once."""
+        """Carry several (key, message, what to do) at once."""
         error = cls("; ".join(message for _, message, _ in faults))
         error.faults = faults
         return error
@@ -54,7 +54,7 @@ def kind(value: object) -> str:
 
 
 def is_resolved(info: ValidationInfo) -> bool:
-    """Tell whether the input is `Scenario.resolved()`, where exact numbers and instants are text."""
+    """Whether the input is `Scenario.resolved()`, where exact numbers and instants are text."""
     return bool(info.context and info.context.get("resolved"))
 
 

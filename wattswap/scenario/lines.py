@@ -1,4 +1,4 @@
-"""On which line of a TOML file each key stands, which `tomllib` does not tell.
+"""The line of each key in a TOML file, which `tomllib` does not give.
 
 The text must be valid TOML already; the scan follows the grammar only as far as keys and values have ends.
 """

@@ -1,4 +1,4 @@
-"""Scenario files: one strict TOML file says what runs; every mistake is reported at once, with its line.
+"""Scenario files: one strict TOML file says what runs; all errors are reported at once, with their lines.
 
 `pydantic` is imported when a scenario is loaded, not when this module is.
 """

@@ -48,7 +48,7 @@ class Scenario(Table):
     )
     name: str = Field(description="Short name, used for the run folder.")
     currency: str = Field(description='ISO 4217 code of every price and amount, such as "EUR".')
-    seed: int = Field(default=1, ge=0, lt=2**63, description="Seed of every lottery and key of the run.")
+    seed: int = Field(default=1, ge=0, lt=2**63, description="Seed of every random draw and key of the run.")
     time: Time = Field(default=Time(), description="Which part of the data runs.")
     data: Data = Field(description="Where the meter readings come from.")
     homes: Homes = Field(description="What the homes own and how they behave.")
@@ -107,7 +107,7 @@ class Scenario(Table):
         return modules_used(self._source.modules, self.market.mechanism)
 
     def invalid(self, key: str | KeyPath, message: str, cure: str = "") -> InvalidScenario:
-        """Build the error, with its line, for a key that only the data can judge, such as `time.start`.
+        """Build the error, with its line, for a key that only the data can check, such as `time.start`.
 
         A key with dots in its own name is given as a tuple.
         """
@@ -144,7 +144,7 @@ class Scenario(Table):
                 content = (self._source.base / path).read_bytes()
                 said["tariff"][f"{key}_sha256"] = hashlib.sha256(content).hexdigest()
         if self.chain.secret_file is not None:
-            # The hash of 32 random bytes tells nothing about them.
+            # The hash of 32 random bytes reveals nothing about them.
             said["chain"]["secret_file_sha256"] = hashlib.sha256(self.secret).hexdigest()
         return said
 
@@ -240,7 +240,7 @@ class Scenario(Table):
         return series(start_s, minutes, values, span.start_s, span.minutes, span.intervals)
 
     def warnings(self) -> list[Problem]:
-        """What is allowed but rarely meant."""
+        """Warnings: what is allowed but probably not intended."""
         tariff = self.tariff
         found: list[tuple[KeyPath, str, str]] = []
         feed_in = tariff.feed_in_micro_per_kwh

@@ -1,4 +1,4 @@
-"""The table [market.params]: parameters that only the chosen clearing rule knows."""
+"""The table [market.params]: parameters of the chosen mechanism alone."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _NUMBERS = ("share", "price", "energy")
 
 
 def own_parameters(mechanism: str) -> tuple[Parameter, ...]:
-    """The parameters that stand in [market.params] when this rule is chosen; none for an unknown rule."""
+    """The parameters in [market.params] of this mechanism; none for an unknown mechanism."""
     found = MECHANISMS.all().get(mechanism)
     return tuple(p for p in found.parameters if not has_own_field(p) and not p.case_only) if found else ()
 
 
 def _checked(value: Any, info: ValidationInfo) -> Any:
-    """Check the table against the chosen rule and return it as written, numbers as exact decimals."""
+    """Check the table against the chosen mechanism and return it as written, numbers as exact decimals."""
     if not isinstance(value, dict):
         raise Wrong(f"must be a table, not {kind(value)}", "write market.params = {name = value}")
     mechanism = info.data.get("mechanism")
@@ -43,7 +43,7 @@ def _checked(value: Any, info: ValidationInfo) -> Any:
 
 
 Params = Annotated[dict[str, Any], BeforeValidator(_checked)]
-"""[market.params] as written; its keys and ranges are those of the chosen rule."""
+"""[market.params] as written; its keys and ranges are those of the chosen mechanism."""
 
 
 def values_of(params: dict[str, Any], mechanism: str) -> dict[str, Value]:

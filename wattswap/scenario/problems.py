@@ -1,4 +1,4 @@
-"""Sentences for what the scenario models refuse: key, what is wrong, what to do, the nearest right name."""
+"""Error sentences of the scenario models: key, message, what to do, nearest known name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wattswap.scenario.model import scenario_model
 from wattswap.scenario.tables import Table
 
 Fault = tuple[KeyPath, str, str]
-"""(key path, message, cure)."""
+"""(key path, message, what to do)."""
 
 _WANTED = {
     "int_type": "a whole number",
@@ -77,7 +77,7 @@ def _table_at(path: KeyPath, root: type[Table]) -> type[Table] | None:
 
 
 def unknown_key(path: KeyPath, root: type[Table] | None = None) -> Fault:
-    """Say what was probably meant by a key that does not exist; in a scenario, or a file whose top is `root`."""
+    """The probable meaning of an unknown key, in a scenario or a file whose top is `root`."""
     root = root or scenario_model()
     table, key = _table_at(path[:-1], root), str(path[-1])
     siblings = fields_of(table) if table else {}

@@ -49,7 +49,7 @@ from wattswap.scenario.fields import (
 from wattswap.scenario.params import Params
 
 Faults = list[tuple[str, str, str]]
-"""(key in the table, message, cure)."""
+"""(key in the table, message, what to do)."""
 
 MAX_DAYS = 3_660
 MAX_INTERVALS = MAX_DAYS * 288
@@ -139,7 +139,7 @@ class Time(Table):
 
     @property
     def end_s(self) -> int | None:
-        """First instant after the run, where the file alone tells it. [s since 1970 UTC]"""
+        """First instant after the run, if the file alone gives it. [s since 1970 UTC]"""
         if self.end is not None:
             return instant_s(self.end, self.zone)
         if self.start is not None and self.days is not None:
@@ -360,11 +360,11 @@ class Tariff(Table):
     import_micro_per_kwh: Price | None = Field(
         default=None,
         alias="import_per_kwh",
-        description="Retail price; outside the windows where there are windows.",
+        description="Import price; with windows, the price outside them.",
     )
-    import_series: str | None = Field(default=None, description="CSV of retail prices.")
+    import_series: str | None = Field(default=None, description="CSV of import prices.")
     time_of_use: tuple[TimeOfUse, ...] = Field(
-        default=(), strict=False, description="Retail prices by time of the week."
+        default=(), strict=False, description="Import prices by time of the week."
     )
     feed_in_micro_per_kwh: Price | None = Field(
         default=None, alias="feed_in_per_kwh", description="What the retailer pays for energy."
@@ -419,16 +419,16 @@ class Tariff(Table):
 class Market(Table):
     """[market]: how the local market clears."""
 
-    mechanism: str = Field(default="uniform_price", description="The clearing rule.")
+    mechanism: str = Field(default="uniform_price", description="The mechanism.")
     k_ppm: Share = Field(default=PPM // 2, alias="k", description="Place in the price interval, 0 to 1.")
-    rationing: Rationing = Field(default="pro_rata", description="Who is served at the margin.")
-    solver: Solver = Field(default="highs", description="What clears; all give the same answer.")
+    rationing: Rationing = Field(default="pro_rata", description="How marginal orders are rationed.")
+    solver: Solver = Field(default="highs", description="Solver; all give the same clearing.")
     gate_closure_minutes: int = Field(
-        default=15, ge=0, le=1_440, description="How long before an interval its orders close."
+        default=15, ge=0, le=1_440, description="Lead of gate closure before the interval."
     )
     imbalance: Literal["shared", "retailer"] = Field(
         default="shared",
-        description="Who settles what was not traded: the neighbours first, or the retailer.",
+        description="Settlement of imbalances: among neighbours first, or with the retailer.",
     )
     params: Params = Field(default={}, description="Parameters of the mechanism: docs/reference/mechanisms.")
 
@@ -443,9 +443,9 @@ class Market(Table):
 
 
 class Chain(Table):
-    """[chain]: who writes the record."""
+    """[chain]: validators, signatures and keys of the chain."""
 
-    authorities: int = Field(default=4, ge=1, le=25, description="Who signs blocks: 4 to 25, or 1.")
+    authorities: int = Field(default=4, ge=1, le=25, description="Number of validators: 4 to 25, or 1.")
     sign_orders: bool = Field(default=False, description="Whether an in-process run signs every order.")
     secret_file: str | None = Field(
         default=None, description="File of `wattswap secret`, from which all keys and salts follow."
@@ -463,7 +463,11 @@ class Chain(Table):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        small = ("authorities", "cannot bear one that fails", "use 4 to 25, or 1 for a toy")
+        small = (
+            "authorities",
+            f"{self.authorities} validators tolerate no fault",
+            "use 4 to 25, or 1 for tests",
+        )
         faults: Faults = [small] if self.authorities in (2, 3) else []
         if self.secret_file is not None:
             faults += missing_file("secret_file", self.secret_file, info)

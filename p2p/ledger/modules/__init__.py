@@ -1,1 +1,1 @@
-"""The modules of the chain, one file each: who may call what, what it does to the state, what always holds."""
+"""The modules of the chain, one file each: methods and their roles, state transitions, invariants."""

@@ -1,12 +1,12 @@
 """Module `accounts`: nonces, quotas, and which key has which role.
 
     a || key        nonce and quota of a sender
-    r || key        roles of a key: index of the operator, index of the household, -1 for none
+    r || key        roles of a key: index of the operator, index of the home, -1 for none
     o || index u32  key of an operator
-    h || index u32  key of a household
+    h || index u32  key of a home
 
 A home has its role from its first transaction, `enter`, which shows its key; the genesis holds only a root.
-The role of an authority is not here: it follows from the set of the height, see `governance`.
+The role of a validator is not here: it follows from the set of the height, see `governance`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Account(Record, frozen=True):
 
 
 class Role(Record, frozen=True):
-    """What a key is: index of the operator and of the household, -1 for none."""
+    """What a key is: index of the operator and of the home, -1 for none."""
 
     operator: int
     household: int
@@ -76,7 +76,7 @@ def role_key(key: bytes) -> bytes:
 
 
 def role(view: View, key: bytes) -> Role:
-    """Operator and household of a key."""
+    """Operator and home of a key."""
     return view.read(NAME, role_key(key), Role) or NO_ROLE
 
 
@@ -86,13 +86,13 @@ def roles_of(view: View, key: bytes) -> frozenset[str]:
     names = {OPERATOR} if found.operator != _NONE else set()
     if found.household != _NONE:
         names.add(HOUSEHOLD)
-    if key in governance.council(view).current:
+    if key in governance.validator_sets(view).current:
         names.add(AUTHORITY)
     return frozenset(names)
 
 
 def household_of(ctx: Context) -> int:
-    """Index of the sender's household, or -1."""
+    """Index of the sender's home, or -1."""
     return role(ctx.view, ctx.sender).household
 
 
@@ -148,7 +148,7 @@ def _check_enter(args: EnterArgs, genesis: Genesis) -> None:
 def _enter(ctx: Context, args: EnterArgs) -> None:
     view, index = ctx.view, args.home.index
     if view.get(NAME, _household_key(index)) is not None:
-        raise InvalidTx("member_known", f"household {index} has shown its key already")
+        raise InvalidTx("member_known", f"home {index} has shown its key already")
     _give(view, ctx.sender, Role(role(view, ctx.sender).operator, index))
 
 
@@ -204,7 +204,7 @@ MODULE = CHAIN_MODULES.register(
             Entry("Nonce and quota of a sender.", b"a", (("sender", "bytes"),), Account),
             Entry("Roles of a key.", b"r", (("key", "bytes"),), Role),
             Entry("Key of an operator.", b"o", (("operator", "u32"),)),
-            Entry("Key of a household.", b"h", (("household", "u32"),)),
+            Entry("Key of a home.", b"h", (("household", "u32"),)),
         ),
         codes={
             "member_proof": "The home and its key do not lead to the root in the genesis.",

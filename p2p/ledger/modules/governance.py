@@ -1,9 +1,9 @@
-"""Module `governance`: the sets of authorities, the parameters in force, proposals and their approvals.
+"""Module `governance`: the sets of validators, the parameters in force, proposals and their approvals.
 
-    council         sets of the next height and of the one after it, jailed authorities, open proposals
-    history         the newest sets with the height from which each one holds, to judge evidence
+    council         sets of the next height and of the one after it, jailed validators, open proposals
+    history         the newest sets with the height from which each one holds, to check evidence
     governed        parameters in force
-    j || key        height from which evidence against an authority counts again after its return
+    j || key        height from which evidence against a validator counts again after its return
     next            number of the next proposal
     p || number u64 an open proposal
     change          only within a block: the set that was decided in it
@@ -45,19 +45,19 @@ MAX_OPEN = 32
 """Proposals that may be open at a time."""
 
 MAX_HISTORY = 16
-"""Sets that are remembered to judge evidence."""
+"""Validator sets that are kept to check evidence."""
 
 COUNCIL, HISTORY, GOVERNED = b"council", b"history", b"governed"
 NEXT, CHANGE = b"next", b"change"
 
 
-class Council(Record, frozen=True):
-    """Who decides.
+class ValidatorSets(Record, frozen=True):
+    """The validator sets and what they decide on.
 
     Args:
-        current: The authorities of the next height (within a block: of this one), in the order of turns.
+        current: The validators of the next height (within a block: of this one), in the order of turns.
         next: Those of the height after it.
-        jailed: Authorities that signed twice and have not been called back, sorted.
+        jailed: Validators that signed twice and have not been called back, sorted.
         open: Numbers of the open proposals, ascending.
     """
 
@@ -102,12 +102,12 @@ class Proposal(Record, frozen=True):
 
     Args:
         action: ADD, REMOVE, ROTATE, RETURN or PARAMETER.
-        key: The authority it is about; empty for a parameter.
+        key: The validator it is about; empty for a parameter.
         new_key: Of a ROTATE; else empty.
         name: Of the parameter; else empty.
         value: Of the parameter; else 0.
         expiry_height: Last height at which it may pass.
-        approvals: Keys of the authorities in favour, sorted.
+        approvals: Keys of the validators in favour, sorted.
     """
 
     action: int
@@ -148,9 +148,9 @@ class ApproveArgs(Record, frozen=True):
     number: int
 
 
-def council(view: View) -> Council:
-    """Sets, jailed authorities and open proposals."""
-    found = view.read(NAME, COUNCIL, Council)
+def validator_sets(view: View) -> ValidatorSets:
+    """Sets, jailed validators and open proposals."""
+    found = view.read(NAME, COUNCIL, ValidatorSets)
     assert found is not None, "the state was not started from a genesis"
     return found
 
@@ -163,9 +163,9 @@ def governed(view: View) -> Governed:
 
 
 @lru_cache(maxsize=256)
-def council_of(tree: Tree) -> tuple[Council, tuple[bytes, bytes]]:
-    """The council in a module's tree, and the hashes of its sets; most blocks leave this tree alone."""
-    found = decode(Council, tree.get(COUNCIL) or b"", max_bytes=MAX_VALUE_BYTES)
+def validator_sets_of(tree: Tree) -> tuple[ValidatorSets, tuple[bytes, bytes]]:
+    """The validator sets in a module's tree, and their hashes; most blocks do not change this tree."""
+    found = decode(ValidatorSets, tree.get(COUNCIL) or b"", max_bytes=MAX_VALUE_BYTES)
     return found, found.hashes
 
 
@@ -177,7 +177,7 @@ def governed_of(tree: Tree) -> Governed:
 
 def proposals(view: View) -> dict[int, Proposal]:
     """The open proposals by number."""
-    return {number: proposal_of(view, number) for number in council(view).open}
+    return {number: proposal_of(view, number) for number in validator_sets(view).open}
 
 
 def proposal_of(view: View, number: int) -> Proposal:
@@ -246,7 +246,7 @@ def _propose_parameter(ctx: Context, args: ParameterArgs) -> None:
 
 
 def _propose(ctx: Context, proposal: Proposal) -> None:
-    view, numbers = ctx.view, council(ctx.view).open
+    view, numbers = ctx.view, validator_sets(ctx.view).open
     last = ctx.height + governed(view).proposal_heights
     if not ctx.height <= proposal.expiry_height <= last:
         raise InvalidTx("gov_expiry", f"height {proposal.expiry_height} is not in {ctx.height}..{last}")
@@ -259,17 +259,17 @@ def _propose(ctx: Context, proposal: Proposal) -> None:
 
 
 def _approve(ctx: Context, args: ApproveArgs) -> None:
-    if args.number not in council(ctx.view).open:
+    if args.number not in validator_sets(ctx.view).open:
         raise InvalidTx("gov_closed", f"proposal {args.number} passed, expired or never was")
     proposal = proposal_of(ctx.view, args.number)
     if ctx.sender in proposal.approvals:
-        raise InvalidTx("gov_approved", f"this authority has approved proposal {args.number}")
+        raise InvalidTx("gov_approved", f"this validator has approved proposal {args.number}")
     _support(ctx, args.number, proposal)
 
 
 def _support(ctx: Context, number: int, proposal: Proposal) -> None:
     """Count the sender's approval; at a quorum of the current set, do what is proposed."""
-    view, current = ctx.view, council(ctx.view).current
+    view, current = ctx.view, validator_sets(ctx.view).current
     approvals = tuple(sorted((*proposal.approvals, ctx.sender)))
     if len(approvals) < quorum(len(current)):
         view.write(NAME, proposal_key(number), msgspec.structs.replace(proposal, approvals=approvals))
@@ -280,7 +280,7 @@ def _support(ctx: Context, number: int, proposal: Proposal) -> None:
         view.write(NAME, GOVERNED, value)
         return
     changed = _changed_set(view, proposal)
-    if changed != council(view).next:
+    if changed != validator_sets(view).next:
         if view.get(NAME, CHANGE) is not None:
             raise InvalidTx("gov_busy", "another change of the set was decided in this block")
         view.write(NAME, CHANGE, Keys(changed))
@@ -294,8 +294,8 @@ def _changed_set(view: View, proposal: Proposal) -> tuple[bytes, ...]:
     Raises:
         InvalidTx: The key is in the set already, or is not, or the set would have a size it may not have.
     """
-    known, key, new = council(view).next, proposal.key, proposal.new_key
-    waiting = council(view).jailed
+    known, key, new = validator_sets(view).next, proposal.key, proposal.new_key
+    waiting = validator_sets(view).jailed
     present = key in known if proposal.action != RETURN else key in waiting
     if present == (proposal.action == ADD) or new in known or (proposal.action == ADD and key in waiting):
         raise InvalidTx("gov_member", f"key {key.hex()[:16]} is in the set already, or is not")
@@ -306,12 +306,12 @@ def _changed_set(view: View, proposal: Proposal) -> tuple[bytes, ...]:
     else:
         changed = known if key in known else (*known, key)
     if not is_set_size(len(changed)):
-        raise InvalidTx("gov_set_size", f"the set would have {len(changed)} authorities")
+        raise InvalidTx("gov_set_size", f"the set would have {len(changed)} validators")
     return changed
 
 
 def _release(view: View, key: bytes, height: int) -> None:
-    waiting = council(view).jailed
+    waiting = validator_sets(view).jailed
     if key in waiting:
         _change(view, jailed=tuple(member for member in waiting if member != key))
         view.write(NAME, b"j" + key, Number(height))
@@ -326,21 +326,21 @@ def evidence_window(view: View, height: int) -> range:
 
 
 def punish(view: View, offence: Offence) -> None:
-    """Jail an authority that signed two different messages.
+    """Jail a validator that signed two different messages.
 
     Raises:
-        OutOfRange: It is jailed already, or has returned since, or is no authority any more.
+        OutOfRange: It is jailed already, or has returned since, or is no validator any more.
     """
-    key, known = offence.authority, council(view)
+    key, known = offence.authority, validator_sets(view)
     since = (view.read(NAME, b"j" + key, Number) or Number(0)).number
     if key in known.jailed or offence.height <= since or key not in known.next:
-        raise OutOfRange(f"authority {key.hex()[:16]} is jailed already, has returned since, or has left")
+        raise OutOfRange(f"validator {key.hex()[:16]} is jailed already, has returned since, or has left")
     _change(view, jailed=tuple(sorted((*known.jailed, key))))
 
 
 def _end_block(view: View, genesis: Genesis, height: int) -> None:
     """Move the sets on by one height, and forget what has expired."""
-    known = council(view)
+    known = validator_sets(view)
     change = view.read(NAME, CHANGE, Keys)
     if change is None:
         following = _without_jailed(known)
@@ -357,8 +357,8 @@ def _end_block(view: View, genesis: Genesis, height: int) -> None:
         _drop_approvals(view, set(known.next))
 
 
-def _without_jailed(known: Council) -> tuple[bytes, ...]:
-    """Return the next set without its first jailed authority, unless it would become too small."""
+def _without_jailed(known: ValidatorSets) -> tuple[bytes, ...]:
+    """Return the next set without its first jailed validator, unless it would become too small."""
     out = next((key for key in known.next if key in known.jailed), None) if known.jailed else None
     if out is None or not is_set_size(len(known.next) - 1):
         return known.next
@@ -373,19 +373,19 @@ def _drop_approvals(view: View, members: set[bytes]) -> None:
 
 
 def _change(view: View, **fields: tuple[bytes, ...] | tuple[int, ...]) -> None:
-    view.write(NAME, COUNCIL, msgspec.structs.replace(council(view), **fields))
+    view.write(NAME, COUNCIL, msgspec.structs.replace(validator_sets(view), **fields))
 
 
 def _close(view: View, closed: tuple[int, ...]) -> None:
     if not closed:
         return
-    _change(view, open=tuple(number for number in council(view).open if number not in closed))
+    _change(view, open=tuple(number for number in validator_sets(view).open if number not in closed))
     for number in closed:
         view.put(NAME, proposal_key(number), None)
 
 
 def _start(view: View, genesis: Genesis) -> None:
-    view.write(NAME, COUNCIL, Council(genesis.authorities, genesis.authorities, (), ()))
+    view.write(NAME, COUNCIL, ValidatorSets(genesis.authorities, genesis.authorities, (), ()))
     view.write(NAME, HISTORY, History((Past(1, genesis.authorities),)))
     view.write(NAME, GOVERNED, genesis.params.governed)
 
@@ -393,10 +393,14 @@ def _start(view: View, genesis: Genesis) -> None:
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
     if not view.touched(NAME):
         return
-    after, toy = council(view), len(genesis.authorities) == 1
+    after, single = validator_sets(view), len(genesis.authorities) == 1
     for members in (after.current, after.next):
-        if len(set(members)) != len(members) or not is_set_size(len(members)) or toy != (len(members) == 1):
-            raise BrokenInvariant(height, NAME, f"a set of {len(members)} authorities, or one key twice")
+        if (
+            len(set(members)) != len(members)
+            or not is_set_size(len(members))
+            or single != (len(members) == 1)
+        ):
+            raise BrokenInvariant(height, NAME, f"a set of {len(members)} validators, or one key twice")
     if after.open != tuple(sorted(set(after.open))) or len(after.open) > MAX_OPEN:
         raise BrokenInvariant(height, NAME, "the open proposals are not ascending, or too many")
     if any(view.get(NAME, proposal_key(number)) is None for number in after.open):
@@ -408,10 +412,10 @@ _ONLY_AUTHORITIES = frozenset({AUTHORITY})
 MODULE = CHAIN_MODULES.register(
     ChainModule(
         NAME,
-        "The authorities vote on their own set and on the governed parameters.",
+        "The validators vote on their own set and on the governed parameters.",
         {
             PROPOSE_AUTHORITY: Method(
-                "Propose that an authority joins, leaves, changes its key or returns.",
+                "Propose that a validator joins, leaves, changes its key or returns.",
                 AuthorityArgs,
                 _ONLY_AUTHORITIES,
                 _propose_authority,
@@ -429,21 +433,21 @@ MODULE = CHAIN_MODULES.register(
             ),
         },
         (
-            Entry("Sets of authorities and open proposals.", COUNCIL, record=Council),
+            Entry("Sets of validators and open proposals.", COUNCIL, record=ValidatorSets),
             Entry("The newest sets with their heights.", HISTORY, record=History),
             Entry("Parameters in force.", GOVERNED, record=Governed),
             Entry("Number of the next proposal.", NEXT, record=Number),
-            Entry("Height of an authority's last return.", b"j", (("key", "bytes"),), Number),
+            Entry("Height of a validator's last return.", b"j", (("key", "bytes"),), Number),
             Entry("An open proposal.", b"p", (("number", "u64"),), Proposal),
         ),
         codes={
             "gov_closed": "No such proposal is open: it passed, expired or never was.",
-            "gov_approved": "This authority has approved the proposal already.",
+            "gov_approved": "This validator has approved the proposal already.",
             "gov_full": "Too many proposals are open.",
             "gov_expiry": "The proposal's expiry is in the past, or too far away.",
             "gov_range": "No such parameter, or a value outside its bounds.",
             "gov_member": "The key is in the set already, or is not in it.",
-            "gov_set_size": "The set would not have 1, or 4 to 25 authorities.",
+            "gov_set_size": "The set would not have 1, or 4 to 25 validators.",
             "gov_busy": "Another change of the set happens in this block.",
         },
         start=_start,

@@ -71,7 +71,7 @@ class GuaranteeOfOrigin(Record, frozen=True):
 
     Args:
         wh: Energy. [Wh]
-        owner: Household.
+        owner: Home.
         status: See STATUS_NAMES.
         flagged: 1 when it was withdrawn after it had been claimed, stored or expired, else 0.
         trade_interval: Settlement interval of the trade by which the owner got it, or -1.
@@ -122,7 +122,7 @@ class SplitArgs(Record, frozen=True):
 
 
 class TransferArgs(Record, frozen=True):
-    """Arguments of guarantees.transfer: to another household; the settlement interval of the trade or -1."""
+    """Arguments of guarantees.transfer: to another home; the settlement interval of the trade or -1."""
 
     issuance: bytes
     start: int
@@ -246,7 +246,7 @@ def _owned(ctx: Context, issuance: bytes, start: int) -> tuple[Issuance, Guarant
     """A guarantee that its owner, the sender, may do something with."""
     record, found = _find(ctx.view, issuance, start)
     if found.owner != accounts.household_of(ctx):
-        raise InvalidTx("guarantee_owner", f"the guarantee belongs to household {found.owner}")
+        raise InvalidTx("guarantee_owner", f"the guarantee belongs to home {found.owner}")
     if found.status != ACTIVE:
         raise InvalidTx("guarantee_status", f"the guarantee is {STATUS_NAMES[found.status]}")
     if settled_until(ctx.view, ctx.genesis) >= record.expiry_s:
@@ -286,7 +286,7 @@ def _split(ctx: Context, args: SplitArgs) -> None:
 def _check_transfer(args: TransferArgs, genesis: Genesis) -> None:
     _check_name(args, genesis)
     if not 0 <= args.to < genesis.members:
-        raise InvalidTx("tx_args", f"household {args.to} of {genesis.members}")
+        raise InvalidTx("tx_args", f"home {args.to} of {genesis.members}")
 
 
 def _transfer(ctx: Context, args: TransferArgs) -> None:
@@ -311,7 +311,7 @@ def _claim(ctx: Context, args: ClaimArgs) -> None:
     view, name, reading = ctx.view, args.meter, args.reading
     meter = meters.find(view, name)
     if meter.household != found.owner:
-        raise InvalidTx("meter_owner", f"the meter belongs to household {meter.household}")
+        raise InvalidTx("meter_owner", f"the meter belongs to home {meter.household}")
     if meter.kind == meters.PRODUCTION:
         raise InvalidTx("meter_kind", "the meter does not measure consumption")
     if reading.interval_start != record.interval_start:
@@ -448,7 +448,7 @@ MODULE = CHAIN_MODULES.register(
             "guarantee_over_production": "More energy than the reading, or than the storage was charged with.",
             "guarantee_over_consumption": "More claims than the consumption of the meter and interval.",
             "guarantee_unknown": "No such guarantee.",
-            "guarantee_owner": "The guarantee belongs to another household.",
+            "guarantee_owner": "The guarantee belongs to another home.",
             "guarantee_sum": "The parts are not positive, or do not add up to the guarantee.",
             "guarantee_pieces": "The issuance would have more pieces than the limit.",
             "guarantee_status": "The guarantee's status does not allow this.",

@@ -157,7 +157,7 @@ def anchor_of(view: View, meter: bytes, day: int, version: int) -> Anchor | None
 
 
 def check_reading(reading: Reading, genesis: Genesis) -> None:
-    """Raise unless a reading can be one of this chain, told from itself alone.
+    """Raise unless a reading can be one of this chain; needs no state.
 
     Raises:
         InvalidTx: Names the field.
@@ -199,20 +199,20 @@ def check_anchored(view: View, name: bytes, meter: Meter, reading: Reading) -> N
 
 
 def check_owner(ctx: Context, meter: Meter) -> None:
-    """Raise unless the sender is an operator or the household of a meter.
+    """Raise unless the sender is an operator or the home of a meter.
 
     Raises:
-        InvalidTx: It is another household.
+        InvalidTx: It is another home.
     """
     if accounts.household_of(ctx) != meter.household and not accounts.is_operator(ctx):
-        raise InvalidTx("meter_owner", f"the meter belongs to household {meter.household}")
+        raise InvalidTx("meter_owner", f"the meter belongs to home {meter.household}")
 
 
 def _check_register(args: RegisterArgs, genesis: Genesis) -> None:
     if len(args.meter) != merkle.HASH_BYTES or args.kind not in _KINDS:
         raise InvalidTx("tx_args", f"a meter's name has {merkle.HASH_BYTES} bytes, its kind is in {_KINDS}")
     if not 0 <= args.household < genesis.members:
-        raise InvalidTx("tx_args", f"household {args.household} of {genesis.members}")
+        raise InvalidTx("tx_args", f"home {args.household} of {genesis.members}")
     efficient = 0 < args.efficiency_ppm <= FULL_PPM if args.kind == STORAGE else args.efficiency_ppm == 0
     if not 0 < args.capacity_w <= MAX_CAPACITY_W or not efficient:
         raise InvalidTx("tx_args", f"capacity {args.capacity_w} W, efficiency {args.efficiency_ppm} ppm")
@@ -294,7 +294,7 @@ MODULE = CHAIN_MODULES.register(
         codes={
             "meter_known": "This meter is registered already.",
             "meter_unknown": "No such meter is registered.",
-            "meter_owner": "The meter belongs to another household.",
+            "meter_owner": "The meter belongs to another home.",
             "meter_kind": "The meter does not measure this.",
             "anchor_version": "The version does not follow the newest one of this meter and day.",
             "anchor_early": "The day of the readings is not over and settled.",

@@ -1,7 +1,7 @@
-"""Many households behind one node: each signs for itself, the gateway carries.
+"""Many homes behind one node: each signs for itself, the gateway forwards.
 
-What the households hand in travels in batches, one frame for some hundred messages. The gateway can delay and drop
-messages, which their households notice by the missing receipt; it can change none and read no line that its households
+What the homes hand in travels in batches, one frame for some hundred messages. The gateway can delay and drop
+messages, which their homes notice by the missing receipt; it can change none and read no line that its homes
 did not ask for.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from p2p.errors import Malformed, RemoteError, WrongKind
-from p2p.roles.collector.desk import HISTORY_INTERVALS
+from p2p.roles.collector.intake import HISTORY_INTERVALS
 from p2p.roles.exchange.collectors import Collectors
 from p2p.roles.exchange.journal import Journal
 from p2p.roles.exchange.wire import (
@@ -50,7 +50,7 @@ from p2p.wire.messages import (
 MESSAGES_MAX: Final = 256
 """Messages of a frame: signed ones have at most about 260 bytes, a frame has 256 KiB."""
 LINES_MAX: Final = 64
-"""Lines of a frame: a proof of 25 authorities has about 2.5 kB."""
+"""Lines of a frame: a proof of 25 validators has about 2.5 kB."""
 GATHER_S: Final = 0.02
 """How long the first of a batch waits for others. [s]"""
 AGAIN_MIN_S: Final = 0.05
@@ -82,11 +82,11 @@ class _Item:
 
 
 class Gateway:
-    """Carries for its households while `run` runs.
+    """Carries for its homes while `run` runs.
 
     Args:
         transport: An open endpoint of the gateway's own identity.
-        identities: Key of each household, which this process holds on their behalf.
+        identities: Key of each home, which this process holds on their behalf.
         chain_id: 32 bytes of the chain.
         collectors: Who collects, and where.
         minutes: Length of the interval. [min]
@@ -120,7 +120,7 @@ class Gateway:
         self._work = trio.Event()
 
     def member(self, household: str) -> Member:
-        """The voice of one household."""
+        """The client of one home."""
         return Member(self, household)
 
     async def run(self) -> None:
@@ -147,7 +147,7 @@ class Gateway:
         return result
 
     async def hand_in(self, message: HandedIn) -> ReceiptMessage:
-        """Sign a household's message, carry it, and return its receipt.
+        """Sign a home's message, carry it, and return its receipt.
 
         Raises:
             NotTaken: The collector refused it unread.
@@ -187,7 +187,7 @@ class Gateway:
         return (promise[0], promise[1]) if start == interval_start else None
 
     async def ask(self, protocol: str, household: str, interval_start: int) -> bytes:
-        """Ask for a household's settlement line, or its leaf, in its name; what comes is not judged here.
+        """Ask for a home's settlement line, or its leaf, in its name; the proof is not checked here.
 
         Args:
             protocol: LINES_PROTOCOL or INCLUSIONS_PROTOCOL.
@@ -313,7 +313,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One household behind a gateway; speaks as `Household` does."""
+    """The client of one home behind a gateway; the interface of `Household`."""
 
     gateway: Gateway
     id: str

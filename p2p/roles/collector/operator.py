@@ -1,7 +1,7 @@
 """A collector's side of the network: takes signed messages, answers signed receipts, announces results.
 
-The market operator is one, and so is every authority, which stands in when the operator fails. What was accepted never
-depends on the order of arrival: per household the highest nonce counts, and a closed collection comes out in roster
+The market operator is one, and so is every validator, which stands in when the operator fails. What was accepted never
+depends on the order of arrival: per home the highest nonce counts, and a closed collection comes out in roster
 order. A receipt is a promise: it is in the journal before it leaves, and a collector that was killed goes on with the
 promises it gave.
 """
@@ -16,13 +16,13 @@ from typing import Final
 import trio
 
 from p2p.errors import InvalidMessage, LocalError, OutOfRange, RemoteError, UnknownHousehold
-from p2p.roles.collector.desk import (
+from p2p.roles.collector.intake import (
     HISTORY_INTERVALS,
-    Board,
     Collected,
-    Desk,
     History,
+    Intake,
     M,
+    Pending,
     T,
     keep,
     look_up,
@@ -67,26 +67,26 @@ from p2p.wire.messages import (
     sign_message,
 )
 
-BREATH: Final = 16
-"""Signatures of a batch that are checked before others get their turn."""
+CHECKPOINT_EVERY: Final = 16
+"""Signatures of a batch that are checked between two checkpoints of the scheduler."""
 
 
 class Operator:
-    """Serves a roster of households; `collect`, `collect_readings` and `announce` drive an interval.
+    """Serves a roster of homes; `collect`, `collect_readings` and `announce` drive an interval.
 
     Args:
         transport: An open endpoint; its handlers are set at once.
         identity: Key that signs receipts and results.
         chain_id: 32 bytes of the chain; messages of another are refused.
-        roster: Household ids, in the order of the books.
-        keys: Public key of each household of the roster.
+        roster: Home ids, in the order of the books.
+        keys: Public key of each home of the roster.
         minutes: Length of the interval. [min]
         journal: Keeps the promises of this node; in memory where none is given.
-        limits: Ranges of the chain: what is outside could not be judged with the batch.
-        check_term: Raises `NotAMember` where a household is no member in an interval.
+        limits: Ranges of the chain: what is outside could not be checked with the batch.
+        check_term: Raises `NotAMember` where a home is no member in an interval.
 
     Attributes:
-        speakers: Peers that have handed in something, as many as there are households at most.
+        speakers: Peers that have handed in a message, as many as there are homes at most.
     """
 
     def __init__(
@@ -103,9 +103,7 @@ class Operator:
     ) -> None:
         missing = [household for household in roster if household not in keys]
         if missing:
-            raise ValueError(
-                f"no public key for {', '.join(missing)}; every household of the roster needs one"
-            )
+            raise ValueError(f"no public key for {', '.join(missing)}; every home of the roster needs one")
         self._transport = transport
         self._identity = identity
         self._chain_id = chain_id
@@ -116,8 +114,8 @@ class Operator:
         self._limits = limits
         self._check_term = check_term
         self._topic = result_topic(chain_id)
-        self._orders = Desk(0, (Kind.ORDER, Kind.NOTHING))
-        self._readings = Desk(1, (Kind.READING,))
+        self._orders = Intake(0, (Kind.ORDER, Kind.NOTHING))
+        self._readings = Intake(1, (Kind.READING,))
         self._journal = journal or Journal(None)
         self._broken: LocalError | None = None
         self._heard: set[int] = set()
@@ -141,14 +139,14 @@ class Operator:
         """Everything refused on this node, by peer and code: bad frames, bad messages, refusing receipts."""
         return self._transport.stats.refused
 
-    async def wait_for_audience(self, peers: int) -> None:
+    async def wait_for_subscribers(self, peers: int) -> None:
         """Wait until results would reach at least so many peers directly."""
-        await self._transport.wait_for_audience(self._topic, peers)
+        await self._transport.wait_for_subscribers(self._topic, peers)
 
     async def spoken(self, interval_start: int) -> None:
-        """Wait until some household hands in something for an interval, whether its gate is open or not.
+        """Wait until a home hands in a message for an interval, whether its gate is open or not.
 
-        One interval at a time: it is the one that orders for others cannot push out of what was heard.
+        One interval at a time: messages for others cannot evict it from the bounded set of intervals heard of.
         """
         self._wanted = interval_start
         while interval_start not in self._heard:
@@ -159,7 +157,7 @@ class Operator:
 
         Args:
             interval_start: A later interval than the one before. [s since 1970, UTC]
-            deadline_s: How long the gate stays open; it closes earlier once every household has spoken, and
+            deadline_s: How long the gate stays open; it closes earlier once every home has spoken, and
                 then nothing can be replaced any more. [s]
 
         Raises:
@@ -194,53 +192,55 @@ class Operator:
         return signed
 
     def provide_lines(self, interval_start: int, lines: Mapping[str, bytes]) -> None:
-        """Keep each household's settlement line of an interval; only that household may ask for it.
+        """Keep each home's settlement line of an interval; only that home may ask for it.
 
         Args:
-            lines: By household, none of them empty: that would look like one that is not ready. They may be made when
+            lines: By home, none of them empty: that would look like one that is not ready. They may be made when
                 they are asked for.
         """
         keep(self._lines, interval_start, lines)
 
     def provide_openings(self, interval_start: int, openings: Mapping[str, bytes]) -> None:
-        """Keep each household's opening of the batch's inclusion root, as `provide_lines` does lines."""
+        """Keep each home's opening of the batch's inclusion root, as `provide_lines` does lines."""
         keep(self._openings, interval_start, openings)
 
     async def _collect(
-        self, desk: Desk, wanted: type[M], interval_start: int, deadline_s: float
+        self, intake: Intake, wanted: type[M], interval_start: int, deadline_s: float
     ) -> Collected[M]:
-        board = desk.open(interval_start, len(self._roster))
-        self._restore(desk, board)
+        pending = intake.open(interval_start, len(self._roster))
+        self._restore(intake, pending)
         before = self.refused.counts.copy()
-        if self._journal.is_closed(desk.number, interval_start):
+        if self._journal.is_closed(intake.number, interval_start):
             # A batch of this interval may be under way: a promise now could not be kept.
-            board.closed = True
+            pending.closed = True
         else:
             try:
                 with trio.move_on_after(deadline_s):
-                    await board.everybody.wait()
+                    await pending.complete.wait()
             finally:
-                board.closed = True
+                pending.closed = True
             self._check_journal()
-            self._journal.close_gate(desk.number, interval_start)
+            self._journal.close_gate(intake.number, interval_start)
         spoken = [
-            (household, board.entries[household]) for household in self._roster if household in board.entries
+            (household, pending.entries[household])
+            for household in self._roster
+            if household in pending.entries
         ]
         return Collected(
             interval_start,
             messages=tuple(entry.message for _, entry in spoken if isinstance(entry.message, wanted)),
             signed=tuple(entry.signed for _, entry in spoken),
             nothing=tuple(household for household, entry in spoken if not isinstance(entry.message, wanted)),
-            silent=tuple(household for household in self._roster if household not in board.entries),
+            absent=tuple(household for household in self._roster if household not in pending.entries),
             refused=dict(Counter(self.refused.counts) - before),
         )
 
-    def _restore(self, desk: Desk, board: Board) -> None:
+    def _restore(self, intake: Intake, pending: Pending) -> None:
         """Put the promises back that were given before this process was started."""
-        for promise in self._journal.promises(desk.number, board.interval_start):
-            message = self._open(promise.message, desk.kinds)
+        for promise in self._journal.promises(intake.number, pending.interval_start):
+            message = self._open(promise.message, intake.kinds)
             if isinstance(message, HandedIn):
-                board.pin(message, promise.message, promise.name, promise.receipt)
+                pending.pin(message, promise.message, promise.name, promise.receipt)
 
     # --- handing in -----------------------------------------------------------------------------------
 
@@ -250,16 +250,16 @@ class Operator:
     async def _take_reading(self, peer: str, frame: bytes) -> bytes:
         return self._take(self._readings, peer, frame)
 
-    def _take(self, desk: Desk, peer: str, frame: bytes) -> bytes:
-        """Judge a message and return its receipt; a RemoteError goes back to the peer as its code."""
+    def _take(self, intake: Intake, peer: str, frame: bytes) -> bytes:
+        """Check a message and return its receipt; a RemoteError goes back to the peer as its code."""
         self._check_journal()
         promises: dict[tuple[int, int], list[Promise]] = {}
-        receipt = self._answer(peer, frame, self._read(peer, desk.kinds, frame), promises)
+        receipt = self._answer(peer, frame, self._read(peer, intake.kinds, frame), promises)
         self._write(promises)
         return receipt
 
     async def _take_batch(self, peer: str, frame: bytes) -> bytes:
-        """Judge a gateway's messages one by one; what is refused unread spoils none of the others."""
+        """Check a gateway's messages one by one; a refused one does not affect the others."""
         kinds = (*self._orders.kinds, *self._readings.kinds)
         opened = await self._read_all(peer, frame, lambda data: self._read(peer, kinds, data))
         self._check_journal()
@@ -276,7 +276,7 @@ class Operator:
     ) -> Sequence[tuple[bytes, T | RemoteError]]:
         found: list[tuple[bytes, T | RemoteError]] = []
         for number, data in enumerate(read_batch(frame, self._chain_id)):
-            if number % BREATH == 0:
+            if number % CHECKPOINT_EVERY == 0:
                 await trio.lowlevel.checkpoint()
             try:
                 found.append((data, read(data)))
@@ -313,7 +313,7 @@ class Operator:
             return
         self._heard.add(interval_start)
         while len(self._heard) > HISTORY_INTERVALS:
-            # Somebody could make us remember without end; what is dropped is heard again when it is repeated.
+            # The set is bounded: a peer could fill it without end, and what is dropped comes again when it is repeated.
             others = self._heard - {self._wanted}
             past = min(others)
             self._heard.discard(past if past < self._orders.newest else max(others))
@@ -327,33 +327,33 @@ class Operator:
         message: HandedIn,
         promises: dict[tuple[int, int], list[Promise]],
     ) -> bytes:
-        """Judge a message and return its receipt; a promise that must be written first goes to `promises`."""
-        desk = self._readings if isinstance(message, ReadingMessage) else self._orders
+        """Check a message and return its receipt; a promise that must be written first goes to `promises`."""
+        intake = self._readings if isinstance(message, ReadingMessage) else self._orders
         name = message_id(message)
-        board = desk.boards.get(message.interval_start)
-        if board is not None and name in board.receipts:
-            return board.receipts[name]
-        code = desk.judge(message)
+        pending = intake.pending.get(message.interval_start)
+        if pending is not None and name in pending.receipts:
+            return pending.receipts[name]
+        code = intake.classify(message)
         receipt = self._receipt(message, name, code)
-        if board is not None and code in PROMISES:
-            board.pin(message, frame, name, receipt)
-            promises.setdefault((desk.number, message.interval_start), []).append(
+        if pending is not None and code in PROMISES:
+            pending.pin(message, frame, name, receipt)
+            promises.setdefault((intake.number, message.interval_start), []).append(
                 Promise(name, frame, receipt)
             )
-        elif code != ReceiptCode.EARLY:  # that one only says: come again
+        elif code != ReceiptCode.EARLY:  # which is no refusal: it comes again
             detail = f"{message.household}, interval {message.interval_start}, nonce {message.nonce}"
             self.refused.add(peer, code.name.lower(), detail)
         return receipt
 
     def _write(self, promises: Mapping[tuple[int, int], Sequence[Promise]]) -> None:
         try:
-            for (desk, interval_start), given in promises.items():
-                self._journal.promise(desk, interval_start, given)
+            for (intake, interval_start), given in promises.items():
+                self._journal.promise(intake, interval_start, given)
         except LocalError as error:
-            # The boards hold promises that no journal knows: none of them may leave, now or when asked for again.
+            # The intakes hold promises that no journal knows: none of them may leave, now or when asked for again.
             self._broken = error
-            for board in (*self._orders.boards.values(), *self._readings.boards.values()):
-                board.everybody.set()
+            for pending in (*self._orders.pending.values(), *self._readings.pending.values()):
+                pending.complete.set()
             raise
 
     def _check_journal(self) -> None:
@@ -371,7 +371,7 @@ class Operator:
     async def _give(self, history: History, peer: str, frame: bytes) -> bytes:
         household = self._peers.get(peer)
         if household is None:
-            raise UnknownHousehold("the key of this connection belongs to no household of the roster")
+            raise UnknownHousehold("the key of this connection belongs to no home of the roster")
         return own(history, household, read_query(frame, self._chain_id))
 
     async def _give_many(self, history: History, peer: str, frame: bytes) -> bytes:

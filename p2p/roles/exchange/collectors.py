@@ -1,7 +1,7 @@
-"""Who takes orders, and the way to them: the operators, and when they fail the authorities in their turn.
+"""The collectors in order: the operators, and when they fail the validators in the order of their turns.
 
-Everybody walks down the same list, so those who lost their collector meet again at the next one: operators in the
-order of the genesis, then the authorities in the order in which they would propose the next block.
+All nodes follow the same list, so those that lost their collector agree on the next one: operators in the
+order of the genesis, then the validators in the order in which they would propose the next block.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Collectors:
         self.keys = frozenset(one.key for one in (*operators, *authorities))
 
     def name(self, key: bytes, height: int) -> None:
-        """Take what the result of block `height` says: this one collects next."""
+        """Note the collector that the result of block `height` names next."""
         self._height = max(self._height, height)
         for one in (*self._operators, *self._authorities):
             if one.key == key and one != self.current:
@@ -97,7 +97,7 @@ class Collectors:
         return self._peers[one.key]
 
     def _note_answer(self, one: Collector) -> None:
-        if one == self.current:  # a late answer of one before it says nothing of the current one
+        if one == self.current:  # a late answer of one before it is none of the current one
             self._failing_since = None
 
     def _note_failure(self, one: Collector) -> None:
@@ -111,6 +111,6 @@ class Collectors:
 
     def _next_after(self, one: Collector) -> Collector:
         turn = (self._height + 1) % len(self._authorities) if self._authorities else 0
-        everybody = (*self._operators, *self._authorities[turn:], *self._authorities[:turn])
-        line = tuple(dict.fromkeys(everybody))  # an operator may be an authority: it stands in the list once
+        in_turn = (*self._operators, *self._authorities[turn:], *self._authorities[:turn])
+        line = tuple(dict.fromkeys(in_turn))  # an operator may be a validator: it stands in the list once
         return line[(line.index(one) + 1) % len(line)]

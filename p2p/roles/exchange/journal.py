@@ -1,7 +1,7 @@
-"""What must survive a crash of those who speak for money: promises that were given, messages that were signed.
+"""The durable journal of a node: promises that were given, messages that were signed.
 
 One SQLite file a node, write-ahead log, synchronous=FULL. A receipt is a promise, so it is written here before it
-leaves; a signature binds its household, so the same household never signs two messages for one purpose.
+leaves; a signature binds its home, so the same home never signs two messages for one purpose.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class JournalDamaged(LocalError):
 
 
 class SignedOtherwise(LocalError):
-    """A second, different message of a household for one purpose; it was not signed."""
+    """A second, different message of a home for one purpose; it was not signed."""
 
     exit_hint = "invalid"
 

@@ -14,17 +14,17 @@ BID_PROTOCOL: Final = "/wattswap/bid/1"
 READING_PROTOCOL: Final = "/wattswap/reading/1"
 """A signed meter reading -> a signed receipt."""
 LINE_PROTOCOL: Final = "/wattswap/line/1"
-"""An IntervalQuery -> the asking household's settlement line with its proof; empty while it is not ready."""
+"""An IntervalQuery -> the asking home's settlement line with its proof; empty while it is not ready."""
 RESULT_PROTOCOL: Final = "/wattswap/result/1"
-"""An IntervalQuery -> the signed result of the interval, for whoever missed the gossip; empty likewise."""
+"""An IntervalQuery -> the signed result of the interval, for peers that missed the gossip; or empty."""
 BATCH_PROTOCOL: Final = "/wattswap/batch/1"
 """A HandIn of signed orders, "nothing" and readings -> a HandInReply with a receipt for each."""
 LINES_PROTOCOL: Final = "/wattswap/lines/1"
 """A HandIn of signed questions for lines -> a HandInReply with a line for each, empty while it is not ready."""
 INCLUSION_PROTOCOL: Final = "/wattswap/inclusion/1"
-"""An IntervalQuery -> the opening of the asking household's leaf in the batch's inclusion root; empty likewise."""
+"""An IntervalQuery -> the opening of the asking home's leaf in the batch's inclusion root; or empty."""
 INCLUSIONS_PROTOCOL: Final = "/wattswap/inclusions/1"
-"""A HandIn of signed questions for lines -> a HandInReply with an opening for each, empty likewise."""
+"""A HandIn of signed questions for lines -> a HandInReply with an opening for each, or empty."""
 
 BATCH_MAX: Final = 512
 """Most messages of a batch."""
@@ -51,7 +51,7 @@ class IntervalQuery(Record, frozen=True):
 
 
 class HandIn(Record, frozen=True):
-    """Signed messages of several households, carried by a gateway that signs nothing itself."""
+    """Signed messages of several homes, carried by a gateway that signs nothing itself."""
 
     version: int
     chain_id: bytes
@@ -65,7 +65,7 @@ class HandInReply(Record, frozen=True):
 
 
 def result_topic(chain_id: bytes) -> str:
-    """The gossip topic of results; chains that share a network do not hear each other."""
+    """The gossip topic of results; chains that share a network have topics of their own."""
     return f"/wattswap/{chain_id[:8].hex()}/result/1"
 
 
@@ -101,7 +101,7 @@ Q = TypeVar("Q", IntervalQuery, HandIn)
 def _read(kind: type[Q], data: bytes, chain_id: bytes, max_bytes: int) -> Q:
     query = decode(kind, data, max_bytes=max_bytes)
     if query.version != VERSION:
-        raise WrongVersion(f"version {query.version}; this program speaks {VERSION}")
+        raise WrongVersion(f"version {query.version}; this program supports {VERSION}")
     if query.chain_id != chain_id:
         raise WrongChain(f"chain {query.chain_id.hex()[:16]}; this is chain {chain_id.hex()[:16]}")
     return query

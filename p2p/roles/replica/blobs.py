@@ -1,6 +1,6 @@
 """Interval blobs: what a settlement batch was computed from, by content hash, kept for some intervals.
 
-A blob holds orders and readings of households: it is served to those who may judge it and to nobody else.
+A blob holds orders and readings of homes: it is served only to the peers that check batches.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def serve_blobs(transport: Transport, chain_id: bytes, blobs: Blobs, may_read: C
         query = decode(BlobQuery, data, max_bytes=256)
         check_head(query.version, query.chain_id, chain_id)
         if not may_read(peer):
-            raise NotAllowed(f"peer {peer} is not among those who judge blobs")
+            raise NotAllowed(f"peer {peer} is not among those that check batches")
         blob = blobs.get(query.blob_hash)
         if blob is None:
             return encode(BlobPiece(0, b""))
@@ -186,7 +186,7 @@ def serve_blobs(transport: Transport, chain_id: bytes, blobs: Blobs, may_read: C
 async def fetch_blob(
     transport: Transport, chain_id: bytes, name: bytes, peers: Iterable[str]
 ) -> bytes | None:
-    """Ask peers for a blob, one after the other, until one has it; None where nobody does.
+    """Ask peers for a blob, one after the other, until one has it; None where no peer does.
 
     A peer that sends something else is counted in `stats.refused` and left.
     """

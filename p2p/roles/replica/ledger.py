@@ -1,4 +1,4 @@
-"""The chain as a node follows it: the store, the state after the newest block, and who waits for the next.
+"""The chain as a node follows it: the store, the state after the newest block, and the tasks that wait for the next.
 
 What is appended was executed here and certified by a quorum; the caller has checked the certificate
 (`check_certified`) or counted the votes of it himself.
@@ -44,7 +44,7 @@ _CHECKPOINT_VERSION = 1
 
 
 class ChainForked(LocalError):
-    """A quorum certified a block that our state refuses: nobody can continue from here without a person."""
+    """A quorum certified a block that our state refuses: a person must decide how to continue."""
 
     exit_hint = "verify"
 
@@ -114,8 +114,8 @@ class Ledger:
         checkpoint_every: Blocks between two stored states.
 
     Attributes:
-        validators: Authorities of the next height.
-        next_validators: Authorities of the height after it.
+        validators: Validators of the next height.
+        next_validators: Validators of the height after it.
 
     Raises:
         StoreMismatch: The store holds another chain.
@@ -159,7 +159,7 @@ class Ledger:
 
         Raises:
             RemoteError: Malformed, not the next height, a body that is not the header's, or no certificate
-                of a quorum of the authorities of that height.
+                of a quorum of the validators of that height.
         """
         block, cert = decode_block(block_data, self.genesis.chain_id), decode_cert(cert_data)
         height = block.header.height
@@ -231,4 +231,4 @@ def check_body(block: Block) -> None:
 
 def _check_authorities(block: Block, validators: tuple[bytes, ...]) -> None:
     if block.header.validators_hash != validators_hash(validators):
-        raise InvalidBlock(block.header.height, "validators_hash", "another set of authorities")
+        raise InvalidBlock(block.header.height, "validators_hash", "another set of validators")

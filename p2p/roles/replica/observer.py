@@ -1,4 +1,4 @@
-"""A node that follows a chain without signing: it asks one peer at a time and believes certificates only."""
+"""A node that follows a chain without signing: it asks one peer at a time and trusts certificates only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Observer:
     """Follows a list of peers into a ledger.
 
     A peer that is away, slow or sends something wrong is left for the next; so is one that has nothing new,
-    so that nobody can keep news from us by silence. Who sent something wrong is counted and asked last.
+    so that no peer can withhold blocks by silence. A peer that sent something wrong is counted and asked last.
 
     Args:
         ledger: Over an open `ChainStore`; blocks are executed and stored there.

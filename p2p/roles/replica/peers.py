@@ -1,4 +1,4 @@
-"""What goes out to the other validators: one bounded queue and one task each, so that none holds up another."""
+"""Sending to the other validators: one bounded queue and one task each, so that none delays another."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """snapshot/1: a state with the proof that a quorum signed for it, so that a node need not execute the whole chain.
 
-The state after block h is certified by header h + 1, which carries its root. The authorities who signed that
+The state after block h is certified by header h + 1, which carries its root. The validators who signed that
 header follow from the genesis through every change of the set: each is a header, its certificate by the old
 set, and the new set that the header names.
 """
@@ -65,7 +65,7 @@ class Snapshot(Record, frozen=True):
     """A state that can be checked with nothing but the genesis.
 
     Args:
-        changes: Every change of the set of authorities up to the height, ascending.
+        changes: Every change of the set of validators up to the height, ascending.
         header: Of the block the state is after.
         next_header: Of the block above it.
         next_cert: Of that block.
@@ -120,11 +120,11 @@ def _authorities(changes: tuple[SetChange, ...], height: int, genesis: Genesis) 
     validators, below = genesis.authorities, 0
     for change in changes:
         if not below < change.header.height <= height:
-            raise BadProof("the changes of authorities are not in order")
+            raise BadProof("the changes of validators are not in order")
         below = change.header.height
         _check_signed(change.header, change.cert, validators, genesis)
         if blocks.validators_hash(change.validators) != change.header.next_validators_hash:
-            raise BadProof(f"height {below}: another set of authorities than the header names")
+            raise BadProof(f"height {below}: another set of validators than the header names")
         validators = change.validators
     return validators
 
@@ -135,14 +135,14 @@ def _check_signed(
     if header.chain_id != genesis.chain_id:
         raise WrongChain(f"a header of chain {header.chain_id.hex()[:16]}")
     if header.validators_hash != blocks.validators_hash(validators):
-        raise BadProof(f"height {header.height}: signed by other authorities than the changes lead to")
+        raise BadProof(f"height {header.height}: signed by other validators than the changes lead to")
     if cert.height != header.height or cert.block_hash != blocks.block_hash(header):
         raise BadProof(f"height {header.height}: header and certificate do not belong together")
     blocks.check_cert(cert, validators, genesis.chain_id)
 
 
 def serve_snapshots(transport: Transport, ledger: Ledger) -> None:
-    """Answer on snapshot/1 with the newest snapshot; the one before stays for whoever is in the middle of it."""
+    """Answer on snapshot/1 with the newest snapshot; the one before stays for peers that are reading it."""
     made: dict[int, bytes] = {}
 
     def newest() -> int:
@@ -171,7 +171,7 @@ def serve_snapshots(transport: Transport, ledger: Ledger) -> None:
 
 
 async def fetch_snapshot(transport: Transport, genesis: Genesis, peers: list[str]) -> Base | None:
-    """Ask peers for a snapshot, one after the other, until one holds; None where nobody has one.
+    """Ask peers for a snapshot, one after the other, until one holds; None where no peer has one.
 
     A peer whose snapshot does not hold is counted in `stats.refused`. Create the chain with
     `ChainStore.create(path, genesis, base)` and follow from there.

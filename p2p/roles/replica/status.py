@@ -1,4 +1,4 @@
-"""status/1: a node says what it is, how far it is and what it counted."""
+"""status/1: role, height and counters of a node."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class NodeStatus(Record, frozen=True):
 
 
 def check_head(version: int, found: bytes, chain_id: bytes) -> None:
-    """Raise unless a request speaks our version and is about our chain.
+    """Raise unless a request has our version and our chain.
 
     Raises:
         WrongVersion: Another version.
         WrongChain: Another chain.
     """
     if version != VERSION:
-        raise WrongVersion(f"version {version}; this program speaks {VERSION}")
+        raise WrongVersion(f"version {version}; this program supports {VERSION}")
     if found != chain_id:
         raise WrongChain(f"chain {found.hex()[:16]}; this is chain {chain_id.hex()[:16]}")
 
@@ -65,15 +65,15 @@ def serve_status(
 
     Args:
         where: Height, hash of the newest block, and whether the node does its work.
-        counters: At most 64 are told, the first by name.
+        counters: At most 64 are reported, the first by name.
     """
 
     async def handle(_peer: str, data: bytes) -> bytes:
         query = decode(StatusQuery, data, max_bytes=128)
         check_head(query.version, query.chain_id, chain_id)
         height, head_hash, ready = where()
-        told = tuple(sorted(counters().items())[:MAX_COUNTERS])
-        return encode(NodeStatus(VERSION, role, transport.peer_id, height, head_hash, int(ready), told))
+        shown = tuple(sorted(counters().items())[:MAX_COUNTERS])
+        return encode(NodeStatus(VERSION, role, transport.peer_id, height, head_hash, int(ready), shown))
 
     transport.serve(STATUS_PROTOCOL, handle)
 

@@ -1,1 +1,1 @@
-"""The validator: proposals, checks of batches, votes, transactions in waiting."""
+"""The validator: proposals, checks of batches, votes, the mempool."""

@@ -1,7 +1,7 @@
-"""Whether the blob behind a settlement batch is here and says what the batch says.
+"""Availability and content of the blob behind a settlement batch.
 
-A validator gives no prevote to a block with a batch that it did not judge. What the judgement is, the
-application knows; here it is a function that raises.
+A validator prevotes no block with a batch that it did not check. The check is a function of the application
+that raises.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from p2p.roles.replica.blobs import Blobs, fetch_blob
 from p2p.transports.base import Transport
 from p2p.wire.codec import encode
 
-Judge = Callable[[BatchArgs, bytes], None]
+BatchCheck = Callable[[BatchArgs, bytes], None]
 """Raises a RemoteError where the blob does not lead to the batch."""
 Offload = Callable[..., Awaitable[Any]]
 """Runs a function elsewhere: `trio.to_thread.run_sync`."""
 
-MAX_CASES = 256
+MAX_PENDING = 256
 PATIENCE_S = 60.0
 """How long peers are asked for a blob. [s]"""
 _RETRY_S = 0.25
@@ -32,12 +32,12 @@ _RETRY_MAX_S = 4.0
 
 
 class NoBlob(RemoteError):
-    """A blob that nobody had; somebody may have it later."""
+    """A blob that no peer had; one may have it later."""
 
     code = "no_blob"
 
 
-class Unjudgeable(RemoteError):
+class UnnamedBlob(RemoteError):
     """A batch that names no blob."""
 
     code = "blob_unnamed"
@@ -49,8 +49,8 @@ async def inline(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
 
 
-class Case:
-    """One batch under judgement.
+class PendingCheck:
+    """The check of one batch.
 
     Attributes:
         problem: None while under way and when the batch is right.
@@ -59,16 +59,6 @@ class Case:
     def __init__(self) -> None:
         self.problem: RemoteError | None = None
         self._done = trio.Event()
-
-    @property
-    def is_right(self) -> bool:
-        """True once judged, and right."""
-        return self._done.is_set() and self.problem is None
-
-    @property
-    def is_open(self) -> bool:
-        """True while under way."""
-        return not self._done.is_set()
 
     def close(self, problem: RemoteError | None) -> None:
         """End it."""
@@ -79,20 +69,20 @@ class Case:
         """Wait for the end.
 
         Raises:
-            RemoteError: The batch is wrong, or its blob was not to be had.
+            RemoteError: The batch is wrong, or its blob was not available.
         """
         await self._done.wait()
         if self.problem is not None:
             raise self.problem
 
 
-class Judging:
-    """Fetches and judges the blob of each batch once, whoever asks.
+class BatchChecks:
+    """Fetches and checks the blob of each batch once, however many ask.
 
     Args:
         sources: Peers to ask, best first.
-        judge: See `Judge`.
-        offload: Where judging and hashing run.
+        check_batch: See `BatchCheck`.
+        offload: Where checks and hashes run.
         start: Starts a task that lives as long as the node.
     """
 
@@ -102,7 +92,7 @@ class Judging:
         chain_id: bytes,
         blobs: Blobs,
         sources: Callable[[], Iterable[str]],
-        judge: Judge,
+        check_batch: BatchCheck,
         offload: Offload,
         start: Callable[..., None],
     ) -> None:
@@ -110,39 +100,39 @@ class Judging:
         self._chain_id = chain_id
         self._blobs = blobs
         self._sources = sources
-        self._judge = judge
+        self._check = check_batch
         self._offload = offload
         self._start = start
-        self._cases: OrderedDict[bytes, Case] = OrderedDict()
+        self._pending: OrderedDict[bytes, PendingCheck] = OrderedDict()
 
-    def case(self, args: BatchArgs, first: str | None = None) -> Case:
-        """Return the case of a batch, opened when it is new or its blob was not to be had before.
+    def check(self, args: BatchArgs, first: str | None = None) -> PendingCheck:
+        """Return the check of a batch, started when it is new or its blob was not available before.
 
         Args:
             first: Peer to ask first.
         """
         key = sha256(encode(args)).digest()
-        found = self._cases.get(key)
+        found = self._pending.get(key)
         if found is None or isinstance(found.problem, NoBlob):
-            found = self._cases[key] = Case()
-            self._cases.move_to_end(key)
-            while len(self._cases) > MAX_CASES:
-                self._cases.popitem(last=False)
+            found = self._pending[key] = PendingCheck()
+            self._pending.move_to_end(key)
+            while len(self._pending) > MAX_PENDING:
+                self._pending.popitem(last=False)
             self._start(self._run, found, args, first)
         return found
 
-    async def _run(self, case: Case, args: BatchArgs, first: str | None) -> None:
+    async def _run(self, pending: PendingCheck, args: BatchArgs, first: str | None) -> None:
         try:
             blob = await self._find(args.blob_hash, args.interval_start, first)
-            await self._offload(self._judge, args, blob)
+            await self._offload(self._check, args, blob)
         except RemoteError as error:
-            case.close(error)
+            pending.close(error)
         else:
-            case.close(None)
+            pending.close(None)
 
     async def _find(self, name: bytes, interval_start: int, first: str | None) -> bytes:
         if not any(name):
-            raise Unjudgeable("the batch names no blob, so there is nothing to check")
+            raise UnnamedBlob("the batch names no blob, so there is nothing to check")
         pause = _RETRY_S
         with trio.move_on_after(PATIENCE_S):
             while True:

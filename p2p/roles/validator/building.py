@@ -1,4 +1,4 @@
-"""Blocks of one's own, and what is put into them besides transactions: evidence."""
+"""Building of own blocks from transactions and evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How validators that are behind get on: fetching for oneself, and a first help for others."""
+"""Catching up: fetch missing blocks, and send the first ones to peers that are behind."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class CatchUp:
             self._peers.send(peer, bytes((COMMIT,)) + encode(Commit(encode(block), encode(cert))))
 
     async def run(self) -> None:
-        """Fetch whenever it is wanted, from those first of whom least was refused."""
+        """Fetch on demand, first from the peers with the fewest refusals."""
         while True:
             await self._wanted.wait()
             self._wanted = trio.Event()
@@ -72,7 +72,7 @@ class CatchUp:
             await trio.sleep(_PAUSE_S)
 
     async def _fetch_from(self, peer: str) -> bool:
-        """Take over what a peer has above us; False where that was nothing."""
+        """Fetch and apply a peer's blocks above our height; False where there were none."""
         grown = False
         while True:
             try:

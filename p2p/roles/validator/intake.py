@@ -1,4 +1,4 @@
-"""What comes in from other validators, checked before the core sees it.
+"""Checks of messages from other validators before they reach the core.
 
 Nothing here signs, stores or changes state. A message that breaks a rule ends its frame: an honest peer checks
 before it passes anything on.
@@ -201,7 +201,7 @@ class Intake:
             raise Malformed(f"a message of kind {kind.hex() or 'none'}")
 
     def _set_for(self, peer: str, height: int) -> tuple[bytes, ...] | None:
-        """Authorities of this height or the next; None for heights that are not of interest."""
+        """Validators of this height or the next; None for heights that are not of interest."""
         here = self._core.height
         if height in (here, here + 1) and here == self._ledger.height + 1:
             return self._ledger.validators if height == here else self._ledger.next_validators
@@ -238,7 +238,7 @@ class Intake:
         check_body(block)
         if proposal.valid_round == NO_ROUND and header.proposer_idx != proposal.proposer:
             raise OutOfRange(
-                f"a fresh block of authority {header.proposer_idx} proposed by {proposal.proposer}"
+                f"a fresh block of validator {header.proposer_idx} proposed by {proposal.proposer}"
             )
         age = self._now_ms() - header.time_ms
         return (GotProposal(proposal, -self._early_ms <= age <= self._late_ms),)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from p2p.blocks.block import MAX_TX_BYTES, Tx
 from p2p.blocks.genesis import Genesis
 from p2p.errors import RemoteError, WrongChain
-from p2p.ledger.execution import Tip, check_tx
+from p2p.ledger.execution import Tip
+from p2p.ledger.state import check_tx
 from p2p.wire.codec import Record, decode
 
 TX_PROTOCOL = "/wattswap/tx/1"

@@ -1,7 +1,7 @@
 """A validator: the clock, sockets, disk and tasks around the consensus core.
 
 One task hands events to the core and performs its actions in their order; everything that takes time
-(building, checking, judging, fetching, timers, sending) runs beside it and answers by an event. A sign-state
+(building, checking, fetching, timers, sending) runs beside it and answers by an event. A sign-state
 that cannot be written, a key that refuses or a full disk ends the validator: nothing is signed after it.
 """
 
@@ -49,7 +49,7 @@ from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, EVIDENCE, TX, Peers, pac
 from p2p.roles.replica.snapshot import serve_snapshots
 from p2p.roles.replica.status import serve_status
 from p2p.roles.replica.sync import serve_range
-from p2p.roles.validator.batch_check import Judge, Judging, NoBlob, Offload
+from p2p.roles.validator.batch_check import BatchCheck, BatchChecks, NoBlob, Offload
 from p2p.roles.validator.building import EvidencePool, build_block
 from p2p.roles.validator.catch_up import CatchUp
 from p2p.roles.validator.config import ValidatorConfig, wall_clock_ms
@@ -66,13 +66,13 @@ _RELAY_TXS = 16
 
 
 class Validator:
-    """One authority of a chain, or one who waits to become it.
+    """A validator of a chain, or a node that waits to become one.
 
     Args:
         identity: The consensus key.
         ledger: Over the open `ChainStore` of this folder.
         signs: The open sign-state of this key.
-        judge: See `batch_check.Judge`; it runs in `offload`.
+        check_batch: See `batch_check.BatchCheck`; it runs in `offload`.
         addresses: Of the other validators.
         readers: Further peers that may read blobs: operators.
         now_ms: The clock. [ms since 1970, UTC]
@@ -89,7 +89,7 @@ class Validator:
         ledger: Ledger,
         signs: ConsensusStore,
         blobs: Blobs,
-        judge: Judge,
+        check_batch: BatchCheck,
         addresses: Sequence[str],
         *,
         readers: Sequence[str] = (),
@@ -121,7 +121,9 @@ class Validator:
         self._catch_up = CatchUp(
             transport, ledger, self._peers, self._hand_in, repeat_s=self._config.resend_ms / 1_000
         )
-        self._judging = Judging(transport, self._chain_id, blobs, self._sources, judge, offload, self._start)
+        self._batch_checks = BatchChecks(
+            transport, self._chain_id, blobs, self._sources, check_batch, offload, self._start
+        )
         self._intake = Intake(
             self._core,
             ledger,
@@ -156,7 +158,7 @@ class Validator:
         return self._nursery is not None and self._failure is None
 
     def counters(self) -> dict[str, int]:
-        """What is told on status/1."""
+        """What is reported on status/1."""
         refused: Counter[str] = Counter()
         for (_, code), times in self._refused.counts.items():
             refused[f"refused_{code}"] += times
@@ -204,14 +206,14 @@ class Validator:
         height = self.ledger.height
         for tick in count(1):
             await trio.sleep(self._config.resend_ms / 1_000)
-            if self.ledger.height == height:  # while we get on, nobody need send us anything again
+            if self.ledger.height == height:  # skip resend requests while making progress
                 await self._hand_in(ResendTick())
             height = self.ledger.height
             if tick % _RELAY_TICKS == 0:
                 self._relay()
 
     def _relay(self) -> None:
-        """Tell the others again what waits here: if it waits for long, they may never have heard of it."""
+        """Broadcast again what waits here: if it waits for long, others may not have it."""
         for piece in self.evidence.pieces():
             self._peers.broadcast(bytes((EVIDENCE,)) + piece)
         for tx in islice(self.mempool.ready(), _RELAY_TXS):
@@ -285,7 +287,7 @@ class Validator:
             await self._hand_in(built)
 
     async def _check(self, action: CheckBlock) -> None:
-        """Execute, then judge; without an answer the round goes on by its timeout."""
+        """Execute, then check the batches; without an answer the round goes on by its timeout."""
         height = self.ledger.height + 1
         ok = False
         while self.ledger.height + 1 == height:
@@ -293,7 +295,7 @@ class Validator:
                 block = decode_block(action.block, self._chain_id)
                 self.ledger.execute(block, action.block_hash)
                 for _, args in batches(block.txs):
-                    await self._judging.case(args).wait()
+                    await self._batch_checks.check(args).wait()
                 ok = True
             except NoBlob:
                 continue  # somebody may have it by the next round
@@ -385,10 +387,10 @@ class Validator:
         self._start(self._release, peer, tx)
 
     async def _release(self, peer: str, tx: Tx) -> None:
-        """Let a transaction into blocks, a batch when its blob was judged."""
+        """Let a transaction into blocks, a batch when its blob was checked."""
         try:
             for _, args in batches((tx,)):
-                await self._judging.case(args, peer).wait()
+                await self._batch_checks.check(args, peer).wait()
         except RemoteError as error:
             self._refused.add(peer, error.code, error.detail)
             self.mempool.drop(tx)

@@ -58,7 +58,7 @@ def test_a_decimal_comma_in_each_number_says_so(tmp_path: Path) -> None:
         ("timestamp,houshold,import_kwh,export_kwh", "wrong_header", "rename 'houshold'"),
         ("timestamp,household,import_kwh,export_kwh,PV_kWh", "unknown_column", "rename it to 'pv_kwh'"),
         ("timestamp,household,import_kwh,export_kwh,colour", "unknown_column", "remove other columns"),
-        ("timestamp,household,import_kwh,import_kwh,export_kwh", "wrong_header", "stands there twice"),
+        ("timestamp,household,import_kwh,import_kwh,export_kwh", "wrong_header", "is given twice"),
         ("timestamp;household;import_kwh;export_kwh", "wrong_header", "then ',' instead of ';'"),
     ],
 )

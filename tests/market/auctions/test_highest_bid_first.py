@@ -1,4 +1,4 @@
-"""Dearest first: the sorted sides and both ways of matching, against loops that ask every pair."""
+"""Highest-priced first: the sorted sides and both ways of matching, against loops that ask every pair."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.auctions.highest_bid_first import (
-    dearest_first,
     facing,
+    highest_limit_first,
     match_all,
-    match_dearest,
+    match_highest_first,
     match_pairs,
     trades_of,
 )
@@ -35,7 +35,7 @@ def queue(book: OrderBook, side: int) -> list[int]:
 
 
 def every_pair(book: OrderBook, forbidden: set[tuple[int, int]]) -> tuple[list[Pair], list[int]]:
-    """Every offer asks every bid, both dearest first; the pairs, and what is left of each row."""
+    """Every offer asks every bid, both highest-priced first; the pairs, and what is left of each row."""
     table, left, pairs = columns(book), book.energy_wh.tolist(), []
     for ask in queue(book, SELL):
         for bid in queue(book, BUY):
@@ -68,7 +68,7 @@ books = st.builds(in_any_arrival, some_rows, st.lists(st.integers(0, 4), min_siz
 def test_a_side_is_sorted_by_limit_then_the_latest_then_the_last(book: OrderBook) -> None:
     for side in (BUY, SELL):
         live = [row for row in queue(book, side) if book.energy_wh[row]]
-        assert dearest_first(book, side).tolist() == live
+        assert highest_limit_first(book, side).tolist() == live
 
 
 @given(books)
@@ -108,7 +108,7 @@ def test_pair_by_pair_nobody_meets_itself_or_whom_it_may_not(
 @given(books)
 def test_a_whole_book_is_matched_at_the_limits_of_the_bids(book: OrderBook) -> None:
     expected, _ = every_pair(book, set())
-    trades = match_dearest(book)
+    trades = match_highest_first(book)
     made = zip(trades.buy.tolist(), trades.sell.tolist(), trades.energy_wh.tolist(), strict=True)
     assert list(made) == expected
     assert trades.price_micro_per_kwh.tolist() == [columns(book)[bid][2] for bid, _, _ in expected]
@@ -117,8 +117,8 @@ def test_a_whole_book_is_matched_at_the_limits_of_the_bids(book: OrderBook) -> N
 
 
 def test_an_offer_passes_its_own_bid_over_and_the_next_offers_take_it() -> None:
-    """The dearest bid is own: offer 8 of 0 goes to bid 9 of 1; the offers of 2 and 3 share the bid passed over."""
+    """The highest bid is own: offer 8 of 0 goes to bid 9 of 1; the offers of 2 and 3 share the bid passed over."""
     book = book_of([(0, BUY, 5, 10), (0, SELL, 2, 8), (1, BUY, 2, 9), (2, SELL, 3, 4), (3, SELL, 2, 3)])
-    trades = match_dearest(book)
+    trades = match_highest_first(book)
     assert trades.energy_wh.tolist() == [2, 3, 2]
     assert trades.price_micro_per_kwh.tolist() == [9, 10, 10]

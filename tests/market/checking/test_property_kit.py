@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from market.book import Order, OrderBook, Side
-from market.checking.check import Verdict, judge
+from market.checking.check import Verdict, check_mechanism
 from market.checking.misreports import best_misreport
 from market.checking.random_books import UNIT_WH, named, random_case
 from market.checking.shrink import shrink
@@ -43,7 +43,7 @@ def ruling(name: str, clear, parameters=GENERAL, **promises) -> Mechanism:  # ty
 
 @pytest.mark.parametrize("mutant", mutants.ALL, ids=lambda m: m.mechanism.name)
 def test_a_broken_mechanism_is_found_out_with_a_smallest_book(mutant: mutants.Mutant) -> None:
-    verdict = judge(mutant.mechanism, BOOKS)
+    verdict = check_mechanism(mutant.mechanism, BOOKS)
     assert not verdict.holds
     found = finding(verdict, mutant.killed_by)
     assert found.promised
@@ -58,14 +58,16 @@ def test_a_broken_mechanism_is_found_out_with_a_smallest_book(mutant: mutants.Mu
 
 
 def test_there_is_a_mutant_for_every_property_that_can_be_promised() -> None:
-    verdict = judge(UNIFORM_PRICE, 1)
+    verdict = check_mechanism(UNIFORM_PRICE, 1)
     observed = {"anonymous", "scales_with_prices", "scales_with_energy"}
     names = {one.name for one in verdict.findings} | {"local_market"}
     assert {mutant.killed_by for mutant in mutants.ALL} == names - observed
 
 
 def test_a_counterexample_is_written_in_plain_numbers() -> None:
-    found = finding(judge(mutants.by_name("calls_an_auction_truthful"), BOOKS), "truthful").counterexample
+    found = finding(
+        check_mechanism(mutants.by_name("calls_an_auction_truthful"), BOOKS), "truthful"
+    ).counterexample
     assert found is not None
     assert set(found.book.energy_wh.tolist()) <= {UNIT_WH, 2 * UNIT_WH}
     assert not (found.book.limit_micro_per_kwh % 100_000).any()
@@ -73,7 +75,7 @@ def test_a_counterexample_is_written_in_plain_numbers() -> None:
 
 
 def test_what_is_not_promised_is_reported_and_breaks_nothing() -> None:
-    verdict = judge(UNIFORM_PRICE, BOOKS)
+    verdict = check_mechanism(UNIFORM_PRICE, BOOKS)
     assert verdict.holds
     truthful = finding(verdict, "truthful")
     assert not truthful.promised
@@ -81,7 +83,7 @@ def test_what_is_not_promised_is_reported_and_breaks_nothing() -> None:
     assert truthful.counterexample is None
     assert verdict.largest_gain_nano is not None
     assert verdict.largest_gain_nano > 0
-    assert finding(judge(MECHANISMS.get("retailer_only"), BOOKS), "efficient").broken > BOOKS // 3
+    assert finding(check_mechanism(MECHANISMS.get("retailer_only"), BOOKS), "efficient").broken > BOOKS // 3
 
 
 # ---- misreports
@@ -140,7 +142,7 @@ def large_order_is_dear(book: OrderBook) -> list[int]:
 )
 def test_truthfulness_is_held_to_those_whom_it_is_promised(rows_of, scope: TruthfulFor, holds: bool) -> None:  # type: ignore[no-untyped-def]
     gifts = ruling("gifts", charged_by(rows_of), truthful=True, truthful_for=scope, budget_balance="deficit")
-    assert (finding(judge(gifts, 5 * BOOKS), "truthful").broken == 0) == holds
+    assert (finding(check_mechanism(gifts, 5 * BOOKS), "truthful").broken == 0) == holds
 
 
 # ---- rules that are nearly right
@@ -195,7 +197,7 @@ ORDER_COLUMNS = ("participant", "side", "energy_wh", "limit_micro_per_kwh", "nod
     ids=lambda value: getattr(value, "name", None),
 )
 def test_a_rule_that_is_nearly_truthful_is_found_out(rule: Mechanism, orders: int) -> None:
-    verdict = judge(rule, 200)
+    verdict = check_mechanism(rule, 200)
     assert {one.name for one in verdict.findings if one.promised and one.broken} == {"truthful"}
     found = finding(verdict, "truthful").counterexample
     assert found is not None
@@ -285,7 +287,7 @@ def refusing(book: OrderBook, rules: MarketRules) -> Clearing:
 
 
 def test_a_book_that_a_mechanism_refuses_is_counted_and_no_fault() -> None:
-    verdict = judge(ruling("small", refusing), BOOKS)
+    verdict = check_mechanism(ruling("small", refusing), BOOKS)
     assert verdict.holds
     assert 0 < len(verdict.refused) < BOOKS
     assert set(verdict.refused) == {"no more than 10 orders"}
@@ -296,7 +298,7 @@ def test_a_mechanism_that_refuses_every_book_is_not_sound() -> None:
     def never(book: OrderBook, rules: MarketRules) -> Clearing:
         raise InvalidRules("give a price")
 
-    verdict = judge(ruling("never", never), 10)
+    verdict = check_mechanism(ruling("never", never), 10)
     found = finding(verdict, "sound").counterexample
     assert not verdict.holds
     assert found.fault == "refuses every book: give a price"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import market.mechanisms  # noqa: F401  (registers them)
 from market.mechanism import MECHANISMS
-from market.mechanisms.huang import give_up_equally
+from market.mechanisms.huang import curtail_equally
 from market.rules import MarketRules
 from tests.kits.unit_books import Row, best_lie, cleared, efficient, rows_of, units
 
@@ -35,7 +35,7 @@ def water_level(energy: list[int], total: int) -> list[Fraction]:
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.data())
 def test_giving_up_is_the_water_level_within_one_wh(energy: list[int], data: st.DataObject) -> None:
     total = data.draw(st.integers(0, sum(energy)))
-    left = give_up_equally(np.array(energy), total).tolist()
+    left = curtail_equally(np.array(energy), total).tolist()
     assert sum(energy) - sum(left) == total
     assert all(abs(a - b) < 1 for a, b in zip(left, water_level(energy, total), strict=True))
 
@@ -79,7 +79,7 @@ def test_copying_a_neighbours_limit_does_not_share_its_cut() -> None:
 
 def test_small_traders_go_to_zero_and_the_rest_is_spread_again() -> None:
     """Buyers of 1, 6 and 9 must give up 8 of 16: 1 first, then 7 between two."""
-    assert give_up_equally(np.array([6, 1, 9]), 8).tolist() == [
+    assert curtail_equally(np.array([6, 1, 9]), 8).tolist() == [
         2,
         0,
         6,

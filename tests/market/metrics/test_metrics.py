@@ -24,7 +24,6 @@ from market.metrics.welfare import (
     allocative_efficiency,
     exact_dot,
     ordered_wh,
-    traded_by_participant_wh,
     traded_share,
     welfare_split,
 )
@@ -134,19 +133,6 @@ def test_products_beyond_64_bits_are_summed_exactly() -> None:
 def test_demand_and_supply_count_whole_orders() -> None:
     assert ordered_wh(STREET) == (4_000, 3_500)
     assert ordered_wh(OrderBook.from_orders([])) == (0, 0)
-
-
-def test_traded_energy_is_summed_per_participant() -> None:
-    book = OrderBook.from_orders(
-        [
-            Order("a", 0, Side.BUY, 5, 9),
-            Order("b", 0, Side.BUY, 2, 8, 1),
-            Order("c", 2, Side.SELL, 7, 1, 2),
-        ]
-    )
-    bought, sold = traded_by_participant_wh(book, clear_exact(book, RULES), 4)
-    assert bought.tolist() == [7, 0, 0, 0]
-    assert sold.tolist() == [0, 0, 7, 0]
 
 
 def test_liquidity_is_what_traded_over_what_could() -> None:

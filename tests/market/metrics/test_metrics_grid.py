@@ -7,12 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.metrics.energy import (
-    self_consumption,
-    self_consumption_metered,
-    self_sufficiency,
-    self_sufficiency_metered,
-)
+from market.metrics.energy import self_consumption_metered, self_sufficiency_metered
 from market.metrics.grid import co2_kg, peak_kw, peak_to_average, ramping_kw
 from market.units import IntArray
 
@@ -25,6 +20,19 @@ NOTHING = ints()
 profile = st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 5_000)), min_size=1, max_size=20)
 
 
+def self_sufficiency(load: IntArray, generation: IntArray) -> float | None:
+    return self_sufficiency_metered(load, np.maximum(load - generation, 0))
+
+
+def self_consumption(load: IntArray, generation: IntArray) -> float | None:
+    return self_consumption_metered(generation, np.maximum(generation - load, 0))
+
+
+def covered(load: IntArray, generation: IntArray, whole: IntArray) -> float | None:
+    """The definition by Luthander et al.: sum min(L, G) over the sum of either."""
+    return int(np.minimum(load, generation).sum()) / int(whole.sum()) if whole.any() else None
+
+
 def test_shares_are_netted_per_interval() -> None:
     """Night 0 of 100, noon min(50, 300) = 50: 50 / 150 and 50 / 300. Netted over the day it would be all of it."""
     load, generation = ints(100, 50), ints(0, 300)
@@ -35,7 +43,7 @@ def test_shares_are_netted_per_interval() -> None:
 def test_homes_without_each_other_are_netted_each_alone() -> None:
     """Home 0 makes 80 and uses 30, home 1 uses 50: alone 30 of 80, together all."""
     load, generation = np.array([[30, 50]]), np.array([[80, 0]])
-    assert self_sufficiency(load, generation) == 30 / 80
+    assert self_sufficiency(load, generation) == pytest.approx(30 / 80)
     assert self_sufficiency(load.sum(axis=1), generation.sum(axis=1)) == 1
 
 
@@ -58,15 +66,14 @@ def test_charging_from_the_grid_can_cost_more_than_it_covers() -> None:
 
 
 @given(rows=profile)
-def test_without_storage_the_meter_tells_the_same_as_load_and_generation(rows: list[tuple[int, int]]) -> None:
+def test_without_storage_the_meter_gives_the_share_of_load_and_generation(
+    rows: list[tuple[int, int]],
+) -> None:
     load, generation = (ints(*column) for column in zip(*rows, strict=True))
-    net = load - generation
     sufficiency, consumption = self_sufficiency(load, generation), self_consumption(load, generation)
-    metered = self_sufficiency_metered(load, np.maximum(net, 0))
-    assert metered == (sufficiency if sufficiency is None else pytest.approx(sufficiency, abs=1e-12))
-    metered = self_consumption_metered(generation, np.maximum(-net, 0))
-    assert metered == (consumption if consumption is None else pytest.approx(consumption, abs=1e-12))
-    for share in (sufficiency, consumption):
+    for share, whole in ((sufficiency, load), (consumption, generation)):
+        expected = covered(load, generation, whole)
+        assert share == (expected if expected is None else pytest.approx(expected, abs=1e-12))
         assert share is None or 0 <= share <= 1
 
 

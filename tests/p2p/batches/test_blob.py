@@ -251,13 +251,13 @@ def test_lines_in_another_order_are_refused(a: int, b: int) -> None:
 
 @pytest.mark.parametrize("participant", [MEMBERS, 2**63 - 1])
 def test_a_household_beyond_the_roster_is_refused(participant: int) -> None:
-    with pytest.raises(Malformed, match="household"):
+    with pytest.raises(Malformed, match="home"):
         opened(edited_line(3, participant=participant))
 
 
 def test_a_negative_household_is_refused() -> None:
     """Python would read it as one counted from the end."""
-    with pytest.raises(Malformed, match="household -1"):
+    with pytest.raises(Malformed, match="home -1"):
         opened(edited_line(0, participant=-1))
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from p2p.batches.batch import batch_args, batch_tx, make_batch, pack_entries
 from p2p.batches.receipts import (
+    ABSENT,
     MAX_OMISSION_BYTES,
-    SILENT,
     Inclusion,
     Omission,
     check_omission,
@@ -139,7 +139,7 @@ def test_the_tree_is_what_the_page_says(members: int, data: st.DataObject) -> No
 
 def test_a_silent_household_has_a_leaf_that_says_so() -> None:
     opening = include(ROSTER, others("house-3"), SECRET).opening(3)
-    assert (opening.nonce, opening.message_id) == (SILENT, bytes(32))
+    assert (opening.nonce, opening.message_id) == (ABSENT, bytes(32))
 
 
 @given(st.permutations(range(MEMBERS)))
@@ -324,13 +324,13 @@ def test_the_leaf_of_another_household_convicts_nobody(place: int) -> None:
 
 
 def test_a_household_cannot_claim_the_place_of_another() -> None:
-    with pytest.raises(BadProof, match="another household"):
+    with pytest.raises(BadProof, match="another home"):
         check_omission(changed(home=homes(MEMBERS).proof(3)), GENESIS)
 
 
 @pytest.mark.parametrize("index", [-1, 1, 5, 2**62])
 def test_a_home_that_is_not_the_one_of_the_genesis_is_refused(index: int) -> None:
-    with pytest.raises(BadProof, match=r"leaf|household|path"):
+    with pytest.raises(BadProof, match=r"leaf|home|path"):
         check_omission(changed(home=msgspec.structs.replace(homes(MEMBERS).proof(2), index=index)), GENESIS)
 
 

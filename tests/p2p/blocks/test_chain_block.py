@@ -86,7 +86,7 @@ def test_no_two_domains_are_equal_or_prefixes_of_one_another_when_signed() -> No
 
 def test_a_quorum_of_signatures_is_enough_and_one_less_is_not() -> None:
     check_cert(cert_by([0, 2, 3, 5, 6]), GENESIS.authorities, CHAIN)
-    with pytest.raises(BadCertificate, match="4 of 7 authorities signed, 5 must"):
+    with pytest.raises(BadCertificate, match="4 of 7 validators signed, 5 must"):
         check_cert(cert_by([0, 2, 3, 5]), GENESIS.authorities, CHAIN)
 
 
@@ -127,14 +127,14 @@ def test_a_certificate_changed_in_any_field_is_refused(changes: dict[str, object
 def test_a_certificate_of_another_chain_or_set_is_refused() -> None:
     with pytest.raises(BadCertificate):
         check_cert(cert_by(list(range(7)), chain_id=bytes(32)), GENESIS.authorities, CHAIN)
-    with pytest.raises(BadCertificate, match="authority 0"):
+    with pytest.raises(BadCertificate, match="validator 0"):
         check_cert(cert_by(list(range(7))), GENESIS.authorities[::-1], CHAIN)
 
 
 def test_signatures_under_swapped_bits_are_refused() -> None:
     cert = cert_by([0, 1, 2, 3, 4])
     swapped = msgspec.structs.replace(cert, bitmap=bytes([0b0101111]))
-    with pytest.raises(BadCertificate, match="authority 5"):
+    with pytest.raises(BadCertificate, match="validator 5"):
         check_cert(swapped, GENESIS.authorities, CHAIN)
 
 
@@ -194,7 +194,7 @@ def test_every_problem_of_a_genesis_is_listed_at_once() -> None:
     with pytest.raises(GenesisError) as caught:
         decode_genesis(encode(bad))
     assert len(caught.value.problems) == 15
-    with pytest.raises(GenesisError, match=r"26 authorities; there must be 4\.\.25, or 1"):
+    with pytest.raises(GenesisError, match=r"26 validators; there must be 4\.\.25, or 1"):
         decode_genesis(encode(make_genesis(26)))
 
 

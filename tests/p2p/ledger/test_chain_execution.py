@@ -12,7 +12,6 @@ from test_chain_module_governance import approve, new_chain, propose
 
 from p2p.batches.batch import Batch
 from p2p.blocks.block import MAX_BLOCK_BYTES, Block, decode_block, sign_tx, tx_root, validators_hash
-from p2p.blocks.possession import prove_possession
 from p2p.consensus.evidence import make_evidence
 from p2p.errors import BadProof, BrokenInvariant, InvalidBlock, RemoteError
 from p2p.ledger import execution
@@ -34,7 +33,7 @@ from p2p.ledger.state import (
 )
 from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import START, authorities, certify, flip, identity, make_args
+from tests.kits.chain_kit import START, authorities, certify, flip, identity, make_args, prove_possession
 from tests.kits.evidence_kit import vote
 from tests.kits.modules_kit import HOMES, OPERATORS, STRANGER, Chain, make_genesis, open_readings
 
@@ -101,7 +100,7 @@ def test_a_broken_invariant_stops_the_node_and_names_the_module(module: str) -> 
     if module == accounts.NAME:
         view.write(module, b"a" + OPERATORS[0].public_key, accounts.NO_ACCOUNT)
     elif module == governance.NAME:
-        view.write(module, b"council", governance.Council((KEYS[0].public_key,) * 4, (), (), ()))
+        view.write(module, b"council", governance.ValidatorSets((KEYS[0].public_key,) * 4, (), (), ()))
     elif module == settlement.NAME:
         wrong = settlement.Settled(1, 0, bytes(767) + b"\1")
         view.write(module, b"sums", wrong)
@@ -251,7 +250,7 @@ def test_a_proof_leads_from_the_genesis_over_every_change_of_the_set() -> None:
     proof = make_proof(batch, 1, block, cert, chain.genesis, changes=changes)
     line = check_proof(proof, chain.genesis)
     assert (line.interval_start, line.account) == (START, 1)
-    assert line.sender == "authority 0"
+    assert line.sender == "validator 0"
 
 
 def test_a_proof_with_a_change_left_out_or_exchanged_is_refused() -> None:
@@ -353,7 +352,7 @@ def test_nobody_slips_a_set_of_its_own_in_behind_a_genuine_header() -> None:
     slipped = SetChange(genuine[0].header, genuine[1], tuple(key.public_key for key in thieves))
     honest = forged(chain, batch, OPERATORS[0], authorities(4))
     assert check_proof(honest, chain.genesis).sender == "operator 0"
-    with pytest.raises(BadProof, match="announces other authorities"):
+    with pytest.raises(BadProof, match="announces other validators"):
         check_proof(forged(chain, batch, OPERATORS[0], thieves, changes=(slipped,)), chain.genesis)
 
 

@@ -119,7 +119,7 @@ THIEF = identity("operator", "thief")
         ({}, THIEF, {}, "signature of transaction"),
         ({"method": "mint"}, OPERATOR, {}, r"settlement\.mint, not a settlement"),
         ({"chain_id": bytes(32)}, OPERATOR, {}, "not a settlement of this chain"),
-        ({}, OPERATOR, {"validators_hash": bytes(32)}, "other authorities"),
+        ({}, OPERATOR, {"validators_hash": bytes(32)}, "other validators"),
         ({}, OPERATOR, {"proposer_idx": 0}, "turn"),
         ({}, OPERATOR, {"chain_id": bytes(32)}, "the proof is of chain"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from p2p.blocks.block import validators_hash
-from p2p.blocks.possession import NO_KEY, prove_possession
+from p2p.blocks.possession import NO_KEY
 from p2p.consensus.evidence import make_evidence
 from p2p.errors import InvalidBlock
 from p2p.ledger.modules import governance
@@ -20,7 +20,7 @@ from p2p.ledger.modules.governance import (
     ParameterArgs,
 )
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import authorities, identity
+from tests.kits.chain_kit import authorities, identity, prove_possession
 from tests.kits.evidence_kit import vote
 from tests.kits.modules_kit import HOMES, OPERATORS, Chain, make_genesis, refused
 
@@ -259,7 +259,7 @@ def test_who_signs_twice_is_out_two_blocks_later() -> None:
     assert KEYS[3].public_key in chain.tip.state.validators
     chain.add()
     assert KEYS[3].public_key not in chain.tip.state.validators
-    assert governance.council(chain.tip.state.view()).jailed == (KEYS[3].public_key,)
+    assert governance.validator_sets(chain.tip.state.view()).jailed == (KEYS[3].public_key,)
 
 
 def test_with_four_authorities_the_jailed_one_stays_until_a_fifth_comes() -> None:
@@ -285,7 +285,7 @@ def test_several_at_once_leave_one_a_block_and_never_below_four() -> None:
         sizes.append(len(chain.tip.state.validators))
         chain.add()
     assert sizes == [6, 5, 4, 4, 4]
-    assert len(governance.council(chain.tip.state.view()).jailed) == 3
+    assert len(governance.validator_sets(chain.tip.state.view()).jailed) == 3
 
 
 def test_a_quorum_calls_a_jailed_authority_back() -> None:
@@ -302,7 +302,7 @@ def test_a_quorum_calls_a_jailed_authority_back() -> None:
     chain.add()
     chain.add()
     assert chain.tip.state.validators[-1] == KEYS[3].public_key
-    assert governance.council(chain.tip.state.view()).jailed == ()
+    assert governance.validator_sets(chain.tip.state.view()).jailed == ()
     with pytest.raises(InvalidBlock, match="has returned since"):
         chain.add(evidence=(old,))
 
@@ -327,7 +327,7 @@ def test_evidence_is_judged_by_the_set_of_its_height() -> None:
     chain.add()
     assert chain.tip.state.validators.index(KEYS[4].public_key) == 3
     chain.add(evidence=(two_votes(chain, 4, 2),))
-    assert governance.council(chain.tip.state.view()).jailed == (KEYS[4].public_key,)
+    assert governance.validator_sets(chain.tip.state.view()).jailed == (KEYS[4].public_key,)
 
 
 @pytest.mark.parametrize("height", [0, 3, 12])

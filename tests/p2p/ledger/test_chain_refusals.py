@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from p2p.blocks.block import Tx
-from p2p.blocks.possession import prove_possession
 from p2p.ledger.module import refusal_codes
 from p2p.ledger.modules import meters
 from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
@@ -26,7 +25,7 @@ from p2p.ledger.modules.guarantees import (
 from p2p.ledger.modules.meters import AnchorArgs
 from p2p.ledger.state import apply_to, check_tx
 from p2p.wire.codec import Record
-from tests.kits.chain_kit import authorities, make_args
+from tests.kits.chain_kit import authorities, make_args, prove_possession
 from tests.kits.modules_kit import (
     DAY,
     DAY_START,

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.settlement.accounts import COLUMN_INDEX
-from p2p.batches.batch import batch_tx
+from p2p.batches.batch import BatchArgs, batch_tx
 from p2p.blocks import merkle
 from p2p.blocks.block import Tx
 from p2p.errors import InvalidTx
-from p2p.ledger.state import BatchArgs, State, apply, initial_state
+from p2p.ledger.state import State, apply, initial_state
 from p2p.wire.messages import PriceLine
 from tests.kits.chain_kit import OPERATOR, START, STEP, identity, make_args, make_genesis
 

@@ -140,7 +140,7 @@ def test_a_chain_with_another_id_is_refused(made: Made) -> None:
 
 
 def test_a_producer_needs_the_keys_and_the_store_of_its_genesis(made: Made) -> None:
-    with pytest.raises(WrongKeys, match="authorities"):
+    with pytest.raises(WrongKeys, match="validators"):
         Producer(made.genesis, authorities(4)[::-1], OPERATOR, made.store)
     with pytest.raises(WrongKeys, match="operator"):
         Producer(made.genesis, authorities(4), authorities(4)[0], made.store)

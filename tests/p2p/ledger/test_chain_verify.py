@@ -9,13 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from p2p.batches.batch import batch_tx
+from p2p.batches.batch import BatchArgs, batch_tx
 from p2p.blocks import block as blocks
 from p2p.blocks.block import Block, Header
 from p2p.blocks.genesis import Genesis
 from p2p.errors import InvalidBlock
 from p2p.ledger.execution import advance, check_block, genesis_tip, next_header
-from p2p.ledger.state import BatchArgs
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import ChainReport, verify_chain
 from p2p.wire.codec import encode

@@ -67,7 +67,7 @@ def test_200_households_each_get_the_receipt_of_their_own_order() -> None:
             assert [r.household for r in receipts] == list(homes.roster)
             assert {r.code for r in receipts} == {ReceiptCode.ACCEPTED}
             assert list(collected.messages) == orders
-            assert collected.silent == ()
+            assert collected.absent == ()
 
     run(body)
 

@@ -24,7 +24,7 @@ STRANGER = identity("stranger", "0")
 def test_gossip_brings_the_result_to_the_gateway_once() -> None:
     async def body() -> None:
         async with street(2) as homes, homes.places[0].on() as operator:
-            await operator.wait_for_audience(1)
+            await operator.wait_for_subscribers(1)
             await operator.announce(result(homes.genesis))
             await time_passes(1)
             assert homes.heard == [result(homes.genesis)]
@@ -53,7 +53,7 @@ def test_gossip_that_is_no_result_of_a_collector_is_counted_and_dropped(data: by
     async def body() -> None:
         async with street(2) as homes, homes.network.endpoint(STRANGER) as node:
             topic = result_topic(homes.genesis.chain_id)
-            await node.wait_for_audience(topic, 1)
+            await node.wait_for_subscribers(topic, 1)
             await node.publish(topic, data)
             await time_passes(1)
             assert homes.heard == []
@@ -68,7 +68,7 @@ def test_only_a_result_of_the_newest_interval_names_the_collector(start: int, cu
 
     async def body() -> None:
         async with street(1) as homes, homes.places[0].on() as operator:
-            await operator.wait_for_audience(1)
+            await operator.wait_for_subscribers(1)
             with trio.move_on_after(1):
                 await homes.gateway.hand_in(order(homes.genesis, "house-0", start=START + STEP))
             await operator.announce(result(homes.genesis, start, next_collector=RIVAL))

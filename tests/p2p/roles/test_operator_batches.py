@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2p.batches.blob import make_blob, open_blob
-from p2p.roles.collector.desk import HISTORY_INTERVALS
+from p2p.roles.collector.intake import HISTORY_INTERVALS
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal
 from p2p.roles.exchange.wire import (
@@ -203,7 +203,7 @@ def test_a_batch_that_is_cut_short_promises_nothing() -> None:
 
             collected = await collect(operator, say, deadline_s=1.0)
             assert collected.signed == ()
-            assert collected.silent == ROSTER
+            assert collected.absent == ROSTER
 
     run(body)
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2p.errors import InvalidMessage, WrongSignature
-from p2p.roles.collector.desk import Collected, CollectionOrder
+from p2p.roles.collector.intake import Collected, CollectionOrder
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.wire import BID_PROTOCOL, LINE_PROTOCOL, ask, result_topic
 from p2p.roles.household import NotAcknowledged, NotJoined
@@ -62,7 +62,7 @@ def test_the_gate_closes_when_everybody_has_spoken_and_lists_orders_in_roster_or
         assert collected.signed == tuple(
             sign_message(key_of(m.household), m) for m in sorted(messages, key=lambda m: m.household)
         )
-        assert (collected.nothing, collected.silent, collected.refused) == (("h2",), (), {})
+        assert (collected.nothing, collected.absent, collected.refused) == (("h2",), (), {})
 
     on_street(body)
 
@@ -72,7 +72,7 @@ def test_the_gate_closes_at_the_deadline_and_names_the_silent() -> None:
         begun = trio.current_time()
         collected = await homes.collect(lambda: homes.households["h2"].submit(order("h2")))
         assert trio.current_time() - begun == 10.0
-        assert (collected.messages, collected.silent) == ((order("h2"),), ("h1", "h3"))
+        assert (collected.messages, collected.absent) == ((order("h2"),), ("h1", "h3"))
 
     on_street(body)
 
@@ -96,7 +96,7 @@ def test_a_late_order_is_refused_by_receipt_counted_and_changes_nothing() -> Non
         collected = await homes.collect()
         receipt = await homes.households["h1"].submit(order("h1"))
         assert receipt.code == ReceiptCode.LATE
-        assert collected.silent == ROSTER
+        assert collected.absent == ROSTER
         assert homes.operator.refused.counts == {(homes.nodes["h1"].peer_id, "late"): 1}
         skipped = await homes.households["h1"].submit(order("h1", start=T0 - STEP))
         assert skipped.code == ReceiptCode.LATE
@@ -239,7 +239,7 @@ def test_a_frame_that_is_too_large_is_counted_and_disturbs_nobody() -> None:
             collected = await homes.collect(
                 *[lambda m=m: homes.households[m.household].submit(m) for m in map(order, ROSTER)]
             )
-            assert collected.silent == ()
+            assert collected.absent == ()
             assert homes.operator.refused.counts == {(stranger.peer_id, "too_large"): 1}
 
     on_street(body)
@@ -273,7 +273,7 @@ def test_intervals_are_collected_one_at_a_time_and_forward_only() -> None:
         for start in (T0, T0 - STEP):
             with pytest.raises(CollectionOrder, match="never goes back"):
                 await homes.operator.collect(start, 1.0)
-        assert (await homes.operator.collect(T0 + STEP, 1.0)).silent == ROSTER
+        assert (await homes.operator.collect(T0 + STEP, 1.0)).absent == ROSTER
 
     on_street(body)
 
@@ -446,7 +446,7 @@ def test_a_receipt_by_another_key_is_not_believed() -> None:
 
 def test_a_household_speaks_only_for_itself_and_only_after_joining() -> None:
     async def body(homes: Street) -> None:
-        with pytest.raises(InvalidMessage, match="'h2'; this is household 'h1'"):
+        with pytest.raises(InvalidMessage, match="'h2'; this is home 'h1'"):
             await homes.households["h1"].submit(order("h2"))
         alone = home_at(homes.nodes["h1"], "h1", "nowhere")
         with pytest.raises(NotJoined):

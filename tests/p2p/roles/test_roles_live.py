@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from p2p.roles.collector.desk import Collected
+from p2p.roles.collector.intake import Collected
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.collectors import Collector, Collectors
 from p2p.roles.household import Household
@@ -100,7 +100,7 @@ async def trade(open_endpoint: Open) -> Log:
         async with trio.open_nursery() as nursery:
             for home in homes:
                 nursery.start_soon(home.join)
-        await operator.wait_for_audience(len(ROSTER))
+        await operator.wait_for_subscribers(len(ROSTER))
 
         async def live(home: Household) -> None:
             log.receipts[home.id], log.results[home.id], log.lines[home.id] = [], [], []

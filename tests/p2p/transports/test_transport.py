@@ -244,13 +244,13 @@ def test_a_protocol_nobody_serves_and_a_peer_nobody_knows_are_unreachable(net: N
 def test_gossip_reaches_the_others_with_its_author_and_not_its_author(net: Net) -> None:
     async def body(server: Endpoint, client: Endpoint) -> None:
         own, heard = await server.subscribe(TOPIC), await client.subscribe(TOPIC)
-        await server.wait_for_audience(TOPIC, 1)
+        await server.wait_for_subscribers(TOPIC, 1)
         await server.publish(TOPIC, b"news")
         await server.publish(TOPIC, bytes(GOSSIP_MAX_BYTES))
         message = await heard.receive()
         assert (message.author, message.data) == (server.peer_id, b"news")
         assert len((await heard.receive()).data) == GOSSIP_MAX_BYTES
-        await client.wait_for_audience(TOPIC, 1)
+        await client.wait_for_subscribers(TOPIC, 1)
         await client.publish(TOPIC, b"reply")
         assert (await own.receive()).data == b"reply"
 
@@ -261,7 +261,7 @@ def test_gossip_one_byte_over_the_limit_is_not_sent_and_from_a_peer_is_counted(n
     async def body(server: Endpoint, client: Endpoint) -> None:
         server._admits = lambda author, data: True  # a peer with other limits
         heard = await client.subscribe(TOPIC)
-        await server.wait_for_audience(TOPIC, 1)
+        await server.wait_for_subscribers(TOPIC, 1)
         with pytest.raises(FrameTooLarge, match="65537 bytes; the limit is 65536"):
             await server.publish(TOPIC, bytes(GOSSIP_MAX_BYTES + 1))
         await server._spread(TOPIC, bytes(GOSSIP_MAX_BYTES + 1))
@@ -278,7 +278,7 @@ def test_a_reader_that_sleeps_keeps_the_oldest_messages_and_the_rest_is_counted(
     async def body(server: Endpoint, client: Endpoint) -> None:
         monkeypatch.setattr(transport_module, "QUEUE_MAX", 5)
         heard = await client.subscribe(TOPIC)
-        await server.wait_for_audience(TOPIC, 1)
+        await server.wait_for_subscribers(TOPIC, 1)
         for number in range(8):
             await server.publish(TOPIC, b"%d" % number)
         await eventually_trio(lambda: client.stats.gossip_received >= 8, "all eight messages arrive", 15)
@@ -301,8 +301,8 @@ def test_a_node_that_returns_with_its_identity_loses_nothing(net: Net) -> None:
                     await client.connect(server.address)
                     port = int(server.address.split("/")[4]) if "/tcp/" in server.address else 0
                     back = await server.subscribe(TOPIC)
-                    await server.wait_for_audience(TOPIC, 1)
-                    await client.wait_for_audience(TOPIC, 1)
+                    await server.wait_for_subscribers(TOPIC, 1)
+                    await client.wait_for_subscribers(TOPIC, 1)
                     assert await ask_until_answered(client, server.peer_id, b"%d" % life) == b"%d" % life
                     for number in range(10):
                         await server.publish(TOPIC, b"%d %d" % (life, number))

@@ -63,8 +63,8 @@ def test_traps_1_2_3_a_burst_through_a_forwarder_arrives_whole_at_a_reader_that_
         async with AsyncExitStack() as stack:
             author, forwarder, reader = await linked(stack, [(0, 1), (2, 1)])
             heard = await reader.subscribe(TOPIC)
-            await forwarder.wait_for_audience(TOPIC, 2)
-            await author.wait_for_audience(TOPIC, 1)
+            await forwarder.wait_for_subscribers(TOPIC, 2)
+            await author.wait_for_subscribers(TOPIC, 1)
             for number in range(120):
                 await author.publish(TOPIC, b"%d" % number)
             await eventually_trio(lambda: reader.stats.gossip_received >= 120, "the whole burst arrives", 15)
@@ -81,7 +81,7 @@ def test_trap_5_a_message_over_two_ways_is_delivered_once() -> None:
             nodes = await linked(stack, [(0, 1), (0, 2), (1, 3), (2, 3)])
             subscriptions = [await node.subscribe(TOPIC) for node in nodes]
             for node in nodes:
-                await node.wait_for_audience(TOPIC, 2)
+                await node.wait_for_subscribers(TOPIC, 2)
             for number in range(10):
                 await nodes[0].publish(TOPIC, b"%d" % number)
 
@@ -108,7 +108,7 @@ def test_trap_6_a_check_that_raises_refuses_the_message_and_the_host_lives() -> 
             author, reader = await linked(stack, [(0, 1)])
             reader._pubsub.set_topic_validator(TOPIC, never_raising(broken), False)
             heard = await reader.subscribe(TOPIC)
-            await author.wait_for_audience(TOPIC, 1)
+            await author.wait_for_subscribers(TOPIC, 1)
             for data in (b"before", b"poison", b"after"):
                 await author.publish(TOPIC, data)
             assert await take(heard, 2, 2) == [b"before", b"after"]
@@ -150,7 +150,7 @@ def test_traps_7_8_a_node_that_leaves_is_forgotten_and_on_return_heard_from_its_
                 async with open_libp2p(someone(1), port=port) as node:
                     port = int(node.address.split("/")[4])
                     await node.connect(peer.address)
-                    await node.wait_for_audience(TOPIC, 1)
+                    await node.wait_for_subscribers(TOPIC, 1)
                     for number in range(60):
                         await node.publish(TOPIC, b"%d %d" % (life, number))
                     expected = [b"%d %d" % (life, number) for number in range(60)]
@@ -175,7 +175,7 @@ def test_a_node_that_stops_under_traffic_stops_cleanly() -> None:
                     heard = await reader.subscribe(TOPIC)
                     for author in authors:
                         await reader.connect(author.address)
-                        await author.wait_for_audience(TOPIC, 1)
+                        await author.wait_for_subscribers(TOPIC, 1)
                     for author in authors:
                         nursery.start_soon(talk, author)
                     for _ in range(20):
@@ -211,10 +211,10 @@ def test_traps_9_10_no_node_of_six_fully_connected_ones_is_left_without_a_mesh()
             nodes = await linked(stack, list(combinations(range(6), 2)))
             subscriptions = [await node.subscribe(TOPIC) for node in nodes]
             for node in nodes:
-                await node.wait_for_audience(TOPIC, 4)
+                await node.wait_for_subscribers(TOPIC, 4)
             nodes[0]._pubsub.router.mesh[TOPIC].clear()
             with trio.fail_after(3):  # a heartbeat fills it again, and would prune the others
-                await nodes[0].wait_for_audience(TOPIC, 4)
+                await nodes[0].wait_for_subscribers(TOPIC, 4)
             assert min(node.mesh_size(TOPIC) for node in nodes) >= 4
             await nodes[3].publish(TOPIC, b"news")
             for node, subscription in zip(nodes, subscriptions, strict=True):

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2p.batches.batch import BatchArgs
 from p2p.blocks.block import Block, CommitCertificate, Header, Tx
 from p2p.blocks.genesis import Genesis
 from p2p.errors import Malformed, NonCanonical, OutOfRange, RemoteError, TooLarge, Unencodable
 from p2p.ledger.light import ProofBundle
-from p2p.ledger.state import BatchArgs, Receipt
+from p2p.ledger.state import Receipt
 from p2p.wire.codec import INT64_MAX, INT64_MIN, Record, decode, encode
 from p2p.wire.messages import (
     NothingMessage,

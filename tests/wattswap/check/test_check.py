@@ -177,7 +177,7 @@ for rule in (crashes, refuses):
 @pytest.mark.parametrize(
     ("rule", "why", "late"),
     [
-        ("crashes", "every book failed in `sound`", "the rule is not sound"),
+        ("crashes", "every book failed in `sound`", "the mechanism is not sound"),
         ("refuses", "every book was refused", "every book was refused"),
     ],
 )
@@ -297,7 +297,7 @@ def test_the_unit_of_the_promise_is_the_one_given(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["on_a_grid", "--module", "MODULE"], 2, "uses a grid"),
+        (["on_a_grid", "--module", "MODULE"], 2, "needs a grid"),
         (["uniform_price", "--module", "nowhere.py"], 3, "is no Python file"),
         (["uniform_price", "--module", "BROKEN"], 3, "cannot be imported: NameError: name 'nothing'"),
         (["uniform_price", "--books", "0"], 2, "--books"),

@@ -242,7 +242,7 @@ def test_verify_proves_a_comparison(street: Path, tmp_path: Path, capsys: Captur
     outcome = call(capsys, "verify", facts["comparison"])
     assert (outcome.code, outcome.out) == (
         0,
-        "ok  cells      4 worked out again from the scenario, every bill and interval equal\n",
+        "ok  cells      4 recomputed from the scenario, every bill and interval equal\n",
     )
     assert one_object(call(capsys, "verify", facts["comparison"], "--json")) == {"cells": 4}
 
@@ -257,7 +257,7 @@ def test_an_interrupted_comparison_goes_on_with_the_same_command(tmp_path: Path,
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "the same command goes on" in errors
+    assert "the same command continues" in errors
     (folder,) = (tmp_path / "out").iterdir()
     about = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     missing = len(about["missing"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 
 import wattswap as ws
 from tests.kits.run_kit import call, one_object
+from wattswap.cli.output import fixed, print_table
 from wattswap.errors import RunNotFound
 from wattswap.results import Comparison, RunResult
 
@@ -92,11 +95,11 @@ def test_a_sweep_has_its_points_in_the_first_column(swept: Comparison, capsys: C
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["bills"], "bills are those under one mechanism, and none is named"),
+        (["bills"], "bills need one mechanism, and none is named"),
         (["bills", "mcaffee"], "did you mean 'mcafee'?"),
         (["block", "3"], "a comparison has summary, bills, cells"),
-        (["summary", "mcafee"], "the summary is one of all mechanisms"),
-        (["cells", "--json", "--csv"], "give one of them"),
+        (["summary", "mcafee"], "the summary covers all mechanisms"),
+        (["cells", "--json", "--csv"], "keep one of the two"),
     ],
 )
 def test_what_a_comparison_cannot_show_is_refused(
@@ -127,3 +130,25 @@ def test_a_view_that_is_no_table_is_no_csv(finished: RunResult, capsys: Capture)
     done = call(capsys, "show", finished.path, "block", "1", "--csv")
     assert done.code == 2
     assert "block is no table" in done.err
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_no_number_is_cut_on_a_narrow_terminal(
+    width: int, finished: RunResult, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    bills = finished.bills()
+    why = call(capsys, "show", finished.path, "why", bills.index[0]).out
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", call(capsys, "show", finished.path, "bills").out)
+    assert "…" not in why + shown
+    assert max(map(len, shown.splitlines()[1:])) <= width
+    for name in ("import_kwh", "cost_with_market", "imbalance_cost"):
+        assert fixed(bills[name].iloc[0]) in shown
+    with_head = [line for line in shown.splitlines() if line.startswith(f" {bills.index[0]} ")]
+    assert len(with_head) > 1  # columns that do not fit follow below, each part with its homes
+
+
+def test_a_table_without_rows_has_its_head(capsys: Capture) -> None:
+    print_table("Nothing", pd.DataFrame({"price_per_kwh": []}))
+    assert "price per kwh" in capsys.readouterr().out

@@ -16,21 +16,19 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_several_problems_are_rendered_one_a_line() -> None:
-    error = InvalidScenario(Problem("a:1", "is wrong", "mend it"), Problem("", "is odd"))
-    assert render(error) == "Error: 2 problems\n  a:1: is wrong; mend it\n  is odd"
+    error = InvalidScenario(Problem("a:1", "is wrong", "fix it"), Problem("", "is odd"))
+    assert render(error) == "Error: 2 problems\n  a:1: is wrong; fix it\n  is odd"
     assert render(InvalidScenario.of("a", "is wrong")) == "Error: a: is wrong"
 
 
 def test_the_json_of_an_error_holds_every_problem_and_the_code() -> None:
-    error = InvalidScenario(Problem("a:1: k", "is wrong", "mend it", 1, "k"))
+    error = InvalidScenario(Problem("a:1: k", "is wrong", "fix it", 1, "k"))
     assert as_json(error) == {
         "error": {
             "code": 3,
             "type": "InvalidScenario",
-            "message": "a:1: k: is wrong; mend it",
-            "problems": [
-                {"where": "a:1: k", "message": "is wrong", "cure": "mend it", "line": 1, "key": "k"}
-            ],
+            "message": "a:1: k: is wrong; fix it",
+            "problems": [{"where": "a:1: k", "message": "is wrong", "cure": "fix it", "line": 1, "key": "k"}],
         }
     }
 

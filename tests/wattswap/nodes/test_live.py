@@ -22,8 +22,8 @@ from tests.kits.time_kit import eventually_trio, time_passes
 from tests.kits.town_kit import MemoryTown, playing
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed
 from wattswap.nodes import collector
-from wattswap.nodes.collector import ByHousehold
-from wattswap.nodes.live import Town, compare_runs, run_live
+from wattswap.nodes.collector import ByHome
+from wattswap.nodes.live import Topology, compare_runs, run_live
 from wattswap.results import RunResult
 from wattswap.runs import engine
 from wattswap.runs.chain_reader import open_chain, verified_chain
@@ -33,22 +33,22 @@ from wattswap.runs.layout import TABLE_FILES
 INTERVALS = 6
 DAYLIGHT_S = int(FIRST.timestamp()) + 86_400 + 9 * 3_600
 ROOTS = ("book_root", "clearing_root", "postings_root")
-QUICK = Town()
-PACED = Town(pace_s=2.0)
+QUICK = Topology()
+PACED = Topology(pace_s=2.0)
 """Without a pace all intervals pass in one moment of the jumping clock, and nobody can be killed between them."""
 
 
 def lived(
-    street: Path, out: Path, intervals: int = INTERVALS, town: Town = QUICK, **options: object
+    street: Path, out: Path, intervals: int = INTERVALS, topology: Topology = QUICK, **options: object
 ) -> RunResult:
     """A live run in memory, in daylight."""
     return run_live(
         ws.load(street),
-        town=town,
+        topology=topology,
         intervals=intervals,
         start_s=DAYLIGHT_S,
         out=out,
-        play=playing(**options),
+        run_nodes=playing(**options),
     )
 
 
@@ -162,14 +162,14 @@ def test_show_network_prints_the_figures(networked: RunResult, capsys: pytest.Ca
 
 
 def test_homes_behind_gateways_give_the_same_hashes(street: Path, tmp_path: Path) -> None:
-    result = lived(street, tmp_path, town=Town(gateways=2))
+    result = lived(street, tmp_path, topology=Topology(gateways=2))
     assert result.manifest["network"]["roles"] == {"gateway": 2, "operator": 1, "validator": 4}
     assert result.manifest["network"]["proofs_checked"] == 3 * INTERVALS
     assert_as_in_process(result, tmp_path)
 
 
-def test_one_authority_alone_is_enough_for_a_toy(street: Path, tmp_path: Path) -> None:
-    result = lived(street, tmp_path, intervals=2, town=Town(validators=1))
+def test_a_single_validator_settles_too(street: Path, tmp_path: Path) -> None:
+    result = lived(street, tmp_path, intervals=2, topology=Topology(validators=1))
     assert_as_in_process(result, tmp_path)
 
 
@@ -177,7 +177,7 @@ def test_numbers_that_do_not_fit_are_told_at_once_and_nothing_is_written(
     street: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        lived(street, tmp_path, town=Town(validators=3, gateways=9))
+        lived(street, tmp_path, topology=Topology(validators=3, gateways=9))
     assert [problem.where for problem in caught.value.problems] == ["--validators", "--gateways"]
     assert list(tmp_path.iterdir()) == []
 
@@ -195,7 +195,7 @@ def test_an_operator_that_dies_is_stood_in_for_and_gets_its_work_back(street: Pa
         await settled(town, 4)
         town.start("operator-0")
 
-    result = lived(street, tmp_path, intervals=10, town=PACED, script=script)
+    result = lived(street, tmp_path, intervals=10, topology=PACED, script=script)
     who = collectors_of(result)
     assert (who[0], who[-1]) == ("operator", "operator")
     assert {"0", "1", "2", "3"} & set(who)
@@ -225,7 +225,7 @@ def test_a_validator_that_lost_its_chain_begins_at_a_snapshot_and_votes_again(
         assert any(votes)
         town.start("validator-2")
 
-    result = lived(street, tmp_path, intervals=12, town=PACED, script=script)
+    result = lived(street, tmp_path, intervals=12, topology=PACED, script=script)
     assert begun
     assert begun[0] >= 2
     assert_as_in_process(result, tmp_path)
@@ -242,7 +242,7 @@ def test_a_node_that_is_killed_and_started_again_loses_nothing(
             await time_passes(1)
             town.start(victim)
 
-    result = lived(street, tmp_path, town=PACED, script=script)
+    result = lived(street, tmp_path, topology=PACED, script=script)
     assert result.manifest["network"]["restarts"] == {victim: 2}
     assert result.manifest["network"]["silent"] == []
     assert_as_in_process(result, tmp_path)
@@ -253,7 +253,7 @@ def test_a_node_that_is_killed_and_started_again_loses_nothing(
 def test_a_home_that_stays_away_is_settled_as_if_it_had_used_what_it_traded(
     street: Path, tmp_path: Path
 ) -> None:
-    result = lived(street, tmp_path, intervals=4, town=Town(gate_s=2.0), absent=["home-2"])
+    result = lived(street, tmp_path, intervals=4, topology=Topology(gate_s=2.0), absent=["home-2"])
     facts = result.manifest["network"]
     assert Counter(line.split()[1] for line in facts["silent"]) == {"home-2": 4}
     orders = pd.read_parquet(result.path / "orders.parquet")
@@ -276,13 +276,13 @@ def test_a_home_that_stays_away_is_settled_as_if_it_had_used_what_it_traded(
 def test_a_home_whose_proof_does_not_hold_ends_the_run_and_nothing_stays(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = ByHousehold.__getitem__
+    honest = ByHome.__getitem__
 
-    def line_of_another(self: ByHousehold, household: str) -> bytes:
+    def line_of_another(self: ByHome, household: str) -> bytes:
         names = list(self)
         return honest(self, names[(names.index(household) + 1) % len(names)])
 
-    monkeypatch.setattr(ByHousehold, "__getitem__", line_of_another)
+    monkeypatch.setattr(ByHome, "__getitem__", line_of_another)
     with pytest.raises(VerificationFailed, match="the proof is not of this home's meter"):
         lived(street, tmp_path, intervals=2)
     assert files_below(tmp_path) == []
@@ -331,7 +331,7 @@ def test_a_live_run_that_was_killed_is_not_resumed(
 
     monkeypatch.setattr("wattswap.nodes.live.shutil.rmtree", lambda *_args, **_options: None)  # nor tidies up
     with pytest.raises(Killed):
-        run_live(ws.load(street), intervals=2, out=tmp_path, play=die)  # type: ignore[arg-type]
+        run_live(ws.load(street), intervals=2, out=tmp_path, run_nodes=die)  # type: ignore[arg-type]
     (partial,) = tmp_path.iterdir()
     before = files_below(partial)
     with pytest.raises(RunNotFound, match="is a live run, which cannot be continued"):

@@ -21,7 +21,7 @@ from wattswap.errors import InvalidData, UsageError
 from wattswap.nodes.bundle import load_bundle, setup_of
 from wattswap.nodes.config import InvalidConfig, NodeConfig, load_config
 from wattswap.nodes.keys import load_public_keys, make_keys, open_keys
-from wattswap.nodes.provision import KeyPlan, Wish, init_nodes, seats
+from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes, node_slots
 from wattswap.runs.prepare import prepare
 
 Capture = pytest.CaptureFixture[str]
@@ -39,7 +39,7 @@ def member_keys(genesis: Path) -> tuple[bytes, ...]:
 def made(street: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[NodeConfig, ...]:
     """Folders of the small street with a node for each home; look, do not touch."""
     folder = tmp_path_factory.mktemp("nodes") / "street"
-    return init_nodes(ws.load(street), folder, Wish(BEGIN_MS, observers=1), KeyPlan())
+    return init_nodes(ws.load(street), folder, NetworkSpec(BEGIN_MS, observers=1), KeyPlan())
 
 
 def names(found: tuple[NodeConfig, ...]) -> list[str]:
@@ -88,7 +88,7 @@ def test_everybody_knows_validators_operators_and_observers_by_key_and_address(
 
 def test_a_moved_folder_works_where_the_scenario_is_gone(tmp_path: Path) -> None:
     scenario = write_street(tmp_path / "scenario")
-    init_nodes(ws.load(scenario), tmp_path / "nodes", Wish(BEGIN_MS), KeyPlan())
+    init_nodes(ws.load(scenario), tmp_path / "nodes", NetworkSpec(BEGIN_MS), KeyPlan())
     shutil.move(tmp_path / "nodes" / "home-2", tmp_path / "elsewhere")
     shutil.rmtree(scenario)
     shutil.rmtree(tmp_path / "nodes")
@@ -102,7 +102,7 @@ def test_a_moved_folder_works_where_the_scenario_is_gone(tmp_path: Path) -> None
 
 
 def test_other_meter_data_than_the_genesis_commits_to_are_named(street: Path, tmp_path: Path) -> None:
-    made = init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS, gateways=1), KeyPlan())
+    made = init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS, gateways=1), KeyPlan())
     genesis = read_genesis(made[0].genesis_path)
     meter = made[0].folder / "scenario" / "meter.csv"
     text = meter.read_text()
@@ -114,7 +114,7 @@ def test_other_meter_data_than_the_genesis_commits_to_are_named(street: Path, tm
 
 
 def test_a_damaged_scenario_is_named(street: Path, tmp_path: Path) -> None:
-    config = init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS, gateways=1), KeyPlan())[0]
+    config = init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS, gateways=1), KeyPlan())[0]
     config.scenario_path.write_text("{")
     with pytest.raises(InvalidData, match="another node"):
         load_bundle(config.scenario_path)
@@ -123,7 +123,9 @@ def test_a_damaged_scenario_is_named(street: Path, tmp_path: Path) -> None:
 def test_what_happens_to_one_nodes_scenario_file_leaves_the_others_alone(
     street: Path, tmp_path: Path
 ) -> None:
-    one, other, *_ = init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS, gateways=1), KeyPlan())
+    one, other, *_ = init_nodes(
+        ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS, gateways=1), KeyPlan()
+    )
     before = other.scenario_path.read_bytes()
     one.scenario_path.write_text("{}")
     assert other.scenario_path.read_bytes() == before
@@ -132,7 +134,7 @@ def test_what_happens_to_one_nodes_scenario_file_leaves_the_others_alone(
 def test_a_passphrase_opens_every_node(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(keystore.SCRYPT, "n", 2**14)
     keys = KeyPlan(Lock.passphrase("six random words"), "STREET_PASS")
-    for config in init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS, gateways=1), keys):
+    for config in init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS, gateways=1), keys):
         assert not (config.folder / "keystore.key").exists()
         opened = open_keys(config, {"STREET_PASS": "six random words"}, read_genesis(config.genesis_path))
         assert {name: key.public_key for name, key in opened.items()} == public_keys(config.keystore_path)
@@ -145,7 +147,7 @@ def test_files_outside_the_scenarios_folder_come_along(tmp_path: Path) -> None:
     (scenario / "meter.csv").rename(tmp_path / "far.csv")
     text = (scenario / "scenario.toml").read_text().replace('"meter.csv"', '"../far.csv"')
     (scenario / "scenario.toml").write_text(text)
-    made = init_nodes(ws.load(scenario), tmp_path / "nodes", Wish(BEGIN_MS, gateways=1), KeyPlan())
+    made = init_nodes(ws.load(scenario), tmp_path / "nodes", NetworkSpec(BEGIN_MS, gateways=1), KeyPlan())
     (tmp_path / "far.csv").unlink()
     assert files_below(made[-1].folder / "scenario") == ["path-far.csv", "scenario.json"]
     assert prepare(load_bundle(made[-1].scenario_path)).roster == ROSTER
@@ -153,7 +155,7 @@ def test_files_outside_the_scenarios_folder_come_along(tmp_path: Path) -> None:
 
 def test_derived_keys_give_the_genesis_of_a_run(street: Path, tmp_path: Path) -> None:
     scenario = ws.load(street)
-    made = init_nodes(scenario, tmp_path / "nodes", Wish(BEGIN_MS), KeyPlan(derived=True))
+    made = init_nodes(scenario, tmp_path / "nodes", NetworkSpec(BEGIN_MS), KeyPlan(derived=True))
     assert read_genesis(made[0].genesis_path) == prepare(scenario).genesis
 
 
@@ -176,7 +178,10 @@ def test_a_secret_file_goes_into_no_folder(street: Path, tmp_path: Path) -> None
     (scenario / "scenario.toml").write_text(text)
     for derived in (False, True):
         made = init_nodes(
-            ws.load(scenario), tmp_path / f"{derived}", Wish(BEGIN_MS, gateways=1), KeyPlan(derived=derived)
+            ws.load(scenario),
+            tmp_path / f"{derived}",
+            NetworkSpec(BEGIN_MS, gateways=1),
+            KeyPlan(derived=derived),
         )
         contents = [path.read_bytes() for path in (tmp_path / f"{derived}").rglob("*") if path.is_file()]
         assert not [content for content in contents if secret.encode() in content]
@@ -186,9 +191,13 @@ def test_a_secret_file_goes_into_no_folder(street: Path, tmp_path: Path) -> None
 
 def test_gateways_share_the_homes_in_roster_order() -> None:
     roster = tuple(f"h{i}" for i in range(10))
-    by_number = [seat.households for seat in seats(roster, Wish(0, gateways=3)) if seat.role == "gateway"]
+    by_number = [
+        slot.households for slot in node_slots(roster, NetworkSpec(0, gateways=3)) if slot.role == "gateway"
+    ]
     by_size = [
-        seat.households for seat in seats(roster, Wish(0, households_per_gateway=4)) if seat.role == "gateway"
+        slot.households
+        for slot in node_slots(roster, NetworkSpec(0, households_per_gateway=4))
+        if slot.role == "gateway"
     ]
     for shares in (by_number, by_size):
         assert sum(shares, ()) == roster
@@ -197,14 +206,17 @@ def test_gateways_share_the_homes_in_roster_order() -> None:
 
 def test_homes_whose_id_is_no_folder_name_are_numbered() -> None:
     roster = ("a/b", "operator-0", "fine", "household-0")
-    found = [seat.name for seat in seats(roster, Wish(0)) if seat.role == "household"]
+    found = [slot.name for slot in node_slots(roster, NetworkSpec(0)) if slot.role == "household"]
     assert found == ["household-0", "household-1", "fine", "household-3"]
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in found)
 
 
 def test_every_number_that_does_not_fit_is_named_at_once() -> None:
     with pytest.raises(UsageError) as caught:
-        seats(ROSTER, Wish(1, validators=3, operators=9, gateways=4, observers=-1, pace_s=0.0, first_port=80))
+        node_slots(
+            ROSTER,
+            NetworkSpec(1, validators=3, operators=9, gateways=4, observers=-1, pace_s=0.0, first_port=80),
+        )
     wheres = [problem.where for problem in caught.value.problems]
     assert wheres == [
         "--validators",
@@ -221,7 +233,7 @@ def test_every_number_that_does_not_fit_is_named_at_once() -> None:
 )
 def test_there_is_one_authority_or_four_to_twenty_five(validators: int, fits: bool) -> None:
     try:
-        seats(ROSTER, Wish(0, validators=validators))
+        node_slots(ROSTER, NetworkSpec(0, validators=validators))
     except UsageError:
         assert not fits
     else:
@@ -239,7 +251,7 @@ def test_a_failure_leaves_nothing_behind(street: Path, tmp_path: Path) -> None:
         raise UsageError.of("", "no genesis today")
 
     with pytest.raises(UsageError):
-        init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS), KeyPlan(), make_genesis=fail)
+        init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS), KeyPlan(), make_genesis=fail)
     assert files_below(tmp_path) == []
 
 
@@ -251,7 +263,9 @@ def test_an_owners_keys_go_into_the_genesis_and_his_keystore_opens_his_node(
     both = "\n".join((tmp_path / who / "public-keys.toml").read_text() for who in ("his", "hers"))
     (tmp_path / "both.toml").write_text(both)
     given = load_public_keys(tmp_path / "both.toml")
-    made = init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS, gateways=1), KeyPlan(given=given))
+    made = init_nodes(
+        ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS, gateways=1), KeyPlan(given=given)
+    )
     (config,) = [config for config in made if config.name == "validator-2"]
     assert not config.keystore_path.exists()
     for name in ("keystore.json", "keystore.key"):
@@ -268,7 +282,7 @@ def test_given_keys_that_fit_no_node_are_all_named(street: Path, tmp_path: Path)
         "operator-0": make_keys(tmp_path / "b", "validator", "operator-0", [], None),
     }
     with pytest.raises(UsageError) as caught:
-        init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS), KeyPlan(given=given))
+        init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS), KeyPlan(given=given))
     text = str(caught.value)
     assert "did you mean 'validator-2'" in text
     assert "node 'operator-0' has role operator here, for no home" in text
@@ -286,7 +300,7 @@ def test_a_file_of_public_keys_names_its_mistakes_with_lines(tmp_path: Path) -> 
 
 
 def test_keys_of_another_node_do_not_open_a_node(street: Path, tmp_path: Path) -> None:
-    made = init_nodes(ws.load(street), tmp_path / "nodes", Wish(BEGIN_MS), KeyPlan())
+    made = init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS), KeyPlan())
     by_name = {config.name: config for config in made}
     for name in ("keystore.json", "keystore.key"):
         shutil.copy2(by_name["home-1"].folder / name, by_name["home-2"].folder / name)
@@ -342,12 +356,12 @@ def test_the_command_for_keys_refuses_what_does_not_fit(tmp_path: Path, capsys: 
     assert files_below(tmp_path) == []
 
 
-def test_one_authority_is_said_to_be_a_toy(street: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_a_single_validator_is_warned_about(street: Path, tmp_path: Path, capsys: Capture) -> None:
     outcome = call(
         capsys, "node", "init", street, tmp_path / "n", "--validators", 1, "--gateways", 1, "--derived-keys"
     )
     assert outcome.code == 0
-    assert "is a toy" in outcome.err
+    assert "a single validator is for tests only" in outcome.err
     assert "can be guessed" in outcome.err
 
 

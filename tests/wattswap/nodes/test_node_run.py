@@ -12,13 +12,13 @@ import pytest
 import wattswap as ws
 from tests.kits.run_kit import call, refused
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 
 Capture = pytest.CaptureFixture[str]
 STARTER = """
 import sys
 import trio
-from wattswap.nodes import programs as program
+from wattswap.nodes import service as program
 
 async def run_node(config, keys, world):
     print(config.role, sorted(keys), flush=True)
@@ -41,7 +41,7 @@ main(["node", "run", sys.argv[1]])
 def node(street: Path, tmp_path_factory: pytest.TempPathFactory) -> NodeConfig:
     """A validator's folder."""
     folder = tmp_path_factory.mktemp("nodes") / "street"
-    return init_nodes(ws.load(street), folder, Wish(1_800_000_000_000, gateways=1), KeyPlan())[0]
+    return init_nodes(ws.load(street), folder, NetworkSpec(1_800_000_000_000, gateways=1), KeyPlan())[0]
 
 
 def started(node: NodeConfig, fails: bool = False) -> subprocess.Popen[str]:

@@ -18,7 +18,7 @@ from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
 from tests.kits.run_kit import call, refused, start
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.provision import KeyPlan, Wish, init_nodes
+from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 from wattswap.nodes.status import PATIENCE_S, Target, ask_all, targets_of
 
 Capture = pytest.CaptureFixture[str]
@@ -30,7 +30,7 @@ HEAD = b"h" * 32
 def made(street: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[NodeConfig, ...]:
     """A neighbourhood that nobody started."""
     folder = tmp_path_factory.mktemp("nodes") / "street"
-    return init_nodes(ws.load(street), folder, Wish(1_800_000_000_000, gateways=1), KeyPlan())
+    return init_nodes(ws.load(street), folder, NetworkSpec(1_800_000_000_000, gateways=1), KeyPlan())
 
 
 def test_a_node_tells_what_it_counted_and_one_that_is_down_is_named() -> None:

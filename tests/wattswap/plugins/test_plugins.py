@@ -84,7 +84,7 @@ def test_workers_and_a_later_process_know_a_rule_from_its_file_alone(street: Pat
     assert (code, f"Error: own_file.py: is needed, with SHA-256 {sha256}" in errors) == (3, True)
     assert ended("verify", folder, *known) == (
         0,
-        "Verified: everything but the times was computed again and holds.\n",
+        "Verified: everything but the times was recomputed and holds.\n",
     )
 
 
@@ -108,7 +108,11 @@ def test_a_file_is_imported_once_in_a_process(tmp_path: Path) -> None:
         ("leaves.py", "raise SystemExit(0)", "cannot be imported: SystemExit"),
         ("broken.py", "def (", "cannot be imported: SyntaxError: invalid syntax"),
         ("silent.py", "x = 1", "registers nothing; register a plug-in in it"),
-        ("old.py", OLD, "'half_price' was written for version 0 of the contract, and this is version 1"),
+        (
+            "old.py",
+            OLD,
+            "old.py: mechanism 'half_price' was written for version 0 of the contract, and this is version 1",
+        ),
         (
             "taken.py",
             PLUGIN.replace("half_price", "mcafee"),
@@ -160,6 +164,16 @@ def test_every_other_command_imports_the_files_too(
     outcome = call(capsys, *command, "--module", good, "--module", silent)
     refused(outcome, 3, f"{silent}: registers nothing")
     assert not (tmp_path / "nodes").exists()
+
+
+def test_an_error_inside_a_file_of_plugins_is_its_own_and_no_bug_of_ours(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = PLUGIN.replace("return ws.clear", "return book.no_such_thing or ws.clear")
+    module = written(tmp_path, "slip.py", text)
+    words = ["-m", "half_price", "--module", module, "--out", tmp_path / "runs", "-q"]
+    outcome = call(capsys, "run", street, *words)
+    refused(outcome, 3, "slip.py:6", "raised AttributeError", "no_such_thing", "correct the file")
 
 
 def test_two_plugins_of_one_name_are_refused_with_both_origins(

@@ -217,7 +217,7 @@ def test_the_verdict_names_the_home_that_loses_most() -> None:
     assert verdict(story(focus="mcafee"))[1] == (
         "1 of 5 homes is, by the mean of the seeds, worse off than without a market;"
         f" {HOMES[2]} loses most, 0.75 EUR."
-        " Of the rules under which nobody loses uniform_price saves most, 6.75 EUR."
+        " Of the mechanisms under which nobody loses uniform_price saves most, 6.75 EUR."
     )
 
 

@@ -29,7 +29,7 @@ def copy(finished: RunResult, tmp_path: Path) -> Path:
 def networked(street: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """Two intervals with nodes in memory."""
     out = tmp_path_factory.mktemp("live")
-    return run_live(ws.load(street), intervals=2, out=out, play=playing())
+    return run_live(ws.load(street), intervals=2, out=out, run_nodes=playing())
 
 
 def refusal(run: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:

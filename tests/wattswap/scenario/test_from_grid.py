@@ -28,7 +28,7 @@ def test_the_scenario_of_a_grid_has_its_homes_and_batteries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meter = samples.load("street")
-    monkeypatch.setattr("data.grids.load_simbench_grid", lambda _code: meter)
+    monkeypatch.setattr("data.grids.simbench.load_simbench_grid", lambda _code: meter)
     path, _ = write_grid(tmp_path / "grid", "1-LV-test--0-sw")
     scenario = ws.load(path)
     assert (scenario.name, scenario.homes.batteries) == ("1-LV-test-0-sw", "none")

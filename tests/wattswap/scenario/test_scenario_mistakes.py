@@ -283,7 +283,7 @@ battery.h1 = { capacity_kwh = 3, charge_kw = 1 } #! homes.battery.h1 | has no di
 authorities = 26                        #! chain.authorities | the largest is 25
 
 [chain]
-authorities = 3                         #! chain.authorities | cannot bear one that fails
+authorities = 3                         #! chain.authorities | 3 validators tolerate no fault
 
 [chain]
 sign_orders = "yes"                     #! chain.sign_orders | must be true or false, not text ('yes')

@@ -14,7 +14,7 @@ def chain(story: Story) -> Section:
     """The ledger behind the money, or how to get one."""
     import pandas as pd
 
-    why = "What can be proved to others without trust in whoever ran this."
+    why = "What can be proved to others without trusting the operator of this run."
     facts = story.chain
     if facts is None:
         body = paragraph("The cells of a comparison run without a chain. A run of one mechanism has one:")

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 @section("comparison", 20)
 def comparison(story: Story) -> Section:
     """All outcomes side by side."""
-    why = "Which rule does best at what; the best value of each column is marked, the others stand beside it."
+    why = "Which mechanism does best at what; the best value of each column is marked, the others are relative to it."
     body, drawn = comparison_table(story)
     split = surplus_split(story)
     if not split.empty:
         name = "welfare-split"
         drawn = {name: figures.surplus_figure(split, story.currency)}
         caption = f"Gain from trade at stated limits, by who gets it, in {story.currency}."
-        body += figure(name, f"Bars of welfare by mechanism: {_told(split)}.", caption, split)
+        body += figure(name, f"Bars of welfare by mechanism: {_in_words(split)}.", caption, split)
     return Section("comparison", "Comparison", why, body, drawn)
 
 
@@ -78,15 +78,16 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
     paid = [o for o in story.rivals if _is_paid_for(story, o)]
     if paid:
         added = ", ".join(f"{o.label} {number(-(o.value('operator_surplus') or 0))}" for o in paid)
-        what = "what it saves the homes comes partly from outside, and takes no part for best"
+        what = "what it saves the homes comes partly from outside, and does not count for best"
         body += paragraph(f"Where the operator adds money ({added} {story.currency}), {what}.", "note")
     if story.kind == "comparison":
         body += paragraph(
-            "The homes bid the same under every rule; welfare counts the limits that they state.", "note"
+            "The homes bid the same under every mechanism; welfare counts the limits that they state.", "note"
         )
     if story.bound is not None:
         body += paragraph(
-            f"{story.bound} is a bound on welfare and no rule: it takes no part for best.", "note"
+            f"{story.bound} is an upper bound on welfare and no mechanism: it does not count for best.",
+            "note",
         )
     return body, {}
 
@@ -142,12 +143,12 @@ def _cell(story: Story, outcome: Outcome, measure: Metric, best: float | None) -
         return f'<td class="number best">{text}<small>best</small></td>'
     beats_all = (shown > top) == (measure.better == "higher")
     if outcome.label == story.reference and (beats_all or (shown == 0 and measure.better == "higher")):
-        return f'<td class="number">{text}</td>'  # no competitor: it saves and trades nothing by its nature
+        return f'<td class="number">{text}</td>'  # no competitor: it never saves or trades anything
     beside = against_best(shown, top, decimals, count=measure.name == "homes_worse_off")
     return f'<td class="number">{text}<small>{escape(beside)}</small></td>'
 
 
-def _told(frame: pd.DataFrame) -> str:
+def _in_words(frame: pd.DataFrame) -> str:
     return "; ".join(
         f"{label}: " + ", ".join(f"{str(c).split('_')[0]} {number(v)}" for c, v in row.items())
         for label, row in frame.iterrows()

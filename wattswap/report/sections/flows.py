@@ -23,8 +23,8 @@ def flows(story: Story) -> Section:
     caption = f"Energy of all homes in {words.duration(story.length)}, {story.focus}, in kWh."
     if "PV" not in set(story.flows["source"]):
         caption += " What happens behind the meters is not in the data."
-    told = "; ".join(
+    text = "; ".join(
         f"{a} to {b} {number(e, 1)} kWh" for a, b, e in story.flows.itertuples(index=False, name=None)
     )
-    body = figure("energy-flows", f"Bands of energy: {told}.", caption, story.flows, wide=True)
+    body = figure("energy-flows", f"Bands of energy: {text}.", caption, story.flows, wide=True)
     return Section("flows", "Energy flows", why, body, {"energy-flows": figures.flows_figure(story.flows)})

@@ -19,13 +19,13 @@ def grid(story: Story) -> Section:
     data = pd.DataFrame(power)
     data.index.name = "interval_start"
     peaks = {o.label: o.value("peak_import_kw") for o in story.outcomes}
-    told = ", ".join(f"{label} {number(kw, 1)} kW" for label, kw in peaks.items())
+    text = ", ".join(f"{label} {number(kw, 1)} kW" for label, kw in peaks.items())
     caption = "Power that the homes together buy from the retailer, in kW; the peak is marked. Times are UTC."
     step = figures.step_name(story, data)
     if step != "interval":
         caption += f" Drawn is the mean of each {step}, so the marked point is below the peak of an interval."
-    body = figure("grid-import", f"Lines of power over time. Peaks: {told}.", caption, data)
-    body += paragraph(f"Peak: {told}.")
+    body = figure("grid-import", f"Lines of power over time. Peaks: {text}.", caption, data)
+    body += paragraph(f"Peak: {text}.")
     body += paragraph(
         "This is settled energy: without a market each home buys its own need, with one only what neighbours did not"
         " serve. The power in the cable to the neighbourhood is the same where homes behave the same.",

@@ -14,7 +14,7 @@ def price(story: Story) -> Section:
     """Price per interval of every mechanism, between the retailer's two prices."""
     import pandas as pd
 
-    why = "A price between tariff and feed-in is good for both sides; a line has a gap where nothing was traded."
+    why = "A price between import and feed-in price benefits both sides; a line has a gap where nothing was traded."
     shown = [o for o in story.outcomes if o.label != story.reference] or [story.focused]
     frames = {o.label: figures.coarse(o.intervals) for o in shown}
     first = next(iter(frames.values()))
@@ -34,17 +34,17 @@ def price(story: Story) -> Section:
     if fees:
         body += paragraph(
             f"Who buys from the retailer pays a grid fee of {number(fees, 4)} {story.currency} per kWh on top of the"
-            " tariff drawn here, so prices between neighbours may lie above it.",
+            " import price drawn here, so prices between neighbours may lie above it.",
             "note",
         )
     return Section("price", "Price", why, body, {"prices": figures.price_figure(frames, story.currency)})
 
 
 def _energy_prices(shown: list[Outcome], currency: str) -> str:
-    told = []
+    parts = []
     for o in shown:
         mean = o.value("price_per_kwh")
-        told.append(
+        parts.append(
             f"{o.label}: {'no trade' if mean is None else f'{number(mean, 4)} {currency} on average'}."
         )
-    return " ".join(told)
+    return " ".join(parts)

@@ -12,8 +12,8 @@ from wattswap.report.words import DASH, number
 
 @section("properties", 90)
 def properties(story: Story) -> Section:
-    """What was promised and what was seen."""
-    why = "A rule promises properties on paper; here is what was observed."
+    """Declared properties beside what was observed."""
+    why = "A mechanism promises properties on paper; here is what was observed."
     return Section("properties", "Promises and what was observed", why, properties_table(story), {})
 
 
@@ -69,7 +69,7 @@ def _yes(promise: bool | None) -> str:
 
 def _budget(deficits: int | None, surpluses: int | None, strong: bool, no_deficit: bool) -> str:
     if deficits is None or surpluses is None:
-        return f"{DASH} not looked at"
+        return f"{DASH} not observed"
     text = f"the operator added money in {deficits} and kept some in {surpluses} intervals"
     if (deficits and no_deficit) or (surpluses and strong):
         return f"broken: {text}"
@@ -78,7 +78,7 @@ def _budget(deficits: int | None, surpluses: int | None, strong: bool, no_defici
 
 def _rational(count: int | None, promised: bool) -> str:
     if count is None:
-        return f"{DASH} not looked at"
+        return f"{DASH} not observed"
     if count:
         return f"{'broken: ' if promised else ''}{count} trades worse than the limit, fees included"
     return "held by every trade, fees included"

@@ -14,7 +14,7 @@ def provenance(story: Story) -> Section:
     """What the numbers were made of."""
     import pandas as pd
 
-    why = "With the same scenario, data, versions and seed the same numbers come out again."
+    why = "The same scenario, data, versions and seed reproduce the same numbers."
     seeds = ", ".join(map(str, story.seeds))
     rows = {**story.provenance, "seed" if len(story.seeds) == 1 else "seeds": seeds}
     frame = pd.DataFrame({"value": rows}, dtype=object)

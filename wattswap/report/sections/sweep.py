@@ -33,7 +33,7 @@ def sweep(story: Story) -> Section | None:
     found = story.sweep
     if found is None:
         return None
-    why = f"What changes with {' and '.join(found.keys)}, and what does not, rule by rule."
+    why = f"What changes with {' and '.join(found.keys)}, and what does not, by mechanism."
     body, drawn = _table(found, measure_of(next(iter(found.frames))), story.currency), {}
     for metric, frame in found.frames.items():
         measure = measure_of(metric)
@@ -209,7 +209,7 @@ def _caption(found: Sweep, measure: Metric, heading: str, seeds: int) -> str:
 
 def _range(found: Sweep, measure: Metric) -> str:
     """The least and the most of every mechanism, for those who cannot see the lines."""
-    told = []
+    parts = []
     for label, part in found.frames[measure.name].groupby("mechanism", sort=False):
         values = part["mean"].dropna() * measure.factor
         ends = (
@@ -217,5 +217,5 @@ def _range(found: Sweep, measure: Metric) -> str:
             if len(values)
             else [DASH]
         )
-        told.append(f"{label}: {' to '.join(dict.fromkeys(ends))}")
-    return f"{'; '.join(told)}."
+        parts.append(f"{label}: {' to '.join(dict.fromkeys(ends))}")
+    return f"{'; '.join(parts)}."

@@ -14,7 +14,7 @@ def compute_time(story: Story) -> Section:
     """How long it took."""
     import pandas as pd
 
-    why = "A rule that cannot be computed before the gate closes is of no use."
+    why = "A mechanism has to clear within the time between gate closure and delivery."
     total = (
         f"All of it took {number(story.seconds, 1)} s."
         if story.seconds is not None
@@ -28,10 +28,10 @@ def compute_time(story: Story) -> Section:
         return Section("time", "Computing time", why, paragraph(total), {})
     data = pd.DataFrame({"clear_ms": clear_ms})
     data.index.name = "mechanism"
-    told = ", ".join(f"{label} {number(ms, 2)} ms" for label, ms in clear_ms.items())
+    text = ", ".join(f"{label} {number(ms, 2)} ms" for label, ms in clear_ms.items())
     body = paragraph(total) + figure(
         "clearing-time",
-        f"Bars of the time to clear one interval: {told}.",
+        f"Bars of the time to clear one interval: {text}.",
         "Time to clear one interval, median, in milliseconds.",
         data,
     )

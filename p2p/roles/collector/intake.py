@@ -1,4 +1,4 @@
-"""A collector's desk: what the households said for an interval, judged the same way whatever the order of arrival."""
+"""A collector's intake: the messages of an interval, accepted or refused independently of the order of arrival."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from p2p.wire.messages import HandedIn, Kind, OrderMessage, ReadingMessage, Rece
 HISTORY_INTERVALS: Final = 192
 """Intervals whose receipts, results and lines are kept for those who ask again."""
 REPLACEMENTS_MAX: Final = 1
-"""How often a household may replace its message of one interval."""
+"""How often a home may replace its message of one interval."""
 
 M = TypeVar("M", OrderMessage, ReadingMessage)
 T = TypeVar("T")
@@ -31,10 +31,10 @@ class Collected(Generic[M]):
 
     Args:
         interval_start: Start of the interval. [s since 1970, UTC]
-        messages: The message of each household that sent one, in roster order, verified.
-        signed: The signed bytes of all that was said, "nothing" included, in roster order.
-        nothing: Households that said that they stay out.
-        silent: Households that said nothing at all.
+        messages: The message of each home that sent one, in roster order, verified.
+        signed: The signed bytes of all messages, "nothing" included, in roster order.
+        nothing: Homes that stay out of the interval.
+        absent: Homes that sent nothing.
         refused: What was refused while the gate was open, by peer and code.
     """
 
@@ -42,13 +42,13 @@ class Collected(Generic[M]):
     messages: tuple[M, ...]
     signed: tuple[bytes, ...]
     nothing: tuple[str, ...]
-    silent: tuple[str, ...]
+    absent: tuple[str, ...]
     refused: Mapping[tuple[str, str], int]
 
 
 @dataclass(slots=True)
 class Entry:
-    """What a household said last."""
+    """The newest message of a home."""
 
     message: HandedIn
     signed: bytes
@@ -56,18 +56,18 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Board:
-    """What the households of a roster said for one interval."""
+class Pending:
+    """The messages of one interval."""
 
     interval_start: int
     households: int
     entries: dict[str, Entry] = field(default_factory=dict)
     receipts: dict[bytes, bytes] = field(default_factory=dict)
-    everybody: trio.Event = field(default_factory=trio.Event)
+    complete: trio.Event = field(default_factory=trio.Event)
     closed: bool = False
 
-    def judge(self, message: HandedIn) -> ReceiptCode:
-        """Say what becomes of a message that was not seen before."""
+    def classify(self, message: HandedIn) -> ReceiptCode:
+        """The receipt code of a message that was not seen before."""
         if self.closed:
             return ReceiptCode.LATE
         entry = self.entries.get(message.household)
@@ -80,17 +80,17 @@ class Board:
         return ReceiptCode.REPLACED if entry.replacements < REPLACEMENTS_MAX else ReceiptCode.REFUSED
 
     def pin(self, message: HandedIn, signed: bytes, name: bytes, receipt: bytes) -> None:
-        """Keep an accepted message in place of what the household said before."""
+        """Keep an accepted message in place of the one before."""
         before = self.entries.get(message.household)
         self.entries[message.household] = Entry(message, signed, before.replacements + 1 if before else 0)
         self.receipts[name] = receipt
         if len(self.entries) == self.households:
-            self.everybody.set()
+            self.complete.set()
 
 
 @dataclass(slots=True)
-class Desk:
-    """Where one sort of message is handed in: the open board and the closed ones before it.
+class Intake:
+    """The intake of one sort of message: the open interval and the closed ones before it.
 
     Args:
         number: Under which the journal keeps its promises.
@@ -98,29 +98,29 @@ class Desk:
 
     number: int
     kinds: Sequence[Kind]
-    boards: dict[int, Board] = field(default_factory=dict)
+    pending: dict[int, Pending] = field(default_factory=dict)
     newest: int = -1
 
-    def open(self, interval_start: int, households: int) -> Board:
+    def open(self, interval_start: int, households: int) -> Pending:
         """Open the gate of an interval.
 
         Raises:
             CollectionOrder: Another one is open, or this one is not later than the last.
         """
-        if self.newest >= 0 and not self.boards[self.newest].closed:
+        if self.newest >= 0 and not self.pending[self.newest].closed:
             raise CollectionOrder(f"the gate of {self.newest} is still open; collect one interval at a time")
         if interval_start <= self.newest:
             raise CollectionOrder(f"interval {interval_start} after {self.newest}; the gate never goes back")
         self.newest = interval_start
-        board = Board(interval_start, households)
-        keep(self.boards, interval_start, board)
-        return board
+        pending = Pending(interval_start, households)
+        keep(self.pending, interval_start, pending)
+        return pending
 
-    def judge(self, message: HandedIn) -> ReceiptCode:
-        """Say what becomes of a message that was not seen before."""
-        board = self.boards.get(message.interval_start)
-        if board is not None:
-            return board.judge(message)
+    def classify(self, message: HandedIn) -> ReceiptCode:
+        """The receipt code of a message that was not seen before."""
+        pending = self.pending.get(message.interval_start)
+        if pending is not None:
+            return pending.classify(message)
         return ReceiptCode.EARLY if message.interval_start > self.newest else ReceiptCode.LATE
 
 
@@ -132,11 +132,11 @@ def keep(history: dict[int, T], interval_start: int, value: T) -> None:
 
 
 History = Mapping[int, Mapping[str, bytes]]
-"""Something for each household, by interval."""
+"""Something for each home, by interval."""
 
 
 def own(history: History, household: str, interval_start: int) -> bytes:
-    """Return what a history has for a household; as `look_up`."""
+    """Return what a history has for a home; as `look_up`."""
     return look_up(history, interval_start, lambda found: found.get(household))
 
 
@@ -150,5 +150,5 @@ def look_up(history: Mapping[int, T], interval_start: int, part: Callable[[T], b
         return b""
     found = part(history[interval_start])
     if found is None:
-        raise Forgotten(f"interval {interval_start} has nothing for this household")
+        raise Forgotten(f"interval {interval_start} has nothing for this home")
     return found

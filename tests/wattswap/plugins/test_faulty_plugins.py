@@ -1,0 +1,126 @@
+"""Whatever a plug-in of somebody else does, the user gets one sentence and the code of invalid input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.kits.plugin_kit import clean_registries, written
+from tests.kits.run_kit import call
+
+__all__ = ["clean_registries"]
+pytestmark = pytest.mark.usefixtures("clean_registries")
+
+MECHANISM = """
+from dataclasses import replace
+from market.auctions.uniform import clear_exact
+from market.mechanism import MECHANISMS, Mechanism, Promises
+def clear(book, rules):
+    base = clear_exact(book, rules)
+    {body}
+MECHANISMS.register(Mechanism("faulty", clear, Promises(source="a test")), contract=1)
+"""
+STRATEGY = """
+from dataclasses import replace
+from agents.bidding import STRATEGIES, Strategy, one_order_a_home
+def bid(state, view):
+    orders = one_order_a_home(view.net_wh, 1, 1)
+    {body}
+STRATEGIES.register(Strategy("faulty", bid, "a test"), contract=2)
+"""
+FORECASTER = """
+import numpy as np
+from agents.forecast import FORECASTERS, Forecast, Forecaster
+def predict(model, horizon):
+    net_wh = np.zeros((horizon.steps, horizon.known.net_wh.shape[1]), dtype=np.int64)
+    {body}
+FORECASTERS.register(Forecaster("faulty", lambda known: 1, predict, "a test"), contract=2)
+"""
+METRIC = """
+import numpy as np
+from market.metrics.table import metric
+@metric(unit="kWh")
+def faulty(result):
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "body", "phrase"),
+    [
+        (MECHANISM, "raise RuntimeError('bo\\nom')", "line 7 of faulty: runtimeerror: bo om"),
+        (MECHANISM, "raise SystemExit(0)", "line 7 of faulty: systemexit: 0"),
+        (MECHANISM, "raise BrokenPipeError", "line 7 of faulty: brokenpipeerror"),
+        (MECHANISM, "return None", "what faulty returns: attributeerror"),
+        (MECHANISM, "return replace(base, node_price=())", "a clearing without a node"),
+        (MECHANISM, "return replace(base, accepted_wh=base.accepted_wh + 10**9)", "infeasibleclearing"),
+        (STRATEGY, "raise SystemExit(0)", "bidding strategy 'faulty' fails in line 6 of faulty: systemexit"),
+        (STRATEGY, "return None", "what faulty returns"),
+        (STRATEGY, "return replace(orders, energy_wh=orders.energy_wh + 0.5)", "not whole numbers"),
+        (FORECASTER, "raise SystemExit(0)", "forecaster 'faulty' fails in line 6 of faulty"),
+        (FORECASTER, "return Forecast.point(net_wh[:, :1])", "no whole number of wh per step and home"),
+        (FORECASTER, "return Forecast.point(net_wh * 0.5)", "no whole number of wh per step and home"),
+        (METRIC, "return 1 / 0", "metric 'faulty' fails in line 6 of faulty: zerodivisionerror"),
+        (METRIC, "return float('inf')", "inf is no finite number"),
+        (METRIC, "return 'words'", "'words' is no finite number"),
+        (METRIC, "raise SystemExit(0)", "line 6 of faulty: systemexit"),
+    ],
+)  # fmt: skip
+def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
+    text: str, body: str, phrase: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = written(tmp_path, "faulty.py", text.format(body=body))
+    chosen = {MECHANISM: "market.mechanism", STRATEGY: "homes.strategy", FORECASTER: "homes.forecast"}
+    key = chosen.get(text)
+    done = call(
+        capsys, "run", "demo", "--module", module, *(["--set", f'{key}="faulty"'] if key else []),
+        "--set", "time.intervals=2", "--quiet", "--out", tmp_path / "runs",
+    )  # fmt: skip
+    assert (done.code, done.out) == (3, ""), done.err
+    assert phrase in done.err.lower()
+    assert done.err.count("\n") == 1
+
+
+def test_a_number_of_numpy_is_a_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = written(tmp_path, "faulty.py", METRIC.format(body="return np.int64(3)"))
+    done = call(
+        capsys, "run", "demo", "--module", module, "--set", "time.intervals=2", "--json", "--out", tmp_path
+    )
+    assert done.code == 0, done.err
+    assert '"faulty": 3' in done.out
+
+
+@pytest.mark.parametrize(
+    ("registered", "phrase"),
+    [
+        ("object()", "is of the class object, not Mechanism"),
+        ("Mechanism(7, min, P)", "has no name"),
+        ("Mechanism('../x', min, P)", "has no name"),
+        ("Mechanism('a:k=1', min, P)", "has no name"),
+        ("Mechanism('x', None, P)", "clear=None, which is no Callable"),
+        ("Mechanism('x', min, None)", "promises=None, which is no Promises"),
+        ("Mechanism('x', min, P, parameters=7)", "parameters=7, which is no tuple"),
+    ],
+)
+def test_what_is_no_plugin_is_refused_when_it_registers(
+    registered: str, phrase: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "from market.mechanism import MECHANISMS, Mechanism, Promises\nP = Promises(source='a test')\n"
+    module = written(tmp_path, "faulty.py", f"{text}MECHANISMS.register({registered})\n")
+    done = call(capsys, "list", "mechanisms", "--module", module)
+    assert (done.code, done.out) == (3, "")
+    assert phrase in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "what", ["raise GeneratorExit", "raise ValueError('a\\nb')", "import sys; sys.exit(0)"]
+)
+def test_a_file_that_ends_the_process_is_refused(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = call(capsys, "list", "mechanisms", "--module", written(tmp_path, "faulty.py", what))
+    assert (done.code, done.out) == (3, "")
+    assert "cannot be imported" in done.err
+    assert done.err.count("\n") == 1
