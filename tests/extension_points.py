@@ -27,10 +27,10 @@ A plug-in comes in by one of three doors:
 - **A package of your own**, by an entry point of the group that names the module: `[project.entry-points."GROUP"]`,
   then `my_name = "my_package.my_module"`.
 - **A file of your own**, by `--module FILE` on `run`, `resume`, `verify`, `compare`, `sweep`, `live`, `node init`,
-  `node run`, `validate`, `report`, `check`, `clear`, `list`, `show` and `chain describe`, `state` and `tx`. It may be
-  given several times, a file may register any number of plug-ins of any kind, and the processes of `--jobs` and of
-  `live` import it too. Where a result can depend on it, its SHA-256 stands in the manifest, in the scenario's digest
-  and in the genesis: `resume` and `verify` then ask for that very file.
+  `node run`, `validate`, `report`, `check`, `clear`, `list`, `show` and `chain verify`, `describe`, `state` and
+  `tx`. It may be given several times, a file may register any number of plug-ins of any kind, and the processes of
+  `--jobs` and of `live` import it too. Where a result can depend on it, its SHA-256 stands in the manifest, in the
+  scenario's digest and in the genesis: `resume` and `verify` then ask for that very file.
 
 Every registry has the same methods: `register(item, contract=VERSION)`, `get(name)`, `all()`, `origin(name)`. With
 `contract=` a plug-in says for which version of the contract it was written, and is refused in a sentence where that
@@ -513,9 +513,9 @@ KINDS: dict[str, Kind] = {
     ),
     "chain-modules": Kind(
         "A chain module is a part of the state of the chain: the methods that transactions may call, the entries that"
-        " they write, and what always holds. A chain has the modules that its genesis names. From these declarations"
-        " `wattswap chain describe` tells what a module takes, `chain tx` builds a transaction to it, and `chain state`"
-        " shows its entries.",
+        " they write, and what always holds. A chain has the modules that its genesis names: those of every chain and"
+        " those of the scenario's key `chain.modules`. From these declarations `wattswap chain describe` shows what a"
+        " module takes, `chain tx` builds a transaction to it, and `chain state` shows its entries.",
         "p2p.ledger.module:ChainModule",
         (
             Example(
@@ -559,7 +559,13 @@ KINDS: dict[str, Kind] = {
                     contract=1,
                 )
                 """,
-                commands=("wattswap chain describe notes --module notes.py",),
+                commands=(
+                    "wattswap chain describe notes --module notes.py",
+                    "wattswap run demo --module notes.py --set 'chain.modules=[\"notes\"]' --set time.intervals=4"
+                    " --quiet",
+                    "wattswap verify RUN --module notes.py --quiet",
+                    "wattswap chain state RUN notes --module notes.py",
+                ),
             ),
         ),
     ),

@@ -29,11 +29,12 @@ def show(
 
 
 @app.command()
-def verify(run: RunArgument, json: JsonOption = False) -> None:
+def verify(run: RunArgument, module: ModuleOption = None, json: JsonOption = False) -> None:
     """Check every link, root and signature of a chain; names the first that is wrong."""
     from wattswap.cli.output import print_json
     from wattswap.runs.chain_reader import verified_chain
 
+    import_modules(module)
     facts = verified_chain(run)
     if json:
         print_json(facts)

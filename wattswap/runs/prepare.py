@@ -225,7 +225,7 @@ class Setup:
             members_root=self.member_list.root,
             members=len(self.roster),
             accounts=self.accounts,
-            modules=(),
+            modules=self.scenario.chain.modules,
         )
 
     @property

@@ -152,6 +152,8 @@ def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:
     from agents.forecast import FORECASTERS
     from data.formats import FORMATS
     from market.mechanism import MECHANISMS
+    from p2p.blocks.genesis import VERSION
+    from p2p.ledger.module import CHAIN_MODULES, FORMAT_MODULES
 
     if mechanisms is None:
         mechanisms = MECHANISMS.all()
@@ -161,6 +163,7 @@ def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:
         "homes.strategy": list(STRATEGIES.all()),
         "homes.forecast": list(FORECASTERS.all()),
         "homes.control": list(CONTROLLERS.all()),
+        "chain.modules": sorted(set(CHAIN_MODULES.all()).difference(FORMAT_MODULES[VERSION])),
     }
 
 

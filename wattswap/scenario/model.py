@@ -129,6 +129,7 @@ class Scenario(Table):
             ("market", "params", {}),
             ("market", "imbalance", "shared"),
             ("homes", "strategies", {}),
+            ("chain", "modules", []),
             ("homes", "control", "self_consumption"),
             *(("homes", name, {}) for name, device in DEVICES.all().items() if device.in_data is None),
         ):

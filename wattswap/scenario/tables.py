@@ -450,6 +450,16 @@ class Chain(Table):
     secret_file: str | None = Field(
         default=None, description="File of `wattswap secret`, from which all keys and salts follow."
     )
+    modules: tuple[str, ...] = Field(
+        default=(), strict=False, description="Chain modules beside those of every chain."
+    )
+
+    @field_validator("modules")
+    @classmethod
+    def _modules(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for name in value:
+            _known(name, "chain.modules", "chain module to add", info)
+        return tuple(sorted(set(value)))
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:

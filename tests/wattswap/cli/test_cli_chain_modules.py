@@ -10,6 +10,7 @@ from textwrap import dedent
 
 import pytest
 
+import wattswap as ws
 from p2p.blocks.block import Tx
 from p2p.ledger.store import ChainStore
 from p2p.roles.validator.mempool import TX_PROTOCOL, TxReply
@@ -174,3 +175,18 @@ def test_a_transaction_is_sent_to_the_validators(place: Place, tmp_path: Path, c
         send(out.read_bytes(), [], opened)
     with pytest.raises(InvalidData, match="is no transaction"):
         send(b"x", targets, opened)
+
+
+def test_a_scenario_names_the_modules_of_its_chain(place: Place, street: Path) -> None:
+    from wattswap.errors import InvalidScenario
+    from wattswap.runs.prepare import prepare
+
+    plain = ws.load(street)
+    assert "modules" not in plain.resolved()["chain"]
+    with_notes = ws.load(street, overrides=['chain.modules=["notes"]'])
+    assert with_notes.digest() != plain.digest()
+    assert prepare(with_notes).genesis.modules == ("notes",)
+    with pytest.raises(InvalidScenario, match="no chain module to add 'note'; did you mean 'notes'"):
+        ws.load(street, overrides=['chain.modules=["note"]'])
+    with pytest.raises(InvalidScenario, match="no chain module to add 'meters'"):
+        ws.load(street, overrides=['chain.modules=["meters"]'])
