@@ -131,16 +131,22 @@ class Registry(Generic[T]):
                 raise InvalidPlugin(self.kind, repr(name), f"has {field.name}={value!r}, which is no {kind}")
 
     @contextmanager
-    def held(self, item: T) -> Iterator[None]:
+    def held(self, item: T, *, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
         """Hold a plug-in to its contract: an error in it or on its result is reported in one sentence.
 
         Errors of our own plug-ins, and errors that have a sentence for the user, pass unchanged.
+
+        Args:
+            item: The plug-in.
+            passing: Errors that its contract lets it raise.
 
         Raises:
             PluginFailed: Names the plug-in, the line and the reason.
         """
         try:
             yield
+        except passing:
+            raise
         except (Exception, SystemExit) as error:
             registered = self._items.get(item.name) is item
             if not registered or self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":

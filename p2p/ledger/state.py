@@ -17,7 +17,7 @@ from p2p.blocks import domains, merkle
 from p2p.blocks.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.blocks.genesis import Genesis, Governed
 from p2p.blocks.tree import EMPTY_TREE, Tree, TreeProof, check_tree_proof
-from p2p.errors import BadProof, InvalidTx, RemoteError, WrongSignature
+from p2p.errors import BadProof, BrokenInvariant, InvalidTx, RemoteError, WrongSignature
 from p2p.ledger.module import CHAIN_MODULES, Method, modules_of
 from p2p.ledger.modules import accounts, governance, settlement
 from p2p.ledger.modules.settlement import Settled
@@ -189,14 +189,14 @@ def check_invariants(view: View, genesis: Genesis, height: int) -> None:
         BrokenInvariant: It does not: this program is wrong, and the node must stop.
     """
     for module in modules_of(genesis).values():
-        with CHAIN_MODULES.held(module):
+        with CHAIN_MODULES.held(module, passing=(BrokenInvariant,)):
             module.check(view, genesis, height)
 
 
 def end_block(view: View, genesis: Genesis, height: int) -> None:
     """Let every module do what it does after the transactions of a block."""
     for module in modules_of(genesis).values():
-        with CHAIN_MODULES.held(module):
+        with CHAIN_MODULES.held(module, passing=(BrokenInvariant,)):
             module.end_block(view, genesis, height)
     view.accept()
 

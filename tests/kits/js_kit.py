@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-JS = Path(__file__).resolve().parent / "js"
+JS = Path(__file__).resolve().parents[1] / "interop" / "js"
 NODE_MIN = 20
 INSTALL_TIMEOUT_S = 120
 _STAMP = JS / "node_modules" / ".wattswap-installed"
