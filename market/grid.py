@@ -43,7 +43,7 @@ class Lines:
         start: Index of the node at one end; a positive flow leaves it.
         end: Index of the node at the other end.
         r: Resistance, per unit on a base of 1 kWh an interval.
-        x: Reactance, likewise.
+        x: Reactance, on the same base.
         limit_wh: Largest flow of an interval in either direction, or NO_LIMIT. [Wh]
     """
 

@@ -13,8 +13,8 @@ from p2p.blocks.block import Tx, make_tx
 from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.errors import InvalidArguments, InvalidTx, RemoteError, Unencodable
 from p2p.ledger.edge import args_from
-from p2p.ledger.execution import check_tx
 from p2p.ledger.module import Method
+from p2p.ledger.state import check_tx
 from p2p.roles.validator.mempool import TxReply
 from p2p.wire.codec import Record, decode
 from p2p.wire.identity import Identity, load_key_file
