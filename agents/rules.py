@@ -75,7 +75,3 @@ class Known:
     def steps_per_day(self) -> int:
         """Intervals in 24 hours."""
         return 24 * 60 // self.minutes
-
-    def starts_s(self, steps: int) -> IntArray:
-        """Starts of the first `steps` intervals that are not known. [s since 1970 UTC]"""
-        return self.start_s + (len(self.net_wh) + np.arange(steps, dtype=np.int64)) * self.minutes * 60

@@ -16,7 +16,7 @@ from market.units import PPM, IntArray
 
 @dataclass(frozen=True, slots=True)
 class PriceInterval:
-    """All prices that clear the market, and the one that was chosen. [micro-currency/kWh]"""
+    """The interval of market clearing prices, and the price that was chosen. [micro-currency/kWh]"""
 
     lo: int
     hi: int
@@ -45,14 +45,14 @@ class Clearing:
     Args:
         accepted_wh: Per order, 0 <= accepted <= energy. [Wh]
         price_micro_per_kwh: Per order, what it pays or gets; without meaning where nothing is accepted. [micro/kWh]
-        node_price: Price interval per node of the grid (one without a grid); None where nothing traded.
+        node_price: Locational marginal prices, an interval per node (one without a grid); None where nothing traded.
         operator_surplus_nano: Paid by buyers minus received by sellers; negative is a deficit. [nano]
         welfare_nano: Sum of accepted energy times limit, buys minus sells, at stated limits. [nano]
         trades: Pairs, or None where the mechanism makes no pairs.
         certificate: Present where an optimum is claimed.
         charge_nano: Per order, paid on top of accepted energy times price: above 0 a fee to the operator, below 0 a
             rebate on the price. None where there is none. Orders without accepted energy are not charged. [nano]
-        details: What else the rule has decided, for people; names end in their unit (see docs/your-own-mechanism.md).
+        details: What else the mechanism decided, for people; names end in their unit (see docs/your-own-mechanism.md).
         losses_wh: Energy sold and not bought, which the grid has lost. [Wh]
         later_prices: Of a horizon, the price interval per node of each interval after the first.
         schedule_wh: Of a horizon, energy of each order in each interval, shape (orders, intervals); bought is positive,

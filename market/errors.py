@@ -62,7 +62,7 @@ class OldContract(MarketError, ValueError):
 
     @property
     def what(self) -> str:
-        """The mistake alone."""
+        """The message without what to do."""
         versions = f"version {self.written_for} of the contract, and this is version {self.current}"
         return f"{self.kind} {self.name!r} was written for {versions}"
 
@@ -74,7 +74,7 @@ class BrokenPlugin(MarketError, ImportError):
     """An entry point of another package that cannot be imported."""
 
     def __init__(self, kind: str, name: str, source: str, reason: BaseException | str) -> None:
-        self.reason = reason if isinstance(reason, str) else raised_by(reason)
+        self.reason = reason if isinstance(reason, str) else one_line(reason)
         super().__init__(kind, name, source, self.reason)
         self.kind, self.name, self.source = (
             kind,
@@ -89,11 +89,11 @@ class BrokenPlugin(MarketError, ImportError):
         )
 
 
-def raised_by(error: BaseException) -> str:
-    """What the code of a plug-in has raised, on one line."""
+def one_line(error: BaseException) -> str:
+    """An error of foreign code on one line."""
     try:
         text = " ".join(str(error).split())
-    except Exception:  # an error that cannot even be printed
+    except Exception:  # an error that cannot be printed
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

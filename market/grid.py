@@ -1,4 +1,4 @@
-"""The grid of a market: nodes and lines as arrays, checked once; which mechanism uses it, its promises say."""
+"""The grid of a market: nodes and lines as arrays, checked once; a mechanism declares whether it needs one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Lines:
         start: Index of the node at one end; a positive flow leaves it.
         end: Index of the node at the other end.
         r: Resistance, per unit on a base of 1 kWh an interval.
-        x: Reactance, on the same base.
+        x: Reactance, in the unit of `r`.
         limit_wh: Largest flow of an interval in either direction, or NO_LIMIT. [Wh]
     """
 

@@ -63,7 +63,7 @@ class Mechanism:
     Args:
         name: What a scenario and the command line call it.
         clear: Clears one order book.
-        promises: What it is held to.
+        promises: Its declared properties.
         parameters: All it reads from the rules; any other parameter is refused at the edge.
         inputs: What a case holds for it: a book of orders, metered quantities, events in order of arrival, or the
             orders of a horizon. Metered quantities and events may also be given as a book.

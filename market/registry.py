@@ -22,7 +22,7 @@ from market.errors import (
     OldContract,
     PluginFailed,
     UnknownName,
-    raised_by,
+    one_line,
 )
 
 if TYPE_CHECKING:
@@ -132,9 +132,9 @@ class Registry(Generic[T]):
 
     @contextmanager
     def held(self, item: T) -> Iterator[None]:
-        """Hold a plug-in to its contract: what it raises, or what fails on its result, becomes one sentence.
+        """Hold a plug-in to its contract: an error in it or on its result is reported in one sentence.
 
-        What one of our own raises goes through as it is, and so does an error that has a sentence for the user.
+        Errors of our own plug-ins, and errors that have a sentence for the user, pass unchanged.
 
         Raises:
             PluginFailed: Names the plug-in, the line and the reason.
@@ -151,8 +151,8 @@ class Registry(Generic[T]):
                 for frame, line in walk_tb(error.__traceback__)
                 if frame.f_globals.get("__name__") == origin
             ]
-            place = f"line {lines[-1]} of {origin}" if lines else f"what {origin} returns"
-            raise PluginFailed(self.kind, item.name, place, raised_by(error)) from error
+            place = f"line {lines[-1]} of {origin}" if lines else f"what {origin or 'it'} returns"
+            raise PluginFailed(self.kind, item.name, place, one_line(error)) from error
 
     def forget(self, name: str) -> None:
         """Take a plug-in out, so that its name can be registered anew: for notebooks, where code is run again."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
-from market.errors import BrokenPlugin, DuplicateName, MarketError, OldContract, raised_by
+from market.errors import BrokenPlugin, DuplicateName, MarketError, OldContract, one_line
 from market.mechanism import MECHANISMS
 from market.registry import ADDED, Registry, by_hand
 from wattswap.errors import ExitCode, Problem, WattswapError
@@ -221,5 +221,5 @@ def _broken(path: Path, error: BaseException) -> BrokenModule:
         return BrokenModule.of(str(path), what, "choose another name")
     if isinstance(error, OldContract):
         return BrokenModule.of(str(path), error.what, error.cure)
-    what = f"cannot be imported: {error if isinstance(error, MarketError) else raised_by(error)}"
+    what = f"cannot be imported: {error if isinstance(error, MarketError) else one_line(error)}"
     return BrokenModule.of(str(path), what, "correct the file")

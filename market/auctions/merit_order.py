@@ -1,4 +1,4 @@
-"""Orders sorted by limit: bids from the highest, asks from the lowest, as rows or as cumulated units.
+"""Merit order: bids from the highest limit, offers from the lowest, as rows or as cumulated units.
 
 Mechanisms that make pairs lay the energies of both sides side by side. Auctions of unit orders count units: a unit is
 `unit_wh` Wh, an order is floor(energy / unit) unit orders at its limit, and what is left over does not trade. Units

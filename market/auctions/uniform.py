@@ -2,7 +2,7 @@
 
 Turn every bid into a fixed demand plus an offer of the same energy at the same limit: nothing about the
 market changes, and only offers are left to serve the total demand Q. With F(p) = energy of ALL orders with
-limit <= p, the market-clearing (Walrasian) prices are {p : F(p-) <= Q <= F(p)}. So
+limit <= p, the market clearing (Walrasian) prices are {p : F(p-) <= Q <= F(p)}. So
 
     lo = the first limit at which F reaches Q,    hi = the first limit at which F passes Q,
 
@@ -62,7 +62,7 @@ class Optimum(NamedTuple):
     Args:
         welfare_nano: Largest welfare at stated limits. [nano]
         traded_wh: Largest volume at that welfare. [Wh]
-        price_micro_per_kwh: Middle of the market-clearing prices; None where nothing can trade. [micro/kWh]
+        price_micro_per_kwh: Middle of the market clearing prices; None where nothing can trade. [micro/kWh]
     """
 
     welfare_nano: int
@@ -73,7 +73,7 @@ class Optimum(NamedTuple):
 def optimum(book: OrderBook) -> Optimum:
     """What `clear_exact` reaches on a book, without its allocation: half the time.
 
-    Welfare is the value of the dual problem at a market-clearing price, see `market.clearing.certify`.
+    Welfare is the value of the dual problem at a market clearing price, see `market.clearing.certify`.
     """
     interval = walrasian_interval(book)
     if interval is None:
@@ -94,8 +94,8 @@ def fill(book: OrderBook, lo: int, hi: int, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        lo: Lowest market-clearing price. [micro-currency/kWh]
-        hi: Highest market-clearing price. [micro-currency/kWh]
+        lo: Lowest market clearing price. [micro-currency/kWh]
+        hi: Highest market clearing price. [micro-currency/kWh]
         rules: Uses `k_ppm`, `rationing` and `seed`.
 
     Raises:
@@ -135,8 +135,8 @@ def at_one_price(
         book: Orders of one interval. Not changed.
         accepted_wh: Per order; becomes read-only. [Wh]
         welfare_nano: Sum of accepted energy times limit, buys minus sells. [nano]
-        lo: Lowest market-clearing price. [micro-currency/kWh]
-        hi: Highest market-clearing price. [micro-currency/kWh]
+        lo: Lowest market clearing price. [micro-currency/kWh]
+        hi: Highest market clearing price. [micro-currency/kWh]
         rules: Uses `k_ppm`.
     """
     price = PriceInterval.at(lo, hi, rules.k_ppm)

@@ -1,4 +1,4 @@
-"""What a participant gains by stating other limits than its own: all unilateral misreports on a grid of prices."""
+"""Regret: what a participant gains by stating other limits than its own, over misreports on a grid of prices."""
 
 from __future__ import annotations
 

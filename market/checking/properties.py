@@ -1,4 +1,4 @@
-"""The property kit: what every mechanism is held to, checked on any book; pure, for ours and for anybody's.
+"""The property kit: the properties of a mechanism, checked on any book; pure, for built-in and own mechanisms.
 
 A property is a function that looks at a `Trial`, one cleared book, and returns a sentence if the property does not
 hold there. `market.checking.check` runs them on many random books and shrinks what fails.

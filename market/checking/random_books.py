@@ -1,4 +1,4 @@
-"""Seeded random books and rules for the property kit: full of ties, zero quantities and other trouble."""
+"""Seeded random books and rules for the property kit: with many ties, zero quantities and other edge cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make a failing case as small and as plain as it can be while it still fails."""
+"""Shrink a failing case to a minimal counterexample."""
 
 from __future__ import annotations
 

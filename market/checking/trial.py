@@ -1,4 +1,4 @@
-"""One cleared book, and everything about it but the numbers: exceptions, types, and what must not be touched."""
+"""One cleared book, with all checks but those of the numbers: exceptions, types, unchanged inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MUDA with a lottery: on the long side of a half the participants are served in random order."""
+"""MUDA with a random draw: on the long side of a half the participants are served in random order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A posted price: everybody who accepts it trades at it, as far as the other side goes."""
+"""A posted price: all orders that accept it trade at it, up to the energy of the other side."""
 
 from __future__ import annotations
 

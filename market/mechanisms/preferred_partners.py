@@ -1,4 +1,4 @@
-"""Preferred partners: first who asked for each other, then who asked for a kind of energy, then everybody else.
+"""Preferred partners: first orders that name each other, then orders for a kind of energy, then all others.
 
 The degrees of freedom of Grid Singularity's exchange. What orders require is a preference, not a condition: an order
 that does not find what it asks for still takes part in the last stage.

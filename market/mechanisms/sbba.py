@@ -1,4 +1,4 @@
-"""The strongly budget-balanced auction (SBBA): one price, and where a trade must go, a lottery among the sellers."""
+"""The strongly budget-balanced auction (SBBA): one price; where a trade must go, a random draw among the sellers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trade reduction: the last efficient trade is always given up, and its two limits are the prices of all others."""
+"""Trade reduction: the marginal trade is always dropped, and its two limits are the prices of all others."""
 
 from __future__ import annotations
 

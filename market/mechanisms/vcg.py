@@ -1,4 +1,4 @@
-"""Vickrey-Clarke-Groves: the efficient allocation, and everybody keeps what it adds to the welfare."""
+"""Vickrey-Clarke-Groves: the efficient allocation with Clarke pivot payments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The largest welfare at stated limits, proven: the bound of every comparison."""
+"""The largest welfare at stated limits, with a certificate: the upper bound of every comparison."""
 
 from __future__ import annotations
 

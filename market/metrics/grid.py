@@ -1,4 +1,4 @@
-"""What a community does to the grid: its peaks, its ramps and the CO2 of its import.
+"""Effects on the grid: its peaks, its ramps and the CO2 of its import.
 
 Energy is that of the community's meter: what the homes draw and feed in together, netted in every interval.
 """

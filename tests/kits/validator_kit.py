@@ -19,7 +19,7 @@ from p2p.consensus.sign_state import ConsensusStore, locked_folder
 from p2p.consensus.types import LAN_TIMEOUTS, Proposal, Vote, signed_bytes
 from p2p.errors import LocalError, Malformed
 from p2p.ledger.store import ChainStore
-from p2p.roles.replica.blobs import FolderBlobs, MemoryBlobs, serve_blobs
+from p2p.roles.replica.blobs import FolderBlobs, serve_blobs
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, PROPOSAL, VOTE, ConsensusFrame
 from p2p.roles.validator.batch_check import inline
@@ -45,6 +45,25 @@ def address(identity: Identity) -> str:
 
 def blob_of(index: int, *, good: bool = True) -> bytes:
     return (b"good" if good else b"bad!") + index.to_bytes(8, "big") + bytes(300_000)
+
+
+class MemoryBlobs:
+    """Blobs in memory."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[bytes, tuple[int, bytes]] = {}
+
+    def get(self, name: bytes) -> bytes | None:
+        found = self._blobs.get(name)
+        return found[1] if found else None
+
+    def put(self, data: bytes, interval_start: int) -> bytes:
+        name = blob_hash(data)
+        self._blobs[name] = (interval_start, data)
+        return name
+
+    def forget_before(self, interval_start: int) -> None:
+        self._blobs = {name: kept for name, kept in self._blobs.items() if kept[0] >= interval_start}
 
 
 def check_batch(args: BatchArgs, blob: bytes) -> None:

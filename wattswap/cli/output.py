@@ -51,7 +51,7 @@ def print_table(title: str, frame: pd.DataFrame, decimals: int = 2) -> None:
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    # itertuples and not iterrows, which turns whole numbers beside decimals into decimals
+    # itertuples and not iterrows, which turns integers beside floats into floats
     rows = [(str(key), *(cell(value, decimals) for value in row)) for key, *row in frame.itertuples()]
     heads = [str(frame.index.name or ""), *(str(name).replace("_", " ") for name in frame.columns)]
     narrow = [max(map(_longest_word, column)) for column in zip(heads, *rows, strict=True)]

@@ -50,7 +50,7 @@ def html_of(story: Story, start: datetime | None = None) -> str:
     from wattswap.report.section import sections
     from wattswap.report.words import duration
 
-    told = replace(story, curve=lambda asked: story.curve(asked or start))
+    chosen = replace(story, curve=lambda asked: story.curve(asked or start))
 
     kind = "a run" if story.kind == "run" else "a comparison"
     if story.sweep is not None:
@@ -60,7 +60,7 @@ def html_of(story: Story, start: datetime | None = None) -> str:
     rivals = [o.label for o in story.rivals] or [story.focus]
     names = ", ".join(rivals) if len(rivals) <= 3 else f"{len(rivals)} mechanisms compared"
     title = f"{story.title}, {story.point}" if story.point else story.title
-    return page(f"{title}: {names}", about, sections(told), VERSION)
+    return page(f"{title}: {names}", about, sections(chosen), VERSION)
 
 
 def report_on(

@@ -78,25 +78,6 @@ class Blobs(Protocol):
         """Drop the blobs of intervals that began earlier. [s]"""
 
 
-class MemoryBlobs:
-    """Blobs in memory, for tests and simulations."""
-
-    def __init__(self) -> None:
-        self._blobs: dict[bytes, tuple[int, bytes]] = {}
-
-    def get(self, name: bytes) -> bytes | None:
-        found = self._blobs.get(name)
-        return found[1] if found else None
-
-    def put(self, data: bytes, interval_start: int) -> bytes:
-        name = blob_hash(data)
-        self._blobs[name] = (interval_start, data)
-        return name
-
-    def forget_before(self, interval_start: int) -> None:
-        self._blobs = {name: kept for name, kept in self._blobs.items() if kept[0] >= interval_start}
-
-
 class FolderBlobs:
     """Blobs as files `<interval start>-<hash>.blob` in a folder; a file is whole or not there.
 
