@@ -90,6 +90,7 @@ def test_the_bills_are_the_sums_of_the_postings(finished: RunResult) -> None:
     postings, bills = frame(finished, "postings"), frame(finished, "bills").set_index("household")
     members = postings[~postings["account"].isin(SYSTEM)]
     sums = members.astype({"account": str}).groupby("account").sum(numeric_only=True)
+    assert not sums.pop("loss_wh").any()  # losses are the grid operator's, and no column of a bill
     assert sums.to_dict() == bills[sums.columns].to_dict()
 
 
