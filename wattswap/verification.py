@@ -138,7 +138,7 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
             )
     known = {*names, MANIFEST, LOG, REPORT}
     if live or networked:
-        known |= {BLOBS, NETWORK, OMISSIONS}
+        known |= {BLOBS, MEMBERS, NETWORK, OMISSIONS}
     problems += [
         Problem(str(path), "is not part of this run", "move it elsewhere")
         for path in sorted(folder.iterdir())

@@ -23,9 +23,9 @@ module.{name} = interrupted
 main({arguments!r})
 """
 MOMENTS = {
-    "while the scenario is read": ("scenario", "read_document", ["run", "{street}"]),
-    "while the data are read": ("engine", "prepare", ["run", "{street}", "--out", "{out}"]),
-    "before the first interval": ("engine", "Run", ["run", "{street}", "--out", "{out}"]),
+    "while the scenario is read": ("scenario.load", "read_document", ["run", "{street}"]),
+    "while the data are read": ("runs.engine", "prepare", ["run", "{street}", "--out", "{out}"]),
+    "before the first interval": ("runs.engine", "Run", ["run", "{street}", "--out", "{out}"]),
     "in a command without a run": ("catalogue", "catalogue", ["list", "mechanisms"]),
 }
 
