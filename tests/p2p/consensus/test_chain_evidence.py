@@ -88,7 +88,7 @@ def test_two_signatures_of_one_vote_do_not_convict() -> None:
     second = msgspec.structs.replace(FIRST, signature=other)
     check_vote(second, SET, CHAIN)
     assert other != FIRST.signature
-    with pytest.raises(RemoteError, match="say the same"):
+    with pytest.raises(RemoteError, match="evidence of two equal messages"):
         check_evidence(make_evidence(FIRST, second), SET, CHAIN)
 
 

@@ -11,7 +11,7 @@ import wattswap as ws
 from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing, no_trade
-from market.errors import DuplicateName
+from market.errors import DuplicateName, PluginFailed
 from market.mechanism import MECHANISMS, Mechanism
 from market.rules import MarketRules
 from tests.kits.plugin_kit import own_registries
@@ -127,7 +127,7 @@ def test_a_rule_that_fails_names_its_cell(
         def clear(book: OrderBook, rules: MarketRules) -> Clearing:
             raise ZeroDivisionError("by hand")
 
-        with pytest.raises(ZeroDivisionError) as caught:
+        with pytest.raises(PluginFailed, match="ZeroDivisionError: by hand") as caught:
             ws.compare(street_by_lot, "broken", seeds=1, out=tmp_path)
         assert caught.value.__notes__ == ["in the cell base broken 7"]
         left = Comparison(next(tmp_path.iterdir()))

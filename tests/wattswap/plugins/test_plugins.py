@@ -173,7 +173,7 @@ def test_an_error_inside_a_file_of_plugins_is_its_own_and_no_bug_of_ours(
     module = written(tmp_path, "slip.py", text)
     words = ["-m", "half_price", "--module", module, "--out", tmp_path / "runs", "-q"]
     outcome = call(capsys, "run", street, *words)
-    refused(outcome, 3, "slip.py:6", "raised AttributeError", "no_such_thing", "correct the file")
+    refused(outcome, 3, "fails in line 6 of slip", "AttributeError", "no_such_thing", "correct the plug-in")
 
 
 def test_two_plugins_of_one_name_are_refused_with_both_origins(

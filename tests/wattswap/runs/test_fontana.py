@@ -106,6 +106,7 @@ def test_the_bills_are_the_sums_of_a_year_of_postings(traded: RunResult) -> None
     postings = frame(traded, "postings")
     members = postings[~postings["account"].isin(SYSTEM)].astype({"account": str})
     sums = members.groupby("account").sum(numeric_only=True)
+    assert not sums.pop("loss_wh").any()  # losses are the grid operator's, and no column of a bill
     assert sums.to_dict() == frame(traded, "bills").set_index("household")[sums.columns].to_dict()
 
 
