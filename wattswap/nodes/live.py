@@ -106,7 +106,6 @@ def run_live(
     )
     node_slots(setup.roster, spec)  # refuse wrong numbers before anything is written
     partial = engine.begin(setup, Path(out), driver=LIVE)
-    setup.write_members(partial)
     begun = time.time()
     try:
         configs = init_nodes(

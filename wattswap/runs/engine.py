@@ -196,6 +196,7 @@ def begin(setup: Setup, out: Path, driver: str = IN_PROCESS) -> Path:
     setup.write_genesis(partial)
     if driver == LIVE:
         (partial / LIVE_MARK).touch()
+        setup.write_members(partial)
     # Last, because a folder with a scenario is one that `resume` takes.
     write_json(partial / SCENARIO, {"resolved": scenario.resolved(), "base": str(scenario.source.base)})
     log_event(
