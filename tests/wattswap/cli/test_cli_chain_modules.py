@@ -109,7 +109,7 @@ def test_what_is_wrong_is_said_at_once_and_nothing_is_written(
     place: Place, tmp_path: Path, capsys: Capture
 ) -> None:
     out, run = tmp_path / "one.tx", ("--run", place.run)
-    refused(place.tx(capsys, out, *run, method="wirte"), 2, "has no method 'wirte'", "did you mean 'write'")
+    refused(place.tx(capsys, out, *run, method="writee"), 2, "has no method 'writee'", "did you mean 'write'")
     wrong = place.tx(capsys, out, *run, args='{"txt": 1}')
     refused(wrong, 2, "2 problems", "txt is no argument. Did you mean 'text'?", "text is missing")
     refused(place.tx(capsys, out, *run, args="{"), 2, "is no JSON")
