@@ -1,4 +1,4 @@
-"""Published results worked out again: about a minute; `--write` puts the table into docs/reference/validation.md.
+"""Published results recomputed: about a minute; `--write` puts the table into docs/reference/validation.md.
 
 Usage: python -m benchmarks.replications [--write]
 """
