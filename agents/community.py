@@ -22,6 +22,7 @@ from agents.rules import AgentRules, Known, Weather
 from agents.state import State, from_json, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
+from market.orders import MAX_ORDERS
 from market.random import random_words
 from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.units import IntArray
@@ -361,12 +362,14 @@ def _orders_of(group: _Group, view: View) -> Orders:
     homes = len(group.homes)
     if len(orders.home) and not 0 <= int(orders.home.min()) <= int(orders.home.max()) < homes:
         raise InvalidOrders(f"bidding strategy {name!r} orders for homes that are not 0 to {homes - 1}")
-    if (
-        not group.strategy.several_orders
-        and int(np.bincount(orders.home, orders.energy_wh > 0).max(initial=0)) > 1
-    ):
+    most = int(np.bincount(orders.home, orders.energy_wh > 0).max(initial=0))
+    if most > 1 and not group.strategy.several_orders:
         raise InvalidOrders(
             f"bidding strategy {name!r} places several orders for one home; register it with several_orders=True"
+        )
+    if most > MAX_ORDERS:
+        raise InvalidOrders(
+            f"bidding strategy {name!r} places {most} orders for one home; an interval takes at most {MAX_ORDERS}"
         )
     return Orders(group.homes[orders.home], *columns[1:])
 

@@ -17,6 +17,7 @@ from agents.rules import AgentRules, Known
 from agents.state import State, from_json, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
+from market.orders import MAX_ORDERS
 from market.units import IntArray
 from tests.kits.community_kit import BATTERY, DAY, PRICES, community, homes_of, registers, signed, walk
 
@@ -201,6 +202,13 @@ def test_what_was_learned_survives_a_checkpoint(learner: str) -> None:
     assert market_day(resumed, 9, half_of_each) == market_day(straight, 9, half_of_each)
 
 
+def many(count: int) -> Orders:
+    """So many orders of home 1, and two of 0 Wh, which are none."""
+    energy_wh = np.array([5] * count + [0, 0])
+    ones = np.ones(len(energy_wh), dtype=np.int64)
+    return Orders(ones, ones.astype(np.int8), energy_wh, ones)
+
+
 @pytest.mark.parametrize(
     ("orders", "phrase"),
     [
@@ -213,16 +221,27 @@ def test_what_was_learned_survives_a_checkpoint(learner: str) -> None:
             Orders(np.array([0]), np.array([1], dtype=np.int8), np.array([5, 5]), np.array([1])),
             "1, 1, 2, 1 rows",
         ),
+        (many(MAX_ORDERS + 1), "places 65 orders for one home; an interval takes at most 64"),
     ],
-    ids=["undeclared", "no such home", "ragged"],
+    ids=["undeclared", "no such home", "ragged", "too many"],
 )
 def test_orders_that_are_none_are_refused_with_the_name_of_the_strategy(orders: Orders, phrase: str) -> None:
-    STRATEGIES.register(Strategy("broken", lambda state, view: orders, "a test"))
+    several = len(orders.home) > 2
+    STRATEGIES.register(Strategy("broken", lambda state, view: orders, "a test", several_orders=several))
     try:
         with pytest.raises(InvalidOrders, match=f"'broken'.*{phrase}"):
             homes_of(*registers(1, 3, 3), strategies=["broken"] * 3).bids(PRICES)
     finally:
         STRATEGIES.forget("broken")
+
+
+def test_a_home_may_place_as_many_orders_as_a_message_takes() -> None:
+    STRATEGIES.register(Strategy("many", lambda state, view: many(MAX_ORDERS), "a test", several_orders=True))
+    try:
+        orders = homes_of(*registers(1, 3, 3), strategies=["many"] * 3).bids(PRICES)
+    finally:
+        STRATEGIES.forget("many")
+    assert int((orders.energy_wh > 0).sum()) == MAX_ORDERS
 
 
 def test_a_model_is_fitted_when_it_is_due_and_a_resumed_run_fits_it_from_the_same_readings() -> None:

@@ -256,14 +256,12 @@ def test_homes_learn_from_the_mechanism_they_are_compared_under(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("plugin")
-def test_a_network_refuses_what_its_messages_do_not_carry(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_network_refuses_what_learns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     street = write_street(tmp_path / "street", homes=4)
     outcome = call(
         capsys, "live", street, "--set", "homes.strategy=follower", "--out", tmp_path / "runs", "-q"
     )
-    refused(outcome, 3, "homes.strategy", "'follower' places several orders an interval", "wattswap run")
+    refused(outcome, 3, "homes.strategy", "'follower' learns from each interval", "wattswap run")
 
 
 @pytest.mark.usefixtures("plugin")
