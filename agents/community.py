@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.bidding import STRATEGIES, Orders, Outcome, Quotes, Strategy, View
+from agents.bidding import STRATEGIES, Orders, Outcome, OwnResults, Quotes, Strategy, View
 from agents.control import CONTROLLERS, Planning
 from agents.devices import DEVICES, TAKEN, Fleet, Moment
 from agents.errors import InvalidEnergy, InvalidForecast, InvalidOrders
@@ -289,11 +289,11 @@ class Community:
     @property
     def learns(self) -> bool:
         """Whether any strategy learns from the results of earlier orders."""
-        return any(group.strategy.learn is not None for group in self._groups)
+        return any(group.strategy.learns for group in self._groups)
 
     def learn(self, book: OrderBook, clearing: Clearing) -> None:
-        """Give learning strategies the market's result for their orders of the last interval."""
-        if not self.learns:
+        """Give strategies that learn from the whole market its result for their orders of the last interval."""
+        if all(group.strategy.learn is None for group in self._groups):
             return
         payment_nano = clearing.payment_nano(book)
         quotes = Quotes(book.side, book.energy_wh, book.limit_micro_per_kwh, clearing.accepted_wh)
@@ -316,6 +316,14 @@ class Community:
             )
             with STRATEGIES.held(group.strategy):
                 group.state = _kept(group.strategy.learn(group.state, outcome))
+
+    def learn_own(self, results: OwnResults) -> None:
+        """Give strategies that learn from their homes' own results those of the last interval, a row per home."""
+        for group in self._groups:
+            if group.strategy.learn_own is not None:
+                with STRATEGIES.held(group.strategy):
+                    own = results.of_homes(group.places)
+                    group.state = _kept(group.strategy.learn_own(group.state, own))
 
     def live(self) -> Meters:
         """Simulate the next interval and read the meters."""

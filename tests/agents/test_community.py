@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from agents.bidding import STRATEGIES, Orders, Outcome, Strategy, View
+from agents.bidding import STRATEGIES, Orders, Outcome, OwnResults, Strategy, View
 from agents.community import Community
 from agents.control import CONTROLLERS, Controller, Planning
 from agents.errors import InvalidOrders
@@ -16,7 +16,7 @@ from agents.forecast import FORECASTERS, PERFECT_FORESIGHT, Forecast, Forecaster
 from agents.rules import AgentRules, Known
 from agents.state import State, from_json, to_json
 from market.book import OrderBook
-from market.clearing import Clearing
+from market.clearing import Clearing, PriceInterval
 from market.orders import MAX_ORDERS
 from market.units import IntArray
 from tests.kits.community_kit import BATTERY, DAY, PRICES, community, homes_of, registers, signed, walk
@@ -190,6 +190,54 @@ def test_strategies_of_their_own_give_every_home_what_it_has_alone(learner: str)
         alone = market_day(homes_of(*mine, strategies=[strategy], members=np.array([i])), 12, half_of_each)
         assert alone == [[row for row in rows if row[0] == i] for rows in together]
     assert together[-2] != together[0], "it has learned"
+
+
+@pytest.fixture
+def self_taught() -> Iterator[str]:
+    """A strategy that learns from its homes' own results; it bids as `learner` does."""
+
+    def add(state: State, results: OwnResults) -> State:
+        price = 0 if results.price is None else results.price.price
+        own = (
+            results.bought_wh + 2 * results.sold_wh + 3 * results.payment_nano + price + results.start_s % 11
+        )
+        return {"heard": state["heard"] + own}
+
+    several = Strategy("self_taught", bid_more, "a test", start=counts, learn_own=add, several_orders=True)
+    STRATEGIES.register(several)
+    yield "self_taught"
+    STRATEGIES.forget("self_taught")
+
+
+def test_homes_learn_each_from_its_own_results_and_from_no_others(self_taught: str) -> None:
+    strategies = [self_taught, "truthful", self_taught, "zi_c"]
+    columns = registers(7, 5, 4)
+
+    def heard(homes: Community, rows: list[int]) -> list[int]:
+        results = np.array([[10, 20, 30, 40], [1, 2, 3, 4], [-7, 8, -9, 10]])[:, rows]
+        for i in range(2):
+            bought, sold, paid = results * (i + 1)
+            homes.learn_own(
+                OwnResults(
+                    start_s=900 * i,
+                    bought_wh=bought,
+                    sold_wh=sold,
+                    payment_nano=paid,
+                    price=PriceInterval(1, 3, 2) if i else None,
+                )
+            )
+        values: list[int] = homes.snapshot()["strategies"][self_taught]["heard"]["values"]
+        return values
+
+    together = homes_of(*columns, strategies=strategies)
+    assert together.learns
+    expected = [3 * (10 + 2 * 1 - 3 * 7) + 2 + 900 % 11, 3 * (30 + 2 * 3 - 3 * 9) + 2 + 900 % 11]
+    assert heard(together, [0, 1, 2, 3]) == expected
+    for i, own in zip((0, 2), expected, strict=True):
+        alone = homes_of(
+            *[column[:, i : i + 1] for column in columns], strategies=[self_taught], members=np.array([i])
+        )
+        assert heard(alone, [i]) == [own]
 
 
 def test_what_was_learned_survives_a_checkpoint(learner: str) -> None:
