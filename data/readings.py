@@ -184,7 +184,7 @@ class MeterData:
         """Sum to longer intervals; energy is conserved to the Wh, quality is the worst of the parts.
 
         Raises:
-            InvalidResampling: The new length is no multiple of the old, or the data do not start and end on
+            InvalidResampling: The new length is not a multiple of the old, or the data do not start and end on
                 it.
         """
         if minutes == self.minutes:

@@ -90,7 +90,7 @@ class Clearing:
     def average_price_micro_per_kwh(self, book: OrderBook) -> int | None:
         """The one price; without one, the middle of what a kWh cost buyers and brought sellers; None without a trade.
 
-        Fees are no part of the price, rebates are. Rounded half up. [micro/kWh]
+        Fees are not part of the price, rebates are. Rounded half up. [micro/kWh]
         """
         if len(self.node_price) == 1 and self.node_price[0] is not None:
             return self.node_price[0].price

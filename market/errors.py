@@ -99,7 +99,7 @@ def one_line(error: BaseException) -> str:
 
 
 class InvalidPlugin(MarketError, TypeError):
-    """What was to be registered is no plug-in of the kind."""
+    """What was to be registered is not a plug-in of the kind."""
 
     def __init__(self, kind: str, name: str, what: str) -> None:
         self.kind, self.name, self.what = kind, name, what

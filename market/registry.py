@@ -89,7 +89,7 @@ class Registry(Generic[T]):
             origin: Module that brings it; the one that calls when left out.
 
         Raises:
-            InvalidPlugin: It is no plug-in of this kind.
+            InvalidPlugin: It is not a plug-in of this kind.
             DuplicateName: The name is taken.
             OldContract: It was written for another version of the contract.
         """

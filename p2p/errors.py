@@ -103,7 +103,7 @@ class BadProof(RemoteError):
 
 
 class NotAMember(RemoteError):
-    """A message of a home for an interval in which it is no member."""
+    """A message of a home for an interval in which it is not a member."""
 
     code = "not_a_member"
 

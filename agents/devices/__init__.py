@@ -51,7 +51,7 @@ class Moment:
 
 
 TAKEN: Final = ("interval_start", "household", "import_wh", "export_wh")
-"""Columns of the readings that are no device's."""
+"""Columns of the readings that belong to no device."""
 
 
 class Fleet(Protocol):

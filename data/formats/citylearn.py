@@ -120,7 +120,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
 
 
 def _buildings(schema: Path) -> dict[str, dict[str, Any]]:
-    """Return the buildings that a schema names; none where it is no schema."""
+    """Return the buildings that a schema names; none where it is not a schema."""
     try:
         content = json.loads(schema.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -186,7 +186,7 @@ def _columns(
                 except ValueError:
                     value = math.nan
                 if not math.isfinite(value):
-                    message = f"{name} {cell!r} in {called} is no number"
+                    message = f"{name} {cell!r} in {called} is not a number"
                     log.add("error", "not_a_number", message, line=line, household=household)
                     value = 0.0
                 values[name].append(value)

@@ -164,7 +164,7 @@ def _element(row: Any) -> _Device:
         if profile.startswith(prefix):
             return _Device(row, kind, profile)
     raise InvalidGrid(
-        f"{row.name} follows profile {profile!r}, which is no residential, business, farm, heat pump or EV profile"
+        f"{row.name} follows profile {profile!r}, which is not a residential, business, farm, heat pump or EV profile"
     )
 
 
@@ -181,7 +181,7 @@ def _pv_storage(row: Any) -> tuple[_Device, BatterySpec]:
     found = _PLANT_OF_STORAGE.fullmatch(str(row.profile))
     if str(row.type) != "PV_Storage" or not found:
         raise InvalidGrid(
-            f"{row.name} of type {row.type!r} on profile {row.profile!r} is no PV plant with a battery"
+            f"{row.name} of type {row.type!r} on profile {row.profile!r} is not a PV plant with a battery"
         )
     plant = _Device(row, "pv", found[1])
     efficiency = float(row.efficiency_percent)

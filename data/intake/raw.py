@@ -107,7 +107,7 @@ class Numbers:
     Args:
         values: NaN where there is none.
         empty: Empty cells: no reading, which is not zero.
-        bad: Cells that are no numbers: row and text.
+        bad: Cells that are not numbers: row and text.
     """
 
     values: FloatArray

@@ -66,7 +66,7 @@ def cleared(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Cleari
     """Clear a book, and look at what comes back.
 
     Raises:
-        Unfit: The mechanism raised, or this is no clearing of integers.
+        Unfit: The mechanism raised, or this is not a clearing of integers.
         InvalidRules: The parameters do not fit the book, which a mechanism may say.
     """
     try:

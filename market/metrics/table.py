@@ -131,7 +131,7 @@ def _as_figure(value: Any) -> Figure:
         value = value.item()
     if value is None or (isinstance(value, int | float) and math.isfinite(value)):
         return value
-    raise TypeError(f"{value!r} is no finite number, and None is what stands for an undefined figure")
+    raise TypeError(f"{value!r} is not a finite number, and None is what stands for an undefined figure")
 
 
 def metric(

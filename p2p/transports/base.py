@@ -69,7 +69,7 @@ class RequestRefused(P2PError):
 
 
 PEER_FAILED: Final = (LinkError, RequestRefused)
-"""What a request may end with that is no fault of ours; a LocalError is never among it."""
+"""What a request may end with that is not a fault of ours; a LocalError is never among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ class Endpoint(ABC):
             FrameTooLarge: `frame` is beyond FRAME_MAX_BYTES.
             RequestRefused: The peer answered with an error code.
             LinkError: The way failed; the next request opens a new stream.
-            RemoteError: The peer answered with something that is no frame.
+            RemoteError: The peer answered with something that is not a frame.
         """
         if len(frame) > FRAME_MAX_BYTES:
             raise FrameTooLarge("frame", len(frame), FRAME_MAX_BYTES)

@@ -52,7 +52,7 @@ def node_index(read: CaseReader, value: Any, where: str, nodes: Mapping[str, int
     """Index of the node that a value names; -1 where the grid has none of this name."""
     name = read.name(value, where)
     if name not in nodes:
-        read.note(where, f"{shown(name)} is no node of the grid", suggest(name, nodes))
+        read.note(where, f"{shown(name)} is not a node of the grid", suggest(name, nodes))
     return nodes.get(name, -1)
 
 
@@ -87,7 +87,7 @@ def read_grid(read: CaseReader, grid: Any, names: Mapping[str, int]) -> Grid | N
     try:
         found = Grid(kind, Nodes(tuple(names), reactive), _columns(lines), max(root, 0), **bounds)
     except InvalidGrid as invalid:
-        # An end that is no node has been noted, with the nearest name.
+        # An end that is not a node has been noted, with the nearest name.
         for problem in invalid.problems:
             if not problem.endswith(ENDS_NOWHERE):
                 read.note("grid", problem)

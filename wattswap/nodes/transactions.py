@@ -87,7 +87,7 @@ def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
         decode(Tx, data)
     except RemoteError as error:
         cure = "give a file that `chain tx` wrote"
-        raise InvalidData.of("TX", f"is no transaction: {error}", cure) from None
+        raise InvalidData.of("TX", f"is not a transaction: {error}", cure) from None
     addresses = [target.address for target in targets if target.role == "validator" and target.address]
     if not addresses:
         raise UsageError.of("NODES", "names no validator", "give the folder that `node init` made")
@@ -136,7 +136,7 @@ def _json(text: str) -> Any:
         raise UsageError.of(where, f"cannot be read: {error.strerror}", "name another file") from None
     except (ValueError, RecursionError) as error:
         cure = "write it as '{\"name\": value}', or name a file as @FILE"
-        raise UsageError.of(where, f"is no JSON: {error}", cure) from None
+        raise UsageError.of(where, f"is not JSON: {error}", cure) from None
 
 
 def _signer(key: Path, genesis: Genesis) -> Identity:

@@ -192,7 +192,7 @@ def _override(expression: str) -> dict[str, Any]:
     try:
         parsed = tomllib.loads(f"{key.strip()} = {value}", parse_float=Decimal)
     except (ValueError, RecursionError):
-        raise ValueError(f"{value.strip()!r} is no TOML value") from None
+        raise ValueError(f"{value.strip()!r} is not a TOML value") from None
     return parsed
 
 

@@ -329,7 +329,7 @@ def punish(view: View, offence: Offence) -> None:
     """Jail a validator that signed two different messages.
 
     Raises:
-        OutOfRange: It is jailed already, or has returned since, or is no validator any more.
+        OutOfRange: It is jailed already, or has returned since, or is not a validator any more.
     """
     key, known = offence.authority, validator_sets(view)
     since = (view.read(NAME, b"j" + key, Number) or Number(0)).number

@@ -83,7 +83,7 @@ class Operator:
         minutes: Length of the interval. [min]
         journal: Keeps the promises of this node; in memory where none is given.
         limits: Ranges of the chain: what is outside could not be checked with the batch.
-        check_term: Raises `NotAMember` where a home is no member in an interval.
+        check_term: Raises `NotAMember` where a home is not a member in an interval.
 
     Attributes:
         speakers: Peers that have handed in a message, as many as there are homes at most.
@@ -340,7 +340,7 @@ class Operator:
             promises.setdefault((intake.number, message.interval_start), []).append(
                 Promise(name, frame, receipt)
             )
-        elif code != ReceiptCode.EARLY:  # which is no refusal: it comes again
+        elif code != ReceiptCode.EARLY:  # which is not a refusal: it comes again
             detail = f"{message.household}, interval {message.interval_start}, nonce {message.nonce}"
             self.refused.add(peer, code.name.lower(), detail)
         return receipt

@@ -334,7 +334,7 @@ class Validator:
 
     async def _on_frame(self, peer: str, data: bytes) -> bytes:
         if not self._is_validator(peer):
-            raise NotAllowed(f"peer {peer} is no validator that is known here")
+            raise NotAllowed(f"peer {peer} is not a validator that is known here")
         if not self.is_running:
             raise NotAllowed("this validator does not run")
         self._peers.add(peer)

@@ -102,8 +102,8 @@ def test_a_file_is_imported_once_in_a_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "phrase"),
     [
-        ("no_file.py", None, "is no Python file"),
-        ("rule.txt", PLUGIN, "is no Python file"),
+        ("no_file.py", None, "is not a Python file"),
+        ("rule.txt", PLUGIN, "is not a Python file"),
         ("raises.py", PLUGIN + "\n1 / 0\n", "cannot be imported: ZeroDivisionError: division by zero"),
         ("leaves.py", "raise SystemExit(0)", "cannot be imported: SystemExit"),
         ("broken.py", "def (", "cannot be imported: SyntaxError: invalid syntax"),
