@@ -72,7 +72,7 @@ class Source:
 class MeterData:
     """Readings of H homes over T intervals; every array has shape (T, H) and is read-only.
 
-    Arrays handed in are made read-only in place, not copied (a view of somebody's writable array is copied).
+    Arrays passed in are made read-only in place, not copied (a view of somebody's writable array is copied).
 
     Args:
         households: Ids of the homes, one per column.

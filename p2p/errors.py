@@ -202,7 +202,7 @@ class OldFormat(GenesisError):
         super().__init__(
             [
                 f"a chain of format {version}; this program reads format 3. To verify it, run"
-                " `wattswap verify RUN_FOLDER` with the program that wrote it, whose version and commit stand in the"
+                " `wattswap verify RUN_FOLDER` with the program that wrote it, whose version and commit are in the"
                 " folder's manifest.json"
             ],
             path,

@@ -168,7 +168,7 @@ class Simulation:
         heapq.heappush(self._queue, (self.now + delay, self._sequence, act, arguments))
 
     def _after(self, node: Node, delay: int, event: Event) -> None:
-        """Hand in an event later, unless the process has died by then."""
+        """Submit an event later, unless the process has died by then."""
         self._at(delay, self._feed_alive, node, node.life, event)
 
     def _feed_alive(self, node: Node, life: int, event: Event) -> None:

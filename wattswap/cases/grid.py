@@ -44,7 +44,7 @@ def node_names(read: CaseReader, grid: Any) -> dict[str, int]:
     nodes = read.items(grid["nodes"], "grid.nodes")
     names = [read.name(node, f"grid.nodes[{i}]") for i, node in enumerate(nodes)]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        read.note("grid.nodes", f"{shown(name)} stands there twice", "keep one")
+        read.note("grid.nodes", f"{shown(name)} is listed twice", "keep one")
     return {name: i for i, name in enumerate(dict.fromkeys(names))}
 
 

@@ -11,7 +11,7 @@ from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, RunArgument, import_modules
 
 app = typer.Typer(
-    help="Look at a chain, verify it, prove one home's line, call its modules.", no_args_is_help=True
+    help="Inspect a chain, verify it, prove one home's line, call its modules.", no_args_is_help=True
 )
 
 
@@ -169,7 +169,7 @@ def tx(
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Build a transaction to a chain module and sign it; `chain send` hands it in."""
+    """Build a transaction to a chain module and sign it; `chain send` submits it."""
     from wattswap.nodes.transactions import build
 
     import_modules(module)
@@ -190,7 +190,7 @@ def send(
     file: Annotated[Path, typer.Argument(help="A transaction, as `chain tx` writes it.", metavar="TX")],
     nodes: Annotated[Path, typer.Argument(help="A folder of nodes, or a node's folder.", metavar="NODES")],
 ) -> None:
-    """Hand a transaction to the validators of running nodes."""
+    """Submit a transaction to the validators of running nodes."""
     from p2p.transports.libp2p import open_libp2p
     from wattswap.errors import InvalidData
     from wattswap.nodes.status import targets_of

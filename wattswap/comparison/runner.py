@@ -143,7 +143,7 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
         cure = "restore the folder, or compare again"
         if about.get("code_sha256") != code_sha256():
             cure = (
-                "the code has changed since; verify with the wattswap whose commit stands in comparison.json"
+                "the code has changed since; verify with the wattswap whose commit is in comparison.json"
             )
         raise VerificationFailed.of(str(folder), "; ".join(wrong), cure)
     return {"cells": len(finished)}

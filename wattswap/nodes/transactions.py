@@ -1,4 +1,4 @@
-"""A transaction to any module of a chain: built from JSON, signed, and handed to validators."""
+"""A transaction to any module of a chain: built from JSON, signed, and submitted to validators."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def build(
 
 
 def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
-    """Hand a transaction to the validators of a network, with a key made for the occasion.
+    """Submit a transaction to the validators of a network, with a key made for the occasion.
 
     Raises:
         UsageError: No validator is known.

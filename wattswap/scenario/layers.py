@@ -165,7 +165,7 @@ def _parse(text: str, shown: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         line = int(found[1]) if found else max(1, len(text.splitlines()))
         message = re.sub(r" \(at [^)]*\)$", "", str(error))
         message = f"is not valid TOML: {message[:1].lower()}{message[1:]}"
-        cure = "texts need quotes, tables [brackets], and each key stands once"
+        cure = "texts need quotes, tables [brackets], and each key occurs once"
         raise InvalidScenario(Problem(f"{shown}:{line}", message, cure, line)) from None
 
 

@@ -1,6 +1,6 @@
 """Many homes behind one node: each signs for itself, the gateway forwards.
 
-What the homes hand in travels in batches, one frame for some hundred messages. The gateway can delay and drop
+What the homes submit travels in batches, one frame for some hundred messages. The gateway can delay and drop
 messages, which their homes notice by the missing receipt; it can change none and read no line that its homes
 did not ask for.
 """
@@ -319,11 +319,11 @@ class Member:
     id: str
 
     async def submit(self, message: HandedIn) -> ReceiptMessage:
-        """Hand in an order or "nothing"."""
+        """Submit an order or "nothing"."""
         return await self.gateway.hand_in(message)
 
     async def send_reading(self, message: ReadingMessage) -> ReceiptMessage:
-        """Hand in a meter reading."""
+        """Submit a meter reading."""
         return await self.gateway.hand_in(message)
 
     async def result(self, interval_start: int) -> ResultMessage:

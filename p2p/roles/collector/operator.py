@@ -1,6 +1,6 @@
 """A collector's side of the network: takes signed messages, answers signed receipts, announces results.
 
-The market operator is one, and so is every validator, which stands in when the operator fails. What was accepted never
+The market operator is one, and so is every validator, which takes over when the operator fails. What was accepted never
 depends on the order of arrival: per home the highest nonce counts, and a closed collection comes out in roster
 order. A receipt is a promise: it is in the journal before it leaves, and a collector that was killed goes on with the
 promises it gave.
@@ -86,7 +86,7 @@ class Operator:
         check_term: Raises `NotAMember` where a home is not a member in an interval.
 
     Attributes:
-        speakers: Peers that have handed in a message, as many as there are homes at most.
+        speakers: Peers that have submitted a message, as many as there are homes at most.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Operator:
         await self._transport.wait_for_subscribers(self._topic, peers)
 
     async def spoken(self, interval_start: int) -> None:
-        """Wait until a home hands in a message for an interval, whether its gate is open or not.
+        """Wait until a home submits a message for an interval, whether its gate is open or not.
 
         One interval at a time: messages for others cannot evict it from the bounded set of intervals heard of.
         """
@@ -242,7 +242,7 @@ class Operator:
             if isinstance(message, HandedIn):
                 pending.pin(message, promise.message, promise.name, promise.receipt)
 
-    # --- handing in -----------------------------------------------------------------------------------
+    # --- submitting -----------------------------------------------------------------------------------
 
     async def _take_order(self, peer: str, frame: bytes) -> bytes:
         return self._take(self._orders, peer, frame)

@@ -1,6 +1,6 @@
 """A validator: the clock, sockets, disk and tasks around the consensus core.
 
-One task hands events to the core and performs its actions in their order; everything that takes time
+One task passes events to the core and performs its actions in their order; everything that takes time
 (building, checking, fetching, timers, sending) runs beside it and answers by an event. A sign-state
 that cannot be written, a key that refuses or a full disk ends the validator: nothing is signed after it.
 """

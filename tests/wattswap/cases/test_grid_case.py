@@ -150,7 +150,7 @@ def test_everything_that_is_wrong_with_a_grid_is_said_at_once() -> None:
         ({"lines": [line("l1", "z", 7, x=0), line("l2", 7, "a", x=1)]}, "line 'l1' has no impedance"),
         ({"lines": [line("l1", "z", 7), line("l2", 7, "a", x=1)]}, "grid.lines[0]: 'x' is missing"),
         ({"lines": [line(n, *e, x=1) for n, e in (("l", "z7"), ("m", "7a"), ("n", "az"))]}, "form a loop"),
-        ({"nodes": ["z", 7, "a", "a"]}, "grid.nodes: 'a' stands there twice"),
+        ({"nodes": ["z", 7, "a", "a"]}, "grid.nodes: 'a' is listed twice"),
     ],
 )
 def test_a_grid_that_cannot_be_is_refused(grid: Case, said: str) -> None:
