@@ -22,7 +22,7 @@ from market.units import PPM, IntArray
 QualityArray = npt.NDArray[np.uint8]
 
 MEASURED, ESTIMATED, MISSING = 0, 1, 2
-"""Quality of an interval, the worse the higher. Missing energy stands as 0 in the registers."""
+"""Quality of an interval, the worse the higher. Missing energy is stored as 0 in the registers."""
 
 
 @dataclass(frozen=True, slots=True)

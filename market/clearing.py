@@ -154,7 +154,7 @@ def check_feasible(book: OrderBook, clearing: Clearing, *, limits: bool = True) 
     Args:
         book: The orders.
         clearing: The result, one row per order.
-        limits: Whether prices and charges must respect the limits; False for a rule that does not look at them.
+        limits: Whether prices and charges must respect the limits; False for a mechanism that ignores them.
 
     Raises:
         InfeasibleClearing: Names the first broken rule and the rows that break it.

@@ -110,7 +110,7 @@ class InvalidPlugin(MarketError, TypeError):
 
 
 class PluginFailed(MarketError, RuntimeError):
-    """A plug-in of somebody else that raises, or returns what nobody can use."""
+    """A third-party plug-in that raises, or returns an unusable value."""
 
     def __init__(self, kind: str, name: str, place: str, reason: str) -> None:
         self.kind, self.name, self.place, self.reason = kind, name, place, reason

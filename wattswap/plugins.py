@@ -72,8 +72,8 @@ def import_file(path: Path) -> tuple[str, str]:
         Name and SHA-256 of the file.
 
     Raises:
-        BrokenModule: It is not a Python file, raises when imported, registers nothing or a name that is taken, or has the
-            name of another module.
+        BrokenModule: It is not a Python file, raises when imported, registers nothing or a name that is taken, or
+            has the name of another module.
     """
     file = path.resolve()
     spec = spec_from_file_location(file.stem, file)

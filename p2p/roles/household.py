@@ -44,7 +44,7 @@ from p2p.wire.messages import (
 )
 
 PATIENCE_S: Final = 30.0
-"""How long a home keeps trying before it gives up. [s]"""
+"""How long a home retries before it fails. [s]"""
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
 GAP_MAX_INTERVALS: Final = 192
@@ -112,7 +112,7 @@ class Results:
 class Household:
     """The client of one meter; `join` it first.
 
-    It keeps to one collector. When that one fails it goes on to the next in the list and submits again its
+    It keeps to one collector. When that one fails it continues with the next in the list and resubmits its
     messages of the current interval.
 
     Args:
@@ -189,7 +189,7 @@ class Household:
 
         Raises:
             NotAcknowledged: It did not come in time.
-            RequestRefused: The operator has it no more ("forgotten").
+            RequestRefused: The operator no longer stores it ("forgotten").
             RemoteError: What came is not the operator's result of that interval.
         """
         data = await self._ask(RESULT_PROTOCOL, interval_start, f"result of {interval_start}", patience_s)
@@ -212,7 +212,7 @@ class Household:
         return await self._ask(INCLUSION_PROTOCOL, interval_start, f"leaf of {interval_start}", patience_s)
 
     def promise(self, interval_start: int) -> tuple[bytes, bytes] | None:
-        """The newest receipt that promises to include an order or "nothing" of the interval at hand, and the message.
+        """The newest receipt that promises to include an order or "nothing" of the current interval, and the message.
 
         Signed bytes of both, as `p2p.batches.receipts.make_omission` takes them; None where there is no such promise.
         """

@@ -179,7 +179,7 @@ class Endpoint(ABC):
 
     @abstractmethod
     async def connect(self, address: str) -> str:
-        """Dial an address, remember it for later dials, and return the peer id that answered.
+        """Dial an address, store it for later dials, and return the peer id that answered.
 
         Raises:
             UnknownAddress: Not an address of this transport.
@@ -188,7 +188,7 @@ class Endpoint(ABC):
 
     @abstractmethod
     async def wait_for_subscribers(self, topic: str, peers: int) -> None:
-        """Wait until a message to `topic` would be sent to at least so many peers."""
+        """Wait until a message to `topic` would be sent to at least this number of peers."""
 
     @abstractmethod
     async def _open(self, peer: str, protocol: str) -> ByteStream: ...
@@ -263,7 +263,7 @@ class Endpoint(ABC):
         self._stats.gossip_sent += 1
 
     async def subscribe(self, topic: str) -> Subscription:
-        """Join a topic; a node does not hear itself. Every subscription gets every message."""
+        """Join a topic; a node does not receive its own messages. Every subscription gets every message."""
         subscription = Subscription(topic)
         self._subscriptions.setdefault(topic, []).append(subscription)
         await self._join(topic)

@@ -1,6 +1,6 @@
 """The grid of a case: nodes and lines in decimal numbers become the arrays of `market.grid`.
 
-A case has no clock: its interval counts as one hour. A limit of 1 kW lets 1 kWh through, and per-unit values stand on a
+A case has no clock: its interval counts as one hour. A limit of 1 kW lets 1 kWh through, and per-unit values have a
 base of 1 kWh per interval, which is 1 kVA. With `base_kva` they are converted to it: r and x are divided by the base.
 """
 

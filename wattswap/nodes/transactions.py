@@ -40,7 +40,7 @@ def build(
     nonce: int | None = None,
     valid_until: int | None = None,
 ) -> Tx:
-    """Build and sign a transaction; with the chain at hand, what the chain would refuse is refused here.
+    """Build and sign a transaction; where the chain is available, what it would refuse is refused here.
 
     Args:
         args: JSON, or @ and the name of a file of JSON.
@@ -76,7 +76,7 @@ def build(
 
 
 def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
-    """Submit a transaction to the validators of a network, with a key made for the occasion.
+    """Submit a transaction to the validators of a network, with a temporary key.
 
     Raises:
         UsageError: No validator is known.

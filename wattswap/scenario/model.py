@@ -1,4 +1,4 @@
-"""A validated scenario: its tables, where each key was written, and what the engine asks of it."""
+"""A validated scenario: its tables, where each key was written, and what the engine reads from it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ class Scenario(Table):
     @classmethod
     def _currency(cls, value: str) -> str:
         if len(value) != 3 or not value.isascii() or not value.isalpha() or not value.isupper():
-            raise Wrong(f"{value[:64]!r} is not a currency code", 'write three capital letters, such as "EUR"')
+            raise Wrong(
+                f"{value[:64]!r} is not a currency code", 'write three capital letters, such as "EUR"'
+            )
         return value
 
     @model_validator(mode="after")

@@ -196,13 +196,13 @@ def validators_of(view: View, height: int) -> tuple[bytes, ...]:
     """The set of a past height.
 
     Raises:
-        OutOfRange: It is not remembered.
+        OutOfRange: It is not stored.
     """
     history = view.read(NAME, HISTORY, History) or History(())
     for past in reversed(history.sets):
         if past.height <= height:
             return past.validators
-    raise OutOfRange(f"the set of height {height} is not remembered")
+    raise OutOfRange(f"the set of height {height} is not stored")
 
 
 # --- methods ----------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def punish(view: View, offence: Offence) -> None:
 
 
 def _end_block(view: View, genesis: Genesis, height: int) -> None:
-    """Move the sets on by one height, and forget what has expired."""
+    """Advance the sets by one height, and delete what has expired."""
     known = validator_sets(view)
     change = view.read(NAME, CHANGE, Keys)
     if change is None:

@@ -224,7 +224,7 @@ class Gateway:
                 pass
             except RemoteError as error:
                 self._transport.stats.refused.add(self._collectors.current.address, error.code, error.detail)
-            self._work.set()  # a collector that was lost on the way must hear everything again
+            self._work.set()  # a collector that was unreachable must receive everything again
             await trio.sleep(pause)
             pause = min(2 * pause, AGAIN_MAX_S)
 

@@ -2,7 +2,7 @@
 
 The market operator is one, and so is every validator, which takes over when the operator fails. What was accepted never
 depends on the order of arrival: per home the highest nonce counts, and a closed collection comes out in roster
-order. A receipt is a promise: it is in the journal before it leaves, and a collector that was killed goes on with the
+order. A receipt is a promise: it is in the journal before it leaves, and a collector that was killed continues with the
 promises it gave.
 """
 
@@ -140,13 +140,13 @@ class Operator:
         return self._transport.stats.refused
 
     async def wait_for_subscribers(self, peers: int) -> None:
-        """Wait until results would reach at least so many peers directly."""
+        """Wait until results would reach at least this number of peers directly."""
         await self._transport.wait_for_subscribers(self._topic, peers)
 
     async def spoken(self, interval_start: int) -> None:
         """Wait until a home submits a message for an interval, whether its gate is open or not.
 
-        One interval at a time: messages for others cannot evict it from the bounded set of intervals heard of.
+        One interval at a time: messages for others cannot evict it from the bounded set of known intervals.
         """
         self._wanted = interval_start
         while interval_start not in self._heard:
@@ -157,7 +157,7 @@ class Operator:
 
         Args:
             interval_start: A later interval than the one before. [s since 1970, UTC]
-            deadline_s: How long the gate stays open; it closes earlier once every home has spoken, and
+            deadline_s: How long the gate stays open; it closes earlier once every home has answered, and
                 then nothing can be replaced any more. [s]
 
         Raises:

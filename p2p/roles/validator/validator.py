@@ -138,7 +138,7 @@ class Validator:
         """Take part until cancelled.
 
         Raises:
-            LocalError: Why it had to stop; it must be built anew from its files after the cause is removed.
+            LocalError: Why it had to stop; it must be rebuilt from its files after the cause is removed.
         """
         try:
             async with trio.open_nursery() as self._nursery:
@@ -287,7 +287,7 @@ class Validator:
             await self._hand_in(built)
 
     async def _check(self, action: CheckBlock) -> None:
-        """Execute, then check the batches; without an answer the round goes on by its timeout."""
+        """Execute, then check the batches; without an answer the round continues by its timeout."""
         height = self.ledger.height + 1
         ok = False
         while self.ledger.height + 1 == height:

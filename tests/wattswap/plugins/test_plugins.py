@@ -238,7 +238,7 @@ def test_a_list_says_what_a_truthful_rule_does_not_promise(capsys: pytest.Captur
         line for line in call(capsys, "list", "mechanisms").out.splitlines() if "bill_sharing" in line
     )
     assert "not individually rational, truthful" in line
-    assert "limits are not looked at" in line
+    assert "limits are ignored" in line
 
 
 def test_a_mechanism_of_another_package_is_listed(
