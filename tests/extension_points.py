@@ -372,7 +372,7 @@ KINDS: dict[str, Kind] = {
         ),
     ),
     "devices": Kind(
-        "A device stands behind the meter of a home: its parameters, which are a table of the scenario, its step in an"
+        "A device is behind the meter of a home: its parameters, which are a table of the scenario, its step in an"
         " interval, its columns in the tables of a run, and its part of a linear program.",
         "agents.devices:Device",
         (
