@@ -166,7 +166,7 @@ def problem_of(terms: Terms, side: int, energy_wh: int, limit_micro_per_kwh: int
     """Say what makes an order with these terms invalid, or None.
 
     Args:
-        side: +1 buy, -1 sell, of the order; storages and quotes stand as buys.
+        side: +1 buy, -1 sell, of the order; storages and quotes are buys.
         energy_wh: Of the order: the whole of a block or flexible order, charge or buying half otherwise. [Wh]
         limit_micro_per_kwh: Of the order. [micro-currency/kWh]
     """

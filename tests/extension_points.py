@@ -443,7 +443,7 @@ KINDS: dict[str, Kind] = {
             Example(
                 "half_of_it.py",
                 """\
-                \"\"\"Store half of one's own surplus, cover half of one's own deficit.\"\"\"
+                \"\"\"Store half of the home's surplus, cover half of its deficit.\"\"\"
 
                 from agents.control import CONTROLLERS, Controller
 

@@ -8,7 +8,7 @@ so:
   says which others fit. (The Fontana year fits August 2016 only: in 2011/12 there was a 29 February.)
 - The rows follow the LOCAL clock with daylight saving although every day has 24 rows and the flag column says
   0. So the hour that the clock skips in spring has a row that cannot be placed: it is dropped. Of the hour
-  that comes twice in autumn there is one row: it stands for both passes, and the second is marked ESTIMATED.
+  that comes twice in autumn there is one row: it represents both passes, and the second is marked ESTIMATED.
   The notes say how much energy this took away and added.
 - The zone is asked, except for the 2022 challenge homes (8,760 rows from Sunday 31 July, hour 24):
   America/Los_Angeles.

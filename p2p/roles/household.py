@@ -189,7 +189,7 @@ class Household:
 
         Raises:
             NotAcknowledged: It did not come in time.
-            RequestRefused: The operator no longer stores it ("forgotten").
+            RequestRefused: The operator no longer stores it (code `forgotten`).
             RemoteError: What came is not the operator's result of that interval.
         """
         data = await self._ask(RESULT_PROTOCOL, interval_start, f"result of {interval_start}", patience_s)

@@ -44,7 +44,7 @@ async def open_libp2p(
         port: TCP port, 0 for a free one. Give the old one to a node that returns, so that its peers find it.
         max_connections: Further dials are refused.
 
-    The services stand outside `host.run`, and the host is closed inside it: otherwise a frame in flight at
+    The services are outside `host.run`, and the host is closed inside it: otherwise a frame in flight at
     shutdown kills the host, and its sockets stay open.
     """
     from libp2p.pubsub.pubsub import Pubsub

@@ -18,7 +18,7 @@ app = typer.Typer(
 @app.command()
 def show(
     run: RunArgument,
-    height: Annotated[int | None, typer.Argument(help="A block; the whole chain when left out.")] = None,
+    height: Annotated[int | None, typer.Argument(help="A block; default: the whole chain.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Show the chain, or one block of it."""
@@ -68,7 +68,9 @@ def prove(
 @app.command("check-proof")
 def check_proof(
     proof: Annotated[Path, typer.Argument(help="A proof, as `chain prove` writes it.", metavar="PROOF")],
-    genesis: Annotated[Path, typer.Option("--genesis", help="The genesis file of the chain that you trust.")],
+    genesis: Annotated[
+        Path, typer.Option("--genesis", help="Genesis file that you trust, as a run's genesis.bin.")
+    ],
     json: JsonOption = False,
 ) -> None:
     """Check a proof offline: nothing is needed but the proof and the genesis."""
@@ -84,7 +86,9 @@ def check_omission(
         Path,
         typer.Argument(help="A proof that a home wrote, from a run's omissions folder.", metavar="PROOF"),
     ],
-    genesis: Annotated[Path, typer.Option("--genesis", help="The genesis file of the chain that you trust.")],
+    genesis: Annotated[
+        Path, typer.Option("--genesis", help="Genesis file that you trust, as a run's genesis.bin.")
+    ],
     json: JsonOption = False,
 ) -> None:
     """Check offline a proof that a collector omitted an order it had promised to include; names the collector."""

@@ -1,6 +1,6 @@
 """Module `governance`: the sets of validators, the parameters in force, proposals and their approvals.
 
-    council         sets of the next height and of the one after it, jailed validators, open proposals
+    `council`       sets of the next height and of the one after it, jailed validators, open proposals
     history         the newest sets with the height from which each one holds, to check evidence
     governed        parameters in force
     j || key        height from which evidence against a validator counts again after its return
