@@ -21,7 +21,7 @@ HEAD = """\
 Every kind of plug-in has one registry, and a plug-in is one file that registers itself. This page is written
 from the registries by `python -m tests.extension_points`; every example on it is run by the tests.
 
-A plug-in comes in by one of three doors:
+A plug-in is found in one of three ways:
 
 - **A folder of this repository.** A file dropped into it is found; a name with a leading underscore is a helper.
 - **A package of your own**, by an entry point of the group that names the module: `[project.entry-points."GROUP"]`,

@@ -10,7 +10,7 @@ so:
   0. So the hour that the clock skips in spring has a row that cannot be placed: it is dropped. Of the hour
   that comes twice in autumn there is one row: it represents both passes, and the second is marked ESTIMATED.
   The notes say how much energy this took away and added.
-- The zone is asked, except for the 2022 challenge homes (8,760 rows from Sunday 31 July, hour 24):
+- The zone must be given, except for the 2022 challenge homes (8,760 rows from Sunday 31 July, hour 24):
   America/Los_Angeles.
 - Production is `solar_generation` [W per kWp] times the nominal power of the building's PV; the load is
   `non_shiftable_load` [kWh]. import and export are what a meter would show of load - PV hour by hour.
