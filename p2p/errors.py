@@ -103,7 +103,7 @@ class BadProof(RemoteError):
 
 
 class NotAMember(RemoteError):
-    """A message of a home for an interval in which it is no member."""
+    """A message of a home for an interval in which it is not a member."""
 
     code = "not_a_member"
 
@@ -202,7 +202,7 @@ class OldFormat(GenesisError):
         super().__init__(
             [
                 f"a chain of format {version}; this program reads format 3. To verify it, run"
-                " `wattswap verify RUN_FOLDER` with the program that wrote it, whose version and commit stand in the"
+                " `wattswap verify RUN_FOLDER` with the program that wrote it, whose version and commit are in the"
                 " folder's manifest.json"
             ],
             path,

@@ -168,7 +168,7 @@ def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]
         what = (
             "names no network, but a live run has one"
             if live
-            else "speaks of a network, but this run used none"
+            else "describes a network, but this run used none"
         )
         problems.append(Problem(str(folder / MANIFEST), what, CURE))
     if problems:
@@ -192,9 +192,7 @@ def _check_tables(folder: Path, salts: bytes) -> str:
         for start_s, lines in _intervals(path, genesis.members + len(genesis.account_names)):
             found = next(chain, None)
             if found is None:
-                raise VerificationFailed.of(
-                    str(path), f"goes on after the {count} intervals of the chain", CURE
-                )
+                raise VerificationFailed.of(str(path), f"has intervals after the {count} of the chain", CURE)
             (height, batch), postings = found, Postings(lines, genesis.members, len(genesis.accounts))
             committed = (batch.interval_start, batch.postings_root)
             if (start_s, postings_root(postings, start_s, salts)) != committed:
@@ -252,7 +250,7 @@ def _chunks(path: Path, accounts: int) -> Iterator[tuple[list[int], IntArray, in
 def _run_again(
     folder: Path, scenario: Scenario, manifest: dict[str, Any], on_progress: engine.OnProgress | None
 ) -> str:
-    """Run the scenario once more and compare everything that came out, row by row where bytes differ."""
+    """Run the scenario again and compare all results, row by row where bytes differ."""
     problems = []
     with tempfile.TemporaryDirectory(prefix="wattswap-verify-") as scratch:
         try:

@@ -280,7 +280,7 @@ def batches(txs: Iterable[Tx]) -> list[tuple[int, BatchArgs]]:
 
 
 def batch_tx(sender: Identity, chain_id: bytes, nonce: int, valid_until_height: int, args: BatchArgs) -> Tx:
-    """Return the signed transaction for one interval, of an operator or of a validator that stands in.
+    """Return the signed transaction for one interval, of an operator or of a validator in its place.
 
     Args:
         nonce: `State.nonce(sender) + 1`.

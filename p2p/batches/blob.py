@@ -136,7 +136,7 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
         members: The homes that the genesis commits to.
 
     Raises:
-        RemoteError: Malformed, not canonical, a line that stands twice or has no place, or one whose message its
+        RemoteError: Malformed, not canonical, a line that occurs twice or has no place, or one whose message its
             home did not sign.
     """
     blob = decode(Blob, data, max_bytes=MAX_BLOB_BYTES)
@@ -149,7 +149,7 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
         raise Malformed(f"a line of kind {unknown}")
     places = [_place(line) for line in blob.lines]
     if any(a >= b for a, b in pairwise(places)):
-        raise Malformed("the lines of a blob are not in their order, or one stands twice")
+        raise Malformed("the lines of a blob are not in their order, or one occurs twice")
     content: dict[int, list[HandedIn]] = {kind: [] for kind in _TYPES}
     for line in blob.lines:
         opened = _open_line(line, blob.interval_start, genesis, members)

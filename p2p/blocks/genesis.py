@@ -294,6 +294,8 @@ def read_genesis(path: Path) -> Genesis:
     """
     try:
         data = path.read_bytes()
+    except IsADirectoryError as error:
+        raise GenesisError(["is a folder; name the file, such as genesis.bin in it"], path) from error
     except OSError as error:
         raise GenesisError([f"cannot be read ({error.strerror})"], path) from error
     try:

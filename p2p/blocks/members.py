@@ -155,7 +155,7 @@ def member_problems(members: Members) -> list[str]:
         problems.append(f"a home key has not {PUBLIC_KEY_BYTES} bytes")
     for what, names in (("home key", members.keys), ("home", members.ids)):
         if len(set(names)) != len(names):
-            problems.append(f"the same {what} stands there twice")
+            problems.append(f"the same {what} is listed twice")
     if members.terms and len(members.terms) != len(members):
         problems.append(f"{len(members.terms)} terms for {len(members)} members")
     for name, (start, end) in zip(members.ids, members.terms, strict=False):

@@ -110,7 +110,7 @@ def _record(kind: type[Record], values: Any, where: str, problems: list[str]) ->
         return None
     for name in values:
         if name not in hints:
-            problems.append(f"{where}{name} is no argument.{did_you_mean(str(name), hints)}")
+            problems.append(f"{where}{name} is not an argument.{did_you_mean(str(name), hints)}")
     problems += [f"{where}{name} is missing" for name in hints if name not in values]
     found = {
         name: _value(hints[name], values[name], f"{where}{name}", problems)

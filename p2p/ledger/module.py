@@ -30,7 +30,7 @@ class Method:
         about: What it does, one sentence.
         args: Record of its arguments.
         roles: Who may call it.
-        execute: Changes the view, or raises `InvalidTx`; what it wrote until then is forgotten.
+        execute: Changes the view, or raises `InvalidTx`; what it wrote until then is discarded.
         check: Checks of the arguments alone; runs before `execute`, and in mempools.
         limited: Counts against the sender's quota.
         caller: Key in the arguments that may call it; for methods that need no role.
@@ -80,7 +80,7 @@ class ChainModule:
         entries: Every kind of entry it writes.
         codes: Its refusal codes, each with a sentence.
         start: Writes what the genesis gives the module.
-        check: Raises `BrokenInvariant` unless what must always hold does; looks at what the block touched.
+        check: Raises `BrokenInvariant` unless its invariants hold; checks what the block touched.
         end_block: Runs after the transactions of every block, with its height.
     """
 
@@ -121,7 +121,7 @@ def refusal_codes() -> dict[str, str]:
 
 
 FORMAT_MODULES = {3: ("accounts", "governance", "guarantees", "meters", "settlement")}
-"""The modules of every chain, by the format version of its genesis; sorted, as their roots stand in the state root."""
+"""The modules of every chain, by the format version of its genesis; sorted, as their roots enter the state root."""
 
 
 def modules_of(genesis: Genesis) -> dict[str, ChainModule]:
@@ -130,7 +130,7 @@ def modules_of(genesis: Genesis) -> dict[str, ChainModule]:
     Raises:
         GenesisError: One of them is not known here.
     """
-    # What a format has never changes; a module of somebody else may be registered anew in a notebook.
+    # The modules of a format never change; a third-party module may be registered again in a notebook.
     own = FORMAT_MODULES[genesis.version]
     return _modules_named((*own, *genesis.modules)) if genesis.modules else _modules_of_format(own)
 

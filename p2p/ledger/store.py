@@ -111,7 +111,7 @@ class ChainStore:
 
         Args:
             genesis: The chain it must hold; None takes the one in the file.
-            read_only: Changes no byte of the file, so that looking at a finished chain leaves it as it was.
+            read_only: Changes no byte of the file, so that reading a finished chain does not alter it.
 
         Raises:
             StoreMismatch: It holds another chain.
@@ -250,7 +250,7 @@ class ChainStore:
                 yield self._decode(height, block, cert)
 
     def truncate_above(self, height: int) -> None:
-        """Forget every block above a height, to resume from a checkpoint.
+        """Delete every block above a height, to resume from a checkpoint.
 
         Raises:
             StoreError: The chain is not that high; nothing changed.

@@ -64,7 +64,7 @@ class View:
                 self._journal[name] = {}
 
     def reject(self) -> None:
-        """Forget what was written since the last `accept` or `reject`."""
+        """Discard what was written since the last `accept` or `reject`."""
         self._journal = {name: {} for name in self._trees}
 
     def touched(self, module: str) -> list[bytes]:

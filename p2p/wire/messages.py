@@ -207,7 +207,7 @@ class Signed(Record, frozen=True):
 
 
 HandedIn = OrderMessage | NothingMessage | ReadingMessage
-"""What a home hands in to a collector."""
+"""What a home submits to a collector."""
 Message = HandedIn | ReceiptMessage | ResultMessage | LineQueryMessage
 
 _TYPES: dict[int, type[Message]] = {

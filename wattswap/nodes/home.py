@@ -263,7 +263,7 @@ class Home:
 
 
 async def retry(ask: Callable[[A], Awaitable[R]], what: A) -> R:
-    """Repeat a request until it is acknowledged, however long the chain stands still."""
+    """Repeat a request until it is acknowledged, however long the chain makes no progress."""
     while True:
         try:
             return await ask(what)

@@ -120,12 +120,12 @@ def parse_interval(text: str) -> int:
     """The start of an interval from its name. [s]
 
     Raises:
-        UsageError: It is no instant with a zone.
+        UsageError: It is not an instant with a zone.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError.of("INTERVAL", f"{text!r} is no time", "write it as 2016-09-19T05:00Z") from None
+        raise UsageError.of("INTERVAL", f"{text!r} is not a time", "write it as 2016-09-19T05:00Z") from None
     if moment.tzinfo is None:
         raise UsageError.of("INTERVAL", f"{text} names no zone", f"write {text}Z for UTC, or add an offset")
     return int(moment.timestamp())

@@ -114,7 +114,7 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
     Raises:
         NotTaken: The book or the rules hold what the mechanism does not use.
         InfeasibleClearing: The mechanism broke a rule of the market.
-        PluginFailed: A plug-in of somebody else did, or raised.
+        PluginFailed: A third-party plug-in did, or raised.
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
     book = order_book(setup, community, i, signed=signed)

@@ -303,7 +303,7 @@ class Setup:
 
 
 def cut_to(scenario: Scenario, intervals: int | None, start_s: int | None) -> Scenario:
-    """The same scenario over another time: from `start_s` [s] and for so many intervals, where given."""
+    """The same scenario over another time: from `start_s` [s] and for a number of intervals, where given."""
     changed: dict[str, Any] = {}
     if start_s is not None:
         changed["start"] = datetime.fromtimestamp(start_s, UTC)

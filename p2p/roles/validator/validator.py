@@ -1,6 +1,6 @@
 """A validator: the clock, sockets, disk and tasks around the consensus core.
 
-One task hands events to the core and performs its actions in their order; everything that takes time
+One task passes events to the core and performs its actions in their order; everything that takes time
 (building, checking, fetching, timers, sending) runs beside it and answers by an event. A sign-state
 that cannot be written, a key that refuses or a full disk ends the validator: nothing is signed after it.
 """
@@ -138,7 +138,7 @@ class Validator:
         """Take part until cancelled.
 
         Raises:
-            LocalError: Why it had to stop; it must be built anew from its files after the cause is removed.
+            LocalError: Why it had to stop; it must be rebuilt from its files after the cause is removed.
         """
         try:
             async with trio.open_nursery() as self._nursery:
@@ -287,7 +287,7 @@ class Validator:
             await self._hand_in(built)
 
     async def _check(self, action: CheckBlock) -> None:
-        """Execute, then check the batches; without an answer the round goes on by its timeout."""
+        """Execute, then check the batches; without an answer the round continues by its timeout."""
         height = self.ledger.height + 1
         ok = False
         while self.ledger.height + 1 == height:
@@ -334,7 +334,7 @@ class Validator:
 
     async def _on_frame(self, peer: str, data: bytes) -> bytes:
         if not self._is_validator(peer):
-            raise NotAllowed(f"peer {peer} is no validator that is known here")
+            raise NotAllowed(f"peer {peer} is not a validator that is known here")
         if not self.is_running:
             raise NotAllowed("this validator does not run")
         self._peers.add(peer)

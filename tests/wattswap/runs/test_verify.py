@@ -154,7 +154,7 @@ TAMPERED: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame | None], st
     "an interval too many": (
         "postings",
         lambda frame: pd.concat([frame, frame.iloc[-6:]]),
-        "goes on after the 48 intervals",
+        "has intervals after the 48",
     ),
     "two homes exchanged": (
         "postings",
