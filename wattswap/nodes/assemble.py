@@ -18,7 +18,7 @@ from wattswap.nodes.interval import Recomputed, check_said
 from wattswap.nodes.node import OMISSION
 from wattswap.runs import engine
 from wattswap.runs.chain_writer import Committed
-from wattswap.runs.interval import IntervalRecord
+from wattswap.runs.interval import IntervalRecord, own_results
 from wattswap.runs.layout import BLOBS, CHAIN, LIVE, OMISSIONS
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ def assemble(
     """
     chain = NetworkChain(setup, partial / CHAIN, blobs or partial / BLOBS)
     current = engine.Run(setup, partial, chain)
+    # A home that was absent may have learned less than it would have, and nobody can say what it bids.
+    absent, learns = set[int](), current.community.learns
     try:
         for i in range(setup.intervals):
             recomputed = chain.recomputed(setup.start_of(i))
@@ -143,7 +145,10 @@ def assemble(
             orders = current.community.bids(setup.prices.at(i)) if strict else None
             meters = current.community.live()
             if orders is not None:
-                check_said(setup, orders, meters, recomputed)
+                record = recomputed.record
+                absent |= check_said(setup, orders, meters, recomputed, absent if learns else set())
+                lines = record.settled.postings.lines[: len(setup.roster)]
+                current.community.learn_own(own_results(record.start_s, lines, record.price))
             current.add(recomputed.with_devices(meters.columns))
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()

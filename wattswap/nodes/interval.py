@@ -6,7 +6,7 @@ one pure function of the interval's blob and the scenario's rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -94,12 +94,18 @@ def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Recom
     return Recomputed(record, batch, inclusion, args)
 
 
-def check_said(setup: Setup, orders: Orders, meters: Meters, recomputed: Recomputed) -> None:
+def check_said(
+    setup: Setup, orders: Orders, meters: Meters, recomputed: Recomputed, unsure: Collection[int]
+) -> set[int]:
     """Check that every home said what its data and strategy lead to; a home may have been absent.
 
     Args:
         orders: Of all homes in the interval, simulated.
         meters: Registers of all homes, simulated.
+        unsure: Homes whose orders cannot be simulated.
+
+    Returns:
+        Homes that gave no order and did not say that they have none.
 
     Raises:
         VerificationFailed: Names the first home that said something else.
@@ -112,9 +118,14 @@ def check_said(setup: Setup, orders: Orders, meters: Meters, recomputed: Recompu
         # Who sent no reading is settled as if it had metered what it traded.
         if metered not in ((meters.import_wh[home], meters.export_wh[home]), (bought[home], sold[home])):
             what = "reading"
-        elif nonce != ABSENT and said != message_id(setup.message(home, record.start_s, orders)):
+        elif (
+            nonce != ABSENT
+            and home not in unsure
+            and said != message_id(setup.message(home, record.start_s, orders))
+        ):
             what = "order"
         else:
             continue
         sentence = f"the {what} of {name} is not the one to which its data lead"
         raise VerificationFailed.of(str(setup.interval(setup.index_of(record.start_s))), sentence)
+    return {home for home, (nonce, _) in enumerate(recomputed.inclusion.spoken) if nonce == ABSENT}

@@ -126,7 +126,7 @@ def test_a_reading_that_is_not_that_of_the_meter_is_found_though_a_home_is_said_
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a simulation all keys can be guessed: whoever makes the messages up signs them, too."""
-    true = Home._reading
+    true, check = Home._reading, Home._check
 
     def more(self: Home, *arguments: Any) -> ReadingMessage:
         message = true(self, *arguments)
@@ -134,7 +134,7 @@ def test_a_reading_that_is_not_that_of_the_meter_is_found_though_a_home_is_said_
 
     with monkeypatch.context() as patch:
         patch.setattr(Home, "_reading", more)
-        patch.setattr(Home, "_check", lambda *_: None)
+        patch.setattr(Home, "_check", lambda home, i, proof, result, _: check(home, i, proof, result, None))
         run = lived(street, tmp_path).path
     claim(run, network={"silent": ABSENT})
     assert "the reading of home-1 is not the one to which its data lead" in found_wrong(run)
