@@ -194,8 +194,8 @@ class GenesisError(LocalError, ValueError):
         super().__init__((f"genesis file {path}: " if path else "genesis: ") + "; ".join(problems))
 
 
-class OldFormat(GenesisError):
-    """A chain of an earlier format, which this program does not read."""
+class OtherFormat(GenesisError):
+    """A chain of an earlier or a later format, which this program does not read."""
 
     def __init__(self, version: int, path: Path | None = None) -> None:
         self.version = version

@@ -15,7 +15,7 @@ from itertools import pairwise
 from p2p.blocks import domains
 from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import Members
-from p2p.errors import Malformed, RemoteError
+from p2p.errors import Malformed, RemoteError, UnknownHousehold
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.messages import (
     VERSION,
@@ -140,6 +140,10 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
             home did not sign.
     """
     blob = decode(Blob, data, max_bytes=MAX_BLOB_BYTES)
+    if blob.lines and not members.keys:
+        raise UnknownHousehold(
+            "the homes of this chain have no keys, so none of them can have signed a message"
+        )
     if blob.version != VERSION or len(blob.interval_secret) != SECRET_BYTES:
         raise Malformed(
             f"a blob of version {blob.version} with a secret of {len(blob.interval_secret)} bytes"

@@ -61,6 +61,15 @@ class Entry:
     key: tuple[tuple[str, str], ...] = ()
     record: type[Record] | None = None
 
+    def fits(self, key: bytes) -> bool:
+        """Whether a key is one of an entry of this kind."""
+        size = sum(KEY_BYTES[kind] for _, kind in self.key)
+        return key.startswith(self.prefix) and len(key) == len(self.prefix) + size
+
+
+KEY_BYTES = {"bytes": 32, "u32": 4, "u64": 8, "i64": 8}
+"""Length of each kind of part of an entry's key."""
+
 
 def _nothing(view: View, genesis: Genesis) -> None:
     """A module whose state is empty below the first block."""
@@ -108,6 +117,7 @@ ENVELOPE_CODES = {
     "tx_role": "The sender's key has no role that may call this method.",
     "tx_quota": "The sender has used up its transactions of this window of heights.",
     "tx_args": "The arguments are not those of the method, or one is outside its range.",
+    "tx_module": "A module of somebody else failed, or wrote what it did not declare.",
 }
 """Why a transaction is refused whatever its module: code and sentence."""
 

@@ -83,6 +83,7 @@ async def run_validator(node: Node) -> None:
             blobs,
             checker,
             node.addresses("validator"),
+            following=setup.after,
             readers=node.readers(),
             config=ValidatorConfig(
                 timeouts=TIMEOUTS[config.consensus.timeouts],

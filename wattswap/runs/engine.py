@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
-from p2p.errors import OldFormat
+from p2p.errors import OtherFormat
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
 from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
@@ -231,7 +231,7 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunFol
         if setup.genesis_bytes() != (partial / GENESIS).read_bytes():
             try:
                 read_genesis(partial / GENESIS)
-            except OldFormat:
+            except OtherFormat:
                 raise _of_another_version(partial) from None
             raise VerificationFailed.of(
                 str(partial), "the scenario's data have changed since this run began", "start a new run"
