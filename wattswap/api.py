@@ -11,6 +11,7 @@ from market.clearing import Clearing, check_feasible
 from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.rules import MarketRules
 from wattswap.runs import engine
+from wattswap.runs.layout import COMPARISON, COMPARISONS, RUNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ Clear = Callable[[OrderBook, MarketRules], Clearing]
 def run(
     scenario: Scenario | Path | str,
     *,
-    out: Path | str = "runs",
+    out: Path | str = RUNS,
     on_progress: engine.OnProgress | None = None,
 ) -> RunResult:
     """Run a scenario, or the scenario file at this path, in this process.
@@ -63,7 +64,7 @@ def compare(
     *,
     seeds: Iterable[int] | int | None = None,
     jobs: int = 1,
-    out: Path | str = "comparisons",
+    out: Path | str = COMPARISONS,
     on_cell: OnCell | None = None,
 ) -> Comparison:
     """Compare mechanisms on the same homes, forecasts and seeds; finished cells are not recomputed.
@@ -106,10 +107,9 @@ def verify(folder: Path | str, *, on_progress: engine.OnProgress | None = None) 
         RunNotFound: The folder is neither.
     """
     from wattswap.comparison import runner
-    from wattswap.comparison.store import ABOUT
     from wattswap.verification import verify_run
 
-    if (Path(folder) / ABOUT).is_file():
+    if (Path(folder) / COMPARISON).is_file():
         return {"ok": True, **runner.verify(Path(folder))}
     return verify_run(folder, on_progress=on_progress)
 

@@ -19,11 +19,11 @@ def verify(
 ) -> None:
     """Verify a run or a comparison: check the stored files, then recompute all of it from the scenario."""
     from wattswap.cli.output import Progress, note, print_json
-    from wattswap.comparison.store import ABOUT
+    from wattswap.runs.layout import COMPARISON
     from wattswap.verification import verify_run
 
     import_modules(module)
-    if (run / ABOUT).is_file():
+    if (run / COMPARISON).is_file():
         _verify_comparison(run, json)
         return
 

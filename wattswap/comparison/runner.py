@@ -17,7 +17,6 @@ from wattswap.canonical_json import canonical_json
 from wattswap.comparison.cells import run_cell
 from wattswap.comparison.plan import CellKey, Plan
 from wattswap.comparison.store import (
-    ABOUT,
     DATASETS,
     SUMMARY,
     differing,
@@ -29,6 +28,7 @@ from wattswap.comparison.store import (
 from wattswap.errors import Interrupted, UsageError, VerificationFailed
 from wattswap.plugins import Added, added, import_files, learn
 from wattswap.runs.folder import read_object
+from wattswap.runs.layout import COMPARISON
 from wattswap.runs.lock import folder_lock
 from wattswap.runs.manifest import SCHEMA, code_sha256, source_commit, versions, write_json
 from wattswap.runs.prepare import Setup, prepare, under
@@ -83,7 +83,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
     with folder_lock(folder):
         hashes = {cell: plan.cell_sha256(cell) for cell in plan.cells}
         todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
-        before = read_object(folder / ABOUT) if (folder / ABOUT).exists() else {}
+        before = read_object(folder / COMPARISON) if (folder / COMPARISON).exists() else {}
         about = _about(plan, before, next(iter(setups.values())))
         # What is recomputed, or came from a mechanism that may have changed, must not count as a result
         # of this call if it is interrupted.
@@ -119,7 +119,7 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
     Raises:
         VerificationFailed: Names every cell and column that differs.
     """
-    about = read_object(folder / ABOUT)
+    about = read_object(folder / COMPARISON)
     cells = [CellKey(**cell) for cell in about["cells"]]
     named = {part_path(folder, dataset, key): key for key in cells for dataset in DATASETS}
     stray = [path for dataset in DATASETS for path in (folder / dataset).rglob("*") if path.is_file()]
@@ -272,7 +272,7 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
 def _write_about(folder: Path, about: dict[str, Any]) -> None:
     """Write comparison.json; cells of this or an earlier call without a result are `missing`."""
     missing = [cell for cell in about["cells"] if not part_path(folder, SUMMARY, CellKey(**cell)).is_file()]
-    write_json(folder / ABOUT, about | {"missing": missing})
+    write_json(folder / COMPARISON, about | {"missing": missing})
 
 
 def _union(first: list[Any], second: list[Any]) -> list[Any]:

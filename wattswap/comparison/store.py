@@ -18,13 +18,11 @@ from wattswap.comparison.cells import Cell
 from wattswap.comparison.plan import CellKey
 from wattswap.errors import VerificationFailed
 from wattswap.runs.folder import CURE
-from wattswap.runs.layout import COMPARISON
 from wattswap.runs.totals import BEHIND_METER
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ABOUT = COMPARISON
 SUMMARY, BILLS, INTERVALS = "summary", "bills", "intervals"
 DATASETS = (INTERVALS, BILLS, SUMMARY)
 _PART = "part.parquet"

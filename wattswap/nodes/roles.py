@@ -31,9 +31,10 @@ from wattswap.nodes.bundle import members_beside, setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key
 from wattswap.nodes.home import Done, Home, Listener
-from wattswap.nodes.node import BLOBS, JOIN_S, JOURNAL_FILE, TIMEOUTS, Node, World
+from wattswap.nodes.node import JOIN_S, JOURNAL_FILE, TIMEOUTS, Node, World
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
+from wattswap.runs.layout import BLOBS
 
 
 async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: World) -> None:

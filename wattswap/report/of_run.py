@@ -12,7 +12,7 @@ from market.metrics.grid import peak_kw
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
 from wattswap.errors import InvalidData, UsageError
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
-from wattswap.runs.chain_reader import chain_facts, stamp, verified_chain
+from wattswap.runs.chain_reader import VERIFIED_ON_THE_SPOT, chain_facts, stamp, verified_chain
 from wattswap.runs.folder import RunFolder, read_object
 from wattswap.runs.layout import SCENARIO
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from market.mechanism import Promises
 
 WITHOUT = "no market"
-VERIFIED_ON_THE_SPOT = 2_000
-"""Most blocks that a report verifies before it reports on the chain."""
 
 
 def story_of_run(result: RunFolder, label: str | None = None) -> Story:
