@@ -200,16 +200,6 @@ def _refuse_losses(book: OrderBook, clearing: Clearing) -> None:
         )
 
 
-def worse_than_limit(book: OrderBook, clearing: Clearing) -> IntArray:
-    """Rows of the orders that pay more, or get less, than their accepted energy is worth at their limits.
-
-    Charges count. A rule that is individually rational has none.
-    """
-    value_nano = book.side * clearing.accepted_wh * book.limit_micro_per_kwh
-    worse: IntArray = np.flatnonzero(value_nano < clearing.payment_nano(book))
-    return worse
-
-
 def certify(book: OrderBook, clearing: Clearing, dual_price_micro_per_kwh: int) -> DualPrice:
     """Compute the certificate of a clearing at a price, exactly, in integers.
 

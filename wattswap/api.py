@@ -34,11 +34,7 @@ def run(
     Raises:
         WattswapError: All errors of scenario and data, at once.
     """
-    if isinstance(scenario, Path | str):
-        from wattswap.scenario.load import load
-
-        scenario = load(scenario)
-    return _result(engine.run(scenario, out=out, on_progress=on_progress).path)
+    return _result(engine.run(_loaded(scenario), out=out, on_progress=on_progress).path)
 
 
 def resume(path: Path | str, *, on_progress: engine.OnProgress | None = None) -> RunResult:
@@ -50,6 +46,12 @@ def resume(path: Path | str, *, on_progress: engine.OnProgress | None = None) ->
         VerificationFailed: The meter data have changed since the run began.
     """
     return _result(engine.resume(path, on_progress=on_progress).path)
+
+
+def _loaded(scenario: Scenario | Path | str) -> Scenario:
+    from wattswap.scenario.load import load
+
+    return load(scenario) if isinstance(scenario, Path | str) else scenario
 
 
 def _result(folder: Path) -> RunResult:
@@ -86,10 +88,7 @@ def compare(
     from wattswap.results import Comparison
     from wattswap.selection import read_choices
 
-    if isinstance(scenario, Path | str):
-        from wattswap.scenario.load import load
-
-        scenario = load(scenario)
+    scenario = _loaded(scenario)
     if isinstance(seeds, int):
         seeds = range(scenario.seed, scenario.seed + seeds)
     chosen = [scenario.seed] if seeds is None else list(seeds)

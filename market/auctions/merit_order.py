@@ -170,10 +170,10 @@ class Ranking(NamedTuple):
         """Units of the whole side."""
         return int(self.ends[-1]) if len(self.ends) else 0
 
-    def limit_of(self, unit: int, missing: int | None = None) -> int | None:
-        """Limit of the unit-th best unit, counted from 1, or `missing` where there is none. [micro/kWh]"""
+    def limit_of(self, unit: int) -> int | None:
+        """Limit of the unit-th best unit, counted from 1, or None where there is none. [micro/kWh]"""
         if not 0 < unit <= self.total:
-            return missing
+            return None
         return int(self.limit[self.ends.searchsorted(unit)])
 
     def best(self, count: int) -> IntArray:

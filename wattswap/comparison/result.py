@@ -14,7 +14,7 @@ from market.metrics.table import METRICS, Result
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.statistics import Difference, paired_difference
-from wattswap.comparison.store import BILLS, INTERVALS, SUMMARY, part_path, read_part
+from wattswap.comparison.store import BILLS, INTERVALS, SUMMARY, missing_cells, read_part
 from wattswap.errors import RunNotFound, UsageError, suggest
 from wattswap.runs.folder import bills_frame, read_object
 from wattswap.runs.layout import COMPARISON
@@ -64,10 +64,7 @@ class ComparisonFolder:
     def about(self) -> dict[str, Any]:
         """What was compared, on what, with which versions; `missing` as the folder is, also after a crash."""
         about = read_object(self.path / COMPARISON)
-        missing = [
-            cell for cell in about["cells"] if not part_path(self.path, SUMMARY, CellKey(**cell)).is_file()
-        ]
-        return about | {"missing": missing}
+        return about | {"missing": missing_cells(self.path, about["cells"])}
 
     @property
     def currency(self) -> str:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from wattswap.comparison.store import (
     SUMMARY,
     differing,
     is_done,
+    missing_cells,
     part_path,
     read_part,
     write_cell,
@@ -126,7 +127,7 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
     wrong = [f"{path.relative_to(folder)} belongs to no cell" for path in stray if path not in named]
     finished = [key for key in cells if any(part_path(folder, d, key).exists() for d in DATASETS)]
     missing = [key for key in cells if key not in finished]
-    if [_named(key) for key in missing] != about["missing"] or not finished:
+    if [asdict(key) for key in missing] != about["missing"] or not finished:
         wrong.append(
             f"{len(missing)} of {len(cells)} cells are not there, {len(about['missing'])} are said to be"
         )
@@ -223,7 +224,7 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
 
     Cells of an earlier call under a user's own mechanism are dropped: the mechanism may have changed.
     """
-    asked = [_named(cell) for cell in plan.cells]
+    asked = [asdict(cell) for cell in plan.cells]
     changed = {choice.label for choice in plan.choices if not MECHANISMS.is_ours(choice.mechanism)}
     kept = [cell for cell in before.get("cells", []) if cell["mechanism"] not in changed]
     first: Scenario = plan.points[0].scenario
@@ -271,16 +272,11 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
 
 def _write_about(folder: Path, about: dict[str, Any]) -> None:
     """Write comparison.json; cells of this or an earlier call without a result are `missing`."""
-    missing = [cell for cell in about["cells"] if not part_path(folder, SUMMARY, CellKey(**cell)).is_file()]
-    write_json(folder / COMPARISON, about | {"missing": missing})
+    write_json(folder / COMPARISON, about | {"missing": missing_cells(folder, about["cells"])})
 
 
 def _union(first: list[Any], second: list[Any]) -> list[Any]:
     return [*first, *(item for item in second if item not in first)]
-
-
-def _named(cell: CellKey) -> dict[str, Any]:
-    return {"point": cell.point, "mechanism": cell.mechanism, "seed": cell.seed}
 
 
 def name_of(cell: CellKey) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,20 +113,13 @@ def keep_omissions(partial: Path, nodes: Sequence[Path]) -> None:
         shutil.copyfile(proof, partial / OMISSIONS / proof.name)
 
 
-def assemble(
-    setup: Setup,
-    partial: Path,
-    begun: float,
-    network: dict[str, Any],
-    on_interval: Callable[[int], None] | None = None,
-) -> RunFolder:
+def assemble(setup: Setup, partial: Path, begun: float, network: dict[str, Any]) -> RunFolder:
     """Write the tables, bills and manifest of a live run from its chain and blobs.
 
     Args:
         partial: Folder with scenario, genesis, chain and blobs.
         begun: When the run began. [s since 1970]
         network: Figures of the network, for the manifest.
-        on_interval: Called with the number of intervals done.
 
     Raises:
         VerificationFailed: The chain does not follow from the blobs.
@@ -140,8 +133,6 @@ def assemble(
             current.add(recomputed.with_devices(current.community.live().columns))
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()
-            if on_interval is not None:
-                on_interval(current.done)
         return engine.finish(current, begun, signed=True, driver=LIVE, extra={"network": network})
     finally:
         current.close()
