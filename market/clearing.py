@@ -82,6 +82,11 @@ class Clearing:
         # What is bought and what is lost is sold, so half of all that is accepted but for the losses.
         return (int(self.accepted_wh.sum()) - self.losses_wh) // 2
 
+    @property
+    def charges_nano(self) -> IntArray:
+        """The charge of each order, 0 where there are none. [nano]"""
+        return np.zeros_like(self.accepted_wh) if self.charge_nano is None else self.charge_nano
+
     def payment_nano(self, book: OrderBook) -> IntArray:
         """What each order pays (positive) or gets (negative), charges included. [nano]"""
         amount: IntArray = book.side * self.accepted_wh * self.price_micro_per_kwh

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from market.rules import MarketRules, Rationing, Solver, Value
@@ -42,12 +43,25 @@ class Parameter:
 
     def of(self, rules: MarketRules) -> Any:
         """The value under these rules, in the unit inside."""
-        if self.field in _OWN_FIELDS:
+        if self.field in _SHARED:
             return getattr(rules, self.field)
         return rules.params.get(self.field, self.default)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether all mechanisms share it, such as k or the seed: a field of `MarketRules`."""
+        return self.field in _SHARED
 
-_OWN_FIELDS = frozenset(f.name for f in fields(MarketRules)) - {"params"}
+
+_SHARED = frozenset(f.name for f in fields(MarketRules)) - {"params"}
+
+
+def rules_with(rules: MarketRules, values: Mapping[str, Value]) -> MarketRules:
+    """The same rules with some values changed, by `Parameter.field`."""
+    shared: dict[str, Any] = {field: value for field, value in values.items() if field in _SHARED}
+    own = {field: value for field, value in values.items() if field not in _SHARED}
+    return replace(rules, **shared, params={**rules.params, **own})
+
 
 K = Parameter(
     name="k",

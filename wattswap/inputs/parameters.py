@@ -1,19 +1,17 @@
-"""Read a mechanism's parameters from a case, a scenario or the command line into market rules."""
+"""Read a mechanism's parameters from a case, a scenario or the command line, for market rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
 from market.mechanism import Mechanism
 from market.parameters import Parameter
-from market.rules import MarketRules, Value
+from market.rules import Value
 from market.units import MICRO_PER_UNIT, PPM, WH_PER_KWH, is_exact
 from wattswap.inputs.collector import CaseReader, shown
 
-_OWN = frozenset(f.name for f in fields(MarketRules)) - {"params"}
 _WORDS = {
     "share": "a number from 0 to 1",
     "price": "a price per kWh",
@@ -22,11 +20,6 @@ _WORDS = {
     "nothing": "an empty object",
     "halves": 'two lists of participants, as {"left": [..], "right": [..]}',
 }
-
-
-def has_own_field(parameter: Parameter) -> bool:
-    """Whether the parameter is one that all mechanisms share, such as k or the seed."""
-    return parameter.field in _OWN
 
 
 def read_parameters(
@@ -59,13 +52,6 @@ def read_parameters(
         else:
             values[parameter.field] = _value(read, value, parameter, f"{where}.{name}", roster or {})
     return values
-
-
-def rules_with(rules: MarketRules, values: Mapping[str, Value]) -> MarketRules:
-    """The same rules with some values changed, by `Parameter.field`."""
-    own: dict[str, Any] = {field: value for field, value in values.items() if field in _OWN}
-    params = {field: value for field, value in values.items() if field not in _OWN}
-    return replace(rules, **own, params={**rules.params, **params})
 
 
 def run_defaults(mechanism: Mechanism) -> dict[str, Value]:

@@ -212,6 +212,10 @@ async def run_gateway(node: Node) -> None:
             nursery.cancel_scope.cancel()
 
 
+COUNTS: Final = ("receipts", "late", "by_gossip", "proofs", "broken_promises", "missed")
+"""Figures of `Done` that are summed over the homes of a node."""
+
+
 class RunLog:
     """Sums the statistics of a node's homes by interval, and writes a line when all of them have finished it."""
 
@@ -228,12 +232,7 @@ class RunLog:
             self._node.stats.add(
                 self._node.setup.start_of(i),
                 what="lived",
-                receipts=sum(d.receipts for d in through),
-                late=sum(d.late for d in through),
-                by_gossip=sum(d.by_gossip for d in through),
-                proofs=sum(d.proofs for d in through),
-                broken_promises=sum(d.broken_promises for d in through),
-                missed=sum(d.missed for d in through),
+                **{name: sum(getattr(d, name) for d in through) for name in COUNTS},
                 receipt_s=round(max(d.receipt_s for d in through), 6),
                 result_s=round(max(d.result_s for d in through), 6),
             )

@@ -58,9 +58,7 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
         joined(getattr(book, name) for book in books) for name in ("side", "energy_wh", "limit_micro_per_kwh")
     )
     accepted = joined(c.accepted_wh for c in clearings)
-    charge = joined(
-        np.zeros_like(c.accepted_wh) if c.charge_nano is None else c.charge_nano for c in clearings
-    )
+    charge = joined(c.charges_nano for c in clearings)
     amount = accepted * joined(c.price_micro_per_kwh for c in clearings)
     gain = side * (accepted * limit - amount) - charge
     turnover, buys = amount + side * np.minimum(charge, 0), side > 0

@@ -11,7 +11,7 @@ from market.mechanism import MECHANISMS
 from market.parameters import Parameter
 from market.rules import Value
 from wattswap.inputs.collector import CaseReader
-from wattswap.inputs.parameters import has_own_field, read_parameters
+from wattswap.inputs.parameters import read_parameters
 from wattswap.scenario.fields import Wrong, is_resolved, kind
 
 _NUMBERS = ("share", "price", "energy")
@@ -20,7 +20,7 @@ _NUMBERS = ("share", "price", "energy")
 def own_parameters(mechanism: str) -> tuple[Parameter, ...]:
     """The parameters in [market.params] of this mechanism; none for an unknown mechanism."""
     found = MECHANISMS.all().get(mechanism)
-    return tuple(p for p in found.parameters if not has_own_field(p) and not p.case_only) if found else ()
+    return tuple(p for p in found.parameters if not p.is_shared and not p.case_only) if found else ()
 
 
 def _checked(value: Any, info: ValidationInfo) -> Any:

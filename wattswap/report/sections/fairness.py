@@ -15,7 +15,7 @@ def fairness(story: Story) -> Section:
     import pandas as pd
 
     why = "A market that saves much on the whole may still leave some homes worse off."
-    shown = story.rivals or (story.focused,)
+    shown = story.shown
     rows, sentences = {}, []
     for o in shown:
         savings = o.bills["saving"]
