@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from market.rules import MarketRules, Rationing, Solver, Value
-from market.units import PPM
+from market.units import MICRO_PER_UNIT, PPM, WH_PER_KWH
 
 Kind = Literal["share", "price", "energy", "whole", "choice", "halves", "nothing"]
 
@@ -48,11 +48,17 @@ class Parameter:
         return rules.params.get(self.field, self.default)
 
     @property
+    def scale(self) -> int | None:
+        """Units inside of one unit at the edge, such as Wh of a kWh; None for what is no decimal number there."""
+        return _SCALES.get(self.kind)
+
+    @property
     def is_shared(self) -> bool:
         """Whether all mechanisms share it, such as k or the seed: a field of `MarketRules`."""
         return self.field in _SHARED
 
 
+_SCALES: dict[Kind, int] = {"share": PPM, "price": MICRO_PER_UNIT, "energy": WH_PER_KWH}
 _SHARED = frozenset(f.name for f in fields(MarketRules)) - {"params"}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from market.mechanism import Mechanism
 from market.parameters import Parameter
 from market.rules import Value
-from market.units import MICRO_PER_UNIT, PPM, WH_PER_KWH, is_exact
+from market.units import PPM, WH_PER_KWH, is_exact
 from wattswap.inputs.collector import CaseReader, shown
 
 _WORDS = {
@@ -71,8 +71,7 @@ def described(parameter: Parameter) -> str:
 def _at_the_edge(parameter: Parameter, value: Value) -> str:
     if value is None:
         return "none"
-    scale = {"share": PPM, "price": MICRO_PER_UNIT, "energy": WH_PER_KWH}.get(parameter.kind, 0)
-    return f"{value / scale:g}" if scale and isinstance(value, int) else str(value)
+    return f"{value / parameter.scale:g}" if parameter.scale and isinstance(value, int) else str(value)
 
 
 def _value(
