@@ -24,10 +24,7 @@ Clear = Callable[[OrderBook, MarketRules], Clearing]
 
 
 def run(
-    scenario: Scenario | Path | str,
-    *,
-    out: Path | str = RUNS,
-    on_progress: engine.OnProgress | None = None,
+    scenario: Scenario | Path | str, *, out: Path | str = RUNS, on_progress: engine.OnProgress | None = None
 ) -> RunResult:
     """Run a scenario, or the scenario file at this path, in this process.
 

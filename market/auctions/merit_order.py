@@ -246,11 +246,7 @@ def accept_units(
 
 
 def at_two_prices(
-    book: OrderBook,
-    accepted_wh: IntArray,
-    buyer_price: int,
-    seller_price: int,
-    details: Mapping[str, Any],
+    book: OrderBook, accepted_wh: IntArray, buyer_price: int, seller_price: int, details: Mapping[str, Any]
 ) -> Clearing:
     """Make the clearing in which all buyers pay one price and all sellers get one, the difference is the operator's.
 

@@ -125,12 +125,9 @@ def _energies(random: np.random.Generator, count: int, unit: int) -> IntArray:
     if unit:
         drawn = unit * random.choice([1, 1, 1, 1, 2, 3, 0], count)
     else:
-        least, most, step = (
-            (0, 4, 1),
-            (0, 3, UNIT_WH),
-            (1, 5_000, 1),
-            (0, 40, 50),
-        )[int(random.integers(0, 4))]
+        least, most, step = ((0, 4, 1), (0, 3, UNIT_WH), (1, 5_000, 1), (0, 40, 50))[
+            int(random.integers(0, 4))
+        ]
         drawn = step * random.integers(least, most + 1, count)
         if random.random() < 0.3:  # equal quantities: no order is cut, and a whole interval of prices clears
             drawn = np.full(count, step * max(1, least))

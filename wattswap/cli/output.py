@@ -236,10 +236,7 @@ def summary_lines(m: dict[str, Any], money: str, imbalance: str) -> list[tuple[s
             f" {fixed(m['saving'])} {money} saved{percent}",
         ),
         ("  of this by orders", f"{by_orders} {money} by energy traded ahead and delivered"),
-        (
-            "  of this by imbalance",
-            f"{by_imbalance} {money} by settling {settled} what the forecasts missed",
-        ),
+        ("  of this by imbalance", f"{by_imbalance} {money} by settling {settled} what the forecasts missed"),
         ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
     ]
     return lines

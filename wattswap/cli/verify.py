@@ -5,13 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import (
-    JsonOption,
-    ModuleOption,
-    QuietOption,
-    RunArgument,
-    import_modules,
-)
+from wattswap.cli.options import JsonOption, ModuleOption, QuietOption, RunArgument, import_modules
 
 
 def verify(

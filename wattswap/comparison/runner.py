@@ -229,10 +229,7 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
     kept = [cell for cell in before.get("cells", []) if cell["mechanism"] not in changed]
     first: Scenario = plan.points[0].scenario
     scenarios = {
-        name_of(cell): {
-            "resolved": plan.scenario_of(cell).resolved(),
-            "base": str(first.source.base),
-        }
+        name_of(cell): {"resolved": plan.scenario_of(cell).resolved(), "base": str(first.source.base)}
         for cell in plan.cells
     }
     middle = [

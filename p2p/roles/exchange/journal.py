@@ -155,12 +155,7 @@ class Journal:
                 self._connection.execute(f"DELETE FROM {table} WHERE interval_start < ?", (interval_start,))
 
     def sign_once(
-        self,
-        desk: int,
-        interval_start: int,
-        household: str,
-        nonce: int,
-        sign: Callable[[], bytes],
+        self, desk: int, interval_start: int, household: str, nonce: int, sign: Callable[[], bytes]
     ) -> bytes:
         """Return the signed bytes of a message: those that were written before, or new ones, written first.
 
