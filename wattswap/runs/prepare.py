@@ -126,14 +126,9 @@ class Setup:
         return self.scenario.chain.sign_orders
 
     @property
-    def shares_imbalance(self) -> bool:
-        """Whether imbalances are settled among members before the retailer."""
-        return self.scenario.market.imbalance == "shared"
-
-    @property
     def imbalance(self) -> str:
         """With whom imbalances are settled first: "shared" among members, or "retailer"."""
-        return "shared" if self.shares_imbalance and self.mechanism.promises.local_market else "retailer"
+        return self.scenario.market.imbalance if self.mechanism.promises.local_market else "retailer"
 
     @property
     def steps_per_day(self) -> int:
