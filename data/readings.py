@@ -9,13 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.clock import iso_utc
-from data.errors import (
-    InvalidBattery,
-    InvalidMeterData,
-    InvalidResampling,
-    InvalidWindow,
-    UnknownHousehold,
-)
+from data.errors import InvalidBattery, InvalidMeterData, InvalidResampling, InvalidWindow, UnknownHousehold
 from market.interval import ALLOWED_MINUTES
 from market.units import PPM, IntArray
 

@@ -82,6 +82,11 @@ class Clearing:
         # What is bought and what is lost is sold, so half of all that is accepted but for the losses.
         return (int(self.accepted_wh.sum()) - self.losses_wh) // 2
 
+    @property
+    def charges_nano(self) -> IntArray:
+        """The charge of each order, 0 where there are none. [nano]"""
+        return np.zeros_like(self.accepted_wh) if self.charge_nano is None else self.charge_nano
+
     def payment_nano(self, book: OrderBook) -> IntArray:
         """What each order pays (positive) or gets (negative), charges included. [nano]"""
         amount: IntArray = book.side * self.accepted_wh * self.price_micro_per_kwh
@@ -198,16 +203,6 @@ def _refuse_losses(book: OrderBook, clearing: Clearing) -> None:
         raise InfeasibleClearing(
             f"participants {losers[:5].tolist()} pay more than their limits, charges included"
         )
-
-
-def worse_than_limit(book: OrderBook, clearing: Clearing) -> IntArray:
-    """Rows of the orders that pay more, or get less, than their accepted energy is worth at their limits.
-
-    Charges count. A rule that is individually rational has none.
-    """
-    value_nano = book.side * clearing.accepted_wh * book.limit_micro_per_kwh
-    worse: IntArray = np.flatnonzero(value_nano < clearing.payment_nano(book))
-    return worse
 
 
 def certify(book: OrderBook, clearing: Clearing, dual_price_micro_per_kwh: int) -> DualPrice:

@@ -170,11 +170,7 @@ def _columns(
         lacking = [name for name in names if name not in (reader.fieldnames or ()) and name not in THERMAL]
         if lacking:
             log.add(
-                "error",
-                "wrong_header",
-                f"{called} lacks the columns {lacking}",
-                line=1,
-                household=household,
+                "error", "wrong_header", f"{called} lacks the columns {lacking}", line=1, household=household
             )
             return None
         values: dict[str, list[float]] = {name: [] for name in names}

@@ -34,17 +34,7 @@ from data import clock
 from data.errors import MissingFile
 from data.formats import FORMATS, Confidence, Format
 from data.intake.file import HEAD_BYTES, MeterFile
-from data.intake.raw import (
-    Channel,
-    Hints,
-    IntakeLog,
-    Labels,
-    RawReadings,
-    Stamps,
-    labels,
-    numbers,
-    stamps,
-)
+from data.intake.raw import Channel, Hints, IntakeLog, Labels, RawReadings, Stamps, labels, numbers, stamps
 from data.readings import ESTIMATED, MEASURED, MISSING, MeterData, QualityArray
 from market.units import BoolArray, IntArray
 

@@ -12,7 +12,7 @@ from market.checking.misreports import Misreport, best_misreport
 from market.checking.properties import PROPERTIES, Property
 from market.checking.random_books import participant_name, random_case
 from market.checking.shrink import shrink
-from market.checking.trial import Trial, Unfit, attempt, charges_nano, cleared
+from market.checking.trial import Trial, Unfit, attempt, cleared
 from market.errors import InvalidRules
 from market.mechanism import Mechanism, TruthfulFor
 from market.rules import MarketRules, Value
@@ -198,7 +198,7 @@ def fingerprints(
     def look(rule: Mechanism, book: OrderBook, rules: MarketRules) -> str:
         clearing = cleared(rule, book, rules)
         traded = clearing.accepted_wh > 0
-        columns = (clearing.accepted_wh, clearing.price_micro_per_kwh * traded, charges_nano(clearing))
+        columns = (clearing.accepted_wh, clearing.price_micro_per_kwh * traded, clearing.charges_nano)
         rest = (clearing.node_price, clearing.operator_surplus_nano, clearing.welfare_nano)
         return sha256(repr(([column.tolist() for column in columns], rest)).encode()).hexdigest()
 

@@ -163,12 +163,10 @@ def tx(
         Path | None, typer.Option("--genesis", help="Genesis of the chain, where there is no --run.")
     ] = None,
     nonce: Annotated[
-        int | None,
-        typer.Option(min=1, help="The sender's last plus one; --run knows it."),
+        int | None, typer.Option(min=1, help="The sender's last plus one; --run knows it.")
     ] = None,
     valid_until: Annotated[
-        int | None,
-        typer.Option(min=1, help="Last block that may hold it; with --run 100 above the head."),
+        int | None, typer.Option(min=1, help="Last block that may hold it; with --run 100 above the head.")
     ] = None,
     module: ModuleOption = None,
     json: JsonOption = False,

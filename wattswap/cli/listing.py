@@ -7,11 +7,7 @@ from typing import Annotated
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import (
-    JsonOption,
-    ModuleOption,
-    import_modules,
-)
+from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 
 
 def list_(

@@ -14,11 +14,10 @@ from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import Members, read_members
 from wattswap.errors import InvalidData
 from wattswap.nodes.config import NodeConfig
-from wattswap.runs.layout import MEMBERS
+from wattswap.runs.layout import MEMBERS, SCENARIO
 from wattswap.runs.prepare import Setup, prepare
 from wattswap.scenario.load import Scenario, from_resolved, load
 
-SCENARIO = "scenario.json"
 _FILES = (("data", "path"), ("tariff", "import_series"), ("tariff", "feed_in_series"))
 
 

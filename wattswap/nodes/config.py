@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_
 
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
-from wattswap.runs.layout import NODE_DATA
+from wattswap.runs.layout import GENESIS, NODE_DATA
 from wattswap.scenario.fields import Wrong
 from wattswap.scenario.layers import Place, Source, dotted
 from wattswap.scenario.lines import KeyPath, line_numbers
@@ -178,7 +178,7 @@ class NodeConfig(Table):
         default=(), strict=False, description="The homes this node acts for: one, or those of a gateway."
     )
     scenario: str = Field(description="The scenario: a TOML file, or the JSON file that node init writes.")
-    genesis: str = Field(default="genesis.bin", description="The genesis of the chain.")
+    genesis: str = Field(default=GENESIS, description="The genesis of the chain.")
     data: str = Field(default=NODE_DATA, description="Folder for what the node stores.")
     snapshot: bool = Field(
         default=False,

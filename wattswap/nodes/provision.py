@@ -19,7 +19,7 @@ from p2p.transports.base import peer_id_of
 from p2p.wire.identity import Identity
 from p2p.wire.keystore import Lock
 from wattswap.errors import Problem, UsageError, suggest
-from wattswap.nodes.bundle import SCENARIO, link_bundle, write_bundle
+from wattswap.nodes.bundle import link_bundle, write_bundle
 from wattswap.nodes.config import (
     CONFIG,
     LOOPBACK,
@@ -37,7 +37,7 @@ from wattswap.nodes.config import (
     write_config,
 )
 from wattswap.nodes.keys import KEY_FILE, PublicNode, new_folder, new_identity, seal
-from wattswap.runs.layout import GENESIS, MEMBERS
+from wattswap.runs.layout import GENESIS, MEMBERS, SCENARIO
 from wattswap.runs.prepare import Keys, Setup, prepare
 from wattswap.scenario.fields import Wrong
 from wattswap.scenario.load import Scenario

@@ -41,14 +41,12 @@ class Plots:
     def bills(self) -> go.Figure:
         """Every home's bill without a market and with each mechanism."""
         story = self._story
-        shown = story.rivals or (story.focused,)
-        return figures.bills_figure({o.label: o.bills for o in shown}, story.currency)
+        return figures.bills_figure({o.label: o.bills for o in story.shown}, story.currency)
 
     def savings(self) -> go.Figure:
         """What every home gains or loses, sorted."""
         story = self._story
-        shown = story.rivals or (story.focused,)
-        return figures.savings_figure({o.label: o.bills["saving"] for o in shown}, story.currency)
+        return figures.savings_figure({o.label: o.bills["saving"] for o in story.shown}, story.currency)
 
     def curve(self, interval: str | datetime | None = None) -> go.Figure:
         """Supply and demand of one interval, by default the one with the most traded energy.

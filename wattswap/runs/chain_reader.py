@@ -29,6 +29,9 @@ from wattswap.runs.folder import CURE, read_table
 from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA
 from wattswap.runs.prepare import Keys
 
+VERIFIED_ON_THE_SPOT = 2_000
+"""Most blocks that a summary or a report verifies before it says something of the chain."""
+
 
 def open_chain(run: Path) -> ChainStore:
     """Open a run's chain read-only."""

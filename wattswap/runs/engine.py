@@ -37,6 +37,7 @@ from wattswap.runs.layout import (
     METRICS,
     PARTIAL,
     PARTS,
+    RUNS,
     SCENARIO,
     hashed_files,
 )
@@ -159,7 +160,7 @@ def new_run_folder(scenario: Scenario, out: Path) -> Path:
     return folder
 
 
-def run(scenario: Scenario, *, out: Path | str = "runs", on_progress: OnProgress | None = None) -> RunFolder:
+def run(scenario: Scenario, *, out: Path | str = RUNS, on_progress: OnProgress | None = None) -> RunFolder:
     """Run a scenario in process.
 
     Args:

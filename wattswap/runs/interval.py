@@ -93,11 +93,6 @@ class IntervalRecord:
         return PriceLine(node.lo, node.hi, node.price)
 
     @property
-    def node_price_per_kwh(self) -> list[float | None]:
-        """The price of each node; None where nothing traded. [currency/kWh]"""
-        return [None if node is None else node.price / MICRO_PER_UNIT for node in self.clearing.node_price]
-
-    @property
     def price_per_kwh(self) -> float | None:
         """The price, an average if the mechanism has no single price. [currency/kWh]"""
         average = self.clearing.average_price_micro_per_kwh(self.book)

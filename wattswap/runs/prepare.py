@@ -19,6 +19,7 @@ from data.readings import MeterData
 from market.interval import Interval
 from market.mechanism import MECHANISMS, Mechanism
 from market.orders import OrderKind
+from market.parameters import rules_with
 from market.rules import MarketRules
 from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
@@ -38,7 +39,7 @@ from p2p.wire.messages import (
     sign_message,
 )
 from wattswap.errors import UsageError
-from wattswap.inputs.parameters import rules_with, run_defaults
+from wattswap.inputs.parameters import run_defaults
 from wattswap.runs.homes import devices_of, history_after_gaps_s, load_meter, strategies_of, without_missing
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.scenario.load import Scenario
@@ -126,14 +127,9 @@ class Setup:
         return self.scenario.chain.sign_orders
 
     @property
-    def shares_imbalance(self) -> bool:
-        """Whether imbalances are settled among members before the retailer."""
-        return self.scenario.market.imbalance == "shared"
-
-    @property
     def imbalance(self) -> str:
         """With whom imbalances are settled first: "shared" among members, or "retailer"."""
-        return "shared" if self.shares_imbalance and self.mechanism.promises.local_market else "retailer"
+        return self.scenario.market.imbalance if self.mechanism.promises.local_market else "retailer"
 
     @property
     def steps_per_day(self) -> int:

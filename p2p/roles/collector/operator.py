@@ -287,11 +287,7 @@ class Operator:
 
     def _open(self, frame: bytes, kinds: Sequence[Kind]) -> Message:
         return open_message(
-            frame,
-            chain_id=self._chain_id,
-            kinds=kinds,
-            household_keys=self._keys,
-            limits=self._limits,
+            frame, chain_id=self._chain_id, kinds=kinds, household_keys=self._keys, limits=self._limits
         )
 
     def _read(self, peer: str, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
@@ -321,11 +317,7 @@ class Operator:
         news.set()
 
     def _answer(
-        self,
-        peer: str,
-        frame: bytes,
-        message: HandedIn,
-        promises: dict[tuple[int, int], list[Promise]],
+        self, peer: str, frame: bytes, message: HandedIn, promises: dict[tuple[int, int], list[Promise]]
     ) -> bytes:
         """Check a message and return its receipt; a promise that must be written first goes to `promises`."""
         intake = self._readings if isinstance(message, ReadingMessage) else self._orders

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from market.clearing import Clearing, PriceInterval, no_trade
 from market.grid import NO_LIMIT, Grid
 from market.mechanism import MECHANISMS, Mechanism, Promises
-from tests.extension_points import KINDS
+from tests.extension_points import KINDS, example_text
 from tests.kits.clear_cases import Case
 from tests.kits.plugin_kit import command, own_registries, written
 from tests.kits.refusal_kit import one, sentences
@@ -167,9 +166,9 @@ def test_a_mechanism_that_needs_a_grid_is_not_cleared_without_one() -> None:
 
 def test_a_mechanism_in_one_file_keeps_to_the_lines_of_a_grid(tmp_path: Path) -> None:
     (example,) = [one for one in KINDS["mechanisms"].examples if one.file == "merit_order.py"]
-    written(tmp_path, example.file, dedent(example.text))
-    ((name, text),) = example.files
-    given = json.loads(text)
+    written(tmp_path, example.file, example.text)
+    (name,) = example.files
+    given = json.loads(example_text(name))
     for limit_kw, traded_kwh in ((1, 1), (2.5, 2.5), (None, 10)):
         given["grid"]["lines"][0]["limit_kw"] = limit_kw
         written(tmp_path, name, json.dumps(given))

@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -38,7 +37,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         (example,) = KINDS["chain-modules"].examples
-        self.module = written(folder, example.file, dedent(example.text))
+        self.module = written(folder, example.file, example.text)
         import_file(self.module)
         self.chain = Chain(make_genesis(modules=("notes",)))
         self.run, self.key, self.stranger = folder / "run", folder / "operator.key", folder / "stranger.key"

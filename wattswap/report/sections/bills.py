@@ -14,8 +14,7 @@ def bills(story: Story) -> Section:
     import pandas as pd
 
     why = "What each home pays, without the market and with it; welfare is not a payment."
-    shown = story.rivals or (story.focused,)
-    frames = {o.label: o.bills for o in shown}
+    frames = {o.label: o.bills for o in story.shown}
     order = story.focused.bills.sort_values("cost_without_market", ascending=False, kind="stable").index
     if len(frames) == 1:
         data = story.focused.bills.loc[order]
