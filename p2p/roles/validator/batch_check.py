@@ -54,7 +54,7 @@ NextInterval = Callable[[int], int]
 
 
 def check_turn(batches: Iterable[BatchArgs], last_start: int, following: NextInterval) -> None:
-    """Raise unless batches settle interval after interval, so that nobody passes over those of others.
+    """Raise unless batches settle interval after interval, so that nobody skips those of others.
 
     Args:
         last_start: Start of the last settled interval, or -1. [s]
