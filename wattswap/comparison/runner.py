@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +28,7 @@ from wattswap.comparison.store import (
     read_part,
     write_cell,
 )
-from wattswap.errors import Interrupted, UsageError, VerificationFailed
+from wattswap.errors import ExitCode, Interrupted, UsageError, VerificationFailed, WattswapError
 from wattswap.plugins import Added, added, import_files, learn
 from wattswap.runs.folder import read_object
 from wattswap.runs.lock import folder_lock
@@ -37,6 +39,12 @@ from wattswap.selection import BOUND, REFERENCE
 
 OnCell = Callable[[CellKey, Row, int, int, bool], None]
 """Called for each finished cell with its metrics, the number done and in all, and whether it was there before."""
+
+
+class WorkerEnded(WattswapError):
+    """A process of a comparison that has ended without a word."""
+
+    exit_code = ExitCode.INVALID
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +115,14 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
             raise Interrupted.of(
                 str(folder), f"stopped after {done} of {len(plan.cells)} cells", cure
             ) from None
+        except Exception:
+            if not before and not done:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         finally:
             about["wall_s"] = round(about["wall_s"] + time.monotonic() - begun, 3)
-            _write_about(folder, about)
+            if folder.is_dir():
+                _write_about(folder, about)
     return folder
 
 
@@ -185,8 +198,12 @@ def _work(todo: list[Job], jobs: int) -> Iterator[tuple[CellKey, Row]]:
     from joblib import Parallel, delayed
 
     pool = Parallel(n_jobs=min(jobs, len(todo)), return_as="generator_unordered")
-    with closing(pool(delayed(run_job)(job) for job in todo)) as results:
-        yield from results
+    try:
+        with closing(pool(delayed(run_job)(job) for job in todo)) as results:
+            yield from results
+    except BrokenProcessPool:
+        what = "one of the processes has ended by itself, through a plug-in or for lack of memory"
+        raise WorkerEnded.of("--jobs", what, "try again with --jobs 1") from None
 
 
 def run_job(job: Job) -> tuple[CellKey, Row]:

@@ -86,6 +86,8 @@ class Section:
             text.encode("utf-8")
         if not re.fullmatch(r"[a-z][a-z0-9-]*", self.anchor):
             raise ValueError(f"{self.anchor!r} is no id of a section, of lower-case letters, digits and '-'")
+        for name, drawn in self.figures.items():
+            _figure_data(name, drawn)
 
 
 def page(title: str, about: str, sections: Sequence[Section], version: str) -> str:
