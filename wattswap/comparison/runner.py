@@ -21,6 +21,7 @@ from wattswap.comparison.plan import CellKey, Plan
 from wattswap.comparison.store import (
     ABOUT,
     DATASETS,
+    OTHER_COLUMNS,
     SUMMARY,
     differing,
     is_done,
@@ -28,7 +29,7 @@ from wattswap.comparison.store import (
     read_part,
     write_cell,
 )
-from wattswap.errors import ExitCode, Interrupted, UsageError, VerificationFailed, WattswapError
+from wattswap.errors import ExitCode, Interrupted, RunNotFound, UsageError, VerificationFailed, WattswapError
 from wattswap.plugins import Added, added, import_files, learn
 from wattswap.runs.folder import read_object
 from wattswap.runs.lock import folder_lock
@@ -130,9 +131,11 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
     """Recompute every cell of a comparison and compare all that is stored of it.
 
     Raises:
+        RunNotFound: Another version of this program wrote it, with other columns; says what verifies it.
         VerificationFailed: Names every cell and column that differs.
     """
     about = read_object(folder / ABOUT)
+    other_code = about.get("code_sha256") != code_sha256()
     cells = [CellKey(**cell) for cell in about["cells"]]
     named = {part_path(folder, dataset, key): key for key in cells for dataset in DATASETS}
     stray = [path for dataset in DATASETS for path in (folder / dataset).rglob("*") if path.is_file()]
@@ -149,12 +152,18 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
         cell = run_cell(setup)
         row = figures(cell.result)
         columns = differing(folder, key, cell, row, setup.roster)
+        if other_code and any(column.endswith(OTHER_COLUMNS) for column in columns):
+            what = "was made by another version of wattswap, whose cells have other columns"
+            cure = (
+                f"to verify it, run `wattswap verify {folder}` with the program that wrote it, whose version"
+            )
+            raise RunNotFound.of(str(folder), what, f"{cure} and commit stand in its comparison.json")
         if columns:
             wrong.append(f"{name_of(key)}: {', '.join(columns)}")
         _report(on_cell, key, row, count, len(finished), False)
     if wrong:
         cure = "restore the folder, or compare again"
-        if about.get("code_sha256") != code_sha256():
+        if other_code:
             cure = (
                 "the code has changed since; verify with the wattswap whose commit stands in comparison.json"
             )
