@@ -24,4 +24,4 @@ class InvalidForecast(AgentError, ValueError):
 
 
 class InvalidEnergy(AgentError, ValueError):
-    """What a device or a controller returns is no energy per home: a mistake in its code."""
+    """What a device or a controller returns is not energy per home: a mistake in its code."""

@@ -116,7 +116,7 @@ def test_sweep_compares_over_the_whole_grid(street: Path, tmp_path: Path, capsys
         ("saving", 2, 'as in "saving < 10"'),
         ("mcafe.saving < 1", 2, "did you mean 'mcafee'?"),
         ("savings < 1", 2, "did you mean 'saving'?"),
-        ("saving < nan", 2, "is no condition"),
+        ("saving < nan", 2, "is not a condition"),
     ],
 )
 def test_conditions_decide_the_exit_code(
