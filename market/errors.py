@@ -90,7 +90,7 @@ class BrokenPlugin(MarketError, ImportError):
 
 
 LONGEST = 300
-"""Most letters that are told of an error of foreign code."""
+"""Most letters that are shown of an error of foreign code."""
 
 
 def one_line(error: BaseException) -> str:

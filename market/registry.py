@@ -62,7 +62,7 @@ def by_hand() -> list[tuple[Registry[Any], str]]:
 def misfit(item: Any) -> str:
     """The first field of a dataclass whose value is not of its declared type, in words; empty where all are.
 
-    Dataclasses inside it, such as the parameters of a mechanism, are looked at too.
+    Dataclasses inside it, such as the parameters of a mechanism, are checked too.
     """
     hints = _hints(item.__class__)
     for name, hint in hints.items():
@@ -90,7 +90,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type; of the types inside one, those of a union, a tuple and a set are looked at."""
+    """Whether a value is of a type; of the types inside one, those of a union, a tuple and a set are checked."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return True
