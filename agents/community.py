@@ -17,9 +17,9 @@ from agents.bidding import STRATEGIES, Orders, Outcome, OwnResults, Quotes, Stra
 from agents.control import CONTROLLERS, Planning
 from agents.devices import DEVICES, TAKEN, Fleet, Moment
 from agents.errors import InvalidEnergy, InvalidForecast, InvalidOrders
-from agents.forecast import FORECASTERS, PERFECT_FORESIGHT, Forecast, Horizon
+from agents.forecast import FORECASTERS, MEDIAN, PERFECT_FORESIGHT, Forecast, Horizon
 from agents.rules import AgentRules, Known, Weather
-from agents.state import State, from_json, to_json
+from agents.state import State, from_json, kept, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.orders import MAX_ORDERS
@@ -91,13 +91,16 @@ class Community:
         self._import_wh, self._export_wh = import_wh, export_wh
         self._net_wh = import_wh - export_wh
         self._rules, self._tariff, self._zone, self._weather = rules, tariff, zone, weather or {}
-        self._members = np.arange(self.homes, dtype=np.int64) if members is None else members
+        self._members = np.arange(self.homes, dtype=np.int64) if members is None else members.copy()
+        # Plug-ins see these arrays, and must not change what they are judged by.
+        for column in (self._net_wh, self._members, *self._weather.values()):
+            column.flags.writeable = False
         self._start_s, self._first, self._next = start_s, first, first
         self._forecaster = FORECASTERS.get(rules.forecaster)
         self._fitted: tuple[int, Any] = (-1, None)
         self._controller = CONTROLLERS.get(rules.control)
         with CONTROLLERS.held(self._controller):
-            self._control: State = self._controller.start(self._members, rules)
+            self._control = kept(self._controller.start(self._members, rules), self.homes)
         self._planned = -1
         self._groups = self._grouped(strategies or [rules.strategy] * self.homes)
         self._fleets: dict[str, Fleet] = {}
@@ -105,7 +108,12 @@ class Community:
         for name, specs in devices.items():
             with DEVICES.held(DEVICES.get(name)):
                 self._fleets[name] = DEVICES.get(name).fleet(specs, rules.minutes)
-                start[name] = _kept(self._fleets[name].start())
+                start[name] = kept(self._fleets[name].start(), self.homes)
+                own = self._fleets[name].columns
+                if not (
+                    isinstance(own, tuple) and all(isinstance(one, str) and one.isidentifier() for one in own)
+                ):
+                    raise TypeError(f"columns are {own!r} and no tuple of names")
             columns = [column for fleet in self._fleets.values() for column in fleet.columns]
             twice = {column for column in columns if column in TAKEN or columns.count(column) > 1}
             if twice:
@@ -122,7 +130,8 @@ class Community:
             places = np.flatnonzero(names == name)
             strategy, homes = STRATEGIES.get(name), self._members[places]
             with STRATEGIES.held(strategy):
-                groups.append(_Group(strategy, places, homes, _kept(strategy.start(homes, self._rules))))
+                state = kept(strategy.start(homes, self._rules), len(homes))
+            groups.append(_Group(strategy, places, homes, state))
         return groups
 
     @property
@@ -185,7 +194,8 @@ class Community:
             if model is not None:
                 with FORECASTERS.held(self._forecaster):
                     forecast = self._forecaster.predict(model, Horizon(known, traded + ahead))
-                    if not _is_whole(forecast.median_wh, (traded + ahead, self.homes)):
+                    shape = (len(forecast.levels_ppm), traded + ahead, self.homes)
+                    if MEDIAN not in forecast.levels_ppm or not _is_whole(forecast.net_wh, shape):
                         name = self._forecaster.name
                         raise InvalidForecast(
                             f"forecaster {name!r} gives no whole number of Wh per step and home"
@@ -201,7 +211,7 @@ class Community:
                 homes=self._members,
             )
             with CONTROLLERS.held(self._controller):
-                self._control = _kept(self._controller.plan(self._control, planning))
+                self._control = kept(self._controller.plan(self._control, planning), self.homes)
         return known, forecast, traded
 
     def _model(self, known: Known) -> Any:
@@ -224,9 +234,13 @@ class Community:
                 wanted = self._controller.command(
                     self._control, moment, fleet, after[name], net_wh + moved_wh
                 )
+                if not _is_whole(wanted, (self.homes,)):
+                    raise InvalidEnergy(
+                        f"controller {self._controller.name!r} commands what is not one whole number of Wh per home"
+                    )
             with DEVICES.held(DEVICES.get(name)):
                 device_wh, state = fleet.step(after[name], wanted, moment)
-                after[name] = _kept(state)
+                after[name] = kept(state, self.homes)
                 if not _is_whole(device_wh, (self.homes,)):
                     raise InvalidEnergy(f"device {name!r} moves what is not one whole number of Wh per home")
             moved_wh = moved_wh + device_wh
@@ -310,7 +324,7 @@ class Community:
                 quotes=quotes,
             )
             with STRATEGIES.held(group.strategy):
-                group.state = _kept(group.strategy.learn(group.state, outcome))
+                group.state = kept(group.strategy.learn(group.state, outcome), len(group.homes))
 
     def learn_own(self, results: OwnResults) -> None:
         """Give strategies that learn from their homes' own results those of the last interval, a row per home."""
@@ -318,7 +332,7 @@ class Community:
             if group.strategy.learn_own is not None:
                 with STRATEGIES.held(group.strategy):
                     own = results.of_homes(group.places)
-                    group.state = _kept(group.strategy.learn_own(group.state, own))
+                    group.state = kept(group.strategy.learn_own(group.state, own), len(group.homes))
 
     def live(self) -> Meters:
         """Simulate the next interval and read the meters."""
@@ -343,7 +357,12 @@ class Community:
         for name, fleet in self._fleets.items():
             with DEVICES.held(DEVICES.get(name)):
                 read = fleet.read(states[name])
-                columns |= {column: read[column] for column in fleet.columns}
+                for column in fleet.columns:
+                    if not _is_whole(read[column], (self.homes,)):
+                        raise InvalidEnergy(
+                            f"column {column!r} of device {name!r} is not one whole number per home"
+                        )
+                    columns[column] = read[column]
         return Meters(imported, exported, columns)
 
 
@@ -378,18 +397,7 @@ def _orders_of(group: _Group, view: View) -> Orders:
 
 
 def _is_whole(values: Any, shape: tuple[int, ...]) -> bool:
-    return isinstance(values, np.ndarray) and values.dtype.kind in "iu" and values.shape == shape
-
-
-def _kept(state: State) -> State:
-    """A state, which a checkpoint can hold.
-
-    Raises:
-        TypeError: It is no columns of numbers by name.
-    """
-    if not all(isinstance(column, np.ndarray) and column.dtype.kind in "biuf" for column in state.values()):
-        raise TypeError("a state is no columns of numbers by name")
-    return state
+    return isinstance(values, np.ndarray) and values.dtype.kind == "i" and values.shape == shape
 
 
 def _of_homes(view: View, places: IntArray) -> View:

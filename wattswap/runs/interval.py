@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.bidding import OwnResults
+from agents.errors import InvalidOrders
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, check_feasible
+from market.errors import InvalidBook
 from market.mechanism import MECHANISMS, refuse_unused
 from market.orders import Terms
 from market.random import words_of
@@ -144,9 +146,14 @@ def order_book(setup: Setup, community: Community, i: int, *, signed: bool = Fal
     orders = community.bids(setup.prices.at(i))
     if signed:
         setup.sign_and_check(setup.start_of(i), orders)
-    return build_book(
-        setup.seed, setup.start_of(i), orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh
-    )
+    home, side, energy_wh, limit = orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh
+    try:
+        return build_book(setup.seed, setup.start_of(i), home, side, energy_wh, limit)
+    except InvalidBook as error:
+        names = " and ".join(sorted(set(setup.strategies)))
+        raise InvalidOrders(
+            f"what {names} orders is no order book: {error}; correct the bidding strategy"
+        ) from None
 
 
 def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
