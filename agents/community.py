@@ -70,6 +70,9 @@ class Community:
         strategies: Name of each home's strategy; that of the rules when left out.
         zone: Time zone of the homes' calendar.
         weather: Measured weather, one value per row.
+
+    Attributes:
+        homes: Number of homes.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Community:
     ) -> None:
         self._import_wh, self._export_wh = import_wh, export_wh
         self._net_wh = import_wh - export_wh
+        self.homes: int = import_wh.shape[1]
         self._rules, self._tariff, self._zone, self._weather = rules, tariff, zone, weather or {}
         self._members = np.arange(self.homes, dtype=np.int64) if members is None else members
         self._start_s, self._first, self._next = start_s, first, first
@@ -124,11 +128,6 @@ class Community:
             with STRATEGIES.held(strategy):
                 groups.append(_Group(strategy, places, homes, _kept(strategy.start(homes, self._rules))))
         return groups
-
-    @property
-    def homes(self) -> int:
-        """Number of homes."""
-        return int(self._net_wh.shape[1])
 
     @property
     def next_row(self) -> int:

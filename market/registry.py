@@ -227,7 +227,9 @@ class Held(Generic[T]):
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception | SystemExit) and not isinstance(error, self._passing):
+        if error is None or isinstance(error, self._passing):
+            return
+        if isinstance(error, Exception | SystemExit):
             self._registry._refuse_fault(self._item, error)
 
 
