@@ -87,7 +87,10 @@ class BatchArgs(Record, frozen=True):
         Raises:
             NonCanonical: One is not in its only form.
         """
-        return tuple(tuple(x if type(x) is int else narrow(x) for x in row) for row in self.totals)
+        return tuple(
+            row if set(map(type, row)) == {int} else tuple(x if type(x) is int else narrow(x) for x in row)
+            for row in self.totals
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
