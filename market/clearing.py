@@ -90,7 +90,7 @@ class Clearing:
     def average_price_micro_per_kwh(self, book: OrderBook) -> int | None:
         """The one price; without one, the middle of what a kWh cost buyers and brought sellers; None without a trade.
 
-        Fees are no part of the price, rebates are. Rounded half up. [micro/kWh]
+        Fees are not part of the price, rebates are. Rounded half up. [micro/kWh]
         """
         if len(self.node_price) == 1 and self.node_price[0] is not None:
             return self.node_price[0].price
@@ -154,7 +154,7 @@ def check_feasible(book: OrderBook, clearing: Clearing, *, limits: bool = True) 
     Args:
         book: The orders.
         clearing: The result, one row per order.
-        limits: Whether prices and charges must respect the limits; False for a rule that does not look at them.
+        limits: Whether prices and charges must respect the limits; False for a mechanism that ignores them.
 
     Raises:
         InfeasibleClearing: Names the first broken rule and the rows that break it.

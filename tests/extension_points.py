@@ -18,10 +18,10 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "extension-p
 HEAD = """\
 # Extension points
 
-Every kind of plug-in stands in one registry, and a plug-in is one file that registers itself. This page is written
+Every kind of plug-in has one registry, and a plug-in is one file that registers itself. This page is written
 from the registries by `python -m tests.extension_points`; every example on it is run by the tests.
 
-A plug-in comes in by one of three doors:
+A plug-in is found in one of three ways:
 
 - **A folder of this repository.** A file dropped into it is found; a name with a leading underscore is a helper.
 - **A package of your own**, by an entry point of the group that names the module: `[project.entry-points."GROUP"]`,
@@ -29,7 +29,7 @@ A plug-in comes in by one of three doors:
 - **A file of your own**, by `--module FILE` on `run`, `resume`, `verify`, `compare`, `sweep`, `live`, `node init`,
   `node run`, `validate`, `report`, `check`, `clear`, `list`, `show` and `chain verify`, `describe`, `state` and
   `tx`. It may be given several times, a file may register any number of plug-ins of any kind, and the processes of
-  `--jobs` and of `live` import it too. Where a result can depend on it, its SHA-256 stands in the manifest, in the
+  `--jobs` and of `live` import it too. Where a result can depend on it, its SHA-256 is in the manifest, in the
   scenario's digest and in the genesis: `resume` and `verify` then ask for that very file.
 
 Every registry has the same methods: `register(item, contract=VERSION)`, `get(name)`, `all()`, `origin(name)`. With
@@ -372,7 +372,7 @@ KINDS: dict[str, Kind] = {
         ),
     ),
     "devices": Kind(
-        "A device stands behind the meter of a home: its parameters, which are a table of the scenario, its step in an"
+        "A device is behind the meter of a home: its parameters, which are a table of the scenario, its step in an"
         " interval, its columns in the tables of a run, and its part of a linear program.",
         "agents.devices:Device",
         (
@@ -443,7 +443,7 @@ KINDS: dict[str, Kind] = {
             Example(
                 "half_of_it.py",
                 """\
-                \"\"\"Store half of one's own surplus, cover half of one's own deficit.\"\"\"
+                \"\"\"Store half of the home's surplus, cover half of its deficit.\"\"\"
 
                 from agents.control import CONTROLLERS, Controller
 
@@ -464,7 +464,7 @@ KINDS: dict[str, Kind] = {
         ),
     ),
     "metrics": Kind(
-        "A metric is a figure of a result. It stands in the metrics of a run and a comparison, in reports, and in"
+        "A metric is a figure of a result. It is part of the metrics of a run and a comparison, in reports, and in"
         " conditions.",
         "market.metrics.table:Metric",
         (

@@ -44,7 +44,7 @@ def resume(path: Path | str, *, on_progress: engine.OnProgress | None = None) ->
     """Continue a run that was interrupted or killed, to the same hashes as if it had not been.
 
     Raises:
-        RunNotFound: The folder is no unfinished run.
+        RunNotFound: The folder is not an unfinished run.
         RunBusy: Another process is working on it.
         VerificationFailed: The meter data have changed since the run began.
     """

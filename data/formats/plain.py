@@ -164,7 +164,7 @@ def _read_csv(path: Path, header: list[str], log: IntakeLog) -> RawReadings | No
 
 
 def _parse_csv(path: Path, header: list[str], types: dict[str, Any], log: IntakeLog) -> tuple[Any, IntArray]:
-    """Return the table and each row's line; meter columns are numbers, or text where a cell is no number."""
+    """Return the table and each row's line; meter columns are numbers, or text where a cell is not a number."""
     import pyarrow as pa
     from pyarrow import csv
 

@@ -129,7 +129,7 @@ def place(
 
 
 def _check_numbers(rows: Rows, log: FindingLog) -> BoolArray:
-    """Report cells that are no energy; return the rows without such cells."""
+    """Report cells that are not energy; return the rows without such cells."""
     good = np.ones(rows.count, dtype=np.bool_)
     for channel, column in rows.values.items():
         good &= _check_column(rows, channel, column, log)
@@ -147,7 +147,7 @@ def _check_column(rows: Rows, channel: Channel, column: Numbers, log: FindingLog
     report("decimal_comma", comma, lambda row: f"{channel} {texts[row]!r} has a decimal comma; write a point")
     wrong = np.isnan(values) & ~column.empty & ~comma
     cure = "leave the cell empty where there is no reading"
-    report("not_a_number", wrong, lambda row: f"{channel} {texts.get(row, 'NaN')!r} is no number; {cure}")
+    report("not_a_number", wrong, lambda row: f"{channel} {texts.get(row, 'NaN')!r} is not a number; {cure}")
     negative = values < 0
     cure_of_import = (
         "put exported energy into export_kwh" if channel.name == "import" else "write it without a sign"

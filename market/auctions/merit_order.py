@@ -146,7 +146,7 @@ UNIT = Parameter(
     kind="energy",
     default=1_000,
     in_run=1,
-    summary="Size of the unit orders that an order stands for; what is left over does not trade.",
+    summary="Size of the unit orders that an order is split into; the remainder does not trade.",
 )
 
 

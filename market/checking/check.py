@@ -45,7 +45,7 @@ class Finding:
         name: Of the property.
         says: What it says.
         promised: Whether the mechanism promises it.
-        books: Books on which it was looked at.
+        books: Books on which it was checked.
         broken: How many of them break it.
         counterexample: One of them, shrunk; only of a broken promise.
     """
@@ -110,7 +110,7 @@ class Verdict:
 def check_mechanism(
     mechanism: Mechanism, books: int = 500, seed: int = 0, given: Mapping[str, Value] | None = None
 ) -> Verdict:
-    """Clear random books and look at every property; then try misreports on small ones.
+    """Clear random books and check every property; then try misreports on small ones.
 
     Args:
         mechanism: Any, registered or not. One that needs a grid cannot be tested on books without one.
@@ -160,7 +160,7 @@ class _Draw:
         look: Callable[[Mechanism, OrderBook, MarketRules], T],
         units: bool = False,
     ) -> T:
-        """Look at a book under drawn rules, or under plain ones where those do not fit it."""
+        """Check a book under drawn rules, or under default ones where those do not fit it."""
         try:
             return look(self.mechanism, *self.case(number, most_orders, units))
         except InvalidRules:

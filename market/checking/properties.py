@@ -1,6 +1,6 @@
 """The property kit: the properties of a mechanism, checked on any book; pure, for built-in and own mechanisms.
 
-A property is a function that looks at a `Trial`, one cleared book, and returns a sentence if the property does not
+A property is a function that examines a `Trial`, one cleared book, and returns a sentence if the property does not
 hold there. `market.checking.check` runs them on many random books and shrinks what fails.
 """
 
@@ -101,7 +101,7 @@ def _certificate(t: Trial) -> str | None:
     if not isinstance(proof, DualPrice):
         return None if proof is None or proof.holds else f"states {proof}, which proves nothing"
     right = certify(t.book, t.clearing, proof.dual_price_micro_per_kwh)
-    return None if proof == right else f"states {proof}; computed anew it is {right}"
+    return None if proof == right else f"states {proof}; recomputed it is {right}"
 
 
 def _repeatable(t: Trial) -> str | None:
@@ -154,7 +154,7 @@ def _no_worse_than_retailer(t: Trial) -> str | None:
 
 
 def _beyond(t: Trial, terms_micro_per_kwh: IntArray, says: str) -> str | None:
-    """Who pays more in all than its accepted energy is worth on these terms."""
+    """Return who pays more in total than the value of its accepted energy on these terms."""
     worth, pays = np.zeros((2, int(t.book.participant.max(initial=-1)) + 1), dtype=np.int64)
     np.add.at(worth, t.book.participant, t.book.side * t.clearing.accepted_wh * terms_micro_per_kwh)
     np.add.at(pays, t.book.participant, t.clearing.payment_nano(t.book))

@@ -16,7 +16,7 @@ Fails = Callable[[OrderBook, MarketRules], bool]
 def shrink(
     mechanism: Mechanism, book: OrderBook, rules: MarketRules, fails: Fails, most_tries: int = 3_000
 ) -> tuple[OrderBook, MarketRules]:
-    """Drop orders, forget parameters, and put in plainer numbers, greedily, until no such step still fails.
+    """Drop orders, reset parameters, and simplify numbers, greedily, until no such step still fails.
 
     Args:
         mechanism: Its parameters are set to their defaults where that still fails.

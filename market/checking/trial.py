@@ -43,7 +43,7 @@ class Trial:
 
 
 def attempt(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Trial:
-    """Clear a book and look at everything but the numbers.
+    """Clear a book and check everything except the numbers.
 
     Raises:
         Unfit: In one sentence, what the mechanism did that no mechanism may do.
@@ -63,10 +63,10 @@ def attempt(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Trial:
 
 
 def cleared(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Clearing:
-    """Clear a book, and look at what comes back.
+    """Clear a book, and check the type of the result.
 
     Raises:
-        Unfit: The mechanism raised, or this is no clearing of integers.
+        Unfit: The mechanism raised, or this is not a clearing of integers.
         InvalidRules: The parameters do not fit the book, which a mechanism may say.
     """
     try:

@@ -138,7 +138,7 @@ def clearing_root(book: OrderBook, clearing: Clearing, interval_start: int, pric
     if len(accepted) != len(book):
         raise ValueError(f"a clearing of {len(accepted)} rows for a book of {len(book)} orders")
     trades, charges, schedule = clearing.trades, clearing.charge_nano, clearing.schedule_wh
-    # The counts stand in front, so that no two clearings share their bytes.
+    # The counts come first, so that no two clearings share their bytes.
     header = _ints(
         interval_start,
         len(book),

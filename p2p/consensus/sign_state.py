@@ -147,7 +147,7 @@ class ConsensusStore:
 
     @classmethod
     def _create(cls, path: Path, owner: bytes, sign_from: int) -> None:
-        # Under another name until it is complete: a node killed meanwhile has signed nothing and starts anew.
+        # Under another name until it is complete: a node killed meanwhile has signed nothing and starts from scratch.
         with _explained(path):
             half = cleared_half(path)
             connection = _connect(half, "rwc")

@@ -242,7 +242,7 @@ class SignGuard:
         self.last = last
 
     def sign(self, data: bytes) -> bytes:
-        """Sign, or hand out the same signature again for the same bytes.
+        """Sign, or return the same signature again for the same bytes.
 
         Raises:
             SignRefused: Earlier than, or other than, what was signed last; or not of this chain.

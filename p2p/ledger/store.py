@@ -19,7 +19,7 @@ from typing import Self
 from p2p.blocks.block import Block, CommitCertificate, block_hash, decode_block, decode_cert
 from p2p.blocks.genesis import Genesis, decode_genesis
 from p2p.databases import cleared_half
-from p2p.errors import GenesisError, OldFormat, RemoteError, StoreDamaged, StoreError, StoreMismatch
+from p2p.errors import GenesisError, OtherFormat, RemoteError, StoreDamaged, StoreError, StoreMismatch
 from p2p.ledger.light import SetChange
 from p2p.wire.codec import decode, encode
 
@@ -111,11 +111,11 @@ class ChainStore:
 
         Args:
             genesis: The chain it must hold; None takes the one in the file.
-            read_only: Changes no byte of the file, so that looking at a finished chain leaves it as it was.
+            read_only: Changes no byte of the file, so that reading a finished chain does not alter it.
 
         Raises:
             StoreMismatch: It holds another chain.
-            OldFormat: It was written by an earlier version of this program.
+            OtherFormat: It was written by an earlier or a later version of this program.
             StoreDamaged: It cannot be read back.
             StoreError: There is no such file, or another program has it open.
         """
@@ -250,7 +250,7 @@ class ChainStore:
                 yield self._decode(height, block, cert)
 
     def truncate_above(self, height: int) -> None:
-        """Forget every block above a height, to resume from a checkpoint.
+        """Delete every block above a height, to resume from a checkpoint.
 
         Raises:
             StoreError: The chain is not that high; nothing changed.
@@ -323,15 +323,18 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def _read_genesis(path: Path, connection: sqlite3.Connection) -> Genesis:
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-    if meta.get("schema") in (b"1", b"2"):
-        raise OldFormat(int(meta["schema"]), path)
-    if meta.get("schema") != str(SCHEMA_VERSION).encode():
-        raise StoreError(f"chain file {path} has schema {meta.get('schema')!r}, not {SCHEMA_VERSION}")
+    schema = meta.get("schema")
+    if schema != str(SCHEMA_VERSION).encode():
+        if isinstance(schema, bytes) and schema.isdigit() and 0 < int(schema) < 100:
+            raise OtherFormat(int(schema), path)
+        raise StoreError(f"chain file {path} has schema {schema!r}, not {SCHEMA_VERSION}")
     genesis = meta.get("genesis")
     if not isinstance(genesis, bytes):
         raise StoreDamaged(path, "its genesis is not bytes")
     try:
         return decode_genesis(genesis)
+    except OtherFormat as error:
+        raise OtherFormat(error.version, path) from None
     except GenesisError as error:
         raise StoreDamaged(path, str(error)) from None
 

@@ -28,7 +28,7 @@ MechanismsOption = Annotated[
     typer.Option(
         "--mechanism",
         "-m",
-        help="A mechanism, as NAME or NAME:parameter=value,...; may be given several times. Left out: all of them.",
+        help="A mechanism, as NAME or NAME:parameter=value,...; may be given several times. Default: all of them.",
     ),
 ]
 SeedsOption = Annotated[

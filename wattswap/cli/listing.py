@@ -18,7 +18,7 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="A kind: mechanisms, formats, strategies, samples, ...; all kinds when left out.",
+            help="A kind: mechanisms, formats, strategies, samples, ...; default: all kinds.",
             metavar="WHAT",
         ),
     ] = "",

@@ -30,7 +30,7 @@ def live(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option("--at", help="First interval, as in 2016-09-19T04:15Z; the scenario's when left out."),
+        typer.Option("--at", help="First interval, as in 2016-09-19T04:15Z; default: the scenario's."),
     ] = None,
     pace_s: Annotated[
         float,

@@ -73,7 +73,7 @@ def _longest_word(text: str) -> int:
 
 
 def _side_by_side(widths: Sequence[int], room: int) -> list[list[int]]:
-    """The columns in groups that fit into so many characters; one that fits nowhere has its own."""
+    """The columns in groups that fit into a width in characters; a wider one is a group of its own."""
     groups: list[list[int]] = [[]]
     for i in range(len(widths)):
         if groups[-1] and sum(widths[j] + 3 for j in (*groups[-1], i)) + 2 > room:

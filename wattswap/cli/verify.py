@@ -27,7 +27,7 @@ def verify(
         _verify_comparison(run, json)
         return
 
-    report = verify_run(run, on_progress=Progress("once more", quiet))
+    report = verify_run(run, on_progress=Progress("recompute", quiet))
     if json:
         print_json(report)
         return

@@ -37,8 +37,8 @@ class ComparisonFolder:
 
     Args:
         path: The folder.
-        mechanisms: Labels to look at; all in the folder when left out.
-        seeds: Seeds to look at; those that all these mechanisms have when left out.
+        mechanisms: Labels to read; default: all in the folder.
+        seeds: Seeds to read; default: those that all these mechanisms have.
     """
 
     def __init__(

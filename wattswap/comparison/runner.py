@@ -36,7 +36,7 @@ from wattswap.scenario.load import Scenario, from_resolved
 from wattswap.selection import BOUND, REFERENCE
 
 OnCell = Callable[[CellKey, Row, int, int, bool], None]
-"""Called for each finished cell with its metrics, the number done and in all, and whether it was there before."""
+"""Called for each finished cell with its metrics, the number done and in total, and whether it was there before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
         The folder of the comparison.
 
     Raises:
-        Interrupted: Ctrl-C; the finished cells stay, and the same command goes on.
+        Interrupted: Ctrl-C; the finished cells are kept, and the same command continues.
         WattswapError: A scenario or its data cannot be run; nothing is written then.
     """
     if jobs < 1:
@@ -142,9 +142,7 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
     if wrong:
         cure = "restore the folder, or compare again"
         if about.get("code_sha256") != code_sha256():
-            cure = (
-                "the code has changed since; verify with the wattswap whose commit stands in comparison.json"
-            )
+            cure = "the code has changed since; verify with the wattswap whose commit is in comparison.json"
         raise VerificationFailed.of(str(folder), "; ".join(wrong), cure)
     return {"cells": len(finished)}
 

@@ -136,7 +136,7 @@ def _halves(read: CaseReader, value: Any, where: str, roster: Mapping[str, int])
         for i, item in enumerate(read.items(given.get(half, []), f"{where}.{half}")):
             name = read.name(item, f"{where}.{half}[{i}]")
             if name in placed:
-                read.note(f"{where}.{half}[{i}]", f"{shown(name)} stands in {placed[name]} already")
+                read.note(f"{where}.{half}[{i}]", f"{shown(name)} is in {placed[name]} already")
             elif name not in roster:
                 read.note(f"{where}.{half}[{i}]", f"{shown(name)} has no order in the book")
             else:

@@ -46,7 +46,7 @@ class InvalidConfig(WattswapError):
 
 def _public_key(value: str) -> str:
     if not re.fullmatch(rf"[0-9a-f]{{{2 * PUBLIC_KEY_BYTES}}}", value):
-        raise Wrong(f"{value[:80]!r} is no public key", "write 64 of the digits 0-9 and a-f")
+        raise Wrong(f"{value[:80]!r} is not a public key", "write 64 of the digits 0-9 and a-f")
     return value
 
 
@@ -61,7 +61,7 @@ def node_name(value: str) -> str:
         Wrong: It is no such name.
     """
     if not _NAME.fullmatch(value):
-        raise Wrong(f"{value[:64]!r} is no name", "use 1 to 64 letters, digits, - and _")
+        raise Wrong(f"{value[:64]!r} is not a name", "use 1 to 64 letters, digits, - and _")
     return value
 
 
@@ -159,7 +159,7 @@ class Peer(Table):
             cure = (
                 f"write /ip4/{LOOPBACK}/tcp/PORT/p2p/PEER-ID; other machines are not reached in this version"
             )
-            raise Wrong(f"{value[:120]!r} is no address of a node", cure)
+            raise Wrong(f"{value[:120]!r} is not an address of a node", cure)
         return value
 
     @property

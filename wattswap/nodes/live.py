@@ -70,7 +70,7 @@ class Topology:
 OnNodes = Callable[[Supervisor, Sequence[NodeConfig]], None]
 """Called repeatedly while the processes run; a test may kill some of them."""
 NodeRunner = Callable[[Sequence[NodeConfig], Topology, int, engine.OnProgress | None], Mapping[str, int]]
-"""Runs nodes until the homes have finished so many intervals; returns restarts by process."""
+"""Runs nodes until the homes have finished this number of intervals; returns restarts by process."""
 
 
 def run_live(

@@ -159,7 +159,7 @@ class Node:
         return None
 
     async def next_collector(self) -> bytes:
-        """Who collects next: a validator that stands in hands over as soon as the operator answers."""
+        """Who collects next: a validator that has taken over returns the role as soon as the operator answers."""
         primary = self.setup.genesis.operators[0]
         if self.identity.public_key == primary:
             return primary

@@ -69,7 +69,7 @@ def step_of(intervals: int, minutes: float) -> str:
 
 
 def step_name(story: Story, drawn: pd.DataFrame) -> str:
-    """What a point of a figure stands for: an interval, an hour, a day or a week."""
+    """What a point of a figure represents: an interval, an hour, a day or a week."""
     if len(drawn) >= story.intervals:
         return "interval"
     return {"1h": "hour", "1D": "day"}.get(step_of(story.intervals, story.interval_minutes), "week")

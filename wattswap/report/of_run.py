@@ -175,7 +175,7 @@ def _intervals(result: RunFolder) -> pd.DataFrame:
     """
     table = result.table("intervals").set_index("interval_start")
     if "optimum_nano" not in table.columns:
-        cure = "run its scenario again, or report with the wattswap whose version and commit stand in manifest.json"
+        cure = "run its scenario again, or report with the wattswap whose version and commit are in manifest.json"
         raise InvalidData.of(
             str(result.path), "is of an older wattswap, whose tables a report cannot use", cure
         )

@@ -71,7 +71,7 @@ class Plots:
             metric: Any of docs/reference/metrics.md.
 
         Raises:
-            UsageError: This is no sweep, or there is no such metric.
+            UsageError: This is not a sweep, or there is no such metric.
         """
         from wattswap.comparison.result import ComparisonFolder
         from wattswap.report.of_comparison import sweep_of
@@ -79,11 +79,11 @@ class Plots:
         from wattswap.report.words import measure_of
 
         if not (self._folder / COMPARISON).is_file():
-            raise UsageError.of(str(self._folder), "is no sweep", "`wattswap sweep` makes one")
+            raise UsageError.of(str(self._folder), "is not a sweep", "`wattswap sweep` makes one")
         comparison = ComparisonFolder(self._folder)
         found = sweep_of(comparison, [metric])
         if found is None:
-            raise UsageError.of(str(self._folder), "is no sweep", "`wattswap sweep` makes one")
+            raise UsageError.of(str(self._folder), "is not a sweep", "`wattswap sweep` makes one")
         return sweep_figure(found, measure_of(metric), comparison.currency)
 
     def flows(self) -> go.Figure:

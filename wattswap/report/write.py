@@ -24,7 +24,7 @@ def story_of(folder: Path, point: str | None = None) -> Story:
         from wattswap.report.of_run import story_of_run
 
         if point is not None:
-            raise UsageError.of("--point", "is asked of a run", "only a sweep has points")
+            raise UsageError.of("--point", "was given for a run", "only a sweep has points")
         return story_of_run(RunFolder(folder))
     if (folder / COMPARISON).is_file():
         from wattswap.comparison.result import ComparisonFolder

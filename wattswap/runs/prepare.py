@@ -31,6 +31,7 @@ from p2p.wire.messages import (
     DEFAULT_LIMITS,
     Kind,
     Limits,
+    NothingMessage,
     OrderMessage,
     open_message,
     order_line,
@@ -142,6 +143,10 @@ class Setup:
     def start_of(self, i: int) -> int:
         """Start of the i-th interval of the run. [s]"""
         return self.start_s + i * self.minutes * 60
+
+    def after(self, start_s: int) -> int:
+        """Start of the interval that is settled after one of the run; of the first, for a negative one. [s]"""
+        return self.start_s if start_s < 0 else start_s + self.minutes * 60
 
     def index_of(self, start_s: int) -> int:
         """The place of an interval in the run.
@@ -280,6 +285,19 @@ class Setup:
             tuple(order_line(int(side[row]), int(energy[row]), int(limit[row])) for row in rows),
         )
 
+    def message(self, home: int, start_s: int, orders: Orders) -> OrderMessage | NothingMessage:
+        """What one home says of an interval: its orders, or that it has none."""
+        if orders.energy_wh[orders.home == home].any():
+            return self.order_message(home, start_s, orders)
+        return NothingMessage(
+            messages.VERSION,
+            self.genesis.chain_id,
+            start_s,
+            self.minutes,
+            self.roster[home],
+            self.nonce(start_s),
+        )
+
     def sign_and_check(self, start_s: int, orders: Orders) -> None:
         """Sign the orders of every home as it would and check them as the operator would."""
         keys, limits = self.member_list.by_id, self.genesis.params.limits
@@ -303,7 +321,7 @@ class Setup:
 
 
 def cut_to(scenario: Scenario, intervals: int | None, start_s: int | None) -> Scenario:
-    """The same scenario over another time: from `start_s` [s] and for so many intervals, where given."""
+    """The same scenario over another time: from `start_s` [s] and for a number of intervals, where given."""
     changed: dict[str, Any] = {}
     if start_s is not None:
         changed["start"] = datetime.fromtimestamp(start_s, UTC)

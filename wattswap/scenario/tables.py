@@ -224,7 +224,7 @@ class Homes(Table):
 
     forecast: str = Field(default="same_hour_mean", description="How a home expects its next interval.")
     forecast_days: int = Field(
-        default=7, ge=1, le=60, description="How many past days the forecast looks at."
+        default=7, ge=1, le=60, description="Number of past days that the forecast uses."
     )
     strategy: str = Field(default="truthful", description="How a home bids.")
     strategies: dict[str, Portion] = Field(

@@ -43,7 +43,7 @@ class JournalDamaged(LocalError):
         self.path = path
         super().__init__(
             f"journal {path}: {what}. Nothing was sent. A collector whose journal is lost must not collect the"
-            " interval at hand again: wait until another one has settled it, then move the file away and start anew"
+            " current interval again: wait until another one has settled it, then move the file away and restart"
         )
 
 
@@ -225,7 +225,7 @@ class Journal:
         half.rename(path)
 
     def _check_rows(self) -> None:
-        """Check every row with its key: one whose key has changed would be looked for in vain."""
+        """Check every row with its key: one whose key has changed would not be found."""
         for desk, start, *promise, checksum in self._connection.execute(
             "SELECT desk, interval_start, name, message, receipt, checksum FROM promises"
         ):

@@ -79,7 +79,7 @@ class Blobs(Protocol):
 
 
 class FolderBlobs:
-    """Blobs as files `<interval start>-<hash>.blob` in a folder; a file is whole or not there.
+    """Blobs as files `<interval start>-<hash>.blob` in a folder; a file is written atomically.
 
     Args:
         folder: Made when it is missing.

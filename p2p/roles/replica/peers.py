@@ -100,7 +100,7 @@ class _Outbox:
         return tuple(taken)
 
     def clear(self) -> None:
-        """Forget what waits: to one that was away it is old, and the resend brings what it lacks."""
+        """Discard what is queued: a peer that was away gets what it lacks by the resend."""
         self.lost += len(self._queue)
         self._queue.clear()
         self._bytes, self._status = 0, None

@@ -13,7 +13,7 @@ def bills(story: Story) -> Section:
     """What each home pays, before and after."""
     import pandas as pd
 
-    why = "Welfare is no money in the pocket: this is what each home pays, without the market and with it."
+    why = "What each home pays, without the market and with it; welfare is not a payment."
     shown = story.rivals or (story.focused,)
     frames = {o.label: o.bills for o in shown}
     order = story.focused.bills.sort_values("cost_without_market", ascending=False, kind="stable").index
