@@ -71,6 +71,9 @@ class Community:
         strategies: Name of each home's strategy; that of the rules when left out.
         zone: Time zone of the homes' calendar.
         weather: Measured weather, one value per row.
+
+    Attributes:
+        homes: Number of homes.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Community:
     ) -> None:
         self._import_wh, self._export_wh = import_wh, export_wh
         self._net_wh = import_wh - export_wh
+        self.homes: int = import_wh.shape[1]
         self._rules, self._tariff, self._zone, self._weather = rules, tariff, zone, weather or {}
         self._members = np.arange(self.homes, dtype=np.int64) if members is None else members.copy()
         # Plug-ins see these arrays, and must not change what they are judged by.
@@ -103,11 +107,12 @@ class Community:
             self._control = kept(self._controller.start(self._members, rules), self.homes)
         self._planned = -1
         self._groups = self._grouped(strategies or [rules.strategy] * self.homes)
+        self._devices = {name: DEVICES.get(name) for name in devices}
         self._fleets: dict[str, Fleet] = {}
         start: States = {}
         for name, specs in devices.items():
-            with DEVICES.held(DEVICES.get(name)):
-                self._fleets[name] = DEVICES.get(name).fleet(specs, rules.minutes)
+            with DEVICES.held(self._devices[name]):
+                self._fleets[name] = self._devices[name].fleet(specs, rules.minutes)
                 start[name] = kept(self._fleets[name].start(), self.homes)
                 own = self._fleets[name].columns
                 if not (
@@ -133,11 +138,6 @@ class Community:
                 state = kept(strategy.start(homes, self._rules), len(homes))
             groups.append(_Group(strategy, places, homes, state))
         return groups
-
-    @property
-    def homes(self) -> int:
-        """Number of homes."""
-        return int(self._net_wh.shape[1])
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
@@ -225,26 +225,23 @@ class Community:
         return self._fitted[1]
 
     def _run_devices(self, net_wh: IntArray, states: States, moment: Moment) -> tuple[IntArray, States]:
-        """Run every device for one interval: what they moved together at their terminals, and their new states. [Wh]"""
-        moved_wh: IntArray = np.zeros(self.homes, dtype=np.int64)
+        """Run every device for one interval: the net energy with all of them, and their new states. [Wh]"""
         after = dict(states)
         for name in self._running:
             fleet = self._fleets[name]
             with CONTROLLERS.held(self._controller):
-                wanted = self._controller.command(
-                    self._control, moment, fleet, after[name], net_wh + moved_wh
-                )
+                wanted = self._controller.command(self._control, moment, fleet, after[name], net_wh)
                 if not _is_whole(wanted, (self.homes,)):
                     raise InvalidEnergy(
                         f"controller {self._controller.name!r} commands what is not one whole number of Wh per home"
                     )
-            with DEVICES.held(DEVICES.get(name)):
+            with DEVICES.held(self._devices[name]):
                 device_wh, state = fleet.step(after[name], wanted, moment)
                 after[name] = kept(state, self.homes)
                 if not _is_whole(device_wh, (self.homes,)):
                     raise InvalidEnergy(f"device {name!r} moves what is not one whole number of Wh per home")
-            moved_wh = moved_wh + device_wh
-        return moved_wh, after
+            net_wh = net_wh + device_wh
+        return net_wh, after
 
     def expected_net_wh(self) -> IntArray | None:
         """Net energy that each home plans for the next interval, devices included; None without history. [Wh]"""
@@ -263,8 +260,7 @@ class Community:
             states = self._states[-1 - traded]
             for step, net_wh in enumerate(forecast.median_wh[: traded + 1]):
                 moment = self._moment(self._next - traded + step, len(known.net_wh))
-                moved_wh, states = self._run_devices(net_wh, states, moment)
-            planned = net_wh + moved_wh
+                planned, states = self._run_devices(net_wh, states, moment)
         return planned
 
     def bids(self, prices: IntervalPrices) -> Orders:
@@ -346,16 +342,18 @@ class Community:
             # covers the reverse, so both registers stay at or above 0, and where both moved, the devices of a home
             # touch only the difference.
             net_wh = self._net_wh[row]
-            moved_wh, states = self._run_devices(net_wh, states, self._moment(row))
-            less_export = np.clip(moved_wh, 0, np.maximum(-net_wh, 0))
-            less_import = np.clip(-moved_wh, 0, np.maximum(net_wh, 0))
-            imported = imported - less_import + np.maximum(moved_wh - less_export, 0)
-            exported = exported - less_export + np.maximum(-moved_wh - less_import, 0)
+            with_devices_wh, states = self._run_devices(net_wh, states, self._moment(row))
+            moved_wh = with_devices_wh - net_wh
+            taken, given = np.maximum(moved_wh, 0), np.maximum(-moved_wh, 0)
+            less_export = np.minimum(taken, np.maximum(-net_wh, 0))
+            less_import = np.minimum(given, np.maximum(net_wh, 0))
+            imported = imported - less_import + (taken - less_export)
+            exported = exported - less_export + (given - less_import)
         self._states.append(states)
         self._next = row + 1
         columns: dict[str, IntArray] = {}
         for name, fleet in self._fleets.items():
-            with DEVICES.held(DEVICES.get(name)):
+            with DEVICES.held(self._devices[name]):
                 read = fleet.read(states[name])
                 for column in fleet.columns:
                     if not _is_whole(read[column], (self.homes,)):
@@ -381,10 +379,12 @@ def _orders_of(group: _Group, view: View) -> Orders:
         raise InvalidOrders(
             f"bidding strategy {name!r} returns columns of {lengths} rows; give each order one row in all four"
         )
-    homes = len(group.homes)
-    if len(orders.home) and not 0 <= int(orders.home.min()) <= int(orders.home.max()) < homes:
+    home, homes = orders.home, len(group.homes)
+    rising = bool((home[1:] > home[:-1]).all())  # as one order a home comes, which needs no search
+    low, high = (0, 0) if not len(home) else (home[0], home[-1]) if rising else (home.min(), home.max())
+    if len(home) and not 0 <= low <= high < homes:
         raise InvalidOrders(f"bidding strategy {name!r} orders for homes that are not 0 to {homes - 1}")
-    most = int(np.bincount(orders.home, orders.energy_wh > 0).max(initial=0))
+    most = 1 if rising else int(np.bincount(home, orders.energy_wh > 0).max(initial=0))
     if most > 1 and not group.strategy.several_orders:
         raise InvalidOrders(
             f"bidding strategy {name!r} places several orders for one home; register it with several_orders=True"
@@ -393,7 +393,7 @@ def _orders_of(group: _Group, view: View) -> Orders:
         raise InvalidOrders(
             f"bidding strategy {name!r} places {most} orders for one home; an interval takes at most {MAX_ORDERS}"
         )
-    return Orders(group.homes[orders.home], *columns[1:])
+    return Orders(group.homes[home], *columns[1:])
 
 
 def _is_whole(values: Any, shape: tuple[int, ...]) -> bool:

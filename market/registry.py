@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from pkgutil import iter_modules
 from traceback import walk_tb
 from types import NoneType, UnionType
@@ -199,8 +197,7 @@ class Registry(Generic[T]):
         if wrong := misfit(item):
             raise InvalidPlugin(self.kind, repr(name), wrong)
 
-    @contextmanager
-    def held(self, item: T, *, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    def held(self, item: T, *, passing: tuple[type[Exception], ...] = ()) -> Held[T]:
         """Hold a plug-in to its contract: an error in it or on its result is reported in one sentence.
 
         Errors of our own plug-ins, and errors that have a sentence for the user, pass unchanged.
@@ -212,19 +209,16 @@ class Registry(Generic[T]):
         Raises:
             PluginFailed: Names the plug-in, the line and the reason.
         """
-        try:
-            yield
-        except KeyboardInterrupt:
-            raise
-        except passing:
-            raise
-        except BaseException as error:  # anything may be raised here
-            registered = self._items.get(item.name) is item
-            if not registered or self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":
-                raise
-            origin = self._origin[item.name]
-            place = line_of(error, origin) or f"what {origin} returns"
-            raise PluginFailed(self.kind, item.name, place, one_line(error)) from error
+        return Held(self, item, passing)
+
+    def _refuse_fault(self, item: T, error: BaseException) -> None:
+        """Raise an error of somebody else's plug-in again, as a sentence."""
+        registered = self._items.get(item.name) is item
+        if not registered or self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":
+            return
+        origin = self._origin[item.name]
+        place = line_of(error, origin) or f"what {origin or 'it'} returns"
+        raise PluginFailed(self.kind, item.name, place, one_line(error)) from error
 
     def forget(self, name: str) -> None:
         """Remove a plug-in, so that its name can be registered again: for notebooks, where code is run again."""
@@ -287,6 +281,24 @@ class Registry(Generic[T]):
             self._loading = False
 
 
+class Held(Generic[T]):
+    """The `with` of `Registry.held`; a class, because a generator costs three times as much, many times an interval."""
+
+    __slots__ = ("_item", "_passing", "_registry")
+
+    def __init__(self, registry: Registry[T], item: T, passing: tuple[type[Exception], ...]) -> None:
+        self._registry, self._item, self._passing = registry, item, passing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, self._passing):
+            return
+        if not isinstance(error, KeyboardInterrupt):
+            self._registry._refuse_fault(self._item, error)
+
+
 def entry_points(group: str) -> Iterable[EntryPoint]:
     """Entry points of installed packages; importlib.metadata, which is slow, is imported where a package has one."""
     if group not in _groups(tuple(sys.path)):
@@ -300,12 +312,16 @@ def entry_points(group: str) -> Iterable[EntryPoint]:
 def _groups(places: tuple[str, ...]) -> frozenset[str]:
     """The groups that any installed package declares, from the entry_points.txt beside its metadata."""
     found: set[str] = set()
-    for place in map(Path, places):
-        if not place.is_dir():
-            continue
-        for name in os.listdir(place):
+    for place in places:
+        for name in os.listdir(place or ".") if os.path.isdir(place or ".") else ():
             if name.endswith((".dist-info", ".egg-info")):
-                file = place / name / "entry_points.txt"
-                text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-                found.update(line.strip()[1:-1].strip() for line in text.splitlines() if line[:1] == "[")
+                found |= _declared(os.path.join(place, name, "entry_points.txt"))
     return frozenset(found)
+
+
+def _declared(file: str) -> set[str]:
+    try:
+        with open(file, encoding="utf-8", errors="replace") as lines:
+            return {line.strip()[1:-1].strip() for line in lines if line[0] == "["}
+    except OSError:  # a package without entry points
+        return set()

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any, Protocol
+
+import numpy as np
 
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
@@ -322,7 +323,7 @@ def finish(
         "platform": _platform(),
         "started": datetime.fromtimestamp(begun, UTC).isoformat(timespec="seconds"),
         "wall_s": round(time.time() - begun, 3),
-        "clear_ms": None if not current.clear_ns else median(current.clear_ns) / 1e6,
+        "clear_ms": None if not current.clear_ns else float(np.median(current.clear_ns)) / 1e6,
         **(extra or {}),
     }
     log_event(partial, "finished", wall_s=manifest["wall_s"], head=chain["head"])

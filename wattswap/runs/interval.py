@@ -232,7 +232,8 @@ def build_book(
 ) -> OrderBook:
     """Close the gate: the canonical book, simple orders of 0 Wh left out; a participant's orders keep their order."""
     keep = energy_wh != 0
-    keep[list(terms)] = True
+    if terms:
+        keep[list(terms)] = True
     rows = np.flatnonzero(keep)
     who = participant[rows]
     return OrderBook.from_columns(
