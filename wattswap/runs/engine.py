@@ -21,7 +21,7 @@ import numpy as np
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OtherFormat
-from wattswap.errors import Interrupted, RunNotFound, VerificationFailed, is_expected
+from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
 from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
 from wattswap.runs.interrupt import Interrupt
@@ -184,10 +184,9 @@ def run(scenario: Scenario, *, out: Path | str = RUNS, on_progress: OnProgress |
             return _drive(setup, partial, on_progress)
         except Interrupted:
             raise
-        except BaseException as error:
-            begun = (partial / CHECKPOINT).exists() or (partial / MANIFEST).exists()
-            # What has a sentence for the user, such as a plug-in that fails, would fail again after `resume`.
-            if not begun or (is_expected(error) and not isinstance(error, KeyboardInterrupt)):
+        except BaseException:
+            # From a checkpoint on, `resume` continues once the cause is mended, such as a full disk.
+            if not (partial / CHECKPOINT).exists() and not (partial / MANIFEST).exists():
                 shutil.rmtree(partial, ignore_errors=True)
             raise
 
