@@ -18,18 +18,18 @@ def stateless(homes: Any, rules: Any) -> State:
 
 
 def kept(state: Any, homes: int) -> State:
-    """Hold a state to what a checkpoint can keep, and make its columns read-only: an earlier one is still needed.
+    """Check that a checkpoint can store a state, and make its columns read-only, because it is still used later.
 
     Raises:
         TypeError: It is no mapping of names to numbers, one row per home; names the column.
     """
     if not isinstance(state, Mapping):
-        raise TypeError(f"a state is no columns by name but {type(state).__name__}")
+        raise TypeError(f"a state must be a mapping of names to columns, not {type(state).__name__}")
     for name, column in state.items():
         numbers = isinstance(column, np.ndarray) and column.dtype.kind in "biuf" and column.itemsize <= 8
         if not isinstance(name, str) or not numbers:
             found = column.dtype if isinstance(column, np.ndarray) else type(column).__name__
-            raise TypeError(f"column {name!r} of a state is no array of 64-bit numbers but {found}")
+            raise TypeError(f"column {name!r} of a state must be an array of 64-bit numbers, not {found}")
         if column.shape[:1] != (homes,):
             raise TypeError(
                 f"column {name!r} of a state has the shape {column.shape}, and there are {homes} homes"

@@ -198,7 +198,7 @@ class Registry(Generic[T]):
             raise InvalidPlugin(self.kind, repr(name), wrong)
 
     def held(self, item: T, *, passing: tuple[type[Exception], ...] = ()) -> Held[T]:
-        """Hold a plug-in to its contract: an error in it or on its result is reported in one sentence.
+        """Report an error of a plug-in, or of the check of its result, in one sentence; the body of a `with` runs both.
 
         Errors of our own plug-ins, and errors that have a sentence for the user, pass unchanged.
 
@@ -282,7 +282,7 @@ class Registry(Generic[T]):
 
 
 class Held(Generic[T]):
-    """The `with` of `Registry.held`; a class, because a generator costs three times as much, many times an interval."""
+    """The context manager of `Registry.held`; a generator would cost three times as much, and it is entered often."""
 
     __slots__ = ("_item", "_passing", "_registry")
 

@@ -62,6 +62,8 @@ def load_tip(store: ChainStore, genesis: Genesis) -> Tip:
     try:
         if found is not None:
             tip = open_checkpoint(found[1], genesis)
+            if (tip.height, tip.block_hash) != (found[0], store.hash_at(found[0])):
+                raise StoreDamaged(store.path, f"its checkpoint is not of block {found[0]}")
         for block, _ in store.blocks(tip.height + 1):
             state, receipts = check_block(tip, genesis, block, signatures=False)
             tip = advance(tip, block, state, receipts)

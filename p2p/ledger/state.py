@@ -8,7 +8,7 @@ module root).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ from p2p.blocks import domains, merkle
 from p2p.blocks.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.blocks.genesis import Genesis, Governed
 from p2p.blocks.tree import EMPTY_TREE, Tree, TreeProof, check_tree_proof
-from p2p.errors import BadProof, BrokenInvariant, InvalidTx, RemoteError, WrongSignature
+from p2p.errors import BadProof, BrokenInvariant, InvalidTx, P2PError, RemoteError, WrongSignature
 from p2p.ledger.module import CHAIN_MODULES, ChainModule, Method, modules_of
 from p2p.ledger.modules import accounts, governance, settlement
 from p2p.ledger.modules.settlement import Settled
@@ -113,7 +113,7 @@ def initial_state(genesis: Genesis) -> State:
     modules = modules_of(genesis)
     view = View(dict.fromkeys(modules, EMPTY_TREE))
     for module in modules.values():
-        with CHAIN_MODULES.held(module):
+        with _hook(module, 0):
             module.start(view, genesis)
         _keep(view, module, 0)
     return State(view.trees())
@@ -148,15 +148,15 @@ def apply_to(view: View, tx: Tx, height: int, genesis: Genesis) -> None:
         InvalidTx: Says which rule it breaks; the view is as before.
     """
     try:
-        method, args = _check(view, tx, height, genesis, 0)
+        module, method, args = _check(view, tx, height, genesis, 0)
         ctx = Context(view, genesis, height, tx.sender)
         accounts.count(ctx, tx.nonce, limited=method.limited)
-        module = modules_of(genesis)[tx.module]
+        counted = () if CHAIN_MODULES.is_ours(module) else tuple(view.pending())
         with _refusing(module):
             method.execute(ctx, args)
-        strange = _strange(view, module, accounts.NAME)
-        if strange:
-            raise InvalidTx("tx_module", f"module {tx.module} {strange}")
+        undeclared = _undeclared_write(view, module, counted)
+        if undeclared:
+            raise InvalidTx("tx_module", f"module {tx.module} {undeclared}")
     except InvalidTx:
         view.reject()
         raise
@@ -196,7 +196,7 @@ def check_invariants(view: View, genesis: Genesis, height: int) -> None:
         BrokenInvariant: It does not: this program is wrong, and the node must stop.
     """
     for module in modules_of(genesis).values():
-        with CHAIN_MODULES.held(module, passing=(BrokenInvariant,)):
+        with _hook(module, height):
             module.check(view, genesis, height)
         view.reject()  # a check changes nothing, not even what the next one sees
 
@@ -204,7 +204,7 @@ def check_invariants(view: View, genesis: Genesis, height: int) -> None:
 def end_block(view: View, genesis: Genesis, height: int) -> None:
     """Let every module do what it does after the transactions of a block."""
     for module in modules_of(genesis).values():
-        with CHAIN_MODULES.held(module, passing=(BrokenInvariant,)):
+        with _hook(module, height):
             module.end_block(view, genesis, height)
         _keep(view, module, height)
 
@@ -215,24 +215,40 @@ def _keep(view: View, module: ChainModule, height: int) -> None:
     Raises:
         BrokenInvariant: Some of it is not its own.
     """
-    strange = _strange(view, module)
-    if strange:
-        raise BrokenInvariant(height, module.name, strange)
+    undeclared = _undeclared_write(view, module)
+    if undeclared:
+        raise BrokenInvariant(height, module.name, undeclared)
     view.accept()
 
 
-def _strange(view: View, module: ChainModule, *others: str) -> str | None:
-    """Say what a module of somebody else wrote and may not, or None.
+@contextmanager
+def _hook(module: ChainModule, height: int) -> Iterator[None]:
+    """Run a hook of a module: an error of a third-party one stops the node, and is never blamed on a peer."""
+    try:
+        with CHAIN_MODULES.held(module, passing=(BrokenInvariant,)):
+            yield
+    except P2PError as error:
+        if CHAIN_MODULES.is_ours(module) or isinstance(error, BrokenInvariant):
+            raise
+        raise BrokenInvariant(height, module.name, f"failed: {one_line(error)}") from error
+
+
+def _undeclared_write(
+    view: View, module: ChainModule, counted: Collection[tuple[str, bytes, bytes | None]] = ()
+) -> str | None:
+    """Say what a third-party module wrote and may not, or None.
 
     Args:
-        others: Modules whose entries were written on its behalf.
+        counted: What was written for the transaction before the module's method.
     """
     if CHAIN_MODULES.is_ours(module):
         return None
     for name, key, value in view.pending():
-        if name not in (module.name, *others):
+        if (name, key, value) in counted:
+            continue
+        if name != module.name:
             return f"wrote into module {name}"
-        if name == module.name and not (isinstance(key, bytes) and any(e.fits(key) for e in module.entries)):
+        if not (isinstance(key, bytes) and any(entry.fits(key) for entry in module.entries)):
             return "wrote an entry of none of the kinds that it declares"
         if not isinstance(value, bytes | None) or len(value or b"") > MAX_VALUE_BYTES:
             return f"wrote a value that is not bytes, or more than {MAX_VALUE_BYTES} of them"
@@ -241,7 +257,7 @@ def _strange(view: View, module: ChainModule, *others: str) -> str | None:
 
 @contextmanager
 def _refusing(module: ChainModule) -> Iterator[None]:
-    """Refuse the transaction in which a module of somebody else fails: it must not stop every node that executes it."""
+    """Refuse the transaction in which a third-party module fails: it must not stop every node that executes it."""
     try:
         yield
     except InvalidTx:
@@ -252,7 +268,9 @@ def _refusing(module: ChainModule) -> Iterator[None]:
         raise InvalidTx("tx_module", f"module {module.name} failed: {one_line(error)}") from None
 
 
-def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> tuple[Method, Record]:
+def _check(
+    view: View, tx: Tx, height: int, genesis: Genesis, pending: int
+) -> tuple[ChainModule, Method, Record]:
     if tx.version != VERSION:
         raise InvalidTx("tx_version", f"version {tx.version}; this chain has {VERSION}")
     if tx.chain_id != genesis.chain_id:
@@ -272,11 +290,21 @@ def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> t
         args = decode(method.args, tx.args, max_bytes=MAX_TX_BYTES)
     except RemoteError as error:
         raise InvalidTx("tx_args", f"arguments of {tx.module}.{tx.method}: {error.detail}") from None
+    check_call(module, tx.method, args, tx.sender, genesis)
+    return module, method, args
+
+
+def check_call(module: ChainModule, method: str, args: Record, sender: bytes, genesis: Genesis) -> None:
+    """Check the arguments of a call, and that its sender is the one that they name, without the state.
+
+    Raises:
+        InvalidTx: Says what is wrong with them.
+    """
+    called = module.methods[method]
     with _refusing(module):
-        if method.caller is not None and method.caller(args) != tx.sender:
-            raise InvalidTx("tx_role", f"{tx.module}.{tx.method} is for the key in its arguments")
-        method.check(args, genesis)
-    return method, args
+        if called.caller is not None and called.caller(args) != sender:
+            raise InvalidTx("tx_role", f"{module.name}.{method} is for the key in its arguments")
+        called.check(args, genesis)
 
 
 # --- proofs and snapshots -----------------------------------------------------------------------------------

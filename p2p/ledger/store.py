@@ -230,6 +230,12 @@ class ChainStore:
             return found
         raise StoreError(f"chain file {self.path} has no block {height}; its head is {self._height}")
 
+    def hash_at(self, height: int) -> bytes | None:
+        """Hash of the block at a height, also of the base; None where the store has none."""
+        if height == self._base:
+            return self._base_hash
+        return next((block_hash(block.header) for block, _ in self.blocks(height, height)), None)
+
     def blocks(self, first: int = 1, last: int | None = None) -> Iterator[tuple[Block, CommitCertificate]]:
         """Iterate over the blocks first..last, both included, in ascending height.
 

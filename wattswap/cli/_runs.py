@@ -126,7 +126,7 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
         what = "which home?" if which is None else f"no home {which!r} in this run"
         raise UsageError.of("WHICH", what, cure)
     frame = result.table("postings", ("account", "==", which))
-    # Losses stand with the grid operator: a home has none.
+    # Losses are posted with the grid operator: a home has none.
     frame = frame.drop(columns=["account", "loss_wh"], errors="ignore").set_index("interval_start")
     for name in list(frame.columns):
         unit = WH_PER_KWH if name.endswith("_wh") else NANO_PER_UNIT

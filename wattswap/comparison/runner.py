@@ -44,7 +44,7 @@ OnCell = Callable[[CellKey, Row, int, int, bool], None]
 
 
 class WorkerEnded(WattswapError):
-    """A process of a comparison that has ended without a word."""
+    """A worker process of a comparison that ended unexpectedly."""
 
     exit_code = ExitCode.INVALID
 
@@ -88,6 +88,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
     setups = {point.name: prepare(point.scenario) for point in plan.points}
     data_sha256 = {name: setup.meter.source.sha256 for name, setup in setups.items()}
     folder = out / f"{plan.points[0].scenario.name}_{plan.digest(list(data_sha256.values()))[:10]}"
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     with folder_lock(folder):
@@ -118,7 +119,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
                 str(folder), f"stopped after {done} of {len(plan.cells)} cells", cure
             ) from None
         except Exception:
-            if not before and not done:
+            if is_new and not done:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         finally:
@@ -158,7 +159,7 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
             cure = (
                 f"to verify it, run `wattswap verify {folder}` with the program that wrote it, whose version"
             )
-            raise RunNotFound.of(str(folder), what, f"{cure} and commit stand in its comparison.json")
+            raise RunNotFound.of(str(folder), what, f"{cure} and commit are in its comparison.json")
         if columns:
             wrong.append(f"{name_of(key)}: {', '.join(columns)}")
         _report(on_cell, key, row, count, len(finished), False)

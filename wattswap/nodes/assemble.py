@@ -145,10 +145,11 @@ def assemble(
             orders = current.community.bids(setup.prices.at(i)) if strict else None
             meters = current.community.live()
             if orders is not None:
-                record = recomputed.record
                 absent |= check_said(setup, orders, meters, recomputed, absent if learns else set())
-                lines = record.settled.postings.lines[: len(setup.roster)]
-                current.community.learn_own(own_results(record.start_s, lines, record.price))
+                if learns:
+                    record = recomputed.record
+                    lines = record.settled.postings.lines[: len(setup.roster)]
+                    current.community.learn_own(own_results(record.start_s, lines, record.price))
             current.add(recomputed.with_devices(meters.columns))
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()

@@ -18,7 +18,9 @@ import trio
 from agents.bidding import Orders
 from agents.community import Community, Meters
 from market.settlement.accounts import COLUMNS
+from p2p.batches.batch import BatchArgs
 from p2p.batches.receipts import Opening, check_omission, check_opening, keeps, make_omission
+from p2p.blocks.block import Tx
 from p2p.ledger.light import Line, batch_in, check_proof
 from p2p.roles.collector.gateway import NotTaken
 from p2p.roles.household import NotAcknowledged
@@ -178,12 +180,14 @@ class Home:
             result = await retry(self.client.result, start_s)
         done.result_s = time.perf_counter() - begun
         proof = await retry(self.client.line, start_s)
-        heard = taken and reported and self._was_heard(start_s, proof)
+        tx, args = batch_in(proof)
+        heard = taken and reported and self._was_heard(start_s, tx.sender)
         line = self._check(i, proof, result, (import_wh, export_wh) if heard else None)
-        postings = np.array([[line.values[name] for name in COLUMNS]], dtype=np.int64)
-        community.learn_own(own_results(start_s, postings, batch_in(proof)[1].price))
+        if community.learns:
+            postings = np.array([[line.values[name] for name in COLUMNS]], dtype=np.int64)
+            community.learn_own(own_results(start_s, postings, args.price))
         done.proofs = 1
-        done.broken_promises = int(not await self._is_kept(order, proof))
+        done.broken_promises = int(not await self._is_kept(order, tx, args))
         return done
 
     def _reading(self, i: int, start_s: int, import_wh: int, export_wh: int) -> ReadingMessage:
@@ -225,20 +229,19 @@ class Home:
             )
         return line
 
-    def _was_heard(self, start_s: int, proof: bytes) -> bool:
+    def _was_heard(self, start_s: int, settled_by: bytes) -> bool:
         """Whether this home's receipts are from the collector whose batch was settled."""
         promise = self.client.promise(start_s)
-        return promise is not None and signer_of(promise[0]) == batch_in(proof)[0].sender
+        return promise is not None and signer_of(promise[0]) == settled_by
 
-    async def _is_kept(self, order: OrderMessage | NothingMessage, proof: bytes) -> bool:
+    async def _is_kept(self, order: OrderMessage | NothingMessage, tx: Tx, args: BatchArgs) -> bool:
         """Check that the batch includes the order as its receipt promised; keep the proof if it does not."""
         start_s, members = order.interval_start, self.setup.member_list
-        tx, args = batch_in(proof)
         opening = decode(Opening, await retry(self.client.inclusion, start_s))
         check_opening(opening, self.index, len(members), args.inclusion_root)
         promise = self.client.promise(start_s)
         # If another collector settled, the one that gave the receipt did not decide.
-        if promise is None or not self._was_heard(start_s, proof):
+        if promise is None or not self._was_heard(start_s, tx.sender):
             return True
         if keeps(opening, order.nonce, message_id(order)):
             return True

@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 
 from agents.bidding import STRATEGIES
-from p2p.blocks.genesis import Genesis, write_genesis
+from p2p.blocks.block import MAX_VALIDATORS
+from p2p.blocks.genesis import MAX_OPERATORS, Genesis, is_set_size, write_genesis
 from p2p.blocks.members import Members, write_members
 from p2p.transports.base import peer_id_of
 from p2p.wire.identity import Identity
@@ -43,8 +44,6 @@ from wattswap.scenario.fields import Wrong
 from wattswap.scenario.load import Scenario
 
 BUNDLE = "scenario"
-MAX_AUTHORITIES = 25
-MAX_OPERATORS = 8
 GATE_SHARE, TAKEOVER_SHARE = 0.4, 0.4
 """Share of an interval in which orders are accepted; share of that time to wait for an absent collector."""
 
@@ -152,8 +151,8 @@ def _home_name(home: str, i: int, taken: set[str]) -> str:
 
 def _check_spec(homes: int, spec: NetworkSpec) -> None:
     problems = []
-    if spec.validators != 1 and not 4 <= spec.validators <= MAX_AUTHORITIES:
-        cure = f"use 4 to {MAX_AUTHORITIES}, or 1 for tests; 2 or 3 tolerate no fault"
+    if not is_set_size(spec.validators):
+        cure = f"use 4 to {MAX_VALIDATORS}, or 1 for tests; 2 or 3 tolerate no fault"
         problems.append(
             Problem("--validators", f"{spec.validators} is not a valid number of validators", cure)
         )

@@ -13,8 +13,8 @@ from p2p.blocks.block import Tx, make_tx
 from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.errors import InvalidArguments, InvalidTx, RemoteError, Unencodable
 from p2p.ledger.edge import args_from
-from p2p.ledger.module import Method
-from p2p.ledger.state import check_tx
+from p2p.ledger.module import Method, modules_of
+from p2p.ledger.state import check_call, check_tx
 from p2p.roles.validator.mempool import TxReply
 from p2p.wire.codec import Record, decode
 from p2p.wire.identity import Identity, load_key_file
@@ -55,19 +55,19 @@ def build(
     """
     _check_place(run, genesis, nonce, valid_until)
     trusted = genesis_of(run) if genesis is None and run is not None else read_genesis(Path(genesis or ""))
-    called = _method(trusted, module, method)
-    record = _arguments(called, args)
+    record = _arguments(_method(trusted, module, method), args)
     sender = _signer(key, trusted)
     tip = None if run is None else tip_of(run)
     last, height = (0, 0) if tip is None else (tip.state.nonce(sender.public_key), tip.height)
     until = height + VALID_BLOCKS if valid_until is None else valid_until
     try:
-        tx = make_tx(sender, trusted.chain_id, nonce or last + 1, until, module, method, record)
+        tx = make_tx(sender, trusted.chain_id, last + 1 if nonce is None else nonce, until, module, method, record)
     except Unencodable:
         raise UsageError.of("chain tx", "a nonce or height beyond 64 bits", "give a smaller one") from None
     try:
-        called.check(record, trusted)
-        if tip is not None:
+        if tip is None:
+            check_call(modules_of(trusted)[module], method, record, tx.sender, trusted)
+        else:
             check_tx(tip.state, tx, height + 1, trusted, pending=max(tx.nonce - last - 1, 0))
     except InvalidTx as error:
         cure = "change the transaction" if error.code != "tx_role" else "sign with another key"
@@ -80,8 +80,8 @@ def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
 
     Raises:
         UsageError: No validator is known.
-        InvalidData: The bytes are no transaction.
-        VerificationFailed: No validator took it.
+        InvalidData: The bytes are not a transaction.
+        VerificationFailed: No validator accepted it.
     """
     try:
         decode(Tx, data)

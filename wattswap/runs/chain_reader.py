@@ -30,7 +30,7 @@ from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA
 from wattswap.runs.prepare import Keys
 
 VERIFIED_ON_THE_SPOT = 2_000
-"""Most blocks that a summary or a report verifies before it says something of the chain."""
+"""Most blocks that a summary or a report verifies before it reports on the chain."""
 
 
 def open_chain(run: Path) -> ChainStore:
@@ -145,10 +145,12 @@ def verified_chain(run: Path) -> dict[str, Any]:
         with open_chain(run) as store:
             report = verify_chain(store, genesis)
             # The state that `chain state` begins at: nothing in the blocks shows a checkpoint of the newest of them.
-            if report.ok and store.checkpoint() and load_tip(store, genesis).state != report.state:
-                raise VerificationFailed.of(
-                    str(_chain_file(run)), "holds a checkpoint that is not the state after its blocks", CURE
-                )
+            if report.ok and store.checkpoint():
+                tip = load_tip(store, genesis)
+                if (tip.height, tip.block_hash, tip.state) != (report.height, report.head_hash, report.state):
+                    raise VerificationFailed.of(
+                        str(_chain_file(run)), "holds a checkpoint that is not the state after its blocks", CURE
+                    )
     except StoreError as error:
         raise VerificationFailed.of(str(_chain_file(run)), str(error), CURE) from None
     if report.finding is not None:

@@ -121,8 +121,9 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
     record = settled_interval(
         setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns
     )
-    postings = record.settled.postings
-    community.learn_own(own_results(record.start_s, postings.lines[: postings.members], record.price))
+    if community.learns:
+        postings = record.settled.postings
+        community.learn_own(own_results(record.start_s, postings.lines[: postings.members], record.price))
     return record
 
 

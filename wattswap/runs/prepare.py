@@ -267,38 +267,20 @@ class Setup:
         """The nonce of a home's messages of an interval: the interval's number since 1970."""
         return start_s // (self.minutes * 60)
 
-    def order_message(self, home: int, start_s: int, orders: Orders) -> OrderMessage:
-        """The orders of one home, of more than 0 Wh each, as a message."""
+    def message(self, home: int, start_s: int, orders: Orders) -> OrderMessage | NothingMessage:
+        """The message of one home for an interval: its orders of more than 0 Wh, or that it has none."""
         rows = np.flatnonzero((orders.home == home) & (orders.energy_wh > 0)).tolist()
         side, energy, limit = orders.side, orders.energy_wh, orders.limit_micro_per_kwh
-        return OrderMessage(
-            messages.VERSION,
-            self.genesis.chain_id,
-            start_s,
-            self.minutes,
-            self.roster[home],
-            self.nonce(start_s),
-            tuple(order_line(int(side[row]), int(energy[row]), int(limit[row])) for row in rows),
-        )
-
-    def message(self, home: int, start_s: int, orders: Orders) -> OrderMessage | NothingMessage:
-        """What one home says of an interval: its orders, or that it has none."""
-        if orders.energy_wh[orders.home == home].any():
-            return self.order_message(home, start_s, orders)
-        return NothingMessage(
-            messages.VERSION,
-            self.genesis.chain_id,
-            start_s,
-            self.minutes,
-            self.roster[home],
-            self.nonce(start_s),
-        )
+        lines = tuple(order_line(int(side[row]), int(energy[row]), int(limit[row])) for row in rows)
+        chain_id, name, nonce = self.genesis.chain_id, self.roster[home], self.nonce(start_s)
+        head = (messages.VERSION, chain_id, start_s, self.minutes, name, nonce)
+        return OrderMessage(*head, lines) if lines else NothingMessage(*head)
 
     def sign_and_check(self, start_s: int, orders: Orders) -> None:
         """Sign the orders of every home as it would and check them as the operator would."""
         keys, limits = self.member_list.by_id, self.genesis.params.limits
         for home in np.unique(orders.home[orders.energy_wh > 0]).tolist():
-            message = self.order_message(home, start_s, orders)
+            message = self.message(home, start_s, orders)
             data = sign_message(self._household_identities[home], message, limits)
             chain_id, kinds = self.genesis.chain_id, (Kind.ORDER,)
             open_message(data, chain_id=chain_id, kinds=kinds, household_keys=keys, limits=limits)

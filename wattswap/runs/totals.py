@@ -138,7 +138,7 @@ class Totals:
     @property
     def bills(self) -> dict[str, IntArray]:
         """Every column of the bills by name, one value a home; what is not known is absent."""
-        # Losses stand with the grid operator: a home has none.
+        # Losses are posted with the grid operator: a home has none.
         unknown = ("loss_wh",) if self._setup.has_load else ("loss_wh", *BEHIND_METER)
         return {name: self._lines[:, i] for i, name in enumerate(BILL_COLUMNS) if name not in unknown}
 

@@ -47,7 +47,8 @@ MAX_OPEN = 32
 MAX_HISTORY = 16
 """Validator sets that are kept to check evidence."""
 
-COUNCIL, HISTORY, GOVERNED = b"council", b"history", b"governed"
+VALIDATOR_SETS, HISTORY, GOVERNED = b"council", b"history", b"governed"
+"""Keys of the entries; `council` is the name that the validator sets have had since the first format."""
 NEXT, CHANGE = b"next", b"change"
 
 
@@ -150,7 +151,7 @@ class ApproveArgs(Record, frozen=True):
 
 def validator_sets(view: View) -> ValidatorSets:
     """Sets, jailed validators and open proposals."""
-    found = view.read(NAME, COUNCIL, ValidatorSets)
+    found = view.read(NAME, VALIDATOR_SETS, ValidatorSets)
     assert found is not None, "the state was not started from a genesis"
     return found
 
@@ -165,7 +166,7 @@ def governed(view: View) -> Governed:
 @lru_cache(maxsize=256)
 def validator_sets_of(tree: Tree) -> tuple[ValidatorSets, tuple[bytes, bytes]]:
     """The validator sets in a module's tree, and their hashes; most blocks do not change this tree."""
-    found = decode(ValidatorSets, tree.get(COUNCIL) or b"", max_bytes=MAX_VALUE_BYTES)
+    found = decode(ValidatorSets, tree.get(VALIDATOR_SETS) or b"", max_bytes=MAX_VALUE_BYTES)
     return found, found.hashes
 
 
@@ -373,7 +374,7 @@ def _drop_approvals(view: View, members: set[bytes]) -> None:
 
 
 def _change(view: View, **fields: tuple[bytes, ...] | tuple[int, ...]) -> None:
-    view.write(NAME, COUNCIL, msgspec.structs.replace(validator_sets(view), **fields))
+    view.write(NAME, VALIDATOR_SETS, msgspec.structs.replace(validator_sets(view), **fields))
 
 
 def _close(view: View, closed: tuple[int, ...]) -> None:
@@ -385,7 +386,7 @@ def _close(view: View, closed: tuple[int, ...]) -> None:
 
 
 def _start(view: View, genesis: Genesis) -> None:
-    view.write(NAME, COUNCIL, ValidatorSets(genesis.authorities, genesis.authorities, (), ()))
+    view.write(NAME, VALIDATOR_SETS, ValidatorSets(genesis.authorities, genesis.authorities, (), ()))
     view.write(NAME, HISTORY, History((Past(1, genesis.authorities),)))
     view.write(NAME, GOVERNED, genesis.params.governed)
 
@@ -433,7 +434,7 @@ MODULE = CHAIN_MODULES.register(
             ),
         },
         (
-            Entry("Sets of validators and open proposals.", COUNCIL, record=ValidatorSets),
+            Entry("Sets of validators and open proposals.", VALIDATOR_SETS, record=ValidatorSets),
             Entry("The newest sets with their heights.", HISTORY, record=History),
             Entry("Parameters in force.", GOVERNED, record=Governed),
             Entry("Number of the next proposal.", NEXT, record=Number),

@@ -19,7 +19,6 @@ from market.settlement.accounts import (
     LOSS,
     MONEY_COLUMNS,
     SOLD,
-    SYSTEM_ACCOUNTS,
     Postings,
 )
 from p2p.batches.batch import MEMBERS, SETTLE_BATCH, SETTLEMENT, BatchArgs, salted, unpack_entries
@@ -147,16 +146,18 @@ def _check_sums(args: BatchArgs, rows: Sums) -> None:
 
 
 def _check_places(rows: Sums, genesis: Genesis) -> None:
-    """Check that no account has energy that it cannot have: losses stand with the grid operator alone."""
-    for account, row in zip((MEMBERS, *genesis.account_names), rows, strict=True):
+    """Check that no account has energy that it cannot have: only the grid operator has losses."""
+    # By place: an external account may have any name, also that of the members.
+    external = range(1, 1 + len(genesis.accounts))
+    for place, (account, row) in enumerate(zip((MEMBERS, *genesis.account_names), rows, strict=True)):
         energy = dict(zip(ENERGY_COLUMNS, row, strict=False))
-        if account == SYSTEM_ACCOUNTS[GRID_OPERATOR]:
+        if place == external.stop + GRID_OPERATOR:
             energy["loss_wh"] = 0  # `_check_sums` has seen that the sum is not negative
         own = dict.fromkeys(ENERGY_COLUMNS, 0)
-        if account in genesis.accounts:
+        if place in external:
             traded = {name: max(energy[name], 0) for name in ("bought_wh", "sold_wh")}
             own |= traded | {"import_wh": traded["bought_wh"], "export_wh": traded["sold_wh"]}
-        elif account == MEMBERS:
+        elif place == 0:
             own |= {
                 name: max(energy[name], 0) for name in ENERGY_COLUMNS if name not in ("local_wh", "loss_wh")
             }

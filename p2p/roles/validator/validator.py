@@ -74,7 +74,7 @@ class Validator:
         signs: The open sign-state of this key.
         check_batch: See `batch_check.BatchCheck`; it runs in `offload`.
         addresses: Of the other validators.
-        following: Which interval is settled after which; without it any later one may be.
+        following: Which interval is settled after which.
         readers: Further peers that may read blobs: operators.
         now_ms: The clock. [ms since 1970, UTC]
         offload: Where heavy functions run.
@@ -93,7 +93,7 @@ class Validator:
         check_batch: BatchCheck,
         addresses: Sequence[str],
         *,
-        following: NextInterval | None = None,
+        following: NextInterval,
         readers: Sequence[str] = (),
         config: ValidatorConfig | None = None,
         now_ms: Callable[[], int] = wall_clock_ms,
@@ -309,9 +309,8 @@ class Validator:
         await self._hand_in(BlockChecked(action.block_hash, ok))
 
     def _check_turn(self, txs: Sequence[Tx]) -> None:
-        if self._following is not None:
-            last = self.ledger.tip.state.settled.last_interval_start
-            check_turn([args for _, args in batches(txs)], last, self._following)
+        last = self.ledger.tip.state.settled.last_interval_start
+        check_turn([args for _, args in batches(txs)], last, self._following)
 
     def _proposer(self, height: int, action: CheckBlock) -> str:
         index = decode_block(action.block, self._chain_id).header.proposer_idx

@@ -1,4 +1,4 @@
-"""A chain module of somebody else that fails, lies or reaches too far: its transaction is refused, or the node stops
+"""A third-party chain module that fails, lies or reaches too far: its transaction is refused, or the node stops
 with one sentence; nothing of it stays in the state."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from market.errors import InvalidPlugin, PluginFailed
-from p2p.errors import BrokenInvariant, GenesisError, InvalidBlock, InvalidTx
+from p2p.errors import BrokenInvariant, GenesisError, InvalidBlock, InvalidTx, NonCanonical
 from p2p.ledger.edge import shown
 from p2p.ledger.execution import advance, check_block, choose, genesis_tip
 from p2p.ledger.module import CHAIN_MODULES, ChainModule, modules_of
@@ -47,7 +47,14 @@ def steal(ctx: Context, args: NoteArgs) -> None:
 
 def crown(ctx: Context, args: NoteArgs) -> None:
     """Make the sender an operator."""
-    ctx.view.write("governance", b"council", accounts.Role(0, -1))
+    ctx.view.write(accounts.NAME, accounts.role_key(ctx.sender), accounts.Role(0, -1))
+
+
+def spend(ctx: Context, args: NoteArgs) -> None:
+    """Change the nonce that was counted for this very transaction."""
+    ((name, key, value), *_) = ctx.view.pending()
+    assert (name, value is not None) == (accounts.NAME, True)
+    ctx.view.put(name, key, None)
 
 
 FAILING: dict[str, Callable[..., None]] = {
@@ -58,7 +65,10 @@ FAILING: dict[str, Callable[..., None]] = {
     "an invariant": fail(BrokenInvariant(1, "settlement", "not so")),
     "no end": recurse,
     "another module's sums": steal,
-    "another module's council": crown,
+    "a role": crown,
+    "the counted nonce": spend,
+    "another module's validator sets": lambda ctx, args: ctx.view.put("governance", b"council", b"x"),
+    "a key of another module that is text": lambda ctx, args: ctx.view.put("accounts", "text", b"x"),
     "a module that is not there": lambda ctx, args: ctx.view.put("nowhere", b"n", b""),
     "an undeclared entry": lambda ctx, args: ctx.view.put(NOTES, b"other", b""),
     "a key that is text": lambda ctx, args: ctx.view.put(NOTES, "n", b""),
@@ -118,6 +128,9 @@ def reach(view: View, *_: object) -> None:
         (fail(ValueError("oops")), PluginFailed, "ValueError: oops"),
         (fail(SystemExit(3)), PluginFailed, "SystemExit: 3"),
         (recurse, PluginFailed, "RecursionError"),
+        (fail(InvalidTx("tx_nonce", "not so")), BrokenInvariant, "InvalidTx: "),
+        (fail(GenesisError(["no"])), BrokenInvariant, "GenesisError: "),
+        (fail(NonCanonical("no")), BrokenInvariant, "NonCanonical: "),
         (reach, BrokenInvariant, "wrote into module settlement"),
         (lambda view, *_: view.put(NOTES, b"x", b""), BrokenInvariant, "none of the kinds"),
         (lambda view, *_: view.put(NOTES, b"n", "text"), BrokenInvariant, "not bytes"),
@@ -166,7 +179,7 @@ def test_a_check_cannot_change_what_later_checks_see() -> None:
     assert chain.tip.state.settled.batches == 0
 
 
-def test_a_module_that_reads_the_clock_is_found_by_whoever_executes_its_block_again() -> None:
+def test_a_module_that_reads_the_clock_is_found_by_a_node_that_executes_its_block_again() -> None:
     def stamp(view: View, *_: object) -> None:
         view.put(NOTES, b"n", b"%d" % time.perf_counter_ns())
 

@@ -143,16 +143,17 @@ def test_a_reading_that_is_not_that_of_the_meter_is_found_though_a_home_is_said_
 def test_nor_is_an_order_that_no_home_would_give(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true = Setup.order_message
+    true = Setup.message
 
     def cheaper(self: Setup, home: int, start_s: int, orders: Orders) -> OrderMessage:
         message = true(self, home, start_s, orders)
+        assert isinstance(message, OrderMessage)
         line = message.orders[0]
         line = msgspec.structs.replace(line, limit_micro_per_kwh=line.limit_micro_per_kwh - 7 * (home == 2))
         return msgspec.structs.replace(message, orders=(line,))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Setup, "order_message", cheaper)
+        patch.setattr(Setup, "message", cheaper)
         run = lived(street, tmp_path).path
     claim(run, network={"silent": ABSENT})
     assert "the order of home-3 is not the one to which its data lead" in found_wrong(run)
