@@ -194,12 +194,7 @@ class Community:
             if model is not None:
                 with FORECASTERS.held(self._forecaster):
                     forecast = self._forecaster.predict(model, Horizon(known, traded + ahead))
-                    shape = (len(forecast.levels_ppm), traded + ahead, self.homes)
-                    if MEDIAN not in forecast.levels_ppm or not _is_whole(forecast.net_wh, shape):
-                        name = self._forecaster.name
-                        raise InvalidForecast(
-                            f"forecaster {name!r} gives no whole number of Wh per step and home"
-                        )
+                    self._check_forecast(forecast, traded + ahead)
         if self._controller.plan is not None and self._planned != self._next:
             self._planned = self._next
             planning = Planning(
@@ -213,6 +208,15 @@ class Community:
             with CONTROLLERS.held(self._controller):
                 self._control = kept(self._controller.plan(self._control, planning), self.homes)
         return known, forecast, traded
+
+    def _check_forecast(self, forecast: Forecast, steps: int) -> None:
+        """Check the type of a forecast and make it read-only, because every plug-in after this one is given it."""
+        name = self._forecaster.name
+        if not _is_whole(forecast.net_wh, (len(forecast.levels_ppm), steps, self.homes)):
+            raise InvalidForecast(f"forecaster {name!r} gives no whole number of Wh per step and home")
+        if MEDIAN not in forecast.levels_ppm:
+            raise InvalidForecast(f"forecaster {name!r} gives no median, which orders are made from")
+        forecast.net_wh.flags.writeable = False
 
     def _model(self, known: Known) -> Any:
         """The fitted model; a resumed run fits it again from what was known when it was fitted before."""
@@ -239,8 +243,11 @@ class Community:
                 device_wh, state = fleet.step(after[name], wanted, moment)
                 after[name] = kept(state, self.homes)
                 if not _is_whole(device_wh, (self.homes,)):
-                    raise InvalidEnergy(f"device {name!r} moves what is not one whole number of Wh per home")
+                    raise InvalidEnergy(
+                        f"device {name!r} returns energy that is not one whole number of Wh per home"
+                    )
             net_wh = net_wh + device_wh
+            net_wh.flags.writeable = False  # the next command is given it, and the meter counts it
         return net_wh, after
 
     def expected_net_wh(self) -> IntArray | None:
@@ -277,6 +284,7 @@ class Community:
         if net_wh is None:  # not enough history yet: no orders; the retailer settles
             net_wh = np.zeros(self.homes, dtype=np.int64)
         words = random_words(self._rules.seed, self._start_of(self._next), self._members)
+        net_wh.flags.writeable = words.flags.writeable = False  # strategies see them one after the other
         view = View(
             known=known,
             prices=prices,

@@ -20,7 +20,7 @@ class InvalidOrders(AgentError, ValueError):
 
 
 class InvalidForecast(AgentError, ValueError):
-    """A forecast that is none of these homes: a mistake in the forecaster's code."""
+    """A forecast of the wrong type or shape: a mistake in the forecaster's code."""
 
 
 class InvalidEnergy(AgentError, ValueError):

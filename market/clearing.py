@@ -154,7 +154,7 @@ def of_trades(
 
 
 def wrong_type(book: OrderBook, clearing: Any) -> str:
-    """What is no clearing of integers for this book, in words; empty where it is one."""
+    """The first wrong type or shape in a clearing of this book, in words; empty if there is none."""
     if not isinstance(clearing, Clearing):
         return f"returns a {type(clearing).__name__}; it must be a Clearing"
     for name in ("accepted_wh", "price_micro_per_kwh", "charge_nano"):
@@ -179,11 +179,22 @@ def wrong_type(book: OrderBook, clearing: Any) -> str:
         number = getattr(clearing, name)
         if type(number) is not int:
             return f"{name} is of type {type(number).__name__}; it must be an int"
-    if clearing.node_price == ():
-        return "a clearing without a node; give each node its price, or None where nothing has one"
     if not isinstance(clearing.later_prices, tuple) or not all(map(_is_prices, clearing.prices)):
         return "node_price must be a tuple of price intervals of ints, or of None where nothing traded"
+    if not clearing.node_price:
+        return "a clearing without a node; give each node its price, or None where nothing has one"
     return ""
+
+
+def _freeze(clearing: Clearing) -> None:
+    """Make the columns read-only: what is checked here is settled later, and plug-ins see it in between."""
+    columns = [clearing.accepted_wh, clearing.price_micro_per_kwh, clearing.charge_nano]
+    if clearing.trades is not None:
+        trades = clearing.trades
+        columns += [trades.buy, trades.sell, trades.energy_wh, trades.price_micro_per_kwh]
+    for column in columns:
+        if column is not None:
+            column.flags.writeable = False
 
 
 def _is_prices(nodes: Any) -> bool:
@@ -206,6 +217,7 @@ def check_feasible(book: OrderBook, clearing: Clearing, *, limits: bool = True) 
     """
     if wrong := wrong_type(book, clearing):
         raise InfeasibleClearing(wrong)
+    _freeze(clearing)
     accepted, paid = clearing.accepted_wh, clearing.price_micro_per_kwh
 
     def refuse(rows: IntArray, what: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from market.book import OrderBook
-from market.clearing import Clearing
+from market.clearing import Clearing, check_feasible
 from market.errors import NotTaken
 from market.parameters import GENERAL, Parameter
 from market.registry import Registry
@@ -130,3 +130,16 @@ MECHANISMS: Registry[Mechanism] = Registry(
     group="wattswap.mechanisms",
     item=Mechanism,
 )
+
+
+def clear_checked(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Clearing:
+    """Clear a book, and check that the result is feasible.
+
+    Raises:
+        InfeasibleClearing: One of our mechanisms broke a rule of the market.
+        PluginFailed: A third-party one did, or raised.
+    """
+    with MECHANISMS.held(mechanism):
+        clearing = mechanism.clear(book, rules)
+        check_feasible(book, clearing, limits=mechanism.promises.individually_rational)
+    return clearing

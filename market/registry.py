@@ -275,7 +275,9 @@ class Registry(Generic[T]):
             for point in entry_points(group=self.group):
                 try:
                     point.load()
-                except (Exception, SystemExit) as error:  # whatever another package raises
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:  # whatever another package raises
                     self.broken[point.name] = BrokenPlugin(self.kind, point.name, point.value, error)
         finally:
             self._loading = False

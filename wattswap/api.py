@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from market.book import Order, OrderBook
-from market.clearing import Clearing, check_feasible
-from market.mechanism import MECHANISMS, Mechanism, Promises
+from market.clearing import Clearing
+from market.mechanism import MECHANISMS, Mechanism, Promises, clear_checked
 from market.rules import MarketRules
 from wattswap.runs import engine
 from wattswap.runs.layout import COMPARISON, COMPARISONS, RUNS
@@ -143,11 +143,7 @@ def clear(
 
         return clear_case(orders, mechanism)
     book = orders if isinstance(orders, OrderBook) else OrderBook.from_orders(orders)
-    found = MECHANISMS.get(mechanism)
-    with MECHANISMS.held(found):
-        clearing = found.clear(book, rules or MarketRules())
-        check_feasible(book, clearing, limits=found.promises.individually_rational)
-    return clearing
+    return clear_checked(MECHANISMS.get(mechanism), book, rules or MarketRules())
 
 
 def mechanism(name: str, *, budget_balanced: bool | None = None, **promises: Any) -> Callable[[Clear], Clear]:

@@ -75,7 +75,6 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     """
     result = RunFolder(path)
     folder = result.path
-    _check_form(folder / MANIFEST, result.manifest)
     checks = {"files": _check_files(folder, result.manifest)}
     _check_scenario(folder / SCENARIO, result.manifest)
     scenario = stored_scenario(folder)
@@ -127,23 +126,6 @@ def _check_messages(folder: Path, scenario: Scenario, manifest: dict[str, Any]) 
         again = assemble(prepared, partial, 0.0, {}, blobs=folder / BLOBS, strict=True)
         _compare(folder, manifest, again, live=True)
     return f"{prepared.intervals} intervals, tables and metrics follow from the signed messages of the homes"
-
-
-def _check_form(path: Path, manifest: dict[str, Any]) -> None:
-    """Check the types that the other checks rely on."""
-    objects = [
-        name for name in ("files", "chain", "data", "versions") if not isinstance(manifest.get(name), dict)
-    ]
-    if not isinstance(manifest.get("source"), dict | None):  # None if the program was no git checkout
-        objects.append("source")
-    network = manifest.get("network", {})  # of live runs only
-    if not isinstance(network, dict):
-        objects.append("network")
-    problems = [Problem(str(path), f"{name} must be an object", CURE) for name in objects]
-    if isinstance(network, dict) and not isinstance(network.get("silent", []), list):
-        problems.append(Problem(str(path), "network.silent must be a list", CURE))
-    if problems:
-        raise VerificationFailed(*problems)
 
 
 def _check_files(folder: Path, manifest: dict[str, Any]) -> str:

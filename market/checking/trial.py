@@ -72,7 +72,9 @@ def cleared(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Cleari
         clearing = mechanism.clear(book, rules)
     except InvalidRules:
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise Unfit(_what_was_raised(error), book, rules) from error
     wrong = wrong_type(book, clearing)
     if wrong:

@@ -62,8 +62,6 @@ def load_tip(store: ChainStore, genesis: Genesis) -> Tip:
     try:
         if found is not None:
             tip = open_checkpoint(found[1], genesis)
-            if (tip.height, tip.block_hash) != (found[0], store.hash_at(found[0])):
-                raise StoreDamaged(store.path, f"its checkpoint is not of block {found[0]}")
         for block, _ in store.blocks(tip.height + 1):
             state, receipts = check_block(tip, genesis, block, signatures=False)
             tip = advance(tip, block, state, receipts)
@@ -71,4 +69,6 @@ def load_tip(store: ChainStore, genesis: Genesis) -> Tip:
         raise StoreDamaged(
             store.path, f"it cannot be executed again from height {tip.height}: {error}"
         ) from None
+    if (tip.height, tip.block_hash) != (store.height, store.head_hash):
+        raise StoreDamaged(store.path, "its checkpoint is not of its newest block")
     return tip

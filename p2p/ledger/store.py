@@ -144,6 +144,11 @@ class ChainStore:
         return self._height
 
     @property
+    def head_hash(self) -> bytes:
+        """Hash of the newest block; without blocks, that of the base."""
+        return self._head_hash
+
+    @property
     def base(self) -> int:
         """Height below the first stored block: 0, or that of the checkpoint the chain began at."""
         return self._base
@@ -229,12 +234,6 @@ class ChainStore:
         for found in self.blocks(height, height):
             return found
         raise StoreError(f"chain file {self.path} has no block {height}; its head is {self._height}")
-
-    def hash_at(self, height: int) -> bytes | None:
-        """Hash of the block at a height, also of the base; None where the store has none."""
-        if height == self._base:
-            return self._base_hash
-        return next((block_hash(block.header) for block, _ in self.blocks(height, height)), None)
 
     def blocks(self, first: int = 1, last: int | None = None) -> Iterator[tuple[Block, CommitCertificate]]:
         """Iterate over the blocks first..last, both included, in ascending height.

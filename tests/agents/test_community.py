@@ -137,12 +137,12 @@ def test_states_go_to_json_and_back_exactly() -> None:
             "column 'b' of a state has the shape (3,), and there are 2 homes",
         ),
         ({"a": np.zeros(())}, "column 'a' of a state has the shape (), and there are 2 homes"),
-        ({"a": [1, 2]}, "column 'a' of a state is no array of 64-bit numbers but list"),
-        ({"a": np.array(["x", "y"])}, "no array of 64-bit numbers but <U1"),
-        ({"a": np.array([None, 1])}, "no array of 64-bit numbers but object"),
-        ({"a": np.zeros(2, dtype=np.longdouble)}, f"but {np.dtype(np.longdouble)}"),
+        ({"a": [1, 2]}, "column 'a' of a state must be an array of 64-bit numbers, not list"),
+        ({"a": np.array(["x", "y"])}, "must be an array of 64-bit numbers, not <U1"),
+        ({"a": np.array([None, 1])}, "must be an array of 64-bit numbers, not object"),
+        ({"a": np.zeros(2, dtype=np.longdouble)}, f"not {np.dtype(np.longdouble)}"),
         ({7: np.zeros(2)}, "column 7 of a state"),
-        (None, "a state is no columns by name but NoneType"),
+        (None, "a state must be a mapping of names to columns, not NoneType"),
     ],
 )
 def test_a_state_that_no_checkpoint_can_keep_is_refused(state: object, phrase: str) -> None:

@@ -13,7 +13,7 @@ from market.certificate import DualPrice, OptimalityCertificate
 from market.clearing import Clearing, Trades
 from market.errors import InvalidBook, InvalidRules
 from market.grid import Grid
-from market.mechanism import MECHANISMS, Mechanism
+from market.mechanism import MECHANISMS, Mechanism, clear_checked
 from market.parameters import rules_with
 from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
@@ -80,8 +80,7 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     by_arrival = values.get("rationing") == "time" or _by_arrival(mechanism)
     found = _book(read, orders, rows, index, grid, by_arrival)
     rules = rules_with(market, values)
-    with MECHANISMS.held(mechanism):
-        return _result(found, mechanism.clear(found.book, rules), mechanism.name, grid)
+    return _result(found, clear_checked(mechanism, found.book, rules), mechanism.name, grid)
 
 
 def _grid(

@@ -70,7 +70,12 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
         else:
             print("Interrupted.", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
-    except (BrokenPipeError, SystemExit):
+    except (BrokenPipeError, SystemExit) as error:
+        from wattswap.plugins import at_fault
+
+        fault = at_fault(error) if isinstance(error, SystemExit) else None
+        if fault is not None:  # a plug-in must not end a command as if it had succeeded
+            return _report(fault, debug, as_json_object)
         # The reader of a pipe (head, less) has closed it, which is no error; click then exits by itself.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

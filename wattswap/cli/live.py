@@ -71,14 +71,11 @@ def live(
     if not quiet:
         note("Starting homes, operator and validators as libp2p processes on loopback ...")
     try:
-        result = run_live(
-            loaded,
-            topology=Topology(validators, processes, gateways, pace_s, modules=tuple(module or ())),
-            intervals=intervals,
-            start_s=start_s,
-            out=out,
-            on_progress=Progress("live", quiet),
-        )
+        topology = Topology(validators, processes, gateways, pace_s, modules=tuple(module or ()))
+        with Progress("live", quiet) as progress:
+            result = run_live(
+                loaded, topology=topology, intervals=intervals, start_s=start_s, out=out, on_progress=progress
+            )
     except InvalidScenario as error:
         if at is None:
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,6 +129,14 @@ class Progress:
         self._begun, self._first = time.monotonic(), -1
         self._tty = sys.stderr.isatty()
         self._shown_at, self._tenth = 0.0, 0
+        self._unended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._unended:  # what is printed next begins on a line of its own
+            print(file=sys.stderr)
 
     def __call__(self, done: int, total: int, price: float | None) -> None:
         """Report that `done` of `total` intervals are finished, the last one at `price`."""
@@ -148,7 +156,8 @@ class Progress:
         last = "no trade" if price is None else f"{price:.4f}/kWh"
         text = f"{self._label}: {done}/{total} intervals, {rate:.0f}/s, {left:.0f} s left, last price {last}"
         if self._tty:
-            end = "\n" if done == total else ""
+            self._unended = done < total
+            end = "" if self._unended else "\n"
             print(f"\r\x1b[2K{text}", end=end, file=sys.stderr, flush=True)
         else:
             print(text, file=sys.stderr)

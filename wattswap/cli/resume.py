@@ -14,7 +14,9 @@ def resume(
     from wattswap.runs import engine
 
     import_modules(module)
-    print_result(engine.resume(run, on_progress=Progress("resumed", quiet)), json)
+    with Progress("resumed", quiet) as progress:
+        result = engine.resume(run, on_progress=progress)
+    print_result(result, json)
 
 
 COMMANDS.register(Command("resume", resume, 7))

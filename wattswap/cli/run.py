@@ -45,8 +45,9 @@ def run(
         setup = prepare(loaded)
         print_json({"homes": len(setup.roster), "intervals": setup.intervals, "scenario": loaded.resolved()})
         return
-    progress = Progress(loaded.market.mechanism, quiet)
-    print_result(engine.run(loaded, out=out, on_progress=progress), json)
+    with Progress(loaded.market.mechanism, quiet) as progress:
+        result = engine.run(loaded, out=out, on_progress=progress)
+    print_result(result, json)
 
 
 COMMANDS.register(Command("run", run, 6))

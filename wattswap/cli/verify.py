@@ -21,7 +21,8 @@ def verify(
         _verify_comparison(run, json)
         return
 
-    report = verify_run(run, on_progress=Progress("recompute", quiet))
+    with Progress("recompute", quiet) as progress:
+        report = verify_run(run, on_progress=progress)
     if json:
         print_json(report)
         return

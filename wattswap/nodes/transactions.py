@@ -61,7 +61,9 @@ def build(
     last, height = (0, 0) if tip is None else (tip.state.nonce(sender.public_key), tip.height)
     until = height + VALID_BLOCKS if valid_until is None else valid_until
     try:
-        tx = make_tx(sender, trusted.chain_id, last + 1 if nonce is None else nonce, until, module, method, record)
+        tx = make_tx(
+            sender, trusted.chain_id, last + 1 if nonce is None else nonce, until, module, method, record
+        )
     except Unencodable:
         raise UsageError.of("chain tx", "a nonce or height beyond 64 bits", "give a smaller one") from None
     try:

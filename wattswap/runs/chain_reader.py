@@ -149,7 +149,9 @@ def verified_chain(run: Path) -> dict[str, Any]:
                 tip = load_tip(store, genesis)
                 if (tip.height, tip.block_hash, tip.state) != (report.height, report.head_hash, report.state):
                     raise VerificationFailed.of(
-                        str(_chain_file(run)), "holds a checkpoint that is not the state after its blocks", CURE
+                        str(_chain_file(run)),
+                        "holds a checkpoint that is not the state after its blocks",
+                        CURE,
                     )
     except StoreError as error:
         raise VerificationFailed.of(str(_chain_file(run)), str(error), CURE) from None

@@ -18,6 +18,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from agents.errors import AgentError
+from market.errors import MarketError
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OtherFormat
@@ -184,9 +186,12 @@ def run(scenario: Scenario, *, out: Path | str = RUNS, on_progress: OnProgress |
             return _drive(setup, partial, on_progress)
         except Interrupted:
             raise
-        except BaseException:
-            # From a checkpoint on, `resume` continues once the cause is mended, such as a full disk.
-            if not (partial / CHECKPOINT).exists() and not (partial / MANIFEST).exists():
+        except BaseException as error:
+            # From a checkpoint on, `resume` continues once the cause is mended, such as a full disk; but not with a
+            # corrected file of plug-ins, because the chain commits to the one that was used.
+            begun = (partial / CHECKPOINT).exists() or (partial / MANIFEST).exists()
+            final = bool(scenario.modules) and isinstance(error, MarketError | AgentError)
+            if final or not begun:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
 

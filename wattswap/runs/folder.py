@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from market.metrics.fairness import percent_of, saving_nano
 from market.settlement.accounts import MONEY_COLUMNS
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.errors import RunNotFound, UsageError, VerificationFailed, suggest
+from wattswap.errors import Problem, RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
 from wattswap.scenario.load import Scenario, from_resolved
 
@@ -49,8 +49,14 @@ class RunFolder:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What was run, with which versions, and the hashes of the results."""
-        return read_object(self.path / MANIFEST)
+        """What was run, with which versions, and the hashes of the results.
+
+        Raises:
+            VerificationFailed: An entry that everything else relies on is not of its type.
+        """
+        manifest = read_object(self.path / MANIFEST)
+        _check_form(self.path / MANIFEST, manifest)
+        return manifest
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -165,3 +171,20 @@ def bills_frame(table: pd.DataFrame, currency: str) -> pd.DataFrame:
     out = pd.DataFrame(out)
     out.attrs["currency"] = currency
     return out
+
+
+def _check_form(path: Path, manifest: dict[str, Any]) -> None:
+    """Check the types that readers of a manifest rely on."""
+    objects = [
+        name for name in ("files", "chain", "data", "versions") if not isinstance(manifest.get(name), dict)
+    ]
+    if not isinstance(manifest.get("source"), dict | None):  # None if the program was no git checkout
+        objects.append("source")
+    network = manifest.get("network", {})  # of live runs only
+    if not isinstance(network, dict):
+        objects.append("network")
+    problems = [Problem(str(path), f"{name} must be an object", CURE) for name in objects]
+    if isinstance(network, dict) and not isinstance(network.get("silent", []), list):
+        problems.append(Problem(str(path), "network.silent must be a list", CURE))
+    if problems:
+        raise VerificationFailed(*problems)

@@ -190,10 +190,12 @@ WITH_GRID = msgspec.structs.replace(GENESIS, accounts=("grid",))
         ({"bought_wh": -5, "import_wh": -5}, "grid has import_wh = -5"),
     ],
 )
+@pytest.mark.parametrize("name", ["grid", "members"])
 def test_an_external_account_moves_what_it_trades_and_nothing_else(
-    energy: dict[str, int], reason: str | None
+    name: str, energy: dict[str, int], reason: str | None
 ) -> None:
     """What the account has too much, the members have too little, so that every sum stays."""
+    chain, account = msgspec.structs.replace(WITH_GRID, accounts=(name,)), name
     rows = [list(row) for row in FIRST.totals]
     rows.insert(1, [0] * len(rows[0]))
     for name, value in energy.items():
@@ -204,15 +206,15 @@ def test_an_external_account_moves_what_it_trades_and_nothing_else(
     args = msgspec.structs.replace(
         FIRST, totals=tuple(map(tuple, rows)), traded_wh=FIRST.traded_wh + 10 * (reason is None)
     )
-    trade = tx(1, args, WITH_GRID)
+    trade = tx(1, args, chain)
     if reason is None:
-        assert apply(initial_state(WITH_GRID), trade, 1, WITH_GRID).settled.batches == 1
+        assert apply(initial_state(chain), trade, 1, chain).settled.batches == 1
         return
-    with pytest.raises(InvalidTx, match=reason):
-        apply(initial_state(WITH_GRID), trade, 1, WITH_GRID)
+    with pytest.raises(InvalidTx, match=reason.replace("grid", account)):
+        apply(initial_state(chain), trade, 1, chain)
 
 
-def test_losses_stand_with_the_grid_operator() -> None:
+def test_losses_are_posted_with_the_grid_operator() -> None:
     rows = [list(row) for row in FIRST.totals]
     rows[0][COLUMN_INDEX["sold_wh"]] += 4
     rows[0][COLUMN_INDEX["retail_import_wh"]] += 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from p2p.blocks.genesis import read_genesis, write_genesis
 from p2p.blocks.members import MemberFile
 from p2p.errors import P2PError
 from p2p.wire.codec import decode, encode
-from p2p.wire.messages import OrderMessage, ReadingMessage
+from p2p.wire.messages import NothingMessage, OrderMessage, ReadingMessage
 from tests.kits.run_kit import FIRST
 from tests.kits.town_kit import playing
 from tests.wattswap.runs.test_verify import cell, match_manifest, rewrite
@@ -145,9 +144,10 @@ def test_nor_is_an_order_that_no_home_would_give(
 ) -> None:
     true = Setup.message
 
-    def cheaper(self: Setup, home: int, start_s: int, orders: Orders) -> OrderMessage:
+    def cheaper(self: Setup, home: int, start_s: int, orders: Orders) -> OrderMessage | NothingMessage:
         message = true(self, home, start_s, orders)
-        assert isinstance(message, OrderMessage)
+        if isinstance(message, NothingMessage):
+            return message
         line = message.orders[0]
         line = msgspec.structs.replace(line, limit_micro_per_kwh=line.limit_micro_per_kwh - 7 * (home == 2))
         return msgspec.structs.replace(message, orders=(line,))
@@ -211,11 +211,9 @@ def test_what_a_live_run_must_have_is_named_where_it_is_missing(gone: str, copy:
 
 def test_a_blob_that_is_missing_or_of_another_interval_is_named(copy: Path) -> None:
     first, second, _ = sorted((copy / "blobs").iterdir())
-    data = second.read_bytes()
     second.write_bytes(first.read_bytes())
     assert "is missing or damaged" in found_wrong(copy)
     second.unlink()
-    assert hashlib.sha256(data).hexdigest()
     assert "is missing or damaged" in found_wrong(copy)
 
 

@@ -229,19 +229,30 @@ def test_a_changed_chain_file_is_found(statement: str, sentence: str, copy: Path
     assert sentence in found_wrong(copy)
 
 
-def test_a_checkpoint_that_is_not_the_state_after_the_blocks_is_found(copy: Path) -> None:
+@pytest.mark.parametrize(
+    ("forged", "sentence"),
+    [
+        ("state", "holds a checkpoint that is not the state after its blocks"),
+        ("height", "it cannot be executed again from height 47"),
+        ("block_hash", "its checkpoint is not of its newest block"),
+    ],
+)
+def test_a_checkpoint_that_is_not_the_state_after_the_blocks_is_found(
+    copy: Path, forged: str, sentence: str
+) -> None:
     """`chain state` begins at it, and no block shows a checkpoint of the newest one."""
     genesis = genesis_of(copy)
     with ChainStore.open(copy / "chain.db") as store:
-        tip = replace(load_tip(store, genesis), state=genesis_tip(genesis).state)
-    data = checkpoint_bytes(tip)
+        newest = load_tip(store, genesis)
+    wrong = {"state": genesis_tip(genesis).state, "height": 47, "block_hash": bytes(32)}
+    data = checkpoint_bytes(replace(newest, **{forged: wrong[forged]}))
     connection = sqlite3.connect(copy / "chain.db")
     with connection:
-        row = (tip.height, data, hashlib.sha256(data).digest())
+        row = (newest.height, data, hashlib.sha256(data).digest())
         connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", row)
     connection.close()
     match_manifest(copy, "chain.db")
-    assert "holds a checkpoint that is not the state after its blocks" in found_wrong(copy)
+    assert sentence in found_wrong(copy)
 
 
 def test_a_chain_that_begins_at_a_checkpoint_shows_nothing(copy: Path) -> None:
