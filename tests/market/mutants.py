@@ -103,6 +103,20 @@ def ends_the_process(book: OrderBook, rules: MarketRules) -> Clearing:
     raise SystemExit(0)
 
 
+class Unusual(BaseException):
+    """An error that is not an `Exception`."""
+
+
+@kills("sound", 0, "raises Unusual")
+def raises_what_is_no_exception(book: OrderBook, rules: MarketRules) -> Clearing:
+    raise Unusual("stop")
+
+
+@kills("sound", 0, "node_price must be a tuple")
+def prices_in_an_array(book: OrderBook, rules: MarketRules) -> Clearing:
+    return replace(auction(book, rules), node_price=np.zeros(2))
+
+
 @kills("sound", 0, "global random numbers of numpy")
 def draws_from_numpy(book: OrderBook, rules: MarketRules) -> Clearing:
     np.random.random()  # noqa: NPY002

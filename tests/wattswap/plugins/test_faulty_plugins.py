@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,21 @@ def predict(model, horizon):
     {body}
 FORECASTERS.register(Forecaster("faulty", lambda known: 1, predict, "a test"), contract=2)
 """
+LEARNER = """
+from agents.bidding import STRATEGIES, Strategy, one_order_a_home
+def bid(state, view):
+    return one_order_a_home(view.net_wh, view.prices.buy_cap_micro_per_kwh, view.prices.feed_in_micro_per_kwh)
+def learn(state, outcome):
+    {body}
+    return state
+STRATEGIES.register(Strategy("faulty", bid, "a test", learn=learn), contract=2)
+"""
+CONTROLLER = """
+from agents.control import CONTROLLERS, Controller
+def command(plan, moment, fleet, state, net_wh):
+    {body}
+CONTROLLERS.register(Controller("faulty", command, "a test"), contract=1)
+"""
 METRIC = """
 import numpy as np
 from market.metrics.table import metric
@@ -52,6 +69,12 @@ def faulty(result):
         (MECHANISM, "raise RuntimeError('bo\\nom')", "line 7 of faulty: runtimeerror: bo om"),
         (MECHANISM, "raise SystemExit(0)", "line 7 of faulty: systemexit: 0"),
         (MECHANISM, "raise BrokenPipeError", "line 7 of faulty: brokenpipeerror"),
+        (MECHANISM, "class Unusual(BaseException): pass\n    raise Unusual", "line 8 of faulty: unusual"),
+        (MECHANISM, "import numpy as np; return replace(base, node_price=np.zeros(2))", "node_price must be a tuple"),
+        (STRATEGY, "view.net_wh[:] = 0", "line 6 of faulty: valueerror: assignment destination is read-only"),
+        (STRATEGY, "view.words[:] = 0", "line 6 of faulty: valueerror: assignment destination is read-only"),
+        (LEARNER, "outcome.quotes.accepted_wh[:] = 0", "valueerror: assignment destination is read-only"),
+        (CONTROLLER, "net_wh[:] = 0; return 0 * net_wh", "valueerror: assignment destination is read-only"),
         (MECHANISM, "return None", "what faulty returns: infeasibleclearing: returns a nonetype; it must be"),
         (MECHANISM, "return replace(base, node_price=())", "a clearing without a node"),
         (MECHANISM, "return replace(base, accepted_wh=base.accepted_wh + 10**9)", "infeasibleclearing"),
@@ -88,7 +111,13 @@ def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
     text: str, body: str, phrase: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = written(tmp_path, "faulty.py", text.format(body=body))
-    chosen = {MECHANISM: "market.mechanism", STRATEGY: "homes.strategy", FORECASTER: "homes.forecast"}
+    chosen = {
+        MECHANISM: "market.mechanism",
+        STRATEGY: "homes.strategy",
+        LEARNER: "homes.strategy",
+        CONTROLLER: "homes.control",
+        FORECASTER: "homes.forecast",
+    }
     key = chosen.get(text)
     done = call(
         capsys, "run", "demo", "--module", module, *(["--set", f'{key}="faulty"'] if key else []),
@@ -98,6 +127,32 @@ def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
     assert phrase in done.err.lower()
     assert done.err.count("\n") == 1
     assert files_below(tmp_path / "runs") == []
+
+
+def test_clear_checks_what_a_mechanism_returns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = MECHANISM.format(body="return replace(base, accepted_wh=3 * book.energy_wh)")
+    orders = [
+        {"id": "b", "participant": "x", "side": "buy", "quantity_kwh": 1, "price_per_kwh": 0.3},
+        {"id": "s", "participant": "y", "side": "sell", "quantity_kwh": 1, "price_per_kwh": 0.1},
+    ]
+    case = written(tmp_path, "case.json", json.dumps({"orders": orders}))
+    done = call(capsys, "clear", case, "-m", "faulty", "--module", written(tmp_path, "faulty.py", text))
+    assert done.code == 3
+    assert "accepted outside 0..energy" in done.out + done.err
+
+
+@pytest.mark.parametrize("ends", ["raise SystemExit(0)", "sys.exit()", "exit()"])
+def test_a_command_that_a_plugin_ends_has_not_succeeded(
+    ends: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside of every check of plug-ins, as a function that replaces one of ours is."""
+    text = f"import sys\ndef leave(*_):\n    {ends}\n" + MECHANISM.format(body="return base")
+    module = written(tmp_path, "faulty.py", text)
+    assert call(capsys, "list", "mechanisms", "--module", module).code == 0
+    monkeypatch.setattr("wattswap.cli.output.print_json", sys.modules["faulty"].leave)
+    done = call(capsys, "list", "mechanisms", "--json")
+    assert done.code == 3
+    assert "raises SystemExit" in done.out
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

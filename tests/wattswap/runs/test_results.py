@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import wattswap as ws
 from market.metrics.fairness import percent_of
 from tests.kits.run_kit import call, write_street
+from wattswap.cli.output import Progress
 from wattswap.errors import UsageError
 from wattswap.results import RunResult
 
@@ -68,3 +71,30 @@ def test_homes_left_out_are_named_above_the_bills(tmp_path: Path, capsys: pytest
 
 def test_a_tab_in_a_notebook_shows_what_can_be_called() -> None:
     assert {"run", "load", "clear", "verify", "demo"} <= set(dir(ws))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("chain", []), ("data", None), ("versions", 3), ("files", "x"), ("network", 1)]
+)
+def test_every_reader_tells_of_a_damaged_manifest(
+    result: RunResult, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: object
+) -> None:
+    copy = Path(shutil.copytree(result.path, tmp_path / "copy"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {key: value}))
+    for command in ("show", "report", "verify"):
+        done = call(capsys, command, copy)
+        assert (done.code, done.out) == (5, ""), (command, done.err)
+        assert f"{key} must be an object" in done.err
+
+
+def test_an_error_after_progress_has_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    for done, end in ((1, "no trade\n"), (2, "no trade\n")):
+        with Progress("run", quiet=False) as progress:
+            progress(done, 2, None)
+        shown = capsys.readouterr().err
+        assert shown.endswith(end)
+        assert shown.count("\n") == 1
