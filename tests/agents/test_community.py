@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from agents.bidding import STRATEGIES, Orders, Outcome, OwnResults, Strategy, View
 from agents.community import Community
 from agents.control import CONTROLLERS, Controller, Planning
+from agents.devices import DEVICES, Fleet, Moment
+from agents.devices.battery import Batteries
 from agents.errors import InvalidOrders
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT, Forecast, Forecaster
 from agents.rules import AgentRules, Known
@@ -20,7 +23,17 @@ from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval
 from market.orders import MAX_ORDERS
 from market.units import IntArray
-from tests.kits.community_kit import BATTERY, DAY, PRICES, community, homes_of, registers, signed, walk
+from tests.kits.community_kit import (
+    BATTERY,
+    DAY,
+    PRICES,
+    TARIFF,
+    community,
+    homes_of,
+    registers,
+    signed,
+    walk,
+)
 
 
 @pytest.mark.parametrize("gate_closure_minutes", [0, 15, 45])
@@ -375,3 +388,39 @@ def test_a_controller_plans_once_an_interval_whether_homes_bid_or_only_live() ->
         assert int(after.columns["stored_wh"][1]) == 1_000 + 5 * 285
     finally:
         CONTROLLERS.forget("always_charge")
+
+
+class SecondBatteries(Batteries):
+    """Batteries whose column has another name."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("second_wh",)
+
+    def read(self, state: State) -> Mapping[str, IntArray]:
+        return {"second_wh": super().read(state)["stored_wh"]}
+
+
+def test_no_controller_can_change_the_energy_that_it_is_given() -> None:
+    """Neither when orders are planned nor when the interval is simulated, nor as the controller of a second device."""
+    given: list[tuple[str, bool]] = []
+
+    def command(plan: State, moment: Moment, fleet: Fleet, state: State, net_wh: IntArray) -> IntArray:
+        given.append((fleet.columns[0], net_wh.flags.writeable))
+        return np.zeros_like(net_wh)
+
+    second = replace(DEVICES.get("battery"), name="second", in_data=None, fleet=SecondBatteries.from_specs)
+    CONTROLLERS.register(Controller("looks", command, "a test"))
+    DEVICES.register(second)
+    try:
+        imported, exported = registers(3, 4, 2)
+        devices = {"battery": [None, BATTERY], "second": [BATTERY, BATTERY]}
+        homes = Community(imported, exported, devices, 2 * DAY, AgentRules(control="looks"), TARIFF)
+        homes.bids(PRICES)
+        homes.live()
+    finally:
+        CONTROLLERS.forget("looks")
+        DEVICES.forget("second")
+    assert {name for name, _ in given} == {"stored_wh", "second_wh"}
+    assert len(given) > 4
+    assert not any(writeable for _, writeable in given)

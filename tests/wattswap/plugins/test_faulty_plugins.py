@@ -73,7 +73,6 @@ def faulty(result):
         (MECHANISM, "import numpy as np; return replace(base, node_price=np.zeros(2))", "node_price must be a tuple"),
         (STRATEGY, "view.net_wh[:] = 0", "line 6 of faulty: valueerror: assignment destination is read-only"),
         (STRATEGY, "view.words[:] = 0", "line 6 of faulty: valueerror: assignment destination is read-only"),
-        (LEARNER, "outcome.quotes.accepted_wh[:] = 0", "valueerror: assignment destination is read-only"),
         (CONTROLLER, "net_wh[:] = 0; return 0 * net_wh", "valueerror: assignment destination is read-only"),
         (MECHANISM, "return None", "what faulty returns: infeasibleclearing: returns a nonetype; it must be"),
         (MECHANISM, "return replace(base, node_price=())", "a clearing without a node"),
@@ -114,7 +113,6 @@ def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
     chosen = {
         MECHANISM: "market.mechanism",
         STRATEGY: "homes.strategy",
-        LEARNER: "homes.strategy",
         CONTROLLER: "homes.control",
         FORECASTER: "homes.forecast",
     }
@@ -127,6 +125,19 @@ def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
     assert phrase in done.err.lower()
     assert done.err.count("\n") == 1
     assert files_below(tmp_path / "runs") == []
+
+
+def test_a_strategy_that_learns_cannot_change_the_clearing_of_a_mechanism(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mechanism returns arrays that could be written, and they are settled after homes have learned."""
+    text = MECHANISM.format(body="return replace(base, accepted_wh=base.accepted_wh.copy())")
+    text += LEARNER.format(body="outcome.quotes.accepted_wh[:] = 0")
+    done = call(
+        capsys, "run", "demo", "--module", written(tmp_path, "faulty.py", text), "-m", "faulty",
+        "--set", "homes.strategy=faulty", "--set", "time.intervals=2", "--quiet", "--out", tmp_path / "runs",
+    )  # fmt: skip
+    refused(done, 3, "bidding strategy 'faulty' fails in line", "assignment destination is read-only")
 
 
 def test_clear_checks_what_a_mechanism_returns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
