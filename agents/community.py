@@ -285,6 +285,11 @@ class Community:
             return _orders_of(self._groups[0], view)
         return _joined([_orders_of(group, _of_homes(view, group.places)) for group in self._groups])
 
+    def limits(self, prices: IntervalPrices) -> tuple[IntArray, IntArray]:
+        """Limits to buy and to sell."""
+        n = self.homes
+        return np.full(n, prices.buy_cap_micro_per_kwh), np.full(n, prices.feed_in_micro_per_kwh)
+
     @property
     def learns(self) -> bool:
         """Whether any strategy learns from the results of earlier orders."""

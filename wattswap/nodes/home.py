@@ -34,6 +34,7 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.pace import Pace
+from wattswap.runs.interval import sent_orders
 from wattswap.runs.prepare import Setup
 
 GOSSIP_PATIENCE_S: Final = 5.0
@@ -130,7 +131,7 @@ class Home:
         """
         community = self.setup.community(self.index)
         for i in range(self.setup.intervals):
-            orders = community.bids(self.setup.prices.at(i))
+            orders = sent_orders(self.setup, community, i)
             meters = community.live()
             if i >= first:
                 await self.pace.opening(i)

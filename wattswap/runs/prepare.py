@@ -20,6 +20,7 @@ from market.interval import Interval
 from market.mechanism import MECHANISMS, Mechanism
 from market.orders import OrderKind
 from market.rules import MarketRules
+from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
 from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
 from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
@@ -40,6 +41,7 @@ from wattswap.errors import UsageError
 from wattswap.inputs.parameters import rules_with, run_defaults
 from wattswap.runs.homes import devices_of, history_after_gaps_s, load_meter, strategies_of, without_missing
 from wattswap.runs.layout import GENESIS, MEMBERS
+from wattswap.runs.throughput import DAYS, Throughput
 from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
 
@@ -125,14 +127,37 @@ class Setup:
         return self.scenario.chain.sign_orders
 
     @property
-    def shares_imbalance(self) -> bool:
-        """Whether imbalances are settled among members before the retailer."""
-        return self.scenario.market.imbalance == "shared"
+    def metered(self) -> bool:
+        """Whether homes state limits only, and the quantities come from the meters."""
+        return self.scenario.market.quantities == "metered"
+
+    @cached_property
+    def imbalance_rule(self) -> ImbalanceRule:
+        """How imbalances are settled; with the retailer where there are none, or no local market."""
+        market = self.scenario.market
+        if self.metered or not self.mechanism.promises.local_market:
+            return ImbalanceRule(Imbalance.RETAILER)
+        return ImbalanceRule(Imbalance(market.imbalance), Shares(market.imbalance_shares or "throughput"))
 
     @property
-    def imbalance(self) -> str:
-        """With whom imbalances are settled first: "shared" among members, or "retailer"."""
-        return "shared" if self.shares_imbalance and self.mechanism.promises.local_market else "retailer"
+    def imbalance_words(self) -> str:
+        """The imbalance rule as scenarios and results name it; a pool with its shares unless they are the default."""
+        rule = self.imbalance_rule
+        pooled = rule.imbalance is Imbalance.POOLED and rule.shares is not Shares.THROUGHPUT
+        return f"{rule.imbalance} ({rule.shares})" if pooled else str(rule.imbalance)
+
+    def weight_wh(self, i: int) -> IntArray:
+        """Weights of the shares of a pool in the i-th interval, fixed for its local day. [Wh]"""
+        return self._weights.of(self.first_row + i)
+
+    @cached_property
+    def _weights(self) -> Throughput:
+        return Throughput(self.meter, self.zone, self.agents.lead)
+
+    @property
+    def zone(self) -> str:
+        """Time zone of the homes' calendar."""
+        return self.scenario.tariff.zone or self.scenario.time.zone or "UTC"
 
     @property
     def steps_per_day(self) -> int:
@@ -180,7 +205,7 @@ class Setup:
             members=self.members[columns],
             start_s=self.meter.start_s,
             strategies=self.strategies[columns],
-            zone=self.scenario.tariff.zone or self.scenario.time.zone or "UTC",
+            zone=self.zone,
             weather=self.weather,
         )
 
@@ -323,7 +348,7 @@ def prepare(scenario: Scenario) -> Setup:
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
     step_s = span.minutes * 60
     agents = _agent_rules(scenario, span.minutes)
-    history_s = scenario.homes.forecast_days * DAY_S + agents.lead * step_s
+    history_s = max(scenario.homes.forecast_days, DAYS + 1) * DAY_S + agents.lead * step_s
     # History and run are cut to whole market intervals, counted from the run's start.
     first_s = max(history_after_gaps_s(meter, span.start_s), span.start_s - history_s)
     first_s = span.start_s - (span.start_s - first_s) // step_s * step_s

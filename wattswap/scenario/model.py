@@ -124,10 +124,12 @@ class Scenario(Table):
             mode="json", by_alias=True, exclude_none=True, exclude={"time"}
         )
         said["time"] = self.time.resolved()
+        if self.market.quantities == "metered":
+            del said["market"]["imbalance"]
         # Keys that came later do not change the digest of older scenarios.
         for table, key, default in (
             ("market", "params", {}),
-            ("market", "imbalance", "shared"),
+            ("market", "quantities", "ordered"),
             ("homes", "strategies", {}),
             ("chain", "modules", []),
             ("homes", "control", "self_consumption"),

@@ -44,6 +44,7 @@ from wattswap.scenario.fields import (
     Zone,
     decimal_text,
     instant_s,
+    is_resolved,
     iso,
 )
 from wattswap.scenario.params import Params
@@ -426,9 +427,19 @@ class Market(Table):
     gate_closure_minutes: int = Field(
         default=15, ge=0, le=1_440, description="Lead of gate closure before the interval."
     )
-    imbalance: Literal["shared", "retailer"] = Field(
-        default="shared",
-        description="Settlement of imbalances: among neighbours first, or with the retailer.",
+    quantities: Literal["ordered", "metered"] = Field(
+        default="ordered",
+        description="Quantities of orders: what homes order ahead, or what their meters show.",
+    )
+    imbalance: Literal["pooled", "retailer", "middle", "clearing_price"] = Field(
+        default="pooled",
+        description="Settlement of what was ordered and not metered: netted among homes with the gain shared"
+        " (pooled), at the middle price (middle), at the clearing price, or with the retailer.",
+    )
+    imbalance_shares: Literal["throughput", "equal", "leave_one_out", "delivered"] | None = Field(
+        default=None,
+        description="Shares of the gain of pooled imbalances: by metered throughput of 28 days (the default),"
+        " equal, leave_one_out, or by delivered trade, which orders for energy that nobody needs can raise.",
     )
     params: Params = Field(default={}, description="Parameters of the mechanism: docs/reference/mechanisms.")
 
@@ -440,6 +451,30 @@ class Market(Table):
             cure = "choose another mechanism, or clear a case with a grid by `wattswap clear`"
             raise Wrong(f"{value} needs a grid, which a run of homes does not have", cure)
         return value
+
+    @field_validator("imbalance", mode="before")
+    @classmethod
+    def _imbalance(cls, value: Any) -> Any:
+        if value == "shared":
+            cure = 'write "middle" for the same rule, or leave it out for "pooled"'
+            raise Wrong("'shared' is now called 'middle'", cure)
+        return value
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        faults: Faults = []
+        if self.quantities == "metered" and not is_resolved(info):
+            # What flowed is what is cleared: there is no deviation to settle.
+            faults += [
+                (key, 'is not used with quantities = "metered", which leave no imbalance', "remove it")
+                for key in ("imbalance", "imbalance_shares")
+                if key in self.model_fields_set
+            ]
+        elif self.imbalance_shares is not None and self.imbalance != "pooled":
+            cure = f'remove it, or write imbalance = "pooled" instead of "{self.imbalance}"'
+            faults.append(("imbalance_shares", "are the shares of pooled imbalances", cure))
+        _finish(faults)
+        return self
 
 
 class Chain(Table):

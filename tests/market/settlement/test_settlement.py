@@ -11,7 +11,7 @@ from market.book import Order, OrderBook, Side
 from market.clearing import Clearing, PriceInterval, check_feasible
 from market.errors import AmountTooLarge, InvalidBook, UnbalancedPostings
 from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, Postings, check_balanced
-from market.settlement.imbalance import baseline_nano, imbalance_cost_nano
+from market.settlement.baseline import baseline_nano, imbalance_cost_nano
 from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
 from market.units import INT64_SAFE
