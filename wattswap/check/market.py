@@ -1,0 +1,259 @@
+"""Verdicts of `wattswap check market`: does it pay a home, or two of one owner, to order something else?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from market.random import words_of
+from market.settlement.imbalance import Imbalance, ImbalanceRule
+from market.units import IntArray, money
+from wattswap.check.deviations import DEVIATIONS, WASH_WH, Deviation, phantom
+from wattswap.check.game import Game
+from wattswap.runs.prepare import Setup
+
+GAIN_PERCENT, MOST_HOMES_PERCENT, WORST_PERCENT = 0.25, 5.0, 3.0
+"""At most so many homes may gain more than so much of their turnover, and none more than the last."""
+WASH_UNITS = 2.0
+"""Most that two homes of one owner may gain beyond what they gain under `retailer`. [currency]"""
+WASH_PAIRS = 16
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finding:
+    """What one deviation brings each home that tries it alone.
+
+    Args:
+        gain_nano: Per home. [nano-currency]
+        percent: The same as a share of the home's turnover; 0 where a home has none. [%]
+    """
+
+    deviation: Deviation
+    gain_nano: IntArray
+    percent: np.ndarray
+
+    @property
+    def gainers(self) -> int:
+        """Homes that gain more than `GAIN_PERCENT` of their turnover."""
+        return int((self.percent > GAIN_PERCENT).sum())
+
+    @property
+    def passed(self) -> bool:
+        """Whether the deviation pays as few homes, and as little, as a sound market allows."""
+        few = self.gainers * 100 <= MOST_HOMES_PERCENT * len(self.percent)
+        return few and float(self.percent.max(initial=0.0)) <= WORST_PERCENT
+
+
+def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[str, Any]:
+    """Play all deviations of a scenario, and judge them.
+
+    Args:
+        on_progress: Told what is tried, and how many of how many steps are done.
+        rounds: Most rounds of best responses.
+
+    Returns:
+        JSON values: `holds`, `deviations`, `wash_trades`, `best_responses`.
+    """
+    game = Game(setup)
+    honest = game.honest()
+    tried = [d for d in DEVIATIONS if d.metered or not setup.metered]
+    findings = []
+    for done, deviation in enumerate(tried):
+        on_progress(deviation.name, done, len(tried) + 2)
+        findings.append(_alone(game, honest, deviation))
+    on_progress("wash trades", len(tried), len(tried) + 2)
+    wash = None if setup.metered else _wash_trades(game, honest)
+    on_progress("best responses", len(tried) + 1, len(tried) + 2)
+    responses = _best_responses(game, honest, tried, rounds)
+    decided = [f.passed for f in findings if f.deviation.decides]
+    return {
+        "holds": all(decided) and (wash is None or wash["holds"]),
+        "mechanism": setup.mechanism.name,
+        "quantities": setup.scenario.market.quantities,
+        "imbalance": None if setup.metered else setup.imbalance_words,
+        "homes": len(setup.roster),
+        "intervals": setup.intervals,
+        "orders": int(sum((m.orders.energy_wh > 0).sum() for m in game.moments)),
+        "limits": {
+            "gain_percent": GAIN_PERCENT,
+            "homes_percent": MOST_HOMES_PERCENT,
+            "worst_percent": WORST_PERCENT,
+            "wash_beyond_retailer": WASH_UNITS,
+        },
+        "deviations": [_as_json(setup, finding) for finding in findings],
+        "wash_trades": wash,
+        "best_responses": responses,
+    }
+
+
+def _alone(game: Game, honest: list[IntArray], deviation: Deviation) -> Finding:
+    """Every home deviates alone."""
+    homes = len(game.setup.roster)
+    gain = np.zeros(homes, dtype=np.int64)
+    for home in range(homes):
+        credited = game.credited_by_interval(honest, {}, {home: deviation})
+        gain[home] = sum(int(a[home] - b[home]) for a, b in zip(credited, honest, strict=True))
+    turnover = game.turnover_nano
+    return Finding(deviation, gain, np.where(turnover > 0, 100 * gain / np.maximum(turnover, 1), 0.0))
+
+
+def _as_json(setup: Setup, finding: Finding) -> dict[str, Any]:
+    worst = int(np.argmax(finding.percent))
+    gained = float(finding.percent[worst]) > 0
+    return {
+        "name": finding.deviation.name,
+        "decides": finding.deviation.decides,
+        "holds": finding.passed if finding.deviation.decides else None,
+        "homes_that_gain": int((finding.gain_nano > 0).sum()),
+        "homes_above": finding.gainers,
+        "largest_percent": float(finding.percent[worst]) if gained else 0.0,
+        "largest_gain": money(int(finding.gain_nano[worst])) if gained else 0.0,
+        "worst_home": setup.roster[worst] if gained else None,
+    }
+
+
+def _wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
+    """Two homes of one owner: one sells and one buys the same energy, which nobody uses, in every interval."""
+    setup, retailer = game.setup, ImbalanceRule(Imbalance.RETAILER)
+    drawn = np.argsort(words_of(setup.seed, 0, setup.members), kind="stable").tolist()
+    around = [(a, b) for a, b in pairwise([*drawn, drawn[0]]) if a != b]
+    pairs = [*around, *((b, a) for a, b in around)][:WASH_PAIRS]
+    sells = Deviation("sells nothing", phantom(-1, WASH_WH), True)
+    buys = Deviation("buys nothing", phantom(1, WASH_WH), True)
+    honest_outside = game.honest(retailer)
+    found = []
+    for a, b in pairs:
+        chosen = {a: sells, b: buys}
+        gains = [
+            _joint(game.credited_by_interval(before, {}, chosen, rule), before, [a, b])
+            for before, rule in ((honest, None), (honest_outside, retailer))
+        ]
+        found.append((gains[0] - gains[1], gains[0], (a, b)))
+    if not found:
+        return {"holds": True, "pairs": 0, "largest_beyond_retailer": None, "worst_pair": None}
+    beyond, _, worst = max(found)
+    return {
+        "holds": money(beyond) <= WASH_UNITS,
+        "pairs": len(found),
+        "energy_wh": WASH_WH,
+        "largest_gain": money(max(gain for _, gain, _ in found)),
+        "largest_beyond_retailer": money(beyond),
+        "worst_pair": [setup.roster[home] for home in worst],
+    }
+
+
+def _joint(credited: list[IntArray], before: list[IntArray], homes: list[int]) -> int:
+    return sum(int((a[homes] - b[homes]).sum()) for a, b in zip(credited, before, strict=True))
+
+
+def _best_responses(
+    game: Game, honest: list[IntArray], tried: list[Deviation], rounds: int
+) -> dict[str, Any]:
+    """Homes choose in turn what pays them most against what the others chose last, until nobody changes."""
+    others: dict[int, Deviation] = {}
+    now, settled, done = honest, False, 0
+    options = [d for d in tried if "nothing" not in d.name]
+    while done < rounds and not settled:
+        done += 1
+        settled = True
+        for home in range(len(game.setup.roster)):
+            best, chosen = now, others.get(home)
+            plain = {h: d for h, d in others.items() if h != home}
+            if chosen is not None:  # its own orders are an option too
+                best, chosen = _better(game, now, others, home, None, best, chosen)
+            for option in options:
+                best, chosen = _better(game, now, others, home, option, best, chosen)
+            if chosen is not others.get(home):
+                settled, now = False, best
+                others = plain if chosen is None else {**plain, home: chosen}
+    return {
+        "settled": settled,
+        "rounds": done,
+        "homes_that_deviate": len(others),
+        "volume_percent": _volume_percent(game, others),
+        "chosen": {game.setup.roster[home]: d.name for home, d in sorted(others.items())},
+    }
+
+
+_OWN = Deviation("own orders", lambda home, own, prices: own, False, metered=True)
+
+
+def _better(
+    game: Game,
+    now: list[IntArray],
+    others: dict[int, Deviation],
+    home: int,
+    option: Deviation | None,
+    best: list[IntArray],
+    chosen: Deviation | None,
+) -> tuple[list[IntArray], Deviation | None]:
+    """The better of the best so far and one more option for a home."""
+    credited = game.credited_by_interval(now, others, {home: option or _OWN})
+    gain = sum(int(a[home] - b[home]) for a, b in zip(credited, best, strict=True))
+    return (credited, option) if gain > 0 else (best, chosen)
+
+
+def _volume_percent(game: Game, others: dict[int, Deviation]) -> float | None:
+    """Energy ordered after the last round, in percent of that of the homes' own orders."""
+    own = sum(int(m.orders.energy_wh.sum()) for m in game.moments)
+    after = own
+    for moment in game.moments:
+        for home, new in zip(others, moment.deviating(others), strict=True):
+            old = moment.orders.energy_wh[moment.orders.home == home]
+            after += int(new.energy_wh.sum()) - int(old.sum())
+    return 100 * after / own if own else None
+
+
+def lines(result: dict[str, Any], currency: str) -> list[str]:
+    """The verdict as text of at most 80 characters a line."""
+    homes = result["homes"]
+    how = "quantities from the meters" if result["imbalance"] is None else f"imbalance {result['imbalance']}"
+    head = "every check holds" if result["holds"] else "a check failed"
+    found = [
+        f"{result['mechanism']}, {how}: {head}.",
+        f"{homes} homes, {result['intervals']} intervals; one home deviates, all others order as they do.",
+        "",
+        f"{'':<7} {'instead of its own orders':<28} {'homes above':>11} {'most, %':>8}  worst home",
+        f"{'':<7} {'':<28} {GAIN_PERCENT:>10g}% {'turnover':>8}",
+    ]
+    for one in result["deviations"]:
+        mark = "-" if one["holds"] is None else "ok" if one["holds"] else "FAILED"
+        worst = (
+            "" if one["worst_home"] is None else f"{one['worst_home']}, {one['largest_gain']:.2f} {currency}"
+        )
+        found.append(
+            f"{mark:<7} {one['name']:<28} {one['homes_above']:>11} {one['largest_percent']:>8.2f}  {worst}"
+        )
+    wash, best = result["wash_trades"], result["best_responses"]
+    found.append("")
+    if wash is not None and wash["pairs"]:
+        mark = "ok" if wash["holds"] else "FAILED"
+        found += [
+            f"{mark:<7} Two homes of one owner trade {wash['energy_wh']} Wh of nothing in every interval:",
+            f"        {' and '.join(wash['worst_pair'])} gain {wash['largest_beyond_retailer']:.2f} {currency}"
+            f" beyond the retailer rule, the most of {wash['pairs']} pairs.",
+        ]
+    state = (
+        f"settled after {best['rounds']} rounds"
+        if best["settled"]
+        else f"not settled in {best['rounds']} rounds"
+    )
+    volume = (
+        "" if best["volume_percent"] is None else f", ordering {best['volume_percent']:.0f} % of the energy"
+    )
+    found.append(
+        f"-       Best responses: {state}; {best['homes_that_deviate']} of {homes} homes deviate{volume}."
+    )
+    found += [
+        "",
+        f"A check fails where a home gains more than {WORST_PERCENT:g} % of its turnover, where more than"
+        f" {MOST_HOMES_PERCENT:g} % of",
+        f"the homes gain more than {GAIN_PERCENT:g} %, or where a pair gains more than {WASH_UNITS:g} {currency}.",
+        "Lines with - are shown only. Gains are lower bounds: other deviations exist.",
+    ]
+    return found
