@@ -131,7 +131,7 @@ def test_the_worked_settlement_is_the_case_of_the_hand_checked_test() -> None:
     test = (ROOT / "tests" / "market" / "settlement" / "test_settlement.py").read_text(encoding="utf-8")
     assert "PRICES = IntervalPrices(300_000, 100_000, 20_000, 50_000)" in test
     assert "cleared([240, 0], [0, 240], 200_000)" in test
-    assert "settle(book, clearing, ints(263, 0), ints(0, 250), PRICES, rule=MIDDLE)" in test
+    assert "settle(book, clearing, ints(263, 0), ints(0, 250), PRICES)" in test
 
 
 def test_every_decision_page_has_its_parts_and_stands_in_the_list() -> None:
