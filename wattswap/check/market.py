@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -210,50 +212,57 @@ def _volume_percent(game: Game, others: dict[int, Deviation]) -> float | None:
 
 
 def lines(result: dict[str, Any], currency: str) -> list[str]:
-    """The verdict as text of at most 80 characters a line."""
+    """The verdict as text, at most 80 characters a line."""
     homes = result["homes"]
-    how = "quantities from the meters" if result["imbalance"] is None else f"imbalance {result['imbalance']}"
+    how = "metered quantities" if result["imbalance"] is None else f"imbalance {result['imbalance']}"
     head = "every check holds" if result["holds"] else "a check failed"
     found = [
         f"{result['mechanism']}, {how}: {head}.",
-        f"{homes} homes, {result['intervals']} intervals; one home deviates, all others order as they do.",
+        *_wrapped(
+            f"{homes} homes, {result['intervals']} intervals. One home deviates, all others order as they do;"
+            f" gains in % of what it imports and exports at the retailer's prices."
+        ),
         "",
-        f"{'':<7} {'instead of its own orders':<28} {'homes above':>11} {'most, %':>8}  worst home",
-        f"{'':<7} {'':<28} {GAIN_PERCENT:>10g}% {'turnover':>8}",
+        f"{'':<7} {'instead of its own orders':<25} {f'above {GAIN_PERCENT:g} %':>12} {'most, %':>8}  by",
+        *map(partial(_line, currency), result["deviations"]),
+        "",
     ]
-    for one in result["deviations"]:
-        mark = "-" if one["holds"] is None else "ok" if one["holds"] else "FAILED"
-        worst = (
-            "" if one["worst_home"] is None else f"{one['worst_home']}, {one['largest_gain']:.2f} {currency}"
-        )
-        found.append(
-            f"{mark:<7} {one['name']:<28} {one['homes_above']:>11} {one['largest_percent']:>8.2f}  {worst}"
-        )
     wash, best = result["wash_trades"], result["best_responses"]
-    found.append("")
     if wash is not None and wash["pairs"]:
         mark = "ok" if wash["holds"] else "FAILED"
-        found += [
-            f"{mark:<7} Two homes of one owner trade {wash['energy_wh']} Wh of nothing in every interval:",
-            f"        {' and '.join(wash['worst_pair'])} gain {wash['largest_beyond_retailer']:.2f} {currency}"
-            f" beyond the retailer rule, the most of {wash['pairs']} pairs.",
-        ]
-    state = (
-        f"settled after {best['rounds']} rounds"
-        if best["settled"]
-        else f"not settled in {best['rounds']} rounds"
-    )
+        found += _wrapped(
+            f"Two homes of one owner trade {wash['energy_wh']} Wh of nothing in every interval:"
+            f" {' and '.join(wash['worst_pair'])} gain {wash['largest_beyond_retailer']:.2f} {currency} beyond what"
+            f" they gain if each home settles with the retailer, the most of {wash['pairs']} pairs.",
+            mark,
+        )
+    state = "settled after" if best["settled"] else "not settled in"
     volume = (
-        "" if best["volume_percent"] is None else f", ordering {best['volume_percent']:.0f} % of the energy"
+        "" if best["volume_percent"] is None else f" and order {best['volume_percent']:.0f} % of the energy"
     )
-    found.append(
-        f"-       Best responses: {state}; {best['homes_that_deviate']} of {homes} homes deviate{volume}."
+    found += _wrapped(
+        f"Best responses: {state} {best['rounds']} rounds; {best['homes_that_deviate']} of {homes} homes"
+        f" deviate{volume}.",
+        "-",
     )
-    found += [
+    return [
+        *found,
         "",
-        f"A check fails where a home gains more than {WORST_PERCENT:g} % of its turnover, where more than"
-        f" {MOST_HOMES_PERCENT:g} % of",
-        f"the homes gain more than {GAIN_PERCENT:g} %, or where a pair gains more than {WASH_UNITS:g} {currency}.",
-        "Lines with - are shown only. Gains are lower bounds: other deviations exist.",
+        *_wrapped(
+            f"Fails if a home gains more than {WORST_PERCENT:g} %, more than {MOST_HOMES_PERCENT:g} % of the homes gain"
+            f" more than {GAIN_PERCENT:g} %, or a pair more than {WASH_UNITS:g} {currency}. Lines with - do not decide."
+            " Gains are lower bounds: homes may deviate in other ways."
+        ),
     ]
-    return found
+
+
+def _line(currency: str, one: dict[str, Any]) -> str:
+    mark = "-" if one["holds"] is None else "ok" if one["holds"] else "FAILED"
+    by = "" if one["worst_home"] is None else f"{one['worst_home']}, {one['largest_gain']:.2f} {currency}"
+    text = f"{mark:<7} {one['name']:<25} {one['homes_above']:>12} {one['largest_percent']:>8.2f}  {by}"
+    return text.rstrip()
+
+
+def _wrapped(text: str, mark: str = "") -> list[str]:
+    indent = " " * 8 if mark else ""
+    return wrap(text, 80, initial_indent=f"{mark:<8}" if mark else "", subsequent_indent=indent)
