@@ -61,6 +61,8 @@ def outside_prices(rules: MarketRules, mechanism: str) -> tuple[int, int]:
 def trade_at(book: OrderBook, price: int, takes_part: BoolArray) -> Clearing:
     """Trade at one price among the orders that take part, the long side in proportion to the energy ordered.
 
+    An odd Wh that equal remainders leave goes by arrival.
+
     Args:
         book: Orders of one interval. Not changed.
         price: [micro-currency/kWh]
@@ -74,9 +76,9 @@ def trade_at(book: OrderBook, price: int, takes_part: BoolArray) -> Clearing:
     if not volume:
         return no_trade(book)
     if demand > supply:
-        accepted_wh = largest_remainder(bought, volume) + sold
+        accepted_wh = largest_remainder(bought, volume, book.sequence) + sold
     elif supply > demand:
-        accepted_wh = bought + largest_remainder(sold, volume)
+        accepted_wh = bought + largest_remainder(sold, volume, book.sequence)
     prices = np.full(len(book), price, dtype=np.int64)
     for column in (accepted_wh, prices):
         column.flags.writeable = False
