@@ -87,8 +87,7 @@ def metered(rng: random.Random, intervals: int) -> Case:
         names = rng.sample(("a", "b", "c", "d"), rng.choice((1, 2, 3)))
         return {name: [0.0 if t in empty else wh(rng) / 1000 for t in range(intervals)] for name in names}
 
-    retail = rng.randrange(10, 40)
-    params = {"retail_price": retail / 100, "feed_in_tariff": rng.randrange(1, retail) / 100}
+    params = {key: rng.randrange(40) / 100 for key in ("retail_price", "feed_in_tariff")}
     return {"supply_kwh": side(), "demand_kwh": side(), "params": params}
 
 
