@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from tests.oracles.stream import continuous
+
 Case = dict[str, Any]
 
 
@@ -107,8 +109,12 @@ def homes(rng: random.Random) -> Case:
 
 
 def stream(rng: random.Random) -> Case:
-    """Events of a continuous book; cancels name earlier orders, also such as are filled or dropped."""
+    """Events of a continuous book; cancels name earlier orders, also such as are filled or dropped.
+
+    Some orders have the id of an earlier one that is no longer in the book.
+    """
     events: list[Case] = []
+    params = {"self_trade": rng.choice(("allow", "skip"))}
     levels = rng.sample(range(-5, 30), rng.choice((1, 2, 5)))
     for i in range(rng.randrange(14)):
         kind = rng.choice(("limit",) * 6 + ("ioc", "fok", "market", "cancel"))
@@ -127,8 +133,13 @@ def stream(rng: random.Random) -> Case:
         }
         if kind == "market":
             del event["price_per_kwh"]
+        if rng.random() < 0.3:
+            there = continuous({"events": events, "params": params})
+            resting = {order[0] for order in (*there["bids"], *there["offers"])}
+            free = sorted({order["id"] for order in orders} - resting)
+            event["id"] = rng.choice(free) if free else event["id"]
         events.append(event)
-    return {"events": events, "params": {"self_trade": rng.choice(("allow", "skip"))}}
+    return {"events": events, "params": params}
 
 
 def game(rng: random.Random, size: int) -> Case:
