@@ -124,7 +124,8 @@ def together(intervals: Sequence[tuple[int, int, Shared]]) -> Shared:
     Args:
         intervals: Supply, demand and what they were settled at, of each. [Wh]
     """
-    supplies, demands, shared = zip(*intervals, strict=True)
+    supplies, demands = [supply for supply, _, _ in intervals], [demand for _, demand, _ in intervals]
+    shared = [one for _, _, one in intervals]
 
     def average(prices: Sequence[Fraction | None], energy_wh: Sequence[int]) -> Fraction | None:
         total = sum(
