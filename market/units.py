@@ -96,7 +96,9 @@ def largest_remainder(weight: IntArray, total: int, rank: IntArray | None = None
         share += above
         tied = np.flatnonzero(remainder == least)
         units = left - int(above.sum())
-        share[tied[:units] if rank is None else tied[first_by_rank(rank[tied], units)]] += 1
+        if rank is not None and len(tied) > units:
+            tied = tied[first_by_rank(rank[tied], units)]
+        share[tied[:units]] += 1
     return share
 
 
