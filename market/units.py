@@ -95,10 +95,23 @@ def largest_remainder(weight: IntArray, total: int, rank: IntArray | None = None
         above = remainder > least
         share += above
         tied = np.flatnonzero(remainder == least)
-        if rank is not None:
-            tied = tied[np.argsort(rank[tied], kind="stable")]
-        share[tied[: left - int(above.sum())]] += 1
+        units = left - int(above.sum())
+        if rank is not None and len(tied) > units:
+            tied = tied[first_by_rank(rank[tied], units)]
+        share[tied[:units]] += 1
     return share
+
+
+def first_by_rank(rank: IntArray, count: int) -> IntArray:
+    """Return the rows with the `count` lowest ranks, of equal ranks the earlier rows.
+
+    Args:
+        rank: Shape (n,).
+        count: 1 to n.
+    """
+    last = np.partition(rank, count - 1)[count - 1]  # without a sort, as above
+    before, tied = np.flatnonzero(rank < last), np.flatnonzero(rank == last)
+    return np.concatenate((before, tied[: count - len(before)]))
 
 
 def rounded_shares(numerator: Sequence[int], denominator: int, rank: Sequence[int] | None = None) -> IntArray:

@@ -19,6 +19,7 @@ from data.readings import MeterData
 from market.interval import Interval
 from market.mechanism import MECHANISMS, Mechanism
 from market.orders import OrderKind
+from market.random import interval_seed
 from market.rules import MarketRules
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
 from market.settlement.tariff import OutsidePrices
@@ -187,7 +188,7 @@ class Setup:
         """The market rules with the outside prices of the i-th interval, and its own seed."""
         return replace(
             self.rules,
-            seed=self.rules.seed + self.start_of(i),
+            seed=interval_seed(self.rules.seed, self.start_of(i)),
             retail_micro_per_kwh=int(self.prices.import_micro_per_kwh[i]),
             feed_in_micro_per_kwh=int(self.prices.feed_in_micro_per_kwh[i]),
         )
