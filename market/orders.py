@@ -12,6 +12,8 @@ from enum import IntEnum
 
 from market.units import INT64_SAFE, PPM
 
+MAX_ORDERS = 64
+"""Orders of one participant in one interval, at most."""
 MAX_HORIZON = 672
 """Intervals of a horizon, at most: a week of 15 minutes."""
 

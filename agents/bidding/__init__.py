@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -90,6 +90,34 @@ class Outcome:
     quotes: Quotes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OwnResults:
+    """The results of each home's own orders, a row per home; known before the next gate closes.
+
+    Args:
+        start_s: Start of the interval. [s since 1970 UTC]
+        bought_wh: Accepted of the orders to buy. [Wh]
+        sold_wh: Accepted of the orders to sell. [Wh]
+        payment_nano: Paid for them (positive) or received (negative), fees included. [nano-currency]
+        price: The one price interval, which is public; None where there is none.
+    """
+
+    start_s: int
+    bought_wh: IntArray
+    sold_wh: IntArray
+    payment_nano: IntArray
+    price: PriceInterval | None
+
+    def of_homes(self, rows: IntArray) -> OwnResults:
+        """The same for some of the homes."""
+        return replace(
+            self,
+            bought_wh=self.bought_wh[rows],
+            sold_wh=self.sold_wh[rows],
+            payment_nano=self.payment_nano[rows],
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """A bidding strategy, vectorised over homes; each home depends on its own row of state and view only.
@@ -99,9 +127,12 @@ class Strategy:
         bid: The orders of the traded interval.
         summary: One line for people.
         start: What the homes (their indices in the roster) know before the first interval.
-        learn: What they know after an interval; None for a strategy that does not learn.
+        learn: What they know after an interval from the results of the whole market, which a run in process has and
+            the nodes of homes have not; None for a strategy that does not learn from them.
         identical_limits: Whether all homes state the same two limits, one to buy and one to sell.
         several_orders: Whether a home may place more than one order an interval.
+        learn_own: What they know after an interval from their own results, also on a network of nodes; None for a
+            strategy that does not learn from them.
     """
 
     name: str
@@ -111,6 +142,12 @@ class Strategy:
     learn: Callable[[State, Outcome], State] | None = None
     identical_limits: bool = False
     several_orders: bool = False
+    learn_own: Callable[[State, OwnResults], State] | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether its orders depend on the results of earlier ones."""
+        return self.learn is not None or self.learn_own is not None
 
 
 STRATEGIES: Registry[Strategy] = Registry(

@@ -17,7 +17,7 @@ from functools import cache
 import msgspec
 
 from market.interval import ALLOWED_MINUTES
-from market.orders import Quote, Terms, numbers_of, problem_of, terms_from
+from market.orders import MAX_ORDERS, Quote, Terms, numbers_of, problem_of, terms_from
 from market.orders import kind_of as kind_of_terms
 from p2p.errors import (
     InvalidMessage,
@@ -34,8 +34,6 @@ from p2p.wire.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, verif
 
 VERSION = 2
 MAX_MESSAGE_BYTES = 4 * 1024
-MAX_ORDERS = 64
-"""Orders in one message, at most."""
 HASH_BYTES = 32
 MAX_ID_BYTES = 64
 MAX_TIME_S = 2**36

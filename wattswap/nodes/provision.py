@@ -216,7 +216,7 @@ def init_nodes(
         if scenario_file is None:
             scenario = write_bundle(scenario, bundle, with_secret=keys.derived)
         setup = prepare(scenario)
-        _refuse_several_messages(setup)
+        _refuse_learning_from_the_market(setup)
         everybody = node_slots(setup.roster, spec)
         _check_given(everybody, keys.given)
         secret = {
@@ -245,22 +245,15 @@ def init_nodes(
     return tuple(config.in_folder(folder.resolve() / config.name) for config in configs)
 
 
-def _refuse_several_messages(setup: Setup) -> None:
-    """Refuse strategies whose orders a home's node cannot send.
-
-    A home sends one order per interval, and a restarted home has lost what its strategy learned.
-    """
+def _refuse_learning_from_the_market(setup: Setup) -> None:
+    """Refuse strategies that learn from what a home's node does not receive: the orders of the others."""
     for name in sorted(set(setup.strategies)):
-        strategy = STRATEGIES.get(name)
-        for cannot, what in (
-            (strategy.several_orders, "places several orders an interval"),
-            (strategy.learn is not None, "learns from each interval"),
-        ):
-            if cannot:
-                cure = "use `wattswap run`, or another strategy on a network"
-                raise setup.scenario.invalid(
-                    "homes.strategy", f"{name!r} {what}, which nodes do not support yet", cure
-                )
+        if STRATEGIES.get(name).learn is not None:
+            what = f"{name!r} learns from the orders of all homes, of which a home on a network receives its own only"
+            cure = "use `wattswap run`, or a strategy with `learn_own`"
+            named = name in setup.scenario.homes.strategies
+            key = ("homes", "strategies", name) if named else "homes.strategy"
+            raise setup.scenario.invalid(key, what, cure)
 
 
 def _check_given(everybody: Sequence[NodeSlot], given: Mapping[str, PublicNode]) -> None:

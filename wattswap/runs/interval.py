@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.bidding import Orders
+from agents.bidding import Orders, OwnResults
 from market.book import OrderBook
-from market.clearing import Clearing, check_feasible
+from market.clearing import Clearing, PriceInterval, check_feasible
 from market.mechanism import MECHANISMS, refuse_unused
 from market.orders import Terms
 from market.random import words_of
-from market.settlement.accounts import Postings
+from market.settlement.accounts import BOUGHT, SOLD, TRADE, Postings
 from market.settlement.baseline import baseline_nano, bound_nano, imbalance_cost_nano, netting_nano
 from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
@@ -129,8 +129,26 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
     book = closed_book(setup, i, *columns_of(orders), net_wh=meters.import_wh - meters.export_wh)
     clearing, clear_ns = clear_book(setup, i, book)
     community.learn(book, clearing)
-    return settled_interval(
+    record = settled_interval(
         setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns
+    )
+    postings = record.settled.postings
+    community.learn_own(own_results(record.start_s, postings.lines[: postings.members], record.price))
+    return record
+
+
+def own_results(start_s: int, lines: IntArray, price: PriceLine | None) -> OwnResults:
+    """What homes learn from their own settlement lines and the price of the interval.
+
+    Args:
+        lines: A row per home, a column per name in `market.settlement.accounts.COLUMNS`.
+    """
+    return OwnResults(
+        start_s=start_s,
+        bought_wh=lines[:, BOUGHT],
+        sold_wh=lines[:, SOLD],
+        payment_nano=-lines[:, TRADE],
+        price=None if price is None else PriceInterval(price.lo, price.hi, price.price),
     )
 
 

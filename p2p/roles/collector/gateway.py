@@ -7,7 +7,7 @@ did not ask for.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -48,7 +48,11 @@ from p2p.wire.messages import (
 )
 
 MESSAGES_MAX: Final = 256
-"""Messages of a frame: signed ones have at most about 260 bytes, a frame has 256 KiB."""
+"""Messages of a frame, at most; fewer where they hold many orders, because a frame has 256 KiB."""
+FRAME_BYTES: Final = FRAME_MAX_BYTES - 64
+"""Room of a frame for its messages; the rest is for version, chain and count. [B]"""
+ENTRY_BYTES: Final = 5
+"""What the encoding adds to a message, at most. [B]"""
 LINES_MAX: Final = 64
 """Lines of a frame: a proof of 25 validators has about 2.5 kB."""
 GATHER_S: Final = 0.02
@@ -278,8 +282,7 @@ class Gateway:
 
     async def _carry_some(self, protocol: str, items: Sequence[_Item], most: int, collector: bytes) -> bool:
         whole = True
-        for first in range(0, len(items), most):
-            part = items[first : first + most]
+        for part in _frames(items, most):
             frame = encode(HandIn(VERSION, self._chain_id, tuple(item.data for item in part)))
             reply = decode(
                 HandInReply, await self._collectors.request(protocol, frame), max_bytes=FRAME_MAX_BYTES
@@ -309,6 +312,21 @@ class Gateway:
             household_keys=self._keys,
             collector_keys=self._collectors.keys,
         )
+
+
+def _frames(items: Sequence[_Item], most: int) -> Iterator[Sequence[_Item]]:
+    """Cut items into parts of at most `most`, each of which fits into a frame."""
+    part: list[_Item] = []
+    room = FRAME_BYTES
+    for item in items:
+        needed = len(item.data) + ENTRY_BYTES
+        if part and (needed > room or len(part) == most):
+            yield part
+            part, room = [], FRAME_BYTES
+        part.append(item)
+        room -= needed
+    if part:
+        yield part
 
 
 @dataclass(frozen=True, slots=True)
