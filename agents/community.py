@@ -130,11 +130,6 @@ class Community:
         """Number of homes."""
         return int(self._net_wh.shape[1])
 
-    @property
-    def next_row(self) -> int:
-        """Row of the next interval to simulate."""
-        return self._next
-
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
         return {

@@ -44,7 +44,7 @@ class View:
         net_wh: Planned import minus export per home, simulated devices included; 0 without a forecast. [Wh]
         forecast: Quantiles before simulated devices, from the first unknown interval on; None without enough history.
         traded: Step of the forecast that is traded.
-        plan: What the controller remembers after planning, such as the value of stored energy.
+        plan: What the controller stores after planning, such as the value of stored energy.
         words: One random word per home, from the seed, the interval and the home alone.
         homes: Index of each home in the roster.
     """

@@ -167,7 +167,7 @@ class Home:
         done, begun = Done(), time.perf_counter()
         start_s = self.setup.start_of(i)
         self.pace.opened()
-        order = self._order(start_s, orders)
+        order = self.setup.message(self.index, start_s, orders)
         taken = self._count(await retry(self.client.submit, order), done)
         done.receipt_s = time.perf_counter() - begun
         reading = self._reading(i, start_s, import_wh, export_wh)
@@ -185,19 +185,6 @@ class Home:
         done.proofs = 1
         done.broken_promises = int(not await self._is_kept(order, proof))
         return done
-
-    def _order(self, start_s: int, orders: Orders) -> OrderMessage | NothingMessage:
-        setup = self.setup
-        if orders.energy_wh.any():
-            return setup.order_message(self.index, start_s, orders)
-        return NothingMessage(
-            messages.VERSION,
-            setup.genesis.chain_id,
-            start_s,
-            setup.minutes,
-            setup.roster[self.index],
-            setup.nonce(start_s),
-        )
 
     def _reading(self, i: int, start_s: int, import_wh: int, export_wh: int) -> ReadingMessage:
         setup = self.setup
@@ -263,7 +250,7 @@ class Home:
 
 
 async def retry(ask: Callable[[A], Awaitable[R]], what: A) -> R:
-    """Repeat a request until it is acknowledged, however long the chain stands still."""
+    """Repeat a request until it is acknowledged, however long the chain makes no progress."""
     while True:
         try:
             return await ask(what)

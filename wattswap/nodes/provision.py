@@ -19,7 +19,7 @@ from p2p.transports.base import peer_id_of
 from p2p.wire.identity import Identity
 from p2p.wire.keystore import Lock
 from wattswap.errors import Problem, UsageError, suggest
-from wattswap.nodes.bundle import SCENARIO, link_bundle, write_bundle
+from wattswap.nodes.bundle import link_bundle, write_bundle
 from wattswap.nodes.config import (
     CONFIG,
     LOOPBACK,
@@ -37,7 +37,7 @@ from wattswap.nodes.config import (
     write_config,
 )
 from wattswap.nodes.keys import KEY_FILE, PublicNode, new_folder, new_identity, seal
-from wattswap.runs.layout import GENESIS, MEMBERS
+from wattswap.runs.layout import GENESIS, MEMBERS, SCENARIO
 from wattswap.runs.prepare import Keys, Setup, prepare
 from wattswap.scenario.fields import Wrong
 from wattswap.scenario.load import Scenario
@@ -172,7 +172,9 @@ def _check_spec(homes: int, spec: NetworkSpec) -> None:
     if spec.pace_s is not None and not (0 < spec.pace_s <= 86_400 or spec.pace_s == spec.begin_ms == 0):
         problems.append(Problem("--pace-seconds", f"{spec.pace_s:g} s", "use more than 0, at most a day"))
     if spec.first_port is not None and not 1024 <= spec.first_port <= MAX_PORT:
-        problems.append(Problem("--first-port", f"{spec.first_port} is no port", f"use 1024 to {MAX_PORT}"))
+        problems.append(
+            Problem("--first-port", f"{spec.first_port} is not a port", f"use 1024 to {MAX_PORT}")
+        )
     if problems:
         raise UsageError(*problems)
 

@@ -32,9 +32,10 @@ from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key
 from wattswap.nodes.home import Client, Done, Home, Listener
 from wattswap.nodes.learned import LEARNED, Learned
-from wattswap.nodes.node import BLOBS, JOIN_S, JOURNAL_FILE, TIMEOUTS, Node, World
+from wattswap.nodes.node import JOIN_S, JOURNAL_FILE, TIMEOUTS, Node, World
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
+from wattswap.runs.layout import BLOBS
 
 
 async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: World) -> None:
@@ -83,6 +84,7 @@ async def run_validator(node: Node) -> None:
             blobs,
             checker,
             node.addresses("validator"),
+            following=setup.after,
             readers=node.readers(),
             config=ValidatorConfig(
                 timeouts=TIMEOUTS[config.consensus.timeouts],
@@ -214,6 +216,10 @@ def _home(node: Node, name: str, client: Client, listener: Listener) -> Home:
     return Home(node.setup, index, client, listener, Pace(node.config.clock), node.keep_omission, learned)
 
 
+COUNTS: Final = ("receipts", "late", "by_gossip", "proofs", "broken_promises", "missed")
+"""Figures of `Done` that are summed over the homes of a node."""
+
+
 class RunLog:
     """Sums the statistics of a node's homes by interval, and writes a line when all of them have finished it."""
 
@@ -230,12 +236,7 @@ class RunLog:
             self._node.stats.add(
                 self._node.setup.start_of(i),
                 what="lived",
-                receipts=sum(d.receipts for d in through),
-                late=sum(d.late for d in through),
-                by_gossip=sum(d.by_gossip for d in through),
-                proofs=sum(d.proofs for d in through),
-                broken_promises=sum(d.broken_promises for d in through),
-                missed=sum(d.missed for d in through),
+                **{name: sum(getattr(d, name) for d in through) for name in COUNTS},
                 receipt_s=round(max(d.receipt_s for d in through), 6),
                 result_s=round(max(d.result_s for d in through), 6),
             )

@@ -100,11 +100,6 @@ class IntervalRecord:
         return PriceLine(node.lo, node.hi, node.price)
 
     @property
-    def node_price_per_kwh(self) -> list[float | None]:
-        """The price of each node; None where nothing traded. [currency/kWh]"""
-        return [None if node is None else node.price / MICRO_PER_UNIT for node in self.clearing.node_price]
-
-    @property
     def price_per_kwh(self) -> float | None:
         """The price, an average if the mechanism has no single price. [currency/kWh]"""
         average = self.clearing.average_price_micro_per_kwh(self.book)
@@ -121,7 +116,7 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
     Raises:
         NotTaken: The book or the rules hold what the mechanism does not use.
         InfeasibleClearing: The mechanism broke a rule of the market.
-        PluginFailed: A plug-in of somebody else did, or raised.
+        PluginFailed: A third-party plug-in did, or raised.
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
     orders = sent_orders(setup, community, i, signed=signed)

@@ -1,6 +1,6 @@
 """Many homes behind one node: each signs for itself, the gateway forwards.
 
-What the homes hand in travels in batches, one frame for some hundred messages. The gateway can delay and drop
+What the homes submit travels in batches, one frame for some hundred messages. The gateway can delay and drop
 messages, which their homes notice by the missing receipt; it can change none and read no line that its homes
 did not ask for.
 """
@@ -228,7 +228,7 @@ class Gateway:
                 pass
             except RemoteError as error:
                 self._transport.stats.refused.add(self._collectors.current.address, error.code, error.detail)
-            self._work.set()  # a collector that was lost on the way must hear everything again
+            self._work.set()  # a collector that was unreachable must receive everything again
             await trio.sleep(pause)
             pause = min(2 * pause, AGAIN_MAX_S)
 
@@ -261,10 +261,7 @@ class Gateway:
         collector = self._collectors.current.key
         # Somebody waits for each answer, though a later message or interval took the place of his.
         self._overtaken = [item for item in self._overtaken if not item.done.is_set()]
-        said = [
-            *self._overtaken,
-            *(item for item in self._said.values() if item.collector != collector),
-        ]
+        said = [*self._overtaken, *(item for item in self._said.values() if item.collector != collector)]
         self._asked = [item for item in self._asked if not item.done.is_set()]
         try:
             whole = await self._carry_some(BATCH_PROTOCOL, said, MESSAGES_MAX, collector)
@@ -337,11 +334,11 @@ class Member:
     id: str
 
     async def submit(self, message: HandedIn) -> ReceiptMessage:
-        """Hand in an order or "nothing"."""
+        """Submit an order or "nothing"."""
         return await self.gateway.hand_in(message)
 
     async def send_reading(self, message: ReadingMessage) -> ReceiptMessage:
-        """Hand in a meter reading."""
+        """Submit a meter reading."""
         return await self.gateway.hand_in(message)
 
     async def result(self, interval_start: int) -> ResultMessage:

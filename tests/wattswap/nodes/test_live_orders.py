@@ -215,6 +215,7 @@ def test_homes_that_learn_from_their_own_results_give_the_roots_of_a_run_in_proc
 ) -> None:
     scenario = ws.load(street, overrides=[strategies])
     result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path)
+    assert "follow from the signed messages" in ws.verify(result.path)["checks"]["messages"]
     untaught = ws.load(street, overrides=[strategies.replace("learner", "staircase")])
     first, second = (books(run) for run in (result, lived(untaught, tmp_path / "untaught")))
     assert first[0] == second[0], "nothing is known before the first interval"
