@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from agents.bidding import STRATEGIES, Limits, Orders, Outcome, Quotes, Strategy, View, refuse_without_limits
+from agents.bidding import (
+    STRATEGIES,
+    Limits,
+    Orders,
+    Outcome,
+    OwnResults,
+    Quotes,
+    Strategy,
+    View,
+    refuse_without_limits,
+)
 from agents.control import CONTROLLERS, Planning
 from agents.devices import DEVICES, TAKEN, Fleet, Moment
 from agents.errors import InvalidEnergy, InvalidOrders
@@ -23,6 +33,7 @@ from agents.rules import AgentRules, Known, Weather, local_minutes
 from agents.state import State, from_json, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
+from market.orders import MAX_ORDERS
 from market.random import random_words
 from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.units import BoolArray, IntArray
@@ -134,11 +145,6 @@ class Community:
     def homes(self) -> int:
         """Number of homes."""
         return int(self._net_wh.shape[1])
-
-    @property
-    def next_row(self) -> int:
-        """Row of the next interval to simulate."""
-        return self._next
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
@@ -337,11 +343,11 @@ class Community:
     @property
     def learns(self) -> bool:
         """Whether any strategy learns from the results of earlier orders."""
-        return any(group.strategy.learn is not None for group in self._groups)
+        return any(group.strategy.learns for group in self._groups)
 
     def learn(self, book: OrderBook, clearing: Clearing) -> None:
-        """Give learning strategies the market's result for their orders of the last interval."""
-        if not self.learns:
+        """Give strategies that learn from the whole market its result for their orders of the last interval."""
+        if all(group.strategy.learn is None for group in self._groups):
             return
         payment_nano = clearing.payment_nano(book)
         quotes = Quotes(book.side, book.energy_wh, book.limit_micro_per_kwh, clearing.accepted_wh)
@@ -364,6 +370,14 @@ class Community:
             )
             with STRATEGIES.held(group.strategy):
                 group.state = _kept(group.strategy.learn(group.state, outcome))
+
+    def learn_own(self, results: OwnResults) -> None:
+        """Give strategies that learn from their homes' own results those of the last interval, a row per home."""
+        for group in self._groups:
+            if group.strategy.learn_own is not None:
+                with STRATEGIES.held(group.strategy):
+                    own = results.of_homes(group.places)
+                    group.state = _kept(group.strategy.learn_own(group.state, own))
 
     def live(self) -> Meters:
         """Simulate the next interval and read the meters."""
@@ -410,12 +424,14 @@ def _orders_of(group: _Group, view: View) -> Orders:
     homes = len(group.homes)
     if len(orders.home) and not 0 <= int(orders.home.min()) <= int(orders.home.max()) < homes:
         raise InvalidOrders(f"bidding strategy {name!r} orders for homes that are not 0 to {homes - 1}")
-    if (
-        not group.strategy.several_orders
-        and int(np.bincount(orders.home, orders.energy_wh > 0).max(initial=0)) > 1
-    ):
+    most = int(np.bincount(orders.home, orders.energy_wh > 0).max(initial=0))
+    if most > 1 and not group.strategy.several_orders:
         raise InvalidOrders(
             f"bidding strategy {name!r} places several orders for one home; register it with several_orders=True"
+        )
+    if most > MAX_ORDERS:
+        raise InvalidOrders(
+            f"bidding strategy {name!r} places {most} orders for one home; an interval takes at most {MAX_ORDERS}"
         )
     return Orders(group.homes[orders.home], *columns[1:])
 

@@ -57,7 +57,7 @@ class Known:
         knowledge_s: The instant of gate closure. [s since 1970 UTC]
         start_s: Start of the first row of readings. [s since 1970 UTC]
         minutes: Length of a row. [min]
-        days: How many past days a forecast is to look at.
+        days: Number of past days that a forecast uses.
         net_wh: Import minus export without simulated devices, shape (rows, homes), oldest first; only intervals
             that have ended. [Wh]
         zone: Name of the time zone whose calendar the homes live by.

@@ -120,7 +120,7 @@ def check_batch(_args: BatchArgs, _blob: bytes) -> None:
 
 
 async def decide(folder: Path, n: int, blocks: int, full_entries: bool = False) -> Run:
-    """Run a chain and measure from the first batch handed in to the last block decided by all."""
+    """Run a chain and measure from the first batch submitted to the last block decided by all."""
     genesis, operator = make_genesis(n, full_entries), key("operator")
     blobs = [index.to_bytes(4, "big") + bytes(60) for index in range(blocks)]
     txs = [

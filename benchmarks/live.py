@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.live HOMES INTERVALS PACE_SECONDS [GATEWAYS]
 
 A validator and a process of homes are killed (SIGKILL) a fifth and two fifths of the way; the supervisor starts them
-again. These runs take as long as their intervals, so they are no part of `make bench`.
+again. These runs take as long as their intervals, so they are not part of `make bench`.
 """
 
 from __future__ import annotations

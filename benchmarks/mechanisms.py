@@ -19,8 +19,9 @@ import numpy as np
 from benchmarks.clearing import measure, random_book
 from market.book import OrderBook
 from market.mechanism import MECHANISMS, Mechanism
+from market.parameters import rules_with
 from market.rules import MarketRules
-from wattswap.inputs.parameters import rules_with, run_defaults
+from wattswap.inputs.parameters import run_defaults
 
 SIZES = {10_000: 21, 100_000: 9}
 """Orders, and books to clear."""

@@ -89,29 +89,28 @@ class AmbiguousFile(DataError, ValueError):
         super().__init__(f"{path} could be {' or '.join(self.claims)}; name the format")
 
 
-class UnknownZone(DataError, KeyError):
-    """A time zone that the zone database lacks."""
+class UnknownThing(DataError, KeyError):
+    """A name that is not among those that are known."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
-        self._hint = did_you_mean(name, known)
-        super().__init__(name)
+        self.known = sorted(known)
+        self.hint = did_you_mean(name, self.known)
+        super().__init__(name, self.known)
+
+
+class UnknownZone(UnknownThing):
+    """A time zone that the zone database lacks."""
 
     def __str__(self) -> str:
-        return f"no time zone {self.name!r}.{self._hint} Write one as 'Europe/Berlin'."
+        return f"no time zone {self.name!r}.{self.hint} Write one as 'Europe/Berlin'."
 
 
-class UnknownHousehold(DataError, KeyError):
+class UnknownHousehold(UnknownThing):
     """A home that the data lack."""
 
-    def __init__(self, name: str, known: Sequence[str]) -> None:
-        self.name = name
-        self.known = tuple(known)
-        super().__init__(name)
-
     def __str__(self) -> str:
-        hint = did_you_mean(self.name, self.known)
-        return f"no home {self.name!r} in these {len(self.known)} homes.{hint}"
+        return f"no home {self.name!r} in these {len(self.known)} homes.{self.hint}"
 
 
 class InvalidWindow(DataError, ValueError):
@@ -126,18 +125,12 @@ class MissingPackage(DataError, ImportError):
     """An optional package that is not installed."""
 
 
-class UnknownGrid(DataError, KeyError):
+class UnknownGrid(UnknownThing):
     """A SimBench code that is not a low-voltage grid."""
-
-    def __init__(self, code: str, known: Iterable[str]) -> None:
-        self.code = code
-        self.known = sorted(known)
-        super().__init__(code)
 
     def __str__(self) -> str:
         return (
-            f"no low-voltage SimBench grid {self.code!r}.{did_you_mean(self.code, self.known)}"
-            " A code looks like '1-LV-rural2--2-sw'."
+            f"no low-voltage SimBench grid {self.name!r}.{self.hint} A code looks like '1-LV-rural2--2-sw'."
         )
 
 
@@ -145,15 +138,8 @@ class InvalidGrid(DataError, ValueError):
     """A grid with an element whose meaning is not known here."""
 
 
-class UnknownSample(DataError, KeyError):
+class UnknownSample(UnknownThing):
     """A bundled neighbourhood that does not exist."""
 
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        self.name = name
-        self.known = sorted(known)
-        super().__init__(name)
-
     def __str__(self) -> str:
-        return (
-            f"no sample {self.name!r}.{did_you_mean(self.name, self.known)} Known: {', '.join(self.known)}."
-        )
+        return f"no sample {self.name!r}.{self.hint} Known: {', '.join(self.known)}."

@@ -117,7 +117,7 @@ def _prices(texts: Sequence[str], column: str, log: FindingLog) -> IntArray:
             micro[row] = micro_from_price(price)
             continue
         cure = "write a point, not a comma" if "," in text else "every interval needs a price"
-        log.add("error", "not_a_number", f"{column} {text!r} is no price; {cure}", line=row + 2)
+        log.add("error", "not_a_number", f"{column} {text!r} is not a price; {cure}", line=row + 2)
     return micro
 
 

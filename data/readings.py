@@ -9,20 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from data.clock import iso_utc
-from data.errors import (
-    InvalidBattery,
-    InvalidMeterData,
-    InvalidResampling,
-    InvalidWindow,
-    UnknownHousehold,
-)
+from data.errors import InvalidBattery, InvalidMeterData, InvalidResampling, InvalidWindow, UnknownHousehold
 from market.interval import ALLOWED_MINUTES
 from market.units import PPM, IntArray
 
 QualityArray = npt.NDArray[np.uint8]
 
 MEASURED, ESTIMATED, MISSING = 0, 1, 2
-"""Quality of an interval, the worse the higher. Missing energy stands as 0 in the registers."""
+"""Quality of an interval, the worse the higher. Missing energy is stored as 0 in the registers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +66,7 @@ class Source:
 class MeterData:
     """Readings of H homes over T intervals; every array has shape (T, H) and is read-only.
 
-    Arrays handed in are made read-only in place, not copied (a view of somebody's writable array is copied).
+    Arrays passed in are made read-only in place, not copied (a view of somebody's writable array is copied).
 
     Args:
         households: Ids of the homes, one per column.
@@ -184,7 +178,7 @@ class MeterData:
         """Sum to longer intervals; energy is conserved to the Wh, quality is the worst of the parts.
 
         Raises:
-            InvalidResampling: The new length is no multiple of the old, or the data do not start and end on
+            InvalidResampling: The new length is not a multiple of the old, or the data do not start and end on
                 it.
         """
         if minutes == self.minutes:

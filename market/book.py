@@ -47,7 +47,7 @@ class Order:
         sequence: Arrival, decided once at gate closure.
         node: Index into the grid's nodes; 0 without a grid.
         energy_type: Kind of the energy offered, such as "PV"; empty where unknown.
-        requirements: Alternatives, any of which is to be met; only some mechanisms look at them.
+        requirements: Alternatives, any of which is to be met; only some mechanisms use them.
         terms: What an order of another kind than a simple one says beyond the above.
     """
 

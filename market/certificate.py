@@ -52,10 +52,10 @@ class KktResiduals:
 
     @property
     def holds(self) -> bool:
-        """Whether the answer is feasible and optimal within the tolerances; a NaN never is."""
+        """Whether the answer is feasible and optimal within the tolerances; a NaN or a negative residual never is."""
         return (
-            self.primal_residual <= RESIDUAL_TOLERANCE
-            and self.dual_residual <= RESIDUAL_TOLERANCE
+            0 <= self.primal_residual <= RESIDUAL_TOLERANCE
+            and 0 <= self.dual_residual <= RESIDUAL_TOLERANCE
             and abs(self.gap) <= GAP_TOLERANCE
         )
 
@@ -102,7 +102,8 @@ class NodalPrices:
     @property
     def holds(self) -> bool:
         """Whether every node balances, no line is overloaded and the gap is within that of rounding."""
-        balanced = not self.residual_wh.any() and self.overload_wh <= 0
+        every = self.residual_wh.shape == self.price_micro_per_kwh.shape
+        balanced = every and not self.residual_wh.any() and self.overload_wh <= 0
         return balanced and 0 <= self.gap_nano <= self.allowed_gap_nano
 
 

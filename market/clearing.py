@@ -82,6 +82,11 @@ class Clearing:
         # What is bought and what is lost is sold, so half of all that is accepted but for the losses.
         return (int(self.accepted_wh.sum()) - self.losses_wh) // 2
 
+    @property
+    def charges_nano(self) -> IntArray:
+        """The charge of each order, 0 where there are none. [nano]"""
+        return np.zeros_like(self.accepted_wh) if self.charge_nano is None else self.charge_nano
+
     def payment_nano(self, book: OrderBook) -> IntArray:
         """What each order pays (positive) or gets (negative), charges included. [nano]"""
         amount: IntArray = book.side * self.accepted_wh * self.price_micro_per_kwh
@@ -90,7 +95,7 @@ class Clearing:
     def average_price_micro_per_kwh(self, book: OrderBook) -> int | None:
         """The one price; without one, the middle of what a kWh cost buyers and brought sellers; None without a trade.
 
-        Fees are no part of the price, rebates are. Rounded half up. [micro/kWh]
+        Fees are not part of the price, rebates are. Rounded half up. [micro/kWh]
         """
         if len(self.node_price) == 1 and self.node_price[0] is not None:
             return self.node_price[0].price
@@ -154,7 +159,7 @@ def check_feasible(book: OrderBook, clearing: Clearing, *, limits: bool = True) 
     Args:
         book: The orders.
         clearing: The result, one row per order.
-        limits: Whether prices and charges must respect the limits; False for a rule that does not look at them.
+        limits: Whether prices and charges must respect the limits; False for a mechanism that ignores them.
 
     Raises:
         InfeasibleClearing: Names the first broken rule and the rows that break it.
@@ -198,16 +203,6 @@ def _refuse_losses(book: OrderBook, clearing: Clearing) -> None:
         raise InfeasibleClearing(
             f"participants {losers[:5].tolist()} pay more than their limits, charges included"
         )
-
-
-def worse_than_limit(book: OrderBook, clearing: Clearing) -> IntArray:
-    """Rows of the orders that pay more, or get less, than their accepted energy is worth at their limits.
-
-    Charges count. A rule that is individually rational has none.
-    """
-    value_nano = book.side * clearing.accepted_wh * book.limit_micro_per_kwh
-    worse: IntArray = np.flatnonzero(value_nano < clearing.payment_nano(book))
-    return worse
 
 
 def certify(book: OrderBook, clearing: Clearing, dual_price_micro_per_kwh: int) -> DualPrice:

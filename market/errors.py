@@ -99,7 +99,7 @@ def one_line(error: BaseException) -> str:
 
 
 class InvalidPlugin(MarketError, TypeError):
-    """What was to be registered is no plug-in of the kind."""
+    """What was to be registered is not a plug-in of the kind."""
 
     def __init__(self, kind: str, name: str, what: str) -> None:
         self.kind, self.name, self.what = kind, name, what
@@ -110,7 +110,7 @@ class InvalidPlugin(MarketError, TypeError):
 
 
 class PluginFailed(MarketError, RuntimeError):
-    """A plug-in of somebody else that raises, or returns what nobody can use."""
+    """A third-party plug-in that raises, or returns an unusable value."""
 
     def __init__(self, kind: str, name: str, place: str, reason: str) -> None:
         self.kind, self.name, self.place, self.reason = kind, name, place, reason

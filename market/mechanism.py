@@ -104,7 +104,7 @@ class Mechanism:
 
 
 def refuse_unused(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> None:
-    """Raise where a book or its rules hold what the mechanism would pass over in silence.
+    """Raise if a book or its rules hold what the mechanism would silently ignore.
 
     Raises:
         NotTaken: An order of a kind that it does not take, or a grid that it does not use.

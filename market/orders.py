@@ -12,6 +12,8 @@ from enum import IntEnum
 
 from market.units import INT64_SAFE, PPM
 
+MAX_ORDERS = 64
+"""Orders of one participant in one interval, at most."""
 MAX_HORIZON = 672
 """Intervals of a horizon, at most: a week of 15 minutes."""
 
@@ -166,7 +168,7 @@ def problem_of(terms: Terms, side: int, energy_wh: int, limit_micro_per_kwh: int
     """Say what makes an order with these terms invalid, or None.
 
     Args:
-        side: +1 buy, -1 sell, of the order; storages and quotes stand as buys.
+        side: +1 buy, -1 sell, of the order; storages and quotes are buys.
         energy_wh: Of the order: the whole of a block or flexible order, charge or buying half otherwise. [Wh]
         limit_micro_per_kwh: Of the order. [micro-currency/kWh]
     """
@@ -174,7 +176,7 @@ def problem_of(terms: Terms, side: int, energy_wh: int, limit_micro_per_kwh: int
     if max(map(abs, numbers_of(terms))) >= INT64_SAFE:
         return f"a {what} order with a term beyond 2^62"
     if isinstance(terms, Storage | Quote) and side != 1:
-        return f"a {what} order stands as a buy"
+        return f"a {what} order must be a buy"
     if isinstance(terms, Block):
         problem = _block(terms, energy_wh)
     elif isinstance(terms, Flexible):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from market.rules import MarketRules, Rationing, Solver, Value
-from market.units import PPM
+from market.units import MICRO_PER_UNIT, PPM, WH_PER_KWH
 
 Kind = Literal["share", "price", "energy", "whole", "choice", "halves", "nothing"]
 
@@ -42,12 +43,31 @@ class Parameter:
 
     def of(self, rules: MarketRules) -> Any:
         """The value under these rules, in the unit inside."""
-        if self.field in _OWN_FIELDS:
+        if self.field in _SHARED:
             return getattr(rules, self.field)
         return rules.params.get(self.field, self.default)
 
+    @property
+    def scale(self) -> int | None:
+        """Units inside of one unit at the edge, such as Wh of a kWh; None for what is no decimal number there."""
+        return _SCALES.get(self.kind)
 
-_OWN_FIELDS = frozenset(f.name for f in fields(MarketRules)) - {"params"}
+    @property
+    def is_shared(self) -> bool:
+        """Whether all mechanisms share it, such as k or the seed: a field of `MarketRules`."""
+        return self.field in _SHARED
+
+
+_SCALES: dict[Kind, int] = {"share": PPM, "price": MICRO_PER_UNIT, "energy": WH_PER_KWH}
+_SHARED = frozenset(f.name for f in fields(MarketRules)) - {"params"}
+
+
+def rules_with(rules: MarketRules, values: Mapping[str, Value]) -> MarketRules:
+    """The same rules with some values changed, by `Parameter.field`."""
+    shared: dict[str, Any] = {field: value for field, value in values.items() if field in _SHARED}
+    own = {field: value for field, value in values.items() if field not in _SHARED}
+    return replace(rules, **shared, params={**rules.params, **own})
+
 
 K = Parameter(
     name="k",

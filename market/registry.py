@@ -89,7 +89,7 @@ class Registry(Generic[T]):
             origin: Module that brings it; the one that calls when left out.
 
         Raises:
-            InvalidPlugin: It is no plug-in of this kind.
+            InvalidPlugin: It is not a plug-in of this kind.
             DuplicateName: The name is taken.
             OldContract: It was written for another version of the contract.
         """
@@ -161,7 +161,7 @@ class Registry(Generic[T]):
             raise PluginFailed(self.kind, item.name, place, one_line(error)) from error
 
     def forget(self, name: str) -> None:
-        """Take a plug-in out, so that its name can be registered anew: for notebooks, where code is run again."""
+        """Remove a plug-in, so that its name can be registered again: for notebooks, where code is run again."""
         self._items.pop(name, None)
         self._origin.pop(name, None)
 

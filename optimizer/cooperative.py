@@ -26,7 +26,7 @@ _RELATIVE = 1e-8
 """Excess beyond the largest that is let pass, relative to the largest value: what the solver cannot see."""
 
 Equation = tuple[int, int | None]
-"""A coalition and the round whose excess it has: x(S) + e_round = v(S); round None stands for e = 0."""
+"""A coalition and the round whose excess it has: x(S) + e_round = v(S); round None means e = 0."""
 
 
 def nucleolus(value_nano: IntArray) -> IntArray:

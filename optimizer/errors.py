@@ -12,7 +12,7 @@ class OptimizerError(Exception):
 
 
 class NotLinear(OptimizerError, ValueError):
-    """A model that is no linear program over continuous variables."""
+    """A model that is not a linear program over continuous variables."""
 
 
 class Infeasible(OptimizerError):

@@ -103,7 +103,7 @@ class BadProof(RemoteError):
 
 
 class NotAMember(RemoteError):
-    """A message of a home for an interval in which it is no member."""
+    """A message of a home for an interval in which it is not a member."""
 
     code = "not_a_member"
 
@@ -194,15 +194,15 @@ class GenesisError(LocalError, ValueError):
         super().__init__((f"genesis file {path}: " if path else "genesis: ") + "; ".join(problems))
 
 
-class OldFormat(GenesisError):
-    """A chain of an earlier format, which this program does not read."""
+class OtherFormat(GenesisError):
+    """A chain of an earlier or a later format, which this program does not read."""
 
     def __init__(self, version: int, path: Path | None = None) -> None:
         self.version = version
         super().__init__(
             [
                 f"a chain of format {version}; this program reads format 3. To verify it, run"
-                " `wattswap verify RUN_FOLDER` with the program that wrote it, whose version and commit stand in the"
+                " `wattswap verify RUN_FOLDER` with the program that wrote it, whose version and commit are in the"
                 " folder's manifest.json"
             ],
             path,

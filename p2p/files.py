@@ -10,11 +10,15 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file under another name, durably, and rename it.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: It cannot be written; nothing is left of it.
     """
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

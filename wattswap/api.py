@@ -11,6 +11,7 @@ from market.clearing import Clearing, check_feasible
 from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.rules import MarketRules
 from wattswap.runs import engine
+from wattswap.runs.layout import COMPARISON, COMPARISONS, RUNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,32 +24,31 @@ Clear = Callable[[OrderBook, MarketRules], Clearing]
 
 
 def run(
-    scenario: Scenario | Path | str,
-    *,
-    out: Path | str = "runs",
-    on_progress: engine.OnProgress | None = None,
+    scenario: Scenario | Path | str, *, out: Path | str = RUNS, on_progress: engine.OnProgress | None = None
 ) -> RunResult:
     """Run a scenario, or the scenario file at this path, in this process.
 
     Raises:
         WattswapError: All errors of scenario and data, at once.
     """
-    if isinstance(scenario, Path | str):
-        from wattswap.scenario.load import load
-
-        scenario = load(scenario)
-    return _result(engine.run(scenario, out=out, on_progress=on_progress).path)
+    return _result(engine.run(_loaded(scenario), out=out, on_progress=on_progress).path)
 
 
 def resume(path: Path | str, *, on_progress: engine.OnProgress | None = None) -> RunResult:
     """Continue a run that was interrupted or killed, to the same hashes as if it had not been.
 
     Raises:
-        RunNotFound: The folder is no unfinished run.
+        RunNotFound: The folder is not an unfinished run.
         RunBusy: Another process is working on it.
         VerificationFailed: The meter data have changed since the run began.
     """
     return _result(engine.resume(path, on_progress=on_progress).path)
+
+
+def _loaded(scenario: Scenario | Path | str) -> Scenario:
+    from wattswap.scenario.load import load
+
+    return load(scenario) if isinstance(scenario, Path | str) else scenario
 
 
 def _result(folder: Path) -> RunResult:
@@ -63,7 +63,7 @@ def compare(
     *,
     seeds: Iterable[int] | int | None = None,
     jobs: int = 1,
-    out: Path | str = "comparisons",
+    out: Path | str = COMPARISONS,
     on_cell: OnCell | None = None,
 ) -> Comparison:
     """Compare mechanisms on the same homes, forecasts and seeds; finished cells are not recomputed.
@@ -85,10 +85,7 @@ def compare(
     from wattswap.results import Comparison
     from wattswap.selection import read_choices
 
-    if isinstance(scenario, Path | str):
-        from wattswap.scenario.load import load
-
-        scenario = load(scenario)
+    scenario = _loaded(scenario)
     if isinstance(seeds, int):
         seeds = range(scenario.seed, scenario.seed + seeds)
     chosen = [scenario.seed] if seeds is None else list(seeds)
@@ -106,10 +103,9 @@ def verify(folder: Path | str, *, on_progress: engine.OnProgress | None = None) 
         RunNotFound: The folder is neither.
     """
     from wattswap.comparison import runner
-    from wattswap.comparison.store import ABOUT
     from wattswap.verification import verify_run
 
-    if (Path(folder) / ABOUT).is_file():
+    if (Path(folder) / COMPARISON).is_file():
         return {"ok": True, **runner.verify(Path(folder))}
     return verify_run(folder, on_progress=on_progress)
 

@@ -59,7 +59,7 @@ def read_conditions(
         metrics: Known figures.
 
     Raises:
-        UsageError: A text that is no condition, or names an unknown figure or mechanism.
+        UsageError: A text that is not a condition, or names an unknown figure or mechanism.
     """
     read = [_read(f"{option} {text}", text.strip(), labels, metrics) for text in texts]
     problems = [found for found in read if isinstance(found, Problem)]
@@ -103,7 +103,7 @@ def _read(where: str, text: str, labels: Collection[str], metrics: Collection[st
     form = _FORM.fullmatch(text)
     number = _number(form["number"]) if form else None
     if form is None or number is None:
-        return Problem(where, "is no condition", "write METRIC < NUMBER or MECHANISM.METRIC < NUMBER")
+        return Problem(where, "is not a condition", "write METRIC < NUMBER or MECHANISM.METRIC < NUMBER")
     if form["label"] is not None and form["label"] not in labels:
         return Problem(where, f"no mechanism {form['label']!r} is here", suggest(form["label"], labels))
     if form["metric"] not in metrics:

@@ -72,13 +72,13 @@ def import_file(path: Path) -> tuple[str, str]:
         Name and SHA-256 of the file.
 
     Raises:
-        BrokenModule: It is no Python file, raises when imported, registers nothing or a name that is taken, or has the
-            name of another module.
+        BrokenModule: It is not a Python file, raises when imported, registers nothing or a name that is taken, or
+            has the name of another module.
     """
     file = path.resolve()
     spec = spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None or not file.is_file() or "." in file.stem:
-        raise BrokenModule.of(str(path), "is no Python file", "name the file that registers the plug-in")
+        raise BrokenModule.of(str(path), "is not a Python file", "name the file that registers the plug-in")
     content = file.read_bytes()
     found = (file.name, hashlib.sha256(content).hexdigest())
     sha256, known = _FILES.get(file, ("", frozenset()))

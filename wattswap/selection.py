@@ -17,7 +17,7 @@ from market.registry import by_hand
 from market.rules import Value
 from wattswap.errors import Problem, UsageError
 from wattswap.inputs.collector import CaseReader
-from wattswap.inputs.parameters import has_own_field, read_parameters
+from wattswap.inputs.parameters import read_parameters
 from wattswap.plugins import WITHOUT_EFFECT
 from wattswap.scenario.load import Scenario
 
@@ -79,7 +79,7 @@ class Choice:
 
     def _shared(self) -> set[str]:
         """Names of given parameters that are keys of a scenario's market, as all mechanisms share them."""
-        return {p.name for p in self.mechanism.parameters if has_own_field(p)} & set(self.params)
+        return {p.name for p in self.mechanism.parameters if p.is_shared} & set(self.params)
 
 
 def choice_of(text: str, where: str) -> Choice:

@@ -4,6 +4,7 @@ all of it recomputed from the scenario."""
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from wattswap.runs.folder import CURE, RunFolder, read_object, stored_scenario
 from wattswap.runs.layout import (
     BLOBS,
     CHAIN,
+    GENESIS,
     HASHED_FILES,
     IN_PROCESS,
     LIVE,
@@ -33,13 +35,14 @@ from wattswap.runs.layout import (
     MEMBERS,
     NETWORK,
     OMISSIONS,
+    PARTIAL,
     REPORT,
     SCENARIO,
     hashed_files,
     table_file,
 )
 from wattswap.runs.manifest import SCHEMA, file_sha256
-from wattswap.runs.prepare import Keys
+from wattswap.runs.prepare import Keys, prepare
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 
 REPEATED = (
     *("name", "currency", "mechanism", "homes", "start", "intervals", "interval_minutes", "seed", "forecast"),
-    *("scenario_sha256", "data", "chain", "replay_sha256"),
+    *("imbalance", "scenario_sha256", "modules", "data", "chain", "replay_sha256"),
 )
 """Manifest entries that a second run must repeat exactly."""
 POSTINGS, INTERVALS = table_file("postings"), table_file("intervals")
@@ -79,13 +82,12 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     scenario = stored_scenario(folder)
     _check_provenance(folder, scenario, result.manifest)
     facts = verified_chain(folder)
-    if facts["head"] != result.manifest.get("chain", {}).get("head"):
-        raise VerificationFailed.of(str(folder / CHAIN), "its head is not the one of the manifest", CURE)
+    _check_chain_facts(folder, facts, result.manifest["chain"])
     checks["chain"] = f"{facts['blocks']} blocks, {facts['signatures']} signatures"
     checks["tables"] = _check_tables(folder, Keys.of(scenario).salts)
     live = result.manifest.get("driver") == LIVE
     if live:
-        checks["messages"] = _check_messages(folder, scenario)
+        checks["messages"] = _check_messages(folder, scenario, result.manifest)
     absent = result.manifest.get("network", {}).get("silent")
     if absent:
         checks["again"] = f"left out: homes were absent {len(absent)} times, which only the live run knows"
@@ -94,21 +96,39 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     return {"run": str(folder), "ok": True, "checks": checks}
 
 
-def _check_messages(folder: Path, scenario: Scenario) -> str:
-    """Recompute every interval of a live run from its signed messages, as a validator did before it voted."""
-    from wattswap.nodes.assemble import NetworkChain
-    from wattswap.runs.prepare import prepare
+def _check_chain_facts(folder: Path, facts: dict[str, Any], stated: dict[str, Any]) -> None:
+    if facts["head"] != stated.get("head"):
+        raise VerificationFailed.of(str(folder / CHAIN), "its head is not the one of the manifest", CURE)
+    found = {"id": facts["chain_id"], **{name: facts[name] for name in ("blocks", "head", "authorities")}}
+    if stated != found:
+        raise VerificationFailed.of(
+            str(folder / MANIFEST), f"says chain = {stated}, it must be {found}", CURE
+        )
+
+
+def _check_messages(folder: Path, scenario: Scenario, manifest: dict[str, Any]) -> str:
+    """Put a live run together again from its signed messages, as it was, and compare everything that comes out.
+
+    Every interval is recomputed as a validator did before it voted, and a message must be the one to which the home's
+    data and strategy lead, so that a run is not made up by declaring some home absent.
+    """
+    from wattswap.nodes.assemble import assemble
 
     prepared, genesis = prepare(scenario), genesis_of(folder)
+    if prepared.genesis != genesis:
+        raise VerificationFailed.of(str(folder / GENESIS), "is not the genesis of the run's scenario", CURE)
+    if not (folder / BLOBS).is_dir():
+        raise VerificationFailed.of(str(folder / BLOBS), "is missing", CURE)
     members = read_members(folder / MEMBERS, prepared.roster, genesis.members_root)
     setup = replace(prepared, given_genesis=genesis, given_members=members)
-    chain = NetworkChain(setup, folder / CHAIN, folder / BLOBS)
-    try:
-        for i in range(setup.intervals):
-            chain.recomputed(setup.start_of(i))
-    finally:
-        chain.close()
-    return f"{setup.intervals} intervals follow from the signed messages of the homes"
+    with tempfile.TemporaryDirectory(prefix="wattswap-verify-") as scratch:
+        partial = Path(scratch) / f"again{PARTIAL}"
+        partial.mkdir()
+        for name in (GENESIS, MEMBERS, SCENARIO, CHAIN, NETWORK):
+            shutil.copyfile(folder / name, partial / name)
+        again = assemble(setup, partial, 0.0, {}, blobs=folder / BLOBS, strict=True)
+        _compare(folder, manifest, again, live=True)
+    return f"{setup.intervals} intervals, tables and metrics follow from the signed messages of the homes"
 
 
 def _check_form(path: Path, manifest: dict[str, Any]) -> None:
@@ -118,8 +138,14 @@ def _check_form(path: Path, manifest: dict[str, Any]) -> None:
     ]
     if not isinstance(manifest.get("source"), dict | None):  # None if the program was no git checkout
         objects.append("source")
-    if objects:
-        raise VerificationFailed(*(Problem(str(path), f"{name} must be an object", CURE) for name in objects))
+    network = manifest.get("network", {})  # of live runs only
+    if not isinstance(network, dict):
+        objects.append("network")
+    problems = [Problem(str(path), f"{name} must be an object", CURE) for name in objects]
+    if isinstance(network, dict) and not isinstance(network.get("silent", []), list):
+        problems.append(Problem(str(path), "network.silent must be a list", CURE))
+    if problems:
+        raise VerificationFailed(*problems)
 
 
 def _check_files(folder: Path, manifest: dict[str, Any]) -> str:
@@ -162,13 +188,13 @@ def _check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any]
     problems = [
         Problem(str(folder / MANIFEST), f"says {name} = {found[name]}, it must be {expected[name]}", CURE)
         for name in expected
-        if found[name] != expected[name]
+        if json.dumps(found[name]) != json.dumps(expected[name])  # True is no 1
     ]
     if ("network" in manifest) != live:
         what = (
             "names no network, but a live run has one"
             if live
-            else "speaks of a network, but this run used none"
+            else "describes a network, but this run used none"
         )
         problems.append(Problem(str(folder / MANIFEST), what, CURE))
     if problems:
@@ -192,9 +218,7 @@ def _check_tables(folder: Path, salts: bytes) -> str:
         for start_s, lines in _intervals(path, genesis.members + len(genesis.account_names)):
             found = next(chain, None)
             if found is None:
-                raise VerificationFailed.of(
-                    str(path), f"goes on after the {count} intervals of the chain", CURE
-                )
+                raise VerificationFailed.of(str(path), f"has intervals after the {count} of the chain", CURE)
             (height, batch), postings = found, Postings(lines, genesis.members, len(genesis.accounts))
             committed = (batch.interval_start, batch.postings_root)
             if (start_s, postings_root(postings, start_s, salts)) != committed:
@@ -252,8 +276,8 @@ def _chunks(path: Path, accounts: int) -> Iterator[tuple[list[int], IntArray, in
 def _run_again(
     folder: Path, scenario: Scenario, manifest: dict[str, Any], on_progress: engine.OnProgress | None
 ) -> str:
-    """Run the scenario once more and compare everything that came out, row by row where bytes differ."""
-    problems = []
+    """Run the scenario again and compare all results, row by row where bytes differ."""
+    live = manifest.get("driver") == LIVE
     with tempfile.TemporaryDirectory(prefix="wattswap-verify-") as scratch:
         try:
             again = engine.run(scenario, out=scratch, on_progress=on_progress)
@@ -261,27 +285,40 @@ def _run_again(
             raise Interrupted.of(
                 str(folder), "stopped before the second run was done", "call verify again"
             ) from None
-        versions = _changed_versions(manifest, again.manifest)
-        same_writer = "pyarrow" not in versions
-        live = manifest.get("driver") == LIVE
-        stored, repeated = _facts(manifest, live), _facts(again.manifest, live)
-        for name in sorted(stored.keys() | repeated.keys()):
-            then, now = stored.get(name), repeated.get(name)
-            if then != now:
-                what = f"says {name} = {then}, but running it again gives {now}"
-                problems.append(Problem(str(folder / MANIFEST), what, versions or CURE))
-        for name in HASHED_FILES:
-            # The chain file is compared by its head, above: a resumed run leaves other free space in it.
-            skipped = NETWORK_COLUMNS if live and name == INTERVALS else ()
-            different = (
-                None if name == CHAIN else _difference(folder / name, again.path / name, same_writer, skipped)
-            )
-            if different is not None:
-                problems.append(Problem(str(folder / name), different, versions or CURE))
-    if problems:
-        raise VerificationFailed(*problems)
+        _compare(folder, manifest, again, live=live, skipped=NETWORK_COLUMNS if live else ())
     what = "tables and metrics" if live else "chain head, tables and metrics"
     return f"a second run gives the same data, orders, clearings, postings, {what}"
+
+
+def _compare(
+    folder: Path, manifest: dict[str, Any], again: RunFolder, *, live: bool, skipped: Sequence[str] = ()
+) -> None:
+    """Compare manifest and files of a run with those of one that was made again.
+
+    Args:
+        skipped: Columns of INTERVALS that need not be equal.
+
+    Raises:
+        VerificationFailed: Lists every difference.
+    """
+    problems = []
+    versions = _changed_versions(manifest, again.manifest)
+    same_writer = "pyarrow" not in versions
+    stored, repeated = _facts(manifest, live), _facts(again.manifest, live)
+    for name in sorted(stored.keys() | repeated.keys()):
+        then, now = stored.get(name), repeated.get(name)
+        if then != now:
+            what = f"says {name} = {then}, but running it again gives {now}"
+            problems.append(Problem(str(folder / MANIFEST), what, versions or CURE))
+    for name in HASHED_FILES:
+        if name == CHAIN:  # compared by its head, above: a resumed run leaves other free space in it
+            continue
+        others = skipped if name == INTERVALS else ()
+        different = _difference(folder / name, again.path / name, same_writer, others)
+        if different is not None:
+            problems.append(Problem(str(folder / name), different, versions or CURE))
+    if problems:
+        raise VerificationFailed(*problems)
 
 
 def _facts(manifest: dict[str, Any], live: bool) -> dict[str, str]:
@@ -301,7 +338,7 @@ def _facts(manifest: dict[str, Any], live: bool) -> dict[str, str]:
 
 def _changed_versions(manifest: dict[str, Any], again: dict[str, Any]) -> str:
     then, now = manifest.get("versions", {}), again["versions"]
-    commits = [(m.get("source") or {}).get("commit", "unknown")[:12] for m in (manifest, again)]
+    commits = [str((m.get("source") or {}).get("commit", "unknown"))[:12] for m in (manifest, again)]
     changed = [f"program {commits[0]} then, {commits[1]} now"] if commits[0] != commits[1] else []
     changed += [
         f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]

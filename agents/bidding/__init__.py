@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -46,7 +46,7 @@ class View:
         net_wh: Planned import minus export per home, simulated devices included; 0 without a forecast. [Wh]
         forecast: Quantiles before simulated devices, from the first unknown interval on; None without enough history.
         traded: Step of the forecast that is traded.
-        plan: What the controller remembers after planning, such as the value of stored energy.
+        plan: What the controller stores after planning, such as the value of stored energy.
         words: One random word per home, from the seed, the interval and the home alone.
         homes: Index of each home in the roster.
         quantiles_wh: Quantiles of `net_wh` at the strategy's levels, shape (levels, homes), ascending; None where it
@@ -98,6 +98,34 @@ class Outcome:
     quotes: Quotes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OwnResults:
+    """The results of each home's own orders, a row per home; known before the next gate closes.
+
+    Args:
+        start_s: Start of the interval. [s since 1970 UTC]
+        bought_wh: Accepted of the orders to buy. [Wh]
+        sold_wh: Accepted of the orders to sell. [Wh]
+        payment_nano: Paid for them (positive) or received (negative), fees included. [nano-currency]
+        price: The one price interval, which is public; None where there is none.
+    """
+
+    start_s: int
+    bought_wh: IntArray
+    sold_wh: IntArray
+    payment_nano: IntArray
+    price: PriceInterval | None
+
+    def of_homes(self, rows: IntArray) -> OwnResults:
+        """The same for some of the homes."""
+        return replace(
+            self,
+            bought_wh=self.bought_wh[rows],
+            sold_wh=self.sold_wh[rows],
+            payment_nano=self.payment_nano[rows],
+        )
+
+
 Limits = tuple[IntArray, IntArray]
 """Of each home, the limit to buy at and the limit to sell at. [micro-currency/kWh]"""
 
@@ -111,9 +139,12 @@ class Strategy:
         bid: The orders of the traded interval.
         summary: One line for people.
         start: What the homes (their indices in the roster) know before the first interval.
-        learn: What they know after an interval; None for a strategy that does not learn.
+        learn: What they know after an interval from the results of the whole market, which a run in process has and
+            the nodes of homes have not; None for a strategy that does not learn from them.
         identical_limits: Whether all homes state the same two limits, one to buy and one to sell.
         several_orders: Whether a home may place more than one order an interval.
+        learn_own: What they know after an interval from their own results, also on a network of nodes; None for a
+            strategy that does not learn from them.
         quantiles_ppm: Levels, ascending, at which `bid` needs quantiles of the planned energy. [parts per million]
         limits: The limits of homes whose quantities come from their meters; they have no forecast then, and plan 0
             Wh. None for a strategy that cannot be used in that way.
@@ -126,6 +157,7 @@ class Strategy:
     learn: Callable[[State, Outcome], State] | None = None
     identical_limits: bool = False
     several_orders: bool = False
+    learn_own: Callable[[State, OwnResults], State] | None = None
     quantiles_ppm: tuple[int, ...] = ()
     limits: Callable[[State, View], Limits] | None = None
 
@@ -139,6 +171,11 @@ class Strategy:
                 f"bidding strategy {self.name!r} has the levels {levels}; give whole parts per million between 0 and"
                 f" {PPM}, in ascending order"
             )
+
+    @property
+    def learns(self) -> bool:
+        """Whether its orders depend on the results of earlier ones."""
+        return self.learn is not None or self.learn_own is not None
 
 
 STRATEGIES: Registry[Strategy] = Registry(

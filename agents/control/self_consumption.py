@@ -1,4 +1,4 @@
-"""Self-consumption: store one's own surplus, cover one's own deficit, nothing else."""
+"""Self-consumption: store the home's surplus, cover its deficit, nothing else."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def command(plan: State, moment: Moment, fleet: Fleet, state: State, net_wh: Int
 
 
 SELF_CONSUMPTION = CONTROLLERS.register(
-    Controller("self_consumption", command, "store one's own surplus, cover one's own deficit")
+    Controller("self_consumption", command, "store the home's surplus, cover the home's deficit")
 )

@@ -51,7 +51,7 @@ class Moment:
 
 
 TAKEN: Final = ("interval_start", "household", "import_wh", "export_wh")
-"""Columns of the readings that are no device's."""
+"""Columns of the readings that belong to no device."""
 
 
 class Fleet(Protocol):
@@ -101,7 +101,7 @@ class Device:
         name: Of the scenario's tables [homes.NAME.HOME].
         keys: Of such a table; their fields are the arguments of `spec`.
         spec: A dataclass of one home's parameters; raises a ValueError with a sentence where they make no device.
-        fleet: Makes columns of one entry per home, for intervals of so many minutes.
+        fleet: Makes columns of one entry per home, for intervals of a length in minutes.
         summary: One line for people.
         in_data: The specs that meter data hold, one entry per home, None for a home without; left out where data
             cannot name such devices.

@@ -38,8 +38,8 @@ class Format:
     Args:
         name: Unique, lower case.
         summary: One sentence for people: layout, stamp, zone.
-        unit: Unit and kind of the values as they stand in the file.
-        sniff: How certain it is that a file has this format; looks at `file.head` and `file.name`, or
+        unit: Unit and kind of the values in the file.
+        sniff: How certain it is that a file has this format; reads `file.head` and `file.name`, or
             for a folder at the files in it, and reads no more.
         parse: Yields the readings of a file in chunks, or a single `GridReadings`. What is wrong goes into the log, by
             line; a parser raises nothing for a bad file, and yields nothing if the rows cannot be identified.
@@ -65,7 +65,7 @@ class CheckReport:
 
     Args:
         format: Name of the format.
-        unit: Unit and kind of the values as they stand in the file.
+        unit: Unit and kind of the values in the file.
         zone: The clock of the file.
         minutes: Interval length; None where errors hide it. [min]
         first: Start of the first interval, ISO 8601 UTC; None where errors hide it.

@@ -8,9 +8,9 @@ so:
   says which others fit. (The Fontana year fits August 2016 only: in 2011/12 there was a 29 February.)
 - The rows follow the LOCAL clock with daylight saving although every day has 24 rows and the flag column says
   0. So the hour that the clock skips in spring has a row that cannot be placed: it is dropped. Of the hour
-  that comes twice in autumn there is one row: it stands for both passes, and the second is marked ESTIMATED.
+  that comes twice in autumn there is one row: it represents both passes, and the second is marked ESTIMATED.
   The notes say how much energy this took away and added.
-- The zone is asked, except for the 2022 challenge homes (8,760 rows from Sunday 31 July, hour 24):
+- The zone must be given, except for the 2022 challenge homes (8,760 rows from Sunday 31 July, hour 24):
   America/Los_Angeles.
 - Production is `solar_generation` [W per kWp] times the nominal power of the building's PV; the load is
   `non_shiftable_load` [kWh]. import and export are what a meter would show of load - PV hour by hour.
@@ -120,7 +120,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
 
 
 def _buildings(schema: Path) -> dict[str, dict[str, Any]]:
-    """Return the buildings that a schema names; none where it is no schema."""
+    """Return the buildings that a schema names; none where it is not a schema."""
     try:
         content = json.loads(schema.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -170,11 +170,7 @@ def _columns(
         lacking = [name for name in names if name not in (reader.fieldnames or ()) and name not in THERMAL]
         if lacking:
             log.add(
-                "error",
-                "wrong_header",
-                f"{called} lacks the columns {lacking}",
-                line=1,
-                household=household,
+                "error", "wrong_header", f"{called} lacks the columns {lacking}", line=1, household=household
             )
             return None
         values: dict[str, list[float]] = {name: [] for name in names}
@@ -186,7 +182,7 @@ def _columns(
                 except ValueError:
                     value = math.nan
                 if not math.isfinite(value):
-                    message = f"{name} {cell!r} in {called} is no number"
+                    message = f"{name} {cell!r} in {called} is not a number"
                     log.add("error", "not_a_number", message, line=line, household=household)
                     value = 0.0
                 values[name].append(value)

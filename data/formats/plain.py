@@ -34,17 +34,7 @@ from data import clock
 from data.errors import MissingFile
 from data.formats import FORMATS, Confidence, Format
 from data.intake.file import HEAD_BYTES, MeterFile
-from data.intake.raw import (
-    Channel,
-    Hints,
-    IntakeLog,
-    Labels,
-    RawReadings,
-    Stamps,
-    labels,
-    numbers,
-    stamps,
-)
+from data.intake.raw import Channel, Hints, IntakeLog, Labels, RawReadings, Stamps, labels, numbers, stamps
 from data.readings import ESTIMATED, MEASURED, MISSING, MeterData, QualityArray
 from market.units import BoolArray, IntArray
 
@@ -164,7 +154,7 @@ def _read_csv(path: Path, header: list[str], log: IntakeLog) -> RawReadings | No
 
 
 def _parse_csv(path: Path, header: list[str], types: dict[str, Any], log: IntakeLog) -> tuple[Any, IntArray]:
-    """Return the table and each row's line; meter columns are numbers, or text where a cell is no number."""
+    """Return the table and each row's line; meter columns are numbers, or text where a cell is not a number."""
     import pyarrow as pa
     from pyarrow import csv
 

@@ -8,7 +8,7 @@ What SimBench holds, and what is made of it:
   their own at the same bus. Where a bus has several homes, they go to its homes in turn, and so do PV plants.
 - PV plants are static generators. A storage of type PV_Storage is a PV plant WITH a battery: its profile
   Storage_PV5_L2-A never charges from the grid and yields the energy of PV5 less the losses, and no other
-  plant stands at its bus. So the home gets a plant of that rated power on profile PV5 and a battery to
+  plant is connected at its bus. So the home gets a plant of that rated power on profile PV5 and a battery to
   operate, and SimBench's own operation of the battery is left out.
 - A battery takes and gives the rated power of its plant; `efficiency_percent` (0.95, a fraction in spite of
   its name) holds each way: SimBench's own operation loses about 14 % a cycle, self-discharge and standby
@@ -109,7 +109,7 @@ def _neighbourhood(net: Any, profiles: dict[str, Any]) -> Neighbourhood:
     def home_of(device: _Device, kind: str) -> int:
         homes = homes_at.get(device.bus)
         if not homes:
-            raise InvalidGrid(f"{device.name} stands at bus {device.bus}, where no home is connected")
+            raise InvalidGrid(f"{device.name} is connected at bus {device.bus}, where no home is connected")
         turn = taken[kind, device.bus] = taken.get((kind, device.bus), -1) + 1
         return homes[turn % len(homes)]
 
@@ -164,7 +164,7 @@ def _element(row: Any) -> _Device:
         if profile.startswith(prefix):
             return _Device(row, kind, profile)
     raise InvalidGrid(
-        f"{row.name} follows profile {profile!r}, which is no residential, business, farm, heat pump or EV profile"
+        f"{row.name} follows profile {profile!r}, which is not a residential, business, farm, heat pump or EV profile"
     )
 
 
@@ -181,7 +181,7 @@ def _pv_storage(row: Any) -> tuple[_Device, BatterySpec]:
     found = _PLANT_OF_STORAGE.fullmatch(str(row.profile))
     if str(row.type) != "PV_Storage" or not found:
         raise InvalidGrid(
-            f"{row.name} of type {row.type!r} on profile {row.profile!r} is no PV plant with a battery"
+            f"{row.name} of type {row.type!r} on profile {row.profile!r} is not a PV plant with a battery"
         )
     plant = _Device(row, "pv", found[1])
     efficiency = float(row.efficiency_percent)

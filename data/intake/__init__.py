@@ -1,1 +1,1 @@
-"""From what a file says to meter data: placed on one grid, assembled, checked; for all formats alike."""
+"""From what a file says to meter data: placed on one grid, assembled, checked; shared by all formats."""

@@ -10,15 +10,7 @@ from data.findings import FindingLog
 from data.intake.place import Cells, Placed
 from data.intake.raw import OTHER_LOAD, UNITS, Channel, GridReadings, Numbers
 from data.intake.rows import Rows
-from data.readings import (
-    MEASURED,
-    MISSING,
-    BatterySpec,
-    MeterData,
-    QualityArray,
-    Source,
-    carry_round,
-)
+from data.readings import MEASURED, MISSING, BatterySpec, MeterData, QualityArray, Source, carry_round
 from market.units import BoolArray, IntArray
 
 MICRO = 10**6

@@ -28,7 +28,7 @@ SUN_W = 500
 """Production that leaves no doubt that the sun shines on a roof. [W]"""
 
 DARK_DAYS = 3
-"""So many days in a row without production are no weather."""
+"""Number of consecutive days without production that weather does not explain."""
 
 
 def check(data: MeterData, placed: Placed, fuse_w: int, log: FindingLog) -> None:

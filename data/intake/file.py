@@ -36,7 +36,7 @@ class MeterFile:
 
     @cached_property
     def parquet_schema(self) -> Any | None:
-        """The Arrow schema of a Parquet file, which stands at its end; None for any other or a damaged one."""
+        """The Arrow schema of a Parquet file, read from its footer; None for any other or a damaged one."""
         if not self.head.startswith(b"PAR1"):
             return None
         import pyarrow as pa

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -112,24 +113,24 @@ def place(
     found = []
     for rows, utc, good in timed:
         off = good & (utc % (step * 60) != 0)
-        log.add_rows(
-            "error",
-            "off_grid",
-            np.flatnonzero(off),
-            rows.describe(
-                lambda row, rows=rows: (  # type: ignore[misc]
-                    f"{rows.stamp.text(row)} does not start an interval of {step} minutes; correct the stamp"
-                )
-            ),
-        )
+        _report(rows, log, "off_grid", off, partial(_off_grid, rows, step))
         kept = np.flatnonzero(good & ~off)
         if len(kept):
             found.append((rows, kept, utc[kept] - step * 60 if rows.ends else utc[kept]))
     return (_placed(found, step, log) if found else None), local
 
 
+def _off_grid(rows: Rows, step: int, row: int) -> str:
+    return f"{rows.stamp.text(row)} does not start an interval of {step} minutes; correct the stamp"
+
+
+def _report(rows: Rows, log: FindingLog, code: str, found: BoolArray, message: Callable[[int], str]) -> None:
+    """Report an error for each row that was found."""
+    log.add_rows("error", code, np.flatnonzero(found), rows.describe(message))
+
+
 def _check_numbers(rows: Rows, log: FindingLog) -> BoolArray:
-    """Report cells that are no energy; return the rows without such cells."""
+    """Report cells that are not energy; return the rows without such cells."""
     good = np.ones(rows.count, dtype=np.bool_)
     for channel, column in rows.values.items():
         good &= _check_column(rows, channel, column, log)
@@ -138,27 +139,32 @@ def _check_numbers(rows: Rows, log: FindingLog) -> BoolArray:
 
 def _check_column(rows: Rows, channel: Channel, column: Numbers, log: FindingLog) -> BoolArray:
     values, texts = column.values, column.bad
-
-    def report(code: str, found: BoolArray, message: Callable[[int], str]) -> None:
-        log.add_rows("error", code, np.flatnonzero(found), rows.describe(message))
-
     comma = np.zeros(rows.count, dtype=np.bool_)
     comma[[row for row, text in texts.items() if _DECIMAL_COMMA.fullmatch(text)]] = True
-    report("decimal_comma", comma, lambda row: f"{channel} {texts[row]!r} has a decimal comma; write a point")
+    point = "has a decimal comma; write a point"
+    _report(rows, log, "decimal_comma", comma, lambda row: f"{channel} {texts[row]!r} {point}")
     wrong = np.isnan(values) & ~column.empty & ~comma
     cure = "leave the cell empty where there is no reading"
-    report("not_a_number", wrong, lambda row: f"{channel} {texts.get(row, 'NaN')!r} is no number; {cure}")
+    _report(
+        rows,
+        log,
+        "not_a_number",
+        wrong,
+        lambda row: f"{channel} {texts.get(row, 'NaN')!r} is not a number; {cure}",
+    )
     negative = values < 0
     cure_of_import = (
         "put exported energy into export_kwh" if channel.name == "import" else "write it without a sign"
     )
     runs_back = f"a register never runs backwards; {cure_of_import}"
-    report("negative", negative, lambda row: f"{channel} is {values[row]:g}; {runs_back}")
+    _report(rows, log, "negative", negative, lambda row: f"{channel} is {values[row]:g}; {runs_back}")
     unit = channel.unit
     huge = values > LARGEST_KWH * UNITS["kWh"][0] / UNITS[unit][0]
     if channel.kind == "counter":
         huge[:] = False
-    report(
+    _report(
+        rows,
+        log,
         "impossible_power",
         huge,
         lambda row: f"{channel} is {values[row]:g} {unit} in one interval; check the unit",
@@ -168,29 +174,17 @@ def _check_column(rows: Rows, channel: Channel, column: Numbers, log: FindingLog
 
 def _check_names(rows: Rows, log: FindingLog) -> BoolArray:
     nameless = np.array([name == "" for name in rows.homes])[rows.home]
-    log.add_rows(
-        "error",
-        "no_household",
-        np.flatnonzero(nameless),
-        rows.describe(lambda _row: "`household` is empty; name the home of each row"),
-    )
+    empty = "`household` is empty; name the home of each row"
+    _report(rows, log, "no_household", nameless, lambda _row: empty)
     return ~nameless
 
 
 def _utc(rows: Rows, zone: ZoneInfo | None, log: FindingLog) -> tuple[IntArray, BoolArray, bool, BoolArray]:
     """Return UTC of each row, the rows in a repeated hour, whether stamps are local, and the good rows."""
     kind = rows.stamp.kind
-    log.add_rows(
-        "error",
-        "bad_timestamp",
-        np.flatnonzero(kind == clock.UNREADABLE),
-        rows.describe(
-            lambda row: (
-                f"timestamp {rows.stamp.text(row)!r} is not like 2026-06-13T00:30:00Z or 2026-06-13 00:30;"
-                " 24:00 is 00:00 of the next day"
-            )
-        ),
-    )
+    form = "is not like 2026-06-13T00:30:00Z or 2026-06-13 00:30; 24:00 is 00:00 of the next day"
+    unreadable = kind == clock.UNREADABLE
+    _report(rows, log, "bad_timestamp", unreadable, lambda row: f"timestamp {rows.stamp.text(row)!r} {form}")
     has_offset, is_local = bool((kind == clock.WITH_OFFSET).any()), bool((kind == clock.LOCAL).any())
     nothing = np.zeros(rows.count, dtype=np.bool_)
     if has_offset and is_local:
@@ -200,12 +194,8 @@ def _utc(rows: Rows, zone: ZoneInfo | None, log: FindingLog) -> tuple[IntArray, 
             if odd == clock.LOCAL
             else "a UTC offset though others have none"
         )
-        log.add_rows(
-            "error",
-            "mixed_zones",
-            np.flatnonzero(kind == odd),
-            rows.describe(lambda row: f"timestamp {rows.stamp.text(row)} has {lacks}; write all in one way"),
-        )
+        cure = f"has {lacks}; write all in one way"
+        _report(rows, log, "mixed_zones", kind == odd, lambda row: f"timestamp {rows.stamp.text(row)} {cure}")
         return rows.stamp.seconds, nothing, True, nothing
     if not is_local:
         return rows.stamp.seconds, nothing, False, kind == clock.WITH_OFFSET
@@ -219,16 +209,9 @@ def _utc(rows: Rows, zone: ZoneInfo | None, log: FindingLog) -> tuple[IntArray, 
         )
         return rows.stamp.seconds, nothing, True, nothing
     utc, repeated, exists = clock.utc_by_row_order(rows.stamp.seconds, rows.series, zone)
-    log.add_rows(
-        "error",
-        "impossible_time",
-        np.flatnonzero((kind == clock.LOCAL) & ~exists),
-        rows.describe(
-            lambda row: (
-                f"{rows.stamp.text(row)} does not exist in {zone.key}: clocks go forward; check the zone"
-            )
-        ),
-    )
+    skipped = f"does not exist in {zone.key}: clocks go forward; check the zone"
+    missing = (kind == clock.LOCAL) & ~exists
+    _report(rows, log, "impossible_time", missing, lambda row: f"{rows.stamp.text(row)} {skipped}")
     return utc, repeated, True, (kind == clock.LOCAL) & exists
 
 
@@ -249,18 +232,9 @@ def _check_order(
         & (utc[current] < utc[previous])
         & ~(repeated[current] & repeated[previous])
     )
-    wrong = np.sort(current[back])
-    log.add_rows(
-        "error",
-        "wrong_order",
-        wrong,
-        rows.describe(
-            lambda row: (
-                f"{rows.stamp.text(row)} is earlier than this home's row before; sort the file by timestamp"
-            )
-        ),
-    )
-    result[wrong] = False
+    result[current[back]] = False
+    late = "is earlier than this home's row before; sort the file by timestamp"
+    _report(rows, log, "wrong_order", ~result, lambda row: f"{rows.stamp.text(row)} {late}")
     return result
 
 

@@ -64,7 +64,7 @@ class Channel:
         name: "import" and "export" at the grid; or "load" and "pv", gross, from which import and export follow. Any
             other name is a sub-meter, a part of the load; with `OTHER_LOAD` the load is the sum of its parts.
         unit: Key of `UNITS`.
-        kind: Energy or mean power of an interval, or a "counter" of energy as it stood at the instant of the stamp.
+        kind: Energy or mean power of an interval, or a "counter" of energy, read at the instant of the stamp.
         label: What the file calls it, for messages; the name where left out.
     """
 
@@ -107,7 +107,7 @@ class Numbers:
     Args:
         values: NaN where there is none.
         empty: Empty cells: no reading, which is not zero.
-        bad: Cells that are no numbers: row and text.
+        bad: Cells that are not numbers: row and text.
     """
 
     values: FloatArray

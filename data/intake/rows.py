@@ -47,7 +47,7 @@ class Rows:
         return self.home if self.revision is None else self.home + self.revision * len(self.homes)
 
     def describe(self, message: Callable[[int], str]) -> Callable[[int], tuple[int, str | None, str]]:
-        """Return what `FindingLog.add_rows` needs to speak of a row."""
+        """Return what `FindingLog.add_rows` needs to locate a row."""
         return lambda row: (int(self.line[row]), self.homes[self.home[row]] or None, message(row))
 
 

@@ -70,7 +70,7 @@ class Curve(NamedTuple):
     worth: IntArray
 
     def worth_of(self, first_wh: IntArray) -> IntArray:
-        """Energy times price of the first so many Wh of the curve, of all of it where there is less. [nano]"""
+        """Energy times price of the first `first_wh` of the curve, of all of it if there is less. [nano]"""
         reach = np.minimum(first_wh, self.ends[-1])
         entry = self.ends.searchsorted(reach)
         worth: IntArray = self.worth[entry] - self.price[entry] * (self.ends[entry] - reach)
@@ -78,7 +78,7 @@ class Curve(NamedTuple):
 
 
 def curve_of(owner: IntArray, energy: IntArray, price: IntArray) -> Curve:
-    """Cumulate entries that stand in the order of their use."""
+    """Cumulate entries that are in the order of their use."""
     return Curve(owner, energy, price, np.cumsum(energy), np.cumsum(energy * price))
 
 

@@ -109,7 +109,7 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> Clearing:
         serve: Who is served on a long side.
 
     Raises:
-        InvalidRules: The partition does not fit the book, or stands beside an exogenous price.
+        InvalidRules: The partition does not fit the book, or is given together with an exogenous price.
     """
     members = members_of(book.participant)
     halves, turn = _halves(book, rules, members)
@@ -187,14 +187,14 @@ def _given_left(participant: IntArray, live: IntArray, partition: tuple[tuple[in
     wrong = participant[live[(left == right)[live]]]
     if len(wrong):
         raise InvalidRules(
-            f"participants {wrong[:5].tolist()} must stand in exactly one of the halves of the partition"
+            f"participants {wrong[:5].tolist()} must be in exactly one of the halves of the partition"
         )
     return left
 
 
 def _price(other: _Half, rules: MarketRules) -> int | None:
     """The price that a half makes for the other one; None where nothing trades in it. [micro-currency/kWh]"""
-    # Whose the orders are and when they came does not matter for a price: the rows stand in for both.
+    # Whose the orders are and when they came does not matter for a price: the rows replace both.
     half = OrderBook(other.rows, other.side, other.energy, other.limit, other.rows, other.rows)
     if PRICE_RULE.of(rules) == "walras_k":
         interval = walrasian_interval(half)

@@ -64,10 +64,10 @@ def match_highest_first(book: OrderBook) -> Trades:
 
 
 def match_all(sides: Facing, energy_wh: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Match two sides where no bid is ever passed over.
+    """Match two sides where no bid is ever skipped.
 
     The bids are then used up in their order. With E the energy of the offers so far and P that of all bids that
-    pay the offer at hand, the bids used up after it are min(used + energy, P), which unrolls to
+    pay the current offer, the bids used up after it are min(used + energy, P), which unrolls to
     E + min(0, running minimum of P - E).
 
     Args:
@@ -118,7 +118,7 @@ def match_pairs(
             pairs.append((bid, ask, energy_wh))
         return True
 
-    passed: list[int] = []  # bids that an earlier offer passed over; higher than all bids still to come
+    passed: list[int] = []  # bids that an earlier offer skipped; higher than all bids still to come
     coming = 0
     for ask in asks:
         if passed:

@@ -103,7 +103,7 @@ def clear_events(events: Sequence[Event], self_trade: SelfTrade = "allow") -> St
 
     Args:
         events: In order of arrival. The ids of orders are unique, and a cancel names an earlier order.
-        self_trade: Whether a participant's orders may trade with each other; "skip" passes over them.
+        self_trade: Whether a participant's orders may trade with each other; "skip" skips them.
     """
     number = {event.id: i for i, event in enumerate(events) if event.kind != Kind.CANCEL}
     names = {who: i for i, who in enumerate(dict.fromkeys(event.participant for event in events))}
@@ -145,7 +145,7 @@ def match(
         limit: Limit prices. [micro-currency/kWh]
         left_wh: Energy of each order; becomes what is left of it in the book. [Wh]
         participant: Whose order.
-        skip_own: Whether an order passes over resting orders of its own participant; they stay where they are.
+        skip_own: Whether an order skips resting orders of its own participant; they keep their places.
         kinds: What each event is; all are limit orders when left out.
         cancels: Number of the order that a cancel takes out.
     """
@@ -159,7 +159,7 @@ def match(
     beyond = (n + 1) << width
     bids: list[int] = []
     asks: list[int] = []
-    # Own orders that were passed over wait here, so that the next order of their owner need not pass them again.
+    # Own orders that were skipped wait here, so that the next order of their owner need not skip them again.
     aside: dict[bool, list[int]] = {True: [], False: []}
     owner = {True: -1, False: -1}
     resting: list[int] = []

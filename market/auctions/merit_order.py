@@ -146,7 +146,7 @@ UNIT = Parameter(
     kind="energy",
     default=1_000,
     in_run=1,
-    summary="Size of the unit orders that an order stands for; what is left over does not trade.",
+    summary="Size of the unit orders that an order is split into; the remainder does not trade.",
 )
 
 
@@ -170,10 +170,10 @@ class Ranking(NamedTuple):
         """Units of the whole side."""
         return int(self.ends[-1]) if len(self.ends) else 0
 
-    def limit_of(self, unit: int, missing: int | None = None) -> int | None:
-        """Limit of the unit-th best unit, counted from 1, or `missing` where there is none. [micro/kWh]"""
+    def limit_of(self, unit: int) -> int | None:
+        """Limit of the unit-th best unit, counted from 1, or None where there is none. [micro/kWh]"""
         if not 0 < unit <= self.total:
-            return missing
+            return None
         return int(self.limit[self.ends.searchsorted(unit)])
 
     def best(self, count: int) -> IntArray:
@@ -246,11 +246,7 @@ def accept_units(
 
 
 def at_two_prices(
-    book: OrderBook,
-    accepted_wh: IntArray,
-    buyer_price: int,
-    seller_price: int,
-    details: Mapping[str, Any],
+    book: OrderBook, accepted_wh: IntArray, buyer_price: int, seller_price: int, details: Mapping[str, Any]
 ) -> Clearing:
     """Make the clearing in which all buyers pay one price and all sellers get one, the difference is the operator's.
 

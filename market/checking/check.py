@@ -12,7 +12,7 @@ from market.checking.misreports import Misreport, best_misreport
 from market.checking.properties import PROPERTIES, Property
 from market.checking.random_books import participant_name, random_case
 from market.checking.shrink import shrink
-from market.checking.trial import Trial, Unfit, attempt, charges_nano, cleared
+from market.checking.trial import Trial, Unfit, attempt, cleared
 from market.errors import InvalidRules
 from market.mechanism import Mechanism, TruthfulFor
 from market.rules import MarketRules, Value
@@ -45,7 +45,7 @@ class Finding:
         name: Of the property.
         says: What it says.
         promised: Whether the mechanism promises it.
-        books: Books on which it was looked at.
+        books: Books on which it was checked.
         broken: How many of them break it.
         counterexample: One of them, shrunk; only of a broken promise.
     """
@@ -110,7 +110,7 @@ class Verdict:
 def check_mechanism(
     mechanism: Mechanism, books: int = 500, seed: int = 0, given: Mapping[str, Value] | None = None
 ) -> Verdict:
-    """Clear random books and look at every property; then try misreports on small ones.
+    """Clear random books and check every property; then try misreports on small ones.
 
     Args:
         mechanism: Any, registered or not. One that needs a grid cannot be tested on books without one.
@@ -160,7 +160,7 @@ class _Draw:
         look: Callable[[Mechanism, OrderBook, MarketRules], T],
         units: bool = False,
     ) -> T:
-        """Look at a book under drawn rules, or under plain ones where those do not fit it."""
+        """Check a book under drawn rules, or under default ones where those do not fit it."""
         try:
             return look(self.mechanism, *self.case(number, most_orders, units))
         except InvalidRules:
@@ -198,7 +198,7 @@ def fingerprints(
     def look(rule: Mechanism, book: OrderBook, rules: MarketRules) -> str:
         clearing = cleared(rule, book, rules)
         traded = clearing.accepted_wh > 0
-        columns = (clearing.accepted_wh, clearing.price_micro_per_kwh * traded, charges_nano(clearing))
+        columns = (clearing.accepted_wh, clearing.price_micro_per_kwh * traded, clearing.charges_nano)
         rest = (clearing.node_price, clearing.operator_surplus_nano, clearing.welfare_nano)
         return sha256(repr(([column.tolist() for column in columns], rest)).encode()).hexdigest()
 

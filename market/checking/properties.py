@@ -1,23 +1,24 @@
 """The property kit: the properties of a mechanism, checked on any book; pure, for built-in and own mechanisms.
 
-A property is a function that looks at a `Trial`, one cleared book, and returns a sentence if the property does not
+A property is a function that examines a `Trial`, one cleared book, and returns a sentence if the property does not
 hold there. `market.checking.check` runs them on many random books and shrinks what fails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.certificate import DualPrice
-from market.checking.random_books import participant_name, with_value
-from market.checking.trial import Trial, charges_nano, difference
+from market.checking.random_books import participant_name
+from market.checking.trial import Trial, difference
 from market.clearing import certify
 from market.mechanism import Promises
+from market.parameters import rules_with
 from market.rules import MarketRules
 from market.units import IntArray, money, price
 
@@ -101,7 +102,7 @@ def _certificate(t: Trial) -> str | None:
     if not isinstance(proof, DualPrice):
         return None if proof is None or proof.holds else f"states {proof}, which proves nothing"
     right = certify(t.book, t.clearing, proof.dual_price_micro_per_kwh)
-    return None if proof == right else f"states {proof}; computed anew it is {right}"
+    return None if proof == right else f"states {proof}; recomputed it is {right}"
 
 
 def _repeatable(t: Trial) -> str | None:
@@ -154,7 +155,7 @@ def _no_worse_than_retailer(t: Trial) -> str | None:
 
 
 def _beyond(t: Trial, terms_micro_per_kwh: IntArray, says: str) -> str | None:
-    """Who pays more in all than its accepted energy is worth on these terms."""
+    """Return who pays more in total than the value of its accepted energy on these terms."""
     worth, pays = np.zeros((2, int(t.book.participant.max(initial=-1)) + 1), dtype=np.int64)
     np.add.at(worth, t.book.participant, t.book.side * t.clearing.accepted_wh * terms_micro_per_kwh)
     np.add.at(pays, t.book.participant, t.clearing.payment_nano(t.book))
@@ -175,7 +176,7 @@ def _budget_balance(t: Trial) -> str | None:
 def _uniform_price(t: Trial) -> str | None:
     prices = set(t.clearing.price_micro_per_kwh[t.clearing.accepted_wh > 0].tolist())
     one = t.clearing.node_price[0]
-    if prices == (set() if one is None else {one.price}) and not charges_nano(t.clearing).any():
+    if prices == (set() if one is None else {one.price}) and not t.clearing.charges_nano.any():
         return None
     stated = "no price" if one is None else f"{price(one.price):g}"
     return f"orders trade at {sorted(price(p) for p in prices)}, and {stated} is stated as the one price"
@@ -241,11 +242,10 @@ def _scaled(t: Trial, kind: str, times: int) -> MarketRules:
     for name in ("retail_micro_per_kwh", "feed_in_micro_per_kwh"):
         if kind == "price" and getattr(rules, name) is not None:
             rules = replace(rules, **{name: times * getattr(rules, name)})
-    own = {f.name for f in fields(rules)}
     for parameter in t.mechanism.parameters:
         value = parameter.of(t.rules)
-        if parameter.kind == kind and parameter.field not in own and isinstance(value, int):
-            rules = with_value(rules, parameter, times * value)
+        if parameter.kind == kind and not parameter.is_shared and isinstance(value, int):
+            rules = rules_with(rules, {parameter.field: times * value})
     return rules
 
 

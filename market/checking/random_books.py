@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from market.book import Order, OrderBook, Requirement, Side
 from market.mechanism import Mechanism
-from market.parameters import Parameter
+from market.parameters import Parameter, rules_with
 from market.rules import MarketRules, Value
 from market.units import PPM, BoolArray, IntArray
 
 UNIT_WH = 1_000
 """The unit of books of unit orders, and the default unit of the mechanisms that trade units."""
 
-_OWN_FIELDS = frozenset(f.name for f in fields(MarketRules))
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SHARES_OF_BIDS = (0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.6, 0.4, 0.6, 0.2, 0.8, 0.0, 1.0)
 """0 and 1 make one-sided books; others do so too where orders are few."""
@@ -46,10 +44,10 @@ def random_case(
         given: Parameters that are not drawn, by `Parameter.field`.
     """
     random = np.random.default_rng([seed, number, most_orders, int(units)])
-    fixed = [(p, given[p.field]) for p in mechanism.parameters if given and p.field in given]
-    unit = unit_wh(mechanism, _with_values(MarketRules(), fixed)) if units else 0
+    fixed = {p.field: given[p.field] for p in mechanism.parameters if given and p.field in given}
+    unit = unit_wh(mechanism, rules_with(MarketRules(), fixed)) if units else 0
     book = _random_book(random, most_orders, unit)
-    return book, _with_values(_random_rules(mechanism, book, random, plain), fixed)
+    return book, rules_with(_random_rules(mechanism, book, random, plain), fixed)
 
 
 def unit_wh(mechanism: Mechanism, rules: MarketRules) -> int:
@@ -94,22 +92,6 @@ def participant_name(index: int) -> str:
     return _LETTERS[index] if index < len(_LETTERS) else f"z{index:03d}"
 
 
-def with_value(rules: MarketRules, parameter: Parameter, value: Value) -> MarketRules:
-    """The rules with one parameter set, in the unit inside."""
-    changed: dict[str, Any] = {name: getattr(rules, name) for name in _OWN_FIELDS}
-    if parameter.field in _OWN_FIELDS:
-        changed[parameter.field] = value
-    else:
-        changed["params"] = {**rules.params, parameter.field: value}
-    return MarketRules(**changed)
-
-
-def _with_values(rules: MarketRules, values: Iterable[tuple[Parameter, Value]]) -> MarketRules:
-    for parameter, value in values:
-        rules = with_value(rules, parameter, value)
-    return rules
-
-
 def _random_book(random: np.random.Generator, most_orders: int, unit: int) -> OrderBook:
     few = random.random() < 0.5
     count = int(random.integers(0, 1 + (min(8, most_orders) if few else most_orders)))
@@ -143,12 +125,9 @@ def _energies(random: np.random.Generator, count: int, unit: int) -> IntArray:
     if unit:
         drawn = unit * random.choice([1, 1, 1, 1, 2, 3, 0], count)
     else:
-        least, most, step = (
-            (0, 4, 1),
-            (0, 3, UNIT_WH),
-            (1, 5_000, 1),
-            (0, 40, 50),
-        )[int(random.integers(0, 4))]
+        least, most, step = ((0, 4, 1), (0, 3, UNIT_WH), (1, 5_000, 1), (0, 40, 50))[
+            int(random.integers(0, 4))
+        ]
         drawn = step * random.integers(least, most + 1, count)
         if random.random() < 0.3:  # equal quantities: no order is cut, and a whole interval of prices clears
             drawn = np.full(count, step * max(1, least))
@@ -191,14 +170,16 @@ def _random_rules(
     drawn = random.random() < 0.5 and not plain
     for parameter in mechanism.parameters:
         if parameter.kind == "energy":
-            rules = with_value(rules, parameter, _unit(parameter, book))
+            rules = rules_with(rules, {parameter.field: _unit(parameter, book)})
         elif parameter.kind == "nothing":
             continue
         elif drawn and parameter.field not in ("solver", "retail_micro_per_kwh", "feed_in_micro_per_kwh"):
-            rules = with_value(rules, parameter, _random_value(parameter, rules, book, random))
+            rules = rules_with(rules, {parameter.field: _random_value(parameter, rules, book, random)})
         elif parameter.kind == "price" and parameter.of(rules) is None and not plain:
             # A price without a default may be one that the rule cannot do without.
-            rules = with_value(rules, parameter, (None, lo, (lo + hi) // 2)[int(random.integers(0, 3))])
+            rules = rules_with(
+                rules, {parameter.field: (None, lo, (lo + hi) // 2)[int(random.integers(0, 3))]}
+            )
     return rules
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from market.book import Order, OrderBook
-from market.checking.random_books import UNIT_WH, named, renumbering, with_value
+from market.checking.random_books import UNIT_WH, named, renumbering
 from market.mechanism import Mechanism
+from market.parameters import rules_with
 from market.rules import MarketRules
 
 Fails = Callable[[OrderBook, MarketRules], bool]
@@ -16,7 +17,7 @@ Fails = Callable[[OrderBook, MarketRules], bool]
 def shrink(
     mechanism: Mechanism, book: OrderBook, rules: MarketRules, fails: Fails, most_tries: int = 3_000
 ) -> tuple[OrderBook, MarketRules]:
-    """Drop orders, forget parameters, and put in plainer numbers, greedily, until no such step still fails.
+    """Drop orders, reset parameters, and simplify numbers, greedily, until no such step still fails.
 
     Args:
         mechanism: Its parameters are set to their defaults where that still fails.
@@ -63,7 +64,7 @@ def _renumbered(mechanism: Mechanism, rules: MarketRules, orders: list[Order]) -
         halves = parameter.of(rules)
         if parameter.kind == "halves" and halves is not None:
             left = tuple(tuple(index[who] for who in half if who in index) for half in halves)
-            rules = with_value(rules, parameter, left)
+            rules = rules_with(rules, {parameter.field: left})
     return rules
 
 
@@ -135,4 +136,4 @@ def _plainer_rules(mechanism: Mechanism, rules: MarketRules) -> Iterator[MarketR
             yield plainer
     for parameter in mechanism.parameters:
         if parameter.of(rules) != parameter.default:
-            yield with_value(rules, parameter, parameter.default)
+            yield rules_with(rules, {parameter.field: parameter.default})

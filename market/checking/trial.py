@@ -13,7 +13,6 @@ from market.clearing import Clearing, PriceInterval
 from market.errors import InvalidRules
 from market.mechanism import Mechanism
 from market.rules import MarketRules
-from market.units import IntArray
 
 _COLUMNS = ("participant", "side", "energy_wh", "limit_micro_per_kwh", "node", "sequence")
 
@@ -43,7 +42,7 @@ class Trial:
 
 
 def attempt(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Trial:
-    """Clear a book and look at everything but the numbers.
+    """Clear a book and check everything except the numbers.
 
     Raises:
         Unfit: In one sentence, what the mechanism did that no mechanism may do.
@@ -63,10 +62,10 @@ def attempt(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Trial:
 
 
 def cleared(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Clearing:
-    """Clear a book, and look at what comes back.
+    """Clear a book, and check the type of the result.
 
     Raises:
-        Unfit: The mechanism raised, or this is no clearing of integers.
+        Unfit: The mechanism raised, or this is not a clearing of integers.
         InvalidRules: The parameters do not fit the book, which a mechanism may say.
     """
     try:
@@ -129,13 +128,7 @@ def difference(a: Clearing, b: Clearing) -> str | None:
         return "accepted_wh"
     if not np.array_equal(a.price_micro_per_kwh[traded], b.price_micro_per_kwh[traded]):
         return "price_micro_per_kwh"
-    if not np.array_equal(charges_nano(a), charges_nano(b)):
+    if not np.array_equal(a.charges_nano, b.charges_nano):
         return "charge_nano"
     names = ("node_price", "operator_surplus_nano", "welfare_nano")
     return next((name for name in names if getattr(a, name) != getattr(b, name)), None)
-
-
-def charges_nano(clearing: Clearing) -> IntArray:
-    """Per order, 0 where there are none. [nano]"""
-    none: IntArray = np.zeros(len(clearing.accepted_wh), dtype=np.int64)
-    return none if clearing.charge_nano is None else clearing.charge_nano

@@ -30,7 +30,7 @@ def share(supply_wh: int, demand_wh: int, retail: int, feed_in: int) -> Shared:
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
-    """Share all energy ordered at a price of 0; sharing is compulsory, so no limit is looked at.
+    """Share all energy ordered at a price of 0; sharing is compulsory, so limits are ignored.
 
     Args:
         book: Orders of one interval. Not changed.
@@ -48,7 +48,7 @@ BILL_SHARING = MECHANISMS.register(
         "bill_sharing",
         clear,
         Promises(
-            source="BS, limits are not looked at: "
+            source="BS, limits are ignored: "
             "Long, Wu, Zhang, Thomas, Cheng, Jenkins, IEEE PES General Meeting 2017",
             uniform_price=True,
             individually_rational=False,

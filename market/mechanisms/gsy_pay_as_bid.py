@@ -13,7 +13,7 @@ from market.rules import MarketRules
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
-    """Match the highest-priced offers and bids first, equal limits in reverse order of arrival, own orders passed over.
+    """Match the highest-priced offers and bids first, equal limits in reverse order of arrival, own orders skipped.
 
     Args:
         book: Orders of one interval. Not changed.

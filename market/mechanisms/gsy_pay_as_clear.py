@@ -22,7 +22,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     With D(p) the energy of bids at p or more and S(p) that of offers at p or less, the level is the lowest bid p with
     S(p) >= D(p), and D(p) trades. Where no bid is covered it is the highest bid p, and S(p) trades. Bids of the same
-    limit are served in reverse order of arrival, offers in order of arrival; own orders are not passed over.
+    limit are served in reverse order of arrival, offers in order of arrival; own orders are not skipped.
 
     Args:
         book: Orders of one interval. Not changed.

@@ -56,7 +56,7 @@ def _details(buyer_price: int | None, seller_price: int | None) -> dict[str, int
 def curtail_equally(energy_wh: IntArray, total_wh: int) -> IntArray:
     """Curtail all rows by the same amount, at most all they have, by `total_wh` together; return what is left.
 
-    The amount is the water level r with sum(min(energy, r)) = total. Where r is no whole Wh, the earlier rows
+    The amount is the water level r with sum(min(energy, r)) = total. Where r is not a whole Wh, the earlier rows
     are curtailed by one Wh more.
 
     Args:

@@ -16,14 +16,14 @@ B_MISSING = Parameter(
     field="b_missing_micro_per_kwh",
     kind="price",
     default=None,
-    summary="Stands for the bid k+1 where there is none; without it such a book loses a trade.",
+    summary="Replaces the bid k+1 where there is none; without it such a book loses a trade.",
 )
 S_MISSING = Parameter(
     name="s_missing",
     field="s_missing_micro_per_kwh",
     kind="price",
     default=None,
-    summary="Stands for the offer k+1 where there is none; without it such a book loses a trade.",
+    summary="Replaces the offer k+1 where there is none; without it such a book loses a trade.",
 )
 
 
@@ -53,9 +53,9 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 def _twice_p0(
     next_bid: int | None, next_offer: int | None, b_missing: int | None, s_missing: int | None
 ) -> int | None:
-    """The sum of the first bid and the first offer that do not trade; None where one is missing without a stand-in.
+    """The first bid plus the first offer that do not trade; None if one is missing without a substitute.
 
-    A stand-in never crosses the other side's true next limit: it would raise p0 above the offer k+1 (or lower it
+    A substitute never crosses the other side's true next limit: it would raise p0 above the offer k+1 (or lower it
     below the bid k+1), and that trader would gain by undercutting.
     """
     bid = b_missing if next_bid is None else next_bid

@@ -21,7 +21,7 @@ RESIDUAL = Parameter(
     field="residual",
     kind="choice",
     default="touched_leave",
-    summary="Whether an order that traded in a stage leaves with what it got, or its remainder goes on.",
+    summary="Whether an order that traded in a stage leaves with what it got, or its remainder continues.",
     choices=("touched_leave", "carry_over"),
 )
 

@@ -16,7 +16,7 @@ from market.rules import MarketRules
 from market.units import IntArray
 
 LISTED_UNITS = 10_000
-"""Up to so many units the details list the row of each; a run has millions of them and nobody reads them."""
+"""Largest number of units for which the details list the row of each; a run has millions of units."""
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:

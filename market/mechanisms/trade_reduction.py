@@ -27,7 +27,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     return at_two_prices(book, accepted_wh, bid, offer, {})
 
 
-# The seed is taken so that a case may be cleared by this rule and by sbba as it stands; there is no lottery here.
+# The seed is taken so that a case may be cleared by this mechanism and by sbba unchanged; nothing is drawn here.
 TRADE_REDUCTION = MECHANISMS.register(
     Mechanism(
         "trade_reduction",

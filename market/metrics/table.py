@@ -41,7 +41,7 @@ class Result:
         intervals: One value an interval, each of shape (T,): see docs/metrics.md for their names.
         bills: One value a home, summed over the intervals, each of shape (H,).
         facts: Single numbers: `minutes` of an interval, `KIND_nano` of each system account, and what else there is.
-        known: For columns with gaps, which entries hold a value; what is not known stands as 0.
+        known: For columns with gaps, which entries hold a value; unknown entries are 0.
     """
 
     intervals: Mapping[str, IntArray]
@@ -131,7 +131,7 @@ def _as_figure(value: Any) -> Figure:
         value = value.item()
     if value is None or (isinstance(value, int | float) and math.isfinite(value)):
         return value
-    raise TypeError(f"{value!r} is no finite number, and None is what stands for an undefined figure")
+    raise TypeError(f"{value!r} is not a finite number, and None represents an undefined figure")
 
 
 def metric(

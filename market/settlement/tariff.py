@@ -131,7 +131,7 @@ def parse_days(text: str) -> tuple[int, ...]:
     """Read "all", "mon-fri", "sat,sun" or "fri-mon" as weekdays, Monday is 0.
 
     Raises:
-        InvalidTariff: Names the word that is no weekday.
+        InvalidTariff: Names the word that is not a weekday.
     """
     if text.strip().lower() == "all":
         return tuple(range(7))
@@ -139,7 +139,7 @@ def parse_days(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         first, *rest = (_weekday(word, text) for word in part.split("-"))
         if len(rest) > 1:
-            raise InvalidTariff(f"{part.strip()!r} is no range of days; write mon-fri")
+            raise InvalidTariff(f"{part.strip()!r} is not a range of days; write mon-fri")
         last = rest[0] if rest else first
         days.update((first + step) % 7 for step in range((last - first) % 7 + 1))
     return tuple(sorted(days))
@@ -164,7 +164,7 @@ def parse_clock(text: str) -> int:
     found = re.fullmatch(r"([0-9]{2}):([0-9]{2})", text)
     minute = int(found[1]) * 60 + int(found[2]) if found else -1
     if found is None or int(found[2]) > 59 or minute > MINUTES_PER_DAY:
-        raise InvalidTariff(f"{text!r} is no time of day; write HH:MM between 00:00 and 24:00")
+        raise InvalidTariff(f"{text!r} is not a time of day; write HH:MM between 00:00 and 24:00")
     return minute
 
 

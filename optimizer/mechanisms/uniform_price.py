@@ -183,7 +183,7 @@ def _slots(orders: int) -> _Slots:
 
 
 def _solve_pyomo(merit: _Merit) -> FloatArray:
-    """Solve the model through Pyomo, built anew: slow, and the reference for the hot path."""
+    """Solve the model through Pyomo, built each time: slow, and the reference for the hot path."""
     from pyomo.contrib.solver.common.results import TerminationCondition
     from pyomo.contrib.solver.solvers.highs import Highs
 

@@ -64,7 +64,7 @@ class ModelBuilder:
             self._cost[column] += more
 
     def compile(self) -> CompiledModel:
-        """The arrays of the model as it stands."""
+        """The arrays of the model in its present state."""
         lower, upper = np.array(self._bounds, dtype=np.float64).reshape(-1, 2).T.copy()
         row_lower, row_upper = np.array(self._row_bounds, dtype=np.float64).reshape(-1, 2).T.copy()
         return CompiledModel(

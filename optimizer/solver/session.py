@@ -96,7 +96,7 @@ class Session:
             raise SolverFailed("HiGHS refuses the costs")
         if highs.changeColsBounds(len(columns), columns, lower, upper) != self._ok:
             raise SolverFailed("HiGHS refuses the bounds; a NaN is the usual cause")
-        # Both are read before any number: after an error HiGHS still hands out an old or empty solution.
+        # Both are read before any number: after an error HiGHS still returns an old or empty solution.
         if highs.run() == self._error:
             raise SolverFailed(
                 "HiGHS could not run; the usual cause is another solve in this process with a `threads`"

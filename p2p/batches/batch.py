@@ -280,7 +280,7 @@ def batches(txs: Iterable[Tx]) -> list[tuple[int, BatchArgs]]:
 
 
 def batch_tx(sender: Identity, chain_id: bytes, nonce: int, valid_until_height: int, args: BatchArgs) -> Tx:
-    """Return the signed transaction for one interval, of an operator or of a validator that stands in.
+    """Return the signed transaction for one interval, of an operator or of a validator in its place.
 
     Args:
         nonce: `State.nonce(sender) + 1`.
@@ -317,7 +317,7 @@ def unpack_entries(packed: bytes, accounts: int) -> tuple[bytes, npt.NDArray[np.
         shift += 7
         if byte & 0x80 and shift < 64:
             continue
-        if left >= 2**64 or (byte == 0 and shift > 7):
+        if left >= 2**64 or byte & 0x80 or (byte == 0 and shift > 7):
             raise BadProof("a number of the entries is beyond int64 or not in its shortest form")
         numbers.append(left >> 1 if not left & 1 else ~(left >> 1))
         left, shift = 0, 0

@@ -15,7 +15,7 @@ from itertools import pairwise
 from p2p.blocks import domains
 from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import Members
-from p2p.errors import Malformed, RemoteError
+from p2p.errors import Malformed, RemoteError, UnknownHousehold
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.messages import (
     VERSION,
@@ -136,10 +136,14 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
         members: The homes that the genesis commits to.
 
     Raises:
-        RemoteError: Malformed, not canonical, a line that stands twice or has no place, or one whose message its
+        RemoteError: Malformed, not canonical, a line that occurs twice or has no place, or one whose message its
             home did not sign.
     """
     blob = decode(Blob, data, max_bytes=MAX_BLOB_BYTES)
+    if blob.lines and not members.keys:
+        raise UnknownHousehold(
+            "the homes of this chain have no keys, so none of them can have signed a message"
+        )
     if blob.version != VERSION or len(blob.interval_secret) != SECRET_BYTES:
         raise Malformed(
             f"a blob of version {blob.version} with a secret of {len(blob.interval_secret)} bytes"
@@ -149,7 +153,7 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
         raise Malformed(f"a line of kind {unknown}")
     places = [_place(line) for line in blob.lines]
     if any(a >= b for a, b in pairwise(places)):
-        raise Malformed("the lines of a blob are not in their order, or one stands twice")
+        raise Malformed("the lines of a blob are not in their order, or one occurs twice")
     content: dict[int, list[HandedIn]] = {kind: [] for kind in _TYPES}
     for line in blob.lines:
         opened = _open_line(line, blob.interval_start, genesis, members)

@@ -146,15 +146,7 @@ def make_omission(receipt: bytes, message: bytes, home: MemberProof, opening: Op
     """Return the canonical bytes of a proof; arguments as in `Omission`. `check_omission` checks it."""
     return encode(
         Omission(
-            VERSION,
-            receipt,
-            message,
-            home,
-            opening.salt,
-            opening.nonce,
-            opening.message_id,
-            opening.path,
-            tx,
+            VERSION, receipt, message, home, opening.salt, opening.nonce, opening.message_id, opening.path, tx
         )
     )
 

@@ -31,29 +31,6 @@ def account_hash(account: str) -> bytes:
     return sha256(domains.ACCOUNT + account.encode()).digest()
 
 
-def order_leaf(
-    interval_start: int,
-    household: str,
-    sequence: int,
-    side: int,
-    energy_wh: int,
-    limit_micro_per_kwh: int,
-    node: int,
-    terms: Terms | None = None,
-) -> bytes:
-    """Return the leaf hash of one order, so that a home can prove it is in the book.
-
-    With `merkle.path(book_leaves(...), row)` from the operator, `merkle.root_from_path` must give the book
-    root of the interval's batch.
-    """
-    content = household_hash(household) + _ints(
-        interval_start, sequence, side, energy_wh, limit_micro_per_kwh, node
-    )
-    if terms is None:
-        return merkle.leaf_hash(bytes((domains.LEAF_ORDER,)) + content)
-    return _leaf_with_terms(content, terms)
-
-
 def _leaf_with_terms(content: bytes, terms: Terms) -> bytes:
     # Under a domain of its own, so that the leaf of a simple order keeps its one width.
     numbers = numbers_of(terms)
@@ -138,7 +115,7 @@ def clearing_root(book: OrderBook, clearing: Clearing, interval_start: int, pric
     if len(accepted) != len(book):
         raise ValueError(f"a clearing of {len(accepted)} rows for a book of {len(book)} orders")
     trades, charges, schedule = clearing.trades, clearing.charge_nano, clearing.schedule_wh
-    # The counts stand in front, so that no two clearings share their bytes.
+    # The counts come first, so that no two clearings share their bytes.
     header = _ints(
         interval_start,
         len(book),

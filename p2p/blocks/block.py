@@ -235,7 +235,7 @@ def signers(cert: CommitCertificate) -> list[int]:
 def trim_cert(cert: CommitCertificate, n: int) -> CommitCertificate:
     """Return the certificate with its first quorum of signatures only, for a proof that shall be short."""
     kept = signers(cert)[: quorum(n)]
-    signatures = {index: _signature(cert, i) for i, index in enumerate(kept)}
+    signatures = {index: signature_at(cert, i) for i, index in enumerate(kept)}
     return make_cert(cert.height, cert.round, cert.block_hash, signatures, n)
 
 
@@ -259,7 +259,7 @@ def check_cert(cert: CommitCertificate, validators: Sequence[bytes], chain_id: b
         raise BadCertificate(f"height {cert.height}: a height, round or block hash outside its range")
     data = vote_bytes(PRECOMMIT, chain_id, cert.height, cert.round, cert.block_hash)
     for i, index in enumerate(who):
-        if not verify(validators[index], domains.SIGN_CONSENSUS, data, _signature(cert, i)):
+        if not verify(validators[index], domains.SIGN_CONSENSUS, data, signature_at(cert, i)):
             raise BadCertificate(f"height {cert.height}: the signature of validator {index} does not verify")
 
 
@@ -284,5 +284,6 @@ def decode_cert(data: bytes) -> CommitCertificate:
     return decode(CommitCertificate, data, max_bytes=MAX_CERT_BYTES)
 
 
-def _signature(cert: CommitCertificate, position: int) -> bytes:
+def signature_at(cert: CommitCertificate, position: int) -> bytes:
+    """The signature of the validator at a position of `signers`."""
     return cert.signatures[position * SIGNATURE_BYTES : (position + 1) * SIGNATURE_BYTES]

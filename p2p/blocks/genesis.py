@@ -12,7 +12,7 @@ from market.settlement.accounts import SYSTEM_ACCOUNTS
 from p2p.blocks import domains
 from p2p.blocks.block import MAX_VALIDATORS
 from p2p.blocks.merkle import HASH_BYTES
-from p2p.errors import GenesisError, OldFormat, RemoteError
+from p2p.errors import GenesisError, OtherFormat, RemoteError
 from p2p.files import write_whole
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
@@ -26,6 +26,9 @@ MIN_VALIDATORS = 4
 
 MAX_FULL_MEMBERS = 1_500
 """Members whose full entries fit into one transaction."""
+
+MAX_MEMBERS = 2**32 - 32
+"""Homes, external and system accounts together are counted with 32 bits."""
 
 MAX_NAME_BYTES = 64
 MAX_GENESIS_BYTES = 64 * 1024
@@ -183,8 +186,8 @@ def check_genesis(genesis: Genesis) -> None:
         problems.append(f"time_ms {genesis.time_ms} is outside 0..{MAX_TIME_S * 1000}")
     if len(genesis.members_root) != HASH_BYTES:
         problems.append(f"members_root has {len(genesis.members_root)} bytes; it must have {HASH_BYTES}")
-    if genesis.members < 0:
-        problems.append(f"members is {genesis.members}; it must be 0 or more")
+    if not 0 <= genesis.members <= MAX_MEMBERS:
+        problems.append(f"members is {genesis.members}; it must be 0..{MAX_MEMBERS}")
     if problems:
         raise GenesisError(problems)
 
@@ -253,12 +256,12 @@ def decode_genesis(data: bytes) -> Genesis:
     """Read a genesis from its canonical bytes.
 
     Raises:
-        OldFormat: Of an earlier version of this program.
+        OtherFormat: Of an earlier or a later version of this program.
         GenesisError: Not a genesis, not canonical, or one that no chain can start from.
     """
-    old = _old_version(data)
-    if old is not None:
-        raise OldFormat(old)
+    other = _other_version(data)
+    if other is not None:
+        raise OtherFormat(other)
     try:
         genesis = decode(Genesis, data, max_bytes=MAX_GENESIS_BYTES)
     except RemoteError as error:
@@ -267,10 +270,12 @@ def decode_genesis(data: bytes) -> Genesis:
     return genesis
 
 
-def _old_version(data: bytes) -> int | None:
-    """The format of a genesis of an earlier version, by its first field; None for any other bytes."""
-    # An array of 9 fields that begins with a small number: what formats 1 and 2 were.
-    return data[1] if len(data) > 1 and data[0] == 0x99 and 0 < data[1] < VERSION else None
+def _other_version(data: bytes) -> int | None:
+    """The format of a genesis of another version, by its first field; None for any other bytes."""
+    if len(data) < 2 or data[0] & 0xF0 != 0x90:  # an array of less than 16 fields, as all formats are
+        return None
+    old = data[0] == 0x99 and 0 < data[1] < VERSION  # of 9 fields, as formats 1 and 2 were
+    return data[1] if old or VERSION < data[1] < 0x80 else None
 
 
 def write_genesis(path: Path, genesis: Genesis) -> None:
@@ -294,11 +299,13 @@ def read_genesis(path: Path) -> Genesis:
     """
     try:
         data = path.read_bytes()
+    except IsADirectoryError as error:
+        raise GenesisError(["is a folder; name the file, such as genesis.bin in it"], path) from error
     except OSError as error:
         raise GenesisError([f"cannot be read ({error.strerror})"], path) from error
     try:
         return decode_genesis(data)
-    except OldFormat as error:
-        raise OldFormat(error.version, path) from None
+    except OtherFormat as error:
+        raise OtherFormat(error.version, path) from None
     except GenesisError as error:
         raise GenesisError(error.problems, path) from None

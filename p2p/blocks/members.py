@@ -153,9 +153,11 @@ def member_problems(members: Members) -> list[str]:
         problems.append(f"{len(members.keys)} home keys for {len(members)} members")
     if any(len(key) != PUBLIC_KEY_BYTES for key in members.keys):
         problems.append(f"a home key has not {PUBLIC_KEY_BYTES} bytes")
+    if NO_KEY in members.keys:
+        problems.append("a home key is zeros, and others are not")
     for what, names in (("home key", members.keys), ("home", members.ids)):
         if len(set(names)) != len(names):
-            problems.append(f"the same {what} stands there twice")
+            problems.append(f"the same {what} is listed twice")
     if members.terms and len(members.terms) != len(members):
         problems.append(f"{len(members.terms)} terms for {len(members)} members")
     for name, (start, end) in zip(members.ids, members.terms, strict=False):
@@ -183,7 +185,7 @@ def read_member_file(path: Path, root: bytes) -> tuple[Member, ...]:
     """Read the homes in the file beside a genesis, in roster order.
 
     Raises:
-        GenesisError: Missing, damaged, or not those of this root.
+        GenesisError: Missing, damaged, not those of this root, or homes that no chain can have.
     """
     try:
         found = decode(MemberFile, path.read_bytes(), max_bytes=MAX_MEMBERS_BYTES)
@@ -191,9 +193,28 @@ def read_member_file(path: Path, root: bytes) -> tuple[Member, ...]:
         raise GenesisError([f"the list of its homes cannot be read ({error.strerror})"], path) from error
     except RemoteError as error:
         raise GenesisError([f"the list of its homes: {error.detail}"], path) from None
-    if found.version != VERSION or merkle.root([*map(member_leaf, found.members)]) != root:
+    # Of other lengths, two fields could lead to the root with a byte of one in the other.
+    whole = all(
+        len(m.household) == merkle.HASH_BYTES and len(m.key) == PUBLIC_KEY_BYTES for m in found.members
+    )
+    if found.version != VERSION or not whole or merkle.root([*map(member_leaf, found.members)]) != root:
         raise GenesisError(["it is not the list of homes that the genesis commits to"], path)
+    problems = member_problems(
+        _as_members([member.household.hex() for member in found.members], found.members)
+    )
+    if problems:
+        raise GenesisError(problems, path)
     return found.members
+
+
+def _as_members(ids: Sequence[str], found: Sequence[Member]) -> Members:
+    keys = tuple(member.key for member in found)
+    terms = tuple((member.from_s, member.to_s) for member in found)
+    return Members(
+        tuple(ids),
+        () if all(key == NO_KEY for key in keys) else keys,
+        () if all(term == ALWAYS for term in terms) else terms,
+    )
 
 
 def read_members(path: Path, ids: Sequence[str], root: bytes) -> Members:
@@ -209,10 +230,4 @@ def read_members(path: Path, ids: Sequence[str], root: bytes) -> Members:
     found = read_member_file(path, root)
     if [member.household for member in found] != [*map(household_hash, ids)]:
         raise GenesisError(["it lists other homes than the roster, or in another order"], path)
-    keys = tuple(member.key for member in found)
-    terms = tuple((member.from_s, member.to_s) for member in found)
-    return Members(
-        tuple(ids),
-        () if all(key == NO_KEY for key in keys) else keys,
-        () if all(term == ALWAYS for term in terms) else terms,
-    )
+    return _as_members(ids, found)

@@ -45,7 +45,7 @@ def evidence_height(data: bytes) -> int:
     """Return the height that evidence is about, so that the set of that height can be found.
 
     Raises:
-        RemoteError: It is no evidence.
+        RemoteError: It is not evidence.
     """
     return _messages(data)[0].height
 

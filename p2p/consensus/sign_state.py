@@ -20,7 +20,7 @@ from typing import Self, TypeVar
 
 from p2p.consensus.types import MAX_RECORD_BYTES, RECORD_VERSION, SignState
 from p2p.consensus.votes import LastSigned
-from p2p.databases import cleared_half
+from p2p.databases import DURABLE, UNREADABLE, cleared_half, connect, is_damage
 from p2p.errors import LocalError, RemoteError
 from p2p.wire.codec import Record, decode, encode
 
@@ -147,7 +147,7 @@ class ConsensusStore:
 
     @classmethod
     def _create(cls, path: Path, owner: bytes, sign_from: int) -> None:
-        # Under another name until it is complete: a node killed meanwhile has signed nothing and starts anew.
+        # Under another name until it is complete: a node killed meanwhile has signed nothing and starts from scratch.
         with _explained(path):
             half = cleared_half(path)
             connection = _connect(half, "rwc")
@@ -272,15 +272,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA wal_autocheckpoint=1")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return connect(path, mode, *DURABLE, "wal_autocheckpoint=1")
 
 
 @contextmanager
@@ -288,15 +280,9 @@ def _explained(path: Path) -> Iterator[None]:
     """Say which file it was: a full disk and missing rights apart from damage."""
     try:
         yield
-    except UnicodeDecodeError as error:  # the text of a damaged schema or row
-        raise SignStateError(path, f"is damaged: {error}", _lost_remedy(path)) from None
-    except sqlite3.OperationalError as error:
-        # The module's own errors, as of a text that is not UTF-8, carry no code of SQLite's.
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-        if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
+    except UNREADABLE as error:
+        if is_damage(error):
             raise SignStateError(path, f"is damaged: {error}", _lost_remedy(path)) from None
         raise SignStateError(
             path, f"cannot be used: {error}", "Make room on the disk or give write access, and start again."
         ) from None
-    except sqlite3.DatabaseError as error:
-        raise SignStateError(path, f"is damaged: {error}", _lost_remedy(path)) from None

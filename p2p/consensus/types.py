@@ -282,7 +282,7 @@ class Sync(_Given, frozen=True):
 
 
 class SetTimer(_Given, frozen=True):
-    """Hand in `Timeout(step, height, round)` after this time. [ms]"""
+    """Submit `Timeout(step, height, round)` after this time. [ms]"""
 
     step: Step
     height: int
@@ -305,7 +305,7 @@ class CheckBlock(_Given, frozen=True):
 
 
 class Decide(_Given, frozen=True):
-    """Execute the block and store it with its certificate, durably; then hand in `NewHeight`."""
+    """Execute the block and store it with its certificate, durably; then submit `NewHeight`."""
 
     block: bytes
     cert: CommitCertificate

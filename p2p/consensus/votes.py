@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from p2p.blocks.block import PRECOMMIT, PREVOTE, CommitCertificate, quorum, signers
+from p2p.blocks.block import PRECOMMIT, PREVOTE, CommitCertificate, quorum, signature_at, signers
 from p2p.consensus.types import NO_ROUND, PROPOSAL, Evidence, Vote
 from p2p.errors import LocalError
 from p2p.wire.codec import Record
-from p2p.wire.identity import SIGNATURE_BYTES
 
 MAX_IDS = 2
 """Different votes of one validator for one round and kind that are kept: two are proof of misbehaviour."""
@@ -195,16 +194,8 @@ def fork_evidence(one: CommitCertificate, other: CommitCertificate) -> list[Evid
 
 
 def _precommits(cert: CommitCertificate) -> dict[int, Vote]:
-    size = SIGNATURE_BYTES
     return {
-        who: Vote(
-            PRECOMMIT,
-            cert.height,
-            cert.round,
-            cert.block_hash,
-            who,
-            cert.signatures[i * size : (i + 1) * size],
-        )
+        who: Vote(PRECOMMIT, cert.height, cert.round, cert.block_hash, who, signature_at(cert, i))
         for i, who in enumerate(signers(cert))
     }
 
@@ -242,7 +233,7 @@ class SignGuard:
         self.last = last
 
     def sign(self, data: bytes) -> bytes:
-        """Sign, or hand out the same signature again for the same bytes.
+        """Sign, or return the same signature again for the same bytes.
 
         Raises:
             SignRefused: Earlier than, or other than, what was signed last; or not of this chain.

@@ -12,12 +12,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from market.errors import did_you_mean
 from p2p.errors import InvalidArguments
-from p2p.ledger.module import ChainModule, Entry, Method
+from p2p.ledger.module import KEY_BYTES, ChainModule, Entry, Method
 from p2p.ledger.state import State
 from p2p.wire.codec import Record, decode, encode
-
-_INT_BYTES = {"u32": 4, "u64": 8, "i64": 8}
-_KEY_BYTES = 32
 
 
 def described(module: ChainModule) -> dict[str, Any]:
@@ -55,7 +52,7 @@ def args_from(method: Method, values: Mapping[str, Any]) -> Record:
 def shown(state: State, module: ChainModule) -> Iterator[dict[str, Any]]:
     """The entries of a module in a state, as JSON values: what it is, the parts of its key, its value."""
     for key, value in state.trees[module.name].items():
-        entry = next(e for e in module.entries if _fits(e, key))
+        entry = next(e for e in module.entries if e.fits(key))
         content = value.hex() if entry.record is None else plain(decode(entry.record, value))
         yield {"entry": entry.about, **_key_parts(entry, key), "value": content}
 
@@ -69,16 +66,11 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _fits(entry: Entry, key: bytes) -> bool:
-    size = sum(_INT_BYTES.get(kind, _KEY_BYTES) for _, kind in entry.key)
-    return key.startswith(entry.prefix) and len(key) == len(entry.prefix) + size
-
-
 def _key_parts(entry: Entry, key: bytes) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     at = len(entry.prefix)
     for name, kind in entry.key:
-        size = _INT_BYTES.get(kind, _KEY_BYTES)
+        size = KEY_BYTES[kind]
         part, at = key[at : at + size], at + size
         parts[name] = (
             part.hex() if kind == "bytes" else int.from_bytes(part, "big", signed=kind.startswith("i"))
@@ -110,7 +102,7 @@ def _record(kind: type[Record], values: Any, where: str, problems: list[str]) ->
         return None
     for name in values:
         if name not in hints:
-            problems.append(f"{where}{name} is no argument.{did_you_mean(str(name), hints)}")
+            problems.append(f"{where}{name} is not an argument.{did_you_mean(str(name), hints)}")
     problems += [f"{where}{name} is missing" for name in hints if name not in values]
     found = {
         name: _value(hints[name], values[name], f"{where}{name}", problems)

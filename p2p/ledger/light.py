@@ -80,7 +80,7 @@ class Line:
         account: Index: the members in roster order, then the external and the system accounts.
         members: Number of members, so that account - members is an index into `Genesis.account_names`.
         values: Column name to number. [Wh, nano-currency]
-        sender: Who settled the interval: an operator or a validator that stood in.
+        sender: Who settled the interval: an operator or a validator that took over.
         signers: Indices of the validators whose signatures were checked.
     """
 

@@ -30,7 +30,7 @@ class Method:
         about: What it does, one sentence.
         args: Record of its arguments.
         roles: Who may call it.
-        execute: Changes the view, or raises `InvalidTx`; what it wrote until then is forgotten.
+        execute: Changes the view, or raises `InvalidTx`; what it wrote until then is discarded.
         check: Checks of the arguments alone; runs before `execute`, and in mempools.
         limited: Counts against the sender's quota.
         caller: Key in the arguments that may call it; for methods that need no role.
@@ -61,6 +61,15 @@ class Entry:
     key: tuple[tuple[str, str], ...] = ()
     record: type[Record] | None = None
 
+    def fits(self, key: bytes) -> bool:
+        """Whether a key is one of an entry of this kind."""
+        size = sum(KEY_BYTES[kind] for _, kind in self.key)
+        return key.startswith(self.prefix) and len(key) == len(self.prefix) + size
+
+
+KEY_BYTES = {"bytes": 32, "u32": 4, "u64": 8, "i64": 8}
+"""Length of each kind of part of an entry's key."""
+
 
 def _nothing(view: View, genesis: Genesis) -> None:
     """A module whose state is empty below the first block."""
@@ -80,7 +89,7 @@ class ChainModule:
         entries: Every kind of entry it writes.
         codes: Its refusal codes, each with a sentence.
         start: Writes what the genesis gives the module.
-        check: Raises `BrokenInvariant` unless what must always hold does; looks at what the block touched.
+        check: Raises `BrokenInvariant` unless its invariants hold; checks what the block touched.
         end_block: Runs after the transactions of every block, with its height.
     """
 
@@ -108,6 +117,7 @@ ENVELOPE_CODES = {
     "tx_role": "The sender's key has no role that may call this method.",
     "tx_quota": "The sender has used up its transactions of this window of heights.",
     "tx_args": "The arguments are not those of the method, or one is outside its range.",
+    "tx_module": "A module of somebody else failed, or wrote what it did not declare.",
 }
 """Why a transaction is refused whatever its module: code and sentence."""
 
@@ -121,7 +131,7 @@ def refusal_codes() -> dict[str, str]:
 
 
 FORMAT_MODULES = {3: ("accounts", "governance", "guarantees", "meters", "settlement")}
-"""The modules of every chain, by the format version of its genesis; sorted, as their roots stand in the state root."""
+"""The modules of every chain, by the format version of its genesis; sorted, as their roots enter the state root."""
 
 
 def modules_of(genesis: Genesis) -> dict[str, ChainModule]:
@@ -130,7 +140,7 @@ def modules_of(genesis: Genesis) -> dict[str, ChainModule]:
     Raises:
         GenesisError: One of them is not known here.
     """
-    # What a format has never changes; a module of somebody else may be registered anew in a notebook.
+    # The modules of a format never change; a third-party module may be registered again in a notebook.
     own = FORMAT_MODULES[genesis.version]
     return _modules_named((*own, *genesis.modules)) if genesis.modules else _modules_of_format(own)
 

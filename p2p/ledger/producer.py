@@ -49,7 +49,7 @@ class Producer:
     ) -> None:
         if tuple(identity.public_key for identity in authorities) != genesis.authorities:
             raise WrongKeys(
-                "the validators' keys are not those of the genesis; hand them in in its order, all of them"
+                "the validators' keys are not those of the genesis; pass them in its order, all of them"
             )
         if operator.public_key != genesis.operator:
             raise WrongKeys("the operator's key is not the one of the genesis")

@@ -9,19 +9,21 @@ module root).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
+from market.errors import one_line
 from market.settlement.accounts import BOUGHT
 from p2p.blocks import domains, merkle
 from p2p.blocks.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.blocks.genesis import Genesis, Governed
 from p2p.blocks.tree import EMPTY_TREE, Tree, TreeProof, check_tree_proof
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx, RemoteError, WrongSignature
-from p2p.ledger.module import CHAIN_MODULES, Method, modules_of
+from p2p.ledger.module import CHAIN_MODULES, ChainModule, Method, modules_of
 from p2p.ledger.modules import accounts, governance, settlement
 from p2p.ledger.modules.settlement import Settled
-from p2p.ledger.view import Context, View
+from p2p.ledger.view import MAX_VALUE_BYTES, Context, View
 from p2p.wire.codec import Record, decode, encode
 
 RECEIPT_OK = 0
@@ -113,7 +115,7 @@ def initial_state(genesis: Genesis) -> State:
     for module in modules.values():
         with CHAIN_MODULES.held(module):
             module.start(view, genesis)
-    view.accept()
+        _keep(view, module, 0)
     return State(view.trees())
 
 
@@ -149,7 +151,12 @@ def apply_to(view: View, tx: Tx, height: int, genesis: Genesis) -> None:
         method, args = _check(view, tx, height, genesis, 0)
         ctx = Context(view, genesis, height, tx.sender)
         accounts.count(ctx, tx.nonce, limited=method.limited)
-        method.execute(ctx, args)
+        module = modules_of(genesis)[tx.module]
+        with _refusing(module):
+            method.execute(ctx, args)
+        strange = _strange(view, module, accounts.NAME)
+        if strange:
+            raise InvalidTx("tx_module", f"module {tx.module} {strange}")
     except InvalidTx:
         view.reject()
         raise
@@ -191,6 +198,7 @@ def check_invariants(view: View, genesis: Genesis, height: int) -> None:
     for module in modules_of(genesis).values():
         with CHAIN_MODULES.held(module, passing=(BrokenInvariant,)):
             module.check(view, genesis, height)
+        view.reject()  # a check changes nothing, not even what the next one sees
 
 
 def end_block(view: View, genesis: Genesis, height: int) -> None:
@@ -198,7 +206,50 @@ def end_block(view: View, genesis: Genesis, height: int) -> None:
     for module in modules_of(genesis).values():
         with CHAIN_MODULES.held(module, passing=(BrokenInvariant,)):
             module.end_block(view, genesis, height)
+        _keep(view, module, height)
+
+
+def _keep(view: View, module: ChainModule, height: int) -> None:
+    """Accept what a hook of a module wrote.
+
+    Raises:
+        BrokenInvariant: Some of it is not its own.
+    """
+    strange = _strange(view, module)
+    if strange:
+        raise BrokenInvariant(height, module.name, strange)
     view.accept()
+
+
+def _strange(view: View, module: ChainModule, *others: str) -> str | None:
+    """Say what a module of somebody else wrote and may not, or None.
+
+    Args:
+        others: Modules whose entries were written on its behalf.
+    """
+    if CHAIN_MODULES.is_ours(module):
+        return None
+    for name, key, value in view.pending():
+        if name not in (module.name, *others):
+            return f"wrote into module {name}"
+        if name == module.name and not (isinstance(key, bytes) and any(e.fits(key) for e in module.entries)):
+            return "wrote an entry of none of the kinds that it declares"
+        if not isinstance(value, bytes | None) or len(value or b"") > MAX_VALUE_BYTES:
+            return f"wrote a value that is not bytes, or more than {MAX_VALUE_BYTES} of them"
+    return None
+
+
+@contextmanager
+def _refusing(module: ChainModule) -> Iterator[None]:
+    """Refuse the transaction in which a module of somebody else fails: it must not stop every node that executes it."""
+    try:
+        yield
+    except InvalidTx:
+        raise
+    except (Exception, SystemExit) as error:
+        if CHAIN_MODULES.is_ours(module):
+            raise
+        raise InvalidTx("tx_module", f"module {module.name} failed: {one_line(error)}") from None
 
 
 def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> tuple[Method, Record]:
@@ -208,7 +259,7 @@ def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> t
         raise InvalidTx("tx_chain", "it belongs to another chain")
     module = modules_of(genesis).get(tx.module)
     method = None if module is None else module.methods.get(tx.method)
-    if method is None:
+    if module is None or method is None:
         raise InvalidTx("tx_unknown_method", f"no method {tx.module}.{tx.method}")
     if height > tx.valid_until_height:
         raise InvalidTx("tx_expired", f"it was valid until height {tx.valid_until_height}; this is {height}")
@@ -221,9 +272,10 @@ def _check(view: View, tx: Tx, height: int, genesis: Genesis, pending: int) -> t
         args = decode(method.args, tx.args, max_bytes=MAX_TX_BYTES)
     except RemoteError as error:
         raise InvalidTx("tx_args", f"arguments of {tx.module}.{tx.method}: {error.detail}") from None
-    if method.caller is not None and method.caller(args) != tx.sender:
-        raise InvalidTx("tx_role", f"{tx.module}.{tx.method} is for the key in its arguments")
-    method.check(args, genesis)
+    with _refusing(module):
+        if method.caller is not None and method.caller(args) != tx.sender:
+            raise InvalidTx("tx_role", f"{tx.module}.{tx.method} is for the key in its arguments")
+        method.check(args, genesis)
     return method, args
 
 

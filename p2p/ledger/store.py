@@ -18,8 +18,8 @@ from typing import Self
 
 from p2p.blocks.block import Block, CommitCertificate, block_hash, decode_block, decode_cert
 from p2p.blocks.genesis import Genesis, decode_genesis
-from p2p.databases import cleared_half
-from p2p.errors import GenesisError, OldFormat, RemoteError, StoreDamaged, StoreError, StoreMismatch
+from p2p.databases import DURABLE, UNREADABLE, cleared_half, connect, is_damage, transaction
+from p2p.errors import GenesisError, OtherFormat, RemoteError, StoreDamaged, StoreError, StoreMismatch
 from p2p.ledger.light import SetChange
 from p2p.wire.codec import decode, encode
 
@@ -92,7 +92,7 @@ class ChainStore:
             half = cleared_half(path)
             connection = _connect(half, "rwc")
             try:
-                with _transaction(connection):
+                with transaction(connection):
                     for statement in _SCHEMA.split(";"):
                         connection.execute(statement)
                     meta = [("schema", str(SCHEMA_VERSION).encode()), ("genesis", encode(genesis))]
@@ -111,11 +111,11 @@ class ChainStore:
 
         Args:
             genesis: The chain it must hold; None takes the one in the file.
-            read_only: Changes no byte of the file, so that looking at a finished chain leaves it as it was.
+            read_only: Changes no byte of the file, so that reading a finished chain does not alter it.
 
         Raises:
             StoreMismatch: It holds another chain.
-            OldFormat: It was written by an earlier version of this program.
+            OtherFormat: It was written by an earlier or a later version of this program.
             StoreDamaged: It cannot be read back.
             StoreError: There is no such file, or another program has it open.
         """
@@ -173,7 +173,7 @@ class ChainStore:
                 f"block {header.height} does not follow block {self._height} of chain file {self.path}"
             )
         row = (header.height, encode(block), encode(cert))
-        with _explained(self.path), _transaction(self._connection):
+        with _explained(self.path), transaction(self._connection):
             self._connection.execute("INSERT INTO blocks VALUES (?, ?, ?)", row)
             if checkpoint is not None:
                 _insert_checkpoint(self._connection, header.height, checkpoint)
@@ -250,7 +250,7 @@ class ChainStore:
                 yield self._decode(height, block, cert)
 
     def truncate_above(self, height: int) -> None:
-        """Forget every block above a height, to resume from a checkpoint.
+        """Delete every block above a height, to resume from a checkpoint.
 
         Raises:
             StoreError: The chain is not that high; nothing changed.
@@ -259,7 +259,7 @@ class ChainStore:
             raise StoreError(
                 f"chain file {self.path} reaches from {self._base} to {self._height}; it cannot go back to {height}"
             )
-        with _explained(self.path), _transaction(self._connection):
+        with _explained(self.path), transaction(self._connection):
             for table in ("blocks", "checkpoints", "changes"):
                 self._connection.execute(f"DELETE FROM {table} WHERE height > ?", (height,))
         self._find_head()
@@ -308,45 +308,25 @@ class ChainStore:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    # Autocommit: one INSERT is one transaction, and so one durable commit.
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
-    try:
-        if mode != "ro":
-            connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return connect(path, mode, *(() if mode == "ro" else (f"page_size={_PAGE_BYTES}", *DURABLE)))
 
 
 def _read_genesis(path: Path, connection: sqlite3.Connection) -> Genesis:
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-    if meta.get("schema") in (b"1", b"2"):
-        raise OldFormat(int(meta["schema"]), path)
-    if meta.get("schema") != str(SCHEMA_VERSION).encode():
-        raise StoreError(f"chain file {path} has schema {meta.get('schema')!r}, not {SCHEMA_VERSION}")
+    schema = meta.get("schema")
+    if schema != str(SCHEMA_VERSION).encode():
+        if isinstance(schema, bytes) and schema.isdigit() and 0 < int(schema) < 100:
+            raise OtherFormat(int(schema), path)
+        raise StoreError(f"chain file {path} has schema {schema!r}, not {SCHEMA_VERSION}")
     genesis = meta.get("genesis")
     if not isinstance(genesis, bytes):
         raise StoreDamaged(path, "its genesis is not bytes")
     try:
         return decode_genesis(genesis)
+    except OtherFormat as error:
+        raise OtherFormat(error.version, path) from None
     except GenesisError as error:
         raise StoreDamaged(path, str(error)) from None
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing, also when the disk is full in the middle."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _insert_base(connection: sqlite3.Connection, base: Base) -> None:
@@ -376,13 +356,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.ProgrammingError as error:
         raise StoreError(f"chain file {path}: {error}") from None
-    except UnicodeDecodeError as error:  # the text of a damaged schema or row
-        raise StoreDamaged(path, str(error)) from None
-    except sqlite3.OperationalError as error:
-        # The module's own errors, as of a text that is not UTF-8, carry no code of SQLite's.
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-        if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
+    except UNREADABLE as error:
+        if is_damage(error):
             raise StoreDamaged(path, str(error)) from None
         raise StoreError(f"chain file {path}: {error}; nothing was changed") from None
-    except sqlite3.DatabaseError as error:
-        raise StoreDamaged(path, str(error)) from None

@@ -67,6 +67,10 @@ def verify_chain(store: ChainStore, genesis: Genesis) -> ChainReport:
     finding: Finding | None = None
     if store.genesis.chain_id != genesis.chain_id:
         finding = Finding(0, "chain_id", "the store holds another chain")
+    elif store.base:
+        finding = Finding(
+            store.base, "base", "the store begins at a checkpoint, so its blocks do not show its state"
+        )
     try:
         for block, cert in store.blocks() if finding is None else ():
             tip = _check_link(tip, genesis, block, cert)

@@ -6,7 +6,7 @@ a refused transaction leaves nothing behind, whatever it had written before it w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
@@ -64,8 +64,14 @@ class View:
                 self._journal[name] = {}
 
     def reject(self) -> None:
-        """Forget what was written since the last `accept` or `reject`."""
+        """Discard what was written since the last `accept` or `reject`."""
         self._journal = {name: {} for name in self._trees}
+
+    def pending(self) -> Iterator[tuple[str, bytes, bytes | None]]:
+        """What was written since the last `accept` or `reject`: module, key, value."""
+        for name, changes in self._journal.items():
+            for key, value in changes.items():
+                yield name, key, value
 
     def touched(self, module: str) -> list[bytes]:
         """Keys of a module that the block has written, sorted."""

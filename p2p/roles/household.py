@@ -1,4 +1,4 @@
-"""A home's side of the network: hands in signed messages until they are acknowledged, receives results.
+"""A home's side of the network: submits signed messages until they are acknowledged, receives results.
 
 Everything it sends is idempotent by content, so a lost stream means: wait, and send the same bytes again.
 Gossip is a hint. What it did not bring is asked for.
@@ -44,7 +44,7 @@ from p2p.wire.messages import (
 )
 
 PATIENCE_S: Final = 30.0
-"""How long a home keeps trying before it gives up. [s]"""
+"""How long a home retries before it fails. [s]"""
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
 GAP_MAX_INTERVALS: Final = 192
@@ -112,7 +112,7 @@ class Results:
 class Household:
     """The client of one meter; `join` it first.
 
-    It keeps to one collector. When that one fails it goes on to the next in the list and hands in again its
+    It keeps to one collector. When that one fails it continues with the next in the list and resubmits its
     messages of the current interval.
 
     Args:
@@ -168,7 +168,7 @@ class Household:
     async def submit(
         self, message: OrderMessage | NothingMessage, *, patience_s: float = PATIENCE_S
     ) -> ReceiptMessage:
-        """Hand in an order (or "nothing") and return its receipt; waits for a gate that is not open yet.
+        """Submit an order (or "nothing") and return its receipt; waits for a gate that is not open yet.
 
         Raises:
             InvalidMessage: A message no operator would take; nothing was sent.
@@ -181,7 +181,7 @@ class Household:
     async def send_reading(
         self, message: ReadingMessage, *, patience_s: float = PATIENCE_S
     ) -> ReceiptMessage:
-        """Hand in a meter reading, as `submit` does an order."""
+        """Submit a meter reading, as `submit` does an order."""
         return await self._hand_in(READING_PROTOCOL, message, patience_s)
 
     async def result(self, interval_start: int, *, patience_s: float = PATIENCE_S) -> ResultMessage:
@@ -189,7 +189,7 @@ class Household:
 
         Raises:
             NotAcknowledged: It did not come in time.
-            RequestRefused: The operator has it no more ("forgotten").
+            RequestRefused: The operator no longer stores it (code `forgotten`).
             RemoteError: What came is not the operator's result of that interval.
         """
         data = await self._ask(RESULT_PROTOCOL, interval_start, f"result of {interval_start}", patience_s)
@@ -212,7 +212,7 @@ class Household:
         return await self._ask(INCLUSION_PROTOCOL, interval_start, f"leaf of {interval_start}", patience_s)
 
     def promise(self, interval_start: int) -> tuple[bytes, bytes] | None:
-        """The newest receipt that promises to include an order or "nothing" of the interval at hand, and the message.
+        """The newest receipt that promises to include an order or "nothing" of the current interval, and the message.
 
         Signed bytes of both, as `p2p.batches.receipts.make_omission` takes them; None where there is no such promise.
         """
@@ -290,7 +290,7 @@ class Household:
         return await self._persist(what, patience_s, attempt)
 
     async def _say_all(self) -> bool:
-        """Hand in to the current collector what it has not got of this interval; False while it is too early."""
+        """Submit to the current collector what it has not got of this interval; False while it is too early."""
         collector = self._collectors.current.key
         for protocol, (name, signed) in list(self._said.items()):
             if (collector, name) in self._receipts:

@@ -62,7 +62,7 @@ class ByzantineValidator:
         return self.style not in ("invalid", "chaotic")
 
     def cloud(self, core: Core) -> None:
-        """Let it forget that it is locked, and that it knows a valid block."""
+        """Delete its lock and its valid block."""
         if self.style in ("amnesiac", "chaotic"):
             core.locked, core.locked_round = None, NO_ROUND
             core.valid, core.valid_round = None, NO_ROUND

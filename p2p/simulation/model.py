@@ -161,7 +161,7 @@ class Node:
 
     Attributes:
         life: Counts its processes; timers of an earlier one have no effect.
-        doomed: It dies at its next list of actions, between any two of them.
+        doomed: It crashes at its next list of actions, between any two of them.
         commits: Decided blocks of later heights that came early.
     """
 

@@ -87,7 +87,7 @@ class Simulation:
 
     Args:
         core: Class of the cores; a mutant in tests.
-        disk: Class of the disks; a lying one in tests.
+        disk: Class of the disks; one that loses writes in tests.
         guarded: Put a `SignGuard` before the keys of honest nodes.
         faults: Instead of those drawn from the seed.
     """
@@ -168,7 +168,7 @@ class Simulation:
         heapq.heappush(self._queue, (self.now + delay, self._sequence, act, arguments))
 
     def _after(self, node: Node, delay: int, event: Event) -> None:
-        """Hand in an event later, unless the process has died by then."""
+        """Submit an event later, unless the process has crashed by then."""
         self._at(delay, self._feed_alive, node, node.life, event)
 
     def _feed_alive(self, node: Node, life: int, event: Event) -> None:
@@ -248,7 +248,7 @@ class Simulation:
         except SignRefused as refused:
             raise Violation(f"guard: of honest node {node.index}: {refused}") from refused
         if node.doomed and actions:
-            # A process dies between any two actions.
+            # A process crashes between any two actions.
             self._perform(node, node.core, actions[: self.random.randrange(len(actions) + 1)])
             self._crash(node)
         else:

@@ -69,7 +69,7 @@ class RequestRefused(P2PError):
 
 
 PEER_FAILED: Final = (LinkError, RequestRefused)
-"""What a request may end with that is no fault of ours; a LocalError is never among it."""
+"""What a request may end with that is not a fault of ours; a LocalError is never among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class Endpoint(ABC):
 
     @abstractmethod
     async def connect(self, address: str) -> str:
-        """Dial an address, remember it for later dials, and return the peer id that answered.
+        """Dial an address, store it for later dials, and return the peer id that answered.
 
         Raises:
             UnknownAddress: Not an address of this transport.
@@ -188,7 +188,7 @@ class Endpoint(ABC):
 
     @abstractmethod
     async def wait_for_subscribers(self, topic: str, peers: int) -> None:
-        """Wait until a message to `topic` would be sent to at least so many peers."""
+        """Wait until a message to `topic` would be sent to at least this number of peers."""
 
     @abstractmethod
     async def _open(self, peer: str, protocol: str) -> ByteStream: ...
@@ -213,7 +213,7 @@ class Endpoint(ABC):
             FrameTooLarge: `frame` is beyond FRAME_MAX_BYTES.
             RequestRefused: The peer answered with an error code.
             LinkError: The way failed; the next request opens a new stream.
-            RemoteError: The peer answered with something that is no frame.
+            RemoteError: The peer answered with something that is not a frame.
         """
         if len(frame) > FRAME_MAX_BYTES:
             raise FrameTooLarge("frame", len(frame), FRAME_MAX_BYTES)
@@ -263,7 +263,7 @@ class Endpoint(ABC):
         self._stats.gossip_sent += 1
 
     async def subscribe(self, topic: str) -> Subscription:
-        """Join a topic; a node does not hear itself. Every subscription gets every message."""
+        """Join a topic; a node does not receive its own messages. Every subscription gets every message."""
         subscription = Subscription(topic)
         self._subscriptions.setdefault(topic, []).append(subscription)
         await self._join(topic)

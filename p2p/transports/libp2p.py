@@ -1,6 +1,6 @@
 """Real nodes: py-libp2p with Noise, Yamux and GossipSub on 127.0.0.1, behind the interface of p2p.transports.base.
 
-Every departure from the library's defaults below answers a message that was lost or a host that died:
+Every departure from the library's defaults below was caused by a lost message or a crashed host:
 docs/reference/protocol/transport.md lists them with what happens otherwise,
 tests/p2p/transports/test_transport_traps.py shows that it does not happen here.
 libp2p is imported inside the functions: it takes most of a second and 84 MB.
@@ -44,7 +44,7 @@ async def open_libp2p(
         port: TCP port, 0 for a free one. Give the old one to a node that returns, so that its peers find it.
         max_connections: Further dials are refused.
 
-    The services stand outside `host.run`, and the host is closed inside it: otherwise a frame in flight at
+    The services are outside `host.run`, and the host is closed inside it: otherwise a frame in flight at
     shutdown kills the host, and its sockets stay open.
     """
     from libp2p.pubsub.pubsub import Pubsub

@@ -164,7 +164,7 @@ class MemoryNetwork:
         return [self._open[peer] for peer in sorted(self._open)]
 
     def way(self, sender: str, receiver: str, channel: str) -> _Way:
-        """The direction of a link; it survives restarts, so that a retry draws anew."""
+        """The direction of a link; it survives restarts, so that a retry draws again."""
         key = (sender, receiver, channel)
         if key not in self._ways:
             self._ways[key] = _Way(self.faults, Random(f"{self.faults.seed}|{'|'.join(key)}"))

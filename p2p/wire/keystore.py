@@ -128,7 +128,7 @@ def write_keystore(path: Path, keys: Mapping[str, Identity], lock: Lock) -> None
         raise ValueError(f"{len(keys)} keys; a keystore holds 1..{MAX_KEYS}")
     for name in keys:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a key; use 1..128 characters on one line")
+            raise ValueError(f"{name!r} is not a name of a key; use 1..128 characters on one line")
     named = sorted(keys.items())
     kdf: dict[str, Any] = {"method": lock.method, "salt": secrets.token_bytes(_SALT_BYTES).hex()}
     kdf |= SCRYPT if lock.method == _PASSPHRASE else {}
@@ -230,7 +230,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise KeystoreDamaged(path, "it is not the JSON that was written") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise KeystoreDamaged(path, "it is no keystore, or its head is gone")
+        raise KeystoreDamaged(path, "it is not a keystore, or its head is gone")
     if content.get("version") != VERSION:
         raise KeystoreUnknown(
             path, f"version {str(content.get('version'))[:20]}; this program reads {VERSION}"

@@ -17,7 +17,17 @@ from functools import cache
 import msgspec
 
 from market.interval import ALLOWED_MINUTES
-from market.orders import Quote, Terms, numbers_of, problem_of, terms_from
+from market.orders import (
+    MAX_HORIZON,
+    MAX_ORDERS,
+    Flexible,
+    Quote,
+    Storage,
+    Terms,
+    numbers_of,
+    problem_of,
+    terms_from,
+)
 from market.orders import kind_of as kind_of_terms
 from p2p.errors import (
     InvalidMessage,
@@ -34,8 +44,6 @@ from p2p.wire.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, verif
 
 VERSION = 2
 MAX_MESSAGE_BYTES = 4 * 1024
-MAX_ORDERS = 64
-"""Orders in one message, at most."""
 HASH_BYTES = 32
 MAX_ID_BYTES = 64
 MAX_TIME_S = 2**36
@@ -209,7 +217,7 @@ class Signed(Record, frozen=True):
 
 
 HandedIn = OrderMessage | NothingMessage | ReadingMessage
-"""What a home hands in to a collector."""
+"""What a home submits to a collector."""
 Message = HandedIn | ReceiptMessage | ResultMessage | LineQueryMessage
 
 _TYPES: dict[int, type[Message]] = {
@@ -389,10 +397,18 @@ def _orders_problem(orders: tuple[OrderLine, ...], limits: Limits) -> str | None
         problem = _order_problem(order, limits)
         if problem:
             return problem
-        energy_wh += order.energy_wh
+        energy_wh += _most_wh(order)
     if energy_wh > limits.max_energy_wh:
         return f"energy_wh adds up to {energy_wh}; it must lie in 0..{limits.max_energy_wh}"
     return None
+
+
+def _most_wh(order: OrderLine) -> int:
+    """What a valid order can move in an interval: the larger half of a quote, the stronger way of a storage. [Wh]"""
+    terms = terms_of(order)
+    if isinstance(terms, Quote):
+        return max(order.energy_wh, terms.sell_wh)
+    return max(order.energy_wh, terms.discharge_wh) if isinstance(terms, Storage) else order.energy_wh
 
 
 def _order_problem(order: OrderLine, limits: Limits) -> str | None:
@@ -411,12 +427,24 @@ def _order_problem(order: OrderLine, limits: Limits) -> str | None:
         return str(error)
     if terms is None:
         return None
-    most = limits.max_price_micro_per_kwh
-    if isinstance(terms, Quote) and (
-        terms.sell_wh > limits.max_energy_wh or terms.sell_limit_micro_per_kwh > most
-    ):
-        return "a quote order whose selling half is outside the limits"
+    outside = _outside(terms, limits)
+    if outside:
+        return f"a {kind_of_terms(terms).word} order whose {outside} is outside the limits"
     return problem_of(terms, order.side, order.energy_wh, order.limit_micro_per_kwh)
+
+
+def _outside(terms: Terms, limits: Limits) -> str | None:
+    """Name what an order's terms hold that is larger than an order of this chain may be, or None."""
+    most_wh, most_price = limits.max_energy_wh, limits.max_price_micro_per_kwh
+    if isinstance(terms, Quote):
+        larger = terms.sell_wh > most_wh or terms.sell_limit_micro_per_kwh > most_price
+        return "selling half" if larger else None
+    if isinstance(terms, Flexible):
+        return "power" if terms.power_wh > most_wh else None
+    if isinstance(terms, Storage):
+        larger = terms.discharge_wh > most_wh or terms.capacity_wh > MAX_HORIZON * most_wh
+        return "energy or wear" if larger or terms.wear_micro_per_kwh > most_price else None
+    return None
 
 
 _HASHES = frozenset(

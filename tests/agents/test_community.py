@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from agents.bidding import STRATEGIES, Orders, Outcome, Strategy, View
+from agents.bidding import STRATEGIES, Orders, Outcome, OwnResults, Strategy, View
 from agents.community import Community
 from agents.control import CONTROLLERS, Controller, Planning
 from agents.errors import InvalidOrders
@@ -16,7 +16,8 @@ from agents.forecast import FORECASTERS, PERFECT_FORESIGHT, Forecast, Forecaster
 from agents.rules import AgentRules, Known
 from agents.state import State, from_json, to_json
 from market.book import OrderBook
-from market.clearing import Clearing
+from market.clearing import Clearing, PriceInterval
+from market.orders import MAX_ORDERS
 from market.units import IntArray
 from tests.kits.community_kit import BATTERY, DAY, PRICES, community, homes_of, registers, signed, walk
 
@@ -191,6 +192,54 @@ def test_strategies_of_their_own_give_every_home_what_it_has_alone(learner: str)
     assert together[-2] != together[0], "it has learned"
 
 
+@pytest.fixture
+def self_taught() -> Iterator[str]:
+    """A strategy that learns from its homes' own results; it bids as `learner` does."""
+
+    def add(state: State, results: OwnResults) -> State:
+        price = 0 if results.price is None else results.price.price
+        own = (
+            results.bought_wh + 2 * results.sold_wh + 3 * results.payment_nano + price + results.start_s % 11
+        )
+        return {"heard": state["heard"] + own}
+
+    several = Strategy("self_taught", bid_more, "a test", start=counts, learn_own=add, several_orders=True)
+    STRATEGIES.register(several)
+    yield "self_taught"
+    STRATEGIES.forget("self_taught")
+
+
+def test_homes_learn_each_from_its_own_results_and_from_no_others(self_taught: str) -> None:
+    strategies = [self_taught, "truthful", self_taught, "zi_c"]
+    columns = registers(7, 5, 4)
+
+    def heard(homes: Community, rows: list[int]) -> list[int]:
+        results = np.array([[10, 20, 30, 40], [1, 2, 3, 4], [-7, 8, -9, 10]])[:, rows]
+        for i in range(2):
+            bought, sold, paid = results * (i + 1)
+            homes.learn_own(
+                OwnResults(
+                    start_s=900 * i,
+                    bought_wh=bought,
+                    sold_wh=sold,
+                    payment_nano=paid,
+                    price=PriceInterval(1, 3, 2) if i else None,
+                )
+            )
+        values: list[int] = homes.snapshot()["strategies"][self_taught]["heard"]["values"]
+        return values
+
+    together = homes_of(*columns, strategies=strategies)
+    assert together.learns
+    expected = [3 * (10 + 2 * 1 - 3 * 7) + 2 + 900 % 11, 3 * (30 + 2 * 3 - 3 * 9) + 2 + 900 % 11]
+    assert heard(together, [0, 1, 2, 3]) == expected
+    for i, own in zip((0, 2), expected, strict=True):
+        alone = homes_of(
+            *[column[:, i : i + 1] for column in columns], strategies=[self_taught], members=np.array([i])
+        )
+        assert heard(alone, [i]) == [own]
+
+
 def test_what_was_learned_survives_a_checkpoint(learner: str) -> None:
     columns, strategies = registers(7, 5, 4), ["zi_c", learner, learner, "truthful"]
     straight = homes_of(*columns, strategies=strategies)
@@ -199,6 +248,13 @@ def test_what_was_learned_survives_a_checkpoint(learner: str) -> None:
     resumed = homes_of(*columns, strategies=strategies)
     resumed.restore(saved)
     assert market_day(resumed, 9, half_of_each) == market_day(straight, 9, half_of_each)
+
+
+def many(count: int) -> Orders:
+    """So many orders of home 1, and two of 0 Wh, which are none."""
+    energy_wh = np.array([5] * count + [0, 0])
+    ones = np.ones(len(energy_wh), dtype=np.int64)
+    return Orders(ones, ones.astype(np.int8), energy_wh, ones)
 
 
 @pytest.mark.parametrize(
@@ -213,16 +269,27 @@ def test_what_was_learned_survives_a_checkpoint(learner: str) -> None:
             Orders(np.array([0]), np.array([1], dtype=np.int8), np.array([5, 5]), np.array([1])),
             "1, 1, 2, 1 rows",
         ),
+        (many(MAX_ORDERS + 1), "places 65 orders for one home; an interval takes at most 64"),
     ],
-    ids=["undeclared", "no such home", "ragged"],
+    ids=["undeclared", "no such home", "ragged", "too many"],
 )
 def test_orders_that_are_none_are_refused_with_the_name_of_the_strategy(orders: Orders, phrase: str) -> None:
-    STRATEGIES.register(Strategy("broken", lambda state, view: orders, "a test"))
+    several = len(orders.home) > 2
+    STRATEGIES.register(Strategy("broken", lambda state, view: orders, "a test", several_orders=several))
     try:
         with pytest.raises(InvalidOrders, match=f"'broken'.*{phrase}"):
             homes_of(*registers(1, 3, 3), strategies=["broken"] * 3).bids(PRICES)
     finally:
         STRATEGIES.forget("broken")
+
+
+def test_a_home_may_place_as_many_orders_as_a_message_takes() -> None:
+    STRATEGIES.register(Strategy("many", lambda state, view: many(MAX_ORDERS), "a test", several_orders=True))
+    try:
+        orders = homes_of(*registers(1, 3, 3), strategies=["many"] * 3).bids(PRICES)
+    finally:
+        STRATEGIES.forget("many")
+    assert int((orders.energy_wh > 0).sum()) == MAX_ORDERS
 
 
 def test_a_model_is_fitted_when_it_is_due_and_a_resumed_run_fits_it_from_the_same_readings() -> None:

@@ -12,15 +12,15 @@ PAGE = (ROOT / "docs" / "reference" / "meter-files.md").read_text(encoding="utf-
 
 
 def codes_in(source: str) -> set[str]:
-    """String arguments that follow a severity in a call, or stand first in a call of `report`."""
+    """String arguments that follow a severity in a call, or stand in a call of `_report`."""
     codes: set[str] = set()
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
         texts = [arg.value if isinstance(arg, ast.Constant) else None for arg in call.args]
         for severity, code in pairwise(texts):
             if severity in ("error", "warning") and isinstance(code, str):
                 codes.add(code)
-        if isinstance(call.func, ast.Name) and call.func.id == "report" and isinstance(texts[0], str):
-            codes.add(texts[0])
+        if isinstance(call.func, ast.Name) and call.func.id == "_report":
+            codes.update(text for text in texts if isinstance(text, str))
     return codes
 
 

@@ -13,10 +13,11 @@ import pytest
 
 from market.book import OrderBook
 from market.mechanism import MECHANISMS, Mechanism
+from market.parameters import rules_with
 from market.rules import MarketRules
 from market.units import money
 from wattswap.cases.contract import clear_case
-from wattswap.inputs.parameters import rules_with, run_defaults
+from wattswap.inputs.parameters import run_defaults
 from wattswap.runs.interval import build_book
 from wattswap.runs.prepare import prepare
 from wattswap.scenario.load import TEMPLATES, load

@@ -16,12 +16,13 @@ from p2p.consensus.sign_state import FILE_NAME
 from p2p.ledger.store import ChainStore
 from tests.kits.faults_kit import HOMES, OPERATOR, VALIDATORS, Town, mend, town
 from wattswap.nodes.config import CONFIG
-from wattswap.nodes.node import CHAIN_FILE, JOURNAL_FILE
+from wattswap.nodes.node import JOURNAL_FILE
+from wattswap.runs.layout import CHAIN
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 VICTIM, OTHER = VALIDATORS[3], VALIDATORS[2]
 KEPT = "kept"
-CODES = {FILE_NAME: 3, JOURNAL_FILE: 3, CHAIN_FILE: 5}
+CODES = {FILE_NAME: 3, JOURNAL_FILE: 3, CHAIN: 5}
 """Of docs/reference/exit-codes.md: what cannot be used, and a chain that is not what was committed to."""
 Damage = Callable[[Path, Path], None]
 """(the file, the same file of another node)."""
@@ -68,7 +69,7 @@ def exchange(file: Path, _: Path) -> None:
 
 CASES = [
     *((FILE_NAME, damage) for damage in (cut, scramble, empty, overwrite, swap, remove)),
-    *((CHAIN_FILE, damage) for damage in (cut, scramble, empty, overwrite, exchange)),
+    *((CHAIN, damage) for damage in (cut, scramble, empty, overwrite, exchange)),
     *((JOURNAL_FILE, damage) for damage in (cut, scramble, empty, overwrite)),
 ]
 

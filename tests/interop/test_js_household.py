@@ -13,7 +13,6 @@ import msgspec
 import pytest
 import trio
 
-from p2p.batches.roots import order_leaf
 from p2p.blocks import merkle
 from p2p.blocks.block import block_hash
 from p2p.blocks.genesis import VERSION as GENESIS_VERSION
@@ -39,7 +38,7 @@ from p2p.wire.messages import (
     order_line,
     sign_message,
 )
-from tests.kits.chain_kit import START, STEP, authorities, make_args
+from tests.kits.chain_kit import START, STEP, authorities, make_args, order_leaf
 from tests.kits.js_kit import JS, pinned
 from tests.kits.time_kit import eventually_trio
 

@@ -28,9 +28,9 @@ from tests.kits.js_kit import JS
 from tests.kits.run_kit import write_street
 from tests.kits.time_kit import eventually
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.node import BLOBS, CHAIN_FILE
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 from wattswap.nodes.supervisor import Supervisor
+from wattswap.runs.layout import BLOBS, CHAIN
 from wattswap.runs.prepare import Setup, cut_to, prepare
 from wattswap.scenario.load import load
 
@@ -163,7 +163,7 @@ def read_settled(
     """The messages behind every batch of the chain, and the certificates of its blocks."""
     content, certs = [], []
     blobs = FolderBlobs(keeper.data_path / BLOBS)
-    with ChainStore.open(keeper.data_path / CHAIN_FILE, genesis) as store:
+    with ChainStore.open(keeper.data_path / CHAIN, genesis) as store:
         for block, cert in store.blocks(1, store.height):
             certs.append(cert)
             for _, args in batches(block.txs):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
+from market.orders import Terms, kind_of, numbers_of
 from market.settlement.accounts import (
     BOUGHT,
     COLUMNS,
@@ -22,10 +24,10 @@ from market.settlement.accounts import (
 )
 from p2p.batches.batch import Batch, BatchArgs, batch_args, make_batch
 from p2p.blocks import block as blocks
-from p2p.blocks import domains
+from p2p.blocks import domains, merkle
 from p2p.blocks.block import Block, CommitCertificate, Header
 from p2p.blocks.genesis import VERSION, Genesis, make_params
-from p2p.blocks.members import Members
+from p2p.blocks.members import Members, household_hash
 from p2p.blocks.possession import NO_KEY
 from p2p.ledger.producer import Producer
 from p2p.ledger.store import ChainStore
@@ -146,3 +148,28 @@ def flip(data: bytes, bit: int) -> bytes:
     changed = bytearray(data)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)
+
+
+def order_leaf(
+    interval_start: int,
+    household: str,
+    sequence: int,
+    side: int,
+    energy_wh: int,
+    limit_micro_per_kwh: int,
+    node: int,
+    terms: Terms | None = None,
+) -> bytes:
+    """The leaf of one order in a book, by the layout in chain-format.md."""
+
+    def ints(*numbers: int) -> bytes:
+        return b"".join(number.to_bytes(8, "big", signed=True) for number in numbers)
+
+    content = household_hash(household) + ints(
+        interval_start, sequence, side, energy_wh, limit_micro_per_kwh, node
+    )
+    domain, more = domains.LEAF_ORDER, b""
+    if terms is not None:
+        numbers = numbers_of(terms)
+        domain, more = domains.LEAF_TERMS, ints(kind_of(terms), len(numbers), *numbers)
+    return sha256(merkle.LEAF_PREFIX + bytes((domain,)) + content + more).digest()

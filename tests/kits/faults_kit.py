@@ -21,14 +21,13 @@ from tests.kits.time_kit import eventually
 from wattswap.nodes.assemble import assemble, take_over
 from wattswap.nodes.config import CONFIG, NodeConfig
 from wattswap.nodes.live import compare_runs
-from wattswap.nodes.node import CHAIN_FILE
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 from wattswap.nodes.report import write_network
 from wattswap.nodes.stats import read_stats
 from wattswap.results import RunResult
 from wattswap.runs import engine
 from wattswap.runs.folder import stored_scenario
-from wattswap.runs.layout import LIVE, SCENARIO
+from wattswap.runs.layout import CHAIN, LIVE, SCENARIO
 from wattswap.runs.prepare import Setup, cut_to, prepare
 
 DAYLIGHT_S = int(FIRST.timestamp()) + 86_400 + 9 * 3_600
@@ -126,7 +125,7 @@ class Town:
 
     def blocks(self, name: str) -> list[tuple[Block, CommitCertificate]]:
         """The chain of a node, read beside it while it runs."""
-        path = self.data(name) / CHAIN_FILE
+        path = self.data(name) / CHAIN
         if not path.is_file() or not path.stat().st_size:
             return []
         with ChainStore.open(path, self.setup.genesis, read_only=True) as store:

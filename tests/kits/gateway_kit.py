@@ -19,7 +19,15 @@ from p2p.transports.base import Endpoint, peer_id_of
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
-from p2p.wire.messages import VERSION, HandedIn, OrderMessage, ReceiptMessage, ResultMessage
+from p2p.wire.messages import (
+    VERSION,
+    HandedIn,
+    Kind,
+    OrderMessage,
+    ReceiptMessage,
+    ResultMessage,
+    open_message,
+)
 from tests.kits.chain_kit import OPERATOR, START, identity
 from tests.kits.signed_kit import MINUTES, RIVAL, homes, key_of, keyed_genesis, names
 
@@ -142,3 +150,17 @@ async def send_batch(
     """Send a frame as it is and return the entries of the reply."""
     frame = encode(HandIn(VERSION, genesis.chain_id, tuple(messages)))
     return decode(HandInReply, await node.request(peer, protocol, frame), max_bytes=2**20).entries
+
+
+def receipt_in(entry: bytes, genesis: Genesis, household: str) -> ReceiptMessage:
+    """The receipt of the operator that an entry of a reply is."""
+    keys = {household: key_of(household).public_key}
+    opened = open_message(
+        entry,
+        chain_id=genesis.chain_id,
+        kinds=(Kind.RECEIPT,),
+        household_keys=keys,
+        collector_keys=(OPERATOR.public_key,),
+    )
+    assert isinstance(opened, ReceiptMessage)
+    return opened

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,10 +18,12 @@ from p2p.blocks.genesis import DEFAULT_GOVERNED, VERSION, Genesis, make_params
 from p2p.blocks.members import Members
 from p2p.errors import InvalidTx
 from p2p.ledger.execution import Tip, advance, check_block, genesis_tip, next_header
+from p2p.ledger.module import CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
 from p2p.ledger.modules import accounts, meters
 from p2p.ledger.modules.accounts import EnterArgs
 from p2p.ledger.modules.meters import AnchorArgs, Reading, RegisterArgs, reading_leaf
 from p2p.ledger.state import apply
+from p2p.ledger.view import Context
 from p2p.wire.codec import Record
 from p2p.wire.identity import Identity
 from tests.kits.chain_kit import START, authorities, certify, identity, make_args
@@ -143,3 +148,46 @@ def open_readings(readings: list[tuple[int, int]]) -> list[Reading]:
         msgspec.structs.replace(reading, path=b"".join(merkle.path(leaves, i)))
         for i, reading in enumerate(bare)
     ]
+
+
+# --- a module of somebody else ---------------------------------------------------------------------------
+
+NOTES = "notes"
+
+
+class NoteArgs(Record, frozen=True):
+    """Arguments of the one method."""
+
+    number: int
+
+
+def nothing(*_: object) -> None:
+    """A hook that does nothing."""
+
+
+def note(ctx: Context, args: NoteArgs) -> None:
+    """What the method should do."""
+    ctx.view.put(NOTES, b"n", b"%d" % args.number)
+
+
+@contextmanager
+def registered(execute: Callable[..., None] = note, **changes: Any) -> Iterator[ChainModule]:
+    """The module while it is registered; `check_args` and `caller` change its method, others the module."""
+    own = {name: changes.pop(name) for name in ("caller",) if name in changes}
+    check = changes.pop("check_args", nothing)
+    method = Method("Keep a number.", NoteArgs, frozenset({OPERATOR, HOUSEHOLD}), execute, check, **own)
+    module = ChainModule(NOTES, "Notes.", {"keep": method}, (Entry("A note.", b"n"),))
+    CHAIN_MODULES.register(replace(module, **changes))
+    try:
+        yield CHAIN_MODULES.get(NOTES)
+    finally:
+        CHAIN_MODULES.forget(NOTES)
+
+
+def fail(error: BaseException) -> Callable[..., None]:
+    """A function that raises."""
+
+    def failing(*_: object) -> None:
+        raise error
+
+    return failing

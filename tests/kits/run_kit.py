@@ -157,7 +157,7 @@ def files_below(folder: Path) -> list[str]:
 
 
 def number_that_json_lacks(name: str) -> float:
-    raise AssertionError(f"{name} is no JSON")
+    raise AssertionError(f"{name} is not JSON")
 
 
 def one_object(outcome: Outcome) -> dict[str, Any]:

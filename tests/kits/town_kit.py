@@ -15,12 +15,14 @@ from p2p.roles.validator.batch_check import inline
 from p2p.transports.base import Transport
 from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
+from tests.kits.time_kit import eventually_trio
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.keys import open_keys
 from wattswap.nodes.live import ENDING, Topology
 from wattswap.nodes.node import World
 from wattswap.nodes.roles import run_node
 from wattswap.nodes.service import first_cause
+from wattswap.nodes.stats import read_stats
 from wattswap.runs import engine
 
 
@@ -107,6 +109,17 @@ def play_in_memory(
         return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
     except BaseExceptionGroup as group:
         raise first_cause(group) from None
+
+
+async def settled(town: MemoryTown, intervals: int) -> None:
+    """Wait until the chain has so many settled intervals, as any authority's folder tells."""
+    folders = [c.data_path for c in town.configs.values() if c.role == "validator"]
+
+    def are_settled() -> bool:
+        lines = [line for line in read_stats(folders) if line["what"] == "settled"]
+        return len({line["interval_start"] for line in lines}) >= intervals
+
+    await eventually_trio(are_settled, f"{intervals} intervals are settled", 3_600)
 
 
 def playing(**options: object) -> Callable[..., Mapping[str, int]]:

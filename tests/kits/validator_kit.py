@@ -211,6 +211,7 @@ class Town:
             FolderBlobs(self.path(index) / "blobs"),
             check_batch,
             [address(other) for other in self.keys if other != key],
+            following=lambda last: START if last < 0 else last + 900,
             readers=[peer_id_of(OPERATOR.public_key)],
             config=self.config,
             now_ms=now_ms,

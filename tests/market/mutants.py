@@ -176,7 +176,7 @@ def loses_a_watt_hour_in_its_pairs(book: OrderBook, rules: MarketRules) -> Clear
     return replace(clearing, trades=Trades(*rows, energy, clearing.price_micro_per_kwh[rows[0]]))
 
 
-@kills("certificate", 0, "computed anew it is")
+@kills("certificate", 0, "recomputed it is")
 def forges_a_certificate(book: OrderBook, rules: MarketRules) -> Clearing:
     clearing = clear_exact(book, rules)
     assert clearing.certificate is not None

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from market.book import Order, Side
 from market.checking.check import check_mechanism
 from market.checking.properties import PROPERTIES
-from market.checking.random_books import named, with_value
+from market.checking.random_books import named
 from market.checking.trial import attempt
 from market.clearing import check_feasible
 from market.errors import DuplicateName, InvalidRules, UnknownName
 from market.mechanism import MECHANISMS, Mechanism
+from market.parameters import rules_with
 from market.rules import MarketRules
 
 RULES = [m for m in MECHANISMS.all().values() if not m.promises.needs_grid]
@@ -74,7 +75,7 @@ def test_no_book_that_can_be_thought_of_breaks_a_promise(mechanism: Mechanism, o
     rules = MarketRules(retail_micro_per_kwh=40, feed_in_micro_per_kwh=0)
     for parameter in mechanism.parameters:
         if parameter.kind == "energy":
-            rules = with_value(rules, parameter, 1)
+            rules = rules_with(rules, {parameter.field: 1})
     try:
         trial = attempt(mechanism, named(orders), rules)
     except InvalidRules:

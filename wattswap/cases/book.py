@@ -14,12 +14,13 @@ from market.clearing import Clearing, Trades
 from market.errors import InvalidBook, InvalidRules
 from market.grid import Grid
 from market.mechanism import MECHANISMS, Mechanism
+from market.parameters import rules_with
 from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
 from wattswap.cases.grid import node_index, node_names, node_prices, read_grid
 from wattswap.errors import Problem
 from wattswap.inputs.collector import CaseReader, InvalidCase
-from wattswap.inputs.parameters import read_parameters, rules_with
+from wattswap.inputs.parameters import read_parameters
 
 Result = dict[str, Any]
 
@@ -230,8 +231,7 @@ def _arrival(rows: list[dict[str, Any]], as_listed: bool) -> list[int]:
 def _result(case: BookCase, clearing: Clearing, mechanism: str, grid: Grid | None) -> Result:
     book, accepted = case.book, clearing.accepted_wh
     payment = clearing.payment_nano(book)
-    charge = np.zeros_like(payment) if clearing.charge_nano is None else clearing.charge_nano
-    fee = np.maximum(charge, 0)
+    fee = np.maximum(clearing.charges_nano, 0)
     surplus = book.side * accepted * book.limit_micro_per_kwh - payment
     interval = clearing.node_price[0] if len(clearing.node_price) == 1 else None
     average = clearing.average_price_micro_per_kwh(book)
@@ -307,7 +307,7 @@ def _paired(book: OrderBook, clearing: Clearing) -> Trades:
     trade is what the buyer pays for a kWh, rebates included, fees not, rounded to a whole micro.
     """
     accepted = np.maximum(clearing.accepted_wh, 1)
-    rebate = np.zeros_like(accepted) if clearing.charge_nano is None else np.minimum(clearing.charge_nano, 0)
+    rebate = np.minimum(clearing.charges_nano, 0)
     paid = clearing.price_micro_per_kwh + (2 * rebate + accepted) // (2 * accepted)
     by_price = clearing.price_micro_per_kwh.argsort(kind="stable")
     trades = clearing.accepted_wh[by_price] > 0

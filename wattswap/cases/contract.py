@@ -124,7 +124,7 @@ def _parse(text: str) -> tuple[Any, list[Problem]]:
         return json.loads(text, parse_float=Decimal, object_pairs_hook=partial(_object, read)), read.problems
     except json.JSONDecodeError as broken:
         place = f"line {broken.lineno}, column {broken.colno}"
-        raise InvalidCase.of(place, f"this is no JSON: {broken.msg}") from None
+        raise InvalidCase.of(place, f"this is not JSON: {broken.msg}") from None
     except InvalidOperation:
         raise InvalidCase.of("", "the JSON holds a number beyond all bounds") from None
     except RecursionError:

@@ -1,6 +1,6 @@
 """The grid of a case: nodes and lines in decimal numbers become the arrays of `market.grid`.
 
-A case has no clock: its interval counts as one hour. A limit of 1 kW lets 1 kWh through, and per-unit values stand on a
+A case has no clock: its interval counts as one hour. A limit of 1 kW lets 1 kWh through, and per-unit values have a
 base of 1 kWh per interval, which is 1 kVA. With `base_kva` they are converted to it: r and x are divided by the base.
 """
 
@@ -44,7 +44,7 @@ def node_names(read: CaseReader, grid: Any) -> dict[str, int]:
     nodes = read.items(grid["nodes"], "grid.nodes")
     names = [read.name(node, f"grid.nodes[{i}]") for i, node in enumerate(nodes)]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        read.note("grid.nodes", f"{shown(name)} stands there twice", "keep one")
+        read.note("grid.nodes", f"{shown(name)} is listed twice", "keep one")
     return {name: i for i, name in enumerate(dict.fromkeys(names))}
 
 
@@ -52,7 +52,7 @@ def node_index(read: CaseReader, value: Any, where: str, nodes: Mapping[str, int
     """Index of the node that a value names; -1 where the grid has none of this name."""
     name = read.name(value, where)
     if name not in nodes:
-        read.note(where, f"{shown(name)} is no node of the grid", suggest(name, nodes))
+        read.note(where, f"{shown(name)} is not a node of the grid", suggest(name, nodes))
     return nodes.get(name, -1)
 
 
@@ -87,7 +87,7 @@ def read_grid(read: CaseReader, grid: Any, names: Mapping[str, int]) -> Grid | N
     try:
         found = Grid(kind, Nodes(tuple(names), reactive), _columns(lines), max(root, 0), **bounds)
     except InvalidGrid as invalid:
-        # An end that is no node has been noted, with the nearest name.
+        # An end that is not a node has been noted, with the nearest name.
         for problem in invalid.problems:
             if not problem.endswith(ENDS_NOWHERE):
                 read.note("grid", problem)

@@ -13,7 +13,7 @@ from market.checking.random_books import participant_name
 from market.mechanism import Mechanism
 from market.parameters import Parameter
 from market.rules import MarketRules
-from market.units import MICRO_PER_UNIT, PPM, WH_PER_KWH, kwh, money, price
+from market.units import kwh, money, price
 from wattswap.selection import Choice
 
 
@@ -63,8 +63,7 @@ def _value(parameter: Parameter, value: Any) -> Any:
     if parameter.kind == "halves":
         names = [[participant_name(who) for who in half] for half in value]
         return dict(zip(("left", "right"), names, strict=True))
-    scale = {"share": PPM, "price": MICRO_PER_UNIT, "energy": WH_PER_KWH}.get(parameter.kind)
-    return value if scale is None else value / scale
+    return value if parameter.scale is None else value / parameter.scale
 
 
 def as_result(choice: Choice, verdict: Verdict, books: int, seed: int) -> dict[str, Any]:

@@ -22,13 +22,13 @@ def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
     """Show one view of a run.
 
     Raises:
-        UsageError: No such view, it needs to know which, or it is no table and CSV is asked for.
+        UsageError: No such view, it needs to know which, or it is not a table and CSV is asked for.
     """
     if what not in VIEWS:
         guess = did_you_mean(what, VIEWS).strip()
         raise UsageError.of("WHAT", f"nothing called {what!r} to show", guess or f"known: {', '.join(VIEWS)}")
     if form == "csv" and what not in TABULAR:
-        raise UsageError.of("--csv", f"{what} is no table", f"take --json, or one of {', '.join(TABULAR)}")
+        raise UsageError.of("--csv", f"{what} is not a table", f"take --json, or one of {', '.join(TABULAR)}")
     VIEWS[what](RunFolder(path), which, form)
 
 

@@ -11,14 +11,14 @@ from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, RunArgument, import_modules
 
 app = typer.Typer(
-    help="Look at a chain, verify it, prove one home's line, call its modules.", no_args_is_help=True
+    help="Inspect a chain, verify it, prove one home's line, call its modules.", no_args_is_help=True
 )
 
 
 @app.command()
 def show(
     run: RunArgument,
-    height: Annotated[int | None, typer.Argument(help="A block; the whole chain when left out.")] = None,
+    height: Annotated[int | None, typer.Argument(help="A block; default: the whole chain.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Show the chain, or one block of it."""
@@ -68,7 +68,9 @@ def prove(
 @app.command("check-proof")
 def check_proof(
     proof: Annotated[Path, typer.Argument(help="A proof, as `chain prove` writes it.", metavar="PROOF")],
-    genesis: Annotated[Path, typer.Option("--genesis", help="The genesis file of the chain that you trust.")],
+    genesis: Annotated[
+        Path, typer.Option("--genesis", help="Genesis file that you trust, as a run's genesis.bin.")
+    ],
     json: JsonOption = False,
 ) -> None:
     """Check a proof offline: nothing is needed but the proof and the genesis."""
@@ -84,7 +86,9 @@ def check_omission(
         Path,
         typer.Argument(help="A proof that a home wrote, from a run's omissions folder.", metavar="PROOF"),
     ],
-    genesis: Annotated[Path, typer.Option("--genesis", help="The genesis file of the chain that you trust.")],
+    genesis: Annotated[
+        Path, typer.Option("--genesis", help="Genesis file that you trust, as a run's genesis.bin.")
+    ],
     json: JsonOption = False,
 ) -> None:
     """Check offline a proof that a collector omitted an order it had promised to include; names the collector."""
@@ -159,17 +163,15 @@ def tx(
         Path | None, typer.Option("--genesis", help="Genesis of the chain, where there is no --run.")
     ] = None,
     nonce: Annotated[
-        int | None,
-        typer.Option(min=1, help="The sender's last plus one; --run knows it."),
+        int | None, typer.Option(min=1, help="The sender's last plus one; --run knows it.")
     ] = None,
     valid_until: Annotated[
-        int | None,
-        typer.Option(min=1, help="Last block that may hold it; with --run 100 above the head."),
+        int | None, typer.Option(min=1, help="Last block that may hold it; with --run 100 above the head.")
     ] = None,
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Build a transaction to a chain module and sign it; `chain send` hands it in."""
+    """Build a transaction to a chain module and sign it; `chain send` submits it."""
     from wattswap.nodes.transactions import build
 
     import_modules(module)
@@ -190,7 +192,7 @@ def send(
     file: Annotated[Path, typer.Argument(help="A transaction, as `chain tx` writes it.", metavar="TX")],
     nodes: Annotated[Path, typer.Argument(help="A folder of nodes, or a node's folder.", metavar="NODES")],
 ) -> None:
-    """Hand a transaction to the validators of running nodes."""
+    """Submit a transaction to the validators of running nodes."""
     from p2p.transports.libp2p import open_libp2p
     from wattswap.errors import InvalidData
     from wattswap.nodes.status import targets_of

@@ -19,6 +19,7 @@ from wattswap.cli.options import (
     SetOption,
     load_scenario,
 )
+from wattswap.runs.layout import COMPARISONS
 
 if TYPE_CHECKING:
     from wattswap.comparison.plan import Point
@@ -28,7 +29,7 @@ MechanismsOption = Annotated[
     typer.Option(
         "--mechanism",
         "-m",
-        help="A mechanism, as NAME or NAME:parameter=value,...; may be given several times. Left out: all of them.",
+        help="A mechanism, as NAME or NAME:parameter=value,...; may be given several times. Default: all of them.",
     ),
 ]
 SeedsOption = Annotated[
@@ -69,7 +70,7 @@ def compare(
     fail_if: FailIfOption = None,
     against: AgainstOption = None,
     module: ModuleOption = None,
-    out: ComparisonsOption = Path("comparisons"),
+    out: ComparisonsOption = Path(COMPARISONS),
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:

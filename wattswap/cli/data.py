@@ -20,7 +20,7 @@ app = typer.Typer(help="Check meter data before use.", no_args_is_help=True)
 @app.command()
 def check(
     path: Annotated[Path, typer.Argument(help="A meter file or folder.", metavar="FILE")],
-    format: Annotated[str | None, typer.Option("--format", help="Format; recognised when left out.")] = None,
+    format: Annotated[str | None, typer.Option("--format", help="Format; default: recognised.")] = None,
     zone: Annotated[
         str | None, typer.Option("--zone", help="Time zone of local stamps, as in Europe/Berlin.")
     ] = None,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import (
-    JsonOption,
-)
+from wattswap.cli.options import JsonOption
 
 
 def doctor(json: JsonOption = False) -> None:

@@ -7,18 +7,14 @@ from typing import Annotated
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import (
-    JsonOption,
-    ModuleOption,
-    import_modules,
-)
+from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 
 
 def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="A kind: mechanisms, formats, strategies, samples, ...; all kinds when left out.",
+            help="A kind: mechanisms, formats, strategies, samples, ...; default: all kinds.",
             metavar="WHAT",
         ),
     ] = "",

@@ -21,6 +21,7 @@ from wattswap.cli.options import (
     SetOption,
     load_scenario,
 )
+from wattswap.runs.layout import RUNS
 
 
 def live(
@@ -30,7 +31,7 @@ def live(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option("--at", help="First interval, as in 2016-09-19T04:15Z; the scenario's when left out."),
+        typer.Option("--at", help="First interval, as in 2016-09-19T04:15Z; default: the scenario's."),
     ] = None,
     pace_s: Annotated[
         float,
@@ -50,7 +51,7 @@ def live(
     settings: SetOption = None,
     seed: SeedOption = None,
     module: ModuleOption = None,
-    out: OutOption = Path("runs"),
+    out: OutOption = Path(RUNS),
     compare: Annotated[bool, typer.Option(help="Also run in process, and compare the hashes.")] = True,
     quiet: QuietOption = False,
     json: JsonOption = False,

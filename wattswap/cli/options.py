@@ -31,9 +31,7 @@ OutOption = Annotated[Path, typer.Option("--out", help="Folder under which the r
 MechanismOption = Annotated[
     str | None,
     typer.Option(
-        "--mechanism",
-        "-m",
-        help="Mechanism, as NAME or NAME:parameter=value,..., instead of the scenario's.",
+        "--mechanism", "-m", help="Mechanism, as NAME or NAME:parameter=value,..., instead of the scenario's."
     ),
 ]
 ModuleOption = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 Form = Literal["text", "json", "csv"]
 """Output form of a view: text, one JSON object, or CSV."""
-VERIFIED_ON_THE_SPOT: Final = 2_000
-"""Most blocks that a summary verifies before it reports on the chain."""
 
 
 def print_json(value: object) -> None:
@@ -73,7 +71,7 @@ def _longest_word(text: str) -> int:
 
 
 def _side_by_side(widths: Sequence[int], room: int) -> list[list[int]]:
-    """The columns in groups that fit into so many characters; one that fits nowhere has its own."""
+    """The columns in groups that fit into a width in characters; a wider one is a group of its own."""
     groups: list[list[int]] = [[]]
     for i in range(len(widths)):
         if groups[-1] and sum(widths[j] + 3 for j in (*groups[-1], i)) + 2 > room:
@@ -194,7 +192,7 @@ def print_bills(bills: pd.DataFrame, money: str) -> None:
 
 def chain_line(result: RunFolder) -> str:
     """The chain in one line; a short one is verified first."""
-    from wattswap.runs.chain_reader import verified_chain
+    from wattswap.runs.chain_reader import VERIFIED_ON_THE_SPOT, verified_chain
 
     chain = result.manifest["chain"]
     about = f"{chain['blocks']} blocks by {chain['authorities']} validators"
@@ -238,10 +236,7 @@ def summary_lines(m: dict[str, Any], money: str, imbalance: str) -> list[tuple[s
             f" {fixed(m['saving'])} {money} saved{percent}",
         ),
         ("  of this by orders", f"{by_orders} {money} by energy traded ahead and delivered"),
-        (
-            "  of this by imbalance",
-            f"{by_imbalance} {money} by settling {settled} what the forecasts missed",
-        ),
+        ("  of this by imbalance", f"{by_imbalance} {money} by settling {settled} what the forecasts missed"),
         ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
     ]
     return lines

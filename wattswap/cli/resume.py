@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import (
-    JsonOption,
-    ModuleOption,
-    QuietOption,
-    RunArgument,
-    import_modules,
-)
+from wattswap.cli.options import JsonOption, ModuleOption, QuietOption, RunArgument, import_modules
 
 
 def resume(

@@ -20,6 +20,7 @@ from wattswap.cli.options import (
     SetOption,
     load_scenario,
 )
+from wattswap.runs.layout import RUNS
 
 
 def run(
@@ -29,7 +30,7 @@ def run(
     settings: SetOption = None,
     seed: SeedOption = None,
     module: ModuleOption = None,
-    out: OutOption = Path("runs"),
+    out: OutOption = Path(RUNS),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
     quiet: QuietOption = False,
     json: JsonOption = False,

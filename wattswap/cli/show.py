@@ -8,12 +8,7 @@ from typing import Annotated
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import (
-    CsvOption,
-    JsonOption,
-    ModuleOption,
-    import_modules,
-)
+from wattswap.cli.options import CsvOption, JsonOption, ModuleOption, import_modules
 
 
 def show(

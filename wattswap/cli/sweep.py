@@ -28,6 +28,7 @@ from wattswap.cli.options import (
     SetOption,
     load_scenario,
 )
+from wattswap.runs.layout import COMPARISONS
 
 if TYPE_CHECKING:
     from wattswap.comparison.plan import Point
@@ -52,7 +53,7 @@ def sweep(
     fail_if: FailIfOption = None,
     against: AgainstOption = None,
     module: ModuleOption = None,
-    out: ComparisonsOption = Path("comparisons"),
+    out: ComparisonsOption = Path(COMPARISONS),
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:

@@ -43,9 +43,10 @@ def validate(
     if json:
         print_json(facts)
         return
+    first = setup.interval(0).start
     print(
         f"{loaded.name} is valid: {facts['homes']} homes ({facts['batteries']} with a battery),"
-        f" {setup.intervals} intervals of {setup.minutes} min from {facts['start']}, {setup.mechanism.name};"
+        f" {setup.intervals} intervals of {setup.minutes} min from {first:%Y-%m-%dT%H:%MZ}, {setup.mechanism.name};"
         f" {facts['history_days']:.1f} days of history for the forecasts."
     )
     if setup.dropped_homes:

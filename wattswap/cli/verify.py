@@ -5,13 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import (
-    JsonOption,
-    ModuleOption,
-    QuietOption,
-    RunArgument,
-    import_modules,
-)
+from wattswap.cli.options import JsonOption, ModuleOption, QuietOption, RunArgument, import_modules
 
 
 def verify(
@@ -19,15 +13,15 @@ def verify(
 ) -> None:
     """Verify a run or a comparison: check the stored files, then recompute all of it from the scenario."""
     from wattswap.cli.output import Progress, note, print_json
-    from wattswap.comparison.store import ABOUT
+    from wattswap.runs.layout import COMPARISON
     from wattswap.verification import verify_run
 
     import_modules(module)
-    if (run / ABOUT).is_file():
+    if (run / COMPARISON).is_file():
         _verify_comparison(run, json)
         return
 
-    report = verify_run(run, on_progress=Progress("once more", quiet))
+    report = verify_run(run, on_progress=Progress("recompute", quiet))
     if json:
         print_json(report)
         return

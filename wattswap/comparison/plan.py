@@ -111,10 +111,7 @@ class Plan:
 
 
 def make_plan(
-    points: Sequence[Point],
-    choices: tuple[Choice, ...],
-    seeds: Sequence[int],
-    modules: Sequence[Path] = (),
+    points: Sequence[Point], choices: tuple[Choice, ...], seeds: Sequence[int], modules: Sequence[Path] = ()
 ) -> Plan:
     """Check seeds and points.
 

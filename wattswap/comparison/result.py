@@ -14,9 +14,10 @@ from market.metrics.table import METRICS, Result
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.statistics import Difference, paired_difference
-from wattswap.comparison.store import ABOUT, BILLS, INTERVALS, SUMMARY, part_path, read_part
+from wattswap.comparison.store import BILLS, INTERVALS, SUMMARY, missing_cells, read_part
 from wattswap.errors import RunNotFound, UsageError, suggest
 from wattswap.runs.folder import bills_frame, read_object
+from wattswap.runs.layout import COMPARISON
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,18 +38,18 @@ class ComparisonFolder:
 
     Args:
         path: The folder.
-        mechanisms: Labels to look at; all in the folder when left out.
-        seeds: Seeds to look at; those that all these mechanisms have when left out.
+        mechanisms: Labels to read; default: all in the folder.
+        seeds: Seeds to read; default: those that all these mechanisms have.
     """
 
     def __init__(
         self, path: Path | str, mechanisms: Sequence[str] | None = None, seeds: Sequence[int] | None = None
     ) -> None:
         self.path, self._only, self._asked_seeds = Path(path), mechanisms, seeds
-        if not (self.path / ABOUT).is_file():
+        if not (self.path / COMPARISON).is_file():
             raise RunNotFound.of(
                 str(self.path),
-                f"no comparison is here (there is no {ABOUT})",
+                f"no comparison is here (there is no {COMPARISON})",
                 "give the folder that `wattswap compare` printed",
             )
 
@@ -62,11 +63,8 @@ class ComparisonFolder:
     @cached_property
     def about(self) -> dict[str, Any]:
         """What was compared, on what, with which versions; `missing` as the folder is, also after a crash."""
-        about = read_object(self.path / ABOUT)
-        missing = [
-            cell for cell in about["cells"] if not part_path(self.path, SUMMARY, CellKey(**cell)).is_file()
-        ]
-        return about | {"missing": missing}
+        about = read_object(self.path / COMPARISON)
+        return about | {"missing": missing_cells(self.path, about["cells"])}
 
     @property
     def currency(self) -> str:

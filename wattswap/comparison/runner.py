@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from wattswap.canonical_json import canonical_json
 from wattswap.comparison.cells import run_cell
 from wattswap.comparison.plan import CellKey, Plan
 from wattswap.comparison.store import (
-    ABOUT,
     DATASETS,
     SUMMARY,
     differing,
     is_done,
+    missing_cells,
     part_path,
     read_part,
     write_cell,
@@ -29,6 +29,7 @@ from wattswap.comparison.store import (
 from wattswap.errors import Interrupted, UsageError, VerificationFailed
 from wattswap.plugins import Added, added, import_files, learn
 from wattswap.runs.folder import read_object
+from wattswap.runs.layout import COMPARISON
 from wattswap.runs.lock import folder_lock
 from wattswap.runs.manifest import SCHEMA, code_sha256, source_commit, versions, write_json
 from wattswap.runs.prepare import Setup, prepare, under
@@ -36,7 +37,7 @@ from wattswap.scenario.load import Scenario, from_resolved
 from wattswap.selection import BOUND, REFERENCE
 
 OnCell = Callable[[CellKey, Row, int, int, bool], None]
-"""Called for each finished cell with its metrics, the number done and in all, and whether it was there before."""
+"""Called for each finished cell with its metrics, the number done and in total, and whether it was there before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
         The folder of the comparison.
 
     Raises:
-        Interrupted: Ctrl-C; the finished cells stay, and the same command goes on.
+        Interrupted: Ctrl-C; the finished cells are kept, and the same command continues.
         WattswapError: A scenario or its data cannot be run; nothing is written then.
     """
     if jobs < 1:
@@ -83,7 +84,7 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
     with folder_lock(folder):
         hashes = {cell: plan.cell_sha256(cell) for cell in plan.cells}
         todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
-        before = read_object(folder / ABOUT) if (folder / ABOUT).exists() else {}
+        before = read_object(folder / COMPARISON) if (folder / COMPARISON).exists() else {}
         about = _about(plan, before, next(iter(setups.values())))
         # What is recomputed, or came from a mechanism that may have changed, must not count as a result
         # of this call if it is interrupted.
@@ -119,14 +120,14 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
     Raises:
         VerificationFailed: Names every cell and column that differs.
     """
-    about = read_object(folder / ABOUT)
+    about = read_object(folder / COMPARISON)
     cells = [CellKey(**cell) for cell in about["cells"]]
     named = {part_path(folder, dataset, key): key for key in cells for dataset in DATASETS}
     stray = [path for dataset in DATASETS for path in (folder / dataset).rglob("*") if path.is_file()]
     wrong = [f"{path.relative_to(folder)} belongs to no cell" for path in stray if path not in named]
     finished = [key for key in cells if any(part_path(folder, d, key).exists() for d in DATASETS)]
     missing = [key for key in cells if key not in finished]
-    if [_named(key) for key in missing] != about["missing"] or not finished:
+    if [asdict(key) for key in missing] != about["missing"] or not finished:
         wrong.append(
             f"{len(missing)} of {len(cells)} cells are not there, {len(about['missing'])} are said to be"
         )
@@ -142,9 +143,7 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
     if wrong:
         cure = "restore the folder, or compare again"
         if about.get("code_sha256") != code_sha256():
-            cure = (
-                "the code has changed since; verify with the wattswap whose commit stands in comparison.json"
-            )
+            cure = "the code has changed since; verify with the wattswap whose commit is in comparison.json"
         raise VerificationFailed.of(str(folder), "; ".join(wrong), cure)
     return {"cells": len(finished)}
 
@@ -223,15 +222,12 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
 
     Cells of an earlier call under a user's own mechanism are dropped: the mechanism may have changed.
     """
-    asked = [_named(cell) for cell in plan.cells]
+    asked = [asdict(cell) for cell in plan.cells]
     changed = {choice.label for choice in plan.choices if not MECHANISMS.is_ours(choice.mechanism)}
     kept = [cell for cell in before.get("cells", []) if cell["mechanism"] not in changed]
     first: Scenario = plan.points[0].scenario
     scenarios = {
-        name_of(cell): {
-            "resolved": plan.scenario_of(cell).resolved(),
-            "base": str(first.source.base),
-        }
+        name_of(cell): {"resolved": plan.scenario_of(cell).resolved(), "base": str(first.source.base)}
         for cell in plan.cells
     }
     middle = [
@@ -271,16 +267,11 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
 
 def _write_about(folder: Path, about: dict[str, Any]) -> None:
     """Write comparison.json; cells of this or an earlier call without a result are `missing`."""
-    missing = [cell for cell in about["cells"] if not part_path(folder, SUMMARY, CellKey(**cell)).is_file()]
-    write_json(folder / ABOUT, about | {"missing": missing})
+    write_json(folder / COMPARISON, about | {"missing": missing_cells(folder, about["cells"])})
 
 
 def _union(first: list[Any], second: list[Any]) -> list[Any]:
     return [*first, *(item for item in second if item not in first)]
-
-
-def _named(cell: CellKey) -> dict[str, Any]:
-    return {"point": cell.point, "mechanism": cell.mechanism, "seed": cell.seed}
 
 
 def name_of(cell: CellKey) -> str:

@@ -27,31 +27,28 @@ class Difference:
     n: int
 
 
-def paired_difference(
-    values: Sequence[float | None], reference: Sequence[float | None], confidence: float = CONFIDENCE
-) -> Difference:
-    """Mean of value - reference over pairs, with the interval of Student's t for the mean of the differences.
+def paired_difference(values: Sequence[float | None], reference: Sequence[float | None]) -> Difference:
+    """Mean of value - reference over pairs, with the 95 % interval of Student's t for the mean of the differences.
 
     Args:
         values: One per pair; None where undefined, and then the pair does not count.
         reference: The other half of each pair.
-        confidence: Of the interval, above 0 and below 1.
 
     Source: Student, Biometrika 6 (1908); paired comparison of systems under common random numbers, Law,
     Simulation Modeling and Analysis, chapter 10.
     """
     pairs = zip(values, reference, strict=True)
     differences = [a - b for a, b in pairs if a is not None and b is not None]
-    return mean_interval(differences, confidence)
+    return mean_interval(differences)
 
 
-def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Difference:
-    """Mean of independent values with the interval of Student's t."""
+def mean_interval(values: Sequence[float]) -> Difference:
+    """Mean of independent values with the 95 % interval of Student's t."""
     n = len(values)
     if n < 2:
         return Difference(values[0] if n else None, None, None, n)
     mean = fmean(values)
-    half = student_t(n - 1, confidence) * stdev(values) / sqrt(n)
+    half = student_t(n - 1, CONFIDENCE) * stdev(values) / sqrt(n)
     return Difference(mean, mean - half, mean + half, n)
 
 

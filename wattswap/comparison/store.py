@@ -9,6 +9,7 @@ The summary of a cell is written last, so a cell with a summary is whole.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,13 +19,11 @@ from wattswap.comparison.cells import Cell
 from wattswap.comparison.plan import CellKey
 from wattswap.errors import VerificationFailed
 from wattswap.runs.folder import CURE
-from wattswap.runs.layout import COMPARISON
 from wattswap.runs.totals import BEHIND_METER
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ABOUT = COMPARISON
 SUMMARY, BILLS, INTERVALS = "summary", "bills", "intervals"
 DATASETS = (INTERVALS, BILLS, SUMMARY)
 _PART = "part.parquet"
@@ -34,6 +33,11 @@ def part_path(folder: Path, dataset: str, key: CellKey) -> Path:
     """The file of one cell in one dataset; names are percent-encoded, as readers of hive partitions expect."""
     point, mechanism = quote(key.point, safe=""), quote(key.mechanism, safe="")
     return folder / dataset / f"point={point}" / f"mechanism={mechanism}" / f"seed={key.seed}" / _PART
+
+
+def missing_cells(folder: Path, cells: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the cells, as comparison.json has them, that have no result."""
+    return [cell for cell in cells if not part_path(folder, SUMMARY, CellKey(**cell)).is_file()]
 
 
 def tables_of(cell: Cell, summary: Row, households: tuple[str, ...], cell_sha256: str) -> dict[str, pa.Table]:

@@ -1,19 +1,17 @@
-"""Read a mechanism's parameters from a case, a scenario or the command line into market rules."""
+"""Read a mechanism's parameters from a case, a scenario or the command line, for market rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
 from market.mechanism import Mechanism
 from market.parameters import Parameter
-from market.rules import MarketRules, Value
-from market.units import MICRO_PER_UNIT, PPM, WH_PER_KWH, is_exact
+from market.rules import Value
+from market.units import PPM, WH_PER_KWH, is_exact
 from wattswap.inputs.collector import CaseReader, shown
 
-_OWN = frozenset(f.name for f in fields(MarketRules)) - {"params"}
 _WORDS = {
     "share": "a number from 0 to 1",
     "price": "a price per kWh",
@@ -22,11 +20,6 @@ _WORDS = {
     "nothing": "an empty object",
     "halves": 'two lists of participants, as {"left": [..], "right": [..]}',
 }
-
-
-def has_own_field(parameter: Parameter) -> bool:
-    """Whether the parameter is one that all mechanisms share, such as k or the seed."""
-    return parameter.field in _OWN
 
 
 def read_parameters(
@@ -61,13 +54,6 @@ def read_parameters(
     return values
 
 
-def rules_with(rules: MarketRules, values: Mapping[str, Value]) -> MarketRules:
-    """The same rules with some values changed, by `Parameter.field`."""
-    own: dict[str, Any] = {field: value for field, value in values.items() if field in _OWN}
-    params = {field: value for field, value in values.items() if field not in _OWN}
-    return replace(rules, **own, params={**rules.params, **params})
-
-
 def run_defaults(mechanism: Mechanism) -> dict[str, Value]:
     """The defaults of a run, where they differ from those of a single case, by `Parameter.field`."""
     return {p.field: p.in_run for p in mechanism.parameters if p.in_run is not None}
@@ -85,8 +71,7 @@ def described(parameter: Parameter) -> str:
 def _at_the_edge(parameter: Parameter, value: Value) -> str:
     if value is None:
         return "none"
-    scale = {"share": PPM, "price": MICRO_PER_UNIT, "energy": WH_PER_KWH}.get(parameter.kind, 0)
-    return f"{value / scale:g}" if scale and isinstance(value, int) else str(value)
+    return f"{value / parameter.scale:g}" if parameter.scale and isinstance(value, int) else str(value)
 
 
 def _value(
@@ -136,7 +121,7 @@ def _halves(read: CaseReader, value: Any, where: str, roster: Mapping[str, int])
         for i, item in enumerate(read.items(given.get(half, []), f"{where}.{half}")):
             name = read.name(item, f"{where}.{half}[{i}]")
             if name in placed:
-                read.note(f"{where}.{half}[{i}]", f"{shown(name)} stands in {placed[name]} already")
+                read.note(f"{where}.{half}[{i}]", f"{shown(name)} is in {placed[name]} already")
             elif name not in roster:
                 read.note(f"{where}.{half}[{i}]", f"{shown(name)} has no order in the book")
             else:

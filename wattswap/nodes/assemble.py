@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,11 @@ from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.batch_checker import BatchChecker
-from wattswap.nodes.interval import Recomputed
+from wattswap.nodes.interval import Recomputed, check_said
 from wattswap.nodes.node import OMISSION
 from wattswap.runs import engine
 from wattswap.runs.chain_writer import Committed
-from wattswap.runs.interval import IntervalRecord
+from wattswap.runs.interval import IntervalRecord, own_results
 from wattswap.runs.layout import BLOBS, CHAIN, LIVE, OMISSIONS
 
 if TYPE_CHECKING:
@@ -118,7 +118,9 @@ def assemble(
     partial: Path,
     begun: float,
     network: dict[str, Any],
-    on_interval: Callable[[int], None] | None = None,
+    *,
+    blobs: Path | None = None,
+    strict: bool = False,
 ) -> RunFolder:
     """Write the tables, bills and manifest of a live run from its chain and blobs.
 
@@ -126,22 +128,30 @@ def assemble(
         partial: Folder with scenario, genesis, chain and blobs.
         begun: When the run began. [s since 1970]
         network: Figures of the network, for the manifest.
-        on_interval: Called with the number of intervals done.
+        blobs: Folder with the blobs where it is not in `partial`.
+        strict: Refuse messages to which the homes' data and strategies do not lead.
 
     Raises:
-        VerificationFailed: The chain does not follow from the blobs.
+        VerificationFailed: The chain does not follow from the blobs, or a message not from the data.
     """
-    chain = NetworkChain(setup, partial / CHAIN, partial / BLOBS)
+    chain = NetworkChain(setup, partial / CHAIN, blobs or partial / BLOBS)
     current = engine.Run(setup, partial, chain)
+    # A home that was absent may have learned less than it would have, and nobody can say what it bids.
+    absent, learns = set[int](), current.community.learns
     try:
         for i in range(setup.intervals):
             recomputed = chain.recomputed(setup.start_of(i))
             # Only the homes know the states of their devices: simulate the interval as they did.
-            current.add(recomputed.with_devices(current.community.live().columns))
+            orders = current.community.bids(setup.prices.at(i)) if strict else None
+            meters = current.community.live()
+            if orders is not None:
+                record = recomputed.record
+                absent |= check_said(setup, orders, meters, recomputed, absent if learns else set())
+                lines = record.settled.postings.lines[: len(setup.roster)]
+                current.community.learn_own(own_results(record.start_s, lines, record.price))
+            current.add(recomputed.with_devices(meters.columns))
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()
-            if on_interval is not None:
-                on_interval(current.done)
         return engine.finish(current, begun, signed=True, driver=LIVE, extra={"network": network})
     finally:
         current.close()

@@ -8,15 +8,16 @@ import shutil
 from pathlib import Path, PurePath
 from typing import Any
 
+from msgspec.structs import replace
+
 from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import Members, read_members
 from wattswap.errors import InvalidData
 from wattswap.nodes.config import NodeConfig
-from wattswap.runs.layout import MEMBERS
+from wattswap.runs.layout import MEMBERS, SCENARIO
 from wattswap.runs.prepare import Setup, prepare
 from wattswap.scenario.load import Scenario, from_resolved, load
 
-SCENARIO = "scenario.json"
 _FILES = (("data", "path"), ("tariff", "import_series"), ("tariff", "feed_in_series"))
 
 
@@ -75,8 +76,10 @@ def setup_of(config: NodeConfig, genesis: Genesis) -> Setup:
         WattswapError: The scenario cannot run.
     """
     setup = prepare(load_bundle(config.scenario_path))
-    ours, theirs = setup.genesis, genesis
-    if (ours.params.rules_hash, ours.members) != (theirs.params.rules_hash, theirs.members):
+    ours = setup.genesis
+    # The validators may have agreed on other parameters to govern, and on other accounts and modules; nothing else.
+    params = replace(ours.params, governed=genesis.params.governed)
+    if (params, ours.members) != (genesis.params, genesis.members):
         what = f"is not the scenario, with its data, that {config.genesis_path} commits to"
         cure = "copy the scenario's folder and genesis.bin from another node of the neighbourhood"
         raise InvalidData.of(str(config.scenario_path), what, cure)

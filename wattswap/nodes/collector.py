@@ -148,7 +148,7 @@ class CollectorLoop:
             what="collected",
             gate_s=collected - begun,
             work_s=trio.current_time() - collected,
-            orders=len(orders.messages),
+            orders=sum(len(message.orders) for message in orders.messages),
             readings=len(readings.messages),
             silent=absent,
         )

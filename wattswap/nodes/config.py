@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_
 
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
-from wattswap.runs.layout import NODE_DATA
+from wattswap.runs.layout import GENESIS, NODE_DATA
 from wattswap.scenario.fields import Wrong
 from wattswap.scenario.layers import Place, Source, dotted
 from wattswap.scenario.lines import KeyPath, line_numbers
@@ -46,7 +46,7 @@ class InvalidConfig(WattswapError):
 
 def _public_key(value: str) -> str:
     if not re.fullmatch(rf"[0-9a-f]{{{2 * PUBLIC_KEY_BYTES}}}", value):
-        raise Wrong(f"{value[:80]!r} is no public key", "write 64 of the digits 0-9 and a-f")
+        raise Wrong(f"{value[:80]!r} is not a public key", "write 64 of the digits 0-9 and a-f")
     return value
 
 
@@ -61,7 +61,7 @@ def node_name(value: str) -> str:
         Wrong: It is no such name.
     """
     if not _NAME.fullmatch(value):
-        raise Wrong(f"{value[:64]!r} is no name", "use 1 to 64 letters, digits, - and _")
+        raise Wrong(f"{value[:64]!r} is not a name", "use 1 to 64 letters, digits, - and _")
     return value
 
 
@@ -159,7 +159,7 @@ class Peer(Table):
             cure = (
                 f"write /ip4/{LOOPBACK}/tcp/PORT/p2p/PEER-ID; other machines are not reached in this version"
             )
-            raise Wrong(f"{value[:120]!r} is no address of a node", cure)
+            raise Wrong(f"{value[:120]!r} is not an address of a node", cure)
         return value
 
     @property
@@ -178,7 +178,7 @@ class NodeConfig(Table):
         default=(), strict=False, description="The homes this node acts for: one, or those of a gateway."
     )
     scenario: str = Field(description="The scenario: a TOML file, or the JSON file that node init writes.")
-    genesis: str = Field(default="genesis.bin", description="The genesis of the chain.")
+    genesis: str = Field(default=GENESIS, description="The genesis of the chain.")
     data: str = Field(default=NODE_DATA, description="Folder for what the node stores.")
     snapshot: bool = Field(
         default=False,

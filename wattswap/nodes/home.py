@@ -1,7 +1,7 @@
 """A home on the network: bid, report the meter, receive the result, check the proof of its own line.
 
-It sees only its own columns of the data. Its messages depend on those and the interval alone, so a restarted home
-sends the same bytes again.
+It sees only its own columns of the data. Its messages depend on those, the interval and, where its strategy learns, its
+own settlement lines of earlier intervals, which it keeps; so a restarted home sends the same bytes again.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+import numpy as np
 import trio
 
 from agents.bidding import Orders
+from agents.community import Community, Meters
+from market.settlement.accounts import COLUMNS
 from p2p.batches.receipts import Opening, check_omission, check_opening, keeps, make_omission
-from p2p.ledger.light import batch_in, check_proof
+from p2p.ledger.light import Line, batch_in, check_proof
 from p2p.roles.collector.gateway import NotTaken
 from p2p.roles.household import NotAcknowledged
 from p2p.transports.base import RequestRefused
@@ -33,7 +36,9 @@ from p2p.wire.messages import (
     signer_of,
 )
 from wattswap.errors import VerificationFailed
+from wattswap.nodes.learned import Learned
 from wattswap.nodes.pace import Pace
+from wattswap.runs.interval import own_results
 from wattswap.runs.prepare import Setup
 
 GOSSIP_PATIENCE_S: Final = 5.0
@@ -114,6 +119,7 @@ class Home:
         listener: Its results by gossip.
         pace: When it sends its orders.
         on_omission: See `OnOmission`.
+        learned: What its strategy has learned.
     """
 
     setup: Setup
@@ -122,32 +128,46 @@ class Home:
     listener: Listener
     pace: Pace
     on_omission: OnOmission
+    learned: Learned
 
     async def live(self, first: int, on_interval: OnInterval) -> None:
-        """Simulate every interval of the scenario, and take part in the network from interval `first` on.
+        """Take part in the network from interval `first` of the scenario on.
 
-        The earlier intervals are simulated without messages: later orders depend on the device states they leave.
+        Raises:
+            InvalidData: What the strategy has learned before it cannot be read.
         """
-        community = self.setup.community(self.index)
-        for i in range(self.setup.intervals):
-            orders = community.bids(self.setup.prices.at(i))
-            meters = community.live()
-            if i >= first:
-                await self.pace.opening(i)
-                try:
-                    done = await self._interval(i, orders, int(meters.import_wh[0]), int(meters.export_wh[0]))
-                except (
-                    RequestRefused,
-                    NotTaken,
-                ):  # no longer available: settled long before this home started
-                    done = Done(missed=1)
-                on_interval(i, self.index, done)
+        community = self._before(first)
+        for i in range(first, self.setup.intervals):
+            orders, meters = community.bids(self.setup.prices.at(i)), community.live()
+            await self.pace.opening(i)
+            try:
+                done = await self._interval(i, community, orders, meters)
+            except (
+                RequestRefused,
+                NotTaken,
+            ):  # no longer available: settled long before this home started
+                done = Done(missed=1)
+            if community.learns:
+                self.learned.keep(self.setup.start_of(i + 1), community.snapshot())
+            on_interval(i, self.index, done)
 
-    async def _interval(self, i: int, orders: Orders, import_wh: int, export_wh: int) -> Done:
+    def _before(self, first: int) -> Community:
+        """The home before an interval: simulated without messages, or as it was when its strategy last learned."""
+        community = self.setup.community(self.index)
+        if community.learns and first:
+            community.restore(self.learned.before(self.setup.start_of(first)))
+            return community
+        for i in range(first):
+            community.bids(self.setup.prices.at(i))
+            community.live()
+        return community
+
+    async def _interval(self, i: int, community: Community, orders: Orders, meters: Meters) -> Done:
+        import_wh, export_wh = int(meters.import_wh[0]), int(meters.export_wh[0])
         done, begun = Done(), time.perf_counter()
         start_s = self.setup.start_of(i)
         self.pace.opened()
-        order = self._order(start_s, orders)
+        order = self.setup.message(self.index, start_s, orders)
         taken = self._count(await retry(self.client.submit, order), done)
         done.receipt_s = time.perf_counter() - begun
         reading = self._reading(i, start_s, import_wh, export_wh)
@@ -159,23 +179,12 @@ class Home:
         done.result_s = time.perf_counter() - begun
         proof = await retry(self.client.line, start_s)
         heard = taken and reported and self._was_heard(start_s, proof)
-        self._check(i, proof, result, (import_wh, export_wh) if heard else None)
+        line = self._check(i, proof, result, (import_wh, export_wh) if heard else None)
+        postings = np.array([[line.values[name] for name in COLUMNS]], dtype=np.int64)
+        community.learn_own(own_results(start_s, postings, batch_in(proof)[1].price))
         done.proofs = 1
         done.broken_promises = int(not await self._is_kept(order, proof))
         return done
-
-    def _order(self, start_s: int, orders: Orders) -> OrderMessage | NothingMessage:
-        setup = self.setup
-        if orders.energy_wh.any():
-            return setup.order_message(self.index, start_s, orders)
-        return NothingMessage(
-            messages.VERSION,
-            setup.genesis.chain_id,
-            start_s,
-            setup.minutes,
-            setup.roster[self.index],
-            setup.nonce(start_s),
-        )
 
     def _reading(self, i: int, start_s: int, import_wh: int, export_wh: int) -> ReadingMessage:
         setup = self.setup
@@ -197,8 +206,8 @@ class Home:
         done.late += not taken
         return taken
 
-    def _check(self, i: int, proof: bytes, result: ResultMessage, registers: tuple[int, int] | None) -> None:
-        """Check the proof of the home's own line, trusting nobody.
+    def _check(self, i: int, proof: bytes, result: ResultMessage, registers: tuple[int, int] | None) -> Line:
+        """Check the proof of the home's own line, trusting nobody, and return the line.
 
         Args:
             registers: What the home reported; None if it was late or another collector settled. [Wh]
@@ -214,6 +223,7 @@ class Home:
                 f"{self.setup.roster[self.index]}, {self.setup.interval(i)}",
                 "the proof is not of this home's meter and the announced block",
             )
+        return line
 
     def _was_heard(self, start_s: int, proof: bytes) -> bool:
         """Whether this home's receipts are from the collector whose batch was settled."""
@@ -240,7 +250,7 @@ class Home:
 
 
 async def retry(ask: Callable[[A], Awaitable[R]], what: A) -> R:
-    """Repeat a request until it is acknowledged, however long the chain stands still."""
+    """Repeat a request until it is acknowledged, however long the chain makes no progress."""
     while True:
         try:
             return await ask(what)

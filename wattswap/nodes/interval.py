@@ -6,18 +6,21 @@ one pure function of the interval's blob and the scenario's rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from agents.bidding import Orders
+from agents.community import Meters
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.units import IntArray
 from p2p.batches.batch import Batch, BatchArgs, salted
 from p2p.batches.blob import IntervalContent
-from p2p.batches.receipts import Inclusion, include
-from p2p.wire.messages import OrderMessage, ReadingMessage, terms_of
+from p2p.batches.receipts import ABSENT, Inclusion, include
+from p2p.wire.messages import OrderMessage, ReadingMessage, message_id, terms_of
+from wattswap.errors import VerificationFailed
 from wattswap.runs.chain_writer import args_of
 from wattswap.runs.interval import IntervalRecord, build_book, clear_book, settled_interval
 from wattswap.runs.prepare import Setup
@@ -89,3 +92,40 @@ def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Recom
     inclusion = include(setup.roster, (*content.orders, *content.nothings), content.interval_secret)
     args = args_of(record, batch, blob_hash=blob_hash, inclusion_root=inclusion.root)
     return Recomputed(record, batch, inclusion, args)
+
+
+def check_said(
+    setup: Setup, orders: Orders, meters: Meters, recomputed: Recomputed, unsure: Collection[int]
+) -> set[int]:
+    """Check that every home said what its data and strategy lead to; a home may have been absent.
+
+    Args:
+        orders: Of all homes in the interval, simulated.
+        meters: Registers of all homes, simulated.
+        unsure: Homes whose orders cannot be simulated.
+
+    Returns:
+        Homes that gave no order and did not say that they have none.
+
+    Raises:
+        VerificationFailed: Names the first home that said something else.
+    """
+    record = recomputed.record
+    bought, sold = registers(setup, record.book, record.clearing, ())
+    for home, name in enumerate(setup.roster):
+        nonce, said = recomputed.inclusion.spoken[home]
+        metered = record.import_wh[home], record.export_wh[home]
+        # Who sent no reading is settled as if it had metered what it traded.
+        if metered not in ((meters.import_wh[home], meters.export_wh[home]), (bought[home], sold[home])):
+            what = "reading"
+        elif (
+            nonce != ABSENT
+            and home not in unsure
+            and said != message_id(setup.message(home, record.start_s, orders))
+        ):
+            what = "order"
+        else:
+            continue
+        sentence = f"the {what} of {name} is not the one to which its data lead"
+        raise VerificationFailed.of(str(setup.interval(setup.index_of(record.start_s))), sentence)
+    return {home for home, (nonce, _) in enumerate(recomputed.inclusion.spoken) if nonce == ABSENT}

@@ -201,7 +201,7 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
     homes = config.role in ("household", "gateway")
     member_keys = _member_keys(config, genesis) if homes else frozenset[bytes]()
     known: Collection[bytes] = {
-        "operator": _operators(genesis),
+        "operator": genesis.operators,
         "validator": genesis.authorities,
         "household": member_keys,
         "gateway": member_keys,
@@ -219,8 +219,3 @@ def _member_keys(config: NodeConfig, genesis: Genesis) -> frozenset[bytes]:
     """Public keys of the homes, from the list beside the genesis."""
     path = config.genesis_path.with_name(MEMBERS)
     return frozenset(member.key for member in read_member_file(path, genesis.members_root))
-
-
-def _operators(genesis: Genesis) -> tuple[bytes, ...]:
-    operators: tuple[bytes, ...] = getattr(genesis, "operators", (genesis.operator,))
-    return operators

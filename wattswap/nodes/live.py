@@ -23,7 +23,7 @@ from wattswap.nodes.stats import read_stats
 from wattswap.nodes.supervisor import Supervisor
 from wattswap.runs import engine
 from wattswap.runs.interrupt import Interrupt
-from wattswap.runs.layout import LIVE, SCENARIO
+from wattswap.runs.layout import LIVE, RUNS, SCENARIO
 from wattswap.runs.prepare import cut_to, prepare
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Topology:
 OnNodes = Callable[[Supervisor, Sequence[NodeConfig]], None]
 """Called repeatedly while the processes run; a test may kill some of them."""
 NodeRunner = Callable[[Sequence[NodeConfig], Topology, int, engine.OnProgress | None], Mapping[str, int]]
-"""Runs nodes until the homes have finished so many intervals; returns restarts by process."""
+"""Runs nodes until the homes have finished this number of intervals; returns restarts by process."""
 
 
 def run_live(
@@ -79,7 +79,7 @@ def run_live(
     topology: Topology = Topology(),
     intervals: int | None = None,
     start_s: int | None = None,
-    out: Path | str = "runs",
+    out: Path | str = RUNS,
     on_progress: engine.OnProgress | None = None,
     run_nodes: NodeRunner | None = None,
 ) -> RunFolder:

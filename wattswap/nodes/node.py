@@ -29,11 +29,10 @@ from wattswap.nodes.collector import Chain, CollectorLoop
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
+from wattswap.runs.layout import CHAIN
 from wattswap.runs.prepare import Setup
 
-CHAIN_FILE: Final = "chain.db"
 JOURNAL_FILE: Final = "journal.db"
-BLOBS: Final = "blobs"
 OMISSION: Final = "omission-"
 """Prefix of the files with proofs of broken promises."""
 MAX_CONNECTIONS: Final = 512
@@ -107,13 +106,13 @@ class Node:
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """The node's copy of the chain."""
-        path, genesis = self.data / CHAIN_FILE, self.setup.genesis
+        path, genesis = self.data / CHAIN, self.setup.genesis
         with ChainStore.open(path, genesis) if path.exists() else ChainStore.create(path, genesis) as store:
             yield Ledger(store, genesis, CHECKPOINT_EVERY)
 
     async def begin_at_snapshot(self) -> None:
         """If configured, and if there is no chain yet, start one from a validator's snapshot."""
-        path, genesis = self.data / CHAIN_FILE, self.setup.genesis
+        path, genesis = self.data / CHAIN, self.setup.genesis
         if path.exists() or not self.config.snapshot:
             return
         peers = []
@@ -159,7 +158,7 @@ class Node:
         return None
 
     async def next_collector(self) -> bytes:
-        """Who collects next: a validator that stands in hands over as soon as the operator answers."""
+        """Who collects next: a validator that has taken over returns the role as soon as the operator answers."""
         primary = self.setup.genesis.operators[0]
         if self.identity.public_key == primary:
             return primary

@@ -19,7 +19,7 @@ from p2p.transports.base import peer_id_of
 from p2p.wire.identity import Identity
 from p2p.wire.keystore import Lock
 from wattswap.errors import Problem, UsageError, suggest
-from wattswap.nodes.bundle import SCENARIO, link_bundle, write_bundle
+from wattswap.nodes.bundle import link_bundle, write_bundle
 from wattswap.nodes.config import (
     CONFIG,
     LOOPBACK,
@@ -37,7 +37,7 @@ from wattswap.nodes.config import (
     write_config,
 )
 from wattswap.nodes.keys import KEY_FILE, PublicNode, new_folder, new_identity, seal
-from wattswap.runs.layout import GENESIS, MEMBERS
+from wattswap.runs.layout import GENESIS, MEMBERS, SCENARIO
 from wattswap.runs.prepare import Keys, Setup, prepare
 from wattswap.scenario.fields import Wrong
 from wattswap.scenario.load import Scenario
@@ -172,7 +172,9 @@ def _check_spec(homes: int, spec: NetworkSpec) -> None:
     if spec.pace_s is not None and not (0 < spec.pace_s <= 86_400 or spec.pace_s == spec.begin_ms == 0):
         problems.append(Problem("--pace-seconds", f"{spec.pace_s:g} s", "use more than 0, at most a day"))
     if spec.first_port is not None and not 1024 <= spec.first_port <= MAX_PORT:
-        problems.append(Problem("--first-port", f"{spec.first_port} is no port", f"use 1024 to {MAX_PORT}"))
+        problems.append(
+            Problem("--first-port", f"{spec.first_port} is not a port", f"use 1024 to {MAX_PORT}")
+        )
     if problems:
         raise UsageError(*problems)
 
@@ -216,7 +218,7 @@ def init_nodes(
         if scenario_file is None:
             scenario = write_bundle(scenario, bundle, with_secret=keys.derived)
         setup = prepare(scenario)
-        _refuse_several_messages(setup)
+        _refuse_learning_from_the_market(setup)
         everybody = node_slots(setup.roster, spec)
         _check_given(everybody, keys.given)
         secret = {
@@ -245,22 +247,15 @@ def init_nodes(
     return tuple(config.in_folder(folder.resolve() / config.name) for config in configs)
 
 
-def _refuse_several_messages(setup: Setup) -> None:
-    """Refuse strategies whose orders a home's node cannot send.
-
-    A home sends one order per interval, and a restarted home has lost what its strategy learned.
-    """
+def _refuse_learning_from_the_market(setup: Setup) -> None:
+    """Refuse strategies that learn from what a home's node does not receive: the orders of the others."""
     for name in sorted(set(setup.strategies)):
-        strategy = STRATEGIES.get(name)
-        for cannot, what in (
-            (strategy.several_orders, "places several orders an interval"),
-            (strategy.learn is not None, "learns from each interval"),
-        ):
-            if cannot:
-                cure = "use `wattswap run`, or another strategy on a network"
-                raise setup.scenario.invalid(
-                    "homes.strategy", f"{name!r} {what}, which nodes do not support yet", cure
-                )
+        if STRATEGIES.get(name).learn is not None:
+            what = f"{name!r} learns from the orders of all homes, of which a home on a network receives its own only"
+            cure = "use `wattswap run`, or a strategy with `learn_own`"
+            named = name in setup.scenario.homes.strategies
+            key = ("homes", "strategies", name) if named else "homes.strategy"
+            raise setup.scenario.invalid(key, what, cure)
 
 
 def _check_given(everybody: Sequence[NodeSlot], given: Mapping[str, PublicNode]) -> None:

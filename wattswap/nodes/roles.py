@@ -30,10 +30,12 @@ from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.bundle import members_beside, setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key
-from wattswap.nodes.home import Done, Home, Listener
-from wattswap.nodes.node import BLOBS, JOIN_S, JOURNAL_FILE, TIMEOUTS, Node, World
+from wattswap.nodes.home import Client, Done, Home, Listener
+from wattswap.nodes.learned import LEARNED, Learned
+from wattswap.nodes.node import JOIN_S, JOURNAL_FILE, TIMEOUTS, Node, World
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
+from wattswap.runs.layout import BLOBS
 
 
 async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: World) -> None:
@@ -82,6 +84,7 @@ async def run_validator(node: Node) -> None:
             blobs,
             checker,
             node.addresses("validator"),
+            following=setup.after,
             readers=node.readers(),
             config=ValidatorConfig(
                 timeouts=TIMEOUTS[config.consensus.timeouts],
@@ -177,10 +180,7 @@ async def run_household(node: Node) -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen)
-            home = Home(
-                setup, setup.roster.index(name), house, listener, Pace(node.config.clock), node.keep_omission
-            )
-            await home.live(first, RunLog(node, 1))
+            await _home(node, name, house, listener).live(first, RunLog(node, 1))
             nursery.cancel_scope.cancel()
 
 
@@ -204,11 +204,20 @@ async def run_gateway(node: Node) -> None:
             nursery.start_soon(gateway.run)
             async with trio.open_nursery() as homes:
                 for name in identities:
-                    client = gateway.member(name)
-                    index, pace = setup.roster.index(name), Pace(node.config.clock)
-                    home = Home(setup, index, client, listener, pace, node.keep_omission)
+                    home = _home(node, name, gateway.member(name), listener)
                     homes.start_soon(home.live, first, log)
             nursery.cancel_scope.cancel()
+
+
+def _home(node: Node, name: str, client: Client, listener: Listener) -> Home:
+    """One home of a node, with what its strategy has learned in the node's folder."""
+    index = node.setup.roster.index(name)
+    learned = Learned(node.data / f"{LEARNED}{index}.json", node.setup.genesis.chain_id.hex(), name)
+    return Home(node.setup, index, client, listener, Pace(node.config.clock), node.keep_omission, learned)
+
+
+COUNTS: Final = ("receipts", "late", "by_gossip", "proofs", "broken_promises", "missed")
+"""Figures of `Done` that are summed over the homes of a node."""
 
 
 class RunLog:
@@ -227,12 +236,7 @@ class RunLog:
             self._node.stats.add(
                 self._node.setup.start_of(i),
                 what="lived",
-                receipts=sum(d.receipts for d in through),
-                late=sum(d.late for d in through),
-                by_gossip=sum(d.by_gossip for d in through),
-                proofs=sum(d.proofs for d in through),
-                broken_promises=sum(d.broken_promises for d in through),
-                missed=sum(d.missed for d in through),
+                **{name: sum(getattr(d, name) for d in through) for name in COUNTS},
                 receipt_s=round(max(d.receipt_s for d in through), 6),
                 result_s=round(max(d.result_s for d in through), 6),
             )

@@ -90,12 +90,12 @@ class Supervisor:
         return child
 
     def check(self) -> list[str]:
-        """Restart processes that have died, and return their names.
+        """Restart processes that have crashed, and return their names.
 
         A process that ended with 0 has done its work and stays down.
 
         Raises:
-            NodeFailed: One ended with an error or died too often; the sentence has the end of its log.
+            NodeFailed: One ended with an error or crashed too often; the message has the end of its log.
         """
         again = []
         for child in self.children.values():

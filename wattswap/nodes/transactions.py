@@ -1,4 +1,4 @@
-"""A transaction to any module of a chain: built from JSON, signed, and handed to validators."""
+"""A transaction to any module of a chain: built from JSON, signed, and submitted to validators."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def build(
     nonce: int | None = None,
     valid_until: int | None = None,
 ) -> Tx:
-    """Build and sign a transaction; with the chain at hand, what the chain would refuse is refused here.
+    """Build and sign a transaction; where the chain is available, what it would refuse is refused here.
 
     Args:
         args: JSON, or @ and the name of a file of JSON.
@@ -76,7 +76,7 @@ def build(
 
 
 def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
-    """Hand a transaction to the validators of a network, with a key made for the occasion.
+    """Submit a transaction to the validators of a network, with a temporary key.
 
     Raises:
         UsageError: No validator is known.
@@ -87,7 +87,7 @@ def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
         decode(Tx, data)
     except RemoteError as error:
         cure = "give a file that `chain tx` wrote"
-        raise InvalidData.of("TX", f"is no transaction: {error}", cure) from None
+        raise InvalidData.of("TX", f"is not a transaction: {error}", cure) from None
     addresses = [target.address for target in targets if target.role == "validator" and target.address]
     if not addresses:
         raise UsageError.of("NODES", "names no validator", "give the folder that `node init` made")
@@ -136,7 +136,7 @@ def _json(text: str) -> Any:
         raise UsageError.of(where, f"cannot be read: {error.strerror}", "name another file") from None
     except (ValueError, RecursionError) as error:
         cure = "write it as '{\"name\": value}', or name a file as @FILE"
-        raise UsageError.of(where, f"is no JSON: {error}", cure) from None
+        raise UsageError.of(where, f"is not JSON: {error}", cure) from None
 
 
 def _signer(key: Path, genesis: Genesis) -> Identity:

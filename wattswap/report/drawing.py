@@ -1,7 +1,7 @@
 """How every figure looks: the palette, the axes, lines and points.
 
 Colours are those of Okabe and Ito, distinguishable with any colour vision; lines differ in dash
-and points in symbol as well. Backgrounds are transparent and text is grey: a figure can stand on light and on dark.
+and points in symbol as well. Backgrounds are transparent and text is grey: a figure can be shown on light and on dark.
 """
 
 from __future__ import annotations

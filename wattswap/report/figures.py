@@ -69,7 +69,7 @@ def step_of(intervals: int, minutes: float) -> str:
 
 
 def step_name(story: Story, drawn: pd.DataFrame) -> str:
-    """What a point of a figure stands for: an interval, an hour, a day or a week."""
+    """What a point of a figure represents: an interval, an hour, a day or a week."""
     if len(drawn) >= story.intervals:
         return "interval"
     return {"1h": "hour", "1D": "day"}.get(step_of(story.intervals, story.interval_minutes), "week")
@@ -107,11 +107,11 @@ def price_figure(prices: Mapping[str, pd.DataFrame], currency: str) -> go.Figure
 def curve_figure(curve: Curve, currency: str) -> go.Figure:
     """Demand and supply of one interval as steps, with the point at which it cleared."""
     figure = new_figure("kWh", f"{currency}/kWh", height=420)
-    for side, name, colour, dash in (("buy", "demand", BLUE, "solid"), ("sell", "supply", ORANGE, "solid")):
+    for side, name, colour in (("buy", "demand", BLUE), ("sell", "supply", ORANGE)):
         rows = curve.orders[curve.orders["side"] == side].sort_values(
             "limit_per_kwh", ascending=side == "sell"
         )
-        energy, limit = [0.0], []
+        energy = [0.0]
         for size in rows["energy_kwh"]:
             energy.append(energy[-1] + float(size))
         limit = [float(v) for v in rows["limit_per_kwh"]]
@@ -126,7 +126,7 @@ def curve_figure(curve: Curve, currency: str) -> go.Figure:
             text=who,
             name=name,
             mode="lines",
-            line={"color": colour, "dash": dash, "width": 2.5},
+            line={"color": colour, "dash": "solid", "width": 2.5},
             hovertemplate="%{text}: %{y} up to %{x} kWh<extra></extra>",
         )
     if curve.price is not None:

@@ -12,7 +12,7 @@ from market.metrics.grid import peak_kw
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
 from wattswap.errors import InvalidData, UsageError
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
-from wattswap.runs.chain_reader import chain_facts, stamp, verified_chain
+from wattswap.runs.chain_reader import VERIFIED_ON_THE_SPOT, chain_facts, stamp, verified_chain
 from wattswap.runs.folder import RunFolder, read_object
 from wattswap.runs.layout import SCENARIO
 
@@ -22,22 +22,16 @@ if TYPE_CHECKING:
     from market.mechanism import Promises
 
 WITHOUT = "no market"
-VERIFIED_ON_THE_SPOT = 2_000
-"""Most blocks that a report verifies before it reports on the chain."""
 
 
-def story_of_run(result: RunFolder, label: str | None = None) -> Story:
+def story_of_run(result: RunFolder) -> Story:
     """Read a finished run.
-
-    Args:
-        result: The run.
-        label: What to call its mechanism; by default its name.
 
     Raises:
         VerificationFailed: A table or the chain is damaged.
     """
     about, figures = result.manifest, result.figures
-    name = label or str(about["mechanism"])
+    name = str(about["mechanism"])
     bills, prices, table = result.bills(), result.prices().astype(float), _intervals(result)
     energy = {f"{kind}_kwh": table[f"{kind}_wh"] / WH_PER_KWH for kind in ("retail_import", "retail_export")}
     intervals = prices.assign(**energy)
@@ -62,7 +56,7 @@ def story_of_run(result: RunFolder, label: str | None = None) -> Story:
         Outcome(
             WITHOUT, _spreads(baseline), without, _bills_without(bills), promises=promises_of("retailer_only")
         ),
-        Outcome(name, _spreads(figures), intervals, bills, observed, promises_of(str(about["mechanism"]))),
+        Outcome(name, _spreads(figures), intervals, bills, observed, promises_of(name)),
     )
     return Story(
         kind="run",
@@ -175,7 +169,7 @@ def _intervals(result: RunFolder) -> pd.DataFrame:
     """
     table = result.table("intervals").set_index("interval_start")
     if "optimum_nano" not in table.columns:
-        cure = "run its scenario again, or report with the wattswap whose version and commit stand in manifest.json"
+        cure = "run its scenario again, or report with the wattswap whose version and commit are in manifest.json"
         raise InvalidData.of(
             str(result.path), "is of an older wattswap, whose tables a report cannot use", cure
         )
@@ -195,23 +189,17 @@ def _sums(result: RunFolder) -> dict[str, float | None]:
 
 
 def _without_market(m: Mapping[str, Any]) -> dict[str, float | None]:
-    cost = m["cost_without_market"]
+    """The figures of the same homes without a market: nothing is traded, and nobody saves."""
+    same = ("cost_without_market", "import_price_per_kwh", "feed_in_price_per_kwh")
+    none = ("saving", "traded_kwh", "welfare", "homes_worse_off", "operator_surplus")
+    shares = ("allocative_efficiency", "traded_share")
     return {
-        "cost_without_market": cost,
-        "cost_with_market": cost,
-        "saving": 0.0,
-        "traded_kwh": 0.0,
-        "welfare": 0.0,
-        "homes_worse_off": 0,
-        "allocative_efficiency": None if m["allocative_efficiency"] is None else 0.0,
-        "traded_share": None if m["traded_share"] is None else 0.0,
-        "operator_surplus": 0.0,
-        "price_per_kwh": None,
-        "gini_saving": None,
-        "jain_saving": None,
+        **{name: m[name] for name in same},
+        "cost_with_market": m["cost_without_market"],
         "self_sufficiency": m["self_sufficiency_alone"],
-        "import_price_per_kwh": m["import_price_per_kwh"],
-        "feed_in_price_per_kwh": m["feed_in_price_per_kwh"],
+        **dict.fromkeys(none, 0.0),
+        **{name: None if m[name] is None else 0.0 for name in shares},
+        **dict.fromkeys(("price_per_kwh", "gini_saving", "jain_saving")),
     }
 
 

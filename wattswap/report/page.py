@@ -81,11 +81,13 @@ class Section:
     figures: Mapping[str, go.Figure]
 
     def refuse_unfit(self) -> None:
-        """Raise a ValueError where it cannot stand on a page: no text, no such id, or text that is no UTF-8."""
+        """Raise a ValueError if it cannot be put on a page: no text, no such id, or text that is not UTF-8."""
         for text in (self.anchor, self.title, self.why, self.body):
             text.encode("utf-8")
         if not re.fullmatch(r"[a-z][a-z0-9-]*", self.anchor):
-            raise ValueError(f"{self.anchor!r} is no id of a section, of lower-case letters, digits and '-'")
+            raise ValueError(
+                f"{self.anchor!r} is not an id of a section, of lower-case letters, digits and '-'"
+            )
 
 
 def page(title: str, about: str, sections: Sequence[Section], version: str) -> str:

@@ -41,14 +41,12 @@ class Plots:
     def bills(self) -> go.Figure:
         """Every home's bill without a market and with each mechanism."""
         story = self._story
-        shown = story.rivals or (story.focused,)
-        return figures.bills_figure({o.label: o.bills for o in shown}, story.currency)
+        return figures.bills_figure({o.label: o.bills for o in story.shown}, story.currency)
 
     def savings(self) -> go.Figure:
         """What every home gains or loses, sorted."""
         story = self._story
-        shown = story.rivals or (story.focused,)
-        return figures.savings_figure({o.label: o.bills["saving"] for o in shown}, story.currency)
+        return figures.savings_figure({o.label: o.bills["saving"] for o in story.shown}, story.currency)
 
     def curve(self, interval: str | datetime | None = None) -> go.Figure:
         """Supply and demand of one interval, by default the one with the most traded energy.
@@ -71,7 +69,7 @@ class Plots:
             metric: Any of docs/reference/metrics.md.
 
         Raises:
-            UsageError: This is no sweep, or there is no such metric.
+            UsageError: This is not a sweep, or there is no such metric.
         """
         from wattswap.comparison.result import ComparisonFolder
         from wattswap.report.of_comparison import sweep_of
@@ -79,11 +77,11 @@ class Plots:
         from wattswap.report.words import measure_of
 
         if not (self._folder / COMPARISON).is_file():
-            raise UsageError.of(str(self._folder), "is no sweep", "`wattswap sweep` makes one")
+            raise UsageError.of(str(self._folder), "is not a sweep", "`wattswap sweep` makes one")
         comparison = ComparisonFolder(self._folder)
         found = sweep_of(comparison, [metric])
         if found is None:
-            raise UsageError.of(str(self._folder), "is no sweep", "`wattswap sweep` makes one")
+            raise UsageError.of(str(self._folder), "is not a sweep", "`wattswap sweep` makes one")
         return sweep_figure(found, measure_of(metric), comparison.currency)
 
     def flows(self) -> go.Figure:

@@ -204,6 +204,11 @@ class Story:
         return tuple(o for o in self.outcomes if o.label not in (self.reference, self.bound))
 
     @property
+    def shown(self) -> tuple[Outcome, ...]:
+        """The outcomes whose bills are shown: the mechanisms proper, or the only one there is."""
+        return self.rivals or (self.focused,)
+
+    @property
     def shares_imbalance(self) -> bool:
         """Whether homes settle among each other, before the retailer, what was not traded."""
         return bool(self.scenario.get("market", {}).get("imbalance", "shared") == "shared")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from p2p.files import write_whole
 from wattswap.errors import AlreadyExists, RunNotFound, UsageError
 from wattswap.report.story import Story
 from wattswap.runs.folder import RunFolder
@@ -24,7 +25,7 @@ def story_of(folder: Path, point: str | None = None) -> Story:
         from wattswap.report.of_run import story_of_run
 
         if point is not None:
-            raise UsageError.of("--point", "is asked of a run", "only a sweep has points")
+            raise UsageError.of("--point", "was given for a run", "only a sweep has points")
         return story_of_run(RunFolder(folder))
     if (folder / COMPARISON).is_file():
         from wattswap.comparison.result import ComparisonFolder
@@ -79,8 +80,5 @@ def write_report(story: Story, path: Path, start: datetime | None = None, *, for
     """
     if path.exists() and not force:
         raise AlreadyExists.of(str(path), "exists already", "name another file with --out, or add --force")
-    html = html_of(story, start)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(html, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, html_of(story, start).encode())
     return path

@@ -16,7 +16,7 @@ from market.units import NANO_PER_UNIT, WH_PER_KWH
 from p2p.batches.batch import BatchArgs, batches, make_batch
 from p2p.blocks.block import Block, CommitCertificate, block_hash, signers
 from p2p.blocks.genesis import Genesis, read_genesis
-from p2p.errors import GenesisError, OldFormat, StoreError
+from p2p.errors import GenesisError, OtherFormat, StoreError
 from p2p.ledger.edge import shown
 from p2p.ledger.execution import Tip
 from p2p.ledger.light import check_proof, make_proof, proof_from_json, proof_to_json, set_changes
@@ -28,6 +28,9 @@ from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFa
 from wattswap.runs.folder import CURE, read_table
 from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA
 from wattswap.runs.prepare import Keys
+
+VERIFIED_ON_THE_SPOT = 2_000
+"""Most blocks that a summary or a report verifies before it says something of the chain."""
 
 
 def open_chain(run: Path) -> ChainStore:
@@ -46,7 +49,7 @@ def genesis_of(run: Path) -> Genesis:
         raise RunNotFound.of(str(run), "no chain is here", "give the folder that `wattswap run` printed")
     try:
         return read_genesis(run / GENESIS)
-    except OldFormat:
+    except OtherFormat:
         raise
     except GenesisError as error:
         raise VerificationFailed.of(str(run / GENESIS), f"is damaged: {error.problems[0]}", CURE) from None
@@ -120,12 +123,12 @@ def parse_interval(text: str) -> int:
     """The start of an interval from its name. [s]
 
     Raises:
-        UsageError: It is no instant with a zone.
+        UsageError: It is not an instant with a zone.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError.of("INTERVAL", f"{text!r} is no time", "write it as 2016-09-19T05:00Z") from None
+        raise UsageError.of("INTERVAL", f"{text!r} is not a time", "write it as 2016-09-19T05:00Z") from None
     if moment.tzinfo is None:
         raise UsageError.of("INTERVAL", f"{text} names no zone", f"write {text}Z for UTC, or add an offset")
     return int(moment.timestamp())
@@ -141,6 +144,11 @@ def verified_chain(run: Path) -> dict[str, Any]:
     try:
         with open_chain(run) as store:
             report = verify_chain(store, genesis)
+            # The state that `chain state` begins at: nothing in the blocks shows a checkpoint of the newest of them.
+            if report.ok and store.checkpoint() and load_tip(store, genesis).state != report.state:
+                raise VerificationFailed.of(
+                    str(_chain_file(run)), "holds a checkpoint that is not the state after its blocks", CURE
+                )
     except StoreError as error:
         raise VerificationFailed.of(str(_chain_file(run)), str(error), CURE) from None
     if report.finding is not None:

@@ -1,7 +1,7 @@
 """The in-process run: a scenario simulated interval by interval into a run folder.
 
 The folder is built under NAME.partial and renamed when everything is written. Checkpoints are written after a
-simulated day, twice a second at most, and after Ctrl-C; `resume` cuts back to the last one and goes on, to the same
+simulated day, twice a second at most, and after Ctrl-C; `resume` cuts back to the last one and continues, to the same
 hashes.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
-from p2p.errors import OldFormat
+from p2p.errors import OtherFormat
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
 from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
@@ -37,6 +37,7 @@ from wattswap.runs.layout import (
     METRICS,
     PARTIAL,
     PARTS,
+    RUNS,
     SCENARIO,
     hashed_files,
 )
@@ -48,7 +49,7 @@ from wattswap.runs.totals import Totals, result_of
 from wattswap.scenario.load import Scenario
 
 OnProgress = Callable[[int, int, float | None], None]
-"""Called after each interval with the number done, the number in all and the last price. [currency/kWh]"""
+"""Called after each interval with the number done, the total number and the last price. [currency/kWh]"""
 CHECKPOINT_VERSION = 2
 CHECKPOINT_S = 0.5
 """Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
@@ -159,7 +160,7 @@ def new_run_folder(scenario: Scenario, out: Path) -> Path:
     return folder
 
 
-def run(scenario: Scenario, *, out: Path | str = "runs", on_progress: OnProgress | None = None) -> RunFolder:
+def run(scenario: Scenario, *, out: Path | str = RUNS, on_progress: OnProgress | None = None) -> RunFolder:
     """Run a scenario in process.
 
     Args:
@@ -214,7 +215,7 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunFol
     """Continue a run that was interrupted or killed, to the same hashes as if it had not been.
 
     Raises:
-        RunNotFound: The folder is no unfinished run.
+        RunNotFound: The folder is not an unfinished run.
         RunBusy: Another process is working on it.
         VerificationFailed: The meter data have changed since the run began.
     """
@@ -231,7 +232,7 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunFol
         if setup.genesis_bytes() != (partial / GENESIS).read_bytes():
             try:
                 read_genesis(partial / GENESIS)
-            except OldFormat:
+            except OtherFormat:
                 raise _of_another_version(partial) from None
             raise VerificationFailed.of(
                 str(partial), "the scenario's data have changed since this run began", "start a new run"

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agents.bidding import OwnResults
 from market.book import OrderBook
-from market.clearing import Clearing, check_feasible
+from market.clearing import Clearing, PriceInterval, check_feasible
 from market.mechanism import MECHANISMS, refuse_unused
 from market.orders import Terms
 from market.random import words_of
-from market.settlement.accounts import Postings
+from market.settlement.accounts import BOUGHT, SOLD, TRADE, Postings
 from market.settlement.imbalance import baseline_nano, imbalance_cost_nano
 from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
@@ -92,11 +93,6 @@ class IntervalRecord:
         return PriceLine(node.lo, node.hi, node.price)
 
     @property
-    def node_price_per_kwh(self) -> list[float | None]:
-        """The price of each node; None where nothing traded. [currency/kWh]"""
-        return [None if node is None else node.price / MICRO_PER_UNIT for node in self.clearing.node_price]
-
-    @property
     def price_per_kwh(self) -> float | None:
         """The price, an average if the mechanism has no single price. [currency/kWh]"""
         average = self.clearing.average_price_micro_per_kwh(self.book)
@@ -113,15 +109,33 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
     Raises:
         NotTaken: The book or the rules hold what the mechanism does not use.
         InfeasibleClearing: The mechanism broke a rule of the market.
-        PluginFailed: A plug-in of somebody else did, or raised.
+        PluginFailed: A third-party plug-in did, or raised.
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
     book = order_book(setup, community, i, signed=signed)
     clearing, clear_ns = clear_book(setup, i, book)
     meters = community.live()
     community.learn(book, clearing)
-    return settled_interval(
+    record = settled_interval(
         setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns
+    )
+    postings = record.settled.postings
+    community.learn_own(own_results(record.start_s, postings.lines[: postings.members], record.price))
+    return record
+
+
+def own_results(start_s: int, lines: IntArray, price: PriceLine | None) -> OwnResults:
+    """What homes learn from their own settlement lines and the price of the interval.
+
+    Args:
+        lines: A row per home, a column per name in `market.settlement.accounts.COLUMNS`.
+    """
+    return OwnResults(
+        start_s=start_s,
+        bought_wh=lines[:, BOUGHT],
+        sold_wh=lines[:, SOLD],
+        payment_nano=-lines[:, TRADE],
+        price=None if price is None else PriceInterval(price.lo, price.hi, price.price),
     )
 
 

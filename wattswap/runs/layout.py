@@ -1,4 +1,4 @@
-"""The layout of a run folder: all file names.
+"""The layout of a run folder: all file names, which the folders of nodes share.
 
 runs/DATE_NAME_DIGEST/           (.partial behind the name until the run is finished)
     manifest.json  scenario.json  genesis.bin  chain.db  metrics.json  log.jsonl
@@ -9,6 +9,9 @@ runs/DATE_NAME_DIGEST/           (.partial behind the name until the run is fini
 """
 
 from __future__ import annotations
+
+RUNS, COMPARISONS = "runs", "comparisons"
+"""Where the folders of runs and comparisons are made unless another place is named."""
 
 MANIFEST = "manifest.json"
 SCENARIO = "scenario.json"
@@ -34,7 +37,7 @@ TABLE_NAMES = (*TABLES, "bills")
 NETWORK = "network.parquet"
 """Table of a live run: statistics by node and interval."""
 BLOBS = "blobs"
-"""Folder of a live run with the signed messages of each interval."""
+"""Folder with the signed messages of each interval, of a live run and of a node that keeps them."""
 OMISSIONS = "omissions"
 """Folder of a live run with the proofs of broken promises, where there are any."""
 LIVE_MARK = "live"

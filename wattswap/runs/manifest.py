@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from p2p.files import write_whole
 from wattswap.runs.layout import LOG
 
 SCHEMA = 1
@@ -65,14 +65,8 @@ def code_sha256() -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that the file is whole or absent: a temporary name, fsync, rename."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """Write JSON so that the file is whole or absent."""
+    write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def file_hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from data.readings import MISSING, MeterData
 from market.interval import Interval
 from market.mechanism import MECHANISMS, Mechanism
 from market.orders import OrderKind
+from market.parameters import rules_with
 from market.rules import MarketRules
 from market.settlement.tariff import OutsidePrices
 from market.units import BoolArray, IntArray
@@ -31,13 +32,14 @@ from p2p.wire.messages import (
     DEFAULT_LIMITS,
     Kind,
     Limits,
+    NothingMessage,
     OrderMessage,
     open_message,
     order_line,
     sign_message,
 )
 from wattswap.errors import UsageError
-from wattswap.inputs.parameters import rules_with, run_defaults
+from wattswap.inputs.parameters import run_defaults
 from wattswap.runs.homes import devices_of, history_days, load_meter, strategies_of, without_missing
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.scenario.load import Scenario
@@ -125,14 +127,9 @@ class Setup:
         return self.scenario.chain.sign_orders
 
     @property
-    def shares_imbalance(self) -> bool:
-        """Whether imbalances are settled among members before the retailer."""
-        return self.scenario.market.imbalance == "shared"
-
-    @property
     def imbalance(self) -> str:
         """With whom imbalances are settled first: "shared" among members, or "retailer"."""
-        return "shared" if self.shares_imbalance and self.mechanism.promises.local_market else "retailer"
+        return self.scenario.market.imbalance if self.mechanism.promises.local_market else "retailer"
 
     @property
     def steps_per_day(self) -> int:
@@ -142,6 +139,10 @@ class Setup:
     def start_of(self, i: int) -> int:
         """Start of the i-th interval of the run. [s]"""
         return self.start_s + i * self.minutes * 60
+
+    def after(self, start_s: int) -> int:
+        """Start of the interval that is settled after one of the run; of the first, for a negative one. [s]"""
+        return self.start_s if start_s < 0 else start_s + self.minutes * 60
 
     def index_of(self, start_s: int) -> int:
         """The place of an interval in the run.
@@ -286,6 +287,19 @@ class Setup:
             tuple(order_line(int(side[row]), int(energy[row]), int(limit[row])) for row in rows),
         )
 
+    def message(self, home: int, start_s: int, orders: Orders) -> OrderMessage | NothingMessage:
+        """What one home says of an interval: its orders, or that it has none."""
+        if orders.energy_wh[orders.home == home].any():
+            return self.order_message(home, start_s, orders)
+        return NothingMessage(
+            messages.VERSION,
+            self.genesis.chain_id,
+            start_s,
+            self.minutes,
+            self.roster[home],
+            self.nonce(start_s),
+        )
+
     def sign_and_check(self, start_s: int, orders: Orders) -> None:
         """Sign the orders of every home as it would and check them as the operator would."""
         keys, limits = self.member_list.by_id, self.genesis.params.limits
@@ -309,7 +323,7 @@ class Setup:
 
 
 def cut_to(scenario: Scenario, intervals: int | None, start_s: int | None) -> Scenario:
-    """The same scenario over another time: from `start_s` [s] and for so many intervals, where given."""
+    """The same scenario over another time: from `start_s` [s] and for a number of intervals, where given."""
     changed: dict[str, Any] = {}
     if start_s is not None:
         changed["start"] = datetime.fromtimestamp(start_s, UTC)

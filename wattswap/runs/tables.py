@@ -113,9 +113,6 @@ class Tables:
             return np.concatenate([getattr(record.book, name) for record in records])
 
         accepted = np.concatenate([c.accepted_wh for c in clearings])
-        charges = [
-            np.zeros_like(c.accepted_wh) if c.charge_nano is None else c.charge_nano for c in clearings
-        ]
         return self._with_metadata(
             {
                 "interval_start": self._starts([len(record.book) for record in records]),
@@ -129,7 +126,7 @@ class Tables:
                 "price_micro_per_kwh": pa.array(
                     np.concatenate([c.price_micro_per_kwh for c in clearings]), mask=accepted == 0
                 ),
-                "charge_nano": np.concatenate(charges),
+                "charge_nano": np.concatenate([c.charges_nano for c in clearings]),
             }
         )
 

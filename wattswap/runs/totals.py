@@ -39,8 +39,7 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
     inside, traded or netted, `competitive` the price of the efficient clearing of the same book, `bought_nano` what
     buyers pay and `sold_nano` what sellers get for traded energy, rebates included and fees not, `worse_orders` counts
     orders that pay more, or get less, than their accepted energy is worth at their limit, charges included,
-    `members_nano` what all homes are credited, and `baseline_nano` what they would be without a market. The same
-    figures of one book are in market.metrics.welfare and market.clearing.
+    `members_nano` what all homes are credited, and `baseline_nano` what they would be without a market.
     """
     books, clearings = [r.book for r in records], [r.clearing for r in records]
     ends = np.cumsum([len(book) for book in books])
@@ -59,9 +58,7 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
         joined(getattr(book, name) for book in books) for name in ("side", "energy_wh", "limit_micro_per_kwh")
     )
     accepted = joined(c.accepted_wh for c in clearings)
-    charge = joined(
-        np.zeros_like(c.accepted_wh) if c.charge_nano is None else c.charge_nano for c in clearings
-    )
+    charge = joined(c.charges_nano for c in clearings)
     amount = accepted * joined(c.price_micro_per_kwh for c in clearings)
     gain = side * (accepted * limit - amount) - charge
     turnover, buys = amount + side * np.minimum(charge, 0), side > 0

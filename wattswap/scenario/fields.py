@@ -70,7 +70,7 @@ def _exact(
             raise Wrong(f"must be a number, not {kind(value)}", "write it without quotes, as in 0.25")
         number = Decimal(value)
         if not number.is_finite():
-            raise Wrong(f"{number} is no usable number", "write a decimal number")
+            raise Wrong(f"{number} is not a usable number", "write a decimal number")
         if number < low or (low_excluded and number == low):
             raise Wrong(f"{number} is too small", f"the smallest is {'above ' if low_excluded else ''}{low}")
         if number > high:

@@ -165,7 +165,7 @@ def _parse(text: str, shown: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         line = int(found[1]) if found else max(1, len(text.splitlines()))
         message = re.sub(r" \(at [^)]*\)$", "", str(error))
         message = f"is not valid TOML: {message[:1].lower()}{message[1:]}"
-        cure = "texts need quotes, tables [brackets], and each key stands once"
+        cure = "texts need quotes, tables [brackets], and each key occurs once"
         raise InvalidScenario(Problem(f"{shown}:{line}", message, cure, line)) from None
 
 
@@ -192,7 +192,7 @@ def _override(expression: str) -> dict[str, Any]:
     try:
         parsed = tomllib.loads(f"{key.strip()} = {value}", parse_float=Decimal)
     except (ValueError, RecursionError):
-        raise ValueError(f"{value.strip()!r} is no TOML value") from None
+        raise ValueError(f"{value.strip()!r} is not a TOML value") from None
     return parsed
 
 

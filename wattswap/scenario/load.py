@@ -17,16 +17,7 @@ from wattswap.scenario.layers import Source, read_document, read_overrides, stac
 if TYPE_CHECKING:
     from wattswap.scenario.model import Scenario, Span
 
-__all__ = [
-    "Scenario",
-    "Span",
-    "demo",
-    "from_resolved",
-    "json_schema",
-    "load",
-    "template_names",
-    "write_new",
-]
+__all__ = ["Scenario", "Span", "demo", "from_resolved", "json_schema", "load", "template_names", "write_new"]
 
 SCENARIO_FILE = "scenario.toml"
 TEMPLATES = Path(__file__).parent / "templates"

@@ -1,4 +1,4 @@
-"""A validated scenario: its tables, where each key was written, and what the engine asks of it."""
+"""A validated scenario: its tables, where each key was written, and what the engine reads from it."""
 
 from __future__ import annotations
 
@@ -68,14 +68,16 @@ class Scenario(Table):
     @classmethod
     def _name(cls, value: str) -> str:
         if not 1 <= len(value) <= 64 or not set(value) <= _NAME_LETTERS:
-            raise Wrong(f"{value[:64]!r} is no name", "use 1 to 64 letters, digits, - and _")
+            raise Wrong(f"{value[:64]!r} is not a name", "use 1 to 64 letters, digits, - and _")
         return value
 
     @field_validator("currency")
     @classmethod
     def _currency(cls, value: str) -> str:
         if len(value) != 3 or not value.isascii() or not value.isalpha() or not value.isupper():
-            raise Wrong(f"{value[:64]!r} is no currency code", 'write three capital letters, such as "EUR"')
+            raise Wrong(
+                f"{value[:64]!r} is not a currency code", 'write three capital letters, such as "EUR"'
+            )
         return value
 
     @model_validator(mode="after")
@@ -169,7 +171,7 @@ class Scenario(Table):
         """Fit the run into the data, whose first interval, step and length are given.
 
         Raises:
-            InvalidScenario: The run leaves the data, or its interval is no multiple of the data's step.
+            InvalidScenario: The run leaves the data, or its interval is not a multiple of the data's step.
         """
         time = self.time
         minutes = time.interval_minutes or data_minutes

@@ -11,16 +11,14 @@ from market.mechanism import MECHANISMS
 from market.parameters import Parameter
 from market.rules import Value
 from wattswap.inputs.collector import CaseReader
-from wattswap.inputs.parameters import has_own_field, read_parameters
+from wattswap.inputs.parameters import read_parameters
 from wattswap.scenario.fields import Wrong, is_resolved, kind
-
-_NUMBERS = ("share", "price", "energy")
 
 
 def own_parameters(mechanism: str) -> tuple[Parameter, ...]:
     """The parameters in [market.params] of this mechanism; none for an unknown mechanism."""
     found = MECHANISMS.all().get(mechanism)
-    return tuple(p for p in found.parameters if not has_own_field(p) and not p.case_only) if found else ()
+    return tuple(p for p in found.parameters if not p.is_shared and not p.case_only) if found else ()
 
 
 def _checked(value: Any, info: ValidationInfo) -> Any:
@@ -32,7 +30,7 @@ def _checked(value: Any, info: ValidationInfo) -> Any:
         return value
     parameters = {p.name: p for p in own_parameters(mechanism)}
     if is_resolved(info):
-        numbers = {name for name, p in parameters.items() if p.kind in _NUMBERS}
+        numbers = {name for name, p in parameters.items() if p.scale is not None}
         value = {name: _decimal(v) if name in numbers else v for name, v in value.items()}
     read = CaseReader()
     read_parameters(read, value, parameters.values(), "params")

@@ -43,7 +43,7 @@ def inner_table(annotation: Any) -> type[Table] | None:
 
 
 def key_paths(table: type[Table] | None = None, prefix: str = "") -> dict[str, FieldInfo]:
-    """Every key of the file by its dotted path; NAME stands for a name that the user chooses.
+    """Every key of the file by its dotted path; NAME is a name that the user chooses.
 
     Args:
         table: The top of the file; a scenario when left out.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -81,6 +82,11 @@ def _known(value: str, where: str, what: str, info: ValidationInfo) -> str:
     if names is not None and value not in names:
         raise Wrong(f"no {what} {value!r}", suggest(value, names))
     return value
+
+
+def _name_of(where: str, what: str) -> AfterValidator:
+    """Check the name of a plug-in; see `_known`."""
+    return AfterValidator(lambda value, info: _known(value, where, what, info))
 
 
 class Time(Table):
@@ -165,7 +171,9 @@ class Data(Table):
 
     sample: Literal["street", "village"] | None = Field(default=None, description="A bundled neighbourhood.")
     path: str | None = Field(default=None, description="Meter file or folder, relative to the scenario file.")
-    format: str | None = Field(default=None, description="Format of the file; left out: recognised.")
+    format: Annotated[str, _name_of("data.format", "meter format")] | None = Field(
+        default=None, description="Format of the file; left out: recognised."
+    )
     zone: Zone | None = Field(default=None, description="Time zone of stamps in the file that name none.")
     households: Names | None = Field(default=None, description="Which homes take part; left out: all.")
     fuse_w: Power = Field(
@@ -174,11 +182,6 @@ class Data(Table):
     on_missing: Literal["refuse", "drop_home"] = Field(
         "refuse", description="What to do about missing readings."
     )
-
-    @field_validator("format")
-    @classmethod
-    def _format(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return value if value is None else _known(value, "data.format", "meter format", info)
 
     @field_validator("households")
     @classmethod
@@ -222,30 +225,21 @@ def missing_file(key: str, path: str, info: ValidationInfo) -> Faults:
 class Homes(Table):
     """[homes]: what the homes own and how they behave."""
 
-    forecast: str = Field(default="same_hour_mean", description="How a home expects its next interval.")
-    forecast_days: int = Field(
-        default=7, ge=1, le=60, description="How many past days the forecast looks at."
+    forecast: Annotated[str, _name_of("homes.forecast", "forecast")] = Field(
+        default="same_hour_mean", description="How a home expects its next interval."
     )
-    strategy: str = Field(default="truthful", description="How a home bids.")
+    forecast_days: int = Field(
+        default=7, ge=1, le=60, description="Number of past days that the forecast uses."
+    )
+    strategy: Annotated[str, _name_of("homes.strategy", "bidding strategy")] = Field(
+        default="truthful", description="How a home bids."
+    )
     strategies: dict[str, Portion] = Field(
         default={}, description="Homes that bid otherwise: by strategy, a share of the homes or their ids."
     )
-    control: str = Field(default="self_consumption", description="How a home runs its devices.")
-
-    @field_validator("forecast")
-    @classmethod
-    def _forecast(cls, value: str, info: ValidationInfo) -> str:
-        return _known(value, "homes.forecast", "forecast", info)
-
-    @field_validator("strategy")
-    @classmethod
-    def _strategy(cls, value: str, info: ValidationInfo) -> str:
-        return _known(value, "homes.strategy", "bidding strategy", info)
-
-    @field_validator("control")
-    @classmethod
-    def _control(cls, value: str, info: ValidationInfo) -> str:
-        return _known(value, "homes.control", "controller", info)
+    control: Annotated[str, _name_of("homes.control", "controller")] = Field(
+        default="self_consumption", description="How a home runs its devices."
+    )
 
     @field_validator("strategies")
     @classmethod

@@ -149,6 +149,8 @@ def _enter(ctx: Context, args: EnterArgs) -> None:
     view, index = ctx.view, args.home.index
     if view.get(NAME, _household_key(index)) is not None:
         raise InvalidTx("member_known", f"home {index} has shown its key already")
+    if household_of(ctx) != _NONE:
+        raise InvalidTx("key_taken", f"the key has the role of home {household_of(ctx)} already")
     _give(view, ctx.sender, Role(role(view, ctx.sender).operator, index))
 
 
@@ -209,7 +211,7 @@ MODULE = CHAIN_MODULES.register(
         codes={
             "member_proof": "The home and its key do not lead to the root in the genesis.",
             "member_known": "The home has shown its key already.",
-            "key_taken": "The new key has a role already.",
+            "key_taken": "The new key, or that of the home, has a role already.",
             "key_proof": "The new key did not sign that it takes over.",
         },
         start=_start,

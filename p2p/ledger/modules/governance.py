@@ -1,6 +1,6 @@
 """Module `governance`: the sets of validators, the parameters in force, proposals and their approvals.
 
-    council         sets of the next height and of the one after it, jailed validators, open proposals
+    `council`       sets of the next height and of the one after it, jailed validators, open proposals
     history         the newest sets with the height from which each one holds, to check evidence
     governed        parameters in force
     j || key        height from which evidence against a validator counts again after its return
@@ -196,13 +196,13 @@ def validators_of(view: View, height: int) -> tuple[bytes, ...]:
     """The set of a past height.
 
     Raises:
-        OutOfRange: It is not remembered.
+        OutOfRange: It is not stored.
     """
     history = view.read(NAME, HISTORY, History) or History(())
     for past in reversed(history.sets):
         if past.height <= height:
             return past.validators
-    raise OutOfRange(f"the set of height {height} is not remembered")
+    raise OutOfRange(f"the set of height {height} is not stored")
 
 
 # --- methods ----------------------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def punish(view: View, offence: Offence) -> None:
     """Jail a validator that signed two different messages.
 
     Raises:
-        OutOfRange: It is jailed already, or has returned since, or is no validator any more.
+        OutOfRange: It is jailed already, or has returned since, or is not a validator any more.
     """
     key, known = offence.authority, validator_sets(view)
     since = (view.read(NAME, b"j" + key, Number) or Number(0)).number
@@ -339,7 +339,7 @@ def punish(view: View, offence: Offence) -> None:
 
 
 def _end_block(view: View, genesis: Genesis, height: int) -> None:
-    """Move the sets on by one height, and forget what has expired."""
+    """Advance the sets by one height, and delete what has expired."""
     known = validator_sets(view)
     change = view.read(NAME, CHANGE, Keys)
     if change is None:

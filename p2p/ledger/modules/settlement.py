@@ -10,8 +10,19 @@ import struct
 from functools import cache
 from itertools import chain
 
-from market.settlement.accounts import BOUGHT, COLUMN_INDEX, COLUMNS, LOSS, MONEY_COLUMNS, SOLD, Postings
-from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, BatchArgs, salted, unpack_entries
+from market.settlement.accounts import (
+    BOUGHT,
+    COLUMN_INDEX,
+    COLUMNS,
+    ENERGY_COLUMNS,
+    GRID_OPERATOR,
+    LOSS,
+    MONEY_COLUMNS,
+    SOLD,
+    SYSTEM_ACCOUNTS,
+    Postings,
+)
+from p2p.batches.batch import MEMBERS, SETTLE_BATCH, SETTLEMENT, BatchArgs, salted, unpack_entries
 from p2p.blocks import merkle
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx, NonCanonical
@@ -79,6 +90,7 @@ def check_batch(args: BatchArgs, genesis: Genesis) -> None:
     _check_form(args, genesis)
     try:
         _check_sums(args, args.rows)
+        _check_places(args.rows, genesis)
     except NonCanonical as error:
         raise InvalidTx("tx_args", error.detail) from None
     if genesis.params.full_entries:
@@ -131,6 +143,25 @@ def _check_sums(args: BatchArgs, rows: Sums) -> None:
         raise InvalidTx(
             "settle_sums", f"the meters net {metered} Wh, but the retailer is billed for another amount"
         )
+
+
+def _check_places(rows: Sums, genesis: Genesis) -> None:
+    """Check that no account has energy that it cannot have: losses stand with the grid operator alone."""
+    for account, row in zip((MEMBERS, *genesis.account_names), rows, strict=True):
+        energy = dict(zip(ENERGY_COLUMNS, row, strict=False))
+        if account == SYSTEM_ACCOUNTS[GRID_OPERATOR]:
+            energy["loss_wh"] = 0  # `_check_sums` has seen that the sum is not negative
+        own = dict.fromkeys(ENERGY_COLUMNS, 0)
+        if account in genesis.accounts:
+            traded = {name: max(energy[name], 0) for name in ("bought_wh", "sold_wh")}
+            own |= traded | {"import_wh": traded["bought_wh"], "export_wh": traded["sold_wh"]}
+        elif account == MEMBERS:
+            own |= {
+                name: max(energy[name], 0) for name in ENERGY_COLUMNS if name not in ("local_wh", "loss_wh")
+            }
+        wrong = next((name for name in ENERGY_COLUMNS if energy[name] != own[name]), None)
+        if wrong is not None:
+            raise InvalidTx("settle_sums", f"{account} has {wrong} = {energy[wrong]}, which it cannot have")
 
 
 def _check_entries(args: BatchArgs, genesis: Genesis) -> None:
@@ -197,7 +228,7 @@ MODULE = CHAIN_MODULES.register(
         (Entry("Settled intervals and the sums of their totals.", _SUMS, record=Settled),),
         codes={
             "settle_late": "The interval is not later than the last settled one.",
-            "settle_sums": "The totals do not add up to zero, or do not agree with each other.",
+            "settle_sums": "The totals do not add up to zero, do not agree, or give an account energy it cannot have.",
             "settle_members": "The batch does not have the members of the genesis.",
             "settle_entries": "The entries are missing, not wanted, or not those of the root and the totals.",
         },

@@ -1,13 +1,13 @@
 """Many homes behind one node: each signs for itself, the gateway forwards.
 
-What the homes hand in travels in batches, one frame for some hundred messages. The gateway can delay and drop
+What the homes submit travels in batches, one frame for some hundred messages. The gateway can delay and drop
 messages, which their homes notice by the missing receipt; it can change none and read no line that its homes
 did not ask for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -48,7 +48,11 @@ from p2p.wire.messages import (
 )
 
 MESSAGES_MAX: Final = 256
-"""Messages of a frame: signed ones have at most about 260 bytes, a frame has 256 KiB."""
+"""Messages of a frame, at most; fewer where they hold many orders, because a frame has 256 KiB."""
+FRAME_BYTES: Final = FRAME_MAX_BYTES - 64
+"""Room of a frame for its messages; the rest is for version, chain and count. [B]"""
+ENTRY_BYTES: Final = 5
+"""What the encoding adds to a message, at most. [B]"""
 LINES_MAX: Final = 64
 """Lines of a frame: a proof of 25 validators has about 2.5 kB."""
 GATHER_S: Final = 0.02
@@ -224,7 +228,7 @@ class Gateway:
                 pass
             except RemoteError as error:
                 self._transport.stats.refused.add(self._collectors.current.address, error.code, error.detail)
-            self._work.set()  # a collector that was lost on the way must hear everything again
+            self._work.set()  # a collector that was unreachable must receive everything again
             await trio.sleep(pause)
             pause = min(2 * pause, AGAIN_MAX_S)
 
@@ -257,10 +261,7 @@ class Gateway:
         collector = self._collectors.current.key
         # Somebody waits for each answer, though a later message or interval took the place of his.
         self._overtaken = [item for item in self._overtaken if not item.done.is_set()]
-        said = [
-            *self._overtaken,
-            *(item for item in self._said.values() if item.collector != collector),
-        ]
+        said = [*self._overtaken, *(item for item in self._said.values() if item.collector != collector)]
         self._asked = [item for item in self._asked if not item.done.is_set()]
         try:
             whole = await self._carry_some(BATCH_PROTOCOL, said, MESSAGES_MAX, collector)
@@ -278,8 +279,7 @@ class Gateway:
 
     async def _carry_some(self, protocol: str, items: Sequence[_Item], most: int, collector: bytes) -> bool:
         whole = True
-        for first in range(0, len(items), most):
-            part = items[first : first + most]
+        for part in _frames(items, most):
             frame = encode(HandIn(VERSION, self._chain_id, tuple(item.data for item in part)))
             reply = decode(
                 HandInReply, await self._collectors.request(protocol, frame), max_bytes=FRAME_MAX_BYTES
@@ -311,6 +311,21 @@ class Gateway:
         )
 
 
+def _frames(items: Sequence[_Item], most: int) -> Iterator[Sequence[_Item]]:
+    """Cut items into parts of at most `most`, each of which fits into a frame."""
+    part: list[_Item] = []
+    room = FRAME_BYTES
+    for item in items:
+        needed = len(item.data) + ENTRY_BYTES
+        if part and (needed > room or len(part) == most):
+            yield part
+            part, room = [], FRAME_BYTES
+        part.append(item)
+        room -= needed
+    if part:
+        yield part
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """The client of one home behind a gateway; the interface of `Household`."""
@@ -319,11 +334,11 @@ class Member:
     id: str
 
     async def submit(self, message: HandedIn) -> ReceiptMessage:
-        """Hand in an order or "nothing"."""
+        """Submit an order or "nothing"."""
         return await self.gateway.hand_in(message)
 
     async def send_reading(self, message: ReadingMessage) -> ReceiptMessage:
-        """Hand in a meter reading."""
+        """Submit a meter reading."""
         return await self.gateway.hand_in(message)
 
     async def result(self, interval_start: int) -> ResultMessage:

@@ -1,8 +1,8 @@
 """A collector's side of the network: takes signed messages, answers signed receipts, announces results.
 
-The market operator is one, and so is every validator, which stands in when the operator fails. What was accepted never
+The market operator is one, and so is every validator, which takes over when the operator fails. What was accepted never
 depends on the order of arrival: per home the highest nonce counts, and a closed collection comes out in roster
-order. A receipt is a promise: it is in the journal before it leaves, and a collector that was killed goes on with the
+order. A receipt is a promise: it is in the journal before it leaves, and a collector that was killed continues with the
 promises it gave.
 """
 
@@ -83,10 +83,10 @@ class Operator:
         minutes: Length of the interval. [min]
         journal: Keeps the promises of this node; in memory where none is given.
         limits: Ranges of the chain: what is outside could not be checked with the batch.
-        check_term: Raises `NotAMember` where a home is no member in an interval.
+        check_term: Raises `NotAMember` where a home is not a member in an interval.
 
     Attributes:
-        speakers: Peers that have handed in a message, as many as there are homes at most.
+        speakers: Peers that have submitted a message, as many as there are homes at most.
     """
 
     def __init__(
@@ -140,13 +140,13 @@ class Operator:
         return self._transport.stats.refused
 
     async def wait_for_subscribers(self, peers: int) -> None:
-        """Wait until results would reach at least so many peers directly."""
+        """Wait until results would reach at least this number of peers directly."""
         await self._transport.wait_for_subscribers(self._topic, peers)
 
     async def spoken(self, interval_start: int) -> None:
-        """Wait until a home hands in a message for an interval, whether its gate is open or not.
+        """Wait until a home submits a message for an interval, whether its gate is open or not.
 
-        One interval at a time: messages for others cannot evict it from the bounded set of intervals heard of.
+        One interval at a time: messages for others cannot evict it from the bounded set of known intervals.
         """
         self._wanted = interval_start
         while interval_start not in self._heard:
@@ -157,7 +157,7 @@ class Operator:
 
         Args:
             interval_start: A later interval than the one before. [s since 1970, UTC]
-            deadline_s: How long the gate stays open; it closes earlier once every home has spoken, and
+            deadline_s: How long the gate stays open; it closes earlier once every home has answered, and
                 then nothing can be replaced any more. [s]
 
         Raises:
@@ -242,7 +242,7 @@ class Operator:
             if isinstance(message, HandedIn):
                 pending.pin(message, promise.message, promise.name, promise.receipt)
 
-    # --- handing in -----------------------------------------------------------------------------------
+    # --- submitting -----------------------------------------------------------------------------------
 
     async def _take_order(self, peer: str, frame: bytes) -> bytes:
         return self._take(self._orders, peer, frame)
@@ -287,11 +287,7 @@ class Operator:
 
     def _open(self, frame: bytes, kinds: Sequence[Kind]) -> Message:
         return open_message(
-            frame,
-            chain_id=self._chain_id,
-            kinds=kinds,
-            household_keys=self._keys,
-            limits=self._limits,
+            frame, chain_id=self._chain_id, kinds=kinds, household_keys=self._keys, limits=self._limits
         )
 
     def _read(self, peer: str, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
@@ -321,11 +317,7 @@ class Operator:
         news.set()
 
     def _answer(
-        self,
-        peer: str,
-        frame: bytes,
-        message: HandedIn,
-        promises: dict[tuple[int, int], list[Promise]],
+        self, peer: str, frame: bytes, message: HandedIn, promises: dict[tuple[int, int], list[Promise]]
     ) -> bytes:
         """Check a message and return its receipt; a promise that must be written first goes to `promises`."""
         intake = self._readings if isinstance(message, ReadingMessage) else self._orders
@@ -340,7 +332,7 @@ class Operator:
             promises.setdefault((intake.number, message.interval_start), []).append(
                 Promise(name, frame, receipt)
             )
-        elif code != ReceiptCode.EARLY:  # which is no refusal: it comes again
+        elif code != ReceiptCode.EARLY:  # which is not a refusal: it comes again
             detail = f"{message.household}, interval {message.interval_start}, nonce {message.nonce}"
             self.refused.add(peer, code.name.lower(), detail)
         return receipt

@@ -62,7 +62,7 @@ class Collectors:
         """Ask the current collector.
 
         Raises:
-            LinkError: It does not answer; when that goes on, the next call asks the next one.
+            LinkError: It does not answer; if that continues, the next call asks the next one.
             RequestRefused: It refused, with a code.
         """
         one = self.current
@@ -112,5 +112,5 @@ class Collectors:
     def _next_after(self, one: Collector) -> Collector:
         turn = (self._height + 1) % len(self._authorities) if self._authorities else 0
         in_turn = (*self._operators, *self._authorities[turn:], *self._authorities[:turn])
-        line = tuple(dict.fromkeys(in_turn))  # an operator may be a validator: it stands in the list once
+        line = tuple(dict.fromkeys(in_turn))  # an operator may be a validator: it is listed once
         return line[(line.index(one) + 1) % len(line)]

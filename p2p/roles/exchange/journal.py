@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from p2p.databases import cleared_half
+from p2p.databases import DURABLE, cleared_half, transaction
 from p2p.errors import LocalError
 
 SCHEMA_VERSION = 3
@@ -43,7 +43,7 @@ class JournalDamaged(LocalError):
         self.path = path
         super().__init__(
             f"journal {path}: {what}. Nothing was sent. A collector whose journal is lost must not collect the"
-            " interval at hand again: wait until another one has settled it, then move the file away and start anew"
+            " current interval again: wait until another one has settled it, then move the file away and restart"
         )
 
 
@@ -110,7 +110,7 @@ class Journal:
         """
         key = _key(desk, interval_start)
         rows = [(desk, interval_start, *promise, _checksum(key, *promise)) for promise in promises]
-        with self._explained(), self._transaction():
+        with self._explained(), transaction(self._connection):
             self._connection.executemany(
                 "INSERT INTO promises (desk, interval_start, name, message, receipt, checksum)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -150,17 +150,12 @@ class Journal:
 
     def forget_before(self, interval_start: int) -> None:
         """Drop what concerns earlier intervals."""
-        with self._explained(), self._transaction():
+        with self._explained(), transaction(self._connection):
             for table in ("promises", "closed", "signed"):
                 self._connection.execute(f"DELETE FROM {table} WHERE interval_start < ?", (interval_start,))
 
     def sign_once(
-        self,
-        desk: int,
-        interval_start: int,
-        household: str,
-        nonce: int,
-        sign: Callable[[], bytes],
+        self, desk: int, interval_start: int, household: str, nonce: int, sign: Callable[[], bytes]
     ) -> bytes:
         """Return the signed bytes of a message: those that were written before, or new ones, written first.
 
@@ -201,8 +196,8 @@ class Journal:
                 found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
             if found is None or found[0] != str(SCHEMA_VERSION).encode():
                 raise JournalDamaged(self._path, "it is not a journal of this version")
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
+        for pragma in DURABLE:
+            self._connection.execute(f"PRAGMA {pragma}")
         if not tables:  # in memory
             self._connection.executescript(f"BEGIN; {_SCHEMA} {_VERSION_ROW} COMMIT;")
         # A damaged index would hide promises from the reader without an error; the file is small.
@@ -225,7 +220,7 @@ class Journal:
         half.rename(path)
 
     def _check_rows(self) -> None:
-        """Check every row with its key: one whose key has changed would be looked for in vain."""
+        """Check every row with its key: one whose key has changed would not be found."""
         for desk, start, *promise, checksum in self._connection.execute(
             "SELECT desk, interval_start, name, message, receipt, checksum FROM promises"
         ):
@@ -236,17 +231,6 @@ class Journal:
         ):
             if not _holds(checksum, _key(desk, start, household, nonce), message):
                 raise JournalDamaged(self._path, f"what {household} signed for {start} has changed")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:  # a full disk has rolled back by itself
-                self._connection.execute("ROLLBACK")
-            raise
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -5,7 +5,6 @@ A blob holds orders and readings of homes: it is served only to the peers that c
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +13,7 @@ import trio
 
 from p2p.batches.blob import blob_hash
 from p2p.errors import Malformed, RemoteError, StoreError, TooLarge
+from p2p.files import write_whole
 from p2p.roles.replica.status import check_head
 from p2p.transports.base import PEER_FAILED, Transport
 from p2p.wire.codec import Record, decode, encode
@@ -79,7 +79,7 @@ class Blobs(Protocol):
 
 
 class FolderBlobs:
-    """Blobs as files `<interval start>-<hash>.blob` in a folder; a file is whole or not there.
+    """Blobs as files `<interval start>-<hash>.blob` in a folder; a file is written atomically.
 
     Args:
         folder: Made when it is missing.
@@ -124,15 +124,9 @@ class FolderBlobs:
         if name in self._files:
             return name
         path = self._folder / f"{interval_start}-{name.hex()}{_SUFFIX}"
-        partial = path.with_suffix(".partial")
         try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            write_whole(path, data)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise StoreError(
                 f"blob {path} cannot be written ({error.strerror}); nothing was changed"
             ) from None

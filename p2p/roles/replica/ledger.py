@@ -38,7 +38,7 @@ from p2p.wire.codec import Record, decode, encode
 
 MAX_STATE_BYTES = 64 * 1024 * 1024
 CHECKPOINT_EVERY = 1_000
-"""Blocks between two stored states, at most so many are executed again after a restart."""
+"""Blocks between two stored states, and so the most that are executed again after a restart."""
 
 _CHECKPOINT_VERSION = 1
 
@@ -198,7 +198,7 @@ class Ledger:
         grown.set()
 
     async def wait_for(self, predicate: Callable[[Tip], bool]) -> Tip:
-        """Wait until the tip is as asked for; looked at after every block."""
+        """Wait until the tip fulfils a condition, which is checked after every block."""
         while not predicate(self._tip):
             await self._grown.wait()
         return self._tip

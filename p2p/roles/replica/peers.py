@@ -100,7 +100,7 @@ class _Outbox:
         return tuple(taken)
 
     def clear(self) -> None:
-        """Forget what waits: to one that was away it is old, and the resend brings what it lacks."""
+        """Discard what is queued: a peer that was away gets what it lacks by the resend."""
         self.lost += len(self._queue)
         self._queue.clear()
         self._bytes, self._status = 0, None
@@ -145,11 +145,10 @@ class Peers:
         outbox = self._outboxes[peer] = _Outbox(address)
         self._start(self._pump, peer, outbox)
 
-    def broadcast(self, message: bytes, *, but: str | None = None) -> None:
+    def broadcast(self, message: bytes) -> None:
         """Queue a message for every peer."""
-        for peer, outbox in self._outboxes.items():
-            if peer != but:
-                outbox.put(message)
+        for outbox in self._outboxes.values():
+            outbox.put(message)
 
     def send(self, peer: str, message: bytes) -> None:
         """Queue a message for one peer, if it is known."""

@@ -43,6 +43,31 @@ class UnnamedBlob(RemoteError):
     code = "blob_unnamed"
 
 
+class NotInTurn(RemoteError):
+    """A batch of another interval than the one that follows the last settled one."""
+
+    code = "not_in_turn"
+
+
+NextInterval = Callable[[int], int]
+"""Start of the interval after the one that starts here; of the first one, for -1. [s]"""
+
+
+def check_turn(batches: Iterable[BatchArgs], last_start: int, following: NextInterval) -> None:
+    """Raise unless batches settle interval after interval, so that nobody passes over those of others.
+
+    Args:
+        last_start: Start of the last settled interval, or -1. [s]
+
+    Raises:
+        NotInTurn: One does not follow.
+    """
+    for args in batches:
+        due, last_start = following(last_start), args.interval_start
+        if args.interval_start != due:
+            raise NotInTurn(f"a batch of interval {args.interval_start}; the next is {due}")
+
+
 async def inline(function: Callable[..., Any], *arguments: Any) -> Any:
     """Run a function here: for small blobs, and for tests on a clock that jumps."""
     await trio.lowlevel.checkpoint()

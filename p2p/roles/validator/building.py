@@ -39,7 +39,7 @@ class EvidencePool:
             self._waiting[piece] = None
 
     def drop(self, pieces: Iterable[bytes]) -> None:
-        """Forget what a block holds, or may not hold."""
+        """Remove what a block holds, or may not hold."""
         for piece in pieces:
             self._waiting.pop(piece, None)
 

@@ -23,7 +23,7 @@ class CatchUp:
     """Fetches decided blocks when others are ahead, and sends some to those who are behind.
 
     Args:
-        hand_in: Hands events to the core.
+        hand_in: Passes events to the core.
         repeat_s: A peer is sent the same blocks again after so long. [s]
     """
 

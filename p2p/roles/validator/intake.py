@@ -81,7 +81,7 @@ class _Bucket:
         self._left, self._at = burst, trio.current_time()
 
     def take(self, amount: float, *, at_least: float | None = None) -> bool:
-        """Take tokens if so many are there."""
+        """Take tokens if enough are available."""
         now = trio.current_time()
         self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
         self._at = now

@@ -22,7 +22,7 @@ MAX_PER_SENDER = 64
 
 
 class TxReply(Record, frozen=True):
-    """What became of a transaction that was handed in.
+    """What became of a transaction that was submitted.
 
     Args:
         code: "" where it waits for a block now, or did before.

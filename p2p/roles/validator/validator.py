@@ -1,6 +1,6 @@
 """A validator: the clock, sockets, disk and tasks around the consensus core.
 
-One task hands events to the core and performs its actions in their order; everything that takes time
+One task passes events to the core and performs its actions in their order; everything that takes time
 (building, checking, fetching, timers, sending) runs beside it and answers by an event. A sign-state
 that cannot be written, a key that refuses or a full disk ends the validator: nothing is signed after it.
 """
@@ -49,7 +49,7 @@ from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, EVIDENCE, TX, Peers, pac
 from p2p.roles.replica.snapshot import serve_snapshots
 from p2p.roles.replica.status import serve_status
 from p2p.roles.replica.sync import serve_range
-from p2p.roles.validator.batch_check import BatchCheck, BatchChecks, NoBlob, Offload
+from p2p.roles.validator.batch_check import BatchCheck, BatchChecks, NextInterval, NoBlob, Offload, check_turn
 from p2p.roles.validator.building import EvidencePool, build_block
 from p2p.roles.validator.catch_up import CatchUp
 from p2p.roles.validator.config import ValidatorConfig, wall_clock_ms
@@ -74,6 +74,7 @@ class Validator:
         signs: The open sign-state of this key.
         check_batch: See `batch_check.BatchCheck`; it runs in `offload`.
         addresses: Of the other validators.
+        following: Which interval is settled after which; without it any later one may be.
         readers: Further peers that may read blobs: operators.
         now_ms: The clock. [ms since 1970, UTC]
         offload: Where heavy functions run.
@@ -92,6 +93,7 @@ class Validator:
         check_batch: BatchCheck,
         addresses: Sequence[str],
         *,
+        following: NextInterval | None = None,
         readers: Sequence[str] = (),
         config: ValidatorConfig | None = None,
         now_ms: Callable[[], int] = wall_clock_ms,
@@ -113,6 +115,7 @@ class Validator:
         self._core = Core(self._chain_id, identity.public_key, self._guard.sign, self._config.timeouts)
         self._refused = transport.stats.refused
         self._readers = frozenset(readers)
+        self._following = following
         self._send_events, self._events = trio.open_memory_channel[list[Event]](_INBOX)
         self._nursery: trio.Nursery | None = None
         self._failure: LocalError | None = None
@@ -138,7 +141,7 @@ class Validator:
         """Take part until cancelled.
 
         Raises:
-            LocalError: Why it had to stop; it must be built anew from its files after the cause is removed.
+            LocalError: Why it had to stop; it must be rebuilt from its files after the cause is removed.
         """
         try:
             async with trio.open_nursery() as self._nursery:
@@ -287,13 +290,14 @@ class Validator:
             await self._hand_in(built)
 
     async def _check(self, action: CheckBlock) -> None:
-        """Execute, then check the batches; without an answer the round goes on by its timeout."""
+        """Execute, then check the batches; without an answer the round continues by its timeout."""
         height = self.ledger.height + 1
         ok = False
         while self.ledger.height + 1 == height:
             try:
                 block = decode_block(action.block, self._chain_id)
                 self.ledger.execute(block, action.block_hash)
+                self._check_turn(block.txs)
                 for _, args in batches(block.txs):
                     await self._batch_checks.check(args).wait()
                 ok = True
@@ -303,6 +307,11 @@ class Validator:
                 self._refused.add(self._proposer(height, action), error.code, error.detail)
             break
         await self._hand_in(BlockChecked(action.block_hash, ok))
+
+    def _check_turn(self, txs: Sequence[Tx]) -> None:
+        if self._following is not None:
+            last = self.ledger.tip.state.settled.last_interval_start
+            check_turn([args for _, args in batches(txs)], last, self._following)
 
     def _proposer(self, height: int, action: CheckBlock) -> str:
         index = decode_block(action.block, self._chain_id).header.proposer_idx
@@ -334,7 +343,7 @@ class Validator:
 
     async def _on_frame(self, peer: str, data: bytes) -> bytes:
         if not self._is_validator(peer):
-            raise NotAllowed(f"peer {peer} is no validator that is known here")
+            raise NotAllowed(f"peer {peer} is not a validator that is known here")
         if not self.is_running:
             raise NotAllowed("this validator does not run")
         self._peers.add(peer)
@@ -389,6 +398,7 @@ class Validator:
     async def _release(self, peer: str, tx: Tx) -> None:
         """Let a transaction into blocks, a batch when its blob was checked."""
         try:
+            self._check_turn((tx,))
             for _, args in batches((tx,)):
                 await self._batch_checks.check(args, peer).wait()
         except RemoteError as error:

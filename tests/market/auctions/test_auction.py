@@ -155,7 +155,7 @@ STATED = {
     "one-sided": ([(BUY, 5, 9), (BUY, 1, 3)], None, [0, 0]),
     "no crossing": ([(BUY, 5, 10), (SELL, 5, 20)], None, [0, 0]),
     "zero energy only": ([(BUY, 0, 10), (SELL, 0, 5)], None, [0, 0]),
-    "a zero order at the best price is no order": (
+    "a zero order at the best price is not an order": (
         [(BUY, 0, 90), (BUY, 5, 30), (SELL, 5, 10)],
         (10, 30, 20),
         None,

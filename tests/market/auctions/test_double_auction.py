@@ -191,4 +191,4 @@ def test_who_stands_in_no_half_or_in_both_is_named(
     book = book_of([(0, BUY, 1, 9), (1, SELL, 1, 1)])
     with pytest.raises(InvalidRules) as refused:
         clear_halves(book, MarketRules(params={"partition": partition}), Recorded(False))
-    assert f"participants {wrong} must stand in exactly one" in str(refused.value)
+    assert f"participants {wrong} must be in exactly one" in str(refused.value)

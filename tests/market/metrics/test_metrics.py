@@ -19,16 +19,10 @@ from market.metrics.price import (
     smith_alpha_percent,
     volume_weighted_price,
 )
-from market.metrics.welfare import (
-    WelfareSplit,
-    allocative_efficiency,
-    exact_dot,
-    ordered_wh,
-    traded_share,
-    welfare_split,
-)
+from market.metrics.welfare import allocative_efficiency, exact_dot, traded_share
 from market.rules import MarketRules
 from market.units import IntArray
+from tests.oracles.welfare import WelfareSplit, ordered_wh, welfare_split
 
 RULES = MarketRules()
 

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from p2p.batches.blob import Blob, IntervalContent, Line, blob_hash, make_blob, open_blob
 from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import ALWAYS
-from p2p.errors import Malformed, NonCanonical, NotAMember, RemoteError, TooLarge, WrongSignature
+from p2p.errors import (
+    Malformed,
+    NonCanonical,
+    NotAMember,
+    RemoteError,
+    TooLarge,
+    UnknownHousehold,
+    WrongSignature,
+)
 from p2p.wire.codec import decode, encode
 from p2p.wire.messages import (
     Kind,
@@ -297,6 +305,20 @@ def test_a_home_outside_its_term_has_no_place_in_a_blob() -> None:
     assert len(open_blob(blob, genesis, replace(late, terms=())).orders) == 1
     with pytest.raises(NotAMember, match="house-0"):
         open_blob(blob, genesis, late)
+
+
+def test_a_reading_outside_a_term_has_no_place_either() -> None:
+    term = (START - STEP, START)
+    gone = replace(homes(MEMBERS), terms=(*[ALWAYS] * (MEMBERS - 1), term))
+    with pytest.raises(NotAMember, match="house-5"):
+        open_blob(blob_of([reading(GENESIS, "house-5")]), GENESIS, gone)
+
+
+def test_homes_without_keys_have_signed_nothing() -> None:
+    keyless = replace(homes(MEMBERS), keys=())
+    with pytest.raises(UnknownHousehold, match="have no keys"):
+        open_blob(SAMPLE, GENESIS, keyless)
+    assert not open_blob(blob_of([]), GENESIS, keyless).orders
 
 
 def test_another_nonce_is_refused() -> None:

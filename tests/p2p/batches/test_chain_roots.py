@@ -14,8 +14,9 @@ from market.book import Order, OrderBook, Side
 from market.clearing import Clearing, PriceInterval, Trades, no_trade
 from market.orders import Quote
 from market.units import IntArray
-from p2p.batches.roots import book_leaves, book_root, clearing_root, order_leaf, price_leaf, prices_root
+from p2p.batches.roots import book_leaves, book_root, clearing_root, price_leaf, prices_root
 from p2p.blocks import merkle
+from tests.kits.chain_kit import order_leaf
 
 ROSTER = ("house-a", "house-b", "house-c", "house-d")
 START = 1_760_000_400

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from market.orders import MAX_ORDERS
 from p2p.batches.batch import batch_args, batch_tx, make_batch, pack_entries
 from p2p.batches.receipts import (
     ABSENT,
@@ -31,6 +32,7 @@ from p2p.wire.messages import (
     ReceiptCode,
     ReceiptMessage,
     message_id,
+    order_line,
     sign_message,
 )
 from tests.kits.chain_kit import MASTER, OPERATOR, START, STEP, flip, make_postings
@@ -188,7 +190,8 @@ def test_a_lone_household_of_a_chain_convicts() -> None:
 def test_a_full_roster_with_full_entries_still_fits_into_a_proof() -> None:
     """Research chains carry every account's entry in the batch; a promise counts there as well."""
     genesis = keyed_genesis(1_000, full_entries=True)
-    mine = order(genesis, "house-500")
+    steps = tuple(order_line(1, 15_000, 1_000_000_000 - i, 1_000_000) for i in range(MAX_ORDERS))
+    mine = msgspec.structs.replace(order(genesis, "house-500"), orders=steps)
     proven = proof(mine, [], genesis=genesis, full=True)
     assert check_omission(proven, genesis) == OPERATOR.public_key
 

@@ -198,6 +198,37 @@ def test_every_problem_of_a_genesis_is_listed_at_once() -> None:
         decode_genesis(encode(make_genesis(26)))
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"members": 2**32}, "members is 4294967296"),
+        ({"accounts": ("grid", "grid")}, "accounts must be"),
+        ({"accounts": ("market_operator",)}, "accounts must be"),
+        ({"accounts": tuple(f"a{i}" for i in range(17))}, "at most 16 names"),
+        ({"modules": ("b", "a")}, "modules must be"),
+        ({"modules": ("a", "a")}, "modules must be"),
+        ({"modules": tuple(f"m{i:02}" for i in range(33))}, "at most 32 names"),
+        ({"modules": ("x" * 65,)}, "must have 1..64 bytes"),
+        ({"version": 0}, "version 0; this program supports 3"),
+        ({"version": -1}, "version -1; this program supports 3"),
+        ({"version": 200}, "version 200; this program supports 3"),
+        ({"version": 4}, "a chain of format 4; this program reads format 3"),
+    ],
+)
+def test_a_genesis_that_no_chain_can_start_from_is_refused(changes: dict[str, object], problem: str) -> None:
+    with pytest.raises(GenesisError, match=problem):
+        decode_genesis(encode(msgspec.structs.replace(GENESIS, **changes)))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x9a", b"\x9b\x04", b"\x91\x7f", b"\x9b\x04" + bytes(70_000), b"\xff" * 9]
+)
+def test_bytes_of_a_later_format_or_of_none_are_told_apart(data: bytes) -> None:
+    sentence = "a chain of format" if len(data) > 1 and data[0] & 0xF0 == 0x90 else "not a Genesis"
+    with pytest.raises(GenesisError, match=sentence):
+        decode_genesis(data)
+
+
 def test_the_size_of_a_genesis_does_not_depend_on_the_number_of_homes() -> None:
     sizes = [len(encode(make_genesis(members=n))) for n in (200, 30_000)]
     assert sizes[1] - sizes[0] == 1  # the number of homes itself
@@ -205,6 +236,8 @@ def test_the_size_of_a_genesis_does_not_depend_on_the_number_of_homes() -> None:
 
 
 def test_a_missing_genesis_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GenesisError, match="is a folder; name the file"):
+        read_genesis(tmp_path)
     with pytest.raises(GenesisError, match=r"none\.bin: cannot be read"):
         read_genesis(tmp_path / "none.bin")
     with pytest.raises(GenesisError, match="cannot be written"):

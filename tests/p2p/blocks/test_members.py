@@ -15,14 +15,19 @@ from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
 from p2p.batches.batch import batch_args, make_batch
 from p2p.batches.roots import book_root, clearing_root, prices_root
+from p2p.blocks import merkle
 from p2p.blocks.genesis import read_genesis, write_genesis
 from p2p.blocks.members import (
     ALWAYS,
     NO_KEY,
+    Member,
+    MemberFile,
     MemberProof,
     Members,
     check_member,
+    member_leaf,
     member_problems,
+    read_member_file,
     read_members,
     write_members,
 )
@@ -69,6 +74,52 @@ def test_the_file_beside_a_genesis_reads_back_for_its_roster_only(tmp_path: Path
         read_members(path, IDS, STREET.root)
     with pytest.raises(GenesisError, match="cannot be read"):
         read_members(tmp_path / "none", IDS, STREET.root)
+
+
+def forge(path: Path, *records: Member, version: int = 1) -> bytes:
+    """Write homes that no program of ours would write, and return the root that a genesis would have of them."""
+    path.write_bytes(encode(MemberFile(version, records)))
+    return merkle.root([member_leaf(record) for record in records])
+
+
+FIRST, SECOND = STREET.records[:2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"key": FIRST.key}, "the same home key stands there twice"),
+        ({"household": FIRST.household}, "the same home stands there twice"),
+        ({"key": NO_KEY}, "a home key is zeros"),
+        ({"from_s": 9, "to_s": 9}, "must end after it begins"),
+        ({"from_s": 9, "to_s": 3}, "must end after it begins"),
+        ({"from_s": -1}, "must end after it begins"),
+        ({"to_s": 2**36 + 1}, "must end after it begins"),
+        ({"household": SECOND.household + SECOND.key[:1], "key": SECOND.key[1:]}, "not the list of homes"),
+        (
+            {"household": SECOND.household[:-1], "key": SECOND.household[-1:] + SECOND.key},
+            "not the list of homes",
+        ),
+    ],
+)
+def test_homes_that_no_chain_can_have_are_refused_though_the_root_is_theirs(
+    changes: dict[str, object], problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "members.bin"
+    root = forge(path, FIRST, msgspec.structs.replace(SECOND, **changes))
+    with pytest.raises(GenesisError, match=problem):
+        read_member_file(path, root)
+
+
+def test_homes_left_out_exchanged_or_added_are_not_those_of_the_genesis(tmp_path: Path) -> None:
+    path, records = tmp_path / "members.bin", STREET.records
+    for others in (records[:-1], (*records, records[-1]), records[::-1], (), records[1:] + records[:1]):
+        forge(path, *others)
+        with pytest.raises(GenesisError, match="not the list of homes"):
+            read_members(path, IDS, STREET.root)
+    forge(path, *records, version=2)
+    with pytest.raises(GenesisError, match="not the list of homes"):
+        read_members(path, IDS, STREET.root)
 
 
 def test_a_home_is_a_member_from_its_first_to_its_last_interval() -> None:

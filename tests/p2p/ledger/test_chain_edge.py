@@ -34,7 +34,7 @@ def test_everything_that_is_wrong_with_arguments_is_said_at_once() -> None:
     said = str(caught.value)
     assert "meter must be hexadecimal text" in said
     assert "readings[0].interval_start must be a whole number" in said
-    assert "readings[0].secondes is no argument. Did you mean 'seconds'?" in said
+    assert "readings[0].secondes is not an argument. Did you mean 'seconds'?" in said
     assert "readings[0].path is missing" in said
 
 

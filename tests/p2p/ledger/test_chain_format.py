@@ -13,7 +13,6 @@ import pytest
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from p2p.batches import roots
 from p2p.batches.batch import interval_secret, make_batch
 from p2p.blocks.block import PRECOMMIT, vote_bytes
 from p2p.blocks.domains import SIGN_CONSENSUS
@@ -23,7 +22,7 @@ from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity, derive_seed
 from p2p.wire.messages import OrderMessage, message_id, order_line, sign_message
-from tests.kits.chain_kit import Made, make_chain, make_postings
+from tests.kits.chain_kit import Made, make_chain, make_postings, order_leaf
 
 ROLES = (OPERATOR, AUTHORITY, HOUSEHOLD)
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "protocol" / "chain-format.md"
@@ -123,7 +122,7 @@ def vectors() -> dict[str, str]:
         "order id": message_id(order).hex(),
         "signed order": sign_message(house, order).hex(),
         "household hash": household_hash("house-1").hex(),
-        "order leaf": roots.order_leaf(1_760_000_400, "house-1", 0, 1, 250, 231_000, 0).hex(),
+        "order leaf": order_leaf(1_760_000_400, "house-1", 0, 1, 250, 231_000, 0).hex(),
         "interval secret": interval_secret(bytes(32), 1_760_000_400).hex(),
         "postings root": make_batch(postings, 1_760_000_400, bytes(32)).root.hex(),
         "precommit": (SIGN_CONSENSUS + vote_bytes(PRECOMMIT, chain_id, 9, 2, chain_id)).hex(),

@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from p2p.batches.batch import entry_leaf
 from p2p.blocks import block as blocks
+from p2p.blocks import merkle
 from p2p.blocks.block import sign_tx
 from p2p.errors import BadProof, Malformed, RemoteError
 from p2p.ledger.light import ProofBundle, check_proof, make_proof, proof_from_json, proof_to_json
@@ -17,10 +19,13 @@ from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
 from tests.kits.chain_kit import (
     OPERATOR,
+    START,
+    STEP,
     Made,
     certify,
     flip,
     identity,
+    make_args,
     make_chain,
     make_genesis,
     make_postings,
@@ -50,6 +55,29 @@ def test_every_account_can_prove_its_line_in_every_interval(made: Made) -> None:
             assert line.block_hash == blocks.block_hash(block.header)
             assert line.total_nano == sum(lines[account][7:])
             assert line.signers == (0, 1, 2)
+
+
+@pytest.mark.parametrize(("account", "wide"), [(0, True), (5, False), (0, False), (5, True)])
+def test_the_entry_of_a_home_is_narrow_and_that_of_another_account_is_wide(
+    account: int, wide: bool, tmp_path: Path
+) -> None:
+    """A batch that an operator made up, with a leaf of the other form, although a quorum signed it."""
+    numbers = range(1, 13)
+    entry = account.to_bytes(4, "big") + b"".join(n.to_bytes(16 if wide else 8, "big") for n in numbers)
+    salt = bytes(16)
+    leaves = [entry_leaf(salt, entry) if i == account else bytes(32) for i in range(8)]
+    args = msgspec.structs.replace(make_args(0)[1], postings_root=merkle.root(leaves))
+    forged = make_chain(tmp_path / "chain.db", intervals=0)
+    block, cert = forged.producer.append_batch(args, (START + STEP) * 1000)
+    forged.store.close()
+    right = decode(ProofBundle, make_proof(make_args(0)[0], account, block, cert, forged.genesis))
+    path = b"".join(merkle.path(leaves, account))
+    data = encode(msgspec.structs.replace(right, entry=entry, salt=salt, batch_path=path))
+    if wide == (account >= 5):
+        assert list(check_proof(data, forged.genesis).values.values()) == list(numbers)
+        return
+    with pytest.raises(BadProof, match=f"bytes for account {account} of 5 members"):
+        check_proof(data, forged.genesis)
 
 
 def test_a_flipped_bit_anywhere_in_a_proof_is_refused(made: Made, proof: bytes) -> None:

@@ -68,6 +68,15 @@ def test_an_old_key_cannot_come_back_by_showing_itself_again(chain: Chain) -> No
         chain.call(HOMES[2], "accounts.enter", EnterArgs(STREET.proof(2)))
 
 
+def test_a_key_has_the_role_of_one_home_only(chain: Chain) -> None:
+    """Who owns two homes cannot let one of them write over the role of the other."""
+    chain.enter(0)
+    rotate(chain, HOMES[0], HOMES[2])
+    with refused("key_taken"):
+        chain.call(HOMES[2], "accounts.enter", EnterArgs(STREET.proof(2)))
+    assert accounts.role(chain.tip.state.view(), HOMES[2].public_key) == Role(-1, 0)
+
+
 def test_an_operator_that_is_a_home_too_has_both_roles() -> None:
     street = Members(("house-0",), (OPERATORS[0].public_key,))
     genesis = msgspec.structs.replace(make_genesis(), members_root=street.root, members=1)

@@ -43,6 +43,8 @@ def test_entries_read_back(rows: list[list[int]]) -> None:
         bytes(32) + bytes(11) + b"\x80",
         bytes(32) + bytes(11) + b"\xff" * 9 + b"\x02",
         bytes(32) + bytes(11) + b"\xff" * 60_000,
+        bytes(32) + bytes(11) + b"\xff" * 9 + b"\x81",
+        bytes(32) + bytes(11) + b"\x81" + b"\x80" * 9,
     ],
 )
 def test_entries_in_other_bytes_than_ours_are_refused(packed: bytes) -> None:

@@ -31,12 +31,16 @@ from tests.kits.modules_kit import (
     DAY_START,
     HOMES,
     MEMBERS,
+    NOTES,
     OPERATORS,
     STRANGER,
     STREET,
     Chain,
+    NoteArgs,
+    fail,
     make_genesis,
     refused,
+    registered,
 )
 
 P2P_FOLDER = Path(__file__).parents[3] / "p2p"
@@ -103,6 +107,11 @@ class World:
         for _ in range(2):
             self.chain.register(str(self.chain.tip.height), 0, meters.BOTH)
 
+    def failing_module(self) -> None:
+        with registered(fail(ValueError("oops"))):
+            self.chain = Chain(make_genesis(modules=(NOTES,)))
+            self.chain.call(OPERATORS[0], f"{NOTES}.keep", NoteArgs(1))
+
     def below_four(self) -> None:
         self.chain = Chain(make_genesis(4))
         self.propose(REMOVE, 3)
@@ -164,6 +173,7 @@ WAYS: dict[str, Callable[[World], None]] = {
     "tx_role": lambda w: w.chain.call(STRANGER, "guarantees.withdraw", NameArgs(w.id, 0)),
     "tx_quota": World.quota,
     "tx_args": lambda w: w.envelope(args=b"\x93"),
+    "tx_module": World.failing_module,
     "member_known": lambda w: w.home("accounts.enter", EnterArgs(STREET.proof(0))),
     "member_proof": lambda w: w.chain.call(
         HOMES[2], "accounts.enter", EnterArgs(msgspec.structs.replace(STREET.proof(2), index=1))

@@ -13,6 +13,7 @@ from market.settlement.accounts import COLUMN_INDEX
 from p2p.batches.batch import BatchArgs, batch_tx
 from p2p.blocks import merkle
 from p2p.blocks.block import Tx
+from p2p.blocks.genesis import Genesis
 from p2p.errors import InvalidTx
 from p2p.ledger.state import State, apply, initial_state
 from p2p.wire.messages import PriceLine
@@ -23,8 +24,8 @@ FIRST = make_args(0)[1]
 TX = batch_tx(OPERATOR, GENESIS.chain_id, 1, 10, FIRST)
 
 
-def tx(nonce: int, args: BatchArgs) -> Tx:
-    return batch_tx(OPERATOR, GENESIS.chain_id, nonce, 10_000, args)
+def tx(nonce: int, args: BatchArgs, genesis: Genesis = GENESIS) -> Tx:
+    return batch_tx(OPERATOR, genesis.chain_id, nonce, 10_000, args)
 
 
 def run(indices: list[int]) -> State:
@@ -142,6 +143,110 @@ def test_a_transaction_that_breaks_a_rule_is_refused_with_its_reason(
 def test_a_batch_that_does_not_add_up_is_refused(args: BatchArgs, reason: str) -> None:
     with pytest.raises(InvalidTx, match=reason):
         apply(initial_state(GENESIS), tx(1, args), 1, GENESIS)
+
+
+def moved(column: str, amount: int, row: int, other: int) -> BatchArgs:
+    """The first batch with an amount moved from one account to another, so that every sum stays."""
+    totals = [list(line) for line in FIRST.totals]
+    totals[row][COLUMN_INDEX[column]] += amount
+    totals[other][COLUMN_INDEX[column]] -= amount
+    return msgspec.structs.replace(FIRST, totals=tuple(map(tuple, totals)))
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (moved("loss_wh", -3, 0, 2), "members has loss_wh = -3"),
+        (moved("loss_wh", 3, 0, 2), "members has loss_wh = 3"),
+        (moved("loss_wh", 3, 1, 3), "retailer has loss_wh = 3"),
+        (moved("local_wh", 3, 0, 1), "members has local_wh = 3"),
+        (moved("import_wh", 3, 1, 0), "retailer has import_wh = 3"),
+        (moved("bought_wh", 3, 3, 0), "market_operator has bought_wh = 3"),
+        (moved("sold_wh", 1_000_000, 1, 0), "members has sold_wh = -"),
+        (moved("retail_export_wh", 9, 2, 0), "members has retail_export_wh = -9"),
+    ],
+)
+def test_energy_of_an_account_that_cannot_have_it_is_refused_though_the_sums_hold(
+    args: BatchArgs, reason: str
+) -> None:
+    state = initial_state(GENESIS)
+    with pytest.raises(InvalidTx, match=reason) as caught:
+        apply(state, tx(1, args), 1, GENESIS)
+    assert caught.value.code == "settle_sums"
+    assert state == initial_state(GENESIS)
+
+
+WITH_GRID = msgspec.structs.replace(GENESIS, accounts=("grid",))
+
+
+@pytest.mark.parametrize(
+    ("energy", "reason"),
+    [
+        ({"bought_wh": 5, "import_wh": 5}, None),
+        ({"sold_wh": 7, "export_wh": 7}, None),
+        ({"bought_wh": 5, "import_wh": 4, "retail_import_wh": -1}, "grid has import_wh = 4"),
+        ({"import_wh": 4, "retail_import_wh": 4}, "grid has import_wh = 4"),
+        ({"bought_wh": 5, "import_wh": 5, "sold_wh": 1}, "grid has export_wh = 0"),
+        ({"bought_wh": -5, "import_wh": -5}, "grid has import_wh = -5"),
+    ],
+)
+def test_an_external_account_moves_what_it_trades_and_nothing_else(
+    energy: dict[str, int], reason: str | None
+) -> None:
+    """What the account has too much, the members have too little, so that every sum stays."""
+    rows = [list(row) for row in FIRST.totals]
+    rows.insert(1, [0] * len(rows[0]))
+    for name, value in energy.items():
+        rows[1][COLUMN_INDEX[name]] = value
+        rows[0][COLUMN_INDEX[name]] -= value
+    if reason is None:  # the members have enough to give
+        rows[0] = [number + 10 * (i < 7 and i != 4) for i, number in enumerate(rows[0])]
+    args = msgspec.structs.replace(
+        FIRST, totals=tuple(map(tuple, rows)), traded_wh=FIRST.traded_wh + 10 * (reason is None)
+    )
+    trade = tx(1, args, WITH_GRID)
+    if reason is None:
+        assert apply(initial_state(WITH_GRID), trade, 1, WITH_GRID).settled.batches == 1
+        return
+    with pytest.raises(InvalidTx, match=reason):
+        apply(initial_state(WITH_GRID), trade, 1, WITH_GRID)
+
+
+def test_losses_stand_with_the_grid_operator() -> None:
+    rows = [list(row) for row in FIRST.totals]
+    rows[0][COLUMN_INDEX["sold_wh"]] += 4
+    rows[0][COLUMN_INDEX["retail_import_wh"]] += 4
+    rows[2][COLUMN_INDEX["loss_wh"]] = 4
+    args = msgspec.structs.replace(FIRST, totals=tuple(map(tuple, rows)))
+    state = apply(initial_state(GENESIS), tx(1, args), 1, GENESIS)
+    assert state.totals[2][COLUMN_INDEX["loss_wh"]] == 4
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        ((2**62).to_bytes(16, "big", signed=True), "not in its only form"),
+        (bytes(8), "not in its only form"),
+        (bytes(17), "not in its only form"),
+        (b"", "not in its only form"),
+        ((2**127 - 1).to_bytes(16, "big", signed=True), "would not fit into 128 bits"),
+    ],
+)
+def test_wide_sums_have_one_form_and_do_not_wrap(number: bytes, reason: str) -> None:
+    """Twice the largest amount that 128 bits hold is refused; the state keeps the first."""
+    rows = [list(row) for row in FIRST.totals]
+    rows[1][COLUMN_INDEX["trade_nano"]] = number
+    rows[3][COLUMN_INDEX["trade_nano"]] = (-(2**127 - 1)).to_bytes(16, "big", signed=True)
+    rows[0][COLUMN_INDEX["trade_nano"]] = 0
+    args = msgspec.structs.replace(FIRST, totals=tuple(map(tuple, rows)))
+    state = initial_state(GENESIS)
+    if "fit" in reason:
+        state = apply(state, tx(1, args), 1, GENESIS)
+        args = msgspec.structs.replace(args, interval_start=args.interval_start + STEP)
+    before, nonce = state.root, state.settled.batches + 1
+    with pytest.raises(InvalidTx, match=reason):
+        apply(state, tx(nonce, args), nonce, GENESIS)
+    assert state.root == before
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from p2p.errors import InvalidBlock, StoreDamaged, StoreError, StoreMismatch
+from p2p.errors import InvalidBlock, OtherFormat, StoreDamaged, StoreError, StoreMismatch
 from p2p.ledger.producer import Producer, WrongKeys
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
@@ -213,10 +213,22 @@ def test_a_missing_block_is_found_when_it_is_read(made: Made) -> None:
         list(made.store.blocks())
 
 
-def test_a_chain_of_another_schema_is_refused(made: Made) -> None:
+@pytest.mark.parametrize(
+    ("schema", "error", "sentence"),
+    [
+        ("x'39'", OtherFormat, "a chain of format 9; this program reads format 3"),
+        ("x'30'", StoreError, "has schema b'0'"),
+        ("x'7a'", StoreError, "has schema b'z'"),
+        ("x''", StoreError, "has schema b''"),
+        ("'3'", StoreError, "has schema '3'"),
+    ],
+)
+def test_a_chain_of_another_schema_is_refused(
+    schema: str, error: type[Exception], sentence: str, made: Made
+) -> None:
     made.store.close()
-    execute(made.store.path, "UPDATE meta SET value = x'39' WHERE key = 'schema'")
-    with pytest.raises(StoreError, match="schema"):
+    execute(made.store.path, f"UPDATE meta SET value = {schema} WHERE key = 'schema'")
+    with pytest.raises(error, match=sentence):
         ChainStore.open(made.store.path)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import wattswap as ws
 from p2p.blocks.genesis import VERSION, read_genesis
-from p2p.errors import OldFormat
+from p2p.errors import OtherFormat
 from p2p.ledger.store import ChainStore
 from wattswap.errors import ExitCode, exit_code_of
 from wattswap.runs.chain_reader import chain_facts, verified_chain
@@ -21,18 +21,18 @@ SENTENCE = rf"a chain of format 2; this program reads format {VERSION}\. To veri
 
 
 def test_an_old_genesis_and_an_old_chain_are_refused_and_say_what_reads_them() -> None:
-    with pytest.raises(OldFormat, match=SENTENCE) as caught:
+    with pytest.raises(OtherFormat, match=SENTENCE) as caught:
         read_genesis(OLD / "genesis.bin")
     assert caught.value.version == 2
     assert exit_code_of(caught.value) == ExitCode.INVALID
-    with pytest.raises(OldFormat, match=SENTENCE):
+    with pytest.raises(OtherFormat, match=SENTENCE):
         ChainStore.open(OLD / "chain.db", read_only=True)
 
 
 @pytest.mark.parametrize("command", [verify_run, verified_chain, chain_facts])
 def test_every_command_on_an_old_chain_says_so_and_changes_nothing(command: object, tmp_path: Path) -> None:
     run = Path(shutil.copytree(OLD, tmp_path / "run"))
-    with pytest.raises(OldFormat, match=SENTENCE):
+    with pytest.raises(OtherFormat, match=SENTENCE):
         command(run)  # type: ignore[operator]
     assert {path.name: path.read_bytes() for path in run.iterdir()} == {
         path.name: path.read_bytes() for path in OLD.iterdir()

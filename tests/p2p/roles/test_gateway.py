@@ -15,16 +15,14 @@ from p2p.transports.memory import Faults
 from p2p.wire.identity import Identity
 from p2p.wire.messages import (
     VERSION,
-    Kind,
     LineQueryMessage,
     ReceiptCode,
     ReceiptMessage,
     message_id,
-    open_message,
     sign_message,
 )
 from tests.kits.chain_kit import OPERATOR, START, STEP, identity
-from tests.kits.gateway_kit import GATEWAY, Street, collect, run, send_batch, street
+from tests.kits.gateway_kit import GATEWAY, Street, collect, receipt_in, run, send_batch, street
 from tests.kits.signed_kit import MINUTES, key_of, keyed_genesis, nothing, order, reading, signed
 from tests.kits.time_kit import time_passes
 
@@ -35,19 +33,6 @@ STRANGER = identity("stranger", "0")
 def question(genesis: Genesis, household: str, signer: Identity | None = None, start: int = START) -> bytes:
     query = LineQueryMessage(VERSION, genesis.chain_id, start, MINUTES, household, 1)
     return sign_message(signer or key_of(household), query)
-
-
-def receipt_in(entry: bytes, genesis: Genesis, household: str) -> ReceiptMessage:
-    keys = {household: key_of(household).public_key}
-    opened = open_message(
-        entry,
-        chain_id=genesis.chain_id,
-        kinds=(Kind.RECEIPT,),
-        household_keys=keys,
-        collector_keys=(OPERATOR.public_key,),
-    )
-    assert isinstance(opened, ReceiptMessage)
-    return opened
 
 
 # --- receipts ---------------------------------------------------------------------------------------------

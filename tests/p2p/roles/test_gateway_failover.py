@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import trio
+from msgspec.structs import replace
 
+from market.orders import MAX_ORDERS
 from p2p.roles.collector.gateway import LINES_MAX, MESSAGES_MAX
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal, JournalDamaged, SignedOtherwise
@@ -17,7 +19,7 @@ from p2p.transports.base import RequestRefused, peer_id_of
 from p2p.transports.memory import Faults
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
-from p2p.wire.messages import VERSION, ReceiptCode, ReceiptMessage, sign_message
+from p2p.wire.messages import VERSION, ReceiptCode, ReceiptMessage, message_id, order_line, sign_message
 from tests.kits.chain_kit import OPERATOR, START, STEP, identity
 from tests.kits.gateway_kit import collect, result, run, send_batch, street
 from tests.kits.signed_kit import MINUTES, RIVAL, key_of, keyed_genesis, names, order, signed
@@ -248,6 +250,37 @@ def test_a_gateway_of_600_households_stays_below_its_limit_a_frame() -> None:
 
     run(body)
     assert max(sizes) <= MESSAGES_MAX
+
+
+def test_homes_with_as_many_orders_as_a_message_takes_are_carried_in_more_frames() -> None:
+    """256 such messages are longer than a frame."""
+    steps = tuple(order_line(1, 10_000 + i, 900_000_000 - i, 900_000) for i in range(MAX_ORDERS))
+    sizes: list[int] = []
+
+    async def body() -> None:
+        async with street(MESSAGES_MAX) as homes, homes.network.endpoint(OPERATOR) as node:
+            keys: Mapping[str, bytes] = {name: key_of(name).public_key for name in homes.roster}
+            operator = Operator(node, OPERATOR, homes.genesis.chain_id, homes.roster, keys, MINUTES)
+
+            async def note(peer: str, frame: bytes) -> bytes:
+                sizes.append(len(frame))
+                return await operator._take_batch(peer, frame)
+
+            node.serve(BATCH_PROTOCOL, note)
+            orders = [replace(order(homes.genesis, household), orders=steps) for household in homes.roster]
+            assert sum(len(signed(message)) for message in orders) > FRAME_MAX_BYTES
+            receipts: list[ReceiptMessage] = []
+
+            async def say() -> None:
+                receipts.extend(await homes.hand_in(orders))
+
+            collected = await collect(operator, say)
+            assert [receipt.message_id for receipt in receipts] == [message_id(message) for message in orders]
+            assert collected.messages == tuple(orders)
+
+    run(body)
+    assert max(sizes) <= FRAME_MAX_BYTES
+    assert len(sizes) == 2
 
 
 def test_the_largest_batches_fit_into_a_frame() -> None:

@@ -382,7 +382,7 @@ def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path, where: str) -> 
 def test_the_sentence_says_what_a_collector_must_do(tmp_path: Path) -> None:
     path = filled(tmp_path / "journal.db")
     meddle(path, "UPDATE promises SET receipt = ?", b"x")
-    assert "must not collect the interval at hand again" in refused(path)
+    assert "must not collect the current interval again" in refused(path)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import trio
 
+from p2p.batches.batch import BatchArgs, batch_tx
 from p2p.blocks import domains
 from p2p.blocks.block import (
     PRECOMMIT,
@@ -30,7 +31,7 @@ from p2p.roles.validator.config import ValidatorConfig
 from p2p.roles.validator.intake import Rates
 from p2p.transports.base import RequestRefused, peer_id_of
 from p2p.transports.memory import MemoryEndpoint
-from p2p.wire.codec import encode
+from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION
 from tests.kits.chain_kit import OPERATOR, START, authorities
@@ -376,6 +377,32 @@ def test_a_batch_with_a_bad_or_missing_blob_is_not_voted_for(tmp_path: Path, goo
             if good:
                 await goes_on(town, 2)
                 await town.validators[0].ledger.wait_for(lambda tip: tip.state.settled.batches == 3)
+
+    in_town(tmp_path, body)
+
+
+@pytest.mark.parametrize("later", [3, 96, 20_000])
+def test_a_batch_that_passes_over_intervals_is_neither_kept_nor_voted_for(tmp_path: Path, later: int) -> None:
+    """Its blob is right. Once settled, it would keep everybody from all intervals before it, for ever."""
+
+    async def body(town: Town) -> None:
+        for index in range(2):
+            await town.settle(index)
+            await town.reach(index + 1)
+        tx, data = make_tx(town.genesis, later)
+        skipping = batch_tx(town.keys[LIAR], town.genesis.chain_id, 1, 1_000, decode(BatchArgs, tx.args))
+        town.operator_blobs.put(data, START + later * 900)
+        await town.hand_in(skipping.raw, 0)
+        async with liar(town) as endpoint:
+            bad = proposal(town, height=3, txs=(skipping,))
+            for index in (0, 1, 2):
+                await town.send(endpoint, index, pack(bad))
+            await time_passes(1)
+            assert len(town.validators[0].mempool) == 0
+            assert town.refused(0, "not_in_turn") >= 1
+            await goes_on(town, 2)
+            tip = await town.validators[0].ledger.wait_for(lambda tip: tip.state.settled.batches == 3)
+            assert tip.state.settled.last_interval_start == START + 2 * 900
 
     in_town(tmp_path, body)
 

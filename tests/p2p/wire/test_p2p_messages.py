@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.orders import Block, numbers_of
+from market.orders import Block, Flexible, Quote, Storage, Terms, numbers_of
+from market.orders import kind_of as kind_of_terms
 from p2p.errors import InvalidMessage, OutOfRange, RemoteError
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
@@ -111,6 +112,65 @@ def test_terms_that_are_not_valid_are_refused_and_not_even_signed(terms: tuple[i
         sign_message(HOUSE, order, TAKES_BLOCKS)
     with pytest.raises(OutOfRange):
         open_here(forged(order), limits=TAKES_BLOCKS)
+
+
+TAKES_ALL = replace(DEFAULT_LIMITS, order_kinds=(0, 1, 2, 3, 4))
+LARGEST = DEFAULT_LIMITS.max_energy_wh
+DEAR = DEFAULT_LIMITS.max_price_micro_per_kwh
+STORAGE = Storage(0, 3, 5_000, 0, 0, 250, 900, 900_000, 900_000, 10)
+
+
+@pytest.mark.parametrize(
+    ("terms", "problem"),
+    [
+        (Quote(LARGEST, DEAR), None),
+        (Quote(LARGEST + 1, DEAR), "quote order whose selling half is outside"),
+        (Quote(10, DEAR + 1), "quote order whose selling half is outside"),
+        (Quote(10, 230_999), "sell below what it buys for"),
+        (Quote(-1, DEAR), "sells a negative energy"),
+        (Flexible(0, 671, 0, LARGEST, 0), None),
+        (Flexible(0, 0, 0, LARGEST + 1, 0), "flexible order whose power is outside"),
+        (Flexible(0, 672, 0, 250, 0), "flexible order with a window"),
+        (Flexible(0, 1, 0, 124, 1), "does not fit into its window"),
+        (Flexible(0, 1, 251, 250, 1), "flexible order of 250 Wh with at least 251"),
+        (STORAGE, None),
+        (replace(STORAGE, discharge_wh=LARGEST + 1), "storage order whose energy or wear is outside"),
+        (replace(STORAGE, capacity_wh=672 * LARGEST + 1), "storage order whose energy or wear is outside"),
+        (replace(STORAGE, wear_micro_per_kwh=DEAR + 1), "storage order whose energy or wear is outside"),
+        (replace(STORAGE, initial_wh=5_001), "storage order of 5000 Wh with 5001 Wh first"),
+        (replace(STORAGE, charge_wh=251), "that charges 251 Wh"),
+        (replace(STORAGE, charge_ppm=1_000_001), "with an efficiency"),
+        (Block(671, 1, 0, 0, -1, (250,)), "its own parent"),
+        (Block(671, 1, 0, -1, -1, (125, 125)), "outside 0..672"),
+        (Block(0, 1, -2, -1, -1, (250,)), "negative label"),
+        (Block(0, 1, -1, -1, -1, (-1, 251)), "mixed signs"),
+    ],
+)
+def test_orders_of_every_kind_stay_within_the_limits_of_the_chain(terms: Terms, problem: str | None) -> None:
+    """Otherwise one home could hand in an order that stops the interval of all."""
+    message = changed(kind=int(kind_of_terms(terms)), terms=numbers_of(terms))
+    if problem is None:
+        assert open_here(sign_message(HOUSE, message, TAKES_ALL), limits=TAKES_ALL) == message
+        return
+    with pytest.raises(OutOfRange, match=problem):
+        open_here(forged(message), limits=TAKES_ALL)
+
+
+@pytest.mark.parametrize("terms", [Quote(600_000, DEAR), replace(STORAGE, discharge_wh=600_000)])
+def test_what_orders_of_one_message_can_move_together_stays_within_the_limit(terms: Terms) -> None:
+    line = order_line(1, 250, 231_000, terms=terms)
+    assert open_here(forged(changed(orders=(line,))), limits=TAKES_ALL)
+    with pytest.raises(OutOfRange, match="energy_wh adds up to 1200000"):
+        open_here(forged(changed(orders=(line, line))), limits=TAKES_ALL)
+
+
+@pytest.mark.parametrize(("count", "code"), [(64, ""), (65, "out_of_range"), (5_000, "too_large")])
+def test_a_message_has_at_most_64_orders(count: int, code: str) -> None:
+    message = changed(orders=tuple(order_line(1, 1, i) for i in range(count)))
+    if code:
+        assert refused(forged(message)) == code
+    else:
+        assert open_here(sign_message(HOUSE, message)) == message
 
 
 def test_orders_of_one_message_stay_together_within_the_limit() -> None:

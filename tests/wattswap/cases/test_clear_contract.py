@@ -288,7 +288,7 @@ def test_a_jsonl_file_holds_a_case_per_line_and_a_bad_one_does_not_stop_the_rest
     assert good == again == clear_case(STREET, "uniform_price")
     assert wrong["error"]["code"] == broken["error"]["code"] == 3
     assert wrong["error"]["message"].startswith("cases.jsonl:2: orders[0].quantity_kwh: is -1")
-    assert broken["error"]["message"].startswith("cases.jsonl:4: line 1, column 2: this is no JSON")
+    assert broken["error"]["message"].startswith("cases.jsonl:4: line 1, column 2: this is not JSON")
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_a_parameter_of_a_wrong_type_or_beyond_its_range_gets_a_sentence_that_na
     [
         ({"left": ["anna"], "right": []}, ["params.partition: cleo in neither half"]),
         ({"left": ["anna", "cleo"], "right": ["zoe"]}, ["params.partition.right[0]: 'zoe' has no order"]),
-        ({"left": ["anna", "cleo"], "right": ["anna"]}, ["params.partition.right[0]: 'anna' stands in left"]),
+        ({"left": ["anna", "cleo"], "right": ["anna"]}, ["params.partition.right[0]: 'anna' is in left"]),
         ({"left": ["anna", "cleo"]}, ["params.partition: 'right' is missing"]),
         ({"left": ["anna"], "right": ["cleo"], "top": []}, ["params.partition: unknown key 'top'"]),
         (

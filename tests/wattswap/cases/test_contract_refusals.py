@@ -165,7 +165,7 @@ def test_a_rule_that_uses_a_grid_takes_it_and_refuses_a_wrong_one(monkeypatch: p
         MECHANISMS.register(Mechanism("on_a_grid", clear_exact, promises))
         case = {**book("uniform_price"), "grid": GRID}
         assert sentences(case, "on_a_grid") == []
-        assert "'n3' is no node of the grid" in one(put(case, ("orders", 1, "node"), "n3"), "on_a_grid")
+        assert "'n3' is not a node of the grid" in one(put(case, ("orders", 1, "node"), "n3"), "on_a_grid")
         assert "bogus" in one(put(case, ("grid", "bogus"), 1), "on_a_grid")
         for place in places(case):
             for nonsense in NONSENSE if place[:1] == ("grid",) else ():
@@ -189,7 +189,7 @@ def test_several_mistakes_are_said_at_once() -> None:
         "orders[0].quantity_kwh: is -1",
         "orders[0].price_per_kwh: must be a number",
         "orders[1].side: is 'sel'",
-        "orders[1].node: 'n9' is no node",
+        "orders[1].node: 'n9' is not a node",
         "orders[1].time: must be a whole number",
         "orders[1].id: 'b' is the id of orders[0] already",
         "orders[2]: 'participant' is missing",

@@ -74,7 +74,7 @@ def test_a_majority_has_no_core() -> None:
 
 
 def test_rounding_does_not_put_shares_outside_a_core_without_width() -> None:
-    """Pairs worth 1.000000001 of 2.000000002: only half a pair each is in the core, which is no whole nano."""
+    """Pairs worth 1.000000001 of 2.000000002: only half a pair each is in the core, which is not a whole nano."""
     pair = Decimal("1.000000001")
     found = clear_cooperative(symmetric(4, lambda n: [0, 0, pair, pair, 2 * pair][n]), "shapley")
     assert list(found["shares"].values()) == [0.500000001, 0.500000001, 0.5, 0.5]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from market.clearing import Clearing, PriceInterval, no_trade
 from market.grid import NO_LIMIT, Grid
 from market.mechanism import MECHANISMS, Mechanism, Promises
-from tests.extension_points import KINDS
+from tests.extension_points import KINDS, example_text
 from tests.kits.clear_cases import Case
 from tests.kits.plugin_kit import command, own_registries, written
 from tests.kits.refusal_kit import one, sentences
@@ -125,13 +124,13 @@ def test_everything_that_is_wrong_with_a_grid_is_said_at_once() -> None:
         "grid: unknown key 'buses'",
         "grid.kind: is 'lindisflow'; did you mean 'lindistflow'?",
         "grid.base_kva: is 0; give a power above 0",
-        "grid.lines[0].to: '77' is no node of the grid",
+        "grid.lines[0].to: '77' is not a node of the grid",
         "grid.lines[0].limit_kw: is -1",
         "grid.lines[1].x: must be a number, not '1'",
         "grid.lines[2]: unknown key 'colour'",
         "grid.lines[2]: 'to' is missing",
         "grid.lines[2]: has both 'x' and 'susceptance'",
-        "grid.root: 'b' is no node of the grid",
+        "grid.root: 'b' is not a node of the grid",
         "grid.reactive_load: unknown key 'y'",
         "grid: line 'l1' is named twice",
         "orders[0]: 'node' is missing",
@@ -150,7 +149,7 @@ def test_everything_that_is_wrong_with_a_grid_is_said_at_once() -> None:
         ({"lines": [line("l1", "z", 7, x=0), line("l2", 7, "a", x=1)]}, "line 'l1' has no impedance"),
         ({"lines": [line("l1", "z", 7), line("l2", 7, "a", x=1)]}, "grid.lines[0]: 'x' is missing"),
         ({"lines": [line(n, *e, x=1) for n, e in (("l", "z7"), ("m", "7a"), ("n", "az"))]}, "form a loop"),
-        ({"nodes": ["z", 7, "a", "a"]}, "grid.nodes: 'a' stands there twice"),
+        ({"nodes": ["z", 7, "a", "a"]}, "grid.nodes: 'a' is listed twice"),
     ],
 )
 def test_a_grid_that_cannot_be_is_refused(grid: Case, said: str) -> None:
@@ -167,9 +166,9 @@ def test_a_mechanism_that_needs_a_grid_is_not_cleared_without_one() -> None:
 
 def test_a_mechanism_in_one_file_keeps_to_the_lines_of_a_grid(tmp_path: Path) -> None:
     (example,) = [one for one in KINDS["mechanisms"].examples if one.file == "merit_order.py"]
-    written(tmp_path, example.file, dedent(example.text))
-    ((name, text),) = example.files
-    given = json.loads(text)
+    written(tmp_path, example.file, example.text)
+    (name,) = example.files
+    given = json.loads(example_text(name))
     for limit_kw, traded_kwh in ((1, 1), (2.5, 2.5), (None, 10)):
         given["grid"]["lines"][0]["limit_kw"] = limit_kw
         written(tmp_path, name, json.dumps(given))

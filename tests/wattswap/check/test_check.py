@@ -139,7 +139,7 @@ def test_what_another_process_cannot_import_is_said(
     code, _, err = run(capsys, "check", "mechanism", "keeps_all", "--books", "5", "--module", module)
     assert code == 6
     assert "keeps_all: cannot be cleared in another process: " in err
-    assert "is no Python file" in err
+    assert "is not a Python file" in err
 
 
 def test_another_seed_draws_other_books(capsys: pytest.CaptureFixture[str]) -> None:
@@ -298,7 +298,7 @@ def test_the_unit_of_the_promise_is_the_one_given(capsys: pytest.CaptureFixture[
     ("arguments", "code", "says"),
     [
         (["on_a_grid", "--module", "MODULE"], 2, "needs a grid"),
-        (["uniform_price", "--module", "nowhere.py"], 3, "is no Python file"),
+        (["uniform_price", "--module", "nowhere.py"], 3, "is not a Python file"),
         (["uniform_price", "--module", "BROKEN"], 3, "cannot be imported: NameError: name 'nothing'"),
         (["uniform_price", "--books", "0"], 2, "--books"),
         (["mcafee:unit=0.5"], 2, "unknown key 'unit'"),

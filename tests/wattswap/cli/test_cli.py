@@ -149,7 +149,7 @@ def test_verify_prints_each_check_on_stdout(finished: RunResult, capsys: Capture
     assert [line.split()[:2] for line in outcome.out.splitlines()] == [
         ["ok", name] for name in ("files", "chain", "tables", "again")
     ]
-    assert "once more: 48/48 intervals" in outcome.err
+    assert "recompute: 48/48 intervals" in outcome.err
     assert "Verified" in outcome.err
 
 

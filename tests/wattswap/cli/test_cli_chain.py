@@ -68,7 +68,7 @@ def test_a_proof_is_written_checked_offline_and_not_overwritten(
         (["home-2", "2026-06-02T12:30Z"], "it has 48 from 2026-06-02T00:00Z on"),
         (["home-2", "2026-06-01T00:00Z"], "no interval"),
         (["home-2", "2026-06-04T00:00Z"], "no interval"),
-        (["home-2", "today"], "is no time"),
+        (["home-2", "today"], "is not a time"),
     ],
 )
 def test_a_proof_of_what_is_not_in_the_run_is_refused(

@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -38,7 +37,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         (example,) = KINDS["chain-modules"].examples
-        self.module = written(folder, example.file, dedent(example.text))
+        self.module = written(folder, example.file, example.text)
         import_file(self.module)
         self.chain = Chain(make_genesis(modules=("notes",)))
         self.run, self.key, self.stranger = folder / "run", folder / "operator.key", folder / "stranger.key"
@@ -111,8 +110,8 @@ def test_what_is_wrong_is_said_at_once_and_nothing_is_written(
     out, run = tmp_path / "one.tx", ("--run", place.run)
     refused(place.tx(capsys, out, *run, method="writee"), 2, "has no method 'writee'", "did you mean 'write'")
     wrong = place.tx(capsys, out, *run, args='{"txt": 1}')
-    refused(wrong, 2, "2 problems", "txt is no argument. Did you mean 'text'?", "text is missing")
-    refused(place.tx(capsys, out, *run, args="{"), 2, "is no JSON")
+    refused(wrong, 2, "2 problems", "txt is not an argument. Did you mean 'text'?", "text is missing")
+    refused(place.tx(capsys, out, *run, args="{"), 2, "is not JSON")
     refused(place.tx(capsys, out, *run, args="@nowhere.json"), 2, "cannot be read")
     refused(place.tx(capsys, out, *run, args=json.dumps({"text": "00" * 141})), 5, "note_long")
     refused(place.tx(capsys, out, *run, key=place.stranger), 5, "tx_role", "sign with another key")
@@ -173,7 +172,7 @@ def test_a_transaction_is_sent_to_the_validators(place: Place, tmp_path: Path, c
         send(out.read_bytes(), targets[2:], opened)
     with pytest.raises(UsageError, match="names no validator"):
         send(out.read_bytes(), [], opened)
-    with pytest.raises(InvalidData, match="is no transaction"):
+    with pytest.raises(InvalidData, match="is not a transaction"):
         send(b"x", targets, opened)
 
 

@@ -129,7 +129,7 @@ def test_tables_of_a_run_as_csv(what: str, finished: RunResult, capsys: Capture)
 def test_a_view_that_is_no_table_is_no_csv(finished: RunResult, capsys: Capture) -> None:
     done = call(capsys, "show", finished.path, "block", "1", "--csv")
     assert done.code == 2
-    assert "block is no table" in done.err
+    assert "block is not a table" in done.err
 
 
 @pytest.mark.parametrize("width", [80, 40])

@@ -18,8 +18,8 @@ from p2p.ledger.store import ChainStore
 from p2p.wire.codec import decode
 from p2p.wire.messages import Kind, Signed, household_of
 from tests.kits.run_kit import FIRST, MONEY, call, files_below, readings
-from tests.kits.time_kit import eventually_trio, time_passes
-from tests.kits.town_kit import MemoryTown, playing
+from tests.kits.time_kit import time_passes
+from tests.kits.town_kit import MemoryTown, playing, settled
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed
 from wattswap.nodes import collector
 from wattswap.nodes.collector import ByHome
@@ -66,19 +66,6 @@ def collectors_of(result: RunResult) -> list[str]:
         return [
             names[block.txs[index].sender] for block, _ in store.blocks() for index, _ in batches(block.txs)
         ]
-
-
-async def settled(town: MemoryTown, intervals: int) -> None:
-    """Wait until the chain has so many settled intervals, as any authority's folder tells."""
-    from wattswap.nodes.stats import read_stats
-
-    folders = [c.data_path for c in town.configs.values() if c.role == "validator"]
-
-    def are_settled() -> bool:
-        lines = [line for line in read_stats(folders) if line["what"] == "settled"]
-        return len({line["interval_start"] for line in lines}) >= intervals
-
-    await eventually_trio(are_settled, f"{intervals} intervals are settled", 3_600)
 
 
 @pytest.fixture(scope="module")

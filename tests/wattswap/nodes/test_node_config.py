@@ -140,7 +140,7 @@ def test_a_known_key_in_the_wrong_table_is_told_where_it_belongs(tmp_path: Path)
             "households",
             "names 'a' twice",
         ),
-        (("tcp/4002", "tcp/99999"), "peers[0].address", "no address of a node"),
+        (("tcp/4002", "tcp/99999"), "peers[0].address", "not an address of a node"),
     ],
 )
 def test_each_rule_names_its_key(tmp_path: Path, change: tuple[str, str], key: str, phrase: str) -> None:

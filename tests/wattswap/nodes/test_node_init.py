@@ -7,6 +7,7 @@ import shutil
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import wattswap as ws
@@ -111,6 +112,30 @@ def test_other_meter_data_than_the_genesis_commits_to_are_named(street: Path, tm
     with pytest.raises(InvalidData, match="commits to"):
         setup_of(made[0], genesis)
     assert setup_of(made[1], genesis).roster == ROSTER
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"order_kinds": (0, 1)},
+        {"max_energy_wh": 2**62},
+        {"max_price_micro_per_kwh": 2**62},
+        {"max_node": 0},
+        {"currency": "USD"},
+        {"minutes": 5},
+    ],
+)
+def test_a_genesis_of_other_rules_than_the_scenario_is_refused(
+    changes: dict[str, object], made: tuple[NodeConfig, ...]
+) -> None:
+    """Wider limits would let a home hand in an order that the mechanism cannot clear, and nobody could settle."""
+    genesis = read_genesis(made[0].genesis_path)
+    params = msgspec.structs.replace(genesis.params, **changes)
+    with pytest.raises(InvalidData, match="commits to"):
+        setup_of(made[0], msgspec.structs.replace(genesis, params=params))
+    governed = msgspec.structs.replace(genesis.params.governed, tx_quota=7)
+    params = msgspec.structs.replace(genesis.params, governed=governed)
+    assert setup_of(made[0], msgspec.structs.replace(genesis, params=params)).roster == ROSTER
 
 
 def test_a_damaged_scenario_is_named(street: Path, tmp_path: Path) -> None:

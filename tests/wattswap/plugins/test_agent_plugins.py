@@ -10,12 +10,15 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import wattswap as ws
-from agents.bidding import STRATEGIES
+from agents.bidding import STRATEGIES, OwnResults, Strategy
+from agents.bidding.truthful import TRUTHFUL
 from agents.devices import DEVICES
 from agents.forecast import FORECASTERS
+from agents.state import State
 from tests.kits.run_kit import call, refused, table_rows, write_street
 from wattswap.errors import Interrupted, InvalidScenario, RunNotFound
 from wattswap.runs import engine
@@ -246,6 +249,39 @@ def test_a_strategy_that_learns_goes_on_after_an_interruption_as_if_there_were_n
     assert ws.verify(whole.path)["ok"]
 
 
+@pytest.mark.parametrize("mechanism", ["uniform_price", "pay_as_bid"])
+def test_what_a_home_learns_of_itself_is_what_its_postings_say(mechanism: str, tmp_path: Path) -> None:
+    heard: list[OwnResults] = []
+
+    def listen(state: State, results: OwnResults) -> State:
+        heard.append(results)
+        return state
+
+    STRATEGIES.register(Strategy("self_taught", TRUTHFUL.bid, "a test", learn_own=listen))
+    try:
+        shares = 'homes.strategies={self_taught=["home-3", "home-1"]}'
+        street = write_street(tmp_path / "street", homes=5)
+        done = ws.run(ws.load(street, overrides=[shares, f"market.mechanism={mechanism}"]), out=tmp_path)
+    finally:
+        STRATEGIES.forget("self_taught")
+    postings, intervals = done.table("postings"), done.table("intervals")
+    assert len(heard) == len(intervals) == 48
+    traded = 0
+    for results, (_, interval) in zip(heard, intervals.iterrows(), strict=True):
+        assert results.start_s == interval["interval_start"].timestamp()
+        rows = postings[postings["interval_start"] == interval["interval_start"]].set_index("account")
+        for name in ("bought_wh", "sold_wh"):
+            assert getattr(results, name).tolist() == rows.loc[["home-1", "home-3"], name].tolist()
+        assert results.payment_nano.tolist() == (-rows.loc[["home-1", "home-3"], "trade_nano"]).tolist()
+        traded += int(results.bought_wh.sum() + results.sold_wh.sum())
+        lo, hi = interval["lo_micro_per_kwh"], interval["hi_micro_per_kwh"]
+        if results.price is None:
+            assert pd.isna(lo)
+        else:
+            assert (results.price.lo, results.price.hi) == (lo, hi)
+    assert traded > 0
+
+
 @pytest.mark.usefixtures("plugin")
 def test_homes_learn_from_the_mechanism_they_are_compared_under(tmp_path: Path) -> None:
     scenario = ws.load(write_street(tmp_path / "street", homes=6), overrides=["homes.strategy=follower"])
@@ -256,14 +292,14 @@ def test_homes_learn_from_the_mechanism_they_are_compared_under(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("plugin")
-def test_a_network_refuses_what_its_messages_do_not_carry(
+def test_a_network_refuses_what_a_home_does_not_hear(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     street = write_street(tmp_path / "street", homes=4)
     outcome = call(
         capsys, "live", street, "--set", "homes.strategy=follower", "--out", tmp_path / "runs", "-q"
     )
-    refused(outcome, 3, "homes.strategy", "'follower' places several orders an interval", "wattswap run")
+    refused(outcome, 3, "homes.strategy", "'follower' learns from the orders of all homes", "wattswap run")
 
 
 @pytest.mark.usefixtures("plugin")

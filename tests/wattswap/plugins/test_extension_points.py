@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -46,7 +45,7 @@ def test_an_example_in_a_package_is_listed_with_its_origin(
     what: str, example: extension_points.Example, tmp_path: Path
 ) -> None:
     module = Path(example.file).stem
-    written(tmp_path, example.file, dedent(example.text))
+    written(tmp_path, example.file, example.text)
     installed(tmp_path, plugins.registry(what).group, module)
     done = command("list", what, "--json", path=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -56,7 +55,7 @@ def test_an_example_in_a_package_is_listed_with_its_origin(
 
 def test_a_command_of_another_package_runs_and_stands_in_the_help(tmp_path: Path) -> None:
     (example,) = KINDS["commands"].examples
-    written(tmp_path, example.file, dedent(example.text))
+    written(tmp_path, example.file, example.text)
     installed(tmp_path, "wattswap.commands", "hello")
     assert command("hello", "anna", path=tmp_path).stdout == "Hello, anna.\n"
     assert "Say hello to somebody." in command("--help", path=tmp_path).stdout
@@ -69,7 +68,7 @@ def test_a_command_dropped_into_the_folder_is_found(
     from wattswap.cli.command import COMMANDS, command_line
 
     (example,) = KINDS["commands"].examples
-    written(tmp_path, "hello_dropped.py", dedent(example.text).replace('"hello"', '"hello-dropped"'))
+    written(tmp_path, "hello_dropped.py", example.text.replace('"hello"', '"hello-dropped"'))
     monkeypatch.setattr(cli, "__path__", [*cli.__path__, str(tmp_path)])
     for name in ("_items", "_origin"):
         monkeypatch.setattr(COMMANDS, name, dict(getattr(COMMANDS, name)))

@@ -62,8 +62,8 @@ def faulty(result):
         (FORECASTER, "return Forecast.point(net_wh[:, :1])", "no whole number of wh per step and home"),
         (FORECASTER, "return Forecast.point(net_wh * 0.5)", "no whole number of wh per step and home"),
         (METRIC, "return 1 / 0", "metric 'faulty' fails in line 6 of faulty: zerodivisionerror"),
-        (METRIC, "return float('inf')", "inf is no finite number"),
-        (METRIC, "return 'words'", "'words' is no finite number"),
+        (METRIC, "return float('inf')", "inf is not a finite number"),
+        (METRIC, "return 'words'", "'words' is not a finite number"),
         (METRIC, "raise SystemExit(0)", "line 6 of faulty: systemexit"),
     ],
 )  # fmt: skip

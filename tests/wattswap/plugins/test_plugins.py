@@ -102,8 +102,8 @@ def test_a_file_is_imported_once_in_a_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "phrase"),
     [
-        ("no_file.py", None, "is no Python file"),
-        ("rule.txt", PLUGIN, "is no Python file"),
+        ("no_file.py", None, "is not a Python file"),
+        ("rule.txt", PLUGIN, "is not a Python file"),
         ("raises.py", PLUGIN + "\n1 / 0\n", "cannot be imported: ZeroDivisionError: division by zero"),
         ("leaves.py", "raise SystemExit(0)", "cannot be imported: SystemExit"),
         ("broken.py", "def (", "cannot be imported: SyntaxError: invalid syntax"),
@@ -238,7 +238,7 @@ def test_a_list_says_what_a_truthful_rule_does_not_promise(capsys: pytest.Captur
         line for line in call(capsys, "list", "mechanisms").out.splitlines() if "bill_sharing" in line
     )
     assert "not individually rational, truthful" in line
-    assert "limits are not looked at" in line
+    assert "limits are ignored" in line
 
 
 def test_a_mechanism_of_another_package_is_listed(

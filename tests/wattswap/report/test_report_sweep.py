@@ -154,7 +154,7 @@ def test_what_is_no_sweep_or_no_point_is_refused(
 ) -> None:
     plain = ws.compare(street, ["uniform_price"], out=tmp_path)
     for result in (finished, plain):
-        with pytest.raises(UsageError, match="is no sweep"):
+        with pytest.raises(UsageError, match="is not a sweep"):
             result.plot.sweep()
     with pytest.raises(UsageError, match="only a sweep has points"):
         story_of(finished.path, "market.k=0")

@@ -10,9 +10,10 @@ import pytest
 
 import wattswap as ws
 from market.book import OrderBook
-from market.clearing import Clearing, worse_than_limit
+from market.clearing import Clearing
 from tests.kits.report_kit import outcome, story
 from tests.kits.run_kit import call, write_street
+from tests.oracles.welfare import worse_than_limit
 from wattswap.cli.output import summary_lines
 from wattswap.comparison.plan import BASE, CellKey
 from wattswap.comparison.store import part_path

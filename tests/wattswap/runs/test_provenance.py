@@ -61,7 +61,7 @@ CLAIMS: dict[str, tuple[Callable[[Manifest], object], list[str]]] = {
     "another schema": (lambda m: m.update(schema=2), ["says schema = 2, it must be 1"]),
     "a network": (
         lambda m: m.update(network={"nodes": 4}),
-        ["speaks of a network, but this run used none"],
+        ["describes a network, but this run used none"],
     ),
     "one file more": (
         lambda m: m["files"].update({"notes.txt": "0" * 64}),
@@ -135,7 +135,7 @@ def test_a_live_run_verifies(networked: RunResult) -> None:
     ("edit", "phrase"),
     [
         (lambda m: m.update(driver="in process"), "says signed = True, it must be False"),
-        (lambda m: m.update(driver="in process", signed=False), "speaks of a network"),
+        (lambda m: m.update(driver="in process", signed=False), "describes a network"),
         (lambda m: m.update(signed=False), "says signed = False, it must be True"),
         (lambda m: m.pop("network"), "names no network"),
     ],

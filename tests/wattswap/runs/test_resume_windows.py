@@ -52,7 +52,7 @@ def assert_same(resumed: RunResult, whole: RunResult) -> None:
 
 
 def without_scenario(partial: Path) -> None:
-    (partial / "scenario.json").rename(partial / "scenario.json.tmp")
+    (partial / "scenario.json").rename(partial / "scenario.json.partial")
     (partial / "log.jsonl").unlink()
 
 
@@ -132,7 +132,7 @@ def parts_without_checkpoint(partial: Path) -> None:
         run.step()
     run.flush()
     run.close()
-    (partial / "checkpoint.json.tmp").write_bytes(b'{"done": 2')
+    (partial / "checkpoint.json.partial").write_bytes(b'{"done": 2')
 
 
 BEGINNINGS = [

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from market.auctions.uniform import clear_exact
-from market.clearing import worse_than_limit
-from market.metrics.welfare import ordered_wh, welfare_split
 from market.rules import MarketRules
+from tests.oracles.welfare import ordered_wh, welfare_split, worse_than_limit
 from wattswap.runs.interval import step
 from wattswap.runs.prepare import prepare
 from wattswap.runs.totals import interval_columns

@@ -8,6 +8,8 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,10 +18,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import wattswap as ws
-from p2p.errors import OldFormat
+from p2p.errors import OtherFormat
+from p2p.ledger.execution import genesis_tip
+from p2p.ledger.store import ChainStore
+from p2p.roles.replica.ledger import checkpoint_bytes, load_tip
+from p2p.wire.codec import encode
 from tests.kits.run_kit import call, files_below, write_street
 from wattswap.errors import InvalidScenario, VerificationFailed
 from wattswap.results import RunResult
+from wattswap.runs.chain_reader import genesis_of, verified_chain
 from wattswap.runs.layout import HASHED_FILES, TABLE_FILES
 
 
@@ -45,7 +52,7 @@ def match_manifest(run: Path, name: str) -> None:
 
 def found_wrong(run: Path) -> str:
     """The sentence with which verify refuses a run; one changed bit can make the format one that is older."""
-    with pytest.raises((VerificationFailed, InvalidScenario, OldFormat)) as caught:
+    with pytest.raises((VerificationFailed, InvalidScenario, OtherFormat)) as caught:
         ws.verify(run)
     return str(caught.value)
 
@@ -154,7 +161,7 @@ TAMPERED: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame | None], st
     "an interval too many": (
         "postings",
         lambda frame: pd.concat([frame, frame.iloc[-6:]]),
-        "goes on after the 48 intervals",
+        "has intervals after the 48",
     ),
     "two homes exchanged": (
         "postings",
@@ -208,7 +215,8 @@ def test_a_changed_byte_of_a_block_is_named_by_its_height(column: str, at: float
             "UPDATE blocks SET cert = (SELECT cert FROM blocks WHERE height = 16) WHERE height = 17",
             "block 17",
         ),
-        ("UPDATE meta SET value = x'34' WHERE key = 'schema'", "chain.db has schema"),
+        ("UPDATE meta SET value = x'7a' WHERE key = 'schema'", "chain.db has schema"),
+        ("UPDATE meta SET value = x'34' WHERE key = 'schema'", "chain.db: a chain of format 4"),
         ("DROP TABLE blocks", "no such table"),
     ],
 )
@@ -219,6 +227,31 @@ def test_a_changed_chain_file_is_found(statement: str, sentence: str, copy: Path
     connection.close()
     match_manifest(copy, "chain.db")
     assert sentence in found_wrong(copy)
+
+
+def test_a_checkpoint_that_is_not_the_state_after_the_blocks_is_found(copy: Path) -> None:
+    """`chain state` begins at it, and no block shows a checkpoint of the newest one."""
+    genesis = genesis_of(copy)
+    with ChainStore.open(copy / "chain.db") as store:
+        tip = replace(load_tip(store, genesis), state=genesis_tip(genesis).state)
+    data = checkpoint_bytes(tip)
+    connection = sqlite3.connect(copy / "chain.db")
+    with connection:
+        row = (tip.height, data, hashlib.sha256(data).digest())
+        connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", row)
+    connection.close()
+    match_manifest(copy, "chain.db")
+    assert "holds a checkpoint that is not the state after its blocks" in found_wrong(copy)
+
+
+def test_a_chain_that_begins_at_a_checkpoint_shows_nothing(copy: Path) -> None:
+    connection = sqlite3.connect(copy / "chain.db")
+    with connection:
+        connection.execute("DELETE FROM blocks")
+        connection.execute("INSERT INTO meta VALUES ('base', ?)", (encode((48, bytes(32))),))
+    connection.close()
+    match_manifest(copy, "chain.db")
+    assert "block 48, base: the store begins at a checkpoint" in found_wrong(copy)
 
 
 @pytest.mark.parametrize(
@@ -248,6 +281,52 @@ def test_a_manifest_that_claims_what_was_not_so_is_refused(key: str, value: obje
     manifest[key] = value
     (copy / "manifest.json").write_text(json.dumps(manifest))
     assert f"{copy / 'manifest.json'}: " in found_wrong(copy)
+
+
+MEASURED = {"source", "versions", "platform", "started", "wall_s", "clear_ms"}
+"""What the manifest says of the machine and the program, which nobody can repeat."""
+
+
+@pytest.fixture
+def quick(finished: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify with the second run and the chain's check made once: what they find is tested elsewhere."""
+    facts = verified_chain(finished.path)
+    monkeypatch.setattr("wattswap.verification.engine.run", lambda *_args, **_options: finished)
+    monkeypatch.setattr("wattswap.verification.verified_chain", lambda *_: facts)
+
+
+@pytest.mark.parametrize("value", [None, 0, True, "x", [], {"x": []}, "left out"])
+@pytest.mark.usefixtures("quick")
+def test_no_value_of_any_key_of_the_manifest_switches_a_check_off_or_ends_verify(
+    value: object, copy: Path
+) -> None:
+    path = copy / "manifest.json"
+    right = json.loads(path.read_text())
+    for key in (*right, "network", "modules"):
+        wrong = {name: entry for name, entry in right.items() if name != key}
+        if value != "left out":
+            wrong[key] = value
+        if wrong.get(key) == right.get(key) and wrong.get(key) is right.get(key):
+            continue
+        path.write_text(json.dumps(wrong))
+        if key in MEASURED:
+            with suppress(VerificationFailed):  # as a sentence, and nothing else
+                assert ws.verify(copy)["ok"]
+        else:
+            assert str(copy) in found_wrong(copy), key
+
+
+@pytest.mark.parametrize("key", ["files", "chain", "data"])
+@pytest.mark.parametrize("value", [None, 0, {}])
+@pytest.mark.usefixtures("quick")
+def test_nor_does_a_value_within_an_entry(key: str, value: object, copy: Path) -> None:
+    path = copy / "manifest.json"
+    right = json.loads(path.read_text())
+    for name in (*right[key], "more"):
+        if right[key].get(name, "none") == value:
+            continue
+        path.write_text(json.dumps(right | {key: right[key] | {name: value}}))
+        assert str(copy) in found_wrong(copy)
 
 
 def test_a_file_that_is_not_of_the_run_is_named(copy: Path) -> None:

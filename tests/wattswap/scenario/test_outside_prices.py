@@ -64,7 +64,7 @@ def test_a_series_in_local_time_takes_the_zone_of_the_tariff(tmp_path: Path) -> 
 
 def test_a_broken_series_is_an_error_of_the_data(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text(SERIES + "2016-06-06T02:00:00Z,x\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"line 4.*'x' is no price"):
+    with pytest.raises(DataError, match=r"line 4.*'x' is not a price"):
         read(tmp_path, BY_SERIES).outside_prices(Span(START_S, 60, 2))
 
 

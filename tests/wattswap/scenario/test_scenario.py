@@ -129,8 +129,8 @@ def test_a_set_expression_is_toml_and_replaces_what_it_excludes(
     [
         ("market.k", "is not key.path=value"),
         ("=3", "is not key.path=value"),
-        ("market.k=", "'' is no TOML value"),
-        ("market.k=0.3.4", "'0.3.4' is no TOML value"),
+        ("market.k=", "'' is not a TOML value"),
+        ("market.k=0.3.4", "'0.3.4' is not a TOML value"),
         ("market.k=1\nseed=3", "is not key.path=value"),
         ("market.k=true", "must be a number, not true or false"),
         ("market.kay=1", "unknown key"),

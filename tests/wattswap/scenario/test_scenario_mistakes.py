@@ -62,7 +62,7 @@ import_per_kwh = 1
 zone = "UTC"
 time_of_use = [
 { from = "07:00", to = "09:00", import_per_kwh = 1 },
-{ import_per_kwh = 1, from = "10:00", to = "1O:00" }, #! tariff.time_of_use[1].to | no time of day
+{ import_per_kwh = 1, from = "10:00", to = "1O:00" }, #! tariff.time_of_use[1].to | not a time of day
 ]
 
 zone = "UTC"
@@ -146,11 +146,11 @@ import_per_kwh = 0.32000000000000000000000000000000000000001 #! tariff.import_pe
 feed_in_per_kwh = 0
 
 [tariff]
-import_per_kwh = nan                    #! tariff.import_per_kwh | no usable number
+import_per_kwh = nan                    #! tariff.import_per_kwh | not a usable number
 feed_in_per_kwh = 0
 
 [tariff]
-import_per_kwh = -inf                   #! tariff.import_per_kwh | no usable number
+import_per_kwh = -inf                   #! tariff.import_per_kwh | not a usable number
 feed_in_per_kwh = 0
 
 [tariff]

@@ -13,9 +13,8 @@ def bills(story: Story) -> Section:
     """What each home pays, before and after."""
     import pandas as pd
 
-    why = "Welfare is no money in the pocket: this is what each home pays, without the market and with it."
-    shown = story.rivals or (story.focused,)
-    frames = {o.label: o.bills for o in shown}
+    why = "What each home pays, without the market and with it; welfare is not a payment."
+    frames = {o.label: o.bills for o in story.shown}
     order = story.focused.bills.sort_values("cost_without_market", ascending=False, kind="stable").index
     if len(frames) == 1:
         data = story.focused.bills.loc[order]

@@ -20,12 +20,7 @@ def chain(story: Story) -> Section:
         body = paragraph("The cells of a comparison run without a chain. A run of one mechanism has one:")
         body += f"<p><code>wattswap run SCENARIO --mechanism {escape(story.focus)}</code></p>"
         return Section("chain", "Chain", why, body, {})
-    names = {
-        "chain_id": "chain id",
-        "blocks": "blocks",
-        "authorities": "authorities",
-        "head": "newest block",
-    }
+    names = {"chain_id": "chain id", "blocks": "blocks", "authorities": "authorities", "head": "newest block"}
     names |= {
         "last_interval": "last settled interval",
         "bytes": "bytes",

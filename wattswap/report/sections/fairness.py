@@ -15,7 +15,7 @@ def fairness(story: Story) -> Section:
     import pandas as pd
 
     why = "A market that saves much on the whole may still leave some homes worse off."
-    shown = story.rivals or (story.focused,)
+    shown = story.shown
     rows, sentences = {}, []
     for o in shown:
         savings = o.bills["saving"]
@@ -39,8 +39,7 @@ def fairness(story: Story) -> Section:
     body = table("Gini: 0 when all homes save the same. Jain: 1 when all do.", frame)
     if any(row[0] is None or row[0] != row[0] for row in rows.values()):
         body += paragraph(
-            f"{DASH} stands where an index is undefined: both need savings of at least 0, not all 0.",
-            "note",
+            f"{DASH} stands where an index is undefined: both need savings of at least 0, not all 0.", "note"
         )
     body += "".join(paragraph(s) for s in sentences)
     drawn = {o.label: o.bills["saving"] for o in shown}

@@ -18,7 +18,7 @@ def properties(story: Story) -> Section:
 
 
 def properties_table(story: Story) -> str:
-    """Promises beside what was observed, one row a mechanism and property."""
+    """Promises next to what was observed, one row a mechanism and property."""
     import pandas as pd
 
     rows: list[tuple[str, str, str, str]] = []

@@ -7,6 +7,7 @@ from html import escape
 from wattswap.report.page import Section, data_beside, json_uri, table
 from wattswap.report.section import section
 from wattswap.report.story import Story
+from wattswap.runs.layout import SCENARIO
 
 
 @section("provenance", 120)
@@ -22,7 +23,7 @@ def provenance(story: Story) -> Section:
     body = f"<p>To repeat it: <code>{escape(story.repeat)}</code></p>" + table(
         "What this was made of.", frame
     )
-    link = f'<a download="scenario.json" href="{json_uri(story.scenario)}">Download scenario.json</a>'
+    link = f'<a download="{SCENARIO}" href="{json_uri(story.scenario)}">Download {SCENARIO}</a>'
     body += f"<p>{link}, the scenario with every default filled in.</p>"
     body += data_beside("provenance", "What this was made of.", frame)
     return Section("provenance", "Provenance", why, body, {})

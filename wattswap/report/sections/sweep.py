@@ -55,7 +55,7 @@ def sweep(story: Story) -> Section | None:
 def sweep_figure(found: Sweep, measure: Metric, currency: str) -> go.Figure:
     """A metric against a varied key, one line a mechanism, one panel for each setting of the other keys.
 
-    Values that are no numbers stand beside each other as categories, without lines between them.
+    Values that are not numbers are shown as categories, without lines between them.
     """
     frame, x_key = found.frames[measure.name], _x_key(found)
     panels, numeric = _panels(found, frame)[:MAX_PANELS], _is_numeric(found, x_key)

@@ -1,0 +1,119 @@
+"""Whatever stands in one field of a method's arguments, the state takes or refuses the transaction; it never fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from p2p.errors import InvalidTx
+from p2p.ledger.module import CHAIN_MODULES
+from p2p.ledger.modules import meters
+from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
+from p2p.ledger.modules.governance import ADD, ApproveArgs, AuthorityArgs, ParameterArgs
+from p2p.ledger.modules.guarantees import (
+    ClaimArgs,
+    IssueArgs,
+    NameArgs,
+    SplitArgs,
+    TransferArgs,
+    issuance_id,
+)
+from p2p.ledger.modules.meters import AnchorArgs, RegisterArgs
+from p2p.ledger.state import apply_to, check_invariants, check_tx
+from p2p.wire.codec import Record
+from p2p.wire.identity import Identity
+from tests.kits.chain_kit import authorities, make_args, prove_possession
+from tests.kits.modules_kit import DAY, DAY_START, HOMES, OPERATORS, STRANGER, STREET, Chain, make_genesis
+
+INTEGERS = [-(2**63), -1, 0, 1, 3, 4, 899, 2**31, 2**32, 2**36, 2**36 + 900, 2**62, 2**63 - 1]
+TEXTS = ["", "\0", "tx_quota", "ä" * 40]
+LENGTHS = [0, 16, 31, 32, 33, 48, 64]
+
+
+def with_one_field_absurd(value: Any) -> Iterator[Any]:
+    """The value with one number, text, bytes or list in it replaced by each absurd one."""
+    if isinstance(value, Record):
+        for name in value.__struct_fields__:
+            for other in with_one_field_absurd(getattr(value, name)):
+                yield msgspec.structs.replace(value, **{name: other})
+    elif isinstance(value, tuple):
+        yield from ((), value * 2, value * 300)
+        for place, part in enumerate(value):
+            for other in with_one_field_absurd(part):
+                yield (*value[:place], other, *value[place + 1 :])
+    elif isinstance(value, bytes):
+        yield from (bytes(length) for length in LENGTHS)
+        yield from (value[:-1], value + b"\0", value[::-1])
+    elif value is not None:
+        yield from TEXTS if isinstance(value, str) else INTEGERS
+
+
+def busy() -> tuple[Chain, dict[str, tuple[Identity, Record]]]:
+    """A chain that has something of every module, and a valid call of every method."""
+    chain = Chain(make_genesis())
+    chain.settle_day()
+    roof = chain.register("roof", 0, meters.BOTH)
+    store = chain.register("store", 1, meters.STORAGE, 10_000, 900_000)
+    made = chain.anchor(roof, [(900_000, 990_000), (400_000, 50_000)])
+    chain.anchor(store, [(0, 700_000)])
+    chain.call(HOMES[0], "guarantees.issue", IssueArgs(roof, (made[0],)))
+    chain.enter(1)
+    issuance, keys, chain_id = issuance_id(roof, DAY_START), authorities(6), chain.genesis.chain_id
+    for key, call in ((keys[0], "quota_window"), (keys[1], "tx_quota")):
+        chain.call(key, "governance.propose_parameter", ParameterArgs(call, 9, 60))
+    new = keys[5]
+    home, operator, validator = HOMES[0], OPERATORS[0], keys[0]
+    return chain, {
+        "accounts.enter": (HOMES[2], EnterArgs(STREET.proof(2))),
+        "accounts.rotate_key": (
+            home,
+            RotateArgs(STRANGER.public_key, prove_possession(STRANGER, chain_id, home.public_key)),
+        ),
+        "governance.approve": (validator, ApproveArgs(1)),
+        "governance.propose_authority": (
+            validator,
+            AuthorityArgs(ADD, new.public_key, b"", prove_possession(new, chain_id), 60),
+        ),
+        "governance.propose_parameter": (validator, ParameterArgs("guarantee_days", 9, 60)),
+        "guarantees.claim": (home, ClaimArgs(issuance, 0, roof, made[0])),
+        "guarantees.expire": (home, NameArgs(issuance, 0)),
+        "guarantees.issue": (home, IssueArgs(roof, (made[1],))),
+        "guarantees.split": (home, SplitArgs(issuance, 0, (400, 500))),
+        "guarantees.transfer": (home, TransferArgs(issuance, 0, 1, -1)),
+        "guarantees.withdraw": (operator, NameArgs(issuance, 0)),
+        "meters.anchor": (operator, AnchorArgs(store, DAY - 1, 1, bytes(32), 3, bytes(32))),
+        "meters.register": (operator, RegisterArgs(bytes(32), 3, meters.STORAGE, 5, 900_000)),
+        "settlement.batch": (operator, make_args(200, 4)[1]),
+    }
+
+
+CHAIN, CALLS = busy()
+
+
+def test_every_method_of_the_format_is_called() -> None:
+    ours = (module for module in CHAIN_MODULES.all().values() if CHAIN_MODULES.is_ours(module))
+    assert set(CALLS) == {f"{module.name}.{name}" for module in ours for name in module.methods}
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_one_absurd_field_is_refused_with_a_code_and_changes_nothing(name: str) -> None:
+    sender, valid = CALLS[name]
+    state, height = CHAIN.tip.state, CHAIN.tip.height + 1
+    outcomes: dict[str, int] = {}
+    for args in (valid, *with_one_field_absurd(valid)):
+        tx, view = CHAIN.tx(sender, name, args), state.view()
+        try:
+            apply_to(view, tx, height, CHAIN.genesis)
+        except InvalidTx as error:
+            outcomes[error.code] = outcomes.get(error.code, 0) + 1
+            assert view.trees() == dict(state.trees)
+            continue
+        outcomes["taken"] = outcomes.get("taken", 0) + 1
+        check_invariants(view, CHAIN.genesis, height)
+    expected = "guarantee_not_expired" if name == "guarantees.expire" else "taken"
+    assert outcomes.get(expected, 0) > 0
+    assert len(outcomes) > 1
+    check_tx(state, CHAIN.tx(sender, name, valid), height, CHAIN.genesis)
