@@ -46,7 +46,7 @@ class Residuals:
     def extend(self, known: Known) -> None:
         """Add the rows that have become known; a residual beyond 2 GWh counts as 2 GWh.
 
-        A day more than is kept is looked at, because of the hour that the clock skips.
+        A day more than is kept is used, because of the hour that the clock skips.
         """
         rows, homes = known.net_wh.shape
         first = max(self._next, rows - (DAYS + 1) * self._slots)

@@ -83,8 +83,8 @@ class Forecaster:
         predict: Forecasts a horizon with a fitted model; the model may be older than the horizon's readings.
         summary: One line for people.
         fit_every_hours: Simulated hours for which a model is used before it is refitted; 0 fits at every gate.
-        reads_valid: Whether it heeds `Known.valid` itself; if not, a home with a missing reading in the days to look
-            at has no forecast.
+        reads_valid: Whether it heeds `Known.valid` itself; if not, a home with a missing reading in the days to use
+            has no forecast.
     """
 
     name: str

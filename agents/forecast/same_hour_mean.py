@@ -38,7 +38,7 @@ def predict(known: Known, horizon: Horizon) -> Forecast:
 
 
 def _rows(known: Known) -> IntArray:
-    """The rows to look at: those from so many days before the clock of the first unknown row."""
+    """The rows to use: those from so many days before the clock of the first unknown row."""
     rows = len(known.net_wh)
     days = min(known.days, rows // known.steps_per_day)
     last = np.arange(max(rows - (days + 1) * known.steps_per_day, 0), rows)
