@@ -26,6 +26,7 @@ def validate(
 
     loaded = load_scenario(scenario, case, settings, module=module)
     setup = prepare(loaded)
+    notes = [*setup.meter.source.notes, *setup.community().notes()]
     facts = {
         "name": loaded.name,
         "homes": len(setup.roster),
@@ -37,7 +38,7 @@ def validate(
         "mechanism": setup.mechanism.name,
         "scenario_sha256": loaded.digest(),
         "dropped_homes": list(setup.dropped_homes),
-        "notes": list(setup.meter.source.notes),
+        "notes": notes,
     }
     if json:
         print_json(facts)
@@ -50,7 +51,7 @@ def validate(
     )
     if setup.dropped_homes:
         print(f"  left out for missing readings: {', '.join(setup.dropped_homes)}")
-    for text in setup.meter.source.notes:
+    for text in notes:
         print(f"  note: {text}")
 
 

@@ -253,7 +253,7 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
         "points": [{"point": p.name, "settings": p.settings} for p in plan.points],
         "scenario": first.resolved(),
         "scenario_sha256": first.digest(),
-        "data": setup.data_provenance(),
+        "data": setup.data_provenance(setup.community()),
         "cells": cells,
         "scenarios": before.get("scenarios", {}) | scenarios,
         "command": plan.command(middle, seeds),

@@ -308,7 +308,7 @@ def finish(
         "imbalance": setup.imbalance_words,
         "scenario_sha256": setup.scenario.digest(),
         **({"modules": modules} if modules else {}),
-        "data": setup.data_provenance(),
+        "data": setup.data_provenance(current.community),
         "chain": chain,
         "replay_sha256": current.replay.hexdigest(),
         "files": file_hashes(partial, hashed_files(driver)),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents import residuals
+from agents.bidding import STRATEGIES
 from agents.devices import DEVICES, Device
 from data.readings import MISSING, MeterData
 from market.units import PPM, largest_remainder
@@ -52,12 +54,13 @@ def load_meter(scenario: Scenario) -> MeterData:
     return meter.select(wanted)
 
 
-def history_after_gaps_s(meter: MeterData, start_s: int) -> int:
-    """The start of the history that forecasts may use: after its last gap, so that a gap never counts as 0. [s]"""
-    step_s = meter.minutes * 60
-    before = max(0, -(-(start_s - meter.start_s) // step_s))
-    gaps = np.flatnonzero((meter.quality[:before] == MISSING).any(axis=1))
-    return meter.start_s + (int(gaps[-1]) + 1) * step_s if len(gaps) else meter.start_s
+def history_days(scenario: Scenario) -> int:
+    """Days before the run of which the homes can use the readings: for forecasts, and for what they were off by."""
+    homes = scenario.homes
+    strategies = [STRATEGIES.get(name) for name in (homes.strategy, *homes.strategies)]
+    # The day more is for the hour that the clock skips in spring.
+    spread = residuals.DAYS + 1 if any(strategy.quantiles_ppm for strategy in strategies) else 0
+    return homes.forecast_days + spread
 
 
 def without_missing(

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from agents.bidding import Orders
+from agents.bidding import Orders, refuse_without_limits
 from agents.community import Community
 from agents.rules import AgentRules, Weather
-from data.readings import MeterData
+from data.readings import MISSING, MeterData
 from market.interval import Interval
 from market.mechanism import MECHANISMS, Mechanism
 from market.orders import OrderKind
-from market.random import interval_seed
 from market.parameters import rules_with
+from market.random import interval_seed
 from market.rules import MarketRules
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
 from market.settlement.tariff import OutsidePrices
-from market.units import IntArray
+from market.units import BoolArray, IntArray
 from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
 from p2p.blocks.members import Members, write_members
 from p2p.wire import messages
@@ -42,7 +42,7 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import run_defaults
-from wattswap.runs.homes import devices_of, history_after_gaps_s, load_meter, strategies_of, without_missing
+from wattswap.runs.homes import devices_of, history_days, load_meter, strategies_of, without_missing
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.throughput import DAYS, Throughput
 from wattswap.scenario.load import Scenario
@@ -214,7 +214,13 @@ class Setup:
             strategies=self.strategies[columns],
             zone=self.zone,
             weather=self.weather,
+            valid=None if self._valid is None else self._valid[:, columns],
         )
+
+    @cached_property
+    def _valid(self) -> BoolArray | None:
+        valid = self.meter.quality != MISSING
+        return None if valid.all() else valid
 
     @property
     def has_load(self) -> bool:
@@ -334,14 +340,14 @@ class Setup:
             chain_id, kinds = self.genesis.chain_id, (Kind.ORDER,)
             open_message(data, chain_id=chain_id, kinds=kinds, household_keys=keys, limits=limits)
 
-    def data_provenance(self) -> dict[str, Any]:
-        """Where the readings come from, for the manifest."""
+    def data_provenance(self, community: Community) -> dict[str, Any]:
+        """Where the readings come from and what these homes lack in them, for the manifest."""
         quality = self.meter.quality[self.first_row :]
         return {
             "format": self.meter.source.format,
             "sha256": self.meter.source.sha256,
             "answers": dict(self.meter.source.answers),
-            "notes": list(self.meter.source.notes),
+            "notes": [*self.meter.source.notes, *community.notes()],
             "estimated_share": float((quality != 0).mean()),
             "dropped_homes": list(self.dropped_homes),
         }
@@ -368,9 +374,9 @@ def prepare(scenario: Scenario) -> Setup:
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
     step_s = span.minutes * 60
     agents = _agent_rules(scenario, span.minutes)
-    history_s = max(scenario.homes.forecast_days, DAYS + 1) * DAY_S + agents.lead * step_s
+    history_s = max(history_days(scenario), DAYS + 1) * DAY_S + agents.lead * step_s
     # History and run are cut to whole market intervals, counted from the run's start.
-    first_s = max(history_after_gaps_s(meter, span.start_s), span.start_s - history_s)
+    first_s = max(meter.start_s, span.start_s - history_s)
     first_s = span.start_s - (span.start_s - first_s) // step_s * step_s
     meter = meter.window(first_s, span.end_s)
     if span.minutes != meter.minutes:
@@ -378,6 +384,8 @@ def prepare(scenario: Scenario) -> Setup:
     first_row = (span.start_s - meter.start_s) // step_s
     meter, dropped = without_missing(scenario, meter, first_row)
     devices, strategies = devices_of(scenario, meter, dropped), strategies_of(scenario, meter, dropped)
+    if scenario.market.quantities == "metered":
+        refuse_without_limits(strategies)
     return Setup(
         scenario=scenario,
         meter=meter,

@@ -233,7 +233,7 @@ class Homes(Table):
         default=7, ge=1, le=60, description="Number of past days that the forecast uses."
     )
     strategy: Annotated[str, _name_of("homes.strategy", "bidding strategy")] = Field(
-        default="truthful", description="How a home bids."
+        default="staircase", description="How a home bids."
     )
     strategies: dict[str, Portion] = Field(
         default={}, description="Homes that bid otherwise: by strategy, a share of the homes or their ids."

@@ -43,8 +43,8 @@ def test_a_hand_checked_interval_is_posted_line_by_line() -> None:
     """Home 0 buys 240 of home 1's energy at 0.20, uses 263; home 1 delivers 250: the numbers can be done on paper."""
     book, clearing = cleared([240, 0], [0, 240], 200_000)
     postings = settle(book, clearing, ints(263, 0), ints(0, 250), PRICES)
-    # Short 23, long 10: 10 Wh netted. The buyer pays the cap of 0.33 (0.30 + 0.05 - 0.02), the seller gets 0.10, and the
-    # gain of 10 x 0.23 is shared equally.
+    # Short 23, long 10: 10 Wh netted. The buyer pays the cap of 0.33 (0.30 + 0.05 - 0.02), the seller gets 0.10,
+    # and the gain of 10 x 0.23 is shared equally.
     assert postings.column("local_wh").tolist() == [10, -10, 0, 0, 0]
     assert postings.column("trade_nano").tolist() == [-48_000_000, 48_000_000, 0, 0, 0]
     assert postings.column("imbalance_nano").tolist() == [-2_150_000, 2_150_000, 0, 0, 0]

@@ -151,7 +151,7 @@ def idle_story(strategy: str, *names: str, **others: float) -> str:
 def test_rules_that_trade_nothing_among_two_limits_say_why() -> None:
     both = idle_story("truthful", "mcafee", "vcg")
     assert both.startswith("mcafee and vcg trade nothing because all homes state the same two limits")
-    assert 'homes.strategy = "zi_c"' in both
+    assert 'homes.strategy = "staircase"' in both
     assert idle_story("truthful", "vcg").startswith("vcg trades nothing")
     assert idle_story("zi_c", "vcg") == idle_story("truthful") == ""
     assert idle_story("truthful", "vcg", zi_c=0.1) == idle_story("one_that_is_not_installed", "vcg") == ""
