@@ -14,6 +14,7 @@ import numpy as np
 
 from agents.bidding import Orders
 from market.settlement.accounts import TRADE
+from market.settlement.baseline import baseline_nano
 from market.settlement.imbalance import ImbalanceRule
 from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
@@ -70,6 +71,11 @@ class Game:
             total += moment.import_wh * abs(prices.import_micro_per_kwh)
             total += moment.export_wh * abs(prices.feed_in_micro_per_kwh)
         return total
+
+    def baseline_nano(self, i: int) -> IntArray:
+        """What each home would be credited without a market in the i-th interval. [nano-currency]"""
+        moment = self.moments[i]
+        return baseline_nano(moment.import_wh, moment.export_wh, moment.prices)
 
     def credited_nano(self, i: int, orders: Orders, rule: ImbalanceRule | None = None) -> IntArray:
         """What each home is credited in the i-th interval with these orders. [nano-currency]"""

@@ -67,9 +67,9 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
     findings = []
     for done, deviation in enumerate(tried):
         on_progress(deviation.name, done, len(tried) + 2)
-        findings.append(_alone(game, honest, deviation))
+        findings.append(alone(game, honest, deviation))
     on_progress("wash trades", len(tried), len(tried) + 2)
-    wash = None if setup.metered else _wash_trades(game, honest)
+    wash = None if setup.metered else wash_trades(game, honest)
     on_progress("best responses", len(tried) + 1, len(tried) + 2)
     responses = _best_responses(game, honest, tried, rounds)
     decided = [f.passed for f in findings if f.deviation.decides]
@@ -93,7 +93,7 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
     }
 
 
-def _alone(game: Game, honest: list[IntArray], deviation: Deviation) -> Finding:
+def alone(game: Game, honest: list[IntArray], deviation: Deviation) -> Finding:
     """Every home deviates alone."""
     homes = len(game.setup.roster)
     gain = np.zeros(homes, dtype=np.int64)
@@ -119,7 +119,7 @@ def _as_json(setup: Setup, finding: Finding) -> dict[str, Any]:
     }
 
 
-def _wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
+def wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
     """Two homes of one owner: one sells and one buys the same energy, which nobody uses, in every interval."""
     setup, retailer = game.setup, ImbalanceRule(Imbalance.RETAILER)
     drawn = np.argsort(words_of(setup.seed, 0, setup.members), kind="stable").tolist()
