@@ -30,7 +30,7 @@ from agents.errors import InvalidEnergy, InvalidOrders
 from agents.forecast import PERFECT_FORESIGHT, Forecast
 from agents.forecasts import Forecasts
 from agents.rules import AgentRules, Known, Weather, local_minutes
-from agents.state import State, from_json, to_json
+from agents.state import State, from_json, kept, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.orders import MAX_ORDERS
@@ -83,6 +83,9 @@ class Community:
         zone: Time zone of the homes' calendar.
         weather: Measured weather, one value per row.
         valid: Which readings exist, of the shape of the registers; None if all do.
+
+    Attributes:
+        homes: Number of homes.
     """
 
     def __init__(
@@ -103,25 +106,35 @@ class Community:
     ) -> None:
         self._import_wh, self._export_wh, self._valid = import_wh, export_wh, valid
         self._net_wh = import_wh - export_wh
+        self.homes: int = import_wh.shape[1]
         if valid is not None:
             self._net_wh[~valid] = 0
         self._rules, self._tariff, self._zone, self._weather = rules, tariff, zone, weather or {}
-        self._members = np.arange(self.homes, dtype=np.int64) if members is None else members
+        self._members = np.arange(self.homes, dtype=np.int64) if members is None else members.copy()
+        # Plug-ins see these arrays, and must not change what they are judged by.
+        for column in (self._net_wh, self._members, *self._weather.values()):
+            column.flags.writeable = False
         self._start_s, self._first, self._next = start_s, first, first
         self._forecasts = Forecasts(rules, first, self._known_at)
         self._controller = CONTROLLERS.get(rules.control)
         with CONTROLLERS.held(self._controller):
-            self._control: State = self._controller.start(self._members, rules)
+            self._control = kept(self._controller.start(self._members, rules), self.homes)
         self._planned = -1
         self._groups = self._grouped(strategies or [rules.strategy] * self.homes)
         ahead = rules.lead + 2 + self._controller.hours_ahead * 60 // rules.minutes
         self._local_minute = local_minutes(start_s, rules.minutes, len(import_wh) + ahead, zone)
+        self._devices = {name: DEVICES.get(name) for name in devices}
         self._fleets: dict[str, Fleet] = {}
         start: States = {}
         for name, specs in devices.items():
-            with DEVICES.held(DEVICES.get(name)):
-                self._fleets[name] = DEVICES.get(name).fleet(specs, rules.minutes)
-                start[name] = _kept(self._fleets[name].start())
+            with DEVICES.held(self._devices[name]):
+                self._fleets[name] = self._devices[name].fleet(specs, rules.minutes)
+                start[name] = kept(self._fleets[name].start(), self.homes)
+                own = self._fleets[name].columns
+                if not (
+                    isinstance(own, tuple) and all(isinstance(one, str) and one.isidentifier() for one in own)
+                ):
+                    raise TypeError(f"columns are {own!r} and no tuple of names")
             columns = [column for fleet in self._fleets.values() for column in fleet.columns]
             twice = {column for column in columns if column in TAKEN or columns.count(column) > 1}
             if twice:
@@ -138,13 +151,9 @@ class Community:
             places = np.flatnonzero(names == name)
             strategy, homes = STRATEGIES.get(name), self._members[places]
             with STRATEGIES.held(strategy):
-                groups.append(_Group(strategy, places, homes, _kept(strategy.start(homes, self._rules))))
+                state = kept(strategy.start(homes, self._rules), len(homes))
+            groups.append(_Group(strategy, places, homes, state))
         return groups
-
-    @property
-    def homes(self) -> int:
-        """Number of homes."""
-        return int(self._net_wh.shape[1])
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
@@ -212,26 +221,27 @@ class Community:
                 homes=self._members,
             )
             with CONTROLLERS.held(self._controller):
-                self._control = _kept(self._controller.plan(self._control, planning))
+                self._control = kept(self._controller.plan(self._control, planning), self.homes)
         return known, forecast, traded
 
     def _run_devices(self, net_wh: IntArray, states: States, moment: Moment) -> tuple[IntArray, States]:
-        """Run every device for one interval: what they moved together at their terminals, and their new states. [Wh]"""
-        moved_wh: IntArray = np.zeros(self.homes, dtype=np.int64)
+        """Run every device for one interval: the net energy with all of them, and their new states. [Wh]"""
         after = dict(states)
         for name in self._running:
             fleet = self._fleets[name]
             with CONTROLLERS.held(self._controller):
-                wanted = self._controller.command(
-                    self._control, moment, fleet, after[name], net_wh + moved_wh
-                )
-            with DEVICES.held(DEVICES.get(name)):
+                wanted = self._controller.command(self._control, moment, fleet, after[name], net_wh)
+                if not _is_whole(wanted, (self.homes,)):
+                    raise InvalidEnergy(
+                        f"controller {self._controller.name!r} commands what is not one whole number of Wh per home"
+                    )
+            with DEVICES.held(self._devices[name]):
                 device_wh, state = fleet.step(after[name], wanted, moment)
-                after[name] = _kept(state)
+                after[name] = kept(state, self.homes)
                 if not _is_whole(device_wh, (self.homes,)):
                     raise InvalidEnergy(f"device {name!r} moves what is not one whole number of Wh per home")
-            moved_wh = moved_wh + device_wh
-        return moved_wh, after
+            net_wh = net_wh + device_wh
+        return net_wh, after
 
     def expected_net_wh(self) -> IntArray | None:
         """Net energy that each home plans for the next interval, devices included; None without history. [Wh]"""
@@ -250,8 +260,7 @@ class Community:
             states = self._states[-1 - traded]
             for step, net_wh in enumerate(forecast.median_wh[: traded + 1]):
                 moment = self._moment(self._next - traded + step, len(known.net_wh))
-                moved_wh, states = self._run_devices(net_wh, states, moment)
-            planned = net_wh + moved_wh
+                planned, states = self._run_devices(net_wh, states, moment)
         if forecast.valid is not None:
             planned = np.where(forecast.valid[: traded + 1].all(axis=0), planned, 0)
         return planned
@@ -369,7 +378,7 @@ class Community:
                 quotes=quotes,
             )
             with STRATEGIES.held(group.strategy):
-                group.state = _kept(group.strategy.learn(group.state, outcome))
+                group.state = kept(group.strategy.learn(group.state, outcome), len(group.homes))
 
     def learn_own(self, results: OwnResults) -> None:
         """Give strategies that learn from their homes' own results those of the last interval, a row per home."""
@@ -377,7 +386,7 @@ class Community:
             if group.strategy.learn_own is not None:
                 with STRATEGIES.held(group.strategy):
                     own = results.of_homes(group.places)
-                    group.state = _kept(group.strategy.learn_own(group.state, own))
+                    group.state = kept(group.strategy.learn_own(group.state, own), len(group.homes))
 
     def live(self) -> Meters:
         """Simulate the next interval and read the meters."""
@@ -391,18 +400,25 @@ class Community:
             # covers the reverse, so both registers stay at or above 0, and where both moved, the devices of a home
             # touch only the difference.
             net_wh = self._net_wh[row]
-            moved_wh, states = self._run_devices(net_wh, states, self._moment(row))
-            less_export = np.clip(moved_wh, 0, np.maximum(-net_wh, 0))
-            less_import = np.clip(-moved_wh, 0, np.maximum(net_wh, 0))
-            imported = imported - less_import + np.maximum(moved_wh - less_export, 0)
-            exported = exported - less_export + np.maximum(-moved_wh - less_import, 0)
+            with_devices_wh, states = self._run_devices(net_wh, states, self._moment(row))
+            moved_wh = with_devices_wh - net_wh
+            taken, given = np.maximum(moved_wh, 0), np.maximum(-moved_wh, 0)
+            less_export = np.minimum(taken, np.maximum(-net_wh, 0))
+            less_import = np.minimum(given, np.maximum(net_wh, 0))
+            imported = imported - less_import + (taken - less_export)
+            exported = exported - less_export + (given - less_import)
         self._states.append(states)
         self._next = row + 1
         columns: dict[str, IntArray] = {}
         for name, fleet in self._fleets.items():
-            with DEVICES.held(DEVICES.get(name)):
+            with DEVICES.held(self._devices[name]):
                 read = fleet.read(states[name])
-                columns |= {column: read[column] for column in fleet.columns}
+                for column in fleet.columns:
+                    if not _is_whole(read[column], (self.homes,)):
+                        raise InvalidEnergy(
+                            f"column {column!r} of device {name!r} is not one whole number per home"
+                        )
+                    columns[column] = read[column]
         return Meters(imported, exported, columns)
 
 
@@ -421,10 +437,12 @@ def _orders_of(group: _Group, view: View) -> Orders:
         raise InvalidOrders(
             f"bidding strategy {name!r} returns columns of {lengths} rows; give each order one row in all four"
         )
-    homes = len(group.homes)
-    if len(orders.home) and not 0 <= int(orders.home.min()) <= int(orders.home.max()) < homes:
+    home, homes = orders.home, len(group.homes)
+    rising = bool((home[1:] > home[:-1]).all())  # as one order a home comes, which needs no search
+    low, high = (0, 0) if not len(home) else (home[0], home[-1]) if rising else (home.min(), home.max())
+    if len(home) and not 0 <= low <= high < homes:
         raise InvalidOrders(f"bidding strategy {name!r} orders for homes that are not 0 to {homes - 1}")
-    most = int(np.bincount(orders.home, orders.energy_wh > 0).max(initial=0))
+    most = 1 if rising else int(np.bincount(home, orders.energy_wh > 0).max(initial=0))
     if most > 1 and not group.strategy.several_orders:
         raise InvalidOrders(
             f"bidding strategy {name!r} places several orders for one home; register it with several_orders=True"
@@ -433,7 +451,7 @@ def _orders_of(group: _Group, view: View) -> Orders:
         raise InvalidOrders(
             f"bidding strategy {name!r} places {most} orders for one home; an interval takes at most {MAX_ORDERS}"
         )
-    return Orders(group.homes[orders.home], *columns[1:])
+    return Orders(group.homes[home], *columns[1:])
 
 
 def _limits_of(group: _Group, view: View) -> Limits:
@@ -450,18 +468,7 @@ def _limits_of(group: _Group, view: View) -> Limits:
 
 
 def _is_whole(values: Any, shape: tuple[int, ...]) -> bool:
-    return isinstance(values, np.ndarray) and values.dtype.kind in "iu" and values.shape == shape
-
-
-def _kept(state: State) -> State:
-    """A state, which a checkpoint can hold.
-
-    Raises:
-        TypeError: It is no columns of numbers by name.
-    """
-    if not all(isinstance(column, np.ndarray) and column.dtype.kind in "biuf" for column in state.values()):
-        raise TypeError("a state is no columns of numbers by name")
-    return state
+    return isinstance(values, np.ndarray) and values.dtype.kind == "i" and values.shape == shape
 
 
 def _of_homes(view: View, places: IntArray) -> View:

@@ -44,4 +44,4 @@ class InvalidForecast(AgentError, ValueError):
 
 
 class InvalidEnergy(AgentError, ValueError):
-    """What a device says that it moved is not energy per home: a mistake in the device's code."""
+    """What a device or a controller returns is not energy per home: a mistake in its code."""

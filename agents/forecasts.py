@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.errors import InvalidForecast
-from agents.forecast import FORECASTERS, PERFECT_FORESIGHT, Forecast, Horizon
+from agents.forecast import FORECASTERS, MEDIAN, PERFECT_FORESIGHT, Forecast, Horizon
 from agents.residuals import Point, Residuals, Spread
 from agents.rules import AgentRules, Known, slot_of_day
 from market.units import IntArray
@@ -44,7 +44,7 @@ class Forecasts:
         with FORECASTERS.held(forecaster):
             forecast = forecaster.predict(model, Horizon(known, steps))
             wh, valid = forecast.net_wh, forecast.valid
-            whole = isinstance(wh, np.ndarray) and wh.dtype.kind in "iu"
+            whole = isinstance(wh, np.ndarray) and wh.dtype.kind == "i" and MEDIAN in forecast.levels_ppm
             if not whole or wh.shape != (len(forecast.levels_ppm), *shape):
                 raise InvalidForecast(
                     f"forecaster {forecaster.name!r} gives no whole number of Wh per step and home"

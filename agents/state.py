@@ -9,12 +9,33 @@ import numpy as np
 import numpy.typing as npt
 
 State = Mapping[str, npt.NDArray[Any]]
-"""Columns by name; the first axis of each is the homes. Whole numbers, floats or truth values."""
+"""Columns by name; the first axis of each is the homes. Whole numbers, floats or truth values, read-only."""
 
 
 def stateless(homes: Any, rules: Any) -> State:
     """The state of what has none."""
     return {}
+
+
+def kept(state: Any, homes: int) -> State:
+    """Hold a state to what a checkpoint can keep, and make its columns read-only: an earlier one is still needed.
+
+    Raises:
+        TypeError: It is no mapping of names to numbers, one row per home; names the column.
+    """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"a state is no columns by name but {type(state).__name__}")
+    for name, column in state.items():
+        numbers = isinstance(column, np.ndarray) and column.dtype.kind in "biuf" and column.itemsize <= 8
+        if not isinstance(name, str) or not numbers:
+            found = column.dtype if isinstance(column, np.ndarray) else type(column).__name__
+            raise TypeError(f"column {name!r} of a state is no array of 64-bit numbers but {found}")
+        if column.shape[:1] != (homes,):
+            raise TypeError(
+                f"column {name!r} of a state has the shape {column.shape}, and there are {homes} homes"
+            )
+        column.flags.writeable = False
+    return state
 
 
 def to_json(state: State) -> dict[str, Any]:
@@ -27,7 +48,10 @@ def to_json(state: State) -> dict[str, Any]:
 
 def from_json(saved: Mapping[str, Any]) -> State:
     """Read back what `to_json` wrote."""
-    return {
+    state = {
         name: np.array(column["values"], dtype=column["type"]).reshape(column["shape"])
         for name, column in saved.items()
     }
+    for column in state.values():
+        column.flags.writeable = False
+    return state

@@ -1,7 +1,8 @@
 """Two checkouts against each other: whole commands in alternating pairs, CPU seconds, ratio pair by pair.
 
 A row is slower when the whole 90 % interval of the median ratio lies above 1.05. Both checkouts run with this
-interpreter; what a command writes goes to a folder that is deleted.
+interpreter and with compiled modules, as an installed package does: each command runs once before it is measured.
+What a command writes goes to a folder that is deleted.
 
 Usage: python -m benchmarks.pairs OTHER_CHECKOUT [--pairs 9] [--only NAME ...]
 """
@@ -41,14 +42,19 @@ ROWS: dict[str, list[str]] = {
 }
 
 
-def cpu_s(checkout: Path, arguments: list[str], homes: Path) -> float:
-    """User and system seconds of a command and of all its processes."""
+def cpu_s(checkout: Path, arguments: list[str], homes: Path, compiled: str) -> float:
+    """User and system seconds of a command and of all its processes; `compiled` is the folder of compiled modules."""
     words = [word.format(homes=homes) if word == "{homes}" else word for word in arguments]
     with tempfile.TemporaryDirectory(prefix="wattswap-pairs-") as folder, open(os.devnull, "w") as sink:
         process = subprocess.Popen(
             [sys.executable, *words],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(checkout)},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(checkout),
+                "PYTHONPYCACHEPREFIX": compiled,
+                "PYTHONDONTWRITEBYTECODE": "",
+            },
             stdout=sink,
             stderr=sink,
         )
@@ -79,12 +85,15 @@ def main(argv: list[str]) -> None:
     slower = []
     print(f"{'command':<24} {'other s':>8} {'this s':>8} {'ratio':>6}  90 % interval", flush=True)
     with tempfile.TemporaryDirectory(prefix="wattswap-homes-") as folder:
+        compiled = str(Path(folder) / "compiled")
         homes = write_neighbourhood(Path(folder) / "homes", homes=200, days=10)
         for name in given.only:
             other, this = [], []
+            for checkout in (given.other.resolve(), HERE):
+                cpu_s(checkout, ROWS[name], homes, compiled)
             for i in range(given.pairs):
                 for checkout in (given.other.resolve(), HERE)[:: 1 if i % 2 else -1]:
-                    (this if checkout == HERE else other).append(cpu_s(checkout, ROWS[name], homes))
+                    (this if checkout == HERE else other).append(cpu_s(checkout, ROWS[name], homes, compiled))
             ratios = [new / old for new, old in zip(this, other, strict=True)]
             low, high = interval_of_median(ratios)
             slower += [name] if low > BOUND else []

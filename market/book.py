@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 
@@ -63,12 +64,13 @@ class Order:
     terms: Terms | None = None
 
 
+Column = TypeVar("Column", IntArray, Int8Array)
 _NO_TERMS: Mapping[int, Terms] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OrderBook:
-    """All orders of one interval, sorted by (participant, sequence); every array is read-only.
+    """All orders of one interval, sorted by (participant, sequence); every array is read-only for good.
 
     Build it with `from_orders` or `from_columns`, which sort and check; the bare constructor trusts its input.
     `energy_type` and `requirements` are empty where no order has any; `terms` holds those of rows that are not simple.
@@ -149,10 +151,8 @@ class OrderBook:
             terms = (
                 {new: terms[old] for new, old in enumerate(row.tolist()) if old in terms} if terms else terms
             )
-        frozen = [_freeze(column) for column in columns]
-        side8 = side8.copy() if side8.flags.writeable else side8
-        side8.flags.writeable = False
-        who, energy, limit, node, arrival = frozen
+        side8 = _freeze(side8)
+        who, energy, limit, node, arrival = map(_freeze, columns)
         if terms:
             _refuse_bad_terms(terms, side8, energy, limit)
             terms = MappingProxyType(dict(terms))
@@ -202,11 +202,9 @@ class OrderBook:
         )
 
 
-def _freeze(column: IntArray) -> IntArray:
-    # A caller's writable array is copied, so that nobody holds a handle through which the book could change.
-    frozen = column.copy() if column.flags.writeable else column
-    frozen.flags.writeable = False
-    return frozen
+def _freeze(column: Column) -> Column:
+    """A copy in memory that numpy never makes writable again, so that no mechanism changes the orders it is given."""
+    return column if type(column.base) is bytes else np.ndarray(column.shape, column.dtype, column.tobytes())
 
 
 def _refuse_bad_columns(columns: list[IntArray], side: Int8Array, ids: Sequence[str]) -> None:

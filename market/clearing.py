@@ -153,6 +153,46 @@ def of_trades(
     return Clearing(accepted_wh, price, node_price, 0, welfare_nano, trades, None, charge_nano)
 
 
+def wrong_type(book: OrderBook, clearing: Any) -> str:
+    """What is no clearing of integers for this book, in words; empty where it is one."""
+    if not isinstance(clearing, Clearing):
+        return f"returns a {type(clearing).__name__}; it must be a Clearing"
+    for name in ("accepted_wh", "price_micro_per_kwh", "charge_nano"):
+        column = getattr(clearing, name)
+        if column is None and name == "charge_nano":
+            continue
+        if not isinstance(column, np.ndarray) or column.dtype != np.int64:
+            kind = getattr(column, "dtype", type(column).__name__)
+            return f"{name} is of type {kind}; it must be an array of int64"
+        if column.shape != (len(book),):
+            return f"{name} has the shape {column.shape} for a book of {len(book)} orders"
+    trades: Any = clearing.trades
+    if trades is not None:
+        if not isinstance(trades, Trades):
+            return f"trades is of type {type(trades).__name__}; it must be Trades"
+        pairs = (trades.buy, trades.sell, trades.energy_wh, trades.price_micro_per_kwh)
+        if not all(isinstance(column, np.ndarray) and column.dtype == np.int64 for column in pairs):
+            return "trades hold columns that are no arrays of int64"
+        if len({column.shape for column in pairs}) > 1:
+            return "trades hold columns of different lengths"
+    for name in ("operator_surplus_nano", "welfare_nano", "losses_wh"):
+        number = getattr(clearing, name)
+        if type(number) is not int:
+            return f"{name} is of type {type(number).__name__}; it must be an int"
+    if clearing.node_price == ():
+        return "a clearing without a node; give each node its price, or None where nothing has one"
+    if not isinstance(clearing.later_prices, tuple) or not all(map(_is_prices, clearing.prices)):
+        return "node_price must be a tuple of price intervals of ints, or of None where nothing traded"
+    return ""
+
+
+def _is_prices(nodes: Any) -> bool:
+    return type(nodes) is tuple and all(
+        one is None or (type(one) is PriceInterval and type(one.lo) is type(one.hi) is type(one.price) is int)
+        for one in nodes
+    )
+
+
 def check_feasible(book: OrderBook, clearing: Clearing, *, limits: bool = True) -> None:
     """Raise unless every accepted quantity and price respects its order and bought equals sold.
 
@@ -164,18 +204,14 @@ def check_feasible(book: OrderBook, clearing: Clearing, *, limits: bool = True) 
     Raises:
         InfeasibleClearing: Names the first broken rule and the rows that break it.
     """
+    if wrong := wrong_type(book, clearing):
+        raise InfeasibleClearing(wrong)
     accepted, paid = clearing.accepted_wh, clearing.price_micro_per_kwh
 
     def refuse(rows: IntArray, what: str) -> None:
         if len(rows):
             raise InfeasibleClearing(f"{what} in rows {rows[:5].tolist()}")
 
-    if accepted.shape != (len(book),) or paid.shape != (len(book),):
-        raise InfeasibleClearing(f"a clearing of {len(accepted)} rows for a book of {len(book)} orders")
-    if not clearing.node_price:
-        raise InfeasibleClearing(
-            "a clearing without a node; give each node its price, or None where nothing has one"
-        )
     refuse(np.flatnonzero((accepted < 0) | (accepted > book.energy_wh)), "accepted outside 0..energy")
     if limits:
         worse = (book.side * (paid - book.limit_micro_per_kwh) > 0) & (accepted > 0)

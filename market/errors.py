@@ -89,12 +89,17 @@ class BrokenPlugin(MarketError, ImportError):
         )
 
 
+LONGEST = 300
+"""Most letters that are shown of an error of foreign code."""
+
+
 def one_line(error: BaseException) -> str:
-    """An error of foreign code on one line."""
+    """An error of foreign code on one line that a terminal shows as it is."""
     try:
         text = " ".join(str(error).split())
     except Exception:  # an error that cannot be printed
         text = ""
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:LONGEST])
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -88,6 +88,9 @@ class Mechanism:
             raise ValueError(
                 f"the mechanism {self.name!r} takes metered quantities and has no `share`; give it one"
             )
+        names = [getattr(parameter, "name", None) for parameter in self.parameters]
+        if len(set(names)) < len(names):
+            raise ValueError(f"the mechanism {self.name!r} has two parameters of one name; rename one")
 
     @property
     def summary(self) -> str:

@@ -41,6 +41,12 @@ class Parameter:
     in_run: Value = None
     case_only: bool = False
 
+    def __post_init__(self) -> None:
+        if self.kind == "choice" and self.default not in self.choices:
+            raise ValueError(
+                f"the default of the parameter {self.name!r} is {self.default!r}, which is none of its choices"
+            )
+
     def of(self, rules: MarketRules) -> Any:
         """The value under these rules, in the unit inside."""
         if self.field in _SHARED:

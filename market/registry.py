@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import Field, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from pkgutil import iter_modules
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from market.errors import (
     BrokenPlugin,
@@ -37,9 +47,7 @@ class Named(Protocol):
 
 
 T = TypeVar("T", bound=Named)
-NAME = re.compile(r"[^\W\d][\w.-]*")
-SIMPLE = {"str": str, "int": int, "bool": bool, "tuple": tuple}
-"""Types that fields of plug-ins are held to, by their annotation."""
+NAME = re.compile(r"[^\W\d][\w.-]{0,63}")
 ADDED: list[tuple[Registry[Any], str]] = []
 """What was registered by neither a folder nor an entry point, in order: files and notebooks of users."""
 
@@ -47,6 +55,71 @@ ADDED: list[tuple[Registry[Any], str]] = []
 def by_hand() -> list[tuple[Registry[Any], str]]:
     """Those of `ADDED` that are still there."""
     return [(registry, name) for registry, name in dict.fromkeys(ADDED) if name in registry]
+
+
+def misfit(item: Any) -> str:
+    """The first field of a dataclass whose value is not of its declared type, in words; empty where all are.
+
+    Dataclasses inside it, such as the parameters of a mechanism, are checked too.
+    """
+    hints = _hints(item.__class__)
+    for name, hint in hints.items():
+        value = getattr(item, name)
+        if not _fits(value, hint):
+            choices = get_args(hint) if get_origin(hint) is Literal else ()
+            wanted = f"none of {', '.join(map(str, choices))}" if choices else f"no {_word(hint)}"
+            return f"has {name}={repr(value)[:80]}, which is {wanted}"
+        inside = (
+            value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else (value,)
+        )
+        for one in inside:
+            if wrong := misfit(one):
+                return f"has a {name.removesuffix('s')} that {wrong}"
+    return ""
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """Types of the fields of a dataclass; of any other class none."""
+    if not is_dataclass(kind):
+        return {}
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type; of the types inside one, those of a union, a tuple and a set are checked."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin is Literal:
+        return value in inner
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is Callable:
+        return callable(value)
+    if origin is tuple and inner[1:] != (...,):
+        return isinstance(value, tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
+    if origin in (tuple, frozenset):
+        return isinstance(value, origin) and all(_fits(one, inner[0]) for one in value)
+    return isinstance(value, origin or hint)
+
+
+def _word(hint: Any) -> str:
+    """A type in one word."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(map(_word, get_args(hint)))
+    if origin is tuple:
+        return f"tuple of {_word(get_args(hint)[0])}"
+    return "None" if hint is NoneType else str((origin or hint).__name__)
+
+
+def line_of(error: BaseException, module: str) -> str:
+    """The innermost line of a module that an error passed through, in words; empty where it passed through none."""
+    frames = walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_globals.get("__name__") == module]
+    return f"line {lines[-1]} of {module}" if lines else ""
 
 
 class Registry(Generic[T]):
@@ -95,8 +168,9 @@ class Registry(Generic[T]):
         """
         if contract not in (None, self.contract):
             raise OldContract(self.kind, str(getattr(item, "name", item)), contract, self.contract)
-        self._refuse_unfit(item)
         origin = origin or sys._getframe(1).f_globals.get("__name__", "?")
+        if not self._in_a_folder(origin):
+            self._refuse_unfit(item)
         by_hand = not self._loading and not self._in_a_folder(origin)
         if by_hand:
             self.load()
@@ -118,20 +192,12 @@ class Registry(Generic[T]):
             raise InvalidPlugin(
                 self.kind,
                 repr(name),
-                "has no name of letters, digits, '_', '-' and '.' that begins with a letter",
+                "has no name of at most 64 letters, digits, '_', '-' and '.' that begins with a letter",
             )
-        own: tuple[Field[Any], ...] = fields(item) if is_dataclass(item) else ()
-        for field in own:
-            value, kind = getattr(item, field.name), str(field.type).partition("[")[0]
-            if value is None:
-                fits = any(word in str(field.type) for word in ("None", "Any"))
-            else:
-                fits = callable(value) if kind == "Callable" else isinstance(value, SIMPLE.get(kind, object))
-            if not fits:
-                raise InvalidPlugin(self.kind, repr(name), f"has {field.name}={value!r}, which is no {kind}")
+        if wrong := misfit(item):
+            raise InvalidPlugin(self.kind, repr(name), wrong)
 
-    @contextmanager
-    def held(self, item: T, *, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    def held(self, item: T, *, passing: tuple[type[Exception], ...] = ()) -> Held[T]:
         """Hold a plug-in to its contract: an error in it or on its result is reported in one sentence.
 
         Errors of our own plug-ins, and errors that have a sentence for the user, pass unchanged.
@@ -143,22 +209,16 @@ class Registry(Generic[T]):
         Raises:
             PluginFailed: Names the plug-in, the line and the reason.
         """
-        try:
-            yield
-        except passing:
-            raise
-        except (Exception, SystemExit) as error:
-            registered = self._items.get(item.name) is item
-            if not registered or self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":
-                raise
-            origin = self._origin[item.name]
-            lines = [
-                line
-                for frame, line in walk_tb(error.__traceback__)
-                if frame.f_globals.get("__name__") == origin
-            ]
-            place = f"line {lines[-1]} of {origin}" if lines else f"what {origin or 'it'} returns"
-            raise PluginFailed(self.kind, item.name, place, one_line(error)) from error
+        return Held(self, item, passing)
+
+    def _refuse_fault(self, item: T, error: BaseException) -> None:
+        """Raise an error of somebody else's plug-in again, as a sentence."""
+        registered = self._items.get(item.name) is item
+        if not registered or self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":
+            return
+        origin = self._origin[item.name]
+        place = line_of(error, origin) or f"what {origin or 'it'} returns"
+        raise PluginFailed(self.kind, item.name, place, one_line(error)) from error
 
     def forget(self, name: str) -> None:
         """Remove a plug-in, so that its name can be registered again: for notebooks, where code is run again."""
@@ -221,6 +281,24 @@ class Registry(Generic[T]):
             self._loading = False
 
 
+class Held(Generic[T]):
+    """The `with` of `Registry.held`; a class, because a generator costs three times as much, many times an interval."""
+
+    __slots__ = ("_item", "_passing", "_registry")
+
+    def __init__(self, registry: Registry[T], item: T, passing: tuple[type[Exception], ...]) -> None:
+        self._registry, self._item, self._passing = registry, item, passing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, self._passing):
+            return
+        if not isinstance(error, KeyboardInterrupt):
+            self._registry._refuse_fault(self._item, error)
+
+
 def entry_points(group: str) -> Iterable[EntryPoint]:
     """Entry points of installed packages; importlib.metadata, which is slow, is imported where a package has one."""
     if group not in _groups(tuple(sys.path)):
@@ -234,12 +312,16 @@ def entry_points(group: str) -> Iterable[EntryPoint]:
 def _groups(places: tuple[str, ...]) -> frozenset[str]:
     """The groups that any installed package declares, from the entry_points.txt beside its metadata."""
     found: set[str] = set()
-    for place in map(Path, places):
-        if not place.is_dir():
-            continue
-        for name in os.listdir(place):
+    for place in places:
+        for name in os.listdir(place or ".") if os.path.isdir(place or ".") else ():
             if name.endswith((".dist-info", ".egg-info")):
-                file = place / name / "entry_points.txt"
-                text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-                found.update(line.strip()[1:-1].strip() for line in text.splitlines() if line[:1] == "[")
+                found |= _declared(os.path.join(place, name, "entry_points.txt"))
     return frozenset(found)
+
+
+def _declared(file: str) -> set[str]:
+    try:
+        with open(file, encoding="utf-8", errors="replace") as lines:
+            return {line.strip()[1:-1].strip() for line in lines if line[0] == "["}
+    except OSError:  # a package without entry points
+        return set()

@@ -38,8 +38,9 @@ Every registry has the same methods: `register(item, contract=VERSION)`, `get(na
 is another one. Refused in the same way, with exit code 3, are a name that is taken, with the names of both modules
 that claim it; a file that registers nothing, cannot be imported, or has the name of another module.
 
-A plug-in is trusted code: what it returns is checked at every call, and what it raises ends the command with one
-sentence that names it, but nothing keeps it from changing what it is handed or from ending the process.
+A plug-in is trusted code: what it returns is checked at every call, the arrays that it is given are read-only, and what
+it raises ends the command with one sentence that names it and leaves nothing behind; but nothing keeps it from putting
+other functions or values into our modules and objects, or from ending the process.
 
 | kind | registry | folders | entry-point group | contract | listed by |
 |---|---|---|---|---|---|

@@ -21,6 +21,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+_CURE = 'write METRIC < NUMBER or MECHANISM.METRIC < NUMBER, as in "saving < 10" or "mcafee.traded_kwh > 0"'
 _FORM = re.compile(r"(?:(?P<label>\S+)\.)?(?P<metric>\w+)\s*(?P<sign>[<>]=?|[=!]=)\s*(?P<number>[^\s=]+)")
 
 
@@ -103,7 +104,7 @@ def _read(where: str, text: str, labels: Collection[str], metrics: Collection[st
     form = _FORM.fullmatch(text)
     number = _number(form["number"]) if form else None
     if form is None or number is None:
-        return Problem(where, "is not a condition", "write METRIC < NUMBER or MECHANISM.METRIC < NUMBER")
+        return Problem(where, "is not a condition", _CURE)
     if form["label"] is not None and form["label"] not in labels:
         return Problem(where, f"no mechanism {form['label']!r} is here", suggest(form["label"], labels))
     if form["metric"] not in metrics:

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any
 
 from market.errors import BrokenPlugin, DuplicateName, MarketError, OldContract, one_line
 from market.mechanism import MECHANISMS
-from market.registry import ADDED, Registry, by_hand
+from market.registry import ADDED, Registry, by_hand, line_of
 from wattswap.errors import ExitCode, Problem, WattswapError
 
 REGISTRIES: tuple[tuple[str, str], ...] = (
@@ -125,14 +124,10 @@ def import_files(paths: Sequence[Path]) -> dict[str, str]:
 
 
 def at_fault(error: BaseException) -> BrokenModule | None:
-    """The file of plug-ins in which an unexpected error arose, as an error that names its line; None where none did."""
-    for frame in reversed(extract_tb(error.__traceback__)):
-        file = Path(frame.filename)
-        if file in _FILES:
-            what = f"raised {type(error).__name__}: {error}"
-            return BrokenModule.of(
-                f"{file.name}:{frame.lineno}", what, "correct the file; --debug shows more"
-            )
+    """The file of plug-ins that an unexpected error passed through, as an error with its line; None where none did."""
+    for file in _FILES:
+        if place := line_of(error, file.stem):
+            return BrokenModule.of(place, f"raises {one_line(error)}", "correct the plug-in")
     return None
 
 

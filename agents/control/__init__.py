@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from agents.devices import Fleet, Moment
 from agents.forecast import Forecast
@@ -11,6 +12,9 @@ from agents.rules import AgentRules, Known
 from agents.state import State, stateless
 from market.registry import Registry
 from market.units import IntArray
+
+MOST_HOURS: Final = 24 * 366
+"""Longest view ahead of a controller. [h]"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,6 +59,10 @@ class Controller:
     start: Callable[[IntArray, AgentRules], State] = stateless
     plan: Callable[[State, Planning], State] | None = None
     hours_ahead: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hours_ahead <= MOST_HOURS:
+            raise ValueError(f"hours_ahead is {self.hours_ahead}; it must be 0 to {MOST_HOURS}")
 
 
 CONTROLLERS: Registry[Controller] = Registry(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final, Literal, Protocol
 
 from agents.state import State
@@ -117,6 +117,15 @@ class Device:
     in_data: Callable[[MeterData], Sequence[Any]] | None = None
     switch: str = ""
     removed_by: str = ""
+
+    def __post_init__(self) -> None:
+        parameters = {one.name for one in fields(self.spec)} if is_dataclass(self.spec) else set()
+        for key in self.keys:
+            if parameters and key.field not in parameters:
+                raise ValueError(
+                    f"the key {key.name!r} of the device {self.name!r} has the field {key.field!r}, which"
+                    f" {self.spec.__name__} does not have"
+                )
 
 
 DEVICES: Registry[Device] = Registry(

@@ -94,6 +94,10 @@ class Forecaster:
     fit_every_hours: int = 0
     reads_valid: bool = False
 
+    def __post_init__(self) -> None:
+        if self.fit_every_hours < 0:
+            raise ValueError(f"fit_every_hours is {self.fit_every_hours}; it must be 0 or more")
+
 
 FORECASTERS: Registry[Forecaster] = Registry(
     "forecaster", folders=("agents.forecast",), group="wattswap.forecasters", item=Forecaster, contract=2

@@ -262,7 +262,7 @@ def _fault_of(one: Property, trial: Trial) -> str | None:
         return one.fault(trial)
     except InvalidRules:  # a variation of the book that its parameters do not fit
         return None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"raises {type(error).__name__} on a variation of the book: {error}"
 
 

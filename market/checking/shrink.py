@@ -36,7 +36,7 @@ def shrink(
             return False
         try:
             return fails(named(smaller), _renumbered(mechanism, plainer, smaller))
-        except Exception:  # a smaller book on which the mechanism trips is another failure
+        except (Exception, SystemExit):  # a smaller book on which the mechanism trips is another failure
             return False
 
     changed = True

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from market.book import OrderBook
-from market.clearing import Clearing, PriceInterval
+from market.clearing import Clearing, wrong_type
 from market.errors import InvalidRules
 from market.mechanism import Mechanism
 from market.rules import MarketRules
@@ -72,17 +72,17 @@ def cleared(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Cleari
         clearing = mechanism.clear(book, rules)
     except InvalidRules:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise Unfit(_what_was_raised(error), book, rules) from error
-    wrong = _wrong_type(book, clearing)
+    wrong = wrong_type(book, clearing)
     if wrong:
         raise Unfit(wrong, book, rules)
     return clearing
 
 
-def _what_was_raised(error: Exception) -> str:
+def _what_was_raised(error: BaseException) -> str:
     text = str(error) or "without a message"
-    if isinstance(error, ValueError) and "read-only" in text:
+    if isinstance(error, ValueError) and ("read-only" in text or "WRITEABLE" in text):
         return f"writes into the book, whose arrays are read-only ({text})"
     return f"raises {type(error).__name__}: {text.splitlines()[0]}"
 
@@ -93,32 +93,6 @@ def _same_state(before: Any, after: Any) -> bool:
         before["state"]["pos"] == after["state"]["pos"]
         and np.array_equal(before["state"]["key"], after["state"]["key"])
     )
-
-
-def _wrong_type(book: OrderBook, clearing: Any) -> str | None:
-    if not isinstance(clearing, Clearing):
-        return f"returns a {type(clearing).__name__}; it must be a Clearing"
-    for name in ("accepted_wh", "price_micro_per_kwh", "charge_nano"):
-        column = getattr(clearing, name)
-        if column is None and name == "charge_nano":
-            continue
-        if not isinstance(column, np.ndarray) or column.dtype != np.int64:
-            kind = getattr(column, "dtype", type(column).__name__)
-            return f"{name} is of type {kind}; it must be an array of int64"
-        if column.shape != (len(book),):
-            return f"{name} has the shape {column.shape} for a book of {len(book)} orders"
-    for name in ("operator_surplus_nano", "welfare_nano"):
-        number = getattr(clearing, name)
-        if type(number) is not int:
-            return f"{name} is of type {type(number).__name__}; it must be an int"
-    nodes = clearing.node_price
-    if (
-        not isinstance(nodes, tuple)
-        or not nodes
-        or not all(isinstance(p, PriceInterval | None) for p in nodes)
-    ):
-        return "node_price must be a tuple of price intervals, or of None where nothing traded"
-    return None
 
 
 def difference(a: Clearing, b: Clearing) -> str | None:

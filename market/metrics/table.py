@@ -49,6 +49,11 @@ class Result:
     facts: Mapping[str, int]
     known: Mapping[str, BoolArray] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # A metric sees what the others see, and what is stored.
+        for column in (*self.intervals.values(), *self.bills.values(), *self.known.values()):
+            column.flags.writeable = False
+
     @cached_property
     def saving_nano(self) -> IntArray:
         """What each home pays less than without a market. [nano-currency]"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -14,7 +15,7 @@ from agents.control import CONTROLLERS, Controller, Planning
 from agents.errors import InvalidOrders
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT, Forecast, Forecaster
 from agents.rules import AgentRules, Known
-from agents.state import State, from_json, to_json
+from agents.state import State, from_json, kept, to_json
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval
 from market.orders import MAX_ORDERS
@@ -126,6 +127,34 @@ def test_states_go_to_json_and_back_exactly() -> None:
         assert back[name].dtype == column.dtype
         assert back[name].shape == column.shape
         assert back[name].tolist() == column.tolist()
+
+
+@pytest.mark.parametrize(
+    ("state", "phrase"),
+    [
+        (
+            {"a": np.zeros(2), "b": np.zeros(3)},
+            "column 'b' of a state has the shape (3,), and there are 2 homes",
+        ),
+        ({"a": np.zeros(())}, "column 'a' of a state has the shape (), and there are 2 homes"),
+        ({"a": [1, 2]}, "column 'a' of a state is no array of 64-bit numbers but list"),
+        ({"a": np.array(["x", "y"])}, "no array of 64-bit numbers but <U1"),
+        ({"a": np.array([None, 1])}, "no array of 64-bit numbers but object"),
+        ({"a": np.zeros(2, dtype=np.longdouble)}, f"but {np.dtype(np.longdouble)}"),
+        ({7: np.zeros(2)}, "column 7 of a state"),
+        (None, "a state is no columns by name but NoneType"),
+    ],
+)
+def test_a_state_that_no_checkpoint_can_keep_is_refused(state: object, phrase: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(phrase)):
+        kept(state, 2)
+
+
+def test_a_state_cannot_be_changed_in_place_neither_before_nor_after_a_checkpoint() -> None:
+    state = kept({"a": np.zeros(2)}, 2)
+    for kept_one in (state, from_json(to_json(state))):
+        with pytest.raises(ValueError, match="read-only"):
+            kept_one["a"] += 1
 
 
 def counts(homes: IntArray, rules: AgentRules) -> dict[str, IntArray]:

@@ -14,10 +14,10 @@ from p2p.consensus.sign_state import ConsensusStore, SignStateError
 from p2p.consensus.types import RECORD_VERSION, SignState, Vote
 from p2p.consensus.votes import LastSigned
 from p2p.errors import StoreError
+from p2p.ledger.checkpoint import load_tip
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
 from p2p.roles.exchange.journal import Journal, JournalDamaged, Promise
-from p2p.roles.replica.ledger import load_tip
 from tests.kits.chain_kit import make_chain
 
 CHAIN, KEY = b"c" * 32, b"k" * 32

@@ -20,12 +20,13 @@ from p2p.blocks.genesis import Genesis, decode_genesis
 from p2p.blocks.members import Members
 from p2p.consensus.evidence import check_evidence, make_evidence
 from p2p.errors import GenesisError, KeyFileError, RemoteError
+from p2p.ledger.checkpoint import checkpoint_bytes, open_checkpoint
 from p2p.ledger.execution import check_block, genesis_tip
 from p2p.ledger.light import check_proof, make_proof, proof_from_json
 from p2p.ledger.producer import Producer
 from p2p.ledger.state import apply, check_tx
 from p2p.ledger.store import ChainStore
-from p2p.roles.replica.ledger import Ledger, checkpoint_bytes, open_checkpoint
+from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.snapshot import make_snapshot, open_snapshot
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES

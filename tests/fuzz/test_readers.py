@@ -12,7 +12,7 @@ import pytest
 
 from p2p.batches.blob import Blob
 from p2p.errors import NonCanonical, RemoteError, WrongVersion
-from p2p.roles.replica.ledger import Checkpoint, open_checkpoint
+from p2p.ledger.checkpoint import Checkpoint, open_checkpoint
 from p2p.wire.codec import decode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from tests.fuzz.__main__ import hammer

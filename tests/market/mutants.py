@@ -83,13 +83,24 @@ def writes_into_the_book(book: OrderBook, rules: MarketRules) -> Clearing:
     return clearing
 
 
-@kills("sound", 1, "changes the book: energy_wh")
+@kills("sound", 0, "writes into the book")
 def forces_its_way_into_the_book(book: OrderBook, rules: MarketRules) -> Clearing:
     column = book.energy_wh
     column.flags.writeable = True
     column += 1
     column.flags.writeable = False
     return no_trade(book)
+
+
+@kills("sound", 1, "changes the book: energy_wh")
+def puts_other_columns_into_the_book(book: OrderBook, rules: MarketRules) -> Clearing:
+    object.__setattr__(book, "energy_wh", book.energy_wh + 1)
+    return no_trade(book)
+
+
+@kills("sound", 0, "raises SystemExit")
+def ends_the_process(book: OrderBook, rules: MarketRules) -> Clearing:
+    raise SystemExit(0)
 
 
 @kills("sound", 0, "global random numbers of numpy")

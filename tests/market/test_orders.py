@@ -151,3 +151,15 @@ def test_a_grid_without_or_with_twice_named_nodes_is_refused() -> None:
         grid(("root", "a", "a"))
     with pytest.raises(InvalidGrid, match="needs nodes"):
         grid(())
+
+
+def test_nobody_can_make_a_book_writable_again() -> None:
+    who, side, energy, limit = np.arange(3), np.ones(3, dtype=np.int8), np.arange(3), np.arange(3)
+    book = OrderBook.from_columns(who, side, energy, limit)
+    energy += 7
+    assert book.energy_wh.tolist() == [0, 1, 2]
+    for name in ("participant", "side", "energy_wh", "limit_micro_per_kwh", "node", "sequence"):
+        column = getattr(book, name)
+        for array in (column, column[:], column.view(np.int8)):
+            with pytest.raises(ValueError, match="cannot set WRITEABLE"):
+                array.flags.writeable = True

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from market.errors import did_you_mean
 from market.metrics.table import METRICS, Metric, Row
-from wattswap.cli.output import Form, cell, note, print_bills, print_csv, print_json, print_rows, print_table
+from wattswap.cli.output import (
+    Form,
+    cell,
+    note,
+    print_bills,
+    print_columns,
+    print_csv,
+    print_json,
+    print_rows,
+    print_table,
+)
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError
 
@@ -140,22 +150,15 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
 
 
 def _print_columns(result: ComparisonFolder, point: str, title: str, columns: tuple[Column, ...]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     frame, difference = result.summary(point), result.differences("saving", point=point)
     half_width = ((difference["high"] - difference["low"]).astype(float) / 2).dropna().to_dict()
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("mechanism", no_wrap=True)
-    for _, head, _ in columns:
-        table.add_column(head, justify="right", no_wrap=True)
     competing = frame.drop(labels=[result.reference, result.bound], errors="ignore")
     unpaid = competing[competing["market_operator_income"] > -0.005]  # somebody else pays a deficit
     best = {
         name: _best((unpaid if name == "saving" else competing)[name].round(decimals), METRICS.get(name))
         for name, _, decimals in columns
     }
+    rows = []
     for label, row in frame.iterrows():
         cells = [
             cell(float(row[name]), decimals) + ("*" if label in best[name] else "")
@@ -163,8 +166,10 @@ def _print_columns(result: ComparisonFolder, point: str, title: str, columns: tu
         ]
         half = half_width.get(str(label)) if columns is HOMES else None
         cells[0] += f" +-{half:.2f}" if half else ""
-        table.add_row(str(label), *cells)
-    Console(width=max(len(title), 100), highlight=False).print(table)
+        rows.append((str(label), *cells))
+    heads = ["mechanism", *(head for _, head, _ in columns)]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    print_columns(title, heads, rows, widths, [True] * len(columns))
 
 
 def _best(column: pd.Series[float], metric: Metric) -> list[str]:

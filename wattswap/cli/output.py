@@ -44,21 +44,39 @@ def print_table(title: str, frame: pd.DataFrame, decimals: int = 2) -> None:
 
     Columns that do not fit side by side on the terminal follow below, so that no number is cut.
     """
+    # itertuples and not iterrows, which turns integers beside floats into floats
+    rows = [(str(key), *(cell(value, decimals) for value in row)) for key, *row in frame.itertuples()]
+    heads = [str(frame.index.name or ""), *(str(name).replace("_", " ") for name in frame.columns)]
+    narrow = [max(map(_longest_word, column)) for column in zip(heads, *rows, strict=True)]
+    print_columns(title, heads, rows, narrow, [dtype.kind in "ifu" for dtype in frame.dtypes])
+
+
+def print_columns(
+    title: str,
+    heads: Sequence[str],
+    rows: Sequence[tuple[str, ...]],
+    narrow: Sequence[int],
+    right: Sequence[bool],
+) -> None:
+    """Print rows of text as wide as the terminal, or 140 letters in a pipe; columns that do not fit follow below.
+
+    Args:
+        title: Above the table.
+        heads: Of all columns; the first one is repeated with every part.
+        rows: Texts by column.
+        narrow: Least width of each column. [letters]
+        right: Of all columns but the first, which are aligned to the right.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    # itertuples and not iterrows, which turns integers beside floats into floats
-    rows = [(str(key), *(cell(value, decimals) for value in row)) for key, *row in frame.itertuples()]
-    heads = [str(frame.index.name or ""), *(str(name).replace("_", " ") for name in frame.columns)]
-    narrow = [max(map(_longest_word, column)) for column in zip(heads, *rows, strict=True)]
     for part in _side_by_side(narrow[1:], console.width - narrow[0]):
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column(heads[0], no_wrap=True)
         for i in part:
-            numeric = frame.dtypes.iloc[i].kind in "ifu"
-            justify: Literal["right", "left"] = "right" if numeric else "left"
+            justify: Literal["right", "left"] = "right" if right[i] else "left"
             table.add_column(heads[1 + i], justify=justify, min_width=narrow[1 + i])
         for key, *cells in rows:
             table.add_row(key, *(cells[i] for i in part))

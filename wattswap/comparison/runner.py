@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -18,6 +20,7 @@ from wattswap.comparison.cells import run_cell
 from wattswap.comparison.plan import CellKey, Plan
 from wattswap.comparison.store import (
     DATASETS,
+    OTHER_COLUMNS,
     SUMMARY,
     differing,
     is_done,
@@ -26,7 +29,7 @@ from wattswap.comparison.store import (
     read_part,
     write_cell,
 )
-from wattswap.errors import Interrupted, UsageError, VerificationFailed
+from wattswap.errors import ExitCode, Interrupted, RunNotFound, UsageError, VerificationFailed, WattswapError
 from wattswap.plugins import Added, added, import_files, learn
 from wattswap.runs.folder import read_object
 from wattswap.runs.layout import COMPARISON
@@ -38,6 +41,12 @@ from wattswap.selection import BOUND, REFERENCE
 
 OnCell = Callable[[CellKey, Row, int, int, bool], None]
 """Called for each finished cell with its metrics, the number done and in total, and whether it was there before."""
+
+
+class WorkerEnded(WattswapError):
+    """A process of a comparison that has ended without a word."""
+
+    exit_code = ExitCode.INVALID
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +117,14 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
             raise Interrupted.of(
                 str(folder), f"stopped after {done} of {len(plan.cells)} cells", cure
             ) from None
+        except Exception:
+            if not before and not done:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         finally:
             about["wall_s"] = round(about["wall_s"] + time.monotonic() - begun, 3)
-            _write_about(folder, about)
+            if folder.is_dir():
+                _write_about(folder, about)
     return folder
 
 
@@ -118,9 +132,11 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
     """Recompute every cell of a comparison and compare all that is stored of it.
 
     Raises:
+        RunNotFound: Another version of this program wrote it, with other columns; says what verifies it.
         VerificationFailed: Names every cell and column that differs.
     """
     about = read_object(folder / COMPARISON)
+    other_code = about.get("code_sha256") != code_sha256()
     cells = [CellKey(**cell) for cell in about["cells"]]
     named = {part_path(folder, dataset, key): key for key in cells for dataset in DATASETS}
     stray = [path for dataset in DATASETS for path in (folder / dataset).rglob("*") if path.is_file()]
@@ -137,12 +153,18 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
         cell = run_cell(setup)
         row = figures(cell.result)
         columns = differing(folder, key, cell, row, setup.roster)
+        if other_code and any(column.endswith(OTHER_COLUMNS) for column in columns):
+            what = "was made by another version of wattswap, whose cells have other columns"
+            cure = (
+                f"to verify it, run `wattswap verify {folder}` with the program that wrote it, whose version"
+            )
+            raise RunNotFound.of(str(folder), what, f"{cure} and commit stand in its comparison.json")
         if columns:
             wrong.append(f"{name_of(key)}: {', '.join(columns)}")
         _report(on_cell, key, row, count, len(finished), False)
     if wrong:
         cure = "restore the folder, or compare again"
-        if about.get("code_sha256") != code_sha256():
+        if other_code:
             cure = "the code has changed since; verify with the wattswap whose commit is in comparison.json"
         raise VerificationFailed.of(str(folder), "; ".join(wrong), cure)
     return {"cells": len(finished)}
@@ -184,8 +206,12 @@ def _work(todo: list[Job], jobs: int) -> Iterator[tuple[CellKey, Row]]:
     from joblib import Parallel, delayed
 
     pool = Parallel(n_jobs=min(jobs, len(todo)), return_as="generator_unordered")
-    with closing(pool(delayed(run_job)(job) for job in todo)) as results:
-        yield from results
+    try:
+        with closing(pool(delayed(run_job)(job) for job in todo)) as results:
+            yield from results
+    except BrokenProcessPool:
+        what = "one of the processes has ended by itself, through a plug-in or for lack of memory"
+        raise WorkerEnded.of("--jobs", what, "try again with --jobs 1") from None
 
 
 def run_job(job: Job) -> tuple[CellKey, Row]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUMMARY, BILLS, INTERVALS = "summary", "bills", "intervals"
+OTHER_COLUMNS = " (columns)"
 DATASETS = (INTERVALS, BILLS, SUMMARY)
 _PART = "part.parquet"
 
@@ -100,7 +101,7 @@ def differing(folder: Path, key: CellKey, cell: Cell, summary: Row, households: 
     for dataset, again in tables_of(cell, summary, households, "").items():
         stored = read_part(folder, dataset, key)
         if stored.column_names != again.column_names:
-            return [f"{dataset} (columns)"]
+            return [f"{dataset}{OTHER_COLUMNS}"]
         wrong += [
             f"{dataset}.{name}"
             for name in again.column_names

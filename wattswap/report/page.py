@@ -88,6 +88,8 @@ class Section:
             raise ValueError(
                 f"{self.anchor!r} is not an id of a section, of lower-case letters, digits and '-'"
             )
+        for name, drawn in self.figures.items():
+            _figure_data(name, drawn)
 
 
 def page(title: str, about: str, sections: Sequence[Section], version: str) -> str:

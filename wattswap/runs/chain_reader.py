@@ -17,13 +17,13 @@ from p2p.batches.batch import BatchArgs, batches, make_batch
 from p2p.blocks.block import Block, CommitCertificate, block_hash, signers
 from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.errors import GenesisError, OtherFormat, StoreError
+from p2p.ledger.checkpoint import load_tip
 from p2p.ledger.edge import shown
 from p2p.ledger.execution import Tip
 from p2p.ledger.light import check_proof, make_proof, proof_from_json, proof_to_json, set_changes
 from p2p.ledger.module import ChainModule, modules_of
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
-from p2p.roles.replica.ledger import load_tip
 from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.folder import CURE, read_table
 from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA

@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any, Protocol
+
+import numpy as np
 
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OtherFormat
-from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
+from wattswap.errors import Interrupted, RunNotFound, VerificationFailed, is_expected
 from wattswap.runs.chain_writer import ChainWriter, Committed
 from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
 from wattswap.runs.interrupt import Interrupt
@@ -28,6 +29,7 @@ from wattswap.runs.interval import IntervalRecord, step
 from wattswap.runs.layout import (
     CHAIN,
     CHECKPOINT,
+    COMPARISON,
     GENESIS,
     IN_PROCESS,
     LIVE,
@@ -182,8 +184,10 @@ def run(scenario: Scenario, *, out: Path | str = RUNS, on_progress: OnProgress |
             return _drive(setup, partial, on_progress)
         except Interrupted:
             raise
-        except BaseException:
-            if not (partial / CHECKPOINT).exists() and not (partial / MANIFEST).exists():
+        except BaseException as error:
+            begun = (partial / CHECKPOINT).exists() or (partial / MANIFEST).exists()
+            # What has a sentence for the user, such as a plug-in that fails, would fail again after `resume`.
+            if not begun or (is_expected(error) and not isinstance(error, KeyboardInterrupt)):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
 
@@ -222,6 +226,9 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunFol
     partial = Path(path).resolve()
     if not partial.name.endswith(PARTIAL) and partial.with_name(partial.name + PARTIAL).exists():
         partial = partial.with_name(partial.name + PARTIAL)
+    if (partial / COMPARISON).is_file():
+        command = read_object(partial / COMPARISON).get("command", "wattswap compare")
+        raise RunNotFound.of(str(path), "a comparison is here, and no run", f"continue it with: {command}")
     begun = all((partial / name).is_file() for name in (GENESIS, SCENARIO))
     if not begun or not partial.name.endswith(PARTIAL):
         raise RunNotFound.of(str(path), "no unfinished run is here", "unfinished runs end in .partial")
@@ -317,7 +324,7 @@ def finish(
         "platform": _platform(),
         "started": datetime.fromtimestamp(begun, UTC).isoformat(timespec="seconds"),
         "wall_s": round(time.time() - begun, 3),
-        "clear_ms": None if not current.clear_ns else median(current.clear_ns) / 1e6,
+        "clear_ms": None if not current.clear_ns else float(np.median(current.clear_ns)) / 1e6,
         **(extra or {}),
     }
     log_event(partial, "finished", wall_s=manifest["wall_s"], head=chain["head"])

@@ -115,7 +115,12 @@ def devices_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -
             continue
         specs: list[Any] = [None] * len(meter.households)
         if device.in_data is not None and scenario.homes.uses_data(device):
-            specs = list(device.in_data(meter))
+            with DEVICES.held(device):
+                specs = list(device.in_data(meter))
+                if len(specs) != len(meter.households):
+                    raise TypeError(
+                        f"in_data gives {len(specs)} specs, and there are {len(meter.households)} homes"
+                    )
         for name, table in tables.items():
             if name in dropped:
                 continue
@@ -150,9 +155,10 @@ def _spec(scenario: Scenario, device: Device, table: Table, base: Any, key: KeyP
         cure = f"give {', '.join(first)} and {last}" if first else f"give {last}"
         raise scenario.invalid(key, f"this home has no {device.name} in the data", cure)
     try:
-        return device.spec(**values)
+        with DEVICES.held(device, passing=(ValueError,)):
+            return device.spec(**values)
     except ValueError as error:
-        raise scenario.invalid(key, str(error).rstrip(".")) from None
+        raise scenario.invalid(key, " ".join(str(error).split()).rstrip(".")) from None
 
 
 def strategies_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -> tuple[str, ...]:

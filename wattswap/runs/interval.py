@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.bidding import Orders, OwnResults
+from agents.errors import InvalidOrders
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, check_feasible
+from market.errors import InvalidBook
 from market.mechanism import MECHANISMS, refuse_unused
 from market.orders import Terms
 from market.random import words_of
@@ -191,9 +193,14 @@ def closed_book(
     """
     if setup.metered:
         energy_wh = metered_wh(participant, side, net_wh)
-    return build_book(
-        setup.seed, setup.start_of(i), participant, side, energy_wh, limit_micro_per_kwh, node, terms
-    )
+    start_s, limit = setup.start_of(i), limit_micro_per_kwh
+    try:
+        return build_book(setup.seed, start_s, participant, side, energy_wh, limit, node, terms)
+    except InvalidBook as error:
+        names = " and ".join(sorted(set(setup.strategies)))
+        raise InvalidOrders(
+            f"what {names} orders is no order book: {error}; correct the bidding strategy"
+        ) from None
 
 
 def metered_wh(participant: IntArray, side: Int8Array, net_wh: IntArray) -> IntArray:
@@ -292,7 +299,8 @@ def build_book(
 ) -> OrderBook:
     """Close the gate: the canonical book, simple orders of 0 Wh left out; a participant's orders keep their order."""
     keep = energy_wh != 0
-    keep[list(terms)] = True
+    if terms:
+        keep[list(terms)] = True
     rows = np.flatnonzero(keep)
     who = participant[rows]
     return OrderBook.from_columns(

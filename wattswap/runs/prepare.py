@@ -222,7 +222,7 @@ class Setup:
         valid = self.meter.quality != MISSING
         return None if valid.all() else valid
 
-    @property
+    @cached_property
     def has_load(self) -> bool:
         """Whether the data have the load behind the meters: by sub-meter, or because nobody exports."""
         return bool({"load", "pv"} & set(self.meter.sub_meters)) or not self.meter.export_wh.any()

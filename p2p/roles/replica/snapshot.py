@@ -13,10 +13,11 @@ from p2p.blocks import block as blocks
 from p2p.blocks.block import CommitCertificate, Header
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadProof, OutOfRange, RemoteError, WrongChain, WrongVersion
+from p2p.ledger.checkpoint import MAX_STATE_BYTES, open_checkpoint
 from p2p.ledger.execution import Tip
 from p2p.ledger.light import SetChange
 from p2p.ledger.store import Base
-from p2p.roles.replica.ledger import MAX_STATE_BYTES, Ledger, open_checkpoint
+from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.status import check_head
 from p2p.transports.base import PEER_FAILED, Transport
 from p2p.wire.codec import Record, decode, encode

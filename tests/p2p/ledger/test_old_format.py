@@ -11,12 +11,14 @@ import wattswap as ws
 from p2p.blocks.genesis import VERSION, read_genesis
 from p2p.errors import OtherFormat
 from p2p.ledger.store import ChainStore
+from tests.kits.run_kit import call, files_below, refused
 from wattswap.errors import ExitCode, exit_code_of
 from wattswap.runs.chain_reader import chain_facts, verified_chain
 from wattswap.runs.folder import RunFolder, read_table
 from wattswap.verification import verify_run
 
 OLD = Path(__file__).parent / "stored" / "v2"
+STREET = Path(__file__).parents[2] / "golden" / "two_neighbours"
 SENTENCE = rf"a chain of format 2; this program reads format {VERSION}\. To verify it, run `wattswap verify RUN_FOLDER`"
 
 
@@ -47,7 +49,39 @@ def test_the_tables_and_figures_of_an_old_run_are_opened() -> None:
         assert len(read_table(OLD, name)) > 0
 
 
+def test_an_unfinished_old_run_is_not_continued_but_says_what_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    partial = Path(shutil.copytree(OLD, tmp_path / "run.partial"))
+    (partial / "manifest.json").unlink()
+    stored = partial / "scenario.json"
+    stored.write_text(
+        stored.read_text(encoding="utf-8").replace("/srv/street", str(STREET)), encoding="utf-8"
+    )
+    before = files_below(partial)
+    sentence = "was interrupted by another version of wattswap; start a new run, or resume it by that version"
+    refused(call(capsys, "resume", partial), 3, sentence)
+    assert [name for name in files_below(partial) if name != "lock"] == before
+
+
+@pytest.mark.parametrize(
+    ("command", "phrase"),
+    [
+        (
+            "verify",
+            "a chain of format 2; this program reads format 3. To verify it, run `wattswap verify RUN_FOLDER`",
+        ),
+        ("report", "report with the wattswap whose version and commit"),
+    ],
+)
+def test_the_command_line_refuses_an_old_run_with_the_command_that_reads_it(
+    command: str, phrase: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(OLD, tmp_path / "run"))
+    refused(call(capsys, command, run), 3, phrase)
+    assert files_below(run) == files_below(OLD)
+
+
 def test_the_same_scenario_can_be_run_again(tmp_path: Path) -> None:
-    golden = Path(__file__).parents[2] / "golden" / "two_neighbours" / "scenario.toml"
-    again = ws.run(ws.load(golden), out=tmp_path)
+    again = ws.run(ws.load(STREET / "scenario.toml"), out=tmp_path)
     assert RunFolder(OLD).metrics.items() <= RunFolder(again.path).metrics.items()

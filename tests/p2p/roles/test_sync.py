@@ -15,9 +15,10 @@ from test_validator_hostile import vote
 from p2p.blocks.block import Block, block_hash, decode_block, validators_hash
 from p2p.consensus.sign_state import FILE_NAME
 from p2p.errors import BadProof, RemoteError, StoreDamaged
+from p2p.ledger.checkpoint import load_tip
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
-from p2p.roles.replica.ledger import ChainForked, Ledger, load_tip
+from p2p.roles.replica.ledger import ChainForked, Ledger
 from p2p.roles.replica.observer import Observer
 from p2p.roles.replica.peers import pack
 from p2p.roles.replica.snapshot import Snapshot, fetch_snapshot, make_snapshot, open_snapshot

@@ -455,3 +455,23 @@ def test_python_m_wattswap_is_the_command_line() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Usage: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "phrase"),
+    [
+        (
+            ["-m", "unifrom_price"],
+            "Error: -m unifrom_price: no mechanism 'unifrom_price'; did you mean 'uniform_",
+        ),
+        (["-m", "mcaf:unit_kwh=2"], "Error: -m mcaf:unit_kwh=2: no mechanism 'mcaf'; did you mean 'mcafee'?"),
+        (["-m", 'a"b'], "Error: -m a\"b: no mechanism 'a\"b'; known: "),
+        (["--seed", -3], "Error: --seed -3: -3 is too small; the smallest is 0"),
+    ],
+)
+def test_an_error_names_the_option_that_was_typed(
+    options: list[object], phrase: str, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    outcome = call(capsys, "run", street, "--out", tmp_path, *options)
+    refused(outcome, 3, phrase)
+    assert "--set" not in outcome.err

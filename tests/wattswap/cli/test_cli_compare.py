@@ -113,7 +113,7 @@ def test_sweep_compares_over_the_whole_grid(street: Path, tmp_path: Path, capsys
         ("traded_kwh < 1000", 6, "traded_kwh of uniform_price is"),
         ("mcafee.homes_worse_off >= 0", 6, "homes_worse_off of mcafee is"),
         ("co2_kg > 1", 6, "co2_kg of mcafee does not exist"),
-        ("saving", 2, "is not a condition"),
+        ("saving", 2, 'as in "saving < 10"'),
         ("mcafe.saving < 1", 2, "did you mean 'mcafee'?"),
         ("savings < 1", 2, "did you mean 'saving'?"),
         ("saving < nan", 2, "is not a condition"),

@@ -152,3 +152,16 @@ def test_no_number_is_cut_on_a_narrow_terminal(
 def test_a_table_without_rows_has_its_head(capsys: Capture) -> None:
     print_table("Nothing", pd.DataFrame({"price_per_kwh": []}))
     assert "price per kwh" in capsys.readouterr().out
+
+
+def test_on_a_narrow_terminal_columns_follow_below_and_no_number_is_cut(
+    compared: Comparison, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = call(capsys, "show", compared.path).out
+    monkeypatch.setattr("wattswap.cli.output.sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "50")
+    narrow = re.sub(r"\x1b\[[0-9;]*m", "", call(capsys, "show", compared.path).out)
+    tables = narrow.partition("The best of a column")[0].splitlines()[1:]
+    assert max(map(len, tables)) <= 50
+    assert "…" not in narrow
+    assert set(re.findall(r"\d+\.\d+", wide)) <= set(re.findall(r"\d+\.\d+", narrow))

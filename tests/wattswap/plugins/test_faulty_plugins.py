@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.kits.plugin_kit import clean_registries, written
-from tests.kits.run_kit import call
+from tests.kits.run_kit import call, files_below, refused
 
 __all__ = ["clean_registries"]
 pytestmark = pytest.mark.usefixtures("clean_registries")
@@ -52,9 +52,26 @@ def faulty(result):
         (MECHANISM, "raise RuntimeError('bo\\nom')", "line 7 of faulty: runtimeerror: bo om"),
         (MECHANISM, "raise SystemExit(0)", "line 7 of faulty: systemexit: 0"),
         (MECHANISM, "raise BrokenPipeError", "line 7 of faulty: brokenpipeerror"),
-        (MECHANISM, "return None", "what faulty returns: attributeerror"),
+        (MECHANISM, "return None", "what faulty returns: infeasibleclearing: returns a nonetype; it must be"),
         (MECHANISM, "return replace(base, node_price=())", "a clearing without a node"),
         (MECHANISM, "return replace(base, accepted_wh=base.accepted_wh + 10**9)", "infeasibleclearing"),
+        (MECHANISM, "book.energy_wh.flags.writeable = True; return base", "line 7 of faulty: valueerror: cannot set"),
+        (MECHANISM, "class X(BaseException): pass\n    raise X", "line 8 of faulty: x"),
+        (MECHANISM, "raise ValueError('\\x1b[31m' + 'a' * 400)", r"valueerror: \x1b[31m" + "a" * 295 + "; correct"),
+        (MECHANISM, "return replace(base, accepted_wh=base.accepted_wh * 1.0)", "accepted_wh is of type float64"),
+        (MECHANISM, "return replace(base, welfare_nano=float('nan'))", "welfare_nano is of type float"),
+        (MECHANISM, "return replace(base, node_price=('x',))", "a tuple of price intervals of ints"),
+        (MECHANISM, "return replace(base, later_prices=(1,))", "a tuple of price intervals of ints"),
+        (MECHANISM, "return replace(base, trades=7)", "trades is of type int"),
+        (MECHANISM, "return replace(base, charge_nano=base.accepted_wh[:0])", "charge_nano has the shape (0,)"),
+        (STRATEGY, "return replace(orders, side=orders.side * 5)", "what faulty orders is no order book: a side"),
+        (STRATEGY, "return replace(orders, energy_wh=orders.energy_wh - 10**9)", "negative energy"),
+        (STRATEGY, "return replace(orders, energy_wh=orders.energy_wh.astype('u8'))", "not whole numbers"),
+        (STRATEGY, "view.known.net_wh[:] = 0", "line 6 of faulty: valueerror: assignment destination is read-only"),
+        (STRATEGY, "view.homes[:] = 0", "line 6 of faulty: valueerror: assignment destination is read-only"),
+        (FORECASTER, "return Forecast((1, 500000), [net_wh[:1], net_wh])", "no whole number of wh per step and home"),
+        (FORECASTER, "return Forecast((1,), net_wh[None])", "no whole number of wh per step and home"),
+        (METRIC, "result.bills['bought_wh'][:] = 0", "line 6 of faulty: valueerror: assignment destination is read-"),
         (STRATEGY, "raise SystemExit(0)", "bidding strategy 'faulty' fails in line 6 of faulty: systemexit"),
         (STRATEGY, "return None", "what faulty returns"),
         (STRATEGY, "return replace(orders, energy_wh=orders.energy_wh + 0.5)", "not whole numbers"),
@@ -80,6 +97,31 @@ def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
     assert (done.code, done.out) == (3, ""), done.err
     assert phrase in done.err.lower()
     assert done.err.count("\n") == 1
+    assert files_below(tmp_path / "runs") == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_metric_that_fails_in_a_comparison_leaves_nothing_behind(
+    jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = written(tmp_path, "faulty.py", METRIC.format(body="return 1 / 0"))
+    done = call(
+        capsys, "compare", "demo", "--module", module, "-m", "pay_as_bid", "--set", "time.intervals=2",
+        "--jobs", jobs, "--quiet", "--out", tmp_path / "compared",
+    )  # fmt: skip
+    refused(done, 3, "metric 'faulty' fails in line 6 of faulty: zerodivisionerror")
+    assert files_below(tmp_path / "compared") == []
+
+
+def test_a_worker_that_ends_by_itself_is_told_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = written(tmp_path, "faulty.py", MECHANISM.format(body="import os; os._exit(0)"))
+    done = call(
+        capsys, "compare", "demo", "--module", module, "-m", "faulty", "--set", "time.intervals=2",
+        "--jobs", 2, "--quiet", "--out", tmp_path / "compared",
+    )  # fmt: skip
+    refused(done, 3, "one of the processes has ended by itself", "--jobs 1")
 
 
 def test_a_number_of_numpy_is_a_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,13 +142,25 @@ def test_a_number_of_numpy_is_a_figure(tmp_path: Path, capsys: pytest.CaptureFix
         ("Mechanism('a:k=1', min, P)", "has no name"),
         ("Mechanism('x', None, P)", "clear=None, which is no Callable"),
         ("Mechanism('x', min, None)", "promises=None, which is no Promises"),
-        ("Mechanism('x', min, P, parameters=7)", "parameters=7, which is no tuple"),
+        ("Mechanism('x', min, P, parameters=(7,))", "parameters=(7,), which is no tuple of Parameter"),
+        ("Mechanism('x', min, P, order_kinds=7)", "order_kinds=7, which is no frozenset"),
+        ("Mechanism('x', min, P, inputs='y')", "inputs='y', which is none of book, metered"),
+        ("Mechanism('x', min, Promises(source=7))", "has a promise that has source=7, which is no str"),
+        ("Mechanism('x', min, P, parameters=(parameter('y'),))", "has a parameter that has kind='y'"),
+        (
+            "Mechanism('x', min, P, parameters=(parameter('choice'),))",
+            "default of the parameter 'p' is 0, which",
+        ),
+        ("Mechanism('x', min, P, parameters=(parameter('whole'),) * 2)", "two parameters of one name"),
+        ("Mechanism('x' * 65, min, P)", "has no name of at most 64 letters"),
     ],
 )
 def test_what_is_no_plugin_is_refused_when_it_registers(
     registered: str, phrase: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = "from market.mechanism import MECHANISMS, Mechanism, Promises\nP = Promises(source='a test')\n"
+    text += "from market.parameters import Parameter\n"
+    text += "def parameter(kind): return Parameter(name='p', field='p', kind=kind, default=0, summary='')\n"
     module = written(tmp_path, "faulty.py", f"{text}MECHANISMS.register({registered})\n")
     done = call(capsys, "list", "mechanisms", "--module", module)
     assert (done.code, done.out) == (3, "")

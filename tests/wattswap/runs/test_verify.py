@@ -19,9 +19,9 @@ import pytest
 
 import wattswap as ws
 from p2p.errors import OtherFormat
+from p2p.ledger.checkpoint import checkpoint_bytes, load_tip
 from p2p.ledger.execution import genesis_tip
 from p2p.ledger.store import ChainStore
-from p2p.roles.replica.ledger import checkpoint_bytes, load_tip
 from p2p.wire.codec import encode
 from tests.kits.run_kit import call, files_below, write_street
 from wattswap.errors import InvalidScenario, VerificationFailed
