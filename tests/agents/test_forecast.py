@@ -120,7 +120,7 @@ def test_a_forecaster_that_does_not_look_for_gaps_forecasts_nothing_for_a_home_t
     )  # fmt: skip
     FORECASTERS.register(last)
     try:
-        rules = AgentRules(forecaster="last", forecast_days=1)
+        rules = AgentRules(strategy="truthful", forecaster="last", forecast_days=1)
         imported, exported = registers(3, 4, 3)
         for back, expected in ((DAY + 5, [True] * 3), (DAY + 4, [True, False, True])):
             valid = np.ones(imported.shape, dtype=np.bool_)
