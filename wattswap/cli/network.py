@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import JsonOption
+from wattswap.cli.options import JsonOption, WideOption
 from wattswap.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def status(
     genesis: Annotated[
         Path | None, typer.Option("--genesis", help="Genesis of the chain, where addresses are given.")
     ] = None,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show the status of every node; exit code 6 if any is unreachable."""
@@ -48,7 +49,7 @@ def status(
     if json:
         print_json({"chain_id": chain_id.hex(), "up": all(row["up"] for row in rows), "nodes": rows})
     else:
-        _print(chain_id, rows)
+        _print(chain_id, rows, wide)
     if not all(row["up"] for row in rows):
         raise typer.Exit(NODE_DOWN)
 
@@ -71,10 +72,11 @@ def _targets(where: list[str], genesis: Path | None) -> tuple[bytes, list[Target
     return read_genesis(genesis).chain_id, [Target(address, "", address) for address in addresses]
 
 
-def _print(chain_id: bytes, rows: list[dict[str, Any]]) -> None:
+def _print(chain_id: bytes, rows: list[dict[str, Any]], wide: bool) -> None:
     import pandas as pd
 
-    from wattswap.cli.output import note, print_table
+    from wattswap.cli.output import note
+    from wattswap.cli.tables import print_table
 
     up = [row for row in rows if row["up"]]
     frame = pd.DataFrame(

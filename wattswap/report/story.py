@@ -211,7 +211,7 @@ class Story:
     @property
     def shares_imbalance(self) -> bool:
         """Whether homes settle among each other, before the retailer, what was not traded."""
-        return bool(self.scenario.get("market", {}).get("imbalance", "shared") == "shared")
+        return bool(self.scenario.get("market", {}).get("imbalance", "pooled") != "retailer")
 
     @property
     def length(self) -> timedelta:
