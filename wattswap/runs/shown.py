@@ -58,7 +58,7 @@ def saving_of(figures: Mapping[str, float | None]) -> Saving | None:
     """The saving in its parts; None where the figures are of a wattswap that did not take it apart."""
     names = ("saving_by_mechanism", "saving_by_imbalance_rule", "saving_bound", "market_operator_income")
     mechanism, rule, bound, operator = (figures.get(name) for name in names)
-    without = figures["cost_without_market"]
+    without = figures.get("cost_without_market")
     if mechanism is None or rule is None or bound is None or operator is None or without is None:
         return None
     added = max(-operator, 0.0)

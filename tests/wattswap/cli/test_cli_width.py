@@ -97,7 +97,7 @@ def test_large_amounts_are_whole_and_what_is_left_out_is_named(screen: int, caps
     heads = re.sub(r"\s+", " ", text)
     assert ("Left out at this width: " in heads) is (screen < 140)
     if screen == 60:
-        assert "agreed to sell kWh, saving %, imbalance cost (--wide shows all)." in heads
+        assert "given kWh, agreed to buy kWh, agreed to sell kWh, imbalance cost (--wide shows all)." in heads
 
 
 def test_wide_is_as_wide_as_it_must(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
