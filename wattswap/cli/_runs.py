@@ -167,10 +167,11 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
         return
     daily = frame.groupby(pd.DatetimeIndex(frame.index).strftime("%a %d %b %Y"), sort=False).sum()
     daily = daily.apply(lambda column: adding_up(column.tolist(), 3))
-    daily.loc["all"] = daily.sum()
     daily.index.name = "day"
     daily.columns = daily.columns.str.replace("_", " ")
-    money = [name for name in daily.columns if not name.endswith("kwh")]
+    money = [name for name in daily.columns if not name.endswith("kwh") and name != "total"]
+    daily["total"] = daily[money].sum(axis=1)  # of what is shown
+    daily.loc["all"] = daily.sum()
     title = (
         f"{which}: energy in kWh, money in {result.currency} (positive is credited); days of {result.zone}"
     )
