@@ -77,6 +77,7 @@ def _targets(where: list[str], genesis: Path | None) -> tuple[bytes, list[Target
 
 
 def print_status(chain_id: bytes, rows: list[dict[str, Any]], wide: bool) -> None:
+    """Print a row a node, the reasons of refusals, and what is wrong with those that are down."""
     import pandas as pd
 
     from wattswap.cli.output import note
