@@ -222,7 +222,7 @@ def chain_line(result: RunFolder) -> str:
 
 def summary_lines(m: dict[str, Any], money: str, imbalance: str) -> list[tuple[str, str]]:
     """The figures of a run as text; `imbalance` as in its manifest."""
-    settled = "among neighbours" if imbalance == "shared" else "with the retailer"
+    settled = "with the retailer" if imbalance == "retailer" else "among neighbours"
     price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
     sells, buys = f"{m['import_price_per_kwh']:.4f}", f"{m['feed_in_price_per_kwh']:.4f}"
     outside = f"(retailer sells at {sells}, buys at {buys})"

@@ -209,9 +209,10 @@ class Story:
         return self.rivals or (self.focused,)
 
     @property
-    def shares_imbalance(self) -> bool:
+    def nets_imbalance(self) -> bool:
         """Whether homes settle among each other, before the retailer, what was not traded."""
-        return bool(self.scenario.get("market", {}).get("imbalance", "shared") == "shared")
+        market = self.scenario.get("market", {})
+        return bool(market.get("quantities") != "metered" and market.get("imbalance") != "retailer")
 
     @property
     def length(self) -> timedelta:

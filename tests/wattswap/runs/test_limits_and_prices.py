@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -167,14 +168,32 @@ def test_a_summary_says_with_whom_imbalance_was_settled(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     street = write_street(tmp_path / "street")
-    for imbalance, words in (("shared", "among neighbours"), ("retailer", "with the retailer")):
+    for imbalance in ("pooled", "middle", "clearing_price", "retailer"):
+        words = "with the retailer" if imbalance == "retailer" else "among neighbours"
         done = call(capsys, "run", street, "--set", f"market.imbalance={imbalance}", "-q", "--out", tmp_path)
         assert f"by settling {words} what the forecasts missed" in done.out
         folder = Path(next(line for line in done.out.splitlines() if "Folder" in line).split()[1])
         result = ws.RunResult(folder)
         assert result.manifest["imbalance"] == imbalance
         html = html_of(story_of(folder))
-        assert ("neighbours are served before the retailer" in html) is (imbalance == "shared")
+        assert ("neighbours are served before the retailer" in html) is (imbalance != "retailer")
         assert words in dict(summary_lines(result.metrics, "EUR", imbalance))["  of this by imbalance"]
     done = call(capsys, "run", street, "-m", "retailer_only", "-q", "--out", tmp_path)
     assert "by settling with the retailer" in done.out
+
+
+@pytest.mark.parametrize(
+    ("market", "nets"),
+    [
+        ({}, True),  # version 0.1 had one way
+        ({"imbalance": "shared"}, True),
+        ({"imbalance": "pooled", "imbalance_shares": "equal"}, True),
+        ({"imbalance": "retailer"}, False),
+        ({"quantities": "metered"}, False),
+    ],
+)
+def test_a_report_knows_the_imbalance_rules_of_every_version(
+    street: Path, tmp_path: Path, market: dict[str, str], nets: bool
+) -> None:
+    told = story_of(ws.run(street, out=tmp_path).path)
+    assert replace(told, scenario={"market": market}).nets_imbalance is nets
