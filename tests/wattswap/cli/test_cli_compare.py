@@ -24,7 +24,7 @@ def test_compare_prints_a_table_between_the_bookends(street: Path, tmp_path: Pat
     assert [row for row in rows if row in labels] == labels * 2
     tables = [line for line in outcome.out.splitlines() if line.startswith(" ")]
     assert max(len(line.rstrip()) for line in tables) <= 80
-    assert "tiny: 3 homes, 48 intervals of 60 min from 2026-06-02T00:00Z, seeds 7, 8" in outcome.out
+    assert "tiny: 3 homes, 48 intervals of 60 min from Tue 02 Jun 2026 00:00 (UTC), seeds 7, 8" in outcome.out
     assert "Homes net what a mechanism leaves untraded (imbalance pooled)" in outcome.err
     assert "8/8 cells" in outcome.err
     (folder,) = tmp_path.iterdir()

@@ -20,7 +20,8 @@ def grid(story: Story) -> Section:
     data.index.name = "interval_start"
     peaks = {o.label: o.value("peak_import_kw") for o in story.outcomes}
     text = ", ".join(f"{label} {number(kw, 1)} kW" for label, kw in peaks.items())
-    caption = "Power that the homes together buy from the retailer, in kW; the peak is marked. Times are UTC."
+    caption = "Power that the homes together buy from the retailer, in kW; the peak is marked. "
+    caption += f"Times are those of {story.zone}."
     step = figures.step_name(story, data)
     if step != "interval":
         caption += f" Drawn is the mean of each {step}, so the marked point is below the peak of an interval."
