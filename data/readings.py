@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,11 @@ QualityArray = npt.NDArray[np.uint8]
 
 MEASURED, ESTIMATED, MISSING = 0, 1, 2
 """Quality of an interval, the worse the higher. Missing energy is stored as 0 in the registers."""
+
+
+def home_id(name: str) -> str:
+    """The id of a home: its name in Unicode form NFC, so that two ways to write one name are one home."""
+    return unicodedata.normalize("NFC", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class MeterData:
     Arrays passed in are made read-only in place, not copied (a view of somebody's writable array is copied).
 
     Args:
-        households: Ids of the homes, one per column.
+        households: Ids of the homes, one per column; in the form of `home_id`.
         start_s: Start of the first interval, UTC, a multiple of the interval. [s since 1970]
         minutes: Length of an interval: 5, 15, 30 or 60. [min]
         import_wh: Energy taken from the grid, at least 0. [Wh]
@@ -93,6 +99,7 @@ class MeterData:
     source: Source
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "households", tuple(map(home_id, self.households)))
         problems = _problems(self)
         if problems:
             raise InvalidMeterData(problems)
@@ -160,6 +167,7 @@ class MeterData:
             UnknownHousehold: One of them is not in the data.
         """
         place = {name: i for i, name in enumerate(self.households)}
+        households = [home_id(name) for name in households]
         for name in households:
             if name not in place:
                 raise UnknownHousehold(name, self.households)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.readings import home_id
 from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.cli.output import Form, print_bills, print_csv, print_json, print_rows, print_run, print_table
@@ -119,6 +120,7 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
     """One home's energy and money by kind and interval, with sums: why it paid what it paid."""
     import pandas as pd
 
+    which = None if which is None else home_id(which)
     homes = list(result.table("bills")["household"])
     if which not in homes:
         guess = did_you_mean(which or "", homes).strip()
@@ -126,6 +128,8 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
         what = "which home?" if which is None else f"no home {which!r} in this run"
         raise UsageError.of("WHICH", what, cure)
     frame = result.table("postings", ("account", "==", which))
+    if "account_kind" in frame:  # runs of earlier versions lack it
+        frame = frame[frame["account_kind"] == "home"].drop(columns="account_kind")
     # Losses stand with the grid operator: a home has none.
     frame = frame.drop(columns=["account", "loss_wh"], errors="ignore").set_index("interval_start")
     for name in list(frame.columns):
@@ -137,9 +141,9 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
         print_rows(frame, form)
         return
     daily = frame.groupby(pd.DatetimeIndex(frame.index).strftime("%Y-%m-%d")).sum()
-    daily.loc["all"] = daily.sum()
     daily.index.name = "day UTC"
-    print_table(f"{which}: energy in kWh, money in {result.currency} (positive is credited)", daily, 3)
+    title = f"{which}: energy in kWh, money in {result.currency} (positive is credited)"
+    print_table(title, daily, 3, total=daily.sum().tolist())
 
 
 def _network(result: RunFolder, _which: str | None, form: Form) -> None:
@@ -190,10 +194,8 @@ def _shares(result: RunFolder, _which: str | None, form: Form) -> None:
     if form == "csv":
         print_csv(found.table)
         return
-    shown = found.table.copy()
-    shown.loc["all"] = shown.sum()
-    shown.index.name = "home"
-    print_table(f"Savings in {result.currency}", shown)
+    shown = found.table.rename_axis("home")
+    print_table(f"Savings in {result.currency}", shown, total=shown.sum().tolist())
     print(f"All homes together could save {found.value:.2f} {result.currency} by netting among themselves.")
     for name, stays in found.in_core.items():
         words = (

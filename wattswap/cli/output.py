@@ -39,13 +39,18 @@ def print_csv(frame: pd.DataFrame) -> None:
     print(without_formulas(frame).to_csv(index=False, lineterminator="\n"), end="")
 
 
-def print_table(title: str, frame: pd.DataFrame, decimals: int = 2) -> None:
+def print_table(
+    title: str, frame: pd.DataFrame, decimals: int = 2, total: Sequence[float] | None = None
+) -> None:
     """Print a frame with right-aligned numbers; an empty cell is a value that does not exist.
 
-    Columns that do not fit side by side on the terminal follow below, so that no number is cut.
+    Columns that do not fit side by side on the terminal follow below, so that no number is cut. The total of all rows
+    is a last row of its own, never one of the frame, where a home may be called as it is.
     """
     # itertuples and not iterrows, which turns integers beside floats into floats
     rows = [(str(key), *(cell(value, decimals) for value in row)) for key, *row in frame.itertuples()]
+    if total is not None:
+        rows.append(("all", *(cell(value, decimals) for value in total)))
     heads = [str(frame.index.name or ""), *(str(name).replace("_", " ") for name in frame.columns)]
     narrow = [max(map(_longest_word, column)) for column in zip(heads, *rows, strict=True)]
     print_columns(title, heads, rows, narrow, [dtype.kind in "ifu" for dtype in frame.dtypes])
@@ -191,13 +196,9 @@ def print_bills(bills: pd.DataFrame, money: str) -> None:
     from market.metrics.fairness import percent_of
 
     total = bills.sum()
-    shown = bills.copy()
-    shown.loc["all"] = total
-    shown.loc["all", "saving_percent"] = percent_of(
-        float(total["saving"]), float(total["cost_without_market"])
-    )
-    shown.index.name = "home"
-    shown = shown.rename(
+    percent = percent_of(float(total["saving"]), float(total["cost_without_market"]))
+    total["saving_percent"] = float("nan") if percent is None else percent
+    shown = bills.rename_axis("home").rename(
         columns={
             "cost_without_market": "without market",
             "cost_with_market": "with market",
@@ -205,7 +206,7 @@ def print_bills(bills: pd.DataFrame, money: str) -> None:
             "imbalance_cost": "imbalance cost",
         }
     )
-    print_table(f"Bills in {money}; a negative bill is income", shown)
+    print_table(f"Bills in {money}; a negative bill is income", shown, total=total.tolist())
 
 
 def chain_line(result: RunFolder) -> str:

@@ -34,6 +34,7 @@ from wattswap.scenario.fields import (
     Efficiency,
     Energy,
     Fee,
+    HomeId,
     Names,
     Portion,
     Power,
@@ -320,7 +321,7 @@ def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
         table = create_model(device.name.title(), __base__=Table, __doc__=about, **keys)
         several = f"{device.switch or device.name} by home".capitalize()
         several += ", over the data's." if device.in_data else "."
-        fields[device.name] = (dict[str, table], Field(default_factory=dict, description=several))  # type: ignore[valid-type]
+        fields[device.name] = (dict[HomeId, table], Field(default_factory=dict, description=several))  # type: ignore[valid-type]
     owned: Any = create_model("Owned", __base__=Table, **fields)
     made: type[Homes] = create_model("Homes", __base__=(Homes, owned), __doc__=Homes.__doc__)
     return made
