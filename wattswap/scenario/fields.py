@@ -195,6 +195,13 @@ def instant_s(stamp: date, zone: str | None, add_days: int = 0) -> int:
     return second
 
 
+def local_offset_s(stamp: date, zone: str | None, second: int) -> int:
+    """How far the clock of a date in the file is ahead of UTC. [s]"""
+    clock = datetime.fromtimestamp(second, ZoneInfo(zone)) if zone else stamp
+    offset = clock.utcoffset() if isinstance(clock, datetime) else None
+    return 0 if offset is None else int(offset.total_seconds())
+
+
 def _local(moment: datetime, zone: ZoneInfo) -> datetime:
     here = moment.replace(tzinfo=zone)
     cure = "write it with an offset, as in 2016-03-27T03:00:00+02:00"

@@ -53,7 +53,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
         lines.append(f"2026-05-04T{hour:02d}:00:00Z,{written},0,1")
     (folder / "meter.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "scenario.toml").write_text(SCENARIO, encoding="utf-8")
-    chosen = f"data.households={list((*NAMES[:-1], decomposed(NAMES[-1])))!r}"
+    chosen = f"data.households={[*NAMES[:-1], decomposed(NAMES[-1])]!r}"
     return ws.run(ws.load(folder, overrides=[chosen]), out=folder / "runs")
 
 
