@@ -213,7 +213,7 @@ def _energy(story: Story) -> str:
             f" at {number(price, 4)} {story.currency} per kWh on average, where the retailer pays"
             f" {number(float(low), 4)} and charges {number(float(high), 4)}"
         )
-    share, alone = o.value("self_sufficiency"), story.without.value("self_sufficiency")
+    share, alone = o.value("self_sufficiency"), o.value("self_sufficiency_alone")
     if share is not None and alone is not None:
         text += (
             f", and cover {100 * share:.1f} % of their consumption themselves,"
