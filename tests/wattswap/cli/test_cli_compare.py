@@ -84,7 +84,10 @@ def test_sharing_in_the_scenario_stays(tmp_path: Path, capsys: Capture) -> None:
     outcome = call(capsys, "compare", street, *FEW, "--out", tmp_path / "out", "--json", "-q")
     rows = one_object(outcome)["points"]["base"]
     assert outcome.err == ""
-    assert rows["mcafee"]["retail_import_kwh"] == rows["uniform_price"]["retail_import_kwh"]
+    assert (
+        rows["mcafee"]["settled_with_retailer_import_kwh"]
+        == (rows["uniform_price"]["settled_with_retailer_import_kwh"])
+    )
 
 
 def test_sweep_compares_over_the_whole_grid(street: Path, tmp_path: Path, capsys: Capture) -> None:
