@@ -122,4 +122,8 @@ def _kept_details() -> str:
 
 
 def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False))
+    """Print the object of an error; its exit code counts, also where nobody reads the object."""
+    try:
+        print(json.dumps(value, ensure_ascii=False), flush=True)
+    except BrokenPipeError:
+        _discard_output()

@@ -260,6 +260,17 @@ def test_a_reader_of_a_pipe_that_has_seen_enough(name: str, places: dict[str, ob
     assert "Exception" not in done.stderr
 
 
+def test_an_error_as_json_that_nobody_reads_keeps_its_exit_code() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = "from wattswap.cli import main; main(['show', 'nowhere', '--json'])"
+    with os.fdopen(writing, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=closed, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (3, "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("name", ["show why", "chain prove", "data check", "help"])
 def test_standard_output_into_a_file_of_a_full_disk(name: str, places: dict[str, object]) -> None:
