@@ -168,6 +168,9 @@ def test_wrong_calls_leave_nothing_behind(
         (["market.k=0", "market.k=1"], 2, ["varies market.k again"]),
         (["seed=1,2"], 2, ["use --seed and --seeds"]),
         (["market.k=0,0"], 2, ["same setting twice"]),
+        (["market.k=[0,0.5,1]"], 2, ["without brackets: --vary market.k=0,0.5,1"]),
+        (["market.k=0;0.5"], 2, ["separated by commas, without brackets: --vary market.k=0,0.5"]),
+        (["market.k=0 0.5 1"], 2, ["--vary market.k=0,0.5,1"]),
     ],
 )
 def test_a_wrong_grid_is_refused(
