@@ -122,7 +122,11 @@ def _as_json(setup: Setup, finding: Finding) -> dict[str, Any]:
 
 
 def wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
-    """Two homes of one owner: one sells and one buys the same energy, which nobody uses, in every interval."""
+    """Two homes of one owner: one sells and one buys the same energy, which nobody uses, in every interval.
+
+    What they gain counts beyond what the same trades gain under `retailer`. A pair that would lose there does not
+    trade there, so a smaller loss is no gain.
+    """
     setup, retailer = game.setup, ImbalanceRule(Imbalance.RETAILER)
     drawn = np.argsort(words_of(setup.seed, 0, setup.members), kind="stable").tolist()
     around = [(a, b) for a, b in pairwise([*drawn, drawn[0]]) if a != b]
@@ -137,7 +141,7 @@ def wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
             _joint(game.credited_by_interval(before, {}, chosen, rule), before, [a, b])
             for before, rule in ((honest, None), (honest_outside, retailer))
         ]
-        found.append((gains[0] - gains[1], gains[0], (a, b)))
+        found.append((gains[0] - max(gains[1], 0), gains[0], (a, b)))
     if not found:
         return {"holds": True, "pairs": 0, "largest_beyond_retailer": None, "worst_pair": None}
     beyond, _, worst = max(found)
@@ -233,12 +237,14 @@ def lines(result: dict[str, Any], currency: str) -> list[str]:
     wash, best = result["wash_trades"], result["best_responses"]
     if wash is not None and wash["pairs"]:
         mark = "ok" if wash["holds"] else "FAILED"
-        found += _wrapped(
-            f"Two homes of one owner trade {wash['energy_wh']} Wh of nothing in every interval:"
-            f" {' and '.join(wash['worst_pair'])} gain {wash['largest_beyond_retailer']:.2f} {currency} beyond what"
-            f" they gain if each home settles with the retailer, the most of {wash['pairs']} pairs.",
-            mark,
+        gained = (
+            f"{' and '.join(wash['worst_pair'])} gain {wash['largest_beyond_retailer']:.2f} {currency} beyond what"
+            f" they gain if each home settles with the retailer, the most of {wash['pairs']} pairs."
+            if wash["largest_gain"] > 0
+            else f"none of {wash['pairs']} pairs gains."
         )
+        what = f"Two homes of one owner trade {wash['energy_wh']} Wh of nothing in every interval"
+        found += _wrapped(f"{what}: {gained}", mark)
     state = "settled after" if best["settled"] else "not settled in"
     volume = (
         "" if best["volume_percent"] is None else f" and order {best['volume_percent']:.0f} % of the energy"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.readings import home_id
 from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.cli.output import Form, is_text, print_csv, print_json, print_rows
@@ -147,6 +148,7 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
     """One home's energy and money by kind and interval, with sums: why it paid what it paid."""
     import pandas as pd
 
+    which = None if which is None else home_id(which)
     homes = list(result.table("bills")["household"])
     if which not in homes:
         guess = did_you_mean(which or "", homes).strip()
@@ -154,6 +156,8 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
         what = "which home?" if which is None else f"no home {which!r} in this run"
         raise UsageError.of("WHICH", what, cure)
     frame = result.table("postings", ("account", "==", which))
+    if "account_kind" in frame:  # runs of earlier versions lack it
+        frame = frame[frame["account_kind"] == "home"].drop(columns="account_kind")
     # Losses stand with the grid operator: a home has none.
     frame = frame.drop(columns=["account", "loss_wh"], errors="ignore").set_index("interval_start")
     for name in list(frame.columns):

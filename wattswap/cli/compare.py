@@ -128,9 +128,10 @@ def compare_points(
     if against is not None and against not in labels:
         raise UsageError.of("--against", f"{against!r} is not compared", suggest(against, labels))
     plan = make_plan(points, choices, range(first.seed, first.seed + seeds), module or ())
-    if not quiet and "imbalance" not in first.market.model_fields_set:
+    market = first.market
+    if not quiet and market.quantities == "ordered" and "imbalance" not in market.model_fields_set:
         note(
-            "Neighbours share the energy that a mechanism leaves untraded;"
+            f"Homes net what a mechanism leaves untraded (imbalance {market.imbalance});"
             " --set market.imbalance=retailer compares the mechanisms alone."
         )
     with CellProgress(plan, quiet) as progress:

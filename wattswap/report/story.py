@@ -74,8 +74,8 @@ class Outcome:
     Args:
         label: Its name, as the scenario or the comparison calls it.
         metrics: Figures by name, in kWh, kW and currency.
-        intervals: Indexed by interval_start, local: price_per_kwh, import_per_kwh, feed_in_per_kwh, traded_kwh,
-            retail_import_kwh, retail_export_kwh.
+        intervals: Indexed by interval_start local: price_per_kwh, import_per_kwh, feed_in_per_kwh, traded_kwh, and
+            import_kwh and export_kwh of all meters.
         bills: Indexed by home: cost_without_market, cost_with_market, saving and energy in kWh.
         observed: What it did.
         promises: What it promises; None for a mechanism that is not registered here.
@@ -210,9 +210,10 @@ class Story:
         return self.rivals or (self.focused,)
 
     @property
-    def shares_imbalance(self) -> bool:
+    def nets_imbalance(self) -> bool:
         """Whether homes settle among each other, before the retailer, what was not traded."""
-        return bool(self.scenario.get("market", {}).get("imbalance", "pooled") != "retailer")
+        market = self.scenario.get("market", {})
+        return bool(market.get("quantities") != "metered" and market.get("imbalance") != "retailer")
 
     @property
     def metered(self) -> bool:

@@ -258,7 +258,7 @@ def _energy(story: Story) -> str:
     delivered = o.value("delivered_kwh")
     if delivered is not None and not story.metered:
         text += f". By the meters {number(delivered, 1)} kWh were delivered from home to home"
-    share, alone = o.value("self_sufficiency"), story.without.value("self_sufficiency")
+    share, alone = o.value("self_sufficiency"), o.value("self_sufficiency_alone")
     if share is not None and alone is not None:
         text += (
             f". Together the homes cover {100 * share:.1f} % of their consumption themselves,"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from market.metrics.fairness import percent_of, saving_nano
 from market.settlement.accounts import MONEY_COLUMNS
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
+from p2p.files import naming
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
 from wattswap.scenario.basis import title_of, zone_of
@@ -135,6 +136,8 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
     if not isinstance(loaded, dict):
@@ -164,7 +167,10 @@ def read_table(folder: Path, name: str, where: tuple[str, str, object] | None = 
 
     path = folder / table_file(name)
     try:
-        return pq.read_table(path, filters=None if where is None else [where])
+        with naming(path):
+            return pq.read_table(path, filters=None if where is None else [where])
+    except PermissionError:
+        raise
     except (OSError, pa.ArrowException) as error:
         raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,20 @@ def test_a_summary_says_with_whom_imbalance_was_settled(
         html = html_of(story_of(folder))
         assert ("neighbours are served before the retailer" in html) is (imbalance == "pooled")
         assert words in html.replace("&#x27;", "'")
+
+
+@pytest.mark.parametrize(
+    ("market", "nets"),
+    [
+        ({}, True),  # version 0.1 had one way
+        ({"imbalance": "shared"}, True),
+        ({"imbalance": "pooled", "imbalance_shares": "equal"}, True),
+        ({"imbalance": "retailer"}, False),
+        ({"quantities": "metered"}, False),
+    ],
+)
+def test_a_report_knows_the_imbalance_rules_of_every_version(
+    street: Path, tmp_path: Path, market: dict[str, str], nets: bool
+) -> None:
+    told = story_of(ws.run(street, out=tmp_path).path)
+    assert replace(told, scenario={"market": market}).nets_imbalance is nets
