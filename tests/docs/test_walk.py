@@ -104,7 +104,10 @@ def test_the_postings_can_be_done_on_paper(shown: list[Shown]) -> None:
     paid_nano = [-10 * 231_000, 0, 10 * 95_000]
     assert column(shown, "weight_wh") == weight_wh
     assert column(shown, "imbalance_nano") == [
-        *(paid + share for paid, share in zip(paid_nano, share_nano, strict=True)), 0, 0, 0
+        *(paid + share for paid, share in zip(paid_nano, share_nano, strict=True)),
+        0,
+        0,
+        0,
     ]
     assert column(shown, "retail_nano") == [-13 * 211_000, 0, 0, 13 * 211_000, 0, 0]
     fee = 250 * 20_000 + 13 * 40_000
