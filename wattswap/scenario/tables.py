@@ -191,6 +191,9 @@ class Data(Table):
     fuse_w: Power = Field(
         43_000, alias="fuse_kw", description="Power at the meter above which a reading is impossible, in kW."
     )
+    register: Literal["interval", "counter"] | None = Field(
+        default=None, description="What the numbers are, where they do not look like it."
+    )
     on_missing: Literal["refuse", "drop_home"] = Field(
         "refuse", description="What to do about missing readings."
     )
@@ -214,7 +217,7 @@ class Data(Table):
         if self.sample is not None:
             faults.extend(
                 (key, "has no effect on a bundled sample", "remove it")
-                for key in ("format", "zone")
+                for key in ("format", "zone", "register")
                 if key in self.model_fields_set
             )
         if self.path is not None:
