@@ -46,7 +46,7 @@ def load_meter(scenario: Scenario) -> MeterData:
             format=options.format,
             zone=options.zone,
             fuse_w=options.fuse_w,
-            register=options.register,
+            register=options.numbers,
         )
     wanted = scenario.data.households
     if wanted is None:

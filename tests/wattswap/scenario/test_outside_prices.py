@@ -47,7 +47,7 @@ def test_prices_per_mwh_are_read_where_stated_and_asked_for_where_not(name: str,
         return
     with pytest.raises(
         InvalidScenario,
-        match="half of the prices of p.csv are above 150 EUR per kWh; if they are per MWh, name the column",
+        match=r"half of the prices of p\.csv are above 150 EUR per kWh; if they are per MWh, name the column",
     ):
         scenario.outside_prices(Span(START_S, 60, 2))
 
