@@ -160,7 +160,7 @@ class Setup:
     @property
     def zone(self) -> str:
         """Time zone of the homes' calendar."""
-        return self.scenario.tariff.zone or self.scenario.time.zone or "UTC"
+        return self.scenario.zone
 
     @property
     def steps_per_day(self) -> int:

@@ -23,6 +23,7 @@ from data.readings import home_id
 from market.errors import InvalidTariff
 from market.settlement.tariff import DAY_NAMES, parse_clock, parse_days
 from market.units import is_exact
+from wattswap.scenario.cures import cure_of_value
 
 EARLIEST_S, LATEST_S = 0, 7_258_118_400
 """A run lies between 1970 and 2200. [s since 1970 UTC]"""
@@ -76,7 +77,8 @@ def _exact(
         if isinstance(value, str) and is_resolved(info):
             value = Decimal(value)
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
-            raise Wrong(f"must be a number, not {kind(value)}", "write it without quotes, as in 0.25")
+            cure = isinstance(value, str) and cure_of_value(value)
+            raise Wrong(f"must be a number, not {kind(value)}", cure or "write it without quotes, as in 0.25")
         number = Decimal(value)
         if not number.is_finite():
             raise Wrong(f"{number} is not a usable number", "write a decimal number")
@@ -159,7 +161,8 @@ def _stamp(value: Any, info: ValidationInfo) -> date:
     if isinstance(value, str) and is_resolved(info):
         return datetime.fromisoformat(value)
     if isinstance(value, str):
-        raise Wrong(f"{value!r} is text, not a date", "write it without quotes, as in 2016-06-06T00:00:00Z")
+        cure = cure_of_value(value) or "write it without quotes, as in 2016-06-06T00:00:00Z"
+        raise Wrong(f"{value!r} is text, not a date", cure)
     if not isinstance(value, date):
         raise Wrong(f"must be a date, not {kind(value)}", "write for example 2016-06-06T00:00:00Z")
     return value

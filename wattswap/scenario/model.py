@@ -20,6 +20,7 @@ from market.units import IntArray, price
 from wattswap.canonical_json import canonical_json
 from wattswap.errors import InvalidScenario, Problem
 from wattswap.plugins import modules_used
+from wattswap.scenario.basis import zone_of
 from wattswap.scenario.fields import Wrong, iso
 from wattswap.scenario.layers import Source
 from wattswap.scenario.lines import KeyPath
@@ -53,6 +54,7 @@ class Scenario(Table):
         alias="schema", json_schema_extra={"const": 1}, description="Version of this file format; 1."
     )
     name: str = Field(description="Short name, used for the run folder.")
+    title: str | None = Field(default=None, description="What people read above results; left out: the name.")
     currency: str = Field(description='ISO 4217 code of every price and amount, such as "EUR".')
     seed: int = Field(default=1, ge=0, lt=2**63, description="Seed of every random draw and key of the run.")
     time: Time = Field(default=Time(), description="Which part of the data runs.")
@@ -77,6 +79,13 @@ class Scenario(Table):
             raise Wrong(f"{value[:64]!r} is not a name", "use 1 to 64 letters, digits, - and _")
         return value
 
+    @field_validator("title")
+    @classmethod
+    def _title(cls, value: str | None) -> str | None:
+        if value is not None and not (1 <= len(value) <= 80 and value.isprintable() and value.strip()):
+            raise Wrong(f"{value[:80]!r} is not a title", "use one line of 1 to 80 letters")
+        return value
+
     @field_validator("currency")
     @classmethod
     def _currency(cls, value: str) -> str:
@@ -92,6 +101,11 @@ class Scenario(Table):
             cure = 'add tariff.zone = "Europe/Berlin" (your zone)'
             raise Wrong("windows on the local clock need a time zone", cure, key="tariff.time_of_use")
         return self
+
+    @property
+    def zone(self) -> str:
+        """Time zone of the homes' calendar, and of the times that people read; UTC if none is given."""
+        return zone_of(self.model_dump(include={name: {"zone"} for name in ("tariff", "time", "data")}))
 
     @property
     def source(self) -> Source:

@@ -90,8 +90,9 @@ def check_batch(args: BatchArgs, genesis: Genesis) -> None:
     """
     _check_form(args, genesis)
     try:
-        _check_sums(args, args.rows)
-        _check_places(args.rows, genesis)
+        rows = args.rows
+        _check_sums(args, rows)
+        _check_places(rows, genesis)
     except NonCanonical as error:
         raise InvalidTx("tx_args", error.detail) from None
     if genesis.params.full_entries:
