@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
@@ -13,9 +13,6 @@ from wattswap.cli.output import Form, print_bills, print_csv, print_json, print_
 from wattswap.errors import UsageError
 from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
 from wattswap.runs.folder import RunFolder, read_table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
@@ -65,26 +62,31 @@ def _prices(result: RunFolder, _which: str | None, form: Form) -> None:
     print_table(f"Prices in {result.currency}/kWh by hour of the day", frame.astype(float), 4)
 
 
-def _of_interval(result: RunFolder, table: str, which: str | None) -> pd.DataFrame:
-    """Rows of one interval; by default the one with most trade."""
+def _interval(result: RunFolder, which: str | None) -> datetime:
+    """Start of an interval of the run; by default of the one with most trade."""
+    intervals = result.table("intervals")
     if which is None:
-        intervals = result.table("intervals")
-        moment = intervals["interval_start"].iloc[int(intervals["traded_wh"].argmax())].to_pydatetime()
-    else:
-        moment = datetime.fromtimestamp(parse_interval(which), UTC)
-    frame = result.table(table, ("interval_start", "==", moment))
-    if frame.empty:
-        named = stamp(int(moment.timestamp()))
-        raise UsageError.of(
-            "WHICH", f"the run has no {table} at {named}", "see `wattswap show RUN prices --json`"
+        start: datetime = (
+            intervals["interval_start"].iloc[int(intervals["traded_wh"].argmax())].to_pydatetime()
         )
-    return frame
+        return start
+    start = datetime.fromtimestamp(parse_interval(which), UTC)
+    if not (intervals["interval_start"] == start).any():
+        named = stamp(int(start.timestamp()))
+        raise UsageError.of(
+            "WHICH", f"the run has no interval {named}", "see `wattswap show RUN prices --json`"
+        )
+    return start
 
 
 def _book(result: RunFolder, which: str | None, form: Form) -> None:
     """One interval's order book, best bids and offers first."""
-    orders = _of_interval(result, "orders", which)
-    moment = stamp(int(orders["interval_start"].iloc[0].timestamp()))
+    start = _interval(result, which)
+    moment = stamp(int(start.timestamp()))
+    orders = result.table("orders", ("interval_start", "==", start))
+    if orders.empty and form == "text":
+        print(f"Order book of {moment}: nobody ordered anything.")
+        return
     orders["rank"] = -orders["side"] * orders["limit_micro_per_kwh"]  # high bids first, low offers first
     orders = orders.sort_values(["side", "rank"], ascending=[False, True], kind="stable")
     orders = orders.set_index("household")

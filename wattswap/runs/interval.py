@@ -152,10 +152,11 @@ def own_results(start_s: int, lines: IntArray, price: PriceLine | None) -> OwnRe
 def sent_orders(setup: Setup, community: Community, i: int, *, signed: bool = False) -> Orders:
     """What the homes send for the i-th interval: orders, or limits where quantities come from the meters."""
     prices = setup.prices.at(i)
-    if setup.metered:
-        orders = limits_as_orders(community.members, *community.limits(prices))
-    else:
-        orders = community.bids(prices)
+    orders = (
+        limits_as_orders(community.members, *community.limits(prices))
+        if setup.metered
+        else community.bids(prices)
+    )
     if signed:
         setup.sign_and_check(setup.start_of(i), orders)
     return orders
