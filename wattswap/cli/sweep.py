@@ -27,6 +27,7 @@ from wattswap.cli.options import (
     ScenarioArgument,
     SeedOption,
     SetOption,
+    WideOption,
     load_scenario,
 )
 from wattswap.runs.layout import COMPARISONS
@@ -56,11 +57,16 @@ def sweep(
     module: ModuleOption = None,
     out: ComparisonsOption = Path(COMPARISONS),
     quiet: QuietOption = False,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Compare over a parameter grid: any key of the scenario takes several values."""
+    from wattswap.cli.output import form_of
+
     points = _grid(scenario, case, settings, seed, vary, module)
-    compare_points(points, mechanism, seeds, jobs, fail_if, against, module, out, quiet, json)
+    compare_points(
+        points, mechanism, seeds, jobs, fail_if, against, module, out, quiet, form_of(json, wide=wide)
+    )
 
 
 def _grid(

@@ -13,6 +13,7 @@ from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from p2p.files import naming
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
+from wattswap.scenario.basis import title_of, zone_of
 from wattswap.scenario.load import Scenario, from_resolved
 
 if TYPE_CHECKING:
@@ -67,6 +68,27 @@ class RunFolder:
     def currency(self) -> str:
         """Currency code of the scenario."""
         return str(self.manifest["currency"])
+
+    @cached_property
+    def scenario(self) -> dict[str, Any]:
+        """The resolved scenario, with every default filled in."""
+        return dict(read_object(self.path / SCENARIO).get("resolved", {}))
+
+    @property
+    def zone(self) -> str:
+        """Time zone in which people read its times."""
+        return zone_of(self.scenario)
+
+    @property
+    def title(self) -> str:
+        """The title of the scenario, or its name."""
+        return title_of(self.scenario) or str(self.manifest["name"])
+
+    @cached_property
+    def delivered_kwh(self) -> float:
+        """Energy that homes gave each other by the meters: of every interval the lesser of import and export. [kWh]"""
+        table = self.table("intervals")
+        return float(table[["import_wh", "export_wh"]].min(axis=1).sum()) / WH_PER_KWH
 
     def table(self, name: str, where: tuple[str, str, object] | None = None) -> pd.DataFrame:
         """One stored table with its integer columns: orders, readings, postings, intervals or bills.

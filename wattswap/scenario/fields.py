@@ -9,8 +9,17 @@ from decimal import Decimal
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
+from data.readings import home_id
 from market.errors import InvalidTariff
 from market.settlement.tariff import DAY_NAMES, parse_clock, parse_days
 from market.units import is_exact
@@ -189,6 +198,13 @@ def instant_s(stamp: date, zone: str | None, add_days: int = 0) -> int:
     return second
 
 
+def local_offset_s(stamp: date, zone: str | None, second: int) -> int:
+    """How far the clock of a date in the file is ahead of UTC. [s]"""
+    clock = datetime.fromtimestamp(second, ZoneInfo(zone)) if zone else stamp
+    offset = clock.utcoffset() if isinstance(clock, datetime) else None
+    return 0 if offset is None else int(offset.total_seconds())
+
+
 def _local(moment: datetime, zone: ZoneInfo) -> datetime:
     here = moment.replace(tzinfo=zone)
     cure = "write it with an offset, as in 2016-03-27T03:00:00+02:00"
@@ -234,13 +250,14 @@ Clock = Annotated[
     PlainSerializer(lambda minute: f"{minute // 60:02d}:{minute % 60:02d}"),
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}$"}),
 ]
-Names = Annotated[tuple[str, ...], Field(strict=False)]
+HomeId = Annotated[str, AfterValidator(home_id)]
+Names = Annotated[tuple[HomeId, ...], Field(strict=False)]
 
 
 def _portion(value: Any, info: ValidationInfo) -> int | tuple[str, ...]:
     """A share of all homes, or the ids of some."""
     if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
-        return tuple(value)
+        return tuple(map(home_id, value))
     if isinstance(value, list | tuple | dict | bool) or (isinstance(value, str) and not is_resolved(info)):
         raise Wrong(f"must be a share or a list of homes, not {kind(value)}", 'write 0.5 or ["h1", "h2"]')
     return _share(value, info)

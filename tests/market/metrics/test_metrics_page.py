@@ -80,10 +80,10 @@ def of_nothing(intervals: int, homes: int) -> dict[str, Figure]:
         "traded_wh demand_wh supply_wh import_wh export_wh local_wh retail_import_wh retail_export_wh optimum_wh"
         " load_wh pv_wh orders price_micro_per_kwh competitive_micro_per_kwh import_micro_per_kwh"
         " feed_in_micro_per_kwh welfare_nano optimum_nano buyer_surplus_nano seller_surplus_nano"
-        " operator_surplus_nano bought_nano sold_nano clear_ns"
+        " operator_surplus_nano bought_nano sold_nano bound_nano clear_ns"
     ).split()
     bills = dict.fromkeys(
-        (*MONEY_COLUMNS, "baseline_nano", "imbalance_cost_nano", "bought_wh", "sold_wh"),
+        (*MONEY_COLUMNS, "baseline_nano", "imbalance_cost_nano", "netting_nano", "bought_wh", "sold_wh"),
         np.zeros(homes, dtype=np.int64),
     )
     facts = {"minutes": 15, "retailer_nano": 0, "grid_operator_nano": 0, "market_operator_nano": 0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_deviations_do_what_their_names_say(game: Game) -> None:
     assert sorted(zip(more.side.tolist(), more.energy_wh.tolist(), strict=True)) == [(-1, 500), (1, 301)]
 
 
-def check(capsys: pytest.CaptureFixture[str], street: Path, *settings: str) -> tuple[int, dict]:
+def check(capsys: pytest.CaptureFixture[str], street: Path, *settings: str) -> tuple[int, dict[str, Any]]:
     words = [word for setting in settings for word in ("--set", setting)]
     done = call(capsys, "check", "market", street, *words, "--rounds", "1", "-q", "--json")
     return done.code, json.loads(done.out)
@@ -105,6 +106,19 @@ def test_a_gameable_share_fails_the_check(capsys: pytest.CaptureFixture[str], st
     failed = [one["name"] for one in found["deviations"] if one["holds"] is False]
     assert (code, found["holds"]) == (6, False)
     assert failed
+
+
+def test_a_pair_that_loses_less_than_elsewhere_gains_nothing(
+    capsys: pytest.CaptureFixture[str], street: Path
+) -> None:
+    """Trading nothing costs these pairs more under `retailer` than in a pool; that is no reason to do it."""
+    _, found = check(capsys, street)
+    wash = found["wash_trades"]
+    assert wash["largest_gain"] < 0
+    assert wash["largest_beyond_retailer"] == wash["largest_gain"]
+    assert wash["holds"]
+    done = call(capsys, "check", "market", street, "--rounds", "1", "-q")
+    assert f"none of {wash['pairs']} pairs gains." in " ".join(done.out.split())
 
 
 def test_the_text_fits_a_terminal_and_names_the_worst_home(
