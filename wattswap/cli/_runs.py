@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.readings import home_id
 from market.errors import did_you_mean
@@ -18,6 +18,9 @@ from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
 from wattswap.runs.folder import RunFolder, read_table
 from wattswap.runs.shown import adding_up
 from wattswap.scenario.basis import moment
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BOOK_KEPT = ("side", "energy kwh", "limit per kwh", "price per kwh", "accepted kwh")
 """Columns of a book that stay on a narrow screen, the most important first."""
