@@ -17,6 +17,7 @@ from market.units import IntArray, money
 from wattswap.check.deviations import DEVIATIONS, WASH_WH, Deviation, phantom
 from wattswap.check.game import Game
 from wattswap.runs.prepare import Setup
+from wattswap.scenario.basis import rests_on
 
 GAIN_PERCENT, MOST_HOMES_PERCENT, WORST_PERCENT = 0.25, 5.0, 3.0
 """At most so many homes may gain more than so much of their turnover, and none more than the last."""
@@ -78,6 +79,7 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
         "mechanism": setup.mechanism.name,
         "quantities": setup.scenario.market.quantities,
         "imbalance": None if setup.metered else setup.imbalance_words,
+        "rests_on": rests_on(setup.scenario.resolved()),
         "homes": len(setup.roster),
         "intervals": setup.intervals,
         "orders": int(sum((m.orders.energy_wh > 0).sum() for m in game.moments)),
@@ -218,10 +220,11 @@ def _volume_percent(game: Game, others: dict[int, Deviation]) -> float | None:
 def lines(result: dict[str, Any], currency: str) -> list[str]:
     """The verdict as text, at most 80 characters a line."""
     homes = result["homes"]
-    how = "metered quantities" if result["imbalance"] is None else f"imbalance {result['imbalance']}"
+    basis = [line for topic, text in result["rests_on"].items() for line in _wrapped(f"{topic}: {text}", "-")]
     head = "every check holds" if result["holds"] else "a check failed"
     found = [
-        f"{result['mechanism']}, {how}: {head}.",
+        f"{result['mechanism']}: {head}. What this rests on:",
+        *basis,
         *_wrapped(
             f"{homes} homes, {result['intervals']} intervals. One home deviates, all others order as they do;"
             f" gains in % of what it imports and exports at the retailer's prices."

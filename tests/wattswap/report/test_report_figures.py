@@ -86,10 +86,12 @@ def test_losers_have_another_colour_and_another_side() -> None:
 def test_the_peak_is_marked_where_it_is() -> None:
     power = figures.power_of(story())
     traces = figures.grid_figure(power).data
-    frame = intervals("uniform_price")["retail_import_kwh"] * 4
-    assert traces[3].x == (f"{frame.idxmax():%Y-%m-%d %H:%M}",)
-    assert traces[3].y == (frame.max(),)
-    assert traces[0].name == "retailer_only"
+    frame = intervals("uniform_price")
+    drawn = (frame["import_kwh"] - frame["export_kwh"]).clip(lower=0) * 4
+    assert drawn.max() > 0
+    assert traces[1].x == (f"{drawn.idxmax():%Y-%m-%d %H:%M}",)
+    assert traces[1].y == (drawn.max(),)
+    assert list(traces[0].y) == pytest.approx(drawn.tolist(), rel=1e-5)
 
 
 def test_no_two_of_40_series_look_the_same() -> None:
