@@ -20,7 +20,7 @@ from data.findings import FindingLog, errors_of
 from data.formats import citylearn
 from data.intake.file import MeterFile
 from market.errors import did_you_mean
-from market.interval import ALLOWED_MINUTES
+from market.interval import ALLOWED_MINUTES, begins_interval
 from market.units import IntArray, micro_from_price
 
 TIMESTAMP, PRICE = "timestamp", "price_per_kwh"
@@ -182,7 +182,11 @@ def _minutes(utc: IntArray, log: FindingLog) -> int | None:
         return None
     lengths, count = np.unique(step, return_counts=True)
     seconds = int(lengths[np.argmax(count)])
-    if seconds % 60 or seconds // 60 not in ALLOWED_MINUTES or int(utc[0]) % seconds:
+    if (
+        seconds % 60
+        or seconds // 60 not in ALLOWED_MINUTES
+        or not begins_interval(int(utc[0]), seconds // 60)
+    ):
         message = (
             f"prices come every {seconds / 60:g} minutes from {int(utc[0]) % 86_400} s after midnight UTC"
         )

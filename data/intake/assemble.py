@@ -10,7 +10,16 @@ from data.findings import FindingLog
 from data.intake.place import Cells, Placed
 from data.intake.raw import OTHER_LOAD, UNITS, Channel, GridReadings, Numbers
 from data.intake.rows import Rows
-from data.readings import MEASURED, MISSING, BatterySpec, MeterData, QualityArray, Source, carry_round
+from data.readings import (
+    MEASURED,
+    MISSING,
+    BatterySpec,
+    MeterData,
+    QualityArray,
+    Source,
+    carry_round,
+    home_id,
+)
 from market.units import BoolArray, IntArray
 
 MICRO = 10**6
@@ -123,6 +132,7 @@ def meter_data(grid: GridReadings, source: Source, batteries: Mapping[str, Batte
             if name not in NOT_LOAD:
                 load += part
         wh = {"load": load, **wh}
+    owned = {home_id(name): battery for name, battery in batteries.items()}
     if "import" not in wh:
         net = wh["load"] - wh["pv"] if "pv" in wh else wh["load"]
         wh |= {"import": np.maximum(net, 0), "export": np.maximum(-net, 0)}
@@ -134,6 +144,6 @@ def meter_data(grid: GridReadings, source: Source, batteries: Mapping[str, Batte
         export_wh=wh.pop("export") if "export" in wh else np.zeros(grid.quality.shape, dtype=np.int64),
         quality=grid.quality,
         sub_meters=wh,
-        batteries=tuple(batteries.get(name) for name in grid.households),
+        batteries=tuple(owned.get(home_id(name)) for name in grid.households),
         source=source,
     )

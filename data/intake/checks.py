@@ -38,11 +38,11 @@ def check(data: MeterData, placed: Placed, fuse_w: int, log: FindingLog) -> None
     channels = {channel.name: (channel, cells) for cells in placed.cells for channel in cells.rows.values}
     for name, energy in (("import", data.import_wh), ("export", data.export_wh)):
         channel, cells = channels.get(name, (Channel(name), placed.cells[0]))
-        _check_power(log, str(channel), energy, cells.line_of, data, fuse_w)
-        if name not in channels or channel.kind == "counter":
-            continue
         step = np.diff(energy, axis=0)
         counter = (step >= 0).all(axis=0) & ((step > 0).sum(axis=0) >= CUMULATIVE_STEPS)
+        counter &= name in channels and channel.kind != "counter"
+        # What is wrong with a counter is that it is one, and not each of its values.
+        _check_power(log, str(channel), np.where(counter, 0, energy), cells.line_of, data, fuse_w)
         for h in np.flatnonzero(counter).tolist():
             log.add(
                 "error",

@@ -15,7 +15,7 @@ from data import clock
 from data.findings import FindingLog
 from data.intake.raw import UNITS, Channel, Numbers
 from data.intake.rows import Rows
-from market.interval import ALLOWED_MINUTES
+from market.interval import ALLOWED_MINUTES, OFFSET_S
 from market.units import BoolArray, IntArray
 
 LARGEST_KWH = 10_000
@@ -111,8 +111,9 @@ def place(
             _drop_duplicates(rows, kept, utc[kept] * len(rows.homes) + rows.home[kept], log)
         return None, local
     found = []
+    phase_s = _phase(timed, step * 60)
     for rows, utc, good in timed:
-        off = good & (utc % (step * 60) != 0)
+        off = good & (utc % (step * 60) != phase_s)
         _report(rows, log, "off_grid", off, partial(_off_grid, rows, step))
         kept = np.flatnonzero(good & ~off)
         if len(kept):
@@ -256,6 +257,20 @@ def _minutes(timed: list[tuple[Rows, IntArray, BoolArray]], said: int | None, lo
         )
         return None
     return seconds // 60
+
+
+def _phase(timed: list[tuple[Rows, IntArray, BoolArray]], step_s: int) -> int:
+    """Find how long after a multiple of the interval in UTC most intervals begin: the local clock tells. [s]
+
+    Stamps without an offset must be whole intervals on their clock, or in UTC.
+    """
+    found = [
+        utc[good & ((rows.stamp.kind == clock.WITH_OFFSET) | (rows.stamp.seconds % step_s == 0))] % step_s
+        for rows, utc, good in timed
+    ]
+    phases, count = np.unique(np.concatenate(found), return_counts=True)
+    possible = phases % min(step_s, OFFSET_S) == 0
+    return int(phases[possible][np.argmax(count[possible])]) if possible.any() else 0
 
 
 def _steps(rows: Rows, utc: IntArray, good: BoolArray) -> IntArray:

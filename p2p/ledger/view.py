@@ -65,7 +65,9 @@ class View:
 
     def reject(self) -> None:
         """Discard what was written since the last `accept` or `reject`."""
-        self._journal = {name: {} for name in self._trees}
+        for name, changes in self._journal.items():
+            if changes:
+                self._journal[name] = {}
 
     def pending(self) -> Iterator[tuple[str, bytes, bytes | None]]:
         """What was written since the last `accept` or `reject`: module, key, value."""

@@ -201,7 +201,9 @@ def test_homes_without_two_weeks_order_their_mean_once_and_that_is_said() -> Non
     day_of(homes, 3 * 24)
     assert homes.notes() == (note,), "it tells of the start, whenever it is asked"
     assert len(by_home(homes.bids(PRICES), 2)[1]) > 1, "two weeks are full now"
-    assert homes_of(imported, exported, rules=AgentRules(strategy="truthful", minutes=60), first=0).notes() == ()
+    assert (
+        homes_of(imported, exported, rules=AgentRules(strategy="truthful", minutes=60), first=0).notes() == ()
+    )
 
 
 def test_with_the_true_future_a_home_orders_all_on_the_best_step_for_others() -> None:

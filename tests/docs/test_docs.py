@@ -22,6 +22,7 @@ PAGES = (
     "docs/explanation/agents.md",
     "docs/tutorials/your-own-mechanism.md",
     "docs/how-to/check-mechanism.md",
+    "docs/how-to/check-market.md",
     "docs/tutorials/your-own-meter-data.md",
     "docs/how-to/run-nodes.md",
     "docs/how-to/cooperative.md",

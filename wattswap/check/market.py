@@ -17,6 +17,7 @@ from market.units import IntArray, money
 from wattswap.check.deviations import DEVIATIONS, WASH_WH, Deviation, phantom
 from wattswap.check.game import Game
 from wattswap.runs.prepare import Setup
+from wattswap.scenario.basis import rests_on
 
 GAIN_PERCENT, MOST_HOMES_PERCENT, WORST_PERCENT = 0.25, 5.0, 3.0
 """At most so many homes may gain more than so much of their turnover, and none more than the last."""
@@ -78,6 +79,7 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
         "mechanism": setup.mechanism.name,
         "quantities": setup.scenario.market.quantities,
         "imbalance": None if setup.metered else setup.imbalance_words,
+        "rests_on": rests_on(setup.scenario.resolved()),
         "homes": len(setup.roster),
         "intervals": setup.intervals,
         "orders": int(sum((m.orders.energy_wh > 0).sum() for m in game.moments)),
@@ -120,7 +122,11 @@ def _as_json(setup: Setup, finding: Finding) -> dict[str, Any]:
 
 
 def wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
-    """Two homes of one owner: one sells and one buys the same energy, which nobody uses, in every interval."""
+    """Two homes of one owner: one sells and one buys the same energy, which nobody uses, in every interval.
+
+    What they gain counts beyond what the same trades gain under `retailer`. A pair that would lose there does not
+    trade there, so a smaller loss is no gain.
+    """
     setup, retailer = game.setup, ImbalanceRule(Imbalance.RETAILER)
     drawn = np.argsort(words_of(setup.seed, 0, setup.members), kind="stable").tolist()
     around = [(a, b) for a, b in pairwise([*drawn, drawn[0]]) if a != b]
@@ -135,7 +141,7 @@ def wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
             _joint(game.credited_by_interval(before, {}, chosen, rule), before, [a, b])
             for before, rule in ((honest, None), (honest_outside, retailer))
         ]
-        found.append((gains[0] - gains[1], gains[0], (a, b)))
+        found.append((gains[0] - max(gains[1], 0), gains[0], (a, b)))
     if not found:
         return {"holds": True, "pairs": 0, "largest_beyond_retailer": None, "worst_pair": None}
     beyond, _, worst = max(found)
@@ -214,10 +220,11 @@ def _volume_percent(game: Game, others: dict[int, Deviation]) -> float | None:
 def lines(result: dict[str, Any], currency: str) -> list[str]:
     """The verdict as text, at most 80 characters a line."""
     homes = result["homes"]
-    how = "metered quantities" if result["imbalance"] is None else f"imbalance {result['imbalance']}"
+    basis = [line for topic, text in result["rests_on"].items() for line in _wrapped(f"{topic}: {text}", "-")]
     head = "every check holds" if result["holds"] else "a check failed"
     found = [
-        f"{result['mechanism']}, {how}: {head}.",
+        f"{result['mechanism']}: {head}. What this rests on:",
+        *basis,
         *_wrapped(
             f"{homes} homes, {result['intervals']} intervals. One home deviates, all others order as they do;"
             f" gains in % of what it imports and exports at the retailer's prices."
@@ -230,12 +237,14 @@ def lines(result: dict[str, Any], currency: str) -> list[str]:
     wash, best = result["wash_trades"], result["best_responses"]
     if wash is not None and wash["pairs"]:
         mark = "ok" if wash["holds"] else "FAILED"
-        found += _wrapped(
-            f"Two homes of one owner trade {wash['energy_wh']} Wh of nothing in every interval:"
-            f" {' and '.join(wash['worst_pair'])} gain {wash['largest_beyond_retailer']:.2f} {currency} beyond what"
-            f" they gain if each home settles with the retailer, the most of {wash['pairs']} pairs.",
-            mark,
+        gained = (
+            f"{' and '.join(wash['worst_pair'])} gain {wash['largest_beyond_retailer']:.2f} {currency} beyond what"
+            f" they gain if each home settles with the retailer, the most of {wash['pairs']} pairs."
+            if wash["largest_gain"] > 0
+            else f"none of {wash['pairs']} pairs gains."
         )
+        what = f"Two homes of one owner trade {wash['energy_wh']} Wh of nothing in every interval"
+        found += _wrapped(f"{what}: {gained}", mark)
     state = "settled after" if best["settled"] else "not settled in"
     volume = (
         "" if best["volume_percent"] is None else f" and order {best['volume_percent']:.0f} % of the energy"

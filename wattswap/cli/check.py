@@ -48,6 +48,7 @@ def mechanism(
     from wattswap.check.other_process import SAYS, same_elsewhere
     from wattswap.check.verdicts import as_result, lines
     from wattswap.cli.output import print_json
+    from wattswap.cli.tables import wrapped
     from wattswap.selection import choice_of
 
     import_modules(module)
@@ -63,7 +64,8 @@ def mechanism(
     if json:
         print_json(result)
     else:
-        print("\n".join(lines(result)))
+        # A case is one line of JSON, to be copied whole.
+        print("\n".join(text if text.startswith("{") else wrapped(text, 8) for text in lines(result)))
     if not result["holds"]:
         raise typer.Exit(int(ExitCode.CHECK_FAILED))
 

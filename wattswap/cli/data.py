@@ -42,7 +42,7 @@ def check(
         print_json({**asdict(report), "ok": report.ok})
     else:
         _print_report(report)
-        errors = sum(finding.severity == "error" for finding in report.findings)
+        errors = sum(finding.count for finding in report.findings if finding.severity == "error")
         if errors:
             note(f"{path}: {errors} errors; correct the lines named above. Warnings may stay.")
     if not report.ok:
@@ -50,6 +50,8 @@ def check(
 
 
 def _print_report(report: CheckReport) -> None:
+    from data.findings import by_cause
+
     step = "unknown" if report.minutes is None else f"{report.minutes} min"
     facts = {
         "format": report.format,
@@ -67,8 +69,8 @@ def _print_report(report: CheckReport) -> None:
         print(f"{name:<10} {value}")
     for text in report.notes:
         print(f"note       {text}")
-    for finding in report.findings:
-        print(finding)
+    for line in by_cause(report.findings):
+        print(line)
 
 
 COMMANDS.register(Command("data", app, 1))

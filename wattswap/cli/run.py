@@ -18,6 +18,7 @@ from wattswap.cli.options import (
     ScenarioArgument,
     SeedOption,
     SetOption,
+    WideOption,
     load_scenario,
 )
 from wattswap.runs.layout import RUNS
@@ -33,20 +34,23 @@ def run(
     out: OutOption = Path(RUNS),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
     quiet: QuietOption = False,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Run a scenario in this process and keep the results in a folder."""
-    from wattswap.cli.output import Progress, print_json, print_result
+    from wattswap.cli.output import Progress, form_of, print_json
+    from wattswap.cli.summary import print_result
     from wattswap.runs import engine
     from wattswap.runs.prepare import prepare
 
+    form = form_of(json, wide=wide)
     loaded = load_scenario(scenario, case, settings, seed, mechanism, module)
     if dry_run:
         setup = prepare(loaded)
         print_json({"homes": len(setup.roster), "intervals": setup.intervals, "scenario": loaded.resolved()})
         return
     progress = Progress(loaded.market.mechanism, quiet)
-    print_result(engine.run(loaded, out=out, on_progress=progress), json)
+    print_result(engine.run(loaded, out=out, on_progress=progress), form)
 
 
 COMMANDS.register(Command("run", run, 6))

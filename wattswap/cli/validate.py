@@ -23,6 +23,7 @@ def validate(
     """Check a scenario and its data without running it; all errors are listed with their lines."""
     from wattswap.cli.output import print_json
     from wattswap.runs.prepare import prepare
+    from wattswap.scenario.basis import moment
 
     loaded = load_scenario(scenario, case, settings, module=module)
     setup = prepare(loaded)
@@ -43,10 +44,10 @@ def validate(
     if json:
         print_json(facts)
         return
-    first = setup.interval(0).start
+    first = f"{moment(setup.interval(0).start.isoformat(), setup.zone)} ({setup.zone})"
     print(
         f"{loaded.name} is valid: {facts['homes']} homes ({facts['batteries']} with a battery),"
-        f" {setup.intervals} intervals of {setup.minutes} min from {first:%Y-%m-%dT%H:%MZ}, {setup.mechanism.name};"
+        f" {setup.intervals} intervals of {setup.minutes} min from {first}, {setup.mechanism.name};"
         f" {facts['history_days']:.1f} days of history for the forecasts."
     )
     if setup.dropped_homes:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from wattswap.report.drawing import (
     BLUE,
     GREEN,
@@ -48,7 +50,11 @@ def coarse(frame: pd.DataFrame) -> pd.DataFrame:
     if len(frame) <= MAX_POINTS:
         return frame
     minutes = (frame.index[1] - frame.index[0]).total_seconds() / 60
-    groups = pd.DatetimeIndex(frame.index).floor(step_of(len(frame), minutes))
+    index = pd.DatetimeIndex(frame.index)
+    summer = np.array(
+        [bool(moment.dst()) for moment in index]
+    )  # tells the two hours where the clock goes back
+    groups = index.floor(step_of(len(frame), minutes), ambiguous=summer, nonexistent="shift_forward")
     out = pd.DataFrame(index=groups.unique())
     traded = frame["traded_kwh"].groupby(groups).sum()
     for name in frame.columns:

@@ -160,7 +160,7 @@ class Setup:
     @property
     def zone(self) -> str:
         """Time zone of the homes' calendar."""
-        return self.scenario.tariff.zone or self.scenario.time.zone or "UTC"
+        return self.scenario.zone
 
     @property
     def steps_per_day(self) -> int:
@@ -380,7 +380,7 @@ def prepare(scenario: Scenario) -> Setup:
     first_s = span.start_s - (span.start_s - first_s) // step_s * step_s
     meter = meter.window(first_s, span.end_s)
     if span.minutes != meter.minutes:
-        meter = meter.resample(span.minutes)
+        meter = meter.resample(span.minutes, span.start_s % step_s)
     first_row = (span.start_s - meter.start_s) // step_s
     meter, dropped = without_missing(scenario, meter, first_row)
     devices, strategies = devices_of(scenario, meter, dropped), strategies_of(scenario, meter, dropped)

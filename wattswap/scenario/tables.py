@@ -24,6 +24,7 @@ from pydantic import (
 
 from agents.devices import DEVICES, Device
 from market.errors import BrokenPlugin, InvalidTariff
+from market.interval import begins_interval
 from market.mechanism import MECHANISMS
 from market.rules import Rationing, Solver
 from market.settlement.tariff import Window, week_table
@@ -34,6 +35,7 @@ from wattswap.scenario.fields import (
     Efficiency,
     Energy,
     Fee,
+    HomeId,
     Names,
     Portion,
     Power,
@@ -47,6 +49,7 @@ from wattswap.scenario.fields import (
     instant_s,
     is_resolved,
     iso,
+    local_offset_s,
 )
 from wattswap.scenario.params import Params
 
@@ -107,13 +110,13 @@ class Time(Table):
     zone: Zone | None = Field(default=None, description="Time zone of a start or end that is a local time.")
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self, info: ValidationInfo) -> Self:
         faults: Faults = []
         _only_one(self, ("days", "intervals", "end"), faults)
-        start_s = self._instant("start", self.start, 0, faults)
-        end_s = self._instant("end", self.end, 0, faults)
+        start_s = self._instant("start", self.start, 0, faults, info)
+        end_s = self._instant("end", self.end, 0, faults, info)
         if start_s is not None and self.days:
-            self._instant("days", self.start, self.days, faults)
+            self._instant("days", self.start, self.days, faults, info)
         if start_s is not None and end_s is not None:
             if end_s <= start_s:
                 faults.append(("end", "lies at or before the start", "move it after time.start"))
@@ -124,7 +127,9 @@ class Time(Table):
         _finish(faults)
         return self
 
-    def _instant(self, key: str, stamp: date | None, add_days: int, faults: Faults) -> int | None:
+    def _instant(
+        self, key: str, stamp: date | None, add_days: int, faults: Faults, info: ValidationInfo
+    ) -> int | None:
         """Convert and check one instant; what is wrong with it goes to `faults`."""
         if stamp is None:
             return None
@@ -134,8 +139,14 @@ class Time(Table):
             faults.extend((key, message, cure) for _, message, cure in wrong.faults)
             return None
         minutes = self.interval_minutes or 5
-        if second % (minutes * 60):
-            cure = f"use a multiple of {minutes} minutes, counted in UTC"
+        clocks = (second, second + local_offset_s(stamp, self.zone, second))
+        whole = (
+            begins_interval(second, minutes)
+            if is_resolved(info)
+            else not all(s % (minutes * 60) for s in clocks)
+        )
+        if not whole:
+            cure = f"use a multiple of {minutes} minutes, on the local clock or in UTC"
             faults.append((key, f"{iso(second)} is not on a {minutes}-minute boundary", cure))
         return second
 
@@ -320,7 +331,7 @@ def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
         table = create_model(device.name.title(), __base__=Table, __doc__=about, **keys)
         several = f"{device.switch or device.name} by home".capitalize()
         several += ", over the data's." if device.in_data else "."
-        fields[device.name] = (dict[str, table], Field(default_factory=dict, description=several))  # type: ignore[valid-type]
+        fields[device.name] = (dict[HomeId, table], Field(default_factory=dict, description=several))  # type: ignore[valid-type]
     owned: Any = create_model("Owned", __base__=Table, **fields)
     made: type[Homes] = create_model("Homes", __base__=(Homes, owned), __doc__=Homes.__doc__)
     return made

@@ -132,9 +132,11 @@ def co2_kg(r: Result) -> float | None:
 
 def _import_wh(r: Result) -> IntArray:
     """What the community draws from outside in each interval, all meters netted. [Wh]"""
-    return np.maximum(r.intervals["import_wh"] - r.intervals["export_wh"], 0)
+    net_wh: IntArray = np.maximum(r.intervals["import_wh"] - r.intervals["export_wh"], 0)
+    return net_wh
 
 
 def _export_wh(r: Result) -> IntArray:
     """What the community feeds in in each interval, all meters netted. [Wh]"""
-    return np.maximum(r.intervals["export_wh"] - r.intervals["import_wh"], 0)
+    net_wh: IntArray = np.maximum(r.intervals["export_wh"] - r.intervals["import_wh"], 0)
+    return net_wh

@@ -107,6 +107,19 @@ def test_a_gameable_share_fails_the_check(capsys: pytest.CaptureFixture[str], st
     assert failed
 
 
+def test_a_pair_that_loses_less_than_elsewhere_gains_nothing(
+    capsys: pytest.CaptureFixture[str], street: Path
+) -> None:
+    """Trading nothing costs these pairs more under `retailer` than in a pool; that is no reason to do it."""
+    _, found = check(capsys, street)
+    wash = found["wash_trades"]
+    assert wash["largest_gain"] < 0
+    assert wash["largest_beyond_retailer"] == wash["largest_gain"]
+    assert wash["holds"]
+    done = call(capsys, "check", "market", street, "--rounds", "1", "-q")
+    assert f"none of {wash['pairs']} pairs gains." in " ".join(done.out.split())
+
+
 def test_the_text_fits_a_terminal_and_names_the_worst_home(
     capsys: pytest.CaptureFixture[str], street: Path
 ) -> None:

@@ -132,6 +132,12 @@ def test_a_set_expression_is_toml_and_replaces_what_it_excludes(
         ("market.k=", "'' is not a TOML value"),
         ("market.k=0.3.4", "'0.3.4' is not a TOML value"),
         ("market.k=1\nseed=3", "is not key.path=value"),
+        ("market.k=0,32", "'0,32' is not a TOML value; decimals have a point and no quotes: write 0.32"),
+        ("time.start=19.09.2016", "dates begin with the year and have no quotes: write 2016-09-19"),
+        (
+            "time.start='19.9.2016'",
+            "is text, not a date; dates begin with the year and have no quotes: write 2016-09-19",
+        ),
         ("market.k=true", "must be a number, not true or false"),
         ("market.kay=1", "unknown key"),
         ("seed.x=1", "seed: must be a whole number, not a table"),
