@@ -22,7 +22,6 @@ from wattswap.scenario.basis import moment
 if TYPE_CHECKING:
     import pandas as pd
 
-
 BOOK_KEPT = ("side", "energy kwh", "limit per kwh", "price per kwh", "accepted kwh")
 """Columns of a book that stay on a narrow screen, the most important first."""
 
@@ -97,12 +96,13 @@ def _agreed(result: RunFolder) -> str:
 def _interval(result: RunFolder, which: str | None) -> datetime:
     """Start of an interval of the run; by default of the one with most trade."""
     intervals = result.table("intervals")
-    starts = intervals["interval_start"]
     if which is None:
-        most: datetime = starts.iloc[int(intervals["traded_wh"].argmax())].to_pydatetime()
-        return most
+        start: datetime = (
+            intervals["interval_start"].iloc[int(intervals["traded_wh"].argmax())].to_pydatetime()
+        )
+        return start
     start = datetime.fromtimestamp(parse_interval(which), UTC)
-    if not (starts == start).any():
+    if not (intervals["interval_start"] == start).any():
         named = stamp(int(start.timestamp()))
         raise UsageError.of(
             "WHICH", f"the run has no interval {named}", "see `wattswap show RUN prices --json`"
@@ -116,7 +116,7 @@ def _book(result: RunFolder, which: str | None, form: Form) -> None:
     local = moment(start.isoformat(), result.zone)
     orders = result.table("orders", ("interval_start", "==", start))
     if orders.empty and is_text(form):
-        print(f"Order book of {local}: nobody ordered anything.")
+        print(f"Order book of {local} ({result.zone}): nobody ordered anything.")
         return
     orders["rank"] = -orders["side"] * orders["limit_micro_per_kwh"]  # high bids first, low offers first
     orders = orders.sort_values(["side", "rank"], ascending=[False, True], kind="stable")
