@@ -129,7 +129,9 @@ def _money(story: Story) -> str:
     before, after, saving = o.value("cost_without_market"), o.value("cost_with_market"), o.metrics["saving"]
     if before is None or after is None or saving.mean is None:
         return f"What {o.label} saved is not known."
-    percent = f" ({abs(100 * saving.mean / before):.1f} %)" if abs(before) >= abs(saving.mean) else ""
+    percent = (
+        f" ({abs(100 * saving.mean / before):.1f} %)" if before and abs(before) >= abs(saving.mean) else ""
+    )
     change = "which changes nothing"
     if number(saving.mean) != number(0.0):
         change = f"{number(abs(saving.mean))} {money}{percent} {'better' if saving.mean > 0 else 'worse'}"

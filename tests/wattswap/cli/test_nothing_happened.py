@@ -54,7 +54,7 @@ WORLDS: dict[str, dict[str, object]] = {
     "bills that cancel": {"meters": [("0.225", "0"), OUT], "price": 0.32, "feed_in": 0.08},
 }
 VIEWS = (["summary"], ["bills"], ["prices"], ["book"], ["block", "1"], ["why", "home-1"], ["shares"])
-NOT_A_NUMBER = re.compile(r"(?<![\w-])(nan|-?inf|infinity|none|NaT|<NA>)(?![\w-])", re.IGNORECASE)
+NOT_A_NUMBER = re.compile(r"(?<![\w-])(nan|NaN|-?inf|-?Infinity|None|NaT|<NA>)(?![\w-])")
 
 
 def written(folder: Path, quantities: str, **world: object) -> Path:
