@@ -14,9 +14,10 @@ from data.errors import AmbiguousFile, InvalidMeterFile, MissingFile, Unrecognis
 from data.findings import Finding, errors_of
 from data.intake.assemble import meter_data, on_grid
 from data.intake.checks import check as check_data
+from data.intake.counters import as_counters
 from data.intake.file import MeterFile
 from data.intake.place import Placed, place
-from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings
+from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings, Register
 from data.intake.rows import rows_of
 from data.intake.steps import by_step, joined
 from data.readings import ESTIMATED, MISSING, MeterData, Source
@@ -156,7 +157,8 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
         return FileReading(None, log.findings(), 0, zone or "not known")
     with FORMATS.held(format):
         chunks = list(format.parse(file, hints, log))
-        tables = rows_of(chunk for chunk in chunks if isinstance(chunk, RawReadings))
+        raw = [chunk for chunk in chunks if isinstance(chunk, RawReadings)]
+        tables = rows_of([as_counters(c, log) for c in raw] if hints.register == "counter" else raw)
     if not chunks:
         return FileReading(None, log.findings(), log.rows or 0, log.zone or zone or "not known")
     if isinstance(chunks[0], GridReadings):
@@ -168,7 +170,7 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
     info, local, parts = clock.zone_named(zone) if zone else None, False, []
     with FORMATS.held(format):
         for rows in by_step(tables):
-            placed, is_local = place(rows, info, hints.minutes, log)
+            placed, is_local = place(rows, info, hints, log)
             local |= is_local
             if placed is not None and not log.has_errors:
                 parts.append((on_grid(placed, log), placed))
@@ -207,7 +209,7 @@ def _finished(
     for grid, placed in parts:
         data = meter_data(grid, source, log.batteries)
         if placed is not None:
-            check_data(data, placed, hints.fuse_w, log)
+            check_data(data, placed, hints, log)
         found.append(data)
     data = found[0]
     if len(found) > 1:
@@ -226,12 +228,10 @@ def _finished(
     return FileReading(data, findings, rows, where)
 
 
-def _chosen(
-    path: str | Path, format: str | None, zone: str | None, minutes: int | None, fuse_w: int
-) -> tuple[Path, Format, FileReading]:
+def _chosen(path: str | Path, format: str | None, hints: Hints) -> tuple[Path, Format, FileReading]:
     where = Path(path)
     chosen = FORMATS.get(format) if format is not None else recognise(where)
-    return where, chosen, read(where, chosen, Hints(zone, minutes, fuse_w))
+    return where, chosen, read(where, chosen, hints)
 
 
 def load(
@@ -241,6 +241,7 @@ def load(
     zone: str | None = None,
     minutes: int | None = None,
     fuse_w: int = DEFAULT_FUSE_W,
+    register: Register | None = None,
 ) -> MeterData:
     """Load meter data of any registered format.
 
@@ -250,12 +251,13 @@ def load(
         zone: Time zone of local stamps, e.g. "Europe/Berlin"; only needed if the file does not say.
         minutes: Interval length; found in the file where left out, compared with it where given. [min]
         fuse_w: Power above which a metered register is impossible. [W]
+        register: What the numbers are, "interval" or "counter", where they do not look like what they are.
 
     Raises:
         InvalidMeterFile: Holds every error by line.
         MissingFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: As their names say.
     """
-    where, _, reading = _chosen(path, format, zone, minutes, fuse_w)
+    where, _, reading = _chosen(path, format, Hints(zone, minutes, fuse_w, register))
     if reading.data is None:
         raise InvalidMeterFile(where, errors_of(reading.findings))
     return reading.data
@@ -268,13 +270,14 @@ def check(
     zone: str | None = None,
     minutes: int | None = None,
     fuse_w: int = DEFAULT_FUSE_W,
+    register: Register | None = None,
 ) -> CheckReport:
     """Read a file with the code and the arguments of `load`, and report instead of raising.
 
     Raises:
         MissingFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: There is nothing to check.
     """
-    _, chosen, reading = _chosen(path, format, zone, minutes, fuse_w)
+    _, chosen, reading = _chosen(path, format, Hints(zone, minutes, fuse_w, register))
     data = reading.data
     return CheckReport(
         format=chosen.name,

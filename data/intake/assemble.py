@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from data.findings import FindingLog
+from data.intake.counters import falls_to_zero
 from data.intake.place import Cells, Placed
 from data.intake.raw import OTHER_LOAD, UNITS, Channel, GridReadings, Numbers
 from data.intake.rows import Rows
@@ -93,15 +94,22 @@ def _difference(
 ) -> BoolArray:
     """Turn the readings of a counter into the energy of each interval, in place; the last row becomes 0.
 
-    An interval counts where both of its ends were read. A counter that falls was changed or reset: how much went
-    through it is not known.
+    An interval counts where both of its ends were read. A counter that begins at 0 again and again shows what went
+    through it since. Another one that falls was changed or reset: how much went through it is not known.
 
     Returns:
-        The intervals in which it fell, shape (T - 1, H).
+        The intervals in which it was changed, shape (T - 1, H).
     """
     homes = len(placed.households)
     read = (flags[1:] != MISSING) & (flags[:-1] != MISSING)
     step = np.where(read, np.diff(energy, axis=0), 0)
+    again = falls_to_zero(energy) & read
+    again &= again.sum(axis=0) > 1
+    if again.any():
+        times, owners = int(again.sum()), int(again.any(axis=0).sum())
+        message = f"{channel} begins at 0 again {times} times in {owners} homes; it counts from 0 there"
+        log.add("warning", "counter_reset", message)
+    step = np.where(again, energy[1:], step)
     fell = step < 0
 
     def describe(cell: int) -> tuple[int, str, str]:

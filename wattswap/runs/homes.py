@@ -41,7 +41,13 @@ def load_meter(scenario: Scenario) -> MeterData:
         from data import formats
 
         options = scenario.data
-        meter = formats.load(path, format=options.format, zone=options.zone, fuse_w=options.fuse_w)
+        meter = formats.load(
+            path,
+            format=options.format,
+            zone=options.zone,
+            fuse_w=options.fuse_w,
+            register=options.numbers,
+        )
     wanted = scenario.data.households
     if wanted is None:
         return meter

@@ -24,7 +24,7 @@ from market.random import interval_seed
 from market.rules import MarketRules
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
 from market.settlement.tariff import OutsidePrices
-from market.units import BoolArray, IntArray
+from market.units import INT64_SAFE, NANO_PER_UNIT, BoolArray, IntArray
 from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
 from p2p.blocks.members import Members, write_members
 from p2p.wire import messages
@@ -386,6 +386,8 @@ def prepare(scenario: Scenario) -> Setup:
     devices, strategies = devices_of(scenario, meter, dropped), strategies_of(scenario, meter, dropped)
     if scenario.market.quantities == "metered":
         refuse_without_limits(strategies)
+    prices = scenario.outside_prices(span)
+    _refuse_too_much_money(scenario, meter, first_row, prices)
     return Setup(
         scenario=scenario,
         meter=meter,
@@ -393,7 +395,7 @@ def prepare(scenario: Scenario) -> Setup:
         intervals=span.intervals,
         start_s=span.start_s,
         minutes=span.minutes,
-        prices=scenario.outside_prices(span),
+        prices=prices,
         mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=agents,
@@ -402,6 +404,27 @@ def prepare(scenario: Scenario) -> Setup:
         keys=Keys.of(scenario),
         dropped_homes=dropped,
     )
+
+
+def _refuse_too_much_money(
+    scenario: Scenario, meter: MeterData, first_row: int, prices: OutsidePrices
+) -> None:
+    """Refuse a run whose bills could leave the integers that money is counted in, before it runs for hours.
+
+    Raises:
+        InvalidScenario: All energy at the retailer's prices and the remote fee passes 2^62 nano-currency.
+    """
+    bought = np.abs(prices.import_micro_per_kwh).astype(np.float64) + prices.grid_fee_remote_micro_per_kwh
+    sold = np.abs(prices.feed_in_micro_per_kwh).astype(np.float64)
+    import_wh, export_wh = (wh[first_row:].sum(axis=1) for wh in (meter.import_wh, meter.export_wh))
+    nano = float(import_wh @ bought + export_wh @ sold)
+    if nano >= INT64_SAFE:
+        most, unit = INT64_SAFE / NANO_PER_UNIT, scenario.currency
+        raise scenario.invalid(
+            "tariff",
+            f"the bills of this run are about {nano / NANO_PER_UNIT:.2g} {unit}, and a run can count {most:.2g} {unit}",
+            f"run a shorter time or fewer homes, or give all prices in a larger unit, such as 1,000 {unit}",
+        )
 
 
 def market_rules(scenario: Scenario) -> MarketRules:

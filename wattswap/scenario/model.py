@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from pydantic import Field, PrivateAttr, ValidationInfo, create_model, field_validator, model_validator
 
 from agents.devices import DEVICES, Device
@@ -26,6 +27,9 @@ from wattswap.scenario.lines import KeyPath
 from wattswap.scenario.tables import Chain, Data, Homes, Market, Table, Tariff, Time, homes_table
 
 SCHEMA = 1
+STRONG_CURRENCIES = ("EUR", "USD", "GBP", "CHF", "AUD", "CAD", "NZD")
+LARGEST_USUAL_MICRO = 2_000_000
+"""In these currencies no series costs this much half of the time; one per MWh does. [micro-currency/kWh]"""
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
@@ -266,6 +270,11 @@ class Scenario(Table):
 
         zone = self.tariff.zone or self.time.zone or self.data.zone
         start_s, minutes, values = load_price_series(self._source.base / path, zone=zone)
+        usual = int(np.median(np.abs(values)))
+        if usual > LARGEST_USUAL_MICRO and self.currency in STRONG_CURRENCIES:
+            cure = "if they are per MWh, name the column price_per_mwh, and they are divided by 1000"
+            found = f"half of the prices of {path} are above {price(usual):g} {self.currency} per kWh"
+            raise InvalidTariff(f"{found}; {cure}")
         return series(start_s, minutes, values, span.start_s, span.minutes, span.intervals)
 
     def warnings(self) -> list[Problem]:
@@ -285,7 +294,7 @@ class Scenario(Table):
                 (("tariff", "feed_in_per_kwh"), message, "homes will sell to the retailer, not to each other")
             )
         big = max([abs(value) for value in (*imports, feed_in or 0)])
-        if big > 5_000_000 and self.currency in ("EUR", "USD", "GBP", "CHF", "AUD", "CAD", "NZD"):
+        if big > 5_000_000 and self.currency in STRONG_CURRENCIES:
             message = f"holds a price of {price(big):g} {self.currency} per kWh"
             found.append(
                 (("tariff",), message, "prices are in currency units, not cents: write 0.32 for 32 cents")

@@ -138,8 +138,8 @@ def test_a_start_inside_a_local_hour_is_refused(tmp_path: Path) -> None:
     ("override", "sentence"),
     [
         ("time.zone=Asia/Calcuta", "no time zone 'Asia/Calcuta'"),
-        ("time.interval_minutes=7", "Known: 5, 15, 30, 60"),
-        ("time.interval_minutes=45", "Known: 5, 15, 30, 60"),
+        ("time.interval_minutes=7", "nown: 5, 15, 30, 60"),
+        ("time.interval_minutes=45", "nown: 5, 15, 30, 60"),
     ],
 )
 def test_a_zone_or_a_length_that_does_not_exist_is_refused_in_one_sentence(
