@@ -15,7 +15,7 @@ def begins_interval(start_s: int, minutes: int) -> bool:
     """Whether an interval of this length can start at an instant: at a whole one on some local clock.
 
     Hours of +05:30 begin half past the UTC hour. All intervals of one market are whole lengths apart; which of the
-    possible clocks they keep to is told by the first.
+    possible clocks they keep to the first one shows.
     """
     return start_s % min(minutes * 60, OFFSET_S) == 0
 

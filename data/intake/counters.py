@@ -25,7 +25,7 @@ NAMED = 3
 
 
 def look_like_counters(values: IntArray | FloatArray) -> BoolArray:
-    """Tell which columns look like a counter; a reset leads to no more than one step has added before.
+    """Find which columns look like a counter; a reset leads to no more than one step has added before.
 
     Args:
         values: Readings in the order of time, shape (T, H).
@@ -40,7 +40,7 @@ def look_like_counters(values: IntArray | FloatArray) -> BoolArray:
 
 
 def falls_to_zero(values: IntArray | FloatArray) -> BoolArray:
-    """Tell after which rows a column falls to what one step can have added since it was 0, shape (T - 1, H)."""
+    """Find after which rows a column falls to what one step can have added since it was 0, shape (T - 1, H)."""
     step = np.diff(values, axis=0)
     largest = step.max(axis=0) if len(step) else np.zeros(values.shape[1])
     return np.asarray((step < 0) & (values[1:] <= largest), dtype=np.bool_)

@@ -273,7 +273,7 @@ def _minutes(timed: list[tuple[Rows, IntArray, BoolArray]], said: int | None, lo
 
 
 def _phase(timed: list[tuple[Rows, IntArray, BoolArray]], step_s: int) -> int:
-    """Find how long after a multiple of the interval in UTC most intervals begin: the local clock tells. [s]
+    """Find how long after a multiple of the interval in UTC most intervals begin, which the local clock shows. [s]
 
     Stamps without an offset must be whole intervals on their clock, or in UTC.
     """

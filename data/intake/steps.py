@@ -38,7 +38,7 @@ def by_step(tables: Sequence[Rows]) -> list[list[Rows]]:
 
 
 def _steps_s(rows: Rows) -> IntArray:
-    """The step of each home, 0 where the file does not tell. [s]"""
+    """The step of each home, 0 where the file does not show it. [s]"""
     homes = len(rows.homes)
     steps = np.zeros(homes, dtype=np.int64)
     good = np.flatnonzero(rows.stamp.kind != UNREADABLE)
