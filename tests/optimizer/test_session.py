@@ -56,7 +56,9 @@ def test_what_the_solver_prints_from_c_when_it_is_made_stays_off_standard_output
 
 
 def test_a_session_is_made_without_standard_output() -> None:
-    program = "import os; os.close(1); from tests.optimizer.test_session import Session, diet; Session(diet())"
+    program = (
+        "import os; os.close(1); from tests.optimizer.test_session import Session, diet; Session(diet())"
+    )
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
 
 

@@ -53,10 +53,10 @@ class Finding:
 
 
 def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[str, Any]:
-    """Play all deviations of a scenario, and judge them.
+    """Play all deviations of a scenario, and check them against the limits.
 
     Args:
-        on_progress: Told what is tried, and how many of how many steps are done.
+        on_progress: Given what is tried, and how many of how many steps are done.
         rounds: Most rounds of best responses.
 
     Returns:

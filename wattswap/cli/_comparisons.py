@@ -52,6 +52,8 @@ MARKET: tuple[Figure, ...] = (
 )
 
 
+NO_MERIT = ("saving_by_imbalance_rule", "saving")
+"""Figures that no mechanism is best in: they do not tell what it did."""
 PAIRED = ("saving_by_mechanism", "saving")
 """Figures shown with the 95 % interval of their difference to no market."""
 
@@ -193,17 +195,19 @@ def _print_columns(
 ) -> None:
     frame = result.summary(point)
     competing = frame.drop(labels=[result.reference, result.bound], errors="ignore")
-    unpaid = competing[competing["market_operator_income"] > -0.005]  # somebody else pays a deficit
+    unpaid = competing[competing["market_operator_income"] > -0.005]
+    added = (-frame["market_operator_income"]).clip(lower=0)  # from outside, and no merit of the mechanism
     columns = []
     for name, head, decimals in figures:
         if name not in frame:  # an older comparison
             continue
-        among = unpaid if name in ("saving", "saving_by_mechanism") else competing
-        best = _best(among[name].round(decimals), METRICS.get(name))
+        values = frame[name] - added if name == "saving_by_mechanism" else frame[name]
+        among = (unpaid if name in PAIRED else competing).index
+        best = [] if name in NO_MERIT else _best(values[among].round(decimals), METRICS.get(name))
         half_width = _half_width(result, point, name) if name in PAIRED else {}
         cells = []
-        for label, value in frame[name].items():
-            half = half_width.get(str(label))
+        for label, value in values.items():
+            half = half_width.get(str(label)) if label in among else None
             around = f" +-{fixed(half)}" if half else ""
             cells.append(f"{cell(float(value), decimals)}{'*' if label in best else ''}{around}")
         columns.append(Column(head, cells))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Inspect a network of nodes.", no_args_is_help=True)
 KEPT = ("ready", "height", "last block s ago", "role", "peers", "refused", "head")
 """Columns that stay on a narrow screen, the most important first."""
+WITH_CHAIN = ("validator", "observer", "operator")
+"""Roles that store the chain."""
 NODE_DOWN = ExitCode.CHECK_FAILED
 """Exit code of `network status` if a node is unreachable."""
 
@@ -75,6 +77,7 @@ def _targets(where: list[str], genesis: Path | None) -> tuple[bytes, list[Target
 
 
 def print_status(chain_id: bytes, rows: list[dict[str, Any]], wide: bool) -> None:
+    """Print a row a node, the reasons of refusals, and what is wrong with those that are down."""
     import pandas as pd
 
     from wattswap.cli.output import note
@@ -106,7 +109,7 @@ def print_status(chain_id: bytes, rows: list[dict[str, Any]], wide: bool) -> Non
 
 def _age(row: dict[str, Any]) -> str:
     """Seconds since the newest block; a word where there is none yet."""
-    if row["last_block_age_s"] is None and row["height"] == 0:
+    if row["last_block_age_s"] is None and row["height"] == 0 and row["role"] in WITH_CHAIN:
         return "no block yet"
     return _shown(row["last_block_age_s"])
 

@@ -14,7 +14,7 @@ from wattswap.runs.shown import Saving, saving_of
 
 DASH = "–"
 FIRST: Final = (
-    *("saving_by_mechanism", "saving", "cost_with_market", "homes_worse_off", "welfare"),
+    *("saving_by_mechanism", "cost_with_market", "saving", "homes_worse_off", "welfare"),
     *("allocative_efficiency", "traded_kwh"),
     *(
         "traded_share",

@@ -83,8 +83,8 @@ def bills_with_total(bills: pd.DataFrame, total: str) -> pd.DataFrame:
         shown[name] = adding_up(bills[name].tolist())
     shown["cost_with_market"] = (shown["cost_without_market"] - shown["saving"]).round(DECIMALS)
     sums = shown.sum().round(DECIMALS)
-    sums["saving_percent"] = percent_of(
-        float(bills["saving"].sum()), float(bills["cost_without_market"].sum())
-    )
+    if "saving_percent" in shown:
+        saved, without = (float(bills[name].sum()) for name in ("saving", "cost_without_market"))
+        sums["saving_percent"] = percent_of(saved, without)
     last = pd.DataFrame([sums], index=[total]).astype(float)
     return pd.concat([shown, last])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_deviations_do_what_their_names_say(game: Game) -> None:
     assert sorted(zip(more.side.tolist(), more.energy_wh.tolist(), strict=True)) == [(-1, 500), (1, 301)]
 
 
-def check(capsys: pytest.CaptureFixture[str], street: Path, *settings: str) -> tuple[int, dict]:
+def check(capsys: pytest.CaptureFixture[str], street: Path, *settings: str) -> tuple[int, dict[str, Any]]:
     words = [word for setting in settings for word in ("--set", setting)]
     done = call(capsys, "check", "market", street, *words, "--rounds", "1", "-q", "--json")
     return done.code, json.loads(done.out)

@@ -142,9 +142,14 @@ def history(street: Path, *settings: str) -> Any:
 LATE = [f"time.start={stamp(RUN_S + 24 * HOUR_S)}", "time.days=1", "homes.forecast_days=2"]
 
 
-def test_the_history_is_as_long_as_the_forecast_looks_back_and_the_lead(street: Path) -> None:
-    start_s, _ = history(street, *LATE[:2], "homes.forecast_days=1")
+def test_the_history_is_as_long_as_the_forecast_looks_back_and_the_lead(tmp_path: Path) -> None:
+    """Longer than the 28 days, and one for the clock, that the shares of a pool look back."""
+    street = write_street(tmp_path, days=32)
+    late = [f"time.start={stamp(RUN_S + 30 * 24 * HOUR_S)}", "time.days=1"]
+    start_s, _ = history(street, *late, "homes.forecast_days=30", "homes.strategy=truthful")
     assert start_s == RUN_S - HOUR_S
+    start_s, _ = history(street, *late, "homes.forecast_days=1", "homes.strategy=truthful")
+    assert start_s == RUN_S - HOUR_S + 24 * HOUR_S
 
 
 @pytest.mark.parametrize("hours", [1, 5, 47])
@@ -197,12 +202,13 @@ def test_a_gap_within_a_market_interval_spoils_all_of_that_interval_for_that_hom
 @pytest.mark.parametrize(
     ("settings", "days"),
     [
-        ([], 7),
-        (["homes.strategy=staircase"], 7 + 29),
-        (["homes.strategies={staircase=0.1}", "homes.forecast_days=3"], 3 + 29),
-        (["homes.strategies={zi_c=0.1}", "homes.forecast_days=3"], 3),
+        (["homes.strategy=truthful", "homes.forecast_days=31"], 31),
+        ([], 7 + 29),
+        (["homes.strategy=truthful", "homes.strategies={staircase=0.1}", "homes.forecast_days=3"], 3 + 29),
+        (["homes.strategy=truthful", "homes.strategies={zi_c=0.1}", "homes.forecast_days=31"], 31),
+        (["homes.strategy=truthful"], 29),
     ],
-    ids=["truthful", "staircase", "some", "no quantiles"],
+    ids=["truthful", "staircase", "some", "no quantiles", "for the shares of a pool"],
 )
 def test_four_weeks_more_are_loaded_where_a_strategy_needs_them(settings: list[str], days: int) -> None:
     setup = prepare(ws.demo(overrides=["time.intervals=4", *settings]))
@@ -216,8 +222,8 @@ def test_a_run_says_which_homes_are_too_new_for_the_staircase(
     told = (
         "3 of 3 homes that bid by 'staircase' have forecasts of less than two weeks behind them at the start"
     )
-    run = ws.run(ws.load(street, overrides=["homes.strategy=staircase"]), out=tmp_path / "runs")
+    run = ws.run(ws.load(street), out=tmp_path / "runs")
     assert [note for note in run.manifest["data"]["notes"] if note.startswith(told)]
-    assert told in call(capsys, "validate", street, "--set", "homes.strategy=staircase").out
-    assert told not in call(capsys, "validate", street).out
+    assert told in call(capsys, "validate", street).out
+    assert told not in call(capsys, "validate", street, "--set", "homes.strategy=truthful").out
     assert ws.verify(run.path)["ok"]
