@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ ONE_LINE = 100_000
 _GAP = "  "
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Column:
     """A column of text.
 
@@ -31,7 +32,7 @@ class Column:
     cells: Sequence[str]
     right: bool = True
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Letters that its widest cell or word of its head takes."""
         return max(map(len, [*self.cells, *self.head.split()]), default=0)

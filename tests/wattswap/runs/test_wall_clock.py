@@ -91,7 +91,7 @@ def test_every_command_takes_half_hour_starts(indian: RunResult, capsys: Capture
     for words in (["verify", indian.path], ["report", indian.path], ["chain", "verify", indian.path]):
         assert call(capsys, *words).code == 0
     assert len(one_object(call(capsys, "show", indian.path, "prices", "--json"))["rows"]) == 24
-    assert start[:13] in call(capsys, "show", indian.path, "book", start).out
+    assert "02 Apr 2026 00:00 (Asia/Kolkata)" in call(capsys, "show", indian.path, "book", start).out
     assert call(capsys, "chain", "prove", indian.path, "asha", start).code == 0
 
 
@@ -138,8 +138,8 @@ def test_a_start_inside_a_local_hour_is_refused(tmp_path: Path) -> None:
     ("override", "sentence"),
     [
         ("time.zone=Asia/Calcuta", "no time zone 'Asia/Calcuta'"),
-        ("time.interval_minutes=7", "nown: 5, 15, 30, 60"),
-        ("time.interval_minutes=45", "nown: 5, 15, 30, 60"),
+        ("time.interval_minutes=7", "5, 15, 30, 60"),
+        ("time.interval_minutes=45", "5, 15, 30, 60"),
     ],
 )
 def test_a_zone_or_a_length_that_does_not_exist_is_refused_in_one_sentence(
