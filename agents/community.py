@@ -110,15 +110,15 @@ class Community:
         if valid is not None:
             self._net_wh[~valid] = 0
         self._rules, self._tariff, self._zone, self._weather = rules, tariff, zone, weather or {}
-        self._members = np.arange(self.homes, dtype=np.int64) if members is None else members.copy()
+        self.members: IntArray = np.arange(self.homes, dtype=np.int64) if members is None else members.copy()
         # Plug-ins see these arrays, and must not change what they are judged by.
-        for column in (self._net_wh, self._members, *self._weather.values()):
+        for column in (self._net_wh, self.members, *self._weather.values()):
             column.flags.writeable = False
         self._start_s, self._first, self._next = start_s, first, first
         self._forecasts = Forecasts(rules, first, self._known_at)
         self._controller = CONTROLLERS.get(rules.control)
         with CONTROLLERS.held(self._controller):
-            self._control = kept(self._controller.start(self._members, rules), self.homes)
+            self._control = kept(self._controller.start(self.members, rules), self.homes)
         self._planned = -1
         self._groups = self._grouped(strategies or [rules.strategy] * self.homes)
         ahead = rules.lead + 2 + self._controller.hours_ahead * 60 // rules.minutes
@@ -149,7 +149,7 @@ class Community:
         groups = []
         for name in sorted(set(strategies)):
             places = np.flatnonzero(names == name)
-            strategy, homes = STRATEGIES.get(name), self._members[places]
+            strategy, homes = STRATEGIES.get(name), self.members[places]
             with STRATEGIES.held(strategy):
                 state = kept(strategy.start(homes, self._rules), len(homes))
             groups.append(_Group(strategy, places, homes, state))
@@ -218,7 +218,7 @@ class Community:
                 traded=traded,
                 fleets={name: self._fleets[name] for name in self._running},
                 states=self._states[-1 - traded],
-                homes=self._members,
+                homes=self.members,
             )
             with CONTROLLERS.held(self._controller):
                 self._control = kept(self._controller.plan(self._control, planning), self.homes)
@@ -342,8 +342,8 @@ class Community:
             forecast=forecast,
             traded=traded,
             plan=self._control,
-            words=random_words(self._rules.seed, self._start_of(self._next), self._members),
-            homes=self._members,
+            words=random_words(self._rules.seed, self._start_of(self._next), self.members),
+            homes=self.members,
         )
         if len(self._groups) == 1:
             return [view]

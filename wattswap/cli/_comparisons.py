@@ -53,7 +53,7 @@ MARKET: tuple[Figure, ...] = (
 
 
 NO_MERIT = ("saving_by_imbalance_rule", "saving")
-"""Figures that no mechanism is best in: they do not tell what it did."""
+"""Figures that no mechanism is best in: they do not show what it did."""
 PAIRED = ("saving_by_mechanism", "saving")
 """Figures shown with the 95 % interval of their difference to no market."""
 

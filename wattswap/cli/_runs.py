@@ -22,7 +22,6 @@ from wattswap.scenario.basis import moment
 if TYPE_CHECKING:
     import pandas as pd
 
-
 BOOK_KEPT = ("side", "energy kwh", "limit per kwh", "price per kwh", "accepted kwh")
 """Columns of a book that stay on a narrow screen, the most important first."""
 
@@ -94,26 +93,31 @@ def _agreed(result: RunFolder) -> str:
     return "cleared kWh" if metered else "agreed ahead kWh"
 
 
-def _of_interval(result: RunFolder, table: str, which: str | None) -> pd.DataFrame:
-    """Rows of one interval; by default the one with most trade."""
+def _interval(result: RunFolder, which: str | None) -> datetime:
+    """Start of an interval of the run; by default of the one with most trade."""
+    intervals = result.table("intervals")
     if which is None:
-        intervals = result.table("intervals")
-        start = intervals["interval_start"].iloc[int(intervals["traded_wh"].argmax())].to_pydatetime()
-    else:
-        start = datetime.fromtimestamp(parse_interval(which), UTC)
-    frame = result.table(table, ("interval_start", "==", start))
-    if frame.empty:
+        start: datetime = (
+            intervals["interval_start"].iloc[int(intervals["traded_wh"].argmax())].to_pydatetime()
+        )
+        return start
+    start = datetime.fromtimestamp(parse_interval(which), UTC)
+    if not (intervals["interval_start"] == start).any():
         named = stamp(int(start.timestamp()))
         raise UsageError.of(
-            "WHICH", f"the run has no {table} at {named}", "see `wattswap show RUN prices --json`"
+            "WHICH", f"the run has no interval {named}", "see `wattswap show RUN prices --json`"
         )
-    return frame
+    return start
 
 
 def _book(result: RunFolder, which: str | None, form: Form) -> None:
     """One interval's order book, best bids and offers first."""
-    orders = _of_interval(result, "orders", which)
-    local = moment(orders["interval_start"].iloc[0].isoformat(), result.zone)
+    start = _interval(result, which)
+    local = moment(start.isoformat(), result.zone)
+    orders = result.table("orders", ("interval_start", "==", start))
+    if orders.empty and is_text(form):
+        print(f"Order book of {local} ({result.zone}): nobody ordered anything.")
+        return
     orders["rank"] = -orders["side"] * orders["limit_micro_per_kwh"]  # high bids first, low offers first
     orders = orders.sort_values(["side", "rank"], ascending=[False, True], kind="stable")
     orders = orders.set_index("household")

@@ -54,6 +54,10 @@ def print_run(result: RunFolder, form: Form) -> None:
     """
     m, money, about = result.metrics, result.currency, result.manifest
     chain, dropped = chain_line(result), about["data"]["dropped_homes"]
+    bills, delivered_kwh = (
+        result.bills(),
+        result.delivered_kwh,
+    )  # a damaged file ends this before anything is printed
     print(
         wrapped(
             f"{result.title}: {m['homes']} homes, {m['intervals']} intervals of {about['interval_minutes']} min"
@@ -65,14 +69,14 @@ def print_run(result: RunFolder, form: Form) -> None:
         [
             *saving_lines(m, money),
             *basis_lines(result.scenario),
-            *market_lines(m, money, result.delivered_kwh, metered=about.get("quantities") == "metered"),
+            *market_lines(m, money, delivered_kwh, metered=about.get("quantities") == "metered"),
             *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
             ("Chain", chain),
             ("Folder", str(result.path)),
         ]
     )
     print()
-    print_bills(result.bills(), money, form)
+    print_bills(bills, money, form)
 
 
 def print_lines(lines: list[tuple[str, str]]) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WIDTH_IN_A_PIPE = 140
+ONE_LINE = 100_000
+"""Width of a pipe in which every entry has one line, to be searched by line."""
 _GAP = "  "
 
 
@@ -43,14 +45,14 @@ class Column:
         return text.rjust(self.width) if self.right else text.ljust(self.width)
 
 
-def screen_width() -> int:
-    """Letters in a line: of the terminal, of COLUMNS where it is set, or 140 in a pipe."""
-    return shutil.get_terminal_size((WIDTH_IN_A_PIPE, 24)).columns
+def screen_width(in_a_pipe: int = WIDTH_IN_A_PIPE) -> int:
+    """Letters in a line: of the terminal, of COLUMNS where it is set, or as many as a line in a pipe may have."""
+    return shutil.get_terminal_size((in_a_pipe, 24)).columns
 
 
-def wrapped(text: str, indent: int = 0) -> str:
+def wrapped(text: str, indent: int = 0, in_a_pipe: int = WIDTH_IN_A_PIPE) -> str:
     """A text in lines no longer than the screen; all but the first are indented."""
-    width = max(screen_width(), indent + 20)
+    width = max(screen_width(in_a_pipe), indent + 20)
     lines = wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines)
 

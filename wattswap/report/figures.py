@@ -53,7 +53,7 @@ def coarse(frame: pd.DataFrame) -> pd.DataFrame:
     index = pd.DatetimeIndex(frame.index)
     summer = np.array(
         [bool(moment.dst()) for moment in index]
-    )  # tells the two hours where the clock goes back
+    )  # distinguishes the two hours where the clock goes back
     groups = index.floor(step_of(len(frame), minutes), ambiguous=summer, nonexistent="shift_forward")
     out = pd.DataFrame(index=groups.unique())
     traded = frame["traded_kwh"].groupby(groups).sum()

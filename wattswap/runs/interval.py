@@ -152,17 +152,27 @@ def own_results(start_s: int, lines: IntArray, price: PriceLine | None) -> OwnRe
 def sent_orders(setup: Setup, community: Community, i: int, *, signed: bool = False) -> Orders:
     """What the homes send for the i-th interval: orders, or limits where quantities come from the meters."""
     prices = setup.prices.at(i)
-    orders = limits_as_orders(*community.limits(prices)) if setup.metered else community.bids(prices)
+    orders = (
+        limits_as_orders(community.members, *community.limits(prices))
+        if setup.metered
+        else community.bids(prices)
+    )
     if signed:
         setup.sign_and_check(setup.start_of(i), orders)
     return orders
 
 
-def limits_as_orders(buy_limit: IntArray, sell_limit: IntArray) -> Orders:
-    """The limits of all homes as two orders each, to buy and to sell; their energy of 1 Wh stands for any quantity."""
-    homes = len(buy_limit)
+def limits_as_orders(members: IntArray, buy_limit: IntArray, sell_limit: IntArray) -> Orders:
+    """The limits of homes as two orders each, to buy and to sell; their energy of 1 Wh stands for any quantity.
+
+    Args:
+        members: Index of each home in the roster.
+        buy_limit: Per home. [micro-currency/kWh]
+        sell_limit: Per home. [micro-currency/kWh]
+    """
+    homes = len(members)
     return Orders(
-        home=np.repeat(np.arange(homes, dtype=np.int64), 2),
+        home=np.repeat(members, 2),
         side=np.tile(np.array([1, -1], dtype=np.int8), homes),
         energy_wh=np.ones(2 * homes, dtype=np.int64),
         limit_micro_per_kwh=np.stack([buy_limit, sell_limit], axis=1).ravel(),

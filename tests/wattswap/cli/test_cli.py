@@ -225,7 +225,7 @@ def test_why_sums_up_to_the_bill(finished: RunResult, capsys: Capture) -> None:
         (["block"], "give a height"),
         (["block", "49"], "the chain has blocks 1 to 48"),
         (["block", "x"], "give a height"),
-        (["book", "2020-01-01T00:00Z"], "the run has no orders at 2020-01-01T00:00Z"),
+        (["book", "2020-01-01T00:00Z"], "the run has no interval 2020-01-01T00:00Z"),
         (["book", "noon"], "write it as 20"),
         (["book", "2026-06-02T12:00"], "names no zone"),
         (["network"], "this run used no network"),

@@ -22,7 +22,7 @@ def test_compare_prints_a_table_between_the_bookends(street: Path, tmp_path: Pat
     rows = [line.split()[0] for line in outcome.out.splitlines() if line.startswith(" ") and line.split()]
     labels = ["retailer_only", "uniform_price", "mcafee", "welfare_optimum"]
     assert [row for row in rows if row in labels] == labels * 2
-    tables = [line for line in outcome.out.splitlines() if line.startswith(" ")]
+    tables = [line for line in outcome.out.partition("The homes")[2].splitlines() if line.startswith(" ")]
     assert max(len(line.rstrip()) for line in tables) <= 80
     assert "tiny: 3 homes, 48 intervals of 60 min from Tue 02 Jun 2026 00:00 (UTC), seeds 7, 8" in outcome.out
     assert "Homes net what a mechanism leaves untraded (imbalance pooled)" in outcome.err
