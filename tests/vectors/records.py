@@ -11,10 +11,10 @@ from p2p.batches import blob, receipts
 from p2p.blocks import block, genesis, members, tree
 from p2p.consensus import evidence
 from p2p.consensus import types as consensus_types
-from p2p.ledger import light, state
+from p2p.ledger import checkpoint, light, state
 from p2p.ledger.modules import accounts, governance, guarantees, meters
 from p2p.roles.exchange import wire
-from p2p.roles.replica import blobs, ledger, peers, snapshot, status, sync
+from p2p.roles.replica import blobs, peers, snapshot, status, sync
 from p2p.roles.validator import mempool
 from p2p.wire import messages
 from p2p.wire.codec import INT64_MAX, INT64_MIN, Record, Wide, encode, wide
@@ -45,7 +45,7 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         snapshot.SnapshotQuery,
         snapshot.SnapshotPiece,
         snapshot.Snapshot,
-        ledger.Checkpoint,
+        checkpoint.Checkpoint,
     ),
     "consensus": (
         peers.ConsensusFrame,

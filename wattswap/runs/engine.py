@@ -22,7 +22,7 @@ from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OtherFormat
 from p2p.files import naming
-from wattswap.errors import Interrupted, RunNotFound, VerificationFailed, is_expected
+from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
 from wattswap.runs.disk import Stopped, continuable
 from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
@@ -186,16 +186,11 @@ def run(scenario: Scenario, *, out: Path | str = RUNS, on_progress: OnProgress |
             return _drive(setup, partial, on_progress)
     except (Interrupted, Stopped):
         raise
-    except BaseException as error:
-        # What has a sentence for the user, such as a plug-in that fails, would fail again after `resume`.
-        if not _begun(partial) or (is_expected(error) and not isinstance(error, KeyboardInterrupt)):
+    except BaseException:
+        # From a checkpoint on, `resume` continues once the cause is mended.
+        if not (partial / CHECKPOINT).exists() and not (partial / MANIFEST).exists():
             shutil.rmtree(partial, ignore_errors=True)
         raise
-
-
-def _begun(partial: Path) -> bool:
-    """Whether `resume` finds something to go on from."""
-    return (partial / CHECKPOINT).exists() or (partial / MANIFEST).exists()
 
 
 def begin(setup: Setup, out: Path, driver: str = IN_PROCESS) -> Path:

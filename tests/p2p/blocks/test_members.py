@@ -88,8 +88,8 @@ FIRST, SECOND = STREET.records[:2]
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"key": FIRST.key}, "the same home key stands there twice"),
-        ({"household": FIRST.household}, "the same home stands there twice"),
+        ({"key": FIRST.key}, "the same home key is listed twice"),
+        ({"household": FIRST.household}, "the same home is listed twice"),
         ({"key": NO_KEY}, "a home key is zeros"),
         ({"from_s": 9, "to_s": 9}, "must end after it begins"),
         ({"from_s": 9, "to_s": 3}, "must end after it begins"),

@@ -8,6 +8,7 @@ import pytest
 
 from tests.kits.plugin_kit import clean_registries, written
 from tests.kits.run_kit import call, files_below, refused
+from wattswap.runs.layout import CHECKPOINT, PARTIAL
 
 __all__ = ["clean_registries"]
 pytestmark = pytest.mark.usefixtures("clean_registries")
@@ -97,7 +98,12 @@ def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
     assert (done.code, done.out) == (3, ""), done.err
     assert phrase in done.err.lower()
     assert done.err.count("\n") == 1
-    assert files_below(tmp_path / "runs") == []
+    if text == METRIC:  # all intervals are done: the unfinished run is kept for `resume`
+        (unfinished,) = (tmp_path / "runs").iterdir()
+        assert unfinished.suffix == PARTIAL
+        assert (unfinished / CHECKPOINT).is_file()
+    else:
+        assert files_below(tmp_path / "runs") == []
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
