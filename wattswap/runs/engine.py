@@ -188,9 +188,14 @@ def run(scenario: Scenario, *, out: Path | str = RUNS, on_progress: OnProgress |
         raise
     except BaseException:
         # From a checkpoint on, `resume` continues once the cause is mended.
-        if not (partial / CHECKPOINT).exists() and not (partial / MANIFEST).exists():
+        if not _begun(partial):
             shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _begun(partial: Path) -> bool:
+    """Whether `resume` finds something to continue from."""
+    return (partial / CHECKPOINT).exists() or (partial / MANIFEST).exists()
 
 
 def begin(setup: Setup, out: Path, driver: str = IN_PROCESS) -> Path:

@@ -19,7 +19,7 @@ from wattswap.scenario.lines import KeyPath
 
 if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
-    from wattswap.scenario.tables import Table
+    from wattswap.scenario.time import Table
 
 MAX_LISTED = 20
 

@@ -24,7 +24,8 @@ from wattswap.scenario.basis import zone_of
 from wattswap.scenario.fields import Wrong, iso
 from wattswap.scenario.layers import Source
 from wattswap.scenario.lines import KeyPath
-from wattswap.scenario.tables import Chain, Data, Homes, Market, Table, Tariff, Time, homes_table
+from wattswap.scenario.tables import Chain, Data, Homes, Market, Tariff, homes_table
+from wattswap.scenario.time import Table, Time
 
 SCHEMA = 1
 STRONG_CURRENCIES = ("EUR", "USD", "GBP", "CHF", "AUD", "CAD", "NZD")

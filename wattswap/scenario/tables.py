@@ -6,15 +6,12 @@ A field's alias is the key in the file; its description is the sentence that edi
 from __future__ import annotations
 
 import re
-from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     create_model,
@@ -24,7 +21,6 @@ from pydantic import (
 
 from agents.devices import DEVICES, Device
 from market.errors import BrokenPlugin, InvalidTariff
-from market.interval import begins_interval
 from market.mechanism import MECHANISMS
 from market.rules import Rationing, Solver
 from market.settlement.tariff import Window, week_table
@@ -41,43 +37,16 @@ from wattswap.scenario.fields import (
     Power,
     Price,
     Share,
-    Stamp,
     Weekdays,
     Wrong,
     Zone,
     decimal_text,
-    instant_s,
     is_resolved,
-    iso,
-    local_offset_s,
 )
 from wattswap.scenario.params import Params
+from wattswap.scenario.time import Faults, Table, finish, only_one
 
-Faults = list[tuple[str, str, str]]
-"""(key in the table, message, what to do)."""
-
-MAX_DAYS = 3_660
-MAX_INTERVALS = MAX_DAYS * 288
-DAY_S = 86_400
 _HOME_ID = re.compile(r"\S(.*\S)?")
-
-
-class Table(BaseModel):
-    """A table of the file: unknown keys are refused, nothing is coerced, nothing can be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def _finish(faults: Faults) -> None:
-    if faults:
-        raise Wrong.all_of(faults)
-
-
-def _only_one(table: Table, keys: tuple[str, ...], faults: Faults) -> None:
-    given = [key for key in keys if key in table.model_fields_set]
-    faults.extend(
-        (key, f"excludes {given[0]}, which is given too", "keep one of the two") for key in given[1:]
-    )
 
 
 def _known(value: str, where: str, what: str, info: ValidationInfo) -> str:
@@ -91,91 +60,6 @@ def _known(value: str, where: str, what: str, info: ValidationInfo) -> str:
 def _name_of(where: str, what: str) -> AfterValidator:
     """Check the name of a plug-in; see `_known`."""
     return AfterValidator(lambda value, info: _known(value, where, what, info))
-
-
-class Time(Table):
-    """[time]: which part of the data runs."""
-
-    start: Stamp | None = Field(
-        default=None, description="First instant of the run; left out: the start of the data."
-    )
-    days: int | None = Field(default=None, ge=1, le=MAX_DAYS, description="Length of the run in days.")
-    intervals: int | None = Field(
-        default=None, ge=1, le=MAX_INTERVALS, description="Length of the run in intervals."
-    )
-    end: Stamp | None = Field(default=None, description="First instant after the run.")
-    interval_minutes: Literal[5, 15, 30, 60] | None = Field(
-        default=None, description="Length of a market interval; left out: the step of the data."
-    )
-    zone: Zone | None = Field(default=None, description="Time zone of a start or end that is a local time.")
-
-    @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        faults: Faults = []
-        _only_one(self, ("days", "intervals", "end"), faults)
-        start_s = self._instant("start", self.start, 0, faults, info)
-        end_s = self._instant("end", self.end, 0, faults, info)
-        if start_s is not None and self.days:
-            self._instant("days", self.start, self.days, faults, info)
-        if start_s is not None and end_s is not None:
-            if end_s <= start_s:
-                faults.append(("end", "lies at or before the start", "move it after time.start"))
-            elif end_s - start_s > MAX_DAYS * DAY_S:
-                faults.append(
-                    ("end", f"lies more than {MAX_DAYS} days after the start", "run a shorter time")
-                )
-        _finish(faults)
-        return self
-
-    def _instant(
-        self, key: str, stamp: date | None, add_days: int, faults: Faults, info: ValidationInfo
-    ) -> int | None:
-        """Convert and check one instant; what is wrong with it goes to `faults`."""
-        if stamp is None:
-            return None
-        try:
-            second = instant_s(stamp, self.zone, add_days)
-        except Wrong as wrong:
-            faults.extend((key, message, cure) for _, message, cure in wrong.faults)
-            return None
-        minutes = self.interval_minutes or 5
-        clocks = (second, second + local_offset_s(stamp, self.zone, second))
-        whole = (
-            begins_interval(second, minutes)
-            if is_resolved(info)
-            else not all(s % (minutes * 60) for s in clocks)
-        )
-        if not whole:
-            cure = f"use a multiple of {minutes} minutes, on the local clock or in UTC"
-            faults.append((key, f"{iso(second)} is not on a {minutes}-minute boundary", cure))
-        return second
-
-    @property
-    def start_s(self) -> int | None:
-        """First instant; None is the start of the data. [s since 1970 UTC]"""
-        return None if self.start is None else instant_s(self.start, self.zone)
-
-    @property
-    def end_s(self) -> int | None:
-        """First instant after the run, if the file alone gives it. [s since 1970 UTC]"""
-        if self.end is not None:
-            return instant_s(self.end, self.zone)
-        if self.start is not None and self.days is not None:
-            return instant_s(self.start, self.zone, self.days)
-        return None
-
-    def resolved(self) -> dict[str, Any]:
-        """The same span with its instants in UTC."""
-        start_s, end_s = self.start_s, self.end_s
-        said = {
-            "start": None if start_s is None else iso(start_s),
-            "end": None if end_s is None else iso(end_s),
-            "days": self.days if end_s is None else None,
-            "intervals": self.intervals,
-            "interval_minutes": self.interval_minutes,
-            "zone": self.zone,
-        }
-        return {key: value for key, value in said.items() if value is not None}
 
 
 class Data(Table):
@@ -213,7 +97,7 @@ class Data(Table):
         faults: Faults = []
         if self.sample is None and self.path is None:
             faults.append(("", "names no meter data", 'give sample = "street" or path = "your file"'))
-        _only_one(self, ("sample", "path"), faults)
+        only_one(self, ("sample", "path"), faults)
         if self.sample is not None:
             faults.extend(
                 (key, "has no effect on a bundled sample", "remove it")
@@ -222,7 +106,7 @@ class Data(Table):
             )
         if self.path is not None:
             faults.extend(missing_file("path", self.path, info))
-        _finish(faults)
+        finish(faults)
         return self
 
 
@@ -273,7 +157,7 @@ class Homes(Table):
         if shares > PPM:
             cure = "let the shares sum to at most 1; the other homes have homes.strategy"
             faults.append(("", f"gives shares of {decimal_text(6)(shares)} of the homes", cure))
-        _finish(faults)
+        finish(faults)
         return value
 
     def tables(self, device: str) -> dict[str, Table]:
@@ -298,7 +182,7 @@ class Homes(Table):
                 cure = f"{why}give it in full"
                 missing = [key.name for key in full if getattr(table, key.field) is None]
                 faults += [(where, f"has no {key}", cure) for key in missing]
-        _finish(faults)
+        finish(faults)
         return self
 
 
@@ -421,7 +305,7 @@ class Tariff(Table):
                 week_table([window.window() for window in self.time_of_use], self.import_micro_per_kwh)
             except InvalidTariff as error:
                 faults.append(("time_of_use", str(error), ""))
-        _finish(faults)
+        finish(faults)
         return self
 
 
@@ -481,7 +365,7 @@ class Market(Table):
         elif self.imbalance_shares is not None and self.imbalance != "pooled":
             cure = f'remove it, or write imbalance = "pooled" instead of "{self.imbalance}"'
             faults.append(("imbalance_shares", "are the shares of pooled imbalances", cure))
-        _finish(faults)
+        finish(faults)
         return self
 
 
@@ -514,5 +398,5 @@ class Chain(Table):
         faults: Faults = [small] if self.authorities in (2, 3) else []
         if self.secret_file is not None:
             faults += missing_file("secret_file", self.secret_file, info)
-        _finish(faults)
+        finish(faults)
         return self
