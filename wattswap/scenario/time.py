@@ -25,11 +25,13 @@ class Table(BaseModel):
 
 
 def finish(faults: Faults) -> None:
+    """Raise all faults of a table at once, if there are any."""
     if faults:
         raise Wrong.all_of(faults)
 
 
 def only_one(table: Table, keys: tuple[str, ...], faults: Faults) -> None:
+    """Add a fault for every key that is given beside another one which excludes it."""
     given = [key for key in keys if key in table.model_fields_set]
     faults.extend(
         (key, f"excludes {given[0]}, which is given too", "keep one of the two") for key in given[1:]
