@@ -339,7 +339,7 @@ def test_shares_are_drawn_by_home_and_lists_name_homes(tmp_path: Path) -> None:
     other = prepare(ws.load(street, overrides=[*text, "seed=8"]))
     assert other.strategies != setup.strategies
     names = [f'"home-{i}"' for i in (3, 9, 1, 2, 4, 5, 6, 7, 8, 10)]
-    turned = prepare(ws.load(street, overrides=[text, f"data.households=[{', '.join(names)}]"]))
+    turned = prepare(ws.load(street, overrides=[*text, f"data.households=[{', '.join(names)}]"]))
     assert dict(zip(turned.roster, turned.strategies, strict=True)) == dict(
         zip(setup.roster, setup.strategies, strict=True)
     ), "the order of homes does not matter"
@@ -347,7 +347,7 @@ def test_shares_are_drawn_by_home_and_lists_name_homes(tmp_path: Path) -> None:
 
 def test_a_scenario_with_strategies_is_stored_and_read_back(tmp_path: Path) -> None:
     text = 'homes.strategies={zi_c=0.25, truthful=["home-1"]}'
-    scenario = ws.load(write_street(tmp_path), overrides=[text])
+    scenario = ws.load(write_street(tmp_path), overrides=text)
     assert scenario.resolved()["homes"]["strategies"] == {"zi_c": "0.25", "truthful": ["home-1"]}
     again = from_resolved(scenario.resolved(), tmp_path)
     assert again.resolved() == scenario.resolved()
