@@ -347,7 +347,7 @@ def test_shares_are_drawn_by_home_and_lists_name_homes(tmp_path: Path) -> None:
 
 def test_a_scenario_with_strategies_is_stored_and_read_back(tmp_path: Path) -> None:
     text = 'homes.strategies={zi_c=0.25, truthful=["home-1"]}'
-    scenario = ws.load(write_street(tmp_path), overrides=text)
+    scenario = ws.load(write_street(tmp_path), overrides=[text])
     assert scenario.resolved()["homes"]["strategies"] == {"zi_c": "0.25", "truthful": ["home-1"]}
     again = from_resolved(scenario.resolved(), tmp_path)
     assert again.resolved() == scenario.resolved()
