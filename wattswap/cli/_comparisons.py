@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from market.errors import did_you_mean
 from market.metrics.table import METRICS, Metric, Row
+from wattswap.cli._summary import basis_lines, print_bills, print_lines
 from wattswap.cli.output import (
     Form,
     is_text,
@@ -19,7 +20,6 @@ from wattswap.cli.output import (
     print_json,
     print_rows,
 )
-from wattswap.cli.summary import basis_lines, print_bills, print_lines
 from wattswap.cli.tables import Column, cell, fixed, print_columns, print_table, wrapped
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from data.readings import home_id
 from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
+from wattswap.cli._summary import facts_beside, print_bills, print_run
 from wattswap.cli.output import Form, is_text, print_csv, print_json, print_rows
-from wattswap.cli.summary import facts_beside, print_bills, print_run
 from wattswap.cli.tables import print_table, wrapped
 from wattswap.errors import UsageError
 from wattswap.runs.chain_reader import block_facts, parse_interval, stamp

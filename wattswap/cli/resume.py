@@ -21,8 +21,8 @@ def resume(
     json: JsonOption = False,
 ) -> None:
     """Continue a run that was interrupted or killed; the hashes are those of an uninterrupted one."""
+    from wattswap.cli._summary import print_result
     from wattswap.cli.output import Progress, form_of
-    from wattswap.cli.summary import print_result
     from wattswap.runs import engine
 
     form = form_of(json, wide=wide)

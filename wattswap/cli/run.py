@@ -38,8 +38,8 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run a scenario in this process and keep the results in a folder."""
+    from wattswap.cli._summary import print_result
     from wattswap.cli.output import Progress, form_of, print_json
-    from wattswap.cli.summary import print_result
     from wattswap.runs import engine
     from wattswap.runs.prepare import prepare
 

@@ -28,9 +28,10 @@ def story_of_run(result: RunFolder) -> Story:
     Raises:
         VerificationFailed: A table or the chain is damaged.
     """
+    table = _intervals(result)
     about, figures = result.manifest, result.figures | {"delivered_kwh": result.delivered_kwh}
     name = str(about["mechanism"])
-    bills, prices, table = result.bills(), result.prices().astype(float), _intervals(result)
+    bills, prices = result.bills(), result.prices().astype(float)
     energy = {f"{way}_kwh": table[f"{way}_wh"] / WH_PER_KWH for way in ("import", "export")}
     intervals = prices.assign(**energy)
     without = intervals.assign(traded_kwh=0.0, price_per_kwh=np.nan)

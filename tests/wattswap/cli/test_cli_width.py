@@ -10,8 +10,8 @@ import pytest
 
 import wattswap as ws
 from tests.kits.run_kit import call, write_street
+from wattswap.cli._summary import print_bills
 from wattswap.cli.output import Form
-from wattswap.cli.summary import print_bills
 from wattswap.cli.tables import Column, fitting, fixed, print_table
 from wattswap.results import Comparison, RunResult
 
