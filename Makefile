@@ -6,10 +6,12 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help install demo test lint browser unit live-tests faults sim fuzz bench docs clean
+.PHONY: help install demo test lint browser unit live-tests test-latest wheel-test faults sim fuzz bench docs clean
 help:
 	@echo "make demo   install, run a week of the street, then 12 intervals of it over real libp2p"
 	@echo "make test   install, lint, all tests"
+	@echo "make test-latest  --json of every command with the newest allowed versions, in an environment of its own"
+	@echo "make wheel-test   build wheel and sdist, install the wheel into an empty folder, run the first commands of the README"
 	@echo "make sim    the consensus core under seeded faults, 1,250 seeds"
 	@echo "make fuzz   hostile bytes against every reader; SECONDS=... for a long run"
 	@echo "make faults processes killed, stopped, cut off and with damaged files, over real libp2p; a quarter of an hour"
@@ -29,15 +31,28 @@ install: .venv/.installed
 		else \
 			echo "wattswap needs the system packages gcc and libgmp-dev (Debian and Ubuntu: sudo apt-get install gcc libgmp-dev; Fedora: gcc gmp-devel; macOS: xcode-select --install and brew install gmp). Install them, then call make again."; exit 2; \
 		fi; fi
-	@echo "Installing wattswap into .venv (a few minutes the first time) ..."
+	@echo "Installing wattswap with $$($(PYTHON) --version) into .venv: about 750 MB, two to ten minutes the first time."
+	@echo "1 of 3  an empty environment ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@echo "2 of 3  the packages of constraints.txt, and fastecdsa compiled; each is named as it comes ..."
+	@begun=$$SECONDS; $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' \
+		> .venv/install.log 2>&1 & pip=$$!; \
+		while kill -0 $$pip 2>/dev/null; do sleep 5; \
+			now=$$(tail -n 1 .venv/install.log | cut -c 1-70); [ "$$now" = "$$shown" ] || echo "        $$((SECONDS - begun)) s  $$now"; \
+			shown=$$now; done; \
+		wait $$pip || { tail -n 20 .venv/install.log; echo "The installation failed; all of its output is in .venv/install.log"; exit 1; }
+	@echo "3 of 3  done: $$(du -sm .venv | cut -f 1) MB."
 	@touch $@
 
 demo: install
 	$(BIN)/wattswap run demo
 	@echo
 	$(BIN)/wattswap live demo --at 2016-09-19T04:15Z --intervals 12
+	@echo
+	@echo "Next:"
+	@echo "  . .venv/bin/activate"
+	@echo "  wattswap report $$(ls -td runs/*/ | grep -v partial | tail -n +2 | head -n 1)   # the week as one page"
+	@echo "  wattswap new mine --template csv && wattswap run mine   # start from meter data of your own"
 
 test: lint unit live-tests
 
@@ -63,6 +78,28 @@ unit: install browser
 
 live-tests: install
 	$(BIN)/python -m pytest -m "live and not slow"
+
+# What the newest allowed versions print and break: no constraints.txt here.
+LATEST := build/latest
+test-latest:
+	@echo "Installing the newest allowed versions into $(LATEST) ..."
+	@rm -rf $(LATEST) && mkdir -p build && $(PYTHON) -m venv $(LATEST)
+	@$(LATEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(LATEST)/bin/python -m pip list --format freeze | grep -iE '^(highspy|numpy|pandas|pyarrow|pyomo|libp2p|typer)='
+	$(LATEST)/bin/python -m pytest tests/wattswap/cli/test_json.py tests/optimizer/test_session.py
+
+# As somebody installs it who has no checkout: the wheel, an empty environment, an empty folder, the README's first commands.
+WHEEL := build/wheel
+wheel-test: install
+	@rm -rf $(WHEEL) && mkdir -p $(WHEEL)/empty
+	$(BIN)/python -m hatchling build -d $(WHEEL) -t wheel -t sdist
+	@echo "Installing the wheel into $(WHEEL)/venv ..."
+	@$(PYTHON) -m venv $(WHEEL)/venv
+	@$(WHEEL)/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(WHEEL)/*.whl
+	@echo "$$(du -sm $(WHEEL)/venv/lib/python*/site-packages | cut -f 1) MB in site-packages"
+	cd $(WHEEL)/empty && export PATH="$$PWD/../venv/bin:$$PATH" && wattswap run demo --quiet && RUN=$$(ls -d runs/*) \
+		&& wattswap report $$RUN && wattswap show $$RUN why home-04 && wattswap verify $$RUN --json && wattswap new mine --template csv \
+		&& wattswap run mine --quiet && wattswap doctor
 
 # What `make test` has a sample of: faults of whole processes over libp2p, one after another.
 faults: install

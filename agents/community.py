@@ -13,19 +13,30 @@ from typing import Any
 
 import numpy as np
 
-from agents.bidding import STRATEGIES, Orders, Outcome, OwnResults, Quotes, Strategy, View
+from agents.bidding import (
+    STRATEGIES,
+    Limits,
+    Orders,
+    Outcome,
+    OwnResults,
+    Quotes,
+    Strategy,
+    View,
+    refuse_without_limits,
+)
 from agents.control import CONTROLLERS, Planning
 from agents.devices import DEVICES, TAKEN, Fleet, Moment
-from agents.errors import InvalidEnergy, InvalidForecast, InvalidOrders
-from agents.forecast import FORECASTERS, MEDIAN, PERFECT_FORESIGHT, Forecast, Horizon
-from agents.rules import AgentRules, Known, Weather
+from agents.errors import InvalidEnergy, InvalidOrders
+from agents.forecast import PERFECT_FORESIGHT, Forecast
+from agents.forecasts import Forecasts
+from agents.rules import AgentRules, Known, Weather, local_minutes
 from agents.state import State, from_json, kept, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.orders import MAX_ORDERS
 from market.random import random_words
 from market.settlement.tariff import IntervalPrices, OutsidePrices
-from market.units import IntArray
+from market.units import BoolArray, IntArray
 
 States = dict[str, State]
 """State of each device, by its name."""
@@ -71,6 +82,7 @@ class Community:
         strategies: Name of each home's strategy; that of the rules when left out.
         zone: Time zone of the homes' calendar.
         weather: Measured weather, one value per row.
+        valid: Which readings exist, of the shape of the registers; None if all do.
 
     Attributes:
         homes: Number of homes.
@@ -90,23 +102,27 @@ class Community:
         strategies: Sequence[str] | None = None,
         zone: str = "UTC",
         weather: Weather | None = None,
+        valid: BoolArray | None = None,
     ) -> None:
-        self._import_wh, self._export_wh = import_wh, export_wh
+        self._import_wh, self._export_wh, self._valid = import_wh, export_wh, valid
         self._net_wh = import_wh - export_wh
         self.homes: int = import_wh.shape[1]
+        if valid is not None:
+            self._net_wh[~valid] = 0
         self._rules, self._tariff, self._zone, self._weather = rules, tariff, zone, weather or {}
-        self._members = np.arange(self.homes, dtype=np.int64) if members is None else members.copy()
+        self.members: IntArray = np.arange(self.homes, dtype=np.int64) if members is None else members.copy()
         # Plug-ins see these arrays, and must not change what they are judged by.
-        for column in (self._net_wh, self._members, *self._weather.values()):
+        for column in (self._net_wh, self.members, *self._weather.values()):
             column.flags.writeable = False
         self._start_s, self._first, self._next = start_s, first, first
-        self._forecaster = FORECASTERS.get(rules.forecaster)
-        self._fitted: tuple[int, Any] = (-1, None)
+        self._forecasts = Forecasts(rules, first, self._known_at)
         self._controller = CONTROLLERS.get(rules.control)
         with CONTROLLERS.held(self._controller):
-            self._control = kept(self._controller.start(self._members, rules), self.homes)
+            self._control = kept(self._controller.start(self.members, rules), self.homes)
         self._planned = -1
         self._groups = self._grouped(strategies or [rules.strategy] * self.homes)
+        ahead = rules.lead + 2 + self._controller.hours_ahead * 60 // rules.minutes
+        self._local_minute = local_minutes(start_s, rules.minutes, len(import_wh) + ahead, zone)
         self._devices = {name: DEVICES.get(name) for name in devices}
         self._fleets: dict[str, Fleet] = {}
         start: States = {}
@@ -133,7 +149,7 @@ class Community:
         groups = []
         for name in sorted(set(strategies)):
             places = np.flatnonzero(names == name)
-            strategy, homes = STRATEGIES.get(name), self._members[places]
+            strategy, homes = STRATEGIES.get(name), self.members[places]
             with STRATEGIES.held(strategy):
                 state = kept(strategy.start(homes, self._rules), len(homes))
             groups.append(_Group(strategy, places, homes, state))
@@ -150,7 +166,8 @@ class Community:
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Continue from a snapshot of the same homes under the same rules."""
-        self._next, self._planned, self._fitted = saved["row"], -1, (-1, None)
+        self._next, self._planned = saved["row"], -1
+        self._forecasts = Forecasts(self._rules, self._first, self._known_at)
         self._states.clear()
         for states in saved["devices"]:
             self._states.append({name: from_json(state) for name, state in states.items()})
@@ -177,9 +194,11 @@ class Community:
             days=self._rules.forecast_days,
             net_wh=self._net_wh[:known],
             zone=self._zone,
+            local_minute=self._local_minute,
             tariff=self._tariff,
             tariff_row=row - self._first,
             weather={name: column[:known] for name, column in self._weather.items()},
+            valid=None if self._valid is None else self._valid[:known],
         )
 
     def _look_ahead(self) -> tuple[Known, Forecast | None, int]:
@@ -187,14 +206,10 @@ class Community:
         rules, known = self._rules, self._known_at(self._next)
         ahead = 1 + self._controller.hours_ahead * 60 // rules.minutes
         forecast: Forecast | None = None
-        if self._forecaster is PERFECT_FORESIGHT:
+        if self._forecasts.forecaster is PERFECT_FORESIGHT:
             forecast, traded = Forecast.point(self._net_wh[self._next : self._next + ahead]), 0
         else:
-            model, traded = self._model(known), rules.lead
-            if model is not None:
-                with FORECASTERS.held(self._forecaster):
-                    forecast = self._forecaster.predict(model, Horizon(known, traded + ahead))
-                    self._check_forecast(forecast, traded + ahead)
+            forecast, traded = self._forecasts.at(self._next, known, rules.lead + ahead), rules.lead
         if self._controller.plan is not None and self._planned != self._next:
             self._planned = self._next
             planning = Planning(
@@ -203,30 +218,11 @@ class Community:
                 traded=traded,
                 fleets={name: self._fleets[name] for name in self._running},
                 states=self._states[-1 - traded],
-                homes=self._members,
+                homes=self.members,
             )
             with CONTROLLERS.held(self._controller):
                 self._control = kept(self._controller.plan(self._control, planning), self.homes)
         return known, forecast, traded
-
-    def _check_forecast(self, forecast: Forecast, steps: int) -> None:
-        """Check the type of a forecast and make it read-only, because every plug-in after this one is given it."""
-        name = self._forecaster.name
-        if not _is_whole(forecast.net_wh, (len(forecast.levels_ppm), steps, self.homes)):
-            raise InvalidForecast(f"forecaster {name!r} gives no whole number of Wh per step and home")
-        if MEDIAN not in forecast.levels_ppm:
-            raise InvalidForecast(f"forecaster {name!r} gives no median, which orders are made from")
-        forecast.net_wh.flags.writeable = False
-
-    def _model(self, known: Known) -> Any:
-        """The fitted model; a resumed run fits it again from what was known when it was fitted before."""
-        every = self._forecaster.fit_every_hours * 60 // self._rules.minutes
-        row = self._next - (self._next - self._first) % every if every else self._next
-        if self._fitted[0] != row:
-            seen = known if row == self._next else self._known_at(row)
-            with FORECASTERS.held(self._forecaster):
-                self._fitted = row, self._forecaster.fit(seen)
-        return self._fitted[1]
 
     def _run_devices(self, net_wh: IntArray, states: States, moment: Moment) -> tuple[IntArray, States]:
         """Run every device for one interval: the net energy with all of them, and their new states. [Wh]"""
@@ -255,7 +251,7 @@ class Community:
         return self._planned_net_wh(*self._look_ahead())
 
     def _planned_net_wh(self, known: Known, forecast: Forecast | None, traded: int) -> IntArray | None:
-        """Walk the devices through the forecast to the traded interval.
+        """Walk the devices through the forecast to the traded interval; 0 for a home without a forecast of all steps.
 
         Without the readings of the last `lead` intervals their states must be projected through their forecast; with
         perfect foresight the projection starts from the true states, so that it stays perfect.
@@ -268,6 +264,8 @@ class Community:
             for step, net_wh in enumerate(forecast.median_wh[: traded + 1]):
                 moment = self._moment(self._next - traded + step, len(known.net_wh))
                 planned, states = self._run_devices(net_wh, states, moment)
+        if forecast.valid is not None:
+            planned = np.where(forecast.valid[: traded + 1].all(axis=0), planned, 0)
         return planned
 
     def bids(self, prices: IntervalPrices) -> Orders:
@@ -283,7 +281,64 @@ class Community:
         net_wh = self._planned_net_wh(known, forecast, traded)
         if net_wh is None:  # not enough history yet: no orders; the retailer settles
             net_wh = np.zeros(self.homes, dtype=np.int64)
-        words = random_words(self._rules.seed, self._start_of(self._next), self._members)
+        views = self._views(known, prices, net_wh, forecast, traded)
+        orders = [
+            _orders_of(group, self._with_quantiles(view, group, forecast))
+            for group, view in zip(self._groups, views, strict=True)
+        ]
+        return orders[0] if len(orders) == 1 else _joined(orders)
+
+    def _with_quantiles(self, view: View, group: _Group, forecast: Forecast | None) -> View:
+        """A group's view with the quantiles that its strategy needs."""
+        levels_ppm = group.strategy.quantiles_ppm
+        if not levels_ppm or forecast is None:
+            return view
+        spread = self._forecasts.spread_wh(self._next, forecast, view.traded, levels_ppm, group.places)
+        if spread is None:
+            return view
+        return replace(view, quantiles_wh=view.net_wh + spread[0], has_quantiles=spread[1])
+
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how homes bid at the start of the run; the same at any time of it."""
+        groups = [group for group in self._groups if group.strategy.quantiles_ppm]
+        if not groups or self._forecasts.forecaster is PERFECT_FORESIGHT:
+            return ()
+        row, lead, notes = self._first, self._rules.lead, []
+        forecasts = Forecasts(self._rules, row, self._known_at)
+        forecast = forecasts.at(row, self._known_at(row), lead + 1)
+        for group in groups:
+            levels_ppm, homes = group.strategy.quantiles_ppm, len(group.homes)
+            spread = None
+            if forecast is not None:
+                spread = forecasts.spread_wh(row, forecast, lead, levels_ppm, group.places)
+            without = homes if spread is None else homes - int(spread[1].sum())
+            if without:
+                notes.append(
+                    f"{without} of {homes} homes that bid by {group.strategy.name!r} have forecasts of less than two"
+                    " weeks behind them at the start; until they have more, each orders its mean forecast at one limit"
+                )
+        return tuple(notes)
+
+    def limits(self, prices: IntervalPrices) -> Limits:
+        """The limits of all homes for the next interval, where quantities come from the meters.
+
+        Raises:
+            NoLimits: Strategies that state none.
+            InvalidOrders: A strategy returns what is no limits of its homes.
+        """
+        refuse_without_limits(group.strategy.name for group in self._groups)
+        buy, sell = np.zeros((2, self.homes), dtype=np.int64)
+        nothing = np.zeros(self.homes, dtype=np.int64)
+        views = self._views(self._known_at(self._next), prices, nothing, None, 0)
+        for group, view in zip(self._groups, views, strict=True):
+            buy[group.places], sell[group.places] = _limits_of(group, view)
+        return buy, sell
+
+    def _views(
+        self, known: Known, prices: IntervalPrices, net_wh: IntArray, forecast: Forecast | None, traded: int
+    ) -> list[View]:
+        """What each group of homes sees, and nothing of the other homes."""
+        words = random_words(self._rules.seed, self._start_of(self._next), self.members)
         net_wh.flags.writeable = words.flags.writeable = False  # strategies see them one after the other
         view = View(
             known=known,
@@ -293,11 +348,11 @@ class Community:
             traded=traded,
             plan=self._control,
             words=words,
-            homes=self._members,
+            homes=self.members,
         )
         if len(self._groups) == 1:
-            return _orders_of(self._groups[0], view)
-        return _joined([_orders_of(group, _of_homes(view, group.places)) for group in self._groups])
+            return [view]
+        return [_of_homes(view, group.places) for group in self._groups]
 
     @property
     def learns(self) -> bool:
@@ -404,6 +459,19 @@ def _orders_of(group: _Group, view: View) -> Orders:
     return Orders(group.homes[home], *columns[1:])
 
 
+def _limits_of(group: _Group, view: View) -> Limits:
+    """Ask a strategy for the limits of its homes."""
+    name, limits = group.strategy.name, group.strategy.limits
+    assert limits is not None, "refused before"
+    with STRATEGIES.held(group.strategy):
+        buy, sell = limits(group.state, view)
+        if not all(_is_whole(side, (len(group.homes),)) for side in (buy, sell)):
+            raise InvalidOrders(
+                f"bidding strategy {name!r} states limits that are not one whole number per home"
+            )
+    return buy, sell
+
+
 def _is_whole(values: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(values, np.ndarray) and values.dtype.kind == "i" and values.shape == shape
 
@@ -412,7 +480,7 @@ def _of_homes(view: View, places: IntArray) -> View:
     """The same view for some of its homes: nothing of the others is in it."""
     return replace(
         view,
-        known=replace(view.known, net_wh=view.known.net_wh[:, places]),
+        known=view.known.of_homes(places),
         net_wh=view.net_wh[places],
         forecast=None if view.forecast is None else view.forecast.of_homes(places),
         plan={name: column[places] for name, column in view.plan.items()},

@@ -19,6 +19,26 @@ class InvalidOrders(AgentError, ValueError):
     """Orders of a strategy that no market could take: a mistake in the strategy's code."""
 
 
+class InvalidLevels(AgentError, ValueError):
+    """Levels of quantiles that are none: a mistake in the strategy's code."""
+
+
+class NoLimits(AgentError, ValueError):
+    """Strategies that cannot trade what the meters show."""
+
+    def __init__(self, names: list[str], others: list[str]) -> None:
+        super().__init__(names, others)
+        self.names, self.others = names, others
+
+    def __str__(self) -> str:
+        several = len(self.names) > 1
+        return (
+            f"bidding strateg{'ies' if several else 'y'} {', '.join(map(repr, self.names))}"
+            f" state{'' if several else 's'} no limits for metered quantities;"
+            f' choose {" or ".join(map(repr, self.others))}, or market.quantities = "ordered"'
+        )
+
+
 class InvalidForecast(AgentError, ValueError):
     """A forecast of the wrong type or shape: a mistake in the forecaster's code."""
 

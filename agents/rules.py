@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from data.clock import local_of_utc, zone_named
 from market.settlement.tariff import OutsidePrices
-from market.units import IntArray
+from market.units import BoolArray, IntArray
 
 FloatArray = npt.NDArray[np.float64]
 Weather = Mapping[str, FloatArray]
 """Columns such as "temp_c" by name, a value per interval."""
+
+
+DAY_MINUTES: Final = 24 * 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,7 @@ class AgentRules:
 
     forecaster: str = "same_hour_mean"
     forecast_days: int = 7
-    strategy: str = "truthful"
+    strategy: str = "staircase"
     control: str = "self_consumption"
     gate_closure_minutes: int = 15
     minutes: int = 15
@@ -56,9 +61,11 @@ class Known:
         net_wh: Import minus export without simulated devices, shape (rows, homes), oldest first; only intervals
             that have ended. [Wh]
         zone: Name of the time zone whose calendar the homes live by.
+        local_minute: What a clock in that zone shows at the start of each row, of later rows too. [min since 1970]
         tariff: Outside prices of the whole run, which are published before it.
-        tariff_row: The traded interval's place in it.
+        tariff_row: The traded interval's place in it; below 0 where the forecast of an earlier row is made again.
         weather: Measured weather of the same rows; empty where a run has none.
+        valid: Which readings exist, of the shape of `net_wh`, where a missing one stands as 0; None if all do.
     """
 
     knowledge_s: int
@@ -67,11 +74,28 @@ class Known:
     days: int
     net_wh: IntArray
     zone: str
+    local_minute: IntArray
     tariff: OutsidePrices
     tariff_row: int
     weather: Weather = field(default_factory=dict)
+    valid: BoolArray | None = None
 
     @property
     def steps_per_day(self) -> int:
         """Intervals in 24 hours."""
-        return 24 * 60 // self.minutes
+        return DAY_MINUTES // self.minutes
+
+    def of_homes(self, columns: IntArray) -> Known:
+        """What some of the homes know."""
+        valid = None if self.valid is None else self.valid[:, columns]
+        return replace(self, net_wh=self.net_wh[:, columns], valid=valid)
+
+
+def local_minutes(start_s: int, minutes: int, rows: int, zone: str) -> IntArray:
+    """What the local clock shows at the start of each row. [min since 1970 on that clock]"""
+    return local_of_utc(start_s + np.arange(rows, dtype=np.int64) * minutes * 60, zone_named(zone)) // 60
+
+
+def slot_of_day(local_minute: IntArray, minutes: int) -> IntArray:
+    """The local time of day as a number of intervals since midnight; an interval counts by its start."""
+    return local_minute % DAY_MINUTES // minutes

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from data.findings import Finding
+from data.findings import Finding, by_cause
 from market.errors import did_you_mean
 
 LISTED = 20
@@ -39,12 +39,13 @@ class InvalidFile(DataError, ValueError):
     def __init__(self, path: Path, findings: Sequence[Finding]) -> None:
         self.path = path
         self.findings = tuple(findings)
-        count = len(self.findings)
+        count = sum(finding.count for finding in self.findings)
         errors = f"{count} error{'s' if count != 1 else ''}"
         head = f"{path}: {errors} in this {self.what}; correct the file and load it again"
-        lines = [head, *(f"  {finding}" for finding in self.findings[:LISTED])]
-        if count > LISTED:
-            lines.append(f"  and {count - LISTED} more; `wattswap data check` lists them")
+        causes = by_cause(self.findings)
+        lines = [head, *(f"  {line}" for line in causes[:LISTED])]
+        if len(causes) > LISTED:
+            lines.append(f"  and {len(causes) - LISTED} more; `wattswap data check` lists them")
         super().__init__("\n".join(lines))
 
 

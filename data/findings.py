@@ -16,6 +16,10 @@ ROWS_PER_CODE = 200
 """Findings kept of one code; the rest are counted in one more, so a bad file cannot fill memory."""
 
 
+LISTED_BY_CAUSE = 3
+"""Findings of one kind that are printed one by one; more of them have one cause, and one line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One fact about a file.
@@ -27,6 +31,7 @@ class Finding:
             file.
         household: The home concerned, if any.
         message: One sentence: what is wrong and what to do.
+        count: How many facts it stands for.
     """
 
     severity: Severity
@@ -34,6 +39,7 @@ class Finding:
     line: int | None
     household: str | None
     message: str
+    count: int = 1
 
     def __str__(self) -> str:
         where = [f"line {self.line}"] if self.line is not None else []
@@ -90,13 +96,29 @@ class FindingLog:
         for (severity, code), count in self._seen.items():
             if count > ROWS_PER_CODE:
                 more = count - ROWS_PER_CODE
-                found.append(Finding(severity, code, None, None, f"and {more} more findings of this kind"))
+                found.append(
+                    Finding(severity, code, None, None, f"and {more} more findings of this kind", more)
+                )
         return tuple(sorted(found, key=_reading_order))
 
 
 def _reading_order(finding: Finding) -> tuple[bool, bool, int, str]:
     summary = finding.line is None
     return (finding.severity == "warning", summary, finding.line or 0, finding.code)
+
+
+def by_cause(findings: Iterable[Finding]) -> list[str]:
+    """Findings as lines for people: those of one kind that are many have one line, with the first place and a count."""
+    kinds: dict[tuple[Severity, str], list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault((finding.severity, finding.code), []).append(finding)
+    lines = []
+    for kind in kinds.values():
+        if len(kind) <= LISTED_BY_CAUSE:
+            lines += [str(finding) for finding in kind]
+        else:
+            lines.append(f"{kind[0]} (the first of {sum(finding.count for finding in kind)} of this kind)")
+    return lines
 
 
 def errors_of(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -20,10 +20,11 @@ from data.findings import FindingLog, errors_of
 from data.formats import citylearn
 from data.intake.file import MeterFile
 from market.errors import did_you_mean
-from market.interval import ALLOWED_MINUTES
+from market.interval import ALLOWED_MINUTES, begins_interval
 from market.units import IntArray, micro_from_price
 
-TIMESTAMP, PRICE = "timestamp", "price_per_kwh"
+TIMESTAMP, PRICE, PER_MWH = "timestamp", "price_per_kwh", "price_per_mwh"
+KWH_PER_MWH = 1_000
 CITYLEARN_PRICE = "electricity_pricing"
 
 LARGEST_PRICE = 1_000_000
@@ -38,7 +39,8 @@ def load_price_series(
     Args:
         path: CSV with a column `timestamp` (ISO 8601, start of the interval), or the pricing.csv of a
             CityLearn folder, whose rows are the hours of its buildings.
-        column: Column of the price [currency/kWh]; `price_per_kwh`, or `electricity_pricing` for CityLearn.
+        column: Column of the price [currency/kWh]; `price_per_kwh`, or `electricity_pricing` for CityLearn. One whose
+            name ends in `mwh`, as `price_per_mwh`, is divided by 1000.
         zone: Time zone of stamps without an offset, and of CityLearn sets other than the 2022 challenge
             homes.
 
@@ -57,7 +59,8 @@ def load_price_series(
     header, rows = _read(where, log)
     stamped = TIMESTAMP in header
     beside_schema = not stamped and bool(citylearn.sniff(MeterFile(where.parent)))
-    name = column or (CITYLEARN_PRICE if beside_schema else PRICE)
+    stated = PER_MWH if PER_MWH in header and PRICE not in header else PRICE
+    name = column or (CITYLEARN_PRICE if beside_schema else stated)
     if not log.has_errors:
         _check_header(header, name, stamped or beside_schema, log)
     if log.has_errors:
@@ -110,7 +113,7 @@ def _prices(texts: Sequence[str], column: str, log: FindingLog) -> IntArray:
     micro = np.zeros(len(texts), dtype=np.int64)
     for row, text in enumerate(texts):
         try:
-            price = Decimal(text)
+            price = Decimal(text) / (KWH_PER_MWH if column.lower().endswith("mwh") else 1)
         except InvalidOperation:
             price = Decimal("NaN")
         if price.is_finite() and abs(price) < LARGEST_PRICE:
@@ -182,7 +185,11 @@ def _minutes(utc: IntArray, log: FindingLog) -> int | None:
         return None
     lengths, count = np.unique(step, return_counts=True)
     seconds = int(lengths[np.argmax(count)])
-    if seconds % 60 or seconds // 60 not in ALLOWED_MINUTES or int(utc[0]) % seconds:
+    if (
+        seconds % 60
+        or seconds // 60 not in ALLOWED_MINUTES
+        or not begins_interval(int(utc[0]), seconds // 60)
+    ):
         message = (
             f"prices come every {seconds / 60:g} minutes from {int(utc[0]) % 86_400} s after midnight UTC"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,13 +11,18 @@ import numpy.typing as npt
 
 from data.clock import iso_utc
 from data.errors import InvalidBattery, InvalidMeterData, InvalidResampling, InvalidWindow, UnknownHousehold
-from market.interval import ALLOWED_MINUTES
+from market.interval import ALLOWED_MINUTES, begins_interval
 from market.units import PPM, IntArray
 
 QualityArray = npt.NDArray[np.uint8]
 
 MEASURED, ESTIMATED, MISSING = 0, 1, 2
 """Quality of an interval, the worse the higher. Missing energy is stored as 0 in the registers."""
+
+
+def home_id(name: str) -> str:
+    """The id of a home: its name in Unicode form NFC, so that two ways to write one name are one home."""
+    return unicodedata.normalize("NFC", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +75,8 @@ class MeterData:
     Arrays passed in are made read-only in place, not copied (a view of somebody's writable array is copied).
 
     Args:
-        households: Ids of the homes, one per column.
-        start_s: Start of the first interval, UTC, a multiple of the interval. [s since 1970]
+        households: Ids of the homes, one per column; in the form of `home_id`.
+        start_s: Start of the first interval, UTC; on a local clock a multiple of the interval. [s since 1970]
         minutes: Length of an interval: 5, 15, 30 or 60. [min]
         import_wh: Energy taken from the grid, at least 0. [Wh]
         export_wh: Energy given to the grid, at least 0. [Wh]
@@ -93,6 +99,7 @@ class MeterData:
     source: Source
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "households", tuple(map(home_id, self.households)))
         problems = _problems(self)
         if problems:
             raise InvalidMeterData(problems)
@@ -133,7 +140,7 @@ class MeterData:
             InvalidWindow: It is empty, reaches beyond the data or cuts an interval.
         """
         step = self.minutes * 60
-        if start_s % step or end_s % step:
+        if (start_s - self.start_s) % step or (end_s - self.start_s) % step:
             raise InvalidWindow(
                 f"the window {iso_utc(start_s)} to {iso_utc(end_s)} cuts an interval of {self.minutes} minutes;"
                 " choose times on an interval boundary"
@@ -160,6 +167,7 @@ class MeterData:
             UnknownHousehold: One of them is not in the data.
         """
         place = {name: i for i, name in enumerate(self.households)}
+        households = [home_id(name) for name in households]
         for name in households:
             if name not in place:
                 raise UnknownHousehold(name, self.households)
@@ -174,8 +182,12 @@ class MeterData:
             batteries=tuple(self.batteries[i] for i in columns),
         )
 
-    def resample(self, minutes: int) -> MeterData:
+    def resample(self, minutes: int, phase_s: int = 0) -> MeterData:
         """Sum to longer intervals; energy is conserved to the Wh, quality is the worst of the parts.
+
+        Args:
+            minutes: The new length. [min]
+            phase_s: How long after a multiple of it, in UTC, the intervals of the local clock begin. [s]
 
         Raises:
             InvalidResampling: The new length is not a multiple of the old, or the data do not start and end on
@@ -188,7 +200,7 @@ class MeterData:
                 f"cannot turn intervals of {self.minutes} minutes into {minutes};"
                 f" choose a multiple out of {ALLOWED_MINUTES}"
             )
-        if self.start_s % (minutes * 60) or self.end_s % (minutes * 60):
+        if (self.start_s - phase_s) % (minutes * 60) or (self.end_s - phase_s) % (minutes * 60):
             raise InvalidResampling(
                 f"the data from {iso_utc(self.start_s)} to {iso_utc(self.end_s)} do not start and end on a"
                 f" {minutes}-minute boundary; cut them with window() first"
@@ -234,7 +246,7 @@ def _problems(data: MeterData) -> list[str]:
     shape = data.import_wh.shape
     if data.minutes not in ALLOWED_MINUTES:
         return [f"an interval of {data.minutes} minutes; choose one of {ALLOWED_MINUTES}"]
-    if data.start_s % (data.minutes * 60):
+    if not begins_interval(data.start_s, data.minutes):
         problems.append(f"the start {data.start_s} is not on a boundary of {data.minutes} minutes")
     if homes == 0 or len(set(data.households)) != homes or not all(data.households):
         problems.append("home ids must be unique, not empty, and at least one")

@@ -24,16 +24,32 @@ def splitmix64(words: WordArray) -> WordArray:
     return mixed
 
 
+def interval_seed(seed: int, start_s: int) -> int:
+    """Seed of all that is drawn in an interval, below 2^64.
+
+    Each number is mixed before the next is added: were they added as they are, another seed would be another interval.
+    """
+    return _next(_next(seed) + start_s)
+
+
 def words_of(seed: int, start_s: int, participant: IntArray) -> WordArray:
     """One word per participant for an interval; `start_s` may be any number that is unique to the interval."""
-    return splitmix64(participant.astype(np.uint64) + np.uint64((seed * _GOLDEN + start_s) % 2**64))
+    return _words(_next(interval_seed(seed, start_s) + 1), participant)
 
 
 def random_words(seed: int, start_s: int, participant: IntArray) -> WordArray:
-    """Random words for the bids of an interval, unrelated to those of the order of arrival (mixed twice)."""
-    inner = splitmix64(np.array([(seed * _GOLDEN + start_s + 1) % 2**64], dtype=np.uint64))
+    """Random words for the bids of an interval, unrelated to those of the order of arrival."""
+    return _words(_next(interval_seed(seed, start_s) + 2), participant)
+
+
+def _next(word: int) -> int:
+    return int(splitmix64(np.array([(word + _GOLDEN) % 2**64], dtype=np.uint64))[0])
+
+
+def _words(state: int, participant: IntArray) -> WordArray:
+    """The words that the generator splitmix64 gives from a state on, those of the participants' numbers."""
     with np.errstate(over="ignore"):
-        return splitmix64(inner + participant.astype(np.uint64) * np.uint64(_GOLDEN))
+        return splitmix64(np.uint64(state) + participant.astype(np.uint64) * np.uint64(_GOLDEN))
 
 
 def whole_between(words: WordArray, low: IntArray, high: IntArray) -> IntArray:

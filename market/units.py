@@ -62,15 +62,16 @@ def money(amount_nano: int) -> float:
     return amount_nano / NANO_PER_UNIT
 
 
-def largest_remainder(weight: IntArray, total: int) -> IntArray:
+def largest_remainder(weight: IntArray, total: int, rank: IntArray | None = None) -> IntArray:
     """Split `total` over rows in proportion to `weight`, in whole units that add up exactly.
 
     Every row first gets floor(total x weight / sum of weights); the units left go one each to the rows with the
-    largest remainders, the earlier row first where remainders tie.
+    largest remainders. Where remainders tie, the lower `rank` goes first, and the earlier row where ranks tie too.
 
     Args:
         weight: Non-negative, shape (n,), with a positive sum unless `total` is 0.
         total: 0 <= total <= sum of weights, so that no row gets more than its weight.
+        rank: Turn of each row among equal remainders, shape (n,); by row where None.
 
     Returns:
         Shares, shape (n,), summing to `total`, each at most its weight.
@@ -93,22 +94,40 @@ def largest_remainder(weight: IntArray, total: int) -> IntArray:
         least = np.partition(remainder, len(remainder) - left)[len(remainder) - left]
         above = remainder > least
         share += above
-        share[np.flatnonzero(remainder == least)[: left - int(above.sum())]] += 1
+        tied = np.flatnonzero(remainder == least)
+        units = left - int(above.sum())
+        if rank is not None and len(tied) > units:
+            tied = tied[first_by_rank(rank[tied], units)]
+        share[tied[:units]] += 1
     return share
 
 
-def rounded_shares(numerator: Sequence[int], denominator: int) -> IntArray:
+def first_by_rank(rank: IntArray, count: int) -> IntArray:
+    """Return the rows with the `count` lowest ranks, of equal ranks the earlier rows.
+
+    Args:
+        rank: Shape (n,).
+        count: 1 to n.
+    """
+    last = np.partition(rank, count - 1)[count - 1]  # without a sort, as above
+    before, tied = np.flatnonzero(rank < last), np.flatnonzero(rank == last)
+    return np.concatenate((before, tied[: count - len(before)]))
+
+
+def rounded_shares(numerator: Sequence[int], denominator: int, rank: Sequence[int] | None = None) -> IntArray:
     """Round the shares numerator / denominator to whole units; their sum, a whole number, is kept.
 
-    Every share gets its floor; the units left go one each to the largest remainders, the earlier first where remainders
-    tie. In Python integers, for shares of any sign; `largest_remainder` is the fast form for energies.
+    Every share gets its floor; the units left go one each to the largest remainders, by `rank` and then by row where
+    remainders tie. In Python integers, for shares of any sign; `largest_remainder` is the fast form for energies.
 
     Args:
         numerator: Per share, at least one.
         denominator: Above 0; divides the sum of the numerators.
+        rank: Turn of each share among equal remainders, the lower first; by row where None.
     """
     floor, remainder = zip(*(divmod(x, denominator) for x in numerator), strict=True)
     share = np.array(floor, dtype=np.int64)
-    turn = sorted(range(len(share)), key=lambda i: -remainder[i])
+    by_rank = range(len(share)) if rank is None else sorted(range(len(share)), key=rank.__getitem__)
+    turn = sorted(by_rank, key=lambda i: -remainder[i])
     share[turn[: sum(remainder) // denominator]] += 1
     return share

@@ -1,4 +1,4 @@
-"""The nucleolus of a cooperative game and whether its core is empty: linear programs over all coalitions.
+"""The nucleolus of a cooperative game, with and without imputations, and whether its core is empty: linear programs.
 
 Games are arrays of the values of all 2^n coalitions, as in `market.cooperative`. HiGHS finds which coalitions bind;
 the shares are then solved from those in fractions, so rounding to whole nano happens once, at the end.
@@ -56,17 +56,45 @@ def nucleolus(value_nano: IntArray) -> IntArray:
     Source: Schmeidler, SIAM Journal on Applied Mathematics 17 (1969), 1163-1170; rounds of Kopelowitz (1967) and
     Maschler, Peleg, Shapley, Mathematics of Operations Research 4 (1979), 303-338.
     """
+    alone = value_nano[1 << np.arange(players_of(value_nano))]
+    if int(alone.sum()) > int(value_nano[-1]):
+        raise Infeasible(
+            "the players alone are worth more than together; there is no imputation to choose from."
+            " The prenucleolus asks for none"
+        )
+    return _least_complaints(value_nano, individually_rational=True)
+
+
+def prenucleolus(value_nano: IntArray) -> IntArray:
+    """Shares as in `nucleolus`, among all x with x(N) = v(N): a player may get less than it is worth alone.
+
+    Every game has them, and they are the nucleolus wherever the core is not empty.
+
+    Args:
+        value_nano: Value of each coalition, shape (2^n,). [nano]
+
+    Returns:
+        Share of each player, shape (n,); they sum to the value of all. [nano]
+
+    Raises:
+        InvalidGame: Not a game.
+        Unproven: The coalitions found do not determine shares that satisfy the others.
+
+    Source: Sobolev (1975); Maschler, Peleg, Shapley, Mathematics of Operations Research 4 (1979), 303-338.
+    """
+    return _least_complaints(value_nano, individually_rational=False)
+
+
+def _least_complaints(value_nano: IntArray, *, individually_rational: bool) -> IntArray:
+    """The rounds of `nucleolus`, with the floors x_i >= v(i) or without."""
     n = players_of(value_nano)
     every = len(value_nano) - 1
     alone = value_nano[1 << np.arange(n)]
-    if int(alone.sum()) > int(value_nano[-1]):
-        raise Infeasible(
-            "the players alone are worth more than together; there is no imputation to choose from"
-        )
     # The players' own values may dwarf their joint gain. Subtracting them shifts each share by the player's own value
     # (covariance), and leaves the solver the gains alone.
     gain_nano = value_nano - subset_sums(alone)
     scale = max(1, int(np.abs(gain_nano).max()))
+    single = 1 << np.arange(n if individually_rational else 0)
     fixed: list[Equation] = [(every, None)]
     floors: list[Equation] = []
     excess: list[float] = []
@@ -76,7 +104,7 @@ def nucleolus(value_nano: IntArray) -> IntArray:
         undetermined = _outside_span(basis, n)
         if not len(undetermined):
             break
-        worst, weight, floor_weight = _least_excess(gain_nano / scale, n, undetermined, fixed, excess)
+        worst, weight, floor_weight = _least_excess(gain_nano / scale, n, undetermined, single, fixed, excess)
         rounds.append(undetermined)
         fixed += [(int(s), len(excess)) for s in undetermined[weight > _POSITIVE]]
         floors += [(1 << i, None) for i in np.flatnonzero(floor_weight > _POSITIVE).tolist()]
@@ -120,14 +148,20 @@ def core_nonempty(value_nano: IntArray) -> bool:
 
 
 def _least_excess(
-    value: FloatArray, n: int, undetermined: IntArray, fixed: list[Equation], excess: list[float]
+    value: FloatArray,
+    n: int,
+    undetermined: IntArray,
+    floors: IntArray,
+    fixed: list[Equation],
+    excess: list[float],
 ) -> tuple[float, FloatArray, FloatArray]:
     """Solve one round, and return the excess, the weights of the undetermined coalitions, and of the floors.
 
-    Columns: the undetermined coalitions (weights sum to 1), the floors x_i >= v(i), the fixed coalitions (free).
+    Columns: the undetermined coalitions (weights sum to 1), the single players of the floors x_i >= v(i), the fixed
+    coalitions (free).
     """
     held = [s for s, _ in fixed]
-    coalitions = np.array([*undetermined.tolist(), *(1 << np.arange(n)).tolist(), *held])
+    coalitions = np.array([*undetermined.tolist(), *floors.tolist(), *held])
     rows = np.array([_row(s, n) for s in coalitions.tolist()])
     counts = np.zeros((len(coalitions), 1))
     counts[: len(undetermined)] = 1.0
@@ -137,7 +171,7 @@ def _least_excess(
     lower = np.zeros(len(coalitions))
     lower[len(coalitions) - len(held) :] = -np.inf
     x = Session(model).resolve(-worth, lower, _infinite(coalitions)).x
-    return float(worth @ x), x[: len(undetermined)], x[len(undetermined) : len(undetermined) + n]
+    return float(worth @ x), x[: len(undetermined)], x[len(undetermined) : len(undetermined) + len(floors)]
 
 
 def _model(by_column: FloatArray, right: FloatArray) -> CompiledModel:

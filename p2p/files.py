@@ -1,9 +1,22 @@
-"""Atomic writing of files."""
+"""Writing of files: whole or absent, and never without a name in the error."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name a path in an error of the system that names none, as that of a full disk while a file is written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -14,11 +27,37 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with naming(path), partial.open("wb") as file:
+            _write(file.fileno(), data)
         partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Make a file that does not exist yet, durably.
+
+    Args:
+        path: Its place.
+        data: Its content.
+        mode: Rights on it, less what the process masks.
+
+    Raises:
+        FileExistsError: It does; nothing is overwritten.
+        OSError: It cannot be written; nothing is left of it.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
+            _write(file.fileno(), data)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    os.fsync(descriptor)

@@ -109,6 +109,7 @@ def test_the_sdist_holds_what_make_test_needs(built: Path) -> None:
         "LICENSE",
         "Makefile",
         "constraints.txt",
+        "requirements-node.txt",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
     }

@@ -24,14 +24,26 @@ Clear = Callable[[OrderBook, MarketRules], Clearing]
 
 
 def run(
-    scenario: Scenario | Path | str, *, out: Path | str = RUNS, on_progress: engine.OnProgress | None = None
+    scenario: Scenario | Path | str,
+    *,
+    meter: pd.DataFrame | None = None,
+    out: Path | str = RUNS,
+    on_progress: engine.OnProgress | None = None,
 ) -> RunResult:
     """Run a scenario, or the scenario file at this path, in this process.
+
+    Args:
+        scenario: What to run.
+        meter: Readings instead of the scenario's own: see `wattswap.inputs.frame.write_frame`. They are kept in a
+            file in `out`, from which the run can be verified.
+        out: Folder under which the run's own folder is made.
+        on_progress: Called after each interval with the number done, the total number and the last price.
 
     Raises:
         WattswapError: All errors of scenario and data, at once.
     """
-    return _result(engine.run(_loaded(scenario), out=out, on_progress=on_progress).path)
+    loaded = _loaded(scenario, meter, out)
+    return _result(engine.run(loaded, out=out, on_progress=on_progress).path)
 
 
 def resume(path: Path | str, *, on_progress: engine.OnProgress | None = None) -> RunResult:
@@ -45,10 +57,18 @@ def resume(path: Path | str, *, on_progress: engine.OnProgress | None = None) ->
     return _result(engine.resume(path, on_progress=on_progress).path)
 
 
-def _loaded(scenario: Scenario | Path | str) -> Scenario:
+def _loaded(scenario: Scenario | Path | str, meter: pd.DataFrame | None, out: Path | str) -> Scenario:
+    """A scenario, with the readings of a frame where one is given."""
     from wattswap.scenario.load import load
 
-    return load(scenario) if isinstance(scenario, Path | str) else scenario
+    loaded = load(scenario) if isinstance(scenario, Path | str) else scenario
+    if meter is None:
+        return loaded
+    from wattswap.inputs.frame import write_frame
+
+    file = write_frame(meter, Path(out)).resolve()
+    data = loaded.data.model_copy(update={"sample": None, "path": str(file), "format": "plain"})
+    return loaded.model_copy(update={"data": data})
 
 
 def _result(folder: Path) -> RunResult:
@@ -61,6 +81,7 @@ def compare(
     scenario: Scenario | Path | str,
     mechanisms: Sequence[str] | str = (),
     *,
+    meter: pd.DataFrame | None = None,
     seeds: Iterable[int] | int | None = None,
     jobs: int = 1,
     out: Path | str = COMPARISONS,
@@ -72,6 +93,7 @@ def compare(
         scenario: A scenario, or the path of its file.
         mechanisms: Names, or NAME:parameter=value; every registered one when left out. The baseline `retailer_only` and
             the upper bound `welfare_optimum` are always included.
+        meter: Readings instead of the scenario's own, as `run` takes them.
         seeds: Seeds of all random draws, or their number from the scenario's own upwards; the scenario's when left out.
         jobs: Number of processes.
         out: Folder under which the comparison's own folder is made or extended.
@@ -85,7 +107,7 @@ def compare(
     from wattswap.results import Comparison
     from wattswap.selection import read_choices
 
-    scenario = _loaded(scenario)
+    scenario = _loaded(scenario, meter, out)
     if isinstance(seeds, int):
         seeds = range(scenario.seed, scenario.seed + seeds)
     chosen = [scenario.seed] if seeds is None else list(seeds)

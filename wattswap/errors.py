@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -124,6 +125,41 @@ class Interrupted(WattswapError):
     """SIGINT after the checkpoint was written; says which command continues."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+_ELSEWHERE = "name another place, or fix its permissions"
+_ROOM = "make room there, or name another place"
+_CURES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: _ROOM,
+    errno.EIO: "the disk fails: name another place",
+    errno.ENOENT: "a folder or file has gone or never was there: check the path",
+    errno.ENOTDIR: "a file is where a folder is wanted: name another place",
+    errno.EISDIR: "it is a folder: name a file",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOTCONN: "the network drive is away: connect it again",
+    errno.ESTALE: "the network drive is away: connect it again",
+}
+"""What to do about an error of the system that names a file."""
+
+_UNNAMED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Of an output that has no name, as standard output that is sent into a file of a full disk."""
+
+
+def words_of(error: OSError) -> tuple[str, str, str]:
+    """Where an error of the system is, what it is and what to do."""
+    file = error.filename2 or error.filename  # of a copy the target, where the room is lacking
+    where = "the output" if file is None else str(file)
+    return where, str(error.strerror), _CURES.get(error.errno or 0, _ELSEWHERE)
+
+
+def of_the_system(error: BaseException) -> InvalidData | None:
+    """A disk, a right or a folder that is not as it should be, as an error; None for what is a bug."""
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _UNNAMED):
+        return InvalidData.of(*words_of(error))
+    return None
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

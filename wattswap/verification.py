@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 REPEATED = (
     *("name", "currency", "mechanism", "homes", "start", "intervals", "interval_minutes", "seed", "forecast"),
-    *("imbalance", "scenario_sha256", "modules", "data", "chain", "replay_sha256"),
+    *("quantities", "imbalance", "scenario_sha256", "modules", "data", "chain", "replay_sha256"),
 )
 """Manifest entries that a second run must repeat exactly."""
 POSTINGS, INTERVALS = table_file("postings"), table_file("intervals")

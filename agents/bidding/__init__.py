@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
+from agents.errors import InvalidLevels, NoLimits
 from agents.forecast import Forecast
 from agents.rules import AgentRules, Known
 from agents.state import State, stateless
@@ -14,7 +16,7 @@ from market.clearing import PriceInterval
 from market.random import WordArray
 from market.registry import Registry
 from market.settlement.tariff import IntervalPrices
-from market.units import Int8Array, IntArray
+from market.units import PPM, BoolArray, Int8Array, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +49,10 @@ class View:
         plan: What the controller stores after planning, such as the value of stored energy.
         words: One random word per home, from the seed, the interval and the home alone.
         homes: Index of each home in the roster.
+        quantiles_wh: Quantiles of `net_wh` at the strategy's levels, shape (levels, homes), ascending; None where it
+            asks for none or no home has any. [Wh]
+        has_quantiles: Which homes have them: those with two weeks of residuals of their own, where the forecaster
+            states no quantiles itself. The others have `net_wh` at every level.
     """
 
     known: Known
@@ -57,6 +63,8 @@ class View:
     plan: State
     words: WordArray
     homes: IntArray
+    quantiles_wh: IntArray | None = None
+    has_quantiles: BoolArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +126,10 @@ class OwnResults:
         )
 
 
+Limits = tuple[IntArray, IntArray]
+"""Of each home, the limit to buy at and the limit to sell at. [micro-currency/kWh]"""
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """A bidding strategy, vectorised over homes; each home depends on its own row of state and view only.
@@ -133,6 +145,9 @@ class Strategy:
         several_orders: Whether a home may place more than one order an interval.
         learn_own: What they know after an interval from their own results, also on a network of nodes; None for a
             strategy that does not learn from them.
+        quantiles_ppm: Levels, ascending, at which `bid` needs quantiles of the planned energy. [parts per million]
+        limits: The limits of homes whose quantities come from their meters; they have no forecast then, and plan 0
+            Wh. None for a strategy that cannot be used in that way.
     """
 
     name: str
@@ -143,6 +158,19 @@ class Strategy:
     identical_limits: bool = False
     several_orders: bool = False
     learn_own: Callable[[State, OwnResults], State] | None = None
+    quantiles_ppm: tuple[int, ...] = ()
+    limits: Callable[[State, View], Limits] | None = None
+
+    def __post_init__(self) -> None:
+        levels = self.quantiles_ppm
+        if isinstance(levels, tuple) and not (
+            all(isinstance(level, int) and 0 < level < PPM for level in levels)
+            and all(low < high for low, high in pairwise(levels))
+        ):
+            raise InvalidLevels(
+                f"bidding strategy {self.name!r} has the levels {levels}; give whole parts per million between 0 and"
+                f" {PPM}, in ascending order"
+            )
 
     @property
     def learns(self) -> bool:
@@ -170,3 +198,20 @@ def one_order_a_home(net_wh: IntArray, buy_limit: int | IntArray, sell_limit: in
         energy_wh=np.abs(net_wh),
         limit_micro_per_kwh=np.where(buys, buy_limit, sell_limit),
     )
+
+
+def outside_limits(state: State, view: View) -> Limits:
+    """Buy up to the price of the outside option, sell from the feed-in price."""
+    size = len(view.homes)
+    return np.full(size, view.prices.buy_cap_micro_per_kwh), np.full(size, view.prices.feed_in_micro_per_kwh)
+
+
+def refuse_without_limits(names: Iterable[str]) -> None:
+    """Refuse strategies that cannot say at which limits homes trade what their meters show.
+
+    Raises:
+        NoLimits: Names them all.
+    """
+    without = sorted(name for name in set(names) if STRATEGIES.get(name).limits is None)
+    if without:
+        raise NoLimits(without, sorted(set(STRATEGIES.all()) - set(without)))

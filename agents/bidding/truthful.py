@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.bidding import STRATEGIES, Orders, Strategy, View, one_order_a_home
+from agents.bidding import STRATEGIES, Orders, Strategy, View, one_order_a_home, outside_limits
 from agents.state import State
 
 
@@ -22,6 +22,7 @@ TRUTHFUL = STRATEGIES.register(
         bid,
         "expected energy, buying up to the outside price, selling from the feed-in price",
         identical_limits=True,
+        limits=outside_limits,
     ),
     contract=2,
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from agents.bidding import STRATEGIES, Orders, Strategy, View, one_order_a_home
+from agents.bidding import STRATEGIES, Limits, Orders, Strategy, View, one_order_a_home, outside_limits
 from agents.state import State
 from market.random import whole_between
 
@@ -17,15 +15,24 @@ def bid(state: State, view: View) -> Orders:
 
     Source: Gode, Sunder, Journal of Political Economy 101 (1993), 119-137, section II.
     """
-    size = len(view.net_wh)
-    cap, floor = view.prices.buy_cap_micro_per_kwh, view.prices.feed_in_micro_per_kwh
-    if cap <= floor:
-        return one_order_a_home(view.net_wh, cap, floor)
-    limit = whole_between(view.words, np.full(size, floor), np.full(size, cap))
-    return one_order_a_home(view.net_wh, limit, limit)
+    return one_order_a_home(view.net_wh, *limits(state, view))
+
+
+def limits(state: State, view: View) -> Limits:
+    """The same draw for both sides."""
+    cap, floor = outside_limits(state, view)
+    if view.prices.buy_cap_micro_per_kwh <= view.prices.feed_in_micro_per_kwh:
+        return cap, floor
+    limit = whole_between(view.words, floor, cap)
+    return limit, limit
 
 
 ZI_C = STRATEGIES.register(
-    Strategy("zi_c", bid, "expected energy at a limit drawn at random between feed-in and outside price"),
+    Strategy(
+        "zi_c",
+        bid,
+        "expected energy at a limit drawn at random between feed-in and outside price",
+        limits=limits,
+    ),
     contract=2,
 )

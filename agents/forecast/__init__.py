@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from agents.rules import Known
 from market.registry import Registry
-from market.units import PPM, IntArray
+from market.units import PPM, BoolArray, IntArray
 
 MEDIAN: Final = PPM // 2
 
@@ -23,15 +25,17 @@ class Forecast:
     Args:
         levels_ppm: Levels in ascending order, the median (500,000) among them. [parts per million]
         net_wh: Shape (levels, steps, homes). [Wh]
+        valid: Which homes have a forecast of which step, shape (steps, homes); None if all have.
     """
 
     levels_ppm: tuple[int, ...]
     net_wh: IntArray
+    valid: BoolArray | None = None
 
     @classmethod
-    def point(cls, net_wh: IntArray) -> Forecast:
+    def point(cls, net_wh: IntArray, valid: BoolArray | None = None) -> Forecast:
         """A forecast without a spread: its median, shape (steps, homes). [Wh]"""
-        return cls((MEDIAN,), net_wh[None])
+        return cls((MEDIAN,), net_wh[None], valid)
 
     @property
     def median_wh(self) -> IntArray:
@@ -41,7 +45,24 @@ class Forecast:
 
     def of_homes(self, columns: slice | IntArray) -> Forecast:
         """The forecast of some homes."""
-        return Forecast(self.levels_ppm, self.net_wh[:, :, columns])
+        valid = None if self.valid is None else self.valid[:, columns]
+        return Forecast(self.levels_ppm, self.net_wh[:, :, columns], valid)
+
+    def spread_wh(self, levels_ppm: tuple[int, ...], step: int) -> IntArray:
+        """Distance of quantiles of one step from the median, shape (levels, homes). [Wh]
+
+        Between two levels of the forecast it runs in a straight line, rounded down; beyond its ends it is flat.
+        Quantiles that cross are put in order.
+        """
+        own = np.array(self.levels_ppm)
+        wanted = np.clip(np.array(levels_ppm), own[0], own[-1])
+        above = np.searchsorted(own, wanted)
+        below = np.maximum(above - 1, 0)
+        width, part = (own[above] - own[below])[:, None], (wanted - own[below])[:, None]
+        low_wh, high_wh = self.net_wh[below, step], self.net_wh[above, step]
+        quantile_wh = np.sort(low_wh + (high_wh - low_wh) * part // np.maximum(width, 1), axis=0)
+        spread_wh: IntArray = quantile_wh - self.median_wh[step]
+        return spread_wh
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +83,8 @@ class Forecaster:
         predict: Forecasts a horizon with a fitted model; the model may be older than the horizon's readings.
         summary: One line for people.
         fit_every_hours: Simulated hours for which a model is used before it is refitted; 0 fits at every gate.
+        reads_valid: Whether it heeds `Known.valid` itself; if not, a home with a missing reading in the days to use
+            has no forecast.
     """
 
     name: str
@@ -69,6 +92,7 @@ class Forecaster:
     predict: Callable[[Any, Horizon], Forecast]
     summary: str
     fit_every_hours: int = 0
+    reads_valid: bool = False
 
     def __post_init__(self) -> None:
         if self.fit_every_hours < 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -14,10 +14,12 @@ from data.errors import AmbiguousFile, InvalidMeterFile, MissingFile, Unrecognis
 from data.findings import Finding, errors_of
 from data.intake.assemble import meter_data, on_grid
 from data.intake.checks import check as check_data
+from data.intake.counters import as_counters
 from data.intake.file import MeterFile
 from data.intake.place import Placed, place
-from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings
+from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings, Register
 from data.intake.rows import rows_of
+from data.intake.steps import by_step, joined
 from data.readings import ESTIMATED, MISSING, MeterData, Source
 from market.registry import Registry
 
@@ -155,23 +157,29 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
         return FileReading(None, log.findings(), 0, zone or "not known")
     with FORMATS.held(format):
         chunks = list(format.parse(file, hints, log))
-        tables = rows_of(chunk for chunk in chunks if isinstance(chunk, RawReadings))
+        raw = [chunk for chunk in chunks if isinstance(chunk, RawReadings)]
+        tables = rows_of([as_counters(c, log) for c in raw] if hints.register == "counter" else raw)
     if not chunks:
         return FileReading(None, log.findings(), log.rows or 0, log.zone or zone or "not known")
     if isinstance(chunks[0], GridReadings):
-        return _finished(file, format, hints, log, chunks[0], None, log.zone or "not known")
+        return _finished(file, format, hints, log, [(chunks[0], None)], log.zone or "not known")
     if not tables:
         log.add("error", "empty_file", "the file has a header but no rows; export it again")
         return FileReading(None, log.findings(), 0, zone or "not known")
     log.rows = log.rows or sum(rows.count for rows in tables)
+    info, local, parts = clock.zone_named(zone) if zone else None, False, []
     with FORMATS.held(format):
-        placed, local = place(tables, clock.zone_named(zone) if zone else None, hints.minutes, log)
+        for rows in by_step(tables):
+            placed, is_local = place(rows, info, hints, log)
+            local |= is_local
+            if placed is not None and not log.has_errors:
+                parts.append((on_grid(placed, log), placed))
     if local and zone:
         log.answers.setdefault("zone", zone)
     where = log.zone or (zone if local and zone else "offsets in the file")
-    if placed is None or log.has_errors:
+    if not parts or log.has_errors:
         return FileReading(None, log.findings(), log.rows, where)
-    return _finished(file, format, hints, log, on_grid(placed, log), placed, where)
+    return _finished(file, format, hints, log, parts, where, tables[0].homes if tables else ())
 
 
 def _finished(
@@ -179,22 +187,34 @@ def _finished(
     format: Format,
     hints: Hints,
     log: IntakeLog,
-    grid: GridReadings,
-    placed: Placed | None,
+    parts: Sequence[tuple[GridReadings, Placed | None]],
     where: str,
+    homes: Sequence[str] = (),
 ) -> FileReading:
-    """Round the readings, check them where they were placed by us, and keep a summary of the warnings with them."""
-    rows = log.rows or len(grid.quality)
-    if not {channel.name for channel in grid.energy} & {"import", "load", OTHER_LOAD}:
+    """Round the readings, check those that were placed by us, and keep a summary of the warnings with them.
+
+    Args:
+        parts: Homes of one step each; mostly all homes.
+        homes: Ids of all homes, in the order of the file.
+    """
+    rows = log.rows or len(parts[0][0].quality)
+    if not {channel.name for grid, _ in parts for channel in grid.energy} & {"import", "load", OTHER_LOAD}:
         log.add(
             "error", "no_register", "the file holds no import and no load; choose the export that has them"
         )
     if log.has_errors:
         return FileReading(None, log.findings(), rows, where)
     source = Source(format.name, file.sha256(), log.answers, tuple(log.notes))
-    data = meter_data(grid, source, log.batteries)
-    if placed is not None:
-        check_data(data, placed, hints.fuse_w, log)
+    found = []
+    for grid, placed in parts:
+        data = meter_data(grid, source, log.batteries)
+        if placed is not None:
+            check_data(data, placed, hints, log)
+        found.append(data)
+    data = found[0]
+    if len(found) > 1:
+        data, note = joined(found, homes)
+        data = replace(data, source=replace(source, notes=(*source.notes, note)))
     if hints.minutes not in (None, data.minutes) and not log.has_errors:
         message = f"the intervals are {data.minutes} minutes, not {hints.minutes}; correct `minutes`"
         log.add("error", "interval_length", message)
@@ -203,16 +223,15 @@ def _finished(
         return FileReading(None, findings, rows, where)
     if findings:
         warned = ", ".join(sorted({finding.code for finding in findings}))
-        data = replace(data, source=replace(source, notes=(*source.notes, f"warnings when read: {warned}")))
+        notes = (*data.source.notes, f"warnings when read: {warned}")
+        data = replace(data, source=replace(data.source, notes=notes))
     return FileReading(data, findings, rows, where)
 
 
-def _chosen(
-    path: str | Path, format: str | None, zone: str | None, minutes: int | None, fuse_w: int
-) -> tuple[Path, Format, FileReading]:
+def _chosen(path: str | Path, format: str | None, hints: Hints) -> tuple[Path, Format, FileReading]:
     where = Path(path)
     chosen = FORMATS.get(format) if format is not None else recognise(where)
-    return where, chosen, read(where, chosen, Hints(zone, minutes, fuse_w))
+    return where, chosen, read(where, chosen, hints)
 
 
 def load(
@@ -222,6 +241,7 @@ def load(
     zone: str | None = None,
     minutes: int | None = None,
     fuse_w: int = DEFAULT_FUSE_W,
+    register: Register | None = None,
 ) -> MeterData:
     """Load meter data of any registered format.
 
@@ -231,12 +251,13 @@ def load(
         zone: Time zone of local stamps, e.g. "Europe/Berlin"; only needed if the file does not say.
         minutes: Interval length; found in the file where left out, compared with it where given. [min]
         fuse_w: Power above which a metered register is impossible. [W]
+        register: What the numbers are, "interval" or "counter", where they do not look like what they are.
 
     Raises:
         InvalidMeterFile: Holds every error by line.
         MissingFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: As their names say.
     """
-    where, _, reading = _chosen(path, format, zone, minutes, fuse_w)
+    where, _, reading = _chosen(path, format, Hints(zone, minutes, fuse_w, register))
     if reading.data is None:
         raise InvalidMeterFile(where, errors_of(reading.findings))
     return reading.data
@@ -249,13 +270,14 @@ def check(
     zone: str | None = None,
     minutes: int | None = None,
     fuse_w: int = DEFAULT_FUSE_W,
+    register: Register | None = None,
 ) -> CheckReport:
     """Read a file with the code and the arguments of `load`, and report instead of raising.
 
     Raises:
         MissingFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: There is nothing to check.
     """
-    _, chosen, reading = _chosen(path, format, zone, minutes, fuse_w)
+    _, chosen, reading = _chosen(path, format, Hints(zone, minutes, fuse_w, register))
     data = reading.data
     return CheckReport(
         format=chosen.name,

@@ -10,6 +10,8 @@ timestamp,household,import_kwh,export_kwh,pv_kwh
 - `timestamp` is the START of the interval: ISO 8601 with an offset or Z, or local without one, and then the
   user names the zone. Of the hour that the clock shows twice in autumn, rows that come second are the second
   pass.
+- A column that ends in `_wh` or `_mwh` holds energy in that unit, one in `_kw` or `_w` the mean power of the interval;
+  both become kWh.
 - Any further `NAME_kwh` column is a sub-meter; an empty cell there means 0 where a home has the whole column
   empty. A column `quality` (measured, estimated, missing) is optional.
 - Rows of different homes may be mixed in any order; the rows of one home are in the order of time.
@@ -39,10 +41,12 @@ from data.readings import ESTIMATED, MEASURED, MISSING, MeterData, QualityArray
 from market.units import BoolArray, IntArray
 
 REQUIRED = ("timestamp", "household", "import_kwh", "export_kwh")
+METER_UNITS = {"kwh": "kWh", "wh": "Wh", "mwh": "MWh", "kw": "kW", "w": "W"}
+"""Ends of the names of meter columns: energy of the interval, or mean power in it."""
 QUALITY = {"": MEASURED, "measured": MEASURED, "estimated": ESTIMATED, "missing": MISSING}
 SUFFIXES = (".csv", ".parquet")
 
-_METER = re.compile(r"[a-z][a-z0-9_]*_kwh")
+_METER = re.compile(r"([a-z][a-z0-9_]*)_(kwh|wh|mwh|kw|w)")
 
 
 def sniff(file: MeterFile) -> Confidence:
@@ -50,7 +54,8 @@ def sniff(file: MeterFile) -> Confidence:
     if not file.path.is_file() or file.path.suffix.lower() not in SUFFIXES:
         return Confidence.NO
     try:
-        return Confidence.CERTAIN if set(REQUIRED) <= set(_header(file)) else Confidence.POSSIBLE
+        there = {_register(name) for name in _header(file)}
+        return Confidence.CERTAIN if set(map(_register, REQUIRED)) <= there else Confidence.POSSIBLE
     except (OSError, ValueError):
         return Confidence.POSSIBLE
 
@@ -66,6 +71,9 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
         log.add("error", "unreadable", f"{_unreadable(problem)}; save it as UTF-8 CSV or as Parquet")
         return
     if _check_header(header, log):
+        power = [name for name, channel in _channels(header).items() if channel.unit in ("kW", "W")]
+        if power:
+            log.notes.append(f"{', '.join(power)}: mean power, times the length of the interval")
         read = _read_parquet if file.path.suffix.lower() == ".parquet" else _read_csv
         readings = read(file.path, header, log)
         if readings is not None:
@@ -94,21 +102,25 @@ def _check_header(header: list[str], log: IntakeLog) -> bool:
         )
         return False
     known = (*REQUIRED, "quality", "pv_kwh", "load_kwh", "heat_pump_kwh", "ev_kwh", "battery_kwh")
+    there = [_register(name) for name in header]
     for name in REQUIRED:
-        if name not in header:
+        if _register(name) not in there:
             near = difflib.get_close_matches(name, [h for h in header if h not in known], n=1, cutoff=0.5)
-            hint = f"; rename {near[0]!r}?" if near else ""
+            hint = f"; {_rename(repr(near[0]), near[0], name)}" if near else ""
             log.add("error", "wrong_header", f"the column {name!r} is missing{hint}", line=1)
             good = False
     for name in header:
         if header.count(name) > 1:
             log.add("error", "wrong_header", f"the column {name!r} is given twice; remove one", line=1)
             return False
+        if there.count(_register(name)) > 1:
+            log.add("error", "wrong_header", f"{_register(name)!r} is given in two units; remove one", line=1)
+            return False
         if name in REQUIRED or name == "quality" or _METER.fullmatch(name):
             continue
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
         hint = (
-            f"; rename it to {near[0]!r}"
+            f"; {_rename('it', name, near[0])}"
             if near
             else "; a sub-meter is named like 'pv_kwh'; remove other columns"
         )
@@ -116,8 +128,25 @@ def _check_header(header: list[str], log: IntakeLog) -> bool:
     return good
 
 
+def _register(name: str) -> str:
+    """A meter column's name without its unit; any other name as it is."""
+    meter = _METER.fullmatch(name)
+    return meter[1] if meter else name
+
+
+def _rename(it: str, name: str, wanted: str) -> str:
+    """What to do about a column that is probably meant as another; its unit is asked for, never assumed."""
+    if _METER.fullmatch(name.lower()):
+        return f"rename {it} to {name.lower()!r}"
+    if not _METER.fullmatch(wanted):
+        return f"rename {it} to {wanted!r}"
+    units = ", ".join(f"'{_register(wanted)}_{unit}'" for unit in METER_UNITS)
+    return f"say in its name what {name!r} is: {units} (energy of each interval, or mean power)"
+
+
 def _channels(names: Iterable[str]) -> dict[str, Channel]:
-    return {name: Channel(name.removesuffix("_kwh"), label=name) for name in names if _METER.fullmatch(name)}
+    found = {name: _METER.fullmatch(name) for name in names}
+    return {name: Channel(m[1], METER_UNITS[m[2]], label=name) for name, m in found.items() if m}
 
 
 def _read_csv(path: Path, header: list[str], log: IntakeLog) -> RawReadings | None:
@@ -296,7 +325,7 @@ FORMATS.register(
     Format(
         name="plain",
         summary="CSV or Parquet `timestamp,household,import_kwh,export_kwh[,..]`; stamps start the interval",
-        unit="kWh per interval",
+        unit="kWh per interval; Wh, MWh, mean kW or W where a column's name says so",
         sniff=sniff,
         parse=parse,
     )

@@ -17,12 +17,15 @@ import numpy as np
 
 from data.formats import FORMATS, Confidence, Format
 from data.grids.neighbourhood import KINDS, Element, Neighbourhood
+from data.grids.simbench import NOTES
 from data.intake.file import MeterFile
 from data.intake.raw import GridReadings, Hints, IntakeLog
 from data.readings import BatterySpec
 
 KEY = b"wattswap.neighbourhood"
 VERSION = 1
+_REWORDED = {"import and export are load - pv; the batteries are listed, not operated": NOTES[1]}
+"""Notes of older extracts that mislead: a run of one may operate its batteries."""
 
 
 def sniff(file: MeterFile) -> Confidence:
@@ -41,7 +44,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[GridReading
         log.add("error", "unreadable", f"{message}; write it again with extract_simbench.py")
         return
     log.answers = {str(key): str(value) for key, value in origin["answers"].items()}
-    log.notes = list(origin["notes"])
+    log.notes = [_REWORDED.get(note, note) for note in origin["notes"]]
     log.batteries = dict(zip(neighbourhood.households, neighbourhood.batteries, strict=True))
     yield neighbourhood.readings()
 

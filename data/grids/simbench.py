@@ -41,7 +41,7 @@ NOISE_PPM = 100
 
 NOTES = (
     "profiles are modelled by SimBench from clustered measurements, not metered at these homes",
-    "import and export are load - pv; the batteries are listed, not operated",
+    "import and export in the data are load - pv, as if the batteries stood still; a run may operate them",
     "each PV_Storage element is read as a PV plant of its rated power plus a battery",
 )
 

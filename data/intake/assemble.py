@@ -7,10 +7,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from data.findings import FindingLog
+from data.intake.counters import falls_to_zero
 from data.intake.place import Cells, Placed
 from data.intake.raw import OTHER_LOAD, UNITS, Channel, GridReadings, Numbers
 from data.intake.rows import Rows
-from data.readings import MEASURED, MISSING, BatterySpec, MeterData, QualityArray, Source, carry_round
+from data.readings import (
+    MEASURED,
+    MISSING,
+    BatterySpec,
+    MeterData,
+    QualityArray,
+    Source,
+    carry_round,
+    home_id,
+)
 from market.units import BoolArray, IntArray
 
 MICRO = 10**6
@@ -84,15 +94,22 @@ def _difference(
 ) -> BoolArray:
     """Turn the readings of a counter into the energy of each interval, in place; the last row becomes 0.
 
-    An interval counts where both of its ends were read. A counter that falls was changed or reset: how much went
-    through it is not known.
+    An interval counts where both of its ends were read. A counter that begins at 0 again and again shows what went
+    through it since. Another one that falls was changed or reset: how much went through it is not known.
 
     Returns:
-        The intervals in which it fell, shape (T - 1, H).
+        The intervals in which it was changed, shape (T - 1, H).
     """
     homes = len(placed.households)
     read = (flags[1:] != MISSING) & (flags[:-1] != MISSING)
     step = np.where(read, np.diff(energy, axis=0), 0)
+    again = falls_to_zero(energy) & read
+    again &= again.sum(axis=0) > 1
+    if again.any():
+        times, owners = int(again.sum()), int(again.any(axis=0).sum())
+        message = f"{channel} begins at 0 again {times} times in {owners} homes; it counts from 0 there"
+        log.add("warning", "counter_reset", message)
+    step = np.where(again, energy[1:], step)
     fell = step < 0
 
     def describe(cell: int) -> tuple[int, str, str]:
@@ -123,6 +140,7 @@ def meter_data(grid: GridReadings, source: Source, batteries: Mapping[str, Batte
             if name not in NOT_LOAD:
                 load += part
         wh = {"load": load, **wh}
+    owned = {home_id(name): battery for name, battery in batteries.items()}
     if "import" not in wh:
         net = wh["load"] - wh["pv"] if "pv" in wh else wh["load"]
         wh |= {"import": np.maximum(net, 0), "export": np.maximum(-net, 0)}
@@ -134,6 +152,6 @@ def meter_data(grid: GridReadings, source: Source, batteries: Mapping[str, Batte
         export_wh=wh.pop("export") if "export" in wh else np.zeros(grid.quality.shape, dtype=np.int64),
         quality=grid.quality,
         sub_meters=wh,
-        batteries=tuple(batteries.get(name) for name in grid.households),
+        batteries=tuple(owned.get(home_id(name)) for name in grid.households),
         source=source,
     )

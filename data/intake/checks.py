@@ -9,13 +9,11 @@ import numpy as np
 
 from data import clock
 from data.findings import FindingLog, runs
+from data.intake.counters import look_like_counters, report_counters
 from data.intake.place import Cells, Placed
-from data.intake.raw import Channel
+from data.intake.raw import Channel, Hints
 from data.readings import MEASURED, MeterData
 from market.units import BoolArray, IntArray
-
-CUMULATIVE_STEPS = 24
-"""Values that never fall and rise this often are a meter's counter, not energy per interval."""
 
 JUMP_FACTOR = 20
 """A reading this many times the home's 99.9th percentile is a jump."""
@@ -31,25 +29,19 @@ DARK_DAYS = 3
 """Number of consecutive days without production that weather does not explain."""
 
 
-def check(data: MeterData, placed: Placed, fuse_w: int, log: FindingLog) -> None:
+def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> None:
     """Report gaps, impossible power, counters taken for intervals, jumps and broken homes."""
     for cells in placed.cells:
         _check_gaps(data, placed, cells, log)
     channels = {channel.name: (channel, cells) for cells in placed.cells for channel in cells.rows.values}
     for name, energy in (("import", data.import_wh), ("export", data.export_wh)):
         channel, cells = channels.get(name, (Channel(name), placed.cells[0]))
-        _check_power(log, str(channel), energy, cells.line_of, data, fuse_w)
-        if name not in channels or channel.kind == "counter":
-            continue
-        step = np.diff(energy, axis=0)
-        counter = (step >= 0).all(axis=0) & ((step > 0).sum(axis=0) >= CUMULATIVE_STEPS)
-        for h in np.flatnonzero(counter).tolist():
-            log.add(
-                "error",
-                "cumulative",
-                f"{channel} never falls: these are meter counters; give the energy of each interval instead",
-                household=data.households[h],
-            )
+        if name in channels and channel.kind != "counter" and hints.register is None:
+            counter = look_like_counters(energy)
+            if counter.any():
+                report_counters(channel, [data.households[h] for h in np.flatnonzero(counter).tolist()], log)
+                energy = np.where(counter, 0, energy)  # what follows from this one cause is not told again
+        _check_power(log, str(channel), energy, cells.line_of, data, hints.fuse_w)
     _check_homes(log, data)
 
 

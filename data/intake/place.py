@@ -13,9 +13,10 @@ import numpy as np
 
 from data import clock
 from data.findings import FindingLog
-from data.intake.raw import UNITS, Channel, Numbers
+from data.intake.counters import look_like_counters, report_counters
+from data.intake.raw import UNITS, Channel, FloatArray, Hints, Numbers
 from data.intake.rows import Rows
-from market.interval import ALLOWED_MINUTES
+from market.interval import ALLOWED_MINUTES, OFFSET_S
 from market.units import BoolArray, IntArray
 
 LARGEST_KWH = 10_000
@@ -78,14 +79,14 @@ class Placed:
 
 
 def place(
-    tables: list[Rows], zone: ZoneInfo | None, minutes: int | None, log: FindingLog
+    tables: list[Rows], zone: ZoneInfo | None, hints: Hints, log: FindingLog
 ) -> tuple[Placed | None, bool]:
     """Check every row and place the good ones.
 
     Args:
         tables: The rows of a file, by their channels.
         zone: Zone of local stamps.
-        minutes: Interval length for a file that does not state it. [min]
+        hints: Interval length for a file that does not state it; what the numbers are.
         log: Where findings go.
 
     Returns:
@@ -94,7 +95,7 @@ def place(
     timed: list[tuple[Rows, IntArray, BoolArray]] = []
     local = False
     for rows in tables:
-        good = _check_numbers(rows, log)
+        good = _check_numbers(rows, hints, log)
         good &= _check_names(rows, log)
         utc, repeated, is_local, has_time = _utc(rows, zone, log)
         good &= has_time
@@ -104,15 +105,16 @@ def place(
             timed.append((rows, utc, good))
     if not timed:
         return None, local
-    step = _minutes(timed, minutes, log)
+    step = _minutes(timed, hints.minutes, log)
     if step is None:  # without a step there are no cells, but rows for the same time are still reported
         for rows, utc, good in timed:
             kept = np.flatnonzero(good)
             _drop_duplicates(rows, kept, utc[kept] * len(rows.homes) + rows.home[kept], log)
         return None, local
     found = []
+    phase_s = _phase(timed, step * 60)
     for rows, utc, good in timed:
-        off = good & (utc % (step * 60) != 0)
+        off = good & (utc % (step * 60) != phase_s)
         _report(rows, log, "off_grid", off, partial(_off_grid, rows, step))
         kept = np.flatnonzero(good & ~off)
         if len(kept):
@@ -129,15 +131,15 @@ def _report(rows: Rows, log: FindingLog, code: str, found: BoolArray, message: C
     log.add_rows("error", code, np.flatnonzero(found), rows.describe(message))
 
 
-def _check_numbers(rows: Rows, log: FindingLog) -> BoolArray:
+def _check_numbers(rows: Rows, hints: Hints, log: FindingLog) -> BoolArray:
     """Report cells that are not energy; return the rows without such cells."""
     good = np.ones(rows.count, dtype=np.bool_)
     for channel, column in rows.values.items():
-        good &= _check_column(rows, channel, column, log)
+        good &= _check_column(rows, channel, column, hints, log)
     return good
 
 
-def _check_column(rows: Rows, channel: Channel, column: Numbers, log: FindingLog) -> BoolArray:
+def _check_column(rows: Rows, channel: Channel, column: Numbers, hints: Hints, log: FindingLog) -> BoolArray:
     values, texts = column.values, column.bad
     comma = np.zeros(rows.count, dtype=np.bool_)
     comma[[row for row, text in texts.items() if _DECIMAL_COMMA.fullmatch(text)]] = True
@@ -162,14 +164,26 @@ def _check_column(rows: Rows, channel: Channel, column: Numbers, log: FindingLog
     huge = values > LARGEST_KWH * UNITS["kWh"][0] / UNITS[unit][0]
     if channel.kind == "counter":
         huge[:] = False
+    counted = _counted(rows, values, huge) if hints.register is None else []
+    if counted:
+        report_counters(channel, [rows.homes[h] for h in counted], log)
     _report(
         rows,
         log,
         "impossible_power",
-        huge,
+        huge & ~np.isin(rows.home, counted),
         lambda row: f"{channel} is {values[row]:g} {unit} in one interval; check the unit",
     )
     return ~(comma | wrong | negative | huge)
+
+
+def _counted(rows: Rows, values: FloatArray, huge: BoolArray) -> list[int]:
+    """The homes with numbers beyond any energy that are readings of a counter."""
+    return [
+        h
+        for h in np.unique(rows.home[huge]).tolist()
+        if look_like_counters(values[(rows.home == h) & ~np.isnan(values)][:, np.newaxis])[0]
+    ]
 
 
 def _check_names(rows: Rows, log: FindingLog) -> BoolArray:
@@ -256,6 +270,20 @@ def _minutes(timed: list[tuple[Rows, IntArray, BoolArray]], said: int | None, lo
         )
         return None
     return seconds // 60
+
+
+def _phase(timed: list[tuple[Rows, IntArray, BoolArray]], step_s: int) -> int:
+    """Find how long after a multiple of the interval in UTC most intervals begin, which the local clock shows. [s]
+
+    Stamps without an offset must be whole intervals on their clock, or in UTC.
+    """
+    found = [
+        utc[good & ((rows.stamp.kind == clock.WITH_OFFSET) | (rows.stamp.seconds % step_s == 0))] % step_s
+        for rows, utc, good in timed
+    ]
+    phases, count = np.unique(np.concatenate(found), return_counts=True)
+    possible = phases % min(step_s, OFFSET_S) == 0
+    return int(phases[possible][np.argmax(count[possible])]) if possible.any() else 0
 
 
 def _steps(rows: Rows, utc: IntArray, good: BoolArray) -> IntArray:

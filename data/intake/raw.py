@@ -37,6 +37,9 @@ UNITS: dict[str, tuple[int, bool]] = {
 _NUMBER = r"^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[Nn][Aa][Nn])$"
 
 
+Register = Literal["interval", "counter"]
+"""What numbers are: energy of each interval, or a meter's counter."""
+
 OTHER_LOAD = "other load"
 """Channel of the load that no other channel holds; no column of a file can be called so by chance."""
 
@@ -49,11 +52,13 @@ class Hints:
         zone: Time zone of local stamps; asked for where the file needs it.
         minutes: Interval length; found in the file where left out. [min]
         fuse_w: Power above which a metered register is impossible. [W]
+        register: What the numbers are; where left out, what the format says, with a check that they look like it.
     """
 
     zone: str | None = None
     minutes: int | None = None
     fuse_w: int = DEFAULT_FUSE_W
+    register: Register | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class Channel:
 
     name: str
     unit: str = "kWh"
-    kind: Literal["interval", "counter"] = "interval"
+    kind: Register = "interval"
     label: str = ""
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data.intake.raw import Channel, Labels, Numbers, RawReadings, Stamps
-from data.readings import MEASURED, QualityArray
+from data.readings import MEASURED, QualityArray, home_id
 from market.units import IntArray
 
 
@@ -20,7 +20,7 @@ class Rows:
         line: Line in the file.
         stamp: Time of each row.
         home: Index into `homes`.
-        homes: Names, in the order in which they first appear in the file.
+        homes: Ids, in the order in which they first appear in the file.
         values: Columns by channel.
         quality: Flags, where the file has them.
         ends: Whether stamps name the end of the interval; the stamp of a counter is an instant.
@@ -65,16 +65,17 @@ def rows_of(chunks: Iterable[RawReadings]) -> list[Rows]:
             raise ValueError(
                 f"a chunk has columns of {sorted(lengths)} rows; give each row a value in all of them"
             )
-        index = np.array([homes.setdefault(name, len(homes)) for name in chunk.meter.texts], dtype=np.int64)
+        names = map(home_id, chunk.meter.texts)
+        index = np.array([homes.setdefault(name, len(homes)) for name in names], dtype=np.int64)
         meter = replace(chunk.meter, code=index[chunk.meter.code])
         for kind in ("interval", "counter"):
             values = {channel: column for channel, column in chunk.values.items() if channel.kind == kind}
             if values:
                 part = replace(chunk, meter=meter, values=values)
                 kinds.setdefault((tuple(values), chunk.stamp_is), []).append(part)
-    names = [channel.name for channels, _ in kinds for channel in channels]
-    if len(set(names)) < len(names):
-        raise ValueError(f"chunks of one file share a channel, but not all of them: {sorted(names)}")
+    shared = [channel.name for channels, _ in kinds for channel in channels]
+    if len(set(shared)) < len(shared):
+        raise ValueError(f"chunks of one file share a channel, but not all of them: {sorted(shared)}")
     return [rows for parts in kinds.values() if (rows := _joined(parts, list(homes))).count]
 
 

@@ -91,21 +91,30 @@ class Resting(NamedTuple):
 
 
 class Streamed(NamedTuple):
-    """The result of an event stream: trades in order of execution, bids and offers left, best first."""
+    """The result of an event stream.
+
+    Args:
+        trades: In order of execution.
+        bids: Bids left, best first.
+        offers: Offers left, best first.
+        id_in_use: Orders whose id was that of an order still in the book: the numbers of both in the stream.
+    """
 
     trades: list[Execution]
     bids: list[Resting]
     offers: list[Resting]
+    id_in_use: list[tuple[int, int]]
 
 
 def clear_events(events: Sequence[Event], self_trade: SelfTrade = "allow") -> Streamed:
     """Run a stream of events through an empty book.
 
     Args:
-        events: In order of arrival. The ids of orders are unique, and a cancel names an earlier order.
+        events: In order of arrival. An id may be used again once its order is out of the book; it then means the
+            latest order that has it.
         self_trade: Whether a participant's orders may trade with each other; "skip" skips them.
     """
-    number = {event.id: i for i, event in enumerate(events) if event.kind != Kind.CANCEL}
+    before = _earlier_with_id(events)
     names = {who: i for i, who in enumerate(dict.fromkeys(event.participant for event in events))}
     matched = match(
         np.array([event.side for event in events], dtype=np.int64),
@@ -114,7 +123,7 @@ def clear_events(events: Sequence[Event], self_trade: SelfTrade = "allow") -> St
         [names[event.participant] for event in events],
         self_trade == "skip",
         [event.kind for event in events],
-        [number.get(event.id, -1) for event in events],
+        before,
     )
 
     def resting(rows: list[int]) -> list[Resting]:
@@ -126,7 +135,40 @@ def clear_events(events: Sequence[Event], self_trade: SelfTrade = "allow") -> St
     trades = [
         Execution(events[j].id, events[i].id, wh, events[j].limit_micro_per_kwh) for j, i, wh in columns
     ]
-    return Streamed(trades, resting(matched.bids), resting(matched.asks))
+    return Streamed(
+        trades, resting(matched.bids), resting(matched.asks), _ids_in_use(events, before, matched)
+    )
+
+
+def _earlier_with_id(events: Sequence[Event]) -> list[int]:
+    """For each event the latest earlier order with its id, -1 where there is none."""
+    latest: dict[Hashable, int] = {}
+    found = []
+    for i, event in enumerate(events):
+        found.append(latest.get(event.id, -1))
+        if event.kind is not Kind.CANCEL:
+            latest[event.id] = i
+    return found
+
+
+def _ids_in_use(events: Sequence[Event], before: list[int], matched: Matched) -> list[tuple[int, int]]:
+    """Orders that came while an order with their id was in the book, with that order."""
+    left_wh = [event.energy_wh if event.kind is Kind.LIMIT else 0 for event in events]
+    # The event with which an order has left the book or never came into it; none for those that stay.
+    gone = {i: i for i, wh in enumerate(left_wh) if not wh}
+    for resting, aggressor, wh in zip(*(column.tolist() for column in matched[:3]), strict=True):
+        for order in (resting, aggressor):
+            left_wh[order] -= wh
+            if not left_wh[order]:
+                gone[order] = aggressor
+    for i, event in enumerate(events):
+        if event.kind is Kind.CANCEL:
+            gone.setdefault(before[i], i)
+    return [
+        (i, j)
+        for i, (event, j) in enumerate(zip(events, before, strict=True))
+        if event.kind is not Kind.CANCEL and j >= 0 and gone.get(j, i) >= i
+    ]
 
 
 def match(

@@ -25,8 +25,8 @@ class Shared(NamedTuple):
     """The prices of metered quantities.
 
     Args:
-        buy_price: What a kWh of demand costs on average; None where nobody meters anything. [micro-currency/kWh]
-        sell_price: What a kWh of supply brings on average; None as above. [micro-currency/kWh]
+        buy_price: What a kWh of demand costs on average; None where there is no demand. [micro-currency/kWh]
+        sell_price: What a kWh of supply brings on average; None where there is no supply. [micro-currency/kWh]
         demand_nano: The bill of all demand together. [nano]
         supply_nano: The revenue of all supply together. [nano]
         retailer_nano: What the retailer gets less what it pays; demand_nano - supply_nano, exactly. [nano]
@@ -61,6 +61,8 @@ def outside_prices(rules: MarketRules, mechanism: str) -> tuple[int, int]:
 def trade_at(book: OrderBook, price: int, takes_part: BoolArray) -> Clearing:
     """Trade at one price among the orders that take part, the long side in proportion to the energy ordered.
 
+    An odd Wh that equal remainders leave goes by arrival.
+
     Args:
         book: Orders of one interval. Not changed.
         price: [micro-currency/kWh]
@@ -74,9 +76,9 @@ def trade_at(book: OrderBook, price: int, takes_part: BoolArray) -> Clearing:
     if not volume:
         return no_trade(book)
     if demand > supply:
-        accepted_wh = largest_remainder(bought, volume) + sold
+        accepted_wh = largest_remainder(bought, volume, book.sequence) + sold
     elif supply > demand:
-        accepted_wh = bought + largest_remainder(sold, volume)
+        accepted_wh = bought + largest_remainder(sold, volume, book.sequence)
     prices = np.full(len(book), price, dtype=np.int64)
     for column in (accepted_wh, prices):
         column.flags.writeable = False
@@ -94,29 +96,50 @@ def share_at(
 ) -> Shared:
     """Settle metered quantities: the shared energy at the local price, the rest with the retailer.
 
-    A side without energy sees the price that its first kWh would meet, which is the local price. The bill of the
-    shared energy is rounded once, half up to a whole nano.
+    A side without energy has no price. The bill of the shared energy is rounded once, half up to a whole nano.
 
     Args:
-        local_price: None where nothing is shared and the rule leaves it open. [micro-currency/kWh]
+        local_price: None where nothing is shared, so that all is settled with the retailer. [micro-currency/kWh]
         supply_wh: Metered feed-in of all members, at least 0. [Wh]
         demand_wh: Metered draw of all members, at least 0. [Wh]
         retail: [micro-currency/kWh]
         feed_in: [micro-currency/kWh]
     """
-    shared_wh = min(supply_wh, demand_wh)
-    if not supply_wh and not demand_wh:
-        return Shared(None, None, 0, 0, 0)
-    assert local_price is not None or not shared_wh, "energy is shared without a price"
+    shared_wh = 0 if local_price is None else min(supply_wh, demand_wh)
     bill = (local_price or Fraction(0)) * shared_wh
     bought, sold = retail * (demand_wh - shared_wh), feed_in * (supply_wh - shared_wh)
     bill_nano = half_up(bill)
     return Shared(
-        (bill + bought) / demand_wh if demand_wh else local_price,
-        (bill + sold) / supply_wh if supply_wh else local_price,
+        (bill + bought) / demand_wh if demand_wh else None,
+        (bill + sold) / supply_wh if supply_wh else None,
         bill_nano + bought,
         bill_nano + sold,
         bought - sold,
+    )
+
+
+def together(intervals: Sequence[tuple[int, int, Shared]]) -> Shared:
+    """One bill of several intervals: amounts add up, prices are averages by energy, and nothing is netted across.
+
+    Args:
+        intervals: Supply, demand and what they were settled at, of each. [Wh]
+    """
+    supplies, demands = [supply for supply, _, _ in intervals], [demand for _, demand, _ in intervals]
+    shared = [one for _, _, one in intervals]
+
+    def average(prices: Sequence[Fraction | None], energy_wh: Sequence[int]) -> Fraction | None:
+        total = sum(
+            (wh * price for wh, price in zip(energy_wh, prices, strict=True) if price is not None),
+            Fraction(0),
+        )
+        return total / sum(energy_wh) if any(energy_wh) else None
+
+    return Shared(
+        average([one.buy_price for one in shared], demands),
+        average([one.sell_price for one in shared], supplies),
+        sum(one.demand_nano for one in shared),
+        sum(one.supply_nano for one in shared),
+        sum(one.retailer_nano for one in shared),
     )
 
 

@@ -188,7 +188,7 @@ def _ration(book: OrderBook, rows: IntArray, take: int, rules: MarketRules) -> I
     """Split `take` Wh over marginal orders of one side, by the declared rule."""
     energy = book.energy_wh[rows]
     if rules.rationing == "pro_rata":
-        return largest_remainder(energy, take)
+        return largest_remainder(energy, take, book.sequence[rows])
     if rules.rationing == "time":
         turn = np.argsort(book.sequence[rows], kind="stable")
     else:

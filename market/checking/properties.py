@@ -122,7 +122,10 @@ def _listing(t: Trial) -> str | None:
 
 
 def _arrival(t: Trial) -> str | None:
-    """Without ties, no other arrival may change anything; arrivals within a participant keep their order."""
+    """Without ties, another arrival may move the odd Wh of equal shares alone.
+
+    Arrivals within a participant keep their order.
+    """
     limits = t.book.limit_micro_per_kwh[t.book.energy_wh > 0]
     if t.rules.rationing == "time" or len(np.unique(limits)) < len(limits):
         return None
@@ -130,8 +133,12 @@ def _arrival(t: Trial) -> str | None:
     sequence = np.empty_like(t.book.sequence)
     sequence[later] = np.arange(len(t.book))
     sequence.flags.writeable = False
-    other = difference(t.clearing, t.mechanism.clear(replace(t.book, sequence=sequence), t.rules))
-    return f"no limits tie, and yet another order of arrival gives another {other}" if other else None
+    later_clearing = t.mechanism.clear(replace(t.book, sequence=sequence), t.rules)
+    other = difference(t.clearing, later_clearing)
+    moved = np.abs(later_clearing.accepted_wh - t.clearing.accepted_wh)
+    if not other or (moved.max() == 1 and later_clearing.node_price == t.clearing.node_price):
+        return None
+    return f"no limits tie, and yet another order of arrival gives another {other}"
 
 
 # ---- promises

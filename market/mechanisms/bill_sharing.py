@@ -18,14 +18,14 @@ HORIZON = Parameter(
     field="horizon",
     kind="choice",
     default="interval",
-    summary="Whether bills are split interval by interval, or once over the sums of all intervals.",
+    summary="Whether the retailer's bills are split interval by interval, or the sums of all intervals once.",
     choices=("interval", "sum"),
     case_only=True,
 )
 
 
 def share(supply_wh: int, demand_wh: int, retail: int, feed_in: int) -> Shared:
-    """Settle metered quantities; of one interval, or of the sums over a horizon. [Wh, micro-currency/kWh]"""
+    """Settle the metered quantities of one interval. [Wh, micro-currency/kWh]"""
     return share_at(Fraction(0), supply_wh, demand_wh, retail, feed_in)
 
 

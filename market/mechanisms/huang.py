@@ -12,7 +12,7 @@ from market.clearing import Clearing, no_trade
 from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import Parameter
 from market.rules import MarketRules
-from market.units import IntArray
+from market.units import IntArray, first_by_rank
 
 TIES = Parameter(
     name="ties",
@@ -44,7 +44,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     inside = [np.flatnonzero(is_buy & (limit > bid)), np.flatnonzero(~is_buy & (limit < offer))]
     energy = [int(book.energy_wh[rows].sum()) for rows in inside]
     for rows, side_wh in zip(inside, energy, strict=True):
-        accepted_wh[rows] = curtail_equally(book.energy_wh[rows], side_wh - min(energy))
+        accepted_wh[rows] = curtail_equally(book.energy_wh[rows], side_wh - min(energy), book.sequence[rows])
     details = _details(bid, offer) if min(energy) else _details(None, None)
     return at_two_prices(book, accepted_wh, bid, offer, details)
 
@@ -53,15 +53,16 @@ def _details(buyer_price: int | None, seller_price: int | None) -> dict[str, int
     return {"buyer_price_micro_per_kwh": buyer_price, "seller_price_micro_per_kwh": seller_price}
 
 
-def curtail_equally(energy_wh: IntArray, total_wh: int) -> IntArray:
+def curtail_equally(energy_wh: IntArray, total_wh: int, arrival: IntArray) -> IntArray:
     """Curtail all rows by the same amount, at most all they have, by `total_wh` together; return what is left.
 
-    The amount is the water level r with sum(min(energy, r)) = total. Where r is not a whole Wh, the earlier rows
-    are curtailed by one Wh more.
+    The amount is the water level r with sum(min(energy, r)) = total. Where r is not a whole Wh, those that arrived
+    first are curtailed by one Wh more.
 
     Args:
         energy_wh: Per row, at least 0. [Wh]
         total_wh: From 0 to the sum of the energies. [Wh]
+        arrival: Order of arrival of each row.
     """
     if not total_wh:
         return energy_wh
@@ -74,7 +75,9 @@ def curtail_equally(energy_wh: IntArray, total_wh: int) -> IntArray:
         return np.zeros_like(energy_wh)
     level, odd = divmod(total_wh - int(rising[:full].sum()), count - full)
     left: IntArray = np.maximum(energy_wh - level, 0)
-    left[np.flatnonzero(left)[:odd]] -= 1
+    if odd:
+        rows = np.flatnonzero(left)
+        left[rows[first_by_rank(arrival[rows], odd)]] -= 1
     return left
 
 

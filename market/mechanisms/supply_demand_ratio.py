@@ -11,6 +11,7 @@ from market.errors import InvalidRules
 from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import FEED_IN, RETAIL, Parameter
 from market.rules import MarketRules
+from market.units import MICRO_PER_UNIT
 
 COMPENSATION = Parameter(
     name="compensation",
@@ -26,33 +27,38 @@ def local_price(
 ) -> Fraction | None:
     """Price of the shared energy at r = supply / demand. [Wh, micro-currency/kWh]
 
-    With lb the import price and ls the feed-in price plus compensation: lb ls / ((lb - ls) r + ls) for r < 1, else ls.
+    With lb the import price and ls the feed-in price plus compensation, but at most lb:
+    lb ls / ((lb - ls) r + ls) for r < 1, else ls.
 
     Returns:
-        None where the formula names no price: without energy, without supply when ls is 0 (0/0), and where an outside
-        price is below 0 (between r = 0 and 1 it has a pole then). All energy is then settled with the retailer.
+        None where there is no price between feed-in and import price: without supply or demand, where the feed-in price
+        is above the import price, and where lb or ls is below 0 (between r = 0 and 1 the formula has a pole then). All
+        energy is then settled with the retailer.
+
+    Raises:
+        InvalidRules: The compensation is below 0, so that sharing would bring less than the feed-in price.
 
     Source: Liu, Yu, Wang, Li, Ma, Lei, IEEE Transactions on Power Systems 32 (2017), 3569-3583.
     """
-    floor = feed_in + compensation
-    if retail < 0 or floor < 0:
+    if compensation < 0:
+        raise InvalidRules(f"compensation is {compensation / MICRO_PER_UNIT:g}; it must be 0 or more")
+    floor = min(feed_in + compensation, retail)
+    if not (supply_wh and demand_wh) or floor < 0 or feed_in > retail:
         return None
     if supply_wh >= demand_wh:
-        return Fraction(floor) if supply_wh else None
+        return Fraction(floor)
     below = retail * supply_wh + floor * (demand_wh - supply_wh)
-    if below:
-        return Fraction(retail * floor * demand_wh, below)
-    return Fraction(0) if supply_wh else None  # both prices are 0, or 0/0
+    return Fraction(retail * floor * demand_wh, below) if below else Fraction(0)  # both prices are 0
 
 
 def share(supply_wh: int, demand_wh: int, retail: int, feed_in: int, compensation: int = 0) -> Shared:
     """Settle metered quantities at the local price, not rounded. [Wh, micro-currency/kWh]
 
     Raises:
-        InvalidRules: There is energy to share and an outside price below 0.
+        InvalidRules: There is energy to share and an outside price below 0, or the compensation is.
     """
     price = local_price(supply_wh, demand_wh, retail, feed_in, compensation)
-    if price is None and supply_wh and demand_wh:
+    if supply_wh and demand_wh and min(retail, feed_in + compensation) < 0:
         raise InvalidRules(
             "supply_demand_ratio names no price where an outside price is below 0: the import price, or the feed-in"
             " price with its compensation"
@@ -68,7 +74,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         rules: Uses the import price, the feed-in price and the parameter `compensation`.
 
     Raises:
-        InvalidRules: An outside price is not given.
+        InvalidRules: An outside price is not given, or the compensation is below 0.
     """
     retail, feed_in = outside_prices(rules, "supply_demand_ratio")
     total_wh = int(book.energy_wh.sum())

@@ -29,8 +29,11 @@ from market.settlement.accounts import (
     Postings,
     check_balanced,
 )
+from market.settlement.imbalance import Deviations, ImbalanceRule, delivered_wh
 from market.settlement.tariff import IntervalPrices
 from market.units import INT64_SAFE, IntArray, largest_remainder
+
+POOLED = ImbalanceRule()
 
 
 def settle(
@@ -40,16 +43,18 @@ def settle(
     export_wh: IntArray,
     prices: IntervalPrices,
     *,
-    local_market: bool = True,
+    rule: ImbalanceRule = POOLED,
+    weight_wh: IntArray | None = None,
+    rank: IntArray | None = None,
     external: int = 0,
 ) -> Postings:
     """Settle one interval.
 
-    Imbalance is metered minus traded. Members that are short buy from members that are long first, at the middle
-    of what both would get outside, each side in proportion to its imbalance (largest remainder in whole Wh); the
-    rest is settled with the retailer. Without a gain from trading inside (grid fees above the spread) all of it is.
-    A member that is short and long at once (both registers moved) nets the difference only. An external account
-    delivers and takes exactly what it trades. Losses are posted with the grid operator.
+    Every meter, and every home's trades, are netted first: what a home took and gave at once stays with the retailer.
+    What it then needs or offers beyond its trades is its imbalance. Where the rule nets imbalances and a kWh from a
+    neighbour gains anything, needs and offers meet in proportion (largest remainder in whole Wh) on the terms of the
+    rule; the rest is settled with the retailer. An external account delivers and takes exactly what it trades. Losses
+    are posted with the grid operator.
 
     Args:
         book: The orders; participants from the number of members on are external accounts.
@@ -57,7 +62,9 @@ def settle(
         import_wh: Metered import per member, shape (members,). [Wh]
         export_wh: Metered export per member. [Wh]
         prices: Outside prices and grid fees of the interval.
-        local_market: False for the no-market baseline: no member nets with another.
+        rule: How imbalances are settled.
+        weight_wh: Weights of the shares of a pool, fixed before the interval; equal when left out. [Wh]
+        rank: A permutation of the members by random draw, which settles ties; the earlier member when left out.
         external: Number of external accounts.
 
     Returns:
@@ -79,38 +86,48 @@ def settle(
     outside = lines[members:traders]
     outside[:, IMPORT], outside[:, EXPORT] = outside[:, BOUGHT], outside[:, SOLD]
 
-    bought, sold = member[:, BOUGHT], member[:, SOLD]
-    difference_in, difference_out = import_wh - bought, export_wh - sold
-    short = np.maximum(difference_in, 0) + np.maximum(-difference_out, 0)
-    long = np.maximum(difference_out, 0) + np.maximum(-difference_in, 0)
-    if local_market and prices.buy_cap_micro_per_kwh >= prices.feed_in_micro_per_kwh:
-        # A home whose meter ran both ways must not trade with itself: what it needed and gave at once stays with
-        # the retailer, as without a market, and it enters the community's netting on one side only.
-        own = np.minimum(short, long)
-        needed, offered = short - own, long - own
-        netted_wh = min(int(needed.sum()), int(offered.sum()))
+    both = np.minimum(import_wh, export_wh)
+    net_wh, traded_wh = import_wh - export_wh, member[:, BOUGHT] - member[:, SOLD]
+    need, offer = np.maximum(net_wh - traded_wh, 0), np.maximum(traded_wh - net_wh, 0)
+    if rule.netted and prices.local_gain_micro_per_kwh >= 0:
+        netted_wh = min(int(need.sum()), int(offer.sum()))
         if netted_wh:
-            price = (prices.buy_cap_micro_per_kwh + prices.feed_in_micro_per_kwh) // 2
-            local_in, local_out = largest_remainder(needed, netted_wh), largest_remainder(offered, netted_wh)
-            member[:, LOCAL] = local_in - local_out
-            member[:, IMBALANCE] = (local_out - local_in) * price
-            short, long = short - local_in, long - local_out
-    member[:, RETAIL_IMPORT] = short
-    member[:, RETAIL_EXPORT] = long
-    member[:, RETAIL] = long * prices.feed_in_micro_per_kwh - short * prices.import_micro_per_kwh
-    # The meter's import pays the local fee; who needed the retailer pays the difference to the remote fee. So the
-    # grid operator gets exactly local fee x local flow + remote fee x remote flow.
-    remote_extra = prices.grid_fee_remote_micro_per_kwh - prices.grid_fee_local_micro_per_kwh
-    member[:, GRID_FEE] = -(import_wh * prices.grid_fee_local_micro_per_kwh + short * remote_extra)
-
-    lines[traders + RETAILER, RETAIL] = -member[:, RETAIL].sum()
-    lines[traders + GRID_OPERATOR, GRID_FEE] = -member[:, GRID_FEE].sum()
+            deviations = Deviations(
+                need_wh=need,
+                offer_wh=offer,
+                in_wh=largest_remainder(need, netted_wh, rank),
+                out_wh=largest_remainder(offer, netted_wh, rank),
+                delivered_wh=delivered_wh(net_wh, traded_wh),
+                weight_wh=weight_wh,
+                rank=rank,
+                price_micro_per_kwh=clearing.average_price_micro_per_kwh(book) if rule.needs_price else None,
+            )
+            member[:, LOCAL] = deviations.in_wh - deviations.out_wh
+            member[:, IMBALANCE] = rule.amounts_nano(deviations, prices)
+            need, offer = need - deviations.in_wh, offer - deviations.out_wh
+    member[:, RETAIL_IMPORT] = need + both
+    member[:, RETAIL_EXPORT] = offer + both
+    _post_outside(lines, members, traders, prices)
     lines[traders + GRID_OPERATOR, LOSS] = clearing.losses_wh
     lines[traders + MARKET_OPERATOR, TRADE] = surplus_nano
+    lines[traders + MARKET_OPERATOR, IMBALANCE] = -member[:, IMBALANCE].sum()
     lines.flags.writeable = False
     postings = Postings(lines, members, external)
     check_balanced(postings)
     return postings
+
+
+def _post_outside(lines: IntArray, members: int, traders: int, prices: IntervalPrices) -> None:
+    """Post what the retailer and the grid operator get and pay."""
+    member = lines[:members]
+    imported, exported = member[:, RETAIL_IMPORT], member[:, RETAIL_EXPORT]
+    member[:, RETAIL] = exported * prices.feed_in_micro_per_kwh - imported * prices.import_micro_per_kwh
+    # The meter's import pays the local fee; who needed the retailer pays the difference to the remote fee. So the
+    # grid operator gets exactly local fee x local flow + remote fee x remote flow.
+    remote_extra = prices.grid_fee_remote_micro_per_kwh - prices.grid_fee_local_micro_per_kwh
+    member[:, GRID_FEE] = -(member[:, IMPORT] * prices.grid_fee_local_micro_per_kwh + imported * remote_extra)
+    lines[traders + RETAILER, RETAIL] = -member[:, RETAIL].sum()
+    lines[traders + GRID_OPERATOR, GRID_FEE] = -member[:, GRID_FEE].sum()
 
 
 def _post_trades(trader: IntArray, book: OrderBook, clearing: Clearing) -> int:

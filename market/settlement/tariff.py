@@ -39,6 +39,11 @@ class IntervalPrices:
             self.import_micro_per_kwh + self.grid_fee_remote_micro_per_kwh - self.grid_fee_local_micro_per_kwh
         )
 
+    @property
+    def local_gain_micro_per_kwh(self) -> int:
+        """What a kWh from a neighbour saves both homes together, w; below 0 where fees are above it. [micro/kWh]"""
+        return self.buy_cap_micro_per_kwh - self.feed_in_micro_per_kwh
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutsidePrices:

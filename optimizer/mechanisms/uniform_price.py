@@ -22,7 +22,6 @@ from market.rules import MarketRules
 from market.units import FloatArray, IntArray
 from optimizer.errors import SolverFailed, Unproven
 from optimizer.models import uniform_price as model
-from optimizer.solver.compile import compile_model
 from optimizer.solver.rounding import EXACT_WH, whole_wh
 from optimizer.solver.session import OPTIONS, Session
 
@@ -141,7 +140,7 @@ class _Slots:
 
     def __init__(self, count: int) -> None:
         zero = np.zeros(count)
-        self.session = Session(compile_model(model.build([1.0] * count, zero.tolist(), zero.tolist())))
+        self.session = Session(model.compiled(count))
         self.cost, self.lower, self.upper = zero, zero.copy(), zero.copy()
         self.used = 0
 

@@ -11,6 +11,7 @@ from market.units import FloatArray
 from optimizer.errors import Infeasible, SolverFailed, Unproven
 from optimizer.solver.certificate import certify
 from optimizer.solver.compile import CompiledModel, IndexArray
+from optimizer.solver.quiet import quiet_stdout
 
 OPTIONS: dict[str, bool | int | float | str] = {
     "output_flag": False,
@@ -53,9 +54,10 @@ class Session:
         self._ok, self._error = highspy.HighsStatus.kOk, highspy.HighsStatus.kError
         self._optimal = highspy.HighsModelStatus.kOptimal
         self._infeasible = highspy.HighsModelStatus.kInfeasible
-        self._highs: Any = highspy.Highs()
-        for name, value in OPTIONS.items():
-            self._require(self._highs.setOptionValue(name, value), f"option {name}={value}")
+        with quiet_stdout():  # some versions print their name before they can be told not to
+            self._highs: Any = highspy.Highs()
+            for name, value in OPTIONS.items():
+                self._require(self._highs.setOptionValue(name, value), f"option {name}={value}")
         self._columns: IndexArray = np.arange(len(model.cost), dtype=np.int32)
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = len(model.cost), len(model.row_lower)

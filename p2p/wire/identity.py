@@ -17,6 +17,7 @@ from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypai
 from nacl.exceptions import CryptoError
 
 from p2p.errors import KeyFileError
+from p2p.files import write_new
 
 SEED_BYTES = 32
 PUBLIC_KEY_BYTES = 32
@@ -82,15 +83,11 @@ def save_key_file(path: Path, identity: Identity) -> None:
         KeyFileError: The file exists (a key is never overwritten) or cannot be written.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_new(path, f"{identity.seed.hex()}\n".encode("ascii"), 0o600)
     except FileExistsError:
         raise KeyFileError(path, "exists already; a key is never overwritten, name another file") from None
     except OSError as error:
         raise KeyFileError(path, f"cannot be written ({error.strerror})") from error
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(identity.seed.hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def load_key_file(path: Path) -> Identity:

@@ -27,6 +27,7 @@ from nacl.bindings import (
 from nacl.exceptions import CryptoError
 
 from p2p.errors import KeyFileError
+from p2p.files import write_new
 from p2p.wire.identity import PUBLIC_KEY_BYTES, SEED_BYTES, Identity, load_key_file, save_key_file
 
 FORMAT: Final = "wattswap keystore"
@@ -202,15 +203,11 @@ def _file_bytes(content: Mapping[str, Any]) -> bytes:
 
 def _write_new(path: Path, data: bytes) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_new(path, data, 0o600)
     except FileExistsError:
         raise KeystoreExists(path) from None
     except OSError as error:
         raise KeyFileError(path, f"cannot be written ({error.strerror}); name another place") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _read(path: Path) -> dict[str, Any]:

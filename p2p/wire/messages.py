@@ -16,7 +16,7 @@ from functools import cache
 
 import msgspec
 
-from market.interval import ALLOWED_MINUTES
+from market.interval import ALLOWED_MINUTES, begins_interval
 from market.orders import (
     MAX_HORIZON,
     MAX_ORDERS,
@@ -372,7 +372,7 @@ def _problem(message: Message, limits: Limits) -> str | None:
         return None
     if message.minutes not in ALLOWED_MINUTES:
         return f"minutes is {message.minutes}; it must be one of {ALLOWED_MINUTES}"
-    if message.interval_start % (message.minutes * 60):
+    if not begins_interval(message.interval_start, message.minutes):
         return f"interval_start {message.interval_start} is not on a {message.minutes}-minute boundary"
     return None
 

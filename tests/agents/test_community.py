@@ -40,7 +40,7 @@ from tests.kits.community_kit import (
 @pytest.mark.parametrize("name", sorted(set(FORECASTERS.all()) - {PERFECT_FORESIGHT.name}))
 def test_orders_do_not_change_when_the_future_does(name: str, gate_closure_minutes: int) -> None:
     """Walk-forward: whatever happens after gate closure, the orders of the interval are the same."""
-    rules = AgentRules(forecaster=name, gate_closure_minutes=gate_closure_minutes)
+    rules = AgentRules(strategy="truthful", forecaster=name, gate_closure_minutes=gate_closure_minutes)
     imported, exported = registers(3, 5, 3)
     row = 3 * DAY + 17
     known = row - rules.lead
@@ -57,7 +57,7 @@ def test_orders_do_not_change_when_the_future_does(name: str, gate_closure_minut
 
 
 def test_perfect_foresight_orders_exactly_what_the_meter_will_say() -> None:
-    rules = AgentRules(forecaster=PERFECT_FORESIGHT.name)
+    rules = AgentRules(strategy="truthful", forecaster=PERFECT_FORESIGHT.name)
     homes = community(5, 6, rules)
     for _ in range(DAY):
         orders, meters = homes.bids(PRICES), homes.live()
@@ -65,7 +65,7 @@ def test_perfect_foresight_orders_exactly_what_the_meter_will_say() -> None:
 
 
 def test_a_home_alone_gives_the_same_numbers_as_among_others() -> None:
-    rules = AgentRules()
+    rules = AgentRules(strategy="truthful")
     together = community(7, 5, rules)
     expected = walk(together, 40)
     imported, exported = registers(7, 5, 5)
@@ -78,7 +78,7 @@ def test_a_home_alone_gives_the_same_numbers_as_among_others() -> None:
 @pytest.mark.parametrize("gate_closure_minutes", [15, 720, 1_440])
 def test_homes_trade_however_early_the_gate_closes(gate_closure_minutes: int) -> None:
     """A gate that closes a day ahead asks for a day and an interval; the forecast repeats after its day."""
-    rules = AgentRules(forecast_days=1, gate_closure_minutes=gate_closure_minutes)
+    rules = AgentRules(strategy="truthful", forecast_days=1, gate_closure_minutes=gate_closure_minutes)
     imported, exported = registers(2, 3, 4)
     homes = homes_of(imported, exported, rules=rules)
     net = (imported - exported)[:, 0]
@@ -91,7 +91,7 @@ def test_homes_trade_however_early_the_gate_closes(gate_closure_minutes: int) ->
 
 
 def test_a_restored_community_goes_on_as_if_never_stopped() -> None:
-    rules = AgentRules(gate_closure_minutes=30)
+    rules = AgentRules(strategy="truthful", gate_closure_minutes=30)
     straight = community(9, 4, rules)
     walk(straight, 30)
     saved = json.loads(json.dumps(straight.snapshot()))
@@ -350,7 +350,7 @@ def test_a_model_is_fitted_when_it_is_due_and_a_resumed_run_fits_it_from_the_sam
     )
     FORECASTERS.register(forecaster)
     try:
-        rules = AgentRules(forecaster="last_value")
+        rules = AgentRules(strategy="truthful", forecaster="last_value")
         straight = homes_of(*registers(5, 4, 2), rules=rules)
         walk(straight, 6)
         assert fitted == [2 * DAY - 1, 2 * DAY + 3]
@@ -377,7 +377,7 @@ def test_a_controller_plans_once_an_interval_whether_homes_bid_or_only_live() ->
         Controller("always_charge", lambda state, *_: state["charge_wh"], "a test", plan=plan, hours_ahead=2)
     )
     try:
-        rules = AgentRules(control="always_charge")
+        rules = AgentRules(strategy="truthful", control="always_charge")
         bidding, living = (homes_of(*registers(3, 4, 2), [None, BATTERY], rules) for _ in range(2))
         for _ in range(5):
             bidding.bids(PRICES)

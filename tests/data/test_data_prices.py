@@ -31,6 +31,11 @@ def test_half_a_micro_goes_to_the_even_one(tmp_path: Path) -> None:
     assert micro.tolist() == [0, 2]
 
 
+def test_prices_per_mwh_are_divided_where_the_header_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path, ["300.1", "-25", "0.0015"], "timestamp,price_per_mwh")
+    assert load_price_series(path)[2].tolist() == [300_100, -25_000, 2]
+
+
 def test_another_column_may_hold_the_price(tmp_path: Path) -> None:
     path = write(tmp_path, ["0.1,0.2", "0.1,0.3"], "timestamp,feed_in,retail")
     assert load_price_series(path, "retail")[2].tolist() == [200_000, 300_000]

@@ -89,7 +89,8 @@ def test_a_sample_is_recognised_by_its_content() -> None:
     report = check(samples.path_of("street"))
     assert report.ok
     assert (report.format, report.minutes, len(report.households)) == ("simbench_extract", 15, 13)
-    assert any("not operated" in note for note in report.notes)
+    assert any("as if the batteries stood still" in note for note in report.notes)
+    assert not any("not operated" in note for note in report.notes)  # a run of it operates them
 
 
 def test_an_unknown_sample_names_the_nearest() -> None:

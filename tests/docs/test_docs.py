@@ -22,6 +22,7 @@ PAGES = (
     "docs/explanation/agents.md",
     "docs/tutorials/your-own-mechanism.md",
     "docs/how-to/check-mechanism.md",
+    "docs/how-to/check-market.md",
     "docs/tutorials/your-own-meter-data.md",
     "docs/how-to/run-nodes.md",
     "docs/how-to/cooperative.md",
@@ -117,13 +118,11 @@ def test_the_numbers_of_the_worked_settlement_come_out_of_the_code() -> None:
     )
     numbers = set(re.findall(r"\d{3,}", table))
     assert len(numbers) > 10
-    derived = {
-        "330000",
-        "215000",
-        "30000",
-    }  # cap, middle price, difference of the fees: in the formulas beside them
-    assert 330_000 == 300_000 + 50_000 - 20_000
-    assert 215_000 == (330_000 + 100_000) // 2
+    cap, feed_in, netted_wh = 300_000 + 50_000 - 20_000, 100_000, 10
+    gain_nano = netted_wh * (cap - feed_in)
+    # Cap, local gain, what the netted energy costs and brings, its gain and half of it, difference of the fees.
+    nano = (netted_wh * cap, netted_wh * feed_in, gain_nano, gain_nano // 2)
+    derived = {str(n) for n in (cap, cap - feed_in, *nano, 50_000 - 20_000)}
     assert not [n for n in sorted(numbers - derived) if not re.search(rf"(?<!\d){n}(?!\d)", out)]
 
 

@@ -94,9 +94,21 @@ def test_the_order_follows_from_the_meter_rows_by_hand(shown: list[Shown]) -> No
 
 
 def test_the_postings_can_be_done_on_paper(shown: list[Shown]) -> None:
-    price, middle = (95_000 + 231_000) // 2, (231_000 + 95_000) // 2
+    price = (95_000 + 231_000) // 2
     assert column(shown, "trade_nano") == [-240 * price, 0, 240 * price, 0, 0, 0]
-    assert column(shown, "imbalance_nano") == [-10 * middle, 0, 10 * middle, 0, 0, 0]
+    # 95 half hours before 13 June, 00:00 in London, of which the last is not yet known.
+    weight_wh = [95 * 200 + 26 + 54, 95 * 120, 95 * 240]
+    gain_nano = 10 * (231_000 - 95_000)
+    share_nano = [round(gain_nano * weight / sum(weight_wh)) for weight in weight_wh]
+    assert sum(share_nano) == gain_nano
+    paid_nano = [-10 * 231_000, 0, 10 * 95_000]
+    assert column(shown, "weight_wh") == weight_wh
+    assert column(shown, "imbalance_nano") == [
+        *(paid + share for paid, share in zip(paid_nano, share_nano, strict=True)),
+        0,
+        0,
+        0,
+    ]
     assert column(shown, "retail_nano") == [-13 * 211_000, 0, 0, 13 * 211_000, 0, 0]
     fee = 250 * 20_000 + 13 * 40_000
     assert column(shown, "grid_fee_nano") == [-fee, 0, 0, 0, fee, 0]

@@ -11,7 +11,7 @@ from agents.bidding import Orders, View
 from agents.community import Community
 from agents.devices.battery import Battery
 from agents.forecast import Horizon
-from agents.rules import AgentRules, Known
+from agents.rules import AgentRules, Known, local_minutes
 from market.random import WordArray
 from market.settlement.tariff import IntervalPrices, OutsidePrices, flat
 from market.units import IntArray
@@ -19,7 +19,7 @@ from market.units import IntArray
 PRICES = IntervalPrices(300_000, 80_000, 10_000, 30_000)
 TARIFF = OutsidePrices(flat(300_000, 2_000), flat(80_000, 2_000), 10_000, 30_000)
 DAY = 96
-RULES = AgentRules()
+RULES = AgentRules(strategy="truthful")
 BATTERY = Battery(5_000, 3_000, 2_500, 950_000, 920_000, initial_share_ppm=200_000)
 
 
@@ -74,12 +74,15 @@ def known_of(net_wh: IntArray, days: int = 7, minutes: int = 15) -> Known:
         days=days,
         net_wh=net_wh,
         zone="UTC",
+        local_minute=local_minutes(0, minutes, len(net_wh) + DAY, "UTC"),
         tariff=TARIFF,
         tariff_row=0,
     )
 
 
-def view_of(net_wh: IntArray, prices: IntervalPrices = PRICES, words: WordArray | None = None) -> View:
+def view_of(
+    net_wh: IntArray, prices: IntervalPrices = PRICES, words: WordArray | None = None, **more: Any
+) -> View:
     """The view of homes that plan this net energy. [Wh]"""
     size = len(net_wh)
     return View(
@@ -91,6 +94,7 @@ def view_of(net_wh: IntArray, prices: IntervalPrices = PRICES, words: WordArray 
         plan={},
         words=np.zeros(size, dtype=np.uint64) if words is None else words,
         homes=np.arange(size, dtype=np.int64),
+        **more,
     )
 
 

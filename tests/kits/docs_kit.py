@@ -108,7 +108,7 @@ def run_page(page: Path, folder: Path, *, cut: bool = True, shared: Path | None 
 
 def run_apart(page: Path, folder: Path, shared: Path) -> list[Shown]:
     """Run a page, cut, in a process of its own; raises with its traceback where Python on the page fails."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "140"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.kits.docs_kit", "--apart", str(page), str(folder), str(shared)],
         capture_output=True,
@@ -212,7 +212,7 @@ def _in_process(arguments: list[str]) -> tuple[int, str]:
 
 def _live(arguments: list[str]) -> tuple[int, str]:
     # A process of its own: libp2p warns about its own use of other packages, which pytest makes an error.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "140"}
     starter = "import sys; from wattswap.cli import main; main(sys.argv[1:])"
     done = subprocess.run(
         [sys.executable, "-c", starter, *arguments],

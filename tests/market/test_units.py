@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.units import is_exact, largest_remainder, micro_from_price, wh_from_kwh
+from market.units import is_exact, largest_remainder, micro_from_price, rounded_shares, wh_from_kwh
 
 
 def test_decimals_convert_without_a_float_in_between() -> None:
@@ -57,3 +57,32 @@ def test_leftover_units_go_to_the_largest_remainders_and_earlier_rows_first(
     for row in sorted(range(len(weight)), key=lambda i: (-remainder[i], i))[: total - sum(share)]:
         share[row] += 1
     assert largest_remainder(np.array(weight, dtype=np.int64), total).tolist() == share
+
+
+def test_the_lower_rank_gets_the_odd_unit_of_a_tie_and_the_earlier_row_that_of_equal_ranks() -> None:
+    weight = np.array([5, 5, 5, 9], dtype=np.int64)
+    for rank, share in (
+        ([2, 0, 1, 3], [0, 1, 1, 1]),
+        ([7, 7, 3, 0], [1, 0, 1, 1]),
+        ([0, 1, 2, 9], [1, 1, 0, 1]),
+    ):
+        with_rank = largest_remainder(weight, 3, np.array(rank, dtype=np.int64))
+        assert with_rank.tolist() == share  # 15/24, 15/24, 15/24 and 27/24: two units left for three
+    assert rounded_shares([2, 2, 2, 6], 4, [2, 0, 1, 3]).tolist() == [0, 1, 1, 1]
+    assert rounded_shares([-2, -2], 4, [1, 0]).tolist() == [-1, 0]
+
+
+@given(weights, st.data())
+def test_a_rank_decides_ties_alone(weight: list[int], data: st.DataObject) -> None:
+    """Sort by (remainder, rank, row) and hand out one unit each; a rank by row is no rank at all."""
+    total = data.draw(st.integers(0, sum(weight)))
+    rank = data.draw(st.lists(st.integers(0, 3), min_size=len(weight), max_size=len(weight)))
+    share = [w * total // sum(weight) for w in weight]
+    remainder = [w * total % sum(weight) for w in weight]
+    for row in sorted(range(len(weight)), key=lambda i: (-remainder[i], rank[i], i))[: total - sum(share)]:
+        share[row] += 1
+    column = np.array(weight, dtype=np.int64)
+    assert largest_remainder(column, total, np.array(rank, dtype=np.int64)).tolist() == share
+    assert rounded_shares([w * total for w in weight], sum(weight), rank).tolist() == share
+    by_row = largest_remainder(column, total, np.arange(len(weight)))
+    assert by_row.tolist() == largest_remainder(column, total).tolist()

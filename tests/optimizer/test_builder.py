@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from optimizer.models.uniform_price import build
+from optimizer.models.uniform_price import build, compiled
 from optimizer.solver.builder import ModelBuilder
 from optimizer.solver.compile import compile_model
 from optimizer.solver.session import Session
@@ -30,17 +30,24 @@ def test_a_built_model_has_the_arrays_of_the_compiled_pyomo_model() -> None:
     assert solution.x.tolist() == [5.0, 3.0, -8.0]
 
 
+def test_the_model_of_a_session_is_the_pyomo_model_without_energy() -> None:
+    built, pyomo = compiled(5), compile_model(build([1.0] * 5, [0.0] * 5, [0.0] * 5))
+    for name in ("cost", "lower", "upper", "row_lower", "row_upper", "start", "index", "value", "dense"):
+        assert getattr(built, name).tolist() == getattr(pyomo, name).tolist(), name
+    assert (list(built.columns), list(built.rows)) == (list(pyomo.columns), list(pyomo.rows))
+
+
 def test_costs_add_up_and_a_column_that_comes_twice_is_summed() -> None:
     model = ModelBuilder()
     x = model.variables("x", 2, upper=10.0, cost=1.0)
     model.add_cost(x, np.array([0.0, 1.0]))
     model.constraint("enough", [(x[0], 1.0), (x[1], 1.0), (x[0], 1.0)], lower=6.0)
-    compiled = model.compile()
-    assert compiled.cost.tolist() == [1.0, 2.0]
-    solution = Session(compiled).resolve(compiled.cost, compiled.lower, compiled.upper)
+    built = model.compile()
+    assert built.cost.tolist() == [1.0, 2.0]
+    solution = Session(built).resolve(built.cost, built.lower, built.upper)
     assert solution.x.tolist() == [3.0, 0.0]
-    assert compiled.columns == {"x[0]": 0, "x[1]": 1}
-    assert compiled.rows == {"enough": 0}
+    assert built.columns == {"x[0]": 0, "x[1]": 1}
+    assert built.rows == {"enough": 0}
 
 
 def test_a_name_stands_for_one_thing() -> None:

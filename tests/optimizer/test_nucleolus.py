@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
 
+import highspy
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from market.cooperative.core import core_check
 from market.cooperative.game import players_of, subset_sums
 from market.errors import InvalidGame
 from market.units import IntArray
-from optimizer.cooperative import core_nonempty, nucleolus
+from optimizer.cooperative import core_nonempty, nucleolus, prenucleolus
 from optimizer.errors import Infeasible
 
 UNIT = 2**4 * 3**3 * 5**2 * 7 * 11
@@ -250,8 +251,84 @@ def test_players_who_are_worth_more_alone_have_no_nucleolus() -> None:
         nucleolus(ints(0, 3, 3, 5))
 
 
+# ---- without imputations
+
+
+def complaints_by_programs(value: IntArray) -> list[float]:
+    """Shares by brute force, in units of UNIT: the largest excess e by a program, then who has it at every optimum.
+
+    Whether a coalition has the excess e at every optimum is a program of its own: the most that its shares can be.
+    """
+    n, worth = players_of(value), value / UNIT
+    proper, level = range(1, 2**n - 1), {}
+
+    def best(objective: list[float], e: float | None) -> list[float]:
+        """Maximise objective (x, e) over x(N) = v(N), known excesses and x(S) + e >= v(S); the values of x and e."""
+        solver = highspy.Highs()
+        solver.setOptionValue("output_flag", False)
+        inf = highspy.kHighsInf
+        for cost in objective:
+            solver.addCol(-cost, -inf, inf, 0, [], [])
+        if e is not None:
+            solver.changeColBounds(n, e, e)
+        for s in range(1, 2**n):
+            members = [i for i in range(n) if s >> i & 1]
+            if s == 2**n - 1:
+                solver.addRow(worth[s], worth[s], n, members, [1.0] * n)
+            elif s in level:
+                paid = worth[s] - level[s]
+                solver.addRow(paid, paid, len(members), members, [1.0] * len(members))
+            else:
+                solver.addRow(worth[s], inf, len(members) + 1, [*members, n], [1.0] * (len(members) + 1))
+        solver.run()
+        return list(solver.getSolution().col_value)
+
+    while len(level) < len(proper):
+        e = best([0.0] * n + [-1.0], None)[n]
+        for s in [s for s in proper if s not in level]:
+            row = [float(s >> i & 1) for i in range(n)]
+            most = sum(x * y for x, y in zip(row, best([*row, 0.0], e), strict=False))
+            if most < worth[s] - e + 1e-6:
+                level[s] = e
+    return best([0.0] * (n + 1), 0.0)[:n]
+
+
+@settings(max_examples=60)
+@given(players=st.integers(2, 4), data=st.data())
+def test_the_prenucleolus_is_that_of_programs_one_after_the_other(players: int, data: st.DataObject) -> None:
+    count = 2**players - 1
+    value = ints(0, *data.draw(st.lists(st.integers(-12, 12), min_size=count, max_size=count))) * UNIT
+    share = prenucleolus(value)
+    assert int(share.sum()) == int(value[-1])
+    assert (share / UNIT).tolist() == pytest.approx(complaints_by_programs(value), abs=1e-5)
+
+
+@settings(max_examples=100)
+@given(value=games(most=5))
+def test_with_a_core_the_prenucleolus_is_the_nucleolus(value: IntArray) -> None:
+    if core_nonempty(value):
+        assert np.abs(prenucleolus(value) - nucleolus(value)).max() <= 1
+
+
+def test_the_prenucleolus_may_give_a_player_less_than_it_is_worth_alone() -> None:
+    """v(12) = 10, v(N) = 4, else 0. {1,2} complains 6 + x3 and {3} -x3: x3 = -3, and 7 are left for 1 and 2."""
+    value = game(3, lambda s: 4 if len(s) == 3 else 10 if s == [0, 1] else 0)
+    assert prenucleolus(value).tolist() == [UNIT * 7 // 2, UNIT * 7 // 2, -3 * UNIT]
+    assert nucleolus(value).tolist() == [2 * UNIT, 2 * UNIT, 0]
+
+
+def test_a_game_without_imputation_has_a_prenucleolus() -> None:
+    """6, 3 and 0 alone, 3 together: each gives up 2, and the complaints of the pairs, at most 1, do not matter."""
+    value = game(3, lambda s: 3 if len(s) == 3 else [6, 3, 0][s[0]] if len(s) == 1 else 0)
+    with pytest.raises(Infeasible, match="prenucleolus"):
+        nucleolus(value)
+    assert prenucleolus(value).tolist() == [4 * UNIT, UNIT, -2 * UNIT]
+    assert prenucleolus(ints(0, 3, 3, 5)).tolist() == [3, 2]  # 2.5 each, in whole nano
+    assert prenucleolus(ints(0, -7)).tolist() == [-7]
+
+
 def test_what_is_no_game_is_refused() -> None:
-    for solve in (nucleolus, core_nonempty):
+    for solve in (nucleolus, prenucleolus, core_nonempty):
         with pytest.raises(InvalidGame):
             solve(ints(0, 1, 2))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import subprocess
 import sys
 
+import highspy
 import numpy as np
 import pytest
 from pyomo.environ import ConcreteModel, Constraint, Objective, Var, maximize
@@ -32,6 +35,31 @@ def test_a_known_optimum_is_found_with_its_proof() -> None:
     assert solution.x.tolist() == [3.0, 1.0]
     assert solution.row_price.tolist() == [-2.0, 0.0]
     assert solution.certificate.holds
+
+
+def test_what_the_solver_prints_from_c_when_it_is_made_stays_off_standard_output(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made, libc = highspy.Highs, ctypes.CDLL(None)
+
+    def talkative() -> highspy.Highs:
+        os.write(1, b"banner by a system call\n")
+        libc.puts(b"banner that C holds back in a buffer")
+        return made()
+
+    monkeypatch.setattr(highspy, "Highs", talkative)
+    libc.puts(b"C said this before")
+    model = diet()
+    assert Session(model).resolve(model.cost, model.lower, model.upper).x.tolist() == [3.0, 1.0]
+    os.write(1, b"and this after\n")
+    assert capfd.readouterr().out == "C said this before\nand this after\n"
+
+
+def test_a_session_is_made_without_standard_output() -> None:
+    program = (
+        "import os; os.close(1); from tests.optimizer.test_session import Session, diet; Session(diet())"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
 
 
 def test_a_hot_solve_equals_a_cold_one() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from tests.oracles.stream import continuous
+
 Case = dict[str, Any]
 
 
@@ -87,8 +89,7 @@ def metered(rng: random.Random, intervals: int) -> Case:
         names = rng.sample(("a", "b", "c", "d"), rng.choice((1, 2, 3)))
         return {name: [0.0 if t in empty else wh(rng) / 1000 for t in range(intervals)] for name in names}
 
-    retail = rng.randrange(10, 40)
-    params = {"retail_price": retail / 100, "feed_in_tariff": rng.randrange(1, retail) / 100}
+    params = {key: rng.randrange(40) / 100 for key in ("retail_price", "feed_in_tariff")}
     return {"supply_kwh": side(), "demand_kwh": side(), "params": params}
 
 
@@ -108,8 +109,12 @@ def homes(rng: random.Random) -> Case:
 
 
 def stream(rng: random.Random) -> Case:
-    """Events of a continuous book; cancels name earlier orders, also such as are filled or dropped."""
+    """Events of a continuous book; cancels name earlier orders, also such as are filled or dropped.
+
+    Some orders have the id of an earlier one that is no longer in the book.
+    """
     events: list[Case] = []
+    params = {"self_trade": rng.choice(("allow", "skip"))}
     levels = rng.sample(range(-5, 30), rng.choice((1, 2, 5)))
     for i in range(rng.randrange(14)):
         kind = rng.choice(("limit",) * 6 + ("ioc", "fok", "market", "cancel"))
@@ -128,8 +133,13 @@ def stream(rng: random.Random) -> Case:
         }
         if kind == "market":
             del event["price_per_kwh"]
+        if rng.random() < 0.3:
+            there = continuous({"events": events, "params": params})
+            resting = {order[0] for order in (*there["bids"], *there["offers"])}
+            free = sorted({order["id"] for order in orders} - resting)
+            event["id"] = rng.choice(free) if free else event["id"]
         events.append(event)
-    return {"events": events, "params": {"self_trade": rng.choice(("allow", "skip"))}}
+    return {"events": events, "params": params}
 
 
 def game(rng: random.Random, size: int) -> Case:

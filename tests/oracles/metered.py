@@ -16,30 +16,36 @@ def mid_market_rate(supply: Fraction, demand: Fraction, params: dict[str, Any]) 
     """The scarce side gets the middle, the long side a blend with the retailer."""
     retail, feed_in = _number(params["retail_price"]), _number(params["feed_in_tariff"])
     middle = (retail + feed_in) / 2
-    if supply >= demand:
-        return middle, (demand * middle + (supply - demand) * feed_in) / supply
-    return (supply * middle + (demand - supply) * retail) / demand, middle
+    return _blend(middle if feed_in <= retail else None, supply, demand, retail, feed_in)
 
 
 def bill_sharing(supply: Fraction, demand: Fraction, params: dict[str, Any]) -> Prices:
-    """Importers share the import bill, exporters the export income; None where a side is empty."""
+    """Importers share the import bill, exporters the export income."""
     retail, feed_in = _number(params["retail_price"]), _number(params["feed_in_tariff"])
-    return (
-        retail * max(Fraction(0), demand - supply) / demand if demand else None,
-        feed_in * max(Fraction(0), supply - demand) / supply if supply else None,
-    )
+    return _blend(Fraction(0), supply, demand, retail, feed_in)
 
 
 def supply_demand_ratio(supply: Fraction, demand: Fraction, params: dict[str, Any]) -> Prices:
-    """The formula of Liu et al.; r beyond all bounds where nothing is demanded."""
-    retail = _number(params["retail_price"])
-    compensation = _number(params.get("compensation", 0))
-    feed_in = _number(params["feed_in_tariff"]) + compensation
-    if supply >= demand:  # who sells beyond the demand gets no compensation for that
-        return feed_in, feed_in - compensation * (1 - demand / supply)
-    r = supply / demand
-    sell = retail * feed_in / ((retail - feed_in) * r + feed_in)
-    return sell * r + retail * (1 - r), sell
+    """The formula of Liu et al., its lowest price at most the import price."""
+    retail, tariff = _number(params["retail_price"]), _number(params["feed_in_tariff"])
+    floor = min(tariff + _number(params.get("compensation", 0)), retail)
+    price = None
+    if supply and demand and tariff <= retail:
+        r = min(supply / demand, Fraction(1))
+        price = retail * floor / ((retail - floor) * r + floor) if retail else Fraction(0)
+    return _blend(price, supply, demand, retail, tariff)
+
+
+def _blend(
+    local: Fraction | None, supply: Fraction, demand: Fraction, retail: Fraction, feed_in: Fraction
+) -> Prices:
+    """Averages over what is shared at the local price and what is left for the retailer; None for an empty side."""
+    shared = Fraction(0) if local is None else min((supply, demand))
+    value = (local or Fraction(0)) * shared
+    return (
+        (value + retail * (demand - shared)) / demand if demand else None,
+        (value + feed_in * (supply - shared)) / supply if supply else None,
+    )
 
 
 RULES = {
@@ -50,27 +56,29 @@ RULES = {
 
 
 def shared(case: dict[str, Any], name: str) -> dict[str, Any]:
-    """Prices per interval, and payments in currency, of quantities that are lists per participant."""
+    """Prices per interval, and payments in currency, of quantities that are lists per participant.
+
+    With horizon "sum" the retailer still bills each interval; who used how much in all splits the sums of its bills.
+    """
     supply, demand = case["supply_kwh"], case["demand_kwh"]
+    intervals = len(next(iter({**supply, **demand}.values())))
+    given, drawn = (
+        [sum((_number(row[t]) for row in side.values()), Fraction(0)) for t in range(intervals)]
+        for side in (supply, demand)
+    )
+    prices = [RULES[name](g, d, case["params"]) for g, d in zip(given, drawn, strict=True)]
     if case["params"].get("horizon") == "sum":
+        bill = sum((d * (buy or 0) for d, (buy, _) in zip(drawn, prices, strict=True)), Fraction(0))
+        income = sum((g * (sell or 0) for g, (_, sell) in zip(given, prices, strict=True)), Fraction(0))
+        prices = [(bill / sum(drawn) if any(drawn) else None, income / sum(given) if any(given) else None)]
         supply, demand = (
             {who: [sum(map(_number, row))] for who, row in side.items()} for side in (supply, demand)
         )
-    intervals = len(next(iter({**supply, **demand}.values())))
     paid = dict.fromkeys({**supply, **demand}, Fraction(0))
-    prices: list[Prices] = []
-    for t in range(intervals):
-        given, drawn = (
-            sum((_number(row[t]) for row in side.values()), Fraction(0)) for side in (supply, demand)
-        )
-        if given == drawn == 0:
-            prices.append((None, None))
-            continue
-        buy, sell = RULES[name](given, drawn, case["params"])
-        prices.append((buy, sell))
+    for t, (buy, sell) in enumerate(prices):
         for who in paid:
-            paid[who] += _number(demand.get(who, [0] * intervals)[t]) * (buy or 0)
-            paid[who] -= _number(supply.get(who, [0] * intervals)[t]) * (sell or 0)
+            paid[who] += _number(demand[who][t] if who in demand else 0) * (buy or 0)
+            paid[who] -= _number(supply[who][t] if who in supply else 0) * (sell or 0)
     return {"prices": prices, "paid": paid}
 
 

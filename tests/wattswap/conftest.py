@@ -11,6 +11,12 @@ from tests.kits.run_kit import write_street
 from wattswap.results import RunResult
 
 
+@pytest.fixture(autouse=True)
+def wide_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables as wide as in a pipe, whatever terminal the tests run in; a test of widths sets its own."""
+    monkeypatch.setenv("COLUMNS", "140")
+
+
 @pytest.fixture(scope="session")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the small street: 3 homes, 48 intervals of an hour."""

@@ -125,8 +125,6 @@ def _book(
     for i, row in enumerate(rows):
         if position.setdefault(row["id"], i) != i:
             read.note(f"orders[{i}].id", f"{row['id']!r} is the id of orders[{position[row['id']]}] already")
-    if len({"time" in row for row in rows}) > 1:
-        read.note("orders", "some orders have a 'time' and some have none", "give it to all or to none")
     read.refuse()
     names = {row["participant"]: order["participant"] for row, order in zip(rows, orders, strict=True)}
     arrival = _arrival(rows, as_listed)
@@ -216,9 +214,9 @@ def _requirements(row: dict[str, Any], index: dict[str, int]) -> tuple[Requireme
 
 def _arrival(rows: list[dict[str, Any]], as_listed: bool) -> list[int]:
     """Rank of each order in time: as stated, else as listed where time decides, else by id so that nothing does."""
-    if rows and "time" in rows[0]:
-        # Of orders with the same time the id decides, so that the order of listing never does.
-        keys: list[Any] = [(row["time"], row["id"]) for row in rows]
+    if any("time" in row for row in rows):
+        # An order without a time counts as 0. Of orders with the same time the id decides, never the order of listing.
+        keys: list[Any] = [(row.get("time", 0), row["id"]) for row in rows]
     elif as_listed:
         return list(range(len(rows)))
     else:

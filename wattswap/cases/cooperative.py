@@ -11,14 +11,14 @@ from market.cooperative.core import core_check
 from market.cooperative.game import LARGEST_VALUE_NANO, MAX_PLAYERS
 from market.cooperative.shapley import sampled_shapley, shapley
 from market.units import IntArray, money, nano_from_amount
-from optimizer.cooperative import core_nonempty, nucleolus
+from optimizer.cooperative import core_nonempty, nucleolus, prenucleolus
 from wattswap.errors import suggest
 from wattswap.inputs.collector import CaseReader, shown
 
-METHODS = ("nucleolus", "shapley", "shapley_sampled")
+METHODS = ("nucleolus", "prenucleolus", "shapley", "shapley_sampled")
 DEFAULT_SAMPLES = 1_000
 MOST_SAMPLES = 1_000_000
-MOST_NUCLEOLUS_PLAYERS = 13
+MOST_PLAYERS = {"nucleolus": 13, "prenucleolus": 13}
 SEPARATOR = ","
 _SHOWN_MISSING = 5
 
@@ -51,6 +51,8 @@ def clear_cooperative(case: Mapping[str, Any], method: str) -> dict[str, Any]:
     read.refuse()
     if method == "nucleolus":
         share_nano = nucleolus(value_nano)
+    elif method == "prenucleolus":
+        share_nano = prenucleolus(value_nano)
     elif method == "shapley":
         share_nano = shapley(value_nano)
     else:
@@ -73,7 +75,7 @@ def _players(read: CaseReader, value: Any, method: str) -> list[str]:
             )
         if name in named[:i]:
             read.note(f"players[{i}]", f"{name!r} is given twice", "name every player once")
-    most = MOST_NUCLEOLUS_PLAYERS if method == "nucleolus" else MAX_PLAYERS
+    most = MOST_PLAYERS.get(method, MAX_PLAYERS)
     if len(named) > most:
         read.note(
             "players", f"are {len(named)}; {method} takes at most {most}", "share among fewer, or by groups"

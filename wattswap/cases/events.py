@@ -37,12 +37,17 @@ def clear_event_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[str,
     rules = MarketRules(params=read_parameters(read, top.get("params", {}), mechanism.parameters))
     given = read.items(top.get("events", []), "events")
     events = [_event(read, event, f"events[{i}]") for i, event in enumerate(given)]
-    _check_ids(read, events)
+    _check_cancels(read, events)
     worst_price = max((abs(event.limit_micro_per_kwh) for event in events), default=0)
     if sum(event.energy_wh for event in events) * max(worst_price, 1) >= INT64_SAFE:
         read.note("events", "energy times price passes what 64 bits hold", "use a larger currency unit")
-    read.refuse()
+        read.refuse()
     done = clear_events(events, SELF_TRADE.of(rules))
+    for i, j in done.id_in_use:
+        if events[i].id:  # a missing one is noted already
+            problem = f"{events[i].id!r} is the id of events[{j}], which is still in the book"
+            read.note(f"events[{i}].id", problem, "use another id, or cancel that order first")
+    read.refuse()
     name: dict[Any, Any] = {str(event["id"]): event["id"] for event in given if event["type"] != "cancel"}
 
     def left(orders: list[Resting]) -> list[list[Any]]:
@@ -84,7 +89,7 @@ def _event(read: CaseReader, event: Any, where: str) -> Event:
     if needs("side"):
         side = _SIDES[read.choice(given["side"], f"{where}.side", tuple(_SIDES))]
     if needs("quantity_kwh"):
-        energy_wh = read.energy_wh(given["quantity_kwh"], f"{where}.quantity_kwh")
+        energy_wh = max(0, read.energy_wh(given["quantity_kwh"], f"{where}.quantity_kwh"))
     if needs("price_per_kwh"):
         limit = read.micro(given["price_per_kwh"], f"{where}.price_per_kwh")
     id_ = read.name(given["id"], f"{where}.id") if "id" in given else ""
@@ -93,19 +98,18 @@ def _event(read: CaseReader, event: Any, where: str) -> Event:
     return Event(kind, id_, participant, side, energy_wh, limit)
 
 
-def _check_ids(read: CaseReader, events: list[Event]) -> None:
-    """Note an order id used twice, and a cancel that names no earlier order or somebody else's."""
-    first: dict[Any, int] = {}
+def _check_cancels(read: CaseReader, events: list[Event]) -> None:
+    """Note a cancel that names no earlier order or somebody else's."""
+    owners: dict[Any, Any] = {}
     for i, event in enumerate(events):
-        if not event.id:
-            continue  # noted already
+        owner = owners.get(event.id)
         if event.kind is not Kind.CANCEL:
-            if first.setdefault(event.id, i) != i:
-                read.note(f"events[{i}].id", f"{event.id!r} is the id of events[{first[event.id]}] already")
-        elif event.id not in first:
+            owners[event.id] = event.participant
+        elif not event.id:
+            continue  # noted already
+        elif event.id not in owners:
             read.note(
                 f"events[{i}].id", f"no earlier order is called {event.id!r}", "cancel an order given above"
             )
-        elif event.participant and event.participant != events[first[event.id]].participant:
-            owner = events[first[event.id]].participant
+        elif event.participant and event.participant != owner:
             read.note(f"events[{i}].participant", f"the order {event.id!r} is that of {owner!r}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from market.auctions.local_price import split_nano
+from market.auctions.local_price import split_nano, together
 from market.errors import InvalidRules
 from market.mechanism import MECHANISMS, Mechanism
 from market.mechanisms.supply_demand_ratio import SUPPLY_DEMAND_RATIO
@@ -57,12 +57,13 @@ def clear_sharing_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[st
         read.note("case", "energy times price passes what 64 bits hold", "use a larger currency unit")
     read.refuse()
     lists = supply.lists or demand.lists
+    intervals = range(max(lengths, default=1) if lists else 1)
+    bills = [[t] for t in intervals]
     if params.pop("horizon", None) == "sum":
-        supply, demand, lists = _summed(supply), _summed(demand), False
-    count = max(lengths, default=1) if lists else 1
+        bills, lists = [list(intervals)], False
     try:
         with MECHANISMS.held(mechanism):
-            return _result(supply.energy_wh, demand.energy_wh, count, lists, params, mechanism)
+            return _result(supply.energy_wh, demand.energy_wh, bills, lists, params, mechanism)
     except InvalidRules as unfit:
         read.note("params", str(unfit))
         read.refuse()
@@ -72,23 +73,24 @@ def clear_sharing_case(case: Mapping[str, Any], mechanism: Mechanism) -> dict[st
 def _result(
     supply: Quantities,
     demand: Quantities,
-    count: int,
+    bills: list[list[int]],
     lists: bool,
     params: dict[str, int],
     mechanism: Mechanism,
 ) -> dict[str, Any]:
-    """Settle interval by interval and add up what each participant pays."""
+    """Settle interval by interval, split the sums of each bill's intervals, and add up what each participant pays."""
     assert mechanism.share is not None
     members = [name for name in {**supply, **demand} if name is not None]
     payment = dict.fromkeys(members, 0)
     buy: list[float | None] = []
     sell: list[float | None] = []
     ratio: list[float | None] = []
-    for t in range(count):
-        supplied = {who: series[t] for who, series in supply.items()}
-        drawn = {who: series[t] for who, series in demand.items()}
+    for intervals in bills:
+        supplied = {who: sum(series[t] for t in intervals) for who, series in supply.items()}
+        drawn = {who: sum(series[t] for t in intervals) for who, series in demand.items()}
         supply_wh, demand_wh = sum(supplied.values()), sum(drawn.values())
-        shared = mechanism.share(supply_wh, demand_wh, **params)
+        quantities = ((_at(supply, t), _at(demand, t)) for t in intervals)
+        shared = together([(*pair, mechanism.share(*pair, **params)) for pair in quantities])
         for energy, amount in ((drawn, shared.demand_nano), (supplied, -shared.supply_nano)):
             rows = sorted(energy, key=str)
             for who, part in zip(rows, split_nano(amount, [energy[row] for row in rows]), strict=True):
@@ -131,8 +133,8 @@ def _metered(read: CaseReader, value: Any, where: str) -> _Metered:
     return _Metered(found, True in lists)
 
 
-def _summed(side: _Metered) -> _Metered:
-    return _Metered({who: [sum(series)] for who, series in side.energy_wh.items()}, False)
+def _at(side: Quantities, t: int) -> int:
+    return sum(series[t] for series in side.values())
 
 
 def _params(read: CaseReader, given: Any, mechanism: Mechanism) -> dict[str, Any]:

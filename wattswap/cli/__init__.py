@@ -11,12 +11,13 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
 
 from wattswap.cli.command import command_line
-from wattswap.errors import ExitCode, InvalidData, as_json, exit_code_of, is_expected, render
+from wattswap.errors import ExitCode, as_json, exit_code_of, is_expected, of_the_system, render
 from wattswap.installation import VERSION
 
 UsageMistake: Any = typer.BadParameter.__mro__[1]
@@ -77,19 +78,25 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
         if fault is not None:  # a plug-in must not end a command as if it had succeeded
             return _report(fault, debug, as_json_object)
         # The reader of a pipe (head, less) has closed it, which is no error; click then exits by itself.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
     except Exception as error:
         return _report(error, debug, as_json_object)
 
 
+def _discard_output() -> None:
+    """Let what is left of standard output go nowhere: the interpreter would complain of it as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
     if debug:
         traceback.print_exc()
-    if isinstance(error, OSError) and error.filename is not None:  # a missing folder or permission, not a bug
-        error = InvalidData.of(
-            str(error.filename), str(error.strerror), "name another place, or fix its permissions"
-        )
+    if isinstance(error, OSError) and error.filename is None:  # of standard output
+        as_json_object = False
+        with suppress(OSError):
+            _discard_output()
+    error = of_the_system(error) or error
     if not is_expected(error):
         from wattswap.plugins import at_fault
 
@@ -100,10 +107,8 @@ def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
         else:
             print(render(error), file=sys.stderr)
         return int(exit_code_of(error))
-    with tempfile.NamedTemporaryFile("w", prefix="wattswap-crash-", suffix=".txt", delete=False) as file:
-        traceback.print_exc(file=file)
     what = ", ".join([f"unexpected {type(error).__name__}", *getattr(error, "__notes__", ())])
-    message = f"{what}: {error}. This is a bug of wattswap; the details are in {file.name}"
+    message = f"{what}: {error}. This is a bug of wattswap; {_kept_details()}"
     if as_json_object:
         _print_json({"error": {"code": int(ExitCode.BUG), "message": message}})
     else:
@@ -111,5 +116,19 @@ def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
     return int(ExitCode.BUG)
 
 
+def _kept_details() -> str:
+    """Write the traceback of the error in hand into a file, and say where."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="wattswap-crash-", suffix=".txt", delete=False) as file:
+            traceback.print_exc(file=file)
+    except OSError:  # no folder for temporary files, or a full one
+        return "the option --debug shows the details"
+    return f"the details are in {file.name}"
+
+
 def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False))
+    """Print the object of an error; its exit code counts, also where nobody reads the object."""
+    try:
+        print(json.dumps(value, ensure_ascii=False), flush=True)
+    except BrokenPipeError:
+        _discard_output()

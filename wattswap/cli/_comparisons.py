@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 from market.errors import did_you_mean
 from market.metrics.table import METRICS, Metric, Row
+from wattswap.cli._summary import basis_lines, print_bills, print_lines
 from wattswap.cli.output import (
     Form,
-    cell,
+    is_text,
     note,
-    print_bills,
-    print_columns,
     print_csv,
     print_json,
     print_rows,
-    print_table,
 )
+from wattswap.cli.tables import Column, cell, fixed, print_columns, print_table, wrapped
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError
+from wattswap.scenario.basis import moment, rests_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,22 +31,31 @@ if TYPE_CHECKING:
 
     from wattswap.comparison.plan import CellKey, Plan
 
-Column = tuple[str, str, int]
+Figure = tuple[str, str, int]
 """Metric, head and decimals."""
-HOMES: tuple[Column, ...] = (
-    ("saving", "saving", 2),
+HOMES: tuple[Figure, ...] = (
+    ("saving_by_mechanism", "saved by mechanism", 2),
+    ("saving_by_imbalance_rule", "by imbalance rule", 2),
+    ("saving", "sum", 2),
     ("homes_worse_off", "worse off", 1),
+    ("market_operator_income", "operator keeps", 2),
     ("gini_saving", "Gini", 3),
     ("self_sufficiency", "self-suff.", 3),
-    ("market_operator_income", "operator", 2),
 )
-MARKET: tuple[Column, ...] = (
-    ("traded_kwh", "traded kWh", 1),
+"""Figures of the homes; on a narrow screen the last ones are left out first, and so are those of the market."""
+MARKET: tuple[Figure, ...] = (
+    ("traded_kwh", "agreed ahead kWh", 1),
     ("price_per_kwh", "price /kWh", 4),
     ("allocative_efficiency", "efficiency", 3),
     ("traded_share", "of possible", 3),
     ("clear_ms", "ms", 3),
 )
+
+
+NO_MERIT = ("saving_by_imbalance_rule", "saving")
+"""Figures that no mechanism is best in: they do not show what it did."""
+PAIRED = ("saving_by_mechanism", "saving")
+"""Figures shown with the 95 % interval of their difference to no market."""
 
 
 class CellProgress:
@@ -103,28 +112,57 @@ class CellProgress:
         return table
 
 
-def print_comparison(result: ComparisonFolder, against: str | None = None) -> None:
+def print_comparison(result: ComparisonFolder, form: Form, against: str | None = None) -> None:
     """Print the tables of every point and the folder; and, on request, the saving against one mechanism."""
     about = result.about
+    seeds = f"{'seed' if len(result.seeds) == 1 else 'seeds'} {', '.join(map(str, result.seeds))}"
+    start = f"{moment(about['start'], result.zone)} ({result.zone})"
     print(
-        f"{about['name']}: {about['homes']} homes, {about['intervals']} intervals of {about['interval_minutes']} min"
-        f" from {about['start']}, {'seed' if len(result.seeds) == 1 else 'seeds'} {', '.join(map(str, result.seeds))}"
+        wrapped(
+            f"{result.title}: {about['homes']} homes, {about['intervals']} intervals of"
+            f" {about['interval_minutes']} min from {start}, {seeds}"
+        )
     )
+    print_lines(basis_lines(about["scenario"]))
     for point in result.points:
         where = "" if len(result.points) == 1 else f", {point}"
-        _print_columns(result, point, f"The homes{where}, money in {result.currency}", HOMES)
-        _print_columns(result, point, f"The market{where}, money in {result.currency}", MARKET)
+        print()
+        _print_columns(result, point, f"The homes{where}, money in {result.currency}", HOMES, form)
+        _print_columns(result, point, f"The market{where}, money in {result.currency}", MARKET, form)
         if against is not None:
             frame = result.differences("saving", against, point).drop(columns="n")
             frame.columns = ["saving", "95 % from", "to"]
-            print_table(f"Saving against {against}{where}, in {result.currency}", frame.astype(float))
+            title = f"Saving against {against}{where}, in {result.currency}"
+            print_table(title, frame.astype(float), wide=form == "wide")
     print(
-        "The best of a column has a *; not compared: baseline, upper bound, and savings that an operator pays for."
+        wrapped(
+            f"{_most(result)}The best of a column has a *; not compared: baseline, upper bound, and savings"
+            " that an operator pays for."
+        )
     )
     if len(result.seeds) > 1:
-        print("+- is the 95 % interval of the paired difference to no market over the seeds.")
+        print(wrapped("+- is the 95 % interval of the paired difference to no market over the seeds."))
     print(f"Folder  {result.path}")
     print(f"Report  wattswap report {result.path}")
+
+
+def _most(result: ComparisonFolder) -> str:
+    """What can be saved at most, where it is the same at every point, and what operators add to it."""
+    bounds = {round(v, 2) for point in result.points for v in _column(result, point, "saving_bound").values()}
+    said = f"At most {fixed(bounds.pop())} {result.currency} can be saved. " if len(bounds) == 1 else ""
+    for point in result.points:
+        where = "" if len(result.points) == 1 else f" at {point}"
+        operators = _column(result, point, "market_operator_income")
+        paid = [f"{label} {fixed(-kept)}" for label, kept in operators.items() if kept < -0.005]
+        if paid:
+            said += f"Operators add money from outside{where}: {', '.join(paid)} {result.currency}. "
+    return said
+
+
+def _column(result: ComparisonFolder, point: str, metric: str) -> dict[str, float]:
+    """A metric of the mechanisms proper; empty in an older comparison that does not have it."""
+    summary = result.summary(point).drop([result.reference, result.bound], errors="ignore")
+    return {str(k): float(v) for k, v in summary[metric].dropna().items()} if metric in summary else {}
 
 
 def comparison_facts(result: ComparisonFolder, against: str | None = None) -> dict[str, object]:
@@ -143,33 +181,45 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
         "comparison": str(result.path),
         "currency": result.currency,
         "seeds": result.seeds,
+        "zone": result.zone,
+        "title": result.title,
+        "rests_on": rests_on(result.about["scenario"]),
         "points": {point: result.figures(point) for point in result.points},
         "reference": against or result.reference,
         "saving_difference_to_reference": differences,
     }
 
 
-def _print_columns(result: ComparisonFolder, point: str, title: str, columns: tuple[Column, ...]) -> None:
-    frame, difference = result.summary(point), result.differences("saving", point=point)
-    half_width = ((difference["high"] - difference["low"]).astype(float) / 2).dropna().to_dict()
+def _print_columns(
+    result: ComparisonFolder, point: str, title: str, figures: tuple[Figure, ...], form: Form
+) -> None:
+    frame = result.summary(point)
     competing = frame.drop(labels=[result.reference, result.bound], errors="ignore")
-    unpaid = competing[competing["market_operator_income"] > -0.005]  # somebody else pays a deficit
-    best = {
-        name: _best((unpaid if name == "saving" else competing)[name].round(decimals), METRICS.get(name))
-        for name, _, decimals in columns
-    }
-    rows = []
-    for label, row in frame.iterrows():
-        cells = [
-            cell(float(row[name]), decimals) + ("*" if label in best[name] else "")
-            for name, _, decimals in columns
-        ]
-        half = half_width.get(str(label)) if columns is HOMES else None
-        cells[0] += f" +-{half:.2f}" if half else ""
-        rows.append((str(label), *cells))
-    heads = ["mechanism", *(head for _, head, _ in columns)]
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    print_columns(title, heads, rows, widths, [True] * len(columns))
+    unpaid = competing[competing["market_operator_income"] > -0.005]
+    added = (-frame["market_operator_income"]).clip(lower=0)  # from outside, and no merit of the mechanism
+    columns = []
+    for name, head, decimals in figures:
+        if name not in frame:  # an older comparison
+            continue
+        values = frame[name] - added if name == "saving_by_mechanism" else frame[name]
+        among = (unpaid if name in PAIRED else competing).index
+        best = [] if name in NO_MERIT else _best(values[among].round(decimals), METRICS.get(name))
+        half_width = _half_width(result, point, name) if name in PAIRED else {}
+        cells = []
+        for label, value in values.items():
+            half = half_width.get(str(label)) if label in among else None
+            around = f" +-{fixed(half)}" if half else ""
+            cells.append(f"{cell(float(value), decimals)}{'*' if label in best else ''}{around}")
+        columns.append(Column(head, cells))
+    key = Column("mechanism", [str(label) for label in frame.index], right=False)
+    print_columns(title, key, columns, wide=form == "wide")
+
+
+def _half_width(result: ComparisonFolder, point: str, metric: str) -> dict[str, float]:
+    """Half the 95 % interval of a paired difference to no market, by mechanism."""
+    difference = result.differences(metric, point=point)
+    found = ((difference["high"] - difference["low"]).astype(float) / 2).dropna()
+    return {str(label): float(half) for label, half in found.items()}
 
 
 def _best(column: pd.Series[float], metric: Metric) -> list[str]:
@@ -206,7 +256,7 @@ def _summary(result: ComparisonFolder, which: str | None, form: Form) -> None:
     elif form == "csv":
         print_csv(_by_point({point: result.summary(point) for point in result.points}))
     else:
-        print_comparison(result)
+        print_comparison(result, form)
 
 
 def _bills(result: ComparisonFolder, which: str | None, form: Form) -> None:
@@ -215,10 +265,10 @@ def _bills(result: ComparisonFolder, which: str | None, form: Form) -> None:
         cure = f"known: {', '.join(result.mechanisms)}"
         raise UsageError.of("WHICH", "bills need one mechanism, and none is named", cure)
     bills = {point: result.bills(which, point=point) for point in result.points}
-    if form == "text":
+    if is_text(form):
         for point, frame in bills.items():
             print(f"{which}{_mean(result)}{'' if len(bills) == 1 else f', {point}'}")
-            print_bills(frame, result.currency)
+            print_bills(frame, result.currency, form)
     else:
         print_rows(_by_point(bills), form)
 
@@ -230,12 +280,14 @@ def _cells(result: ComparisonFolder, which: str | None, form: Form) -> None:
     frame = cells.set_index("mechanism")
     if len(result.points) == 1:
         frame = frame.drop(columns="point")
-    if form != "text":
+    if not is_text(form):
         print_rows(frame, form)
         return
     heads = {name: head for name, head, *_ in (*HOMES, *MARKET)}
-    kept = frame[[*result.varied, "seed", *heads]].rename(columns=heads)
-    print_table(f"Cells, money in {result.currency}; --csv and --json have every metric", kept, 3)
+    known = [name for name in heads if name in frame]
+    shown = frame[[*result.varied, "seed", *known]].rename(columns=heads)
+    title = f"Cells, money in {result.currency}; --csv and --json have every metric"
+    print_table(title, shown, 3, wide=form == "wide")
 
 
 def _mean(result: ComparisonFolder) -> str:

@@ -7,15 +7,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.readings import home_id
 from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.cli.output import Form, print_bills, print_csv, print_json, print_rows, print_run, print_table
+from wattswap.cli._summary import facts_beside, print_bills, print_run
+from wattswap.cli.output import Form, is_text, print_csv, print_json, print_rows
+from wattswap.cli.tables import print_table, wrapped
 from wattswap.errors import UsageError
 from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
 from wattswap.runs.folder import RunFolder, read_table
+from wattswap.runs.shown import adding_up
+from wattswap.scenario.basis import moment
 
 if TYPE_CHECKING:
     import pandas as pd
+
+BOOK_KEPT = ("side", "energy kwh", "limit per kwh", "price per kwh", "accepted kwh")
+"""Columns of a book that stay on a narrow screen, the most important first."""
 
 
 def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
@@ -34,24 +42,26 @@ def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
 
 def _summary(result: RunFolder, _which: str | None, form: Form) -> None:
     if form == "json":
-        print_json({"run": str(result.path), **result.metrics, "manifest": result.manifest})
+        print_json(
+            {"run": str(result.path), **result.metrics, "manifest": result.manifest, **facts_beside(result)}
+        )
     else:
-        print_run(result)
+        print_run(result, form)
 
 
 def _bills(result: RunFolder, _which: str | None, form: Form) -> None:
-    if form != "text":
+    if not is_text(form):
         print_rows(result.bills(), form)
     else:
-        print_bills(result.bills(), result.currency)
+        print_bills(result.bills(), result.currency, form)
 
 
 def _prices(result: RunFolder, _which: str | None, form: Form) -> None:
-    """Prices by hour of the day (UTC), weighted by energy; every interval with --json or --csv."""
+    """Prices by local hour of the day, weighted by energy; every interval with --json or --csv."""
     import pandas as pd
 
-    prices = result.prices()
-    if form != "text":
+    prices = _as_read(result, result.prices(), form)
+    if not is_text(form):
         print_rows(prices, form)
         return
     hours = pd.DatetimeIndex(prices.index).hour
@@ -61,30 +71,53 @@ def _prices(result: RunFolder, _which: str | None, form: Form) -> None:
     frame.insert(0, "price_per_kwh", (value / frame["traded_kwh"]).where(frame["traded_kwh"] > 0))
     frame["import_per_kwh"] = hour["import_per_kwh"].mean()
     frame["feed_in_per_kwh"] = hour["feed_in_per_kwh"].mean()
-    frame.index.name = "hour UTC"
-    print_table(f"Prices in {result.currency}/kWh by hour of the day", frame.astype(float), 4)
+    frame.index.name = "hour"
+    frame = frame.rename(columns={"traded_kwh": _agreed(result)})
+    keep = ("price per kwh", _agreed(result))
+    title = f"Prices in {result.currency}/kWh by hour of the day ({result.zone})"
+    print_table(title, frame.astype(float), 4, keep=keep, wide=form == "wide")
 
 
-def _of_interval(result: RunFolder, table: str, which: str | None) -> pd.DataFrame:
-    """Rows of one interval; by default the one with most trade."""
+def _as_read(result: RunFolder, frame: pd.DataFrame, form: Form) -> pd.DataFrame:
+    """A frame by time with its times as its reader wants them: local, or UTC in JSON, which programs read."""
+    import pandas as pd
+
+    if form == "json":
+        return frame
+    return frame.set_axis(pd.DatetimeIndex(frame.index).tz_convert(result.zone))
+
+
+def _agreed(result: RunFolder) -> str:
+    """The name of the energy that was cleared."""
+    metered = result.manifest.get("quantities") == "metered"
+    return "cleared kWh" if metered else "agreed ahead kWh"
+
+
+def _interval(result: RunFolder, which: str | None) -> datetime:
+    """Start of an interval of the run; by default of the one with most trade."""
+    intervals = result.table("intervals")
     if which is None:
-        intervals = result.table("intervals")
-        moment = intervals["interval_start"].iloc[int(intervals["traded_wh"].argmax())].to_pydatetime()
-    else:
-        moment = datetime.fromtimestamp(parse_interval(which), UTC)
-    frame = result.table(table, ("interval_start", "==", moment))
-    if frame.empty:
-        named = stamp(int(moment.timestamp()))
-        raise UsageError.of(
-            "WHICH", f"the run has no {table} at {named}", "see `wattswap show RUN prices --json`"
+        start: datetime = (
+            intervals["interval_start"].iloc[int(intervals["traded_wh"].argmax())].to_pydatetime()
         )
-    return frame
+        return start
+    start = datetime.fromtimestamp(parse_interval(which), UTC)
+    if not (intervals["interval_start"] == start).any():
+        named = stamp(int(start.timestamp()))
+        raise UsageError.of(
+            "WHICH", f"the run has no interval {named}", "see `wattswap show RUN prices --json`"
+        )
+    return start
 
 
 def _book(result: RunFolder, which: str | None, form: Form) -> None:
     """One interval's order book, best bids and offers first."""
-    orders = _of_interval(result, "orders", which)
-    moment = stamp(int(orders["interval_start"].iloc[0].timestamp()))
+    start = _interval(result, which)
+    local = moment(start.isoformat(), result.zone)
+    orders = result.table("orders", ("interval_start", "==", start))
+    if orders.empty and is_text(form):
+        print(f"Order book of {local} ({result.zone}): nobody ordered anything.")
+        return
     orders["rank"] = -orders["side"] * orders["limit_micro_per_kwh"]  # high bids first, low offers first
     orders = orders.sort_values(["side", "rank"], ascending=[False, True], kind="stable")
     orders = orders.set_index("household")
@@ -101,7 +134,7 @@ def _book(result: RunFolder, which: str | None, form: Form) -> None:
     )[["side", "energy_kwh", "limit_per_kwh", "accepted_kwh", "price_per_kwh", "fee"]]
     if not frame["fee"].any():
         frame = frame.drop(columns="fee")
-    print_rows(frame, form, f"Order book of {moment}", 4)
+    print_rows(frame, form, f"Order book of {local} ({result.zone})", 4, BOOK_KEPT)
 
 
 def _block(result: RunFolder, which: str | None, form: Form) -> None:
@@ -119,6 +152,7 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
     """One home's energy and money by kind and interval, with sums: why it paid what it paid."""
     import pandas as pd
 
+    which = None if which is None else home_id(which)
     homes = list(result.table("bills")["household"])
     if which not in homes:
         guess = did_you_mean(which or "", homes).strip()
@@ -126,6 +160,8 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
         what = "which home?" if which is None else f"no home {which!r} in this run"
         raise UsageError.of("WHICH", what, cure)
     frame = result.table("postings", ("account", "==", which))
+    if "account_kind" in frame:  # runs of earlier versions lack it
+        frame = frame[frame["account_kind"] == "home"].drop(columns="account_kind")
     # Losses are posted with the grid operator: a home has none.
     frame = frame.drop(columns=["account", "loss_wh"], errors="ignore").set_index("interval_start")
     for name in list(frame.columns):
@@ -133,13 +169,21 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
         frame[name] = frame[name] / unit
     frame["total"] = frame[[name for name in frame.columns if name.endswith("_nano")]].sum(axis=1)
     frame.columns = [name.replace("_wh", "_kwh").replace("_nano", "") for name in frame.columns]
-    if form != "text":
+    frame = _as_read(result, frame, form).rename_axis("interval_start")
+    if not is_text(form):
         print_rows(frame, form)
         return
-    daily = frame.groupby(pd.DatetimeIndex(frame.index).strftime("%Y-%m-%d")).sum()
+    daily = frame.groupby(pd.DatetimeIndex(frame.index).strftime("%a %d %b %Y"), sort=False).sum()
+    daily = daily.apply(lambda column: adding_up(column.tolist(), 3))
+    daily.index.name = "day"
+    daily.columns = daily.columns.str.replace("_", " ")
+    money = [name for name in daily.columns if not name.endswith("kwh") and name != "total"]
+    daily["total"] = daily[money].sum(axis=1)  # of what is shown
     daily.loc["all"] = daily.sum()
-    daily.index.name = "day UTC"
-    print_table(f"{which}: energy in kWh, money in {result.currency} (positive is credited)", daily, 3)
+    title = (
+        f"{which}: energy in kWh, money in {result.currency} (positive is credited); days of {result.zone}"
+    )
+    print_table(title, daily, 3, keep=("total", *money), wide=form == "wide")
 
 
 def _network(result: RunFolder, _which: str | None, form: Form) -> None:
@@ -151,7 +195,7 @@ def _network(result: RunFolder, _which: str | None, form: Form) -> None:
         return
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):<30} {_figures(value)}")
-    _intervals_of_network(result)
+    _intervals_of_network(result, form)
 
 
 def _figures(value: Any) -> str:
@@ -163,10 +207,10 @@ def _figures(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _intervals_of_network(result: RunFolder) -> None:
+def _intervals_of_network(result: RunFolder, form: Form) -> None:
     """Print one row per interval: traffic and CPU time of all nodes, and time to finality."""
     table = read_table(result.path, "network").to_pandas()
-    table["interval"] = table["interval_start"].dt.strftime("%Y-%m-%dT%H:%MZ")
+    table["interval"] = table["interval_start"].dt.tz_convert(result.zone).dt.strftime("%Y-%m-%d %H:%M")
     rows = table.groupby("interval").agg(
         messages=("frames_sent", "sum"),
         kB=("bytes_sent", "sum"),
@@ -176,10 +220,13 @@ def _intervals_of_network(result: RunFolder) -> None:
         slowest_result_s=("result_s", "max"),
     )
     rows["kB"] /= 1_000
-    print_table("Sums over all nodes, and the slowest of them, by interval", rows, 3)
+    title = f"Sums over all nodes, and the slowest of them, by interval ({result.zone})"
+    print_table(title, rows, 3, wide=form == "wide")
 
 
 def _shares(result: RunFolder, _which: str | None, form: Form) -> None:
+    import pandas as pd
+
     from wattswap.runs.shares import shares_of
 
     found = shares_of(result)
@@ -190,11 +237,12 @@ def _shares(result: RunFolder, _which: str | None, form: Form) -> None:
     if form == "csv":
         print_csv(found.table)
         return
-    shown = found.table.copy()
-    shown.loc["all"] = shown.sum()
+    shown = found.table.apply(lambda column: adding_up(column.tolist()))
+    shown = pd.concat([shown, shown.sum().to_frame("all").T])
     shown.index.name = "home"
-    print_table(f"Savings in {result.currency}", shown)
-    print(f"All homes together could save {found.value:.2f} {result.currency} by netting among themselves.")
+    print_table(f"Savings in {result.currency}", shown, wide=form == "wide")
+    could = f"All homes together could save {found.value:.2f} {result.currency} by netting among themselves."
+    print(wrapped(could))
     for name, stays in found.in_core.items():
         words = (
             "no group of homes would do better alone"

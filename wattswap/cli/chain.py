@@ -217,11 +217,11 @@ def _print_facts(facts: dict[str, Any], *, json: bool) -> None:
 
 
 def _write_new(path: Path, data: bytes) -> None:
+    from p2p.files import write_new
     from wattswap.errors import AlreadyExists
 
     try:
-        with path.open("xb") as file:
-            file.write(data)
+        write_new(path, data)
     except FileExistsError:
         raise AlreadyExists.of(str(path), "exists already", "name another file with --out") from None
 

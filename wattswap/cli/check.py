@@ -1,4 +1,4 @@
-"""Commands that test declared properties: check mechanism."""
+"""Commands that test a mechanism against its promises, and the market of a scenario against its homes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,28 @@ from typing import Annotated
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import JsonOption, ModuleOption, import_modules
+from wattswap.cli.options import (
+    CaseOption,
+    JsonOption,
+    MechanismOption,
+    ModuleOption,
+    QuietOption,
+    ScenarioArgument,
+    SeedOption,
+    SetOption,
+    import_modules,
+    load_scenario,
+)
 from wattswap.errors import ExitCode, UsageError
 
-app = typer.Typer(help="Test a mechanism against its declared properties.", no_args_is_help=True)
+ROUNDS = 2
+
+app = typer.Typer(help="Test a mechanism, or the market of a scenario.", no_args_is_help=True)
 
 
 @app.callback()
 def check() -> None:
-    """Test a mechanism against its declared properties."""
+    """Test a mechanism, or the market of a scenario."""
 
 
 @app.command()
@@ -35,6 +48,7 @@ def mechanism(
     from wattswap.check.other_process import SAYS, same_elsewhere
     from wattswap.check.verdicts import as_result, lines
     from wattswap.cli.output import print_json
+    from wattswap.cli.tables import ONE_LINE, wrapped
     from wattswap.selection import choice_of
 
     import_modules(module)
@@ -50,7 +64,42 @@ def mechanism(
     if json:
         print_json(result)
     else:
-        print("\n".join(lines(result)))
+        # A case is one line of JSON, to be copied whole.
+        print(
+            "\n".join(text if text.startswith("{") else wrapped(text, 8, ONE_LINE) for text in lines(result))
+        )
+    if not result["holds"]:
+        raise typer.Exit(int(ExitCode.CHECK_FAILED))
+
+
+@app.command()
+def market(
+    scenario: ScenarioArgument,
+    case: CaseOption = None,
+    settings: SetOption = None,
+    seed: SeedOption = None,
+    mechanism: MechanismOption = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Most rounds of best responses.")] = ROUNDS,
+    module: ModuleOption = None,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Test whether homes gain by other orders than their own; exit code 6 if it pays too well."""
+    from wattswap.check.market import check_market, lines
+    from wattswap.cli.output import note, print_json
+    from wattswap.runs.prepare import prepare
+
+    setup = prepare(load_scenario(scenario, case, settings, seed, mechanism, module))
+
+    def on_progress(what: str, done: int, steps: int) -> None:
+        if not quiet:
+            note(f"{done}/{steps} {what}")
+
+    result = check_market(setup, on_progress, rounds=rounds)
+    if json:
+        print_json(result)
+    else:
+        print("\n".join(lines(result, setup.scenario.currency)))
     if not result["holds"]:
         raise typer.Exit(int(ExitCode.CHECK_FAILED))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import JsonOption, ModuleOption, import_modules
+from wattswap.cli.options import JsonOption, ModuleOption, WideOption, import_modules
 
 
 def clear(
@@ -17,6 +17,7 @@ def clear(
     ],
     mechanism: Annotated[str, typer.Option("--mechanism", "-m", help="Mechanism.")],
     module: ModuleOption = None,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Clear a book from a file; docs/reference/mechanisms has each mechanism's inputs and parameters."""
@@ -34,15 +35,15 @@ def clear(
         elif error is not None:
             note(f"Error: {error['message']}")
         else:
-            _print_case(result)
+            _print_case(result, wide)
     if code:
         raise typer.Exit(code)
 
 
-def _print_case(result: dict[str, object]) -> None:
+def _print_case(result: dict[str, object], wide: bool) -> None:
     import pandas as pd
 
-    from wattswap.cli.output import print_table
+    from wattswap.cli.tables import print_table
 
     tables = {}
     for name, value in result.items():
@@ -55,7 +56,7 @@ def _print_case(result: dict[str, object]) -> None:
     for name, frame in tables.items():
         if "value" not in frame:
             frame = frame.set_index(frame.columns[0])
-        print_table(name.replace("_", " "), frame, decimals=6)
+        print_table(name.replace("_", " "), frame, decimals=6, wide=wide)
 
 
 COMMANDS.register(Command("clear", clear, 13))

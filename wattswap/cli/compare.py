@@ -17,11 +17,13 @@ from wattswap.cli.options import (
     ScenarioArgument,
     SeedOption,
     SetOption,
+    WideOption,
     load_scenario,
 )
 from wattswap.runs.layout import COMPARISONS
 
 if TYPE_CHECKING:
+    from wattswap.cli.output import Form
     from wattswap.comparison.plan import Point
 
 MechanismsOption = Annotated[
@@ -72,14 +74,26 @@ def compare(
     module: ModuleOption = None,
     out: ComparisonsOption = Path(COMPARISONS),
     quiet: QuietOption = False,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Compare mechanisms on the same homes, bracketed by the no-market baseline and the welfare optimum."""
+    from wattswap.cli.output import form_of
     from wattswap.comparison.plan import BASE, Point
 
+    form = form_of(json, wide=wide)
     loaded = load_scenario(scenario, case, settings, seed, module=module)
     compare_points(
-        [Point(BASE, {}, loaded)], mechanism, seeds, jobs, fail_if, against, module, out, quiet, json
+        [Point(BASE, {}, loaded)],
+        mechanism,
+        seeds,
+        jobs,
+        fail_if,
+        against,
+        module,
+        out,
+        quiet,
+        form,
     )
 
 
@@ -93,7 +107,7 @@ def compare_points(
     module: list[Path] | None,
     out: Path,
     quiet: bool,
-    json: bool,
+    form: Form,
 ) -> None:
     """Compare the points, print the comparison, and fail where a condition holds."""
     from market.metrics.table import METRICS
@@ -114,9 +128,10 @@ def compare_points(
     if against is not None and against not in labels:
         raise UsageError.of("--against", f"{against!r} is not compared", suggest(against, labels))
     plan = make_plan(points, choices, range(first.seed, first.seed + seeds), module or ())
-    if not quiet and "imbalance" not in first.market.model_fields_set:
+    market = first.market
+    if not quiet and market.quantities == "ordered" and "imbalance" not in market.model_fields_set:
         note(
-            "Neighbours share the energy that a mechanism leaves untraded;"
+            f"Homes net what a mechanism leaves untraded (imbalance {market.imbalance});"
             " --set market.imbalance=retailer compares the mechanisms alone."
         )
     with CellProgress(plan, quiet) as progress:
@@ -136,13 +151,13 @@ def compare_points(
         )
     ]
     try:
-        if json:
+        if form == "json":
             facts = comparison_facts(result, against)
             print_json(facts | {"failed": [str(problem) for problem in failed]})
         else:
-            print_comparison(result, against)
+            print_comparison(result, form, against)
     finally:  # also if the reader of a pipe has closed it
-        if failed and json:
+        if failed and form == "json":
             raise typer.Exit(int(ExitCode.CHECK_FAILED))
         if failed:
             raise CheckFailed(*failed)

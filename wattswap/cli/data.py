@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,6 +27,10 @@ def check(
     fuse_kw: Annotated[
         float, typer.Option("--fuse-kw", min=0.1, help="Mean power above which a reading is impossible.")
     ] = 43.0,
+    register: Annotated[
+        Literal["interval", "counter"] | None,
+        typer.Option("--register", help="What the numbers are, where they do not look like it."),
+    ] = None,
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -37,12 +41,12 @@ def check(
     from wattswap.cli.output import note, print_json
 
     import_modules(module)
-    report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000))
+    report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000), register=register)
     if json:
         print_json({**asdict(report), "ok": report.ok})
     else:
         _print_report(report)
-        errors = sum(finding.severity == "error" for finding in report.findings)
+        errors = sum(finding.count for finding in report.findings if finding.severity == "error")
         if errors:
             note(f"{path}: {errors} errors; correct the lines named above. Warnings may stay.")
     if not report.ok:
@@ -50,6 +54,8 @@ def check(
 
 
 def _print_report(report: CheckReport) -> None:
+    from data.findings import by_cause
+
     step = "unknown" if report.minutes is None else f"{report.minutes} min"
     facts = {
         "format": report.format,
@@ -67,8 +73,8 @@ def _print_report(report: CheckReport) -> None:
         print(f"{name:<10} {value}")
     for text in report.notes:
         print(f"note       {text}")
-    for finding in report.findings:
-        print(finding)
+    for line in by_cause(report.findings):
+        print(line)
 
 
 COMMANDS.register(Command("data", app, 1))

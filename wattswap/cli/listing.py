@@ -24,6 +24,7 @@ def list_(
     """List what can be chosen by name, with one line on each."""
     from wattswap.catalogue import catalogue
     from wattswap.cli.output import note, print_json
+    from wattswap.cli.tables import ONE_LINE, wrapped
     from wattswap.plugins import broken_plugins
 
     import_modules(module)
@@ -35,11 +36,11 @@ def list_(
         return
     width = max((len(entry["name"]) for entry in entries), default=0)
     for entry in entries:
-        print(f"{entry['name']:<{width}}  {entry['summary']}")
+        print(wrapped(f"{entry['name']:<{width}}  {entry['summary']}", width + 2, ONE_LINE))
         if entry.get("parameters"):
-            print(f"{'':<{width}}    {entry['parameters']}")
+            print(wrapped(f"{'':<{width}}    {entry['parameters']}", width + 4, ONE_LINE))
         if entry.get("from"):
-            print(f"{'':<{width}}    from {entry['from']}")
+            print(wrapped(f"{'':<{width}}    from {entry['from']}", width + 4, ONE_LINE))
 
 
 COMMANDS.register(Command("list", list_, 4))

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import JsonOption
+from wattswap.cli.options import JsonOption, WideOption
 from wattswap.errors import ExitCode
 
 if TYPE_CHECKING:
     from wattswap.nodes.status import Target
 
 app = typer.Typer(help="Inspect a network of nodes.", no_args_is_help=True)
+KEPT = ("ready", "height", "last block s ago", "role", "peers", "refused", "head")
+"""Columns that stay on a narrow screen, the most important first."""
+WITH_CHAIN = ("validator", "observer", "operator")
+"""Roles that store the chain."""
 NODE_DOWN = ExitCode.CHECK_FAILED
 """Exit code of `network status` if a node is unreachable."""
 
@@ -36,6 +40,7 @@ def status(
     genesis: Annotated[
         Path | None, typer.Option("--genesis", help="Genesis of the chain, where addresses are given.")
     ] = None,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show the status of every node; exit code 6 if any is unreachable."""
@@ -48,7 +53,7 @@ def status(
     if json:
         print_json({"chain_id": chain_id.hex(), "up": all(row["up"] for row in rows), "nodes": rows})
     else:
-        _print(chain_id, rows)
+        print_status(chain_id, rows, wide)
     if not all(row["up"] for row in rows):
         raise typer.Exit(NODE_DOWN)
 
@@ -71,10 +76,12 @@ def _targets(where: list[str], genesis: Path | None) -> tuple[bytes, list[Target
     return read_genesis(genesis).chain_id, [Target(address, "", address) for address in addresses]
 
 
-def _print(chain_id: bytes, rows: list[dict[str, Any]]) -> None:
+def print_status(chain_id: bytes, rows: list[dict[str, Any]], wide: bool) -> None:
+    """Print a row a node, the reasons of refusals, and what is wrong with those that are down."""
     import pandas as pd
 
-    from wattswap.cli.output import note, print_table
+    from wattswap.cli.output import note
+    from wattswap.cli.tables import print_table, wrapped
 
     up = [row for row in rows if row["up"]]
     frame = pd.DataFrame(
@@ -85,14 +92,26 @@ def _print(chain_id: bytes, rows: list[dict[str, Any]]) -> None:
             "ready": [{True: "yes", False: "no", None: "down"}[row["ready"]] for row in rows],
             "peers": [_shown(row["peers"]) for row in rows],
             "refused": [_shown(row["refused"]) for row in rows],
-            "last block s ago": [_shown(row["last_block_age_s"]) for row in rows],
+            "last block s ago": [_age(row) for row in rows],
         },
         index=pd.Index([row["node"] for row in rows], name="node"),
     )
-    print_table(f"Chain {chain_id.hex()[:16]}: {len(up)} of {len(rows)} nodes answer", frame)
+    title = f"Chain {chain_id.hex()[:16]}: {len(up)} of {len(rows)} nodes answer"
+    print_table(title, frame, keep=KEPT, wide=wide)
+    for row in rows:
+        if row["refused"]:
+            why = ", ".join(f"{code} {times}" for code, times in row["refused_by_code"].items())
+            print(wrapped(f"{row['node']} refused {row['refused']} messages since it started: {why}", 2))
     for row in rows:
         if not row["up"]:
             note(f"{row['node']} is down: {row['trouble']}")
+
+
+def _age(row: dict[str, Any]) -> str:
+    """Seconds since the newest block; a word where there is none yet."""
+    if row["last_block_age_s"] is None and row["height"] == 0 and row["role"] in WITH_CHAIN:
+        return "no block yet"
+    return _shown(row["last_block_age_s"])
 
 
 def _shown(value: int | None) -> str:

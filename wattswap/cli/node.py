@@ -152,6 +152,7 @@ def keys(
     """Make the keys of one node and print the public keys, for an owner who keeps the secret keys."""
     from typing import get_args
 
+    from data.readings import home_id
     from wattswap.cli.output import note
     from wattswap.errors import UsageError, suggest
     from wattswap.nodes.config import Role
@@ -160,7 +161,8 @@ def keys(
     known: dict[str, Role] = {choice: choice for choice in get_args(Role)}
     if role not in known:
         raise UsageError.of("--role", f"no role {role!r}", suggest(role, known))
-    public = make_keys(folder, known[role], name, household or [], _lock(passphrase_env, key_file))
+    homes = [home_id(home) for home in household or []]
+    public = make_keys(folder, known[role], name, homes, _lock(passphrase_env, key_file))
     print(public_text(public), end="")
     note(
         f"Next: give {folder / PUBLIC_KEYS} to the person who runs `wattswap node init`; keep the rest of {folder}"

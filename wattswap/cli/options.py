@@ -30,6 +30,7 @@ SetOption = Annotated[
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the run, instead of the scenario's.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print a table as CSV instead of text.")]
+WideOption = Annotated[bool, typer.Option("--wide", help="Print all columns, however wide the screen is.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder under which the run's folder is made.")]
 MechanismOption = Annotated[

@@ -55,6 +55,7 @@ def report(
     from wattswap.report.write import story_of, write_report
     from wattswap.runs.chain_reader import parse_interval
     from wattswap.runs.layout import REPORT
+    from wattswap.scenario.basis import rests_on
 
     import_modules(module)
     start = None if interval is None else datetime.fromtimestamp(parse_interval(interval), UTC)
@@ -67,7 +68,8 @@ def report(
     if problems := broken("--assert", conditions, figures, competing, must_hold=True):
         raise CheckFailed(*problems)
     if json:
-        print_json({"report": str(written), "bytes": written.stat().st_size, "verdict": verdict(story)})
+        facts = {"report": str(written), "bytes": written.stat().st_size, "verdict": verdict(story)}
+        print_json(facts | {"rests_on": rests_on(story.scenario)})
     else:
         print(written)
 

@@ -18,6 +18,7 @@ from wattswap.cli.options import (
     ScenarioArgument,
     SeedOption,
     SetOption,
+    WideOption,
     load_scenario,
 )
 from wattswap.runs.layout import RUNS
@@ -33,13 +34,16 @@ def run(
     out: OutOption = Path(RUNS),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
     quiet: QuietOption = False,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Run a scenario in this process and keep the results in a folder."""
-    from wattswap.cli.output import Progress, print_json, print_result
+    from wattswap.cli._summary import print_result
+    from wattswap.cli.output import Progress, form_of, print_json
     from wattswap.runs import engine
     from wattswap.runs.prepare import prepare
 
+    form = form_of(json, wide=wide)
     loaded = load_scenario(scenario, case, settings, seed, mechanism, module)
     if dry_run:
         setup = prepare(loaded)
@@ -47,7 +51,7 @@ def run(
         return
     with Progress(loaded.market.mechanism, quiet) as progress:
         result = engine.run(loaded, out=out, on_progress=progress)
-    print_result(result, json)
+    print_result(result, form)
 
 
 COMMANDS.register(Command("run", run, 6))

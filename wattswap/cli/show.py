@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import CsvOption, JsonOption, ModuleOption, import_modules
+from wattswap.cli.options import CsvOption, JsonOption, ModuleOption, WideOption, import_modules
 
 
 def show(
@@ -31,20 +31,20 @@ def show(
         ),
     ] = None,
     module: ModuleOption = None,
+    wide: WideOption = False,
     json: JsonOption = False,
     csv: CsvOption = False,
 ) -> None:
     """Show a run or a comparison: its summary, the bills, the prices, one interval's book, one home's money."""
     from wattswap.cli._comparisons import show_comparison
     from wattswap.cli._runs import show_view
-    from wattswap.errors import UsageError
+    from wattswap.cli.output import form_of
     from wattswap.runs.layout import COMPARISON
 
     import_modules(module)
-    if json and csv:
-        raise UsageError.of("--csv", "excludes --json", "keep one of the two")
+    form = form_of(json, csv, wide)
     show_any = show_comparison if (folder / COMPARISON).is_file() else show_view
-    show_any(folder, what, which, "json" if json else "csv" if csv else "text")
+    show_any(folder, what, which, form)
 
 
 COMMANDS.register(Command("show", show, 8))

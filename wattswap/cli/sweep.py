@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +27,7 @@ from wattswap.cli.options import (
     ScenarioArgument,
     SeedOption,
     SetOption,
+    WideOption,
     load_scenario,
 )
 from wattswap.runs.layout import COMPARISONS
@@ -55,11 +57,16 @@ def sweep(
     module: ModuleOption = None,
     out: ComparisonsOption = Path(COMPARISONS),
     quiet: QuietOption = False,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Compare over a parameter grid: any key of the scenario takes several values."""
+    from wattswap.cli.output import form_of
+
     points = _grid(scenario, case, settings, seed, vary, module)
-    compare_points(points, mechanism, seeds, jobs, fail_if, against, module, out, quiet, json)
+    compare_points(
+        points, mechanism, seeds, jobs, fail_if, against, module, out, quiet, form_of(json, wide=wide)
+    )
 
 
 def _grid(
@@ -83,11 +90,15 @@ def _grid(
     wrong = []
     for text in vary:
         key, equals, values = text.partition("=")
-        if not equals or not key or not all(values.split(",")):
+        listed = _values(values)
+        if not equals or not key or not all(listed):
             wrong.append(Problem(f"--vary {text}", "is not KEY=VALUE,VALUE", "write market.k=0,0.5,1"))
+        elif (instead := _instead(values, listed)) is not None:
+            cure = f"values are separated by commas, without brackets: --vary {key}={instead}"
+            wrong.append(Problem(f"--vary {text}", "is one value, and not several", cure))
         if any(axis[0][0] == key for axis in axes):
             wrong.append(Problem(f"--vary {text}", f"varies {key} again", "give all its values at once"))
-        axes.append([(key, value) for value in values.split(",")])
+        axes.append([(key, value) for value in listed])
     if wrong:
         raise UsageError(*wrong)
     points, problems = [], []
@@ -102,6 +113,21 @@ def _grid(
     if problems:
         raise InvalidScenario(*dict.fromkeys(problems))
     return points
+
+
+def _values(text: str) -> list[str]:
+    """Values separated by commas; a comma inside brackets belongs to a list, which is one value."""
+    return re.split(r",(?![^\[]*\])", text)
+
+
+def _instead(text: str, listed: list[str]) -> str | None:
+    """The values as they are to be written, where several were given in another form; None where they are right."""
+    if len(listed) > 1:
+        return None
+    inside = re.fullmatch(r"\s*[\[(](.*)[\])]\s*", text)
+    parts = re.split(r"[,;|\s]+", (inside[1] if inside else text).strip())
+    numbers = all(re.fullmatch(r"[-+]?[\d.]+", part) for part in parts)
+    return ",".join(parts) if numbers and (inside or len(parts) > 1) else None
 
 
 COMMANDS.register(Command("sweep", sweep, 11))

@@ -23,9 +23,11 @@ def validate(
     """Check a scenario and its data without running it; all errors are listed with their lines."""
     from wattswap.cli.output import print_json
     from wattswap.runs.prepare import prepare
+    from wattswap.scenario.basis import moment
 
     loaded = load_scenario(scenario, case, settings, module=module)
     setup = prepare(loaded)
+    notes = [*setup.meter.source.notes, *setup.community().notes()]
     facts = {
         "name": loaded.name,
         "homes": len(setup.roster),
@@ -37,20 +39,20 @@ def validate(
         "mechanism": setup.mechanism.name,
         "scenario_sha256": loaded.digest(),
         "dropped_homes": list(setup.dropped_homes),
-        "notes": list(setup.meter.source.notes),
+        "notes": notes,
     }
     if json:
         print_json(facts)
         return
-    first = setup.interval(0).start
+    first = f"{moment(setup.interval(0).start.isoformat(), setup.zone)} ({setup.zone})"
     print(
         f"{loaded.name} is valid: {facts['homes']} homes ({facts['batteries']} with a battery),"
-        f" {setup.intervals} intervals of {setup.minutes} min from {first:%Y-%m-%dT%H:%MZ}, {setup.mechanism.name};"
+        f" {setup.intervals} intervals of {setup.minutes} min from {first}, {setup.mechanism.name};"
         f" {facts['history_days']:.1f} days of history for the forecasts."
     )
     if setup.dropped_homes:
         print(f"  left out for missing readings: {', '.join(setup.dropped_homes)}")
-    for text in setup.meter.source.notes:
+    for text in notes:
         print(f"  note: {text}")
 
 

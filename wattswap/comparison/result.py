@@ -18,6 +18,7 @@ from wattswap.comparison.store import BILLS, INTERVALS, SUMMARY, missing_cells, 
 from wattswap.errors import RunNotFound, UsageError, suggest
 from wattswap.runs.folder import bills_frame, read_object
 from wattswap.runs.layout import COMPARISON
+from wattswap.scenario.basis import title_of, zone_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +71,16 @@ class ComparisonFolder:
     def currency(self) -> str:
         """Currency code of the scenario."""
         return str(self.about["currency"])
+
+    @property
+    def zone(self) -> str:
+        """Time zone in which people read its times."""
+        return zone_of(self.about["scenario"])
+
+    @property
+    def title(self) -> str:
+        """The title of the scenario, or its name."""
+        return title_of(self.about["scenario"]) or str(self.about["name"])
 
     @property
     def mechanisms(self) -> list[str]:

@@ -31,6 +31,7 @@ from wattswap.comparison.store import (
 )
 from wattswap.errors import ExitCode, Interrupted, RunNotFound, UsageError, VerificationFailed, WattswapError
 from wattswap.plugins import Added, added, import_files, learn
+from wattswap.runs.disk import continuable
 from wattswap.runs.folder import read_object
 from wattswap.runs.layout import COMPARISON
 from wattswap.runs.lock import folder_lock
@@ -90,43 +91,60 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
     folder = out / f"{plan.points[0].scenario.name}_{plan.digest(list(data_sha256.values()))[:10]}"
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    begun = time.monotonic()
-    with folder_lock(folder):
-        hashes = {cell: plan.cell_sha256(cell) for cell in plan.cells}
-        todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
-        before = read_object(folder / COMPARISON) if (folder / COMPARISON).exists() else {}
-        about = _about(plan, before, next(iter(setups.values())))
-        # What is recomputed, or came from a mechanism that may have changed, must not count as a result
-        # of this call if it is interrupted.
-        for cell in [
-            *todo,
-            *(CellKey(**old) for old in before.get("cells", []) if old not in about["cells"]),
-        ]:
-            part_path(folder, SUMMARY, cell).unlink(missing_ok=True)
-        _write_about(folder, about)
-        done = 0
-        try:
-            for cell in plan.cells:
-                if cell not in todo:
-                    done += 1
-                    _report(on_cell, cell, _stored_row(folder, cell), done, len(plan.cells), True)
-            for cell, row in _work(_jobs(plan, folder, todo, hashes, data_sha256), jobs):
-                done += 1
-                _report(on_cell, cell, row, done, len(plan.cells), False)
-        except KeyboardInterrupt:
-            cure = "the same command continues where it stopped"
-            raise Interrupted.of(
-                str(folder), f"stopped after {done} of {len(plan.cells)} cells", cure
-            ) from None
-        except Exception:
-            if is_new and not done:
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-        finally:
-            about["wall_s"] = round(about["wall_s"] + time.monotonic() - begun, 3)
-            if folder.is_dir():
-                _write_about(folder, about)
+    kept = (folder / COMPARISON).is_file
+    try:
+        with continuable(folder, kept, "the same command"), folder_lock(folder):
+            _compare(plan, folder, setups, data_sha256, jobs, on_cell, is_new)
+    except OSError:
+        if not kept():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     return folder
+
+
+def _compare(
+    plan: Plan,
+    folder: Path,
+    setups: Mapping[str, Setup],
+    data_sha256: Mapping[str, str],
+    jobs: int,
+    on_cell: OnCell | None,
+    is_new: bool,
+) -> None:
+    """Run what is missing in the folder of a comparison, which this process alone works on."""
+    begun = time.monotonic()
+    hashes = {cell: plan.cell_sha256(cell) for cell in plan.cells}
+    todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
+    before = read_object(folder / COMPARISON) if (folder / COMPARISON).exists() else {}
+    about = _about(plan, before, next(iter(setups.values())))
+    # What is recomputed, or came from a mechanism that may have changed, must not count as a result
+    # of this call if it is interrupted.
+    for cell in [
+        *todo,
+        *(CellKey(**old) for old in before.get("cells", []) if old not in about["cells"]),
+    ]:
+        part_path(folder, SUMMARY, cell).unlink(missing_ok=True)
+    _write_about(folder, about)
+    done = 0
+    try:
+        for cell in plan.cells:
+            if cell not in todo:
+                done += 1
+                _report(on_cell, cell, _stored_row(folder, cell), done, len(plan.cells), True)
+        for cell, row in _work(_jobs(plan, folder, todo, hashes, data_sha256), jobs):
+            done += 1
+            _report(on_cell, cell, row, done, len(plan.cells), False)
+    except KeyboardInterrupt:
+        cure = "the same command continues where it stopped"
+        raise Interrupted.of(str(folder), f"stopped after {done} of {len(plan.cells)} cells", cure) from None
+    except Exception:
+        if is_new and not done:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        about["wall_s"] = round(about["wall_s"] + time.monotonic() - begun, 3)
+        if folder.is_dir():
+            _write_about(folder, about)
 
 
 def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
@@ -280,7 +298,7 @@ def _about(plan: Plan, before: Mapping[str, Any], setup: Setup) -> dict[str, Any
         "points": [{"point": p.name, "settings": p.settings} for p in plan.points],
         "scenario": first.resolved(),
         "scenario_sha256": first.digest(),
-        "data": setup.data_provenance(),
+        "data": setup.data_provenance(setup.community()),
         "cells": cells,
         "scenarios": before.get("scenarios", {}) | scenarios,
         "command": plan.command(middle, seeds),

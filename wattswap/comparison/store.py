@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from market.metrics.table import METRICS, Row
+from p2p.files import naming
 from wattswap.comparison.cells import Cell
 from wattswap.comparison.plan import CellKey
 from wattswap.errors import VerificationFailed
@@ -89,7 +90,10 @@ def read_part(folder: Path, dataset: str, key: CellKey) -> pa.Table:
 
     path = part_path(folder, dataset, key)
     try:
-        return pq.ParquetFile(path).read()
+        with naming(path):
+            return pq.ParquetFile(path).read()
+    except PermissionError:
+        raise
     except (OSError, pa.ArrowException) as error:
         raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
 
@@ -115,5 +119,10 @@ def _write(path: Path, table: Any) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{_PART}.{os.getpid()}.tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    os.replace(temporary, path)
+    try:
+        with naming(path):
+            pq.write_table(table, temporary, compression="zstd")
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

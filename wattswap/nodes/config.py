@@ -17,7 +17,7 @@ from wattswap.scenario.fields import Wrong
 from wattswap.scenario.layers import Place, Source, dotted
 from wattswap.scenario.lines import KeyPath, line_numbers
 from wattswap.scenario.problems import faults_of
-from wattswap.scenario.tables import Table
+from wattswap.scenario.time import Table
 
 CONFIG = "config.toml"
 SCHEMA = 1

@@ -40,7 +40,7 @@ from p2p.wire.messages import (
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.learned import Learned
 from wattswap.nodes.pace import Pace
-from wattswap.runs.interval import own_results
+from wattswap.runs.interval import own_results, sent_orders
 from wattswap.runs.prepare import Setup
 
 GOSSIP_PATIENCE_S: Final = 5.0
@@ -140,7 +140,7 @@ class Home:
         """
         community = self._before(first)
         for i in range(first, self.setup.intervals):
-            orders, meters = community.bids(self.setup.prices.at(i)), community.live()
+            orders, meters = sent_orders(self.setup, community, i), community.live()
             await self.pace.opening(i)
             try:
                 done = await self._interval(i, community, orders, meters)
@@ -160,7 +160,7 @@ class Home:
             community.restore(self.learned.before(self.setup.start_of(first)))
             return community
         for i in range(first):
-            community.bids(self.setup.prices.at(i))
+            sent_orders(self.setup, community, i)
             community.live()
         return community
 

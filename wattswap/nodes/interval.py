@@ -22,7 +22,7 @@ from p2p.batches.receipts import ABSENT, Inclusion, include
 from p2p.wire.messages import OrderMessage, ReadingMessage, message_id, terms_of
 from wattswap.errors import VerificationFailed
 from wattswap.runs.chain_writer import args_of
-from wattswap.runs.interval import IntervalRecord, build_book, clear_book, settled_interval
+from wattswap.runs.interval import IntervalRecord, clear_book, closed_book, settled_interval
 from wattswap.runs.prepare import Setup
 
 
@@ -46,14 +46,20 @@ class Recomputed:
         return replace(self.record, columns={**columns, **self.record.columns})
 
 
-def book_of(setup: Setup, start_s: int, orders: tuple[OrderMessage, ...]) -> OrderBook:
-    """The canonical book of these orders, whatever order they arrived in."""
+def book_of(
+    setup: Setup, start_s: int, orders: tuple[OrderMessage, ...], readings: tuple[ReadingMessage, ...]
+) -> OrderBook:
+    """The canonical book of these messages, whatever order they arrived in."""
     index = {name: home for home, name in enumerate(setup.roster)}
     lines = [(index[o.household], line) for o in orders for line in o.orders]
     rows = [(home, o.side, o.energy_wh, o.limit_micro_per_kwh, o.node) for home, o in lines]
     who, side, energy, limit, node = np.array(rows, dtype=np.int64).reshape(-1, 5).T
     terms = {row: found for row, (_, line) in enumerate(lines) if (found := terms_of(line)) is not None}
-    return build_book(setup.seed, start_s, who, side.astype(np.int8), energy, limit, node, terms)
+    net_wh = np.zeros(len(setup.roster), dtype=np.int64)
+    for reading in readings:
+        net_wh[index[reading.household]] = reading.import_wh - reading.export_wh
+    i = setup.index_of(start_s)
+    return closed_book(setup, i, who, side.astype(np.int8), energy, limit, node, terms, net_wh=net_wh)
 
 
 def registers(
@@ -84,7 +90,7 @@ def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Recom
     """
     start_s = content.interval_start
     i = setup.index_of(start_s)
-    book = book_of(setup, start_s, content.orders)
+    book = book_of(setup, start_s, content.orders, content.readings)
     clearing, clear_ns = clear_book(setup, i, book)
     imported, exported = registers(setup, book, clearing, content.readings)
     record = settled_interval(setup, i, book, clearing, imported, exported, {}, clear_ns)

@@ -31,7 +31,7 @@ from wattswap.nodes.config import (
 )
 from wattswap.runs.layout import MEMBERS
 from wattswap.scenario.fields import Wrong
-from wattswap.scenario.tables import Table
+from wattswap.scenario.time import Table
 
 KEYSTORE = "keystore.json"
 KEY_FILE = "keystore.key"

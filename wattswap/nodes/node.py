@@ -13,6 +13,7 @@ import trio
 
 from p2p.consensus.types import LAN_TIMEOUTS, Timeouts
 from p2p.errors import P2PError
+from p2p.files import write_whole
 from p2p.ledger.store import ChainStore
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.collectors import Collector, Collectors
@@ -177,7 +178,7 @@ class Node:
     def keep_omission(self, household: str, interval_start: int, omission: bytes) -> None:
         """Keep the proof that a collector broke its promise to a home of this node."""
         place = self.setup.roster.index(household)
-        (self.data / f"{OMISSION}{interval_start}-{place}.bin").write_bytes(omission)
+        write_whole(self.data / f"{OMISSION}{interval_start}-{place}.bin", omission)
 
     @contextmanager
     def collector(self) -> Iterator[Operator]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -23,10 +24,38 @@ def run_until_stopped(nodes: Nodes) -> None:
     Raises:
         Exception: The first error of a node, unwrapped from exception groups.
     """
+    _keep_pandas_out()
     try:
         trio.run(_until_stopped, nodes)
     except BaseExceptionGroup as group:
         raise first_cause(group) from None
+
+
+class _NoPandas:
+    """An importer that finds no pandas."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name.partition(".")[0] == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def _keep_pandas_out() -> None:
+    """Let Arrow find no pandas, where nothing has imported it yet.
+
+    Arrow imports it with its first conversion to numpy and remembers whether it is there. A node makes no frames, and
+    a small machine has better uses for the memory. Plug-ins may still import pandas themselves.
+    """
+    if "pandas" in sys.modules:
+        return
+    import pyarrow as pa
+
+    refusing = _NoPandas()
+    sys.meta_path.insert(0, refusing)
+    try:
+        pa.array([0]).to_numpy()
+        pa.scalar(0)
+    finally:
+        sys.meta_path.remove(refusing)
 
 
 async def _until_stopped(nodes: Nodes) -> None:

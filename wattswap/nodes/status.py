@@ -68,14 +68,22 @@ class Finding:
             "ready": self.ready if up else None,
             "peers": self.counters.get("peers"),
             "refused": self._refused(),
+            "refused_by_code": self._by_code(),
             "last_block_age_s": self.counters.get("last_block_age_s"),
             "trouble": self.trouble,
         }
 
     def _refused(self) -> int | None:
         """Refusals of all codes; 0 if a node that reports counters reports none."""
-        named = [n for name, n in self.counters.items() if name == "refused" or name.startswith("refused_")]
-        return sum(named) if self.counters else None
+        return sum(self._by_code().values()) if self.counters else None
+
+    def _by_code(self) -> dict[str, int]:
+        """How often the node refused a message, by the code of the reason."""
+        return {
+            name.removeprefix("refused_"): times
+            for name, times in sorted(self.counters.items())
+            if name == "refused" or name.startswith("refused_")
+        }
 
 
 def targets_of(folder: Path) -> tuple[bytes, list[Target]]:

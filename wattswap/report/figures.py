@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from wattswap.report.drawing import (
     BLUE,
     GREEN,
@@ -48,7 +50,11 @@ def coarse(frame: pd.DataFrame) -> pd.DataFrame:
     if len(frame) <= MAX_POINTS:
         return frame
     minutes = (frame.index[1] - frame.index[0]).total_seconds() / 60
-    groups = pd.DatetimeIndex(frame.index).floor(step_of(len(frame), minutes))
+    index = pd.DatetimeIndex(frame.index)
+    summer = np.array(
+        [bool(moment.dst()) for moment in index]
+    )  # distinguishes the two hours where the clock goes back
+    groups = index.floor(step_of(len(frame), minutes), ambiguous=summer, nonexistent="shift_forward")
     out = pd.DataFrame(index=groups.unique())
     traded = frame["traded_kwh"].groupby(groups).sum()
     for name in frame.columns:
@@ -75,15 +81,12 @@ def step_name(story: Story, drawn: pd.DataFrame) -> str:
     return {"1h": "hour", "1D": "day"}.get(step_of(story.intervals, story.interval_minutes), "week")
 
 
-def power_of(story: Story) -> dict[str, pd.Series[float]]:
-    """Mean power that the homes together buy from the retailer: without a market, and with the one in focus. [kW]"""
-    power = {}
-    for outcome in dict.fromkeys((story.reference, story.focus)):
-        frame = story.outcome(outcome).intervals
-        drawn = coarse(frame)
-        hours = story.interval_minutes / 60 * len(frame) / len(drawn)
-        power[outcome] = drawn["retail_import_kwh"] / hours
-    return power
+def power_of(story: Story) -> pd.Series[float]:
+    """Mean power that the community draws from outside, all meters netted in each interval. [kW]"""
+    frame = story.focused.intervals
+    drawn = coarse(frame.assign(drawn_kwh=(frame["import_kwh"] - frame["export_kwh"]).clip(lower=0)))
+    hours = story.interval_minutes / 60 * len(frame) / len(drawn)
+    return drawn["drawn_kwh"] / hours
 
 
 def price_figure(prices: Mapping[str, pd.DataFrame], currency: str) -> go.Figure:
@@ -261,27 +264,24 @@ def flows_figure(flows: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def grid_figure(power: Mapping[str, pd.Series[float]]) -> go.Figure:
-    """What the homes together take from the retailer over time, with the highest point of each line marked.
+def grid_figure(power: pd.Series[float]) -> go.Figure:
+    """What the community draws from outside over time, with the highest point marked.
 
     Args:
-        power: By mechanism: mean power of each interval, indexed by time. [kW]
+        power: Mean power of each interval, indexed by time. [kW]
     """
     figure = new_figure("", "kW", height=380)
     figure.update_yaxes(rangemode="tozero")
-    for i, (label, series) in enumerate(power.items()):
-        colour, dash = (GREY, "dot") if i == 0 else (colour_of(i - 1), "solid")
-        line(figure, series.index, numbers(series), label, colour, dash=dash)
-        row = int(series.astype(float).argmax())
-        top, height = f"{series.index[row]:%Y-%m-%d %H:%M}", float(series.iloc[row])
-        figure.add_scatter(
-            x=[top],
-            y=[height],
-            mode="markers",
-            name=f"highest, {escape(label)}",
-            marker={"color": colour, "size": 11, "symbol": "circle-open" if i == 0 else "triangle-up"},
-            hovertemplate="%{x}: %{y:.1f} kW<extra>peak</extra>",
-        )
+    line(figure, power.index, numbers(power), "all homes together", colour_of(0))
+    row = int(power.astype(float).argmax())
+    figure.add_scatter(
+        x=[f"{power.index[row]:%Y-%m-%d %H:%M}"],
+        y=[float(power.iloc[row])],
+        mode="markers",
+        name="highest",
+        marker={"color": colour_of(0), "size": 11, "symbol": "triangle-up"},
+        hovertemplate="%{x}: %{y:.1f} kW<extra>peak</extra>",
+    )
     return figure
 
 

@@ -15,7 +15,7 @@ from wattswap.comparison.runner import name_of
 from wattswap.errors import UsageError, suggest
 from wattswap.report.of_run import orders_frame, promises_of, provenance, row_of
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, Sweep, energy_flows
-from wattswap.report.words import needs_money
+from wattswap.report.words import merit, needs_money
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,10 +51,10 @@ def story_of_comparison(comparison: ComparisonFolder, point: str | None = None) 
         scenario = about["scenarios"][name_of(CellKey(point, focus, seeds[0]))]["resolved"]
     return Story(
         kind="comparison",
-        title=str(about["name"]),
+        title=comparison.title,
         currency=comparison.currency,
         homes=len(outcomes[0].bills),
-        start=time[0].strftime("%Y-%m-%dT%H:%MZ"),
+        start=time[0].tz_convert("UTC").strftime("%Y-%m-%dT%H:%MZ"),
         intervals=len(time),
         interval_minutes=_minutes(time, int(about["interval_minutes"])),
         seeds=seeds,
@@ -87,6 +87,8 @@ def _outcome(
     figures = {str(name): Spread.of(numbers[name].tolist()) for name in numbers.columns}
     frames = [comparison.intervals(label, seed, point).astype(float) for seed in comparison.seeds]
     kept = [frame["operator_surplus"].to_numpy() for frame in frames]
+    delivered = [float(frame[["import_kwh", "export_kwh"]].min(axis=1).sum()) for frame in frames]
+    figures["delivered_kwh"] = Spread.of(delivered)
     traded = figures["traded_kwh"].mean
     observed = Observed(
         deficit_intervals=sum(int((surplus < -5e-10).sum()) for surplus in kept),
@@ -97,7 +99,9 @@ def _outcome(
     )
     name = label.partition(":")[0]
     bills = comparison.bills(label, point=point)
-    return Outcome(label, figures, _mean(frames), bills, observed, promises_of(name))
+    return Outcome(
+        label, figures, _mean(frames).tz_convert(comparison.zone), bills, observed, promises_of(name)
+    )
 
 
 def _mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -120,9 +124,7 @@ def _focus(outcomes: tuple[Outcome, ...], reference: str, bound: str | None) -> 
     rivals = [o for o in outcomes if o.label not in (reference, bound)]
     others = [o for o in outcomes if o.label != reference]
     entrants = [o for o in rivals if not needs_money(o)] or rivals or others
-    return max(
-        entrants, key=lambda o: (round(o.value("saving") or 0.0, 2), -(o.value("homes_worse_off") or 0.0))
-    ).label
+    return max(entrants, key=lambda o: (round(merit(o), 2), -(o.value("homes_worse_off") or 0.0))).label
 
 
 def _curve(comparison: ComparisonFolder, label: str, point: str, seed: int, start: datetime | None) -> Curve:

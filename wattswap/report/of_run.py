@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market.metrics.grid import peak_kw
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
 from wattswap.errors import InvalidData, UsageError
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
 from wattswap.runs.chain_reader import VERIFIED_ON_THE_SPOT, chain_facts, stamp, verified_chain
-from wattswap.runs.folder import RunFolder, read_object
-from wattswap.runs.layout import SCENARIO
+from wattswap.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,17 +28,13 @@ def story_of_run(result: RunFolder) -> Story:
     Raises:
         VerificationFailed: A table or the chain is damaged.
     """
-    about, figures = result.manifest, result.figures
+    table = _intervals(result)
+    about, figures = result.manifest, result.figures | {"delivered_kwh": result.delivered_kwh}
     name = str(about["mechanism"])
-    bills, prices, table = result.bills(), result.prices().astype(float), _intervals(result)
-    energy = {f"{kind}_kwh": table[f"{kind}_wh"] / WH_PER_KWH for kind in ("retail_import", "retail_export")}
+    bills, prices = result.bills(), result.prices().astype(float)
+    energy = {f"{way}_kwh": table[f"{way}_wh"] / WH_PER_KWH for way in ("import", "export")}
     intervals = prices.assign(**energy)
-    without = prices.assign(
-        traded_kwh=0.0,
-        price_per_kwh=np.nan,
-        retail_import_kwh=table["import_wh"] / WH_PER_KWH,
-        retail_export_kwh=table["export_wh"] / WH_PER_KWH,
-    )
+    without = intervals.assign(traded_kwh=0.0, price_per_kwh=np.nan)
     observed = Observed(
         deficit_intervals=int((table["operator_surplus_nano"] < 0).sum()),
         surplus_intervals=int((table["operator_surplus_nano"] > 0).sum()),
@@ -48,19 +42,21 @@ def story_of_run(result: RunFolder) -> Story:
         efficiency=figures["allocative_efficiency"],
         volume_share=figures["optimum_volume_share"],
     )
-    baseline = _without_market(figures) | {
-        f"peak_{way}_kw": peak_kw(table[f"{way}_wh"].to_numpy(), int(about["interval_minutes"]))
-        for way in ("import", "export")
-    }
+    scenario, zone = result.scenario, result.zone
+    baseline = _without_market(figures)
     outcomes = (
         Outcome(
-            WITHOUT, _spreads(baseline), without, _bills_without(bills), promises=promises_of("retailer_only")
+            WITHOUT,
+            _spreads(baseline),
+            without.tz_convert(zone),
+            _bills_without(bills),
+            promises=promises_of("retailer_only"),
         ),
-        Outcome(name, _spreads(figures), intervals, bills, observed, promises_of(name)),
+        Outcome(name, _spreads(figures), intervals.tz_convert(zone), bills, observed, promises_of(name)),
     )
     return Story(
         kind="run",
-        title=str(about["name"]),
+        title=result.title,
         currency=result.currency,
         homes=int(about["homes"]),
         start=str(about["start"]),
@@ -77,7 +73,7 @@ def story_of_run(result: RunFolder) -> Story:
         chain=_chain(result),
         provenance=provenance(about) | {"folder": result.path.name},
         repeat=f"wattswap verify {result.path.name}",
-        scenario=read_object(result.path / SCENARIO).get("resolved", {}),
+        scenario=scenario,
         notes=tuple(str(note) for note in about["data"].get("notes", ())),
     )
 
@@ -190,13 +186,21 @@ def _sums(result: RunFolder) -> dict[str, float | None]:
 
 def _without_market(m: Mapping[str, Any]) -> dict[str, float | None]:
     """The figures of the same homes without a market: nothing is traded, and nobody saves."""
-    same = ("cost_without_market", "import_price_per_kwh", "feed_in_price_per_kwh")
-    none = ("saving", "traded_kwh", "welfare", "homes_worse_off", "operator_surplus")
+    tariff = ("cost_without_market", "import_price_per_kwh", "feed_in_price_per_kwh")
+    meters = ("self_sufficiency", "self_sufficiency_alone", "peak_import_kw", "peak_export_kw")
+    none = (
+        "saving_by_mechanism",
+        "saving_by_imbalance_rule",
+        "saving",
+        "traded_kwh",
+        "welfare",
+        "homes_worse_off",
+        "operator_surplus",
+    )
     shares = ("allocative_efficiency", "traded_share")
     return {
-        **{name: m[name] for name in same},
+        **{name: m[name] for name in (*tariff, *meters)},
         "cost_with_market": m["cost_without_market"],
-        "self_sufficiency": m["self_sufficiency_alone"],
         **dict.fromkeys(none, 0.0),
         **{name: None if m[name] is None else 0.0 for name in shares},
         **dict.fromkeys(("price_per_kwh", "gini_saving", "jain_saving")),

@@ -247,4 +247,7 @@ def _cell(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value.strftime("%Y-%m-%dT%H:%MZ") if hasattr(value, "strftime") else str(value)
+    """A value as text; an instant with its offset, so that no hour is named twice where the clock goes back."""
+    if not hasattr(value, "strftime"):
+        return str(value)
+    return str(value.isoformat(timespec="minutes")).replace("+00:00", "Z")

@@ -89,5 +89,5 @@ class Plots:
         return figures.flows_figure(self._story.flows)
 
     def grid(self) -> go.Figure:
-        """Power from the retailer over time, with and without a market."""
+        """Power that the community draws from outside, over time."""
         return figures.grid_figure(figures.power_of(self._story))

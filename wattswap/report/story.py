@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from wattswap.comparison.statistics import mean_interval
+from wattswap.scenario.basis import zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,8 +74,8 @@ class Outcome:
     Args:
         label: Its name, as the scenario or the comparison calls it.
         metrics: Figures by name, in kWh, kW and currency.
-        intervals: Indexed by interval_start (UTC): price_per_kwh, import_per_kwh, feed_in_per_kwh, traded_kwh,
-            retail_import_kwh, retail_export_kwh.
+        intervals: Indexed by interval_start local: price_per_kwh, import_per_kwh, feed_in_per_kwh, traded_kwh, and
+            import_kwh and export_kwh of all meters.
         bills: Indexed by home: cost_without_market, cost_with_market, saving and energy in kWh.
         observed: What it did.
         promises: What it promises; None for a mechanism that is not registered here.
@@ -133,7 +134,7 @@ class Story:
 
     Args:
         kind: What the folder is.
-        title: Name of the scenario.
+        title: Title of the scenario, or its name.
         currency: Currency code.
         homes: Number of homes.
         start: First interval, as text, UTC.
@@ -209,9 +210,20 @@ class Story:
         return self.rivals or (self.focused,)
 
     @property
-    def shares_imbalance(self) -> bool:
+    def nets_imbalance(self) -> bool:
         """Whether homes settle among each other, before the retailer, what was not traded."""
-        return bool(self.scenario.get("market", {}).get("imbalance", "shared") == "shared")
+        market = self.scenario.get("market", {})
+        return bool(market.get("quantities") != "metered" and market.get("imbalance") != "retailer")
+
+    @property
+    def metered(self) -> bool:
+        """Whether quantities come from the meters instead of from orders."""
+        return bool(self.scenario.get("market", {}).get("quantities") == "metered")
+
+    @property
+    def zone(self) -> str:
+        """Time zone in which people read its times."""
+        return zone_of(self.scenario)
 
     @property
     def length(self) -> timedelta:

@@ -10,10 +10,12 @@ from typing import Any, Final
 from agents.bidding import STRATEGIES
 from market.metrics.table import METRICS, Metric
 from wattswap.report.story import Outcome, Spread, Story
+from wattswap.runs.shown import Saving, saving_of
 
 DASH = "–"
 FIRST: Final = (
-    *("cost_with_market", "saving", "homes_worse_off", "welfare", "allocative_efficiency", "traded_kwh"),
+    *("saving_by_mechanism", "cost_with_market", "saving", "homes_worse_off", "welfare"),
+    *("allocative_efficiency", "traded_kwh"),
     *(
         "traded_share",
         "price_per_kwh",
@@ -86,7 +88,7 @@ def duration(length: timedelta) -> str:
 
 
 def verdict(story: Story) -> list[str]:
-    """Three sentences: what the market saved, who did worst by it, and what neighbours did for each other."""
+    """What the market saved, who did worst by it, and what neighbours did for each other, one paragraph each."""
     losers = worst_off(story.focused, story.currency, mean=len(story.seeds) > 1)
     return [_money(story), losers + _harmless(story), _energy(story)]
 
@@ -121,10 +123,15 @@ def two_prices(outcomes: Sequence[Outcome]) -> str:
 
 def _money(story: Story) -> str:
     o, money = story.focused, story.currency
+    parts = saving_of({name: spread.mean for name, spread in o.metrics.items()})
+    if parts is not None:
+        return f"{_first(story)} the {story.homes} homes {_parts(parts, story)}"
     before, after, saving = o.value("cost_without_market"), o.value("cost_with_market"), o.metrics["saving"]
     if before is None or after is None or saving.mean is None:
         return f"What {o.label} saved is not known."
-    percent = f" ({abs(100 * saving.mean / before):.1f} %)" if abs(before) >= abs(saving.mean) else ""
+    percent = (
+        f" ({abs(100 * saving.mean / before):.1f} %)" if before and abs(before) >= abs(saving.mean) else ""
+    )
     change = "which changes nothing"
     if number(saving.mean) != number(0.0):
         change = f"{number(abs(saving.mean))} {money}{percent} {'better' if saving.mean > 0 else 'worse'}"
@@ -136,6 +143,42 @@ def _money(story: Story) -> str:
     return text + "."
 
 
+def _parts(found: Saving, story: Story) -> str:
+    """What the homes pay, and what of the saving is the mechanism's, the imbalance rule's and from outside."""
+    money = story.currency
+    percent = ""
+    if abs(found.without) >= abs(found.by_mechanism) and found.without:
+        percent = f" ({100 * found.by_mechanism / abs(found.without):.1f} %)"
+    text = (
+        f"{_pays(found.paid, found.without, money, story)}. The mechanism saves {number(found.by_mechanism)}"
+        f" {money}{percent} of at most {number(found.bound)}{_around(story)}"
+    )
+    if found.by_imbalance_rule:
+        text += f"; the imbalance rule saves {number(found.by_imbalance_rule)} {money}, whatever the mechanism does"
+    if found.from_outside:
+        text += (
+            f". {number(found.from_outside)} {money} come from outside: the market operator adds them, and they are no"
+            " saving"
+        )
+    return text + "."
+
+
+def _around(story: Story) -> str:
+    """The interval of the mechanism's part over the seeds."""
+    if len(story.seeds) < 2:
+        return ""
+    around = interval(story.focused.metrics["saving_by_mechanism"], 2)
+    found = f"95 % interval {around} {story.currency}" if around else "the same to the cent"
+    return f" ({found} over {len(story.seeds)} seeds)"
+
+
+def merit(outcome: Outcome) -> float:
+    """What a mechanism saves the homes by itself: neither by the imbalance rule nor with money from outside."""
+    own = outcome.value("saving_by_mechanism")
+    saved = outcome.value("saving") if own is None else own
+    return (saved or 0.0) - max(-(outcome.value("operator_surplus") or 0.0), 0.0)
+
+
 def _first(story: Story) -> str:
     rivals, label = story.rivals, story.focus
     if len(rivals) < 2:
@@ -145,8 +188,8 @@ def _first(story: Story) -> str:
     if paid and not needs_money(story.focused):
         more = f"{len(paid)} more {'does' if len(paid) == 1 else 'do'}"
         which = f"{len(rivals) - len(paid)} mechanisms that need no money from outside ({more})"
-    most = number(story.focused.value("saving"))
-    equal = sum(number(r.value("saving")) == most and not needs_money(r) for r in rivals) - 1
+    most = number(merit(story.focused))
+    equal = sum(number(merit(r)) == most and not needs_money(r) for r in rivals) - 1
     added = f", as {equal} more do to the cent" if equal > 0 else ""
     if needs_money(story.focused):
         added = " although its operator must add money"
@@ -189,8 +232,8 @@ def _harmless(story: Story) -> str:
     nobody = [r for r in story.rivals if r.value("homes_worse_off") == 0 and not needs_money(r)]
     if not story.focused.value("homes_worse_off") or not nobody:
         return ""
-    best = max(nobody, key=lambda r: r.value("saving") or 0.0)
-    saved = amount(best.value("saving") or 0.0, story.currency)
+    best = max(nobody, key=merit)
+    saved = amount(merit(best), story.currency)
     return f" Of the mechanisms under which nobody loses {best.label} saves most, {saved}."
 
 
@@ -206,17 +249,21 @@ def _energy(story: Story) -> str:
     traded, price = o.value("traded_kwh"), o.value("price_per_kwh")
     if not traded:
         return f"Nothing was traded with {o.label}, so there is no price between neighbours."
-    text = f"Neighbours traded {number(traded, 1)} kWh"
+    how = "cleared from the meters" if story.metered else "agreed ahead"
+    text = f"{number(traded, 1)} kWh were {how}"
     if price is not None:
         low, high = o.intervals["feed_in_per_kwh"].mean(), o.intervals["import_per_kwh"].mean()
         text += (
             f" at {number(price, 4)} {story.currency} per kWh on average, where the retailer pays"
             f" {number(float(low), 4)} and charges {number(float(high), 4)}"
         )
-    share, alone = o.value("self_sufficiency"), story.without.value("self_sufficiency")
+    delivered = o.value("delivered_kwh")
+    if delivered is not None and not story.metered:
+        text += f". By the meters {number(delivered, 1)} kWh were delivered from home to home"
+    share, alone = o.value("self_sufficiency"), o.value("self_sufficiency_alone")
     if share is not None and alone is not None:
         text += (
-            f", and cover {100 * share:.1f} % of their consumption themselves,"
+            f". Together the homes cover {100 * share:.1f} % of their consumption themselves,"
             f" where each home alone covers {100 * alone:.1f} %"
         )
     return text + "."

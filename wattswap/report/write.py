@@ -11,6 +11,7 @@ from wattswap.errors import AlreadyExists, RunNotFound, UsageError
 from wattswap.report.story import Story
 from wattswap.runs.folder import RunFolder
 from wattswap.runs.layout import COMPARISON, MANIFEST, REPORT
+from wattswap.scenario.basis import moment
 
 
 def story_of(folder: Path, point: str | None = None) -> Story:
@@ -57,7 +58,8 @@ def html_of(story: Story, start: datetime | None = None) -> str:
     if story.sweep is not None:
         kind = f"a sweep of {len(story.sweep.points)} points, of which {story.point} is reported in full"
     seeds = "" if len(story.seeds) < 2 else f", {len(story.seeds)} seeds"
-    about = f"Report of {kind}: {story.homes} homes, {duration(story.length)} from {story.start}{seeds}."
+    about = f"Report of {kind}: {story.homes} homes, {duration(story.length)} from"
+    about += f" {moment(story.start, story.zone)} ({story.zone}){seeds}."
     rivals = [o.label for o in story.rivals] or [story.focus]
     names = ", ".join(rivals) if len(rivals) <= 3 else f"{len(rivals)} mechanisms compared"
     title = f"{story.title}, {story.point}" if story.point else story.title

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from data.readings import home_id
 from market.errors import did_you_mean
 from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, Postings
 from market.units import NANO_PER_UNIT, WH_PER_KWH
@@ -294,6 +295,7 @@ def prove_line(run: Path, household: str, interval: str) -> str:
     """
     from wattswap.runs.folder import stored_scenario
 
+    household = home_id(household)
     genesis, accounts = genesis_of(run), accounts_of(run)
     if household not in accounts:
         guess = did_you_mean(household, accounts).strip()

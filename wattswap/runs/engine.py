@@ -23,8 +23,10 @@ from market.errors import MarketError
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OtherFormat
+from p2p.files import naming
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
+from wattswap.runs.disk import Stopped, continuable
 from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
 from wattswap.runs.interrupt import Interrupt
 from wattswap.runs.interval import IntervalRecord, step
@@ -181,41 +183,52 @@ def run(scenario: Scenario, *, out: Path | str = RUNS, on_progress: OnProgress |
     """
     setup = prepare(scenario)
     partial = begin(setup, Path(out))
-    with folder_lock(partial):
-        try:
+    try:
+        with folder_lock(partial):
             return _drive(setup, partial, on_progress)
-        except Interrupted:
-            raise
-        except BaseException as error:
-            # From a checkpoint on, `resume` continues once the cause is mended, such as a full disk; but not with a
-            # corrected file of plug-ins, because the chain commits to the one that was used.
-            begun = (partial / CHECKPOINT).exists() or (partial / MANIFEST).exists()
-            final = bool(scenario.modules) and isinstance(error, MarketError | AgentError)
-            if final or not begun:
-                shutil.rmtree(partial, ignore_errors=True)
-            raise
+    except (Interrupted, Stopped):
+        raise
+    except BaseException as error:
+        # From a checkpoint on, `resume` continues once the cause is mended; but not with a corrected file of plug-ins,
+        # because the chain commits to the one that was used.
+        final = bool(scenario.modules) and isinstance(error, MarketError | AgentError)
+        if final or not _begun(partial):
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _begun(partial: Path) -> bool:
+    """Whether `resume` finds something to continue from."""
+    return (partial / CHECKPOINT).exists() or (partial / MANIFEST).exists()
 
 
 def begin(setup: Setup, out: Path, driver: str = IN_PROCESS) -> Path:
-    """Make the .partial folder of a new run, with its genesis and scenario."""
+    """Make the .partial folder of a new run, with its genesis and scenario; where that fails nothing is left."""
     folder = new_run_folder(setup.scenario, out)
     partial = folder.with_name(folder.name + PARTIAL)
     partial.mkdir(parents=True)
     scenario = setup.scenario
-    setup.write_genesis(partial)
-    if driver == LIVE:
-        (partial / LIVE_MARK).touch()
-        setup.write_members(partial)
-    # Last, because a folder with a scenario is one that `resume` takes.
-    write_json(partial / SCENARIO, {"resolved": scenario.resolved(), "base": str(scenario.source.base)})
-    log_event(
-        partial,
-        "began",
-        driver=driver,
-        scenario=scenario.name,
-        intervals=setup.intervals,
-        homes=len(setup.roster),
-    )
+    try:
+        with naming(partial):
+            setup.write_genesis(partial)
+            if driver == LIVE:
+                (partial / LIVE_MARK).touch()
+                setup.write_members(partial)
+            # Last, because a folder with a scenario is one that `resume` takes.
+            write_json(
+                partial / SCENARIO, {"resolved": scenario.resolved(), "base": str(scenario.source.base)}
+            )
+            log_event(
+                partial,
+                "began",
+                driver=driver,
+                scenario=scenario.name,
+                intervals=setup.intervals,
+                homes=len(setup.roster),
+            )
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     return partial
 
 
@@ -262,6 +275,11 @@ def _of_another_version(partial: Path) -> RunNotFound:
 
 
 def _drive(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunFolder:
+    with continuable(partial, lambda: _begun(partial), f"wattswap resume {partial}"):
+        return _to_the_end(setup, partial, on_progress)
+
+
+def _to_the_end(setup: Setup, partial: Path, on_progress: OnProgress | None) -> RunFolder:
     begun = time.time()
     chain = own_chain(setup, partial)
     current = Run(setup, partial, chain)
@@ -315,10 +333,11 @@ def finish(
         "driver": driver,
         "signed": signed,
         "forecast": setup.agents.forecaster,
-        "imbalance": setup.imbalance,
+        "quantities": setup.scenario.market.quantities,
+        "imbalance": setup.imbalance_words,
         "scenario_sha256": setup.scenario.digest(),
         **({"modules": modules} if modules else {}),
-        "data": setup.data_provenance(),
+        "data": setup.data_provenance(current.community),
         "chain": chain,
         "replay_sha256": current.replay.hexdigest(),
         "files": file_hashes(partial, hashed_files(driver)),

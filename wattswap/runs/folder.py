@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from market.metrics.fairness import percent_of, saving_nano
 from market.settlement.accounts import MONEY_COLUMNS
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
+from p2p.files import naming
 from wattswap.errors import Problem, RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
+from wattswap.scenario.basis import title_of, zone_of
 from wattswap.scenario.load import Scenario, from_resolved
 
 if TYPE_CHECKING:
@@ -73,6 +75,27 @@ class RunFolder:
         """Currency code of the scenario."""
         return str(self.manifest["currency"])
 
+    @cached_property
+    def scenario(self) -> dict[str, Any]:
+        """The resolved scenario, with every default filled in."""
+        return dict(read_object(self.path / SCENARIO).get("resolved", {}))
+
+    @property
+    def zone(self) -> str:
+        """Time zone in which people read its times."""
+        return zone_of(self.scenario)
+
+    @property
+    def title(self) -> str:
+        """The title of the scenario, or its name."""
+        return title_of(self.scenario) or str(self.manifest["name"])
+
+    @cached_property
+    def delivered_kwh(self) -> float:
+        """Energy that homes gave each other by the meters: of every interval the lesser of import and export. [kWh]"""
+        table = self.table("intervals")
+        return float(table[["import_wh", "export_wh"]].min(axis=1).sum()) / WH_PER_KWH
+
     def table(self, name: str, where: tuple[str, str, object] | None = None) -> pd.DataFrame:
         """One stored table with its integer columns: orders, readings, postings, intervals or bills.
 
@@ -119,6 +142,8 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
     if not isinstance(loaded, dict):
@@ -148,7 +173,10 @@ def read_table(folder: Path, name: str, where: tuple[str, str, object] | None = 
 
     path = folder / table_file(name)
     try:
-        return pq.read_table(path, filters=None if where is None else [where])
+        with naming(path):
+            return pq.read_table(path, filters=None if where is None else [where])
+    except PermissionError:
+        raise
     except (OSError, pa.ArrowException) as error:
         raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
 

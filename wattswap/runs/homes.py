@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents import residuals
+from agents.bidding import STRATEGIES
 from agents.devices import DEVICES, Device
 from data.readings import MISSING, MeterData
 from market.units import PPM, largest_remainder
@@ -17,7 +19,7 @@ from wattswap.scenario.lines import KeyPath
 
 if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
-    from wattswap.scenario.tables import Table
+    from wattswap.scenario.time import Table
 
 MAX_LISTED = 20
 
@@ -39,7 +41,13 @@ def load_meter(scenario: Scenario) -> MeterData:
         from data import formats
 
         options = scenario.data
-        meter = formats.load(path, format=options.format, zone=options.zone, fuse_w=options.fuse_w)
+        meter = formats.load(
+            path,
+            format=options.format,
+            zone=options.zone,
+            fuse_w=options.fuse_w,
+            register=options.numbers,
+        )
     wanted = scenario.data.households
     if wanted is None:
         return meter
@@ -52,12 +60,13 @@ def load_meter(scenario: Scenario) -> MeterData:
     return meter.select(wanted)
 
 
-def history_after_gaps_s(meter: MeterData, start_s: int) -> int:
-    """The start of the history that forecasts may use: after its last gap, so that a gap never counts as 0. [s]"""
-    step_s = meter.minutes * 60
-    before = max(0, -(-(start_s - meter.start_s) // step_s))
-    gaps = np.flatnonzero((meter.quality[:before] == MISSING).any(axis=1))
-    return meter.start_s + (int(gaps[-1]) + 1) * step_s if len(gaps) else meter.start_s
+def history_days(scenario: Scenario) -> int:
+    """Days before the run of which the homes can use the readings: for forecasts, and for what they were off by."""
+    homes = scenario.homes
+    strategies = [STRATEGIES.get(name) for name in (homes.strategy, *homes.strategies)]
+    # The day more is for the hour that the clock skips in spring.
+    spread = residuals.DAYS + 1 if any(strategy.quantiles_ppm for strategy in strategies) else 0
+    return homes.forecast_days + spread
 
 
 def without_missing(

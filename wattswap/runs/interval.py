@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.bidding import OwnResults
+from agents.bidding import Orders, OwnResults
 from agents.errors import InvalidOrders
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, check_feasible
@@ -20,7 +20,7 @@ from market.mechanism import MECHANISMS, refuse_unused
 from market.orders import Terms
 from market.random import words_of
 from market.settlement.accounts import BOUGHT, SOLD, TRADE, Postings
-from market.settlement.imbalance import baseline_nano, imbalance_cost_nano
+from market.settlement.baseline import baseline_nano, bound_nano, imbalance_cost_nano, netting_nano
 from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
 from market.units import MICRO_PER_UNIT, Int8Array, IntArray
@@ -34,11 +34,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Settled:
-    """An interval's postings with what each member would have been credited without a market."""
+    """An interval's postings, what each member would have been credited without a market, and the parts of its saving.
+
+    Args:
+        netting_nano: What each member saves by the imbalance rule.
+        bound_nano: The most that all members together can save without moving a flow.
+    """
 
     postings: Postings
     baseline_nano: IntArray
     imbalance_cost_nano: IntArray
+    netting_nano: IntArray
+    bound_nano: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +121,10 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
         PluginFailed: A third-party plug-in did, or raised.
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
-    book = order_book(setup, community, i, signed=signed)
-    clearing, clear_ns = clear_book(setup, i, book)
+    orders = sent_orders(setup, community, i, signed=signed)
     meters = community.live()
+    book = closed_book(setup, i, *columns_of(orders), net_wh=meters.import_wh - meters.export_wh)
+    clearing, clear_ns = clear_book(setup, i, book)
     community.learn(book, clearing)
     record = settled_interval(
         setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns
@@ -142,19 +150,77 @@ def own_results(start_s: int, lines: IntArray, price: PriceLine | None) -> OwnRe
     )
 
 
-def order_book(setup: Setup, community: Community, i: int, *, signed: bool = False) -> OrderBook:
-    """The book of what the homes bid for the i-th interval."""
-    orders = community.bids(setup.prices.at(i))
+def sent_orders(setup: Setup, community: Community, i: int, *, signed: bool = False) -> Orders:
+    """What the homes send for the i-th interval: orders, or limits where quantities come from the meters."""
+    prices = setup.prices.at(i)
+    orders = (
+        limits_as_orders(community.members, *community.limits(prices))
+        if setup.metered
+        else community.bids(prices)
+    )
     if signed:
         setup.sign_and_check(setup.start_of(i), orders)
-    home, side, energy_wh, limit = orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh
+    return orders
+
+
+def limits_as_orders(members: IntArray, buy_limit: IntArray, sell_limit: IntArray) -> Orders:
+    """The limits of homes as two orders each, to buy and to sell; their energy of 1 Wh stands for any quantity.
+
+    Args:
+        members: Index of each home in the roster.
+        buy_limit: Per home. [micro-currency/kWh]
+        sell_limit: Per home. [micro-currency/kWh]
+    """
+    homes = len(members)
+    return Orders(
+        home=np.repeat(members, 2),
+        side=np.tile(np.array([1, -1], dtype=np.int8), homes),
+        energy_wh=np.ones(2 * homes, dtype=np.int64),
+        limit_micro_per_kwh=np.stack([buy_limit, sell_limit], axis=1).ravel(),
+    )
+
+
+def columns_of(orders: Orders) -> tuple[IntArray, Int8Array, IntArray, IntArray]:
+    """Participant, side, energy and limit of orders."""
+    return orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh
+
+
+def closed_book(
+    setup: Setup,
+    i: int,
+    participant: IntArray,
+    side: Int8Array,
+    energy_wh: IntArray,
+    limit_micro_per_kwh: IntArray,
+    node: IntArray | None = None,
+    terms: Mapping[int, Terms] = MappingProxyType({}),
+    *,
+    net_wh: IntArray,
+) -> OrderBook:
+    """The canonical book of the i-th interval.
+
+    Args:
+        net_wh: Metered import minus export per home; the quantities, where the market takes them from the meters. [Wh]
+    """
+    if setup.metered:
+        energy_wh = metered_wh(participant, side, net_wh)
+    start_s, limit = setup.start_of(i), limit_micro_per_kwh
     try:
-        return build_book(setup.seed, setup.start_of(i), home, side, energy_wh, limit)
+        return build_book(setup.seed, start_s, participant, side, energy_wh, limit, node, terms)
     except InvalidBook as error:
         names = " and ".join(sorted(set(setup.strategies)))
         raise InvalidOrders(
             f"what {names} orders is no order book: {error}; correct the bidding strategy"
         ) from None
+
+
+def metered_wh(participant: IntArray, side: Int8Array, net_wh: IntArray) -> IntArray:
+    """The quantity of each limit: what its home's meter shows on its side, for its first limit of that side. [Wh]"""
+    energy_wh: IntArray = np.maximum(net_wh[participant] * side, 0)
+    key = 2 * participant + (side > 0)
+    first = np.zeros(len(key), dtype=np.bool_)
+    first[np.unique(key, return_index=True)[1]] = True
+    return np.where(first, energy_wh, 0)
 
 
 def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
@@ -186,13 +252,24 @@ def settled_interval(
         export_wh: Metered export per home. [Wh]
         columns: What devices say, by name; sub-meters are added here.
     """
-    prices, local = setup.prices.at(i), setup.imbalance == "shared"
-    accounts = setup.accounts
+    prices, accounts, rule = setup.prices.at(i), setup.accounts, setup.imbalance_rule
     postings = settle(
-        book, clearing, import_wh, export_wh, prices, local_market=local, external=len(accounts)
+        book,
+        clearing,
+        import_wh,
+        export_wh,
+        prices,
+        rule=rule,
+        weight_wh=setup.weight_wh(i) if rule.needs_weights else None,
+        rank=arrival_order(setup.seed, setup.start_of(i), setup.members) if rule.netted else None,
+        external=len(accounts),
     )
     settled = Settled(
-        postings, baseline_nano(import_wh, export_wh, prices), imbalance_cost_nano(postings, prices)
+        postings,
+        baseline_nano(import_wh, export_wh, prices),
+        imbalance_cost_nano(postings, prices),
+        netting_nano(postings, prices),
+        bound_nano(import_wh, export_wh, prices),
     )
     columns = {**columns, **setup.behind_meter(i)}
     return IntervalRecord(

@@ -12,17 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from agents.bidding import Orders
+from agents.bidding import Orders, refuse_without_limits
 from agents.community import Community
 from agents.rules import AgentRules, Weather
-from data.readings import MeterData
+from data.readings import MISSING, MeterData
 from market.interval import Interval
 from market.mechanism import MECHANISMS, Mechanism
 from market.orders import OrderKind
 from market.parameters import rules_with
+from market.random import interval_seed
 from market.rules import MarketRules
+from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
 from market.settlement.tariff import OutsidePrices
-from market.units import IntArray
+from market.units import INT64_SAFE, NANO_PER_UNIT, BoolArray, IntArray
 from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
 from p2p.blocks.members import Members, write_members
 from p2p.wire import messages
@@ -40,8 +42,9 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import run_defaults
-from wattswap.runs.homes import devices_of, history_after_gaps_s, load_meter, strategies_of, without_missing
+from wattswap.runs.homes import devices_of, history_days, load_meter, strategies_of, without_missing
 from wattswap.runs.layout import GENESIS, MEMBERS
+from wattswap.runs.throughput import DAYS, Throughput
 from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
 
@@ -127,9 +130,37 @@ class Setup:
         return self.scenario.chain.sign_orders
 
     @property
-    def imbalance(self) -> str:
-        """With whom imbalances are settled first: "shared" among members, or "retailer"."""
-        return self.scenario.market.imbalance if self.mechanism.promises.local_market else "retailer"
+    def metered(self) -> bool:
+        """Whether homes state limits only, and the quantities come from the meters."""
+        return self.scenario.market.quantities == "metered"
+
+    @cached_property
+    def imbalance_rule(self) -> ImbalanceRule:
+        """How imbalances are settled; with the retailer where there are none, or no local market."""
+        market = self.scenario.market
+        if self.metered or not self.mechanism.promises.local_market:
+            return ImbalanceRule(Imbalance.RETAILER)
+        return ImbalanceRule(Imbalance(market.imbalance), Shares(market.imbalance_shares or "throughput"))
+
+    @property
+    def imbalance_words(self) -> str:
+        """The imbalance rule as scenarios and results name it; a pool with its shares unless they are the default."""
+        rule = self.imbalance_rule
+        pooled = rule.imbalance is Imbalance.POOLED and rule.shares is not Shares.THROUGHPUT
+        return f"{rule.imbalance} ({rule.shares})" if pooled else str(rule.imbalance)
+
+    def weight_wh(self, i: int) -> IntArray:
+        """Weights of the shares of a pool in the i-th interval, fixed for its local day. [Wh]"""
+        return self._weights.of(self.first_row + i)
+
+    @cached_property
+    def _weights(self) -> Throughput:
+        return Throughput(self.meter, self.zone, self.agents.lead)
+
+    @property
+    def zone(self) -> str:
+        """Time zone of the homes' calendar."""
+        return self.scenario.zone
 
     @property
     def steps_per_day(self) -> int:
@@ -163,7 +194,7 @@ class Setup:
         """The market rules with the outside prices of the i-th interval, and its own seed."""
         return replace(
             self.rules,
-            seed=self.rules.seed + self.start_of(i),
+            seed=interval_seed(self.rules.seed, self.start_of(i)),
             retail_micro_per_kwh=int(self.prices.import_micro_per_kwh[i]),
             feed_in_micro_per_kwh=int(self.prices.feed_in_micro_per_kwh[i]),
         )
@@ -181,9 +212,15 @@ class Setup:
             members=self.members[columns],
             start_s=self.meter.start_s,
             strategies=self.strategies[columns],
-            zone=self.scenario.tariff.zone or self.scenario.time.zone or "UTC",
+            zone=self.zone,
             weather=self.weather,
+            valid=None if self._valid is None else self._valid[:, columns],
         )
+
+    @cached_property
+    def _valid(self) -> BoolArray | None:
+        valid = self.meter.quality != MISSING
+        return None if valid.all() else valid
 
     @cached_property
     def has_load(self) -> bool:
@@ -285,14 +322,14 @@ class Setup:
             chain_id, kinds = self.genesis.chain_id, (Kind.ORDER,)
             open_message(data, chain_id=chain_id, kinds=kinds, household_keys=keys, limits=limits)
 
-    def data_provenance(self) -> dict[str, Any]:
-        """Where the readings come from, for the manifest."""
+    def data_provenance(self, community: Community) -> dict[str, Any]:
+        """Where the readings come from and what these homes lack in them, for the manifest."""
         quality = self.meter.quality[self.first_row :]
         return {
             "format": self.meter.source.format,
             "sha256": self.meter.source.sha256,
             "answers": dict(self.meter.source.answers),
-            "notes": list(self.meter.source.notes),
+            "notes": [*self.meter.source.notes, *community.notes()],
             "estimated_share": float((quality != 0).mean()),
             "dropped_homes": list(self.dropped_homes),
         }
@@ -319,16 +356,20 @@ def prepare(scenario: Scenario) -> Setup:
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
     step_s = span.minutes * 60
     agents = _agent_rules(scenario, span.minutes)
-    history_s = scenario.homes.forecast_days * DAY_S + agents.lead * step_s
+    history_s = max(history_days(scenario), DAYS + 1) * DAY_S + agents.lead * step_s
     # History and run are cut to whole market intervals, counted from the run's start.
-    first_s = max(history_after_gaps_s(meter, span.start_s), span.start_s - history_s)
+    first_s = max(meter.start_s, span.start_s - history_s)
     first_s = span.start_s - (span.start_s - first_s) // step_s * step_s
     meter = meter.window(first_s, span.end_s)
     if span.minutes != meter.minutes:
-        meter = meter.resample(span.minutes)
+        meter = meter.resample(span.minutes, span.start_s % step_s)
     first_row = (span.start_s - meter.start_s) // step_s
     meter, dropped = without_missing(scenario, meter, first_row)
     devices, strategies = devices_of(scenario, meter, dropped), strategies_of(scenario, meter, dropped)
+    if scenario.market.quantities == "metered":
+        refuse_without_limits(strategies)
+    prices = scenario.outside_prices(span)
+    _refuse_too_much_money(scenario, meter, first_row, prices)
     return Setup(
         scenario=scenario,
         meter=meter,
@@ -336,7 +377,7 @@ def prepare(scenario: Scenario) -> Setup:
         intervals=span.intervals,
         start_s=span.start_s,
         minutes=span.minutes,
-        prices=scenario.outside_prices(span),
+        prices=prices,
         mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=agents,
@@ -345,6 +386,27 @@ def prepare(scenario: Scenario) -> Setup:
         keys=Keys.of(scenario),
         dropped_homes=dropped,
     )
+
+
+def _refuse_too_much_money(
+    scenario: Scenario, meter: MeterData, first_row: int, prices: OutsidePrices
+) -> None:
+    """Refuse a run whose bills could leave the integers that money is counted in, before it runs for hours.
+
+    Raises:
+        InvalidScenario: All energy at the retailer's prices and the remote fee passes 2^62 nano-currency.
+    """
+    bought = np.abs(prices.import_micro_per_kwh).astype(np.float64) + prices.grid_fee_remote_micro_per_kwh
+    sold = np.abs(prices.feed_in_micro_per_kwh).astype(np.float64)
+    import_wh, export_wh = (wh[first_row:].sum(axis=1) for wh in (meter.import_wh, meter.export_wh))
+    nano = float(import_wh @ bought + export_wh @ sold)
+    if nano >= INT64_SAFE:
+        most, unit = INT64_SAFE / NANO_PER_UNIT, scenario.currency
+        raise scenario.invalid(
+            "tariff",
+            f"the bills of this run are about {nano / NANO_PER_UNIT:.2g} {unit}, and a run can count {most:.2g} {unit}",
+            f"run a shorter time or fewer homes, or give all prices in a larger unit, such as 1,000 {unit}",
+        )
 
 
 def market_rules(scenario: Scenario) -> MarketRules:

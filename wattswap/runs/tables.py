@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 ROW_GROUP_ROWS = 131_072
 
+ACCOUNT_KINDS = ("home", "external", "system")
+"""What an account is; its name alone does not say, since a home may be called "retailer"."""
+
 
 class Tables:
     """Collects the rows of each interval and writes them by day.
@@ -98,7 +101,10 @@ class Tables:
     def _names(self, index: IntArray, names: tuple[str, ...]) -> pa.Array:
         import pyarrow as pa
 
-        return pa.DictionaryArray.from_arrays(pa.array(index.astype(np.int32)), pa.array(names))
+        # A home may have the name of another account; a text stands once in a dictionary.
+        place = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        code = np.array([place[name] for name in names], dtype=np.int32)
+        return pa.DictionaryArray.from_arrays(pa.array(code[index]), pa.array(list(place)))
 
     def _starts(self, repeat: list[int]) -> pa.Array:
         return starts([record.start_s for record, _ in self._rows], repeat)
@@ -147,11 +153,14 @@ class Tables:
         return self._with_metadata(table)
 
     def _postings_table(self) -> pa.Table:
-        accounts = (*self._roster, *self._rows[0][0].accounts, *SYSTEM_ACCOUNTS)
+        external = self._rows[0][0].accounts
+        accounts = (*self._roster, *external, *SYSTEM_ACCOUNTS)
+        kinds = np.repeat(np.arange(3), [len(self._roster), len(external), len(SYSTEM_ACCOUNTS)])
         lines = np.concatenate([record.settled.postings.lines for record, _ in self._rows])
         columns: dict[str, Any] = {
             "interval_start": self._starts([len(accounts)] * len(self._rows)),
             "account": self._names(np.tile(np.arange(len(accounts)), len(self._rows)), accounts),
+            "account_kind": self._names(np.tile(kinds, len(self._rows)), ACCOUNT_KINDS),
         }
         columns |= {name: np.ascontiguousarray(lines[:, i]) for i, name in enumerate(COLUMNS)}
         return self._with_metadata(columns)

@@ -26,7 +26,9 @@ from wattswap.runs.prepare import Setup
 
 BEHIND_METER = ("load_wh", "pv_wh")
 """Columns without a value if the data do not have what is behind the meters."""
-BILL_COLUMNS = (*COLUMNS, "baseline_nano", "imbalance_cost_nano", *BEHIND_METER)
+OWN_COLUMNS = ("baseline_nano", "imbalance_cost_nano", "netting_nano")
+"""Columns of a settled interval beside its postings."""
+BILL_COLUMNS = (*COLUMNS, *OWN_COLUMNS, *BEHIND_METER)
 
 Columns = Mapping[str, Sequence[int | None]]
 """Values of each interval by name; None where a value does not exist."""
@@ -39,7 +41,8 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
     inside, traded or netted, `competitive` the price of the efficient clearing of the same book, `bought_nano` what
     buyers pay and `sold_nano` what sellers get for traded energy, rebates included and fees not, `worse_orders` counts
     orders that pay more, or get less, than their accepted energy is worth at their limit, charges included,
-    `members_nano` what all homes are credited, and `baseline_nano` what they would be without a market.
+    `members_nano` what all homes are credited, `baseline_nano` what they would be without a market, `netting_nano` what
+    of the difference the imbalance rule brings, and `bound_nano` the most that the difference can be.
     """
     books, clearings = [r.book for r in records], [r.clearing for r in records]
     ends = np.cumsum([len(book) for book in books])
@@ -99,6 +102,8 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
         **behind,
         "members_nano": total[:, TRADE:].sum(axis=1).tolist(),
         "baseline_nano": [int(r.settled.baseline_nano.sum()) for r in records],
+        "netting_nano": [int(r.settled.netting_nano.sum()) for r in records],
+        "bound_nano": [r.settled.bound_nano for r in records],
     }
 
 
@@ -130,9 +135,9 @@ class Totals:
         if self.turnover_nano >= INT64_SAFE:
             raise AmountTooLarge(f"the amounts of the {self._what} together")
         self._lines[:, : len(COLUMNS)] += lines[:homes]
-        own = {"baseline_nano": settled.baseline_nano, "imbalance_cost_nano": settled.imbalance_cost_nano}
         for i, name in enumerate(BILL_COLUMNS[len(COLUMNS) :], len(COLUMNS)):
-            self._lines[:, i] += own[name] if name in own else record.columns.get(name, 0)
+            own = name in OWN_COLUMNS
+            self._lines[:, i] += getattr(settled, name) if own else record.columns.get(name, 0)
         self.system_nano += settled.postings.total_nano[-len(SYSTEM_ACCOUNTS) :]
 
     @property

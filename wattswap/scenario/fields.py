@@ -9,11 +9,21 @@ from decimal import Decimal
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
+from data.readings import home_id
 from market.errors import InvalidTariff
 from market.settlement.tariff import DAY_NAMES, parse_clock, parse_days
 from market.units import is_exact
+from wattswap.scenario.cures import cure_of_value
 
 EARLIEST_S, LATEST_S = 0, 7_258_118_400
 """A run lies between 1970 and 2200. [s since 1970 UTC]"""
@@ -67,7 +77,8 @@ def _exact(
         if isinstance(value, str) and is_resolved(info):
             value = Decimal(value)
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
-            raise Wrong(f"must be a number, not {kind(value)}", "write it without quotes, as in 0.25")
+            cure = isinstance(value, str) and cure_of_value(value)
+            raise Wrong(f"must be a number, not {kind(value)}", cure or "write it without quotes, as in 0.25")
         number = Decimal(value)
         if not number.is_finite():
             raise Wrong(f"{number} is not a usable number", "write a decimal number")
@@ -150,7 +161,8 @@ def _stamp(value: Any, info: ValidationInfo) -> date:
     if isinstance(value, str) and is_resolved(info):
         return datetime.fromisoformat(value)
     if isinstance(value, str):
-        raise Wrong(f"{value!r} is text, not a date", "write it without quotes, as in 2016-06-06T00:00:00Z")
+        cure = cure_of_value(value) or "write it without quotes, as in 2016-06-06T00:00:00Z"
+        raise Wrong(f"{value!r} is text, not a date", cure)
     if not isinstance(value, date):
         raise Wrong(f"must be a date, not {kind(value)}", "write for example 2016-06-06T00:00:00Z")
     return value
@@ -184,6 +196,13 @@ def instant_s(stamp: date, zone: str | None, add_days: int = 0) -> int:
     if not EARLIEST_S <= second <= LATEST_S:
         raise Wrong(f"{moment.isoformat()} is not between the years 1970 and 2200")
     return second
+
+
+def local_offset_s(stamp: date, zone: str | None, second: int) -> int:
+    """How far the clock of a date in the file is ahead of UTC. [s]"""
+    clock = datetime.fromtimestamp(second, ZoneInfo(zone)) if zone else stamp
+    offset = clock.utcoffset() if isinstance(clock, datetime) else None
+    return 0 if offset is None else int(offset.total_seconds())
 
 
 def _local(moment: datetime, zone: ZoneInfo) -> datetime:
@@ -231,13 +250,14 @@ Clock = Annotated[
     PlainSerializer(lambda minute: f"{minute // 60:02d}:{minute % 60:02d}"),
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}$"}),
 ]
-Names = Annotated[tuple[str, ...], Field(strict=False)]
+HomeId = Annotated[str, AfterValidator(home_id)]
+Names = Annotated[tuple[HomeId, ...], Field(strict=False)]
 
 
 def _portion(value: Any, info: ValidationInfo) -> int | tuple[str, ...]:
     """A share of all homes, or the ids of some."""
     if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
-        return tuple(value)
+        return tuple(map(home_id, value))
     if isinstance(value, list | tuple | dict | bool) or (isinstance(value, str) and not is_resolved(info)):
         raise Wrong(f"must be a share or a list of homes, not {kind(value)}", 'write 0.5 or ["h1", "h2"]')
     return _share(value, info)

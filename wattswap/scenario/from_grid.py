@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from market.units import PPM, WH_PER_KWH
+from p2p.files import naming, write_new
 from wattswap.errors import AlreadyExists
 from wattswap.scenario.load import SCENARIO_FILE, TEMPLATES
 
@@ -64,9 +65,12 @@ def write_grid(folder: Path, code: str) -> list[Path]:
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        plain.write(meter, paths[1])
-        paths[0].write_text(about + toml_text(scenario), encoding="utf-8")
+        with naming(folder):
+            plain.write(meter, paths[1])
+            write_new(paths[0], (about + toml_text(scenario)).encode())
     except BaseException:
+        for path in paths:
+            path.unlink(missing_ok=True)
         if made:
             shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wattswap.errors import InvalidScenario, Problem, suggest
+from wattswap.scenario.cures import cure_of_key, cure_of_value, quoted
 from wattswap.scenario.lines import KeyPath, line_numbers
 
 MAX_BYTES = 1_000_000
@@ -165,7 +166,10 @@ def _parse(text: str, shown: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         line = int(found[1]) if found else max(1, len(text.splitlines()))
         message = re.sub(r" \(at [^)]*\)$", "", str(error))
         message = f"is not valid TOML: {message[:1].lower()}{message[1:]}"
-        cure = "texts need quotes, tables [brackets], and each key occurs once"
+        wrong = text.splitlines()[line - 1] if text else ""
+        key, _, value = wrong.partition("=")
+        cure = cure_of_value(value) or cure_of_key(key)
+        cure = cure or "texts need quotes, tables [brackets], and each key occurs once"
         raise InvalidScenario(Problem(f"{shown}:{line}", message, cure, line)) from None
 
 
@@ -177,7 +181,8 @@ def read_overrides(expressions: Sequence[str]) -> tuple[list[Layer], list[Proble
         try:
             content = _override(expression)
         except ValueError as error:
-            problems.append(Problem(origin, str(error), "write key.path=value, as in market.k=0.3"))
+            cure = cure_of_value(expression.partition("=")[2]) or "write key.path=value, as in market.k=0.3"
+            problems.append(Problem(origin, str(error), cure))
             continue
         layers.append(Layer(content, {path: Place(origin, None, dotted(path)) for path in _paths(content)}))
     return layers, problems
@@ -190,7 +195,7 @@ def _override(expression: str) -> dict[str, Any]:
     if re.fullmatch(r"\s*(?!(true|false|inf|nan)\s*$)[A-Za-z_./~][^\"'\[\]{}=\n]*", value):
         value = f"'{value.strip()}'"
     try:
-        parsed = tomllib.loads(f"{key.strip()} = {value}", parse_float=Decimal)
+        parsed = tomllib.loads(f"{quoted(key)} = {value}", parse_float=Decimal)
     except (ValueError, RecursionError):
         raise ValueError(f"{value.strip()!r} is not a TOML value") from None
     return parsed

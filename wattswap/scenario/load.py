@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from p2p import files as disk
 from wattswap.errors import AlreadyExists, InvalidData, InvalidScenario, Problem, UsageError, suggest
 from wattswap.scenario.layers import Source, read_document, read_overrides, stack, unknown_case
 
@@ -183,11 +184,20 @@ def write_new(folder: Path | str, template: str = "street") -> list[Path]:
         raise AlreadyExists(
             *(Problem(str(path), "exists already", "choose another folder") for path in taken)
         )
+    made = not target.exists()
     target.mkdir(parents=True, exist_ok=True)
-    for path, origin in files.items():
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(origin.read_text(encoding="utf-8"))
-    return list(files)
+    done: list[Path] = []
+    try:
+        for path, origin in files.items():
+            disk.write_new(path, origin.read_text(encoding="utf-8").encode())
+            done.append(path)
+    except OSError:  # a full disk: nothing half is left
+        for path in done:
+            path.unlink(missing_ok=True)
+        if made:
+            target.rmdir()
+        raise
+    return done
 
 
 def json_schema() -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
+import numpy as np
 from pydantic import Field, PrivateAttr, ValidationInfo, create_model, field_validator, model_validator
 
 from agents.devices import DEVICES, Device
@@ -17,12 +20,17 @@ from market.units import IntArray, price
 from wattswap.canonical_json import canonical_json
 from wattswap.errors import InvalidScenario, Problem
 from wattswap.plugins import modules_used
+from wattswap.scenario.basis import zone_of
 from wattswap.scenario.fields import Wrong, iso
 from wattswap.scenario.layers import Source
 from wattswap.scenario.lines import KeyPath
-from wattswap.scenario.tables import Chain, Data, Homes, Market, Table, Tariff, Time, homes_table
+from wattswap.scenario.tables import Chain, Data, Homes, Market, Tariff, homes_table
+from wattswap.scenario.time import Table, Time
 
 SCHEMA = 1
+STRONG_CURRENCIES = ("EUR", "USD", "GBP", "CHF", "AUD", "CAD", "NZD")
+LARGEST_USUAL_MICRO = 2_000_000
+"""In these currencies no series costs this much half of the time; one per MWh does. [micro-currency/kWh]"""
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
@@ -47,6 +55,7 @@ class Scenario(Table):
         alias="schema", json_schema_extra={"const": 1}, description="Version of this file format; 1."
     )
     name: str = Field(description="Short name, used for the run folder.")
+    title: str | None = Field(default=None, description="What people read above results; left out: the name.")
     currency: str = Field(description='ISO 4217 code of every price and amount, such as "EUR".')
     seed: int = Field(default=1, ge=0, lt=2**63, description="Seed of every random draw and key of the run.")
     time: Time = Field(default=Time(), description="Which part of the data runs.")
@@ -71,6 +80,13 @@ class Scenario(Table):
             raise Wrong(f"{value[:64]!r} is not a name", "use 1 to 64 letters, digits, - and _")
         return value
 
+    @field_validator("title")
+    @classmethod
+    def _title(cls, value: str | None) -> str | None:
+        if value is not None and not (1 <= len(value) <= 80 and value.isprintable() and value.strip()):
+            raise Wrong(f"{value[:80]!r} is not a title", "use one line of 1 to 80 letters")
+        return value
+
     @field_validator("currency")
     @classmethod
     def _currency(cls, value: str) -> str:
@@ -86,6 +102,11 @@ class Scenario(Table):
             cure = 'add tariff.zone = "Europe/Berlin" (your zone)'
             raise Wrong("windows on the local clock need a time zone", cure, key="tariff.time_of_use")
         return self
+
+    @property
+    def zone(self) -> str:
+        """Time zone of the homes' calendar, and of the times that people read; UTC if none is given."""
+        return zone_of(self.model_dump(include={name: {"zone"} for name in ("tariff", "time", "data")}))
 
     @property
     def source(self) -> Source:
@@ -126,10 +147,12 @@ class Scenario(Table):
             mode="json", by_alias=True, exclude_none=True, exclude={"time"}
         )
         said["time"] = self.time.resolved()
+        if self.market.quantities == "metered":
+            del said["market"]["imbalance"]
         # Keys that came later do not change the digest of older scenarios.
         for table, key, default in (
             ("market", "params", {}),
-            ("market", "imbalance", "shared"),
+            ("market", "quantities", "ordered"),
             ("homes", "strategies", {}),
             ("chain", "modules", []),
             ("homes", "control", "self_consumption"),
@@ -181,19 +204,21 @@ class Scenario(Table):
                 "time.interval_minutes", f"{minutes}, but the data step is {data_minutes}", cure
             )
         step_s, data_end_s = minutes * 60, data_start_s + data_intervals * data_minutes * 60
-        start_s = -(-data_start_s // step_s) * step_s if time.start_s is None else time.start_s
+        phase_s = self._phase_s(data_start_s, data_minutes * 60, step_s)
+        start_s = data_start_s + (phase_s - data_start_s) % step_s if time.start_s is None else time.start_s
         end_s = time.end_s
         if end_s is None and time.intervals is not None:
             end_s = start_s + time.intervals * step_s
         elif end_s is None and time.days is not None:
             end_s = start_s + time.days * 86_400
         elif end_s is None:
-            end_s = data_end_s // step_s * step_s
+            end_s = start_s + (data_end_s - start_s) // step_s * step_s
         length_key = next((k for k in ("days", "intervals", "end") if getattr(time, k) is not None), "start")
         held = f"the data hold {iso(data_start_s)} to {iso(data_end_s)}"
-        for key, second in (("start", start_s), (length_key, end_s)):
-            if second % step_s:
-                cure = f"use a multiple of {minutes} minutes, counted in UTC"
+        parts = (("start", start_s - data_start_s, data_minutes * 60), (length_key, end_s - start_s, step_s))
+        for (key, length_s, whole_s), second in zip(parts, (start_s, end_s), strict=True):
+            if length_s % whole_s:
+                cure = f"the data begin at {iso(data_start_s)}; use whole intervals of {minutes} minutes after it"
                 raise self.invalid(
                     f"time.{key}", f"{iso(second)} is not on a {minutes}-minute boundary", cure
                 )
@@ -202,6 +227,13 @@ class Scenario(Table):
         if not start_s < end_s <= data_end_s:
             raise self.invalid(f"time.{length_key}", f"the run would end at {iso(end_s)}", held)
         return Span(start_s, minutes, (end_s - start_s) // step_s)
+
+    def _phase_s(self, data_start_s: int, data_step_s: int, step_s: int) -> int:
+        """How long after a multiple of the interval in UTC one begins: on the local clock if the data can. [s]"""
+        zone = self.tariff.zone or self.time.zone or self.data.zone or "UTC"
+        offset = datetime.fromtimestamp(data_start_s, ZoneInfo(zone)).utcoffset() or timedelta()
+        phase_s = -int(offset.total_seconds()) % step_s
+        return data_start_s % data_step_s if (phase_s - data_start_s) % data_step_s else phase_s
 
     def outside_prices(self, span: Span) -> OutsidePrices:
         """Lay the tariff over the intervals of a run.
@@ -239,6 +271,11 @@ class Scenario(Table):
 
         zone = self.tariff.zone or self.time.zone or self.data.zone
         start_s, minutes, values = load_price_series(self._source.base / path, zone=zone)
+        usual = int(np.median(np.abs(values)))
+        if usual > LARGEST_USUAL_MICRO and self.currency in STRONG_CURRENCIES:
+            cure = "if they are per MWh, name the column price_per_mwh, and they are divided by 1000"
+            found = f"half of the prices of {path} are above {price(usual):g} {self.currency} per kWh"
+            raise InvalidTariff(f"{found}; {cure}")
         return series(start_s, minutes, values, span.start_s, span.minutes, span.intervals)
 
     def warnings(self) -> list[Problem]:
@@ -258,7 +295,7 @@ class Scenario(Table):
                 (("tariff", "feed_in_per_kwh"), message, "homes will sell to the retailer, not to each other")
             )
         big = max([abs(value) for value in (*imports, feed_in or 0)])
-        if big > 5_000_000 and self.currency in ("EUR", "USD", "GBP", "CHF", "AUD", "CAD", "NZD"):
+        if big > 5_000_000 and self.currency in STRONG_CURRENCIES:
             message = f"holds a price of {price(big):g} {self.currency} per kWh"
             found.append(
                 (("tariff",), message, "prices are in currency units, not cents: write 0.32 for 32 cents")

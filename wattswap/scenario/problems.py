@@ -12,7 +12,7 @@ from wattswap.scenario.fields import Wrong, kind
 from wattswap.scenario.layers import dotted
 from wattswap.scenario.lines import KeyPath
 from wattswap.scenario.model import scenario_model
-from wattswap.scenario.tables import Table
+from wattswap.scenario.time import Table
 
 Fault = tuple[KeyPath, str, str]
 """(key path, message, what to do)."""

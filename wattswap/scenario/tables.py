@@ -6,15 +6,12 @@ A field's alias is the key in the file; its description is the sentence that edi
 from __future__ import annotations
 
 import re
-from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     create_model,
@@ -34,46 +31,22 @@ from wattswap.scenario.fields import (
     Efficiency,
     Energy,
     Fee,
+    HomeId,
     Names,
     Portion,
     Power,
     Price,
     Share,
-    Stamp,
     Weekdays,
     Wrong,
     Zone,
     decimal_text,
-    instant_s,
-    iso,
+    is_resolved,
 )
 from wattswap.scenario.params import Params
+from wattswap.scenario.time import Faults, Table, finish, only_one
 
-Faults = list[tuple[str, str, str]]
-"""(key in the table, message, what to do)."""
-
-MAX_DAYS = 3_660
-MAX_INTERVALS = MAX_DAYS * 288
-DAY_S = 86_400
 _HOME_ID = re.compile(r"\S(.*\S)?")
-
-
-class Table(BaseModel):
-    """A table of the file: unknown keys are refused, nothing is coerced, nothing can be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def _finish(faults: Faults) -> None:
-    if faults:
-        raise Wrong.all_of(faults)
-
-
-def _only_one(table: Table, keys: tuple[str, ...], faults: Faults) -> None:
-    given = [key for key in keys if key in table.model_fields_set]
-    faults.extend(
-        (key, f"excludes {given[0]}, which is given too", "keep one of the two") for key in given[1:]
-    )
 
 
 def _known(value: str, where: str, what: str, info: ValidationInfo) -> str:
@@ -89,83 +62,6 @@ def _name_of(where: str, what: str) -> AfterValidator:
     return AfterValidator(lambda value, info: _known(value, where, what, info))
 
 
-class Time(Table):
-    """[time]: which part of the data runs."""
-
-    start: Stamp | None = Field(
-        default=None, description="First instant of the run; left out: the start of the data."
-    )
-    days: int | None = Field(default=None, ge=1, le=MAX_DAYS, description="Length of the run in days.")
-    intervals: int | None = Field(
-        default=None, ge=1, le=MAX_INTERVALS, description="Length of the run in intervals."
-    )
-    end: Stamp | None = Field(default=None, description="First instant after the run.")
-    interval_minutes: Literal[5, 15, 30, 60] | None = Field(
-        default=None, description="Length of a market interval; left out: the step of the data."
-    )
-    zone: Zone | None = Field(default=None, description="Time zone of a start or end that is a local time.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        faults: Faults = []
-        _only_one(self, ("days", "intervals", "end"), faults)
-        start_s = self._instant("start", self.start, 0, faults)
-        end_s = self._instant("end", self.end, 0, faults)
-        if start_s is not None and self.days:
-            self._instant("days", self.start, self.days, faults)
-        if start_s is not None and end_s is not None:
-            if end_s <= start_s:
-                faults.append(("end", "lies at or before the start", "move it after time.start"))
-            elif end_s - start_s > MAX_DAYS * DAY_S:
-                faults.append(
-                    ("end", f"lies more than {MAX_DAYS} days after the start", "run a shorter time")
-                )
-        _finish(faults)
-        return self
-
-    def _instant(self, key: str, stamp: date | None, add_days: int, faults: Faults) -> int | None:
-        """Convert and check one instant; what is wrong with it goes to `faults`."""
-        if stamp is None:
-            return None
-        try:
-            second = instant_s(stamp, self.zone, add_days)
-        except Wrong as wrong:
-            faults.extend((key, message, cure) for _, message, cure in wrong.faults)
-            return None
-        minutes = self.interval_minutes or 5
-        if second % (minutes * 60):
-            cure = f"use a multiple of {minutes} minutes, counted in UTC"
-            faults.append((key, f"{iso(second)} is not on a {minutes}-minute boundary", cure))
-        return second
-
-    @property
-    def start_s(self) -> int | None:
-        """First instant; None is the start of the data. [s since 1970 UTC]"""
-        return None if self.start is None else instant_s(self.start, self.zone)
-
-    @property
-    def end_s(self) -> int | None:
-        """First instant after the run, if the file alone gives it. [s since 1970 UTC]"""
-        if self.end is not None:
-            return instant_s(self.end, self.zone)
-        if self.start is not None and self.days is not None:
-            return instant_s(self.start, self.zone, self.days)
-        return None
-
-    def resolved(self) -> dict[str, Any]:
-        """The same span with its instants in UTC."""
-        start_s, end_s = self.start_s, self.end_s
-        said = {
-            "start": None if start_s is None else iso(start_s),
-            "end": None if end_s is None else iso(end_s),
-            "days": self.days if end_s is None else None,
-            "intervals": self.intervals,
-            "interval_minutes": self.interval_minutes,
-            "zone": self.zone,
-        }
-        return {key: value for key, value in said.items() if value is not None}
-
-
 class Data(Table):
     """[data]: where the meter readings come from."""
 
@@ -178,6 +74,9 @@ class Data(Table):
     households: Names | None = Field(default=None, description="Which homes take part; left out: all.")
     fuse_w: Power = Field(
         43_000, alias="fuse_kw", description="Power at the meter above which a reading is impossible, in kW."
+    )
+    numbers: Literal["interval", "counter"] | None = Field(
+        default=None, alias="register", description="What the numbers are, where they do not look like it."
     )
     on_missing: Literal["refuse", "drop_home"] = Field(
         "refuse", description="What to do about missing readings."
@@ -198,16 +97,16 @@ class Data(Table):
         faults: Faults = []
         if self.sample is None and self.path is None:
             faults.append(("", "names no meter data", 'give sample = "street" or path = "your file"'))
-        _only_one(self, ("sample", "path"), faults)
+        only_one(self, ("sample", "path"), faults)
         if self.sample is not None:
             faults.extend(
                 (key, "has no effect on a bundled sample", "remove it")
-                for key in ("format", "zone")
-                if key in self.model_fields_set
+                for key, field in (("format", "format"), ("zone", "zone"), ("register", "numbers"))
+                if field in self.model_fields_set
             )
         if self.path is not None:
             faults.extend(missing_file("path", self.path, info))
-        _finish(faults)
+        finish(faults)
         return self
 
 
@@ -232,7 +131,7 @@ class Homes(Table):
         default=7, ge=1, le=60, description="Number of past days that the forecast uses."
     )
     strategy: Annotated[str, _name_of("homes.strategy", "bidding strategy")] = Field(
-        default="truthful", description="How a home bids."
+        default="staircase", description="How a home bids."
     )
     strategies: dict[str, Portion] = Field(
         default={}, description="Homes that bid otherwise: by strategy, a share of the homes or their ids."
@@ -258,7 +157,7 @@ class Homes(Table):
         if shares > PPM:
             cure = "let the shares sum to at most 1; the other homes have homes.strategy"
             faults.append(("", f"gives shares of {decimal_text(6)(shares)} of the homes", cure))
-        _finish(faults)
+        finish(faults)
         return value
 
     def tables(self, device: str) -> dict[str, Table]:
@@ -283,7 +182,7 @@ class Homes(Table):
                 cure = f"{why}give it in full"
                 missing = [key.name for key in full if getattr(table, key.field) is None]
                 faults += [(where, f"has no {key}", cure) for key in missing]
-        _finish(faults)
+        finish(faults)
         return self
 
 
@@ -319,7 +218,7 @@ def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
         table = create_model(device.name.title(), __base__=Table, __doc__=about, **keys)
         several = f"{device.switch or device.name} by home".capitalize()
         several += ", over the data's." if device.in_data else "."
-        fields[device.name] = (dict[str, table], Field(default_factory=dict, description=several))  # type: ignore[valid-type]
+        fields[device.name] = (dict[HomeId, table], Field(default_factory=dict, description=several))  # type: ignore[valid-type]
     owned: Any = create_model("Owned", __base__=Table, **fields)
     made: type[Homes] = create_model("Homes", __base__=(Homes, owned), __doc__=Homes.__doc__)
     return made
@@ -406,7 +305,7 @@ class Tariff(Table):
                 week_table([window.window() for window in self.time_of_use], self.import_micro_per_kwh)
             except InvalidTariff as error:
                 faults.append(("time_of_use", str(error), ""))
-        _finish(faults)
+        finish(faults)
         return self
 
 
@@ -420,9 +319,19 @@ class Market(Table):
     gate_closure_minutes: int = Field(
         default=15, ge=0, le=1_440, description="Lead of gate closure before the interval."
     )
-    imbalance: Literal["shared", "retailer"] = Field(
-        default="shared",
-        description="Settlement of imbalances: among neighbours first, or with the retailer.",
+    quantities: Literal["ordered", "metered"] = Field(
+        default="ordered",
+        description="Quantities of orders: what homes order ahead, or what their meters show.",
+    )
+    imbalance: Literal["pooled", "retailer", "middle", "clearing_price"] = Field(
+        default="pooled",
+        description="Settlement of what was ordered and not metered: netted among homes with the gain shared"
+        " (pooled), at the middle price (middle), at the clearing price, or with the retailer.",
+    )
+    imbalance_shares: Literal["throughput", "equal", "leave_one_out", "delivered"] | None = Field(
+        default=None,
+        description="Shares of the gain of pooled imbalances: by metered throughput of 28 days (the default),"
+        " equal, leave_one_out, or by delivered trade, which orders for energy that nobody needs can raise.",
     )
     params: Params = Field(default={}, description="Parameters of the mechanism: docs/reference/mechanisms.")
 
@@ -434,6 +343,30 @@ class Market(Table):
             cure = "choose another mechanism, or clear a case with a grid by `wattswap clear`"
             raise Wrong(f"{value} needs a grid, which a run of homes does not have", cure)
         return value
+
+    @field_validator("imbalance", mode="before")
+    @classmethod
+    def _imbalance(cls, value: Any) -> Any:
+        if value == "shared":
+            cure = 'write "middle" for the same rule, or leave it out for "pooled"'
+            raise Wrong("'shared' is now called 'middle'", cure)
+        return value
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        faults: Faults = []
+        if self.quantities == "metered" and not is_resolved(info):
+            # What flowed is what is cleared: there is no deviation to settle.
+            faults += [
+                (key, 'is not used with quantities = "metered", which leave no imbalance', "remove it")
+                for key in ("imbalance", "imbalance_shares")
+                if key in self.model_fields_set
+            ]
+        elif self.imbalance_shares is not None and self.imbalance != "pooled":
+            cure = f'remove it, or write imbalance = "pooled" instead of "{self.imbalance}"'
+            faults.append(("imbalance_shares", "are the shares of pooled imbalances", cure))
+        finish(faults)
+        return self
 
 
 class Chain(Table):
@@ -465,5 +398,5 @@ class Chain(Table):
         faults: Faults = [small] if self.authorities in (2, 3) else []
         if self.secret_file is not None:
             faults += missing_file("secret_file", self.secret_file, info)
-        _finish(faults)
+        finish(faults)
         return self

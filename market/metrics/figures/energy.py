@@ -1,4 +1,9 @@
-"""Energy of the community: local, with the retailer, and how much of its use it covers itself."""
+"""Energy of the community: what is settled inside and with the retailer, and what its meters show together.
+
+What is settled depends on mechanism and imbalance rule, and has it in its name. Peaks, ramps, emissions and how much
+of its use the community covers itself are physics: they follow from the meters alone, netted over all homes in every
+interval, and are equal where flows are equal.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import numpy as np
 from market.metrics import energy as formulas
 from market.metrics import grid
 from market.metrics.table import Result, metric
+from market.units import IntArray
 
 NO_LOAD = "the data do not have the load behind the meter, or there is none"
 
@@ -36,14 +42,14 @@ def metered_export_kwh(r: Result) -> float:
 
 
 @metric(unit="kWh", better="lower")
-def retail_import_kwh(r: Result) -> float:
-    """Energy that homes buy from the retailer."""
+def settled_with_retailer_import_kwh(r: Result) -> float:
+    """Energy that homes buy from the retailer, on paper."""
     return r.kwh("retail_import_wh")
 
 
 @metric(unit="kWh")
-def retail_export_kwh(r: Result) -> float:
-    """Energy that homes sell to the retailer."""
+def settled_with_retailer_export_kwh(r: Result) -> float:
+    """Energy that homes sell to the retailer, on paper."""
     return r.kwh("retail_export_wh")
 
 
@@ -58,8 +64,8 @@ def retail_export_kwh(r: Result) -> float:
     percent=True,
 )
 def self_sufficiency(r: Result) -> float | None:
-    """1 - sum import / sum load, import from the retailer, netted in each interval."""
-    return formulas.self_sufficiency_metered(r.intervals["load_wh"], r.intervals["retail_import_wh"])
+    """1 - sum import / sum load, import of the community, netted in each interval."""
+    return formulas.self_sufficiency_metered(r.intervals["load_wh"], _import_wh(r))
 
 
 @metric(
@@ -84,33 +90,32 @@ def self_sufficiency_alone(r: Result) -> float | None:
     percent=True,
 )
 def self_consumption(r: Result) -> float | None:
-    """1 - sum export / sum generation, export to the retailer, netted in each interval."""
-    return formulas.self_consumption_metered(r.intervals["pv_wh"], r.intervals["retail_export_wh"])
+    """1 - sum export / sum generation, export of the community, netted in each interval."""
+    return formulas.self_consumption_metered(r.intervals["pv_wh"], _export_wh(r))
 
 
 @metric(unit="kW", better="lower", undefined_because="no intervals", heading="peak import, kW", decimals=1)
 def peak_import_kw(r: Result) -> float | None:
-    """Largest import of an interval / its length."""
-    return grid.peak_kw(r.intervals["retail_import_wh"], r.facts["minutes"])
+    """Largest import of the community in an interval / its length."""
+    return grid.peak_kw(_import_wh(r), r.facts["minutes"])
 
 
 @metric(unit="kW", better="lower", undefined_because="no intervals")
 def peak_export_kw(r: Result) -> float | None:
-    """Largest export of an interval / its length."""
-    return grid.peak_kw(r.intervals["retail_export_wh"], r.facts["minutes"])
+    """Largest export of the community in an interval / its length."""
+    return grid.peak_kw(_export_wh(r), r.facts["minutes"])
 
 
 @metric(unit="ratio", better="lower", undefined_because="nothing is imported")
 def peak_to_average(r: Result) -> float | None:
-    """Largest import / mean import."""
-    return grid.peak_to_average(r.intervals["retail_import_wh"])
+    """Largest import / mean import of the community."""
+    return grid.peak_to_average(_import_wh(r))
 
 
 @metric(unit="kW", better="lower", undefined_because="fewer than two intervals")
 def ramping_kw(r: Result) -> float | None:
     """Mean change of power from one interval to the next: sum abs(P_t - P_(t-1)) / (T - 1)."""
-    imported, exported = r.intervals["retail_import_wh"], r.intervals["retail_export_wh"]
-    return grid.ramping_kw(imported, exported, r.facts["minutes"])
+    return grid.ramping_kw(_import_wh(r), _export_wh(r), r.facts["minutes"])
 
 
 @metric(
@@ -120,6 +125,18 @@ def ramping_kw(r: Result) -> float | None:
     source="GHG Protocol Scope 2, location-based",
 )
 def co2_kg(r: Result) -> float | None:
-    """Emissions of the energy from the retailer: sum import_t EF_t."""
-    imported = r.intervals["retail_import_wh"]
+    """Emissions of the energy from outside the community: sum import_t EF_t."""
+    imported = _import_wh(r)
     return grid.co2_kg(imported, np.full(len(imported), float(r.facts.get("emission_g_per_kwh", np.nan))))
+
+
+def _import_wh(r: Result) -> IntArray:
+    """What the community draws from outside in each interval, all meters netted. [Wh]"""
+    net_wh: IntArray = np.maximum(r.intervals["import_wh"] - r.intervals["export_wh"], 0)
+    return net_wh
+
+
+def _export_wh(r: Result) -> IntArray:
+    """What the community feeds in in each interval, all meters netted. [Wh]"""
+    net_wh: IntArray = np.maximum(r.intervals["export_wh"] - r.intervals["import_wh"], 0)
+    return net_wh

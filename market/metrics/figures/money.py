@@ -28,6 +28,24 @@ def saving(r: Result) -> float:
     return _saving_nano(r) / NANO_PER_UNIT
 
 
+@metric(unit="currency", better="higher", heading="by the mechanism, {money}")
+def saving_by_mechanism(r: Result) -> float:
+    """Part of the saving that the mechanism brings: energy ordered and delivered, less what the operator keeps."""
+    return (_saving_nano(r) - r.total("netting_nano")) / NANO_PER_UNIT
+
+
+@metric(unit="currency", better="higher")
+def saving_by_imbalance_rule(r: Result) -> float:
+    """Part of the saving that the imbalance rule brings by netting what orders missed, whatever the mechanism does."""
+    return r.total("netting_nano") / NANO_PER_UNIT
+
+
+@metric(unit="currency", better="neither")
+def saving_bound(r: Result) -> float:
+    """The most that all homes can save without moving a flow: local gain times what neighbours could exchange."""
+    return r.money("bound_nano")
+
+
 @metric(unit="%", better="higher", undefined_because="C_ret is next to nothing beside the saving")
 def saving_percent(r: Result) -> float | None:
     """100 (C_ret - C_mkt) / abs(C_ret), signed."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 
+from market.interval import begins_interval
 from p2p.blocks import domains, merkle
 from p2p.blocks.block import ZERO_HASH
 from p2p.blocks.genesis import Genesis
@@ -163,7 +164,7 @@ def check_reading(reading: Reading, genesis: Genesis) -> None:
         InvalidTx: Names the field.
     """
     seconds = genesis.params.minutes * 60
-    if reading.seconds != seconds or reading.interval_start % seconds:
+    if reading.seconds != seconds or not begins_interval(reading.interval_start, genesis.params.minutes):
         raise InvalidTx(
             "guarantee_interval",
             f"{reading.seconds} s from {reading.interval_start}; intervals have {seconds} s",

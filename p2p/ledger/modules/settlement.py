@@ -10,6 +10,7 @@ import struct
 from functools import cache
 from itertools import chain
 
+from market.interval import begins_interval
 from market.settlement.accounts import (
     BOUGHT,
     COLUMN_INDEX,
@@ -104,7 +105,7 @@ def _check_form(args: BatchArgs, genesis: Genesis) -> None:
     for name in _HASHES:
         if len(getattr(args, name)) != merkle.HASH_BYTES:
             raise InvalidTx("tx_args", f"{name} must have {merkle.HASH_BYTES} bytes")
-    if args.interval_start % (minutes * 60) or not 0 <= args.interval_start <= MAX_TIME_S:
+    if not begins_interval(args.interval_start, minutes) or not 0 <= args.interval_start <= MAX_TIME_S:
         raise InvalidTx(
             "tx_args", f"interval_start {args.interval_start} is not on a {minutes}-minute boundary"
         )
@@ -186,6 +187,12 @@ def _settle(ctx: Context, args: BatchArgs) -> None:
         raise InvalidTx(
             "settle_late",
             f"interval {args.interval_start} is not later than {known.last_interval_start}, the last settled",
+        )
+    step_s = ctx.genesis.params.minutes * 60
+    if known.batches and (args.interval_start - known.last_interval_start) % step_s:
+        raise InvalidTx(
+            "tx_args",
+            f"interval {args.interval_start} is not whole intervals of {step_s} s after {known.last_interval_start}",
         )
     pairs = zip(chain.from_iterable(known.totals), chain.from_iterable(args.rows), strict=True)
     totals = [old + new for old, new in pairs]

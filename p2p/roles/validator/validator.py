@@ -166,6 +166,8 @@ class Validator:
         for (_, code), times in self._refused.counts.items():
             refused[f"refused_{code}"] += times
         later = sum(times for round_, times in self.rounds.items() if round_)
+        tip = self.ledger.tip
+        age = {"last_block_age_s": (self._now_ms() - tip.time_ms) // 1_000} if self.ledger.height else {}
         return {
             **refused,
             "decided": sum(self.rounds.values()),
@@ -173,7 +175,7 @@ class Validator:
             "mempool": len(self.mempool),
             "lost": self._peers.lost,
             "peers": self._transport.peers,
-            "last_block_age_s": (self._now_ms() - self.ledger.tip.time_ms) // 1_000,
+            **age,
         }
 
     # --- tasks ----------------------------------------------------------------------------------------

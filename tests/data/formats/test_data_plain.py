@@ -67,6 +67,38 @@ def test_a_wrong_header_says_what_to_rename(header: str, code: str, hint: str, t
     assert any(f.code == code and hint in f.message and f.line == 1 for f in report.findings)
 
 
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("kw", 4), ("w", 4_000), ("wh", 1_000), ("mwh", 0.001), ("kwh", 1)]
+)
+def test_a_column_is_converted_from_the_unit_in_its_name(unit: str, factor: float, tmp_path: Path) -> None:
+    """2 kW for a quarter of an hour are 0.5 kWh."""
+    lines = [f"{stamp(i)},a,{0.5 * factor:.9f},0,{0.25 * factor:.9f}" for i in range(8)]
+    header = f"timestamp,household,import_{unit},export_{unit},pv_{unit}\n"
+    data = formats.load(write(tmp_path, lines, header=header))
+    assert data.import_wh[:, 0].tolist() == [500] * 8
+    assert data.sub_meters["pv"][:, 0].tolist() == [250] * 8
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        (
+            "timestamp,household,import,export_kwh",
+            "say in its name what 'import' is: 'import_kwh', 'import_wh'",
+        ),
+        ("timestamp,household,import_kva,export_kwh", "say in its name what 'import_kva' is"),
+        ("timestamp,household,import_kWh,export_kwh", "rename 'import_kWh' to 'import_kwh'"),
+        ("timestamp,household,import_kW,export_kwh", "rename 'import_kW' to 'import_kw'"),
+        ("timestamp,household,import_kwh,import_kw,export_kwh", "'import' is given in two units; remove one"),
+    ],
+)
+def test_a_unit_that_is_not_stated_is_asked_for(header: str, hint: str, tmp_path: Path) -> None:
+    report = check(write(tmp_path, [], header=f"{header}\n"))
+    assert any(hint in finding.message for finding in report.findings)
+    if "kW," in header or "kva" in header:
+        assert not any("to 'import_kwh'" in finding.message for finding in report.findings)
+
+
 @pytest.mark.parametrize("content", ["", HEADER, HEADER + "\n\n"])
 def test_a_file_without_rows_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "meter.csv"

@@ -93,7 +93,7 @@ function problemOf(name, message, limits) {
   if (name === 'order') { const problem = ordersProblem(message.orders, limits); if (problem) return problem; }
   if (name === 'receipt') return null;
   if (!MINUTES.includes(message.minutes)) return `minutes is ${message.minutes}`;
-  return message.interval_start % (message.minutes * 60n) ? 'interval_start is not on a boundary' : null;
+  return message.interval_start % (message.minutes < 15n ? 300n : 900n) ? 'interval_start is not on a boundary' : null;
 }
 
 function ordersProblem(orders, { energy, price, node, kinds }) {

@@ -18,7 +18,7 @@ from market.cooperative.core import core_check
 from market.cooperative.game import LARGEST_VALUE_NANO, MAX_PLAYERS, coalition_values, players_of, subset_sums
 from market.cooperative.shapley import sampled_shapley, shapley
 from market.errors import AmountTooLarge, InvalidGame
-from market.settlement.imbalance import baseline_nano
+from market.settlement.baseline import baseline_nano
 from market.settlement.settle import settle
 from market.settlement.tariff import OutsidePrices
 from market.units import IntArray, rounded_shares

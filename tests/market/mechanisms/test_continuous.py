@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.auctions.limit_order_book import Event, Execution, Kind, Resting, clear_events
+from market.auctions.limit_order_book import Event, Execution, Kind, Resting, Streamed, clear_events
 from market.book import Order, OrderBook
 from market.clearing import check_feasible
 from tests.kits.pairs_kit import cleared, orders, row, trades
@@ -55,7 +55,7 @@ def by_search(events: list[Event], skip: bool) -> tuple[list[Execution], list[Re
         of_side.sort(key=lambda e: (-side * e[0].limit_micro_per_kwh, e[2]))
         return [Resting(e.id, e.limit_micro_per_kwh, energy) for e, energy, _ in of_side]
 
-    return done, left(1), left(-1)
+    return Streamed(done, left(1), left(-1), [])
 
 
 @st.composite
@@ -138,7 +138,7 @@ def test_a_cancelled_order_does_not_fill_a_fill_or_kill_order() -> None:
         Event(Kind.CANCEL, "s1"),
         Event(Kind.FOK, "b1", "b", 1, 5, 10),
     ]
-    assert clear_events(events) == ([], [], [])
+    assert clear_events(events) == ([], [], [], [])
 
 
 def test_the_order_of_arrival_decides() -> None:

@@ -35,7 +35,7 @@ def water_level(energy: list[int], total: int) -> list[Fraction]:
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.data())
 def test_giving_up_is_the_water_level_within_one_wh(energy: list[int], data: st.DataObject) -> None:
     total = data.draw(st.integers(0, sum(energy)))
-    left = curtail_equally(np.array(energy), total).tolist()
+    left = curtail_equally(np.array(energy), total, np.arange(len(energy))).tolist()
     assert sum(energy) - sum(left) == total
     assert all(abs(a - b) < 1 for a, b in zip(left, water_level(energy, total), strict=True))
 
@@ -79,11 +79,10 @@ def test_copying_a_neighbours_limit_does_not_share_its_cut() -> None:
 
 def test_small_traders_go_to_zero_and_the_rest_is_spread_again() -> None:
     """Buyers of 1, 6 and 9 must give up 8 of 16: 1 first, then 7 between two."""
-    assert curtail_equally(np.array([6, 1, 9]), 8).tolist() == [
-        2,
-        0,
-        6,
-    ]  # 3.5 each: the earlier gives the odd Wh
+    energy = np.array([6, 1, 9])
+    # 3.5 each: who arrived first gives the odd Wh
+    assert curtail_equally(energy, 8, np.array([0, 1, 2])).tolist() == [2, 0, 6]
+    assert curtail_equally(energy, 8, np.array([2, 1, 0])).tolist() == [3, 0, 5]
 
 
 def test_orders_at_one_price_go_together() -> None:

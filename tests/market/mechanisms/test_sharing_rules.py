@@ -10,10 +10,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from market.auctions.local_price import Shared, split_nano
+from market.auctions.local_price import Shared, split_nano, together
 from market.book import Order, OrderBook, Side
 from market.clearing import check_feasible
 from market.errors import InvalidRules
+from market.mechanism import MECHANISMS
 from market.mechanisms import bill_sharing, mid_market_rate, supply_demand_ratio
 from market.rules import MarketRules
 from tests.kits.pairs_kit import RULES, cleared, half_up, orders, row
@@ -65,7 +66,8 @@ def test_what_members_pay_is_what_the_retailer_gets(
 ) -> None:
     shared = share(g, d, lb, ls)
     assert shared.demand_nano - shared.supply_nano == shared.retailer_nano
-    assert shared.retailer_nano == lb * max(0, d - g) - ls * max(0, g - d)
+    netted = min(g, d) if ls <= lb or formula is bs else 0  # else sharing would cost both sides
+    assert shared.retailer_nano == lb * (d - netted) - ls * (g - netted)
     for price, energy, amount in (
         (shared.buy_price, d, shared.demand_nano),
         (shared.sell_price, g, shared.supply_nano),
@@ -79,46 +81,80 @@ def test_what_members_pay_is_what_the_retailer_gets(
 def test_a_compensation_raises_the_floor_and_is_paid_by_the_buyers(
     g: int, d: int, lb: int, ls: int, more: int
 ) -> None:
-    assume(lb > ls + more)
-    shared, r = supply_demand_ratio.share(g, d, lb, ls, more), Fraction(g, d)
+    assume(lb >= ls and lb)
+    shared, r, floor = supply_demand_ratio.share(g, d, lb, ls, more), Fraction(g, d), min(ls + more, lb)
     if r >= 1:
-        assert (shared.buy_price, shared.sell_price) == (ls + more, ls + more / r)
+        assert (shared.buy_price, shared.sell_price) == (floor, ls + (floor - ls) / r)
     else:
-        assert (shared.buy_price, shared.sell_price) == sdr(g, d, lb, ls + more)
+        assert (shared.buy_price, shared.sell_price) == sdr(g, d, lb, floor)
+
+
+@pytest.mark.parametrize("name", [name for name, m in MECHANISMS.all().items() if m.share is not None])
+@given(g=st.integers(0, 10**6), d=st.integers(0, 10**6), lb=prices, ls=prices, more=st.integers(0, 10**6))
+def test_no_buyer_pays_more_than_the_retailer_takes_and_no_seller_gets_less_than_it_pays(
+    name: str, g: int, d: int, lb: int, ls: int, more: int
+) -> None:
+    """Bill sharing alone gives sellers less: what they share brings nothing."""
+    share = MECHANISMS.get(name).share
+    assert share is not None
+    own = {"compensation": more} if name == "supply_demand_ratio" else {}
+    shared = share(g, d, lb, ls, **own)
+    assert (shared.buy_price is None) == (d == 0)
+    assert (shared.sell_price is None) == (g == 0)
+    assert shared.buy_price is None or shared.buy_price <= lb
+    assert shared.sell_price is None or shared.sell_price >= (0 if name == "bill_sharing" else ls)
+    if ls > lb and name != "bill_sharing":
+        assert (shared.buy_price, shared.sell_price) == (lb if d else None, ls if g else None)
+
+
+def test_a_feed_in_price_above_the_import_price_leaves_all_to_the_retailer() -> None:
+    """1 kWh each way at 20 and 30: shared at 25, the buyer would pay 5 more and the seller get 5 less."""
+    for rule, own in ((mid_market_rate, {}), (supply_demand_ratio, {"compensation": 5})):
+        shared = rule.share(1_000, 1_000, 20, 30, **own)
+        assert shared == Shared(Fraction(20), Fraction(30), 20_000, 30_000, -10_000)
+        book = OrderBook.from_orders([row("buy", 0, 4, 40), row("sell", 1, 4, 10)])
+        rules = MarketRules(retail_micro_per_kwh=20, feed_in_micro_per_kwh=30)
+        assert not rule.clear(book, rules).accepted_wh.any()
+    # Members of bill sharing have one meter at the retailer, where flows net whatever the prices are.
+    assert bill_sharing.share(1_000, 1_000, 20, 30) == Shared(Fraction(0), Fraction(0), 0, 0, 0)
+
+
+def test_a_compensation_never_lifts_a_price_above_that_of_the_retailer() -> None:
+    """10 + 25 would be 35 of 30: buyers pay 30; sellers get it for the half that is shared and 10 for the rest."""
+    assert supply_demand_ratio.share(2, 1, 30, 10, 25)[:2] == (30, 20)
+    assert supply_demand_ratio.share(1, 2, 30, 10, 25)[:2] == (30, 30)
+    with pytest.raises(InvalidRules, match="compensation is -6e-06; it must be 0 or more"):
+        supply_demand_ratio.share(2, 1, 30, 10, -6)
 
 
 @pytest.mark.parametrize(
     ("share", "g", "d", "expected"),
     [
-        (mid_market_rate.share, 0, 5, (30, 20)),
-        (mid_market_rate.share, 5, 0, (20, 10)),
-        (bill_sharing.share, 0, 5, (30, 0)),
-        (bill_sharing.share, 5, 0, (0, 10)),
-        (supply_demand_ratio.share, 0, 5, (30, 30)),
-        (supply_demand_ratio.share, 5, 0, (10, 10)),
+        (mid_market_rate.share, 0, 5, (30, None)),
+        (mid_market_rate.share, 5, 0, (None, 10)),
+        (bill_sharing.share, 0, 5, (30, None)),
+        (bill_sharing.share, 5, 0, (None, 10)),
+        (supply_demand_ratio.share, 0, 5, (30, None)),
+        (supply_demand_ratio.share, 5, 0, (None, 10)),
         (mid_market_rate.share, 0, 0, (None, None)),
         (bill_sharing.share, 0, 0, (None, None)),
         (supply_demand_ratio.share, 0, 0, (None, None)),
     ],
 )
-def test_a_side_without_energy_sees_what_its_first_kwh_would_meet(
+def test_a_side_without_energy_has_no_price_and_the_other_one_that_of_the_retailer(
     share: Callable[..., Shared], g: int, d: int, expected: tuple[int | None, int | None]
 ) -> None:
     shared = share(g, d, 30, 10)
     assert (shared.buy_price, shared.sell_price) == expected
-    if g + d:
-        nearly = share(g * 10**9 + 1, d * 10**9 + 1, 30, 10)
-        assert nearly.buy_price == pytest.approx(expected[0], abs=1e-6)
-        assert nearly.sell_price == pytest.approx(expected[1], abs=1e-6)
+    assert (shared.demand_nano, shared.supply_nano) == (d * 30, g * 10)
 
 
-def test_a_feed_in_tariff_of_0_makes_the_sell_price_0_and_leaves_it_open_without_supply() -> None:
+def test_a_feed_in_tariff_of_0_makes_the_sell_price_0() -> None:
     assert supply_demand_ratio.share(1, 2, 30, 0).sell_price == 0
-    assert supply_demand_ratio.share(0, 2, 30, 0)[:2] == (30, None)
     assert supply_demand_ratio.share(1, 2, 0, 0)[:2] == (0, 0)
 
 
-@pytest.mark.parametrize(("retail", "feed_in", "more"), [(30, -1, 0), (-1, 10, 0), (30, 5, -6)])
+@pytest.mark.parametrize(("retail", "feed_in", "more"), [(30, -1, 0), (-1, 10, 0), (30, -9, 6)])
 def test_a_ratio_of_negative_prices_is_no_price(retail: int, feed_in: int, more: int) -> None:
     with pytest.raises(InvalidRules, match="below 0"):
         supply_demand_ratio.share(1, 2, retail, feed_in, more)
@@ -131,11 +167,13 @@ def test_a_ratio_of_negative_prices_is_no_price(retail: int, feed_in: int, more:
     assert not supply_demand_ratio.clear(book, rules).accepted_wh.any()
 
 
-def test_bill_sharing_over_sums_differs_from_bill_sharing_by_interval() -> None:
-    """Sun at noon, demand at night: by interval the night pays 30 for each of its 4, over the sums all is covered."""
-    night, noon = bill_sharing.share(0, 4, 30, 10), bill_sharing.share(4, 0, 30, 10)
-    assert (night.demand_nano, noon.supply_nano) == (120, 40)
-    assert bill_sharing.share(4, 4, 30, 10)[:4] == (0, 0, 0, 0)
+def test_one_bill_of_several_intervals_adds_up_and_nets_nothing_across() -> None:
+    """Night: 4 drawn for 120. Noon: 1 drawn, 4 fed in, 3 leave for 30. So 5 drawn pay 24 each, 4 fed in get 7.5."""
+    night, noon = bill_sharing.share(0, 4, 30, 10), bill_sharing.share(4, 1, 30, 10)
+    bill = together([(0, 4, night), (4, 1, noon)])
+    assert bill == Shared(Fraction(24), Fraction(15, 2), 120, 30, 90)
+    assert together([(0, 4, night)]) == night
+    assert together([(0, 0, bill_sharing.share(0, 0, 30, 10))] * 2) == Shared(None, None, 0, 0, 0)
 
 
 @given(st.integers(-(10**12), 10**12), st.lists(st.integers(0, 10**6), max_size=9))
@@ -155,6 +193,8 @@ def local_price(name: str, book: OrderBook, lb: int, ls: int) -> int | None:
     sells = sum(o.energy_wh for o in map(book.order, range(len(book))) if o.side < 0)
     if name == "bill_sharing":
         return 0
+    if name != "posted_price" and ls > lb:
+        return None
     if name == "supply_demand_ratio" and buys and sells:
         return half_up(sdr(sells, buys, lb, ls)[1]) if lb or ls else 0  # 0/0 where both prices are 0
     return None if name == "supply_demand_ratio" else half_up(Fraction(lb + ls, 2))

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from market.metrics import concentration, energy, fairness, grid, price, welfare
-from market.metrics.table import METRICS, Result, figures
+from market.metrics.table import METRICS, Figure, Result, figures
 from market.settlement.accounts import MONEY_COLUMNS
 
 (FOUND,) = (Path(__file__).resolve().parents[3] / "docs").rglob("metrics.md")
 PAGE = FOUND.read_text(encoding="utf-8")
+QUOTIENTS = ("share", "ratio", "%", "currency/kWh", "0 to 10,000", "0 to 1", "1/n to 1", "0 to 1 - 1/n")
 OURS = (concentration, energy, fairness, grid, price, welfare)
 
 
@@ -72,20 +73,39 @@ def test_every_function_that_may_return_none_says_when() -> None:
     assert not [name for name, text in doc.items() if not re.search(r"None|as in `price_volatility`", text)]
 
 
-def test_a_result_without_intervals_has_no_figure_that_needs_one() -> None:
-    """Every metric of an empty result is null, 0 or a sum of nothing, and none raises."""
-    none = np.zeros(0, dtype=np.int64)
+def of_nothing(intervals: int, homes: int) -> dict[str, Figure]:
+    """Every metric where all columns are 0."""
+    none = np.zeros(intervals, dtype=np.int64)
     kinds = (
         "traded_wh demand_wh supply_wh import_wh export_wh local_wh retail_import_wh retail_export_wh optimum_wh"
         " load_wh pv_wh orders price_micro_per_kwh competitive_micro_per_kwh import_micro_per_kwh"
         " feed_in_micro_per_kwh welfare_nano optimum_nano buyer_surplus_nano seller_surplus_nano"
-        " operator_surplus_nano bought_nano sold_nano clear_ns"
+        " operator_surplus_nano bought_nano sold_nano bound_nano clear_ns"
     ).split()
     bills = dict.fromkeys(
-        (*MONEY_COLUMNS, "baseline_nano", "imbalance_cost_nano", "bought_wh", "sold_wh"), none
+        (*MONEY_COLUMNS, "baseline_nano", "imbalance_cost_nano", "netting_nano", "bought_wh", "sold_wh"),
+        np.zeros(homes, dtype=np.int64),
     )
     facts = {"minutes": 15, "retailer_nano": 0, "grid_operator_nano": 0, "market_operator_nano": 0}
     known = {"competitive_micro_per_kwh": none.astype(bool)}
-    found = figures(Result(dict.fromkeys(kinds, none), bills, facts, known))
+    return figures(Result(dict.fromkeys(kinds, none), bills, facts, known))
+
+
+def test_a_result_without_intervals_has_no_figure_that_needs_one() -> None:
+    """Every metric of an empty result is null, 0 or a sum of nothing, and none raises."""
+    found = of_nothing(0, 0)
     assert set(found) == set(METRICS.all())
     assert {value for value in found.values() if value} == set()
+
+
+def test_a_quotient_without_a_base_is_null_and_never_0() -> None:
+    """Nothing is ordered, traded or metered, and the retailer's prices are 0: no share, price or index exists."""
+    prices_of_the_retailer = {"import_price_per_kwh", "feed_in_price_per_kwh"}
+    quotients = {name for name, m in METRICS.all().items() if m.unit in QUOTIENTS} - prices_of_the_retailer
+    assert len(quotients) > 15
+    for intervals, homes in ((0, 0), (1, 1), (4, 3)):
+        found = of_nothing(intervals, homes)
+        stated = {name for name in quotients if found[name] is not None}
+        # Who pays as much as without a market would take part.
+        assert stated == ({"participation_share"} if homes else set())
+        assert all(value is None or np.isfinite(value) for value in found.values())

@@ -11,12 +11,14 @@ from market.book import Order, OrderBook, Side
 from market.clearing import Clearing, PriceInterval, check_feasible
 from market.errors import AmountTooLarge, InvalidBook, UnbalancedPostings
 from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, Postings, check_balanced
-from market.settlement.imbalance import baseline_nano, imbalance_cost_nano
+from market.settlement.baseline import baseline_nano, imbalance_cost_nano
+from market.settlement.imbalance import Imbalance, ImbalanceRule
 from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
 from market.units import INT64_SAFE
 
 PRICES = IntervalPrices(300_000, 100_000, 20_000, 50_000)
+MIDDLE, RETAILER = ImbalanceRule(Imbalance.MIDDLE), ImbalanceRule(Imbalance.RETAILER)
 WRAPS_TO_LITTLE = 2**64 // 300_000 + 1
 """Energy that costs almost nothing at 0.30 a kWh when the product wraps around. [Wh]"""
 
@@ -41,7 +43,8 @@ def test_a_hand_checked_interval_is_posted_line_by_line() -> None:
     """Home 0 buys 240 of home 1's energy at 0.20, uses 263; home 1 delivers 250: the numbers can be done on paper."""
     book, clearing = cleared([240, 0], [0, 240], 200_000)
     postings = settle(book, clearing, ints(263, 0), ints(0, 250), PRICES)
-    # Short 23, long 10: 10 Wh netted at the middle of 0.33 (0.30 + 0.05 - 0.02) and 0.10, that is 0.215.
+    # Short 23, long 10: 10 Wh netted. The buyer pays the cap of 0.33 (0.30 + 0.05 - 0.02), the seller gets 0.10,
+    # and the gain of 10 x 0.23 is shared equally.
     assert postings.column("local_wh").tolist() == [10, -10, 0, 0, 0]
     assert postings.column("trade_nano").tolist() == [-48_000_000, 48_000_000, 0, 0, 0]
     assert postings.column("imbalance_nano").tolist() == [-2_150_000, 2_150_000, 0, 0, 0]
@@ -57,10 +60,10 @@ def test_a_perfect_forecast_pays_exactly_its_trade_and_local_fee() -> None:
     assert postings.total_nano.tolist() == [-85_000_000, 75_000_000, 0, 10_000_000, 0]
 
 
-def test_without_a_local_market_every_home_settles_all_energy_with_the_retailer() -> None:
+def test_with_the_retailer_alone_every_home_settles_all_energy_with_the_retailer() -> None:
     book, clearing = cleared([0, 0], [0, 0], 0)
     imported, exported = ints(263, 10), ints(5, 250)
-    postings = settle(book, clearing, imported, exported, PRICES, local_market=False)
+    postings = settle(book, clearing, imported, exported, PRICES, rule=RETAILER)
     assert postings.total_nano[:2].tolist() == baseline_nano(imported, exported, PRICES).tolist()
     assert not postings.column("local_wh").any()
 
@@ -104,7 +107,7 @@ def test_money_and_energy_sum_to_zero_and_no_home_loses_more_than_its_imbalance(
     bought, sold = balanced_trades(wanted)
     book, clearing = cleared(bought, sold, price)
     imported_wh, exported_wh = ints(*imported), ints(*exported)
-    postings = settle(book, clearing, imported_wh, exported_wh, prices)
+    postings = settle(book, clearing, imported_wh, exported_wh, prices, rule=MIDDLE)
     for column in MONEY_COLUMNS:
         assert int(postings.column(column).sum()) == 0
     members = postings.lines[: len(imported)]
@@ -165,7 +168,7 @@ def test_a_home_alone_pays_the_retailer_whatever_its_two_registers_say(
 def test_a_home_short_and_long_at_once_nets_only_the_difference() -> None:
     """Home 0 needs 80 and gives 50 in the same interval: 30 come from home 1, and 50 each way stay at the retailer."""
     book, clearing = cleared([0, 0], [0, 0], 0)
-    postings = settle(book, clearing, ints(80, 0), ints(50, 100), PRICES)
+    postings = settle(book, clearing, ints(80, 0), ints(50, 100), PRICES, rule=MIDDLE)
     assert postings.column("local_wh").tolist() == [30, -30, 0, 0, 0]
     assert postings.column("retail_import_wh").tolist() == [50, 0, 0, 0, 0]
     assert postings.column("retail_export_wh").tolist() == [50, 70, 0, 0, 0]
@@ -176,16 +179,16 @@ def test_a_home_short_and_long_at_once_nets_only_the_difference() -> None:
 
 
 @pytest.mark.parametrize("energy_wh", [INT64_SAFE // 300_000 + 1, WRAPS_TO_LITTLE, 2**62])
-@pytest.mark.parametrize("local_market", [True, False])
+@pytest.mark.parametrize("rule", [MIDDLE, RETAILER])
 def test_amounts_beyond_2_62_are_refused_before_a_product_can_wrap(
-    energy_wh: int, local_market: bool
+    energy_wh: int, rule: ImbalanceRule
 ) -> None:
     """A wrapped amount can be small and balance: nothing that is looked at afterwards would show it."""
     assert 0 < WRAPS_TO_LITTLE * 300_000 - 2**64 < 300_000
     book, clearing = cleared([0, 0], [0, 0], 0)
     prices = IntervalPrices(300_000, 100_000)
     with pytest.raises(AmountTooLarge, match=r"the amounts of one interval pass 2\^62 nano-currency"):
-        settle(book, clearing, ints(energy_wh, 0), ints(0, 0), prices, local_market=local_market)
+        settle(book, clearing, ints(energy_wh, 0), ints(0, 0), prices, rule=rule)
 
 
 def test_stored_postings_beyond_2_62_are_refused() -> None:

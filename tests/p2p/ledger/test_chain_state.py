@@ -262,3 +262,27 @@ def test_a_transaction_cannot_be_replayed() -> None:
     state = apply(initial_state(GENESIS), TX, 1, GENESIS)
     with pytest.raises(InvalidTx, match="nonce 1; the sender's next is 2"):
         apply(state, TX, 2, GENESIS)
+
+
+def test_hours_of_a_chain_keep_to_the_local_clock_of_the_first() -> None:
+    """With hours at +05:30 the first begins half past in UTC; a later one must be whole hours after it."""
+    hourly = msgspec.structs.replace(GENESIS, params=msgspec.structs.replace(GENESIS.params, minutes=60))
+    half_past = START - START % 3600 + 1800
+    state = apply(
+        initial_state(hourly),
+        tx(1, msgspec.structs.replace(FIRST, interval_start=half_past), hourly),
+        1,
+        hourly,
+    )
+    late = msgspec.structs.replace(make_args(1)[1], interval_start=half_past + 5400)
+    with pytest.raises(InvalidTx, match="not whole intervals of 3600 s after"):
+        apply(state, tx(2, late, hourly), 2, hourly)
+    due = msgspec.structs.replace(late, interval_start=half_past + 3600)
+    assert apply(state, tx(2, due, hourly), 2, hourly).root != state.root
+    with pytest.raises(InvalidTx, match="60-minute boundary"):
+        apply(
+            initial_state(hourly),
+            tx(1, msgspec.structs.replace(FIRST, interval_start=half_past + 60), hourly),
+            1,
+            hourly,
+        )

@@ -181,7 +181,9 @@ def test_an_unknown_player_is_met_with_the_nearest() -> None:
     assert problems(case) == ["value['ana']: no player 'ana'; did you mean 'anna'? Known: anna, ben"]
 
 
-@pytest.mark.parametrize(("method", "most"), [("shapley", 16), ("shapley_sampled", 16), ("nucleolus", 13)])
+@pytest.mark.parametrize(
+    ("method", "most"), [("shapley", 16), ("shapley_sampled", 16), ("nucleolus", 13), ("prenucleolus", 13)]
+)
 def test_too_many_players_are_refused_before_anything_is_counted(method: str, most: int) -> None:
     found = problems({"players": [f"p{i}" for i in range(most + 1)], "value": {}}, method)
     assert (
@@ -231,7 +233,8 @@ def test_the_exact_methods_take_no_params() -> None:
 
 def test_an_unknown_method_is_met_with_the_nearest() -> None:
     assert problems(GLOVES, "shaply") == [
-        "mechanism: no way to share 'shaply'; did you mean 'shapley'? Known: nucleolus, shapley, shapley_sampled"
+        "mechanism: no way to share 'shaply'; did you mean 'shapley'?"
+        " Known: nucleolus, prenucleolus, shapley, shapley_sampled"
     ]
 
 
@@ -240,6 +243,8 @@ def test_players_who_are_worth_more_alone_are_infeasible_for_the_nucleolus_only(
     with pytest.raises(Infeasible) as caught:
         clear_cooperative(case, "nucleolus")
     assert exit_code_of(caught.value) == ExitCode.INFEASIBLE
+    assert "prenucleolus" in str(caught.value)
+    assert clear_cooperative(case, "prenucleolus")["shares"] == {"p0": 2.5, "p1": 2.5}
     assert clear_cooperative(case, "shapley")["core_nonempty"] is False
 
 

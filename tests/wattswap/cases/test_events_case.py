@@ -77,6 +77,44 @@ def test_an_order_cancelled_after_it_has_traded_is_no_mistake() -> None:
     assert len(result["trades"]) == 1
 
 
+def test_an_id_may_be_used_again_once_its_order_is_out_of_the_book() -> None:
+    cancelled, gone = event("limit", "a", "ann", "sell", 1, 0.10), {"type": "cancel", "id": "a"}
+    filled = (event("limit", "a", "ann", "sell", 2, 0.20), event("limit", "b", "bob", "buy", 2, 0.30))
+    expired = event("ioc", "a", "ann", "sell", 1, 0.40)
+    killed = event("fok", "a", "ann", "sell", 1, 0.40)
+    result = run(cancelled, gone, *filled, expired, killed, event("limit", "a", "cy", "sell", 3, 0.50))
+    assert result["trades"] == [{"resting": "a", "aggressor": "b", "quantity_kwh": 2.0, "price_per_kwh": 0.2}]
+    assert result["offers"] == [["a", 0.5, 3.0]]
+    # A cancel means the latest order of the id, and its owner.
+    assert run(*filled, event("limit", "a", "cy", "sell", 3), {**gone, "participant": "cy"})["offers"] == []
+    other = refused(
+        {"events": [*filled, event("limit", "a", "cy", "sell", 3), {**gone, "participant": "ann"}]}
+    )
+    assert other == ["events[3].participant: the order 'a' is that of 'cy'"]
+
+
+RESTS = event("limit", "a", "ann", "sell", 2, 0.20)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [RESTS],
+        [RESTS, event("ioc", "b", "bob", "buy", 1, 0.30)],
+        [RESTS, {"type": "cancel", "id": "a"}, RESTS],
+    ],
+    ids=["resting", "partly filled", "again after a cancel"],
+)
+def test_the_id_of_an_order_in_the_book_is_taken(before: list[dict[str, Any]]) -> None:
+    """Also for an order that would fill the one in the book."""
+    taken = event("limit", "a", "cy", "buy", 5, 0.30)
+    found = refused({"events": [*before, taken]})
+    which = (
+        f"'a' is the id of events[{len(before) - 1 if len(before) != 2 else 0}], which is still in the book"
+    )
+    assert found == [f"events[{len(before)}].id: {which}; use another id, or cancel that order first"]
+
+
 def test_a_market_order_needs_no_price_and_a_cancel_no_quantity() -> None:
     assert run(event("market", "m", "ann", "buy", 1, None))["trades"] == []
     cancel = {**event("cancel", "m", "ann", "buy", None, None), "side": None}
@@ -87,13 +125,15 @@ def test_everything_wrong_is_told_at_once() -> None:
     problems = refused(
         {
             "events": [
-                event("limit", "a", "ann", "buy", -1, float("nan")),
-                event("limit", "a", "ann", "buy", float("inf")),
+                event("limit", "e", "ann", "buy", -1, float("nan")),
+                event("limit", "a", "ann", "buy", 1),
                 {"type": "cancel", "id": "zz"},
                 {"type": "cancel", "id": "a", "participant": "bob"},
                 {"type": "stop", "id": "c", "participant": "ann", "side": "bye", "quantity_kwh": 1},
                 {"type": "ioc", "id": "d", "participant": "ann", "quantity_kwh": 1, "when": 3},
                 {"id": 1.5},
+                event("limit", "f", "ann", "buy", 1),
+                event("limit", "f", "ann", "buy", float("inf")),
             ],
             "params": {"self_trade": "no", "k": 1},
             "orders": [],
@@ -105,8 +145,8 @@ def test_everything_wrong_is_told_at_once() -> None:
         "params: unknown key 'k'",
         "events[0].quantity_kwh: is -1",
         "events[0].price_per_kwh: is nan",
-        "events[1].quantity_kwh: is inf",
-        "events[1].id: 'a' is the id of events[0] already",
+        "events[8].quantity_kwh: is inf",
+        "events[8].id: 'f' is the id of events[7], which is still in the book",
         "events[2].id: no earlier order is called 'zz'",
         "events[3].participant: the order 'a' is that of 'ann'",
         "events[4].type: is 'stop'",

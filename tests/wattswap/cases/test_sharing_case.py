@@ -87,15 +87,53 @@ def test_lists_are_settled_interval_by_interval(name: str) -> None:
         assert together["participants"][i]["payment"] == pytest.approx(total, abs=1e-12)
 
 
-def test_bill_sharing_over_the_sum_of_intervals_is_another_bill() -> None:
-    supply, demand = {"ann": [0, 4]}, {"bob": [4, 0]}
+def test_bill_sharing_over_the_sum_of_intervals_splits_the_same_bills_in_another_way() -> None:
+    """Night: Bob draws 4, and the retailer bills 1.20. Noon: Ann feeds in 4, Cy draws 1, and it pays for 3, 0.24.
+
+    By interval Bob bears the night alone and Cy draws for nothing; over the sum both pay 1.20 / 5 = 0.24 a kWh.
+    """
+    supply, demand = {"ann": [0, 4]}, {"bob": [4, 0], "cy": [0, 1]}
     by_interval = run("bill_sharing", supply, demand, horizon="interval")
     by_sum = run("bill_sharing", supply, demand, horizon="sum")
     assert by_interval["buy_price"] == [0.3, 0.0]
-    assert by_interval["sell_price"] == [0.0, 0.08]
-    assert [entry["payment"] for entry in by_interval["participants"]] == [-0.32, 1.2]
-    assert (by_sum["buy_price"], by_sum["sell_price"]) == (0.0, 0.0)
-    assert [entry["payment"] for entry in by_sum["participants"]] == [0.0, 0.0]
+    assert by_interval["sell_price"] == [None, 0.06]
+    assert [entry["payment"] for entry in by_interval["participants"]] == [-0.24, 1.2, 0.0]
+    assert (by_sum["buy_price"], by_sum["sell_price"]) == (0.24, 0.06)
+    assert [entry["payment"] for entry in by_sum["participants"]] == [-0.24, 0.96, 0.24]
+
+
+@given(
+    supply=st.lists(st.tuples(*[st.integers(0, 5_000)] * 4), min_size=1, max_size=3),
+    demand=st.lists(st.tuples(*[st.integers(0, 5_000)] * 4), min_size=1, max_size=3),
+)
+def test_bill_sharing_collects_what_the_retailer_bills_over_any_horizon(
+    supply: list[tuple[int, ...]], demand: list[tuple[int, ...]]
+) -> None:
+    fed = {f"s{i}": [x / 1_000 for x in row] for i, row in enumerate(supply)}
+    drawn = {f"d{i}": [x / 1_000 for x in row] for i, row in enumerate(demand)}
+    short = [
+        sum(d) - sum(s) for s, d in zip(zip(*supply, strict=True), zip(*demand, strict=True), strict=True)
+    ]
+    imports, exports = (Decimal(sum(max(sign * x, 0) for x in short)) / 1_000 for sign in (1, -1))
+    for horizon in ("interval", "sum"):
+        result = run("bill_sharing", fed, drawn, horizon=horizon)
+        paid = {entry["participant"]: Decimal(str(entry["payment"])) for entry in result["participants"]}
+        assert sum(paid[who] for who in drawn) == imports * Decimal("0.30")
+        assert -sum(paid[who] for who in fed) == exports * Decimal("0.08")
+
+
+@every_rule
+def test_the_price_of_a_side_that_is_empty_is_null(name: str) -> None:
+    for params in ({}, {"horizon": "sum"} if name == "bill_sharing" else {}):
+        no_sellers = run(name, {}, {"ann": [1, 2]}, **params)
+        no_buyers = run(name, {"ann": [1, 2]}, {"bob": [0, 0]}, **params)
+        for result, key, other, retailers in (
+            (no_sellers, "sell_price", "buy_price", 0.3),
+            (no_buyers, "buy_price", "sell_price", 0.08),
+        ):
+            lists = not params
+            assert result[key] == ([None, None] if lists else None)
+            assert result[other] == ([retailers] * 2 if lists else retailers)
 
 
 def test_a_compensation_lifts_the_price_where_supply_is_plenty() -> None:

@@ -30,7 +30,7 @@ def test_run_prints_the_summary_and_every_bill_on_stdout_and_progress_on_stderr(
 ) -> None:
     outcome = call(capsys, "run", street, "--out", tmp_path)
     assert outcome.code == 0
-    for phrase in ("tiny: 3 homes, 48 intervals", "Traded between neighbours", "EUR/kWh", "home-1", "home-3"):
+    for phrase in ("tiny: 3 homes, 48 intervals", "Agreed ahead", "EUR/kWh", "home-1", "home-3"):
         assert phrase in outcome.out
     assert "intervals, " not in outcome.out.split("\n", 1)[1]
     assert "uniform_price: 48/48 intervals" in outcome.err
@@ -163,11 +163,11 @@ def test_verify_names_meter_data_that_are_gone(tmp_path: Path, capsys: Capture) 
 # ---- show
 
 VIEWS = {
-    ("summary",): "Traded between neighbours",
+    ("summary",): "Agreed ahead",
     ("bills",): "Bills in EUR",
-    ("prices",): "hour UTC",
-    ("book",): "Order book of 2026-06-0",
-    ("book", INTERVAL): f"Order book of {INTERVAL}",
+    ("prices",): "by hour of the day (UTC)",
+    ("book",): "Order book of Tue 02 Jun 2026",
+    ("book", INTERVAL): "Order book of Tue 02 Jun 2026 12:00 (UTC)",
     ("block", "3"): "2026-06-02T02:00Z",
     ("why", "home-2"): "home-2: energy in kWh, money in EUR",
 }
@@ -225,7 +225,7 @@ def test_why_sums_up_to_the_bill(finished: RunResult, capsys: Capture) -> None:
         (["block"], "give a height"),
         (["block", "49"], "the chain has blocks 1 to 48"),
         (["block", "x"], "give a height"),
-        (["book", "2020-01-01T00:00Z"], "the run has no orders at 2020-01-01T00:00Z"),
+        (["book", "2020-01-01T00:00Z"], "the run has no interval 2020-01-01T00:00Z"),
         (["book", "noon"], "write it as 20"),
         (["book", "2026-06-02T12:00"], "names no zone"),
         (["network"], "this run used no network"),

@@ -22,10 +22,10 @@ def test_compare_prints_a_table_between_the_bookends(street: Path, tmp_path: Pat
     rows = [line.split()[0] for line in outcome.out.splitlines() if line.startswith(" ") and line.split()]
     labels = ["retailer_only", "uniform_price", "mcafee", "welfare_optimum"]
     assert [row for row in rows if row in labels] == labels * 2
-    tables = [line for line in outcome.out.splitlines() if line.startswith(" ")]
+    tables = [line for line in outcome.out.partition("The homes")[2].splitlines() if line.startswith(" ")]
     assert max(len(line.rstrip()) for line in tables) <= 80
-    assert "tiny: 3 homes, 48 intervals of 60 min from 2026-06-02T00:00Z, seeds 7, 8" in outcome.out
-    assert "Neighbours share the energy that a mechanism leaves untraded" in outcome.err
+    assert "tiny: 3 homes, 48 intervals of 60 min from Tue 02 Jun 2026 00:00 (UTC), seeds 7, 8" in outcome.out
+    assert "Homes net what a mechanism leaves untraded (imbalance pooled)" in outcome.err
     assert "8/8 cells" in outcome.err
     (folder,) = tmp_path.iterdir()
     assert f"Folder  {folder}" in outcome.out
@@ -68,8 +68,9 @@ def test_quiet_is_quiet(street: Path, tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_a_run_and_a_comparison_settle_imbalance_alike(street: Path, tmp_path: Path, capsys: Capture) -> None:
-    """One default of market.imbalance, and the same figures of both commands under either value."""
-    for settings in ([], ["--set", "market.imbalance=shared"], ["--set", "market.imbalance=retailer"]):
+    """One default of market.imbalance, and the same figures of both commands under every value."""
+    for rule in ("", "pooled", "middle", "clearing_price", "retailer"):
+        settings = ["--set", f"market.imbalance={rule}"] if rule else []
         options = [*settings, "--out", tmp_path, "--json", "-q"]
         run = one_object(call(capsys, "run", street, "-m", "mcafee", *options))
         cell = one_object(call(capsys, "compare", street, "-m", "mcafee", *options))["points"]["base"][
@@ -79,11 +80,14 @@ def test_a_run_and_a_comparison_settle_imbalance_alike(street: Path, tmp_path: P
 
 
 def test_sharing_in_the_scenario_stays(tmp_path: Path, capsys: Capture) -> None:
-    street = write_street(tmp_path / "street", more='imbalance = "shared"\n')
+    street = write_street(tmp_path / "street", more='imbalance = "middle"\n')
     outcome = call(capsys, "compare", street, *FEW, "--out", tmp_path / "out", "--json", "-q")
     rows = one_object(outcome)["points"]["base"]
     assert outcome.err == ""
-    assert rows["mcafee"]["retail_import_kwh"] == rows["uniform_price"]["retail_import_kwh"]
+    assert (
+        rows["mcafee"]["settled_with_retailer_import_kwh"]
+        == (rows["uniform_price"]["settled_with_retailer_import_kwh"])
+    )
 
 
 def test_sweep_compares_over_the_whole_grid(street: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -164,6 +168,9 @@ def test_wrong_calls_leave_nothing_behind(
         (["market.k=0", "market.k=1"], 2, ["varies market.k again"]),
         (["seed=1,2"], 2, ["use --seed and --seeds"]),
         (["market.k=0,0"], 2, ["same setting twice"]),
+        (["market.k=[0,0.5,1]"], 2, ["without brackets: --vary market.k=0,0.5,1"]),
+        (["market.k=0;0.5"], 2, ["separated by commas, without brackets: --vary market.k=0,0.5"]),
+        (["market.k=0 0.5 1"], 2, ["--vary market.k=0,0.5,1"]),
     ],
 )
 def test_a_wrong_grid_is_refused(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +10,7 @@ import pytest
 
 import wattswap as ws
 from tests.kits.run_kit import call, one_object
-from wattswap.cli.output import fixed, print_table
+from wattswap.cli.tables import print_table
 from wattswap.errors import RunNotFound
 from wattswap.results import Comparison, RunResult
 
@@ -78,7 +76,7 @@ def test_all_cells_or_those_of_one_mechanism(compared: Comparison, capsys: Captu
     assert own["mechanism"].tolist() == ["mcafee", "mcafee"]
     rows = one_object(call(capsys, "show", compared.path, "cells", "--json"))["rows"]
     assert rows[0]["price_per_kwh"] is None
-    assert "traded kWh" in call(capsys, "show", compared.path, "cells").out
+    assert {"agreed", "ahead", "kWh"} <= set(call(capsys, "show", compared.path, "cells").out.split())
 
 
 def test_a_sweep_has_its_points_in_the_first_column(swept: Comparison, capsys: Capture) -> None:
@@ -132,36 +130,6 @@ def test_a_view_that_is_no_table_is_no_csv(finished: RunResult, capsys: Capture)
     assert "block is not a table" in done.err
 
 
-@pytest.mark.parametrize("width", [80, 40])
-def test_no_number_is_cut_on_a_narrow_terminal(
-    width: int, finished: RunResult, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    bills = finished.bills()
-    why = call(capsys, "show", finished.path, "why", bills.index[0]).out
-    shown = re.sub(r"\x1b\[[0-9;]*m", "", call(capsys, "show", finished.path, "bills").out)
-    assert "…" not in why + shown
-    assert max(map(len, shown.splitlines()[1:])) <= width
-    for name in ("import_kwh", "cost_with_market", "imbalance_cost"):
-        assert fixed(bills[name].iloc[0]) in shown
-    with_head = [line for line in shown.splitlines() if line.startswith(f" {bills.index[0]} ")]
-    assert len(with_head) > 1  # columns that do not fit follow below, each part with its homes
-
-
 def test_a_table_without_rows_has_its_head(capsys: Capture) -> None:
     print_table("Nothing", pd.DataFrame({"price_per_kwh": []}))
-    assert "price per kwh" in capsys.readouterr().out
-
-
-def test_on_a_narrow_terminal_columns_follow_below_and_no_number_is_cut(
-    compared: Comparison, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wide = call(capsys, "show", compared.path).out
-    monkeypatch.setattr("wattswap.cli.output.sys.stdout.isatty", lambda: True, raising=False)
-    monkeypatch.setenv("COLUMNS", "50")
-    narrow = re.sub(r"\x1b\[[0-9;]*m", "", call(capsys, "show", compared.path).out)
-    tables = narrow.partition("The best of a column")[0].splitlines()[1:]
-    assert max(map(len, tables)) <= 50
-    assert "…" not in narrow
-    assert set(re.findall(r"\d+\.\d+", wide)) <= set(re.findall(r"\d+\.\d+", narrow))
+    assert capsys.readouterr().out.split()[:4] == ["Nothing", "price", "per", "kwh"]

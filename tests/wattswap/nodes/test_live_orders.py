@@ -75,7 +75,7 @@ def bid_learned(state, view):
     return Orders(orders.home, orders.side, orders.energy_wh, limit)
 
 
-STRATEGIES.register(Strategy("staircase", bid, "a test", several_orders=True), contract=2)
+STRATEGIES.register(Strategy("three_steps", bid, "a test", several_orders=True), contract=2)
 STRATEGIES.register(
     Strategy("learner", bid_learned, "a test", start=start, several_orders=True, learn_own=learn_own), contract=2
 )
@@ -86,14 +86,14 @@ STRATEGIES.register(
 
 
 @pytest.fixture(scope="module")
-def staircase(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def three_steps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A file with a strategy of three orders a home, imported, and forgotten afterwards."""
-    file = written(tmp_path_factory.mktemp("theirs"), "staircase.py", STAIRCASE)
+    file = written(tmp_path_factory.mktemp("theirs"), "three_steps.py", STAIRCASE)
     with pytest.MonkeyPatch.context() as patch, own_registries(patch):
         sys.path.insert(0, str(file.parent))
-        import_module("staircase")
+        import_module("three_steps")
         yield file
-    sys.modules.pop("staircase", None)
+    sys.modules.pop("three_steps", None)
 
 
 @pytest.fixture(scope="module")
@@ -147,12 +147,12 @@ def orders_a_home(result: RunResult) -> list[int]:
     return result.table("orders").groupby(["interval_start", "household"]).size().tolist()
 
 
-@pytest.mark.usefixtures("staircase")
+@pytest.mark.usefixtures("three_steps")
 @pytest.mark.parametrize("gateways", [0, 2])
 def test_homes_with_three_orders_each_give_the_roots_of_a_run_in_process(
     gateways: int, street: Path, tmp_path: Path
 ) -> None:
-    scenario = ws.load(street, overrides=["homes.strategy=staircase"])
+    scenario = ws.load(street, overrides=["homes.strategy=three_steps"])
     result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path)
     assert Counter(orders_a_home(result)) == {3: 21, 1: 3}, "a battery covers home-1: one order is left"
     assert result.metrics["traded_kwh"] > 0
@@ -163,9 +163,9 @@ def test_homes_with_three_orders_each_give_the_roots_of_a_run_in_process(
     assert network.loc[network["what"] == "collected", "orders"].sum() == len(result.table("orders"))
 
 
-@pytest.mark.usefixtures("staircase")
+@pytest.mark.usefixtures("three_steps")
 def test_all_orders_of_a_home_stand_in_the_one_message_that_it_signed(street: Path, tmp_path: Path) -> None:
-    scenario = ws.load(street, overrides=["homes.strategy=staircase"])
+    scenario = ws.load(street, overrides=["homes.strategy=three_steps"])
     result = lived(scenario, tmp_path)
     members = prepare(stored_scenario(result.path)).member_list
     blobs = FolderBlobs(result.path / "blobs")
@@ -186,17 +186,17 @@ def test_all_orders_of_a_home_stand_in_the_one_message_that_it_signed(street: Pa
             assert said == list(booked)
 
 
-@pytest.mark.usefixtures("staircase")
+@pytest.mark.usefixtures("three_steps")
 def test_homes_of_several_strategies_give_the_roots_of_a_run_in_process(street: Path, tmp_path: Path) -> None:
-    shares = 'homes.strategies={staircase=0.5, zi_c=["home-1", "home-4"]}'
+    shares = 'homes.strategies={three_steps=0.5, zi_c=["home-1", "home-4"]}'
     result = assert_as_in_process(lived(ws.load(street, overrides=[shares]), tmp_path), tmp_path)
     assert Counter(orders_a_home(result)) == {3: 2 * 4, 1: 13}
 
 
 def test_a_home_with_three_orders_that_is_killed_and_started_again_loses_none(
-    staircase: Path, street: Path, tmp_path: Path
+    three_steps: Path, street: Path, tmp_path: Path
 ) -> None:
-    scenario = ws.load(street, overrides=["homes.strategy=staircase"])
+    scenario = ws.load(street, overrides=["homes.strategy=three_steps"])
     result = lived(scenario, tmp_path, PACED, script=killing("home-2"))
     assert result.manifest["network"]["restarts"] == {"home-2": 1}
     assert result.manifest["network"]["silent"] == []
@@ -206,7 +206,7 @@ def test_a_home_with_three_orders_that_is_killed_and_started_again_loses_none(
 # --- learning ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("staircase")
+@pytest.mark.usefixtures("three_steps")
 @pytest.mark.parametrize(
     ("strategies", "gateways"), [("homes.strategy=learner", 0), ("homes.strategies={learner=0.7}", 2)]
 )
@@ -216,13 +216,13 @@ def test_homes_that_learn_from_their_own_results_give_the_roots_of_a_run_in_proc
     scenario = ws.load(street, overrides=[strategies])
     result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path)
     assert "follow from the signed messages" in ws.verify(result.path)["checks"]["messages"]
-    untaught = ws.load(street, overrides=[strategies.replace("learner", "staircase")])
+    untaught = ws.load(street, overrides=[strategies.replace("learner", "three_steps")])
     first, second = (books(run) for run in (result, lived(untaught, tmp_path / "untaught")))
     assert first[0] == second[0], "nothing is known before the first interval"
     assert all(a != b for a, b in zip(first[1:], second[1:], strict=True))
 
 
-@pytest.mark.usefixtures("staircase")
+@pytest.mark.usefixtures("three_steps")
 @pytest.mark.parametrize(("victim", "gateways"), [("home-2", 0), ("gateway-0", 1)])
 def test_a_home_that_is_killed_and_started_again_has_forgotten_nothing(
     victim: str, gateways: int, street: Path, tmp_path: Path
@@ -243,7 +243,7 @@ def changed(data: bytes) -> bytes:
     return json.dumps(content).encode()
 
 
-@pytest.mark.usefixtures("staircase")
+@pytest.mark.usefixtures("three_steps")
 @pytest.mark.parametrize(
     ("damage", "phrase"),
     [
@@ -275,7 +275,7 @@ def test_a_home_whose_memory_is_damaged_sends_nothing_and_says_so(
     assert "start the node with an empty folder data: home-2 learns again" in str(caught.value)
 
 
-@pytest.mark.usefixtures("staircase")
+@pytest.mark.usefixtures("three_steps")
 def test_a_home_that_lost_everything_learns_again_from_the_lines_it_asks_for(
     street: Path, tmp_path: Path
 ) -> None:
@@ -313,7 +313,7 @@ def test_what_another_home_learned_or_in_another_chain_is_refused(tmp_path: Path
 # --- provisioning -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("staircase")
+@pytest.mark.usefixtures("three_steps")
 @pytest.mark.parametrize("command", ["live", "node"])
 @pytest.mark.parametrize(
     ("value", "key"),
@@ -334,8 +334,8 @@ def test_a_strategy_that_learns_from_the_orders_of_all_homes_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("staircase")
-@pytest.mark.parametrize("strategy", ["staircase", "learner"])
+@pytest.mark.usefixtures("three_steps")
+@pytest.mark.parametrize("strategy", ["three_steps", "learner"])
 def test_a_network_is_made_for_homes_with_several_orders_and_for_homes_that_learn(
     strategy: str, street: Path, tmp_path: Path
 ) -> None:
@@ -348,11 +348,11 @@ def test_a_network_is_made_for_homes_with_several_orders_and_for_homes_that_lear
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("name", ["staircase", "learner"])
+@pytest.mark.parametrize("name", ["three_steps", "learner"])
 def test_several_orders_over_libp2p_give_the_hashes_of_a_run_in_process(
-    name: str, staircase: Path, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, three_steps: Path, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    strategy = ["--module", staircase, "--set", f"homes.strategy={name}"]
+    strategy = ["--module", three_steps, "--set", f"homes.strategy={name}"]
     time = ["-n", 2, "--at", "2026-06-02T09:00Z"]
     outcome = call(capsys, "live", street, *strategy, *time, "--out", tmp_path, "--json", "-q")
     assert outcome.code == 0, outcome.err

@@ -17,9 +17,10 @@ from p2p.roles.replica.status import serve_status
 from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
 from tests.kits.run_kit import call, refused, start
+from wattswap.cli.network import print_status
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
-from wattswap.nodes.status import PATIENCE_S, Target, ask_all, targets_of
+from wattswap.nodes.status import PATIENCE_S, Finding, Target, ask_all, targets_of
 
 Capture = pytest.CaptureFixture[str]
 CHAIN = b"c" * 32
@@ -52,6 +53,7 @@ def test_a_node_tells_what_it_counted_and_one_that_is_down_is_named() -> None:
             first, second, third = [f.facts() for f in await ask_all(asker, CHAIN, targets)]
         assert (first["up"], first["height"], first["head"], first["ready"]) == (True, 7, HEAD.hex(), True)
         assert (first["peers"], first["refused"], first["last_block_age_s"]) == (3, 3, 12)
+        assert first["refused_by_code"] == {"malformed": 1, "tx_nonce": 2}
         assert (second["node"], second["up"], second["height"]) == ("validator-1", False, None)
         assert address in second["trouble"]
         assert third["trouble"] == "its keystore is not there"
@@ -151,3 +153,18 @@ def test_the_command_asks_real_nodes_and_ends_with_1_when_one_is_down(made: tupl
     finally:
         node.kill()
         node.communicate()
+
+
+def test_before_the_first_block_there_is_no_age_and_refusals_are_explained(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    target = Target("validator-0", "validator", "")
+    fresh = Finding(target, "validator", 0, HEAD, True, {"peers": 3, "refused_malformed": 2})
+    later = Finding(target, "validator", 7, HEAD, True, {"peers": 3, "last_block_age_s": 12})
+    home = Finding(Target("home-1", "household", ""), "household", 0, HEAD, True, {"peers": 1})
+    print_status(CHAIN, [fresh.facts(), later.facts(), home.facts()], wide=False)
+    text = capsys.readouterr().out
+    assert text.count("no block yet") == 1  # a home stores no chain
+    assert "validator-0 refused 2 messages since it started: malformed 2" in text
+    assert max(map(len, text.splitlines())) <= 60

@@ -242,7 +242,7 @@ def test_a_strategy_that_learns_goes_on_after_an_interruption_as_if_there_were_n
     partial = interrupted(scenario, tmp_path / "stopped", 30)
     saved = json.loads((partial / CHECKPOINT).read_text())["homes"]["strategies"]
     assert len(saved["follower"]["limit"]["values"]) == 7
-    assert saved["truthful"] == {}
+    assert saved["staircase"] == {}
     resumed = engine.resume(partial)
     assert resumed.manifest["replay_sha256"] == whole.manifest["replay_sha256"]
     assert same_files(resumed.path, whole.path)
@@ -330,16 +330,16 @@ def test_a_forecaster_of_ones_own_sees_the_weather_that_was_measured(
 
 def test_shares_are_drawn_by_home_and_lists_name_homes(tmp_path: Path) -> None:
     street = write_street(tmp_path, homes=10)
-    text = 'homes.strategies={zi_c=0.5, truthful=["home-1", "home-2"]}'
-    setup = prepare(ws.load(street, overrides=[text]))
+    text = ['homes.strategies={zi_c=0.5, truthful=["home-1", "home-2"]}', 'homes.strategy="truthful"']
+    setup = prepare(ws.load(street, overrides=text))
     assert sorted(setup.strategies) == ["truthful"] * 6 + ["zi_c"] * 4
     assert setup.strategies[:2] == ("truthful", "truthful")
-    again = prepare(ws.load(street, overrides=[text]))
+    again = prepare(ws.load(street, overrides=text))
     assert again.strategies == setup.strategies
-    other = prepare(ws.load(street, overrides=[text, "seed=8"]))
+    other = prepare(ws.load(street, overrides=[*text, "seed=8"]))
     assert other.strategies != setup.strategies
     names = [f'"home-{i}"' for i in (3, 9, 1, 2, 4, 5, 6, 7, 8, 10)]
-    turned = prepare(ws.load(street, overrides=[text, f"data.households=[{', '.join(names)}]"]))
+    turned = prepare(ws.load(street, overrides=[*text, f"data.households=[{', '.join(names)}]"]))
     assert dict(zip(turned.roster, turned.strategies, strict=True)) == dict(
         zip(setup.roster, setup.strategies, strict=True)
     ), "the order of homes does not matter"

@@ -127,8 +127,23 @@ def test_the_verdict_says_the_money_of_the_bills_and_names_the_worst_off_home(
     saving = (money - bills["baseline_nano"]) / 1e9
     text = Page(html).text["verdict"]
     assert f"{abs(-money.sum() / 1e9):.2f} EUR" in text
-    assert f"{saving.sum():.2f} EUR" in text
+    metrics = finished.metrics
+    assert metrics["saving_by_mechanism"] + metrics["saving_by_imbalance_rule"] == pytest.approx(saving.sum())
+    said = re.search(r"The mechanism saves ([\d.]+) EUR", text)
+    assert said is not None
+    assert abs(float(said[1]) - metrics["saving_by_mechanism"]) < 0.01  # a cent may go to the other part
+    assert f"of at most {metrics['saving_bound']:.2f}" in text
+    assert "What these figures rest on" in text
     assert str(bills["household"][saving.argmin()]) in text
+
+
+def test_the_bills_of_the_page_add_up(html: str) -> None:
+    (body,) = re.findall(r"<caption>Bills with .*?</tbody>", html, re.S)
+    lines = [re.findall(r'<td class="number">([^<]+)</td>', row) for row in body.split("<tr>")[2:]]
+    *homes, total = [[round(100 * float(cell.replace(",", ""))) for cell in line] for line in lines]
+    assert len(homes) == 3
+    assert [sum(column) for column in zip(*homes, strict=True)] == total
+    assert all(without - saving == paid for without, paid, saving in (*homes, total))
 
 
 def test_the_csv_of_the_bills_holds_the_bills(finished: RunResult, html: str) -> None:

@@ -86,10 +86,12 @@ def test_losers_have_another_colour_and_another_side() -> None:
 def test_the_peak_is_marked_where_it_is() -> None:
     power = figures.power_of(story())
     traces = figures.grid_figure(power).data
-    frame = intervals("uniform_price")["retail_import_kwh"] * 4
-    assert traces[3].x == (f"{frame.idxmax():%Y-%m-%d %H:%M}",)
-    assert traces[3].y == (frame.max(),)
-    assert traces[0].name == "retailer_only"
+    frame = intervals("uniform_price")
+    drawn = (frame["import_kwh"] - frame["export_kwh"]).clip(lower=0) * 4
+    assert drawn.max() > 0
+    assert traces[1].x == (f"{drawn.idxmax():%Y-%m-%d %H:%M}",)
+    assert traces[1].y == (drawn.max(),)
+    assert list(traces[0].y) == pytest.approx(drawn.tolist(), rel=1e-5)
 
 
 def test_no_two_of_40_series_look_the_same() -> None:
@@ -210,7 +212,23 @@ def test_the_verdict_of_a_comparison_names_the_best_that_needs_no_money() -> Non
     )
     assert "95 % interval 6.73 to 6.77 EUR over 3 seeds" in money
     assert worst == "No home is worse off than without a market; even eve, which gains least, saves 0.25 EUR."
-    assert energy.startswith("Neighbours traded 18.7 kWh at 0.1500 EUR per kWh on average")
+    assert energy.startswith("18.7 kWh were agreed ahead at 0.1500 EUR per kWh on average")
+
+
+def test_the_verdict_counts_no_money_from_outside_and_names_it() -> None:
+    told = story(focus="mcafee")
+    parts = {"saving_by_mechanism": 9.0, "saving_by_imbalance_rule": 1.5, "saving_bound": 8.0}
+    parts |= {"market_operator_income": -3.0, "cost_without_market": 29.0}
+    metrics = {**told.focused.metrics, **{name: Spread.of([value] * 3) for name, value in parts.items()}}
+    paid = replace(told.focused, metrics=metrics)
+    money = verdict(replace(told, outcomes=tuple(paid if o is told.focused else o for o in told.outcomes)))[0]
+    assert (
+        "The mechanism saves 6.00 EUR (20.7 %) of at most 8.00 (the same to the cent over 3 seeds)" in money
+    )
+    assert "the imbalance rule saves 1.50 EUR, whatever the mechanism does" in money
+    assert money.endswith(
+        "3.00 EUR come from outside: the market operator adds them, and they are no saving."
+    )
 
 
 def test_the_verdict_names_the_home_that_loses_most() -> None:

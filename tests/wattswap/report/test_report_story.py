@@ -77,12 +77,16 @@ def test_energy_flows_lose_nothing(pv: int, load: int, imported: int, exported: 
         assert out.get("Surplus of homes", 0) == exported
 
 
-def test_without_a_market_each_home_imports_its_own_need(finished: RunResult) -> None:
+def test_a_market_moves_no_energy_and_what_neighbours_settle_is_what_no_retailer_does(
+    finished: RunResult,
+) -> None:
     told, readings = story_of(finished.path), finished.table("readings")
-    sums = readings.groupby("interval_start")["import_wh"].sum() / 1_000
-    assert np.allclose(told.without.intervals["retail_import_kwh"], sums)
-    assert told.without.value("peak_import_kw") == pytest.approx(sums.max())  # intervals of one hour
-    local = sums - told.focused.intervals["retail_import_kwh"]
+    sums = readings.groupby("interval_start")[["import_wh", "export_wh"]].sum() / 1_000
+    drawn = (sums["import_wh"] - sums["export_wh"]).clip(lower=0)
+    for told_of in (told.without, told.focused):
+        assert np.allclose(told_of.intervals["import_kwh"], sums["import_wh"])
+        assert told_of.value("peak_import_kw") == pytest.approx(drawn.max())  # intervals of one hour
+    local = sums["import_wh"] - finished.table("intervals")["retail_import_wh"].to_numpy() / 1_000
     assert (local >= 0).all()
     flows = told.flows.set_index("source")["energy_kwh"]
     assert flows["Neighbours"] == pytest.approx(local.sum())

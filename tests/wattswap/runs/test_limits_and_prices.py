@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from market.clearing import Clearing
 from tests.kits.report_kit import outcome, story
 from tests.kits.run_kit import call, write_street
 from tests.oracles.welfare import worse_than_limit
-from wattswap.cli.output import summary_lines
 from wattswap.comparison.plan import BASE, CellKey
 from wattswap.comparison.store import part_path
 from wattswap.report.story import Observed, Outcome
@@ -151,7 +151,7 @@ def idle_story(strategy: str, *names: str, **others: float) -> str:
 def test_rules_that_trade_nothing_among_two_limits_say_why() -> None:
     both = idle_story("truthful", "mcafee", "vcg")
     assert both.startswith("mcafee and vcg trade nothing because all homes state the same two limits")
-    assert 'homes.strategy = "zi_c"' in both
+    assert 'homes.strategy = "staircase"' in both
     assert idle_story("truthful", "vcg").startswith("vcg trades nothing")
     assert idle_story("zi_c", "vcg") == idle_story("truthful") == ""
     assert idle_story("truthful", "vcg", zi_c=0.1) == idle_story("one_that_is_not_installed", "vcg") == ""
@@ -159,7 +159,8 @@ def test_rules_that_trade_nothing_among_two_limits_say_why() -> None:
 
 def test_idle_rules_of_truthful_homes_are_told_in_a_real_comparison(street: Path, tmp_path: Path) -> None:
     rules = ["huang", "muda_lottery", "muda_vickrey", "uniform_price"]
-    told = story_of(ws.compare(street, rules, out=tmp_path).path)
+    scenario = ws.load(street, overrides=["homes.strategy=truthful"])
+    told = story_of(ws.compare(scenario, rules, out=tmp_path).path)
     assert idle(told).startswith("huang, muda_lottery and muda_vickrey trade nothing")
 
 
@@ -167,14 +168,32 @@ def test_a_summary_says_with_whom_imbalance_was_settled(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     street = write_street(tmp_path / "street")
-    for imbalance, words in (("shared", "among neighbours"), ("retailer", "with the retailer")):
+    for imbalance, words in (
+        ("pooled", "netted among homes at the retailer's prices"),
+        ("retailer", "every home settles what its orders missed with the retailer"),
+    ):
         done = call(capsys, "run", street, "--set", f"market.imbalance={imbalance}", "-q", "--out", tmp_path)
-        assert f"by settling {words} what the forecasts missed" in done.out
+        assert words in " ".join(done.out.split())
         folder = Path(next(line for line in done.out.splitlines() if "Folder" in line).split()[1])
         result = ws.RunResult(folder)
         assert result.manifest["imbalance"] == imbalance
         html = html_of(story_of(folder))
-        assert ("neighbours are served before the retailer" in html) is (imbalance == "shared")
-        assert words in dict(summary_lines(result.metrics, "EUR", imbalance))["  of this by imbalance"]
-    done = call(capsys, "run", street, "-m", "retailer_only", "-q", "--out", tmp_path)
-    assert "by settling with the retailer" in done.out
+        assert ("neighbours are served before the retailer" in html) is (imbalance == "pooled")
+        assert words in html.replace("&#x27;", "'")
+
+
+@pytest.mark.parametrize(
+    ("market", "nets"),
+    [
+        ({}, True),  # version 0.1 had one way
+        ({"imbalance": "shared"}, True),
+        ({"imbalance": "pooled", "imbalance_shares": "equal"}, True),
+        ({"imbalance": "retailer"}, False),
+        ({"quantities": "metered"}, False),
+    ],
+)
+def test_a_report_knows_the_imbalance_rules_of_every_version(
+    street: Path, tmp_path: Path, market: dict[str, str], nets: bool
+) -> None:
+    told = story_of(ws.run(street, out=tmp_path).path)
+    assert replace(told, scenario={"market": market}).nets_imbalance is nets

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import pytest
 
 import wattswap as ws
-from data.readings import MISSING
 from tests.kits.run_kit import FIRST, call, readings, write_street
 from wattswap.errors import InvalidData, InvalidScenario
-from wattswap.runs.homes import history_after_gaps_s, load_meter
 from wattswap.runs.prepare import cut_to, prepare
 
 HOUR_S = 3_600
@@ -145,64 +142,88 @@ def history(street: Path, *settings: str) -> Any:
 LATE = [f"time.start={stamp(RUN_S + 24 * HOUR_S)}", "time.days=1", "homes.forecast_days=2"]
 
 
-def test_the_history_is_as_long_as_the_forecast_looks_back_and_the_lead(street: Path) -> None:
-    start_s, _ = history(street, *LATE[:2], "homes.forecast_days=1")
+def test_the_history_is_as_long_as_the_forecast_looks_back_and_the_lead(tmp_path: Path) -> None:
+    """Longer than the 28 days, and one for the clock, that the shares of a pool look back."""
+    street = write_street(tmp_path, days=32)
+    late = [f"time.start={stamp(RUN_S + 30 * 24 * HOUR_S)}", "time.days=1"]
+    start_s, _ = history(street, *late, "homes.forecast_days=30", "homes.strategy=truthful")
     assert start_s == RUN_S - HOUR_S
+    start_s, _ = history(street, *late, "homes.forecast_days=1", "homes.strategy=truthful")
+    assert start_s == RUN_S - HOUR_S + 24 * HOUR_S
 
 
 @pytest.mark.parametrize("hours", [1, 5, 47])
-def test_a_gap_shortens_the_history_of_all_homes_and_never_counts_as_zero(hours: int, tmp_path: Path) -> None:
-    """The gap of one home: rows before it are left out for all, the rows after it are as they were read."""
+def test_a_gap_of_one_home_leaves_the_history_of_the_others_as_it_was(hours: int, tmp_path: Path) -> None:
     gap_s = FIRST_S + hours * HOUR_S
     start_s, net = history(without(write_street(tmp_path), (gap_s, "home-2")), *LATE)
-    assert start_s == gap_s + HOUR_S
+    assert start_s == FIRST_S
     given = readings(3, 3, 60)
-    expected = [
-        [
-            wh_in - wh_out
-            for wh_in, wh_out in (given[FIRST + timedelta(hours=h), f"home-{i}"] for i in (1, 2, 3))
-        ]
-        for h in range(hours + 1, 48)
-    ]
-    assert net.tolist() == expected
+    for row, values in enumerate(net.tolist()):
+        expected = [given[FIRST + timedelta(hours=row), f"home-{i}"] for i in (1, 2, 3)]
+        if row != hours:
+            assert values == [wh_in - wh_out for wh_in, wh_out in expected]
+        else:
+            assert values[::2] == [wh_in - wh_out for wh_in, wh_out in expected[::2]]
 
 
-def test_only_the_last_of_several_gaps_counts(tmp_path: Path) -> None:
-    cells = [
-        (FIRST_S + 2 * HOUR_S, "home-1"),
-        (FIRST_S + 9 * HOUR_S, "home-3"),
-        (FIRST_S + 9 * HOUR_S, "home-1"),
-    ]
-    assert history(without(write_street(tmp_path), *cells), *LATE)[0] == FIRST_S + 10 * HOUR_S
+def orders_of(street: Path, out: Path, *settings: str) -> dict[str, set[int]]:
+    """The hours after the usual start of the run in which each home has an order."""
+    table = ws.run(ws.load(street, overrides=settings), out=out).table("orders")
+    hours = (table["interval_start"] - pd.Timestamp(RUN_S, unit="s", tz="UTC")) // pd.Timedelta(hours=1)
+    return {name: set(hours[table["household"] == name]) for name in ("home-1", "home-2", "home-3")}
 
 
-def test_a_gap_within_a_market_interval_spoils_all_of_that_interval(tmp_path: Path) -> None:
-    """Four quarters of an hour make an interval; a history that began in the middle of one would count it short."""
-    street = write_street(tmp_path, minutes=15)
-    gap_s = FIRST_S + 5 * HOUR_S + 900
-    settings = [*LATE, "time.interval_minutes=60", "market.gate_closure_minutes=60"]
-    start_s, net = history(without(street, (gap_s, "home-2")), *settings)
-    assert start_s == FIRST_S + 6 * HOUR_S
-    given = readings(3, 3, 15)
-    quarters = [given[FIRST + timedelta(hours=6, minutes=m), "home-2"] for m in (0, 15, 30, 45)]
-    assert net[0, 1] == sum(wh_in - wh_out for wh_in, wh_out in quarters)
-
-
-def test_with_less_than_a_day_after_a_gap_homes_order_nothing_until_the_day_is_full(tmp_path: Path) -> None:
-    """A zero in the gap would have given them a forecast at once."""
+def test_one_lost_reading_keeps_that_home_alone_from_bidding_and_only_at_that_time_of_day(
+    tmp_path: Path,
+) -> None:
+    """Three hours before the run, with a history of one day; a zero in the gap would have given a forecast."""
     street = without(write_street(tmp_path / "street"), (RUN_S - 3 * HOUR_S, "home-2"))
-    run = ws.run(street, out=tmp_path / "runs")
-    orders = run.table("intervals")["orders"].tolist()
-    # Two readings before the run, a day needed, and the one of the running interval is not known yet.
-    assert not any(orders[:23])
-    assert all(orders[23:])
+    orders = orders_of(street, tmp_path / "runs")
+    whole = orders_of(write_street(tmp_path / "whole"), tmp_path / "runs")
+    assert whole["home-2"] == set(range(1, 48))
+    # 21:00 has no forecast, and for 22:00 the energy of 21:00 would have to be known as well.
+    assert orders == whole | {"home-2": set(range(1, 48)) - {21, 22}}
 
 
-def test_the_start_of_the_history_by_hand(street: Path) -> None:
-    meter = load_meter(ws.load(street))
-    assert history_after_gaps_s(meter, RUN_S) == FIRST_S
-    assert history_after_gaps_s(meter, FIRST_S) == FIRST_S
-    quality = np.array(meter.quality)
-    quality[[4, 30]] = MISSING  # the second lies within the run
-    broken = replace(meter, quality=quality)
-    assert history_after_gaps_s(broken, RUN_S) == FIRST_S + 5 * HOUR_S
+def test_a_second_day_of_history_closes_the_gap_of_the_first(tmp_path: Path) -> None:
+    street = without(write_street(tmp_path / "street"), (RUN_S - 3 * HOUR_S, "home-2"))
+    assert orders_of(street, tmp_path / "runs", *LATE)["home-2"] == set(range(24, 48))
+
+
+def test_a_gap_within_a_market_interval_spoils_all_of_that_interval_for_that_home(tmp_path: Path) -> None:
+    """Four quarters of an hour make an interval, and three of them are no reading of it."""
+    street = without(write_street(tmp_path, minutes=15), (RUN_S - 3 * HOUR_S + 900, "home-2"))
+    settings = ["time.interval_minutes=60", "market.gate_closure_minutes=60"]
+    orders = orders_of(street, tmp_path / "runs", *settings)
+    assert 21 in orders["home-3"]
+    assert orders["home-2"] == set(range(1, 48)) - {21, 22}
+
+
+@pytest.mark.parametrize(
+    ("settings", "days"),
+    [
+        (["homes.strategy=truthful", "homes.forecast_days=31"], 31),
+        ([], 7 + 29),
+        (["homes.strategy=truthful", "homes.strategies={staircase=0.1}", "homes.forecast_days=3"], 3 + 29),
+        (["homes.strategy=truthful", "homes.strategies={zi_c=0.1}", "homes.forecast_days=31"], 31),
+        (["homes.strategy=truthful"], 29),
+    ],
+    ids=["truthful", "staircase", "some", "no quantiles", "for the shares of a pool"],
+)
+def test_four_weeks_more_are_loaded_where_a_strategy_needs_them(settings: list[str], days: int) -> None:
+    setup = prepare(ws.demo(overrides=["time.intervals=4", *settings]))
+    assert setup.first_row == days * 96 + setup.agents.lead
+
+
+def test_a_run_says_which_homes_are_too_new_for_the_staircase(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    street = write_street(tmp_path / "street")
+    told = (
+        "3 of 3 homes that bid by 'staircase' have forecasts of less than two weeks behind them at the start"
+    )
+    run = ws.run(ws.load(street), out=tmp_path / "runs")
+    assert [note for note in run.manifest["data"]["notes"] if note.startswith(told)]
+    assert told in call(capsys, "validate", street).out
+    assert told not in call(capsys, "validate", street, "--set", "homes.strategy=truthful").out
+    assert ws.verify(run.path)["ok"]

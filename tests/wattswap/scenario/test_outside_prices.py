@@ -36,6 +36,22 @@ def test_series_are_laid_over_the_run(tmp_path: Path) -> None:
     assert prices.feed_in_micro_per_kwh.tolist() == [100_000, -200_000, -200_000]
 
 
+@pytest.mark.parametrize("name", ["price_per_kwh", "price_per_mwh"])
+def test_prices_per_mwh_are_read_where_stated_and_asked_for_where_not(name: str, tmp_path: Path) -> None:
+    text = SERIES.replace("0.1", "100").replace("-0.2", "-200").replace("price_per_kwh", name)
+    (tmp_path / "p.csv").write_text(text, encoding="utf-8")
+    scenario = read(tmp_path, BY_SERIES)
+    if name == "price_per_mwh":
+        prices = scenario.outside_prices(Span(START_S, 60, 2))
+        assert prices.import_micro_per_kwh.tolist() == [100_000, -200_000]
+        return
+    with pytest.raises(
+        InvalidScenario,
+        match=r"half of the prices of p\.csv are above 150 EUR per kWh; if they are per MWh, name the column",
+    ):
+        scenario.outside_prices(Span(START_S, 60, 2))
+
+
 def test_a_series_that_ends_early_names_the_instant_and_the_key(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text(SERIES, encoding="utf-8")
     with pytest.raises(

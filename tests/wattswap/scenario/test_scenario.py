@@ -19,7 +19,8 @@ from tests.kits.scenario_kit import DATA, HEAD, MINIMAL, read, refused
 from wattswap.errors import InvalidScenario
 from wattswap.scenario.load import Span, from_resolved
 from wattswap.scenario.problems import fields_of, inner_table
-from wattswap.scenario.tables import Market, Tariff, Time, homes_table
+from wattswap.scenario.tables import Market, Tariff, homes_table
+from wattswap.scenario.time import Time
 
 ROOT = Path(__file__).parents[3]
 HOMES = homes_table(tuple(DEVICES.all().values()))
@@ -132,6 +133,12 @@ def test_a_set_expression_is_toml_and_replaces_what_it_excludes(
         ("market.k=", "'' is not a TOML value"),
         ("market.k=0.3.4", "'0.3.4' is not a TOML value"),
         ("market.k=1\nseed=3", "is not key.path=value"),
+        ("market.k=0,32", "'0,32' is not a TOML value; decimals have a point and no quotes: write 0.32"),
+        ("time.start=19.09.2016", "dates begin with the year and have no quotes: write 2016-09-19"),
+        (
+            "time.start='19.9.2016'",
+            "is text, not a date; dates begin with the year and have no quotes: write 2016-09-19",
+        ),
         ("market.k=true", "must be a number, not true or false"),
         ("market.kay=1", "unknown key"),
         ("seed.x=1", "seed: must be a whole number, not a table"),
@@ -155,7 +162,7 @@ def test_the_digest_ignores_the_order_and_the_spelling_of_keys(tmp_path: Path) -
 def test_the_digest_does_not_depend_on_the_process(tmp_path: Path) -> None:
     """The value is written down: a change of it breaks `verify` of older runs and must be meant."""
     assert read(tmp_path, MINIMAL).digest() == (
-        "dcc1f0d4b656a5fcace01c80ba3be65cf630bbd69957f49a4c8526eaa12b0a52"
+        "c8a7efa340f10b2b4a262c2411360345d8d2f0b78ae218253d59dc46c4a875ce"
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from wattswap.report import figures, words
-from wattswap.report.page import Section, figure
+from wattswap.report.page import MAX_ROWS, Section, figure, table
 from wattswap.report.section import section
 from wattswap.report.story import Story
+from wattswap.report.words import number
+from wattswap.runs.shown import bills_with_total
 
 
 @section("bills", 60)
@@ -31,4 +33,19 @@ def bills(story: Story) -> Section:
         )
     alt = f"Points of the bills of {len(data)} homes. {words.worst_off(story.focused, story.currency)}"
     body = figure("bills", alt, caption, data)
+    if len(order) <= MAX_ROWS:
+        body += _table(story, list(order))
     return Section("bills", "Bills", why, body, {"bills": figures.bills_figure(frames, story.currency)})
+
+
+def _table(story: Story, homes: list[str]) -> str:
+    """The bills of the mechanism in focus, in cents that add up to the last line."""
+    names = ["cost_without_market", "cost_with_market", "saving"]
+    shown = bills_with_total(story.focused.bills.loc[homes, names], "all homes")
+    shown.index.name = "home"
+    cells = {
+        (i, j): f'<td class="number">{number(float(value))}</td>'
+        for i, row in enumerate(shown.to_numpy().tolist())
+        for j, value in enumerate(row)
+    }
+    return table(f"Bills with {story.focus}, in {story.currency}; the lines add up.", shown, cells)

@@ -46,7 +46,7 @@ def surplus_split(story: Story) -> pd.DataFrame:
     return frame
 
 
-_MONEY = ("cost_with_market", "saving")
+_MONEY = ("cost_with_market", "saving", "saving_by_mechanism")
 
 
 def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:

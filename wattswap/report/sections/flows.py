@@ -14,7 +14,7 @@ def flows(story: Story) -> Section:
     """Energy between sources and uses."""
     why = "Where the energy came from and where it went; " + (
         "neighbours are served before the retailer."
-        if story.shares_imbalance
+        if story.nets_imbalance
         else "what was not traded is settled with the retailer."
     )
     if story.flows.empty:

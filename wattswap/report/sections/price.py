@@ -19,13 +19,14 @@ def price(story: Story) -> Section:
     frames = {o.label: figures.coarse(o.intervals) for o in shown}
     first = next(iter(frames.values()))
     data = pd.DataFrame({"tariff": first["import_per_kwh"], "feed-in": first["feed_in_per_kwh"]})
+    agreed = "cleared" if story.metered else "agreed ahead"
     for label, frame in frames.items():
         data[label] = frame["price_per_kwh"]
-        data[f"{label}, kWh traded"] = frame["traded_kwh"]
+        data[f"{label}, kWh {agreed}"] = frame["traded_kwh"]
     data.index.name = "interval_start"
     alt = "Lines of the price over time. " + _energy_prices(shown, story.currency)
     step = figures.step_name(story, first)
-    caption = f"Price of each {step} in {story.currency} per kWh, weighted by energy; times are UTC."
+    caption = f"Price of each {step} in {story.currency} per kWh, weighted by energy; times are those of {story.zone}."
     if len(story.seeds) > 1:
         caption += " Means over the seeds."
     caption += words.two_prices(shown)

@@ -1,0 +1,87 @@
+"""By how much the forecasts of the homes were wrong at each local time of day, and quantiles of that."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.rules import DAY_MINUTES, Known, slot_of_day
+from market.units import PPM, BoolArray, IntArray
+
+DAYS: Final = 28
+"""Days of residuals that are kept."""
+LEAST_DAYS: Final = 14
+"""Days of residuals below which a home has no quantiles."""
+REACH_MINUTES: Final = 30
+"""Residuals this near in the time of day count as well, and those of the next slot if that is further. [min]"""
+
+Point = tuple[IntArray, BoolArray | None]
+"""A forecast of one interval: energy per home [Wh], and which homes have one (None: all)."""
+Spread = tuple[IntArray, BoolArray]
+"""Distance of quantiles from a forecast, shape (levels, homes), 0 for a home without [Wh]; which homes have them."""
+_MISSING: Final = 2**31 - 1
+
+
+class Residuals:
+    """What homes used less what was forecast for them, of the last 28 intervals at each local time of day.
+
+    They follow from the readings alone: the forecast of an interval is the one that could be made when its gate
+    closed, so a resumed run, and a home alone, come to the same numbers. Of the hour that a clock skips in spring one
+    residual more is older than four weeks, of the hour that it shows twice in autumn both count.
+
+    Args:
+        minutes: Length of an interval. [min]
+        forecast: Makes the forecast that was possible at the gate of a row; None where there was none.
+    """
+
+    def __init__(self, minutes: int, forecast: Callable[[int], Point | None]) -> None:
+        self._slots, self._reach = DAY_MINUTES // minutes, max(REACH_MINUTES // minutes, 1)
+        self._kept: list[deque[npt.NDArray[np.int32]]] = [deque(maxlen=DAYS) for _ in range(self._slots)]
+        self._next, self._forecast = 0, forecast
+
+    def extend(self, known: Known) -> None:
+        """Add the rows that have become known; a residual beyond 2 GWh counts as 2 GWh.
+
+        A day more than is kept is used, because of the hour that the clock skips.
+        """
+        rows, homes = known.net_wh.shape
+        first = max(self._next, rows - (DAYS + 1) * self._slots)
+        slots = slot_of_day(known.local_minute[first:rows], known.minutes)
+        for row, slot in zip(range(first, rows), slots.tolist(), strict=True):
+            point = self._forecast(row)
+            if point is None:
+                self._kept[slot].append(np.full(homes, _MISSING, dtype=np.int32))
+                continue
+            point_wh, has_point = point
+            off_wh = np.clip(known.net_wh[row] - point_wh, 1 - _MISSING, _MISSING - 1).astype(np.int32)
+            for exists in (has_point, None if known.valid is None else known.valid[row]):
+                if exists is not None:
+                    off_wh[~exists] = _MISSING
+            self._kept[slot].append(off_wh)
+        self._next = rows
+
+    def quantiles_wh(self, slot: int, levels_ppm: tuple[int, ...], homes: IntArray) -> Spread | None:
+        """Quantiles of the residuals around a local time of day; None if no home has enough of them.
+
+        A quantile is the least residual that at least the share `level` of the residuals do not exceed.
+
+        Args:
+            slot: The time of day. [intervals since local midnight]
+            levels_ppm: Levels of the quantiles. [parts per million]
+            homes: Columns of the homes that want them.
+        """
+        near = range(slot - self._reach, slot + self._reach + 1)
+        rows = [error_wh for each in near for error_wh in self._kept[each % self._slots]]
+        least = LEAST_DAYS * len(near)
+        if len(rows) < least:
+            return None
+        ordered = np.sort(np.stack([error_wh[homes] for error_wh in rows], axis=1), axis=1)
+        count = (ordered < _MISSING).sum(axis=1)
+        enough = count >= least
+        place = -(-count[:, None] * np.array(levels_ppm) // PPM) - 1
+        quantile_wh = np.take_along_axis(ordered, np.maximum(place, 0), axis=1).T.astype(np.int64)
+        return np.where(enough, quantile_wh, 0), enough

@@ -1,0 +1,71 @@
+"""Counters of meters: how values look that are readings of one, and what a counter that falls means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from data.findings import FindingLog
+from data.intake.raw import UNITS, Channel, FloatArray, RawReadings
+from market.units import BoolArray, IntArray
+
+LEAST_RISES = 24
+"""Values that rise this often and hardly ever fall are readings of a counter, not energy per interval."""
+
+LEAST_STEPS = 4
+"""A counter that begins at 0 again holds at least this many of its largest steps; a load that jumps holds one."""
+
+RISES_PER_CHANGE, RISES_PER_RESET = 50, 10
+"""A counter falls this rarely: to any value where the meter was changed, or to about zero where it begins again."""
+
+NAMED = 3
+"""Homes that a finding about many names."""
+
+
+def look_like_counters(values: IntArray | FloatArray) -> BoolArray:
+    """Find which columns look like a counter; a reset leads to no more than one step has added before.
+
+    Args:
+        values: Readings in the order of time, shape (T, H).
+    """
+    step = np.diff(values, axis=0)
+    rises, falls = (step > 0).sum(axis=0), (step < 0).sum(axis=0)
+    resets = falls_to_zero(values).sum(axis=0)
+    sums = values.max(axis=0) >= LEAST_STEPS * step.max(axis=0, initial=0)
+    begins_again = sums & (falls == resets) & (falls * RISES_PER_RESET <= rises)
+    seldom = (falls * RISES_PER_CHANGE <= rises) | begins_again
+    return np.asarray((rises >= LEAST_RISES) & seldom, dtype=np.bool_)
+
+
+def falls_to_zero(values: IntArray | FloatArray) -> BoolArray:
+    """Find after which rows a column falls to what one step can have added since it was 0, shape (T - 1, H)."""
+    step = np.diff(values, axis=0)
+    largest = step.max(axis=0) if len(step) else np.zeros(values.shape[1])
+    return np.asarray((step < 0) & (values[1:] <= largest), dtype=np.bool_)
+
+
+def report_counters(channel: Channel, homes: Sequence[str], log: FindingLog) -> None:
+    """Report once that a column holds counters, with what to do."""
+    rest = f" and {len(homes) - NAMED} more" if len(homes) > NAMED else ""
+    whose = f" of {', '.join(homes[:NAMED])}{rest}" if len(homes) > 1 else ""
+    log.add(
+        "error",
+        "cumulative",
+        f"{channel}{whose} rises from row to row and falls hardly ever: this is a meter's counter (cumulative), not"
+        ' the energy of each interval; say register = "counter", and the differences are taken, or'
+        ' register = "interval" if it is energy all the same',
+        household=homes[0] if len(homes) == 1 else None,
+    )
+
+
+def as_counters(chunk: RawReadings, log: FindingLog) -> RawReadings:
+    """The same rows, read as counters because the user says so."""
+    for channel in chunk.values:
+        if UNITS[channel.unit][1]:
+            message = f"{channel} is power, which no counter shows; leave `register` out"
+            log.add("error", "not_a_counter", message, line=1)
+    return replace(
+        chunk, values={replace(channel, kind="counter"): column for channel, column in chunk.values.items()}
+    )

@@ -1,0 +1,139 @@
+"""What people read fits the screen: no number is cut, what is left out is named, and `--wide` has all of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import wattswap as ws
+from tests.kits.run_kit import call, write_street
+from wattswap.cli._summary import print_bills
+from wattswap.cli.output import Form
+from wattswap.cli.tables import Column, fitting, fixed, print_table
+from wattswap.results import Comparison, RunResult
+
+Capture = pytest.CaptureFixture[str]
+WIDTHS = [60, 80, 100, 140]
+every_width = pytest.mark.parametrize("width", WIDTHS)
+NUMBER = re.compile(r"-?\d+\.\d+")
+RUN_VIEWS = ("summary", "bills", "prices", "book", "why", "shares")
+
+
+@pytest.fixture(scope="module")
+def compared(street: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    out = tmp_path_factory.mktemp("compared")
+    return ws.compare(street, ["uniform_price", "mcafee"], seeds=[1, 2], out=out)
+
+
+@pytest.fixture
+def screen(width: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setenv("COLUMNS", str(width))
+    return width
+
+
+def tables_of(text: str) -> list[str]:
+    """Lines that a table may have: not those that name a folder, which nothing can make shorter."""
+    return [line for line in text.splitlines() if "/" not in line or "EUR/kWh" in line]
+
+
+def fits(text: str, width: int) -> None:
+    assert "…" not in text
+    assert "..." not in text
+    assert max(map(len, tables_of(text))) <= width
+
+
+@every_width
+@pytest.mark.parametrize("what", RUN_VIEWS)
+def test_views_of_a_run_fit(what: str, screen: int, finished: RunResult, capsys: Capture) -> None:
+    which = [finished.bills().index[0]] if what == "why" else []
+    text = call(capsys, "show", finished.path, what, *which).out
+    fits(text, screen)
+    wide = call(capsys, "show", finished.path, what, *which, "--wide").out
+    assert "Left out at this width" not in wide
+    assert set(NUMBER.findall(text)) <= set(NUMBER.findall(wide))
+
+
+@every_width
+@pytest.mark.parametrize("what", ["summary", "bills", "cells"])
+def test_views_of_a_comparison_fit(what: str, screen: int, compared: Comparison, capsys: Capture) -> None:
+    which = ["mcafee"] if what == "bills" else []
+    text = call(capsys, "show", compared.path, what, *which).out
+    fits(text, screen)
+    wide = call(capsys, "show", compared.path, what, *which, "--wide").out
+    assert set(NUMBER.findall(text)) <= set(NUMBER.findall(wide))
+
+
+@every_width
+def test_lists_and_checks_of_mechanisms_fit(screen: int, capsys: Capture) -> None:
+    fits(call(capsys, "list", "mechanisms").out, screen)
+    fits(call(capsys, "check", "mechanism", "uniform_price", "--books", "3").out, screen)
+
+
+@every_width
+def test_a_sweep_fits(screen: int, street: Path, tmp_path: Path, capsys: Capture) -> None:
+    words = ["--vary", "market.k=0,1", "-m", "uniform_price", "--out", tmp_path, "-q"]
+    fits(call(capsys, "sweep", street, *words).out, screen)
+
+
+def large_bills() -> pd.DataFrame:
+    """Bills of a month in a currency of large amounts."""
+    money = {
+        name: [-1234567.89, 98765432.1] for name in ("cost_without_market", "cost_with_market", "saving")
+    }
+    energy = {name: [12345.678, 2.0] for name in ("import_kwh", "export_kwh", "bought_kwh", "sold_kwh")}
+    frame = pd.DataFrame(energy | money, index=["home-1", "home-2"])
+    return frame.assign(saving_percent=[12.3, 4.5], imbalance_cost=[-7654321.0, 1.0])
+
+
+@every_width
+def test_large_amounts_are_whole_and_what_is_left_out_is_named(screen: int, capsys: Capture) -> None:
+    print_bills(large_bills(), "VND", "text")
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= screen
+    assert "98765432.10" in text
+    heads = re.sub(r"\s+", " ", text)
+    assert ("Left out at this width: " in heads) is (screen < 140)
+    if screen == 60:
+        assert "given kWh, agreed to buy kWh, agreed to sell kWh, imbalance cost (--wide shows all)." in heads
+
+
+def test_wide_is_as_wide_as_it_must(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    form: Form = "wide"
+    print_bills(large_bills(), "VND", form)
+    text = capsys.readouterr().out
+    assert "Left out" not in text
+    assert "-7654321.00" in text
+
+
+def test_columns_go_in_the_stated_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = Column("home", ["a"], right=False)
+    columns = [Column(head, ["1234.56"]) for head in ("first", "second", "third", "fourth")]
+    left = []
+    for width in (60, 35, 28, 18, 5):
+        monkeypatch.setenv("COLUMNS", str(width))
+        left.append([column.head for column in fitting(key, columns, ("third", "first"))])
+    assert left == [
+        ["first", "second", "third", "fourth"],
+        ["first", "second", "third"],
+        ["first", "third"],
+        ["third"],
+        ["third"],
+    ]
+
+
+def test_a_table_of_one_wide_column_is_not_cut(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    print_table("Long", pd.DataFrame({"price": [123456789012345.5]}, index=pd.Index(["home"])), 6)
+    assert fixed(123456789012345.5, 6) in capsys.readouterr().out
+
+
+def test_wide_and_json_exclude_each_other(finished: RunResult, capsys: Capture, tmp_path: Path) -> None:
+    for words in (["show", finished.path], ["run", write_street(tmp_path / "s"), "--out", tmp_path / "r"]):
+        done = call(capsys, *words, "--wide", "--json")
+        assert done.code == 2
+        assert "excludes --json" in done.out + done.err
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,103 @@
+"""--json of every command that has it is one object and nothing else, with a solver that prints its name from C."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import highspy
+import pytest
+import typer
+
+from tests.kits.run_kit import call
+from wattswap.cli import app
+from wattswap.results import RunResult
+
+INTERVAL = "2026-06-02T12:00Z"
+BOOK = """\
+{"orders": [{"id": "a", "participant": "a", "side": "buy", "quantity_kwh": 1, "price_per_kwh": 0.3},
+            {"id": "b", "participant": "b", "side": "sell", "quantity_kwh": 1, "price_per_kwh": 0.1}]}
+"""
+
+COMMANDS: dict[str, tuple[int, str]] = {
+    "validate": (0, "{street}"),
+    "list": (0, "mechanisms"),
+    "doctor": (0, ""),
+    "run": (0, "{street} -m vcg -q --out {out}/runs"),
+    "resume": (3, "{run}"),
+    "show": (0, "{run}"),
+    "verify": (0, "{run}"),
+    "compare": (0, "{street} -m vcg -q --out {out}/compared"),
+    "sweep": (0, "{street} -m vcg --vary market.k=0,1 -q --out {out}/swept"),
+    "report": (0, "{run} --out {out}/report.html"),
+    "clear": (0, "{out}/book.json -m welfare_optimum"),
+    "data check": (0, "{street}/meter.csv"),
+    "check mechanism": (0, "uniform_price --books 20"),
+    "check market": (0, "{street} --set time.intervals=6 --rounds 1 -q"),
+    "chain show": (0, "{run}"),
+    "chain verify": (0, "{run}"),
+    "chain check-proof": (0, "{out}/proof.json --genesis {run}/genesis.bin"),
+    "chain check-omission": (5, "{out}/proof.json --genesis {run}/genesis.bin"),
+    "chain describe": (0, "settlement"),
+    "chain state": (0, "{run} settlement"),
+    "chain tx": (2, "settlement nothing --args {{}} --key {out}/key --out {out}/tx"),
+    "node init": (0, "{street} {out}/net"),
+}
+LIVE: dict[str, tuple[int, str]] = {
+    "live": (0, "{street} --intervals 2 -q --out {out}/live"),
+    "network status": (6, "{out}/down"),
+}
+"""Commands by their exit code and arguments; those below open sockets."""
+
+
+@pytest.fixture(scope="module")
+def places(street: Path, finished: RunResult, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What the commands read and where they write."""
+    out = tmp_path_factory.mktemp("json")
+    (out / "book.json").write_text(BOOK, encoding="utf-8")
+    return {"street": street, "run": finished.path, "out": out}
+
+
+@pytest.fixture(autouse=True)
+def talkative_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HiGHS as its version 1.16 is: it prints its name before it can be told not to."""
+    made = highspy.Highs
+
+    def printing() -> Any:
+        os.write(1, b"Running HiGHS 1.16.0\n")
+        return made()
+
+    monkeypatch.setattr(highspy, "Highs", printing)
+
+
+def with_json(command: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The names of all commands below one that have the option."""
+    for name, inside in getattr(command, "commands", {}).items():
+        yield from with_json(inside, (*path, name))
+    if any("--json" in parameter.opts for parameter in command.params):
+        yield " ".join(path)
+
+
+def test_every_command_with_json_is_tried() -> None:
+    assert set(with_json(typer.main.get_command(app))) == {*COMMANDS, *LIVE}
+
+
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, *(pytest.param(command, marks=pytest.mark.live) for command in LIVE)]
+)
+def test_json_is_one_object_and_nothing_else(
+    command: str, places: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    if "proof.json" in (COMMANDS | LIVE)[command][1]:
+        call(
+            capfd, "chain", "prove", places["run"], "home-1", INTERVAL, "--out", places["out"] / "proof.json"
+        )
+    if command == "network status":
+        call(capfd, "node", "init", places["street"], places["out"] / "down")
+    code, arguments = (COMMANDS | LIVE)[command]
+    outcome = call(capfd, *command.split(), *arguments.format(**places).split(), "--json")
+    assert outcome.code == code, outcome.out + outcome.err
+    assert isinstance(json.loads(outcome.out), dict)

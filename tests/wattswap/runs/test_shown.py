@@ -1,0 +1,68 @@
+"""Money on screen adds up, and the saving is shown in its parts."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wattswap.runs.shown import adding_up, bills_with_total, saving_of
+
+AMOUNTS = st.lists(st.integers(-(10**14), 10**14), min_size=1, max_size=40)
+"""Amounts in nano-units."""
+
+
+@given(AMOUNTS)
+def test_what_is_shown_adds_up_to_the_rounded_total(nano: list[int]) -> None:
+    values = [n / 1e9 for n in nano]
+    shown = [round(100 * v) for v in adding_up(values)]
+    assert sum(shown) == pytest.approx(100 * sum(nano) / 1e9, abs=0.501)
+    assert all(abs(cents - 100 * value) <= 1 + 1e-6 for cents, value in zip(shown, values, strict=True))
+
+
+def test_the_largest_remainders_go_up_and_exact_values_stay() -> None:
+    assert adding_up([0.004, 0.004, 0.004, 1.0, 0.0]) == [0.01, 0.0, 0.0, 1.0, 0.0]
+    assert adding_up([-0.004, -0.003, 0.25]) == [-0.01, 0.0, 0.25]
+    assert adding_up([1 / 3, 1 / 3, 1 / 3]) == [0.34, 0.33, 0.33]
+    assert adding_up([]) == []
+
+
+def bills(nano: list[int]) -> pd.DataFrame:
+    without = [n / 1e9 for n in nano]
+    saving = [abs(n) / 7e9 for n in nano]
+    frame = pd.DataFrame({"cost_without_market": without, "saving": saving})
+    frame["cost_with_market"] = frame["cost_without_market"] - frame["saving"]
+    frame["saving_percent"] = 1.0
+    frame.index = [f"home-{i}" for i in range(len(nano) - 1)] + ["all"]
+    return frame
+
+
+@given(AMOUNTS)
+def test_bills_add_up_down_and_across(nano: list[int]) -> None:
+    cents = (bills_with_total(bills(nano), "all") * 100).round().drop(columns="saving_percent").astype(int)
+    homes, total = cents.iloc[:-1], cents.iloc[-1]
+    assert len(homes) == len(nano)  # a home that is called like the total keeps its row
+    assert (homes.sum() == total).all()
+    assert (cents["cost_without_market"] - cents["saving"] == cents["cost_with_market"]).all()
+
+
+def test_money_from_outside_is_no_merit_of_the_mechanism() -> None:
+    figures = {
+        "saving_by_mechanism": 9.0,
+        "saving_by_imbalance_rule": 1.0,
+        "saving_bound": 7.0,
+        "market_operator_income": -5.0,
+        "cost_without_market": 100.0,
+    }
+    found = saving_of(figures)
+    assert found is not None
+    assert (found.by_mechanism, found.by_imbalance_rule, found.from_outside) == (4.0, 1.0, 5.0)
+    assert (found.saved, found.paid, found.without, found.bound) == (10.0, 90.0, 100.0, 7.0)
+    kept = saving_of({**figures, "market_operator_income": 2.0})
+    assert kept is not None
+    assert (kept.by_mechanism, kept.from_outside) == (9.0, 0.0)
+
+
+def test_an_older_run_is_not_taken_apart() -> None:
+    assert saving_of({"saving": 1.0, "cost_without_market": 2.0}) is None

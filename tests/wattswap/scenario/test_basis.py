@@ -1,0 +1,87 @@
+"""What figures rest on, said in the same words everywhere; and times in the zone of the scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wattswap as ws
+from tests.kits.run_kit import call, one_object, write_street
+from wattswap.report.write import html_of, story_of
+from wattswap.scenario.basis import BOUND, METERED, NO_IMBALANCE, ORDERED, moment, rests_on, title_of, zone_of
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "said"),
+    [
+        ({}, {"quantities": ORDERED, "forecast": "mean of the same time of day over the last 7 days"}),
+        ({"market": {"quantities": "metered"}}, {"quantities": METERED, "imbalance": NO_IMBALANCE}),
+        ({"homes": {"forecast": "perfect_foresight"}}, {"bound": BOUND}),
+        ({"homes": {"forecast_days": 3}}, {"forecast": "mean of the same time of day over the last 3 days"}),
+        (
+            {"market": {"imbalance": "retailer", "rationing": "random"}},
+            {
+                "imbalance": "every home settles what its orders missed with the retailer",
+                "rationing": "at equal limits by random draw",
+            },
+        ),
+    ],
+)
+def test_the_words_are_those_of_the_scenario(scenario: dict[str, Any], said: dict[str, str]) -> None:
+    found = rests_on(scenario)
+    assert said.items() <= found.items()
+    assert ("bound" in found) is ("bound" in said)
+
+
+def test_a_pool_names_its_shares() -> None:
+    pooled = rests_on({"market": {"imbalance": "pooled", "imbalance_shares": "delivered"}})["imbalance"]
+    assert pooled.endswith("by delivered trade, which homes can raise by ordering what they do not need")
+
+
+def test_the_zone_is_that_of_tariff_time_or_data() -> None:
+    tables = {"data": {"zone": "Asia/Kathmandu"}, "time": {"zone": "Europe/Berlin"}, "tariff": {}}
+    assert zone_of(tables) == "Europe/Berlin"
+    assert zone_of({**tables, "tariff": {"zone": "America/New_York"}}) == "America/New_York"
+    assert zone_of({"data": {"zone": "Asia/Kathmandu"}}) == "Asia/Kathmandu"
+    assert zone_of({}) == "UTC"
+    assert moment("2016-09-18T22:00Z", "Europe/Berlin") == "Mon 19 Sep 2016 00:00"
+    assert title_of({"name": "street", "title": "Our street"}) == "Our street"
+    assert title_of({"name": "street"}) == "street"
+
+
+@pytest.mark.parametrize("title", ["", "a\\nb", "x" * 81])
+def test_a_title_is_one_line(title: str, tmp_path: Path, capsys: Capture) -> None:
+    street = write_street(tmp_path)
+    done = call(capsys, "validate", street, "--set", f'title="{title}"')
+    assert done.code == 3
+    assert "title" in done.err
+
+
+def test_foresight_is_called_a_bound_in_every_output_and_times_are_local(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    street = write_street(tmp_path / "street", days=1)
+    own = ["--set", "homes.forecast=perfect_foresight", "--set", "tariff.zone=Asia/Kathmandu", "-q"]
+    own += ["--set", 'title="Our street"', "--out", tmp_path / "runs"]
+    run = call(capsys, "run", street, *own)
+    assert run.out.startswith("Our street: 3 homes, ")
+    assert "05:45 (Asia/Kathmandu)" in run.out
+    assert "bound" in run.out
+    assert BOUND in " ".join(run.out.split())
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert one_object(call(capsys, "show", folder, "--json"))["rests_on"]["bound"] == BOUND
+    assert "+05:45" in call(capsys, "show", folder, "prices", "--csv").out
+    assert "+05:45" not in call(capsys, "show", folder, "prices", "--json").out
+    html = html_of(story_of(folder))
+    assert BOUND in html
+    assert "times are those of Asia/Kathmandu" in html
+    own[-1] = tmp_path / "compared"
+    compared = call(capsys, "compare", street, "-m", "uniform_price", *own)
+    assert BOUND in " ".join(compared.out.split())
+    (folder,) = (tmp_path / "compared").iterdir()
+    assert "05:45 (Asia/Kathmandu)" in html_of(story_of(folder))
+    assert ws.Comparison(folder).zone == "Asia/Kathmandu"

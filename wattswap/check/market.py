@@ -1,0 +1,277 @@
+"""Verdicts of `wattswap check market`: does it pay a home, or two of one owner, to order something else?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+
+from market.random import words_of
+from market.settlement.imbalance import Imbalance, ImbalanceRule
+from market.units import IntArray, money
+from wattswap.check.deviations import DEVIATIONS, WASH_WH, Deviation, phantom
+from wattswap.check.game import Game
+from wattswap.runs.prepare import Setup
+from wattswap.scenario.basis import rests_on
+
+GAIN_PERCENT, MOST_HOMES_PERCENT, WORST_PERCENT = 0.25, 5.0, 3.0
+"""At most so many homes may gain more than so much of their turnover, and none more than the last."""
+WASH_UNITS = 2.0
+"""Most that two homes of one owner may gain beyond what they gain under `retailer`. [currency]"""
+WASH_PAIRS = 16
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finding:
+    """What one deviation brings each home that tries it alone.
+
+    Args:
+        gain_nano: Per home. [nano-currency]
+        percent: The same as a share of the home's turnover; 0 where a home has none. [%]
+    """
+
+    deviation: Deviation
+    gain_nano: IntArray
+    percent: np.ndarray
+
+    @property
+    def gainers(self) -> int:
+        """Homes that gain more than `GAIN_PERCENT` of their turnover."""
+        return int((self.percent > GAIN_PERCENT).sum())
+
+    @property
+    def passed(self) -> bool:
+        """Whether the deviation pays as few homes, and as little, as a sound market allows."""
+        few = self.gainers * 100 <= MOST_HOMES_PERCENT * len(self.percent)
+        return few and float(self.percent.max(initial=0.0)) <= WORST_PERCENT
+
+
+def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[str, Any]:
+    """Play all deviations of a scenario, and check them against the limits.
+
+    Args:
+        on_progress: Given what is tried, and how many of how many steps are done.
+        rounds: Most rounds of best responses.
+
+    Returns:
+        JSON values: `holds`, `deviations`, `wash_trades`, `best_responses`.
+    """
+    game = Game(setup)
+    honest = game.honest()
+    tried = [d for d in DEVIATIONS if d.metered or not setup.metered]
+    findings = []
+    for done, deviation in enumerate(tried):
+        on_progress(deviation.name, done, len(tried) + 2)
+        findings.append(alone(game, honest, deviation))
+    on_progress("wash trades", len(tried), len(tried) + 2)
+    wash = None if setup.metered else wash_trades(game, honest)
+    on_progress("best responses", len(tried) + 1, len(tried) + 2)
+    responses = _best_responses(game, honest, tried, rounds)
+    decided = [f.passed for f in findings if f.deviation.decides]
+    return {
+        "holds": all(decided) and (wash is None or wash["holds"]),
+        "mechanism": setup.mechanism.name,
+        "quantities": setup.scenario.market.quantities,
+        "imbalance": None if setup.metered else setup.imbalance_words,
+        "rests_on": rests_on(setup.scenario.resolved()),
+        "homes": len(setup.roster),
+        "intervals": setup.intervals,
+        "orders": int(sum((m.orders.energy_wh > 0).sum() for m in game.moments)),
+        "limits": {
+            "gain_percent": GAIN_PERCENT,
+            "homes_percent": MOST_HOMES_PERCENT,
+            "worst_percent": WORST_PERCENT,
+            "wash_beyond_retailer": WASH_UNITS,
+        },
+        "deviations": [_as_json(setup, finding) for finding in findings],
+        "wash_trades": wash,
+        "best_responses": responses,
+    }
+
+
+def alone(game: Game, honest: list[IntArray], deviation: Deviation) -> Finding:
+    """Every home deviates alone."""
+    homes = len(game.setup.roster)
+    gain = np.zeros(homes, dtype=np.int64)
+    for home in range(homes):
+        credited = game.credited_by_interval(honest, {}, {home: deviation})
+        gain[home] = sum(int(a[home] - b[home]) for a, b in zip(credited, honest, strict=True))
+    turnover = game.turnover_nano
+    return Finding(deviation, gain, np.where(turnover > 0, 100 * gain / np.maximum(turnover, 1), 0.0))
+
+
+def _as_json(setup: Setup, finding: Finding) -> dict[str, Any]:
+    worst = int(np.argmax(finding.percent))
+    gained = float(finding.percent[worst]) > 0
+    return {
+        "name": finding.deviation.name,
+        "decides": finding.deviation.decides,
+        "holds": finding.passed if finding.deviation.decides else None,
+        "homes_that_gain": int((finding.gain_nano > 0).sum()),
+        "homes_above": finding.gainers,
+        "largest_percent": float(finding.percent[worst]) if gained else 0.0,
+        "largest_gain": money(int(finding.gain_nano[worst])) if gained else 0.0,
+        "worst_home": setup.roster[worst] if gained else None,
+    }
+
+
+def wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
+    """Two homes of one owner: one sells and one buys the same energy, which nobody uses, in every interval.
+
+    What they gain counts beyond what the same trades gain under `retailer`. A pair that would lose there does not
+    trade there, so a smaller loss is no gain.
+    """
+    setup, retailer = game.setup, ImbalanceRule(Imbalance.RETAILER)
+    drawn = np.argsort(words_of(setup.seed, 0, setup.members), kind="stable").tolist()
+    around = [(a, b) for a, b in pairwise([*drawn, drawn[0]]) if a != b]
+    pairs = [*around, *((b, a) for a, b in around)][:WASH_PAIRS]
+    sells = Deviation("sells nothing", phantom(-1, WASH_WH), True)
+    buys = Deviation("buys nothing", phantom(1, WASH_WH), True)
+    honest_outside = game.honest(retailer)
+    found = []
+    for a, b in pairs:
+        chosen = {a: sells, b: buys}
+        gains = [
+            _joint(game.credited_by_interval(before, {}, chosen, rule), before, [a, b])
+            for before, rule in ((honest, None), (honest_outside, retailer))
+        ]
+        found.append((gains[0] - max(gains[1], 0), gains[0], (a, b)))
+    if not found:
+        return {"holds": True, "pairs": 0, "largest_beyond_retailer": None, "worst_pair": None}
+    beyond, _, worst = max(found)
+    return {
+        "holds": money(beyond) <= WASH_UNITS,
+        "pairs": len(found),
+        "energy_wh": WASH_WH,
+        "largest_gain": money(max(gain for _, gain, _ in found)),
+        "largest_beyond_retailer": money(beyond),
+        "worst_pair": [setup.roster[home] for home in worst],
+    }
+
+
+def _joint(credited: list[IntArray], before: list[IntArray], homes: list[int]) -> int:
+    return sum(int((a[homes] - b[homes]).sum()) for a, b in zip(credited, before, strict=True))
+
+
+def _best_responses(
+    game: Game, honest: list[IntArray], tried: list[Deviation], rounds: int
+) -> dict[str, Any]:
+    """Homes choose in turn what pays them most against what the others chose last, until nobody changes."""
+    others: dict[int, Deviation] = {}
+    now, settled, done = honest, False, 0
+    options = [d for d in tried if "nothing" not in d.name]
+    while done < rounds and not settled:
+        done += 1
+        settled = True
+        for home in range(len(game.setup.roster)):
+            best, chosen = now, others.get(home)
+            plain = {h: d for h, d in others.items() if h != home}
+            if chosen is not None:  # its own orders are an option too
+                best, chosen = _better(game, now, others, home, None, best, chosen)
+            for option in options:
+                best, chosen = _better(game, now, others, home, option, best, chosen)
+            if chosen is not others.get(home):
+                settled, now = False, best
+                others = plain if chosen is None else {**plain, home: chosen}
+    return {
+        "settled": settled,
+        "rounds": done,
+        "homes_that_deviate": len(others),
+        "volume_percent": _volume_percent(game, others),
+        "chosen": {game.setup.roster[home]: d.name for home, d in sorted(others.items())},
+    }
+
+
+_OWN = Deviation("own orders", lambda home, own, prices: own, False, metered=True)
+
+
+def _better(
+    game: Game,
+    now: list[IntArray],
+    others: dict[int, Deviation],
+    home: int,
+    option: Deviation | None,
+    best: list[IntArray],
+    chosen: Deviation | None,
+) -> tuple[list[IntArray], Deviation | None]:
+    """The better of the best so far and one more option for a home."""
+    credited = game.credited_by_interval(now, others, {home: option or _OWN})
+    gain = sum(int(a[home] - b[home]) for a, b in zip(credited, best, strict=True))
+    return (credited, option) if gain > 0 else (best, chosen)
+
+
+def _volume_percent(game: Game, others: dict[int, Deviation]) -> float | None:
+    """Energy ordered after the last round, in percent of that of the homes' own orders."""
+    own = sum(int(m.orders.energy_wh.sum()) for m in game.moments)
+    after = own
+    for moment in game.moments:
+        for home, new in zip(others, moment.deviating(others), strict=True):
+            old = moment.orders.energy_wh[moment.orders.home == home]
+            after += int(new.energy_wh.sum()) - int(old.sum())
+    return 100 * after / own if own else None
+
+
+def lines(result: dict[str, Any], currency: str) -> list[str]:
+    """The verdict as text, at most 80 characters a line."""
+    homes = result["homes"]
+    basis = [line for topic, text in result["rests_on"].items() for line in _wrapped(f"{topic}: {text}", "-")]
+    head = "every check holds" if result["holds"] else "a check failed"
+    found = [
+        f"{result['mechanism']}: {head}. What this rests on:",
+        *basis,
+        *_wrapped(
+            f"{homes} homes, {result['intervals']} intervals. One home deviates, all others order as they do;"
+            f" gains in % of what it imports and exports at the retailer's prices."
+        ),
+        "",
+        f"{'':<7} {'instead of its own orders':<25} {f'above {GAIN_PERCENT:g} %':>12} {'most, %':>8}  by",
+        *map(partial(_line, currency), result["deviations"]),
+        "",
+    ]
+    wash, best = result["wash_trades"], result["best_responses"]
+    if wash is not None and wash["pairs"]:
+        mark = "ok" if wash["holds"] else "FAILED"
+        gained = (
+            f"{' and '.join(wash['worst_pair'])} gain {wash['largest_beyond_retailer']:.2f} {currency} beyond what"
+            f" they gain if each home settles with the retailer, the most of {wash['pairs']} pairs."
+            if wash["largest_gain"] > 0
+            else f"none of {wash['pairs']} pairs gains."
+        )
+        what = f"Two homes of one owner trade {wash['energy_wh']} Wh of nothing in every interval"
+        found += _wrapped(f"{what}: {gained}", mark)
+    state = "settled after" if best["settled"] else "not settled in"
+    volume = (
+        "" if best["volume_percent"] is None else f" and order {best['volume_percent']:.0f} % of the energy"
+    )
+    found += _wrapped(
+        f"Best responses: {state} {best['rounds']} rounds; {best['homes_that_deviate']} of {homes} homes"
+        f" deviate{volume}.",
+        "-",
+    )
+    return [
+        *found,
+        "",
+        *_wrapped(
+            f"Fails if a home gains more than {WORST_PERCENT:g} %, more than {MOST_HOMES_PERCENT:g} % of the homes gain"
+            f" more than {GAIN_PERCENT:g} %, or a pair more than {WASH_UNITS:g} {currency}. Lines with - do not decide."
+            " Gains are lower bounds: homes may deviate in other ways."
+        ),
+    ]
+
+
+def _line(currency: str, one: dict[str, Any]) -> str:
+    mark = "-" if one["holds"] is None else "ok" if one["holds"] else "FAILED"
+    by = "" if one["worst_home"] is None else f"{one['worst_home']}, {one['largest_gain']:.2f} {currency}"
+    text = f"{mark:<7} {one['name']:<25} {one['homes_above']:>12} {one['largest_percent']:>8.2f}  {by}"
+    return text.rstrip()
+
+
+def _wrapped(text: str, mark: str = "") -> list[str]:
+    indent = " " * 8 if mark else ""
+    return wrap(text, 80, initial_indent=f"{mark:<8}" if mark else "", subsequent_indent=indent)

@@ -1,0 +1,160 @@
+"""The summary of a run, and the table of its bills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from wattswap.cli.output import Form, print_json
+from wattswap.cli.tables import fixed, print_table, wrapped
+from wattswap.runs.shown import bills_with_total, saving_of
+from wattswap.scenario.basis import moment, rests_on
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wattswap.runs.folder import RunFolder
+
+LABEL = 29
+"""Letters of the labels at the left of a summary."""
+HEADS = {
+    "import_kwh": "drawn kWh",
+    "export_kwh": "given kWh",
+    "bought_kwh": "agreed to buy kWh",
+    "sold_kwh": "agreed to sell kWh",
+    "cost_without_market": "without market",
+    "cost_with_market": "with market",
+    "saving_percent": "saving %",
+    "imbalance_cost": "imbalance cost",
+}
+"""Heads of the columns of bills."""
+KEPT = ("with market", "saving", "without market", "saving %", "drawn kWh", "given kWh")
+"""Columns of bills that stay on a narrow screen, the most important first."""
+
+
+def print_result(result: RunFolder, form: Form) -> None:
+    """Print a run that has just finished."""
+    if form == "json":
+        print_json({"run": str(result.path), **result.figures, **facts_beside(result)})
+    else:
+        print_run(result, form)
+
+
+def facts_beside(result: RunFolder) -> dict[str, Any]:
+    """What a summary says beside the metrics, for JSON."""
+    facts = {"delivered_kwh": result.delivered_kwh, "zone": result.zone, "title": result.title}
+    return facts | {"rests_on": rests_on(result.scenario)}
+
+
+def print_run(result: RunFolder, form: Form) -> None:
+    """Print the summary of a run and every home's bill.
+
+    Raises:
+        VerificationFailed: The chain is damaged (only a short one is checked).
+    """
+    m, money, about = result.metrics, result.currency, result.manifest
+    chain, dropped = chain_line(result), about["data"]["dropped_homes"]
+    bills, delivered_kwh = (
+        result.bills(),
+        result.delivered_kwh,
+    )  # a damaged file ends this before anything is printed
+    print(
+        wrapped(
+            f"{result.title}: {m['homes']} homes, {m['intervals']} intervals of {about['interval_minutes']} min"
+            f" from {moment(about['start'], result.zone)} ({result.zone}), {about['mechanism']}"
+        )
+    )
+    print()
+    print_lines(
+        [
+            *saving_lines(m, money),
+            *basis_lines(result.scenario),
+            *market_lines(m, money, delivered_kwh, metered=about.get("quantities") == "metered"),
+            *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
+            ("Chain", chain),
+            ("Folder", str(result.path)),
+        ]
+    )
+    print()
+    print_bills(bills, money, form)
+
+
+def print_lines(lines: list[tuple[str, str]]) -> None:
+    """Print labels with their texts, the texts below each other."""
+    for label, text in lines:
+        line = f"  {label:<{LABEL}} {text}".rstrip()
+        print(wrapped(line, LABEL + 3) if " " in text else line)
+
+
+def basis_lines(scenario: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the figures rest on, as labels and texts."""
+    said = [(f"  {topic}", text) for topic, text in rests_on(scenario).items()]
+    return [("What this rests on", ""), *said]
+
+
+def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
+    """What the market saved, taken apart; the sum never stands alone."""
+    found = saving_of(m)
+    if found is None:
+        saved = f"{fixed(m['saving'])} {money}, which this older run does not take apart"
+        return [("Saved by mechanism and rule", saved)]
+    percent = "" if m["saving_percent"] is None else f" ({fixed(m['saving_percent'], 1)} %)"
+    outside = (
+        f"{fixed(found.from_outside)} {money}, which the market operator adds; no merit of the mechanism"
+    )
+    return [
+        ("Saved by the mechanism", f"{fixed(found.by_mechanism)} {money} of at most {fixed(found.bound)}"),
+        (
+            "Saved by the imbalance rule",
+            f"{fixed(found.by_imbalance_rule)} {money}, whatever the mechanism does",
+        ),
+        *([("Paid from outside", outside)] if found.from_outside else []),
+        (
+            "All bills together",
+            f"{fixed(found.paid)} {money} instead of {fixed(found.without)}:"
+            f" {fixed(found.saved)} {money} less{percent}",
+        ),
+        ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
+    ]
+
+
+def market_lines(
+    m: Mapping[str, Any], money: str, delivered_kwh: float, *, metered: bool
+) -> list[tuple[str, str]]:
+    """What was agreed ahead and delivered, at which price, and what the homes cover themselves."""
+    price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
+    sells, buys = f"{m['import_price_per_kwh']:.4f}", f"{m['feed_in_price_per_kwh']:.4f}"
+    outside = f"(retailer sells at {sells}, buys at {buys})"
+    local_fee, remote_fee = m["grid_fee_local_per_kwh"], m["grid_fee_remote_per_kwh"]
+    if local_fee or remote_fee:
+        fees = f"grid fee {local_fee:.4f} among neighbours"
+        outside = f"(retailer sells at {sells} and grid fee {remote_fee:.4f}, buys at {buys}; {fees})"
+    traded = f"{m['traded_kwh']:.1f} kWh in {m['intervals_with_trade']} of {m['intervals']} intervals"
+    lines = [
+        ("Cleared from the meters" if metered else "Agreed ahead", traded),
+        ("Delivered", f"{delivered_kwh:.1f} kWh, what neighbours gave each other by the meters"),
+        ("Average price", f"{price} {outside}"),
+    ]
+    if m["self_sufficiency"] is not None:
+        own, alone = (f"{100 * m[name]:.1f} %" for name in ("self_sufficiency", "self_sufficiency_alone"))
+        lines.append(("Self-sufficiency", f"{own} with neighbours, {alone} each home alone"))
+    return lines
+
+
+def print_bills(bills: pd.DataFrame, money: str, form: Form) -> None:
+    """Print every home's bill and the sum."""
+    shown = bills_with_total(bills, "all").rename(columns=HEADS)
+    shown.index.name = "home"
+    print_table(f"Bills in {money}; a negative bill is income", shown, keep=KEPT, wide=form == "wide")
+
+
+def chain_line(result: RunFolder) -> str:
+    """The chain in one line; a short one is verified first."""
+    from wattswap.runs.chain_reader import VERIFIED_ON_THE_SPOT, verified_chain
+
+    chain = result.manifest["chain"]
+    about = f"{chain['blocks']} blocks by {chain['authorities']} validators"
+    if chain["blocks"] > VERIFIED_ON_THE_SPOT:
+        return f"{about}; verify them with: wattswap chain verify {result.path}"
+    facts = verified_chain(result.path)
+    return f"{about}, {facts['signatures']} signatures verified; head {facts['head'][:16]}"

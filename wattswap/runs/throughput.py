@@ -1,0 +1,65 @@
+"""Weights of the shares of a pool: metered throughput of the last 28 days, fixed for each local day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from data.readings import MISSING, MeterData
+from market.units import IntArray
+
+DAYS = 28
+
+
+class Throughput:
+    """Metered throughput, import plus export, of each home before a local day, as its readings say.
+
+    Only readings that are known when the first gate of the day closes count, so no order and no reading of the day
+    moves a weight. Without a reading a home has the weight 0, and where no home has one all weights are 0: then the
+    shares are equal.
+
+    Args:
+        meter: Readings of the run and of the days before it.
+        zone: Time zone of the local days.
+        lead: Intervals before the traded one whose readings are not yet known at gate closure.
+    """
+
+    def __init__(self, meter: MeterData, zone: str, lead: int) -> None:
+        self._meter, self._zone, self._lead = meter, ZoneInfo(zone), lead
+        self._day: tuple[int, int] = (0, 0)
+        self._weight_wh: IntArray = np.zeros(len(meter.households), dtype=np.int64)
+
+    def of(self, row: int) -> IntArray:
+        """Weights of the interval of a row. [Wh]"""
+        first, end = self._day
+        if not first <= row < end:
+            self._day = first, end = self._rows_of_day(row)
+            self._weight_wh = self._before(first)
+        return self._weight_wh
+
+    def _rows_of_day(self, row: int) -> tuple[int, int]:
+        """The rows of the local day of a row, those before the readings included."""
+        step_s = self._meter.minutes * 60
+        local = datetime.fromtimestamp(self._meter.start_s + row * step_s, UTC).astimezone(self._zone)
+        date = local.date()
+        midnight = datetime(date.year, date.month, date.day, tzinfo=self._zone)
+        first = -(-(int(midnight.timestamp()) - self._meter.start_s) // step_s)
+        end = row + 1
+        while self._is_of(date, end):
+            end += 1
+        return first, end
+
+    def _is_of(self, date: object, row: int) -> bool:
+        second = self._meter.start_s + row * self._meter.minutes * 60
+        return datetime.fromtimestamp(second, UTC).astimezone(self._zone).date() == date
+
+    def _before(self, first: int) -> IntArray:
+        """Throughput of the last 28 days known before a row, scaled up where readings are missing. [Wh]"""
+        meter, end = self._meter, max(first - self._lead, 0)
+        rows = slice(max(end - DAYS * 24 * 60 // meter.minutes, 0), end)
+        known = meter.quality[rows] != MISSING
+        flow_wh = np.where(known, meter.import_wh[rows] + meter.export_wh[rows], 0).sum(axis=0)
+        count = known.sum(axis=0)
+        return np.where(count > 0, flow_wh * (rows.stop - rows.start) // np.maximum(count, 1), 0)

@@ -1,0 +1,86 @@
+"""What the figures of a scenario rest on, in words: quantities, forecast, imbalance rule, rationing; and its time zone.
+
+Summaries, reports, comparisons and checks take their sentences from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from agents.forecast import FORECASTERS, PERFECT_FORESIGHT
+
+Resolved = Mapping[str, Any]
+"""A scenario as `Scenario.resolved` says it; keys that have their default may be missing."""
+
+METERED: Final = "from the meters: homes state prices ahead, and what flows is cleared"
+ORDERED: Final = "ordered ahead of each interval, by forecast"
+BOUND: Final = "perfect foresight: these figures are a bound that no real home reaches"
+NO_IMBALANCE: Final = "none: what is cleared is what flowed"
+IMBALANCE: Final = {
+    "retailer": "every home settles what its orders missed with the retailer",
+    "pooled": "what orders missed is netted among homes at the retailer's prices, and the gain shared",
+    "middle": "what orders missed is netted among homes at the middle of the retailer's prices",
+    "clearing_price": "what orders missed is netted among homes at the price of the interval",
+}
+SHARES: Final = {
+    "throughput": "by the metered energy of 28 days",
+    "equal": "equally",
+    "leave_one_out": "by the metered energy of 28 days, without what a home itself missed",
+    "delivered": "by delivered trade, which homes can raise by ordering what they do not need",
+}
+RATIONING: Final = {
+    "pro_rata": "at equal limits in proportion to the energy ordered",
+    "time": "at equal limits who ordered first",
+    "random": "at equal limits by random draw",
+}
+
+
+def rests_on(scenario: Resolved) -> dict[str, str]:
+    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing."""
+    market, homes = scenario.get("market", {}), scenario.get("homes", {})
+    forecast = str(homes.get("forecast", "same_hour_mean"))
+    found = {"bound": BOUND} if forecast == PERFECT_FORESIGHT.name else {}
+    metered = market.get("quantities", "ordered") == "metered"
+    rationing = str(market.get("rationing", "pro_rata"))
+    return {
+        **found,
+        "quantities": METERED if metered else ORDERED,
+        "forecast": _forecast(forecast, homes),
+        "imbalance": NO_IMBALANCE if metered else _imbalance(market),
+        "rationing": RATIONING.get(rationing, rationing),
+    }
+
+
+def zone_of(scenario: Resolved) -> str:
+    """Time zone in which people read the times of a scenario: of its tariff, its time or its data, else UTC."""
+    named = (scenario.get(table, {}).get("zone") for table in ("tariff", "time", "data"))
+    return next((str(zone) for zone in named if zone), "UTC")
+
+
+def title_of(scenario: Resolved) -> str:
+    """The title of a scenario, or its name."""
+    return str(scenario.get("title") or scenario.get("name", ""))
+
+
+def moment(start: str, zone: str) -> str:
+    """An instant as people read it in a zone, such as "Mon 19 Sep 2016 00:00"."""
+    return f"{datetime.fromisoformat(start).astimezone(ZoneInfo(zone)):%a %d %b %Y %H:%M}"
+
+
+def _forecast(name: str, homes: Mapping[str, Any]) -> str:
+    if name == "same_hour_mean":
+        return f"mean of the same time of day over the last {homes.get('forecast_days', 7)} days"
+    known = FORECASTERS.all().get(name)
+    return f"{name}, {known.summary}" if known else name
+
+
+def _imbalance(market: Mapping[str, Any]) -> str:
+    rule = str(market.get("imbalance", "pooled"))
+    text = IMBALANCE.get(rule, rule)
+    if rule != "pooled":
+        return text
+    shares = str(market.get("imbalance_shares") or "throughput")
+    return f"{text} {SHARES.get(shares, shares)}"
