@@ -31,6 +31,12 @@ HEADS = {
 KEPT = ("with market", "saving", "without market", "saving %", "drawn kWh", "given kWh")
 """Columns of bills that stay on a narrow screen, the most important first."""
 
+EARLIER_NAMES = {
+    "retail_import_kwh": "settled_with_retailer_import_kwh",
+    "retail_export_kwh": "settled_with_retailer_export_kwh",
+}
+"""Names of figures until format 3, which scripts still read."""
+
 
 def print_result(result: RunFolder, form: Form) -> None:
     """Print a run that has just finished."""
@@ -43,6 +49,7 @@ def print_result(result: RunFolder, form: Form) -> None:
 def facts_beside(result: RunFolder) -> dict[str, Any]:
     """What a summary says beside the metrics, for JSON."""
     facts = {"delivered_kwh": result.delivered_kwh, "zone": result.zone, "title": result.title}
+    facts |= {earlier: result.metrics.get(name) for earlier, name in EARLIER_NAMES.items()}
     return facts | {"rests_on": rests_on(result.scenario)}
 
 
