@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from wattswap.cli.output import Form, print_json
@@ -75,7 +75,7 @@ def print_run(result: RunFolder, form: Form) -> None:
     print_lines(
         [
             *saving_lines(m, money),
-            *basis_lines(result.scenario),
+            *basis_lines(result.scenario, about["data"].get("bidding_notes", ())),
             *market_lines(m, money, delivered_kwh, metered=about.get("quantities") == "metered"),
             *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
             ("Chain", chain),
@@ -93,10 +93,10 @@ def print_lines(lines: list[tuple[str, str]]) -> None:
         print(wrapped(line, LABEL + 3) if " " in text else line)
 
 
-def basis_lines(scenario: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the figures rest on, as labels and texts."""
-    said = [(f"  {topic}", text) for topic, text in rests_on(scenario).items()]
-    return [("What this rests on", ""), *said]
+def basis_lines(scenario: Mapping[str, Any], notes: Iterable[str]) -> list[tuple[str, str]]:
+    """What the figures rest on, as labels and texts, notes on the data last."""
+    topics = [(f"  {topic}", text) for topic, text in rests_on(scenario).items()]
+    return [("What this rests on", ""), *topics, *(("  note", note) for note in notes)]
 
 
 def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
