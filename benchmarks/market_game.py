@@ -24,6 +24,7 @@ from market.units import NANO_PER_UNIT, IntArray
 from wattswap.check.deviations import DEVIATIONS, joined, of_home, rows, same
 from wattswap.check.game import Game
 from wattswap.check.market import GAIN_PERCENT, Finding, alone, wash_trades
+from wattswap.runs.interval import clear_book, closed_book, columns_of
 from wattswap.runs.prepare import prepare
 
 HEAD: Final = 'schema = 1\nname = "window"\ncurrency = "{currency}"\n[time]\nstart = {start}\ndays = 28\n'
@@ -89,6 +90,20 @@ def with_perfect_forecasts(game: Game, perfect: Game, honest: list[IntArray]) ->
     return gain
 
 
+def prices_at_an_end(game: Game) -> tuple[int, int]:
+    """Intervals whose price is the buy cap or the feed-in price, and all intervals with trade."""
+    at_end = traded = 0
+    for i, moment in enumerate(game.moments):
+        net_wh = moment.import_wh - moment.export_wh
+        book = closed_book(game.setup, i, *columns_of(moment.orders), net_wh=net_wh)
+        clearing = clear_book(game.setup, i, book)[0]
+        if clearing.accepted_wh.any():
+            traded += 1
+            price = clearing.average_price_micro_per_kwh(book)
+            at_end += price in (moment.prices.buy_cap_micro_per_kwh, moment.prices.feed_in_micro_per_kwh)
+    return at_end, traded
+
+
 def played(window: str, market: dict[str, str], homes: Path, quick: bool) -> dict[str, Any]:
     """All deviations of one window under one market."""
     known = {**market, "forecast": PERFECT_FORESIGHT.name}
@@ -109,6 +124,7 @@ def played(window: str, market: dict[str, str], homes: Path, quick: bool) -> dic
         "wash": wash,
         "losers": losers,
         "perfect_nano": gain_nano,
+        "ends": prices_at_an_end(game),
     }
 
 
@@ -138,6 +154,8 @@ def main(argv: list[str]) -> None:
                 flush=True,
             )
         for window, result in results.items():
+            at_end, traded = result["ends"]
+            print(f"  {window:<24} price at an end in {at_end} of {traded} intervals with trade", flush=True)
             if result["wash"] is not None:
                 beyond, gain = result["wash"]["largest_beyond_retailer"], result["perfect_nano"]
                 print(
