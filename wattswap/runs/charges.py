@@ -32,16 +32,17 @@ class Charges:
         place = np.array([months.index(day.month) for day in self._days], dtype=np.int64)
         lengths = np.array([len(day.covered(setup.intervals)) for day in self._days], dtype=np.int64)
         self._month = np.repeat(place, lengths)
-        homes = len(setup.roster)
-        self._done = 0
-        self._retail_vat_nano = np.zeros(homes, dtype=np.int64)
-        self._peak_wh = np.zeros((len(months), homes), dtype=np.int64)
+        self._homes, self._done = len(setup.roster), 0
+        # Of what the tariff does not have, a checkpoint keeps nothing.
+        taxed = self._homes if self._added.vat_ppm else 0
+        measured = self._homes if self._added.peak_micro_per_kw_month else 0
+        self._retail_vat_nano = np.zeros(taxed, dtype=np.int64)
+        self._peak_wh = np.zeros((len(months), measured), dtype=np.int64)
 
     def add(self, record: IntervalRecord) -> None:
         """Add the next interval."""
-        homes = len(self._retail_vat_nano)
         if self._added.vat_ppm:
-            bought_wh = record.settled.postings.lines[:homes, RETAIL_IMPORT]
+            bought_wh = record.settled.postings.lines[: self._homes, RETAIL_IMPORT]
             self._retail_vat_nano += bought_wh * self._vat_micro_per_kwh[self._done]
         if self._added.peak_micro_per_kw_month:
             highest = self._peak_wh[self._month[self._done]]
@@ -75,7 +76,7 @@ class Charges:
 
         if added.standing_micro_per_day:
             charge = standing_nano(self._days, self._done, rate(added.standing_micro_per_day))
-            found["standing_nano"] = np.full(len(self._retail_vat_nano), -charge)
+            found["standing_nano"] = np.full(self._homes, -charge)
         if added.peak_micro_per_kw_month:
             month = rate(added.peak_micro_per_kw_month)
             found["peak_nano"] = -peak_nano(self._days, self._done, self._setup.minutes, self._peak_wh, month)

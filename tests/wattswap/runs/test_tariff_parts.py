@@ -28,7 +28,8 @@ from wattswap.verification import verify_run
 Capture = pytest.CaptureFixture[str]
 FIRST = datetime(2026, 10, 23, 22, tzinfo=UTC)
 """Midnight of Saturday, 24 October, in Berlin; the next day has 25 hours, and November comes within the run."""
-DAYS, HOMES = 11, 4
+DAYS, HOMES = 11, 5
+VACANT = 4
 KEYS = """\
 levy_local_per_kwh = 0.0101
 levy_remote_per_kwh = 0.0277
@@ -72,7 +73,9 @@ def flows() -> pd.DataFrame:
     for hour in range(DAYS * 24 + 1):
         at = FIRST + timedelta(hours=hour)
         sun = max(0, 6 - abs(at.hour - 11)) * 150
-        rows.append([random.randrange(50, 900) - sun * (home % 2) for home in range(HOMES)])
+        rows.append(
+            [0 if home == VACANT else random.randrange(50, 900) - sun * (home % 2) for home in range(HOMES)]
+        )
     index = pd.date_range(FIRST, periods=len(rows), freq="h")
     return pd.DataFrame(rows, index=index, columns=[f"h{home}" for home in range(HOMES)])
 
@@ -166,6 +169,7 @@ def test_charges_of_the_metering_point_are_part_of_both_bills_and_of_no_saving(
     bills, shown = whole.table("bills").set_index("household"), whole.bills()
     fixed = bills[list(MORE[:2])].sum(axis=1)
     assert (fixed < 0).all()
+    assert bills.loc[f"h{VACANT}", "peak_nano"] == 0 > bills.loc[f"h{VACANT}", "standing_nano"]
     with_market, without = bills[MONEY].sum(axis=1) + fixed, bills["baseline_nano"] + fixed
     assert (shown["cost_with_market"] * 1e9).round().tolist() == (-with_market).tolist()
     assert (shown["cost_without_market"] * 1e9).round().tolist() == (-without).tolist()
