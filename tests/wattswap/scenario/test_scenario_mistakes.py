@@ -38,7 +38,7 @@ vat_percent = 19.00001                  #! tariff.vat_percent | finer than a ten
 
 vat_percent = "19 %"                    #! tariff.vat_percent | 19 for a key in percent, 0.19 for a share
 
-vat_percent = 19 %                      #! | write a number alone: 19 for a key in percent
+vat_percent = 19 %                      #!  | write a number alone: 19 for a key in percent
 
 standing_charge = 0.3                   #! tariff.standing_charge | did you mean 'standing_per_day'
 
