@@ -290,12 +290,12 @@ class Scenario(Table):
             raise InvalidTariff(f"{found}; {cure}")
         return series(start_s, minutes, values, span.start_s, span.minutes, span.intervals)
 
-    def _cap_micro_per_kwh(self, import_micro_per_kwh: int) -> int:
-        """What a neighbour can pay at an import price. [micro/kWh]"""
-        tariff = self.tariff
+    def _caps_micro_per_kwh(self, imports: list[int]) -> list[int]:
+        """The most that a neighbour can pay, at each of some import prices. [micro/kWh]"""
+        bought, tariff = np.array(imports, dtype=np.int64), self.tariff
         fees = tariff.grid_fee_local_micro_per_kwh, tariff.grid_fee_remote_micro_per_kwh
-        bought = flat(import_micro_per_kwh, 1)
-        return tariff.surcharges.gross(OutsidePrices(bought, bought, *fees)).at(0).buy_cap_micro_per_kwh
+        caps = tariff.surcharges.gross(OutsidePrices(bought, bought, *fees)).buy_cap_micro_per_kwh
+        return [int(cap) for cap in caps]
 
     def warnings(self) -> list[Problem]:
         """Warnings: what is allowed but probably not intended."""
@@ -304,7 +304,7 @@ class Scenario(Table):
         feed_in = tariff.feed_in_micro_per_kwh
         imports = [window.import_micro_per_kwh for window in tariff.time_of_use]
         imports += [] if tariff.import_micro_per_kwh is None else [tariff.import_micro_per_kwh]
-        cap = min((self._cap_micro_per_kwh(value) for value in imports), default=0)
+        cap = min(self._caps_micro_per_kwh(imports), default=0)
         if feed_in is not None and imports and feed_in > cap:
             added = ", levies" * tariff.surcharges.levied + ", VAT" * bool(tariff.vat_ppm)
             message = (
