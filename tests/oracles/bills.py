@@ -7,6 +7,9 @@ a column of one frame with a row for each interval and home, in integers; nothin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from math import floor
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -27,8 +30,12 @@ class Terms:
     """What a scenario says about money and time.
 
     Args:
-        import_price: Price of each interval by its start. [micro-currency/kWh]
-        fees: Local and remote grid fee. [micro-currency/kWh]
+        import_price: Price of each interval by its start, without VAT. [micro-currency/kWh]
+        fees: Local and remote grid fee, without levies and VAT. [micro-currency/kWh]
+        levies: Local and remote levies, without VAT. [micro-currency/kWh]
+        vat: Percent.
+        standing: Without VAT. [micro-currency/day]
+        peak: Without VAT. [micro-currency/(kW month)]
         rule: `market.imbalance`.
         shares: `market.imbalance_shares`.
         lead: Intervals whose readings are not known at gate closure.
@@ -44,6 +51,15 @@ class Terms:
     lead: int = 1
     minutes: int = 15
     seed: int = 1
+    levies: tuple[int, int] = (0, 0)
+    vat: str = "0"
+    standing: int = 0
+    peak: int = 0
+
+    def gross(self, net: int) -> int:
+        """A price or rate with VAT, rounded as in Decimal arithmetic."""
+        exact = Decimal(int(net)) * (100 + Decimal(self.vat)) / 100
+        return int(exact.to_integral_value(ROUND_HALF_EVEN))
 
 
 def settled(
@@ -62,8 +78,12 @@ def settled(
         {"bought_wh": 0, "sold_wh": 0, "trade_nano": 0}
     )
     f = f.astype(dict.fromkeys(("bought_wh", "sold_wh", "trade_nano"), "int64"))
-    f["p_in"] = f[AT].map(terms.import_price).astype("int64")
-    f["p_out"], (local_fee, remote_fee) = terms.feed_in, terms.fees
+    f["p_net"] = f[AT].map(terms.import_price).astype("int64")
+    f["p_in"] = f["p_net"].map({price: terms.gross(price) for price in f["p_net"].unique()}).astype("int64")
+    f["p_out"] = terms.feed_in
+    local_fee, remote_fee = (
+        terms.gross(fee + levy) for fee, levy in zip(terms.fees, terms.levies, strict=True)
+    )
     f["cap"] = f["p_in"] + remote_fee - local_fee
     f["w"] = f["cap"] - f["p_out"]
 
@@ -84,6 +104,7 @@ def settled(
     f["retail_export_wh"] = f["own"] + f["offer"] - f["out"]
     f["retail_nano"] = f["retail_export_wh"] * f["p_out"] - f["retail_import_wh"] * f["p_in"]
     f["grid_fee_nano"] = -(f["import_wh"] * local_fee + f["retail_import_wh"] * (remote_fee - local_fee))
+    f["in_local"] = f["import_wh"] - f["retail_import_wh"]
     f["credit_nano"] = f["trade_nano"] + f["imbalance_nano"] + f["retail_nano"] + f["grid_fee_nano"]
 
     f["baseline_nano"] = f["export_wh"] * f["p_out"] - f["import_wh"] * (f["p_in"] + remote_fee)
@@ -101,14 +122,68 @@ def bills(lines: pd.DataFrame) -> pd.DataFrame:
     return lines.groupby(HOME, sort=False)[list(BILLS)].sum()
 
 
+def charges(lines: pd.DataFrame, terms: Terms) -> pd.DataFrame:
+    """Standing and peak charges, and net fees, levies and VAT of the bill, a row a home; all of them, also where 0."""
+    zone, step = ZoneInfo(terms.zone), pd.Timedelta(minutes=terms.minutes)
+    starts = pd.Series(pd.DatetimeIndex(lines[AT].unique()).sort_values())
+    local = starts.dt.tz_convert(zone)
+    days = pd.DataFrame({"at": starts, "midnight": local.dt.normalize(), "month": local.dt.strftime("%Y-%m")})
+    days["next"] = (days["midnight"] + pd.DateOffset(days=1)).dt.normalize()
+    days["place"] = (days["at"] - days["midnight"]) // step
+    days["whole"] = (days["next"] - days["midnight"]) // step
+    days["share"] = [Fraction(1, int(whole)) for whole in days["whole"]]
+    out = pd.DataFrame(index=lines[HOME].drop_duplicates())
+
+    def fixed(rate: int) -> int:
+        """Each interval by itself: what the running share of its day grows by."""
+        places = zip(days["place"].tolist(), days["whole"].tolist(), strict=True)
+        return sum(
+            floor(Fraction(rate * 1000 * (i + 1), n)) - floor(Fraction(rate * 1000 * i, n)) for i, n in places
+        )
+
+    def highest(rate: int) -> list[int]:
+        """The highest import of each month as kW, times the days of the month that are covered."""
+        month = lines[AT].map(dict(zip(days["at"], days["month"], strict=True)))
+        top = lines.groupby([month, lines[HOME]], sort=False)["import_wh"].max()
+        share = days.groupby("month")["share"].sum()
+        length = {name: pd.Period(name).days_in_month for name in share.index}
+        exact = {
+            (name, home): rate
+            * 1000
+            * Fraction(int(wh) * 60, terms.minutes * 1000)
+            * share[name]
+            / length[name]
+            for (name, home), wh in top.items()
+        }
+        return [sum(round(value) for (_, one), value in exact.items() if one == home) for home in out.index]
+
+    part = lines.assign(
+        fee=lines["in_local"] * terms.fees[0] + lines["retail_import_wh"] * terms.fees[1],
+        levy=lines["in_local"] * terms.levies[0] + lines["retail_import_wh"] * terms.levies[1],
+        energy=lines["retail_export_wh"] * lines["p_out"] - lines["retail_import_wh"] * lines["p_net"],
+    ).groupby(HOME, sort=False)[["fee", "levy", "energy", "retail_nano", "grid_fee_nano"]].sum()  # fmt: skip
+    out["standing_nano"] = -fixed(terms.gross(terms.standing))
+    out["peak_nano"] = [-nano for nano in highest(terms.gross(terms.peak))]
+    out["grid_fee_net_nano"], out["levy_nano"] = -part["fee"], -part["levy"]
+    net = part["energy"] - part["fee"] - part["levy"] - fixed(terms.standing) - highest(terms.peak)
+    posted = part["retail_nano"] + part["grid_fee_nano"]
+    out["vat_nano"] = posted + out["standing_nano"] + out["peak_nano"] - net
+    return out
+
+
 def figures(
     lines: pd.DataFrame,
     readings: pd.DataFrame,
     orders: pd.DataFrame,
     minutes: int,
     emission: float | None = None,
+    fixed_nano: int = 0,
 ) -> dict[str, float | None]:
-    """Figures of the page of metrics about money and energy, in its units; money is still in nano-currency."""
+    """Figures of the page of metrics about money and energy, in its units; money is still in nano-currency.
+
+    Args:
+        fixed_nano: Standing and peak charges of all homes, as they are credited.
+    """
     home, step = (
         lines.groupby(HOME, sort=False).sum(numeric_only=True),
         lines.groupby(AT).sum(numeric_only=True),
@@ -122,13 +197,13 @@ def figures(
     drawn, given = community.clip(lower=0), (-community).clip(lower=0)
     kw = 60 / minutes / 1000
     load, pv = readings["load_wh"].sum(min_count=1), readings["pv_wh"].sum(min_count=1)
-    without, saved = -int(home["baseline_nano"].sum()), int(saving.sum())
+    without, saved = -int(home["baseline_nano"].sum()) - fixed_nano, int(saving.sum())
     gains = bool((saving >= 0).all() and (saving > 0).any())
     x, n = saving.sort_values().to_numpy(dtype=np.float64), len(saving)
     operator = -int(home["trade_nano"].sum() + home["imbalance_nano"].sum())
     return {
         "cost_without_market": without,
-        "cost_with_market": -int(home["credit_nano"].sum()),
+        "cost_with_market": -int(home["credit_nano"].sum()) - fixed_nano,
         "saving": saved,
         "saving_by_mechanism": saved - int(home["netting_nano"].sum()),
         "saving_by_imbalance_rule": int(home["netting_nano"].sum()),

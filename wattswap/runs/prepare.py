@@ -23,7 +23,7 @@ from market.parameters import rules_with
 from market.random import interval_seed
 from market.rules import MarketRules
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
-from market.settlement.tariff import OutsidePrices
+from market.settlement.tariff import MINUTES_PER_DAY, OutsidePrices
 from market.units import INT64_SAFE, NANO_PER_UNIT, BoolArray, IntArray
 from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
 from p2p.blocks.members import Members, write_members
@@ -84,6 +84,8 @@ class Setup:
     Args:
         meter: Readings of the run and of the history that forecasts may use, at the run's interval.
         first_row: Row of `meter` at which the run starts.
+        prices: What a home pays and saves, levies and VAT included.
+        net_import_micro_per_kwh: Import price of each interval without VAT. [micro/kWh]
         devices: One spec per home by device, None for a home without.
         strategies: Name of each home's strategy.
         weather: Measured weather, one value per row of `meter`.
@@ -98,6 +100,7 @@ class Setup:
     start_s: int
     minutes: int
     prices: OutsidePrices
+    net_import_micro_per_kwh: IntArray
     mechanism: Mechanism
     rules: MarketRules
     agents: AgentRules
@@ -379,6 +382,7 @@ def prepare(scenario: Scenario) -> Setup:
         start_s=span.start_s,
         minutes=span.minutes,
         prices=prices,
+        net_import_micro_per_kwh=scenario.net_prices(span).import_micro_per_kwh,
         mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=agents,
@@ -395,12 +399,17 @@ def _refuse_too_much_money(
     """Refuse a run whose bills could leave the integers that money is counted in, before it runs for hours.
 
     Raises:
-        InvalidScenario: All energy at the retailer's prices and the remote fee passes 2^62 nano-currency.
+        InvalidScenario: All energy at the retailer's prices and the remote fee, and the charges of the metering
+            points, pass 2^62 nano-currency.
     """
     bought = np.abs(prices.import_micro_per_kwh).astype(np.float64) + prices.grid_fee_remote_micro_per_kwh
     sold = np.abs(prices.feed_in_micro_per_kwh).astype(np.float64)
     import_wh, export_wh = (wh[first_row:].sum(axis=1) for wh in (meter.import_wh, meter.export_wh))
     nano = float(import_wh @ bought + export_wh @ sold)
+    added, days = scenario.tariff.surcharges, len(prices) * meter.minutes / MINUTES_PER_DAY + 1
+    highest_w = float(meter.import_wh[first_row:].max(axis=0).sum()) * 60 / meter.minutes
+    nano += days * added.with_vat(added.standing_micro_per_day) * 1_000 * len(meter.households)
+    nano += days / 28 * added.with_vat(added.peak_micro_per_kw_month) * highest_w
     if nano >= INT64_SAFE:
         most, unit = INT64_SAFE / NANO_PER_UNIT, scenario.currency
         raise scenario.invalid(

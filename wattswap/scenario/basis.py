@@ -1,4 +1,4 @@
-"""What the figures of a scenario rest on, in words: quantities, forecast, imbalance rule, rationing; and its time zone.
+"""What the figures of a scenario rest on, in words: quantities, forecast, imbalance rule, rationing, tariff; its zone.
 
 Summaries, reports, comparisons and checks take their sentences from here.
 """
@@ -39,7 +39,9 @@ RATIONING: Final = {
 
 
 def rests_on(scenario: Resolved) -> dict[str, str]:
-    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing."""
+    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing, and
+    `tariff` where it has more than prices and grid fees.
+    """
     market, homes = scenario.get("market", {}), scenario.get("homes", {})
     forecast = str(homes.get("forecast", "same_hour_mean"))
     found = {"bound": BOUND} if forecast == PERFECT_FORESIGHT.name else {}
@@ -51,7 +53,35 @@ def rests_on(scenario: Resolved) -> dict[str, str]:
         "forecast": _forecast(forecast, homes),
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
         "rationing": RATIONING.get(rationing, rationing),
+        **_tariff(scenario),
     }
+
+
+def _tariff(scenario: Resolved) -> dict[str, str]:
+    """What prices and bills contain beside energy and grid fees; nothing for a tariff of these alone."""
+    tariff, fees = scenario.get("tariff", {}), fee_words(scenario)
+    fixed = [
+        f"a {name} charge" for name in ("standing", "peak") if any(key.startswith(name) for key in tariff)
+    ]
+    parts = [
+        *([f"import prices with {tariff['vat_percent']} % VAT"] if "vat_percent" in tariff else []),
+        *([f"grid fees with {fees}"] if fees else []),
+        *([f"bills with {' and '.join(fixed)}, the same with and without a market"] if fixed else []),
+    ]
+    return {"tariff": "; ".join(parts)} if parts else {}
+
+
+def vat_words(scenario: Resolved) -> str:
+    """What stands behind an import price in a text: " with VAT" where it contains any."""
+    return " with VAT" if "vat_percent" in scenario.get("tariff", {}) else ""
+
+
+def fee_words(scenario: Resolved) -> str:
+    """What grid fees include, such as "levies and 19 % VAT"; empty where nothing."""
+    tariff = scenario.get("tariff", {})
+    levied = {"levy_local_per_kwh", "levy_remote_per_kwh"} & set(tariff)
+    vat = [f"{tariff['vat_percent']} % VAT"] if "vat_percent" in tariff else []
+    return " and ".join([*(["levies"] if levied else []), *vat])
 
 
 def zone_of(scenario: Resolved) -> str:

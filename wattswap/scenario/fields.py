@@ -116,6 +116,13 @@ Fee = Annotated[
     int, BeforeValidator(_exact(6, _MICRO, _ZERO, _MILLION)), PlainSerializer(decimal_text(6)), _NUMBER
 ]
 """A price of at least 0."""
+Percent = Annotated[
+    int,
+    BeforeValidator(_exact(4, "a ten-thousandth of a percent", _ZERO, Decimal(100))),
+    PlainSerializer(decimal_text(4)),
+    _NUMBER,
+]
+"""0..100 in the file, parts per million inside."""
 Energy = Annotated[
     int, BeforeValidator(_exact(3, "a Wh", _ZERO, _MILLION)), PlainSerializer(decimal_text(3)), _NUMBER
 ]

@@ -6,6 +6,7 @@ A field's alias is the key in the file; its description is the sentence that edi
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -23,6 +24,7 @@ from agents.devices import DEVICES, Device
 from market.errors import BrokenPlugin, InvalidTariff
 from market.mechanism import MECHANISMS
 from market.rules import Rationing, Solver
+from market.settlement.charges import Surcharges
 from market.settlement.tariff import Window, week_table
 from market.units import PPM
 from wattswap.errors import suggest
@@ -33,6 +35,7 @@ from wattswap.scenario.fields import (
     Fee,
     HomeId,
     Names,
+    Percent,
     Portion,
     Power,
     Price,
@@ -271,10 +274,36 @@ class Tariff(Table):
     grid_fee_remote_micro_per_kwh: Fee = Field(
         default=0, alias="grid_fee_remote_per_kwh", description="Grid fee on energy from outside."
     )
+    levy_local_micro_per_kwh: Fee = Field(
+        default=0,
+        alias="levy_local_per_kwh",
+        description="Levies on energy traded inside the community, on top of the grid fee.",
+    )
+    levy_remote_micro_per_kwh: Fee = Field(
+        default=0, alias="levy_remote_per_kwh", description="Levies on energy from outside."
+    )
+    vat_ppm: Percent = Field(
+        default=0,
+        alias="vat_percent",
+        description="VAT on import price, grid fees, levies, standing and peak charge, none of which contain it.",
+    )
+    standing_micro_per_day: Fee = Field(
+        default=0, alias="standing_per_day", description="Charge of a home's metering point, per local day."
+    )
+    peak_micro_per_kw_month: Fee = Field(
+        default=0,
+        alias="peak_per_kw_month",
+        description="Charge per kW of a home's highest metered import in a local month.",
+    )
     emission_g_per_kwh: int | None = Field(
         default=None, ge=0, le=10_000, description="Emissions of the outside."
     )
     zone: Zone | None = Field(default=None, description="Time zone of windows and series, else time.zone.")
+
+    @property
+    def surcharges(self) -> Surcharges:
+        """What the tariff adds to the retailer's price and the grid fees."""
+        return Surcharges(**{field.name: getattr(self, field.name) for field in fields(Surcharges)})
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
