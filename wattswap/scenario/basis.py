@@ -37,10 +37,18 @@ RATIONING: Final = {
     "random": "at equal limits by random draw",
 }
 
+MAX_MEMBERS: Final = 8
+"""Homes that join or leave whose times are told."""
+
 
 def rests_on(scenario: Resolved) -> dict[str, str]:
-    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing."""
+    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing,
+    and `members` where homes join or leave.
+    """
     market, homes = scenario.get("market", {}), scenario.get("homes", {})
+    members = list(member_words(scenario).items())
+    more = [f"{len(members) - MAX_MEMBERS} more"] if len(members) > MAX_MEMBERS else []
+    terms = ", ".join([f"{name} {words}" for name, words in members[:MAX_MEMBERS]] + more)
     forecast = str(homes.get("forecast", "same_hour_mean"))
     found = {"bound": BOUND} if forecast == PERFECT_FORESIGHT.name else {}
     metered = market.get("quantities", "ordered") == "metered"
@@ -51,7 +59,17 @@ def rests_on(scenario: Resolved) -> dict[str, str]:
         "forecast": _forecast(forecast, homes),
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
         "rationing": RATIONING.get(rationing, rationing),
+        **({"members": f"{terms}; what is said of a home covers its membership alone"} if members else {}),
     }
+
+
+def member_words(scenario: Resolved) -> dict[str, str]:
+    """When each home is a member that is not always one, such as "from Mon 19 Sep 2016 00:00"."""
+    zone, found = zone_of(scenario), {}
+    for name, term in scenario.get("homes", {}).get("members", {}).items():
+        named = (("from", term.get("from")), ("until", term.get("to")))
+        found[name] = " ".join(f"{word} {moment(at, zone)}" for word, at in named if at)
+    return found
 
 
 def zone_of(scenario: Resolved) -> str:
