@@ -11,9 +11,12 @@ import pytest
 
 import wattswap as ws
 from data import samples
+from p2p.blocks.members import ALWAYS
 from tests.kits.run_kit import FIRST, call, one_object, refused, write_street
 from tests.oracles.bills import BILLS, Terms, bills, settled
 from tests.wattswap.runs.test_bills_again import flow_of, meter_of
+from wattswap.check.deviations import Deviation, phantom
+from wattswap.check.game import Game
 from wattswap.errors import InvalidData, InvalidScenario
 from wattswap.results import RunResult
 from wattswap.runs.membership import Membership
@@ -176,14 +179,14 @@ def test_gaps_outside_of_a_membership_stop_nothing_and_inside_it_are_told(street
     with pytest.raises(InvalidData, match=r"1 of 37 readings of its membership are missing") as error:
         prepare(ws.load(street, overrides=member("home-2", since=NOON - timedelta(hours=1))))
     assert f"[homes.members.home-2] from = {NOON:%Y-%m-%dT%H:%M:%S}+00:00" in str(error.value)
-    kept = prepare(
-        ws.load(
-            street,
-            overrides=[*member("home-2", since=RUN), *member("home-3", since=NOON), "data.on_missing=drop_home"],
-        )
-    )
-    assert (kept.roster, kept.dropped_homes) == (("home-1", "home-3"), ("home-2",))
-    assert kept.membership.terms[1][0] == int(NOON.timestamp()), "its term moves with its column"
+
+
+def test_a_home_that_is_left_out_takes_its_term_with_it(street: Path) -> None:
+    lose(street, "home-2", until=NOON)
+    terms = [*member("home-2", until=NOON + timedelta(hours=1)), *member("home-3", since=NOON)]
+    setup = prepare(ws.load(street, overrides=[*terms, "data.on_missing=drop_home"]))
+    assert (setup.roster, setup.dropped_homes) == (("home-1", "home-3"), ("home-2",))
+    assert setup.membership.terms == (ALWAYS, (int(NOON.timestamp()), ALWAYS[1]))
 
 
 @pytest.mark.parametrize(
@@ -274,6 +277,9 @@ def test_a_pool_is_shared_among_members_alone(rule: str, tmp_path: Path) -> None
     away = lines[lines["part"] == 0]
     assert len(away) == 12 + 32 + 12
     assert not away["imbalance_nano"].any()
+    behind = readings[["load_wh", "pv_wh"]].set_axis(lines.index)
+    assert not behind.loc[away.index].any(axis=None)
+    assert behind.loc[lines["part"] == 1, "load_wh"].sum() == theirs["load_wh"].sum() > 0
     assert lines["netting_nano"].sum() > 0
     assert_balanced(run)
 
@@ -324,12 +330,15 @@ def test_metered_quantities_settle_members_alone(tmp_path: Path) -> None:
     assert ws.verify(run.path)["ok"]
 
 
-def test_no_deviation_trades_before_a_home_is_a_member(street: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Homes that are members for one interval gain nothing by orders in the others."""
+def test_no_deviation_trades_before_a_home_is_a_member(street: Path) -> None:
+    """What a home would order instead of its own orders it orders as a member alone."""
     last = RUN + timedelta(hours=HOURS - 1)
-    sets = [word for home in (1, 2, 3) for text in member(f"home-{home}", since=last) for word in ("--set", text)]
-    found = one_object(call(capsys, "check", "market", street, *sets, "--json"))
-    assert found["wash_trades"]["largest_gain"] <= 0.5 * 0.22
+    game = Game(prepare(ws.load(street, overrides=member("home-2", since=last))))
+    honest = game.honest()
+    buys = Deviation("buys nothing", phantom(1, 500), True)
+    credited = game.credited_by_interval(honest, {}, {1: buys})
+    changed = [now is not before for now, before in zip(credited, honest, strict=True)]
+    assert changed == [False] * (HOURS - 1) + [True]
 
 
 # ---- what people read
