@@ -170,7 +170,7 @@ class Home:
         start_s = self.setup.start_of(i)
         self.pace.opened()
         order, handed_in = self.setup.message(self.index, start_s, orders), False
-        # One that is no member hands nothing in, follows the results, and sees that its own line is empty.
+        # One that is no member submits nothing, follows the results, and checks that its own line is empty.
         takes_part = bool(self.setup.takes_part(i)[self.index])
         if takes_part:
             taken = self._count(await retry(self.client.submit, order), done)

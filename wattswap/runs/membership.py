@@ -88,7 +88,7 @@ def membership_of(scenario: Scenario, roster: tuple[str, ...], span: Span) -> Me
         if from_s >= span.end_s or to_s <= span.start_s:
             key = "from" if from_s >= span.end_s else "to"
             what = f"the home is a member in no interval of the run from {iso(span.start_s)} to {iso(span.end_s)}"
-            cure = "correct it, or leave the home out of data.households"
+            cure = "correct it, or run without this home"
             problems += scenario.invalid((*at, key), what, cure).problems
     if problems:
         raise InvalidScenario(*problems)

@@ -25,10 +25,10 @@ class Throughput:
         meter: Readings of the run and of the days before it.
         zone: Time zone of the local days.
         lead: Intervals before the traded one whose readings are not yet known at gate closure.
-        membership: When each home is a member.
+        membership: When each home is a member; always, when left out.
     """
 
-    def __init__(self, meter: MeterData, zone: str, lead: int, membership: Membership) -> None:
+    def __init__(self, meter: MeterData, zone: str, lead: int, membership: Membership | None = None) -> None:
         self._meter, self._zone, self._lead, self._membership = meter, ZoneInfo(zone), lead, membership
         self._day: tuple[int, int] = (0, 0)
         self._weight_wh: IntArray = np.zeros(len(meter.households), dtype=np.int64)
@@ -62,7 +62,8 @@ class Throughput:
         meter, end = self._meter, max(first - self._lead, 0)
         rows = slice(max(end - DAYS * 24 * 60 // meter.minutes, 0), end)
         step_s, known = meter.minutes * 60, meter.quality[rows] != MISSING
-        known &= self._membership.in_rows(meter.start_s + rows.start * step_s, step_s, len(known))
+        if self._membership is not None:
+            known &= self._membership.in_rows(meter.start_s + rows.start * step_s, step_s, len(known))
         flow_wh = np.where(known, meter.import_wh[rows] + meter.export_wh[rows], 0).sum(axis=0)
         count = known.sum(axis=0)
         return np.where(count > 0, flow_wh * (rows.stop - rows.start) // np.maximum(count, 1), 0)

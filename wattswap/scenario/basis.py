@@ -38,7 +38,7 @@ RATIONING: Final = {
 }
 
 MAX_MEMBERS: Final = 8
-"""Homes that join or leave whose times are told."""
+"""Homes that join or leave whose times are given."""
 
 
 def rests_on(scenario: Resolved) -> dict[str, str]:

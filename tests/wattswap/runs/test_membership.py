@@ -418,7 +418,7 @@ def test_all_memberships_that_do_not_fit_the_run_are_told_at_once(
     ]
     sets = [word for text in terms for word in ("--set", text)]
     outcome = call(capsys, "validate", street, *sets)
-    refused(outcome, 3, "home-1.to: the home is a member in no interval of the run", "data.households")
+    refused(outcome, 3, "home-1.to: the home is a member in no interval of the run", "run without this home")
     refused(outcome, 3, "home-2.from: 2026-06-02T12:30:00Z cuts an interval of 60 minutes")
     refused(outcome, 3, "home-3.from: the home is a member in no interval of the run")
     refused(outcome, 3, "members.hom-3: the data have no home 'hom-3'", "did you mean 'home-")
