@@ -37,9 +37,7 @@ class Orders:
 
     def of_rows(self, rows: slice | IntArray | BoolArray) -> Orders:
         """Some of the orders."""
-        return Orders(
-            self.home[rows], self.side[rows], self.energy_wh[rows], self.limit_micro_per_kwh[rows]
-        )
+        return Orders(self.home[rows], self.side[rows], self.energy_wh[rows], self.limit_micro_per_kwh[rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -102,7 +102,9 @@ def settle(
                 out_wh=largest_remainder(offer, netted_wh, rank),
                 delivered_wh=delivered_wh(net_wh, traded_wh),
                 weight_wh=weight_wh,
-                takes_part=np.ones(members, dtype=np.int64) if takes_part is None else takes_part.astype(np.int64),
+                takes_part=np.ones(members, dtype=np.int64)
+                if takes_part is None
+                else takes_part.astype(np.int64),
                 rank=rank,
                 price_micro_per_kwh=clearing.average_price_micro_per_kwh(book) if rule.needs_price else None,
             )

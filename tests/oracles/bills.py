@@ -251,7 +251,9 @@ def _throughput(f: pd.DataFrame, history: pd.DataFrame, terms: Terms) -> pd.Seri
     )
 
 
-def _within(at: pd.Series | pd.DatetimeIndex, since: pd.Timestamp | None, until: pd.Timestamp | None) -> np.ndarray:
+def _within(
+    at: pd.Series | pd.DatetimeIndex, since: pd.Timestamp | None, until: pd.Timestamp | None
+) -> np.ndarray:
     return np.array([(since is None or since <= t) and (until is None or t < until) for t in at], dtype=bool)
 
 

@@ -88,7 +88,9 @@ def without_missing(
     if not broken:
         return meter, membership, ()
     if scenario.data.on_missing == "refuse":
-        raise InvalidData(*(_missing(scenario, meter, first_row, member, name) for name in broken[:MAX_LISTED]))
+        raise InvalidData(
+            *(_missing(scenario, meter, first_row, member, name) for name in broken[:MAX_LISTED])
+        )
     places = np.flatnonzero(count == 0).tolist()
     kept = [meter.households[home] for home in places]
     if not kept:
@@ -98,9 +100,7 @@ def without_missing(
     return meter.select(kept), membership.of_homes(places), tuple(broken)
 
 
-def _missing(
-    scenario: Scenario, meter: MeterData, first_row: int, member: BoolArray, name: str
-) -> Problem:
+def _missing(scenario: Scenario, meter: MeterData, first_row: int, member: BoolArray, name: str) -> Problem:
     """Say what readings a home lacks in the intervals in which it is a member."""
     home = meter.households.index(name)
     lacking = int((member[:, home] & (meter.quality[first_row:, home] == MISSING)).sum())

@@ -58,7 +58,7 @@ class Throughput:
         return datetime.fromtimestamp(second, UTC).astimezone(self._zone).date() == date
 
     def _before(self, first: int) -> IntArray:
-        """Throughput of the last 28 days known before a row, scaled up where a home lacks some of their readings. [Wh]"""
+        """Throughput of the last 28 days known before a row, scaled up where a home lacks some of it. [Wh]"""
         meter, end = self._meter, max(first - self._lead, 0)
         rows = slice(max(end - DAYS * 24 * 60 // meter.minutes, 0), end)
         step_s, known = meter.minutes * 60, meter.quality[rows] != MISSING

@@ -227,5 +227,7 @@ def test_homes_that_do_not_take_part_get_nothing_and_change_nobodys_line(
         beside = replace(alone, **wider, weights=[*weights, *away])
         part = np.array([True] * homes + [False] * len(away))
         lines = beside.settled(rule, takes_part=part).lines
-        np.testing.assert_array_equal(np.delete(lines, np.s_[homes : homes + len(away)], 0), alone.settled(rule).lines)
+        np.testing.assert_array_equal(
+            np.delete(lines, np.s_[homes : homes + len(away)], 0), alone.settled(rule).lines
+        )
         assert not lines[homes : homes + len(away)].any()
