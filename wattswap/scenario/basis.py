@@ -59,7 +59,7 @@ def rests_on(scenario: Resolved) -> dict[str, str]:
         "forecast": _forecast(forecast, homes),
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
         "rationing": RATIONING.get(rationing, rationing),
-        **({"members": f"{terms}; what is said of a home covers its membership alone"} if members else {}),
+        **({"members": f"{terms}; the bill of a home covers its membership alone"} if members else {}),
     }
 
 

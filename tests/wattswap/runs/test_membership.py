@@ -362,7 +362,7 @@ def test_outputs_say_when_a_home_was_a_member_only_where_one_was_not_always(
     assert said["members"]["home-3"] == {"to": stamp(RUN + timedelta(hours=30))}
     run, plain = ran(street, tmp_path / "run", *text), ran(street, tmp_path / "plain")
     shown = " ".join(call(capsys, "show", run.path).out.split())
-    assert f"members {words}; what is said of a home covers its membership alone" in shown
+    assert f"members {words}; the bill of a home covers its membership alone" in shown
     assert "members" not in call(capsys, "show", plain.path).out
     assert words in run.report().read_text(encoding="utf-8")
 
