@@ -6,7 +6,8 @@ a column of one frame with a row for each interval and home, in integers; nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from math import floor
@@ -40,6 +41,7 @@ class Terms:
         shares: `market.imbalance_shares`.
         lead: Intervals whose readings are not known at gate closure.
         seed: Decides ties.
+        members: From when and until when a home is a member, of those that are not always.
     """
 
     import_price: pd.Series[int]
@@ -55,6 +57,8 @@ class Terms:
     vat: str = "0"
     standing: int = 0
     peak: int = 0
+
+    members: Mapping[str, tuple[pd.Timestamp | None, pd.Timestamp | None]] = field(default_factory=dict)
 
     def gross(self, net: int) -> int:
         """A price or rate with VAT, rounded as in Decimal arithmetic."""
@@ -93,6 +97,10 @@ def settled(
     f["need"], f["offer"] = (f["net"] - f["trade"]).clip(lower=0), (f["trade"] - f["net"]).clip(lower=0)
     f["kept"] = np.where(f["net"] * f["trade"] > 0, np.minimum(f["net"].abs(), f["trade"].abs()), 0)
     f["rank"] = _ranks(f, terms.seed)
+    f["part"] = 1
+    for name, (since, until) in terms.members.items():
+        f.loc[(f[HOME] == name) & ~_within(f[AT], since, until), "part"] = 0
+    assert not f.loc[f["part"] == 0, ["import_wh", "export_wh", "bought_wh", "sold_wh"]].any(axis=None)
     f["n"] = np.minimum(_sum(f, "need"), _sum(f, "offer"))
     if terms.rule == "retailer":
         f["n"] = 0
@@ -280,12 +288,13 @@ def _imbalance(f: pd.DataFrame, orders: pd.DataFrame, history: pd.DataFrame, ter
         )
         return (f["out"] - f["in"]) * price
     at_retailers = f["out"] * f["p_out"] - f["in"] * f["cap"]
-    weight = pd.Series(1, index=f.index)
+    weight = f["part"]
     if terms.shares in ("throughput", "leave_one_out"):
         weight = _throughput(f, history, terms)
     if terms.shares == "delivered":
         weight = f["kept"]
-    weight = weight.where(weight.groupby(f[AT]).transform("sum") > 0, 1)
+    weight = weight * f["part"]
+    weight = weight.where(weight.groupby(f[AT]).transform("sum") > 0, f["part"])
     if terms.shares == "leave_one_out":
         others = np.minimum(_sum(f, "need") - f["need"], _sum(f, "offer") - f["offer"]).where(f["n"] > 0, 0)
         whole = weight.groupby(f[AT]).transform("sum")
@@ -295,7 +304,13 @@ def _imbalance(f: pd.DataFrame, orders: pd.DataFrame, history: pd.DataFrame, ter
 
 
 def _throughput(f: pd.DataFrame, history: pd.DataFrame, terms: Terms) -> pd.Series:
-    """Flow of the 28 days known when the first gate of the local day of each interval closes."""
+    """Flow of the 28 days known when the first gate of the local day of each interval closes.
+
+    Of each home only what it has as a member counts, as if the rest of the days were like it.
+    """
+    history = history.astype("float64")
+    for name, (since, until) in terms.members.items():
+        history.loc[~_within(history.index, since, until), name] = np.nan
     step = pd.Timedelta(minutes=terms.minutes)
     days = {}
     for at in pd.DatetimeIndex(f[AT].unique()):
@@ -303,12 +318,19 @@ def _throughput(f: pd.DataFrame, history: pd.DataFrame, terms: Terms) -> pd.Seri
         if midnight not in days:
             end = midnight.ceil(step) - terms.lead * step
             before = history[(history.index < end) & (history.index >= end - pd.Timedelta(days=28))]
-            days[midnight] = before.sum()
+            whole = before.sum().astype("int64") * len(before)
+            days[midnight] = whole // before.notna().sum().clip(lower=1)
     day = f[AT].dt.tz_convert(ZoneInfo(terms.zone)).dt.normalize().dt.tz_convert("UTC")
     weights = pd.DataFrame(days).T.stack()
     return pd.Series(weights.reindex(pd.MultiIndex.from_arrays([day, f[HOME]])).to_numpy(), f.index).astype(
         "int64"
     )
+
+
+def _within(
+    at: pd.Series | pd.DatetimeIndex, since: pd.Timestamp | None, until: pd.Timestamp | None
+) -> np.ndarray:
+    return np.array([(since is None or since <= t) and (until is None or t < until) for t in at], dtype=bool)
 
 
 def _prices(orders: pd.DataFrame) -> pd.Series:

@@ -37,12 +37,18 @@ RATIONING: Final = {
     "random": "at equal limits by random draw",
 }
 
+MAX_MEMBERS: Final = 8
+"""Homes that join or leave whose times are given."""
+
 
 def rests_on(scenario: Resolved) -> dict[str, str]:
-    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing, and
-    `tariff` where it has more than prices and grid fees.
+    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing,
+    `tariff` where it has more than prices and grid fees, and `members` where homes join or leave.
     """
     market, homes = scenario.get("market", {}), scenario.get("homes", {})
+    members = list(member_words(scenario).items())
+    more = [f"{len(members) - MAX_MEMBERS} more"] if len(members) > MAX_MEMBERS else []
+    terms = ", ".join([f"{name} {words}" for name, words in members[:MAX_MEMBERS]] + more)
     forecast = str(homes.get("forecast", "same_hour_mean"))
     found = {"bound": BOUND} if forecast == PERFECT_FORESIGHT.name else {}
     metered = market.get("quantities", "ordered") == "metered"
@@ -54,6 +60,7 @@ def rests_on(scenario: Resolved) -> dict[str, str]:
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
         "rationing": RATIONING.get(rationing, rationing),
         **_tariff(scenario),
+        **({"members": f"{terms}; the bill of a home covers its membership alone"} if members else {}),
     }
 
 
@@ -82,6 +89,15 @@ def fee_words(scenario: Resolved) -> str:
     levied = {"levy_local_per_kwh", "levy_remote_per_kwh"} & set(tariff)
     vat = [f"{tariff['vat_percent']} % VAT"] if "vat_percent" in tariff else []
     return " and ".join([*(["levies"] if levied else []), *vat])
+
+
+def member_words(scenario: Resolved) -> dict[str, str]:
+    """When each home is a member that is not always one, such as "from Mon 19 Sep 2016 00:00"."""
+    zone, found = zone_of(scenario), {}
+    for name, term in scenario.get("homes", {}).get("members", {}).items():
+        named = (("from", term.get("from")), ("until", term.get("to")))
+        found[name] = " ".join(f"{word} {moment(at, zone)}" for word, at in named if at)
+    return found
 
 
 def zone_of(scenario: Resolved) -> str:

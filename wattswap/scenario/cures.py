@@ -29,9 +29,12 @@ def quoted(key: str) -> str:
     if '"' in key or "'" in key:
         return key.strip()
     parts = [part.strip() for part in key.split(".")]
-    return ".".join(
-        part if not part or _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False) for part in parts
-    )
+    return ".".join(part and quoted_part(part) for part in parts)
+
+
+def quoted_part(part: str) -> str:
+    """One part of a key path as TOML has it, also one that holds a dot."""
+    return part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False)
 
 
 def cure_of_key(text: str) -> str:

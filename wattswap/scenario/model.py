@@ -25,6 +25,7 @@ from wattswap.scenario.basis import zone_of
 from wattswap.scenario.fields import Wrong, iso
 from wattswap.scenario.layers import Source
 from wattswap.scenario.lines import KeyPath
+from wattswap.scenario.membership import Term, terms_of
 from wattswap.scenario.tables import Chain, Data, Homes, Market, Tariff, homes_table
 from wattswap.scenario.time import Table, Time
 
@@ -103,7 +104,18 @@ class Scenario(Table):
         if self.tariff.time_of_use and self.tariff.zone is None and self.time.zone is None:
             cure = 'add tariff.zone = "Europe/Berlin" (your zone)'
             raise Wrong("windows on the local clock need a time zone", cure, key="tariff.time_of_use")
+        terms_of(self.homes.members, self.named_zone)
         return self
+
+    @property
+    def named_zone(self) -> str | None:
+        """The time zone that the scenario names, if it does."""
+        return self.tariff.zone or self.time.zone or self.data.zone
+
+    @property
+    def terms(self) -> dict[str, Term]:
+        """When each home is a member that is not always one."""
+        return terms_of(self.homes.members, self.named_zone)
 
     @property
     def zone(self) -> str:
@@ -146,9 +158,14 @@ class Scenario(Table):
         hashed by who reads them.
         """
         said: dict[str, Any] = self.model_dump(
-            mode="json", by_alias=True, exclude_none=True, exclude={"time"}
+            mode="json", by_alias=True, exclude_none=True, exclude={"time": True, "homes": {"members"}}
         )
         said["time"] = self.time.resolved()
+        if self.homes.members:
+            said["homes"]["members"] = {
+                name: {key: iso(at) for key, at in zip(("from", "to"), term, strict=True) if at is not None}
+                for name, term in self.terms.items()
+            }
         if self.market.quantities == "metered":
             del said["market"]["imbalance"]
         # Keys that came later do not change the digest of older scenarios.
@@ -233,7 +250,7 @@ class Scenario(Table):
 
     def _phase_s(self, data_start_s: int, data_step_s: int, step_s: int) -> int:
         """How long after a multiple of the interval in UTC one begins: on the local clock if the data can. [s]"""
-        zone = self.tariff.zone or self.time.zone or self.data.zone or "UTC"
+        zone = self.named_zone or "UTC"
         offset = datetime.fromtimestamp(data_start_s, ZoneInfo(zone)).utcoffset() or timedelta()
         phase_s = -int(offset.total_seconds()) % step_s
         return data_start_s % data_step_s if (phase_s - data_start_s) % data_step_s else phase_s
@@ -281,7 +298,7 @@ class Scenario(Table):
     def _series(self, path: str, span: Span) -> IntArray:
         from data.prices import load_price_series
 
-        zone = self.tariff.zone or self.time.zone or self.data.zone
+        zone = self.named_zone
         start_s, minutes, values = load_price_series(self._source.base / path, zone=zone)
         usual = int(np.median(np.abs(values)))
         if usual > LARGEST_USUAL_MICRO and self.currency in STRONG_CURRENCIES:

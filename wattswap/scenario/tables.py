@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     ValidationInfo,
     create_model,
@@ -21,6 +22,7 @@ from pydantic import (
 )
 
 from agents.devices import DEVICES, Device
+from data.readings import home_id
 from market.errors import BrokenPlugin, InvalidTariff
 from market.mechanism import MECHANISMS
 from market.rules import Rationing, Solver
@@ -46,6 +48,7 @@ from wattswap.scenario.fields import (
     decimal_text,
     is_resolved,
 )
+from wattswap.scenario.membership import Member
 from wattswap.scenario.params import Params
 from wattswap.scenario.time import Faults, Table, finish, only_one
 
@@ -124,6 +127,16 @@ def missing_file(key: str, path: str, info: ValidationInfo) -> Faults:
     ]
 
 
+def _one_each(value: Any) -> Any:
+    """Refuse two tables of one home, whose name Unicode spells in two ways."""
+    if isinstance(value, dict):
+        names = [home_id(name) for name in value]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise Wrong(f"names home {twice!r} twice", "give one table for each home")
+    return value
+
+
 class Homes(Table):
     """[homes]: what the homes own and how they behave."""
 
@@ -141,6 +154,9 @@ class Homes(Table):
     )
     control: Annotated[str, _name_of("homes.control", "controller")] = Field(
         default="self_consumption", description="How a home runs its devices."
+    )
+    members: Annotated[dict[HomeId, Member], BeforeValidator(_one_each)] = Field(
+        default={}, description="When homes are part of the community that join or leave, by home."
     )
 
     @field_validator("strategies")
@@ -221,7 +237,8 @@ def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
         table = create_model(device.name.title(), __base__=Table, __doc__=about, **keys)
         several = f"{device.switch or device.name} by home".capitalize()
         several += ", over the data's." if device.in_data else "."
-        fields[device.name] = (dict[HomeId, table], Field(default_factory=dict, description=several))  # type: ignore[valid-type]
+        by_home = Annotated[dict[HomeId, table], BeforeValidator(_one_each)]  # type: ignore[valid-type]
+        fields[device.name] = (by_home, Field(default_factory=dict, description=several))
     owned: Any = create_model("Owned", __base__=Table, **fields)
     made: type[Homes] = create_model("Homes", __base__=(Homes, owned), __doc__=Homes.__doc__)
     return made
