@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from market.auctions.rationing import served
 from market.book import OrderBook, Side
 from market.clearing import Clearing, PriceInterval, Trades, no_trade
 from market.parameters import Parameter
+from market.rules import MarketRules
 from market.units import IntArray
 
 _WORD_BITS = 63
@@ -102,10 +104,15 @@ class Assorted(NamedTuple):
     dual_price_micro_per_kwh: int
 
 
-def assortative(book: OrderBook) -> Assorted | None:
+def assortative(book: OrderBook, rules: MarketRules) -> Assorted | None:
     """Pair the best bid with the best offer as long as the bid is at least the offer; None where none is.
 
-    Ties go by arrival, then row of the book. The trades have maximum welfare and, among those, the largest volume.
+    Equal limits meet by arrival, then row of the book; those at the last limit are rationed. The trades have maximum
+    welfare and, among those, the largest volume.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        rules: Uses `rationing` and `seed`.
     """
     limit, energy, is_buy = book.limit_micro_per_kwh, book.energy_wh, book.side > 0
     live = energy > 0
@@ -133,8 +140,14 @@ def assortative(book: OrderBook) -> Assorted | None:
     price = ask_limit[sell]
     count = int(np.count_nonzero(bid_limit[buy] >= price))  # all but the rest of the last bid
     buy, sell, energy_wh, price = buy[:count], sell[:count], energy_wh[:count], price[:count]
-    unserved = int(bought.searchsorted(energy_wh.sum(), "right"))
+    traded_wh = int(energy_wh.sum())
+    unserved = int(bought.searchsorted(traded_wh, "right"))
     rejected = bid_limit[unserved : unserved + 1].max(initial=price[-1])
+    if rules.rationing != "time":  # who is served at the last limit does not change what is paid at a place
+        bid_wh = served(energy[bids], bid_limit, traded_wh, bids, book.sequence, rules)
+        ask_wh = served(energy[asks], ask_limit, traded_wh, asks, book.sequence, rules)
+        buy, sell, energy_wh = side_by_side(bid_wh, ask_wh)
+        price = ask_limit[sell]
     return Assorted(Trades(bids[buy], asks[sell], energy_wh, price), int(rejected))
 
 
@@ -176,13 +189,9 @@ class Ranking(NamedTuple):
             return None
         return int(self.limit[self.ends.searchsorted(unit)])
 
-    def best(self, count: int) -> IntArray:
-        """Units among the `count` best of the side, of each entry down to the last one that has any."""
-        entries = int(self.ends.searchsorted(count)) + 1 if count else 0
-        units = self.units[:entries].copy()
-        if entries:
-            units[-1] -= int(self.ends[entries - 1]) - count
-        return units
+    def best(self, count: int, book: OrderBook, rules: MarketRules) -> IntArray:
+        """Units among the `count` best of the side, of each entry down to the last; the last limit is rationed."""
+        return served(self.units, self.limit, count, self.rows, book.sequence, rules)
 
 
 def rank(book: OrderBook, side: Side, unit_wh: int = 1) -> Ranking:
