@@ -99,7 +99,9 @@ RATIONING = Parameter(
 )
 MARGIN = replace(RATIONING, run_only=True)
 """Rationing as the market of a run declares it, by a mechanism that rations a single case in proportion."""
-TIES = replace(MARGIN, default="time", summary="Who is served of those at one limit, where not everybody can be.")
+TIES = replace(
+    MARGIN, default="time", summary="Who is served of those at one limit, where not everybody can be."
+)
 """The same, by a mechanism that serves the earliest first in a single case."""
 SEED = Parameter(name="seed", field="seed", kind="whole", default=0, summary="Seed of every lottery.")
 SOLVER = Parameter(

@@ -43,7 +43,9 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     certain, pool = buys.best(pairs, book, rules), sells.best(k, book, rules)
     drawn = pool if everybody else _without_one(sells, pool, k, rules.seed)
     accepted_wh = accept_units(book, unit_wh, ((buys, certain), (sells, drawn)))
-    return at_two_prices(book, accepted_wh, price, price, _details(buys, sells, certain, pool, drawn, unit_wh))
+    return at_two_prices(
+        book, accepted_wh, price, price, _details(buys, sells, certain, pool, drawn, unit_wh)
+    )
 
 
 def _without_one(sells: Ranking, pool: IntArray, k: int, seed: int) -> IntArray:

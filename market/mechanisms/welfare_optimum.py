@@ -12,6 +12,7 @@ from market.parameters import MARGIN
 from market.rules import MarketRules
 from market.units import PPM
 
+
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     """Accept the allocation of maximum welfare and volume, at the middle of its price interval.
 

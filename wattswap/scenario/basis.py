@@ -68,6 +68,11 @@ def rationing_of(market: Mapping[str, Any], mechanism: str) -> str:
     return str(market.get("rationing", "pro_rata")) if known is None or known.follows_rationing else OWN_RULE
 
 
+def mechanism_of(scenario: Resolved) -> str:
+    """The mechanism of a scenario."""
+    return str(scenario.get("market", {}).get("mechanism", ""))
+
+
 def zone_of(scenario: Resolved) -> str:
     """Time zone in which people read the times of a scenario: of its tariff, its time or its data, else UTC."""
     named = (scenario.get(table, {}).get("zone") for table in ("tariff", "time", "data"))

@@ -91,7 +91,9 @@ def test_trade_reduction_gives_up_the_last_efficient_unit(rows: list[Row]) -> No
 @given(rows_of(9), st.integers(0, 3))
 def test_sbba_is_its_text(rows: list[Row], seed: int) -> None:
     rows = sorted(rows, key=lambda r: r[0])
-    _, clearing = cleared(MECHANISMS.get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH, rationing="time"))
+    _, clearing = cleared(
+        MECHANISMS.get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH, rationing="time")
+    )
     buys, sells = units(rows, BUY), units(rows, SELL)
     k = efficient(buys, sells)
     if not k:
@@ -123,7 +125,9 @@ def test_every_seller_of_the_pool_is_drawn_out_equally_often() -> None:
     rows = [*singles([9, 9, 9, 9, 9], [1, 2]), (7, SELL, 3, 3)]
     out: Counter[int] = Counter()
     for seed in range(3_000):
-        book, clearing = cleared(MECHANISMS.get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH, rationing="time"))
+        book, clearing = cleared(
+            MECHANISMS.get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH, rationing="time")
+        )
         out[int(np.flatnonzero((book.side < 0) & (clearing.accepted_wh < book.energy_wh))[0])] += 1
     # Five units; the last order holds three of them. Four standard deviations of a share of 3,000 draws.
     for row, share in ((5, 0.2), (6, 0.2), (7, 0.6)):

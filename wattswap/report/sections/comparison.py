@@ -11,6 +11,7 @@ from wattswap.report.page import Section, figure, paragraph, table
 from wattswap.report.section import section
 from wattswap.report.story import UNDEFINED, Outcome, Story
 from wattswap.report.words import DASH, against_best, columns, interval, needs_money, number, two_prices
+from wattswap.scenario.basis import OWN_RULE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,10 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
         added = ", ".join(f"{o.label} {number(-(o.value('operator_surplus') or 0))}" for o in paid)
         what = "what it saves the homes comes partly from outside, and does not count for best"
         body += paragraph(f"Where the operator adds money ({added} {story.currency}), {what}.", "note")
+    own = [label for label, rule in story.rationing.items() if rule == OWN_RULE]
+    if own:
+        what = "ration by their own rule" if len(own) > 1 else "rations by its own rule"
+        body += paragraph(f"{', '.join(own)} {what}; market.rationing does not reach it.", "note")
     if story.kind == "comparison":
         body += paragraph(
             "The homes bid the same under every mechanism; welfare counts the limits that they state.", "note"
