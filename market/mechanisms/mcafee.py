@@ -46,7 +46,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     if twice is not None and not reduced:
         bid = offer = (twice + 1) // 2  # half a micro goes up, which no limit forbids: limits are whole
     pairs = k - reduced
-    sides = (buys, buys.best(pairs, book, rules)), (sells, sells.best(pairs, book, rules))
+    sides = (buys, buys.best(pairs, book.sequence, rules)), (sells, sells.best(pairs, book.sequence, rules))
     accepted_wh = accept_units(book, unit_wh, sides)
     return at_two_prices(book, accepted_wh, bid, offer, _details(pairs, reduced, bid, offer))
 

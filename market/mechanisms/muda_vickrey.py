@@ -6,8 +6,7 @@ import numpy as np
 
 from market.auctions.clarke_pivot import curve_of, members_of, worth_without_own
 from market.auctions.double_auction import PARAMETERS, LongSide, clear_halves
-from market.auctions.merit_order import best_first
-from market.auctions.rationing import served
+from market.auctions.merit_order import Ranking, best_first
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import MECHANISMS, Mechanism, Promises
@@ -33,8 +32,8 @@ def serve(side: LongSide) -> tuple[IntArray, IntArray]:
     gain = np.abs(side.book.limit_micro_per_kwh[side.rows] - side.price)
     order = best_first(-gain, side.book.sequence[side.rows])
     queue = side.energy[order]
-    rows = side.rows[order]
-    got = served(queue, gain[order], side.quota_wh, rows, side.book.sequence, side.rules)
+    ranking = Ranking(side.rows[order], gain[order], queue, np.cumsum(queue))
+    got = ranking.best(side.quota_wh, side.book.sequence, side.rules)
     won = np.zeros_like(queue)
     won[: len(got)] = got
     accepted = np.empty_like(won)

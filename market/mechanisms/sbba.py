@@ -40,7 +40,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     everybody = next_offer is not None and next_offer <= bid
     price = next_offer if next_offer is not None and everybody else bid
     pairs = k if everybody else k - 1
-    certain, pool = buys.best(pairs, book, rules), sells.best(k, book, rules)
+    certain, pool = buys.best(pairs, book.sequence, rules), sells.best(k, book.sequence, rules)
     drawn = pool if everybody else _without_one(sells, pool, k, rules.seed)
     accepted_wh = accept_units(book, unit_wh, ((buys, certain), (sells, drawn)))
     return at_two_prices(

@@ -23,7 +23,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     bid, offer = buys.limit_of(k), sells.limit_of(k)
     if k < 2 or bid is None or offer is None:
         return no_trade(book)
-    sides = (buys, buys.best(k - 1, book, rules)), (sells, sells.best(k - 1, book, rules))
+    sides = (buys, buys.best(k - 1, book.sequence, rules)), (sells, sells.best(k - 1, book.sequence, rules))
     accepted_wh = accept_units(book, unit_wh, sides)
     return at_two_prices(book, accepted_wh, bid, offer, {})
 

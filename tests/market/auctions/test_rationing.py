@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.auctions.rationing import ration, served
+from market.auctions.merit_order import Ranking
+from market.auctions.rationing import ration
 from market.auctions.uniform import clear_exact
 from market.book import Order, OrderBook, Side
 from market.checking.check import check_mechanism
@@ -38,7 +39,8 @@ def test_a_queue_is_served_by_limit_and_the_last_limit_is_rationed(
     energy, limit, take = queue
     rows = np.arange(len(energy))[::-1]  # the book lists them the other way round
     sequence = np.arange(len(energy), dtype=np.int64)[::-1].copy()  # and the queue is by arrival
-    got = served(np.array(energy), np.array(limit), take, rows, sequence, rules).tolist()
+    side = Ranking(rows, np.array(limit), np.array(energy), np.cumsum(energy))
+    got = side.best(take, sequence, rules).tolist()
     got += [0] * (len(energy) - len(got))
     assert sum(got) == take
     left = take
