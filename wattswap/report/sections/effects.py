@@ -18,7 +18,7 @@ HEADS = {
 }
 
 
-@section("effects", 25)
+@section("effects", 20)
 def effects(story: Story) -> Section | None:
     """Price effect and rationing effect against one mechanism."""
     if story.effects is None:
