@@ -135,7 +135,7 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
             f" {about['interval_minutes']} min from {start}, {seeds}"
         )
     )
-    print_lines(basis_lines(about["scenario"]))
+    print_lines(basis_lines(about["scenario"], about["data"].get("bidding_notes", ())))
     for point in result.points:
         where = "" if len(result.points) == 1 else f", {point}"
         print()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from wattswap.cli.output import Form, print_json
@@ -31,6 +31,12 @@ HEADS = {
 KEPT = ("with market", "saving", "without market", "saving %", "drawn kWh", "given kWh")
 """Columns of bills that stay on a narrow screen, the most important first."""
 
+EARLIER_NAMES = {
+    "retail_import_kwh": "settled_with_retailer_import_kwh",
+    "retail_export_kwh": "settled_with_retailer_export_kwh",
+}
+"""Names of figures until format 3, which scripts still read."""
+
 
 def print_result(result: RunFolder, form: Form) -> None:
     """Print a run that has just finished."""
@@ -43,6 +49,7 @@ def print_result(result: RunFolder, form: Form) -> None:
 def facts_beside(result: RunFolder) -> dict[str, Any]:
     """What a summary says beside the metrics, for JSON."""
     facts = {"delivered_kwh": result.delivered_kwh, "zone": result.zone, "title": result.title}
+    facts |= {earlier: result.metrics.get(name) for earlier, name in EARLIER_NAMES.items()}
     return facts | {"rests_on": rests_on(result.scenario, mechanism_of(result.scenario))}
 
 
@@ -68,7 +75,9 @@ def print_run(result: RunFolder, form: Form) -> None:
     print_lines(
         [
             *saving_lines(m, money),
-            *basis_lines(result.scenario, mechanism_of(result.scenario)),
+            *basis_lines(
+                result.scenario, about["data"].get("bidding_notes", ()), mechanism_of(result.scenario)
+            ),
             *market_lines(m, money, delivered_kwh, metered=about.get("quantities") == "metered"),
             *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
             ("Chain", chain),
@@ -86,10 +95,12 @@ def print_lines(lines: list[tuple[str, str]]) -> None:
         print(wrapped(line, LABEL + 3) if " " in text else line)
 
 
-def basis_lines(scenario: Mapping[str, Any], mechanism: str = "") -> list[tuple[str, str]]:
-    """What the figures rest on, as labels and texts; of one mechanism, or of several that are compared."""
-    said = [(f"  {topic}", text) for topic, text in rests_on(scenario, mechanism).items()]
-    return [("What this rests on", ""), *said]
+def basis_lines(
+    scenario: Mapping[str, Any], notes: Iterable[str], mechanism: str = ""
+) -> list[tuple[str, str]]:
+    """What the figures rest on, as labels and texts, notes on the data last; of one mechanism, or of several."""
+    topics = [(f"  {topic}", text) for topic, text in rests_on(scenario, mechanism).items()]
+    return [("What this rests on", ""), *topics, *(("  note", note) for note in notes)]
 
 
 def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:

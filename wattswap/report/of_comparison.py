@@ -13,7 +13,7 @@ from wattswap.comparison.plan import CellKey, name_of
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError, suggest
 from wattswap.report.of_run import orders_frame, promises_of, provenance, row_of
-from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, Sweep, energy_flows
+from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, Sweep, energy_flows, notes_of
 from wattswap.report.words import merit, needs_money
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _flows(outcome: Outcome) -> pd.DataFrame:
 
 def _notes(comparison: ComparisonFolder, point: str) -> tuple[str, ...]:
     about = comparison.about
-    notes = [str(note) for note in about["data"].get("notes", ())]
+    notes = [*notes_of(about)]
     if about["missing"]:
         notes.append(f"{len(about['missing'])} cells are not finished and left out")
     if len(comparison.seeds) < len(about["seeds"]):

@@ -10,7 +10,7 @@ import numpy as np
 
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
 from wattswap.errors import InvalidData, UsageError
-from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
+from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows, notes_of
 from wattswap.runs.chain_reader import VERIFIED_ON_THE_SPOT, chain_facts, stamp, verified_chain
 from wattswap.runs.folder import RunFolder
 
@@ -74,7 +74,7 @@ def story_of_run(result: RunFolder) -> Story:
         provenance=provenance(about) | {"folder": result.path.name},
         repeat=f"wattswap verify {result.path.name}",
         scenario=scenario,
-        notes=tuple(str(note) for note in about["data"].get("notes", ())),
+        notes=notes_of(about),
     )
 
 

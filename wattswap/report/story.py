@@ -241,6 +241,12 @@ class Story:
         return timedelta(minutes=self.intervals * self.interval_minutes)
 
 
+def notes_of(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the manifest of a run or a comparison notes on its data and on how homes bid by them."""
+    data = about["data"]
+    return tuple(str(note) for key in ("notes", "bidding_notes") for note in data.get(key, ()))
+
+
 def energy_flows(sums: Mapping[str, float | None]) -> pd.DataFrame:
     """Flows of energy between sources and uses, over the whole time.
 

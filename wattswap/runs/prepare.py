@@ -329,7 +329,8 @@ class Setup:
             "format": self.meter.source.format,
             "sha256": self.meter.source.sha256,
             "answers": dict(self.meter.source.answers),
-            "notes": [*self.meter.source.notes, *community.notes()],
+            "notes": list(self.meter.source.notes),
+            "bidding_notes": list(community.notes()),
             "estimated_share": float((quality != 0).mean()),
             "dropped_homes": list(self.dropped_homes),
         }
