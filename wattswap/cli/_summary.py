@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wattswap.cli.output import Form, print_json
 from wattswap.cli.tables import fixed, print_table, wrapped
 from wattswap.runs.shown import PART_HEADS, bills_with_total, saving_of
-from wattswap.scenario.basis import moment, rests_on, vat_words
+from wattswap.scenario.basis import mechanism_of, moment, rests_on, vat_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def facts_beside(result: RunFolder) -> dict[str, Any]:
     """What a summary says beside the metrics, for JSON."""
     facts = {"delivered_kwh": result.delivered_kwh, "zone": result.zone, "title": result.title}
     facts |= {earlier: result.metrics.get(name) for earlier, name in EARLIER_NAMES.items()}
-    return facts | {"rests_on": rests_on(result.scenario)}
+    return facts | {"rests_on": rests_on(result.scenario, mechanism_of(result.scenario))}
 
 
 def print_run(result: RunFolder, form: Form) -> None:
@@ -77,7 +77,9 @@ def print_run(result: RunFolder, form: Form) -> None:
     print_lines(
         [
             *saving_lines(m, money),
-            *basis_lines(result.scenario, about["data"].get("bidding_notes", ())),
+            *basis_lines(
+                result.scenario, about["data"].get("bidding_notes", ()), mechanism_of(result.scenario)
+            ),
             *market_lines(m, money, delivered_kwh, vat_words(result.scenario), metered=metered),
             *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
             ("Chain", chain),
@@ -95,9 +97,11 @@ def print_lines(lines: list[tuple[str, str]]) -> None:
         print(wrapped(line, LABEL + 3) if " " in text else line)
 
 
-def basis_lines(scenario: Mapping[str, Any], notes: Iterable[str]) -> list[tuple[str, str]]:
-    """What the figures rest on, as labels and texts, notes on the data last."""
-    topics = [(f"  {topic}", text) for topic, text in rests_on(scenario).items()]
+def basis_lines(
+    scenario: Mapping[str, Any], notes: Iterable[str], mechanism: str = ""
+) -> list[tuple[str, str]]:
+    """What the figures rest on, as labels and texts, notes on the data last; of one mechanism, or of several."""
+    topics = [(f"  {topic}", text) for topic, text in rests_on(scenario, mechanism).items()]
     return [("What this rests on", ""), *topics, *(("  note", note) for note in notes)]
 
 
