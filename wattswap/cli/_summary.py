@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from wattswap.cli.output import Form, print_json
 from wattswap.cli.tables import fixed, print_table, wrapped
-from wattswap.runs.shown import bills_with_total, saving_of
-from wattswap.scenario.basis import mechanism_of, moment, rests_on
+from wattswap.runs.shown import PART_HEADS, bills_with_total, saving_of
+from wattswap.scenario.basis import mechanism_of, moment, rests_on, vat_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,7 @@ HEADS = {
     "cost_with_market": "with market",
     "saving_percent": "saving %",
     "imbalance_cost": "imbalance cost",
+    **PART_HEADS,
 }
 """Heads of the columns of bills."""
 KEPT = ("with market", "saving", "without market", "saving %", "drawn kWh", "given kWh")
@@ -60,6 +61,7 @@ def print_run(result: RunFolder, form: Form) -> None:
         VerificationFailed: The chain is damaged (only a short one is checked).
     """
     m, money, about = result.metrics, result.currency, result.manifest
+    metered = about.get("quantities") == "metered"
     chain, dropped = chain_line(result), about["data"]["dropped_homes"]
     bills, delivered_kwh = (
         result.bills(),
@@ -78,7 +80,7 @@ def print_run(result: RunFolder, form: Form) -> None:
             *basis_lines(
                 result.scenario, about["data"].get("bidding_notes", ()), mechanism_of(result.scenario)
             ),
-            *market_lines(m, money, delivered_kwh, metered=about.get("quantities") == "metered"),
+            *market_lines(m, money, delivered_kwh, vat_words(result.scenario), metered=metered),
             *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
             ("Chain", chain),
             ("Folder", str(result.path)),
@@ -130,11 +132,11 @@ def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
 
 
 def market_lines(
-    m: Mapping[str, Any], money: str, delivered_kwh: float, *, metered: bool
+    m: Mapping[str, Any], money: str, delivered_kwh: float, vat: str, *, metered: bool
 ) -> list[tuple[str, str]]:
     """What was agreed ahead and delivered, at which price, and what the homes cover themselves."""
     price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
-    sells, buys = f"{m['import_price_per_kwh']:.4f}", f"{m['feed_in_price_per_kwh']:.4f}"
+    sells, buys = f"{m['import_price_per_kwh']:.4f}{vat}", f"{m['feed_in_price_per_kwh']:.4f}"
     outside = f"(retailer sells at {sells}, buys at {buys})"
     local_fee, remote_fee = m["grid_fee_local_per_kwh"], m["grid_fee_remote_per_kwh"]
     if local_fee or remote_fee:

@@ -111,7 +111,7 @@ def check_said(
         unsure: Homes whose orders cannot be simulated.
 
     Returns:
-        Homes that gave no order and did not say that they have none.
+        Members that gave no order and did not say that they have none.
 
     Raises:
         VerificationFailed: Names the first home that said something else.
@@ -134,4 +134,7 @@ def check_said(
             continue
         sentence = f"the {what} of {name} is not the one to which its data lead"
         raise VerificationFailed.of(str(setup.interval(setup.index_of(record.start_s))), sentence)
-    return {home for home, (nonce, _) in enumerate(recomputed.inclusion.spoken) if nonce == ABSENT}
+    part = setup.takes_part(setup.index_of(record.start_s))
+    return {
+        home for home, (nonce, _) in enumerate(recomputed.inclusion.spoken) if nonce == ABSENT and part[home]
+    }
