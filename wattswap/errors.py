@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, Self
 
-from market.errors import did_you_mean
+from market.errors import did_you_mean, one_line, printable
 
 
 class ExitCode(IntEnum):
@@ -208,16 +209,24 @@ def problems_of(error: BaseException) -> list[Problem]:
         return error.problems
     if isinstance(error, KeyboardInterrupt):
         return [Problem("", "interrupted")]
-    text = str(error) or type(error).__name__
-    return [Problem("", text if is_expected(error) else f"unexpected {type(error).__name__}: {text}")]
+    if is_expected(error):
+        return [Problem("", str(error) or type(error).__name__)]
+    return [Problem("", f"unexpected {one_line(error)}")]
 
 
 def render(error: BaseException) -> str:
-    """An error as text: one line per problem, preceded by their number if there are several."""
-    lines = [str(problem) for problem in problems_of(error)]
+    """An error as text: one line per problem, preceded by their number if there are several.
+
+    Names and texts that a problem quotes are escaped where a terminal would obey them.
+    """
+    lines = [_shown(str(problem)) for problem in problems_of(error)]
     if len(lines) == 1:
         return f"Error: {lines[0]}"
     return "\n".join([f"Error: {len(lines)} problems", *(f"  {line}" for line in lines)])
+
+
+def _shown(text: str) -> str:
+    return "\n".join(printable(line, sys.maxsize) for line in text.splitlines())
 
 
 def as_json(error: BaseException) -> dict[str, object]:

@@ -13,7 +13,7 @@ from market.checking.properties import PROPERTIES, Property
 from market.checking.random_books import participant_name, random_case
 from market.checking.shrink import shrink
 from market.checking.trial import Trial, Unfit, attempt, cleared
-from market.errors import InvalidRules
+from market.errors import InvalidRules, one_line
 from market.mechanism import Mechanism, TruthfulFor
 from market.rules import MarketRules, Value
 from market.units import money, price
@@ -265,7 +265,7 @@ def _fault_of(one: Property, trial: Trial) -> str | None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return f"raises {type(error).__name__} on a variation of the book: {error}"
+        return f"on a variation of the book it raises {one_line(error)}"
 
 
 def _truthfulness(draw: _Draw, books: int, unfit: _Tally) -> tuple[Finding, int | None]:

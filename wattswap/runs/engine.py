@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agents.errors import AgentError
-from market.errors import MarketError
+from market.errors import MarketError, one_line
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OtherFormat
@@ -27,7 +27,7 @@ from p2p.files import naming
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
 from wattswap.runs.disk import Stopped, continuable
-from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
+from wattswap.runs.folder import CURE, RunFolder, read_object, read_table, stored_scenario
 from wattswap.runs.interrupt import Interrupt
 from wattswap.runs.interval import IntervalRecord, step
 from wattswap.runs.layout import (
@@ -148,8 +148,11 @@ class Run:
         chain.cut_back(self.done)
         self.tables.drop_parts_from(self.parts)
         if self.done:
-            self.community.restore(saved["homes"])
-            self.totals.restore(saved)
+            try:
+                self.community.restore(saved["homes"])
+                self.totals.restore(saved)
+            except (KeyError, TypeError, ValueError) as error:
+                raise VerificationFailed.of(str(path), f"is damaged: {one_line(error)}", CURE) from None
             for root in chain.roots():
                 self.replay.update(root)
             log_event(self.folder, "resumed", done=self.done)

@@ -267,6 +267,15 @@ def test_a_damaged_checkpoint_or_scenario_is_named(street: Path, tmp_path: Path)
         (partial / name).write_bytes(good)
 
 
+def test_a_checkpoint_of_other_homes_is_named(street: Path, tmp_path: Path) -> None:
+    partial = interrupted(street, tmp_path)
+    saved = json.loads((partial / CHECKPOINT).read_text(encoding="utf-8"))
+    saved["homes"]["devices"][0]["battery"] = {"odd": {"type": "int64", "shape": [1], "values": [1]}}
+    (partial / CHECKPOINT).write_text(json.dumps(saved), encoding="utf-8")
+    with pytest.raises(VerificationFailed, match=r"checkpoint\.json: is damaged: TypeError: column 'odd'"):
+        resume(partial)
+
+
 def test_a_chain_shorter_than_the_checkpoint_is_refused(street: Path, tmp_path: Path) -> None:
     partial = interrupted(street, tmp_path)
     with ChainStore.open(partial / "chain.db") as store:
