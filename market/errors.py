@@ -29,6 +29,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 class UnknownName(MarketError, KeyError):
     """A name under which nothing of a kind is registered."""
 
+    exit_hint = "usage"
+
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
         super().__init__(kind, name, self.known)  # all three, so that the error pickles

@@ -37,7 +37,8 @@ class CaseReader:
 
     def note(self, where: str, message: str, cure: str = "") -> None:
         """Add one problem."""
-        self.problems.append(Problem(*(printable(text, _LONGEST) for text in (where, message, cure))))
+        where, message, cure = (printable(text, _LONGEST) for text in (where, message, cure))
+        self.problems.append(Problem(where, message, cure))
 
     def refuse(self) -> None:
         """Raise if there are problems so far."""
