@@ -150,11 +150,11 @@ def print_bills(bills: pd.DataFrame, money: str, form: Form) -> None:
 
 def chain_line(result: RunFolder) -> str:
     """The chain in one line; a short one is verified first."""
-    from wattswap.runs.chain_reader import VERIFIED_ON_THE_SPOT, verified_chain
+    from wattswap.runs.chain_reader import MAX_VERIFIED_BLOCKS, verified_chain
 
     chain = result.manifest["chain"]
     about = f"{chain['blocks']} blocks by {chain['authorities']} validators"
-    if chain["blocks"] > VERIFIED_ON_THE_SPOT:
+    if chain["blocks"] > MAX_VERIFIED_BLOCKS:
         return f"{about}; verify them with: wattswap chain verify {result.path}"
     facts = verified_chain(result.path)
     return f"{about}, {facts['signatures']} signatures verified; head {facts['head'][:16]}"

@@ -11,7 +11,7 @@ import numpy as np
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
 from wattswap.errors import InvalidData, UsageError
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
-from wattswap.runs.chain_reader import VERIFIED_ON_THE_SPOT, chain_facts, stamp, verified_chain
+from wattswap.runs.chain_reader import MAX_VERIFIED_BLOCKS, chain_facts, stamp, verified_chain
 from wattswap.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -230,6 +230,6 @@ def promises_of(name: str) -> Promises | None:
 
 def _chain(result: RunFolder) -> dict[str, Any]:
     facts = chain_facts(result.path)
-    verified = facts["blocks"] <= VERIFIED_ON_THE_SPOT
+    verified = facts["blocks"] <= MAX_VERIFIED_BLOCKS
     signatures = verified_chain(result.path)["signatures"] if verified else None
     return {**facts, "signatures": signatures, "folder": result.path.name}

@@ -30,8 +30,8 @@ from wattswap.runs.folder import CURE, read_table
 from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA
 from wattswap.runs.prepare import Keys
 
-VERIFIED_ON_THE_SPOT = 2_000
-"""Most blocks that a summary or a report verifies before it reports on the chain."""
+MAX_VERIFIED_BLOCKS = 2_000
+"""Most blocks that a summary or a report verifies; `chain verify` verifies a longer chain."""
 
 
 def open_chain(run: Path) -> ChainStore:

@@ -210,7 +210,7 @@ def closed_book(
     except InvalidBook as error:
         names = " and ".join(sorted(set(setup.strategies)))
         raise InvalidOrders(
-            f"what {names} orders is no order book: {error}; correct the bidding strategy"
+            f"the orders of {names} are not a valid order book: {error}; correct the bidding strategy"
         ) from None
 
 
