@@ -163,6 +163,10 @@ def of_the_system(error: BaseException) -> InvalidData | None:
     return None
 
 
+MAX_SUGGESTED = 40
+"""Most known names that a sentence lists: a neighbourhood may have any number of homes."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """What to do about an unknown name: "did you mean 'x'? Known: w, x, y"."""
     names = list(known)
@@ -172,7 +176,10 @@ def suggest(name: str, known: Iterable[str]) -> str:
     nearest = f"did you mean {guess}?" if guess else did_you_mean(name, names).strip().replace("Did", "did")
     if not names:
         return ""
-    return f"{nearest} Known: {', '.join(names)}" if nearest else f"known: {', '.join(names)}"
+    listed = ", ".join(names[:MAX_SUGGESTED])
+    if len(names) > MAX_SUGGESTED:
+        listed += f", ... ({len(names)} in all)"
+    return f"{nearest} Known: {listed}" if nearest else f"known: {listed}"
 
 
 _CODE_BY_HINT = {

@@ -91,6 +91,8 @@ def _discard_output() -> None:
 
 
 def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
+    from wattswap.cli.output import note
+
     if debug:
         traceback.print_exc()
     if isinstance(error, OSError) and error.filename is None:  # of standard output
@@ -106,14 +108,14 @@ def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
         if as_json_object:
             _print_json(as_json(error))
         else:
-            print(render(error), file=sys.stderr)
+            note(render(error))
         return int(exit_code_of(error))
     notes = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
     message = f"unexpected {one_line(error)}{notes}. This is a bug of wattswap; {_kept_details()}"
     if as_json_object:
         _print_json({"error": {"code": int(ExitCode.BUG), "message": message}})
     else:
-        print(f"Error: {message}", file=sys.stderr)
+        note(f"Error: {message}")
     return int(ExitCode.BUG)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from market.errors import did_you_mean
 from market.metrics.table import METRICS, Metric, Row
 from wattswap.cli._summary import basis_lines, print_bills, print_lines
 from wattswap.cli.output import (
@@ -22,7 +21,7 @@ from wattswap.cli.output import (
 )
 from wattswap.cli.tables import Column, cell, fixed, print_columns, print_table, wrapped
 from wattswap.comparison.result import ComparisonFolder
-from wattswap.errors import UsageError
+from wattswap.errors import UsageError, suggest
 from wattswap.scenario.basis import moment, rests_on
 
 if TYPE_CHECKING:
@@ -238,9 +237,7 @@ def show_comparison(path: Path, what: str, which: str | None, form: Form) -> Non
         UsageError: No such view or mechanism, or it needs to know which.
     """
     if what not in VIEWS:
-        guess = did_you_mean(what, VIEWS).strip()
-        known = guess or f"a comparison has {', '.join(VIEWS)}"
-        raise UsageError.of("WHAT", f"nothing called {what!r} to show", known)
+        raise UsageError.of("WHAT", f"nothing called {what!r} to show of a comparison", suggest(what, VIEWS))
     result = ComparisonFolder(path)
     if which is not None:
         result.cell_keys(which)

@@ -15,9 +15,10 @@ from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.comparison.plan import CellKey
 from wattswap.comparison.statistics import Difference, paired_difference
 from wattswap.comparison.store import BILLS, INTERVALS, SUMMARY, missing_cells, read_part
-from wattswap.errors import RunNotFound, UsageError, suggest
+from wattswap.errors import UsageError, suggest
 from wattswap.runs.folder import bills_frame, read_object
 from wattswap.runs.layout import COMPARISON
+from wattswap.runs.missing import COMPARED, not_found
 from wattswap.scenario.basis import title_of, zone_of
 
 if TYPE_CHECKING:
@@ -48,11 +49,7 @@ class ComparisonFolder:
     ) -> None:
         self.path, self._only, self._asked_seeds = Path(path), mechanisms, seeds
         if not (self.path / COMPARISON).is_file():
-            raise RunNotFound.of(
-                str(self.path),
-                f"no comparison is here (there is no {COMPARISON})",
-                "give the folder that `wattswap compare` printed",
-            )
+            raise not_found(self.path, COMPARED)
 
     def __repr__(self) -> str:
         about, missing = self.about, len(self.about["missing"])

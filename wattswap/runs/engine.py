@@ -49,6 +49,7 @@ from wattswap.runs.layout import (
 )
 from wattswap.runs.lock import folder_lock
 from wattswap.runs.manifest import SCHEMA, file_hashes, log_event, source_commit, versions, write_json
+from wattswap.runs.missing import UNFINISHED, not_found
 from wattswap.runs.prepare import Setup, prepare
 from wattswap.runs.tables import Tables
 from wattswap.runs.totals import Totals, result_of
@@ -250,10 +251,9 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunFol
         command = read_object(partial / COMPARISON).get("command", "wattswap compare")
         raise RunNotFound.of(str(path), "a comparison is here, and no run", f"continue it with: {command}")
     begun = all((partial / name).is_file() for name in (GENESIS, SCENARIO))
-    if not begun or not partial.name.endswith(PARTIAL):
-        raise RunNotFound.of(str(path), "no unfinished run is here", "unfinished runs end in .partial")
-    if (partial / LIVE_MARK).exists() and not (partial / MANIFEST).exists():
-        raise RunNotFound.of(str(path), "is a live run, which cannot be continued", "start a new one")
+    live = (partial / LIVE_MARK).exists() and not (partial / MANIFEST).exists()
+    if live or not begun or not partial.name.endswith(PARTIAL):
+        raise not_found(Path(path), UNFINISHED)
     with folder_lock(partial):
         setup = prepare(stored_scenario(partial))
         if setup.genesis_bytes() != (partial / GENESIS).read_bytes():

@@ -13,6 +13,7 @@ from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from p2p.files import naming
 from wattswap.errors import Problem, RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
+from wattswap.runs.missing import not_found
 from wattswap.scenario.basis import title_of, zone_of
 from wattswap.scenario.load import Scenario, from_resolved
 
@@ -36,11 +37,7 @@ class RunFolder:
             cure = "read it as a Comparison, or with `wattswap show` and `wattswap report`"
             raise RunNotFound.of(str(self.path), "a comparison is here, and no run", cure)
         if not (self.path / MANIFEST).is_file():
-            raise RunNotFound.of(
-                str(self.path),
-                "no run is here (there is no manifest.json)",
-                "give the folder that `wattswap run` printed",
-            )
+            raise not_found(self.path)
 
     def __repr__(self) -> str:
         m = self.metrics
