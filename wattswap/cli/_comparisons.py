@@ -22,7 +22,7 @@ from wattswap.cli.output import (
 from wattswap.cli.tables import Column, cell, fixed, print_columns, print_table, wrapped
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError, suggest
-from wattswap.scenario.basis import moment, rests_on
+from wattswap.scenario.basis import moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +122,7 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
             f" {about['interval_minutes']} min from {start}, {seeds}"
         )
     )
-    print_lines(basis_lines(about["scenario"]))
+    print_lines(basis_lines(result.rests_on))
     for point in result.points:
         where = "" if len(result.points) == 1 else f", {point}"
         print()
@@ -182,7 +182,7 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
         "seeds": result.seeds,
         "zone": result.zone,
         "title": result.title,
-        "rests_on": rests_on(result.about["scenario"]),
+        "rests_on": result.rests_on,
         "points": {point: result.figures(point) for point in result.points},
         "reference": against or result.reference,
         "saving_difference_to_reference": differences,

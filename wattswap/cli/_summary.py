@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wattswap.cli.output import Form, print_json
 from wattswap.cli.tables import fixed, print_table, wrapped
 from wattswap.runs.shown import bills_with_total, saving_of
-from wattswap.scenario.basis import moment, rests_on
+from wattswap.scenario.basis import moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ def print_result(result: RunFolder, form: Form) -> None:
 def facts_beside(result: RunFolder) -> dict[str, Any]:
     """What a summary says beside the metrics, for JSON."""
     facts = {"delivered_kwh": result.delivered_kwh, "zone": result.zone, "title": result.title}
-    return facts | {"rests_on": rests_on(result.scenario)}
+    return facts | {"rests_on": result.rests_on}
 
 
 def print_run(result: RunFolder, form: Form) -> None:
@@ -68,7 +68,7 @@ def print_run(result: RunFolder, form: Form) -> None:
     print_lines(
         [
             *saving_lines(m, money),
-            *basis_lines(result.scenario),
+            *basis_lines(result.rests_on),
             *market_lines(m, money, delivered_kwh, metered=about.get("quantities") == "metered"),
             *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
             ("Chain", chain),
@@ -86,10 +86,9 @@ def print_lines(lines: list[tuple[str, str]]) -> None:
         print(wrapped(line, LABEL + 3) if " " in text else line)
 
 
-def basis_lines(scenario: Mapping[str, Any]) -> list[tuple[str, str]]:
+def basis_lines(basis: Mapping[str, str]) -> list[tuple[str, str]]:
     """What the figures rest on, as labels and texts."""
-    said = [(f"  {topic}", text) for topic, text in rests_on(scenario).items()]
-    return [("What this rests on", ""), *said]
+    return [("What this rests on", ""), *((f"  {topic}", text) for topic, text in basis.items())]
 
 
 def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:

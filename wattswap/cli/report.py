@@ -75,7 +75,7 @@ def report(
         raise CheckFailed(*problems)
     if json:
         facts = {"report": str(written), "bytes": written.stat().st_size, "verdict": verdict(story)}
-        print_json(facts | {"rests_on": rests_on(story.scenario)})
+        print_json(facts | {"rests_on": rests_on(story.scenario, story.history)})
     else:
         print(written)
 

@@ -19,7 +19,7 @@ from wattswap.errors import UsageError, suggest
 from wattswap.runs.folder import bills_frame, read_object
 from wattswap.runs.layout import COMPARISON
 from wattswap.runs.missing import COMPARED, not_found
-from wattswap.scenario.basis import title_of, zone_of
+from wattswap.scenario.basis import caveats, rests_on, title_of, zone_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +55,13 @@ class ComparisonFolder:
         about, missing = self.about, len(self.about["missing"])
         return (
             f"<comparison {self.path.name}: {len(self.mechanisms)} mechanisms, {len(about['seeds'])} seeds,"
-            f" {len(self.points)} points{f', {missing} cells missing' if missing else ''}>"
+            f" {len(self.points)} points{f', {missing} cells missing' if missing else ''}{caveats(self.rests_on)}>"
         )
+
+    @property
+    def rests_on(self) -> dict[str, str]:
+        """What the figures rest on, by topic: a bound, quantities, forecast, history, imbalance, rationing."""
+        return rests_on(self.about["scenario"], self.about.get("history", ()))
 
     @cached_property
     def about(self) -> dict[str, Any]:

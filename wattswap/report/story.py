@@ -153,6 +153,7 @@ class Story:
         repeat: The command that makes it again.
         scenario: The resolved scenario.
         notes: Sentences about the data.
+        history: Sentences about homes with too short a history.
         point: The point of a sweep; empty if nothing was varied.
         sweep: All points of the sweep; None where there are no others.
     """
@@ -177,6 +178,7 @@ class Story:
     repeat: str
     scenario: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
     point: str = ""
     sweep: Sweep | None = None
 

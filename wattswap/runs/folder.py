@@ -14,7 +14,7 @@ from p2p.files import naming
 from wattswap.errors import Problem, RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
 from wattswap.runs.missing import not_found
-from wattswap.scenario.basis import title_of, zone_of
+from wattswap.scenario.basis import caveats, rests_on, title_of, zone_of
 from wattswap.scenario.load import Scenario, from_resolved
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class RunFolder:
         m = self.metrics
         return (
             f"<run {self.path.name}: {self.manifest['mechanism']}, {m['homes']} homes, {m['intervals']} intervals,"
-            f" {m['traded_kwh']:.1f} kWh traded, {m['saving']:.2f} {self.currency} saved>"
+            f" {m['traded_kwh']:.1f} kWh traded, {m['saving']:.2f} {self.currency} saved{caveats(self.rests_on)}>"
         )
 
     @cached_property
@@ -76,6 +76,11 @@ class RunFolder:
     def scenario(self) -> dict[str, Any]:
         """The resolved scenario, with every default filled in."""
         return dict(read_object(self.path / SCENARIO).get("resolved", {}))
+
+    @property
+    def rests_on(self) -> dict[str, str]:
+        """What the figures rest on, by topic: a bound, quantities, forecast, history, imbalance, rationing."""
+        return rests_on(self.scenario, self.manifest.get("history", ()))
 
     @property
     def zone(self) -> str:

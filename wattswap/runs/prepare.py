@@ -322,14 +322,14 @@ class Setup:
             chain_id, kinds = self.genesis.chain_id, (Kind.ORDER,)
             open_message(data, chain_id=chain_id, kinds=kinds, household_keys=keys, limits=limits)
 
-    def data_provenance(self, community: Community) -> dict[str, Any]:
+    def data_provenance(self) -> dict[str, Any]:
         """Where the readings come from and what these homes lack in them, for the manifest."""
         quality = self.meter.quality[self.first_row :]
         return {
             "format": self.meter.source.format,
             "sha256": self.meter.source.sha256,
             "answers": dict(self.meter.source.answers),
-            "notes": [*self.meter.source.notes, *community.notes()],
+            "notes": list(self.meter.source.notes),
             "estimated_share": float((quality != 0).mean()),
             "dropped_homes": list(self.dropped_homes),
         }

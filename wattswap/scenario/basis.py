@@ -5,7 +5,7 @@ Summaries, reports, comparisons and checks take their sentences from here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -38,8 +38,12 @@ RATIONING: Final = {
 }
 
 
-def rests_on(scenario: Resolved) -> dict[str, str]:
-    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing."""
+def rests_on(scenario: Resolved, history: Sequence[str] = ()) -> dict[str, str]:
+    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing.
+
+    Args:
+        history: Sentences about homes with too short a history, of `Community.notes`; they become a topic of their own.
+    """
     market, homes = scenario.get("market", {}), scenario.get("homes", {})
     forecast = str(homes.get("forecast", "same_hour_mean"))
     found = {"bound": BOUND} if forecast == PERFECT_FORESIGHT.name else {}
@@ -49,9 +53,15 @@ def rests_on(scenario: Resolved) -> dict[str, str]:
         **found,
         "quantities": METERED if metered else ORDERED,
         "forecast": _forecast(forecast, homes),
+        **({"history": "; ".join(history)} if history else {}),
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
         "rationing": RATIONING.get(rationing, rationing),
     }
+
+
+def caveats(basis: Mapping[str, str]) -> str:
+    """What makes the figures of a run or comparison a bound or provisional, for its text in Python."""
+    return "".join(f"; {basis[topic]}" for topic in ("bound", "history") if topic in basis)
 
 
 def zone_of(scenario: Resolved) -> str:

@@ -15,8 +15,9 @@ from wattswap.scenario.basis import rests_on
 def verdict(story: Story) -> Section:
     """What the market did, and what the figures rest on."""
     body = '<div class="verdict">' + "".join(paragraph(s) for s in words.verdict(story)) + "</div>"
-    said = "".join(f"<li>{topic}: {escape(text)}</li>" for topic, text in rests_on(story.scenario).items())
-    body += f"<p>What these figures rest on:</p><ul>{said}</ul>"
+    basis = rests_on(story.scenario, story.history).items()
+    items = "".join(f"<li>{topic}: {escape(text)}</li>" for topic, text in basis)
+    body += f"<p>What these figures rest on:</p><ul>{items}</ul>"
     if because := words.idle(story):
         body += paragraph(because, "note")
     if story.notes:
