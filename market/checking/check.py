@@ -82,7 +82,7 @@ class Verdict:
     Args:
         mechanism: Its name.
         findings: One per property.
-        refused: What it said of the books that it refused with InvalidRules, under plain rules too.
+        refused: Its messages about the books that it refused with InvalidRules, under plain rules too.
         largest_gain_nano: The most that one participant gained on one small book by misreporting its limits, whether
             that is promised or not; None where no misreport could be tried. [nano]
         small_books: How many books were drawn for misreports.

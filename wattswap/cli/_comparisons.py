@@ -148,14 +148,14 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
 def _most(result: ComparisonFolder) -> str:
     """What can be saved at most, where it is the same at every point, and what operators add to it."""
     bounds = {round(v, 2) for point in result.points for v in _column(result, point, "saving_bound").values()}
-    said = f"At most {fixed(bounds.pop())} {result.currency} can be saved. " if len(bounds) == 1 else ""
+    text = f"At most {fixed(bounds.pop())} {result.currency} can be saved. " if len(bounds) == 1 else ""
     for point in result.points:
         where = "" if len(result.points) == 1 else f" at {point}"
         operators = _column(result, point, "market_operator_income")
         paid = [f"{label} {fixed(-kept)}" for label, kept in operators.items() if kept < -0.005]
         if paid:
-            said += f"Operators add money from outside{where}: {', '.join(paid)} {result.currency}. "
-    return said
+            text += f"Operators add money from outside{where}: {', '.join(paid)} {result.currency}. "
+    return text
 
 
 def _column(result: ComparisonFolder, point: str, metric: str) -> dict[str, float]:

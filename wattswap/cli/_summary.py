@@ -92,7 +92,7 @@ def basis_lines(basis: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
-    """What the market saved, taken apart; the sum never stands alone."""
+    """What the market saved, taken apart; the sum is never shown alone."""
     found = saving_of(m)
     if found is None:
         saved = f"{fixed(m['saving'])} {money}, which this older run does not take apart"

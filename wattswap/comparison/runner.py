@@ -164,7 +164,7 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
     missing = [key for key in cells if key not in finished]
     if [asdict(key) for key in missing] != about["missing"] or not finished:
         wrong.append(
-            f"{len(missing)} of {len(cells)} cells are not there, {len(about['missing'])} are said to be"
+            f"{len(missing)} of {len(cells)} cells are not there, {len(about['missing'])} are stated as missing"
         )
     for count, key in enumerate(finished, 1):
         origin = about["scenarios"][name_of(key)]

@@ -164,7 +164,7 @@ def sent_orders(setup: Setup, community: Community, i: int, *, signed: bool = Fa
 
 
 def limits_as_orders(members: IntArray, buy_limit: IntArray, sell_limit: IntArray) -> Orders:
-    """The limits of homes as two orders each, to buy and to sell; their energy of 1 Wh stands for any quantity.
+    """The limits of homes as two orders each, to buy and to sell; their energy of 1 Wh represents any quantity.
 
     Args:
         members: Index of each home in the roster.

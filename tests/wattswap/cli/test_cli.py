@@ -288,7 +288,7 @@ def test_list_names_everything_of_a_kind_with_a_line_on_each(
     monkeypatch.setenv("COLUMNS", "100000")  # lines of a narrower screen are wrapped
     entries = one_object(call(capsys, "list", kind, "--json"))[kind]
     lines = call(capsys, "list", kind).out.splitlines()
-    text = [line for line in lines if not line.startswith(" ")]  # parameters stand below, indented
+    text = [line for line in lines if not line.startswith(" ")]  # parameters are below, indented
     assert len(text) == len(entries) > 0
     assert len(lines) - len(text) == sum(bool(entry.get("parameters")) for entry in entries)
     for entry, line in zip(entries, text, strict=True):

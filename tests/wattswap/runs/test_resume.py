@@ -31,7 +31,7 @@ LONG_DAYS = 10
 
 
 class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it, nothing tidies up after it."""
+    """Represents the end of the process: nothing catches it, nothing tidies up after it."""
 
 
 def assert_same(resumed: RunResult, whole: RunResult) -> None:

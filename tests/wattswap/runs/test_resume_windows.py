@@ -31,7 +31,7 @@ SCHEMA_ONLY = "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STR
 
 
 class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it, nothing tidies up after it."""
+    """Represents the end of the process: nothing catches it, nothing tidies up after it."""
 
 
 def begun(street: Path, out: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What figures rest on, said in the same words everywhere; and times in the zone of the scenario."""
+"""What figures rest on, in the same words everywhere; and times in the zone of the scenario."""
 
 from __future__ import annotations
 
