@@ -373,9 +373,7 @@ class Community:
             rows = np.flatnonzero(group.homes[home] == book.participant)
             outcome = Outcome(
                 start_s=self._start_of(self._next - 1),
-                orders=Orders(
-                    home[rows], book.side[rows], book.energy_wh[rows], book.limit_micro_per_kwh[rows]
-                ),
+                orders=Orders(home, book.side, book.energy_wh, book.limit_micro_per_kwh).of_rows(rows),
                 accepted_wh=clearing.accepted_wh[rows],
                 payment_nano=payment_nano[rows],
                 price=clearing.node_price[0],

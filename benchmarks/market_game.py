@@ -2,9 +2,10 @@
 
 For every imbalance rule and bidding strategy: homes that gain more than 0.25 % of their turnover by never ordering, by
 doubling all orders and by orders for energy that nobody needs; the largest gain; homes worse off than without a
-market; and the most that two homes of one owner gain by trading nothing with each other.
+market; the most that two homes of one owner gain by trading nothing with each other; and homes for which a perfect
+forecast of their own, all others unchanged, pays.
 
-Usage: python -m benchmarks.market_game [--homes FOLDER] [--only NAME ...] [--quick]
+Usage: python -m benchmarks.market_game [--homes FOLDER] [--only NAME ...] [--windows NAME ...] [--quick]
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from typing import Any, Final
 import numpy as np
 
 import wattswap as ws
-from wattswap.check.deviations import DEVIATIONS
+from agents.forecast import PERFECT_FORESIGHT
+from market.units import NANO_PER_UNIT, IntArray
+from wattswap.check.deviations import DEVIATIONS, joined, of_home, rows, same
 from wattswap.check.game import Game
 from wattswap.check.market import GAIN_PERCENT, Finding, alone, wash_trades
+from wattswap.runs.interval import clear_book, closed_book, columns_of
 from wattswap.runs.prepare import prepare
 
 HEAD: Final = 'schema = 1\nname = "window"\ncurrency = "{currency}"\n[time]\nstart = {start}\ndays = 28\n'
@@ -59,6 +63,7 @@ MARKETS: Final = {
     "retailer, staircase": {"imbalance": "retailer"},
     "metered": {"quantities": "metered"},
 }
+OF_HOMES: Final = ("strategy", "forecast")
 TRIED: Final = [d for d in DEVIATIONS if d.decides]
 
 
@@ -69,24 +74,58 @@ def scenario(window: str, market: dict[str, str], homes: Path, folder: Path) -> 
     text += BUNDLED.format(sample=sample) if sample else CALIFORNIA.format(path=homes.resolve())
     path = folder / "window.toml"
     path.write_text(text, encoding="utf-8")
-    overrides = [
-        f"{'homes' if key == 'strategy' else 'market'}.{key}={value}" for key, value in market.items()
-    ]
+    overrides = [f"{'homes' if key in OF_HOMES else 'market'}.{key}={value}" for key, value in market.items()]
     return ws.load(path, overrides=overrides)
+
+
+def with_perfect_forecasts(game: Game, perfect: Game, honest: list[IntArray]) -> IntArray:
+    """What each home gains by ordering with a perfect forecast of its own, all others unchanged. [nano-currency]"""
+    gain = np.zeros(len(honest[0]), dtype=np.int64)
+    for i, (moment, other) in enumerate(zip(game.moments, perfect.moments, strict=True)):
+        for home in range(len(gain)):
+            known, own = of_home(other.orders, home), of_home(moment.orders, home)
+            if not same(known, own):
+                orders = joined(rows(moment.orders, moment.orders.home != home), known)
+                gain[home] += game.credited_nano(i, orders)[home] - honest[i][home]
+    return gain
+
+
+def prices_at_an_end(game: Game) -> tuple[int, int]:
+    """Intervals whose price is the buy cap or the feed-in price, and all intervals with trade."""
+    at_end = traded = 0
+    for i, moment in enumerate(game.moments):
+        net_wh = moment.import_wh - moment.export_wh
+        book = closed_book(game.setup, i, *columns_of(moment.orders), net_wh=net_wh)
+        clearing = clear_book(game.setup, i, book)[0]
+        if clearing.accepted_wh.any():
+            traded += 1
+            price = clearing.average_price_micro_per_kwh(book)
+            at_end += price in (moment.prices.buy_cap_micro_per_kwh, moment.prices.feed_in_micro_per_kwh)
+    return at_end, traded
 
 
 def played(window: str, market: dict[str, str], homes: Path, quick: bool) -> dict[str, Any]:
     """All deviations of one window under one market."""
+    known = {**market, "forecast": PERFECT_FORESIGHT.name}
     with tempfile.TemporaryDirectory() as folder:
         setup = prepare(scenario(window, market, homes, Path(folder)))
+        perfect = None if quick or setup.metered else prepare(scenario(window, known, homes, Path(folder)))
     game = Game(setup)
     honest = game.honest()
+    gain_nano = None if perfect is None else with_perfect_forecasts(game, Game(perfect), honest)
     found: list[Finding] = [
         alone(game, honest, d) for d in (TRIED[:1] if quick else TRIED) if d.metered or not setup.metered
     ]
     wash = None if quick or setup.metered else wash_trades(game, honest)
     losers = int((sum(honest) < sum(game.baseline_nano(i) for i in range(len(honest)))).sum())
-    return {"homes": len(setup.roster), "findings": found, "wash": wash, "losers": losers}
+    return {
+        "homes": len(setup.roster),
+        "findings": found,
+        "wash": wash,
+        "losers": losers,
+        "perfect_nano": gain_nano,
+        "ends": prices_at_an_end(game),
+    }
 
 
 def main(argv: list[str]) -> None:
@@ -115,9 +154,14 @@ def main(argv: list[str]) -> None:
                 flush=True,
             )
         for window, result in results.items():
+            at_end, traded = result["ends"]
+            print(f"  {window:<24} price at an end in {at_end} of {traded} intervals with trade", flush=True)
             if result["wash"] is not None:
+                beyond, gain = result["wash"]["largest_beyond_retailer"], result["perfect_nano"]
                 print(
-                    f"  wash trades, {window:<24} {result['wash']['largest_beyond_retailer']:.2f}", flush=True
+                    f"  {window:<24} wash trades {beyond:.2f}; a perfect forecast pays for"
+                    f" {int((gain >= 0).sum())} of {len(gain)}, together {gain.sum() / NANO_PER_UNIT:.2f}",
+                    flush=True,
                 )
 
 

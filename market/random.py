@@ -9,7 +9,8 @@ from market.units import IntArray
 
 WordArray = npt.NDArray[np.uint64]
 
-_GOLDEN = 0x9E3779B97F4A7C15
+_GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_WORD = 2**64 - 1
 
 
 def splitmix64(words: WordArray) -> WordArray:
@@ -18,8 +19,8 @@ def splitmix64(words: WordArray) -> WordArray:
     Source: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", the splitmix64 mixer.
     """
     with np.errstate(over="ignore"):
-        words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        words = (words ^ (words >> np.uint64(30))) * np.uint64(_FIRST)
+        words = (words ^ (words >> np.uint64(27))) * np.uint64(_SECOND)
         mixed: WordArray = words ^ (words >> np.uint64(31))
     return mixed
 
@@ -43,7 +44,11 @@ def random_words(seed: int, start_s: int, participant: IntArray) -> WordArray:
 
 
 def _next(word: int) -> int:
-    return int(splitmix64(np.array([(word + _GOLDEN) % 2**64], dtype=np.uint64))[0])
+    # splitmix64 of one word, in integers of Python: an array of one word takes some hundred times longer.
+    word = (word + _GOLDEN) & _WORD
+    word = ((word ^ (word >> 30)) * _FIRST) & _WORD
+    word = ((word ^ (word >> 27)) * _SECOND) & _WORD
+    return word ^ (word >> 31)
 
 
 def _words(state: int, participant: IntArray) -> WordArray:

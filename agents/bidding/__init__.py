@@ -35,6 +35,10 @@ class Orders:
     energy_wh: IntArray
     limit_micro_per_kwh: IntArray
 
+    def of_rows(self, rows: slice | IntArray | BoolArray) -> Orders:
+        """Some of the orders."""
+        return Orders(self.home[rows], self.side[rows], self.energy_wh[rows], self.limit_micro_per_kwh[rows])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class View:

@@ -61,6 +61,8 @@ def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) 
         line = cells.line_of((end if end < placed.intervals else start - 1) * homes + h)
         since = clock.iso_utc(placed.start_s + start * placed.minutes * 60)
         message = f"{end - start} intervals from {since} have no row; they count as missing"
+        if start == 0 or end == placed.intervals:
+            message += f", and a home that {'leaves' if start else 'joins'} has its time in homes.members"
         return line, data.households[h], message
 
     log.add_rows("warning", "gap", np.arange(len(gaps)), describe)

@@ -57,6 +57,7 @@ class Deviations:
         out_wh: What of its offer goes to other homes. [Wh]
         delivered_wh: Trade that the meter confirms. [Wh]
         weight_wh: Weights of the shares, fixed before the interval; None or all 0 where no home has a history. [Wh]
+        takes_part: 1 for each home that is part of the community in the interval, else 0; the others have no share.
         rank: A permutation of the homes by random draw, which settles ties; None leaves them to the earlier home.
         price_micro_per_kwh: The price of the interval; None where nothing traded at one. [micro-currency/kWh]
     """
@@ -67,6 +68,7 @@ class Deviations:
     out_wh: IntArray
     delivered_wh: IntArray
     weight_wh: IntArray | None
+    takes_part: IntArray
     rank: IntArray | None
     price_micro_per_kwh: int | None
 
@@ -74,6 +76,11 @@ class Deviations:
     def netted_wh(self) -> int:
         """Energy netted among homes, N. [Wh]"""
         return int(self.in_wh.sum())
+
+    def weights(self, weight: IntArray | None) -> IntArray:
+        """Weights of the homes that take part; equal ones where none are given or all of theirs are 0."""
+        given = self.takes_part if weight is None else weight * self.takes_part
+        return given if given.any() else self.takes_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +137,7 @@ def delivered_wh(net_wh: IntArray, traded_wh: IntArray) -> IntArray:
 
 
 def _by_weight(of: Deviations, gain_micro_per_kwh: int, weight: IntArray | None) -> IntArray:
-    if weight is None or not weight.any():
-        weight = np.ones(len(of.need_wh), dtype=np.int64)
-    return largest_remainder(weight, of.netted_wh * gain_micro_per_kwh, of.rank)
+    return largest_remainder(of.weights(weight), of.netted_wh * gain_micro_per_kwh, of.rank)
 
 
 def _throughput(of: Deviations, gain_micro_per_kwh: int) -> IntArray:
@@ -149,9 +154,7 @@ def _delivered(of: Deviations, gain_micro_per_kwh: int) -> IntArray:
 
 def _leave_one_out(of: Deviations, gain_micro_per_kwh: int) -> IntArray:
     """floor(w N_-i a_i), where N_-i is what the others could net without home i."""
-    weight = of.weight_wh
-    if weight is None or not weight.any():
-        weight = np.ones(len(of.need_wh), dtype=np.int64)
+    weight = of.weights(of.weight_wh)
     without = np.minimum(of.need_wh.sum() - of.need_wh, of.offer_wh.sum() - of.offer_wh)
     whole = int(weight.sum())
     shares = [

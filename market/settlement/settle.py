@@ -31,7 +31,7 @@ from market.settlement.accounts import (
 )
 from market.settlement.imbalance import Deviations, ImbalanceRule, delivered_wh
 from market.settlement.tariff import IntervalPrices
-from market.units import INT64_SAFE, IntArray, largest_remainder
+from market.units import INT64_SAFE, BoolArray, IntArray, largest_remainder
 
 POOLED = ImbalanceRule()
 
@@ -45,6 +45,7 @@ def settle(
     *,
     rule: ImbalanceRule = POOLED,
     weight_wh: IntArray | None = None,
+    takes_part: BoolArray | None = None,
     rank: IntArray | None = None,
     external: int = 0,
 ) -> Postings:
@@ -64,6 +65,8 @@ def settle(
         prices: Outside prices and grid fees of the interval.
         rule: How imbalances are settled.
         weight_wh: Weights of the shares of a pool, fixed before the interval; equal when left out. [Wh]
+        takes_part: Which members are part of the community in this interval; the others, who neither trade nor flow,
+            get no share of a pool. All, when left out.
         rank: A permutation of the members by random draw, which settles ties; the earlier member when left out.
         external: Number of external accounts.
 
@@ -99,6 +102,9 @@ def settle(
                 out_wh=largest_remainder(offer, netted_wh, rank),
                 delivered_wh=delivered_wh(net_wh, traded_wh),
                 weight_wh=weight_wh,
+                takes_part=np.ones(members, dtype=np.int64)
+                if takes_part is None
+                else takes_part.astype(np.int64),
                 rank=rank,
                 price_micro_per_kwh=clearing.average_price_micro_per_kwh(book) if rule.needs_price else None,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -124,6 +125,21 @@ def test_the_numbers_of_the_worked_settlement_come_out_of_the_code() -> None:
     nano = (netted_wh * cap, netted_wh * feed_in, gain_nano, gain_nano // 2)
     derived = {str(n) for n in (cap, cap - feed_in, *nano, 50_000 - 20_000)}
     assert not [n for n in sorted(numbers - derived) if not re.search(rf"(?<!\d){n}(?!\d)", out)]
+
+
+def test_the_charges_on_paper_are_those_of_the_tariff_on_the_page() -> None:
+    text = (DOCS / "explanation" / "settlement.md").read_text(encoding="utf-8")
+    paper = text[text.index("| on paper |") : text.index("Why gross prices:")]
+    vat = Fraction(119, 100)
+    gross = [int(net * vat) for net in (250_000, 20_000 + 10_000, 50_000 + 30_000)]
+    cap, day = gross[0] + gross[2] - gross[1], int(350_000 * vat) * 1_000
+    first = day - day * 13 // 25
+    october = round(2_500 * 3_200_000 * vat * (Fraction(12, 25) + 1) / 31)
+    november = round(1_500 * 3_200_000 * vat / 30)
+    numbers = [*gross, cap, cap - 80_000, first, first + 2 * day, october + november]
+    assert [n for n in numbers if not re.search(rf"(?<!\d){n}(?!\d)", paper)] == []
+    assert f"0.{october}" in paper
+    assert f"0.{november}".rstrip("0") in paper
 
 
 def test_the_worked_settlement_is_the_case_of_the_hand_checked_test() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from market.random import interval_seed, random_words, words_of
+from market.random import interval_seed, random_words, splitmix64, words_of
 
 SEEDS = [0, 1, 2, 901, 1_801, 2**32, 2**63 - 1]  # 1, 901 and 1801 are 900 s apart
 STARTS = [1_700_000_000 + 900 * i for i in range(60)] + [0, 1, 2, 900, 901]
@@ -34,6 +34,19 @@ def test_a_later_interval_is_not_another_home_and_another_seed_is_not_another_in
     seeds = {interval_seed(seed, 900 * i) for seed in range(0, 9_000, 900) for i in range(200)}
     assert len(seeds) == 10 * 200
     assert all(0 <= seed < 2**64 for seed in seeds)
+
+
+def test_the_seed_of_an_interval_is_the_published_mixer_applied_twice() -> None:
+    """The published first output for 1234567, and the mixer of arrays for the seeds and starts above."""
+    golden = 0x9E3779B97F4A7C15
+
+    def mixed(word: int) -> int:
+        return int(splitmix64(np.array([(word + golden) % 2**64], dtype=np.uint64))[0])
+
+    assert mixed(1234567) == 6457827717110365317
+    for seed in SEEDS:
+        for start in STARTS[-8:]:
+            assert interval_seed(seed, start) == mixed(mixed(seed) + start)
 
 
 @pytest.mark.parametrize("name", GRIDS)

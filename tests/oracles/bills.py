@@ -6,7 +6,11 @@ a column of one frame with a row for each interval and home, in integers; nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from math import floor
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -27,12 +31,17 @@ class Terms:
     """What a scenario says about money and time.
 
     Args:
-        import_price: Price of each interval by its start. [micro-currency/kWh]
-        fees: Local and remote grid fee. [micro-currency/kWh]
+        import_price: Price of each interval by its start, without VAT. [micro-currency/kWh]
+        fees: Local and remote grid fee, without levies and VAT. [micro-currency/kWh]
+        levies: Local and remote levies, without VAT. [micro-currency/kWh]
+        vat: Percent.
+        standing: Without VAT. [micro-currency/day]
+        peak: Without VAT. [micro-currency/(kW month)]
         rule: `market.imbalance`.
         shares: `market.imbalance_shares`.
         lead: Intervals whose readings are not known at gate closure.
         seed: Decides ties.
+        members: From when and until when a home is a member, of those that are not always.
     """
 
     import_price: pd.Series[int]
@@ -44,6 +53,17 @@ class Terms:
     lead: int = 1
     minutes: int = 15
     seed: int = 1
+    levies: tuple[int, int] = (0, 0)
+    vat: str = "0"
+    standing: int = 0
+    peak: int = 0
+
+    members: Mapping[str, tuple[pd.Timestamp | None, pd.Timestamp | None]] = field(default_factory=dict)
+
+    def gross(self, net: int) -> int:
+        """A price or rate with VAT, rounded as in Decimal arithmetic."""
+        exact = Decimal(int(net)) * (100 + Decimal(self.vat)) / 100
+        return int(exact.to_integral_value(ROUND_HALF_EVEN))
 
 
 def settled(
@@ -62,8 +82,12 @@ def settled(
         {"bought_wh": 0, "sold_wh": 0, "trade_nano": 0}
     )
     f = f.astype(dict.fromkeys(("bought_wh", "sold_wh", "trade_nano"), "int64"))
-    f["p_in"] = f[AT].map(terms.import_price).astype("int64")
-    f["p_out"], (local_fee, remote_fee) = terms.feed_in, terms.fees
+    f["p_net"] = f[AT].map(terms.import_price).astype("int64")
+    f["p_in"] = f["p_net"].map({price: terms.gross(price) for price in f["p_net"].unique()}).astype("int64")
+    f["p_out"] = terms.feed_in
+    local_fee, remote_fee = (
+        terms.gross(fee + levy) for fee, levy in zip(terms.fees, terms.levies, strict=True)
+    )
     f["cap"] = f["p_in"] + remote_fee - local_fee
     f["w"] = f["cap"] - f["p_out"]
 
@@ -73,6 +97,10 @@ def settled(
     f["need"], f["offer"] = (f["net"] - f["trade"]).clip(lower=0), (f["trade"] - f["net"]).clip(lower=0)
     f["kept"] = np.where(f["net"] * f["trade"] > 0, np.minimum(f["net"].abs(), f["trade"].abs()), 0)
     f["rank"] = _ranks(f, terms.seed)
+    f["part"] = 1
+    for name, (since, until) in terms.members.items():
+        f.loc[(f[HOME] == name) & ~_within(f[AT], since, until), "part"] = 0
+    assert not f.loc[f["part"] == 0, ["import_wh", "export_wh", "bought_wh", "sold_wh"]].any(axis=None)
     f["n"] = np.minimum(_sum(f, "need"), _sum(f, "offer"))
     if terms.rule == "retailer":
         f["n"] = 0
@@ -84,6 +112,7 @@ def settled(
     f["retail_export_wh"] = f["own"] + f["offer"] - f["out"]
     f["retail_nano"] = f["retail_export_wh"] * f["p_out"] - f["retail_import_wh"] * f["p_in"]
     f["grid_fee_nano"] = -(f["import_wh"] * local_fee + f["retail_import_wh"] * (remote_fee - local_fee))
+    f["in_local"] = f["import_wh"] - f["retail_import_wh"]
     f["credit_nano"] = f["trade_nano"] + f["imbalance_nano"] + f["retail_nano"] + f["grid_fee_nano"]
 
     f["baseline_nano"] = f["export_wh"] * f["p_out"] - f["import_wh"] * (f["p_in"] + remote_fee)
@@ -101,14 +130,68 @@ def bills(lines: pd.DataFrame) -> pd.DataFrame:
     return lines.groupby(HOME, sort=False)[list(BILLS)].sum()
 
 
+def charges(lines: pd.DataFrame, terms: Terms) -> pd.DataFrame:
+    """Standing and peak charges, and net fees, levies and VAT of the bill, a row a home; all of them, also where 0."""
+    zone, step = ZoneInfo(terms.zone), pd.Timedelta(minutes=terms.minutes)
+    starts = pd.Series(pd.DatetimeIndex(lines[AT].unique()).sort_values())
+    local = starts.dt.tz_convert(zone)
+    days = pd.DataFrame({"at": starts, "midnight": local.dt.normalize(), "month": local.dt.strftime("%Y-%m")})
+    days["next"] = (days["midnight"] + pd.DateOffset(days=1)).dt.normalize()
+    days["place"] = (days["at"] - days["midnight"]) // step
+    days["whole"] = (days["next"] - days["midnight"]) // step
+    days["share"] = [Fraction(1, int(whole)) for whole in days["whole"]]
+    out = pd.DataFrame(index=lines[HOME].drop_duplicates())
+
+    def fixed(rate: int) -> int:
+        """Each interval by itself: what the running share of its day grows by."""
+        places = zip(days["place"].tolist(), days["whole"].tolist(), strict=True)
+        return sum(
+            floor(Fraction(rate * 1000 * (i + 1), n)) - floor(Fraction(rate * 1000 * i, n)) for i, n in places
+        )
+
+    def highest(rate: int) -> list[int]:
+        """The highest import of each month as kW, times the days of the month that are covered."""
+        month = lines[AT].map(dict(zip(days["at"], days["month"], strict=True)))
+        top = lines.groupby([month, lines[HOME]], sort=False)["import_wh"].max()
+        share = days.groupby("month")["share"].sum()
+        length = {name: pd.Period(name).days_in_month for name in share.index}
+        exact = {
+            (name, home): rate
+            * 1000
+            * Fraction(int(wh) * 60, terms.minutes * 1000)
+            * share[name]
+            / length[name]
+            for (name, home), wh in top.items()
+        }
+        return [sum(round(value) for (_, one), value in exact.items() if one == home) for home in out.index]
+
+    part = lines.assign(
+        fee=lines["in_local"] * terms.fees[0] + lines["retail_import_wh"] * terms.fees[1],
+        levy=lines["in_local"] * terms.levies[0] + lines["retail_import_wh"] * terms.levies[1],
+        energy=lines["retail_export_wh"] * lines["p_out"] - lines["retail_import_wh"] * lines["p_net"],
+    ).groupby(HOME, sort=False)[["fee", "levy", "energy", "retail_nano", "grid_fee_nano"]].sum()  # fmt: skip
+    out["standing_nano"] = -fixed(terms.gross(terms.standing))
+    out["peak_nano"] = [-nano for nano in highest(terms.gross(terms.peak))]
+    out["grid_fee_net_nano"], out["levy_nano"] = -part["fee"], -part["levy"]
+    net = part["energy"] - part["fee"] - part["levy"] - fixed(terms.standing) - highest(terms.peak)
+    posted = part["retail_nano"] + part["grid_fee_nano"]
+    out["vat_nano"] = posted + out["standing_nano"] + out["peak_nano"] - net
+    return out
+
+
 def figures(
     lines: pd.DataFrame,
     readings: pd.DataFrame,
     orders: pd.DataFrame,
     minutes: int,
     emission: float | None = None,
+    fixed_nano: int = 0,
 ) -> dict[str, float | None]:
-    """Figures of the page of metrics about money and energy, in its units; money is still in nano-currency."""
+    """Figures of the page of metrics about money and energy, in its units; money is still in nano-currency.
+
+    Args:
+        fixed_nano: Standing and peak charges of all homes, as they are credited.
+    """
     home, step = (
         lines.groupby(HOME, sort=False).sum(numeric_only=True),
         lines.groupby(AT).sum(numeric_only=True),
@@ -122,13 +205,13 @@ def figures(
     drawn, given = community.clip(lower=0), (-community).clip(lower=0)
     kw = 60 / minutes / 1000
     load, pv = readings["load_wh"].sum(min_count=1), readings["pv_wh"].sum(min_count=1)
-    without, saved = -int(home["baseline_nano"].sum()), int(saving.sum())
+    without, saved = -int(home["baseline_nano"].sum()) - fixed_nano, int(saving.sum())
     gains = bool((saving >= 0).all() and (saving > 0).any())
     x, n = saving.sort_values().to_numpy(dtype=np.float64), len(saving)
     operator = -int(home["trade_nano"].sum() + home["imbalance_nano"].sum())
     return {
         "cost_without_market": without,
-        "cost_with_market": -int(home["credit_nano"].sum()),
+        "cost_with_market": -int(home["credit_nano"].sum()) - fixed_nano,
         "saving": saved,
         "saving_by_mechanism": saved - int(home["netting_nano"].sum()),
         "saving_by_imbalance_rule": int(home["netting_nano"].sum()),
@@ -205,12 +288,13 @@ def _imbalance(f: pd.DataFrame, orders: pd.DataFrame, history: pd.DataFrame, ter
         )
         return (f["out"] - f["in"]) * price
     at_retailers = f["out"] * f["p_out"] - f["in"] * f["cap"]
-    weight = pd.Series(1, index=f.index)
+    weight = f["part"]
     if terms.shares in ("throughput", "leave_one_out"):
         weight = _throughput(f, history, terms)
     if terms.shares == "delivered":
         weight = f["kept"]
-    weight = weight.where(weight.groupby(f[AT]).transform("sum") > 0, 1)
+    weight = weight * f["part"]
+    weight = weight.where(weight.groupby(f[AT]).transform("sum") > 0, f["part"])
     if terms.shares == "leave_one_out":
         others = np.minimum(_sum(f, "need") - f["need"], _sum(f, "offer") - f["offer"]).where(f["n"] > 0, 0)
         whole = weight.groupby(f[AT]).transform("sum")
@@ -220,7 +304,13 @@ def _imbalance(f: pd.DataFrame, orders: pd.DataFrame, history: pd.DataFrame, ter
 
 
 def _throughput(f: pd.DataFrame, history: pd.DataFrame, terms: Terms) -> pd.Series:
-    """Flow of the 28 days known when the first gate of the local day of each interval closes."""
+    """Flow of the 28 days known when the first gate of the local day of each interval closes.
+
+    Of each home only what it has as a member counts, as if the rest of the days were like it.
+    """
+    history = history.astype("float64")
+    for name, (since, until) in terms.members.items():
+        history.loc[~_within(history.index, since, until), name] = np.nan
     step = pd.Timedelta(minutes=terms.minutes)
     days = {}
     for at in pd.DatetimeIndex(f[AT].unique()):
@@ -228,12 +318,19 @@ def _throughput(f: pd.DataFrame, history: pd.DataFrame, terms: Terms) -> pd.Seri
         if midnight not in days:
             end = midnight.ceil(step) - terms.lead * step
             before = history[(history.index < end) & (history.index >= end - pd.Timedelta(days=28))]
-            days[midnight] = before.sum()
+            whole = before.sum().astype("int64") * len(before)
+            days[midnight] = whole // before.notna().sum().clip(lower=1)
     day = f[AT].dt.tz_convert(ZoneInfo(terms.zone)).dt.normalize().dt.tz_convert("UTC")
     weights = pd.DataFrame(days).T.stack()
     return pd.Series(weights.reindex(pd.MultiIndex.from_arrays([day, f[HOME]])).to_numpy(), f.index).astype(
         "int64"
     )
+
+
+def _within(
+    at: pd.Series | pd.DatetimeIndex, since: pd.Timestamp | None, until: pd.Timestamp | None
+) -> np.ndarray:
+    return np.array([(since is None or since <= t) and (until is None or t < until) for t in at], dtype=bool)
 
 
 def _prices(orders: pd.DataFrame) -> pd.Series:

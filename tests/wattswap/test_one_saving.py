@@ -22,6 +22,10 @@ RULES = (
 )
 SCENARIOS = 20
 LIVE = (0, 7, 13)
+SURCHARGES = (
+    *("levy_local_per_kwh=0.0101", "levy_remote_per_kwh=0.0277", "vat_percent=19"),
+    *("standing_per_day=0.3333", "peak_per_kw_month=3.2"),
+)
 
 
 def drawn(number: int, folder: Path) -> tuple[Path, list[str], str]:
@@ -46,6 +50,7 @@ def drawn(number: int, folder: Path) -> tuple[Path, list[str], str]:
         rule, _, shares = RULES[number % len(RULES)].partition("/")
         settings.append(f"market.imbalance={rule}")
         settings += [f"market.imbalance_shares={shares}"] * bool(shares)
+    settings += [f"tariff.{name}" for name in SURCHARGES] * (number % 3 == 0)
     text = (street / "scenario.toml").read_text(encoding="utf-8")
     (street / "scenario.toml").write_text(text.replace("days = 1\n", "", 1), encoding="utf-8")
     return street, settings, mechanism

@@ -34,7 +34,7 @@ class Deviation:
 
 
 def _nothing(home: int, own: Orders, prices: IntervalPrices) -> Orders:
-    return rows(own, slice(0, 0))
+    return own.of_rows(slice(0, 0))
 
 
 def _times(numerator: int, denominator: int) -> Callable[[int, Orders, IntervalPrices], Orders]:
@@ -90,20 +90,10 @@ DEVIATIONS = (
 )
 
 
-def rows(orders: Orders, which: slice | np.ndarray) -> Orders:
-    """Some of the orders."""
-    return Orders(
-        orders.home[which],
-        orders.side[which],
-        orders.energy_wh[which],
-        orders.limit_micro_per_kwh[which],
-    )
-
-
 def of_home(orders: Orders, home: int) -> Orders:
     """The orders of one home, of orders sorted by home."""
     first, end = np.searchsorted(orders.home, [home, home + 1])
-    return rows(orders, slice(int(first), int(end)))
+    return orders.of_rows(slice(int(first), int(end)))
 
 
 def joined(*parts: Orders) -> Orders:

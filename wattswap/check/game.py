@@ -18,10 +18,17 @@ from market.settlement.baseline import baseline_nano
 from market.settlement.imbalance import ImbalanceRule
 from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
-from market.units import IntArray
-from wattswap.check.deviations import Deviation, joined, of_home, rows, same
+from market.units import BoolArray, IntArray
+from wattswap.check.deviations import Deviation, joined, of_home, same
 from wattswap.errors import UsageError
-from wattswap.runs.interval import arrival_order, clear_book, closed_book, columns_of, sent_orders
+from wattswap.runs.interval import (
+    arrival_order,
+    clear_book,
+    closed_book,
+    columns_of,
+    read_meters,
+    sent_orders,
+)
 from wattswap.runs.prepare import Setup
 
 Chosen = Mapping[int, Deviation]
@@ -30,16 +37,21 @@ Chosen = Mapping[int, Deviation]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """One interval of the game: outside prices, the orders of all homes sorted by home, the meters."""
+    """One interval of the game: outside prices, the orders of all homes sorted by home, the meters, who takes part."""
 
     prices: IntervalPrices
     orders: Orders
     import_wh: IntArray
     export_wh: IntArray
+    takes_part: BoolArray
 
     def deviating(self, chosen: Chosen) -> list[Orders]:
-        """The orders of the deviating homes."""
-        return [d.of(home, of_home(self.orders, home), self.prices) for home, d in chosen.items()]
+        """The orders of the deviating homes; one that is no member has none, whatever it would do."""
+        return [
+            d.of(home, own, self.prices) if self.takes_part[home] else own
+            for home, d in chosen.items()
+            for own in (of_home(self.orders, home),)
+        ]
 
 
 class Game:
@@ -59,8 +71,9 @@ class Game:
             raise UsageError.of("homes.strategy", "learns from results, which a deviation would change", cure)
         self.moments: list[Moment] = []
         for i in range(setup.intervals):
-            orders, meters = joined(sent_orders(setup, community, i)), community.live()
-            self.moments.append(Moment(setup.prices.at(i), orders, meters.import_wh, meters.export_wh))
+            orders, meters = joined(sent_orders(setup, community, i)), read_meters(setup, community, i)
+            part = setup.takes_part(i)
+            self.moments.append(Moment(setup.prices.at(i), orders, meters.import_wh, meters.export_wh, part))
 
     @cached_property
     def turnover_nano(self) -> IntArray:
@@ -91,6 +104,7 @@ class Game:
             moment.prices,
             rule=rule,
             weight_wh=setup.weight_wh(i) if rule.needs_weights else None,
+            takes_part=moment.takes_part,
             rank=arrival_order(setup.seed, setup.start_of(i), setup.members) if rule.netted else None,
         )
         credited: IntArray = postings.lines[: postings.members, TRADE:].sum(axis=1)
@@ -114,15 +128,13 @@ class Game:
         for i, moment in enumerate(self.moments):
             new = moment.deviating(chosen)
             old = [
-                others[home].of(home, of_home(moment.orders, home), moment.prices)
-                if home in others
-                else of_home(moment.orders, home)
+                moment.deviating({home: others[home]})[0] if home in others else of_home(moment.orders, home)
                 for home in chosen
             ]
             if all(map(same, new, old)):
                 continue
             still = {home: d for home, d in others.items() if home not in chosen}
             away = np.isin(moment.orders.home, [*still, *chosen])
-            orders = joined(rows(moment.orders, ~away), *moment.deviating(still), *new)
+            orders = joined(moment.orders.of_rows(~away), *moment.deviating(still), *new)
             credited[i] = self.credited_nano(i, orders, rule)
         return credited

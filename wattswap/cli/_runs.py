@@ -16,7 +16,7 @@ from wattswap.errors import UsageError, suggest
 from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
 from wattswap.runs.folder import RunFolder, read_table
 from wattswap.runs.shown import adding_up
-from wattswap.scenario.basis import moment
+from wattswap.scenario.basis import moment, vat_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,8 @@ def _prices(result: RunFolder, _which: str | None, form: Form) -> None:
     frame.index.name = "hour"
     frame = frame.rename(columns={"traded_kwh": _agreed(result)})
     keep = ("price per kwh", _agreed(result))
-    title = f"Prices in {result.currency}/kWh by hour of the day ({result.zone})"
+    vat = f" (import{vat_words(result.scenario)})" if vat_words(result.scenario) else ""
+    title = f"Prices in {result.currency}/kWh{vat} by hour of the day ({result.zone})"
     print_table(title, frame.astype(float), 4, keep=keep, wide=form == "wide")
 
 
@@ -181,6 +182,10 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
         f"{which}: energy in kWh, money in {result.currency} (positive is credited); days of {result.zone}"
     )
     print_table(title, daily, 3, keep=("total", *money), wide=form == "wide")
+    bill = result.bills().loc[which]
+    fixed = [f"{name} charge {bill[name]:.3f}" for name in ("standing", "peak") if name in bill]
+    if fixed:
+        print(wrapped(f"Beside these postings the bill has, by calendar and meter: {', '.join(fixed)}."))
 
 
 def _network(result: RunFolder, _which: str | None, form: Form) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from wattswap.cli.output import Form, print_json
 from wattswap.cli.tables import fixed, print_table, wrapped
-from wattswap.runs.shown import bills_with_total, saving_of
-from wattswap.scenario.basis import moment
+from wattswap.runs.shown import PART_HEADS, bills_with_total, saving_of
+from wattswap.scenario.basis import moment, vat_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,10 +26,17 @@ HEADS = {
     "cost_with_market": "with market",
     "saving_percent": "saving %",
     "imbalance_cost": "imbalance cost",
+    **PART_HEADS,
 }
 """Heads of the columns of bills."""
 KEPT = ("with market", "saving", "without market", "saving %", "drawn kWh", "given kWh")
 """Columns of bills that stay on a narrow screen, the most important first."""
+
+EARLIER_NAMES = {
+    "retail_import_kwh": "settled_with_retailer_import_kwh",
+    "retail_export_kwh": "settled_with_retailer_export_kwh",
+}
+"""Names of figures until format 3, which scripts still read."""
 
 
 def print_result(result: RunFolder, form: Form) -> None:
@@ -43,6 +50,7 @@ def print_result(result: RunFolder, form: Form) -> None:
 def facts_beside(result: RunFolder) -> dict[str, Any]:
     """What a summary says beside the metrics, for JSON."""
     facts = {"delivered_kwh": result.delivered_kwh, "zone": result.zone, "title": result.title}
+    facts |= {earlier: result.metrics.get(name) for earlier, name in EARLIER_NAMES.items()}
     return facts | {"rests_on": result.rests_on}
 
 
@@ -53,6 +61,7 @@ def print_run(result: RunFolder, form: Form) -> None:
         VerificationFailed: The chain is damaged (only a short one is checked).
     """
     m, money, about = result.metrics, result.currency, result.manifest
+    metered = about.get("quantities") == "metered"
     chain, dropped = chain_line(result), about["data"]["dropped_homes"]
     bills, delivered_kwh = (
         result.bills(),
@@ -69,7 +78,7 @@ def print_run(result: RunFolder, form: Form) -> None:
         [
             *saving_lines(m, money),
             *basis_lines(result.rests_on),
-            *market_lines(m, money, delivered_kwh, metered=about.get("quantities") == "metered"),
+            *market_lines(m, money, delivered_kwh, vat_words(result.scenario), metered=metered),
             *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
             ("Chain", chain),
             ("Folder", str(result.path)),
@@ -118,11 +127,11 @@ def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
 
 
 def market_lines(
-    m: Mapping[str, Any], money: str, delivered_kwh: float, *, metered: bool
+    m: Mapping[str, Any], money: str, delivered_kwh: float, vat: str, *, metered: bool
 ) -> list[tuple[str, str]]:
     """What was agreed ahead and delivered, at which price, and what the homes cover themselves."""
     price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
-    sells, buys = f"{m['import_price_per_kwh']:.4f}", f"{m['feed_in_price_per_kwh']:.4f}"
+    sells, buys = f"{m['import_price_per_kwh']:.4f}{vat}", f"{m['feed_in_price_per_kwh']:.4f}"
     outside = f"(retailer sells at {sells}, buys at {buys})"
     local_fee, remote_fee = m["grid_fee_local_per_kwh"], m["grid_fee_remote_per_kwh"]
     if local_fee or remote_fee:

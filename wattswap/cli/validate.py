@@ -23,10 +23,11 @@ def validate(
     """Check a scenario and its data without running it; all errors are listed with their lines."""
     from wattswap.cli.output import print_json
     from wattswap.runs.prepare import prepare
-    from wattswap.scenario.basis import moment
+    from wattswap.scenario.basis import member_words, moment
 
     loaded = load_scenario(scenario, case, settings, module=module)
     setup = prepare(loaded)
+    resolved = loaded.resolved()
     notes = [*setup.meter.source.notes, *setup.community().notes()]
     facts = {
         "name": loaded.name,
@@ -39,6 +40,7 @@ def validate(
         "mechanism": setup.mechanism.name,
         "scenario_sha256": loaded.digest(),
         "dropped_homes": list(setup.dropped_homes),
+        "members": resolved["homes"].get("members", {}),
         "notes": notes,
     }
     if json:
@@ -52,6 +54,8 @@ def validate(
     )
     if setup.dropped_homes:
         print(f"  left out for missing readings: {', '.join(setup.dropped_homes)}")
+    for name, words in member_words(resolved).items():
+        print(f"  {name} is a member {words}")
     for text in notes:
         print(f"  note: {text}")
 

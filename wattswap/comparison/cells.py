@@ -13,7 +13,7 @@ from market.book import OrderBook
 from market.metrics.table import Result
 from market.units import IntArray
 from wattswap.errors import UsageError
-from wattswap.runs.interval import closed_book, columns_of, sent_orders, step
+from wattswap.runs.interval import closed_book, columns_of, read_meters, sent_orders, step
 from wattswap.runs.prepare import Setup
 from wattswap.runs.totals import Totals, interval_columns, result_of
 
@@ -64,5 +64,5 @@ def book_at(setup: Setup, i: int) -> OrderBook:
         raise UsageError.of("book", "homes that learn have another book under each mechanism", cure)
     for _ in range(i):
         community.live()
-    orders, meters = sent_orders(setup, community, i), community.live()
+    orders, meters = sent_orders(setup, community, i), read_meters(setup, community, i)
     return closed_book(setup, i, *columns_of(orders), net_wh=meters.import_wh - meters.export_wh)

@@ -60,8 +60,8 @@ class ComparisonFolder:
 
     @property
     def rests_on(self) -> dict[str, str]:
-        """What the figures rest on, by topic: a bound, quantities, forecast, history, imbalance, rationing."""
-        return rests_on(self.about["scenario"], self.about.get("history", ()))
+        """What the figures rest on, by topic: a bound, quantities, forecast, imbalance, rationing, notes."""
+        return rests_on(self.about["scenario"], self.about["data"].get("bidding_notes", ()))
 
     @cached_property
     def about(self) -> dict[str, Any]:

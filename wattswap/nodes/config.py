@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
 from wattswap.runs.layout import GENESIS, NODE_DATA
-from wattswap.scenario.fields import Wrong
+from wattswap.scenario.fields import Fault, Wrong
 from wattswap.scenario.layers import Place, Source, dotted
 from wattswap.scenario.lines import KeyPath, line_numbers
 from wattswap.scenario.problems import faults_of
@@ -260,7 +260,7 @@ def key_names(role: str, households: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(signing) if role == "household" else (NODE_KEY, *signing)
 
 
-def household_faults(role: str, households: tuple[str, ...]) -> list[tuple[str, str, str]]:
+def household_faults(role: str, households: tuple[str, ...]) -> list[Fault]:
     """Faults of a node's homes: (key, message, what to do)."""
     if len(set(households)) < len(households):
         twice = next(home for home in households if households.count(home) > 1)
@@ -271,8 +271,8 @@ def household_faults(role: str, households: tuple[str, ...]) -> list[tuple[str, 
     return [] if fits else [("households", f"has {len(households)} homes; a {role} has {wanted}", cure)]
 
 
-def _peer_faults(own_name: str, peers: tuple[Peer, ...]) -> list[tuple[str, str, str]]:
-    faults = []
+def _peer_faults(own_name: str, peers: tuple[Peer, ...]) -> list[Fault]:
+    faults: list[Fault] = []
     if len(peers) > MAX_PEERS:
         faults.append(("peers", f"has {len(peers)} nodes", f"the most are {MAX_PEERS}"))
     seen: dict[str, set[str]] = {"name": {own_name}, "public_key": set(), "address": set()}

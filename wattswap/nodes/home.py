@@ -41,7 +41,7 @@ from p2p.wire.messages import (
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.learned import Learned
 from wattswap.nodes.pace import Pace
-from wattswap.runs.interval import own_results, sent_orders
+from wattswap.runs.interval import own_results, read_meters, sent_orders
 from wattswap.runs.prepare import Setup
 
 GOSSIP_PATIENCE_S: Final = 5.0
@@ -143,7 +143,7 @@ class Home:
         """
         community = self._before(first)
         for i in range(first, self.setup.intervals):
-            orders, meters = sent_orders(self.setup, community, i), community.live()
+            orders, meters = sent_orders(self.setup, community, i), read_meters(self.setup, community, i)
             await self.pace.opening(i)
             try:
                 done = await self._interval(i, community, orders, meters)
@@ -168,15 +168,18 @@ class Home:
         return community
 
     async def _interval(self, i: int, community: Community, orders: Orders, meters: Meters) -> Done:
-        import_wh, export_wh = int(meters.import_wh[0]), int(meters.export_wh[0])
+        registers = int(meters.import_wh[0]), int(meters.export_wh[0])
         done, begun = Done(), time.perf_counter()
         start_s = self.setup.start_of(i)
         self.pace.opened()
-        order = self.setup.message(self.index, start_s, orders)
-        taken = self._count(await retry(self.client.submit, order), done)
-        done.receipt_s = time.perf_counter() - begun
-        reading = self._reading(i, start_s, import_wh, export_wh)
-        reported = self._count(await retry(self.client.send_reading, reading), done)
+        order, handed_in = self.setup.message(self.index, start_s, orders), False
+        # One that is no member submits nothing, follows the results, and checks that its own line is empty.
+        takes_part = bool(self.setup.takes_part(i)[self.index])
+        if takes_part:
+            taken = self._count(await retry(self.client.submit, order), done)
+            done.receipt_s = time.perf_counter() - begun
+            reading = self._reading(i, start_s, *registers)
+            handed_in = self._count(await retry(self.client.send_reading, reading), done) and taken
         result = await self.listener.wait(start_s)
         done.by_gossip = int(result is not None)
         if result is None:
@@ -184,13 +187,13 @@ class Home:
         done.result_s = time.perf_counter() - begun
         proof = await retry(self.client.line, start_s)
         tx, args = batch_in(proof)
-        heard = taken and reported and self._was_heard(start_s, tx.sender)
-        line = self._check(i, proof, result, (import_wh, export_wh) if heard else None)
+        heard = not takes_part or (handed_in and self._was_heard(start_s, tx.sender))
+        line = self._check(i, proof, result, registers if heard else None)
         if community.learns:
             postings = np.array([[line.values[name] for name in COLUMNS]], dtype=np.int64)
             community.learn_own(own_results(start_s, postings, args.price))
         done.proofs = 1
-        done.broken_promises = int(not await self._is_kept(order, tx, args))
+        done.broken_promises = int(takes_part and not await self._is_kept(order, tx, args))
         return done
 
     def _reading(self, i: int, start_s: int, import_wh: int, export_wh: int) -> ReadingMessage:

@@ -111,7 +111,7 @@ def check_messages(
         unsure: Homes whose orders cannot be simulated.
 
     Returns:
-        Homes that sent neither an order nor the message that they have none.
+        Members that sent neither an order nor the message that they have none.
 
     Raises:
         VerificationFailed: Names the first home with another message.
@@ -134,4 +134,7 @@ def check_messages(
             continue
         sentence = f"the {what} of {name} is not the one to which its data lead"
         raise VerificationFailed.of(str(setup.interval(setup.index_of(record.start_s))), sentence)
-    return {home for home, (nonce, _) in enumerate(recomputed.inclusion.spoken) if nonce == ABSENT}
+    part = setup.takes_part(setup.index_of(record.start_s))
+    return {
+        home for home, (nonce, _) in enumerate(recomputed.inclusion.spoken) if nonce == ABSENT and part[home]
+    }

@@ -70,7 +70,7 @@ def story_of_comparison(comparison: ComparisonFolder, point: str | None = None) 
         repeat=str(about["command"]),
         scenario=scenario,
         notes=_notes(comparison, point),
-        history=tuple(str(note) for note in about.get("history", ())),
+        history=tuple(str(note) for note in about["data"].get("bidding_notes", ())),
         point=point if comparison.varied else "",
         sweep=sweep_of(comparison, SWEPT),
     )

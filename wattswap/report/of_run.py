@@ -75,7 +75,7 @@ def story_of_run(result: RunFolder) -> Story:
         repeat=f"wattswap verify {result.path.name}",
         scenario=scenario,
         notes=tuple(str(note) for note in about["data"].get("notes", ())),
-        history=tuple(str(note) for note in about.get("history", ())),
+        history=tuple(str(note) for note in about["data"].get("bidding_notes", ())),
     )
 
 

@@ -11,6 +11,7 @@ from agents.bidding import STRATEGIES
 from market.metrics.table import METRICS, Metric
 from wattswap.report.story import Outcome, Spread, Story
 from wattswap.runs.shown import Saving, saving_of
+from wattswap.scenario.basis import vat_words
 
 DASH = "–"
 FIRST: Final = (
@@ -255,7 +256,7 @@ def _energy(story: Story) -> str:
         low, high = o.intervals["feed_in_per_kwh"].mean(), o.intervals["import_per_kwh"].mean()
         text += (
             f" at {number(price, 4)} {story.currency} per kWh on average, where the retailer pays"
-            f" {number(float(low), 4)} and charges {number(float(high), 4)}"
+            f" {number(float(low), 4)} and charges {number(float(high), 4)}{vat_words(story.scenario)}"
         )
     delivered = o.value("delivered_kwh")
     if delivered is not None and not story.metered:

@@ -57,7 +57,7 @@ from wattswap.scenario.load import Scenario
 
 OnProgress = Callable[[int, int, float | None], None]
 """Called after each interval with the number done, the total number and the last price. [currency/kWh]"""
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 CHECKPOINT_S = 0.5
 """Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
 
@@ -340,8 +340,7 @@ def finish(
         "imbalance": setup.imbalance_words,
         "scenario_sha256": setup.scenario.digest(),
         **({"modules": modules} if modules else {}),
-        "data": setup.data_provenance(),
-        "history": list(current.community.notes()),
+        "data": setup.data_provenance(current.community),
         "chain": chain,
         "replay_sha256": current.replay.hexdigest(),
         "files": file_hashes(partial, hashed_files(driver)),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from market.metrics.fairness import percent_of, saving_nano
-from market.settlement.accounts import MONEY_COLUMNS
+from market.settlement.charges import FIXED_COLUMNS, PART_COLUMNS, fixed_nano
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from p2p.files import naming
 from wattswap.errors import Problem, RunNotFound, UsageError, VerificationFailed, suggest
@@ -79,8 +79,8 @@ class RunFolder:
 
     @property
     def rests_on(self) -> dict[str, str]:
-        """What the figures rest on, by topic: a bound, quantities, forecast, history, imbalance, rationing."""
-        return rests_on(self.scenario, self.manifest.get("history", ()))
+        """What the figures rest on, by topic: a bound, quantities, forecast, imbalance, rationing, notes."""
+        return rests_on(self.scenario, self.manifest["data"].get("bidding_notes", ()))
 
     @property
     def zone(self) -> str:
@@ -184,20 +184,28 @@ def read_table(folder: Path, name: str, where: tuple[str, str, object] | None = 
 
 
 def bills_frame(table: pd.DataFrame, currency: str) -> pd.DataFrame:
-    """Turn the integer bills into one row a home in kWh and currency; cost > 0 is paid by the home."""
+    """Turn the integer bills into one row a home in kWh and currency; cost > 0 is paid by the home.
+
+    The last columns are parts of the bill with the market, each only where the tariff has it: `standing`, `peak`,
+    `grid_fee_net`, `levy` and `vat`.
+    """
     import pandas as pd
 
     frame = table.set_index("household")
-    saved_nano = saving_nano({name: frame[name].to_numpy() for name in (*MONEY_COLUMNS, "baseline_nano")})
+    nano = {name: frame[name].to_numpy() for name in frame.columns if name.endswith("_nano")}
+    saved_nano, without_nano = saving_nano(nano), frame["baseline_nano"] + fixed_nano(nano)
     energy = frame[["import_wh", "export_wh", "bought_wh", "sold_wh"]] / WH_PER_KWH
     out = energy.rename(columns=lambda name: name.replace("_wh", "_kwh"))
-    without = -frame["baseline_nano"] / NANO_PER_UNIT
+    without = -without_nano / NANO_PER_UNIT
     out["cost_without_market"] = without
-    out["cost_with_market"] = -(saved_nano + frame["baseline_nano"]) / NANO_PER_UNIT
+    out["cost_with_market"] = -(saved_nano + without_nano) / NANO_PER_UNIT
     out["saving"] = saved_nano / NANO_PER_UNIT
     out["saving_percent"] = [percent_of(s, w) for s, w in zip(out["saving"], without, strict=True)]
     out["saving_percent"] = out["saving_percent"].astype(float)
     out["imbalance_cost"] = frame["imbalance_cost_nano"] / NANO_PER_UNIT
+    for name in (*FIXED_COLUMNS, *PART_COLUMNS):
+        if name in frame:
+            out[name.removesuffix("_nano")] = -frame[name] / NANO_PER_UNIT
     out = pd.DataFrame(out)
     out.attrs["currency"] = currency
     return out

@@ -14,8 +14,9 @@ from agents.bidding import STRATEGIES
 from agents.devices import DEVICES, Device
 from data.readings import MISSING, MeterData
 from market.errors import one_line, text_of
-from market.units import PPM, largest_remainder
+from market.units import PPM, BoolArray, largest_remainder
 from wattswap.errors import InvalidData, InvalidScenario, Problem
+from wattswap.runs.membership import Membership, cure_by_term
 from wattswap.scenario.lines import KeyPath
 
 if TYPE_CHECKING:
@@ -71,38 +72,44 @@ def history_days(scenario: Scenario) -> int:
 
 
 def without_missing(
-    scenario: Scenario, meter: MeterData, first_row: int
-) -> tuple[MeterData, tuple[str, ...]]:
-    """Refuse, or leave out, homes with a missing reading inside the run; missing energy is never traded.
+    scenario: Scenario, meter: MeterData, first_row: int, membership: Membership
+) -> tuple[MeterData, Membership, tuple[str, ...]]:
+    """Refuse, or leave out, homes that miss a reading while they are members; missing energy is never traded.
 
     Returns:
-        The data of the homes that run, and the ids of those left out.
+        The data and the membership of the homes that run, and the ids of those left out.
 
     Raises:
         InvalidData: Names each home with the number of its missing readings.
     """
-    count = (meter.quality[first_row:] == MISSING).sum(axis=0)
+    step_s, rows = meter.minutes * 60, meter.intervals - first_row
+    member = membership.in_rows(meter.start_s + first_row * step_s, step_s, rows)
+    count = ((meter.quality[first_row:] == MISSING) & member).sum(axis=0)
     broken = [name for name, n in zip(meter.households, count.tolist(), strict=True) if n]
     if not broken:
-        return meter, ()
+        return meter, membership, ()
     if scenario.data.on_missing == "refuse":
-        missing = dict(zip(meter.households, count.tolist(), strict=True))
         raise InvalidData(
-            *(
-                Problem(
-                    f"home {name}",
-                    f"{missing[name]} of {meter.intervals - first_row} readings of the run are missing",
-                    'choose another time, or set data.on_missing = "drop_home"',
-                )
-                for name in broken[:MAX_LISTED]
-            )
+            *(_missing(scenario, meter, first_row, member, name) for name in broken[:MAX_LISTED])
         )
-    kept = [name for name in meter.households if name not in broken]
+    places = np.flatnonzero(count == 0).tolist()
+    kept = [meter.households[home] for home in places]
     if not kept:
         raise scenario.invalid(
             "data.on_missing", "every home misses readings in this time", "choose another time"
         )
-    return meter.select(kept), tuple(broken)
+    return meter.select(kept), membership.of_homes(places), tuple(broken)
+
+
+def _missing(scenario: Scenario, meter: MeterData, first_row: int, member: BoolArray, name: str) -> Problem:
+    """Say what readings a home lacks in the intervals in which it is a member."""
+    home = meter.households.index(name)
+    lacking = int((member[:, home] & (meter.quality[first_row:, home] == MISSING)).sum())
+    whole = "the run" if member[:, home].all() else "its membership"
+    what = f"{lacking} of {int(member[:, home].sum())} readings of {whole} are missing"
+    cure = 'choose another time, or set data.on_missing = "drop_home"'
+    term = cure_by_term(meter, first_row, home, scenario.zone)
+    return Problem(f"home {name}", what, f"{term}; else {cure}" if term else cure)
 
 
 def devices_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter_ns
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from p2p.batches.roots import book_root, clearing_root, prices_root
 from p2p.wire.messages import PriceLine
 
 if TYPE_CHECKING:
-    from agents.community import Community
+    from agents.community import Community, Meters
     from wattswap.runs.prepare import Setup
 
 
@@ -122,7 +122,7 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
     orders = sent_orders(setup, community, i, signed=signed)
-    meters = community.live()
+    meters = read_meters(setup, community, i)
     book = closed_book(setup, i, *columns_of(orders), net_wh=meters.import_wh - meters.export_wh)
     clearing, clear_ns = clear_book(setup, i, book)
     community.learn(book, clearing)
@@ -151,16 +151,29 @@ def own_results(start_s: int, lines: IntArray, price: PriceLine | None) -> OwnRe
 
 
 def sent_orders(setup: Setup, community: Community, i: int, *, signed: bool = False) -> Orders:
-    """What the homes send for the i-th interval: orders, or limits where quantities come from the meters."""
+    """What the homes send for the i-th interval: orders, or limits where quantities come from the meters.
+
+    A home that is no member then sends nothing.
+    """
     prices = setup.prices.at(i)
     orders = (
         limits_as_orders(community.members, *community.limits(prices))
         if setup.metered
         else community.bids(prices)
     )
+    orders = orders.of_rows(setup.takes_part(i)[orders.home])
     if signed:
         setup.sign_and_check(setup.start_of(i), orders)
     return orders
+
+
+def read_meters(setup: Setup, community: Community, i: int) -> Meters:
+    """Simulate the i-th interval and read the meters, which the community reads of its members alone.
+
+    A home that is no member then lives on behind its own meter, and its registers stand as 0.
+    """
+    part, meters = setup.takes_part(i)[community.members], community.live()
+    return replace(meters, import_wh=meters.import_wh * part, export_wh=meters.export_wh * part)
 
 
 def limits_as_orders(members: IntArray, buy_limit: IntArray, sell_limit: IntArray) -> Orders:
@@ -261,6 +274,7 @@ def settled_interval(
         prices,
         rule=rule,
         weight_wh=setup.weight_wh(i) if rule.needs_weights else None,
+        takes_part=setup.takes_part(i),
         rank=arrival_order(setup.seed, setup.start_of(i), setup.members) if rule.netted else None,
         external=len(accounts),
     )

@@ -23,7 +23,7 @@ from market.parameters import rules_with
 from market.random import interval_seed
 from market.rules import MarketRules
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
-from market.settlement.tariff import OutsidePrices
+from market.settlement.tariff import MINUTES_PER_DAY, OutsidePrices
 from market.units import INT64_SAFE, NANO_PER_UNIT, BoolArray, IntArray
 from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
 from p2p.blocks.members import Members, write_members
@@ -44,6 +44,7 @@ from wattswap.errors import UsageError
 from wattswap.inputs.parameters import run_defaults
 from wattswap.runs.homes import devices_of, history_days, load_meter, strategies_of, without_missing
 from wattswap.runs.layout import GENESIS, MEMBERS
+from wattswap.runs.membership import Membership, membership_of
 from wattswap.runs.throughput import DAYS, Throughput
 from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
@@ -84,8 +85,11 @@ class Setup:
     Args:
         meter: Readings of the run and of the history that forecasts may use, at the run's interval.
         first_row: Row of `meter` at which the run starts.
+        prices: What a home pays and saves, levies and VAT included.
+        net_import_micro_per_kwh: Import price of each interval without VAT. [micro/kWh]
         devices: One spec per home by device, None for a home without.
         strategies: Name of each home's strategy.
+        membership: When each home is part of the community.
         weather: Measured weather, one value per row of `meter`.
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
         given_members: The homes that it commits to; None in the same case.
@@ -98,11 +102,13 @@ class Setup:
     start_s: int
     minutes: int
     prices: OutsidePrices
+    net_import_micro_per_kwh: IntArray
     mechanism: Mechanism
     rules: MarketRules
     agents: AgentRules
     devices: Mapping[str, tuple[Any, ...]]
     strategies: tuple[str, ...]
+    membership: Membership
     keys: Keys
     dropped_homes: tuple[str, ...] = ()
     weather: Weather = field(default_factory=dict)
@@ -118,6 +124,10 @@ class Setup:
     def members(self) -> IntArray:
         """Indices of all members."""
         return np.arange(len(self.roster), dtype=np.int64)
+
+    def takes_part(self, i: int) -> BoolArray:
+        """Which homes are part of the community in the i-th interval."""
+        return self.membership.at(self.start_of(i))
 
     @property
     def seed(self) -> int:
@@ -155,7 +165,7 @@ class Setup:
 
     @cached_property
     def _weights(self) -> Throughput:
-        return Throughput(self.meter, self.zone, self.agents.lead)
+        return Throughput(self.meter, self.zone, self.agents.lead, self.membership)
 
     @property
     def zone(self) -> str:
@@ -239,8 +249,8 @@ class Setup:
         """Consumption and production of each home in the i-th interval; empty if the data do not have them. [Wh]"""
         if not self.has_load:
             return {}
-        row = self.first_row + i
-        return {"load_wh": self._load_wh[row], "pv_wh": self._pv_wh[row]}
+        row, part = self.first_row + i, self.takes_part(i)
+        return {"load_wh": self._load_wh[row] * part, "pv_wh": self._pv_wh[row] * part}
 
     @cached_property
     def genesis(self) -> Genesis:
@@ -282,7 +292,8 @@ class Setup:
         """The homes with their keys, as the genesis commits to them."""
         if self.given_members is not None:
             return self.given_members
-        return Members(self.roster, tuple(identity.public_key for identity in self._household_identities))
+        keys = tuple(identity.public_key for identity in self._household_identities)
+        return Members(self.roster, keys, self.membership.terms)
 
     def genesis_bytes(self) -> bytes:
         """The canonical bytes of the genesis file."""
@@ -322,14 +333,16 @@ class Setup:
             chain_id, kinds = self.genesis.chain_id, (Kind.ORDER,)
             open_message(data, chain_id=chain_id, kinds=kinds, household_keys=keys, limits=limits)
 
-    def data_provenance(self) -> dict[str, Any]:
+    def data_provenance(self, community: Community) -> dict[str, Any]:
         """Where the readings come from and what these homes lack in them, for the manifest."""
-        quality = self.meter.quality[self.first_row :]
+        member = self.membership.in_rows(self.start_s, self.minutes * 60, self.intervals)
+        quality = self.meter.quality[self.first_row :][member]
         return {
             "format": self.meter.source.format,
             "sha256": self.meter.source.sha256,
             "answers": dict(self.meter.source.answers),
             "notes": list(self.meter.source.notes),
+            "bidding_notes": list(community.notes()),
             "estimated_share": float((quality != 0).mean()),
             "dropped_homes": list(self.dropped_homes),
         }
@@ -364,7 +377,8 @@ def prepare(scenario: Scenario) -> Setup:
     if span.minutes != meter.minutes:
         meter = meter.resample(span.minutes, span.start_s % step_s)
     first_row = (span.start_s - meter.start_s) // step_s
-    meter, dropped = without_missing(scenario, meter, first_row)
+    membership = membership_of(scenario, meter.households, span)
+    meter, membership, dropped = without_missing(scenario, meter, first_row, membership)
     devices, strategies = devices_of(scenario, meter, dropped), strategies_of(scenario, meter, dropped)
     if scenario.market.quantities == "metered":
         refuse_without_limits(strategies)
@@ -378,11 +392,13 @@ def prepare(scenario: Scenario) -> Setup:
         start_s=span.start_s,
         minutes=span.minutes,
         prices=prices,
+        net_import_micro_per_kwh=scenario.net_prices(span).import_micro_per_kwh,
         mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=agents,
         devices=devices,
         strategies=strategies,
+        membership=membership,
         keys=Keys.of(scenario),
         dropped_homes=dropped,
     )
@@ -394,12 +410,17 @@ def _refuse_too_much_money(
     """Refuse a run whose bills could leave the integers that money is counted in, before it runs for hours.
 
     Raises:
-        InvalidScenario: All energy at the retailer's prices and the remote fee passes 2^62 nano-currency.
+        InvalidScenario: All energy at the retailer's prices and the remote fee, and the charges of the metering
+            points, pass 2^62 nano-currency.
     """
     bought = np.abs(prices.import_micro_per_kwh).astype(np.float64) + prices.grid_fee_remote_micro_per_kwh
     sold = np.abs(prices.feed_in_micro_per_kwh).astype(np.float64)
     import_wh, export_wh = (wh[first_row:].sum(axis=1) for wh in (meter.import_wh, meter.export_wh))
     nano = float(import_wh @ bought + export_wh @ sold)
+    added, days = scenario.tariff.surcharges, len(prices) * meter.minutes / MINUTES_PER_DAY + 1
+    highest_w = float(meter.import_wh[first_row:].max(axis=0).sum()) * 60 / meter.minutes
+    nano += days * added.with_vat(added.standing_micro_per_day) * 1_000 * len(meter.households)
+    nano += days / 28 * added.with_vat(added.peak_micro_per_kw_month) * highest_w
     if nano >= INT64_SAFE:
         most, unit = INT64_SAFE / NANO_PER_UNIT, scenario.currency
         raise scenario.invalid(

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DECIMALS = 2
+PART_HEADS = {
+    "standing": "of which standing",
+    "peak": "of which peak",
+    "grid_fee_net": "of which grid fee",
+    "levy": "of which levies",
+    "vat": "of which VAT",
+}
+"""Heads of the columns of bills that are parts of the bill with the market; each is there if the tariff has it."""
 
 
 def adding_up(values: Sequence[float], decimals: int = DECIMALS) -> list[float]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from data.readings import MISSING, MeterData
 from market.units import IntArray
+from wattswap.runs.membership import Membership
 
 DAYS = 28
 
@@ -17,17 +18,18 @@ class Throughput:
     """Metered throughput, import plus export, of each home before a local day, as its readings say.
 
     Only readings that are known when the first gate of the day closes count, so no order and no reading of the day
-    moves a weight. Without a reading a home has the weight 0, and where no home has one all weights are 0: then the
-    shares are equal.
+    moves a weight, and of each home only those of its membership. Without one a home has the weight 0, and where no
+    home has one all weights are 0: then the shares are equal.
 
     Args:
         meter: Readings of the run and of the days before it.
         zone: Time zone of the local days.
         lead: Intervals before the traded one whose readings are not yet known at gate closure.
+        membership: When each home is a member; always, when left out.
     """
 
-    def __init__(self, meter: MeterData, zone: str, lead: int) -> None:
-        self._meter, self._zone, self._lead = meter, ZoneInfo(zone), lead
+    def __init__(self, meter: MeterData, zone: str, lead: int, membership: Membership | None = None) -> None:
+        self._meter, self._zone, self._lead, self._membership = meter, ZoneInfo(zone), lead, membership
         self._day: tuple[int, int] = (0, 0)
         self._weight_wh: IntArray = np.zeros(len(meter.households), dtype=np.int64)
 
@@ -56,10 +58,12 @@ class Throughput:
         return datetime.fromtimestamp(second, UTC).astimezone(self._zone).date() == date
 
     def _before(self, first: int) -> IntArray:
-        """Throughput of the last 28 days known before a row, scaled up where readings are missing. [Wh]"""
+        """Throughput of the last 28 days known before a row, scaled up where a home lacks some of it. [Wh]"""
         meter, end = self._meter, max(first - self._lead, 0)
         rows = slice(max(end - DAYS * 24 * 60 // meter.minutes, 0), end)
-        known = meter.quality[rows] != MISSING
+        step_s, known = meter.minutes * 60, meter.quality[rows] != MISSING
+        if self._membership is not None:
+            known &= self._membership.in_rows(meter.start_s + rows.start * step_s, step_s, len(known))
         flow_wh = np.where(known, meter.import_wh[rows] + meter.export_wh[rows], 0).sum(axis=0)
         count = known.sum(axis=0)
         return np.where(count > 0, flow_wh * (rows.stop - rows.start) // np.maximum(count, 1), 0)

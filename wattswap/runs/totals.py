@@ -21,6 +21,7 @@ from market.settlement.accounts import (
     TRADE,
 )
 from market.units import INT64_SAFE, IntArray
+from wattswap.runs.charges import Charges
 from wattswap.runs.interval import IntervalRecord
 from wattswap.runs.prepare import Setup
 
@@ -120,6 +121,7 @@ class Totals:
         self._lines = np.zeros((len(setup.roster), len(BILL_COLUMNS)), dtype=np.int64)
         self.system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
         self.turnover_nano = 0.0
+        self._charges = Charges(setup)
 
     def add(self, record: IntervalRecord) -> None:
         """Add one interval, and stop before any sum could wrap: no bill can pass twice the sum of all amounts
@@ -139,13 +141,15 @@ class Totals:
             own = name in OWN_COLUMNS
             self._lines[:, i] += getattr(settled, name) if own else record.columns.get(name, 0)
         self.system_nano += settled.postings.total_nano[-len(SYSTEM_ACCOUNTS) :]
+        self._charges.add(record)
 
     @property
     def bills(self) -> dict[str, IntArray]:
         """Every column of the bills by name, one value a home; what is not known is absent."""
         # Losses are posted with the grid operator: a home has none.
         unknown = ("loss_wh",) if self._setup.has_load else ("loss_wh", *BEHIND_METER)
-        return {name: self._lines[:, i] for i, name in enumerate(BILL_COLUMNS) if name not in unknown}
+        posted = {name: self._lines[:, i] for i, name in enumerate(BILL_COLUMNS) if name not in unknown}
+        return posted | self._charges.columns(posted)
 
     def saved(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -153,6 +157,7 @@ class Totals:
             "bills": self._lines.tolist(),
             "system_nano": self.system_nano.tolist(),
             "turnover_nano": self.turnover_nano,
+            "charges": self._charges.saved(),
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -160,6 +165,7 @@ class Totals:
         self._lines[:] = saved["bills"]
         self.system_nano[:] = saved["system_nano"]
         self.turnover_nano = saved["turnover_nano"]
+        self._charges.restore(saved["charges"])
 
 
 def result_of(setup: Setup, intervals: Columns, totals: Totals) -> Result:

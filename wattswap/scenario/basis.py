@@ -1,4 +1,4 @@
-"""What the figures of a scenario rest on, in words: quantities, forecast, imbalance rule, rationing; and its time zone.
+"""What the figures of a scenario rest on, in words: quantities, forecast, imbalance rule, rationing, tariff; its zone.
 
 Summaries, reports, comparisons and checks take their sentences from here.
 """
@@ -37,14 +37,21 @@ RATIONING: Final = {
     "random": "at equal limits by random draw",
 }
 
+MAX_MEMBERS: Final = 8
+"""Homes that join or leave whose times are given."""
 
-def rests_on(scenario: Resolved, history: Sequence[str] = ()) -> dict[str, str]:
-    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing.
+
+def rests_on(scenario: Resolved, notes: Sequence[str] = ()) -> dict[str, str]:
+    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing,
+    `tariff` where it has more than prices and grid fees, `members` where homes join or leave, and `note`.
 
     Args:
-        history: Sentences about homes with too short a history, of `Community.notes`; they become a topic of their own.
+        notes: On homes with too short a history, of `Community.notes`.
     """
     market, homes = scenario.get("market", {}), scenario.get("homes", {})
+    members = list(member_words(scenario).items())
+    more = [f"{len(members) - MAX_MEMBERS} more"] if len(members) > MAX_MEMBERS else []
+    terms = ", ".join([f"{name} {words}" for name, words in members[:MAX_MEMBERS]] + more)
     forecast = str(homes.get("forecast", "same_hour_mean"))
     found = {"bound": BOUND} if forecast == PERFECT_FORESIGHT.name else {}
     metered = market.get("quantities", "ordered") == "metered"
@@ -53,15 +60,53 @@ def rests_on(scenario: Resolved, history: Sequence[str] = ()) -> dict[str, str]:
         **found,
         "quantities": METERED if metered else ORDERED,
         "forecast": _forecast(forecast, homes),
-        **({"history": "; ".join(history)} if history else {}),
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
         "rationing": RATIONING.get(rationing, rationing),
+        **_tariff(scenario),
+        **({"members": f"{terms}; the bill of a home covers its membership alone"} if members else {}),
+        **({"note": "; ".join(notes)} if notes else {}),
     }
 
 
 def caveats(basis: Mapping[str, str]) -> str:
     """What makes the figures of a run or comparison a bound or provisional, for its text in Python."""
-    return "".join(f"; {basis[topic]}" for topic in ("bound", "history") if topic in basis)
+    return "".join(f"; {basis[topic]}" for topic in ("bound", "note") if topic in basis)
+
+
+def _tariff(scenario: Resolved) -> dict[str, str]:
+    """What prices and bills contain beside energy and grid fees; nothing for a tariff of these alone."""
+    tariff, fees = scenario.get("tariff", {}), fee_words(scenario)
+    fixed = [
+        f"a {name} charge" for name in ("standing", "peak") if any(key.startswith(name) for key in tariff)
+    ]
+    parts = [
+        *([f"import prices with {tariff['vat_percent']} % VAT"] if "vat_percent" in tariff else []),
+        *([f"grid fees with {fees}"] if fees else []),
+        *([f"bills with {' and '.join(fixed)}, the same with and without a market"] if fixed else []),
+    ]
+    return {"tariff": "; ".join(parts)} if parts else {}
+
+
+def vat_words(scenario: Resolved) -> str:
+    """What follows an import price in a text: " with VAT" where it contains any."""
+    return " with VAT" if "vat_percent" in scenario.get("tariff", {}) else ""
+
+
+def fee_words(scenario: Resolved) -> str:
+    """What grid fees include, such as "levies and 19 % VAT"; empty where nothing."""
+    tariff = scenario.get("tariff", {})
+    levied = {"levy_local_per_kwh", "levy_remote_per_kwh"} & set(tariff)
+    vat = [f"{tariff['vat_percent']} % VAT"] if "vat_percent" in tariff else []
+    return " and ".join([*(["levies"] if levied else []), *vat])
+
+
+def member_words(scenario: Resolved) -> dict[str, str]:
+    """When each home is a member that is not always one, such as "from Mon 19 Sep 2016 00:00"."""
+    zone, found = zone_of(scenario), {}
+    for name, term in scenario.get("homes", {}).get("members", {}).items():
+        named = (("from", term.get("from")), ("until", term.get("to")))
+        found[name] = " ".join(f"{word} {moment(at, zone)}" for word, at in named if at)
+    return found
 
 
 def zone_of(scenario: Resolved) -> str:

@@ -7,14 +7,17 @@ import re
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _COMMA = re.compile(r"""["']?\s*([-+]?\d+),(\d+)\s*["']?""")
+_PERCENT = re.compile(r"""["']?\s*([-+]?\d+(?:\.\d+)?)\s*%\s*["']?""")
 _DAY_FIRST = re.compile(r"""["']?\s*(\d{1,2})[./](\d{1,2})[./](\d{4})\b.*""")
 
 
 def cure_of_value(text: str) -> str:
-    """What to do about a decimal comma or a date that begins with its day; empty for any other value."""
+    """What to do about a decimal comma, a percent sign or a date that begins with its day; empty for any other."""
     value = text.split("#")[0].strip()
     if found := _COMMA.fullmatch(value):
         return f"decimals have a point and no quotes: write {found[1]}.{found[2]}"
+    if found := _PERCENT.fullmatch(value):
+        return f"write a number alone: {found[1]} for a key in percent, {float(found[1]) / 100:g} for a share"
     if found := _DAY_FIRST.fullmatch(value):
         day, month, year = found[1], found[2], found[3]
         return f"dates begin with the year and have no quotes: write {year}-{month:0>2}-{day:0>2}"
@@ -26,9 +29,12 @@ def quoted(key: str) -> str:
     if '"' in key or "'" in key:
         return key.strip()
     parts = [part.strip() for part in key.split(".")]
-    return ".".join(
-        part if not part or _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False) for part in parts
-    )
+    return ".".join(part and quoted_part(part) for part in parts)
+
+
+def quoted_part(part: str) -> str:
+    """One part of a key path as TOML has it, also one that holds a dot."""
+    return part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False)
 
 
 def cure_of_key(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -29,18 +29,22 @@ EARLIEST_S, LATEST_S = 0, 7_258_118_400
 """A run lies between 1970 and 2200. [s since 1970 UTC]"""
 
 
+Fault = tuple[str | tuple[str, ...], str, str]
+"""(key in the table, its parts apart where one of them may hold a dot, message, what to do)."""
+
+
 class Wrong(ValueError):
     """Faults of one field or table, as sentences; a fault's key is relative to where it is raised."""
 
     def __init__(self, message: str, cure: str = "", key: str = "") -> None:
-        self.faults: list[tuple[str, str, str]] = [(key, message, cure)]
+        self.faults: list[Fault] = [(key, message, cure)]
         super().__init__(message)
 
     @classmethod
-    def all_of(cls, faults: list[tuple[str, str, str]]) -> Wrong:
+    def all_of(cls, faults: Sequence[Fault]) -> Wrong:
         """Carry several (key, message, what to do) at once."""
         error = cls("; ".join(message for _, message, _ in faults))
-        error.faults = faults
+        error.faults = list(faults)
         return error
 
 
@@ -116,6 +120,13 @@ Fee = Annotated[
     int, BeforeValidator(_exact(6, _MICRO, _ZERO, _MILLION)), PlainSerializer(decimal_text(6)), _NUMBER
 ]
 """A price of at least 0."""
+Percent = Annotated[
+    int,
+    BeforeValidator(_exact(4, "a ten-thousandth of a percent", _ZERO, Decimal(100))),
+    PlainSerializer(decimal_text(4)),
+    _NUMBER,
+]
+"""0..100 in the file, parts per million inside."""
 Energy = Annotated[
     int, BeforeValidator(_exact(3, "a Wh", _ZERO, _MILLION)), PlainSerializer(decimal_text(3)), _NUMBER
 ]

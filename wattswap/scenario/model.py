@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, create_model, field_val
 
 from agents.devices import DEVICES, Device
 from market.errors import InvalidTariff
+from market.settlement.charges import Surcharges
 from market.settlement.tariff import OutsidePrices, flat, series, time_of_use
 from market.units import IntArray, price
 from wattswap.canonical_json import canonical_json
@@ -24,6 +25,7 @@ from wattswap.scenario.basis import zone_of
 from wattswap.scenario.fields import Wrong, iso
 from wattswap.scenario.layers import Source
 from wattswap.scenario.lines import KeyPath
+from wattswap.scenario.membership import Term, terms_of
 from wattswap.scenario.tables import Chain, Data, Homes, Market, Tariff, homes_table
 from wattswap.scenario.time import Table, Time
 
@@ -31,6 +33,7 @@ SCHEMA = 1
 STRONG_CURRENCIES = ("EUR", "USD", "GBP", "CHF", "AUD", "CAD", "NZD")
 LARGEST_USUAL_MICRO = 2_000_000
 """In these currencies no series costs this much half of the time; one per MWh does. [micro-currency/kWh]"""
+ONE_PERCENT_PPM = 10_000
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
@@ -101,7 +104,18 @@ class Scenario(Table):
         if self.tariff.time_of_use and self.tariff.zone is None and self.time.zone is None:
             cure = 'add tariff.zone = "Europe/Berlin" (your zone)'
             raise Wrong("windows on the local clock need a time zone", cure, key="tariff.time_of_use")
+        terms_of(self.homes.members, self.named_zone)
         return self
+
+    @property
+    def named_zone(self) -> str | None:
+        """The time zone that the scenario names, if it does."""
+        return self.tariff.zone or self.time.zone or self.data.zone
+
+    @property
+    def terms(self) -> dict[str, Term]:
+        """When each home is a member that is not always one."""
+        return terms_of(self.homes.members, self.named_zone)
 
     @property
     def zone(self) -> str:
@@ -144,9 +158,14 @@ class Scenario(Table):
         hashed by who reads them.
         """
         resolved: dict[str, Any] = self.model_dump(
-            mode="json", by_alias=True, exclude_none=True, exclude={"time"}
+            mode="json", by_alias=True, exclude_none=True, exclude={"time": True, "homes": {"members"}}
         )
         resolved["time"] = self.time.resolved()
+        if self.homes.members:
+            resolved["homes"]["members"] = {
+                name: {key: iso(at) for key, at in zip(("from", "to"), term, strict=True) if at is not None}
+                for name, term in self.terms.items()
+            }
         if self.market.quantities == "metered":
             del resolved["market"]["imbalance"]
         # Keys that came later do not change the digest of older scenarios.
@@ -156,6 +175,7 @@ class Scenario(Table):
             ("homes", "strategies", {}),
             ("chain", "modules", []),
             ("homes", "control", "self_consumption"),
+            *(("tariff", Tariff.model_fields[field.name].alias, "0") for field in fields(Surcharges)),
             *(("homes", name, {}) for name, device in DEVICES.all().items() if device.in_data is None),
         ):
             if resolved[table].get(key) == default:
@@ -230,13 +250,22 @@ class Scenario(Table):
 
     def _phase_s(self, data_start_s: int, data_step_s: int, step_s: int) -> int:
         """How long after a multiple of the interval in UTC one begins: on the local clock if the data can. [s]"""
-        zone = self.tariff.zone or self.time.zone or self.data.zone or "UTC"
+        zone = self.named_zone or "UTC"
         offset = datetime.fromtimestamp(data_start_s, ZoneInfo(zone)).utcoffset() or timedelta()
         phase_s = -int(offset.total_seconds()) % step_s
         return data_start_s % data_step_s if (phase_s - data_start_s) % data_step_s else phase_s
 
     def outside_prices(self, span: Span) -> OutsidePrices:
-        """Lay the tariff over the intervals of a run.
+        """What a home pays and saves per kWh in the intervals of a run: the tariff with its levies and VAT.
+
+        Raises:
+            InvalidScenario: A window or series that does not fit the intervals.
+            data.errors.DataError: A price series that cannot be read.
+        """
+        return self.tariff.surcharges.gross(self.net_prices(span))
+
+    def net_prices(self, span: Span) -> OutsidePrices:
+        """Lay the tariff over the intervals of a run, without levies and VAT.
 
         Raises:
             InvalidScenario: A window or series that does not fit the intervals.
@@ -269,7 +298,7 @@ class Scenario(Table):
     def _series(self, path: str, span: Span) -> IntArray:
         from data.prices import load_price_series
 
-        zone = self.tariff.zone or self.time.zone or self.data.zone
+        zone = self.named_zone
         start_s, minutes, values = load_price_series(self._source.base / path, zone=zone)
         usual = int(np.median(np.abs(values)))
         if usual > LARGEST_USUAL_MICRO and self.currency in STRONG_CURRENCIES:
@@ -278,21 +307,34 @@ class Scenario(Table):
             raise InvalidTariff(f"{found}; {cure}")
         return series(start_s, minutes, values, span.start_s, span.minutes, span.intervals)
 
+    def _caps_micro_per_kwh(self, imports: list[int]) -> list[int]:
+        """The most that a neighbour can pay, at each of some import prices. [micro/kWh]"""
+        bought, tariff = np.array(imports, dtype=np.int64), self.tariff
+        fees = tariff.grid_fee_local_micro_per_kwh, tariff.grid_fee_remote_micro_per_kwh
+        caps = tariff.surcharges.gross(OutsidePrices(bought, bought, *fees)).buy_cap_micro_per_kwh
+        return [int(cap) for cap in caps]
+
     def warnings(self) -> list[Problem]:
         """Warnings: what is allowed but probably not intended."""
         tariff = self.tariff
         found: list[tuple[KeyPath, str, str]] = []
         feed_in = tariff.feed_in_micro_per_kwh
-        fees = tariff.grid_fee_remote_micro_per_kwh - tariff.grid_fee_local_micro_per_kwh
         imports = [window.import_micro_per_kwh for window in tariff.time_of_use]
         imports += [] if tariff.import_micro_per_kwh is None else [tariff.import_micro_per_kwh]
-        if feed_in is not None and imports and feed_in > min(imports) + fees:
+        cap = min(self._caps_micro_per_kwh(imports), default=0)
+        if feed_in is not None and imports and feed_in > cap:
+            added = ", levies" * tariff.surcharges.levied + ", VAT" * bool(tariff.vat_ppm)
             message = (
-                f"{price(feed_in):g} is above what a neighbour can pay ({price(min(imports) + fees):g}"
-                " per kWh, import price and grid fees)"
+                f"{price(feed_in):g} is above what a neighbour can pay ({price(cap):g}"
+                f" per kWh, import price and grid fees{added})"
             )
             found.append(
                 (("tariff", "feed_in_per_kwh"), message, "homes will sell to the retailer, not to each other")
+            )
+        if 0 < tariff.vat_ppm < ONE_PERCENT_PPM:
+            percent = tariff.vat_ppm / ONE_PERCENT_PPM
+            found.append(
+                (("tariff", "vat_percent"), f"is {percent:g} %", "VAT is in percent: write 19 for 19 percent")
             )
         big = max([abs(value) for value in (*imports, feed_in or 0)])
         if big > 5_000_000 and self.currency in STRONG_CURRENCIES:

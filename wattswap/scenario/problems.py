@@ -98,7 +98,8 @@ def faults_of(error: ValidationError, root: type[Table] | None = None) -> list[F
         wrong = context.get("error")
         if isinstance(wrong, Wrong):
             for key, message, cure in wrong.faults:
-                found.append((path + tuple(key.split(".") if key else ()), message, cure))
+                inside = key if isinstance(key, tuple) else tuple(key.split(".") if key else ())
+                found.append((path + inside, message, cure))
         else:
             found.append(_sentence(item["type"], path, item.get("input"), context, item["msg"], root))
     return found

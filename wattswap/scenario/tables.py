@@ -6,12 +6,14 @@ A field's alias is the key in the file; its description is the sentence that edi
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     ValidationInfo,
     create_model,
@@ -20,9 +22,11 @@ from pydantic import (
 )
 
 from agents.devices import DEVICES, Device
+from data.readings import home_id
 from market.errors import BrokenPlugin, InvalidTariff
 from market.mechanism import MECHANISMS
 from market.rules import Rationing, Solver
+from market.settlement.charges import Surcharges
 from market.settlement.tariff import Window, week_table
 from market.units import PPM
 from wattswap.errors import suggest
@@ -33,6 +37,7 @@ from wattswap.scenario.fields import (
     Fee,
     HomeId,
     Names,
+    Percent,
     Portion,
     Power,
     Price,
@@ -43,6 +48,7 @@ from wattswap.scenario.fields import (
     decimal_text,
     is_resolved,
 )
+from wattswap.scenario.membership import Member
 from wattswap.scenario.params import Params
 from wattswap.scenario.time import Faults, Table, finish, only_one
 
@@ -121,6 +127,16 @@ def missing_file(key: str, path: str, info: ValidationInfo) -> Faults:
     ]
 
 
+def _one_each(value: Any) -> Any:
+    """Refuse two tables of one home, whose name Unicode spells in two ways."""
+    if isinstance(value, dict):
+        names = [home_id(name) for name in value]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise Wrong(f"names home {twice!r} twice", "give one table for each home")
+    return value
+
+
 class Homes(Table):
     """[homes]: what the homes own and how they behave."""
 
@@ -138,6 +154,9 @@ class Homes(Table):
     )
     control: Annotated[str, _name_of("homes.control", "controller")] = Field(
         default="self_consumption", description="How a home runs its devices."
+    )
+    members: Annotated[dict[HomeId, Member], BeforeValidator(_one_each)] = Field(
+        default={}, description="When homes are part of the community that join or leave, by home."
     )
 
     @field_validator("strategies")
@@ -218,7 +237,8 @@ def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
         table = create_model(device.name.title(), __base__=Table, __doc__=about, **keys)
         several = f"{device.switch or device.name} by home".capitalize()
         several += ", over the data's." if device.in_data else "."
-        fields[device.name] = (dict[HomeId, table], Field(default_factory=dict, description=several))  # type: ignore[valid-type]
+        by_home = Annotated[dict[HomeId, table], BeforeValidator(_one_each)]  # type: ignore[valid-type]
+        fields[device.name] = (by_home, Field(default_factory=dict, description=several))
     owned: Any = create_model("Owned", __base__=Table, **fields)
     made: type[Homes] = create_model("Homes", __base__=(Homes, owned), __doc__=Homes.__doc__)
     return made
@@ -271,10 +291,36 @@ class Tariff(Table):
     grid_fee_remote_micro_per_kwh: Fee = Field(
         default=0, alias="grid_fee_remote_per_kwh", description="Grid fee on energy from outside."
     )
+    levy_local_micro_per_kwh: Fee = Field(
+        default=0,
+        alias="levy_local_per_kwh",
+        description="Levies on energy traded inside the community, on top of the grid fee.",
+    )
+    levy_remote_micro_per_kwh: Fee = Field(
+        default=0, alias="levy_remote_per_kwh", description="Levies on energy from outside."
+    )
+    vat_ppm: Percent = Field(
+        default=0,
+        alias="vat_percent",
+        description="VAT on import price, grid fees, levies, standing and peak charge, none of which contain it.",
+    )
+    standing_micro_per_day: Fee = Field(
+        default=0, alias="standing_per_day", description="Charge of a home's metering point, per local day."
+    )
+    peak_micro_per_kw_month: Fee = Field(
+        default=0,
+        alias="peak_per_kw_month",
+        description="Charge per kW of a home's highest metered import in a local month.",
+    )
     emission_g_per_kwh: int | None = Field(
         default=None, ge=0, le=10_000, description="Emissions of the outside."
     )
     zone: Zone | None = Field(default=None, description="Time zone of windows and series, else time.zone.")
+
+    @property
+    def surcharges(self) -> Surcharges:
+        """What the tariff adds to the retailer's price and the grid fees."""
+        return Surcharges(**{field.name: getattr(self, field.name) for field in fields(Surcharges)})
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:

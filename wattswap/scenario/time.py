@@ -8,10 +8,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from market.interval import begins_interval
-from wattswap.scenario.fields import Stamp, Wrong, Zone, instant_s, is_resolved, iso, local_offset_s
+from wattswap.scenario.fields import Fault, Stamp, Wrong, Zone, instant_s, is_resolved, iso, local_offset_s
 
-Faults = list[tuple[str, str, str]]
-"""(key in the table, message, what to do)."""
+Faults = list[Fault]
 
 MAX_DAYS = 3_660
 MAX_INTERVALS = MAX_DAYS * 288

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from market.metrics import fairness as formulas
 from market.metrics.table import Result, metric
-from market.settlement.accounts import MONEY_COLUMNS
+from market.settlement.charges import FIXED_COLUMNS
 from market.units import NANO_PER_UNIT
 
 LOSERS = "it is defined only where no home loses and some home gains"
@@ -12,14 +12,14 @@ LOSERS = "it is defined only where no home loses and some home gains"
 
 @metric(unit="currency")
 def cost_without_market(r: Result) -> float:
-    """All bills with the retailer only, C_ret."""
-    return -r.total("baseline_nano") / NANO_PER_UNIT
+    """All bills with the retailer only, C_ret, standing and peak charges included."""
+    return _without_nano(r) / NANO_PER_UNIT
 
 
 @metric(unit="currency", better="lower", heading="all bills, {money}")
 def cost_with_market(r: Result) -> float:
-    """All bills with the market, C_mkt."""
-    return -r.total(*MONEY_COLUMNS) / NANO_PER_UNIT
+    """All bills with the market, C_mkt, standing and peak charges included."""
+    return (_without_nano(r) - _saving_nano(r)) / NANO_PER_UNIT
 
 
 @metric(unit="currency", better="higher", heading="saved, {money}")
@@ -49,7 +49,7 @@ def saving_bound(r: Result) -> float:
 @metric(unit="%", better="higher", undefined_because="C_ret is next to nothing beside the saving")
 def saving_percent(r: Result) -> float | None:
     """100 (C_ret - C_mkt) / abs(C_ret), signed."""
-    return formulas.percent_of(_saving_nano(r), -r.total("baseline_nano"))
+    return formulas.percent_of(_saving_nano(r), _without_nano(r))
 
 
 @metric(unit="currency", better="higher")
@@ -66,13 +66,13 @@ def imbalance_cost(r: Result) -> float:
 
 @metric(unit="currency")
 def retailer_income(r: Result) -> float:
-    """What all postings leave with the retailer."""
+    """What all postings leave with the retailer, VAT included."""
     return r.facts["retailer_nano"] / NANO_PER_UNIT
 
 
 @metric(unit="currency")
 def grid_operator_income(r: Result) -> float:
-    """What all postings leave with the grid operator."""
+    """What all postings leave with the grid operator, levies and VAT included."""
     return r.facts["grid_operator_nano"] / NANO_PER_UNIT
 
 
@@ -138,6 +138,11 @@ def qoe_saving(r: Result) -> float | None:
 def min_max_saving(r: Result) -> float | None:
     """Smallest / largest saving (MiM)."""
     return formulas.min_max_ratio(r.saving_nano)
+
+
+def _without_nano(r: Result) -> int:
+    """What all homes pay without a market."""
+    return -r.total("baseline_nano", *(name for name in FIXED_COLUMNS if name in r.bills))
 
 
 def _saving_nano(r: Result) -> int:

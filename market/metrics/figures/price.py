@@ -39,7 +39,7 @@ def seller_price_per_kwh(r: Result) -> float | None:
 
 @metric(unit="currency/kWh", undefined_because="no intervals")
 def import_price_per_kwh(r: Result) -> float | None:
-    """Import price of the retailer, mean over the intervals, grid fees not included."""
+    """Import price of the retailer, mean over the intervals, VAT included, grid fees not."""
     price = r.intervals["import_micro_per_kwh"]
     return float(price.mean()) / MICRO_PER_UNIT if len(price) else None
 
@@ -53,13 +53,13 @@ def feed_in_price_per_kwh(r: Result) -> float | None:
 
 @metric(unit="currency/kWh", needs=("grid_fee_local_micro_per_kwh",), undefined_because="not known")
 def grid_fee_local_per_kwh(r: Result) -> float:
-    """Grid fee of a kWh from a neighbour."""
+    """Grid fee of a kWh from a neighbour, levies and VAT included."""
     return r.facts["grid_fee_local_micro_per_kwh"] / MICRO_PER_UNIT
 
 
 @metric(unit="currency/kWh", needs=("grid_fee_remote_micro_per_kwh",), undefined_because="not known")
 def grid_fee_remote_per_kwh(r: Result) -> float:
-    """Grid fee of a kWh from the retailer."""
+    """Grid fee of a kWh from the retailer, levies and VAT included."""
     return r.facts["grid_fee_remote_micro_per_kwh"] / MICRO_PER_UNIT
 
 

@@ -34,7 +34,7 @@ class Collected(Generic[M]):
         messages: The message of each home that sent one, in roster order, verified.
         signed: The signed bytes of all messages, "nothing" included, in roster order.
         nothing: Homes that stay out of the interval.
-        absent: Homes that sent nothing.
+        absent: Members that sent nothing.
         refused: What was refused while the gate was open, by peer and code.
     """
 
@@ -104,6 +104,10 @@ class Intake:
     def open(self, interval_start: int, households: int) -> Pending:
         """Open the gate of an interval.
 
+        Args:
+            interval_start: Start of the interval. [s since 1970, UTC]
+            households: How many homes may send something; the gate closes once all have.
+
         Raises:
             CollectionOrder: Another one is open, or this one is not later than the last.
         """
@@ -113,6 +117,8 @@ class Intake:
             raise CollectionOrder(f"interval {interval_start} after {self.newest}; the gate never goes back")
         self.newest = interval_start
         pending = Pending(interval_start, households)
+        if not households:
+            pending.complete.set()
         keep(self.pending, interval_start, pending)
         return pending
 

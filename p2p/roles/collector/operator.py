@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 import trio
 
-from p2p.errors import InvalidMessage, LocalError, OutOfRange, RemoteError, UnknownHousehold
+from p2p.errors import InvalidMessage, LocalError, NotAMember, OutOfRange, RemoteError, UnknownHousehold
 from p2p.roles.collector.intake import (
     HISTORY_INTERVALS,
     Collected,
@@ -207,7 +208,8 @@ class Operator:
     async def _collect(
         self, intake: Intake, wanted: type[M], interval_start: int, deadline_s: float
     ) -> Collected[M]:
-        pending = intake.open(interval_start, len(self._roster))
+        members = self._members_in(interval_start)
+        pending = intake.open(interval_start, len(members))
         self._restore(intake, pending)
         before = self.refused.counts.copy()
         if self._journal.is_closed(intake.number, interval_start):
@@ -231,9 +233,18 @@ class Operator:
             messages=tuple(entry.message for _, entry in spoken if isinstance(entry.message, wanted)),
             signed=tuple(entry.signed for _, entry in spoken),
             nothing=tuple(household for household, entry in spoken if not isinstance(entry.message, wanted)),
-            absent=tuple(household for household in self._roster if household not in pending.entries),
+            absent=tuple(household for household in members if household not in pending.entries),
             refused=dict(Counter(self.refused.counts) - before),
         )
+
+    def _members_in(self, interval_start: int) -> tuple[str, ...]:
+        """The homes that are members in an interval: nobody waits for the others."""
+        found = []
+        for household in self._roster:
+            with suppress(NotAMember):
+                self._check_term(household, interval_start)
+                found.append(household)
+        return tuple(found)
 
     def _restore(self, intake: Intake, pending: Pending) -> None:
         """Put the promises back that were given before this process was started."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -38,7 +38,9 @@ class Case:
     price: int
     weights: list[int]
 
-    def settled(self, rule: ImbalanceRule, rank: np.ndarray | None = None) -> Postings:
+    def settled(
+        self, rule: ImbalanceRule, rank: np.ndarray | None = None, takes_part: np.ndarray | None = None
+    ) -> Postings:
         orders = [
             Order(f"{side}{i}", i, side, energy, self.price, 0 if side is Side.BUY else 1)
             for i in range(len(self.bought))
@@ -51,7 +53,8 @@ class Case:
         clearing = Clearing(book.energy_wh, full, (node,), 0, 0)
         meters = np.array(self.imported, dtype=np.int64), np.array(self.exported, dtype=np.int64)
         weights = np.array(self.weights, dtype=np.int64)
-        return settle(book, clearing, *meters, self.prices, rule=rule, weight_wh=weights, rank=rank)
+        given = {"weight_wh": weights, "rank": rank, "takes_part": takes_part}
+        return settle(book, clearing, *meters, self.prices, rule=rule, **given)
 
     @property
     def baseline(self) -> np.ndarray:
@@ -208,3 +211,23 @@ def test_who_invents_energy_gains_no_more_than_its_own_share() -> None:
     assert gains["pooled-leave_one_out"] <= gains["pooled-throughput"]
     # Seller long 500 Wh, buyer and neighbour short 500 and 1,000: 167 of the buyer's come back at the middle price.
     assert gains["middle-throughput"] == -333 * 120_000
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r.imbalance}-{r.shares}")
+@given(case=cases(), away=st.lists(st.integers(0, 10**6), min_size=1, max_size=3))
+def test_homes_that_do_not_take_part_get_nothing_and_change_nobodys_line(
+    rule: ImbalanceRule, case: Case, away: list[int]
+) -> None:
+    """Whatever their weights are; the same holds where nobody has a weight."""
+    homes, nothing = len(case.weights), [0] * len(away)
+    columns = ("imported", "exported", "bought", "sold")
+    for weights in (case.weights, [0] * homes):
+        alone = replace(case, weights=weights)
+        wider = {name: [*getattr(case, name), *nothing] for name in columns}
+        beside = replace(alone, **wider, weights=[*weights, *away])
+        part = np.array([True] * homes + [False] * len(away))
+        lines = beside.settled(rule, takes_part=part).lines
+        np.testing.assert_array_equal(
+            np.delete(lines, np.s_[homes : homes + len(away)], 0), alone.settled(rule).lines
+        )
+        assert not lines[homes : homes + len(away)].any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2p.batches.blob import make_blob, open_blob
+from p2p.blocks.members import ALWAYS
 from p2p.roles.collector.intake import HISTORY_INTERVALS
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal
@@ -324,5 +326,30 @@ def test_lines_of_several_intervals_share_a_frame() -> None:
                 LINES_PROTOCOL,
             )
             assert entries == (b"line", b"", b"!forgotten", b"!forgotten")
+
+    run(body)
+
+
+def test_a_gate_waits_for_members_alone_and_refuses_the_others() -> None:
+    """A home that joins in the next interval is neither absent from this one nor taken in it."""
+    terms = (ALWAYS, ALWAYS, (START + STEP, START + 2 * STEP))
+    late = replace(homes(MEMBERS), terms=terms)
+
+    async def body() -> None:
+        network, clock = MemoryNetwork(Faults()), trio.current_time
+        async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
+            head = (OPERATOR, GENESIS.chain_id, ROSTER, KEYS, MINUTES)
+            operator = Operator(node, *head, check_term=late.check_term)
+            entries: list[bytes] = []
+
+            async def say() -> None:
+                messages = [signed(order(GENESIS, name)) for name in reversed(ROSTER)]
+                entries.extend(await send_batch(sender, PEER, GENESIS, messages))
+
+            begun = clock()
+            collected = await collect(operator, say, deadline_s=100.0)
+            assert clock() - begun < 1.0
+            assert entries[0] == b"!not_a_member"
+            assert (collected.absent, [m.household for m in collected.messages]) == ((), list(ROSTER[:2]))
 
     run(body)

@@ -14,7 +14,7 @@ import wattswap as ws
 from agents.bidding import Orders
 from market.settlement.accounts import TRADE
 from tests.kits.run_kit import call, write_street
-from wattswap.check.deviations import DEVIATIONS, joined, of_home, rows
+from wattswap.check.deviations import DEVIATIONS, joined, of_home
 from wattswap.check.game import Game
 from wattswap.runs.interval import step
 from wattswap.runs.prepare import prepare
@@ -49,7 +49,7 @@ def test_what_a_deviation_gains_is_that_of_a_whole_replay(game: Game, name: str)
     for i, moment in enumerate(game.moments):
         own = of_home(moment.orders, home)
         new = NAMES[name].of(home, own, moment.prices)
-        others = [rows(moment.orders, moment.orders.home == h) for h in range(4) if h != home]
+        others = [moment.orders.of_rows(moment.orders.home == h) for h in range(4) if h != home]
         again = game.credited_nano(i, joined(*others, new))
         assert again.tolist() == credited[i].tolist()
         changed += again.tolist() != honest[i].tolist()

@@ -282,18 +282,23 @@ def test_validate_lists_every_mistake_with_its_line(tmp_path: Path, capsys: Capt
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_list_names_everything_of_a_kind_with_a_line_on_each(
-    kind: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "100000")  # lines of a narrower screen are wrapped
+def test_list_names_everything_of_a_kind_with_a_line_on_each(kind: str, capsys: Capture) -> None:
     entries = one_object(call(capsys, "list", kind, "--json"))[kind]
     lines = call(capsys, "list", kind).out.splitlines()
-    text = [line for line in lines if not line.startswith(" ")]  # parameters are below, indented
-    assert len(text) == len(entries) > 0
-    assert len(lines) - len(text) == sum(bool(entry.get("parameters")) for entry in entries)
-    for entry, line in zip(entries, text, strict=True):
-        assert line.split()[0] == entry["name"]
+    heads = [
+        i for i, line in enumerate(lines) if not line.startswith(" ")
+    ]  # the rest of an entry is indented
+    assert len(heads) == len(entries) > 0
+    for entry, first, end in zip(entries, heads, [*heads[1:], len(lines)], strict=True):
+        words = " ".join(" ".join(lines[first:end]).split())
         assert len(entry["summary"]) > 10
+        parts = (
+            entry["name"],
+            entry["summary"],
+            entry.get("parameters"),
+            entry.get("from") and f"from {entry['from']}",
+        )
+        assert words == " ".join(" ".join(part.split()) for part in parts if part)
 
 
 def test_list_of_an_unknown_kind_suggests_the_nearest(capsys: Capture) -> None:

@@ -96,7 +96,7 @@ HISTORY = (
 
 @pytest.mark.parametrize(
     ("topic", "words", "forecast"),
-    [("bound", BOUND, "perfect_foresight"), ("history", HISTORY, "same_hour_mean")],
+    [("bound", BOUND, "perfect_foresight"), ("note", HISTORY, "same_hour_mean")],
 )
 def test_a_bound_and_a_short_history_are_told_by_every_output(
     topic: str, words: str, forecast: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch

@@ -25,6 +25,23 @@ def test_the_tariff_is_laid_over_the_run(tmp_path: Path) -> None:
     assert prices.at(1) == IntervalPrices(500_000, 80_000, 0, 50_000)
 
 
+def test_levies_and_vat_are_part_of_windows_series_and_fees(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(SERIES, encoding="utf-8")
+    more = "levy_remote_per_kwh = 0.03\ngrid_fee_remote_per_kwh = 0.05\nvat_percent = 7.5\n"
+    prices = read(tmp_path, BY_SERIES + more).outside_prices(Span(START_S, 60, 2))
+    assert prices.at(0) == IntervalPrices(107_500, 100_000, 0, 86_000)
+    assert prices.at(1) == IntervalPrices(-215_000, -200_000, 0, 86_000)
+
+
+def test_faults_of_several_surcharges_come_at_once(tmp_path: Path) -> None:
+    text = MINIMAL + "vat_percent = -1\nstanding_per_day = -2\npeak_per_kw_month = nan\nlevy_remote = 1\n"
+    with pytest.raises(InvalidScenario) as caught:
+        read(tmp_path, text)
+    keys = [problem.key for problem in caught.value.problems]
+    names = ("vat_percent", "standing_per_day", "peak_per_kw_month", "levy_remote")
+    assert keys == [f"tariff.{name}" for name in names]
+
+
 SERIES = "timestamp,price_per_kwh\n2016-06-06T00:00:00Z,0.1\n2016-06-06T03:00:00+02:00,-0.2\n"
 BY_SERIES = HEAD + DATA + '[tariff]\nimport_series = "p.csv"\nfeed_in_series = "p.csv"\n'
 
@@ -90,6 +107,17 @@ def test_a_broken_series_is_an_error_of_the_data(tmp_path: Path) -> None:
         ("import_per_kwh = 0.32\nfeed_in_per_kwh = 0.08\n", []),
         ("import_per_kwh = 0.08\nfeed_in_per_kwh = 0.32\n", ["8: tariff.feed_in_per_kwh: 0.32 is above"]),
         ("import_per_kwh = 0.3\nfeed_in_per_kwh = 0.32\ngrid_fee_remote_per_kwh = 0.05\n", []),
+        (
+            "import_per_kwh = 0.3\nfeed_in_per_kwh = 0.35\nlevy_local_per_kwh = 0.01\nvat_percent = 19\n",
+            [
+                "0.35 is above what a neighbour can pay (0.3451 per kWh, import price and grid fees, levies, VAT)"
+            ],
+        ),
+        ("import_per_kwh = 0.3\nfeed_in_per_kwh = 0.35\nvat_percent = 19\n", []),
+        (
+            "import_per_kwh = 0.3\nfeed_in_per_kwh = 0.1\nvat_percent = 0.19\n",
+            ["9: tariff.vat_percent: is 0.19 %; VAT is in percent: write 19 for 19 percent"],
+        ),
         ("import_per_kwh = 32\nfeed_in_per_kwh = 8\n", ["prices are in currency units, not cents"]),
     ],
 )

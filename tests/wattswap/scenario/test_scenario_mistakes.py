@@ -26,6 +26,28 @@ solver = "highs"                        #! tariff.solver | did you mean 'market.
 
 grid_fee_local_per_kwh = -0.01          #! tariff.grid_fee_local_per_kwh | the smallest is 0
 
+levy_local_per_kwh = -0.01              #! tariff.levy_local_per_kwh | the smallest is 0
+
+levy_per_kwh = 0.01                     #! tariff.levy_per_kwh | did you mean 'levy_local_per_kwh'
+
+vat = 19                                #! tariff.vat | did you mean 'vat_percent'
+
+vat_percent = 119                       #! tariff.vat_percent | the largest is 100
+
+vat_percent = 19.00001                  #! tariff.vat_percent | finer than a ten-thousandth of a percent
+
+vat_percent = "19 %"                    #! tariff.vat_percent | 19 for a key in percent, 0.19 for a share
+
+vat_percent = 19 %                      #!  | write a number alone: 19 for a key in percent
+
+standing_charge = 0.3                   #! tariff.standing_charge | did you mean 'standing_per_day'
+
+standing_per_day = -0.3                 #! tariff.standing_per_day | the smallest is 0
+
+peak_per_kw = 3                         #! tariff.peak_per_kw | did you mean 'peak_per_kw_month'
+
+peak_per_kw_month = 1e7                 #! tariff.peak_per_kw_month | the largest is 1000000
+
 import_series = "."                     #! tariff.import_series | excludes import_per_kwh
 
 feed_in_series = "."                    #! tariff.feed_in_series | excludes feed_in_per_kwh

@@ -7,7 +7,7 @@ from wattswap.report.page import MAX_ROWS, Section, figure, table
 from wattswap.report.section import section
 from wattswap.report.story import Story
 from wattswap.report.words import number
-from wattswap.runs.shown import bills_with_total
+from wattswap.runs.shown import PART_HEADS, bills_with_total
 
 
 @section("bills", 60)
@@ -41,7 +41,8 @@ def bills(story: Story) -> Section:
 def _table(story: Story, homes: list[str]) -> str:
     """The bills of the mechanism in focus, in cents that add up to the last line."""
     names = ["cost_without_market", "cost_with_market", "saving"]
-    shown = bills_with_total(story.focused.bills.loc[homes, names], "all homes")
+    names += [name for name in PART_HEADS if name in story.focused.bills]
+    shown = bills_with_total(story.focused.bills.loc[homes, names], "all homes").rename(columns=PART_HEADS)
     shown.index.name = "home"
     cells = {
         (i, j): f'<td class="number">{number(float(value))}</td>'

@@ -7,6 +7,7 @@ from wattswap.report.page import Section, figure, paragraph
 from wattswap.report.section import section
 from wattswap.report.story import Outcome, Story
 from wattswap.report.words import number
+from wattswap.scenario.basis import fee_words, vat_words
 
 
 @section("price", 30)
@@ -30,12 +31,16 @@ def price(story: Story) -> Section:
     if len(story.seeds) > 1:
         caption += " Means over the seeds."
     caption += words.two_prices(shown)
+    if vat_words(story.scenario):
+        caption += " The tariff is drawn with VAT, which homes pay on what they buy from the retailer."
     body = figure("prices", alt, caption, data)
     fees = story.focused.value("grid_fee_remote_per_kwh") or 0.0
     if fees:
+        added = fee_words(story.scenario)
+        added = f", {added} included," if added else ""
         body += paragraph(
-            f"Who buys from the retailer pays a grid fee of {number(fees, 4)} {story.currency} per kWh on top of the"
-            " import price drawn here, so prices between neighbours may lie above it.",
+            f"Who buys from the retailer pays a grid fee of {number(fees, 4)} {story.currency} per kWh{added} on top of"
+            " the import price drawn here, so prices between neighbours may lie above it.",
             "note",
         )
     return Section("price", "Price", why, body, {"prices": figures.price_figure(frames, story.currency)})
