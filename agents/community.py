@@ -168,12 +168,11 @@ class Community:
         """Continue from a snapshot of the same homes under the same rules."""
         self._next, self._planned = saved["row"], -1
         self._forecasts = Forecasts(self._rules, self._first, self._known_at)
-        self._states.clear()
-        for states in saved["devices"]:
-            self._states.append({name: from_json(state) for name, state in states.items()})
-        self._control = from_json(saved["control"])
+        for states in saved["devices"]:  # as many as are kept: they replace all that were there
+            self._states.append({name: from_json(state, self.homes) for name, state in states.items()})
+        self._control = from_json(saved["control"], self.homes)
         for group in self._groups:
-            group.state = from_json(saved["strategies"][group.strategy.name])
+            group.state = from_json(saved["strategies"][group.strategy.name], len(group.homes))
 
     def _moment(self, row: int, known: int | None = None) -> Moment:
         """The interval of a row; weather from the last of `known` rows where they are given and end before it."""

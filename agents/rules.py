@@ -65,7 +65,7 @@ class Known:
         tariff: Outside prices of the whole run, which are published before it.
         tariff_row: The traded interval's place in it; below 0 where the forecast of an earlier row is made again.
         weather: Measured weather of the same rows; empty where a run has none.
-        valid: Which readings exist, of the shape of `net_wh`, where a missing one stands as 0; None if all do.
+        valid: Which readings exist, of the shape of `net_wh`, where a missing one is 0; None if all do.
     """
 
     knowledge_s: int

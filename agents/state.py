@@ -46,12 +46,14 @@ def to_json(state: State) -> dict[str, Any]:
     }
 
 
-def from_json(saved: Mapping[str, Any]) -> State:
-    """Read back what `to_json` wrote."""
+def from_json(saved: Mapping[str, Any], homes: int) -> State:
+    """Read back what `to_json` wrote, as `kept` keeps it.
+
+    Raises:
+        TypeError: It is not the state of so many homes.
+    """
     state = {
         name: np.array(column["values"], dtype=column["type"]).reshape(column["shape"])
         for name, column in saved.items()
     }
-    for column in state.values():
-        column.flags.writeable = False
-    return state
+    return kept(state, homes)

@@ -93,6 +93,8 @@ class AmbiguousFile(DataError, ValueError):
 class UnknownThing(DataError, KeyError):
     """A name that is not among those that are known."""
 
+    exit_hint = "usage"
+
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
         self.known = sorted(known)

@@ -31,7 +31,7 @@ class Finding:
             file.
         household: The home concerned, if any.
         message: One sentence: what is wrong and what to do.
-        count: How many facts it stands for.
+        count: How many facts it covers.
     """
 
     severity: Severity

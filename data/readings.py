@@ -58,7 +58,7 @@ class Source:
     Args:
         format: Name of the meter format.
         sha256: Of the file; of the sorted lines `sha256 name` where the source is a folder.
-        answers: What the user (or a stated default) said that the file does not state, e.g. the zone.
+        answers: What the user (or a stated default) added that the file does not state, e.g. the zone.
         notes: Traps found, one sentence each.
     """
 
@@ -72,7 +72,7 @@ class Source:
 class MeterData:
     """Readings of H homes over T intervals; every array has shape (T, H) and is read-only.
 
-    Arrays passed in are made read-only in place, not copied (a view of somebody's writable array is copied).
+    Arrays passed in are made read-only in place, not copied (a view of a writable array is copied).
 
     Args:
         households: Ids of the homes, one per column; in the form of `home_id`.

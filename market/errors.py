@@ -29,6 +29,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 class UnknownName(MarketError, KeyError):
     """A name under which nothing of a kind is registered."""
 
+    exit_hint = "usage"
+
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
         super().__init__(kind, name, self.known)  # all three, so that the error pickles
@@ -93,13 +95,23 @@ LONGEST = 300
 """Most letters that are shown of an error of foreign code."""
 
 
-def one_line(error: BaseException) -> str:
-    """An error of foreign code on one line that a terminal shows as it is."""
+def printable(text: str, longest: int = LONGEST) -> str:
+    """Foreign text on one line: control characters escaped, so that a terminal obeys none, and at most so long."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: longest + 1])
+    return shown if len(shown) <= longest else f"{shown[:longest]}..."
+
+
+def text_of(error: BaseException) -> str:
+    """The text of an error of foreign code, printable; empty where it has none or cannot be asked for it."""
     try:
-        text = " ".join(str(error).split())
+        return printable(" ".join(str(error).split()))
     except Exception:  # an error that cannot be printed
-        text = ""
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:LONGEST])
+        return ""
+
+
+def one_line(error: BaseException) -> str:
+    """The class and text of an error of foreign code, printable."""
+    text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -15,7 +15,7 @@ GridKind = Literal["dc", "lindistflow"]
 NO_LIMIT = -1
 """In `Lines.limit_wh`: any flow fits."""
 ENDS_NOWHERE = "ends at no node"
-"""What is said about a line with an end outside the nodes."""
+"""The message about a line with an end outside the nodes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -101,14 +101,14 @@ class Mechanism:
     def summary(self) -> str:
         """What it promises and where it is defined, in one line."""
         p = self.promises
-        said = [f"budget {p.budget_balance}"]
+        words = [f"budget {p.budget_balance}"]
         for name in ("individually_rational", "efficient", "truthful", "uniform_price", "needs_grid"):
-            said += [name.replace("_", " ")] if getattr(p, name) else []
+            words += [name.replace("_", " ")] if getattr(p, name) else []
         if not p.individually_rational:
-            said.insert(1, "not individually rational")
+            words.insert(1, "not individually rational")
         if p.truthful and p.truthful_for != "participants":
-            said[said.index("truthful")] += f" for {p.truthful_for.replace('_', ' ')}"
-        return f"{', '.join(said)}. {p.source}"
+            words[words.index("truthful")] += f" for {p.truthful_for.replace('_', ' ')}"
+        return f"{', '.join(words)}. {p.source}"
 
 
 def refuse_unused(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> None:

@@ -133,8 +133,8 @@ class Registry(Generic[T]):
         kind: What one is called in sentences, such as "strategy".
         folders: Our packages whose files register themselves; a name with a leading underscore is a helper.
         group: Entry-point group of other packages, such as "wattswap.strategies".
+        item: Class of the plug-ins.
         contract: Version of what a plug-in of this kind must offer; raised when older plug-ins no longer work.
-        item: Class of the plug-ins; any with a name when left out.
     """
 
     def __init__(
@@ -143,8 +143,8 @@ class Registry(Generic[T]):
         *,
         folders: Sequence[str],
         group: str,
+        item: type[T],
         contract: int = 1,
-        item: type[T] | None = None,
     ) -> None:
         self.kind, self.folders, self.group, self.contract = kind, tuple(folders), group, contract
         self.item = item
@@ -169,9 +169,10 @@ class Registry(Generic[T]):
         if contract not in (None, self.contract):
             raise OldContract(self.kind, str(getattr(item, "name", item)), contract, self.contract)
         origin = origin or sys._getframe(1).f_globals.get("__name__", "?")
-        if not self._in_a_folder(origin):
+        ours = self._in_a_folder(origin)
+        if not ours:
             self._refuse_unfit(item)
-        by_hand = not self._loading and not self._in_a_folder(origin)
+        by_hand = not ours and not self._loading
         if by_hand:
             self.load()
         if item.name in self._items:
@@ -184,7 +185,7 @@ class Registry(Generic[T]):
 
     def _refuse_unfit(self, item: T) -> None:
         name = getattr(item, "name", None)
-        if self.item is not None and not isinstance(item, self.item):
+        if not isinstance(item, self.item):
             raise InvalidPlugin(
                 self.kind, repr(name), f"is of the class {type(item).__name__}, not {self.item.__name__}"
             )
@@ -212,7 +213,7 @@ class Registry(Generic[T]):
         return Held(self, item, passing)
 
     def _refuse_fault(self, item: T, error: BaseException) -> None:
-        """Raise an error of somebody else's plug-in again, as a sentence."""
+        """Raise an error of a third-party plug-in again, as a sentence."""
         registered = self._items.get(item.name) is item
         if not registered or self.is_ours(item) or getattr(error, "exit_hint", "bug") != "bug":
             return
@@ -250,6 +251,10 @@ class Registry(Generic[T]):
     def origin(self, name: str) -> str:
         """The module that registered a name."""
         return self._origin[name]
+
+    def third_party_modules(self) -> set[str]:
+        """The modules outside our folders that have registered something in this process."""
+        return {origin for origin in self._origin.values() if not self._in_a_folder(origin)}
 
     def is_ours(self, item: T) -> bool:
         """Whether a file of our folders has registered this very plug-in."""

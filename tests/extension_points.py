@@ -63,12 +63,12 @@ class Example:
 
     @property
     def text(self) -> str:
-        """What stands in the file."""
+        """The content of the file."""
         return example_text(self.file)
 
 
 def example_text(file: str) -> str:
-    """What stands in a file of tests/examples."""
+    """The content of a file of tests/examples."""
     return (EXAMPLES / file).read_text(encoding="utf-8")
 
 
@@ -277,8 +277,8 @@ def _contract(kind: Kind, found: Registry[object]) -> list[str]:
     cls = getattr(import_module(module), name)
     lines = dedent(inspect.getsource(cls)).splitlines()
     end = next((i for i, line in enumerate(lines) if line.startswith(("    def ", "    @"))), len(lines))
-    said = f"Contract, version {found.contract}, `{module}.{name}`:"
-    return [said, "", "```py", *"\n".join(lines[:end]).rstrip().splitlines(), "```"]
+    contract = f"Contract, version {found.contract}, `{module}.{name}`:"
+    return [contract, "", "```py", *"\n".join(lines[:end]).rstrip().splitlines(), "```"]
 
 
 def _wrapped(text: str) -> list[str]:

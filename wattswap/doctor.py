@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from market.errors import one_line
 from wattswap.installation import shadow_warning
 
 
@@ -27,7 +28,7 @@ def examine() -> list[Check]:
             checks.extend(question())
         except Exception as error:
             name = question.__name__.strip("_")
-            checks.append(Check(name, False, f"{type(error).__name__}: {error}", "install wattswap again"))
+            checks.append(Check(name, False, one_line(error), "install wattswap again"))
     return checks
 
 

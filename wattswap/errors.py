@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, Self
 
-from market.errors import did_you_mean
+from market.errors import did_you_mean, one_line, printable
 
 
 class ExitCode(IntEnum):
@@ -162,6 +163,10 @@ def of_the_system(error: BaseException) -> InvalidData | None:
     return None
 
 
+MAX_SUGGESTED = 40
+"""Most known names that a sentence lists: a neighbourhood may have any number of homes."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """What to do about an unknown name: "did you mean 'x'? Known: w, x, y"."""
     names = list(known)
@@ -171,7 +176,10 @@ def suggest(name: str, known: Iterable[str]) -> str:
     nearest = f"did you mean {guess}?" if guess else did_you_mean(name, names).strip().replace("Did", "did")
     if not names:
         return ""
-    return f"{nearest} Known: {', '.join(names)}" if nearest else f"known: {', '.join(names)}"
+    listed = ", ".join(names[:MAX_SUGGESTED])
+    if len(names) > MAX_SUGGESTED:
+        listed += f", ... ({len(names)} in all)"
+    return f"{nearest} Known: {listed}" if nearest else f"known: {listed}"
 
 
 _CODE_BY_HINT = {
@@ -208,16 +216,24 @@ def problems_of(error: BaseException) -> list[Problem]:
         return error.problems
     if isinstance(error, KeyboardInterrupt):
         return [Problem("", "interrupted")]
-    text = str(error) or type(error).__name__
-    return [Problem("", text if is_expected(error) else f"unexpected {type(error).__name__}: {text}")]
+    if is_expected(error):
+        return [Problem("", str(error) or type(error).__name__)]
+    return [Problem("", f"unexpected {one_line(error)}")]
 
 
 def render(error: BaseException) -> str:
-    """An error as text: one line per problem, preceded by their number if there are several."""
-    lines = [str(problem) for problem in problems_of(error)]
+    """An error as text: one line per problem, preceded by their number if there are several.
+
+    Names and texts that a problem quotes are escaped where a terminal would obey them.
+    """
+    lines = [_shown(str(problem)) for problem in problems_of(error)]
     if len(lines) == 1:
         return f"Error: {lines[0]}"
     return "\n".join([f"Error: {len(lines)} problems", *(f"  {line}" for line in lines)])
+
+
+def _shown(text: str) -> str:
+    return "\n".join(printable(line, sys.maxsize) for line in text.splitlines())
 
 
 def as_json(error: BaseException) -> dict[str, object]:

@@ -56,7 +56,7 @@ def registry(what: str) -> Registry[Any]:
 
 def broken_plugins(*, every: bool = False) -> list[BrokenPlugin]:
     """Entry points that cannot be imported; of the registries that this process has imported, or of every one."""
-    asked = [registry(what) for what, place in REGISTRIES if every or place.partition(":")[0] in sys.modules]
+    asked = [registry(what) for what, place in REGISTRIES if every or _module_of(place) in sys.modules]
     for one in asked:
         one.load()
     return [error for one in asked for error in one.broken.values()]
@@ -124,9 +124,14 @@ def import_files(paths: Sequence[Path]) -> dict[str, str]:
 
 
 def at_fault(error: BaseException) -> BrokenModule | None:
-    """The file of plug-ins that an unexpected error passed through, as an error with its line; None where none did."""
-    for file in _FILES:
-        if place := line_of(error, file.stem):
+    """The third-party module that an unexpected error passed through, as an error with its line; None where none did.
+
+    It is a file of plug-ins, or what an entry point, a notebook or a program has registered.
+    """
+    asked = [registry(what) for what, place in REGISTRIES if _module_of(place) in sys.modules]
+    modules = {file.stem for file in _FILES}.union(*(one.third_party_modules() for one in asked))
+    for module in sorted(modules):
+        if place := line_of(error, module):
             return BrokenModule.of(place, f"raises {one_line(error)}", "correct the plug-in")
     return None
 
@@ -212,7 +217,8 @@ def _is_imported(file: Path) -> bool:
 
 def _broken(path: Path, error: BaseException) -> BrokenModule:
     if isinstance(error, DuplicateName):
-        what = f"registers the {error.kind} {error.name!r}, a name that is taken by {error.origin}"
+        taken_by = next((file.name for file in _FILES if file.stem == error.origin), error.origin)
+        what = f"registers the {error.kind} {error.name!r}, a name that is taken by {taken_by}"
         return BrokenModule.of(str(path), what, "choose another name")
     if isinstance(error, OldContract):
         return BrokenModule.of(str(path), error.what, error.cure)

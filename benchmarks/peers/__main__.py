@@ -1,6 +1,6 @@
 """Huang and MUDA beside pymarket: times in the same run, and where results differ, why.
 
-pymarket is installed into an environment of its own. Where it cannot be, that is said and nothing is measured.
+pymarket is installed into an environment of its own. Where it cannot be, that is reported and nothing is measured.
 
 Usage: python -m benchmarks.peers [--json] [--cap SECONDS]
 """

@@ -14,7 +14,7 @@ from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 Result = dict[str, Any]
 HALVES = ("left", "right")
 EQUAL = "equal: energies, prices and fees"
-BOTH_HALVES = "a participant stands in both halves: pymarket draws orders, not participants"
+BOTH_HALVES = "a participant is in both halves: pymarket draws orders, not participants"
 OUTSIDE = "a price of pymarket lies outside the price interval of its half"
 OTHER_PRICE = "pymarket takes another price of the interval: the middle of the marginal pair"
 UNEXPLAINED = "unexplained"

@@ -210,8 +210,8 @@ def hour_map(table: dict[str, FloatArray], zone: str | None, log: FindingLog) ->
     if zone is None and not known:
         log.add("error", "zone_needed", "the set names no time zone; give one, e.g. zone='America/New_York'")
         return None
-    said = zone or CHALLENGE_2022_ZONE
-    info = clock.zone_named(said)
+    zone_name = zone or CHALLENGE_2022_ZONE
+    info = clock.zone_named(zone_name)
     local_first = clock.local_seconds(fitting[-1])
     bounds = np.array([local_first, local_first + (len(month) - 1) * HOUR_S])
     start, last = clock.local_clock(bounds, info).first_utc_s.tolist()
@@ -225,7 +225,7 @@ def hour_map(table: dict[str, FloatArray], zone: str | None, log: FindingLog) ->
         row,
         filled,
         dropped,
-        said,
+        zone_name,
         asked=zone is not None,
         years=tuple(first.year for first in fitting),
     )
@@ -304,7 +304,7 @@ def _notes(hours: HourMap, tables: list[dict[str, FloatArray]]) -> list[str]:
         added_kwh = sum(float(table[LOAD][hours.row[hours.filled]].sum()) for table in tables)
         lines = ", ".join(str(row + 2) for row in hours.row[hours.filled].tolist())
         notes.append(
-            f"line {lines} stands for both passes of the autumn hour: {added_kwh:.3f} kWh of load added"
+            f"line {lines} is used for both passes of the autumn hour: {added_kwh:.3f} kWh of load added"
         )
     return notes
 

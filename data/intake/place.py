@@ -252,11 +252,13 @@ def _check_order(
     return result
 
 
-def _minutes(timed: list[tuple[Rows, IntArray, BoolArray]], said: int | None, log: FindingLog) -> int | None:
+def _minutes(
+    timed: list[tuple[Rows, IntArray, BoolArray]], stated: int | None, log: FindingLog
+) -> int | None:
     """Find the interval length: the most frequent step between the stamps of a home."""
     step = np.concatenate([_steps(*table) for table in timed])
-    if not len(step) and said in ALLOWED_MINUTES:
-        return said
+    if not len(step) and stated in ALLOWED_MINUTES:
+        return stated
     if not len(step):
         log.add("error", "interval_length", "no home has two intervals; give `minutes`, or a longer file")
         return None

@@ -1,7 +1,7 @@
 """The output of a format: readings as in the file, by line, before placement and rounding.
 
 A parser yields chunks of `RawReadings`; in which order, and how many rows a chunk has, makes no difference. What a
-reading means is said by its `Channel` (unit; energy of an interval, mean power or counter) and by the chunk (which end
+reading means is given by its `Channel` (unit; energy of an interval, mean power or counter) and by the chunk (which end
 of the interval a stamp names). The helpers `labels`, `numbers` and `stamps` make columns out of texts.
 """
 
@@ -172,7 +172,7 @@ class IntakeLog(FindingLog):
     Attributes:
         rows: Rows of data in the file; counted from the readings where None.
         zone: The clock of the file, where the parser knows it.
-        answers: What the user, or a stated default, said that the file does not state.
+        answers: What the user, or a stated default, added that the file does not state.
         notes: Traps of the source that were handled, one sentence each.
         batteries: What the source says that homes own.
     """

@@ -44,7 +44,7 @@ class Facing(NamedTuple):
 
 def facing(limit: IntArray, is_buy: BoolArray, *ties: IntArray) -> Facing:
     """Sort both sides at once: the highest limit first, equal ones by falling `ties`, then the last first."""
-    # Of equal limits the bids come first, so that in front of an offer stand just the bids that pay it.
+    # Of equal limits the bids come first, so that exactly the bids that pay it precede an offer.
     places = row_order((limit << 1) | is_buy, *ties)[::-1]
     buys = is_buy[places]
     bid_at, ask_at = buys.nonzero()[0], (~buys).nonzero()[0]

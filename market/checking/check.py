@@ -13,7 +13,7 @@ from market.checking.properties import PROPERTIES, Property
 from market.checking.random_books import participant_name, random_case
 from market.checking.shrink import shrink
 from market.checking.trial import Trial, Unfit, attempt, cleared
-from market.errors import InvalidRules
+from market.errors import InvalidRules, one_line
 from market.mechanism import Mechanism, TruthfulFor
 from market.rules import MarketRules, Value
 from market.units import money, price
@@ -82,7 +82,7 @@ class Verdict:
     Args:
         mechanism: Its name.
         findings: One per property.
-        refused: What it said of the books that it refused with InvalidRules, under plain rules too.
+        refused: Its messages about the books that it refused with InvalidRules, under plain rules too.
         largest_gain_nano: The most that one participant gained on one small book by misreporting its limits, whether
             that is promised or not; None where no misreport could be tried. [nano]
         small_books: How many books were drawn for misreports.
@@ -265,7 +265,7 @@ def _fault_of(one: Property, trial: Trial) -> str | None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return f"raises {type(error).__name__} on a variation of the book: {error}"
+        return f"on a variation of the book it raises {one_line(error)}"
 
 
 def _truthfulness(draw: _Draw, books: int, unfit: _Tally) -> tuple[Finding, int | None]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing, wrong_type
-from market.errors import InvalidRules
+from market.errors import InvalidRules, one_line, text_of
 from market.mechanism import Mechanism
 from market.rules import MarketRules
 
@@ -83,10 +83,10 @@ def cleared(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> Cleari
 
 
 def _what_was_raised(error: BaseException) -> str:
-    text = str(error) or "without a message"
+    text = text_of(error)
     if isinstance(error, ValueError) and ("read-only" in text or "WRITEABLE" in text):
         return f"writes into the book, whose arrays are read-only ({text})"
-    return f"raises {type(error).__name__}: {text.splitlines()[0]}"
+    return f"raises {one_line(error)}"
 
 
 def _same_state(before: Any, after: Any) -> bool:

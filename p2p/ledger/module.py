@@ -117,7 +117,7 @@ ENVELOPE_CODES = {
     "tx_role": "The sender's key has no role that may call this method.",
     "tx_quota": "The sender has used up its transactions of this window of heights.",
     "tx_args": "The arguments are not those of the method, or one is outside its range.",
-    "tx_module": "A module of somebody else failed, or wrote what it did not declare.",
+    "tx_module": "A third-party module failed, or wrote what it did not declare.",
 }
 """Why a transaction is refused whatever its module: code and sentence."""
 

@@ -36,7 +36,7 @@ _MUTABLE = (DECIDED, PROPOSAL, PREVOTE, PRECOMMIT, PRECOMMIT)
 
 
 class SimBlock(Record, frozen=True):
-    """Stands for a block: a parent, a time, and whether the state accepts it."""
+    """Represents a block: a parent, a time, and whether the state accepts it."""
 
     height: int
     parent: bytes

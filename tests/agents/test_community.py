@@ -130,11 +130,11 @@ def test_lots_belong_to_seed_interval_and_home_and_to_nothing_else() -> None:
 def test_states_go_to_json_and_back_exactly() -> None:
     state = {
         "whole": np.array([[2**62, -1], [0, 7]]),
-        "part": np.array([0.1, 1e-300, -2.5e17]),
+        "part": np.array([[0.1, 1e-300], [-2.5e17, 0.0]]),
         "yes": np.array([True, False]),
         "none": np.zeros((2, 0)),
     }
-    back = from_json(json.loads(json.dumps(to_json(state))))
+    back = from_json(json.loads(json.dumps(to_json(state))), 2)
     assert back.keys() == state.keys()
     for name, column in state.items():
         assert back[name].dtype == column.dtype
@@ -165,7 +165,7 @@ def test_a_state_that_no_checkpoint_can_keep_is_refused(state: object, phrase: s
 
 def test_a_state_cannot_be_changed_in_place_neither_before_nor_after_a_checkpoint() -> None:
     state = kept({"a": np.zeros(2)}, 2)
-    for kept_one in (state, from_json(to_json(state))):
+    for kept_one in (state, from_json(to_json(state), 2)):
         with pytest.raises(ValueError, match="read-only"):
             kept_one["a"] += 1
 
@@ -290,6 +290,30 @@ def test_what_was_learned_survives_a_checkpoint(learner: str) -> None:
     resumed = homes_of(*columns, strategies=strategies)
     resumed.restore(saved)
     assert market_day(resumed, 9, half_of_each) == market_day(straight, 9, half_of_each)
+
+
+@pytest.mark.parametrize("where", ["strategies", "devices"])
+def test_a_snapshot_whose_columns_do_not_fit_the_homes_is_refused(learner: str, where: str) -> None:
+    columns = registers(7, 5, 2)
+    homes = homes_of(*columns, strategies=[learner] * 2)
+    saved = json.loads(json.dumps(homes.snapshot()))
+    three = {"odd": {"type": "int64", "shape": [3], "values": [1, 2, 3]}}
+    if where == "strategies":
+        saved["strategies"][learner] = three
+    else:
+        saved["devices"][0]["battery"] = three
+    with pytest.raises(
+        TypeError, match=r"column 'odd' of a state has the shape \(3,\), and there are 2 homes"
+    ):
+        homes.restore(saved)
+
+
+def test_restored_columns_are_read_only(learner: str) -> None:
+    homes = homes_of(*registers(7, 5, 2), strategies=[learner] * 2)
+    homes.restore(json.loads(json.dumps(homes.snapshot())))
+    (group,) = homes._groups
+    assert group.state
+    assert not any(column.flags.writeable for column in group.state.values())
 
 
 def many(count: int) -> Orders:

@@ -12,7 +12,7 @@ PAGE = (ROOT / "docs" / "reference" / "meter-files.md").read_text(encoding="utf-
 
 
 def codes_in(source: str) -> set[str]:
-    """String arguments that follow a severity in a call, or stand in a call of `_report`."""
+    """String arguments that follow a severity in a call, or occur in a call of `_report`."""
     codes: set[str] = set()
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
         texts = [arg.value if isinstance(arg, ast.Constant) else None for arg in call.args]

@@ -51,7 +51,7 @@ def test_every_output_on_the_page_is_what_the_code_prints(shown: list[Shown]) ->
 
 
 def test_every_number_in_the_text_comes_out_of_the_code(shown: list[Shown]) -> None:
-    """Numbers of prose and overview stand in an output, or are an input in the page's Python."""
+    """Numbers of prose and overview occur in an output, or are an input in the page's Python."""
     blocks = fenced(TEXT.splitlines())
     inside = {block.first + n for block in blocks if block.language for n in range(-1, len(block.lines))}
     prose = " ".join(line for n, line in enumerate(TEXT.splitlines()) if n not in inside)

@@ -33,7 +33,7 @@ PAGES = sorted(
 
 @dataclass(frozen=True)
 class Banned:
-    """Words that are not used, the one to use instead, and names in which they may stand."""
+    """Words that are not used, the one to use instead, and names in which they may occur."""
 
     instead: str
     pattern: re.Pattern[str]

@@ -1,7 +1,7 @@
 """Links between validators that are cut: a minority waits, nobody forks, and all go on when the links are mended.
 
 Nodes listen on 127.0.0.1 only and tell each other so, so an address that leads through a proxy would be bypassed.
-Each validator gets a network namespace with a loopback of its own instead, in which a proxy stands at the address of
+Each validator gets a network namespace with a loopback of its own instead, in which a proxy has the address of
 every other node and leads to it; the proxies can be cut.
 """
 

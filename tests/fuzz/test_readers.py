@@ -62,7 +62,7 @@ def test_the_corpus_is_read_by_every_reader(checked: list[Target]) -> None:
 
 
 def test_a_checkpoint_has_only_one_encoding(checked: list[Target]) -> None:
-    """Found here: the version was not looked at, and the entries could stand in any order."""
+    """Found here: the version was not looked at, and the entries could be in any order."""
     right = next(target for target in checked if target.name == "checkpoint").seeds[0]
     checkpoint = decode(Checkpoint, right)
     for changes, error in (

@@ -108,7 +108,7 @@ def places(value: Any, above: Place = ()) -> Iterator[Place]:
 
 
 def at(value: Any, place: Place) -> Any:
-    """What stands at a place."""
+    """The value at a place."""
     for key in place:
         value = value[key]
     return value
@@ -124,7 +124,7 @@ def put(value: Any, place: Place, part: Any) -> Any:
 
 
 def without(value: Any, place: Place) -> Any:
-    """A copy without what stands at a place."""
+    """A copy without the value at a place."""
     value = deepcopy(value)
     del at(value, place[:-1])[place[-1]]
     return value

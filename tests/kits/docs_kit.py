@@ -2,11 +2,11 @@
 
 A fenced block with a second word (```toml scenario.toml) is written to that file. In a ```console block every line
 that starts with `$ wattswap` is run, and the lines below it are its output. A ```python block is executed, all blocks
-of a page in one namespace, and a ```text block right below it is what it prints. The word RUN stands for the folder
+of a page in one namespace, and a ```text block right below it is what it prints. The word RUN means the folder
 of the last run.
 
 `python -m tests.kits.docs_kit docs/tutorials/walk.md` runs a page uncut and writes what came out into it. A line `...`
-in an output stands for any whole lines, also for none; it stays where it is. `run_apart` runs a page in a process of
+in an output means any whole lines, also for none; it stays where it is. `run_apart` runs a page in a process of
 its own, because pages register mechanisms and strategies. Pages that run the demo in the same way share one run of it.
 """
 
@@ -243,7 +243,7 @@ def words_of(text: list[str]) -> set[str]:
 
 
 def differs(expected: list[str], actual: list[str]) -> str | None:
-    """Say where an output is not the one shown, or None; a line `...` stands for any whole lines."""
+    """Say where an output is not the one shown, or None; a line `...` means any whole lines."""
     cleaned = [line.rstrip() for line in actual]
     wanted = [line.rstrip() for line in expected]
     if _abridged(wanted, cleaned) == wanted:
@@ -254,7 +254,7 @@ def differs(expected: list[str], actual: list[str]) -> str | None:
 def _abridged(wanted: list[str], actual: list[str]) -> list[str]:
     """The output with a `...` for what the page leaves out.
 
-    The lines before the first `...` and those behind the last one are as many as on the page. What stands between two
+    The lines before the first `...` and those behind the last one are as many as on the page. What is between two
     is looked for in the rest, line by line; the output is given back in full where it is not there.
     """
     if ELLIPSIS not in wanted:

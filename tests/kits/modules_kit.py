@@ -150,7 +150,7 @@ def open_readings(readings: list[tuple[int, int]]) -> list[Reading]:
     ]
 
 
-# --- a module of somebody else ---------------------------------------------------------------------------
+# --- a third-party module ---------------------------------------------------------------------------
 
 NOTES = "notes"
 

@@ -1,4 +1,4 @@
-"""What is said about a case that is refused, and valid cases of every kind for every rule."""
+"""The problems of a case that is refused, and valid cases of every kind for every rule."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def label(value: Any) -> str:
 
 
 def sentences(case: Any, name: str) -> list[str]:
-    """What is said about a case; nothing where it is taken."""
+    """The problems of a case; none where it is taken."""
     try:
         clear_case(case, name)
     except Exception as error:

@@ -67,7 +67,7 @@ class MemoryBlobs:
 
 
 def check_batch(args: BatchArgs, blob: bytes) -> None:
-    """Stands for the market's rules."""
+    """Represents the market's rules."""
     index = (args.interval_start - START) // 900
     if blob[:12] != b"good" + index.to_bytes(8, "big"):
         raise Malformed("this blob does not lead to the batch")

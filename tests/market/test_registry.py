@@ -33,7 +33,7 @@ def nothing_added() -> Iterator[None]:
 
 
 def registry(*folders: str, contract: int = 1) -> Registry[Thing]:
-    return Registry("thing", folders=folders, group="wattswap.tests.none", contract=contract)
+    return Registry("thing", folders=folders, group="wattswap.tests.none", item=Thing, contract=contract)
 
 
 def test_what_is_registered_is_found_and_listed_by_name() -> None:
@@ -70,13 +70,13 @@ def test_a_file_dropped_into_a_folder_is_found(tmp_path: Path, monkeypatch: pyte
     package.mkdir()
     (package / "__init__.py").write_text(
         "from market.registry import ADDED, Registry\n"
-        "from types import SimpleNamespace\n"
-        "THINGS = Registry('thing', folders=['dropped_things'], group='wattswap.tests.none')\n"
-        "THINGS.register(SimpleNamespace(name='beside'))\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass(frozen=True)\nclass Thing:\n    name: str\n"
+        "THINGS = Registry('thing', folders=['dropped_things'], group='wattswap.tests.none', item=Thing)\n"
+        "THINGS.register(Thing(name='beside'))\n"
     )
     (package / "one.py").write_text(
-        "from types import SimpleNamespace\nfrom dropped_things import THINGS\n"
-        "THINGS.register(SimpleNamespace(name='one'))\n"
+        "from dropped_things import THINGS, Thing\nTHINGS.register(Thing(name='one'))\n"
     )
     (package / "_helper.py").write_text("raise RuntimeError('a helper is not imported')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -86,7 +86,7 @@ def test_a_file_dropped_into_a_folder_is_found(tmp_path: Path, monkeypatch: pyte
         before = list(ADDED)
         assert list(dropped_things.THINGS.all()) == ["beside", "one"]
         assert all(dropped_things.THINGS.is_ours(thing) for thing in dropped_things.THINGS.all().values())
-        mine = dropped_things.THINGS.register(Thing("mine"))
+        mine = dropped_things.THINGS.register(dropped_things.Thing("mine"))
         assert not dropped_things.THINGS.is_ours(mine)
         assert [*before, (dropped_things.THINGS, "mine")] == ADDED
         assert dropped_things.THINGS.origin("one") == "dropped_things.one"

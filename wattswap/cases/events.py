@@ -99,7 +99,7 @@ def _event(read: CaseReader, event: Any, where: str) -> Event:
 
 
 def _check_cancels(read: CaseReader, events: list[Event]) -> None:
-    """Note a cancel that names no earlier order or somebody else's."""
+    """Note a cancel that names no earlier order, or that of another participant."""
     owners: dict[Any, Any] = {}
     for i, event in enumerate(events):
         owner = owners.get(event.id)

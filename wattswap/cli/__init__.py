@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from market.errors import one_line
 from wattswap.cli.command import command_line
 from wattswap.errors import ExitCode, as_json, exit_code_of, is_expected, of_the_system, render
 from wattswap.installation import VERSION
@@ -90,6 +91,8 @@ def _discard_output() -> None:
 
 
 def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
+    from wattswap.cli.output import note
+
     if debug:
         traceback.print_exc()
     if isinstance(error, OSError) and error.filename is None:  # of standard output
@@ -105,14 +108,14 @@ def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
         if as_json_object:
             _print_json(as_json(error))
         else:
-            print(render(error), file=sys.stderr)
+            note(render(error))
         return int(exit_code_of(error))
-    what = ", ".join([f"unexpected {type(error).__name__}", *getattr(error, "__notes__", ())])
-    message = f"{what}: {error}. This is a bug of wattswap; {_kept_details()}"
+    notes = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
+    message = f"unexpected {one_line(error)}{notes}. This is a bug of wattswap; {_kept_details()}"
     if as_json_object:
         _print_json({"error": {"code": int(ExitCode.BUG), "message": message}})
     else:
-        print(f"Error: {message}", file=sys.stderr)
+        note(f"Error: {message}")
     return int(ExitCode.BUG)
 
 

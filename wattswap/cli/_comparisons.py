@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from market.errors import did_you_mean
 from market.metrics.table import METRICS, Metric, Row
 from wattswap.cli._summary import basis_lines, print_bills, print_lines
 from wattswap.cli.output import (
@@ -25,8 +24,8 @@ from wattswap.cli.output import (
 from wattswap.cli.tables import Column, cell, fixed, print_columns, print_table, wrapped
 from wattswap.comparison.effects import in_cents
 from wattswap.comparison.result import ComparisonFolder
-from wattswap.errors import UsageError
-from wattswap.scenario.basis import moment, rests_on
+from wattswap.errors import UsageError, suggest
+from wattswap.scenario.basis import moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +134,7 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
             f" {about['interval_minutes']} min from {start}, {seeds}"
         )
     )
-    print_lines(basis_lines(about["scenario"], about["data"].get("bidding_notes", ())))
+    print_lines(basis_lines(result.rests_on))
     for point in result.points:
         where = "" if len(result.points) == 1 else f", {point}"
         print()
@@ -180,14 +179,14 @@ def _print_effects(result: ComparisonFolder, point: str, against: str, where: st
 def _most(result: ComparisonFolder) -> str:
     """What can be saved at most, where it is the same at every point, and what operators add to it."""
     bounds = {round(v, 2) for point in result.points for v in _column(result, point, "saving_bound").values()}
-    said = f"At most {fixed(bounds.pop())} {result.currency} can be saved. " if len(bounds) == 1 else ""
+    text = f"At most {fixed(bounds.pop())} {result.currency} can be saved. " if len(bounds) == 1 else ""
     for point in result.points:
         where = "" if len(result.points) == 1 else f" at {point}"
         operators = _column(result, point, "market_operator_income")
         paid = [f"{label} {fixed(-kept)}" for label, kept in operators.items() if kept < -0.005]
         if paid:
-            said += f"Operators add money from outside{where}: {', '.join(paid)} {result.currency}. "
-    return said
+            text += f"Operators add money from outside{where}: {', '.join(paid)} {result.currency}. "
+    return text
 
 
 def _column(result: ComparisonFolder, point: str, metric: str) -> dict[str, float]:
@@ -213,7 +212,7 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
         "seeds": result.seeds,
         "zone": result.zone,
         "title": result.title,
-        "rests_on": rests_on(result.about["scenario"]),
+        "rests_on": result.rests_on,
         "points": {point: result.figures(point) for point in result.points},
         "reference": against or result.reference,
         "rationing": {label: result.rationing(label) for label in result.mechanisms},
@@ -278,9 +277,7 @@ def show_comparison(path: Path, what: str, which: str | None, form: Form, agains
         UsageError: No such view or mechanism, or it needs to know which.
     """
     if what not in VIEWS:
-        guess = did_you_mean(what, VIEWS).strip()
-        known = guess or f"a comparison has {', '.join(VIEWS)}"
-        raise UsageError.of("WHAT", f"nothing called {what!r} to show", known)
+        raise UsageError.of("WHAT", f"nothing called {what!r} to show of a comparison", suggest(what, VIEWS))
     result = ComparisonFolder(path)
     if which is not None:
         result.cell_keys(which)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data.readings import home_id
-from market.errors import did_you_mean
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.cli._summary import facts_beside, print_bills, print_run
-from wattswap.cli.output import Form, is_text, print_csv, print_json, print_rows
+from wattswap.cli.output import Form, is_text, print_csv, print_facts, print_json, print_rows
 from wattswap.cli.tables import print_table, wrapped
-from wattswap.errors import UsageError
+from wattswap.errors import UsageError, suggest
 from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
 from wattswap.runs.folder import RunFolder, read_table
 from wattswap.runs.shown import adding_up
@@ -33,8 +32,7 @@ def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
         UsageError: No such view, it needs to know which, or it is not a table and CSV is asked for.
     """
     if what not in VIEWS:
-        guess = did_you_mean(what, VIEWS).strip()
-        raise UsageError.of("WHAT", f"nothing called {what!r} to show", guess or f"known: {', '.join(VIEWS)}")
+        raise UsageError.of("WHAT", f"nothing called {what!r} to show", suggest(what, VIEWS))
     if form == "csv" and what not in TABULAR:
         raise UsageError.of("--csv", f"{what} is not a table", f"take --json, or one of {', '.join(TABULAR)}")
     VIEWS[what](RunFolder(path), which, form)
@@ -140,13 +138,14 @@ def _book(result: RunFolder, which: str | None, form: Form) -> None:
 
 def _block(result: RunFolder, which: str | None, form: Form) -> None:
     if which is None or not which.isdigit():
-        raise UsageError.of("WHICH", "which block?", "give a height, as in: wattswap show RUN block 12")
+        raise UsageError.of(
+            "WHICH", "needs the height of a block", "give one, as in: wattswap show RUN block 12"
+        )
     facts = block_facts(result.path, int(which))
     if form == "json":
         print_json(facts)
         return
-    for name, value in facts.items():
-        print(f"{name.replace('_', ' '):<22} {_figures(value)}")
+    print_facts(facts)
 
 
 def _why(result: RunFolder, which: str | None, form: Form) -> None:
@@ -156,10 +155,8 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
     which = None if which is None else home_id(which)
     homes = list(result.table("bills")["household"])
     if which not in homes:
-        guess = did_you_mean(which or "", homes).strip()
-        cure = guess or f"known: {', '.join(homes)}"
-        what = "which home?" if which is None else f"no home {which!r} in this run"
-        raise UsageError.of("WHICH", what, cure)
+        what = "is missing" if which is None else f"no home {which!r} in this run"
+        raise UsageError.of("WHICH", what, suggest(which or "", homes))
     frame = result.table("postings", ("account", "==", which))
     if "account_kind" in frame:  # runs of earlier versions lack it
         frame = frame[frame["account_kind"] == "home"].drop(columns="account_kind")
@@ -198,18 +195,8 @@ def _network(result: RunFolder, _which: str | None, form: Form) -> None:
     if form == "json":
         print_json(facts)
         return
-    for name, value in facts.items():
-        print(f"{name.replace('_', ' '):<30} {_figures(value)}")
+    print_facts(facts)
     _intervals_of_network(result, form)
-
-
-def _figures(value: Any) -> str:
-    """A figure, or its percentiles, as text."""
-    if isinstance(value, dict):
-        return "  ".join(f"{name} {'-' if number is None else number}" for name, number in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "-" if value is None else str(value)
 
 
 def _intervals_of_network(result: RunFolder, form: Form) -> None:

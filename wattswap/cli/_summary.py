@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from wattswap.cli.output import Form, print_json
 from wattswap.cli.tables import fixed, print_table, wrapped
 from wattswap.runs.shown import PART_HEADS, bills_with_total, saving_of
-from wattswap.scenario.basis import mechanism_of, moment, rests_on, vat_words
+from wattswap.scenario.basis import moment, vat_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def facts_beside(result: RunFolder) -> dict[str, Any]:
     """What a summary says beside the metrics, for JSON."""
     facts = {"delivered_kwh": result.delivered_kwh, "zone": result.zone, "title": result.title}
     facts |= {earlier: result.metrics.get(name) for earlier, name in EARLIER_NAMES.items()}
-    return facts | {"rests_on": rests_on(result.scenario, mechanism_of(result.scenario))}
+    return facts | {"rests_on": result.rests_on}
 
 
 def print_run(result: RunFolder, form: Form) -> None:
@@ -77,9 +77,7 @@ def print_run(result: RunFolder, form: Form) -> None:
     print_lines(
         [
             *saving_lines(m, money),
-            *basis_lines(
-                result.scenario, about["data"].get("bidding_notes", ()), mechanism_of(result.scenario)
-            ),
+            *basis_lines(result.rests_on),
             *market_lines(m, money, delivered_kwh, vat_words(result.scenario), metered=metered),
             *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
             ("Chain", chain),
@@ -97,16 +95,13 @@ def print_lines(lines: list[tuple[str, str]]) -> None:
         print(wrapped(line, LABEL + 3) if " " in text else line)
 
 
-def basis_lines(
-    scenario: Mapping[str, Any], notes: Iterable[str], mechanism: str = ""
-) -> list[tuple[str, str]]:
-    """What the figures rest on, as labels and texts, notes on the data last; of one mechanism, or of several."""
-    topics = [(f"  {topic}", text) for topic, text in rests_on(scenario, mechanism).items()]
-    return [("What this rests on", ""), *topics, *(("  note", note) for note in notes)]
+def basis_lines(basis: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What the figures rest on, as labels and texts."""
+    return [("What this rests on", ""), *((f"  {topic}", text) for topic, text in basis.items())]
 
 
 def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
-    """What the market saved, taken apart; the sum never stands alone."""
+    """What the market saved, taken apart; the sum is never shown alone."""
     found = saving_of(m)
     if found is None:
         saved = f"{fixed(m['saving'])} {money}, which this older run does not take apart"
@@ -163,11 +158,11 @@ def print_bills(bills: pd.DataFrame, money: str, form: Form) -> None:
 
 def chain_line(result: RunFolder) -> str:
     """The chain in one line; a short one is verified first."""
-    from wattswap.runs.chain_reader import VERIFIED_ON_THE_SPOT, verified_chain
+    from wattswap.runs.chain_reader import MAX_VERIFIED_BLOCKS, verified_chain
 
     chain = result.manifest["chain"]
     about = f"{chain['blocks']} blocks by {chain['authorities']} validators"
-    if chain["blocks"] > VERIFIED_ON_THE_SPOT:
+    if chain["blocks"] > MAX_VERIFIED_BLOCKS:
         return f"{about}; verify them with: wattswap chain verify {result.path}"
     facts = verified_chain(result.path)
     return f"{about}, {facts['signatures']} signatures verified; head {facts['head'][:16]}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -25,7 +26,7 @@ def show(
     from wattswap.runs.chain_reader import block_facts, chain_facts
 
     facts = chain_facts(run) if height is None else block_facts(run, height)
-    _print_facts(facts, json=json)
+    _print(facts, json)
 
 
 @app.command()
@@ -77,7 +78,7 @@ def check_proof(
     from wattswap.runs.chain_reader import check_line
 
     facts = check_line(proof, genesis)
-    _print_facts(facts, json=json)
+    _print(facts, json)
 
 
 @app.command("check-omission")
@@ -107,46 +108,52 @@ ChainModuleArgument = Annotated[str, typer.Argument(help="Name of a chain module
 
 
 @app.command()
-def describe(name: ChainModuleArgument, module: ModuleOption = None, json: JsonOption = False) -> None:
+def describe(name: ChainModuleArgument = "", module: ModuleOption = None, json: JsonOption = False) -> None:
     """Describe a chain module: its methods with their arguments, its entries, why it refuses."""
     from p2p.ledger.edge import described
     from p2p.ledger.module import CHAIN_MODULES
     from wattswap.cli.output import print_json
+    from wattswap.cli.tables import ONE_LINE, wrapped
 
     import_modules(module)
-    facts = described(CHAIN_MODULES.get(name))
+    facts = described(CHAIN_MODULES.get(name or _which(CHAIN_MODULES.all())))
     if json:
         print_json(facts)
         return
-    print(f"{name}: {facts['summary']}")
+    print(wrapped(f"{name}: {facts['summary']}", 2, ONE_LINE))
     for method, about in facts["methods"].items():
         arguments = ", ".join(f"{field}: {kind}" for field, kind in about["args"].items())
-        print(f"  {method}({arguments})  {about['about']} {', '.join(about['roles'])}".rstrip())
+        text = f"  {method}({arguments})  {about['about']} {', '.join(about['roles'])}".rstrip()
+        print(wrapped(text, 6, ONE_LINE))
     for entry in facts["entries"]:
-        print(f"  entry  {entry}")
+        print(wrapped(f"  entry  {entry}", 9, ONE_LINE))
     for code, sentence in facts["codes"].items():
-        print(f"  {code}  {sentence}")
+        print(wrapped(f"  {code}  {sentence}", 6, ONE_LINE))
 
 
 @app.command()
 def state(
-    run: RunArgument, name: ChainModuleArgument, module: ModuleOption = None, json: JsonOption = False
+    run: RunArgument, name: ChainModuleArgument = "", module: ModuleOption = None, json: JsonOption = False
 ) -> None:
     """Show the entries of one chain module after the newest block of a run."""
-    from json import dumps
-
-    from wattswap.cli.output import print_json
-    from wattswap.runs.chain_reader import module_state
+    from p2p.ledger.module import modules_of
+    from wattswap.cli.output import print_facts, print_json
+    from wattswap.cli.tables import wrapped
+    from wattswap.runs.chain_reader import genesis_of, module_state
 
     import_modules(module)
-    facts = module_state(run, name)
+    facts = module_state(run, name or _which(modules_of(genesis_of(run))))
     if json:
         print_json(facts)
         return
-    print(f"{name} at height {facts['height']}: {len(facts['entries'])} entries")
+    count = len(facts["entries"])
+    print(f"{name} at height {facts['height']}: {count} {'entry' if count == 1 else 'entries'}")
     for entry in facts["entries"]:
-        key = "".join(f"  {part}={value}" for part, value in entry.items() if part not in ("entry", "value"))
-        print(f"  {entry['entry']}{key}  {dumps(entry['value'])}")
+        value = entry["value"]
+        key = {part: one for part, one in entry.items() if part not in ("entry", "value")}
+        print()
+        print(wrapped(entry["entry"]))
+        print_facts(key | (value if isinstance(value, dict) else {"value": value}), 2)
 
 
 @app.command()
@@ -184,7 +191,7 @@ def tx(
         "nonce": made.nonce,
         "valid_until": made.valid_until_height,
     }
-    _print_facts(facts, json=json)
+    _print(facts, json)
 
 
 @app.command()
@@ -194,26 +201,24 @@ def send(
 ) -> None:
     """Submit a transaction to the validators of running nodes."""
     from p2p.transports.libp2p import open_libp2p
-    from wattswap.errors import InvalidData
     from wattswap.nodes.status import targets_of
     from wattswap.nodes.transactions import send
 
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise InvalidData.of(str(file), f"cannot be read: {error.strerror}", "name another file") from None
-    send(data, targets_of(nodes)[1], open_libp2p)
+    send(file.read_bytes(), targets_of(nodes)[1], open_libp2p)
     print("taken: it waits for a block")
 
 
-def _print_facts(facts: dict[str, Any], *, json: bool) -> None:
-    from wattswap.cli.output import print_json
+def _which(known: Iterable[str]) -> NoReturn:
+    """Refuse a command without the name of a module, with the names that there are."""
+    from wattswap.errors import UsageError, suggest
 
-    if json:
-        print_json(facts)
-        return
-    for name, value in facts.items():
-        print(f"{name.replace('_', ' '):<18} {value}")
+    raise UsageError.of("MODULE", "is missing", suggest("", known))
+
+
+def _print(facts: dict[str, Any], json: bool) -> None:
+    from wattswap.cli.output import print_facts, print_json
+
+    (print_json if json else print_facts)(facts)
 
 
 def _write_new(path: Path, data: bytes) -> None:

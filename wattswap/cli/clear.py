@@ -43,16 +43,18 @@ def clear(
 def _print_case(result: dict[str, object], wide: bool) -> None:
     import pandas as pd
 
+    from wattswap.cli.output import print_facts
     from wattswap.cli.tables import print_table
 
-    tables = {}
+    tables, facts = {}, {}
     for name, value in result.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             tables[name] = pd.DataFrame(value)
         elif isinstance(value, dict):
             tables[name] = pd.DataFrame({"value": value})
         else:
-            print(f"{name.replace('_', ' '):<18} {'-' if value is None else value}")
+            facts[name] = value
+    print_facts(facts)
     for name, frame in tables.items():
         if "value" not in frame:
             frame = frame.set_index(frame.columns[0])

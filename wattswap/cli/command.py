@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from market.registry import Registry
 
@@ -32,6 +33,26 @@ class Command:
         return str(text or "").strip().partition("\n")[0]
 
 
+class _PlainFlags:
+    """Shows a flag in the help without a type, which typer would print as `<bool>`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters of the command, its own help option among them."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_bool_flag", False) and param.metavar is None:
+                param.metavar = ""
+        return params
+
+
+class _OneCommand(_PlainFlags, TyperCommand):
+    """A command."""
+
+
+class _Group(_PlainFlags, TyperGroup):
+    """A group of commands."""
+
+
 COMMANDS: Registry[Command] = Registry(
     "command", folders=("wattswap.cli",), group="wattswap.commands", item=Command
 )
@@ -41,13 +62,16 @@ def command_line() -> typer.Typer:
     """The command line with every registered command."""
     app = typer.Typer(
         name="wattswap",
+        cls=_Group,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for command in sorted(COMMANDS.all().values(), key=lambda one: one.order):
         if isinstance(command.call, typer.Typer):
-            app.add_typer(command.call, name=command.name)
+            for inner in command.call.registered_commands:
+                inner.cls = _OneCommand
+            app.add_typer(command.call, name=command.name, cls=_Group)
         else:
-            app.command(command.name)(command.call)
+            app.command(command.name, cls=_OneCommand)(command.call)
     return app

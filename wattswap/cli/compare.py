@@ -111,6 +111,8 @@ def compare_points(
     from wattswap.errors import CheckFailed, ExitCode, UsageError, suggest
     from wattswap.selection import read_choices
 
+    if seeds < 1:
+        raise UsageError.of("--seeds", f"is {seeds}, the number of seeds to compare over", "give at least 1")
     _refuse_axes(points)
     first = points[0].scenario
     choices = read_choices(mechanisms or [])

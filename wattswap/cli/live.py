@@ -59,6 +59,7 @@ def live(
     """Run a scenario with real nodes on loopback: homes or gateways, an operator, validators that vote."""
     from dataclasses import replace
 
+    from wattswap.cli._summary import basis_lines, print_lines
     from wattswap.cli.output import Progress, note, print_json
     from wattswap.errors import InvalidScenario, UsageError
     from wattswap.nodes.live import Topology, compare_runs, run_live
@@ -87,11 +88,13 @@ def live(
             rows = compare_runs(result, engine.run(stored_scenario(result.path), out=scratch))
     network = result.manifest["network"]
     if json:
-        print_json({"run": str(result.path), **result.metrics, "network": network, "equal": rows})
+        facts = {"run": str(result.path), **result.metrics, "network": network, "equal": rows}
+        print_json(facts | {"rests_on": result.rests_on})
         return
     _print_network(result.manifest["name"], len(result.table("intervals")), network)
     if compare:
         _print_equal(rows)
+    print_lines(basis_lines(result.rests_on))
     print(f"  Folder {result.path}")
 
 

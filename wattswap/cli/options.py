@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from wattswap.errors import Problem
     from wattswap.scenario.load import Scenario
 
 ScenarioArgument = Annotated[
@@ -71,16 +69,21 @@ def load_scenario(
     seed: int | None = None,
     mechanism: str | None = None,
     module: list[Path] | None = None,
+    typed: Mapping[str, str] | None = None,
 ) -> Scenario:
     """Load a scenario with the command line's changes and modules; warnings go to stderr.
 
+    Args:
+        settings: KEY=VALUE of `--set`, or of the option that `typed` names.
+        typed: The option that the user typed for a setting, where it is not `--set`.
+
     Raises:
         InvalidScenario: Lists what is wrong with it.
-        UsageError: Unknown parameters of the mechanism.
+        UsageError: Nothing is wrong but values of `--mechanism`, `--case` and `--seed`.
     """
     from market.mechanism import MECHANISMS
     from wattswap.cli.output import note
-    from wattswap.errors import InvalidScenario
+    from wattswap.errors import InvalidScenario, UsageError
     from wattswap.plugins import broken_plugins
     from wattswap.scenario.load import TEMPLATES, load
     from wattswap.selection import choice_of
@@ -88,34 +91,28 @@ def load_scenario(
     modules = import_modules(module)
     # The mechanism first: naming another one drops its parameters, and --set may give new ones.
     overrides: list[str] = []
-    typed: dict[str, str] = {}
+    own: dict[str, str] = {}
     if mechanism is not None:
         # A bare or unknown name is checked with the scenario, so that all errors are listed together.
         name_alone, colon, _ = mechanism.partition(":")
         overrides = [f"market.mechanism={dumps(name_alone)}"]
-        typed[overrides[0]] = f"-m {mechanism}"
         if colon and name_alone in MECHANISMS.all():
             overrides = choice_of(mechanism, f"-m {mechanism}").settings()
+        own = dict.fromkeys(overrides, f"-m {mechanism}")
     overrides += settings or []
     if seed is not None:
         overrides.append(f"seed={seed}")
-        typed[overrides[-1]] = f"--seed {seed}"
+        own[overrides[-1]] = f"--seed {seed}"
     path = TEMPLATES / "street.toml" if name == "demo" and not Path("demo").exists() else Path(name)
     try:
-        scenario = load(path, case, overrides, modules=modules)
+        scenario = load(path, case, overrides, modules=modules, typed={**(typed or {}), **own})
     except InvalidScenario as error:
-        raise InvalidScenario(*(_as_typed(problem, typed) for problem in error.problems)) from None
+        if {problem.where for problem in error.problems} <= {*own.values(), f"--case {case}"}:
+            raise UsageError(*error.problems) from None
+        raise
     finally:
         for broken in broken_plugins():
             note(f"warning: {broken}")
     for warning in scenario.warnings():
         note(f"warning: {warning}")
     return scenario
-
-
-def _as_typed(problem: Problem, typed: Mapping[str, str]) -> Problem:
-    """Name the option that the user typed, where a problem names the `--set` that stands for it."""
-    for override, option in typed.items():
-        if problem.where.startswith(f"--set {override}: "):
-            return replace(problem, where=option)
-    return problem

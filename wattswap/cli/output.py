@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from wattswap.cli.tables import print_table
+from wattswap.cli.tables import ONE_LINE, print_table, screen_width, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
+LONGEST_FACT = 200
+"""Letters of the longest value that is printed whole."""
 Form = Literal["text", "wide", "json", "csv"]
 """Output form of a view: text as wide as the screen, text with every column, one JSON object, or CSV."""
 
@@ -47,8 +50,47 @@ def _as_text(value: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Print a note on stderr."""
-    print(text, file=sys.stderr)
+    """Print a note or an error on stderr: on a terminal in lines that fit, elsewhere in its own lines."""
+    lines = text.split("\n")
+    if sys.stderr.isatty():
+        lines = [wrapped(line, len(line) - len(line.lstrip()) + 2) for line in lines]
+    print("\n".join(lines), file=sys.stderr)
+
+
+def print_facts(facts: Mapping[str, Any], indent: int = 0) -> None:
+    """Print facts below each other, one a line; what is too long for the screen goes below its name, or is cut.
+
+    Args:
+        facts: Values by name: numbers, texts, lists, and facts by name themselves.
+        indent: Blanks at the left.
+    """
+    room = max((len(name) for name, value in facts.items() if not _is_nested(value)), default=0)
+    for name, value in facts.items():
+        label = f"{'':{indent}}{name.replace('_', ' '):<{room}}"
+        if _is_nested(value):
+            print(label.rstrip())
+            print_facts(value, indent + 2)
+            continue
+        text = _text_of(value)
+        width = screen_width(ONE_LINE)
+        if len(label) + 2 + max(map(len, text.split()), default=0) > width and len(label) > indent + 2:
+            print(label.rstrip())
+            label = " " * (indent + 2)
+        print(wrapped(f"{label}  {text}".rstrip(), len(label) + 2, ONE_LINE))
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(v, Mapping | list) for v in value.values())
+
+
+def _text_of(value: Any) -> str:
+    """A value in words; one that is longer than any screen is cut."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {_text_of(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text_of, value)) or "none"
+    text = "-" if value is None else str(value)
+    return text if len(text) <= LONGEST_FACT else f"{text[:16]}... ({len(text)} letters, all with --json)"
 
 
 def print_csv(frame: pd.DataFrame) -> None:

@@ -51,7 +51,7 @@ def report(
 
     from wattswap.cli.output import print_json
     from wattswap.conditions import broken, read_conditions
-    from wattswap.errors import CheckFailed
+    from wattswap.errors import AlreadyExists, CheckFailed
     from wattswap.report.words import verdict
     from wattswap.report.write import story_of, write_report
     from wattswap.runs.chain_reader import parse_interval
@@ -63,9 +63,15 @@ def report(
     figures = story.figures
     names = {name for of_one in figures.values() for name in of_one}
     conditions = read_conditions("--assert", asserted or (), figures, names)
-    written = write_report(story, out or folder / REPORT, start, force=force)
     competing = [outcome.label for outcome in story.rivals]
-    if problems := broken("--assert", conditions, figures, competing, must_hold=True):
+    problems = broken("--assert", conditions, figures, competing, must_hold=True)
+    try:
+        written = write_report(story, out or folder / REPORT, start, force=force)
+    except AlreadyExists as error:
+        if not problems:
+            raise
+        raise CheckFailed(*problems, *error.problems) from None
+    if problems:
         raise CheckFailed(*problems)
     if json:
         facts = {"report": str(written), "bytes": written.stat().st_size, "verdict": verdict(story)}

@@ -105,7 +105,10 @@ def _grid(
     for combination in product(*axes):
         extra = [f"{key}={value}" for key, value in combination]
         try:
-            loaded = load_scenario(scenario, case, [*(settings or []), *extra], seed, module=module)
+            typed = {text: f"--vary {text}" for text in extra}
+            loaded = load_scenario(
+                scenario, case, [*(settings or []), *extra], seed, module=module, typed=typed
+            )
         except InvalidScenario as invalid:
             problems.extend(invalid.problems)
             continue

@@ -135,9 +135,9 @@ def make_plan(
 
 
 def _without_market(scenario: Scenario) -> dict[str, Any]:
-    said = scenario.resolved()
-    said.pop("seed")
-    said["market"].pop(
+    shared = scenario.resolved()
+    shared.pop("seed")
+    shared["market"].pop(
         "mechanism"
     )  # its params stay: they are those of the scenario's own mechanism in its cells
-    return said
+    return shared

@@ -15,10 +15,11 @@ from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.comparison.plan import CellKey, name_of
 from wattswap.comparison.statistics import Difference, paired_difference
 from wattswap.comparison.store import BILLS, INTERVALS, SUMMARY, missing_cells, read_part
-from wattswap.errors import RunNotFound, UsageError, VerificationFailed, suggest
+from wattswap.errors import UsageError, VerificationFailed, suggest
 from wattswap.runs.folder import bills_frame, read_object
 from wattswap.runs.layout import COMPARISON
-from wattswap.scenario.basis import rationing_of, title_of, zone_of
+from wattswap.runs.missing import COMPARED, not_found
+from wattswap.scenario.basis import caveats, rationing_of, rests_on, title_of, zone_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,18 +51,19 @@ class ComparisonFolder:
     ) -> None:
         self.path, self._only, self._asked_seeds = Path(path), mechanisms, seeds
         if not (self.path / COMPARISON).is_file():
-            raise RunNotFound.of(
-                str(self.path),
-                f"no comparison is here (there is no {COMPARISON})",
-                "give the folder that `wattswap compare` printed",
-            )
+            raise not_found(self.path, COMPARED)
 
     def __repr__(self) -> str:
         about, missing = self.about, len(self.about["missing"])
         return (
             f"<comparison {self.path.name}: {len(self.mechanisms)} mechanisms, {len(about['seeds'])} seeds,"
-            f" {len(self.points)} points{f', {missing} cells missing' if missing else ''}>"
+            f" {len(self.points)} points{f', {missing} cells missing' if missing else ''}{caveats(self.rests_on)}>"
         )
+
+    @property
+    def rests_on(self) -> dict[str, str]:
+        """What the figures rest on, by topic: a bound, quantities, forecast, imbalance, rationing, notes."""
+        return rests_on(self.about["scenario"], self.about["data"].get("bidding_notes", ()))
 
     @cached_property
     def about(self) -> dict[str, Any]:

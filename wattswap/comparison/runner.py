@@ -20,8 +20,8 @@ from wattswap.comparison.cells import run_cell
 from wattswap.comparison.plan import CellKey, Plan, name_of
 from wattswap.comparison.store import (
     DATASETS,
-    OTHER_COLUMNS,
     SUMMARY,
+    OtherColumns,
     differing,
     is_done,
     missing_cells,
@@ -164,20 +164,19 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
     missing = [key for key in cells if key not in finished]
     if [asdict(key) for key in missing] != about["missing"] or not finished:
         wrong.append(
-            f"{len(missing)} of {len(cells)} cells are not there, {len(about['missing'])} are said to be"
+            f"{len(missing)} of {len(cells)} cells are not there, {len(about['missing'])} are stated as missing"
         )
     for count, key in enumerate(finished, 1):
         origin = about["scenarios"][name_of(key)]
         setup = prepare(from_resolved(origin["resolved"], origin["base"]))
         cell = run_cell(setup)
         row = figures(cell.result)
-        columns = differing(folder, key, cell, row, setup.roster)
-        if other_code and any(column.endswith(OTHER_COLUMNS) for column in columns):
-            what = "was made by another version of wattswap, whose cells have other columns"
-            cure = (
-                f"to verify it, run `wattswap verify {folder}` with the program that wrote it, whose version"
-            )
-            raise RunNotFound.of(str(folder), what, f"{cure} and commit are in its comparison.json")
+        try:
+            columns = differing(folder, key, cell, row, setup.roster)
+        except OtherColumns as error:
+            if other_code:
+                raise _of_another_version(folder) from None
+            columns = [str(error)]
         if columns:
             wrong.append(f"{name_of(key)}: {', '.join(columns)}")
         _report(on_cell, key, row, count, len(finished), False)
@@ -187,6 +186,12 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
             cure = "the code has changed since; verify with the wattswap whose commit is in comparison.json"
         raise VerificationFailed.of(str(folder), "; ".join(wrong), cure)
     return {"cells": len(finished)}
+
+
+def _of_another_version(folder: Path) -> RunNotFound:
+    what = "was made by another version of wattswap, whose cells have other columns"
+    cure = f"to verify it, run `wattswap verify {folder}` with the program that wrote it, whose version"
+    return RunNotFound.of(str(folder), what, f"{cure} and commit are in its comparison.json")
 
 
 def _jobs(

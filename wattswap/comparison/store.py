@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUMMARY, BILLS, INTERVALS = "summary", "bills", "intervals"
-OTHER_COLUMNS = " (columns)"
 DATASETS = (INTERVALS, BILLS, SUMMARY)
 _PART = "part.parquet"
 
@@ -98,14 +97,23 @@ def read_part(folder: Path, dataset: str, key: CellKey) -> pa.Table:
         raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
 
 
+class OtherColumns(Exception):
+    """A stored table has other columns than this program writes; the text names it."""
+
+
 def differing(folder: Path, key: CellKey, cell: Cell, summary: Row, households: tuple[str, ...]) -> list[str]:
-    """Names of the stored columns of a cell that differ from the recomputed cell; measured times are not compared."""
+    """Names of the stored columns of a cell that differ from the recomputed cell; measured times are not compared.
+
+    Raises:
+        OtherColumns: Of the first table with other columns.
+        VerificationFailed: A stored table is missing or damaged.
+    """
     measured = {"clear_ns", "cell_sha256", *(name for name, m in METRICS.all().items() if not m.repeatable)}
     wrong = []
     for dataset, again in tables_of(cell, summary, households, "").items():
         stored = read_part(folder, dataset, key)
         if stored.column_names != again.column_names:
-            return [f"{dataset}{OTHER_COLUMNS}"]
+            raise OtherColumns(f"{dataset} has other columns")
         wrong += [
             f"{dataset}.{name}"
             for name in again.column_names

@@ -8,6 +8,7 @@ from decimal import Decimal
 from numbers import Integral
 from typing import Any
 
+from market.errors import printable
 from market.units import INT64_SAFE, micro_from_price, wh_from_kwh
 from wattswap.errors import InvalidData, Problem, suggest
 
@@ -36,7 +37,8 @@ class CaseReader:
 
     def note(self, where: str, message: str, cure: str = "") -> None:
         """Add one problem."""
-        self.problems.append(Problem(_one_line(where), _one_line(message), _one_line(cure)))
+        where, message, cure = (printable(text, _LONGEST) for text in (where, message, cure))
+        self.problems.append(Problem(where, message, cure))
 
     def refuse(self) -> None:
         """Raise if there are problems so far."""
@@ -122,12 +124,6 @@ class CaseReader:
             return list(value)
         self.note(where, f"must be a list, not {shown(value)}")
         return []
-
-
-def _one_line(text: str) -> str:
-    """A sentence on one line and of bounded length, whatever names of a case it quotes."""
-    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}..."
 
 
 def shown(value: Any) -> str:

@@ -14,7 +14,7 @@ from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.batch_checker import BatchChecker
-from wattswap.nodes.interval import Recomputed, check_said
+from wattswap.nodes.interval import Recomputed, check_messages
 from wattswap.nodes.node import OMISSION
 from wattswap.runs import engine
 from wattswap.runs.chain_writer import Committed
@@ -119,33 +119,31 @@ def assemble(
     begun: float,
     network: dict[str, Any],
     *,
-    blobs: Path | None = None,
-    strict: bool = False,
+    checked: Path | None = None,
 ) -> RunFolder:
     """Write the tables, bills and manifest of a live run from its chain and blobs.
 
     Args:
-        partial: Folder with scenario, genesis, chain and blobs.
+        partial: Folder with scenario, genesis and chain, and with the blobs unless `checked` names theirs.
         begun: When the run began. [s since 1970]
         network: Figures of the network, for the manifest.
-        blobs: Folder with the blobs where it is not in `partial`.
-        strict: Refuse messages to which the homes' data and strategies do not lead.
+        checked: Folder with blobs whose messages are refused where the homes' data and strategies do not lead to them.
 
     Raises:
         VerificationFailed: The chain does not follow from the blobs, or a message not from the data.
     """
-    chain = NetworkChain(setup, partial / CHAIN, blobs or partial / BLOBS)
+    chain = NetworkChain(setup, partial / CHAIN, checked or partial / BLOBS)
     current = engine.Run(setup, partial, chain)
-    # A home that was absent may have learned less than it would have, and nobody can say what it bids.
+    # A home that was absent may have learned less than it would have, so its orders are unknown.
     absent, learns = set[int](), current.community.learns
     try:
         for i in range(setup.intervals):
             recomputed = chain.recomputed(setup.start_of(i))
             # Only the homes know the states of their devices: simulate the interval as they did.
-            orders = sent_orders(setup, current.community, i) if strict else None
+            orders = sent_orders(setup, current.community, i) if checked else None
             meters = read_meters(setup, current.community, i)
             if orders is not None:
-                absent |= check_said(setup, orders, meters, recomputed, absent if learns else set())
+                absent |= check_messages(setup, orders, meters, recomputed, absent if learns else set())
                 if learns:
                     record = recomputed.record
                     lines = record.settled.postings.lines[: len(setup.roster)]

@@ -24,6 +24,7 @@ from p2p.blocks.block import Tx
 from p2p.ledger.light import Line, batch_in, check_proof
 from p2p.roles.collector.gateway import NotTaken
 from p2p.roles.household import NotAcknowledged
+from p2p.roles.validator.batch_check import Offload
 from p2p.transports.base import RequestRefused
 from p2p.wire import messages
 from p2p.wire.codec import decode
@@ -122,6 +123,7 @@ class Home:
         pace: When it sends its orders.
         on_omission: See `OnOmission`.
         learned: What its strategy has learned.
+        offload: Where that is written.
     """
 
     setup: Setup
@@ -131,6 +133,7 @@ class Home:
     pace: Pace
     on_omission: OnOmission
     learned: Learned
+    offload: Offload
 
     async def live(self, first: int, on_interval: OnInterval) -> None:
         """Take part in the network from interval `first` of the scenario on.
@@ -150,7 +153,7 @@ class Home:
             ):  # no longer available: settled long before this home started
                 done = Done(missed=1)
             if community.learns:
-                self.learned.keep(self.setup.start_of(i + 1), community.snapshot())
+                await self.offload(self.learned.keep, self.setup.start_of(i + 1), community.snapshot())
             on_interval(i, self.index, done)
 
     def _before(self, first: int) -> Community:

@@ -100,10 +100,10 @@ def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Recom
     return Recomputed(record, batch, inclusion, args)
 
 
-def check_said(
+def check_messages(
     setup: Setup, orders: Orders, meters: Meters, recomputed: Recomputed, unsure: Collection[int]
 ) -> set[int]:
-    """Check that every home said what its data and strategy lead to; a home may have been absent.
+    """Check that the messages of every home are those to which its data and strategy lead; a home may be absent.
 
     Args:
         orders: Of all homes in the interval, simulated.
@@ -111,15 +111,15 @@ def check_said(
         unsure: Homes whose orders cannot be simulated.
 
     Returns:
-        Members that gave no order and did not say that they have none.
+        Members that sent neither an order nor the message that they have none.
 
     Raises:
-        VerificationFailed: Names the first home that said something else.
+        VerificationFailed: Names the first home with another message.
     """
     record = recomputed.record
     bought, sold = registers(setup, record.book, record.clearing, ())
     for home, name in enumerate(setup.roster):
-        nonce, said = recomputed.inclusion.spoken[home]
+        nonce, sent = recomputed.inclusion.spoken[home]
         metered = record.import_wh[home], record.export_wh[home]
         # Who sent no reading is settled as if it had metered what it traded.
         if metered not in ((meters.import_wh[home], meters.export_wh[home]), (bought[home], sold[home])):
@@ -127,7 +127,7 @@ def check_said(
         elif (
             nonce != ABSENT
             and home not in unsure
-            and said != message_id(setup.message(home, record.start_s, orders))
+            and sent != message_id(setup.message(home, record.start_s, orders))
         ):
             what = "order"
         else:

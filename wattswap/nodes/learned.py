@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +21,9 @@ Snapshot = dict[str, Any]
 """Of `Community.snapshot`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Learned:
-    """Snapshots of one home, each taken before the interval of its key.
+    """Snapshots of one home, each taken before the interval of its key; the file is read once in a process.
 
     Args:
         path: The file.
@@ -34,6 +34,7 @@ class Learned:
     path: Path
     chain_id: str
     household: str
+    _kept: dict[str, Snapshot] | None = field(default=None, init=False)
 
     def before(self, interval_start: int) -> Snapshot:
         """The home as it was before an interval.
@@ -42,25 +43,25 @@ class Learned:
             InvalidData: The file is missing, damaged, of another home or chain, or has no such interval.
         """
         try:
-            return self._read()[str(interval_start)]
+            self._kept = self._kept or self._read()
+            return self._kept[str(interval_start)]
         except FileNotFoundError:
             raise self._refused("is missing") from None
         except KeyError:
             raise self._refused(f"has nothing from before interval {interval_start}") from None
 
     def keep(self, interval_start: int, snapshot: Snapshot) -> None:
-        """Write a snapshot beside those of the intervals before it, durably.
+        """Write a snapshot beside those of the intervals before it, durably: it waits for the disk.
 
         Raises:
             InvalidData: The file is damaged or cannot be written.
         """
         try:
-            kept = self._read()
+            kept = (self._kept or self._read()) | {str(interval_start): snapshot}
         except FileNotFoundError:
-            kept = {}
-        kept[str(interval_start)] = snapshot
+            kept = {str(interval_start): snapshot}
         newest = sorted(kept, key=int)[-KEPT:]
-        kept = {start: kept[start] for start in newest}
+        self._kept = kept = {start: kept[start] for start in newest}
         content = {"sha256": self._digest(kept), "snapshots": kept}
         try:
             write_whole(self.path, json.dumps(content).encode())

@@ -213,7 +213,8 @@ def _home(node: Node, name: str, client: Client, listener: Listener) -> Home:
     """One home of a node, with what its strategy has learned in the node's folder."""
     index = node.setup.roster.index(name)
     learned = Learned(node.data / f"{LEARNED}{index}.json", node.setup.genesis.chain_id.hex(), name)
-    return Home(node.setup, index, client, listener, Pace(node.config.clock), node.keep_omission, learned)
+    pace, offload = Pace(node.config.clock), node.world.offload
+    return Home(node.setup, index, client, listener, pace, node.keep_omission, learned, offload)
 
 
 COUNTS: Final = ("receipts", "late", "by_gossip", "proofs", "broken_promises", "missed")

@@ -13,7 +13,7 @@ from wattswap.comparison.plan import CellKey, name_of
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError, suggest
 from wattswap.report.of_run import orders_frame, promises_of, provenance, row_of
-from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, Sweep, energy_flows, notes_of
+from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, Sweep, energy_flows
 from wattswap.report.words import merit, needs_money
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def story_of_comparison(
         repeat=str(about["command"]),
         scenario=scenario,
         notes=_notes(comparison, point),
+        history=tuple(str(note) for note in about["data"].get("bidding_notes", ())),
         point=point if comparison.varied else "",
         sweep=sweep_of(comparison, SWEPT),
         effects=None if against is None else comparison.effects(against, point=point),
@@ -172,7 +173,7 @@ def _flows(outcome: Outcome) -> pd.DataFrame:
 
 def _notes(comparison: ComparisonFolder, point: str) -> tuple[str, ...]:
     about = comparison.about
-    notes = [*notes_of(about)]
+    notes = [str(note) for note in about["data"].get("notes", ())]
     if about["missing"]:
         notes.append(f"{len(about['missing'])} cells are not finished and left out")
     if len(comparison.seeds) < len(about["seeds"]):

@@ -10,8 +10,8 @@ import numpy as np
 
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
 from wattswap.errors import InvalidData, UsageError
-from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows, notes_of
-from wattswap.runs.chain_reader import VERIFIED_ON_THE_SPOT, chain_facts, stamp, verified_chain
+from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
+from wattswap.runs.chain_reader import MAX_VERIFIED_BLOCKS, chain_facts, stamp, verified_chain
 from wattswap.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def story_of_run(result: RunFolder) -> Story:
         provenance=provenance(about) | {"folder": result.path.name},
         repeat=f"wattswap verify {result.path.name}",
         scenario=scenario,
-        notes=notes_of(about),
+        notes=tuple(str(note) for note in about["data"].get("notes", ())),
+        history=tuple(str(note) for note in about["data"].get("bidding_notes", ())),
     )
 
 
@@ -230,6 +231,6 @@ def promises_of(name: str) -> Promises | None:
 
 def _chain(result: RunFolder) -> dict[str, Any]:
     facts = chain_facts(result.path)
-    verified = facts["blocks"] <= VERIFIED_ON_THE_SPOT
+    verified = facts["blocks"] <= MAX_VERIFIED_BLOCKS
     signatures = verified_chain(result.path)["signatures"] if verified else None
     return {**facts, "signatures": signatures, "folder": result.path.name}

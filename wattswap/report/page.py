@@ -80,29 +80,40 @@ class Section:
     body: str
     figures: Mapping[str, go.Figure]
 
-    def refuse_unfit(self) -> None:
-        """Raise a ValueError if it cannot be put on a page: no text, no such id, or text that is not UTF-8."""
+    def rendered(self) -> Rendered:
+        """The section as HTML.
+
+        Raises:
+            ValueError: It has no text, no id that a page can use, or text that is not UTF-8.
+        """
         for text in (self.anchor, self.title, self.why, self.body):
             text.encode("utf-8")
         if not re.fullmatch(r"[a-z][a-z0-9-]*", self.anchor):
             raise ValueError(
                 f"{self.anchor!r} is not an id of a section, of lower-case letters, digits and '-'"
             )
-        for name, drawn in self.figures.items():
-            _figure_data(name, drawn)
+        title = escape(self.title)
+        html = (
+            f'<section id="{self.anchor}" aria-labelledby="{self.anchor}-title">\n'
+            f'<h2 id="{self.anchor}-title">{title}</h2>\n<p class="why">{escape(self.why)}</p>\n{self.body}\n</section>'
+        )
+        data = "\n".join(_figure_data(name, drawn) for name, drawn in self.figures.items())
+        return Rendered(f'<li><a href="#{self.anchor}">{title}</a></li>', html, data)
 
 
-def page(title: str, about: str, sections: Sequence[Section], version: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """HTML of one section: the link to it, its part of the page, and the data of its figures."""
+
+    link: str
+    html: str
+    data: str
+
+
+def page(title: str, about: str, sections: Sequence[Rendered], version: str) -> str:
     """Put the sections together."""
     from plotly.offline import get_plotlyjs
 
-    links = [f'<li><a href="#{s.anchor}">{escape(s.title)}</a></li>' for s in sections]
-    parts = [
-        f'<section id="{s.anchor}" aria-labelledby="{s.anchor}-title">\n'
-        f'<h2 id="{s.anchor}-title">{escape(s.title)}</h2>\n<p class="why">{escape(s.why)}</p>\n{s.body}\n</section>'
-        for s in sections
-    ]
-    figures = [_figure_data(name, figure) for s in sections for name, figure in s.figures.items()]
     return _PAGE.substitute(
         title=escape(title),
         about=escape(about),
@@ -110,9 +121,9 @@ def page(title: str, about: str, sections: Sequence[Section], version: str) -> s
         css=_text("page.css"),
         js=_text("page.js"),
         plotly=get_plotlyjs(),
-        links="\n".join(links),
-        sections="\n".join(parts),
-        data="\n".join(figures),
+        links="\n".join(section.link for section in sections),
+        sections="\n".join(section.html for section in sections),
+        data="\n".join(section.data for section in sections if section.data),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from market.registry import Registry
-from wattswap.report.page import Section
+from wattswap.report.page import Rendered, Section
 from wattswap.report.story import Story
 
 Build = Callable[[Story], Section | None]
@@ -47,14 +47,13 @@ def section(name: str, rank: int) -> Callable[[Build], Build]:
     return register
 
 
-def sections(story: Story) -> list[Section]:
-    """All sections of a story, in order."""
+def sections(story: Story) -> list[Rendered]:
+    """All sections of a story as HTML, in order."""
     ordered = sorted(SECTIONS.all().values(), key=lambda known: (known.rank, known.name))
     built = []
     for known in ordered:
         with SECTIONS.held(known):
             section = known.build(story)
             if section is not None:
-                section.refuse_unfit()
-                built.append(section)
+                built.append(section.rendered())
     return built

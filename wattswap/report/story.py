@@ -153,6 +153,7 @@ class Story:
         repeat: The command that makes it again.
         scenario: The resolved scenario.
         notes: Sentences about the data.
+        history: Sentences about homes with too short a history.
         point: The point of a sweep; empty if nothing was varied.
         sweep: All points of the sweep; None where there are no others.
         effects: What each mechanism saves more than the one that its attribute `reference` names, and why; see
@@ -180,6 +181,7 @@ class Story:
     repeat: str
     scenario: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
     point: str = ""
     sweep: Sweep | None = None
     effects: pd.DataFrame | None = None
@@ -228,7 +230,7 @@ class Story:
     @property
     def basis(self) -> dict[str, str]:
         """What the figures rest on, by topic."""
-        return rests_on(self.scenario, self.focus if self.kind == "run" else "")
+        return rests_on(self.scenario, self.history, self.focus if self.kind == "run" else "")
 
     @property
     def zone(self) -> str:
@@ -239,12 +241,6 @@ class Story:
     def length(self) -> timedelta:
         """How long the simulated time is."""
         return timedelta(minutes=self.intervals * self.interval_minutes)
-
-
-def notes_of(about: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the manifest of a run or a comparison notes on its data and on how homes bid by them."""
-    data = about["data"]
-    return tuple(str(note) for key in ("notes", "bidding_notes") for note in data.get(key, ()))
 
 
 def energy_flows(sums: Mapping[str, float | None]) -> pd.DataFrame:

@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 from p2p.files import write_whole
-from wattswap.errors import AlreadyExists, RunNotFound, UsageError
+from wattswap.errors import AlreadyExists, UsageError
 from wattswap.report.story import Story
 from wattswap.runs.folder import RunFolder
 from wattswap.runs.layout import COMPARISON, MANIFEST, REPORT
+from wattswap.runs.missing import not_found
 from wattswap.scenario.basis import moment
 
 
@@ -40,8 +41,7 @@ def story_of(folder: Path, point: str | None = None, against: str | None = None)
         from wattswap.report.of_comparison import story_of_comparison
 
         return story_of_comparison(ComparisonFolder(folder), point, against)
-    cure = "give the folder that `wattswap run` or `wattswap compare` printed"
-    raise RunNotFound.of(str(folder), "neither a run nor a comparison is here", cure)
+    raise not_found(folder, "run or comparison")
 
 
 def html_of(story: Story, start: datetime | None = None) -> str:
@@ -90,7 +90,7 @@ def write_report(story: Story, path: Path, start: datetime | None = None, *, for
     """Write the page of a story to a file.
 
     Raises:
-        AlreadyExists: The file exists and `force` is not set.
+        AlreadyExists: The file exists and `force` is not set; nothing is drawn then.
         UsageError: There is no such interval.
     """
     if path.exists() and not force:

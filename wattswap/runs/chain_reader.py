@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from data.readings import home_id
-from market.errors import did_you_mean
+from market.errors import text_of
 from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, Postings
 from market.units import NANO_PER_UNIT, WH_PER_KWH
 from p2p.batches.batch import BatchArgs, batches, make_batch
@@ -25,13 +25,14 @@ from p2p.ledger.light import check_proof, make_proof, proof_from_json, proof_to_
 from p2p.ledger.module import ChainModule, modules_of
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
-from wattswap.errors import InvalidData, RunNotFound, UsageError, VerificationFailed, suggest
+from wattswap.errors import InvalidData, UsageError, VerificationFailed, suggest
 from wattswap.runs.folder import CURE, read_table
 from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA
+from wattswap.runs.missing import not_found
 from wattswap.runs.prepare import Keys
 
-VERIFIED_ON_THE_SPOT = 2_000
-"""Most blocks that a summary or a report verifies before it reports on the chain."""
+MAX_VERIFIED_BLOCKS = 2_000
+"""Most blocks that a summary or a report verifies; `chain verify` verifies a longer chain."""
 
 
 def open_chain(run: Path) -> ChainStore:
@@ -47,7 +48,7 @@ def genesis_of(run: Path) -> Genesis:
         VerificationFailed: The genesis file is damaged.
     """
     if not _chain_file(run).is_file() or not (run / GENESIS).is_file():
-        raise RunNotFound.of(str(run), "no chain is here", "give the folder that `wattswap run` printed")
+        raise not_found(run, "chain")
     try:
         return read_genesis(run / GENESIS)
     except OtherFormat:
@@ -298,10 +299,7 @@ def prove_line(run: Path, household: str, interval: str) -> str:
     household = home_id(household)
     genesis, accounts = genesis_of(run), accounts_of(run)
     if household not in accounts:
-        guess = did_you_mean(household, accounts).strip()
-        raise UsageError.of(
-            "HOUSEHOLD", f"no home {household!r} in this run", guess or f"known: {', '.join(accounts)}"
-        )
+        raise UsageError.of("HOUSEHOLD", f"no home {household!r} in this run", suggest(household, accounts))
     start_s = parse_interval(interval)
     with open_chain(run) as store:
         found = find_batch(store, start_s)
@@ -325,20 +323,19 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
     """Check a proof file offline against a genesis file; returns what it proves.
 
     Raises:
-        InvalidData: The proof file cannot be read.
-        GenesisError: Nor can the genesis file.
+        OSError: A file cannot be read.
+        InvalidData: The proof file is none.
+        GenesisError: The genesis file is none.
         VerificationFailed: The proof does not hold.
     """
     from p2p.errors import Malformed, P2PError
 
+    data, trusted = proof.read_bytes(), read_genesis(genesis)
     try:
-        text = proof.read_text(encoding="utf-8")
-        trusted = read_genesis(genesis)
-        bundle = proof_from_json(text)
-    except (OSError, UnicodeDecodeError, Malformed) as error:
-        raise InvalidData.of(
-            str(proof), f"cannot be read: {error}", "give a file that `chain prove` wrote"
-        ) from None
+        bundle = proof_from_json(data.decode())
+    except (UnicodeDecodeError, Malformed) as error:
+        cure = "give a file that `chain prove` wrote"
+        raise InvalidData.of(str(proof), f"is no proof: {text_of(error)}", cure) from None
     try:
         line = check_proof(bundle, trusted)
     except P2PError as error:
@@ -366,19 +363,15 @@ def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
     """Check a proof that a collector broke its promise, offline; returns whom it convicts.
 
     Raises:
-        InvalidData: The proof file cannot be read.
-        GenesisError: Nor can the genesis file.
+        OSError: A file cannot be read.
+        GenesisError: The genesis file is none.
         VerificationFailed: It convicts nobody.
     """
     from p2p.batches.receipts import MAX_OMISSION_BYTES, Omission, check_omission
     from p2p.errors import P2PError
     from p2p.wire.codec import decode
 
-    try:
-        data = proof.read_bytes()
-    except OSError as error:
-        raise InvalidData.of(str(proof), f"cannot be read: {error.strerror}", "name another file") from None
-    trusted = read_genesis(genesis)
+    data, trusted = proof.read_bytes(), read_genesis(genesis)
     try:
         key = check_omission(data, trusted)
         omission = decode(Omission, data, max_bytes=MAX_OMISSION_BYTES)

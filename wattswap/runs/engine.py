@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agents.errors import AgentError
-from market.errors import MarketError
+from market.errors import MarketError, one_line
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OtherFormat
@@ -27,7 +27,7 @@ from p2p.files import naming
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
 from wattswap.runs.disk import Stopped, continuable
-from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
+from wattswap.runs.folder import CURE, RunFolder, read_object, read_table, stored_scenario
 from wattswap.runs.interrupt import Interrupt
 from wattswap.runs.interval import IntervalRecord, step
 from wattswap.runs.layout import (
@@ -49,6 +49,7 @@ from wattswap.runs.layout import (
 )
 from wattswap.runs.lock import folder_lock
 from wattswap.runs.manifest import SCHEMA, file_hashes, log_event, source_commit, versions, write_json
+from wattswap.runs.missing import UNFINISHED, not_found
 from wattswap.runs.prepare import Setup, prepare
 from wattswap.runs.tables import Tables
 from wattswap.runs.totals import Totals, result_of
@@ -148,8 +149,11 @@ class Run:
         chain.cut_back(self.done)
         self.tables.drop_parts_from(self.parts)
         if self.done:
-            self.community.restore(saved["homes"])
-            self.totals.restore(saved)
+            try:
+                self.community.restore(saved["homes"])
+                self.totals.restore(saved)
+            except (KeyError, TypeError, ValueError) as error:
+                raise VerificationFailed.of(str(path), f"is damaged: {one_line(error)}", CURE) from None
             for root in chain.roots():
                 self.replay.update(root)
             log_event(self.folder, "resumed", done=self.done)
@@ -247,10 +251,9 @@ def resume(path: Path | str, *, on_progress: OnProgress | None = None) -> RunFol
         command = read_object(partial / COMPARISON).get("command", "wattswap compare")
         raise RunNotFound.of(str(path), "a comparison is here, and no run", f"continue it with: {command}")
     begun = all((partial / name).is_file() for name in (GENESIS, SCENARIO))
-    if not begun or not partial.name.endswith(PARTIAL):
-        raise RunNotFound.of(str(path), "no unfinished run is here", "unfinished runs end in .partial")
-    if (partial / LIVE_MARK).exists() and not (partial / MANIFEST).exists():
-        raise RunNotFound.of(str(path), "is a live run, which cannot be continued", "start a new one")
+    live = (partial / LIVE_MARK).exists() and not (partial / MANIFEST).exists()
+    if live or not begun or not partial.name.endswith(PARTIAL):
+        raise not_found(Path(path), UNFINISHED)
     with folder_lock(partial):
         setup = prepare(stored_scenario(partial))
         if setup.genesis_bytes() != (partial / GENESIS).read_bytes():

@@ -13,7 +13,8 @@ from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from p2p.files import naming
 from wattswap.errors import Problem, RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
-from wattswap.scenario.basis import title_of, zone_of
+from wattswap.runs.missing import not_found
+from wattswap.scenario.basis import caveats, mechanism_of, rests_on, title_of, zone_of
 from wattswap.scenario.load import Scenario, from_resolved
 
 if TYPE_CHECKING:
@@ -36,17 +37,13 @@ class RunFolder:
             cure = "read it as a Comparison, or with `wattswap show` and `wattswap report`"
             raise RunNotFound.of(str(self.path), "a comparison is here, and no run", cure)
         if not (self.path / MANIFEST).is_file():
-            raise RunNotFound.of(
-                str(self.path),
-                "no run is here (there is no manifest.json)",
-                "give the folder that `wattswap run` printed",
-            )
+            raise not_found(self.path)
 
     def __repr__(self) -> str:
         m = self.metrics
         return (
             f"<run {self.path.name}: {self.manifest['mechanism']}, {m['homes']} homes, {m['intervals']} intervals,"
-            f" {m['traded_kwh']:.1f} kWh traded, {m['saving']:.2f} {self.currency} saved>"
+            f" {m['traded_kwh']:.1f} kWh traded, {m['saving']:.2f} {self.currency} saved{caveats(self.rests_on)}>"
         )
 
     @cached_property
@@ -79,6 +76,12 @@ class RunFolder:
     def scenario(self) -> dict[str, Any]:
         """The resolved scenario, with every default filled in."""
         return dict(read_object(self.path / SCENARIO).get("resolved", {}))
+
+    @property
+    def rests_on(self) -> dict[str, str]:
+        """What the figures rest on, by topic: a bound, quantities, forecast, imbalance, rationing, notes."""
+        notes, mechanism = self.manifest["data"].get("bidding_notes", ()), mechanism_of(self.scenario)
+        return rests_on(self.scenario, notes, mechanism)
 
     @property
     def zone(self) -> str:

@@ -13,6 +13,7 @@ from agents import residuals
 from agents.bidding import STRATEGIES
 from agents.devices import DEVICES, Device
 from data.readings import MISSING, MeterData
+from market.errors import one_line, text_of
 from market.units import PPM, BoolArray, largest_remainder
 from wattswap.errors import InvalidData, InvalidScenario, Problem
 from wattswap.runs.membership import Membership, cure_by_term
@@ -171,7 +172,7 @@ def _spec(scenario: Scenario, device: Device, table: Table, base: Any, key: KeyP
         with DEVICES.held(device, passing=(ValueError,)):
             return device.spec(**values)
     except ValueError as error:
-        raise scenario.invalid(key, " ".join(str(error).split()).rstrip(".")) from None
+        raise scenario.invalid(key, text_of(error).rstrip(".") or one_line(error)) from None
 
 
 def strategies_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -> tuple[str, ...]:

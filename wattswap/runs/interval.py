@@ -177,7 +177,7 @@ def read_meters(setup: Setup, community: Community, i: int) -> Meters:
 
 
 def limits_as_orders(members: IntArray, buy_limit: IntArray, sell_limit: IntArray) -> Orders:
-    """The limits of homes as two orders each, to buy and to sell; their energy of 1 Wh stands for any quantity.
+    """The limits of homes as two orders each, to buy and to sell; their energy of 1 Wh represents any quantity.
 
     Args:
         members: Index of each home in the roster.
@@ -223,7 +223,7 @@ def closed_book(
     except InvalidBook as error:
         names = " and ".join(sorted(set(setup.strategies)))
         raise InvalidOrders(
-            f"what {names} orders is no order book: {error}; correct the bidding strategy"
+            f"the orders of {names} are not a valid order book: {error}; correct the bidding strategy"
         ) from None
 
 

@@ -304,7 +304,7 @@ class Setup:
         write_genesis(folder / GENESIS, self.genesis)
 
     def write_members(self, folder: Path) -> None:
-        """Write the list of homes beside the genesis; a run in process needs none, since its keys follow from it."""
+        """Write the homes with their keys, of a live run; in process they follow from the scenario's seed and data."""
         write_members(folder / MEMBERS, self.member_list)
 
     @cached_property

@@ -101,7 +101,7 @@ class Tables:
     def _names(self, index: IntArray, names: tuple[str, ...]) -> pa.Array:
         import pyarrow as pa
 
-        # A home may have the name of another account; a text stands once in a dictionary.
+        # A home may have the name of another account; a text is stored once, in a dictionary.
         place = {name: i for i, name in enumerate(dict.fromkeys(names))}
         code = np.array([place[name] for name in names], dtype=np.int32)
         return pa.DictionaryArray.from_arrays(pa.array(code[index]), pa.array(list(place)))

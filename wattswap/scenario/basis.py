@@ -5,7 +5,7 @@ Summaries, reports, comparisons and checks take their sentences from here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -43,12 +43,13 @@ MAX_MEMBERS: Final = 8
 """Homes that join or leave whose times are given."""
 
 
-def rests_on(scenario: Resolved, mechanism: str = "") -> dict[str, str]:
+def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "") -> dict[str, str]:
     """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing,
-    `tariff` where it has more than prices and grid fees, and `members` where homes join or leave.
+    `tariff` where it has more than prices and grid fees, `members` where homes join or leave, and `note`.
 
     Args:
         scenario: As resolved.
+        notes: On homes with too short a history, of `Community.notes`.
         mechanism: Whose figures they are; empty where several mechanisms are compared.
     """
     market, homes = scenario.get("market", {}), scenario.get("homes", {})
@@ -68,7 +69,13 @@ def rests_on(scenario: Resolved, mechanism: str = "") -> dict[str, str]:
         "rationing": rations if rationing == OWN_RULE else RATIONING.get(rationing, rationing),
         **_tariff(scenario),
         **({"members": f"{terms}; the bill of a home covers its membership alone"} if members else {}),
+        **({"note": "; ".join(notes)} if notes else {}),
     }
+
+
+def caveats(basis: Mapping[str, str]) -> str:
+    """What makes the figures of a run or comparison a bound or provisional, for its text in Python."""
+    return "".join(f"; {basis[topic]}" for topic in ("bound", "note") if topic in basis)
 
 
 def _tariff(scenario: Resolved) -> dict[str, str]:
@@ -86,7 +93,7 @@ def _tariff(scenario: Resolved) -> dict[str, str]:
 
 
 def vat_words(scenario: Resolved) -> str:
-    """What stands behind an import price in a text: " with VAT" where it contains any."""
+    """What follows an import price in a text: " with VAT" where it contains any."""
     return " with VAT" if "vat_percent" in scenario.get("tariff", {}) else ""
 
 

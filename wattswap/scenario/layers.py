@@ -35,7 +35,7 @@ _DROPS: dict[KeyPath, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a key was written: a file and line, or a `--set` of the command line."""
+    """Where a key was written: a file and line, or an option of the command line; `key` is empty if that names it."""
 
     origin: str
     line: int | None
@@ -70,13 +70,14 @@ class Source:
         for length in range(len(path), 0, -1):
             place = self.places.get(path[:length])
             if place is not None:
-                path = (place.key, *path[length:])
+                path = (*filter(None, [place.key]), *path[length:])
                 break
         key = dotted(path)
         if place is None:
             return Problem(f"{self.file}:1: {key}" if key else f"{self.file}:1", message, cure, 1, key)
         line = "" if place.line is None else f":{place.line}"
-        return Problem(f"{place.origin}{line}: {key}", message, cure, place.line, key)
+        where = f"{place.origin}{line}"
+        return Problem(f"{where}: {key}" if key else where, message, cure, place.line, key or None)
 
 
 def dotted(path: KeyPath) -> str:
@@ -173,18 +174,24 @@ def _parse(text: str, shown: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         raise InvalidScenario(Problem(f"{shown}:{line}", message, cure, line)) from None
 
 
-def read_overrides(expressions: Sequence[str]) -> tuple[list[Layer], list[Problem]]:
-    """Read `--set key.path=value` expressions; a bare word or path as value is taken as text."""
+def read_overrides(expressions: Sequence[str], typed: Mapping[str, str]) -> tuple[list[Layer], list[Problem]]:
+    """Read `--set key.path=value` expressions; a bare word or path as value is taken as text.
+
+    Args:
+        typed: The option that the user typed for an expression, where it was another one, such as "--seed 3".
+    """
     layers, problems = [], []
     for expression in expressions:
-        origin = f"--set {expression}"
+        origin = typed.get(expression, f"--set {expression}")
         try:
             content = _override(expression)
         except ValueError as error:
             cure = cure_of_value(expression.partition("=")[2]) or "write key.path=value, as in market.k=0.3"
             problems.append(Problem(origin, str(error), cure))
             continue
-        layers.append(Layer(content, {path: Place(origin, None, dotted(path)) for path in _paths(content)}))
+        named = expression in typed
+        places = {path: Place(origin, None, "" if named else dotted(path)) for path in _paths(content)}
+        layers.append(Layer(content, places))
     return layers, problems
 
 

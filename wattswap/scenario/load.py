@@ -37,6 +37,7 @@ def load(
     overrides: Sequence[str] = (),
     known_mechanisms: Iterable[str] | None = None,
     modules: Mapping[str, str] | None = None,
+    typed: Mapping[str, str] | None = None,
 ) -> Scenario:
     """Read, overlay and check a scenario file; later layers win: file, `[case.NAME]`, each `--set` in order.
 
@@ -46,6 +47,7 @@ def load(
         overrides: Expressions such as `market.k=0.3`; the value is TOML, or a bare word taken as text.
         known_mechanisms: Names that `market.mechanism` may have; all registered ones when left out.
         modules: SHA-256 by name of the files of plug-ins that were imported for it.
+        typed: The option by which an override was given, where it is not `--set`; problems name it.
 
     Raises:
         InvalidScenario: Lists every problem of the file, of all its cases and of the overrides.
@@ -54,7 +56,7 @@ def load(
     if file.is_dir():
         file /= SCENARIO_FILE
     document = read_document(file)
-    sets, problems = read_overrides(overrides)
+    sets, problems = read_overrides(overrides, typed or {})
     problems = [*document.problems, *problems]
     if case is not None and case not in document.cases:
         problems.append(unknown_case(case, document.cases))

@@ -157,17 +157,17 @@ class Scenario(Table):
         Files beside the scenario, and files of plug-ins that it depends on, are named by their content; meter data are
         hashed by who reads them.
         """
-        said: dict[str, Any] = self.model_dump(
+        resolved: dict[str, Any] = self.model_dump(
             mode="json", by_alias=True, exclude_none=True, exclude={"time": True, "homes": {"members"}}
         )
-        said["time"] = self.time.resolved()
+        resolved["time"] = self.time.resolved()
         if self.homes.members:
-            said["homes"]["members"] = {
+            resolved["homes"]["members"] = {
                 name: {key: iso(at) for key, at in zip(("from", "to"), term, strict=True) if at is not None}
                 for name, term in self.terms.items()
             }
         if self.market.quantities == "metered":
-            del said["market"]["imbalance"]
+            del resolved["market"]["imbalance"]
         # Keys that came later do not change the digest of older scenarios.
         for table, key, default in (
             ("market", "params", {}),
@@ -178,20 +178,20 @@ class Scenario(Table):
             *(("tariff", Tariff.model_fields[field.name].alias, "0") for field in fields(Surcharges)),
             *(("homes", name, {}) for name, device in DEVICES.all().items() if device.in_data is None),
         ):
-            if said[table].get(key) == default:
-                del said[table][key]
+            if resolved[table].get(key) == default:
+                del resolved[table][key]
         if self.modules:
-            said["modules"] = self.modules
-        said["tariff"]["time_of_use"].sort(key=lambda window: sorted(window.items()))
+            resolved["modules"] = self.modules
+        resolved["tariff"]["time_of_use"].sort(key=lambda window: sorted(window.items()))
         for key in ("import_series", "feed_in_series"):
             path = getattr(self.tariff, key)
             if path is not None:
                 content = (self._source.base / path).read_bytes()
-                said["tariff"][f"{key}_sha256"] = hashlib.sha256(content).hexdigest()
+                resolved["tariff"][f"{key}_sha256"] = hashlib.sha256(content).hexdigest()
         if self.chain.secret_file is not None:
             # The hash of 32 random bytes reveals nothing about them.
-            said["chain"]["secret_file_sha256"] = hashlib.sha256(self.secret).hexdigest()
-        return said
+            resolved["chain"]["secret_file_sha256"] = hashlib.sha256(self.secret).hexdigest()
+        return resolved
 
     @property
     def secret(self) -> bytes:

@@ -111,7 +111,7 @@ class Time(Table):
     def resolved(self) -> dict[str, Any]:
         """The same span with its instants in UTC."""
         start_s, end_s = self.start_s, self.end_s
-        said = {
+        values = {
             "start": None if start_s is None else iso(start_s),
             "end": None if end_s is None else iso(end_s),
             "days": self.days if end_s is None else None,
@@ -119,4 +119,4 @@ class Time(Table):
             "interval_minutes": self.interval_minutes,
             "zone": self.zone,
         }
-        return {key: value for key, value in said.items() if value is not None}
+        return {key: value for key, value in values.items() if value is not None}

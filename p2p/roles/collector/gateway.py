@@ -261,10 +261,10 @@ class Gateway:
         collector = self._collectors.current.key
         # Somebody waits for each answer, though a later message or interval took the place of his.
         self._overtaken = [item for item in self._overtaken if not item.done.is_set()]
-        said = [*self._overtaken, *(item for item in self._said.values() if item.collector != collector)]
+        others = [*self._overtaken, *(item for item in self._said.values() if item.collector != collector)]
         self._asked = [item for item in self._asked if not item.done.is_set()]
         try:
-            whole = await self._carry_some(BATCH_PROTOCOL, said, MESSAGES_MAX, collector)
+            whole = await self._carry_some(BATCH_PROTOCOL, others, MESSAGES_MAX, collector)
             for protocol in (LINES_PROTOCOL, INCLUSIONS_PROTOCOL):
                 asked = [item for item in self._asked if item.protocol == protocol]
                 whole = await self._carry_some(protocol, asked, LINES_MAX, collector) and whole

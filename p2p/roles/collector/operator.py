@@ -68,7 +68,7 @@ from p2p.wire.messages import (
     sign_message,
 )
 
-CHECKPOINT_EVERY: Final = 16
+YIELD_AFTER: Final = 16
 """Signatures of a batch that are checked between two checkpoints of the scheduler."""
 
 
@@ -287,7 +287,7 @@ class Operator:
     ) -> Sequence[tuple[bytes, T | RemoteError]]:
         found: list[tuple[bytes, T | RemoteError]] = []
         for number, data in enumerate(read_batch(frame, self._chain_id)):
-            if number % CHECKPOINT_EVERY == 0:
+            if number % YIELD_AFTER == 0:
                 await trio.lowlevel.checkpoint()
             try:
                 found.append((data, read(data)))

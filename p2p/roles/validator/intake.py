@@ -107,7 +107,7 @@ class Taken:
     evidence: list[bytes]
 
 
-class Intake:
+class ConsensusIntake:
     """Reads frames of /wattswap/consensus/1.
 
     Args:

@@ -53,7 +53,7 @@ from p2p.roles.validator.batch_check import BatchCheck, BatchChecks, NextInterva
 from p2p.roles.validator.building import EvidencePool, build_block
 from p2p.roles.validator.catch_up import CatchUp
 from p2p.roles.validator.config import ValidatorConfig, wall_clock_ms
-from p2p.roles.validator.intake import Intake, RateLimited
+from p2p.roles.validator.intake import ConsensusIntake, RateLimited
 from p2p.roles.validator.mempool import TX_PROTOCOL, Mempool, TxReply
 from p2p.transports.base import Transport, peer_id_of
 from p2p.wire.codec import encode
@@ -127,7 +127,7 @@ class Validator:
         self._batch_checks = BatchChecks(
             transport, self._chain_id, blobs, self._sources, check_batch, offload, self._start
         )
-        self._intake = Intake(
+        self._intake = ConsensusIntake(
             self._core,
             ledger,
             self._refused,

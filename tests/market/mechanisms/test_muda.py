@@ -245,7 +245,7 @@ def test_a_parameter_that_does_not_fit_is_refused(params: dict[str, Value], says
 
 @BOTH
 def test_an_order_without_energy_is_no_participant(name: str) -> None:
-    """It neither moves the words of the others nor has to stand in the partition."""
+    """It neither moves the words of the others nor has to be in the partition."""
     rows = [(who, BUY if who % 2 else SELL, 2, 4 + who % 3) for who in range(1, 9)]
     clear: Callable[[OrderBook, MarketRules], object] = MECHANISMS.get(name).clear
     for seed in range(10):

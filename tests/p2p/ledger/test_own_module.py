@@ -1,4 +1,4 @@
-"""A chain module in one file of somebody else: named in the genesis, called by the edge, run at the end of blocks."""
+"""A chain module in one third-party file: named in the genesis, called by the edge, run at the end of blocks."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def test_two_households_that_lost_their_collector_at_different_times_meet_again(
 
 
 def test_an_operator_that_is_an_authority_as_well_hides_nobody_behind_it() -> None:
-    """It stands in the list once: seeking it from the front would lead back to those before it for ever."""
+    """It is in the list once: seeking it from the front would lead back to those before it for ever."""
 
     async def body(line: Line) -> None:
         both, *others = named("a", 4)
@@ -307,7 +307,7 @@ def test_a_result_that_names_a_stranger_changes_nobody() -> None:
 
 
 def test_the_one_that_comes_back_is_asked_again_when_a_result_names_it() -> None:
-    """The operator was away; the authority that stood in names it in the result once it is there again."""
+    """The operator was away; the validator that replaced it names it in the result once it is there again."""
 
     async def body(line: Line) -> None:
         operators, authorities = named("o", 1), named("a", 4)

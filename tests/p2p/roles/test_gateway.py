@@ -1,4 +1,4 @@
-"""A gateway carries for many households: nothing is lost, changed or held up by what stands beside it."""
+"""A gateway carries for many households: nothing is lost, changed or held up by what is beside it."""
 
 from __future__ import annotations
 

@@ -30,17 +30,14 @@ from p2p.wire.codec import encode
 from p2p.wire.messages import (
     VERSION,
     HandedIn,
-    Kind,
     Limits,
     LineQueryMessage,
     ReadingMessage,
     ReceiptCode,
-    ReceiptMessage,
-    open_message,
     sign_message,
 )
 from tests.kits.chain_kit import OPERATOR, START, STEP, identity
-from tests.kits.gateway_kit import collect, run, send_batch
+from tests.kits.gateway_kit import collect, receipt_in, run, send_batch
 from tests.kits.signed_kit import (
     MINUTES,
     homes,
@@ -63,18 +60,6 @@ SENDER = identity("sender", "0")
 
 def operator_on(node: Endpoint, journal: Journal | None = None) -> Operator:
     return Operator(node, OPERATOR, GENESIS.chain_id, ROSTER, KEYS, MINUTES, journal)
-
-
-def code_in(entry: bytes) -> ReceiptCode:
-    message = open_message(
-        entry,
-        chain_id=GENESIS.chain_id,
-        kinds=(Kind.RECEIPT,),
-        household_keys=KEYS,
-        collector_keys=(OPERATOR.public_key,),
-    )
-    assert isinstance(message, ReceiptMessage)
-    return ReceiptCode(message.code)
 
 
 async def receive(batches: list[list[HandedIn]], *, singly: bool) -> tuple[list[bytes], object, object]:
@@ -124,12 +109,12 @@ def test_a_batch_gets_the_receipts_that_its_messages_would_get_one_by_one(
     run(body)
 
 
-def test_a_message_that_stands_twice_in_a_batch_gets_the_same_receipt_twice() -> None:
+def test_a_message_that_occurs_twice_in_a_batch_gets_the_same_receipt_twice() -> None:
     async def body() -> None:
         message = order(GENESIS, "house-0")
         entries, signed_orders, _ = await receive([[message, message]], singly=False)
         assert entries[0] == entries[1]
-        assert code_in(entries[0]) == ReceiptCode.ACCEPTED
+        assert receipt_in(entries[0], GENESIS, "house-0").code == ReceiptCode.ACCEPTED
         assert signed_orders == (signed(message),)
 
     run(body)
@@ -139,7 +124,8 @@ def test_both_messages_of_a_household_in_one_batch_are_judged_in_their_order() -
     async def body() -> None:
         first, second = order(GENESIS, "house-0", 1), order(GENESIS, "house-0", 2)
         entries, signed_orders, _ = await receive([[first, second]], singly=False)
-        assert [code_in(entry) for entry in entries] == [ReceiptCode.ACCEPTED, ReceiptCode.REPLACED]
+        codes = [receipt_in(entry, GENESIS, "house-0").code for entry in entries]
+        assert codes == [ReceiptCode.ACCEPTED, ReceiptCode.REPLACED]
         assert signed_orders == (signed(second),)
 
     run(body)

@@ -23,7 +23,7 @@ from tests.kits.validator_kit import CONFIG, Town, in_town, make_tx
 
 
 class Killed(LocalError):
-    """Stands for a process that dies here."""
+    """Represents a process that ends here."""
 
 
 async def settle(town: Town, first: int, last: int, *alive: int) -> None:

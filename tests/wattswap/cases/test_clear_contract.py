@@ -349,7 +349,7 @@ def test_a_name_of_whole_characters_beyond_ascii_is_kept() -> None:
 def test_orders_of_one_participant_at_one_time_give_the_same_result_in_any_listing(
     rationing: str, listing: list[int], parts: list[int]
 ) -> None:
-    """Time decides, then the id; where an order stands in the file never does."""
+    """Time decides, then the id; where an order is in the file never does."""
     rows = [
         order(
             f"o{i}",

@@ -1,4 +1,4 @@
-"""Bad input of every kind for every rule of `wattswap clear`: all of it said at once, a sentence each, never a bug."""
+"""Bad input of every kind for every rule of `wattswap clear`: all reported at once, a sentence each, never a bug."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("requirements", [{"partners": "anna"}], "must be a list, not 'anna'"),
     ("requirements", [{"energy_type": [None]}], "must be a name, not null"),
 ]
-"""What a key of an order must not hold, and what is said about it."""
+"""What a key of an order must not hold, and the problem it gives."""
 
 
 @pytest.mark.parametrize(("key", "value", "sentence"), WRONG)

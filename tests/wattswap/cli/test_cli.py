@@ -75,8 +75,8 @@ def test_the_demo_needs_no_file(tmp_path: Path, capsys: Capture) -> None:
 
 BAD_RUNS = {
     "a missing file": (["nowhere.toml"], 3, ["nowhere.toml: cannot be read", "wattswap new"]),
-    "an unknown mechanism": (["{street}", "-m", "uniform_prise"], 3, ["did you mean 'uniform_price'?"]),
-    "an unknown case": (["{street}", "--case", "summer"], 3, ["summer"]),
+    "an unknown mechanism": (["{street}", "-m", "uniform_prise"], 2, ["did you mean 'uniform_price'?"]),
+    "an unknown case": (["{street}", "--case", "summer"], 2, ["summer"]),
     "an unknown key": (["{street}", "--set", "market.kk=1"], 3, ["market.kk: unknown key", "market.k"]),
     "a wrong value": (["{street}", "--set", "market.k=2"], 3, ["market.k: 2 is too large; the largest is 1"]),
     "a seed that is text": (["{street}", "--seed", "x"], 2, ["--seed"]),
@@ -354,7 +354,7 @@ def test_data_check_names_the_bad_lines_and_exits_with_3(
     outcome = call(capsys, "data", "check", bad, "--json")
     assert (outcome.code, one_object(outcome)["ok"]) == (3, False)
     refused(call(capsys, "data", "check", tmp_path / "none.csv"), 3, "none.csv")
-    refused(call(capsys, "data", "check", bad, "--format", "plainn"), 3, "plain")
+    refused(call(capsys, "data", "check", bad, "--format", "plainn"), 2, "plain")
 
 
 BOOK = {
@@ -381,7 +381,7 @@ def test_clear_names_what_is_wrong_with_a_book(tmp_path: Path, capsys: Capture) 
     outcome = call(capsys, "clear", case, "-m", "uniform_price", "--json")
     assert (outcome.code, one_object(outcome)["error"]["code"]) == (3, 3)
     refused(call(capsys, "clear", tmp_path / "none.json", "-m", "uniform_price"), 3, "none.json")
-    refused(call(capsys, "clear", case, "-m", "uniform_prise"), 3, "uniform_price")
+    refused(call(capsys, "clear", case, "-m", "uniform_prise"), 2, "uniform_price")
 
 
 # ---- the whole
@@ -481,5 +481,47 @@ def test_an_error_names_the_option_that_was_typed(
     options: list[object], phrase: str, street: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     outcome = call(capsys, "run", street, "--out", tmp_path, *options)
-    refused(outcome, 3, phrase)
+    refused(outcome, 2, phrase)
     assert "--set" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run {street}", "live {street}", "compare {street}", "sweep {street} --vary market.k=0,1",
+        "check market {street}", "check mechanism", "clear {street}/case.json",
+    ],
+)  # fmt: skip
+def test_an_unknown_mechanism_of_the_command_line_has_one_exit_code(
+    command: str, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (street / "case.json").write_text('{"orders": []}', encoding="utf-8")
+    words = command.format(street=street).split()
+    words += ["nope"] if words[-1] == "mechanism" else ["-m", "nope"]
+    words += ["--out", str(tmp_path / "out")] if words[0] in ("run", "live", "compare", "sweep") else []
+    refused(call(capsys, *words), 2, "no mechanism 'nope'", "uniform_price")
+    assert files_below(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--seed", -3], 2),
+        (["--seed", -3, "-m", "nope", "--case", "nope"], 2),
+        (["--seed", -3, "--set", "market.k=7"], 3),
+        (["--set", "market.mechanism=nope"], 3),
+    ],
+)
+def test_a_mistake_of_the_scenario_counts_more_than_one_of_an_option(
+    options: list[object], code: int, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    outcome = call(capsys, "run", street, "--out", tmp_path / "out", *options)
+    assert (outcome.code, outcome.out) == (code, "")
+    assert all(str(options[i + 1]) in outcome.err for i in range(0, len(options), 2))
+
+
+def test_a_value_that_is_varied_is_named_as_it_was_typed(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    outcome = call(capsys, "sweep", street, "--vary", "market.k=0,7", "--out", tmp_path / "out")
+    refused(outcome, 3, "--vary market.k=7: 7 is too large; the largest is 1")

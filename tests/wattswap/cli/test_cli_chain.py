@@ -15,12 +15,12 @@ INTERVAL = "2026-06-02T12:00Z"
 
 
 def test_chain_show_tells_of_the_chain_and_of_one_block(finished: RunResult, capsys: Capture) -> None:
-    assert "blocks             48" in call(capsys, "chain", "show", finished.path).out
+    assert "\nblocks           48\n" in call(capsys, "chain", "show", finished.path).out
     facts = one_object(call(capsys, "chain", "show", finished.path, "--json"))
     assert (facts["head"], facts["members"]) == (finished.manifest["chain"]["head"], 3)
     block = one_object(call(capsys, "chain", "show", finished.path, 48, "--json"))
     assert block["block_hash"] == facts["head"]
-    assert f"block hash         {facts['head']}" in call(capsys, "chain", "show", finished.path, 48).out
+    assert f"block hash             {facts['head']}" in call(capsys, "chain", "show", finished.path, 48).out
     refused(call(capsys, "chain", "show", finished.path, 49), 2, "the chain has blocks 1 to 48")
 
 
@@ -100,7 +100,9 @@ def test_a_proof_is_refused_with_the_code_that_says_whose_fault_it_is(
     refused(check(files["changed"], genesis), 5, str(files["changed"]))
     refused(check(files["cut"], genesis), 3, str(files["cut"]))
     refused(check(files["other"], genesis), 3, str(files["other"]))
-    refused(check(tmp_path / "none.json", genesis), 3, "none.json")
+    missing = check(tmp_path / "none.json", genesis)
+    refused(missing, 3, f"{tmp_path / 'none.json'}: No such file or directory; ", "check the path")
+    assert "Errno" not in missing.err
     refused(check(files["good"], tmp_path / "genesis.bin"), 3, "genesis.bin")
     refused(check(files["good"], tmp_path / "none.bin"), 3, "none.bin")
 

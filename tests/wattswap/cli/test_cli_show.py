@@ -95,7 +95,7 @@ def test_a_sweep_has_its_points_in_the_first_column(swept: Comparison, capsys: C
     [
         (["bills"], "bills need one mechanism, and none is named"),
         (["bills", "mcaffee"], "did you mean 'mcafee'?"),
-        (["block", "3"], "a comparison has summary, bills, cells"),
+        (["block", "3"], "to show of a comparison; known: summary, bills, cells"),
         (["summary", "mcafee"], "the summary covers all mechanisms"),
         (["cells", "--json", "--csv"], "keep one of the two"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -137,3 +138,47 @@ def test_wide_and_json_exclude_each_other(finished: RunResult, capsys: Capture, 
         assert done.code == 2
         assert "excludes --json" in done.out + done.err
     assert not (tmp_path / "r").exists()
+
+
+@every_width
+@pytest.mark.parametrize(
+    "command", ["chain show {run}", "chain show {run} 1", "show {run} block 1", "chain describe guarantees"]
+)
+def test_facts_of_a_chain_fit(command: str, screen: int, finished: RunResult, capsys: Capture) -> None:
+    """A hash has 64 digits, which no screen makes shorter: it then is on a line of its own."""
+    done = call(capsys, *(part.format(run=finished.path) for part in command.split()))
+    assert (done.code, done.err) == (0, "")
+    assert max(map(len, done.out.splitlines())) <= max(screen, 68)
+
+
+@every_width
+@pytest.mark.parametrize("module", ["accounts", "governance", "settlement", "meters", "guarantees"])
+def test_the_state_of_a_chain_fits(module: str, screen: int, finished: RunResult, capsys: Capture) -> None:
+    done = call(capsys, "chain", "state", finished.path, module)
+    assert (done.code, done.err) == (0, "")
+    assert max(map(len, done.out.splitlines())) <= max(screen, 80)
+    assert "{" not in done.out
+
+
+@every_width
+def test_lists_and_help_fit(screen: int, capsys: Capture) -> None:
+    for arguments in (["list", "mechanisms"], ["list", "metrics"], ["list", "strategies"], ["show", "-h"]):
+        assert max(map(len, call(capsys, *arguments).out.splitlines())) <= screen
+
+
+def test_a_flag_has_no_type_in_the_help(capsys: Capture) -> None:
+    for arguments in (["-h"], ["show", "-h"], ["chain", "-h"], ["chain", "state", "-h"], ["live", "-h"]):
+        assert "bool" not in call(capsys, *arguments).out
+
+
+def test_errors_and_notes_are_wrapped_on_a_terminal_and_one_line_elsewhere(
+    finished: RunResult, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    arguments = ["run", "demo", "-m", "nope", "--set", "market.q=1"]
+    plain = call(capsys, *arguments).err
+    assert len(plain.splitlines()) == 3
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    wrapped = call(capsys, *arguments).err
+    assert max(map(len, wrapped.splitlines())) <= 80
+    assert wrapped.split() == plain.split()

@@ -65,8 +65,8 @@ def test_errors_of_the_other_packages_have_a_code_and_bugs_have_1() -> None:
 
     raised: list[tuple[BaseException, ExitCode]] = [
         (InvalidTariff("x"), ExitCode.INVALID),
-        (UnknownZone("x", []), ExitCode.INVALID),
-        (UnknownName("meter format", "x", []), ExitCode.INVALID),
+        (UnknownZone("x", []), ExitCode.USAGE),
+        (UnknownName("meter format", "x", []), ExitCode.USAGE),
         (DuplicateName("meter format", "x", "y", "z"), ExitCode.INVALID),
         (KeyFileError(Path("k"), "x"), ExitCode.INVALID),
         (SignStateError(Path("s"), "x", "y"), ExitCode.INVALID),

@@ -1,4 +1,4 @@
-"""What starting up imports, and what is said when a foreign package hides one of ours."""
+"""What starting up imports, and the message when a foreign package hides one of ours."""
 
 from __future__ import annotations
 

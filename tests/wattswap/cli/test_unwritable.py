@@ -231,7 +231,7 @@ def _fill(descriptor: int, leave: int) -> None:
 
 
 def _errors(err: str) -> str:
-    """What was said of the error: other lines are notes and warnings."""
+    """The lines about the error: other lines are notes and warnings."""
     return "\n".join(line for line in err.splitlines() if "Error" in line)
 
 

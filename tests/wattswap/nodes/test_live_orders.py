@@ -305,9 +305,41 @@ def test_what_another_home_learned_or_in_another_chain_is_refused(tmp_path: Path
     path.unlink()
     path.mkdir()
     with pytest.raises(InvalidData, match="cannot be read"):
-        mine.before(0)
+        Learned(path, "aa", "home-1").before(0)
     with pytest.raises(InvalidData, match="cannot be written"):
         Learned(tmp_path / "nowhere" / "learned-0.json", "aa", "home-1").keep(0, {})
+
+
+def test_what_a_home_learned_is_read_once_and_written_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "learned-0.json"
+    Learned(path, "aa", "home-1").keep(0, {"row": 0})
+    reads: list[Path] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path) or read_bytes(path))
+    again = Learned(path, "aa", "home-1")
+    assert again.before(0) == {"row": 0}
+    for start in (900, 1800):
+        again.keep(start, {"row": start})
+    assert reads == [path]
+    other = Learned(path, "aa", "home-1")
+    assert [other.before(start)["row"] for start in (0, 900, 1800)] == [0, 900, 1800]
+
+
+@pytest.mark.usefixtures("three_steps")
+def test_what_a_home_learned_is_written_outside_of_the_loop(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offloaded: list[str] = []
+
+    async def offload(function: Callable[..., object], *arguments: object) -> object:
+        offloaded.append(getattr(function, "__qualname__", ""))
+        return function(*arguments)
+
+    monkeypatch.setattr("tests.kits.town_kit.inline", offload)
+    result = lived(ws.load(street, overrides=["homes.strategy=learner"]), tmp_path, QUICK)
+    assert offloaded.count("Learned.keep") == result.manifest["intervals"] * len(result.bills())
 
 
 # --- provisioning -----------------------------------------------------------------------------------------

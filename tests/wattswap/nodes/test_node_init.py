@@ -1,4 +1,4 @@
-"""node init and node keys: a whole neighbourhood of folders or nothing, and each folder stands by itself."""
+"""node init and node keys: a whole neighbourhood of folders or nothing, and each folder is complete in itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a plug-in of somebody else does, the user gets one sentence and the code of invalid input."""
+"""Whatever a third-party plug-in does, the user gets one sentence and the code of invalid input."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ def faulty(result):
         (MECHANISM, "return replace(base, accepted_wh=base.accepted_wh + 10**9)", "infeasibleclearing"),
         (MECHANISM, "book.energy_wh.flags.writeable = True; return base", "line 7 of faulty: valueerror: cannot set"),
         (MECHANISM, "class X(BaseException): pass\n    raise X", "line 8 of faulty: x"),
-        (MECHANISM, "raise ValueError('\\x1b[31m' + 'a' * 400)", r"valueerror: \x1b[31m" + "a" * 295 + "; correct"),
+        (MECHANISM, "raise ValueError('\\x1b[31m' + 'a' * 400)", r"valueerror: \x1b[31m" + "a" * 292 + "...; correct"),
         (MECHANISM, "return replace(base, accepted_wh=base.accepted_wh * 1.0)", "accepted_wh is of type float64"),
         (MECHANISM, "return replace(base, welfare_nano=float('nan'))", "welfare_nano is of type float"),
         (MECHANISM, "return replace(base, node_price=('x',))", "a tuple of price intervals of ints"),
         (MECHANISM, "return replace(base, later_prices=(1,))", "a tuple of price intervals of ints"),
         (MECHANISM, "return replace(base, trades=7)", "trades is of type int"),
         (MECHANISM, "return replace(base, charge_nano=base.accepted_wh[:0])", "charge_nano has the shape (0,)"),
-        (STRATEGY, "return replace(orders, side=orders.side * 5)", "what faulty orders is no order book: a side"),
+        (STRATEGY, "return replace(orders, side=orders.side * 5)", "the orders of faulty are not a valid order book"),
         (STRATEGY, "return replace(orders, energy_wh=orders.energy_wh - 10**9)", "negative energy"),
         (STRATEGY, "return replace(orders, energy_wh=orders.energy_wh.astype('u8'))", "not whole numbers"),
         (STRATEGY, "view.known.net_wh[:] = 0", "line 6 of faulty: valueerror: assignment destination is read-only"),
@@ -125,6 +125,31 @@ def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
     assert phrase in done.err.lower()
     assert done.err.count("\n") == 1
     assert files_below(tmp_path / "runs") == []
+
+
+def test_what_a_device_says_of_its_keys_cannot_control_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """
+from dataclasses import dataclass
+from agents.devices import DEVICES, Device, Key
+@dataclass
+class Tank:
+    volume_wh: int
+    def __post_init__(self):
+        raise ValueError("is\\n\\x1b[31mwrong.")
+keys = (Key("volume_kwh", "volume_wh", "energy", "Heat, in kWh."),)
+DEVICES.register(
+    Device(name="tank", keys=keys, spec=Tank, fleet=lambda specs, minutes: None, summary="a test"), contract=1
+)
+"""
+    module = written(tmp_path, "tank.py", text)
+    done = call(
+        capsys, "run", "demo", "--module", module, "--set", "homes.tank.home-01.volume_kwh=1", "-q",
+        "--out", tmp_path / "runs",
+    )  # fmt: skip
+    refused(done, 3, r"is \x1b[31mwrong")
+    assert "\x1b" not in done.err
 
 
 def test_a_strategy_that_learns_cannot_change_the_clearing_of_a_mechanism(

@@ -176,12 +176,26 @@ def test_an_error_inside_a_file_of_plugins_is_its_own_and_no_bug_of_ours(
     refused(outcome, 3, "fails in line 6 of slip", "AttributeError", "no_such_thing", "correct the plug-in")
 
 
+def test_an_unexpected_error_inside_an_installed_package_is_its_own_and_no_bug_of_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside of every check of plug-ins, as a function that replaces one of ours is."""
+    text = PLUGIN + "\ndef fail(*_):\n    raise KeyError('\\x1b[31mred')\n"
+    install(monkeypatch, tmp_path, "wattswap.mechanisms", text)
+    assert "half_price" in MECHANISMS.all()
+    monkeypatch.setattr("wattswap.cli.output.print_json", sys.modules["their_package"].fail)
+    outcome = call(capsys, "list", "mechanisms", "--json")
+    assert outcome.code == 3, outcome
+    assert "line 9 of their_package: raises KeyError" in outcome.out
+    assert "\x1b" not in outcome.out
+
+
 def test_two_plugins_of_one_name_are_refused_with_both_origins(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = (written(tmp_path, name, PLUGIN) for name in ("first.py", "second.py"))
     outcome = call(capsys, "list", "mechanisms", "--module", first, "--module", second)
-    refused(outcome, 3, f"{second}: registers the mechanism 'half_price', a name that is taken by first")
+    refused(outcome, 3, f"{second}: registers the mechanism 'half_price', a name that is taken by first.py")
 
 
 def test_the_file_of_a_plugin_is_committed_to_where_the_result_can_depend_on_it(
@@ -245,6 +259,7 @@ def test_a_mechanism_of_another_package_is_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "half_price" not in call(capsys, "list", "mechanisms").out
+    monkeypatch.setenv("COLUMNS", "1000")  # so that its parameters are on one line
     install(monkeypatch, tmp_path, "wattswap.mechanisms", PLUGIN)
     outcome = call(capsys, "list", "mechanisms")
     entry = re.search(r"^half_price .*\n( +.*\n)*", outcome.out, re.MULTILINE)

@@ -13,10 +13,12 @@ import pytest
 from market.metrics.table import METRICS, Metric
 from tests.kits.report_kit import HOMES, NASTY, SAVINGS, START, bills, book, intervals, outcome, story
 from wattswap.report import drawing, figures, words
+from wattswap.report import page as page_module
 from wattswap.report.sections.comparison import best_value, comparison_table
 from wattswap.report.sections.properties import properties_table
 from wattswap.report.story import Observed, Spread
 from wattswap.report.words import against_best, duration, interval, number, verdict
+from wattswap.report.write import html_of
 
 
 def measure(name: str) -> Metric:
@@ -285,3 +287,14 @@ def test_a_saving_of_less_than_a_cent_is_called_so() -> None:
 def test_a_figure_is_dated_in_utc() -> None:
     line = figures.price_figure({"vcg": intervals("vcg")}, "EUR").data[0]
     assert pd.Timestamp(line.x[0], tz="UTC") == pd.Timestamp(START)
+
+
+def test_a_figure_is_serialised_once_for_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    serialised: list[str] = []
+    original = page_module._figure_data
+    monkeypatch.setattr(
+        page_module, "_figure_data", lambda name, drawn: serialised.append(name) or original(name, drawn)
+    )
+    html = html_of(story())
+    assert sorted(serialised) == sorted(re.findall(r'data-figure="([^"]+)"', html))
+    assert len(serialised) == len(set(serialised)) > 0

@@ -123,7 +123,7 @@ def test_an_interval_that_is_not_there_is_named_with_those_that_are(
 
 
 def test_a_folder_that_is_neither_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunNotFound, match="neither a run nor a comparison"):
+    with pytest.raises(RunNotFound, match="no run or comparison is here"):
         story_of(tmp_path)
 
 
@@ -279,3 +279,17 @@ def test_frames_of_a_story_are_indexed_by_time_and_home(finished: RunResult) -> 
         assert isinstance(o.intervals.index, pd.DatetimeIndex)
         assert str(o.intervals.index.tz) == "UTC"
         assert list(o.bills.index) == list(finished.bills().index)
+
+
+def test_a_condition_is_checked_also_where_the_report_is_there_already(
+    finished: RunResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "page.html"
+    out.write_text("kept", encoding="utf-8")
+    known = ["report", finished.path, "--out", out, "--assert"]
+    done = call(capsys, *known, "saving < -1000")
+    assert (done.code, done.out) == (6, "")
+    assert "--assert saving < -1000" in done.err
+    assert f"{out}: exists already; name another file with --out, or add --force" in done.err
+    assert call(capsys, *known, "saving > -1000").code == 3
+    assert out.read_text(encoding="utf-8") == "kept"

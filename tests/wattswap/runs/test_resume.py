@@ -17,7 +17,8 @@ from market.errors import PluginFailed
 from market.rules import MarketRules
 from p2p.ledger.store import ChainStore
 from tests.kits.plugin_kit import own_registries
-from tests.kits.run_kit import call, files_below, start, wait_for_file, write_street
+from tests.kits.run_kit import call, files_below, refused, start, wait_for_file, write_street
+from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.results import RunResult
 from wattswap.runs import engine
@@ -30,7 +31,7 @@ LONG_DAYS = 10
 
 
 class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it, nothing tidies up after it."""
+    """Represents the end of the process: nothing catches it, nothing tidies up after it."""
 
 
 def assert_same(resumed: RunResult, whole: RunResult) -> None:
@@ -230,9 +231,41 @@ def test_an_unfinished_run_is_found_by_the_name_it_will_have(street: Path, tmp_p
 
 def test_resuming_a_finished_run_is_refused_and_changes_nothing(finished: RunResult) -> None:
     before = {name: (finished.path / name).read_bytes() for name in files_below(finished.path)}
-    with pytest.raises(RunNotFound, match="no unfinished run is here"):
+    with pytest.raises(RunNotFound, match=f"the run is finished; see it with: wattswap show {finished.path}"):
         resume(finished.path)
     assert {name: (finished.path / name).read_bytes() for name in files_below(finished.path)} == before
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "report", "chain show"])
+@pytest.mark.parametrize("named", ["partial", "whole"])
+def test_an_unfinished_run_is_answered_with_the_command_that_finishes_it(
+    command: str, named: str, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    partial = engine.begin(engine.prepare(ws.load(street)), tmp_path)
+    path = partial if named == "partial" else partial.with_name(partial.name.removesuffix(PARTIAL))
+    if (command, named) == ("chain show", "partial"):
+        return  # a chain that has begun is shown
+    refused(
+        call(capsys, *command.split(), path), 3, f"not finished; finish it with: wattswap resume {partial}"
+    )
+
+
+def test_a_folder_that_is_not_there_is_answered_with_the_nearest_or_the_newest(
+    finished: RunResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sentence(command: str, path: Path) -> str:
+        outcome = call(capsys, command, path)
+        assert (outcome.code, outcome.out) == (3, "")
+        return outcome.err
+
+    shutil.copytree(finished.path, tmp_path / finished.path.name)
+    near, run = tmp_path / f"{finished.path.name[:-1]}x", tmp_path / finished.path.name
+    assert f"{near}: there is no such folder; did you mean {run}?" in sentence("show", near)
+    assert f"no run is here; name one that is in it, such as {run}" in sentence("verify", tmp_path)
+    assert f"`wattswap run` printed, such as {run}" in sentence("report", tmp_path / "nothing")
+    assert "the name of one ends in .partial" in sentence("resume", tmp_path / "nothing")
+    with pytest.raises(RunNotFound, match="no comparison is here; give the folder that `wattswap compare`"):
+        ComparisonFolder(run)
 
 
 def interrupted(street: Path, tmp_path: Path) -> Path:
@@ -265,6 +298,15 @@ def test_a_damaged_checkpoint_or_scenario_is_named(street: Path, tmp_path: Path)
         with pytest.raises(VerificationFailed, match=name):
             resume(partial)
         (partial / name).write_bytes(good)
+
+
+def test_a_checkpoint_of_other_homes_is_named(street: Path, tmp_path: Path) -> None:
+    partial = interrupted(street, tmp_path)
+    saved = json.loads((partial / CHECKPOINT).read_text(encoding="utf-8"))
+    saved["homes"]["devices"][0]["battery"] = {"odd": {"type": "int64", "shape": [1], "values": [1]}}
+    (partial / CHECKPOINT).write_text(json.dumps(saved), encoding="utf-8")
+    with pytest.raises(VerificationFailed, match=r"checkpoint\.json: is damaged: TypeError: column 'odd'"):
+        resume(partial)
 
 
 def test_a_chain_shorter_than_the_checkpoint_is_refused(street: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ SCHEMA_ONLY = "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STR
 
 
 class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it, nothing tidies up after it."""
+    """Represents the end of the process: nothing catches it, nothing tidies up after it."""
 
 
 def begun(street: Path, out: Path) -> Path:
@@ -81,7 +81,8 @@ def test_a_folder_killed_before_it_was_complete_is_refused_in_one_sentence(
     before = files_below(partial)
     outcome = call(capsys, "resume", partial, "-q")
     assert (outcome.code, outcome.out) == (3, "")
-    assert outcome.err == f"Error: {partial}: no unfinished run is here; unfinished runs end in .partial\n"
+    cure = "the name of one ends in .partial"
+    assert outcome.err == f"Error: {partial}: no unfinished run is here; {cure}\n"
     assert files_below(partial) == before
 
 

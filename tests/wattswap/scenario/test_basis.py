@@ -1,7 +1,8 @@
-"""What figures rest on, said in the same words everywhere; and times in the zone of the scenario."""
+"""What figures rest on, in the same words everywhere; and times in the zone of the scenario."""
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 import wattswap as ws
 from tests.kits.run_kit import call, one_object, write_street
+from tests.kits.town_kit import playing
 from wattswap.report.write import html_of, story_of
 from wattswap.scenario.basis import BOUND, METERED, NO_IMBALANCE, ORDERED, moment, rests_on, title_of, zone_of
 
@@ -40,10 +42,10 @@ def test_the_words_are_those_of_the_scenario(scenario: dict[str, Any], said: dic
 def test_a_mechanism_that_rations_by_its_own_rule_says_so() -> None:
     scenario = {"market": {"rationing": "random"}}
     found = rests_on(scenario)
-    own = rests_on(scenario, "huang")
+    own = rests_on(scenario, mechanism="huang")
     assert own["rationing"] == "by the own rule of huang, which market.rationing does not reach"
     assert {**own, "rationing": ""} == {**found, "rationing": ""}
-    assert rests_on(scenario, "mcafee") == found
+    assert rests_on(scenario, mechanism="mcafee") == found
 
 
 def test_a_pool_names_its_shares() -> None:
@@ -94,3 +96,47 @@ def test_foresight_is_called_a_bound_in_every_output_and_times_are_local(
     (folder,) = (tmp_path / "compared").iterdir()
     assert "05:45 (Asia/Kathmandu)" in html_of(story_of(folder))
     assert ws.Comparison(folder).zone == "Asia/Kathmandu"
+
+
+HISTORY = (
+    "3 of 3 homes that bid by 'staircase' have forecasts of less than two weeks behind them at the start"
+)
+
+
+@pytest.mark.parametrize(
+    ("topic", "words", "forecast"),
+    [("bound", BOUND, "perfect_foresight"), ("note", HISTORY, "same_hour_mean")],
+)
+def test_a_bound_and_a_short_history_are_told_by_every_output(
+    topic: str, words: str, forecast: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wattswap.nodes.live.run_processes", playing())
+    street = write_street(tmp_path / "street", days=1)
+    told: dict[str, str] = {}
+
+    def tell(command: str, *arguments: object) -> dict[str, Any]:
+        """Call it as text and with --json, in which the topic is among what the figures rest on."""
+        done = call(capsys, command, *arguments)
+        assert done.code == 0, done.err
+        told[command] = done.out
+        if "--out" in arguments:
+            arguments = (*arguments[:-1], f"{arguments[-1]}-json")
+        facts = one_object(call(capsys, command, *arguments, "--json"))
+        assert facts["rests_on"][topic].startswith(words), command
+        return facts
+
+    known = ["--set", f"homes.forecast={forecast}", "-q"]
+    run = tell("run", street, *known, "--out", tmp_path / "runs")["run"]
+    tell("show", run)
+    compared = tell("compare", street, "-m", "mcafee", *known, "--out", tmp_path / "compared")["comparison"]
+    grid = ["--vary", "market.k=0,1", "-m", "mcafee"]
+    tell("sweep", street, *grid, *known, "--out", tmp_path / "swept")
+    tell("live", street, "--intervals", 2, "--no-compare", *known, "--out", tmp_path / "live")
+    tell("report", compared, "--out", tmp_path / "page.html")
+    told |= {
+        "report": html_of(story_of(Path(run))),
+        "report of a comparison": html_of(story_of(Path(compared))),
+    }
+    told |= {"run in Python": repr(ws.RunResult(run)), "comparison in Python": repr(ws.Comparison(compared))}
+    escaped = {html.unescape(" ".join(text.split())): name for name, text in told.items()}
+    assert [name for text, name in escaped.items() if words not in text] == []

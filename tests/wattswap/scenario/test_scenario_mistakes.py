@@ -1,6 +1,6 @@
 """Mistakes in scenario files: each is named with its line, its key and the cure.
 
-A case is TOML laid over a minimal scenario. The comment `#! KEY | PHRASE` stands on the line that must be
+A case is TOML laid over a minimal scenario. The comment `#! KEY | PHRASE` is on the line that must be
 named, with the key path (empty where the file is not TOML) and a phrase of the sentence.
 """
 

@@ -1,4 +1,4 @@
-"""On which line each key of a TOML file stands."""
+"""On which line each key of a TOML file is."""
 
 from __future__ import annotations
 

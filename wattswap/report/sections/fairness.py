@@ -39,7 +39,7 @@ def fairness(story: Story) -> Section:
     body = table("Gini: 0 when all homes save the same. Jain: 1 when all do.", frame)
     if any(row[0] is None or row[0] != row[0] for row in rows.values()):
         body += paragraph(
-            f"{DASH} stands where an index is undefined: both need savings of at least 0, not all 0.", "note"
+            f"{DASH} means that an index is undefined: both need savings of at least 0, not all 0.", "note"
         )
     body += "".join(paragraph(s) for s in sentences)
     drawn = {o.label: o.bills["saving"] for o in shown}

@@ -14,8 +14,8 @@ from wattswap.report.story import Story
 def verdict(story: Story) -> Section:
     """What the market did, and what the figures rest on."""
     body = '<div class="verdict">' + "".join(paragraph(s) for s in words.verdict(story)) + "</div>"
-    said = "".join(f"<li>{topic}: {escape(text)}</li>" for topic, text in story.basis.items())
-    body += f"<p>What these figures rest on:</p><ul>{said}</ul>"
+    items = "".join(f"<li>{topic}: {escape(text)}</li>" for topic, text in story.basis.items())
+    body += f"<p>What these figures rest on:</p><ul>{items}</ul>"
     if because := words.idle(story):
         body += paragraph(because, "note")
     if story.notes:
