@@ -223,7 +223,7 @@ def test_a_run_says_which_homes_are_too_new_for_the_staircase(
         "3 of 3 homes that bid by 'staircase' have forecasts of less than two weeks behind them at the start"
     )
     run = ws.run(ws.load(street), out=tmp_path / "runs")
-    assert [note for note in run.manifest["data"]["notes"] if note.startswith(told)]
+    assert [note for note in run.manifest["data"]["bidding_notes"] if note.startswith(told)]
     assert told in call(capsys, "validate", street).out
     assert told not in call(capsys, "validate", street, "--set", "homes.strategy=truthful").out
     assert ws.verify(run.path)["ok"]
