@@ -29,6 +29,7 @@ from wattswap.runs.interval import (
     clear_book,
     closed_book,
     columns_of,
+    read_meters,
     sent_orders,
     settled_interval,
     step,
@@ -142,7 +143,7 @@ def _side_by_side(setups: Mapping[str, Setup]) -> Iterator[dict[str, IntervalRec
             yield {label: step(setup, own[label], i) for label, setup in setups.items()}
         return
     for i in range(first.intervals):
-        orders, meters = sent_orders(first, community, i), community.live()
+        orders, meters = sent_orders(first, community, i), read_meters(first, community, i)
         energy = meters.import_wh, meters.export_wh
         book = closed_book(first, i, *columns_of(orders), net_wh=energy[0] - energy[1])
         yield {

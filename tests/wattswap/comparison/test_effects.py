@@ -56,6 +56,8 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "market.quantities=metered",
         "homes.strategy=eager",
         "homes.strategy=truthful",
+        "homes.members.home-2.from=2026-06-02T10:00:00Z",
+        "tariff.vat_percent=19",
     ],
 )
 def test_they_add_up_to_the_difference_of_the_savings_of_every_home_to_the_nano(
