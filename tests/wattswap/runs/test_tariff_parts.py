@@ -208,19 +208,24 @@ def test_charges_of_the_metering_point_are_part_of_both_bills_and_of_no_saving(
 
 
 def test_run_compare_live_report_and_python_tell_the_same(
-    street: Path, whole: RunResult, tmp_path: Path, capsys: Capture
+    street: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    called = one_object(call(capsys, "run", street, "--out", tmp_path / "a", "--json", "-q"))
-    compared = ws.compare(ws.load(street), "uniform_price", out=tmp_path / "b")
-    live = run_live(ws.load(street), out=tmp_path / "c", run_nodes=playing())
-    told = story_of(whole.path).outcome("uniform_price")
+    """Of a few hours around the end of October."""
+    hours = ["time.start=2026-10-31T17:00:00Z", "time.end=2026-11-01T09:00:00Z"]
+    scenario, sets = ws.load(street, overrides=hours), [w for hour in hours for w in ("--set", hour)]
+    run = ws.run(scenario, out=tmp_path / "z")
+    called = one_object(call(capsys, "run", street, *sets, "--out", tmp_path / "a", "--json", "-q"))
+    compared = ws.compare(scenario, "uniform_price", out=tmp_path / "b")
+    live = run_live(scenario, out=tmp_path / "c", run_nodes=playing())
+    told = story_of(run.path).outcome("uniform_price")
     ways = (called, compared.summary().loc["uniform_price"], live.metrics)
     for name in ("saving", "cost_with_market", "cost_without_market", "saving_percent"):
         values = [float(way[name]) for way in ways] + [told.value(name)]
-        assert {round(value * 1e9) for value in values} == {round(whole.metrics[name] * 1e9)}, name
+        assert {round(value * 1e9) for value in values} == {round(run.metrics[name] * 1e9)}, name
     for other in (compared.bills("uniform_price"), live.bills(), told.bills):
-        pd.testing.assert_frame_equal(other, whole.bills(), check_names=False, check_exact=True)
-    assert verify_run(whole.path)["ok"]
+        pd.testing.assert_frame_equal(other, run.bills(), check_names=False, check_exact=True)
+    assert run.metrics["saving"] > 0
+    assert verify_run(run.path)["ok"]
 
 
 def test_a_run_that_is_resumed_in_the_second_month_has_the_same_bills(
