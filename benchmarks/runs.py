@@ -19,7 +19,7 @@ from benchmarks.neighbourhood import write_neighbourhood
 RUN = """
 import json, resource, sys, time
 from wattswap.scenario.load import load
-from wattswap import engine
+from wattswap.runs import engine
 import pyarrow.feather, pyarrow.parquet, pandas, highspy, pyomo.environ
 def rss_mb():
     with open("/proc/self/statm") as file:

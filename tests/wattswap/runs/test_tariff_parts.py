@@ -140,6 +140,30 @@ def test_the_saving_of_a_pool_is_the_bound_at_gross_prices(whole: RunResult) -> 
     assert whole.metrics["grid_fee_local_per_kwh"] == gross["local"] / 1e6
 
 
+def test_a_home_that_joins_and_leaves_has_the_charges_of_its_membership(tmp_path: Path) -> None:
+    """As of a run over the membership alone, and as the second implementation has them."""
+    term = {"from": "2026-10-25T07:00:00Z", "to": "2026-11-01T10:00:00Z"}
+    keys = KEYS + "".join(
+        f"[homes.members.h{home}]\nfrom = {term['from']}\nto = {term['to']}\n" for home in (1, 3)
+    )
+    run = ws.run(write(tmp_path / "members", keys), out=tmp_path)
+    found = run.table("bills").set_index("household")
+    span = [f"time.start={term['from']}", f"time.end={term['to']}"]
+    alone = ws.run(ws.load(write(tmp_path / "alone"), overrides=span), out=tmp_path).table("bills")
+    for name in MORE[:2]:
+        expected = alone.set_index("household")[name]
+        assert found.loc[["h1", "h3"], name].tolist() == expected[["h1", "h3"]].tolist()
+        assert (found.loc[["h0", "h2"], name] < expected[["h0", "h2"]]).all()
+    members = {home: (pd.Timestamp(term["from"]), pd.Timestamp(term["to"])) for home in ("h1", "h3")}
+    readings = run.table("readings")
+    price = pd.Series(250_003, index=pd.DatetimeIndex(readings["interval_start"].unique()))
+    terms = Terms(price, members=members, **TERMS)  # type: ignore[arg-type]
+    lines = oracle.settled(readings, run.table("orders"), flows().abs(), terms)
+    more = oracle.charges(lines, terms)
+    pd.testing.assert_frame_equal(oracle.bills(lines), found[list(BILLS)], check_names=False)
+    pd.testing.assert_frame_equal(more[list(MORE)], found[list(MORE)], check_names=False)
+
+
 def posted_less_parts(run: RunResult) -> pd.Series:
     """What the net parts of fee, levy and VAT leave of all that the outside bills, less the energy itself."""
     bills = run.table("bills").set_index("household")
