@@ -137,8 +137,8 @@ def test_every_wrong_line_of_a_meter_file_is_named(tmp_path: Path, capsys: Captu
     "command", [["resume"], ["verify"], ["show"], ["chain", "show"], ["chain", "verify"]]
 )
 def test_a_folder_that_is_no_run_is_refused(command: list[str], tmp_path: Path, capsys: Capture) -> None:
-    for folder in (tmp_path, tmp_path / "missing"):
-        refused(call(capsys, *command, folder), 3, f"{folder}: no")
+    for folder, what in ((tmp_path, "no "), (tmp_path / "missing", "there is no such folder")):
+        refused(call(capsys, *command, folder), 3, f"{folder}: {what}")
         assert one_object(call(capsys, *command, folder, "--json"))["error"]["code"] == 3
     assert files_below(tmp_path) == []
 
