@@ -21,7 +21,7 @@ import numpy as np
 import wattswap as ws
 from agents.forecast import PERFECT_FORESIGHT
 from market.units import NANO_PER_UNIT, IntArray
-from wattswap.check.deviations import DEVIATIONS, joined, of_home, rows, same
+from wattswap.check.deviations import DEVIATIONS, joined, of_home, same
 from wattswap.check.game import Game
 from wattswap.check.market import GAIN_PERCENT, Finding, alone, wash_trades
 from wattswap.runs.interval import clear_book, closed_book, columns_of
@@ -85,7 +85,7 @@ def with_perfect_forecasts(game: Game, perfect: Game, honest: list[IntArray]) ->
         for home in range(len(gain)):
             known, own = of_home(other.orders, home), of_home(moment.orders, home)
             if not same(known, own):
-                orders = joined(rows(moment.orders, moment.orders.home != home), known)
+                orders = joined(moment.orders.of_rows(moment.orders.home != home), known)
                 gain[home] += game.credited_nano(i, orders)[home] - honest[i][home]
     return gain
 

@@ -16,36 +16,12 @@ from pathlib import Path
 
 from benchmarks.neighbourhood import write_neighbourhood
 
-RUN = """
-import json, resource, sys, time
-from wattswap.scenario.load import load
-from wattswap import engine
-import pyarrow.feather, pyarrow.parquet, pandas, highspy, pyomo.environ
-def rss_mb():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096 / 1e6
-loaded = load(sys.argv[1], overrides=sys.argv[3:])
-seen = []
-def watch(done, total, price):
-    if done * 10 % total < 10:
-        seen.append(round(rss_mb()))
-begun, cpu = time.perf_counter(), time.process_time()
-result = engine.run(loaded, out=sys.argv[2], on_progress=watch)
-print(json.dumps({
-    "wall_s": time.perf_counter() - begun, "cpu_s": time.process_time() - cpu,
-    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, "rss_mb": seen,
-    "intervals": result.metrics["intervals"], "orders": result.metrics["orders"],
-    "traded_kwh": result.metrics["traded_kwh"],
-}))
-"""
-"""Timed from after the imports to the finished folder: reading the data, the run, all files written."""
-
 
 def run_once(scenario: Path, *overrides: str) -> dict[str, object]:
     """Run a scenario in a fresh process and return its figures."""
     with tempfile.TemporaryDirectory(prefix="wattswap-bench-") as out:
         done = subprocess.run(
-            [sys.executable, "-c", RUN, str(scenario), out, *overrides],
+            [sys.executable, "-m", "benchmarks.one_run", str(scenario), out, *overrides],
             capture_output=True,
             text=True,
             check=True,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible
 from market.errors import NotTaken
-from market.parameters import GENERAL, Parameter
+from market.parameters import GENERAL, RATIONING, Parameter
 from market.registry import Registry
 from market.rules import MarketRules
 
@@ -91,6 +91,11 @@ class Mechanism:
         names = [getattr(parameter, "name", None) for parameter in self.parameters]
         if len(set(names)) < len(names):
             raise ValueError(f"the mechanism {self.name!r} has two parameters of one name; rename one")
+
+    @property
+    def follows_rationing(self) -> bool:
+        """Whether the rationing that a market declares reaches it; otherwise it rations by its own rule."""
+        return any(parameter.field == RATIONING.field for parameter in self.parameters)
 
     @property
     def summary(self) -> str:

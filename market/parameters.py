@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -29,6 +29,7 @@ class Parameter:
         least: Smallest whole number.
         in_run: The default of a run, where it differs from that of a single case.
         case_only: Has no meaning over the many intervals of a run.
+        run_only: Is no parameter of a single case, which has the default; a run has what its market declares.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Parameter:
     least: int = 0
     in_run: Value = None
     case_only: bool = False
+    run_only: bool = False
 
     def __post_init__(self) -> None:
         if self.kind == "choice" and self.default not in self.choices:
@@ -68,6 +70,11 @@ _SCALES: dict[Kind, int] = {"share": PPM, "price": MICRO_PER_UNIT, "energy": WH_
 _SHARED = frozenset(f.name for f in fields(MarketRules)) - {"params"}
 
 
+def case_defaults(parameters: Iterable[Parameter]) -> dict[str, Value]:
+    """What holds in a single case that a run may have otherwise, by `Parameter.field`."""
+    return {parameter.field: parameter.default for parameter in parameters if parameter.run_only}
+
+
 def rules_with(rules: MarketRules, values: Mapping[str, Value]) -> MarketRules:
     """The same rules with some values changed, by `Parameter.field`."""
     shared: dict[str, Any] = {field: value for field, value in values.items() if field in _SHARED}
@@ -90,6 +97,12 @@ RATIONING = Parameter(
     summary="Who is served where not everybody at one price can be.",
     choices=get_args(Rationing),
 )
+MARGIN = replace(RATIONING, run_only=True)
+"""Rationing as the market of a run declares it, by a mechanism that rations a single case in proportion."""
+TIES = replace(
+    MARGIN, default="time", summary="Who is served of those at one limit, where not everybody can be."
+)
+"""The same, by a mechanism that serves the earliest first in a single case."""
 SEED = Parameter(name="seed", field="seed", kind="whole", default=0, summary="Seed of every lottery.")
 SOLVER = Parameter(
     name="solver",

@@ -40,16 +40,22 @@ class Comparison(ComparisonFolder):
         return Plots(self.path)
 
     def report(
-        self, path: Path | str | None = None, *, point: str | None = None, force: bool = False
+        self,
+        path: Path | str | None = None,
+        *,
+        point: str | None = None,
+        against: str | None = None,
+        force: bool = False,
     ) -> Path:
         """Write one HTML file about this comparison; it opens without a network.
 
         Args:
             path: The file; by default report.html in the comparison's folder.
             point: The point of a sweep that is shown in full; the first when left out.
+            against: The mechanism with which the others are compared, saving by saving; none when left out.
             force: Whether a file that is there is replaced.
 
         Raises:
             AlreadyExists: The file is there.
         """
-        return report_on(self.path, path, point=point, force=force)
+        return report_on(self.path, path, point=point, against=against, force=force)

@@ -68,6 +68,7 @@ class LongSide(NamedTuple):
         price: [micro-currency/kWh]
         members: The participants of the book.
         turn: A random word for each participant.
+        rules: Of the market.
     """
 
     book: OrderBook
@@ -77,6 +78,7 @@ class LongSide(NamedTuple):
     price: int
     members: Members
     turn: npt.NDArray[np.uint64]
+    rules: MarketRules
 
 
 Serve = Callable[[LongSide], tuple[IntArray, IntArray | None]]
@@ -126,7 +128,7 @@ def clear_halves(book: OrderBook, rules: MarketRules, serve: Serve) -> Clearing:
                 if int(wanted.sum()) == traded_wh:
                     accepted_wh[rows] = wanted
                     continue
-                side = LongSide(book, rows, wanted, traded_wh, half.price, members, turn)
+                side = LongSide(book, rows, wanted, traded_wh, half.price, members, turn, rules)
                 accepted_wh[rows], fee_nano = serve(side)
                 if fee_nano is not None:
                     # For the orders that keep others out, not for what the same participant does on the other side.

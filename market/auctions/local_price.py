@@ -13,12 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from market.auctions.rationing import ration
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, no_trade
 from market.errors import InvalidRules
 from market.parameters import FEED_IN, RETAIL
 from market.rules import MarketRules
-from market.units import BoolArray, largest_remainder, rounded_shares
+from market.units import BoolArray, IntArray, rounded_shares
+
+IN_PROPORTION = MarketRules()
+"""Sharing is in proportion by definition: all that one side takes or gives has one price."""
 
 
 class Shared(NamedTuple):
@@ -58,8 +62,10 @@ def outside_prices(rules: MarketRules, mechanism: str) -> tuple[int, int]:
     return retail, feed_in
 
 
-def trade_at(book: OrderBook, price: int, takes_part: BoolArray) -> Clearing:
-    """Trade at one price among the orders that take part, the long side in proportion to the energy ordered.
+def trade_at(
+    book: OrderBook, price: int, takes_part: BoolArray, rules: MarketRules = IN_PROPORTION
+) -> Clearing:
+    """Trade at one price among the orders that take part, the long side rationed.
 
     An odd Wh that equal remainders leave goes by arrival.
 
@@ -67,6 +73,7 @@ def trade_at(book: OrderBook, price: int, takes_part: BoolArray) -> Clearing:
         book: Orders of one interval. Not changed.
         price: [micro-currency/kWh]
         takes_part: Per order.
+        rules: Uses `rationing` and `seed`; in proportion to the energy ordered when left out.
     """
     accepted_wh = book.energy_wh * takes_part
     bought = accepted_wh * (book.side > 0)
@@ -76,14 +83,21 @@ def trade_at(book: OrderBook, price: int, takes_part: BoolArray) -> Clearing:
     if not volume:
         return no_trade(book)
     if demand > supply:
-        accepted_wh = largest_remainder(bought, volume, book.sequence) + sold
+        accepted_wh = _rationed(bought, volume, book, rules) + sold
     elif supply > demand:
-        accepted_wh = bought + largest_remainder(sold, volume, book.sequence)
+        accepted_wh = bought + _rationed(sold, volume, book, rules)
     prices = np.full(len(book), price, dtype=np.int64)
     for column in (accepted_wh, prices):
         column.flags.writeable = False
     welfare_nano = int((book.side * accepted_wh * book.limit_micro_per_kwh).sum())
     return Clearing(accepted_wh, prices, (PriceInterval(price, price, price),), 0, welfare_nano)
+
+
+def _rationed(energy_wh: IntArray, volume_wh: int, book: OrderBook, rules: MarketRules) -> IntArray:
+    rows = energy_wh.nonzero()[0]
+    share = np.zeros_like(energy_wh)
+    share[rows] = ration(energy_wh[rows], volume_wh, book.sequence[rows], rules)
+    return share
 
 
 def suits(book: OrderBook, price: int) -> BoolArray:

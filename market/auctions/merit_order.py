@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from market.auctions.rationing import ration
 from market.book import OrderBook, Side
 from market.clearing import Clearing, PriceInterval, Trades, no_trade
 from market.parameters import Parameter
+from market.rules import MarketRules
 from market.units import IntArray
 
 _WORD_BITS = 63
@@ -102,10 +104,15 @@ class Assorted(NamedTuple):
     dual_price_micro_per_kwh: int
 
 
-def assortative(book: OrderBook) -> Assorted | None:
+def assortative(book: OrderBook, rules: MarketRules) -> Assorted | None:
     """Pair the best bid with the best offer as long as the bid is at least the offer; None where none is.
 
-    Ties go by arrival, then row of the book. The trades have maximum welfare and, among those, the largest volume.
+    Equal limits meet by arrival, then row of the book; those at the last limit are rationed. The trades have maximum
+    welfare and, among those, the largest volume.
+
+    Args:
+        book: Orders of one interval. Not changed.
+        rules: Uses `rationing` and `seed`.
     """
     limit, energy, is_buy = book.limit_micro_per_kwh, book.energy_wh, book.side > 0
     live = energy > 0
@@ -120,7 +127,8 @@ def assortative(book: OrderBook) -> Assorted | None:
     if not len(bids):
         return None
     bid_limit, ask_limit = limit[bids], limit[asks]
-    bought, sold = np.cumsum(energy[bids]), np.cumsum(energy[asks])
+    bid_wh, ask_wh = energy[bids], energy[asks]
+    bought, sold = np.cumsum(bid_wh), np.cumsum(ask_wh)
 
     def meets(i: int) -> bool:
         """Whether the first Wh of the i-th bid meets an offer that it can pay."""
@@ -128,13 +136,19 @@ def assortative(book: OrderBook) -> Assorted | None:
         return j < len(asks) and bool(bid_limit[i] >= ask_limit[j])
 
     buyers = bisect_left(range(len(bids)), True, key=lambda i: not meets(i))
-    sellers = int(sold.searchsorted(bought[buyers - 1])) + 1
-    buy, sell, energy_wh = side_by_side(energy[bids[:buyers]], energy[asks[:sellers]])
+    reach = int(ask_limit.searchsorted(bid_limit[buyers - 1], "right"))  # offers that the last bid can pay
+    traded_wh = min(int(bought[buyers - 1]), int(sold[reach - 1]))
+    bid_wh, ask_wh = (
+        Ranking(rows, limits, wanted_wh, ends).best(traded_wh, book.sequence, rules)
+        for rows, limits, wanted_wh, ends in (
+            (bids, bid_limit, bid_wh, bought),
+            (asks, ask_limit, ask_wh, sold),
+        )
+    )
+    buy, sell, energy_wh = side_by_side(bid_wh, ask_wh)
     price = ask_limit[sell]
-    count = int(np.count_nonzero(bid_limit[buy] >= price))  # all but the rest of the last bid
-    buy, sell, energy_wh, price = buy[:count], sell[:count], energy_wh[:count], price[:count]
-    unserved = int(bought.searchsorted(energy_wh.sum(), "right"))
-    rejected = bid_limit[unserved : unserved + 1].max(initial=price[-1])
+    unserved = int(bought.searchsorted(traded_wh, "right"))
+    rejected = bid_limit[unserved : unserved + 1].max(initial=ask_limit[len(ask_wh) - 1])
     return Assorted(Trades(bids[buy], asks[sell], energy_wh, price), int(rejected))
 
 
@@ -151,11 +165,11 @@ UNIT = Parameter(
 
 
 class Ranking(NamedTuple):
-    """The orders of one side with at least one unit, best limit first; ties by arrival, then by row.
+    """The orders of one side with at least one unit, the best first; ties by arrival, then by row.
 
     Args:
         rows: Rows of the book.
-        limit: Limits. [micro-currency/kWh]
+        limit: Limits, or what else orders them. [micro-currency/kWh]
         units: Units of each order, at least 1.
         ends: Cumulated units: entry i holds the units ends[i] - units[i] + 1 .. ends[i] of the side, counted from 1.
     """
@@ -176,13 +190,30 @@ class Ranking(NamedTuple):
             return None
         return int(self.limit[self.ends.searchsorted(unit)])
 
-    def best(self, count: int) -> IntArray:
-        """Units among the `count` best of the side, of each entry down to the last one that has any."""
-        entries = int(self.ends.searchsorted(count)) + 1 if count else 0
-        units = self.units[:entries].copy()
-        if entries:
-            units[-1] -= int(self.ends[entries - 1]) - count
-        return units
+    def best(self, count: int, sequence: IntArray, rules: MarketRules) -> IntArray:
+        """Units among the `count` best of the side, of each entry down to the last; the last limit is rationed.
+
+        Args:
+            count: From 0 to the total.
+            sequence: Order of arrival, by row of the book.
+            rules: Uses `rationing` and `seed`.
+        """
+        if not count:
+            return self.units[:0]
+        last = int(self.ends.searchsorted(count))
+        units = self.units[: last + 1].copy()
+        units[-1] -= int(self.ends[last]) - count
+        if rules.rationing == "time":
+            return units
+        equal = np.flatnonzero(self.limit == self.limit[last])
+        first, end = int(equal[0]), int(equal[-1]) + 1
+        if end == first + 1 or self.ends[end - 1] == count:
+            return units
+        before = int(self.ends[first - 1]) if first else 0
+        by_row = first + np.argsort(self.rows[first:end])
+        shared = self.units[:end].copy()
+        shared[by_row] = ration(self.units[by_row], count - before, sequence[self.rows[by_row]], rules)
+        return shared
 
 
 def rank(book: OrderBook, side: Side, unit_wh: int = 1) -> Ranking:

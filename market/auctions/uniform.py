@@ -17,11 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from market.auctions.rationing import ration
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, certify, no_trade
 from market.errors import InfeasibleClearing
 from market.rules import MarketRules
-from market.units import PPM, BoolArray, IntArray, largest_remainder
+from market.units import PPM, BoolArray, IntArray
 
 SORT_BELOW = 8_192
 """Books up to this many orders are sorted whole: such a sort costs less than the passes of a bracket."""
@@ -180,25 +181,8 @@ def _fill_margin(
         if take == room:
             accepted[side_rows] = book.energy_wh[side_rows]
         elif take:
-            accepted[side_rows] = _ration(book, side_rows, take, rules)
+            accepted[side_rows] = ration(book.energy_wh[side_rows], take, book.sequence[side_rows], rules)
     return total
-
-
-def _ration(book: OrderBook, rows: IntArray, take: int, rules: MarketRules) -> IntArray:
-    """Split `take` Wh over marginal orders of one side, by the declared rule."""
-    energy = book.energy_wh[rows]
-    if rules.rationing == "pro_rata":
-        return largest_remainder(energy, take, book.sequence[rows])
-    if rules.rationing == "time":
-        turn = np.argsort(book.sequence[rows], kind="stable")
-    else:
-        # Raw words of the bit generator: unlike the methods of Generator, numpy keeps them equal for ever.
-        turn = np.argsort(np.random.PCG64(rules.seed).random_raw(len(rows)), kind="stable")
-    queue = energy[turn]
-    before = np.cumsum(queue) - queue
-    share = np.empty_like(energy)
-    share[turn] = np.clip(take - before, 0, queue)
-    return share
 
 
 def _nothing_trades(book: OrderBook) -> Clearing:

@@ -9,7 +9,7 @@ import numpy as np
 
 from market.book import Order, OrderBook, Requirement, Side
 from market.mechanism import Mechanism
-from market.parameters import Parameter, rules_with
+from market.parameters import Parameter, case_defaults, rules_with
 from market.rules import MarketRules, Value
 from market.units import PPM, BoolArray, IntArray
 
@@ -167,11 +167,12 @@ def _random_rules(
         margin = 0
     retail, feed_in = (max(hi, 1), max(lo, 0)) if plain else (hi + margin, lo - margin)
     rules = MarketRules(retail_micro_per_kwh=retail, feed_in_micro_per_kwh=feed_in)
+    rules = rules_with(rules, case_defaults(mechanism.parameters))
     drawn = random.random() < 0.5 and not plain
     for parameter in mechanism.parameters:
         if parameter.kind == "energy":
             rules = rules_with(rules, {parameter.field: _unit(parameter, book)})
-        elif parameter.kind == "nothing":
+        elif parameter.kind == "nothing" or parameter.run_only:
             continue
         elif drawn and parameter.field not in ("solver", "retail_micro_per_kwh", "feed_in_micro_per_kwh"):
             rules = rules_with(rules, {parameter.field: _random_value(parameter, rules, book, random)})

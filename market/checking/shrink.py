@@ -131,7 +131,6 @@ def _plainer_rules(mechanism: Mechanism, rules: MarketRules) -> Iterator[MarketR
         replace(rules, retail_micro_per_kwh=None),
         replace(rules, feed_in_micro_per_kwh=None),
         replace(rules, k_ppm=bare.k_ppm),
-        replace(rules, rationing=bare.rationing),
         replace(rules, seed=bare.seed),
     ):
         if plainer != rules:

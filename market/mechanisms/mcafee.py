@@ -8,7 +8,7 @@ from market.auctions.merit_order import UNIT, accept_units, at_two_prices, effic
 from market.book import OrderBook, Side
 from market.clearing import Clearing, no_trade
 from market.mechanism import MECHANISMS, Mechanism, Promises
-from market.parameters import Parameter
+from market.parameters import TIES, Parameter
 from market.rules import MarketRules
 
 B_MISSING = Parameter(
@@ -32,7 +32,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Uses `unit_wh`, `b_missing_micro_per_kwh` and `s_missing_micro_per_kwh`.
+        rules: Uses `rationing`, `unit_wh`, `b_missing_micro_per_kwh` and `s_missing_micro_per_kwh`.
     """
     unit_wh = UNIT.of(rules)
     buys, sells = rank(book, Side.BUY, unit_wh), rank(book, Side.SELL, unit_wh)
@@ -46,7 +46,8 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     if twice is not None and not reduced:
         bid = offer = (twice + 1) // 2  # half a micro goes up, which no limit forbids: limits are whole
     pairs = k - reduced
-    accepted_wh = accept_units(book, unit_wh, ((buys, buys.best(pairs)), (sells, sells.best(pairs))))
+    sides = (buys, buys.best(pairs, book.sequence, rules)), (sells, sells.best(pairs, book.sequence, rules))
+    accepted_wh = accept_units(book, unit_wh, sides)
     return at_two_prices(book, accepted_wh, bid, offer, _details(pairs, reduced, bid, offer))
 
 
@@ -90,6 +91,6 @@ MCAFEE = MECHANISMS.register(
             truthful=True,
             truthful_for="unit_orders",
         ),
-        (B_MISSING, S_MISSING, UNIT),
+        (B_MISSING, S_MISSING, UNIT, TIES),
     )
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from market.auctions.clarke_pivot import curve_of, members_of, worth_without_own
-from market.auctions.double_auction import PARAMETERS, LongSide, clear_halves, served
-from market.auctions.merit_order import best_first
+from market.auctions.double_auction import PARAMETERS, LongSide, clear_halves
+from market.auctions.merit_order import Ranking, best_first
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import MECHANISMS, Mechanism, Promises
+from market.parameters import TIES
 from market.rules import MarketRules
 from market.units import IntArray
 
@@ -19,7 +20,8 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Uses the parameters of `market.auctions.double_auction`; the seed decides the halves only.
+        rules: Uses `rationing` and the parameters of `market.auctions.double_auction`; the seed decides the halves, and
+            a random draw among equal limits.
     """
     return clear_halves(book, rules, serve)
 
@@ -30,10 +32,13 @@ def serve(side: LongSide) -> tuple[IntArray, IntArray]:
     gain = np.abs(side.book.limit_micro_per_kwh[side.rows] - side.price)
     order = best_first(-gain, side.book.sequence[side.rows])
     queue = side.energy[order]
-    won = served(queue, side.quota_wh)
+    ranking = Ranking(side.rows[order], gain[order], queue, np.cumsum(queue))
+    got = ranking.best(side.quota_wh, side.book.sequence, side.rules)
+    won = np.zeros_like(queue)
+    won[: len(got)] = got
     accepted = np.empty_like(won)
     accepted[order] = won
-    first = int((won < queue).argmax())  # all from here on are kept out, the first perhaps in part
+    first = int((won < queue).argmax())  # who is kept out, whole or in part, stands here or behind
     out, own = order[first:], members_of(owner)
     curve = curve_of(own.of_row[out], queue[first:] - won[first:], gain[out])
     fee_nano = np.zeros(len(side.members.starts), dtype=np.int64)
@@ -52,6 +57,6 @@ MUDA_VICKREY = MECHANISMS.register(
             truthful=True,
             truthful_for="single_orders",
         ),
-        PARAMETERS,
+        (*PARAMETERS, TIES),
     )
 )

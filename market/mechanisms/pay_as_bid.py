@@ -9,7 +9,7 @@ from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing, Trades, certify, of_trades
 from market.mechanism import MECHANISMS, Mechanism, Promises
-from market.parameters import K, Parameter
+from market.parameters import TIES, K, Parameter
 from market.rules import MarketRules
 from market.units import PPM, IntArray
 
@@ -28,9 +28,9 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Uses `k_ppm` and the parameter `price_rule`.
+        rules: Uses `k_ppm`, `rationing`, `seed` and the parameter `price_rule`.
     """
-    assorted = assortative(book)
+    assorted = assortative(book, rules)
     if assorted is None:
         return clear_exact(book, rules)  # nothing trades, and it proves why
     pairs = assorted.trades
@@ -54,7 +54,7 @@ PAY_AS_BID = MECHANISMS.register(
             budget_balance="weak",
             efficient=True,
         ),
-        (PRICE_RULE, K),
+        (PRICE_RULE, K, TIES),
     )
 )
 

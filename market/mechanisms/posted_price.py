@@ -9,7 +9,7 @@ from market.book import OrderBook
 from market.clearing import Clearing
 from market.errors import InvalidRules
 from market.mechanism import MECHANISMS, Mechanism, Promises
-from market.parameters import FEED_IN, RETAIL, Parameter
+from market.parameters import FEED_IN, MARGIN, RETAIL, Parameter
 from market.rules import MarketRules
 
 PRICE = Parameter(
@@ -22,11 +22,11 @@ PRICE = Parameter(
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
-    """Trade among the orders that accept the price, the long side in proportion to the energy ordered.
+    """Trade among the orders that accept the price, the long side rationed.
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Uses the parameter `price`, else the import price and the feed-in price.
+        rules: Uses `rationing`, `seed` and the parameter `price`, else the import price and the feed-in price.
 
     Raises:
         InvalidRules: Neither a price nor both outside prices are given.
@@ -39,7 +39,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
                 "posted_price has no price; give price, or retail_price and feed_in_tariff for the middle of both"
             )
         price = half_up(Fraction(retail + feed_in, 2))
-    return trade_at(book, price, suits(book, price))
+    return trade_at(book, price, suits(book, price), rules)
 
 
 POSTED_PRICE = MECHANISMS.register(
@@ -47,11 +47,11 @@ POSTED_PRICE = MECHANISMS.register(
         "posted_price",
         clear,
         Promises(
-            source="a fixed price set before any order is seen, the long side rationed pro rata",
+            source="a fixed price set before any order is seen, the long side rationed",
             uniform_price=True,
             truthful=True,
             truthful_for="single_orders",
         ),
-        (PRICE, RETAIL, FEED_IN),
+        (PRICE, RETAIL, FEED_IN, MARGIN),
     )
 )

@@ -11,7 +11,7 @@ from market.auctions.merit_order import UNIT, Ranking, accept_units, at_two_pric
 from market.book import OrderBook, Side
 from market.clearing import Clearing, no_trade
 from market.mechanism import MECHANISMS, Mechanism, Promises
-from market.parameters import SEED
+from market.parameters import SEED, TIES
 from market.rules import MarketRules
 from market.units import IntArray
 
@@ -27,24 +27,25 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Uses `unit_wh` and `seed`.
+        rules: Uses `unit_wh`, `rationing` and `seed`.
     """
     unit_wh = UNIT.of(rules)
     buys, sells = rank(book, Side.BUY, unit_wh), rank(book, Side.SELL, unit_wh)
     k = efficient_units(buys, sells)
     bid = buys.limit_of(k)
     if not k or bid is None:
-        return replace(
-            no_trade(book), details=_details(buys, sells, 0, sells.best(0), sells.best(0), unit_wh)
-        )
+        nobody = sells.units[:0]
+        return replace(no_trade(book), details=_details(buys, sells, nobody, nobody, nobody, unit_wh))
     next_offer = sells.limit_of(k + 1)
     everybody = next_offer is not None and next_offer <= bid
     price = next_offer if next_offer is not None and everybody else bid
     pairs = k if everybody else k - 1
-    pool = sells.best(k)
+    certain, pool = buys.best(pairs, book.sequence, rules), sells.best(k, book.sequence, rules)
     drawn = pool if everybody else _without_one(sells, pool, k, rules.seed)
-    accepted_wh = accept_units(book, unit_wh, ((buys, buys.best(pairs)), (sells, drawn)))
-    return at_two_prices(book, accepted_wh, price, price, _details(buys, sells, pairs, pool, drawn, unit_wh))
+    accepted_wh = accept_units(book, unit_wh, ((buys, certain), (sells, drawn)))
+    return at_two_prices(
+        book, accepted_wh, price, price, _details(buys, sells, certain, pool, drawn, unit_wh)
+    )
 
 
 def _without_one(sells: Ranking, pool: IntArray, k: int, seed: int) -> IntArray:
@@ -57,10 +58,10 @@ def _without_one(sells: Ranking, pool: IntArray, k: int, seed: int) -> IntArray:
 
 
 def _details(
-    buys: Ranking, sells: Ranking, pairs: int, pool: IntArray, drawn: IntArray, unit_wh: int
+    buys: Ranking, sells: Ranking, certain: IntArray, pool: IntArray, drawn: IntArray, unit_wh: int
 ) -> dict[str, Any]:
     """The lottery for people: its units by row of the book, and the mean welfare over all draws."""
-    certain, size = buys.best(pairs), int(pool.sum())
+    pairs, size = int(certain.sum()), int(pool.sum())
     value, cost = (
         int(np.dot(units, side.limit[: len(units)])) for units, side in ((certain, buys), (pool, sells))
     )
@@ -91,6 +92,6 @@ SBBA = MECHANISMS.register(
             truthful=True,
             truthful_for="unit_orders",
         ),
-        (UNIT, SEED),
+        (UNIT, SEED, TIES),
     )
 )

@@ -6,7 +6,7 @@ from market.auctions.merit_order import UNIT, accept_units, at_two_prices, effic
 from market.book import OrderBook, Side
 from market.clearing import Clearing, no_trade
 from market.mechanism import MECHANISMS, Mechanism, Promises
-from market.parameters import SEED
+from market.parameters import SEED, TIES
 from market.rules import MarketRules
 
 
@@ -15,7 +15,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Uses `unit_wh`.
+        rules: Uses `unit_wh` and `rationing`.
     """
     unit_wh = UNIT.of(rules)
     buys, sells = rank(book, Side.BUY, unit_wh), rank(book, Side.SELL, unit_wh)
@@ -23,7 +23,8 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     bid, offer = buys.limit_of(k), sells.limit_of(k)
     if k < 2 or bid is None or offer is None:
         return no_trade(book)
-    accepted_wh = accept_units(book, unit_wh, ((buys, buys.best(k - 1)), (sells, sells.best(k - 1))))
+    sides = (buys, buys.best(k - 1, book.sequence, rules)), (sells, sells.best(k - 1, book.sequence, rules))
+    accepted_wh = accept_units(book, unit_wh, sides)
     return at_two_prices(book, accepted_wh, bid, offer, {})
 
 
@@ -38,6 +39,6 @@ TRADE_REDUCTION = MECHANISMS.register(
             truthful=True,
             truthful_for="unit_orders",
         ),
-        (UNIT, SEED),
+        (UNIT, SEED, TIES),
     )
 )

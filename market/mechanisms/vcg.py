@@ -10,7 +10,7 @@ from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import MECHANISMS, Mechanism, Promises
-from market.parameters import Parameter
+from market.parameters import MARGIN, Parameter
 from market.rules import MarketRules
 from market.units import IntArray
 
@@ -22,8 +22,6 @@ OUTSIDE = Parameter(
     summary="Trade with the outside: none, as an empty object says too.",
     case_only=True,
 )
-EFFICIENT = MarketRules()
-"""Marginal orders share in proportion; any efficient allocation would leave everybody the same gain."""
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
@@ -33,9 +31,9 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Not used: nobody trades with the outside.
+        rules: Uses `rationing` and `seed`; any efficient allocation leaves everybody the same gain.
     """
-    best = clear_exact(book, EFFICIENT)
+    best = clear_exact(book, rules)
     if best.node_price == (None,):
         return best
     members = members_of(book.participant)
@@ -82,6 +80,6 @@ VCG = MECHANISMS.register(
             truthful=True,
             efficient=True,
         ),
-        (OUTSIDE,),
+        (OUTSIDE, MARGIN),
     )
 )

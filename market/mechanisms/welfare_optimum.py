@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import MECHANISMS, Mechanism, Promises
+from market.parameters import MARGIN
 from market.rules import MarketRules
-
-MIDDLE = MarketRules()
-"""The price in the middle of the price interval, the margin shared in proportion."""
+from market.units import PPM
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
-    """Accept the allocation of maximum welfare and volume, whatever the rules say.
+    """Accept the allocation of maximum welfare and volume, at the middle of its price interval.
 
     Args:
         book: Orders of one interval. Not changed.
-        rules: Not used: a bound has no options.
+        rules: Uses `rationing` and `seed`: the other mechanisms of a comparison are rationed in the same way.
     """
-    return clear_exact(book, MIDDLE)
+    return clear_exact(book, replace(rules, k_ppm=PPM // 2))
 
 
 WELFARE_OPTIMUM = MECHANISMS.register(
@@ -31,6 +32,6 @@ WELFARE_OPTIMUM = MECHANISMS.register(
             uniform_price=True,
             efficient=True,
         ),
-        (),
+        (MARGIN,),
     )
 )

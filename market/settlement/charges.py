@@ -87,9 +87,10 @@ class LocalDay:
     first: int
     end: int
 
-    def covered(self, intervals: int) -> range:
-        """Those of its intervals that are among the first so many of the run, counted from its midnight."""
-        return range(max(-self.first, 0), max(min(self.end, intervals), self.first) - self.first)
+    def covered(self, term: range) -> range:
+        """Those of its intervals that lie in a term, counted from its midnight."""
+        first = max(self.first, term.start)
+        return range(first - self.first, max(min(self.end, term.stop), first) - self.first)
 
 
 def local_days(start_s: int, minutes: int, intervals: int, zone: str) -> list[LocalDay]:
@@ -110,30 +111,30 @@ def local_days(start_s: int, minutes: int, intervals: int, zone: str) -> list[Lo
     return found
 
 
-def standing_nano(days: Sequence[LocalDay], intervals: int, micro_per_day: int) -> int:
-    """The standing charge of the first intervals of a run. [micro-currency/day -> nano-currency]
+def standing_nano(days: Sequence[LocalDay], term: range, micro_per_day: int) -> int:
+    """The standing charge of some intervals of a run. [micro-currency/day -> nano-currency]
 
     Of a day of n intervals the first i cost floor(charge x i / n): parts of a day add up to the charge, wherever it is
     cut.
     """
     nano, total = micro_per_day * 1_000, 0
     for day in days:
-        part, whole = day.covered(intervals), day.end - day.first
+        part, whole = day.covered(term), day.end - day.first
         if part:
             total += nano * part.stop // whole - nano * part.start // whole
     return total
 
 
 def peak_nano(
-    days: Sequence[LocalDay], intervals: int, minutes: int, peak_wh: IntArray, micro_per_kw_month: int
+    days: Sequence[LocalDay], term: range, minutes: int, peak_wh: IntArray, micro_per_kw_month: int
 ) -> IntArray:
     """The charge for each home's highest import of each month, half to even. [nano-currency]
 
-    A month that the run covers in part is charged by the share of its days.
+    A month of which only a part lies in the term is charged by the share of its days.
 
     Args:
         days: Local days of the run.
-        intervals: How many intervals of it have passed.
+        term: Intervals of the run that are charged for.
         minutes: Length of an interval. [min]
         peak_wh: Highest metered import in an interval, by month of `months_of(days)` and home, shape (M, H). [Wh]
         micro_per_kw_month: Charge. [micro-currency/(kW month)]
@@ -142,7 +143,7 @@ def peak_nano(
     for (year, month), highest in zip(months_of(days), peak_wh, strict=True):
         share = Fraction(0)
         for day in days:
-            if day.month == (year, month) and (part := day.covered(intervals)):
+            if day.month == (year, month) and (part := day.covered(term)):
                 share += Fraction(len(part), day.end - day.first)
         # 1 micro-currency per kW is 1 nano-currency per W, and W = Wh x 60 / minutes.
         rate = Fraction(micro_per_kw_month * 60, minutes) * share / monthrange(year, month)[1]

@@ -18,6 +18,7 @@ WITH_NODES = ("README.md", "docs/reference/cli.md")
 """Pages that start real libp2p nodes."""
 PAGES = (
     "docs/reference/python.md",
+    "docs/explanation/price-and-rationing.md",
     "docs/explanation/settlement.md",
     "docs/reference/units-and-signs.md",
     "docs/explanation/agents.md",

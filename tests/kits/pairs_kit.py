@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import strategies as st
@@ -51,13 +52,7 @@ def requirements() -> st.SearchStrategy[tuple[Requirement, ...]]:
 
 def cleared(name: str, book: OrderBook, rules: MarketRules = RULES, **params: str | int) -> Clearing:
     """Clear a book by the mechanism of this name."""
-    given = MarketRules(
-        rules.k_ppm,
-        seed=rules.seed,
-        retail_micro_per_kwh=rules.retail_micro_per_kwh,
-        feed_in_micro_per_kwh=rules.feed_in_micro_per_kwh,
-        params=params,
-    )
+    given = replace(rules, params=params)
     return MECHANISMS.get(name).clear(book, given)
 
 

@@ -141,25 +141,29 @@ def charges(lines: pd.DataFrame, terms: Terms) -> pd.DataFrame:
     days["whole"] = (days["next"] - days["midnight"]) // step
     days["share"] = [Fraction(1, int(whole)) for whole in days["whole"]]
     out = pd.DataFrame(index=lines[HOME].drop_duplicates())
+    part_of = {home: days["at"].isin(own[AT]) for home, own in lines[lines["part"] == 1].groupby(HOME)}
 
-    def fixed(rate: int) -> int:
+    def fixed(rate: int) -> list[int]:
         """Each interval by itself: what the running share of its day grows by."""
-        places = zip(days["place"].tolist(), days["whole"].tolist(), strict=True)
-        return sum(
-            floor(Fraction(rate * 1000 * (i + 1), n)) - floor(Fraction(rate * 1000 * i, n)) for i, n in places
+        grows = pd.Series(
+            [
+                floor(Fraction(rate * 1000 * (i + 1), n)) - floor(Fraction(rate * 1000 * i, n))
+                for i, n in zip(days["place"].tolist(), days["whole"].tolist(), strict=True)
+            ]
         )
+        return [int(grows[part_of[home]].sum()) for home in out.index]
 
     def highest(rate: int) -> list[int]:
         """The highest import of each month as kW, times the days of the month that are covered."""
         month = lines[AT].map(dict(zip(days["at"], days["month"], strict=True)))
         top = lines.groupby([month, lines[HOME]], sort=False)["import_wh"].max()
-        share = days.groupby("month")["share"].sum()
-        length = {name: pd.Period(name).days_in_month for name in share.index}
+        share = {home: days[part].groupby("month")["share"].sum() for home, part in part_of.items()}
+        length = {name: pd.Period(name).days_in_month for name in days["month"].unique()}
         exact = {
             (name, home): rate
             * 1000
             * Fraction(int(wh) * 60, terms.minutes * 1000)
-            * share[name]
+            * share[home].get(name, 0)
             / length[name]
             for (name, home), wh in top.items()
         }
@@ -170,7 +174,7 @@ def charges(lines: pd.DataFrame, terms: Terms) -> pd.DataFrame:
         levy=lines["in_local"] * terms.levies[0] + lines["retail_import_wh"] * terms.levies[1],
         energy=lines["retail_export_wh"] * lines["p_out"] - lines["retail_import_wh"] * lines["p_net"],
     ).groupby(HOME, sort=False)[["fee", "levy", "energy", "retail_nano", "grid_fee_nano"]].sum()  # fmt: skip
-    out["standing_nano"] = -fixed(terms.gross(terms.standing))
+    out["standing_nano"] = [-nano for nano in fixed(terms.gross(terms.standing))]
     out["peak_nano"] = [-nano for nano in highest(terms.gross(terms.peak))]
     out["grid_fee_net_nano"], out["levy_nano"] = -part["fee"], -part["levy"]
     net = part["energy"] - part["fee"] - part["levy"] - fixed(terms.standing) - highest(terms.peak)

@@ -20,6 +20,7 @@ RULES = (
     *("pooled/throughput", "middle", "pooled/equal", "clearing_price", "pooled/leave_one_out"),
     *("retailer", "pooled/delivered"),
 )
+RATIONINGS = ("pro_rata", "time", "random")
 SCENARIOS = 20
 LIVE = (0, 7, 13)
 SURCHARGES = (
@@ -44,6 +45,7 @@ def drawn(number: int, folder: Path) -> tuple[Path, list[str], str]:
         f"homes.strategy={rng.choice(('staircase', 'truthful', 'zi_c'))}",
         f"homes.forecast={rng.choice(('same_hour_mean', 'perfect_foresight'))}",
     ]
+    settings.append(f"market.rationing={rng.choice(RATIONINGS)}")
     if number % 4 == 0:
         settings.append("market.quantities=metered")
     else:
@@ -106,6 +108,7 @@ def test_the_scenarios_differ(tmp_path: Path) -> None:
     used = [word.partition("=")[2] for settings, _ in seen for word in settings if "imbalance" in word]
     assert {word for rule in RULES for word in rule.split("/")} == set(used)
     assert {f"homes.strategy={name}" for name in ("staircase", "truthful", "zi_c")} <= words
+    assert {f"market.rationing={name}" for name in RATIONINGS} <= words
 
 
 def test_huang_without_a_trade_brings_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from market.clearing import Clearing, Trades
 from market.errors import InvalidBook, InvalidRules
 from market.grid import Grid
 from market.mechanism import MECHANISMS, Mechanism, clear_checked
-from market.parameters import rules_with
+from market.parameters import case_defaults, rules_with
 from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
 from wattswap.cases.grid import node_index, node_names, node_prices, read_grid
@@ -73,8 +73,9 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
         str(order["participant"]) for order in orders if isinstance(order, Mapping) and "participant" in order
     }
     roster = {name: i for name, i in index.items() if name in named}
-    values = read_parameters(read, top.get("params", {}), mechanism.parameters, roster=roster)
-    market = MarketRules(grid=grid)
+    own = [parameter for parameter in mechanism.parameters if not parameter.run_only]
+    values = read_parameters(read, top.get("params", {}), own, roster=roster)
+    market = rules_with(MarketRules(grid=grid), case_defaults(mechanism.parameters))
     if read.problems and (grid is not None or not mechanism.promises.needs_grid):
         _try_rules(read, mechanism, market, values)
     by_arrival = values.get("rationing") == "time" or _by_arrival(mechanism)

@@ -79,7 +79,7 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
         "mechanism": setup.mechanism.name,
         "quantities": setup.scenario.market.quantities,
         "imbalance": None if setup.metered else setup.imbalance_words,
-        "rests_on": rests_on(setup.scenario.resolved(), setup.community().notes()),
+        "rests_on": rests_on(setup.scenario.resolved(), setup.community().notes(), setup.mechanism.name),
         "homes": len(setup.roster),
         "intervals": setup.intervals,
         "orders": int(sum((m.orders.energy_wh > 0).sum() for m in game.moments)),

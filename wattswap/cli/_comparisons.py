@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from market.metrics.table import METRICS, Metric, Row
 from wattswap.cli._summary import basis_lines, print_bills, print_lines
 from wattswap.cli.output import (
@@ -20,6 +22,7 @@ from wattswap.cli.output import (
     print_rows,
 )
 from wattswap.cli.tables import Column, cell, fixed, print_columns, print_table, wrapped
+from wattswap.comparison.effects import in_cents
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError, suggest
 from wattswap.scenario.basis import moment
@@ -51,6 +54,15 @@ MARKET: tuple[Figure, ...] = (
 )
 
 
+EFFECTS = (
+    ("by_mechanism", "by mechanism"),
+    ("price_effect", "price effect"),
+    ("rationing_effect", "rationing effect"),
+    ("from_outside", "from outside"),
+    ("imbalance_rule", "by imbalance rule"),
+    ("saving", "sum"),
+)
+"""Why a mechanism saves more than another: the first is the sum of the next two."""
 NO_MERIT = ("saving_by_imbalance_rule", "saving")
 """Figures that no mechanism is best in: they do not show what it did."""
 PAIRED = ("saving_by_mechanism", "saving")
@@ -129,10 +141,7 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
         _print_columns(result, point, f"The homes{where}, money in {result.currency}", HOMES, form)
         _print_columns(result, point, f"The market{where}, money in {result.currency}", MARKET, form)
         if against is not None:
-            frame = result.differences("saving", against, point).drop(columns="n")
-            frame.columns = ["saving", "95 % from", "to"]
-            title = f"Saving against {against}{where}, in {result.currency}"
-            print_table(title, frame.astype(float), wide=form == "wide")
+            _print_effects(result, point, against, where, form)
     print(
         wrapped(
             f"{_most(result)}The best of a column has a *; not compared: baseline, upper bound, and savings"
@@ -143,6 +152,28 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
         print(wrapped("+- is the 95 % interval of the paired difference to no market over the seeds."))
     print(f"Folder  {result.path}")
     print(f"Report  wattswap report {result.path}")
+
+
+def _print_effects(result: ComparisonFolder, point: str, against: str, where: str, form: Form) -> None:
+    """Print what each mechanism saves more than one of them, and why; those that save most by themselves come first."""
+    frame = in_cents(result.effects(against, point=point).drop(index=against))
+    bounds = frame.index.isin([result.reference, result.bound])
+    frame = frame.iloc[np.lexsort((-frame["by_mechanism"], bounds))]
+    half_width = {} if len(result.seeds) < 2 else _half_width(result, point, "saving_by_mechanism", against)
+    columns = []
+    for name, head in EFFECTS:
+        values = frame[name]
+        if name == "from_outside" and not values.any():
+            continue
+        halves = half_width if name == "by_mechanism" else {}
+        cells = []
+        for label, value in values.items():
+            half = 0.0 if frame.at[label, "from_outside"] else halves.get(str(label), 0.0)
+            cells.append(cell(float(value), 2) + (f" +-{fixed(half)}" if half else ""))
+        columns.append(Column(head, cells))
+    key = Column("mechanism", [str(label) for label in frame.index], right=False)
+    title = f"Saved more than by {against}{where}, in {result.currency}"
+    print_columns(title, key, columns, wide=form == "wide")
 
 
 def _most(result: ComparisonFolder) -> str:
@@ -169,14 +200,13 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
 
     Args:
         result: The comparison.
-        against: Whose saving is subtracted, seed by seed; no market when left out.
+        against: Whose saving is subtracted, seed by seed, and taken apart; no market when left out.
     """
-
     differences = {}
     for point in result.points:
         frame = result.differences("saving", against, point).astype(object)
         differences[point] = frame.where(frame.notna(), None).to_dict("index")
-    return {
+    facts: dict[str, object] = {
         "comparison": str(result.path),
         "currency": result.currency,
         "seeds": result.seeds,
@@ -185,8 +215,13 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
         "rests_on": result.rests_on,
         "points": {point: result.figures(point) for point in result.points},
         "reference": against or result.reference,
+        "rationing": {label: result.rationing(label) for label in result.mechanisms},
         "saving_difference_to_reference": differences,
     }
+    if against is not None:
+        frames = {point: result.effects(against, point=point) for point in result.points}
+        facts["effects"] = {point: frame.to_dict("index") for point, frame in frames.items()}
+    return facts
 
 
 def _print_columns(
@@ -210,13 +245,18 @@ def _print_columns(
             around = f" +-{fixed(half)}" if half else ""
             cells.append(f"{cell(float(value), decimals)}{'*' if label in best else ''}{around}")
         columns.append(Column(head, cells))
+    if figures is MARKET:
+        rationing = [result.rationing(str(label), point) for label in frame.index]
+        columns.insert(2, Column("rations by", rationing, right=False))
     key = Column("mechanism", [str(label) for label in frame.index], right=False)
     print_columns(title, key, columns, wide=form == "wide")
 
 
-def _half_width(result: ComparisonFolder, point: str, metric: str) -> dict[str, float]:
-    """Half the 95 % interval of a paired difference to no market, by mechanism."""
-    difference = result.differences(metric, point=point)
+def _half_width(
+    result: ComparisonFolder, point: str, metric: str, against: str | None = None
+) -> dict[str, float]:
+    """Half the 95 % interval of a paired difference to another mechanism, or to no market, by mechanism."""
+    difference = result.differences(metric, against, point)
     found = ((difference["high"] - difference["low"]).astype(float) / 2).dropna()
     return {str(label): float(half) for label, half in found.items()}
 
@@ -230,7 +270,7 @@ def _best(column: pd.Series[float], metric: Metric) -> list[str]:
     return [str(label) for label in values.index[values == top]]
 
 
-def show_comparison(path: Path, what: str, which: str | None, form: Form) -> None:
+def show_comparison(path: Path, what: str, which: str | None, form: Form, against: str | None) -> None:
     """Show one view of a comparison.
 
     Raises:
@@ -241,22 +281,46 @@ def show_comparison(path: Path, what: str, which: str | None, form: Form) -> Non
     result = ComparisonFolder(path)
     if which is not None:
         result.cell_keys(which)
-    VIEWS[what](result, which, form)
+    if against is not None:
+        result.cell_keys(against)
+        if what not in AGAINST:
+            cure = f"{' and '.join(AGAINST)} show it"
+            raise UsageError.of("--against", f"has no meaning for {what}", cure)
+    VIEWS[what](result, which, form, against)
 
 
-def _summary(result: ComparisonFolder, which: str | None, form: Form) -> None:
+def _summary(result: ComparisonFolder, which: str | None, form: Form, against: str | None) -> None:
     """Means over the seeds, mechanism by mechanism."""
     if which is not None:
         raise UsageError.of("WHICH", "the summary covers all mechanisms", f"see: cells {which}")
     if form == "json":
-        print_json(comparison_facts(result))
+        print_json(comparison_facts(result, against))
     elif form == "csv":
         print_csv(_by_point({point: result.summary(point) for point in result.points}))
     else:
-        print_comparison(result, form)
+        print_comparison(result, form, against)
 
 
-def _bills(result: ComparisonFolder, which: str | None, form: Form) -> None:
+def _effects(result: ComparisonFolder, which: str | None, form: Form, against: str | None) -> None:
+    """What is saved more than under another mechanism, and why: mechanism by mechanism, or home by home."""
+    if against is None:
+        cure = f"add --against NAME; known: {', '.join(result.mechanisms)}"
+        raise UsageError.of("WHAT", "effects are those of two mechanisms", cure)
+    if which is None and is_text(form):
+        for point in result.points:
+            _print_effects(result, point, against, "" if len(result.points) == 1 else f", {point}", form)
+        return
+    frames = {point: result.effects(against, which, point=point) for point in result.points}
+    if not is_text(form):
+        print_rows(_by_point(frames), form)
+        return
+    for point, frame in frames.items():
+        where = "" if len(frames) == 1 else f", {point}"
+        title = f"Saved more by {which} than by {against}{_mean(result)}{where}, in {result.currency}"
+        print_table(title, in_cents(frame), wide=form == "wide")
+
+
+def _bills(result: ComparisonFolder, which: str | None, form: Form, against: str | None) -> None:
     """Every home's bill under a mechanism, mean over the seeds."""
     if which is None:
         cure = f"known: {', '.join(result.mechanisms)}"
@@ -270,7 +334,7 @@ def _bills(result: ComparisonFolder, which: str | None, form: Form) -> None:
         print_rows(_by_point(bills), form)
 
 
-def _cells(result: ComparisonFolder, which: str | None, form: Form) -> None:
+def _cells(result: ComparisonFolder, which: str | None, form: Form, against: str | None) -> None:
     """Every cell with all its metrics; the text has those of the summary."""
     cells = result.cells()
     cells = cells if which is None else cells[cells["mechanism"] == which]
@@ -300,8 +364,13 @@ def _by_point(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(frames, names=["point"])
 
 
-VIEWS: dict[str, Callable[[ComparisonFolder, str | None, Form], None]] = {
+View = Callable[[ComparisonFolder, str | None, Form, str | None], None]
+"""Shows a comparison: of which mechanism, in which form, against which mechanism."""
+VIEWS: dict[str, View] = {
     "summary": _summary,
     "bills": _bills,
     "cells": _cells,
+    "effects": _effects,
 }
+AGAINST = ("summary", "effects")
+"""Views that hold mechanisms against one of them."""

@@ -55,6 +55,9 @@ def mechanism(
     choice = choice_of(name, name)
     if choice.mechanism.promises.needs_grid:
         raise UsageError.of(name, "needs a grid, and the random books have none")
+    if runs := [p.name for p in choice.mechanism.parameters if p.run_only and p.name in choice.params]:
+        cure = "leave it out: what is tested is a single case"
+        raise UsageError.of(name, f"{runs[0]} is a parameter of runs", cure)
     verdict = check_mechanism(choice.mechanism, books, seed, choice.values())
     elsewhere = Finding("same_elsewhere", SAYS, True, 0)
     if verdict.sound:

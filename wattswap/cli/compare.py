@@ -10,6 +10,7 @@ import typer
 
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import (
+    AgainstOption,
     CaseOption,
     JsonOption,
     ModuleOption,
@@ -47,16 +48,6 @@ FailIfOption = Annotated[
         "--fail-if",
         help='Exit with code 6 where this holds, as in "saving < 10" or "mcafee.allocative_efficiency < 0.9".',
         metavar="CONDITION",
-    ),
-]
-
-
-AgainstOption = Annotated[
-    str | None,
-    typer.Option(
-        "--against",
-        help="Print the saving against this mechanism, paired by seed, with its confidence interval.",
-        metavar="NAME",
     ),
 ]
 

@@ -16,6 +16,14 @@ ScenarioArgument = Annotated[
     str, typer.Argument(help="A scenario file or folder, or `demo`.", metavar="SCENARIO")
 ]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        help="Show what each saves more than this mechanism: by prices, by rationing, by the imbalance rule.",
+        metavar="NAME",
+    ),
+]
 CaseOption = Annotated[
     str | None, typer.Option("--case", help="Name of a case of the scenario, a table under case.")
 ]

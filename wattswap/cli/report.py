@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import JsonOption, ModuleOption, import_modules
+from wattswap.cli.options import AgainstOption, JsonOption, ModuleOption, import_modules
 
 
 def report(
@@ -33,6 +33,7 @@ def report(
             metavar="POINT",
         ),
     ] = None,
+    against: AgainstOption = None,
     asserted: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,11 +56,10 @@ def report(
     from wattswap.report.write import story_of, write_report
     from wattswap.runs.chain_reader import parse_interval
     from wattswap.runs.layout import REPORT
-    from wattswap.scenario.basis import rests_on
 
     import_modules(module)
     start = None if interval is None else datetime.fromtimestamp(parse_interval(interval), UTC)
-    story = story_of(folder, point)
+    story = story_of(folder, point, against)
     figures = story.figures
     names = {name for of_one in figures.values() for name in of_one}
     conditions = read_conditions("--assert", asserted or (), figures, names)
@@ -75,7 +75,7 @@ def report(
         raise CheckFailed(*problems)
     if json:
         facts = {"report": str(written), "bytes": written.stat().st_size, "verdict": verdict(story)}
-        print_json(facts | {"rests_on": rests_on(story.scenario, story.history)})
+        print_json(facts | {"rests_on": story.basis})
     else:
         print(written)
 

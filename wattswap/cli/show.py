@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import CsvOption, JsonOption, ModuleOption, WideOption, import_modules
+from wattswap.cli.options import (
+    AgainstOption,
+    CsvOption,
+    JsonOption,
+    ModuleOption,
+    WideOption,
+    import_modules,
+)
 
 
 def show(
@@ -19,7 +26,7 @@ def show(
         str,
         typer.Argument(
             help="Of a run: summary, bills, prices, book, block, why, network or shares. Of a comparison: summary,"
-            " bills or cells.",
+            " bills, cells or effects.",
             metavar="WHAT",
         ),
     ] = "summary",
@@ -30,6 +37,7 @@ def show(
             metavar="WHICH",
         ),
     ] = None,
+    against: AgainstOption = None,
     module: ModuleOption = None,
     wide: WideOption = False,
     json: JsonOption = False,
@@ -39,12 +47,17 @@ def show(
     from wattswap.cli._comparisons import show_comparison
     from wattswap.cli._runs import show_view
     from wattswap.cli.output import form_of
+    from wattswap.errors import UsageError
     from wattswap.runs.layout import COMPARISON
 
     import_modules(module)
     form = form_of(json, csv, wide)
-    show_any = show_comparison if (folder / COMPARISON).is_file() else show_view
-    show_any(folder, what, which, form)
+    if (folder / COMPARISON).is_file():
+        show_comparison(folder, what, which, form, against)
+    elif against is not None:
+        raise UsageError.of("--against", "was given for a run", "compare mechanisms with `wattswap compare`")
+    else:
+        show_view(folder, what, which, form)
 
 
 COMMANDS.register(Command("show", show, 8))

@@ -11,7 +11,6 @@ import typer
 
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.compare import (
-    AgainstOption,
     ComparisonsOption,
     FailIfOption,
     JobsOption,
@@ -20,6 +19,7 @@ from wattswap.cli.compare import (
     compare_points,
 )
 from wattswap.cli.options import (
+    AgainstOption,
     CaseOption,
     JsonOption,
     ModuleOption,

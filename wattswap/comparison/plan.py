@@ -46,6 +46,11 @@ class CellKey:
     seed: int
 
 
+def name_of(cell: CellKey) -> str:
+    """The key of a cell in `scenarios` of comparison.json."""
+    return f"{cell.point} {cell.mechanism} {cell.seed}"
+
+
 @dataclass(frozen=True)
 class Plan:
     """A comparison to run.

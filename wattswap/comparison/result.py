@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,20 +12,22 @@ import numpy as np
 
 from market.metrics.table import METRICS, Result
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.comparison.plan import CellKey
+from wattswap.comparison.plan import CellKey, name_of
 from wattswap.comparison.statistics import Difference, paired_difference
 from wattswap.comparison.store import BILLS, INTERVALS, SUMMARY, missing_cells, read_part
-from wattswap.errors import UsageError, suggest
+from wattswap.errors import UsageError, VerificationFailed, suggest
 from wattswap.runs.folder import bills_frame, read_object
 from wattswap.runs.layout import COMPARISON
 from wattswap.runs.missing import COMPARED, not_found
-from wattswap.scenario.basis import caveats, rests_on, title_of, zone_of
+from wattswap.scenario.basis import caveats, rationing_of, rests_on, title_of, zone_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from market.book import OrderBook
+    from wattswap.comparison.effects import Effects
     from wattswap.runs.prepare import Setup
+    from wattswap.scenario.load import Scenario
 
 
 SCALE = {"least_saving_nano", "largest_saving_nano"}
@@ -252,6 +254,60 @@ class ComparisonFolder:
         frame.attrs.update(currency=self.currency, metric=metric, reference=against)
         return frame
 
+    def rationing(self, mechanism: str, point: str | None = None) -> str:
+        """How a mechanism rations: as its market declares it, or "own rule"; empty where nobody trades."""
+        if mechanism == self.reference:
+            return ""
+        key = self._chosen(mechanism, None, point)[0]
+        market = self.about["scenarios"][name_of(key)]["resolved"]["market"]
+        return rationing_of(market, str(market["mechanism"]))
+
+    def effects(
+        self, against: str, mechanism: str | None = None, seed: int | None = None, point: str | None = None
+    ) -> pd.DataFrame:
+        """What is saved more than under another mechanism: by prices, by rationing, and by the imbalance rule.
+
+        All clearings are recomputed; the mean over the seeds when none is given. See `wattswap.comparison.effects`.
+
+        Returns:
+            One row per mechanism, all homes together; or one row per home under the mechanism that is named.
+
+        Raises:
+            UsageError: Unknown mechanism.
+        """
+        import pandas as pd
+
+        from wattswap.comparison.effects import by_home, by_mechanism, effects
+        from wattswap.runs.prepare import under
+
+        labels = self.mechanisms if mechanism is None else [mechanism]
+        frames = []
+        for one in self.seeds if seed is None else [seed]:
+            base = self.setup(against, one, point)
+            scenarios = {label: self._scenario(label, one, point) for label in labels}
+            setups = {label: under(base, scenario) for label, scenario in scenarios.items()}
+            found = effects({against: base, **setups}, against)
+            self._refuse_other_bills(found, against, one, point)
+            rows = by_mechanism(found) if mechanism is None else by_home(found[mechanism], base.roster)
+            frames.append(rows.loc[labels] if mechanism is None else rows)
+        mean = pd.concat(frames).groupby(level=0, sort=False).mean()
+        mean.attrs.update(currency=self.currency, reference=against)
+        return mean
+
+    def _refuse_other_bills(
+        self, found: Mapping[str, Effects], against: str, seed: int, point: str | None
+    ) -> None:
+        """Raise unless the effects add up to the differences of the bills that are stored."""
+        where = point or self.points[0]
+        reference = self._bills[CellKey(where, against, seed)].saving_nano
+        for label, one in found.items():
+            stored = self._bills[CellKey(where, label, seed)].saving_nano - reference
+            if (one.saving_nano != stored).any():
+                what = f"the bills of {label} with seed {seed} are others than this program makes"
+                raise VerificationFailed.of(
+                    str(self.path), what, "compare again with this version of wattswap"
+                )
+
     def __getitem__(self, mechanism: str) -> Compared:
         """One mechanism of the comparison, so that `comparison["mcafee"].bills()` reads like a run."""
         self.cell_keys(mechanism)
@@ -296,12 +352,15 @@ class ComparisonFolder:
 
     def setup(self, mechanism: str, seed: int | None = None, point: str | None = None) -> Setup:
         """The prepared scenario of a cell, to recompute a clearing of it."""
-        from wattswap.comparison.runner import name_of
         from wattswap.runs.prepare import prepare
+
+        return prepare(self._scenario(mechanism, seed, point))
+
+    def _scenario(self, mechanism: str, seed: int | None, point: str | None) -> Scenario:
         from wattswap.scenario.load import from_resolved
 
         origin = self.about["scenarios"][name_of(self._chosen(mechanism, seed, point)[0])]
-        return prepare(from_resolved(origin["resolved"], origin["base"]))
+        return from_resolved(origin["resolved"], origin["base"])
 
     def _chosen(self, mechanism: str, seed: int | None, point: str | None) -> list[CellKey]:
         keys = [

@@ -17,7 +17,7 @@ from market.mechanism import MECHANISMS
 from market.metrics.table import Row, figures
 from wattswap.canonical_json import canonical_json
 from wattswap.comparison.cells import run_cell
-from wattswap.comparison.plan import CellKey, Plan
+from wattswap.comparison.plan import CellKey, Plan, name_of
 from wattswap.comparison.store import (
     DATASETS,
     SUMMARY,
@@ -322,11 +322,6 @@ def _write_about(folder: Path, about: dict[str, Any]) -> None:
 
 def _union(first: list[Any], second: list[Any]) -> list[Any]:
     return [*first, *(item for item in second if item not in first)]
-
-
-def name_of(cell: CellKey) -> str:
-    """The key of a cell in `scenarios` of comparison.json."""
-    return f"{cell.point} {cell.mechanism} {cell.seed}"
 
 
 def _stored_row(folder: Path, cell: CellKey) -> Row:

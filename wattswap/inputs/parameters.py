@@ -65,7 +65,10 @@ def described(parameter: Parameter) -> str:
     default = _at_the_edge(parameter, parameter.default)
     if parameter.in_run is not None:
         default += f", in a run {_at_the_edge(parameter, parameter.in_run)}"
-    return f"{parameter.name}{' (cases only)' if parameter.case_only else ''}: {words}, default {default}"
+    only = " (cases only)" if parameter.case_only else " (runs only)" if parameter.run_only else ""
+    if parameter.run_only:
+        default = f"market.{parameter.name}"
+    return f"{parameter.name}{only}: {words}, default {default}"
 
 
 def _at_the_edge(parameter: Parameter, value: Value) -> str:

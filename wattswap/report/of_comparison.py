@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
-from wattswap.comparison.plan import CellKey
+from wattswap.comparison.plan import CellKey, name_of
 from wattswap.comparison.result import ComparisonFolder
-from wattswap.comparison.runner import name_of
 from wattswap.errors import UsageError, suggest
 from wattswap.report.of_run import orders_frame, promises_of, provenance, row_of
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, Sweep, energy_flows
@@ -24,8 +23,15 @@ SWEPT = ("saving", "traded_kwh", "price_per_kwh", "self_sufficiency", "homes_wor
 """Metrics that a report draws over a sweep."""
 
 
-def story_of_comparison(comparison: ComparisonFolder, point: str | None = None) -> Story:
+def story_of_comparison(
+    comparison: ComparisonFolder, point: str | None = None, against: str | None = None
+) -> Story:
     """Read a comparison; of a sweep one point in full, by default the first.
+
+    Args:
+        comparison: The comparison.
+        point: Name of the point.
+        against: The mechanism with which all others are compared, saving by saving; none by default.
 
     Raises:
         UsageError: It has no finished cells to compare, or no such point.
@@ -73,6 +79,8 @@ def story_of_comparison(comparison: ComparisonFolder, point: str | None = None) 
         history=tuple(str(note) for note in about["data"].get("bidding_notes", ())),
         point=point if comparison.varied else "",
         sweep=sweep_of(comparison, SWEPT),
+        effects=None if against is None else comparison.effects(against, point=point),
+        rationing={label: comparison.rationing(label, point) for label in labels},
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from wattswap.comparison.statistics import mean_interval
-from wattswap.scenario.basis import zone_of
+from wattswap.scenario.basis import rests_on, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -156,6 +156,9 @@ class Story:
         history: Sentences about homes with too short a history.
         point: The point of a sweep; empty if nothing was varied.
         sweep: All points of the sweep; None where there are no others.
+        effects: What each mechanism saves more than the one that its attribute `reference` names, and why; see
+            `wattswap.comparison.effects.by_mechanism`. None where none is named.
+        rationing: How each mechanism rations, by label: as the market declares it, or by its own rule.
     """
 
     kind: Literal["run", "comparison"]
@@ -181,6 +184,8 @@ class Story:
     history: tuple[str, ...] = ()
     point: str = ""
     sweep: Sweep | None = None
+    effects: pd.DataFrame | None = None
+    rationing: Mapping[str, str] = field(default_factory=dict)
 
     def outcome(self, label: str) -> Outcome:
         """The outcome of a mechanism."""
@@ -221,6 +226,11 @@ class Story:
     def metered(self) -> bool:
         """Whether quantities come from the meters instead of from orders."""
         return bool(self.scenario.get("market", {}).get("quantities") == "metered")
+
+    @property
+    def basis(self) -> dict[str, str]:
+        """What the figures rest on, by topic."""
+        return rests_on(self.scenario, self.history, self.focus if self.kind == "run" else "")
 
     @property
     def zone(self) -> str:

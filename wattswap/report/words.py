@@ -177,7 +177,12 @@ def merit(outcome: Outcome) -> float:
     """What a mechanism saves the homes by itself: neither by the imbalance rule nor with money from outside."""
     own = outcome.value("saving_by_mechanism")
     saved = outcome.value("saving") if own is None else own
-    return (saved or 0.0) - max(-(outcome.value("operator_surplus") or 0.0), 0.0)
+    return (saved or 0.0) - _added(outcome)
+
+
+def _added(outcome: Outcome) -> float:
+    """What the operator of a mechanism adds from outside."""
+    return max(-(outcome.value("operator_surplus") or 0.0), 0.0)
 
 
 def _first(story: Story) -> str:
@@ -187,8 +192,8 @@ def _first(story: Story) -> str:
     paid = [r for r in rivals if needs_money(r)]
     which = f"{len(rivals)} mechanisms"
     if paid and not needs_money(story.focused):
-        more = f"{len(paid)} more {'does' if len(paid) == 1 else 'do'}"
-        which = f"{len(rivals) - len(paid)} mechanisms that need no money from outside ({more})"
+        needs = ", ".join(f"{o.label} needs {amount(_added(o), story.currency)}" for o in paid)
+        which = f"{len(rivals) - len(paid)} mechanisms that need no money from outside ({needs})"
     most = number(merit(story.focused))
     equal = sum(number(merit(r)) == most and not needs_money(r) for r in rivals) - 1
     added = f", as {equal} more do to the cent" if equal > 0 else ""

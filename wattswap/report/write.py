@@ -15,8 +15,13 @@ from wattswap.runs.missing import not_found
 from wattswap.scenario.basis import moment
 
 
-def story_of(folder: Path, point: str | None = None) -> Story:
+def story_of(folder: Path, point: str | None = None, against: str | None = None) -> Story:
     """Read a run or a comparison; of a sweep, one point in full, by default the first.
+
+    Args:
+        folder: Of the run or the comparison.
+        point: Of a sweep.
+        against: The mechanism of a comparison with which the others are compared, saving by saving.
 
     Raises:
         RunNotFound: The folder is neither.
@@ -28,12 +33,14 @@ def story_of(folder: Path, point: str | None = None) -> Story:
 
         if point is not None:
             raise UsageError.of("--point", "was given for a run", "only a sweep has points")
+        if against is not None:
+            raise UsageError.of("--against", "was given for a run", "a run has one mechanism")
         return story_of_run(RunFolder(folder))
     if (folder / COMPARISON).is_file():
         from wattswap.comparison.result import ComparisonFolder
         from wattswap.report.of_comparison import story_of_comparison
 
-        return story_of_comparison(ComparisonFolder(folder), point)
+        return story_of_comparison(ComparisonFolder(folder), point, against)
     raise not_found(folder, "run or comparison")
 
 
@@ -67,10 +74,16 @@ def html_of(story: Story, start: datetime | None = None) -> str:
 
 
 def report_on(
-    folder: Path, path: Path | str | None = None, *, point: str | None = None, force: bool = False
+    folder: Path,
+    path: Path | str | None = None,
+    *,
+    point: str | None = None,
+    against: str | None = None,
+    force: bool = False,
 ) -> Path:
     """Write the report of a run or a comparison, by default into its folder; see `story_of`, `write_report`."""
-    return write_report(story_of(folder, point), folder / REPORT if path is None else Path(path), force=force)
+    story = story_of(folder, point, against)
+    return write_report(story, folder / REPORT if path is None else Path(path), force=force)
 
 
 def write_report(story: Story, path: Path, start: datetime | None = None, *, force: bool = False) -> Path:

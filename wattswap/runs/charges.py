@@ -30,7 +30,7 @@ class Charges:
         self._days = local_days(*span)
         months = months_of(self._days)
         place = np.array([months.index(day.month) for day in self._days], dtype=np.int64)
-        lengths = np.array([len(day.covered(setup.intervals)) for day in self._days], dtype=np.int64)
+        lengths = np.array([len(day.covered(range(setup.intervals))) for day in self._days], dtype=np.int64)
         self._month = np.repeat(place, lengths)
         self._homes, self._done = len(setup.roster), 0
         # Of what the tariff does not have, a checkpoint keeps nothing.
@@ -75,11 +75,29 @@ class Charges:
             return added.with_vat(net) if vat else net
 
         if added.standing_micro_per_day:
-            charge = standing_nano(self._days, self._done, rate(added.standing_micro_per_day))
-            found["standing_nano"] = np.full(self._homes, -charge)
+            found["standing_nano"] = np.zeros(self._homes, dtype=np.int64)
+            for term, homes in self._terms().items():
+                charge = standing_nano(self._days, term, rate(added.standing_micro_per_day))
+                found["standing_nano"][homes] = -charge
         if added.peak_micro_per_kw_month:
             month = rate(added.peak_micro_per_kw_month)
-            found["peak_nano"] = -peak_nano(self._days, self._done, self._setup.minutes, self._peak_wh, month)
+            found["peak_nano"] = np.zeros(self._homes, dtype=np.int64)
+            for term, homes in self._terms().items():
+                highest_wh = self._peak_wh[:, homes]
+                found["peak_nano"][homes] = -peak_nano(
+                    self._days, term, self._setup.minutes, highest_wh, month
+                )
+        return found
+
+    def _terms(self) -> dict[range, list[int]]:
+        """The intervals that have passed in which homes were members, and the homes of each such term."""
+        setup, found = self._setup, dict[range, list[int]]()
+        for home, bounds in enumerate(zip(setup.membership.from_s, setup.membership.to_s, strict=True)):
+            first, end = (
+                min(max((int(at_s) - setup.start_s) // (60 * setup.minutes), 0), self._done)
+                for at_s in bounds
+            )
+            found.setdefault(range(first, end), []).append(home)
         return found
 
     def saved(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from p2p.files import naming
 from wattswap.errors import Problem, RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
 from wattswap.runs.missing import not_found
-from wattswap.scenario.basis import caveats, rests_on, title_of, zone_of
+from wattswap.scenario.basis import caveats, mechanism_of, rests_on, title_of, zone_of
 from wattswap.scenario.load import Scenario, from_resolved
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class RunFolder:
     @property
     def rests_on(self) -> dict[str, str]:
         """What the figures rest on, by topic: a bound, quantities, forecast, imbalance, rationing, notes."""
-        return rests_on(self.scenario, self.manifest["data"].get("bidding_notes", ()))
+        notes, mechanism = self.manifest["data"].get("bidding_notes", ()), mechanism_of(self.scenario)
+        return rests_on(self.scenario, notes, mechanism)
 
     @property
     def zone(self) -> str:

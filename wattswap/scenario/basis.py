@@ -11,6 +11,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT
+from market.mechanism import MECHANISMS
 
 Resolved = Mapping[str, Any]
 """A scenario as `Scenario.resolved` says it; keys that have their default may be missing."""
@@ -31,6 +32,7 @@ SHARES: Final = {
     "leave_one_out": "by the metered energy of 28 days, without what a home itself missed",
     "delivered": "by delivered trade, which homes can raise by ordering what they do not need",
 }
+OWN_RULE: Final = "own rule"
 RATIONING: Final = {
     "pro_rata": "at equal limits in proportion to the energy ordered",
     "time": "at equal limits who ordered first",
@@ -41,12 +43,14 @@ MAX_MEMBERS: Final = 8
 """Homes that join or leave whose times are given."""
 
 
-def rests_on(scenario: Resolved, notes: Sequence[str] = ()) -> dict[str, str]:
+def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "") -> dict[str, str]:
     """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing,
     `tariff` where it has more than prices and grid fees, `members` where homes join or leave, and `note`.
 
     Args:
+        scenario: As resolved.
         notes: On homes with too short a history, of `Community.notes`.
+        mechanism: Whose figures they are; empty where several mechanisms are compared.
     """
     market, homes = scenario.get("market", {}), scenario.get("homes", {})
     members = list(member_words(scenario).items())
@@ -55,13 +59,14 @@ def rests_on(scenario: Resolved, notes: Sequence[str] = ()) -> dict[str, str]:
     forecast = str(homes.get("forecast", "same_hour_mean"))
     found = {"bound": BOUND} if forecast == PERFECT_FORESIGHT.name else {}
     metered = market.get("quantities", "ordered") == "metered"
-    rationing = str(market.get("rationing", "pro_rata"))
+    rationing = rationing_of(market, mechanism)
+    rations = f"by the own rule of {mechanism}, which market.rationing does not reach"
     return {
         **found,
         "quantities": METERED if metered else ORDERED,
         "forecast": _forecast(forecast, homes),
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
-        "rationing": RATIONING.get(rationing, rationing),
+        "rationing": rations if rationing == OWN_RULE else RATIONING.get(rationing, rationing),
         **_tariff(scenario),
         **({"members": f"{terms}; the bill of a home covers its membership alone"} if members else {}),
         **({"note": "; ".join(notes)} if notes else {}),
@@ -107,6 +112,17 @@ def member_words(scenario: Resolved) -> dict[str, str]:
         named = (("from", term.get("from")), ("until", term.get("to")))
         found[name] = " ".join(f"{word} {moment(at, zone)}" for word, at in named if at)
     return found
+
+
+def rationing_of(market: Mapping[str, Any], mechanism: str) -> str:
+    """The rationing that the market declares; `OWN_RULE` where it does not reach the mechanism."""
+    known = MECHANISMS.all().get(mechanism)
+    return str(market.get("rationing", "pro_rata")) if known is None or known.follows_rationing else OWN_RULE
+
+
+def mechanism_of(scenario: Resolved) -> str:
+    """The mechanism of a scenario."""
+    return str(scenario.get("market", {}).get("mechanism", ""))
 
 
 def zone_of(scenario: Resolved) -> str:

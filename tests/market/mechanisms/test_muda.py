@@ -22,7 +22,7 @@ BOTH = pytest.mark.parametrize("name", ["muda_lottery", "muda_vickrey"])
 
 
 def rules_with(seed: int = 0, **params: Value) -> MarketRules:
-    return MarketRules(seed=seed, params=params)
+    return MarketRules(seed=seed, params=params, rationing="time")
 
 
 def drawn(rows: list[Row], seed: int) -> tuple[dict[int, bool], dict[int, int]]:

@@ -46,7 +46,8 @@ def by_hand(book: OrderBook, rule: str, k: Fraction) -> list[tuple[int, int, int
 @given(orders(), st.sampled_from(RULE_NAMES[:3]), st.sampled_from([0, 250_000, 500_000, 777_777, 1_000_000]))
 def test_the_pairs_are_those_of_two_sorted_lists(listed: list[Order], rule: str, k_ppm: int) -> None:
     book = OrderBook.from_orders(listed)
-    clearing = cleared("pay_as_bid", book, replace(RULES, k_ppm=k_ppm), price_rule=rule)
+    rules = replace(RULES, k_ppm=k_ppm, rationing="time")
+    clearing = cleared("pay_as_bid", book, rules, price_rule=rule)
     assert trades(clearing) == by_hand(book, rule, Fraction(k_ppm, 1_000_000))
     payment = [0] * len(book)
     for b, a, energy, price in trades(clearing):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from market.auctions.merit_order import best_first
 from market.book import OrderBook
 from market.clearing import PriceInterval
 from market.mechanism import MECHANISMS
-from market.rules import MarketRules
+from market.rules import MarketRules, Rationing
 from tests.kits.unit_books import (
     ONE_WH,
     Row,
@@ -29,7 +31,8 @@ from tests.kits.unit_books import (
     with_params,
 )
 
-RULES = MarketRules(params=ONE_WH)
+RATIONING = st.sampled_from(get_args(Rationing))
+RULES = MarketRules(params=ONE_WH, rationing="time")
 BUY, SELL = 1, -1
 GRID = range(-3, 8)
 
@@ -88,7 +91,9 @@ def test_trade_reduction_gives_up_the_last_efficient_unit(rows: list[Row]) -> No
 @given(rows_of(9), st.integers(0, 3))
 def test_sbba_is_its_text(rows: list[Row], seed: int) -> None:
     rows = sorted(rows, key=lambda r: r[0])
-    _, clearing = cleared(MECHANISMS.get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH))
+    _, clearing = cleared(
+        MECHANISMS.get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH, rationing="time")
+    )
     buys, sells = units(rows, BUY), units(rows, SELL)
     k = efficient(buys, sells)
     if not k:
@@ -120,7 +125,9 @@ def test_every_seller_of_the_pool_is_drawn_out_equally_often() -> None:
     rows = [*singles([9, 9, 9, 9, 9], [1, 2]), (7, SELL, 3, 3)]
     out: Counter[int] = Counter()
     for seed in range(3_000):
-        book, clearing = cleared(MECHANISMS.get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH))
+        book, clearing = cleared(
+            MECHANISMS.get("sbba"), rows, MarketRules(seed=seed, params=ONE_WH, rationing="time")
+        )
         out[int(np.flatnonzero((book.side < 0) & (clearing.accepted_wh < book.energy_wh))[0])] += 1
     # Five units; the last order holds three of them. Four standard deviations of a share of 3,000 draws.
     for row, share in ((5, 0.2), (6, 0.2), (7, 0.6)):
@@ -175,12 +182,14 @@ def test_what_mcafee_tells() -> None:
 
 
 @pytest.mark.parametrize("name", ["mcafee", "trade_reduction", "sbba"])
-@given(rows=rows_of(7, energy=(0, 5_000)), unit=st.sampled_from([1, 7, 1_000]))
-def test_units_are_counted_as_if_they_were_listed(name: str, rows: list[Row], unit: int) -> None:
-    rules = MarketRules(params={"unit_wh": unit})
+@given(rows=rows_of(7, energy=(0, 5_000)), unit=st.sampled_from([1, 7, 1_000]), rationing=RATIONING)
+def test_units_are_counted_as_if_they_were_listed(
+    name: str, rows: list[Row], unit: int, rationing: Rationing
+) -> None:
+    rules = MarketRules(params={"unit_wh": unit}, rationing=rationing)
     book, clearing = cleared(MECHANISMS.get(name), rows, rules)
     counted = [(who, side, energy // unit, limit) for who, side, energy, limit in rows]
-    small_book, small = cleared(MECHANISMS.get(name), counted, RULES)
+    small_book, small = cleared(MECHANISMS.get(name), counted, replace(RULES, rationing=rationing))
     assert clearing.accepted_wh.tolist() == (small.accepted_wh * unit).tolist()
     assert clearing.payment_nano(book).tolist() == (small.payment_nano(small_book) * unit).tolist()
 
@@ -192,14 +201,20 @@ def test_units_are_counted_as_if_they_were_listed(name: str, rows: list[Row], un
     who=st.integers(0, 5),
     missing=st.tuples(st.none() | st.integers(-3, 7), st.none() | st.integers(-3, 7)),
     seed=st.integers(0, 2),
+    rationing=RATIONING,
 )
 def test_nobody_with_one_unit_gains_by_any_other_limit(
-    name: str, rows: list[Row], who: int, missing: tuple[int | None, int | None], seed: int
+    name: str,
+    rows: list[Row],
+    who: int,
+    missing: tuple[int | None, int | None],
+    seed: int,
+    rationing: Rationing,
 ) -> None:
     who %= len(rows)
     rows[who] = (who, rows[who][1], 1, rows[who][3])
     rules = with_params(
-        MarketRules(seed=seed, params=ONE_WH),
+        MarketRules(seed=seed, params=ONE_WH, rationing=rationing),
         b_missing_micro_per_kwh=missing[0],
         s_missing_micro_per_kwh=missing[1],
     )

@@ -84,7 +84,9 @@ def test_days_are_those_of_the_local_clock(zone: str, hour: int, minutes: int, d
     start_s = int(datetime(2014, 1, 1, tzinfo=UTC).timestamp()) + hour * 3600
     intervals = days * 24 * 60 // minutes + more
     found, dates = local_days(start_s, minutes, intervals, zone), calendar(start_s, minutes, intervals, zone)
-    assert [len(day.covered(intervals)) for day in found] == [dates.count(d) for d in dict.fromkeys(dates)]
+    assert [len(day.covered(range(intervals))) for day in found] == [
+        dates.count(d) for d in dict.fromkeys(dates)
+    ]
     assert [day.month for day in found] == [d[:2] for d in dict.fromkeys(dates)]
     for day in found:
         whole = calendar(start_s + day.first * minutes * 60, minutes, day.end - day.first, zone)
@@ -99,12 +101,12 @@ def test_a_day_costs_its_charge_however_long_it_is_and_wherever_it_is_cut(date: 
     charge = 333_333  # no whole share of it
     whole = local_days(start_s, 60, hours, "Europe/Berlin")
     assert [day.end - day.first for day in whole] == [hours]
-    assert standing_nano(whole, hours, charge) == 333_333_000
+    assert standing_nano(whole, range(hours), charge) == 333_333_000
     for cut in range(hours + 1):
         rest = local_days(start_s + cut * 3600, 60, hours - cut, "Europe/Berlin")
-        first = standing_nano(whole, cut, charge)
+        first = standing_nano(whole, range(cut), charge)
         assert first == 333_333_000 * cut // hours
-        assert first + standing_nano(rest, hours - cut, charge) == 333_333_000
+        assert first + standing_nano(rest, range(hours - cut), charge) == 333_333_000
 
 
 def test_the_peak_of_each_month_is_charged_by_the_share_of_its_days() -> None:
@@ -115,8 +117,11 @@ def test_the_peak_of_each_month_is_charged_by_the_share_of_its_days() -> None:
     # 12 of 25 hours and a day of the 31 of October, a day of the 30 of November.
     october, november = Fraction(37, 25 * 31), Fraction(1, 30)
     expected = round(3_808_000 * 2_500 * october) + round(3_808_000 * 1_500 * november)
-    assert peak_nano(days, 60, 60, peaks, 3_808_000).tolist() == [expected, round(3_808_000 * november)]
-    assert peak_nano(days, 60, 15, peaks, 3_808_000)[0] == (
+    assert peak_nano(days, range(60), 60, peaks, 3_808_000).tolist() == [
+        expected,
+        round(3_808_000 * november),
+    ]
+    assert peak_nano(days, range(60), 15, peaks, 3_808_000)[0] == (
         round(4 * 3_808_000 * 2_500 * october) + round(4 * 3_808_000 * 1_500 * november)
     )
 
@@ -129,4 +134,4 @@ def test_whole_months_are_charged_in_full_and_a_large_peak_does_not_wrap() -> No
     assert len(days) == sum(monthrange(2016, month)[1] for month in (1, 2, 3))
     assert start + timedelta(days=len(days)) == end
     peaks = np.full((3, 1), 25_000_000, dtype=np.int64)  # 100 MW
-    assert peak_nano(days, intervals, 15, peaks, 10**10).tolist() == [3 * 10**18]
+    assert peak_nano(days, range(intervals), 15, peaks, 10**10).tolist() == [3 * 10**18]

@@ -298,6 +298,7 @@ def test_the_unit_of_the_promise_is_the_one_given(capsys: pytest.CaptureFixture[
     ("arguments", "code", "says"),
     [
         (["on_a_grid", "--module", "MODULE"], 2, "needs a grid"),
+        (["pay_as_bid:rationing=pro_rata"], 2, "rationing is a parameter of runs"),
         (["uniform_price", "--module", "nowhere.py"], 3, "is not a Python file"),
         (["uniform_price", "--module", "BROKEN"], 3, "cannot be imported: NameError: name 'nothing'"),
         (["uniform_price", "--books", "0"], 2, "--books"),

@@ -48,7 +48,7 @@ def test_the_table_the_json_and_the_frames_say_the_same(
 def test_differences_to_any_of_them_are_printed(street: Path, tmp_path: Path, capsys: Capture) -> None:
     options = [*FEW, "--seeds", 3, "--out", tmp_path, "-q", "--against", "uniform_price"]
     text = call(capsys, "compare", street, *options)
-    assert "Saving against uniform_price, in EUR" in text.out
+    assert "Saved more than by uniform_price, in EUR" in text.out
     facts = one_object(call(capsys, "compare", street, *options, "--json"))
     saved = facts["saving_difference_to_reference"]["base"]
     means = facts["points"]["base"]
@@ -56,6 +56,10 @@ def test_differences_to_any_of_them_are_printed(street: Path, tmp_path: Path, ca
     assert saved["uniform_price"]["mean"] == 0
     by_hand = means["mcafee"]["saving"] - means["uniform_price"]["saving"]
     assert saved["mcafee"]["mean"] == pytest.approx(by_hand)
+    parts = facts["effects"]["base"]["mcafee"]
+    assert parts["saving"] == pytest.approx(by_hand)
+    own = means["mcafee"]["saving_by_mechanism"] - means["uniform_price"]["saving_by_mechanism"]
+    assert parts["price_effect"] + parts["rationing_effect"] == pytest.approx(own)
     wrong = [*FEW, "--out", tmp_path, "--against", "uniform"]
     refused(call(capsys, "compare", street, *wrong), 2, "'uniform' is not compared", "uniform_price")
 

@@ -58,9 +58,9 @@ def test_views_of_a_run_fit(what: str, screen: int, finished: RunResult, capsys:
 
 
 @every_width
-@pytest.mark.parametrize("what", ["summary", "bills", "cells"])
+@pytest.mark.parametrize("what", ["summary", "bills", "cells", "effects"])
 def test_views_of_a_comparison_fit(what: str, screen: int, compared: Comparison, capsys: Capture) -> None:
-    which = ["mcafee"] if what == "bills" else []
+    which = {"bills": ["mcafee"], "effects": ["--against", "uniform_price"]}.get(what, [])
     text = call(capsys, "show", compared.path, what, *which).out
     fits(text, screen)
     wide = call(capsys, "show", compared.path, what, *which, "--wide").out

@@ -209,8 +209,9 @@ def test_a_length_of_time_is_said_in_its_largest_unit(minutes: int, text: str) -
 def test_the_verdict_of_a_comparison_names_the_best_that_needs_no_money() -> None:
     money, worst, energy = verdict(story())
     assert money.startswith(
-        "Of 2 mechanisms that need no money from outside (1 more does) uniform_price saves the homes most: with it"
-        " the 5 homes together pay 22.25 EUR in 1 day instead of 29.00 EUR without a market, 6.75 EUR (23.3 %) better"
+        "Of 2 mechanisms that need no money from outside (vcg needs 0.80 EUR) uniform_price saves the homes most:"
+        " with it the 5 homes together pay 22.25 EUR in 1 day instead of 29.00 EUR without a market,"
+        " 6.75 EUR (23.3 %) better"
     )
     assert "95 % interval 6.73 to 6.77 EUR over 3 seeds" in money
     assert worst == "No home is worse off than without a market; even eve, which gains least, saves 0.25 EUR."
@@ -231,6 +232,14 @@ def test_the_verdict_counts_no_money_from_outside_and_names_it() -> None:
     assert money.endswith(
         "3.00 EUR come from outside: the market operator adds them, and they are no saving."
     )
+
+
+def test_money_from_outside_is_not_in_the_column_of_what_a_mechanism_saves() -> None:
+    labels = ("retailer_only", "uniform_price", "vcg")
+    outcomes = tuple(outcome(label, more={"saving_by_mechanism": [9.0] * 3}) for label in labels)
+    html, _ = comparison_table(story(outcomes=outcomes, bound=None, focus="uniform_price"))
+    assert cells_of(html, "uniform_price")[0] == "9.00"
+    assert cells_of(html, "vcg")[0] == "8.20"
 
 
 def test_the_verdict_names_the_home_that_loses_most() -> None:

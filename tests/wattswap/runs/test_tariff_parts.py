@@ -140,6 +140,30 @@ def test_the_saving_of_a_pool_is_the_bound_at_gross_prices(whole: RunResult) -> 
     assert whole.metrics["grid_fee_local_per_kwh"] == gross["local"] / 1e6
 
 
+def test_a_home_that_joins_and_leaves_has_the_charges_of_its_membership(tmp_path: Path) -> None:
+    """As of a run over the membership alone, and as the second implementation has them."""
+    term = {"from": "2026-10-25T07:00:00Z", "to": "2026-11-01T10:00:00Z"}
+    keys = KEYS + "".join(
+        f"[homes.members.h{home}]\nfrom = {term['from']}\nto = {term['to']}\n" for home in (1, 3)
+    )
+    run = ws.run(write(tmp_path / "members", keys), out=tmp_path)
+    found = run.table("bills").set_index("household")
+    span = [f"time.start={term['from']}", f"time.end={term['to']}"]
+    alone = ws.run(ws.load(write(tmp_path / "alone"), overrides=span), out=tmp_path).table("bills")
+    for name in MORE[:2]:
+        expected = alone.set_index("household")[name]
+        assert found.loc[["h1", "h3"], name].tolist() == expected[["h1", "h3"]].tolist()
+        assert (found.loc[["h0", "h2"], name] < expected[["h0", "h2"]]).all()
+    members = {home: (pd.Timestamp(term["from"]), pd.Timestamp(term["to"])) for home in ("h1", "h3")}
+    readings = run.table("readings")
+    price = pd.Series(250_003, index=pd.DatetimeIndex(readings["interval_start"].unique()))
+    terms = Terms(price, members=members, **TERMS)  # type: ignore[arg-type]
+    lines = oracle.settled(readings, run.table("orders"), flows().abs(), terms)
+    more = oracle.charges(lines, terms)
+    pd.testing.assert_frame_equal(oracle.bills(lines), found[list(BILLS)], check_names=False)
+    pd.testing.assert_frame_equal(more[list(MORE)], found[list(MORE)], check_names=False)
+
+
 def posted_less_parts(run: RunResult) -> pd.Series:
     """What the net parts of fee, levy and VAT leave of all that the outside bills, less the energy itself."""
     bills = run.table("bills").set_index("household")
@@ -184,19 +208,24 @@ def test_charges_of_the_metering_point_are_part_of_both_bills_and_of_no_saving(
 
 
 def test_run_compare_live_report_and_python_tell_the_same(
-    street: Path, whole: RunResult, tmp_path: Path, capsys: Capture
+    street: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    called = one_object(call(capsys, "run", street, "--out", tmp_path / "a", "--json", "-q"))
-    compared = ws.compare(ws.load(street), "uniform_price", out=tmp_path / "b")
-    live = run_live(ws.load(street), out=tmp_path / "c", run_nodes=playing())
-    told = story_of(whole.path).outcome("uniform_price")
+    """Of a few hours around the end of October."""
+    hours = ["time.start=2026-10-31T17:00:00Z", "time.end=2026-11-01T09:00:00Z"]
+    scenario, sets = ws.load(street, overrides=hours), [w for hour in hours for w in ("--set", hour)]
+    run = ws.run(scenario, out=tmp_path / "z")
+    called = one_object(call(capsys, "run", street, *sets, "--out", tmp_path / "a", "--json", "-q"))
+    compared = ws.compare(scenario, "uniform_price", out=tmp_path / "b")
+    live = run_live(scenario, out=tmp_path / "c", run_nodes=playing())
+    told = story_of(run.path).outcome("uniform_price")
     ways = (called, compared.summary().loc["uniform_price"], live.metrics)
     for name in ("saving", "cost_with_market", "cost_without_market", "saving_percent"):
         values = [float(way[name]) for way in ways] + [told.value(name)]
-        assert {round(value * 1e9) for value in values} == {round(whole.metrics[name] * 1e9)}, name
+        assert {round(value * 1e9) for value in values} == {round(run.metrics[name] * 1e9)}, name
     for other in (compared.bills("uniform_price"), live.bills(), told.bills):
-        pd.testing.assert_frame_equal(other, whole.bills(), check_names=False, check_exact=True)
-    assert verify_run(whole.path)["ok"]
+        pd.testing.assert_frame_equal(other, run.bills(), check_names=False, check_exact=True)
+    assert run.metrics["saving"] > 0
+    assert verify_run(run.path)["ok"]
 
 
 def test_a_run_that_is_resumed_in_the_second_month_has_the_same_bills(

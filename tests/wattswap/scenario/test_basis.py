@@ -39,6 +39,15 @@ def test_the_words_are_those_of_the_scenario(scenario: dict[str, Any], said: dic
     assert ("bound" in found) is ("bound" in said)
 
 
+def test_a_mechanism_that_rations_by_its_own_rule_says_so() -> None:
+    scenario = {"market": {"rationing": "random"}}
+    found = rests_on(scenario)
+    own = rests_on(scenario, mechanism="huang")
+    assert own["rationing"] == "by the own rule of huang, which market.rationing does not reach"
+    assert {**own, "rationing": ""} == {**found, "rationing": ""}
+    assert rests_on(scenario, mechanism="mcafee") == found
+
+
 def test_a_pool_names_its_shares() -> None:
     pooled = rests_on({"market": {"imbalance": "pooled", "imbalance_shares": "delivered"}})["imbalance"]
     assert pooled.endswith("by delivered trade, which homes can raise by ordering what they do not need")

@@ -43,14 +43,20 @@ def test_every_key_in_the_comments_of_a_template_exists(tmp_path: Path) -> None:
             assert key in last, (template, key)
 
 
-def test_the_meter_file_of_the_csv_template_has_ten_rows_that_trade(tmp_path: Path) -> None:
+def test_the_meter_file_of_the_csv_template_has_two_weeks_and_a_day_in_which_homes_can_trade(
+    tmp_path: Path,
+) -> None:
     meter = write_new(tmp_path, "csv")[1].read_text(encoding="utf-8").splitlines()
     assert meter[0] == "timestamp,household,import_kwh,export_kwh"
     rows = [line.split(",") for line in meter[1:]]
-    assert len(rows) == 10
-    first_interval = [row for row in rows if row[0] == rows[0][0]]
-    imports, exports = (max(float(row[column]) for row in first_interval) for column in (2, 3))
-    assert min(imports, exports) > 0
+    assert len(rows) == 3 * 15 * 24
+    last_day = [row for row in rows if row[0] >= "2026-06-14T22:00Z"]
+    assert len(last_day) == 3 * 24
+    by_start = {start: [row for row in last_day if row[0] == start] for start, *_ in last_day}
+    least = [
+        min(max(float(row[column]) for row in there) for column in (2, 3)) for there in by_start.values()
+    ]
+    assert max(least) > 0, "one home needs what another has left"
 
 
 def test_nothing_is_overwritten_and_nothing_written_when_one_file_is_there(tmp_path: Path) -> None:

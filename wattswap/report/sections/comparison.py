@@ -9,8 +9,18 @@ from market.metrics.table import Metric
 from wattswap.report import figures
 from wattswap.report.page import Section, figure, paragraph, table
 from wattswap.report.section import section
-from wattswap.report.story import UNDEFINED, Outcome, Story
-from wattswap.report.words import DASH, against_best, columns, interval, needs_money, number, two_prices
+from wattswap.report.story import UNDEFINED, Outcome, Spread, Story
+from wattswap.report.words import (
+    DASH,
+    against_best,
+    columns,
+    interval,
+    merit,
+    needs_money,
+    number,
+    two_prices,
+)
+from wattswap.scenario.basis import OWN_RULE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +66,10 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
     measures = [m for m in columns() if any(m.name in o.metrics for o in story.outcomes)]
     best = {m.name: best_value(story, m) for m in measures}
     frame = pd.DataFrame(
-        {m.heading.format(money=story.currency): [o.value(m.name) for o in story.outcomes] for m in measures},
+        {
+            m.heading.format(money=story.currency): [_found(o, m).mean for o in story.outcomes]
+            for m in measures
+        },
         index=pd.Index([_name(story, o) for o in story.outcomes], name="mechanism"),
         dtype=object,
     )
@@ -80,6 +93,10 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
         added = ", ".join(f"{o.label} {number(-(o.value('operator_surplus') or 0))}" for o in paid)
         what = "what it saves the homes comes partly from outside, and does not count for best"
         body += paragraph(f"Where the operator adds money ({added} {story.currency}), {what}.", "note")
+    own = [label for label, rule in story.rationing.items() if rule == OWN_RULE]
+    if own:
+        what = "ration by their own rule" if len(own) > 1 else "rations by its own rule"
+        body += paragraph(f"{', '.join(own)} {what}; market.rationing does not reach it.", "note")
     if story.kind == "comparison":
         body += paragraph(
             "The homes bid the same under every mechanism; welfare counts the limits that they state.", "note"
@@ -118,6 +135,13 @@ def _is_paid_for(story: Story, outcome: Outcome) -> bool:
     return needs_money(outcome) and not all(needs_money(o) for o in story.rivals)
 
 
+def _found(outcome: Outcome, measure: Metric) -> Spread:
+    """A figure of a mechanism; what it saves by itself is without the money that its operator adds."""
+    if measure.name == "saving_by_mechanism" and needs_money(outcome):
+        return Spread(merit(outcome))
+    return outcome.metrics.get(measure.name, UNDEFINED)
+
+
 def _reason(measure: Metric) -> str:
     return measure.undefined_because or "it was not measured"
 
@@ -127,7 +151,7 @@ def _rows_without(story: Story, measure: Metric) -> list[str]:
 
 
 def _cell(story: Story, outcome: Outcome, measure: Metric, best: float | None) -> str:
-    found = outcome.metrics.get(measure.name, UNDEFINED)
+    found = _found(outcome, measure)
     whole = measure.name == "homes_worse_off" and found.mean is not None and found.mean == int(found.mean)
     decimals = 0 if whole else measure.decimals
     mean = None if found.mean is None else found.mean * measure.factor

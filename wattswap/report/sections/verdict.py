@@ -8,15 +8,13 @@ from wattswap.report import words
 from wattswap.report.page import Section, paragraph
 from wattswap.report.section import section
 from wattswap.report.story import Story
-from wattswap.scenario.basis import rests_on
 
 
 @section("verdict", 10)
 def verdict(story: Story) -> Section:
     """What the market did, and what the figures rest on."""
     body = '<div class="verdict">' + "".join(paragraph(s) for s in words.verdict(story)) + "</div>"
-    basis = rests_on(story.scenario, story.history).items()
-    items = "".join(f"<li>{topic}: {escape(text)}</li>" for topic, text in basis)
+    items = "".join(f"<li>{topic}: {escape(text)}</li>" for topic, text in story.basis.items())
     body += f"<p>What these figures rest on:</p><ul>{items}</ul>"
     if because := words.idle(story):
         body += paragraph(because, "note")

@@ -1,0 +1,34 @@
+"""Who is served where not everybody at one limit can be: in proportion, the earliest first, or by a random draw."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from market.rules import MarketRules
+from market.units import IntArray, largest_remainder
+
+
+def ration(energy_wh: IntArray, take_wh: int, sequence: IntArray, rules: MarketRules) -> IntArray:
+    """Split what there is over orders of one side that all would have it.
+
+    Args:
+        energy_wh: What each wants, in the order of the book. [Wh]
+        take_wh: From 0 to the sum of the energies. [Wh]
+        sequence: Order of arrival of each; also decides who gets an odd Wh of equal shares.
+        rules: Uses `rationing` and `seed`.
+
+    Returns:
+        What each gets, at most what it wants. [Wh]
+    """
+    if rules.rationing == "pro_rata":
+        return largest_remainder(energy_wh, take_wh, sequence)
+    if rules.rationing == "time":
+        turn = np.argsort(sequence, kind="stable")
+    else:
+        # Raw words of the bit generator: unlike the methods of Generator, numpy keeps them equal for ever.
+        turn = np.argsort(np.random.PCG64(rules.seed).random_raw(len(energy_wh)), kind="stable")
+    queue = energy_wh[turn]
+    before = np.cumsum(queue) - queue
+    share = np.empty_like(energy_wh)
+    share[turn] = np.clip(take_wh - before, 0, queue)
+    return share
