@@ -110,7 +110,7 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
     require_modules(modules)
     source = Source("resolved scenario", Path(base).resolve(), modules=modules)
     try:
-        context = {"resolved": True, "base": source.base}
+        context = {"resolved": True, "base": source.base, "known": _known_names(None)}
         scenario = scenario_model().model_validate(content, context=context).with_source(source)
     except ValidationError as error:
         raise InvalidScenario(*(source.problem(*fault) for fault in faults_of(error))) from None
