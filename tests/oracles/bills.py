@@ -213,11 +213,13 @@ def figures(
     gains = bool((saving >= 0).all() and (saving > 0).any())
     x, n = saving.sort_values().to_numpy(dtype=np.float64), len(saving)
     operator = -int(home["trade_nano"].sum() + home["imbalance_nano"].sum())
+    outside = max(int(home["trade_nano"].sum()), 0)  # sellers get more than buyers pay
     return {
         "cost_without_market": without,
         "cost_with_market": -int(home["credit_nano"].sum()) - fixed_nano,
         "saving": saved,
-        "saving_by_mechanism": saved - int(home["netting_nano"].sum()),
+        "saving_by_mechanism": saved - int(home["netting_nano"].sum()) - outside,
+        "saving_from_outside": outside,
         "saving_by_imbalance_rule": int(home["netting_nano"].sum()),
         "saving_bound": int(lines.drop_duplicates(AT)["bound_nano"].sum()),
         "saving_with_operator_surplus": saved + operator,
@@ -237,6 +239,7 @@ def figures(
         "settled_with_retailer_export_kwh": home["retail_export_wh"].sum() / 1000,
         "traded_kwh": traded / 1000,
         "local_kwh": (traded + int(lines["in"].sum())) / 1000,
+        "delivered_kwh": int(lines.groupby(AT)["net"].agg(_exchanged).sum()) / 1000,
         "peak_import_kw": drawn.max() * kw,
         "peak_export_kw": given.max() * kw,
         "peak_to_average": drawn.max() / drawn.mean() if drawn.any() else None,
@@ -256,7 +259,13 @@ def figures(
     }  # fmt: skip
 
 
+def _exchanged(net: pd.Series[int]) -> int:
+    """What meters that each show one direction could give each other in an interval. [Wh]"""
+    return int(min(net[net > 0].sum(), -net[net < 0].sum()))
+
+
 MONEY = (
+    "saving_from_outside",
     "cost_without_market", "cost_with_market", "saving", "saving_by_mechanism", "saving_by_imbalance_rule",
     "saving_bound", "saving_with_operator_surplus", "imbalance_cost", "retailer_income", "grid_operator_income",
     "market_operator_income",

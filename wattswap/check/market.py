@@ -13,7 +13,7 @@ import numpy as np
 
 from market.random import words_of
 from market.settlement.imbalance import Imbalance, ImbalanceRule
-from market.units import IntArray, money
+from market.units import NANO_PER_UNIT, IntArray, money
 from wattswap.check.deviations import DEVIATIONS, WASH_WH, Deviation, phantom
 from wattswap.check.game import Game
 from wattswap.runs.prepare import Setup
@@ -96,14 +96,14 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
 
 
 def alone(game: Game, honest: list[IntArray], deviation: Deviation) -> Finding:
-    """Every home deviates alone."""
+    """Every home deviates alone; the gain of one without turnover is held against one currency unit."""
     homes = len(game.setup.roster)
     gain = np.zeros(homes, dtype=np.int64)
     for home in range(homes):
         credited = game.credited_by_interval(honest, {}, {home: deviation})
         gain[home] = sum(int(a[home] - b[home]) for a, b in zip(credited, honest, strict=True))
     turnover = game.turnover_nano
-    return Finding(deviation, gain, np.where(turnover > 0, 100 * gain / np.maximum(turnover, 1), 0.0))
+    return Finding(deviation, gain, 100 * gain / np.where(turnover > 0, turnover, NANO_PER_UNIT))
 
 
 def _as_json(setup: Setup, finding: Finding) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
     setup, retailer = game.setup, ImbalanceRule(Imbalance.RETAILER)
     drawn = np.argsort(words_of(setup.seed, 0, setup.members), kind="stable").tolist()
     around = [(a, b) for a, b in pairwise([*drawn, drawn[0]]) if a != b]
-    pairs = [*around, *((b, a) for a, b in around)][:WASH_PAIRS]
+    pairs = list(dict.fromkeys([*around, *((b, a) for a, b in around)]))[:WASH_PAIRS]
     sells = Deviation("sells nothing", phantom(-1, WASH_WH), True)
     buys = Deviation("buys nothing", phantom(1, WASH_WH), True)
     honest_outside = game.honest(retailer)

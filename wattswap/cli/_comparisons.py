@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from market.metrics.table import METRICS, Metric, Row
-from wattswap.cli._summary import basis_lines, print_bills, print_lines
+from wattswap.cli._summary import basis_lines, print_bills, print_lines, tell_bound
 from wattswap.cli.output import (
     Form,
     is_text,
@@ -182,8 +182,8 @@ def _most(result: ComparisonFolder) -> str:
     text = f"At most {fixed(bounds.pop())} {result.currency} can be saved. " if len(bounds) == 1 else ""
     for point in result.points:
         where = "" if len(result.points) == 1 else f" at {point}"
-        operators = _column(result, point, "market_operator_income")
-        paid = [f"{label} {fixed(-kept)}" for label, kept in operators.items() if kept < -0.005]
+        outside = _column(result, point, "saving_from_outside")
+        paid = [f"{label} {fixed(added)}" for label, added in outside.items() if added >= 0.005]
         if paid:
             text += f"Operators add money from outside{where}: {', '.join(paid)} {result.currency}. "
     return text
@@ -229,13 +229,14 @@ def _print_columns(
 ) -> None:
     frame = result.summary(point)
     competing = frame.drop(labels=[result.reference, result.bound], errors="ignore")
-    unpaid = competing[competing["market_operator_income"] > -0.005]
-    added = (-frame["market_operator_income"]).clip(lower=0)  # from outside, and no merit of the mechanism
+    unpaid = (
+        competing[competing["saving_from_outside"] < 0.005] if "saving_from_outside" in frame else competing
+    )
     columns = []
     for name, head, decimals in figures:
         if name not in frame:  # an older comparison
             continue
-        values = frame[name] - added if name == "saving_by_mechanism" else frame[name]
+        values = frame[name]
         among = (unpaid if name in PAIRED else competing).index
         best = [] if name in NO_MERIT else _best(values[among].round(decimals), METRICS.get(name))
         half_width = _half_width(result, point, name) if name in PAIRED else {}
@@ -287,6 +288,7 @@ def show_comparison(path: Path, what: str, which: str | None, form: Form, agains
             cure = f"{' and '.join(AGAINST)} show it"
             raise UsageError.of("--against", f"has no meaning for {what}", cure)
     VIEWS[what](result, which, form, against)
+    tell_bound(what, result.rests_on)
 
 
 def _summary(result: ComparisonFolder, which: str | None, form: Form, against: str | None) -> None:

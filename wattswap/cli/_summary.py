@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from wattswap.cli.output import Form, print_json
+from wattswap.cli.output import Form, note, print_json
 from wattswap.cli.tables import fixed, print_table, wrapped
 from wattswap.runs.shown import PART_HEADS, bills_with_total, saving_of
 from wattswap.scenario.basis import moment, vat_words
@@ -49,7 +49,7 @@ def print_result(result: RunFolder, form: Form) -> None:
 
 def facts_beside(result: RunFolder) -> dict[str, Any]:
     """What a summary says beside the metrics, for JSON."""
-    facts = {"delivered_kwh": result.delivered_kwh, "zone": result.zone, "title": result.title}
+    facts: dict[str, Any] = {"zone": result.zone, "title": result.title}
     facts |= {earlier: result.metrics.get(name) for earlier, name in EARLIER_NAMES.items()}
     return facts | {"rests_on": result.rests_on}
 
@@ -63,10 +63,7 @@ def print_run(result: RunFolder, form: Form) -> None:
     m, money, about = result.metrics, result.currency, result.manifest
     metered = about.get("quantities") == "metered"
     chain, dropped = chain_line(result), about["data"]["dropped_homes"]
-    bills, delivered_kwh = (
-        result.bills(),
-        result.delivered_kwh,
-    )  # a damaged file ends this before anything is printed
+    bills = result.bills()  # a damaged file ends this before anything is printed
     print(
         wrapped(
             f"{result.title}: {m['homes']} homes, {m['intervals']} intervals of {about['interval_minutes']} min"
@@ -78,7 +75,7 @@ def print_run(result: RunFolder, form: Form) -> None:
         [
             *saving_lines(m, money),
             *basis_lines(result.rests_on),
-            *market_lines(m, money, delivered_kwh, vat_words(result.scenario), metered=metered),
+            *market_lines(m, money, vat_words(result.scenario), metered=metered),
             *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
             ("Chain", chain),
             ("Folder", str(result.path)),
@@ -86,6 +83,12 @@ def print_run(result: RunFolder, form: Form) -> None:
     )
     print()
     print_bills(bills, money, form)
+
+
+def tell_bound(what: str, basis: Mapping[str, str]) -> None:
+    """Tell beside a view without a summary that its figures are a bound."""
+    if what != "summary" and "bound" in basis:
+        note(f"note: {basis['bound']}")
 
 
 def print_lines(lines: list[tuple[str, str]]) -> None:
@@ -114,7 +117,7 @@ def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
         ("Saved by the mechanism", f"{fixed(found.by_mechanism)} {money} of at most {fixed(found.bound)}"),
         (
             "Saved by the imbalance rule",
-            f"{fixed(found.by_imbalance_rule)} {money}, whatever the mechanism does",
+            f"{fixed(found.by_imbalance_rule)} {money}, of what orders missed",
         ),
         *([("Paid from outside", outside)] if found.from_outside else []),
         (
@@ -126,9 +129,7 @@ def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
     ]
 
 
-def market_lines(
-    m: Mapping[str, Any], money: str, delivered_kwh: float, vat: str, *, metered: bool
-) -> list[tuple[str, str]]:
+def market_lines(m: Mapping[str, Any], money: str, vat: str, *, metered: bool) -> list[tuple[str, str]]:
     """What was agreed ahead and delivered, at which price, and what the homes cover themselves."""
     price = "no trade" if m["price_per_kwh"] is None else f"{m['price_per_kwh']:.4f} {money}/kWh"
     sells, buys = f"{m['import_price_per_kwh']:.4f}{vat}", f"{m['feed_in_price_per_kwh']:.4f}"
@@ -140,9 +141,10 @@ def market_lines(
     traded = f"{m['traded_kwh']:.1f} kWh in {m['intervals_with_trade']} of {m['intervals']} intervals"
     lines = [
         ("Cleared from the meters" if metered else "Agreed ahead", traded),
-        ("Delivered", f"{delivered_kwh:.1f} kWh, what neighbours gave each other by the meters"),
         ("Average price", f"{price} {outside}"),
     ]
+    if (delivered := m.get("delivered_kwh")) is not None:  # older runs do not have it
+        lines.insert(1, ("Delivered", f"{delivered:.1f} kWh, what neighbours gave each other by the meters"))
     if m["self_sufficiency"] is not None:
         own, alone = (f"{100 * m[name]:.1f} %" for name in ("self_sufficiency", "self_sufficiency_alone"))
         lines.append(("Self-sufficiency", f"{own} with neighbours, {alone} each home alone"))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from market.settlement.accounts import BOUGHT, MARKET_OPERATOR, SOLD, SYSTEM_ACCOUNTS, TRADE
+from market.settlement.accounts import BOUGHT, SOLD, TRADE
 from market.units import NANO_PER_UNIT, IntArray
 from wattswap.runs.interval import (
     IntervalRecord,
@@ -78,10 +78,7 @@ def effects(setups: Mapping[str, Setup], against: str) -> dict[str, Effects]:
     for found in _side_by_side(setups):
         for label, record in found.items():
             parts[label] += _parts(record, found[against])
-            postings = record.settled.postings
-            kept_nano[label] += int(
-                postings.total_nano[len(postings.lines) - len(SYSTEM_ACCOUNTS) + MARKET_OPERATOR]
-            )
+            kept_nano[label] += record.clearing.operator_surplus_nano
     added_nano = {label: max(-kept, 0) for label, kept in kept_nano.items()}
     return {
         label: Effects(price, rationing, rule, added_nano[label] - added_nano[against])

@@ -96,8 +96,6 @@ def _outcome(
     figures = {str(name): Spread.of(numbers[name].tolist()) for name in numbers.columns}
     frames = [comparison.intervals(label, seed, point).astype(float) for seed in comparison.seeds]
     kept = [frame["operator_surplus"].to_numpy() for frame in frames]
-    delivered = [float(frame[["import_kwh", "export_kwh"]].min(axis=1).sum()) for frame in frames]
-    figures["delivered_kwh"] = Spread.of(delivered)
     traded = figures["traded_kwh"].mean
     observed = Observed(
         deficit_intervals=sum(int((surplus < -5e-10).sum()) for surplus in kept),

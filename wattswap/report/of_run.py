@@ -29,7 +29,7 @@ def story_of_run(result: RunFolder) -> Story:
         VerificationFailed: A table or the chain is damaged.
     """
     table = _intervals(result)
-    about, figures = result.manifest, result.figures | {"delivered_kwh": result.delivered_kwh}
+    about, figures = result.manifest, result.figures
     name = str(about["mechanism"])
     bills, prices = result.bills(), result.prices().astype(float)
     energy = {f"{way}_kwh": table[f"{way}_wh"] / WH_PER_KWH for way in ("import", "export")}

@@ -155,7 +155,7 @@ def _parts(found: Saving, story: Story) -> str:
         f" {money}{percent} of at most {number(found.bound)}{_around(story)}"
     )
     if found.by_imbalance_rule:
-        text += f"; the imbalance rule saves {number(found.by_imbalance_rule)} {money}, whatever the mechanism does"
+        text += f"; the imbalance rule saves {number(found.by_imbalance_rule)} {money} of what orders missed"
     if found.from_outside:
         text += (
             f". {number(found.from_outside)} {money} come from outside: the market operator adds them, and they are no"
@@ -176,8 +176,7 @@ def _around(story: Story) -> str:
 def merit(outcome: Outcome) -> float:
     """What a mechanism saves the homes by itself: neither by the imbalance rule nor with money from outside."""
     own = outcome.value("saving_by_mechanism")
-    saved = outcome.value("saving") if own is None else own
-    return (saved or 0.0) - _added(outcome)
+    return (outcome.value("saving") or 0.0) - _added(outcome) if own is None else own
 
 
 def _added(outcome: Outcome) -> float:

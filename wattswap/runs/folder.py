@@ -93,12 +93,6 @@ class RunFolder:
         """The title of the scenario, or its name."""
         return title_of(self.scenario) or str(self.manifest["name"])
 
-    @cached_property
-    def delivered_kwh(self) -> float:
-        """Energy that homes gave each other by the meters: of every interval the lesser of import and export. [kWh]"""
-        table = self.table("intervals")
-        return float(table[["import_wh", "export_wh"]].min(axis=1).sum()) / WH_PER_KWH
-
     def table(self, name: str, where: tuple[str, str, object] | None = None) -> pd.DataFrame:
         """One stored table with its integer columns: orders, readings, postings, intervals or bills.
 

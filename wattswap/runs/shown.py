@@ -43,7 +43,7 @@ class Saving:
     Args:
         without: All bills without a market.
         saved: By how much they are smaller with it.
-        by_mechanism: Of that by the mechanism, less what its operator adds from outside.
+        by_mechanism: Of that by the mechanism itself.
         by_imbalance_rule: Of that by the imbalance rule.
         from_outside: What the market operator adds; it is part of `saved`, and no merit of the mechanism.
         bound: The most that can be saved without moving a flow.
@@ -64,13 +64,12 @@ class Saving:
 
 def saving_of(figures: Mapping[str, float | None]) -> Saving | None:
     """The saving in its parts; None where the figures are of a wattswap that did not take it apart."""
-    names = ("saving_by_mechanism", "saving_by_imbalance_rule", "saving_bound", "market_operator_income")
-    mechanism, rule, bound, operator = (figures.get(name) for name in names)
+    names = ("saving_by_mechanism", "saving_by_imbalance_rule", "saving_bound", "saving_from_outside")
+    mechanism, rule, bound, added = (figures.get(name) for name in names)
     without = figures.get("cost_without_market")
-    if mechanism is None or rule is None or bound is None or operator is None or without is None:
+    if mechanism is None or rule is None or bound is None or added is None or without is None:
         return None
-    added = max(-operator, 0.0)
-    parts = adding_up([mechanism - added, rule, added])
+    parts = adding_up([mechanism, rule, added])
     own, netted, outside = parts
     return Saving(
         without=round(without, DECIMALS),

@@ -38,12 +38,14 @@ Columns = Mapping[str, Sequence[int | None]]
 def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | None]]:
     """The columns of some intervals, as tables and metrics have them, computed for all of them at once.
 
-    `import_wh` and `export_wh` are sums over the meters of all homes, `local_wh` is all energy that changed hands
-    inside, traded or netted, `competitive` the price of the efficient clearing of the same book, `bought_nano` what
-    buyers pay and `sold_nano` what sellers get for traded energy, rebates included and fees not, `worse_orders` counts
-    orders that pay more, or get less, than their accepted energy is worth at their limit, charges included,
-    `members_nano` what all homes are credited, `baseline_nano` what they would be without a market, `netting_nano` what
-    of the difference the imbalance rule brings, and `bound_nano` the most that the difference can be.
+    `import_wh` and `export_wh` are sums over the meters of all homes, `local_wh` is all energy that changed
+    hands inside, traded or netted, `delivered_wh` what homes gave each other by the meters, each meter netted
+    first, `competitive` the price of the efficient clearing of the same book, `bought_nano` what buyers pay and
+    `sold_nano` what sellers get for traded energy, rebates included and fees not, `worse_orders` counts orders
+    that pay more, or get less, than their accepted energy is worth at their limit, charges included,
+    `members_nano` what all homes are credited, `baseline_nano` what they would be without a market,
+    `netting_nano` what of the difference the imbalance rule brings, and `bound_nano` the most that the
+    difference can be.
     """
     books, clearings = [r.book for r in records], [r.clearing for r in records]
     ends = np.cumsum([len(book) for book in books])
@@ -69,7 +71,7 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
     prices, best = [c.node_price[0] for c in clearings], [optimum(book) for book in books]
     traded = [half // 2 for half in sums(accepted)]
     lines = np.stack([r.settled.postings.lines[: len(r.roster)] for r in records])
-    total = lines.sum(axis=1)
+    total, net = lines.sum(axis=1), lines[:, :, IMPORT] - lines[:, :, EXPORT]
     local = np.maximum(lines[:, :, LOCAL], 0).sum(axis=1).tolist()
     behind = {
         name: [int(r.columns[name].sum()) if name in r.columns else None for r in records]
@@ -98,6 +100,7 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
         "import_wh": total[:, IMPORT].tolist(),
         "export_wh": total[:, EXPORT].tolist(),
         "local_wh": [a + b for a, b in zip(traded, local, strict=True)],
+        "delivered_wh": np.minimum(np.maximum(net, 0).sum(axis=1), np.maximum(-net, 0).sum(axis=1)).tolist(),
         "retail_import_wh": total[:, RETAIL_IMPORT].tolist(),
         "retail_export_wh": total[:, RETAIL_EXPORT].tolist(),
         **behind,

@@ -23,6 +23,12 @@ def local_kwh(r: Result) -> float:
     return r.kwh("local_wh")
 
 
+@metric(unit="kWh", needs=("delivered_wh",), undefined_because="not known")
+def delivered_kwh(r: Result) -> float:
+    """Energy that homes gave each other by the meters: min(sum need, sum offer), each meter netted first."""
+    return r.kwh("delivered_wh")
+
+
 @metric(unit="kWh", needs=("load_wh",), undefined_because="the data do not have the load behind the meter")
 def load_kwh(r: Result) -> float:
     """Consumption behind the meters."""

@@ -97,7 +97,7 @@ def test_an_unknown_mechanism_gets_the_nearest_name_and_the_list(
     path = tmp_path / "case.json"
     path.write_text(json.dumps(BOOK), encoding="utf-8")
     code, out, err = run(capsys, "clear", "-m", wrong, str(path))
-    assert code == 3
+    assert code == 2
     assert not right or f"Did you mean '{right}'?" in err
     assert all(name in err for name in (*rules(), *METHODS))
     assert "Traceback" not in out + err

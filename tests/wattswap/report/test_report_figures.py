@@ -220,15 +220,15 @@ def test_the_verdict_of_a_comparison_names_the_best_that_needs_no_money() -> Non
 
 def test_the_verdict_counts_no_money_from_outside_and_names_it() -> None:
     told = story(focus="mcafee")
-    parts = {"saving_by_mechanism": 9.0, "saving_by_imbalance_rule": 1.5, "saving_bound": 8.0}
-    parts |= {"market_operator_income": -3.0, "cost_without_market": 29.0}
+    parts = {"saving_by_mechanism": 6.0, "saving_by_imbalance_rule": 1.5, "saving_bound": 8.0}
+    parts |= {"saving_from_outside": 3.0, "cost_without_market": 29.0}
     metrics = {**told.focused.metrics, **{name: Spread.of([value] * 3) for name, value in parts.items()}}
     paid = replace(told.focused, metrics=metrics)
     money = verdict(replace(told, outcomes=tuple(paid if o is told.focused else o for o in told.outcomes)))[0]
     assert (
         "The mechanism saves 6.00 EUR (20.7 %) of at most 8.00 (the same to the cent over 3 seeds)" in money
     )
-    assert "the imbalance rule saves 1.50 EUR, whatever the mechanism does" in money
+    assert "the imbalance rule saves 1.50 EUR of what orders missed" in money
     assert money.endswith(
         "3.00 EUR come from outside: the market operator adds them, and they are no saving."
     )
@@ -239,7 +239,7 @@ def test_money_from_outside_is_not_in_the_column_of_what_a_mechanism_saves() -> 
     outcomes = tuple(outcome(label, more={"saving_by_mechanism": [9.0] * 3}) for label in labels)
     html, _ = comparison_table(story(outcomes=outcomes, bound=None, focus="uniform_price"))
     assert cells_of(html, "uniform_price")[0] == "9.00"
-    assert cells_of(html, "vcg")[0] == "8.20"
+    assert cells_of(html, "vcg")[0] == "9.00"  # the figure is without what somebody outside pays
 
 
 def test_the_verdict_names_the_home_that_loses_most() -> None:

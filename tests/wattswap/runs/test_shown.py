@@ -49,17 +49,17 @@ def test_bills_add_up_down_and_across(nano: list[int]) -> None:
 
 def test_money_from_outside_is_no_merit_of_the_mechanism() -> None:
     figures = {
-        "saving_by_mechanism": 9.0,
+        "saving_by_mechanism": 4.0,
         "saving_by_imbalance_rule": 1.0,
         "saving_bound": 7.0,
-        "market_operator_income": -5.0,
+        "saving_from_outside": 5.0,
         "cost_without_market": 100.0,
     }
     found = saving_of(figures)
     assert found is not None
     assert (found.by_mechanism, found.by_imbalance_rule, found.from_outside) == (4.0, 1.0, 5.0)
     assert (found.saved, found.paid, found.without, found.bound) == (10.0, 90.0, 100.0, 7.0)
-    kept = saving_of({**figures, "market_operator_income": 2.0})
+    kept = saving_of({**figures, "saving_by_mechanism": 9.0, "saving_from_outside": 0.0})
     assert kept is not None
     assert (kept.by_mechanism, kept.from_outside) == (9.0, 0.0)
 

@@ -85,6 +85,8 @@ def test_foresight_is_called_a_bound_in_every_output_and_times_are_local(
     assert BOUND in " ".join(run.out.split())
     (folder,) = (tmp_path / "runs").iterdir()
     assert one_object(call(capsys, "show", folder, "--json"))["rests_on"]["bound"] == BOUND
+    for view in ("bills", "prices", "shares", "why home-1"):
+        assert BOUND in call(capsys, "show", folder, *view.split()).err, view
     assert "+05:45" in call(capsys, "show", folder, "prices", "--csv").out
     assert "+05:45" not in call(capsys, "show", folder, "prices", "--json").out
     html = html_of(story_of(folder))
