@@ -319,11 +319,13 @@ def _imbalance(f: pd.DataFrame, orders: pd.DataFrame, history: pd.DataFrame, ter
 def _throughput(f: pd.DataFrame, history: pd.DataFrame, terms: Terms) -> pd.Series:
     """Flow of the 28 days known when the first gate of the local day of each interval closes.
 
-    Of each home only what it has as a member counts, as if the rest of the days were like it.
+    Of each home only what it has as a member counts; readings that it lacks as one, as if they were like the others.
     """
     history = history.astype("float64")
+    member = history.notna() | True
     for name, (since, until) in terms.members.items():
-        history.loc[~_within(history.index, since, until), name] = np.nan
+        member[name] = _within(history.index, since, until)
+    history = history.where(member)
     step = pd.Timedelta(minutes=terms.minutes)
     days = {}
     for at in pd.DatetimeIndex(f[AT].unique()):
@@ -331,7 +333,7 @@ def _throughput(f: pd.DataFrame, history: pd.DataFrame, terms: Terms) -> pd.Seri
         if midnight not in days:
             end = midnight.ceil(step) - terms.lead * step
             before = history[(history.index < end) & (history.index >= end - pd.Timedelta(days=28))]
-            whole = before.sum().astype("int64") * len(before)
+            whole = before.sum().astype("int64") * member.loc[before.index].sum()
             days[midnight] = whole // before.notna().sum().clip(lower=1)
     day = f[AT].dt.tz_convert(ZoneInfo(terms.zone)).dt.normalize().dt.tz_convert("UTC")
     weights = pd.DataFrame(days).T.stack()

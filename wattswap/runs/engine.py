@@ -24,6 +24,7 @@ from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OtherFormat
 from p2p.files import naming
+from wattswap.canonical_json import canonical_json
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
 from wattswap.runs.disk import Stopped, continuable
@@ -57,7 +58,7 @@ from wattswap.scenario.load import Scenario
 
 OnProgress = Callable[[int, int, float | None], None]
 """Called after each interval with the number done, the total number and the last price. [currency/kWh]"""
-CHECKPOINT_VERSION = 3
+CHECKPOINT_VERSION = 4
 CHECKPOINT_S = 0.5
 """Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
 
@@ -125,16 +126,14 @@ class Run:
     def checkpoint(self) -> None:
         """Write the tables since the last checkpoint as one part, then the checkpoint that counts it."""
         self.flush()
-        write_json(
-            self.folder / CHECKPOINT,
-            {
-                "done": self.done,
-                "parts": self.parts,
-                "version": CHECKPOINT_VERSION,
-                "homes": self.community.snapshot(),
-                **self.totals.saved(),
-            },
-        )
+        content = {
+            "done": self.done,
+            "parts": self.parts,
+            "version": CHECKPOINT_VERSION,
+            "homes": self.community.snapshot(),
+            **self.totals.saved(),
+        }
+        write_json(self.folder / CHECKPOINT, {**content, "sha256": _sha256_of(content)})
         log_event(self.folder, "checkpoint", done=self.done)
 
     def restore(self, chain: ChainWriter) -> None:
@@ -145,6 +144,8 @@ class Run:
             saved = read_object(path)
             if saved.get("version") != CHECKPOINT_VERSION:
                 raise _of_another_version(self.folder)
+            if saved.pop("sha256", None) != _sha256_of(saved):
+                raise VerificationFailed.of(str(path), "is damaged: its content has another hash", CURE)
         self.done, self.parts = saved["done"], saved["parts"]
         chain.cut_back(self.done)
         self.tables.drop_parts_from(self.parts)
@@ -157,6 +158,11 @@ class Run:
             for root in chain.roots():
                 self.replay.update(root)
             log_event(self.folder, "resumed", done=self.done)
+
+
+def _sha256_of(content: dict[str, Any]) -> str:
+    """Hash of what a checkpoint keeps."""
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
 def new_run_folder(scenario: Scenario, out: Path) -> Path:

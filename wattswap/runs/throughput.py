@@ -58,12 +58,18 @@ class Throughput:
         return datetime.fromtimestamp(second, UTC).astimezone(self._zone).date() == date
 
     def _before(self, first: int) -> IntArray:
-        """Throughput of the last 28 days known before a row, scaled up where a home lacks some of it. [Wh]"""
+        """Throughput of the last 28 days known before a row, scaled up for readings that a member lacks. [Wh]
+
+        What a home did before it joined counts as nothing and is not made up for: else a home that joins just before
+        its largest hour would be weighed as if every hour were like it.
+        """
         meter, end = self._meter, max(first - self._lead, 0)
         rows = slice(max(end - DAYS * 24 * 60 // meter.minutes, 0), end)
         step_s, known = meter.minutes * 60, meter.quality[rows] != MISSING
+        member = np.ones_like(known)
         if self._membership is not None:
-            known &= self._membership.in_rows(meter.start_s + rows.start * step_s, step_s, len(known))
+            member = self._membership.in_rows(meter.start_s + rows.start * step_s, step_s, len(known))
+        known &= member
         flow_wh = np.where(known, meter.import_wh[rows] + meter.export_wh[rows], 0).sum(axis=0)
-        count = known.sum(axis=0)
-        return np.where(count > 0, flow_wh * (rows.stop - rows.start) // np.maximum(count, 1), 0)
+        weight_wh: IntArray = flow_wh * member.sum(axis=0) // np.maximum(known.sum(axis=0), 1)
+        return weight_wh

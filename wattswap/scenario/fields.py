@@ -183,6 +183,10 @@ Stamp = Annotated[date, PlainValidator(_stamp), WithJsonSchema({"type": "string"
 """A TOML date, local date-time, or date-time with offset."""
 
 
+FIRST_YEAR = 1900
+"""Clocks of zones are known from then on."""
+
+
 def instant_s(stamp: date, zone: str | None, add_days: int = 0) -> int:
     """Turn a date of the file into seconds since 1970 UTC, `add_days` days later on its own clock. [s]
 
@@ -194,6 +198,8 @@ def instant_s(stamp: date, zone: str | None, add_days: int = 0) -> int:
         moment += timedelta(days=add_days)
     except OverflowError:
         raise Wrong("the run would end after the year 2200") from None
+    if moment.year < FIRST_YEAR:
+        raise Wrong(f"{moment.isoformat()} is before the year {FIRST_YEAR}", "write the year of the data")
     if moment.microsecond:
         raise Wrong(f"{moment.isoformat()} has a fraction of a second", "write whole seconds")
     if moment.tzinfo is None:

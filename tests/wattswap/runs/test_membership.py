@@ -285,7 +285,7 @@ def test_a_pool_is_shared_among_members_alone(rule: str, tmp_path: Path) -> None
 
 
 def test_the_weight_of_a_home_is_of_its_membership_alone(tmp_path: Path) -> None:
-    """A home of half the days has the weight of days like these, one that joins today none."""
+    """A home that joined a day ago has the weight of that day and no more, one that joins today none."""
     meter = samples.load("street")
     file = tmp_path / "scenario.toml"
     file.write_text(
@@ -299,7 +299,7 @@ def test_the_weight_of_a_home_is_of_its_membership_alone(tmp_path: Path) -> None
     at = (setup.start_s - meter.start_s) // 900 - 1
     flow = meter.import_wh + meter.export_wh
     weight = setup.weight_wh(0)
-    assert weight[0] == flow[at - 96 : at, 0].sum() * 28
+    assert weight[0] == flow[at - 96 : at, 0].sum()
     assert weight[1] == 0
     np.testing.assert_array_equal(weight[2:], flow[at - 28 * 96 : at, 2:].sum(axis=0))
     assert setup.takes_part(1)[:3].tolist() == [True, False, True]
