@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from data.intake.counters import look_like_counters, report_counters
 from data.intake.place import Cells, Placed
 from data.intake.raw import Channel, Hints
 from data.readings import MEASURED, MeterData
+from market.errors import printable
 from market.units import BoolArray, IntArray
 
 JUMP_FACTOR = 20
@@ -116,6 +118,13 @@ def _check_homes(log: FindingLog, data: MeterData) -> None:
     pv = data.sub_meters.get("pv")
     hour = 60 / data.minutes
     for h, name in enumerate(data.households):
+        if printable(name, sys.maxsize) != name:
+            log.add(
+                "error",
+                "control_character",
+                "the name holds a control character, which terminals obey; rename the home",
+                household=printable(name, sys.maxsize),
+            )
         metered = pv is not None and bool(pv[:, h].any())
         sun = (
             _sun(pv[:, h], data.minutes) & read[:, h]

@@ -77,11 +77,13 @@ class Game:
 
     @cached_property
     def turnover_nano(self) -> IntArray:
-        """Import and export of each home at the retailer's prices, without signs. [nano-currency]"""
+        """Import, with its grid fee, and export of each home at the outside prices, without signs. [nano-currency]"""
         total = np.zeros(len(self.setup.roster), dtype=np.int64)
         for moment in self.moments:
             prices = moment.prices
-            total += moment.import_wh * abs(prices.import_micro_per_kwh)
+            total += moment.import_wh * abs(
+                prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh
+            )
             total += moment.export_wh * abs(prices.feed_in_micro_per_kwh)
         return total
 

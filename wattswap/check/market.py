@@ -73,16 +73,17 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
     wash = None if setup.metered else wash_trades(game, honest)
     on_progress("best responses", len(tried) + 1, len(tried) + 2)
     responses = _best_responses(game, honest, tried, rounds)
+    ordered = int(sum((m.orders.energy_wh > 0).sum() for m in game.moments))
     decided = [f.passed for f in findings if f.deviation.decides]
     return {
-        "holds": all(decided) and (wash is None or wash["holds"]),
+        "holds": ordered > 0 and all(decided) and (wash is None or wash["holds"]),
         "mechanism": setup.mechanism.name,
         "quantities": setup.scenario.market.quantities,
         "imbalance": None if setup.metered else setup.imbalance_words,
         "rests_on": rests_on(setup.scenario.resolved(), setup.community().notes(), setup.mechanism.name),
         "homes": len(setup.roster),
         "intervals": setup.intervals,
-        "orders": int(sum((m.orders.energy_wh > 0).sum() for m in game.moments)),
+        "orders": ordered,
         "limits": {
             "gain_percent": GAIN_PERCENT,
             "homes_percent": MOST_HOMES_PERCENT,
@@ -222,6 +223,8 @@ def lines(result: dict[str, Any], currency: str) -> list[str]:
     homes = result["homes"]
     basis = [line for topic, text in result["rests_on"].items() for line in _wrapped(f"{topic}: {text}", "-")]
     head = "every check holds" if result["holds"] else "a check failed"
+    if not result["orders"]:
+        head = "nobody orders anything in this time, so nothing can be tested; choose another one"
     found = [
         f"{result['mechanism']}: {head}. What this rests on:",
         *basis,

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 GATE_S: Final = 20.0
 """Timeout of orders, and then of readings; both end as soon as every home has sent. [s]"""
 POLL_S: Final = 0.1
+SHOWN_LATE: Final = 5
+"""Most homes that a sentence names."""
 STALL_S: Final = 120.0
 """A live run is aborted if no interval is settled for this long. [s]"""
 NODES: Final = "nodes"
@@ -196,14 +198,26 @@ class _Watch:
             raise LiveFailed.of("live", what, "find what keeps the machine busy, or run fewer nodes")
 
 
+def _refuse_late(live: RunFolder, moment: str, start_s: int, absent: Sequence[str]) -> None:
+    """Say that homes were late, where they were, in place of a difference that follows from it."""
+    late = [text.partition(" ")[2] for text in absent if text.startswith(f"{start_s} ")]
+    if late:
+        shown = ", ".join(late[:SHOWN_LATE]) + (", ..." if len(late) > SHOWN_LATE else "")
+        what = f"{len(late)} of {live.metrics['homes']} homes sent nothing before the gate closed ({shown})"
+        cure = f"run it with less to do or fewer nodes; the times: wattswap show {live.path} network"
+        raise LiveFailed.of(moment, what, cure)
+
+
 def compare_runs(live: RunFolder, in_process: RunFolder) -> list[dict[str, Any]]:
     """Compare two runs interval by interval: order-book root, clearing and postings.
 
     Blocks differ: validators that vote over a network need other rounds and times than one process.
 
     Raises:
+        LiveFailed: Homes sent nothing in time, so that the runs cannot be equal; names them.
         VerificationFailed: They differ; names the first interval and what.
     """
+    absent = live.manifest.get("network", {}).get("silent", [])
     names = ("book_root", "clearing_root", "postings_root")
     a, b = live.table("intervals"), in_process.table("intervals")
     rows = []
@@ -211,6 +225,7 @@ def compare_runs(live: RunFolder, in_process: RunFolder) -> list[dict[str, Any]]
         moment = x["interval_start"].strftime("%Y-%m-%dT%H:%MZ")
         for name in names:
             if x[name] != y[name]:
+                _refuse_late(live, moment, int(x["interval_start"].timestamp()), absent)
                 raise VerificationFailed.of(
                     moment,
                     f"{name.replace('_', ' ')}: {x[name].hex()[:16]} live, {y[name].hex()[:16]} in process",

@@ -23,7 +23,7 @@ from tests.kits.town_kit import MemoryTown, playing, settled
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed
 from wattswap.nodes import collector
 from wattswap.nodes.collector import ByHome
-from wattswap.nodes.live import Topology, compare_runs, run_live
+from wattswap.nodes.live import LiveFailed, Topology, compare_runs, run_live
 from wattswap.results import RunResult
 from wattswap.runs import engine
 from wattswap.runs.chain_reader import open_chain, verified_chain
@@ -352,3 +352,22 @@ def test_the_live_command_prints_the_comparison(
     assert outcome.code == 0, outcome.err
     assert "Equal in all 2 intervals: order-book roots, clearings and postings." in outcome.out
     assert "live: 2/2 intervals" in outcome.err
+
+
+def test_homes_that_were_late_are_named_and_not_a_difference(
+    networked: RunResult, street: Path, tmp_path: Path
+) -> None:
+    """The difference follows from their absence, which the manifest says; without it the root is named."""
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(networked.path, copy)
+    manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
+    start_s = int(networked.table("intervals")["interval_start"].iloc[0].timestamp())
+    manifest["network"]["silent"] = [f"{start_s} home-2", f"{start_s + 900} home-1"]
+    (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    other = engine.run(stored_scenario(networked.path).model_copy(update={"seed": 8}), out=tmp_path)
+    with pytest.raises(
+        LiveFailed, match=r"09:00Z: 1 of 3 homes sent nothing before the gate closed \(home-2\)"
+    ):
+        compare_runs(RunResult(copy), other)
