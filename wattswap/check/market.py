@@ -252,9 +252,9 @@ def lines(result: dict[str, Any], currency: str) -> list[str]:
     volume = (
         "" if best["volume_percent"] is None else f" and order {best['volume_percent']:.0f} % of the energy"
     )
+    length = "1 round" if best["rounds"] == 1 else f"{best['rounds']} rounds"
     found += _wrapped(
-        f"Best responses: {state} {best['rounds']} rounds; {best['homes_that_deviate']} of {homes} homes"
-        f" deviate{volume}.",
+        f"Best responses: {state} {length}; {best['homes_that_deviate']} of {homes} homes deviate{volume}.",
         "-",
     )
     return [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from market.metrics.table import METRICS, Metric, Row
-from wattswap.cli._summary import basis_lines, print_bills, print_lines, tell_bound
+from wattswap.cli._summary import basis_lines, print_bills, print_lines, show_bound
 from wattswap.cli.output import (
     Form,
     is_text,
@@ -288,7 +288,7 @@ def show_comparison(path: Path, what: str, which: str | None, form: Form, agains
             cure = f"{' and '.join(AGAINST)} show it"
             raise UsageError.of("--against", f"has no meaning for {what}", cure)
     VIEWS[what](result, which, form, against)
-    tell_bound(what, result.rests_on)
+    show_bound(what, result.rests_on)
 
 
 def _summary(result: ComparisonFolder, which: str | None, form: Form, against: str | None) -> None:

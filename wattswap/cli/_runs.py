@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from data.readings import home_id
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.cli._summary import facts_beside, print_bills, print_run, tell_bound
+from wattswap.cli._summary import facts_beside, print_bills, print_run, show_bound
 from wattswap.cli.output import Form, is_text, print_csv, print_facts, print_json, print_rows
 from wattswap.cli.tables import print_table, wrapped
 from wattswap.errors import UsageError, suggest
@@ -37,7 +37,7 @@ def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
         raise UsageError.of("--csv", f"{what} is not a table", f"take --json, or one of {', '.join(TABULAR)}")
     result = RunFolder(path)
     VIEWS[what](result, which, form)
-    tell_bound(what, result.rests_on)
+    show_bound(what, result.rests_on)
 
 
 def _summary(result: RunFolder, _which: str | None, form: Form) -> None:

@@ -85,8 +85,8 @@ def print_run(result: RunFolder, form: Form) -> None:
     print_bills(bills, money, form)
 
 
-def tell_bound(what: str, basis: Mapping[str, str]) -> None:
-    """Tell beside a view without a summary that its figures are a bound."""
+def show_bound(what: str, basis: Mapping[str, str]) -> None:
+    """Say beside a view without a summary that its figures are a bound."""
     if what != "summary" and "bound" in basis:
         note(f"note: {basis['bound']}")
 

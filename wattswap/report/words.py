@@ -195,7 +195,8 @@ def _first(story: Story) -> str:
         which = f"{len(rivals) - len(paid)} mechanisms that need no money from outside ({needs})"
     most = number(merit(story.focused))
     equal = sum(number(merit(r)) == most and not needs_money(r) for r in rivals) - 1
-    added = f", as {equal} more do to the cent" if equal > 0 else ""
+    others = "1 other does" if equal == 1 else f"{equal} others do"
+    added = f" by itself, as {others} to the cent" if equal > 0 else " by itself"
     if needs_money(story.focused):
         added = " although its operator must add money"
     return f"Of {which} {label} saves the homes most{added}: with it"

@@ -209,8 +209,8 @@ def test_a_length_of_time_is_said_in_its_largest_unit(minutes: int, text: str) -
 def test_the_verdict_of_a_comparison_names_the_best_that_needs_no_money() -> None:
     money, worst, energy = verdict(story())
     assert money.startswith(
-        "Of 2 mechanisms that need no money from outside (vcg needs 0.80 EUR) uniform_price saves the homes most:"
-        " with it the 5 homes together pay 22.25 EUR in 1 day instead of 29.00 EUR without a market,"
+        "Of 2 mechanisms that need no money from outside (vcg needs 0.80 EUR) uniform_price saves the homes most"
+        " by itself: with it the 5 homes together pay 22.25 EUR in 1 day instead of 29.00 EUR without a market,"
         " 6.75 EUR (23.3 %) better"
     )
     assert "95 % interval 6.73 to 6.77 EUR over 3 seeds" in money
