@@ -183,10 +183,6 @@ Stamp = Annotated[date, PlainValidator(_stamp), WithJsonSchema({"type": "string"
 """A TOML date, local date-time, or date-time with offset."""
 
 
-FIRST_YEAR = 1900
-"""Clocks of zones are known from then on."""
-
-
 def instant_s(stamp: date, zone: str | None, add_days: int = 0) -> int:
     """Turn a date of the file into seconds since 1970 UTC, `add_days` days later on its own clock. [s]
 
@@ -198,8 +194,9 @@ def instant_s(stamp: date, zone: str | None, add_days: int = 0) -> int:
         moment += timedelta(days=add_days)
     except OverflowError:
         raise Wrong("the run would end after the year 2200") from None
-    if moment.year < FIRST_YEAR:
-        raise Wrong(f"{moment.isoformat()} is before the year {FIRST_YEAR}", "write the year of the data")
+    outside = f"{moment.isoformat()} is not between the years 1970 and 2200"
+    if moment.year < 1969:  # no zone is asked for the clock of year 1
+        raise Wrong(outside)
     if moment.microsecond:
         raise Wrong(f"{moment.isoformat()} has a fraction of a second", "write whole seconds")
     if moment.tzinfo is None:
@@ -211,7 +208,7 @@ def instant_s(stamp: date, zone: str | None, add_days: int = 0) -> int:
         moment = _local(moment, ZoneInfo(zone))
     second = int(moment.timestamp())
     if not EARLIEST_S <= second <= LATEST_S:
-        raise Wrong(f"{moment.isoformat()} is not between the years 1970 and 2200")
+        raise Wrong(outside)
     return second
 
 

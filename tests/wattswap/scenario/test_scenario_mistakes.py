@@ -211,6 +211,10 @@ interval_minutes = 30
 start = 1869-06-06T00:00:00Z            #! time.start | between the years 1970 and 2200
 
 [time]
+start = 0001-01-01                      #! time.start | between the years 1970 and 2200
+zone = "Europe/Berlin"
+
+[time]
 start = 2016-06-06T00:00:00.5Z          #! time.start | fraction of a second
 
 [time]
