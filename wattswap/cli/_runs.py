@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from data.readings import home_id
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
@@ -197,8 +198,16 @@ def _network(result: RunFolder, _which: str | None, form: Form) -> None:
     if form == "json":
         print_json(facts)
         return
-    print_facts(facts)
+    print_facts(facts | {"silent": [_absence(str(text), result.zone) for text in facts.get("silent", [])]})
     _intervals_of_network(result, form)
+
+
+def _absence(text: str, zone: str) -> str:
+    """A home and the local time of the interval for which it sent nothing, of "SECOND HOME"."""
+    second, _, home = text.partition(" ")
+    if not second.isdecimal() or len(second) > 10:
+        return text
+    return f"{home} {datetime.fromtimestamp(int(second), ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
 def _intervals_of_network(result: RunFolder, form: Form) -> None:

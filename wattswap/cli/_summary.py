@@ -77,6 +77,7 @@ def print_run(result: RunFolder, form: Form) -> None:
             *basis_lines(result.rests_on),
             *market_lines(m, money, vat_words(result.scenario), metered=metered),
             *([("Left out for missing readings", ", ".join(dropped))] if dropped else []),
+            *late_lines(result),
             ("Chain", chain),
             ("Folder", str(result.path)),
         ]
@@ -89,6 +90,13 @@ def show_bound(what: str, basis: Mapping[str, str]) -> None:
     """Say beside a view without a summary that its figures are a bound."""
     if what != "summary" and "bound" in basis:
         note(f"note: {basis['bound']}")
+
+
+def late_lines(result: RunFolder) -> list[tuple[str, str]]:
+    """How often a home of a live run sent nothing before the gate closed."""
+    absent = result.manifest.get("network", {}).get("silent", [])
+    what = f"{len(absent)} times a home; `wattswap show {result.path} network` names them"
+    return [("Sent nothing in time", what)] if absent else []
 
 
 def print_lines(lines: list[tuple[str, str]]) -> None:

@@ -67,7 +67,9 @@ def test_metered_quantities_give_the_roots_of_a_run_in_process(
     assert result.metrics["saving_by_imbalance_rule"] == 0
 
 
-def test_a_home_without_a_reading_trades_nothing(street: Path, tmp_path: Path) -> None:
+def test_a_home_without_a_reading_trades_nothing(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = lived(street, tmp_path / "whole", Topology())
     result = lived(street, tmp_path / "less", Topology(gate_s=1.0), absent=["home-2"])
     assert "home-2" in set(whole.table("orders")["household"])
@@ -75,7 +77,12 @@ def test_a_home_without_a_reading_trades_nothing(street: Path, tmp_path: Path) -
     bills = result.table("bills").set_index("household")
     assert not bills.loc["home-2"].drop(["load_wh", "pv_wh"]).any()
     assert result.metrics["traded_kwh"] > 0
-    assert {line.split()[1] for line in result.manifest["network"]["silent"]} == {"home-2"}
+    silent = result.manifest["network"]["silent"]
+    assert {line.split()[1] for line in silent} == {"home-2"}
+    assert f"{len(silent)} times a home; " in call(capsys, "show", result.path).out
+    network = call(capsys, "show", result.path, "network").out
+    assert "home-2 2026-06-0" in network
+    assert silent[0].split()[0] not in network
 
 
 def test_a_strategy_without_limits_is_refused_in_one_sentence(
