@@ -65,7 +65,7 @@ CLAIMS: dict[str, tuple[Callable[[Manifest], object], list[str]]] = {
     ),
     "one file more": (
         lambda m: m["files"].update({"notes.txt": "0" * 64}),
-        ["notes.txt", "it must be ['bills.parquet'"],
+        ["names notes.txt", "no file of such a run"],
     ),
 }  # fmt: skip
 
