@@ -14,7 +14,14 @@ from wattswap.nodes.live import run_live
 from wattswap.report.of_comparison import story_of_comparison
 from wattswap.report.of_run import story_of_run
 
-PARTS = ("saving", "saving_by_mechanism", "saving_by_imbalance_rule", "saving_bound", "cost_with_market")
+PARTS = (
+    "saving",
+    "saving_by_mechanism",
+    "saving_by_imbalance_rule",
+    "saving_from_outside",
+    "saving_bound",
+    "cost_with_market",
+)
 MECHANISMS = ("uniform_price", "pay_as_bid", "mcafee", "vcg", "huang", "mid_market_rate", "muda_lottery")
 RULES = (
     *("pooled/throughput", "middle", "pooled/equal", "clearing_price", "pooled/leave_one_out"),
@@ -96,7 +103,9 @@ def test_every_way_to_a_saving_gives_the_same(
     bills = run.table("bills")
     credited = bills[["trade_nano", "imbalance_nano", "retail_nano", "grid_fee_nano"]].sum(axis=1)
     assert nano(called, "saving") == int((credited - bills["baseline_nano"]).sum())
-    parts = nano(called, "saving_by_mechanism") + nano(called, "saving_by_imbalance_rule")
+    parts = sum(
+        nano(called, f"saving_{name}") for name in ("by_mechanism", "by_imbalance_rule", "from_outside")
+    )
     assert parts == nano(called, "saving")
     assert nano(called, "saving") + nano(called, "market_operator_income") <= nano(called, "saving_bound")
 

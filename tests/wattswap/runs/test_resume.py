@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from market.rules import MarketRules
 from p2p.ledger.store import ChainStore
 from tests.kits.plugin_kit import own_registries
 from tests.kits.run_kit import call, files_below, refused, start, wait_for_file, write_street
+from wattswap.canonical_json import canonical_json
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.results import RunResult
@@ -304,8 +306,20 @@ def test_a_checkpoint_of_other_homes_is_named(street: Path, tmp_path: Path) -> N
     partial = interrupted(street, tmp_path)
     saved = json.loads((partial / CHECKPOINT).read_text(encoding="utf-8"))
     saved["homes"]["devices"][0]["battery"] = {"odd": {"type": "int64", "shape": [1], "values": [1]}}
+    del saved["sha256"]
+    saved["sha256"] = sha256(canonical_json(saved).encode()).hexdigest()  # as who edits it on purpose would
     (partial / CHECKPOINT).write_text(json.dumps(saved), encoding="utf-8")
     with pytest.raises(VerificationFailed, match=r"checkpoint\.json: is damaged: TypeError: column 'odd'"):
+        resume(partial)
+
+
+@pytest.mark.parametrize("key", ["done", "bills", "sha256"])
+def test_a_checkpoint_that_was_edited_is_refused(key: str, street: Path, tmp_path: Path) -> None:
+    partial = interrupted(street, tmp_path)
+    saved = json.loads((partial / CHECKPOINT).read_text(encoding="utf-8"))
+    saved[key] = {"done": 3, "bills": [[0]], "sha256": "0" * 64}[key]
+    (partial / CHECKPOINT).write_text(json.dumps(saved), encoding="utf-8")
+    with pytest.raises(VerificationFailed, match="is damaged: its content has another hash"):
         resume(partial)
 
 
