@@ -36,7 +36,7 @@ EARLIER_NAMES = {
     "retail_import_kwh": "settled_with_retailer_import_kwh",
     "retail_export_kwh": "settled_with_retailer_export_kwh",
 }
-"""Names of figures until format 3, which scripts still read."""
+"""Names that figures had before, which scripts still read."""
 
 
 def print_result(result: RunFolder, form: Form) -> None:

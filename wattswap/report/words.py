@@ -181,7 +181,9 @@ def merit(outcome: Outcome) -> float:
 
 def _added(outcome: Outcome) -> float:
     """What the operator of a mechanism adds from outside."""
-    return max(-(outcome.value("operator_surplus") or 0.0), 0.0)
+    added = outcome.value("saving_from_outside")
+    # Comparisons of earlier versions do not have the figure.
+    return max(-(outcome.value("operator_surplus") or 0.0), 0.0) if added is None else added
 
 
 def _first(story: Story) -> str:
@@ -204,7 +206,7 @@ def _first(story: Story) -> str:
 
 def needs_money(outcome: Outcome) -> bool:
     """Whether the operator of a mechanism adds money, all intervals together."""
-    return (outcome.value("operator_surplus") or 0.0) < -0.005
+    return _added(outcome) > 0.005
 
 
 def _pays(after: float, before: float, money: str, story: Story) -> str:

@@ -1,0 +1,73 @@
+"""Options of the command line: an error names what was typed, and one mistake has one exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.kits.run_kit import call, files_below, refused
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("options", "phrase"),
+    [
+        (
+            ["-m", "unifrom_price"],
+            "Error: -m unifrom_price: no mechanism 'unifrom_price'; did you mean 'uniform_",
+        ),
+        (["-m", "mcaf:unit_kwh=2"], "Error: -m mcaf:unit_kwh=2: no mechanism 'mcaf'; did you mean 'mcafee'?"),
+        (["-m", 'a"b'], "Error: -m a\"b: no mechanism 'a\"b'; known: "),
+        (["--seed", -3], "Error: --seed -3: -3 is too small; the smallest is 0"),
+    ],
+)
+def test_an_error_names_the_option_that_was_typed(
+    options: list[object], phrase: str, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    outcome = call(capsys, "run", street, "--out", tmp_path, *options)
+    refused(outcome, 2, phrase)
+    assert "--set" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run {street}", "live {street}", "compare {street}", "sweep {street} --vary market.k=0,1",
+        "check market {street}", "check mechanism", "clear {street}/case.json",
+    ],
+)  # fmt: skip
+def test_an_unknown_mechanism_of_the_command_line_has_one_exit_code(
+    command: str, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (street / "case.json").write_text('{"orders": []}', encoding="utf-8")
+    words = command.format(street=street).split()
+    words += ["nope"] if words[-1] == "mechanism" else ["-m", "nope"]
+    words += ["--out", str(tmp_path / "out")] if words[0] in ("run", "live", "compare", "sweep") else []
+    refused(call(capsys, *words), 2, "no mechanism 'nope'", "uniform_price")
+    assert files_below(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--seed", -3], 2),
+        (["--seed", -3, "-m", "nope", "--case", "nope"], 2),
+        (["--seed", -3, "--set", "market.k=7"], 3),
+        (["--set", "market.mechanism=nope"], 3),
+    ],
+)
+def test_a_mistake_of_the_scenario_counts_more_than_one_of_an_option(
+    options: list[object], code: int, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    outcome = call(capsys, "run", street, "--out", tmp_path / "out", *options)
+    assert (outcome.code, outcome.out) == (code, "")
+    assert all(str(options[i + 1]) in outcome.err for i in range(0, len(options), 2))
+
+
+def test_a_value_that_is_varied_is_named_as_it_was_typed(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    outcome = call(capsys, "sweep", street, "--vary", "market.k=0,7", "--out", tmp_path / "out")
+    refused(outcome, 3, "--vary market.k=7: 7 is too large; the largest is 1")
