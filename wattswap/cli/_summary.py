@@ -163,7 +163,9 @@ def print_bills(bills: pd.DataFrame, money: str, form: Form) -> None:
     """Print every home's bill and the sum."""
     shown = bills_with_total(bills, "all").rename(columns=HEADS)
     shown.index.name = "home"
-    print_table(f"Bills in {money}; a negative bill is income", shown, keep=KEPT, wide=form == "wide")
+    print_table(
+        f"Bills in {money}; a negative bill is income", shown, keep=KEPT, wide=form == "wide", total=True
+    )
 
 
 def chain_line(result: RunFolder) -> str:

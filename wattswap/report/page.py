@@ -167,6 +167,7 @@ def table(
     html: Mapping[tuple[int, int], str] | None = None,
     *,
     exact: bool = False,
+    total: bool = False,
 ) -> str:
     """A table that scrolls inside its box; a missing value is a dash.
 
@@ -175,6 +176,7 @@ def table(
         data: Its index becomes the row headings.
         html: Cells by (row, column) that come as HTML instead of as the value.
         exact: Whether the headings are names that people type, not words.
+        total: Whether the last row is the sum of the others: it becomes the foot of the table.
     """
     html = html or {}
     heads = "".join(
@@ -186,11 +188,12 @@ def table(
     for i, key in enumerate(data.index):
         cells = "".join(html.get((i, j)) or _cell(column[i]) for j, column in enumerate(columns))
         rows.append(f'<tr><th scope="row">{escape(_plain(key))}</th>{cells}</tr>')
+    foot = f"\n<tfoot>\n{rows.pop()}\n</tfoot>" if total else ""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
         f"<caption>{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n"
         + "\n".join(rows)
-        + "\n</tbody></table></div>"
+        + f"\n</tbody>{foot}</table></div>"
     )
 
 

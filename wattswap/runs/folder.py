@@ -14,6 +14,7 @@ from p2p.files import naming
 from wattswap.errors import Problem, RunNotFound, UsageError, VerificationFailed, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
 from wattswap.runs.missing import not_found
+from wattswap.runs.shown import rounded
 from wattswap.scenario.basis import caveats, mechanism_of, rests_on, title_of, zone_of
 from wattswap.scenario.load import Scenario, from_resolved
 
@@ -41,9 +42,10 @@ class RunFolder:
 
     def __repr__(self) -> str:
         m = self.metrics
+        saved = f"{rounded(m['saving']):.2f} {self.currency} saved"
         return (
             f"<run {self.path.name}: {self.manifest['mechanism']}, {m['homes']} homes, {m['intervals']} intervals,"
-            f" {m['traded_kwh']:.1f} kWh traded, {m['saving']:.2f} {self.currency} saved{caveats(self.rests_on)}>"
+            f" {m['traded_kwh']:.1f} kWh traded, {saved}{caveats(self.rests_on)}>"
         )
 
     @cached_property

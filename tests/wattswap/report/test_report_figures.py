@@ -85,6 +85,18 @@ def test_losers_have_another_colour_and_another_side() -> None:
     assert [c == drawing.VERMILION for c in bars.marker.color] == [True, False, False, False, False]
 
 
+def test_labels_of_points_and_bars_are_the_cents_of_the_table() -> None:
+    third = pd.DataFrame({"saving": [1 / 3] * 3, "cost_without_market": [2 / 3] * 3}, index=["a", "b", "c"])
+    third["cost_with_market"] = third["cost_without_market"] - third["saving"]
+    (bars,) = figures.savings_figure({"vcg": third["saving"]}, "EUR").data
+    assert (list(bars.x), list(bars.customdata)) == ([1 / 3] * 3, [0.34, 0.33, 0.33])
+    lines = figures.savings_figure({"vcg": third["saving"], "mcafee": third["saving"]}, "EUR").data
+    assert [list(line.customdata) for line in lines] == [[0.34, 0.33, 0.33]] * 2
+    *_, before, after = figures.bills_figure({"vcg": third}, "EUR").data
+    assert sorted(before.customdata) == [0.66, 0.67, 0.67]
+    assert sum(before.customdata) - sum(after.customdata) == pytest.approx(1)
+
+
 def test_the_peak_is_marked_where_it_is() -> None:
     power = figures.power_of(story())
     traces = figures.grid_figure(power).data

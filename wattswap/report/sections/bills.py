@@ -42,11 +42,17 @@ def _table(story: Story, homes: list[str]) -> str:
     """The bills of the mechanism in focus, in cents that add up to the last line."""
     names = ["cost_without_market", "cost_with_market", "saving"]
     names += [name for name in PART_HEADS if name in story.focused.bills]
-    shown = bills_with_total(story.focused.bills.loc[homes, names], "all homes").rename(columns=PART_HEADS)
+    order = {str(home): row for row, home in enumerate(story.focused.bills.index)}
+    shown = bills_with_total(story.focused.bills[names], "all homes").iloc[
+        [*map(order.__getitem__, homes), -1]
+    ]
+    shown = shown.rename(columns=PART_HEADS)
     shown.index.name = "home"
     cells = {
         (i, j): f'<td class="number">{number(float(value))}</td>'
         for i, row in enumerate(shown.to_numpy().tolist())
         for j, value in enumerate(row)
     }
-    return table(f"Bills with {story.focus}, in {story.currency}; the lines add up.", shown, cells)
+    return table(
+        f"Bills with {story.focus}, in {story.currency}; the lines add up.", shown, cells, total=True
+    )

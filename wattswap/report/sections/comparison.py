@@ -9,17 +9,19 @@ from market.metrics.table import Metric
 from wattswap.report import figures
 from wattswap.report.page import Section, figure, paragraph, table
 from wattswap.report.section import section
-from wattswap.report.story import UNDEFINED, Outcome, Spread, Story
+from wattswap.report.story import Outcome, Spread, Story
 from wattswap.report.words import (
     DASH,
+    added_by,
     against_best,
     columns,
     interval,
-    merit,
     needs_money,
     number,
+    shown_merit,
     two_prices,
 )
+from wattswap.runs.shown import rounded
 from wattswap.scenario.basis import OWN_RULE
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def comparison(story: Story) -> Section:
         name = "welfare-split"
         drawn = {name: figures.surplus_figure(split, story.currency)}
         caption = f"Gain from trade at stated limits, by who gets it, in {story.currency}."
-        body += figure(name, f"Bars of welfare by mechanism: {_in_words(split)}.", caption, split)
+        body += figure(name, f"Bars of welfare by mechanism: {_in_words(story, split)}.", caption, split)
     return Section("comparison", "Comparison", why, body, drawn)
 
 
@@ -90,7 +92,7 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
             body += paragraph(f"{DASH} stands for {names} of {rows}: {reason}.", "note")
     paid = [o for o in story.rivals if _is_paid_for(story, o)]
     if paid:
-        added = ", ".join(f"{o.label} {number(-(o.value('operator_surplus') or 0))}" for o in paid)
+        added = ", ".join(f"{o.label} {number(added_by(o))}" for o in paid)
         what = "what it saves the homes comes partly from outside, and does not count for best"
         body += paragraph(f"Where the operator adds money ({added} {story.currency}), {what}.", "note")
     own = [label for label, rule in story.rationing.items() if rule == OWN_RULE]
@@ -119,7 +121,7 @@ def best_value(story: Story, measure: Metric) -> float | None:
     entrants = list(story.rivals) if len(story.rivals) > 1 else [*story.rivals, story.without]
     if measure.name in _MONEY:
         entrants = [o for o in entrants if not _is_paid_for(story, o)]
-    values = [v for o in entrants if (v := o.value(measure.name)) is not None]
+    values = [v for o in entrants if (v := o.shown(measure.name).mean) is not None]
     if len(values) < 2:
         return None
     return max(values) if measure.better == "higher" else min(values)
@@ -138,8 +140,8 @@ def _is_paid_for(story: Story, outcome: Outcome) -> bool:
 def _found(outcome: Outcome, measure: Metric) -> Spread:
     """A figure of a mechanism; what it saves by itself is without the money that its operator adds."""
     if measure.name == "saving_by_mechanism" and needs_money(outcome):
-        return Spread(merit(outcome))
-    return outcome.metrics.get(measure.name, UNDEFINED)
+        return Spread(shown_merit(outcome))
+    return outcome.shown(measure.name)
 
 
 def _reason(measure: Metric) -> str:
@@ -162,7 +164,7 @@ def _cell(story: Story, outcome: Outcome, measure: Metric, best: float | None) -
     outside = outcome.label == story.bound or (measure.name in _MONEY and _is_paid_for(story, outcome))
     if found.mean is None or best is None or outside:
         return f'<td class="number">{text}</td>'
-    shown, top = (round(v * measure.factor, measure.decimals) for v in (found.mean, best))
+    shown, top = (rounded(v * measure.factor, measure.decimals) for v in (found.mean, best))
     if shown == top:
         return f'<td class="number best">{text}<small>best</small></td>'
     beats_all = (shown > top) == (measure.better == "higher")
@@ -172,8 +174,9 @@ def _cell(story: Story, outcome: Outcome, measure: Metric, best: float | None) -
     return f'<td class="number">{text}<small>{escape(beside)}</small></td>'
 
 
-def _in_words(frame: pd.DataFrame) -> str:
+def _in_words(story: Story, split: pd.DataFrame) -> str:
+    shown = {label: story.outcome(label).shown for label in map(str, split.index)}
     return "; ".join(
-        f"{label}: " + ", ".join(f"{str(c).split('_')[0]} {number(v)}" for c, v in row.items())
-        for label, row in frame.iterrows()
+        f"{label}: " + ", ".join(f"{name.split('_')[0]} {number(of(name).mean)}" for name in map(str, split))
+        for label, of in shown.items()
     )

@@ -24,7 +24,9 @@ def effects(story: Story) -> Section | None:
     if story.effects is None:
         return None
     against = story.effects.attrs["reference"]
-    frame = in_cents(story.effects.drop(index=against)).sort_values("by_mechanism", ascending=False)
+    frame = in_cents(story.effects.drop(index=against), story.figures).sort_values(
+        "by_mechanism", ascending=False
+    )
     shown = frame[list(HEADS)].rename(columns=HEADS).map(number)
     shown.index.name = "mechanism"
     body = table(f"All homes together, saved more than by {against}, in {story.currency}.", shown)
