@@ -95,6 +95,8 @@ def test_labels_of_points_and_bars_are_the_cents_of_the_table() -> None:
     *_, before, after = figures.bills_figure({"vcg": third}, "EUR").data
     assert sorted(before.customdata) == [0.66, 0.67, 0.67]
     assert sum(before.customdata) - sum(after.customdata) == pytest.approx(1)
+    sentence = words.worst_off(replace(outcome("vcg"), bills=third), "EUR")
+    assert sentence.endswith("even a, which gains least, saves 0.34 EUR.")
 
 
 def test_the_peak_is_marked_where_it_is() -> None:
