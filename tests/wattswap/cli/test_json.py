@@ -10,10 +10,9 @@ from typing import Any
 
 import highspy
 import pytest
-import typer
 
 from tests.kits.run_kit import call
-from wattswap.cli import app
+from wattswap.cli import command
 from wattswap.results import RunResult
 
 INTERVAL = "2026-06-02T12:00Z"
@@ -82,7 +81,7 @@ def with_json(command: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def test_every_command_with_json_is_tried() -> None:
-    assert set(with_json(typer.main.get_command(app))) == {*COMMANDS, *LIVE}
+    assert set(with_json(command())) == {*COMMANDS, *LIVE}
 
 
 @pytest.mark.parametrize(
