@@ -10,7 +10,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo   install, run a week of the street, then 12 intervals of it over real libp2p"
 	@echo "make test   install, lint, all tests but the long ones"
-	@echo "make slow   the long ones, of which make test runs a sample: months and years of homes, every mutant, every world"
+	@echo "make slow   the long ones, of which make test runs a sample: months and years of homes under every rule"
 	@echo "make test-latest  --json of every command with the newest allowed versions, in an environment of its own"
 	@echo "make wheel-test   build wheel and sdist, install the wheel into an empty folder, run the first commands of the README"
 	@echo "make sim    the consensus core under seeded faults, 1,250 seeds"
@@ -57,6 +57,9 @@ demo: install
 
 test: lint unit live-tests
 
+# Tests start hundreds of processes; each would compile the packages anew where the environment forbids stored bytecode.
+unit live-tests slow faults: export PYTHONDONTWRITEBYTECODE =
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -82,7 +85,7 @@ live-tests: install
 
 # What `make test` has a sample of, without sockets.
 slow: install
-	$(BIN)/python -m pytest -n 2 --dist load -m "slow and not live"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not live"
 
 # What the newest allowed versions print and break: no constraints.txt here.
 LATEST := build/latest
