@@ -80,7 +80,7 @@ def run_page(page: Path, folder: Path, *, cut: bool = True, shared: Path | None 
     Args:
         page: The Markdown file.
         folder: Where it runs.
-        cut: Run the demo for a day at most instead of a week, with two seeds, two live intervals, and checks on fewer books.
+        cut: Run the demo for a day at most instead of a week, with two seeds and two live intervals; fewer books.
         shared: A folder that keeps runs of the demo for other pages.
     """
     lines = page.read_text(encoding="utf-8").splitlines()
