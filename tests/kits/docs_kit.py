@@ -35,6 +35,7 @@ _CUT_INTERVALS = {"compare": "48", "sweep": "48"}
 _CUT_LIVE_INTERVALS = "2"
 _CUT_BOOKS = "200"
 _CUT_SEEDS = "2"
+_CUT_NODES = ("--validators", "1")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def run_page(page: Path, folder: Path, *, cut: bool = True, shared: Path | None 
     Args:
         page: The Markdown file.
         folder: Where it runs.
-        cut: Run the demo for a day at most instead of a week, with two seeds and two live intervals; fewer books.
+        cut: Run the demo for a day at most instead of a week, with two seeds, live for two intervals with one
+            validator, and checks on fewer books.
         shared: A folder that keeps runs of the demo for other pages.
     """
     lines = page.read_text(encoding="utf-8").splitlines()
@@ -172,8 +174,8 @@ def _shorter(arguments: list[str]) -> list[str]:
             if option in arguments:
                 at = arguments.index(option) + 1
                 arguments = [*arguments[:at], value, *arguments[at + 1 :]]
-        if "--intervals" in arguments:
-            return arguments
+        if arguments[0] == "live":
+            return [*arguments, *_CUT_NODES]
         if not any(argument.startswith("time.") for argument in arguments):
             return [*arguments, "--set", f"time.intervals={_CUT_INTERVALS.get(arguments[0], '96')}"]
     if arguments[:2] == ["check", "mechanism"] and "--books" not in arguments:

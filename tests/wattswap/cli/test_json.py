@@ -46,7 +46,7 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "node init": (0, "{street} {out}/net"),
 }
 LIVE: dict[str, tuple[int, str]] = {
-    "live": (0, "{street} --set chain.authorities=1 --intervals 2 -q --out {out}/live"),
+    "live": (0, "{street} --validators 1 --processes 1 --intervals 2 -q --out {out}/live"),
     "network status": (6, "{out}/down"),
 }
 """Commands by their exit code and arguments; those below open sockets."""

@@ -384,8 +384,8 @@ def test_a_network_is_made_for_homes_with_several_orders_and_for_homes_that_lear
 def test_several_orders_over_libp2p_give_the_hashes_of_a_run_in_process(
     name: str, three_steps: Path, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    strategy = ["--module", three_steps, "--set", f"homes.strategy={name}", "--set", "chain.authorities=1"]
-    time = ["-n", 2, "--at", "2026-06-02T09:00Z"]
+    strategy = ["--module", three_steps, "--set", f"homes.strategy={name}"]
+    time = ["--validators", 1, "-n", 2, "--at", "2026-06-02T09:00Z"]
     outcome = call(capsys, "live", street, *strategy, *time, "--out", tmp_path, "--json", "-q")
     assert outcome.code == 0, outcome.err
     facts = json.loads(outcome.out)
