@@ -154,6 +154,13 @@ def local_seconds(stamp: datetime) -> int:
     return (stamp - _EPOCH) // _SECOND
 
 
+def shown(seconds: int, zone: ZoneInfo | None) -> str:
+    """Write an instant as people read it in their zone, which is named; in UTC where it is not known."""
+    if zone is None:
+        return iso_utc(seconds)
+    return f"{datetime.fromtimestamp(seconds, zone):%Y-%m-%d %H:%M} ({zone.key})"
+
+
 def iso_utc(seconds: int) -> str:
-    """Write an instant for people, to the minute."""
+    """Write an instant in UTC, to the minute."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")

@@ -90,7 +90,7 @@ def test_an_unknown_zone_names_the_nearest(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["localtime", "posixrules", "Factory", "SystemV/EST5"])
 def test_a_setting_of_a_machine_is_no_zone(name: str) -> None:
-    with pytest.raises(UnknownZone, match="is a setting of a machine and no place.*Write one as"):
+    with pytest.raises(UnknownZone, match=r"is a setting of a machine and no place.*Write one as"):
         zone_named(name)
 
 

@@ -14,7 +14,7 @@ BATTERY = (
     "capacity_kwh = 1\ncharge_kw = 1\ndischarge_kw = 1\ncharge_efficiency = 1\ndischarge_efficiency = 1\n"
 )
 BROKEN = {
-    "members": ("[case.x.homes.members.nobody]\nfrom = 2026-06-03T00:00:00Z\n", "case.x.homes.members.nobody: the data have no"),
+    "members": ("[case.x.homes.members.nobody]\nfrom = 2026-06-03T00:00:00Z\n", "case.x.homes.members.nobody"),
     "battery": (f"[case.x.homes.battery.nobody]\n{BATTERY}", "case.x.homes.battery.nobody: the data have no home"),
     "strategies": ('[case.x.homes.strategies]\nzi_c = ["nobody"]\n', "case.x.homes.strategies"),
     "time": ("[case.x.time]\nstart = 2030-01-01T00:00:00Z\n", "case.x.time.start: 2030-01-01T00:00:00Z has no data"),
