@@ -84,7 +84,7 @@ def test_stamps_without_offset_are_local() -> None:
 
 @pytest.mark.parametrize("name", ["Europe/Berlinn", "europe/berlin", "EUROPE/Berlin "])
 def test_an_unknown_zone_names_the_nearest(name: str) -> None:
-    with pytest.raises(UnknownZone, match="no time zone '.*Did you mean 'Europe/Berlin'"):
+    with pytest.raises(UnknownZone, match=r"no time zone '.*Did you mean 'Europe/Berlin'"):
         zone_named(name)
 
 
