@@ -74,6 +74,22 @@ def test_lists_and_checks_of_mechanisms_fit(screen: int, capsys: Capture) -> Non
 
 
 @every_width
+@pytest.mark.parametrize("quantities", ["ordered", "metered"])
+def test_a_check_of_a_market_fits(quantities: str, screen: int, street: Path, capsys: Capture) -> None:
+    words = ["--set", f"market.quantities={quantities}", "--set", "time.days=1", "--rounds", "1", "-q"]
+    text = call(capsys, "check", "market", street, *words).out
+    fits(text, screen)
+    wide = call(capsys, "check", "market", street, *words, "--wide").out
+    assert set(NUMBER.findall(text)) <= set(NUMBER.findall(wide))
+
+
+@every_width
+def test_checks_of_scenarios_and_data_fit(screen: int, street: Path, capsys: Capture) -> None:
+    fits(call(capsys, "validate", street).out, screen)
+    fits(call(capsys, "data", "check", street / "meter.csv").out, screen)
+
+
+@every_width
 def test_a_sweep_fits(screen: int, street: Path, tmp_path: Path, capsys: Capture) -> None:
     words = ["--vary", "market.k=0,1", "-m", "uniform_price", "--out", tmp_path, "-q"]
     fits(call(capsys, "sweep", street, *words).out, screen)

@@ -257,7 +257,7 @@ def test_the_chain_is_verified_before_it_is_said_to_hold(html: str, finished: Ru
 def test_the_chain_has_local_times(zone: str | None, last: str, finished: RunResult) -> None:
     told = story_of(finished.path)
     told = replace(told, scenario={**told.scenario, "time": {**told.scenario["time"], "zone": zone}})
-    assert f"last settled interval {last}" in " ".join(Page(html_of(told)).text["chain"].split())
+    assert f"last settled interval{last} bytes" in " ".join(Page(html_of(told)).text["chain"].split())
 
 
 def test_the_report_of_a_week_of_the_street_stays_small(tmp_path: Path) -> None:
