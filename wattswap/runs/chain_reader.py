@@ -26,10 +26,11 @@ from p2p.ledger.module import ChainModule, modules_of
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
 from wattswap.errors import InvalidData, UsageError, VerificationFailed, suggest
-from wattswap.runs.folder import CURE, read_table
+from wattswap.runs.folder import read_table
 from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA
 from wattswap.runs.missing import not_found
 from wattswap.runs.prepare import Keys
+from wattswap.runs.stored import CURE
 
 MAX_VERIFIED_BLOCKS = 2_000
 """Most blocks that a summary or a report verifies; `chain verify` verifies a longer chain."""
