@@ -63,7 +63,7 @@ def print_run(result: RunFolder, form: Form) -> None:
     """
     m, money, about = result.metrics, result.currency, result.manifest
     metered = about.get("quantities") == "metered"
-    chain, dropped = chain_line(result), about["data"]["dropped_homes"]
+    chain, dropped = chain_line(result), about["data"].get("dropped_homes", ())
     bills = result.bills()  # a damaged file ends this before anything is printed
     print(
         wrapped(

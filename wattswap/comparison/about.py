@@ -11,12 +11,7 @@ import msgspec
 from wattswap.comparison.plan import CellKey, name_of
 from wattswap.runs.folder import read_object
 from wattswap.runs.layout import COMPARISON
-from wattswap.runs.stored import Count, Result, StoredScenario, check_form, unusable
-
-
-class _Origin(TypedDict):
-    resolved: StoredScenario
-    base: str
+from wattswap.runs.stored import Count, Origin, Result, StoredScenario, check_form, check_times, unusable
 
 
 class _Point(TypedDict):
@@ -39,7 +34,7 @@ class Compared(Result):
     seeds: list[Count]
     points: Annotated[list[_Point], msgspec.Meta(min_length=1)]
     scenario: StoredScenario
-    scenarios: dict[str, _Origin]
+    scenarios: dict[str, Origin]
     cells: list[_Cell]
     missing: list[_Cell]
     command: str
@@ -56,7 +51,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     about = read_object(path)
     check_form(path, about, Compared)
     origins = [about["scenario"], *(origin["resolved"] for origin in about["scenarios"].values())]
-    check_form(path, about, Compared, origins)
+    check_times(path, about["start"], origins)
     _check_references(path, about)
     return about
 

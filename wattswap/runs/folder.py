@@ -14,7 +14,7 @@ from p2p.files import naming
 from wattswap.errors import RunNotFound, UsageError, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
 from wattswap.runs.missing import not_found
-from wattswap.runs.stored import Manifest, check_form, check_hash, damaged
+from wattswap.runs.stored import Manifest, Origin, check_form, check_hash, check_times, damaged
 from wattswap.scenario.basis import caveats, mechanism_of, rests_on, title_of, zone_of
 from wattswap.scenario.load import Scenario, from_resolved
 
@@ -53,6 +53,7 @@ class RunFolder:
         """
         manifest = read_object(self.path / MANIFEST)
         check_form(self.path / MANIFEST, manifest, Manifest)
+        check_times(self.path / MANIFEST, manifest["start"])
         return manifest
 
     def unchanged(self, name: str) -> Path:
@@ -168,7 +169,8 @@ def stored_scenario(folder: Path) -> Scenario:
         InvalidScenario: It cannot run any more: the data are gone, or this wattswap is another one.
     """
     origin = read_object(folder / SCENARIO)
-    return from_resolved(origin.get("resolved", {}), origin.get("base", ""))
+    check_form(folder / SCENARIO, origin, Origin)
+    return from_resolved(origin["resolved"], origin["base"])
 
 
 def read_table(folder: Path, name: str, where: tuple[str, str, object] | None = None) -> pa.Table:

@@ -29,9 +29,9 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 class _Data(TypedDict):
     """Where the readings came from."""
 
-    format: str
-    sha256: str
-    dropped_homes: list[str]
+    format: NotRequired[str]
+    sha256: NotRequired[str]
+    dropped_homes: NotRequired[list[str]]
     estimated_share: NotRequired[Annotated[float, msgspec.Meta(ge=0, le=1)]]
     notes: NotRequired[list[str]]
     bidding_notes: NotRequired[list[str]]
@@ -108,16 +108,24 @@ class StoredScenario(TypedDict):
     tariff: NotRequired[_Zone]
     time: NotRequired[_Zone]
     data: NotRequired[_Zone]
+    chain: NotRequired[dict[str, Any]]
+    modules: NotRequired[dict[str, str]]
 
 
-def check_form(path: Path, value: Mapping[str, Any], form: Any, scenarios: Iterable[Resolved] = ()) -> None:
+class Origin(TypedDict):
+    """What a result was made from: the scenario, and the folder from which its paths count."""
+
+    resolved: StoredScenario
+    base: str
+
+
+def check_form(path: Path, value: Mapping[str, Any], form: Any) -> None:
     """Check the entries of a JSON file that readers rely on.
 
     Args:
         path: The file.
         value: What it holds.
         form: The type that it must have.
-        scenarios: Those that it holds, whose times and zones are tried.
 
     Raises:
         VerificationFailed: One is missing or is not of its type; names it.
@@ -127,9 +135,22 @@ def check_form(path: Path, value: Mapping[str, Any], form: Any, scenarios: Itera
         msgspec.convert(value, form)
     except msgspec.ValidationError as error:
         raise unusable(path, _in_words(str(error))) from None
+
+
+def check_times(path: Path, start: str, scenarios: Iterable[Resolved] = ()) -> None:
+    """Check that people can be told the times of a result.
+
+    Args:
+        path: The file that holds them.
+        start: First instant of the result.
+        scenarios: Those that the file holds.
+
+    Raises:
+        VerificationFailed: A time or a zone is none.
+    """
     try:
         for scenario in ({}, *scenarios):
-            moment(value["start"], zone_of(scenario))
+            moment(start, zone_of(scenario))
             member_words(scenario)
     except (ValueError, LookupError, OverflowError, OSError) as error:
         raise unusable(path, f"a time or time zone is none ({one_line(error)})") from None
