@@ -259,6 +259,22 @@ def test_a_file_with_another_hash_is_named(
         refused(call(capsys, "report", copy), 5, sentence)
 
 
+@pytest.mark.parametrize(
+    "name", ["postings.parquet", "bills.parquet", "scenario.json", "genesis.bin", "chain.db", "manifest.json"]
+)
+def test_the_chain_of_a_spoiled_run_gives_a_result_or_a_sentence(
+    name: str, finished: RunResult, tmp_path: Path, capsys: Capture
+) -> None:
+    rng = random.Random(zlib.crc32(name.encode()))
+    for _ in range(4):
+        copy = Path(shutil.copytree(finished.path, tmp_path / "copy"))
+        what = spoil(rng, copy / name)
+        for command in ("prove", "show", "verify", "state"):
+            more = {"prove": ["home-1", "2026-06-02T12:00Z"], "state": ["settlement"]}.get(command, [])
+            sound(call(capsys, "chain", command, copy, *more), f"{what}, chain {command}")
+        shutil.rmtree(copy)
+
+
 def as_of(folder: Path, file: str, **changed: object) -> Path:
     """Write a manifest or a comparison.json as another version of wattswap would have."""
     path = folder / file
