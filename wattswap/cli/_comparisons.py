@@ -128,6 +128,10 @@ class CellProgress:
 def print_comparison(result: ComparisonFolder, form: Form, against: str | None = None) -> None:
     """Print the tables of every point and the folder; and, on request, the saving against one mechanism."""
     about = result.about
+    most = _most(result)  # a damaged file ends this before anything is printed
+    effects = (
+        {} if against is None else {point: _effects_of(result, point, against) for point in result.points}
+    )
     seeds = f"{'seed' if len(result.seeds) == 1 else 'seeds'} {', '.join(map(str, result.seeds))}"
     start = f"{moment(about['start'], result.zone)} ({result.zone})"
     print(
@@ -143,10 +147,10 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
         _print_columns(result, point, f"The homes{where}, money in {result.currency}", HOMES, form)
         _print_columns(result, point, f"The market{where}, money in {result.currency}", MARKET, form)
         if against is not None:
-            _print_effects(result, point, against, where, form)
+            _print_effects(result, effects[point], point, against, where, form)
     print(
         wrapped(
-            f"{_most(result)}The best of a column has a *; not compared: baseline, upper bound, and savings"
+            f"{most}The best of a column has a *; not compared: baseline, upper bound, and savings"
             " that an operator pays for."
         )
     )
@@ -156,9 +160,19 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
     print(f"Report  wattswap report {result.path}")
 
 
-def _print_effects(result: ComparisonFolder, point: str, against: str, where: str, form: Form) -> None:
+def _effects_of(result: ComparisonFolder, point: str, against: str) -> pd.DataFrame:
+    """What each other mechanism saves more than one of them, in cents."""
+    return in_cents(result.effects(against, point=point).drop(index=against))
+
+
+def _print_effects(
+    result: ComparisonFolder, frame: pd.DataFrame, point: str, against: str, where: str, form: Form
+) -> None:
     """Print what each mechanism saves more than one of them, and why; those that save most by themselves come first."""
+<<<<<<< HEAD
     frame = in_cents(result.effects(against, point=point).drop(index=against), result.figures(point))
+=======
+>>>>>>> b103bdde8876d17eea612603b1c0bd6f9257ccef
     bounds = frame.index.isin([result.reference, result.bound])
     frame = frame.iloc[np.lexsort((-frame["by_mechanism"], bounds))]
     half_width = {} if len(result.seeds) < 2 else _half_width(result, point, "saving_by_mechanism", against)
@@ -310,7 +324,8 @@ def _effects(result: ComparisonFolder, which: str | None, form: Form, against: s
         raise UsageError.of("WHAT", "effects are those of two mechanisms", cure)
     if which is None and is_text(form):
         for point in result.points:
-            _print_effects(result, point, against, "" if len(result.points) == 1 else f", {point}", form)
+            where = "" if len(result.points) == 1 else f", {point}"
+            _print_effects(result, _effects_of(result, point, against), point, against, where, form)
         return
     frames = {point: result.effects(against, which, point=point) for point in result.points}
     if not is_text(form):

@@ -16,7 +16,12 @@ from wattswap.cli.tables import Column, fixed, print_columns, print_table, wrapp
 from wattswap.errors import UsageError, suggest
 from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
 from wattswap.runs.folder import RunFolder, read_table
+<<<<<<< HEAD
 from wattswap.runs.shown import PART_HEADS, adding_up, bills_in_cents, rounded
+=======
+from wattswap.runs.layout import CHAIN, NETWORK
+from wattswap.runs.shown import adding_up
+>>>>>>> b103bdde8876d17eea612603b1c0bd6f9257ccef
 from wattswap.scenario.basis import moment, vat_words
 
 if TYPE_CHECKING:
@@ -161,6 +166,7 @@ def _block(result: RunFolder, which: str | None, form: Form) -> None:
         raise UsageError.of(
             "WHICH", "needs the height of a block", "give one, as in: wattswap show RUN block 12"
         )
+    result.unchanged(CHAIN)
     facts = block_facts(result.path, int(which))
     if form == "json":
         print_json(facts)
@@ -251,6 +257,7 @@ def _absence(text: str, zone: str) -> str:
 
 def _intervals_of_network(result: RunFolder, form: Form) -> None:
     """Print one row per interval: traffic and CPU time of all nodes, and time to finality."""
+    result.unchanged(NETWORK)
     table = read_table(result.path, "network").to_pandas()
     table["interval"] = table["interval_start"].dt.tz_convert(result.zone).dt.strftime("%Y-%m-%d %H:%M")
     rows = table.groupby("interval").agg(
