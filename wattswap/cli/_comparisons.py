@@ -162,17 +162,13 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
 
 def _effects_of(result: ComparisonFolder, point: str, against: str) -> pd.DataFrame:
     """What each other mechanism saves more than one of them, in cents."""
-    return in_cents(result.effects(against, point=point).drop(index=against))
+    return in_cents(result.effects(against, point=point).drop(index=against), result.figures(point))
 
 
 def _print_effects(
     result: ComparisonFolder, frame: pd.DataFrame, point: str, against: str, where: str, form: Form
 ) -> None:
     """Print what each mechanism saves more than one of them, and why; those that save most by themselves come first."""
-<<<<<<< HEAD
-    frame = in_cents(result.effects(against, point=point).drop(index=against), result.figures(point))
-=======
->>>>>>> b103bdde8876d17eea612603b1c0bd6f9257ccef
     bounds = frame.index.isin([result.reference, result.bound])
     frame = frame.iloc[np.lexsort((-frame["by_mechanism"], bounds))]
     half_width = {} if len(result.seeds) < 2 else _half_width(result, point, "saving_by_mechanism", against)

@@ -16,12 +16,8 @@ from wattswap.cli.tables import Column, fixed, print_columns, print_table, wrapp
 from wattswap.errors import UsageError, suggest
 from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
 from wattswap.runs.folder import RunFolder, read_table
-<<<<<<< HEAD
-from wattswap.runs.shown import PART_HEADS, adding_up, bills_in_cents, rounded
-=======
 from wattswap.runs.layout import CHAIN, NETWORK
-from wattswap.runs.shown import adding_up
->>>>>>> b103bdde8876d17eea612603b1c0bd6f9257ccef
+from wattswap.runs.shown import PART_HEADS, adding_up, bills_in_cents, rounded
 from wattswap.scenario.basis import moment, vat_words
 
 if TYPE_CHECKING:

@@ -111,7 +111,9 @@ def price_figure(prices: Mapping[str, pd.DataFrame], currency: str) -> go.Figure
 def curve_figure(curve: Curve, currency: str) -> go.Figure:
     """Demand and supply of one interval as steps, with the point at which it cleared."""
     figure = new_figure("kWh", f"{currency}/kWh", height=420)
-    for side, name, colour in (("buy", "demand", BLUE), ("sell", "supply", ORANGE)):
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(showlegend=True)
+    for side, name, colour, dash in (("buy", "demand", BLUE, "solid"), ("sell", "supply", ORANGE, "dash")):
         rows = curve.orders[curve.orders["side"] == side].sort_values(
             "limit_per_kwh", ascending=side == "sell"
         )
@@ -130,7 +132,7 @@ def curve_figure(curve: Curve, currency: str) -> go.Figure:
             text=who,
             name=name,
             mode="lines",
-            line={"color": colour, "dash": "solid", "width": 2.5},
+            line={"color": colour, "dash": dash, "width": 2.5},
             hovertemplate="%{text}: %{y} up to %{x} kWh<extra></extra>",
         )
     if curve.price is not None:
@@ -308,15 +310,18 @@ def surplus_figure(split: pd.DataFrame, currency: str) -> go.Figure:
         currency: Currency code, for the axis.
     """
     figure = new_figure(currency, "", height=130 + 34 * len(split))
-    parts = (("buyer_surplus", "buyers", BLUE), ("seller_surplus", "sellers", ORANGE))
-    for column, name, colour in (*parts, ("operator_surplus", "operator", PURPLE)):
+    parts = (("buyer_surplus", "buyers", BLUE, ""), ("seller_surplus", "sellers", ORANGE, "/"))
+    for column, name, colour, pattern in (*parts, ("operator_surplus", "operator", PURPLE, "x")):
         if column in split:
             figure.add_bar(
                 y=[escape(str(n)) for n in split.index],
                 x=numbers(split[column]),
                 name=name,
                 orientation="h",
-                marker={"color": colour},
+                marker={
+                    "color": colour,
+                    "pattern": {"shape": pattern, "fillmode": "overlay", "solidity": 0.15, "size": 7},
+                },
             )
     figure.update_layout(barmode="relative")
     name_axis(figure, [str(n) for n in split.index], upside_down=True)

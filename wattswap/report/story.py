@@ -131,12 +131,14 @@ class Sweep:
         frames: By metric, one row a point and mechanism: a column for each key with its value as it was written,
             mechanism, and mean, low and high of the metric over the seeds.
         bound: Label of the upper bound.
+        seeds: For how many seeds each was run.
     """
 
     keys: tuple[str, ...]
     points: tuple[str, ...]
     frames: Mapping[str, pd.DataFrame]
     bound: str
+    seeds: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from market.metrics.table import Metric
 from wattswap.report import figures
-from wattswap.report.page import Section, figure, paragraph, table
+from wattswap.report.page import FITS, Section, figure, paragraph, table
 from wattswap.report.section import section
 from wattswap.report.story import Outcome, Spread, Story
 from wattswap.report.words import (
@@ -25,6 +25,8 @@ from wattswap.runs.shown import rounded
 from wattswap.scenario.basis import OWN_RULE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     import plotly.graph_objects as go
 
@@ -35,7 +37,9 @@ def comparison(story: Story) -> Section:
     why = "Which mechanism does best at what; the best value of each column is marked, the others are relative to it."
     body, drawn = comparison_table(story)
     split = surplus_split(story)
-    if not split.empty:
+    if not split.empty and not split.fillna(0.0).to_numpy().any():
+        body += paragraph("Nobody gained from trade at the stated limits: there is nothing to draw.", "note")
+    elif not split.empty:
         name = "welfare-split"
         drawn = {name: figures.surplus_figure(split, story.currency)}
         caption = f"Gain from trade at stated limits, by who gets it, in {story.currency}."
@@ -83,7 +87,7 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
     days = f"{story.intervals} intervals of {story.interval_minutes} min"
     seeds = "" if len(story.seeds) < 2 else f" Mean over {len(story.seeds)} seeds, and its 95 % interval."
     caption = f"{story.homes} homes, {days}, money in {story.currency}.{seeds}{two_prices(story.outcomes)}"
-    body = table(caption, frame, html)
+    body = _folded(caption, frame, html)
     for reason in dict.fromkeys(_reason(m) for m in measures):
         gaps = [m for m in measures if _reason(m) == reason and _rows_without(story, m)]
         if gaps:
@@ -109,6 +113,20 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
             "note",
         )
     return body, {}
+
+
+def _folded(caption: str, frame: pd.DataFrame, html: Mapping[tuple[int, int], str]) -> str:
+    """The first columns, of which a narrow page shows the first few, and all that it leaves out in a part to unfold."""
+    parts = []
+    for start in range(0, len(frame.columns), FITS):
+        cells = {(i, j - start): cell for (i, j), cell in html.items() if j >= start}
+        parts.append((frame.iloc[:, start : start + FITS], cells))
+    (first, cells), *rest = parts
+    more = f'<div class="narrow">{table("The same measures, all of them.", first, cells)}</div>'
+    more += "".join(table("Further measures.", part, own) for part, own in rest)
+    css = "" if rest else " narrow"
+    body = table(caption, first, cells, css="first")
+    return f'{body}<details class="more{css}"><summary>More measures</summary>\n{more}</details>'
 
 
 def best_value(story: Story, measure: Metric) -> float | None:

@@ -51,6 +51,9 @@ def fairness(story: Story) -> Section:
     drawn = {o.label: o.bills["saving"] for o in shown}
     data = pd.DataFrame(drawn)
     data.index.name = "home"
+    if not data.to_numpy().any():
+        body += paragraph("No home saves or loses anything: there is nothing to draw.", "note")
+        return Section("fairness", "Fairness", why, body, {})
     caption = f"Saving of each home in {story.currency}, from the least to the most; below 0 is a loss."
     body += figure("savings", f"Points of sorted savings. {' '.join(sentences)}", caption, data)
     return Section(

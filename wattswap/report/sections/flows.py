@@ -28,5 +28,5 @@ def flows(story: Story) -> Section:
     text = "; ".join(
         f"{a} to {b} {number(e, 1)} kWh" for a, b, e in story.flows.itertuples(index=False, name=None)
     )
-    body = figure("energy-flows", f"Bands of energy: {text}.", caption, story.flows, wide=True)
+    body = figure("energy-flows", f"Bands of energy: {text}.", caption, story.flows)
     return Section("flows", "Energy flows", why, body, {"energy-flows": figures.flows_figure(story.flows)})
