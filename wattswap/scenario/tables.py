@@ -145,7 +145,7 @@ class Homes(Table):
         description="How a home expects its next consumption; without a meter of production, its net energy.",
     )
     forecast_pv: Annotated[str, _name_of("homes.forecast_pv", "forecast")] = Field(
-        default="same_hour_median",
+        default="scaled_median",
         description="How a home expects its next production, where it has a meter of it.",
     )
     forecast_days: int = Field(
