@@ -317,8 +317,12 @@ class Community:
                     group.state = kept(group.strategy.learn_own(group.state, own), len(group.homes))
 
     def agree(self, position_wh: IntArray) -> None:
-        """Say what each home has bought less what it has sold in the market of the next interval. [Wh]"""
-        self._operation.agree(position_wh)
+        """Say what has been agreed in the market of the next interval, before it is lived.
+
+        Args:
+            position_wh: Bought less sold, of each home of the roster. [Wh]
+        """
+        self._operation.agree(position_wh[self.members])
 
     @property
     def reacts(self) -> bool:

@@ -166,6 +166,7 @@ class Operation:
                 known=known,
                 forecast=forecast,
                 traded=traded,
+                start_s=self._start_s + row * self._rules.minutes * 60,
                 fleets=self.fleets,
                 states=self._states[-1 - traded],
                 homes=self._members,

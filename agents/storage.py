@@ -17,6 +17,8 @@ import numpy as np
 
 from market.units import PPM, FloatArray, IntArray
 
+Price = FloatArray | float
+"""One of each home, or one of all. [micro-currency/kWh]"""
 _PPM2 = PPM * PPM
 
 
@@ -67,7 +69,7 @@ class Stores:
         """The stores of some homes."""
         return replace(self, **{name: getattr(self, name)[homes] for name in self.__dataclass_fields__})
 
-    def before(self, value: Value, net_wh: IntArray, bought: FloatArray, sold: FloatArray) -> Value:
+    def before(self, value: Value, net_wh: IntArray, bought: FloatArray, sold: Price) -> Value:
         """The value of the content one interval earlier.
 
         Args:
@@ -84,7 +86,7 @@ class Stores:
         return _packed(slope, np.clip(start + length, 0, self.capacity_uwh[:, None]) - low)
 
     def best(
-        self, value: Value, content_uwh: IntArray, net_wh: IntArray, bought: FloatArray, sold: FloatArray
+        self, value: Value, content_uwh: IntArray, net_wh: IntArray, bought: FloatArray, sold: Price
     ) -> IntArray:
         """Energy at the terminals that costs least in the interval and after it, positive consumes. [Wh]
 

@@ -41,6 +41,7 @@ class Planning:
         known: Readings, calendar, weather, prices and knowledge time.
         forecast: From the first unknown interval on; None without enough history.
         traded: Step of the forecast that is traded.
+        start_s: Start of the traded interval. [s since 1970 UTC]
         fleets: The devices by name.
         states: Their states before the first step of the forecast.
         homes: Index of each home in the roster.
@@ -50,6 +51,7 @@ class Planning:
     known: Known
     forecast: Forecast | None
     traded: int
+    start_s: int
     fleets: Mapping[str, Fleet]
     states: Mapping[str, State]
     homes: IntArray
