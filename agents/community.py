@@ -320,9 +320,9 @@ class Community:
         """Say what has been agreed in the market of the next interval, before it is lived.
 
         Args:
-            position_wh: Bought less sold, of each home of the roster. [Wh]
+            position_wh: Bought less sold, of each of these homes. [Wh]
         """
-        self._operation.agree(position_wh[self.members])
+        self._operation.agree(position_wh)
 
     @property
     def reacts(self) -> bool:

@@ -109,9 +109,7 @@ class Stores:
         command: IntArray = taken - given
         return command
 
-    def _interval(
-        self, net_wh: IntArray, bought: FloatArray, sold: FloatArray
-    ) -> tuple[FloatArray, IntArray]:
+    def _interval(self, net_wh: IntArray, bought: FloatArray, sold: Price) -> tuple[FloatArray, IntArray]:
         """The cost of an interval by what is drawn from the store, from the most charged to the most given.
 
         Four pieces: charged by import, charged by own surplus, given to the home, given to the grid.

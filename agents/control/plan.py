@@ -21,7 +21,7 @@ from agents.rules import AgentRules
 from agents.state import State
 from agents.storage import Stores, Value
 from market.random import tie_words
-from market.units import PPM, BoolArray, FloatArray, IntArray
+from market.units import PPM, FloatArray, IntArray
 
 HOUR_S: Final = 3_600
 
@@ -104,9 +104,9 @@ def plan(state: State, planning: Planning, ties: Ties) -> State:
         return state
     owns = batteries.capacity_uwh > 0
     steps = planning.traded + planning.known.steps_per_day
-    valid: BoolArray = np.zeros_like(owns)
+    valid = np.zeros(len(owns), dtype=np.bool_)
     if forecast is not None:
-        valid = np.ones_like(owns) if forecast.valid is None else forecast.valid[:steps].all(axis=0)
+        valid |= True if forecast.valid is None else forecast.valid[:steps].all(axis=0)
     follows = owns & valid
     counts: State = {
         "follows": follows,

@@ -130,7 +130,7 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
     book = closed_book(setup, i, *columns_of(orders), net_wh=net_wh)
     clearing, clear_ns = clear_book(setup, i, book)
     if meters is None:
-        community.agree(position_wh(setup, book, clearing))
+        community.agree(position_wh(setup, book, clearing)[community.members])
         meters = read_meters(setup, community, i)
     community.learn(book, clearing)
     record = settled_interval(

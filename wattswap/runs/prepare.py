@@ -14,6 +14,7 @@ import numpy as np
 
 from agents.bidding import Orders, refuse_without_limits
 from agents.community import Community
+from agents.control import CONTROLLERS
 from agents.rules import AgentRules, Weather
 from data.readings import MISSING, MeterData
 from market.interval import Interval
@@ -143,6 +144,11 @@ class Setup:
     def metered(self) -> bool:
         """Whether homes state limits only, and the quantities come from the meters."""
         return self.scenario.market.quantities == "metered"
+
+    @property
+    def reacts(self) -> bool:
+        """Whether homes live an interval by what they have agreed in its market."""
+        return not self.metered and CONTROLLERS.get(self.agents.control).reacts
 
     @cached_property
     def imbalance_rule(self) -> ImbalanceRule:
