@@ -40,6 +40,7 @@ class Ties:
     discharge_early_ppm: int = 500
     charge_early_ppm: int = 500
     spread_ppm: int = 7_000
+    gently_ppm: int = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +76,7 @@ def outlook(planning: Planning, steps: int, ties: Ties) -> Outlook:
     return Outlook(bought[:, None] + spread, np.repeat(sold[:, None], len(planning.homes), axis=1), spread)
 
 
-def stores_of(batteries: Batteries) -> Stores:
+def stores_of(batteries: Batteries, ties: Ties) -> Stores:
     """The batteries of all homes as a plan sees them."""
     return Stores(
         capacity_uwh=batteries.capacity_uwh,
@@ -84,6 +85,7 @@ def stores_of(batteries: Batteries) -> Stores:
         charge_efficiency_ppm=batteries.charge_efficiency_ppm,
         discharge_efficiency_ppm=batteries.discharge_efficiency_ppm,
         wear_micro_per_kwh=np.zeros_like(batteries.charge_wh),
+        gently_ppm=ties.gently_ppm,
     )
 
 
@@ -117,7 +119,7 @@ def plan(state: State, planning: Planning, ties: Ties) -> State:
         return counts
     net_wh = forecast.median_wh[:steps]
     prices = outlook(planning, len(net_wh), ties)
-    ends = _values(stores_of(batteries), net_wh, prices, planning.traded)
+    ends = _values(stores_of(batteries, ties), net_wh, prices, planning.traded)
     return {
         **counts,
         "slope": _side_by_side([end.slope for end in ends]),
@@ -143,7 +145,9 @@ def _side_by_side(columns: list[Any]) -> Any:
     return np.stack([np.pad(column, ((0, 0), (0, width - column.shape[1]))) for column in columns], axis=1)
 
 
-def command(state: State, present: Present, fleet: Fleet, device: State, net_wh: IntArray) -> IntArray:
+def command(
+    state: State, present: Present, fleet: Fleet, device: State, net_wh: IntArray, ties: Ties
+) -> IntArray:
     """Take or give what costs least with what was agreed; by the rule of self-consumption without a plan. [Wh]"""
     by_rule = -net_wh
     if not isinstance(fleet, Batteries) or not state["follows"].any():
@@ -151,21 +155,21 @@ def command(state: State, present: Present, fleet: Fleet, device: State, net_wh:
     prices = present.prices
     bought = prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh
     value, spread = _at(state, present)
-    best = stores_of(fleet).best(
+    best = stores_of(fleet, ties).best(
         value, device["stored_uwh"], net_wh - present.agreed_wh, bought + spread, prices.feed_in_micro_per_kwh
     )
     return np.where(state["follows"], best, by_rule)
 
 
 def respond(
-    state: State, present: Present, fleet: Fleet, device: State, net_wh: IntArray, prices: IntArray
+    state: State, present: Present, fleet: Fleet, device: State, net_wh: IntArray, prices: IntArray, ties: Ties
 ) -> Response:
     """Take or give what costs least where any quantity can be bought and sold at a local price, for several of them."""
     wanted = np.zeros((len(prices), len(net_wh)), dtype=np.int64)
     if not isinstance(fleet, Batteries) or not state["follows"].any():
         return Response(wanted, np.zeros(len(net_wh), dtype=np.bool_))
     value, spread = _at(state, present)
-    stores, fee = stores_of(fleet), present.prices.grid_fee_local_micro_per_kwh
+    stores, fee = stores_of(fleet, ties), present.prices.grid_fee_local_micro_per_kwh
     for level, price in enumerate(prices.tolist()):
         wanted[level] = stores.best(value, device["stored_uwh"], net_wh, price + fee + spread, price)
     return Response(wanted, state["follows"])
@@ -193,13 +197,13 @@ def planner(name: str, summary: str, ties: Ties) -> Controller:
     """A controller that plans, and decides ties in its way."""
     return Controller(
         name,
-        command,
+        partial(command, ties=ties),
         summary,
         start=start,
         plan=partial(plan, ties=ties),
         hours_ahead=24,
         reacts=True,
-        respond=respond,
+        respond=partial(respond, ties=ties),
         notes=notes,
     )
 
