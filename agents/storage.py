@@ -65,9 +65,10 @@ class Stores:
     wear_micro_per_kwh: IntArray
     gently_ppm: int = 0
 
-    def empty(self) -> Value:
-        """Stored energy that is worth nothing."""
-        return Value(np.zeros((len(self.capacity_uwh), 1)), self.capacity_uwh[:, None])
+    def left(self, price: Price) -> Value:
+        """The value of what is left at the end of a plan, where it will be given at a price. [micro-currency/kWh]"""
+        slope = -np.maximum(price - self.wear_micro_per_kwh, 0) * (self.discharge_efficiency_ppm / PPM)
+        return Value(slope[:, None], self.capacity_uwh[:, None])
 
     def of_homes(self, homes: IntArray) -> Stores:
         """The stores of some homes."""

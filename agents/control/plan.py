@@ -39,8 +39,8 @@ class Ties:
 
     discharge_early_ppm: int = 500
     charge_early_ppm: int = 500
-    spread_ppm: int = 7_000
-    gently_ppm: int = 1_000
+    spread_ppm: int = 3_000
+    gently_ppm: int = 8_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,8 +98,8 @@ def start(homes: IntArray, rules: AgentRules) -> State:
 def plan(state: State, planning: Planning, ties: Ties) -> State:
     """Work out what every content is worth at the end of the traded interval, and of those before it.
 
-    The day ahead begins with the traded interval, and what is stored at its end is worth nothing. A home without a
-    forecast of every interval of it follows the rule of self-consumption.
+    The day ahead begins with the traded interval, and what is stored at its end will save a purchase at the lowest price of the
+    day. A home without a forecast of every interval of it follows the rule of self-consumption.
     """
     batteries, forecast = planning.fleets.get("battery"), planning.forecast
     if not isinstance(batteries, Batteries):
@@ -119,7 +119,10 @@ def plan(state: State, planning: Planning, ties: Ties) -> State:
         return counts
     net_wh = forecast.median_wh[:steps]
     prices = outlook(planning, len(net_wh), ties)
-    ends = _values(stores_of(batteries, ties), net_wh, prices, planning.traded)
+    stores = stores_of(batteries, ties)
+    # Perfect foresight ends with the run, and so does what is worth something to it.
+    left = stores.left(prices.bought.min(axis=0) if len(net_wh) == steps else 0.0)
+    ends = _values(stores, left, net_wh, prices, planning.traded)
     return {
         **counts,
         "slope": _side_by_side([end.slope for end in ends]),
@@ -129,9 +132,9 @@ def plan(state: State, planning: Planning, ties: Ties) -> State:
     }
 
 
-def _values(stores: Stores, net_wh: IntArray, prices: Outlook, traded: int) -> list[Value]:
-    """The value of what is stored at the end of each step up to the traded one."""
-    value, ends = stores.empty(), []
+def _values(stores: Stores, value: Value, net_wh: IntArray, prices: Outlook, traded: int) -> list[Value]:
+    """The value of what is stored at the end of each step up to the traded one, from that at the end of the last."""
+    ends = []
     for step in range(len(net_wh) - 1, 0, -1):
         if step <= traded:
             ends.append(value)
