@@ -165,7 +165,13 @@ def command(
 
 
 def respond(
-    state: State, present: Present, fleet: Fleet, device: State, net_wh: IntArray, prices: IntArray, ties: Ties
+    state: State,
+    present: Present,
+    fleet: Fleet,
+    device: State,
+    net_wh: IntArray,
+    prices: IntArray,
+    ties: Ties,
 ) -> Response:
     """Take or give what costs least where any quantity can be bought and sold at a local price, for several of them."""
     wanted = np.zeros((len(prices), len(net_wh)), dtype=np.int64)
