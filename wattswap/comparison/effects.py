@@ -131,7 +131,7 @@ def in_cents(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _side_by_side(setups: Mapping[str, Setup]) -> Iterator[dict[str, IntervalRecord]]:
-    """Every interval under each mechanism; homes that do not learn are simulated once for all."""
+    """Every interval under each mechanism; homes that neither learn nor react are simulated once for all."""
     first = next(iter(setups.values()))
     community = first.community()
     if community.learns:
