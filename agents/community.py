@@ -108,6 +108,7 @@ class Community:
             start_s,
             tariff,
             weather or {},
+            zone,
         )
         self._readings = Readings(
             import_wh - export_wh,

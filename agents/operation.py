@@ -22,8 +22,6 @@ from market.units import BoolArray, IntArray
 
 States = dict[str, State]
 """State of each device, by its name."""
-LAST = "battery"
-"""The device that runs after all others, so that it can store and cover what they leave."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +66,7 @@ class Operation:
         start_s: Start of row 0. [s since 1970 UTC]
         tariff: Outside prices from the first simulated interval on.
         weather: Measured weather, one value per row.
+        zone: Time zone of the homes' calendar.
 
     Attributes:
         fleets: The devices that some home has, in the order in which they run.
@@ -85,9 +84,11 @@ class Operation:
         start_s: int,
         tariff: OutsidePrices,
         weather: Weather,
+        zone: str = "UTC",
     ) -> None:
         self._members, self._rules, self._homes = members, rules, len(members)
         self._first, self._start_s, self._tariff, self._weather = first, start_s, tariff, weather
+        self._zone = zone
         self._crews: list[_Crew] = []
         for name in sorted(set(controllers)):
             controller = CONTROLLERS.get(name)
@@ -115,7 +116,10 @@ class Operation:
             raise InvalidEnergy(f"device {name!r} has the column {min(twice)!r}, a name that is taken")
         # A device that no home has is never stepped.
         running = [name for name, specs in devices.items() if any(spec is not None for spec in specs)]
-        self.fleets = {name: self._all[name] for name in sorted(running, key=lambda name: name == LAST)}
+        self.fleets = {
+            name: self._all[name]
+            for name in sorted(running, key=lambda name: (self._devices[name].turn, name))
+        }
         # After each of the last intervals, oldest first: the oldest states are what is known at gate closure.
         self._states: deque[States] = deque([start] * (rules.lead + 1), maxlen=rules.lead + 1)
         nothing = np.zeros(self._homes, dtype=np.int64)
@@ -261,7 +265,16 @@ class Operation:
         minutes = self._rules.minutes
         prices = self._tariff.at(min(max(row - self._first, 0), len(self._tariff) - 1))
         start_s = self._start_s + row * minutes * 60
-        return Present(start_s, minutes, weather, prices=prices, agreed_wh=agreed_wh)
+        return Present(
+            start_s,
+            minutes,
+            weather,
+            self._zone,
+            self._rules.seed,
+            self._members,
+            prices=prices,
+            agreed_wh=agreed_wh,
+        )
 
     def _run(self, name: str, net_wh: IntArray, states: States, present: Present) -> tuple[IntArray, States]:
         """Run one device for one interval: what it takes, and the new states. [Wh]"""

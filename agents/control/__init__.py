@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from agents.devices import Fleet, Moment
 from agents.forecast import Forecast
 from agents.response import Response
@@ -56,6 +58,15 @@ class Planning:
     states: Mapping[str, State]
     homes: IntArray
     seed: int
+
+
+def self_consuming(fleet: Fleet, state: State, moment: Moment, net_wh: IntArray) -> IntArray:
+    """Take the surplus of the home, or give its deficit, as far as the device can and can spare; never both. [Wh]
+
+    What a home needs the device takes by itself: a car is ready when it leaves, a room stays warm.
+    """
+    spare = getattr(fleet, "spare_wh", None)
+    return -net_wh if spare is None else np.maximum(-net_wh, -spare(state, moment))
 
 
 def _no_notes(state: State) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from agents.control import CONTROLLERS, Controller, Planning, Present
+from agents.control import CONTROLLERS, Controller, Planning, Present, self_consuming
 from agents.devices import Fleet
 from agents.devices.battery import Batteries
 from agents.response import Response
@@ -152,7 +152,7 @@ def command(
     state: State, present: Present, fleet: Fleet, device: State, net_wh: IntArray, ties: Ties
 ) -> IntArray:
     """Take or give what costs least with what was agreed; by the rule of self-consumption without a plan. [Wh]"""
-    by_rule = -net_wh
+    by_rule = self_consuming(fleet, device, present, net_wh)
     if not isinstance(fleet, Batteries) or not state["follows"].any():
         return by_rule
     prices = present.prices

@@ -13,6 +13,7 @@ import numpy as np
 from agents import residuals
 from agents.bidding import STRATEGIES
 from agents.devices import DEVICES, Device
+from agents.errors import ImpossibleDevice
 from agents.forecast import FORECASTERS
 from data.readings import MISSING, MeterData
 from market.errors import one_line, text_of
@@ -167,15 +168,19 @@ def _spec(scenario: Scenario, device: Device, table: Table, base: Any, key: KeyP
     given = {k.field: value for k in device.keys if (value := getattr(table, k.field)) is not None}
     if given.get(device.removed_by) == 0:
         return None
-    defaults = {k.field: k.default for k in device.keys if k.default is not None}
+    defaults = {k.field: k.default for k in device.keys if not k.required}
     values = defaults | ({} if base is None else asdict(base)) | given
     if any(k.field not in values for k in device.keys):
-        *first, last = (k.name for k in device.keys if k.default is None)
+        *first, last = (k.name for k in device.keys if k.required)
         cure = f"give {', '.join(first)} and {last}" if first else f"give {last}"
         raise scenario.invalid(key, f"this home has no {device.name} in the data", cure)
     try:
         with DEVICES.held(device, passing=(ValueError,)):
             return device.spec(**values)
+    except ImpossibleDevice as error:
+        faults = [((*key, at) if at else key, wrong, cure) for at, wrong, cure in error.faults]
+        problems = (problem for fault in faults for problem in scenario.invalid(*fault).problems)
+        raise InvalidScenario(*problems) from None
     except ValueError as error:
         raise scenario.invalid(key, text_of(error).rstrip(".") or one_line(error)) from None
 

@@ -31,6 +31,8 @@ from market.settlement.tariff import Window, week_table
 from market.units import PPM
 from wattswap.errors import suggest
 from wattswap.scenario.fields import (
+    Angle,
+    ByHour,
     Clock,
     Efficiency,
     Energy,
@@ -41,7 +43,9 @@ from wattswap.scenario.fields import (
     Portion,
     Power,
     Price,
+    Ratio,
     Share,
+    Temperature,
     Weekdays,
     Wrong,
     Zone,
@@ -205,7 +209,7 @@ class Homes(Table):
     def _check(self) -> Self:
         faults: Faults = []
         for device in DEVICES.all().values():
-            full = [] if self.uses_data(device) else [key for key in device.keys if key.default is None]
+            full = [] if self.uses_data(device) else [key for key in device.keys if key.required]
             for name, table in self.tables(device.name).items():
                 where = f"{device.name}.{name}"
                 if not _HOME_ID.fullmatch(name):
@@ -226,6 +230,12 @@ _KINDS: dict[str, Any] = {
     "efficiency": Efficiency,
     "price": Price,
     "whole": Annotated[int, Field(ge=0)],
+    "temperature": Temperature,
+    "angle": Angle,
+    "ratio": Ratio,
+    "clock": Clock,
+    "weekdays": Weekdays,
+    "by_hour": ByHour,
 }
 
 
@@ -245,9 +255,8 @@ def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
             key.field: (_KINDS[key.kind] | None, Field(default=None, alias=key.name, description=key.summary))
             for key in device.keys
         }
-        about = (
-            f"[homes.{device.name}.NAME]: one home's {device.name}; a key left out keeps what the data say."
-        )
+        rest = "keeps what the data say" if device.in_data is not None else "has its default"
+        about = f"[homes.{device.name}.NAME]: one home's {device.name}; a key left out {rest}."
         table = create_model(device.name.title(), __base__=Table, __doc__=about, **keys)
         several = f"{device.switch or device.name} by home".capitalize()
         several += ", over the data's." if device.in_data else "."

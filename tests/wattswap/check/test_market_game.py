@@ -20,6 +20,7 @@ from wattswap.runs.interval import step
 from wattswap.runs.prepare import prepare
 
 NAMES = {d.name: d for d in DEVIATIONS}
+SHORT = ("time.days=2",)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_deviations_do_what_their_names_say(game: Game) -> None:
 
 
 def check(capsys: pytest.CaptureFixture[str], street: Path, *settings: str) -> tuple[int, dict[str, Any]]:
-    words = [word for setting in settings for word in ("--set", setting)]
+    words = [word for setting in (*SHORT, *settings) for word in ("--set", setting)]
     done = call(capsys, "check", "market", street, *words, "--rounds", "1", "-q", "--json")
     return done.code, json.loads(done.out)
 
@@ -117,14 +118,14 @@ def test_a_pair_that_loses_less_than_elsewhere_gains_nothing(
     assert wash["largest_gain"] < 0
     assert wash["largest_beyond_retailer"] == wash["largest_gain"]
     assert wash["holds"]
-    done = call(capsys, "check", "market", street, "--rounds", "1", "-q")
+    done = call(capsys, "check", "market", street, "--set", *SHORT, "--rounds", "1", "-q")
     assert f"none of {wash['pairs']} pairs gains." in " ".join(done.out.split())
 
 
 def test_the_text_fits_a_terminal_and_names_the_worst_home(
     capsys: pytest.CaptureFixture[str], street: Path
 ) -> None:
-    done = call(capsys, "check", "market", street, "--set", "time.days=3", "--rounds", "1", "-q")
+    done = call(capsys, "check", "market", street, "--set", *SHORT, "--rounds", "1", "-q")
     lines = done.out.splitlines()
     assert max(map(len, lines)) <= 80
     assert "limits shaded 50 %" in done.out

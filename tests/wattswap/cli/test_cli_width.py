@@ -73,9 +73,15 @@ def test_lists_and_checks_of_mechanisms_fit(screen: int, capsys: Capture) -> Non
     fits(call(capsys, "check", "mechanism", "uniform_price", "--books", "3").out, screen)
 
 
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in which the sweep of the first width leaves its cells for the others."""
+    return tmp_path_factory.mktemp("sweeps")
+
+
 @every_width
-def test_a_sweep_fits(screen: int, street: Path, tmp_path: Path, capsys: Capture) -> None:
-    words = ["--vary", "market.k=0,1", "-m", "uniform_price", "--out", tmp_path, "-q"]
+def test_a_sweep_fits(screen: int, street: Path, sweeps: Path, capsys: Capture) -> None:
+    words = ["--vary", "market.k=0,1", "-m", "uniform_price", "--out", sweeps, "-q"]
     fits(call(capsys, "sweep", street, *words).out, screen)
 
 
