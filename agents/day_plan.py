@@ -1,7 +1,6 @@
-"""The least costly day of a home with all its devices, as a linear program that is kept and solved again, hot.
+"""The least costly day of a home with all its devices, as a linear program that is kept and solved again.
 
-Source: the household problem of Zhang, Li, Zheng and others; in this form Sioshansi, "Optimization in Engineering", 2017,
-chapter 2: what is imported less what is exported is the net energy and what the devices take.
+What is imported less what is exported is the net energy and what the devices take.
 """
 
 from __future__ import annotations
@@ -81,11 +80,14 @@ class DayPlan:
         last = model.columns.get(f"battery{home}.stored_wh[{steps - 1}]")
         if last is not None:
             model.cost[last] -= day.left
-        x = self._hot(model).answer(model.cost, model.lower, model.upper, model.row_lower, model.row_upper)
+        session = self._kept(model)
+        # From the last basis another of several optimal plans could come out, and a resumed run would differ.
+        session.forget_basis()
+        x = session.answer(model.cost, model.lower, model.upper, model.row_lower, model.row_upper)
         energy = {name: x[one[0]] - x[one[1]] for name, one in taken.items()}
         return energy, float(model.cost @ x)
 
-    def _hot(self, model: CompiledModel) -> Session:
+    def _kept(self, model: CompiledModel) -> Session:
         """The session of the last solve where the constraints are the same but for their bounds, else a new one."""
         old = self._model
         same = (

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from agents.control import CONTROLLERS, Controller, Planning, Present, self_consuming
+from agents.day_plan import Day, DayPlan
 from agents.devices import Fleet
 from agents.devices.battery import Batteries
 from agents.response import Response
@@ -21,9 +22,13 @@ from agents.rules import AgentRules
 from agents.state import State
 from agents.storage import Stores, Value
 from market.random import tie_words
-from market.units import PPM, FloatArray, IntArray
+from market.units import PPM, BoolArray, FloatArray, IntArray
+from optimizer.errors import OptimizerError
 
 HOUR_S: Final = 3_600
+BATTERY: Final = "battery"
+COUNTED: Final = ("planned", "without_forecast", "infeasible")
+"""Columns of the state that count the intervals of each home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,44 +97,93 @@ def stores_of(batteries: Batteries, ties: Ties) -> Stores:
 def start(homes: IntArray, rules: AgentRules) -> State:
     """Nothing planned yet."""
     none = np.zeros(len(homes), dtype=np.int64)
-    return {"follows": none > 0, "planned": none, "without_forecast": none}
+    return {"follows": none > 0, **dict.fromkeys(COUNTED, none)}
 
 
-def plan(state: State, planning: Planning, ties: Ties) -> State:
+def plan(state: State, planning: Planning, ties: Ties, days: dict[int, DayPlan]) -> State:
     """Work out what every content is worth at the end of the traded interval, and of those before it.
 
-    The day ahead begins with the traded interval, and what is stored at its end will save a purchase at the lowest price of the
-    day. A home without a forecast of every interval of it follows the rule of self-consumption.
+    The day ahead begins with the traded interval. What is stored at its end will save a purchase at the lowest price of
+    the day. The other devices follow the least costly plan of all devices together; the battery reacts to what comes.
+    A home without a forecast of every interval, or without a feasible plan, follows the rule of self-consumption.
     """
-    batteries, forecast = planning.fleets.get("battery"), planning.forecast
-    if not isinstance(batteries, Batteries):
-        return state
-    owns = batteries.capacity_uwh > 0
+    forecast = planning.forecast
+    has = np.logical_or.reduce(
+        [planning.owns[name] for name in planning.fleets] or [state["follows"] & False]
+    )
     steps = planning.traded + planning.known.steps_per_day
-    valid = np.zeros(len(owns), dtype=np.bool_)
+    valid = np.zeros(len(has), dtype=np.bool_)
     if forecast is not None:
         valid |= True if forecast.valid is None else forecast.valid[:steps].all(axis=0)
-    follows = owns & valid
-    counts: State = {
-        "follows": follows,
-        "planned": state["planned"] + follows,
-        "without_forecast": state["without_forecast"] + (owns & ~valid),
-    }
-    if forecast is None:
-        return counts
+    if forecast is None or not planning.fleets:
+        return _counted(state, has, has & valid, has & ~valid, has & False)
     net_wh = forecast.median_wh[:steps]
     prices = outlook(planning, len(net_wh), ties)
-    stores = stores_of(batteries, ties)
     # Perfect foresight ends with the run, and so does what is worth something to it.
-    left = stores.left(prices.bought.min(axis=0) if len(net_wh) == steps else 0.0)
-    ends = _values(stores, left, net_wh, prices, planning.traded)
+    left = prices.bought.min(axis=0) * (len(net_wh) == steps)
+    others_wh, infeasible = _others(planning, net_wh, prices, left, has & valid, days)
+    columns = {_key(planning.fleets[name]): energy_wh for name, energy_wh in others_wh.items()}
+    batteries, owned = planning.fleets.get(BATTERY), {}
+    if isinstance(batteries, Batteries):
+        stores = stores_of(batteries, ties)
+        with_others_wh = net_wh + sum(energy_wh.T for energy_wh in others_wh.values())
+        ends = _values(stores, stores.left(left), with_others_wh, prices, planning.traded)
+        owned = {
+            "slope": _side_by_side([end.slope for end in ends]),
+            "length_uwh": _side_by_side([end.length_uwh for end in ends]),
+        }
     return {
-        **counts,
-        "slope": _side_by_side([end.slope for end in ends]),
-        "length_uwh": _side_by_side([end.length_uwh for end in ends]),
+        **_counted(state, has, has & valid & ~infeasible, has & ~valid, infeasible),
+        **{key: energy_wh[:, : planning.traded + 1].copy() for key, energy_wh in columns.items()},
+        **owned,
         "spread": prices.spread[: planning.traded + 1].T.copy(),
-        "start_s": np.full(len(owns), planning.start_s),
+        "start_s": np.full(len(has), planning.start_s),
     }
+
+
+def _counted(
+    state: State, has: BoolArray, follows: BoolArray, blind: BoolArray, infeasible: BoolArray
+) -> State:
+    """Which homes follow their plan in this interval, and in how many intervals they have and have not so far."""
+    now = {"planned": follows, "without_forecast": blind, "infeasible": infeasible}
+    return {"follows": follows, **{name: state[name] + now[name] for name in COUNTED}}
+
+
+def _others(
+    planning: Planning,
+    net_wh: IntArray,
+    prices: Outlook,
+    left: FloatArray,
+    planned: BoolArray,
+    days: dict[int, DayPlan],
+) -> tuple[dict[str, IntArray], BoolArray]:
+    """What the devices beside batteries take in each step of the least costly day [Wh]; which homes have none."""
+    names = [name for name in planning.fleets if name != BATTERY]
+    energy_wh = {name: np.zeros(net_wh.T.shape, dtype=np.int64) for name in names}
+    infeasible = np.zeros(len(planned), dtype=np.bool_)
+    flexible = np.logical_or.reduce([planning.owns[name] for name in names] or [infeasible])
+    for home in np.flatnonzero(flexible & planned).tolist():
+        day = Day(
+            moments=planning.moments[: len(net_wh)],
+            net_wh=net_wh[:, home],
+            bought=prices.bought[:, home],
+            sold=prices.sold[:, home],
+            left=float(left[home]),
+        )
+        solver = days.setdefault(int(planning.homes[home]), DayPlan())
+        try:
+            taken, _ = solver.solve(planning.fleets, home, planning.states, day)
+        except OptimizerError:
+            infeasible[home] = True
+            continue
+        for name in names:
+            energy_wh[name][home] = np.rint(taken[name])
+    return energy_wh, infeasible
+
+
+def _key(fleet: Fleet) -> str:
+    """Column of the state with what the devices of a fleet shall take."""
+    return f"{type(fleet).__name__}_wh"
 
 
 def _values(stores: Stores, value: Value, net_wh: IntArray, prices: Outlook, traded: int) -> list[Value]:
@@ -153,8 +207,11 @@ def command(
 ) -> IntArray:
     """Take or give what costs least with what was agreed; by the rule of self-consumption without a plan. [Wh]"""
     by_rule = self_consuming(fleet, device, present, net_wh)
-    if not isinstance(fleet, Batteries) or not state["follows"].any():
+    if not state["follows"].any():
         return by_rule
+    if not isinstance(fleet, Batteries):
+        planned: IntArray = state[_key(fleet)][:, _step(state, present)]
+        return np.where(state["follows"], planned, by_rule)
     prices = present.prices
     bought = prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh
     value, spread = _at(state, present)
@@ -181,24 +238,33 @@ def respond(
     stores, fee = stores_of(fleet, ties), present.prices.grid_fee_local_micro_per_kwh
     for level, price in enumerate(prices.tolist()):
         wanted[level] = stores.best(value, device["stored_uwh"], net_wh, price + fee + spread, price)
-    return Response(wanted, state["follows"])
+    return Response(wanted, state["follows"] & (fleet.capacity_uwh > 0))
 
 
 def _at(state: State, present: Present) -> tuple[Value, FloatArray]:
     """The value of what is stored at the end of an interval up to the traded one, and the spread in it."""
-    last = state["slope"].shape[1] - 1
-    step = last - (int(state["start_s"][0]) - present.start_s) // (present.minutes * 60)
+    step = _step(state, present)
     return Value(state["slope"][:, step], state["length_uwh"][:, step]), state["spread"][:, step]
 
 
+def _step(state: State, present: Present) -> int:
+    """Which step of the last plan an interval is."""
+    last: int = state["spread"].shape[1] - 1
+    return last - (int(state["start_s"][0]) - present.start_s) // (present.minutes * 60)
+
+
 def notes(state: State) -> tuple[str, ...]:
-    """How many intervals of how many homes were not planned."""
-    planned, without = int(state["planned"].sum()), int(state["without_forecast"].sum())
-    if not without:
-        return ()
-    return (
-        f"in {without:,} of {planned + without:,} intervals of homes with a battery there was no forecast of the day"
-        " ahead to plan by; the battery followed the rule of self-consumption",
+    """In how many intervals homes did not follow a plan, and why."""
+    counts = {name: int(state[name].sum()) for name in COUNTED}
+    every = sum(counts.values())
+    return tuple(
+        f"in {counts[name]:,} of {every:,} intervals of homes with devices {why}; they followed the rule of"
+        " self-consumption"
+        for name, why in (
+            ("without_forecast", "there was no forecast of the day ahead to plan by"),
+            ("infeasible", "no plan kept to the limits of all devices"),
+        )
+        if counts[name]
     )
 
 
@@ -209,7 +275,7 @@ def planner(name: str, summary: str, ties: Ties) -> Controller:
         partial(command, ties=ties),
         summary,
         start=start,
-        plan=partial(plan, ties=ties),
+        plan=partial(plan, ties=ties, days={}),
         hours_ahead=24,
         reacts=True,
         respond=partial(respond, ties=ties),
