@@ -165,6 +165,7 @@ def _merged(
 
 def _packed(slope: FloatArray, length: IntArray) -> Value:
     """The pieces that have a length, from the left, in as few columns as the home with most of them needs."""
+    slope = np.where(length > 0, slope, 0)
     place = np.argsort(length == 0, axis=1, kind="stable")
     width = max(int((length > 0).sum(axis=1).max(initial=0)), 1)
     place = place[:, :width]

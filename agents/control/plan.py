@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from agents import paper
 from agents.control import CONTROLLERS, Controller, Planning, Present, self_consuming
 from agents.day_plan import Day, DayPlan
-from agents.devices import Fleet
+from agents.devices import Fleet, Moment
 from agents.devices.battery import Batteries
 from agents.response import Response
 from agents.rules import AgentRules
@@ -27,7 +28,7 @@ from optimizer.errors import OptimizerError
 
 HOUR_S: Final = 3_600
 BATTERY: Final = "battery"
-COUNTED: Final = ("planned", "without_forecast", "infeasible")
+COUNTED: Final = ("planned", "without_forecast", "infeasible", "fell_back")
 """Columns of the state that count the intervals of each home."""
 
 
@@ -55,12 +56,10 @@ class Outlook:
     Args:
         bought: Of imported energy, shape (steps, homes).
         sold: Of exported energy, the same shape.
-        spread: The part of `bought` in which homes differ.
     """
 
     bought: FloatArray
     sold: FloatArray
-    spread: FloatArray
 
 
 def outlook(planning: Planning, steps: int, ties: Ties) -> Outlook:
@@ -78,7 +77,7 @@ def outlook(planning: Planning, steps: int, ties: Ties) -> Outlook:
     hours_ahead = ahead * (step_s / HOUR_S)
     sold = tariff.feed_in_micro_per_kwh[rows] * (1 + hours_ahead * (ties.charge_early_ppm / PPM))
     bought *= 1 - hours_ahead * (ties.discharge_early_ppm / PPM)
-    return Outlook(bought[:, None] + spread, np.repeat(sold[:, None], len(planning.homes), axis=1), spread)
+    return Outlook(bought[:, None] + spread, np.repeat(sold[:, None], len(planning.homes), axis=1))
 
 
 def stores_of(batteries: Batteries, ties: Ties) -> Stores:
@@ -97,7 +96,7 @@ def stores_of(batteries: Batteries, ties: Ties) -> Stores:
 def start(homes: IntArray, rules: AgentRules) -> State:
     """Nothing planned yet."""
     none = np.zeros(len(homes), dtype=np.int64)
-    return {"follows": none > 0, **dict.fromkeys(COUNTED, none)}
+    return {"follows": none > 0, **dict.fromkeys(COUNTED, none), **paper.blank(len(homes))}
 
 
 def plan(state: State, planning: Planning, ties: Ties, days: dict[int, DayPlan]) -> State:
@@ -116,37 +115,80 @@ def plan(state: State, planning: Planning, ties: Ties, days: dict[int, DayPlan])
     if forecast is not None:
         valid |= True if forecast.valid is None else forecast.valid[:steps].all(axis=0)
     if forecast is None or not planning.fleets:
-        return _counted(state, has, has & valid, has & ~valid, has & False)
+        return {**_paper_of(state), **_counted(state, has & valid, has & ~valid, has & False, has & False)}
     net_wh = forecast.median_wh[:steps]
     prices = outlook(planning, len(net_wh), ties)
     # Perfect foresight ends with the run, and so does what is worth something to it.
     left = prices.bought.min(axis=0) * (len(net_wh) == steps)
     others_wh, infeasible = _others(planning, net_wh, prices, left, has & valid, days)
     columns = {_key(planning.fleets[name]): energy_wh for name, energy_wh in others_wh.items()}
-    batteries, owned = planning.fleets.get(BATTERY), {}
+    follows, worse = has & valid & ~infeasible, has & False
+    batteries, owned = planning.fleets.get(BATTERY), _paper_of(state)
     if isinstance(batteries, Batteries):
         stores = stores_of(batteries, ties)
         with_others_wh = net_wh + sum(energy_wh.T for energy_wh in others_wh.values())
         ends = _values(stores, stores.left(left), with_others_wh, prices, planning.traded)
-        owned = {
+        owned = _written(state, planning, batteries, ties)
+        worse = follows & paper.rule_was_better(owned, ends[-1])
+        owned |= {
             "slope": _side_by_side([end.slope for end in ends]),
             "length_uwh": _side_by_side([end.length_uwh for end in ends]),
         }
     return {
-        **_counted(state, has, has & valid & ~infeasible, has & ~valid, infeasible),
+        **_counted(state, follows & ~worse, has & ~valid, infeasible, worse),
         **{key: energy_wh[:, : planning.traded + 1].copy() for key, energy_wh in columns.items()},
         **owned,
-        "spread": prices.spread[: planning.traded + 1].T.copy(),
+        "bought": prices.bought[: planning.traded + 1].T.copy(),
+        "sold": prices.sold[: planning.traded + 1].T.copy(),
         "start_s": np.full(len(has), planning.start_s),
     }
 
 
 def _counted(
-    state: State, has: BoolArray, follows: BoolArray, blind: BoolArray, infeasible: BoolArray
+    state: State, follows: BoolArray, blind: BoolArray, infeasible: BoolArray, worse: BoolArray
 ) -> State:
     """Which homes follow their plan in this interval, and in how many intervals they have and have not so far."""
-    now = {"planned": follows, "without_forecast": blind, "infeasible": infeasible}
+    now = {"planned": follows, "without_forecast": blind, "infeasible": infeasible, "fell_back": worse}
     return {"follows": follows, **{name: state[name] + now[name] for name in COUNTED}}
+
+
+def _paper_of(state: State) -> dict[str, Any]:
+    return {name: column for name, column in state.items() if name.startswith("paper_")}
+
+
+def _written(state: State, planning: Planning, batteries: Batteries, ties: Ties) -> dict[str, Any]:
+    """The paper with the interval that has become known, by the plan that was made for it before its reading."""
+    known = planning.known
+    if "slope" not in state or not len(known.net_wh):
+        return _paper_of(state)
+    step_s, depth = known.minutes * 60, state["bought"].shape[1]
+    start_s = int(state["start_s"][0]) - (depth - 1) * step_s
+    row = len(known.net_wh) - 1
+    if start_s != known.start_s + row * step_s:  # perfect foresight knows no readings
+        return _paper_of(state)
+    moment = Moment(start_s, known.minutes, {})
+    net_wh = known.net_wh[row] + sum(
+        state[_key(fleet)][:, 0] for name, fleet in planning.fleets.items() if name != BATTERY
+    )
+    at = known.tariff_row - (planning.start_s - start_s) // step_s
+    if at < 0:  # before the run
+        return _paper_of(state)
+    prices = known.tariff.at(at)
+    planned_wh = stores_of(batteries, ties).best(
+        _value(state, 0), state["paper_uwh"][:, 0], net_wh, state["bought"][:, 0], state["sold"][:, 0]
+    )
+    return {
+        **paper.written(
+            state,
+            batteries,
+            moment,
+            int(known.local_minute[row]),
+            net_wh,
+            planned_wh,
+            prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh,
+            prices.feed_in_micro_per_kwh,
+        )
+    }
 
 
 def _others(
@@ -209,14 +251,16 @@ def command(
     by_rule = self_consuming(fleet, device, present, net_wh)
     if not state["follows"].any():
         return by_rule
+    step = _step(state, present)
     if not isinstance(fleet, Batteries):
-        planned: IntArray = state[_key(fleet)][:, _step(state, present)]
+        planned: IntArray = state[_key(fleet)][:, step]
         return np.where(state["follows"], planned, by_rule)
-    prices = present.prices
-    bought = prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh
-    value, spread = _at(state, present)
     best = stores_of(fleet, ties).best(
-        value, device["stored_uwh"], net_wh - present.agreed_wh, bought + spread, prices.feed_in_micro_per_kwh
+        _value(state, step),
+        device["stored_uwh"],
+        net_wh - present.agreed_wh,
+        state["bought"][:, step],
+        state["sold"][:, step],
     )
     return np.where(state["follows"], best, by_rule)
 
@@ -234,22 +278,24 @@ def respond(
     wanted = np.zeros((len(prices), len(net_wh)), dtype=np.int64)
     if not isinstance(fleet, Batteries) or not state["follows"].any():
         return Response(wanted, np.zeros(len(net_wh), dtype=np.bool_))
-    value, spread = _at(state, present)
-    stores, fee = stores_of(fleet, ties), present.prices.grid_fee_local_micro_per_kwh
+    step, stores, outside = _step(state, present), stores_of(fleet, ties), present.prices
+    value, content_uwh = _value(state, step), device["stored_uwh"]
+    retail = outside.import_micro_per_kwh + outside.grid_fee_remote_micro_per_kwh
+    spread = state["bought"][:, step] - retail
     for level, price in enumerate(prices.tolist()):
-        wanted[level] = stores.best(value, device["stored_uwh"], net_wh, price + fee + spread, price)
+        bought = price + outside.grid_fee_local_micro_per_kwh + spread
+        wanted[level] = stores.best(value, content_uwh, net_wh, bought, price)
     return Response(wanted, state["follows"] & (fleet.capacity_uwh > 0))
 
 
-def _at(state: State, present: Present) -> tuple[Value, FloatArray]:
-    """The value of what is stored at the end of an interval up to the traded one, and the spread in it."""
-    step = _step(state, present)
-    return Value(state["slope"][:, step], state["length_uwh"][:, step]), state["spread"][:, step]
+def _value(state: State, step: int) -> Value:
+    """The value of what is stored at the end of a step of the last plan."""
+    return Value(state["slope"][:, step], state["length_uwh"][:, step])
 
 
 def _step(state: State, present: Present) -> int:
     """Which step of the last plan an interval is."""
-    last: int = state["spread"].shape[1] - 1
+    last: int = state["bought"].shape[1] - 1
     return last - (int(state["start_s"][0]) - present.start_s) // (present.minutes * 60)
 
 
@@ -263,6 +309,7 @@ def notes(state: State) -> tuple[str, ...]:
         for name, why in (
             ("without_forecast", "there was no forecast of the day ahead to plan by"),
             ("infeasible", "no plan kept to the limits of all devices"),
+            ("fell_back", "the rule would have cost them less over their own last four weeks"),
         )
         if counts[name]
     )
