@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -13,6 +14,22 @@ class AgentError(Exception):
 
 class BatteryOutOfRange(AgentError, ValueError):
     """A battery whose numbers cannot be simulated."""
+
+
+Fault = tuple[str, str, str]
+"""Key of a scenario table, what is wrong with it, and what to do."""
+
+
+class ImpossibleDevice(AgentError, ValueError):
+    """Parameters that make no device.
+
+    Args:
+        faults: Of each, the key of the scenario's table, what is wrong, and what to do.
+    """
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{key}: {wrong}; {cure}" for key, wrong, cure in faults))
+        self.faults = tuple(faults)
 
 
 class InvalidOrders(AgentError, ValueError):

@@ -6,13 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final, Literal, Protocol
 
+import numpy as np
+
 from agents.state import State
 from data.readings import MeterData
 from market.registry import Registry
 from market.units import IntArray
 from optimizer.solver.builder import Columns, ModelBuilder
 
-Kind = Literal["energy", "power", "share", "efficiency", "price", "whole"]
+Kind = Literal[
+    "energy",
+    "power",
+    "share",
+    "efficiency",
+    "price",
+    "whole",
+    "temperature",
+    "angle",
+    "ratio",
+    "clock",
+    "weekdays",
+    "by_hour",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +38,26 @@ class Key:
         name: In the file, with its unit, such as "capacity_kwh".
         field: The parameter of the device's spec, such as "capacity_wh".
         kind: energy: kWh, Wh inside; power: kW above 0, W inside; share: 0 to 1, efficiency: above 0 to 1, both
-            parts per million inside; price: per kWh, micro-currency inside; whole: a whole number of at least 0.
+            parts per million inside; price: per kWh, micro-currency inside; whole: a whole number of at least 0;
+            temperature: degrees Celsius, and angle: degrees, both millionths inside; ratio: -100 to 100, thousandths
+            inside; clock: a time of the local day, minutes inside; weekdays: such as "mon-fri", a tuple of 0 (Monday)
+            to 6 inside; by_hour: 24 numbers of at least 0, one for each local hour, thousandths inside.
         summary: One sentence for people.
-        default: Value where neither scenario nor data give one; None makes the key required.
+        default: Value where neither scenario nor data give one; None makes the key required unless it is optional.
+        optional: Whether the spec takes None where nobody gives a value.
     """
 
     name: str
     field: str
     kind: Kind
     summary: str
-    default: int | None = None
+    default: Any = None
+    optional: bool = False
+
+    @property
+    def required(self) -> bool:
+        """Whether scenario or data have to give it."""
+        return self.default is None and not self.optional
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,19 +68,36 @@ class Moment:
         start_s: Start of the interval. [s since 1970 UTC]
         minutes: Its length. [min]
         weather: Of the interval; the last measured values where the interval is still to come.
+        zone: Name of the time zone whose calendar the homes live by.
+        seed: From which random draws of the homes follow.
+        homes: Index of each home in the roster; 0, 1, .. where None.
     """
 
     start_s: int
     minutes: int
     weather: Mapping[str, float]
+    zone: str = "UTC"
+    seed: int = 0
+    homes: IntArray | None = None
+
+    @property
+    def end_s(self) -> int:
+        """The first second after it. [s since 1970 UTC]"""
+        return self.start_s + self.minutes * 60
 
 
 TAKEN: Final = ("interval_start", "household", "import_wh", "export_wh")
 """Columns of the readings that belong to no device."""
+SHORT_COST: Final = 1e9
+"""Cost, in a linear program, of a Wh that a home needs and does not get: far above any price. [micro-currency/kWh]"""
 
 
 class Fleet(Protocol):
-    """The devices of one kind in all homes, as columns; a home without one has a row that does nothing."""
+    """The devices of one kind in all homes, as columns; a home without one has a row that does nothing.
+
+    A fleet that keeps energy for a purpose may also have `spare_wh(state, moment)`: the most that the rule of
+    self-consumption may have it give. [Wh]
+    """
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -83,7 +125,8 @@ class Fleet(Protocol):
         """Add one home's device to a linear program.
 
         Args:
-            model: To which variables and constraints are added; energies are in Wh.
+            model: To which variables and constraints are added; energies are in Wh, costs in nano-currency (Wh times
+                micro-currency/kWh). It must always be feasible: what a home may have to go without costs SHORT_COST.
             home: Row of the home.
             state: At the start of the first interval.
             moments: The intervals of the horizon.
@@ -91,6 +134,10 @@ class Fleet(Protocol):
         Returns:
             Two columns of the model, one value per interval: energy taken at the terminals, and energy given. [Wh]
         """
+
+
+def _no_weather(spec: Any) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +154,9 @@ class Device:
             cannot name such devices.
         switch: Key of [homes] that chooses "data" or "none" where data can.
         removed_by: Field whose value 0 in the scenario takes away what the data say.
+        turn: Devices run one after the other, lowest turn first, each given the net energy that the earlier ones
+            leave: production (-1) before what can use it (0), storage (1) after both.
+        weather: Names of the columns of weather that a home's spec needs.
     """
 
     name: str
@@ -117,6 +167,8 @@ class Device:
     in_data: Callable[[MeterData], Sequence[Any]] | None = None
     switch: str = ""
     removed_by: str = ""
+    turn: int = 0
+    weather: Callable[[Any], tuple[str, ...]] = _no_weather
 
     def __post_init__(self) -> None:
         parameters = {one.name for one in fields(self.spec)} if is_dataclass(self.spec) else set()
@@ -126,6 +178,11 @@ class Device:
                     f"the key {key.name!r} of the device {self.name!r} has the field {key.field!r}, which"
                     f" {self.spec.__name__} does not have"
                 )
+
+
+def column(specs: Sequence[Any], name: str, missing: int = 0) -> IntArray:
+    """One parameter of all homes, with a value for those without a device."""
+    return np.array([missing if spec is None else getattr(spec, name) for spec in specs], dtype=np.int64)
 
 
 DEVICES: Registry[Device] = Registry(

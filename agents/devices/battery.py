@@ -170,5 +170,6 @@ BATTERY = DEVICES.register(
         in_data=in_data,
         switch="batteries",
         removed_by="capacity_wh",
+        turn=1,
     )
 )

@@ -25,9 +25,14 @@ class ModelBuilder:
         self._entries: list[tuple[int, int, float]] = []
 
     def variables(
-        self, name: str, size: int, lower: float = 0.0, upper: float = np.inf, cost: float = 0.0
+        self,
+        name: str,
+        size: int,
+        lower: float | FloatArray = 0.0,
+        upper: float | FloatArray = np.inf,
+        cost: float = 0.0,
     ) -> Columns:
-        """Add `size` variables NAME[0], NAME[1], .. with the same bounds and the same cost.
+        """Add `size` variables NAME[0], NAME[1], .. with the same cost; each bound is one for all or one for each.
 
         Raises:
             ValueError: The model has variables of this name.
@@ -35,7 +40,8 @@ class ModelBuilder:
         first = len(self._cost)
         for i in range(size):
             _add(self._columns, f"{name}[{i}]")
-        self._bounds += [(lower, upper)] * size
+        bounds = (np.broadcast_to(bound, size).tolist() for bound in (lower, upper))
+        self._bounds += zip(*bounds, strict=True)
         self._cost += [cost] * size
         return np.arange(first, first + size, dtype=np.int32)
 

@@ -147,6 +147,46 @@ Efficiency = Annotated[
 ]
 """Above 0 and at most 1 in the file, parts per million inside."""
 
+Temperature = Annotated[
+    int,
+    BeforeValidator(_exact(6, "a millionth of a degree", Decimal(-100), Decimal(200))),
+    PlainSerializer(decimal_text(6)),
+    _NUMBER,
+]
+"""Degrees Celsius in the file, millionths inside."""
+Angle = Annotated[
+    int,
+    BeforeValidator(_exact(6, "a millionth of a degree", Decimal(-360), Decimal(360))),
+    PlainSerializer(decimal_text(6)),
+    _NUMBER,
+]
+"""Degrees in the file, millionths inside."""
+Ratio = Annotated[
+    int,
+    BeforeValidator(_exact(3, "a thousandth", Decimal(-100), Decimal(100))),
+    PlainSerializer(decimal_text(3)),
+    _NUMBER,
+]
+"""-100..100 in the file, thousandths inside."""
+_HOURS = 24
+_of_hour = _exact(3, "a thousandth", _ZERO, _MILLION)
+
+
+def _by_hour(value: Any, info: ValidationInfo) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or len(value) != _HOURS:
+        found = f"{len(value)} numbers" if isinstance(value, list | tuple) else kind(value)
+        raise Wrong(f"must be a list of {_HOURS} numbers, not {found}", "give one for each hour of the day")
+    return tuple(_of_hour(one, info) for one in value)
+
+
+ByHour = Annotated[
+    tuple[int, ...],
+    PlainValidator(_by_hour),
+    PlainSerializer(lambda values: [decimal_text(3)(one) for one in values]),
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": _HOURS, "maxItems": _HOURS}),
+]
+"""A number of at least 0 for each local hour in the file, thousandths inside."""
+
 
 def _zone(value: Any) -> str:
     if not isinstance(value, str):

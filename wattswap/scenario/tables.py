@@ -31,6 +31,8 @@ from market.settlement.tariff import Window, week_table
 from market.units import PPM
 from wattswap.errors import suggest
 from wattswap.scenario.fields import (
+    Angle,
+    ByHour,
     Clock,
     Efficiency,
     Energy,
@@ -41,7 +43,9 @@ from wattswap.scenario.fields import (
     Portion,
     Power,
     Price,
+    Ratio,
     Share,
+    Temperature,
     Weekdays,
     Wrong,
     Zone,
@@ -137,6 +141,10 @@ def _one_each(value: Any) -> Any:
     return value
 
 
+_OF_ALL = {"strategies": ("homes.strategy", "bidding strategy"), "controls": ("homes.control", "controller")}
+"""By key that assigns names to homes: the key of all other homes, and what is named."""
+
+
 class Homes(Table):
     """[homes]: what the homes own and how they behave."""
 
@@ -160,17 +168,22 @@ class Homes(Table):
     control: Annotated[str, _name_of("homes.control", "controller")] = Field(
         default="self_consumption", description="How a home runs its devices."
     )
+    controls: dict[str, Portion] = Field(
+        default={},
+        description="Homes that run their devices otherwise: by controller, a share of the homes or their ids.",
+    )
     members: Annotated[dict[HomeId, Member], BeforeValidator(_one_each)] = Field(
         default={}, description="When homes are part of the community that join or leave, by home."
     )
 
-    @field_validator("strategies")
+    @field_validator("strategies", "controls")
     @classmethod
-    def _strategies(cls, value: dict[str, Portion], info: ValidationInfo) -> dict[str, Portion]:
+    def _portions(cls, value: dict[str, Portion], info: ValidationInfo) -> dict[str, Portion]:
+        key, kind = _OF_ALL[info.field_name or ""]
         faults: Faults = []
         for name in value:
             try:
-                _known(name, "homes.strategy", "bidding strategy", info)
+                _known(name, key, kind, info)
             except Wrong as wrong:
                 faults += [(name, message, cure) for _, message, cure in wrong.faults]
         named = [home for portion in value.values() if isinstance(portion, tuple) for home in portion]
@@ -179,7 +192,7 @@ class Homes(Table):
             faults.append(("", f"names home {twice!r} twice", "name each home once"))
         shares = sum(portion for portion in value.values() if isinstance(portion, int))
         if shares > PPM:
-            cure = "let the shares sum to at most 1; the other homes have homes.strategy"
+            cure = f"let the shares sum to at most 1; the other homes have {key}"
             faults.append(("", f"gives shares of {decimal_text(6)(shares)} of the homes", cure))
         finish(faults)
         return value
@@ -196,7 +209,7 @@ class Homes(Table):
     def _check(self) -> Self:
         faults: Faults = []
         for device in DEVICES.all().values():
-            full = [] if self.uses_data(device) else [key for key in device.keys if key.default is None]
+            full = [] if self.uses_data(device) else [key for key in device.keys if key.required]
             for name, table in self.tables(device.name).items():
                 where = f"{device.name}.{name}"
                 if not _HOME_ID.fullmatch(name):
@@ -217,6 +230,12 @@ _KINDS: dict[str, Any] = {
     "efficiency": Efficiency,
     "price": Price,
     "whole": Annotated[int, Field(ge=0)],
+    "temperature": Temperature,
+    "angle": Angle,
+    "ratio": Ratio,
+    "clock": Clock,
+    "weekdays": Weekdays,
+    "by_hour": ByHour,
 }
 
 
@@ -236,9 +255,8 @@ def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
             key.field: (_KINDS[key.kind] | None, Field(default=None, alias=key.name, description=key.summary))
             for key in device.keys
         }
-        about = (
-            f"[homes.{device.name}.NAME]: one home's {device.name}; a key left out keeps what the data say."
-        )
+        rest = "keeps what the data say" if device.in_data is not None else "has its default"
+        about = f"[homes.{device.name}.NAME]: one home's {device.name}; a key left out {rest}."
         table = create_model(device.name.title(), __base__=Table, __doc__=about, **keys)
         several = f"{device.switch or device.name} by home".capitalize()
         several += ", over the data's." if device.in_data else "."

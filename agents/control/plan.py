@@ -1,0 +1,335 @@
+"""Plan: run batteries a day ahead at the outside prices, by the value of what stays in store at the end of an interval.
+
+At the gate the value of every content is worked out from the forecast. When the interval is lived the home chooses what
+costs least now, at the outside prices of what it takes beside what it has agreed in the market, and, by that value,
+later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from agents import paper
+from agents.control import CONTROLLERS, Controller, Planning, Present, self_consuming
+from agents.day_plan import Day, DayPlan
+from agents.devices import Fleet, Moment
+from agents.devices.battery import Batteries
+from agents.response import Response
+from agents.rules import AgentRules
+from agents.state import State
+from agents.storage import Stores, Value
+from market.random import tie_words
+from market.units import PPM, BoolArray, FloatArray, IntArray
+from optimizer.errors import OptimizerError
+
+HOUR_S: Final = 3_600
+BATTERY: Final = "battery"
+COUNTED: Final = ("planned", "without_forecast", "infeasible", "fell_back")
+"""Columns of the state that count the intervals of each home."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """What decides between plans that cost the same, in the objective itself: a tariff of two prices leaves many.
+
+    Args:
+        discharge_early_ppm: By how much an import price counts less for every hour ahead. [parts per million]
+        charge_early_ppm: By how much a feed-in price counts more for every hour ahead. [parts per million]
+        spread_ppm: Most that an hour's import price counts more for one home than for another, drawn for each home and
+            hour, as a share of the mean import price ahead. [parts per million]
+    """
+
+    discharge_early_ppm: int = 500
+    charge_early_ppm: int = 500
+    spread_ppm: int = 3_000
+    gently_ppm: int = 8_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """What an interval costs, step by step of a forecast, as plans count it. [micro-currency/kWh]
+
+    Args:
+        bought: Of imported energy, shape (steps, homes).
+        sold: Of exported energy, the same shape.
+    """
+
+    bought: FloatArray
+    sold: FloatArray
+
+
+def outlook(planning: Planning, steps: int, ties: Ties) -> Outlook:
+    """The outside prices of the steps of a forecast, ties decided; after the last price those of the day before it."""
+    known, tariff = planning.known, planning.known.tariff
+    last, day, step_s = len(tariff) - 1, known.steps_per_day, known.minutes * 60
+    ahead = np.arange(steps) - planning.traded
+    rows = known.tariff_row + ahead
+    rows = np.clip(rows - -(-np.maximum(rows - last, 0) // day) * day, 0, last)
+    bought = (tariff.import_micro_per_kwh[rows] + tariff.grid_fee_remote_micro_per_kwh).astype(np.float64)
+    hour = ((planning.start_s + ahead * step_s) // HOUR_S).tolist()
+    words = {one: tie_words(planning.seed, one * HOUR_S, planning.homes) for one in dict.fromkeys(hour)}
+    drawn = np.stack([words[one] >> np.uint64(32) for one in hour]) / 2**32
+    spread = drawn * (bought.mean() * ties.spread_ppm / PPM)
+    hours_ahead = ahead * (step_s / HOUR_S)
+    sold = tariff.feed_in_micro_per_kwh[rows] * (1 + hours_ahead * (ties.charge_early_ppm / PPM))
+    bought *= 1 - hours_ahead * (ties.discharge_early_ppm / PPM)
+    return Outlook(bought[:, None] + spread, np.repeat(sold[:, None], len(planning.homes), axis=1))
+
+
+def stores_of(batteries: Batteries, ties: Ties) -> Stores:
+    """The batteries of all homes as a plan sees them."""
+    return Stores(
+        capacity_uwh=batteries.capacity_uwh,
+        charge_wh=batteries.charge_wh,
+        discharge_wh=batteries.discharge_wh,
+        charge_efficiency_ppm=batteries.charge_efficiency_ppm,
+        discharge_efficiency_ppm=batteries.discharge_efficiency_ppm,
+        wear_micro_per_kwh=np.zeros_like(batteries.charge_wh),
+        gently_ppm=ties.gently_ppm,
+    )
+
+
+def start(homes: IntArray, rules: AgentRules) -> State:
+    """Nothing planned yet."""
+    none = np.zeros(len(homes), dtype=np.int64)
+    return {"follows": none > 0, **dict.fromkeys(COUNTED, none), **paper.blank(len(homes))}
+
+
+def plan(state: State, planning: Planning, ties: Ties, days: dict[int, DayPlan]) -> State:
+    """Work out what every content is worth at the end of the traded interval, and of those before it.
+
+    The day ahead begins with the traded interval. What is stored at its end will save a purchase at the lowest price of
+    the day. The other devices follow the least costly plan of all devices together; the battery reacts to what comes.
+    A home without a forecast of every interval, or without a feasible plan, follows the rule of self-consumption.
+    """
+    forecast = planning.forecast
+    has = np.logical_or.reduce(
+        [planning.owns[name] for name in planning.fleets] or [state["follows"] & False]
+    )
+    steps = planning.traded + planning.known.steps_per_day
+    valid = np.zeros(len(has), dtype=np.bool_)
+    if forecast is not None:
+        valid |= True if forecast.valid is None else forecast.valid[:steps].all(axis=0)
+    if forecast is None or not planning.fleets:
+        return {**_paper_of(state), **_counted(state, has & valid, has & ~valid, has & False, has & False)}
+    net_wh = forecast.median_wh[:steps]
+    prices = outlook(planning, len(net_wh), ties)
+    # Perfect foresight ends with the run, and so does what is worth something to it.
+    left = prices.bought.min(axis=0) * (len(net_wh) == steps)
+    others_wh, infeasible = _others(planning, net_wh, prices, left, has & valid, days)
+    columns = {_key(planning.fleets[name]): energy_wh for name, energy_wh in others_wh.items()}
+    follows, worse = has & valid & ~infeasible, has & False
+    batteries, owned = planning.fleets.get(BATTERY), _paper_of(state)
+    if isinstance(batteries, Batteries):
+        stores = stores_of(batteries, ties)
+        with_others_wh = net_wh + sum(energy_wh.T for energy_wh in others_wh.values())
+        ends = _values(stores, stores.left(left), with_others_wh, prices, planning.traded)
+        owned = _written(state, planning, batteries, ties)
+        worse = follows & paper.rule_was_better(owned, ends[-1])
+        owned |= {
+            "slope": _side_by_side([end.slope for end in ends]),
+            "length_uwh": _side_by_side([end.length_uwh for end in ends]),
+        }
+    return {
+        **_counted(state, follows & ~worse, has & ~valid, infeasible, worse),
+        **{key: energy_wh[:, : planning.traded + 1].copy() for key, energy_wh in columns.items()},
+        **owned,
+        "bought": prices.bought[: planning.traded + 1].T.copy(),
+        "sold": prices.sold[: planning.traded + 1].T.copy(),
+        "start_s": np.full(len(has), planning.start_s),
+    }
+
+
+def _counted(
+    state: State, follows: BoolArray, blind: BoolArray, infeasible: BoolArray, worse: BoolArray
+) -> State:
+    """Which homes follow their plan in this interval, and in how many intervals they have and have not so far."""
+    now = {"planned": follows, "without_forecast": blind, "infeasible": infeasible, "fell_back": worse}
+    return {"follows": follows, **{name: state[name] + now[name] for name in COUNTED}}
+
+
+def _paper_of(state: State) -> dict[str, Any]:
+    return {name: column for name, column in state.items() if name.startswith("paper_")}
+
+
+def _written(state: State, planning: Planning, batteries: Batteries, ties: Ties) -> dict[str, Any]:
+    """The paper with the interval that has become known, by the plan that was made for it before its reading."""
+    known = planning.known
+    if "slope" not in state or not len(known.net_wh):
+        return _paper_of(state)
+    step_s, depth = known.minutes * 60, state["bought"].shape[1]
+    start_s = int(state["start_s"][0]) - (depth - 1) * step_s
+    row = len(known.net_wh) - 1
+    if start_s != known.start_s + row * step_s:  # perfect foresight knows no readings
+        return _paper_of(state)
+    moment = Moment(start_s, known.minutes, {})
+    net_wh = known.net_wh[row] + sum(
+        state[_key(fleet)][:, 0] for name, fleet in planning.fleets.items() if name != BATTERY
+    )
+    at = known.tariff_row - (planning.start_s - start_s) // step_s
+    if at < 0:  # before the run
+        return _paper_of(state)
+    prices = known.tariff.at(at)
+    planned_wh = stores_of(batteries, ties).best(
+        _value(state, 0), state["paper_uwh"][:, 0], net_wh, state["bought"][:, 0], state["sold"][:, 0]
+    )
+    return {
+        **paper.written(
+            state,
+            batteries,
+            moment,
+            int(known.local_minute[row]),
+            net_wh,
+            planned_wh,
+            prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh,
+            prices.feed_in_micro_per_kwh,
+        )
+    }
+
+
+def _others(
+    planning: Planning,
+    net_wh: IntArray,
+    prices: Outlook,
+    left: FloatArray,
+    planned: BoolArray,
+    days: dict[int, DayPlan],
+) -> tuple[dict[str, IntArray], BoolArray]:
+    """What the devices beside batteries take in each step of the least costly day [Wh]; which homes have none."""
+    names = [name for name in planning.fleets if name != BATTERY]
+    energy_wh = {name: np.zeros(net_wh.T.shape, dtype=np.int64) for name in names}
+    infeasible = np.zeros(len(planned), dtype=np.bool_)
+    flexible = np.logical_or.reduce([planning.owns[name] for name in names] or [infeasible])
+    for home in np.flatnonzero(flexible & planned).tolist():
+        day = Day(
+            moments=planning.moments[: len(net_wh)],
+            net_wh=net_wh[:, home],
+            bought=prices.bought[:, home],
+            sold=prices.sold[:, home],
+            left=float(left[home]),
+        )
+        solver = days.setdefault(int(planning.homes[home]), DayPlan())
+        try:
+            taken, _ = solver.solve(planning.fleets, home, planning.states, day)
+        except OptimizerError:
+            infeasible[home] = True
+            continue
+        for name in names:
+            energy_wh[name][home] = np.rint(taken[name])
+    return energy_wh, infeasible
+
+
+def _key(fleet: Fleet) -> str:
+    """Column of the state with what the devices of a fleet shall take."""
+    return f"{type(fleet).__name__}_wh"
+
+
+def _values(stores: Stores, value: Value, net_wh: IntArray, prices: Outlook, traded: int) -> list[Value]:
+    """The value of what is stored at the end of each step up to the traded one, from that at the end of the last."""
+    ends = []
+    for step in range(len(net_wh) - 1, 0, -1):
+        if step <= traded:
+            ends.append(value)
+        value = stores.before(value, net_wh[step], prices.bought[step], prices.sold[step])
+    return [value, *reversed(ends)]
+
+
+def _side_by_side(columns: list[Any]) -> Any:
+    """Arrays of shape (homes, pieces) in one of shape (homes, steps, pieces), filled up with 0."""
+    width = max(column.shape[1] for column in columns)
+    return np.stack([np.pad(column, ((0, 0), (0, width - column.shape[1]))) for column in columns], axis=1)
+
+
+def command(
+    state: State, present: Present, fleet: Fleet, device: State, net_wh: IntArray, ties: Ties
+) -> IntArray:
+    """Take or give what costs least with what was agreed; by the rule of self-consumption without a plan. [Wh]"""
+    by_rule = self_consuming(fleet, device, present, net_wh)
+    if not state["follows"].any():
+        return by_rule
+    step = _step(state, present)
+    if not isinstance(fleet, Batteries):
+        planned: IntArray = state[_key(fleet)][:, step]
+        return np.where(state["follows"], planned, by_rule)
+    best = stores_of(fleet, ties).best(
+        _value(state, step),
+        device["stored_uwh"],
+        net_wh - present.agreed_wh,
+        state["bought"][:, step],
+        state["sold"][:, step],
+    )
+    return np.where(state["follows"], best, by_rule)
+
+
+def respond(
+    state: State,
+    present: Present,
+    fleet: Fleet,
+    device: State,
+    net_wh: IntArray,
+    prices: IntArray,
+    ties: Ties,
+) -> Response:
+    """Take or give what costs least where any quantity can be bought and sold at a local price, for several of them."""
+    wanted = np.zeros((len(prices), len(net_wh)), dtype=np.int64)
+    if not isinstance(fleet, Batteries) or not state["follows"].any():
+        return Response(wanted, np.zeros(len(net_wh), dtype=np.bool_))
+    step, stores, outside = _step(state, present), stores_of(fleet, ties), present.prices
+    value, content_uwh = _value(state, step), device["stored_uwh"]
+    retail = outside.import_micro_per_kwh + outside.grid_fee_remote_micro_per_kwh
+    spread = state["bought"][:, step] - retail
+    for level, price in enumerate(prices.tolist()):
+        bought = price + outside.grid_fee_local_micro_per_kwh + spread
+        wanted[level] = stores.best(value, content_uwh, net_wh, bought, price)
+    return Response(wanted, state["follows"] & (fleet.capacity_uwh > 0))
+
+
+def _value(state: State, step: int) -> Value:
+    """The value of what is stored at the end of a step of the last plan."""
+    return Value(state["slope"][:, step], state["length_uwh"][:, step])
+
+
+def _step(state: State, present: Present) -> int:
+    """Which step of the last plan an interval is."""
+    last: int = state["bought"].shape[1] - 1
+    return last - (int(state["start_s"][0]) - present.start_s) // (present.minutes * 60)
+
+
+def notes(state: State) -> tuple[str, ...]:
+    """In how many intervals homes did not follow a plan, and why."""
+    counts = {name: int(state[name].sum()) for name in COUNTED}
+    every = sum(counts.values())
+    return tuple(
+        f"in {counts[name]:,} of {every:,} intervals of homes with devices {why}; they followed the rule of"
+        " self-consumption"
+        for name, why in (
+            ("without_forecast", "there was no forecast of the day ahead to plan by"),
+            ("infeasible", "no plan kept to the limits of all devices"),
+            ("fell_back", "the rule would have cost them less over their own last four weeks"),
+        )
+        if counts[name]
+    )
+
+
+def planner(name: str, summary: str, ties: Ties) -> Controller:
+    """A controller that plans, and decides ties in its way."""
+    return Controller(
+        name,
+        partial(command, ties=ties),
+        summary,
+        start=start,
+        plan=partial(plan, ties=ties, days={}),
+        hours_ahead=24,
+        reacts=True,
+        respond=partial(respond, ties=ties),
+        notes=notes,
+    )
+
+
+PLAN = CONTROLLERS.register(
+    planner("plan", "run batteries a day ahead at the outside prices, by the value of what is stored", Ties())
+)
