@@ -37,6 +37,9 @@ from market.random import random_words
 from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.units import BoolArray, IntArray
 
+ALONE = "alone_"
+"""Begins the names of what registers and devices would show if homes had no market to react to, where they do."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Meters:
@@ -71,6 +74,7 @@ class Community:
         weather: Measured weather, one value per row.
         valid: Which readings exist, of the shape of the registers; None if all do.
         pv_wh: Production behind the registers, where there are meters of it. [Wh]
+        alone: Whether to run the devices of homes that react to the market a second time, without it.
 
     Attributes:
         homes: Number of homes.
@@ -93,13 +97,15 @@ class Community:
         weather: Weather | None = None,
         valid: BoolArray | None = None,
         pv_wh: IntArray | None = None,
+        alone: bool = False,
     ) -> None:
         self._import_wh, self._export_wh = import_wh, export_wh
         self.homes: int = import_wh.shape[1]
         self._rules, self._first, self._next = rules, first, first
         self.members: IntArray = np.arange(self.homes, dtype=np.int64) if members is None else members.copy()
         self.members.flags.writeable = False
-        self._operation = Operation(
+        operation = partial(
+            Operation,
             devices,
             controllers or [rules.control] * self.homes,
             self.members,
@@ -110,6 +116,8 @@ class Community:
             weather or {},
             zone,
         )
+        self._operation = operation()
+        self._alone = operation() if alone and self._operation.reacts else None
         self._readings = Readings(
             import_wh - export_wh,
             pv_wh,
@@ -141,6 +149,7 @@ class Community:
         return {
             "row": self._next,
             **self._operation.snapshot(),
+            "alone": None if self._alone is None else self._alone.snapshot(),
             "strategies": {group.strategy.name: to_json(group.state) for group in self._groups},
         }
 
@@ -149,6 +158,8 @@ class Community:
         self._next = saved["row"]
         self._forecasts = Forecasts(self._rules, self._first, self._readings.known_at)
         self._operation.restore(saved)
+        if self._alone is not None:
+            self._alone.restore(saved["alone"])
         for group in self._groups:
             group.state = from_json(saved["strategies"][group.strategy.name], len(group.homes))
 
@@ -161,7 +172,9 @@ class Community:
             forecast, traded = Forecast.point(self._readings.net_wh[self._next : self._next + ahead]), 0
         else:
             forecast, traded = self._forecasts.at(self._next, known, rules.lead + ahead), rules.lead
-        self._operation.plan(self._next, known, forecast, traded)
+        for operation in (self._operation, self._alone):
+            if operation is not None:
+                operation.plan(self._next, known, forecast, traded)
         return known, forecast, traded
 
     def expected_net_wh(self) -> IntArray | None:
@@ -325,20 +338,30 @@ class Community:
         row = self._next
         if self._operation.plans:
             self._look_ahead()
-        imported, exported = self._import_wh[row], self._export_wh[row]
-        net_wh = self._readings.net_wh[row]
-        moved_wh = self._operation.live(row, net_wh)
-        if moved_wh.any():
-            # A device that takes energy first uses what the home exported beyond its import, one that gives first
-            # covers the reverse, so both registers stay at or above 0, and where both moved, the devices of a home
-            # touch only the difference.
-            taken, given = np.maximum(moved_wh, 0), np.maximum(-moved_wh, 0)
-            less_export = np.minimum(taken, np.maximum(-net_wh, 0))
-            less_import = np.minimum(given, np.maximum(net_wh, 0))
-            imported = imported - less_import + (taken - less_export)
-            exported = exported - less_export + (given - less_import)
+        registers = self._registers(row, self._operation)
+        columns = self._operation.read()
+        if self._alone is not None:
+            imported, exported = self._registers(row, self._alone)
+            alone = {"import_wh": imported, "export_wh": exported, **self._alone.read()}
+            columns |= {ALONE + name: column for name, column in alone.items()}
         self._next = row + 1
-        return Meters(imported, exported, self._operation.read())
+        return Meters(*registers, columns)
+
+    def _registers(self, row: int, operation: Operation) -> tuple[IntArray, IntArray]:
+        """Run the devices for an interval: both registers with them. [Wh]
+
+        A device that takes energy first uses what the home exported beyond its import, one that gives first covers
+        the reverse, so both registers stay at or above 0, and where both moved, the devices of a home touch only the
+        difference.
+        """
+        net_wh = self._readings.net_wh[row]
+        moved_wh = operation.live(row, net_wh)
+        taken, given = np.maximum(moved_wh, 0), np.maximum(-moved_wh, 0)
+        less_export = np.minimum(taken, np.maximum(-net_wh, 0))
+        less_import = np.minimum(given, np.maximum(net_wh, 0))
+        imported = self._import_wh[row] - less_import + (taken - less_export)
+        exported = self._export_wh[row] - less_export + (given - less_import)
+        return imported, exported
 
 
 def _without_gaps(projected: Projected, forecast: Forecast) -> IntArray:

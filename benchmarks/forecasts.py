@@ -21,7 +21,6 @@ import numpy as np
 from agents.forecast import FORECASTERS, Horizon
 from agents.forecast.shared_ridge import Model
 from agents.forecasts import Forecasts
-from agents.learning.features import Features
 from agents.readings import Readings
 from agents.rules import AgentRules, FloatArray, Known, local_minutes
 from data import formats, samples

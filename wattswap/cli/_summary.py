@@ -134,7 +134,21 @@ def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
             f"{fixed(found.paid)} {money} instead of {fixed(found.without)}:"
             f" {fixed(found.saved)} {money} less{percent}",
         ),
+        *_left(m.get("stored_beyond_alone_kwh")),
         ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
+    ]
+
+
+def _left(stored_kwh: float | None) -> list[tuple[str, str]]:
+    """What batteries hold at the end because of the market, which no bill counts."""
+    if not stored_kwh:
+        return []
+    more = "more" if stored_kwh > 0 else "less"
+    return [
+        (
+            "Left in batteries",
+            f"{abs(stored_kwh):.1f} kWh {more} than without a market; no bill counts its worth",
+        )
     ]
 
 

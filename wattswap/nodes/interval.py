@@ -6,8 +6,8 @@ one pure function of the interval's blob and the scenario's rules.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -46,10 +46,6 @@ class Recomputed:
     batch: Batch
     inclusion: Inclusion
     args: BatchArgs
-
-    def with_devices(self, columns: Mapping[str, IntArray]) -> IntervalRecord:
-        """The record with what only the homes know, such as battery contents."""
-        return replace(self.record, columns={**columns, **self.record.columns})
 
 
 def book_of(

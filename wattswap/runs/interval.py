@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.bidding import Orders, OwnResults
+from agents.community import ALONE
 from agents.errors import InvalidOrders
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, check_feasible
@@ -72,6 +73,20 @@ class IntervalRecord:
     clear_ns: int
     decisions_root: bytes | None = None
     accounts: tuple[str, ...] = ()
+
+    def with_devices(self, columns: Mapping[str, IntArray]) -> IntervalRecord:
+        """The record with what only the homes know, such as battery contents.
+
+        Where they react to the market, what they would have drawn and given without it is what they are held against:
+        what all can save then counts what they pay to move energy for it.
+        """
+        columns, settled = {**columns, **self.columns}, self.settled
+        if f"{ALONE}import_wh" in columns:
+            imported, exported = columns[f"{ALONE}import_wh"], columns[f"{ALONE}export_wh"]
+            alone_nano = baseline_nano(imported, exported, self.prices)
+            moved_nano = int(settled.baseline_nano.sum()) - int(alone_nano.sum())
+            settled = replace(settled, baseline_nano=alone_nano, bound_nano=settled.bound_nano + moved_nano)
+        return replace(self, columns=columns, settled=settled)
 
     @cached_property
     def book_root(self) -> bytes:
@@ -180,7 +195,14 @@ def read_meters(setup: Setup, community: Community, i: int) -> Meters:
     A home that is no member then lives on behind its own meter, and its registers stand as 0.
     """
     part, meters = setup.takes_part(i)[community.members], community.live()
-    return replace(meters, import_wh=meters.import_wh * part, export_wh=meters.export_wh * part)
+    registers = (f"{ALONE}import_wh", f"{ALONE}export_wh")
+    alone = {name: meters.columns[name] * part for name in registers if name in meters.columns}
+    return replace(
+        meters,
+        import_wh=meters.import_wh * part,
+        export_wh=meters.export_wh * part,
+        columns={**meters.columns, **alone},
+    )
 
 
 def limits_as_orders(members: IntArray, buy_limit: IntArray, sell_limit: IntArray) -> Orders:
@@ -300,7 +322,6 @@ def settled_interval(
         netting_nano(postings, prices),
         bound_nano(import_wh, export_wh, prices),
     )
-    columns = {**columns, **setup.behind_meter(i)}
     return IntervalRecord(
         setup.start_of(i),
         setup.roster,
@@ -310,10 +331,10 @@ def settled_interval(
         import_wh,
         export_wh,
         settled,
-        columns,
+        setup.behind_meter(i),
         clear_ns,
         accounts=accounts,
-    )
+    ).with_devices(columns)
 
 
 def arrival_order(seed: int, start_s: int, participant: IntArray) -> IntArray:

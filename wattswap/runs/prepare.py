@@ -242,6 +242,7 @@ class Setup:
             weather=self.weather,
             valid=None if self._valid is None else self._valid[:, columns],
             pv_wh=self.meter.sub_meters["pv"][:, columns] if "pv" in self.meter.sub_meters else None,
+            alone=home is None and not self.metered,
         )
 
     @cached_property

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.community import ALONE
 from market.auctions.uniform import optimum
 from market.errors import AmountTooLarge
 from market.metrics.table import Result, system_facts
@@ -27,6 +28,8 @@ from wattswap.runs.prepare import Setup
 
 BEHIND_METER = ("load_wh", "pv_wh")
 """Columns without a value if the data do not have what is behind the meters."""
+STORED = "stored_wh"
+"""What batteries hold."""
 OWN_COLUMNS = ("baseline_nano", "imbalance_cost_nano", "netting_nano")
 """Columns of a settled interval beside its postings."""
 BILL_COLUMNS = (*COLUMNS, *OWN_COLUMNS, *BEHIND_METER)
@@ -125,6 +128,7 @@ class Totals:
         self.system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
         self.turnover_nano = 0.0
         self._charges = Charges(setup)
+        self.beyond_alone_wh: int | None = None
 
     def add(self, record: IntervalRecord) -> None:
         """Add one interval, and stop before any sum could wrap: no bill can pass twice the sum of all amounts
@@ -145,6 +149,8 @@ class Totals:
             self._lines[:, i] += getattr(settled, name) if own else record.columns.get(name, 0)
         self.system_nano += settled.postings.total_nano[-len(SYSTEM_ACCOUNTS) :]
         self._charges.add(record)
+        if f"{ALONE}{STORED}" in record.columns:
+            self.beyond_alone_wh = int((record.columns[STORED] - record.columns[f"{ALONE}{STORED}"]).sum())
 
     @property
     def bills(self) -> dict[str, IntArray]:
@@ -161,6 +167,7 @@ class Totals:
             "system_nano": self.system_nano.tolist(),
             "turnover_nano": self.turnover_nano,
             "charges": self._charges.saved(),
+            "beyond_alone_wh": self.beyond_alone_wh,
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -169,6 +176,7 @@ class Totals:
         self.system_nano[:] = saved["system_nano"]
         self.turnover_nano = saved["turnover_nano"]
         self._charges.restore(saved["charges"])
+        self.beyond_alone_wh = saved["beyond_alone_wh"]
 
 
 def result_of(setup: Setup, intervals: Columns, totals: Totals) -> Result:
@@ -188,5 +196,6 @@ def result_of(setup: Setup, intervals: Columns, totals: Totals) -> Result:
         "grid_fee_remote_micro_per_kwh": prices.grid_fee_remote_micro_per_kwh,
         **system_facts(totals.system_nano),
         **({} if emission is None else {"emission_g_per_kwh": emission}),
+        **({} if totals.beyond_alone_wh is None else {"beyond_alone_wh": totals.beyond_alone_wh}),
     }
     return Result(values, totals.bills, facts, known)

@@ -12,7 +12,7 @@ import numpy as np
 from market.metrics import energy as formulas
 from market.metrics import grid
 from market.metrics.table import Result, metric
-from market.units import IntArray
+from market.units import WH_PER_KWH, IntArray
 
 NO_LOAD = "the data do not have the load behind the meter, or there is none"
 
@@ -33,6 +33,14 @@ def delivered_kwh(r: Result) -> float:
 def load_kwh(r: Result) -> float:
     """Consumption behind the meters."""
     return r.kwh("load_wh")
+
+
+@metric(
+    unit="kWh", needs=("beyond_alone_wh",), undefined_because="no home with a battery reacts to the market"
+)
+def stored_beyond_alone_kwh(r: Result) -> float:
+    """What batteries hold at the end beyond what they would hold without a market; no bill counts its worth."""
+    return r.facts["beyond_alone_wh"] / WH_PER_KWH
 
 
 @metric(unit="kWh", better="lower")

@@ -1,0 +1,54 @@
+"""Homes that react to the market are held against what they would have done without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import wattswap
+import wattswap as ws
+from market.settlement.accounts import MONEY_COLUMNS
+from wattswap.runs import engine
+
+TEMPLATE = Path(wattswap.__file__).parent / "scenario" / "templates" / "thinking.toml"
+
+
+def ran(out: Path, *more: str) -> ws.RunResult:
+    return engine.run(ws.load(TEMPLATE, overrides=["time.days=1", *more]), out=out)
+
+
+@pytest.mark.parametrize("mechanism", ["uniform_price", "mid_market_rate", "mcafee"])
+def test_the_bill_without_a_market_is_that_of_a_run_without_one(mechanism: str, tmp_path: Path) -> None:
+    market = ran(tmp_path / "market", f"market.mechanism={mechanism}")
+    without = ran(tmp_path / "without", "market.mechanism=retailer_only", "market.imbalance=retailer")
+    readings, alone = market.table("readings"), without.table("readings")
+    for register in ("import_wh", "export_wh", "stored_wh"):
+        assert (readings[f"alone_{register}"] == alone[register]).all(), register
+    bills, their = market.table("bills"), without.table("bills")
+    paid = np.sum([their[name] for name in MONEY_COLUMNS], axis=0)
+    assert (bills["baseline_nano"] == paid).all()
+    assert (readings["import_wh"] != readings["alone_import_wh"]).any(), "they react to trades"
+
+
+def test_savings_add_up_and_reach_the_bound(tmp_path: Path) -> None:
+    found = ran(tmp_path).metrics
+    parts = [
+        found[name] for name in ("saving_by_mechanism", "saving_by_imbalance_rule", "saving_from_outside")
+    ]
+    assert sum(parts) == pytest.approx(found["saving"], abs=1e-9)
+    assert found["saving"] == pytest.approx(found["saving_bound"], abs=1e-9)  # pooled loses nothing of it
+    assert found["stored_beyond_alone_kwh"] is not None
+
+
+def test_nobody_saves_where_nothing_is_traded(tmp_path: Path) -> None:
+    found = ran(tmp_path, "market.mechanism=retailer_only", "market.imbalance=retailer").metrics
+    assert found["saving"] == 0
+    assert found["stored_beyond_alone_kwh"] == 0
+
+
+def test_homes_that_do_not_react_have_no_second_registers(tmp_path: Path) -> None:
+    result = ran(tmp_path, "homes.control=self_consumption")
+    assert not [name for name in result.table("readings") if name.startswith("alone_")]
+    assert result.metrics["stored_beyond_alone_kwh"] is None
