@@ -42,7 +42,14 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import run_defaults
-from wattswap.runs.homes import devices_of, history_days, load_meter, strategies_of, without_missing
+from wattswap.runs.homes import (
+    devices_of,
+    history_days,
+    load_meter,
+    strategies_of,
+    weather_of,
+    without_missing,
+)
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.membership import Membership, membership_of
 from wattswap.runs.throughput import DAYS, Throughput
@@ -359,8 +366,11 @@ def cut_to(scenario: Scenario, intervals: int | None, start_s: int | None) -> Sc
     return scenario.model_copy(update={"time": scenario.time.model_copy(update=changed)})
 
 
-def prepare(scenario: Scenario) -> Setup:
+def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
     """Load the data and check that the scenario can run on them, before anything is written.
+
+    Args:
+        least_history_days: Days before the run that are read, where the homes need less.
 
     Raises:
         WattswapError: All errors of scenario and data together.
@@ -370,7 +380,7 @@ def prepare(scenario: Scenario) -> Setup:
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
     step_s = span.minutes * 60
     agents = _agent_rules(scenario, span.minutes)
-    history_s = max(history_days(scenario), DAYS + 1) * DAY_S + agents.lead * step_s
+    history_s = max(history_days(scenario), DAYS + 1, least_history_days) * DAY_S + agents.lead * step_s
     # History and run are cut to whole market intervals, counted from the run's start.
     first_s = max(meter.start_s, span.start_s - history_s)
     first_s = span.start_s - (span.start_s - first_s) // step_s * step_s
@@ -401,6 +411,7 @@ def prepare(scenario: Scenario) -> Setup:
         strategies=strategies,
         membership=membership,
         keys=Keys.of(scenario),
+        weather=weather_of(scenario, meter),
         dropped_homes=dropped,
     )
 
