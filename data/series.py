@@ -1,4 +1,4 @@
-"""Series of values by time in a CSV: its rows, their stamps, and the hours of a CityLearn set, whose files have none."""
+"""Series of values by time in a CSV: rows, stamps, and the hours of a CityLearn set, whose files have no stamps."""
 
 from __future__ import annotations
 

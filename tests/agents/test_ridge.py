@@ -81,7 +81,8 @@ def of_all_rows(net_wh: IntArray, minutes: int) -> tuple[Sums, FloatArray, IntAr
     """Sums of all examples, the unit of each home, and the examples: their cells and their columns."""
     known, per_day = known_of(net_wh, minutes), 1440 // minutes
     learnt = learn(known)
-    assert learnt is not None and learnt.sums is not None
+    assert learnt is not None
+    assert learnt.sums is not None
     parts = [
         examples(Features(known), np.arange(row, row + per_day))
         for row in range(per_day, len(net_wh), per_day)
@@ -211,5 +212,6 @@ def test_homes_without_a_day_of_history_forecast_as_soon_as_they_have_one() -> N
     fresh = Forecasts(rules, 0, readings.known_at)
     for row in (30, 8 * 24):
         old, new = (of.at(row, readings.known_at(row), 2) for of in (forecasts, fresh))
-        assert old is not None and new is not None
+        assert old is not None
+        assert new is not None
         assert np.array_equal(old.median_wh, new.median_wh)

@@ -31,13 +31,17 @@ def test_figures_are_those_by_hand() -> None:
     assert scores["persistence", ALL].mae_kw == pytest.approx(np.abs(off_wh).mean() * 4 / 1_000)
     assert found.against_persistence.percent == found.against_persistence.low == 0
     assert list(dict.fromkeys(name for name, _ in scores)) == [*BASELINES, "ridge"]
-    assert found.coverage is not None and 0.6 < found.coverage < 0.95
-    assert found.pinball_kw is not None and found.pinball_kw < found.mae_kw
+    assert found.coverage is not None
+    assert 0.6 < found.coverage < 0.95
+    assert found.pinball_kw is not None
+    assert found.pinball_kw < found.mae_kw
     gain = scores["ridge", ALL].against_persistence
     own, old = scores["ridge", ALL].mae_kw, scores["persistence", ALL].mae_kw
-    assert own is not None and old is not None
+    assert own is not None
+    assert old is not None
     assert gain.percent == pytest.approx(100 * (1 - own / old))
-    assert gain.low is not None and gain.high is not None
+    assert gain.low is not None
+    assert gain.high is not None
     assert gain.low < gain.percent < gain.high
 
 
