@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -19,8 +20,8 @@ from market.units import BoolArray, IntArray
 
 Gate = Callable[[int], Known]
 """What is known when the gate of a row closes."""
-_KEPT_MODELS: Final = 2
-"""Residuals are some rows behind the gate, so around a refit both models are needed."""
+_KEPT_MODELS: Final = 3
+"""Residuals are some rows behind the gate, so around a refit both models are needed; the third is one of too early."""
 
 
 class Forecasts:
@@ -34,10 +35,10 @@ class Forecasts:
 
     def __init__(self, rules: AgentRules, first: int, known_at: Gate) -> None:
         self.forecaster = FORECASTERS.get(rules.forecaster)
-        self._lead, self._known_at = rules.lead, known_at
+        self._first, self._lead, self._known_at = first, rules.lead, known_at
         self._load = _Part(self.forecaster, rules, first, lambda row: _load(known_at(row)))
         self._pv = _Part(FORECASTERS.get(rules.forecaster_pv), rules, first, lambda row: _pv(known_at(row)))
-        self._residuals = Residuals(rules.minutes, self._points)
+        self._residuals = Residuals(rules.minutes, self.points)
 
     def at(self, row: int, known: Known, steps: int) -> Forecast | None:
         """The forecast at the gate of a row, from the first unknown interval on; None without enough history.
@@ -52,10 +53,20 @@ class Forecasts:
         # Quantiles of the parts say nothing of their difference: its spread comes from residuals.
         return None if pv is None else Forecast.point(*_net(_median(load), _median(pv)))
 
-    def _points(self, rows: range) -> tuple[int, Points | None]:
+    @cached_property
+    def _parts(self) -> list[_Part]:
+        """What is forecast: consumption and, where there are meters of it, production."""
+        return [self._load] if self._known_at(self._first).pv_wh is None else [self._load, self._pv]
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether a forecaster forecasts no more than one gate at once."""
+        return any(part.forecaster.points is None for part in self._parts)
+
+    def points(self, rows: range) -> tuple[int, Points | None]:
         """The forecasts of the first of some rows, as they were, or could have been, made when their gates closed."""
-        parts = [self._load] if self._known_at(rows[0]).pv_wh is None else [self._load, self._pv]
-        if all(part.forecaster.points for part in parts):
+        if not self.one_by_one:
+            parts = self._parts
             count = min(part.until_refit(rows) for part in parts)
             points = [part.points(rows[:count]) for part in parts]
             load, pv = points[0], points[-1]
@@ -96,7 +107,7 @@ class _Part:
 
     def at(self, row: int, known: Known, steps: int) -> Forecast | None:
         """The forecast at the gate of a row; None without enough history."""
-        model, forecaster = self._model(row, known), self.forecaster
+        model, forecaster = self._model(row), self.forecaster
         if model is None:
             return None
         shape = (steps, known.net_wh.shape[1])
@@ -112,17 +123,16 @@ class _Part:
 
     def until_refit(self, rows: range) -> int:
         """How many of these rows, a day of them at most, have a forecast with the model of the first."""
-        if not self._every:
-            # Such a model is nothing but its readings; only whether there are enough of them changes.
-            return (
-                1 if self._model(rows[0], self._known_at(rows[0])) is None else min(len(rows), self._per_day)
-            )
-        return min(self._every - (rows[0] - self._first) % self._every, len(rows), self._per_day)
+        most = min(len(rows), self._per_day)
+        if self._every and self._fit(self._due(rows[0])) is not None:
+            return min(self._every - (rows[0] - self._first) % self._every, most)
+        # A model of every row is nothing but its readings; only whether there are enough of them changes.
+        return 1 if self._every or self._model(rows[0]) is None else most
 
     def points(self, rows: range) -> Points | None:
         """The forecasts of rows with one model, each at its own gate; None without enough history."""
         known = self._known_at(rows[-1])
-        model = self._model(rows[0], self._known_at(rows[0]))
+        model = self._model(rows[0])
         if model is None or self.forecaster.points is None:
             return None
         row = np.arange(rows.start, rows.stop)
@@ -145,19 +155,31 @@ class _Part:
         if valid is not None:
             valid.flags.writeable = False
 
-    def _model(self, row: int, known: Known) -> Any:
-        """The fitted model; a resumed run fits it again from what was known when it was fitted before."""
-        fitted = row - (row - self._first) % self._every if self._every else row
-        if fitted not in self._models:
-            seen = known if fitted == row else self._known_at(fitted)
-            older = self._models.get(max((at for at in self._models if at < fitted), default=fitted))
-            update = self.forecaster.update
+    def _due(self, row: int) -> int:
+        """The row at whose gate the model of a row is due."""
+        return row - (row - self._first) % self._every if self._every else row
+
+    def _model(self, row: int) -> Any:
+        """The model of a row: the one fitted when it was due, or from now while that was too early.
+
+        A resumed run fits it again from what was known then.
+        """
+        model = self._fit(self._due(row))
+        return self._fit(row) if model is None and self._every else model
+
+    def _fit(self, row: int) -> Any:
+        """The model that is fitted at the gate of a row."""
+        if row not in self._models:
+            known, update = self._known_at(row), self.forecaster.update
+            older = self._models.get(max((at for at in self._models if at < row), default=row))
             with FORECASTERS.held(self.forecaster):
-                model = self.forecaster.fit(seen) if update is None or older is None else update(older, seen)
-            self._models[fitted] = model
+                model = (
+                    self.forecaster.fit(known) if update is None or older is None else update(older, known)
+                )
+            self._models[row] = model
             if len(self._models) > _KEPT_MODELS:
                 del self._models[next(iter(self._models))]
-        return self._models[fitted]
+        return self._models[row]
 
 
 def _load(known: Known) -> Known:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from agents.forecast import FORECASTERS, Horizon
-from agents.forecast.shared_ridge import Model
+from agents.forecast.shared_ridge import Model, personal
 from agents.forecasts import Forecasts
 from agents.readings import Readings
 from agents.rules import AgentRules, FloatArray, Known, local_minutes
@@ -114,14 +114,13 @@ def scores(series: Series, names: tuple[str, ...]) -> dict[str, FloatArray]:
 
 def shared_of(series: Series, rows: int) -> Model:
     """The shared regression that is learnt from the first rows."""
-    model: Model = FORECASTERS.get("shared_ridge").fit(series.known(rows))
+    model = FORECASTERS.get("shared_ridge").fit(series.known(rows))
+    assert isinstance(model, Model)
     return model
 
 
 def ungated(series: Series) -> FloatArray:
     """Error of the shared regression where every home uses it, whatever its last days say. [kW]"""
-    from agents.forecast.shared_ridge import personal
-
     gates = midnights(series, TRAIN_DAYS, TEST_DAYS)
     model = shared_of(series, int(gates[0]))
     assert model.learnt.sums is not None
@@ -150,7 +149,7 @@ def cold_start(series: Series, days: int = 3, tested: int = 14) -> tuple[FloatAr
 
 
 def poisoned(series: Series, attack: Callable[[IntArray], IntArray], bad: int = 3) -> tuple[float, float]:
-    """Error of the other homes where the first send sums of false readings: by their own regression, and shared. [kW]"""
+    """Error of the other homes where the first ones send false sums: by their own regression, and shared. [kW]"""
     gates = midnights(series, TRAIN_DAYS, TEST_DAYS)
     wh = series.wh.copy()
     wh[:, :bad] = attack(wh[:, :bad])
@@ -200,7 +199,7 @@ def _print_data(homes: Path) -> None:
         if names is LOAD:
             model = shared_of(series, int(midnights(series, TRAIN_DAYS, 1)[0]))
             print(
-                f"  shared, no gate    {ungated(series).mean():.4f} kW; used by {model.shared.sum()} of {len(model.shared)}"
+                f"  shared, no gate    {ungated(series).mean():.4f} kW; by the gate {model.shared.sum()} homes"
             )
     old, new = cold_start(load)
     print(f"\n3 days of readings: shared {new.mean():.4f}, {percent_lower(new, old):.1f} % below persistence")

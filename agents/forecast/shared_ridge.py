@@ -1,6 +1,6 @@
 """Ridge regression learnt by all homes together from sums of theirs, drawn towards each home's own readings.
 
-A home uses it only where it clearly beats the home's own regression on its last 28 days; with too few readings to tell
+A home uses it only where it clearly beats the home's own regression on its last 28 days; with too few readings for that
 it has nothing better. So a home that adds wrong sums harms the others no more than their own regression would.
 """
 

@@ -81,7 +81,8 @@ def of_all_rows(net_wh: IntArray, minutes: int) -> tuple[Sums, FloatArray, IntAr
     """Sums of all examples, the unit of each home, and the examples: their cells and their columns."""
     known, per_day = known_of(net_wh, minutes), 1440 // minutes
     learnt = learn(known)
-    assert learnt is not None and learnt.sums is not None
+    assert learnt is not None
+    assert learnt.sums is not None
     parts = [
         examples(Features(known), np.arange(row, row + per_day))
         for row in range(per_day, len(net_wh), per_day)
@@ -199,3 +200,18 @@ def test_production_is_forecast_apart_and_the_net_is_the_difference() -> None:
     of_pv = replace(rules, forecaster=rules.forecaster_pv)
     assert np.array_equal(at(load - pv, pv), at(load, None) - at(pv, None, of_pv))
     assert not np.array_equal(at(load - pv, pv), at(load - pv, None))
+
+
+def test_homes_without_a_day_of_history_forecast_as_soon_as_they_have_one() -> None:
+    """Although the model is fitted once a week; and the one of the next week is that of all readings."""
+    wh, rules = habits(9, 12, 2), AgentRules(minutes=60, gate_closure_minutes=60, forecaster="ridge")
+    readings = Readings(wh.copy(), None, None, 0, rules, TARIFF, START_S, "UTC", {}, ahead=2)
+    forecasts = Forecasts(rules, 0, readings.known_at)
+    has = [forecasts.at(row, readings.known_at(row), 2) is not None for row in range(10 * 24)]
+    assert has == [False] * 25 + [True] * (10 * 24 - 25)
+    fresh = Forecasts(rules, 0, readings.known_at)
+    for row in (30, 8 * 24):
+        old, new = (of.at(row, readings.known_at(row), 2) for of in (forecasts, fresh))
+        assert old is not None
+        assert new is not None
+        assert np.array_equal(old.median_wh, new.median_wh)

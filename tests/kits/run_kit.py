@@ -37,6 +37,7 @@ days = {days}
 path = "meter.csv"
 
 [homes]
+forecast = "same_hour_mean"
 forecast_days = 1
 
 [homes.battery.home-1]

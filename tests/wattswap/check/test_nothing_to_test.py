@@ -22,6 +22,7 @@ start = 2026-06-03T00:00:00Z
 [data]
 path = "meter.csv"
 [homes]
+forecast = "same_hour_mean"
 forecast_days = 1
 [tariff]
 import_per_kwh = 0

@@ -25,6 +25,7 @@ intervals = {intervals}
 path = "meter.csv"
 
 [homes]
+forecast = "same_hour_mean"
 forecast_days = 1
 
 [tariff]

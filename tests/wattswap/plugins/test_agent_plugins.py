@@ -302,6 +302,15 @@ def test_a_network_refuses_what_a_home_does_not_hear(
     refused(outcome, 3, "homes.strategy", "'follower' learns from the orders of all homes", "wattswap run")
 
 
+@pytest.mark.parametrize("key", ["homes.forecast", "homes.forecast_pv"])
+def test_a_network_refuses_a_forecaster_that_learns_from_all_homes(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    street = write_street(tmp_path / "street")
+    outcome = call(capsys, "live", street, "--set", f"{key}=shared_ridge", "--out", tmp_path / "runs", "-q")
+    refused(outcome, 3, key, "'shared_ridge' learns from the readings of all homes", "wattswap run")
+
+
 @pytest.mark.usefixtures("plugin")
 def test_a_forecaster_of_ones_own_sees_the_weather_that_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -52,6 +52,7 @@ end = 2026-11-03T07:00:00Z
 path = "meter.csv"
 
 [homes]
+forecast = "same_hour_mean"
 forecast_days = 1
 
 [tariff]
