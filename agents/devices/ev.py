@@ -90,7 +90,8 @@ class Car:
         if self.trip_wh > self.capacity_wh:
             wrong = f"is {self.trip_wh / 1_000:g}, more than the battery holds"
             faults.append(("kwh_per_day", wrong, f"give at most its capacity_kwh, {kwh:g}"))
-        for day, prefix in ((0, ""), (_SATURDAY, "weekend_")):
+        weekend = (self.weekend_departure_minute, self.weekend_arrival_minute) != (None, None)
+        for day, prefix in ((0, ""), (_SATURDAY, "weekend_"))[: 1 + weekend]:
             away = f"{_clock(self.departure(day))} to {_clock(self.arrival(day))}"
             if self.departure(day) >= self.arrival(day):
                 cure = "a car is away from the departure to the arrival of the same day: give a later arrival"

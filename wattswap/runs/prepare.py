@@ -48,6 +48,7 @@ from wattswap.runs.homes import (
     devices_of,
     history_days,
     load_meter,
+    refuse_without_weather,
     strategies_of,
     without_missing,
 )
@@ -402,7 +403,7 @@ def prepare(scenario: Scenario) -> Setup:
         refuse_without_limits(strategies)
     prices = scenario.outside_prices(span)
     _refuse_too_much_money(scenario, meter, first_row, prices)
-    return Setup(
+    setup = Setup(
         scenario=scenario,
         meter=meter,
         first_row=first_row,
@@ -421,6 +422,8 @@ def prepare(scenario: Scenario) -> Setup:
         keys=Keys.of(scenario),
         dropped_homes=dropped,
     )
+    refuse_without_weather(scenario, setup.roster, devices, setup.weather)
+    return setup
 
 
 def _refuse_too_much_money(
