@@ -122,10 +122,11 @@ class Batteries:
         stored = model.variables(
             f"battery{home}.stored_wh", steps, upper=float(self.capacity_uwh[home]) / PPM
         )
+        charges, discharges, contents = charge.tolist(), discharge.tolist(), stored.tolist()
         for t in range(steps):
-            before = [(stored[t - 1], -1.0)] if t else []
+            before = [(contents[t - 1], -1.0)] if t else []
             initial = 0.0 if t else float(state["stored_uwh"][home]) / PPM
-            terms = [(stored[t], 1.0), (charge[t], -gain), (discharge[t], loss), *before]
+            terms = [(contents[t], 1.0), (charges[t], -gain), (discharges[t], loss), *before]
             model.constraint(f"battery{home}.content[{t}]", terms, lower=initial, upper=initial)
         return [charge, discharge]
 

@@ -269,10 +269,14 @@ class Cars:
         trips = trip_wh * np.array([float(stay.leaves[home]) for stay in stays])
         short = model.variables(f"{name}.short_wh", steps, upper=trips, cost=SHORT_COST)
         unready = model.variables(f"{name}.unready_wh", 1, cost=SHORT_COST)
-        for t, trip in enumerate(trips.tolist()):
+        contents, rows = (
+            stored.tolist(),
+            zip(charge.tolist(), discharge.tolist(), short.tolist(), strict=True),
+        )
+        for t, (trip, (taken, given, missed)) in enumerate(zip(trips.tolist(), rows, strict=True)):
             held = (0.0 if t else float(state["stored_uwh"][home]) / PPM) - trip
-            before = [(stored[t - 1], -1.0)] if t else []
-            terms = [(stored[t], 1.0), (charge[t], -gain), (discharge[t], loss), (short[t], -1.0), *before]
+            before = [(contents[t - 1], -1.0)] if t else []
+            terms = [(contents[t], 1.0), (taken, -gain), (given, loss), (missed, -1.0), *before]
             model.constraint(f"{name}.content[{t}]", terms, lower=held, upper=held)
         ready = max(trip_wh - int(stays[-1].ahead[home]) * charge_wh * gain, 0.0)
         model.constraint(f"{name}.ready", [(stored[-1], 1.0), (unready[0], 1.0)], lower=ready)
