@@ -114,6 +114,7 @@ class Operation:
         twice = {column for column in columns if column in TAKEN or columns.count(column) > 1}
         if twice:
             raise InvalidEnergy(f"device {name!r} has the column {min(twice)!r}, a name that is taken")
+        self._owns = {name: np.array([spec is not None for spec in specs]) for name, specs in devices.items()}
         # A device that no home has is never stepped.
         running = [name for name, specs in devices.items() if any(spec is not None for spec in specs)]
         self.fleets = {
@@ -163,6 +164,10 @@ class Operation:
         if self._planned == row:
             return
         self._planned = row
+        steps = 0 if forecast is None else len(forecast.median_wh)
+        moments = [
+            self._present(row - traded + step, len(known.net_wh), self._nothing) for step in range(steps)
+        ]
         for crew in self._crews:
             if crew.controller.plan is None:
                 continue
@@ -171,7 +176,9 @@ class Operation:
                 forecast=forecast,
                 traded=traded,
                 start_s=self._start_s + row * self._rules.minutes * 60,
+                moments=moments,
                 fleets=self.fleets,
+                owns=self._owns,
                 states=self._states[-1 - traded],
                 homes=self._members,
                 seed=self._rules.seed,

@@ -20,6 +20,7 @@ from market.units import PPM, FloatArray, IntArray
 Price = FloatArray | float
 """One of each home, or one of all. [micro-currency/kWh]"""
 _PPM2 = PPM * PPM
+_QUARTERS = np.arange(5)
 
 
 class Value(NamedTuple):
@@ -52,6 +53,8 @@ class Stores:
         charge_efficiency_ppm: Stored per energy taken.
         discharge_efficiency_ppm: Given per energy stored.
         wear_micro_per_kwh: Cost of a kWh that is given. [micro-currency/kWh]
+        gently_ppm: By how much imported energy counts more for each further quarter of the power with which it is
+            charged. [parts per million]
     """
 
     capacity_uwh: IntArray
@@ -60,10 +63,12 @@ class Stores:
     charge_efficiency_ppm: IntArray
     discharge_efficiency_ppm: IntArray
     wear_micro_per_kwh: IntArray
+    gently_ppm: int = 0
 
-    def empty(self) -> Value:
-        """Stored energy that is worth nothing."""
-        return Value(np.zeros((len(self.capacity_uwh), 1)), self.capacity_uwh[:, None])
+    def left(self, price: Price) -> Value:
+        """The value of what is left at the end of a plan, where it will be given at a price. [micro-currency/kWh]"""
+        slope = -np.maximum(price - self.wear_micro_per_kwh, 0) * (self.discharge_efficiency_ppm / PPM)
+        return Value(slope[:, None], self.capacity_uwh[:, None])
 
     def of_homes(self, homes: IntArray) -> Stores:
         """The stores of some homes."""
@@ -79,7 +84,7 @@ class Stores:
             sold: What a kWh brings that is exported, at most `bought`. [micro-currency/kWh]
         """
         slope, length = self._interval(net_wh, bought, sold)
-        charged = length[:, :2].sum(axis=1)
+        charged = length[:, :-2].sum(axis=1)
         _, slope, length = _merged((slope, value.slope), (length, value.length_uwh))
         start = _before(length) - charged[:, None]
         low = np.clip(start, 0, self.capacity_uwh[:, None])
@@ -98,7 +103,7 @@ class Stores:
             sold: As in `before`.
         """
         slope, length = self._interval(net_wh, bought, sold)
-        charged = length[:, :2].sum(axis=1)
+        charged = length[:, :-2].sum(axis=1)
         place, _, length = _merged((slope, value.slope), (length, value.length_uwh))
         reached = np.clip(content_uwh, 0, self.capacity_uwh) + charged
         used = np.clip(reached[:, None] - _before(length), 0, length)
@@ -112,18 +117,27 @@ class Stores:
     def _interval(self, net_wh: IntArray, bought: FloatArray, sold: Price) -> tuple[FloatArray, IntArray]:
         """The cost of an interval by what is drawn from the store, from the most charged to the most given.
 
-        Four pieces: charged by import, charged by own surplus, given to the home, given to the grid.
+        Pieces: four quarters of the power charged by import, charged by own surplus, given to the home, to the grid.
         """
         surplus, deficit = np.maximum(-net_wh, 0), np.maximum(net_wh, 0)
         by_surplus = np.minimum(surplus, self.charge_wh)
         to_home = np.minimum(deficit, self.discharge_wh)
-        charge_wh = np.stack((self.charge_wh - by_surplus, by_surplus), axis=1)
+        quarters = self.charge_wh[:, None] * _QUARTERS // 4
+        by_import = np.diff(np.minimum((self.charge_wh - by_surplus)[:, None], quarters), axis=1)[:, ::-1]
+        charge_wh = np.concatenate((by_import, by_surplus[:, None]), axis=1)
         give_wh = np.stack((to_home, self.discharge_wh - to_home), axis=1)
         drawn_uwh = -(-give_wh * _PPM2 // self.discharge_efficiency_ppm[:, None])
         into, out = self.charge_efficiency_ppm / PPM, self.discharge_efficiency_ppm / PPM
         sold = np.minimum(sold, bought)
         wear = self.wear_micro_per_kwh
-        slope = -np.stack((bought / into, sold / into, (bought - wear) * out, (sold - wear) * out), axis=1)
+        dearer = 1 + _QUARTERS[:4][::-1] * (self.gently_ppm / PPM)
+        slope = np.concatenate(
+            (
+                -(bought / into)[:, None] * dearer,
+                -np.stack((sold / into, (bought - wear) * out, (sold - wear) * out), axis=1),
+            ),
+            axis=1,
+        )
         length = np.concatenate((charge_wh * self.charge_efficiency_ppm[:, None], drawn_uwh), axis=1)
         length = np.where(self.capacity_uwh[:, None] > 0, length, 0)
         # Negative prices would pay for charging and giving at once, which a store cannot do.
@@ -151,6 +165,7 @@ def _merged(
 
 def _packed(slope: FloatArray, length: IntArray) -> Value:
     """The pieces that have a length, from the left, in as few columns as the home with most of them needs."""
+    slope = np.where(length > 0, slope, 0)
     place = np.argsort(length == 0, axis=1, kind="stable")
     width = max(int((length > 0).sum(axis=1).max(initial=0)), 1)
     place = place[:, :width]

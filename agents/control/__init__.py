@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from agents.rules import AgentRules, Known
 from agents.state import State, stateless
 from market.registry import Registry
 from market.settlement.tariff import IntervalPrices
-from market.units import IntArray
+from market.units import BoolArray, IntArray
 
 MOST_HOURS: Final = 24 * 366
 """Longest view ahead of a controller. [h]"""
@@ -44,7 +44,9 @@ class Planning:
         forecast: From the first unknown interval on; None without enough history.
         traded: Step of the forecast that is traded.
         start_s: Start of the traded interval. [s since 1970 UTC]
+        moments: The steps of the forecast.
         fleets: The devices by name.
+        owns: Which homes have each of them.
         states: Their states before the first step of the forecast.
         homes: Index of each home in the roster.
         seed: From which random draws of the agents follow.
@@ -54,7 +56,9 @@ class Planning:
     forecast: Forecast | None
     traded: int
     start_s: int
+    moments: Sequence[Moment]
     fleets: Mapping[str, Fleet]
+    owns: Mapping[str, BoolArray]
     states: Mapping[str, State]
     homes: IntArray
     seed: int

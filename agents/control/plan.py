@@ -13,17 +13,23 @@ from typing import Any, Final
 
 import numpy as np
 
+from agents import paper
 from agents.control import CONTROLLERS, Controller, Planning, Present, self_consuming
-from agents.devices import Fleet
+from agents.day_plan import Day, DayPlan
+from agents.devices import Fleet, Moment
 from agents.devices.battery import Batteries
 from agents.response import Response
 from agents.rules import AgentRules
 from agents.state import State
 from agents.storage import Stores, Value
 from market.random import tie_words
-from market.units import PPM, FloatArray, IntArray
+from market.units import PPM, BoolArray, FloatArray, IntArray
+from optimizer.errors import OptimizerError
 
 HOUR_S: Final = 3_600
+BATTERY: Final = "battery"
+COUNTED: Final = ("planned", "without_forecast", "infeasible", "fell_back")
+"""Columns of the state that count the intervals of each home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,8 @@ class Ties:
 
     discharge_early_ppm: int = 500
     charge_early_ppm: int = 500
-    spread_ppm: int = 7_000
+    spread_ppm: int = 3_000
+    gently_ppm: int = 8_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,12 +56,10 @@ class Outlook:
     Args:
         bought: Of imported energy, shape (steps, homes).
         sold: Of exported energy, the same shape.
-        spread: The part of `bought` in which homes differ.
     """
 
     bought: FloatArray
     sold: FloatArray
-    spread: FloatArray
 
 
 def outlook(planning: Planning, steps: int, ties: Ties) -> Outlook:
@@ -72,10 +77,10 @@ def outlook(planning: Planning, steps: int, ties: Ties) -> Outlook:
     hours_ahead = ahead * (step_s / HOUR_S)
     sold = tariff.feed_in_micro_per_kwh[rows] * (1 + hours_ahead * (ties.charge_early_ppm / PPM))
     bought *= 1 - hours_ahead * (ties.discharge_early_ppm / PPM)
-    return Outlook(bought[:, None] + spread, np.repeat(sold[:, None], len(planning.homes), axis=1), spread)
+    return Outlook(bought[:, None] + spread, np.repeat(sold[:, None], len(planning.homes), axis=1))
 
 
-def stores_of(batteries: Batteries) -> Stores:
+def stores_of(batteries: Batteries, ties: Ties) -> Stores:
     """The batteries of all homes as a plan sees them."""
     return Stores(
         capacity_uwh=batteries.capacity_uwh,
@@ -84,52 +89,148 @@ def stores_of(batteries: Batteries) -> Stores:
         charge_efficiency_ppm=batteries.charge_efficiency_ppm,
         discharge_efficiency_ppm=batteries.discharge_efficiency_ppm,
         wear_micro_per_kwh=np.zeros_like(batteries.charge_wh),
+        gently_ppm=ties.gently_ppm,
     )
 
 
 def start(homes: IntArray, rules: AgentRules) -> State:
     """Nothing planned yet."""
     none = np.zeros(len(homes), dtype=np.int64)
-    return {"follows": none > 0, "planned": none, "without_forecast": none}
+    return {"follows": none > 0, **dict.fromkeys(COUNTED, none), **paper.blank(len(homes))}
 
 
-def plan(state: State, planning: Planning, ties: Ties) -> State:
+def plan(state: State, planning: Planning, ties: Ties, days: dict[int, DayPlan]) -> State:
     """Work out what every content is worth at the end of the traded interval, and of those before it.
 
-    The day ahead begins with the traded interval, and what is stored at its end is worth nothing. A home without a
-    forecast of every interval of it follows the rule of self-consumption.
+    The day ahead begins with the traded interval. What is stored at its end will save a purchase at the lowest price of
+    the day. The other devices follow the least costly plan of all devices together; the battery reacts to what comes.
+    A home without a forecast of every interval, or without a feasible plan, follows the rule of self-consumption.
     """
-    batteries, forecast = planning.fleets.get("battery"), planning.forecast
-    if not isinstance(batteries, Batteries):
-        return state
-    owns = batteries.capacity_uwh > 0
+    forecast = planning.forecast
+    has = np.logical_or.reduce(
+        [planning.owns[name] for name in planning.fleets] or [state["follows"] & False]
+    )
     steps = planning.traded + planning.known.steps_per_day
-    valid = np.zeros(len(owns), dtype=np.bool_)
+    valid = np.zeros(len(has), dtype=np.bool_)
     if forecast is not None:
         valid |= True if forecast.valid is None else forecast.valid[:steps].all(axis=0)
-    follows = owns & valid
-    counts: State = {
-        "follows": follows,
-        "planned": state["planned"] + follows,
-        "without_forecast": state["without_forecast"] + (owns & ~valid),
-    }
-    if forecast is None:
-        return counts
+    if forecast is None or not planning.fleets:
+        return {**_paper_of(state), **_counted(state, has & valid, has & ~valid, has & False, has & False)}
     net_wh = forecast.median_wh[:steps]
     prices = outlook(planning, len(net_wh), ties)
-    ends = _values(stores_of(batteries), net_wh, prices, planning.traded)
+    # Perfect foresight ends with the run, and so does what is worth something to it.
+    left = prices.bought.min(axis=0) * (len(net_wh) == steps)
+    others_wh, infeasible = _others(planning, net_wh, prices, left, has & valid, days)
+    columns = {_key(planning.fleets[name]): energy_wh for name, energy_wh in others_wh.items()}
+    follows, worse = has & valid & ~infeasible, has & False
+    batteries, owned = planning.fleets.get(BATTERY), _paper_of(state)
+    if isinstance(batteries, Batteries):
+        stores = stores_of(batteries, ties)
+        with_others_wh = net_wh + sum(energy_wh.T for energy_wh in others_wh.values())
+        ends = _values(stores, stores.left(left), with_others_wh, prices, planning.traded)
+        owned = _written(state, planning, batteries, ties)
+        worse = follows & paper.rule_was_better(owned, ends[-1])
+        owned |= {
+            "slope": _side_by_side([end.slope for end in ends]),
+            "length_uwh": _side_by_side([end.length_uwh for end in ends]),
+        }
     return {
-        **counts,
-        "slope": _side_by_side([end.slope for end in ends]),
-        "length_uwh": _side_by_side([end.length_uwh for end in ends]),
-        "spread": prices.spread[: planning.traded + 1].T.copy(),
-        "start_s": np.full(len(owns), planning.start_s),
+        **_counted(state, follows & ~worse, has & ~valid, infeasible, worse),
+        **{key: energy_wh[:, : planning.traded + 1].copy() for key, energy_wh in columns.items()},
+        **owned,
+        "bought": prices.bought[: planning.traded + 1].T.copy(),
+        "sold": prices.sold[: planning.traded + 1].T.copy(),
+        "start_s": np.full(len(has), planning.start_s),
     }
 
 
-def _values(stores: Stores, net_wh: IntArray, prices: Outlook, traded: int) -> list[Value]:
-    """The value of what is stored at the end of each step up to the traded one."""
-    value, ends = stores.empty(), []
+def _counted(
+    state: State, follows: BoolArray, blind: BoolArray, infeasible: BoolArray, worse: BoolArray
+) -> State:
+    """Which homes follow their plan in this interval, and in how many intervals they have and have not so far."""
+    now = {"planned": follows, "without_forecast": blind, "infeasible": infeasible, "fell_back": worse}
+    return {"follows": follows, **{name: state[name] + now[name] for name in COUNTED}}
+
+
+def _paper_of(state: State) -> dict[str, Any]:
+    return {name: column for name, column in state.items() if name.startswith("paper_")}
+
+
+def _written(state: State, planning: Planning, batteries: Batteries, ties: Ties) -> dict[str, Any]:
+    """The paper with the interval that has become known, by the plan that was made for it before its reading."""
+    known = planning.known
+    if "slope" not in state or not len(known.net_wh):
+        return _paper_of(state)
+    step_s, depth = known.minutes * 60, state["bought"].shape[1]
+    start_s = int(state["start_s"][0]) - (depth - 1) * step_s
+    row = len(known.net_wh) - 1
+    if start_s != known.start_s + row * step_s:  # perfect foresight knows no readings
+        return _paper_of(state)
+    moment = Moment(start_s, known.minutes, {})
+    net_wh = known.net_wh[row] + sum(
+        state[_key(fleet)][:, 0] for name, fleet in planning.fleets.items() if name != BATTERY
+    )
+    at = known.tariff_row - (planning.start_s - start_s) // step_s
+    if at < 0:  # before the run
+        return _paper_of(state)
+    prices = known.tariff.at(at)
+    planned_wh = stores_of(batteries, ties).best(
+        _value(state, 0), state["paper_uwh"][:, 0], net_wh, state["bought"][:, 0], state["sold"][:, 0]
+    )
+    return {
+        **paper.written(
+            state,
+            batteries,
+            moment,
+            int(known.local_minute[row]),
+            net_wh,
+            planned_wh,
+            prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh,
+            prices.feed_in_micro_per_kwh,
+        )
+    }
+
+
+def _others(
+    planning: Planning,
+    net_wh: IntArray,
+    prices: Outlook,
+    left: FloatArray,
+    planned: BoolArray,
+    days: dict[int, DayPlan],
+) -> tuple[dict[str, IntArray], BoolArray]:
+    """What the devices beside batteries take in each step of the least costly day [Wh]; which homes have none."""
+    names = [name for name in planning.fleets if name != BATTERY]
+    energy_wh = {name: np.zeros(net_wh.T.shape, dtype=np.int64) for name in names}
+    infeasible = np.zeros(len(planned), dtype=np.bool_)
+    flexible = np.logical_or.reduce([planning.owns[name] for name in names] or [infeasible])
+    for home in np.flatnonzero(flexible & planned).tolist():
+        day = Day(
+            moments=planning.moments[: len(net_wh)],
+            net_wh=net_wh[:, home],
+            bought=prices.bought[:, home],
+            sold=prices.sold[:, home],
+            left=float(left[home]),
+        )
+        solver = days.setdefault(int(planning.homes[home]), DayPlan())
+        try:
+            taken, _ = solver.solve(planning.fleets, home, planning.states, day)
+        except OptimizerError:
+            infeasible[home] = True
+            continue
+        for name in names:
+            energy_wh[name][home] = np.rint(taken[name])
+    return energy_wh, infeasible
+
+
+def _key(fleet: Fleet) -> str:
+    """Column of the state with what the devices of a fleet shall take."""
+    return f"{type(fleet).__name__}_wh"
+
+
+def _values(stores: Stores, value: Value, net_wh: IntArray, prices: Outlook, traded: int) -> list[Value]:
+    """The value of what is stored at the end of each step up to the traded one, from that at the end of the last."""
+    ends = []
     for step in range(len(net_wh) - 1, 0, -1):
         if step <= traded:
             ends.append(value)
@@ -143,49 +244,74 @@ def _side_by_side(columns: list[Any]) -> Any:
     return np.stack([np.pad(column, ((0, 0), (0, width - column.shape[1]))) for column in columns], axis=1)
 
 
-def command(state: State, present: Present, fleet: Fleet, device: State, net_wh: IntArray) -> IntArray:
+def command(
+    state: State, present: Present, fleet: Fleet, device: State, net_wh: IntArray, ties: Ties
+) -> IntArray:
     """Take or give what costs least with what was agreed; by the rule of self-consumption without a plan. [Wh]"""
     by_rule = self_consuming(fleet, device, present, net_wh)
-    if not isinstance(fleet, Batteries) or not state["follows"].any():
+    if not state["follows"].any():
         return by_rule
-    prices = present.prices
-    bought = prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh
-    value, spread = _at(state, present)
-    best = stores_of(fleet).best(
-        value, device["stored_uwh"], net_wh - present.agreed_wh, bought + spread, prices.feed_in_micro_per_kwh
+    step = _step(state, present)
+    if not isinstance(fleet, Batteries):
+        planned: IntArray = state[_key(fleet)][:, step]
+        return np.where(state["follows"], planned, by_rule)
+    best = stores_of(fleet, ties).best(
+        _value(state, step),
+        device["stored_uwh"],
+        net_wh - present.agreed_wh,
+        state["bought"][:, step],
+        state["sold"][:, step],
     )
     return np.where(state["follows"], best, by_rule)
 
 
 def respond(
-    state: State, present: Present, fleet: Fleet, device: State, net_wh: IntArray, prices: IntArray
+    state: State,
+    present: Present,
+    fleet: Fleet,
+    device: State,
+    net_wh: IntArray,
+    prices: IntArray,
+    ties: Ties,
 ) -> Response:
     """Take or give what costs least where any quantity can be bought and sold at a local price, for several of them."""
     wanted = np.zeros((len(prices), len(net_wh)), dtype=np.int64)
     if not isinstance(fleet, Batteries) or not state["follows"].any():
         return Response(wanted, np.zeros(len(net_wh), dtype=np.bool_))
-    value, spread = _at(state, present)
-    stores, fee = stores_of(fleet), present.prices.grid_fee_local_micro_per_kwh
+    step, stores, outside = _step(state, present), stores_of(fleet, ties), present.prices
+    value, content_uwh = _value(state, step), device["stored_uwh"]
+    retail = outside.import_micro_per_kwh + outside.grid_fee_remote_micro_per_kwh
+    spread = state["bought"][:, step] - retail
     for level, price in enumerate(prices.tolist()):
-        wanted[level] = stores.best(value, device["stored_uwh"], net_wh, price + fee + spread, price)
-    return Response(wanted, state["follows"])
+        bought = price + outside.grid_fee_local_micro_per_kwh + spread
+        wanted[level] = stores.best(value, content_uwh, net_wh, bought, price)
+    return Response(wanted, state["follows"] & (fleet.capacity_uwh > 0))
 
 
-def _at(state: State, present: Present) -> tuple[Value, FloatArray]:
-    """The value of what is stored at the end of an interval up to the traded one, and the spread in it."""
-    last = state["slope"].shape[1] - 1
-    step = last - (int(state["start_s"][0]) - present.start_s) // (present.minutes * 60)
-    return Value(state["slope"][:, step], state["length_uwh"][:, step]), state["spread"][:, step]
+def _value(state: State, step: int) -> Value:
+    """The value of what is stored at the end of a step of the last plan."""
+    return Value(state["slope"][:, step], state["length_uwh"][:, step])
+
+
+def _step(state: State, present: Present) -> int:
+    """Which step of the last plan an interval is."""
+    last: int = state["bought"].shape[1] - 1
+    return last - (int(state["start_s"][0]) - present.start_s) // (present.minutes * 60)
 
 
 def notes(state: State) -> tuple[str, ...]:
-    """How many intervals of how many homes were not planned."""
-    planned, without = int(state["planned"].sum()), int(state["without_forecast"].sum())
-    if not without:
-        return ()
-    return (
-        f"in {without:,} of {planned + without:,} intervals of homes with a battery there was no forecast of the day"
-        " ahead to plan by; the battery followed the rule of self-consumption",
+    """In how many intervals homes did not follow a plan, and why."""
+    counts = {name: int(state[name].sum()) for name in COUNTED}
+    every = sum(counts.values())
+    return tuple(
+        f"in {counts[name]:,} of {every:,} intervals of homes with devices {why}; they followed the rule of"
+        " self-consumption"
+        for name, why in (
+            ("without_forecast", "there was no forecast of the day ahead to plan by"),
+            ("infeasible", "no plan kept to the limits of all devices"),
+            ("fell_back", "the rule would have cost them less over their own last four weeks"),
+        )
+        if counts[name]
     )
 
 
@@ -193,13 +319,13 @@ def planner(name: str, summary: str, ties: Ties) -> Controller:
     """A controller that plans, and decides ties in its way."""
     return Controller(
         name,
-        command,
+        partial(command, ties=ties),
         summary,
         start=start,
-        plan=partial(plan, ties=ties),
+        plan=partial(plan, ties=ties, days={}),
         hours_ahead=24,
         reacts=True,
-        respond=respond,
+        respond=partial(respond, ties=ties),
         notes=notes,
     )
 

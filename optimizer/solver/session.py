@@ -88,8 +88,17 @@ class Session:
                 raise Unproven(f"HiGHS calls an answer optimal that is not: {solution.certificate}")
         return solution
 
-    def answer(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+    def answer(
+        self,
+        cost: FloatArray,
+        lower: FloatArray,
+        upper: FloatArray,
+        row_lower: FloatArray | None = None,
+        row_upper: FloatArray | None = None,
+    ) -> FloatArray:
         """Solve as `resolve` does and return x without a certificate, to a caller with a proof in integers.
+
+        Bounds of the rows stay as they are where none are given.
 
         Such a caller calls `forget_basis` and asks again where its own proof fails.
         """
@@ -98,6 +107,10 @@ class Session:
             raise SolverFailed("HiGHS refuses the costs")
         if highs.changeColsBounds(len(columns), columns, lower, upper) != self._ok:
             raise SolverFailed("HiGHS refuses the bounds; a NaN is the usual cause")
+        if row_lower is not None and row_upper is not None:
+            rows = np.arange(len(row_lower), dtype=np.int32)
+            if highs.changeRowsBounds(len(rows), rows, row_lower, row_upper) != self._ok:
+                raise SolverFailed("HiGHS refuses the bounds of the rows; a NaN is the usual cause")
         # Both are read before any number: after an error HiGHS still returns an old or empty solution.
         if highs.run() == self._error:
             raise SolverFailed(

@@ -361,6 +361,7 @@ class Setup:
             "answers": dict(self.meter.source.answers),
             "notes": list(self.meter.source.notes),
             "bidding_notes": list(community.notes()),
+            "control_notes": list(community.control_notes()),
             "estimated_share": float((quality != 0).mean()),
             "dropped_homes": list(self.dropped_homes),
         }
