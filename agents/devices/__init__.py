@@ -157,6 +157,8 @@ class Device:
         turn: Devices run one after the other, lowest turn first, each given the net energy that the earlier ones
             leave: production (-1) before what can use it (0), storage (1) after both.
         weather: Names of the columns of weather that a home's spec needs.
+        used: Column that counts as consumption of the home; none for one that only stores. [Wh]
+        made: Column that counts as its production. [Wh]
     """
 
     name: str
@@ -169,6 +171,8 @@ class Device:
     removed_by: str = ""
     turn: int = 0
     weather: Callable[[Any], tuple[str, ...]] = _no_weather
+    used: str = ""
+    made: str = ""
 
     def __post_init__(self) -> None:
         parameters = {one.name for one in fields(self.spec)} if is_dataclass(self.spec) else set()

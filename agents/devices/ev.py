@@ -340,5 +340,6 @@ EV = DEVICES.register(
         spec=Car,
         fleet=Cars,
         summary="an electric car that is ready when it leaves, and may give energy to the home",
+        used="ev_wh",
     )
 )

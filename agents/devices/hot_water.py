@@ -215,5 +215,6 @@ HOT_WATER = DEVICES.register(
         spec=Tank,
         fleet=Tanks,
         summary="a tank that holds hot water within a band of temperatures",
+        used="hot_water_wh",
     )
 )

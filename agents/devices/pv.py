@@ -188,5 +188,6 @@ PV = DEVICES.register(
         summary="a photovoltaic generator simulated from the weather by pvlib",
         turn=-1,
         weather=weather_of,
+        made="simulated_pv_wh",
     )
 )

@@ -151,7 +151,7 @@ def assemble(
                     record = recomputed.record
                     lines = record.settled.postings.lines[: len(setup.roster)]
                     current.community.learn_own(own_results(record.start_s, lines, record.price))
-            current.add(recomputed.with_devices(meters.columns))
+            current.add(recomputed.with_devices({**meters.columns, **setup.behind_meter(i, meters.columns)}))
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()
         return engine.finish(current, begun, signed=True, driver=LIVE, extra={"network": network})

@@ -49,7 +49,7 @@ class Recomputed:
 
     def with_devices(self, columns: Mapping[str, IntArray]) -> IntervalRecord:
         """The record with what only the homes know, such as battery contents."""
-        return replace(self.record, columns={**columns, **self.record.columns})
+        return replace(self.record, columns={**self.record.columns, **columns})
 
 
 def book_of(

@@ -278,7 +278,7 @@ def settled_interval(
     Args:
         import_wh: Metered import per home. [Wh]
         export_wh: Metered export per home. [Wh]
-        columns: What devices say, by name; sub-meters are added here.
+        columns: What devices say, by name; what is behind the meters is added here.
     """
     prices, accounts, rule = setup.prices.at(i), setup.accounts, setup.imbalance_rule
     postings = settle(
@@ -300,7 +300,7 @@ def settled_interval(
         netting_nano(postings, prices),
         bound_nano(import_wh, export_wh, prices),
     )
-    columns = {**columns, **setup.behind_meter(i)}
+    columns = {**columns, **setup.behind_meter(i, columns)}
     return IntervalRecord(
         setup.start_of(i),
         setup.roster,
