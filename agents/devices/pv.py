@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -111,7 +112,7 @@ class Generators:
 
         zenith, azimuth = self._sun(moment)
         ghi, dni, dhi, temp_c = (moment.weather[name] for name in WEATHER)
-        day = int(moment.start_s // 86_400 % 365.2425) + 1
+        day = datetime.fromtimestamp(moment.start_s, UTC).timetuple().tm_yday
         plane = irradiance.get_total_irradiance(
             self._tilt,
             self._azimuth,
