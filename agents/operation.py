@@ -72,6 +72,7 @@ class Operation:
         fleets: The devices that some home has, in the order in which they run.
         hours_ahead: Hours beyond the traded interval that a forecast has to reach. [h]
         reacts: Whether what homes do depends on what they have agreed in the market.
+        hears: Whether what homes do depends on the prices of earlier intervals.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Operation:
             self._crews.append(_Crew(controller, np.array(controllers) == name, state))
         self.hours_ahead = max((crew.controller.hours_ahead for crew in self._crews), default=0)
         self.reacts = any(crew.controller.reacts for crew in self._crews)
+        self.hears = any(crew.controller.hear is not None for crew in self._crews)
         self._planned = -1
         self._devices = {name: DEVICES.get(name) for name in devices}
         self._all: dict[str, Fleet] = {}
@@ -236,6 +238,13 @@ class Operation:
     def agree(self, position_wh: IntArray) -> None:
         """Say what each home has bought less what it has sold in the market of the next interval. [Wh]"""
         self._position = position_wh
+
+    def hear(self, start_s: int, price: int | None) -> None:
+        """Tell the controllers that want it the one price of an interval that is over. [micro-currency/kWh]"""
+        for crew in self._crews:
+            if crew.controller.hear is not None:
+                with CONTROLLERS.held(crew.controller):
+                    crew.state = kept(crew.controller.hear(crew.state, start_s, price), self._homes)
 
     def live(self, row: int, net_wh: IntArray) -> IntArray:
         """Run every device for the next interval: what all of them take together. [Wh]"""
