@@ -224,13 +224,16 @@ def _others(
             left=float(left[home]),
         )
         solver = days.setdefault(int(planning.homes[home]), DayPlan())
+        # Only what the home owns: with more, of equal plans another could come out for it among others than alone.
+        own = {name: fleet for name, fleet in planning.fleets.items() if planning.owns[name][home]}
         try:
-            taken, _ = solver.solve(planning.fleets, home, planning.states, day)
+            taken, _ = solver.solve(own, home, planning.states, day)
         except OptimizerError:
             infeasible[home] = True
             continue
         for name in names:
-            energy_wh[name][home] = np.rint(taken[name])
+            if name in taken:
+                energy_wh[name][home] = np.rint(taken[name])
     return energy_wh, infeasible
 
 
