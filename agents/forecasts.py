@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -34,10 +35,10 @@ class Forecasts:
 
     def __init__(self, rules: AgentRules, first: int, known_at: Gate) -> None:
         self.forecaster = FORECASTERS.get(rules.forecaster)
-        self._lead, self._known_at = rules.lead, known_at
+        self._first, self._lead, self._known_at = first, rules.lead, known_at
         self._load = _Part(self.forecaster, rules, first, lambda row: _load(known_at(row)))
         self._pv = _Part(FORECASTERS.get(rules.forecaster_pv), rules, first, lambda row: _pv(known_at(row)))
-        self._residuals = Residuals(rules.minutes, self._points)
+        self._residuals = Residuals(rules.minutes, self.points)
 
     def at(self, row: int, known: Known, steps: int) -> Forecast | None:
         """The forecast at the gate of a row, from the first unknown interval on; None without enough history.
@@ -52,10 +53,20 @@ class Forecasts:
         # Quantiles of the parts say nothing of their difference: its spread comes from residuals.
         return None if pv is None else Forecast.point(*_net(_median(load), _median(pv)))
 
-    def _points(self, rows: range) -> tuple[int, Points | None]:
+    @cached_property
+    def _parts(self) -> list[_Part]:
+        """What is forecast: consumption and, where there are meters of it, production."""
+        return [self._load] if self._known_at(self._first).pv_wh is None else [self._load, self._pv]
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether a forecaster forecasts no more than one gate at once."""
+        return any(part.forecaster.points is None for part in self._parts)
+
+    def points(self, rows: range) -> tuple[int, Points | None]:
         """The forecasts of the first of some rows, as they were, or could have been, made when their gates closed."""
-        parts = [self._load] if self._known_at(rows[0]).pv_wh is None else [self._load, self._pv]
-        if all(part.forecaster.points for part in parts):
+        if not self.one_by_one:
+            parts = self._parts
             count = min(part.until_refit(rows) for part in parts)
             points = [part.points(rows[:count]) for part in parts]
             load, pv = points[0], points[-1]

@@ -37,7 +37,7 @@ class AgentRules:
     """
 
     forecaster: str = "ridge"
-    forecaster_pv: str = "same_hour_median"
+    forecaster_pv: str = "scaled_median"
     forecast_days: int = 7
     strategy: str = "staircase"
     control: str = "self_consumption"

@@ -61,6 +61,12 @@ class InvalidPriceFile(InvalidFile):
     what = "price file"
 
 
+class InvalidWeatherFile(InvalidFile):
+    """A weather file with errors."""
+
+    what = "weather file"
+
+
 class MissingFile(DataError, FileNotFoundError):
     """A path that does not exist."""
 

@@ -29,7 +29,7 @@ GAMMA_PER_K: Final = -0.004
 """Change of a module's power per degree. [1/K]"""
 ALBEDO: Final = 0.2
 MOST_PEAK_W: Final = 1_000_000
-WEATHER: Final = ("ghi", "dni", "dhi", "temp_c")
+WEATHER: Final = ("dni", "dhi", "temp_c")
 _KEPT: Final = 400
 _KEPT_DAYS: Final = 4
 _AIR: Final = (1_013.25, 12.0, 67.0, 0.5667)
@@ -97,7 +97,7 @@ class Generators:
 
     def given_wh(self, moment: Moment) -> IntArray:
         """Energy given in an interval. [Wh]"""
-        key = (moment.start_s, *(moment.weather[name] for name in WEATHER))
+        key = (moment.start_s, *moment.weather.values())
         if key not in self._given:
             if len(self._given) > _KEPT:
                 del self._given[next(iter(self._given))]
@@ -111,7 +111,9 @@ class Generators:
         from pvlib import irradiance, pvsystem, temperature
 
         zenith, azimuth = self._sun(moment)
-        ghi, dni, dhi, temp_c = (moment.weather[name] for name in WEATHER)
+        dni, dhi, temp_c = (moment.weather[name] for name in WEATHER)
+        # Sets without it are on horizontal ground what they are of its parts.
+        ghi = moment.weather.get("ghi", dhi + dni * np.maximum(np.cos(np.radians(zenith)), 0.0))
         day = datetime.fromtimestamp(moment.start_s, UTC).timetuple().tm_yday
         plane = irradiance.get_total_irradiance(
             self._tilt,
@@ -169,7 +171,7 @@ class Generators:
 
 
 def weather_of(spec: Generator) -> tuple[str, ...]:
-    """All of it."""
+    """Both parts of the irradiance, and the temperature of the air."""
     return WEATHER
 
 

@@ -95,6 +95,7 @@ class Forecaster:
         fit_every_hours: Simulated hours for which a model is used before it is refitted; 0 fits at every gate.
         reads_valid: Whether it heeds `Known.valid` itself; if not, a home with a missing reading in the days to use
             has no forecast.
+        shares: Whether it learns from all homes together, as no network of homes can yet.
         history_days: Days of readings that it learns from at the start of a run, where that are more than
             `Known.days`.
         update: Learns on from what an older model did not know yet, to the same model as `fit` from everything.
@@ -109,6 +110,7 @@ class Forecaster:
     fit_every_hours: int = 0
     reads_valid: bool = False
     history_days: int = 0
+    shares: bool = False
     update: Callable[[Any, Known], Any | None] | None = None
     points: Callable[[Any, Known, IntArray, IntArray], Points] | None = None
 

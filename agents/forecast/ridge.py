@@ -10,11 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from agents.forecast import FORECASTERS, Forecast, Forecaster, Horizon, Points
-from agents.learning.features import USUAL_DAYS, Features
-from agents.learning.sums import Sums, Weights, over, solve
+from agents.learning.features import Features
+from agents.learning.sums import Learnt, Weights, learn, solve
 from agents.rules import Known
 from market.units import BoolArray, IntArray
 
@@ -29,39 +27,36 @@ HISTORY_DAYS: Final = 70
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """The sums of the homes, their weights, and which homes have readings enough for them."""
+    """What was learnt, the weights that follow from it, None before there are examples, and who uses them."""
 
-    sums: Sums | None
+    learnt: Learnt
     weights: Weights | None
-    enough: BoolArray | None
+    enough: BoolArray
 
 
 def fit(known: Known) -> Model | None:
     """Learn from all readings; None without a whole day of them."""
-    return update(Model(None, None, None), known)
+    return _model(known, learn(known))
 
 
 def update(model: Model, known: Known) -> Model | None:
     """Learn on from the readings that were not known before."""
-    rows, per_day = len(known.net_wh), known.steps_per_day
-    if rows < per_day:
+    return _model(known, learn(known, model.learnt))
+
+
+def _model(known: Known, learnt: Learnt | None) -> Model | None:
+    if learnt is None:
         return None
-    first = USUAL_DAYS * per_day if model.sums is None else model.sums.until
-    new = over(known, first, rows)
-    found = new if model.sums is None else model.sums if new is None else model.sums.plus(new)
-    if found is None:
-        return Model(None, None, None)
-    readings = np.full(known.net_wh.shape[1], rows) if known.valid is None else known.valid.sum(axis=0)
-    return Model(found, solve(found, PENALTY), readings >= LEAST_DAYS * per_day)
+    weights = None if learnt.sums is None else solve(learnt.sums, learnt.mean_wh, PENALTY)
+    return Model(learnt, weights, learnt.readings >= LEAST_DAYS * known.steps_per_day)
 
 
 def points(model: Model, known: Known, rows: IntArray, gates: IntArray) -> Points:
     """The mean of the last 14 days, and how far the home is expected to be off it."""
     features = Features(known)
     usual_wh, of, exists = features.of(rows, gates)
-    if model.weights is not None and model.enough is not None:
-        off_wh = np.floor(model.weights.off_wh(features.cell(rows), of) + 0.5).astype(np.int64)
-        usual_wh = usual_wh + off_wh * model.enough
+    if model.weights is not None:
+        usual_wh = usual_wh + model.weights.off_wh(features.cell(rows), of) * model.enough
     return usual_wh, exists
 
 

@@ -16,24 +16,9 @@ def fit(known: Known) -> bool | None:
 
 
 def points(model: bool, known: Known, rows: IntArray, gates: IntArray) -> Points:
-    """Medians of the readings at the same local time on the last `known.days` days, of those that there are.
-
-    Of an even number of readings it is the mean of the two in the middle, rounded half up.
-    """
+    """Medians of the readings at the same local time on the last `known.days` days, of those that there are."""
     features = Features(known)
-    days = known.days
-    wh, valid = features.read(features.before(rows[:, None], gates[:, None], np.arange(1, days + 1)))
-    if valid is None:
-        ordered = np.sort(wh, axis=1)
-        return (ordered[:, (days - 1) // 2] + ordered[:, days // 2] + 1) // 2, None
-    ordered = np.sort(np.where(valid, wh, np.iinfo(np.int64).max), axis=1)
-    count = valid.sum(axis=1, keepdims=True)
-    low, high = (
-        np.take_along_axis(ordered, np.maximum(place, 0), axis=1)[:, 0]
-        for place in ((count - 1) // 2, np.minimum(count // 2, count - 1))
-    )
-    exists = count[:, 0] > 0
-    return np.where(exists, (low * exists + high * exists + 1) // 2, 0), exists
+    return features.median(features.before(rows[:, None], gates[:, None], np.arange(1, known.days + 1)))
 
 
 def predict(model: bool, horizon: Horizon) -> Forecast:

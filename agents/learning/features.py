@@ -94,6 +94,25 @@ class Features:
         counts = valid.sum(axis=-2)
         return (2 * total + counts) // np.maximum(2 * counts, 1), counts > 0
 
+    def median(self, rows: IntArray) -> tuple[IntArray, BoolArray | None]:
+        """Median of the readings of rows over their last axis [Wh], and where there are any.
+
+        Of an even number of readings it is the mean of the two in the middle, rounded half up.
+        """
+        wh, valid = self.read(rows)
+        days = rows.shape[-1]
+        if valid is None:
+            ordered = np.sort(wh, axis=-2)
+            return (ordered[..., (days - 1) // 2, :] + ordered[..., days // 2, :] + 1) // 2, None
+        ordered = np.sort(np.where(valid, wh, np.iinfo(np.int64).max), axis=-2)
+        count = valid.sum(axis=-2, keepdims=True)
+        low, high = (
+            np.take_along_axis(ordered, np.maximum(place, 0), axis=-2)[..., 0, :]
+            for place in ((count - 1) // 2, np.minimum(count // 2, count - 1))
+        )
+        exists = count[..., 0, :] > 0
+        return (low * exists + high * exists + 1) // 2 * exists, exists
+
     def usual(self, rows: IntArray, known: IntArray) -> tuple[IntArray, BoolArray | None]:
         """The usual energy of rows [Wh], and for which homes there is one."""
         return self.mean(self.before(rows[:, None], known[:, None], np.arange(1, USUAL_DAYS + 1)))

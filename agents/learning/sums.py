@@ -8,7 +8,8 @@ library of linear algebra: a home alone gets bit for bit the numbers that it get
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from math import fsum
+from typing import Final, Self
 
 import numpy as np
 
@@ -16,9 +17,9 @@ from agents.learning.features import CELLS, LARGEST_WH, Features
 from agents.rules import FloatArray, Known
 from market.units import BoolArray, IntArray
 
-NEAR: int = 2
+NEAR: Final = 2
 """Intervals from the last known reading to the one that a home trades next, with the usual gate closure."""
-_STRIDE: int = 37
+_STRIDE: Final = 37
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,19 +31,17 @@ class Sums:
         count: Intervals by cell of the calendar, shape (cells, homes).
         cell: Of each column by cell, shape (cells, homes, columns). [Wh]
         product: Of products of columns, shape (homes, columns, columns). [Wh²]
-        load: Of the energy without its sign, shape (homes,). [Wh]
     """
 
     until: int
     count: FloatArray
     cell: FloatArray
     product: FloatArray
-    load: FloatArray
 
     @classmethod
     def empty(cls, until: int, homes: int, columns: int) -> Self:
         """Sums over nothing."""
-        shapes = ((CELLS, homes), (CELLS, homes, columns), (homes, columns, columns), (homes,))
+        shapes = ((CELLS, homes), (CELLS, homes, columns), (homes, columns, columns))
         return cls(until, *(np.zeros(shape) for shape in shapes))
 
     def plus(self, other: Sums, sign: int = 1) -> Sums:
@@ -52,7 +51,6 @@ class Sums:
             self.count + sign * other.count,
             self.cell + sign * other.cell,
             self.product + sign * other.product,
-            self.load + sign * other.load,
         )
 
 
@@ -68,20 +66,60 @@ class Weights:
     cell: FloatArray
     feature: FloatArray
 
-    def off_wh(self, cells: IntArray, features: IntArray) -> FloatArray:
-        """How far intervals lie from their usual energy, shape (T, homes). [Wh]"""
+    def off_wh(self, cells: IntArray, features: IntArray) -> IntArray:
+        """How far intervals lie from their usual energy, rounded half up, shape (T, homes). [Wh]"""
         off_wh = self.cell[cells]
         for column in range(features.shape[-1]):
             off_wh = off_wh + features[..., column] * self.feature[:, column]
-        return off_wh
+        rounded: IntArray = np.floor(off_wh + 0.5).astype(np.int64)
+        return rounded
+
+    def where(self, chosen: BoolArray, other: Weights) -> Weights:
+        """These of the homes that are chosen, other weights of the rest."""
+        return Weights(
+            np.where(chosen, self.cell, other.cell),
+            np.where(chosen[:, None], self.feature, other.feature),
+        )
 
 
-def examples(features: Features, rows: IntArray) -> tuple[IntArray, FloatArray, BoolArray | None, FloatArray]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Learnt:
+    """What homes have learnt from all their readings.
+
+    Args:
+        sums: None before the first example.
+        readings: Number of each home's readings.
+        energy: Sum of them without their sign. [Wh]
+    """
+
+    sums: Sums | None
+    readings: IntArray
+    energy: IntArray
+
+    @property
+    def mean_wh(self) -> FloatArray:
+        """Mean energy of an interval of each home, without its sign, at least 1. [Wh]"""
+        mean: FloatArray = np.maximum(self.energy / np.maximum(self.readings, 1), 1.0)
+        return mean
+
+
+def learn(known: Known, before: Learnt | None = None) -> Learnt | None:
+    """Learn from all readings, or on from what was learnt before; None without a whole day of readings."""
+    rows, per_day = len(known.net_wh), known.steps_per_day
+    if rows < per_day:
+        return None
+    old = None if before is None else before.sums
+    new = over(known, per_day if old is None else old.until, rows)
+    sums = new if old is None else old if new is None else old.plus(new)
+    readings = np.full(known.net_wh.shape[1], rows) if known.valid is None else known.valid.sum(axis=0)
+    return Learnt(sums, readings, np.abs(known.net_wh).sum(axis=0))
+
+
+def examples(features: Features, rows: IntArray) -> tuple[IntArray, IntArray, BoolArray | None]:
     """Every row as it looked from two gates, just before it and some other hour of the day before it.
 
     Returns:
-        Cell of each example; its features and how far it was off, shape (T, homes, columns) [Wh]; which exist; its
-        energy, shape (T, homes) [Wh].
+        Cell of each example; its features and how far it was off, shape (T, homes, columns) [Wh]; which exist.
     """
     known = features.known
     number = known.start_s // (known.minutes * 60) + rows
@@ -93,9 +131,7 @@ def examples(features: Features, rows: IntArray) -> tuple[IntArray, FloatArray, 
         exists = valid if exists is None else exists & valid
     off = np.clip(wh - usual, -LARGEST_WH, LARGEST_WH)
     columns = np.concatenate([of, off[..., None]], axis=-1)
-    if exists is not None:
-        columns, wh = columns * exists[..., None], wh * exists
-    return features.cell(rows), columns.astype(np.float64), exists, wh.astype(np.float64)
+    return features.cell(rows), columns if exists is None else columns * exists[..., None], exists
 
 
 def over(known: Known, first: int, until: int) -> Sums | None:
@@ -108,36 +144,34 @@ def over(known: Known, first: int, until: int) -> Sums | None:
 
 
 def _of_day(features: Features, rows: IntArray) -> Sums:
-    cells, columns, exists, wh = examples(features, rows)
+    cells, columns, exists = examples(features, rows)
     sums = Sums.empty(int(rows[-1]) + 1, columns.shape[1], columns.shape[2])
     for cell in np.unique(cells).tolist():
         here = cells == cell
         sums.count[cell] = here.sum() if exists is None else exists[here].sum(axis=0)
         sums.cell[cell] = columns[here].sum(axis=0)
-    by_home = columns.transpose(1, 0, 2)
+    by_home = columns.astype(np.float64).transpose(1, 0, 2)
     np.matmul(by_home.transpose(0, 2, 1), by_home, out=sums.product)
-    sums.load[:] = np.abs(wh).sum(axis=0)
     return sums
 
 
-def solve(sums: Sums, penalty: float, towards: Weights | None = None, more: float = 0.0) -> Weights:
-    """The weights of least squared error plus a penalty on their size, and on their distance from other weights.
+def solve(sums: Sums, scale: FloatArray, penalty: float, towards: Weights | None = None) -> Weights:
+    """The weights of least squared error plus a penalty on their distance from other weights, or from 0.
 
     Args:
-        penalty: In intervals; energy is measured in the home's own mean.
-        towards: Weights in units of the home's mean energy, shape (.., 1).
-        more: The penalty on the distance from them.
+        scale: The unit in which the energy of each home is measured, such as its mean. [Wh]
+        penalty: In examples.
+        towards: Weights of one home in that unit.
     """
-    count = sums.count + penalty + more
-    scale = mean_wh(sums)
+    count = sums.count + penalty
     cell, off = sums.cell[..., :-1], sums.cell[..., -1]
     left, right = sums.product[:, :-1, :-1].copy(), sums.product[:, :-1, -1].copy()
     unit = scale * scale
     places = np.arange(left.shape[-1])
-    left[:, places, places] += ((penalty + more) * unit)[:, None]
+    left[:, places, places] += (penalty * unit)[:, None]
     if towards is not None:
-        off = off + more * scale * towards.cell
-        right += (more * unit)[:, None] * towards.feature
+        off = off + penalty * scale * towards.cell
+        right += (penalty * unit)[:, None] * towards.feature
     for one, of, n in zip(cell, off, count, strict=True):  # the cells are eliminated one by one
         left -= one[:, :, None] * one[:, None, :] / n[:, None, None]
         right -= one * (of / n)[:, None]
@@ -148,10 +182,20 @@ def solve(sums: Sums, penalty: float, towards: Weights | None = None, more: floa
     return Weights(rest / count, feature)
 
 
-def mean_wh(sums: Sums) -> FloatArray:
-    """Mean energy of each home, without its sign, at least 1. [Wh]"""
-    mean: FloatArray = np.maximum(sums.load / np.maximum(sums.count.sum(axis=0), 1), 1.0)
-    return mean
+def pooled(sums: Sums, scale: FloatArray) -> Sums:
+    """The sums of all homes together, each in its own unit, as of one home; rounded once, so in any order of them."""
+
+    def total(values: FloatArray, homes: int) -> FloatArray:
+        by_home = np.moveaxis(values, homes, -1)
+        rows = [fsum(row) for row in by_home.reshape(-1, by_home.shape[-1]).tolist()]
+        return np.expand_dims(np.array(rows).reshape(by_home.shape[:-1]), homes)
+
+    return Sums(
+        sums.until,
+        total(sums.count, 1),
+        total(sums.cell / scale[:, None], 1),
+        total(sums.product / (scale * scale)[:, None, None], 0),
+    )
 
 
 def _solved(left: FloatArray, right: FloatArray) -> FloatArray:

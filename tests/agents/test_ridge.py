@@ -9,10 +9,10 @@ import pytest
 
 from agents.forecast import FORECASTERS, Horizon
 from agents.forecasts import Forecasts
-from agents.learning.features import CELLS, USUAL_DAYS, Features
-from agents.learning.sums import examples, mean_wh, over, solve
+from agents.learning.features import CELLS, Features
+from agents.learning.sums import Sums, examples, learn, pooled, solve
 from agents.readings import Readings
-from agents.rules import AgentRules, Known, local_minutes
+from agents.rules import AgentRules, FloatArray, Known, local_minutes
 from market.units import BoolArray, IntArray
 from tests.kits.community_kit import TARIFF
 
@@ -77,27 +77,50 @@ def test_many_rows_at_once_have_the_forecasts_that_each_had_at_its_gate(name: st
             assert has is None or np.array_equal(has, np.ones(4) if alone.valid is None else alone.valid[-1])
 
 
+def of_all_rows(net_wh: IntArray, minutes: int) -> tuple[Sums, FloatArray, IntArray, IntArray]:
+    """Sums of all examples, the unit of each home, and the examples: their cells and their columns."""
+    known, per_day = known_of(net_wh, minutes), 1440 // minutes
+    learnt = learn(known)
+    assert learnt is not None and learnt.sums is not None
+    parts = [
+        examples(Features(known), np.arange(row, row + per_day))
+        for row in range(per_day, len(net_wh), per_day)
+    ]
+    cells, columns = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    return learnt.sums, learnt.mean_wh, cells, columns
+
+
+def plainly(cells: IntArray, columns: FloatArray, penalty: float) -> FloatArray:
+    """The solution of one regression by numpy."""
+    x = np.concatenate([np.eye(CELLS)[cells], columns[:, :-1]], axis=1)
+    return np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ columns[:, -1])
+
+
 @pytest.mark.parametrize("minutes", [15, 60])
 def test_the_regression_is_the_plain_solution_of_its_examples(minutes: int) -> None:
-    net_wh, per_day = habits(3, 40, 3, minutes), 1440 // minutes
-    known = known_of(net_wh, minutes)
-    first = USUAL_DAYS * per_day
-    found = over(known, first, len(net_wh))
-    assert found is not None
-    weights = solve(found, 200.0)
-    cells, columns, exists, _ = examples(Features(known), np.arange(first, len(net_wh)))
-    assert exists is None
-    for home, scale in enumerate(mean_wh(found).tolist()):
-        calendar = np.eye(CELLS)[cells]
-        x = np.concatenate([calendar, columns[:, home, :-1] / scale], axis=1)
-        y = columns[:, home, -1] / scale
-        plain = np.linalg.solve(x.T @ x + 200 * np.eye(x.shape[1]), x.T @ y)
-        assert np.allclose(weights.cell[:, home] / scale, plain[:CELLS], rtol=0, atol=1e-9)
+    sums, scale, cells, columns = of_all_rows(habits(3, 40, 3, minutes), minutes)
+    weights = solve(sums, scale, 200.0)
+    for home, unit in enumerate(scale.tolist()):
+        plain = plainly(cells, columns[:, home] / unit, 200.0)
+        assert np.allclose(weights.cell[:, home] / unit, plain[:CELLS], rtol=0, atol=1e-9)
         assert np.allclose(weights.feature[home], plain[CELLS:], rtol=0, atol=1e-9)
 
 
-def test_learning_on_gives_the_bits_of_learning_from_the_start() -> None:
-    net_wh, ridge = habits(4, 60, 3), FORECASTERS.get("ridge")
+def test_sums_of_all_homes_give_what_their_readings_in_one_place_give() -> None:
+    sums, scale, cells, columns = of_all_rows(habits(3, 40, 5), 60)
+    together = solve(pooled(sums, scale), np.ones(1), 200.0)
+    everything = np.concatenate([columns[:, home] / unit for home, unit in enumerate(scale.tolist())])
+    plain = plainly(np.tile(cells, 5), everything, 200.0)
+    assert np.allclose(together.cell[:, 0], plain[:CELLS], rtol=0, atol=1e-9)
+    assert np.allclose(together.feature[0], plain[CELLS:], rtol=0, atol=1e-9)
+
+
+REGRESSIONS = ["ridge", "shared_ridge"]
+
+
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_learning_on_gives_the_bits_of_learning_from_the_start(name: str) -> None:
+    net_wh, ridge = habits(4, 60, 3), FORECASTERS.get(name)
     assert ridge.update is not None
     model = ridge.fit(known_of(net_wh, rows=20 * 24))
     for rows in (20 * 24 + 7, 41 * 24, 60 * 24):
@@ -107,8 +130,9 @@ def test_learning_on_gives_the_bits_of_learning_from_the_start() -> None:
     assert whole.weights.feature.tobytes() == model.weights.feature.tobytes()
 
 
-def test_the_order_and_the_number_of_homes_change_no_bit() -> None:
-    net_wh, ridge = habits(5, 50, 12, 15), FORECASTERS.get("ridge")
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_the_order_and_the_number_of_homes_change_no_bit(name: str) -> None:
+    net_wh, ridge = habits(5, 60, 12, 15), FORECASTERS.get(name)
     model = ridge.fit(known_of(net_wh, 15))
     expected = ridge.predict(model, Horizon(known_of(net_wh, 15), 96)).median_wh
     for seed in range(20):
@@ -119,6 +143,8 @@ def test_the_order_and_the_number_of_homes_change_no_bit() -> None:
         assert np.array_equal(
             ridge.predict(moved, Horizon(known_of(of, 15), 96)).median_wh, expected[:, order]
         )
+    if ridge.shares:
+        return
     for home in range(12):
         alone = ridge.fit(known_of(net_wh[:, [home]], 15))
         assert alone.weights.feature.tobytes() == model.weights.feature[home].tobytes()
@@ -165,11 +191,11 @@ def test_production_is_forecast_apart_and_the_net_is_the_difference() -> None:
     first, given = 35 * 24, {"start_s": START_S, "zone": "Europe/Berlin", "weather": {}, "ahead": 50}
 
     def at(net_wh: IntArray, pv_wh: IntArray | None, of: AgentRules = rules) -> IntArray:
-        readings = Readings(net_wh.copy(), pv_wh, None, first, of, TARIFF, **given)  # type: ignore[arg-type]
+        readings = Readings(net_wh.copy(), pv_wh, None, first, of, TARIFF, **given)
         forecast = Forecasts(of, first, readings.known_at).at(first, readings.known_at(first), 24)
         assert forecast is not None
         return forecast.median_wh
 
-    median = replace(rules, forecaster="same_hour_median")
-    assert np.array_equal(at(load - pv, pv), at(load, None) - at(pv, None, median))
+    of_pv = replace(rules, forecaster=rules.forecaster_pv)
+    assert np.array_equal(at(load - pv, pv), at(load, None) - at(pv, None, of_pv))
     assert not np.array_equal(at(load - pv, pv), at(load - pv, None))

@@ -18,7 +18,7 @@ from wattswap.runs.layout import MEMBERS, SCENARIO
 from wattswap.runs.prepare import Setup, prepare
 from wattswap.scenario.load import Scenario, from_resolved, load
 
-_FILES = (("data", "path"), ("tariff", "import_series"), ("tariff", "feed_in_series"))
+_FILES = (("data", "path"), ("data", "weather"), ("tariff", "import_series"), ("tariff", "feed_in_series"))
 
 
 def write_bundle(scenario: Scenario, folder: Path, *, with_secret: bool) -> Scenario:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from agents.bidding import STRATEGIES
+from agents.forecast import FORECASTERS
 from p2p.blocks.block import MAX_VALIDATORS
 from p2p.blocks.genesis import MAX_OPERATORS, Genesis, is_set_size, write_genesis
 from p2p.blocks.members import Members, write_members
@@ -217,7 +218,7 @@ def init_nodes(
         if scenario_file is None:
             scenario = write_bundle(scenario, bundle, with_secret=keys.derived)
         setup = prepare(scenario)
-        _refuse_learning_from_the_market(setup)
+        _refuse_learning_from_others(setup)
         everybody = node_slots(setup.roster, spec)
         _check_given(everybody, keys.given)
         secret = {
@@ -246,8 +247,16 @@ def init_nodes(
     return tuple(config.in_folder(folder.resolve() / config.name) for config in configs)
 
 
-def _refuse_learning_from_the_market(setup: Setup) -> None:
-    """Refuse strategies that learn from what a home's node does not receive: the orders of the others."""
+def _refuse_learning_from_others(setup: Setup) -> None:
+    """Refuse what learns from what a home's node does not receive: orders or readings of the others."""
+    for forecast, name in (
+        ("homes.forecast", setup.agents.forecaster),
+        ("homes.forecast_pv", setup.agents.forecaster_pv),
+    ):
+        if FORECASTERS.get(name).shares:
+            what = f"{name!r} learns from the readings of all homes, of which a home on a network has its own only"
+            cure = "use `wattswap run` or `compare`, or a forecaster of own readings"
+            raise setup.scenario.invalid(forecast, what, cure)
     for name in sorted(set(setup.strategies)):
         if STRATEGIES.get(name).learn is not None:
             what = f"{name!r} learns from the orders of all homes, of which a home on a network receives its own only"

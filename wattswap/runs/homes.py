@@ -15,7 +15,9 @@ from agents.bidding import STRATEGIES
 from agents.devices import DEVICES, Device
 from agents.errors import ImpossibleDevice
 from agents.forecast import FORECASTERS
+from agents.rules import Weather
 from data.readings import MISSING, MeterData
+from data.weather import load_weather
 from market.errors import one_line, text_of
 from market.units import PPM, BoolArray, largest_remainder
 from wattswap.errors import InvalidData, InvalidScenario, Problem
@@ -65,6 +67,18 @@ def load_meter(scenario: Scenario) -> MeterData:
             "data.households", f"the data have no home {unknown[0]!r}", f"they have: {known}"
         )
     return meter.select(wanted)
+
+
+def weather_of(scenario: Scenario, meter: MeterData) -> Weather:
+    """The weather of every interval of the readings, by column; nothing where the scenario names none.
+
+    Raises:
+        InvalidWeatherFile: Everything that is wrong with the file, with its lines.
+    """
+    if scenario.data.weather is None:
+        return {}
+    path = scenario.source.base / scenario.data.weather
+    return load_weather(path, meter.start_s, meter.minutes, meter.intervals, zone=scenario.named_zone)
 
 
 def history_days(scenario: Scenario) -> int:

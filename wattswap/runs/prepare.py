@@ -51,6 +51,7 @@ from wattswap.runs.homes import (
     load_meter,
     refuse_without_weather,
     strategies_of,
+    weather_of,
     without_missing,
 )
 from wattswap.runs.layout import GENESIS, MEMBERS
@@ -387,8 +388,11 @@ def cut_to(scenario: Scenario, intervals: int | None, start_s: int | None) -> Sc
     return scenario.model_copy(update={"time": scenario.time.model_copy(update=changed)})
 
 
-def prepare(scenario: Scenario) -> Setup:
+def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
     """Load the data and check that the scenario can run on them, before anything is written.
+
+    Args:
+        least_history_days: Days before the run that are read, where the homes need less.
 
     Raises:
         WattswapError: All errors of scenario and data together.
@@ -398,7 +402,7 @@ def prepare(scenario: Scenario) -> Setup:
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
     step_s = span.minutes * 60
     agents = _agent_rules(scenario, span.minutes)
-    history_s = max(history_days(scenario), DAYS + 1) * DAY_S + agents.lead * step_s
+    history_s = max(history_days(scenario), DAYS + 1, least_history_days) * DAY_S + agents.lead * step_s
     # History and run are cut to whole market intervals, counted from the run's start.
     first_s = max(meter.start_s, span.start_s - history_s)
     first_s = span.start_s - (span.start_s - first_s) // step_s * step_s
@@ -431,6 +435,7 @@ def prepare(scenario: Scenario) -> Setup:
         controllers=controllers,
         membership=membership,
         keys=Keys.of(scenario),
+        weather=weather_of(scenario, meter),
         dropped_homes=dropped,
     )
     refuse_without_weather(scenario, setup.roster, devices, setup.weather)

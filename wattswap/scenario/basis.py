@@ -156,7 +156,7 @@ def moment(start: str, zone: str) -> str:
 def _forecast(name: str, homes: Mapping[str, Any]) -> str:
     if name == PERFECT_FORESIGHT.name:
         return _forecaster(name, homes)
-    pv = _forecaster(str(homes.get("forecast_pv", "same_hour_median")), homes)
+    pv = _forecaster(str(homes.get("forecast_pv", "scaled_median")), homes)
     return f"{_forecaster(name, homes)}; of metered production, {pv}"
 
 

@@ -104,7 +104,12 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
     from wattswap.scenario.problems import faults_of
 
     content = copy.deepcopy(dict(resolved))
-    files = (("tariff", "import_series"), ("tariff", "feed_in_series"), ("chain", "secret_file"))
+    files = (
+        ("data", "weather"),
+        ("tariff", "import_series"),
+        ("tariff", "feed_in_series"),
+        ("chain", "secret_file"),
+    )
     hashes = {(table, key): content.get(table, {}).pop(f"{key}_sha256", None) for table, key in files}
     modules = content.pop("modules", {})
     require_modules(modules)

@@ -176,7 +176,7 @@ class Scenario(Table):
             ("chain", "modules", []),
             ("homes", "control", "self_consumption"),
             ("homes", "controls", {}),
-            ("homes", "forecast_pv", "same_hour_median"),
+            ("homes", "forecast_pv", "scaled_median"),
             *(("tariff", Tariff.model_fields[field.name].alias, "0") for field in fields(Surcharges)),
             *(("homes", name, {}) for name, device in DEVICES.all().items() if device.in_data is None),
         ):
@@ -185,11 +185,11 @@ class Scenario(Table):
         if self.modules:
             resolved["modules"] = self.modules
         resolved["tariff"]["time_of_use"].sort(key=lambda window: sorted(window.items()))
-        for key in ("import_series", "feed_in_series"):
-            path = getattr(self.tariff, key)
+        for table, key in (("data", "weather"), ("tariff", "import_series"), ("tariff", "feed_in_series")):
+            path = getattr(getattr(self, table), key)
             if path is not None:
                 content = (self._source.base / path).read_bytes()
-                resolved["tariff"][f"{key}_sha256"] = hashlib.sha256(content).hexdigest()
+                resolved[table][f"{key}_sha256"] = hashlib.sha256(content).hexdigest()
         if self.chain.secret_file is not None:
             # The hash of 32 random bytes reveals nothing about them.
             resolved["chain"]["secret_file_sha256"] = hashlib.sha256(self.secret).hexdigest()

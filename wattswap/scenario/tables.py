@@ -91,6 +91,9 @@ class Data(Table):
     on_missing: Literal["refuse", "drop_home"] = Field(
         "refuse", description="What to do about missing readings."
     )
+    weather: str | None = Field(
+        default=None, description="CSV of measured weather, or the weather.csv of a CityLearn set."
+    )
 
     @field_validator("households")
     @classmethod
@@ -114,8 +117,9 @@ class Data(Table):
                 for key, field in (("format", "format"), ("zone", "zone"), ("register", "numbers"))
                 if field in self.model_fields_set
             )
-        if self.path is not None:
-            faults.extend(missing_file("path", self.path, info))
+        for key in ("path", "weather"):
+            if getattr(self, key) is not None:
+                faults.extend(missing_file(key, getattr(self, key), info))
         finish(faults)
         return self
 
@@ -153,7 +157,7 @@ class Homes(Table):
         description="How a home expects its next consumption; without a meter of production, its net energy.",
     )
     forecast_pv: Annotated[str, _name_of("homes.forecast_pv", "forecast")] = Field(
-        default="same_hour_median",
+        default="scaled_median",
         description="How a home expects its next production, where it has a meter of it.",
     )
     forecast_days: int = Field(

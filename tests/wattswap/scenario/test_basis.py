@@ -16,20 +16,19 @@ from wattswap.scenario.basis import BOUND, METERED, NO_IMBALANCE, ORDERED, momen
 
 Capture = pytest.CaptureFixture[str]
 RIDGE = "ridge, regression on the home's own last hours, days and weeks; a mean of 14 days until 28 are known"
-MEDIAN = "median of the same time of day over the last"
+SCALED = "scaled_median, median of the same local time over the last days, scaled by what the last half hour gave of it"
+DAYS = "of the same time of day over the last"
 
 
 @pytest.mark.parametrize(
     ("scenario", "said"),
     [
-        ({}, {"quantities": ORDERED, "forecast": f"{RIDGE}; of metered production, {MEDIAN} 7 days"}),
+        ({}, {"quantities": ORDERED, "forecast": f"{RIDGE}; of metered production, {SCALED}"}),
         ({"market": {"quantities": "metered"}}, {"quantities": METERED, "imbalance": NO_IMBALANCE}),
         ({"homes": {"forecast": "perfect_foresight"}}, {"bound": BOUND}),
         (
-            {"homes": {"forecast": "same_hour_mean", "forecast_days": 3}},
-            {
-                "forecast": f"{MEDIAN.replace('median', 'mean')} 3 days; of metered production, {MEDIAN} 3 days"
-            },
+            {"homes": {"forecast": "same_hour_mean", "forecast_pv": "same_hour_median", "forecast_days": 3}},
+            {"forecast": f"mean {DAYS} 3 days; of metered production, median {DAYS} 3 days"},
         ),
         ({"homes": {"forecast_pv": "ridge"}}, {"forecast": f"{RIDGE}; of metered production, {RIDGE}"}),
         (

@@ -1,0 +1,149 @@
+"""Series of values by time in a CSV: its rows, their stamps, and the hours of a CityLearn set, whose files have none."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data import clock
+from data.findings import FindingLog
+from data.formats import citylearn
+from data.intake.file import MeterFile
+from market.interval import ALLOWED_MINUTES, begins_interval
+from market.units import IntArray
+
+
+def read(path: Path, noun: str, log: FindingLog) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of a CSV; errors go to the log.
+
+    Args:
+        noun: What a row holds, such as "price".
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            lines = [[cell.strip() for cell in row] for row in csv.reader(file)]
+        except (UnicodeDecodeError, csv.Error) as problem:
+            log.add("error", "unreadable", f"the file cannot be read ({problem}); save it as UTF-8 CSV")
+            return [], []
+    while lines and not any(lines[-1]):
+        lines.pop()
+    if len(lines) < 2:
+        log.add("error", "empty_file", f"the file has no {noun}s; export it again")
+        return [], []
+    for number, row in enumerate(lines[1:], start=2):
+        if len(row) != len(lines[0]):
+            message = (
+                f"the row does not have {len(lines[0])} cells; a decimal comma? Write numbers with a point"
+            )
+            log.add("error", "wrong_cells", message, line=number)
+    return lines[0], lines[1:]
+
+
+def on_stamps(texts: Sequence[str], noun: str, zone: str | None, log: FindingLog) -> tuple[int, int] | None:
+    """Start of the first interval [s since 1970] and their length [min]; None where the stamps are no regular series.
+
+    Args:
+        texts: The stamps, in the order of the rows.
+        zone: Time zone of stamps without an offset.
+    """
+    seconds, kind = clock.parse_stamps(texts)
+    for row in np.flatnonzero(kind == clock.UNREADABLE).tolist():
+        log.add(
+            "error", "bad_timestamp", f"timestamp {texts[row]!r} is not like 2026-06-13T00:00Z", line=row + 2
+        )
+    local = kind == clock.LOCAL
+    if local.any() and (kind == clock.WITH_OFFSET).any():
+        log.add(
+            "error",
+            "mixed_zones",
+            "some timestamps have a UTC offset and some have none; write all in one way",
+        )
+    elif local.any() and zone is None:
+        log.add(
+            "error",
+            "zone_needed",
+            "timestamps have no UTC offset; name their time zone, e.g. 'Europe/Berlin'",
+        )
+    if log.has_errors:
+        return None
+    utc = seconds
+    if zone is not None and local.any():
+        info = clock.zone_named(zone)
+        utc, _, exists = clock.utc_by_row_order(seconds, np.zeros(len(seconds), dtype=np.int64), info)
+        for row in np.flatnonzero(~exists).tolist():
+            log.add(
+                "error",
+                "impossible_time",
+                f"{texts[row]} does not exist in {zone}; check the zone",
+                line=row + 2,
+            )
+    minutes = _minutes(utc, noun, log)
+    if minutes is None:
+        return None
+    for row in (np.flatnonzero(np.diff(utc) != minutes * 60) + 1).tolist():
+        away = (int(utc[row]) - int(utc[row - 1])) // 60
+        message = f"{texts[row]} comes {away} minutes after the row before, not {minutes}"
+        log.add(
+            "error",
+            "gap" if away > 0 else "wrong_order",
+            f"{message}; every interval needs one {noun}",
+            line=row + 2,
+        )
+    return int(utc[0]), minutes
+
+
+def _minutes(utc: IntArray, noun: str, log: FindingLog) -> int | None:
+    step = np.diff(utc)
+    step = step[step > 0]
+    if not len(step):
+        log.add(
+            "error",
+            "interval_length",
+            "the file has fewer than two intervals; their length cannot be determined",
+        )
+        return None
+    lengths, count = np.unique(step, return_counts=True)
+    seconds = int(lengths[np.argmax(count)])
+    if (
+        seconds % 60
+        or seconds // 60 not in ALLOWED_MINUTES
+        or not begins_interval(int(utc[0]), seconds // 60)
+    ):
+        message = (
+            f"{noun}s come every {seconds / 60:g} minutes from {int(utc[0]) % 86_400} s after midnight UTC"
+        )
+        log.add(
+            "error", "interval_length", f"{message}; give one of {ALLOWED_MINUTES} minutes, on its boundary"
+        )
+        return None
+    return seconds // 60
+
+
+def beside_citylearn(path: Path) -> bool:
+    """Whether a file lies beside the schema.json of a CityLearn set."""
+    return bool(citylearn.sniff(MeterFile(path.parent)))
+
+
+def on_citylearn_hours(
+    path: Path, rows: int, noun: str, zone: str | None, log: FindingLog
+) -> tuple[int, IntArray] | None:
+    """Start of the first hour [s since 1970] and the row of each hour; None where the rows are not those of the set.
+
+    Args:
+        rows: Number of rows of the file.
+    """
+    hours = citylearn.calendar_of(MeterFile(path.parent), zone, log)
+    if hours is None:
+        return None
+    expected = len(hours.row) - int(hours.filled.sum()) + len(hours.dropped)
+    if rows != expected:
+        log.add(
+            "error",
+            "wrong_length",
+            f"{rows} {noun}s for {expected} hours of the buildings; use the set's file",
+        )
+        return None
+    return hours.start_s, hours.row
