@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,11 +15,12 @@ from agents.devices import DEVICES, TAKEN, Fleet
 from agents.errors import InvalidEnergy
 from agents.forecast import Forecast
 from agents.response import Response
-from agents.rules import AgentRules, Known, Weather
+from agents.rules import DAY_MINUTES, AgentRules, Known, Weather
 from agents.state import State, from_json, kept, to_json
 from market.settlement.tariff import OutsidePrices
 from market.units import BoolArray, IntArray
 
+HOUR_MINUTES: Final = 60
 States = dict[str, State]
 """State of each device, by its name."""
 
@@ -275,10 +276,10 @@ class Operation:
         return columns
 
     def _present(self, row: int, known: int | None, agreed_wh: IntArray) -> Present:
-        """The interval of a row; weather from the last of `known` rows where they are given and end before it."""
-        seen = row if known is None else min(row, known - 1)
-        weather = {name: float(column[max(seen, 0)]) for name, column in self._weather.items()}
+        """The interval of a row, with the weather that is known for it where only `known` rows have been measured."""
         minutes = self._rules.minutes
+        seen = row if known is None else _seen(row, known, minutes)
+        weather = {name: float(column[seen]) for name, column in self._weather.items()}
         prices = self._tariff.at(min(max(row - self._first, 0), len(self._tariff) - 1))
         start_s = self._start_s + row * minutes * 60
         return Present(
@@ -311,3 +312,12 @@ class Operation:
                     f"device {name!r} returns energy that is not one whole number of Wh per home"
                 )
         return moved_wh, states | {name: state}
+
+
+def _seen(row: int, known: int, minutes: int) -> int:
+    """The measured row that stands for one to come: the last for the next hour, the same time of a day for later."""
+    last = known - 1
+    if (row - last) * minutes > HOUR_MINUTES:
+        day = DAY_MINUTES // minutes
+        row -= -(-(row - last) // day) * day
+    return max(min(row, last) if row >= 0 else last, 0)

@@ -162,8 +162,9 @@ latitude = 48.1
 longitude = 11.6
 """,
         {"simulated_pv_wh": "Energy that it gave."},
-        "It needs the optional package pvlib (`pip install 'wattswap[solar]'`) and weather with `dni`, `dhi`, `temp_c` and, if"
-        " there is one, `ghi`.\nWhere the data have measured production, that is part of the meter and needs no table.",
+        "It needs the optional package pvlib (`pip install 'wattswap[solar]'`) and weather with `dni`, `dhi`, `temp_c`"
+        " and, if there is one, `ghi`.\nWhere the data have measured production, that is part of the meter and needs no"
+        " table.",
     ),
 }
 

@@ -67,7 +67,8 @@ class Moment:
     Args:
         start_s: Start of the interval. [s since 1970 UTC]
         minutes: Its length. [min]
-        weather: Of the interval; the last measured values where the interval is still to come.
+        weather: Of the interval; where it is still to come, the last measured values for the next hour, those of the
+            same time of day before for later ones.
         zone: Name of the time zone whose calendar the homes live by.
         seed: From which random draws of the homes follow.
         homes: Index of each home in the roster; 0, 1, .. where None.

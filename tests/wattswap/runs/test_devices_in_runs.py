@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import wattswap as ws
-from tests.kits.run_kit import table_rows, write_street
+from tests.kits.run_kit import FIRST, table_rows, write_street
 from tests.kits.scenario_kit import MINIMAL, read
 from tests.wattswap.plugins.test_agent_plugins import interrupted, same_files
 from wattswap.runs import engine
@@ -82,3 +83,44 @@ def test_what_devices_use_counts_as_consumption_of_their_home(tmp_path: Path) ->
     net = [table["import_wh"].astype(np.int64) - table["export_wh"].astype(np.int64) for table in tables]
     without_battery = tables[0]["household"] != "home-04"
     assert ((net[0] - net[1]) == used)[without_battery].all()
+
+
+def weathered(folder: Path, devices: str) -> ws.Scenario:
+    """A street with devices, and three days of weather: a frost at night, sun by day."""
+    street = write_street(folder, homes=3, more=devices)
+    rows = ["time,temp_c,ghi,dni,dhi"]
+    for i in range(72):
+        sun = max(0, 12 - abs(i % 24 - 12) * 2)
+        at = FIRST + timedelta(hours=i)
+        rows.append(f"{at:%Y-%m-%dT%H:%M:%SZ},{-4 + sun},{sun * 60},{sun * 50},{sun * 20}")
+    (street / "weather.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return ws.load(street, overrides=["data.weather=weather.csv"])
+
+
+def test_a_heat_pump_follows_the_weather_of_each_interval(tmp_path: Path) -> None:
+    """It takes most in the coldest hours, resumes and verifies with the same weather."""
+    table = DEVICES[DEVICES.index("[homes.heat_pump") : DEVICES.index("[homes.hot_water")]
+    scenario = weathered(tmp_path / "street", "\n" + table.replace("outdoor_c = 3.5\n", ""))
+    whole = ws.run(scenario, out=tmp_path / "runs")
+    readings = whole.table("readings")
+    taken = readings[readings["household"] == "home-2"].set_index("interval_start")["heat_pump_wh"]
+    by_hour = taken.groupby(taken.index.hour).mean()
+    assert by_hour.idxmin() in range(10, 15)
+    assert by_hour.loc[[22, 23, 0, 1, 2]].min() > by_hour.min() * 1.5
+    resumed = engine.resume(interrupted(scenario, tmp_path / "stopped", 30))
+    assert resumed.manifest["replay_sha256"] == whole.manifest["replay_sha256"]
+    assert ws.verify(whole.path)["ok"]
+
+
+def test_a_simulated_generator_follows_the_weather(tmp_path: Path) -> None:
+    """By day, in the home that has one; it counts as production and shows at the meter."""
+    pytest.importorskip("pvlib")
+    roof = "\n[homes.pv.home-1]\npeak_kw = 5\ntilt = 30\nazimuth = 170\nlatitude = 48\nlongitude = 11\n"
+    scenario = weathered(tmp_path / "street", roof)
+    result = ws.run(scenario, out=tmp_path / "runs")
+    readings = result.table("readings")
+    given = readings[readings["household"] == "home-1"].set_index("interval_start")["simulated_pv_wh"]
+    assert given[given.index.hour < 4].sum() == 0
+    assert given[given.index.hour == 11].min() > 2_000
+    assert readings[readings["household"] != "home-1"]["simulated_pv_wh"].sum() == 0
+    assert ws.verify(result.path)["ok"]
