@@ -31,7 +31,7 @@ def test_every_template_is_valid_with_all_its_cases_and_comes_back_from_resolved
 
 
 def test_there_are_the_four_templates() -> None:
-    assert template_names() == ["citylearn", "csv", "street", "village"]
+    assert template_names() == ["citylearn", "csv", "street", "thinking", "village"]
 
 
 def test_every_key_in_the_comments_of_a_template_exists(tmp_path: Path) -> None:
