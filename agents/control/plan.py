@@ -84,14 +84,14 @@ def outlook(state: State, planning: Planning, steps: int, ties: Ties) -> Outlook
 
 
 def stores_of(batteries: Batteries, ties: Ties) -> Stores:
-    """The batteries of all homes as a plan sees them."""
+    """The batteries of all homes as a plan sees them: from their reserve on."""
     return Stores(
-        capacity_uwh=batteries.capacity_uwh,
+        capacity_uwh=batteries.capacity_uwh - batteries.reserve_uwh,
         charge_wh=batteries.charge_wh,
         discharge_wh=batteries.discharge_wh,
         charge_efficiency_ppm=batteries.charge_efficiency_ppm,
         discharge_efficiency_ppm=batteries.discharge_efficiency_ppm,
-        wear_micro_per_kwh=np.zeros_like(batteries.charge_wh),
+        wear_micro_per_kwh=batteries.wear_micro_per_kwh,
         gently_ppm=ties.gently_ppm,
     )
 
@@ -185,7 +185,11 @@ def _written(state: State, planning: Planning, batteries: Batteries, ties: Ties)
         return _kept_of(state)
     prices = known.tariff.at(at)
     planned_wh = stores_of(batteries, ties).best(
-        _value(state, 0), state["paper_uwh"][:, 0], net_wh, state["bought"][:, 0], state["sold"][:, 0]
+        _value(state, 0),
+        state["paper_uwh"][:, 0] - batteries.reserve_uwh,
+        net_wh,
+        state["bought"][:, 0],
+        state["sold"][:, 0],
     )
     return {
         **_kept_of(state),
@@ -271,7 +275,7 @@ def command(
         return np.where(state["follows"], planned, by_rule)
     best = stores_of(fleet, ties).best(
         _value(state, step),
-        device["stored_uwh"],
+        device["stored_uwh"] - fleet.reserve_uwh,
         net_wh - present.agreed_wh,
         state["bought"][:, step],
         state["sold"][:, step],
@@ -293,7 +297,7 @@ def respond(
     if not isinstance(fleet, Batteries) or not state["follows"].any():
         return Response(wanted, np.zeros(len(net_wh), dtype=np.bool_))
     step, stores, outside = _step(state, present), stores_of(fleet, ties), present.prices
-    value, content_uwh = _value(state, step), device["stored_uwh"]
+    value, content_uwh = _value(state, step), device["stored_uwh"] - fleet.reserve_uwh
     retail = outside.import_micro_per_kwh + outside.grid_fee_remote_micro_per_kwh
     spread = state["bought"][:, step] - retail
     for level, price in enumerate(prices.tolist()):
