@@ -282,7 +282,11 @@ class Community:
     @property
     def learns(self) -> bool:
         """Whether what homes do depends on the results of earlier orders: they learn, or hold to what was agreed."""
-        return self._operation.reacts or any(group.strategy.learns for group in self._groups)
+        return (
+            self._operation.reacts
+            or self._operation.hears
+            or any(group.strategy.learns for group in self._groups)
+        )
 
     def learn(self, book: OrderBook, clearing: Clearing) -> None:
         """Give strategies that learn from the whole market its result for their orders of the last interval."""
@@ -309,7 +313,11 @@ class Community:
                 group.state = kept(group.strategy.learn(group.state, outcome), len(group.homes))
 
     def learn_own(self, results: OwnResults) -> None:
-        """Give strategies that learn from their homes' own results those of the last interval, a row per home."""
+        """Give strategies that learn from their homes' own results those of the last interval, a row per home.
+
+        Controllers that want it hear the price.
+        """
+        self._operation.hear(results.start_s, None if results.price is None else results.price.price)
         for group in self._groups:
             if group.strategy.learn_own is not None:
                 with STRATEGIES.held(group.strategy):

@@ -147,8 +147,8 @@ def block(
 ) -> list[Columns]:
     """Add one home's body to a linear program: energy taken at the terminals, and none given. [Wh]
 
-    Its content is the heat above the lower end of the band; heat that is short has a price, and where the
-    surroundings alone warm it above the upper end, that is no limit.
+    Its content is the heat above the lower end of the band. Heat that is short comes from nowhere, at a price; and
+    where the surroundings alone warm the body above the upper end, that is no limit.
 
     Args:
         model: The model.
@@ -161,7 +161,7 @@ def block(
         per_wh: Heat of a Wh at the terminals, of each interval. [mWh]
         floor_udeg: Lowest temperature that is wanted at the end of each interval.
         most_wh: By the power. [Wh]
-        short_cost: Of a Wh of heat that is short at the end of an interval.
+        short_cost: Of a Wh of heat that is short.
     """
     steps = len(around_udeg)
     keep, capacity = int(body.keep[home]) / _SCALE, int(body.capacity_mwh_per_k[home]) / 1_000
@@ -176,16 +176,18 @@ def block(
     floor = capacity * (np.array(floor_udeg, dtype=np.float64) / UDEG - low)
     top, alone = np.full(steps, capacity * (high - low)), before
     for t in range(steps):
-        alone = keep * alone + passing[t]
+        alone = max(keep * alone + passing[t], floor[t])
         top[t] = max(top[t], alone)
-    heat = model.variables(f"{name}.heat_wh", steps, lower=-np.inf, upper=top)
+    heat = model.variables(f"{name}.heat_wh", steps, lower=floor, upper=top)
     short = model.variables(f"{name}.short_wh", steps, cost=short_cost)
-    for t in range(steps):
-        terms = [(heat[t], 1.0), (takes[t], -rise * per_wh[t] / 1_000)]
-        terms += [(heat[t - 1], -keep)] if t else []
-        held = float(passing[t]) + (0.0 if t else keep * before)
+    contents, rows = heat.tolist(), zip(takes.tolist(), short.tolist(), passing.tolist(), strict=True)
+    for t, (taken, missing, held) in enumerate(rows):
+        terms = [(contents[t], 1.0), (taken, -rise * per_wh[t] / 1_000), (missing, -1.0)]
+        if t:
+            terms.append((contents[t - 1], -keep))
+        else:
+            held += keep * before
         model.constraint(f"{name}.balance[{t}]", terms, lower=held, upper=held)
-        model.constraint(f"{name}.low[{t}]", [(heat[t], 1.0), (short[t], 1.0)], lower=float(floor[t]))
     return [takes, gives]
 
 

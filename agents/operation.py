@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,11 +15,12 @@ from agents.devices import DEVICES, TAKEN, Fleet
 from agents.errors import InvalidEnergy
 from agents.forecast import Forecast
 from agents.response import Response
-from agents.rules import AgentRules, Known, Weather
+from agents.rules import DAY_MINUTES, AgentRules, Known, Weather
 from agents.state import State, from_json, kept, to_json
 from market.settlement.tariff import OutsidePrices
 from market.units import BoolArray, IntArray
 
+HOUR_MINUTES: Final = 60
 States = dict[str, State]
 """State of each device, by its name."""
 
@@ -72,6 +73,7 @@ class Operation:
         fleets: The devices that some home has, in the order in which they run.
         hours_ahead: Hours beyond the traded interval that a forecast has to reach. [h]
         reacts: Whether what homes do depends on what they have agreed in the market.
+        hears: Whether what homes do depends on the prices of earlier intervals.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Operation:
             self._crews.append(_Crew(controller, np.array(controllers) == name, state))
         self.hours_ahead = max((crew.controller.hours_ahead for crew in self._crews), default=0)
         self.reacts = any(crew.controller.reacts for crew in self._crews)
+        self.hears = any(crew.controller.hear is not None for crew in self._crews)
         self._planned = -1
         self._devices = {name: DEVICES.get(name) for name in devices}
         self._all: dict[str, Fleet] = {}
@@ -237,6 +240,13 @@ class Operation:
         """Say what each home has bought less what it has sold in the market of the next interval. [Wh]"""
         self._position = position_wh
 
+    def hear(self, start_s: int, price: int | None) -> None:
+        """Tell the controllers that want it the one price of an interval that is over. [micro-currency/kWh]"""
+        for crew in self._crews:
+            if crew.controller.hear is not None:
+                with CONTROLLERS.held(crew.controller):
+                    crew.state = kept(crew.controller.hear(crew.state, start_s, price), self._homes)
+
     def live(self, row: int, net_wh: IntArray) -> IntArray:
         """Run every device for the next interval: what all of them take together. [Wh]"""
         states, with_devices_wh = self._states[-1], net_wh
@@ -266,10 +276,10 @@ class Operation:
         return columns
 
     def _present(self, row: int, known: int | None, agreed_wh: IntArray) -> Present:
-        """The interval of a row; weather from the last of `known` rows where they are given and end before it."""
-        seen = row if known is None else min(row, known - 1)
-        weather = {name: float(column[max(seen, 0)]) for name, column in self._weather.items()}
+        """The interval of a row, with the weather that is known for it where only `known` rows have been measured."""
         minutes = self._rules.minutes
+        seen = row if known is None else _seen(row, known, minutes)
+        weather = {name: float(column[seen]) for name, column in self._weather.items()}
         prices = self._tariff.at(min(max(row - self._first, 0), len(self._tariff) - 1))
         start_s = self._start_s + row * minutes * 60
         return Present(
@@ -302,3 +312,12 @@ class Operation:
                     f"device {name!r} returns energy that is not one whole number of Wh per home"
                 )
         return moved_wh, states | {name: state}
+
+
+def _seen(row: int, known: int, minutes: int) -> int:
+    """The measured row that stands for one to come: the last for the next hour, the same time of a day for later."""
+    last = known - 1
+    if (row - last) * minutes > HOUR_MINUTES:
+        day = DAY_MINUTES // minutes
+        row -= -(-(row - last) // day) * day
+    return max(min(row, last) if row >= 0 else last, 0)

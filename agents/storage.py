@@ -10,7 +10,7 @@ Source: Bellman, Dynamic Programming, 1957; the infimal convolution of convex fu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -69,10 +69,6 @@ class Stores:
         """The value of what is left at the end of a plan, where it will be given at a price. [micro-currency/kWh]"""
         slope = -np.maximum(price - self.wear_micro_per_kwh, 0) * (self.discharge_efficiency_ppm / PPM)
         return Value(slope[:, None], self.capacity_uwh[:, None])
-
-    def of_homes(self, homes: IntArray) -> Stores:
-        """The stores of some homes."""
-        return replace(self, **{name: getattr(self, name)[homes] for name in self.__dataclass_fields__})
 
     def before(self, value: Value, net_wh: IntArray, bought: FloatArray, sold: Price) -> Value:
         """The value of the content one interval earlier.

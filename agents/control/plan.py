@@ -7,6 +7,7 @@ later.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -19,7 +20,7 @@ from agents.day_plan import Day, DayPlan
 from agents.devices import Fleet, Moment
 from agents.devices.battery import Batteries
 from agents.response import Response
-from agents.rules import AgentRules
+from agents.rules import DAY_MINUTES, AgentRules
 from agents.state import State
 from agents.storage import Stores, Value
 from market.random import tie_words
@@ -28,6 +29,8 @@ from optimizer.errors import OptimizerError
 
 HOUR_S: Final = 3_600
 BATTERY: Final = "battery"
+HEARD_DAYS: Final = 7
+"""Days over which a study averages local prices."""
 COUNTED: Final = ("planned", "without_forecast", "infeasible", "fell_back")
 """Columns of the state that count the intervals of each home."""
 
@@ -62,7 +65,7 @@ class Outlook:
     sold: FloatArray
 
 
-def outlook(planning: Planning, steps: int, ties: Ties) -> Outlook:
+def outlook(state: State, planning: Planning, steps: int, ties: Ties) -> Outlook:
     """The outside prices of the steps of a forecast, ties decided; after the last price those of the day before it."""
     known, tariff = planning.known, planning.known.tariff
     last, day, step_s = len(tariff) - 1, known.steps_per_day, known.minutes * 60
@@ -81,14 +84,14 @@ def outlook(planning: Planning, steps: int, ties: Ties) -> Outlook:
 
 
 def stores_of(batteries: Batteries, ties: Ties) -> Stores:
-    """The batteries of all homes as a plan sees them."""
+    """The batteries of all homes as a plan sees them: from their reserve on."""
     return Stores(
-        capacity_uwh=batteries.capacity_uwh,
+        capacity_uwh=batteries.capacity_uwh - batteries.reserve_uwh,
         charge_wh=batteries.charge_wh,
         discharge_wh=batteries.discharge_wh,
         charge_efficiency_ppm=batteries.charge_efficiency_ppm,
         discharge_efficiency_ppm=batteries.discharge_efficiency_ppm,
-        wear_micro_per_kwh=np.zeros_like(batteries.charge_wh),
+        wear_micro_per_kwh=batteries.wear_micro_per_kwh,
         gently_ppm=ties.gently_ppm,
     )
 
@@ -99,7 +102,14 @@ def start(homes: IntArray, rules: AgentRules) -> State:
     return {"follows": none > 0, **dict.fromkeys(COUNTED, none), **paper.blank(len(homes))}
 
 
-def plan(state: State, planning: Planning, ties: Ties, days: dict[int, DayPlan]) -> State:
+def plan(
+    state: State,
+    planning: Planning,
+    ties: Ties,
+    days: dict[int, DayPlan],
+    look: Callable[[State, Planning, int, Ties], Outlook],
+    falls_back: bool,
+) -> State:
     """Work out what every content is worth at the end of the traded interval, and of those before it.
 
     The day ahead begins with the traded interval. What is stored at its end will save a purchase at the lowest price of
@@ -115,21 +125,21 @@ def plan(state: State, planning: Planning, ties: Ties, days: dict[int, DayPlan])
     if forecast is not None:
         valid |= True if forecast.valid is None else forecast.valid[:steps].all(axis=0)
     if forecast is None or not planning.fleets:
-        return {**_paper_of(state), **_counted(state, has & valid, has & ~valid, has & False, has & False)}
+        return {**_kept_of(state), **_counted(state, has & valid, has & ~valid, has & False, has & False)}
     net_wh = forecast.median_wh[:steps]
-    prices = outlook(planning, len(net_wh), ties)
+    prices = look(state, planning, len(net_wh), ties)
     # Perfect foresight ends with the run, and so does what is worth something to it.
     left = prices.bought.min(axis=0) * (len(net_wh) == steps)
     others_wh, infeasible = _others(planning, net_wh, prices, left, has & valid, days)
     columns = {_key(planning.fleets[name]): energy_wh for name, energy_wh in others_wh.items()}
     follows, worse = has & valid & ~infeasible, has & False
-    batteries, owned = planning.fleets.get(BATTERY), _paper_of(state)
+    batteries, owned = planning.fleets.get(BATTERY), _kept_of(state)
     if isinstance(batteries, Batteries):
         stores = stores_of(batteries, ties)
         with_others_wh = net_wh + sum(energy_wh.T for energy_wh in others_wh.values())
         ends = _values(stores, stores.left(left), with_others_wh, prices, planning.traded)
         owned = _written(state, planning, batteries, ties)
-        worse = follows & paper.rule_was_better(owned, ends[-1])
+        worse = follows & paper.rule_was_better(owned, ends[-1]) & falls_back
         owned |= {
             "slope": _side_by_side([end.slope for end in ends]),
             "length_uwh": _side_by_side([end.length_uwh for end in ends]),
@@ -152,32 +162,37 @@ def _counted(
     return {"follows": follows, **{name: state[name] + now[name] for name in COUNTED}}
 
 
-def _paper_of(state: State) -> dict[str, Any]:
-    return {name: column for name, column in state.items() if name.startswith("paper_")}
+def _kept_of(state: State) -> dict[str, Any]:
+    return {name: column for name, column in state.items() if name.startswith(("paper_", "heard_"))}
 
 
 def _written(state: State, planning: Planning, batteries: Batteries, ties: Ties) -> dict[str, Any]:
     """The paper with the interval that has become known, by the plan that was made for it before its reading."""
     known = planning.known
     if "slope" not in state or not len(known.net_wh):
-        return _paper_of(state)
+        return _kept_of(state)
     step_s, depth = known.minutes * 60, state["bought"].shape[1]
     start_s = int(state["start_s"][0]) - (depth - 1) * step_s
     row = len(known.net_wh) - 1
     if start_s != known.start_s + row * step_s:  # perfect foresight knows no readings
-        return _paper_of(state)
+        return _kept_of(state)
     moment = Moment(start_s, known.minutes, {})
     net_wh = known.net_wh[row] + sum(
         state[_key(fleet)][:, 0] for name, fleet in planning.fleets.items() if name != BATTERY
     )
     at = known.tariff_row - (planning.start_s - start_s) // step_s
     if at < 0:  # before the run
-        return _paper_of(state)
+        return _kept_of(state)
     prices = known.tariff.at(at)
     planned_wh = stores_of(batteries, ties).best(
-        _value(state, 0), state["paper_uwh"][:, 0], net_wh, state["bought"][:, 0], state["sold"][:, 0]
+        _value(state, 0),
+        state["paper_uwh"][:, 0] - batteries.reserve_uwh,
+        net_wh,
+        state["bought"][:, 0],
+        state["sold"][:, 0],
     )
     return {
+        **_kept_of(state),
         **paper.written(
             state,
             batteries,
@@ -187,7 +202,7 @@ def _written(state: State, planning: Planning, batteries: Batteries, ties: Ties)
             planned_wh,
             prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh,
             prices.feed_in_micro_per_kwh,
-        )
+        ),
     }
 
 
@@ -213,13 +228,16 @@ def _others(
             left=float(left[home]),
         )
         solver = days.setdefault(int(planning.homes[home]), DayPlan())
+        # Only what the home owns: with more, of equal plans another could come out for it among others than alone.
+        own = {name: fleet for name, fleet in planning.fleets.items() if planning.owns[name][home]}
         try:
-            taken, _ = solver.solve(planning.fleets, home, planning.states, day)
+            taken, _ = solver.solve(own, home, planning.states, day)
         except OptimizerError:
             infeasible[home] = True
             continue
         for name in names:
-            energy_wh[name][home] = np.rint(taken[name])
+            if name in taken:
+                energy_wh[name][home] = np.rint(taken[name])
     return energy_wh, infeasible
 
 
@@ -257,7 +275,7 @@ def command(
         return np.where(state["follows"], planned, by_rule)
     best = stores_of(fleet, ties).best(
         _value(state, step),
-        device["stored_uwh"],
+        device["stored_uwh"] - fleet.reserve_uwh,
         net_wh - present.agreed_wh,
         state["bought"][:, step],
         state["sold"][:, step],
@@ -279,7 +297,7 @@ def respond(
     if not isinstance(fleet, Batteries) or not state["follows"].any():
         return Response(wanted, np.zeros(len(net_wh), dtype=np.bool_))
     step, stores, outside = _step(state, present), stores_of(fleet, ties), present.prices
-    value, content_uwh = _value(state, step), device["stored_uwh"]
+    value, content_uwh = _value(state, step), device["stored_uwh"] - fleet.reserve_uwh
     retail = outside.import_micro_per_kwh + outside.grid_fee_remote_micro_per_kwh
     spread = state["bought"][:, step] - retail
     for level, price in enumerate(prices.tolist()):
@@ -322,7 +340,7 @@ def planner(name: str, summary: str, ties: Ties) -> Controller:
         partial(command, ties=ties),
         summary,
         start=start,
-        plan=partial(plan, ties=ties, days={}),
+        plan=partial(plan, ties=ties, days={}, look=outlook, falls_back=True),
         hours_ahead=24,
         reacts=True,
         respond=partial(respond, ties=ties),
@@ -332,4 +350,46 @@ def planner(name: str, summary: str, ties: Ties) -> Controller:
 
 PLAN = CONTROLLERS.register(
     planner("plan", "run batteries a day ahead at the outside prices, by the value of what is stored", Ties())
+)
+
+
+def start_listening(homes: IntArray, rules: AgentRules) -> State:
+    """No price heard yet, at any time of day."""
+    slots = len(homes), DAY_MINUTES // rules.minutes
+    heard = {"heard_price": np.zeros(slots), "heard_any": np.zeros(slots, dtype=np.bool_)}
+    return {**start(homes, rules), **heard}
+
+
+def hear(state: State, start_s: int, price: int | None) -> State:
+    """Move the price expected at a time of day by a seventh towards the one that was heard."""
+    if price is None:
+        return state
+    heard, has = state["heard_price"].copy(), state["heard_any"].copy()
+    slot = start_s // (DAY_MINUTES * 60 // heard.shape[1]) % heard.shape[1]
+    before = np.where(has[:, slot], heard[:, slot], price)
+    heard[:, slot], has[:, slot] = before + (price - before) / HEARD_DAYS, True
+    return {**state, "heard_price": heard, "heard_any": has}
+
+
+def local_outlook(state: State, planning: Planning, steps: int, ties: Ties) -> Outlook:
+    """The expected local price, for any quantity bought or sold: that is the error of the study."""
+    outside = outlook(state, planning, steps, Ties(0, 0, 0, 0))
+    slots, step_s = state["heard_any"].shape[1], planning.known.minutes * 60
+    slot = (planning.start_s // step_s + np.arange(steps) - planning.traded) % slots
+    middle = (outside.bought + outside.sold) / 2
+    price = np.where(state["heard_any"][:, slot].T, state["heard_price"][:, slot].T, middle)
+    return Outlook(price, price)
+
+
+BY_PRICES = CONTROLLERS.register(
+    Controller(
+        "plan_by_local_prices",
+        partial(command, ties=Ties(0, 0, 0, 0)),
+        "a study, not for use: plan by the local prices of last week; homes that all do so cost more than no batteries",
+        start=start_listening,
+        plan=partial(plan, ties=Ties(0, 0, 0, 0), days={}, look=local_outlook, falls_back=False),
+        hours_ahead=24,
+        hear=hear,
+        notes=notes,
+    )
 )

@@ -67,7 +67,8 @@ class Moment:
     Args:
         start_s: Start of the interval. [s since 1970 UTC]
         minutes: Its length. [min]
-        weather: Of the interval; the last measured values where the interval is still to come.
+        weather: Of the interval; where it is still to come, the last measured values for the next hour, those of the
+            same time of day before for later ones.
         zone: Name of the time zone whose calendar the homes live by.
         seed: From which random draws of the homes follow.
         homes: Index of each home in the roster; 0, 1, .. where None.
@@ -157,6 +158,8 @@ class Device:
         turn: Devices run one after the other, lowest turn first, each given the net energy that the earlier ones
             leave: production (-1) before what can use it (0), storage (1) after both.
         weather: Names of the columns of weather that a home's spec needs.
+        used: Column that counts as consumption of the home; none for one that only stores. [Wh]
+        made: Column that counts as its production. [Wh]
     """
 
     name: str
@@ -169,6 +172,8 @@ class Device:
     removed_by: str = ""
     turn: int = 0
     weather: Callable[[Any], tuple[str, ...]] = _no_weather
+    used: str = ""
+    made: str = ""
 
     def __post_init__(self) -> None:
         parameters = {one.name for one in fields(self.spec)} if is_dataclass(self.spec) else set()

@@ -172,5 +172,6 @@ APPLIANCE = DEVICES.register(
         spec=Appliance,
         fleet=Appliances,
         summary="an appliance that runs once a day, when there is surplus or at the last moment",
+        used="appliance_wh",
     )
 )

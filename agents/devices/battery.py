@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from agents.devices import DEVICES, Device, Key, Moment
-from agents.errors import BatteryOutOfRange
+from agents.errors import BatteryOutOfRange, ImpossibleDevice
 from agents.state import State
 from data.readings import BatterySpec, MeterData
 from market.units import PPM, IntArray
@@ -24,13 +24,23 @@ MAX_CAPACITY_WH = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Battery(BatterySpec):
-    """The parameters of a battery in a run: those of the data, and how full it is at the start.
+    """The parameters of a battery in a run: those of the data, and how it is used.
 
     Args:
         initial_share_ppm: Content at the first interval, as a share of the capacity. [parts per million]
+        reserve_share_ppm: Content that it keeps, as a share of the capacity. [parts per million]
+        wear_micro_per_kwh: Cost of wear of a kWh that it gives, which plans count. [micro-currency/kWh]
     """
 
     initial_share_ppm: int = 0
+    reserve_share_ppm: int = 0
+    wear_micro_per_kwh: int = 0
+
+    def __post_init__(self) -> None:
+        BatterySpec.__post_init__(self)
+        if self.wear_micro_per_kwh < 0:
+            found = f"is {self.wear_micro_per_kwh / PPM:g}"
+            raise ImpossibleDevice([("wear_cost_per_kwh", found, "give a cost of at least 0")])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +54,8 @@ class Batteries:
         charge_efficiency_ppm: Stored per energy taken.
         discharge_efficiency_ppm: Given per energy stored.
         initial_wh: Content at the start. [Wh]
+        reserve_uwh: Content below which it gives nothing. [uWh]
+        wear_micro_per_kwh: Cost of wear of a kWh given, in plans. [micro-currency/kWh]
     """
 
     capacity_uwh: IntArray
@@ -52,6 +64,8 @@ class Batteries:
     charge_efficiency_ppm: IntArray
     discharge_efficiency_ppm: IntArray
     initial_wh: IntArray
+    reserve_uwh: IntArray
+    wear_micro_per_kwh: IntArray
 
     @classmethod
     def from_specs(cls, specs: Sequence[Battery | None], minutes: int) -> Batteries:
@@ -78,6 +92,8 @@ class Batteries:
             column("charge_efficiency_ppm", PPM),
             column("discharge_efficiency_ppm", PPM),
             column("capacity_wh", 0) * column("initial_share_ppm", 0) // PPM,
+            column("capacity_wh", 0) * column("reserve_share_ppm", 0),
+            column("wear_micro_per_kwh", 0),
         )
 
     @property
@@ -90,7 +106,7 @@ class Batteries:
         return {"stored_uwh": self.initial_wh * PPM}
 
     def step(self, state: State, command_wh: IntArray, moment: Moment) -> tuple[IntArray, State]:
-        """Charge (positive) or discharge (negative) as commanded, within power, capacity and content.
+        """Charge (positive) or discharge (negative) as commanded, within power, capacity, content and reserve.
 
         Rounding never creates energy: the room is rounded down, the draw up.
         """
@@ -98,7 +114,7 @@ class Batteries:
         charge_ppm, discharge_ppm = self.charge_efficiency_ppm, self.discharge_efficiency_ppm
         room_wh = (self.capacity_uwh - stored_uwh) // charge_ppm
         charge_wh = np.maximum(np.minimum(np.minimum(command_wh, self.charge_wh), room_wh), 0)
-        content_wh = stored_uwh * discharge_ppm // (PPM * PPM)
+        content_wh = np.maximum(stored_uwh - self.reserve_uwh, 0) * discharge_ppm // (PPM * PPM)
         discharge_wh = np.maximum(np.minimum(np.minimum(-command_wh, self.discharge_wh), content_wh), 0)
         drawn_uwh = -(-discharge_wh * (PPM * PPM) // discharge_ppm)
         return charge_wh - discharge_wh, {"stored_uwh": stored_uwh + charge_wh * charge_ppm - drawn_uwh}
@@ -110,23 +126,29 @@ class Batteries:
     def block(self, model: ModelBuilder, home: int, state: State, moments: Sequence[Moment]) -> list[Columns]:
         """Charge, discharge and content s per interval: s[t] = s[t-1] + gain * charge[t] - loss * discharge[t].
 
-        Nothing forbids both in one interval; it pays only at negative prices.
+        Nothing forbids both in one interval; it pays only at negative prices. A battery that starts below its reserve
+        stays at least at what it has.
         """
         steps = len(moments)
         gain = int(self.charge_efficiency_ppm[home]) / PPM
         loss = PPM / int(self.discharge_efficiency_ppm[home])
         charge = model.variables(f"battery{home}.charge_wh", steps, upper=float(self.charge_wh[home]))
+        wear, initial = float(self.wear_micro_per_kwh[home]), float(state["stored_uwh"][home]) / PPM
         discharge = model.variables(
-            f"battery{home}.discharge_wh", steps, upper=float(self.discharge_wh[home])
+            f"battery{home}.discharge_wh", steps, upper=float(self.discharge_wh[home]), cost=wear
         )
         stored = model.variables(
-            f"battery{home}.stored_wh", steps, upper=float(self.capacity_uwh[home]) / PPM
+            f"battery{home}.stored_wh",
+            steps,
+            lower=min(float(self.reserve_uwh[home]) / PPM, initial),
+            upper=float(self.capacity_uwh[home]) / PPM,
         )
+        charges, discharges, contents = charge.tolist(), discharge.tolist(), stored.tolist()
         for t in range(steps):
-            before = [(stored[t - 1], -1.0)] if t else []
-            initial = 0.0 if t else float(state["stored_uwh"][home]) / PPM
-            terms = [(stored[t], 1.0), (charge[t], -gain), (discharge[t], loss), *before]
-            model.constraint(f"battery{home}.content[{t}]", terms, lower=initial, upper=initial)
+            before = [(contents[t - 1], -1.0)] if t else []
+            held = 0.0 if t else initial
+            terms = [(contents[t], 1.0), (charges[t], -gain), (discharges[t], loss), *before]
+            model.constraint(f"battery{home}.content[{t}]", terms, lower=held, upper=held)
         return [charge, discharge]
 
 
@@ -161,6 +183,20 @@ BATTERY = DEVICES.register(
                 "initial_share_ppm",
                 "share",
                 "How full it is at the start of the run, 0 to 1.",
+                0,
+            ),
+            Key(
+                "reserve_share",
+                "reserve_share_ppm",
+                "share",
+                "Share of the capacity below which it gives nothing, 0 to 1.",
+                0,
+            ),
+            Key(
+                "wear_cost_per_kwh",
+                "wear_micro_per_kwh",
+                "price",
+                "Cost of wear of a kWh that it gives: plans count it, bills do not.",
                 0,
             ),
         ),

@@ -90,7 +90,8 @@ class Car:
         if self.trip_wh > self.capacity_wh:
             wrong = f"is {self.trip_wh / 1_000:g}, more than the battery holds"
             faults.append(("kwh_per_day", wrong, f"give at most its capacity_kwh, {kwh:g}"))
-        for day, prefix in ((0, ""), (_SATURDAY, "weekend_")):
+        weekend = (self.weekend_departure_minute, self.weekend_arrival_minute) != (None, None)
+        for day, prefix in ((0, ""), (_SATURDAY, "weekend_"))[: 1 + weekend]:
             away = f"{_clock(self.departure(day))} to {_clock(self.arrival(day))}"
             if self.departure(day) >= self.arrival(day):
                 cure = "a car is away from the departure to the arrival of the same day: give a later arrival"
@@ -268,10 +269,14 @@ class Cars:
         trips = trip_wh * np.array([float(stay.leaves[home]) for stay in stays])
         short = model.variables(f"{name}.short_wh", steps, upper=trips, cost=SHORT_COST)
         unready = model.variables(f"{name}.unready_wh", 1, cost=SHORT_COST)
-        for t, trip in enumerate(trips.tolist()):
+        contents, rows = (
+            stored.tolist(),
+            zip(charge.tolist(), discharge.tolist(), short.tolist(), strict=True),
+        )
+        for t, (trip, (taken, given, missed)) in enumerate(zip(trips.tolist(), rows, strict=True)):
             held = (0.0 if t else float(state["stored_uwh"][home]) / PPM) - trip
-            before = [(stored[t - 1], -1.0)] if t else []
-            terms = [(stored[t], 1.0), (charge[t], -gain), (discharge[t], loss), (short[t], -1.0), *before]
+            before = [(contents[t - 1], -1.0)] if t else []
+            terms = [(contents[t], 1.0), (taken, -gain), (given, loss), (missed, -1.0), *before]
             model.constraint(f"{name}.content[{t}]", terms, lower=held, upper=held)
         ready = max(trip_wh - int(stays[-1].ahead[home]) * charge_wh * gain, 0.0)
         model.constraint(f"{name}.ready", [(stored[-1], 1.0), (unready[0], 1.0)], lower=ready)
@@ -335,5 +340,6 @@ EV = DEVICES.register(
         spec=Car,
         fleet=Cars,
         summary="an electric car that is ready when it leaves, and may give energy to the home",
+        used="ev_wh",
     )
 )

@@ -196,5 +196,6 @@ HEAT_PUMP = DEVICES.register(
         fleet=HeatPumps,
         summary="a heat pump that keeps a building within a comfort band",
         weather=weather_of,
+        used="heat_pump_wh",
     )
 )

@@ -126,12 +126,15 @@ class Tanks:
         """The lowest temperature at an interval's end from which full power bears the draws of the day after it."""
         minute, body = local_minute(moment.zone, moment.start_s) % DAY_MINUTES, self._body
         if minute not in self._floors:
-            floor = body.low_udeg
-            for later in range(minute + DAY_MINUTES, minute, -moment.minutes):
-                mixed = body.before(floor, self._around, self._most_wh * self._per_wh)
-                start = mixed + self._cooling[:, later % DAY_MINUTES // 60]
+            floor, most_mwh = body.low_udeg, self._most_wh * self._per_wh
+            for later in range(
+                minute + 2 * DAY_MINUTES, minute, -moment.minutes
+            ):  # from the end of two days back
+                start = (
+                    body.before(floor, self._around, most_mwh) + self._cooling[:, later % DAY_MINUTES // 60]
+                )
                 floor = np.clip(start, body.low_udeg, body.high_udeg)
-            self._floors[minute] = floor
+                self._floors[(later - moment.minutes) % DAY_MINUTES] = floor
         return self._floors[minute]
 
     def step(self, state: State, command_wh: IntArray, moment: Moment) -> tuple[IntArray, State]:
@@ -212,5 +215,6 @@ HOT_WATER = DEVICES.register(
         spec=Tank,
         fleet=Tanks,
         summary="a tank that holds hot water within a band of temperatures",
+        used="hot_water_wh",
     )
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ import numpy as np
 from agents.devices import DEVICES, Device, Key, Moment, column
 from agents.errors import Fault, ImpossibleDevice
 from agents.heat import UDEG
+from agents.rules import DAY_MINUTES
 from agents.state import State
 from market.units import PPM, FloatArray, IntArray
 from optimizer.solver.builder import Columns, ModelBuilder
@@ -27,8 +29,12 @@ GAMMA_PER_K: Final = -0.004
 """Change of a module's power per degree. [1/K]"""
 ALBEDO: Final = 0.2
 MOST_PEAK_W: Final = 1_000_000
-WEATHER: Final = ("ghi", "dni", "dhi", "temp_c")
+WEATHER: Final = ("dni", "dhi", "temp_c")
 _KEPT: Final = 400
+_KEPT_DAYS: Final = 4
+_AIR: Final = (1_013.25, 12.0, 67.0, 0.5667)
+"""Pressure [hPa], temperature [C], seconds that the earth's clock is behind, refraction at sunrise [degrees]; together
+they move the sun by less than a hundredth of a degree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class Generators:
         self._kept = 1 - column(specs, "losses_ppm") / PPM
         latitude, longitude = column(specs, "latitude_udeg"), column(specs, "longitude_udeg")
         self._places, self._place = np.unique(np.stack((latitude, longitude)), axis=1, return_inverse=True)
+        self._suns: dict[tuple[int, int], FloatArray] = {}
         self._given: dict[tuple[Any, ...], IntArray] = {}
 
     def start(self) -> State:
@@ -90,7 +97,7 @@ class Generators:
 
     def given_wh(self, moment: Moment) -> IntArray:
         """Energy given in an interval. [Wh]"""
-        key = (moment.start_s, *(moment.weather[name] for name in WEATHER))
+        key = (moment.start_s, *moment.weather.values())
         if key not in self._given:
             if len(self._given) > _KEPT:
                 del self._given[next(iter(self._given))]
@@ -101,16 +108,13 @@ class Generators:
 
     def _power_w(self, moment: Moment) -> FloatArray:
         """Power at the meter, with the sun where it is in the middle of the interval. [W]"""
-        from pvlib import irradiance, pvsystem, spa, temperature
+        from pvlib import irradiance, pvsystem, temperature
 
-        middle = np.array([(moment.start_s + moment.end_s) / 2])
-        sun = [
-            spa.solar_position(middle, *(place / UDEG).tolist(), 0.0, 1_013.25, 12.0, 67.0, 0.5667)[[0, 4], 0]
-            for place in self._places.T
-        ]
-        zenith, azimuth = np.array(sun)[self._place.ravel()].T
-        ghi, dni, dhi, temp_c = (moment.weather[name] for name in WEATHER)
-        day = int(moment.start_s // 86_400 % 365.2425) + 1
+        zenith, azimuth = self._sun(moment)
+        dni, dhi, temp_c = (moment.weather[name] for name in WEATHER)
+        # Sets without it are on horizontal ground what they are of its parts.
+        ghi = moment.weather.get("ghi", dhi + dni * np.maximum(np.cos(np.radians(zenith)), 0.0))
+        day = datetime.fromtimestamp(moment.start_s, UTC).timetuple().tm_yday
         plane = irradiance.get_total_irradiance(
             self._tilt,
             self._azimuth,
@@ -127,6 +131,27 @@ class Generators:
         cell_c = temperature.faiman(shining, temp_c)
         power_w: FloatArray = pvsystem.pvwatts_dc(shining, cell_c, self._peak_w, GAMMA_PER_K) * self._kept
         return np.maximum(power_w, 0.0)
+
+    def _sun(self, moment: Moment) -> tuple[FloatArray, FloatArray]:
+        """Zenith and azimuth of the sun in the middle of an interval, of each home; for a day at once. [degrees]"""
+        from pvlib import spa
+
+        step_s = moment.minutes * 60
+        phase_s = moment.start_s % step_s
+        day, place_in_day = divmod((moment.start_s - phase_s) // step_s, DAY_MINUTES // moment.minutes)
+        if (day, phase_s) not in self._suns:
+            if len(self._suns) > _KEPT_DAYS:
+                del self._suns[next(iter(self._suns))]
+            steps = np.arange(DAY_MINUTES // moment.minutes)
+            middle = (day * len(steps) + steps + 0.5) * step_s + phase_s
+            self._suns[day, phase_s] = np.stack(
+                [
+                    spa.solar_position(middle, *(place / UDEG).tolist(), 0.0, *_AIR)[[0, 4]]
+                    for place in self._places.T
+                ]
+            )
+        zenith, azimuth = self._suns[day, phase_s][self._place.ravel(), :, place_in_day].T
+        return zenith, azimuth
 
     def step(self, state: State, command_wh: IntArray, moment: Moment) -> tuple[IntArray, State]:
         """Give what the weather allows, whatever is commanded."""
@@ -146,7 +171,7 @@ class Generators:
 
 
 def weather_of(spec: Generator) -> tuple[str, ...]:
-    """All of it."""
+    """Both parts of the irradiance, and the temperature of the air."""
     return WEATHER
 
 
@@ -166,5 +191,6 @@ PV = DEVICES.register(
         summary="a photovoltaic generator simulated from the weather by pvlib",
         turn=-1,
         weather=weather_of,
+        made="simulated_pv_wh",
     )
 )

@@ -40,8 +40,9 @@ class ModelBuilder:
         first = len(self._cost)
         for i in range(size):
             _add(self._columns, f"{name}[{i}]")
-        bounds = (np.broadcast_to(bound, size).tolist() for bound in (lower, upper))
-        self._bounds += zip(*bounds, strict=True)
+        low = lower.tolist() if isinstance(lower, np.ndarray) else [lower] * size
+        high = upper.tolist() if isinstance(upper, np.ndarray) else [upper] * size
+        self._bounds += zip(low, high, strict=True)
         self._cost += [cost] * size
         return np.arange(first, first + size, dtype=np.int32)
 
@@ -58,10 +59,13 @@ class ModelBuilder:
             ValueError: The model has a constraint of this name.
         """
         row = _add(self._rows, name)
-        summed: dict[int, float] = {}
-        for column, coefficient in terms:
-            summed[int(column)] = summed.get(int(column), 0.0) + coefficient
-        self._entries += [(column, row, coefficient) for column, coefficient in summed.items()]
+        listed = list(terms)
+        summed = dict(listed)
+        if len(summed) < len(listed):
+            summed = dict.fromkeys(summed, 0.0)
+            for column, coefficient in listed:
+                summed[column] += coefficient
+        self._entries += [(int(column), row, coefficient) for column, coefficient in summed.items()]
         self._row_bounds.append((lower, upper))
 
     def add_cost(self, columns: Columns, cost: float | FloatArray) -> None:

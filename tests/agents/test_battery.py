@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,10 +11,12 @@ from hypothesis import strategies as st
 
 from agents.devices import Moment
 from agents.devices.battery import Batteries, Battery
-from agents.errors import BatteryOutOfRange
+from agents.errors import BatteryOutOfRange, ImpossibleDevice
+from market.units import PPM
 from tests.kits.community_kit import homes_of
 
 NOW = Moment(0, 15, {})
+HOUR = Moment(0, 60, {})
 
 
 @given(
@@ -156,3 +160,49 @@ def test_the_block_loses_what_the_step_loses() -> None:
     compiled = model.compile()
     solution = Session(compiled).resolve(compiled.cost, compiled.lower, compiled.upper)
     assert solution.x[gives].tolist() == pytest.approx([0.0, 720.0])
+
+
+def test_a_reserve_is_kept_by_the_step_and_by_the_plan() -> None:
+    """It gives down to its reserve, and one that starts below it gives nothing but is charged."""
+    from optimizer.solver.builder import ModelBuilder
+    from optimizer.solver.session import Session
+
+    full = Battery(
+        10_000, 4_000, 4_000, PPM, PPM, initial_share_ppm=PPM // 2, reserve_share_ppm=PPM * 3 // 10
+    )
+    fleet = Batteries.from_specs([full, replace(full, initial_share_ppm=PPM // 10)], 60)
+    state = fleet.start()
+    moved, state = fleet.step(state, np.array([-4_000, -4_000]), HOUR)
+    assert moved.tolist() == [-2_000, 0]
+    moved, state = fleet.step(state, np.array([-4_000, 1_000]), HOUR)
+    assert moved.tolist() == [0, 1_000]
+    for home, most in ((0, 2_000.0), (1, 0.0)):
+        model = ModelBuilder()
+        takes, gives = fleet.block(model, home, fleet.start(), [HOUR, HOUR])
+        model.constraint("no charge", [(column, 1.0) for column in takes], upper=0.0)
+        model.add_cost(gives, -1.0)
+        compiled = model.compile()
+        solution = Session(compiled).resolve(compiled.cost, compiled.lower, compiled.upper)
+        assert solution.x[gives].sum() == pytest.approx(most)
+
+
+def test_a_plan_counts_the_wear_of_what_is_given() -> None:
+    """Where the spread of two prices is below the cost of wear, nothing is moved."""
+    from optimizer.solver.builder import ModelBuilder
+    from optimizer.solver.session import Session
+
+    for wear, moves in ((50_000, True), (150_000, False)):
+        spec = Battery(10_000, 4_000, 4_000, PPM, PPM, wear_micro_per_kwh=wear)
+        model = ModelBuilder()
+        fleet = Batteries.from_specs([spec], 60)
+        takes, gives = fleet.block(model, 0, fleet.start(), [HOUR, HOUR])
+        model.add_cost(takes, np.array([200_000.0, 300_000.0]))
+        model.add_cost(gives, -np.array([200_000.0, 300_000.0]))
+        compiled = model.compile()
+        solution = Session(compiled).resolve(compiled.cost, compiled.lower, compiled.upper)
+        assert bool(solution.x[gives].sum() > 1) == moves
+
+
+def test_a_negative_cost_of_wear_is_refused() -> None:
+    with pytest.raises(ImpossibleDevice, match=r"wear_cost_per_kwh: is -0\.1; give a cost of at least 0"):
+        Battery(10_000, 4_000, 4_000, PPM, PPM, wear_micro_per_kwh=-100_000)

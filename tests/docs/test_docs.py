@@ -24,6 +24,7 @@ PAGES = (
     "docs/tutorials/your-own-mechanism.md",
     "docs/how-to/check-mechanism.md",
     "docs/how-to/check-market.md",
+    "docs/how-to/own-device.md",
     "docs/tutorials/your-own-meter-data.md",
     "docs/how-to/run-nodes.md",
     "docs/how-to/cooperative.md",

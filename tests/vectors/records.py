@@ -31,7 +31,7 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         messages.NothingMessage,
         messages.LineQueryMessage,
     ),
-    "protocols of the market": (wire.IntervalQuery, wire.HandIn, wire.HandInReply),
+    "protocols of the market": (wire.IntervalQuery, wire.HandIn, wire.HandInReply, wire.Position),
     "protocols of the chain": (
         status.StatusQuery,
         status.NodeStatus,

@@ -151,7 +151,8 @@ def assemble(
                     record = recomputed.record
                     lines = record.settled.postings.lines[: len(setup.roster)]
                     current.community.learn_own(own_results(record.start_s, lines, record.price))
-            current.add(recomputed.record.with_devices(meters.columns))
+            devices = {**meters.columns, **setup.behind_meter(i, meters.columns)}
+            current.add(recomputed.record.with_devices(devices))
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()
         return engine.finish(current, begun, signed=True, driver=LIVE, extra={"network": network})

@@ -90,8 +90,9 @@ class RunFolder:
     @property
     def rests_on(self) -> dict[str, str]:
         """What the figures rest on, by topic: a bound, quantities, forecast, imbalance, rationing, notes."""
-        notes, mechanism = self.manifest["data"].get("bidding_notes", ()), mechanism_of(self.scenario)
-        return rests_on(self.scenario, notes, mechanism)
+        about = self.manifest["data"]
+        notes = [*about.get("bidding_notes", ()), *about.get("control_notes", ())]
+        return rests_on(self.scenario, notes, mechanism_of(self.scenario))
 
     @property
     def zone(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from itertools import islice
@@ -168,6 +168,35 @@ def devices_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -
     if problems:
         raise InvalidScenario(*problems)
     return devices
+
+
+def refuse_without_weather(
+    scenario: Scenario, homes: Sequence[str], devices: Mapping[str, Sequence[Any]], weather: Collection[str]
+) -> None:
+    """Refuse devices that need columns of weather that a run does not have.
+
+    Args:
+        scenario: Which names the devices.
+        homes: Ids, in the order of the specs.
+        devices: One spec per home by device.
+        weather: Names of the columns that there are.
+
+    Raises:
+        InvalidScenario: Names each of them.
+    """
+    problems: list[Problem] = []
+    for name, specs in devices.items():
+        device = DEVICES.get(name)
+        for home, spec in zip(homes, specs, strict=True):
+            with DEVICES.held(device):
+                needs = () if spec is None else device.weather(spec)
+            missing = [column for column in needs if column not in weather]
+            if missing:
+                wrong = f"needs weather that the run does not have: {', '.join(missing)}"
+                cure = "name a file with it in data.weather"
+                problems += scenario.invalid(("homes", name, home), wrong, cure).problems
+    if problems:
+        raise InvalidScenario(*problems)
 
 
 def _place(scenario: Scenario, meter: MeterData, key: KeyPath, name: str) -> int:

@@ -80,7 +80,7 @@ class IntervalRecord:
         Where they react to the market, what they would have drawn and given without it is what they are held against:
         what all can save then counts what they pay to move energy for it.
         """
-        columns, settled = {**columns, **self.columns}, self.settled
+        columns, settled = {**self.columns, **columns}, self.settled
         if f"{ALONE}import_wh" in columns:
             imported, exported = columns[f"{ALONE}import_wh"], columns[f"{ALONE}export_wh"]
             alone_nano = baseline_nano(imported, exported, self.prices)
@@ -300,7 +300,7 @@ def settled_interval(
     Args:
         import_wh: Metered import per home. [Wh]
         export_wh: Metered export per home. [Wh]
-        columns: What devices say, by name; sub-meters are added here.
+        columns: What devices say, by name; what is behind the meters is added here.
     """
     prices, accounts, rule = setup.prices.at(i), setup.accounts, setup.imbalance_rule
     postings = settle(
@@ -331,10 +331,10 @@ def settled_interval(
         import_wh,
         export_wh,
         settled,
-        setup.behind_meter(i),
+        {},
         clear_ns,
         accounts=accounts,
-    ).with_devices(columns)
+    ).with_devices({**columns, **setup.behind_meter(i, columns)})
 
 
 def arrival_order(seed: int, start_s: int, participant: IntArray) -> IntArray:

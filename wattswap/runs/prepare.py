@@ -15,6 +15,7 @@ import numpy as np
 from agents.bidding import Orders, refuse_without_limits
 from agents.community import Community
 from agents.control import CONTROLLERS
+from agents.devices import DEVICES
 from agents.rules import AgentRules, Weather
 from data.readings import MISSING, MeterData
 from market.interval import Interval
@@ -48,6 +49,7 @@ from wattswap.runs.homes import (
     devices_of,
     history_days,
     load_meter,
+    refuse_without_weather,
     strategies_of,
     weather_of,
     without_missing,
@@ -264,12 +266,21 @@ class Setup:
     def _pv_wh(self) -> IntArray:
         return self.meter.sub_meters.get("pv", np.zeros_like(self.meter.import_wh))
 
-    def behind_meter(self, i: int) -> dict[str, IntArray]:
-        """Consumption and production of each home in the i-th interval; empty if the data do not have them. [Wh]"""
+    def behind_meter(self, i: int, columns: Mapping[str, IntArray]) -> dict[str, IntArray]:
+        """Consumption and production of each home in the i-th interval; empty if the data do not have them. [Wh]
+
+        Args:
+            i: The interval.
+            columns: What devices say, by name; what they use and make is counted in.
+        """
         if not self.has_load:
             return {}
         row, part = self.first_row + i, self.takes_part(i)
-        return {"load_wh": self._load_wh[row] * part, "pv_wh": self._pv_wh[row] * part}
+        load, pv = self._load_wh[row], self._pv_wh[row]
+        for device in map(DEVICES.get, self.devices):
+            load = load + columns.get(device.used, 0)
+            pv = pv + columns.get(device.made, 0)
+        return {"load_wh": load * part, "pv_wh": pv * part}
 
     @cached_property
     def genesis(self) -> Genesis:
@@ -408,7 +419,7 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         refuse_without_limits(strategies)
     prices = scenario.outside_prices(span)
     _refuse_too_much_money(scenario, meter, first_row, prices)
-    return Setup(
+    setup = Setup(
         scenario=scenario,
         meter=meter,
         first_row=first_row,
@@ -428,6 +439,8 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         weather=weather_of(scenario, meter),
         dropped_homes=dropped,
     )
+    refuse_without_weather(scenario, setup.roster, devices, setup.weather)
+    return setup
 
 
 def _refuse_too_much_money(

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from agents.devices import DEVICES
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT
 from market.mechanism import MECHANISMS
 
@@ -69,6 +70,7 @@ def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "")
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
         "rationing": rations if rationing == OWN_RULE else RATIONING.get(rationing, rationing),
         **_tariff(scenario),
+        **_devices(homes),
         **({"members": f"{terms}; the bill of a home covers its membership alone"} if members else {}),
         **({"note": "; ".join(notes)} if notes else {}),
     }
@@ -91,6 +93,15 @@ def _tariff(scenario: Resolved) -> dict[str, str]:
         *([f"bills with {' and '.join(fixed)}, the same with and without a market"] if fixed else []),
     ]
     return {"tariff": "; ".join(parts)} if parts else {}
+
+
+def _devices(homes: Mapping[str, Any]) -> dict[str, str]:
+    """How many homes have a device that the scenario gives them, which the data did not contain."""
+    counts = {
+        name: len(homes.get(name, {})) for name, device in DEVICES.all().items() if device.in_data is None
+    }
+    found = [f"{name} in {count} home{'s' * (count > 1)}" for name, count in counts.items() if count]
+    return {"devices": f"beside the metered load: {', '.join(found)}"} if found else {}
 
 
 def vat_words(scenario: Resolved) -> str:

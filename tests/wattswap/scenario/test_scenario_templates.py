@@ -31,7 +31,7 @@ def test_every_template_is_valid_with_all_its_cases_and_comes_back_from_resolved
 
 
 def test_there_are_the_four_templates() -> None:
-    assert template_names() == ["citylearn", "csv", "street", "village"]
+    assert template_names() == ["citylearn", "csv", "street", "thinking", "village"]
 
 
 def test_every_key_in_the_comments_of_a_template_exists(tmp_path: Path) -> None:
@@ -98,8 +98,9 @@ def test_the_schema_for_editors_names_every_key_with_its_meaning() -> None:
     assert set(schema["required"]) == {"schema", "name", "currency", "data", "tariff"}
 
 
-def test_the_reference_page_names_every_key_and_no_other() -> None:
-    text = (DOCS / "reference" / "scenario.md").read_text(encoding="utf-8")
+def test_the_reference_pages_name_every_key_and_no_other() -> None:
+    pages = [DOCS / "reference" / name for name in ("scenario.md", "devices.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     named = set(re.findall(r"^\| `([a-zA-Z_.]+)` \|", text, flags=re.MULTILINE))
     leaves = {path for path in key_paths() if not any(other.startswith(f"{path}.") for other in key_paths())}
     assert named - {"tariff.time_of_use"} == leaves
