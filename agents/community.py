@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.bidders import Bidders, Round, grouped, is_whole, joined
 from agents.bidding import (
     STRATEGIES,
     Limits,
@@ -20,20 +21,18 @@ from agents.bidding import (
     Outcome,
     OwnResults,
     Quotes,
-    Strategy,
     View,
     refuse_without_limits,
 )
 from agents.control import CONTROLLERS, Planning
 from agents.devices import DEVICES, TAKEN, Fleet, Moment
-from agents.errors import InvalidEnergy, InvalidOrders
+from agents.errors import InvalidEnergy
 from agents.forecast import PERFECT_FORESIGHT, Forecast
 from agents.forecasts import Forecasts
 from agents.rules import AgentRules, Known, Weather, local_minutes
 from agents.state import State, from_json, kept, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.orders import MAX_ORDERS
 from market.random import random_words
 from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.units import BoolArray, IntArray
@@ -55,16 +54,6 @@ class Meters:
     import_wh: IntArray
     export_wh: IntArray
     columns: Mapping[str, IntArray]
-
-
-@dataclass(slots=True, eq=False)
-class _Group:
-    """The homes of one strategy: their rows in the community, their indices in the roster, their state."""
-
-    strategy: Strategy
-    places: IntArray
-    homes: IntArray
-    state: State
 
 
 class Community:
@@ -120,7 +109,7 @@ class Community:
         with CONTROLLERS.held(self._controller):
             self._control = kept(self._controller.start(self.members, rules), self.homes)
         self._planned = -1
-        self._groups = self._grouped(strategies or [rules.strategy] * self.homes)
+        self._groups = grouped(strategies or [rules.strategy] * self.homes, self.members, rules)
         ahead = rules.lead + 2 + self._controller.hours_ahead * 60 // rules.minutes
         self._local_minute = local_minutes(start_s, rules.minutes, len(import_wh) + ahead, zone)
         self._devices = {name: DEVICES.get(name) for name in devices}
@@ -143,17 +132,6 @@ class Community:
         self._running = [name for name, specs in devices.items() if any(spec is not None for spec in specs)]
         # States after each of the last intervals, oldest first: the oldest is what is known at gate closure.
         self._states: deque[States] = deque([start] * (rules.lead + 1), maxlen=rules.lead + 1)
-
-    def _grouped(self, strategies: Sequence[str]) -> list[_Group]:
-        names = np.array(strategies)
-        groups = []
-        for name in sorted(set(strategies)):
-            places = np.flatnonzero(names == name)
-            strategy, homes = STRATEGIES.get(name), self.members[places]
-            with STRATEGIES.held(strategy):
-                state = kept(strategy.start(homes, self._rules), len(homes))
-            groups.append(_Group(strategy, places, homes, state))
-        return groups
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
@@ -230,14 +208,14 @@ class Community:
             fleet = self._fleets[name]
             with CONTROLLERS.held(self._controller):
                 wanted = self._controller.command(self._control, moment, fleet, after[name], net_wh)
-                if not _is_whole(wanted, (self.homes,)):
+                if not is_whole(wanted, (self.homes,)):
                     raise InvalidEnergy(
                         f"controller {self._controller.name!r} commands what is not one whole number of Wh per home"
                     )
             with DEVICES.held(self._devices[name]):
                 device_wh, state = fleet.step(after[name], wanted, moment)
                 after[name] = kept(state, self.homes)
-                if not _is_whole(device_wh, (self.homes,)):
+                if not is_whole(device_wh, (self.homes,)):
                     raise InvalidEnergy(
                         f"device {name!r} returns energy that is not one whole number of Wh per home"
                     )
@@ -281,13 +259,23 @@ class Community:
         if net_wh is None:  # not enough history yet: no orders; the retailer settles
             net_wh = np.zeros(self.homes, dtype=np.int64)
         views = self._views(known, prices, net_wh, forecast, traded)
-        orders = [
-            _orders_of(group, self._with_quantiles(view, group, forecast))
-            for group, view in zip(self._groups, views, strict=True)
-        ]
-        return orders[0] if len(orders) == 1 else _joined(orders)
+        return joined(
+            [
+                group.order(self._with_quantiles(view, group, forecast))
+                for group, view in zip(self._groups, views, strict=True)
+            ]
+        )
 
-    def _with_quantiles(self, view: View, group: _Group, forecast: Forecast | None) -> View:
+    def bids_again(self, opened: Round) -> Orders:
+        """Orders of a later round of the same interval, for what is left of each home's plan; as `bids` otherwise."""
+        return joined([group.order_again(opened) for group in self._groups])
+
+    def end_rounds(self, over: Round) -> None:
+        """Show strategies that look at the market its last round."""
+        for group in self._groups:
+            group.see_the_end(over)
+
+    def _with_quantiles(self, view: View, group: Bidders, forecast: Forecast | None) -> View:
         """A group's view with the quantiles that its strategy needs."""
         levels_ppm = group.strategy.quantiles_ppm
         if not levels_ppm or forecast is None:
@@ -330,7 +318,7 @@ class Community:
         nothing = np.zeros(self.homes, dtype=np.int64)
         views = self._views(self._known_at(self._next), prices, nothing, None, 0)
         for group, view in zip(self._groups, views, strict=True):
-            buy[group.places], sell[group.places] = _limits_of(group, view)
+            buy[group.places], sell[group.places] = group.limits(view)
         return buy, sell
 
     def _views(
@@ -348,6 +336,7 @@ class Community:
             plan=self._control,
             words=words,
             homes=self.members,
+            rounds=self._rules.rounds,
         )
         if len(self._groups) == 1:
             return [view]
@@ -380,7 +369,7 @@ class Community:
                 quotes=quotes,
             )
             with STRATEGIES.held(group.strategy):
-                group.state = kept(group.strategy.learn(group.state, outcome), len(group.homes))
+                group.keep(group.strategy.learn(group.state, outcome))
 
     def learn_own(self, results: OwnResults) -> None:
         """Give strategies that learn from their homes' own results those of the last interval, a row per home."""
@@ -388,7 +377,7 @@ class Community:
             if group.strategy.learn_own is not None:
                 with STRATEGIES.held(group.strategy):
                     own = results.of_homes(group.places)
-                    group.state = kept(group.strategy.learn_own(group.state, own), len(group.homes))
+                    group.keep(group.strategy.learn_own(group.state, own))
 
     def live(self) -> Meters:
         """Simulate the next interval and read the meters."""
@@ -416,61 +405,12 @@ class Community:
             with DEVICES.held(self._devices[name]):
                 read = fleet.read(states[name])
                 for column in fleet.columns:
-                    if not _is_whole(read[column], (self.homes,)):
+                    if not is_whole(read[column], (self.homes,)):
                         raise InvalidEnergy(
                             f"column {column!r} of device {name!r} is not one whole number per home"
                         )
                     columns[column] = read[column]
         return Meters(imported, exported, columns)
-
-
-def _orders_of(group: _Group, view: View) -> Orders:
-    """Ask a strategy for orders and put the homes' indices in the roster in place of their rows."""
-    name = group.strategy.name
-    with STRATEGIES.held(group.strategy):
-        orders = group.strategy.bid(group.state, view)
-        columns = (orders.home, orders.side, orders.energy_wh, orders.limit_micro_per_kwh)
-        if not all(_is_whole(column, (column.size,)) for column in columns):
-            raise InvalidOrders(
-                f"bidding strategy {name!r} returns columns that are not whole numbers in one row"
-            )
-    if len({len(column) for column in columns}) > 1:
-        lengths = ", ".join(str(len(column)) for column in columns)
-        raise InvalidOrders(
-            f"bidding strategy {name!r} returns columns of {lengths} rows; give each order one row in all four"
-        )
-    home, homes = orders.home, len(group.homes)
-    rising = bool((home[1:] > home[:-1]).all())  # as one order a home comes, which needs no search
-    low, high = (0, 0) if not len(home) else (home[0], home[-1]) if rising else (home.min(), home.max())
-    if len(home) and not 0 <= low <= high < homes:
-        raise InvalidOrders(f"bidding strategy {name!r} orders for homes that are not 0 to {homes - 1}")
-    most = 1 if rising else int(np.bincount(home, orders.energy_wh > 0).max(initial=0))
-    if most > 1 and not group.strategy.several_orders:
-        raise InvalidOrders(
-            f"bidding strategy {name!r} places several orders for one home; register it with several_orders=True"
-        )
-    if most > MAX_ORDERS:
-        raise InvalidOrders(
-            f"bidding strategy {name!r} places {most} orders for one home; an interval takes at most {MAX_ORDERS}"
-        )
-    return Orders(group.homes[home], *columns[1:])
-
-
-def _limits_of(group: _Group, view: View) -> Limits:
-    """Ask a strategy for the limits of its homes."""
-    name, limits = group.strategy.name, group.strategy.limits
-    assert limits is not None, "refused before"
-    with STRATEGIES.held(group.strategy):
-        buy, sell = limits(group.state, view)
-        if not all(_is_whole(side, (len(group.homes),)) for side in (buy, sell)):
-            raise InvalidOrders(
-                f"bidding strategy {name!r} states limits that are not one whole number per home"
-            )
-    return buy, sell
-
-
-def _is_whole(values: Any, shape: tuple[int, ...]) -> bool:
-    return isinstance(values, np.ndarray) and values.dtype.kind == "i" and values.shape == shape
 
 
 def _of_homes(view: View, places: IntArray) -> View:
@@ -483,16 +423,4 @@ def _of_homes(view: View, places: IntArray) -> View:
         plan={name: column[places] for name, column in view.plan.items()},
         words=view.words[places],
         homes=view.homes[places],
-    )
-
-
-def _joined(parts: Sequence[Orders]) -> Orders:
-    """All orders, by home; those of one home stay in their order."""
-    home = np.concatenate([part.home for part in parts])
-    rows = np.argsort(home, kind="stable")
-    return Orders(
-        home[rows],
-        np.concatenate([part.side for part in parts])[rows],
-        np.concatenate([part.energy_wh for part in parts])[rows],
-        np.concatenate([part.limit_micro_per_kwh for part in parts])[rows],
     )

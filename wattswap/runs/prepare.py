@@ -144,6 +144,11 @@ class Setup:
         """Whether homes state limits only, and the quantities come from the meters."""
         return self.scenario.market.quantities == "metered"
 
+    @property
+    def rounds(self) -> int:
+        """Rounds in which the market of an interval is open."""
+        return self.scenario.market.rounds
+
     @cached_property
     def imbalance_rule(self) -> ImbalanceRule:
         """How imbalances are settled; with the retailer where there are none, or no local market."""
@@ -463,4 +468,5 @@ def _agent_rules(scenario: Scenario, minutes: int) -> AgentRules:
         gate_closure_minutes=scenario.market.gate_closure_minutes,
         minutes=minutes,
         seed=scenario.seed,
+        rounds=scenario.market.rounds,
     )
