@@ -337,6 +337,7 @@ class Community:
             words=words,
             homes=self.members,
             rounds=self._rules.rounds,
+            start_s=self._start_of(self._next),
         )
         if len(self._groups) == 1:
             return [view]

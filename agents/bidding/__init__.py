@@ -89,6 +89,7 @@ class View:
         bought_wh: Bought less sold in the earlier rounds per home; None in the first. [Wh]
         tape: The earlier rounds; None in the first.
         values: What energy is worth to each home, bought and sold; None for the outside prices.
+        start_s: Start of the traded interval. [s since 1970 UTC]
     """
 
     known: Known
@@ -106,6 +107,7 @@ class View:
     bought_wh: IntArray | None = None
     tape: Tape | None = None
     values: Limits | None = None
+    start_s: int = 0
 
     @property
     def worth(self) -> Limits:

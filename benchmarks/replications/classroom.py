@@ -179,6 +179,7 @@ class Classroom:
             homes=self._members,
             rounds=self._rounds,
             values=(traders.worth, traders.worth),
+            start_s=start_s,
         )
 
 
