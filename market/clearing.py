@@ -155,7 +155,9 @@ def averaged(side: Int8Array, accepted_wh: IntArray, amount_nano: IntArray) -> t
         amount_nano: Paid or received for it, never beyond its limit. [nano-currency]
     """
     price, rest = np.divmod(amount_nano, np.maximum(accepted_wh, 1))
-    up = ((rest > 0) & (side > 0)).astype(np.int64)  # buyers up, sellers down: never beyond a limit, which is whole
+    up = ((rest > 0) & (side > 0)).astype(
+        np.int64
+    )  # buyers up, sellers down: never beyond a limit, which is whole
     return price + up, side * (rest - accepted_wh * up)
 
 

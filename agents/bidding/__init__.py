@@ -266,4 +266,5 @@ def refuse_without_limits(names: Iterable[str]) -> None:
     """
     without = sorted(name for name in set(names) if STRATEGIES.get(name).limits is None)
     if without:
-        raise NoLimits(without, sorted(set(STRATEGIES.all()) - set(without)))
+        stating = [name for name, strategy in STRATEGIES.all().items() if strategy.limits is not None]
+        raise NoLimits(without, sorted(stating))

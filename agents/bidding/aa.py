@@ -84,7 +84,11 @@ def look(state: State, view: View) -> State:
         heard = heard[np.linspace(0, len(heard) - 1, SHOUTS).astype(np.int64)]
     quoted = np.where(tape.took, tape.price_micro_per_kwh, tape.limit_micro_per_kwh)[heard]
     state = _with_trades(state, deals, high - low)
-    plan_wh, active, eager = view.net_wh + (0 if view.bought_wh is None else view.bought_wh), view.net_wh != 0, {}
+    plan_wh, active, eager = (
+        view.net_wh + (0 if view.bought_wh is None else view.bought_wh),
+        view.net_wh != 0,
+        {},
+    )
     for name, side, worth in (("buy_r", 1, view.worth[0]), ("sell_r", -1, view.worth[1])):
         r, mine = state[name], np.sign(plan_wh) == side
         for shout, shouted, deal in zip(quoted, tape.side[heard], tape.took[heard], strict=True):

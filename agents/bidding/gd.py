@@ -68,9 +68,7 @@ def look(state: State, view: View) -> State:
     return kept
 
 
-def _memories(
-    state: State, tape: Tape | None
-) -> list[tuple[IntArray, IntArray, IntArray, BoolArray]]:
+def _memories(state: State, tape: Tape | None) -> list[tuple[IntArray, IntArray, IntArray, BoolArray]]:
     """Homes that remember the same, and the limits, sides and fates of the orders since the fifth last trade."""
     rows = np.concatenate([state[name].astype(np.int64) for name in ("limit", "side", "taken")], axis=1)
     found = []
@@ -99,7 +97,11 @@ def _best(
     quoted, lowest, highest = best * limit, *sorted((best * low, best * high))
     mine = side == best
     knots = np.unique(quoted)
-    accepted, others, refused = np.sort(quoted[mine & taken]), np.sort(quoted[~mine]), np.sort(quoted[mine & ~taken])
+    accepted, others, refused = (
+        np.sort(quoted[mine & taken]),
+        np.sort(quoted[~mine]),
+        np.sort(quoted[mine & ~taken]),
+    )
     yes = np.searchsorted(accepted, knots, "right") + np.searchsorted(others, knots, "right")
     no = len(refused) - np.searchsorted(refused, knots, "left")
     belief = yes / np.maximum(yes + no, 1)
@@ -107,7 +109,8 @@ def _best(
     knots = np.concatenate(([lowest], knots[inside], [highest])).astype(np.float64)
     belief = np.concatenate(([0.0], belief[inside], [1.0]))
     grid = np.unique(np.concatenate((np.linspace(lowest, highest, PRICES), knots)).astype(np.int64))
-    gain = np.maximum(best * worth[:, None] - grid, 0) * _between(grid.astype(np.float64), knots, belief)
+    believed = _between(grid.astype(np.float64), knots.astype(np.float64), belief.astype(np.float64))
+    gain = np.maximum(best * worth[:, None] - grid, 0) * believed
     chosen = best * grid[np.argmax(gain, axis=1)]
     return np.where(gain.max(axis=1) > 0, chosen, worth)
 

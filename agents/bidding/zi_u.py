@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from agents.bidding import STRATEGIES, Orders, Strategy, View, one_order_a_home
 from agents.state import State
 from market.random import whole_between
@@ -16,12 +18,14 @@ def bid(state: State, view: View) -> Orders:
     Source: Gode, Sunder, Journal of Political Economy 101 (1993), 119-137, section II.
     """
     low, high = view.prices.feed_in_micro_per_kwh, view.prices.buy_cap_micro_per_kwh
-    more = max(high - low, 0) // 2
-    ends = view.worth[0] * 0
-    return one_order_a_home(view.net_wh, *[whole_between(view.words, ends + low - more, ends + high + more)] * 2)
+    more, ends = max(high - low, 0) // 2, np.zeros(len(view.homes), dtype=np.int64)
+    limit = whole_between(view.words, ends + low - more, ends + max(high, low) + more)
+    return one_order_a_home(view.net_wh, limit, limit)
 
 
 ZI_U = STRATEGIES.register(
-    Strategy("zi_u", bid, "a study: expected energy at a random limit, which may be worse than the outside prices"),
+    Strategy(
+        "zi_u", bid, "a study: expected energy at a random limit, which may be worse than the outside prices"
+    ),
     contract=2,
 )

@@ -121,9 +121,11 @@ class _Mover:
             deal: Whether it traded.
         """
         side, words = self._side, self._words
-        ahead = side * (shout - np.rint(self.price))  # above 0: the shout is worse for the home than its own price
+        ahead = side * (
+            shout - np.rint(self.price)
+        )  # above 0: the shout is worse for the home than its own price
         lower = self._active & (ahead >= 0) & ((side != shouted) if deal else (side == shouted))
-        moves = lower | ((ahead <= 0)) if deal else lower
+        moves = lower | (ahead <= 0) if deal else lower
         self._words = words = splitmix64(words)
         beyond = RELATIVE * fractions(words, 0) * np.abs(shout) + ABSOLUTE * fractions(words, 1) * self._span
         target = shout + side * np.where(lower, beyond, -beyond)

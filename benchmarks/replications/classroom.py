@@ -220,3 +220,21 @@ def equilibrium(traders: Traders) -> float:
 def mean_efficiency(days: Sequence[Day]) -> float:
     """In percent."""
     return 100 * float(np.mean([day.efficiency for day in days]))
+
+
+GRID = {
+    (rcon, rcap): (sellers, buyers, sell_wh, buy_wh)
+    for rcon, sellers, buyers, capacities in (
+        (2, 6, 3, {0.5: (10, 10), 1: (10, 20), 2: (10, 40)}),
+        (1, 3, 3, {0.5: (20, 10), 1: (10, 10), 2: (10, 20)}),
+        (0.5, 3, 6, {0.5: (40, 10), 1: (20, 10), 2: (10, 10)}),
+    )
+    for rcap, (sell_wh, buy_wh) in capacities.items()
+}
+
+
+def wholesale(sellers: int, buyers: int, sell: int, buy: int) -> Traders:
+    """The electricity market of the grid: buyers worth 37, 17 and 12, sellers that cost 35, 16 and 11, in turn."""
+    values, costs = (1_000 * np.resize(of, n) for of, n in (((37, 17, 12), buyers), ((35, 16, 11), sellers)))
+    energy = np.repeat([buy * UNIT_WH, sell * UNIT_WH], [buyers, sellers])
+    return Traders(values.astype(np.int64), costs.astype(np.int64), 0, 40_000, energy)

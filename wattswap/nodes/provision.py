@@ -217,7 +217,7 @@ def init_nodes(
         if scenario_file is None:
             scenario = write_bundle(scenario, bundle, with_secret=keys.derived)
         setup = prepare(scenario)
-        _refuse_learning_from_the_market(setup)
+        _refuse_what_needs_the_market(setup)
         everybody = node_slots(setup.roster, spec)
         _check_given(everybody, keys.given)
         secret = {
@@ -246,8 +246,15 @@ def init_nodes(
     return tuple(config.in_folder(folder.resolve() / config.name) for config in configs)
 
 
-def _refuse_learning_from_the_market(setup: Setup) -> None:
-    """Refuse strategies that learn from what a home's node does not receive: the orders of the others."""
+def _refuse_what_needs_the_market(setup: Setup) -> None:
+    """Refuse what homes need the orders of the others for: their nodes do not receive them.
+
+    Raises:
+        InvalidScenario: The market has several rounds, or a strategy learns from the whole market.
+    """
+    if setup.rounds > 1:
+        what = f"is {setup.rounds}, and on a network a home sends one message an interval and hears no orders of others"
+        raise setup.scenario.invalid("market.rounds", what, "use `wattswap run`, or one round")
     for name in sorted(set(setup.strategies)):
         if STRATEGIES.get(name).learn is not None:
             what = f"{name!r} learns from the orders of all homes, of which a home on a network receives its own only"

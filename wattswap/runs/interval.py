@@ -397,6 +397,7 @@ def build_book(
         energy_wh[rows],
         limit_micro_per_kwh[rows],
         None if node is None else node[rows],
-        sequence=number * ROUND + arrival_order(interval_seed(seed, number) if number else seed, start_s, who),
+        sequence=number * ROUND
+        + arrival_order(interval_seed(seed, number) if number else seed, start_s, who),
         terms={new: terms[old] for new, old in enumerate(rows.tolist()) if old in terms} if terms else terms,
     )
