@@ -84,7 +84,7 @@ def test_identical_limits_are_declared_where_they_are_true(name: str) -> None:
         assert identical == strategy.identical_limits
 
 
-@pytest.mark.parametrize("name", ("staircase", "truthful", "zi_c"))
+@pytest.mark.parametrize("name", ["staircase", "truthful", "zi_c"])
 def test_limits_for_meters_are_those_of_orders_that_a_home_would_be_asked_for(name: str) -> None:
     """A home that plans 1 Wh, or has no quantiles, states in its order the limit that it states for its meter."""
     strategy, words = STRATEGIES.get(name), random_words(8, 900, np.arange(9))
