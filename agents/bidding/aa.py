@@ -66,8 +66,9 @@ def bid(state: State, view: View) -> Orders:
     buy, sell = view.worth
     low, high = view.prices.feed_in_micro_per_kwh, view.prices.buy_cap_micro_per_kwh
     bids, offers = (
-        side * np.rint(_target(state, side, worth, low, high, view.round)).astype(np.int64)
-        for side, worth in ((1, buy), (-1, sell))
+        side
+        * np.rint(_target(state, state[name], _ends(state, side, worth, end), view.round)).astype(np.int64)
+        for name, side, worth, end in (("buy_r", 1, buy, low), ("sell_r", -1, sell, high))
     )
     return one_order_a_home(view.net_wh, np.minimum(bids, buy), np.maximum(offers, sell))
 
@@ -89,14 +90,13 @@ def look(state: State, view: View) -> State:
         view.net_wh != 0,
         {},
     )
-    for name, side, worth in (("buy_r", 1, view.worth[0]), ("sell_r", -1, view.worth[1])):
-        r, mine = state[name], np.sign(plan_wh) == side
+    for name, side, worth, end in (("buy_r", 1, view.worth[0], low), ("sell_r", -1, view.worth[1], high)):
+        r, mine, ends = state[name], np.sign(plan_wh) == side, _ends(state, side, worth, end)
         for shout, shouted, deal in zip(quoted, tape.side[heard], tape.took[heard], strict=True):
-            now = {**state, name: r}
-            ahead = side * float(shout) - np.rint(_target(now, side, worth, low, high, view.round))
+            ahead = side * float(shout) - np.rint(_target(state, r, ends, view.round))
             more = active & (ahead >= 0) if deal or shouted == side else active & False
             less = (ahead <= 0) if deal else active & False
-            at = _r_of(now, side, worth, low, high, float(shout))
+            at = _r_of(state, ends, side * float(shout))
             goal = np.where(more, at + STEP_RELATIVE * np.abs(at) + STEP_ABSOLUTE, 0.0)
             goal = np.where(less, at - STEP_RELATIVE * np.abs(at) - STEP_ABSOLUTE, goal)
             r = np.where(mine & (more | less), np.clip(r + SHORT * (goal - r), -1, 1), r)
@@ -131,19 +131,20 @@ def _equilibrium(state: State) -> FloatArray:
     return mean
 
 
-def _ends(
-    state: State, side: int, worth: IntArray, low: int, high: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Seen from a buyer: the far end of the prices, the price that r = 0 aims at, and the one that r = 1 aims at."""
+Ends = tuple[FloatArray, FloatArray, FloatArray]
+"""Seen from a buyer: the far end of the prices, the price that r = 0 aims at, and the one that r = 1 aims at."""
+
+
+def _ends(state: State, side: int, worth: IntArray, end: int) -> Ends:
+    """The ends of homes on one side; a seller's prices are negative."""
     own = side * worth.astype(np.float64)
-    far = np.minimum(float(low if side > 0 else -high), own)
+    far = np.minimum(float(side * end), own)
     return far, np.clip(side * _equilibrium(state), far, own), own
 
 
-def _target(state: State, side: int, worth: IntArray, low: int, high: int, rounds: int) -> FloatArray:
-    """What homes would order at; a seller's prices are negative."""
-    far, middle, own = _ends(state, side, worth, low, high)
-    r, shape = state["buy_r" if side > 0 else "sell_r"], _bent(state)
+def _target(state: State, r: FloatArray, ends: Ends, rounds: int) -> FloatArray:
+    """What homes would order at with this aggressiveness."""
+    (far, middle, own), shape = ends, _bent(state)
     part = np.expm1(np.abs(r) * shape) / np.expm1(shape)
     aim = np.where(r > 0, middle + (own - middle) * part, middle - (middle - far) * part)
     unknown = far + (own - far) * (1 - (1 - 1 / APPROACH) ** (rounds + 1))
@@ -151,13 +152,13 @@ def _target(state: State, side: int, worth: IntArray, low: int, high: int, round
     return found
 
 
-def _r_of(state: State, side: int, worth: IntArray, low: int, high: int, shout: float) -> FloatArray:
+def _r_of(state: State, ends: Ends, price: float) -> FloatArray:
     """The aggressiveness whose target is this price."""
-    far, middle, own = _ends(state, side, worth, low, high)
-    shape, price = _bent(state), np.clip(side * shout, far, own)
-    above = price > middle
+    (far, middle, own), shape = ends, _bent(state)
+    there = np.clip(price, far, own)
+    above = there > middle
     room = np.where(above, own - middle, middle - far)
-    part = np.clip(np.abs(price - middle) / np.where(room > 0, room, 1.0), 0, 1)
+    part = np.clip(np.abs(there - middle) / np.where(room > 0, room, 1.0), 0, 1)
     size = np.log1p(part * np.expm1(shape)) / shape
     found: FloatArray = np.where(above, size, -size)
     return found

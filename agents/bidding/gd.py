@@ -72,7 +72,9 @@ def _memories(state: State, tape: Tape | None) -> list[tuple[IntArray, IntArray,
     """Homes that remember the same, and the limits, sides and fates of the orders since the fifth last trade."""
     rows = np.concatenate([state[name].astype(np.int64) for name in ("limit", "side", "taken")], axis=1)
     found = []
-    same = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1) if len(rows) else rows
+    same = np.zeros(len(rows), dtype=np.int64)
+    if (rows != rows[:1]).any():  # homes that have seen the same market remember the same
+        same = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
     for group in range(int(same.max(initial=-1)) + 1):
         homes = np.flatnonzero(same == group)
         there = state["side"][homes[0]] != 0

@@ -8,27 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 import market.mechanisms  # noqa: F401  (registers them)
 from agents.bidders import Bidders, Round, grouped
-from agents.bidding import Orders, OwnResults, Tape, View
+from agents.bidding import Orders, OwnResults, View
 from agents.rules import AgentRules, Known, local_minutes
+from market.auctions.uniform import clear_exact
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.mechanism import MECHANISMS
 from market.random import interval_seed, random_words, words_of
-from market.rounds import ROUND, Session, rounds_of
+from market.rounds import ROUND, Session
 from market.rules import MarketRules
 from market.settlement.tariff import IntervalPrices, OutsidePrices, flat
 from market.units import IntArray
+from wattswap.runs.interval import tape_of
 
 UNIT_WH = 1_000
 DAY_S = 86_400
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Traders:
     """Private values of buyers and costs of sellers, and the range of prices that everybody knows. [micro per kWh]"""
 
@@ -54,10 +57,15 @@ class Traders:
         """The value or cost of each."""
         return np.concatenate((self.values, self.costs))
 
-    @property
+    @cached_property
     def most_nano(self) -> int:
         """The most that all can gain together."""
-        return optimum(self.book())
+        return clear_exact(self.book(), MarketRules()).welfare_nano
+
+    @property
+    def all_nano(self) -> int:
+        """What all gain together where every unit trades."""
+        return int(self.net_wh @ self.worth)
 
     def book(self) -> OrderBook:
         """Their orders if all bid their values."""
@@ -65,20 +73,19 @@ class Traders:
         return OrderBook.from_columns(who, self.side.astype(np.int8), np.abs(self.net_wh), self.worth)
 
 
-def optimum(book: OrderBook) -> int:
-    """The largest gain from trade of a book. [nano]"""
-    from market.auctions.uniform import clear_exact
-
-    return clear_exact(book, MarketRules()).welfare_nano
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Day:
-    """What came of a day: its orders, its clearing, and the share of the possible gain from trade at true values."""
+    """What came of a day: its orders, its clearing, and the gain from trade at true values."""
 
+    traders: Traders
     book: OrderBook
     clearing: Clearing
-    efficiency: float
+    gain_nano: int
+
+    @property
+    def units(self) -> int:
+        """Units that were traded."""
+        return self.clearing.traded_wh(self.book) // UNIT_WH
 
     def alpha(self, equilibrium: float) -> float:
         """Smith's alpha: the standard deviation of trade prices from the equilibrium price, in percent of it."""
@@ -116,17 +123,17 @@ class Classroom:
         start_s, traders = self._day * DAY_S, self.traders
         self._day += 1
         session = Session(self._mechanism, MarketRules(seed=interval_seed(self._seed, start_s)))
-        orders = self._bidders.order(self._view(start_s))
+        orders = self._bidders.order(self.view(start_s))
         for number in range(1, self._rounds + 1):
-            session.clear(self._book(orders, start_s, session.rounds))
-            opened = Round(number, _tape(session), session.bought_wh(len(self._members)))
+            session.clear(self.book(orders, start_s, session.rounds))
+            opened = Round(number, tape_of(session), session.bought_wh(len(self._members)))
             if number < self._rounds:
                 orders = self._bidders.order_again(opened)
         self._bidders.see_the_end(opened)
         book, clearing = session.book, session.clearing()
         self._learn(start_s, book, clearing)
         gain_nano = int((book.side * clearing.accepted_wh * traders.worth[book.participant]).sum())
-        return Day(book, clearing, gain_nano / traders.most_nano)
+        return Day(traders, book, clearing, gain_nano)
 
     def days(self, number: int) -> list[Day]:
         """Trade for several days."""
@@ -146,14 +153,16 @@ class Classroom:
         )
         self._bidders.keep(learn(self._bidders.state, results))
 
-    def _book(self, orders: Orders, start_s: int, number: int) -> OrderBook:
+    def book(self, orders: Orders, start_s: int, number: int) -> OrderBook:
+        """The book of a round, in an order of arrival that is drawn for it."""
         some = orders.of_rows(orders.energy_wh > 0)
         draw = words_of(interval_seed(self._seed, number), start_s, some.home)
         sequence = number * ROUND + np.argsort(np.argsort(draw, kind="stable"), kind="stable")
         columns = some.home, some.side, some.energy_wh, some.limit_micro_per_kwh
         return OrderBook.from_columns(*columns, sequence=sequence)
 
-    def _view(self, start_s: int) -> View:
+    def view(self, start_s: int) -> View:
+        """What the traders see at the start of a day."""
         traders = self.traders
         nothing = np.zeros((0, len(self._members)), dtype=np.int64)
         prices = IntervalPrices(traders.highest, traders.lowest)
@@ -183,13 +192,6 @@ class Classroom:
         )
 
 
-def _tape(session: Session) -> Tape:
-    book, accepted_wh, price, took = session.arrived()
-    return Tape(
-        rounds_of(book), book.side, book.energy_wh, book.limit_micro_per_kwh, accepted_wh, price, took
-    )
-
-
 def symmetric(traders: int = 11) -> Traders:
     """Values 325, 300, .. 75 and costs 75, 100, .. 325: the equilibrium price is 200."""
     costs = 1_000 * (75 + 250 * np.arange(traders) // (traders - 1))
@@ -210,18 +212,17 @@ def drawn(seed: int, traders: int = 11) -> Traders:
 
 def equilibrium(traders: Traders) -> float:
     """The middle of the prices that clear the market. [micro per kWh]"""
-    from market.auctions.uniform import clear_exact
-
     price = clear_exact(traders.book(), MarketRules()).node_price[0]
     assert price is not None
     return (price.lo + price.hi) / 2
 
 
-def mean_efficiency(days: Sequence[Day]) -> float:
-    """In percent."""
-    return 100 * float(np.mean([day.efficiency for day in days]))
+def share_percent(days: Sequence[Day]) -> float:
+    """What was gained of the most that could be gained, over all these days. [percent]"""
+    return 100 * sum(day.gain_nano for day in days) / sum(day.traders.most_nano for day in days)
 
 
+# By relative concentration (sellers over buyers) and relative capacity (of all buyers over that of all sellers).
 GRID = {
     (rcon, rcap): (sellers, buyers, sell_wh, buy_wh)
     for rcon, sellers, buyers, capacities in (
@@ -234,7 +235,12 @@ GRID = {
 
 
 def wholesale(sellers: int, buyers: int, sell: int, buy: int) -> Traders:
-    """The electricity market of the grid: buyers worth 37, 17 and 12, sellers that cost 35, 16 and 11, in turn."""
+    """The electricity market of the grid: buyers worth 37, 17 and 12, sellers that cost 35, 16 and 11, in turn.
+
+    Values, costs, capacities and numbers are those of an independent program that repeats the paper (JASA by S. Phelps,
+    `ElectricityAuctionSimulation`), read in its source; the paper itself was not at hand. That prices lie between 0 and
+    40 is decided here.
+    """
     values, costs = (1_000 * np.resize(of, n) for of, n in (((37, 17, 12), buyers), ((35, 16, 11), sellers)))
     energy = np.repeat([buy * UNIT_WH, sell * UNIT_WH], [buyers, sellers])
     return Traders(values.astype(np.int64), costs.astype(np.int64), 0, 40_000, energy)
