@@ -271,7 +271,7 @@ class Community:
         return joined([group.order_again(opened) for group in self._groups])
 
     def end_rounds(self, over: Round) -> None:
-        """Show strategies that look at the market its last round."""
+        """Show strategies that remember what they see the last round."""
         for group in self._groups:
             group.see_the_end(over)
 

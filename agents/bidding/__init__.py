@@ -196,7 +196,7 @@ class Strategy:
         quantiles_ppm: Levels, ascending, at which `bid` needs quantiles of the planned energy. [parts per million]
         limits: The limits of homes whose quantities come from their meters; they have no forecast then, and plan 0
             Wh. None for a strategy that cannot be used in that way.
-        look: What they know when they see a view: asked before every `bid` and `limits`, and once more after the last
+        look: What they know when they see a view: asked before every `bid` and `limits`, and again after the last
             round, where `round` equals `rounds` and nothing is ordered. None for a strategy that remembers no view.
         needs_rounds: Whether it is of use only where a market has several rounds, between which it reacts.
     """

@@ -57,7 +57,7 @@ def bid(state: State, view: View) -> Orders:
 
     The papers leave open, and here it is decided: prices below p are measured from the lowest price, not from 0; the
     scatter of prices is divided by the price range; only homes with energy left become eager by an order that did not
-    trade; a round is heard as a whole, at most 32 shouts of it; before a trade is known a home goes a third of the way
+    trade; a round is taken as a whole, at most 32 shouts of it; before a trade is known a home goes a third of the way
     from the far end to its worth, and another third of the rest in every round; and once one is known it orders
     at its target and not a third of the way to it, because in a round no order stands that could be bettered.
 

@@ -42,13 +42,13 @@ def start(homes: IntArray, rules: AgentRules) -> State:
 def bid(state: State, view: View) -> Orders:
     """Order what is left of the plan at its worth less the margin.
 
-    Every shout of others is an order of the last round. One that traded tells all that the price is possible: who
+    Every shout of others is an order of the last round. One that traded shows all that the price is possible: who
     would have paid more, or asked less, raises its margin towards it, and who still has energy to trade and stands on
-    the other side of the shout lowers its margin to it. One that did not trade tells those of its own side who still
+    the other side of the shout lowers its margin to it. One that did not trade shows those of its own side who still
     have energy that they must do better. The target is up to 5 % and 2 % of the price range beyond the shout, and the
     price goes there by a share of the way, with a momentum.
 
-    Two things differ from the source, where traders act one after the other: a round is heard as a whole before the
+    Two things differ from the source, where traders act one after the other: a round is taken as a whole before the
     next, and margins are shares of the price range and not of the value, which may be 0 here. In a market of one round
     a home knows the price of the interval and what it traded itself, and takes that as the one shout.
 
@@ -117,7 +117,7 @@ class _Mover:
 
         Args:
             shout: Its price. [micro-currency/kWh]
-            shouted: Its side; 0 where both sides heard it as a deal of the other.
+            shouted: Its side; 0 where both sides take it for a deal of the other.
             deal: Whether it traded.
         """
         side, words = self._side, self._words

@@ -4,7 +4,7 @@ Three markets of 11 buyers and 11 sellers of one unit, and the wholesale market 
 Shares of the largest gain at true values, in percent, as ratios of sums over all seeds. The number of rounds belongs
 to a band: with one round none of them holds.
 
-Usage: python -m benchmarks.replications.strategies
+Usage: python -m benchmarks.replications.strategies [--write]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -31,6 +32,9 @@ from benchmarks.replications.classroom import (
 )
 from wattswap.comparison.cells import run_cell
 from wattswap.runs.prepare import prepare
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "benchmarks.md"
+BEGIN, END = "<!-- strategies: begin -->", "<!-- strategies: end -->"
 
 MARKETS: dict[str, Callable[[int], Traders]] = {
     "symmetric": lambda seed: symmetric(),
@@ -211,17 +215,24 @@ def as_markdown(found: list[Found]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def main() -> int:
+def write(found: list[Found]) -> None:
+    """Put the table between the marks of docs/reference/benchmarks.md."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n{as_markdown(found)}\n{END}{after}", encoding="utf-8")
+
+
+def main(arguments: list[str]) -> int:
     """Print the table; 1 where a figure lies outside its band."""
     found = []
     for part in (demo, zero_intelligence, adaptive, reinforcement):
         for one in part():
             found.append(one)
-            print(" ".join(one.cells()), flush=True)
-    print()
-    print(as_markdown(found))
+            print("  ".join(one.cells()), flush=True)
+    if "--write" in arguments:
+        write(found)
     return int(not all(one.inside for one in found))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

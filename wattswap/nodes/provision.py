@@ -253,7 +253,7 @@ def _refuse_what_needs_the_market(setup: Setup) -> None:
         InvalidScenario: The market has several rounds, or a strategy learns from the whole market.
     """
     if setup.rounds > 1:
-        what = f"is {setup.rounds}, and on a network a home sends one message an interval and hears no orders of others"
+        what = f"is {setup.rounds}, and on a network a home sends one message an interval and receives no orders of others"
         raise setup.scenario.invalid("market.rounds", what, "use `wattswap run`, or one round")
     for name in sorted(set(setup.strategies)):
         if STRATEGIES.get(name).learn is not None:
