@@ -6,10 +6,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help install demo test lint browser unit live-tests test-latest wheel-test faults sim fuzz bench docs clean
+.PHONY: help install demo test lint browser unit live-tests slow test-latest wheel-test faults sim fuzz bench docs clean
 help:
 	@echo "make demo   install, run a week of the street, then 12 intervals of it over real libp2p"
-	@echo "make test   install, lint, all tests"
+	@echo "make test   install, lint, all tests but the long ones"
+	@echo "make slow   the long ones, of which make test runs a sample: months and years of homes under every rule"
 	@echo "make test-latest  --json of every command with the newest allowed versions, in an environment of its own"
 	@echo "make wheel-test   build wheel and sdist, install the wheel into an empty folder, run the first commands of the README"
 	@echo "make sim    the consensus core under seeded faults, 1,250 seeds"
@@ -56,6 +57,9 @@ demo: install
 
 test: lint unit live-tests
 
+# Tests start hundreds of processes; each would compile the packages anew where the environment forbids stored bytecode.
+unit live-tests slow faults: export PYTHONDONTWRITEBYTECODE =
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,10 +78,14 @@ browser:
 
 # Two workers for the many short tests; the tests with sockets and real time follow alone.
 unit: install browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not live"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not live and not slow"
 
 live-tests: install
 	$(BIN)/python -m pytest -m "live and not slow"
+
+# What `make test` has a sample of, without sockets.
+slow: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not live"
 
 # What the newest allowed versions print and break: no constraints.txt here.
 LATEST := build/latest

@@ -30,9 +30,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ELLIPSIS = "..."
 _FENCE = re.compile(r"^```(\S*)[ ]?(\S*)$")
-_CUT_INTERVALS = "96"
+_CUT_INTERVALS = {"compare": "48", "sweep": "48"}
+"""By command; others run for 96."""
 _CUT_LIVE_INTERVALS = "2"
 _CUT_BOOKS = "200"
+_CUT_SEEDS = "2"
+_CUT_NODES = ("--validators", "1")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def run_page(page: Path, folder: Path, *, cut: bool = True, shared: Path | None 
     Args:
         page: The Markdown file.
         folder: Where it runs.
-        cut: Run the demo for a day instead of a week, two live intervals, and checks on fewer books.
+        cut: Run the demo for a day at most instead of a week, with two seeds, live for two intervals with one
+            validator, and checks on fewer books.
         shared: A folder that keeps runs of the demo for other pages.
     """
     lines = page.read_text(encoding="utf-8").splitlines()
@@ -166,11 +170,14 @@ def _command(
 
 def _shorter(arguments: list[str]) -> list[str]:
     if "demo" in arguments:
-        if "--intervals" in arguments:
-            at = arguments.index("--intervals") + 1
-            return [*arguments[:at], _CUT_LIVE_INTERVALS, *arguments[at + 1 :]]
+        for option, value in (("--intervals", _CUT_LIVE_INTERVALS), ("--seeds", _CUT_SEEDS)):
+            if option in arguments:
+                at = arguments.index(option) + 1
+                arguments = [*arguments[:at], value, *arguments[at + 1 :]]
+        if arguments[0] == "live":
+            return [*arguments, *_CUT_NODES]
         if not any(argument.startswith("time.") for argument in arguments):
-            return [*arguments, "--set", f"time.intervals={_CUT_INTERVALS}"]
+            return [*arguments, "--set", f"time.intervals={_CUT_INTERVALS.get(arguments[0], '96')}"]
     if arguments[:2] == ["check", "mechanism"] and "--books" not in arguments:
         return [*arguments, "--books", _CUT_BOOKS]
     return arguments

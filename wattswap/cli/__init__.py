@@ -12,6 +12,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -43,6 +44,12 @@ def options(
     """Peer-to-peer energy trading: simulate a neighbourhood, clear its market, settle it, prove it."""
 
 
+@cache
+def command() -> Any:
+    """The commands with their parameters read, once for all calls of a process."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with a code of the table."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
@@ -53,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
     try:
-        result = app(args=argv, prog_name="wattswap", standalone_mode=False)
+        result = command()(args=argv, prog_name="wattswap", standalone_mode=False)
         sys.stdout.flush()
         if result == int(ExitCode.INTERRUPTED):  # typer turns Ctrl-C into this
             raise KeyboardInterrupt

@@ -39,20 +39,21 @@ def new_figure(x: str, y: str, height: int) -> go.Figure:
     import plotly.graph_objects as go
 
     axis = {"gridcolor": "rgba(138,138,138,.25)", "zerolinecolor": "rgba(138,138,138,.6)", "automargin": True}
-    figure = go.Figure()
-    figure.update_layout(
-        template=None,
-        height=height,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#6b6b6b", "size": 13, "family": "system-ui, sans-serif"},
-        margin={"l": 56, "r": 12, "t": 12, "b": 48},
-        hovermode="closest",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        xaxis={**axis, "title": {"text": x}},
-        yaxis={**axis, "title": {"text": y}},
+    # The layout is given to the constructor: a figure without one first copies the large default template.
+    return go.Figure(
+        layout={
+            "template": None,
+            "height": height,
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"color": "#6b6b6b", "size": 13, "family": "system-ui, sans-serif"},
+            "margin": {"l": 56, "r": 12, "t": 12, "b": 48},
+            "hovermode": "closest",
+            "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+            "xaxis": {**axis, "title": {"text": x}},
+            "yaxis": {**axis, "title": {"text": y}},
+        }
     )
-    return figure
 
 
 def line(
@@ -77,16 +78,22 @@ def line(
 
 
 def points(
-    figure: go.Figure, x: Sequence[float], y: Sequence[str], name: str, marker: Mapping[str, Any]
+    figure: go.Figure,
+    x: Sequence[float],
+    y: Sequence[str],
+    name: str,
+    marker: Mapping[str, Any],
+    cents: Sequence[float],
 ) -> None:
-    """Draw one point a name."""
+    """Draw one point a name; its label says the amount in cents as tables do."""
     figure.add_scatter(
         x=x,
         y=[escape(n) for n in y],
         mode="markers",
         name=escape(name),
         marker=marker,
-        hovertemplate="%{y}: %{x:.2f}<extra>" + escape(name) + "</extra>",
+        customdata=cents,
+        hovertemplate="%{y}: %{customdata:.2f}<extra>" + escape(name) + "</extra>",
     )
 
 

@@ -264,8 +264,8 @@ def test_verify_proves_a_comparison(street: Path, tmp_path: Path, capsys: Captur
 
 
 def test_an_interrupted_comparison_goes_on_with_the_same_command(tmp_path: Path, capsys: Capture) -> None:
-    street = write_street(tmp_path / "street", homes=12, days=7)
-    arguments = ["compare", street, "--seeds", "4", "--out", tmp_path / "out"]
+    street = write_street(tmp_path / "street", homes=12, days=4)
+    arguments = ["compare", street, *FEW, "--seeds", "4", "--out", tmp_path / "out"]
     process = start(*arguments)
     assert process.stderr is not None
     while "cells" not in process.stderr.readline():

@@ -385,7 +385,7 @@ def test_several_orders_over_libp2p_give_the_hashes_of_a_run_in_process(
     name: str, three_steps: Path, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     strategy = ["--module", three_steps, "--set", f"homes.strategy={name}"]
-    time = ["-n", 2, "--at", "2026-06-02T09:00Z"]
+    time = ["--validators", 1, "-n", 2, "--at", "2026-06-02T09:00Z"]
     outcome = call(capsys, "live", street, *strategy, *time, "--out", tmp_path, "--json", "-q")
     assert outcome.code == 0, outcome.err
     facts = json.loads(outcome.out)
