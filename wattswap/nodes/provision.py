@@ -253,8 +253,9 @@ def _refuse_what_needs_the_market(setup: Setup) -> None:
         InvalidScenario: The market has several rounds, or a strategy learns from the whole market.
     """
     if setup.rounds > 1:
-        what = f"is {setup.rounds}, and on a network a home sends one message an interval and receives no orders of others"
-        raise setup.scenario.invalid("market.rounds", what, "use `wattswap run`, or one round")
+        what = "and on a network a home sends one message an interval and receives no orders of others"
+        cure = "use `wattswap run`, or one round"
+        raise setup.scenario.invalid("market.rounds", f"is {setup.rounds}, {what}", cure)
     for name in sorted(set(setup.strategies)):
         if STRATEGIES.get(name).learn is not None:
             what = f"{name!r} learns from the orders of all homes, of which a home on a network receives its own only"
