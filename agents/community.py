@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.answers import Group, joined, limits_of, orders_of, view_of
+from agents.bidders import Bidders, Round, grouped, joined, view_of
 from agents.bidding import (
     STRATEGIES,
     Limits,
@@ -30,7 +30,7 @@ from agents.operation import Operation, Projected
 from agents.readings import Readings
 from agents.response import Response
 from agents.rules import AgentRules, Known, Weather
-from agents.state import from_json, kept, to_json
+from agents.state import from_json, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.random import random_words
@@ -131,18 +131,7 @@ class Community:
             ahead=rules.lead + 2 + self._operation.hours_ahead * 60 // rules.minutes,
         )
         self._forecasts = Forecasts(rules, first, self._readings.known_at)
-        self._groups = self._grouped(strategies or [rules.strategy] * self.homes)
-
-    def _grouped(self, strategies: Sequence[str]) -> list[Group]:
-        names = np.array(strategies)
-        groups = []
-        for name in sorted(set(strategies)):
-            places = np.flatnonzero(names == name)
-            strategy, homes = STRATEGIES.get(name), self.members[places]
-            with STRATEGIES.held(strategy):
-                state = kept(strategy.start(homes, self._rules), len(homes))
-            groups.append(Group(strategy, places, homes, state))
-        return groups
+        self._groups = grouped(strategies or [rules.strategy] * self.homes, self.members, rules)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
@@ -200,13 +189,23 @@ class Community:
             net_wh = _without_gaps(projected, forecast)
             planned_at = partial(self._operation.respond, projected)
         views = self._views(known, prices, net_wh, forecast, traded, planned_at)
-        orders = [
-            orders_of(group, self._with_quantiles(view, group, forecast))
-            for group, view in zip(self._groups, views, strict=True)
-        ]
-        return orders[0] if len(orders) == 1 else joined(orders)
+        return joined(
+            [
+                group.order(self._with_quantiles(view, group, forecast))
+                for group, view in zip(self._groups, views, strict=True)
+            ]
+        )
 
-    def _with_quantiles(self, view: View, group: Group, forecast: Forecast | None) -> View:
+    def bids_again(self, opened: Round) -> Orders:
+        """Orders of a later round of the same interval, for what is left of each home's plan; as `bids` otherwise."""
+        return joined([group.order_again(opened) for group in self._groups])
+
+    def end_rounds(self, over: Round) -> None:
+        """Show strategies that remember what they see the last round."""
+        for group in self._groups:
+            group.see_the_end(over)
+
+    def _with_quantiles(self, view: View, group: Bidders, forecast: Forecast | None) -> View:
         """A group's view with the quantiles that its strategy needs."""
         levels_ppm = group.strategy.quantiles_ppm
         if not levels_ppm or forecast is None:
@@ -249,7 +248,7 @@ class Community:
         nothing = np.zeros(self.homes, dtype=np.int64)
         views = self._views(self._readings.known_at(self._next), prices, nothing, None, 0)
         for group, view in zip(self._groups, views, strict=True):
-            buy[group.places], sell[group.places] = limits_of(group, view)
+            buy[group.places], sell[group.places] = group.limits(view)
         return buy, sell
 
     def _views(
@@ -274,6 +273,8 @@ class Community:
             words=words,
             homes=self.members,
             planned_at=planned_at,
+            rounds=self._rules.rounds,
+            start_s=self._readings.start_of(self._next),
         )
         if len(self._groups) == 1:
             return [view]
@@ -310,7 +311,7 @@ class Community:
                 quotes=quotes,
             )
             with STRATEGIES.held(group.strategy):
-                group.state = kept(group.strategy.learn(group.state, outcome), len(group.homes))
+                group.keep(group.strategy.learn(group.state, outcome))
 
     def learn_own(self, results: OwnResults) -> None:
         """Give strategies that learn from their homes' own results those of the last interval, a row per home.
@@ -322,7 +323,7 @@ class Community:
             if group.strategy.learn_own is not None:
                 with STRATEGIES.held(group.strategy):
                     own = results.of_homes(group.places)
-                    group.state = kept(group.strategy.learn_own(group.state, own), len(group.homes))
+                    group.keep(group.strategy.learn_own(group.state, own))
 
     def agree(self, position_wh: IntArray) -> None:
         """Say what has been agreed in the market of the next interval, before it is lived.

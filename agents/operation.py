@@ -9,14 +9,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from agents.answers import is_whole
 from agents.control import CONTROLLERS, Controller, Planning, Present
 from agents.devices import DEVICES, TAKEN, Fleet
 from agents.errors import InvalidEnergy
 from agents.forecast import Forecast
 from agents.response import Response
 from agents.rules import DAY_MINUTES, AgentRules, Known, Weather
-from agents.state import State, from_json, kept, to_json
+from agents.state import State, from_json, is_whole, kept, to_json
 from market.settlement.tariff import OutsidePrices
 from market.units import BoolArray, IntArray
 

@@ -21,3 +21,7 @@ class Response(NamedTuple):
     def of_homes(self, places: IntArray) -> Response:
         """The answers of some homes."""
         return Response(self.net_wh[:, places], self.known[places])
+
+    def less(self, bought_wh: IntArray) -> Response:
+        """What is still wanted by homes that have bought something. [Wh]"""
+        return Response(self.net_wh - bought_wh, self.known)

@@ -34,6 +34,7 @@ class AgentRules:
         gate_closure_minutes: Lead of gate closure before the interval starts. [min]
         minutes: Length of an interval. [min]
         seed: From which all random draws of the agents follow.
+        rounds: Rounds in which the market of an interval is open.
     """
 
     forecaster: str = "ridge"
@@ -44,6 +45,7 @@ class AgentRules:
     gate_closure_minutes: int = 15
     minutes: int = 15
     seed: int = 0
+    rounds: int = 1
 
     @property
     def lead(self) -> int:

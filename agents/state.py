@@ -17,6 +17,11 @@ def stateless(homes: Any, rules: Any) -> State:
     return {}
 
 
+def is_whole(values: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a plug-in returned whole numbers in an array of this shape."""
+    return isinstance(values, np.ndarray) and values.dtype.kind == "i" and values.shape == shape
+
+
 def kept(state: Any, homes: int) -> State:
     """Check that a checkpoint can store a state, and make its columns read-only, because it is still used later.
 

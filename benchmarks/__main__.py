@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import clearing, comparison, consensus, mechanisms, runs, startup
+from benchmarks import bidding, clearing, comparison, consensus, mechanisms, runs, startup
 
 
 def main() -> None:
@@ -10,6 +10,7 @@ def main() -> None:
     for title, table in (
         ("Clearing, ratios to a yardstick of the same run", lambda: clearing.main([])),
         ("Every mechanism, ratios to one sort of the limits", lambda: mechanisms.main([])),
+        ("Bidding of 10,000 homes in one round", lambda: bidding.main([])),
         ("Comparison of twelve mechanisms", lambda: comparison.main([])),
         ("Start-up", lambda: startup.main([])),
         ("Consensus", lambda: consensus.main([])),

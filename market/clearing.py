@@ -11,7 +11,7 @@ import numpy as np
 from market.book import OrderBook
 from market.certificate import DualPrice, OptimalityCertificate
 from market.errors import InfeasibleClearing
-from market.units import PPM, IntArray
+from market.units import PPM, Int8Array, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,25 +132,33 @@ def of_trades(
         trades: Rows of the book, energy and price of each trade, within the limits of both orders.
         node_price: The price interval, where there is one price.
     """
-    accepted_wh, amount_nano, price = (np.zeros(len(book), dtype=np.int64) for _ in range(3))
+    accepted_wh, amount_nano = np.zeros((2, len(book)), dtype=np.int64)
     value_nano = trades.energy_wh * trades.price_micro_per_kwh
     for rows in (trades.buy, trades.sell):
         np.add.at(accepted_wh, rows, trades.energy_wh)
         np.add.at(amount_nano, rows, value_nano)
-        price[rows] = trades.price_micro_per_kwh  # of the last trade, which is the average of equal ones
-    charge_nano = None
-    if len(mixed := (accepted_wh * price != amount_nano).nonzero()[0]):
-        average, rest = np.divmod(amount_nano[mixed], accepted_wh[mixed])
-        side = book.side[mixed]
-        up = (rest > 0) & (side > 0)  # up for buyers, down for sellers: never beyond a limit, which is whole
-        price[mixed] = average + up
-        if rest.any():
-            charge_nano = np.zeros(len(book), dtype=np.int64)
-            charge_nano[mixed] = side * (rest - accepted_wh[mixed] * up)
-            charge_nano.flags.writeable = False
+    price, rebate_nano = averaged(book.side, accepted_wh, amount_nano)
+    charge_nano = rebate_nano if rebate_nano.any() else None
+    if charge_nano is not None:
+        charge_nano.flags.writeable = False
     welfare_nano = int(np.dot(book.side * accepted_wh, book.limit_micro_per_kwh))
     accepted_wh.flags.writeable = price.flags.writeable = False
     return Clearing(accepted_wh, price, node_price, 0, welfare_nano, trades, None, charge_nano)
+
+
+def averaged(side: Int8Array, accepted_wh: IntArray, amount_nano: IntArray) -> tuple[IntArray, IntArray]:
+    """The average price of each order, a whole micro in the operator's favour, and the charge that pays rounding back.
+
+    Args:
+        side: +1 buys, -1 sells.
+        accepted_wh: Per order. [Wh]
+        amount_nano: Paid or received for it, never beyond its limit. [nano-currency]
+    """
+    price, rest = np.divmod(amount_nano, np.maximum(accepted_wh, 1))
+    up = ((rest > 0) & (side > 0)).astype(
+        np.int64
+    )  # buyers up, sellers down: never beyond a limit, which is whole
+    return price + up, side * (rest - accepted_wh * up)
 
 
 def wrong_type(book: OrderBook, clearing: Any) -> str:

@@ -75,3 +75,10 @@ def whole_between(words: WordArray, low: IntArray, high: IntArray) -> IntArray:
     choices = (high - low + 1).astype(np.uint64)
     chosen: IntArray = low + (((words >> np.uint64(32)) * choices) >> np.uint64(32)).astype(np.int64)
     return chosen
+
+
+def fractions(words: WordArray, draw: int) -> npt.NDArray[np.float64]:
+    """Numbers from 0 to below 1, one per word; every draw of the same words is another."""
+    mixed = splitmix64(words + np.uint64((draw + 1) * _GOLDEN & _WORD))
+    found: npt.NDArray[np.float64] = (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return found

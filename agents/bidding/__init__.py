@@ -41,6 +41,33 @@ class Orders:
         return Orders(self.home[rows], self.side[rows], self.energy_wh[rows], self.limit_micro_per_kwh[rows])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Tape:
+    """The public record of an interval's earlier rounds, without names: one row per order, in order of arrival.
+
+    Args:
+        round_of: The round in which it came, from 0.
+        side: +1 buys, -1 sells.
+        energy_wh: What was ordered. [Wh]
+        limit_micro_per_kwh: Limit price. [micro-currency/kWh]
+        accepted_wh: What was accepted of it in all rounds so far. [Wh]
+        price_micro_per_kwh: At which price; 0 where nothing was accepted. [micro-currency/kWh]
+        took: Whether it found its counterpart when it arrived; False for an order that rested and was hit later.
+    """
+
+    round_of: IntArray
+    side: Int8Array
+    energy_wh: IntArray
+    limit_micro_per_kwh: IntArray
+    accepted_wh: IntArray
+    price_micro_per_kwh: IntArray
+    took: BoolArray
+
+
+Limits = tuple[IntArray, IntArray]
+"""Of each home, the limit to buy at and the limit to sell at. [micro-currency/kWh]"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class View:
     """The input of a strategy: what its homes know at gate closure, and what they plan.
@@ -60,6 +87,12 @@ class View:
             states no quantiles itself. The others have `net_wh` at every level.
         planned_at: Says what the homes want to take at each of some local prices [micro-currency/kWh], and which of
             them have a controller that knows; None without a forecast.
+        round: Which round of the interval's market this is, from 0; `net_wh` is what is left of the plan in it.
+        rounds: How many there are.
+        bought_wh: Bought less sold in the earlier rounds per home; None in the first. [Wh]
+        tape: The earlier rounds; None in the first.
+        values: What energy is worth to each home, bought and sold; None for the outside prices.
+        start_s: Start of the traded interval. [s since 1970 UTC]
     """
 
     known: Known
@@ -73,6 +106,21 @@ class View:
     quantiles_wh: IntArray | None = None
     has_quantiles: BoolArray | None = None
     planned_at: Callable[[IntArray], Response] | None = None
+    round: int = 0
+    rounds: int = 1
+    bought_wh: IntArray | None = None
+    tape: Tape | None = None
+    values: Limits | None = None
+    start_s: int = 0
+
+    @property
+    def worth(self) -> Limits:
+        """The most that a home should pay and the least that it should take: its values, else the outside prices."""
+        if self.values is not None:
+            return self.values
+        size = len(self.homes)
+        prices = self.prices.buy_cap_micro_per_kwh, self.prices.feed_in_micro_per_kwh
+        return np.full(size, prices[0]), np.full(size, prices[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,10 +182,6 @@ class OwnResults:
         )
 
 
-Limits = tuple[IntArray, IntArray]
-"""Of each home, the limit to buy at and the limit to sell at. [micro-currency/kWh]"""
-
-
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """A bidding strategy, vectorised over homes; each home depends on its own row of state and view only.
@@ -156,6 +200,9 @@ class Strategy:
         quantiles_ppm: Levels, ascending, at which `bid` needs quantiles of the planned energy. [parts per million]
         limits: The limits of homes whose quantities come from their meters; they have no forecast then, and plan 0
             Wh. None for a strategy that cannot be used in that way.
+        look: What they know when they see a view: asked before every `bid` and `limits`, and again after the last
+            round, where `round` equals `rounds` and nothing is ordered. None for a strategy that remembers no view.
+        needs_rounds: Whether it is of use only where a market has several rounds, between which it reacts.
     """
 
     name: str
@@ -168,6 +215,8 @@ class Strategy:
     learn_own: Callable[[State, OwnResults], State] | None = None
     quantiles_ppm: tuple[int, ...] = ()
     limits: Callable[[State, View], Limits] | None = None
+    look: Callable[[State, View], State] | None = None
+    needs_rounds: bool = False
 
     def __post_init__(self) -> None:
         levels = self.quantiles_ppm
@@ -182,8 +231,8 @@ class Strategy:
 
     @property
     def learns(self) -> bool:
-        """Whether its orders depend on the results of earlier ones."""
-        return self.learn is not None or self.learn_own is not None
+        """Whether its orders depend on what it saw or on the results of earlier ones."""
+        return not (self.learn is None and self.learn_own is None and self.look is None)
 
 
 STRATEGIES: Registry[Strategy] = Registry(
@@ -210,8 +259,7 @@ def one_order_a_home(net_wh: IntArray, buy_limit: int | IntArray, sell_limit: in
 
 def outside_limits(state: State, view: View) -> Limits:
     """Buy up to the price of the outside option, sell from the feed-in price."""
-    size = len(view.homes)
-    return np.full(size, view.prices.buy_cap_micro_per_kwh), np.full(size, view.prices.feed_in_micro_per_kwh)
+    return view.worth
 
 
 def refuse_without_limits(names: Iterable[str]) -> None:
@@ -222,4 +270,5 @@ def refuse_without_limits(names: Iterable[str]) -> None:
     """
     without = sorted(name for name in set(names) if STRATEGIES.get(name).limits is None)
     if without:
-        raise NoLimits(without, sorted(set(STRATEGIES.all()) - set(without)))
+        stating = [name for name, strategy in STRATEGIES.all().items() if strategy.limits is not None]
+        raise NoLimits(without, sorted(stating))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from agents.bidding import STRATEGIES, Limits, Orders, Strategy, View, one_order_a_home, outside_limits
 from agents.state import State
 from market.random import whole_between
@@ -19,12 +21,15 @@ def bid(state: State, view: View) -> Orders:
 
 
 def limits(state: State, view: View) -> Limits:
-    """The same draw for both sides."""
+    """One draw for both sides."""
     cap, floor = outside_limits(state, view)
-    if view.prices.buy_cap_micro_per_kwh <= view.prices.feed_in_micro_per_kwh:
+    low, high = view.prices.feed_in_micro_per_kwh, view.prices.buy_cap_micro_per_kwh
+    if high <= low:
         return cap, floor
-    limit = whole_between(view.words, floor, cap)
-    return limit, limit
+    return (
+        whole_between(view.words, np.minimum(low, cap), cap),
+        whole_between(view.words, floor, np.maximum(high, floor)),
+    )
 
 
 ZI_C = STRATEGIES.register(

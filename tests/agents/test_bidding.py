@@ -77,10 +77,14 @@ def test_identical_limits_are_declared_where_they_are_true(name: str) -> None:
     )
     orders = strategy.bid(strategy.start(homes, AgentRules()), view)
     limits = {side: len(np.unique(orders.limit_micro_per_kwh[orders.side == side])) for side in (1, -1)}
-    assert (limits == {1: 1, -1: 1}) == strategy.identical_limits
+    identical = limits == {1: 1, -1: 1}
+    if strategy.learns:  # before they have learned anything homes may agree all the same
+        assert identical or not strategy.identical_limits
+    else:
+        assert identical == strategy.identical_limits
 
 
-@pytest.mark.parametrize("name", STRATEGIES.all())
+@pytest.mark.parametrize("name", ["staircase", "truthful", "zi_c"])
 def test_limits_for_meters_are_those_of_orders_that_a_home_would_be_asked_for(name: str) -> None:
     """A home that plans 1 Wh, or has no quantiles, states in its order the limit that it states for its meter."""
     strategy, words = STRATEGIES.get(name), random_words(8, 900, np.arange(9))
@@ -90,6 +94,12 @@ def test_limits_for_meters_are_those_of_orders_that_a_home_would_be_asked_for(na
         for net, limits in ((1, buy), (-1, sell)):
             orders = strategy.bid({}, view_of(np.full(9, net), prices, words))
             assert orders.limit_micro_per_kwh.tolist() == limits.tolist()
+
+
+def test_no_other_strategy_states_limits_for_meters() -> None:
+    """Studies, and strategies that learn by what they planned, are refused with metered quantities."""
+    stating = {name for name, strategy in STRATEGIES.all().items() if strategy.limits is not None}
+    assert stating == {"staircase", "truthful", "zi_c"}
 
 
 def test_strategies_without_limits_are_named_in_one_sentence() -> None:

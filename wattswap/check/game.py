@@ -61,7 +61,8 @@ class Game:
         setup: The prepared scenario.
 
     Raises:
-        UsageError: A strategy learns from results, or a controller reacts to them, which a deviation would change.
+        UsageError: A strategy learns from results, or a controller reacts to them, which a deviation would change, or
+            the market has several rounds.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -69,6 +70,9 @@ class Game:
         if community.reacts:
             cure = "choose a controller that does not react to what was agreed"
             raise UsageError.of("homes.control", "reacts to results, which a deviation would change", cure)
+        if setup.rounds > 1:
+            what = f"is {setup.rounds}: homes order again after what a deviation would change"
+            raise UsageError.of("market.rounds", what, "check the market with one round")
         if community.learns:
             cure = "choose a strategy that does not learn"
             raise UsageError.of("homes.strategy", "learns from results, which a deviation would change", cure)

@@ -59,9 +59,10 @@ def run_cell(setup: Setup) -> Cell:
 def book_at(setup: Setup, i: int) -> OrderBook:
     """The order book of the i-th interval of a prepared scenario, which all mechanisms of a comparison share."""
     community = setup.community()
-    if community.learns:
+    if community.learns or setup.rounds > 1:
         cure = "read the orders of a run instead"
-        raise UsageError.of("book", "homes that learn or react have another book under each mechanism", cure)
+        what = "homes that learn, react or order in rounds have another book under each mechanism"
+        raise UsageError.of("book", what, cure)
     for _ in range(i):
         community.live()
     orders, meters = sent_orders(setup, community, i), read_meters(setup, community, i)

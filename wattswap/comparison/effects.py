@@ -148,10 +148,10 @@ def in_cents(
 
 
 def _side_by_side(setups: Mapping[str, Setup]) -> Iterator[dict[str, IntervalRecord]]:
-    """Every interval under each mechanism; homes that neither learn nor react are simulated once for all."""
+    """Every interval under each mechanism; homes that react to no result are simulated once for all."""
     first = next(iter(setups.values()))
     community = first.community()
-    if community.learns:
+    if community.learns or first.rounds > 1:
         own = {label: setup.community() for label, setup in setups.items()}
         for i in range(first.intervals):
             yield {label: step(setup, own[label], i) for label, setup in setups.items()}

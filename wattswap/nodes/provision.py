@@ -218,7 +218,7 @@ def init_nodes(
         if scenario_file is None:
             scenario = write_bundle(scenario, bundle, with_secret=keys.derived)
         setup = prepare(scenario)
-        _refuse_learning_from_others(setup)
+        _refuse_what_needs_the_others(setup)
         everybody = node_slots(setup.roster, spec)
         _check_given(everybody, keys.given)
         secret = {
@@ -247,8 +247,12 @@ def init_nodes(
     return tuple(config.in_folder(folder.resolve() / config.name) for config in configs)
 
 
-def _refuse_learning_from_others(setup: Setup) -> None:
-    """Refuse what learns from what a home's node does not receive: orders or readings of the others."""
+def _refuse_what_needs_the_others(setup: Setup) -> None:
+    """Refuse what homes need the orders or readings of the others for: their nodes do not receive them.
+
+    Raises:
+        InvalidScenario: The market has several rounds, or a forecaster or strategy learns from all homes.
+    """
     for forecast, name in (
         ("homes.forecast", setup.agents.forecaster),
         ("homes.forecast_pv", setup.agents.forecaster_pv),
@@ -257,6 +261,10 @@ def _refuse_learning_from_others(setup: Setup) -> None:
             what = f"{name!r} learns from the readings of all homes, of which a home on a network has its own only"
             cure = "use `wattswap run` or `compare`, or a forecaster of own readings"
             raise setup.scenario.invalid(forecast, what, cure)
+    if setup.rounds > 1:
+        what = "and on a network a home sends one message an interval and receives no orders of others"
+        cure = "use `wattswap run`, or one round"
+        raise setup.scenario.invalid("market.rounds", f"is {setup.rounds}, {what}", cure)
     for name in sorted(set(setup.strategies)):
         if STRATEGIES.get(name).learn is not None:
             what = f"{name!r} learns from the orders of all homes, of which a home on a network receives its own only"

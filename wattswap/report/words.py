@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from agents.bidding import STRATEGIES
+from agents.rules import AgentRules
 from market.metrics.table import METRICS, Metric
 from wattswap.report.story import Outcome, Spread, Story
 from wattswap.runs.shown import Saving, adding_up, rounded, saving_of
@@ -102,7 +103,7 @@ def idle(story: Story) -> str:
     used = {homes.get("strategy"), *homes.get("strategies", {})}
     if not names or len(used) > 1 or not used <= alike:
         return ""
-    other = next(name for name in strategies if name not in alike)
+    other = AgentRules().strategy
     last = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     return (
         f"{last} {'trade' if len(names) > 1 else 'trades'} nothing because all homes state the same two limits, one"

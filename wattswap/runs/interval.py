@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.bidding import Orders, OwnResults
+from agents.bidders import Round
+from agents.bidding import Orders, OwnResults, Tape
 from agents.community import ALONE
 from agents.errors import InvalidOrders
 from market.book import OrderBook
@@ -19,7 +20,8 @@ from market.clearing import Clearing, PriceInterval, check_feasible
 from market.errors import InvalidBook
 from market.mechanism import MECHANISMS, refuse_unused
 from market.orders import Terms
-from market.random import words_of
+from market.random import interval_seed, words_of
+from market.rounds import ROUND, Session, rounds_of
 from market.settlement.accounts import BOUGHT, SOLD, TRADE, Postings
 from market.settlement.baseline import baseline_nano, bound_nano, imbalance_cost_nano, netting_nano
 from market.settlement.settle import settle
@@ -139,11 +141,14 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
         PluginFailed: A third-party plug-in did, or raised.
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
-    orders = sent_orders(setup, community, i, signed=signed)
     meters = read_meters(setup, community, i) if setup.metered else None
-    net_wh = None if meters is None else meters.import_wh - meters.export_wh
-    book = closed_book(setup, i, *columns_of(orders), net_wh=net_wh)
-    clearing, clear_ns = clear_book(setup, i, book)
+    if setup.rounds > 1:
+        book, clearing, clear_ns = cleared_rounds(setup, community, i, signed=signed)
+    else:
+        orders = sent_orders(setup, community, i, signed=signed)
+        net_wh = None if meters is None else meters.import_wh - meters.export_wh
+        book = closed_book(setup, i, *columns_of(orders), net_wh=net_wh)
+        clearing, clear_ns = clear_book(setup, i, book)
     if meters is None:
         community.agree(position_wh(setup, book, clearing)[community.members])
         meters = read_meters(setup, community, i)
@@ -155,6 +160,43 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
         postings = record.settled.postings
         community.learn_own(own_results(record.start_s, postings.lines[: postings.members], record.price))
     return record
+
+
+def cleared_rounds(
+    setup: Setup, community: Community, i: int, *, signed: bool = False
+) -> tuple[OrderBook, Clearing, int]:
+    """Open the market of the i-th interval for all its rounds: the book of all orders, its clearing, and the time. [ns]
+
+    In every round the homes see what was ordered and accepted before, and order again for what is left of their plans.
+
+    Raises:
+        InfeasibleClearing: The mechanism broke a rule of the market.
+    """
+    session, clear_ns = Session(setup.mechanism, setup.rules_at(i)), 0
+    orders = sent_orders(setup, community, i, signed=signed)
+    for number in range(1, setup.rounds + 1):
+        nothing = np.zeros(len(setup.roster), dtype=np.int64)
+        new = closed_book(setup, i, *columns_of(orders), net_wh=nothing, number=session.rounds)
+        refuse_unused(setup.mechanism, new, session.rules)
+        begun = perf_counter_ns()
+        session.clear(new)
+        clear_ns += perf_counter_ns() - begun
+        opened = Round(number, tape_of(session), session.bought_wh(len(setup.roster))[community.members])
+        if number < setup.rounds:
+            orders = sent_orders(setup, community, i, signed=signed, opened=opened)
+        else:
+            community.end_rounds(opened)
+    clearing = session.clearing()
+    _check(setup, session.book, clearing)
+    return session.book, clearing, clear_ns
+
+
+def tape_of(session: Session) -> Tape:
+    """The public record of the rounds so far."""
+    book, accepted_wh, price, took = session.arrived()
+    return Tape(
+        rounds_of(book), book.side, book.energy_wh, book.limit_micro_per_kwh, accepted_wh, price, took
+    )
 
 
 def own_results(start_s: int, lines: IntArray, price: PriceLine | None) -> OwnResults:
@@ -172,17 +214,23 @@ def own_results(start_s: int, lines: IntArray, price: PriceLine | None) -> OwnRe
     )
 
 
-def sent_orders(setup: Setup, community: Community, i: int, *, signed: bool = False) -> Orders:
+def sent_orders(
+    setup: Setup, community: Community, i: int, *, signed: bool = False, opened: Round | None = None
+) -> Orders:
     """What the homes send for the i-th interval: orders, or limits where quantities come from the meters.
 
     A home that is no member then sends nothing.
+
+    Args:
+        opened: The round of its market that opens, after the first.
     """
     prices = setup.prices.at(i)
-    orders = (
-        limits_as_orders(community.members, *community.limits(prices))
-        if setup.metered
-        else community.bids(prices)
-    )
+    if opened is not None:
+        orders = community.bids_again(opened)
+    elif setup.metered:
+        orders = limits_as_orders(community.members, *community.limits(prices))
+    else:
+        orders = community.bids(prices)
     orders = orders.of_rows(setup.takes_part(i)[orders.home])
     if signed:
         setup.sign_and_check(setup.start_of(i), orders)
@@ -238,18 +286,22 @@ def closed_book(
     terms: Mapping[int, Terms] = MappingProxyType({}),
     *,
     net_wh: IntArray | None = None,
+    number: int = 0,
 ) -> OrderBook:
     """The canonical book of the i-th interval.
 
     Args:
         net_wh: Metered import minus export per home; the quantities, where the market takes them from the meters. [Wh]
+        number: Of the round whose orders these are.
     """
     if setup.metered:
         assert net_wh is not None, "no readings before the book of metered quantities"
         energy_wh = metered_wh(participant, side, net_wh)
     start_s, limit = setup.start_of(i), limit_micro_per_kwh
     try:
-        return build_book(setup.seed, start_s, participant, side, energy_wh, limit, node, terms)
+        return build_book(
+            setup.seed, start_s, participant, side, energy_wh, limit, node, terms, number=number
+        )
     except InvalidBook as error:
         names = " and ".join(sorted(set(setup.strategies)))
         raise InvalidOrders(
@@ -274,7 +326,7 @@ def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
         begun = perf_counter_ns()
         clearing = setup.mechanism.clear(book, rules)
         clear_ns = perf_counter_ns() - begun
-        check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
+    _check(setup, book, clearing)
     return clearing, clear_ns
 
 
@@ -283,6 +335,11 @@ def position_wh(setup: Setup, book: OrderBook, clearing: Clearing) -> IntArray:
     position = np.zeros(len(setup.roster) + len(setup.accounts), dtype=np.int64)
     np.add.at(position, book.participant, book.side * clearing.accepted_wh)
     return position[: len(setup.roster)]
+
+
+def _check(setup: Setup, book: OrderBook, clearing: Clearing) -> None:
+    with MECHANISMS.held(setup.mechanism):
+        check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
 
 
 def settled_interval(
@@ -357,8 +414,13 @@ def build_book(
     limit_micro_per_kwh: IntArray,
     node: IntArray | None = None,
     terms: Mapping[int, Terms] = MappingProxyType({}),
+    *,
+    number: int = 0,
 ) -> OrderBook:
-    """Close the gate: the canonical book, simple orders of 0 Wh left out; a participant's orders keep their order."""
+    """Close the gate: the canonical book, simple orders of 0 Wh left out; a participant's orders keep their order.
+
+    In a later round, of that number, the order of arrival is drawn again.
+    """
     keep = energy_wh != 0
     if terms:
         keep[list(terms)] = True
@@ -370,6 +432,7 @@ def build_book(
         energy_wh[rows],
         limit_micro_per_kwh[rows],
         None if node is None else node[rows],
-        sequence=arrival_order(seed, start_s, who),
+        sequence=number * ROUND
+        + arrival_order(interval_seed(seed, number) if number else seed, start_s, who),
         terms={new: terms[old] for new, old in enumerate(rows.tolist()) if old in terms} if terms else terms,
     )

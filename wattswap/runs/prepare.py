@@ -162,6 +162,11 @@ class Setup:
         """Whether homes live an interval by what they have agreed in its market."""
         return not self.metered and any(CONTROLLERS.get(name).reacts for name in self.controllers)
 
+    @property
+    def rounds(self) -> int:
+        """Rounds in which the market of an interval is open."""
+        return self.scenario.market.rounds
+
     @cached_property
     def imbalance_rule(self) -> ImbalanceRule:
         """How imbalances are settled; with the retailer where there are none, or no local market."""
@@ -504,4 +509,5 @@ def _agent_rules(scenario: Scenario, minutes: int) -> AgentRules:
         gate_closure_minutes=scenario.market.gate_closure_minutes,
         minutes=minutes,
         seed=scenario.seed,
+        rounds=scenario.market.rounds,
     )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from agents.community import ALONE
 from market.auctions.uniform import optimum
+from market.book import OrderBook
 from market.errors import AmountTooLarge
 from market.metrics.table import Result, system_facts
+from market.rounds import offered_wh
 from market.settlement.accounts import (
     COLUMNS,
     EXPORT,
@@ -50,7 +53,7 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
     `netting_nano` what of the difference the imbalance rule brings, and `bound_nano` the most that the
     difference can be.
     """
-    books, clearings = [r.book for r in records], [r.clearing for r in records]
+    books, clearings = [_offered(r) for r in records], [r.clearing for r in records]
     ends = np.cumsum([len(book) for book in books])
 
     def joined(arrays: Iterable[IntArray]) -> IntArray:
@@ -112,6 +115,11 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
         "netting_nano": [int(r.settled.netting_nano.sum()) for r in records],
         "bound_nano": [r.settled.bound_nano for r in records],
     }
+
+
+def _offered(record: IntervalRecord) -> OrderBook:
+    """The orders of an interval; where its market had several rounds, without what was withdrawn of them."""
+    return replace(record.book, energy_wh=offered_wh(record.book, record.clearing))
 
 
 class Totals:

@@ -13,8 +13,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from pydantic import Field, PrivateAttr, ValidationInfo, create_model, field_validator, model_validator
 
+from agents.bidding import STRATEGIES
 from agents.devices import DEVICES, Device
 from market.errors import InvalidTariff
+from market.rounds import MAX_ROUNDS
 from market.settlement.charges import Surcharges
 from market.settlement.tariff import OutsidePrices, flat, series, time_of_use
 from market.units import IntArray, price
@@ -27,7 +29,7 @@ from wattswap.scenario.layers import Source
 from wattswap.scenario.lines import KeyPath
 from wattswap.scenario.membership import Term, terms_of
 from wattswap.scenario.tables import Chain, Data, Homes, Market, Tariff, homes_table
-from wattswap.scenario.time import Table, Time
+from wattswap.scenario.time import Faults, Table, Time, finish
 
 SCHEMA = 1
 STRONG_CURRENCIES = ("EUR", "USD", "GBP", "CHF", "AUD", "CAD", "NZD")
@@ -101,9 +103,16 @@ class Scenario(Table):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
+        faults: Faults = []
         if self.tariff.time_of_use and self.tariff.zone is None and self.time.zone is None:
             cure = 'add tariff.zone = "Europe/Berlin" (your zone)'
-            raise Wrong("windows on the local clock need a time zone", cure, key="tariff.time_of_use")
+            faults.append(("tariff.time_of_use", "windows on the local clock need a time zone", cure))
+        known = STRATEGIES.all()
+        for name in sorted({self.homes.strategy, *self.homes.strategies} & known.keys()):
+            if known[name].needs_rounds and self.market.rounds == 1:
+                cure = f"give market.rounds = 2 to {MAX_ROUNDS}, or choose another strategy"
+                faults.append(("market.rounds", f"{name!r} reacts between rounds, and there is one", cure))
+        finish(faults)
         terms_of(self.homes.members, self.named_zone)
         return self
 
@@ -172,6 +181,7 @@ class Scenario(Table):
         for table, key, default in (
             ("market", "params", {}),
             ("market", "quantities", "ordered"),
+            ("market", "rounds", 1),
             ("homes", "strategies", {}),
             ("chain", "modules", []),
             ("homes", "control", "self_consumption"),

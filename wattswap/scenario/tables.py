@@ -25,6 +25,7 @@ from agents.devices import DEVICES, Device
 from data.readings import home_id
 from market.errors import BrokenPlugin, InvalidTariff
 from market.mechanism import MECHANISMS
+from market.rounds import MAX_ROUNDS
 from market.rules import Rationing, Solver
 from market.settlement.charges import Surcharges
 from market.settlement.tariff import Window, week_table
@@ -392,6 +393,12 @@ class Market(Table):
     gate_closure_minutes: int = Field(
         default=15, ge=0, le=1_440, description="Lead of gate closure before the interval."
     )
+    rounds: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_ROUNDS,
+        description="Rounds in which an interval's market is open; homes order again for what is left.",
+    )
     quantities: Literal["ordered", "metered"] = Field(
         default="ordered",
         description="Quantities of orders: what homes order ahead, or what their meters show.",
@@ -438,6 +445,13 @@ class Market(Table):
         elif self.imbalance_shares is not None and self.imbalance != "pooled":
             cure = f'remove it, or write imbalance = "pooled" instead of "{self.imbalance}"'
             faults.append(("imbalance_shares", "are the shares of pooled imbalances", cure))
+        mechanism = MECHANISMS.all().get(self.mechanism)
+        if self.rounds > 1 and self.quantities == "metered":
+            cure = "remove it: what the meters show is cleared once"
+            faults.append(("rounds", 'is not used with quantities = "metered"', cure))
+        if self.rounds > 1 and mechanism is not None and mechanism.scope == "horizon":
+            cure = "remove it, or choose a mechanism of one interval"
+            faults.append(("rounds", f"{self.mechanism} clears a horizon of intervals at once", cure))
         finish(faults)
         return self
 

@@ -378,7 +378,7 @@ def test_one_strategy_for_all_is_the_same_run_however_it_is_said(tmp_path: Path)
 @pytest.mark.parametrize(
     ("value", "phrase"),
     [
-        ("{zi_b=0.5}", "homes.strategies.zi_b: no bidding strategy 'zi_b'; did you mean 'zi_c'?"),
+        ("{zi_cc=0.5}", "homes.strategies.zi_cc: no bidding strategy 'zi_cc'; did you mean 'zi_c'?"),
         ("{zi_c=0.7, truthful=0.5}", "homes.strategies: gives shares of 1.2 of the homes"),
         ("{zi_c=1.5}", "homes.strategies.zi_c: 1.5 is too large"),
         ("{zi_c=true}", "homes.strategies.zi_c: must be a share or a list of homes, not true or false"),
