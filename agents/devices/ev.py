@@ -311,7 +311,7 @@ EV = DEVICES.register(
                 "late_minutes",
                 "late_minutes",
                 "whole",
-                "By how many minutes an arrival may be later, drawn anew for every home and day.",
+                "By how many minutes an arrival may be later, drawn for every home and day.",
                 0,
             ),
             Key(
