@@ -20,16 +20,25 @@ _SECOND = timedelta(seconds=1)
 _SHORTEST = len("2026-06-13T00:30")  # a bare date is refused: it does not name an interval
 
 
+_OF_THE_MACHINE = ("localtime", "posixrules", "Factory")
+"""Entries of the zone database that say what a machine is set to, and no place."""
+_VARIANTS = ("posix/", "right/", "SystemV/")
+"""Folders that only some machines have: copies of all zones, those in right/ with leap seconds."""
+
+
 def zone_named(name: str) -> ZoneInfo:
-    """Return the zone of this name.
+    """Return the zone of this name, which every machine knows alike.
 
     Raises:
         UnknownZone: Names the nearest match.
     """
+    known = name not in _OF_THE_MACHINE and not name.startswith(_VARIANTS)
     try:
-        return ZoneInfo(name)
+        if known:
+            return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise UnknownZone(name, available_timezones()) from None
+        pass
+    raise UnknownZone(name, available_timezones().difference(_OF_THE_MACHINE), of_the_machine=not known)
 
 
 def parse_stamps(texts: Sequence[str], layout: str | None = None) -> tuple[IntArray, Int8Array]:
@@ -145,6 +154,13 @@ def local_seconds(stamp: datetime) -> int:
     return (stamp - _EPOCH) // _SECOND
 
 
+def shown(seconds: int, zone: ZoneInfo | None) -> str:
+    """Write an instant as people read it in their zone, which is named; in UTC where it is not known."""
+    if zone is None:
+        return iso_utc(seconds)
+    return f"{datetime.fromtimestamp(seconds, zone):%Y-%m-%d %H:%M} ({zone.key})"
+
+
 def iso_utc(seconds: int) -> str:
-    """Write an instant for people, to the minute."""
+    """Write an instant in UTC, to the minute."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")

@@ -109,10 +109,20 @@ class UnknownThing(DataError, KeyError):
 
 
 class UnknownZone(UnknownThing):
-    """A time zone that the zone database lacks."""
+    """A time zone that the zone database lacks, or one that is another one on another machine."""
+
+    def __init__(self, name: str, known: Iterable[str], of_the_machine: bool = False) -> None:
+        zones = list(known)
+        super().__init__(name, zones)
+        wanted = name.removeprefix("posix/").removeprefix("right/").replace(" ", "_").lower()
+        same = [zone for zone in zones if zone.lower() == wanted]
+        self.hint = f" Did you mean {same[0]!r}?" if same else self.hint
+        self.what = f"no time zone {name!r}"
+        if of_the_machine:
+            self.what = f"{name!r} is a setting of a machine and no place, so its time differs among machines"
 
     def __str__(self) -> str:
-        return f"no time zone {self.name!r}.{self.hint} Write one as 'Europe/Berlin'."
+        return f"{self.what}.{self.hint} Write one as 'Europe/Berlin'."
 
 
 class UnknownHousehold(UnknownThing):

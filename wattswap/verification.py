@@ -21,7 +21,7 @@ from wattswap.canonical_json import canonical_json
 from wattswap.errors import Interrupted, Problem, VerificationFailed
 from wattswap.runs import engine
 from wattswap.runs.chain_reader import genesis_of, open_chain, settled, stamp, verified_chain
-from wattswap.runs.folder import CURE, RunFolder, read_object, stored_scenario
+from wattswap.runs.folder import RunFolder, read_object, stored_scenario
 from wattswap.runs.layout import (
     BLOBS,
     CHAIN,
@@ -42,6 +42,7 @@ from wattswap.runs.layout import (
 )
 from wattswap.runs.manifest import SCHEMA, file_sha256
 from wattswap.runs.prepare import Keys, prepare
+from wattswap.runs.stored import CURE
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -69,6 +69,7 @@ class CheckReport:
         format: Name of the format.
         unit: Unit and kind of the values in the file.
         zone: The clock of the file.
+        local_zone: Zone in which people read its times; None where none is known.
         minutes: Interval length; None where errors hide it. [min]
         first: Start of the first interval, ISO 8601 UTC; None where errors hide it.
         last: Start of the last interval, the same.
@@ -83,6 +84,7 @@ class CheckReport:
     format: str
     unit: str
     zone: str
+    local_zone: str | None
     minutes: int | None
     first: str | None
     last: str | None
@@ -283,6 +285,7 @@ def check(
         format=chosen.name,
         unit=chosen.unit,
         zone=reading.zone,
+        local_zone=zone or chosen.zone or (data.source.answers.get("zone") if data else None),
         minutes=data.minutes if data else None,
         first=clock.iso_utc(data.start_s) if data else None,
         last=clock.iso_utc(data.end_s - data.minutes * 60) if data else None,

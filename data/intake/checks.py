@@ -61,7 +61,7 @@ def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) 
         h, start, end = gaps[number]
         # The line after the gap; the last line before it where the home ends early.
         line = cells.line_of((end if end < placed.intervals else start - 1) * homes + h)
-        since = clock.iso_utc(placed.start_s + start * placed.minutes * 60)
+        since = clock.shown(placed.start_s + start * placed.minutes * 60, placed.zone)
         message = f"{end - start} intervals from {since} have no row; they count as missing"
         if start == 0 or end == placed.intervals:
             message += f", and a home that {'leaves' if start else 'joins'} has its time in homes.members"

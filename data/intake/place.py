@@ -64,6 +64,7 @@ class Placed:
         intervals: Number of intervals.
         households: Names of the homes, sorted as they first appear.
         cells: The rows, by the channels that they have.
+        zone: Zone in which people read times; None where none is known.
     """
 
     start_s: int
@@ -71,6 +72,7 @@ class Placed:
     intervals: int
     households: tuple[str, ...]
     cells: tuple[Cells, ...]
+    zone: ZoneInfo | None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -119,7 +121,7 @@ def place(
         kept = np.flatnonzero(good & ~off)
         if len(kept):
             found.append((rows, kept, utc[kept] - step * 60 if rows.ends else utc[kept]))
-    return (_placed(found, step, log) if found else None), local
+    return (_placed(found, step, zone, log) if found else None), local
 
 
 def _off_grid(rows: Rows, step: int, row: int) -> str:
@@ -298,12 +300,15 @@ def _steps(rows: Rows, utc: IntArray, good: BoolArray) -> IntArray:
     return positive
 
 
-def _placed(found: list[tuple[Rows, IntArray, IntArray]], minutes: int, log: FindingLog) -> Placed | None:
+def _placed(
+    found: list[tuple[Rows, IntArray, IntArray]], minutes: int, zone: ZoneInfo | None, log: FindingLog
+) -> Placed | None:
     """Give each row its cell and leave out duplicates.
 
     Args:
         found: Of each table the rows that are kept, and their UTC.
         minutes: Interval length. [min]
+        zone: Zone in which people read times.
         log: Where findings go.
     """
     start_s = min(int(utc.min()) for _, _, utc in found)
@@ -325,7 +330,7 @@ def _placed(found: list[tuple[Rows, IntArray, IntArray]], minutes: int, log: Fin
         log.add(
             "error",
             "span",
-            f"{count} rows span {intervals} intervals, from {clock.iso_utc(start_s)}"
+            f"{count} rows span {intervals} intervals, from {clock.shown(start_s, zone)}"
             f" (line {line_first}) to line {line_last}; one of the two stamps is wrong",
             line=line_last,
         )
@@ -339,7 +344,7 @@ def _placed(found: list[tuple[Rows, IntArray, IntArray]], minutes: int, log: Fin
             first_of = _drop_duplicates(rows, kept, cell, log)
             kept, cell = kept[first_of], cell[first_of]
         cells.append(Cells(rows, kept, cell))
-    return Placed(start_s, minutes, intervals, households, tuple(cells))
+    return Placed(start_s, minutes, intervals, households, tuple(cells), zone)
 
 
 def _drop_duplicates(rows: Rows, kept: IntArray, cell: IntArray, log: FindingLog) -> IntArray:

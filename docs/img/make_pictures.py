@@ -31,7 +31,7 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 """Blue and vermilion of Okabe and Ito, which colour-blind people tell apart."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FIRST_SCREEN = (1280, 1145)
+FIRST_SCREEN = (1280, 1070)
 """Width and height of the picture of the report. [pixels]"""
 
 STYLE = {
@@ -65,7 +65,7 @@ def street_week(result: ws.RunResult, path: Path) -> None:
         bottom.set_ylabel("kWh per 15 min")
         bottom.set_title("Energy traded between neighbours", loc="left", fontsize=11)
         bottom.set_xticks(hours[hours == hours.normalize()])
-        bottom.xaxis.set_major_formatter(mdates.DateFormatter("%a %d %b", tz="UTC"))
+        bottom.xaxis.set_major_formatter(mdates.DateFormatter("%a %d %b", tz=hours.tz))
         bottom.set_xlim(hours[0], hours[-1] + step)
         for axes in (top, bottom):
             axes.grid(axis="y", color="#dddddd", linewidth=0.8)

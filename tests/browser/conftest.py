@@ -21,7 +21,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Chrom
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The report of a run, of a comparison with names that try to break out, and of a sweep of two keys."""
+    """The report of a run, a comparison with names that try to break out, a sweep of two keys, and a home alone."""
     import wattswap as ws
     from tests.kits.report_kit import story, sweep_in
     from tests.kits.run_kit import write_street
@@ -29,7 +29,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     folder = tmp_path_factory.mktemp("reports")
     run = ws.run(write_street(folder / "street"), out=folder)
+    alone = ws.run(write_street(folder / "alone", homes=1), out=folder)
     return {
+        "idle": alone.report(folder / "idle.html"),
         "run": run.report(folder / "run.html"),
         "comparison": write_report(story(), folder / "comparison.html"),
         "sweep": sweep_in(folder).report(folder / "sweep.html"),

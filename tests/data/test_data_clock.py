@@ -82,6 +82,24 @@ def test_stamps_without_offset_are_local() -> None:
     assert parse_stamps(["2024-01-01 00:15"])[1].tolist() == [LOCAL]
 
 
-def test_an_unknown_zone_names_the_nearest() -> None:
-    with pytest.raises(UnknownZone, match="Did you mean 'Europe/Berlin'"):
-        zone_named("Europe/Berlinn")
+@pytest.mark.parametrize("name", ["Europe/Berlinn", "europe/berlin", "EUROPE/Berlin "])
+def test_an_unknown_zone_names_the_nearest(name: str) -> None:
+    with pytest.raises(UnknownZone, match=r"no time zone '.*Did you mean 'Europe/Berlin'"):
+        zone_named(name)
+
+
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "Factory", "SystemV/EST5"])
+def test_a_setting_of_a_machine_is_no_zone(name: str) -> None:
+    with pytest.raises(UnknownZone, match=r"is a setting of a machine and no place.*Write one as"):
+        zone_named(name)
+
+
+@pytest.mark.parametrize("folder", ["posix", "right"])
+def test_a_copy_of_a_zone_names_the_zone(folder: str) -> None:
+    with pytest.raises(UnknownZone, match="Did you mean 'America/New_York'"):
+        zone_named(f"{folder}/America/New_York")
+
+
+@pytest.mark.parametrize("name", ["UTC", "Etc/GMT-1", "CET", "Asia/Kolkata"])
+def test_fixed_clocks_and_places_are_zones(name: str) -> None:
+    assert zone_named(name).key == name

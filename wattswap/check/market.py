@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ GAIN_PERCENT, MOST_HOMES_PERCENT, WORST_PERCENT = 0.25, 5.0, 3.0
 WASH_UNITS = 2.0
 """Most that two homes of one owner may gain beyond what they gain under `retailer`. [currency]"""
 WASH_PAIRS = 16
+WASH = "trades of nothing between two homes of one owner"
 OnProgress = Callable[[str, int, int], None]
 
 
@@ -60,7 +59,8 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
         rounds: Most rounds of best responses.
 
     Returns:
-        JSON values: `holds`, `deviations`, `wash_trades`, `best_responses`.
+        JSON values: `holds`, `decides` and `cannot_exist` (names of deviations), `deviations`, `wash_trades`,
+        `best_responses`.
     """
     game = Game(setup)
     honest = game.honest()
@@ -75,6 +75,8 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
     responses = _best_responses(game, honest, tried, rounds)
     ordered = int(sum((m.orders.energy_wh > 0).sum() for m in game.moments))
     decided = [f.passed for f in findings if f.deviation.decides]
+    pairs = [] if setup.metered else [WASH]
+    missing = [d.name for d in DEVIATIONS if d not in tried] + ([WASH] if setup.metered else [])
     return {
         "holds": ordered > 0 and all(decided) and (wash is None or wash["holds"]),
         "mechanism": setup.mechanism.name,
@@ -90,6 +92,8 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
             "worst_percent": WORST_PERCENT,
             "wash_beyond_retailer": WASH_UNITS,
         },
+        "decides": [d.name for d in tried if d.decides] + pairs,
+        "cannot_exist": missing,
         "deviations": [_as_json(setup, finding) for finding in findings],
         "wash_trades": wash,
         "best_responses": responses,
@@ -216,65 +220,3 @@ def _volume_percent(game: Game, others: dict[int, Deviation]) -> float | None:
             old = moment.orders.energy_wh[moment.orders.home == home]
             after += int(new.energy_wh.sum()) - int(old.sum())
     return 100 * after / own if own else None
-
-
-def lines(result: dict[str, Any], currency: str) -> list[str]:
-    """The verdict as text, at most 80 characters a line."""
-    homes = result["homes"]
-    basis = [line for topic, text in result["rests_on"].items() for line in _wrapped(f"{topic}: {text}", "-")]
-    head = "every check holds" if result["holds"] else "a check failed"
-    if not result["orders"]:
-        head = "nobody orders anything in this time, so nothing can be tested; choose another one"
-    found = [
-        f"{result['mechanism']}: {head}. What this rests on:",
-        *basis,
-        *_wrapped(
-            f"{homes} homes, {result['intervals']} intervals. One home deviates, all others order as they do;"
-            f" gains in % of what it imports and exports at the retailer's prices."
-        ),
-        "",
-        f"{'':<7} {'instead of its own orders':<25} {f'above {GAIN_PERCENT:g} %':>12} {'most, %':>8}  by",
-        *map(partial(_line, currency), result["deviations"]),
-        "",
-    ]
-    wash, best = result["wash_trades"], result["best_responses"]
-    if wash is not None and wash["pairs"]:
-        mark = "ok" if wash["holds"] else "FAILED"
-        gained = (
-            f"{' and '.join(wash['worst_pair'])} gain {wash['largest_beyond_retailer']:.2f} {currency} beyond what"
-            f" they gain if each home settles with the retailer, the most of {wash['pairs']} pairs."
-            if wash["largest_gain"] > 0
-            else f"none of {wash['pairs']} pairs gains."
-        )
-        what = f"Two homes of one owner trade {wash['energy_wh']} Wh of nothing in every interval"
-        found += _wrapped(f"{what}: {gained}", mark)
-    state = "settled after" if best["settled"] else "not settled in"
-    volume = (
-        "" if best["volume_percent"] is None else f" and order {best['volume_percent']:.0f} % of the energy"
-    )
-    length = "1 round" if best["rounds"] == 1 else f"{best['rounds']} rounds"
-    found += _wrapped(
-        f"Best responses: {state} {length}; {best['homes_that_deviate']} of {homes} homes deviate{volume}.",
-        "-",
-    )
-    return [
-        *found,
-        "",
-        *_wrapped(
-            f"Fails if a home gains more than {WORST_PERCENT:g} %, more than {MOST_HOMES_PERCENT:g} % of the homes gain"
-            f" more than {GAIN_PERCENT:g} %, or a pair more than {WASH_UNITS:g} {currency}. Lines with - do not decide."
-            " Gains are lower bounds: homes may deviate in other ways."
-        ),
-    ]
-
-
-def _line(currency: str, one: dict[str, Any]) -> str:
-    mark = "-" if one["holds"] is None else "ok" if one["holds"] else "FAILED"
-    by = "" if one["worst_home"] is None else f"{one['worst_home']}, {one['largest_gain']:.2f} {currency}"
-    text = f"{mark:<7} {one['name']:<25} {one['homes_above']:>12} {one['largest_percent']:>8.2f}  {by}"
-    return text.rstrip()
-
-
-def _wrapped(text: str, mark: str = "") -> list[str]:
-    indent = " " * 8 if mark else ""
-    return wrap(text, 80, initial_indent=f"{mark:<8}" if mark else "", subsequent_indent=indent)

@@ -25,6 +25,7 @@ from wattswap.cli.tables import Column, cell, fixed, print_columns, print_table,
 from wattswap.comparison.effects import in_cents
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError, suggest
+from wattswap.runs.shown import summary_in_cents
 from wattswap.scenario.basis import moment
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ Figure = tuple[str, str, int]
 HOMES: tuple[Figure, ...] = (
     ("saving_by_mechanism", "saved by mechanism", 2),
     ("saving_by_imbalance_rule", "by imbalance rule", 2),
+    ("saving_from_outside", "from outside", 2),
     ("saving", "sum", 2),
     ("homes_worse_off", "worse off", 1),
     ("market_operator_income", "operator keeps", 2),
@@ -126,6 +128,10 @@ class CellProgress:
 def print_comparison(result: ComparisonFolder, form: Form, against: str | None = None) -> None:
     """Print the tables of every point and the folder; and, on request, the saving against one mechanism."""
     about = result.about
+    most = _most(result)  # a damaged file ends this before anything is printed
+    effects = (
+        {} if against is None else {point: _effects_of(result, point, against) for point in result.points}
+    )
     seeds = f"{'seed' if len(result.seeds) == 1 else 'seeds'} {', '.join(map(str, result.seeds))}"
     start = f"{moment(about['start'], result.zone)} ({result.zone})"
     print(
@@ -141,10 +147,10 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
         _print_columns(result, point, f"The homes{where}, money in {result.currency}", HOMES, form)
         _print_columns(result, point, f"The market{where}, money in {result.currency}", MARKET, form)
         if against is not None:
-            _print_effects(result, point, against, where, form)
+            _print_effects(result, effects[point], point, against, where, form)
     print(
         wrapped(
-            f"{_most(result)}The best of a column has a *; not compared: baseline, upper bound, and savings"
+            f"{most}The best of a column has a *; not compared: baseline, upper bound, and savings"
             " that an operator pays for."
         )
     )
@@ -154,9 +160,15 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
     print(f"Report  wattswap report {result.path}")
 
 
-def _print_effects(result: ComparisonFolder, point: str, against: str, where: str, form: Form) -> None:
+def _effects_of(result: ComparisonFolder, point: str, against: str) -> pd.DataFrame:
+    """What each other mechanism saves more than one of them, in cents."""
+    return in_cents(result.effects(against, point=point).drop(index=against), result.figures(point))
+
+
+def _print_effects(
+    result: ComparisonFolder, frame: pd.DataFrame, point: str, against: str, where: str, form: Form
+) -> None:
     """Print what each mechanism saves more than one of them, and why; those that save most by themselves come first."""
-    frame = in_cents(result.effects(against, point=point).drop(index=against))
     bounds = frame.index.isin([result.reference, result.bound])
     frame = frame.iloc[np.lexsort((-frame["by_mechanism"], bounds))]
     half_width = {} if len(result.seeds) < 2 else _half_width(result, point, "saving_by_mechanism", against)
@@ -178,12 +190,12 @@ def _print_effects(result: ComparisonFolder, point: str, against: str, where: st
 
 def _most(result: ComparisonFolder) -> str:
     """What can be saved at most, where it is the same at every point, and what operators add to it."""
-    bounds = {round(v, 2) for point in result.points for v in _column(result, point, "saving_bound").values()}
+    bounds = {v for point in result.points for v in _column(result, point, "saving_bound").values()}
     text = f"At most {fixed(bounds.pop())} {result.currency} can be saved. " if len(bounds) == 1 else ""
     for point in result.points:
         where = "" if len(result.points) == 1 else f" at {point}"
         outside = _column(result, point, "saving_from_outside")
-        paid = [f"{label} {fixed(added)}" for label, added in outside.items() if added >= 0.005]
+        paid = [f"{label} {fixed(added)}" for label, added in outside.items() if added]
         if paid:
             text += f"Operators add money from outside{where}: {', '.join(paid)} {result.currency}. "
     return text
@@ -191,7 +203,7 @@ def _most(result: ComparisonFolder) -> str:
 
 def _column(result: ComparisonFolder, point: str, metric: str) -> dict[str, float]:
     """A metric of the mechanisms proper; empty in an older comparison that does not have it."""
-    summary = result.summary(point).drop([result.reference, result.bound], errors="ignore")
+    summary = summary_in_cents(result.summary(point)).drop([result.reference, result.bound], errors="ignore")
     return {str(k): float(v) for k, v in summary[metric].dropna().items()} if metric in summary else {}
 
 
@@ -227,15 +239,13 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
 def _print_columns(
     result: ComparisonFolder, point: str, title: str, figures: tuple[Figure, ...], form: Form
 ) -> None:
-    frame = result.summary(point)
+    frame = summary_in_cents(result.summary(point))
     competing = frame.drop(labels=[result.reference, result.bound], errors="ignore")
-    unpaid = (
-        competing[competing["saving_from_outside"] < 0.005] if "saving_from_outside" in frame else competing
-    )
+    unpaid = competing[competing["saving_from_outside"] == 0] if "saving_from_outside" in frame else competing
     columns = []
     for name, head, decimals in figures:
-        if name not in frame:  # an older comparison
-            continue
+        if name not in frame or (name == "saving_from_outside" and not frame[name].fillna(0).any()):
+            continue  # an older comparison, or nobody adds money
         values = frame[name]
         among = (unpaid if name in PAIRED else competing).index
         best = [] if name in NO_MERIT else _best(values[among].round(decimals), METRICS.get(name))
@@ -310,7 +320,8 @@ def _effects(result: ComparisonFolder, which: str | None, form: Form, against: s
         raise UsageError.of("WHAT", "effects are those of two mechanisms", cure)
     if which is None and is_text(form):
         for point in result.points:
-            _print_effects(result, point, against, "" if len(result.points) == 1 else f", {point}", form)
+            where = "" if len(result.points) == 1 else f", {point}"
+            _print_effects(result, _effects_of(result, point, against), point, against, where, form)
         return
     frames = {point: result.effects(against, which, point=point) for point in result.points}
     if not is_text(form):

@@ -12,11 +12,12 @@ from data.readings import home_id
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from wattswap.cli._summary import facts_beside, print_bills, print_run, show_bound
 from wattswap.cli.output import Form, is_text, print_csv, print_facts, print_json, print_rows
-from wattswap.cli.tables import print_table, wrapped
+from wattswap.cli.tables import Column, fixed, print_columns, print_table, wrapped
 from wattswap.errors import UsageError, suggest
 from wattswap.runs.chain_reader import block_facts, parse_interval, stamp
 from wattswap.runs.folder import RunFolder, read_table
-from wattswap.runs.shown import adding_up
+from wattswap.runs.layout import CHAIN, NETWORK
+from wattswap.runs.shown import PART_HEADS, adding_up, bills_in_cents, rounded
 from wattswap.scenario.basis import moment, vat_words
 
 if TYPE_CHECKING:
@@ -24,6 +25,23 @@ if TYPE_CHECKING:
 
 BOOK_KEPT = ("side", "energy kwh", "limit per kwh", "price per kwh", "accepted kwh")
 """Columns of a book that stay on a narrow screen, the most important first."""
+REGISTERS = {
+    "import_kwh": "drawn kWh",
+    "export_kwh": "given kWh",
+    "bought_kwh": "agreed to buy kWh",
+    "sold_kwh": "agreed to sell kWh",
+    "local_kwh": "netted kWh",
+    "retail_import_kwh": "from retailer kWh",
+    "retail_export_kwh": "to retailer kWh",
+}
+"""Heads of the energy of one home's postings; what bills have too has the same name there."""
+POSTED = {
+    "trade": "for trades",
+    "imbalance": "for netting",
+    "retail": "by retailer",
+    "grid_fee": "grid fee gross",
+}
+"""Heads of the money of one home's postings: credits, levies and VAT included, where bills have costs and net parts."""
 
 
 def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
@@ -144,6 +162,7 @@ def _block(result: RunFolder, which: str | None, form: Form) -> None:
         raise UsageError.of(
             "WHICH", "needs the height of a block", "give one, as in: wattswap show RUN block 12"
         )
+    result.unchanged(CHAIN)
     facts = block_facts(result.path, int(which))
     if form == "json":
         print_json(facts)
@@ -153,8 +172,6 @@ def _block(result: RunFolder, which: str | None, form: Form) -> None:
 
 def _why(result: RunFolder, which: str | None, form: Form) -> None:
     """One home's energy and money by kind and interval, with sums: why it paid what it paid."""
-    import pandas as pd
-
     which = None if which is None else home_id(which)
     homes = list(result.table("bills")["household"])
     if which not in homes:
@@ -174,21 +191,45 @@ def _why(result: RunFolder, which: str | None, form: Form) -> None:
     if not is_text(form):
         print_rows(frame, form)
         return
+    _print_days(result, str(which), frame, form)
+
+
+def _print_days(result: RunFolder, home: str, frame: pd.DataFrame, form: Form) -> None:
+    """Print one home's postings by local day, the money in cents that add up to the home's bill.
+
+    Args:
+        result: The run.
+        home: Its id.
+        frame: Its postings by local start of the interval. [kWh, currency]
+        form: How wide the table is.
+    """
+    import pandas as pd
+
     daily = frame.groupby(pd.DatetimeIndex(frame.index).strftime("%a %d %b %Y"), sort=False).sum()
-    daily = daily.apply(lambda column: adding_up(column.tolist(), 3))
-    daily.index.name = "day"
-    daily.columns = daily.columns.str.replace("_", " ")
-    money = [name for name in daily.columns if not name.endswith("kwh") and name != "total"]
-    daily["total"] = daily[money].sum(axis=1)  # of what is shown
-    daily.loc["all"] = daily.sum()
-    title = (
-        f"{which}: energy in kWh, money in {result.currency} (positive is credited); days of {result.zone}"
-    )
-    print_table(title, daily, 3, keep=("total", *money), wide=form == "wide")
-    bill = result.bills().loc[which]
-    fixed = [f"{name} charge {bill[name]:.3f}" for name in ("standing", "peak") if name in bill]
-    if fixed:
-        print(wrapped(f"Beside these postings the bill has, by calendar and meter: {', '.join(fixed)}."))
+    bill = {str(name): float(value) for name, value in bills_in_cents(result.bills()).T[home].items()}
+    charges = {name: bill[name] for name in ("standing", "peak") if name in bill}
+    money = [name for name in POSTED if name in daily]
+    credited = sum(charges.values()) - bill["cost_with_market"]
+    totals = adding_up([daily[name].sum() for name in money], total=credited)
+    shown = {
+        name: adding_up(daily[name].tolist(), total=sum_) for name, sum_ in zip(money, totals, strict=True)
+    }
+    shown["total"] = [rounded(sum(day)) for day in zip(*shown.values(), strict=True)]
+    heads, columns = {**REGISTERS, **POSTED, "total": "total"}, []
+    for name, head in heads.items():
+        if name in daily:
+            digits, values = (2, shown[name]) if name in shown else (3, daily[name].tolist())
+            columns.append(Column(head, [fixed(value, digits) for value in [*values, sum(values)]]))
+    key = Column("day", [*map(str, daily.index), "all"], right=False)
+    title = f"{home}: energy in kWh, money in {result.currency} (positive is credited); days of {result.zone}"
+    keep = ("total", *POSTED.values())
+    print_columns(title, key, columns, keep=keep, wide=form == "wide", total=True)
+    beside = [
+        f"{PART_HEADS[name].removeprefix('of which ')} {fixed(value)}" for name, value in charges.items()
+    ]
+    by_meter = f", and by calendar and meter {' and '.join(beside)}" if beside else ""
+    cost = fixed(bill["cost_with_market"])
+    print(wrapped(f"The bill with the market is {cost}: the total with the other sign{by_meter}."))
 
 
 def _network(result: RunFolder, _which: str | None, form: Form) -> None:
@@ -212,6 +253,7 @@ def _absence(text: str, zone: str) -> str:
 
 def _intervals_of_network(result: RunFolder, form: Form) -> None:
     """Print one row per interval: traffic and CPU time of all nodes, and time to finality."""
+    result.unchanged(NETWORK)
     table = read_table(result.path, "network").to_pandas()
     table["interval"] = table["interval_start"].dt.tz_convert(result.zone).dt.strftime("%Y-%m-%d %H:%M")
     rows = table.groupby("interval").agg(
@@ -243,8 +285,10 @@ def _shares(result: RunFolder, _which: str | None, form: Form) -> None:
     shown = found.table.apply(lambda column: adding_up(column.tolist()))
     shown = pd.concat([shown, shown.sum().to_frame("all").T])
     shown.index.name = "home"
-    print_table(f"Savings in {result.currency}", shown, wide=form == "wide")
-    could = f"All homes together could save {found.value:.2f} {result.currency} by netting among themselves."
+    print_table(f"Savings in {result.currency}", shown, wide=form == "wide", total=True)
+    could = (
+        f"All homes together could save {fixed(found.value)} {result.currency} by netting among themselves."
+    )
     print(wrapped(could))
     for name, stays in found.in_core.items():
         words = (

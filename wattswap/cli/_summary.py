@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from wattswap.cli.output import Form, note, print_json
 from wattswap.cli.tables import fixed, print_table, wrapped
+from wattswap.runs.layout import CHAIN, GENESIS
 from wattswap.runs.shown import PART_HEADS, bills_with_total, saving_of
 from wattswap.scenario.basis import moment, vat_words
 
@@ -62,7 +63,7 @@ def print_run(result: RunFolder, form: Form) -> None:
     """
     m, money, about = result.metrics, result.currency, result.manifest
     metered = about.get("quantities") == "metered"
-    chain, dropped = chain_line(result), about["data"]["dropped_homes"]
+    chain, dropped = chain_line(result), about["data"].get("dropped_homes", ())
     bills = result.bills()  # a damaged file ends this before anything is printed
     print(
         wrapped(
@@ -163,7 +164,9 @@ def print_bills(bills: pd.DataFrame, money: str, form: Form) -> None:
     """Print every home's bill and the sum."""
     shown = bills_with_total(bills, "all").rename(columns=HEADS)
     shown.index.name = "home"
-    print_table(f"Bills in {money}; a negative bill is income", shown, keep=KEPT, wide=form == "wide")
+    print_table(
+        f"Bills in {money}; a negative bill is income", shown, keep=KEPT, wide=form == "wide", total=True
+    )
 
 
 def chain_line(result: RunFolder) -> str:
@@ -174,5 +177,7 @@ def chain_line(result: RunFolder) -> str:
     about = f"{chain['blocks']} blocks by {chain['authorities']} validators"
     if chain["blocks"] > MAX_VERIFIED_BLOCKS:
         return f"{about}; verify them with: wattswap chain verify {result.path}"
+    result.unchanged(CHAIN)
+    result.unchanged(GENESIS)
     facts = verified_chain(result.path)
     return f"{about}, {facts['signatures']} signatures verified; head {facts['head'][:16]}"

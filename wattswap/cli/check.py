@@ -16,6 +16,7 @@ from wattswap.cli.options import (
     ScenarioArgument,
     SeedOption,
     SetOption,
+    WideOption,
     import_modules,
     load_scenario,
 )
@@ -85,13 +86,16 @@ def market(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Most rounds of best responses.")] = ROUNDS,
     module: ModuleOption = None,
     quiet: QuietOption = False,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Test whether homes gain by other orders than their own; exit code 6 if it pays too well."""
-    from wattswap.check.market import check_market, lines
-    from wattswap.cli.output import note, print_json
+    from wattswap.check.market import check_market
+    from wattswap.cli._market import print_market
+    from wattswap.cli.output import form_of, note, print_json
     from wattswap.runs.prepare import prepare
 
+    form = form_of(json, wide=wide)
     setup = prepare(load_scenario(scenario, case, settings, seed, mechanism, module))
 
     def on_progress(what: str, done: int, steps: int) -> None:
@@ -102,7 +106,7 @@ def market(
     if json:
         print_json(result)
     else:
-        print("\n".join(lines(result, setup.scenario.currency)))
+        print_market(result, setup.scenario.currency, form)
     if not result["holds"]:
         raise typer.Exit(int(ExitCode.CHECK_FAILED))
 

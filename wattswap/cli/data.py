@@ -55,6 +55,7 @@ def check(
 
 def _print_report(report: CheckReport) -> None:
     from data.findings import by_cause
+    from wattswap.cli.tables import ONE_LINE, wrapped
 
     step = "unknown" if report.minutes is None else f"{report.minutes} min"
     facts = {
@@ -62,19 +63,28 @@ def _print_report(report: CheckReport) -> None:
         "unit": report.unit,
         "zone": report.zone,
         "step": step,
-        "span": "unknown" if report.first is None else f"{report.first} to {report.last}",
+        "span": _span(report),
         "homes": f"{len(report.households)}: {', '.join(report.households[:12])}"
         + (", ..." if len(report.households) > 12 else ""),
         "rows": report.rows,
         "estimated": f"{100 * report.estimated_share:.2f} %",
         "missing": f"{100 * report.missing_share:.2f} %",
     }
-    for name, value in facts.items():
-        print(f"{name:<10} {value}")
-    for text in report.notes:
-        print(f"note       {text}")
+    for name, value in [*facts.items(), *(("note", text) for text in report.notes)]:
+        print(wrapped(f"{name:<10} {value}", 11, ONE_LINE))
     for line in by_cause(report.findings):
-        print(line)
+        print(wrapped(line, 2, ONE_LINE))
+
+
+def _span(report: CheckReport) -> str:
+    """First and last interval in local time, or in UTC where no zone is known."""
+    from wattswap.scenario.basis import moment
+
+    if report.first is None or report.last is None:
+        return "unknown"
+    zone = report.local_zone or "UTC"
+    known = zone if report.local_zone else "UTC: no zone is known, and --zone names one"
+    return f"{moment(report.first, zone)} to {moment(report.last, zone)} ({known})"
 
 
 COMMANDS.register(Command("data", app, 1))

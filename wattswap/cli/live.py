@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,9 +19,13 @@ from wattswap.cli.options import (
     ScenarioArgument,
     SeedOption,
     SetOption,
+    WideOption,
     load_scenario,
 )
 from wattswap.runs.layout import RUNS
+
+if TYPE_CHECKING:
+    from wattswap.cli.output import Form
 
 
 def live(
@@ -54,19 +58,21 @@ def live(
     out: OutOption = Path(RUNS),
     compare: Annotated[bool, typer.Option(help="Also run in process, and compare the hashes.")] = True,
     quiet: QuietOption = False,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Run a scenario with real nodes on loopback: homes or gateways, an operator, validators that vote."""
     from dataclasses import replace
 
     from wattswap.cli._summary import basis_lines, print_lines
-    from wattswap.cli.output import Progress, note, print_json
+    from wattswap.cli.output import Progress, form_of, note, print_json
     from wattswap.errors import InvalidScenario, UsageError
     from wattswap.nodes.live import Topology, compare_runs, run_live
     from wattswap.runs import engine
     from wattswap.runs.chain_reader import parse_interval
     from wattswap.runs.folder import stored_scenario
 
+    form = form_of(json, wide=wide)
     loaded = load_scenario(scenario, case, settings, seed, mechanism, module)
     start_s = None if at is None else parse_interval(at)
     if not quiet:
@@ -93,34 +99,50 @@ def live(
         return
     _print_network(result.manifest["name"], len(result.table("intervals")), network)
     if compare:
-        _print_equal(rows)
+        _print_equal(rows, form)
     print_lines(basis_lines(result.rests_on))
     print(f"  Folder {result.path}")
 
 
 def _print_network(name: str, intervals: int, network: dict[str, Any]) -> None:
+    from wattswap.cli.tables import wrapped
+
     roles = ", ".join(f"{count} {role}" for role, count in network["roles"].items())
     seconds, finality = network["interval_s"], network["finality_s"]
-    print(f"{name}: {network['nodes']} libp2p nodes ({roles}), {intervals} intervals")
+    print(wrapped(f"{name}: {network['nodes']} libp2p nodes ({roles}), {intervals} intervals", 2))
+    times = []
     if seconds["p50"] is not None:
-        print(f"  {seconds['p50']:.2f} s an interval (95 %: {seconds['p95']:.2f} s)", end="")
+        times.append(f"  {seconds['p50']:.2f} s an interval (95 %: {seconds['p95']:.2f} s)")
     if finality["p50"] is not None:
-        print(f"  final {finality['p50']:.2f} s after the batch (95 %: {finality['p95']:.2f} s)", end="")
+        times.append(f"  final {finality['p50']:.2f} s after the batch (95 %: {finality['p95']:.2f} s)")
+    if times:
+        print(wrapped("".join(times), 4))
     print(
-        f"\n  {network['signed_receipts']} signed receipts, {network['results_by_gossip']} results received by gossip,"
-        f" {network['results_by_request']} by request, {network['proofs_checked']} proofs checked by the homes"
+        wrapped(
+            f"  {network['signed_receipts']} signed receipts, {network['results_by_gossip']} results received by"
+            f" gossip, {network['results_by_request']} by request, {network['proofs_checked']} proofs checked by"
+            " the homes",
+            4,
+        )
     )
 
 
-def _print_equal(rows: list[dict[str, object]]) -> None:
-    print("  Live and in process, hash by hash:")
-    head = f"  {'interval':<18} {'orders':>6} {'kWh':>7}"
-    print(f"{head}  {'order book':<12}{'clearing':<12}postings")
-    for row in rows:
-        hashes = (str(row[name])[:8] for name in ("book_root", "clearing_root", "postings_root"))
-        facts = f"  {row['interval']:<18} {row['orders']:>6} {row['traded_kwh']:>7.3f}"
-        print(f"{facts}  {'  '.join(f'{h} =' for h in hashes)}")
-    print(f"  Equal in all {len(rows)} intervals: order-book roots, clearings and postings.")
+def _print_equal(rows: list[dict[str, Any]], form: Form) -> None:
+    """Print the hashes that are equal, interval by interval; the last ones are left out where they do not fit."""
+    from wattswap.cli.tables import Column, fixed, print_columns, wrapped
+
+    columns = [
+        Column("orders", [str(row["orders"]) for row in rows]),
+        Column("kWh", [fixed(row["traded_kwh"], 3) for row in rows]),
+    ]
+    for head in ("order book", "clearing", "postings"):
+        root = f"{head.removeprefix('order ')}_root"
+        columns.append(Column(head, [f"{row[root][:8]} =" for row in rows], right=False))
+    key = Column("interval", [row["interval"] for row in rows], right=False)
+    print()
+    keep = [column.head for column in columns]
+    print_columns("Live and in process, hash by hash:", key, columns, keep=keep, wide=form == "wide")
+    print(wrapped(f"Equal in all {len(rows)} intervals: order-book roots, clearings and postings.", 2))
 
 
 COMMANDS.register(Command("live", live, 14))

@@ -56,17 +56,20 @@ def report(
     from wattswap.report.write import story_of, write_report
     from wattswap.runs.chain_reader import parse_interval
     from wattswap.runs.layout import REPORT
+    from wattswap.runs.stored import reading
 
     import_modules(module)
     start = None if interval is None else datetime.fromtimestamp(parse_interval(interval), UTC)
-    story = story_of(folder, point, against)
+    with reading(folder):
+        story = story_of(folder, point, against)
     figures = story.figures
     names = {name for of_one in figures.values() for name in of_one}
     conditions = read_conditions("--assert", asserted or (), figures, names)
     competing = [outcome.label for outcome in story.rivals]
     problems = broken("--assert", conditions, figures, competing, must_hold=True)
     try:
-        written = write_report(story, out or folder / REPORT, start, force=force)
+        with reading(folder):
+            written = write_report(story, out or folder / REPORT, start, force=force)
     except AlreadyExists as error:
         if not problems:
             raise

@@ -49,15 +49,18 @@ def show(
     from wattswap.cli.output import form_of
     from wattswap.errors import UsageError
     from wattswap.runs.layout import COMPARISON
+    from wattswap.runs.stored import reading
 
     import_modules(module)
     form = form_of(json, csv, wide)
-    if (folder / COMPARISON).is_file():
-        show_comparison(folder, what, which, form, against)
-    elif against is not None:
-        raise UsageError.of("--against", "was given for a run", "compare mechanisms with `wattswap compare`")
-    else:
-        show_view(folder, what, which, form)
+    with reading(folder):
+        if (folder / COMPARISON).is_file():
+            show_comparison(folder, what, which, form, against)
+        elif against is not None:
+            cure = "compare mechanisms with `wattswap compare`"
+            raise UsageError.of("--against", "was given for a run", cure)
+        else:
+            show_view(folder, what, which, form)
 
 
 COMMANDS.register(Command("show", show, 8))

@@ -9,6 +9,8 @@ from functools import cached_property
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from wattswap.runs.shown import rounded
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -59,11 +61,17 @@ def wrapped(text: str, indent: int = 0, in_a_pipe: int = WIDTH_IN_A_PIPE) -> str
 
 
 def print_table(
-    title: str, frame: pd.DataFrame, decimals: int = 2, *, keep: Sequence[str] = (), wide: bool = False
+    title: str,
+    frame: pd.DataFrame,
+    decimals: int = 2,
+    *,
+    keep: Sequence[str] = (),
+    wide: bool = False,
+    total: bool = False,
 ) -> None:
     """Print a frame with numbers aligned to the right; an empty cell is a value that does not exist.
 
-    See `print_columns` for `keep` and `wide`.
+    See `print_columns` for `keep`, `wide` and `total`.
     """
     heads = [str(name).replace("_", " ") for name in frame.columns]
     columns = [
@@ -71,11 +79,17 @@ def print_table(
         for i, (head, dtype) in enumerate(zip(heads, frame.dtypes, strict=True))
     ]
     key = Column(str(frame.index.name or ""), [str(key) for key in frame.index], right=False)
-    print_columns(title, key, columns, keep=keep, wide=wide)
+    print_columns(title, key, columns, keep=keep, wide=wide, total=total)
 
 
 def print_columns(
-    title: str, key: Column, columns: Sequence[Column], *, keep: Sequence[str] = (), wide: bool = False
+    title: str,
+    key: Column,
+    columns: Sequence[Column],
+    *,
+    keep: Sequence[str] = (),
+    wide: bool = False,
+    total: bool = False,
 ) -> None:
     """Print columns of text; those that do not fit are left out, and named below.
 
@@ -86,6 +100,8 @@ def print_columns(
         keep: Heads of the columns that stay longest, the most important first; the others go before them, from the
             right to the left.
         wide: Whether all columns are printed, however wide the screen is.
+        total: Whether the last row is the sum of the others. The line above it says so, not its name: a home may have
+            any name.
     """
     kept = list(columns) if wide else fitting(key, columns, keep)
     if title:
@@ -95,8 +111,11 @@ def print_columns(
     heads = [column.lines_of_head() for column in shown]
     for i in range(max(map(len, heads)), 0, -1):
         _print_row(shown, [lines[-i] if i <= len(lines) else "" for lines in heads])
-    print(" " + "─" * (sum(column.width for column in shown) + len(_GAP) * len(kept)))
-    for row in zip(*(column.cells for column in shown), strict=True):
+    line = " " + "─" * (sum(column.width for column in shown) + len(_GAP) * len(kept))
+    print(line)
+    for i, row in enumerate(zip(*(column.cells for column in shown), strict=True), 1):
+        if total and i == len(key.cells):
+            print(line)
         _print_row(shown, row)
     left_out = [column.head for column in columns if column not in kept]
     if left_out:
@@ -127,4 +146,4 @@ def cell(value: Any, decimals: int) -> str:
 
 def fixed(value: float, decimals: int = 2) -> str:
     """A number with fixed decimals; what rounds to zero has no sign."""
-    return f"{round(value, decimals) + 0.0:.{decimals}f}"
+    return f"{rounded(value, decimals):.{decimals}f}"

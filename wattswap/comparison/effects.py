@@ -35,10 +35,13 @@ from wattswap.runs.interval import (
     step,
 )
 from wattswap.runs.prepare import Setup
-from wattswap.runs.shown import DECIMALS, adding_up
+from wattswap.runs.shown import adding_up, money_in_cents, rounded
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PARTS = ("saving_by_mechanism", "saving_from_outside", "saving_by_imbalance_rule")
+"""Metrics of which the effects are differences."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,15 +121,29 @@ def by_mechanism(found: Mapping[str, Effects]) -> pd.DataFrame:
     return frame.astype(float) / NANO_PER_UNIT
 
 
-def in_cents(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame of `by_home` or `by_mechanism` in cents that add up across."""
-    shown = frame.copy()
-    names = list(frame.columns.difference(["by_mechanism", "saving"], sort=False))
-    for label, row in frame[names].iterrows():
-        shown.loc[label, names] = adding_up(row.tolist())
+def in_cents(
+    frame: pd.DataFrame, figures: Mapping[str, Mapping[str, float | None]] | None = None
+) -> pd.DataFrame:
+    """A frame of `by_home` or `by_mechanism` in cents that add up across.
+
+    Args:
+        frame: The effects.
+        figures: Every metric by mechanism: the effects then add up to the differences of the savings that are shown.
+    """
+    shown, effects = frame.copy(), ["price_effect", "rationing_effect"]
+    others = [name for name in ("from_outside", "imbalance_rule") if name in frame]
+    money = {label: money_in_cents(row) for label, row in (figures or {}).items()}
+    for label, row in frame.iterrows():
+        one, other = money.get(str(label), {}), money.get(frame.attrs.get("reference", ""), {})
+        if one.keys() >= {*PARTS} and other.keys() >= {*PARTS}:
+            own, outside, rule = (rounded(one[name] - other[name]) for name in PARTS)
+            shown.loc[label, effects] = adding_up(row[effects].tolist(), total=own)
+            shown.loc[label, others] = [outside, rule]
+        else:
+            shown.loc[label, [*effects, *others]] = adding_up(row[[*effects, *others]].tolist())
     if "by_mechanism" in shown:
-        shown["by_mechanism"] = (shown["price_effect"] + shown["rationing_effect"]).round(DECIMALS)
-    shown["saving"] = shown[names].sum(axis=1).round(DECIMALS)
+        shown["by_mechanism"] = shown[effects].sum(axis=1).map(rounded)
+    shown["saving"] = shown[[*effects, *others]].sum(axis=1).map(rounded)
     return shown
 
 

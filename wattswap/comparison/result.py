@@ -12,13 +12,15 @@ import numpy as np
 
 from market.metrics.table import METRICS, Result
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
+from wattswap.comparison.about import read_about
 from wattswap.comparison.plan import CellKey, name_of
 from wattswap.comparison.statistics import Difference, paired_difference
-from wattswap.comparison.store import BILLS, INTERVALS, SUMMARY, missing_cells, read_part
+from wattswap.comparison.store import BILLS, INTERVALS, SUMMARY, missing_cells, part_path, read_part
 from wattswap.errors import UsageError, VerificationFailed, suggest
-from wattswap.runs.folder import bills_frame, read_object
+from wattswap.runs.folder import bills_frame
 from wattswap.runs.layout import COMPARISON
 from wattswap.runs.missing import COMPARED, not_found
+from wattswap.runs.stored import damaged
 from wattswap.scenario.basis import caveats, rationing_of, rests_on, title_of, zone_of
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class ComparisonFolder:
     @cached_property
     def about(self) -> dict[str, Any]:
         """What was compared, on what, with which versions; `missing` as the folder is, also after a crash."""
-        about = read_object(self.path / COMPARISON)
+        about = read_about(self.path)
         return about | {"missing": missing_cells(self.path, about["cells"])}
 
     @property
@@ -180,9 +182,12 @@ class ComparisonFolder:
 
     @cached_property
     def _bills(self) -> dict[CellKey, Result]:
-        found = {}
+        found: dict[CellKey, Result] = {}
+        rows: dict[str, int] = {}
         for key in self.cell_keys():
             table = read_part(self.path, BILLS, key)
+            if rows.setdefault(key.point, len(table)) != len(table):
+                raise damaged(part_path(self.path, BILLS, key), "its homes are not those of the other cells")
             columns = {name: table[name].to_numpy() for name in table.column_names if name.endswith("_nano")}
             found[key] = Result({}, columns, {})
         return found

@@ -16,6 +16,7 @@ from typing import Any
 from market.mechanism import MECHANISMS
 from market.metrics.table import Row, figures
 from wattswap.canonical_json import canonical_json
+from wattswap.comparison.about import read_about
 from wattswap.comparison.cells import run_cell
 from wattswap.comparison.plan import CellKey, Plan, name_of
 from wattswap.comparison.store import (
@@ -32,7 +33,6 @@ from wattswap.comparison.store import (
 from wattswap.errors import ExitCode, Interrupted, RunNotFound, UsageError, VerificationFailed, WattswapError
 from wattswap.plugins import Added, added, import_files, learn
 from wattswap.runs.disk import continuable
-from wattswap.runs.folder import read_object
 from wattswap.runs.layout import COMPARISON
 from wattswap.runs.lock import folder_lock
 from wattswap.runs.manifest import SCHEMA, code_sha256, source_commit, versions, write_json
@@ -115,7 +115,7 @@ def _compare(
     begun = time.monotonic()
     hashes = {cell: plan.cell_sha256(cell) for cell in plan.cells}
     todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
-    before = read_object(folder / COMPARISON) if (folder / COMPARISON).exists() else {}
+    before = read_about(folder) if (folder / COMPARISON).exists() else {}
     about = _about(plan, before, next(iter(setups.values())))
     # What is recomputed, or came from a mechanism that may have changed, must not count as a result
     # of this call if it is interrupted.
@@ -154,7 +154,7 @@ def verify(folder: Path, *, on_cell: OnCell | None = None) -> dict[str, int]:
         RunNotFound: Another version of this program wrote it, with other columns; says what verifies it.
         VerificationFailed: Names every cell and column that differs.
     """
-    about = read_object(folder / COMPARISON)
+    about = read_about(folder)
     other_code = about.get("code_sha256") != code_sha256()
     cells = [CellKey(**cell) for cell in about["cells"]]
     named = {part_path(folder, dataset, key): key for key in cells for dataset in DATASETS}

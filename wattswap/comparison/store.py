@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from market.metrics.table import METRICS, Row
+from market.settlement.accounts import MONEY_COLUMNS
 from p2p.files import naming
 from wattswap.comparison.cells import Cell
 from wattswap.comparison.plan import CellKey
-from wattswap.errors import VerificationFailed
-from wattswap.runs.folder import CURE
+from wattswap.runs.stored import damaged, unusable, written_by
 from wattswap.runs.totals import BEHIND_METER
 
 if TYPE_CHECKING:
@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
 SUMMARY, BILLS, INTERVALS = "summary", "bills", "intervals"
 DATASETS = (INTERVALS, BILLS, SUMMARY)
+NEEDED = {
+    BILLS: (
+        *("import_wh", "export_wh", "bought_wh", "sold_wh", "baseline_nano", "imbalance_cost_nano"),
+        *MONEY_COLUMNS,
+    ),
+    INTERVALS: (
+        *(f"{name}_micro_per_kwh" for name in ("price", "import", "feed_in")),
+        *("import_wh", "export_wh", "retail_import_wh", "retail_export_wh", "load_wh", "pv_wh"),
+        *("traded_wh", "orders", "worse_orders", "operator_surplus_nano"),
+    ),
+}
+"""Columns that readers need, beside the key of a table."""
 _PART = "part.parquet"
 
 
@@ -73,9 +85,9 @@ def is_done(folder: Path, key: CellKey, cell_sha256: str) -> bool:
         return False
     try:
         stored = pq.ParquetFile(part_path(folder, SUMMARY, key)).read(columns=["cell_sha256"])
-    except (OSError, pa.ArrowException):
+        return bool(stored["cell_sha256"][0].as_py() == cell_sha256)
+    except (OSError, LookupError, pa.ArrowException):
         return False
-    return bool(stored["cell_sha256"][0].as_py() == cell_sha256)
 
 
 def read_part(folder: Path, dataset: str, key: CellKey) -> pa.Table:
@@ -90,11 +102,44 @@ def read_part(folder: Path, dataset: str, key: CellKey) -> pa.Table:
     path = part_path(folder, dataset, key)
     try:
         with naming(path):
-            return pq.ParquetFile(path).read()
+            table = pq.ParquetFile(path).read()
     except PermissionError:
         raise
     except (OSError, pa.ArrowException) as error:
-        raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
+        raise damaged(path, str(error)) from None
+    _check_columns(path, dataset, table)
+    return table
+
+
+def _check_columns(path: Path, dataset: str, table: pa.Table) -> None:
+    """Check the columns of a part: their types, and that what readers need is there.
+
+    Raises:
+        VerificationFailed: One is missing, is of another type or lacks values; or there are no rows.
+        InvalidData: The same, in a comparison that another version of wattswap made.
+    """
+    import pyarrow as pa
+
+    key = {SUMMARY: "cell_sha256", BILLS: "household", INTERVALS: "interval_start"}[dataset]
+    number = pa.float64() if dataset == SUMMARY else pa.int64()
+    key_type = pa.types.is_timestamp if dataset == INTERVALS else pa.types.is_string
+    needed = NEEDED.get(dataset, ())
+    wrong = [name for name in (key, *needed) if name not in table.column_names]
+    if dataset == SUMMARY:
+        ours = [name for name, metric in METRICS.all().items() if METRICS.is_ours(metric)]
+        lacking = [name for name in ours if name not in table.column_names]
+        wrong += lacking if lacking and not written_by(path) else []
+    wrong += [
+        field.name
+        for field in table.schema
+        if not (key_type(field.type) if field.name == key else field.type == number)
+    ]
+    full = (key, *(needed if dataset == BILLS else ()))
+    wrong += [name for name in full if name not in wrong and table[name].null_count]
+    if wrong:
+        raise unusable(path, f"column {wrong[0]} is missing, of another type or incomplete")
+    if not table.num_rows or (dataset == SUMMARY and table.num_rows != 1):
+        raise unusable(path, f"it has {table.num_rows} rows")
 
 
 class OtherColumns(Exception):

@@ -78,16 +78,22 @@ def line(
 
 
 def points(
-    figure: go.Figure, x: Sequence[float], y: Sequence[str], name: str, marker: Mapping[str, Any]
+    figure: go.Figure,
+    x: Sequence[float],
+    y: Sequence[str],
+    name: str,
+    marker: Mapping[str, Any],
+    cents: Sequence[float],
 ) -> None:
-    """Draw one point a name."""
+    """Draw one point a name; its label says the amount in cents as tables do."""
     figure.add_scatter(
         x=x,
         y=[escape(n) for n in y],
         mode="markers",
         name=escape(name),
         marker=marker,
-        hovertemplate="%{y}: %{x:.2f}<extra>" + escape(name) + "</extra>",
+        customdata=cents,
+        hovertemplate="%{y}: %{customdata:.2f}<extra>" + escape(name) + "</extra>",
     )
 
 

@@ -28,7 +28,8 @@ from wattswap.report.drawing import (
     points,
     symbol_of,
 )
-from wattswap.report.story import Curve, Story
+from wattswap.report.story import KEPT, RELEASED, Curve, Story
+from wattswap.runs.shown import adding_up, bills_in_cents, rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +111,9 @@ def price_figure(prices: Mapping[str, pd.DataFrame], currency: str) -> go.Figure
 def curve_figure(curve: Curve, currency: str) -> go.Figure:
     """Demand and supply of one interval as steps, with the point at which it cleared."""
     figure = new_figure("kWh", f"{currency}/kWh", height=420)
-    for side, name, colour in (("buy", "demand", BLUE), ("sell", "supply", ORANGE)):
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(showlegend=True)
+    for side, name, colour, dash in (("buy", "demand", BLUE, "solid"), ("sell", "supply", ORANGE, "dash")):
         rows = curve.orders[curve.orders["side"] == side].sort_values(
             "limit_per_kwh", ascending=side == "sell"
         )
@@ -129,7 +132,7 @@ def curve_figure(curve: Curve, currency: str) -> go.Figure:
             text=who,
             name=name,
             mode="lines",
-            line={"color": colour, "dash": "solid", "width": 2.5},
+            line={"color": colour, "dash": dash, "width": 2.5},
             hovertemplate="%{text}: %{y} up to %{x} kWh<extra></extra>",
         )
     if curve.price is not None:
@@ -167,10 +170,13 @@ def bills_figure(bills: Mapping[str, pd.DataFrame], currency: str) -> go.Figure:
                 hoverinfo="skip",
             )
     marker = {"color": GREY, "symbol": "line-ns-open", "size": 14, "line": {"width": 3}}
-    points(figure, before, names, "without a market", marker)
+    cents = {label: bills_in_cents(frame) for label, frame in bills.items()}
+    shown = next(iter(cents.values())).loc[homes, "cost_without_market"].tolist()
+    points(figure, before, names, "without a market", marker, shown)
     for i, (label, frame) in enumerate(bills.items()):
         after = [float(v) for v in frame["cost_with_market"].reindex(homes)]
-        points(figure, after, names, label, {"color": colour_of(i), "symbol": symbol_of(i), "size": 9})
+        look = {"color": colour_of(i), "symbol": symbol_of(i), "size": 9}
+        points(figure, after, names, label, look, cents[label]["cost_with_market"].reindex(homes).tolist())
     name_axis(figure, names)
     return figure
 
@@ -193,12 +199,12 @@ def savings_figure(savings: Mapping[str, pd.Series[float]], currency: str) -> go
         currency: Currency code, for the axis.
     """
     if len(savings) == 1 and len(only := next(iter(savings.values()))) <= MAX_HOMES:
-        return _saving_bars(only.sort_values(kind="stable"), currency)
+        return _saving_bars(only, currency)
     figure = new_figure(
         "homes, the least gain first", f"saved in {currency}", height=360 + 17 * (len(savings) // 5)
     )
     for i, (label, series) in enumerate(savings.items()):
-        ordered = series.sort_values(kind="stable")
+        ordered, cents = _from_the_least(series)
         figure.add_scatter(
             x=list(range(1, len(ordered) + 1)),
             y=[float(v) for v in ordered],
@@ -207,7 +213,8 @@ def savings_figure(savings: Mapping[str, pd.Series[float]], currency: str) -> go
             mode="lines+markers",
             line={"color": colour_of(i), "dash": dash_of(i)},
             marker={"symbol": symbol_of(i), "size": 8},
-            hovertemplate="%{text}: %{y:.2f}<extra>" + escape(label) + "</extra>",
+            customdata=cents,
+            hovertemplate="%{text}: %{customdata:.2f}<extra>" + escape(label) + "</extra>",
         )
     if max(map(len, savings.values())) <= MAX_HOMES:
         figure.update_xaxes(dtick=1 + max(map(len, savings.values())) // 20)
@@ -215,7 +222,15 @@ def savings_figure(savings: Mapping[str, pd.Series[float]], currency: str) -> go
     return figure
 
 
-def _saving_bars(ordered: pd.Series[float], currency: str) -> go.Figure:
+def _from_the_least(savings: pd.Series[float]) -> tuple[pd.Series[float], list[float]]:
+    """Savings from the least to the most, and their cents as tables have them."""
+    order = savings.argsort(kind="stable").tolist()
+    cents = adding_up(savings.tolist())
+    return savings.iloc[order], [cents[row] for row in order]
+
+
+def _saving_bars(savings: pd.Series[float], currency: str) -> go.Figure:
+    ordered, cents = _from_the_least(savings)
     figure = new_figure(f"saved in {currency}", "", height=100 + 24 * len(ordered))
     values, names = [float(v) for v in ordered], [str(home) for home in ordered.index]
     figure.add_bar(
@@ -224,7 +239,8 @@ def _saving_bars(ordered: pd.Series[float], currency: str) -> go.Figure:
         orientation="h",
         showlegend=False,
         marker={"color": [VERMILION if v < 0 else BLUE for v in values]},
-        hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+        customdata=cents,
+        hovertemplate="%{y}: %{customdata:.2f}<extra></extra>",
     )
     name_axis(figure, names, upside_down=True)
     return figure
@@ -237,10 +253,10 @@ def flows_figure(flows: pd.DataFrame) -> go.Figure:
         flows: Columns source, target, energy_kwh; see `wattswap.report.story.energy_flows`.
     """
     colours = {"PV": YELLOW, "Surplus of homes": YELLOW, "Neighbours": GREEN, "Retailer sells": VERMILION}
-    colours |= {"Retailer buys": PURPLE, "Into batteries": SKY, "Out of batteries": SKY}
+    colours |= {"Retailer buys": PURPLE, KEPT: SKY, RELEASED: SKY}
     names = list(dict.fromkeys([*flows["source"], *flows["target"]]))
-    into = {n: float(flows.loc[flows["target"] == n, "energy_kwh"].sum()) for n in names}
-    out = {n: float(flows.loc[flows["source"] == n, "energy_kwh"].sum()) for n in names}
+    energy = flows["energy_kwh"].map(lambda kwh: rounded(kwh, 1))  # the totals are those of the shown flows
+    into, out = ({n: float(energy[flows[end] == n].sum()) for n in names} for end in ("target", "source"))
     figure = new_figure("", "", height=420)
     figure.update_layout(margin={"l": 8, "r": 8, "t": 16, "b": 16})
     figure.add_sankey(
@@ -249,6 +265,7 @@ def flows_figure(flows: pd.DataFrame) -> go.Figure:
             "color": [colours.get(n, BLUE) for n in names],
             "pad": 22,
             "thickness": 16,
+            "hovertemplate": "%{label}<extra></extra>",
             "line": {"width": 0},
         },
         link={
@@ -293,15 +310,18 @@ def surplus_figure(split: pd.DataFrame, currency: str) -> go.Figure:
         currency: Currency code, for the axis.
     """
     figure = new_figure(currency, "", height=130 + 34 * len(split))
-    parts = (("buyer_surplus", "buyers", BLUE), ("seller_surplus", "sellers", ORANGE))
-    for column, name, colour in (*parts, ("operator_surplus", "operator", PURPLE)):
+    parts = (("buyer_surplus", "buyers", BLUE, ""), ("seller_surplus", "sellers", ORANGE, "/"))
+    for column, name, colour, pattern in (*parts, ("operator_surplus", "operator", PURPLE, "x")):
         if column in split:
             figure.add_bar(
                 y=[escape(str(n)) for n in split.index],
                 x=numbers(split[column]),
                 name=name,
                 orientation="h",
-                marker={"color": colour},
+                marker={
+                    "color": colour,
+                    "pattern": {"shape": pattern, "fillmode": "overlay", "solidity": 0.15, "size": 7},
+                },
             )
     figure.update_layout(barmode="relative")
     name_axis(figure, [str(n) for n in split.index], upside_down=True)

@@ -197,7 +197,13 @@ def sweep_of(comparison: ComparisonFolder, metrics: Sequence[str]) -> Sweep | No
             raise UsageError.of("metric", f"no metric {metric!r}", suggest(metric, known))
     cells = cells[cells["seed"].isin(comparison.seeds) & (cells["mechanism"] != comparison.reference)]
     frames = {metric: _means(cells, metric, comparison.varied) for metric in metrics}
-    return Sweep(tuple(comparison.varied), tuple(comparison.points), frames, comparison.bound)
+    return Sweep(
+        tuple(comparison.varied),
+        tuple(comparison.points),
+        frames,
+        comparison.bound,
+        len(comparison.seeds),
+    )
 
 
 def _means(cells: pd.DataFrame, metric: str, keys: list[str]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from wattswap.errors import InvalidData, UsageError
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
 from wattswap.runs.chain_reader import MAX_VERIFIED_BLOCKS, chain_facts, stamp, verified_chain
 from wattswap.runs.folder import RunFolder
+from wattswap.runs.layout import CHAIN, GENESIS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -232,6 +233,8 @@ def promises_of(name: str) -> Promises | None:
 
 
 def _chain(result: RunFolder) -> dict[str, Any]:
+    result.unchanged(CHAIN)
+    result.unchanged(GENESIS)
     facts = chain_facts(result.path)
     verified = facts["blocks"] <= MAX_VERIFIED_BLOCKS
     signatures = verified_chain(result.path)["signatures"] if verified else None

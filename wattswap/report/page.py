@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS, MAX_CELLS = 1_000, 12_000
 """Rows and cells of a table that are shown; the CSV has all."""
+FITS, _FITS_A_PHONE = 8, 3
+"""Columns beside the row headings that fit the page, and a phone."""
 _FORMULA_STARTS = "=+-@\t\r"
 
 _PAGE: Final = Template("""<!DOCTYPE html>
@@ -127,7 +129,7 @@ def page(title: str, about: str, sections: Sequence[Rendered], version: str) -> 
     )
 
 
-def figure(name: str, alt: str, caption: str, data: pd.DataFrame, *, wide: bool = False) -> str:
+def figure(name: str, alt: str, caption: str, data: pd.DataFrame) -> str:
     """A place for a figure, with its data beside it.
 
     Args:
@@ -135,17 +137,10 @@ def figure(name: str, alt: str, caption: str, data: pd.DataFrame, *, wide: bool 
         alt: Text alternative.
         caption: What is drawn.
         data: The data of the figure.
-        wide: Whether it scrolls inside its box on a narrow screen.
     """
-    box = (
-        '<div class="scroll" tabindex="0" role="group" aria-label="Figure, scrolls sideways">'
-        if wide
-        else "<div>"
-    )
-    css = "plot wide" if wide else "plot"
     return (
-        f'<figure>{box}<div class="{css}" id="figure-{name}" role="img" aria-label="{escape(alt)}">'
-        f"</div></div>\n<figcaption>{escape(caption)}</figcaption>\n{data_beside(name, caption, data)}</figure>"
+        f'<figure><div class="plot" id="figure-{name}" role="img" aria-label="{escape(alt)}"></div>\n'
+        f"<figcaption>{escape(caption)}</figcaption>\n{data_beside(name, caption, data)}</figure>"
     )
 
 
@@ -157,8 +152,8 @@ def data_beside(name: str, caption: str, data: pd.DataFrame) -> str:
     if len(shown) < len(data):
         more = f"<p>The first {len(shown)} rows; the CSV file has all {len(data)}.</p>"
     link = f'<a download="{name}.csv" href="{csv_uri(data)}">Download {name}.csv</a>'
-    body = table(caption, shown)
-    return f"<details><summary>Data ({rows})</summary>\n<p>{link}</p>{more}\n{body}</details>"
+    body = table(caption, shown, fits=_FITS_A_PHONE)
+    return f'<details class="data"><summary>Data ({rows})</summary>\n<p>{link}</p>{more}\n{body}</details>'
 
 
 def table(
@@ -167,31 +162,57 @@ def table(
     html: Mapping[tuple[int, int], str] | None = None,
     *,
     exact: bool = False,
+    total: bool = False,
+    fits: int = FITS,
+    css: str = "",
 ) -> str:
-    """A table that scrolls inside its box; a missing value is a dash.
+    """A table that fits the page, or scrolls inside its box and says so; a missing value is a dash.
+
+    On a narrow screen the cells of a row stand below each other, each with its heading, where there are more than fit
+    beside each other.
 
     Args:
         caption: What it shows.
         data: Its index becomes the row headings.
         html: Cells by (row, column) that come as HTML instead of as the value.
         exact: Whether the headings are names that people type, not words.
+        total: Whether the last row is the sum of the others: it becomes the foot of the table.
+        fits: Columns of a table that does not scroll.
+        css: Class of the table, instead of the one by its columns.
     """
     html = html or {}
+    first, *names = [str(c) if exact else _words(c) for c in [data.index.name or "", *data.columns]]
     heads = "".join(
-        f'<th scope="col">{_breakable(c) if exact else escape(_words(c))}</th>'
-        for c in [data.index.name or "", *data.columns]
+        f'<th scope="col">{_breakable(name) if exact else escape(name)}</th>' for name in (first, *names)
     )
+    if len(names) > fits:
+        css, caption = "wide", f"{caption} Where it is wider than the page, it scrolls sideways."
+    elif not css and len(names) > _FITS_A_PHONE:
+        css = "stack"
     rows = []
     columns = [data[c].tolist() for c in data.columns]
     for i, key in enumerate(data.index):
-        cells = "".join(html.get((i, j)) or _cell(column[i]) for j, column in enumerate(columns))
-        rows.append(f'<tr><th scope="row">{escape(_plain(key))}</th>{cells}</tr>')
+        cells = [html.get((i, j)) or _cell(column[i]) for j, column in enumerate(columns)]
+        if css == "stack":
+            cells = [_labelled(cell, name) for cell, name in zip(cells, names, strict=True)]
+        rows.append(f'<tr><th scope="row">{_breakable(_plain(key))}</th>{"".join(cells)}</tr>')
+    foot = f"\n<tfoot>\n{rows.pop()}\n</tfoot>" if total else ""
+    kind = f' class="{css}"' if css else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table{kind}>'
         f"<caption>{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n"
         + "\n".join(rows)
-        + "\n</tbody></table></div>"
+        + f"\n</tbody>{foot}</table></div>"
     )
+
+
+def number_cells(data: pd.DataFrame) -> dict[tuple[int, int], str]:
+    """Cells of a table of money: two decimals."""
+    return {
+        (i, j): f'<td class="number">{number(float(value))}</td>'
+        for i, row in enumerate(data.to_numpy().tolist())
+        for j, value in enumerate(row)
+    }
 
 
 def paragraph(text: str, css: str = "") -> str:
@@ -255,6 +276,11 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f'<td class="number">{value:,}</td>'
     return f"<td>{escape(_plain(value))}</td>"
+
+
+def _labelled(cell: str, name: str) -> str:
+    """A cell that knows its heading, for where it does not stand below it."""
+    return cell.replace(">", f' data-label="{escape(name)}">', 1)
 
 
 def _plain(value: Any) -> str:

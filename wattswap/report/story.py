@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from wattswap.comparison.statistics import mean_interval
+from wattswap.runs.shown import money_in_cents
 from wattswap.scenario.basis import rests_on, zone_of
 
 if TYPE_CHECKING:
@@ -92,6 +93,16 @@ class Outcome:
         """Mean of a figure, or None."""
         return self.metrics.get(metric, UNDEFINED).mean
 
+    def shown(self, metric: str) -> Spread:
+        """A figure as pages show it: the mean of money in cents that add up."""
+        found = self.metrics.get(metric, UNDEFINED)
+        return replace(found, mean=self.cents.get(metric, found.mean))
+
+    @property
+    def cents(self) -> dict[str, float]:
+        """The money of all homes together by metric, in cents that add up."""
+        return money_in_cents({name: found.mean for name, found in self.metrics.items()})
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -120,12 +131,14 @@ class Sweep:
         frames: By metric, one row a point and mechanism: a column for each key with its value as it was written,
             mechanism, and mean, low and high of the metric over the seeds.
         bound: Label of the upper bound.
+        seeds: For how many seeds each was run.
     """
 
     keys: tuple[str, ...]
     points: tuple[str, ...]
     frames: Mapping[str, pd.DataFrame]
     bound: str
+    seeds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +256,10 @@ class Story:
         return timedelta(minutes=self.intervals * self.interval_minutes)
 
 
+KEPT, RELEASED = "Kept or lost in batteries", "Out of batteries beyond what went in"
+"""Batteries as ends of flows: into them less out of them, or the other way round."""
+
+
 def energy_flows(sums: Mapping[str, float | None]) -> pd.DataFrame:
     """Flows of energy between sources and uses, over the whole time.
 
@@ -251,14 +268,15 @@ def energy_flows(sums: Mapping[str, float | None]) -> pd.DataFrame:
             or None if the data do not have them.
 
     Returns:
-        Columns source, target, energy_kwh. What neighbours gave each other is the metered import that no retailer
-        sold: exactly the metered export that no retailer bought.
+        Columns source, target, energy_kwh. What neighbours gave each other is the metered export that no retailer
+        bought, and what they got the metered import that no retailer sold: the same, but for grid losses. Of batteries
+        only the net energy is known: what they kept or lost of what went in, or gave beyond it.
     """
     import pandas as pd
 
     imported, exported = float(sums["import_kwh"] or 0), float(sums["export_kwh"] or 0)
     bought, sold = float(sums["retail_import_kwh"] or 0), float(sums["retail_export_kwh"] or 0)
-    local = imported - bought
+    given, got = exported - sold, imported - bought
     load, pv = sums.get("load_kwh"), sums.get("pv_kwh")
     source, use = "Surplus of homes", "Needs of homes"
     rows: list[tuple[str, str, float]] = []
@@ -266,11 +284,12 @@ def energy_flows(sums: Mapping[str, float | None]) -> pd.DataFrame:
         source, use = "PV", "Consumption"
         kept, own = pv - exported, load - imported
         rows.append((source, use, min(kept, own)))
-        rows.append((source, "Into batteries", max(kept - own, 0.0)))
-        rows.append(("Out of batteries", use, max(own - kept, 0.0)))
+        rows.append((source, KEPT, max(kept - own, 0.0)))
+        rows.append((RELEASED, use, max(own - kept, 0.0)))
     rows += [
-        (source, "Neighbours", local),
-        ("Neighbours", use, local),
+        (source, "Neighbours", given),
+        ("Neighbours", use, got),
+        ("Neighbours", "Grid losses", given - got),
         (source, "Retailer buys", sold),
         ("Retailer sells", use, bought),
     ]

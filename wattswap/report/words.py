@@ -10,7 +10,7 @@ from typing import Any, Final
 from agents.bidding import STRATEGIES
 from market.metrics.table import METRICS, Metric
 from wattswap.report.story import Outcome, Spread, Story
-from wattswap.runs.shown import Saving, saving_of
+from wattswap.runs.shown import Saving, adding_up, rounded, saving_of
 from wattswap.scenario.basis import vat_words
 
 DASH = "–"
@@ -55,7 +55,7 @@ def number(value: float | None, decimals: int = 2) -> str:
     """A number with thousands and fixed decimals; a dash where there is none, and no sign before a zero."""
     if value is None or missing(value):
         return DASH
-    return f"{round(value, decimals) + 0.0:,.{decimals}f}"
+    return f"{rounded(value, decimals):,.{decimals}f}"
 
 
 def interval(figure: Spread, decimals: int, factor: float = 1.0) -> str:
@@ -127,7 +127,8 @@ def _money(story: Story) -> str:
     parts = saving_of({name: spread.mean for name, spread in o.metrics.items()})
     if parts is not None:
         return f"{_first(story)} the {story.homes} homes {_parts(parts, story)}"
-    before, after, saving = o.value("cost_without_market"), o.value("cost_with_market"), o.metrics["saving"]
+    before, after = (o.shown(name).mean for name in ("cost_without_market", "cost_with_market"))
+    saving = o.shown("saving")
     if before is None or after is None or saving.mean is None:
         return f"What {o.label} saved is not known."
     percent = (
@@ -173,10 +174,20 @@ def _around(story: Story) -> str:
     return f" ({found} over {len(story.seeds)} seeds)"
 
 
+def shown_merit(outcome: Outcome) -> float:
+    """What a mechanism saves the homes by itself, as tables show it."""
+    return outcome.cents.get("saving_by_mechanism", rounded(merit(outcome)))
+
+
 def merit(outcome: Outcome) -> float:
     """What a mechanism saves the homes by itself: neither by the imbalance rule nor with money from outside."""
     own = outcome.value("saving_by_mechanism")
     return (outcome.value("saving") or 0.0) - _added(outcome) if own is None else own
+
+
+def added_by(outcome: Outcome) -> float:
+    """What the operator of a mechanism adds from outside, as tables show it."""
+    return outcome.cents.get("saving_from_outside", rounded(_added(outcome)))
 
 
 def _added(outcome: Outcome) -> float:
@@ -193,10 +204,10 @@ def _first(story: Story) -> str:
     paid = [r for r in rivals if needs_money(r)]
     which = f"{len(rivals)} mechanisms"
     if paid and not needs_money(story.focused):
-        needs = ", ".join(f"{o.label} needs {amount(_added(o), story.currency)}" for o in paid)
+        needs = ", ".join(f"{o.label} needs {amount(added_by(o), story.currency)}" for o in paid)
         which = f"{len(rivals) - len(paid)} mechanisms that need no money from outside ({needs})"
-    most = number(merit(story.focused))
-    equal = sum(number(merit(r)) == most and not needs_money(r) for r in rivals) - 1
+    most = shown_merit(story.focused)
+    equal = sum(shown_merit(r) == most and not needs_money(r) for r in rivals) - 1
     others = "1 other does" if equal == 1 else f"{equal} others do"
     added = f" by itself, as {others} to the cent" if equal > 0 else " by itself"
     if needs_money(story.focused):
@@ -210,7 +221,7 @@ def needs_money(outcome: Outcome) -> bool:
 
 
 def _pays(after: float, before: float, money: str, story: Story) -> str:
-    earns, earned = round(after, 2) < 0, round(before, 2) < 0
+    earns, earned = rounded(after) < 0, rounded(before) < 0
     verb = "together earn" if earns else "together pay"
     other = "" if earns == earned else " earning" if earned else " paying"
     return (
@@ -222,17 +233,21 @@ def _pays(after: float, before: float, money: str, story: Story) -> str:
 def worst_off(outcome: Outcome, money: str, *, mean: bool = False) -> str:
     """Name the home that loses most, or gains least, and how many lose; by mean bills over several seeds."""
     savings = outcome.bills["saving"]
-    home, least = str(savings.idxmin()), float(savings.min())
+    row = int(savings.argmin())
+    home, least = str(savings.index[row]), float(savings.iloc[row])
+    shown = adding_up(savings.tolist())[row]
     losers = int((savings < -5e-10).sum())
     if losers:
         are = f"{'is' if losers == 1 else 'are'}{', by the mean of the seeds,' if mean else ''}"
         share = f"{losers} of {len(savings)} homes {are} worse off than without a market"
-        return f"{share}; {home} loses most, {amount(-least, money)}."
+        return f"{share}; {home} loses most, {amount(-shown, money, least)}."
     if abs(least) < 5e-10:
         return f"No home is worse off than without a market; {home} gains nothing."
-    if round(least, 2) == 0:
-        return f"No home is worse off than without a market; {home} gains least, {amount(least, money)}."
-    return f"No home is worse off than without a market; even {home}, which gains least, saves {amount(least, money)}."
+    if shown == 0:
+        return (
+            f"No home is worse off than without a market; {home} gains least, {amount(shown, money, least)}."
+        )
+    return f"No home is worse off than without a market; even {home}, which gains least, saves {amount(shown, money)}."
 
 
 def _harmless(story: Story) -> str:
@@ -241,13 +256,13 @@ def _harmless(story: Story) -> str:
     if not story.focused.value("homes_worse_off") or not nobody:
         return ""
     best = max(nobody, key=merit)
-    saved = amount(merit(best), story.currency)
+    saved = amount(shown_merit(best), story.currency)
     return f" Of the mechanisms under which nobody loses {best.label} saves most, {saved}."
 
 
-def amount(value: float, money: str) -> str:
-    """Money with two decimals; a non-zero amount below a cent is given as less than 0.01."""
-    if value and abs(value) < 0.005:
+def amount(value: float, money: str, exact: float = 0.0) -> str:
+    """Money with two decimals, in cents as tables show it; one that is shown as 0 and is none is less than 0.01."""
+    if (value or exact) and not rounded(value):
         return f"less than 0.01 {money}"
     return f"{number(value)} {money}"
 

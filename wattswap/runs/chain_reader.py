@@ -26,10 +26,11 @@ from p2p.ledger.module import ChainModule, modules_of
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
 from wattswap.errors import InvalidData, UsageError, VerificationFailed, suggest
-from wattswap.runs.folder import CURE, read_table
-from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA
+from wattswap.runs.folder import RunFolder, read_table
+from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA, table_file
 from wattswap.runs.missing import not_found
 from wattswap.runs.prepare import Keys
+from wattswap.runs.stored import CURE
 
 MAX_VERIFIED_BLOCKS = 2_000
 """Most blocks that a summary or a report verifies; `chain verify` verifies a longer chain."""
@@ -296,8 +297,10 @@ def prove_line(run: Path, household: str, interval: str) -> str:
     """
     from wattswap.runs.folder import stored_scenario
 
-    household = home_id(household)
-    genesis, accounts = genesis_of(run), accounts_of(run)
+    household, genesis, result = home_id(household), genesis_of(run), RunFolder(run)
+    for name in ("postings", "bills"):
+        result.unchanged(table_file(name))
+    accounts = accounts_of(run)
     if household not in accounts:
         raise UsageError.of("HOUSEHOLD", f"no home {household!r} in this run", suggest(household, accounts))
     start_s = parse_interval(interval)

@@ -28,7 +28,7 @@ from wattswap.canonical_json import canonical_json
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed
 from wattswap.runs.disk import Stopped, continuable
-from wattswap.runs.folder import CURE, RunFolder, read_object, read_table, stored_scenario
+from wattswap.runs.folder import RunFolder, read_object, read_table, stored_scenario
 from wattswap.runs.interrupt import Interrupt
 from wattswap.runs.interval import IntervalRecord, step
 from wattswap.runs.layout import (
@@ -52,6 +52,7 @@ from wattswap.runs.lock import folder_lock
 from wattswap.runs.manifest import SCHEMA, file_hashes, log_event, source_commit, versions, write_json
 from wattswap.runs.missing import UNFINISHED, not_found
 from wattswap.runs.prepare import Setup, prepare
+from wattswap.runs.stored import CURE
 from wattswap.runs.tables import Tables
 from wattswap.runs.totals import Totals, result_of
 from wattswap.scenario.load import Scenario

@@ -11,18 +11,17 @@ from market.metrics.fairness import percent_of, saving_nano
 from market.settlement.charges import FIXED_COLUMNS, PART_COLUMNS, fixed_nano
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from p2p.files import naming
-from wattswap.errors import Problem, RunNotFound, UsageError, VerificationFailed, suggest
+from wattswap.errors import RunNotFound, UsageError, suggest
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
 from wattswap.runs.missing import not_found
+from wattswap.runs.shown import rounded
+from wattswap.runs.stored import Manifest, Origin, check_form, check_hash, check_times, damaged
 from wattswap.scenario.basis import caveats, mechanism_of, rests_on, title_of, zone_of
 from wattswap.scenario.load import Scenario, from_resolved
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-
-CURE = "restore the folder from a copy, or run the scenario again"
 
 
 class RunFolder:
@@ -41,9 +40,10 @@ class RunFolder:
 
     def __repr__(self) -> str:
         m = self.metrics
+        saved = f"{rounded(m['saving']):.2f} {self.currency} saved"
         return (
             f"<run {self.path.name}: {self.manifest['mechanism']}, {m['homes']} homes, {m['intervals']} intervals,"
-            f" {m['traded_kwh']:.1f} kWh traded, {m['saving']:.2f} {self.currency} saved{caveats(self.rests_on)}>"
+            f" {m['traded_kwh']:.1f} kWh traded, {saved}{caveats(self.rests_on)}>"
         )
 
     @cached_property
@@ -54,13 +54,23 @@ class RunFolder:
             VerificationFailed: An entry that everything else relies on is not of its type.
         """
         manifest = read_object(self.path / MANIFEST)
-        _check_form(self.path / MANIFEST, manifest)
+        check_form(self.path / MANIFEST, manifest, Manifest)
+        check_times(self.path / MANIFEST, manifest["start"])
         return manifest
+
+    def unchanged(self, name: str) -> Path:
+        """The path of a file whose hash is the manifest's; that of a large one is left to `verify`.
+
+        Raises:
+            VerificationFailed: It is another file.
+        """
+        check_hash(self.path, name, self.manifest)
+        return self.path / name
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """The community's figures, in kWh and currency; a figure that does not exist is None."""
-        return read_object(self.path / METRICS)
+        return read_object(self.unchanged(METRICS))
 
     @property
     def figures(self) -> dict[str, float | int | None]:
@@ -75,7 +85,7 @@ class RunFolder:
     @cached_property
     def scenario(self) -> dict[str, Any]:
         """The resolved scenario, with every default filled in."""
-        return dict(read_object(self.path / SCENARIO).get("resolved", {}))
+        return dict(read_object(self.unchanged(SCENARIO)).get("resolved", {}))
 
     @property
     def rests_on(self) -> dict[str, str]:
@@ -106,6 +116,7 @@ class RunFolder:
         """
         if name not in TABLE_NAMES:
             raise UsageError.of("table", f"no table {name!r}", suggest(name, TABLE_NAMES))
+        self.unchanged(table_file(name))
         frame: pd.DataFrame = read_table(self.path, name, where).to_pandas()
         return frame
 
@@ -139,14 +150,18 @@ def read_object(path: Path) -> dict[str, Any]:
         VerificationFailed: It is missing or damaged.
     """
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
+        loaded = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except PermissionError:
         raise
-    except (OSError, ValueError) as error:
-        raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, str(error)) from None
     if not isinstance(loaded, dict):
-        raise VerificationFailed.of(str(path), "is damaged: it holds no JSON object", CURE)
+        raise damaged(path, "it holds no JSON object")
     return loaded
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number")
 
 
 def stored_scenario(folder: Path) -> Scenario:
@@ -157,7 +172,8 @@ def stored_scenario(folder: Path) -> Scenario:
         InvalidScenario: It cannot run any more: the data are gone, or this wattswap is another one.
     """
     origin = read_object(folder / SCENARIO)
-    return from_resolved(origin.get("resolved", {}), origin.get("base", ""))
+    check_form(folder / SCENARIO, origin, Origin)
+    return from_resolved(origin["resolved"], origin["base"])
 
 
 def read_table(folder: Path, name: str, where: tuple[str, str, object] | None = None) -> pa.Table:
@@ -176,7 +192,7 @@ def read_table(folder: Path, name: str, where: tuple[str, str, object] | None = 
     except PermissionError:
         raise
     except (OSError, pa.ArrowException) as error:
-        raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
+        raise damaged(path, str(error)) from None
 
 
 def bills_frame(table: pd.DataFrame, currency: str) -> pd.DataFrame:
@@ -205,20 +221,3 @@ def bills_frame(table: pd.DataFrame, currency: str) -> pd.DataFrame:
     out = pd.DataFrame(out)
     out.attrs["currency"] = currency
     return out
-
-
-def _check_form(path: Path, manifest: dict[str, Any]) -> None:
-    """Check the types that readers of a manifest rely on."""
-    objects = [
-        name for name in ("files", "chain", "data", "versions") if not isinstance(manifest.get(name), dict)
-    ]
-    if not isinstance(manifest.get("source"), dict | None):  # None if the program was no git checkout
-        objects.append("source")
-    network = manifest.get("network", {})  # of live runs only
-    if not isinstance(network, dict):
-        objects.append("network")
-    problems = [Problem(str(path), f"{name} must be an object", CURE) for name in objects]
-    if isinstance(network, dict) and not isinstance(network.get("silent", []), list):
-        problems.append(Problem(str(path), "network.silent must be a list", CURE))
-    if problems:
-        raise VerificationFailed(*problems)

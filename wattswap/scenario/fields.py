@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +18,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from data.clock import zone_named
+from data.errors import UnknownZone
 from data.readings import home_id
 from market.errors import InvalidTariff
 from market.settlement.tariff import DAY_NAMES, parse_clock, parse_days
@@ -193,15 +194,10 @@ def _zone(value: Any) -> str:
             f"must be the name of a time zone, not {kind(value)}", 'write for example "Europe/Berlin"'
         )
     try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        known = {name.lower(): name for name in available_timezones()}
-        guess = known.get(value.lower().replace(" ", "_"))
-        nearest = difflib.get_close_matches(value, known.values(), n=1)
-        hint = f"did you mean {guess or nearest[0]!r}?" if guess or nearest else ""
-        raise Wrong(
-            f"no time zone {value!r}", hint or 'write a name such as "Europe/Berlin" or "UTC"'
-        ) from None
+        zone_named(value)
+    except UnknownZone as error:
+        hint = error.hint.strip().replace("Did", "did")
+        raise Wrong(error.what, hint or 'write a name such as "Europe/Berlin" or "UTC"') from None
     return value
 
 

@@ -84,6 +84,18 @@ def load(
     return scenarios[0]
 
 
+def other_cases(scenario: Scenario) -> dict[str, Scenario]:
+    """The cases of its file that a scenario was not loaded with, as they are without its overrides.
+
+    Raises:
+        InvalidScenario: The file has changed since, and is no scenario any more.
+    """
+    source = scenario.source
+    file = Path(source.file)
+    names = [name for name in read_document(file).cases if name != source.case]
+    return {name: load(file, name, modules=source.modules) for name in names}
+
+
 def demo(overrides: Sequence[str] = ()) -> Scenario:
     """The bundled week of `street`, which needs no file and no network, with overrides as `load` takes them."""
     return load(TEMPLATES / "street.toml", overrides=overrides)

@@ -16,6 +16,7 @@ from market.settlement.accounts import TRADE
 from tests.kits.run_kit import call, write_street
 from wattswap.check.deviations import DEVIATIONS, joined, of_home
 from wattswap.check.game import Game
+from wattswap.check.market import WASH
 from wattswap.runs.interval import step
 from wattswap.runs.prepare import prepare
 
@@ -99,6 +100,32 @@ def test_with_metered_quantities_nobody_gains_by_staying_out(
     assert (code, never["name"], never["homes_that_gain"]) == (0, "never order", 0)
     assert found["wash_trades"] is None
     assert found["imbalance"] is None
+    assert found["decides"] == ["never order"]
+    assert {"double", "half", "buy 100 Wh of nothing", WASH} <= set(found["cannot_exist"])
+    tried = {one["name"] for one in found["deviations"]}
+    assert tried.isdisjoint(found["cannot_exist"])
+    assert tried | set(found["cannot_exist"]) == {*NAMES, WASH}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said", "unsaid"),
+    [
+        ([], "What decides: never order, double, buy 100 Wh of nothing,", "Cannot exist here"),
+        (
+            ["--set", "market.quantities=metered"],
+            "What decides: never order. The lines with - do not. Cannot exist here, where quantities come from the"
+            " meters and homes state limits alone: double,",
+            "or a pair more than",
+        ),
+    ],
+)
+def test_the_text_says_what_decides_and_what_cannot_be_tried(
+    settings: list[str], said: str, unsaid: str, capsys: pytest.CaptureFixture[str], street: Path
+) -> None:
+    done = call(capsys, "check", "market", street, "--set", "time.days=1", *settings, "--rounds", "1", "-q")
+    text = " ".join(done.out.split())
+    assert said in text
+    assert unsaid not in text
 
 
 def test_a_gameable_share_fails_the_check(capsys: pytest.CaptureFixture[str], street: Path) -> None:

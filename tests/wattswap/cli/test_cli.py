@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -200,6 +201,9 @@ def test_the_book_lists_high_bids_and_low_offers_first(street: Path, tmp_path: P
     limits = pa.array([100_000 + 1_000 * (7 * i % 5) for i in range(table.num_rows)], pa.int64())
     column = table.column_names.index("limit_micro_per_kwh")
     pq.write_table(table.set_column(column, "limit_micro_per_kwh", limits), path)
+    manifest = json.loads((run.path / "manifest.json").read_text(encoding="utf-8"))
+    manifest["files"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (run.path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     rows = one_object(call(capsys, "show", run.path, "book", "--json"))["rows"]
     bids = [row["limit_per_kwh"] for row in rows if row["side"] == "buy"]
     offers = [row["limit_per_kwh"] for row in rows if row["side"] == "sell"]
@@ -338,6 +342,37 @@ def test_data_check_tells_what_a_file_holds(street: Path, capsys: Capture) -> No
         assert phrase in outcome.out
     facts = one_object(call(capsys, "data", "check", street / "meter.csv", "--json"))
     assert (facts["ok"], facts["rows"]) == (True, 216)
+
+
+@pytest.mark.parametrize(
+    ("zone", "span", "gap"),
+    [
+        (
+            ["--zone", "Asia/Kolkata"],
+            "Mon 01 Jun 2026 05:30 to Thu 04 Jun 2026 04:30 (Asia/Kolkata)",
+            "2026-06-01 12:30 (Asia/Kolkata)",
+        ),
+        (
+            [],
+            "Mon 01 Jun 2026 00:00 to Wed 03 Jun 2026 23:00 (UTC: no zone is known, and --zone names one)",
+            "2026-06-01T07:00Z",
+        ),
+    ],
+)
+def test_data_check_speaks_local_time(
+    zone: list[str], span: str, gap: str, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    lines = (street / "meter.csv").read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not line.startswith("2026-06-01T07:00:00Z,home-2,")]
+    assert len(kept) == len(lines) - 1
+    file = tmp_path / "gap.csv"
+    file.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    said = call(capsys, "data", "check", file, *zone).out
+    assert f"span       {span}\n" in said
+    assert f"1 intervals from {gap} have no row" in said
+    facts = one_object(call(capsys, "data", "check", file, *zone, "--json"))
+    assert (facts["first"], facts["last"]) == ("2026-06-01T00:00Z", "2026-06-03T23:00Z")
+    assert facts["local_zone"] == (zone[1] if zone else None)
 
 
 def test_data_check_names_the_bad_lines_and_exits_with_3(

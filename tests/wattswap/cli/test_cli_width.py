@@ -12,6 +12,7 @@ import pytest
 import wattswap as ws
 from tests.kits.run_kit import call, write_street
 from wattswap.cli._summary import print_bills
+from wattswap.cli.live import _print_equal, _print_network
 from wattswap.cli.output import Form
 from wattswap.cli.tables import Column, fitting, fixed, print_table
 from wattswap.results import Comparison, RunResult
@@ -77,6 +78,49 @@ def test_lists_and_checks_of_mechanisms_fit(screen: int, capsys: Capture) -> Non
 def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder in which the sweep of the first width leaves its cells for the others."""
     return tmp_path_factory.mktemp("sweeps")
+
+
+@every_width
+@pytest.mark.parametrize("quantities", ["ordered", "metered"])
+def test_a_check_of_a_market_fits(quantities: str, screen: int, street: Path, capsys: Capture) -> None:
+    words = ["--set", f"market.quantities={quantities}", "--set", "time.days=1", "--rounds", "1", "-q"]
+    text = call(capsys, "check", "market", street, *words).out
+    fits(text, screen)
+    wide = call(capsys, "check", "market", street, *words, "--wide").out
+    assert set(NUMBER.findall(text)) <= set(NUMBER.findall(wide))
+
+
+@every_width
+def test_the_summary_of_a_live_run_fits(screen: int, capsys: Capture) -> None:
+    times = {"p50": 12.34, "p95": 123.45}
+    network = {
+        "nodes": 118, "roles": {"household": 113, "operator": 1, "validator": 4}, "interval_s": times,
+        "finality_s": times, "signed_receipts": 31200, "results_by_gossip": 15600, "results_by_request": 1560,
+        "proofs_checked": 15600,
+    }  # fmt: skip
+    root = "0123456789abcdef" * 4
+    names = ("book_root", "clearing_root", "postings_root")
+    row = {
+        "interval": "2016-09-19T04:15Z",
+        "orders": 1047,
+        "traded_kwh": 1234.567,
+        **dict.fromkeys(names, root),
+    }
+    forms: tuple[Form, Form] = ("text", "wide")
+    for form in forms:
+        _print_network("street", 1, network)
+        _print_equal([row], form)
+        text = capsys.readouterr().out
+        assert "1234.567" in text
+        assert (text.count("01234567 =") == 3) is (form == "wide" or screen >= 80)
+        if form == "text":
+            fits(text, screen)
+
+
+@every_width
+def test_checks_of_scenarios_and_data_fit(screen: int, street: Path, capsys: Capture) -> None:
+    fits(call(capsys, "validate", street).out, screen)
+    fits(call(capsys, "data", "check", street / "meter.csv").out, screen)
 
 
 @every_width

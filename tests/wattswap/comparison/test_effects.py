@@ -23,6 +23,7 @@ from wattswap.plugins import import_files
 from wattswap.results import Comparison
 from wattswap.runs.interval import step
 from wattswap.runs.prepare import Setup, prepare, under
+from wattswap.runs.shown import money_in_cents
 from wattswap.scenario.load import load
 from wattswap.selection import choice_of
 
@@ -155,6 +156,25 @@ def test_cents_add_up_and_money_from_outside_is_no_merit() -> None:
     assert (shown["price_effect"] + shown["rationing_effect"]).round(2).tolist() == shown[
         "by_mechanism"
     ].tolist()
+
+
+def test_effects_in_cents_are_the_differences_of_the_savings_that_are_shown() -> None:
+    third = np.full(3, 3_333_333)
+    frame = by_mechanism(
+        {"a": Effects(0 * third, 0 * third, 0 * third, 0), "b": Effects(third, third, third, 0)}
+    )
+    frame.attrs["reference"] = "a"
+    figures: dict[str, dict[str, float | None]] = {
+        "a": {"saving_by_mechanism": 1.0049, "saving_by_imbalance_rule": 2.0, "saving_from_outside": 0.0},
+        "b": {"saving_by_mechanism": 1.0249, "saving_by_imbalance_rule": 2.01, "saving_from_outside": 0.0},
+    }
+    for row in figures.values():
+        row["saving"] = sum(value or 0.0 for value in row.values())
+    money = {label: money_in_cents(row) for label, row in figures.items()}
+    shown = in_cents(frame, figures).loc["b"]
+    for effect, part in (("by_mechanism", "saving_by_mechanism"), ("saving", "saving")):
+        assert shown[effect] == pytest.approx(money["b"][part] - money["a"][part])
+    assert shown["price_effect"] + shown["rationing_effect"] == pytest.approx(shown["by_mechanism"])
 
 
 @pytest.fixture(scope="module")

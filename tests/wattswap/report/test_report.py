@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -138,7 +139,7 @@ def test_the_verdict_says_the_money_of_the_bills_and_names_the_worst_off_home(
 
 
 def test_the_bills_of_the_page_add_up(html: str) -> None:
-    (body,) = re.findall(r"<caption>Bills with .*?</tbody>", html, re.S)
+    (body,) = re.findall(r"<caption>Bills with .*?</tfoot>", html, re.S)
     lines = [re.findall(r'<td class="number">([^<]+)</td>', row) for row in body.split("<tr>")[2:]]
     *homes, total = [[round(100 * float(cell.replace(",", ""))) for cell in line] for line in lines]
     assert len(homes) == 3
@@ -247,6 +248,16 @@ def test_the_chain_is_verified_before_it_is_said_to_hold(html: str, finished: Ru
     assert "all 48 blocks" in text
     assert finished.manifest["chain"]["head"] in text
     assert "wattswap run SCENARIO --mechanism" in Page(html_of(story())).text["chain"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "last"),
+    [("Asia/Kolkata", "Thu 04 Jun 2026 04:30 (Asia/Kolkata)"), (None, "Wed 03 Jun 2026 23:00 (UTC)")],
+)
+def test_the_chain_has_local_times(zone: str | None, last: str, finished: RunResult) -> None:
+    told = story_of(finished.path)
+    told = replace(told, scenario={**told.scenario, "time": {**told.scenario["time"], "zone": zone}})
+    assert f"last settled interval{last} bytes" in " ".join(Page(html_of(told)).text["chain"].split())
 
 
 def test_the_report_of_a_week_of_the_street_stays_small(tmp_path: Path) -> None:

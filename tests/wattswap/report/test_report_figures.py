@@ -26,9 +26,10 @@ def measure(name: str) -> Metric:
 
 
 def cells_of(html: str, row: str) -> list[str]:
-    """Text of the cells of a table's row; a marked one ends in a star."""
-    (found,) = re.findall(rf'<tr><th scope="row">{re.escape(row)}</th>(.*?)</tr>', html)
-    cells = re.findall(r'<td class="([^"]*)">(.*?)</td>', found)
+    """Text of the cells of a row, of all measures in order; a marked one ends in a star."""
+    unfolded = html[html.index("<details") :].replace("<wbr>", "")
+    found = "".join(re.findall(rf'<tr><th scope="row">{re.escape(row)}</th>(.*?)</tr>', unfolded))
+    cells = re.findall(r'<td class="([^"]*)"[^>]*>(.*?)</td>', found)
     return [re.sub(r"<small>[^<]*</small>", "", c) + ("*" if "best" in css else "") for css, c in cells]
 
 
@@ -83,6 +84,20 @@ def test_losers_have_another_colour_and_another_side() -> None:
     (bars, *_) = figures.savings_figure({"mcafee": bills("mcafee")["saving"]}, "EUR").data
     assert list(bars.x) == [-0.75, 0.25, 0.5, 1.0, 1.5]
     assert [c == drawing.VERMILION for c in bars.marker.color] == [True, False, False, False, False]
+
+
+def test_labels_of_points_and_bars_are_the_cents_of_the_table() -> None:
+    third = pd.DataFrame({"saving": [1 / 3] * 3, "cost_without_market": [2 / 3] * 3}, index=["a", "b", "c"])
+    third["cost_with_market"] = third["cost_without_market"] - third["saving"]
+    (bars,) = figures.savings_figure({"vcg": third["saving"]}, "EUR").data
+    assert (list(bars.x), list(bars.customdata)) == ([1 / 3] * 3, [0.34, 0.33, 0.33])
+    lines = figures.savings_figure({"vcg": third["saving"], "mcafee": third["saving"]}, "EUR").data
+    assert [list(line.customdata) for line in lines] == [[0.34, 0.33, 0.33]] * 2
+    *_, before, after = figures.bills_figure({"vcg": third}, "EUR").data
+    assert sorted(before.customdata) == [0.66, 0.67, 0.67]
+    assert sum(before.customdata) - sum(after.customdata) == pytest.approx(1)
+    sentence = words.worst_off(replace(outcome("vcg"), bills=third), "EUR")
+    assert sentence.endswith("even a, which gains least, saves 0.34 EUR.")
 
 
 def test_the_peak_is_marked_where_it_is() -> None:
@@ -158,8 +173,8 @@ def test_several_seeds_show_the_interval_and_one_does_not() -> None:
 
 def test_a_promise_that_was_broken_is_marked() -> None:
     html = properties_table(story())
-    assert html.count('<td class="bad">broken: the operator added money in 3') == 1
-    assert html.count('<td class="bad">broken: 90.00 % of the optimum</td>') == 1
+    assert html.count('<td class="bad" data-label="budget">broken: the operator added money in 3') == 1
+    assert html.count('<td class="bad" data-label="efficiency">broken: 90.00 % of the optimum<') == 1
     assert html.count("the operator never adds money") == 1
 
 

@@ -18,9 +18,12 @@ from wattswap.comparison.plan import Point, make_plan
 from wattswap.comparison.runner import compare
 from wattswap.conditions import Condition, broken, read_conditions
 from wattswap.errors import RunNotFound, UsageError
-from wattswap.report.story import Spread, Story, energy_flows
+from wattswap.report import figures
+from wattswap.report.sections.flows import flows as flows_section
+from wattswap.report.story import KEPT, RELEASED, Spread, Story, energy_flows
 from wattswap.report.write import html_of, story_of
 from wattswap.results import Comparison, RunResult
+from wattswap.runs.shown import rounded
 from wattswap.selection import read_choices
 
 NAMES = ["uniform_price", "pay_as_bid", "vcg"]
@@ -50,15 +53,18 @@ def test_a_figure_that_does_not_exist_for_a_seed_has_no_mean() -> None:
 kwh = st.integers(0, 10_000)
 
 
-@given(pv=kwh, load=kwh, imported=kwh, exported=kwh, local=kwh)
-def test_energy_flows_lose_nothing(pv: int, load: int, imported: int, exported: int, local: int) -> None:
+@given(pv=kwh, load=kwh, imported=kwh, exported=kwh, local=kwh, lost=kwh)
+def test_energy_flows_lose_nothing(
+    pv: int, load: int, imported: int, exported: int, local: int, lost: int
+) -> None:
     local = min(local, imported, exported)
+    lost = min(lost, exported - local)
     flows = energy_flows(
         {
             "import_kwh": imported,
             "export_kwh": exported,
             "retail_import_kwh": imported - local,
-            "retail_export_kwh": exported - local,
+            "retail_export_kwh": exported - local - lost,
             "load_kwh": load,
             "pv_kwh": pv,
         }
@@ -66,15 +72,43 @@ def test_energy_flows_lose_nothing(pv: int, load: int, imported: int, exported: 
     into = flows.groupby("target")["energy_kwh"].sum()
     out = flows.groupby("source")["energy_kwh"].sum()
     assert (flows["energy_kwh"] > 0).all()
-    assert into.get("Neighbours", 0) == out.get("Neighbours", 0) == local
-    assert into.get("Retailer buys", 0) == exported - local
+    assert into.get("Neighbours", 0) == out.get("Neighbours", 0) == local + lost
+    assert into.get("Grid losses", 0) == lost
+    assert into.get("Retailer buys", 0) == exported - local - lost
     assert out.get("Retailer sells", 0) == imported - local
     if pv >= exported and load >= imported:
         assert out.get("PV", 0) == pv
         assert into.get("Consumption", 0) == load
+        net = (pv - exported) - (load - imported)
+        assert into.get(KEPT, 0) - out.get(RELEASED, 0) == net
+        assert not {KEPT, RELEASED} <= {*into.index, *out.index}
     else:
         assert into.get("Needs of homes", 0) == imported
         assert out.get("Surplus of homes", 0) == exported
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=6, max_size=6))
+def test_the_ends_of_drawn_flows_are_the_sums_of_the_numbers_beside_them(wh: list[int]) -> None:
+    kept, local, sold, bought, released, lost = (n / 1e3 for n in wh)
+    exported, imported = local + lost + sold, local + bought
+    sums = {"import": imported, "export": exported, "retail_import": bought, "retail_export": sold}
+    sums |= {"load": imported + released, "pv": exported + kept}
+    flows = energy_flows({f"{name}_kwh": value for name, value in sums.items()})
+    if flows.empty:
+        return
+    (drawn,) = figures.flows_figure(flows).data
+    ends = [label.rsplit(": ", 1) for label in drawn.node.label]
+    said = {name: round(10 * float(text.removesuffix(" kWh").replace(",", ""))) for name, text in ends}
+    tenths = flows.assign(tenths=[round(10 * rounded(v, 1)) for v in flows["energy_kwh"]])
+    into, out = (tenths.groupby(end)["tenths"].sum() for end in ("target", "source"))
+    for name, value in said.items():
+        assert value == max(into.get(name, 0), out.get(name, 0))
+
+
+def test_batteries_are_called_net_where_only_that_is_known() -> None:
+    html = flows_section(story()).body
+    assert f"PV to {KEPT} " in html
+    assert "Of batteries the net is shown" in html
 
 
 def test_a_market_moves_no_energy_and_what_neighbours_settle_is_what_no_retailer_does(
@@ -186,7 +220,7 @@ def test_both_have_figures_and_a_report_in_python(
 def test_the_page_of_a_comparison_tells_of_every_mechanism(compared: Comparison) -> None:
     html = html_of(story_of(compared.path))
     for label in ("retailer_only (reference)", "pay_as_bid", "vcg", "welfare_optimum (bound)"):
-        assert f'<th scope="row">{label}</th>' in html
+        assert f'<th scope="row">{label}</th>' in html.replace("<wbr>", "")
     assert "The cells of a comparison run without a chain." in html
 
 

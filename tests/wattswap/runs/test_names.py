@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import wattswap as ws
 from market.settlement.accounts import SYSTEM_ACCOUNTS
 from tests.kits.run_kit import call, one_object
+from wattswap.report.write import html_of, story_of
 from wattswap.results import RunResult
 
 NAMES = ("all", *SYSTEM_ACCOUNTS, "total", "sum", "external", "household", "home", "account", "Jürgen")
@@ -69,13 +71,24 @@ def test_every_home_has_its_own_bill_in_every_table(named: RunResult, capsys: Ca
     assert {name: bills[name] for name in expected} == expected
     shown = call(capsys, "show", named.path, "bills").out
     rows = [line.split() for line in shown.splitlines() if line.strip()]
-    imports = [
-        (row[0], float(row[1])) for row in rows if len(row) > 1 and row[0] in NAMES and row[1][0].isdigit()
-    ]
-    assert imports[: len(NAMES)] == [*expected.items(), ("Jürgen", 0.0)]
-    assert imports[len(NAMES)] == ("all", pytest.approx(sum(expected.values())))
+    lines = [i for i, row in enumerate(rows) if row[0].startswith("─")]
+    homes, (total,) = rows[lines[0] + 1 : lines[1]], rows[lines[1] + 1 :]
+    assert [(row[0], float(row[1])) for row in homes] == [*expected.items(), ("Jürgen", 0.0)]
+    assert (total[0], float(total[1])) == ("all", pytest.approx(sum(expected.values())))
     given = one_object(call(capsys, "show", named.path, "bills", "--json"))["rows"]
     assert [row["household"] for row in given] == list(NAMES)
+
+
+def test_the_sum_of_the_bills_is_the_foot_of_a_table_and_no_home(named: RunResult, capsys: Capture) -> None:
+    page = html_of(story_of(named.path))
+    (body,) = re.findall(r"<caption>Bills with .*?</table>", page, re.S)
+    homes, total = (re.findall(r'<th scope="row">([^<]+)</th>', part) for part in body.split("<tfoot>"))
+    assert (sorted(homes), total) == (sorted(NAMES), ["all homes"])
+    given = call(capsys, "show", named.path, "bills", "--csv").out.splitlines()
+    assert [line.split(",")[0] for line in given[1:]] == list(NAMES)  # no sum to be taken for a home
+    why = call(capsys, "show", named.path, "why", "all").out.splitlines()
+    assert why[-4].startswith(" ─")
+    assert why[-3].split()[0] == "all"
 
 
 def test_postings_say_what_kind_each_account_is(named: RunResult, capsys: Capture) -> None:

@@ -14,6 +14,7 @@ from tests.kits.run_kit import call, write_street
 from wattswap.cli.output import Progress
 from wattswap.errors import UsageError
 from wattswap.results import RunResult
+from wattswap.runs.shown import bills_in_cents
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +51,12 @@ def test_why_adds_the_money_of_a_home_up_to_its_bill(
     result: RunResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = str(result.bills().index[0])
-    last = [line for line in call(capsys, "show", result.path, "why", home).out.splitlines() if line.strip()][
-        -1
+    *_, total, said = [
+        line for line in call(capsys, "show", result.path, "why", home).out.splitlines() if line.strip()
     ]
-    cost = result.bills().loc[home, "cost_with_market"]
-    assert float(last.split()[-1]) == pytest.approx(-cost, abs=0.00051)
+    cost = bills_in_cents(result.bills()).loc[home, "cost_with_market"]
+    assert float(total.split()[-1]) == -cost
+    assert said == f"The bill with the market is {cost:.2f}: the total with the other sign."
 
 
 def test_homes_left_out_are_named_above_the_bills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

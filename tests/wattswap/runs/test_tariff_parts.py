@@ -22,6 +22,7 @@ from wattswap.report.write import html_of, story_of
 from wattswap.results import RunResult
 from wattswap.runs import engine
 from wattswap.runs.layout import CHECKPOINT, PARTIAL
+from wattswap.runs.shown import bills_in_cents
 from wattswap.scenario.basis import rests_on
 from wattswap.verification import verify_run
 
@@ -277,8 +278,12 @@ def test_what_people_read_names_the_parts_and_says_what_prices_contain(
     head = call(capsys, "show", whole.path, "bills", "--csv").out.splitlines()[0]
     assert head.endswith("imbalance_cost,standing,peak,grid_fee_net,levy,vat")
     assert "(import with VAT)" in call(capsys, "show", whole.path, "prices").out
-    why, bill = " ".join(call(capsys, "show", whole.path, "why", "h1").out.split()), whole.bills().loc["h1"]
-    assert f"standing charge {bill['standing']:.3f}, peak charge {bill['peak']:.3f}" in why
+    why = " ".join(call(capsys, "show", whole.path, "why", "h1").out.split())
+    bill = bills_in_cents(whole.bills()).loc["h1"]
+    assert (
+        f"by calendar and meter standing charge {bill['standing']:.2f} and peak charge {bill['peak']:.2f}"
+        in why
+    )
     page = html_of(story_of(whole.path))
     assert "of which VAT" in page
     assert "drawn with VAT" in page

@@ -138,6 +138,8 @@ def test_a_start_inside_a_local_hour_is_refused(tmp_path: Path) -> None:
     ("override", "sentence"),
     [
         ("time.zone=Asia/Calcuta", "no time zone 'Asia/Calcuta'"),
+        ("time.zone=localtime", "'localtime' is a setting of a machine and no place"),
+        ("time.zone=right/Asia/Kolkata", "did you mean 'Asia/Kolkata'?"),
         ("time.interval_minutes=7", "5, 15, 30, 60"),
         ("time.interval_minutes=45", "5, 15, 30, 60"),
     ],

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from wattswap.report import figures, words
-from wattswap.report.page import MAX_ROWS, Section, figure, table
+from wattswap.report.page import MAX_ROWS, Section, figure, number_cells, table
 from wattswap.report.section import section
 from wattswap.report.story import Story
-from wattswap.report.words import number
 from wattswap.runs.shown import PART_HEADS, bills_with_total
 
 
@@ -42,11 +41,11 @@ def _table(story: Story, homes: list[str]) -> str:
     """The bills of the mechanism in focus, in cents that add up to the last line."""
     names = ["cost_without_market", "cost_with_market", "saving"]
     names += [name for name in PART_HEADS if name in story.focused.bills]
-    shown = bills_with_total(story.focused.bills.loc[homes, names], "all homes").rename(columns=PART_HEADS)
+    order = {str(home): row for row, home in enumerate(story.focused.bills.index)}
+    shown = bills_with_total(story.focused.bills[names], "all homes").iloc[
+        [*map(order.__getitem__, homes), -1]
+    ]
+    shown = shown.rename(columns=PART_HEADS)
     shown.index.name = "home"
-    cells = {
-        (i, j): f'<td class="number">{number(float(value))}</td>'
-        for i, row in enumerate(shown.to_numpy().tolist())
-        for j, value in enumerate(row)
-    }
-    return table(f"Bills with {story.focus}, in {story.currency}; the lines add up.", shown, cells)
+    caption = f"Bills with {story.focus}, in {story.currency}; the lines add up."
+    return table(caption, shown, number_cells(shown), total=True)

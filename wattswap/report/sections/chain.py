@@ -7,6 +7,7 @@ from html import escape
 from wattswap.report.page import Section, paragraph, table
 from wattswap.report.section import section
 from wattswap.report.story import Story
+from wattswap.scenario.basis import moment
 
 
 @section("chain", 110)
@@ -26,7 +27,9 @@ def chain(story: Story) -> Section:
         "bytes": "bytes",
         "bytes_per_block": "bytes per block",
     }
-    frame = pd.DataFrame({"value": {text: str(facts.get(name)) for name, text in names.items()}})
+    last = facts["last_interval"]
+    shown = {**facts, "last_interval": f"{moment(last, story.zone)} ({story.zone})" if last else "none"}
+    frame = pd.DataFrame({"value": {text: str(shown.get(name)) for name, text in names.items()}})
     frame.index.name = "chain"
     if facts.get("signatures") is None:
         body = paragraph("This chain is long and was not verified for this report. This verifies it:")

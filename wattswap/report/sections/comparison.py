@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING
 
 from market.metrics.table import Metric
 from wattswap.report import figures
-from wattswap.report.page import Section, figure, paragraph, table
+from wattswap.report.page import FITS, Section, figure, paragraph, table
 from wattswap.report.section import section
-from wattswap.report.story import UNDEFINED, Outcome, Spread, Story
+from wattswap.report.story import Outcome, Spread, Story
 from wattswap.report.words import (
     DASH,
+    added_by,
     against_best,
     columns,
     interval,
-    merit,
     needs_money,
     number,
+    shown_merit,
     two_prices,
 )
+from wattswap.runs.shown import rounded
 from wattswap.scenario.basis import OWN_RULE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     import plotly.graph_objects as go
 
@@ -33,11 +37,13 @@ def comparison(story: Story) -> Section:
     why = "Which mechanism does best at what; the best value of each column is marked, the others are relative to it."
     body, drawn = comparison_table(story)
     split = surplus_split(story)
-    if not split.empty:
+    if not split.empty and not split.fillna(0.0).to_numpy().any():
+        body += paragraph("Nobody gained from trade at the stated limits: there is nothing to draw.", "note")
+    elif not split.empty:
         name = "welfare-split"
         drawn = {name: figures.surplus_figure(split, story.currency)}
         caption = f"Gain from trade at stated limits, by who gets it, in {story.currency}."
-        body += figure(name, f"Bars of welfare by mechanism: {_in_words(split)}.", caption, split)
+        body += figure(name, f"Bars of welfare by mechanism: {_in_words(story, split)}.", caption, split)
     return Section("comparison", "Comparison", why, body, drawn)
 
 
@@ -81,7 +87,7 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
     days = f"{story.intervals} intervals of {story.interval_minutes} min"
     seeds = "" if len(story.seeds) < 2 else f" Mean over {len(story.seeds)} seeds, and its 95 % interval."
     caption = f"{story.homes} homes, {days}, money in {story.currency}.{seeds}{two_prices(story.outcomes)}"
-    body = table(caption, frame, html)
+    body = _folded(caption, frame, html)
     for reason in dict.fromkeys(_reason(m) for m in measures):
         gaps = [m for m in measures if _reason(m) == reason and _rows_without(story, m)]
         if gaps:
@@ -90,7 +96,7 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
             body += paragraph(f"{DASH} stands for {names} of {rows}: {reason}.", "note")
     paid = [o for o in story.rivals if _is_paid_for(story, o)]
     if paid:
-        added = ", ".join(f"{o.label} {number(-(o.value('operator_surplus') or 0))}" for o in paid)
+        added = ", ".join(f"{o.label} {number(added_by(o))}" for o in paid)
         what = "what it saves the homes comes partly from outside, and does not count for best"
         body += paragraph(f"Where the operator adds money ({added} {story.currency}), {what}.", "note")
     own = [label for label, rule in story.rationing.items() if rule == OWN_RULE]
@@ -109,6 +115,20 @@ def comparison_table(story: Story) -> tuple[str, dict[str, go.Figure]]:
     return body, {}
 
 
+def _folded(caption: str, frame: pd.DataFrame, html: Mapping[tuple[int, int], str]) -> str:
+    """The first columns, of which a narrow page shows the first few, and all that it leaves out in a part to unfold."""
+    parts = []
+    for start in range(0, len(frame.columns), FITS):
+        cells = {(i, j - start): cell for (i, j), cell in html.items() if j >= start}
+        parts.append((frame.iloc[:, start : start + FITS], cells))
+    (first, cells), *rest = parts
+    more = f'<div class="narrow">{table("The same measures, all of them.", first, cells)}</div>'
+    more += "".join(table("Further measures.", part, own) for part, own in rest)
+    css = "" if rest else " narrow"
+    body = table(caption, first, cells, css="first")
+    return f'{body}<details class="more{css}"><summary>More measures</summary>\n{more}</details>'
+
+
 def best_value(story: Story, measure: Metric) -> float | None:
     """The best mean of a column among the mechanisms proper; None where there is none to choose from.
 
@@ -119,7 +139,7 @@ def best_value(story: Story, measure: Metric) -> float | None:
     entrants = list(story.rivals) if len(story.rivals) > 1 else [*story.rivals, story.without]
     if measure.name in _MONEY:
         entrants = [o for o in entrants if not _is_paid_for(story, o)]
-    values = [v for o in entrants if (v := o.value(measure.name)) is not None]
+    values = [v for o in entrants if (v := o.shown(measure.name).mean) is not None]
     if len(values) < 2:
         return None
     return max(values) if measure.better == "higher" else min(values)
@@ -138,8 +158,8 @@ def _is_paid_for(story: Story, outcome: Outcome) -> bool:
 def _found(outcome: Outcome, measure: Metric) -> Spread:
     """A figure of a mechanism; what it saves by itself is without the money that its operator adds."""
     if measure.name == "saving_by_mechanism" and needs_money(outcome):
-        return Spread(merit(outcome))
-    return outcome.metrics.get(measure.name, UNDEFINED)
+        return Spread(shown_merit(outcome))
+    return outcome.shown(measure.name)
 
 
 def _reason(measure: Metric) -> str:
@@ -162,7 +182,7 @@ def _cell(story: Story, outcome: Outcome, measure: Metric, best: float | None) -
     outside = outcome.label == story.bound or (measure.name in _MONEY and _is_paid_for(story, outcome))
     if found.mean is None or best is None or outside:
         return f'<td class="number">{text}</td>'
-    shown, top = (round(v * measure.factor, measure.decimals) for v in (found.mean, best))
+    shown, top = (rounded(v * measure.factor, measure.decimals) for v in (found.mean, best))
     if shown == top:
         return f'<td class="number best">{text}<small>best</small></td>'
     beats_all = (shown > top) == (measure.better == "higher")
@@ -172,8 +192,9 @@ def _cell(story: Story, outcome: Outcome, measure: Metric, best: float | None) -
     return f'<td class="number">{text}<small>{escape(beside)}</small></td>'
 
 
-def _in_words(frame: pd.DataFrame) -> str:
+def _in_words(story: Story, split: pd.DataFrame) -> str:
+    shown = {label: story.outcome(label).shown for label in map(str, split.index)}
     return "; ".join(
-        f"{label}: " + ", ".join(f"{str(c).split('_')[0]} {number(v)}" for c, v in row.items())
-        for label, row in frame.iterrows()
+        f"{label}: " + ", ".join(f"{name.split('_')[0]} {number(of(name).mean)}" for name in map(str, split))
+        for label, of in shown.items()
     )

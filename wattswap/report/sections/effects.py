@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from wattswap.comparison.effects import in_cents
-from wattswap.report.page import Section, paragraph, table
+from wattswap.report.page import Section, number_cells, paragraph, table
 from wattswap.report.section import section
 from wattswap.report.story import Story
-from wattswap.report.words import number
 
 HEADS = {
     "by_mechanism": "by the mechanism",
@@ -24,10 +23,13 @@ def effects(story: Story) -> Section | None:
     if story.effects is None:
         return None
     against = story.effects.attrs["reference"]
-    frame = in_cents(story.effects.drop(index=against)).sort_values("by_mechanism", ascending=False)
-    shown = frame[list(HEADS)].rename(columns=HEADS).map(number)
+    frame = in_cents(story.effects.drop(index=against), story.figures).sort_values(
+        "by_mechanism", ascending=False
+    )
+    shown = frame[list(HEADS)].rename(columns=HEADS)
     shown.index.name = "mechanism"
-    body = table(f"All homes together, saved more than by {against}, in {story.currency}.", shown)
+    cells = number_cells(shown)
+    body = table(f"All homes together, saved more than by {against}, in {story.currency}.", shown, cells)
     body += paragraph(
         "The price effect is what other prices bring for the energy that homes trade, the rationing effect what it"
         " brings that other homes are served, or with other energies. Money that an operator adds from outside is no"

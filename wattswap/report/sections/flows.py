@@ -5,7 +5,7 @@ from __future__ import annotations
 from wattswap.report import figures, words
 from wattswap.report.page import Section, figure, paragraph
 from wattswap.report.section import section
-from wattswap.report.story import Story
+from wattswap.report.story import KEPT, RELEASED, Story
 from wattswap.report.words import number
 
 
@@ -23,8 +23,10 @@ def flows(story: Story) -> Section:
     caption = f"Energy of all homes in {words.duration(story.length)}, {story.focus}, in kWh."
     if "PV" not in set(story.flows["source"]):
         caption += " What happens behind the meters is not in the data."
+    elif {KEPT, RELEASED} & {*story.flows["source"], *story.flows["target"]}:
+        caption += " Of batteries the net is shown: what went through them counts as used from PV."
     text = "; ".join(
         f"{a} to {b} {number(e, 1)} kWh" for a, b, e in story.flows.itertuples(index=False, name=None)
     )
-    body = figure("energy-flows", f"Bands of energy: {text}.", caption, story.flows, wide=True)
+    body = figure("energy-flows", f"Bands of energy: {text}.", caption, story.flows)
     return Section("flows", "Energy flows", why, body, {"energy-flows": figures.flows_figure(story.flows)})

@@ -18,42 +18,46 @@ def properties(story: Story) -> Section:
 
 
 def properties_table(story: Story) -> str:
-    """Promises next to what was observed, one row a mechanism and property."""
+    """What was observed and what is promised, one row a mechanism and one column a property."""
     import pandas as pd
 
-    rows: list[tuple[str, str, str, str]] = []
-    for o in story.outcomes:
-        if o.label != story.reference or len(story.outcomes) == 1:
-            rows += _properties(story, o)
-    frame = pd.DataFrame([r[1:] for r in rows], columns=["property", "promised", "observed"])
-    frame.index = pd.Index([r[0] for r in rows], name="mechanism")
-    html = {
-        (i, 2): f'<td class="bad">{escape(r[3])}</td>'
-        for i, r in enumerate(rows)
-        if r[3].startswith("broken")
-    }
+    shown = [o for o in story.outcomes if o.label != story.reference or len(story.outcomes) == 1]
+    rows = {o.label: _properties(o) for o in shown}
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(_PROPERTIES))
+    frame.index.name = "mechanism"
+    html = {(i, j): _cell(*pair) for i, pairs in enumerate(rows.values()) for j, pair in enumerate(pairs)}
     note = "Efficiency and volume are held against the largest welfare at the limits that were stated, without a grid."
-    return table("Observed over all intervals.", frame, html) + paragraph(note, "note")
+    return table("Observed over all intervals, below it what is promised.", frame, html) + paragraph(
+        note, "note"
+    )
 
 
-def _properties(story: Story, o: Outcome) -> list[tuple[str, str, str, str]]:
+_PROPERTIES = ("budget", "nobody trades worse than the limit", "efficiency", "volume")
+
+
+def _cell(promised: str, observed: str) -> str:
+    css = "bad" if observed.startswith("broken") else "long"
+    return f'<td class="{css}">{escape(observed)}<small>promised: {escape(promised)}</small></td>'
+
+
+def _properties(o: Outcome) -> list[tuple[str, str]]:
+    """What is promised and what was observed, for each property."""
     p, seen = o.promises, o.observed
-    promised = {
-        "budget": "not registered" if p is None else _BUDGET[p.budget_balance],
-        "nobody trades worse than the limit": _yes(None if p is None else p.individually_rational),
-        "efficiency": "not registered" if p is None else "the optimum" if p.efficient else "no promise",
-        "volume": "no promise",
-    }
     strong = p is not None and p.budget_balance == "strong"
     rational = p is not None and p.individually_rational
     no_deficit = p is not None and p.budget_balance in ("strong", "weak")
-    observed = {
-        "budget": _budget(seen.deficit_intervals, seen.surplus_intervals, strong, no_deficit),
-        "nobody trades worse than the limit": _rational(seen.worse_than_limit, rational),
-        "efficiency": _efficiency(seen.efficiency, p is not None and p.efficient),
-        "volume": _share(seen.volume_share, "of the volume of the optimum"),
-    }
-    return [(o.label, name, promised[name], observed[name]) for name in promised]
+    return [
+        (
+            "not registered" if p is None else _BUDGET[p.budget_balance],
+            _budget(seen.deficit_intervals, seen.surplus_intervals, strong, no_deficit),
+        ),
+        (_yes(None if p is None else rational), _rational(seen.worse_than_limit, rational)),
+        (
+            "not registered" if p is None else "the optimum" if p.efficient else "nothing",
+            _efficiency(seen.efficiency, p is not None and p.efficient),
+        ),
+        ("nothing", _share(seen.volume_share, "of the volume of the optimum")),
+    ]
 
 
 _BUDGET = {

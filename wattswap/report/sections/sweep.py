@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_PANELS = 12
 """Panels of one figure; of more, the first are drawn, and the data have all."""
+_SEEDS_DRAWN = 3
+"""Seeds from which on intervals are drawn: those of two reach 12.7 times as far as their standard error."""
 _COLUMNS, _GAP = 3, 0.05
 _TITLE_CHARACTERS = 120
 """Characters of panel titles that fit beside each other."""
@@ -44,10 +46,7 @@ def sweep(story: Story) -> Section | None:
         name = f"sweep-{metric.replace('_', '-')}"
         drawn[name] = sweep_figure(found, measure, story.currency)
         alt = f"Lines of {heading} against {', '.join(found.keys)}. {_range(found, measure)}"
-        wide = len(_panels(found, frame)) > 1
-        body += figure(
-            name, alt, _caption(found, measure, heading, len(story.seeds)), frame_of(frame), wide=wide
-        )
+        body += figure(name, alt, _caption(found, measure, heading), frame_of(frame))
     body += paragraph(f"All sections below are those of the point {story.point}.")
     return Section("sweep", "Sweep", why, body, drawn)
 
@@ -55,7 +54,8 @@ def sweep(story: Story) -> Section | None:
 def sweep_figure(found: Sweep, measure: Metric, currency: str) -> go.Figure:
     """A metric against a varied key, one line a mechanism, one panel for each setting of the other keys.
 
-    Values that are not numbers are shown as categories, without lines between them.
+    Values that are not numbers are shown as categories, without lines between them. `meta.narrow` of the layout has
+    the panels below each other, for a narrow page.
     """
     frame, x_key = found.frames[measure.name], _x_key(found)
     panels, numeric = _panels(found, frame)[:MAX_PANELS], _is_numeric(found, x_key)
@@ -64,20 +64,34 @@ def sweep_figure(found: Sweep, measure: Metric, currency: str) -> go.Figure:
     columns = min(
         len(panels), _COLUMNS, max(1, _TITLE_CHARACTERS // max(len(title) + 1 for title, _ in panels))
     )
-    height = 110 + _PANEL_PX * ceil(len(panels) / columns) + 17 * (len(labels) // 5)
-    drawn = new_figure(x_key, measure.heading.format(money=currency), height)
-    drawn.update_xaxes(type="linear" if numeric else "category")
-    axes = {a: drawn.layout[f"{a}axis"].to_plotly_json() for a in "xy"}
-    for place, (title, part) in enumerate(panels):
-        _place(drawn, axes, place, (len(panels), columns), title)
+    drawn = _panelled(found, measure, currency, [title for title, _ in panels], columns)
+    if columns > 1:
+        below = _panelled(found, measure, currency, [title for title, _ in panels], 1).layout.to_plotly_json()
+        moved = ("xaxis", "yaxis", "annotations", "height")
+        drawn.update_layout(meta={"narrow": {k: v for k, v in below.items() if k.startswith(moved)}})
+    for place, (_, part) in enumerate(panels):
         for i, label in enumerate(labels):
             own = part[part["mechanism"] == label]
             if numeric:
                 own = own.assign(**{x_key: own[x_key].map(_number)}).sort_values(x_key, kind="stable")
             look = _look(i - (labels[0] == found.bound))
-            _line(drawn, own, x_key, look, place, measure)
+            _line(drawn, own, x_key, look, place, measure, intervals=found.seeds >= _SEEDS_DRAWN)
     if not numeric:
         drawn.update_layout(scattermode="group", scattergap=0.4)
+    return drawn
+
+
+def _panelled(found: Sweep, measure: Metric, currency: str, titles: list[str], columns: int) -> go.Figure:
+    """An empty figure with a panel for each title."""
+    labels = found.frames[measure.name]["mechanism"].nunique()
+    height = 110 + _PANEL_PX * ceil(len(titles) / columns) + 17 * (labels // 5)
+    drawn = new_figure(_x_key(found), measure.heading.format(money=currency), height)
+    drawn.update_xaxes(type="linear" if _is_numeric(found, _x_key(found)) else "category")
+    if measure.name == "homes_worse_off":
+        drawn.update_yaxes(rangemode="nonnegative")
+    axes = {a: drawn.layout[f"{a}axis"].to_plotly_json() for a in "xy"}
+    for place, title in enumerate(titles):
+        _place(drawn, axes, place, (len(titles), columns), title)
     return drawn
 
 
@@ -142,13 +156,22 @@ def _look(i: int) -> dict[str, str]:
 
 
 def _line(
-    drawn: go.Figure, part: pd.DataFrame, x_key: str, look: dict[str, str], place: int, measure: Metric
+    drawn: go.Figure,
+    part: pd.DataFrame,
+    x_key: str,
+    look: dict[str, str],
+    place: int,
+    measure: Metric,
+    *,
+    intervals: bool,
 ) -> None:
     """One mechanism in one panel, with its intervals."""
     label, end = str(part["mechanism"].iloc[0]), "" if place == 0 else str(place + 1)
     mean, low, high = (part[name] * measure.factor for name in ("mean", "low", "high"))
     error = None
-    if measure.name != "homes_worse_off" and not high.isna().all():  # an interval of counts would pass 0
+    if (
+        intervals and measure.name != "homes_worse_off" and not high.isna().all()
+    ):  # an interval of counts would pass 0
         above, below = numbers(high - mean), numbers(mean - low)
         error = {"array": above, "arrayminus": below, "thickness": 1, "width": 3, "color": look["color"]}
     drawn.add_scatter(
@@ -194,12 +217,16 @@ def _cell(row: pd.Series[Any], measure: Metric) -> str:
     return f'<td class="number">{shown}{small}</td>'
 
 
-def _caption(found: Sweep, measure: Metric, heading: str, seeds: int) -> str:
+def _caption(found: Sweep, measure: Metric, heading: str) -> str:
     frame = found.frames[measure.name]
     text = f"{heading[:1].upper()}{heading[1:]}, against {', '.join(found.keys)}."
-    if seeds > 1:
-        bars = "" if measure.name == "homes_worse_off" else " Bars are 95 % intervals."
-        text += f" Means over {seeds} seeds.{bars}"
+    if found.seeds > 1:
+        bars = "Bars are 95 % intervals."
+        if found.seeds < _SEEDS_DRAWN:
+            bars = "The 95 % intervals of so few are too wide to be drawn; the data have them."
+        text += (
+            f" Means over {found.seeds} seeds. {'' if measure.name == 'homes_worse_off' else bars}".rstrip()
+        )
     if frame["mean"].isna().any():
         text += f" A point is missing where {measure.undefined_because}."
     if len(_panels(found, frame)) > MAX_PANELS:
