@@ -266,7 +266,7 @@ class Setup:
         return self.meter.sub_meters.get("pv", np.zeros_like(self.meter.import_wh))
 
     def behind_meter(self, i: int, columns: Mapping[str, IntArray]) -> dict[str, IntArray]:
-        """Consumption and production of each home in the i-th interval, with those of devices; empty if unknown. [Wh]"""
+        """Consumption and production of each home in the i-th interval, devices included; empty if unknown. [Wh]"""
         if not self.has_load:
             return {}
         row, part = self.first_row + i, self.takes_part(i)
