@@ -130,7 +130,7 @@ def _clock(minute: int) -> str:
 
 
 def _make_room(kept: dict[Any, Any]) -> None:
-    """Forget what was worked out earliest, where there is much: a plan asks for the same days again and again."""
+    """Discard what was worked out earliest, where there is much: a plan asks for the same days again and again."""
     if len(kept) > _KEPT:
         del kept[next(iter(kept))]
 
@@ -311,7 +311,7 @@ EV = DEVICES.register(
                 "late_minutes",
                 "late_minutes",
                 "whole",
-                "By how many minutes an arrival may be later, drawn anew for every home and day.",
+                "By how many minutes an arrival may be later, drawn for every home and day.",
                 0,
             ),
             Key(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from itertools import islice
@@ -19,7 +19,7 @@ from agents.rules import Weather
 from data.readings import MISSING, MeterData
 from data.weather import load_weather
 from market.errors import one_line, text_of
-from market.units import PPM, BoolArray, largest_remainder
+from market.units import PPM, BoolArray, IntArray, largest_remainder
 from wattswap.errors import InvalidData, InvalidScenario, Problem
 from wattswap.runs.membership import Membership, cure_by_term
 from wattswap.scenario.lines import KeyPath
@@ -197,6 +197,14 @@ def refuse_without_weather(
                 problems += scenario.invalid(("homes", name, home), wrong, cure).problems
     if problems:
         raise InvalidScenario(*problems)
+
+
+def used_and_made(
+    devices: Iterable[str], columns: Mapping[str, IntArray]
+) -> tuple[IntArray | int, IntArray | int]:
+    """Consumption and production of devices by their columns; 0 where none has any. [Wh]"""
+    kinds = [DEVICES.get(name) for name in devices]
+    return sum(columns.get(one.used, 0) for one in kinds), sum(columns.get(one.made, 0) for one in kinds)
 
 
 def _place(scenario: Scenario, meter: MeterData, key: KeyPath, name: str) -> int:

@@ -15,7 +15,6 @@ import numpy as np
 from agents.bidding import Orders, refuse_without_limits
 from agents.community import Community
 from agents.control import CONTROLLERS
-from agents.devices import DEVICES
 from agents.rules import AgentRules, Weather
 from data.readings import MISSING, MeterData
 from market.interval import Interval
@@ -51,6 +50,7 @@ from wattswap.runs.homes import (
     load_meter,
     refuse_without_weather,
     strategies_of,
+    used_and_made,
     weather_of,
     without_missing,
 )
@@ -272,20 +272,12 @@ class Setup:
         return self.meter.sub_meters.get("pv", np.zeros_like(self.meter.import_wh))
 
     def behind_meter(self, i: int, columns: Mapping[str, IntArray]) -> dict[str, IntArray]:
-        """Consumption and production of each home in the i-th interval; empty if the data do not have them. [Wh]
-
-        Args:
-            i: The interval.
-            columns: What devices say, by name; what they use and make is counted in.
-        """
+        """Consumption and production of each home in the i-th interval, devices included; empty if unknown. [Wh]"""
         if not self.has_load:
             return {}
         row, part = self.first_row + i, self.takes_part(i)
-        load, pv = self._load_wh[row], self._pv_wh[row]
-        for device in map(DEVICES.get, self.devices):
-            load = load + columns.get(device.used, 0)
-            pv = pv + columns.get(device.made, 0)
-        return {"load_wh": load * part, "pv_wh": pv * part}
+        used, made = used_and_made(self.devices, columns)
+        return {"load_wh": (self._load_wh[row] + used) * part, "pv_wh": (self._pv_wh[row] + made) * part}
 
     @cached_property
     def genesis(self) -> Genesis:

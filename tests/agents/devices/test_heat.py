@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import exp
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -124,16 +125,30 @@ def test_a_tank_does_what_an_independent_simulation_does(spec: Tank, minutes: in
 
 
 @many
-@given(tanks, st.sampled_from((15, 60)), st.integers(0, 99))
-def test_water_is_hot_if_full_power_all_the_time_keeps_it_hot(spec: Tank, minutes: int, seed: int) -> None:
-    """Whatever is commanded, and also where one hour's draw is more than the heater can warm in it."""
+@given(tanks, st.sampled_from((15, 60)), st.none() | st.integers(0, 99))
+def test_water_is_hot_if_full_power_all_the_time_keeps_it_hot(
+    spec: Tank, minutes: int, seed: int | None
+) -> None:
+    """Whatever is commanded, nothing too, and also where an hour's draw is more than the heater can warm in it."""
     spec = replace(spec, initial_udeg=spec.high_udeg)
     steps = 48 * 60 // minutes
     moments = moments_from(NIGHTS[2], steps, minutes)
     _, best = walk(Tanks([spec], minutes), [np.array([10**9])] * steps, moments)
     if column(best, "cold").any() or (column(best, "water_udeg") < spec.low_udeg).any():
         return
-    _, states = walk(Tanks([spec], minutes), commands(seed, steps), moments)
+    wanted = [NOTHING] * steps if seed is None else commands(seed, steps)
+    _, states = walk(Tanks([spec], minutes), wanted, moments)
+    assert not column(states, "cold").any()
+
+
+def test_a_tank_is_heated_in_time_for_a_draw_that_it_knows() -> None:
+    """150 litres from 7 to 8 take more than 2 kW give in that hour: as few of the hours before as it takes are used."""
+    spec = Tank(200, 2_000, tuple(150_000 if hour == 7 else 0 for hour in range(24)), standing_loss_w=0)
+    moments = moments_from(NIGHTS[2], 12, 60)
+    moved, states = walk(Tanks([spec], 60), [NOTHING] * 12, moments)
+    taken = [int(one[0]) for one in moved]
+    assert taken[:5] + taken[8:] == [0] * 9
+    assert taken[5:8] == [pytest.approx(1_233, abs=2), 2_000, pytest.approx(2_000, abs=2)]
     assert not column(states, "cold").any()
 
 
