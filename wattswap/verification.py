@@ -22,6 +22,7 @@ from wattswap.errors import Interrupted, Problem, VerificationFailed
 from wattswap.runs import engine
 from wattswap.runs.chain_reader import genesis_of, open_chain, settled, stamp, verified_chain
 from wattswap.runs.folder import RunFolder, read_object, stored_scenario
+from wattswap.runs.keys import Keys
 from wattswap.runs.layout import (
     BLOBS,
     CHAIN,
@@ -41,7 +42,7 @@ from wattswap.runs.layout import (
     table_file,
 )
 from wattswap.runs.manifest import SCHEMA, file_sha256
-from wattswap.runs.prepare import Keys, prepare
+from wattswap.runs.prepare import prepare
 from wattswap.runs.stored import CURE
 
 if TYPE_CHECKING:

@@ -39,8 +39,9 @@ from wattswap.nodes.config import (
     write_config,
 )
 from wattswap.nodes.keys import KEY_FILE, PublicNode, new_folder, new_identity, seal
+from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS, SCENARIO
-from wattswap.runs.prepare import Keys, Setup, prepare
+from wattswap.runs.prepare import Setup, prepare
 from wattswap.scenario.fields import Wrong
 from wattswap.scenario.load import Scenario
 

@@ -27,9 +27,9 @@ from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
 from wattswap.errors import InvalidData, UsageError, VerificationFailed, suggest
 from wattswap.runs.folder import RunFolder, read_table
+from wattswap.runs.keys import Keys
 from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA, table_file
 from wattswap.runs.missing import not_found
-from wattswap.runs.prepare import Keys
 from wattswap.runs.stored import CURE
 
 MAX_VERIFIED_BLOCKS = 2_000

@@ -30,7 +30,7 @@ from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
 from p2p.blocks.members import Members, write_members
 from p2p.wire import messages
 from p2p.wire.codec import encode
-from p2p.wire.identity import Identity, derive_seed
+from p2p.wire.identity import Identity
 from p2p.wire.messages import (
     DEFAULT_LIMITS,
     Kind,
@@ -54,6 +54,7 @@ from wattswap.runs.homes import (
     weather_of,
     without_missing,
 )
+from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.membership import Membership, membership_of
 from wattswap.runs.throughput import DAYS, Throughput
@@ -61,32 +62,6 @@ from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
 
 DAY_S = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Every key of a neighbourhood, derived from its name, its seed and the scenario's secret file.
-
-    Without a secret file all of it can be guessed: suitable only for simulations that anyone may repeat.
-    """
-
-    master: bytes
-
-    @classmethod
-    def of(cls, scenario: Scenario) -> Keys:
-        """The keys of a scenario: the same name, seed and secret give the same keys."""
-        return cls(
-            sha256(f"wattswap simulation {scenario.name} {scenario.seed}".encode() + scenario.secret).digest()
-        )
-
-    def identity(self, role: str, name: str = "") -> Identity:
-        """The signing key of one role."""
-        return Identity.from_seed(derive_seed(self.master, role, name))
-
-    @property
-    def salts(self) -> bytes:
-        """The secret from which the salts of all settlement entries follow."""
-        return derive_seed(self.master, "salts", "")
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ from p2p.errors import KeyFileError
 from tests.kits.run_kit import call, write_street
 from wattswap.errors import ExitCode, InvalidData
 from wattswap.runs.folder import stored_scenario
-from wattswap.runs.prepare import Keys, prepare
+from wattswap.runs.keys import Keys
+from wattswap.runs.prepare import prepare
 
 Capture = pytest.CaptureFixture[str]
 SECRET = 'chain.secret_file="street.secret"'
