@@ -29,7 +29,8 @@ from agents.devices import DEVICES, TAKEN, Fleet, Moment
 from agents.errors import InvalidEnergy, InvalidOrders
 from agents.forecast import PERFECT_FORESIGHT, Forecast
 from agents.forecasts import Forecasts
-from agents.rules import AgentRules, Known, Weather, local_minutes
+from agents.readings import Readings
+from agents.rules import AgentRules, Known, Weather
 from agents.state import State, from_json, kept, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
@@ -83,6 +84,7 @@ class Community:
         zone: Time zone of the homes' calendar.
         weather: Measured weather, one value per row.
         valid: Which readings exist, of the shape of the registers; None if all do.
+        pv_wh: Production behind the registers, where there are meters of it. [Wh]
 
     Attributes:
         homes: Number of homes.
@@ -103,26 +105,31 @@ class Community:
         zone: str = "UTC",
         weather: Weather | None = None,
         valid: BoolArray | None = None,
+        pv_wh: IntArray | None = None,
     ) -> None:
-        self._import_wh, self._export_wh, self._valid = import_wh, export_wh, valid
-        self._net_wh = import_wh - export_wh
+        self._import_wh, self._export_wh = import_wh, export_wh
         self.homes: int = import_wh.shape[1]
-        if valid is not None:
-            self._net_wh[~valid] = 0
-        self._rules, self._tariff, self._zone, self._weather = rules, tariff, zone, weather or {}
+        self._rules, self._first, self._next = rules, first, first
         self.members: IntArray = np.arange(self.homes, dtype=np.int64) if members is None else members.copy()
-        # Plug-ins see these arrays, and must not change what they are judged by.
-        for column in (self._net_wh, self.members, *self._weather.values()):
-            column.flags.writeable = False
-        self._start_s, self._first, self._next = start_s, first, first
-        self._forecasts = Forecasts(rules, first, self._known_at)
+        self.members.flags.writeable = False
         self._controller = CONTROLLERS.get(rules.control)
+        self._readings = Readings(
+            import_wh - export_wh,
+            pv_wh,
+            valid,
+            first,
+            rules,
+            tariff,
+            start_s,
+            zone,
+            weather or {},
+            ahead=rules.lead + 2 + self._controller.hours_ahead * 60 // rules.minutes,
+        )
+        self._forecasts = Forecasts(rules, first, self._readings.known_at)
         with CONTROLLERS.held(self._controller):
             self._control = kept(self._controller.start(self.members, rules), self.homes)
         self._planned = -1
         self._groups = self._grouped(strategies or [rules.strategy] * self.homes)
-        ahead = rules.lead + 2 + self._controller.hours_ahead * 60 // rules.minutes
-        self._local_minute = local_minutes(start_s, rules.minutes, len(import_wh) + ahead, zone)
         self._devices = {name: DEVICES.get(name) for name in devices}
         self._fleets: dict[str, Fleet] = {}
         start: States = {}
@@ -167,7 +174,7 @@ class Community:
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Continue from a snapshot of the same homes under the same rules."""
         self._next, self._planned = saved["row"], -1
-        self._forecasts = Forecasts(self._rules, self._first, self._known_at)
+        self._forecasts = Forecasts(self._rules, self._first, self._readings.known_at)
         for states in saved["devices"]:  # as many as are kept: they replace all that were there
             self._states.append({name: from_json(state, self.homes) for name, state in states.items()})
         self._control = from_json(saved["control"], self.homes)
@@ -177,36 +184,16 @@ class Community:
     def _moment(self, row: int, known: int | None = None) -> Moment:
         """The interval of a row; weather from the last of `known` rows where they are given and end before it."""
         seen = row if known is None else min(row, known - 1)
-        weather = {name: float(column[max(seen, 0)]) for name, column in self._weather.items()}
-        return Moment(self._start_of(row), self._rules.minutes, weather)
-
-    def _start_of(self, row: int) -> int:
-        return self._start_s + row * self._rules.minutes * 60
-
-    def _known_at(self, row: int) -> Known:
-        """What is known when the gate of this row's interval closes."""
-        known = max(row - self._rules.lead, 0)
-        return Known(
-            knowledge_s=self._start_of(row) - self._rules.gate_closure_minutes * 60,
-            start_s=self._start_s,
-            minutes=self._rules.minutes,
-            days=self._rules.forecast_days,
-            net_wh=self._net_wh[:known],
-            zone=self._zone,
-            local_minute=self._local_minute,
-            tariff=self._tariff,
-            tariff_row=row - self._first,
-            weather={name: column[:known] for name, column in self._weather.items()},
-            valid=None if self._valid is None else self._valid[:known],
-        )
+        weather = {name: float(column[max(seen, 0)]) for name, column in self._readings.weather.items()}
+        return Moment(self._readings.start_of(row), self._rules.minutes, weather)
 
     def _look_ahead(self) -> tuple[Known, Forecast | None, int]:
         """What is known at the next gate, the forecast from there on, and which of its steps is the traded interval."""
-        rules, known = self._rules, self._known_at(self._next)
+        rules, known = self._rules, self._readings.known_at(self._next)
         ahead = 1 + self._controller.hours_ahead * 60 // rules.minutes
         forecast: Forecast | None = None
         if self._forecasts.forecaster is PERFECT_FORESIGHT:
-            forecast, traded = Forecast.point(self._net_wh[self._next : self._next + ahead]), 0
+            forecast, traded = Forecast.point(self._readings.net_wh[self._next : self._next + ahead]), 0
         else:
             forecast, traded = self._forecasts.at(self._next, known, rules.lead + ahead), rules.lead
         if self._controller.plan is not None and self._planned != self._next:
@@ -303,8 +290,8 @@ class Community:
         if not groups or self._forecasts.forecaster is PERFECT_FORESIGHT:
             return ()
         row, lead, notes = self._first, self._rules.lead, []
-        forecasts = Forecasts(self._rules, row, self._known_at)
-        forecast = forecasts.at(row, self._known_at(row), lead + 1)
+        forecasts = Forecasts(self._rules, row, self._readings.known_at)
+        forecast = forecasts.at(row, self._readings.known_at(row), lead + 1)
         for group in groups:
             levels_ppm, homes = group.strategy.quantiles_ppm, len(group.homes)
             spread = None
@@ -328,7 +315,7 @@ class Community:
         refuse_without_limits(group.strategy.name for group in self._groups)
         buy, sell = np.zeros((2, self.homes), dtype=np.int64)
         nothing = np.zeros(self.homes, dtype=np.int64)
-        views = self._views(self._known_at(self._next), prices, nothing, None, 0)
+        views = self._views(self._readings.known_at(self._next), prices, nothing, None, 0)
         for group, view in zip(self._groups, views, strict=True):
             buy[group.places], sell[group.places] = _limits_of(group, view)
         return buy, sell
@@ -337,7 +324,7 @@ class Community:
         self, known: Known, prices: IntervalPrices, net_wh: IntArray, forecast: Forecast | None, traded: int
     ) -> list[View]:
         """What each group of homes sees, and nothing of the other homes."""
-        words = random_words(self._rules.seed, self._start_of(self._next), self.members)
+        words = random_words(self._rules.seed, self._readings.start_of(self._next), self.members)
         net_wh.flags.writeable = words.flags.writeable = False  # strategies see them one after the other
         view = View(
             known=known,
@@ -372,7 +359,7 @@ class Community:
             home = order[at]
             rows = np.flatnonzero(group.homes[home] == book.participant)
             outcome = Outcome(
-                start_s=self._start_of(self._next - 1),
+                start_s=self._readings.start_of(self._next - 1),
                 orders=Orders(home, book.side, book.energy_wh, book.limit_micro_per_kwh).of_rows(rows),
                 accepted_wh=clearing.accepted_wh[rows],
                 payment_nano=payment_nano[rows],
@@ -401,7 +388,7 @@ class Community:
             # A device that takes energy first uses what the home exported beyond its import, one that gives first
             # covers the reverse, so both registers stay at or above 0, and where both moved, the devices of a home
             # touch only the difference.
-            net_wh = self._net_wh[row]
+            net_wh = self._readings.net_wh[row]
             with_devices_wh, states = self._run_devices(net_wh, states, self._moment(row))
             moved_wh = with_devices_wh - net_wh
             taken, given = np.maximum(moved_wh, 0), np.maximum(-moved_wh, 0)

@@ -1,22 +1,30 @@
-"""The forecasts of a run: a model fitted when it is due, what it predicts at a gate, and how far that may be off."""
+"""The forecasts of a run: models fitted when they are due, what they predict at a gate, and how far that may be off.
+
+Where homes have meters of their production, consumption and production are forecast apart and subtracted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from agents.errors import InvalidForecast
-from agents.forecast import FORECASTERS, MEDIAN, PERFECT_FORESIGHT, Forecast, Horizon
-from agents.residuals import Point, Residuals, Spread
-from agents.rules import AgentRules, Known, slot_of_day
-from market.units import IntArray
+from agents.forecast import FORECASTERS, MEDIAN, PERFECT_FORESIGHT, Forecast, Forecaster, Horizon, Points
+from agents.residuals import Residuals, Spread
+from agents.rules import DAY_MINUTES, AgentRules, Known, slot_of_day
+from market.units import BoolArray, IntArray
+
+Gate = Callable[[int], Known]
+"""What is known when the gate of a row closes."""
+_KEPT_MODELS: Final = 2
+"""Residuals are some rows behind the gate, so around a refit both models are needed."""
 
 
 class Forecasts:
-    """The forecasts of homes by the forecaster of their rules.
+    """The forecasts of homes by the forecasters of their rules.
 
     Args:
         rules: How the agents behave.
@@ -24,62 +32,38 @@ class Forecasts:
         known_at: What is known when the gate of a row closes.
     """
 
-    def __init__(self, rules: AgentRules, first: int, known_at: Callable[[int], Known]) -> None:
+    def __init__(self, rules: AgentRules, first: int, known_at: Gate) -> None:
         self.forecaster = FORECASTERS.get(rules.forecaster)
-        self._first, self._lead, self._known_at = first, rules.lead, known_at
-        self._every = self.forecaster.fit_every_hours * 60 // rules.minutes
-        self._fitted: tuple[int | None, Any] = (None, None)
-        self._residuals = Residuals(rules.minutes, self._point)
+        self._lead, self._known_at = rules.lead, known_at
+        self._load = _Part(self.forecaster, rules, first, lambda row: _load(known_at(row)))
+        self._pv = _Part(FORECASTERS.get(rules.forecaster_pv), rules, first, lambda row: _pv(known_at(row)))
+        self._residuals = Residuals(rules.minutes, self._points)
 
     def at(self, row: int, known: Known, steps: int) -> Forecast | None:
         """The forecast at the gate of a row, from the first unknown interval on; None without enough history.
 
         Raises:
-            InvalidForecast: The forecaster returns what is none of these homes.
+            InvalidForecast: A forecaster returns what is none of these homes.
         """
-        model, forecaster = self._model(row, known), self.forecaster
-        if model is None:
-            return None
-        shape = (steps, known.net_wh.shape[1])
-        with FORECASTERS.held(forecaster):
-            forecast = forecaster.predict(model, Horizon(known, steps))
-            self._check(forecast, shape)
-        valid = forecast.valid
-        if known.valid is not None and not forecaster.reads_valid:
-            looked_at = known.days * known.steps_per_day + self._every
-            whole_days = np.broadcast_to(known.valid[-looked_at:].all(axis=0), shape)
-            forecast = replace(forecast, valid=whole_days if valid is None else whole_days & valid)
-        return forecast
+        load = self._load.at(row, _load(known), steps)
+        if known.pv_wh is None or load is None:
+            return load
+        pv = self._pv.at(row, _pv(known), steps)
+        # Quantiles of the parts say nothing of their difference: its spread comes from residuals.
+        return None if pv is None else Forecast.point(*_net(_median(load), _median(pv)))
 
-    def _check(self, forecast: Forecast, shape: tuple[int, int]) -> None:
-        """Check the type of a forecast and make it read-only, because every plug-in after this one is given it."""
-        name, wh, valid = self.forecaster.name, forecast.net_wh, forecast.valid
-        levels = len(forecast.levels_ppm)
-        if not (isinstance(wh, np.ndarray) and wh.dtype.kind == "i" and wh.shape == (levels, *shape)):
-            raise InvalidForecast(f"forecaster {name!r} gives no whole number of Wh per step and home")
-        if MEDIAN not in forecast.levels_ppm:
-            raise InvalidForecast(f"forecaster {name!r} gives no median, which orders are made from")
-        if valid is not None and (valid.shape != shape or valid.dtype != np.bool_):
-            raise InvalidForecast(f"forecaster {name!r} does not say yes or no per step and home in `valid`")
-        wh.flags.writeable = False
-        if valid is not None:
-            valid.flags.writeable = False
-
-    def _model(self, row: int, known: Known) -> Any:
-        """The fitted model; a resumed run fits it again from what was known when it was fitted before."""
-        fitted = row - (row - self._first) % self._every if self._every else row
-        if self._fitted[0] != fitted:
-            seen = known if fitted == row else self._known_at(fitted)
-            with FORECASTERS.held(self.forecaster):
-                self._fitted = fitted, self.forecaster.fit(seen)
-        return self._fitted[1]
-
-    def _point(self, row: int) -> Point | None:
-        """The forecast of a row as it was, or could have been, made when its gate closed."""
-        forecast = self.at(row, self._known_at(row), self._lead + 1)
+    def _points(self, rows: range) -> tuple[int, Points | None]:
+        """The forecasts of the first of some rows, as they were, or could have been, made when their gates closed."""
+        parts = [self._load] if self._known_at(rows[0]).pv_wh is None else [self._load, self._pv]
+        if all(part.forecaster.points for part in parts):
+            count = min(part.until_refit(rows) for part in parts)
+            points = [part.points(rows[:count]) for part in parts]
+            load, pv = points[0], points[-1]
+            return count, load if len(points) == 1 or load is None else None if pv is None else _net(load, pv)
+        forecast = self.at(rows[0], self._known_at(rows[0]), self._lead + 1)
         if forecast is None:
-            return None
-        return forecast.median_wh[-1], None if forecast.valid is None else forecast.valid[-1]
+            return 1, None
+        return 1, (forecast.median_wh[-1:], None if forecast.valid is None else forecast.valid[-1:])
 
     def spread_wh(
         self, row: int, forecast: Forecast, step: int, levels_ppm: tuple[int, ...], homes: IntArray
@@ -99,3 +83,99 @@ class Forecasts:
         self._residuals.extend(known)
         (slot,) = slot_of_day(known.local_minute[row : row + 1], known.minutes).tolist()
         return self._residuals.quantiles_wh(slot, levels_ppm, homes)
+
+
+class _Part:
+    """One forecaster and the part of the energy that it is given."""
+
+    def __init__(self, forecaster: Forecaster, rules: AgentRules, first: int, known_at: Gate) -> None:
+        self.forecaster, self._first, self._lead, self._known_at = forecaster, first, rules.lead, known_at
+        self._every = forecaster.fit_every_hours * 60 // rules.minutes
+        self._per_day = DAY_MINUTES // rules.minutes
+        self._models: dict[int, Any] = {}
+
+    def at(self, row: int, known: Known, steps: int) -> Forecast | None:
+        """The forecast at the gate of a row; None without enough history."""
+        model, forecaster = self._model(row, known), self.forecaster
+        if model is None:
+            return None
+        shape = (steps, known.net_wh.shape[1])
+        with FORECASTERS.held(forecaster):
+            forecast = forecaster.predict(model, Horizon(known, steps))
+            self._check(forecast, shape)
+        valid = forecast.valid
+        if known.valid is not None and not forecaster.reads_valid:
+            looked_at = known.days * known.steps_per_day + self._every
+            whole_days = np.broadcast_to(known.valid[-looked_at:].all(axis=0), shape)
+            forecast = replace(forecast, valid=whole_days if valid is None else whole_days & valid)
+        return forecast
+
+    def until_refit(self, rows: range) -> int:
+        """How many of these rows, a day of them at most, have a forecast with the model of the first."""
+        if not self._every:
+            # Such a model is nothing but its readings; only whether there are enough of them changes.
+            return (
+                1 if self._model(rows[0], self._known_at(rows[0])) is None else min(len(rows), self._per_day)
+            )
+        return min(self._every - (rows[0] - self._first) % self._every, len(rows), self._per_day)
+
+    def points(self, rows: range) -> Points | None:
+        """The forecasts of rows with one model, each at its own gate; None without enough history."""
+        known = self._known_at(rows[-1])
+        model = self._model(rows[0], self._known_at(rows[0]))
+        if model is None or self.forecaster.points is None:
+            return None
+        row = np.arange(rows.start, rows.stop)
+        with FORECASTERS.held(self.forecaster):
+            wh, valid = self.forecaster.points(model, known, row, np.maximum(row - self._lead, 0))
+            self._check(Forecast.point(wh, valid), (len(row), known.net_wh.shape[1]))
+        return wh, valid
+
+    def _check(self, forecast: Forecast, shape: tuple[int, int]) -> None:
+        """Check the type of a forecast and make it read-only, because every plug-in after this one is given it."""
+        name, wh, valid = self.forecaster.name, forecast.net_wh, forecast.valid
+        levels = len(forecast.levels_ppm)
+        if not (isinstance(wh, np.ndarray) and wh.dtype.kind == "i" and wh.shape == (levels, *shape)):
+            raise InvalidForecast(f"forecaster {name!r} gives no whole number of Wh per step and home")
+        if MEDIAN not in forecast.levels_ppm:
+            raise InvalidForecast(f"forecaster {name!r} gives no median, which orders are made from")
+        if valid is not None and (valid.shape != shape or valid.dtype != np.bool_):
+            raise InvalidForecast(f"forecaster {name!r} does not say yes or no per step and home in `valid`")
+        wh.flags.writeable = False
+        if valid is not None:
+            valid.flags.writeable = False
+
+    def _model(self, row: int, known: Known) -> Any:
+        """The fitted model; a resumed run fits it again from what was known when it was fitted before."""
+        fitted = row - (row - self._first) % self._every if self._every else row
+        if fitted not in self._models:
+            seen = known if fitted == row else self._known_at(fitted)
+            older = self._models.get(max((at for at in self._models if at < fitted), default=fitted))
+            update = self.forecaster.update
+            with FORECASTERS.held(self.forecaster):
+                model = self.forecaster.fit(seen) if update is None or older is None else update(older, seen)
+            self._models[fitted] = model
+            if len(self._models) > _KEPT_MODELS:
+                del self._models[next(iter(self._models))]
+        return self._models[fitted]
+
+
+def _load(known: Known) -> Known:
+    return known.of_part(known.load_wh)
+
+
+def _pv(known: Known) -> Known:
+    return known.of_part(known.pv_wh)
+
+
+def _median(forecast: Forecast) -> Points:
+    return forecast.median_wh, forecast.valid
+
+
+def _net(load: Points, pv: Points) -> Points:
+    """Consumption less production, and where both have a forecast."""
+    (load_wh, has_load), (pv_wh, has_pv) = load, pv
+    valid: BoolArray | None = (
+        has_pv if has_load is None else has_load if has_pv is None else has_load & has_pv
+    )
+    return load_wh - np.maximum(pv_wh, 0), valid

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from agents.forecast import Points
 from agents.rules import DAY_MINUTES, Known, slot_of_day
 from market.units import PPM, BoolArray, IntArray
 
@@ -19,8 +20,6 @@ LEAST_DAYS: Final = 14
 REACH_MINUTES: Final = 30
 """Residuals this near in the time of day count as well, and those of the next slot if that is further. [min]"""
 
-Point = tuple[IntArray, BoolArray | None]
-"""A forecast of one interval: energy per home [Wh], and which homes have one (None: all)."""
 Spread = tuple[IntArray, BoolArray]
 """Distance of quantiles from a forecast, shape (levels, homes), 0 for a home without [Wh]; which homes have them."""
 _MISSING: Final = 2**31 - 1
@@ -35,34 +34,40 @@ class Residuals:
 
     Args:
         minutes: Length of an interval. [min]
-        forecast: Makes the forecast that was possible at the gate of a row; None where there was none.
+        forecasts: Makes the forecasts that were possible at the gates of these rows; of some only the first, and None
+            where there were none.
     """
 
-    def __init__(self, minutes: int, forecast: Callable[[int], Point | None]) -> None:
+    def __init__(self, minutes: int, forecasts: Callable[[range], tuple[int, Points | None]]) -> None:
         self._slots, self._reach = DAY_MINUTES // minutes, max(REACH_MINUTES // minutes, 1)
         self._kept: list[deque[npt.NDArray[np.int32]]] = [deque(maxlen=DAYS) for _ in range(self._slots)]
-        self._next, self._forecast = 0, forecast
+        self._next, self._forecasts = 0, forecasts
 
     def extend(self, known: Known) -> None:
         """Add the rows that have become known; a residual beyond 2 GWh counts as 2 GWh.
 
         A day more than is kept is used, because of the hour that the clock skips.
         """
-        rows, homes = known.net_wh.shape
-        first = max(self._next, rows - (DAYS + 1) * self._slots)
-        slots = slot_of_day(known.local_minute[first:rows], known.minutes)
-        for row, slot in zip(range(first, rows), slots.tolist(), strict=True):
-            point = self._forecast(row)
-            if point is None:
-                self._kept[slot].append(np.full(homes, _MISSING, dtype=np.int32))
-                continue
-            point_wh, has_point = point
-            off_wh = np.clip(known.net_wh[row] - point_wh, 1 - _MISSING, _MISSING - 1).astype(np.int32)
-            for exists in (has_point, None if known.valid is None else known.valid[row]):
+        rows = len(known.net_wh)
+        self._next = max(self._next, rows - (DAYS + 1) * self._slots)
+        while self._next < rows:
+            count, points = self._forecasts(range(self._next, rows))
+            self._add(known, slice(self._next, self._next + count), points)
+            self._next += count
+
+    def _add(self, known: Known, rows: slice, points: Points | None) -> None:
+        net_wh = known.net_wh[rows]
+        off_wh = np.full(net_wh.shape, _MISSING, dtype=np.int32)
+        if points is not None:
+            points_wh, has_point = points
+            off_wh[:] = np.clip(net_wh - points_wh, 1 - _MISSING, _MISSING - 1)
+            for exists in (has_point, None if known.valid is None else known.valid[rows]):
                 if exists is not None:
                     off_wh[~exists] = _MISSING
-            self._kept[slot].append(off_wh)
-        self._next = rows
+        for slot, of_row in zip(
+            slot_of_day(known.local_minute[rows], known.minutes).tolist(), off_wh, strict=True
+        ):
+            self._kept[slot].append(of_row)
 
     def quantiles_wh(self, slot: int, levels_ppm: tuple[int, ...], homes: IntArray) -> Spread | None:
         """Quantiles of the residuals around a local time of day; None if no home has enough of them.

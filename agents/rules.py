@@ -26,8 +26,9 @@ class AgentRules:
     """How the agents of a run behave.
 
     Args:
-        forecaster: Name of a registered forecaster.
-        forecast_days: Days that the forecaster may look back.
+        forecaster: Name of the registered forecaster of consumption, or of all energy where production has no meter.
+        forecaster_pv: Name of the registered forecaster of production.
+        forecast_days: Days that a mean or median of the same time of day looks back.
         strategy: Name of the registered bidding strategy of every home to which no other is assigned.
         control: Name of a registered controller.
         gate_closure_minutes: Lead of gate closure before the interval starts. [min]
@@ -35,7 +36,8 @@ class AgentRules:
         seed: From which all random draws of the agents follow.
     """
 
-    forecaster: str = "same_hour_mean"
+    forecaster: str = "ridge"
+    forecaster_pv: str = "same_hour_median"
     forecast_days: int = 7
     strategy: str = "staircase"
     control: str = "self_consumption"
@@ -59,13 +61,15 @@ class Known:
         minutes: Length of a row. [min]
         days: Number of past days that a forecast uses.
         net_wh: Import minus export without simulated devices, shape (rows, homes), oldest first; only intervals
-            that have ended. [Wh]
+            that have ended. A forecaster of one part finds that part here. [Wh]
         zone: Name of the time zone whose calendar the homes live by.
         local_minute: What a clock in that zone shows at the start of each row, of later rows too. [min since 1970]
         tariff: Outside prices of the whole run, which are published before it.
         tariff_row: The traded interval's place in it; below 0 where the forecast of an earlier row is made again.
         weather: Measured weather of the same rows; empty where a run has none.
         valid: Which readings exist, of the shape of `net_wh`, where a missing one is 0; None if all do.
+        pv_wh: Production, where the homes have meters of it; of the shape of `net_wh`. [Wh]
+        load_wh: Consumption, `net_wh` plus production, where they have. [Wh]
     """
 
     knowledge_s: int
@@ -79,6 +83,8 @@ class Known:
     tariff_row: int
     weather: Weather = field(default_factory=dict)
     valid: BoolArray | None = None
+    pv_wh: IntArray | None = None
+    load_wh: IntArray | None = None
 
     @property
     def steps_per_day(self) -> int:
@@ -87,8 +93,17 @@ class Known:
 
     def of_homes(self, columns: IntArray) -> Known:
         """What some of the homes know."""
-        valid = None if self.valid is None else self.valid[:, columns]
-        return replace(self, net_wh=self.net_wh[:, columns], valid=valid)
+        return replace(
+            self,
+            net_wh=self.net_wh[:, columns],
+            valid=None if self.valid is None else self.valid[:, columns],
+            pv_wh=None if self.pv_wh is None else self.pv_wh[:, columns],
+            load_wh=None if self.load_wh is None else self.load_wh[:, columns],
+        )
+
+    def of_part(self, part_wh: IntArray | None) -> Known:
+        """The same with one part of the net energy in its place; the net energy itself where there is no such part."""
+        return self if part_wh is None else replace(self, net_wh=part_wh, pv_wh=None, load_wh=None)
 
 
 def local_minutes(start_s: int, minutes: int, rows: int, zone: str) -> IntArray:

@@ -20,7 +20,7 @@ MEDIAN: Final = PPM // 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forecast:
-    """Quantiles of net energy before simulated devices.
+    """Quantiles of energy before simulated devices: of net energy, or of the part of it that was asked for.
 
     Args:
         levels_ppm: Levels in ascending order, the median (500,000) among them. [parts per million]
@@ -72,10 +72,20 @@ class Horizon:
     known: Known
     steps: int
 
+    @property
+    def rows(self) -> tuple[IntArray, IntArray]:
+        """The rows of these intervals, and for each the first that is not known: that of the first of them."""
+        first = len(self.known.net_wh)
+        return np.arange(first, first + self.steps), np.full(self.steps, first)
+
+
+Points = tuple[IntArray, BoolArray | None]
+"""Forecasts of single intervals, shape (rows, homes) [Wh], and which homes have one of which (None: all)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Forecaster:
-    """A named forecast of net energy.
+    """A named forecast of net energy, or of consumption or production alone.
 
     Args:
         name: As scenarios call it.
@@ -85,6 +95,11 @@ class Forecaster:
         fit_every_hours: Simulated hours for which a model is used before it is refitted; 0 fits at every gate.
         reads_valid: Whether it heeds `Known.valid` itself; if not, a home with a missing reading in the days to use
             has no forecast.
+        history_days: Days of readings that it learns from at the start of a run, where that are more than
+            `Known.days`.
+        update: Learns on from what an older model did not know yet, to the same model as `fit` from everything.
+        points: Forecasts many intervals at once, each as at its own gate: what `predict` gives for it, given the
+            model, readings, rows and for each row the first row that was not known at its gate.
     """
 
     name: str
@@ -93,6 +108,9 @@ class Forecaster:
     summary: str
     fit_every_hours: int = 0
     reads_valid: bool = False
+    history_days: int = 0
+    update: Callable[[Any, Known], Any | None] | None = None
+    points: Callable[[Any, Known, IntArray, IntArray], Points] | None = None
 
     def __post_init__(self) -> None:
         if self.fit_every_hours < 0:

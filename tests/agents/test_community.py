@@ -65,7 +65,7 @@ def test_perfect_foresight_orders_exactly_what_the_meter_will_say() -> None:
 
 
 def test_a_home_alone_gives_the_same_numbers_as_among_others() -> None:
-    rules = AgentRules(strategy="truthful")
+    rules = AgentRules(strategy="truthful", forecaster="same_hour_mean")
     together = community(7, 5, rules)
     expected = walk(together, 40)
     imported, exported = registers(7, 5, 5)
@@ -78,7 +78,12 @@ def test_a_home_alone_gives_the_same_numbers_as_among_others() -> None:
 @pytest.mark.parametrize("gate_closure_minutes", [15, 720, 1_440])
 def test_homes_trade_however_early_the_gate_closes(gate_closure_minutes: int) -> None:
     """A gate that closes a day ahead asks for a day and an interval; the forecast repeats after its day."""
-    rules = AgentRules(strategy="truthful", forecast_days=1, gate_closure_minutes=gate_closure_minutes)
+    rules = AgentRules(
+        strategy="truthful",
+        forecast_days=1,
+        gate_closure_minutes=gate_closure_minutes,
+        forecaster="same_hour_mean",
+    )
     imported, exported = registers(2, 3, 4)
     homes = homes_of(imported, exported, rules=rules)
     net = (imported - exported)[:, 0]
@@ -91,7 +96,7 @@ def test_homes_trade_however_early_the_gate_closes(gate_closure_minutes: int) ->
 
 
 def test_a_restored_community_goes_on_as_if_never_stopped() -> None:
-    rules = AgentRules(strategy="truthful", gate_closure_minutes=30)
+    rules = AgentRules(strategy="truthful", gate_closure_minutes=30, forecaster="same_hour_mean")
     straight = community(9, 4, rules)
     walk(straight, 30)
     saved = json.loads(json.dumps(straight.snapshot()))
@@ -110,7 +115,7 @@ def test_lots_belong_to_seed_interval_and_home_and_to_nothing_else() -> None:
     imported, exported = registers(3, 5, 5)
 
     def limits(columns: list[int], seed: int = 4, start_s: int = 900) -> IntArray:
-        rules = AgentRules(strategy="zi_c", seed=seed)
+        rules = AgentRules(strategy="zi_c", seed=seed, forecaster="same_hour_mean")
         mine = imported[:, columns], exported[:, columns]
         homes = homes_of(*mine, rules=rules, members=np.array(columns), start_s=start_s)
         drawn = []
@@ -401,7 +406,7 @@ def test_a_controller_plans_once_an_interval_whether_homes_bid_or_only_live() ->
         Controller("always_charge", lambda state, *_: state["charge_wh"], "a test", plan=plan, hours_ahead=2)
     )
     try:
-        rules = AgentRules(strategy="truthful", control="always_charge")
+        rules = AgentRules(strategy="truthful", control="always_charge", forecaster="same_hour_mean")
         bidding, living = (homes_of(*registers(3, 4, 2), [None, BATTERY], rules) for _ in range(2))
         for _ in range(5):
             bidding.bids(PRICES)
@@ -439,7 +444,14 @@ def test_no_controller_can_change_the_energy_that_it_is_given() -> None:
     try:
         imported, exported = registers(3, 4, 2)
         devices = {"battery": [None, BATTERY], "second": [BATTERY, BATTERY]}
-        homes = Community(imported, exported, devices, 2 * DAY, AgentRules(control="looks"), TARIFF)
+        homes = Community(
+            imported,
+            exported,
+            devices,
+            2 * DAY,
+            AgentRules(control="looks", forecaster="same_hour_mean"),
+            TARIFF,
+        )
         homes.bids(PRICES)
         homes.live()
     finally:

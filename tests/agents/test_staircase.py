@@ -80,7 +80,11 @@ def test_the_staircase_equals_that_of_one_home_in_plain_python(
         valid[-per_day:] = True  # a run has no missing reading
     first = (days - 1) * per_day
     rules = AgentRules(
-        forecast_days=3, strategy="staircase", minutes=minutes, gate_closure_minutes=lead * minutes
+        forecast_days=3,
+        strategy="staircase",
+        minutes=minutes,
+        gate_closure_minutes=lead * minutes,
+        forecaster="same_hour_mean",
     )
     community = homes_of(
         imported, exported, rules=rules, first=first, start_s=start_s, zone=zone, valid=valid
@@ -135,7 +139,13 @@ def test_the_promises_of_the_staircase(quantile_wh: IntArray, net_wh: IntArray, 
 def street(columns: slice, **more: object) -> Community:
     """Four homes, two of them with a battery, with 31 days of history by the hour."""
     imported, exported = habits(3, 33 * 24, 4, 24)
-    rules = AgentRules(minutes=60, gate_closure_minutes=60, strategy="staircase", forecast_days=2)
+    rules = AgentRules(
+        minutes=60,
+        gate_closure_minutes=60,
+        strategy="staircase",
+        forecast_days=2,
+        forecaster="same_hour_mean",
+    )
     members = np.arange(4)[columns]
     batteries = [BATTERY if home % 2 else None for home in range(4)][columns]
     return homes_of(
@@ -180,7 +190,13 @@ def test_a_resumed_run_orders_the_same_stairs_without_a_word_in_its_checkpoint()
 
 def test_what_is_metered_after_gate_closure_moves_no_stair() -> None:
     imported, exported = habits(3, 33 * 24, 4, 24)
-    rules = AgentRules(minutes=60, gate_closure_minutes=120, strategy="staircase", forecast_days=2)
+    rules = AgentRules(
+        minutes=60,
+        gate_closure_minutes=120,
+        strategy="staircase",
+        forecast_days=2,
+        forecaster="same_hour_mean",
+    )
     later = imported.copy()
     later[31 * 24 + 10 - rules.lead :] += 555
     seen = [day_of(homes_of(a, exported, None, rules, 31 * 24), 11) for a in (imported, later)]
@@ -191,7 +207,7 @@ def test_homes_without_two_weeks_order_their_mean_once_and_that_is_said() -> Non
     imported, exported = habits(3, 20 * 24, 2, 24)
     valid = np.ones(imported.shape, dtype=np.bool_)
     valid[: 4 * 24, 1] = False  # the forecast needs a day, the run begins on the 17th
-    rules = AgentRules(minutes=60, gate_closure_minutes=0, strategy="staircase")
+    rules = AgentRules(minutes=60, gate_closure_minutes=0, strategy="staircase", forecaster="same_hour_mean")
     homes = homes_of(imported, exported, rules=rules, first=16 * 24, valid=valid)
     orders = by_home(homes.bids(PRICES), 2)
     assert len(orders[0]) > 1
@@ -202,7 +218,13 @@ def test_homes_without_two_weeks_order_their_mean_once_and_that_is_said() -> Non
     assert homes.notes() == (note,), "it tells of the start, whenever it is asked"
     assert len(by_home(homes.bids(PRICES), 2)[1]) > 1, "two weeks are full now"
     assert (
-        homes_of(imported, exported, rules=AgentRules(strategy="truthful", minutes=60), first=0).notes() == ()
+        homes_of(
+            imported,
+            exported,
+            rules=AgentRules(strategy="truthful", minutes=60, forecaster="same_hour_mean"),
+            first=0,
+        ).notes()
+        == ()
     )
 
 

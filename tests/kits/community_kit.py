@@ -19,7 +19,7 @@ from market.units import IntArray
 PRICES = IntervalPrices(300_000, 80_000, 10_000, 30_000)
 TARIFF = OutsidePrices(flat(300_000, 2_000), flat(80_000, 2_000), 10_000, 30_000)
 DAY = 96
-RULES = AgentRules(strategy="truthful")
+RULES = AgentRules(strategy="truthful", forecaster="same_hour_mean")
 BATTERY = Battery(5_000, 3_000, 2_500, 950_000, 920_000, initial_share_ppm=200_000)
 
 

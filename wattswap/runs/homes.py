@@ -12,6 +12,7 @@ import numpy as np
 from agents import residuals
 from agents.bidding import STRATEGIES
 from agents.devices import DEVICES, Device
+from agents.forecast import FORECASTERS
 from data.readings import MISSING, MeterData
 from market.errors import one_line, text_of
 from market.units import PPM, BoolArray, largest_remainder
@@ -68,7 +69,8 @@ def history_days(scenario: Scenario) -> int:
     strategies = [STRATEGIES.get(name) for name in (homes.strategy, *homes.strategies)]
     # The day more is for the hour that the clock skips in spring.
     spread = residuals.DAYS + 1 if any(strategy.quantiles_ppm for strategy in strategies) else 0
-    return homes.forecast_days + spread
+    forecasters = (FORECASTERS.get(name) for name in (homes.forecast, homes.forecast_pv))
+    return max(homes.forecast_days, *(forecaster.history_days for forecaster in forecasters)) + spread
 
 
 def without_missing(

@@ -225,6 +225,7 @@ class Setup:
             zone=self.zone,
             weather=self.weather,
             valid=None if self._valid is None else self._valid[:, columns],
+            pv_wh=self.meter.sub_meters["pv"][:, columns] if "pv" in self.meter.sub_meters else None,
         )
 
     @cached_property
@@ -457,6 +458,7 @@ def _agent_rules(scenario: Scenario, minutes: int) -> AgentRules:
     homes = scenario.homes
     return AgentRules(
         forecaster=homes.forecast,
+        forecaster_pv=homes.forecast_pv,
         forecast_days=homes.forecast_days,
         strategy=homes.strategy,
         control=homes.control,

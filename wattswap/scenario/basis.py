@@ -38,6 +38,7 @@ RATIONING: Final = {
     "time": "at equal limits who ordered first",
     "random": "at equal limits by random draw",
 }
+SAME_HOUR: Final = {"same_hour_mean": "mean", "same_hour_median": "median"}
 
 MAX_MEMBERS: Final = 8
 """Homes that join or leave whose times are given."""
@@ -56,7 +57,7 @@ def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "")
     members = list(member_words(scenario).items())
     more = [f"{len(members) - MAX_MEMBERS} more"] if len(members) > MAX_MEMBERS else []
     terms = ", ".join([f"{name} {words}" for name, words in members[:MAX_MEMBERS]] + more)
-    forecast = str(homes.get("forecast", "same_hour_mean"))
+    forecast = str(homes.get("forecast", "ridge"))
     found = {"bound": BOUND} if forecast == PERFECT_FORESIGHT.name else {}
     metered = market.get("quantities", "ordered") == "metered"
     rationing = rationing_of(market, mechanism)
@@ -142,8 +143,15 @@ def moment(start: str, zone: str) -> str:
 
 
 def _forecast(name: str, homes: Mapping[str, Any]) -> str:
-    if name == "same_hour_mean":
-        return f"mean of the same time of day over the last {homes.get('forecast_days', 7)} days"
+    if name == PERFECT_FORESIGHT.name:
+        return _forecaster(name, homes)
+    pv = _forecaster(str(homes.get("forecast_pv", "same_hour_median")), homes)
+    return f"{_forecaster(name, homes)}; of metered production, {pv}"
+
+
+def _forecaster(name: str, homes: Mapping[str, Any]) -> str:
+    if name in SAME_HOUR:
+        return f"{SAME_HOUR[name]} of the same time of day over the last {homes.get('forecast_days', 7)} days"
     known = FORECASTERS.all().get(name)
     return f"{name}, {known.summary}" if known else name
 

@@ -155,7 +155,7 @@ def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:
     """Names of the plug-ins that a scenario may choose, by the key that chooses them."""
     from agents.bidding import STRATEGIES
     from agents.control import CONTROLLERS
-    from agents.forecast import FORECASTERS
+    from agents.forecast import FORECASTERS, PERFECT_FORESIGHT
     from data.formats import FORMATS
     from market.mechanism import MECHANISMS
     from p2p.blocks.genesis import VERSION
@@ -168,6 +168,7 @@ def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:
         "data.format": list(FORMATS.all()),
         "homes.strategy": list(STRATEGIES.all()),
         "homes.forecast": list(FORECASTERS.all()),
+        "homes.forecast_pv": [name for name in FORECASTERS.all() if name != PERFECT_FORESIGHT.name],
         "homes.control": list(CONTROLLERS.all()),
         "chain.modules": sorted(set(CHAIN_MODULES.all()).difference(FORMAT_MODULES[VERSION])),
     }

@@ -141,10 +141,15 @@ class Homes(Table):
     """[homes]: what the homes own and how they behave."""
 
     forecast: Annotated[str, _name_of("homes.forecast", "forecast")] = Field(
-        default="same_hour_mean", description="How a home expects its next interval."
+        default="ridge",
+        description="How a home expects its next consumption; without a meter of production, its net energy.",
+    )
+    forecast_pv: Annotated[str, _name_of("homes.forecast_pv", "forecast")] = Field(
+        default="same_hour_median",
+        description="How a home expects its next production, where it has a meter of it.",
     )
     forecast_days: int = Field(
-        default=7, ge=1, le=60, description="Number of past days that the forecast uses."
+        default=7, ge=1, le=60, description="Number of past days of a mean or median of the same time of day."
     )
     strategy: Annotated[str, _name_of("homes.strategy", "bidding strategy")] = Field(
         default="staircase", description="How a home bids."

@@ -15,15 +15,23 @@ from wattswap.report.write import html_of, story_of
 from wattswap.scenario.basis import BOUND, METERED, NO_IMBALANCE, ORDERED, moment, rests_on, title_of, zone_of
 
 Capture = pytest.CaptureFixture[str]
+RIDGE = "ridge, regression on the home's own last hours, days and weeks; a mean of 14 days until 28 are known"
+MEDIAN = "median of the same time of day over the last"
 
 
 @pytest.mark.parametrize(
     ("scenario", "said"),
     [
-        ({}, {"quantities": ORDERED, "forecast": "mean of the same time of day over the last 7 days"}),
+        ({}, {"quantities": ORDERED, "forecast": f"{RIDGE}; of metered production, {MEDIAN} 7 days"}),
         ({"market": {"quantities": "metered"}}, {"quantities": METERED, "imbalance": NO_IMBALANCE}),
         ({"homes": {"forecast": "perfect_foresight"}}, {"bound": BOUND}),
-        ({"homes": {"forecast_days": 3}}, {"forecast": "mean of the same time of day over the last 3 days"}),
+        (
+            {"homes": {"forecast": "same_hour_mean", "forecast_days": 3}},
+            {
+                "forecast": f"{MEDIAN.replace('median', 'mean')} 3 days; of metered production, {MEDIAN} 3 days"
+            },
+        ),
+        ({"homes": {"forecast_pv": "ridge"}}, {"forecast": f"{RIDGE}; of metered production, {RIDGE}"}),
         (
             {"market": {"imbalance": "retailer", "rationing": "random"}},
             {

@@ -287,7 +287,7 @@ mechanism = "x                          #!  | not valid TOML
 strategy = "truthfull"                  #! homes.strategy | did you mean 'truthful'?
 
 [homes]
-forecast = "same_hour"                  #! homes.forecast | did you mean 'same_hour_mean'?
+forecast = "same_hour"                  #! homes.forecast | did you mean 'same_hour_mean' or 'same_hour_median'?
 
 [homes.battery.h1]
 capacity = 5                            #! homes.battery.h1.capacity | did you mean 'capacity_kwh'?
