@@ -43,6 +43,11 @@ def random_words(seed: int, start_s: int, participant: IntArray) -> WordArray:
     return _words(_next(interval_seed(seed, start_s) + 2), participant)
 
 
+def tie_words(seed: int, start_s: int, participant: IntArray) -> WordArray:
+    """Random words by which plans of homes differ where their costs are equal, unrelated to those of their bids."""
+    return _words(_next(interval_seed(seed, start_s) + 3), participant)
+
+
 def _next(word: int) -> int:
     # splitmix64 of one word, in integers of Python: an array of one word takes some hundred times longer.
     word = (word + _GOLDEN) & _WORD

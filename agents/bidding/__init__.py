@@ -10,6 +10,7 @@ import numpy as np
 
 from agents.errors import InvalidLevels, NoLimits
 from agents.forecast import Forecast
+from agents.response import Response
 from agents.rules import AgentRules, Known
 from agents.state import State, stateless
 from market.clearing import PriceInterval
@@ -57,6 +58,8 @@ class View:
             asks for none or no home has any. [Wh]
         has_quantiles: Which homes have them: those with two weeks of residuals of their own, where the forecaster
             states no quantiles itself. The others have `net_wh` at every level.
+        planned_at: Says what the homes want to take at each of some local prices [micro-currency/kWh], and which of
+            them have a controller that knows; None without a forecast.
     """
 
     known: Known
@@ -69,6 +72,7 @@ class View:
     homes: IntArray
     quantiles_wh: IntArray | None = None
     has_quantiles: BoolArray | None = None
+    planned_at: Callable[[IntArray], Response] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

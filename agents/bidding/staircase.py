@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 
 from agents.bidding import STRATEGIES, Orders, Strategy, View, one_order_a_home, outside_limits
+from agents.response import Response
 from agents.state import State
-from market.units import PPM
+from market.units import PPM, Int8Array, IntArray
 
 STEPS: Final = 8
 """Steps from the feed-in price to the outside price; the price levels between its two ends are one fewer."""
@@ -16,6 +17,46 @@ LEVELS_PPM: Final = tuple(PPM * level // STEPS for level in range(1, STEPS))
 
 
 def bid(state: State, view: View) -> Orders:
+    """Order by the response of homes whose controller has one, and by the quantiles of the others.
+
+    Where fees leave no room for the price levels, all place one order of their whole plan.
+    """
+    cap, floor = view.prices.buy_cap_micro_per_kwh, view.prices.feed_in_micro_per_kwh
+    if view.planned_at is None or cap - floor < STEPS:
+        return by_quantiles(view)
+    price = floor + (cap - floor) * np.arange(STEPS + 1) // STEPS
+    response = view.planned_at(price)
+    if not response.known.any():
+        return by_quantiles(view)
+    flexible, (home, level, side, energy_wh) = response.known, _steps(response)
+    others = by_quantiles(view)
+    others = others.of_rows(~flexible[others.home])
+    return Orders(
+        home=np.concatenate((home, others.home)),
+        side=np.concatenate((side, others.side)),
+        energy_wh=np.concatenate((energy_wh, others.energy_wh)),
+        limit_micro_per_kwh=np.concatenate((price[level], others.limit_micro_per_kwh)),
+    )
+
+
+def _steps(response: Response) -> tuple[IntArray, IntArray, Int8Array, IntArray]:
+    """Home, price level, side and energy of the orders that give each home what it wants at every price level.
+
+    What a home takes even at the highest price it bids there, and at each lower one what it takes more; what it gives
+    even at the lowest price it offers there, and at each higher one what it gives more. Its bids lie below its offers.
+    """
+    wanted_wh = np.minimum.accumulate(np.where(response.known, response.net_wh, 0), axis=0)
+    bids = -np.diff(np.maximum(wanted_wh, 0), axis=0, append=0)
+    offers = np.diff(np.maximum(-wanted_wh, 0), axis=0, prepend=0)
+    bid_home, bid_level = np.nonzero(bids.T)
+    offer_home, offer_level = np.nonzero(offers.T)
+    side = np.repeat(np.array([1, -1], dtype=np.int8), (len(bid_home), len(offer_home)))
+    energy_wh = np.concatenate((bids[bid_level, bid_home], offers[offer_level, offer_home]))
+    home, level = np.concatenate((bid_home, offer_home)), np.concatenate((bid_level, offer_level))
+    return home, level, side, energy_wh
+
+
+def by_quantiles(view: View) -> Orders:
     """Order, at each price level, the quantile of the home's own net energy at which it pays just then.
 
     At a price p between the feed-in price f and the outside price r, a Wh more ordered gains r - p if it is used and
@@ -53,7 +94,7 @@ STAIRCASE = STRATEGIES.register(
     Strategy(
         "staircase",
         bid,
-        "at each price the quantile of the expected energy that pays there, at most its mean",
+        "at each price what a thinking home wants there, or the quantile of the expected energy that pays",
         several_orders=True,
         quantiles_ppm=LEVELS_PPM,
         limits=outside_limits,

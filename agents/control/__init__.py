@@ -8,13 +8,29 @@ from typing import Final
 
 from agents.devices import Fleet, Moment
 from agents.forecast import Forecast
+from agents.response import Response
 from agents.rules import AgentRules, Known
 from agents.state import State, stateless
 from market.registry import Registry
+from market.settlement.tariff import IntervalPrices
 from market.units import IntArray
 
 MOST_HOURS: Final = 24 * 366
 """Longest view ahead of a controller. [h]"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Present(Moment):
+    """One interval as a controller sees it.
+
+    Args:
+        prices: Outside prices.
+        agreed_wh: What each home has bought less what it has sold in the market of the interval; 0 where that is not
+            yet known, and where quantities come from the meters. [Wh]
+    """
+
+    prices: IntervalPrices
+    agreed_wh: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,17 +41,25 @@ class Planning:
         known: Readings, calendar, weather, prices and knowledge time.
         forecast: From the first unknown interval on; None without enough history.
         traded: Step of the forecast that is traded.
+        start_s: Start of the traded interval. [s since 1970 UTC]
         fleets: The devices by name.
         states: Their states before the first step of the forecast.
         homes: Index of each home in the roster.
+        seed: From which random draws of the agents follow.
     """
 
     known: Known
     forecast: Forecast | None
     traded: int
+    start_s: int
     fleets: Mapping[str, Fleet]
     states: Mapping[str, State]
     homes: IntArray
+    seed: int
+
+
+def _no_notes(state: State) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +75,22 @@ class Controller:
         start: What the homes know before the first interval.
         plan: What they know after planning an interval; None for a controller that does not plan.
         hours_ahead: Hours beyond the traded interval that the forecast has to reach. [h]
+        reacts: Whether `command` depends on what homes have agreed in the market.
+        respond: Energy wanted at the terminals of one device at each of some local prices, at which a home can buy and
+            sell what it wants, shape (prices, homes) [Wh], and which homes have such an answer; None for a controller
+            that has none. Its arguments are those of `command`, and the prices [micro-currency/kWh].
+        notes: Sentences for people about what was done so far, from the state.
     """
 
     name: str
-    command: Callable[[State, Moment, Fleet, State, IntArray], IntArray]
+    command: Callable[[State, Present, Fleet, State, IntArray], IntArray]
     summary: str
     start: Callable[[IntArray, AgentRules], State] = stateless
     plan: Callable[[State, Planning], State] | None = None
     hours_ahead: int = 0
+    reacts: bool = False
+    respond: Callable[[State, Present, Fleet, State, IntArray, IntArray], Response] | None = None
+    notes: Callable[[State], tuple[str, ...]] = _no_notes
 
     def __post_init__(self) -> None:
         if not 0 <= self.hours_ahead <= MOST_HOURS:

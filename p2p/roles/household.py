@@ -19,6 +19,7 @@ from p2p.roles.exchange.wire import (
     BID_PROTOCOL,
     INCLUSION_PROTOCOL,
     LINE_PROTOCOL,
+    POSITION_PROTOCOL,
     READING_PROTOCOL,
     RESULT_PROTOCOL,
     ask,
@@ -210,6 +211,10 @@ class Household:
     async def inclusion(self, interval_start: int, *, patience_s: float = PATIENCE_S) -> bytes:
         """Ask for the opening of this home's leaf in the batch's inclusion root, as `line` asks for the line."""
         return await self._ask(INCLUSION_PROTOCOL, interval_start, f"leaf of {interval_start}", patience_s)
+
+    async def position(self, interval_start: int, *, patience_s: float = PATIENCE_S) -> bytes:
+        """Ask for what this home has bought and sold, as `line` asks for the line: before it is settled."""
+        return await self._ask(POSITION_PROTOCOL, interval_start, f"position of {interval_start}", patience_s)
 
     def promise(self, interval_start: int) -> tuple[bytes, bytes] | None:
         """The newest receipt that promises to include an order or "nothing" of the current interval, and the message.

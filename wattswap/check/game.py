@@ -61,11 +61,14 @@ class Game:
         setup: The prepared scenario.
 
     Raises:
-        UsageError: A strategy learns from results, which a deviation would change.
+        UsageError: A strategy learns from results, or a controller reacts to them, which a deviation would change.
     """
 
     def __init__(self, setup: Setup) -> None:
         self.setup, community = setup, setup.community()
+        if community.reacts:
+            cure = "choose a controller that does not react to what was agreed"
+            raise UsageError.of("homes.control", "reacts to results, which a deviation would change", cure)
         if community.learns:
             cure = "choose a strategy that does not learn"
             raise UsageError.of("homes.strategy", "learns from results, which a deviation would change", cure)

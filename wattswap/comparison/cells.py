@@ -61,7 +61,7 @@ def book_at(setup: Setup, i: int) -> OrderBook:
     community = setup.community()
     if community.learns:
         cure = "read the orders of a run instead"
-        raise UsageError.of("book", "homes that learn have another book under each mechanism", cure)
+        raise UsageError.of("book", "homes that learn or react have another book under each mechanism", cure)
     for _ in range(i):
         community.live()
     orders, meters = sent_orders(setup, community, i), read_meters(setup, community, i)

@@ -148,7 +148,7 @@ def in_cents(
 
 
 def _side_by_side(setups: Mapping[str, Setup]) -> Iterator[dict[str, IntervalRecord]]:
-    """Every interval under each mechanism; homes that do not learn are simulated once for all."""
+    """Every interval under each mechanism; homes that neither learn nor react are simulated once for all."""
     first = next(iter(setups.values()))
     community = first.community()
     if community.learns:

@@ -18,7 +18,7 @@ from wattswap.nodes.interval import Recomputed, check_messages
 from wattswap.nodes.node import OMISSION
 from wattswap.runs import engine
 from wattswap.runs.chain_writer import Committed
-from wattswap.runs.interval import IntervalRecord, own_results, read_meters, sent_orders
+from wattswap.runs.interval import IntervalRecord, own_results, position_wh, read_meters, sent_orders
 from wattswap.runs.layout import BLOBS, CHAIN, LIVE, OMISSIONS
 
 if TYPE_CHECKING:
@@ -141,6 +141,9 @@ def assemble(
             recomputed = chain.recomputed(setup.start_of(i))
             # Only the homes know the states of their devices: simulate the interval as they did.
             orders = sent_orders(setup, current.community, i) if checked else None
+            if setup.reacts:
+                record = recomputed.record
+                current.community.agree(position_wh(setup, record.book, record.clearing))
             meters = read_meters(setup, current.community, i)
             if orders is not None:
                 absent |= check_messages(setup, orders, meters, recomputed, absent if learns else set())

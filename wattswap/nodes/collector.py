@@ -13,13 +13,14 @@ from typing import Final, Protocol
 
 import trio
 
-from market.units import MICRO_PER_UNIT
+from market.units import MICRO_PER_UNIT, IntArray
 from p2p.batches.batch import BatchArgs, batch_tx, batches, interval_secret
 from p2p.batches.blob import make_blob
 from p2p.blocks.block import Block, CommitCertificate
 from p2p.ledger.execution import Tip
 from p2p.ledger.light import make_proof
 from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.wire import Position
 from p2p.roles.replica.blobs import Blobs
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.validator.batch_check import Offload
@@ -28,9 +29,10 @@ from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import ResultMessage
 from wattswap.nodes.batch_checker import BatchChecker
-from wattswap.nodes.interval import Recomputed
+from wattswap.nodes.interval import Recomputed, positions_of
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
+from wattswap.runs.interval import position_wh
 from wattswap.runs.prepare import Setup
 
 TX_LIFETIME: Final = 100
@@ -136,6 +138,9 @@ class CollectorLoop:
             await self._operator.spoken(start_s)
         begun = trio.current_time()
         orders = await self._operator.collect(start_s, self._pace.clock.gate_s)
+        if self._setup.reacts:
+            agreed = await self._offload(positions_of, self._setup, start_s, orders.messages)
+            self._provide_positions(start_s, agreed)
         readings = await self._operator.collect_readings(start_s, self._pace.clock.gate_s)
         collected = trio.current_time()
         secret = interval_secret(self._secret, start_s)
@@ -225,8 +230,21 @@ class CollectorLoop:
         def leaf(home: int) -> bytes:
             return encode(recomputed.inclusion.opening(home))
 
+        if self._setup.reacts:
+            record = recomputed.record
+            self._provide_positions(start_s, position_wh(self._setup, record.book, record.clearing))
         self._operator.provide_lines(start_s, ByHome(roster, line))
         self._operator.provide_openings(start_s, ByHome(roster, leaf))
+
+    def _provide_positions(self, start_s: int, position: IntArray) -> None:
+        """Tell each home on request what it has bought and sold."""
+        chain_id = self._setup.genesis.chain_id
+
+        def agreed(home: int) -> bytes:
+            wh = int(position[home])
+            return encode(Position(messages.VERSION, chain_id, start_s, max(wh, 0), max(-wh, 0)))
+
+        self._operator.provide_positions(start_s, ByHome(self._setup.roster, agreed))
 
     async def _wait_for_subscribers(self) -> None:
         """Wait once for the senders to subscribe: a gossip mesh needs a heartbeat to form."""

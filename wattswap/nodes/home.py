@@ -23,6 +23,7 @@ from p2p.batches.receipts import Opening, check_omission, check_opening, keeps, 
 from p2p.blocks.block import Tx
 from p2p.ledger.light import Line, batch_in, check_proof
 from p2p.roles.collector.gateway import NotTaken
+from p2p.roles.exchange.wire import read_position
 from p2p.roles.household import NotAcknowledged
 from p2p.roles.validator.batch_check import Offload
 from p2p.transports.base import RequestRefused
@@ -47,6 +48,8 @@ from wattswap.runs.prepare import Setup
 GOSSIP_PATIENCE_S: Final = 5.0
 """How long a home waits for a result by gossip before it requests it. [s]"""
 HEARD_INTERVALS: Final = 192
+GONE: Final = (RequestRefused, NotTaken)
+"""What is no longer available: it was settled long before this home started."""
 A = TypeVar("A")
 R = TypeVar("R")
 
@@ -65,6 +68,8 @@ class Client(Protocol):
     async def line(self, interval_start: int) -> bytes: ...
 
     async def inclusion(self, interval_start: int) -> bytes: ...
+
+    async def position(self, interval_start: int) -> bytes: ...
 
     def promise(self, interval_start: int) -> tuple[bytes, bytes] | None: ...
 
@@ -143,15 +148,9 @@ class Home:
         """
         community = self._before(first)
         for i in range(first, self.setup.intervals):
-            orders, meters = sent_orders(self.setup, community, i), read_meters(self.setup, community, i)
+            orders = sent_orders(self.setup, community, i)
             await self.pace.opening(i)
-            try:
-                done = await self._interval(i, community, orders, meters)
-            except (
-                RequestRefused,
-                NotTaken,
-            ):  # no longer available: settled long before this home started
-                done = Done(missed=1)
+            done = await self._interval(i, community, orders)
             if community.learns:
                 await self.offload(self.learned.keep, self.setup.start_of(i + 1), community.snapshot())
             on_interval(i, self.index, done)
@@ -167,34 +166,58 @@ class Home:
             community.live()
         return community
 
-    async def _interval(self, i: int, community: Community, orders: Orders, meters: Meters) -> Done:
-        registers = int(meters.import_wh[0]), int(meters.export_wh[0])
+    async def _interval(self, i: int, community: Community, orders: Orders) -> Done:
         done, begun = Done(), time.perf_counter()
         start_s = self.setup.start_of(i)
         self.pace.opened()
-        order, handed_in = self.setup.message(self.index, start_s, orders), False
+        order, taken = self.setup.message(self.index, start_s, orders), False
         # One that is no member submits nothing, follows the results, and checks that its own line is empty.
         takes_part = bool(self.setup.takes_part(i)[self.index])
+        missed = False
         if takes_part:
-            taken = self._count(await retry(self.client.submit, order), done)
+            try:
+                taken = self._count(await retry(self.client.submit, order), done)
+            except GONE:
+                missed = True
             done.receipt_s = time.perf_counter() - begun
-            reading = self._reading(i, start_s, *registers)
-            handed_in = self._count(await retry(self.client.send_reading, reading), done) and taken
-        result = await self.listener.wait(start_s)
-        done.by_gossip = int(result is not None)
-        if result is None:
-            result = await retry(self.client.result, start_s)
-        done.result_s = time.perf_counter() - begun
-        proof = await retry(self.client.line, start_s)
-        tx, args = batch_in(proof)
-        heard = not takes_part or (handed_in and self._was_heard(start_s, tx.sender))
-        line = self._check(i, proof, result, registers if heard else None)
-        if community.learns:
-            postings = np.array([[line.values[name] for name in COLUMNS]], dtype=np.int64)
-            community.learn_own(own_results(start_s, postings, args.price))
-        done.proofs = 1
-        done.broken_promises = int(takes_part and not await self._is_kept(order, tx, args))
+        meters = await self._lived(i, community, takes_part and not missed)
+        if missed:
+            return Done(missed=1)
+        registers = int(meters.import_wh[0]), int(meters.export_wh[0])
+        try:
+            handed_in = False
+            if takes_part:
+                reading = self._reading(i, start_s, *registers)
+                handed_in = self._count(await retry(self.client.send_reading, reading), done) and taken
+            result = await self.listener.wait(start_s)
+            done.by_gossip = int(result is not None)
+            if result is None:
+                result = await retry(self.client.result, start_s)
+            done.result_s = time.perf_counter() - begun
+            proof = await retry(self.client.line, start_s)
+            tx, args = batch_in(proof)
+            heard = not takes_part or (handed_in and self._was_heard(start_s, tx.sender))
+            line = self._check(i, proof, result, registers if heard else None)
+            if community.learns:
+                postings = np.array([[line.values[name] for name in COLUMNS]], dtype=np.int64)
+                community.learn_own(own_results(start_s, postings, args.price))
+            done.proofs = 1
+            done.broken_promises = int(takes_part and not await self._is_kept(order, tx, args))
+        except GONE:
+            return Done(missed=1)
         return done
+
+    async def _lived(self, i: int, community: Community, takes_part: bool) -> Meters:
+        """Live the interval, where its devices react to what was agreed with that; without an answer with nothing."""
+        if takes_part and community.reacts and not self.setup.metered:
+            start_s = self.setup.start_of(i)
+            try:
+                data = await retry(self.client.position, start_s)
+                position = read_position(data, self.setup.genesis.chain_id, start_s)
+                community.agree(np.array([position], dtype=np.int64))
+            except GONE:
+                pass
+        return read_meters(self.setup, community, i)
 
     def _reading(self, i: int, start_s: int, import_wh: int, export_wh: int) -> ReadingMessage:
         setup = self.setup

@@ -22,7 +22,13 @@ from p2p.batches.receipts import ABSENT, Inclusion, include
 from p2p.wire.messages import OrderMessage, ReadingMessage, message_id, terms_of
 from wattswap.errors import VerificationFailed
 from wattswap.runs.chain_writer import args_of
-from wattswap.runs.interval import IntervalRecord, clear_book, closed_book, settled_interval
+from wattswap.runs.interval import (
+    IntervalRecord,
+    clear_book,
+    closed_book,
+    position_wh,
+    settled_interval,
+)
 from wattswap.runs.prepare import Setup
 
 
@@ -60,6 +66,12 @@ def book_of(
         net_wh[index[reading.household]] = reading.import_wh - reading.export_wh
     i = setup.index_of(start_s)
     return closed_book(setup, i, who, side.astype(np.int8), energy, limit, node, terms, net_wh=net_wh)
+
+
+def positions_of(setup: Setup, start_s: int, orders: tuple[OrderMessage, ...]) -> IntArray:
+    """What each home has bought less what it has sold, before any meter is read. [Wh]"""
+    book = book_of(setup, start_s, orders, ())
+    return position_wh(setup, book, clear_book(setup, setup.index_of(start_s), book)[0])
 
 
 def registers(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from wattswap.scenario.time import Table
 
 MAX_LISTED = 20
+_SALTS = {"strategies": "strategy", "controls": "control"}
+"""By key of [homes], what distinguishes its draw of the homes that a share covers."""
 
 
 def load_meter(scenario: Scenario) -> MeterData:
@@ -178,27 +181,46 @@ def _spec(scenario: Scenario, device: Device, table: Table, base: Any, key: KeyP
 
 
 def strategies_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -> tuple[str, ...]:
-    """The strategy of each home; shares count of the homes that no list names.
+    """The strategy of each home; see `_assigned`."""
+    homes = scenario.homes
+    return _assigned(scenario, meter, dropped, "strategies", homes.strategy, homes.strategies)
+
+
+def controllers_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -> tuple[str, ...]:
+    """The controller of each home; see `_assigned`."""
+    homes = scenario.homes
+    return _assigned(scenario, meter, dropped, "controls", homes.control, homes.controls)
+
+
+def _assigned(
+    scenario: Scenario,
+    meter: MeterData,
+    dropped: tuple[str, ...],
+    key: Literal["strategies", "controls"],
+    default: str,
+    portions: Mapping[str, int | tuple[str, ...]],
+) -> tuple[str, ...]:
+    """A name for each home; shares count of the homes that no list names.
 
     Which homes a share covers is drawn from the seed and the homes' ids, so their order in the data does not matter.
 
     Raises:
         InvalidScenario: A home that the data do not have.
     """
-    homes = scenario.homes
-    chosen = dict.fromkeys(meter.households, homes.strategy)
+    chosen = dict.fromkeys(meter.households, default)
     rest = set(meter.households)
-    for strategy, portion in homes.strategies.items():
+    for one, portion in portions.items():
         if isinstance(portion, tuple):
             for name in portion:
                 if name not in dropped:
-                    _place(scenario, meter, ("homes", "strategies", strategy), name)
-                    chosen[name] = strategy
+                    _place(scenario, meter, ("homes", key, one), name)
+                    chosen[name] = one
                     rest.discard(name)
-    shares = {name: portion for name, portion in homes.strategies.items() if isinstance(portion, int)}
+    shares = {name: portion for name, portion in portions.items() if isinstance(portion, int)}
     weights = [*shares.values(), PPM - sum(shares.values())]
     counts = largest_remainder(np.array(weights, dtype=np.int64), len(rest)).tolist()
-    drawn = iter(sorted(rest, key=lambda name: sha256(f"{scenario.seed} strategy {name}".encode()).digest()))
-    for strategy, count in zip(shares, counts, strict=False):
-        chosen |= dict.fromkeys(islice(drawn, count), strategy)
+    salt = f"{scenario.seed} {_SALTS[key]}"
+    drawn = iter(sorted(rest, key=lambda name: sha256(f"{salt} {name}".encode()).digest()))
+    for one, count in zip(shares, counts, strict=False):
+        chosen |= dict.fromkeys(islice(drawn, count), one)
     return tuple(chosen.values())

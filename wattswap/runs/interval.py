@@ -111,6 +111,9 @@ class IntervalRecord:
 def step(setup: Setup, community: Community, i: int, *, signed: bool = False) -> IntervalRecord:
     """Simulate the i-th interval: bids, book, clearing, meters, settlement.
 
+    Homes know what they have agreed in the market before they live the interval; where quantities come from the meters
+    there is nothing to agree.
+
     Args:
         community: The homes before this interval; advanced by one interval.
         signed: Whether every order is signed and checked, as a network does.
@@ -122,9 +125,13 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
     orders = sent_orders(setup, community, i, signed=signed)
-    meters = read_meters(setup, community, i)
-    book = closed_book(setup, i, *columns_of(orders), net_wh=meters.import_wh - meters.export_wh)
+    meters = read_meters(setup, community, i) if setup.metered else None
+    net_wh = None if meters is None else meters.import_wh - meters.export_wh
+    book = closed_book(setup, i, *columns_of(orders), net_wh=net_wh)
     clearing, clear_ns = clear_book(setup, i, book)
+    if meters is None:
+        community.agree(position_wh(setup, book, clearing)[community.members])
+        meters = read_meters(setup, community, i)
     community.learn(book, clearing)
     record = settled_interval(
         setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns
@@ -208,7 +215,7 @@ def closed_book(
     node: IntArray | None = None,
     terms: Mapping[int, Terms] = MappingProxyType({}),
     *,
-    net_wh: IntArray,
+    net_wh: IntArray | None = None,
 ) -> OrderBook:
     """The canonical book of the i-th interval.
 
@@ -216,6 +223,7 @@ def closed_book(
         net_wh: Metered import minus export per home; the quantities, where the market takes them from the meters. [Wh]
     """
     if setup.metered:
+        assert net_wh is not None, "no readings before the book of metered quantities"
         energy_wh = metered_wh(participant, side, net_wh)
     start_s, limit = setup.start_of(i), limit_micro_per_kwh
     try:
@@ -246,6 +254,13 @@ def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
         clear_ns = perf_counter_ns() - begun
         check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
     return clearing, clear_ns
+
+
+def position_wh(setup: Setup, book: OrderBook, clearing: Clearing) -> IntArray:
+    """What each home of the roster has bought less what it has sold. [Wh]"""
+    position = np.zeros(len(setup.roster) + len(setup.accounts), dtype=np.int64)
+    np.add.at(position, book.participant, book.side * clearing.accepted_wh)
+    return position[: len(setup.roster)]
 
 
 def settled_interval(

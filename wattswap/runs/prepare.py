@@ -14,6 +14,7 @@ import numpy as np
 
 from agents.bidding import Orders, refuse_without_limits
 from agents.community import Community
+from agents.control import CONTROLLERS
 from agents.rules import AgentRules, Weather
 from data.readings import MISSING, MeterData
 from market.interval import Interval
@@ -42,7 +43,14 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import run_defaults
-from wattswap.runs.homes import devices_of, history_days, load_meter, strategies_of, without_missing
+from wattswap.runs.homes import (
+    controllers_of,
+    devices_of,
+    history_days,
+    load_meter,
+    strategies_of,
+    without_missing,
+)
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.membership import Membership, membership_of
 from wattswap.runs.throughput import DAYS, Throughput
@@ -89,6 +97,7 @@ class Setup:
         net_import_micro_per_kwh: Import price of each interval without VAT. [micro/kWh]
         devices: One spec per home by device, None for a home without.
         strategies: Name of each home's strategy.
+        controllers: Name of each home's controller.
         membership: When each home is part of the community.
         weather: Measured weather, one value per row of `meter`.
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
@@ -108,6 +117,7 @@ class Setup:
     agents: AgentRules
     devices: Mapping[str, tuple[Any, ...]]
     strategies: tuple[str, ...]
+    controllers: tuple[str, ...]
     membership: Membership
     keys: Keys
     dropped_homes: tuple[str, ...] = ()
@@ -143,6 +153,11 @@ class Setup:
     def metered(self) -> bool:
         """Whether homes state limits only, and the quantities come from the meters."""
         return self.scenario.market.quantities == "metered"
+
+    @property
+    def reacts(self) -> bool:
+        """Whether homes live an interval by what they have agreed in its market."""
+        return not self.metered and any(CONTROLLERS.get(name).reacts for name in self.controllers)
 
     @cached_property
     def imbalance_rule(self) -> ImbalanceRule:
@@ -222,6 +237,7 @@ class Setup:
             members=self.members[columns],
             start_s=self.meter.start_s,
             strategies=self.strategies[columns],
+            controllers=self.controllers[columns],
             zone=self.zone,
             weather=self.weather,
             valid=None if self._valid is None else self._valid[:, columns],
@@ -381,6 +397,7 @@ def prepare(scenario: Scenario) -> Setup:
     membership = membership_of(scenario, meter.households, span)
     meter, membership, dropped = without_missing(scenario, meter, first_row, membership)
     devices, strategies = devices_of(scenario, meter, dropped), strategies_of(scenario, meter, dropped)
+    controllers = controllers_of(scenario, meter, dropped)
     if scenario.market.quantities == "metered":
         refuse_without_limits(strategies)
     prices = scenario.outside_prices(span)
@@ -399,6 +416,7 @@ def prepare(scenario: Scenario) -> Setup:
         agents=agents,
         devices=devices,
         strategies=strategies,
+        controllers=controllers,
         membership=membership,
         keys=Keys.of(scenario),
         dropped_homes=dropped,
@@ -450,6 +468,7 @@ def under(setup: Setup, scenario: Scenario) -> Setup:
         rules=market_rules(scenario),
         agents=_agent_rules(scenario, setup.minutes),
         strategies=strategies_of(scenario, setup.meter, setup.dropped_homes),
+        controllers=controllers_of(scenario, setup.meter, setup.dropped_homes),
         keys=Keys.of(scenario),
     )
 

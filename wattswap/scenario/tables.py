@@ -137,6 +137,10 @@ def _one_each(value: Any) -> Any:
     return value
 
 
+_OF_ALL = {"strategies": ("homes.strategy", "bidding strategy"), "controls": ("homes.control", "controller")}
+"""By key that assigns names to homes: the key of all other homes, and what is named."""
+
+
 class Homes(Table):
     """[homes]: what the homes own and how they behave."""
 
@@ -160,17 +164,22 @@ class Homes(Table):
     control: Annotated[str, _name_of("homes.control", "controller")] = Field(
         default="self_consumption", description="How a home runs its devices."
     )
+    controls: dict[str, Portion] = Field(
+        default={},
+        description="Homes that run their devices otherwise: by controller, a share of the homes or their ids.",
+    )
     members: Annotated[dict[HomeId, Member], BeforeValidator(_one_each)] = Field(
         default={}, description="When homes are part of the community that join or leave, by home."
     )
 
-    @field_validator("strategies")
+    @field_validator("strategies", "controls")
     @classmethod
-    def _strategies(cls, value: dict[str, Portion], info: ValidationInfo) -> dict[str, Portion]:
+    def _portions(cls, value: dict[str, Portion], info: ValidationInfo) -> dict[str, Portion]:
+        key, kind = _OF_ALL[info.field_name or ""]
         faults: Faults = []
         for name in value:
             try:
-                _known(name, "homes.strategy", "bidding strategy", info)
+                _known(name, key, kind, info)
             except Wrong as wrong:
                 faults += [(name, message, cure) for _, message, cure in wrong.faults]
         named = [home for portion in value.values() if isinstance(portion, tuple) for home in portion]
@@ -179,7 +188,7 @@ class Homes(Table):
             faults.append(("", f"names home {twice!r} twice", "name each home once"))
         shares = sum(portion for portion in value.values() if isinstance(portion, int))
         if shares > PPM:
-            cure = "let the shares sum to at most 1; the other homes have homes.strategy"
+            cure = f"let the shares sum to at most 1; the other homes have {key}"
             faults.append(("", f"gives shares of {decimal_text(6)(shares)} of the homes", cure))
         finish(faults)
         return value

@@ -21,6 +21,7 @@ from p2p.roles.exchange.wire import (
     BATCH_PROTOCOL,
     INCLUSIONS_PROTOCOL,
     LINES_PROTOCOL,
+    POSITIONS_PROTOCOL,
     REFUSED_MARK,
     RESULT_PROTOCOL,
     HandIn,
@@ -194,7 +195,7 @@ class Gateway:
         """Ask for a home's settlement line, or its leaf, in its name; the proof is not checked here.
 
         Args:
-            protocol: LINES_PROTOCOL or INCLUSIONS_PROTOCOL.
+            protocol: LINES_PROTOCOL, INCLUSIONS_PROTOCOL or POSITIONS_PROTOCOL.
 
         Raises:
             NotTaken: The collector has no such thing any more.
@@ -265,7 +266,7 @@ class Gateway:
         self._asked = [item for item in self._asked if not item.done.is_set()]
         try:
             whole = await self._carry_some(BATCH_PROTOCOL, others, MESSAGES_MAX, collector)
-            for protocol in (LINES_PROTOCOL, INCLUSIONS_PROTOCOL):
+            for protocol in (POSITIONS_PROTOCOL, LINES_PROTOCOL, INCLUSIONS_PROTOCOL):
                 asked = [item for item in self._asked if item.protocol == protocol]
                 whole = await self._carry_some(protocol, asked, LINES_MAX, collector) and whole
             return whole
@@ -352,6 +353,10 @@ class Member:
     async def inclusion(self, interval_start: int) -> bytes:
         """Ask for the opening of the own leaf in the batch's inclusion root."""
         return await self.gateway.ask(INCLUSIONS_PROTOCOL, self.id, interval_start)
+
+    async def position(self, interval_start: int) -> bytes:
+        """Ask for what was bought and sold, before it is settled."""
+        return await self.gateway.ask(POSITIONS_PROTOCOL, self.id, interval_start)
 
     def promise(self, interval_start: int) -> tuple[bytes, bytes] | None:
         """See `Household.promise`."""

@@ -37,6 +37,8 @@ from p2p.roles.exchange.wire import (
     INCLUSIONS_PROTOCOL,
     LINE_PROTOCOL,
     LINES_PROTOCOL,
+    POSITION_PROTOCOL,
+    POSITIONS_PROTOCOL,
     READING_PROTOCOL,
     REFUSED_MARK,
     RESULT_PROTOCOL,
@@ -126,6 +128,7 @@ class Operator:
         self._results: dict[int, bytes] = {}
         self._lines: dict[int, Mapping[str, bytes]] = {}
         self._openings: dict[int, Mapping[str, bytes]] = {}
+        self._positions: dict[int, Mapping[str, bytes]] = {}
         transport.serve(BID_PROTOCOL, self._take_order)
         transport.serve(READING_PROTOCOL, self._take_reading)
         transport.serve(LINE_PROTOCOL, partial(self._give, self._lines))
@@ -134,6 +137,8 @@ class Operator:
         transport.serve(BATCH_PROTOCOL, self._take_batch)
         transport.serve(LINES_PROTOCOL, partial(self._give_many, self._lines))
         transport.serve(INCLUSIONS_PROTOCOL, partial(self._give_many, self._openings))
+        transport.serve(POSITION_PROTOCOL, partial(self._give, self._positions))
+        transport.serve(POSITIONS_PROTOCOL, partial(self._give_many, self._positions))
 
     @property
     def refused(self) -> Refusals:
@@ -204,6 +209,10 @@ class Operator:
     def provide_openings(self, interval_start: int, openings: Mapping[str, bytes]) -> None:
         """Keep each home's opening of the batch's inclusion root, as `provide_lines` does lines."""
         keep(self._openings, interval_start, openings)
+
+    def provide_positions(self, interval_start: int, positions: Mapping[str, bytes]) -> None:
+        """Keep what each home has bought and sold, as `provide_lines` does lines."""
+        keep(self._positions, interval_start, positions)
 
     async def _collect(
         self, intake: Intake, wanted: type[M], interval_start: int, deadline_s: float

@@ -25,6 +25,10 @@ INCLUSION_PROTOCOL: Final = "/wattswap/inclusion/1"
 """An IntervalQuery -> the opening of the asking home's leaf in the batch's inclusion root; or empty."""
 INCLUSIONS_PROTOCOL: Final = "/wattswap/inclusions/1"
 """A HandIn of signed questions for lines -> a HandInReply with an opening for each, or empty."""
+POSITION_PROTOCOL: Final = "/wattswap/position/1"
+"""An IntervalQuery -> what the asking home has bought and sold, a Position, once the gate is closed; or empty."""
+POSITIONS_PROTOCOL: Final = "/wattswap/positions/1"
+"""A HandIn of signed questions for lines -> a HandInReply with a Position for each, or empty."""
 
 BATCH_MAX: Final = 512
 """Most messages of a batch."""
@@ -64,6 +68,16 @@ class HandInReply(Record, frozen=True):
     entries: tuple[bytes, ...]
 
 
+class Position(Record, frozen=True):
+    """What a home has bought and sold in an interval before it is settled; its settlement line proves it. [Wh]"""
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    bought_wh: int
+    sold_wh: int
+
+
 def result_topic(chain_id: bytes) -> str:
     """The gossip topic of results; chains that share a network have topics of their own."""
     return f"/wattswap/{chain_id[:8].hex()}/result/1"
@@ -95,7 +109,19 @@ def read_batch(data: bytes, chain_id: bytes) -> tuple[bytes, ...]:
     return messages
 
 
-Q = TypeVar("Q", IntervalQuery, HandIn)
+def read_position(data: bytes, chain_id: bytes, interval_start: int) -> int:
+    """Return what a home has bought less what it has sold. [Wh]
+
+    Raises:
+        RemoteError: Not a position, or one of another interval, chain or version.
+    """
+    position = _read(Position, data, chain_id, 128)
+    if position.interval_start != interval_start:
+        raise OutOfRange(f"the position of {position.interval_start}; asked for {interval_start}")
+    return position.bought_wh - position.sold_wh
+
+
+Q = TypeVar("Q", IntervalQuery, HandIn, Position)
 
 
 def _read(kind: type[Q], data: bytes, chain_id: bytes, max_bytes: int) -> Q:

@@ -1,0 +1,284 @@
+"""The devices of all homes and who runs them: planned at the gate, projected through a forecast, lived, remembered."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agents.answers import is_whole
+from agents.control import CONTROLLERS, Controller, Planning, Present
+from agents.devices import DEVICES, TAKEN, Fleet
+from agents.errors import InvalidEnergy
+from agents.forecast import Forecast
+from agents.response import Response
+from agents.rules import AgentRules, Known, Weather
+from agents.state import State, from_json, kept, to_json
+from market.settlement.tariff import OutsidePrices
+from market.units import BoolArray, IntArray
+
+States = dict[str, State]
+"""State of each device, by its name."""
+LAST = "battery"
+"""The device that runs after all others, so that it can store and cover what they leave."""
+
+
+@dataclass(slots=True, eq=False)
+class _Crew:
+    """The homes of one controller, and what it knows; it works out every home, and these follow it."""
+
+    controller: Controller
+    homes: BoolArray
+    state: State
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Projected:
+    """The traded interval as it is planned.
+
+    Args:
+        steps: Steps of the forecast up to it.
+        net_wh: Planned net energy, devices included. [Wh]
+        present: The interval.
+        states: Of the devices at its start.
+        before_wh: By device, the net energy that it finds. [Wh]
+        moved_wh: By device, what it takes. [Wh]
+    """
+
+    steps: int
+    net_wh: IntArray
+    present: Present
+    states: States
+    before_wh: Mapping[str, IntArray]
+    moved_wh: Mapping[str, IntArray]
+
+
+class Operation:
+    """Devices that are run by controllers.
+
+    Args:
+        devices: By the name of a device, one spec per home or None.
+        controllers: Name of each home's controller.
+        members: Index of each home in the roster.
+        rules: How the agents behave.
+        first: Row of the first simulated interval.
+        start_s: Start of row 0. [s since 1970 UTC]
+        tariff: Outside prices from the first simulated interval on.
+        weather: Measured weather, one value per row.
+
+    Attributes:
+        fleets: The devices that some home has, in the order in which they run.
+        hours_ahead: Hours beyond the traded interval that a forecast has to reach. [h]
+        reacts: Whether what homes do depends on what they have agreed in the market.
+    """
+
+    def __init__(
+        self,
+        devices: Mapping[str, Sequence[Any]],
+        controllers: Sequence[str],
+        members: IntArray,
+        rules: AgentRules,
+        first: int,
+        start_s: int,
+        tariff: OutsidePrices,
+        weather: Weather,
+    ) -> None:
+        self._members, self._rules, self._homes = members, rules, len(members)
+        self._first, self._start_s, self._tariff, self._weather = first, start_s, tariff, weather
+        self._crews: list[_Crew] = []
+        for name in sorted(set(controllers)):
+            controller = CONTROLLERS.get(name)
+            with CONTROLLERS.held(controller):
+                state = kept(controller.start(members, rules), self._homes)
+            self._crews.append(_Crew(controller, np.array(controllers) == name, state))
+        self.hours_ahead = max((crew.controller.hours_ahead for crew in self._crews), default=0)
+        self.reacts = any(crew.controller.reacts for crew in self._crews)
+        self._planned = -1
+        self._devices = {name: DEVICES.get(name) for name in devices}
+        self._all: dict[str, Fleet] = {}
+        start: States = {}
+        for name, specs in devices.items():
+            with DEVICES.held(self._devices[name]):
+                self._all[name] = self._devices[name].fleet(specs, rules.minutes)
+                start[name] = kept(self._all[name].start(), self._homes)
+                own = self._all[name].columns
+                if not (
+                    isinstance(own, tuple) and all(isinstance(one, str) and one.isidentifier() for one in own)
+                ):
+                    raise TypeError(f"columns are {own!r} and no tuple of names")
+        columns = [column for fleet in self._all.values() for column in fleet.columns]
+        twice = {column for column in columns if column in TAKEN or columns.count(column) > 1}
+        if twice:
+            raise InvalidEnergy(f"device {name!r} has the column {min(twice)!r}, a name that is taken")
+        # A device that no home has is never stepped.
+        running = [name for name, specs in devices.items() if any(spec is not None for spec in specs)]
+        self.fleets = {name: self._all[name] for name in sorted(running, key=lambda name: name == LAST)}
+        # After each of the last intervals, oldest first: the oldest states are what is known at gate closure.
+        self._states: deque[States] = deque([start] * (rules.lead + 1), maxlen=rules.lead + 1)
+        nothing = np.zeros(self._homes, dtype=np.int64)
+        self._agreed: deque[IntArray] = deque([nothing] * rules.lead, maxlen=rules.lead)
+        self._nothing = self._position = nothing
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that a checkpoint needs to continue, as JSON values."""
+        return {
+            "devices": [{name: to_json(state) for name, state in states.items()} for states in self._states],
+            "agreed": [agreed.tolist() for agreed in self._agreed],
+            "control": {crew.controller.name: to_json(crew.state) for crew in self._crews},
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Continue from a snapshot of the same homes under the same rules."""
+        self._planned, self._position = -1, self._nothing
+        for states in saved["devices"]:  # as many as are kept: they replace all that were there
+            self._states.append({name: from_json(state, self._homes) for name, state in states.items()})
+        for agreed in saved["agreed"]:
+            self._agreed.append(np.array(agreed, dtype=np.int64).reshape(self._homes))
+        for crew in self._crews:
+            crew.state = from_json(saved["control"][crew.controller.name], self._homes)
+
+    @property
+    def state(self) -> State:
+        """What the controller of all homes knows; nothing where there are several."""
+        return self._crews[0].state if len(self._crews) == 1 else {}
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people about what the controllers have done so far."""
+        notes: list[str] = []
+        for crew in self._crews:
+            with CONTROLLERS.held(crew.controller):
+                own = {name: column[crew.homes] for name, column in crew.state.items()}
+                notes += crew.controller.notes(own)
+        return tuple(notes)
+
+    def plan(self, row: int, known: Known, forecast: Forecast | None, traded: int) -> None:
+        """Let the controllers plan at the gate of a row, once."""
+        if self._planned == row:
+            return
+        self._planned = row
+        for crew in self._crews:
+            if crew.controller.plan is None:
+                continue
+            planning = Planning(
+                known=known,
+                forecast=forecast,
+                traded=traded,
+                start_s=self._start_s + row * self._rules.minutes * 60,
+                fleets=self.fleets,
+                states=self._states[-1 - traded],
+                homes=self._members,
+                seed=self._rules.seed,
+            )
+            with CONTROLLERS.held(crew.controller):
+                crew.state = kept(crew.controller.plan(crew.state, planning), self._homes)
+
+    @property
+    def plans(self) -> bool:
+        """Whether any controller plans."""
+        return any(crew.controller.plan is not None for crew in self._crews)
+
+    def project(self, row: int, known: Known, forecast: Forecast, traded: int) -> Projected:
+        """Walk the devices through the forecast to the traded interval.
+
+        Without the readings of the last `lead` intervals their states must be projected through their forecast; with
+        perfect foresight the projection starts from the true states, so that it stays perfect.
+        """
+        states = self._states[-1 - traded]
+        for step, net_wh in enumerate(forecast.median_wh[: traded + 1]):
+            agreed = self._agreed[step - traded] if step < traded else self._nothing
+            present = self._present(row - traded + step, len(known.net_wh), agreed)
+            before, at_start = {}, states
+            moved: dict[str, IntArray] = {}
+            for name in self.fleets:
+                before[name] = net_wh
+                moved[name], states = self._run(name, net_wh, states, present)
+                net_wh = net_wh + moved[name]
+                net_wh.flags.writeable = False
+        return Projected(traded + 1, net_wh, present, at_start, before, moved)
+
+    def respond(self, projected: Projected, prices: IntArray) -> Response:
+        """What homes want to take in the traded interval at each of several local prices. [micro-currency/kWh]"""
+        answer = np.repeat(projected.net_wh[None], len(prices), axis=0)
+        known = np.zeros(self._homes, dtype=np.bool_)
+        for name, fleet in self.fleets.items():
+            state, before = projected.states[name], projected.before_wh[name]
+            for crew in self._crews:
+                if crew.controller.respond is None:
+                    continue
+                with CONTROLLERS.held(crew.controller):
+                    wanted, has = crew.controller.respond(
+                        crew.state, projected.present, fleet, state, before, prices
+                    )
+                    if not is_whole(wanted, answer.shape):
+                        raise TypeError("respond gives no whole number of Wh per price and home")
+                has = has & crew.homes
+                for level, wanted_wh in enumerate(wanted):
+                    with DEVICES.held(self._devices[name]):
+                        moved_wh, _ = fleet.step(state, wanted_wh, projected.present)
+                    answer[level] += np.where(has, moved_wh - projected.moved_wh[name], 0)
+                known |= has
+        return Response(answer, known)
+
+    def agree(self, position_wh: IntArray) -> None:
+        """Say what each home has bought less what it has sold in the market of the next interval. [Wh]"""
+        self._position = position_wh
+
+    def live(self, row: int, net_wh: IntArray) -> IntArray:
+        """Run every device for the next interval: what all of them take together. [Wh]"""
+        states, with_devices_wh = self._states[-1], net_wh
+        present = self._present(row, None, self._position)
+        for name in self.fleets:
+            moved_wh, states = self._run(name, with_devices_wh, states, present)
+            with_devices_wh = with_devices_wh + moved_wh
+            with_devices_wh.flags.writeable = False  # the next command is given it, and the meter counts it
+        self._states.append(states)
+        self._agreed.append(self._position)
+        self._position = self._nothing
+        moved: IntArray = with_devices_wh - net_wh
+        return moved
+
+    def read(self) -> dict[str, IntArray]:
+        """The columns of all devices after the last interval."""
+        columns: dict[str, IntArray] = {}
+        for name, fleet in self._all.items():
+            with DEVICES.held(self._devices[name]):
+                read = fleet.read(self._states[-1][name])
+                for column in fleet.columns:
+                    if not is_whole(read[column], (self._homes,)):
+                        raise InvalidEnergy(
+                            f"column {column!r} of device {name!r} is not one whole number per home"
+                        )
+                    columns[column] = read[column]
+        return columns
+
+    def _present(self, row: int, known: int | None, agreed_wh: IntArray) -> Present:
+        """The interval of a row; weather from the last of `known` rows where they are given and end before it."""
+        seen = row if known is None else min(row, known - 1)
+        weather = {name: float(column[max(seen, 0)]) for name, column in self._weather.items()}
+        minutes = self._rules.minutes
+        prices = self._tariff.at(min(max(row - self._first, 0), len(self._tariff) - 1))
+        start_s = self._start_s + row * minutes * 60
+        return Present(start_s, minutes, weather, prices=prices, agreed_wh=agreed_wh)
+
+    def _run(self, name: str, net_wh: IntArray, states: States, present: Present) -> tuple[IntArray, States]:
+        """Run one device for one interval: what it takes, and the new states. [Wh]"""
+        fleet, wanted = self.fleets[name], self._nothing
+        for crew in self._crews:
+            with CONTROLLERS.held(crew.controller):
+                own = crew.controller.command(crew.state, present, fleet, states[name], net_wh)
+                if not is_whole(own, (self._homes,)):
+                    raise InvalidEnergy(
+                        f"controller {crew.controller.name!r} commands what is not one whole number of Wh per home"
+                    )
+            wanted = np.where(crew.homes, own, wanted)
+        with DEVICES.held(self._devices[name]):
+            moved_wh, state = fleet.step(states[name], wanted, present)
+            state = kept(state, self._homes)
+            if not is_whole(moved_wh, (self._homes,)):
+                raise InvalidEnergy(
+                    f"device {name!r} returns energy that is not one whole number of Wh per home"
+                )
+        return moved_wh, states | {name: state}

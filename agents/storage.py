@@ -1,0 +1,157 @@
+"""The value of stored energy, exactly, by a dynamic programme over the content of many stores at once.
+
+With convex costs the cost that is still to come is a convex, piecewise linear function of the content. A function of
+that kind is kept as its slopes in ascending order, each with the length over which it holds, and one step back in
+time sorts the slopes of the interval's cost into it. So there is no grid, and the answer is that of the linear program.
+
+Source: Bellman, Dynamic Programming, 1957; the infimal convolution of convex functions, Rockafellar, Convex Analysis,
+1970, section 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from market.units import PPM, FloatArray, IntArray
+
+Price = FloatArray | float
+"""One of each home, or one of all. [micro-currency/kWh]"""
+_PPM2 = PPM * PPM
+
+
+class Value(NamedTuple):
+    """The cost to come of each home as a function of what it has stored, less the cost with nothing stored.
+
+    Args:
+        slope: Change of the cost with the content, ascending, shape (homes, pieces). [micro-currency/kWh stored]
+        length_uwh: Content over which each slope holds, from the lowest content on; 0 fills up. [uWh]
+    """
+
+    slope: FloatArray
+    length_uwh: IntArray
+
+    def at(self, content_uwh: IntArray) -> FloatArray:
+        """The cost at a content, one of each home. [nano-currency]"""
+        passed = np.minimum(_before(self.length_uwh), content_uwh[:, None])
+        used = np.minimum(passed + self.length_uwh, content_uwh[:, None]) - passed
+        cost: FloatArray = np.cumsum(self.slope * used / PPM, axis=1)[:, -1]
+        return cost
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stores:
+    """What limits the stores of homes; a home without one has capacity 0.
+
+    Args:
+        capacity_uwh: Content that may be used. [uWh]
+        charge_wh: Most energy taken in an interval, at the terminals. [Wh]
+        discharge_wh: Most energy given in an interval, at the terminals. [Wh]
+        charge_efficiency_ppm: Stored per energy taken.
+        discharge_efficiency_ppm: Given per energy stored.
+        wear_micro_per_kwh: Cost of a kWh that is given. [micro-currency/kWh]
+    """
+
+    capacity_uwh: IntArray
+    charge_wh: IntArray
+    discharge_wh: IntArray
+    charge_efficiency_ppm: IntArray
+    discharge_efficiency_ppm: IntArray
+    wear_micro_per_kwh: IntArray
+
+    def empty(self) -> Value:
+        """Stored energy that is worth nothing."""
+        return Value(np.zeros((len(self.capacity_uwh), 1)), self.capacity_uwh[:, None])
+
+    def of_homes(self, homes: IntArray) -> Stores:
+        """The stores of some homes."""
+        return replace(self, **{name: getattr(self, name)[homes] for name in self.__dataclass_fields__})
+
+    def before(self, value: Value, net_wh: IntArray, bought: FloatArray, sold: Price) -> Value:
+        """The value of the content one interval earlier.
+
+        Args:
+            value: At its end.
+            net_wh: Import minus export of each home without its store. [Wh]
+            bought: What a kWh costs that is imported, of each home. [micro-currency/kWh]
+            sold: What a kWh brings that is exported, at most `bought`. [micro-currency/kWh]
+        """
+        slope, length = self._interval(net_wh, bought, sold)
+        charged = length[:, :2].sum(axis=1)
+        _, slope, length = _merged((slope, value.slope), (length, value.length_uwh))
+        start = _before(length) - charged[:, None]
+        low = np.clip(start, 0, self.capacity_uwh[:, None])
+        return _packed(slope, np.clip(start + length, 0, self.capacity_uwh[:, None]) - low)
+
+    def best(
+        self, value: Value, content_uwh: IntArray, net_wh: IntArray, bought: FloatArray, sold: Price
+    ) -> IntArray:
+        """Energy at the terminals that costs least in the interval and after it, positive consumes. [Wh]
+
+        Args:
+            value: At the end of the interval.
+            content_uwh: At its start. [uWh]
+            net_wh: As in `before`.
+            bought: As in `before`.
+            sold: As in `before`.
+        """
+        slope, length = self._interval(net_wh, bought, sold)
+        charged = length[:, :2].sum(axis=1)
+        place, _, length = _merged((slope, value.slope), (length, value.length_uwh))
+        reached = np.clip(content_uwh, 0, self.capacity_uwh) + charged
+        used = np.clip(reached[:, None] - _before(length), 0, length)
+        # Of the least costly pieces up to this content, those of the interval say how much is drawn from the store.
+        drawn = np.where(place < slope.shape[1], used, 0).sum(axis=1) - charged
+        taken = np.maximum(-drawn, 0) // self.charge_efficiency_ppm
+        given = np.maximum(drawn, 0) * self.discharge_efficiency_ppm // _PPM2
+        command: IntArray = taken - given
+        return command
+
+    def _interval(self, net_wh: IntArray, bought: FloatArray, sold: Price) -> tuple[FloatArray, IntArray]:
+        """The cost of an interval by what is drawn from the store, from the most charged to the most given.
+
+        Four pieces: charged by import, charged by own surplus, given to the home, given to the grid.
+        """
+        surplus, deficit = np.maximum(-net_wh, 0), np.maximum(net_wh, 0)
+        by_surplus = np.minimum(surplus, self.charge_wh)
+        to_home = np.minimum(deficit, self.discharge_wh)
+        charge_wh = np.stack((self.charge_wh - by_surplus, by_surplus), axis=1)
+        give_wh = np.stack((to_home, self.discharge_wh - to_home), axis=1)
+        drawn_uwh = -(-give_wh * _PPM2 // self.discharge_efficiency_ppm[:, None])
+        into, out = self.charge_efficiency_ppm / PPM, self.discharge_efficiency_ppm / PPM
+        sold = np.minimum(sold, bought)
+        wear = self.wear_micro_per_kwh
+        slope = -np.stack((bought / into, sold / into, (bought - wear) * out, (sold - wear) * out), axis=1)
+        length = np.concatenate((charge_wh * self.charge_efficiency_ppm[:, None], drawn_uwh), axis=1)
+        length = np.where(self.capacity_uwh[:, None] > 0, length, 0)
+        # Negative prices would pay for charging and giving at once, which a store cannot do.
+        slope = np.maximum.accumulate(np.where(length > 0, slope, -np.inf), axis=1)
+        return slope, length
+
+
+def _before(length: IntArray) -> IntArray:
+    """The sum of the lengths to the left of each piece."""
+    before: IntArray = np.cumsum(length, axis=1) - length
+    return before
+
+
+def _merged(
+    slopes: tuple[FloatArray, FloatArray], lengths: tuple[IntArray, IntArray]
+) -> tuple[IntArray, FloatArray, IntArray]:
+    """The pieces of two functions by slope, and the place of each among those of the first and the second.
+
+    Pieces of no length come last; where slopes are equal the first function goes first.
+    """
+    slope, length = np.concatenate(slopes, axis=1), np.concatenate(lengths, axis=1)
+    place = np.argsort(np.where(length > 0, slope, np.inf), axis=1, kind="stable")
+    return place, np.take_along_axis(slope, place, axis=1), np.take_along_axis(length, place, axis=1)
+
+
+def _packed(slope: FloatArray, length: IntArray) -> Value:
+    """The pieces that have a length, from the left, in as few columns as the home with most of them needs."""
+    place = np.argsort(length == 0, axis=1, kind="stable")
+    width = max(int((length > 0).sum(axis=1).max(initial=0)), 1)
+    place = place[:, :width]
+    return Value(np.take_along_axis(slope, place, axis=1), np.take_along_axis(length, place, axis=1))
