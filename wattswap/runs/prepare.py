@@ -53,6 +53,7 @@ from wattswap.runs.homes import (
 )
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.membership import Membership, membership_of
+from wattswap.runs.study import doubled, studied
 from wattswap.runs.throughput import DAYS, Throughput
 from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
@@ -99,6 +100,8 @@ class Setup:
         strategies: Name of each home's strategy.
         controllers: Name of each home's controller.
         membership: When each home is part of the community.
+        dropped_homes: Ids of homes that were left out for missing readings.
+        undrawn_homes: Ids of those that a sample of the homes leaves out.
         weather: Measured weather, one value per row of `meter`.
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
         given_members: The homes that it commits to; None in the same case.
@@ -121,6 +124,7 @@ class Setup:
     membership: Membership
     keys: Keys
     dropped_homes: tuple[str, ...] = ()
+    undrawn_homes: tuple[str, ...] = ()
     weather: Weather = field(default_factory=dict)
     given_genesis: Genesis | None = None
     given_members: Members | None = None
@@ -129,6 +133,11 @@ class Setup:
     def roster(self) -> tuple[str, ...]:
         """Home ids; an order's participant is an index into it."""
         return self.meter.households
+
+    @property
+    def absent_homes(self) -> tuple[str, ...]:
+        """Ids of the homes of the data that do not take part."""
+        return (*self.dropped_homes, *self.undrawn_homes)
 
     @cached_property
     def members(self) -> IntArray:
@@ -359,7 +368,7 @@ class Setup:
             "sha256": self.meter.source.sha256,
             "answers": dict(self.meter.source.answers),
             "notes": list(self.meter.source.notes),
-            "bidding_notes": list(community.notes()),
+            "bidding_notes": [*community.notes(), *doubled(self.devices, self.meter)],
             "estimated_share": float((quality != 0).mean()),
             "dropped_homes": list(self.dropped_homes),
         }
@@ -382,7 +391,7 @@ def prepare(scenario: Scenario) -> Setup:
         WattswapError: All errors of scenario and data together.
         DataError: The meter data cannot be read.
     """
-    meter = load_meter(scenario)
+    meter, undrawn = studied(scenario, load_meter(scenario))
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
     step_s = span.minutes * 60
     agents = _agent_rules(scenario, span.minutes)
@@ -394,10 +403,11 @@ def prepare(scenario: Scenario) -> Setup:
     if span.minutes != meter.minutes:
         meter = meter.resample(span.minutes, span.start_s % step_s)
     first_row = (span.start_s - meter.start_s) // step_s
-    membership = membership_of(scenario, meter.households, span)
+    membership = membership_of(scenario, meter.households, span, undrawn)
     meter, membership, dropped = without_missing(scenario, meter, first_row, membership)
-    devices, strategies = devices_of(scenario, meter, dropped), strategies_of(scenario, meter, dropped)
-    controllers = controllers_of(scenario, meter, dropped)
+    absent = (*dropped, *undrawn)
+    devices, strategies = devices_of(scenario, meter, absent), strategies_of(scenario, meter, absent)
+    controllers = controllers_of(scenario, meter, absent)
     if scenario.market.quantities == "metered":
         refuse_without_limits(strategies)
     prices = scenario.outside_prices(span)
@@ -420,6 +430,7 @@ def prepare(scenario: Scenario) -> Setup:
         membership=membership,
         keys=Keys.of(scenario),
         dropped_homes=dropped,
+        undrawn_homes=undrawn,
     )
 
 
@@ -467,8 +478,8 @@ def under(setup: Setup, scenario: Scenario) -> Setup:
         mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=_agent_rules(scenario, setup.minutes),
-        strategies=strategies_of(scenario, setup.meter, setup.dropped_homes),
-        controllers=controllers_of(scenario, setup.meter, setup.dropped_homes),
+        strategies=strategies_of(scenario, setup.meter, setup.absent_homes),
+        controllers=controllers_of(scenario, setup.meter, setup.absent_homes),
         keys=Keys.of(scenario),
     )
 

@@ -176,6 +176,8 @@ class Scenario(Table):
             ("chain", "modules", []),
             ("homes", "control", "self_consumption"),
             ("homes", "controls", {}),
+            ("homes", "population", {}),
+            ("homes", "sample_with_replacement", False),
             ("homes", "forecast_pv", "same_hour_median"),
             *(("tariff", Tariff.model_fields[field.name].alias, "0") for field in fields(Surcharges)),
             *(("homes", name, {}) for name, device in DEVICES.all().items() if device.in_data is None),

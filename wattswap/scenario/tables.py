@@ -50,6 +50,7 @@ from wattswap.scenario.fields import (
 )
 from wattswap.scenario.membership import Member
 from wattswap.scenario.params import Params
+from wattswap.scenario.population import Neighbourhood, population_field
 from wattswap.scenario.time import Faults, Table, finish, only_one
 
 _HOME_ID = re.compile(r"\S(.*\S)?")
@@ -141,7 +142,7 @@ _OF_ALL = {"strategies": ("homes.strategy", "bidding strategy"), "controls": ("h
 """By key that assigns names to homes: the key of all other homes, and what is named."""
 
 
-class Homes(Table):
+class Homes(Neighbourhood):
     """[homes]: what the homes own and how they behave."""
 
     forecast: Annotated[str, _name_of("homes.forecast", "forecast")] = Field(
@@ -233,6 +234,7 @@ _KINDS: dict[str, Any] = {
 def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
     """[homes] with a table [homes.DEVICE.HOME] for each kind of device, made from the keys that its file declares."""
     fields: dict[str, Any] = {}
+    shares: dict[str, Any] = {}
     for device in devices:
         if device.name in Homes.model_fields:
             reason = f"[homes] has a key {device.name!r} of its own; give the device another name"
@@ -253,8 +255,12 @@ def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
         several += ", over the data's." if device.in_data else "."
         by_home = Annotated[dict[HomeId, table], BeforeValidator(_one_each)]  # type: ignore[valid-type]
         fields[device.name] = (by_home, Field(default_factory=dict, description=several))
+        shares[device.name] = keys
     owned: Any = create_model("Owned", __base__=Table, **fields)
-    made: type[Homes] = create_model("Homes", __base__=(Homes, owned), __doc__=Homes.__doc__)
+    population: Any = population_field(shares)
+    made: type[Homes] = create_model(
+        "Homes", __base__=(Homes, owned), __doc__=Homes.__doc__, population=population
+    )
     return made
 
 
