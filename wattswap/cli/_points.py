@@ -68,11 +68,10 @@ def print_points(figures: Figures, form: Form, against: str | None) -> None:
             columns += _with_ends(found, head, "saved", [label != result.reference for _, label in places])
         else:
             columns.append(Column(head, [cell(one.mean, decimals) for one in found]))
-    week = " a week" if figures.per_week else ""
+    words = [*["at every point"] * (len(result.points) > 1), *["a week"] * figures.per_week]
+    title = ", ".join([*words, f"money in {result.currency}"])
     print()
-    print_columns(
-        f"At every point{week}, money in {result.currency}", columns[0], columns[1:], wide=form == "wide"
-    )
+    print_columns(f"{title[:1].upper()}{title[1:]}", columns[0], columns[1:], wide=form == "wide")
     _print_what_intervals_mean(figures)
     if len(result.points) > 1:
         print(wrapped(f"Tables  wattswap show {result.path}"))
@@ -98,6 +97,8 @@ def _print_what_intervals_mean(figures: Figures) -> None:
     elif len(result.seeds) > 1:
         what = "low and high are the ends of the 95 % interval over the seeds: other random draws of the same homes"
         print(wrapped(f"{what} and weeks."))
-    if figures.resample is None or figures.resample.kind == "weeks":
-        return
-    print(wrapped("Each draw of homes is a market of its own, with homes that may be in it several times."))
+    if figures.drawn is not None:
+        print(
+            wrapped("Each draw of homes is a market of its own, with homes that may be in it several times.")
+        )
+        print(f"Draws   {figures.drawn.path}")

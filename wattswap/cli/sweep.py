@@ -64,7 +64,12 @@ def sweep(
 ) -> None:
     """Compare over a parameter grid: any key of the scenario takes several values."""
     from wattswap.cli.output import form_of
-    from wattswap.comparison.grid import points_of, read_axes
+    from wattswap.comparison.grid import CASE, points_of, read_axes
+    from wattswap.errors import UsageError
+
+    axes = read_axes(vary)
+    if case is not None and CASE in axes:
+        raise UsageError.of(f"--case {case}", "is what --vary case=... varies", "keep one of the two")
 
     def load(other: str | None, extra: list[str], typed: Mapping[str, str]) -> Scenario:
         return load_scenario(
@@ -72,7 +77,7 @@ def sweep(
         )
 
     compare_points(
-        points_of(read_axes(vary), load),
+        points_of(axes, load),
         mechanism,
         seeds,
         jobs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import product
 from math import prod
@@ -50,6 +50,36 @@ def read_axes(texts: Sequence[str]) -> Axes:
     if wrong:
         raise UsageError(*wrong)
     return axes
+
+
+def axes_of(vary: Mapping[str, Iterable[object] | str]) -> Axes:
+    """The axes of Python values; a text is read as `--vary KEY=TEXT`.
+
+    Raises:
+        UsageError: Everything that is wrong with any of them.
+    """
+    if not vary:
+        raise UsageError.of("vary", "names no key", 'give one, as in {"homes.battery_kwh": [0, 10]}')
+    texts = [f"{key}={values}" for key, values in vary.items() if isinstance(values, str)]
+    read = read_axes(texts)
+    axes = {
+        key: read[key] if isinstance(values, str) else [_text(value) for value in values]
+        for key, values in vary.items()
+    }
+    empty = [
+        Problem(f"vary {key}", "has no values", "give at least one")
+        for key, values in axes.items()
+        if not values
+    ]
+    if empty:
+        raise UsageError(*empty)
+    refuse_too_many(axes)
+    return axes
+
+
+def _text(value: object) -> str:
+    """A value as `--set` takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def refuse_too_many(axes: Axes, most: int = MAX_POINTS) -> None:
@@ -109,7 +139,7 @@ def _expanded(where: str, value: str, wrong: list[Problem]) -> list[str]:
         count = int((high - low) / step) + 1
         wrong.append(Problem(where, f"makes {count} points", f"give at most {MAX_POINTS}: a larger step"))
     else:
-        return [str(low + step * i) for i in range(int((high - low) / step) + 1)]
+        return [f"{(low + step * i).normalize():f}" for i in range(int((high - low) / step) + 1)]
     return [value]
 
 

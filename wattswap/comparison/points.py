@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,12 +50,12 @@ class Figures:
         resample: Resample | None = None,
         drawn: ComparisonFolder | None = None,
     ) -> None:
-        self.comparison, self.resample, self._drawn = comparison, resample, drawn
+        self.comparison, self.resample, self.drawn = comparison, resample, drawn
         self.per_week = resample is not None and resample.kind == "weeks"
         self._weekly: Callable[[CellKey], dict[str, Values]] = cache(self._read_weeks)
         self._summary = cache(lambda folder, point: folder.figures(point))
 
-    @property
+    @cached_property
     def metrics(self) -> list[str]:
         """Names of all figures; those of a week where weeks are drawn."""
         if self.per_week:
@@ -103,10 +104,13 @@ class Figures:
                 row = {**point["settings"], "mechanism": label}
                 for metric in self.metrics:
                     found = self.mean(metric, label, point["point"])
-                    row |= {metric: found.mean, f"{metric}_low": found.low, f"{metric}_high": found.high}
+                    ends = {metric: found.mean, f"{metric}_low": found.low, f"{metric}_high": found.high}
+                    row |= {name: nan if value is None else float(value) for name, value in ends.items()}
                 rows.append(row)
         frame = pd.DataFrame(rows)
-        frame = frame.astype(dict.fromkeys(frame.columns[len(comparison.varied) + 1 :], float))
+        for key in comparison.varied:
+            numbers = pd.to_numeric(frame[key], errors="coerce")
+            frame[key] = frame[key] if numbers.isna().any() else numbers
         frame.attrs.update(currency=comparison.currency, per="week" if self.per_week else "run")
         return frame
 
@@ -115,8 +119,8 @@ class Figures:
             known = METRICS.all()
             what = f"a week has no metric {metric!r}" if metric in known else f"no metric {metric!r}"
             raise UsageError.of("metric", what, suggest(metric, self.metrics))
-        if self._drawn is not None:
-            values = [self._summary(self._drawn, one)[mechanism][metric] for one in self._draws_of(point)]
+        if self.drawn is not None:
+            values = [self._summary(self.drawn, one)[mechanism][metric] for one in self._draws_of(point)]
             return self._summary(self.comparison, point)[mechanism][metric], values
         values = (
             self._of_weeks(metric, mechanism, point)
@@ -128,10 +132,16 @@ class Figures:
         return (sum(known_values) / len(known_values) if whole else None), values
 
     def _of_seeds(self, metric: str, mechanism: str, point: str) -> Values:
+        return [None if value != value else float(value) for value in self._cells[point, mechanism][metric]]
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """The cells of the shared seeds by point and mechanism."""
         cells = self.comparison.cells()
-        chosen = (cells["mechanism"] == mechanism) & (cells["point"] == point)
-        cells = cells[chosen & cells["seed"].isin(self.comparison.seeds)].sort_values("seed")
-        return [None if value != value else float(value) for value in cells[metric]]
+        cells = cells[cells["seed"].isin(self.comparison.seeds)].sort_values("seed")
+        return {
+            (str(point), str(label)): part for (point, label), part in cells.groupby(["point", "mechanism"])
+        }
 
     def _of_weeks(self, metric: str, mechanism: str, point: str) -> Values:
         """The figure of each week, the mean over the seeds."""
@@ -159,18 +169,16 @@ class Figures:
 
     def _draws_of(self, point: str) -> list[str]:
         """The points of the drawn homes that are draws of this one."""
-        assert self._drawn is not None
+        assert self.drawn is not None
         base = next(one["settings"] for one in self.comparison.about["points"] if one["point"] == point)
-        return [
-            one["point"] for one in self._drawn.about["points"] if base.items() <= one["settings"].items()
-        ]
+        return [one["point"] for one in self.drawn.about["points"] if base.items() <= one["settings"].items()]
 
     def _interval(self, sample: Sample, point: str) -> Difference:
         estimate, values = sample
         known = [value for value in values if value is not None]
         if estimate is None or len(known) < len(values):
             return NOTHING
-        if self._drawn is not None:
+        if self.drawn is not None:
             homes = len(self.comparison.bills(self.comparison.reference, point=point))
             return spread_of_draws(estimate, known, homes)
         return block_bootstrap(known) if self.per_week else mean_interval(known)
