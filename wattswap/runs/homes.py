@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
 
 MAX_LISTED = 20
-_SALTS = {"strategies": "strategy", "controls": "control"}
+_SALTS = {"strategies": "strategy", "controls": "control", "forecasters": "forecast"}
 """By key of [homes], what distinguishes its draw of the homes that a share covers."""
 
 
@@ -73,7 +73,7 @@ def history_days(scenario: Scenario) -> int:
     strategies = [STRATEGIES.get(name) for name in (homes.strategy, *homes.strategies)]
     # The day more is for the hour that the clock skips in spring.
     spread = residuals.DAYS + 1 if any(strategy.quantiles_ppm for strategy in strategies) else 0
-    forecasters = (FORECASTERS.get(name) for name in (homes.forecast, homes.forecast_pv))
+    forecasters = (FORECASTERS.get(name) for name in (homes.forecast, homes.forecast_pv, *homes.forecasters))
     return max(homes.forecast_days, *(forecaster.history_days for forecaster in forecasters)) + spread
 
 
@@ -204,23 +204,23 @@ def _spec(scenario: Scenario, device: Device, given: Mapping[str, Any], base: An
         raise scenario.invalid(key, text_of(error).rstrip(".") or one_line(error)) from None
 
 
-def strategies_of(scenario: Scenario, meter: MeterData, absent: tuple[str, ...]) -> tuple[str, ...]:
-    """The strategy of each home; see `_assigned`."""
+def behaviours_of(
+    scenario: Scenario, meter: MeterData, absent: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Strategy, controller and forecaster of each home; see `_assigned`."""
     homes = scenario.homes
-    return _assigned(scenario, meter, absent, "strategies", homes.strategy, homes.strategies)
-
-
-def controllers_of(scenario: Scenario, meter: MeterData, absent: tuple[str, ...]) -> tuple[str, ...]:
-    """The controller of each home; see `_assigned`."""
-    homes = scenario.homes
-    return _assigned(scenario, meter, absent, "controls", homes.control, homes.controls)
+    return (
+        _assigned(scenario, meter, absent, "strategies", homes.strategy, homes.strategies),
+        _assigned(scenario, meter, absent, "controls", homes.control, homes.controls),
+        _assigned(scenario, meter, absent, "forecasters", homes.forecast, homes.forecasters),
+    )
 
 
 def _assigned(
     scenario: Scenario,
     meter: MeterData,
     absent: tuple[str, ...],
-    key: Literal["strategies", "controls"],
+    key: Literal["strategies", "controls", "forecasters"],
     default: str,
     portions: Mapping[str, int | tuple[str, ...]],
 ) -> tuple[str, ...]:

@@ -43,14 +43,7 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import run_defaults
-from wattswap.runs.homes import (
-    controllers_of,
-    devices_of,
-    history_days,
-    load_meter,
-    strategies_of,
-    without_missing,
-)
+from wattswap.runs.homes import behaviours_of, devices_of, history_days, load_meter, without_missing
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.membership import Membership, membership_of
 from wattswap.runs.study import doubled, studied
@@ -99,6 +92,7 @@ class Setup:
         devices: One spec per home by device, None for a home without.
         strategies: Name of each home's strategy.
         controllers: Name of each home's controller.
+        forecasters: Name of each home's forecaster of consumption.
         membership: When each home is part of the community.
         dropped_homes: Ids of homes that were left out for missing readings.
         undrawn_homes: Ids of those that a sample of the homes leaves out.
@@ -121,6 +115,7 @@ class Setup:
     devices: Mapping[str, tuple[Any, ...]]
     strategies: tuple[str, ...]
     controllers: tuple[str, ...]
+    forecasters: tuple[str, ...]
     membership: Membership
     keys: Keys
     dropped_homes: tuple[str, ...] = ()
@@ -247,6 +242,7 @@ class Setup:
             start_s=self.meter.start_s,
             strategies=self.strategies[columns],
             controllers=self.controllers[columns],
+            forecasters=self.forecasters[columns],
             zone=self.zone,
             weather=self.weather,
             valid=None if self._valid is None else self._valid[:, columns],
@@ -406,8 +402,8 @@ def prepare(scenario: Scenario) -> Setup:
     membership = membership_of(scenario, meter.households, span, undrawn)
     meter, membership, dropped = without_missing(scenario, meter, first_row, membership)
     absent = (*dropped, *undrawn)
-    devices, strategies = devices_of(scenario, meter, absent), strategies_of(scenario, meter, absent)
-    controllers = controllers_of(scenario, meter, absent)
+    devices = devices_of(scenario, meter, absent)
+    strategies, controllers, forecasters = behaviours_of(scenario, meter, absent)
     if scenario.market.quantities == "metered":
         refuse_without_limits(strategies)
     prices = scenario.outside_prices(span)
@@ -427,6 +423,7 @@ def prepare(scenario: Scenario) -> Setup:
         devices=devices,
         strategies=strategies,
         controllers=controllers,
+        forecasters=forecasters,
         membership=membership,
         keys=Keys.of(scenario),
         dropped_homes=dropped,
@@ -472,14 +469,16 @@ def market_rules(scenario: Scenario) -> MarketRules:
 
 def under(setup: Setup, scenario: Scenario) -> Setup:
     """The same data under another market or seed; the scenarios may differ in nothing else."""
+    strategies, controllers, forecasters = behaviours_of(scenario, setup.meter, setup.absent_homes)
     return replace(
         setup,
         scenario=scenario,
         mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=_agent_rules(scenario, setup.minutes),
-        strategies=strategies_of(scenario, setup.meter, setup.absent_homes),
-        controllers=controllers_of(scenario, setup.meter, setup.absent_homes),
+        strategies=strategies,
+        controllers=controllers,
+        forecasters=forecasters,
         keys=Keys.of(scenario),
     )
 

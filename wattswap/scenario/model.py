@@ -176,6 +176,7 @@ class Scenario(Table):
             ("chain", "modules", []),
             ("homes", "control", "self_consumption"),
             ("homes", "controls", {}),
+            ("homes", "forecasters", {}),
             ("homes", "population", {}),
             ("homes", "sample_with_replacement", False),
             ("homes", "forecast_pv", "same_hour_median"),

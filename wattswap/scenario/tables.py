@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from agents.devices import DEVICES, Device
+from agents.forecast import PERFECT_FORESIGHT
 from data.readings import home_id
 from market.errors import BrokenPlugin, InvalidTariff
 from market.mechanism import MECHANISMS
@@ -138,8 +139,12 @@ def _one_each(value: Any) -> Any:
     return value
 
 
-_OF_ALL = {"strategies": ("homes.strategy", "bidding strategy"), "controls": ("homes.control", "controller")}
-"""By key that assigns names to homes: the key of all other homes, and what is named."""
+_OF_ALL = {
+    "strategies": ("homes.strategy", "homes.strategy", "bidding strategy"),
+    "controls": ("homes.control", "homes.control", "controller"),
+    "forecasters": ("homes.forecast", "homes.forecast_pv", "forecast of single homes"),
+}
+"""By key that assigns names to homes: the key of all other homes, that whose names are meant, and what is named."""
 
 
 class Homes(Neighbourhood):
@@ -152,6 +157,10 @@ class Homes(Neighbourhood):
     forecast_pv: Annotated[str, _name_of("homes.forecast_pv", "forecast")] = Field(
         default="same_hour_median",
         description="How a home expects its next production, where it has a meter of it.",
+    )
+    forecasters: dict[str, Portion] = Field(
+        default={},
+        description="Homes that forecast consumption otherwise: by forecaster, a share of the homes or their ids.",
     )
     forecast_days: int = Field(
         default=7, ge=1, le=60, description="Number of past days of a mean or median of the same time of day."
@@ -173,14 +182,14 @@ class Homes(Neighbourhood):
         default={}, description="When homes are part of the community that join or leave, by home."
     )
 
-    @field_validator("strategies", "controls")
+    @field_validator("strategies", "controls", "forecasters")
     @classmethod
     def _portions(cls, value: dict[str, Portion], info: ValidationInfo) -> dict[str, Portion]:
-        key, kind = _OF_ALL[info.field_name or ""]
+        key, names, kind = _OF_ALL[info.field_name or ""]
         faults: Faults = []
         for name in value:
             try:
-                _known(name, key, kind, info)
+                _known(name, names, kind, info)
             except Wrong as wrong:
                 faults += [(name, message, cure) for _, message, cure in wrong.faults]
         named = [home for portion in value.values() if isinstance(portion, tuple) for home in portion]
@@ -205,6 +214,9 @@ class Homes(Neighbourhood):
     @model_validator(mode="after")
     def _check(self) -> Self:
         faults: Faults = []
+        if self.forecasters and self.forecast == PERFECT_FORESIGHT.name:
+            what = "is no forecast of real homes, and forecasters gives some homes one"
+            faults.append(("forecast", what, "choose another, or remove forecasters"))
         for device in DEVICES.all().values():
             full = [] if self.uses_data(device) else [key for key in device.keys if key.default is None]
             for name, table in self.tables(device.name).items():
