@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from math import floor, fsum
 from typing import TYPE_CHECKING
 
-from market.metrics.fairness import percent_of
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -170,6 +168,8 @@ def bills_in_cents(bills: pd.DataFrame) -> pd.DataFrame:
 def bills_with_total(bills: pd.DataFrame, total: str) -> pd.DataFrame:
     """Every home's bill, and a last row with the sums, in numbers that add up down and across."""
     import pandas as pd
+
+    from market.metrics.fairness import percent_of  # inside, as pandas is: slow at the start of a command
 
     shown = bills_in_cents(bills)
     sums = shown.sum().map(rounded)

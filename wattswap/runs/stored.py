@@ -138,7 +138,7 @@ def check_form(path: Path, value: Mapping[str, Any], form: Any) -> None:
 
 
 def check_times(path: Path, start: str, scenarios: Iterable[Resolved] = ()) -> None:
-    """Check that people can be told the times of a result.
+    """Check that the times of a result can be shown to people.
 
     Args:
         path: The file that holds them.
@@ -225,7 +225,7 @@ def reading(folder: Path) -> Iterator[None]:
 def written_by(path: Path) -> str:
     """Which other version of wattswap wrote a folder or the folder of a file, in words; empty if this one did.
 
-    Empty too where the folder does not tell.
+    Empty too where the folder does not say.
     """
     for folder in (path, *path.parents):
         for name in (MANIFEST, COMPARISON):
