@@ -211,7 +211,7 @@ def problems_of(*settings: str) -> str:
             ["homes.population.battery.share=0.5", "homes.battery_kw=2"],
             ["has no capacity_kwh; give it in full", "has no charge_kw", "has no effect without battery_kwh"],
         ),
-        (["homes.population.batery.share=0.5"], ["did you mean 'battery'?"]),
+        (["homes.population.batteryy.share=0.5"], ["did you mean 'battery'?"]),
         (["homes.population.battery.shares=0.5"], ["did you mean 'share'?"]),
         (["homes.sample_home=3"], ["did you mean 'sample_homes'?"]),
         (
