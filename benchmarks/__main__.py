@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import clearing, comparison, consensus, mechanisms, runs, startup
+from benchmarks import clearing, comparison, consensus, mechanisms, runs, startup, sweep
 
 
 def main() -> None:
@@ -11,6 +11,7 @@ def main() -> None:
         ("Clearing, ratios to a yardstick of the same run", lambda: clearing.main([])),
         ("Every mechanism, ratios to one sort of the limits", lambda: mechanisms.main([])),
         ("Comparison of twelve mechanisms", lambda: comparison.main([])),
+        ("Sweep of four points", lambda: sweep.main([])),
         ("Start-up", lambda: startup.main([])),
         ("Consensus", lambda: consensus.main([])),
         ("Whole runs", lambda: runs.main(["--year"])),

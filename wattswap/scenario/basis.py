@@ -40,6 +40,15 @@ RATIONING: Final = {
 }
 SAME_HOUR: Final = {"same_hour_mean": "mean", "same_hour_median": "median"}
 
+CHANGED: Final = {
+    "sample_homes": "a sample of {} homes{}",
+    "pv_share": "a share of {} with production",
+    "pv_scale": "production times {}",
+    "battery_scale": "batteries times {}",
+    "battery_kwh": "{} kWh of battery where there was none",
+}
+"""Keys of [homes] that make other homes than the data have."""
+
 MAX_MEMBERS: Final = 8
 """Homes that join or leave whose times are given."""
 
@@ -84,14 +93,7 @@ def caveats(basis: Mapping[str, str]) -> str:
 def _homes(homes: Mapping[str, Any]) -> dict[str, str]:
     """In what the homes differ from those of the data; nothing where they do not."""
     again = ", drawn with replacement" if homes.get("sample_with_replacement") else ""
-    words = {
-        "sample_homes": f"a sample of {{}} homes{again}",
-        "pv_share": "a share of {} with production",
-        "pv_scale": "production times {}",
-        "battery_scale": "batteries times {}",
-        "battery_kwh": "{} kWh of battery where there was none",
-    }
-    parts = [text.format(homes[key]) for key, text in words.items() if key in homes]
+    parts = [text.format(homes[key], again) for key, text in CHANGED.items() if key in homes]
     shares = homes.get("population", {}).items()
     parts += [f"a share of {table['share']} with {device.replace('_', ' ')}" for device, table in shares]
     return {"homes": f"not as in the data: {', '.join(parts)}"} if parts else {}
