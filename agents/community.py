@@ -26,6 +26,7 @@ from agents.bidding import (
 )
 from agents.forecast import PERFECT_FORESIGHT, Forecast
 from agents.forecasts import Forecasts
+from agents.mixed import MixedForecasts, forecasts_of
 from agents.operation import Operation, Projected
 from agents.readings import Readings
 from agents.response import Response
@@ -70,6 +71,7 @@ class Community:
         start_s: Start of row 0, which distinguishes the random draws of intervals. [s since 1970 UTC]
         strategies: Name of each home's strategy; that of the rules when left out.
         controllers: Name of each home's controller; that of the rules when left out.
+        forecasters: Name of each home's forecaster of consumption; that of the rules when left out.
         zone: Time zone of the homes' calendar.
         weather: Measured weather, one value per row.
         valid: Which readings exist, of the shape of the registers; None if all do.
@@ -93,6 +95,7 @@ class Community:
         start_s: int = 0,
         strategies: Sequence[str] | None = None,
         controllers: Sequence[str] | None = None,
+        forecasters: Sequence[str] | None = None,
         zone: str = "UTC",
         weather: Weather | None = None,
         valid: BoolArray | None = None,
@@ -130,8 +133,14 @@ class Community:
             weather or {},
             ahead=rules.lead + 2 + self._operation.hours_ahead * 60 // rules.minutes,
         )
-        self._forecasts = Forecasts(rules, first, self._readings.known_at)
+        self._forecasters = forecasters or [rules.forecaster] * self.homes
+        self._forecasts = self._forecasts_from(first)
         self._groups = grouped(strategies or [rules.strategy] * self.homes, self.members, rules)
+
+    def _forecasts_from(self, first: int) -> Forecasts | MixedForecasts:
+        """The forecasts of the homes, whose times of refitting count from a row."""
+        known_at, rows = self._readings.known_at, len(self._import_wh)
+        return forecasts_of(self._forecasters, self._rules, first, known_at, rows)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
@@ -145,7 +154,7 @@ class Community:
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Continue from a snapshot of the same homes under the same rules."""
         self._next = saved["row"]
-        self._forecasts = Forecasts(self._rules, self._first, self._readings.known_at)
+        self._forecasts = self._forecasts_from(self._first)
         self._operation.restore(saved)
         if self._alone is not None:
             self._alone.restore(saved["alone"])
@@ -221,7 +230,7 @@ class Community:
         if not groups or self._forecasts.forecaster is PERFECT_FORESIGHT:
             return ()
         row, lead, notes = self._first, self._rules.lead, []
-        forecasts = Forecasts(self._rules, row, self._readings.known_at)
+        forecasts = self._forecasts_from(row)
         forecast = forecasts.at(row, self._readings.known_at(row), lead + 1)
         for group in groups:
             levels_ppm, homes = group.strategy.quantiles_ppm, len(group.homes)

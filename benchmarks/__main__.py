@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import bidding, clearing, comparison, consensus, mechanisms, runs, startup
+from benchmarks import bidding, clearing, comparison, consensus, mechanisms, runs, startup, sweep
 
 
 def main() -> None:
@@ -12,6 +12,7 @@ def main() -> None:
         ("Every mechanism, ratios to one sort of the limits", lambda: mechanisms.main([])),
         ("Bidding of 10,000 homes in one round", lambda: bidding.main([])),
         ("Comparison of twelve mechanisms", lambda: comparison.main([])),
+        ("Sweep of four points", lambda: sweep.main([])),
         ("Start-up", lambda: startup.main([])),
         ("Consensus", lambda: consensus.main([])),
         ("Whole runs", lambda: runs.main(["--year"])),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -16,6 +16,7 @@ from wattswap.runs.layout import COMPARISON, COMPARISONS, RUNS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from wattswap.comparison.plan import Point
     from wattswap.comparison.runner import OnCell
     from wattswap.results import Comparison, RunResult
     from wattswap.scenario.load import Scenario
@@ -84,6 +85,7 @@ def compare(
     meter: pd.DataFrame | None = None,
     seeds: Iterable[int] | int | None = None,
     jobs: int = 1,
+    resample: str | None = None,
     out: Path | str = COMPARISONS,
     on_cell: OnCell | None = None,
 ) -> Comparison:
@@ -96,25 +98,93 @@ def compare(
         meter: Readings instead of the scenario's own, as `run` takes them.
         seeds: Seeds of all random draws, or their number from the scenario's own upwards; the scenario's when left out.
         jobs: Number of processes.
+        resample: What the intervals of `.frame` and `.differences` cover: "weeks", "homes" or "homes:N"; the seeds
+            when left out. Drawn homes are runs of their own, 20 or N for each.
         out: Folder under which the comparison's own folder is made or extended.
         on_cell: Called for each finished cell.
 
     Raises:
         WattswapError: All errors of mechanisms, scenario and data, at once.
     """
+    from wattswap.comparison.plan import BASE, Point
+
+    loaded = _loaded(scenario, meter, out)
+    return _compared([Point(BASE, {}, loaded)], mechanisms, seeds, jobs, out, resample, on_cell)
+
+
+def sweep(
+    scenario: Scenario | Path | str,
+    vary: Mapping[str, Iterable[object] | str],
+    mechanisms: Sequence[str] | str = (),
+    *,
+    meter: pd.DataFrame | None = None,
+    seeds: Iterable[int] | int | None = None,
+    jobs: int = 1,
+    resample: str | None = None,
+    out: Path | str = COMPARISONS,
+    on_cell: OnCell | None = None,
+) -> Comparison:
+    """Compare mechanisms over a grid of settings: one row a point and mechanism in `.frame`, drawn by `.plot.sweep()`.
+
+    ws.sweep("street.toml", {"homes.battery_kwh": "0:20:5", "tariff.feed_in_per_kwh": [0.04, 0.08]}, "uniform_price")
+
+    Args:
+        scenario: A scenario, or the path of its file.
+        vary: By key of the scenario its values, or a text as `--vary` takes it; the key "case" takes names of cases.
+        mechanisms: As `compare` takes them.
+        meter: Readings instead of the scenario's own, as `run` takes them.
+        seeds: As `compare` takes them.
+        jobs: Number of processes.
+        resample: As `compare` takes it.
+        out: Folder under which the comparison's own folder is made or extended.
+        on_cell: Called for each finished cell.
+
+    Raises:
+        WattswapError: All errors of the grid, mechanisms, scenarios and data, at once.
+    """
+    from wattswap.comparison.grid import axes_of, points_of
+    from wattswap.scenario.load import changed, load
+
+    base = _loaded(scenario, meter, out)
+
+    def at(case: str | None, extra: list[str], typed: Mapping[str, str]) -> Scenario:
+        if case is None:
+            return changed(base, extra, typed)
+        return load(base.source.file, case, [*base.source.overrides, *extra], typed=typed)
+
+    points = points_of(axes_of(vary), at)
+    return _compared(points, mechanisms, seeds, jobs, out, resample, on_cell)
+
+
+def _compared(
+    points: Sequence[Point],
+    mechanisms: Sequence[str] | str,
+    seeds: Iterable[int] | int | None,
+    jobs: int,
+    out: Path | str,
+    resample: str | None,
+    on_cell: OnCell | None,
+) -> Comparison:
+    """Run what is missing of a comparison, and of the draws for its intervals."""
     from wattswap.comparison import runner
-    from wattswap.comparison.plan import BASE, Point, make_plan
+    from wattswap.comparison.again import drawn_plan
+    from wattswap.comparison.plan import make_plan
+    from wattswap.comparison.resample import read_resample
     from wattswap.results import Comparison
     from wattswap.selection import read_choices
 
-    scenario = _loaded(scenario, meter, out)
+    asked, first = read_resample(resample), points[0].scenario.seed
     if isinstance(seeds, int):
-        seeds = range(scenario.seed, scenario.seed + seeds)
-    chosen = [scenario.seed] if seeds is None else list(seeds)
+        seeds = range(first, first + seeds)
+    chosen = [first] if seeds is None else list(seeds)
     choices = read_choices([mechanisms] if isinstance(mechanisms, str) else list(mechanisms))
-    plan = make_plan([Point(BASE, {}, scenario)], choices, chosen)
+    plan = make_plan(points, choices, chosen)
+    again, labels = drawn_plan(plan, asked), [choice.label for choice in choices]
     folder = runner.compare(plan, Path(out), jobs=jobs, on_cell=on_cell)
-    return Comparison(folder, [choice.label for choice in choices], chosen)
+    drawn = None
+    if again is not None:
+        drawn = Comparison(runner.compare(again, Path(out), jobs=jobs, on_cell=on_cell), labels, chosen)
+    return Comparison(folder, labels, chosen, asked, drawn)
 
 
 def verify(folder: Path | str, *, on_progress: engine.OnProgress | None = None) -> dict[str, Any]:

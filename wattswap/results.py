@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from wattswap.comparison.points import Figures
+from wattswap.comparison.resample import Resample
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.report.plots import Plots
 from wattswap.report.write import report_on
 from wattswap.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class RunResult(RunFolder):
@@ -32,7 +39,52 @@ class RunResult(RunFolder):
 
 
 class Comparison(ComparisonFolder):
-    """A finished comparison or sweep: its cells, bills and intervals, and its figures."""
+    """A finished comparison or sweep: its cells, bills and intervals, and its figures.
+
+    Args:
+        path: The folder.
+        mechanisms: Labels to read; default: all in the folder.
+        seeds: Seeds to read; default: those that all these mechanisms have.
+        resample: What the intervals cover; default: the seeds.
+        drawn: The comparison of drawn homes, where homes are drawn.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        mechanisms: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        resample: Resample | None = None,
+        drawn: ComparisonFolder | None = None,
+    ) -> None:
+        super().__init__(path, mechanisms, seeds)
+        self._with_intervals = Figures(self, resample, drawn)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a point and mechanism: varied keys, mechanism, and every metric with NAME_low and NAME_high.
+
+        The ends are those of the 95 % interval over the seeds, or over what was drawn again; `.attrs["per"]` says
+        whether the figures are those of the run or of a week.
+        """
+        return self._with_intervals.frame()
+
+    def differences(
+        self, metric: str = "saving", reference: str | None = None, point: str | None = None
+    ) -> pd.DataFrame:
+        """Paired difference of a metric to the reference, one row per mechanism: over seeds, weeks or drawn homes.
+
+        Returns:
+            Columns mean, low, high (95 % interval, empty with fewer than two seeds) and n, the number of pairs.
+
+        Raises:
+            UsageError: Unknown metric or mechanism.
+        """
+        if self._with_intervals.resample is None:
+            return super().differences(metric, reference, point)
+        against, where = reference or self.reference, point or self.points[0]
+        self.cell_keys(against, where)
+        return self._with_intervals.differences(metric, against, where)
 
     @property
     def plot(self) -> Plots:

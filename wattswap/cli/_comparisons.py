@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from market.metrics.table import METRICS, Metric, Row
+from wattswap.cli._points import print_points
 from wattswap.cli._summary import basis_lines, print_bills, print_lines, show_bound
 from wattswap.cli.output import (
     Form,
@@ -23,6 +24,7 @@ from wattswap.cli.output import (
 )
 from wattswap.cli.tables import Column, cell, fixed, print_columns, print_table, wrapped
 from wattswap.comparison.effects import in_cents
+from wattswap.comparison.points import Figures
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError, suggest
 from wattswap.runs.shown import summary_in_cents
@@ -127,20 +129,11 @@ class CellProgress:
 
 def print_comparison(result: ComparisonFolder, form: Form, against: str | None = None) -> None:
     """Print the tables of every point and the folder; and, on request, the saving against one mechanism."""
-    about = result.about
     most = _most(result)  # a damaged file ends this before anything is printed
     effects = (
         {} if against is None else {point: _effects_of(result, point, against) for point in result.points}
     )
-    seeds = f"{'seed' if len(result.seeds) == 1 else 'seeds'} {', '.join(map(str, result.seeds))}"
-    start = f"{moment(about['start'], result.zone)} ({result.zone})"
-    print(
-        wrapped(
-            f"{result.title}: {about['homes']} homes, {about['intervals']} intervals of"
-            f" {about['interval_minutes']} min from {start}, {seeds}"
-        )
-    )
-    print_lines(basis_lines(result.rests_on))
+    print_head(result)
     for point in result.points:
         where = "" if len(result.points) == 1 else f", {point}"
         print()
@@ -158,6 +151,20 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
         print(wrapped("+- is the 95 % interval of the paired difference to no market over the seeds."))
     print(f"Folder  {result.path}")
     print(f"Report  wattswap report {result.path}")
+
+
+def print_head(result: ComparisonFolder) -> None:
+    """Print what was compared and what its figures rest on."""
+    about = result.about
+    seeds = f"{'seed' if len(result.seeds) == 1 else 'seeds'} {', '.join(map(str, result.seeds))}"
+    start = f"{moment(about['start'], result.zone)} ({result.zone})"
+    print(
+        wrapped(
+            f"{result.title}: {about['homes']} homes, {about['intervals']} intervals of"
+            f" {about['interval_minutes']} min from {start}, {seeds}"
+        )
+    )
+    print_lines(basis_lines(result.rests_on))
 
 
 def _effects_of(result: ComparisonFolder, point: str, against: str) -> pd.DataFrame:
@@ -207,13 +214,18 @@ def _column(result: ComparisonFolder, point: str, metric: str) -> dict[str, floa
     return {str(k): float(v) for k, v in summary[metric].dropna().items()} if metric in summary else {}
 
 
-def comparison_facts(result: ComparisonFolder, against: str | None = None) -> dict[str, object]:
+def comparison_facts(
+    result: ComparisonFolder, against: str | None = None, figures: Figures | None = None
+) -> dict[str, object]:
     """The means of every metric at every point, and the saving against one mechanism, for JSON.
 
     Args:
         result: The comparison.
         against: Whose saving is subtracted, seed by seed, and taken apart; no market when left out.
+        figures: Its figures with their intervals; over the seeds when left out.
     """
+    figures = figures or Figures(result)
+    rows = figures.frame().astype(object)
     differences = {}
     for point in result.points:
         frame = result.differences("saving", against, point).astype(object)
@@ -229,6 +241,9 @@ def comparison_facts(result: ComparisonFolder, against: str | None = None) -> di
         "reference": against or result.reference,
         "rationing": {label: result.rationing(label) for label in result.mechanisms},
         "saving_difference_to_reference": differences,
+        "intervals_over": "seeds" if figures.resample is None else figures.resample.kind,
+        "per": rows.attrs["per"],
+        "rows": rows.where(rows.notna(), None).to_dict("records"),
     }
     if against is not None:
         frames = {point: result.effects(against, point=point) for point in result.points}
@@ -364,6 +379,17 @@ def _cells(result: ComparisonFolder, which: str | None, form: Form, against: str
     print_table(title, shown, 3, wide=form == "wide")
 
 
+def _points(result: ComparisonFolder, which: str | None, form: Form, against: str | None) -> None:
+    """One row a point and mechanism; in JSON and CSV every metric with the 95 % interval over the seeds."""
+    figures = Figures(result)
+    frame = figures.frame()
+    frame = frame if which is None else frame[frame["mechanism"] == which]
+    if is_text(form):
+        print_points(figures, form, against)
+    else:
+        print_rows(frame.set_index(frame.columns[0]), form)
+
+
 def _mean(result: ComparisonFolder) -> str:
     return "" if len(result.seeds) == 1 else f", mean over {len(result.seeds)} seeds"
 
@@ -384,6 +410,7 @@ VIEWS: dict[str, View] = {
     "bills": _bills,
     "cells": _cells,
     "effects": _effects,
+    "points": _points,
 }
-AGAINST = ("summary", "effects")
+AGAINST = ("summary", "effects", "points")
 """Views that hold mechanisms against one of them."""

@@ -50,6 +50,15 @@ FailIfOption = Annotated[
         metavar="CONDITION",
     ),
 ]
+ResampleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--resample",
+        help="What the 95 % intervals cover: `weeks` draws the whole weeks of the run again, which costs nothing;"
+        " `homes` or `homes:N` draws the homes again, 20 or N times, each a new market for every cell.",
+        metavar="weeks|homes[:N]",
+    ),
+]
 
 
 def compare(
@@ -62,6 +71,7 @@ def compare(
     seed: SeedOption = None,
     fail_if: FailIfOption = None,
     against: AgainstOption = None,
+    resample: ResampleOption = None,
     module: ModuleOption = None,
     out: ComparisonsOption = Path(COMPARISONS),
     quiet: QuietOption = False,
@@ -85,6 +95,7 @@ def compare(
         out,
         quiet,
         form,
+        resample,
     )
 
 
@@ -99,13 +110,18 @@ def compare_points(
     out: Path,
     quiet: bool,
     form: Form,
+    resample: str | None,
 ) -> None:
     """Compare the points, print the comparison, and fail where a condition holds."""
     from market.metrics.table import METRICS
-    from wattswap.cli._comparisons import CellProgress, comparison_facts, print_comparison
+    from wattswap.cli._comparisons import CellProgress, comparison_facts, print_comparison, print_head
+    from wattswap.cli._points import print_points, runs_ahead
     from wattswap.cli.output import note, print_json
     from wattswap.comparison import runner
+    from wattswap.comparison.again import drawn_plan
     from wattswap.comparison.plan import make_plan
+    from wattswap.comparison.points import Figures
+    from wattswap.comparison.resample import read_resample
     from wattswap.comparison.result import ComparisonFolder
     from wattswap.conditions import broken, read_conditions
     from wattswap.errors import CheckFailed, ExitCode, UsageError, suggest
@@ -120,16 +136,23 @@ def compare_points(
     conditions = read_conditions("--fail-if", fail_if or [], labels, METRICS.all())
     if against is not None and against not in labels:
         raise UsageError.of("--against", f"{against!r} is not compared", suggest(against, labels))
+    asked = read_resample(resample)
     plan = make_plan(points, choices, range(first.seed, first.seed + seeds), module or ())
+    again = drawn_plan(plan, asked)
     market = first.market
     if not quiet and market.quantities == "ordered" and "imbalance" not in market.model_fields_set:
         note(
             f"Homes net what a mechanism leaves untraded (imbalance {market.imbalance});"
             " --set market.imbalance=retailer compares the mechanisms alone."
         )
-    with CellProgress(plan, quiet) as progress:
-        folder = runner.compare(plan, out, jobs=jobs, on_cell=progress)
-    result = ComparisonFolder(folder, labels, plan.seeds)
+    if not quiet and (len(points) > 1 or again is not None):
+        note(runs_ahead(plan, again))
+    results = []
+    for one in [plan, *([again] if again is not None else [])]:
+        with CellProgress(one, quiet) as progress:
+            folder = runner.compare(one, out, jobs=jobs, on_cell=progress)
+        results.append(ComparisonFolder(folder, labels, plan.seeds))
+    result, figures = results[0], Figures(results[0], asked, *results[1:])
     competing = [label for label in result.mechanisms if label not in (result.reference, result.bound)]
     failed = [
         problem
@@ -145,10 +168,15 @@ def compare_points(
     ]
     try:
         if form == "json":
-            facts = comparison_facts(result, against)
+            facts = comparison_facts(result, against, figures)
             print_json(facts | {"failed": [str(problem) for problem in failed]})
         else:
-            print_comparison(result, form, against)
+            if len(points) == 1:
+                print_comparison(result, form, against)
+            else:
+                print_head(result)
+            if len(points) > 1 or asked is not None:
+                print_points(figures, form, against)
     finally:  # also if the reader of a pipe has closed it
         if failed and form == "json":
             raise typer.Exit(int(ExitCode.CHECK_FAILED))

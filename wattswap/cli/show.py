@@ -26,7 +26,7 @@ def show(
         str,
         typer.Argument(
             help="Of a run: summary, bills, prices, book, block, why, network or shares. Of a comparison: summary,"
-            " bills, cells or effects.",
+            " bills, cells, points or effects.",
             metavar="WHAT",
         ),
     ] = "summary",

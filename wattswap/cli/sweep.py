@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from itertools import product
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from wattswap.cli.compare import (
     FailIfOption,
     JobsOption,
     MechanismsOption,
+    ResampleOption,
     SeedsOption,
     compare_points,
 )
@@ -33,7 +33,7 @@ from wattswap.cli.options import (
 from wattswap.runs.layout import COMPARISONS
 
 if TYPE_CHECKING:
-    from wattswap.comparison.plan import Point
+    from wattswap.scenario.load import Scenario
 
 
 def sweep(
@@ -42,7 +42,8 @@ def sweep(
         list[str],
         typer.Option(
             "--vary",
-            help="A key and its values, as in market.k=0,0.5,1; several make a grid.",
+            help="A key and its values: a list as in market.k=0,0.5,1, a range as in homes.battery_kwh=0:20:5, or"
+            " case=NAME,NAME; several make a grid.",
             metavar="KEY=VALUES",
         ),
     ],
@@ -54,6 +55,7 @@ def sweep(
     seed: SeedOption = None,
     fail_if: FailIfOption = None,
     against: AgainstOption = None,
+    resample: ResampleOption = None,
     module: ModuleOption = None,
     out: ComparisonsOption = Path(COMPARISONS),
     quiet: QuietOption = False,
@@ -62,75 +64,31 @@ def sweep(
 ) -> None:
     """Compare over a parameter grid: any key of the scenario takes several values."""
     from wattswap.cli.output import form_of
+    from wattswap.comparison.grid import CASE, points_of, read_axes
+    from wattswap.errors import UsageError
 
-    points = _grid(scenario, case, settings, seed, vary, module)
+    axes = read_axes(vary)
+    if case is not None and CASE in axes:
+        raise UsageError.of(f"--case {case}", "is what --vary case=... varies", "keep one of the two")
+
+    def load(other: str | None, extra: list[str], typed: Mapping[str, str]) -> Scenario:
+        return load_scenario(
+            scenario, other or case, [*(settings or []), *extra], seed, module=module, typed=typed
+        )
+
     compare_points(
-        points, mechanism, seeds, jobs, fail_if, against, module, out, quiet, form_of(json, wide=wide)
+        points_of(axes, load),
+        mechanism,
+        seeds,
+        jobs,
+        fail_if,
+        against,
+        module,
+        out,
+        quiet,
+        form_of(json, wide=wide),
+        resample,
     )
-
-
-def _grid(
-    scenario: str,
-    case: str | None,
-    settings: list[str] | None,
-    seed: int | None,
-    vary: list[str],
-    module: list[Path] | None,
-) -> list[Point]:
-    """One scenario per combination of values.
-
-    Raises:
-        InvalidScenario: Lists what is wrong with any of them.
-        UsageError: A text that is not KEY=VALUE,...
-    """
-    from wattswap.comparison.plan import Point
-    from wattswap.errors import InvalidScenario, Problem, UsageError
-
-    axes: list[list[tuple[str, str]]] = []
-    wrong = []
-    for text in vary:
-        key, equals, values = text.partition("=")
-        listed = _values(values)
-        if not equals or not key or not all(listed):
-            wrong.append(Problem(f"--vary {text}", "is not KEY=VALUE,VALUE", "write market.k=0,0.5,1"))
-        elif (instead := _instead(values, listed)) is not None:
-            cure = f"values are separated by commas, without brackets: --vary {key}={instead}"
-            wrong.append(Problem(f"--vary {text}", "is one value, and not several", cure))
-        if any(axis[0][0] == key for axis in axes):
-            wrong.append(Problem(f"--vary {text}", f"varies {key} again", "give all its values at once"))
-        axes.append([(key, value) for value in listed])
-    if wrong:
-        raise UsageError(*wrong)
-    points, problems = [], []
-    for combination in product(*axes):
-        extra = [f"{key}={value}" for key, value in combination]
-        try:
-            typed = {text: f"--vary {text}" for text in extra}
-            loaded = load_scenario(
-                scenario, case, [*(settings or []), *extra], seed, module=module, typed=typed
-            )
-        except InvalidScenario as invalid:
-            problems.extend(invalid.problems)
-            continue
-        points.append(Point(" ".join(extra), dict(combination), loaded))
-    if problems:
-        raise InvalidScenario(*dict.fromkeys(problems))
-    return points
-
-
-def _values(text: str) -> list[str]:
-    """Values separated by commas; a comma inside brackets belongs to a list, which is one value."""
-    return re.split(r",(?![^\[]*\])", text)
-
-
-def _instead(text: str, listed: list[str]) -> str | None:
-    """The values as they are to be written, where several were given in another form; None where they are right."""
-    if len(listed) > 1:
-        return None
-    inside = re.fullmatch(r"\s*[\[(](.*)[\])]\s*", text)
-    parts = re.split(r"[,;|\s]+", (inside[1] if inside else text).strip())
-    numbers = all(re.fullmatch(r"[-+]?[\d.]+", part) for part in parts)
-    return ",".join(parts) if numbers and (inside or len(parts) > 1) else None
 
 
 COMMANDS.register(Command("sweep", sweep, 11))

@@ -35,7 +35,7 @@ def validate(
     loaded = load_scenario(scenario, case, settings, module=module)
     setup = _prepared(loaded)
     resolved = loaded.resolved()
-    notes = [*setup.meter.source.notes, *setup.community().notes()]
+    notes = [*setup.meter.source.notes, *setup.data_provenance(setup.community())["bidding_notes"]]
     facts = {
         "name": loaded.name,
         "homes": len(setup.roster),

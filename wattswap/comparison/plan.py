@@ -88,7 +88,7 @@ class Plan:
             text for text in source.overrides if text.partition("=")[0].strip() not in {*varied, "seed"}
         ]
         words = ["sweep" if varied else "compare", name]
-        words += ["--case", source.case] if source.case else []
+        words += ["--case", source.case] if source.case and "case" not in varied else []
         words += [word for text in settled for word in ("--set", text)]
         words += [word for key, values in varied.items() for word in ("--vary", f"{key}={','.join(values)}")]
         words += [word for label in labels for word in ("-m", label)]

@@ -21,7 +21,7 @@ from wattswap.runs.folder import bills_frame
 from wattswap.runs.layout import COMPARISON
 from wattswap.runs.missing import COMPARED, not_found
 from wattswap.runs.stored import damaged
-from wattswap.scenario.basis import caveats, rationing_of, rests_on, title_of, zone_of
+from wattswap.scenario.basis import CHANGED, caveats, rationing_of, rests_on, title_of, zone_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,9 @@ class ComparisonFolder:
     @property
     def rests_on(self) -> dict[str, str]:
         """What the figures rest on, by topic: a bound, quantities, forecast, imbalance, rationing, notes."""
-        return rests_on(self.about["scenario"], self.about["data"].get("bidding_notes", ()))
+        found = rests_on(self.about["scenario"], self.about["data"].get("bidding_notes", ()))
+        others = [key for key in self.varied if key.removeprefix("homes.") in CHANGED or "population" in key]
+        return found | ({"homes": f"those of each point, by {', '.join(others)}"} if others else {})
 
     @cached_property
     def about(self) -> dict[str, Any]:

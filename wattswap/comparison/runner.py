@@ -30,7 +30,15 @@ from wattswap.comparison.store import (
     read_part,
     write_cell,
 )
-from wattswap.errors import ExitCode, Interrupted, RunNotFound, UsageError, VerificationFailed, WattswapError
+from wattswap.errors import (
+    ExitCode,
+    Interrupted,
+    Problem,
+    RunNotFound,
+    UsageError,
+    VerificationFailed,
+    WattswapError,
+)
 from wattswap.plugins import Added, added, import_files, learn
 from wattswap.runs.disk import continuable
 from wattswap.runs.layout import COMPARISON
@@ -86,15 +94,14 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
     """
     if jobs < 1:
         raise UsageError.of("--jobs", f"is {jobs}", "give at least 1")
-    setups = {point.name: prepare(point.scenario) for point in plan.points}
-    data_sha256 = {name: setup.meter.source.sha256 for name, setup in setups.items()}
+    first, data_sha256 = _prepare_all(plan)
     folder = out / f"{plan.points[0].scenario.name}_{plan.digest(list(data_sha256.values()))[:10]}"
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     kept = (folder / COMPARISON).is_file
     try:
         with continuable(folder, kept, "the same command"), folder_lock(folder):
-            _compare(plan, folder, setups, data_sha256, jobs, on_cell, is_new)
+            _compare(plan, folder, first, data_sha256, jobs, on_cell, is_new)
     except OSError:
         if not kept():
             shutil.rmtree(folder, ignore_errors=True)
@@ -102,10 +109,37 @@ def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = No
     return folder
 
 
+def _prepare_all(plan: Plan) -> tuple[Setup, dict[str, str]]:
+    """The prepared first point, and the SHA-256 of the data of each; the others are prepared where they run.
+
+    Raises:
+        WattswapError: What the first point that cannot run lacks, and what others of its kind lack.
+    """
+    first: Setup | None = None
+    data_sha256: dict[str, str] = {}
+    error: WattswapError | None = None
+    problems: dict[tuple[str | None, str, str], Problem] = {}
+    for point in plan.points:
+        try:
+            setup = prepare(point.scenario)
+        except WattswapError as wrong:
+            error = error or wrong
+            if type(wrong) is type(error):
+                for problem in wrong.problems:
+                    problems.setdefault((problem.key, problem.message, problem.cure), problem)
+            continue
+        first = first or setup
+        data_sha256[point.name] = setup.meter.source.sha256
+    if error is not None:
+        raise type(error)(*problems.values())
+    assert first is not None
+    return first, data_sha256
+
+
 def _compare(
     plan: Plan,
     folder: Path,
-    setups: Mapping[str, Setup],
+    first: Setup,
     data_sha256: Mapping[str, str],
     jobs: int,
     on_cell: OnCell | None,
@@ -116,7 +150,7 @@ def _compare(
     hashes = {cell: plan.cell_sha256(cell) for cell in plan.cells}
     todo = [cell for cell in plan.cells if not is_done(folder, cell, hashes[cell])]
     before = read_about(folder) if (folder / COMPARISON).exists() else {}
-    about = _about(plan, before, next(iter(setups.values())))
+    about = _about(plan, before, first)
     # What is recomputed, or came from a mechanism that may have changed, must not count as a result
     # of this call if it is interrupted.
     for cell in [

@@ -22,14 +22,15 @@ from market.errors import one_line, text_of
 from market.units import PPM, BoolArray, IntArray, largest_remainder
 from wattswap.errors import InvalidData, InvalidScenario, Problem
 from wattswap.runs.membership import Membership, cure_by_term
+from wattswap.runs.study import owners
 from wattswap.scenario.lines import KeyPath
+from wattswap.scenario.population import given_of
 
 if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
-    from wattswap.scenario.time import Table
 
 MAX_LISTED = 20
-_SALTS = {"strategies": "strategy", "controls": "control"}
+_SALTS = {"strategies": "strategy", "controls": "control", "forecasters": "forecast"}
 """By key of [homes], what distinguishes its draw of the homes that a share covers."""
 
 
@@ -87,7 +88,7 @@ def history_days(scenario: Scenario) -> int:
     strategies = [STRATEGIES.get(name) for name in (homes.strategy, *homes.strategies)]
     # The day more is for the hour that the clock skips in spring.
     spread = residuals.DAYS + 1 if any(strategy.quantiles_ppm for strategy in strategies) else 0
-    forecasters = (FORECASTERS.get(name) for name in (homes.forecast, homes.forecast_pv))
+    forecasters = (FORECASTERS.get(name) for name in (homes.forecast, homes.forecast_pv, *homes.forecasters))
     return max(homes.forecast_days, *(forecaster.history_days for forecaster in forecasters)) + spread
 
 
@@ -132,11 +133,13 @@ def _missing(scenario: Scenario, meter: MeterData, first_row: int, member: BoolA
     return Problem(f"home {name}", what, f"{term}; else {cure}" if term else cure)
 
 
-def devices_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
-    """One spec per home by device: the scenario's tables over the data; a device that neither can name is left out.
+def devices_of(scenario: Scenario, meter: MeterData, absent: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
+    """One spec per home by device: the scenario's tables over its shares over the data.
+
+    A device that none of them can name is left out.
 
     Args:
-        dropped: Homes that were left out for missing readings; their tables have nothing to change.
+        absent: Homes of the data that do not take part; their tables have nothing to change.
 
     Raises:
         InvalidScenario: All tables of homes that the data do not have or that do not describe a device.
@@ -144,8 +147,8 @@ def devices_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -
     problems: list[Problem] = []
     devices = {}
     for device in DEVICES.all().values():
-        tables = scenario.homes.tables(device.name)
-        if device.in_data is None and not tables:
+        tables, shared = scenario.homes.tables(device.name), scenario.homes.share_of(device)
+        if device.in_data is None and not tables and shared is None:
             continue
         specs: list[Any] = [None] * len(meter.households)
         if device.in_data is not None and scenario.homes.uses_data(device):
@@ -155,13 +158,18 @@ def devices_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -
                     raise TypeError(
                         f"in_data gives {len(specs)} specs, and there are {len(meter.households)} homes"
                     )
+        try:
+            if shared is not None:
+                specs = _shared_out(scenario, device, *shared, specs, meter)
+        except InvalidScenario as error:
+            problems += error.problems
         for name, table in tables.items():
-            if name in dropped:
+            if name in absent:
                 continue
             key = ("homes", device.name, name)
             try:
                 i = _place(scenario, meter, key, name)
-                specs[i] = _spec(scenario, device, table, specs[i], key)
+                specs[i] = _spec(scenario, device, given_of(device, table), specs[i], key)
             except InvalidScenario as error:
                 problems += error.problems
         devices[device.name] = tuple(specs)
@@ -207,6 +215,23 @@ def used_and_made(
     return sum(columns.get(one.used, 0) for one in kinds), sum(columns.get(one.made, 0) for one in kinds)
 
 
+def _shared_out(
+    scenario: Scenario,
+    device: Device,
+    share_ppm: int,
+    given: Mapping[str, Any],
+    specs: Sequence[Any],
+    meter: MeterData,
+) -> list[Any]:
+    """The specs after a share of the homes is to own a device: its own where a home has one, else what is given."""
+    key: KeyPath = ("homes", "population", device.name)
+    has = [spec is not None for spec in specs]
+    own = owners(meter.households, has, share_ppm, scenario.homes.drawn_from, device.name)
+    given_spec = _spec(scenario, device, given, None, key)
+    pairs = zip(meter.households, specs, strict=True)
+    return [(given_spec if spec is None else spec) if name in own else None for name, spec in pairs]
+
+
 def _place(scenario: Scenario, meter: MeterData, key: KeyPath, name: str) -> int:
     if name not in meter.households:
         known = ", ".join(meter.households[:MAX_LISTED])
@@ -214,13 +239,12 @@ def _place(scenario: Scenario, meter: MeterData, key: KeyPath, name: str) -> int
     return meter.households.index(name)
 
 
-def _spec(scenario: Scenario, device: Device, table: Table, base: Any, key: KeyPath) -> Any:
+def _spec(scenario: Scenario, device: Device, given: Mapping[str, Any], base: Any, key: KeyPath) -> Any:
     """One home's device: what the scenario gives, else what the data say, else the defaults of the keys."""
-    given = {k.field: value for k in device.keys if (value := getattr(table, k.field)) is not None}
     if given.get(device.removed_by) == 0:
         return None
     defaults = {k.field: k.default for k in device.keys if not k.required}
-    values = defaults | ({} if base is None else asdict(base)) | given
+    values = {**defaults, **({} if base is None else asdict(base)), **given}
     if any(k.field not in values for k in device.keys):
         *first, last = (k.name for k in device.keys if k.required)
         cure = f"give {', '.join(first)} and {last}" if first else f"give {last}"
@@ -236,23 +260,23 @@ def _spec(scenario: Scenario, device: Device, table: Table, base: Any, key: KeyP
         raise scenario.invalid(key, text_of(error).rstrip(".") or one_line(error)) from None
 
 
-def strategies_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -> tuple[str, ...]:
-    """The strategy of each home; see `_assigned`."""
+def behaviours_of(
+    scenario: Scenario, meter: MeterData, absent: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Strategy, controller and forecaster of each home; see `_assigned`."""
     homes = scenario.homes
-    return _assigned(scenario, meter, dropped, "strategies", homes.strategy, homes.strategies)
-
-
-def controllers_of(scenario: Scenario, meter: MeterData, dropped: tuple[str, ...]) -> tuple[str, ...]:
-    """The controller of each home; see `_assigned`."""
-    homes = scenario.homes
-    return _assigned(scenario, meter, dropped, "controls", homes.control, homes.controls)
+    return (
+        _assigned(scenario, meter, absent, "strategies", homes.strategy, homes.strategies),
+        _assigned(scenario, meter, absent, "controls", homes.control, homes.controls),
+        _assigned(scenario, meter, absent, "forecasters", homes.forecast, homes.forecasters),
+    )
 
 
 def _assigned(
     scenario: Scenario,
     meter: MeterData,
-    dropped: tuple[str, ...],
-    key: Literal["strategies", "controls"],
+    absent: tuple[str, ...],
+    key: Literal["strategies", "controls", "forecasters"],
     default: str,
     portions: Mapping[str, int | tuple[str, ...]],
 ) -> tuple[str, ...]:
@@ -268,7 +292,7 @@ def _assigned(
     for one, portion in portions.items():
         if isinstance(portion, tuple):
             for name in portion:
-                if name not in dropped:
+                if name not in absent:
                     _place(scenario, meter, ("homes", key, one), name)
                     chosen[name] = one
                     rest.discard(name)

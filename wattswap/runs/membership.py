@@ -62,8 +62,13 @@ class Membership:
         return found
 
 
-def membership_of(scenario: Scenario, roster: tuple[str, ...], span: Span) -> Membership:
+def membership_of(
+    scenario: Scenario, roster: tuple[str, ...], span: Span, absent: tuple[str, ...] = ()
+) -> Membership:
     """The membership of the homes of a run.
+
+    Args:
+        absent: Homes of the data that do not take part; their terms say nothing.
 
     Raises:
         InvalidScenario: All terms of homes that the data do not have, that cut an interval or lie outside of the run.
@@ -71,6 +76,8 @@ def membership_of(scenario: Scenario, roster: tuple[str, ...], span: Span) -> Me
     problems: list[Problem] = []
     terms = dict.fromkeys(roster, ALWAYS)
     for name, (joins, leaves) in scenario.terms.items():
+        if name in absent:
+            continue
         at = ("homes", "members", name)
         if name not in terms:
             cure = suggest(name, roster)

@@ -44,12 +44,11 @@ from p2p.wire.messages import (
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import run_defaults
 from wattswap.runs.homes import (
-    controllers_of,
+    behaviours_of,
     devices_of,
     history_days,
     load_meter,
     refuse_without_weather,
-    strategies_of,
     used_and_made,
     weather_of,
     without_missing,
@@ -57,6 +56,7 @@ from wattswap.runs.homes import (
 from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.membership import Membership, membership_of
+from wattswap.runs.study import doubled, studied
 from wattswap.runs.throughput import DAYS, Throughput
 from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
@@ -76,7 +76,10 @@ class Setup:
         devices: One spec per home by device, None for a home without.
         strategies: Name of each home's strategy.
         controllers: Name of each home's controller.
+        forecasters: Name of each home's forecaster of consumption.
         membership: When each home is part of the community.
+        dropped_homes: Ids of homes that were left out for missing readings.
+        undrawn_homes: Ids of those that a sample of the homes leaves out.
         weather: Measured weather, one value per row of `meter`.
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
         given_members: The homes that it commits to; None in the same case.
@@ -96,9 +99,11 @@ class Setup:
     devices: Mapping[str, tuple[Any, ...]]
     strategies: tuple[str, ...]
     controllers: tuple[str, ...]
+    forecasters: tuple[str, ...]
     membership: Membership
     keys: Keys
     dropped_homes: tuple[str, ...] = ()
+    undrawn_homes: tuple[str, ...] = ()
     weather: Weather = field(default_factory=dict)
     given_genesis: Genesis | None = None
     given_members: Members | None = None
@@ -107,6 +112,11 @@ class Setup:
     def roster(self) -> tuple[str, ...]:
         """Home ids; an order's participant is an index into it."""
         return self.meter.households
+
+    @property
+    def absent_homes(self) -> tuple[str, ...]:
+        """Ids of the homes of the data that do not take part."""
+        return (*self.dropped_homes, *self.undrawn_homes)
 
     @cached_property
     def members(self) -> IntArray:
@@ -221,6 +231,7 @@ class Setup:
             start_s=self.meter.start_s,
             strategies=self.strategies[columns],
             controllers=self.controllers[columns],
+            forecasters=self.forecasters[columns],
             zone=self.zone,
             weather=self.weather,
             valid=None if self._valid is None else self._valid[:, columns],
@@ -344,7 +355,7 @@ class Setup:
             "sha256": self.meter.source.sha256,
             "answers": dict(self.meter.source.answers),
             "notes": list(self.meter.source.notes),
-            "bidding_notes": list(community.notes()),
+            "bidding_notes": [*community.notes(), *doubled(self.devices, self.meter)],
             "control_notes": list(community.control_notes()),
             "estimated_share": float((quality != 0).mean()),
             "dropped_homes": list(self.dropped_homes),
@@ -371,7 +382,7 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         WattswapError: All errors of scenario and data together.
         DataError: The meter data cannot be read.
     """
-    meter = load_meter(scenario)
+    meter, undrawn = studied(scenario, load_meter(scenario))
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
     step_s = span.minutes * 60
     agents = _agent_rules(scenario, span.minutes)
@@ -383,10 +394,11 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
     if span.minutes != meter.minutes:
         meter = meter.resample(span.minutes, span.start_s % step_s)
     first_row = (span.start_s - meter.start_s) // step_s
-    membership = membership_of(scenario, meter.households, span)
+    membership = membership_of(scenario, meter.households, span, undrawn)
     meter, membership, dropped = without_missing(scenario, meter, first_row, membership)
-    devices, strategies = devices_of(scenario, meter, dropped), strategies_of(scenario, meter, dropped)
-    controllers = controllers_of(scenario, meter, dropped)
+    absent = (*dropped, *undrawn)
+    devices = devices_of(scenario, meter, absent)
+    strategies, controllers, forecasters = behaviours_of(scenario, meter, absent)
     if scenario.market.quantities == "metered":
         refuse_without_limits(strategies)
     prices = scenario.outside_prices(span)
@@ -406,10 +418,12 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         devices=devices,
         strategies=strategies,
         controllers=controllers,
+        forecasters=forecasters,
         membership=membership,
         keys=Keys.of(scenario),
         weather=weather_of(scenario, meter),
         dropped_homes=dropped,
+        undrawn_homes=undrawn,
     )
     refuse_without_weather(scenario, setup.roster, devices, setup.weather)
     return setup
@@ -453,14 +467,16 @@ def market_rules(scenario: Scenario) -> MarketRules:
 
 def under(setup: Setup, scenario: Scenario) -> Setup:
     """The same data under another market or seed; the scenarios may differ in nothing else."""
+    strategies, controllers, forecasters = behaviours_of(scenario, setup.meter, setup.absent_homes)
     return replace(
         setup,
         scenario=scenario,
         mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=_agent_rules(scenario, setup.minutes),
-        strategies=strategies_of(scenario, setup.meter, setup.dropped_homes),
-        controllers=controllers_of(scenario, setup.meter, setup.dropped_homes),
+        strategies=strategies,
+        controllers=controllers,
+        forecasters=forecasters,
         keys=Keys.of(scenario),
     )
 

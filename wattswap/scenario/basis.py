@@ -41,12 +41,22 @@ RATIONING: Final = {
 }
 SAME_HOUR: Final = {"same_hour_mean": "mean", "same_hour_median": "median"}
 
+CHANGED: Final = {
+    "sample_homes": "a sample of {} homes{}",
+    "pv_share": "a share of {} with production",
+    "pv_scale": "production times {}",
+    "battery_scale": "batteries times {}",
+    "battery_kwh": "{} kWh of battery where there was none",
+}
+"""Keys of [homes] that make other homes than the data have."""
+
 MAX_MEMBERS: Final = 8
 """Homes that join or leave whose times are given."""
 
 
 def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "") -> dict[str, str]:
-    """What the figures rest on, by topic: `bound` where they are one, quantities, forecast, imbalance, rationing,
+    """What the figures rest on, by topic: `bound` where they are one, `homes` where they are not as in the data,
+    quantities, forecast, imbalance, rationing,
     `tariff` where it has more than prices and grid fees, `members` where homes join or leave, and `note`.
 
     Args:
@@ -65,6 +75,7 @@ def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "")
     rations = f"by the own rule of {mechanism}, which market.rationing does not reach"
     return {
         **found,
+        **_homes(homes),
         "quantities": METERED if metered else ORDERED,
         "forecast": _forecast(forecast, homes),
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
@@ -79,6 +90,15 @@ def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "")
 def caveats(basis: Mapping[str, str]) -> str:
     """What makes the figures of a run or comparison a bound or provisional, for its text in Python."""
     return "".join(f"; {basis[topic]}" for topic in ("bound", "note") if topic in basis)
+
+
+def _homes(homes: Mapping[str, Any]) -> dict[str, str]:
+    """In what the homes differ from those of the data; nothing where they do not."""
+    again = ", drawn with replacement" if homes.get("sample_with_replacement") else ""
+    parts = [text.format(homes[key], again) for key, text in CHANGED.items() if key in homes]
+    shares = homes.get("population", {}).items()
+    parts += [f"a share of {table['share']} with {device.replace('_', ' ')}" for device, table in shares]
+    return {"homes": f"not as in the data: {', '.join(parts)}"} if parts else {}
 
 
 def _tariff(scenario: Resolved) -> dict[str, str]:

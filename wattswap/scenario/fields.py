@@ -139,6 +139,13 @@ Power = Annotated[
 _share = _exact(6, "a millionth", _ZERO, _ONE)
 Share = Annotated[int, BeforeValidator(_share), PlainSerializer(decimal_text(6)), _NUMBER]
 """0..1 in the file, parts per million inside."""
+Scale = Annotated[
+    int,
+    BeforeValidator(_exact(6, "a millionth", _ZERO, Decimal(100))),
+    PlainSerializer(decimal_text(6)),
+    _NUMBER,
+]
+"""A factor, 0..100 in the file, parts per million inside."""
 Efficiency = Annotated[
     int,
     BeforeValidator(_exact(6, "a millionth", _ZERO, _ONE, True)),

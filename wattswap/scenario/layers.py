@@ -195,6 +195,11 @@ def read_overrides(expressions: Sequence[str], typed: Mapping[str, str]) -> tupl
     return layers, problems
 
 
+def layer_of(content: dict[str, Any], origin: str) -> Layer:
+    """Values that were not read from a file line by line."""
+    return Layer(content, {path: Place(origin, None, dotted(path)) for path in _paths(content)})
+
+
 def _override(expression: str) -> dict[str, Any]:
     key, equals, value = expression.partition("=")
     if not equals or not key.strip() or "\n" in expression:

@@ -7,21 +7,46 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2p import files as disk
 from wattswap.errors import AlreadyExists, InvalidData, InvalidScenario, Problem, UsageError, suggest
-from wattswap.scenario.layers import Source, read_document, read_overrides, stack, unknown_case
+from wattswap.scenario.layers import (
+    Source,
+    layer_of,
+    read_document,
+    read_overrides,
+    stack,
+    unknown_case,
+)
 
 if TYPE_CHECKING:
     from wattswap.scenario.model import Scenario, Span
 
-__all__ = ["Scenario", "Span", "demo", "from_resolved", "json_schema", "load", "template_names", "write_new"]
+__all__ = [
+    "Scenario",
+    "Span",
+    "changed",
+    "demo",
+    "from_resolved",
+    "json_schema",
+    "load",
+    "template_names",
+    "write_new",
+]
 
 SCENARIO_FILE = "scenario.toml"
 TEMPLATES = Path(__file__).parent / "templates"
+_HASHED = (
+    ("data", "weather"),
+    ("tariff", "import_series"),
+    ("tariff", "feed_in_series"),
+    ("chain", "secret_file"),
+)
+"""Keys of files beside a scenario, whose content `Scenario.resolved` names too."""
 
 
 def __getattr__(name: str) -> Any:
@@ -101,6 +126,26 @@ def demo(overrides: Sequence[str] = ()) -> Scenario:
     return load(TEMPLATES / "street.toml", overrides=overrides)
 
 
+def changed(scenario: Scenario, overrides: Sequence[str], typed: Mapping[str, str] | None = None) -> Scenario:
+    """A scenario with other values, given as `load` takes them, whatever it was made from.
+
+    Raises:
+        InvalidScenario: Lists every problem of the overrides.
+    """
+    source, content = scenario.source, scenario.resolved()
+    content.pop("modules", None)
+    for table, key in _HASHED:
+        content.get(table, {}).pop(f"{key}_sha256", None)
+    sets, problems = read_overrides(overrides, typed or {})
+    merged = stack([layer_of(content, source.file), *sets])
+    places = {path: place for layer in sets for path, place in layer.places.items()}
+    source = replace(source, overrides=(*source.overrides, *overrides), places=places)
+    made, wrong = _validate(merged.content, source, _known_names(None), resolved=True)
+    if problems or made is None:
+        raise InvalidScenario(*problems, *wrong)
+    return made
+
+
 def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
     """Rebuild the scenario that gave `resolved`, with its paths counted from `base`.
 
@@ -116,13 +161,7 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
     from wattswap.scenario.problems import faults_of
 
     content = copy.deepcopy(dict(resolved))
-    files = (
-        ("data", "weather"),
-        ("tariff", "import_series"),
-        ("tariff", "feed_in_series"),
-        ("chain", "secret_file"),
-    )
-    hashes = {(table, key): content.get(table, {}).pop(f"{key}_sha256", None) for table, key in files}
+    hashes = {(table, key): content.get(table, {}).pop(f"{key}_sha256", None) for table, key in _HASHED}
     modules = content.pop("modules", {})
     require_modules(modules)
     source = Source("resolved scenario", Path(base).resolve(), modules=modules)
@@ -142,7 +181,7 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
 
 
 def _validate(
-    merged: dict[str, Any], source: Source, known: dict[str, list[str]]
+    merged: dict[str, Any], source: Source, known: dict[str, list[str]], *, resolved: bool = False
 ) -> tuple[Scenario | None, list[Problem]]:
     from pydantic import ValidationError
 
@@ -150,7 +189,7 @@ def _validate(
     from wattswap.scenario.problems import faults_of
 
     try:
-        context = {"base": source.base, "known": known}
+        context = {"base": source.base, "known": known, "resolved": resolved}
         return scenario_model().model_validate(merged, context=context).with_source(source), []
     except ValidationError as error:
         return None, [source.problem(*fault) for fault in faults_of(error)]

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from agents.devices import DEVICES, Device
+from agents.forecast import PERFECT_FORESIGHT
 from data.readings import home_id
 from market.errors import BrokenPlugin, InvalidTariff
 from market.mechanism import MECHANISMS
@@ -55,6 +56,7 @@ from wattswap.scenario.fields import (
 )
 from wattswap.scenario.membership import Member
 from wattswap.scenario.params import Params
+from wattswap.scenario.population import Neighbourhood, population_field
 from wattswap.scenario.time import Faults, Table, finish, only_one
 
 _HOME_ID = re.compile(r"\S(.*\S)?")
@@ -146,11 +148,15 @@ def _one_each(value: Any) -> Any:
     return value
 
 
-_OF_ALL = {"strategies": ("homes.strategy", "bidding strategy"), "controls": ("homes.control", "controller")}
-"""By key that assigns names to homes: the key of all other homes, and what is named."""
+_OF_ALL = {
+    "strategies": ("homes.strategy", "homes.strategy", "bidding strategy"),
+    "controls": ("homes.control", "homes.control", "controller"),
+    "forecasters": ("homes.forecast", "homes.forecast_pv", "forecast of single homes"),
+}
+"""By key that assigns names to homes: the key of all other homes, that whose names are meant, and what is named."""
 
 
-class Homes(Table):
+class Homes(Neighbourhood):
     """[homes]: what the homes own and how they behave."""
 
     forecast: Annotated[str, _name_of("homes.forecast", "forecast")] = Field(
@@ -160,6 +166,10 @@ class Homes(Table):
     forecast_pv: Annotated[str, _name_of("homes.forecast_pv", "forecast")] = Field(
         default="scaled_median",
         description="How a home expects its next production, where it has a meter of it.",
+    )
+    forecasters: dict[str, Portion] = Field(
+        default={},
+        description="Homes that forecast consumption otherwise: by forecaster, a share of the homes or their ids.",
     )
     forecast_days: int = Field(
         default=7, ge=1, le=60, description="Number of past days of a mean or median of the same time of day."
@@ -181,14 +191,14 @@ class Homes(Table):
         default={}, description="When homes are part of the community that join or leave, by home."
     )
 
-    @field_validator("strategies", "controls")
+    @field_validator("strategies", "controls", "forecasters")
     @classmethod
     def _portions(cls, value: dict[str, Portion], info: ValidationInfo) -> dict[str, Portion]:
-        key, kind = _OF_ALL[info.field_name or ""]
+        key, names, kind = _OF_ALL[info.field_name or ""]
         faults: Faults = []
         for name in value:
             try:
-                _known(name, key, kind, info)
+                _known(name, names, kind, info)
             except Wrong as wrong:
                 faults += [(name, message, cure) for _, message, cure in wrong.faults]
         named = [home for portion in value.values() if isinstance(portion, tuple) for home in portion]
@@ -213,6 +223,9 @@ class Homes(Table):
     @model_validator(mode="after")
     def _check(self) -> Self:
         faults: Faults = []
+        if self.forecasters and self.forecast == PERFECT_FORESIGHT.name:
+            what = "is no forecast of real homes, and forecasters gives some homes one"
+            faults.append(("forecast", what, "choose another, or remove forecasters"))
         for device in DEVICES.all().values():
             full = [] if self.uses_data(device) else [key for key in device.keys if key.required]
             for name, table in self.tables(device.name).items():
@@ -248,6 +261,7 @@ _KINDS: dict[str, Any] = {
 def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
     """[homes] with a table [homes.DEVICE.HOME] for each kind of device, made from the keys that its file declares."""
     fields: dict[str, Any] = {}
+    shares: dict[str, Any] = {}
     for device in devices:
         if device.name in Homes.model_fields:
             reason = f"[homes] has a key {device.name!r} of its own; give the device another name"
@@ -267,8 +281,12 @@ def homes_table(devices: tuple[Device, ...]) -> type[Homes]:
         several += ", over the data's." if device.in_data else "."
         by_home = Annotated[dict[HomeId, table], BeforeValidator(_one_each)]  # type: ignore[valid-type]
         fields[device.name] = (by_home, Field(default_factory=dict, description=several))
+        shares[device.name] = keys
     owned: Any = create_model("Owned", __base__=Table, **fields)
-    made: type[Homes] = create_model("Homes", __base__=(Homes, owned), __doc__=Homes.__doc__)
+    population: Any = population_field(shares)
+    made: type[Homes] = create_model(
+        "Homes", __base__=(Homes, owned), __doc__=Homes.__doc__, population=population
+    )
     return made
 
 
