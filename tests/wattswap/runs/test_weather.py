@@ -39,7 +39,7 @@ def test_weather_that_ends_before_the_run_or_is_not_there_is_refused(tmp_path: P
         call(capsys, "validate", street, "--set", USED[0]), 3, "weather file", "the run with its history is"
     )
     refused(
-        call(capsys, "validate", street, "--set", "data.weather=wether.csv"),
+        call(capsys, "validate", street, "--set", "data.weather=no-weather.csv"),
         3,
         "data.weather",
         "no file or folder",
