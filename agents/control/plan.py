@@ -27,6 +27,8 @@ from market.random import tie_words
 from market.units import PPM, BoolArray, FloatArray, IntArray
 from optimizer.errors import OptimizerError
 
+DAYS_AFTER: Final = 4
+"""Days like the day ahead that follow it, so that a store of several days is neither emptied nor filled in vain."""
 HOUR_S: Final = 3_600
 BATTERY: Final = "battery"
 HEARD_DAYS: Final = 7
@@ -112,8 +114,9 @@ def plan(
 ) -> State:
     """Work out what every content is worth at the end of the traded interval, and of those before it.
 
-    The day ahead begins with the traded interval. What is stored at its end will save a purchase at the lowest price of
-    the day. The other devices follow the least costly plan of all devices together; the battery reacts to what comes.
+    The day ahead begins with the traded interval. What is stored at its end is worth what DAYS_AFTER further days
+    like it make of it, and the feed-in price after them. The other devices follow the least costly plan of all
+    devices together; the battery reacts to what comes.
     A home without a forecast of every interval, or without a feasible plan, follows the rule of self-consumption.
     """
     forecast = planning.forecast
@@ -129,7 +132,8 @@ def plan(
     net_wh = forecast.median_wh[:steps]
     prices = look(state, planning, len(net_wh), ties)
     # Perfect foresight ends with the run, and so does what is worth something to it.
-    left = prices.bought.min(axis=0) * (len(net_wh) == steps)
+    ahead = len(net_wh) == steps
+    left = prices.bought.min(axis=0) * ahead
     others_wh, infeasible = _others(planning, net_wh, prices, left, has & valid, days)
     columns = {_key(planning.fleets[name]): energy_wh for name, energy_wh in others_wh.items()}
     follows, worse = has & valid & ~infeasible, has & False
@@ -137,7 +141,8 @@ def plan(
     if isinstance(batteries, Batteries):
         stores = stores_of(batteries, ties)
         with_others_wh = net_wh + sum(energy_wh.T for energy_wh in others_wh.values())
-        ends = _values(stores, stores.left(left), with_others_wh, prices, planning.traded)
+        end = _end(stores, with_others_wh, prices, planning.traded, DAYS_AFTER * ahead)
+        ends = _values(stores, end, with_others_wh, prices, planning.traded)
         owned = _written(state, planning, batteries, ties)
         worse = follows & paper.rule_was_better(owned, ends[-1]) & falls_back
         owned |= {
@@ -244,6 +249,14 @@ def _others(
 def _key(fleet: Fleet) -> str:
     """Column of the state with what the devices of a fleet shall take."""
     return f"{type(fleet).__name__}_wh"
+
+
+def _end(stores: Stores, net_wh: IntArray, prices: Outlook, traded: int, days: int) -> Value:
+    """The value of what is stored at the end of a day that the given number of days like it follow."""
+    value = stores.left(prices.sold.min(axis=0) * (days > 0))
+    for step in [*range(len(net_wh) - 1, traded - 1, -1)] * days:
+        value = stores.before(value, net_wh[step], prices.bought[step], prices.sold[step])
+    return value
 
 
 def _values(stores: Stores, value: Value, net_wh: IntArray, prices: Outlook, traded: int) -> list[Value]:

@@ -71,9 +71,7 @@ class Neighbourhood(Table):
             shared = getattr(self.population, device.name, None)
             if shared is None:
                 continue
-            missing = [
-                key.name for key in device.keys if key.required and getattr(shared, key.field) is None
-            ]
+            missing = [key.name for key in device.keys if key.required and getattr(shared, key.field) is None]
             faults += [(f"population.{device.name}", f"has no {key}", "give it in full") for key in missing]
             if device is BATTERY and self.battery_wh is not None:
                 what = "excludes population.battery, which is given too"
