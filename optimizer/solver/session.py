@@ -111,18 +111,26 @@ class Session:
             rows = np.arange(len(row_lower), dtype=np.int32)
             if highs.changeRowsBounds(len(rows), rows, row_lower, row_upper) != self._ok:
                 raise SolverFailed("HiGHS refuses the bounds of the rows; a NaN is the usual cause")
+        outcome = self._run()
+        if outcome not in (self._optimal, self._infeasible):
+            # A hot start can lose its way (HiGHS issues 3294 and 3194): the same question is asked once more, cold.
+            self.forget_basis()
+            outcome = self._run()
+        if outcome == self._infeasible:
+            raise Infeasible("no point satisfies all constraints of the model")
+        if outcome != self._optimal:
+            raise SolverFailed(f"HiGHS stopped with status {highs.modelStatusToString(outcome)!r}")
+        return np.fromiter(highs.getSolution().col_value, np.float64, len(columns))
+
+    def _run(self) -> Any:
+        """Solve, and say how it ended."""
         # Both are read before any number: after an error HiGHS still returns an old or empty solution.
-        if highs.run() == self._error:
+        if self._highs.run() == self._error:
             raise SolverFailed(
                 "HiGHS could not run; the usual cause is another solve in this process with a `threads`"
                 f" option other than {OPTIONS['threads']}: set it to that everywhere, or use another process"
             )
-        outcome = highs.getModelStatus()
-        if outcome != self._optimal:
-            if outcome == self._infeasible:
-                raise Infeasible("no point satisfies all constraints of the model")
-            raise SolverFailed(f"HiGHS stopped with status {highs.modelStatusToString(outcome)!r}")
-        return np.fromiter(highs.getSolution().col_value, np.float64, len(columns))
+        return self._highs.getModelStatus()
 
     def forget_basis(self) -> None:
         """Make the next solve start cold: hot starts have known faults (HiGHS issues 3294 and 3194)."""

@@ -110,6 +110,23 @@ def test_an_answer_without_proof_is_solved_again_cold_and_then_refused(
         Session(model).resolve(model.cost, model.lower, model.upper)
 
 
+def test_a_hot_start_that_loses_its_way_is_solved_again_cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Seen in HiGHS 1.15.1 as "Unknown" after hundreds of hot solves of one book of 184 orders; the basis alone does not
+    # bring it back. A limit of iterations ends the first run in the same way, neither optimal nor infeasible.
+    model, session = diet(), Session(diet())
+    session._highs.setOptionValue("simplex_iteration_limit", 0)
+    with pytest.raises(SolverFailed, match="Iteration limit"):
+        session.answer(model.cost, model.lower, model.upper)
+    cold = session.forget_basis
+
+    def unlimited() -> None:
+        cold()
+        session._highs.setOptionValue("simplex_iteration_limit", 100)
+
+    monkeypatch.setattr(session, "forget_basis", unlimited)
+    assert session.answer(model.cost, model.lower, model.upper).tolist() == [3.0, 1.0]
+
+
 TRAP = """
 import highspy, numpy as np
 other = highspy.Highs()

@@ -156,6 +156,17 @@ def check_times(path: Path, start: str, scenarios: Iterable[Resolved] = ()) -> N
         raise unusable(path, f"a time or time zone is none ({one_line(error)})") from None
 
 
+_KINDS = {
+    "object": "an object",
+    "array": "a list",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+}
+"""What people call the kinds of JSON values that msgspec names."""
+
+
 def _in_words(text: str) -> str:
     """What msgspec says of a value, as a sentence that begins with the key."""
     what, _, place = text.partition(" - at `$")
@@ -168,8 +179,7 @@ def _in_words(text: str) -> str:
         return f"{key}: {what[:1].lower()}{what[1:]}"
     if wanted[3] is None:
         return f"{key}: {what[:1].lower()}{what[1:]}"
-    article = "an" if wanted[1] in ("object", "int", "array") else "a"
-    return f"{key} must be {article} {wanted[1]}, not {wanted[3]}"
+    return f"{key} must be {_KINDS.get(wanted[1], wanted[1])}, not {_KINDS.get(wanted[3], wanted[3])}"
 
 
 def check_hash(folder: Path, name: str, manifest: Mapping[str, Any]) -> None:

@@ -55,7 +55,7 @@ def test_one_validator_that_knows_a_batch_is_enough_because_it_tells_the_others(
 
 def test_an_idle_chain_makes_no_blocks(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
-        await time_passes(3_600)
+        await time_passes(600)
         assert {town.height(i) for i in range(4)} == {0}
 
     in_town(tmp_path, body)
