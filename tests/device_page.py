@@ -134,7 +134,7 @@ cop_per_k = 0.07
             "too_warm_millidegree_h": "The same above the band, where the weather alone warmed it further.",
         },
         "The building is one resistance and one capacity"
-        " ([decision 41](../decisions/0041-one-body-of-heat.md)).",
+        " ([decision 41](../decisions/0042-one-body-of-heat.md)).",
     ),
     "hot_water": About(
         """\
