@@ -8,7 +8,7 @@ later.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Final
 
@@ -109,6 +109,7 @@ def plan(
     planning: Planning,
     ties: Ties,
     days: dict[int, DayPlan],
+    last: dict[tuple[object, ...], list[Value]],
     look: Callable[[State, Planning, int, Ties], Outlook],
     falls_back: bool,
 ) -> State:
@@ -141,8 +142,7 @@ def plan(
     if isinstance(batteries, Batteries):
         stores = stores_of(batteries, ties)
         with_others_wh = net_wh + sum(energy_wh.T for energy_wh in others_wh.values())
-        end = _end(stores, with_others_wh, prices, planning.traded, DAYS_AFTER * ahead)
-        ends = _values(stores, end, with_others_wh, prices, planning.traded)
+        ends = _ends(last, stores, with_others_wh, prices, planning.traded, DAYS_AFTER * ahead)
         owned = _written(state, planning, batteries, ties)
         worse = follows & paper.rule_was_better(owned, ends[-1]) & falls_back
         owned |= {
@@ -251,6 +251,26 @@ def _key(fleet: Fleet) -> str:
     return f"{type(fleet).__name__}_wh"
 
 
+def _ends(
+    last: dict[tuple[object, ...], list[Value]],
+    stores: Stores,
+    net_wh: IntArray,
+    prices: Outlook,
+    traded: int,
+    days: int,
+) -> list[Value]:
+    """See `_values`; the last answer is kept, as homes are often planned again that differ in what they store alone.
+
+    So are those that are run a second time without a market.
+    """
+    given = net_wh, prices.bought, prices.sold, *(getattr(stores, one.name) for one in fields(stores))
+    key = (net_wh.shape, traded, days, *(np.asarray(array).tobytes() for array in given))
+    if key not in last:
+        last.clear()
+        last[key] = _values(stores, _end(stores, net_wh, prices, traded, days), net_wh, prices, traded)
+    return last[key]
+
+
 def _end(stores: Stores, net_wh: IntArray, prices: Outlook, traded: int, days: int) -> Value:
     """The value of what is stored at the end of a day that the given number of days like it follow."""
     value = stores.left(prices.sold.min(axis=0) * (days > 0))
@@ -353,7 +373,7 @@ def planner(name: str, summary: str, ties: Ties) -> Controller:
         partial(command, ties=ties),
         summary,
         start=start,
-        plan=partial(plan, ties=ties, days={}, look=outlook, falls_back=True),
+        plan=partial(plan, ties=ties, days={}, last={}, look=outlook, falls_back=True),
         hours_ahead=24,
         reacts=True,
         respond=partial(respond, ties=ties),
@@ -400,7 +420,7 @@ BY_PRICES = CONTROLLERS.register(
         partial(command, ties=Ties(0, 0, 0, 0)),
         "a study, not for use: plan by the local prices of last week; homes that all do so cost more than no batteries",
         start=start_listening,
-        plan=partial(plan, ties=Ties(0, 0, 0, 0), days={}, look=local_outlook, falls_back=False),
+        plan=partial(plan, ties=Ties(0, 0, 0, 0), days={}, last={}, look=local_outlook, falls_back=False),
         hours_ahead=24,
         hear=hear,
         notes=notes,
