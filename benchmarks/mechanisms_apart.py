@@ -91,7 +91,9 @@ def scenario(folder: Path, sample: str, homes: Path, said: str, days: Sequence[d
     """The scenario of a study, with a case for each week that begins on one of some days."""
     text = HEAD.format(currency="EUR" if sample else "USD", start=f"{days[0]}T00:00:00")
     if sample:
-        text += 'zone = "Europe/Berlin"\ninterval_minutes = 60\n' + BUNDLED.format(sample=sample) + PEAK_TARIFF
+        text += (
+            'zone = "Europe/Berlin"\ninterval_minutes = 60\n' + BUNDLED.format(sample=sample) + PEAK_TARIFF
+        )
         text = text.replace("import_per_kwh = 0.32", "import_per_kwh = 0.24").replace("= 0.08", "= 0.06")
     else:
         text += CALIFORNIA.format(path=homes.resolve())
@@ -171,7 +173,7 @@ def printed(name: str, weeks: Mapping[str, list[dict[str, float | None]]], curre
     number = len(weeks[REFERENCE])
     print(f"\n{name}: {number} weeks, {currency} and kWh a week; difference from {REFERENCE} +- 95 %")
     print(f"{'':<16}" + "".join(f"{figure:>20}" for figure in FIGURES))
-    for label, rows in weeks.items():
+    for label in weeks:
         shown = []
         for figure in FIGURES:
             own, others = ([row[figure] for row in weeks[one]] for one in (label, REFERENCE))

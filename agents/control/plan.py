@@ -22,7 +22,7 @@ from agents.devices.battery import Batteries
 from agents.response import Response
 from agents.rules import DAY_MINUTES, AgentRules
 from agents.state import State
-from agents.storage import Stores, Value
+from agents.storage import Cost, Stores, Value
 from market.random import tie_words
 from market.units import PPM, BoolArray, FloatArray, IntArray
 from optimizer.errors import OptimizerError
@@ -259,33 +259,31 @@ def _ends(
     traded: int,
     days: int,
 ) -> list[Value]:
-    """See `_values`; the last answer is kept, as homes are often planned again that differ in what they store alone.
+    """See `_values`: at the end of a day that the given number of days like it follow, and before it.
 
-    So are those that are run a second time without a market.
+    The last answer is kept: homes that live a second time, without a market or with other orders, differ in what they
+    have stored alone.
     """
     given = net_wh, prices.bought, prices.sold, *(getattr(stores, one.name) for one in fields(stores))
     key = (net_wh.shape, traded, days, *(np.asarray(array).tobytes() for array in given))
     if key not in last:
         last.clear()
-        last[key] = _values(stores, _end(stores, net_wh, prices, traded, days), net_wh, prices, traded)
+        steps = enumerate(net_wh)
+        costs = [stores.cost(wh, prices.bought[step], prices.sold[step]) for step, wh in steps]
+        value = stores.left(prices.sold.min(axis=0) * (days > 0))
+        for step in [*range(len(costs) - 1, traded - 1, -1)] * days:
+            value = stores.before(value, costs[step])
+        last[key] = _values(stores, value, costs, traded)
     return last[key]
 
 
-def _end(stores: Stores, net_wh: IntArray, prices: Outlook, traded: int, days: int) -> Value:
-    """The value of what is stored at the end of a day that the given number of days like it follow."""
-    value = stores.left(prices.sold.min(axis=0) * (days > 0))
-    for step in [*range(len(net_wh) - 1, traded - 1, -1)] * days:
-        value = stores.before(value, net_wh[step], prices.bought[step], prices.sold[step])
-    return value
-
-
-def _values(stores: Stores, value: Value, net_wh: IntArray, prices: Outlook, traded: int) -> list[Value]:
+def _values(stores: Stores, value: Value, costs: list[Cost], traded: int) -> list[Value]:
     """The value of what is stored at the end of each step up to the traded one, from that at the end of the last."""
     ends = []
-    for step in range(len(net_wh) - 1, 0, -1):
+    for step in range(len(costs) - 1, 0, -1):
         if step <= traded:
             ends.append(value)
-        value = stores.before(value, net_wh[step], prices.bought[step], prices.sold[step])
+        value = stores.before(value, costs[step])
     return [value, *reversed(ends)]
 
 
@@ -339,6 +337,14 @@ def respond(
     return Response(wanted, state["follows"] & (fleet.capacity_uwh > 0))
 
 
+def worth(state: State, fleet: Fleet, device: State) -> IntArray:
+    """What batteries hold at the end of the interval that was planned last, at its value. [nano-currency]"""
+    if not isinstance(fleet, Batteries) or "slope" not in state:
+        return np.zeros(len(state["follows"]), dtype=np.int64)
+    held = _value(state, -1).at(device["stored_uwh"] - fleet.reserve_uwh)
+    return -np.rint(held).astype(np.int64)
+
+
 def _value(state: State, step: int) -> Value:
     """The value of what is stored at the end of a step of the last plan."""
     return Value(state["slope"][:, step], state["length_uwh"][:, step])
@@ -377,6 +383,7 @@ def planner(name: str, summary: str, ties: Ties) -> Controller:
         hours_ahead=24,
         reacts=True,
         respond=partial(respond, ties=ties),
+        worth=worth,
         notes=notes,
     )
 

@@ -62,6 +62,8 @@ def _say_wash_trades(wash: dict[str, Any] | None, currency: str) -> None:
 
 def _say_best_responses(result: dict[str, Any]) -> None:
     best = result["best_responses"]
+    if best is None:
+        return
     state = "settled after" if best["settled"] else "not settled in"
     volume = (
         "" if best["volume_percent"] is None else f" and order {best['volume_percent']:.0f} % of the energy"
