@@ -59,7 +59,7 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
         rounds: Most rounds of best responses; 0 leaves them out.
 
     Returns:
-        JSON values: `holds`, `decides` and `cannot_exist` (names of deviations), `deviations`, `wash_trades`,
+        JSON values: `holds`, `reacts` (whether each deviation is a run of its own), `decides` and `cannot_exist` (names of deviations), `deviations`, `wash_trades`,
         `best_responses`.
     """
     game = game_of(setup)
@@ -79,6 +79,7 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
     missing = [d.name for d in DEVIATIONS if d not in tried] + ([WASH] if setup.metered else [])
     return {
         "holds": ordered > 0 and all(decided) and (wash is None or wash["holds"]),
+        "reacts": setup.reacts,
         "mechanism": setup.mechanism.name,
         "quantities": setup.scenario.market.quantities,
         "imbalance": None if setup.metered else setup.imbalance_words,

@@ -153,6 +153,7 @@ def test_every_deviation_is_tried_and_the_code_says_what_was_found(
     assert {one["name"] for one in found["deviations"]} == {*NAMES}
     assert found["wash_trades"]["pairs"] > 0
     assert found["best_responses"]["rounds"] == 1
+    assert found["reacts"]
     assert found["holds"] == (
         found["wash_trades"]["holds"] and all(one["holds"] is not False for one in found["deviations"])
     )
@@ -166,6 +167,14 @@ def test_a_home_that_gains_by_not_ordering_fails_the_check(
     never = found["deviations"][0]
     assert (code, found["holds"], found["best_responses"]) == (6, False, None)
     assert (never["name"], never["holds"], never["worst_home"]) == ("never order", False, "home-3")
+
+
+def test_the_text_says_what_is_lived_again(capsys: pytest.CaptureFixture[str], street: Path) -> None:
+    words = [word for setting in (*THINKING, "time.intervals=2") for word in ("--set", setting)]
+    done = call(capsys, "check", "market", street, *words, "--rounds", "0", "-q")
+    text = " ".join(done.out.split())
+    assert "what batteries hold at the end counts at the value that their plan puts on it." in text
+    assert "Best responses" not in text
 
 
 def test_with_metered_quantities_homes_hold_to_no_trade(street: Path) -> None:
