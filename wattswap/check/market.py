@@ -59,8 +59,8 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
         rounds: Most rounds of best responses; 0 leaves them out.
 
     Returns:
-        JSON values: `holds`, `reacts` (whether each deviation is a run of its own), `decides` and `cannot_exist` (names of deviations), `deviations`, `wash_trades`,
-        `best_responses`.
+        JSON values: `holds`, `reacts` (whether each deviation is a run of its own), `decides` and `cannot_exist`
+        (names of deviations), `deviations`, `wash_trades`, `best_responses` (None without rounds).
     """
     game = game_of(setup)
     honest = game.honest()
