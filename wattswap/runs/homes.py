@@ -14,7 +14,7 @@ from agents import residuals
 from agents.bidding import STRATEGIES
 from agents.devices import DEVICES, Device
 from agents.errors import ImpossibleDevice
-from agents.forecast import FORECASTERS
+from agents.forecast import FORECASTERS, Forecaster
 from agents.rules import Weather
 from data.readings import MISSING, MeterData
 from data.weather import load_weather
@@ -258,6 +258,32 @@ def _spec(scenario: Scenario, device: Device, given: Mapping[str, Any], base: An
         raise InvalidScenario(*problems) from None
     except ValueError as error:
         raise scenario.invalid(key, text_of(error).rstrip(".") or one_line(error)) from None
+
+
+def refuse_without_packages(scenario: Scenario) -> None:
+    """Refuse forecasters whose optional package is missing.
+
+    Raises:
+        InvalidScenario: Names each of them.
+    """
+    homes, problems = scenario.homes, list[Problem]()
+    chosen: list[tuple[KeyPath, str]] = [
+        (("homes", "forecast"), homes.forecast),
+        (("homes", "forecast_pv"), homes.forecast_pv),
+        *((("homes", "forecasters", name), name) for name in homes.forecasters),
+    ]
+    for key, name in chosen:
+        forecaster = FORECASTERS.get(name)
+        if forecaster.lacks_package:
+            problems += scenario.invalid(key, *without_package(forecaster)).problems
+    if problems:
+        raise InvalidScenario(*problems)
+
+
+def without_package(forecaster: Forecaster) -> tuple[str, str]:
+    """What is wrong with a forecaster whose package is missing, and the cure."""
+    wrong = f"{forecaster.name!r} needs the optional package {forecaster.package}"
+    return wrong, f"install it: pip install '{forecaster.install}'"
 
 
 def behaviours_of(

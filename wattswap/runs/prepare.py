@@ -48,6 +48,7 @@ from wattswap.runs.homes import (
     devices_of,
     history_days,
     load_meter,
+    refuse_without_packages,
     refuse_without_weather,
     used_and_made,
     weather_of,
@@ -382,6 +383,7 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         WattswapError: All errors of scenario and data together.
         DataError: The meter data cannot be read.
     """
+    refuse_without_packages(scenario)
     meter, undrawn = studied(scenario, load_meter(scenario))
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
     step_s = span.minutes * 60
