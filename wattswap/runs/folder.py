@@ -100,7 +100,8 @@ class RunFolder:
         """What the figures rest on, by topic: a bound, quantities, forecast, imbalance, rationing, notes."""
         about = self.manifest["data"]
         notes = [*about.get("bidding_notes", ()), *about.get("control_notes", ())]
-        return rests_on(self.scenario, notes, mechanism_of(self.scenario))
+        metered_pv = about.get("metered_pv", True)  # older runs do not say
+        return rests_on(self.scenario, notes, mechanism_of(self.scenario), metered_pv=metered_pv)
 
     @property
     def zone(self) -> str:

@@ -24,8 +24,8 @@ from market.parameters import rules_with
 from market.random import interval_seed
 from market.rules import MarketRules
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
-from market.settlement.tariff import MINUTES_PER_DAY, OutsidePrices
-from market.units import INT64_SAFE, NANO_PER_UNIT, BoolArray, IntArray
+from market.settlement.tariff import OutsidePrices
+from market.units import BoolArray, IntArray
 from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
 from p2p.blocks.members import Members, write_members
 from p2p.wire import messages
@@ -43,6 +43,7 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import run_defaults
+from wattswap.runs.amounts import refuse_too_much_money
 from wattswap.runs.homes import (
     behaviours_of,
     devices_of,
@@ -251,6 +252,11 @@ class Setup:
         return bool({"load", "pv"} & set(self.meter.sub_meters)) or not self.meter.export_wh.any()
 
     @cached_property
+    def metered_pv(self) -> bool:
+        """Whether any home has a meter of its production that has shown some."""
+        return bool(self._pv_wh.any())
+
+    @cached_property
     def _load_wh(self) -> IntArray:
         return self.meter.load_wh
 
@@ -358,6 +364,7 @@ class Setup:
             "notes": list(self.meter.source.notes),
             "bidding_notes": [*community.notes(), *doubled(self.devices, self.meter)],
             "control_notes": list(community.control_notes()),
+            "metered_pv": self.metered_pv,
             "estimated_share": float((quality != 0).mean()),
             "dropped_homes": list(self.dropped_homes),
         }
@@ -404,7 +411,7 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
     if scenario.market.quantities == "metered":
         refuse_without_limits(strategies)
     prices = scenario.outside_prices(span)
-    _refuse_too_much_money(scenario, meter, first_row, prices)
+    refuse_too_much_money(scenario, meter, first_row, prices)
     setup = Setup(
         scenario=scenario,
         meter=meter,
@@ -429,32 +436,6 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
     )
     refuse_without_weather(scenario, setup.roster, devices, setup.weather)
     return setup
-
-
-def _refuse_too_much_money(
-    scenario: Scenario, meter: MeterData, first_row: int, prices: OutsidePrices
-) -> None:
-    """Refuse a run whose bills could leave the integers that money is counted in, before it runs for hours.
-
-    Raises:
-        InvalidScenario: All energy at the retailer's prices and the remote fee, and the charges of the metering
-            points, pass 2^62 nano-currency.
-    """
-    bought = np.abs(prices.import_micro_per_kwh).astype(np.float64) + prices.grid_fee_remote_micro_per_kwh
-    sold = np.abs(prices.feed_in_micro_per_kwh).astype(np.float64)
-    import_wh, export_wh = (wh[first_row:].sum(axis=1) for wh in (meter.import_wh, meter.export_wh))
-    nano = float(import_wh @ bought + export_wh @ sold)
-    added, days = scenario.tariff.surcharges, len(prices) * meter.minutes / MINUTES_PER_DAY + 1
-    highest_w = float(meter.import_wh[first_row:].max(axis=0).sum()) * 60 / meter.minutes
-    nano += days * added.with_vat(added.standing_micro_per_day) * 1_000 * len(meter.households)
-    nano += days / 28 * added.with_vat(added.peak_micro_per_kw_month) * highest_w
-    if nano >= INT64_SAFE:
-        most, unit = INT64_SAFE / NANO_PER_UNIT, scenario.currency
-        raise scenario.invalid(
-            "tariff",
-            f"the bills of this run are about {nano / NANO_PER_UNIT:.2g} {unit}, and a run can count {most:.2g} {unit}",
-            f"run a shorter time or fewer homes, or give all prices in a larger unit, such as 1,000 {unit}",
-        )
 
 
 def market_rules(scenario: Scenario) -> MarketRules:

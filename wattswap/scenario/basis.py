@@ -54,7 +54,9 @@ MAX_MEMBERS: Final = 8
 """Homes that join or leave whose times are given."""
 
 
-def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "") -> dict[str, str]:
+def rests_on(
+    scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "", *, metered_pv: bool = True
+) -> dict[str, str]:
     """What the figures rest on, by topic: `bound` where they are one, `homes` where they are not as in the data,
     quantities, forecast, imbalance, rationing,
     `tariff` where it has more than prices and grid fees, `members` where homes join or leave, and `note`.
@@ -63,6 +65,7 @@ def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "")
         scenario: As resolved.
         notes: On homes with too short a history, of `Community.notes`.
         mechanism: Whose figures they are; empty where several mechanisms are compared.
+        metered_pv: Whether any home has a meter of its production, which then has a forecast of its own.
     """
     market, homes = scenario.get("market", {}), scenario.get("homes", {})
     members = list(member_words(scenario).items())
@@ -77,7 +80,7 @@ def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "")
         **found,
         **_homes(homes),
         "quantities": METERED if metered else ORDERED,
-        "forecast": _forecast(forecast, homes),
+        "forecast": _forecast(forecast, homes, metered_pv),
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
         "rationing": rations if rationing == OWN_RULE else RATIONING.get(rationing, rationing),
         **_tariff(scenario),
@@ -173,8 +176,8 @@ def moment(start: str, zone: str) -> str:
     return f"{datetime.fromisoformat(start).astimezone(ZoneInfo(zone)):%a %d %b %Y %H:%M}"
 
 
-def _forecast(name: str, homes: Mapping[str, Any]) -> str:
-    if name == PERFECT_FORESIGHT.name:
+def _forecast(name: str, homes: Mapping[str, Any], metered_pv: bool) -> str:
+    if name == PERFECT_FORESIGHT.name or not metered_pv:
         return _forecaster(name, homes)
     pv = _forecaster(str(homes.get("forecast_pv", "scaled_median")), homes)
     return f"{_forecaster(name, homes)}; of metered production, {pv}"
