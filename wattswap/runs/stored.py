@@ -36,6 +36,7 @@ class _Data(TypedDict):
     notes: NotRequired[list[str]]
     bidding_notes: NotRequired[list[str]]
     metered_pv: NotRequired[bool]
+    control_notes: NotRequired[list[str]]
 
 
 class _Chain(TypedDict):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -57,7 +56,7 @@ from wattswap.scenario.fields import (
 from wattswap.scenario.membership import Member
 from wattswap.scenario.params import Params
 from wattswap.scenario.population import Neighbourhood, population_field
-from wattswap.scenario.time import Faults, Table, finish, only_one
+from wattswap.scenario.time import Faults, Table, finish, missing_file, only_one
 
 _HOME_ID = re.compile(r"\S(.*\S)?")
 
@@ -125,17 +124,6 @@ class Data(Table):
                 faults.extend(missing_file(key, getattr(self, key), info))
         finish(faults)
         return self
-
-
-def missing_file(key: str, path: str, info: ValidationInfo) -> Faults:
-    """Report a path that does not exist below the folder in the validation context."""
-    base = (info.context or {}).get("base")
-    if base is None or (path and (Path(base) / path).exists()):
-        return []
-    looked = f"looked in {Path(base).resolve()}"
-    return [
-        (key, f"no file or folder {path!r} ({looked})", "paths count from the folder of the scenario file")
-    ]
 
 
 def _one_each(value: Any) -> Any:
