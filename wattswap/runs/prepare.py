@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.bidding import Limits as BidLimits
 from agents.bidding import Orders, refuse_without_limits
 from agents.community import Community
 from agents.control import CONTROLLERS
@@ -49,6 +50,7 @@ from wattswap.runs.homes import (
     devices_of,
     history_days,
     load_meter,
+    preferences_of,
     refuse_without_packages,
     refuse_without_weather,
     used_and_made,
@@ -80,6 +82,7 @@ class Setup:
         controllers: Name of each home's controller.
         forecasters: Name of each home's forecaster of consumption.
         membership: When each home is part of the community.
+        preferences: What each home pays and asks beyond the outside prices; None where nobody does. [micro/kWh]
         dropped_homes: Ids of homes that were left out for missing readings.
         undrawn_homes: Ids of those that a sample of the homes leaves out.
         weather: Measured weather, one value per row of `meter`.
@@ -104,6 +107,7 @@ class Setup:
     forecasters: tuple[str, ...]
     membership: Membership
     keys: Keys
+    preferences: BidLimits | None = None
     dropped_homes: tuple[str, ...] = ()
     undrawn_homes: tuple[str, ...] = ()
     weather: Weather = field(default_factory=dict)
@@ -239,6 +243,7 @@ class Setup:
             valid=None if self._valid is None else self._valid[:, columns],
             pv_wh=self.meter.sub_meters["pv"][:, columns] if "pv" in self.meter.sub_meters else None,
             alone=home is None and not self.metered,
+            beyond=None if (beyond := self.preferences) is None else (beyond[0][columns], beyond[1][columns]),
         )
 
     @cached_property
@@ -430,6 +435,7 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         forecasters=forecasters,
         membership=membership,
         keys=Keys.of(scenario),
+        preferences=preferences_of(scenario, meter, absent, strategies),
         weather=weather_of(scenario, meter),
         dropped_homes=dropped,
         undrawn_homes=undrawn,
@@ -460,6 +466,7 @@ def under(setup: Setup, scenario: Scenario) -> Setup:
         strategies=strategies,
         controllers=controllers,
         forecasters=forecasters,
+        preferences=preferences_of(scenario, setup.meter, setup.absent_homes, strategies),
         keys=Keys.of(scenario),
     )
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from agents.devices import DEVICES
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT
 from market.mechanism import MECHANISMS
+from wattswap.scenario.preferences import preference_words
 
 Resolved = Mapping[str, Any]
 """A scenario as `Scenario.resolved` says it; keys that have their default may be missing."""
@@ -57,9 +58,11 @@ MAX_MEMBERS: Final = 8
 def rests_on(
     scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "", *, metered_pv: bool = True
 ) -> dict[str, str]:
-    """What the figures rest on, by topic: `bound` where they are one, `homes` where they are not as in the data,
-    quantities, forecast, imbalance, rationing,
-    `tariff` where it has more than prices and grid fees, `members` where homes join or leave, and `note`.
+    """What the figures rest on, by topic.
+
+    `bound` where they are one, `homes` where they are not as in the data, quantities, forecast, imbalance, rationing,
+    `tariff` where it has more than prices and grid fees, `devices` and `preferences` where homes have some, `members`
+    where homes join or leave, and `note`.
 
     Args:
         scenario: As resolved.
@@ -85,6 +88,7 @@ def rests_on(
         "rationing": rations if rationing == OWN_RULE else RATIONING.get(rationing, rationing),
         **_tariff(scenario),
         **_devices(homes),
+        **({"preferences": words} if (words := preference_words(homes.get("preferences", {}))) else {}),
         **({"members": f"{terms}; the bill of a home covers its membership alone"} if members else {}),
         **({"note": "; ".join(notes)} if notes else {}),
     }
