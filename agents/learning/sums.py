@@ -115,16 +115,20 @@ def learn(known: Known, before: Learnt | None = None) -> Learnt | None:
     return Learnt(sums, readings, np.abs(known.net_wh).sum(axis=0))
 
 
+def seen_twice(known: Known, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Every row twice, with the first row that was not known at its gate: just before it, and in the day before it."""
+    number = known.start_s // (known.minutes * 60) + rows
+    ahead = 1 + number * _STRIDE % known.steps_per_day
+    return np.tile(rows, 2), np.concatenate([rows - NEAR + 1, rows - ahead + 1])
+
+
 def examples(features: Features, rows: IntArray) -> tuple[IntArray, IntArray, BoolArray | None]:
-    """Every row as it looked from two gates, just before it and some other hour of the day before it.
+    """Every row as it looked from two gates; see `seen_twice`.
 
     Returns:
         Cell of each example; its features and how far it was off, shape (T, homes, columns) [Wh]; which exist.
     """
-    known = features.known
-    number = known.start_s // (known.minutes * 60) + rows
-    ahead = 1 + number * _STRIDE % known.steps_per_day
-    rows, gates = np.tile(rows, 2), np.concatenate([rows - NEAR + 1, rows - ahead + 1])
+    rows, gates = seen_twice(features.known, rows)
     usual, of, exists = features.of(rows, gates)
     wh, valid = features.read(rows)
     if valid is not None:
