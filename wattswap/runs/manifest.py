@@ -27,8 +27,9 @@ VERSIONED = (
     "PyNaCl",
     "msgspec",
     "libp2p",
-    "lightgbm",
 )
+EXTRAS = ("lightgbm", "pvlib")
+"""Optional packages that can change a result; named where they are installed."""
 
 
 def file_sha256(path: Path) -> str:
@@ -40,11 +41,12 @@ def file_sha256(path: Path) -> str:
 def versions() -> dict[str, str | None]:
     """Installed versions of what can change a result."""
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in VERSIONED:
+    for name in (*VERSIONED, *EXTRAS):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
+            if name in VERSIONED:
+                found[name] = None
     return found
 
 
