@@ -77,7 +77,7 @@ class Session:
 
         Raises:
             Infeasible: No point satisfies the constraints.
-            SolverFailed: HiGHS reports an error.
+            SolverFailed: HiGHS reports an error, or neither an optimum nor that there is none, hot and cold.
             Unproven: Its answer fails the certificate hot and cold.
         """
         solution = self._certified(cost, lower, upper)

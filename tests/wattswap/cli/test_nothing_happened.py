@@ -99,14 +99,21 @@ def of_page(page: Path) -> str:
     return html
 
 
-@pytest.mark.parametrize(
-    ("world", "quantities"),
-    [(world, "ordered") for world in WORLDS]
-    + [
-        (world, "metered")
-        for world in ("no trade", "one interval", "prices 0", "no energy", "bills that cancel")
-    ],
-)
+METERED = ("no trade", "one interval", "prices 0", "no energy", "bills that cancel")
+SAMPLE = {
+    *[(world, "ordered") for world in ("no orders", "no trade", "one interval, no orders", "prices 0")],
+    *[(world, "ordered") for world in ("import is feed-in", "all bills 0", "bills that cancel")],
+    *[(world, "metered") for world in ("one interval", "no energy")],
+}
+"""In `make test`; the others are in `make slow`."""
+WORLDS_AND_QUANTITIES = [
+    pytest.param(world, quantities, marks=() if (world, quantities) in SAMPLE else pytest.mark.slow)
+    for quantities, worlds in (("ordered", WORLDS), ("metered", METERED))
+    for world in worlds
+]
+
+
+@pytest.mark.parametrize(("world", "quantities"), WORLDS_AND_QUANTITIES)
 def test_every_command_says_so_where_nothing_happened(
     world: str, quantities: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

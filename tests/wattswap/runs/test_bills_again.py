@@ -156,7 +156,7 @@ MONTHS = [
     for place in PLACES
     for rule in RULES
 ]
-"""One of them in `make test`, all of them in `make slow`."""
+"""One of them in `make test`, the others in `make slow`."""
 
 
 @pytest.mark.parametrize(("place", "rule"), MONTHS)
