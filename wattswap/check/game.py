@@ -62,7 +62,7 @@ class Game:
 
     Raises:
         UsageError: A strategy learns from results, or a controller reacts to them, which a deviation would change, or
-            the market has several rounds.
+            the market has several rounds, or homes have several retailers.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -70,6 +70,9 @@ class Game:
         if community.reacts:
             cure = "choose a controller that does not react to what was agreed"
             raise UsageError.of("homes.control", "reacts to results, which a deviation would change", cure)
+        if setup.tariffs.several:
+            what = "give homes several retailers, and deviations are tried at the prices of one"
+            raise UsageError.of("homes.tariffs", what, "check the market with one tariff")
         if setup.rounds > 1:
             what = f"is {setup.rounds}: homes order again after what a deviation would change"
             raise UsageError.of("market.rounds", what, "check the market with one round")
