@@ -16,9 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from agents.forecast import FORECASTERS, Forecast, Forecaster, Horizon, Points
-from agents.forecast.ridge import HISTORY_DAYS, LEAST_DAYS
 from agents.learning.features import Features
-from agents.learning.sums import seen_twice
+from agents.learning.sums import HISTORY_DAYS, LEAST_DAYS, seen_twice
 from agents.rules import FloatArray, Known
 from market.units import IntArray
 
