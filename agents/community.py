@@ -315,7 +315,7 @@ class Community:
 
     @property
     def remembers(self) -> bool:
-        """Whether strategies or controllers learn from what they saw or heard of the market."""
+        """Whether strategies or controllers learn from what they saw or received of the market."""
         return self._operation.hears or any(group.strategy.learns for group in self._groups)
 
     def learn(self, book: OrderBook, clearing: Clearing) -> None:

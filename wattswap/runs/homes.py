@@ -289,7 +289,7 @@ def refuse_without_packages(scenario: Scenario) -> None:
 
 
 def without_package(forecaster: Forecaster) -> tuple[str, str]:
-    """What is wrong with a forecaster whose package is missing, and the cure."""
+    """What is wrong with a forecaster whose package is missing, and what to do."""
     wrong = f"{forecaster.name!r} needs the optional package {forecaster.package}"
     return wrong, f"install it: pip install '{forecaster.install}'"
 
