@@ -17,10 +17,6 @@ from agents.learning.features import CELLS, LARGEST_WH, Features
 from agents.rules import FloatArray, Known
 from market.units import BoolArray, IntArray
 
-LEAST_DAYS: Final = 28
-"""Days of readings below which a home is forecast by the mean of the last 14 days."""
-HISTORY_DAYS: Final = 70
-"""Days of readings to learn from at the start of a run; more days change little."""
 NEAR: Final = 2
 """Intervals from the last known reading to the one that a home trades next, with the usual gate closure."""
 LEAST_DAYS: Final = 28

@@ -88,7 +88,7 @@ def refuse_with_several_tariffs(scenario: Scenario, netted: bool) -> None:
         netted: Whether imbalances are netted among homes.
 
     Raises:
-        InvalidScenario: Each of them, with the cure.
+        InvalidScenario: Each of them, with what to do.
     """
     market, homes = scenario.market, scenario.homes
     if not homes.tariffs:
