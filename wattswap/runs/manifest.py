@@ -17,18 +17,9 @@ from p2p.files import write_whole
 from wattswap.runs.layout import LOG
 
 SCHEMA = 1
-VERSIONED = (
-    "wattswap",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "highspy",
-    "pyomo",
-    "PyNaCl",
-    "msgspec",
-    "libp2p",
-    "lightgbm",
-)
+VERSIONED = ("wattswap", "numpy", "pandas", "pyarrow", "highspy", "pyomo", "PyNaCl", "msgspec", "libp2p")
+OPTIONAL = ("lightgbm",)
+"""Distributions of extras that can change a result, named where they are installed."""
 
 
 def file_sha256(path: Path) -> str:
@@ -40,11 +31,12 @@ def file_sha256(path: Path) -> str:
 def versions() -> dict[str, str | None]:
     """Installed versions of what can change a result."""
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in VERSIONED:
+    for name in (*VERSIONED, *OPTIONAL):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
+            if name in VERSIONED:
+                found[name] = None
     return found
 
 
