@@ -36,7 +36,7 @@ from agents.state import from_json, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.random import random_words
-from market.settlement.tariff import IntervalPrices, OutsidePrices
+from market.settlement.tariff import AnyPrices, OutsidePrices
 from market.units import BoolArray, IntArray
 
 ALONE = "alone_"
@@ -198,7 +198,7 @@ class Community:
             return None
         return _without_gaps(self._operation.project(self._next, known, forecast, traded), forecast)
 
-    def bids(self, prices: IntervalPrices) -> Orders:
+    def bids(self, prices: AnyPrices) -> Orders:
         """Orders of all homes for the next interval, decided with what is known at gate closure.
 
         Returns:
@@ -261,7 +261,7 @@ class Community:
                 )
         return tuple(notes)
 
-    def limits(self, prices: IntervalPrices) -> Limits:
+    def limits(self, prices: AnyPrices) -> Limits:
         """The limits of all homes for the next interval, where quantities come from the meters.
 
         Raises:
@@ -279,7 +279,7 @@ class Community:
     def _views(
         self,
         known: Known,
-        prices: IntervalPrices,
+        prices: AnyPrices,
         net_wh: IntArray,
         forecast: Forecast | None,
         traded: int,
@@ -290,7 +290,7 @@ class Community:
         net_wh.flags.writeable = words.flags.writeable = False  # strategies see them one after the other
         view = View(
             known=known,
-            prices=prices,
+            prices=prices.of(int(self.members[0])) if self.homes else prices.main,
             net_wh=net_wh,
             forecast=forecast,
             traded=traded,

@@ -124,8 +124,10 @@ class Batteries:
 
     def read(self, state: State) -> Mapping[str, IntArray]:
         """The content, rounded down [Wh], and the wear by what is given. [nano-currency]"""
-        content_wh, wear_nano = state["stored_uwh"] // PPM, state["given_wh"] * self.wear_micro_per_kwh
-        return dict(zip(self.columns, (content_wh, wear_nano), strict=False))
+        content = {"stored_wh": state["stored_uwh"] // PPM}
+        if not self.wear_micro_per_kwh.any():
+            return content
+        return content | {"battery_wear_nano": state["given_wh"] * self.wear_micro_per_kwh}
 
     def block(self, model: ModelBuilder, home: int, state: State, moments: Sequence[Moment]) -> list[Columns]:
         """Charge, discharge and content s per interval: s[t] = s[t-1] + gain * charge[t] - loss * discharge[t].

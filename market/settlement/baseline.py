@@ -15,27 +15,39 @@ from market.settlement.accounts import (
     Postings,
 )
 from market.settlement.imbalance import delivered_wh
-from market.settlement.tariff import IntervalPrices
+from market.settlement.tariff import AnyPrices, HomePrices
 from market.units import IntArray
 
 
-def baseline_nano(import_wh: IntArray, export_wh: IntArray, prices: IntervalPrices) -> IntArray:
+def baseline_nano(import_wh: IntArray, export_wh: IntArray, prices: AnyPrices) -> IntArray:
     """What each member would be credited without a market: all energy with the retailer. [nano-currency]"""
     import_price = prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh
     return export_wh * prices.feed_in_micro_per_kwh - import_wh * import_price
 
 
-def bound_nano(import_wh: IntArray, export_wh: IntArray, prices: IntervalPrices) -> int:
+def bound_nano(import_wh: IntArray, export_wh: IntArray, prices: AnyPrices) -> int:
     """The most that all members together can save in an interval without moving a flow: w M. [nano-currency]
 
-    M is the smaller of what the meters need and what they offer, each meter netted first.
+    M is the smaller of what the meters need and what they offer, each meter netted first. Where homes have retailers of
+    their own, who pays most for energy from outside gets the energy for which least is paid.
     """
-    net_wh = import_wh - export_wh
-    most_wh = min(int(np.maximum(net_wh, 0).sum()), int(np.maximum(-net_wh, 0).sum()))
-    return most_wh * max(prices.local_gain_micro_per_kwh, 0)
+    need_wh, offer_wh = np.maximum(import_wh - export_wh, 0), np.maximum(export_wh - import_wh, 0)
+    most_wh = min(int(need_wh.sum()), int(offer_wh.sum()))
+    if not isinstance(prices, HomePrices):
+        return most_wh * max(prices.local_gain_micro_per_kwh, 0)
+    dearest = np.argsort(-prices.buy_cap_micro_per_kwh, kind="stable")
+    cheapest = np.argsort(prices.feed_in_micro_per_kwh, kind="stable")
+    needed, offered = np.cumsum(need_wh[dearest]), np.cumsum(offer_wh[cheapest])
+    ends = np.unique(np.concatenate((needed, offered)).clip(max=most_wh))
+    parts = np.diff(ends, prepend=0)
+    cap = prices.buy_cap_micro_per_kwh[dearest][np.searchsorted(needed, ends).clip(max=len(needed) - 1)]
+    feed_in = prices.feed_in_micro_per_kwh[cheapest][
+        np.searchsorted(offered, ends).clip(max=len(offered) - 1)
+    ]
+    return int((parts * np.maximum(cap - feed_in, 0)).sum())
 
 
-def netting_nano(postings: Postings, prices: IntervalPrices) -> IntArray:
+def netting_nano(postings: Postings, prices: AnyPrices) -> IntArray:
     """What each member saves because its imbalance was netted among members instead of settled with the retailer.
 
     Returns:
@@ -43,12 +55,13 @@ def netting_nano(postings: Postings, prices: IntervalPrices) -> IntArray:
     """
     member = postings.lines[: postings.members]
     local = member[:, LOCAL]
-    cap, feed_in = prices.buy_cap_micro_per_kwh, prices.feed_in_micro_per_kwh
-    saved: IntArray = member[:, IMBALANCE] + np.maximum(local, 0) * cap - np.maximum(-local, 0) * feed_in
+    needed_wh, offered_wh = np.maximum(local, 0), np.maximum(-local, 0)
+    saved: IntArray = member[:, IMBALANCE] + needed_wh * np.asarray(prices.buy_cap_micro_per_kwh)
+    saved -= offered_wh * np.asarray(prices.feed_in_micro_per_kwh)
     return saved
 
 
-def imbalance_cost_nano(postings: Postings, prices: IntervalPrices) -> IntArray:
+def imbalance_cost_nano(postings: Postings, prices: AnyPrices) -> IntArray:
     """What each member's wrong forecast cost it: its bill less the bill of the trades its meter confirmed.
 
     The net trade of a member is confirmed up to the metered net energy of the same direction. The confirmed part is

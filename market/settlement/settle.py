@@ -6,7 +6,7 @@ import numpy as np
 
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.errors import AmountTooLarge, InvalidBook
+from market.errors import AmountTooLarge, InvalidBook, InvalidTariff
 from market.settlement.accounts import (
     BOUGHT,
     COLUMNS,
@@ -30,7 +30,7 @@ from market.settlement.accounts import (
     check_balanced,
 )
 from market.settlement.imbalance import Deviations, ImbalanceRule, delivered_wh
-from market.settlement.tariff import IntervalPrices
+from market.settlement.tariff import AnyPrices, HomePrices
 from market.units import INT64_SAFE, BoolArray, IntArray, largest_remainder
 
 POOLED = ImbalanceRule()
@@ -41,7 +41,7 @@ def settle(
     clearing: Clearing,
     import_wh: IntArray,
     export_wh: IntArray,
-    prices: IntervalPrices,
+    prices: AnyPrices,
     *,
     rule: ImbalanceRule = POOLED,
     weight_wh: IntArray | None = None,
@@ -62,7 +62,7 @@ def settle(
         clearing: What was accepted at what price.
         import_wh: Metered import per member, shape (members,). [Wh]
         export_wh: Metered export per member. [Wh]
-        prices: Outside prices and grid fees of the interval.
+        prices: Outside prices and grid fees of the interval; where they are of each home, nothing can be netted.
         rule: How imbalances are settled.
         weight_wh: Weights of the shares of a pool, fixed before the interval; equal when left out. [Wh]
         takes_part: Which members are part of the community in this interval; the others, who neither trade nor flow,
@@ -75,6 +75,7 @@ def settle(
 
     Raises:
         InvalidBook: An order of nobody who has an account.
+        InvalidTariff: The rule nets at the prices of one retailer, and homes have several.
         UnbalancedPostings: Money or energy does not add up.
         AmountTooLarge: The amounts of the interval pass 2^62.
     """
@@ -92,7 +93,11 @@ def settle(
     both = np.minimum(import_wh, export_wh)
     net_wh, traded_wh = import_wh - export_wh, member[:, BOUGHT] - member[:, SOLD]
     need, offer = np.maximum(net_wh - traded_wh, 0), np.maximum(traded_wh - net_wh, 0)
-    if rule.netted and prices.local_gain_micro_per_kwh >= 0:
+    if rule.netted and isinstance(prices, HomePrices):
+        raise InvalidTariff(
+            f"{rule.imbalance} imbalances are netted at the prices of one retailer for all homes"
+        )
+    if rule.netted and not isinstance(prices, HomePrices) and prices.local_gain_micro_per_kwh >= 0:
         netted_wh = min(int(need.sum()), int(offer.sum()))
         if netted_wh:
             deviations = Deviations(
@@ -123,7 +128,7 @@ def settle(
     return postings
 
 
-def _post_outside(lines: IntArray, members: int, traders: int, prices: IntervalPrices) -> None:
+def _post_outside(lines: IntArray, members: int, traders: int, prices: AnyPrices) -> None:
     """Post what the retailer and the grid operator get and pay."""
     member = lines[:members]
     imported, exported = member[:, RETAIL_IMPORT], member[:, RETAIL_EXPORT]
@@ -156,15 +161,15 @@ def _post_trades(trader: IntArray, book: OrderBook, clearing: Clearing) -> int:
     return clearing.operator_surplus_nano
 
 
-def _check_size(clearing: Clearing, import_wh: IntArray, export_wh: IntArray, prices: IntervalPrices) -> None:
+def _check_size(clearing: Clearing, import_wh: IntArray, export_wh: IntArray, prices: AnyPrices) -> None:
     """Refuse energy and outside prices whose product would wrap; a wrapped amount may look small and balanced."""
     # Imbalance is at most all that is metered and traded together; no outside price or fee exceeds their sum.
     energy_wh = sum(
         float(column.sum(dtype=np.float64)) for column in (import_wh, export_wh, clearing.accepted_wh)
     )
     worst_price = (
-        abs(prices.import_micro_per_kwh)
-        + abs(prices.feed_in_micro_per_kwh)
+        int(np.abs(prices.import_micro_per_kwh).max())
+        + int(np.abs(prices.feed_in_micro_per_kwh).max())
         + prices.grid_fee_local_micro_per_kwh
         + prices.grid_fee_remote_micro_per_kwh
     )

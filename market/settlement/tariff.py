@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -43,6 +43,58 @@ class IntervalPrices:
     def local_gain_micro_per_kwh(self) -> int:
         """What a kWh from a neighbour saves both homes together, w; below 0 where fees are above it. [micro/kWh]"""
         return self.buy_cap_micro_per_kwh - self.feed_in_micro_per_kwh
+
+    @property
+    def main(self) -> IntervalPrices:
+        """The prices of a home that has no tariff of its own: these."""
+        return self
+
+    def of(self, home: int) -> IntervalPrices:
+        """The prices of one home: these."""
+        return self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HomePrices:
+    """The outside prices of one interval where homes have several retailers; the grid and its fees are those of all.
+
+    Args:
+        main: Prices of a home that has no tariff of its own.
+        import_micro_per_kwh: Per home. [micro-currency/kWh]
+        feed_in_micro_per_kwh: Per home. [micro-currency/kWh]
+    """
+
+    main: IntervalPrices
+    import_micro_per_kwh: IntArray
+    feed_in_micro_per_kwh: IntArray
+
+    @property
+    def grid_fee_local_micro_per_kwh(self) -> int:
+        """Grid fee of energy from a neighbour. [micro/kWh]"""
+        return self.main.grid_fee_local_micro_per_kwh
+
+    @property
+    def grid_fee_remote_micro_per_kwh(self) -> int:
+        """Grid fee of energy from outside. [micro/kWh]"""
+        return self.main.grid_fee_remote_micro_per_kwh
+
+    @property
+    def buy_cap_micro_per_kwh(self) -> IntArray:
+        """Per home, the local price at which buying inside costs, with fees, as much as outside. [micro/kWh]"""
+        fees = self.grid_fee_remote_micro_per_kwh - self.grid_fee_local_micro_per_kwh
+        return self.import_micro_per_kwh + fees
+
+    def of(self, home: int) -> IntervalPrices:
+        """The prices of one home."""
+        return replace(
+            self.main,
+            import_micro_per_kwh=int(self.import_micro_per_kwh[home]),
+            feed_in_micro_per_kwh=int(self.feed_in_micro_per_kwh[home]),
+        )
+
+
+AnyPrices = IntervalPrices | HomePrices
+"""Outside prices of one interval: the same for all homes, or of each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

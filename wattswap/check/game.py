@@ -15,6 +15,7 @@ import numpy as np
 
 from agents.bidding import Orders
 from agents.community import Community
+from agents.neighbourhood import Neighbourhood
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.settlement.accounts import TRADE
@@ -78,12 +79,11 @@ class Game:
         moments: The intervals with the homes' own orders.
 
     Raises:
-        UsageError: See `refuse`.
+        UsageError: See `homes_of`.
     """
 
     def __init__(self, setup: Setup) -> None:
-        self.setup, community = setup, setup.community()
-        refuse(setup, community)
+        self.setup, community = setup, homes_of(setup)
         self.moments: list[Moment] = []
         for i in range(setup.intervals):
             orders, meters = joined(sent_orders(setup, community, i)), read_meters(setup, community, i)
@@ -165,12 +165,11 @@ class LivedGame:
         moments: The intervals of the run in which nobody deviates.
 
     Raises:
-        UsageError: See `refuse`.
+        UsageError: See `homes_of`.
     """
 
     def __init__(self, setup: Setup) -> None:
-        self.setup, self._community = setup, setup.community()
-        refuse(setup, self._community)
+        self.setup, self._community = setup, homes_of(setup)
         (own,) = self._lived([{}], None)
         self.moments, self._own = own.moments, own.credited
 
@@ -228,7 +227,7 @@ class _Life:
 
         record = step(self.setup, self.community, i, instead=instead)
         part = self.setup.takes_part(i)
-        moment = Moment(record.prices, sent[0], record.import_wh, record.export_wh, part)
+        moment = Moment(record.prices.main, sent[0], record.import_wh, record.export_wh, part)
         self.moments.append(moment)
         self.credited.append(settled_nano(self.setup, i, record.book, record.clearing, moment, self.rule))
 
@@ -237,23 +236,29 @@ def game_of(setup: Setup) -> Game | LivedGame:
     """The game that a scenario is.
 
     Raises:
-        UsageError: See `refuse`.
+        UsageError: See `homes_of`.
     """
     return LivedGame(setup) if setup.reacts else Game(setup)
 
 
-def refuse(setup: Setup, community: Community) -> None:
-    """Refuse homes whose later orders follow from what the market showed them, which a deviation would change.
+def homes_of(setup: Setup) -> Community:
+    """The homes, whose later orders may not follow from what the market showed them, which a deviation would change.
 
     Raises:
-        UsageError: Strategies or controllers learn from results, or the market has several rounds.
+        UsageError: Strategies or controllers learn from results, the market has several rounds, or homes have several
+            retailers.
     """
+    community = setup.community()
+    if isinstance(community, Neighbourhood):
+        what = "gives homes several retailers, and deviations are tried at the prices of one"
+        raise UsageError.of("homes.tariffs", what, "check the market with one tariff")
     if setup.rounds > 1:
         what = f"is {setup.rounds}: homes order again after what a deviation would change"
         raise UsageError.of("market.rounds", what, "check the market with one round")
     if community.remembers:
         cure = "choose a strategy and a controller that do not learn"
         raise UsageError.of("homes.strategy", "learns from results, which a deviation would change", cure)
+    return community
 
 
 def turnover_of(moments: Sequence[Moment]) -> IntArray:

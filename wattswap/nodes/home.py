@@ -16,7 +16,7 @@ import numpy as np
 import trio
 
 from agents.bidding import Orders
-from agents.community import Community, Meters
+from agents.community import Meters
 from market.settlement.accounts import COLUMNS
 from p2p.batches.batch import BatchArgs
 from p2p.batches.receipts import Opening, check_omission, check_opening, keeps, make_omission
@@ -43,7 +43,7 @@ from wattswap.errors import VerificationFailed
 from wattswap.nodes.learned import Learned
 from wattswap.nodes.pace import Pace
 from wattswap.runs.interval import own_results, read_meters, sent_orders
-from wattswap.runs.prepare import Setup
+from wattswap.runs.prepare import Homes, Setup
 
 GOSSIP_PATIENCE_S: Final = 5.0
 """How long a home waits for a result by gossip before it requests it. [s]"""
@@ -155,7 +155,7 @@ class Home:
                 await self.offload(self.learned.keep, self.setup.start_of(i + 1), community.snapshot())
             on_interval(i, self.index, done)
 
-    def _before(self, first: int) -> Community:
+    def _before(self, first: int) -> Homes:
         """The home before an interval: simulated without messages, or as it was when its strategy last learned."""
         community = self.setup.community(self.index)
         if community.learns and first:
@@ -166,7 +166,7 @@ class Home:
             community.live()
         return community
 
-    async def _interval(self, i: int, community: Community, orders: Orders) -> Done:
+    async def _interval(self, i: int, community: Homes, orders: Orders) -> Done:
         done, begun = Done(), time.perf_counter()
         start_s = self.setup.start_of(i)
         self.pace.opened()
@@ -207,7 +207,7 @@ class Home:
             return Done(missed=1)
         return done
 
-    async def _lived(self, i: int, community: Community, takes_part: bool) -> Meters:
+    async def _lived(self, i: int, community: Homes, takes_part: bool) -> Meters:
         """Live the interval, where its devices react to what was agreed with that; without an answer with nothing."""
         if takes_part and community.reacts and not self.setup.metered:
             start_s = self.setup.start_of(i)

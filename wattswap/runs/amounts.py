@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from data.readings import MeterData
@@ -11,7 +13,7 @@ from wattswap.scenario.load import Scenario
 
 
 def refuse_too_much_money(
-    scenario: Scenario, meter: MeterData, first_row: int, prices: OutsidePrices
+    scenario: Scenario, meter: MeterData, first_row: int, tariffs: Sequence[OutsidePrices]
 ) -> None:
     """Refuse a run whose bills could leave the integers that money is counted in, before it runs for hours.
 
@@ -19,8 +21,10 @@ def refuse_too_much_money(
         InvalidScenario: All energy at the retailer's prices and the remote fee, and the charges of the metering
             points, pass 2^62 nano-currency.
     """
-    bought = np.abs(prices.import_micro_per_kwh).astype(np.float64) + prices.grid_fee_remote_micro_per_kwh
-    sold = np.abs(prices.feed_in_micro_per_kwh).astype(np.float64)
+    prices = tariffs[0]
+    dearest = np.max([np.abs(one.import_micro_per_kwh) for one in tariffs], axis=0)
+    bought = dearest.astype(np.float64) + prices.grid_fee_remote_micro_per_kwh
+    sold = np.max([np.abs(one.feed_in_micro_per_kwh) for one in tariffs], axis=0).astype(np.float64)
     import_wh, export_wh = (wh[first_row:].sum(axis=1) for wh in (meter.import_wh, meter.export_wh))
     nano = float(import_wh @ bought + export_wh @ sold)
     added, days = scenario.tariff.surcharges, len(prices) * meter.minutes / MINUTES_PER_DAY + 1

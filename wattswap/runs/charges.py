@@ -24,7 +24,6 @@ class Charges:
     def __init__(self, setup: Setup) -> None:
         self._setup, self._tariff = setup, setup.scenario.tariff
         self._added = self._tariff.surcharges
-        self._vat_micro_per_kwh = setup.prices.import_micro_per_kwh - setup.net_import_micro_per_kwh
         fixed = self._added.standing_micro_per_day or self._added.peak_micro_per_kw_month
         span = (setup.start_s, setup.minutes, setup.intervals if fixed else 0, setup.zone)
         self._days = local_days(*span)
@@ -43,7 +42,7 @@ class Charges:
         """Add the next interval."""
         if self._added.vat_ppm:
             bought_wh = record.settled.postings.lines[: self._homes, RETAIL_IMPORT]
-            self._retail_vat_nano += bought_wh * self._vat_micro_per_kwh[self._done]
+            self._retail_vat_nano += bought_wh * self._setup.tariffs.vat_micro_per_kwh(self._done)
         if self._added.peak_micro_per_kw_month:
             highest = self._peak_wh[self._month[self._done]]
             np.maximum(highest, record.import_wh, out=highest)

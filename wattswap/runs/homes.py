@@ -35,8 +35,11 @@ _SALTS = {
     "controls": "control",
     "forecasters": "forecast",
     "preferences": "preference",
+    "tariffs": "tariff",
 }
 """By key of [homes], what distinguishes its draw of the homes that a share covers."""
+_OWNED = ("preferences", "tariffs")
+"""Keys whose draw is that of the neighbourhood, the same for all seeds of a comparison."""
 
 
 def load_meter(scenario: Scenario) -> MeterData:
@@ -303,6 +306,11 @@ def behaviours_of(
     )
 
 
+def retailers_of(scenario: Scenario, meter: MeterData, absent: tuple[str, ...]) -> tuple[str, ...]:
+    """The name of each home's retailer; empty for that of [tariff]. See `_assigned`."""
+    return _assigned(scenario, meter, absent, "tariffs", "", scenario.homes.tariffs)
+
+
 def preferences_of(
     scenario: Scenario, meter: MeterData, absent: tuple[str, ...], strategies: Sequence[str]
 ) -> Limits | None:
@@ -333,13 +341,13 @@ def _assigned(
     scenario: Scenario,
     meter: MeterData,
     absent: tuple[str, ...],
-    key: Literal["strategies", "controls", "forecasters", "preferences"],
+    key: Literal["strategies", "controls", "forecasters", "preferences", "tariffs"],
     default: str,
     portions: Mapping[str, int | tuple[str, ...]],
 ) -> tuple[str, ...]:
     """A name for each home; shares count of the homes that no list names.
 
-    Which homes a share covers is drawn from the seed and the homes' ids, so their order in the data does not matter.
+    Which homes a share covers is drawn from a seed and the homes' ids, so their order in the data does not matter.
 
     Raises:
         InvalidScenario: A home that the data do not have.
@@ -356,7 +364,8 @@ def _assigned(
     shares = {name: portion for name, portion in portions.items() if isinstance(portion, int)}
     weights = [*shares.values(), PPM - sum(shares.values())]
     counts = largest_remainder(np.array(weights, dtype=np.int64), len(rest)).tolist()
-    salt = f"{scenario.seed} {_SALTS[key]}"
+    seed = scenario.homes.drawn_from if key in _OWNED else scenario.seed
+    salt = f"{seed} {_SALTS[key]}"
     drawn = iter(sorted(rest, key=lambda name: sha256(f"{salt} {name}".encode()).digest()))
     for one, count in zip(shares, counts, strict=False):
         chosen |= dict.fromkeys(islice(drawn, count), one)

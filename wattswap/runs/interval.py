@@ -25,14 +25,14 @@ from market.rounds import ROUND, Session, rounds_of
 from market.settlement.accounts import BOUGHT, SOLD, TRADE, Postings
 from market.settlement.baseline import baseline_nano, bound_nano, imbalance_cost_nano, netting_nano
 from market.settlement.settle import settle
-from market.settlement.tariff import IntervalPrices
+from market.settlement.tariff import AnyPrices
 from market.units import MICRO_PER_UNIT, Int8Array, IntArray
 from p2p.batches.roots import book_root, clearing_root, prices_root
 from p2p.wire.messages import PriceLine
 
 if TYPE_CHECKING:
-    from agents.community import Community, Meters
-    from wattswap.runs.prepare import Setup
+    from agents.community import Meters
+    from wattswap.runs.prepare import Homes, Setup
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +65,7 @@ class IntervalRecord:
 
     start_s: int
     roster: tuple[str, ...]
-    prices: IntervalPrices
+    prices: AnyPrices
     book: OrderBook
     clearing: Clearing
     import_wh: IntArray
@@ -127,7 +127,7 @@ class IntervalRecord:
 
 def step(
     setup: Setup,
-    community: Community,
+    community: Homes,
     i: int,
     *,
     signed: bool = False,
@@ -172,7 +172,7 @@ def step(
 
 
 def cleared_rounds(
-    setup: Setup, community: Community, i: int, *, signed: bool = False
+    setup: Setup, community: Homes, i: int, *, signed: bool = False
 ) -> tuple[OrderBook, Clearing, int]:
     """Open the market of the i-th interval for all its rounds: the book of all orders, its clearing, and the time. [ns]
 
@@ -224,7 +224,7 @@ def own_results(start_s: int, lines: IntArray, price: PriceLine | None) -> OwnRe
 
 
 def sent_orders(
-    setup: Setup, community: Community, i: int, *, signed: bool = False, opened: Round | None = None
+    setup: Setup, community: Homes, i: int, *, signed: bool = False, opened: Round | None = None
 ) -> Orders:
     """What the homes send for the i-th interval: orders, or limits where quantities come from the meters.
 
@@ -233,7 +233,7 @@ def sent_orders(
     Args:
         opened: The round of its market that opens, after the first.
     """
-    prices = setup.prices.at(i)
+    prices = setup.tariffs.at(i)
     if opened is not None:
         orders = community.bids_again(opened)
     elif setup.metered:
@@ -246,7 +246,7 @@ def sent_orders(
     return orders
 
 
-def read_meters(setup: Setup, community: Community, i: int) -> Meters:
+def read_meters(setup: Setup, community: Homes, i: int) -> Meters:
     """Simulate the i-th interval and read the meters, which the community reads of its members alone.
 
     A home that is no member then lives on behind its own meter, and its registers stand as 0.
@@ -368,7 +368,7 @@ def settled_interval(
         export_wh: Metered export per home. [Wh]
         columns: What devices say, by name; what is behind the meters is added here.
     """
-    prices, accounts, rule = setup.prices.at(i), setup.accounts, setup.imbalance_rule
+    prices, accounts, rule = setup.tariffs.at(i), setup.accounts, setup.imbalance_rule
     postings = settle(
         book,
         clearing,

@@ -16,12 +16,12 @@ from agents.bidding import Limits as BidLimits
 from agents.bidding import Orders, refuse_without_limits
 from agents.community import Community
 from agents.control import CONTROLLERS
+from agents.neighbourhood import Neighbourhood
 from agents.rules import AgentRules, Weather
 from data.readings import MISSING, MeterData
 from market.interval import Interval
 from market.mechanism import MECHANISMS, Mechanism
 from market.orders import OrderKind
-from market.parameters import rules_with
 from market.random import interval_seed
 from market.rules import MarketRules
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
@@ -43,7 +43,6 @@ from p2p.wire.messages import (
     sign_message,
 )
 from wattswap.errors import UsageError
-from wattswap.inputs.parameters import run_defaults
 from wattswap.runs.amounts import refuse_too_much_money
 from wattswap.runs.homes import (
     behaviours_of,
@@ -53,6 +52,7 @@ from wattswap.runs.homes import (
     preferences_of,
     refuse_without_packages,
     refuse_without_weather,
+    retailers_of,
     used_and_made,
     weather_of,
     without_missing,
@@ -60,12 +60,15 @@ from wattswap.runs.homes import (
 from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.membership import Membership, membership_of
+from wattswap.runs.rules import agent_rules, market_rules
 from wattswap.runs.study import doubled, studied
+from wattswap.runs.tariffs import Tariffs, refuse_with_several_tariffs, tariffs_of
 from wattswap.runs.throughput import DAYS, Throughput
 from wattswap.scenario.load import Scenario
-from wattswap.scenario.params import values_of
 
 DAY_S = 86_400
+Homes = Community | Neighbourhood
+"""Homes that walk through time together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +78,7 @@ class Setup:
     Args:
         meter: Readings of the run and of the history that forecasts may use, at the run's interval.
         first_row: Row of `meter` at which the run starts.
-        prices: What a home pays and saves, levies and VAT included.
-        net_import_micro_per_kwh: Import price of each interval without VAT. [micro/kWh]
+        tariffs: What each home pays and saves, levies and VAT included.
         devices: One spec per home by device, None for a home without.
         strategies: Name of each home's strategy.
         controllers: Name of each home's controller.
@@ -96,8 +98,7 @@ class Setup:
     intervals: int
     start_s: int
     minutes: int
-    prices: OutsidePrices
-    net_import_micro_per_kwh: IntArray
+    tariffs: Tariffs
     mechanism: Mechanism
     rules: MarketRules
     agents: AgentRules
@@ -118,6 +119,11 @@ class Setup:
     def roster(self) -> tuple[str, ...]:
         """Home ids; an order's participant is an index into it."""
         return self.meter.households
+
+    @property
+    def prices(self) -> OutsidePrices:
+        """Outside prices of homes without a retailer of their own."""
+        return self.tariffs.gross[0]
 
     @property
     def absent_homes(self) -> tuple[str, ...]:
@@ -223,27 +229,36 @@ class Setup:
             feed_in_micro_per_kwh=int(self.prices.feed_in_micro_per_kwh[i]),
         )
 
-    def community(self, home: int | None = None) -> Community:
+    def community(self, home: int | None = None) -> Homes:
         """All homes, or one of them alone, before the first interval."""
-        columns = slice(None) if home is None else slice(home, home + 1)
+        homes = self.members if home is None else self.members[home : home + 1]
+        alone = home is None and not self.metered
+        parts = [self._community(own, prices, alone) for own, prices in self.tariffs.of(homes)]
+        return parts[0] if len(parts) == 1 else Neighbourhood(parts)
+
+    def _community(self, homes: IntArray, prices: OutsidePrices, alone: bool) -> Community:
+        """Homes that have the same retailer."""
+        columns = slice(None) if len(homes) == len(self.roster) else homes  # a slice copies nothing
+        rows = homes.tolist()
+        beyond = self.preferences
         return Community(
             self.meter.import_wh[:, columns],
             self.meter.export_wh[:, columns],
-            {name: specs[columns] for name, specs in self.devices.items()},
+            {name: [specs[row] for row in rows] for name, specs in self.devices.items()},
             self.first_row,
             self.agents,
-            self.prices,
-            members=self.members[columns],
+            prices,
+            members=homes,
             start_s=self.meter.start_s,
-            strategies=self.strategies[columns],
-            controllers=self.controllers[columns],
-            forecasters=self.forecasters[columns],
+            strategies=[self.strategies[row] for row in rows],
+            controllers=[self.controllers[row] for row in rows],
+            forecasters=[self.forecasters[row] for row in rows],
             zone=self.zone,
             weather=self.weather,
             valid=None if self._valid is None else self._valid[:, columns],
             pv_wh=self.meter.sub_meters["pv"][:, columns] if "pv" in self.meter.sub_meters else None,
-            alone=home is None and not self.metered,
-            beyond=None if (beyond := self.preferences) is None else (beyond[0][columns], beyond[1][columns]),
+            alone=alone,
+            beyond=None if beyond is None else (beyond[0][homes], beyond[1][homes]),
         )
 
     @cached_property
@@ -358,7 +373,7 @@ class Setup:
             chain_id, kinds = self.genesis.chain_id, (Kind.ORDER,)
             open_message(data, chain_id=chain_id, kinds=kinds, household_keys=keys, limits=limits)
 
-    def data_provenance(self, community: Community) -> dict[str, Any]:
+    def data_provenance(self, community: Homes) -> dict[str, Any]:
         """Where the readings come from and what these homes lack in them, for the manifest."""
         member = self.membership.in_rows(self.start_s, self.minutes * 60, self.intervals)
         quality = self.meter.quality[self.first_row :][member]
@@ -399,7 +414,7 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
     meter, undrawn = studied(scenario, load_meter(scenario))
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
     step_s = span.minutes * 60
-    agents = _agent_rules(scenario, span.minutes)
+    agents = agent_rules(scenario, span.minutes)
     history_s = max(history_days(scenario), DAYS + 1, least_history_days) * DAY_S + agents.lead * step_s
     # History and run are cut to whole market intervals, counted from the run's start.
     first_s = max(meter.start_s, span.start_s - history_s)
@@ -415,8 +430,8 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
     strategies, controllers, forecasters = behaviours_of(scenario, meter, absent)
     if scenario.market.quantities == "metered":
         refuse_without_limits(strategies)
-    prices = scenario.outside_prices(span)
-    refuse_too_much_money(scenario, meter, first_row, prices)
+    tariffs = tariffs_of(scenario, span, retailers_of(scenario, meter, absent))
+    refuse_too_much_money(scenario, meter, first_row, tariffs.gross)
     setup = Setup(
         scenario=scenario,
         meter=meter,
@@ -424,8 +439,7 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         intervals=span.intervals,
         start_s=span.start_s,
         minutes=span.minutes,
-        prices=prices,
-        net_import_micro_per_kwh=scenario.net_prices(span).import_micro_per_kwh,
+        tariffs=tariffs,
         mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
         agents=agents,
@@ -441,46 +455,24 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         undrawn_homes=undrawn,
     )
     refuse_without_weather(scenario, setup.roster, devices, setup.weather)
+    refuse_with_several_tariffs(scenario, setup.imbalance_rule.netted)
     return setup
-
-
-def market_rules(scenario: Scenario) -> MarketRules:
-    """The rules of the market that do not change from interval to interval."""
-    market = scenario.market
-    rules = MarketRules(
-        k_ppm=market.k_ppm, rationing=market.rationing, seed=scenario.seed, solver=market.solver
-    )
-    own = run_defaults(MECHANISMS.get(market.mechanism)) | values_of(market.params, market.mechanism)
-    return rules_with(rules, own)
 
 
 def under(setup: Setup, scenario: Scenario) -> Setup:
     """The same data under another market or seed; the scenarios may differ in nothing else."""
     strategies, controllers, forecasters = behaviours_of(scenario, setup.meter, setup.absent_homes)
-    return replace(
+    changed = replace(
         setup,
         scenario=scenario,
         mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
-        agents=_agent_rules(scenario, setup.minutes),
+        agents=agent_rules(scenario, setup.minutes),
         strategies=strategies,
         controllers=controllers,
         forecasters=forecasters,
         preferences=preferences_of(scenario, setup.meter, setup.absent_homes, strategies),
         keys=Keys.of(scenario),
     )
-
-
-def _agent_rules(scenario: Scenario, minutes: int) -> AgentRules:
-    homes = scenario.homes
-    return AgentRules(
-        forecaster=homes.forecast,
-        forecaster_pv=homes.forecast_pv,
-        forecast_days=homes.forecast_days,
-        strategy=homes.strategy,
-        control=homes.control,
-        gate_closure_minutes=scenario.market.gate_closure_minutes,
-        minutes=minutes,
-        seed=scenario.seed,
-        rounds=scenario.market.rounds,
-    )
+    refuse_with_several_tariffs(scenario, changed.imbalance_rule.netted)
+    return changed

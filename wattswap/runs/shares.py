@@ -43,12 +43,15 @@ def shares_of(result: RunFolder) -> Shares:
     """Divide what the homes of a run could save together: the game in which every group nets among itself.
 
     Raises:
-        UsageError: More homes than the 2^n groups allow.
+        UsageError: More homes than the 2^n groups allow, or homes with several retailers.
     """
     import pandas as pd
 
     from optimizer.cooperative import core_nonempty, nucleolus
 
+    if result.scenario.get("homes", {}).get("tariffs"):
+        what = "has homes with several retailers, and groups of homes are valued at the prices of one"
+        raise UsageError.of(str(result.path), what, "run it with one tariff")
     bills = result.bills()
     imported, exported = (_by_home(result, bills.index, name) for name in ("import_wh", "export_wh"))
     try:

@@ -50,6 +50,7 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
     first, `competitive` the price of the efficient clearing of the same book, `bought_nano` what buyers pay and
     `sold_nano` what sellers get for traded energy, rebates included and fees not, `worse_orders` counts orders
     that pay more, or get less, than their accepted energy is worth at their limit, charges included,
+    `import_micro_per_kwh` and `feed_in_micro_per_kwh` are those of homes without another retailer,
     `members_nano` what all homes are credited, `baseline_nano` what they would be without a market,
     `netting_nano` what of the difference the imbalance rule brings, and `bound_nano` the most that the
     difference can be.
@@ -102,8 +103,8 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
         "bought_nano": sums(turnover * buys),
         "sold_nano": sums(turnover * ~buys),
         "worse_orders": sums((gain < 0).astype(np.int64)),
-        "import_micro_per_kwh": [r.prices.import_micro_per_kwh for r in records],
-        "feed_in_micro_per_kwh": [r.prices.feed_in_micro_per_kwh for r in records],
+        "import_micro_per_kwh": [r.prices.main.import_micro_per_kwh for r in records],
+        "feed_in_micro_per_kwh": [r.prices.main.feed_in_micro_per_kwh for r in records],
         "import_wh": total[:, IMPORT].tolist(),
         "export_wh": total[:, EXPORT].tolist(),
         "local_wh": [a + b for a, b in zip(traded, local, strict=True)],

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from agents.devices import DEVICES
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT
 from market.mechanism import MECHANISMS
-from wattswap.scenario.preferences import preference_words
+from wattswap.scenario.preferences import portion_words, preference_words
 
 Resolved = Mapping[str, Any]
 """A scenario as `Scenario.resolved` says it; keys that have their default may be missing."""
@@ -61,8 +61,8 @@ def rests_on(
     """What the figures rest on, by topic.
 
     `bound` where they are one, `homes` where they are not as in the data, quantities, forecast, imbalance, rationing,
-    `tariff` where it has more than prices and grid fees, `devices` and `preferences` where homes have some, `members`
-    where homes join or leave, and `note`.
+    `tariff` where it has more than prices and grid fees, `retailers`, `devices`, `preferences` where homes have any,
+    `members` where homes join or leave, and `note`.
 
     Args:
         scenario: As resolved.
@@ -87,6 +87,7 @@ def rests_on(
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
         "rationing": rations if rationing == OWN_RULE else RATIONING.get(rationing, rationing),
         **_tariff(scenario),
+        **_retailers(homes),
         **_devices(homes),
         **({"preferences": words} if (words := preference_words(homes.get("preferences", {}))) else {}),
         **({"members": f"{terms}; the bill of a home covers its membership alone"} if members else {}),
@@ -120,6 +121,13 @@ def _tariff(scenario: Resolved) -> dict[str, str]:
         *([f"bills with {' and '.join(fixed)}, the same with and without a market"] if fixed else []),
     ]
     return {"tariff": "; ".join(parts)} if parts else {}
+
+
+def _retailers(homes: Mapping[str, Any]) -> dict[str, str]:
+    """Which homes have another retailer, whose prices the prices of results are not."""
+    parts = [f"{portion_words(portion)} with {name}" for name, portion in homes.get("tariffs", {}).items()]
+    said = "; prices in tables and means are those of [tariff]"
+    return {"retailers": f"of their own: {', '.join(parts)}{said}"} if parts else {}
 
 
 def _devices(homes: Mapping[str, Any]) -> dict[str, str]:

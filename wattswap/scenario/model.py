@@ -21,14 +21,15 @@ from market.settlement.charges import Surcharges
 from market.settlement.tariff import OutsidePrices, flat, series, time_of_use
 from market.units import IntArray, price
 from wattswap.canonical_json import canonical_json
-from wattswap.errors import InvalidScenario, Problem
+from wattswap.errors import InvalidScenario, Problem, suggest
 from wattswap.plugins import modules_used
 from wattswap.scenario.basis import zone_of
 from wattswap.scenario.fields import Wrong, iso
 from wattswap.scenario.layers import Source
 from wattswap.scenario.lines import KeyPath
 from wattswap.scenario.membership import Term, terms_of
-from wattswap.scenario.tables import Chain, Data, Homes, Market, Tariff, homes_table
+from wattswap.scenario.tables import Chain, Data, Homes, Market, homes_table
+from wattswap.scenario.tariff import Retail, Tariff
 from wattswap.scenario.time import Faults, Table, Time, finish
 
 SCHEMA = 1
@@ -104,9 +105,18 @@ class Scenario(Table):
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
         faults: Faults = []
-        if self.tariff.time_of_use and self.tariff.zone is None and self.time.zone is None:
-            cure = 'add tariff.zone = "Europe/Berlin" (your zone)'
-            faults.append(("tariff.time_of_use", "windows on the local clock need a time zone", cure))
+        for key, retail in self.retailers.items():
+            if retail.time_of_use and self.tariff.zone is None and self.time.zone is None:
+                cure = 'add tariff.zone = "Europe/Berlin" (your zone)'
+                faults.append((f"{key}.time_of_use", "windows on the local clock need a time zone", cure))
+        for name in self.homes.tariffs:
+            if name not in self.tariff.other:
+                what = f"no tariff {name!r} in [tariff.other]"
+                faults.append((f"homes.tariffs.{name}", what, suggest(name, self.tariff.other)))
+        for name in self.tariff.other:
+            if name not in self.homes.tariffs:
+                cure = f"give it to homes, as in homes.tariffs.{name} = 0.3, or remove it"
+                faults.append((f"tariff.other.{name}", "is the tariff of no home", cure))
         known = STRATEGIES.all()
         for name in sorted({self.homes.strategy, *self.homes.strategies} & known.keys()):
             if known[name].needs_rounds and self.market.rounds == 1:
@@ -115,6 +125,14 @@ class Scenario(Table):
         finish(faults)
         terms_of(self.homes.members, self.named_zone)
         return self
+
+    @property
+    def retailers(self) -> dict[str, Retail]:
+        """The prices of every retailer, by the key of its table; first those of all homes without another."""
+        return {
+            "tariff": self.tariff,
+            **{f"tariff.other.{name}": one for name, one in self.tariff.other.items()},
+        }
 
     @property
     def named_zone(self) -> str | None:
@@ -188,6 +206,8 @@ class Scenario(Table):
             ("homes", "controls", {}),
             ("homes", "forecasters", {}),
             ("homes", "preferences", {}),
+            ("homes", "tariffs", {}),
+            ("tariff", "other", {}),
             ("homes", "population", {}),
             ("homes", "sample_with_replacement", False),
             ("homes", "forecast_pv", "scaled_median"),
@@ -198,12 +218,16 @@ class Scenario(Table):
                 del resolved[table][key]
         if self.modules:
             resolved["modules"] = self.modules
-        resolved["tariff"]["time_of_use"].sort(key=lambda window: sorted(window.items()))
-        for table, key in (("data", "weather"), ("tariff", "import_series"), ("tariff", "feed_in_series")):
-            path = getattr(getattr(self, table), key)
+        files = [(resolved["data"], "weather", self.data.weather)]
+        for key, retail in self.retailers.items():
+            _, *other = key.split(".", 2)
+            table = resolved["tariff"]["other"][other[1]] if other else resolved["tariff"]
+            table["time_of_use"].sort(key=lambda window: sorted(window.items()))
+            files += [(table, name, getattr(retail, name)) for name in ("import_series", "feed_in_series")]
+        for table, key, path in files:
             if path is not None:
                 content = (self._source.base / path).read_bytes()
-                resolved[table][f"{key}_sha256"] = hashlib.sha256(content).hexdigest()
+                table[f"{key}_sha256"] = hashlib.sha256(content).hexdigest()
         if self.chain.secret_file is not None:
             # The hash of 32 random bytes reveals nothing about them.
             resolved["chain"]["secret_file_sha256"] = hashlib.sha256(self.secret).hexdigest()
@@ -271,42 +295,45 @@ class Scenario(Table):
         phase_s = -int(offset.total_seconds()) % step_s
         return data_start_s % data_step_s if (phase_s - data_start_s) % data_step_s else phase_s
 
-    def outside_prices(self, span: Span) -> OutsidePrices:
+    def outside_prices(self, span: Span, retailer: str = "tariff") -> OutsidePrices:
         """What a home pays and saves per kWh in the intervals of a run: the tariff with its levies and VAT.
+
+        Args:
+            retailer: The key of the table with its prices.
 
         Raises:
             InvalidScenario: A window or series that does not fit the intervals.
             data.errors.DataError: A price series that cannot be read.
         """
-        return self.tariff.surcharges.gross(self.net_prices(span))
+        return self.tariff.surcharges.gross(self.net_prices(span, retailer))
 
-    def net_prices(self, span: Span) -> OutsidePrices:
+    def net_prices(self, span: Span, retailer: str = "tariff") -> OutsidePrices:
         """Lay the tariff over the intervals of a run, without levies and VAT.
 
         Raises:
             InvalidScenario: A window or series that does not fit the intervals.
             data.errors.DataError: A price series that cannot be read.
         """
-        tariff = self.tariff
+        tariff, retail = self.tariff, self.retailers[retailer]
         try:
-            key = "import_series" if tariff.import_series is not None else "time_of_use"
-            if tariff.import_series is not None:
-                bought = self._series(tariff.import_series, span)
-            elif tariff.time_of_use:
+            key = "import_series" if retail.import_series is not None else "time_of_use"
+            if retail.import_series is not None:
+                bought = self._series(retail.import_series, span)
+            elif retail.time_of_use:
                 zone = tariff.zone or self.time.zone or "UTC"
-                windows = [window.window() for window in tariff.time_of_use]
+                windows = [window.window() for window in retail.time_of_use]
                 bought = time_of_use(
-                    windows, tariff.import_micro_per_kwh, span.start_s, span.minutes, span.intervals, zone
+                    windows, retail.import_micro_per_kwh, span.start_s, span.minutes, span.intervals, zone
                 )
             else:
-                bought = flat(tariff.import_micro_per_kwh or 0, span.intervals)
+                bought = flat(retail.import_micro_per_kwh or 0, span.intervals)
             key = "feed_in_series"
-            if tariff.feed_in_series is not None:
-                sold = self._series(tariff.feed_in_series, span)
+            if retail.feed_in_series is not None:
+                sold = self._series(retail.feed_in_series, span)
             else:
-                sold = flat(tariff.feed_in_micro_per_kwh or 0, span.intervals)
+                sold = flat(retail.feed_in_micro_per_kwh or 0, span.intervals)
         except InvalidTariff as error:
-            raise self.invalid(f"tariff.{key}", str(error)) from None
+            raise self.invalid((*retailer.split(".", 2), key), str(error)) from None
         return OutsidePrices(
             bought, sold, tariff.grid_fee_local_micro_per_kwh, tariff.grid_fee_remote_micro_per_kwh
         )

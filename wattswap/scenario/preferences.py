@@ -54,12 +54,18 @@ def faults_of_portions(portions: Iterable[Portion], rest: str) -> Faults:
     return faults
 
 
+def portion_words(portion: object) -> str:
+    """Which homes a resolved portion covers."""
+    if isinstance(portion, list):
+        return "1 home" if len(portion) == 1 else f"{len(portion)} homes"
+    return f"a share of {portion} of the homes"
+
+
 def preference_words(preferences: Mapping[str, Mapping[str, object]]) -> str:
     """What homes prefer, from the resolved tables."""
     parts = []
     for name, table in preferences.items():
-        homes = table["homes"]
-        who = f"{len(homes)} homes" if isinstance(homes, list) else f"a share of {homes} of the homes"
+        who = portion_words(table["homes"])
         says = [
             f"{verb} {table[key]} per kWh beyond {of}"
             for key, verb, of in (

@@ -19,7 +19,8 @@ from tests.kits.scenario_kit import DATA, HEAD, MINIMAL, read, refused
 from wattswap.errors import InvalidScenario
 from wattswap.scenario.load import Span, from_resolved
 from wattswap.scenario.problems import fields_of, inner_table
-from wattswap.scenario.tables import Market, Tariff, homes_table
+from wattswap.scenario.tables import Market, homes_table
+from wattswap.scenario.tariff import Tariff
 from wattswap.scenario.time import Time
 
 ROOT = Path(__file__).parents[3]

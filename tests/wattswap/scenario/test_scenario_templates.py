@@ -104,7 +104,11 @@ def test_the_reference_pages_name_every_key_and_no_other() -> None:
     named = set(re.findall(r"^\| `([a-zA-Z_.]+)` \|", text, flags=re.MULTILINE))
     leaves = {path for path in key_paths() if not any(other.startswith(f"{path}.") for other in key_paths())}
     shared = {path for path in leaves if re.fullmatch(r"homes\.population\.\w+\.(?!share$)\w+", path)}
-    assert named - {"tariff.time_of_use"} == leaves - shared
+    windows = {path for path in leaves if path.startswith("tariff.other.NAME.time_of_use.")}
+    as_of_all = {path.replace(".other.NAME", "") for path in windows}
+    assert windows
+    assert as_of_all <= named, "the windows of another retailer are those of [tariff]"
+    assert named - {"tariff.time_of_use", "tariff.other.NAME.time_of_use"} == leaves - shared - windows
     as_of_one_home = {re.sub(r"\.population\.(\w+)\.", r".\1.NAME.", path) for path in shared}
     assert as_of_one_home <= named, "the keys of a share of homes are those of one home"
 
