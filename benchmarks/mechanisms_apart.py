@@ -37,6 +37,7 @@ MECHANISMS: Final = (
     "pay_as_bid",
     "mid_market_rate",
     "mcafee",
+    "mcafee:unit_kwh=1",
     "huang",
     "muda_vickrey",
     "vcg",
@@ -172,7 +173,7 @@ def printed(name: str, weeks: Mapping[str, list[dict[str, float | None]]], curre
     """The table of one study: the mean week of `uniform_price`, and how the others differ from it."""
     number = len(weeks[REFERENCE])
     print(f"\n{name}: {number} weeks, {currency} and kWh a week; difference from {REFERENCE} +- 95 %")
-    print(f"{'':<16}" + "".join(f"{figure:>20}" for figure in FIGURES))
+    print(f"{'':<18}" + "".join(f"{figure:>20}" for figure in FIGURES))
     for label in weeks:
         shown = []
         for figure in FIGURES:
@@ -187,7 +188,7 @@ def printed(name: str, weeks: Mapping[str, list[dict[str, float | None]]], curre
                 continue
             apart = "*" if by.low > 0 or by.high < 0 else " "
             shown.append(f"{by.mean:+.2f} +- {by.high - by.mean:.2f}{apart}")
-        print(f"{label:<16}" + "".join(f"{text:>20}" for text in shown), flush=True)
+        print(f"{label:<18}" + "".join(f"{text:>20}" for text in shown), flush=True)
     _print_shares(weeks)
     _print_ends(weeks)
 
