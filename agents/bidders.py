@@ -176,6 +176,7 @@ def view_of(view: View, places: IntArray) -> View:
         words=view.words[places],
         homes=view.homes[places],
         planned_at=None if planned_at is None else lambda prices: planned_at(prices).of_homes(places),
+        values=None if view.values is None else (view.values[0][places], view.values[1][places]),
     )
 
 

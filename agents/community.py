@@ -78,6 +78,8 @@ class Community:
         valid: Which readings exist, of the shape of the registers; None if all do.
         pv_wh: Production behind the registers, where there are meters of it. [Wh]
         alone: Whether to run the devices of homes that react to the market a second time, without it.
+        beyond: What homes pay for energy of neighbours beyond the outside price, and ask beyond the feed-in price; None
+            where nobody prefers anything. [micro-currency/kWh]
 
     Attributes:
         homes: Number of homes.
@@ -102,10 +104,12 @@ class Community:
         valid: BoolArray | None = None,
         pv_wh: IntArray | None = None,
         alone: bool = False,
+        beyond: Limits | None = None,
     ) -> None:
         self._import_wh, self._export_wh = import_wh, export_wh
         self.homes: int = import_wh.shape[1]
         self._rules, self._first, self._next = rules, first, first
+        self._beyond = beyond
         self.members: IntArray = np.arange(self.homes, dtype=np.int64) if members is None else members.copy()
         self.members.flags.writeable = False
         self._new_operation = partial(
@@ -297,6 +301,9 @@ class Community:
             rounds=self._rules.rounds,
             start_s=self._readings.start_of(self._next),
         )
+        if self._beyond is not None:
+            values = tuple(limit + more for limit, more in zip(view.worth, self._beyond, strict=True))
+            view = replace(view, values=(values[0], values[1]))
         if len(self._groups) == 1:
             return [view]
         return [view_of(view, group.places) for group in self._groups]
@@ -308,7 +315,7 @@ class Community:
 
     @property
     def remembers(self) -> bool:
-        """Whether strategies or controllers learn from what they saw or heard of the market."""
+        """Whether strategies or controllers learn from what they saw or received of the market."""
         return self._operation.hears or any(group.strategy.learns for group in self._groups)
 
     def learn(self, book: OrderBook, clearing: Clearing) -> None:

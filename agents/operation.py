@@ -254,7 +254,7 @@ class Operation:
         return worth
 
     def hear(self, start_s: int, price: int | None) -> None:
-        """Tell the controllers that want it the one price of an interval that is over. [micro-currency/kWh]"""
+        """Give the controllers that want it the one price of an interval that is over. [micro-currency/kWh]"""
         for crew in self._crews:
             if crew.controller.hear is not None:
                 with CONTROLLERS.held(crew.controller):

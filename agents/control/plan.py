@@ -394,14 +394,14 @@ PLAN = CONTROLLERS.register(
 
 
 def start_listening(homes: IntArray, rules: AgentRules) -> State:
-    """No price heard yet, at any time of day."""
+    """No price received yet, at any time of day."""
     slots = len(homes), DAY_MINUTES // rules.minutes
     heard = {"heard_price": np.zeros(slots), "heard_any": np.zeros(slots, dtype=np.bool_)}
     return {**start(homes, rules), **heard}
 
 
 def hear(state: State, start_s: int, price: int | None) -> State:
-    """Move the price expected at a time of day by a seventh towards the one that was heard."""
+    """Move the price expected at a time of day by a seventh towards the one that was received."""
     if price is None:
         return state
     heard, has = state["heard_price"].copy(), state["heard_any"].copy()

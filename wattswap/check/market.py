@@ -83,7 +83,12 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
         "mechanism": setup.mechanism.name,
         "quantities": setup.scenario.market.quantities,
         "imbalance": None if setup.metered else setup.imbalance_words,
-        "rests_on": rests_on(setup.scenario.resolved(), setup.community().notes(), setup.mechanism.name),
+        "rests_on": rests_on(
+            setup.scenario.resolved(),
+            setup.community().notes(),
+            setup.mechanism.name,
+            metered_pv=setup.metered_pv,
+        ),
         "homes": len(setup.roster),
         "intervals": setup.intervals,
         "orders": ordered,
