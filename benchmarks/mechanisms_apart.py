@@ -4,7 +4,7 @@ Each week of seven local days is a point of one sweep: all mechanisms begin it w
 Figures are differences from `uniform_price`, week by week, with the 95 % interval of their mean (Student's t).
 
     meter   what the meter of the community costs at the outside prices: import less export, netted in each interval
-    bills   what all homes pay; the meter's cost less what the market operator loses, or with what it keeps
+    bills   what all homes pay: the meter's cost and what the market operator keeps, or less what it adds
     spread  standard deviation over homes of what each saves against itself without a market
     stored  what batteries hold at the end beyond what they would hold without a market; no bill counts it
 
@@ -71,7 +71,7 @@ STUDIES: Final = {
     "village, batteries and cars": ("village", ""),
 }
 """By name the bundled data, if any, and what is said of the homes beside their control."""
-WEEKS: Final = {"": 12, "street": 8, "village": 5}
+WEEKS: Final = {"": 12, "street": 8, "village": 3}
 EVERY_DAYS: Final = 28
 """Days from one measured week to the next."""
 FIGURES: Final = {
