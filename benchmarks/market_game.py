@@ -22,7 +22,7 @@ import wattswap as ws
 from agents.forecast import PERFECT_FORESIGHT
 from market.units import NANO_PER_UNIT, IntArray
 from wattswap.check.deviations import DEVIATIONS, joined, of_home, same
-from wattswap.check.game import Game
+from wattswap.check.game import Game, LivedGame, game_of
 from wattswap.check.market import GAIN_PERCENT, Finding, alone, wash_trades
 from wattswap.runs.interval import clear_book, closed_book, columns_of
 from wattswap.runs.prepare import prepare
@@ -62,8 +62,11 @@ MARKETS: Final = {
     "middle, one limit": {"imbalance": "middle", "strategy": "truthful"},
     "retailer, staircase": {"imbalance": "retailer"},
     "metered": {"quantities": "metered"},
+    "plans": {"control": "plan"},
 }
-OF_HOMES: Final = ("strategy", "forecast")
+USUAL: Final = [label for label in MARKETS if label != "plans"]
+"""Where homes react, every deviation is a run of its own, which takes much longer: 40 minutes of CPU for California."""
+OF_HOMES: Final = ("strategy", "forecast", "control")
 TRIED: Final = [d for d in DEVIATIONS if d.decides]
 
 
@@ -90,7 +93,7 @@ def with_perfect_forecasts(game: Game, perfect: Game, honest: list[IntArray]) ->
     return gain
 
 
-def prices_at_an_end(game: Game) -> tuple[int, int]:
+def prices_at_an_end(game: Game | LivedGame) -> tuple[int, int]:
     """Intervals whose price is the buy cap or the feed-in price, and all intervals with trade."""
     at_end = traded = 0
     for i, moment in enumerate(game.moments):
@@ -109,15 +112,21 @@ def played(window: str, market: dict[str, str], homes: Path, quick: bool) -> dic
     known = {**market, "forecast": PERFECT_FORESIGHT.name}
     with tempfile.TemporaryDirectory() as folder:
         setup = prepare(scenario(window, market, homes, Path(folder)))
-        perfect = None if quick or setup.metered else prepare(scenario(window, known, homes, Path(folder)))
-    game = Game(setup)
+        perfect = (
+            None
+            if quick or setup.metered or setup.reacts
+            else prepare(scenario(window, known, homes, Path(folder)))
+        )
+    game = game_of(setup)
     honest = game.honest()
-    gain_nano = None if perfect is None else with_perfect_forecasts(game, Game(perfect), honest)
+    gain_nano, losers = None, None
+    if isinstance(game, Game):  # the others are held against a second life, which a run shows
+        gain_nano = None if perfect is None else with_perfect_forecasts(game, Game(perfect), honest)
+        losers = int((sum(honest) < sum(game.baseline_nano(i) for i in range(len(honest)))).sum())
     found: list[Finding] = [
         alone(game, honest, d) for d in (TRIED[:1] if quick else TRIED) if d.metered or not setup.metered
     ]
     wash = None if quick or setup.metered else wash_trades(game, honest)
-    losers = int((sum(honest) < sum(game.baseline_nano(i) for i in range(len(honest)))).sum())
     return {
         "homes": len(setup.roster),
         "findings": found,
@@ -132,7 +141,7 @@ def main(argv: list[str]) -> None:
     """Print one line a market."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.market_game")
     parser.add_argument("--homes", type=Path, default=Path("../shared/data/homes_fontana_ca"))
-    parser.add_argument("--only", nargs="*", default=list(MARKETS), choices=list(MARKETS))
+    parser.add_argument("--only", nargs="*", default=USUAL, choices=list(MARKETS))
     parser.add_argument("--windows", nargs="*", default=list(WINDOWS), choices=list(WINDOWS))
     parser.add_argument("--quick", action="store_true", help="never ordering alone")
     given = parser.parse_args(argv)
@@ -142,7 +151,8 @@ def main(argv: list[str]) -> None:
     for label in given.only:
         results = {w: played(w, MARKETS[label], given.homes, given.quick) for w in windows}
         homes = sum(r["homes"] for r in results.values())
-        print(f"\n{label}: {homes} home-windows, {sum(r['losers'] for r in results.values())} worse off")
+        losers = sum(r["losers"] or 0 for r in results.values())
+        print(f"\n{label}: {homes} home-windows" + ("" if label == "plans" else f", {losers} worse off"))
         for i, first in enumerate(next(iter(results.values()))["findings"]):
             gains = np.concatenate([r["findings"][i].percent for r in results.values()])
             above = int((gains > GAIN_PERCENT).sum())
@@ -158,11 +168,13 @@ def main(argv: list[str]) -> None:
             print(f"  {window:<24} price at an end in {at_end} of {traded} intervals with trade", flush=True)
             if result["wash"] is not None:
                 beyond, gain = result["wash"]["largest_beyond_retailer"], result["perfect_nano"]
-                print(
-                    f"  {window:<24} wash trades {beyond:.2f}; a perfect forecast pays for"
-                    f" {int((gain >= 0).sum())} of {len(gain)}, together {gain.sum() / NANO_PER_UNIT:.2f}",
-                    flush=True,
-                )
+                pays = ""
+                if gain is not None:
+                    pays = (
+                        f"; a perfect forecast pays for {int((gain >= 0).sum())} of {len(gain)}, together"
+                        f" {gain.sum() / NANO_PER_UNIT:.2f}"
+                    )
+                print(f"  {window:<24} wash trades {beyond:.2f}{pays}", flush=True)
 
 
 if __name__ == "__main__":

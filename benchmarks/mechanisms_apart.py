@@ -4,7 +4,7 @@ Each week of seven local days is a point of one sweep: all mechanisms begin it w
 Figures are differences from `uniform_price`, week by week, with the 95 % interval of their mean (Student's t).
 
     meter   what the meter of the community costs at the outside prices: import less export, netted in each interval
-    bills   what all homes pay; the meter's cost less what the market operator loses, or with what it keeps
+    bills   what all homes pay: the meter's cost and what the market operator keeps, or less what it adds
     spread  standard deviation over homes of what each saves against itself without a market
     stored  what batteries hold at the end beyond what they would hold without a market; no bill counts it
 
@@ -37,6 +37,7 @@ MECHANISMS: Final = (
     "pay_as_bid",
     "mid_market_rate",
     "mcafee",
+    "mcafee:unit_kwh=1",
     "huang",
     "muda_vickrey",
     "vcg",
@@ -70,7 +71,7 @@ STUDIES: Final = {
     "village, batteries and cars": ("village", ""),
 }
 """By name the bundled data, if any, and what is said of the homes beside their control."""
-WEEKS: Final = {"": 12, "street": 8, "village": 5}
+WEEKS: Final = {"": 12, "street": 8, "village": 3}
 EVERY_DAYS: Final = 28
 """Days from one measured week to the next."""
 FIGURES: Final = {
@@ -172,7 +173,7 @@ def printed(name: str, weeks: Mapping[str, list[dict[str, float | None]]], curre
     """The table of one study: the mean week of `uniform_price`, and how the others differ from it."""
     number = len(weeks[REFERENCE])
     print(f"\n{name}: {number} weeks, {currency} and kWh a week; difference from {REFERENCE} +- 95 %")
-    print(f"{'':<16}" + "".join(f"{figure:>20}" for figure in FIGURES))
+    print(f"{'':<18}" + "".join(f"{figure:>20}" for figure in FIGURES))
     for label in weeks:
         shown = []
         for figure in FIGURES:
@@ -187,7 +188,7 @@ def printed(name: str, weeks: Mapping[str, list[dict[str, float | None]]], curre
                 continue
             apart = "*" if by.low > 0 or by.high < 0 else " "
             shown.append(f"{by.mean:+.2f} +- {by.high - by.mean:.2f}{apart}")
-        print(f"{label:<16}" + "".join(f"{text:>20}" for text in shown), flush=True)
+        print(f"{label:<18}" + "".join(f"{text:>20}" for text in shown), flush=True)
     _print_shares(weeks)
     _print_ends(weeks)
 
