@@ -218,7 +218,7 @@ class Community:
         ]
         return found[0]
 
-    def tell(self, name: str, columns: State) -> None:
+    def steer(self, name: str, columns: State) -> None:
         """Give the homes of the strategy and of the controller of this name columns of their states.
 
         So somebody outside decides for them, before they order.
@@ -229,7 +229,7 @@ class Community:
         for group in self._groups:
             if group.strategy.name == name:
                 group.keep({**group.state, **{key: column[group.places] for key, column in columns.items()}})
-        self._operation.tell(name, columns)
+        self._operation.steer(name, columns)
 
     def _views_at_gate(self, prices: IntervalPrices) -> list[View]:
         """What each group of homes sees at the next gate."""

@@ -225,7 +225,7 @@ class Operation:
         stored_uwh = states[BATTERY.name]["stored_uwh"]
         return stored_uwh // np.maximum(fleet.capacity_uwh // PPM, 1)
 
-    def tell(self, name: str, columns: State) -> None:
+    def steer(self, name: str, columns: State) -> None:
         """Give a controller columns of its state, a row per home."""
         for crew in self._crews:
             if crew.controller.name == name:

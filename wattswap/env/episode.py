@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.bidding.as_told import AS_TOLD, LIMITS
-from agents.control.as_told import POWER, place_of
+from agents.bidding.steered import LIMITS, STEERED
 from agents.control.self_consumption import SELF_CONSUMPTION
+from agents.control.steered import POWER, place_of
 from agents.devices.battery import BATTERY
 from agents.observation import OBSERVED, SCALE, observe
 from market.orders import MAX_ORDERS
@@ -81,9 +81,9 @@ class Episode:
     def _with_learners(self, setup: Setup) -> Setup:
         strategies, controllers = list(setup.strategies), list(setup.controllers)
         for place, steers in zip(self._places, self.steers, strict=True):
-            strategies[place] = AS_TOLD.name
+            strategies[place] = STEERED.name
             if steers:
-                controllers[place] = AS_TOLD.name
+                controllers[place] = STEERED.name
         return replace(setup, strategies=tuple(strategies), controllers=tuple(controllers))
 
     def reset(self, seed: int | None = None) -> None:
@@ -115,8 +115,8 @@ class Episode:
         """Look through the next gate, as if batteries followed their rule."""
         if not self.is_over:
             self._power[:, self._place] = 0
-            self._tell(np.zeros((len(self._power), self.limits), dtype=np.int64))
-            state, view = self._community.seen_by(AS_TOLD.name, self.setup.prices.at(self.done))
+            self._steer(np.zeros((len(self._power), self.limits), dtype=np.int64))
+            state, view = self._community.seen_by(STEERED.name, self.setup.prices.at(self.done))
             seen = observe(state, view)
             rows = np.argsort(np.argsort(self._places))  # the view has them in the order of the roster
             self._observation = seen[rows] / SCALE
@@ -127,8 +127,8 @@ class Episode:
         setup = self.setup
         return place_of(setup.start_of(self.done), setup.minutes, self._power.shape[1])
 
-    def _tell(self, limits: IntArray) -> None:
-        self._community.tell(AS_TOLD.name, {LIMITS: limits, POWER: self._power.copy()})
+    def _steer(self, limits: IntArray) -> None:
+        self._community.steer(STEERED.name, {LIMITS: limits, POWER: self._power.copy()})
 
     def live(self, limits: FloatArray, power: FloatArray) -> Lived:
         """Live the next interval by these decisions, each from -1 to 1 and cut to that.
@@ -145,10 +145,10 @@ class Episode:
         """
         if self.is_over:
             raise UsageError.of("step", "comes after the last interval", "call reset first")
-        told = np.zeros((len(self._power), self.limits), dtype=np.int64)
-        told[self._places] = _whole(limits)
+        decided = np.zeros((len(self._power), self.limits), dtype=np.int64)
+        decided[self._places] = _whole(limits)
         self._power[self._places, self._place] = np.where(self.steers, _whole(power), 0)
-        self._tell(told)
+        self._steer(decided)
         record = step(self.setup, self._community, self.done)
         self._charges.add(record)
         fixed = self._charges.fixed().values()

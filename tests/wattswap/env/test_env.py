@@ -27,7 +27,7 @@ from wattswap.errors import UsageError
 from wattswap.runs.interval import step
 from wattswap.runs.prepare import prepare
 from wattswap.runs.totals import Totals
-from wattswap.scenario.load import Scenario
+from wattswap.scenario.load import Scenario, changed
 
 __all__ = ["clean_registries"]
 pytest.importorskip("pettingzoo", reason="the extra `learn` is not installed")
@@ -50,6 +50,11 @@ def credited_nano(scenario: Scenario) -> list[int]:
     nano = sum(bills[name] for name in (*MONEY_COLUMNS, *FIXED_COLUMNS) if name in bills)
     assert not isinstance(nano, int)
     return list(map(int, nano))
+
+
+def without_market_nano(scenario: Scenario) -> list[int]:
+    """What the homes would be credited without a market, by a run of it. [nano-currency]"""
+    return credited_nano(changed(scenario, ["market.mechanism=retailer_only"]))
 
 
 def action(size: int, limit: float = 1.0, power: float = 0.0) -> Any:
@@ -102,6 +107,17 @@ def test_one_home_plays_among_others_that_do_as_their_scenario_says(street: Path
         total += info["amount_nano"]
         assert not terminated
     assert total == credited_nano(scenario)[0]
+
+
+def test_the_baseline_is_what_a_home_has_without_a_market(street: Path) -> None:
+    scenario = scenario_of(street, *CHARGES)
+    env = neighbourhood_env(scenario)
+    env.reset()
+    total = [0, 0, 0]
+    while env.agents:
+        infos = env.step({name: action(env.action_space(name).shape[0]) for name in env.agents})[-1]
+        total = [a + info["baseline_nano"] for a, info in zip(total, infos.values(), strict=True)]
+    assert total == without_market_nano(scenario)
 
 
 def test_other_actions_give_other_bills(street: Path) -> None:

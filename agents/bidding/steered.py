@@ -1,4 +1,4 @@
-"""Order as an environment for learning tells the homes (`wattswap.env`); without one, as `truthful` does."""
+"""Order as an environment for learning decides (`wattswap.env`); without one, as `truthful` does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agents.state import State
 from market.units import IntArray
 
 LIMITS: Final = "limits_ppm"
-"""Column that homes are told: what `agents.observation.orders` takes, shape (homes, parts)."""
+"""Column that an environment sets: what `agents.observation.orders` takes, shape (homes, parts)."""
 
 
 def start(homes: IntArray, rules: AgentRules) -> State:
@@ -23,15 +23,15 @@ def start(homes: IntArray, rules: AgentRules) -> State:
 
 
 def bid(state: State, view: View) -> Orders:
-    """The orders of the limits that were told."""
+    """The orders of the limits that were set."""
     return orders(view, state[LIMITS])
 
 
-AS_TOLD = STRATEGIES.register(
+STEERED = STRATEGIES.register(
     Strategy(
-        "as_told",
+        "steered",
         bid,
-        "what wattswap.env is told by who learns; in a run as truthful",
+        "what an environment for learning decides; in a run as truthful",
         start=start,
         several_orders=True,
         learn_own=hear,

@@ -1,4 +1,4 @@
-"""Run batteries as an environment for learning tells the homes (`wattswap.env`); without one, by self-consumption."""
+"""Run batteries as an environment for learning decides (`wattswap.env`); without one, by self-consumption."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agents.state import State
 from market.units import PPM, IntArray
 
 POWER: Final = "power_ppm"
-"""Column that homes are told: of the last intervals up to the traded one, shape (homes, lead + 1); see `command`."""
+"""Column that an environment sets: powers of the last intervals, the traded one included, shape (homes, lead + 1)."""
 
 
 def start(homes: IntArray, rules: AgentRules) -> State:
@@ -42,11 +42,11 @@ def command(state: State, present: Present, fleet: Fleet, device: State, net_wh:
     return moved_wh
 
 
-AS_TOLD = CONTROLLERS.register(
+STEERED = CONTROLLERS.register(
     Controller(
-        "as_told",
+        "steered",
         command,
-        "what wattswap.env is told by who learns; in a run by self-consumption",
+        "what an environment for learning decides; in a run by self-consumption",
         start=start,
     )
 )
