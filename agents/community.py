@@ -7,6 +7,7 @@ community of one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -81,6 +82,8 @@ class Community:
         valid: Which readings exist, of the shape of the registers; None if all do.
         pv_wh: Production behind the registers, where there are meters of it. [Wh]
         alone: Whether to run the devices of homes that react to the market a second time, without it.
+        beyond: What homes pay for energy of neighbours beyond the outside price, and ask beyond the feed-in price; None
+            where nobody prefers anything. [micro-currency/kWh]
 
     Attributes:
         homes: Number of homes.
@@ -105,13 +108,15 @@ class Community:
         valid: BoolArray | None = None,
         pv_wh: IntArray | None = None,
         alone: bool = False,
+        beyond: Limits | None = None,
     ) -> None:
         self._import_wh, self._export_wh = import_wh, export_wh
         self.homes: int = import_wh.shape[1]
         self._rules, self._first, self._next = rules, first, first
+        self._beyond = beyond
         self.members: IntArray = np.arange(self.homes, dtype=np.int64) if members is None else members.copy()
         self.members.flags.writeable = False
-        operation = partial(
+        self._new_operation = partial(
             Operation,
             devices,
             controllers or [rules.control] * self.homes,
@@ -123,8 +128,8 @@ class Community:
             weather or {},
             zone,
         )
-        self._operation = operation()
-        self._alone = operation() if alone and self._operation.reacts else None
+        self._operation = self._new_operation()
+        self._alone = self._new_operation() if alone and self._operation.reacts else None
         self._readings = Readings(
             import_wh - export_wh,
             pv_wh,
@@ -140,7 +145,19 @@ class Community:
         self._forecasters = forecasters or [rules.forecaster] * self.homes
         self._forecasts = self._forecasts_from(first)
         self._ahead: tuple[int, Ahead] | None = None
-        self._groups = grouped(strategies or [rules.strategy] * self.homes, self.members, rules)
+        self._strategies = strategies or [rules.strategy] * self.homes
+        self._groups = grouped(self._strategies, self.members, rules)
+
+    def again(self) -> Community:
+        """The same homes before the first interval, as if they had never a market to react to beside this one.
+
+        They have the readings and forecasts in common, which depend on nothing that homes do.
+        """
+        other = copy(self)
+        other._next, other._operation, other._alone = self._first, self._new_operation(), None
+        other._ahead = None
+        other._groups = grouped(self._strategies, self.members, self._rules)
+        return other
 
     def _forecasts_from(self, first: int) -> Forecasts | MixedForecasts:
         """The forecasts of the homes, whose times of refitting count from a row."""
@@ -326,6 +343,9 @@ class Community:
             start_s=self._readings.start_of(self._next),
             stored_ppm=stored_ppm,
         )
+        if self._beyond is not None:
+            values = tuple(limit + more for limit, more in zip(view.worth, self._beyond, strict=True))
+            view = replace(view, values=(values[0], values[1]))
         if len(self._groups) == 1:
             return [view]
         return [view_of(view, group.places) for group in self._groups]
@@ -333,11 +353,12 @@ class Community:
     @property
     def learns(self) -> bool:
         """Whether what homes do depends on the results of earlier orders: they learn, or hold to what was agreed."""
-        return (
-            self._operation.reacts
-            or self._operation.hears
-            or any(group.strategy.learns for group in self._groups)
-        )
+        return self._operation.reacts or self.remembers
+
+    @property
+    def remembers(self) -> bool:
+        """Whether strategies or controllers learn from what they saw or received of the market."""
+        return self._operation.hears or any(group.strategy.learns for group in self._groups)
 
     def learn(self, book: OrderBook, clearing: Clearing) -> None:
         """Give strategies that learn from the whole market its result for their orders of the last interval."""
@@ -387,6 +408,10 @@ class Community:
     def reacts(self) -> bool:
         """Whether what homes do in an interval depends on what they have agreed in its market."""
         return self._operation.reacts
+
+    def worth_nano(self) -> IntArray:
+        """What the contents of each home's devices are worth to it after the last interval. [nano-currency]"""
+        return self._operation.worth_nano()
 
     def control_notes(self) -> tuple[str, ...]:
         """What people should know of how homes were controlled so far."""

@@ -39,13 +39,21 @@ class Forecasts:
         self._load = _Part(self.forecaster, rules, first, lambda row: _load(known_at(row)))
         self._pv = _Part(FORECASTERS.get(rules.forecaster_pv), rules, first, lambda row: _pv(known_at(row)))
         self._residuals = Residuals(rules.minutes, self.points)
+        self._last: tuple[int, int, Forecast | None] | None = None
 
     def at(self, row: int, known: Known, steps: int) -> Forecast | None:
         """The forecast at the gate of a row, from the first unknown interval on; None without enough history.
 
+        The last one is kept: homes ask for it before they order and when they live the interval.
+
         Raises:
             InvalidForecast: A forecaster returns what is none of these homes.
         """
+        if self._last is None or self._last[:2] != (row, steps):
+            self._last = row, steps, self._made(row, known, steps)
+        return self._last[2]
+
+    def _made(self, row: int, known: Known, steps: int) -> Forecast | None:
         load = self._load.at(row, _load(known), steps)
         if known.pv_wh is None or load is None:
             return load

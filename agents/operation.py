@@ -258,8 +258,22 @@ class Operation:
         """Say what each home has bought less what it has sold in the market of the next interval. [Wh]"""
         self._position = position_wh
 
+    def worth_nano(self) -> IntArray:
+        """What their controllers put the contents of all devices at after the last interval. [nano-currency]"""
+        worth = self._nothing
+        for crew in self._crews:
+            if crew.controller.worth is None:
+                continue
+            for name, fleet in self.fleets.items():
+                with CONTROLLERS.held(crew.controller):
+                    own = crew.controller.worth(crew.state, fleet, self._states[-1][name])
+                    if not is_whole(own, (self._homes,)):
+                        raise TypeError("worth gives no whole amount per home")
+                worth = worth + np.where(crew.homes, own, 0)
+        return worth
+
     def hear(self, start_s: int, price: int | None) -> None:
-        """Tell the controllers that want it the one price of an interval that is over. [micro-currency/kWh]"""
+        """Give the controllers that want it the one price of an interval that is over. [micro-currency/kWh]"""
         for crew in self._crews:
             if crew.controller.hear is not None:
                 with CONTROLLERS.held(crew.controller):

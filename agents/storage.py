@@ -19,6 +19,8 @@ from market.units import PPM, FloatArray, IntArray
 
 Price = FloatArray | float
 """One of each home, or one of all. [micro-currency/kWh]"""
+Cost = tuple[FloatArray, IntArray]
+"""Slopes in ascending order and their lengths, as those of a `Value`. [micro-currency/kWh stored, uWh]"""
 _PPM2 = PPM * PPM
 _QUARTERS = np.arange(5)
 
@@ -70,16 +72,9 @@ class Stores:
         slope = -np.maximum(price - self.wear_micro_per_kwh, 0) * (self.discharge_efficiency_ppm / PPM)
         return Value(slope[:, None], self.capacity_uwh[:, None])
 
-    def before(self, value: Value, net_wh: IntArray, bought: FloatArray, sold: Price) -> Value:
-        """The value of the content one interval earlier.
-
-        Args:
-            value: At its end.
-            net_wh: Import minus export of each home without its store. [Wh]
-            bought: What a kWh costs that is imported, of each home. [micro-currency/kWh]
-            sold: What a kWh brings that is exported, at most `bought`. [micro-currency/kWh]
-        """
-        slope, length = self._interval(net_wh, bought, sold)
+    def before(self, value: Value, cost: Cost) -> Value:
+        """The value of the content one interval earlier, from that at its end and what it costs."""
+        slope, length = cost
         charged = length[:, :-2].sum(axis=1)
         _, slope, length = _merged((slope, value.slope), (length, value.length_uwh))
         start = _before(length) - charged[:, None]
@@ -94,11 +89,11 @@ class Stores:
         Args:
             value: At the end of the interval.
             content_uwh: At its start. [uWh]
-            net_wh: As in `before`.
-            bought: As in `before`.
-            sold: As in `before`.
+            net_wh: As in `cost`.
+            bought: As in `cost`.
+            sold: As in `cost`.
         """
-        slope, length = self._interval(net_wh, bought, sold)
+        slope, length = self.cost(net_wh, bought, sold)
         charged = length[:, :-2].sum(axis=1)
         place, _, length = _merged((slope, value.slope), (length, value.length_uwh))
         reached = np.clip(content_uwh, 0, self.capacity_uwh) + charged
@@ -110,10 +105,15 @@ class Stores:
         command: IntArray = taken - given
         return command
 
-    def _interval(self, net_wh: IntArray, bought: FloatArray, sold: Price) -> tuple[FloatArray, IntArray]:
+    def cost(self, net_wh: IntArray, bought: FloatArray, sold: Price) -> Cost:
         """The cost of an interval by what is drawn from the store, from the most charged to the most given.
 
         Pieces: four quarters of the power charged by import, charged by own surplus, given to the home, to the grid.
+
+        Args:
+            net_wh: Import minus export of each home without its store. [Wh]
+            bought: What a kWh costs that is imported, of each home. [micro-currency/kWh]
+            sold: What a kWh brings that is exported, at most `bought`. [micro-currency/kWh]
         """
         surplus, deficit = np.maximum(-net_wh, 0), np.maximum(net_wh, 0)
         by_surplus = np.minimum(surplus, self.charge_wh)

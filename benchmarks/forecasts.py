@@ -31,7 +31,7 @@ from market.units import IntArray
 TRAIN_DAYS, TEST_DAYS = 272, 92
 HOMES: Final = Path("../shared/data/homes_fontana_ca")
 CALIFORNIA, BERLIN = "America/Los_Angeles", "Europe/Berlin"
-LOAD: Final = ("persistence", "mean of 14 days", "ridge", "shared_ridge")
+LOAD: Final = ("persistence", "mean of 14 days", "ridge", "shared_ridge", "boosted")
 PV: Final = ("persistence", "same_hour_median", "scaled_median")
 ATTACKS: Final[Mapping[str, Callable[[IntArray], IntArray]]] = {
     "doubled": lambda wh: 2 * wh,
@@ -109,7 +109,12 @@ def error_kw(series: Series, gates: IntArray, forecast_wh: IntArray) -> FloatArr
 def scores(series: Series, names: tuple[str, ...]) -> dict[str, FloatArray]:
     """Mean absolute error of each home by forecaster. [kW]"""
     gates = midnights(series, TRAIN_DAYS, TEST_DAYS)
-    return {name: error_kw(series, gates, forecast_days(series, gates, name)) for name in names}
+    lacking = {name for name, one in FORECASTERS.all().items() if one.lacks_package}
+    return {
+        name: error_kw(series, gates, forecast_days(series, gates, name))
+        for name in names
+        if name not in lacking
+    }
 
 
 def shared_of(series: Series, rows: int) -> Model:

@@ -84,7 +84,11 @@ duration_minutes = 120
 earliest_start = "20:00"
 latest_end = "06:00"
 """,
-        {"appliance_wh": "Energy that it took.", "appliance_left": "Intervals that its run still has to go."},
+        {
+            "appliance_wh": "Energy that it took.",
+            "appliance_left": "Intervals that its run still has to go.",
+            "appliance_unmet_wh": "Energy of a run that came after the end of its window, or never.",
+        },
     ),
     "battery": About(
         """\
@@ -93,7 +97,10 @@ capacity_kwh = 10
 charge_kw = 5
 discharge_kw = 5
 """,
-        {"stored_wh": "Content at the end of the interval, rounded down."},
+        {
+            "stored_wh": "Content at the end of the interval, rounded down.",
+            "battery_wear_nano": "Cost of wear of what it gave, in billionths of the currency, where one has a cost.",
+        },
         'A key left out keeps what the data say. Where the data know no battery (or with `batteries = "none"`),'
         " capacity and both\npowers must be given.",
     ),
@@ -134,7 +141,7 @@ cop_per_k = 0.07
             "too_warm_millidegree_h": "The same above the band, where the weather alone warmed it further.",
         },
         "The building is one resistance and one capacity"
-        " ([decision 41](../decisions/0041-one-body-of-heat.md)).",
+        " ([decision 42](../decisions/0042-one-body-of-heat.md)).",
     ),
     "hot_water": About(
         """\
@@ -148,6 +155,7 @@ litres_by_hour = [0, 0, 0, 0, 0, 0, 30, 25, 5, 0, 0, 5, 10, 5, 0, 0, 0, 5, 15, 2
             "water_millidegree": "Temperature of the water at the end of the interval, in thousandths of a degree"
             " Celsius.",
             "hot_water_drawn_wh": "Heat that was drawn.",
+            "hot_water_unmet_wh": "Heat of draws for which the tank was colder than 40 degrees.",
             "water_too_cold_millidegree_h": "How far and how long the water was below its band, in thousandths of a"
             " degree-hour.",
         },
@@ -182,7 +190,8 @@ def page() -> str:
         about = ABOUT[name]
         module = inspect.getdoc(sys.modules[DEVICES.origin(name)]) or ""
         rows = [f"| `homes.{name}.NAME.{key.name}` | {_value(key)} | {key.summary} |" for key in device.keys]
-        columns = [f"- `{column}`: {about.columns[column]}" for column in device.fleet([], 15).columns]
+        names = [*device.fleet([], 15).columns, *([device.wear] if device.wear else [])]
+        columns = [f"- `{column}`: {about.columns[column]}" for column in names]
         parts += [
             f"## `{name}`: {device.summary}",
             module.partition("\n\n")[0] if "\n\n" not in module else module.partition("\n\n")[2].strip(),

@@ -20,6 +20,7 @@ from agents.rules import AgentRules
 from data.readings import MISSING
 from market.units import PPM, BoolArray, IntArray
 from wattswap.errors import Problem, UsageError, suggest
+from wattswap.runs.homes import without_package
 
 if TYPE_CHECKING:
     from wattswap.runs.prepare import Setup
@@ -97,7 +98,7 @@ def known_forecasters(names: Sequence[str]) -> list[Forecaster]:
     """Forecasters by name.
 
     Raises:
-        UsageError: All names that there are not.
+        UsageError: All names that there are not, or whose package is missing.
     """
     known = FORECASTERS.all()
     wrong = [
@@ -105,6 +106,8 @@ def known_forecasters(names: Sequence[str]) -> list[Forecaster]:
         for name in names
         if name not in known
     ]
+    lacking = [known[name] for name in names if name in known and known[name].lacks_package]
+    wrong += [Problem("--forecaster", *without_package(forecaster)) for forecaster in lacking]
     if wrong:
         raise UsageError(*wrong)
     return [known[name] for name in names]

@@ -206,6 +206,7 @@ class Strategy:
         look: What they know when they see a view: asked before every `bid` and `limits`, and again after the last
             round, where `round` equals `rounds` and nothing is ordered. None for a strategy that remembers no view.
         needs_rounds: Whether it is of use only where a market has several rounds, between which it reacts.
+        by_worth: Whether its limits follow `View.worth`, as homes with preferences need.
     """
 
     name: str
@@ -220,6 +221,7 @@ class Strategy:
     limits: Callable[[State, View], Limits] | None = None
     look: Callable[[State, View], State] | None = None
     needs_rounds: bool = False
+    by_worth: bool = False
 
     def __post_init__(self) -> None:
         levels = self.quantiles_ppm

@@ -178,6 +178,7 @@ AA = STRATEGIES.register(
         start=start,
         look=look,
         needs_rounds=True,
+        by_worth=True,
     ),
     contract=2,
 )

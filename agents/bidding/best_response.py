@@ -86,6 +86,7 @@ BEST_RESPONSE = STRATEGIES.register(
         start=start,
         learn=learn,
         look=look,
+        by_worth=True,
     ),
     contract=2,
 )

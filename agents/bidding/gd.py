@@ -133,6 +133,7 @@ GD = STRATEGIES.register(
         start=start,
         look=look,
         needs_rounds=True,
+        by_worth=True,
     ),
     contract=2,
 )

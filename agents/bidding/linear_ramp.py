@@ -30,6 +30,7 @@ LINEAR_RAMP = STRATEGIES.register(
         "expected energy at a limit that runs from the far end to its own over the rounds of a market",
         identical_limits=True,
         needs_rounds=True,
+        by_worth=True,
     ),
     contract=2,
 )

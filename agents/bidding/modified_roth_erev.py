@@ -43,6 +43,7 @@ MODIFIED_ROTH_EREV = STRATEGIES.register(
         start=roth_erev_start,
         learn_own=learn_own,
         look=roth_erev_look,
+        by_worth=True,
     ),
     contract=2,
 )

@@ -66,6 +66,7 @@ NEWSVENDOR = STRATEGIES.register(
         start=start,
         learn_own=learn_own,
         quantiles_ppm=LEVELS_PPM,
+        by_worth=True,
     ),
     contract=2,
 )

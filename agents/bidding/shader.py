@@ -50,6 +50,7 @@ SHADER = STRATEGIES.register(
         start=start,
         learn_own=learn_own,
         look=look,
+        by_worth=True,
     ),
     contract=2,
 )

@@ -29,13 +29,15 @@ def bid(state: State, view: View) -> Orders:
     if not response.known.any():
         return by_quantiles(view)
     flexible, (home, level, side, energy_wh) = response.known, _steps(response)
+    buy, sell = view.worth  # what a home prefers is on top of what it would do at outside prices
+    limit = price[level] + np.where(side > 0, (buy - cap)[home], (sell - floor)[home])
     others = by_quantiles(view)
     others = others.of_rows(~flexible[others.home])
     return Orders(
         home=np.concatenate((home, others.home)),
         side=np.concatenate((side, others.side)),
         energy_wh=np.concatenate((energy_wh, others.energy_wh)),
-        limit_micro_per_kwh=np.concatenate((price[level], others.limit_micro_per_kwh)),
+        limit_micro_per_kwh=np.concatenate((limit, others.limit_micro_per_kwh)),
     )
 
 
@@ -59,25 +61,25 @@ def _steps(response: Response) -> tuple[IntArray, IntArray, Int8Array, IntArray]
 def by_quantiles(view: View) -> Orders:
     """Order, at each price level, the quantile of the home's own net energy at which it pays just then.
 
-    At a price p between the feed-in price f and the outside price r, a Wh more ordered gains r - p if it is used and
-    loses p - f if not, so a home wants the quantile (r - p) / (r - f) of its net energy. It stays on the side of its
-    forecast and orders no more than that. At the two ends a trade gains nothing, so nothing is ordered there. A home
-    without quantiles places one order of its whole forecast at the outside price or the feed-in price, as all do
-    where fees leave no room for the price levels.
+    At a price p between the feed-in price f and the outside price r, or what a home prefers to them, a Wh more ordered
+    gains r - p if it is used and loses p - f if not, so a home wants the quantile (r - p) / (r - f) of its net energy.
+    It stays on the side of its forecast and orders no more than that. At the two ends a trade gains nothing, so nothing
+    is ordered there. A home without quantiles places one order of its whole forecast at the outside price or the
+    feed-in price, as one does whose fees leave no room for the price levels.
 
     Source: the newsvendor; Pinson, Chevallier, Kariniotakis, IEEE Transactions on Power Systems 22 (2007), 1148-1156.
     """
-    cap, floor = view.prices.buy_cap_micro_per_kwh, view.prices.feed_in_micro_per_kwh
-    if view.quantiles_wh is None or view.has_quantiles is None or cap - floor < STEPS:
+    cap, floor = view.worth
+    if view.quantiles_wh is None or view.has_quantiles is None:
         return one_order_a_home(view.net_wh, cap, floor)
     buys = view.net_wh > 0
     # Column j: what the home wants in its own direction at the j-th price level below (buys) or above (sells) its end.
     wanted_wh = np.where(buys[:, None], view.quantiles_wh.T, -view.quantiles_wh.T[:, ::-1])
     wanted_wh = np.clip(wanted_wh, 0, np.abs(view.net_wh)[:, None])
     energy_wh = np.diff(wanted_wh, axis=1, prepend=0)
-    price = floor + (cap - floor) * np.arange(1, STEPS) // STEPS
-    limit = np.where(buys[:, None], price[::-1], price)
-    whole = ~view.has_quantiles
+    price = floor[:, None] + (cap - floor)[:, None] * np.arange(1, STEPS) // STEPS
+    limit = np.where(buys[:, None], price[:, ::-1], price)
+    whole = ~view.has_quantiles | (cap - floor < STEPS)
     energy_wh[whole] = 0
     energy_wh[whole, 0] = np.abs(view.net_wh)[whole]
     limit[whole, 0] = np.where(buys, cap, floor)[whole]
@@ -98,6 +100,7 @@ STAIRCASE = STRATEGIES.register(
         several_orders=True,
         quantiles_ppm=LEVELS_PPM,
         limits=outside_limits,
+        by_worth=True,
     ),
     contract=2,
 )

@@ -10,10 +10,10 @@ def bid(state: State, view: View) -> Orders:
     """Buy an expected deficit up to the outside price, sell an expected surplus from the feed-in price.
 
     The outside price of a buyer is the import price plus the remote grid fee less the local one, so that energy
-    from a neighbour, fee included, never costs more than energy from the retailer.
+    from a neighbour, fee included, never costs more than energy from the retailer. A home with a preference has the
+    worth that it states in its place.
     """
-    prices = view.prices
-    return one_order_a_home(view.net_wh, prices.buy_cap_micro_per_kwh, prices.feed_in_micro_per_kwh)
+    return one_order_a_home(view.net_wh, *view.worth)
 
 
 TRUTHFUL = STRATEGIES.register(
@@ -23,6 +23,7 @@ TRUTHFUL = STRATEGIES.register(
         "expected energy, buying up to the outside price, selling from the feed-in price",
         identical_limits=True,
         limits=outside_limits,
+        by_worth=True,
     ),
     contract=2,
 )

@@ -38,6 +38,7 @@ ZI_C = STRATEGIES.register(
         bid,
         "expected energy at a limit drawn at random between feed-in and outside price",
         limits=limits,
+        by_worth=True,
     ),
     contract=2,
 )

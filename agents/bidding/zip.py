@@ -157,6 +157,7 @@ ZIP = STRATEGIES.register(
         start=start,
         learn_own=learn_own,
         look=look,
+        by_worth=True,
     ),
     contract=2,
 )

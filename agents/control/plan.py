@@ -8,7 +8,7 @@ later.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from agents.devices.battery import Batteries
 from agents.response import Response
 from agents.rules import DAY_MINUTES, AgentRules
 from agents.state import State
-from agents.storage import Stores, Value
+from agents.storage import Cost, Stores, Value
 from market.random import tie_words
 from market.units import PPM, BoolArray, FloatArray, IntArray
 from optimizer.errors import OptimizerError
@@ -109,6 +109,7 @@ def plan(
     planning: Planning,
     ties: Ties,
     days: dict[int, DayPlan],
+    last: dict[tuple[object, ...], list[Value]],
     look: Callable[[State, Planning, int, Ties], Outlook],
     falls_back: bool,
 ) -> State:
@@ -141,8 +142,7 @@ def plan(
     if isinstance(batteries, Batteries):
         stores = stores_of(batteries, ties)
         with_others_wh = net_wh + sum(energy_wh.T for energy_wh in others_wh.values())
-        end = _end(stores, with_others_wh, prices, planning.traded, DAYS_AFTER * ahead)
-        ends = _values(stores, end, with_others_wh, prices, planning.traded)
+        ends = _ends(last, stores, with_others_wh, prices, planning.traded, DAYS_AFTER * ahead)
         owned = _written(state, planning, batteries, ties)
         worse = follows & paper.rule_was_better(owned, ends[-1]) & falls_back
         owned |= {
@@ -251,21 +251,39 @@ def _key(fleet: Fleet) -> str:
     return f"{type(fleet).__name__}_wh"
 
 
-def _end(stores: Stores, net_wh: IntArray, prices: Outlook, traded: int, days: int) -> Value:
-    """The value of what is stored at the end of a day that the given number of days like it follow."""
-    value = stores.left(prices.sold.min(axis=0) * (days > 0))
-    for step in [*range(len(net_wh) - 1, traded - 1, -1)] * days:
-        value = stores.before(value, net_wh[step], prices.bought[step], prices.sold[step])
-    return value
+def _ends(
+    last: dict[tuple[object, ...], list[Value]],
+    stores: Stores,
+    net_wh: IntArray,
+    prices: Outlook,
+    traded: int,
+    days: int,
+) -> list[Value]:
+    """See `_values`: at the end of a day that the given number of days like it follow, and before it.
+
+    The last answer is kept: homes that live a second time, without a market or with other orders, differ in what they
+    have stored alone.
+    """
+    given = net_wh, prices.bought, prices.sold, *(getattr(stores, one.name) for one in fields(stores))
+    key = (net_wh.shape, traded, days, *(np.asarray(array).tobytes() for array in given))
+    if key not in last:
+        last.clear()
+        steps = enumerate(net_wh)
+        costs = [stores.cost(wh, prices.bought[step], prices.sold[step]) for step, wh in steps]
+        value = stores.left(prices.sold.min(axis=0) * (days > 0))
+        for step in [*range(len(costs) - 1, traded - 1, -1)] * days:
+            value = stores.before(value, costs[step])
+        last[key] = _values(stores, value, costs, traded)
+    return last[key]
 
 
-def _values(stores: Stores, value: Value, net_wh: IntArray, prices: Outlook, traded: int) -> list[Value]:
+def _values(stores: Stores, value: Value, costs: list[Cost], traded: int) -> list[Value]:
     """The value of what is stored at the end of each step up to the traded one, from that at the end of the last."""
     ends = []
-    for step in range(len(net_wh) - 1, 0, -1):
+    for step in range(len(costs) - 1, 0, -1):
         if step <= traded:
             ends.append(value)
-        value = stores.before(value, net_wh[step], prices.bought[step], prices.sold[step])
+        value = stores.before(value, costs[step])
     return [value, *reversed(ends)]
 
 
@@ -319,6 +337,14 @@ def respond(
     return Response(wanted, state["follows"] & (fleet.capacity_uwh > 0))
 
 
+def worth(state: State, fleet: Fleet, device: State) -> IntArray:
+    """What batteries hold at the end of the interval that was planned last, at its value. [nano-currency]"""
+    if not isinstance(fleet, Batteries) or "slope" not in state:
+        return np.zeros(len(state["follows"]), dtype=np.int64)
+    held = _value(state, -1).at(device["stored_uwh"] - fleet.reserve_uwh)
+    return -np.rint(held).astype(np.int64)
+
+
 def _value(state: State, step: int) -> Value:
     """The value of what is stored at the end of a step of the last plan."""
     return Value(state["slope"][:, step], state["length_uwh"][:, step])
@@ -353,10 +379,11 @@ def planner(name: str, summary: str, ties: Ties) -> Controller:
         partial(command, ties=ties),
         summary,
         start=start,
-        plan=partial(plan, ties=ties, days={}, look=outlook, falls_back=True),
+        plan=partial(plan, ties=ties, days={}, last={}, look=outlook, falls_back=True),
         hours_ahead=24,
         reacts=True,
         respond=partial(respond, ties=ties),
+        worth=worth,
         notes=notes,
     )
 
@@ -367,14 +394,14 @@ PLAN = CONTROLLERS.register(
 
 
 def start_listening(homes: IntArray, rules: AgentRules) -> State:
-    """No price heard yet, at any time of day."""
+    """No price received yet, at any time of day."""
     slots = len(homes), DAY_MINUTES // rules.minutes
     heard = {"heard_price": np.zeros(slots), "heard_any": np.zeros(slots, dtype=np.bool_)}
     return {**start(homes, rules), **heard}
 
 
 def hear(state: State, start_s: int, price: int | None) -> State:
-    """Move the price expected at a time of day by a seventh towards the one that was heard."""
+    """Move the price expected at a time of day by a seventh towards the one that was received."""
     if price is None:
         return state
     heard, has = state["heard_price"].copy(), state["heard_any"].copy()
@@ -400,7 +427,7 @@ BY_PRICES = CONTROLLERS.register(
         partial(command, ties=Ties(0, 0, 0, 0)),
         "a study, not for use: plan by the local prices of last week; homes that all do so cost more than no batteries",
         start=start_listening,
-        plan=partial(plan, ties=Ties(0, 0, 0, 0), days={}, look=local_outlook, falls_back=False),
+        plan=partial(plan, ties=Ties(0, 0, 0, 0), days={}, last={}, look=local_outlook, falls_back=False),
         hours_ahead=24,
         hear=hear,
         notes=notes,

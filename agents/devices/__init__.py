@@ -160,6 +160,10 @@ class Device:
         weather: Names of the columns of weather that a home's spec needs.
         used: Column that counts as consumption of the home; none for one that only stores. [Wh]
         made: Column that counts as its production. [Wh]
+        unmet: Column that counts what the home needed and did not get, or not in time. [Wh]
+        outside: Columns that count how far and how long a room was outside its comfort band. [thousandths of a
+            degree-hour]
+        wear: Column that counts the cost of its wear, where it has one. [nano-currency]
     """
 
     name: str
@@ -174,6 +178,9 @@ class Device:
     weather: Callable[[Any], tuple[str, ...]] = _no_weather
     used: str = ""
     made: str = ""
+    unmet: str = ""
+    outside: tuple[str, ...] = ()
+    wear: str = ""
 
     def __post_init__(self) -> None:
         parameters = {one.name for one in fields(self.spec)} if is_dataclass(self.spec) else set()

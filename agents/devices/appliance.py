@@ -64,7 +64,7 @@ class Appliance:
 class Appliances:
     """The appliances of all homes; a home without one has one that never runs."""
 
-    columns = ("appliance_wh", "appliance_left")
+    columns = ("appliance_wh", "appliance_left", "appliance_unmet_wh")
 
     def __init__(self, specs: Sequence[Appliance | None], minutes: int) -> None:
         self._run_wh = column(specs, "run_wh")
@@ -77,7 +77,7 @@ class Appliances:
     def start(self) -> State:
         """No run has begun."""
         nothing = np.zeros_like(self._run_wh)
-        return {"left": nothing, "begun_day": nothing - 1, "moved_wh": nothing}
+        return {"left": nothing, "begun_day": nothing - 1, "moved_wh": nothing, "unmet_wh": nothing}
 
     def _windows(self, moment: Moment) -> Iterator[tuple[int, BoolArray, IntArray, IntArray]]:
         """The windows that may hold an interval: local day, the homes that run on it, start and end. [s]"""
@@ -111,11 +111,26 @@ class Appliances:
             goes = waits & (((fitting >= 0) & asked) | (fitting == 0) | too_short)
             left, begun = np.where(goes, self._parts, left), np.where(goes, day, begun)
         moved = np.where(left > 0, self._part_wh(self._parts - left), 0)
-        return moved, {"left": np.maximum(left - 1, 0), "begun_day": begun, "moved_wh": moved}
+        unmet = self._unmet_wh(begun, moved, moment)
+        left = np.maximum(left - 1, 0)
+        return moved, {"left": left, "begun_day": begun, "moved_wh": moved, "unmet_wh": unmet}
+
+    def _unmet_wh(self, begun: IntArray, moved: IntArray, moment: Moment) -> IntArray:
+        """Energy of an interval that comes after its window, and of a run that none follows because one still went."""
+        in_time, missed = np.zeros(len(moved), dtype=np.bool_), np.zeros(len(moved), dtype=np.bool_)
+        for day, on, _, close_s in self._windows(moment):
+            closes = (moment.start_s < close_s) & (close_s <= moment.end_s)
+            missed |= on & closes & (begun >= 0) & (begun < day)
+            in_time |= (begun == day) & (moment.end_s <= close_s)
+        return np.where(in_time, 0, moved) + np.where(missed, self._run_wh, 0)
 
     def read(self, state: State) -> Mapping[str, IntArray]:
-        """Energy, and intervals that a run still has to go."""
-        return {"appliance_wh": state["moved_wh"], "appliance_left": state["left"]}
+        """Energy, intervals that a run still has to go, and energy that came late or never."""
+        return {
+            "appliance_wh": state["moved_wh"],
+            "appliance_left": state["left"],
+            "appliance_unmet_wh": state["unmet_wh"],
+        }
 
     def block(self, model: ModelBuilder, home: int, state: State, moments: Sequence[Moment]) -> list[Columns]:
         """A share of a run for every start that is possible; the shares of a window sum to one run.
@@ -173,5 +188,6 @@ APPLIANCE = DEVICES.register(
         fleet=Appliances,
         summary="an appliance that runs once a day, when there is surplus or at the last moment",
         used="appliance_wh",
+        unmet="appliance_unmet_wh",
     )
 )

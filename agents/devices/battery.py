@@ -29,7 +29,7 @@ class Battery(BatterySpec):
     Args:
         initial_share_ppm: Content at the first interval, as a share of the capacity. [parts per million]
         reserve_share_ppm: Content that it keeps, as a share of the capacity. [parts per million]
-        wear_micro_per_kwh: Cost of wear of a kWh that it gives, which plans count. [micro-currency/kWh]
+        wear_micro_per_kwh: Cost of wear of a kWh that it gives, which no bill counts. [micro-currency/kWh]
     """
 
     initial_share_ppm: int = 0
@@ -55,7 +55,7 @@ class Batteries:
         discharge_efficiency_ppm: Given per energy stored.
         initial_wh: Content at the start. [Wh]
         reserve_uwh: Content below which it gives nothing. [uWh]
-        wear_micro_per_kwh: Cost of wear of a kWh given, in plans. [micro-currency/kWh]
+        wear_micro_per_kwh: Cost of wear of a kWh given. [micro-currency/kWh]
     """
 
     capacity_uwh: IntArray
@@ -98,12 +98,12 @@ class Batteries:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The content after each interval, rounded down to a Wh."""
-        return ("stored_wh",)
+        """The content after each interval, rounded down to a Wh; the cost of wear, where a battery has one."""
+        return ("stored_wh", "battery_wear_nano") if self.wear_micro_per_kwh.any() else ("stored_wh",)
 
     def start(self) -> State:
-        """The content at the first interval. [uWh]"""
-        return {"stored_uwh": self.initial_wh * PPM}
+        """The content at the first interval [uWh], and what is given in an interval. [Wh]"""
+        return {"stored_uwh": self.initial_wh * PPM, "given_wh": np.zeros_like(self.initial_wh)}
 
     def step(self, state: State, command_wh: IntArray, moment: Moment) -> tuple[IntArray, State]:
         """Charge (positive) or discharge (negative) as commanded, within power, capacity, content and reserve.
@@ -117,11 +117,15 @@ class Batteries:
         content_wh = np.maximum(stored_uwh - self.reserve_uwh, 0) * discharge_ppm // (PPM * PPM)
         discharge_wh = np.maximum(np.minimum(np.minimum(-command_wh, self.discharge_wh), content_wh), 0)
         drawn_uwh = -(-discharge_wh * (PPM * PPM) // discharge_ppm)
-        return charge_wh - discharge_wh, {"stored_uwh": stored_uwh + charge_wh * charge_ppm - drawn_uwh}
+        return charge_wh - discharge_wh, {
+            "stored_uwh": stored_uwh + charge_wh * charge_ppm - drawn_uwh,
+            "given_wh": discharge_wh,
+        }
 
     def read(self, state: State) -> Mapping[str, IntArray]:
-        """The content, rounded down. [Wh]"""
-        return {"stored_wh": state["stored_uwh"] // PPM}
+        """The content, rounded down [Wh], and the wear by what is given. [nano-currency]"""
+        content_wh, wear_nano = state["stored_uwh"] // PPM, state["given_wh"] * self.wear_micro_per_kwh
+        return dict(zip(self.columns, (content_wh, wear_nano), strict=False))
 
     def block(self, model: ModelBuilder, home: int, state: State, moments: Sequence[Moment]) -> list[Columns]:
         """Charge, discharge and content s per interval: s[t] = s[t-1] + gain * charge[t] - loss * discharge[t].
@@ -196,7 +200,7 @@ BATTERY = DEVICES.register(
                 "wear_cost_per_kwh",
                 "wear_micro_per_kwh",
                 "price",
-                "Cost of wear of a kWh that it gives: plans count it, bills do not.",
+                "Cost of wear of a kWh that it gives: plans and the metric wear_cost count it, bills do not.",
                 0,
             ),
         ),
@@ -207,5 +211,6 @@ BATTERY = DEVICES.register(
         switch="batteries",
         removed_by="capacity_wh",
         turn=1,
+        wear="battery_wear_nano",
     )
 )

@@ -341,5 +341,6 @@ EV = DEVICES.register(
         fleet=Cars,
         summary="an electric car that is ready when it leaves, and may give energy to the home",
         used="ev_wh",
+        unmet="ev_unmet_wh",
     )
 )

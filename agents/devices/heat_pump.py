@@ -197,5 +197,6 @@ HEAT_PUMP = DEVICES.register(
         summary="a heat pump that keeps a building within a comfort band",
         weather=weather_of,
         used="heat_pump_wh",
+        outside=("too_cold_millidegree_h", "too_warm_millidegree_h"),
     )
 )

@@ -2,7 +2,8 @@
 
 The water is mixed, and `agents.heat` is its thermal model. A draw takes heat out at the start of its interval and cold
 water takes its place. The heater follows its controller within the band: no more than what brings the water to the
-upper end, and at least what keeps it at the lower end, also through the draws of the day ahead, which are known.
+upper end, and at least what keeps it at the lower end, also through the draws of the day ahead, which are known. Water
+below 40 degrees is too cold to use (EN 16147): what is drawn of it is `hot_water_unmet_wh`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from market.units import IntArray
 from optimizer.solver.builder import Columns, ModelBuilder
 
 MILLI: Final = 1_000
+NWH: Final = 1_000_000_000
+"""Billionths of a Wh in a Wh."""
 WATER_MWH_PER_L_K: Final = 1_163
 """Heat that warms a litre of water by a degree. [mWh]"""
 USED_C: Final = 40
@@ -87,7 +90,13 @@ class Tank:
 class Tanks:
     """The tanks of all homes; a home without one has one that holds nothing."""
 
-    columns = ("hot_water_wh", "water_millidegree", "hot_water_drawn_wh", "water_too_cold_millidegree_h")
+    columns = (
+        "hot_water_wh",
+        "water_millidegree",
+        "hot_water_drawn_wh",
+        "hot_water_unmet_wh",
+        "water_too_cold_millidegree_h",
+    )
 
     def __init__(self, specs: Sequence[Tank | None], minutes: int) -> None:
         self._body = bodies(
@@ -113,7 +122,7 @@ class Tanks:
     def start(self) -> State:
         """The temperature at the first interval, and nothing moved yet."""
         nothing = np.zeros_like(self._initial)
-        names = ("moved_wh", "drawn_nwh", "lost_nwh", "cold")
+        names = ("moved_wh", "drawn_nwh", "unmet_nwh", "lost_nwh", "cold")
         return {"water_udeg": self._initial, **dict.fromkeys(names, nothing)}
 
     def _drawn(self, moment: Moment) -> IntArray:
@@ -139,8 +148,9 @@ class Tanks:
 
     def step(self, state: State, command_wh: IntArray, moment: Moment) -> tuple[IntArray, State]:
         """Draw, then heat as commanded within the power and the band; water is never colder than what comes in."""
-        water, body = state["water_udeg"], self._body
-        mixed = np.maximum(water - self._drawn(moment), np.minimum(water, self._cold))
+        water, body, drawn = state["water_udeg"], self._body, self._drawn(moment)
+        mixed = np.maximum(water - drawn, np.minimum(water, self._cold))
+        warm = np.clip(water - USED_C * UDEG, 0, drawn)
         alone = body.left_alone(mixed, self._around)
         taken = body.wanted_wh(self._needed(moment), alone, command_wh, self._most_wh, self._per_wh)
         heat = taken * self._per_wh
@@ -149,16 +159,18 @@ class Tanks:
             "water_udeg": after,
             "moved_wh": taken,
             "drawn_nwh": body.capacity_mwh_per_k * (water - mixed),
+            "unmet_nwh": body.capacity_mwh_per_k * (drawn - warm),
             "lost_nwh": body.lost_nwh(mixed, after, heat),
             "cold": body.outside(after, moment.minutes)[0],
         }
 
     def read(self, state: State) -> Mapping[str, IntArray]:
-        """Energy of the heater, temperature, heat drawn, and how far and long the water was below its band."""
+        """Energy, temperature, heat drawn and not given warm, and how far and long the water was below its band."""
         return {
             "hot_water_wh": state["moved_wh"],
             "water_millidegree": state["water_udeg"] // MILLI,
-            "hot_water_drawn_wh": state["drawn_nwh"] // 1_000_000_000,
+            "hot_water_drawn_wh": state["drawn_nwh"] // NWH,
+            "hot_water_unmet_wh": state["unmet_nwh"] // NWH,
             "water_too_cold_millidegree_h": state["cold"],
         }
 
@@ -216,5 +228,6 @@ HOT_WATER = DEVICES.register(
         fleet=Tanks,
         summary="a tank that holds hot water within a band of temperatures",
         used="hot_water_wh",
+        unmet="hot_water_unmet_wh",
     )
 )

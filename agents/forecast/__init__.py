@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Final
 
 import numpy as np
@@ -101,6 +102,8 @@ class Forecaster:
         update: Learns on from what an older model did not know yet, to the same model as `fit` from everything.
         points: Forecasts many intervals at once, each as at its own gate: what `predict` gives for it, given the
             model, readings, rows and for each row the first row that was not known at its gate.
+        package: Optional package that it imports; a scenario that chooses it is refused where that is missing.
+        install: What `pip install` is given for it.
     """
 
     name: str
@@ -113,6 +116,13 @@ class Forecaster:
     shares: bool = False
     update: Callable[[Any, Known], Any | None] | None = None
     points: Callable[[Any, Known, IntArray, IntArray], Points] | None = None
+    package: str = ""
+    install: str = ""
+
+    @property
+    def lacks_package(self) -> bool:
+        """Whether the package that it imports is missing."""
+        return bool(self.package) and find_spec(self.package) is None
 
     def __post_init__(self) -> None:
         if self.fit_every_hours < 0:

@@ -12,17 +12,12 @@ from typing import Final
 
 from agents.forecast import FORECASTERS, Forecast, Forecaster, Horizon, Points
 from agents.learning.features import Features
-from agents.learning.sums import Learnt, Weights, learn, solve
+from agents.learning.sums import HISTORY_DAYS, LEAST_DAYS, Learnt, Weights, learn, solve
 from agents.rules import Known
 from market.units import BoolArray, IntArray
 
 PENALTY: Final = 200.0
 """Of the regression, in examples; each interval gives two."""
-LEAST_DAYS: Final = 28
-"""Days of readings below which a home is forecast by the mean of the last 14 days."""
-
-HISTORY_DAYS: Final = 70
-"""Days of readings to learn from at the start of a run; more days change little."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,6 +19,11 @@ from market.units import BoolArray, IntArray
 
 NEAR: Final = 2
 """Intervals from the last known reading to the one that a home trades next, with the usual gate closure."""
+LEAST_DAYS: Final = 28
+"""Days of readings below which a home is forecast by the mean of the last 14 days."""
+
+HISTORY_DAYS: Final = 70
+"""Days of readings to learn from at the start of a run; more days change little."""
 _STRIDE: Final = 37
 
 
@@ -115,16 +120,20 @@ def learn(known: Known, before: Learnt | None = None) -> Learnt | None:
     return Learnt(sums, readings, np.abs(known.net_wh).sum(axis=0))
 
 
+def seen_twice(known: Known, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Every row twice, with the first row that was not known at its gate: just before it, and in the day before it."""
+    number = known.start_s // (known.minutes * 60) + rows
+    ahead = 1 + number * _STRIDE % known.steps_per_day
+    return np.tile(rows, 2), np.concatenate([rows - NEAR + 1, rows - ahead + 1])
+
+
 def examples(features: Features, rows: IntArray) -> tuple[IntArray, IntArray, BoolArray | None]:
-    """Every row as it looked from two gates, just before it and some other hour of the day before it.
+    """Every row as it looked from two gates; see `seen_twice`.
 
     Returns:
         Cell of each example; its features and how far it was off, shape (T, homes, columns) [Wh]; which exist.
     """
-    known = features.known
-    number = known.start_s // (known.minutes * 60) + rows
-    ahead = 1 + number * _STRIDE % known.steps_per_day
-    rows, gates = np.tile(rows, 2), np.concatenate([rows - NEAR + 1, rows - ahead + 1])
+    rows, gates = seen_twice(features.known, rows)
     usual, of, exists = features.of(rows, gates)
     wh, valid = features.read(rows)
     if valid is not None:

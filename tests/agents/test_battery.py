@@ -206,3 +206,15 @@ def test_a_plan_counts_the_wear_of_what_is_given() -> None:
 def test_a_negative_cost_of_wear_is_refused() -> None:
     with pytest.raises(ImpossibleDevice, match=r"wear_cost_per_kwh: is -0\.1; give a cost of at least 0"):
         Battery(10_000, 4_000, 4_000, PPM, PPM, wear_micro_per_kwh=-100_000)
+
+
+def test_wear_is_what_a_battery_gives_times_its_cost_and_no_column_where_none_has_one() -> None:
+    """Not what it takes, and only of the battery that has a cost."""
+    worn = [Battery(10_000, 5_000, 5_000, PPM, PPM, wear_micro_per_kwh=wear) for wear in (30_000, 0)]
+    fleet = Batteries.from_specs(worn, 60)
+    state, costs = fleet.start(), []
+    for command in (2_000, -1_500, 0):
+        _, state = fleet.step(state, np.array([command, command]), HOUR)
+        costs.append(fleet.read(state)["battery_wear_nano"].tolist())
+    assert costs == [[0, 0], [45_000_000, 0], [0, 0]]
+    assert Batteries.from_specs(worn[1:], 60).columns == ("stored_wh",)

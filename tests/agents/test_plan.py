@@ -13,11 +13,13 @@ import pytest
 from agents.bidding import Orders
 from agents.community import Community
 from agents.control import CONTROLLERS
-from agents.control.plan import Ties, planner
+from agents.control.plan import Outlook, Ties, planner, stores_of
+from agents.control.plan import _ends as ends_of
 from agents.devices import DEVICES, Device, Moment
 from agents.devices.battery import Batteries, Battery
 from agents.rules import AgentRules
 from agents.state import State
+from agents.storage import Stores, Value
 from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.units import PPM, IntArray
 from optimizer.solver.builder import Columns, ModelBuilder
@@ -241,3 +243,30 @@ def test_an_infeasible_plan_falls_back_to_the_rule_and_is_counted() -> None:
     assert note.startswith(
         "in 72 of 144 intervals of homes with devices no plan kept to the limits of all devices"
     )
+
+
+def test_values_that_are_kept_are_those_of_the_same_inputs_alone() -> None:
+    draw = np.random.default_rng(0)
+    net_wh, bought = draw.integers(-2_000, 2_000, (26, 2)), draw.uniform(2e5, 5e5, (26, 2))
+    prices = Outlook(bought, bought / 4)
+
+    def stores(capacity_wh: int) -> Stores:
+        spec = replace(BATTERY, capacity_wh=capacity_wh)
+        return stores_of(Batteries.from_specs([spec, spec], 60), Ties())
+
+    given = stores(40_000), net_wh, prices, 1, 4
+    kept: dict[tuple[object, ...], list[Value]] = {}
+    for varied in (
+        given,
+        (stores(50_000), *given[1:]),
+        (given[0], net_wh + 100, *given[2:]),
+        (*given[:2], replace(prices, bought=bought + 1e4), *given[3:]),
+        (*given[:2], replace(prices, sold=bought / 3), *given[3:]),
+        (*given[:3], 0, 4),
+        (*given[:4], 0),
+    ):
+        ends_of(kept, *given)
+        found, anew = ends_of(kept, *varied), ends_of({}, *varied)
+        assert [[array.tolist() for array in end] for end in found] == [
+            [array.tolist() for array in end] for end in anew
+        ]

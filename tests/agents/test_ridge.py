@@ -17,7 +17,16 @@ from market.units import BoolArray, IntArray
 from tests.kits.community_kit import TARIFF
 
 START_S = 1_458_432_000  # 20 March 2016, so that the clock of Berlin goes forward a week later
-POINTS = sorted(name for name, forecaster in FORECASTERS.all().items() if forecaster.points)
+POINTS = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            one.lacks_package, reason=f"{name} needs the optional package {one.package}"
+        ),
+    )
+    for name, one in sorted(FORECASTERS.all().items())
+    if one.points
+]
 
 
 def habits(seed: int, days: int, homes: int, minutes: int = 60) -> IntArray:

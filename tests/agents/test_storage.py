@@ -54,7 +54,7 @@ def walked(
     """The value at the end of each step and, last, before the first."""
     values = [stores.left(left)]
     for t in range(len(net_wh) - 1, -1, -1):
-        values.append(stores.before(values[-1], net_wh[t], bought[t], sold[t]))
+        values.append(stores.before(values[-1], stores.cost(net_wh[t], bought[t], sold[t])))
     return values
 
 

@@ -30,6 +30,13 @@ def test_load_is_forecast_better_than_by_persistence_and_the_mean_of_14_days() -
 
 
 @with_homes
+def test_boosted_trees_have_the_least_error() -> None:
+    pytest.importorskip("lightgbm", reason="lightgbm is not installed")
+    found = bench.scores(california("load"), ("ridge", "boosted"))
+    assert bench.percent_lower(found["boosted"], found["ridge"]) >= 2
+
+
+@with_homes
 def test_production_is_forecast_better_than_by_persistence() -> None:
     found = bench.scores(california("pv"), bench.PV)
     for name in ("same_hour_median", "scaled_median"):

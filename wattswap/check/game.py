@@ -1,18 +1,22 @@
-"""The market as a game: what a home would have gained by other orders than its own, everything else unchanged.
+"""The market as a game: what a home would have gained by other orders than its own.
 
-An interval is cleared and settled again with the deviating orders. Meters do not change: homes that order something
-else still use what they use. Deviations are a short list, so every gain is a lower bound.
+An interval is cleared and settled again with the deviating orders. Where homes react to what they trade, whatever one
+of them orders changes what all do from then on, so the whole run is lived again; otherwise meters do not change.
+Deviations are a short list, so every gain is a lower bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from agents.bidding import Orders
+from agents.community import Community
+from market.book import OrderBook
+from market.clearing import Clearing
 from market.settlement.accounts import TRADE
 from market.settlement.baseline import baseline_nano
 from market.settlement.imbalance import ImbalanceRule
@@ -28,11 +32,14 @@ from wattswap.runs.interval import (
     columns_of,
     read_meters,
     sent_orders,
+    step,
 )
 from wattswap.runs.prepare import Setup
 
 Chosen = Mapping[int, Deviation]
 """Deviating homes by their index in the roster."""
+Credited = list[IntArray]
+"""What each home is credited in each interval, and at the end for what it has stored. [nano-currency]"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,29 +60,30 @@ class Moment:
             for own in (of_home(self.orders, home),)
         ]
 
+    @property
+    def turnover_nano(self) -> IntArray:
+        """Import, with its grid fee, and export of each home at the outside prices, without signs. [nano-currency]"""
+        prices = self.prices
+        bought = abs(prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh)
+        return self.import_wh * bought + self.export_wh * abs(prices.feed_in_micro_per_kwh)
+
 
 class Game:
     """A scenario as a game between its homes, each of which may replace its own orders.
 
     Args:
-        setup: The prepared scenario.
+        setup: The prepared scenario, of homes that do not react to what they trade.
+
+    Attributes:
+        moments: The intervals with the homes' own orders.
 
     Raises:
-        UsageError: A strategy learns from results, or a controller reacts to them, which a deviation would change, or
-            the market has several rounds.
+        UsageError: See `refuse`.
     """
 
     def __init__(self, setup: Setup) -> None:
         self.setup, community = setup, setup.community()
-        if community.reacts:
-            cure = "choose a controller that does not react to what was agreed"
-            raise UsageError.of("homes.control", "reacts to results, which a deviation would change", cure)
-        if setup.rounds > 1:
-            what = f"is {setup.rounds}: homes order again after what a deviation would change"
-            raise UsageError.of("market.rounds", what, "check the market with one round")
-        if community.learns:
-            cure = "choose a strategy that does not learn"
-            raise UsageError.of("homes.strategy", "learns from results, which a deviation would change", cure)
+        refuse(setup, community)
         self.moments: list[Moment] = []
         for i in range(setup.intervals):
             orders, meters = joined(sent_orders(setup, community, i)), read_meters(setup, community, i)
@@ -85,14 +93,7 @@ class Game:
     @cached_property
     def turnover_nano(self) -> IntArray:
         """Import, with its grid fee, and export of each home at the outside prices, without signs. [nano-currency]"""
-        total = np.zeros(len(self.setup.roster), dtype=np.int64)
-        for moment in self.moments:
-            prices = moment.prices
-            total += moment.import_wh * abs(
-                prices.import_micro_per_kwh + prices.grid_fee_remote_micro_per_kwh
-            )
-            total += moment.export_wh * abs(prices.feed_in_micro_per_kwh)
-        return total
+        return turnover_of(self.moments)
 
     def baseline_nano(self, i: int) -> IntArray:
         """What each home would be credited without a market in the i-th interval. [nano-currency]"""
@@ -102,37 +103,40 @@ class Game:
     def credited_nano(self, i: int, orders: Orders, rule: ImbalanceRule | None = None) -> IntArray:
         """What each home is credited in the i-th interval with these orders. [nano-currency]"""
         setup, moment = self.setup, self.moments[i]
-        rule = rule or setup.imbalance_rule
         net_wh = moment.import_wh - moment.export_wh
         book = closed_book(setup, i, *columns_of(orders), net_wh=net_wh)
-        postings = settle(
-            book,
-            clear_book(setup, i, book)[0],
-            moment.import_wh,
-            moment.export_wh,
-            moment.prices,
-            rule=rule,
-            weight_wh=setup.weight_wh(i) if rule.needs_weights else None,
-            takes_part=moment.takes_part,
-            rank=arrival_order(setup.seed, setup.start_of(i), setup.members) if rule.netted else None,
-        )
-        credited: IntArray = postings.lines[: postings.members, TRADE:].sum(axis=1)
-        return credited
+        return settled_nano(setup, i, book, clear_book(setup, i, book)[0], moment, rule)
 
-    def honest(self, rule: ImbalanceRule | None = None) -> list[IntArray]:
+    def honest(self, rule: ImbalanceRule | None = None) -> Credited:
         """What each home is credited in each interval with its own orders. [nano-currency]"""
         return [self.credited_nano(i, moment.orders, rule) for i, moment in enumerate(self.moments)]
 
-    def credited_by_interval(
-        self, before: list[IntArray], others: Chosen, chosen: Chosen, rule: ImbalanceRule | None = None
-    ) -> list[IntArray]:
-        """What each home is credited in each interval when some homes deviate.
+    def ordered_wh(self, chosen: Chosen) -> int:
+        """All energy that is ordered when some homes deviate. [Wh]"""
+        total = sum(int(moment.orders.energy_wh.sum()) for moment in self.moments)
+        for moment in self.moments:
+            for home, new in zip(chosen, moment.deviating(chosen), strict=True):
+                total += int(new.energy_wh.sum()) - int(of_home(moment.orders, home).energy_wh.sum())
+        return total
+
+    def plays(
+        self, before: Credited, others: Chosen, each: Sequence[Chosen], rule: ImbalanceRule | None = None
+    ) -> Iterator[Credited]:
+        """What each home is credited in each interval by each of several choices, one after the other.
 
         Args:
             before: The same with `others` alone, from which intervals that do not change are taken. [nano-currency]
-            others: Homes that deviate in both.
-            chosen: Homes that deviate beside them, or instead of what they chose among them.
+            others: Homes that deviate in all of them.
+            each: Homes that deviate beside them, or instead of what they chose among them.
+            rule: How imbalances are settled; as the scenario says when left out.
         """
+        for chosen in each:
+            yield self.credited_by_interval(before, others, chosen, rule)
+
+    def credited_by_interval(
+        self, before: Credited, others: Chosen, chosen: Chosen, rule: ImbalanceRule | None = None
+    ) -> Credited:
+        """What each home is credited in each interval by one choice; see `plays`."""
         credited = list(before)
         for i, moment in enumerate(self.moments):
             new = moment.deviating(chosen)
@@ -143,7 +147,142 @@ class Game:
             if all(map(same, new, old)):
                 continue
             still = {home: d for home, d in others.items() if home not in chosen}
-            away = np.isin(moment.orders.home, [*still, *chosen])
-            orders = joined(moment.orders.of_rows(~away), *moment.deviating(still), *new)
-            credited[i] = self.credited_nano(i, orders, rule)
+            credited[i] = self.credited_nano(i, _with(moment, {**still, **chosen}), rule)
         return credited
+
+
+class LivedGame:
+    """The same game between homes that react to what they trade: each choice is a whole run of its own.
+
+    The contents of devices differ from the first deviation on, and so do later orders and meters, also those of
+    homes that do not deviate. What a home has stored at the end counts at the value that its plan puts on it: a home
+    that has bought less would otherwise seem to gain by an empty battery.
+
+    Args:
+        setup: The prepared scenario.
+
+    Attributes:
+        moments: The intervals of the run in which nobody deviates.
+
+    Raises:
+        UsageError: See `refuse`.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup, self._community = setup, setup.community()
+        refuse(setup, self._community)
+        (own,) = self._lived([{}], None)
+        self.moments, self._own = own.moments, own.credited
+
+    @cached_property
+    def turnover_nano(self) -> IntArray:
+        """Import, with its grid fee, and export of each home at the outside prices, without signs. [nano-currency]"""
+        return turnover_of(self.moments)
+
+    def honest(self, rule: ImbalanceRule | None = None) -> Credited:
+        """What each home is credited with its own orders. [nano-currency]"""
+        return self._own if rule is None else self._lived([{}], rule)[0].credited
+
+    def ordered_wh(self, chosen: Chosen) -> int:
+        """All energy that is ordered when some homes deviate. [Wh]"""
+        (life,) = self._lived([chosen], None)
+        return sum(int(moment.orders.energy_wh.sum()) for moment in life.moments)
+
+    def plays(
+        self, before: Credited, others: Chosen, each: Sequence[Chosen], rule: ImbalanceRule | None = None
+    ) -> Iterator[Credited]:
+        """See `Game.plays`; nothing is taken from before."""
+        for life in self._lived([{**others, **chosen} for chosen in each], rule):
+            yield life.credited
+
+    def _lived(self, each: Sequence[Chosen], rule: ImbalanceRule | None) -> list[_Life]:
+        """Live the run by each of several choices, side by side: what their plans have in common is worked out once."""
+        lives = [_Life(self.setup, self._community.again(), chosen, rule) for chosen in each]
+        for i in range(self.setup.intervals):
+            for life in lives:
+                life.live(i)
+        for life in lives:
+            life.credited.append(life.community.worth_nano())
+        return lives
+
+
+class _Life:
+    """A run in which some homes deviate."""
+
+    def __init__(
+        self, setup: Setup, community: Community, chosen: Chosen, rule: ImbalanceRule | None
+    ) -> None:
+        self.setup, self.community, self.chosen, self.rule = setup, community, chosen, rule
+        self.moments: list[Moment] = []
+        self.credited: Credited = []
+
+    def live(self, i: int) -> None:
+        """Live the i-th interval."""
+        nothing = np.zeros(len(self.setup.roster), dtype=np.int64)
+        sent: list[Orders] = []
+
+        def instead(orders: Orders) -> Orders:
+            own = Moment(self.setup.prices.at(i), joined(orders), nothing, nothing, self.setup.takes_part(i))
+            sent.append(_with(own, self.chosen))
+            return sent[0]
+
+        record = step(self.setup, self.community, i, instead=instead)
+        part = self.setup.takes_part(i)
+        moment = Moment(record.prices, sent[0], record.import_wh, record.export_wh, part)
+        self.moments.append(moment)
+        self.credited.append(settled_nano(self.setup, i, record.book, record.clearing, moment, self.rule))
+
+
+def game_of(setup: Setup) -> Game | LivedGame:
+    """The game that a scenario is.
+
+    Raises:
+        UsageError: See `refuse`.
+    """
+    return LivedGame(setup) if setup.reacts else Game(setup)
+
+
+def refuse(setup: Setup, community: Community) -> None:
+    """Refuse homes whose later orders follow from what the market showed them, which a deviation would change.
+
+    Raises:
+        UsageError: Strategies or controllers learn from results, or the market has several rounds.
+    """
+    if setup.rounds > 1:
+        what = f"is {setup.rounds}: homes order again after what a deviation would change"
+        raise UsageError.of("market.rounds", what, "check the market with one round")
+    if community.remembers:
+        cure = "choose a strategy and a controller that do not learn"
+        raise UsageError.of("homes.strategy", "learns from results, which a deviation would change", cure)
+
+
+def turnover_of(moments: Sequence[Moment]) -> IntArray:
+    """Import, with its grid fee, and export of each home over some intervals, without signs. [nano-currency]"""
+    total: IntArray = np.sum([moment.turnover_nano for moment in moments], axis=0)
+    return total
+
+
+def settled_nano(
+    setup: Setup, i: int, book: OrderBook, clearing: Clearing, moment: Moment, rule: ImbalanceRule | None
+) -> IntArray:
+    """What each home is credited for a clearing of the i-th interval and its meters. [nano-currency]"""
+    rule = rule or setup.imbalance_rule
+    postings = settle(
+        book,
+        clearing,
+        moment.import_wh,
+        moment.export_wh,
+        moment.prices,
+        rule=rule,
+        weight_wh=setup.weight_wh(i) if rule.needs_weights else None,
+        takes_part=moment.takes_part,
+        rank=arrival_order(setup.seed, setup.start_of(i), setup.members) if rule.netted else None,
+    )
+    credited: IntArray = postings.lines[: postings.members, TRADE:].sum(axis=1)
+    return credited
+
+
+def _with(moment: Moment, chosen: Chosen) -> Orders:
+    """The orders of all homes of which some deviate."""
+    away = np.isin(moment.orders.home, [*chosen])
+    return joined(moment.orders.of_rows(~away), *moment.deviating(chosen))

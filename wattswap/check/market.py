@@ -13,7 +13,7 @@ from market.random import words_of
 from market.settlement.imbalance import Imbalance, ImbalanceRule
 from market.units import NANO_PER_UNIT, IntArray, money
 from wattswap.check.deviations import DEVIATIONS, WASH_WH, Deviation, phantom
-from wattswap.check.game import Game
+from wattswap.check.game import Credited, Game, LivedGame, game_of
 from wattswap.runs.prepare import Setup
 from wattswap.scenario.basis import rests_on
 
@@ -56,13 +56,13 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
 
     Args:
         on_progress: Given what is tried, and how many of how many steps are done.
-        rounds: Most rounds of best responses.
+        rounds: Most rounds of best responses; 0 leaves them out.
 
     Returns:
-        JSON values: `holds`, `decides` and `cannot_exist` (names of deviations), `deviations`, `wash_trades`,
-        `best_responses`.
+        JSON values: `holds`, `reacts` (whether each deviation is a run of its own), `decides` and `cannot_exist`
+        (names of deviations), `deviations`, `wash_trades`, `best_responses` (None without rounds).
     """
-    game = Game(setup)
+    game = game_of(setup)
     honest = game.honest()
     tried = [d for d in DEVIATIONS if d.metered or not setup.metered]
     findings = []
@@ -72,17 +72,23 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
     on_progress("wash trades", len(tried), len(tried) + 2)
     wash = None if setup.metered else wash_trades(game, honest)
     on_progress("best responses", len(tried) + 1, len(tried) + 2)
-    responses = _best_responses(game, honest, tried, rounds)
+    responses = _best_responses(game, honest, tried, rounds) if rounds else None
     ordered = int(sum((m.orders.energy_wh > 0).sum() for m in game.moments))
     decided = [f.passed for f in findings if f.deviation.decides]
     pairs = [] if setup.metered else [WASH]
     missing = [d.name for d in DEVIATIONS if d not in tried] + ([WASH] if setup.metered else [])
     return {
         "holds": ordered > 0 and all(decided) and (wash is None or wash["holds"]),
+        "reacts": setup.reacts,
         "mechanism": setup.mechanism.name,
         "quantities": setup.scenario.market.quantities,
         "imbalance": None if setup.metered else setup.imbalance_words,
-        "rests_on": rests_on(setup.scenario.resolved(), setup.community().notes(), setup.mechanism.name),
+        "rests_on": rests_on(
+            setup.scenario.resolved(),
+            setup.community().notes(),
+            setup.mechanism.name,
+            metered_pv=setup.metered_pv,
+        ),
         "homes": len(setup.roster),
         "intervals": setup.intervals,
         "orders": ordered,
@@ -100,13 +106,11 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
     }
 
 
-def alone(game: Game, honest: list[IntArray], deviation: Deviation) -> Finding:
+def alone(game: Game | LivedGame, honest: Credited, deviation: Deviation) -> Finding:
     """Every home deviates alone; the gain of one without turnover is held against one currency unit."""
-    homes = len(game.setup.roster)
-    gain = np.zeros(homes, dtype=np.int64)
-    for home in range(homes):
-        credited = game.credited_by_interval(honest, {}, {home: deviation})
-        gain[home] = sum(int(a[home] - b[home]) for a, b in zip(credited, honest, strict=True))
+    each = [{home: deviation} for home in range(len(game.setup.roster))]
+    plays = enumerate(game.plays(honest, {}, each))
+    gain = np.array([_gain(credited, honest, home) for home, credited in plays], dtype=np.int64)
     turnover = game.turnover_nano
     return Finding(deviation, gain, 100 * gain / np.where(turnover > 0, turnover, NANO_PER_UNIT))
 
@@ -126,7 +130,7 @@ def _as_json(setup: Setup, finding: Finding) -> dict[str, Any]:
     }
 
 
-def wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
+def wash_trades(game: Game | LivedGame, honest: Credited) -> dict[str, Any]:
     """Two homes of one owner: one sells and one buys the same energy, which nobody uses, in every interval.
 
     What they gain counts beyond what the same trades gain under `retailer`. A pair that would lose there does not
@@ -138,15 +142,14 @@ def wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
     pairs = list(dict.fromkeys([*around, *((b, a) for a, b in around)]))[:WASH_PAIRS]
     sells = Deviation("sells nothing", phantom(-1, WASH_WH), True)
     buys = Deviation("buys nothing", phantom(1, WASH_WH), True)
-    honest_outside = game.honest(retailer)
+    each = [{a: sells, b: buys} for a, b in pairs]
     found = []
-    for a, b in pairs:
-        chosen = {a: sells, b: buys}
-        gains = [
-            _joint(game.credited_by_interval(before, {}, chosen, rule), before, [a, b])
-            for before, rule in ((honest, None), (honest_outside, retailer))
-        ]
-        found.append((gains[0] - max(gains[1], 0), gains[0], (a, b)))
+    outside = game.honest(retailer)
+    plays = game.plays(honest, {}, each), game.plays(outside, {}, each, retailer)
+    for (a, b), here, there in zip(pairs, *plays, strict=True):
+        gain = _gain(here, honest, a) + _gain(here, honest, b)
+        yardstick = _gain(there, outside, a) + _gain(there, outside, b)
+        found.append((gain - max(yardstick, 0), gain, (a, b)))
     if not found:
         return {"holds": True, "pairs": 0, "largest_beyond_retailer": None, "worst_pair": None}
     beyond, _, worst = max(found)
@@ -160,63 +163,39 @@ def wash_trades(game: Game, honest: list[IntArray]) -> dict[str, Any]:
     }
 
 
-def _joint(credited: list[IntArray], before: list[IntArray], homes: list[int]) -> int:
-    return sum(int((a[homes] - b[homes]).sum()) for a, b in zip(credited, before, strict=True))
-
-
-def _best_responses(
-    game: Game, honest: list[IntArray], tried: list[Deviation], rounds: int
-) -> dict[str, Any]:
-    """Homes choose in turn what pays them most against what the others chose last, until nobody changes."""
-    others: dict[int, Deviation] = {}
-    now, settled, done = honest, False, 0
-    options = [d for d in tried if "nothing" not in d.name]
-    while done < rounds and not settled:
-        done += 1
-        settled = True
-        for home in range(len(game.setup.roster)):
-            best, chosen = now, others.get(home)
-            plain = {h: d for h, d in others.items() if h != home}
-            if chosen is not None:  # its own orders are an option too
-                best, chosen = _better(game, now, others, home, None, best, chosen)
-            for option in options:
-                best, chosen = _better(game, now, others, home, option, best, chosen)
-            if chosen is not others.get(home):
-                settled, now = False, best
-                others = plain if chosen is None else {**plain, home: chosen}
-    return {
-        "settled": settled,
-        "rounds": done,
-        "homes_that_deviate": len(others),
-        "volume_percent": _volume_percent(game, others),
-        "chosen": {game.setup.roster[home]: d.name for home, d in sorted(others.items())},
-    }
+def _gain(credited: Credited, before: Credited, home: int) -> int:
+    """What a home is credited more than before. [nano-currency]"""
+    return sum(int(a[home] - b[home]) for a, b in zip(credited, before, strict=True))
 
 
 _OWN = Deviation("own orders", lambda home, own, prices: own, False, metered=True)
 
 
-def _better(
-    game: Game,
-    now: list[IntArray],
-    others: dict[int, Deviation],
-    home: int,
-    option: Deviation | None,
-    best: list[IntArray],
-    chosen: Deviation | None,
-) -> tuple[list[IntArray], Deviation | None]:
-    """The better of the best so far and one more option for a home."""
-    credited = game.credited_by_interval(now, others, {home: option or _OWN})
-    gain = sum(int(a[home] - b[home]) for a, b in zip(credited, best, strict=True))
-    return (credited, option) if gain > 0 else (best, chosen)
-
-
-def _volume_percent(game: Game, others: dict[int, Deviation]) -> float | None:
-    """Energy ordered after the last round, in percent of that of the homes' own orders."""
-    own = sum(int(m.orders.energy_wh.sum()) for m in game.moments)
-    after = own
-    for moment in game.moments:
-        for home, new in zip(others, moment.deviating(others), strict=True):
-            old = moment.orders.energy_wh[moment.orders.home == home]
-            after += int(new.energy_wh.sum()) - int(old.sum())
-    return 100 * after / own if own else None
+def _best_responses(
+    game: Game | LivedGame, honest: Credited, tried: list[Deviation], rounds: int
+) -> dict[str, Any]:
+    """Homes choose in turn what pays them most against what the others chose last, until nobody changes."""
+    others: dict[int, Deviation] = {}
+    now, settled, done = honest, False, 0
+    options = [_OWN, *(d for d in tried if "nothing" not in d.name)]
+    while done < rounds and not settled:
+        done += 1
+        settled = True
+        for home in range(len(game.setup.roster)):
+            chosen = others.get(home, _OWN)
+            new = [option for option in options if option is not chosen]
+            best, plays = now, game.plays(now, others, [{home: option} for option in new])
+            for option, credited in zip(new, plays, strict=True):
+                if _gain(credited, best, home) > 0:
+                    best, chosen = credited, option
+            if chosen is not others.get(home, _OWN):
+                settled, now = False, best
+                others = {h: d for h, d in {**others, home: chosen}.items() if d is not _OWN}
+    own_wh = sum(int(moment.orders.energy_wh.sum()) for moment in game.moments)
+    return {
+        "settled": settled,
+        "rounds": done,
+        "homes_that_deviate": len(others),
+        "volume_percent": 100 * game.ordered_wh(others) / own_wh if own_wh else None,
+        "chosen": {game.setup.roster[home]: d.name for home, d in sorted(others.items())},
+    }

@@ -28,6 +28,11 @@ def print_market(result: dict[str, Any], currency: str, form: Form) -> None:
         f"{result['homes']} homes, {result['intervals']} intervals. One home deviates, all others order as they do;"
         f" gains in % of what it imports and exports at the retailer's prices."
     )
+    if result["reacts"]:
+        _say(
+            "The homes react to what they trade, so each line is lived again for every home; what batteries hold at"
+            " the end counts at the value that their plan puts on it."
+        )
     _print_deviations(result["deviations"], currency, form)
     _say_wash_trades(result["wash_trades"], currency)
     _say_best_responses(result)
@@ -62,6 +67,8 @@ def _say_wash_trades(wash: dict[str, Any] | None, currency: str) -> None:
 
 def _say_best_responses(result: dict[str, Any]) -> None:
     best = result["best_responses"]
+    if best is None:
+        return
     state = "settled after" if best["settled"] else "not settled in"
     volume = (
         "" if best["volume_percent"] is None else f" and order {best['volume_percent']:.0f} % of the energy"

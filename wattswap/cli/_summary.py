@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wattswap.cli.output import Form, note, print_json
 from wattswap.cli.tables import fixed, print_table, wrapped
 from wattswap.runs.layout import CHAIN, GENESIS
-from wattswap.runs.shown import PART_HEADS, bills_with_total, saving_of
+from wattswap.runs.shown import PART_HEADS, bills_with_total, not_billed, saving_of
 from wattswap.scenario.basis import moment, vat_words
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ HEADS = {
     "cost_with_market": "with market",
     "saving_percent": "saving %",
     "imbalance_cost": "imbalance cost",
+    "unmet_kwh": "not there kWh",
+    "outside_comfort_k_h": "outside comfort K h",
+    "wear_cost": "wear",
     **PART_HEADS,
 }
 """Heads of the columns of bills."""
@@ -135,6 +138,7 @@ def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
             f" {fixed(found.saved)} {money} less{percent}",
         ),
         *_left(m.get("stored_beyond_alone_kwh")),
+        *not_billed(m, money),
         ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
     ]
 

@@ -83,7 +83,9 @@ def market(
     settings: SetOption = None,
     seed: SeedOption = None,
     mechanism: MechanismOption = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Most rounds of best responses.")] = ROUNDS,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=0, help="Most rounds of best responses; 0 tries none.")
+    ] = ROUNDS,
     module: ModuleOption = None,
     quiet: QuietOption = False,
     wide: WideOption = False,

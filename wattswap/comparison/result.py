@@ -65,7 +65,10 @@ class ComparisonFolder:
     @property
     def rests_on(self) -> dict[str, str]:
         """What the figures rest on, by topic: a bound, quantities, forecast, imbalance, rationing, notes."""
-        found = rests_on(self.about["scenario"], self.about["data"].get("bidding_notes", ()))
+        data = self.about["data"]
+        found = rests_on(
+            self.about["scenario"], data.get("bidding_notes", ()), metered_pv=data.get("metered_pv", True)
+        )
         others = [key for key in self.varied if key.removeprefix("homes.") in CHANGED or "population" in key]
         return found | ({"homes": f"those of each point, by {', '.join(others)}"} if others else {})
 

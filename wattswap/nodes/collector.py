@@ -237,7 +237,7 @@ class CollectorLoop:
         self._operator.provide_openings(start_s, ByHome(roster, leaf))
 
     def _provide_positions(self, start_s: int, position: IntArray) -> None:
-        """Tell each home on request what it has bought and sold."""
+        """Answer each home that asks what it has bought and sold."""
         chain_id = self._setup.genesis.chain_id
 
         def agreed(home: int) -> bytes:

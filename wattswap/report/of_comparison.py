@@ -76,6 +76,7 @@ def story_of_comparison(
         repeat=str(about["command"]),
         scenario=scenario,
         notes=_notes(comparison, point),
+        metered_pv=bool(about["data"].get("metered_pv", True)),
         history=tuple(str(note) for note in about["data"].get("bidding_notes", ())),
         point=point if comparison.varied else "",
         sweep=sweep_of(comparison, SWEPT),

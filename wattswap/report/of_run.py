@@ -76,6 +76,7 @@ def story_of_run(result: RunFolder) -> Story:
         repeat=f"wattswap verify {result.path.name}",
         scenario=scenario,
         notes=tuple(str(note) for note in about["data"].get("notes", ())),
+        metered_pv=bool(about["data"].get("metered_pv", True)),
         history=tuple(
             str(note) for key in ("bidding_notes", "control_notes") for note in about["data"].get(key, ())
         ),

@@ -167,6 +167,7 @@ class Story:
         scenario: The resolved scenario.
         notes: Sentences about the data.
         history: Sentences about homes with too short a history.
+        metered_pv: Whether any home has a meter of its production.
         point: The point of a sweep; empty if nothing was varied.
         sweep: All points of the sweep; None where there are no others.
         effects: What each mechanism saves more than the one that its attribute `reference` names, and why; see
@@ -195,6 +196,7 @@ class Story:
     scenario: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
+    metered_pv: bool = True
     point: str = ""
     sweep: Sweep | None = None
     effects: pd.DataFrame | None = None
@@ -243,7 +245,8 @@ class Story:
     @property
     def basis(self) -> dict[str, str]:
         """What the figures rest on, by topic."""
-        return rests_on(self.scenario, self.history, self.focus if self.kind == "run" else "")
+        mechanism = self.focus if self.kind == "run" else ""
+        return rests_on(self.scenario, self.history, mechanism, metered_pv=self.metered_pv)
 
     @property
     def zone(self) -> str:

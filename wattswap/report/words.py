@@ -11,7 +11,7 @@ from agents.bidding import STRATEGIES
 from agents.rules import AgentRules
 from market.metrics.table import METRICS, Metric
 from wattswap.report.story import Outcome, Spread, Story
-from wattswap.runs.shown import Saving, adding_up, rounded, saving_of
+from wattswap.runs.shown import Saving, adding_up, not_billed, rounded, saving_of
 from wattswap.scenario.basis import vat_words
 
 DASH = "–"
@@ -92,7 +92,13 @@ def duration(length: timedelta) -> str:
 def verdict(story: Story) -> list[str]:
     """What the market saved, who did worst by it, and what neighbours did for each other, one paragraph each."""
     losers = worst_off(story.focused, story.currency, mean=len(story.seeds) > 1)
-    return [_money(story), losers + _harmless(story), _energy(story)]
+    paragraphs = [_money(story), losers + _harmless(story), _energy(story)]
+    beside = not_billed({name: spread.mean for name, spread in story.focused.metrics.items()}, story.currency)
+    if beside:
+        paragraphs.append(
+            f"No bill counts: {'; '.join(f'{label.lower()} {text}' for label, text in beside)}."
+        )
+    return paragraphs
 
 
 def idle(story: Story) -> str:

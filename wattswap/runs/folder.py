@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+NOT_BILLED = {
+    "unmet_kwh": ("unmet_wh", WH_PER_KWH),
+    "outside_comfort_k_h": ("outside_comfort_millidegree_h", 1_000),
+    "wear_cost": ("wear_nano", NANO_PER_UNIT),
+}
+"""Columns of homes beside their bills: the stored column, and how many of its units are one."""
+
+
 class RunFolder:
     """A run folder, read lazily.
 
@@ -92,7 +100,8 @@ class RunFolder:
         """What the figures rest on, by topic: a bound, quantities, forecast, imbalance, rationing, notes."""
         about = self.manifest["data"]
         notes = [*about.get("bidding_notes", ()), *about.get("control_notes", ())]
-        return rests_on(self.scenario, notes, mechanism_of(self.scenario))
+        metered_pv = about.get("metered_pv", True)  # older runs do not say
+        return rests_on(self.scenario, notes, mechanism_of(self.scenario), metered_pv=metered_pv)
 
     @property
     def zone(self) -> str:
@@ -199,7 +208,8 @@ def bills_frame(table: pd.DataFrame, currency: str) -> pd.DataFrame:
     """Turn the integer bills into one row a home in kWh and currency; cost > 0 is paid by the home.
 
     The last columns are parts of the bill with the market, each only where the tariff has it: `standing`, `peak`,
-    `grid_fee_net`, `levy` and `vat`.
+    `grid_fee_net`, `levy` and `vat`. Before them, where homes have such devices, is what no bill counts: `unmet_kwh`,
+    `outside_comfort_k_h` and `wear_cost`.
     """
     import pandas as pd
 
@@ -215,6 +225,9 @@ def bills_frame(table: pd.DataFrame, currency: str) -> pd.DataFrame:
     out["saving_percent"] = [percent_of(s, w) for s, w in zip(out["saving"], without, strict=True)]
     out["saving_percent"] = out["saving_percent"].astype(float)
     out["imbalance_cost"] = frame["imbalance_cost_nano"] / NANO_PER_UNIT
+    for name, (column, unit) in NOT_BILLED.items():
+        if column in frame:
+            out[name] = frame[column] / unit
     for name in (*FIXED_COLUMNS, *PART_COLUMNS):
         if name in frame:
             out[name.removesuffix("_nano")] = -frame[name] / NANO_PER_UNIT

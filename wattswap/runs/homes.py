@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from agents import residuals
-from agents.bidding import STRATEGIES
+from agents.bidding import STRATEGIES, Limits
 from agents.devices import DEVICES, Device
 from agents.errors import ImpossibleDevice
-from agents.forecast import FORECASTERS
+from agents.forecast import FORECASTERS, Forecaster
 from agents.rules import Weather
 from data.readings import MISSING, MeterData
 from data.weather import load_weather
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
 
 MAX_LISTED = 20
-_SALTS = {"strategies": "strategy", "controls": "control", "forecasters": "forecast"}
+_SALTS = {
+    "strategies": "strategy",
+    "controls": "control",
+    "forecasters": "forecast",
+    "preferences": "preference",
+}
 """By key of [homes], what distinguishes its draw of the homes that a share covers."""
 
 
@@ -260,6 +265,32 @@ def _spec(scenario: Scenario, device: Device, given: Mapping[str, Any], base: An
         raise scenario.invalid(key, text_of(error).rstrip(".") or one_line(error)) from None
 
 
+def refuse_without_packages(scenario: Scenario) -> None:
+    """Refuse forecasters whose optional package is missing.
+
+    Raises:
+        InvalidScenario: Names each of them.
+    """
+    homes, problems = scenario.homes, list[Problem]()
+    chosen: list[tuple[KeyPath, str]] = [
+        (("homes", "forecast"), homes.forecast),
+        (("homes", "forecast_pv"), homes.forecast_pv),
+        *((("homes", "forecasters", name), name) for name in homes.forecasters),
+    ]
+    for key, name in chosen:
+        forecaster = FORECASTERS.get(name)
+        if forecaster.lacks_package:
+            problems += scenario.invalid(key, *without_package(forecaster)).problems
+    if problems:
+        raise InvalidScenario(*problems)
+
+
+def without_package(forecaster: Forecaster) -> tuple[str, str]:
+    """What is wrong with a forecaster whose package is missing, and what to do."""
+    wrong = f"{forecaster.name!r} needs the optional package {forecaster.package}"
+    return wrong, f"install it: pip install '{forecaster.install}'"
+
+
 def behaviours_of(
     scenario: Scenario, meter: MeterData, absent: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -272,11 +303,37 @@ def behaviours_of(
     )
 
 
+def preferences_of(
+    scenario: Scenario, meter: MeterData, absent: tuple[str, ...], strategies: Sequence[str]
+) -> Limits | None:
+    """What each home pays and asks beyond the outside prices; None where nobody prefers anything. [micro/kWh]
+
+    Raises:
+        InvalidScenario: A home that the data do not have, or one whose strategy does not heed preferences.
+    """
+    tables = scenario.homes.preferences
+    if not tables:
+        return None
+    portions = {name: table.homes for name, table in tables.items()}
+    chosen = _assigned(scenario, meter, absent, "preferences", "", portions)
+    for name, strategy in zip(chosen, strategies, strict=True):
+        if name and not STRATEGIES.get(strategy).by_worth:
+            wrong = f"some of these homes bid by {strategy!r}, whose limits do not follow what a home prefers"
+            heeding = ", ".join(sorted(one for one, found in STRATEGIES.all().items() if found.by_worth))
+            raise scenario.invalid(("homes", "preferences", name), wrong, f"let them bid by one of {heeding}")
+    more = [
+        (0, 0) if not name else (tables[name].premium_micro_per_kwh, tables[name].markup_micro_per_kwh)
+        for name in chosen
+    ]
+    premium, markup = np.array(more, dtype=np.int64).T
+    return premium, markup
+
+
 def _assigned(
     scenario: Scenario,
     meter: MeterData,
     absent: tuple[str, ...],
-    key: Literal["strategies", "controls", "forecasters"],
+    key: Literal["strategies", "controls", "forecasters", "preferences"],
     default: str,
     portions: Mapping[str, int | tuple[str, ...]],
 ) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter_ns
@@ -125,7 +125,14 @@ class IntervalRecord:
         return None if average is None else average / MICRO_PER_UNIT
 
 
-def step(setup: Setup, community: Community, i: int, *, signed: bool = False) -> IntervalRecord:
+def step(
+    setup: Setup,
+    community: Community,
+    i: int,
+    *,
+    signed: bool = False,
+    instead: Callable[[Orders], Orders] | None = None,
+) -> IntervalRecord:
     """Simulate the i-th interval: bids, book, clearing, meters, settlement.
 
     Homes know what they have agreed in the market before they live the interval; where quantities come from the meters
@@ -134,6 +141,7 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
     Args:
         community: The homes before this interval; advanced by one interval.
         signed: Whether every order is signed and checked, as a network does.
+        instead: What is sent instead of the orders of all homes, in a market of one round.
 
     Raises:
         NotTaken: The book or the rules hold what the mechanism does not use.
@@ -146,6 +154,7 @@ def step(setup: Setup, community: Community, i: int, *, signed: bool = False) ->
         book, clearing, clear_ns = cleared_rounds(setup, community, i, signed=signed)
     else:
         orders = sent_orders(setup, community, i, signed=signed)
+        orders = orders if instead is None else instead(orders)
         net_wh = None if meters is None else meters.import_wh - meters.export_wh
         book = closed_book(setup, i, *columns_of(orders), net_wh=net_wh)
         clearing, clear_ns = clear_book(setup, i, book)

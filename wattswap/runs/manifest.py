@@ -17,7 +17,18 @@ from p2p.files import write_whole
 from wattswap.runs.layout import LOG
 
 SCHEMA = 1
-VERSIONED = ("wattswap", "numpy", "pandas", "pyarrow", "highspy", "pyomo", "PyNaCl", "msgspec", "libp2p")
+VERSIONED = (
+    "wattswap",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "highspy",
+    "pyomo",
+    "PyNaCl",
+    "msgspec",
+    "libp2p",
+    "lightgbm",
+)
 
 
 def file_sha256(path: Path) -> str:

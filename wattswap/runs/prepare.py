@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.bidding import Limits as BidLimits
 from agents.bidding import Orders, refuse_without_limits
 from agents.community import Community
 from agents.control import CONTROLLERS
@@ -24,8 +25,8 @@ from market.parameters import rules_with
 from market.random import interval_seed
 from market.rules import MarketRules
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
-from market.settlement.tariff import MINUTES_PER_DAY, OutsidePrices
-from market.units import INT64_SAFE, NANO_PER_UNIT, BoolArray, IntArray
+from market.settlement.tariff import OutsidePrices
+from market.units import BoolArray, IntArray
 from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
 from p2p.blocks.members import Members, write_members
 from p2p.wire import messages
@@ -43,11 +44,14 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.inputs.parameters import run_defaults
+from wattswap.runs.amounts import refuse_too_much_money
 from wattswap.runs.homes import (
     behaviours_of,
     devices_of,
     history_days,
     load_meter,
+    preferences_of,
+    refuse_without_packages,
     refuse_without_weather,
     used_and_made,
     weather_of,
@@ -78,6 +82,7 @@ class Setup:
         controllers: Name of each home's controller.
         forecasters: Name of each home's forecaster of consumption.
         membership: When each home is part of the community.
+        preferences: What each home pays and asks beyond the outside prices; None where nobody does. [micro/kWh]
         dropped_homes: Ids of homes that were left out for missing readings.
         undrawn_homes: Ids of those that a sample of the homes leaves out.
         weather: Measured weather, one value per row of `meter`.
@@ -102,6 +107,7 @@ class Setup:
     forecasters: tuple[str, ...]
     membership: Membership
     keys: Keys
+    preferences: BidLimits | None = None
     dropped_homes: tuple[str, ...] = ()
     undrawn_homes: tuple[str, ...] = ()
     weather: Weather = field(default_factory=dict)
@@ -237,6 +243,7 @@ class Setup:
             valid=None if self._valid is None else self._valid[:, columns],
             pv_wh=self.meter.sub_meters["pv"][:, columns] if "pv" in self.meter.sub_meters else None,
             alone=home is None and not self.metered,
+            beyond=None if (beyond := self.preferences) is None else (beyond[0][columns], beyond[1][columns]),
         )
 
     @cached_property
@@ -248,6 +255,11 @@ class Setup:
     def has_load(self) -> bool:
         """Whether the data have the load behind the meters: by sub-meter, or because nobody exports."""
         return bool({"load", "pv"} & set(self.meter.sub_meters)) or not self.meter.export_wh.any()
+
+    @cached_property
+    def metered_pv(self) -> bool:
+        """Whether any home has a meter of its production that has shown some."""
+        return bool(self._pv_wh.any())
 
     @cached_property
     def _load_wh(self) -> IntArray:
@@ -357,6 +369,7 @@ class Setup:
             "notes": list(self.meter.source.notes),
             "bidding_notes": [*community.notes(), *doubled(self.devices, self.meter)],
             "control_notes": list(community.control_notes()),
+            "metered_pv": self.metered_pv,
             "estimated_share": float((quality != 0).mean()),
             "dropped_homes": list(self.dropped_homes),
         }
@@ -382,6 +395,7 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         WattswapError: All errors of scenario and data together.
         DataError: The meter data cannot be read.
     """
+    refuse_without_packages(scenario)
     meter, undrawn = studied(scenario, load_meter(scenario))
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
     step_s = span.minutes * 60
@@ -402,7 +416,7 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
     if scenario.market.quantities == "metered":
         refuse_without_limits(strategies)
     prices = scenario.outside_prices(span)
-    _refuse_too_much_money(scenario, meter, first_row, prices)
+    refuse_too_much_money(scenario, meter, first_row, prices)
     setup = Setup(
         scenario=scenario,
         meter=meter,
@@ -421,38 +435,13 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         forecasters=forecasters,
         membership=membership,
         keys=Keys.of(scenario),
+        preferences=preferences_of(scenario, meter, absent, strategies),
         weather=weather_of(scenario, meter),
         dropped_homes=dropped,
         undrawn_homes=undrawn,
     )
     refuse_without_weather(scenario, setup.roster, devices, setup.weather)
     return setup
-
-
-def _refuse_too_much_money(
-    scenario: Scenario, meter: MeterData, first_row: int, prices: OutsidePrices
-) -> None:
-    """Refuse a run whose bills could leave the integers that money is counted in, before it runs for hours.
-
-    Raises:
-        InvalidScenario: All energy at the retailer's prices and the remote fee, and the charges of the metering
-            points, pass 2^62 nano-currency.
-    """
-    bought = np.abs(prices.import_micro_per_kwh).astype(np.float64) + prices.grid_fee_remote_micro_per_kwh
-    sold = np.abs(prices.feed_in_micro_per_kwh).astype(np.float64)
-    import_wh, export_wh = (wh[first_row:].sum(axis=1) for wh in (meter.import_wh, meter.export_wh))
-    nano = float(import_wh @ bought + export_wh @ sold)
-    added, days = scenario.tariff.surcharges, len(prices) * meter.minutes / MINUTES_PER_DAY + 1
-    highest_w = float(meter.import_wh[first_row:].max(axis=0).sum()) * 60 / meter.minutes
-    nano += days * added.with_vat(added.standing_micro_per_day) * 1_000 * len(meter.households)
-    nano += days / 28 * added.with_vat(added.peak_micro_per_kw_month) * highest_w
-    if nano >= INT64_SAFE:
-        most, unit = INT64_SAFE / NANO_PER_UNIT, scenario.currency
-        raise scenario.invalid(
-            "tariff",
-            f"the bills of this run are about {nano / NANO_PER_UNIT:.2g} {unit}, and a run can count {most:.2g} {unit}",
-            f"run a shorter time or fewer homes, or give all prices in a larger unit, such as 1,000 {unit}",
-        )
 
 
 def market_rules(scenario: Scenario) -> MarketRules:
@@ -477,6 +466,7 @@ def under(setup: Setup, scenario: Scenario) -> Setup:
         strategies=strategies,
         controllers=controllers,
         forecasters=forecasters,
+        preferences=preferences_of(scenario, setup.meter, setup.absent_homes, strategies),
         keys=Keys.of(scenario),
     )
 

@@ -153,6 +153,21 @@ def saving_of(figures: Mapping[str, float | None]) -> Saving | None:
     )
 
 
+def not_billed(figures: Mapping[str, float | None], money: str) -> list[tuple[str, str]]:
+    """What homes went without and what batteries wore, as labels and texts; of a home without a market beside it."""
+    found = []
+    for label, name, unit, decimals, what in (
+        ("Needed and not there", "unmet_{}kwh", "kWh", 1, "of cars, appliances and hot water"),
+        ("Outside the comfort band", "outside_comfort_{}k_h", "K h", 1, "of all rooms"),
+        ("Wear of batteries", "wear_cost_{}", money, DECIMALS, "by what they gave"),
+    ):
+        here, alone = (figures.get(name.format(part).rstrip("_")) for part in ("", "alone_"))
+        if here is not None and alone is not None:
+            without = "" if here == alone else f"; without a market {rounded(alone, decimals):.{decimals}f}"
+            found.append((label, f"{rounded(here, decimals):.{decimals}f} {unit} {what}{without}"))
+    return found
+
+
 def bills_in_cents(bills: pd.DataFrame) -> pd.DataFrame:
     """Every home's bill, in numbers that add up across, and down to the rounded sums of all homes."""
     shown = bills.copy()

@@ -35,6 +35,8 @@ class _Data(TypedDict):
     estimated_share: NotRequired[Annotated[float, msgspec.Meta(ge=0, le=1)]]
     notes: NotRequired[list[str]]
     bidding_notes: NotRequired[list[str]]
+    metered_pv: NotRequired[bool]
+    control_notes: NotRequired[list[str]]
 
 
 class _Chain(TypedDict):

@@ -26,6 +26,7 @@ from market.settlement.accounts import (
 )
 from market.units import INT64_SAFE, IntArray
 from wattswap.runs.charges import Charges
+from wattswap.runs.going_without import GoingWithout
 from wattswap.runs.interval import IntervalRecord
 from wattswap.runs.prepare import Setup
 
@@ -135,7 +136,7 @@ class Totals:
         self._lines = np.zeros((len(setup.roster), len(BILL_COLUMNS)), dtype=np.int64)
         self.system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
         self.turnover_nano = 0.0
-        self._charges = Charges(setup)
+        self._charges, self._without = Charges(setup), GoingWithout(setup)
         self.beyond_alone_wh: int | None = None
 
     def add(self, record: IntervalRecord) -> None:
@@ -157,6 +158,7 @@ class Totals:
             self._lines[:, i] += getattr(settled, name) if own else record.columns.get(name, 0)
         self.system_nano += settled.postings.total_nano[-len(SYSTEM_ACCOUNTS) :]
         self._charges.add(record)
+        self._without.add(record)
         if f"{ALONE}{STORED}" in record.columns:
             self.beyond_alone_wh = int((record.columns[STORED] - record.columns[f"{ALONE}{STORED}"]).sum())
 
@@ -166,7 +168,7 @@ class Totals:
         # Losses are posted with the grid operator: a home has none.
         unknown = ("loss_wh",) if self._setup.has_load else ("loss_wh", *BEHIND_METER)
         posted = {name: self._lines[:, i] for i, name in enumerate(BILL_COLUMNS) if name not in unknown}
-        return posted | self._charges.columns(posted)
+        return posted | self._charges.columns(posted) | self._without.columns()
 
     def saved(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -175,6 +177,7 @@ class Totals:
             "system_nano": self.system_nano.tolist(),
             "turnover_nano": self.turnover_nano,
             "charges": self._charges.saved(),
+            "without": self._without.saved(),
             "beyond_alone_wh": self.beyond_alone_wh,
         }
 
@@ -184,6 +187,7 @@ class Totals:
         self.system_nano[:] = saved["system_nano"]
         self.turnover_nano = saved["turnover_nano"]
         self._charges.restore(saved["charges"])
+        self._without.restore(saved["without"])
         self.beyond_alone_wh = saved["beyond_alone_wh"]
 
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from agents.devices import DEVICES
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT
 from market.mechanism import MECHANISMS
+from wattswap.scenario.preferences import preference_words
 
 Resolved = Mapping[str, Any]
 """A scenario as `Scenario.resolved` says it; keys that have their default may be missing."""
@@ -54,15 +55,20 @@ MAX_MEMBERS: Final = 8
 """Homes that join or leave whose times are given."""
 
 
-def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "") -> dict[str, str]:
-    """What the figures rest on, by topic: `bound` where they are one, `homes` where they are not as in the data,
-    quantities, forecast, imbalance, rationing,
-    `tariff` where it has more than prices and grid fees, `members` where homes join or leave, and `note`.
+def rests_on(
+    scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "", *, metered_pv: bool = True
+) -> dict[str, str]:
+    """What the figures rest on, by topic.
+
+    `bound` where they are one, `homes` where they are not as in the data, quantities, forecast, imbalance, rationing,
+    `tariff` where it has more than prices and grid fees, `devices` and `preferences` where homes have some, `members`
+    where homes join or leave, and `note`.
 
     Args:
         scenario: As resolved.
         notes: On homes with too short a history, of `Community.notes`.
         mechanism: Whose figures they are; empty where several mechanisms are compared.
+        metered_pv: Whether any home has a meter of its production, which then has a forecast of its own.
     """
     market, homes = scenario.get("market", {}), scenario.get("homes", {})
     members = list(member_words(scenario).items())
@@ -77,11 +83,12 @@ def rests_on(scenario: Resolved, notes: Sequence[str] = (), mechanism: str = "")
         **found,
         **_homes(homes),
         "quantities": METERED if metered else ORDERED,
-        "forecast": _forecast(forecast, homes),
+        "forecast": _forecast(forecast, homes, metered_pv),
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
         "rationing": rations if rationing == OWN_RULE else RATIONING.get(rationing, rationing),
         **_tariff(scenario),
         **_devices(homes),
+        **({"preferences": words} if (words := preference_words(homes.get("preferences", {}))) else {}),
         **({"members": f"{terms}; the bill of a home covers its membership alone"} if members else {}),
         **({"note": "; ".join(notes)} if notes else {}),
     }
@@ -173,8 +180,8 @@ def moment(start: str, zone: str) -> str:
     return f"{datetime.fromisoformat(start).astimezone(ZoneInfo(zone)):%a %d %b %Y %H:%M}"
 
 
-def _forecast(name: str, homes: Mapping[str, Any]) -> str:
-    if name == PERFECT_FORESIGHT.name:
+def _forecast(name: str, homes: Mapping[str, Any], metered_pv: bool) -> str:
+    if name == PERFECT_FORESIGHT.name or not metered_pv:
         return _forecaster(name, homes)
     pv = _forecaster(str(homes.get("forecast_pv", "scaled_median")), homes)
     return f"{_forecaster(name, homes)}; of metered production, {pv}"

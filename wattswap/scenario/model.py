@@ -187,6 +187,7 @@ class Scenario(Table):
             ("homes", "control", "self_consumption"),
             ("homes", "controls", {}),
             ("homes", "forecasters", {}),
+            ("homes", "preferences", {}),
             ("homes", "population", {}),
             ("homes", "sample_with_replacement", False),
             ("homes", "forecast_pv", "scaled_median"),

@@ -97,7 +97,8 @@ class Neighbourhood(Table):
         return [
             name
             for name, by in named.items()
-            if (by and name in tables) or any(isinstance(portion, tuple) for portion in by.values())
+            if (by and name in tables)
+            or any(isinstance(getattr(portion, "homes", portion), tuple) for portion in by.values())
         ]
 
     @property

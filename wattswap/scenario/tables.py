@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -51,13 +50,13 @@ from wattswap.scenario.fields import (
     Weekdays,
     Wrong,
     Zone,
-    decimal_text,
     is_resolved,
 )
 from wattswap.scenario.membership import Member
 from wattswap.scenario.params import Params
 from wattswap.scenario.population import Neighbourhood, population_field
-from wattswap.scenario.time import Faults, Table, finish, only_one
+from wattswap.scenario.preferences import Preference, faults_of_portions
+from wattswap.scenario.time import Faults, Table, finish, missing_file, only_one
 
 _HOME_ID = re.compile(r"\S(.*\S)?")
 
@@ -127,17 +126,6 @@ class Data(Table):
         return self
 
 
-def missing_file(key: str, path: str, info: ValidationInfo) -> Faults:
-    """Report a path that does not exist below the folder in the validation context."""
-    base = (info.context or {}).get("base")
-    if base is None or (path and (Path(base) / path).exists()):
-        return []
-    looked = f"looked in {Path(base).resolve()}"
-    return [
-        (key, f"no file or folder {path!r} ({looked})", "paths count from the folder of the scenario file")
-    ]
-
-
 def _one_each(value: Any) -> Any:
     """Refuse two tables of one home, whose name Unicode spells in two ways."""
     if isinstance(value, dict):
@@ -187,6 +175,9 @@ class Homes(Neighbourhood):
         default={},
         description="Homes that run their devices otherwise: by controller, a share of the homes or their ids.",
     )
+    preferences: dict[str, Preference] = Field(
+        default={}, description="What some homes pay or ask beyond the outside prices, by a name."
+    )
     members: Annotated[dict[HomeId, Member], BeforeValidator(_one_each)] = Field(
         default={}, description="When homes are part of the community that join or leave, by home."
     )
@@ -201,15 +192,14 @@ class Homes(Neighbourhood):
                 _known(name, names, kind, info)
             except Wrong as wrong:
                 faults += [(name, message, cure) for _, message, cure in wrong.faults]
-        named = [home for portion in value.values() if isinstance(portion, tuple) for home in portion]
-        twice = next((home for home in named if named.count(home) > 1), None)
-        if twice is not None:
-            faults.append(("", f"names home {twice!r} twice", "name each home once"))
-        shares = sum(portion for portion in value.values() if isinstance(portion, int))
-        if shares > PPM:
-            cure = f"let the shares sum to at most 1; the other homes have {key}"
-            faults.append(("", f"gives shares of {decimal_text(6)(shares)} of the homes", cure))
+        faults += faults_of_portions(value.values(), key)
         finish(faults)
+        return value
+
+    @field_validator("preferences")
+    @classmethod
+    def _preferences(cls, value: dict[str, Preference]) -> dict[str, Preference]:
+        finish(faults_of_portions((one.homes for one in value.values()), "none"))
         return value
 
     def tables(self, device: str) -> dict[str, Table]:

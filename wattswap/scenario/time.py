@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
@@ -21,6 +22,17 @@ class Table(BaseModel):
     """A table of the file: unknown keys are refused, nothing is coerced, nothing can be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def missing_file(key: str, path: str, info: ValidationInfo) -> Faults:
+    """Report a path that does not exist below the folder in the validation context."""
+    base = (info.context or {}).get("base")
+    if base is None or (path and (Path(base) / path).exists()):
+        return []
+    looked = f"looked in {Path(base).resolve()}"
+    return [
+        (key, f"no file or folder {path!r} ({looked})", "paths count from the folder of the scenario file")
+    ]
 
 
 def finish(faults: Faults) -> None:

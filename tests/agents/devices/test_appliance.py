@@ -85,3 +85,28 @@ def test_a_command_outside_of_the_window_starts_nothing() -> None:
     moments = moments_from("2016-06-06T07:00", 12, 60)
     moved, _ = walk(Appliances([DISHES], 60), [np.array([9_000])] * 12, moments)
     assert not np.stack(moved).any()
+
+
+def test_a_run_in_time_leaves_nothing_unmet_and_one_that_the_clock_cuts_short_its_last_hour() -> None:
+    """A window of two hours has one in the night of spring that skips the hour from two to three."""
+    spec = Appliance(1_001, 120, 1 * 60, 3 * 60)
+    for start, unmet in ((NIGHTS[0], 501), (NIGHTS[1], 0), (NIGHTS[2], 0)):
+        moments = moments_from(start, 40, 60)
+        moved, states = walk(Appliances([spec], 60), [np.zeros(1, dtype=np.int64)] * 40, moments)
+        assert column(states, "unmet_wh").sum() == unmet, start
+        assert np.stack(moved).sum() % spec.run_wh == 0
+
+
+def test_a_run_that_cannot_start_because_the_last_one_goes_on_is_missed() -> None:
+    """A run of a whole day is an hour late after the night of spring, and the next one has no time left."""
+    spec = Appliance(24_000, 24 * 60, 20 * 60, 20 * 60)
+    moments = moments_from(NIGHTS[0], 24 * 5, 60)
+    moved, states = walk(Appliances([spec], 60), [np.zeros(1, dtype=np.int64)] * len(moments), moments)
+    unmet = column(states, "unmet_wh")[1:, 0]
+    hours = [datetime.fromtimestamp(one.start_s, ZoneInfo(BERLIN)) for one in moments]
+    found = {f"{hours[t]:%d %H}": int(unmet[t]) for t in np.flatnonzero(unmet)}
+    assert found == {"27 20": 1_000, "28 19": 24_000}
+    assert [(f"{hours[a]:%d %H}", n) for a, n in runs_of([int(one[0]) for one in moved])] == [
+        ("26 20", 24),
+        ("28 20", 65),
+    ]

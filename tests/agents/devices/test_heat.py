@@ -161,3 +161,12 @@ def test_a_draw_follows_the_local_clock_on_both_nights_of_a_clock_change() -> No
         drawn = np.flatnonzero(column(states, "drawn_nwh")[1:, 0])
         assert len(drawn) == 1
         assert drawn[0] == (18 if start == NIGHTS[0] else 20)
+
+
+@pytest.mark.parametrize(("initial_c", "unmet_wh"), [(65, 0), (64, 0), (52, 1_395), (40, 2_791), (12, 2_791)])
+def test_hot_water_is_short_by_what_is_drawn_below_forty_degrees(initial_c: int, unmet_wh: int) -> None:
+    """80 l at 40 degrees cool a tank of 100 l by 24 kelvin, 2.7912 kWh; at 52 degrees it has half of that to give."""
+    spec = Tank(100, 500, (80_000, *[0] * 23), initial_udeg=initial_c * UDEG)
+    fleet, moments = Tanks([spec], 60), moments_from(NIGHTS[2], 2, 60)
+    _, states = walk(fleet, [NOTHING] * 2, moments)
+    assert [int(fleet.read(state)["hot_water_unmet_wh"][0]) for state in states] == [0, unmet_wh, 0]

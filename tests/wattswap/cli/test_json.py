@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "report": (0, "{run} --out {out}/report.html"),
     "clear": (0, "{out}/book.json -m welfare_optimum"),
     "data check": (0, "{street}/meter.csv"),
+    "forecast evaluate": (0, "{street}"),
     "check mechanism": (0, "uniform_price --books 20"),
     "check market": (0, "{street} --set time.intervals=6 --rounds 1 -q"),
     "chain show": (0, "{run}"),

@@ -23,7 +23,7 @@ def test_the_template_for_own_data_is_no_bound(
     )
     figures = json.loads(call(capfd, "run", "mine", "--quiet", "--json").out)
     assert "bound" not in figures["rests_on"]
-    assert figures["rests_on"]["forecast"].startswith("mean of the same time of day")
+    assert figures["rests_on"]["forecast"].startswith("ridge, regression on the home's own last hours")
     assert 0 < figures["saving_by_mechanism"] < figures["saving_bound"]
 
 

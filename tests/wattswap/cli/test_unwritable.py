@@ -66,6 +66,7 @@ READERS = {
     "list": ["list", "mechanisms"],
     "doctor": ["doctor"],
     "data check": ["data", "check", "{meter}"],
+    "forecast evaluate": ["forecast", "evaluate", "{street}"],
     "help": ["--help"],
     "dry run": ["run", "{street}", "--dry-run"],
 }

@@ -199,16 +199,32 @@ def test_a_gap_within_a_market_interval_spoils_all_of_that_interval_for_that_hom
     assert orders["home-2"] == set(range(1, 48)) - {21, 22}
 
 
+MEAN = "homes.forecast=same_hour_mean"
+
+
 @pytest.mark.parametrize(
     ("settings", "days"),
     [
-        (["homes.strategy=truthful", "homes.forecast_days=31"], 31),
-        ([], 7 + 29),
-        (["homes.strategy=truthful", "homes.strategies={staircase=0.1}", "homes.forecast_days=3"], 3 + 29),
-        (["homes.strategy=truthful", "homes.strategies={zi_c=0.1}", "homes.forecast_days=31"], 31),
-        (["homes.strategy=truthful"], 29),
+        (["homes.strategy=truthful", MEAN, "homes.forecast_days=31"], 31),
+        ([MEAN], 7 + 29),
+        (
+            ["homes.strategy=truthful", "homes.strategies={staircase=0.1}", MEAN, "homes.forecast_days=3"],
+            3 + 29,
+        ),
+        (["homes.strategy=truthful", "homes.strategies={zi_c=0.1}", MEAN, "homes.forecast_days=31"], 31),
+        (["homes.strategy=truthful", MEAN], 29),
+        ([], 70 + 29),
+        (["homes.strategy=truthful"], 70),
     ],
-    ids=["truthful", "staircase", "some", "no quantiles", "for the shares of a pool"],
+    ids=[
+        "truthful",
+        "staircase",
+        "some",
+        "no quantiles",
+        "for the shares of a pool",
+        "staircase, ridge",
+        "ridge",
+    ],
 )
 def test_four_weeks_more_are_loaded_where_a_strategy_needs_them(settings: list[str], days: int) -> None:
     setup = prepare(ws.demo(overrides=["time.intervals=4", *settings]))

@@ -46,6 +46,21 @@ def test_the_words_are_those_of_the_scenario(scenario: dict[str, Any], said: dic
     assert ("bound" in found) is ("bound" in said)
 
 
+def test_production_is_named_where_there_is_a_meter_of_it() -> None:
+    assert rests_on({}, metered_pv=False)["forecast"] == RIDGE
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_a_run_and_a_comparison_say_whether_production_is_metered(said: bool, tmp_path: Path) -> None:
+    """Homes of a CSV of registers have no meter of it, those of the demo have one."""
+    scenario = ws.demo(["time.intervals=4"]) if said else ws.load(write_street(tmp_path / "street"))
+    run = ws.run(scenario, out=tmp_path / "runs")
+    compared = ws.compare(scenario, ["uniform_price"], out=tmp_path / "comparisons")
+    for result in (run, compared):
+        assert ("of metered production" in result.rests_on["forecast"]) is said
+        assert ("of metered production" in story_of(result.path).basis["forecast"]) is said
+
+
 def test_a_mechanism_that_rations_by_its_own_rule_says_so() -> None:
     scenario = {"market": {"rationing": "random"}}
     found = rests_on(scenario)
