@@ -136,8 +136,26 @@ def test_a_battery_goes_from_empty_to_full_by_its_action(street: Path) -> None:
     for power in (*[1.0] * 6, *[-1.0] * 6):
         seen, *_ = env.step(action(2, power=power))
         stored.append(seen[STORED])
+    assert stored[0] == pytest.approx(0.475, abs=1e-3)  # expected when the next begins, before it is read
     assert stored[4] == pytest.approx(1, abs=1e-3)
     assert stored[-1] == pytest.approx(0, abs=1e-3)
+
+
+def test_a_plan_that_is_seen_has_the_battery_by_its_rule(street: Path) -> None:
+    env = home_env(scenario_of(street), "home-1")
+    env.reset()
+    nets = [env.step(action(2, power=power))[0][NET] for power in (1.0, -1.0, -1.0)]
+    assert max(nets) < 0.5  # the load of a night, and no charging at 1 kW as before
+
+
+def test_a_home_sees_its_own_battery_alone(street: Path) -> None:
+    most = {}
+    for name, size in (("home-1", 2), ("home-2", 1)):
+        env = home_env(scenario_of(street), name)
+        env.reset()
+        most[name] = max(env.step(action(size))[0][STORED] for _ in range(15))
+    assert most["home-1"] > 0.1
+    assert most["home-2"] == 0
 
 
 def seen_after(street: Path, tmp_path: Path, changed: Callable[[str, str], bool]) -> list[float]:
