@@ -175,6 +175,7 @@ def view_of(view: View, places: IntArray) -> View:
         plan={name: column[places] for name, column in view.plan.items()},
         words=view.words[places],
         homes=view.homes[places],
+        stored_ppm=None if view.stored_ppm is None else view.stored_ppm[places],
         planned_at=None if planned_at is None else lambda prices: planned_at(prices).of_homes(places),
         values=None if view.values is None else (view.values[0][places], view.values[1][places]),
     )

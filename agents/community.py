@@ -32,7 +32,7 @@ from agents.operation import Operation, Projected
 from agents.readings import Readings
 from agents.response import Response
 from agents.rules import AgentRules, Known, Weather
-from agents.state import from_json, to_json
+from agents.state import State, from_json, to_json
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.random import random_words
@@ -41,6 +41,10 @@ from market.units import BoolArray, IntArray
 
 ALONE = "alone_"
 """Begins the names of what registers and devices would show if homes had no market to react to, where they do."""
+
+
+Ahead = tuple[Known, Forecast | None, int]
+"""What is known at a gate, the forecast from there on, and which of its steps is the traded interval."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +144,7 @@ class Community:
         )
         self._forecasters = forecasters or [rules.forecaster] * self.homes
         self._forecasts = self._forecasts_from(first)
+        self._ahead: tuple[int, Ahead] | None = None
         self._strategies = strategies or [rules.strategy] * self.homes
         self._groups = grouped(self._strategies, self.members, rules)
 
@@ -150,6 +155,7 @@ class Community:
         """
         other = copy(self)
         other._next, other._operation, other._alone = self._first, self._new_operation(), None
+        other._ahead = None
         other._groups = grouped(self._strategies, self.members, self._rules)
         return other
 
@@ -171,14 +177,17 @@ class Community:
         """Continue from a snapshot of the same homes under the same rules."""
         self._next = saved["row"]
         self._forecasts = self._forecasts_from(self._first)
+        self._ahead = None
         self._operation.restore(saved)
         if self._alone is not None:
             self._alone.restore(saved["alone"])
         for group in self._groups:
             group.state = from_json(saved["strategies"][group.strategy.name], len(group.homes))
 
-    def _look_ahead(self) -> tuple[Known, Forecast | None, int]:
+    def _look_ahead(self) -> Ahead:
         """What is known at the next gate, the forecast from there on, and which of its steps is the traded interval."""
+        if self._ahead is not None and self._ahead[0] == self._next:
+            return self._ahead[1]
         rules, known = self._rules, self._readings.known_at(self._next)
         ahead = 1 + self._operation.hours_ahead * 60 // rules.minutes
         forecast: Forecast | None = None
@@ -189,7 +198,8 @@ class Community:
         for operation in (self._operation, self._alone):
             if operation is not None:
                 operation.plan(self._next, known, forecast, traded)
-        return known, forecast, traded
+        self._ahead = self._next, (known, forecast, traded)
+        return self._ahead[1]
 
     def expected_net_wh(self) -> IntArray | None:
         """Net energy that each home plans for the next interval, devices included; None without history. [Wh]"""
@@ -207,19 +217,47 @@ class Community:
         Raises:
             InvalidOrders: A strategy returns what is no orders of its homes.
         """
+        views = self._views_at_gate(prices)
+        return joined(
+            [
+                group.order(self._with_quantiles(view, group))
+                for group, view in zip(self._groups, views, strict=True)
+            ]
+        )
+
+    def seen_by(self, strategy: str, prices: IntervalPrices) -> tuple[State, View]:
+        """What the homes of a strategy remember and see at the next gate, before they order."""
+        views = self._views_at_gate(prices)
+        found = [
+            (group.state, view)
+            for group, view in zip(self._groups, views, strict=True)
+            if group.strategy.name == strategy
+        ]
+        return found[0]
+
+    def steer(self, name: str, columns: State) -> None:
+        """Give the homes of the strategy and of the controller of this name columns of their states.
+
+        So somebody outside decides for them, before they order.
+
+        Args:
+            columns: By name, a row for each home of the community.
+        """
+        for group in self._groups:
+            if group.strategy.name == name:
+                group.keep({**group.state, **{key: column[group.places] for key, column in columns.items()}})
+        self._operation.steer(name, columns)
+
+    def _views_at_gate(self, prices: IntervalPrices) -> list[View]:
+        """What each group of homes sees at the next gate."""
         known, forecast, traded = self._look_ahead()
-        net_wh, planned_at = np.zeros(self.homes, dtype=np.int64), None
+        net_wh, projected, planned_at = np.zeros(self.homes, dtype=np.int64), None, None
         if forecast is not None:  # without enough history there are no orders; the retailer settles
             projected = self._operation.project(self._next, known, forecast, traded)
             net_wh = _without_gaps(projected, forecast)
             planned_at = partial(self._operation.respond, projected)
-        views = self._views(known, prices, net_wh, forecast, traded, planned_at)
-        return joined(
-            [
-                group.order(self._with_quantiles(view, group, forecast))
-                for group, view in zip(self._groups, views, strict=True)
-            ]
-        )
+        stored_ppm = self._operation.stored_ppm(projected)
+        return self._views(known, prices, net_wh, forecast, traded, planned_at, stored_ppm)
 
     def bids_again(self, opened: Round) -> Orders:
         """Orders of a later round of the same interval, for what is left of each home's plan; as `bids` otherwise."""
@@ -230,9 +268,9 @@ class Community:
         for group in self._groups:
             group.see_the_end(over)
 
-    def _with_quantiles(self, view: View, group: Bidders, forecast: Forecast | None) -> View:
+    def _with_quantiles(self, view: View, group: Bidders) -> View:
         """A group's view with the quantiles that its strategy needs."""
-        levels_ppm = group.strategy.quantiles_ppm
+        levels_ppm, (_, forecast, _) = group.strategy.quantiles_ppm, self._look_ahead()
         if not levels_ppm or forecast is None:
             return view
         spread = self._forecasts.spread_wh(self._next, forecast, view.traded, levels_ppm, group.places)
@@ -284,10 +322,13 @@ class Community:
         forecast: Forecast | None,
         traded: int,
         planned_at: Callable[[IntArray], Response] | None = None,
+        stored_ppm: IntArray | None = None,
     ) -> list[View]:
         """What each group of homes sees, and nothing of the other homes."""
         words = random_words(self._rules.seed, self._readings.start_of(self._next), self.members)
-        net_wh.flags.writeable = words.flags.writeable = False  # strategies see them one after the other
+        for column in (net_wh, words, stored_ppm):  # strategies see them one after the other
+            if column is not None:
+                column.flags.writeable = False
         view = View(
             known=known,
             prices=prices.of(int(self.members[0])) if self.homes else prices.main,
@@ -300,6 +341,7 @@ class Community:
             planned_at=planned_at,
             rounds=self._rules.rounds,
             start_s=self._readings.start_of(self._next),
+            stored_ppm=stored_ppm,
         )
         if self._beyond is not None:
             values = tuple(limit + more for limit, more in zip(view.worth, self._beyond, strict=True))

@@ -62,3 +62,7 @@ class InvalidForecast(AgentError, ValueError):
 
 class InvalidEnergy(AgentError, ValueError):
     """What a device or a controller returns is not energy per home: a mistake in its code."""
+
+
+class InvalidPolicy(AgentError, ValueError):
+    """A policy that does not fit what homes see and may decide, or a file that holds none."""

@@ -11,13 +11,14 @@ import numpy as np
 
 from agents.control import CONTROLLERS, Controller, Planning, Present
 from agents.devices import DEVICES, TAKEN, Fleet
+from agents.devices.battery import BATTERY, Batteries
 from agents.errors import InvalidEnergy
 from agents.forecast import Forecast
 from agents.response import Response
 from agents.rules import DAY_MINUTES, AgentRules, Known, Weather
 from agents.state import State, from_json, is_whole, kept, to_json
 from market.settlement.tariff import OutsidePrices
-from market.units import BoolArray, IntArray
+from market.units import PPM, BoolArray, IntArray
 
 HOUR_MINUTES: Final = 60
 States = dict[str, State]
@@ -211,6 +212,24 @@ class Operation:
                 net_wh = net_wh + moved[name]
                 net_wh.flags.writeable = False
         return Projected(traded + 1, net_wh, present, at_start, before, moved)
+
+    def stored_ppm(self, projected: Projected | None) -> IntArray | None:
+        """What batteries hold when the traded interval begins, or at the last gate, as a share of their capacity.
+
+        None where no home has one. [parts per million]
+        """
+        fleet = self.fleets.get(BATTERY.name)
+        if not isinstance(fleet, Batteries):
+            return None
+        states = self._states[0] if projected is None else projected.states
+        stored_uwh = states[BATTERY.name]["stored_uwh"]
+        return stored_uwh // np.maximum(fleet.capacity_uwh // PPM, 1)
+
+    def steer(self, name: str, columns: State) -> None:
+        """Give a controller columns of its state, a row per home."""
+        for crew in self._crews:
+            if crew.controller.name == name:
+                crew.state = kept({**crew.state, **columns}, self._homes)
 
     def respond(self, projected: Projected, prices: IntArray) -> Response:
         """What homes want to take in the traded interval at each of several local prices. [micro-currency/kWh]"""

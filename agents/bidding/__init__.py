@@ -93,6 +93,8 @@ class View:
         tape: The earlier rounds; None in the first.
         values: What energy is worth to each home, bought and sold; None for the outside prices.
         start_s: Start of the traded interval. [s since 1970 UTC]
+        stored_ppm: What the battery of each home is expected to hold when the interval begins, as a share of its
+            capacity; 0 for a home without one. None where no home has one. [parts per million]
     """
 
     known: Known
@@ -112,6 +114,7 @@ class View:
     tape: Tape | None = None
     values: Limits | None = None
     start_s: int = 0
+    stored_ppm: IntArray | None = None
 
     @property
     def worth(self) -> Limits:

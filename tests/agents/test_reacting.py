@@ -113,9 +113,12 @@ def test_no_home_bids_beyond_its_worth(name: str) -> None:
         assert all(100_000 <= limit <= 300_000 for limit in limits[: len(HOMES)])
 
 
-@pytest.mark.parametrize("name", sorted(set(REACTING) - {"newsvendor"}))
+@pytest.mark.parametrize("name", sorted(set(REACTING) - {"newsvendor", "steered"}))
 def test_what_happened_changes_what_is_ordered(name: str) -> None:
-    """Were `look` and `learn_own` without effect, the second day's limits would be those of a fresh start."""
+    """Were `look` and `learn_own` without effect, the second day's limits would be those of a fresh start.
+
+    `steered` remembers prices for who decides for it, and decides nothing itself.
+    """
     fresh = bidders(name).order(view(HOMES, 1)).limit_micro_per_kwh.tolist()
     later = [walk(name, HOMES, days=8)[ROUNDS * day][: len(HOMES)] for day in range(1, 8)]
     assert any(limits != fresh for limits in later)

@@ -50,7 +50,7 @@ class Charges:
 
     def columns(self, bills: Mapping[str, IntArray]) -> dict[str, IntArray]:
         """The columns beside those of the postings, of which `bills` are the sums; negative is paid by the home."""
-        fixed, without_vat = self._fixed(vat=True), self._fixed(vat=False)
+        fixed, without_vat = self.fixed(), self.fixed(vat=False)
         if not (self._added.levied or self._added.vat_ppm):
             return fixed
         tariff, remote = self._tariff, bills["retail_import_wh"]
@@ -66,8 +66,8 @@ class Charges:
             found["vat_nano"] = vat + sum(fixed[name] - without_vat[name] for name in fixed)
         return found
 
-    def _fixed(self, *, vat: bool) -> dict[str, IntArray]:
-        """Standing and peak charge of each home, with or without VAT."""
+    def fixed(self, *, vat: bool = True) -> dict[str, IntArray]:
+        """Standing and peak charge of each home so far, with or without VAT; negative is paid by the home."""
         added, found = self._added, {}
 
         def rate(net: int) -> int:
