@@ -225,7 +225,7 @@ class Community:
             ]
         )
 
-    def seen_by(self, strategy: str, prices: IntervalPrices) -> tuple[State, View]:
+    def seen_by(self, strategy: str, prices: AnyPrices) -> tuple[State, View]:
         """What the homes of a strategy remember and see at the next gate, before they order."""
         views = self._views_at_gate(prices)
         found = [
@@ -248,7 +248,7 @@ class Community:
                 group.keep({**group.state, **{key: column[group.places] for key, column in columns.items()}})
         self._operation.steer(name, columns)
 
-    def _views_at_gate(self, prices: IntervalPrices) -> list[View]:
+    def _views_at_gate(self, prices: AnyPrices) -> list[View]:
         """What each group of homes sees at the next gate."""
         known, forecast, traded = self._look_ahead()
         net_wh, projected, planned_at = np.zeros(self.homes, dtype=np.int64), None, None

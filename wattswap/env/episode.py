@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from agents.bidding.steered import LIMITS, STEERED
+from agents.community import Community
 from agents.control.self_consumption import SELF_CONSUMPTION
 from agents.control.steered import POWER, place_of
 from agents.devices.battery import BATTERY
@@ -91,7 +92,8 @@ class Episode:
         if seed is not None and seed != self.setup.seed:
             scenario = self.setup.scenario.model_copy(update={"seed": seed})
             self.setup = self._with_learners(under(self.setup, scenario))
-        self._community, self._charges = self.setup.community(), Charges(self.setup)
+        self._community = cast(Community, self.setup.community())  # several retailers were refused
+        self._charges = Charges(self.setup)
         kept, homes = self.setup.agents.lead + 1, len(self.setup.roster)
         self._power = np.zeros((homes, kept), dtype=np.int64)
         self._charged_nano = np.zeros(homes, dtype=np.int64)
@@ -116,7 +118,7 @@ class Episode:
         if not self.is_over:
             self._power[:, self._place] = 0
             self._steer(np.zeros((len(self._power), self.limits), dtype=np.int64))
-            state, view = self._community.seen_by(STEERED.name, self.setup.prices.at(self.done))
+            state, view = self._community.seen_by(STEERED.name, self.setup.tariffs.at(self.done))
             seen = observe(state, view)
             rows = np.argsort(np.argsort(self._places))  # the view has them in the order of the roster
             self._observation = seen[rows] / SCALE
@@ -185,6 +187,13 @@ def _refuse(setup: Setup, homes: Sequence[str], limits: int) -> None:
     if setup.metered:
         cure = 'set market.quantities = "ordered"'
         wrong.append(Problem("market.quantities", "leaves homes no order to decide on", cure))
+    if setup.tariffs.several:
+        cure = "give all homes one retailer for learning"
+        wrong.append(
+            Problem(
+                "homes.tariffs", "gives homes several retailers, and a learning home's view knows one", cure
+            )
+        )
     if wrong:
         raise UsageError(*wrong)
 

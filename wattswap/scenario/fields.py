@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -73,6 +73,14 @@ def is_resolved(info: ValidationInfo) -> bool:
     return bool(info.context and info.context.get("resolved"))
 
 
+def decimal_of(text: str) -> Decimal | str:
+    """The number that a text is, or the text itself where it is none."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text
+
+
 def _exact(
     decimals: int, finest: str, low: Decimal, high: Decimal, low_excluded: bool = False
 ) -> Callable[[Any, ValidationInfo], int]:
@@ -80,7 +88,7 @@ def _exact(
 
     def convert(value: Any, info: ValidationInfo) -> int:
         if isinstance(value, str) and is_resolved(info):
-            value = Decimal(value)
+            value = decimal_of(value)
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
             cure = isinstance(value, str) and cure_of_value(value)
             raise Wrong(f"must be a number, not {kind(value)}", cure or "write it without quotes, as in 0.25")

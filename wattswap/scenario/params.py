@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo
@@ -12,7 +11,7 @@ from market.parameters import Parameter
 from market.rules import Value
 from wattswap.inputs.collector import CaseReader
 from wattswap.inputs.parameters import read_parameters
-from wattswap.scenario.fields import Wrong, is_resolved, kind
+from wattswap.scenario.fields import Wrong, decimal_of, is_resolved, kind
 
 
 def own_parameters(mechanism: str) -> tuple[Parameter, ...]:
@@ -50,7 +49,4 @@ def values_of(params: dict[str, Any], mechanism: str) -> dict[str, Value]:
 
 
 def _decimal(value: Any) -> Any:
-    try:
-        return Decimal(value) if isinstance(value, str) else value
-    except InvalidOperation:
-        return value
+    return decimal_of(value) if isinstance(value, str) else value
