@@ -278,10 +278,13 @@ def test_what_nobody_can_decide_in_is_refused_at_once(street: Path) -> None:
 
 def test_homes_of_several_retailers_are_refused(street: Path) -> None:
     night = "tariff.other.night={import_per_kwh=0.2,feed_in_per_kwh=0.1}"
-    one = scenario_of(street, night, 'homes.tariffs={night=["home-2"]}')
-    with pytest.raises(UsageError, match="homes.tariffs: gives homes several retailers"):
+    rule = 'market.imbalance="retailer"'
+    one = scenario_of(street, night, rule, 'homes.tariffs={night=["home-2"]}')
+    with pytest.raises(UsageError, match=r"homes\.tariffs: gives homes several retailers"):
         home_env(one, "home-1")
-    home_env(scenario_of(street, night, "homes.tariffs={night=1}"), "home-1").reset(seed=1)  # one for all
+    home_env(scenario_of(street, night, rule, "homes.tariffs={night=1}"), "home-1").reset(
+        seed=1
+    )  # one for all
 
 
 def test_actions_of_another_shape_and_what_is_no_number_are_refused(street: Path) -> None:
