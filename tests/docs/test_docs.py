@@ -201,6 +201,6 @@ def test_the_readme_shows_the_report_before_its_first_heading_of_a_section() -> 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "(docs/img/report.png)" in text[: text.index("\n## ")]
     sections = [part for part in text.split("\n## ") if "$ wattswap" in part]
-    assert len(sections) == 3
+    assert len(sections) == 4
     for part in sections:
         assert re.search(r"^\*\*Next:\*\* `wattswap ", part, re.MULTILINE), part.splitlines()[0]
