@@ -197,7 +197,7 @@ class Community:
             forecast, traded = self._forecasts.at(self._next, known, rules.lead + ahead), rules.lead
         for operation in (self._operation, self._alone):
             if operation is not None:
-                operation.plan(self._next, known, forecast, traded)
+                operation.plan(self._next, known, forecast, traded, self._forecasts.errors_wh)
         self._ahead = self._next, (known, forecast, traded)
         return self._ahead[1]
 

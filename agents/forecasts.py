@@ -103,6 +103,20 @@ class Forecasts:
         (slot,) = slot_of_day(known.local_minute[row : row + 1], known.minutes).tolist()
         return self._residuals.quantiles_wh(slot, levels_ppm, homes)
 
+    def errors_wh(self, row: int, steps: int) -> IntArray | None:
+        """How far readings were from their forecasts on the last days; see `Residuals.days_wh`.
+
+        Args:
+            row: The traded interval.
+            steps: Intervals from the first on that is not known at its gate.
+        """
+        if self.forecaster is PERFECT_FORESIGHT:
+            return None
+        known = self._known_at(row)
+        self._residuals.extend(known)
+        (slot,) = slot_of_day(known.local_minute[row - self._lead :][:1], known.minutes).tolist()
+        return self._residuals.days_wh(slot, steps)
+
 
 class _Part:
     """One forecaster and the part of the energy that it is given."""

@@ -84,6 +84,16 @@ class MixedForecasts:
                 wh[:, here], has[here] = spread
         return (wh, has) if has.any() else None
 
+    def errors_wh(self, row: int, steps: int) -> IntArray | None:
+        """How far readings were from their forecasts on the last days; 0 for a group that has too few."""
+        found = [(places, own.errors_wh(row, steps)) for places, _, own in self._groups]
+        days = max((0 if wh is None else len(wh) for _, wh in found), default=0)
+        errors_wh = np.zeros((days, steps, self._homes), dtype=np.int64)
+        for places, wh in found:
+            if wh is not None:
+                errors_wh[: len(wh), :, places] = wh
+        return errors_wh if days else None
+
 
 def _gate_of(places: IntArray, known_at: Gate, rows: int) -> Gate:
     """What some of the homes know: their columns are copied once, not at every gate."""

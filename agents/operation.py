@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +23,8 @@ from market.units import PPM, BoolArray, IntArray
 
 HOUR_MINUTES: Final = 60
 States = dict[str, State]
+Errors = Callable[[int, int], IntArray | None]
+"""See `Forecasts.errors_wh`."""
 """State of each device, by its name."""
 
 
@@ -162,7 +165,9 @@ class Operation:
                 notes += crew.controller.notes(own)
         return tuple(notes)
 
-    def plan(self, row: int, known: Known, forecast: Forecast | None, traded: int) -> None:
+    def plan(
+        self, row: int, known: Known, forecast: Forecast | None, traded: int, errors_wh: Errors
+    ) -> None:
         """Let the controllers plan at the gate of a row, once."""
         if self._planned == row:
             return
@@ -183,6 +188,7 @@ class Operation:
                 fleets=self.fleets,
                 owns=self._owns,
                 states=self._states[-1 - traded],
+                errors_wh=partial(errors_wh, row, steps),
                 homes=self._members,
                 seed=self._rules.seed,
             )

@@ -90,3 +90,25 @@ class Residuals:
         place = -(-count[:, None] * np.array(levels_ppm) // PPM) - 1
         quantile_wh = np.take_along_axis(ordered, np.maximum(place, 0), axis=1).T.astype(np.int64)
         return np.where(enough, quantile_wh, 0), enough
+
+    def days_wh(self, slot: int, steps: int) -> IntArray | None:
+        """The residuals of whole days, as they followed each other: what was missed in the morning goes on at noon.
+
+        Args:
+            slot: The time of day at which the days begin, that of the first interval that is not yet known.
+            steps: Intervals of each, less than two days.
+
+        Returns:
+            Shape (days, steps, homes), the last day first; 0 where a home has none, and all of a home with fewer than
+            14 whole days; None where no home has more. [Wh]
+        """
+        kept = [self._kept[(slot + step) % self._slots] for step in range(steps)]
+        days = min(len(column) for column in kept) - 1
+        if days < LEAST_DAYS:
+            return None
+        # The last of a slot is of the day before; where the day ahead goes on into the next one, of a day later.
+        rows = [[kept[step][step // self._slots - day] for step in range(steps)] for day in range(2, days + 2)]
+        residuals_wh = np.array(rows, dtype=np.int64)
+        known = residuals_wh < _MISSING
+        enough = known.all(axis=1).sum(axis=0) >= LEAST_DAYS
+        return np.where(known & enough, residuals_wh, 0) if enough.any() else None

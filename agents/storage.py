@@ -10,7 +10,7 @@ Source: Bellman, Dynamic Programming, 1957; the infimal convolution of convex fu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +43,21 @@ class Value(NamedTuple):
         cost: FloatArray = np.cumsum(self.slope * used / PPM, axis=1)[:, -1]
         return cost
 
+    def mean(self, scenarios: int) -> Value:
+        """What each content is worth on average over scenarios, of which the homes of each follow the other's.
+
+        A sum of convex functions: their slopes change at the union of their breakpoints.
+        """
+        start = _before(self.length_uwh).reshape(scenarios, -1, self.slope.shape[1])
+        change = np.diff(self.slope, axis=1, prepend=0.0).reshape(start.shape)
+        capacity_uwh = self.length_uwh.sum(axis=1).reshape(scenarios, -1)[0][:, None]
+        # Pieces that only fill up begin at the capacity, behind all others, and get no length.
+        start, change = (np.concatenate(tuple(each), axis=1) for each in (start, change))
+        place = np.argsort(start, axis=1, kind="stable")
+        start, change = (np.take_along_axis(each, place, axis=1) for each in (start, change))
+        length = np.diff(start, axis=1, append=capacity_uwh)
+        return _packed(np.cumsum(change, axis=1) / scenarios, length)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stores:
@@ -66,6 +81,11 @@ class Stores:
     discharge_efficiency_ppm: IntArray
     wear_micro_per_kwh: IntArray
     gently_ppm: int = 0
+
+    def times(self, scenarios: int) -> Stores:
+        """The same stores in each of some scenarios, one after the other."""
+        columns = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "gently_ppm"}
+        return replace(self, **{name: np.tile(column, scenarios) for name, column in columns.items()})
 
     def left(self, price: Price) -> Value:
         """The value of what is left at the end of a plan, where it will be given at a price. [micro-currency/kWh]"""

@@ -158,8 +158,9 @@ def of_window(folder: Path, homes: Path, start: str) -> None:
             ways = f"homes.control={control}", f"homes.forecast={forecast}"
             if forecast == "ridge" or control in ("no_ties", "plan"):
                 go(f"{control}, {forecast}", *ways, ALONE, share=True)
+    go("plan_by_scenarios, ridge", "homes.control=plan_by_scenarios", ALONE, share=True)
     go("rule, market")
-    for control in ("no_ties", "early", "plan"):
+    for control in ("no_ties", "early", "plan", "plan_by_scenarios"):
         go(f"{control}, market, orders an hour ahead", f"homes.control={control}")
     go("plan, market, perfect foresight", "homes.control=plan", perfect)
 

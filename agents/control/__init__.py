@@ -48,6 +48,8 @@ class Planning:
         fleets: The devices by name.
         owns: Which homes have each of them.
         states: Their states before the first step of the forecast.
+        errors_wh: How far readings were from their forecasts on days before, from the first step of the forecast on,
+            shape (days, steps, homes); None with fewer than two weeks of them. [Wh]
         homes: Index of each home in the roster.
         seed: From which random draws of the agents follow.
     """
@@ -60,6 +62,7 @@ class Planning:
     fleets: Mapping[str, Fleet]
     owns: Mapping[str, BoolArray]
     states: Mapping[str, State]
+    errors_wh: Callable[[], IntArray | None]
     homes: IntArray
     seed: int
 

@@ -46,6 +46,8 @@ class Ties:
         charge_early_ppm: By how much a feed-in price counts more for every hour ahead. [parts per million]
         spread_ppm: Most that an hour's import price counts more for one home than for another, drawn for each home and
             hour, as a share of the mean import price ahead. [parts per million]
+        gently_ppm: By how much energy charged from the grid counts more for each further quarter of the power. [parts
+            per million]
     """
 
     discharge_early_ppm: int = 500
@@ -112,6 +114,7 @@ def plan(
     last: dict[tuple[object, ...], list[Value]],
     look: Callable[[State, Planning, int, Ties], Outlook],
     falls_back: bool,
+    by_scenarios: bool,
 ) -> State:
     """Work out what every content is worth at the end of the traded interval, and of those before it.
 
@@ -142,7 +145,8 @@ def plan(
     if isinstance(batteries, Batteries):
         stores = stores_of(batteries, ties)
         with_others_wh = net_wh + sum(energy_wh.T for energy_wh in others_wh.values())
-        ends = _ends(last, stores, with_others_wh, prices, planning.traded, DAYS_AFTER * ahead)
+        errors_wh = planning.errors_wh() if by_scenarios else None
+        ends = _ends(last, stores, with_others_wh, errors_wh, prices, planning.traded, DAYS_AFTER * ahead)
         owned = _written(state, planning, batteries, ties)
         worse = follows & paper.rule_was_better(owned, ends[-1]) & falls_back
         owned |= {
@@ -255,17 +259,22 @@ def _ends(
     last: dict[tuple[object, ...], list[Value]],
     stores: Stores,
     net_wh: IntArray,
+    errors_wh: IntArray | None,
     prices: Outlook,
     traded: int,
     days: int,
 ) -> list[Value]:
     """See `_values`: at the end of a day that the given number of days like it follow, and before it.
 
+    With errors the day ahead is each of the days that would have come if the forecast were as wrong as then, and the
+    value is their mean: the store is used without knowing which of them will come, and what follows as if one knew.
+
     The last answer is kept: homes that live a second time, without a market or with other orders, differ in what they
     have stored alone.
     """
     given = net_wh, prices.bought, prices.sold, *(getattr(stores, one.name) for one in fields(stores))
-    key = (net_wh.shape, traded, days, *(np.asarray(array).tobytes() for array in given))
+    errors = None if errors_wh is None else errors_wh.tobytes()
+    key = (net_wh.shape, traded, days, errors, *(np.asarray(array).tobytes() for array in given))
     if key not in last:
         last.clear()
         steps = enumerate(net_wh)
@@ -273,8 +282,24 @@ def _ends(
         value = stores.left(prices.sold.min(axis=0) * (days > 0))
         for step in [*range(len(costs) - 1, traded - 1, -1)] * days:
             value = stores.before(value, costs[step])
-        last[key] = _values(stores, value, costs, traded)
+        if errors_wh is None:
+            last[key] = _values(stores, value, costs, traded)
+        else:
+            last[key] = _mean_values(stores, value, net_wh + errors_wh[:, : len(net_wh)], prices, traded)
     return last[key]
+
+
+def _mean_values(
+    stores: Stores, value: Value, days_wh: IntArray, prices: Outlook, traded: int
+) -> list[Value]:
+    """As `_values`, on average over days that may come, shape (days, steps, homes)."""
+    days, steps, homes = days_wh.shape
+    many = stores.times(days)
+    at_end = Value(*(np.tile(column, (days, 1)) for column in value))
+    bought, sold = (np.tile(price, days) for price in (prices.bought, prices.sold))
+    net_wh = days_wh.transpose(1, 0, 2).reshape(steps, days * homes)
+    costs = [many.cost(net_wh[step], bought[step], sold[step]) for step in range(steps)]
+    return [end.mean(days) for end in _values(many, at_end, costs, traded)]
 
 
 def _values(stores: Stores, value: Value, costs: list[Cost], traded: int) -> list[Value]:
@@ -372,14 +397,16 @@ def notes(state: State) -> tuple[str, ...]:
     )
 
 
-def planner(name: str, summary: str, ties: Ties) -> Controller:
-    """A controller that plans, and decides ties in its way."""
+def planner(name: str, summary: str, ties: Ties, *, by_scenarios: bool = False) -> Controller:
+    """A controller that plans, decides ties in its way, and may count with the errors of its own forecasts."""
     return Controller(
         name,
         partial(command, ties=ties),
         summary,
         start=start,
-        plan=partial(plan, ties=ties, days={}, last={}, look=outlook, falls_back=True),
+        plan=partial(
+            plan, ties=ties, days={}, last={}, look=outlook, falls_back=True, by_scenarios=by_scenarios
+        ),
         hours_ahead=24,
         reacts=True,
         respond=partial(respond, ties=ties),
@@ -390,6 +417,15 @@ def planner(name: str, summary: str, ties: Ties) -> Controller:
 
 PLAN = CONTROLLERS.register(
     planner("plan", "run batteries a day ahead at the outside prices, by the value of what is stored", Ties())
+)
+
+BY_SCENARIOS = CONTROLLERS.register(
+    planner(
+        "plan_by_scenarios",
+        "as plan, with the errors that its own forecasts had on each of up to 26 days before",
+        Ties(),
+        by_scenarios=True,
+    )
 )
 
 
@@ -427,7 +463,7 @@ BY_PRICES = CONTROLLERS.register(
         partial(command, ties=Ties(0, 0, 0, 0)),
         "a study, not for use: plan by the local prices of last week; homes that all do so cost more than no batteries",
         start=start_listening,
-        plan=partial(plan, ties=Ties(0, 0, 0, 0), days={}, last={}, look=local_outlook, falls_back=False),
+        plan=partial(plan, ties=Ties(0, 0, 0, 0), days={}, last={}, look=local_outlook, falls_back=False, by_scenarios=False),
         hours_ahead=24,
         hear=hear,
         notes=notes,

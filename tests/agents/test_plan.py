@@ -152,6 +152,37 @@ def test_a_home_that_is_full_offers_what_it_would_give_to_the_grid_at_the_feed_i
     assert offer[2] == 60_000
 
 
+def test_the_errors_of_days_before_are_those_of_each_interval_at_its_own_gate() -> None:
+    """And they go on as they did then, from each day into the next."""
+    community, row, steps = homes(first=22 * DAY), 25 * DAY + 7, DAY + 3
+    forecasts, net_wh = community._forecasts, community._readings.net_wh
+    errors_wh = forecasts.errors_wh(row, steps)
+    assert errors_wh is not None
+    first = row - RULES.lead
+    for day in range(len(errors_wh)):
+        for step in range(steps):
+            then = first + step - (day + 2) * DAY
+            whole_days = min(7, (then - RULES.lead) // DAY)
+            past = [then - back * DAY for back in range(1, whole_days + 1)]
+            if not past:
+                assert not errors_wh[day, step].any()
+                continue
+            mean = np.rint(np.mean([net_wh[one] for one in past], axis=0))
+            assert np.abs(errors_wh[day, step] - (net_wh[then] - mean)).max() <= 1
+
+
+def test_with_too_few_errors_a_plan_by_scenarios_is_a_plan_and_then_it_costs_less() -> None:
+    plain, drawn = (
+        homes(5, rules=replace(RULES, control=control)) for control in ("plan", "plan_by_scenarios")
+    )
+    _, own = lived(plain, 8 * DAY)
+    _, other = lived(drawn, 8 * DAY)
+    assert own.tolist() == other.tolist()
+    cost, _ = lived(plain, 20 * DAY)
+    by_scenarios, _ = lived(drawn, 20 * DAY)
+    assert by_scenarios < cost
+
+
 @pytest.mark.parametrize("members", [[2], [2, 0]])
 def test_a_home_does_the_same_alone_and_among_others(members: list[int]) -> None:
     together, some = homes(3), homes(3, members=members)
@@ -254,16 +285,18 @@ def test_values_that_are_kept_are_those_of_the_same_inputs_alone() -> None:
         spec = replace(BATTERY, capacity_wh=capacity_wh)
         return stores_of(Batteries.from_specs([spec, spec], 60), Ties())
 
-    given = stores(40_000), net_wh, prices, 1, 4
+    given = stores(40_000), net_wh, None, prices, 1, 4
+    errors_wh = draw.integers(-300, 300, (3, 26, 2))
     kept: dict[tuple[object, ...], list[Value]] = {}
     for varied in (
         given,
         (stores(50_000), *given[1:]),
         (given[0], net_wh + 100, *given[2:]),
-        (*given[:2], replace(prices, bought=bought + 1e4), *given[3:]),
-        (*given[:2], replace(prices, sold=bought / 3), *given[3:]),
-        (*given[:3], 0, 4),
-        (*given[:4], 0),
+        (*given[:2], errors_wh, *given[3:]),
+        (*given[:3], replace(prices, bought=bought + 1e4), *given[4:]),
+        (*given[:3], replace(prices, sold=bought / 3), *given[4:]),
+        (*given[:4], 0, 4),
+        (*given[:5], 0),
     ):
         ends_of(kept, *given)
         found, anew = ends_of(kept, *varied), ends_of({}, *varied)

@@ -141,6 +141,31 @@ def test_the_value_of_every_content_is_that_of_a_dynamic_programme_on_a_grid(see
 
 
 @settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 5))
+def test_the_mean_of_values_is_the_mean_at_every_content(seed: int, scenarios: int) -> None:
+    fleet, net_wh, bought, sold, _ = drawn(seed, homes=3)
+    stores, draw = stores_of(fleet), np.random.default_rng(seed)
+    each = [
+        walked(stores, net_wh + draw.integers(-900, 900, net_wh.shape), bought, sold, 150_000.0)[-1]
+        for _ in range(scenarios)
+    ]
+    width = max(one.slope.shape[1] for one in each)
+    several = Value(
+        *(
+            np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
+            for parts in zip(*each, strict=True)
+        )
+    )
+    mean = several.mean(scenarios)
+    assert (np.diff(mean.slope, axis=1)[mean.length_uwh[:, 1:] > 0] > -1e-6).all()
+    for content in (fleet.capacity_uwh * share // 16 for share in range(17)):
+        expected = np.mean([one.at(content) for one in each], axis=0)
+        assert mean.at(content) == pytest.approx(expected, rel=1e-9, abs=1e-3)
+    alone = Value(*(column[1::3] for column in several)).mean(scenarios)
+    assert alone.at(fleet.capacity_uwh[1:2]).tolist() == mean.at(fleet.capacity_uwh)[1:2].tolist()
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6))
 def test_homes_do_not_depend_on_each_other(seed: int) -> None:
     fleet, net_wh, bought, sold, stored = drawn(seed, homes=4)
