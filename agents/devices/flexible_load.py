@@ -100,26 +100,29 @@ class FlexibleLoads:
         """
         left, prices = self._left_wh(state, moment), _bought(moment)
         prices[0] = price
-        wanted = np.rint(self._split_wh(left, prices)[0]).astype(np.int64)
+        split_wh, place = self._split_wh(left, prices)
+        wanted = np.rint(split_wh[place[0]]).astype(np.int64)
         # What later intervals could not take; in the last one that is all.
         least_wh = np.maximum(left - (len(prices) - 1) * self._most_wh, 0)
         taken: IntArray = np.clip(wanted, least_wh, np.minimum(left, self._most_wh))
         return taken
 
-    def _split_wh(self, left_wh: IntArray, prices: IntArray) -> FloatArray:
-        """What is left of a day on intervals of these prices, shape (intervals, homes). [Wh]"""
-        order = np.argsort(prices, kind="stable")
-        weight = self._weights(prices[order])
-        # From the cheapest on: what is left with all cheaper ones at full power, and whether the next is so too.
-        from_here = np.cumsum(weight[::-1], axis=0)[::-1]
-        remaining = left_wh - np.arange(len(prices))[:, None] * self._most_wh
-        full = remaining * weight >= self._most_wh * from_here
-        count = np.logical_and.accumulate(full).sum(axis=0)
-        first, home = np.minimum(count, len(prices) - 1), np.arange(len(left_wh))
+    def _split_wh(self, left_wh: IntArray, prices: IntArray) -> tuple[FloatArray, IntArray]:
+        """What is left of a day on intervals of these prices.
+
+        Returns:
+            For each distinct price, rising, what each home takes in an interval [Wh], and the place of each interval's
+            price among them.
+        """
+        distinct, place, many = np.unique(prices, return_inverse=True, return_counts=True)
+        weight, count, index = self._weights(distinct), many[:, None], np.arange(len(distinct))[:, None]
+        # From the cheapest on: what is left with all cheaper ones at full power, and whether the next are so too.
+        from_here = np.cumsum((weight * count)[::-1], axis=0)[::-1]
+        remaining = left_wh - (np.cumsum(count, axis=0) - count) * self._most_wh
+        full = np.logical_and.accumulate(remaining * weight >= self._most_wh * from_here).sum(axis=0)
+        first, home = np.minimum(full, len(distinct) - 1), np.arange(len(left_wh))
         shared = weight * (remaining[first, home] / from_here[first, home])
-        split = np.empty_like(weight)
-        split[order] = np.where(np.arange(len(prices))[:, None] < count, self._most_wh, shared)
-        return split
+        return np.where(index < full, self._most_wh, shared), place
 
     def _left_wh(self, state: State, moment: Moment) -> IntArray:
         """Energy left of the day at the start of an interval. [Wh]"""
@@ -129,16 +132,15 @@ class FlexibleLoads:
         )
 
     def _weights(self, prices: IntArray) -> FloatArray:
-        """Prices to the power of minus the elasticity of each home, relative to the first, shape (prices, homes)."""
-        distinct, place = np.unique(prices, return_inverse=True)
+        """Rising prices to the power of minus each elasticity, relative to the first, shape (prices, homes)."""
         by_elasticity = [
             [
                 float(_EXACT.divide(_power(price, milli), _power(int(prices[0]), milli)))
-                for price in distinct.tolist()
+                for price in prices.tolist()
             ]
             for milli in self._elasticities.tolist()
         ]
-        return np.array(by_elasticity)[self._which][:, place].T
+        return np.array(by_elasticity).T[:, self._which]
 
     def step(self, state: State, command_wh: IntArray, moment: Moment) -> tuple[IntArray, State]:
         """Take what is commanded, between what it takes at the import price and at the feed-in price."""
@@ -162,7 +164,8 @@ class FlexibleLoads:
         path: list[float] = []
         while len(path) < len(moments):  # a local day after the other
             moment = moments[len(path)]
-            path += alone._split_wh(alone._left_wh(own, moment), _bought(moment))[:, 0].tolist()
+            split_wh, place = alone._split_wh(alone._left_wh(own, moment), _bought(moment))
+            path += split_wh[place, 0].tolist()
         name, fixed = f"flexible_load{home}", np.array(path[: len(moments)])
         takes = model.variables(f"{name}.takes_wh", len(moments), lower=fixed, upper=fixed)
         return [takes, model.variables(f"{name}.gives_wh", len(moments), upper=0.0)]
