@@ -12,7 +12,7 @@ price only: its own surplus, or what it has agreed to buy in the market. A plan 
 which it cannot change, because this utility is not linear; it orders at each local price what the same formula gives
 with that price in the interval. Where a home has a battery too, that comes after this load.
 
-Households in experiments with two prices a day had elasticities of .07 to .21, on average .14 (Caves and others).
+Homes in experiments with two prices a day had elasticities of .07 to .21, on average .14 (Caves and others).
 
 Source: Arrow, Chenery, Minhas, Solow, Review of Economics and Statistics 43 (1961), 225-250; Caves, Christensen,
 Herriges, Journal of Econometrics 26 (1984), 179-203.
@@ -68,7 +68,7 @@ class FlexibleLoad:
             wrong = f"is {self.daily_wh / MILLI:g}, more than the power gives in a day of {SHORTEST_DAY_HOURS} hours"
             faults.append(("daily_kwh", wrong, f"give at most {most_wh / MILLI:g}, or a higher power_kw"))
         if not 0 <= self.elasticity_milli <= MOST_ELASTICITY * MILLI:
-            cure = f"give 0 (price plays no part) to {MOST_ELASTICITY}; households have .1 to .2"
+            cure = f"give 0 (price plays no part) to {MOST_ELASTICITY}; homes in experiments had .07 to .21"
             faults.append(("elasticity", f"is {self.elasticity_milli / MILLI:g}", cure))
         if faults:
             raise ImpossibleDevice(faults)
