@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.community import Community
+from agents.control import CONTROLLERS, Present
 from agents.devices import Moment
 from agents.devices.flexible_load import FlexibleLoad, FlexibleLoads
 from agents.rules import AgentRules
@@ -116,6 +117,14 @@ def test_every_local_day_has_its_energy_whatever_is_commanded(
         if mine[-1] < steps - 1:  # the last day goes on
             assert energy == spec.daily_wh * len(mine) // whole
         assert energy <= spec.daily_wh
+
+
+def test_the_most_that_is_accepted_fits_into_the_shortest_day() -> None:
+    """Though the power gives no whole Wh in a quarter of an hour."""
+    spec = FlexibleLoad(50 * 23, 50, 1_000)
+    found = taken(spec, priced(moments_from("2016-03-27T00:00", 92, 15), np.arange(92) * 1_000))
+    assert sum(found) == 50 * 23
+    assert max(found) == 13
 
 
 @pytest.mark.parametrize("start", NIGHTS)
@@ -257,11 +266,19 @@ def test_a_home_that_plans_orders_more_where_energy_is_cheap_and_takes_what_it_a
         assert meters.columns["flexible_left_wh"][0] == 12_000 - meters.import_wh[0] + 500
 
 
-def test_a_home_without_elasticity_orders_as_any_other() -> None:
-    """Its energy does not depend on the price, so the staircase has no answer of its load to go by."""
-    inelastic = lived(homes([replace(LOAD, elasticity_milli=0)]), 1)[0]
-    assert inelastic[1] == [500]
-    assert sum(inelastic[4]) == 1_000
+def test_only_a_home_whose_load_depends_on_the_price_answers_by_price() -> None:
+    """Others order by the quantiles of their forecast, as homes without flexible load do."""
+    fleet = FlexibleLoads([LOAD, None, replace(LOAD, elasticity_milli=0), LOAD], 60)
+    none, follows = np.zeros(4, dtype=np.int64), np.array([True, True, True, False])
+    present = Present(
+        0, 60, {}, prices=TARIFF.at(0), agreed_wh=none, tariff=TARIFF, homes=np.arange(4, dtype=np.int64)
+    )
+    respond = CONTROLLERS.get("plan").respond
+    assert respond is not None
+    answer = respond({"follows": follows}, present, fleet, fleet.start(), none, np.array([60_000, 220_000]))
+    assert answer.known.tolist() == [True, False, False, False]
+    assert answer.net_wh[0, 0] > answer.net_wh[1, 0]
+    assert answer.net_wh[:, 2].tolist() == [500, 500]
 
 
 def test_own_surplus_counts_as_cheap() -> None:
