@@ -39,6 +39,20 @@ def _instant_s(zone: str, minute: int) -> int:
     return int(clock.first_utc_s[0])
 
 
+@lru_cache(maxsize=8_192)
+def intervals_of_day(zone: str, start_s: int, minutes: int) -> tuple[int, int]:
+    """How many intervals of a local day come before one of them, and how many there are from it on.
+
+    Args:
+        zone: Name of the zone.
+        start_s: Start of the interval, whose day it belongs to. [s since 1970 UTC]
+        minutes: Length of the intervals. [min]
+    """
+    day, step_s = day_of(local_minute(zone, start_s)), minutes * 60
+    first_s, end_s = instant_s(zone, np.array([day, day + 1]) * DAY_MINUTES).tolist()
+    return (start_s - first_s) // step_s, max(-(-(end_s - start_s) // step_s), 1)
+
+
 def weekday(day: int) -> int:
     """Weekday of a local day, counted from 1970-01-01; Monday is 0."""
     return (day + _THURSDAY) % 7

@@ -327,6 +327,8 @@ class Operation:
             self._zone,
             self._rules.seed,
             self._members,
+            tariff=self._tariff,
+            tariff_row=row - self._first,
             prices=prices,
             agreed_wh=agreed_wh,
         )

@@ -108,6 +108,14 @@ class Known:
         return self if part_wh is None else replace(self, net_wh=part_wh, pv_wh=None, load_wh=None)
 
 
+def tariff_rows(tariff: OutsidePrices, rows: IntArray, steps_per_day: int) -> IntArray:
+    """The rows of a tariff that stand for others: after the last price those of the day before it."""
+    last = len(tariff) - 1
+    late = np.maximum(rows - last, 0)
+    found: IntArray = np.clip(rows - -(-late // steps_per_day) * steps_per_day, 0, last)
+    return found
+
+
 def local_minutes(start_s: int, minutes: int, rows: int, zone: str) -> IntArray:
     """What the local clock shows at the start of each row. [min since 1970 on that clock]"""
     return local_of_utc(start_s + np.arange(rows, dtype=np.int64) * minutes * 60, zone_named(zone)) // 60

@@ -21,20 +21,27 @@ from agents.devices import DEVICES, Fleet, Moment
 from agents.devices.appliance import Appliance
 from agents.devices.battery import Battery
 from agents.devices.ev import Car
+from agents.devices.flexible_load import FlexibleLoad
 from agents.devices.heat_pump import HeatPump
 from agents.devices.hot_water import Tank
+from market.settlement.tariff import OutsidePrices
 from optimizer.solver.builder import ModelBuilder
 from optimizer.solver.compile import CompiledModel
 from optimizer.solver.session import Session
 
 START_S = 1_475_280_000
 WEATHER = {"temp_c": 4.0, "ghi": 300.0, "dni": 250.0, "dhi": 120.0}
+TARIFF = OutsidePrices(
+    np.tile(np.repeat([240_000, 480_000, 240_000], [68, 16, 12]), 9), np.full(9 * 96, 60_000)
+)
+"""A tariff with an evening peak, by quarter hours."""
 HOMES = 1_000
 ROUNDS = 40
 SPECS: dict[str, Any] = {
     "appliance": Appliance(1_200, 120, 20 * 60, 6 * 60),
     "battery": Battery(6_400, 5_000, 5_000, 949_000, 949_000),
     "ev": Car(58_000, 11_000, 7_500, 450, 1_050, charge_efficiency_ppm=920_000, late_minutes=60),
+    "flexible_load": FlexibleLoad(5_000, 2_000, 200),
     "heat_pump": HeatPump(2_500, 160, 9_000, 3_400, 70),
     "hot_water": Tank(
         200, 2_000, (0,) * 6 + (30_000, 25_000) + (0,) * 10 + (15_000, 20_000, 10_000, 5_000, 0, 0)
@@ -48,8 +55,12 @@ if find_spec("pvlib"):
 
 def moments(first: int, steps: int, minutes: int) -> list[Moment]:
     """The intervals of a horizon."""
+    starts = [START_S + (first + t) * minutes * 60 for t in range(steps)]
     return [
-        Moment(START_S + (first + t) * minutes * 60, minutes, WEATHER, "Europe/Berlin") for t in range(steps)
+        Moment(
+            start_s, minutes, WEATHER, "Europe/Berlin", tariff=TARIFF, tariff_row=(start_s - START_S) // 900
+        )
+        for start_s in starts
     ]
 
 
@@ -113,7 +124,7 @@ def main() -> None:
         ms = cpu_ms(
             lambda i, fleet=fleet, state=state, asked=asked, now=now: fleet.step(state, asked, now[i])
         )
-        print(f"{name:<10} {ms:>6.3f} ms")
+        print(f"{name:<13} {ms:>6.3f} ms")
 
 
 if __name__ == "__main__":

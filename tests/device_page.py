@@ -123,6 +123,18 @@ charge_efficiency = 0.92
         "With `discharge_kw` it also gives energy to the home: under `self_consumption` only what the next trip does"
         " not need, under a\nplan whatever still lets it be ready.",
     ),
+    "flexible_load": About(
+        """\
+[homes.flexible_load.h1]
+daily_kwh = 4
+power_kw = 2
+elasticity = 0.14
+""",
+        {
+            "flexible_wh": "Energy that it took.",
+            "flexible_left_wh": "What is left of the energy of the local day after the interval.",
+        },
+    ),
     "heat_pump": About(
         """\
 [homes.heat_pump.h1]

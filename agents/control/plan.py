@@ -20,7 +20,7 @@ from agents.day_plan import Day, DayPlan
 from agents.devices import Fleet, Moment
 from agents.devices.battery import Batteries
 from agents.response import Response
-from agents.rules import DAY_MINUTES, AgentRules
+from agents.rules import DAY_MINUTES, AgentRules, tariff_rows
 from agents.state import State
 from agents.storage import Cost, Stores, Value
 from market.random import tie_words
@@ -72,10 +72,9 @@ class Outlook:
 def outlook(state: State, planning: Planning, steps: int, ties: Ties) -> Outlook:
     """The outside prices of the steps of a forecast, ties decided; after the last price those of the day before it."""
     known, tariff = planning.known, planning.known.tariff
-    last, day, step_s = len(tariff) - 1, known.steps_per_day, known.minutes * 60
+    step_s = known.minutes * 60
     ahead = np.arange(steps) - planning.traded
-    rows = known.tariff_row + ahead
-    rows = np.clip(rows - -(-np.maximum(rows - last, 0) // day) * day, 0, last)
+    rows = tariff_rows(tariff, known.tariff_row + ahead, known.steps_per_day)
     bought = (tariff.import_micro_per_kwh[rows] + tariff.grid_fee_remote_micro_per_kwh).astype(np.float64)
     hour = ((planning.start_s + ahead * step_s) // HOUR_S).tolist()
     words = {one: tie_words(planning.seed, one * HOUR_S, planning.homes) for one in dict.fromkeys(hour)}
@@ -325,6 +324,8 @@ def command(
     by_rule = self_consuming(fleet, device, present, net_wh)
     if not state["follows"].any():
         return by_rule
+    if hasattr(fleet, "demand_wh"):
+        return np.where(state["follows"], present.agreed_wh - net_wh, by_rule)
     step = _step(state, present)
     if not isinstance(fleet, Batteries):
         planned: IntArray = state[_key(fleet)][:, step]
@@ -350,9 +351,14 @@ def respond(
 ) -> Response:
     """Take or give what costs least where any quantity can be bought and sold at a local price, for several of them."""
     wanted = np.zeros((len(prices), len(net_wh)), dtype=np.int64)
+    demand, outside = getattr(fleet, "demand_wh", None), present.prices
+    if demand is not None:
+        for level, price in enumerate(prices.tolist()):
+            wanted[level] = demand(device, present, price + outside.grid_fee_local_micro_per_kwh)
+        return Response(wanted, state["follows"] & (wanted != wanted[0]).any(axis=0))
     if not isinstance(fleet, Batteries) or not state["follows"].any():
         return Response(wanted, np.zeros(len(net_wh), dtype=np.bool_))
-    step, stores, outside = _step(state, present), stores_of(fleet, ties), present.prices
+    step, stores = _step(state, present), stores_of(fleet, ties)
     value, content_uwh = _value(state, step), device["stored_uwh"] - fleet.reserve_uwh
     retail = outside.import_micro_per_kwh + outside.grid_fee_remote_micro_per_kwh
     spread = state["bought"][:, step] - retail

@@ -11,6 +11,7 @@ import numpy as np
 from agents.state import State
 from data.readings import MeterData
 from market.registry import Registry
+from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
 from optimizer.solver.builder import Columns, ModelBuilder
 
@@ -72,6 +73,8 @@ class Moment:
         zone: Name of the time zone whose calendar the homes live by.
         seed: From which random draws of the homes follow.
         homes: Index of each home in the roster; 0, 1, .. where None.
+        tariff: Outside prices of the whole run, which are published before it; None where nothing depends on them.
+        tariff_row: Its place in them; below 0 before the run.
     """
 
     start_s: int
@@ -80,6 +83,8 @@ class Moment:
     zone: str = "UTC"
     seed: int = 0
     homes: IntArray | None = None
+    tariff: OutsidePrices | None = None
+    tariff_row: int = 0
 
     @property
     def end_s(self) -> int:
@@ -97,7 +102,9 @@ class Fleet(Protocol):
     """The devices of one kind in all homes, as columns; a home without one has a row that does nothing.
 
     A fleet that keeps energy for a purpose may also have `spare_wh(state, moment)`: the most that the rule of
-    self-consumption may have it give. [Wh]
+    self-consumption may have it give. [Wh] One that takes less where energy costs more may have `demand_wh(state,
+    moment, price)`: what it takes at a price of the interval [micro-currency/kWh]. [Wh] Plans then order by it, and
+    command what the home has agreed in the market less its other net energy.
     """
 
     @property

@@ -14,6 +14,7 @@ from agents.devices import Fleet, Moment
 from agents.devices.appliance import Appliance
 from agents.devices.battery import Battery
 from agents.devices.ev import Car
+from agents.devices.flexible_load import FlexibleLoad
 from agents.devices.heat_pump import HeatPump
 from agents.devices.hot_water import Tank
 from agents.errors import ImpossibleDevice
@@ -121,10 +122,17 @@ batteries = st.builds(
     charge_efficiency_ppm=ppm,
     discharge_efficiency_ppm=ppm,
 )
+flexible_loads = st.builds(
+    lambda **values: possible(FlexibleLoad, **values),
+    daily_wh=st.integers(1, 40_000),
+    power_w=st.integers(50, 8_000),
+    elasticity_milli=st.sampled_from((0, 140, 1_000, 20_000)) | st.integers(0, 3_000),
+).filter(lambda found: found is not None)
 SPECS: dict[str, st.SearchStrategy[Any]] = {
     "appliance": appliances,
     "battery": batteries,
     "ev": cars(),
+    "flexible_load": flexible_loads,
     "heat_pump": heat_pumps,
     "hot_water": tanks,
 }

@@ -15,6 +15,7 @@ from agents.devices import DEVICES, SHORT_COST, Fleet, Moment
 from agents.devices.appliance import Appliance
 from agents.devices.battery import Battery
 from agents.devices.ev import Car
+from agents.devices.flexible_load import FlexibleLoad
 from agents.devices.heat_pump import HeatPump
 from agents.devices.hot_water import Tank
 from agents.state import State, from_json, kept, to_json
@@ -29,6 +30,7 @@ EXAMPLES: dict[str, Any] = {
     "appliance": Appliance(1_000, 120, 20 * 60, 6 * 60),
     "battery": Battery(5_000, 2_500, 2_500, 950_000, 950_000),
     "ev": Car(50_000, 7_400, 8_000, 450, 1_050),
+    "flexible_load": FlexibleLoad(6_000, 1_500, 200),
     "heat_pump": HeatPump(2_000, 150, 8_000, 3_000),
     "hot_water": Tank(200, 2_000, (0,) * 7 + (40_000,) + (0,) * 16),
 }

@@ -41,6 +41,10 @@ kwh_per_run = 1.1
 duration_minutes = 75
 earliest_start = "19:00"
 latest_end = "05:00"
+[homes.flexible_load.home-3]
+daily_kwh = 4
+power_kw = 1
+elasticity = 0.3
 [homes.battery.home-4]
 capacity_kwh = 4
 charge_kw = 1.5
@@ -67,7 +71,7 @@ def test_every_device_goes_on_after_an_interruption_as_if_there_were_none(
     assert same_files(resumed.path, whole.path)
     assert ws.verify(whole.path)["ok"]
     rows = table_rows(whole.path, "readings")
-    for column in ("ev_wh", "heat_pump_wh", "hot_water_wh", "appliance_wh"):
+    for column in ("ev_wh", "heat_pump_wh", "hot_water_wh", "appliance_wh", "flexible_wh"):
         assert sum(abs(int(str(row[column]))) for row in rows) > 0, column
     assert not sum(int(str(row["too_cold_millidegree_h"])) for row in rows)
 
@@ -78,7 +82,8 @@ def test_what_devices_use_counts_as_consumption_of_their_home(tmp_path: Path) ->
     plain, equipped = (ws.run(read(tmp_path, text), out=tmp_path / "runs") for text in texts)
     tables = [equipped.table("readings"), plain.table("readings")]
     more = tables[0]["load_wh"] - tables[1]["load_wh"]
-    used = tables[0][["ev_wh", "heat_pump_wh", "hot_water_wh", "appliance_wh"]].sum(axis=1)
+    columns = ["ev_wh", "heat_pump_wh", "hot_water_wh", "appliance_wh", "flexible_wh"]
+    used = tables[0][columns].sum(axis=1)
     assert (more == used).all()
     net = [table["import_wh"].astype(np.int64) - table["export_wh"].astype(np.int64) for table in tables]
     without_battery = tables[0]["household"] != "home-04"

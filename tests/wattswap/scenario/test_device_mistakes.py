@@ -34,7 +34,14 @@ APPLIANCE = {
     "earliest_start": '"20:00"',
     "latest_end": '"06:00"',
 }
-TABLES = {"ev": CAR, "heat_pump": HEAT_PUMP, "hot_water": TANK, "appliance": APPLIANCE}
+FLEXIBLE = {"daily_kwh": "6", "power_kw": "1.5", "elasticity": "0.2"}
+TABLES = {
+    "ev": CAR,
+    "heat_pump": HEAT_PUMP,
+    "hot_water": TANK,
+    "appliance": APPLIANCE,
+    "flexible_load": FLEXIBLE,
+}
 
 
 def table(kind: str, **changed: str) -> str:
@@ -87,6 +94,11 @@ def sentences(folder: Path, text: str) -> list[str]:
         ("hot_water", {"litres_by_hour": str([60] * 24)}, ["litres_by_hour", "at most 1375"]),
         ("appliance", {"duration_minutes": "601"}, ["duration_minutes", "give 1 to 600"]),
         ("appliance", {"kwh_per_run": "0"}, ["kwh_per_run", "above 0"]),
+        ("flexible_load", {"daily_kwh": "-1"}, ["daily_kwh", "too small"]),
+        ("flexible_load", {"daily_kwh": "0"}, ["daily_kwh", "above 0"]),
+        ("flexible_load", {"daily_kwh": "35"}, ["daily_kwh", "in a day of 23 hours", "34.5"]),
+        ("flexible_load", {"elasticity": "-0.1"}, ["elasticity", "is -0.1", "give 0", "to 20"]),
+        ("flexible_load", {"elasticty": "1"}, ["elasticty", "did you mean 'elasticity'?"]),
     ],
 )
 def test_an_impossible_device_is_refused_in_one_sentence(
@@ -97,10 +109,11 @@ def test_an_impossible_device_is_refused_in_one_sentence(
 
 
 def test_all_mistakes_of_all_devices_come_at_once(tmp_path: Path) -> None:
-    """Three of one home's car, and one of its heat pump."""
+    """Three of one home's car, one of its heat pump, and two of its flexible load."""
     text = table("ev", kwh_per_day="60", departure='"18:00"', weekend_departure='"18:30"')
+    text += table("flexible_load", daily_kwh="50", elasticity="21")
     found = sentences(tmp_path, text + table("heat_pump", cop="20"))
-    assert len(found) == 4
+    assert len(found) == 6
 
 
 def test_a_misspelt_device_names_the_nearest(tmp_path: Path) -> None:
