@@ -95,8 +95,8 @@ class Appliances:
         return self._opened[zone, day]
 
     def _part_wh(self, part: IntArray) -> IntArray:
-        """Energy of the n-th interval of a run. [Wh]"""
-        energy: IntArray = self._run_wh * (part + 1) // self._parts - self._run_wh * part // self._parts
+        """Energy of the n-th interval of a run, of the first one never 0, by which a start is commanded. [Wh]"""
+        energy: IntArray = -self._run_wh * part // self._parts - -self._run_wh * (part + 1) // self._parts
         return energy
 
     def step(self, state: State, command_wh: IntArray, moment: Moment) -> tuple[IntArray, State]:

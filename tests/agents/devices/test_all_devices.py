@@ -110,15 +110,17 @@ def test_columns_are_whole_numbers_of_every_home(kind: str, data: st.DataObject)
 
 
 def planned(fleet: Fleet, state: State, moments: list[Moment], prices: IntArray) -> tuple[list[float], float]:
-    """What the linear program takes in each interval where a kWh costs a price, and what is short in it."""
+    """What the linear program takes in each interval where a kWh costs a price, and what is short in it.
+
+    Solved as the plan of a home is, without a certificate of a gap of 1e-9, which HiGHS's tolerance does not reach.
+    """
     model = ModelBuilder()
     takes, gives = fleet.block(model, 0, state, moments)
     model.add_cost(takes, prices.astype(np.float64))
     model.add_cost(gives, -prices.astype(np.float64))
     compiled = model.compile()
-    solution = Session(compiled).resolve(compiled.cost, compiled.lower, compiled.upper)
-    short = solution.x[compiled.cost == SHORT_COST].sum()
-    return (solution.x[takes] - solution.x[gives]).tolist(), float(short)
+    x = Session(compiled).answer(compiled.cost, compiled.lower, compiled.upper)
+    return (x[takes] - x[gives]).tolist(), float(x[compiled.cost == SHORT_COST].sum())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -143,7 +145,7 @@ def test_a_step_executes_the_first_interval_of_a_plan(kind: str, data: st.DataOb
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_a_device_that_only_takes_executes_a_whole_plan(kind: str, data: st.DataObject) -> None:
-    """To the Wh in every interval, where the program leaves nothing short."""
+    """To the Wh in every interval, where the program leaves nothing short and none of it has been lost as heat."""
     spec, minutes = data.draw(SPECS[kind]), data.draw(st.sampled_from((15, 60)))
     if isinstance(spec, Car):
         spec = replace(spec, discharge_w=None)
@@ -152,17 +154,25 @@ def test_a_device_that_only_takes_executes_a_whole_plan(kind: str, data: st.Data
     fleet = DEVICES.get(kind).fleet([spec], minutes)
     plan, short = planned(fleet, fleet.start(), moments, prices)
     if short <= 1e-6:
-        assert most_refused(fleet, plan, moments) <= 1
+        body: Any = getattr(fleet, "_body", None)
+        keep = 1.0 if body is None else int(body.keep[0]) / 1e9
+        # Two roundings of an interval to a millionth of a degree, where a Wh gives at least a Wh of heat.
+        rounded_wh = 0.0 if body is None else len(plan) * 2e-6 * int(body.capacity_mwh_per_k[0]) / 1_000
+        assert most_refused(fleet, plan, moments, keep) <= 1 + rounded_wh
 
 
-def most_refused(fleet: Fleet, plan: list[float], moments: list[Moment]) -> int:
-    """How far a device is ever off what it is commanded: the rest of the plan, in whole Wh, at every interval. [Wh]"""
-    state, due, done, most = fleet.start(), 0.0, 0, 0
+def most_refused(fleet: Fleet, plan: list[float], moments: list[Moment], keep: float) -> int:
+    """How far a device is ever off what it is commanded. [Wh]
+
+    That is the rest of the plan, in whole Wh, at every interval. Of what was taken too early, heat is lost before it is
+    due: `keep` is what is left of it after an interval.
+    """
+    state, ahead, most = fleet.start(), 0.0, 0
     for wh, moment in zip(plan, moments, strict=True):
-        due += wh
-        command = round(due - done)
+        ahead *= keep
+        command = round(wh - ahead)
         moved, state = fleet.step(state, np.array([command]), moment)
-        done += int(moved[0])
+        ahead += int(moved[0]) - wh
         most = max(most, abs(command - int(moved[0])))
     return most
 
