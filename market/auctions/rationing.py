@@ -25,10 +25,12 @@ def ration(energy_wh: IntArray, take_wh: int, sequence: IntArray, rules: MarketR
     if rules.rationing == "time":
         turn = np.argsort(sequence, kind="stable")
     else:
-        # Raw words of the bit generator: unlike the methods of Generator, numpy keeps them equal for ever.
-        turn = np.argsort(np.random.PCG64(rules.seed).random_raw(len(energy_wh)), kind="stable")
+        # Raw words of the bit generator: unlike the methods of Generator, numpy keeps them equal for ever. An order
+        # without energy draws none, so that the others' turns do not depend on it.
+        live = energy_wh.nonzero()[0]
+        turn = live[np.argsort(np.random.PCG64(rules.seed).random_raw(len(live)), kind="stable")]
     queue = energy_wh[turn]
     before = np.cumsum(queue) - queue
-    share = np.empty_like(energy_wh)
+    share = np.zeros_like(energy_wh)
     share[turn] = np.clip(take_wh - before, 0, queue)
     return share
