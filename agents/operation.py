@@ -165,9 +165,7 @@ class Operation:
                 notes += crew.controller.notes(own)
         return tuple(notes)
 
-    def plan(
-        self, row: int, known: Known, forecast: Forecast | None, traded: int, errors_wh: Errors
-    ) -> None:
+    def plan(self, row: int, known: Known, forecast: Forecast | None, traded: int, errors_wh: Errors) -> None:
         """Let the controllers plan at the gate of a row, once."""
         if self._planned == row:
             return

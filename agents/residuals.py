@@ -107,7 +107,9 @@ class Residuals:
         if days < LEAST_DAYS:
             return None
         # The last of a slot is of the day before; where the day ahead goes on into the next one, of a day later.
-        rows = [[kept[step][step // self._slots - day] for step in range(steps)] for day in range(2, days + 2)]
+        rows = [
+            [kept[step][step // self._slots - day] for step in range(steps)] for day in range(2, days + 2)
+        ]
         residuals_wh = np.array(rows, dtype=np.int64)
         known = residuals_wh < _MISSING
         enough = known.all(axis=1).sum(axis=0) >= LEAST_DAYS

@@ -11,7 +11,7 @@ Source: Bellman, Dynamic Programming, 1957; the infimal convolution of convex fu
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,15 +48,15 @@ class Value(NamedTuple):
 
         A sum of convex functions: their slopes change at the union of their breakpoints.
         """
-        start = _before(self.length_uwh).reshape(scenarios, -1, self.slope.shape[1])
-        change = np.diff(self.slope, axis=1, prepend=0.0).reshape(start.shape)
-        capacity_uwh = self.length_uwh.sum(axis=1).reshape(scenarios, -1)[0][:, None]
+        shape = scenarios, -1, self.slope.shape[1]
+        capacity_uwh = self.length_uwh.sum(axis=1).reshape(scenarios, -1)[0]
         # Pieces that only fill up begin at the capacity, behind all others, and get no length.
-        start, change = (np.concatenate(tuple(each), axis=1) for each in (start, change))
+        start = np.concatenate(tuple(_before(self.length_uwh).reshape(shape)), axis=1)
+        change = np.concatenate(tuple(np.diff(self.slope, axis=1, prepend=0.0).reshape(shape)), axis=1)
         place = np.argsort(start, axis=1, kind="stable")
-        start, change = (np.take_along_axis(each, place, axis=1) for each in (start, change))
-        length = np.diff(start, axis=1, append=capacity_uwh)
-        return _packed(np.cumsum(change, axis=1) / scenarios, length)
+        slope = np.cumsum(np.take_along_axis(change, place, axis=1), axis=1) / scenarios
+        length = np.diff(np.take_along_axis(start, place, axis=1), axis=1, append=capacity_uwh[:, None])
+        return _packed(slope, length)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +84,9 @@ class Stores:
 
     def times(self, scenarios: int) -> Stores:
         """The same stores in each of some scenarios, one after the other."""
-        columns = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "gently_ppm"}
-        return replace(self, **{name: np.tile(column, scenarios) for name, column in columns.items()})
+        names = (one.name for one in fields(self) if one.name != "gently_ppm")
+        columns: dict[str, Any] = {name: np.tile(getattr(self, name), scenarios) for name in names}
+        return replace(self, **columns)
 
     def left(self, price: Price) -> Value:
         """The value of what is left at the end of a plan, where it will be given at a price. [micro-currency/kWh]"""

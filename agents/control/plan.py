@@ -294,7 +294,7 @@ def _mean_values(
     """As `_values`, on average over days that may come, shape (days, steps, homes)."""
     days, steps, homes = days_wh.shape
     many = stores.times(days)
-    at_end = Value(*(np.tile(column, (days, 1)) for column in value))
+    at_end = Value(np.tile(value.slope, (days, 1)), np.tile(value.length_uwh, (days, 1)))
     bought, sold = (np.tile(price, days) for price in (prices.bought, prices.sold))
     net_wh = days_wh.transpose(1, 0, 2).reshape(steps, days * homes)
     costs = [many.cost(net_wh[step], bought[step], sold[step]) for step in range(steps)]
@@ -469,7 +469,15 @@ BY_PRICES = CONTROLLERS.register(
         partial(command, ties=Ties(0, 0, 0, 0)),
         "a study, not for use: plan by the local prices of last week; homes that all do so cost more than no batteries",
         start=start_listening,
-        plan=partial(plan, ties=Ties(0, 0, 0, 0), days={}, last={}, look=local_outlook, falls_back=False, by_scenarios=False),
+        plan=partial(
+            plan,
+            ties=Ties(0, 0, 0, 0),
+            days={},
+            last={},
+            look=local_outlook,
+            falls_back=False,
+            by_scenarios=False,
+        ),
         hours_ahead=24,
         hear=hear,
         notes=notes,
