@@ -151,15 +151,9 @@ def test_mechanisms_with_two_prices_charges_or_no_trade(mechanism: str, rule: st
     assert_equal(ran("street", rule, mechanism, 50, tmp_path), "street", rule)
 
 
-MONTHS = [
-    pytest.param(place, rule, marks=() if (place, rule) == ("street", RULES[0]) else pytest.mark.slow)
-    for place in PLACES
-    for rule in RULES
-]
-"""One of them in `make test`, the others in `make slow`."""
-
-
-@pytest.mark.parametrize(("place", "rule"), MONTHS)
+@pytest.mark.slow  # the hours above are the sample in `make test`
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("place", PLACES)
 def test_28_days_under_every_imbalance_rule(place: str, rule: str, tmp_path: Path) -> None:
     needs(place)
     run = ran(place, rule, "uniform_price", 28 * 24 * (1 if place == "california" else 4), tmp_path)
