@@ -204,6 +204,8 @@ def speed(folder: Path, homes: Path) -> None:
         devices={name: specs * copies for name, specs in setup.devices.items()},
         strategies=setup.strategies * copies,
         controllers=setup.controllers * copies,
+        forecasters=setup.forecasters * copies,
+        tariffs=replace(setup.tariffs, of_home=np.tile(setup.tariffs.of_home, copies)),
     )
     community, begun = many.community(), time.process_time()
     for i in range(96):
