@@ -29,8 +29,7 @@ def bid(state: State, view: View) -> Orders:
     if not response.known.any():
         return by_quantiles(view)
     flexible, (home, level, side, energy_wh) = response.known, _steps(response)
-    buy, sell = view.worth  # what a home prefers is on top of what it would do at outside prices
-    limit = price[level] + np.where(side > 0, (buy - cap)[home], (sell - floor)[home])
+    limit = price[level] + _preferred(view, home, level, side)
     others = by_quantiles(view)
     others = others.of_rows(~flexible[others.home])
     return Orders(
@@ -39,6 +38,20 @@ def bid(state: State, view: View) -> Orders:
         energy_wh=np.concatenate((energy_wh, others.energy_wh)),
         limit_micro_per_kwh=np.concatenate((limit, others.limit_micro_per_kwh)),
     )
+
+
+def _preferred(view: View, home: IntArray, level: IntArray, side: Int8Array) -> IntArray:
+    """By how much the limits of some orders are beyond their price levels, for what their homes prefer.
+
+    More is paid for what a home needs at any price, and less taken for what it would give at any: with more for the
+    other levels, which serve its store, it would buy what it offers.
+    """
+    more = (view.worth[0] - view.prices.buy_cap_micro_per_kwh)[home]
+    less = (view.worth[1] - view.prices.feed_in_micro_per_kwh)[home]
+    bids = np.where(level == STEPS, more, np.minimum(more, 0))
+    offers = np.where(level == 0, less, np.maximum(less, 0))
+    beyond: IntArray = np.where(side > 0, bids, offers)
+    return beyond
 
 
 def _steps(response: Response) -> tuple[IntArray, IntArray, Int8Array, IntArray]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from agents.bidding import Limits as BidLimits
 from agents.bidding import Orders, refuse_without_limits
-from agents.community import Community
+from agents.community import ALONE, Community
 from agents.control import CONTROLLERS
 from agents.neighbourhood import Neighbourhood
 from agents.rules import AgentRules, Weather
@@ -291,6 +291,23 @@ class Setup:
         row, part = self.first_row + i, self.takes_part(i)
         used, made = used_and_made(self.devices, columns)
         return {"load_wh": (self._load_wh[row] + used) * part, "pv_wh": (self._pv_wh[row] + made) * part}
+
+    def alone(self, columns: Mapping[str, IntArray]) -> dict[str, IntArray]:
+        """Import and consumption of homes that react, as they would be without a market, from a record's columns. [Wh]
+
+        Empty where no home reacts or the consumption is not known.
+        """
+        if f"{ALONE}import_wh" not in columns or "load_wh" not in columns:
+            return {}
+        here, _ = used_and_made(self.devices, columns)
+        without = {
+            name.removeprefix(ALONE): column for name, column in columns.items() if name.startswith(ALONE)
+        }
+        there, _ = used_and_made(self.devices, {**columns, **without})
+        return {
+            f"{ALONE}import_wh": columns[f"{ALONE}import_wh"],
+            f"{ALONE}load_wh": columns["load_wh"] - here + there,
+        }
 
     @cached_property
     def genesis(self) -> Genesis:

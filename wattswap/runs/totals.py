@@ -139,6 +139,8 @@ class Totals:
         self.turnover_nano = 0.0
         self._charges, self._without = Charges(setup), GoingWithout(setup)
         self.beyond_alone_wh: int | None = None
+        self.alone_wh: dict[str, int] = {}
+        """What homes that react would import and use without a market."""
 
     def add(self, record: IntervalRecord) -> None:
         """Add one interval, and stop before any sum could wrap: no bill can pass twice the sum of all amounts
@@ -162,6 +164,8 @@ class Totals:
         self._without.add(record)
         if f"{ALONE}{STORED}" in record.columns:
             self.beyond_alone_wh = int((record.columns[STORED] - record.columns[f"{ALONE}{STORED}"]).sum())
+        for name, column in self._setup.alone(record.columns).items():
+            self.alone_wh[name] = self.alone_wh.get(name, 0) + int(column.sum())
 
     @property
     def bills(self) -> dict[str, IntArray]:
@@ -180,6 +184,7 @@ class Totals:
             "charges": self._charges.saved(),
             "without": self._without.saved(),
             "beyond_alone_wh": self.beyond_alone_wh,
+            "alone_wh": self.alone_wh,
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -189,7 +194,7 @@ class Totals:
         self.turnover_nano = saved["turnover_nano"]
         self._charges.restore(saved["charges"])
         self._without.restore(saved["without"])
-        self.beyond_alone_wh = saved["beyond_alone_wh"]
+        self.beyond_alone_wh, self.alone_wh = saved["beyond_alone_wh"], saved["alone_wh"]
 
 
 def result_of(setup: Setup, intervals: Columns, totals: Totals) -> Result:
@@ -210,5 +215,6 @@ def result_of(setup: Setup, intervals: Columns, totals: Totals) -> Result:
         **system_facts(totals.system_nano),
         **({} if emission is None else {"emission_g_per_kwh": emission}),
         **({} if totals.beyond_alone_wh is None else {"beyond_alone_wh": totals.beyond_alone_wh}),
+        **totals.alone_wh,
     }
     return Result(values, totals.bills, facts, known)

@@ -91,7 +91,10 @@ def self_sufficiency(r: Result) -> float | None:
     percent=True,
 )
 def self_sufficiency_alone(r: Result) -> float | None:
-    """1 - sum import / sum load with each home netted alone."""
+    """1 - sum import / sum load with each home netted alone, as without a market where homes react to one."""
+    if "alone_import_wh" in r.facts:
+        alone = (np.array([r.facts[name]], dtype=np.int64) for name in ("alone_load_wh", "alone_import_wh"))
+        return formulas.self_sufficiency_metered(*alone)
     return formulas.self_sufficiency_metered(r.intervals["load_wh"], r.intervals["import_wh"])
 
 

@@ -30,6 +30,19 @@ def test_the_bill_without_a_market_is_that_of_a_run_without_one(mechanism: str, 
     paid = np.sum([their[name] for name in MONEY_COLUMNS], axis=0)
     assert (bills["baseline_nano"] == paid).all()
     assert (readings["import_wh"] != readings["alone_import_wh"]).any(), "they react to trades"
+    own = without.metrics["self_sufficiency_alone"]
+    assert own is not None
+    assert market.metrics["self_sufficiency_alone"] == own
+    load_wh, import_wh = (alone[name].sum() for name in ("load_wh", "import_wh"))
+    assert own == pytest.approx(1 - import_wh / load_wh)
+
+
+def test_without_a_market_a_home_with_a_heat_pump_uses_what_it_would_use(tmp_path: Path) -> None:
+    """Its consumption reacts as well, so that the share it covers alone is of another load."""
+    pump = "homes.heat_pump.home-01={power_kw=3,heat_loss_w_per_k=150,capacity_kwh_per_k=8,cop=3,outdoor_c=2}"
+    market = ran(tmp_path / "market", pump)
+    without = ran(tmp_path / "without", pump, "market.mechanism=retailer_only", "market.imbalance=retailer")
+    assert market.metrics["self_sufficiency_alone"] == without.metrics["self_sufficiency_alone"]
 
 
 def test_savings_add_up_and_reach_the_bound(tmp_path: Path) -> None:

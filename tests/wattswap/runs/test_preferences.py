@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import wattswap
 import wattswap as ws
 from agents.bidding import STRATEGIES, Orders
 from tests.kits.run_kit import write_street
@@ -53,6 +54,24 @@ def test_only_the_limits_of_the_homes_that_prefer_something_move(
     assert not beyond[~green & (plain.energy_wh > 0)].any()
     assert (beyond >= 0).all()
     assert (beyond <= most).all()
+
+
+def test_a_home_that_prefers_its_neighbours_does_not_trade_with_itself(tmp_path: Path) -> None:
+    """More is paid for what it needs at any price, not for what its store takes to be given back."""
+    template = Path(wattswap.__file__).parent / "scenario" / "templates" / "thinking.toml"
+    green = "homes.preferences.green={homes=1,premium_per_kwh=0.04}"
+    setup = prepare(ws.load(template, overrides=["time.days=1", green]))
+    community, both = setup.community(), 0
+    for row in range(24):
+        orders = sent_orders(setup, community, row)
+        for home in range(len(setup.roster)):
+            own, buys = orders.home == home, orders.side > 0
+            bids, offers = orders.limit_micro_per_kwh[own & buys], orders.limit_micro_per_kwh[own & ~buys]
+            if len(bids) and len(offers):
+                both += 1
+                assert bids.max() < offers.min()
+        community.live()
+    assert both > 0
 
 
 def test_a_truthful_home_pays_exactly_the_premium_more(tmp_path: Path) -> None:
