@@ -123,6 +123,10 @@ class Bidders:
             raise InvalidOrders(
                 f"bidding strategy {name!r} returns columns that are not whole numbers in one row"
             )
+        if not np.isin(orders.side, (1, -1)).all():
+            raise InvalidOrders(
+                f"bidding strategy {name!r} returns a side that is neither 1 (buy) nor -1 (sell)"
+            )
         if len({len(column) for column in columns}) > 1:
             lengths = ", ".join(str(len(column)) for column in columns)
             raise InvalidOrders(

@@ -16,10 +16,12 @@ from agents.errors import InvalidForecast
 from agents.forecast import FORECASTERS, MEDIAN, PERFECT_FORESIGHT, Forecast, Forecaster, Horizon, Points
 from agents.residuals import Residuals, Spread
 from agents.rules import DAY_MINUTES, AgentRules, Known, slot_of_day
-from market.units import BoolArray, IntArray
+from market.units import PPM, BoolArray, IntArray
 
 Gate = Callable[[int], Known]
 """What is known when the gate of a row closes."""
+MOST_WH: Final = 2**40
+"""Largest energy of an interval that a forecast may expect. [Wh]"""
 _KEPT_MODELS: Final = 3
 """Residuals are some rows behind the gate, so around a refit both models are needed; the third is one of too early."""
 
@@ -161,14 +163,35 @@ class _Part:
         with FORECASTERS.held(self.forecaster):
             wh, valid = self.forecaster.points(model, known, row, np.maximum(row - self._lead, 0))
             self._check(Forecast.point(wh, valid), (len(row), known.net_wh.shape[1]))
+            self._compare(rows.start, model, wh[0], None if valid is None else valid[0])
         return wh, valid
+
+    def _compare(self, row: int, model: Any, wh: IntArray, valid: BoolArray | None) -> None:
+        """Refuse points that differ from the forecast at the gate itself: they are given later readings too."""
+        known = self._known_at(row)
+        at_gate = self.forecaster.predict(model, Horizon(known, self._lead + 1))
+        differs = at_gate.median_wh[-1] != wh
+        for exists in (valid, None if at_gate.valid is None else at_gate.valid[-1]):
+            if exists is not None:
+                differs &= exists
+        if differs.any():
+            what = "gives points that are not what it predicts at the gate of the row: it uses later readings"
+            raise InvalidForecast(f"forecaster {self.forecaster.name!r} {what}")
 
     def _check(self, forecast: Forecast, shape: tuple[int, int]) -> None:
         """Check the type of a forecast and make it read-only, because every plug-in after this one is given it."""
         name, wh, valid = self.forecaster.name, forecast.net_wh, forecast.valid
-        levels = len(forecast.levels_ppm)
-        if not (isinstance(wh, np.ndarray) and wh.dtype.kind == "i" and wh.shape == (levels, *shape)):
-            raise InvalidForecast(f"forecaster {name!r} gives no whole number of Wh per step and home")
+        levels = forecast.levels_ppm
+        if not (isinstance(wh, np.ndarray) and wh.dtype == np.int64 and wh.shape == (len(levels), *shape)):
+            raise InvalidForecast(
+                f"forecaster {name!r} gives no whole number (int64) of Wh per step and home"
+            )
+        if np.abs(wh.astype(np.float64)).max(initial=0) > MOST_WH:
+            raise InvalidForecast(f"forecaster {name!r} expects more than {MOST_WH} Wh in an interval")
+        whole = isinstance(levels, tuple) and all(isinstance(one, int) and 0 < one < PPM for one in levels)
+        if not whole or list(levels) != sorted(set(levels)):
+            what = "gives levels that are no ascending whole numbers of millionths"
+            raise InvalidForecast(f"forecaster {name!r} {what}")
         if MEDIAN not in forecast.levels_ppm:
             raise InvalidForecast(f"forecaster {name!r} gives no median, which orders are made from")
         if valid is not None and (valid.shape != shape or valid.dtype != np.bool_):

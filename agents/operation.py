@@ -23,9 +23,9 @@ from market.units import PPM, BoolArray, IntArray
 
 HOUR_MINUTES: Final = 60
 States = dict[str, State]
+"""State of each device, by its name."""
 Errors = Callable[[int, int], IntArray | None]
 """See `Forecasts.errors_wh`."""
-"""State of each device, by its name."""
 
 
 @dataclass(slots=True, eq=False)
@@ -162,7 +162,11 @@ class Operation:
         for crew in self._crews:
             with CONTROLLERS.held(crew.controller):
                 own = {name: column[crew.homes] for name, column in crew.state.items()}
-                notes += crew.controller.notes(own)
+                sentences = crew.controller.notes(own)
+                if not all(isinstance(one, str) for one in sentences):
+                    raise TypeError("notes are no sentences")
+            several = len(self._crews) > 1
+            notes += [f"{crew.controller.name}: {one}" if several else one for one in sentences]
         return tuple(notes)
 
     def plan(self, row: int, known: Known, forecast: Forecast | None, traded: int, errors_wh: Errors) -> None:
@@ -250,6 +254,10 @@ class Operation:
                     )
                     if not is_whole(wanted, answer.shape):
                         raise TypeError("respond gives no whole number of Wh per price and home")
+                    if not (
+                        isinstance(has, np.ndarray) and has.dtype == np.bool_ and has.shape == (self._homes,)
+                    ):
+                        raise TypeError("respond does not say yes or no for each home")
                 has = has & crew.homes
                 for level, wanted_wh in enumerate(wanted):
                     with DEVICES.held(self._devices[name]):
@@ -349,6 +357,8 @@ class Operation:
                 raise InvalidEnergy(
                     f"device {name!r} returns energy that is not one whole number of Wh per home"
                 )
+            if moved_wh[~self._owns[name]].any():
+                raise InvalidEnergy(f"device {name!r} moves energy in homes that have none")
         return moved_wh, states | {name: state}
 
 

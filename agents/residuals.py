@@ -94,6 +94,8 @@ class Residuals:
     def days_wh(self, slot: int, steps: int) -> IntArray | None:
         """The residuals of whole days, as they followed each other: what was missed in the morning goes on at noon.
 
+        On the days around a change of the clock those behind the change are of a local hour beside it.
+
         Args:
             slot: The time of day at which the days begin, that of the first interval that is not yet known.
             steps: Intervals of each, less than two days.

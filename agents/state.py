@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def kept(state: Any, homes: int) -> State:
                 f"column {name!r} of a state has the shape {column.shape}, and there are {homes} homes"
             )
         column.flags.writeable = False
-    return state
+    return MappingProxyType(dict(state))
 
 
 def to_json(state: State) -> dict[str, Any]:

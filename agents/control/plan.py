@@ -428,7 +428,7 @@ PLAN = CONTROLLERS.register(
 BY_SCENARIOS = CONTROLLERS.register(
     planner(
         "plan_by_scenarios",
-        "as plan, with the errors that its own forecasts had on each of up to 26 days before",
+        "as plan, with the errors that its own forecasts had on each of up to 27 days before",
         Ties(),
         by_scenarios=True,
     )

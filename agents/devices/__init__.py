@@ -92,7 +92,7 @@ class Moment:
         return self.start_s + self.minutes * 60
 
 
-TAKEN: Final = ("interval_start", "household", "import_wh", "export_wh")
+TAKEN: Final = ("interval_start", "household", "import_wh", "export_wh", "load_wh", "pv_wh")
 """Columns of the readings that belong to no device."""
 SHORT_COST: Final = 1e9
 """Cost, in a linear program, of a Wh that a home needs and does not get: far above any price. [micro-currency/kWh]"""

@@ -49,9 +49,15 @@ def update(model: Model, known: Known) -> Model | None:
 
 
 def personal(sums: Sums, scale: FloatArray) -> Weights:
-    """The weights of each home near those of all homes together."""
-    of_all = solve(pooled(sums, scale), np.ones(1), SHARED_PENALTY)
-    return solve(sums, scale, PERSONAL_PENALTY, of_all)
+    """The weights of each home near those of all homes together, of whose sums none has more than its share.
+
+    With its mean as unit, a home that is empty but for an hour would count as thousands of homes.
+    """
+    examples_of = np.maximum(sums.count.sum(axis=0), 1)
+    largest = np.diagonal(sums.product, axis1=1, axis2=2).max(axis=1)
+    unit = np.maximum(scale, np.sqrt(largest / examples_of))
+    of_all = solve(pooled(sums, unit), np.ones(1), SHARED_PENALTY)
+    return solve(sums, unit, PERSONAL_PENALTY, of_all)
 
 
 def _model(known: Known, learnt: Learnt | None) -> Model | None:

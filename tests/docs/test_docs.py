@@ -30,6 +30,7 @@ PAGES = (
     "docs/how-to/cooperative.md",
     "docs/how-to/own-strategy.md",
     "docs/how-to/learning.md",
+    "docs/how-to/plan.md",
     "docs/how-to/report.md",
     "docs/how-to/study-a-neighbourhood.md",
     "docs/how-to/forecasts.md",

@@ -257,6 +257,7 @@ def _refuse_what_needs_the_others(setup: Setup) -> None:
     for forecast, name in (
         ("homes.forecast", setup.agents.forecaster),
         ("homes.forecast_pv", setup.agents.forecaster_pv),
+        *(("homes.forecasters", name) for name in sorted(set(setup.forecasters))),
     ):
         if FORECASTERS.get(name).shares:
             what = f"{name!r} learns from the readings of all homes, of which a home on a network has its own only"

@@ -108,7 +108,8 @@ def refuse_with_several_tariffs(scenario: Scenario, netted: bool) -> None:
     if {RETAIL.name, FEED_IN.name} & {parameter.name for parameter in mechanism.parameters}:
         what = f"{mechanism.name!r} takes its price from those of one retailer"
         refuse("market.mechanism", what, "choose one that goes by limits, such as uniform_price")
-    for key, name in (("forecast", homes.forecast), ("forecast_pv", homes.forecast_pv)):
+    single = (("forecast", homes.forecast), ("forecast_pv", homes.forecast_pv))
+    for key, name in (*single, *(("forecasters", name) for name in homes.forecasters)):
         if FORECASTERS.get(name).shares:
             what = f"{name!r} learns from homes that share one retailer"
             refuse(("homes", key), what, "choose a forecaster of own readings, such as ridge")

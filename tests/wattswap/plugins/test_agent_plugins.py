@@ -302,12 +302,13 @@ def test_a_network_refuses_what_a_home_does_not_hear(
     refused(outcome, 3, "homes.strategy", "'follower' learns from the orders of all homes", "wattswap run")
 
 
-@pytest.mark.parametrize("key", ["homes.forecast", "homes.forecast_pv"])
+@pytest.mark.parametrize("key", ["homes.forecast", "homes.forecast_pv", "homes.forecasters"])
 def test_a_network_refuses_a_forecaster_that_learns_from_all_homes(
     key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     street = write_street(tmp_path / "street")
-    outcome = call(capsys, "live", street, "--set", f"{key}=shared_ridge", "--out", tmp_path / "runs", "-q")
+    value = "{shared_ridge=1}" if key == "homes.forecasters" else "shared_ridge"
+    outcome = call(capsys, "live", street, "--set", f"{key}={value}", "--out", tmp_path / "runs", "-q")
     refused(outcome, 3, key, "'shared_ridge' learns from the readings of all homes", "wattswap run")
 
 

@@ -190,6 +190,7 @@ def test_mechanisms_are_compared_where_they_go_by_limits(tmp_path: Path) -> None
         ("market.imbalance=middle", "homes.tariffs gives homes several"),
         ("market.mechanism=supply_demand_ratio", "choose one that goes by limits, such as uniform_price"),
         ("homes.forecast=shared_ridge", "learns from homes that share one retailer"),
+        ("homes.forecasters={shared_ridge=0.5}", "learns from homes that share one retailer"),
         ('homes.tariffs={nihgt=["home-2"]}', "did you mean 'night'"),
         ('homes.tariffs={night=["home-9"]}', "the data have no home 'home-9'"),
         ("tariff.other.more.import_per_kwh=0.2", "feed-in"),
