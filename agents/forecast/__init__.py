@@ -1,6 +1,6 @@
 """Forecasters by name: their inputs, their outputs and their registry.
 
-A forecaster is given only what was known at gate closure, so it cannot look ahead.
+A forecaster is given only what was known at gate closure, so it does not look ahead; a plug-in is trusted code.
 """
 
 from __future__ import annotations

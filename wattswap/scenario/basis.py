@@ -51,6 +51,12 @@ CHANGED: Final = {
 }
 """Keys of [homes] that make other homes than the data have."""
 
+CHOSEN: Final = (
+    ("control", "control", "controls", "self_consumption"),
+    ("strategy", "strategy", "strategies", "staircase"),
+)
+"""Topic, key of all homes, key of some homes, and what is usual."""
+
 MAX_MEMBERS: Final = 8
 """Homes that join or leave whose times are given."""
 
@@ -60,7 +66,8 @@ def rests_on(
 ) -> dict[str, str]:
     """What the figures rest on, by topic.
 
-    `bound` where they are one, `homes` where they are not as in the data, quantities, forecast, imbalance, rationing,
+    `bound` where they are one, `homes` where they are not as in the data, `control` and `strategy` where they are not
+    the usual ones, quantities, forecast, imbalance, rationing,
     `tariff` where it has more than prices and grid fees, `retailers`, `devices`, `preferences` where homes have any,
     `members` where homes join or leave, and `note`.
 
@@ -82,8 +89,9 @@ def rests_on(
     return {
         **found,
         **_homes(homes),
+        **_chosen(homes),
         "quantities": METERED if metered else ORDERED,
-        "forecast": _forecast(forecast, homes, metered_pv),
+        "forecast": "; ".join([_forecast(forecast, homes, metered_pv), *_of_their_own(homes, "forecasters")]),
         "imbalance": NO_IMBALANCE if metered else _imbalance(market),
         "rationing": rations if rationing == OWN_RULE else RATIONING.get(rationing, rationing),
         **_tariff(scenario),
@@ -109,6 +117,22 @@ def _homes(homes: Mapping[str, Any]) -> dict[str, str]:
     return {"homes": f"not as in the data: {', '.join(parts)}"} if parts else {}
 
 
+def _chosen(homes: Mapping[str, Any]) -> dict[str, str]:
+    """By what homes run their devices and bid where that is not the default, or not the same for all."""
+    found = {}
+    for topic, single, several, usual in CHOSEN:
+        name, others = str(homes.get(single, usual)), _of_their_own(homes, several)
+        if name != usual or others:
+            found[topic] = "; ".join([name, *others])
+    return found
+
+
+def _of_their_own(homes: Mapping[str, Any], key: str) -> list[str]:
+    """Which homes have something else than the others."""
+    parts = [f"{portion_words(portion)} with {name}" for name, portion in homes.get(key, {}).items()]
+    return [f"of their own: {', '.join(parts)}"] if parts else []
+
+
 def _tariff(scenario: Resolved) -> dict[str, str]:
     """What prices and bills contain beside energy and grid fees; nothing for a tariff of these alone."""
     tariff, fees = scenario.get("tariff", {}), fee_words(scenario)
@@ -125,9 +149,8 @@ def _tariff(scenario: Resolved) -> dict[str, str]:
 
 def _retailers(homes: Mapping[str, Any]) -> dict[str, str]:
     """Which homes have another retailer, whose prices the prices of results are not."""
-    parts = [f"{portion_words(portion)} with {name}" for name, portion in homes.get("tariffs", {}).items()]
-    said = "; prices in tables and means are those of [tariff]"
-    return {"retailers": f"of their own: {', '.join(parts)}{said}"} if parts else {}
+    own = _of_their_own(homes, "tariffs")
+    return {"retailers": "; ".join([*own, "prices in tables and means are those of [tariff]"])} if own else {}
 
 
 def _devices(homes: Mapping[str, Any]) -> dict[str, str]:
