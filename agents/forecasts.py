@@ -184,7 +184,7 @@ class _Part:
         levels = forecast.levels_ppm
         if not (isinstance(wh, np.ndarray) and wh.dtype == np.int64 and wh.shape == (len(levels), *shape)):
             raise InvalidForecast(
-                f"forecaster {name!r} gives no whole number (int64) of Wh per step and home"
+                f"forecaster {name!r} gives no whole number of Wh per step and home, as int64"
             )
         if np.abs(wh.astype(np.float64)).max(initial=0) > MOST_WH:
             raise InvalidForecast(f"forecaster {name!r} expects more than {MOST_WH} Wh in an interval")

@@ -86,7 +86,7 @@ def faulty(result):
         (MECHANISM, "return replace(base, later_prices=(1,))", "a tuple of price intervals of ints"),
         (MECHANISM, "return replace(base, trades=7)", "trades is of type int"),
         (MECHANISM, "return replace(base, charge_nano=base.accepted_wh[:0])", "charge_nano has the shape (0,)"),
-        (STRATEGY, "return replace(orders, side=orders.side * 5)", "the orders of faulty are not a valid order book"),
+        (STRATEGY, "return replace(orders, side=orders.side * 5)", "a side that is neither 1 (buy) nor -1 (sell)"),
         (STRATEGY, "return replace(orders, energy_wh=orders.energy_wh - 10**9)", "negative energy"),
         (STRATEGY, "return replace(orders, energy_wh=orders.energy_wh.astype('u8'))", "not whole numbers"),
         (STRATEGY, "view.known.net_wh[:] = 0", "line 6 of faulty: valueerror: assignment destination is read-only"),
