@@ -59,27 +59,21 @@ class DayPlan:
             Infeasible: No plan keeps to all limits of the devices.
         """
         builder, steps = ModelBuilder(), len(day.net_wh)
-        bought = np.maximum(day.bought, day.sold)
-        imported = builder.variables("import_wh", steps)
-        exported = builder.variables("export_wh", steps)
-        builder.add_cost(imported, bought)
-        builder.add_cost(exported, -day.sold)
+        imported = builder.variables("import_wh", steps, cost=np.maximum(day.bought, day.sold))
+        exported = builder.variables("export_wh", steps, cost=-day.sold)
         taken = {
             name: fleet.block(builder, home, states[name], day.moments) for name, fleet in fleets.items()
         }
-        for t in range(steps):
-            moved = [
-                (columns[t], sign)
-                for one in taken.values()
-                for columns, sign in zip(one, (-1.0, 1.0), strict=True)
-            ]
-            net_wh = float(day.net_wh[t])
-            terms = [(imported[t], 1.0), (exported[t], -1.0), *moved]
-            builder.constraint(f"balance[{t}]", terms, lower=net_wh, upper=net_wh)
+        moved = [
+            (columns, sign) for one in taken.values() for columns, sign in zip(one, (-1.0, 1.0), strict=True)
+        ]
+        net_wh = day.net_wh.astype(np.float64)
+        terms = [(imported, 1.0), (exported, -1.0), *moved]
+        builder.constraints("balance", terms, lower=net_wh, upper=net_wh)
+        stored = builder.named(f"battery{home}.stored_wh")
+        if stored is not None:
+            builder.add_cost(stored[-1:], -day.left)
         model = builder.compile()
-        last = model.columns.get(f"battery{home}.stored_wh[{steps - 1}]")
-        if last is not None:
-            model.cost[last] -= day.left
         session = self._kept(model)
         # From the last basis another of several optimal plans could come out, and a resumed run would differ.
         session.forget_basis()

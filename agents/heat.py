@@ -20,7 +20,7 @@ import numpy as np
 
 from agents.errors import Fault
 from market.units import IntArray
-from optimizer.solver.builder import Columns, ModelBuilder
+from optimizer.solver.builder import NONE, Columns, ModelBuilder
 
 UDEG = 1_000_000
 """Millionths of a degree in a degree."""
@@ -180,14 +180,15 @@ def block(
         top[t] = max(top[t], alone)
     heat = model.variables(f"{name}.heat_wh", steps, lower=floor, upper=top)
     short = model.variables(f"{name}.short_wh", steps, cost=short_cost)
-    contents, rows = heat.tolist(), zip(takes.tolist(), short.tolist(), passing.tolist(), strict=True)
-    for t, (taken, missing, held) in enumerate(rows):
-        terms = [(contents[t], 1.0), (taken, -rise * per_wh[t] / 1_000), (missing, -1.0)]
-        if t:
-            terms.append((contents[t - 1], -keep))
-        else:
-            held += keep * before
-        model.constraint(f"{name}.balance[{t}]", terms, lower=held, upper=held)
+    held = passing.copy()
+    held[0] += keep * before
+    warms = -rise * np.array(per_wh, dtype=np.float64) / 1_000
+    model.constraints(
+        f"{name}.balance",
+        [(heat, 1.0), (takes, warms), (short, -1.0), (np.append(NONE, heat[:-1]), -keep)],
+        lower=held,
+        upper=held,
+    )
     return [takes, gives]
 
 

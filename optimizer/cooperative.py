@@ -190,8 +190,6 @@ def _model(by_column: FloatArray, right: FloatArray) -> CompiledModel:
         start=np.concatenate(([0], np.cumsum(count))).astype(np.int32),
         index=at[1].astype(np.int32),
         value=by_column[at].astype(np.float64),
-        columns={},
-        rows={},
         dense=by_column.T.astype(np.float64),
     )
 

@@ -16,7 +16,7 @@ from agents.errors import BatteryOutOfRange, ImpossibleDevice
 from agents.state import State
 from data.readings import BatterySpec, MeterData
 from market.units import PPM, IntArray
-from optimizer.solver.builder import Columns, ModelBuilder
+from optimizer.solver.builder import NONE, Columns, ModelBuilder
 
 MAX_CAPACITY_WH = 1_000_000
 """Above 1 MWh a product inside `step` could pass 2^63; no home's battery comes near."""
@@ -149,12 +149,10 @@ class Batteries:
             lower=min(float(self.reserve_uwh[home]) / PPM, initial),
             upper=float(self.capacity_uwh[home]) / PPM,
         )
-        charges, discharges, contents = charge.tolist(), discharge.tolist(), stored.tolist()
-        for t in range(steps):
-            before = [(contents[t - 1], -1.0)] if t else []
-            held = 0.0 if t else initial
-            terms = [(contents[t], 1.0), (charges[t], -gain), (discharges[t], loss), *before]
-            model.constraint(f"battery{home}.content[{t}]", terms, lower=held, upper=held)
+        before, held = np.append(NONE, stored[:-1]), np.zeros(steps)
+        held[0] = initial
+        terms = [(stored, 1.0), (charge, -gain), (discharge, loss), (before, -1.0)]
+        model.constraints(f"battery{home}.content", terms, lower=held, upper=held)
         return [charge, discharge]
 
 

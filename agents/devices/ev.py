@@ -21,7 +21,7 @@ from agents.rules import DAY_MINUTES
 from agents.state import State
 from market.random import habit_words, whole_between
 from market.units import PPM, BoolArray, IntArray
-from optimizer.solver.builder import Columns, ModelBuilder
+from optimizer.solver.builder import NONE, Columns, ModelBuilder
 
 MAX_CAPACITY_WH: Final = 1_000_000
 """Above 1 MWh a product inside `step` could pass 2^63; no car comes near."""
@@ -269,15 +269,11 @@ class Cars:
         trips = trip_wh * np.array([float(stay.leaves[home]) for stay in stays])
         short = model.variables(f"{name}.short_wh", steps, upper=trips, cost=SHORT_COST)
         unready = model.variables(f"{name}.unready_wh", 1, cost=SHORT_COST)
-        contents, rows = (
-            stored.tolist(),
-            zip(charge.tolist(), discharge.tolist(), short.tolist(), strict=True),
-        )
-        for t, (trip, (taken, given, missed)) in enumerate(zip(trips.tolist(), rows, strict=True)):
-            held = (0.0 if t else float(state["stored_uwh"][home]) / PPM) - trip
-            before = [(contents[t - 1], -1.0)] if t else []
-            terms = [(contents[t], 1.0), (taken, -gain), (given, loss), (missed, -1.0), *before]
-            model.constraint(f"{name}.content[{t}]", terms, lower=held, upper=held)
+        held = -trips
+        held[0] += float(state["stored_uwh"][home]) / PPM
+        before = np.append(NONE, stored[:-1])
+        terms = [(stored, 1.0), (charge, -gain), (discharge, loss), (short, -1.0), (before, -1.0)]
+        model.constraints(f"{name}.content", terms, lower=held, upper=held)
         ready = max(trip_wh - int(stays[-1].ahead[home]) * charge_wh * gain, 0.0)
         model.constraint(f"{name}.ready", [(stored[-1], 1.0), (unready[0], 1.0)], lower=ready)
         return [charge, discharge]

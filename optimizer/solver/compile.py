@@ -8,12 +8,13 @@ states the sign.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from market.units import FloatArray
+from market.units import FloatArray, IntArray
 from optimizer.errors import NotLinear
 
 IndexArray = npt.NDArray[np.int32]
@@ -32,8 +33,6 @@ class CompiledModel:
         start: Where each column begins in `index` and `value`, one more than there are columns.
         index: Row of each entry.
         value: Value of each entry.
-        columns: Name of each variable -> column.
-        rows: Name of each constraint -> row.
         dense: The matrix written out where few of its cells are 0, as products are then one BLAS call; else
             None.
     """
@@ -48,8 +47,6 @@ class CompiledModel:
     start: IndexArray
     index: IndexArray
     value: FloatArray
-    columns: dict[str, int]
-    rows: dict[str, int]
     dense: FloatArray | None
 
     def times(self, x: FloatArray) -> FloatArray:
@@ -98,10 +95,8 @@ def compile_model(model: Any) -> CompiledModel:
     entries: list[tuple[int, int, float]] = []
     row_lower: list[float] = []
     row_upper: list[float] = []
-    rows: dict[str, int] = {}
-    for c in model.component_data_objects(Constraint, active=True):
+    for row, c in enumerate(model.component_data_objects(Constraint, active=True)):
         shift, coefficients = _linear(c.body, c.name, column_of)
-        rows[c.name] = row = len(rows)
         row_lower.append(-np.inf if c.lower is None else value(c.lower) - shift)
         row_upper.append(np.inf if c.upper is None else value(c.upper) - shift)
         entries += [(column, row, coefficient) for column, coefficient in coefficients.items()]
@@ -114,9 +109,13 @@ def compile_model(model: Any) -> CompiledModel:
         upper=bounds[:, 1].copy(),
         row_lower=np.array(row_lower),
         row_upper=np.array(row_upper),
-        columns={v.name: i for i, v in enumerate(variables)},
-        rows=rows,
-        **by_column(entries, len(variables), len(rows)),
+        **by_column(
+            np.array([entry[0] for entry in entries], dtype=np.int32),
+            np.array([entry[1] for entry in entries], dtype=np.int32),
+            np.array([entry[2] for entry in entries], dtype=np.float64),
+            len(variables),
+            len(row_lower),
+        ),
     )
 
 
@@ -143,16 +142,45 @@ def _bounds(variable: Any) -> tuple[float, float]:
     return (-np.inf if lower is None else float(lower)), (np.inf if upper is None else float(upper))
 
 
-def by_column(entries: list[tuple[int, int, float]], columns: int, rows: int) -> dict[str, Any]:
-    """Sort matrix entries by column, then row, into the arrays of a compressed matrix."""
-    entries.sort()
-    column = np.array([e[0] for e in entries], dtype=np.int32)
-    index = np.array([e[1] for e in entries], dtype=np.int32)
-    value = np.array([e[2] for e in entries], dtype=np.float64)
+def by_column(
+    column: IndexArray, row: IndexArray, value: FloatArray, columns: int, rows: int
+) -> dict[str, Any]:
+    """Sort matrix entries by column, then row, into the arrays of a compressed matrix.
+
+    Entries of a negative column are left out; those of the same cell are summed.
+    """
+    layout = _layout(column.astype(np.int32).tobytes(), row.astype(np.int32).tobytes(), columns, rows)
+    value = value[layout.order]
+    if len(layout.row) < len(value):
+        value = np.add.reduceat(value, layout.first)
     dense = None
-    if rows * columns <= _DENSE_CELLS_PER_ENTRY * len(entries):
+    if rows * columns <= _DENSE_CELLS_PER_ENTRY * len(value):
         dense = np.zeros((rows, columns))
-        dense[index, column] = value
+        dense[layout.row, np.repeat(np.arange(columns), np.diff(layout.start))] = value
+    return {"start": layout.start, "index": layout.row, "value": value, "dense": dense}
+
+
+class _Layout(NamedTuple):
+    """Where entries stand in a compressed matrix: their order, the first of each cell, starts of columns, and rows."""
+
+    order: IntArray
+    first: IntArray
+    start: IndexArray
+    row: IndexArray
+
+
+@lru_cache(maxsize=256)
+def _layout(column_bytes: bytes, row_bytes: bytes, columns: int, rows: int) -> _Layout:
+    """Sort the cells; models that are written again and again have the same ones."""
+    column = np.frombuffer(column_bytes, dtype=np.int32).astype(np.int64)
+    cell = column * rows + np.frombuffer(row_bytes, dtype=np.int32)
+    order = np.argsort(cell, kind="stable")[np.count_nonzero(column < 0) :]
+    cell = cell[order]
+    first = np.flatnonzero(np.diff(cell, prepend=-1))
+    column, index = np.divmod(cell[first], max(rows, 1))
     start = np.zeros(columns + 1, dtype=np.int32)
     np.cumsum(np.bincount(column, minlength=columns), out=start[1:])
-    return {"start": start, "index": index, "value": value, "dense": dense}
+    layout = _Layout(order, first, start, index.astype(np.int32))
+    for array in layout:
+        array.flags.writeable = False
+    return layout
