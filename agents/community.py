@@ -30,6 +30,7 @@ from agents.forecasts import Forecasts
 from agents.mixed import MixedForecasts, forecasts_of
 from agents.operation import Operation, Projected
 from agents.readings import Readings
+from agents.residuals import Spread
 from agents.response import Response
 from agents.rules import AgentRules, Known, Weather
 from agents.state import State, from_json, to_json
@@ -147,6 +148,7 @@ class Community:
         self._ahead: tuple[int, Ahead] | None = None
         self._strategies = strategies or [rules.strategy] * self.homes
         self._groups = grouped(self._strategies, self.members, rules)
+        self._without: dict[str, int] = {}
 
     def again(self) -> Community:
         """The same homes before the first interval, as if they had never a market to react to beside this one.
@@ -274,6 +276,8 @@ class Community:
         if not levels_ppm or forecast is None:
             return view
         spread = self._forecasts.spread_wh(self._next, forecast, view.traded, levels_ppm, group.places)
+        if self._next == self._first:
+            self._without[group.strategy.name] = _without_quantiles(group, spread)
         if spread is None:
             return view
         return replace(view, quantiles_wh=view.net_wh + spread[0], has_quantiles=spread[1])
@@ -283,21 +287,27 @@ class Community:
         groups = [group for group in self._groups if group.strategy.quantiles_ppm]
         if not groups or self._forecasts.forecaster is PERFECT_FORESIGHT:
             return ()
-        row, lead, notes = self._first, self._rules.lead, []
-        forecasts = self._forecasts_from(row)
-        forecast = forecasts.at(row, self._readings.known_at(row), lead + 1)
+        notes = []
         for group in groups:
-            levels_ppm, homes = group.strategy.quantiles_ppm, len(group.homes)
-            spread = None
-            if forecast is not None:
-                spread = forecasts.spread_wh(row, forecast, lead, levels_ppm, group.places)
-            without = homes if spread is None else homes - int(spread[1].sum())
+            without, homes = self._without_at_the_start(group), len(group.homes)
             if without:
                 notes.append(
                     f"{without} of {homes} homes that bid by {group.strategy.name!r} have forecasts of less than two"
                     " weeks behind them at the start; until they have more, each orders its mean forecast at one limit"
                 )
         return tuple(notes)
+
+    def _without_at_the_start(self, group: Bidders) -> int:
+        """Homes of a group that have no quantiles in the first interval; a resumed run has not seen it."""
+        if group.strategy.name not in self._without:
+            row, lead = self._first, self._rules.lead
+            forecasts = self._forecasts_from(row)
+            forecast = forecasts.at(row, self._readings.known_at(row), lead + 1)
+            spread = None
+            if forecast is not None:
+                spread = forecasts.spread_wh(row, forecast, lead, group.strategy.quantiles_ppm, group.places)
+            self._without[group.strategy.name] = _without_quantiles(group, spread)
+        return self._without[group.strategy.name]
 
     def limits(self, prices: AnyPrices) -> Limits:
         """The limits of all homes for the next interval, where quantities come from the meters.
@@ -453,3 +463,8 @@ def _without_gaps(projected: Projected, forecast: Forecast) -> IntArray:
     if forecast.valid is None:
         return projected.net_wh
     return np.where(forecast.valid[: projected.steps].all(axis=0), projected.net_wh, 0)
+
+
+def _without_quantiles(group: Bidders, spread: Spread | None) -> int:
+    """Homes of a group that have no quantiles of their forecast."""
+    return len(group.homes) - (0 if spread is None else int(spread[1].sum()))

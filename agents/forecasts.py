@@ -128,6 +128,7 @@ class _Part:
         self._every = forecaster.fit_every_hours * 60 // rules.minutes
         self._per_day = DAY_MINUTES // rules.minutes
         self._models: dict[int, Any] = {}
+        self._made: dict[int, Points] = {}
 
     def at(self, row: int, known: Known, steps: int) -> Forecast | None:
         """The forecast at the gate of a row; None without enough history."""
@@ -139,6 +140,10 @@ class _Part:
             forecast = forecaster.predict(model, Horizon(known, steps))
             self._check(forecast, shape)
         valid = forecast.valid
+        if steps > self._lead:
+            of_row = forecast.median_wh[self._lead], None if valid is None else valid[self._lead]
+            self._made[row] = of_row
+            self._made.pop(row - self._lead - 2, None)
         if known.valid is not None and not forecaster.reads_valid:
             looked_at = known.days * known.steps_per_day + self._every
             whole_days = np.broadcast_to(known.valid[-looked_at:].all(axis=0), shape)
@@ -147,11 +152,14 @@ class _Part:
 
     def until_refit(self, rows: range) -> int:
         """How many of these rows, a day of them at most, have a forecast with the model of the first."""
-        most = min(len(rows), self._per_day)
-        if self._every and self._fit(self._due(rows[0])) is not None:
-            return min(self._every - (rows[0] - self._first) % self._every, most)
-        # A model of every row is nothing but its readings; only whether there are enough of them changes.
-        return 1 if self._every or self._model(rows[0]) is None else most
+        row, most = rows[0], min(len(rows), self._per_day)
+        if self._model(row) is None:
+            return 1
+        if not self._every:  # a model of every row is nothing but its readings
+            return most
+        most = min(most, self._every - (row - self._first) % self._every)
+        early = self._fit(self._due(row)) is None
+        return min(most, self._per_day - (row - self._lead) % self._per_day) if early else most
 
     def points(self, rows: range) -> Points | None:
         """The forecasts of rows with one model, each at its own gate; None without enough history."""
@@ -159,6 +167,9 @@ class _Part:
         model = self._model(rows[0])
         if model is None or self.forecaster.points is None:
             return None
+        made = self._made.get(rows.start)
+        if len(rows) == 1 and made is not None:  # the forecast that the homes have ordered by
+            return made[0][None], None if made[1] is None else made[1][None]
         row = np.arange(rows.start, rows.stop)
         with FORECASTERS.held(self.forecaster):
             wh, valid = self.forecaster.points(model, known, row, np.maximum(row - self._lead, 0))
@@ -205,12 +216,15 @@ class _Part:
         return row - (row - self._first) % self._every if self._every else row
 
     def _model(self, row: int) -> Any:
-        """The model of a row: the one fitted when it was due, or from now while that was too early.
+        """The model of a row: the one fitted when it was due, and while that was too early one of every day.
 
-        A resumed run fits it again from what was known then.
+        The days are those since the first reading: the first forecast is made as soon as a day of them is known. A
+        resumed run fits it again from what was known then.
         """
         model = self._fit(self._due(row))
-        return self._fit(row) if model is None and self._every else model
+        if model is None and self._every and row >= self._lead:
+            return self._fit(row - (row - self._lead) % self._per_day)
+        return model
 
     def _fit(self, row: int) -> Any:
         """The model that is fitted at the gate of a row."""
@@ -223,7 +237,8 @@ class _Part:
                 )
             self._models[row] = model
             if len(self._models) > _KEPT_MODELS:
-                del self._models[next(iter(self._models))]
+                del self._models[min(self._models)]
+            return model
         return self._models[row]
 
 
