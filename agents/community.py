@@ -358,7 +358,7 @@ class Community:
     @property
     def remembers(self) -> bool:
         """Whether strategies or controllers learn from what they saw or received of the market."""
-        return self._operation.hears or any(group.strategy.learns for group in self._groups)
+        return self._operation.receives or any(group.strategy.learns for group in self._groups)
 
     def learn(self, book: OrderBook, clearing: Clearing) -> None:
         """Give strategies that learn from the whole market its result for their orders of the last interval."""
@@ -387,9 +387,9 @@ class Community:
     def learn_own(self, results: OwnResults) -> None:
         """Give strategies that learn from their homes' own results those of the last interval, a row per home.
 
-        Controllers that want it hear the price.
+        Controllers that want it receive the price.
         """
-        self._operation.hear(results.start_s, None if results.price is None else results.price.price)
+        self._operation.receive(results.start_s, None if results.price is None else results.price.price)
         for group in self._groups:
             if group.strategy.learn_own is not None:
                 with STRATEGIES.held(group.strategy):

@@ -30,7 +30,7 @@ Errors = Callable[[int, int], IntArray | None]
 
 @dataclass(slots=True, eq=False)
 class _Crew:
-    """The homes of one controller, and what it knows; it works out every home, and these follow it."""
+    """The homes of one controller, and what it knows; it computes every home, and these follow it."""
 
     controller: Controller
     homes: BoolArray
@@ -76,7 +76,7 @@ class Operation:
         fleets: The devices that some home has, in the order in which they run.
         hours_ahead: Hours beyond the traded interval that a forecast has to reach. [h]
         reacts: Whether what homes do depends on what they have agreed in the market.
-        hears: Whether what homes do depends on the prices of earlier intervals.
+        receives: Whether what homes do depends on the prices of earlier intervals.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Operation:
             self._crews.append(_Crew(controller, np.array(controllers) == name, state))
         self.hours_ahead = max((crew.controller.hours_ahead for crew in self._crews), default=0)
         self.reacts = any(crew.controller.reacts for crew in self._crews)
-        self.hears = any(crew.controller.hear is not None for crew in self._crews)
+        self.receives = any(crew.controller.receive is not None for crew in self._crews)
         self._planned = -1
         self._devices = {name: DEVICES.get(name) for name in devices}
         self._all: dict[str, Fleet] = {}
@@ -284,12 +284,12 @@ class Operation:
                 worth = worth + np.where(crew.homes, own, 0)
         return worth
 
-    def hear(self, start_s: int, price: int | None) -> None:
+    def receive(self, start_s: int, price: int | None) -> None:
         """Give the controllers that want it the one price of an interval that is over. [micro-currency/kWh]"""
         for crew in self._crews:
-            if crew.controller.hear is not None:
+            if crew.controller.receive is not None:
                 with CONTROLLERS.held(crew.controller):
-                    crew.state = kept(crew.controller.hear(crew.state, start_s, price), self._homes)
+                    crew.state = kept(crew.controller.receive(crew.state, start_s, price), self._homes)
 
     def live(self, row: int, net_wh: IntArray) -> IntArray:
         """Run every device for the next interval: what all of them take together. [Wh]"""

@@ -130,7 +130,7 @@ def _clock(minute: int) -> str:
 
 
 def _make_room(kept: dict[Any, Any]) -> None:
-    """Discard what was worked out earliest, where there is much: a plan asks for the same days again and again."""
+    """Discard what was computed earliest, where there is much: a plan asks for the same days again and again."""
     if len(kept) > _KEPT:
         del kept[next(iter(kept))]
 

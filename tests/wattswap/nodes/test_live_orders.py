@@ -58,15 +58,15 @@ def bid(state, view):
 
 
 def start(homes, rules):
-    return {"shift": 0 * homes, "heard": 0.1 * homes}
+    return {"shift": 0 * homes, "received": 0.1 * homes}
 
 
 def learn_own(state, results):
     """Move by where the price was, by how much was traded and by what was paid for it."""
     price = 0 if results.price is None else results.price.price % 5_003 + 1
     traded = results.bought_wh * 3 - results.sold_wh
-    heard = state["heard"] * 0.7 + results.payment_nano / 7e6 + results.start_s % 7
-    return {"shift": (state["shift"] // 2 + price + traded + heard.astype(np.int64)) % 9_000, "heard": heard}
+    received = state["received"] * 0.7 + results.payment_nano / 7e6 + results.start_s % 7
+    return {"shift": (state["shift"] // 2 + price + traded + received.astype(np.int64)) % 9_000, "received": received}
 
 
 def bid_learned(state, view):
