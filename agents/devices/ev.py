@@ -180,6 +180,10 @@ class Cars:
         names = ("moved_wh", "used_uwh", "unmet_uwh", "lost_uwh")
         return {"stored_uwh": self._initial_uwh, **dict.fromkeys(names, nothing)}
 
+    def limits(self) -> Mapping[str, tuple[IntArray, IntArray]]:
+        """From empty to full. [uWh]"""
+        return {"stored_uwh": (np.zeros_like(self._capacity_uwh), self._capacity_uwh)}
+
     def _trips_around(self, today: int, moment: Moment) -> tuple[IntArray, IntArray]:
         """Departures and arrivals from yesterday to a week ahead, shape (days, homes); never where a car stays. [s]"""
         key = (moment.zone, moment.seed, today)

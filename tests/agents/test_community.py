@@ -15,8 +15,9 @@ from agents.community import Community
 from agents.control import CONTROLLERS, Controller, Planning
 from agents.devices import DEVICES, Fleet, Moment
 from agents.devices.battery import Batteries
-from agents.errors import InvalidOrders
+from agents.errors import InvalidOrders, InvalidSnapshot
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT, Forecast, Forecaster
+from agents.neighbourhood import Neighbourhood
 from agents.rules import AgentRules, Known
 from agents.state import State, from_json, kept, to_json
 from market.book import OrderBook
@@ -304,13 +305,25 @@ def test_a_snapshot_whose_columns_do_not_fit_the_homes_is_refused(learner: str, 
     saved = json.loads(json.dumps(homes.snapshot()))
     three = {"odd": {"type": "int64", "shape": [3], "values": [1, 2, 3]}}
     if where == "strategies":
-        saved["strategies"][learner] = three
+        saved["strategies"][learner] |= three
     else:
-        saved["devices"][0]["battery"] = three
+        saved["devices"][0]["battery"] |= three
     with pytest.raises(
-        TypeError, match=r"column 'odd' of a state has the shape \(3,\), and there are 2 homes"
+        InvalidSnapshot, match=r"column 'odd' of a state has the shape \(3,\), and there are 2 homes"
     ):
         homes.restore(saved)
+
+
+def test_a_snapshot_of_communities_that_have_not_lived_together_is_refused() -> None:
+    parts = [homes_of(*registers(7, 5, 2), members=np.array(members)) for members in ((0, 2), (1, 3))]
+    homes = Neighbourhood(parts)
+    saved = json.loads(json.dumps(homes.snapshot()))
+    homes.restore(saved)
+    parts[0].live()
+    with pytest.raises(InvalidSnapshot, match="have not lived the same intervals"):
+        homes.restore({"parts": [part.snapshot() for part in parts]})
+    with pytest.raises(InvalidSnapshot, match="shorter"):
+        homes.restore({"parts": saved["parts"][:1]})
 
 
 def test_restored_columns_are_read_only(learner: str) -> None:
