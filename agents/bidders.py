@@ -39,6 +39,7 @@ class Bidders:
     Args:
         places: Their rows in the community.
         homes: Their indices in the roster.
+        columns: Names of what they remember before the first interval.
         view: What they saw last.
     """
 
@@ -46,6 +47,7 @@ class Bidders:
     places: IntArray
     homes: IntArray
     state: State
+    columns: frozenset[str]
     view: View | None = None
 
     def keep(self, state: Any) -> None:
@@ -164,7 +166,7 @@ def grouped(strategies: Sequence[str], members: IntArray, rules: AgentRules) -> 
         strategy, homes = STRATEGIES.get(name), members[places]
         with STRATEGIES.held(strategy):
             state = kept(strategy.start(homes, rules), len(homes))
-        groups.append(Bidders(strategy, places, homes, state))
+        groups.append(Bidders(strategy, places, homes, state, frozenset(state)))
     return groups
 
 

@@ -25,6 +25,7 @@ from agents.bidding import (
     View,
     refuse_without_limits,
 )
+from agents.errors import reading_snapshot
 from agents.forecast import PERFECT_FORESIGHT, Forecast
 from agents.forecasts import Forecasts
 from agents.mixed import MixedForecasts, forecasts_of
@@ -176,15 +177,33 @@ class Community:
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Continue from a snapshot of the same homes under the same rules."""
-        self._next = saved["row"]
+        """Continue from a snapshot of the same homes under the same rules.
+
+        Raises:
+            InvalidSnapshot: It is not of these homes.
+        """
+        with reading_snapshot():
+            row, alone = saved["row"], saved["alone"]
+            if type(row) is not int or not self._first <= row <= len(self._import_wh):
+                raise ValueError(f"row is {row}, and can be {self._first} to {len(self._import_wh)}")
+            if (alone is None) != (self._alone is None):
+                raise ValueError("alone is not of homes that react as these do")
+            states = [
+                from_json(saved["strategies"][group.strategy.name], len(group.homes), group.columns)
+                for group in self._groups
+            ]
+            self._operation.restore(saved)
+            if self._alone is not None:
+                self._alone.restore(alone)
+        for group, state in zip(self._groups, states, strict=True):
+            group.state = state
+        self._next, self._ahead = row, None
         self._forecasts = self._forecasts_from(self._first)
-        self._ahead = None
-        self._operation.restore(saved)
-        if self._alone is not None:
-            self._alone.restore(saved["alone"])
-        for group in self._groups:
-            group.state = from_json(saved["strategies"][group.strategy.name], len(group.homes))
+
+    @property
+    def lived(self) -> int:
+        """Number of intervals that have been simulated."""
+        return self._next - self._first
 
     def _look_ahead(self) -> Ahead:
         """What is known at the next gate, the forecast from there on, and which of its steps is the traded interval."""
@@ -368,7 +387,7 @@ class Community:
     @property
     def remembers(self) -> bool:
         """Whether strategies or controllers learn from what they saw or received of the market."""
-        return self._operation.hears or any(group.strategy.learns for group in self._groups)
+        return self._operation.receives or any(group.strategy.learns for group in self._groups)
 
     def learn(self, book: OrderBook, clearing: Clearing) -> None:
         """Give strategies that learn from the whole market its result for their orders of the last interval."""
@@ -397,9 +416,9 @@ class Community:
     def learn_own(self, results: OwnResults) -> None:
         """Give strategies that learn from their homes' own results those of the last interval, a row per home.
 
-        Controllers that want it hear the price.
+        Controllers that want it receive the price.
         """
-        self._operation.hear(results.start_s, None if results.price is None else results.price.price)
+        self._operation.receive(results.start_s, None if results.price is None else results.price.price)
         for group in self._groups:
             if group.strategy.learn_own is not None:
                 with STRATEGIES.held(group.strategy):

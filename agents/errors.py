@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
+
+from market.errors import one_line, text_of
 
 
 class AgentError(Exception):
@@ -66,3 +69,24 @@ class InvalidEnergy(AgentError, ValueError):
 
 class InvalidPolicy(AgentError, ValueError):
     """A policy that does not fit what homes see and may decide, or a file that holds none."""
+
+
+class InvalidSnapshot(AgentError, ValueError):
+    """A snapshot that is not of these homes: damaged, edited, or of others."""
+
+
+@contextmanager
+def reading_snapshot() -> Iterator[None]:
+    """Raise what reading a damaged or edited snapshot brings about as one sentence.
+
+    Raises:
+        InvalidSnapshot: The snapshot lacks something, or holds it in another form.
+    """
+    try:
+        yield
+    except InvalidSnapshot:
+        raise
+    except KeyError as error:
+        raise InvalidSnapshot(f"it has no {error}") from None
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise InvalidSnapshot(text_of(error) or one_line(error)) from None

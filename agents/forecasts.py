@@ -174,7 +174,8 @@ class _Part:
         with FORECASTERS.held(self.forecaster):
             wh, valid = self.forecaster.points(model, known, row, np.maximum(row - self._lead, 0))
             self._check(Forecast.point(wh, valid), (len(row), known.net_wh.shape[1]))
-            self._compare(rows.start, model, wh[0], None if valid is None else valid[0])
+            if len(row) > 1:  # of one row alone there are no later readings to use
+                self._compare(rows.start, model, wh[0], None if valid is None else valid[0])
         return wh, valid
 
     def _compare(self, row: int, model: Any, wh: IntArray, valid: BoolArray | None) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from agents.bidders import Round, joined
 from agents.bidding import Limits, Orders, OwnResults
 from agents.community import ALONE, Community, Meters
+from agents.errors import reading_snapshot
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.settlement.tariff import AnyPrices
@@ -38,9 +39,21 @@ class Neighbourhood:
         return {"parts": [part.snapshot() for part in self._parts]}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Continue from a snapshot of the same homes under the same rules."""
-        for part, own in zip(self._parts, saved["parts"], strict=True):
-            part.restore(own)
+        """Continue from a snapshot of the same homes under the same rules.
+
+        Raises:
+            InvalidSnapshot: It is not of these homes.
+        """
+        with reading_snapshot():
+            for part, own in zip(self._parts, saved["parts"], strict=True):
+                part.restore(own)
+            if len({part.lived for part in self._parts}) > 1:
+                raise ValueError("parts have not lived the same intervals")
+
+    @property
+    def lived(self) -> int:
+        """Number of intervals that have been simulated."""
+        return self._parts[0].lived
 
     def bids(self, prices: AnyPrices) -> Orders:
         """The orders of all homes; see `Community.bids`."""

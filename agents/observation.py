@@ -50,7 +50,7 @@ def start(homes: IntArray, rules: AgentRules) -> State:
     }
 
 
-def hear(state: State, results: OwnResults) -> State:
+def remember(state: State, results: OwnResults) -> State:
     """Remember the one price of an interval, which is public; of one without a price, that it had none."""
     per_day = state["day_prices"].shape[1]
     price = _NONE if results.price is None else results.price.price

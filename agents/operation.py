@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
 from agents.control import CONTROLLERS, Controller, Planning, Present
-from agents.devices import DEVICES, TAKEN, Fleet
+from agents.devices import DEVICES, TAKEN, Fleet, limits_of
 from agents.devices.battery import BATTERY, Batteries
-from agents.errors import InvalidEnergy
+from agents.errors import InvalidEnergy, reading_snapshot
 from agents.forecast import Forecast
 from agents.response import Response
 from agents.rules import DAY_MINUTES, AgentRules, Known, Weather
-from agents.state import State, from_json, is_whole, kept, to_json
+from agents.state import State, from_json, is_whole, kept, to_json, whole_from_json
 from market.settlement.tariff import OutsidePrices
 from market.units import PPM, BoolArray, IntArray
 
@@ -30,11 +31,16 @@ Errors = Callable[[int, int], IntArray | None]
 
 @dataclass(slots=True, eq=False)
 class _Crew:
-    """The homes of one controller, and what it knows; it works out every home, and these follow it."""
+    """The homes of one controller, and what it knows; it computes every home, and these follow it.
+
+    Args:
+        columns: Names of what it knows before the first interval.
+    """
 
     controller: Controller
     homes: BoolArray
     state: State
+    columns: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +82,7 @@ class Operation:
         fleets: The devices that some home has, in the order in which they run.
         hours_ahead: Hours beyond the traded interval that a forecast has to reach. [h]
         reacts: Whether what homes do depends on what they have agreed in the market.
-        hears: Whether what homes do depends on the prices of earlier intervals.
+        receives: Whether what homes do depends on the prices of earlier intervals.
     """
 
     def __init__(
@@ -99,10 +105,11 @@ class Operation:
             controller = CONTROLLERS.get(name)
             with CONTROLLERS.held(controller):
                 state = kept(controller.start(members, rules), self._homes)
-            self._crews.append(_Crew(controller, np.array(controllers) == name, state))
+            own = np.array(controllers) == name
+            self._crews.append(_Crew(controller, own, state, frozenset(state)))
         self.hours_ahead = max((crew.controller.hours_ahead for crew in self._crews), default=0)
         self.reacts = any(crew.controller.reacts for crew in self._crews)
-        self.hears = any(crew.controller.hear is not None for crew in self._crews)
+        self.receives = any(crew.controller.receive is not None for crew in self._crews)
         self._planned = -1
         self._devices = {name: DEVICES.get(name) for name in devices}
         self._all: dict[str, Fleet] = {}
@@ -121,12 +128,15 @@ class Operation:
         if twice:
             raise InvalidEnergy(f"device {name!r} has the column {min(twice)!r}, a name that is taken")
         self._owns = {name: np.array([spec is not None for spec in specs]) for name, specs in devices.items()}
+        for column in self._owns.values():
+            column.flags.writeable = False
         # A device that no home has is never stepped.
         running = [name for name, specs in devices.items() if any(spec is not None for spec in specs)]
         self.fleets = {
             name: self._all[name]
             for name in sorted(running, key=lambda name: (self._devices[name].turn, name))
         }
+        self._begun = start
         # After each of the last intervals, oldest first: the oldest states are what is known at gate closure.
         self._states: deque[States] = deque([start] * (rules.lead + 1), maxlen=rules.lead + 1)
         nothing = np.zeros(self._homes, dtype=np.int64)
@@ -142,14 +152,44 @@ class Operation:
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Continue from a snapshot of the same homes under the same rules."""
+        """Continue from a snapshot of the same homes under the same rules.
+
+        Raises:
+            InvalidSnapshot: It is not of these homes and devices; nothing is changed.
+        """
+        with reading_snapshot():
+            states = [self._states_from(one) for one in _counted("devices", saved["devices"], self._states)]
+            agreed = [
+                whole_from_json("agreed", one, (self._homes,))
+                for one in _counted("agreed", saved["agreed"], self._agreed)
+            ]
+            known = {
+                crew.controller.name: from_json(
+                    saved["control"][crew.controller.name], self._homes, crew.columns
+                )
+                for crew in self._crews
+            }
         self._planned, self._position = -1, self._nothing
-        for states in saved["devices"]:  # as many as are kept: they replace all that were there
-            self._states.append({name: from_json(state, self._homes) for name, state in states.items()})
-        for agreed in saved["agreed"]:
-            self._agreed.append(np.array(agreed, dtype=np.int64).reshape(self._homes))
+        self._states.extend(states)  # as many as are kept: they replace all that were there
+        self._agreed.extend(agreed)
         for crew in self._crews:
-            crew.state = from_json(saved["control"][crew.controller.name], self._homes)
+            crew.state = known[crew.controller.name]
+
+    def _states_from(self, saved: Mapping[str, Any]) -> States:
+        """The states of all devices, from JSON."""
+        states: States = {}
+        for name, fleet in self._all.items():
+            states[name] = from_json(saved[name], self._homes, self._begun[name])
+            for key, (least, most) in limits_of(self._devices[name], fleet).items():
+                column = states[name][key]
+                if column.dtype.kind != "i":
+                    raise TypeError(f"{key} of device {name!r} is not whole numbers")
+                outside = np.flatnonzero((column < least) | (column > most))
+                if len(outside):
+                    i = int(outside[0])
+                    found = f"{key} of device {name!r} is {column[i]} in home {i + 1}"
+                    raise ValueError(f"{found}, and can be {least[i]} to {most[i]}")
+        return states
 
     @property
     def state(self) -> State:
@@ -187,9 +227,9 @@ class Operation:
                 traded=traded,
                 start_s=self._start_s + row * self._rules.minutes * 60,
                 moments=moments,
-                fleets=self.fleets,
-                owns=self._owns,
-                states=self._states[-1 - traded],
+                fleets=MappingProxyType(self.fleets),
+                owns=MappingProxyType(self._owns),
+                states=MappingProxyType(self._states[-1 - traded]),
                 errors_wh=partial(errors_wh, row, steps),
                 homes=self._members,
                 seed=self._rules.seed,
@@ -284,12 +324,12 @@ class Operation:
                 worth = worth + np.where(crew.homes, own, 0)
         return worth
 
-    def hear(self, start_s: int, price: int | None) -> None:
+    def receive(self, start_s: int, price: int | None) -> None:
         """Give the controllers that want it the one price of an interval that is over. [micro-currency/kWh]"""
         for crew in self._crews:
-            if crew.controller.hear is not None:
+            if crew.controller.receive is not None:
                 with CONTROLLERS.held(crew.controller):
-                    crew.state = kept(crew.controller.hear(crew.state, start_s, price), self._homes)
+                    crew.state = kept(crew.controller.receive(crew.state, start_s, price), self._homes)
 
     def live(self, row: int, net_wh: IntArray) -> IntArray:
         """Run every device for the next interval: what all of them take together. [Wh]"""
@@ -360,6 +400,18 @@ class Operation:
             if moved_wh[~self._owns[name]].any():
                 raise InvalidEnergy(f"device {name!r} moves energy in homes that have none")
         return moved_wh, states | {name: state}
+
+
+def _counted(name: str, saved: Any, like: Collection[Any]) -> list[Any]:
+    """The entries of a list of a snapshot, which has as many as are kept.
+
+    Raises:
+        ValueError: It has more or fewer.
+    """
+    if not isinstance(saved, list) or len(saved) != len(like):
+        found = len(saved) if isinstance(saved, list) else type(saved).__name__
+        raise ValueError(f"{name} is a list of {len(like)} intervals, not {found}")
+    return saved
 
 
 def _seen(row: int, known: int, minutes: int) -> int:

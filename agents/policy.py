@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.bidding import Orders, Strategy, View
 from agents.errors import InvalidPolicy
-from agents.observation import OBSERVED, SCALE, hear, observe, orders, start
+from agents.observation import OBSERVED, SCALE, observe, orders, remember, start
 from agents.state import State
 from market.orders import MAX_ORDERS
 from market.units import FloatArray, IntArray
@@ -129,4 +129,4 @@ def strategy_of(name: str, policy: Policy, summary: str = "bids as it has learnt
     def bid(state: State, view: View) -> Orders:
         return orders(view, policy.decide(observe(state, view)))
 
-    return Strategy(name, bid, summary, start=start, several_orders=policy.limits > 1, learn_own=hear)
+    return Strategy(name, bid, summary, start=start, several_orders=policy.limits > 1, learn_own=remember)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 State = Mapping[str, npt.NDArray[Any]]
 """Columns by name; the first axis of each is the homes. Whole numbers, floats or truth values, read-only."""
+
+_TYPES: Final = {"i": (int,), "u": (int,), "b": (bool,), "f": (float, int)}
+"""Types of JSON values by the kind of the column that they are in."""
 
 
 def stateless(homes: Any, rules: Any) -> State:
@@ -52,14 +55,54 @@ def to_json(state: State) -> dict[str, Any]:
     }
 
 
-def from_json(saved: Mapping[str, Any], homes: int) -> State:
-    """Read back what `to_json` wrote, as `kept` keeps it.
+def from_json(saved: Any, homes: int, columns: Collection[str] = ()) -> State:
+    """Read back what `to_json` wrote, as `kept` keeps it; who edits a checkpoint may have changed anything.
+
+    Args:
+        saved: JSON values.
+        homes: Number of homes.
+        columns: Names of those that it must have.
 
     Raises:
         TypeError: It is not the state of so many homes.
+        ValueError: It lacks a column.
     """
-    state = {
-        name: np.array(column["values"], dtype=column["type"]).reshape(column["shape"])
-        for name, column in saved.items()
-    }
-    return kept(state, homes)
+    if not isinstance(saved, Mapping):
+        raise TypeError(f"a state is no table of columns but {type(saved).__name__}")
+    lacking = sorted(set(columns) - set(saved))
+    if lacking:
+        raise ValueError(f"a state has no column {lacking[0]!r}")
+    return kept({name: _column(name, column) for name, column in saved.items()}, homes)
+
+
+def _column(name: str, saved: Mapping[str, Any]) -> npt.NDArray[Any]:
+    """One column of a state; nothing is rounded or taken for another type on the way."""
+    kind, shape, values = str(saved["type"]), saved["shape"], saved["values"]
+    wanted = _TYPES.get(np.dtype(kind).kind)
+    if wanted is None or not all(type(value) in wanted for value in values):
+        raise TypeError(f"column {name!r} of a state holds what is no {kind}")
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise TypeError(f"column {name!r} of a state has the shape {shape}")
+    return np.array(values, dtype=kind).reshape(shape)
+
+
+def whole_from_json(name: str, saved: Any, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Read back whole numbers that were written by `tolist`.
+
+    Args:
+        name: What they are, for messages.
+        saved: JSON values.
+        shape: Of the array that was written.
+
+    Raises:
+        TypeError: They are no whole numbers.
+        ValueError: They have another shape.
+    """
+    found, nothing = np.array(saved), np.zeros(shape, dtype=np.int64)
+    if found.size == nothing.size == 0:  # a list in a list has gone where the first is empty
+        return nothing
+    if found.shape != shape:
+        raise ValueError(f"{name} has the shape {list(found.shape)}, not {list(shape)}")
+    if found.dtype != np.int64:
+        raise TypeError(f"{name} is not whole numbers")
+    return found

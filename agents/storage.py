@@ -147,10 +147,10 @@ class Stores:
         into, out = self.charge_efficiency_ppm / PPM, self.discharge_efficiency_ppm / PPM
         sold = np.minimum(sold, bought)
         wear = self.wear_micro_per_kwh
-        dearer = 1 + _QUARTERS[:4][::-1] * (self.gently_ppm / PPM)
+        costlier = 1 + _QUARTERS[:4][::-1] * (self.gently_ppm / PPM)
         slope = np.concatenate(
             (
-                -(bought / into)[:, None] * dearer,
+                -(bought / into)[:, None] * costlier,
                 -np.stack((sold / into, (bought - wear) * out, (sold - wear) * out), axis=1),
             ),
             axis=1,

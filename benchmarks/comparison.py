@@ -31,7 +31,7 @@ MECHANISMS = (
     "random_bilateral",
     "gsy_pay_as_bid",
 )
-"""Twelve; the two bookends come on top."""
+"""Twelve; the baseline and the upper bound come on top."""
 SEEDS, DAYS = 5, 31
 TARGETS = {"seconds": 120.0, "peak_mb": 1_500.0}
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -94,7 +94,9 @@ def main(argv: list[str]) -> None:
     if "--json" in argv:
         print(json.dumps(found))
         return
-    print(f"{len(MECHANISMS)} mechanisms and 2 bookends x {SEEDS} seeds x {DAYS} days, two workers")
+    print(
+        f"{len(MECHANISMS)} mechanisms, baseline and upper bound x {SEEDS} seeds x {DAYS} days, two workers"
+    )
     print(f"{'strategy':<10} {'what':<10} {'cells':>5} {'seconds':>8} {'peak MB':>8}  target")
     for row in found:
         target = f"{TARGETS['seconds']:.0f} s, {TARGETS['peak_mb']:.0f} MB" if row["what"] == "anew" else ""

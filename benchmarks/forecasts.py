@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -33,13 +33,25 @@ HOMES: Final = Path("../shared/data/homes_fontana_ca")
 CALIFORNIA, BERLIN = "America/Los_Angeles", "Europe/Berlin"
 LOAD: Final = ("persistence", "mean of 14 days", "ridge", "shared_ridge", "boosted")
 PV: Final = ("persistence", "same_hour_median", "scaled_median")
+
+
+def empty_but_for_the_last_hours(wh: IntArray) -> IntArray:
+    """Homes that report nothing but a few hours before the models are fitted, the last of them large. [Wh]"""
+    last, false = TRAIN_DAYS * 24, wh.copy()
+    false[:last] = 0
+    false[last - 5 : last] = np.array([1, 10, 100, 1_000, 16_000])[:, None]
+    return false
+
+
 ATTACKS: Final[Mapping[str, Callable[[IntArray], IntArray]]] = {
     "doubled": lambda wh: 2 * wh,
     "turned and times 5": lambda wh: -5 * wh,
     "noise": lambda wh: np.random.default_rng(1).integers(0, 20_000, wh.shape),
     "shuffled": lambda wh: np.random.default_rng(2).permutation(wh),
     "shifted by 12 hours": lambda wh: np.roll(wh, 12, axis=0),
+    "empty, then large": empty_but_for_the_last_hours,
 }
+"""What homes may report instead of their readings by the hour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,32 +145,46 @@ def ungated(series: Series) -> FloatArray:
     return error_kw(series, gates, forecast_days(series, gates, "shared_ridge", everywhere))
 
 
-def cold_start(series: Series, days: int = 3, tested: int = 14) -> tuple[FloatArray, FloatArray]:
-    """Errors of homes with some days of readings, each new among the others: persistence and shared. [kW]"""
-    gates = midnights(series, TRAIN_DAYS, tested)
-    first = int(gates[0]) - days * series.per_day
-    old, new = [], []
-    for home in range(series.wh.shape[1]):
-        valid = np.ones(series.wh.shape, dtype=np.bool_)
-        valid[:first, home] = False
-        cold = replace(series, wh=np.where(valid, series.wh, 0))
-        forecaster = FORECASTERS.get("shared_ridge")
-        model = forecaster.fit(replace(cold.known(int(gates[0])), valid=valid[: gates[0]]))
-        found = []
-        for gate in gates.tolist():
-            known = replace(cold.known(gate), valid=valid[:gate])
-            found.append(forecaster.predict(model, Horizon(known, series.per_day)).median_wh)
-        new.append(error_kw(series, gates, np.stack(found))[home])
-        old.append(error_kw(series, gates, forecast_days(series, gates, "persistence"))[home])
-    return np.array(old), np.array(new)
+def falsified(series: Series, attack: Callable[[IntArray], IntArray], homes: Sequence[int]) -> Series:
+    """The same homes, some of which report what an attack makes of their readings."""
+    wh = series.wh.copy()
+    wh[:, list(homes)] = attack(wh[:, list(homes)])
+    return replace(series, wh=wh)
+
+
+def new_home(series: Series, home: int, name: str = "shared_ridge", days: int = 3, tested: int = 14) -> float:
+    """Error of a home that has the readings of some days only, among the others. [kW]"""
+    gates, forecaster = midnights(series, TRAIN_DAYS, tested), FORECASTERS.get(name)
+    valid = np.ones(series.wh.shape, dtype=np.bool_)
+    valid[: int(gates[0]) - days * series.per_day, home] = False
+    cold = replace(series, wh=np.where(valid, series.wh, 0))
+
+    def known(gate: int) -> Known:
+        return replace(cold.known(gate), valid=valid[:gate])
+
+    model = forecaster.fit(known(int(gates[0])))
+    found = [
+        forecaster.predict(model, Horizon(known(gate), series.per_day)).median_wh for gate in gates.tolist()
+    ]
+    return float(error_kw(series, gates, np.stack(found))[home])
+
+
+def cold_start(series: Series, first_home: int = 0, name: str = "shared_ridge") -> FloatArray:
+    """Errors of the homes from one on, each in turn new among all others, with three days of readings. [kW]"""
+    return np.array([new_home(series, home, name) for home in range(first_home, series.wh.shape[1])])
+
+
+def untrue_others(series: Series, attack: Callable[[IntArray], IntArray]) -> FloatArray:
+    """As `cold_start`, where all others report false readings: what a new home gains by them must be lost. [kW]"""
+    homes = range(series.wh.shape[1])
+    return np.array(
+        [new_home(falsified(series, attack, [one for one in homes if one != home]), home) for home in homes]
+    )
 
 
 def poisoned(series: Series, attack: Callable[[IntArray], IntArray], bad: int = 3) -> tuple[float, float]:
     """Error of the other homes where the first ones send false sums: by their own regression, and shared. [kW]"""
-    gates = midnights(series, TRAIN_DAYS, TEST_DAYS)
-    wh = series.wh.copy()
-    wh[:, :bad] = attack(wh[:, :bad])
-    false = replace(series, wh=wh)
+    gates, false = midnights(series, TRAIN_DAYS, TEST_DAYS), falsified(series, attack, range(bad))
     found = [error_kw(false, gates, forecast_days(false, gates, name)) for name in ("ridge", "shared_ridge")]
     return float(found[0][bad:].mean()), float(found[1][bad:].mean())
 
@@ -206,14 +232,7 @@ def _print_data(homes: Path) -> None:
             print(
                 f"  shared, no gate    {ungated(series).mean():.4f} kW; by the gate {model.shared.sum()} homes"
             )
-    old, new = cold_start(load)
-    print(f"\n3 days of readings: shared {new.mean():.4f}, {percent_lower(new, old):.1f} % below persistence")
-    for name, attack in ATTACKS.items():
-        own, gated = poisoned(load, attack)
-        print(
-            f"three of ten {name:<20} own {own:.4f}, shared {gated:.4f} ({100 * (gated / own - 1):+.2f} %)",
-            flush=True,
-        )
+    _print_new_homes(load)
     meter = samples.load("street")
     rules = AgentRules()
     before = replace(rules, forecaster="same_hour_mean", forecaster_pv="same_hour_mean")
@@ -221,6 +240,30 @@ def _print_data(homes: Path) -> None:
     for name, of in (("same_hour_mean", before), ("ridge and scaled_median", rules)):
         print(
             f"street, September, errors over net energy: {name} {market_error(meter, start_s, BERLIN, of):.4f}",
+            flush=True,
+        )
+
+
+def _print_new_homes(load: Series, bad: int = 3) -> None:
+    """What homes with three days of readings gain by the others, and what false readings do to new and old homes."""
+    old, attacks = cold_start(load, name="persistence"), ("shuffled", "shifted by 12 hours")
+    print("\nload, California, a home with 3 days of readings, 14 days")
+    for title, error in (
+        ("persistence", old),
+        ("ridge, alone", cold_start(load, name="ridge")),
+        ("shared", cold_start(load)),
+        *((f"shared, others {name}", untrue_others(load, ATTACKS[name])) for name in attacks),
+    ):
+        lower = percent_lower(error, old)
+        print(f"  {title:<36} {error.mean():.4f} kW, {lower:.1f} % below persistence", flush=True)
+    true = cold_start(load, bad)
+    for name, attack in ATTACKS.items():
+        own, gated = poisoned(load, attack, bad)
+        print(f"three of ten {name:<20} own {own:.4f}, shared {gated:.4f} ({100 * (gated / own - 1):+.2f} %)")
+        new = cold_start(falsified(load, attack, range(bad)), bad)
+        worst, mean = 100 * (new / true - 1).max(), 100 * (new.mean() / true.mean() - 1)
+        print(
+            f"  a new home, of seven in turn: {new.mean():.4f} kW ({mean:+.2f} %), the worst {worst:+.2f} %",
             flush=True,
         )
 

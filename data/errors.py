@@ -67,6 +67,14 @@ class InvalidWeatherFile(InvalidFile):
     what = "weather file"
 
 
+class UncoveredWeather(InvalidWeatherFile):
+    """A sound weather file of other days than those of a run."""
+
+    def __init__(self, path: Path, finding: Finding) -> None:
+        self.path, self.findings = path, (finding,)
+        DataError.__init__(self, f"{path}: {finding.message.removeprefix('it ')}")
+
+
 class MissingFile(DataError, FileNotFoundError):
     """A path that does not exist."""
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from data import series
 from data.clock import iso_utc
-from data.errors import InvalidWeatherFile, MissingFile
+from data.errors import InvalidWeatherFile, MissingFile, UncoveredWeather
 from data.findings import FindingLog, errors_of
 from market.errors import did_you_mean
 
@@ -31,6 +31,7 @@ CITYLEARN: Final = {
     "diffuse_solar_irradiance": "dhi",
 }
 NOUN: Final = "row of weather"
+NOT_COVERED: Final = "not_covered"
 
 
 def load_weather(
@@ -48,6 +49,7 @@ def load_weather(
 
     Raises:
         InvalidWeatherFile: Holds every error by line, also where it does not cover the intervals.
+        UncoveredWeather: It has no other error than that.
         MissingFile, UnknownZone: As their names say.
     """
     where, log = Path(path), FindingLog()
@@ -82,9 +84,12 @@ def load_weather(
         if not times[0] <= start_s < start_s + rows * minutes * 60 <= end_s:
             have, want = f"{iso_utc(times[0])} to {iso_utc(end_s)}", iso_utc(start_s + rows * minutes * 60)
             message = f"it covers {have}, and the run with its history is {iso_utc(start_s)} to {want}"
-            log.add("error", "not_covered", f"{message}; give weather of these days, or run others")
+            log.add("error", NOT_COVERED, f"{message}; give weather of these days, or run others")
     if log.has_errors or times is None:
-        raise InvalidWeatherFile(where, errors_of(log.findings()))
+        errors = errors_of(log.findings())
+        if [error.code for error in errors] == [NOT_COVERED]:
+            raise UncoveredWeather(where, errors[0])
+        raise InvalidWeatherFile(where, errors)
     return {name: _on_grid(column, *times, start_s, minutes, rows) for name, column in values.items()}
 
 

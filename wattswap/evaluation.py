@@ -147,12 +147,13 @@ def _refuse(setup: Setup, names: Sequence[str], horizons_h: Sequence[float]) -> 
         for name in names
         if name == PERFECT_FORESIGHT.name
     ]
-    cure = f"give hours from 0 to {LONGEST_H} in steps of {setup.minutes} minutes, as in 1h,24h"
-    wrong += [
-        Problem("--horizon", f"{hours:g} h is no horizon of these data", cure)
-        for hours in horizons_h
-        if not 0 <= hours <= LONGEST_H or hours * 60 % setup.minutes
-    ]
+    cure = f"give 0 to {LONGEST_H} hours in steps of {setup.minutes} minutes, as in 1h,24h"
+    for hours in horizons_h:
+        if not 0 <= hours <= LONGEST_H:
+            wrong.append(Problem("--horizon", f"{hours:g} h is too long", cure))
+        elif round(hours * 60, 6) % setup.minutes:
+            whole = f"{round(hours, 2):g} h is no whole number of intervals of {setup.minutes} minutes"
+            wrong.append(Problem("--horizon", whole, cure))
     if wrong:
         raise UsageError(*wrong)
 

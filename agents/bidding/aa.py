@@ -79,11 +79,11 @@ def look(state: State, view: View) -> State:
     if tape is None:
         return state
     low, high = view.prices.feed_in_micro_per_kwh, view.prices.buy_cap_micro_per_kwh
-    heard = np.flatnonzero(tape.round_of == view.round - 1)
-    deals = tape.price_micro_per_kwh[heard[tape.took[heard]]]
-    if len(heard) > SHOUTS:
-        heard = heard[np.linspace(0, len(heard) - 1, SHOUTS).astype(np.int64)]
-    quoted = np.where(tape.took, tape.price_micro_per_kwh, tape.limit_micro_per_kwh)[heard]
+    last = np.flatnonzero(tape.round_of == view.round - 1)
+    deals = tape.price_micro_per_kwh[last[tape.took[last]]]
+    if len(last) > SHOUTS:
+        last = last[np.linspace(0, len(last) - 1, SHOUTS).astype(np.int64)]
+    quoted = np.where(tape.took, tape.price_micro_per_kwh, tape.limit_micro_per_kwh)[last]
     state = _with_trades(state, deals, high - low)
     plan_wh, active, eager = (
         view.net_wh + (0 if view.bought_wh is None else view.bought_wh),
@@ -92,7 +92,7 @@ def look(state: State, view: View) -> State:
     )
     for name, side, worth, end in (("buy_r", 1, view.worth[0], low), ("sell_r", -1, view.worth[1], high)):
         r, mine, ends = state[name], np.sign(plan_wh) == side, _ends(state, side, worth, end)
-        for shout, shouted, deal in zip(quoted, tape.side[heard], tape.took[heard], strict=True):
+        for shout, shouted, deal in zip(quoted, tape.side[last], tape.took[last], strict=True):
             ahead = side * float(shout) - np.rint(_target(state, r, ends, view.round))
             more = active & (ahead >= 0) if deal or shouted == side else active & False
             less = (ahead <= 0) if deal else active & False

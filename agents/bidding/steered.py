@@ -8,7 +8,7 @@ import numpy as np
 
 from agents import observation
 from agents.bidding import STRATEGIES, Orders, Strategy, View
-from agents.observation import SCALE, hear, orders
+from agents.observation import SCALE, orders, remember
 from agents.rules import AgentRules
 from agents.state import State
 from market.units import IntArray
@@ -34,7 +34,7 @@ STEERED = STRATEGIES.register(
         "what an environment for learning decides; in a run as truthful",
         start=start,
         several_orders=True,
-        learn_own=hear,
+        learn_own=remember,
     ),
     contract=2,
 )

@@ -66,7 +66,7 @@ def bid(state: State, view: View) -> Orders:
 
 
 def look(state: State, view: View) -> State:
-    """Remember the plan of a market of one round; after a round of several hear its shouts."""
+    """Remember the plan of a market of one round; after a round of several observe its shouts."""
     plan_wh = view.net_wh if view.bought_wh is None else view.net_wh + view.bought_wh
     low, high = view.prices.feed_in_micro_per_kwh, view.prices.buy_cap_micro_per_kwh
     worth = np.where(plan_wh > 0, *view.worth).astype(np.float64)
@@ -77,13 +77,13 @@ def look(state: State, view: View) -> State:
     if view.rounds == 1:
         return state
     tape = view.tape
-    heard = np.flatnonzero(tape.round_of == view.round - 1)
-    if len(heard) > SHOUTS:
-        heard = heard[np.linspace(0, len(heard) - 1, SHOUTS).astype(np.int64)]
-    quoted = np.where(tape.took, tape.price_micro_per_kwh, tape.limit_micro_per_kwh)[heard]
+    last = np.flatnonzero(tape.round_of == view.round - 1)
+    if len(last) > SHOUTS:
+        last = last[np.linspace(0, len(last) - 1, SHOUTS).astype(np.int64)]
+    quoted = np.where(tape.took, tape.price_micro_per_kwh, tape.limit_micro_per_kwh)[last]
     mover = _Mover({**state, "worth": worth, "span": span}, np.sign(plan_wh), view.net_wh != 0, view.words)
-    for side, price, deal in zip(tape.side[heard], quoted, tape.took[heard], strict=True):
-        mover.hear(np.full(len(worth), float(price)), int(side), bool(deal))
+    for side, price, deal in zip(tape.side[last], quoted, tape.took[last], strict=True):
+        mover.observe(np.full(len(worth), float(price)), int(side), bool(deal))
     return mover.state()
 
 
@@ -97,7 +97,7 @@ def learn_own(state: State, results: OwnResults) -> State:
     mover = _Mover(state, side, got_wh < np.abs(plan_wh), state["word"].view(np.uint64))
     own = np.where(got_wh > 0, side * results.payment_nano / np.maximum(got_wh, 1), mover.price)
     price = own if results.price is None else np.full(len(own), float(results.price.price))
-    mover.hear(price, 0, True)
+    mover.observe(price, 0, True)
     return {**mover.state(), "plan_wh": np.zeros_like(plan_wh)}
 
 
@@ -112,7 +112,7 @@ class _Mover:
             buys, state["buy_margin"], state["sell_margin"]
         )
 
-    def hear(self, shout: FloatArray, shouted: int, deal: bool) -> None:
+    def observe(self, shout: FloatArray, shouted: int, deal: bool) -> None:
         """React to a shout.
 
         Args:

@@ -99,8 +99,8 @@ class Controller:
             that has none. Its arguments are those of `command`, and the prices [micro-currency/kWh].
         worth: What homes put the content of one device at when the interval that was planned last is over
             [nano-currency]; None for a controller that puts no value on it.
-        hear: What they know after an interval from its start [s] and the one price of its market, None where there is
-            none [micro-currency/kWh].
+        receive: What they know after an interval from its start [s] and the one price of its market, None where there
+            is none [micro-currency/kWh].
         notes: Sentences for people about what was done so far, from the state.
     """
 
@@ -113,7 +113,7 @@ class Controller:
     reacts: bool = False
     respond: Callable[[State, Present, Fleet, State, IntArray, IntArray], Response] | None = None
     worth: Callable[[State, Fleet, State], IntArray] | None = None
-    hear: Callable[[State, int, int | None], State] | None = None
+    receive: Callable[[State, int, int | None], State] | None = None
     notes: Callable[[State], tuple[str, ...]] = _no_notes
 
     def __post_init__(self) -> None:

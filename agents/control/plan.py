@@ -1,6 +1,6 @@
 """Plan: run batteries a day ahead at the outside prices, by the value of what stays in store at the end of an interval.
 
-At the gate the value of every content is worked out from the forecast. When the interval is lived the home chooses what
+At the gate the value of every content is computed from the forecast. When the interval is lived the home chooses what
 costs least now, at the outside prices of what it takes beside what it has agreed in the market, and, by that value,
 later.
 """
@@ -31,7 +31,7 @@ DAYS_AFTER: Final = 4
 """Days like the day ahead that follow it, so that a store of several days is neither emptied nor filled in vain."""
 HOUR_S: Final = 3_600
 BATTERY: Final = "battery"
-HEARD_DAYS: Final = 7
+PRICE_DAYS: Final = 7
 """Days over which a study averages local prices."""
 COUNTED: Final = ("planned", "without_forecast", "infeasible", "fell_back")
 """Columns of the state that count the intervals of each home."""
@@ -115,7 +115,7 @@ def plan(
     falls_back: bool,
     by_scenarios: bool,
 ) -> State:
-    """Work out what every content is worth at the end of the traded interval, and of those before it.
+    """Compute what every content is worth at the end of the traded interval, and of those before it.
 
     The day ahead begins with the traded interval. What is stored at its end is worth what DAYS_AFTER further days
     like it make of it, and the feed-in price after them. The other devices follow the least costly plan of all
@@ -171,7 +171,7 @@ def _counted(
 
 
 def _kept_of(state: State) -> dict[str, Any]:
-    return {name: column for name, column in state.items() if name.startswith(("paper_", "heard_"))}
+    return {name: column for name, column in state.items() if name.startswith(("paper_", "local_"))}
 
 
 def _written(state: State, planning: Planning, batteries: Batteries, ties: Ties) -> dict[str, Any]:
@@ -435,31 +435,31 @@ BY_SCENARIOS = CONTROLLERS.register(
 )
 
 
-def start_listening(homes: IntArray, rules: AgentRules) -> State:
+def start_without_prices(homes: IntArray, rules: AgentRules) -> State:
     """No price received yet, at any time of day."""
     slots = len(homes), DAY_MINUTES // rules.minutes
-    heard = {"heard_price": np.zeros(slots), "heard_any": np.zeros(slots, dtype=np.bool_)}
-    return {**start(homes, rules), **heard}
+    none = {"local_price": np.zeros(slots), "local_known": np.zeros(slots, dtype=np.bool_)}
+    return {**start(homes, rules), **none}
 
 
-def hear(state: State, start_s: int, price: int | None) -> State:
+def receive(state: State, start_s: int, price: int | None) -> State:
     """Move the price expected at a time of day by a seventh towards the one that was received."""
     if price is None:
         return state
-    heard, has = state["heard_price"].copy(), state["heard_any"].copy()
-    slot = start_s // (DAY_MINUTES * 60 // heard.shape[1]) % heard.shape[1]
-    before = np.where(has[:, slot], heard[:, slot], price)
-    heard[:, slot], has[:, slot] = before + (price - before) / HEARD_DAYS, True
-    return {**state, "heard_price": heard, "heard_any": has}
+    local, known = state["local_price"].copy(), state["local_known"].copy()
+    slot = start_s // (DAY_MINUTES * 60 // local.shape[1]) % local.shape[1]
+    before = np.where(known[:, slot], local[:, slot], price)
+    local[:, slot], known[:, slot] = before + (price - before) / PRICE_DAYS, True
+    return {**state, "local_price": local, "local_known": known}
 
 
 def local_outlook(state: State, planning: Planning, steps: int, ties: Ties) -> Outlook:
     """The expected local price, for any quantity bought or sold: that is the error of the study."""
     outside = outlook(state, planning, steps, Ties(0, 0, 0, 0))
-    slots, step_s = state["heard_any"].shape[1], planning.known.minutes * 60
+    slots, step_s = state["local_known"].shape[1], planning.known.minutes * 60
     slot = (planning.start_s // step_s + np.arange(steps) - planning.traded) % slots
     middle = (outside.bought + outside.sold) / 2
-    price = np.where(state["heard_any"][:, slot].T, state["heard_price"][:, slot].T, middle)
+    price = np.where(state["local_known"][:, slot].T, state["local_price"][:, slot].T, middle)
     return Outlook(price, price)
 
 
@@ -468,7 +468,7 @@ BY_PRICES = CONTROLLERS.register(
         "plan_by_local_prices",
         partial(command, ties=Ties(0, 0, 0, 0)),
         "a study, not for use: plan by the local prices of last week; homes that all do so cost more than no batteries",
-        start=start_listening,
+        start=start_without_prices,
         plan=partial(
             plan,
             ties=Ties(0, 0, 0, 0),
@@ -479,7 +479,7 @@ BY_PRICES = CONTROLLERS.register(
             by_scenarios=False,
         ),
         hours_ahead=24,
-        hear=hear,
+        receive=receive,
         notes=notes,
     )
 )

@@ -104,7 +104,8 @@ class Fleet(Protocol):
     A fleet that keeps energy for a purpose may also have `spare_wh(state, moment)`: the most that the rule of
     self-consumption may have it give. [Wh] One that takes less where energy costs more may have `demand_wh(state,
     moment, price)`: what it takes at a price of the interval [micro-currency/kWh]. [Wh] Plans then order by it, and
-    command what the home has agreed in the market less its other net energy.
+    command what the home has agreed in the market less its other net energy. One whose state has bounds may have
+    `limits()`: the least and the most of such columns of its state, by name; a checkpoint beyond them is refused.
     """
 
     @property
@@ -207,3 +208,13 @@ def column(specs: Sequence[Any], name: str, missing: int = 0) -> IntArray:
 DEVICES: Registry[Device] = Registry(
     "device", folders=("agents.devices",), group="wattswap.devices", item=Device
 )
+
+
+def limits_of(device: Device, fleet: Fleet) -> Mapping[str, tuple[IntArray, IntArray]]:
+    """The least and the most of columns of the state of a fleet, by name; none where it does not say any."""
+    limits = getattr(fleet, "limits", None)
+    if limits is None:
+        return {}
+    with DEVICES.held(device):
+        found: Mapping[str, tuple[IntArray, IntArray]] = limits()
+    return found

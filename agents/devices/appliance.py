@@ -79,6 +79,10 @@ class Appliances:
         nothing = np.zeros_like(self._run_wh)
         return {"left": nothing, "begun_day": nothing - 1, "moved_wh": nothing, "unmet_wh": nothing}
 
+    def limits(self) -> Mapping[str, tuple[IntArray, IntArray]]:
+        """Intervals that a run still has to go."""
+        return {"left": (np.zeros_like(self._parts), self._parts)}
+
     def _windows(self, moment: Moment) -> Iterator[tuple[int, BoolArray, IntArray, IntArray]]:
         """The windows that may hold an interval: local day, the homes that run on it, start and end. [s]"""
         today = day_of(local_minute(moment.zone, moment.start_s))

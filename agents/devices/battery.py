@@ -105,6 +105,11 @@ class Batteries:
         """The content at the first interval [uWh], and what is given in an interval. [Wh]"""
         return {"stored_uwh": self.initial_wh * PPM, "given_wh": np.zeros_like(self.initial_wh)}
 
+    def limits(self) -> Mapping[str, tuple[IntArray, IntArray]]:
+        """From empty to full [uWh], and what is given in an interval. [Wh]"""
+        nothing = np.zeros_like(self.capacity_uwh)
+        return {"stored_uwh": (nothing, self.capacity_uwh), "given_wh": (nothing, self.discharge_wh)}
+
     def step(self, state: State, command_wh: IntArray, moment: Moment) -> tuple[IntArray, State]:
         """Charge (positive) or discharge (negative) as commanded, within power, capacity, content and reserve.
 

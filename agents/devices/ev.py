@@ -130,7 +130,7 @@ def _clock(minute: int) -> str:
 
 
 def _make_room(kept: dict[Any, Any]) -> None:
-    """Discard what was worked out earliest, where there is much: a plan asks for the same days again and again."""
+    """Discard what was computed earliest, where there is much: a plan asks for the same days again and again."""
     if len(kept) > _KEPT:
         del kept[next(iter(kept))]
 
@@ -179,6 +179,10 @@ class Cars:
         nothing = np.zeros_like(self._initial_uwh)
         names = ("moved_wh", "used_uwh", "unmet_uwh", "lost_uwh")
         return {"stored_uwh": self._initial_uwh, **dict.fromkeys(names, nothing)}
+
+    def limits(self) -> Mapping[str, tuple[IntArray, IntArray]]:
+        """From empty to full. [uWh]"""
+        return {"stored_uwh": (np.zeros_like(self._capacity_uwh), self._capacity_uwh)}
 
     def _trips_around(self, today: int, moment: Moment) -> tuple[IntArray, IntArray]:
         """Departures and arrivals from yesterday to a week ahead, shape (days, homes); never where a car stays. [s]"""

@@ -90,6 +90,10 @@ class FlexibleLoads:
         nothing = np.zeros_like(self._daily_wh)
         return {"day": nothing - 1, "left_wh": nothing, "moved_wh": nothing}
 
+    def limits(self) -> Mapping[str, tuple[IntArray, IntArray]]:
+        """What is left of a day. [Wh]"""
+        return {"left_wh": (np.zeros_like(self._daily_wh), self._daily_wh)}
+
     def demand_wh(self, state: State, moment: Moment, price: int) -> IntArray:
         """What it takes where a kWh costs so much in the interval, and as much as outside later. [Wh]
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from market.auctions.merit_order import row_order, side_by_side
+from market.auctions.merit_order import row_order
 from market.book import OrderBook
 from market.clearing import Trades
-from market.units import BoolArray, IntArray
+from market.units import BoolArray, IntArray, side_by_side
 
 MayTrade = Callable[[int, int], bool]
 """Whether the bid of a row may meet the offer of a row."""

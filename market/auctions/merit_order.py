@@ -19,7 +19,7 @@ from market.book import OrderBook, Side
 from market.clearing import Clearing, PriceInterval, Trades, no_trade
 from market.parameters import Parameter
 from market.rules import MarketRules
-from market.units import IntArray
+from market.units import IntArray, side_by_side
 
 _WORD_BITS = 63
 
@@ -60,36 +60,6 @@ def best_bids(book: OrderBook, rows: IntArray) -> IntArray:
 def best_asks(book: OrderBook, rows: IntArray) -> IntArray:
     """Sort rows of offers: the lowest limit first, then the earliest arrival, then the row of the book."""
     return rows[row_order(book.limit_micro_per_kwh[rows], book.sequence[rows])]
-
-
-def side_by_side(left_wh: IntArray, right_wh: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Lay two rows of energies beside each other; every stretch between two ends is one piece of both.
-
-    Args:
-        left_wh: At least 0, shape (n,). [Wh]
-        right_wh: At least 0, shape (m,). [Wh]
-
-    Returns:
-        Index into `left_wh`, index into `right_wh` and energy above 0 of every stretch, up to the shorter total.
-    """
-    ends = np.empty(len(left_wh) + len(right_wh), dtype=np.int64)
-    left_ends, right_ends = ends[: len(left_wh)], ends[len(left_wh) :]
-    np.cumsum(left_wh, out=left_ends)
-    np.cumsum(right_wh, out=right_ends)
-    ends <<= 1
-    right_ends |= 1
-    ends.sort(kind="stable")  # two sorted runs: this only merges them
-    is_right = ends & 1
-    ends >>= 1
-    right = np.cumsum(is_right) - is_right  # ends of the right row before this stretch
-    left = np.arange(len(ends)) - right
-    count = min(int(left.searchsorted(len(left_wh))), int(right.searchsorted(len(right_wh))))
-    left, right, energy_wh = left[:count], right[:count], ends[:count].copy()
-    energy_wh[1:] -= ends[:count][:-1]
-    real = (energy_wh > 0).nonzero()[0]  # of a column of truths it takes a quarter of the time
-    if len(real) == count:
-        return left, right, energy_wh
-    return left[real], right[real], energy_wh[real]
 
 
 class Assorted(NamedTuple):

@@ -10,11 +10,12 @@ from bisect import bisect_left
 import numpy as np
 
 from market.auctions.highest_bid_first import highest_limit_first
-from market.auctions.merit_order import best_asks, side_by_side
+from market.auctions.merit_order import best_asks
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, Trades, no_trade, of_trades
 from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.rules import MarketRules
+from market.units import side_by_side
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:

@@ -16,7 +16,7 @@ from market.settlement.accounts import (
 )
 from market.settlement.imbalance import delivered_wh
 from market.settlement.tariff import AnyPrices, HomePrices
-from market.units import IntArray
+from market.units import IntArray, side_by_side
 
 
 def baseline_nano(import_wh: IntArray, export_wh: IntArray, prices: AnyPrices) -> IntArray:
@@ -32,19 +32,13 @@ def bound_nano(import_wh: IntArray, export_wh: IntArray, prices: AnyPrices) -> i
     their own, who pays most for energy from outside gets the energy for which least is paid.
     """
     need_wh, offer_wh = np.maximum(import_wh - export_wh, 0), np.maximum(export_wh - import_wh, 0)
-    most_wh = min(int(need_wh.sum()), int(offer_wh.sum()))
     if not isinstance(prices, HomePrices):
-        return most_wh * max(prices.local_gain_micro_per_kwh, 0)
-    dearest = np.argsort(-prices.buy_cap_micro_per_kwh, kind="stable")
-    cheapest = np.argsort(prices.feed_in_micro_per_kwh, kind="stable")
-    needed, offered = np.cumsum(need_wh[dearest]), np.cumsum(offer_wh[cheapest])
-    ends = np.unique(np.concatenate((needed, offered)).clip(max=most_wh))
-    parts = np.diff(ends, prepend=0)
-    cap = prices.buy_cap_micro_per_kwh[dearest][np.searchsorted(needed, ends).clip(max=len(needed) - 1)]
-    feed_in = prices.feed_in_micro_per_kwh[cheapest][
-        np.searchsorted(offered, ends).clip(max=len(offered) - 1)
-    ]
-    return int((parts * np.maximum(cap - feed_in, 0)).sum())
+        return min(int(need_wh.sum()), int(offer_wh.sum())) * max(prices.local_gain_micro_per_kwh, 0)
+    highest = np.argsort(-prices.buy_cap_micro_per_kwh, kind="stable")
+    lowest = np.argsort(prices.feed_in_micro_per_kwh, kind="stable")
+    buyer, seller, energy_wh = side_by_side(need_wh[highest], offer_wh[lowest])
+    gain = prices.buy_cap_micro_per_kwh[highest[buyer]] - prices.feed_in_micro_per_kwh[lowest[seller]]
+    return int(energy_wh @ np.maximum(gain, 0))
 
 
 def netting_nano(postings: Postings, prices: AnyPrices) -> IntArray:

@@ -30,7 +30,7 @@ from market.settlement.accounts import (
     check_balanced,
 )
 from market.settlement.imbalance import Deviations, ImbalanceRule, delivered_wh
-from market.settlement.tariff import AnyPrices, HomePrices
+from market.settlement.tariff import AnyPrices, HomePrices, IntervalPrices
 from market.units import INT64_SAFE, BoolArray, IntArray, largest_remainder
 
 POOLED = ImbalanceRule()
@@ -93,11 +93,7 @@ def settle(
     both = np.minimum(import_wh, export_wh)
     net_wh, traded_wh = import_wh - export_wh, member[:, BOUGHT] - member[:, SOLD]
     need, offer = np.maximum(net_wh - traded_wh, 0), np.maximum(traded_wh - net_wh, 0)
-    if rule.netted and isinstance(prices, HomePrices):
-        raise InvalidTariff(
-            f"{rule.imbalance} imbalances are netted at the prices of one retailer for all homes"
-        )
-    if rule.netted and not isinstance(prices, HomePrices) and prices.local_gain_micro_per_kwh >= 0:
+    if rule.netted and (one := _of_one_retailer(prices, rule)).local_gain_micro_per_kwh >= 0:
         netted_wh = min(int(need.sum()), int(offer.sum()))
         if netted_wh:
             deviations = Deviations(
@@ -114,7 +110,7 @@ def settle(
                 price_micro_per_kwh=clearing.average_price_micro_per_kwh(book) if rule.needs_price else None,
             )
             member[:, LOCAL] = deviations.in_wh - deviations.out_wh
-            member[:, IMBALANCE] = rule.amounts_nano(deviations, prices)
+            member[:, IMBALANCE] = rule.amounts_nano(deviations, one)
             need, offer = need - deviations.in_wh, offer - deviations.out_wh
     member[:, RETAIL_IMPORT] = need + both
     member[:, RETAIL_EXPORT] = offer + both
@@ -126,6 +122,19 @@ def settle(
     postings = Postings(lines, members, external)
     check_balanced(postings)
     return postings
+
+
+def _of_one_retailer(prices: AnyPrices, rule: ImbalanceRule) -> IntervalPrices:
+    """The outside prices at which a rule nets imbalances.
+
+    Raises:
+        InvalidTariff: Homes have several.
+    """
+    if isinstance(prices, HomePrices):
+        raise InvalidTariff(
+            f"{rule.imbalance} imbalances are netted at the prices of one retailer for all homes"
+        )
+    return prices
 
 
 def _post_outside(lines: IntArray, members: int, traders: int, prices: AnyPrices) -> None:

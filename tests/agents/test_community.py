@@ -15,8 +15,9 @@ from agents.community import Community
 from agents.control import CONTROLLERS, Controller, Planning
 from agents.devices import DEVICES, Fleet, Moment
 from agents.devices.battery import Batteries
-from agents.errors import InvalidOrders
+from agents.errors import InvalidOrders, InvalidSnapshot
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT, Forecast, Forecaster
+from agents.neighbourhood import Neighbourhood
 from agents.rules import AgentRules, Known
 from agents.state import State, from_json, kept, to_json
 from market.book import OrderBook
@@ -176,34 +177,34 @@ def test_a_state_cannot_be_changed_in_place_neither_before_nor_after_a_checkpoin
 
 
 def counts(homes: IntArray, rules: AgentRules) -> dict[str, IntArray]:
-    return {"heard": np.zeros(len(homes), dtype=np.int64)}
+    return {"received": np.zeros(len(homes), dtype=np.int64)}
 
 
 def bid_more(state: State, view: View) -> Orders:
     """Two orders for each home in an even interval, none in an odd one; the second grows with what was accepted."""
     even = view.known.knowledge_s // 900 % 2 == 0
     home = np.repeat(np.arange(len(view.net_wh)), 2 if even else 0)
-    more = state["heard"][home] * (np.arange(len(home)) % 2)
+    more = state["received"][home] * (np.arange(len(home)) % 2)
     return Orders(home, np.where(view.homes[home] % 2, 1, -1).astype(np.int8), 100 + more, 100_000 + more)
 
 
-def hear(state: State, outcome: Outcome) -> State:
-    mine = np.bincount(outcome.orders.home, outcome.accepted_wh, len(state["heard"])).astype(np.int64)
-    return {"heard": state["heard"] + mine}
+def remember(state: State, outcome: Outcome) -> State:
+    mine = np.bincount(outcome.orders.home, outcome.accepted_wh, len(state["received"])).astype(np.int64)
+    return {"received": state["received"] + mine}
 
 
 @pytest.fixture
 def learner() -> Iterator[str]:
     """A strategy with two orders a home that learns from what is accepted."""
     STRATEGIES.register(
-        Strategy("learner", bid_more, "a test", start=counts, learn=hear, several_orders=True)
+        Strategy("learner", bid_more, "a test", start=counts, learn=remember, several_orders=True)
     )
     yield "learner"
     STRATEGIES.forget("learner")
 
 
 def market_day(homes: Community, steps: int, clear: Callable[[OrderBook], Clearing]) -> list[list[list[int]]]:
-    """Orders of every interval as (home, signed energy, limit), with the market's answer heard."""
+    """Orders of every interval as (home, signed energy, limit), with the market's answer received."""
     seen = []
     for _ in range(steps):
         orders = homes.bids(PRICES)
@@ -248,7 +249,7 @@ def self_taught() -> Iterator[str]:
         own = (
             results.bought_wh + 2 * results.sold_wh + 3 * results.payment_nano + price + results.start_s % 11
         )
-        return {"heard": state["heard"] + own}
+        return {"received": state["received"] + own}
 
     several = Strategy("self_taught", bid_more, "a test", start=counts, learn_own=add, several_orders=True)
     STRATEGIES.register(several)
@@ -260,7 +261,7 @@ def test_homes_learn_each_from_its_own_results_and_from_no_others(self_taught: s
     strategies = [self_taught, "truthful", self_taught, "zi_c"]
     columns = registers(7, 5, 4)
 
-    def heard(homes: Community, rows: list[int]) -> list[int]:
+    def learnt(homes: Community, rows: list[int]) -> list[int]:
         results = np.array([[10, 20, 30, 40], [1, 2, 3, 4], [-7, 8, -9, 10]])[:, rows]
         for i in range(2):
             bought, sold, paid = results * (i + 1)
@@ -273,18 +274,18 @@ def test_homes_learn_each_from_its_own_results_and_from_no_others(self_taught: s
                     price=PriceInterval(1, 3, 2) if i else None,
                 )
             )
-        values: list[int] = homes.snapshot()["strategies"][self_taught]["heard"]["values"]
+        values: list[int] = homes.snapshot()["strategies"][self_taught]["received"]["values"]
         return values
 
     together = homes_of(*columns, strategies=strategies)
     assert together.learns
     expected = [3 * (10 + 2 * 1 - 3 * 7) + 2 + 900 % 11, 3 * (30 + 2 * 3 - 3 * 9) + 2 + 900 % 11]
-    assert heard(together, [0, 1, 2, 3]) == expected
+    assert learnt(together, [0, 1, 2, 3]) == expected
     for i, own in zip((0, 2), expected, strict=True):
         alone = homes_of(
             *[column[:, i : i + 1] for column in columns], strategies=[self_taught], members=np.array([i])
         )
-        assert heard(alone, [i]) == [own]
+        assert learnt(alone, [i]) == [own]
 
 
 def test_what_was_learned_survives_a_checkpoint(learner: str) -> None:
@@ -304,13 +305,25 @@ def test_a_snapshot_whose_columns_do_not_fit_the_homes_is_refused(learner: str, 
     saved = json.loads(json.dumps(homes.snapshot()))
     three = {"odd": {"type": "int64", "shape": [3], "values": [1, 2, 3]}}
     if where == "strategies":
-        saved["strategies"][learner] = three
+        saved["strategies"][learner] |= three
     else:
-        saved["devices"][0]["battery"] = three
+        saved["devices"][0]["battery"] |= three
     with pytest.raises(
-        TypeError, match=r"column 'odd' of a state has the shape \(3,\), and there are 2 homes"
+        InvalidSnapshot, match=r"column 'odd' of a state has the shape \(3,\), and there are 2 homes"
     ):
         homes.restore(saved)
+
+
+def test_a_snapshot_of_communities_that_have_not_lived_together_is_refused() -> None:
+    parts = [homes_of(*registers(7, 5, 2), members=np.array(members)) for members in ((0, 2), (1, 3))]
+    homes = Neighbourhood(parts)
+    saved = json.loads(json.dumps(homes.snapshot()))
+    homes.restore(saved)
+    parts[0].live()
+    with pytest.raises(InvalidSnapshot, match="have not lived the same intervals"):
+        homes.restore({"parts": [part.snapshot() for part in parts]})
+    with pytest.raises(InvalidSnapshot, match="shorter"):
+        homes.restore({"parts": saved["parts"][:1]})
 
 
 def test_restored_columns_are_read_only(learner: str) -> None:

@@ -12,12 +12,14 @@ import pytest
 
 from agents.bidding import STRATEGIES, Orders, Strategy, View
 from agents.community import Community
-from agents.control import CONTROLLERS, Controller, Present
+from agents.control import CONTROLLERS, Controller, Planning, Present
 from agents.devices import DEVICES, Fleet, Moment
 from agents.devices.battery import Batteries
 from agents.errors import InvalidEnergy, InvalidForecast, InvalidOrders
 from agents.forecast import FORECASTERS, Forecast, Forecaster, Horizon, Points
 from agents.forecast.shared_ridge import SHARED_RIDGE
+from agents.forecasts import Forecasts
+from agents.readings import Readings
 from agents.rules import AgentRules, Known
 from agents.state import State
 from market.errors import PluginFailed
@@ -69,6 +71,27 @@ def test_points_that_use_later_readings_are_refused() -> None:
         staircase_bids(forecaster(peek))
 
 
+def test_points_of_one_row_are_taken_without_a_second_forecast() -> None:
+    """There are no later readings in what they are given; a run asks so at every gate."""
+
+    def never(model: Any, horizon: Horizon) -> Forecast:
+        raise AssertionError("predicts")
+
+    def fair(model: Any, known: Known, rows: IntArray, gates: IntArray) -> Points:
+        return known.net_wh[gates - 1], None
+
+    imported, exported = registers(3, 4, 2)
+    rules = replace(RULES, forecaster="mine")
+    with registered(FORECASTERS, forecaster(fair, never)):
+        readings = Readings(imported - exported, None, None, 0, rules, TARIFF, 0, "UTC", {}, 2)
+        found = Forecasts(rules, 0, readings.known_at)
+        count, points = found.points(range(DAY, DAY + 1))
+        assert count == 1
+        assert points is not None
+        with pytest.raises(PluginFailed, match="predicts"):
+            found.points(range(DAY, DAY + 2))
+
+
 @pytest.mark.parametrize(
     "levels", [(900_000, 500_000), (500_000, 500_000), (500_000.0,), [500_000], (500_000, 1_000_000)]
 )
@@ -108,6 +131,21 @@ def test_a_controller_cannot_write_into_a_device() -> None:
     with registered(CONTROLLERS, Controller("fills", command, "a test")):
         homes = homes_of(*registers(3, 4, 2), [None, BATTERY], replace(RULES, control="fills"))
         with pytest.raises(PluginFailed, match="fills"):
+            homes.live()
+
+
+@pytest.mark.parametrize("name", ["fleets", "owns", "states"])
+def test_a_controller_that_plans_cannot_change_the_devices_of_a_run(name: str) -> None:
+    def plan(state: State, planning: Planning) -> State:
+        del getattr(planning, name)["battery"]
+        return state
+
+    def command(plan: State, present: Present, fleet: Fleet, state: State, net_wh: IntArray) -> IntArray:
+        return np.zeros_like(net_wh)
+
+    with registered(CONTROLLERS, Controller("removes", command, "a test", plan=plan)):
+        homes = homes_of(*registers(3, 4, 2), [None, BATTERY], replace(RULES, control="removes"))
+        with pytest.raises(PluginFailed, match=r"'removes'.*does not support item deletion"):
             homes.live()
 
 

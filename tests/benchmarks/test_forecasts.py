@@ -12,6 +12,8 @@ from benchmarks import forecasts as bench
 from data import formats, samples
 
 HOMES = Path(__file__).parents[2] / ".." / "shared" / "data" / "homes_fontana_ca"
+NEW = (3, 4, 5)
+"""Homes that are new in turn; the first three may report false readings."""
 with_homes = pytest.mark.skipif(not HOMES.exists(), reason=f"no data of the Californian homes at {HOMES}")
 
 
@@ -45,15 +47,42 @@ def test_production_is_forecast_better_than_by_persistence() -> None:
 
 @with_homes
 def test_a_home_with_three_days_of_readings_gains_from_the_others() -> None:
-    old, new = bench.cold_start(california("load"))
+    load = california("load")
+    old, new = bench.cold_start(load, name="persistence"), bench.cold_start(load)
     assert bench.percent_lower(new, old) >= 15
 
 
 @with_homes
 @pytest.mark.parametrize("attack", sorted(bench.ATTACKS))
 def test_false_sums_of_three_homes_hardly_harm_the_others_behind_the_gate(attack: str) -> None:
+    """In California not at all: the gate lets nobody use what all learn, true or false."""
     own, shared = bench.poisoned(california("load"), bench.ATTACKS[attack])
     assert shared <= 1.01 * own
+
+
+def of_new_homes(series: bench.Series) -> float:
+    """Mean error of three homes, each in turn new among the others. [kW]"""
+    return sum(bench.new_home(series, home) for home in NEW) / len(NEW)
+
+
+@cache
+def of_new_homes_among_true_ones() -> float:
+    return of_new_homes(california("load"))
+
+
+@with_homes
+def test_what_a_new_home_gains_by_the_others_is_lost_where_their_readings_are_shuffled() -> None:
+    load, shuffle = california("load"), bench.ATTACKS["shuffled"]
+    others = {home: [one for one in range(10) if one != home] for home in NEW}
+    lost = [bench.new_home(bench.falsified(load, shuffle, others[home]), home) for home in NEW]
+    assert sum(lost) / len(lost) > 1.05 * of_new_homes_among_true_ones()
+
+
+@with_homes
+@pytest.mark.parametrize("attack", sorted(bench.ATTACKS))
+def test_false_sums_of_three_homes_hardly_harm_a_new_home_that_no_gate_protects(attack: str) -> None:
+    false = bench.falsified(california("load"), bench.ATTACKS[attack], range(3))
+    assert of_new_homes(false) <= 1.01 * of_new_homes_among_true_ones()
 
 
 def test_on_the_street_learning_together_loses_and_the_gate_refuses_it() -> None:

@@ -57,10 +57,17 @@ def test_values_and_times_that_cannot_be_are_told_together(tmp_path: Path) -> No
 
 
 def test_days_that_are_not_covered_are_named(tmp_path: Path) -> None:
-    text = said(write(tmp_path, *hours()), rows=5)
-    assert "it covers 2024-06-13T00:00" in text
-    assert "to 2024-06-13T04:00" in text
-    assert "the run with its history is 2024-06-13T00:00" in text
+    """In one sentence; beside what else is wrong with the file it is one of several."""
+    path = write(tmp_path, *hours())
+    assert said(path, rows=5) == (
+        f"{path}: covers 2024-06-13T00:00Z to 2024-06-13T04:00Z, and the run with its history is 2024-06-13T00:00Z to"
+        " 2024-06-13T05:00Z; give weather of these days, or run others"
+    )
+    rows = hours()
+    rows[1] = rows[1].replace("11.5", "115")
+    text = said(write(tmp_path, *rows), rows=5)
+    assert "2 errors in this weather file" in text
+    assert "it covers 2024-06-13T00:00Z to" in text
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

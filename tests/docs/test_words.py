@@ -117,6 +117,10 @@ def sentences(source: str) -> Iterator[Sentence]:
             yield Sentence(node.lineno, without_code(ARGUMENT.sub("", text)))
 
 
+RENAMED = re.compile("dearest|dearer|bookend", re.I)
+"""Words that are not used in names either."""
+
+
 @cache
 def of_package(package: str) -> list[str]:
     """What is found in the modules of a package."""
@@ -169,3 +173,14 @@ def test_a_page_uses_one_word_for_one_thing(page: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_text_of_a_package_uses_one_word_for_one_thing(package: str) -> None:
     assert not of_package(package)
+
+
+def test_what_was_renamed_in_code_stays_renamed() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for package in (*PACKAGES, "benchmarks")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if RENAMED.search(line)
+    ]
+    assert not found

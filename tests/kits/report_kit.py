@@ -1,4 +1,4 @@
-"""A made-up story of a comparison, small enough to work out by hand, with names that try to break out of a page."""
+"""A made-up story of a comparison, small enough to compute by hand, with names that try to break out of a page."""
 
 from __future__ import annotations
 

@@ -9,7 +9,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.units import is_exact, largest_remainder, micro_from_price, rounded_shares, wh_from_kwh
+from market.units import (
+    is_exact,
+    largest_remainder,
+    micro_from_price,
+    rounded_shares,
+    side_by_side,
+    wh_from_kwh,
+)
 
 
 def test_decimals_convert_without_a_float_in_between() -> None:
@@ -86,3 +93,12 @@ def test_a_rank_decides_ties_alone(weight: list[int], data: st.DataObject) -> No
     assert rounded_shares([w * total for w in weight], sum(weight), rank).tolist() == share
     by_row = largest_remainder(column, total, np.arange(len(weight)))
     assert by_row.tolist() == largest_remainder(column, total).tolist()
+
+
+@given(st.lists(st.integers(0, 4), max_size=8), st.lists(st.integers(0, 4), max_size=8))
+def test_stretches_laid_side_by_side_join_the_wh_of_both_rows(left: list[int], right: list[int]) -> None:
+    found = side_by_side(np.array(left, dtype=np.int64), np.array(right, dtype=np.int64))
+    single = [[i for i, wh in enumerate(row_) for _ in range(wh)] for row_ in (left, right)]
+    pieces = [(i, j) for i, j, wh in zip(*(c.tolist() for c in found), strict=True) for _ in range(wh)]
+    assert pieces == list(zip(*single, strict=False))
+    assert (found[2] > 0).all()

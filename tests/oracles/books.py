@@ -56,12 +56,12 @@ def rows_of(case: dict[str, Any]) -> list[Row]:
 
 
 def bids_of(rows: Iterable[Row]) -> list[Row]:
-    """Bids, dearest first, then by time."""
+    """Bids, highest limit first, then by time."""
     return sorted((row for row in rows if row.sign > 0), key=lambda row: (-row.limit, row.time))
 
 
 def offers_of(rows: Iterable[Row]) -> list[Row]:
-    """Offers, cheapest first, then by time."""
+    """Offers, lowest limit first, then by time."""
     return sorted((row for row in rows if row.sign < 0), key=lambda row: (row.limit, row.time))
 
 

@@ -1,4 +1,4 @@
-"""Oracles of the GSY modes: dearest offers first, the covered bid level, and preferred partners."""
+"""Oracles of the GSY modes: highest-priced offers first, the covered bid level, and preferred partners."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from tests.oracles.books import Outcome, Pairs, Row, bids_of, nothing, offers_of, rows_of
 
 
-def _dearest(rows: list[Row], sign: int) -> list[Row]:
+def _highest_first(rows: list[Row], sign: int) -> list[Row]:
     """Descending by limit, equal limits in reverse order of arrival."""
     ascending = sorted((row for row in rows if row.sign == sign), key=lambda row: (row.limit, row.time))
     return ascending[::-1]
@@ -23,8 +23,8 @@ def gsy_pay_as_bid(case: dict[str, Any]) -> Outcome:
     """Offers descending meet bids descending, at the bid."""
     rows = rows_of(case)
     pairs = Pairs(rows)
-    for offer in _dearest(rows, -1):
-        for bid in _dearest(rows, 1):
+    for offer in _highest_first(rows, -1):
+        for bid in _highest_first(rows, 1):
             _meet(pairs, bid, offer)
     return pairs.outcome()
 
@@ -46,7 +46,7 @@ def gsy_pay_as_clear(case: dict[str, Any]) -> Outcome:
         volume = sum(offer.wh for offer in offers if offer.limit <= level)
     pairs, price, left = Pairs(rows), Fraction(level), volume
     queue = sorted(offers, key=lambda row: (row.limit, row.time))
-    for bid in _dearest(rows, 1):
+    for bid in _highest_first(rows, 1):
         for offer in queue:
             bid_left = bid.left
             bid.left = min(bid.left, left)
@@ -69,19 +69,19 @@ def preferred_partners(case: dict[str, Any]) -> Outcome:
             if leave and row.left < row.wh:
                 row.left = 0
 
-    for bid in _dearest(rows, 1):
-        for offer in _dearest(rows, -1):
+    for bid in _highest_first(rows, 1):
+        for offer in _highest_first(rows, -1):
             if any(_asks_for(want, offer) for want in bid.wants) and _agrees(offer, bid):
                 _meet(pairs, bid, offer)
     close_stage()
-    for offer in _dearest(rows, -1):
+    for offer in _highest_first(rows, -1):
         if offer.kind:
-            for bid in _dearest(rows, 1):
+            for bid in _highest_first(rows, 1):
                 if any(offer.kind in want.get("energy_type", []) for want in bid.wants):
                     _meet(pairs, bid, offer)
     close_stage()
-    for offer in _dearest(rows, -1):
-        for bid in _dearest(rows, 1):
+    for offer in _highest_first(rows, -1):
+        for bid in _highest_first(rows, 1):
             _meet(pairs, bid, offer)
     return pairs.outcome()
 

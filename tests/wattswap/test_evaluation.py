@@ -66,7 +66,20 @@ def test_what_cannot_be_evaluated_is_refused_together(tmp_path: Path, capsys: Ca
     asked = ("forecast", "evaluate", folder)
     refused(call(capsys, *asked, "--forecaster", "rigde"), 2, "no forecaster 'rigde'", "did you mean 'ridge'")
     both = call(capsys, *asked, "--forecaster", "perfect_foresight", "--horizon", "1h,0.3h")
-    refused(both, 2, "perfect_foresight is the truth", "0.3 h is no horizon")
+    refused(both, 2, "perfect_foresight is the truth", "0.3 h is no whole number of intervals")
     refused(
         call(capsys, *asked, "--horizon", "soon,1d"), 2, "'soon' is no number of hours", "'1d' is no number"
     )
+    allowed = "give 0 to 168 hours in steps of 60 minutes, as in 1h,24h"
+    minutes = call(capsys, *asked, "--horizon", "90m")
+    whole = f"--horizon: 1.5 h is no whole number of intervals of 60 minutes; {allowed}"
+    assert (minutes.code, minutes.err) == (2, f"Error: {whole}\n")
+    refused(call(capsys, *asked, "--horizon", "169h"), 2, f"--horizon: 169 h is too long; {allowed}")
+
+
+def test_a_horizon_in_minutes_is_that_in_hours(tmp_path: Path, capsys: Capture) -> None:
+    folder = write_street(tmp_path / "street", days=4)
+    asked = ("forecast", "evaluate", folder, "--forecaster", "persistence", "--set", "time.days=1", "--csv")
+    found = [call(capsys, *asked, "--horizon", horizon) for horizon in ("2h", "120m", "2h,120m")]
+    assert found[0].code == 0, found[0].err
+    assert found[0].out == found[1].out == found[2].out

@@ -195,7 +195,7 @@ class LivedGame:
             yield life.credited
 
     def _lived(self, each: Sequence[Chosen], rule: ImbalanceRule | None) -> list[_Life]:
-        """Live the run by each of several choices, side by side: what their plans have in common is worked out once."""
+        """Live the run by each of several choices, side by side: what their plans have in common is computed once."""
         lives = [_Life(self.setup, self._community.again(), chosen, rule) for chosen in each]
         for i in range(self.setup.intervals):
             for life in lives:

@@ -80,19 +80,21 @@ def evaluate(
 
 
 def _hours(text: str) -> list[float]:
-    """The hours of `1h,24h`.
+    """The hours of `1h,24h` or `90m`.
 
     Raises:
-        UsageError: All parts that are no hours.
+        UsageError: All parts that are neither hours nor minutes.
     """
     from wattswap.errors import Problem, UsageError
 
     parts = [part.strip() for part in text.split(",")]
-    wrong = [part for part in parts if not re.fullmatch(r"\d+(\.\d+)?h?", part)]
+    wrong = [part for part in parts if not re.fullmatch(r"\d+(\.\d+)?h?|\d+m", part)]
     if wrong:
-        cure = "write hours, as in 1h,24h"
-        raise UsageError(*(Problem("--horizon", f"{part!r} is no number of hours", cure) for part in wrong))
-    return list(dict.fromkeys(float(part.removesuffix("h")) for part in parts))
+        cure = "write hours or minutes, as in 1h,24h or 90m"
+        found = "is no number of hours or minutes"
+        raise UsageError(*(Problem("--horizon", f"{part!r} {found}", cure) for part in wrong))
+    hours = [int(one[:-1]) / 60 if one.endswith("m") else float(one.removesuffix("h")) for one in parts]
+    return list(dict.fromkeys(hours))
 
 
 def _window(setup: Setup) -> dict[str, object]:

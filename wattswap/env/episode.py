@@ -98,22 +98,31 @@ class Episode:
         self._power = np.zeros((homes, kept), dtype=np.int64)
         self._charged_nano = np.zeros(homes, dtype=np.int64)
         self.done = 0
-        self._observation = self._observe()
+        self._observe()
 
     @property
     def is_over(self) -> bool:
         """Whether its last interval has been lived."""
         return self.done == self.setup.intervals
 
+    def refuse_after_the_last(self) -> None:
+        """Refuse an interval more than there are.
+
+        Raises:
+            UsageError: The last interval has been lived.
+        """
+        if self.is_over:
+            raise UsageError.of("step", "comes after the last interval", "call reset first")
+
     @property
     def observation(self) -> FloatArray:
         """What each learning home sees at the next gate, shape (homes, names of `OBSERVED`), in their units.
 
-        After the last interval, where no gate comes, what it saw last.
+        A copy, which may be changed. After the last interval, where no gate comes, what it saw last.
         """
-        return self._observation
+        return self._observation.copy()
 
-    def _observe(self) -> FloatArray:
+    def _observe(self) -> None:
         """Look through the next gate, as if batteries followed their rule."""
         if not self.is_over:
             self._power[:, self._place] = 0
@@ -122,7 +131,6 @@ class Episode:
             seen = observe(state, view)
             rows = np.argsort(np.argsort(self._places))  # the view has them in the order of the roster
             self._observation = seen[rows] / SCALE
-        return self._observation
 
     @property
     def _place(self) -> int:
@@ -143,13 +151,15 @@ class Episode:
 
         Raises:
             UsageError: The last interval has been lived.
-            ValueError: A decision is no number.
+            ValueError: A decision is no finite number, or there is not one for each of these homes.
         """
-        if self.is_over:
-            raise UsageError.of("step", "comes after the last interval", "call reset first")
+        self.refuse_after_the_last()
+        homes = len(self.names)
+        limits_ppm = _whole(numbers(limits, "limits", (homes, self.limits)))
+        power_ppm = _whole(numbers(power, "power", (homes,)))
         decided = np.zeros((len(self._power), self.limits), dtype=np.int64)
-        decided[self._places] = _whole(limits)
-        self._power[self._places, self._place] = np.where(self.steers, _whole(power), 0)
+        decided[self._places] = limits_ppm
+        self._power[self._places, self._place] = np.where(self.steers, power_ppm, 0)
         self._steer(decided)
         record = step(self.setup, self._community, self.done)
         self._charges.add(record)
@@ -164,11 +174,34 @@ class Episode:
         return Lived(record.start_s, posted_nano + new_nano, baseline_nano + new_nano)
 
 
+def numbers(decided: object, what: str, shape: tuple[int, ...]) -> FloatArray:
+    """Decisions as real, finite numbers.
+
+    Args:
+        decided: What was given, of any kind.
+        what: It, for messages.
+        shape: As it has to be.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    try:
+        found = np.asarray(decided)
+    except ValueError:  # lists of several lengths
+        found = np.array(None)
+    if found.dtype.kind not in "fiu":
+        text = repr(decided)
+        raise ValueError(f"{what} must be real numbers, not {text if len(text) <= 80 else text[:77] + '...'}")
+    if found.shape != shape:
+        raise ValueError(f"{what} must have the shape {shape}, not {found.shape}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{what} must be finite numbers, not {found.tolist()}")
+    return found.astype(np.float64)
+
+
 def _whole(decided: FloatArray) -> IntArray:
     """Decisions as integers, cut to their range."""
-    if not np.isfinite(decided).all():
-        raise ValueError(f"an action must be finite numbers, not {decided.tolist()}")
-    return np.rint(np.clip(decided, -1, 1).astype(np.float64) * SCALE).astype(np.int64)
+    return np.rint(np.clip(decided, -1, 1) * SCALE).astype(np.int64)
 
 
 def _refuse(setup: Setup, homes: Sequence[str], limits: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 from pettingzoo import ParallelEnv
 
 from market.units import NANO_PER_UNIT, FloatArray
@@ -52,9 +51,21 @@ class NeighbourhoodEnv(ParallelEnv):  # type: ignore[misc]
     ) -> tuple[
         dict[str, FloatArray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
     ]:
-        """Live an interval; all homes are truncated after the last."""
+        """Live an interval; all homes are truncated after the last.
+
+        Raises:
+            ValueError: There is not one action for each home, or one that its space does not have.
+        """
         names = self.possible_agents
-        rows = {place: np.asarray(actions[name]) for place, name in enumerate(names)}
+        self._episode.refuse_after_the_last()
+        if not isinstance(actions, Mapping):
+            raise ValueError(f"actions must be a mapping of homes to actions, not {type(actions).__name__}")
+        without = next((name for name in names if name not in actions), None)
+        unknown = next((name for name in actions if name not in names), None)
+        if without is not None or unknown is not None:
+            wrong = f"{without} has none" if unknown is None else f"{unknown!r} is no home"
+            raise ValueError(f"actions must be one for each home, and {wrong}")
+        rows = {place: actions[name] for place, name in enumerate(names)}
         lived = self._episode.live(*split(self._episode, rows))
         over = self._episode.is_over
         self.agents = [] if over else list(names)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import gymnasium
-import numpy as np
 
 from market.units import NANO_PER_UNIT, FloatArray
 from wattswap.env.episode import Episode
@@ -36,7 +35,7 @@ class HomeEnv(gymnasium.Env):  # type: ignore[misc]
 
     def step(self, action: Any) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
         """Live an interval; the episode is truncated after the last."""
-        limits, power = split(self._episode, {0: np.asarray(action)})
+        limits, power = split(self._episode, {0: action})
         lived = self._episode.live(limits, power)
         reward = int(lived.amount_nano[0]) / NANO_PER_UNIT
         return self._episode.observation[0], reward, False, self._episode.is_over, info_of(lived, 0)

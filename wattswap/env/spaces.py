@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from market.units import FloatArray
-from wattswap.env.episode import Episode, Lived, bounds
+from wattswap.env.episode import Episode, Lived, bounds, numbers
 
 
 def observation_space() -> Any:
@@ -28,17 +28,15 @@ def split(episode: Episode, actions: Mapping[int, Any]) -> tuple[FloatArray, Flo
     """The limits, shape (learning homes, limits), and powers of actions, by the place of each learning home.
 
     Raises:
-        ValueError: An action has another shape than its space.
+        ValueError: An action is no finite numbers, or has another shape than its space.
     """
     homes = len(episode.names)
     limits, power = np.zeros((homes, episode.limits)), np.zeros(homes)
     for place, action in actions.items():
         size = episode.limits + episode.steers[place]
-        if action.shape != (size,):
-            name = episode.names[place]
-            raise ValueError(f"an action of {name} has the shape ({size},), not {action.shape}")
-        limits[place] = action[: episode.limits]
-        power[place] = action[episode.limits] if episode.steers[place] else 0
+        decided = numbers(action, f"the action of {episode.names[place]}", (size,))
+        limits[place] = decided[: episode.limits]
+        power[place] = decided[episode.limits] if episode.steers[place] else 0
     return limits, power
 
 

@@ -17,6 +17,7 @@ import trio
 
 from agents.bidding import Orders
 from agents.community import Meters
+from agents.errors import InvalidSnapshot
 from market.settlement.accounts import COLUMNS
 from p2p.batches.batch import BatchArgs
 from p2p.batches.receipts import Opening, check_omission, check_opening, keeps, make_omission
@@ -159,7 +160,10 @@ class Home:
         """The home before an interval: simulated without messages, or as it was when its strategy last learned."""
         community = self.setup.community(self.index)
         if community.learns and first:
-            community.restore(self.learned.before(self.setup.start_of(first)))
+            try:
+                community.restore(self.learned.before(self.setup.start_of(first)))
+            except InvalidSnapshot as error:
+                raise self.learned.refused(f"is damaged: {error}") from None
             return community
         for i in range(first):
             sent_orders(self.setup, community, i)

@@ -46,9 +46,9 @@ class Learned:
             self._kept = self._kept or self._read()
             return self._kept[str(interval_start)]
         except FileNotFoundError:
-            raise self._refused("is missing") from None
+            raise self.refused("is missing") from None
         except KeyError:
-            raise self._refused(f"has nothing from before interval {interval_start}") from None
+            raise self.refused(f"has nothing from before interval {interval_start}") from None
 
     def keep(self, interval_start: int, snapshot: Snapshot) -> None:
         """Write a snapshot beside those of the intervals before it, durably: it waits for the disk.
@@ -78,15 +78,16 @@ class Learned:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise self._refused(f"cannot be read: {error.strerror}") from None
+            raise self.refused(f"cannot be read: {error.strerror}") from None
         except (ValueError, TypeError, KeyError):
             pass
-        raise self._refused("is damaged, or of another home or chain")
+        raise self.refused("is damaged, or of another home or chain")
 
     def _digest(self, kept: dict[str, Snapshot]) -> str:
         return sha256(canonical_json([self.chain_id, self.household, kept]).encode()).hexdigest()
 
-    def _refused(self, what: str) -> InvalidData:
+    def refused(self, what: str) -> InvalidData:
+        """What is wrong with the file, and what to do."""
         cure = (
             f"start the node with an empty folder {self.path.parent.name}: {self.household} learns again from the"
             " settlement lines that a collector still has"

@@ -22,8 +22,8 @@ def refuse_too_much_money(
             points, pass 2^62 nano-currency.
     """
     prices = tariffs[0]
-    dearest = np.max([np.abs(one.import_micro_per_kwh) for one in tariffs], axis=0)
-    bought = dearest.astype(np.float64) + prices.grid_fee_remote_micro_per_kwh
+    highest = np.max([np.abs(one.import_micro_per_kwh) for one in tariffs], axis=0)
+    bought = highest.astype(np.float64) + prices.grid_fee_remote_micro_per_kwh
     sold = np.max([np.abs(one.feed_in_micro_per_kwh) for one in tariffs], axis=0).astype(np.float64)
     import_wh, export_wh = (wh[first_row:].sum(axis=1) for wh in (meter.import_wh, meter.export_wh))
     nano = float(import_wh @ bought + export_wh @ sold)

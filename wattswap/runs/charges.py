@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.state import whole_from_json
 from market.settlement.accounts import RETAIL_IMPORT
 from market.settlement.charges import local_days, months_of, peak_nano, standing_nano
 from market.units import IntArray
@@ -107,8 +108,20 @@ class Charges:
             "peak_wh": self._peak_wh.tolist(),
         }
 
-    def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self._done = saved["done"]
-        self._retail_vat_nano[:] = saved["retail_vat_nano"]
-        self._peak_wh[:] = saved["peak_wh"]
+    def restore(self, saved: Mapping[str, Any], done: int) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            saved: What `saved` gave.
+            done: Intervals that have been added.
+
+        Raises:
+            TypeError, ValueError: It is not of this run.
+        """
+        if saved["done"] != done:
+            raise ValueError(f"charges are of {saved['done']} intervals, not of {done}")
+        self._done = done
+        self._retail_vat_nano[:] = whole_from_json(
+            "retail_vat_nano", saved["retail_vat_nano"], self._retail_vat_nano.shape
+        )
+        self._peak_wh[:] = whole_from_json("peak_wh", saved["peak_wh"], self._peak_wh.shape)

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from agents.errors import AgentError
-from market.errors import MarketError, one_line
+from agents.errors import AgentError, InvalidSnapshot, reading_snapshot
+from market.errors import MarketError
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OtherFormat
@@ -138,27 +138,55 @@ class Run:
         log_event(self.folder, "checkpoint", done=self.done)
 
     def restore(self, chain: ChainWriter) -> None:
-        """Cut the folder and its chain back to the last checkpoint, or to nothing."""
-        path = self.folder / CHECKPOINT
-        saved: dict[str, Any] = {"done": 0, "parts": 0}
-        if path.exists():
-            saved = read_object(path)
-            if saved.get("version") != CHECKPOINT_VERSION:
-                raise _of_another_version(self.folder)
-            if saved.pop("sha256", None) != _sha256_of(saved):
-                raise VerificationFailed.of(str(path), "is damaged: its content has another hash", CURE)
-        self.done, self.parts = saved["done"], saved["parts"]
+        """Cut the folder and its chain back to the last checkpoint, or to nothing.
+
+        Raises:
+            VerificationFailed: The checkpoint is damaged or edited, or tables or chain end before it.
+        """
+        if (self.folder / CHECKPOINT).exists():
+            self._read_checkpoint()
         chain.cut_back(self.done)
         self.tables.drop_parts_from(self.parts)
         if self.done:
-            try:
-                self.community.restore(saved["homes"])
-                self.totals.restore(saved)
-            except (KeyError, TypeError, ValueError) as error:
-                raise VerificationFailed.of(str(path), f"is damaged: {one_line(error)}", CURE) from None
             for root in chain.roots():
                 self.replay.update(root)
             log_event(self.folder, "resumed", done=self.done)
+
+    def _read_checkpoint(self) -> None:
+        """Take over what the last checkpoint keeps; who edited it may have given it a hash that fits."""
+        path = self.folder / CHECKPOINT
+        saved = read_object(path)
+        if saved.get("version") != CHECKPOINT_VERSION:
+            raise _of_another_version(self.folder)
+        if saved.pop("sha256", None) != _sha256_of(saved):
+            raise VerificationFailed.of(str(path), "is damaged: its content has another hash", CURE)
+        try:
+            with reading_snapshot():
+                self.done, self.parts = (
+                    _count(name, saved[name], self.setup.intervals) for name in ("done", "parts")
+                )
+                self.community.restore(saved["homes"])
+                if self.community.lived != self.done:
+                    raise ValueError(
+                        f"its homes have lived {self.community.lived} intervals, not {self.done}"
+                    )
+                self.totals.restore(saved)
+                stored = self.tables.intervals(self.parts)
+                if stored != self.done:
+                    raise ValueError(f"{stored} intervals are in its {self.parts} parts, not {self.done}")
+        except InvalidSnapshot as error:
+            raise VerificationFailed.of(str(path), f"is damaged: {error}", CURE) from None
+
+
+def _count(name: str, saved: Any, most: int) -> int:
+    """A number of a checkpoint from 1 to the number of intervals.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if type(saved) is not int or not 1 <= saved <= most:
+        raise ValueError(f"{name} is {saved!r}, and can be 1 to {most}")
+    return saved
 
 
 def _sha256_of(content: dict[str, Any]) -> str:

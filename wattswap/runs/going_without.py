@@ -9,6 +9,7 @@ import numpy as np
 
 from agents.community import ALONE
 from agents.devices import DEVICES
+from agents.state import whole_from_json
 from market.units import IntArray
 from wattswap.runs.interval import IntervalRecord
 from wattswap.runs.prepare import Setup
@@ -57,8 +58,21 @@ class GoingWithout:
         return {name: column.tolist() for name, column in self._sums.items()}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self._sums = {name: np.array(column, dtype=np.int64) for name, column in saved.items()}
+        """Go on from a checkpoint.
+
+        Raises:
+            TypeError, ValueError: It is not of the devices of these homes.
+        """
+        setup, columns = self._setup, set[str]()
+        for name, specs in setup.devices.items():
+            if any(specs):
+                columns.update(DEVICES.get(name).fleet(specs, setup.minutes).columns)
+        totals = [total for total, names in self._counted.items() if columns.intersection(names)]
+        expected = {*totals, *(f"{ALONE}{total}" for total in totals)}
+        if set(saved) != expected:
+            raise ValueError(f"without has sums of {sorted(saved)}, not of {sorted(expected)}")
+        shape = (len(setup.roster),)
+        self._sums = {name: whole_from_json(name, column, shape) for name, column in saved.items()}
 
 
 def _sum(columns: Mapping[str, IntArray], names: Iterable[str]) -> IntArray:

@@ -292,10 +292,14 @@ class Setup:
         used, made = used_and_made(self.devices, columns)
         return {"load_wh": (self._load_wh[row] + used) * part, "pv_wh": (self._pv_wh[row] + made) * part}
 
-    def alone(self, columns: Mapping[str, IntArray]) -> dict[str, IntArray]:
-        """Import and consumption of homes that react, as they would be without a market, from a record's columns. [Wh]
+    def alone(self, i: int, columns: Mapping[str, IntArray]) -> dict[str, IntArray]:
+        """Import and consumption of homes that react, as they would be without a market in the i-th interval. [Wh]
 
-        Empty where no home reacts or the consumption is not known.
+        0 for a home that is no member then; empty where no home reacts or the consumption is not known.
+
+        Args:
+            i: The interval.
+            columns: Those of its record.
         """
         if f"{ALONE}import_wh" not in columns or "load_wh" not in columns:
             return {}
@@ -305,8 +309,8 @@ class Setup:
         }
         there, _ = used_and_made(self.devices, {**columns, **without})
         return {
-            f"{ALONE}import_wh": columns[f"{ALONE}import_wh"],
-            f"{ALONE}load_wh": columns["load_wh"] - here + there,
+            f"{ALONE}import_wh": columns[f"{ALONE}import_wh"],  # as all registers, of members alone
+            f"{ALONE}load_wh": (columns["load_wh"] - here + there) * self.takes_part(i),
         }
 
     @cached_property

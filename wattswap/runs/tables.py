@@ -72,6 +72,24 @@ class Tables:
             if path.suffix == ".tmp" or int(path.name.split(".")[1]) >= part:
                 path.unlink()
 
+    def intervals(self, parts: int) -> int:
+        """Number of intervals in the first parts.
+
+        Raises:
+            ValueError: A part is missing or damaged.
+        """
+        import pyarrow as pa
+        import pyarrow.feather as feather
+
+        found = 0
+        for part in range(parts):
+            path = self.parts / f"intervals.{part:06d}.arrow"
+            try:
+                found += feather.read_table(path, columns=["interval_start"]).num_rows
+            except (OSError, pa.ArrowException):
+                raise ValueError(f"{path.name} is missing or damaged") from None
+        return found
+
     def join(self, bills: Mapping[str, IntArray]) -> None:
         """Join the parts into one Parquet file per table, and write the bills.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.community import ALONE
+from agents.state import whole_from_json
 from market.auctions.uniform import optimum
 from market.book import OrderBook
 from market.errors import AmountTooLarge
@@ -164,7 +165,8 @@ class Totals:
         self._without.add(record)
         if f"{ALONE}{STORED}" in record.columns:
             self.beyond_alone_wh = int((record.columns[STORED] - record.columns[f"{ALONE}{STORED}"]).sum())
-        for name, column in self._setup.alone(record.columns).items():
+        i = self._setup.index_of(record.start_s)
+        for name, column in self._setup.alone(i, record.columns).items():
             self.alone_wh[name] = self.alone_wh.get(name, 0) + int(column.sum())
 
     @property
@@ -188,13 +190,28 @@ class Totals:
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self._lines[:] = saved["bills"]
-        self.system_nano[:] = saved["system_nano"]
-        self.turnover_nano = saved["turnover_nano"]
-        self._charges.restore(saved["charges"])
+        """Go on from a checkpoint.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is not of this run.
+        """
+        turnover_nano, beyond, alone = (
+            saved[name] for name in ("turnover_nano", "beyond_alone_wh", "alone_wh")
+        )
+        names = (
+            {f"{ALONE}import_wh", f"{ALONE}load_wh"} if self._setup.reacts and self._setup.has_load else ()
+        )
+        if type(turnover_nano) is not float or not 0 <= turnover_nano < INT64_SAFE:
+            raise ValueError(f"turnover_nano is {turnover_nano!r}")
+        if beyond is not None and type(beyond) is not int:
+            raise TypeError(f"beyond_alone_wh is {beyond!r}")
+        if set(alone) != set(names) or any(type(value) is not int for value in alone.values()):
+            raise ValueError(f"alone_wh holds {alone!r}, not whole numbers of {sorted(names)}")
+        self._lines[:] = whole_from_json("bills", saved["bills"], self._lines.shape)
+        self.system_nano[:] = whole_from_json("system_nano", saved["system_nano"], self.system_nano.shape)
+        self._charges.restore(saved["charges"], saved["done"])
         self._without.restore(saved["without"])
-        self.beyond_alone_wh, self.alone_wh = saved["beyond_alone_wh"], saved["alone_wh"]
+        self.turnover_nano, self.beyond_alone_wh, self.alone_wh = turnover_nano, beyond, alone
 
 
 def result_of(setup: Setup, intervals: Columns, totals: Totals) -> Result:

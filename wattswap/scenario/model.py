@@ -24,6 +24,7 @@ from wattswap.canonical_json import canonical_json
 from wattswap.errors import InvalidScenario, Problem, suggest
 from wattswap.plugins import modules_used
 from wattswap.scenario.basis import zone_of
+from wattswap.scenario.cures import quoted_part
 from wattswap.scenario.fields import Wrong, iso
 from wattswap.scenario.layers import Source
 from wattswap.scenario.lines import KeyPath
@@ -109,14 +110,16 @@ class Scenario(Table):
             if retail.time_of_use and self.tariff.zone is None and self.time.zone is None:
                 cure = 'add tariff.zone = "Europe/Berlin" (your zone)'
                 faults.append((f"{key}.time_of_use", "windows on the local clock need a time zone", cure))
-        for name in self.homes.tariffs:
-            if name not in self.tariff.other:
-                what = f"no tariff {name!r} in [tariff.other]"
-                faults.append((f"homes.tariffs.{name}", what, suggest(name, self.tariff.other)))
-        for name in self.tariff.other:
+        unknown = [name for name in self.homes.tariffs if name not in self.tariff.other]
+        for name in unknown:
+            what, near = f"no tariff {name!r} in [tariff.other]", suggest(name, self.tariff.other)
+            cure = f"write its prices in [tariff.other.{quoted_part(name)}]"
+            faults.append((("homes", "tariffs", name), what, f"{near}; or {cure}" if near else cure))
+        # With a name that is unknown, one that nobody has is what was meant.
+        for name in () if unknown else self.tariff.other:
             if name not in self.homes.tariffs:
-                cure = f"give it to homes, as in homes.tariffs.{name} = 0.3, or remove it"
-                faults.append((f"tariff.other.{name}", "is the tariff of no home", cure))
+                cure = f"give it to homes, as in homes.tariffs.{quoted_part(name)} = 0.3, or remove it"
+                faults.append((("tariff", "other", name), "is the tariff of no home", cure))
         known = STRATEGIES.all()
         for name in sorted({self.homes.strategy, *self.homes.strategies} & known.keys()):
             if known[name].needs_rounds and self.market.rounds == 1:

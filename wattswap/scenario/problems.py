@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from agents.devices import DEVICES
 from wattswap.errors import suggest
 from wattswap.scenario.fields import Wrong, kind
 from wattswap.scenario.layers import dotted
@@ -76,8 +79,8 @@ def _table_at(path: KeyPath, root: type[Table]) -> type[Table] | None:
     return table
 
 
-def unknown_key(path: KeyPath, root: type[Table] | None = None) -> Fault:
-    """The probable meaning of an unknown key, in a scenario or a file whose top is `root`."""
+def unknown_key(path: KeyPath, root: type[Table] | None = None, value: object = None) -> Fault:
+    """The probable meaning of an unknown key with a value, in a scenario or a file whose top is `root`."""
     root = root or scenario_model()
     table, key = _table_at(path[:-1], root), str(path[-1])
     siblings = fields_of(table) if table else {}
@@ -85,7 +88,24 @@ def unknown_key(path: KeyPath, root: type[Table] | None = None) -> Fault:
     # A known key in the wrong table is usually a line below the wrong [header], not a typo.
     if elsewhere:
         return path, "is not a key of this table", f"did you mean {' or '.join(map(repr, elsewhere))}?"
+    if isinstance(value, dict):
+        return path, "unknown table", _suggest_table(key, siblings)
     return path, "unknown key", suggest(key, siblings)
+
+
+def _suggest_table(name: str, siblings: Mapping[str, FieldInfo]) -> str:
+    """What to do about an unknown table: the nearest that there is, also where it was written in the plural."""
+    tables = [
+        key
+        for key, field in siblings.items()
+        if inner_table(field.annotation) or get_origin(field.annotation) is dict
+    ]
+    plural = {f"{key}s": key for key in tables}
+    plural |= {one.switch: name for name, one in DEVICES.all().items() if one.switch and name in tables}
+    spelt = {**plural, **dict.fromkeys(tables)}
+    near = next(iter(get_close_matches(name.lower(), spelt, n=1)), None)
+    meant = name if near is None else spelt[near] or near
+    return suggest(meant, tables)
 
 
 def faults_of(error: ValidationError, root: type[Table] | None = None) -> list[Fault]:
@@ -109,11 +129,16 @@ def _sentence(
     type_: str, path: KeyPath, value: Any, context: dict[str, Any], message: str, root: type[Table]
 ) -> Fault:
     if type_ == "extra_forbidden":
-        return unknown_key(path, root)
+        return unknown_key(path, root, value)
     if type_ == "missing":
         table = _table_at(path[:-1], root)
         field = fields_of(table).get(str(path[-1])) if table else None
         return path, "is missing", f"add it: {field.description if field else dotted(path)}".rstrip(".")
+    if type_ == "literal_error" and isinstance(value, dict):
+        choices = context["expected"].replace(" or ", ", ")
+        device = next((name for name, one in DEVICES.all().items() if one.switch == path[-1]), None)
+        cure = f"write [homes.{device}.NAME] for that of a home" if device else ""
+        return path, f"must be one of {choices}, not a table", cure
     if type_ == "literal_error":
         choices = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return path, f"{_short(value)} is not a choice", suggest(str(value), choices)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.devices import DEVICES, SHORT_COST, Fleet, Moment
+from agents.devices import DEVICES, SHORT_COST, Fleet, Moment, limits_of
 from agents.devices.appliance import Appliance
 from agents.devices.battery import Battery
 from agents.devices.ev import Car
@@ -206,3 +206,20 @@ def test_a_block_has_names_of_its_own_for_every_home() -> None:
         for home in (0, 1):
             fleet.block(model, home, fleet.start(), moments)
     model.compile()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_state_stays_within_the_limits_that_a_fleet_states(kind: str, data: st.DataObject) -> None:
+    """A checkpoint is refused beyond them."""
+    specs = data.draw(st.lists(st.none() | SPECS[kind], min_size=1, max_size=3))
+    device = DEVICES.get(kind)
+    fleet = device.fleet(specs, 60)
+    limits = limits_of(device, fleet)
+    assert bool(limits) == (kind in {"battery", "ev", "appliance", "flexible_load"})
+    moments = moments_from(data.draw(st.sampled_from(NIGHTS)), STEPS, 60, weather=WEATHER)
+    _, states = walk(fleet, commands_of(3, len(specs)), moments)
+    for state in states:
+        for name, (least, most) in limits.items():
+            assert ((least <= state[name]) & (state[name] <= most)).all(), name

@@ -123,11 +123,11 @@ def test_the_resting_order_sets_the_price_and_keeps_its_place() -> None:
 def test_a_book_crossed_by_own_orders_comes_to_an_end(kind: Kind) -> None:
     events = [
         Event(Kind.LIMIT, "mine", "a", -1, 5, 10),
-        Event(Kind.LIMIT, "dearer", "b", -1, 5, 20),
+        Event(Kind.LIMIT, "higher", "b", -1, 5, 20),
         Event(kind, "bid", "a", 1, 7, 20),
     ]
     done = clear_events(events, "skip")
-    assert done.trades == [Execution("dearer", "bid", 5, 20)]
+    assert done.trades == [Execution("higher", "bid", 5, 20)]
     assert done.offers == [Resting("mine", 10, 5)]
     assert done.bids == ([Resting("bid", 20, 2)] if kind is Kind.LIMIT else [])
 

@@ -23,7 +23,7 @@ def rows(book: OrderBook, side: int) -> list[int]:
     return sorted(found, key=lambda i: (book.sequence[i], i))
 
 
-def dearest(book: OrderBook, side: int) -> list[int]:
+def highest_first(book: OrderBook, side: int) -> list[int]:
     """Sorted ascending and turned round, which turns equal limits round as well."""
     return sorted(rows(book, side), key=lambda i: book.limit_micro_per_kwh[i])[::-1]
 
@@ -44,7 +44,7 @@ def pay_as_bid(book: OrderBook, left: list[int], bids: list[int], asks: list[int
 
 def pay_as_clear(book: OrderBook) -> tuple[int, list[Pair]] | None:
     """Cumulated curves as dictionaries, searched level by level."""
-    limit, bids = book.limit_micro_per_kwh.tolist(), dearest(book, 1)
+    limit, bids = book.limit_micro_per_kwh.tolist(), highest_first(book, 1)
     asks = sorted(rows(book, -1), key=lambda i: limit[i])
     curves: list[dict[int, int]] = [{}, {}]
     for curve, queue in zip(curves, (bids, asks), strict=True):
@@ -86,7 +86,7 @@ def test_pay_as_bid_is_the_nested_loop(both_sides: bool, data: st.DataObject) ->
     book = OrderBook.from_orders(data.draw(orders(both_sides)))
     clearing = cleared("gsy_pay_as_bid", book)
     check_feasible(book, clearing)
-    expected = pay_as_bid(book, book.energy_wh.tolist(), dearest(book, 1), dearest(book, -1))
+    expected = pay_as_bid(book, book.energy_wh.tolist(), highest_first(book, 1), highest_first(book, -1))
     assert sums([(b, s, e) for b, s, e, _ in trades(clearing)]) == sums(expected)
     assert all(price == book.limit_micro_per_kwh[bid] for bid, _, _, price in trades(clearing))
 
@@ -106,7 +106,7 @@ def test_pay_as_clear_is_the_search_of_two_curves(listed: list[Order]) -> None:
     assert clearing.node_price[0].price == rate
 
 
-def test_the_dearest_offer_is_served_first_and_own_orders_are_passed_over() -> None:
+def test_the_highest_offer_is_served_first_and_own_orders_are_passed_over() -> None:
     """Bids A 10 at 1, B 15 at 2, C 20 at 3; offers A 25 at 1, B 30 at 5, C 35 at 2.4 (x 10)."""
     book = OrderBook.from_orders(
         [
@@ -125,7 +125,7 @@ def test_equal_rates_are_served_in_reverse_order_of_arrival() -> None:
 
 
 def test_pay_as_bid_trades_more_and_gains_less() -> None:
-    """Best with best: 1 Wh for 25. Dearest offer first: 30 with 20 and 15 with 5, 2 Wh for 20."""
+    """Best with best: 1 Wh for 25. Highest-priced offer first: 30 with 20 and 15 with 5, 2 Wh for 20."""
     book = OrderBook.from_orders(
         [row("buy", 0, 1, 30), row("buy", 1, 1, 15), row("sell", 2, 1, 5), row("sell", 3, 1, 20)]
     )
@@ -149,7 +149,7 @@ def preferred(book: OrderBook, carry_over: bool) -> list[Pair]:
     """Three nested loops, one per stage; each looks at every bid and every offer."""
     left, found = book.energy_wh.tolist(), []
     orders_ = [book.order(i) for i in range(len(book))]
-    bids, asks = dearest(book, 1), dearest(book, -1)
+    bids, asks = highest_first(book, 1), highest_first(book, -1)
 
     def close(pairs: list[Pair]) -> None:
         found.extend(pairs)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.auctions.merit_order import row_order, side_by_side
+from market.auctions.merit_order import row_order
 from market.auctions.uniform import clear_exact
 from market.book import Order, OrderBook
 from market.clearing import check_feasible
@@ -103,12 +103,3 @@ def test_rows_are_sorted_by_keys_then_as_they_stand(rows: list[tuple[int, int]],
     scale = 2**40 if wide else 1
     keys = np.array(rows, dtype=np.int64).reshape(-1, 2).T * scale
     assert row_order(keys[0], keys[1]).tolist() == sorted(range(len(rows)), key=lambda i: (*rows[i], i))
-
-
-@given(st.lists(st.integers(0, 4), max_size=8), st.lists(st.integers(0, 4), max_size=8))
-def test_stretches_laid_side_by_side_join_the_wh_of_both_rows(left: list[int], right: list[int]) -> None:
-    found = side_by_side(np.array(left, dtype=np.int64), np.array(right, dtype=np.int64))
-    single = [[i for i, wh in enumerate(row_) for _ in range(wh)] for row_ in (left, right)]
-    pieces = [(i, j) for i, j, wh in zip(*(c.tolist() for c in found), strict=True) for _ in range(wh)]
-    assert pieces == list(zip(*single, strict=False))
-    assert (found[2] > 0).all()

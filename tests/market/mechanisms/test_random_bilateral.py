@@ -60,7 +60,7 @@ def test_chance_may_put_an_extramarginal_order_in_a_better_ones_place() -> None:
     assert volumes == {1, 2}
 
 
-def test_a_large_bid_meets_eight_offers_by_lot_and_then_takes_the_dearest_left() -> None:
+def test_a_large_bid_meets_eight_offers_by_lot_and_then_takes_the_highest_left() -> None:
     """One bid of 12 Wh, 20 offers of 1 Wh at 0..19: whom it met by lot differs, the end does not."""
     book = OrderBook.from_orders([row("buy", 0, 12, 100), *(row("sell", i + 1, 1, i) for i in range(20))])
     met = []

@@ -258,7 +258,7 @@ def test_no_order_gains_by_another_limit(name: str, listed: list[Order], who: in
 
 
 def test_two_orders_of_one_participant_can_gain_by_withdrawing_one() -> None:
-    """Why the promise of truthfulness is for single orders: the dearer bid gets more of the 4 Wh on offer alone."""
+    """Why the promise of truthfulness is for single orders: the higher bid gets more of the 4 Wh on offer alone."""
     honest = [row("buy", 0, 4, 40), row("buy", 0, 4, 21, 1), row("sell", 1, 4, 10)]
     lying = [honest[0], replace(honest[1], limit_micro_per_kwh=0), honest[2]]
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from market.book import Order, OrderBook, Side
 from market.clearing import Clearing, PriceInterval
+from market.errors import InvalidTariff
 from market.settlement.accounts import IMBALANCE, LOCAL, TRADE, Postings
 from market.settlement.baseline import baseline_nano, bound_nano, netting_nano
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
 from market.settlement.settle import settle
-from market.settlement.tariff import IntervalPrices
+from market.settlement.tariff import HomePrices, IntervalPrices
 
 RULES = [
     ImbalanceRule(Imbalance.RETAILER),
@@ -231,3 +232,15 @@ def test_homes_that_do_not_take_part_get_nothing_and_change_nobodys_line(
             np.delete(lines, np.s_[homes : homes + len(away)], 0), alone.settled(rule).lines
         )
         assert not lines[homes : homes + len(away)].any()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r.imbalance}-{r.shares}")
+def test_what_is_netted_is_refused_where_homes_have_several_retailers(rule: ImbalanceRule) -> None:
+    prices, two = IntervalPrices(300_000, 80_000), np.array([1, 2])
+    case = Case([1_000, 0], [0, 500], [0, 0], [0, 0], prices, 0, [1, 1])
+    several = replace(case, prices=HomePrices(prices, 100_000 * two, 50_000 * two))
+    if not rule.netted:
+        several.settled(rule)
+        return
+    with pytest.raises(InvalidTariff, match=f"{rule.imbalance} imbalances are netted at the prices of one"):
+        several.settled(rule)

@@ -120,7 +120,7 @@ def test_lives_side_by_side_are_lives_one_by_one(game: LivedGame, name: str | No
 
 
 def test_what_is_stored_counts_for_the_home_that_stores_it(street: Path) -> None:
-    """At noon batteries are full of sun: worth no more than at the dearest price, and nothing where they are empty."""
+    """At noon batteries are full of sun: worth no more than at the highest price, and nothing where they are empty."""
     setup = prepare(ws.load(street, overrides=[*THINKING, "time.intervals=14"]))
     community = setup.community()
     assert community.worth_nano().tolist() == [0] * HOMES

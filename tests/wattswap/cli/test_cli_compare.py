@@ -16,7 +16,9 @@ Capture = pytest.CaptureFixture[str]
 FEW = ["-m", "uniform_price", "-m", "mcafee"]
 
 
-def test_compare_prints_a_table_between_the_bookends(street: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_compare_prints_a_table_between_baseline_and_upper_bound(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
     outcome = call(capsys, "compare", street, *FEW, "--seeds", 2, "--out", tmp_path)
     assert outcome.code == 0
     rows = [line.split()[0] for line in outcome.out.splitlines() if line.startswith(" ") and line.split()]

@@ -67,7 +67,7 @@ def test_money_adds_up_in_every_cell(compared: Comparison) -> None:
         assert len(cell.totals.system_nano) == len(SYSTEM_ACCOUNTS)
 
 
-def test_the_bookends_hold_every_mechanism_between_them(compared: Comparison) -> None:
+def test_baseline_and_upper_bound_hold_every_mechanism_between_them(compared: Comparison) -> None:
     cells = compared.cells().set_index(["mechanism", "seed"])
     for seed in SEEDS:
         none, best = cells.loc[("retailer_only", seed)], cells.loc[("welfare_optimum", seed)]

@@ -1,4 +1,4 @@
-"""The folder of a comparison: no cell is worked out twice, and nothing stored is believed."""
+"""The folder of a comparison: no cell is computed twice, and nothing stored is believed."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.kits.plugin_kit import clean_registries
 from tests.kits.run_kit import write_street
 from wattswap import env as environments
 from wattswap.env import home_env, neighbourhood_env
+from wattswap.env.episode import Episode
 from wattswap.errors import UsageError
 from wattswap.runs.interval import step
 from wattswap.runs.prepare import prepare
@@ -287,16 +289,95 @@ def test_homes_of_several_retailers_are_refused(street: Path) -> None:
     )  # one for all
 
 
-def test_actions_of_another_shape_and_what_is_no_number_are_refused(street: Path) -> None:
-    env = home_env(scenario_of(street, "time.intervals=1"), "home-1")
+NO_ACTIONS: dict[str, tuple[Any, str]] = {
+    "of another shape": (action(1), "must have the shape (2,), not (1,)"),
+    "one number": (0.5, "must have the shape (2,), not ()"),
+    "not a number": (action(2, limit=float("nan")), "must be finite numbers, not [nan, 0.0]"),
+    "without an end": ([0.0, float("inf")], "must be finite numbers, not [0.0, inf]"),
+    "complex": ([1j, 0.0], "must be real numbers, not [1j, 0.0]"),
+    "text": (["1", "0"], "must be real numbers, not ['1', '0']"),
+    "truths": ([True, False], "must be real numbers, not [True, False]"),
+    "nothing": (None, "must be real numbers, not None"),
+    "an object": (object(), "must be real numbers, not <object object at "),
+    "a table": ({"limit": 1.0}, "must be real numbers, not {'limit': 1.0}"),
+    "lists of several lengths": ([[0.0], [0.0, 1.0]], "must be real numbers, not [[0.0], [0.0, 1.0]]"),
+}
+
+
+@pytest.mark.parametrize("name", NO_ACTIONS)
+def test_what_is_no_action_is_refused_and_changes_nothing(name: str, street: Path) -> None:
+    given, phrase = NO_ACTIONS[name]
+    scenario = scenario_of(street, "time.intervals=1")
+    others = {"home-2": action(1), "home-3": action(1)}
+    one, every = home_env(scenario, "home-1"), neighbourhood_env(scenario)
+    for env, actions in ((one, given), (every, {"home-1": given, **others})):
+        env.reset()
+        with pytest.raises(ValueError, match=re.escape(f"the action of home-1 {phrase}")):
+            env.step(actions)
+    fresh = home_env(scenario, "home-1")
+    fresh.reset()
+    assert one.step(action(2, power=0.5))[-1] == fresh.step([1, 0.5])[-1]
+
+
+def test_an_action_beyond_the_range_is_cut_and_none_follows_the_last(street: Path) -> None:
+    scenario, amounts = scenario_of(street, "time.intervals=1"), []
+    for limit in (1.0, 9.0):
+        env = home_env(scenario, "home-1")
+        env.reset()
+        amounts.append(env.step(action(2, limit=limit))[-1]["amount_nano"])
+        with pytest.raises(UsageError, match="comes after the last interval; call reset first"):
+            env.step(action(2))
+    assert amounts[0] == amounts[1]
+    every = neighbourhood_env(scenario)
+    every.reset()
+    actions = {"home-1": action(2), "home-2": action(1), "home-3": action(1)}
+    every.step(actions)
+    for more in (actions, {}):
+        with pytest.raises(UsageError, match="comes after the last interval; call reset first"):
+            every.step(more)
+
+
+@pytest.mark.parametrize(
+    ("changed", "phrase"),
+    [
+        ({"home-2": None}, "one for each home, and home-2 has none"),
+        ({"home-4": action(1)}, "one for each home, and 'home-4' is no home"),
+    ],
+)
+def test_there_is_one_action_for_each_home(changed: dict[str, Any], phrase: str, street: Path) -> None:
+    env = neighbourhood_env(scenario_of(street, "time.intervals=1"))
     env.reset()
-    with pytest.raises(ValueError, match=r"an action of home-1 has the shape \(2,\), not \(1,\)"):
-        env.step(action(1))
-    with pytest.raises(ValueError, match="must be finite numbers"):
-        env.step(action(2, limit=float("nan")))
-    env.step(action(2, limit=9.0))
-    with pytest.raises(UsageError, match="comes after the last interval; call reset first"):
-        env.step(action(2))
+    actions = {"home-1": action(2), "home-2": action(1), "home-3": action(1), **changed}
+    with pytest.raises(ValueError, match=phrase):
+        env.step({name: one for name, one in actions.items() if one is not None})
+    with pytest.raises(ValueError, match="must be a mapping of homes to actions, not list"):
+        env.step([action(2), action(1), action(1)])
+
+
+def test_an_episode_takes_decisions_of_its_homes_alone(street: Path) -> None:
+    episode = Episode(scenario_of(street, "time.intervals=1"), None, 2)
+    for limits, power, phrase in (
+        (np.zeros((2, 2)), np.zeros(3), "limits must have the shape (3, 2), not (2, 2)"),
+        (np.zeros((3, 2)), np.zeros(1), "power must have the shape (3,), not (1,)"),
+        (np.full((3, 2), None), np.zeros(3), "limits must be real numbers"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(phrase)):
+            episode.live(limits, power)
+    assert episode.done == 0
+
+
+def test_what_is_seen_may_be_changed_and_changes_nothing(street: Path) -> None:
+    scenario = scenario_of(street, "time.intervals=2")
+    one, every = home_env(scenario, "home-1"), neighbourhood_env(scenario)
+    actions = {"home-1": action(2), "home-2": action(1), "home-3": action(1)}
+    for env, given in ((one, action(2)), (every, actions)):
+        env.reset()
+        env.step(given)
+        last = env.step(given)[0]
+        seen = last["home-1"] if isinstance(last, dict) else last
+        before = seen.copy()
+        seen[:] = 7
+        assert (env._episode.observation[0] == before).all()
 
 
 def test_without_the_extra_a_sentence_says_what_to_install(

@@ -15,6 +15,7 @@ import pytest
 import wattswap as ws
 from p2p.batches.batch import batches
 from p2p.batches.blob import open_blob
+from p2p.blocks.genesis import read_genesis
 from p2p.roles.replica.blobs import FolderBlobs
 from tests.kits.plugin_kit import own_registries, written
 from tests.kits.run_kit import FIRST, call, refused, write_street
@@ -58,15 +59,15 @@ def bid(state, view):
 
 
 def start(homes, rules):
-    return {"shift": 0 * homes, "heard": 0.1 * homes}
+    return {"shift": 0 * homes, "received": 0.1 * homes}
 
 
 def learn_own(state, results):
     """Move by where the price was, by how much was traded and by what was paid for it."""
     price = 0 if results.price is None else results.price.price % 5_003 + 1
     traded = results.bought_wh * 3 - results.sold_wh
-    heard = state["heard"] * 0.7 + results.payment_nano / 7e6 + results.start_s % 7
-    return {"shift": (state["shift"] // 2 + price + traded + heard.astype(np.int64)) % 9_000, "heard": heard}
+    received = state["received"] * 0.7 + results.payment_nano / 7e6 + results.start_s % 7
+    return {"shift": (state["shift"] // 2 + price + traded + received.astype(np.int64)) % 9_000, "received": received}
 
 
 def bid_learned(state, view):
@@ -273,6 +274,22 @@ def test_a_home_whose_memory_is_damaged_sends_nothing_and_says_so(
     assert problem.where.endswith("home-2/data/learned-1.json")
     assert phrase in str(caught.value)
     assert "start the node with an empty folder data: home-2 learns again" in str(caught.value)
+
+
+@pytest.mark.usefixtures("three_steps")
+def test_a_home_whose_memory_was_edited_and_hashed_again_says_so(street: Path, tmp_path: Path) -> None:
+    def edit(town: MemoryTown) -> None:
+        config = town.configs["home-2"]
+        chain_id = read_genesis(config.genesis_path).chain_id.hex()
+        learned = Learned(config.data_path / "learned-1.json", chain_id, "home-2")
+        newest = max(json.loads(learned.path.read_bytes())["snapshots"], key=int)
+        learned.keep(int(newest), {**learned.before(int(newest)), "devices": []})
+
+    scenario = ws.load(street, overrides=["homes.strategy=learner"])
+    with pytest.raises(
+        InvalidData, match="is damaged: devices is a list of 2 intervals, not 0; start the node"
+    ):
+        lived(scenario, tmp_path, PACED, script=killing("home-2", edit))
 
 
 @pytest.mark.usefixtures("three_steps")

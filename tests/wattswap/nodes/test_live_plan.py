@@ -1,4 +1,4 @@
-"""Live runs of homes that plan: they hear what they have agreed before they live the interval."""
+"""Live runs of homes that plan: they receive what they have agreed before they live the interval."""
 
 from __future__ import annotations
 

@@ -112,10 +112,10 @@ def learn(state, outcome):
     if outcome.price is None:
         return state
     gap = outcome.price.price - state["limit"]
-    heard = np.zeros(len(gap), dtype=bool)
-    heard[outcome.orders.home] = True
-    moved = state["limit"] + np.where(heard, state["weight"] * gap, 0.0).astype(np.int64)
-    return {"limit": moved, "weight": state["weight"] * np.where(heard, 0.999, 1.0)}
+    received = np.zeros(len(gap), dtype=bool)
+    received[outcome.orders.home] = True
+    moved = state["limit"] + np.where(received, state["weight"] * gap, 0.0).astype(np.int64)
+    return {"limit": moved, "weight": state["weight"] * np.where(received, 0.999, 1.0)}
 
 
 STRATEGIES.register(
@@ -251,10 +251,10 @@ def test_a_strategy_that_learns_goes_on_after_an_interruption_as_if_there_were_n
 
 @pytest.mark.parametrize("mechanism", ["uniform_price", "pay_as_bid"])
 def test_what_a_home_learns_of_itself_is_what_its_postings_say(mechanism: str, tmp_path: Path) -> None:
-    heard: list[OwnResults] = []
+    received: list[OwnResults] = []
 
     def listen(state: State, results: OwnResults) -> State:
-        heard.append(results)
+        received.append(results)
         return state
 
     STRATEGIES.register(Strategy("self_taught", TRUTHFUL.bid, "a test", learn_own=listen))
@@ -265,9 +265,9 @@ def test_what_a_home_learns_of_itself_is_what_its_postings_say(mechanism: str, t
     finally:
         STRATEGIES.forget("self_taught")
     postings, intervals = done.table("postings"), done.table("intervals")
-    assert len(heard) == len(intervals) == 48
+    assert len(received) == len(intervals) == 48
     traded = 0
-    for results, (_, interval) in zip(heard, intervals.iterrows(), strict=True):
+    for results, (_, interval) in zip(received, intervals.iterrows(), strict=True):
         assert results.start_s == interval["interval_start"].timestamp()
         rows = postings[postings["interval_start"] == interval["interval_start"]].set_index("account")
         for name in ("bought_wh", "sold_wh"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,16 @@ from data import samples
 from p2p.blocks.members import ALWAYS
 from tests.kits.run_kit import FIRST, call, one_object, refused, write_street
 from tests.oracles.bills import BILLS, Terms, bills, settled
+from tests.wattswap.runs.test_alone import TEMPLATE
 from tests.wattswap.runs.test_bills_again import flow_of, meter_of
 from wattswap.check.deviations import Deviation, phantom
 from wattswap.check.game import Game
 from wattswap.errors import InvalidData, InvalidScenario
 from wattswap.results import RunResult
+from wattswap.runs.interval import step
 from wattswap.runs.membership import Membership
 from wattswap.runs.prepare import prepare
+from wattswap.runs.totals import Totals
 
 RUN = FIRST + timedelta(days=1)
 NOON = RUN + timedelta(hours=12)
@@ -304,6 +307,24 @@ def test_the_weight_of_a_home_is_of_its_membership_alone(tmp_path: Path) -> None
     np.testing.assert_array_equal(weight[2:], flow[at - 28 * 96 : at, 2:].sum(axis=0))
     assert setup.takes_part(1)[:3].tolist() == [True, False, True]
     assert setup.takes_part(2)[:3].tolist() == [True, True, False]
+
+
+def test_what_a_home_would_use_without_a_market_counts_while_it_is_a_member() -> None:
+    """Its flexible load goes on to differ from what it would have done; no figure of the community has that."""
+    leaves, flexible = datetime(2016, 9, 19, 8, tzinfo=UTC), "{daily_kwh=6, power_kw=1, elasticity=5}"
+    settings = ["time.intervals=14", f"homes.flexible_load.home-01={flexible}"]
+    setup = prepare(ws.load(TEMPLATE, overrides=[*settings, *member("home-01", until=leaves)]))
+    community, totals = setup.community(), Totals(setup, "run")
+    expected, left = {"alone_import_wh": 0, "alone_load_wh": 0}, 0
+    for i in range(setup.intervals):
+        record = step(setup, community, i)
+        totals.add(record)
+        part, more = setup.takes_part(i), record.columns["alone_flexible_wh"] - record.columns["flexible_wh"]
+        expected["alone_import_wh"] += int(record.columns["alone_import_wh"][part].sum())
+        expected["alone_load_wh"] += int((record.columns["load_wh"] + more)[part].sum())
+        left += int(np.abs(more[~part]).sum())
+    assert totals.alone_wh == expected
+    assert left > 0
 
 
 # ---- the same everywhere

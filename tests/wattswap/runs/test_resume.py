@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -302,15 +303,140 @@ def test_a_damaged_checkpoint_or_scenario_is_named(street: Path, tmp_path: Path)
         (partial / name).write_bytes(good)
 
 
-def test_a_checkpoint_of_other_homes_is_named(street: Path, tmp_path: Path) -> None:
-    partial = interrupted(street, tmp_path)
+@pytest.fixture(scope="session")
+def stopped(street: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three homes, one with a battery, that was interrupted after 30 of 48 intervals."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "CHECKPOINT_S", 0.0)
+        return interrupted(street, tmp_path_factory.mktemp("stopped"))
+
+
+def battery(saved: Any, depth: int = -1) -> Any:
+    """The state of all batteries in a checkpoint, after one of the last intervals."""
+    return saved["homes"]["devices"][depth]["battery"]
+
+
+def with_values(column: Any, *values: object) -> None:
+    column["values"] = list(values)
+
+
+def of_one_home(column: Any) -> None:
+    column["shape"], column["values"] = [1], column["values"][:1]
+
+
+EDITS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "no homes": (lambda saved: saved.pop("homes"), "it has no 'homes'"),
+    "homes in a list": (lambda saved: saved.update(homes=[3]), "list indices must be integers"),
+    "homes of another interval": (lambda saved: saved["homes"].update(row=40), "lived 16 intervals, not 30"),
+    "homes before the run": (lambda saved: saved["homes"].update(row=3), "row is 3, and can be 24 to 72"),
+    "a row in words": (lambda saved: saved["homes"].update(row="54"), "row is 54, and can be"),
+    "homes that react": (lambda saved: saved["homes"].update(alone={}), "alone is not of homes that react"),
+    "no states": (lambda saved: saved["homes"].update(devices=[]), "devices is a list of 2 intervals, not 0"),
+    "too many states": (
+        lambda saved: saved["homes"]["devices"].append(saved["homes"]["devices"][0]),
+        "devices is a list of 2 intervals, not 3",
+    ),
+    "no batteries": (lambda saved: saved["homes"]["devices"][0].pop("battery"), "it has no 'battery'"),
+    "no content": (lambda saved: battery(saved).pop("stored_uwh"), "a state has no column 'stored_uwh'"),
+    "states in a list": (
+        lambda saved: saved["homes"]["devices"][0].update(battery=[1]),
+        "no table of columns",
+    ),
+    "batteries of one home": (lambda saved: of_one_home(battery(saved)["stored_uwh"]), "there are 3 homes"),
+    "a content in words": (
+        lambda saved: with_values(battery(saved)["stored_uwh"], "full", 0, 0),
+        "'stored_uwh' of a state holds what is no int64",
+    ),
+    "half a content": (
+        lambda saved: with_values(battery(saved)["stored_uwh"], 0.5, 0, 0),
+        "'stored_uwh' of a state holds what is no int64",
+    ),
+    "a content with decimals": (
+        lambda saved: battery(saved)["stored_uwh"].update(type="float64"),
+        "stored_uwh of device 'battery' is not whole numbers",
+    ),
+    "a content of another type": (
+        lambda saved: battery(saved)["stored_uwh"].update(type="object"),
+        "holds what is no object",
+    ),
+    "a content beyond 64 bits": (
+        lambda saved: with_values(battery(saved)["stored_uwh"], 2**70, 0, 0),
+        "too large",
+    ),
+    "a battery more than full": (
+        lambda saved: with_values(battery(saved)["stored_uwh"], 2_000_000_001, 0, 0),
+        "is 2000000001 in home 1, and can be 0 to 2000000000",
+    ),
+    "a battery less than empty": (
+        lambda saved: with_values(battery(saved, 0)["stored_uwh"], -1, 0, 0),
+        "is -1 in home 1, and can be 0 to 2000000000",
+    ),
+    "a content without a battery": (
+        lambda saved: with_values(battery(saved)["stored_uwh"], 0, 1, 0),
+        "is 1 in home 2, and can be 0 to 0",
+    ),
+    "no agreements": (
+        lambda saved: saved["homes"].update(agreed=[]),
+        "agreed is a list of 1 intervals, not 0",
+    ),
+    "agreements of one home": (
+        lambda saved: saved["homes"].update(agreed=[[1]]),
+        "agreed has the shape [1], not [3]",
+    ),
+    "agreements with decimals": (
+        lambda saved: saved["homes"].update(agreed=[[0.5, 0, 0]]),
+        "agreed is not whole numbers",
+    ),
+    "no controllers": (lambda saved: saved["homes"].update(control={}), "it has no 'self_consumption'"),
+    "no strategies": (lambda saved: saved["homes"].update(strategies={}), "it has no 'staircase'"),
+    "more than the run": (lambda saved: saved.update(done=49), "done is 49, and can be 1 to 48"),
+    "a truth for a number": (lambda saved: saved.update(done=True), "done is True"),
+    "no parts": (lambda saved: saved.update(parts=0), "parts is 0, and can be 1 to 48"),
+    "one part less": (lambda saved: saved.update(parts=1), "24 intervals are in its 1 parts, not 30"),
+    "one part more": (lambda saved: saved.update(parts=3), "intervals.000002.arrow is missing or damaged"),
+    "one bill for all": (lambda saved: saved.update(bills=[[0]]), "bills has the shape [1, 1]"),
+    "a bill with decimals": (
+        lambda saved: saved["bills"][1].__setitem__(0, 0.5),
+        "bills is not whole numbers",
+    ),
+    "one account of the system": (
+        lambda saved: saved.update(system_nano=[0]),
+        "system_nano has the shape [1]",
+    ),
+    "a turnover below 0": (lambda saved: saved.update(turnover_nano=-1.0), "turnover_nano is -1.0"),
+    "charges of fewer intervals": (
+        lambda saved: saved["charges"].update(done=3),
+        "charges are of 3 intervals, not of 30",
+    ),
+    "another sum": (lambda saved: saved["without"].update(lost=[0, 0, 0]), "without has sums of ['lost'"),
+    "what batteries hold in words": (
+        lambda saved: saved.update(beyond_alone_wh="5"),
+        "beyond_alone_wh is '5'",
+    ),
+    "homes that would do otherwise": (
+        lambda saved: saved.update(alone_wh={"alone_load_wh": 1}),
+        "alone_wh holds",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_checkpoint_that_was_edited_and_hashed_again_is_refused(
+    name: str, stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of the run is lost by it: with the checkpoint as it was, it goes on."""
+    partial, (edit, phrase) = tmp_path / stopped.name, EDITS[name]
+    shutil.copytree(stopped, partial)
     saved = json.loads((partial / CHECKPOINT).read_text(encoding="utf-8"))
-    saved["homes"]["devices"][0]["battery"] = {"odd": {"type": "int64", "shape": [1], "values": [1]}}
     del saved["sha256"]
-    saved["sha256"] = sha256(canonical_json(saved).encode()).hexdigest()  # as who edits it on purpose would
+    edit(saved)
+    saved["sha256"] = sha256(canonical_json(saved).encode()).hexdigest()
     (partial / CHECKPOINT).write_text(json.dumps(saved), encoding="utf-8")
-    with pytest.raises(VerificationFailed, match=r"checkpoint\.json: is damaged: TypeError: column 'odd'"):
-        resume(partial)
+    before = files_below(partial)
+    refused(call(capsys, "resume", partial), 5, "checkpoint.json: is damaged: ", phrase)
+    assert files_below(partial) == before
+    with ChainStore.open(partial / "chain.db") as store:
+        assert store.height == 30
 
 
 @pytest.mark.parametrize("key", ["done", "bills", "sha256"])

@@ -36,7 +36,10 @@ def test_homes_get_the_weather_of_the_run_and_its_history(tmp_path: Path) -> Non
 def test_weather_that_ends_before_the_run_or_is_not_there_is_refused(tmp_path: Path, capsys: Capture) -> None:
     street = street_with_weather(tmp_path, hours=60)
     refused(
-        call(capsys, "validate", street, "--set", USED[0]), 3, "weather file", "the run with its history is"
+        call(capsys, "validate", street, "--set", USED[0]),
+        3,
+        "weather.csv: covers 2026-06-01",
+        "the run with its history is",
     )
     refused(
         call(capsys, "validate", street, "--set", "data.weather=no-weather.csv"),

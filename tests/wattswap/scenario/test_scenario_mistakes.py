@@ -305,6 +305,15 @@ capacity_kwh = 1
 batteries = "none"
 battery.h1 = { capacity_kwh = 3, charge_kw = 1 } #! homes.battery.h1 | has no discharge_kw
 
+[homes.batteriez.h1]                    #! homes.batteriez | did you mean 'battery'?
+capacity_kwh = 1
+
+[homes.batteries.h1]                    #! homes.batteries | write [homes.battery.NAME]
+capacity_kwh = 1
+
+[homes]
+tariffs.night = 0.5                     #! homes.tariffs.night | write its prices in
+
 [chain]
 authorities = 26                        #! chain.authorities | the largest is 25
 
