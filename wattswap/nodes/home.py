@@ -89,8 +89,8 @@ class Client(Protocol):
     def promise(self, interval_start: int, number: int = 0) -> tuple[bytes, bytes] | None: ...
 
 
-OnOmission = Callable[[str, int, bytes], None]
-"""(home, interval_start, proof): keeps the proof that a collector omitted an order it had promised to include."""
+OnOmission = Callable[[str, int, int, bytes], None]
+"""(home, interval_start, round, proof): keeps the proof that a collector left out an order that it had promised."""
 
 
 class Listener:
@@ -341,7 +341,7 @@ class Home:
         receipt, message = promise
         omission = make_omission(receipt, message, members.proof(self.index), opening, tx)
         check_omission(omission, self.setup.genesis)
-        self.on_omission(order.household, start_s, omission)
+        self.on_omission(order.household, start_s, number, omission)
         return False
 
 

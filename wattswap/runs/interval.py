@@ -83,7 +83,9 @@ class IntervalRecord:
         Where they react to the market, what they would have drawn and given without it is what they are held against:
         what all can save then counts what they pay to move energy for it.
         """
-        columns, settled = {**self.columns, **columns}, self.settled
+        # Those given come first, so that a record that was recomputed from messages has the columns in the same order.
+        others = {name: column for name, column in self.columns.items() if name not in columns}
+        columns, settled = {**columns, **others}, self.settled
         if f"{ALONE}import_wh" in columns:
             imported, exported = columns[f"{ALONE}import_wh"], columns[f"{ALONE}export_wh"]
             alone_nano = baseline_nano(imported, exported, self.prices)

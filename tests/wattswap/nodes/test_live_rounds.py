@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,23 @@ import numpy as np
 import pytest
 
 import wattswap as ws
+from agents.bidders import Round
 from agents.bidding import Orders
 from market.units import IntArray
+from p2p.batches.receipts import check_omission
+from p2p.blocks.genesis import read_genesis
 from p2p.errors import OutOfRange
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal
 from p2p.roles.exchange.tape import PublicTape, TapePage, make_pages
 from p2p.wire.codec import decode, encode
-from tests.kits.run_kit import FIRST, write_street
+from p2p.wire.messages import Kind, Signed, household_of
+from tests.kits.run_kit import FIRST, call, write_street
 from tests.kits.time_kit import eventually_trio
 from tests.kits.town_kit import MemoryTown, playing, settled
+from wattswap.errors import VerificationFailed
+from wattswap.nodes import collector, home
+from wattswap.nodes.assemble import _Unsure
 from wattswap.nodes.collector import CollectorLoop
 from wattswap.nodes.home import Standing
 from wattswap.nodes.live import Topology, compare_runs, run_live
@@ -29,11 +37,12 @@ from wattswap.results import RunResult
 from wattswap.runs import engine
 from wattswap.runs.chain_reader import open_chain
 from wattswap.runs.folder import stored_scenario
-from wattswap.runs.prepare import prepare
+from wattswap.runs.prepare import Homes, Setup, prepare
 
 DAYLIGHT_S = int(FIRST.timestamp()) + 86_400 + 9 * 3_600
 INTERVALS, STEP_S = 3, 3_600
 QUICK = Topology()
+BATTERY = "{capacity_kwh=4.0, charge_kw=1.5, discharge_kw=1.5, initial_share=0.5}"
 MIXED = (
     "market.rounds=3",
     "market.mechanism=continuous",
@@ -253,3 +262,104 @@ def test_a_home_knows_what_its_orders_can_have_given() -> None:
     market.order(orders())
     with pytest.raises(OutOfRange, match=r"-1 Wh in a round; the orders give 0\.\.0 Wh at most"):
         market.move_to(-201)
+
+
+def test_a_message_that_a_collector_leaves_out_of_a_later_round_convicts_it(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The validators see nothing wrong with a batch that follows from its blob; the receipts are the proofs."""
+    honest = collector.make_blob
+
+    def without_home_2(roster: tuple[str, ...], start_s: int, secret: bytes, signed: list[bytes]) -> bytes:
+        def is_left_out(data: bytes) -> bool:
+            kind, body = decode(Signed, data).kind, decode(Signed, data).body
+            return (
+                household_of(data) == "home-2"
+                and kind != Kind.READING
+                and msgspec.msgpack.decode(body)[6] > 0
+            )
+
+        return honest(roster, start_s, secret, [data for data in signed if not is_left_out(data)])
+
+    monkeypatch.setattr(collector, "make_blob", without_home_2)
+    result = lived(ws.load(street, overrides=MIXED), tmp_path)
+    assert result.manifest["network"]["broken_promises"] == 2 * INTERVALS
+    proofs = sorted((result.path / "omissions").iterdir())
+    genesis = read_genesis(result.path / "genesis.bin")
+    assert [check_omission(proof.read_bytes(), genesis) for proof in proofs] == [genesis.operator] * len(
+        proofs
+    )
+    assert len(proofs) == 2 * INTERVALS
+
+
+def test_a_home_that_orders_in_a_later_round_what_its_strategy_does_not_is_named(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = home.sent_orders
+
+    def greedy(setup: Setup, community: Homes, i: int, opened: Round | None = None) -> Orders:
+        orders = real(setup, community, i, opened=opened)
+        if opened is None or opened.number != 2 or community.members.tolist() != [2]:
+            return orders
+        return replace(orders, limit_micro_per_kwh=orders.limit_micro_per_kwh + 1)
+
+    monkeypatch.setattr(home, "sent_orders", greedy)
+    result = lived(ws.load(street, overrides=MIXED), tmp_path)
+    with pytest.raises(VerificationFailed, match="the order of home-3 is not the one to which its data lead"):
+        ws.verify(result.path)
+
+
+# --- with what else homes do --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (
+            *MIXED,
+            "homes.control=plan",
+            f"homes.battery.home-1={BATTERY}",
+            f"homes.battery.home-2={BATTERY}",
+        ),
+        (
+            *MIXED[:2],
+            "homes.strategy=aa",
+            "homes.members.home-2={from=2026-06-02T11:00:00Z}",
+            "homes.members.home-3={to=2026-06-02T11:00:00Z}",
+        ),
+    ],
+    ids=["they hold to what they agreed", "they join and leave"],
+)
+def test_rounds_of_homes_that_react_or_join_give_the_roots_of_a_run_in_process(
+    settings: tuple[str, ...], street: Path, tmp_path: Path
+) -> None:
+    """Who joins has followed the tape before, so it orders as in a run where all see every round."""
+    result = assert_as_in_process(lived(ws.load(street, overrides=settings), tmp_path), tmp_path)
+    facts = result.manifest["network"]
+    assert facts["silent"] == []
+    assert facts["broken_promises"] == facts["missed"] == 0
+
+
+@pytest.mark.live
+def test_rounds_over_libp2p_give_the_hashes_of_a_run_in_process(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [word for setting in MIXED for word in ("--set", setting)]
+    time = ["--validators", 1, "-n", 2, "--at", "2026-06-02T09:00Z", "--gateways", 1]
+    outcome = call(capsys, "live", street, *settings, *time, "--out", tmp_path, "--json", "-q")
+    assert outcome.code == 0, outcome.err
+    facts = json.loads(outcome.out)
+    assert len(facts["equal"]) == 2
+    assert facts["network"]["signed_receipts"] == 2 * 4 * (3 + 1)
+    assert facts["network"]["silent"] == []
+
+
+def test_where_a_collector_took_over_later_rounds_are_not_checked_and_homes_that_remember_never_again(
+    street: Path,
+) -> None:
+    everybody = {0, 1, 2, 3}
+    for strategy, after in (("zip", everybody), ("zi_c", set())):
+        unsure = _Unsure(prepare(ws.load(street, overrides=[*MIXED[:2], f"homes.strategy={strategy}"])))
+        assert [set(homes) for homes in unsure.homes(taken_over=False)] == [set()] * 3
+        assert [set(homes) for homes in unsure.homes(taken_over=True)] == [set(), everybody, everybody]
+        assert [set(homes) for homes in unsure.homes(taken_over=False)] == [after] * 3
