@@ -13,7 +13,8 @@ from p2p.roles.exchange.wire import Forgotten
 from p2p.wire.messages import HandedIn, Kind, OrderMessage, ReadingMessage, ReceiptCode
 
 HISTORY_INTERVALS: Final = 192
-"""Intervals whose receipts, results and lines are kept for those who ask again."""
+"""Intervals whose results and lines, and gates whose receipts are kept for those who ask again: with the most rounds
+those of the last three intervals."""
 REPLACEMENTS_MAX: Final = 1
 """How often a home may replace its message of one interval."""
 
@@ -97,12 +98,10 @@ class Intake:
 
     Args:
         desk: Under which the journal keeps its promises.
-        rounds: Gates of an interval.
     """
 
     desk: int
     kinds: Sequence[Kind]
-    rounds: int = 1
     pending: dict[Gate, Pending] = field(default_factory=dict)
     newest: Gate = (-1, 0)
 
@@ -123,7 +122,7 @@ class Intake:
         pending = Pending(gate, households)
         if not households:
             pending.complete.set()
-        keep(self.pending, gate, pending, HISTORY_INTERVALS * self.rounds)
+        keep(self.pending, gate, pending)
         return pending
 
     def classify(self, message: HandedIn) -> ReceiptCode:

@@ -123,7 +123,7 @@ class Operator:
         self._limits = limits
         self._check_term = check_term
         self._topic = result_topic(chain_id)
-        self._orders = Intake(0, (Kind.ORDER, Kind.NOTHING), limits.rounds)
+        self._orders = Intake(0, (Kind.ORDER, Kind.NOTHING))
         self._readings = Intake(1, (Kind.READING,))
         self._journal = journal or Journal(None)
         self._broken: LocalError | None = None
@@ -222,8 +222,8 @@ class Operator:
         keep(self._openings, (interval_start, number), openings, HISTORY_INTERVALS * self._limits.rounds)
 
     def provide_positions(self, interval_start: int, positions: Mapping[str, bytes], number: int = 0) -> None:
-        """Keep what each home has bought and sold up to a round, as `provide_lines` does lines."""
-        keep(self._positions, (interval_start, number), positions, HISTORY_INTERVALS * self._limits.rounds)
+        """Keep what each home has bought and sold up to a round, for as many rounds as lines of intervals."""
+        keep(self._positions, (interval_start, number), positions)
 
     def provide_tape(self, interval_start: int, number: int, pages: tuple[bytes, ...]) -> None:
         """Keep the tape of the rounds up to one, for anybody who asks, while its interval and the next are traded.
