@@ -248,9 +248,7 @@ class Home:
             for number in range(setup.rounds):
                 market.order(standing)
                 if takes_part:
-                    ask = partial(self.client.position, number=number)
-                    data = await retry(ask, start_s)
-                    market.move_to(read_position(data, setup.genesis.chain_id, start_s, number))
+                    market.move_to(await self._position(start_s, number))
                 tape = await retry(partial(self.client.tape, number=number), start_s)
                 columns = Tape(*(getattr(tape, name) for name in COLUMNS_OF_TAPE))
                 opened = Round(number + 1, columns, np.array([market.bought_wh], dtype=np.int64))
@@ -272,15 +270,24 @@ class Home:
     async def _lived(self, i: int, community: Homes, takes_part: bool) -> Meters:
         """Live the interval, where its devices react to what was agreed with that; without an answer with nothing."""
         if takes_part and community.reacts and not self.setup.metered:
-            start_s = self.setup.start_of(i)
             try:
-                last = self.setup.rounds - 1
-                data = await retry(partial(self.client.position, number=last), start_s)
-                position = read_position(data, self.setup.genesis.chain_id, start_s, last)
-                community.agree(np.array([position], dtype=np.int64))
+                position_wh = await self._position(self.setup.start_of(i), self.setup.rounds - 1)
+                community.agree(np.array([position_wh], dtype=np.int64))
             except (RequestRefused, RemoteError):
                 pass
         return read_meters(self.setup, community, i)
+
+    async def _position(self, start_s: int, number: int) -> int:
+        """What the collector says this home has bought up to a round less what it has sold. [Wh]
+
+        Raises:
+            RequestRefused: The collector does not have it any more.
+            RemoteError: It says what cannot be.
+        """
+        genesis = self.setup.genesis
+        data = await retry(partial(self.client.position, number=number), start_s)
+        most_wh = genesis.params.max_energy_wh * (number + 1)
+        return read_position(data, genesis.chain_id, start_s, number, most_wh)
 
     def _reading(self, i: int, start_s: int, import_wh: int, export_wh: int) -> ReadingMessage:
         setup = self.setup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from p2p.errors import OutOfRange, RemoteError, WrongChain, WrongVersion
-from p2p.wire.codec import Record, decode, encode
+from p2p.wire.codec import INT64_MAX, Record, decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.messages import VERSION
 
@@ -152,11 +152,16 @@ def read_batch(data: bytes, chain_id: bytes) -> tuple[bytes, ...]:
     return messages
 
 
-def read_position(data: bytes, chain_id: bytes, interval_start: int, number: int = 0) -> int:
+def read_position(
+    data: bytes, chain_id: bytes, interval_start: int, number: int = 0, most_wh: int = INT64_MAX
+) -> int:
     """Return what a home has bought less what it has sold. [Wh]
 
+    Args:
+        most_wh: The most that it can have bought or sold in all rounds together. [Wh]
+
     Raises:
-        RemoteError: Not a position, one of another round, interval, chain or version, or one below 0.
+        RemoteError: Not a position, one of another round, interval, chain or version, or one outside its range.
     """
     position = _read(Position, data, chain_id, 128)
     if (position.interval_start, position.round) != (interval_start, number):
@@ -164,9 +169,10 @@ def read_position(data: bytes, chain_id: bytes, interval_start: int, number: int
             f"the position of {position.interval_start}, round {position.round};"
             f" asked for {interval_start}, round {number}"
         )
-    if min(position.bought_wh, position.sold_wh) < 0:
-        raise OutOfRange(f"a position of {position.bought_wh} Wh bought and {position.sold_wh} Wh sold")
-    return position.bought_wh - position.sold_wh
+    bought_wh, sold_wh = position.bought_wh, position.sold_wh
+    if not 0 <= min(bought_wh, sold_wh) <= max(bought_wh, sold_wh) <= most_wh:
+        raise OutOfRange(f"{bought_wh} Wh bought and {sold_wh} Wh sold; each must lie in 0..{most_wh}")
+    return bought_wh - sold_wh
 
 
 Q = TypeVar("Q", IntervalQuery, RoundQuery, HandIn, Position)

@@ -208,10 +208,12 @@ def test_a_question_for_a_round_that_is_none_is_refused(number: int) -> None:
         ({"round": 0}, "asked for"),
         ({"bought_wh": -1}, "-1 Wh bought"),
         ({"sold_wh": INT64_MIN}, "Wh sold"),
+        ({"sold_wh": 501}, r"501 Wh sold; each must lie in 0\.\.500"),
+        ({"bought_wh": INT64_MAX, "sold_wh": INT64_MAX}, "each must lie"),
     ],
 )
 def test_a_position_of_another_round_or_below_zero_is_refused(changes: dict[str, int], words: str) -> None:
     position = Position(VERSION, CHAIN, START, 1, 250, 0)
-    assert read_position(encode(position), CHAIN, START, 1) == 250
+    assert read_position(encode(position), CHAIN, START, 1, 500) == 250
     with pytest.raises(OutOfRange, match=words):
-        read_position(encode(replace(position, **changes)), CHAIN, START, 1)
+        read_position(encode(replace(position, **changes)), CHAIN, START, 1, 500)
