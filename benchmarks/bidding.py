@@ -23,7 +23,7 @@ from market.clearing import PriceInterval
 from market.mechanism import MECHANISMS
 from market.rounds import Session
 from market.rules import MarketRules
-from wattswap.runs.interval import tape_of
+from wattswap.runs.rounds import tape_of
 
 HOMES, REPEATS, MOST_MS = 10_000, 9, 20.0
 LIMITED = ("zi_c", "zip", "newsvendor")

@@ -171,10 +171,15 @@ def clear_rounds(mechanism: Mechanism, book: OrderBook, rules: MarketRules, roun
     Raises:
         InfeasibleClearing: The mechanism broke a rule of the market.
     """
-    session, round_of = Session(mechanism, rules), rounds_of(book)
-    for one in range(rounds):
-        session.clear(_rows(book, np.flatnonzero(round_of == one), book.energy_wh)[0])
+    session = Session(mechanism, rules)
+    for number in range(rounds):
+        session.clear(of_round(book, number))
     return session.clearing()
+
+
+def of_round(book: OrderBook, number: int) -> OrderBook:
+    """The orders of a book that came in a round, from 0."""
+    return _rows(book, np.flatnonzero(rounds_of(book) == number), book.energy_wh)[0]
 
 
 def no_orders() -> OrderBook:

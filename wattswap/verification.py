@@ -78,6 +78,7 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     result = RunFolder(path)
     folder = result.path
     checks = {"files": _check_files(folder, result.manifest)}
+    genesis_of(folder)  # a chain of another format says so, whether its data are still there or not
     _check_scenario(folder / SCENARIO, result.manifest)
     scenario = stored_scenario(folder)
     _check_provenance(folder, scenario, result.manifest)

@@ -25,7 +25,7 @@ from market.rounds import ROUND, Session
 from market.rules import MarketRules
 from market.settlement.tariff import IntervalPrices, OutsidePrices, flat
 from market.units import IntArray
-from wattswap.runs.interval import tape_of
+from wattswap.runs.rounds import tape_of
 
 UNIT_WH = 1_000
 DAY_S = 86_400

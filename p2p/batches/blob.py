@@ -1,8 +1,8 @@
 """The blob of one interval: every signed message behind a settlement batch, without what is on the chain.
 
 A message is stored as its numbers and its signature. The bytes that were signed follow from the roster, the chain and
-the interval, so a reader checks every signature again and need not trust the sender. The order is canonical (roster
-order within each kind), so that the same messages always give the same blob.
+the interval, so a reader checks every signature again and need not trust the sender. The order is canonical (by round,
+then roster order, within each kind), so that the same messages always give the same blob.
 """
 
 from __future__ import annotations
@@ -39,14 +39,16 @@ class Line(Record, frozen=True):
     Args:
         participant: Index of the home in the roster.
         kind: Kind byte of the message.
+        round: Of the message; 0 for a reading, which has none.
         nonce: Of the message.
         orders: The orders of an order message; else none.
-        numbers: What another message holds beyond home and interval, in the order of its fields.
+        numbers: What a reading holds beyond home and interval, in the order of its fields.
         signature: By the home.
     """
 
     participant: int
     kind: int
+    round: int
     nonce: int
     orders: tuple[OrderLine, ...]
     numbers: tuple[int, ...]
@@ -61,7 +63,8 @@ class Blob(Record, frozen=True):
         interval_secret: The salts of the interval's entries follow from it.
         solution: What a mechanism needs beside the messages for its clearing to be checked without a solver, in bytes
             of its own; empty where the clearing is recomputed.
-        lines: Orders and "nothing" in roster order, then readings in roster order; one each at most.
+        lines: Orders and "nothing" by round and then in roster order, one of a home and round at most; then readings in
+            roster order.
     """
 
     version: int
@@ -73,7 +76,7 @@ class Blob(Record, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class IntervalContent:
-    """The verified messages of an interval, each kind in roster order."""
+    """The verified messages of an interval, each kind by round and then in roster order."""
 
     interval_start: int
     interval_secret: bytes
@@ -83,8 +86,9 @@ class IntervalContent:
     readings: tuple[ReadingMessage, ...]
 
 
-_HEAD_FIELDS = 6
-"""Fields that every message of a home begins with: version, chain, interval, minutes, home, nonce."""
+_READING_HEAD = ReadingMessage.__struct_fields__.index("nonce") + 1
+"""Fields that a reading begins with like every message of a home: version, chain, interval, minutes, home, nonce."""
+_READING_NUMBERS = len(ReadingMessage.__struct_fields__) - _READING_HEAD
 _TYPES: dict[int, type[HandedIn]] = {
     Kind.ORDER: OrderMessage,
     Kind.NOTHING: NothingMessage,
@@ -110,7 +114,7 @@ def make_blob(
         roster: Home ids.
         interval_start: Start of the interval. [s]
         interval_secret: See `Blob`.
-        signed: Signed orders, "nothing" and readings of the interval, verified, in any order.
+        signed: Signed orders, "nothing" and readings of all rounds of the interval, verified, in any order.
         solution: See `Blob`.
     """
     index = {household: i for i, household in enumerate(roster)}
@@ -119,9 +123,13 @@ def make_blob(
         envelope = decode(Signed, data)
         message = decode(_TYPES[envelope.kind], envelope.body)
         orders = message.orders if isinstance(message, OrderMessage) else ()
-        rest = () if orders else message.__struct_fields__[_HEAD_FIELDS:]
-        numbers = tuple(getattr(message, name) for name in rest)
-        head = (index[message.household], envelope.kind, message.nonce)
+        numbers: tuple[int, ...] = ()
+        if isinstance(message, ReadingMessage):
+            number = 0
+            numbers = tuple(getattr(message, name) for name in message.__struct_fields__[_READING_HEAD:])
+        else:
+            number = message.round
+        head = (index[message.household], envelope.kind, number, message.nonce)
         lines.append(Line(*head, orders, numbers, envelope.signature))
     lines.sort(key=_place)
     return encode(Blob(VERSION, interval_start, interval_secret, solution, tuple(lines)))
@@ -168,18 +176,20 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
     )
 
 
-def _place(line: Line) -> tuple[bool, int]:
-    return line.kind == Kind.READING, line.participant
+def _place(line: Line) -> tuple[bool, int, int]:
+    return line.kind == Kind.READING, line.round, line.participant
 
 
 def _open_line(line: Line, interval_start: int, genesis: Genesis, members: Members) -> HandedIn:
     kind = _TYPES[line.kind]
     if not 0 <= line.participant < len(members):
         raise Malformed(f"a line of kind {line.kind} by home {line.participant} of {len(members)}")
-    is_order = line.kind == Kind.ORDER
-    count = 0 if is_order else len(kind.__struct_fields__) - _HEAD_FIELDS
+    is_order, is_reading = line.kind == Kind.ORDER, line.kind == Kind.READING
+    count = _READING_NUMBERS if is_reading else 0
     if len(line.numbers) != count or bool(line.orders) != is_order:
         raise Malformed(f"a line of kind {line.kind} with {len(line.numbers)} numbers")
+    if is_reading and line.round:
+        raise Malformed(f"a reading in round {line.round}; it is of the whole interval")
     household, keys = members.ids[line.participant], members.by_id
     members.check_term(household, interval_start)
     message = kind(
@@ -189,7 +199,7 @@ def _open_line(line: Line, interval_start: int, genesis: Genesis, members: Membe
         genesis.params.minutes,
         household,
         line.nonce,
-        *((line.orders,) if is_order else line.numbers),
+        *(line.numbers if is_reading else (line.round, line.orders) if is_order else (line.round,)),
     )
     signed = encode(Signed(line.kind, encode(message), keys[household], line.signature))
     opened = open_message(

@@ -1,8 +1,9 @@
 """Proof of omission: the batch commits to every message that was acknowledged, so a dropped one can be proven.
 
-Each batch carries a Merkle root with one salted leaf per home of the roster: the nonce and id of the message that
-is in its blob, or that the home was absent. A home gets the opening of its own leaf. With a receipt that promises more
-than the leaf shows, it convicts the collector offline.
+Each batch carries a Merkle root with one salted leaf per round and home of the roster: the nonce and id of the
+message that is in its blob, or that the home was absent. A home gets the openings of its own leaves. With a receipt
+that promises more than the leaf shows, it convicts the collector offline. The leaf of a home and round is at
+i = round x homes + home, so a market of one round has one leaf a home.
 
     salt of i  = bytes 16 i .. 16 i + 16 of SHAKE-256(domain || interval_secret)
     leaf       = SHA-256(0x00 || leaf domain || salt || nonce i64 || message id)
@@ -35,7 +36,7 @@ from p2p.wire.messages import (
     signer_of,
 )
 
-VERSION = 2
+VERSION = 3
 SALT_BYTES = 16
 MAX_OMISSION_BYTES = blocks.MAX_TX_BYTES + 4 * 1024
 """A batch with full entries fills its transaction; the rest of a proof has about 1 kB. [B]"""
@@ -46,7 +47,7 @@ _NO_ID = bytes(merkle.HASH_BYTES)
 
 
 class Opening(Record, frozen=True):
-    """The content of one leaf, and the path to the root; its canonical bytes travel on inclusion/1.
+    """The content of one leaf, and the path to the root; its canonical bytes travel on inclusion/2.
 
     Args:
         path: 32 bytes a step, joined.
@@ -60,15 +61,21 @@ class Opening(Record, frozen=True):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inclusion:
-    """The tree of one interval."""
+    """The tree of one interval.
 
+    Args:
+        members: Number of homes.
+        spoken: Nonce and message id of each leaf.
+    """
+
+    members: int
     salts: bytes
     spoken: tuple[tuple[int, bytes], ...]
     tree: merkle.Levels
 
     @property
     def leaves(self) -> list[bytes]:
-        """Leaf hash per home."""
+        """Leaf hash per round and home."""
         return self.tree[0]
 
     @property
@@ -76,11 +83,16 @@ class Inclusion:
         """What the batch carries."""
         return self.tree[-1][0]
 
-    def opening(self, participant: int) -> Opening:
-        """The opening of a home's leaf, for that home only."""
-        nonce, name = self.spoken[participant]
-        path = b"".join(merkle.path_in(self.tree, participant))
-        return Opening(_salt(self.salts, participant), nonce, name, path)
+    def of(self, participant: int, number: int = 0) -> tuple[int, bytes]:
+        """Nonce and id of a home's message in a round, as its leaf has them."""
+        return self.spoken[leaf_index(participant, number, self.members)]
+
+    def opening(self, participant: int, number: int = 0) -> Opening:
+        """The opening of a home's leaf of a round, for that home only."""
+        index = leaf_index(participant, number, self.members)
+        nonce, name = self.spoken[index]
+        path = b"".join(merkle.path_in(self.tree, index))
+        return Opening(_salt(self.salts, index), nonce, name, path)
 
 
 class Omission(Record, frozen=True):
@@ -106,25 +118,40 @@ class Omission(Record, frozen=True):
     tx: Tx
 
 
+def leaf_index(participant: int, number: int, members: int) -> int:
+    """Place of the leaf of a home and round among all leaves of an interval."""
+    return number * members + participant
+
+
 def include(
-    roster: Sequence[str], messages: Iterable[OrderMessage | NothingMessage], interval_secret: bytes
+    roster: Sequence[str],
+    messages: Iterable[OrderMessage | NothingMessage],
+    interval_secret: bytes,
+    rounds: int = 1,
 ) -> Inclusion:
     """Build the tree of an interval from the messages in its blob.
 
     Args:
         roster: Home ids.
-        messages: One at most of each home.
+        messages: One at most of each home and round.
         interval_secret: The salts follow from it.
+        rounds: Of the market, as the genesis says.
     """
-    spoken = {message.household: (message.nonce, message_id(message)) for message in messages}
-    salts = shake_256(domains.XOF_INCLUSION + interval_secret).digest(SALT_BYTES * len(roster))
-    rows = tuple(spoken.get(household, (ABSENT, _NO_ID)) for household in roster)
+    spoken = {(m.round, m.household): (m.nonce, message_id(m)) for m in messages}
+    salts = shake_256(domains.XOF_INCLUSION + interval_secret).digest(SALT_BYTES * len(roster) * rounds)
+    rows = tuple(
+        spoken.get((number, household), (ABSENT, _NO_ID)) for number in range(rounds) for household in roster
+    )
     leaves = [_leaf(_salt(salts, i), *row) for i, row in enumerate(rows)]
-    return Inclusion(salts, rows, merkle.levels(leaves))
+    return Inclusion(len(roster), salts, rows, merkle.levels(leaves))
 
 
-def check_opening(opening: Opening, participant: int, members: int, root: bytes) -> None:
-    """Raise unless a leaf leads to a batch's inclusion root from its home's place among all members.
+def check_opening(opening: Opening, index: int, leaves: int, root: bytes) -> None:
+    """Raise unless a leaf leads to a batch's inclusion root from its place among all leaves.
+
+    Args:
+        index: `leaf_index` of the home and round.
+        leaves: Their number: homes times rounds.
 
     Raises:
         BadProof: It is not.
@@ -133,12 +160,12 @@ def check_opening(opening: Opening, participant: int, members: int, root: bytes)
         raise BadProof("a salt or message id of a wrong length")
     leaf = _leaf(opening.salt, opening.nonce, opening.message_id)
     steps = [opening.path[i : i + merkle.HASH_BYTES] for i in range(0, len(opening.path), merkle.HASH_BYTES)]
-    if merkle.root_from_path(leaf, participant, members, steps) != root:
+    if merkle.root_from_path(leaf, index, leaves, steps) != root:
         raise BadProof("the leaf is not in the batch")
 
 
 def keeps(opening: Opening, nonce: int, name: bytes) -> bool:
-    """Whether a leaf keeps the promise about a message: it, or a later one of the home, is in the batch."""
+    """Whether a leaf keeps the promise about a message: it, or a later one of the home and round, is in the batch."""
     return opening.nonce > nonce or opening.message_id == name
 
 
@@ -173,7 +200,9 @@ def check_omission(data: bytes, genesis: Genesis) -> bytes:
     if args.interval_start != receipt.interval_start:
         raise BadProof("receipt and batch are of different intervals")
     opening = Opening(proof.salt, proof.nonce, proof.leaf_id, proof.path)
-    check_opening(opening, proof.home.index, genesis.members, args.inclusion_root)
+    # The message itself says the round: a leaf of another one proves nothing about it.
+    index = leaf_index(proof.home.index, message.round, genesis.members)
+    check_opening(opening, index, genesis.members * genesis.params.rounds, args.inclusion_root)
     if keeps(opening, message.nonce, receipt.message_id):
         raise BadProof("the promise was kept: the message, or a later one of the home, is in the batch")
     return collector

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from market.interval import ALLOWED_MINUTES
 from market.orders import OrderKind
+from market.rounds import MAX_ROUNDS
 from market.settlement.accounts import SYSTEM_ACCOUNTS
 from p2p.blocks import domains
 from p2p.blocks.block import MAX_VALIDATORS
@@ -18,7 +19,7 @@ from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import DEFAULT_LIMITS, MAX_TIME_S, Limits
 
-VERSION = 3
+VERSION = 4
 """The format of a chain: of its genesis, messages, batches and proofs, and the modules it has."""
 MAX_OPERATORS = 8
 MIN_VALIDATORS = 4
@@ -78,6 +79,8 @@ class Params(Record, frozen=True, dict=True):
         max_price_micro_per_kwh: See `messages.Limits`. [micro-currency/kWh]
         max_node: See `messages.Limits`.
         order_kinds: Kinds of orders that its market takes, ascending; see `market.orders.OrderKind`.
+        rounds: In which the market of an interval is open; of several only simple orders are taken, as what is left of
+            another one is none of its kind.
         rules_hash: 32 bytes that name the market's rules and tariffs; the chain carries it and does not
             read it.
         full_entries: 1 where every batch carries all entries, for research; else 0.
@@ -90,6 +93,7 @@ class Params(Record, frozen=True, dict=True):
     max_price_micro_per_kwh: int
     max_node: int
     order_kinds: tuple[int, ...]
+    rounds: int
     rules_hash: bytes
     full_entries: int
     governed: Governed
@@ -97,7 +101,9 @@ class Params(Record, frozen=True, dict=True):
     @property
     def limits(self) -> Limits:
         """The ranges for messages of this chain."""
-        return Limits(self.max_energy_wh, self.max_price_micro_per_kwh, self.max_node, self.order_kinds)
+        return Limits(
+            self.max_energy_wh, self.max_price_micro_per_kwh, self.max_node, self.order_kinds, self.rounds
+        )
 
     @cached_property
     def hash(self) -> bytes:
@@ -165,6 +171,7 @@ def make_params(
         limits.max_price_micro_per_kwh,
         limits.max_node,
         limits.order_kinds,
+        limits.rounds,
         rules_hash,
         int(full_entries),
         governed,
@@ -241,6 +248,10 @@ def _params_problems(params: Params) -> list[str]:
     kinds = params.order_kinds
     if not kinds or list(kinds) != sorted(set(kinds)) or not set(kinds) <= set(OrderKind):
         problems.append(f"params.order_kinds is {kinds}; it must name kinds of {[int(k) for k in OrderKind]}")
+    if not 1 <= params.rounds <= MAX_ROUNDS:
+        problems.append(f"params.rounds is {params.rounds}; it must be 1..{MAX_ROUNDS}")
+    elif params.rounds > 1 and list(kinds) != [int(OrderKind.SIMPLE)]:
+        problems.append(f"params.order_kinds is {kinds}; a market of several rounds takes simple orders only")
     if len(params.rules_hash) != HASH_BYTES:
         problems.append(f"params.rules_hash has {len(params.rules_hash)} bytes, not {HASH_BYTES}")
     if params.full_entries not in (0, 1):
@@ -274,7 +285,8 @@ def _other_version(data: bytes) -> int | None:
     """The format of a genesis of another version, by its first field; None for any other bytes."""
     if len(data) < 2 or data[0] & 0xF0 != 0x90:  # an array of less than 16 fields, as all formats are
         return None
-    old = data[0] == 0x99 and 0 < data[1] < VERSION  # of 9 fields, as formats 1 and 2 were
+    fields = 9 if data[1] < 3 else 10
+    old = data[0] == 0x90 | fields and 0 < data[1] < VERSION
     return data[1] if old or VERSION < data[1] < 0x80 else None
 
 

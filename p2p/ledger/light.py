@@ -24,7 +24,7 @@ from p2p.ledger.modules import accounts
 from p2p.ledger.state import EntryProof, State, check_entry, prove_entry
 from p2p.wire.codec import Record, decode, encode
 
-VERSION = 3
+VERSION = 4
 MAX_PROOF_BYTES = 128 * 1024
 JSON_FORMAT = "wattswap-proof-1"
 

@@ -15,6 +15,7 @@ import trio
 from p2p.errors import InvalidMessage, P2PError, RemoteError, WrongKind
 from p2p.roles.exchange.collectors import Collectors
 from p2p.roles.exchange.journal import Journal
+from p2p.roles.exchange.tape import TAPE_PROTOCOL, PublicTape, TapeReader
 from p2p.roles.exchange.wire import (
     BID_PROTOCOL,
     INCLUSION_PROTOCOL,
@@ -22,7 +23,9 @@ from p2p.roles.exchange.wire import (
     POSITION_PROTOCOL,
     READING_PROTOCOL,
     RESULT_PROTOCOL,
+    TRANSIENT,
     ask,
+    ask_round,
     result_topic,
 )
 from p2p.transports.base import RequestRefused, Subscription, Transport
@@ -30,8 +33,10 @@ from p2p.transports.counters import Refusals
 from p2p.wire.frames import LinkError
 from p2p.wire.identity import Identity
 from p2p.wire.messages import (
+    DEFAULT_LIMITS,
     PROMISES,
     Kind,
+    Limits,
     Message,
     NothingMessage,
     OrderMessage,
@@ -50,8 +55,6 @@ BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
 GAP_MAX_INTERVALS: Final = 192
 """Missed results that are asked for one by one; the operator keeps no more."""
-
-_TRANSIENT: Final = frozenset({"handler_timeout", "stalled"})
 
 T = TypeVar("T")
 
@@ -124,6 +127,8 @@ class Household:
         collectors: Who collects, and where.
         minutes: Length of the interval. [min]
         journal: Keeps what was signed; in memory where none is given.
+        limits: Ranges of the chain.
+        homes: Number of members of the chain.
     """
 
     def __init__(
@@ -135,6 +140,8 @@ class Household:
         collectors: Collectors,
         minutes: int,
         journal: Journal | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        homes: int = 1,
     ) -> None:
         self.id = household
         self._transport = transport
@@ -143,10 +150,13 @@ class Household:
         self._collectors = collectors
         self.interval_s = minutes * 60
         self._journal = journal or Journal(None)
+        self._limits = limits
+        self._tapes = TapeReader(chain_id, limits, homes)
         self._joined = False
-        self._said: dict[str, tuple[bytes, bytes]] = {}
+        # By protocol and round, in the order in which they were said: another collector takes them in that order.
+        self._said: dict[tuple[str, int], tuple[bytes, bytes]] = {}
         self._said_for = -1
-        self._promise: tuple[bytes, bytes] | None = None
+        self._promises: dict[int, tuple[bytes, bytes]] = {}
         self._receipts: dict[tuple[bytes, bytes], ReceiptMessage] = {}
         self._gossip: Subscription | None = None
 
@@ -193,7 +203,9 @@ class Household:
             RequestRefused: The operator no longer stores it (code `forgotten`).
             RemoteError: What came is not the operator's result of that interval.
         """
-        data = await self._ask(RESULT_PROTOCOL, interval_start, f"result of {interval_start}", patience_s)
+        question = ask(self._chain_id, interval_start)
+        what = f"result of {interval_start}"
+        data = await self._ask(RESULT_PROTOCOL, interval_start, question, what, patience_s)
         result = self.read_result(data)
         if result.interval_start != interval_start:
             raise WrongKind(f"the result of {result.interval_start}; asked for {interval_start}")
@@ -206,22 +218,59 @@ class Household:
             NotAcknowledged: It did not come in time.
             RequestRefused: Not of the roster, or no such line any more.
         """
-        return await self._ask(LINE_PROTOCOL, interval_start, f"line of {interval_start}", patience_s)
+        question = ask(self._chain_id, interval_start)
+        return await self._ask(
+            LINE_PROTOCOL, interval_start, question, f"line of {interval_start}", patience_s
+        )
 
-    async def inclusion(self, interval_start: int, *, patience_s: float = PATIENCE_S) -> bytes:
-        """Ask for the opening of this home's leaf in the batch's inclusion root, as `line` asks for the line."""
-        return await self._ask(INCLUSION_PROTOCOL, interval_start, f"leaf of {interval_start}", patience_s)
+    async def inclusion(
+        self, interval_start: int, number: int = 0, *, patience_s: float = PATIENCE_S
+    ) -> bytes:
+        """Ask for the opening of this home's leaf in the batch's inclusion root, as `line` asks for the line.
 
-    async def position(self, interval_start: int, *, patience_s: float = PATIENCE_S) -> bytes:
-        """Ask for what this home has bought and sold, as `line` asks for the line: before it is settled."""
-        return await self._ask(POSITION_PROTOCOL, interval_start, f"position of {interval_start}", patience_s)
+        Args:
+            number: Of the round, from 0.
+        """
+        question = ask_round(self._chain_id, interval_start, number)
+        what = f"leaf of {interval_start}, round {number}"
+        return await self._ask(INCLUSION_PROTOCOL, interval_start, question, what, patience_s)
 
-    def promise(self, interval_start: int) -> tuple[bytes, bytes] | None:
+    async def position(
+        self, interval_start: int, number: int = 0, *, patience_s: float = PATIENCE_S
+    ) -> bytes:
+        """Ask for what this home has bought and sold up to a round, as `line` asks for the line, but before it."""
+        question = ask_round(self._chain_id, interval_start, number)
+        what = f"position of {interval_start}, round {number}"
+        return await self._ask(POSITION_PROTOCOL, interval_start, question, what, patience_s)
+
+    async def tape(self, interval_start: int, number: int, *, patience_s: float = PATIENCE_S) -> PublicTape:
+        """Ask for the orders of the rounds up to one, without names; waits until its gate has closed.
+
+        Raises:
+            NotAcknowledged: It did not come in time.
+            RequestRefused: The collector does not have it any more.
+            RemoteError: What came is no such tape.
+        """
+
+        async def attempt() -> PublicTape | None:
+            await self._say_what_is_due(interval_start)
+            return await self._tapes.fetch(
+                interval_start, number, lambda question: self._request(TAPE_PROTOCOL, question)
+            )
+
+        return await self._persist(
+            f"{self.id}, tape of {interval_start}, round {number}", patience_s, attempt
+        )
+
+    def promise(self, interval_start: int, number: int = 0) -> tuple[bytes, bytes] | None:
         """The newest receipt that promises to include an order or "nothing" of the current interval, and the message.
+
+        Args:
+            number: Of the round, from 0.
 
         Signed bytes of both, as `p2p.batches.receipts.make_omission` takes them; None where there is no such promise.
         """
-        return self._promise if interval_start == self._said_for else None
+        return self._promises.get(number) if interval_start == self._said_for else None
 
     def results(self, first: int | None = None) -> Results:
         """Iterate over verified results as they come; one reader at a time.
@@ -262,6 +311,7 @@ class Household:
             kinds=(kind,),
             household_keys={self.id: self._identity.public_key},
             collector_keys=self._collectors.keys,
+            limits=self._limits,
         )
 
     async def _hand_in(
@@ -275,15 +325,15 @@ class Household:
             start,
             self.id,
             message.nonce,
-            lambda: sign_message(self._identity, message),
+            lambda: sign_message(self._identity, message, self._limits),
         )
         if start != self._said_for:
             self._said_for = start
             self._said.clear()
-            self._promise = None
+            self._promises.clear()
             self._receipts.clear()
             self._journal.forget_before(start - GAP_MAX_INTERVALS * self.interval_s)
-        self._said[protocol] = (name, signed)
+        self._said[protocol, 0 if isinstance(message, ReadingMessage) else message.round] = (name, signed)
         what = f"{self.id}, {type(message).__name__} of {start}"
 
         async def attempt() -> ReceiptMessage | None:
@@ -297,7 +347,7 @@ class Household:
     async def _say_all(self) -> bool:
         """Submit to the current collector what it has not got of this interval; False while it is too early."""
         collector = self._collectors.current.key
-        for protocol, (name, signed) in list(self._said.items()):
+        for (protocol, number), (name, signed) in list(self._said.items()):
             if (collector, name) in self._receipts:
                 continue
             data = await self._request(protocol, signed)
@@ -307,17 +357,23 @@ class Household:
             if receipt.code == ReceiptCode.EARLY:
                 return False
             if protocol == BID_PROTOCOL and receipt.code in PROMISES:
-                self._promise = (data, signed)
+                self._promises[number] = (data, signed)
             self._receipts[collector, name] = receipt
         return True
 
-    async def _ask(self, protocol: str, interval_start: int, what: str, patience_s: float) -> bytes:
+    async def _ask(
+        self, protocol: str, interval_start: int, question: bytes, what: str, patience_s: float
+    ) -> bytes:
         async def attempt() -> bytes | None:
-            if interval_start == self._said_for:
-                await self._say_all()
-            return await self._request(protocol, ask(self._chain_id, interval_start)) or None
+            await self._say_what_is_due(interval_start)
+            return await self._request(protocol, question) or None
 
         return await self._persist(f"{self.id}, {what}", patience_s, attempt)
+
+    async def _say_what_is_due(self, interval_start: int) -> None:
+        """Before a question about the current interval: a collector that has taken over knows nothing of it yet."""
+        if interval_start == self._said_for:
+            await self._say_all()
 
     async def _request(self, protocol: str, frame: bytes) -> bytes:
         if not self._joined:
@@ -334,7 +390,7 @@ class Household:
                 except LinkError as error:
                     problem = str(error)
                 except RequestRefused as error:
-                    if error.code not in _TRANSIENT:
+                    if error.code not in TRANSIENT:
                         raise
                     problem = str(error)
                 else:

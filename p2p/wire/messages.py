@@ -42,7 +42,7 @@ from p2p.errors import (
 from p2p.wire.codec import INT64_MAX, Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, verify
 
-VERSION = 2
+VERSION = 3
 MAX_MESSAGE_BYTES = 4 * 1024
 HASH_BYTES = 32
 MAX_ID_BYTES = 64
@@ -109,12 +109,14 @@ class OrderLine(Record, frozen=True):
 
 
 class OrderMessage(Record, frozen=True):
-    """All orders of one home for one interval.
+    """All orders of one home for one round of an interval.
 
     Args:
         interval_start: Start of the interval, a multiple of its length. [s since 1970, UTC]
         minutes: Length of the interval. [min]
-        nonce: Grows with each message of a home; a higher one replaces the orders of the interval.
+        nonce: Grows with each message of a home; a higher one replaces the orders of the same round.
+        round: Of the interval's market, from 0; what is left of the home's orders of earlier rounds is withdrawn when
+            it opens.
         orders: At least one; their energies together stay within the largest of the chain.
     """
 
@@ -124,6 +126,7 @@ class OrderMessage(Record, frozen=True):
     minutes: int
     household: str
     nonce: int
+    round: int
     orders: tuple[OrderLine, ...]
 
 
@@ -186,7 +189,7 @@ class ResultMessage(Record, frozen=True):
 
 
 class NothingMessage(Record, frozen=True):
-    """A home that stays out of this interval, so that the operator need not wait for it."""
+    """A home that orders nothing in a round, so that the operator need not wait for it; its older orders stay."""
 
     version: int
     chain_id: bytes
@@ -194,10 +197,15 @@ class NothingMessage(Record, frozen=True):
     minutes: int
     household: str
     nonce: int
+    round: int
 
 
 class LineQueryMessage(Record, frozen=True):
-    """A home that asks for its own settlement line of an interval, through whoever carries the question."""
+    """A home that asks for what is its own in an interval, through whoever carries the question.
+
+    Args:
+        round: Of the leaf or the position; 0 where a line is asked for, which is of the whole interval.
+    """
 
     version: int
     chain_id: bytes
@@ -205,6 +213,7 @@ class LineQueryMessage(Record, frozen=True):
     minutes: int
     household: str
     nonce: int
+    round: int
 
 
 class Signed(Record, frozen=True):
@@ -240,12 +249,14 @@ class Limits:
         max_price_micro_per_kwh: Largest absolute limit price. [micro-currency/kWh]
         max_node: Largest node index.
         order_kinds: Kinds of orders that are taken.
+        rounds: In which the market of an interval is open.
     """
 
     max_energy_wh: int = 1_000_000
     max_price_micro_per_kwh: int = 1_000_000_000
     max_node: int = 1_000_000
     order_kinds: tuple[int, ...] = (0,)
+    rounds: int = 1
 
 
 DEFAULT_LIMITS = Limits()
@@ -458,6 +469,7 @@ def _bounds(limits: Limits) -> dict[str, tuple[int, int]]:
     return {
         "interval_start": (0, MAX_TIME_S),
         "nonce": (0, INT64_MAX),
+        "round": (0, limits.rounds - 1),
         "side": (-1, 1),
         "energy_wh": (0, limits.max_energy_wh),
         "import_wh": (0, limits.max_energy_wh),

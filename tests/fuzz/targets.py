@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from p2p.batches.batch import batch_tx, decode_entry
 from p2p.batches.blob import make_blob, open_blob
@@ -26,6 +27,8 @@ from p2p.ledger.light import check_proof, make_proof, proof_from_json
 from p2p.ledger.producer import Producer
 from p2p.ledger.state import apply, check_tx
 from p2p.ledger.store import ChainStore
+from p2p.roles.exchange.tape import PublicTape, TapeQuery, TapeReader, make_pages, read_tape_query
+from p2p.roles.exchange.wire import Position, ask_round, read_position, read_round_query
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.snapshot import make_snapshot, open_snapshot
 from p2p.wire.codec import decode, encode
@@ -34,6 +37,7 @@ from p2p.wire.keystore import Lock, open_keystore, public_keys, write_keystore
 from p2p.wire.messages import (
     VERSION,
     Kind,
+    Limits,
     LineQueryMessage,
     NothingMessage,
     OrderMessage,
@@ -131,6 +135,7 @@ def checked_targets(folder: Path) -> Iterator[Target]:
     yield Target(
         "omission", lambda data: _ignore(check_omission(data, genesis)), (_omission(genesis, messages),)
     )
+    yield from _round_targets(genesis)
     yield Target("genesis", lambda data: encode(decode_genesis(data)), (encode(genesis),), (GenesisError,))
     yield _keystore(folder)
     yield _config(folder)
@@ -154,11 +159,11 @@ def _messages(genesis: Genesis) -> tuple[bytes, ...]:
     made: list[bytes] = []
     for nonce, name in enumerate(ROSTER, start=1):
         key = HOMES[name]
-        order = OrderMessage(*head, 15, name, nonce, (order_line((-1) ** nonce, 250, 200_000),))
-        nothing = NothingMessage(*head, 15, name, nonce)
+        order = OrderMessage(*head, 15, name, nonce, 0, (order_line((-1) ** nonce, 250, 200_000),))
+        nothing = NothingMessage(*head, 15, name, nonce, 0)
         made.append(sign_message(key, order if nonce % 2 else nothing))
         made.append(sign_message(key, ReadingMessage(*head, 15, name, nonce, 300, 0, 0)))
-    made.append(sign_message(HOMES["house-0"], LineQueryMessage(*head, 15, "house-0", 9)))
+    made.append(sign_message(HOMES["house-0"], LineQueryMessage(*head, 15, "house-0", 9, 0)))
     opened = open_message(
         made[0], chain_id=genesis.chain_id, kinds=(Kind.ORDER, Kind.NOTHING), household_keys=KEYS
     )
@@ -187,6 +192,21 @@ def _blob(messages: tuple[bytes, ...]) -> bytes:
 
 def _open_blob(genesis: Genesis, data: bytes) -> None:
     open_blob(data, genesis, STREET)
+
+
+def _round_targets(genesis: Genesis) -> Iterator[Target]:
+    """What homes and collectors ask and answer between rounds."""
+    chain, limits, rows = genesis.chain_id, Limits(rounds=3), np.arange(3)
+    tape = PublicTape(rows, np.array([1, -1, 1]), rows + 5, rows - 1, rows, rows * 7, rows > 1)
+    reader = TapeReader(chain, limits, len(ROSTER))
+    pages = make_pages(chain, START, 2, tape)
+    yield Target("tape page", lambda data: encode(reader.read(data, START, 2, 0)), pages)
+    query = encode(TapeQuery(VERSION, chain, START, 2, 0))
+    yield Target("tape query", lambda data: encode(read_tape_query(data, chain, 3)), (query,))
+    question = ask_round(chain, START, 2)
+    yield Target("round query", lambda data: ask_round(chain, *read_round_query(data, chain, 3)), (question,))
+    position = encode(Position(VERSION, chain, START, 2, 250, 0))
+    yield Target("position", lambda data: _ignore(read_position(data, chain, START, 2)), (position,))
 
 
 def _omission(genesis: Genesis, messages: tuple[bytes, ...]) -> bytes:

@@ -160,7 +160,7 @@ def in_memory(body: Callable[[MemoryNetwork], Awaitable[None]]) -> None:
 
 
 def order(name: str, nonce: int = 1, **changes: object) -> OrderMessage:
-    made = OrderMessage(VERSION, CHAIN, START, 15, name, nonce, (order_line(1, 250, 200_000),))
+    made = OrderMessage(VERSION, CHAIN, START, 15, name, nonce, 0, (order_line(1, 250, 200_000),))
     return msgspec.structs.replace(made, **changes)
 
 

@@ -151,7 +151,9 @@ async def live(home: Household, chain_id: bytes) -> None:
     for number in range(INTERVALS):
         start = START + number * STEP
         await home.submit(
-            OrderMessage(VERSION, chain_id, start, MINUTES, home.id, number, (order_line(-1, 500, 90_000),))
+            OrderMessage(
+                VERSION, chain_id, start, MINUTES, home.id, number, 0, (order_line(-1, 500, 90_000),)
+            )
         )
         await home.send_reading(ReadingMessage(VERSION, chain_id, start, MINUTES, home.id, number, 0, 500, 0))
 
@@ -216,7 +218,7 @@ def street(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street:
 def js_order(street: Street, number: int) -> OrderMessage:
     start, limit = START + number * STEP, 250_000 - number
     lines = (order_line(1, 300 + number, limit),)
-    return OrderMessage(VERSION, street.genesis.chain_id, start, MINUTES, "home-js", number, lines)
+    return OrderMessage(VERSION, street.genesis.chain_id, start, MINUTES, "home-js", number, 0, lines)
 
 
 def test_the_order_of_the_foreign_peer_is_in_the_book_in_the_bytes_we_would_sign(street: Street) -> None:

@@ -46,6 +46,7 @@ def order(household: str, nonce: int = 1, start: int = T0, **changes: object) ->
         "minutes": MINUTES,
         "household": household,
         "nonce": nonce,
+        "round": 0,
     }
     line = {
         name: changes.pop(name) for name in ("side", "energy_wh", "limit_micro_per_kwh") if name in changes
@@ -54,8 +55,8 @@ def order(household: str, nonce: int = 1, start: int = T0, **changes: object) ->
     return OrderMessage(**(fields | {"orders": orders} | changes))
 
 
-def nothing(household: str, nonce: int = 1, start: int = T0) -> NothingMessage:
-    return NothingMessage(VERSION, CHAIN, start, MINUTES, household, nonce)
+def nothing(household: str, nonce: int = 1, start: int = T0, number: int = 0) -> NothingMessage:
+    return NothingMessage(VERSION, CHAIN, start, MINUTES, household, nonce, number)
 
 
 def reading(household: str, nonce: int = 1, start: int = T0) -> ReadingMessage:

@@ -24,6 +24,8 @@ from tests.kits.chain_kit import OPERATOR, START, STEP, authorities, identity
 
 MINUTES = STEP // 60
 RIVAL = identity("operator", "1")
+ANY_ROUND = Limits(rounds=64)
+"""Limits under which a message of any round is signed; the reader has those of its chain."""
 
 
 def names(members: int) -> tuple[str, ...]:
@@ -57,15 +59,22 @@ def keyed_genesis(
 
 
 def order(
-    genesis: Genesis, household: str, nonce: int = 1, start: int = START, energy_wh: int = 250
+    genesis: Genesis,
+    household: str,
+    nonce: int = 1,
+    start: int = START,
+    energy_wh: int = 250,
+    *,
+    number: int = 0,
 ) -> OrderMessage:
-    return OrderMessage(
-        VERSION, genesis.chain_id, start, MINUTES, household, nonce, (order_line(1, energy_wh, 200_000),)
-    )
+    lines = (order_line(1, energy_wh, 200_000),)
+    return OrderMessage(VERSION, genesis.chain_id, start, MINUTES, household, nonce, number, lines)
 
 
-def nothing(genesis: Genesis, household: str, nonce: int = 1, start: int = START) -> NothingMessage:
-    return NothingMessage(VERSION, genesis.chain_id, start, MINUTES, household, nonce)
+def nothing(
+    genesis: Genesis, household: str, nonce: int = 1, start: int = START, *, number: int = 0
+) -> NothingMessage:
+    return NothingMessage(VERSION, genesis.chain_id, start, MINUTES, household, nonce, number)
 
 
 def reading(genesis: Genesis, household: str, nonce: int = 1, start: int = START) -> ReadingMessage:
@@ -73,7 +82,7 @@ def reading(genesis: Genesis, household: str, nonce: int = 1, start: int = START
 
 
 def signed(message: OrderMessage | NothingMessage | ReadingMessage) -> bytes:
-    return sign_message(key_of(message.household), message)
+    return sign_message(key_of(message.household), message, ANY_ROUND)
 
 
 def receipt(message: Message, code: ReceiptCode, collector: Identity = OPERATOR) -> bytes:

@@ -87,7 +87,7 @@ def examples() -> list[Message]:
     """At least one message of each kind, some of them at their limits."""
     about = (VERSION, CHAIN, START, MINUTES, HOUSEHOLD)
     limit = DEFAULT_LIMITS
-    order = OrderMessage(*about, 7, (order_line(1, 250, 231_000),))
+    order = OrderMessage(*about, 7, 0, (order_line(1, 250, 231_000),))
     roots = [bytes([i]) * 32 for i in range(1, 5)]
     head = (VERSION, CHAIN, START, MINUTES, 9, *roots)
     return [
@@ -95,15 +95,16 @@ def examples() -> list[Message]:
         OrderMessage(
             *about,
             2**63 - 1,
+            0,
             (order_line(-1, limit.max_energy_wh, -limit.max_price_micro_per_kwh, 1_000_000),),
         ),
-        OrderMessage(*about, 130, (order_line(1, 100, 231_000), order_line(1, 150, 200_000))),
+        OrderMessage(*about, 130, 0, (order_line(1, 100, 231_000), order_line(1, 150, 200_000))),
         ReadingMessage(*about, 8, 65_535, 65_536, 2),
         ReceiptMessage(VERSION, CHAIN, START, HOUSEHOLD, message_id(order), 2),
         ResultMessage(*head, PriceLine(-129, -32, -33), bytes([5]) * 32, 127, OPERATOR.public_key),
         ResultMessage(*head, None, bytes([6]) * 32, 2**63 - 1, AUTHORITIES[0].public_key),
-        NothingMessage(*about, 128),
-        LineQueryMessage(*about, 255),
+        NothingMessage(*about, 128, 0),
+        LineQueryMessage(*about, 255, 0),
     ]
 
 
@@ -153,7 +154,7 @@ def refusal(data: bytes) -> str:
 def refused() -> dict[str, bytes]:
     """Encodings and contents that no reader may take."""
     line = order_line(1, 250, 231_000)
-    order = OrderMessage(VERSION, CHAIN, START, MINUTES, HOUSEHOLD, 7, (line,))
+    order = OrderMessage(VERSION, CHAIN, START, MINUTES, HOUSEHOLD, 7, 0, (line,))
     good = sign_message(HOME, order)
     body = encode(order)
 
@@ -175,8 +176,8 @@ def refused() -> dict[str, bytes]:
         "body with a longer length form": good[:2] + b"\xc5\0" + good[3:],
         "array with a longer length form": b"\xdc\0\x04" + good[1:],
         "too large": good + bytes(4096),
-        "a field more in the body": signed(b"\x98" + body[1:] + b"\0"),
-        "a field less in the body": signed(b"\x96" + body[1:-1]),
+        "a field more in the body": signed(b"\x99" + body[1:] + b"\0"),
+        "a field less in the body": signed(b"\x97" + body[1:-1]),
         "version not in its shortest form": signed(body[:1] + b"\xcc\x01" + body[2:]),
         "kind as a signed number": signed(body[:-2] + b"\xd0\0\x90"),
         "kind as a float": signed(body[:-2] + b"\xcb" + bytes(8) + b"\x90"),
@@ -201,6 +202,9 @@ def refused() -> dict[str, bytes]:
         "energy below 0": other(replace(line, energy_wh=-1)),
         "energy above the limit": other(replace(line, energy_wh=DEFAULT_LIMITS.max_energy_wh + 1)),
         "negative nonce": changed(nonce=-1),
+        "a round before the first": changed(round=-1),
+        "a round that the market does not have": changed(round=1),
+        "version 2": changed(version=2),
         "no such length of an interval": changed(minutes=10),
         "start off the boundary": changed(interval_start=START + 1),
         "empty household": changed(household=""),

@@ -13,7 +13,7 @@ from p2p.consensus import evidence
 from p2p.consensus import types as consensus_types
 from p2p.ledger import checkpoint, light, state
 from p2p.ledger.modules import accounts, governance, guarantees, meters
-from p2p.roles.exchange import wire
+from p2p.roles.exchange import tape, wire
 from p2p.roles.replica import blobs, peers, snapshot, status, sync
 from p2p.roles.validator import mempool
 from p2p.wire import messages
@@ -31,7 +31,15 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         messages.NothingMessage,
         messages.LineQueryMessage,
     ),
-    "protocols of the market": (wire.IntervalQuery, wire.HandIn, wire.HandInReply, wire.Position),
+    "protocols of the market": (
+        wire.IntervalQuery,
+        wire.RoundQuery,
+        wire.HandIn,
+        wire.HandInReply,
+        wire.Position,
+        tape.TapeQuery,
+        tape.TapePage,
+    ),
     "protocols of the chain": (
         status.StatusQuery,
         status.NodeStatus,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2p.batches.batch import batches
+from agents.bidding import Orders
+from market.book import OrderBook
+from market.rounds import of_round
+from p2p.batches.batch import BatchArgs, batches
 from p2p.blocks.block import block_hash
 from p2p.errors import RemoteError
 from p2p.ledger.store import ChainStore
@@ -20,10 +23,11 @@ from wattswap.runs import engine
 from wattswap.runs.chain_writer import Committed
 from wattswap.runs.interval import IntervalRecord, own_results, position_wh, read_meters, sent_orders
 from wattswap.runs.layout import BLOBS, CHAIN, LIVE, OMISSIONS
+from wattswap.runs.rounds import Rounds
 
 if TYPE_CHECKING:
     from wattswap.runs.folder import RunFolder
-    from wattswap.runs.prepare import Setup
+    from wattswap.runs.prepare import Homes, Setup
 
 
 class NetworkChain:
@@ -39,11 +43,11 @@ class NetworkChain:
         self._setup, self._checker = setup, BatchChecker(setup)
         self._store = ChainStore.open(path, setup.genesis, read_only=True)
         self._blobs = FolderBlobs(blobs)
-        self._heights = {
-            args.interval_start: (block.header.height, args)
-            for block, _ in self._store.blocks()
-            for _, args in batches(block.txs)
-        }
+        self._heights, self._collectors = dict[int, tuple[int, BatchArgs]](), dict[int, bytes]()
+        for block, _ in self._store.blocks():
+            for index, args in batches(block.txs):
+                self._heights[args.interval_start] = block.header.height, args
+                self._collectors[args.interval_start] = block.txs[index].sender
 
     def recomputed(self, start_s: int) -> Recomputed:
         """An interval recomputed from its messages and checked as a validator checks it.
@@ -63,6 +67,12 @@ class NetworkChain:
             return self._checker.recompute(blob)
         except RemoteError as error:
             raise VerificationFailed.of(where, error.detail) from None
+
+    def changed_hands(self, i: int) -> bool:
+        """Whether another collector settled the i-th interval than the one before, or than who begins."""
+        setup = self._setup
+        before = self._collectors.get(setup.start_of(i - 1)) if i else setup.genesis.operators[0]
+        return self._collectors.get(setup.start_of(i)) != before
 
     def add(self, record: IntervalRecord) -> Committed:
         """Find the block of an interval that the network has settled."""
@@ -134,19 +144,19 @@ def assemble(
     """
     chain = NetworkChain(setup, partial / CHAIN, checked or partial / BLOBS)
     current = engine.Run(setup, partial, chain)
-    # A home that was absent may have learned less than it would have, so its orders are unknown.
-    absent, learns = set[int](), current.community.learns
+    unsure, learns = _Unsure(setup), current.community.learns
     try:
         for i in range(setup.intervals):
             recomputed = chain.recomputed(setup.start_of(i))
             # Only the homes know the states of their devices: simulate the interval as they did.
-            orders = sent_orders(setup, current.community, i) if checked else None
+            orders = _simulated(setup, current.community, i, recomputed.record.book) if checked else None
             if setup.reacts:
                 record = recomputed.record
                 current.community.agree(position_wh(setup, record.book, record.clearing))
             meters = read_meters(setup, current.community, i)
             if orders is not None:
-                absent |= check_messages(setup, orders, meters, recomputed, absent if learns else set())
+                homes = unsure.homes(taken_over=chain.changed_hands(i))
+                unsure.absent |= check_messages(setup, orders, meters, recomputed, homes)
                 if learns:
                     record = recomputed.record
                     lines = record.settled.postings.lines[: len(setup.roster)]
@@ -158,3 +168,49 @@ def assemble(
         return engine.finish(current, begun, signed=True, driver=LIVE, extra={"network": network})
     finally:
         current.close()
+
+
+def _simulated(setup: Setup, community: Homes, i: int, book: OrderBook) -> list[Orders]:
+    """What all homes order in each round of the i-th interval, after the recorded rounds before it."""
+    orders = [sent_orders(setup, community, i)]
+    if setup.rounds == 1:
+        return orders
+    market = Rounds(setup, i)
+    while market.done < setup.rounds:
+        market.clear(of_round(book, market.done))
+        opened = market.opened(community.members)
+        if market.done < setup.rounds:
+            orders.append(sent_orders(setup, community, i, opened=opened))
+        else:
+            community.end_rounds(opened)
+    return orders
+
+
+class _Unsure:
+    """Homes whose orders the messages on the chain do not determine.
+
+    A home that was absent may have learned less than it would have. Where a collector took over, homes may have ordered
+    again by the tape of the one before, which held messages that the second never received.
+
+    Attributes:
+        absent: Homes that were absent so far.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup, self._learns = setup, setup.community().learns
+        self._all = frozenset(range(len(setup.roster)))
+        self._never_sure = False
+        self.absent = set[int]()
+
+    def homes(self, *, taken_over: bool) -> list[Collection[int]]:
+        """Those of each round of the next interval.
+
+        Args:
+            taken_over: Whether another collector settles it than was expected.
+        """
+        known: Collection[int] = self.absent if self._learns else ()
+        known = self._all if self._never_sure else known
+        later = self._all if taken_over else known
+        if taken_over and self._setup.rounds > 1:
+            self._never_sure = self._learns
+        return [known, *([later] * (self._setup.rounds - 1))]

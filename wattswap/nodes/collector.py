@@ -19,6 +19,7 @@ from p2p.batches.blob import make_blob
 from p2p.blocks.block import Block, CommitCertificate
 from p2p.ledger.execution import Tip
 from p2p.ledger.light import make_proof
+from p2p.roles.collector.intake import Collected
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.wire import Position
 from p2p.roles.replica.blobs import Blobs
@@ -27,13 +28,14 @@ from p2p.roles.validator.batch_check import Offload
 from p2p.wire import messages
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
-from p2p.wire.messages import ResultMessage
+from p2p.wire.messages import OrderMessage, ResultMessage
 from wattswap.nodes.batch_checker import BatchChecker
-from wattswap.nodes.interval import Recomputed, positions_of
+from wattswap.nodes.interval import Recomputed, next_round, positions_of
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
 from wattswap.runs.interval import position_wh
 from wattswap.runs.prepare import Setup
+from wattswap.runs.rounds import Rounds
 
 TX_LIFETIME: Final = 100
 """Heights for which a batch stays valid."""
@@ -137,23 +139,21 @@ class CollectorLoop:
         if not self._my_turn:
             await self._operator.spoken(start_s)
         begun = trio.current_time()
-        orders = await self._operator.collect(start_s, self._pace.clock.gate_s)
-        if self._setup.reacts:
-            agreed = await self._offload(positions_of, self._setup, start_s, orders.messages)
-            self._provide_positions(start_s, agreed)
+        orders = await self._collect_orders(start_s)
         readings = await self._operator.collect_readings(start_s, self._pace.clock.gate_s)
         collected = trio.current_time()
         secret = interval_secret(self._secret, start_s)
-        blob = make_blob(self._setup.roster, start_s, secret, (*orders.signed, *readings.signed))
+        signed = [*(data for part in orders for data in part.signed), *readings.signed]
+        blob = make_blob(self._setup.roster, start_s, secret, signed)
         recomputed = await self._offload(self._checker.recompute, blob)
         self._blobs.put(blob, start_s)
-        absent = sorted({*orders.absent, *readings.absent})
+        absent = sorted({*(home for part in orders for home in part.absent), *readings.absent})
         self._stats.add(
             start_s,
             what="collected",
             gate_s=collected - begun,
             work_s=trio.current_time() - collected,
-            orders=sum(len(message.orders) for message in orders.messages),
+            orders=sum(len(message.orders) for part in orders for message in part.messages),
             readings=len(readings.messages),
             silent=absent,
         )
@@ -161,6 +161,24 @@ class CollectorLoop:
         while not settled.cancel_called:
             await self._submit(recomputed.args)
             await trio.sleep(SUBMIT_AGAIN_S)
+
+    async def _collect_orders(self, start_s: int) -> list[Collected[OrderMessage]]:
+        """Collect the orders of every round, and provide after each what the homes order by in the next."""
+        setup, operator, gate_s = self._setup, self._operator, self._pace.clock.gate_s
+        if setup.rounds == 1:
+            orders = await operator.collect(start_s, gate_s)
+            if setup.reacts:
+                self._provide_positions(
+                    start_s, await self._offload(positions_of, setup, start_s, orders.messages)
+                )
+            return [orders]
+        market, found = Rounds(setup, setup.index_of(start_s)), []
+        for number in range(setup.rounds):
+            found.append(await operator.collect(start_s, gate_s, number))
+            bought_wh, pages = await self._offload(next_round, setup, start_s, market, found[-1].messages)
+            self._provide_positions(start_s, bought_wh, number)
+            operator.provide_tape(start_s, number, pages)
+        return found
 
     async def _submit(self, args: BatchArgs) -> None:
         tip = self._ledger.tip
@@ -220,31 +238,35 @@ class CollectorLoop:
     def _provide(
         self, start_s: int, recomputed: Recomputed, block: Block, cert: CommitCertificate, index: int
     ) -> None:
-        """Provide the proof of the line and the inclusion leaf of each home on request."""
+        """Provide the proof of the line and the inclusion leaves of each home on request."""
         roster, genesis = self._setup.roster, self._setup.genesis
         changes = self._ledger.store.changes(block.header.height - 1)
 
         def line(home: int) -> bytes:
             return make_proof(recomputed.batch, home, block, cert, genesis, index, changes)
 
-        def leaf(home: int) -> bytes:
-            return encode(recomputed.inclusion.opening(home))
+        def leaf(number: int, home: int) -> bytes:
+            return encode(recomputed.inclusion.opening(home, number))
 
-        if self._setup.reacts:
+        rounds = self._setup.rounds
+        if self._setup.reacts or rounds > 1:
             record = recomputed.record
-            self._provide_positions(start_s, position_wh(self._setup, record.book, record.clearing))
+            position = position_wh(self._setup, record.book, record.clearing)
+            self._provide_positions(start_s, position, rounds - 1)
+            self._operator.end_rounds(start_s)
         self._operator.provide_lines(start_s, ByHome(roster, line))
-        self._operator.provide_openings(start_s, ByHome(roster, leaf))
+        for number in range(rounds):
+            self._operator.provide_openings(start_s, ByHome(roster, partial(leaf, number)), number)
 
-    def _provide_positions(self, start_s: int, position: IntArray) -> None:
-        """Answer each home that asks what it has bought and sold."""
+    def _provide_positions(self, start_s: int, position: IntArray, number: int = 0) -> None:
+        """Answer each home that asks what it has bought and sold up to a round."""
         chain_id = self._setup.genesis.chain_id
 
         def agreed(home: int) -> bytes:
             wh = int(position[home])
-            return encode(Position(messages.VERSION, chain_id, start_s, max(wh, 0), max(-wh, 0)))
+            return encode(Position(messages.VERSION, chain_id, start_s, number, max(wh, 0), max(-wh, 0)))
 
-        self._operator.provide_positions(start_s, ByHome(self._setup.roster, agreed))
+        self._operator.provide_positions(start_s, ByHome(self._setup.roster, agreed), number)
 
     async def _wait_for_subscribers(self) -> None:
         """Wait once for the senders to subscribe: a gossip mesh needs a heartbeat to form."""

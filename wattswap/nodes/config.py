@@ -110,7 +110,9 @@ class Clock(Table):
         description="When interval 0 opens, in ms since 1970 UTC; 0: as soon as all nodes are up.",
     )
     pace_s: float = Field(ge=0, le=86_400, description="Time from one interval to the next, in seconds.")
-    gate_s: float = Field(gt=0, le=86_400, description="Longest time that orders are accepted, in seconds.")
+    gate_s: float = Field(
+        gt=0, le=86_400, description="Longest time that orders of a round are accepted, in seconds."
+    )
     takeover_s: float = Field(gt=0, le=86_400, description="Timeout for an absent collector, in seconds.")
     heartbeat_minutes: int = Field(
         default=0,

@@ -10,20 +10,33 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import trio
 
-from agents.bidding import Orders
+from agents.bidders import Round
+from agents.bidding import Orders, Tape
 from agents.community import Meters
 from agents.errors import InvalidSnapshot
 from market.settlement.accounts import COLUMNS
 from p2p.batches.batch import BatchArgs
-from p2p.batches.receipts import Opening, check_omission, check_opening, keeps, make_omission
+from p2p.batches.receipts import (
+    Opening,
+    check_omission,
+    check_opening,
+    keeps,
+    leaf_index,
+    make_omission,
+)
 from p2p.blocks.block import Tx
+from p2p.errors import InvalidMessage, OutOfRange, RemoteError
 from p2p.ledger.light import Line, batch_in, check_proof
 from p2p.roles.collector.gateway import NotTaken
+from p2p.roles.exchange.journal import SignedOtherwise
+from p2p.roles.exchange.tape import COLUMNS as COLUMNS_OF_TAPE
+from p2p.roles.exchange.tape import PublicTape
 from p2p.roles.exchange.wire import read_position
 from p2p.roles.household import NotAcknowledged
 from p2p.roles.validator.batch_check import Offload
@@ -68,15 +81,17 @@ class Client(Protocol):
 
     async def line(self, interval_start: int) -> bytes: ...
 
-    async def inclusion(self, interval_start: int) -> bytes: ...
+    async def inclusion(self, interval_start: int, number: int = 0) -> bytes: ...
 
-    async def position(self, interval_start: int) -> bytes: ...
+    async def position(self, interval_start: int, number: int = 0) -> bytes: ...
 
-    def promise(self, interval_start: int) -> tuple[bytes, bytes] | None: ...
+    async def tape(self, interval_start: int, number: int) -> PublicTape: ...
+
+    def promise(self, interval_start: int, number: int = 0) -> tuple[bytes, bytes] | None: ...
 
 
-OnOmission = Callable[[str, int, bytes], None]
-"""(home, interval_start, proof): keeps the proof that a collector omitted an order it had promised to include."""
+OnOmission = Callable[[str, int, int, bytes], None]
+"""(home, interval_start, round, proof): keeps the proof that a collector left out an order that it had promised."""
 
 
 class Listener:
@@ -174,16 +189,21 @@ class Home:
         done, begun = Done(), time.perf_counter()
         start_s = self.setup.start_of(i)
         self.pace.opened()
-        order, taken = self.setup.message(self.index, start_s, orders), False
         # One that is no member submits nothing, follows the results, and checks that its own line is empty.
         takes_part = bool(self.setup.takes_part(i)[self.index])
-        missed = False
+        said: list[OrderMessage | NothingMessage] = []
+        taken = False
         if takes_part:
+            first = self.setup.message(self.index, start_s, orders)
             try:
-                taken = self._count(await retry(self.client.submit, order), done)
+                taken = self._count(await retry(self.client.submit, first), done)
+                said.append(first)
             except GONE:
-                missed = True
+                pass
             done.receipt_s = time.perf_counter() - begun
+        missed = takes_part and not said
+        if not missed:
+            said += await self._later_rounds(i, community, orders if taken else None, done)
         meters = await self._lived(i, community, takes_part and not missed)
         if missed:
             return Done(missed=1)
@@ -206,22 +226,72 @@ class Home:
                 postings = np.array([[line.values[name] for name in COLUMNS]], dtype=np.int64)
                 community.learn_own(own_results(start_s, postings, args.price))
             done.proofs = 1
-            done.broken_promises = int(takes_part and not await self._is_kept(order, tx, args))
+            for message in said:
+                done.broken_promises += not await self._is_kept(message, tx, args)
         except GONE:
             return Done(missed=1)
         return done
 
+    async def _later_rounds(
+        self, i: int, community: Homes, standing: Orders | None, done: Done
+    ) -> list[OrderMessage | NothingMessage]:
+        """Order again in every later round of the market, and see the last; return the messages.
+
+        A home that gets no answer, or one that cannot be, stays out of the rounds that are left. One that is no member
+        follows the tape, so that it knows as much as others when it joins.
+
+        Args:
+            standing: What it has ordered in the first round; None where that is not in the book.
+        """
+        setup, start_s, said = self.setup, self.setup.start_of(i), list[OrderMessage | NothingMessage]()
+        if setup.rounds == 1:
+            return said
+        takes_part = bool(setup.takes_part(i)[self.index])
+        market = Standing()
+        try:
+            for number in range(setup.rounds):
+                market.order(standing)
+                if takes_part:
+                    market.move_to(await self._position(start_s, number))
+                tape = await retry(partial(self.client.tape, number=number), start_s)
+                columns = Tape(*(getattr(tape, name) for name in COLUMNS_OF_TAPE))
+                opened = Round(number + 1, columns, np.array([market.bought_wh], dtype=np.int64))
+                if opened.number == setup.rounds:
+                    community.end_rounds(opened)
+                    break
+                orders = sent_orders(setup, community, i, opened=opened)
+                if not takes_part:
+                    continue
+                message = setup.message(self.index, start_s, orders, opened.number)
+                taken = self._count(await retry(self.client.submit, message), done)
+                said.append(message)
+                standing = orders if taken and isinstance(message, OrderMessage) else None
+        except (RequestRefused, RemoteError, SignedOtherwise, InvalidMessage) as error:
+            # The latter two where a collector says another thing than before a restart, or a thing that makes no sense.
+            _log.warning("%s stays out of the rounds of %s: %s", setup.roster[self.index], start_s, error)
+        return said
+
     async def _lived(self, i: int, community: Homes, takes_part: bool) -> Meters:
         """Live the interval, where its devices react to what was agreed with that; without an answer with nothing."""
         if takes_part and community.reacts and not self.setup.metered:
-            start_s = self.setup.start_of(i)
             try:
-                data = await retry(self.client.position, start_s)
-                position = read_position(data, self.setup.genesis.chain_id, start_s)
-                community.agree(np.array([position], dtype=np.int64))
-            except GONE:
+                position_wh = await self._position(self.setup.start_of(i), self.setup.rounds - 1)
+                community.agree(np.array([position_wh], dtype=np.int64))
+            except (RequestRefused, RemoteError):
                 pass
         return read_meters(self.setup, community, i)
+
+    async def _position(self, start_s: int, number: int) -> int:
+        """What the collector says this home has bought up to a round less what it has sold. [Wh]
+
+        Raises:
+            RequestRefused: The collector does not have it any more.
+            RemoteError: It says what cannot be.
+        """
+        genesis = self.setup.genesis
+        data = await retry(partial(self.client.position, number=number), start_s)
+        most_wh = genesis.params.max_energy_wh * (number + 1)
+        return read_position(data, genesis.chain_id, start_s, number, most_wh)
 
     def _reading(self, i: int, start_s: int, import_wh: int, export_wh: int) -> ReadingMessage:
         setup = self.setup
@@ -269,20 +339,57 @@ class Home:
 
     async def _is_kept(self, order: OrderMessage | NothingMessage, tx: Tx, args: BatchArgs) -> bool:
         """Check that the batch includes the order as its receipt promised; keep the proof if it does not."""
-        start_s, members = order.interval_start, self.setup.member_list
-        opening = decode(Opening, await retry(self.client.inclusion, start_s))
-        check_opening(opening, self.index, len(members), args.inclusion_root)
-        promise = self.client.promise(start_s)
+        start_s, number, members = order.interval_start, order.round, self.setup.member_list
+        opening = decode(Opening, await retry(partial(self.client.inclusion, number=number), start_s))
+        index, leaves = leaf_index(self.index, number, len(members)), len(members) * self.setup.rounds
+        check_opening(opening, index, leaves, args.inclusion_root)
+        promise = self.client.promise(start_s, number)
         # If another collector settled, the one that gave the receipt did not decide.
-        if promise is None or not self._was_heard(start_s, tx.sender):
+        if promise is None or signer_of(promise[0]) != tx.sender:
             return True
         if keeps(opening, order.nonce, message_id(order)):
             return True
         receipt, message = promise
         omission = make_omission(receipt, message, members.proof(self.index), opening, tx)
         check_omission(omission, self.setup.genesis)
-        self.on_omission(order.household, start_s, omission)
+        self.on_omission(order.household, start_s, number, omission)
         return False
+
+
+@dataclass(slots=True)
+class Standing:
+    """What a home has ordered and traded in an interval so far, to hold a collector's word against.
+
+    Attributes:
+        bought_wh: Bought less sold. [Wh]
+        most_wh: What can still be bought of the orders that stand. [Wh]
+        least_wh: What can still be sold of them, below 0. [Wh]
+    """
+
+    bought_wh: int = 0
+    most_wh: int = 0
+    least_wh: int = 0
+
+    def order(self, orders: Orders | None) -> None:
+        """Take note of the orders of a round; None leaves those that stand."""
+        if orders is not None and orders.energy_wh.any():
+            self.most_wh = int(orders.energy_wh[orders.side > 0].sum())
+            self.least_wh = -int(orders.energy_wh[orders.side < 0].sum())
+
+    def move_to(self, bought_wh: int) -> None:
+        """Take over what a collector says.
+
+        Raises:
+            OutOfRange: No clearing of these orders gives that.
+        """
+        more_wh = bought_wh - self.bought_wh
+        if not self.least_wh <= more_wh <= self.most_wh:
+            raise OutOfRange(
+                f"{more_wh} Wh in a round; the orders give {self.least_wh}..{self.most_wh} Wh at most"
+            )
+        self.bought_wh = bought_wh
+        self.most_wh -= max(more_wh, 0)
+        self.least_wh -= min(more_wh, 0)
 
 
 async def retry(ask: Callable[[A], Awaitable[R]], what: A) -> R:

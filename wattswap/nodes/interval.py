@@ -6,7 +6,7 @@ one pure function of the interval's blob and the scenario's rules.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from market.units import IntArray
 from p2p.batches.batch import Batch, BatchArgs, salted
 from p2p.batches.blob import IntervalContent
 from p2p.batches.receipts import ABSENT, Inclusion, include
+from p2p.roles.exchange.tape import COLUMNS, PublicTape, make_pages
 from p2p.wire.messages import OrderMessage, ReadingMessage, message_id, terms_of
 from wattswap.errors import VerificationFailed
 from wattswap.runs.chain_writer import args_of
@@ -30,6 +31,7 @@ from wattswap.runs.interval import (
     settled_interval,
 )
 from wattswap.runs.prepare import Setup
+from wattswap.runs.rounds import Rounds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,9 +51,13 @@ class Recomputed:
 
 
 def book_of(
-    setup: Setup, start_s: int, orders: tuple[OrderMessage, ...], readings: tuple[ReadingMessage, ...]
+    setup: Setup,
+    start_s: int,
+    orders: tuple[OrderMessage, ...],
+    readings: tuple[ReadingMessage, ...] = (),
+    number: int = 0,
 ) -> OrderBook:
-    """The canonical book of these messages, whatever order they arrived in."""
+    """The canonical book of the messages of a round, whatever order they arrived in."""
     index = {name: home for home, name in enumerate(setup.roster)}
     lines = [(index[o.household], line) for o in orders for line in o.orders]
     rows = [(home, o.side, o.energy_wh, o.limit_micro_per_kwh, o.node) for home, o in lines]
@@ -61,13 +67,50 @@ def book_of(
     for reading in readings:
         net_wh[index[reading.household]] = reading.import_wh - reading.export_wh
     i = setup.index_of(start_s)
-    return closed_book(setup, i, who, side.astype(np.int8), energy, limit, node, terms, net_wh=net_wh)
+    columns = (who, side.astype(np.int8), energy, limit, node, terms)
+    return closed_book(setup, i, *columns, net_wh=net_wh, number=number)
 
 
 def positions_of(setup: Setup, start_s: int, orders: tuple[OrderMessage, ...]) -> IntArray:
     """What each home has bought less what it has sold, before any meter is read. [Wh]"""
-    book = book_of(setup, start_s, orders, ())
+    book = book_of(setup, start_s, orders)
     return position_wh(setup, book, clear_book(setup, setup.index_of(start_s), book)[0])
+
+
+def cleared(setup: Setup, content: IntervalContent) -> tuple[OrderBook, Clearing, int]:
+    """The book of an interval's messages, its clearing, and the time that clearing took. [ns]
+
+    Raises:
+        InfeasibleClearing: The mechanism broke a rule of the market.
+    """
+    start_s = content.interval_start
+    i = setup.index_of(start_s)
+    if setup.rounds == 1:
+        book = book_of(setup, start_s, content.orders, content.readings)
+        return book, *clear_book(setup, i, book)
+    market = Rounds(setup, i)
+    for number in range(setup.rounds):
+        orders = tuple(message for message in content.orders if message.round == number)
+        market.clear(book_of(setup, start_s, orders, number=number))
+    return market.result()
+
+
+def next_round(
+    setup: Setup, start_s: int, market: Rounds, orders: tuple[OrderMessage, ...]
+) -> tuple[IntArray, tuple[bytes, ...]]:
+    """Clear the next round of a market.
+
+    Returns:
+        What each home has bought so far less what it has sold [Wh], and the pages of the tape.
+
+    Raises:
+        InfeasibleClearing: The mechanism broke a rule of the market.
+    """
+    number = market.done
+    market.clear(book_of(setup, start_s, orders, number=number))
+    tape = market.tape()
+    columns = PublicTape(*(getattr(tape, name) for name in COLUMNS))
+    return market.bought_wh(), make_pages(setup.genesis.chain_id, start_s, number, columns)
 
 
 def registers(
@@ -98,51 +141,58 @@ def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Recom
     """
     start_s = content.interval_start
     i = setup.index_of(start_s)
-    book = book_of(setup, start_s, content.orders, content.readings)
-    clearing, clear_ns = clear_book(setup, i, book)
+    book, clearing, clear_ns = cleared(setup, content)
     imported, exported = registers(setup, book, clearing, content.readings)
     record = settled_interval(setup, i, book, clearing, imported, exported, {}, clear_ns)
     batch = salted(record.settled.postings, start_s, content.interval_secret)
-    inclusion = include(setup.roster, (*content.orders, *content.nothings), content.interval_secret)
+    inclusion = include(
+        setup.roster, (*content.orders, *content.nothings), content.interval_secret, setup.rounds
+    )
     args = args_of(record, batch, blob_hash=blob_hash, inclusion_root=inclusion.root)
     return Recomputed(record, batch, inclusion, args)
 
 
 def check_messages(
-    setup: Setup, orders: Orders, meters: Meters, recomputed: Recomputed, unsure: Collection[int]
+    setup: Setup,
+    orders: Sequence[Orders],
+    meters: Meters,
+    recomputed: Recomputed,
+    unsure: Sequence[Collection[int]],
 ) -> set[int]:
     """Check that the messages of every home are those to which its data and strategy lead; a home may be absent.
 
     Args:
-        orders: Of all homes in the interval, simulated.
+        orders: Of all homes in each round of the interval, simulated.
         meters: Registers of all homes, simulated.
-        unsure: Homes whose orders cannot be simulated.
+        unsure: Homes whose orders of each round cannot be simulated.
 
     Returns:
-        Members that sent neither an order nor the message that they have none.
+        Members that sent in some round neither an order nor the message that they have none.
 
     Raises:
         VerificationFailed: Names the first home with another message.
     """
-    record = recomputed.record
+    record, inclusion = recomputed.record, recomputed.inclusion
     bought, sold = registers(setup, record.book, record.clearing, ())
+
+    def is_other(home: int, number: int) -> bool:
+        nonce, sent = inclusion.of(home, number)
+        if nonce == ABSENT or home in unsure[number]:
+            return False
+        return sent != message_id(setup.message(home, record.start_s, orders[number], number))
+
     for home, name in enumerate(setup.roster):
-        nonce, sent = recomputed.inclusion.spoken[home]
         metered = record.import_wh[home], record.export_wh[home]
         # Who sent no reading is settled as if it had metered what it traded.
         if metered not in ((meters.import_wh[home], meters.export_wh[home]), (bought[home], sold[home])):
             what = "reading"
-        elif (
-            nonce != ABSENT
-            and home not in unsure
-            and sent != message_id(setup.message(home, record.start_s, orders))
-        ):
+        elif any(is_other(home, number) for number in range(setup.rounds)):
             what = "order"
         else:
             continue
         sentence = f"the {what} of {name} is not the one to which its data lead"
         raise VerificationFailed.of(str(setup.interval(setup.index_of(record.start_s))), sentence)
     part = setup.takes_part(setup.index_of(record.start_s))
-    return {
-        home for home, (nonce, _) in enumerate(recomputed.inclusion.spoken) if nonce == ABSENT and part[home]
-    }
+    homes = np.flatnonzero(part).tolist()
+    numbers = range(setup.rounds)
+    return {home for home in homes if any(inclusion.of(home, number)[0] == ABSENT for number in numbers)}

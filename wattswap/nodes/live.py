@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from market.units import WH_PER_KWH
+from p2p.blocks.genesis import read_genesis
 from wattswap.errors import ExitCode, Interrupted, VerificationFailed, WattswapError
 from wattswap.nodes.assemble import assemble, keep_omissions, take_over
 from wattswap.nodes.config import NodeConfig
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
 
 GATE_S: Final = 20.0
-"""Timeout of orders, and then of readings; both end as soon as every home has sent. [s]"""
+"""Timeout of the orders of each round, and then of readings; all end as soon as every home has sent. [s]"""
 POLL_S: Final = 0.1
 SHOWN_LATE: Final = 5
 """Most homes that a sentence names."""
 STALL_S: Final = 120.0
-"""A live run is aborted if no interval is settled for this long. [s]"""
+"""A live run of one round is aborted if no interval is settled for this long. [s]"""
 NODES: Final = "nodes"
 ENDING: Final = ("household", "gateway")
 """Roles whose processes end by themselves."""
@@ -144,11 +145,13 @@ def run_processes(
     groups = [*alone, *((f"homes-{i}", homes[i::count]) for i in range(count))]
     ending = [name for name, group in groups if group[0].role in ENDING]
     supervisor = Supervisor({}, topology.modules)
+    more_rounds = read_genesis(configs[0].genesis_path).params.rounds - 1
+    stall_s = STALL_S + topology.pace_s + more_rounds * topology.gate_s
     with Interrupt().listening() as interrupt:
         try:
             for name, group in groups:
                 supervisor.start(name, [config.folder for config in group], group[0].folder / "node.log")
-            watch = _Watch(configs, intervals, STALL_S + topology.pace_s, on_progress)
+            watch = _Watch(configs, intervals, stall_s, on_progress)
             while not all(supervisor.children[name].done for name in ending):
                 if interrupt.asked:
                     raise Interrupted.of("live", "stopped", "a live run cannot be continued; start a new one")

@@ -175,10 +175,11 @@ class Node:
                         return primary
         return self.identity.public_key
 
-    def keep_omission(self, household: str, interval_start: int, omission: bytes) -> None:
-        """Keep the proof that a collector broke its promise to a home of this node."""
+    def keep_omission(self, household: str, interval_start: int, number: int, omission: bytes) -> None:
+        """Keep the proof that a collector broke its promise to a home of this node in a round."""
         place = self.setup.roster.index(household)
-        write_whole(self.data / f"{OMISSION}{interval_start}-{place}.bin", omission)
+        later = f"-{number}" if number else ""
+        write_whole(self.data / f"{OMISSION}{interval_start}-{place}{later}.bin", omission)
 
     @contextmanager
     def collector(self) -> Iterator[Operator]:

@@ -46,8 +46,9 @@ from wattswap.scenario.fields import Wrong
 from wattswap.scenario.load import Scenario
 
 BUNDLE = "scenario"
-GATE_SHARE, TAKEOVER_SHARE = 0.4, 0.4
-"""Share of an interval in which orders are accepted; share of that time to wait for an absent collector."""
+GATES_SHARE, TAKEOVER_SHARE = 0.8, 0.4
+"""Share of an interval for all its gates: that of the readings and one for the orders of each round; share of the time
+of a gate to wait for an absent collector."""
 
 MakeGenesis = Callable[[Setup, Sequence[bytes], Sequence[bytes], Members], Genesis]
 """(setup, public keys of validators, of operators, homes) -> genesis."""
@@ -72,7 +73,7 @@ class NetworkSpec:
         heartbeat_minutes: See `config.Clock`. [min]
         begin_ms: When interval 0 opens; 0: as soon as all nodes are up. [ms since 1970, UTC]
         pace_s: Time from one interval to the next; the interval's own length when None. [s]
-        gate_s: How long orders are accepted; a share of the pace when None. [s]
+        gate_s: How long orders of a round are accepted; a share of the pace when None. [s]
         first_port: First of consecutive ports; free ones are chosen when None.
     """
 
@@ -252,7 +253,7 @@ def _refuse_what_needs_the_others(setup: Setup) -> None:
     """Refuse what homes need the orders or readings of the others for: their nodes do not receive them.
 
     Raises:
-        InvalidScenario: The market has several rounds, or a forecaster or strategy learns from all homes.
+        InvalidScenario: A forecaster or strategy learns from all homes.
     """
     for forecast, name in (
         ("homes.forecast", setup.agents.forecaster),
@@ -263,10 +264,6 @@ def _refuse_what_needs_the_others(setup: Setup) -> None:
             what = f"{name!r} learns from the readings of all homes, of which a home on a network has its own only"
             cure = "use `wattswap run` or `compare`, or a forecaster of own readings"
             raise setup.scenario.invalid(forecast, what, cure)
-    if setup.rounds > 1:
-        what = "and on a network a home sends one message an interval and receives no orders of others"
-        cure = "use `wattswap run`, or one round"
-        raise setup.scenario.invalid("market.rounds", f"is {setup.rounds}, {what}", cure)
     for name in sorted(set(setup.strategies)):
         if STRATEGIES.get(name).learn is not None:
             what = f"{name!r} learns from the orders of all homes, of which a home on a network receives its own only"
@@ -345,7 +342,7 @@ def _configs(
         for key in [public[slot][key_names(slot.role, ())[0]]]
     ]
     pace_s = float(setup.minutes * 60 if spec.pace_s is None else spec.pace_s)
-    gate_s = round(pace_s * GATE_SHARE, 3) if spec.gate_s is None else spec.gate_s
+    gate_s = round(pace_s * GATES_SHARE / (setup.rounds + 1), 3) if spec.gate_s is None else spec.gate_s
     by_passphrase = keys.passphrase_env is not None
     return [
         NodeConfig(

@@ -169,6 +169,8 @@ async def run_household(node: Node) -> None:
             node.collectors(),
             setup.minutes,
             journal,
+            setup.genesis.params.limits,
+            len(setup.roster),
         )
         listener = Listener()
         await house.join(patience_s=JOIN_S)
@@ -198,6 +200,8 @@ async def run_gateway(node: Node) -> None:
             setup.minutes,
             journal,
             listener.receive,
+            setup.genesis.params.limits,
+            len(setup.roster),
         )
         first, log = _first(node), RunLog(node, len(identities))
         async with trio.open_nursery() as nursery:

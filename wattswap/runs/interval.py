@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.bidders import Round
-from agents.bidding import Orders, OwnResults, Tape
+from agents.bidding import Orders, OwnResults
 from agents.community import ALONE
 from agents.errors import InvalidOrders
 from market.book import OrderBook
-from market.clearing import Clearing, PriceInterval, check_feasible
+from market.clearing import Clearing, PriceInterval
 from market.errors import InvalidBook
 from market.mechanism import MECHANISMS, refuse_unused
 from market.orders import Terms
 from market.random import interval_seed, words_of
-from market.rounds import ROUND, Session, rounds_of
+from market.rounds import ROUND
 from market.settlement.accounts import BOUGHT, SOLD, TRADE, Postings
 from market.settlement.baseline import baseline_nano, bound_nano, imbalance_cost_nano, netting_nano
 from market.settlement.settle import settle
@@ -29,6 +29,7 @@ from market.settlement.tariff import AnyPrices
 from market.units import MICRO_PER_UNIT, Int8Array, IntArray
 from p2p.batches.roots import book_root, clearing_root, prices_root
 from p2p.wire.messages import PriceLine
+from wattswap.runs.rounds import Rounds, check_cleared
 
 if TYPE_CHECKING:
     from agents.community import Meters
@@ -82,7 +83,9 @@ class IntervalRecord:
         Where they react to the market, what they would have drawn and given without it is what they are held against:
         what all can save then counts what they pay to move energy for it.
         """
-        columns, settled = {**self.columns, **columns}, self.settled
+        # Those given come first, so that a record that was recomputed from messages has the columns in the same order.
+        others = {name: column for name, column in self.columns.items() if name not in columns}
+        columns, settled = {**columns, **others}, self.settled
         if f"{ALONE}import_wh" in columns:
             imported, exported = columns[f"{ALONE}import_wh"], columns[f"{ALONE}export_wh"]
             alone_nano = baseline_nano(imported, exported, self.prices)
@@ -181,31 +184,16 @@ def cleared_rounds(
     Raises:
         InfeasibleClearing: The mechanism broke a rule of the market.
     """
-    session, clear_ns = Session(setup.mechanism, setup.rules_at(i)), 0
+    market = Rounds(setup, i)
     orders = sent_orders(setup, community, i, signed=signed)
-    for number in range(1, setup.rounds + 1):
-        nothing = np.zeros(len(setup.roster), dtype=np.int64)
-        new = closed_book(setup, i, *columns_of(orders), net_wh=nothing, number=session.rounds)
-        refuse_unused(setup.mechanism, new, session.rules)
-        begun = perf_counter_ns()
-        session.clear(new)
-        clear_ns += perf_counter_ns() - begun
-        opened = Round(number, tape_of(session), session.bought_wh(len(setup.roster))[community.members])
-        if number < setup.rounds:
+    while market.done < setup.rounds:
+        market.clear(closed_book(setup, i, *columns_of(orders), number=market.done))
+        opened = market.opened(community.members)
+        if market.done < setup.rounds:
             orders = sent_orders(setup, community, i, signed=signed, opened=opened)
         else:
             community.end_rounds(opened)
-    clearing = session.clearing()
-    _check(setup, session.book, clearing)
-    return session.book, clearing, clear_ns
-
-
-def tape_of(session: Session) -> Tape:
-    """The public record of the rounds so far."""
-    book, accepted_wh, price, took = session.arrived()
-    return Tape(
-        rounds_of(book), book.side, book.energy_wh, book.limit_micro_per_kwh, accepted_wh, price, took
-    )
+    return market.result()
 
 
 def own_results(start_s: int, lines: IntArray, price: PriceLine | None) -> OwnResults:
@@ -242,7 +230,7 @@ def sent_orders(
         orders = community.bids(prices)
     orders = orders.of_rows(setup.takes_part(i)[orders.home])
     if signed:
-        setup.sign_and_check(setup.start_of(i), orders)
+        setup.sign_and_check(setup.start_of(i), orders, 0 if opened is None else opened.number)
     return orders
 
 
@@ -335,7 +323,7 @@ def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
         begun = perf_counter_ns()
         clearing = setup.mechanism.clear(book, rules)
         clear_ns = perf_counter_ns() - begun
-    _check(setup, book, clearing)
+    check_cleared(setup, book, clearing)
     return clearing, clear_ns
 
 
@@ -344,11 +332,6 @@ def position_wh(setup: Setup, book: OrderBook, clearing: Clearing) -> IntArray:
     position = np.zeros(len(setup.roster) + len(setup.accounts), dtype=np.int64)
     np.add.at(position, book.participant, book.side * clearing.accepted_wh)
     return position[: len(setup.roster)]
-
-
-def _check(setup: Setup, book: OrderBook, clearing: Clearing) -> None:
-    with MECHANISMS.held(setup.mechanism):
-        check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
 
 
 def settled_interval(

@@ -344,9 +344,11 @@ class Setup:
 
     @property
     def _limits(self) -> Limits:
-        """Ranges of messages: those of every chain, and the kinds of orders that the mechanism takes."""
+        """Ranges of messages: those of every chain, the rounds, and the kinds of orders that the mechanism takes."""
         kinds = sorted(kind for kind in OrderKind if kind.word in self.mechanism.order_kinds)
-        return replace(DEFAULT_LIMITS, order_kinds=tuple(int(kind) for kind in kinds))
+        if self.rounds > 1:
+            kinds = [OrderKind.SIMPLE]
+        return replace(DEFAULT_LIMITS, order_kinds=tuple(int(kind) for kind in kinds), rounds=self.rounds)
 
     @cached_property
     def member_list(self) -> Members:
@@ -372,24 +374,26 @@ class Setup:
     def _household_identities(self) -> list[Identity]:
         return [self.keys.identity("household", name) for name in self.roster]
 
-    def nonce(self, start_s: int) -> int:
-        """The nonce of a home's messages of an interval: the interval's number since 1970."""
-        return start_s // (self.minutes * 60)
+    def nonce(self, start_s: int, number: int = 0) -> int:
+        """The nonce of a home's message of a round: with one round the interval's number since 1970."""
+        return start_s // (self.minutes * 60) * self.rounds + number
 
-    def message(self, home: int, start_s: int, orders: Orders) -> OrderMessage | NothingMessage:
-        """The message of one home for an interval: its orders of more than 0 Wh, or that it has none."""
+    def message(
+        self, home: int, start_s: int, orders: Orders, number: int = 0
+    ) -> OrderMessage | NothingMessage:
+        """The message of one home for a round of an interval: its orders of more than 0 Wh, or that it has none."""
         rows = np.flatnonzero((orders.home == home) & (orders.energy_wh > 0)).tolist()
         side, energy, limit = orders.side, orders.energy_wh, orders.limit_micro_per_kwh
         lines = tuple(order_line(int(side[row]), int(energy[row]), int(limit[row])) for row in rows)
-        chain_id, name, nonce = self.genesis.chain_id, self.roster[home], self.nonce(start_s)
-        head = (messages.VERSION, chain_id, start_s, self.minutes, name, nonce)
+        chain_id, name, nonce = self.genesis.chain_id, self.roster[home], self.nonce(start_s, number)
+        head = (messages.VERSION, chain_id, start_s, self.minutes, name, nonce, number)
         return OrderMessage(*head, lines) if lines else NothingMessage(*head)
 
-    def sign_and_check(self, start_s: int, orders: Orders) -> None:
+    def sign_and_check(self, start_s: int, orders: Orders, number: int = 0) -> None:
         """Sign the orders of every home as it would and check them as the operator would."""
         keys, limits = self.member_list.by_id, self.genesis.params.limits
         for home in np.unique(orders.home[orders.energy_wh > 0]).tolist():
-            message = self.message(home, start_s, orders)
+            message = self.message(home, start_s, orders, number)
             data = sign_message(self._household_identities[home], message, limits)
             chain_id, kinds = self.genesis.chain_id, (Kind.ORDER,)
             open_message(data, chain_id=chain_id, kinds=kinds, household_keys=keys, limits=limits)

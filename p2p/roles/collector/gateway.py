@@ -17,6 +17,7 @@ from p2p.errors import Malformed, RemoteError, WrongKind
 from p2p.roles.collector.intake import HISTORY_INTERVALS
 from p2p.roles.exchange.collectors import Collectors
 from p2p.roles.exchange.journal import Journal
+from p2p.roles.exchange.tape import TAPE_PROTOCOL, PublicTape, TapeReader
 from p2p.roles.exchange.wire import (
     BATCH_PROTOCOL,
     INCLUSIONS_PROTOCOL,
@@ -24,6 +25,7 @@ from p2p.roles.exchange.wire import (
     POSITIONS_PROTOCOL,
     REFUSED_MARK,
     RESULT_PROTOCOL,
+    TRANSIENT,
     HandIn,
     HandInReply,
     ask,
@@ -34,10 +36,12 @@ from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES, LinkError
 from p2p.wire.identity import Identity
 from p2p.wire.messages import (
+    DEFAULT_LIMITS,
     PROMISES,
     VERSION,
     HandedIn,
     Kind,
+    Limits,
     LineQueryMessage,
     ReadingMessage,
     ReceiptCode,
@@ -86,6 +90,14 @@ class _Item:
         self.done.set()
 
 
+@dataclass(slots=True, eq=False)
+class _SharedTape:
+    """A tape that one home has asked for and all of the node receive."""
+
+    answer: PublicTape | RemoteError | None = None
+    done: trio.Event = field(default_factory=trio.Event)
+
+
 class Gateway:
     """Carries for its homes while `run` runs.
 
@@ -97,6 +109,8 @@ class Gateway:
         minutes: Length of the interval. [min]
         journal: Keeps what was signed; in memory where none is given.
         on_result: Called with every verified result that gossip brings.
+        limits: Ranges of the chain.
+        homes: Number of members of the chain.
     """
 
     def __init__(
@@ -108,6 +122,8 @@ class Gateway:
         minutes: int,
         journal: Journal | None = None,
         on_result: Callable[[ResultMessage], Awaitable[None]] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        homes: int = 1,
     ) -> None:
         self._transport = transport
         self.identities = dict(identities)
@@ -117,10 +133,14 @@ class Gateway:
         self.minutes = minutes
         self._journal = journal or Journal(None)
         self._on_result = on_result
-        self._said: dict[tuple[str, bool], _Item] = {}
+        self._limits = limits
+        self._reader = TapeReader(chain_id, limits, homes)
+        self._tapes: dict[tuple[int, int], _SharedTape] = {}
+        # By home, by whether it is a reading, and by round.
+        self._said: dict[tuple[str, bool, int], _Item] = {}
         self._overtaken: list[_Item] = []
         self._asked: list[_Item] = []
-        self._promises: dict[str, tuple[int, bytes, bytes]] = {}
+        self._promises: dict[tuple[str, int], tuple[int, bytes, bytes]] = {}
         self._newest = -1
         self._work = trio.Event()
 
@@ -159,9 +179,14 @@ class Gateway:
         """
         name, start, household = message_id(message), message.interval_start, message.household
         is_reading = isinstance(message, ReadingMessage)
+        number = 0 if isinstance(message, ReadingMessage) else message.round
         identity = self.identities[household]
         data = self._journal.sign_once(
-            int(is_reading), start, household, message.nonce, lambda: sign_message(identity, message)
+            int(is_reading),
+            start,
+            household,
+            message.nonce,
+            lambda: sign_message(identity, message, self._limits),
         )
         if start > self._newest:
             self._newest = start
@@ -174,38 +199,41 @@ class Gateway:
             if not isinstance(receipt, ReceiptMessage) or receipt.message_id != name:
                 raise WrongKind("a receipt for another message")
             if not is_reading and receipt.code in PROMISES:
-                self._promises[household] = (start, reply, data)
+                self._promises[household, number] = (start, reply, data)
             return None if receipt.code == ReceiptCode.EARLY else receipt
 
-        before = self._said.get((household, is_reading))
+        key = household, is_reading, number
+        before = self._said.get(key)
         if before is not None:
             self._overtaken.append(before)
-        item = self._said[household, is_reading] = _Item(start, BATCH_PROTOCOL, data, read)
+        item = self._said[key] = _Item(start, BATCH_PROTOCOL, data, read)
         answer = await self._wait(item)
         if not isinstance(answer, ReceiptMessage):
             raise TypeError(f"a {type(answer).__name__} where a receipt was due")
         return answer
 
-    def promise(self, household: str, interval_start: int) -> tuple[bytes, bytes] | None:
+    def promise(self, household: str, interval_start: int, number: int = 0) -> tuple[bytes, bytes] | None:
         """See `Household.promise`."""
-        start, *promise = self._promises.get(household, (-1, b"", b""))
+        start, *promise = self._promises.get((household, number), (-1, b"", b""))
         return (promise[0], promise[1]) if start == interval_start else None
 
-    async def ask(self, protocol: str, household: str, interval_start: int) -> bytes:
+    async def ask(self, protocol: str, household: str, interval_start: int, number: int = 0) -> bytes:
         """Ask for a home's settlement line, or its leaf, in its name; the proof is not checked here.
 
         Args:
             protocol: LINES_PROTOCOL, INCLUSIONS_PROTOCOL or POSITIONS_PROTOCOL.
+            number: Of the round, from 0; 0 for a line.
 
         Raises:
             NotTaken: The collector has no such thing any more.
         """
         nonce = interval_start // (self.minutes * 60)
-        query = LineQueryMessage(VERSION, self._chain_id, interval_start, self.minutes, household, nonce)
+        head = (VERSION, self._chain_id, interval_start, self.minutes, household, nonce)
+        query = LineQueryMessage(*head, number)
         item = _Item(
             interval_start,
             protocol,
-            sign_message(self.identities[household], query),
+            sign_message(self.identities[household], query, self._limits),
             lambda reply: reply or None,
         )
         self._asked.append(item)
@@ -230,6 +258,48 @@ class Gateway:
             except RemoteError as error:
                 self._transport.stats.refused.add(self._collectors.current.address, error.code, error.detail)
             self._work.set()  # a collector that was unreachable must receive everything again
+            await trio.sleep(pause)
+            pause = min(2 * pause, AGAIN_MAX_S)
+
+    async def tape(self, interval_start: int, number: int) -> PublicTape:
+        """Ask for the tape of a round, once for all homes of this node; waits until its gate has closed.
+
+        Raises:
+            NotTaken: The collector does not have it any more.
+            RemoteError: What came is no such tape.
+        """
+        shared = self._tapes.get((interval_start, number))
+        if shared is None:
+            self._tapes = {key: tape for key, tape in self._tapes.items() if key[0] >= interval_start}
+            shared = self._tapes[interval_start, number] = _SharedTape()
+            try:
+                shared.answer = await self._fetch_tape(interval_start, number)
+            except RemoteError as error:
+                self._transport.stats.refused.add(self._collectors.current.address, error.code, error.detail)
+                shared.answer = error
+            finally:
+                shared.done.set()
+        await shared.done.wait()
+        if not isinstance(shared.answer, PublicTape):
+            raise shared.answer or NotTaken("the gateway has stopped")
+        return shared.answer
+
+    async def _fetch_tape(self, interval_start: int, number: int) -> PublicTape:
+        async def request(question: bytes) -> bytes:
+            return await self._collectors.request(TAPE_PROTOCOL, question)
+
+        pause = AGAIN_MIN_S
+        while True:
+            try:
+                tape = await self._reader.fetch(interval_start, number, request)
+                if tape is not None:
+                    return tape
+            except LinkError:
+                pass
+            except RequestRefused as error:
+                if error.code not in TRANSIENT:
+                    raise NotTaken(f"the collector refused it: {error.code}") from None
+            self._work.set()  # as for a result
             await trio.sleep(pause)
             pause = min(2 * pause, AGAIN_MAX_S)
 
@@ -309,6 +379,7 @@ class Gateway:
             kinds=(kind,),
             household_keys=self._keys,
             collector_keys=self._collectors.keys,
+            limits=self._limits,
         )
 
 
@@ -350,14 +421,18 @@ class Member:
         """Ask for the own settlement line."""
         return await self.gateway.ask(LINES_PROTOCOL, self.id, interval_start)
 
-    async def inclusion(self, interval_start: int) -> bytes:
-        """Ask for the opening of the own leaf in the batch's inclusion root."""
-        return await self.gateway.ask(INCLUSIONS_PROTOCOL, self.id, interval_start)
+    async def inclusion(self, interval_start: int, number: int = 0) -> bytes:
+        """Ask for the opening of the own leaf of a round in the batch's inclusion root."""
+        return await self.gateway.ask(INCLUSIONS_PROTOCOL, self.id, interval_start, number)
 
-    async def position(self, interval_start: int) -> bytes:
-        """Ask for what was bought and sold, before it is settled."""
-        return await self.gateway.ask(POSITIONS_PROTOCOL, self.id, interval_start)
+    async def position(self, interval_start: int, number: int = 0) -> bytes:
+        """Ask for what was bought and sold up to a round, before it is settled."""
+        return await self.gateway.ask(POSITIONS_PROTOCOL, self.id, interval_start, number)
 
-    def promise(self, interval_start: int) -> tuple[bytes, bytes] | None:
+    async def tape(self, interval_start: int, number: int) -> PublicTape:
+        """Ask for the orders of the rounds up to one, without names."""
+        return await self.gateway.tape(interval_start, number)
+
+    def promise(self, interval_start: int, number: int = 0) -> tuple[bytes, bytes] | None:
         """See `Household.promise`."""
-        return self.gateway.promise(self.id, interval_start)
+        return self.gateway.promise(self.id, interval_start, number)

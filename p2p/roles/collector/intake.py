@@ -13,16 +13,20 @@ from p2p.roles.exchange.wire import Forgotten
 from p2p.wire.messages import HandedIn, Kind, OrderMessage, ReadingMessage, ReceiptCode
 
 HISTORY_INTERVALS: Final = 192
-"""Intervals whose receipts, results and lines are kept for those who ask again."""
+"""Intervals whose results and lines, and gates whose receipts are kept for those who ask again: with the most rounds
+those of the last three intervals."""
 REPLACEMENTS_MAX: Final = 1
 """How often a home may replace its message of one interval."""
 
 M = TypeVar("M", OrderMessage, ReadingMessage)
 T = TypeVar("T")
 
+Gate = tuple[int, int]
+"""Start of an interval and round of its market, from 0; readings have the round 0. [s since 1970, UTC]"""
+
 
 class CollectionOrder(LocalError, ValueError):
-    """An interval that cannot be collected now: they come one at a time, each later than the last."""
+    """A gate that cannot be opened now: they come one at a time, each later than the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Collected(Generic[M]):
         interval_start: Start of the interval. [s since 1970, UTC]
         messages: The message of each home that sent one, in roster order, verified.
         signed: The signed bytes of all messages, "nothing" included, in roster order.
-        nothing: Homes that stay out of the interval.
+        nothing: Homes that order nothing.
         absent: Members that sent nothing.
         refused: What was refused while the gate was open, by peer and code.
     """
@@ -57,9 +61,9 @@ class Entry:
 
 @dataclass(slots=True)
 class Pending:
-    """The messages of one interval."""
+    """The messages of one gate."""
 
-    interval_start: int
+    gate: Gate
     households: int
     entries: dict[str, Entry] = field(default_factory=dict)
     receipts: dict[bytes, bytes] = field(default_factory=dict)
@@ -90,71 +94,79 @@ class Pending:
 
 @dataclass(slots=True)
 class Intake:
-    """The intake of one sort of message: the open interval and the closed ones before it.
+    """The intake of one sort of message: the open gate and the closed ones before it.
 
     Args:
-        number: Under which the journal keeps its promises.
+        desk: Under which the journal keeps its promises.
     """
 
-    number: int
+    desk: int
     kinds: Sequence[Kind]
-    pending: dict[int, Pending] = field(default_factory=dict)
-    newest: int = -1
+    pending: dict[Gate, Pending] = field(default_factory=dict)
+    newest: Gate = (-1, 0)
 
-    def open(self, interval_start: int, households: int) -> Pending:
-        """Open the gate of an interval.
+    def open(self, gate: Gate, households: int) -> Pending:
+        """Open a gate.
 
         Args:
-            interval_start: Start of the interval. [s since 1970, UTC]
             households: How many homes may send something; the gate closes once all have.
 
         Raises:
             CollectionOrder: Another one is open, or this one is not later than the last.
         """
-        if self.newest >= 0 and not self.pending[self.newest].closed:
-            raise CollectionOrder(f"the gate of {self.newest} is still open; collect one interval at a time")
-        if interval_start <= self.newest:
-            raise CollectionOrder(f"interval {interval_start} after {self.newest}; the gate never goes back")
-        self.newest = interval_start
-        pending = Pending(interval_start, households)
+        if self.newest in self.pending and not self.pending[self.newest].closed:
+            raise CollectionOrder(f"the gate of {_words(self.newest)} is still open; collect one at a time")
+        if gate <= self.newest:
+            raise CollectionOrder(f"{_words(gate)} after {_words(self.newest)}; the gate never goes back")
+        self.newest = gate
+        pending = Pending(gate, households)
         if not households:
             pending.complete.set()
-        keep(self.pending, interval_start, pending)
+        keep(self.pending, gate, pending)
         return pending
 
     def classify(self, message: HandedIn) -> ReceiptCode:
         """The receipt code of a message that was not seen before."""
-        pending = self.pending.get(message.interval_start)
+        gate = gate_of(message)
+        pending = self.pending.get(gate)
         if pending is not None:
             return pending.classify(message)
-        return ReceiptCode.EARLY if message.interval_start > self.newest else ReceiptCode.LATE
+        return ReceiptCode.EARLY if gate > self.newest else ReceiptCode.LATE
 
 
-def keep(history: dict[int, T], interval_start: int, value: T) -> None:
-    """Add to a history, dropping the oldest intervals beyond HISTORY_INTERVALS."""
-    history[interval_start] = value
-    while len(history) > HISTORY_INTERVALS:
+def gate_of(message: HandedIn) -> Gate:
+    """The gate that a message is for."""
+    return message.interval_start, 0 if isinstance(message, ReadingMessage) else message.round
+
+
+def keep(history: dict[Gate, T], gate: Gate, value: T, most: int = HISTORY_INTERVALS) -> None:
+    """Add to a history, dropping the oldest beyond a number of gates."""
+    history[gate] = value
+    while len(history) > most:
         del history[min(history)]
 
 
-History = Mapping[int, Mapping[str, bytes]]
-"""Something for each home, by interval."""
+History = Mapping[Gate, Mapping[str, bytes]]
+"""Something for each home, by interval and round; what has no rounds has the round 0."""
 
 
-def own(history: History, household: str, interval_start: int) -> bytes:
+def own(history: History, household: str, gate: Gate) -> bytes:
     """Return what a history has for a home; as `look_up`."""
-    return look_up(history, interval_start, lambda found: found.get(household))
+    return look_up(history, gate, lambda found: found.get(household))
 
 
-def look_up(history: Mapping[int, T], interval_start: int, part: Callable[[T], bytes | None]) -> bytes:
+def look_up(history: Mapping[Gate, T], gate: Gate, part: Callable[[T], bytes | None]) -> bytes:
     """Return an answer of a history, b"" where it may still come."""
-    if interval_start not in history:
-        if history and interval_start < max(history):
-            raise Forgotten(
-                f"interval {interval_start} was skipped or is older than {HISTORY_INTERVALS} intervals"
-            )
+    if gate not in history:
+        if history and gate < max(history):
+            raise Forgotten(f"{_words(gate)} was skipped or is older than {HISTORY_INTERVALS} intervals")
         return b""
-    found = part(history[interval_start])
+    found = part(history[gate])
     if found is None:
-        raise Forgotten(f"interval {interval_start} has nothing for this home")
+        raise Forgotten(f"{_words(gate)} has nothing for this home, or no longer")
     return found
+
+
+def _words(gate: Gate) -> str:
+    start_s, number = gate
+    return f"interval {start_s}, round {number}" if number else f"interval {start_s}"

@@ -20,16 +20,19 @@ from p2p.errors import InvalidMessage, LocalError, NotAMember, OutOfRange, Remot
 from p2p.roles.collector.intake import (
     HISTORY_INTERVALS,
     Collected,
+    Gate,
     History,
     Intake,
     M,
     Pending,
     T,
+    gate_of,
     keep,
     look_up,
     own,
 )
 from p2p.roles.exchange.journal import Journal, Promise
+from p2p.roles.exchange.tape import TAPE_PROTOCOL, read_tape_query
 from p2p.roles.exchange.wire import (
     BATCH_PROTOCOL,
     BID_PROTOCOL,
@@ -45,6 +48,7 @@ from p2p.roles.exchange.wire import (
     HandInReply,
     read_batch,
     read_query,
+    read_round_query,
     result_topic,
 )
 from p2p.transports.base import Transport, peer_id_of
@@ -72,6 +76,8 @@ from p2p.wire.messages import (
 
 YIELD_AFTER: Final = 16
 """Signatures of a batch that are checked between two checkpoints of the scheduler."""
+TAPES_INTERVALS: Final = 2
+"""Intervals whose tapes are kept: the one that is traded, and the one before for a home that is slow."""
 
 
 class Operator:
@@ -125,13 +131,14 @@ class Operator:
         self._wanted: int | None = None
         self.speakers: set[str] = set()
         self._news = trio.Event()
-        self._results: dict[int, bytes] = {}
-        self._lines: dict[int, Mapping[str, bytes]] = {}
-        self._openings: dict[int, Mapping[str, bytes]] = {}
-        self._positions: dict[int, Mapping[str, bytes]] = {}
+        self._results: dict[Gate, bytes] = {}
+        self._lines: dict[Gate, Mapping[str, bytes]] = {}
+        self._openings: dict[Gate, Mapping[str, bytes]] = {}
+        self._positions: dict[Gate, Mapping[str, bytes]] = {}
+        self._tapes: dict[Gate, tuple[bytes, ...]] = {}
         transport.serve(BID_PROTOCOL, self._take_order)
         transport.serve(READING_PROTOCOL, self._take_reading)
-        transport.serve(LINE_PROTOCOL, partial(self._give, self._lines))
+        transport.serve(LINE_PROTOCOL, self._give_line)
         transport.serve(INCLUSION_PROTOCOL, partial(self._give, self._openings))
         transport.serve(RESULT_PROTOCOL, self._give_result)
         transport.serve(BATCH_PROTOCOL, self._take_batch)
@@ -139,6 +146,7 @@ class Operator:
         transport.serve(INCLUSIONS_PROTOCOL, partial(self._give_many, self._openings))
         transport.serve(POSITION_PROTOCOL, partial(self._give, self._positions))
         transport.serve(POSITIONS_PROTOCOL, partial(self._give_many, self._positions))
+        transport.serve(TAPE_PROTOCOL, self._give_tape)
 
     @property
     def refused(self) -> Refusals:
@@ -158,23 +166,26 @@ class Operator:
         while interval_start not in self._heard:
             await self._news.wait()
 
-    async def collect(self, interval_start: int, deadline_s: float) -> Collected[OrderMessage]:
-        """Open the gate of an interval and return its orders.
+    async def collect(
+        self, interval_start: int, deadline_s: float, number: int = 0
+    ) -> Collected[OrderMessage]:
+        """Open the gate of a round and return its orders.
 
         Args:
-            interval_start: A later interval than the one before. [s since 1970, UTC]
+            interval_start: Start of the interval. [s since 1970, UTC]
             deadline_s: How long the gate stays open; it closes earlier once every home has answered, and
                 then nothing can be replaced any more. [s]
+            number: Of the round, from 0. Interval and round are later than those before.
 
         Raises:
-            CollectionOrder: An interval that is open, or not later than the last.
+            CollectionOrder: A gate that is open, or not later than the last.
             JournalDamaged: A promise could not be written; this collector gives none any more.
         """
-        return await self._collect(self._orders, OrderMessage, interval_start, deadline_s)
+        return await self._collect(self._orders, OrderMessage, (interval_start, number), deadline_s)
 
     async def collect_readings(self, interval_start: int, deadline_s: float) -> Collected[ReadingMessage]:
         """Collect the meter readings of an interval, as `collect` does orders."""
-        return await self._collect(self._readings, ReadingMessage, interval_start, deadline_s)
+        return await self._collect(self._readings, ReadingMessage, (interval_start, 0), deadline_s)
 
     async def announce(self, result: ResultMessage) -> None:
         """Sign a result, keep it for those who ask, and gossip it.
@@ -193,7 +204,7 @@ class Operator:
         if result.chain_id != self._chain_id:
             raise InvalidMessage("ResultMessage: chain_id is not the chain of this operator")
         signed = sign_message(self._identity, result)
-        keep(self._results, result.interval_start, signed)
+        keep(self._results, (result.interval_start, 0), signed)
         self._journal.forget_before(result.interval_start)
         return signed
 
@@ -204,25 +215,38 @@ class Operator:
             lines: By home, none of them empty: that would look like one that is not ready. They may be made when
                 they are asked for.
         """
-        keep(self._lines, interval_start, lines)
+        keep(self._lines, (interval_start, 0), lines)
 
-    def provide_openings(self, interval_start: int, openings: Mapping[str, bytes]) -> None:
-        """Keep each home's opening of the batch's inclusion root, as `provide_lines` does lines."""
-        keep(self._openings, interval_start, openings)
+    def provide_openings(self, interval_start: int, openings: Mapping[str, bytes], number: int = 0) -> None:
+        """Keep each home's opening of the batch's inclusion root for a round, as `provide_lines` does lines."""
+        keep(self._openings, (interval_start, number), openings, HISTORY_INTERVALS * self._limits.rounds)
 
-    def provide_positions(self, interval_start: int, positions: Mapping[str, bytes]) -> None:
-        """Keep what each home has bought and sold, as `provide_lines` does lines."""
-        keep(self._positions, interval_start, positions)
+    def provide_positions(self, interval_start: int, positions: Mapping[str, bytes], number: int = 0) -> None:
+        """Keep what each home has bought and sold up to a round, for as many rounds as lines of intervals."""
+        keep(self._positions, (interval_start, number), positions)
 
-    async def _collect(
-        self, intake: Intake, wanted: type[M], interval_start: int, deadline_s: float
-    ) -> Collected[M]:
+    def provide_tape(self, interval_start: int, number: int, pages: tuple[bytes, ...]) -> None:
+        """Keep the tape of the rounds up to one, for anybody who asks, while its interval and the next are traded.
+
+        Args:
+            pages: As `tape.make_pages` returns them.
+        """
+        keep(self._tapes, (interval_start, number), pages, TAPES_INTERVALS * self._limits.rounds)
+
+    def end_rounds(self, interval_start: int) -> None:
+        """Note that an interval is settled: whoever asks for a tape of it that is not here waits no longer."""
+        last = (interval_start, self._limits.rounds - 1)
+        if self._limits.rounds > 1 and last not in self._tapes:
+            self.provide_tape(*last, ())
+
+    async def _collect(self, intake: Intake, wanted: type[M], gate: Gate, deadline_s: float) -> Collected[M]:
+        interval_start = gate[0]
         members = self._members_in(interval_start)
-        pending = intake.open(interval_start, len(members))
+        pending = intake.open(gate, len(members))
         self._restore(intake, pending)
         before = self.refused.counts.copy()
-        if self._journal.is_closed(intake.number, interval_start):
-            # A batch of this interval may be under way: a promise now could not be kept.
+        if self._journal.is_closed(intake.desk, *gate):
+            # The tape of the round is known, or a batch is under way: a promise now could not be kept.
             pending.closed = True
         else:
             try:
@@ -231,7 +255,7 @@ class Operator:
             finally:
                 pending.closed = True
             self._check_journal()
-            self._journal.close_gate(intake.number, interval_start)
+            self._journal.close_gate(intake.desk, *gate)
         spoken = [
             (household, pending.entries[household])
             for household in self._roster
@@ -257,7 +281,7 @@ class Operator:
 
     def _restore(self, intake: Intake, pending: Pending) -> None:
         """Put the promises back that were given before this process was started."""
-        for promise in self._journal.promises(intake.number, pending.interval_start):
+        for promise in self._journal.promises(intake.desk, *pending.gate):
             message = self._open(promise.message, intake.kinds)
             if isinstance(message, HandedIn):
                 pending.pin(message, promise.message, promise.name, promise.receipt)
@@ -273,7 +297,7 @@ class Operator:
     def _take(self, intake: Intake, peer: str, frame: bytes) -> bytes:
         """Check a message and return its receipt; a RemoteError goes back to the peer as its code."""
         self._check_journal()
-        promises: dict[tuple[int, int], list[Promise]] = {}
+        promises: dict[tuple[int, Gate], list[Promise]] = {}
         receipt = self._answer(peer, frame, self._read(peer, intake.kinds, frame), promises)
         self._write(promises)
         return receipt
@@ -283,7 +307,7 @@ class Operator:
         kinds = (*self._orders.kinds, *self._readings.kinds)
         opened = await self._read_all(peer, frame, lambda data: self._read(peer, kinds, data))
         self._check_journal()
-        promises: dict[tuple[int, int], list[Promise]] = {}
+        promises: dict[tuple[int, Gate], list[Promise]] = {}
         entries = [
             _code(found) if isinstance(found, RemoteError) else self._answer(peer, data, found, promises)
             for data, found in opened
@@ -332,35 +356,33 @@ class Operator:
             # The set is bounded: a peer could fill it without end, and what is dropped comes again when it is repeated.
             others = self._heard - {self._wanted}
             past = min(others)
-            self._heard.discard(past if past < self._orders.newest else max(others))
+            self._heard.discard(past if past < self._orders.newest[0] else max(others))
         news, self._news = self._news, trio.Event()
         news.set()
 
     def _answer(
-        self, peer: str, frame: bytes, message: HandedIn, promises: dict[tuple[int, int], list[Promise]]
+        self, peer: str, frame: bytes, message: HandedIn, promises: dict[tuple[int, Gate], list[Promise]]
     ) -> bytes:
         """Check a message and return its receipt; a promise that must be written first goes to `promises`."""
         intake = self._readings if isinstance(message, ReadingMessage) else self._orders
-        name = message_id(message)
-        pending = intake.pending.get(message.interval_start)
+        name, gate = message_id(message), gate_of(message)
+        pending = intake.pending.get(gate)
         if pending is not None and name in pending.receipts:
             return pending.receipts[name]
         code = intake.classify(message)
         receipt = self._receipt(message, name, code)
         if pending is not None and code in PROMISES:
             pending.pin(message, frame, name, receipt)
-            promises.setdefault((intake.number, message.interval_start), []).append(
-                Promise(name, frame, receipt)
-            )
+            promises.setdefault((intake.desk, gate), []).append(Promise(name, frame, receipt))
         elif code != ReceiptCode.EARLY:  # which is not a refusal: it comes again
             detail = f"{message.household}, interval {message.interval_start}, nonce {message.nonce}"
             self.refused.add(peer, code.name.lower(), detail)
         return receipt
 
-    def _write(self, promises: Mapping[tuple[int, int], Sequence[Promise]]) -> None:
+    def _write(self, promises: Mapping[tuple[int, Gate], Sequence[Promise]]) -> None:
         try:
-            for (intake, interval_start), given in promises.items():
-                self._journal.promise(intake, interval_start, given)
+            for (desk, (interval_start, number)), given in promises.items():
+                self._journal.promise(desk, interval_start, given, number)
         except LocalError as error:
             # The intakes hold promises that no journal knows: none of them may leave, now or when asked for again.
             self._broken = error
@@ -380,18 +402,26 @@ class Operator:
 
     # --- asking ---------------------------------------------------------------------------------------
 
+    async def _give_line(self, peer: str, frame: bytes) -> bytes:
+        return own(self._lines, self._home_of(peer), (read_query(frame, self._chain_id), 0))
+
     async def _give(self, history: History, peer: str, frame: bytes) -> bytes:
+        home = self._home_of(peer)
+        return own(history, home, read_round_query(frame, self._chain_id, self._limits.rounds))
+
+    def _home_of(self, peer: str) -> str:
         household = self._peers.get(peer)
         if household is None:
             raise UnknownHousehold("the key of this connection belongs to no home of the roster")
-        return own(history, household, read_query(frame, self._chain_id))
+        return household
 
     async def _give_many(self, history: History, peer: str, frame: bytes) -> bytes:
         def read(data: bytes) -> bytes:
             query = self._open(data, (Kind.LINE_QUERY,))
             if not isinstance(query, LineQueryMessage):
                 raise TypeError(f"a {type(query).__name__} passed the check of kinds")
-            return own(history, query.household, query.interval_start)
+            number = 0 if history is self._lines else query.round
+            return own(history, query.household, (query.interval_start, number))
 
         opened = await self._read_all(peer, frame, read)
         return encode(
@@ -401,7 +431,15 @@ class Operator:
         )
 
     async def _give_result(self, _peer: str, frame: bytes) -> bytes:
-        return look_up(self._results, read_query(frame, self._chain_id), lambda signed: signed)
+        return look_up(self._results, (read_query(frame, self._chain_id), 0), lambda signed: signed)
+
+    async def _give_tape(self, _peer: str, frame: bytes) -> bytes:
+        query = read_tape_query(frame, self._chain_id, self._limits.rounds)
+
+        def page(pages: tuple[bytes, ...]) -> bytes | None:
+            return pages[query.page] if 0 <= query.page < len(pages) else None
+
+        return look_up(self._tapes, (query.interval_start, query.round), page)
 
 
 def _code(error: RemoteError) -> bytes:

@@ -16,15 +16,16 @@ from typing import NamedTuple, Self
 from p2p.databases import DURABLE, cleared_half, transaction
 from p2p.errors import LocalError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE promises (
-  number INTEGER PRIMARY KEY, desk INTEGER NOT NULL, interval_start INTEGER NOT NULL,
+  number INTEGER PRIMARY KEY, desk INTEGER NOT NULL, interval_start INTEGER NOT NULL, round INTEGER NOT NULL,
   name BLOB NOT NULL, message BLOB NOT NULL, receipt BLOB NOT NULL, checksum BLOB NOT NULL);
-CREATE INDEX promises_by_interval ON promises (desk, interval_start);
+CREATE INDEX promises_by_interval ON promises (desk, interval_start, round);
 CREATE TABLE closed (
-  desk INTEGER NOT NULL, interval_start INTEGER NOT NULL, PRIMARY KEY (desk, interval_start)) WITHOUT ROWID;
+  desk INTEGER NOT NULL, interval_start INTEGER NOT NULL, round INTEGER NOT NULL,
+  PRIMARY KEY (desk, interval_start, round)) WITHOUT ROWID;
 CREATE TABLE signed (
   desk INTEGER NOT NULL, interval_start INTEGER NOT NULL, household TEXT NOT NULL, nonce INTEGER NOT NULL,
   message BLOB NOT NULL, checksum BLOB NOT NULL, PRIMARY KEY (desk, interval_start, household, nonce)
@@ -102,23 +103,24 @@ class Journal:
         """Close the file."""
         self._connection.close()
 
-    def promise(self, desk: int, interval_start: int, promises: Iterable[Promise]) -> None:
+    def promise(self, desk: int, interval_start: int, promises: Iterable[Promise], number: int = 0) -> None:
         """Write promises, durably and all together, before their receipts leave.
 
         Args:
             desk: 0 for orders, 1 for readings.
+            number: Of the round; 0 for readings.
         """
-        key = _key(desk, interval_start)
-        rows = [(desk, interval_start, *promise, _checksum(key, *promise)) for promise in promises]
+        key = _key(desk, interval_start, number)
+        rows = [(desk, interval_start, number, *promise, _checksum(key, *promise)) for promise in promises]
         with self._explained(), transaction(self._connection):
             self._connection.executemany(
-                "INSERT INTO promises (desk, interval_start, name, message, receipt, checksum)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO promises (desk, interval_start, round, name, message, receipt, checksum)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
 
-    def promises(self, desk: int, interval_start: int) -> list[Promise]:
-        """The promises of an interval, in the order they were given.
+    def promises(self, desk: int, interval_start: int, number: int = 0) -> list[Promise]:
+        """The promises of a round of an interval, in the order they were given.
 
         Raises:
             JournalDamaged: A row is not as it was written.
@@ -126,25 +128,27 @@ class Journal:
         with self._explained():
             rows = self._connection.execute(
                 "SELECT name, message, receipt, checksum FROM promises"
-                " WHERE desk = ? AND interval_start = ? ORDER BY number",
-                (desk, interval_start),
+                " WHERE desk = ? AND interval_start = ? AND round = ? ORDER BY number",
+                (desk, interval_start, number),
             ).fetchall()
         found = [Promise(*row[:3]) for row in rows]
-        key = _key(desk, interval_start)
+        key = _key(desk, interval_start, number)
         if not all(_holds(row[3], key, *promise) for promise, row in zip(found, rows, strict=True)):
             raise JournalDamaged(self._path, f"a promise of interval {interval_start} has changed")
         return found
 
-    def close_gate(self, desk: int, interval_start: int) -> None:
-        """Write, durably, that nothing more is promised for an interval: its batch may be signed now."""
+    def close_gate(self, desk: int, interval_start: int, number: int = 0) -> None:
+        """Write, durably, that nothing more is promised for a round: what follows from it may be said or signed now."""
         with self._explained():
-            self._connection.execute("INSERT OR IGNORE INTO closed VALUES (?, ?)", (desk, interval_start))
+            row = (desk, interval_start, number)
+            self._connection.execute("INSERT OR IGNORE INTO closed VALUES (?, ?, ?)", row)
 
-    def is_closed(self, desk: int, interval_start: int) -> bool:
-        """Whether the gate of an interval was closed, by this process or one before it."""
+    def is_closed(self, desk: int, interval_start: int, number: int = 0) -> bool:
+        """Whether the gate of a round was closed, by this process or one before it."""
         with self._explained():
             found = self._connection.execute(
-                "SELECT 1 FROM closed WHERE desk = ? AND interval_start = ?", (desk, interval_start)
+                "SELECT 1 FROM closed WHERE desk = ? AND interval_start = ? AND round = ?",
+                (desk, interval_start, number),
             ).fetchone()
         return found is not None
 
@@ -221,10 +225,10 @@ class Journal:
 
     def _check_rows(self) -> None:
         """Check every row with its key: one whose key has changed would not be found."""
-        for desk, start, *promise, checksum in self._connection.execute(
-            "SELECT desk, interval_start, name, message, receipt, checksum FROM promises"
+        for desk, start, number, *promise, checksum in self._connection.execute(
+            "SELECT desk, interval_start, round, name, message, receipt, checksum FROM promises"
         ):
-            if not _holds(checksum, _key(desk, start), *promise):
+            if not _holds(checksum, _key(desk, start, number), *promise):
                 raise JournalDamaged(self._path, f"a promise of interval {start} has changed")
         for desk, start, household, nonce, message, checksum in self._connection.execute(
             "SELECT desk, interval_start, household, nonce, message, checksum FROM signed"

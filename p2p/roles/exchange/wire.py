@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from p2p.errors import OutOfRange, RemoteError, WrongChain, WrongVersion
-from p2p.wire.codec import Record, decode, encode
+from p2p.wire.codec import INT64_MAX, Record, decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.messages import VERSION
 
@@ -21,15 +21,18 @@ BATCH_PROTOCOL: Final = "/wattswap/batch/1"
 """A HandIn of signed orders, "nothing" and readings -> a HandInReply with a receipt for each."""
 LINES_PROTOCOL: Final = "/wattswap/lines/1"
 """A HandIn of signed questions for lines -> a HandInReply with a line for each, empty while it is not ready."""
-INCLUSION_PROTOCOL: Final = "/wattswap/inclusion/1"
-"""An IntervalQuery -> the opening of the asking home's leaf in the batch's inclusion root; or empty."""
+INCLUSION_PROTOCOL: Final = "/wattswap/inclusion/2"
+"""A RoundQuery -> the opening of the asking home's leaf in the batch's inclusion root; or empty."""
 INCLUSIONS_PROTOCOL: Final = "/wattswap/inclusions/1"
 """A HandIn of signed questions for lines -> a HandInReply with an opening for each, or empty."""
-POSITION_PROTOCOL: Final = "/wattswap/position/1"
-"""An IntervalQuery -> what the asking home has bought and sold, a Position, once the gate is closed; or empty."""
+POSITION_PROTOCOL: Final = "/wattswap/position/2"
+"""A RoundQuery -> what the asking home has bought and sold in the rounds so far, a Position, once the gate of the round
+is closed; or empty."""
 POSITIONS_PROTOCOL: Final = "/wattswap/positions/1"
 """A HandIn of signed questions for lines -> a HandInReply with a Position for each, or empty."""
 
+TRANSIENT: Final = frozenset({"handler_timeout", "stalled"})
+"""Codes of refusals after which the same question is asked again."""
 BATCH_MAX: Final = 512
 """Most messages of a batch."""
 REFUSED_MARK: Final = b"!"
@@ -54,6 +57,20 @@ class IntervalQuery(Record, frozen=True):
     interval_start: int
 
 
+class RoundQuery(Record, frozen=True):
+    """A question about one round of an interval.
+
+    Args:
+        interval_start: Start of the interval. [s since 1970, UTC]
+        round: Of its market, from 0.
+    """
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    round: int
+
+
 class HandIn(Record, frozen=True):
     """Signed messages of several homes, carried by a gateway that signs nothing itself."""
 
@@ -69,11 +86,12 @@ class HandInReply(Record, frozen=True):
 
 
 class Position(Record, frozen=True):
-    """What a home has bought and sold in an interval before it is settled; its settlement line proves it. [Wh]"""
+    """What a home has bought and sold in an interval up to a round, before it is settled; its line proves it. [Wh]"""
 
     version: int
     chain_id: bytes
     interval_start: int
+    round: int
     bought_wh: int
     sold_wh: int
 
@@ -88,6 +106,11 @@ def ask(chain_id: bytes, interval_start: int) -> bytes:
     return encode(IntervalQuery(VERSION, chain_id, interval_start))
 
 
+def ask_round(chain_id: bytes, interval_start: int, number: int) -> bytes:
+    """The bytes of a query about a round."""
+    return encode(RoundQuery(VERSION, chain_id, interval_start, number))
+
+
 def read_query(data: bytes, chain_id: bytes) -> int:
     """Return the interval start a query asks for.
 
@@ -95,6 +118,26 @@ def read_query(data: bytes, chain_id: bytes) -> int:
         RemoteError: Not a query, or one for another chain or version.
     """
     return _read(IntervalQuery, data, chain_id, 128).interval_start
+
+
+def read_round_query(data: bytes, chain_id: bytes, rounds: int) -> tuple[int, int]:
+    """Return the interval start and the round that a query asks for.
+
+    Args:
+        rounds: Of the market.
+
+    Raises:
+        RemoteError: Not a query, one for another chain or version, or for a round that the market does not have.
+    """
+    query = _read(RoundQuery, data, chain_id, 128)
+    check_round(query.round, rounds)
+    return query.interval_start, query.round
+
+
+def check_round(number: int, rounds: int) -> None:
+    """Raise `OutOfRange` unless a market of so many rounds has this one."""
+    if not 0 <= number < rounds:
+        raise OutOfRange(f"round is {number}; it must lie in 0..{rounds - 1}")
 
 
 def read_batch(data: bytes, chain_id: bytes) -> tuple[bytes, ...]:
@@ -109,19 +152,30 @@ def read_batch(data: bytes, chain_id: bytes) -> tuple[bytes, ...]:
     return messages
 
 
-def read_position(data: bytes, chain_id: bytes, interval_start: int) -> int:
+def read_position(
+    data: bytes, chain_id: bytes, interval_start: int, number: int = 0, most_wh: int = INT64_MAX
+) -> int:
     """Return what a home has bought less what it has sold. [Wh]
 
+    Args:
+        most_wh: The most that it can have bought or sold in all rounds together. [Wh]
+
     Raises:
-        RemoteError: Not a position, or one of another interval, chain or version.
+        RemoteError: Not a position, one of another round, interval, chain or version, or one outside its range.
     """
     position = _read(Position, data, chain_id, 128)
-    if position.interval_start != interval_start:
-        raise OutOfRange(f"the position of {position.interval_start}; asked for {interval_start}")
-    return position.bought_wh - position.sold_wh
+    if (position.interval_start, position.round) != (interval_start, number):
+        raise OutOfRange(
+            f"the position of {position.interval_start}, round {position.round};"
+            f" asked for {interval_start}, round {number}"
+        )
+    bought_wh, sold_wh = position.bought_wh, position.sold_wh
+    if not 0 <= min(bought_wh, sold_wh) <= max(bought_wh, sold_wh) <= most_wh:
+        raise OutOfRange(f"{bought_wh} Wh bought and {sold_wh} Wh sold; each must lie in 0..{most_wh}")
+    return bought_wh - sold_wh
 
 
-Q = TypeVar("Q", IntervalQuery, HandIn, Position)
+Q = TypeVar("Q", IntervalQuery, RoundQuery, HandIn, Position)
 
 
 def _read(kind: type[Q], data: bytes, chain_id: bytes, max_bytes: int) -> Q:

@@ -174,8 +174,8 @@ async function live(settings) {
   const { minutes } = home.genesis.params;
   for (let i = 0; i < settings.intervals; i += 1) {
     const start = BigInt(settings.first) + BigInt(i) * minutes * 60n;
-    const about = { version: 2, chain_id: home.genesis.chainId, interval_start: start, minutes, household: home.id, nonce: i };
-    const order = { ...about, orders: [{ side: 1, energy_wh: 300 + i, limit_micro_per_kwh: 250_000 - i, node: 0, kind: 0, terms: [] }] };
+    const about = { version: 3, chain_id: home.genesis.chainId, interval_start: start, minutes, household: home.id, nonce: i };
+    const order = { ...about, round: 0, orders: [{ side: 1, energy_wh: 300 + i, limit_micro_per_kwh: 250_000 - i, node: 0, kind: 0, terms: [] }] };
     if (i === 0) say('forged', { code: await home.forge(order), connection: home.connection.status });
     say('order', { number: i, ...await home.handIn('order', order) });
     say('reading', { number: i, ...await home.handIn('reading', { ...about, import_wh: 310 + i, export_wh: 0, quality: 0 }) });

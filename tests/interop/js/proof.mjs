@@ -12,7 +12,7 @@ const MODULES = ['accounts', 'governance', 'guarantees', 'meters', 'settlement']
 const of = (type, names) => names.split(' ').map((name) => [name, type]);
 const GOVERNED = of('int', 'tx_quota quota_window proposal_heights evidence_heights guarantee_days');
 const PARAMS = [['currency', 'str'], ...of('int', 'minutes max_energy_wh max_price_micro_per_kwh max_node'),
-  ['order_kinds', { list: 'int' }], ['rules_hash', 'bytes'], ['full_entries', 'int'], ['governed', GOVERNED]];
+  ['order_kinds', { list: 'int' }], ['rounds', 'int'], ['rules_hash', 'bytes'], ['full_entries', 'int'], ['governed', GOVERNED]];
 const GENESIS = [['version', 'int'], ['name', 'str'], ['time_ms', 'int'], ['params', PARAMS],
   ['authorities', { list: 'bytes' }], ['operators', { list: 'bytes' }], ['members_root', 'bytes'], ['members', 'int'],
   ['accounts', { list: 'str' }], ['modules', { list: 'str' }]];
@@ -36,9 +36,9 @@ const fail = (detail, code = 'bad_proof') => { throw new Refused(code, detail); 
 
 export function openGenesis(bytes) {
   const genesis = decode(GENESIS, bytes, GENESIS_MAX);
-  if (genesis.version !== 3n) fail(`genesis version ${genesis.version}`, 'wrong_version');
-  const { max_energy_wh: energy, max_price_micro_per_kwh: price, max_node: node, order_kinds: kinds } = genesis.params;
-  return { ...genesis, chainId: sha256(bytes), limits: { energy, price, node, kinds } };
+  if (genesis.version !== 4n) fail(`genesis version ${genesis.version}`, 'wrong_version');
+  const { max_energy_wh: energy, max_price_micro_per_kwh: price, max_node: node, order_kinds: kinds, rounds } = genesis.params;
+  return { ...genesis, chainId: sha256(bytes), limits: { energy, price, node, kinds, rounds } };
 }
 
 export const leafHash = (data) => sha256(Uint8Array.of(0), data);
@@ -94,7 +94,7 @@ function checkHeader(header, cert, keys, genesis) {
 /** Returns the line {interval_start, account, height, values} that a proof proves; throws a Refused otherwise. */
 export function checkProof(bytes, genesis) {
   const bundle = decode(BUNDLE, bytes, PROOF_MAX);
-  if (bundle.version !== 3n) fail(`version ${bundle.version}`);
+  if (bundle.version !== 4n) fail(`version ${bundle.version}`);
   let keys = genesis.authorities, height = 0n;
   for (const change of bundle.changes) {
     if (change.header.height <= height || change.header.height >= bundle.header.height) fail('changes out of order');

@@ -13,19 +13,20 @@ const MESSAGE_MAX = 4096, MAX_ORDERS = 64, MAX_TIME = 2n ** 36n, INT64_MAX = 2n 
 const ints = (...names) => names.map((name) => [name, 'int']);
 const begin = [['version', 'int'], ['chain_id', 'bytes']];
 const interval = [...begin, ...ints('interval_start', 'minutes'), ['household', 'str'], ['nonce', 'int']];
+const round = [...interval, ['round', 'int']];
 export const PRICE = ints('lo', 'hi', 'price');
 
 const ORDER = [...ints('side', 'energy_wh', 'limit_micro_per_kwh', 'node', 'kind'), ['terms', { list: 'int' }]];
 
 export const KINDS = {
-  order: [1, [...interval, ['orders', { list: ORDER }]]],
+  order: [1, [...round, ['orders', { list: ORDER }]]],
   reading: [2, [...interval, ...ints('import_wh', 'export_wh', 'quality')]],
   receipt: [3, [...begin, ['interval_start', 'int'], ['household', 'str'], ['message_id', 'bytes'], ['code', 'int']]],
   result: [4, [...begin, ...ints('interval_start', 'minutes', 'height'),
     ...['book_root', 'clearing_root', 'postings_root', 'block_hash'].map((name) => [name, 'bytes']),
     ['price', { nil: PRICE }], ['prices_root', 'bytes'], ['traded_wh', 'int'], ['next_collector', 'bytes']]],
-  nothing: [5, interval],
-  line_query: [6, interval],
+  nothing: [5, round],
+  line_query: [6, round],
 };
 const SIGNED = [['kind', 'int'], ['body', 'bytes'], ['public_key', 'bytes'], ['signature', 'bytes']];
 const INTERVAL_QUERY = [...begin, ['interval_start', 'int']];
@@ -65,7 +66,7 @@ export function openMessage(data, names, context) {
   const name = names.find((one) => BigInt(KINDS[one][0]) === signed.kind);
   if (!name) throw new Refused('wrong_kind', `kind ${signed.kind}`);
   const message = decode(KINDS[name][1], signed.body, MESSAGE_MAX);
-  if (message.version !== 2n) throw new Refused('wrong_version', `version ${message.version}`);
+  if (message.version !== 3n) throw new Refused('wrong_version', `version ${message.version}`);
   if (!same(message.chain_id, context.chainId)) throw new Refused('wrong_chain', hex(message.chain_id));
   const problem = problemOf(name, message, context.limits);
   if (problem) throw new Refused('out_of_range', problem);
@@ -80,7 +81,7 @@ export function openMessage(data, names, context) {
 function problemOf(name, message, limits) {
   const { energy } = limits;
   const bounds = {
-    interval_start: [0n, MAX_TIME], nonce: [0n, INT64_MAX],
+    interval_start: [0n, MAX_TIME], nonce: [0n, INT64_MAX], round: [0n, limits.rounds - 1n],
     import_wh: [0n, energy], export_wh: [0n, energy],
     quality: [0n, 2n], code: [0n, 6n], height: [0n, INT64_MAX], traded_wh: [0n, INT64_MAX],
   };
@@ -109,6 +110,6 @@ function ordersProblem(orders, { energy, price, node, kinds }) {
   return orders.reduce((sum, order) => sum + order.energy_wh, 0n) > energy ? 'energies add up to too much' : null;
 }
 
-export const DEFAULT_LIMITS = { energy: 1_000_000n, price: 1_000_000_000n, node: 1_000_000n, kinds: [0n] };
-export const ask = (chainId, start) => encode(INTERVAL_QUERY, { version: 2, chain_id: chainId, interval_start: start });
+export const DEFAULT_LIMITS = { energy: 1_000_000n, price: 1_000_000_000n, node: 1_000_000n, kinds: [0n], rounds: 1n };
+export const ask = (chainId, start) => encode(INTERVAL_QUERY, { version: 3, chain_id: chainId, interval_start: start });
 export const resultTopic = (chainId) => `/wattswap/${hex(chainId.subarray(0, 8))}/result/1`;

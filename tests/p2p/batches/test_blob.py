@@ -27,6 +27,7 @@ from p2p.errors import (
 from p2p.wire.codec import decode, encode
 from p2p.wire.messages import (
     Kind,
+    Limits,
     NothingMessage,
     OrderLine,
     OrderMessage,
@@ -344,7 +345,7 @@ def test_the_blob_of_another_chain_is_refused() -> None:
         opened(SAMPLE, keyed_genesis(MEMBERS, name="another street"))
 
 
-@pytest.mark.parametrize("version", [0, 1, 3])
+@pytest.mark.parametrize("version", [0, 2, 4])
 def test_another_version_is_refused(version: int) -> None:
     with pytest.raises(Malformed, match="version"):
         opened(encode(msgspec.structs.replace(decode(Blob, SAMPLE), version=version)))
@@ -358,9 +359,9 @@ def test_a_secret_of_another_length_is_refused(length: int) -> None:
 
 def test_bytes_that_are_not_the_only_encoding_are_refused() -> None:
     """The version as a two-byte integer."""
-    assert SAMPLE[1] == 2
+    assert SAMPLE[1] == 3
     with pytest.raises(NonCanonical):
-        opened(SAMPLE[:1] + b"\xcc\x02" + SAMPLE[2:])
+        opened(SAMPLE[:1] + b"\xcc\x03" + SAMPLE[2:])
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", SAMPLE[:-1], SAMPLE + b"\x00"])
@@ -373,3 +374,79 @@ def test_more_bytes_than_a_blob_may_have_are_refused_unread(monkeypatch: pytest.
     monkeypatch.setattr("p2p.batches.blob.MAX_BLOB_BYTES", len(SAMPLE) - 1)
     with pytest.raises(TooLarge):
         opened(SAMPLE)
+
+
+# --- rounds -------------------------------------------------------------------------------------------------
+
+ROUNDS = 3
+OF_ROUNDS = keyed_genesis(MEMBERS, limits=Limits(rounds=ROUNDS))
+
+
+def blob_of_rounds(messages: Sequence[Said]) -> bytes:
+    return make_blob(ROSTER, START, SECRET, [signed(message) for message in messages])
+
+
+IN_ROUNDS: tuple[Said, ...] = (
+    reading(OF_ROUNDS, "house-0"),
+    order(OF_ROUNDS, "house-1", 9, number=2),
+    nothing(OF_ROUNDS, "house-0", 8, number=1),
+    order(OF_ROUNDS, "house-0", 9, number=2),
+    order(OF_ROUNDS, "house-1", 7),
+    reading(OF_ROUNDS, "house-1"),
+)
+
+
+@given(st.permutations(IN_ROUNDS))
+def test_lines_are_by_round_and_then_in_roster_order(said: list[Said]) -> None:
+    data = blob_of_rounds(said)
+    lines = decode(Blob, data).lines
+    places = [(line.kind == Kind.READING, line.round, line.participant) for line in lines]
+    assert places == [(False, 0, 1), (False, 1, 0), (False, 2, 0), (False, 2, 1), (True, 0, 0), (True, 0, 1)]
+    content = opened(data, OF_ROUNDS)
+    assert [(m.round, m.household) for m in content.orders] == [
+        (0, "house-1"),
+        (2, "house-0"),
+        (2, "house-1"),
+    ]
+    assert content.nothings == (IN_ROUNDS[2],)
+    assert {*content.orders, *content.nothings, *content.readings} == set(IN_ROUNDS)
+
+
+def with_lines(edit: Callable[[list[Line]], None]) -> bytes:
+    blob = decode(Blob, blob_of_rounds(IN_ROUNDS))
+    lines = list(blob.lines)
+    edit(lines)
+    return encode(msgspec.structs.replace(blob, lines=tuple(lines)))
+
+
+def moved(number: int, round_: int) -> Callable[[list[Line]], None]:
+    def edit(lines: list[Line]) -> None:
+        lines[number] = msgspec.structs.replace(lines[number], round=round_)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "code"),
+    [
+        (lambda lines: lines.insert(2, lines[2]), "malformed"),  # twice in a round
+        (lambda lines: lines.reverse(), "malformed"),
+        (lambda lines: lines.append(lines.pop(1)), "malformed"),
+        (moved(1, 0), "malformed"),  # before the home in front of it
+        (moved(0, 1), "malformed"),
+        (moved(3, 3), "out_of_range"),
+        (moved(0, -1), "out_of_range"),
+        (moved(0, 2**62), "malformed"),
+        (moved(5, 1), "malformed"),  # a reading
+        (lambda lines: lines.__delitem__(slice(0, 1)) or moved(0, 0)(lines), "wrong_signature"),
+    ],
+)
+def test_lines_that_are_moved_to_another_round_are_refused(
+    edit: Callable[[list[Line]], None], code: str
+) -> None:
+    assert refusal(with_lines(edit), OF_ROUNDS) == code
+
+
+def test_a_blob_of_several_rounds_is_refused_in_a_market_of_one() -> None:
+    data = blob_of_rounds([order(GENESIS, "house-0", number=1)])
+    assert refusal(data, GENESIS) == "out_of_range"

@@ -27,6 +27,7 @@ from p2p.errors import BadProof, NonCanonical, RemoteError, TooLarge, WrongChain
 from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import (
+    Limits,
     NothingMessage,
     OrderMessage,
     ReceiptCode,
@@ -305,7 +306,7 @@ def test_the_receipt_of_another_message_convicts_nobody() -> None:
 def test_a_receipt_that_moves_its_message_to_another_interval_convicts_nobody() -> None:
     """A careless collector might sign one; the batch of that interval holds the messages of that interval."""
     head = (GENESIS.chain_id, START + STEP, MINE.household, message_id(MINE))
-    moved = sign_message(OPERATOR, ReceiptMessage(2, *head, ReceiptCode.ACCEPTED))
+    moved = sign_message(OPERATOR, ReceiptMessage(3, *head, ReceiptCode.ACCEPTED))
     tx = batch_of(include(ROSTER, others("house-2"), SECRET), start=START + STEP)
     with pytest.raises(BadProof, match="another message"):
         check_omission(changed(receipt=moved, tx=tx), GENESIS)
@@ -362,9 +363,9 @@ def test_a_proof_that_is_too_long_is_refused_unread() -> None:
 
 def test_a_proof_in_other_bytes_than_its_only_encoding_is_refused() -> None:
     """The version as a two-byte integer says the same and is not what `make_omission` writes."""
-    assert DROPPED[1] == 2
+    assert DROPPED[1] == 3
     with pytest.raises(NonCanonical):
-        check_omission(DROPPED[:1] + b"\xcc\x02" + DROPPED[2:], GENESIS)
+        check_omission(DROPPED[:1] + b"\xcc\x03" + DROPPED[2:], GENESIS)
 
 
 def test_a_reading_is_no_message_of_the_tree() -> None:
@@ -437,3 +438,65 @@ def test_a_path_that_is_too_short_or_too_long_is_refused() -> None:
     path = decode(Omission, DROPPED).path
     for other in (path[:-32], path + bytes(32), path[:-1], b""):
         assert refusal(changed(path=other)) == "bad_proof"
+
+
+# --- rounds -------------------------------------------------------------------------------------------------
+
+ROUNDS = 3
+OF_ROUNDS = keyed_genesis(MEMBERS, limits=Limits(rounds=ROUNDS))
+
+
+def of_round(number: int, household: str = "house-2", nonce: int = 4) -> OrderMessage:
+    return order(OF_ROUNDS, household, nonce, number=number)
+
+
+def accusation(
+    message: OrderMessage, in_batch: list[Spoken], leaf: int | None = None, genesis: Genesis = OF_ROUNDS
+) -> bytes:
+    """A proof about house-2 that opens the leaf of the message's round, or that of another one."""
+    inclusion = include(ROSTER, in_batch, SECRET, ROUNDS)
+    return make_omission(
+        receipt(message, ReceiptCode.ACCEPTED),
+        signed(message),
+        homes(MEMBERS).proof(2),
+        inclusion.opening(2, message.round if leaf is None else leaf),
+        batch_of(inclusion, genesis=genesis),
+    )
+
+
+def all_but(household: str, number: int) -> list[Spoken]:
+    """Everybody's message of every round but one."""
+    everything = [of_round(n, name, nonce=4 + n) for n in range(ROUNDS) for name in ROSTER]
+    return [m for m in everything if (m.household, m.round) != (household, number)]
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_a_message_that_was_left_out_of_one_round_convicts(number: int) -> None:
+    left_out = of_round(number, nonce=4 + number)
+    proven = accusation(left_out, all_but("house-2", number))
+    assert check_omission(proven, OF_ROUNDS) == OPERATOR.public_key
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+@pytest.mark.parametrize("leaf", range(ROUNDS))
+def test_a_message_that_was_included_convicts_nobody_by_the_leaf_of_any_round(number: int, leaf: int) -> None:
+    """Also not where the home was silent in another round: that leaf is not at the place of the message's round."""
+    silent = (number + 1) % ROUNDS
+    kept = of_round(number, nonce=4 + number)
+    words = "the promise was kept" if leaf == number else "the leaf is not in the batch"
+    with pytest.raises(BadProof, match=words):
+        check_omission(accusation(kept, all_but("house-2", silent), leaf), OF_ROUNDS)
+
+
+def test_a_later_message_of_another_round_keeps_no_promise() -> None:
+    left_out = of_round(1, nonce=5)
+    in_batch = [*all_but("house-2", 1)]
+    assert max(m.nonce for m in in_batch if m.household == "house-2") > left_out.nonce
+    assert check_omission(accusation(left_out, in_batch), OF_ROUNDS) == OPERATOR.public_key
+
+
+def test_one_round_has_the_tree_that_it_had() -> None:
+    inclusion, first = (include(ROSTER, [of_round(0, nonce=4)], SECRET, rounds) for rounds in (1, ROUNDS))
+    assert first.leaves[:MEMBERS] == inclusion.leaves
+    assert len(first.leaves) == ROUNDS * MEMBERS
+    assert first.root != inclusion.root

@@ -23,7 +23,7 @@ from p2p.blocks.block import (
     trim_cert,
     vote_bytes,
 )
-from p2p.blocks.genesis import Genesis, decode_genesis, read_genesis, write_genesis
+from p2p.blocks.genesis import Genesis, Params, decode_genesis, make_params, read_genesis, write_genesis
 from p2p.errors import BadCertificate, GenesisError, WrongSignature
 from p2p.wire.codec import encode
 from p2p.wire.messages import Limits
@@ -32,6 +32,10 @@ from tests.kits.chain_kit import OPERATOR, authorities, flip, make_args, make_ge
 HASH = bytes(range(32))
 GENESIS = make_genesis(7)
 CHAIN = GENESIS.chain_id
+
+
+def with_limits(**limits: object) -> Params:
+    return make_params("EUR", 15, limits=Limits(**limits))  # type: ignore[arg-type]
 
 
 def cert_by(who: list[int], n: int = 7, *, chain_id: bytes = CHAIN, round_: int = 2) -> CommitCertificate:
@@ -209,10 +213,17 @@ def test_every_problem_of_a_genesis_is_listed_at_once() -> None:
         ({"modules": ("a", "a")}, "modules must be"),
         ({"modules": tuple(f"m{i:02}" for i in range(33))}, "at most 32 names"),
         ({"modules": ("x" * 65,)}, "must have 1..64 bytes"),
-        ({"version": 0}, "version 0; this program supports 3"),
-        ({"version": -1}, "version -1; this program supports 3"),
-        ({"version": 200}, "version 200; this program supports 3"),
-        ({"version": 4}, "a chain of format 4; this program reads format 3"),
+        ({"version": 0}, "version 0; this program supports 4"),
+        ({"version": -1}, "version -1; this program supports 4"),
+        ({"version": 200}, "version 200; this program supports 4"),
+        ({"version": 3}, "a chain of format 3; this program reads format 4"),
+        ({"version": 5}, "a chain of format 5; this program reads format 4"),
+        ({"params": with_limits(rounds=0)}, r"params.rounds is 0; it must be 1..64"),
+        ({"params": with_limits(rounds=65)}, r"params.rounds is 65; it must be 1..64"),
+        (
+            {"params": with_limits(rounds=2, order_kinds=(0, 4))},
+            "a market of several rounds takes simple orders only",
+        ),
     ],
 )
 def test_a_genesis_that_no_chain_can_start_from_is_refused(changes: dict[str, object], problem: str) -> None:
@@ -221,7 +232,7 @@ def test_a_genesis_that_no_chain_can_start_from_is_refused(changes: dict[str, ob
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x9a", b"\x9b\x04", b"\x91\x7f", b"\x9b\x04" + bytes(70_000), b"\xff" * 9]
+    "data", [b"", b"\x9a", b"\x9b\x05", b"\x91\x7f", b"\x9b\x05" + bytes(70_000), b"\xff" * 9]
 )
 def test_bytes_of_a_later_format_or_of_none_are_told_apart(data: bytes) -> None:
     sentence = "a chain of format" if len(data) > 1 and data[0] & 0xF0 == 0x90 else "not a Genesis"

@@ -112,7 +112,7 @@ def vectors() -> dict[str, str]:
     chain_id = bytes(range(32))
     seed = derive_seed(b"wattswap", "household", "house-1")
     house = Identity.from_seed(seed)
-    order = OrderMessage(2, chain_id, 1_760_000_400, 15, "house-1", 7, (order_line(1, 250, 231_000),))
+    order = OrderMessage(3, chain_id, 1_760_000_400, 15, "house-1", 7, 0, (order_line(1, 250, 231_000),))
     postings = make_postings(5, 1)
     postings.lines[:] = 0
     return {
@@ -172,7 +172,7 @@ def test_the_state_of_the_genesis_and_of_a_batch_are_what_the_document_says(made
         "governance": {
             b"council": pack([authorities, authorities, [], []]),
             b"history": pack([[[1, authorities]]]),
-            b"governed": pack(params[8]),
+            b"governed": pack(params[9]),
         },
         "meters": {},
         "settlement": {b"sums": pack([0, -1, bytes(4 * 12 * 16)])},

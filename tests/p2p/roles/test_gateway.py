@@ -31,7 +31,7 @@ STRANGER = identity("stranger", "0")
 
 
 def question(genesis: Genesis, household: str, signer: Identity | None = None, start: int = START) -> bytes:
-    query = LineQueryMessage(VERSION, genesis.chain_id, start, MINUTES, household, 1)
+    query = LineQueryMessage(VERSION, genesis.chain_id, start, MINUTES, household, 1, 0)
     return sign_message(signer or key_of(household), query)
 
 

@@ -314,7 +314,7 @@ def test_lines_of_several_intervals_share_a_frame() -> None:
                 [
                     sign_message(
                         key_of(household),
-                        LineQueryMessage(VERSION, GENESIS.chain_id, start, MINUTES, household, 1),
+                        LineQueryMessage(VERSION, GENESIS.chain_id, start, MINUTES, household, 1, 0),
                     )
                     for household, start in [
                         ("house-0", START),

@@ -48,10 +48,10 @@ def key_of(household: str) -> Identity:
 def message(household: str, number: int) -> OrderMessage | NothingMessage:
     index, start = ROSTER.index(household), T0 + number * STEP
     if (index + number) % 6 == 5:
-        return NothingMessage(VERSION, CHAIN, start, MINUTES, household, number)
+        return NothingMessage(VERSION, CHAIN, start, MINUTES, household, number, 0)
     side, energy_wh, limit = (1 if index % 2 else -1), 100 + index, 200_000 + 1_000 * index
     return OrderMessage(
-        VERSION, CHAIN, start, MINUTES, household, number, (order_line(side, energy_wh, limit),)
+        VERSION, CHAIN, start, MINUTES, household, number, 0, (order_line(side, energy_wh, limit),)
     )
 
 

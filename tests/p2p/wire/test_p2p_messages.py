@@ -44,11 +44,11 @@ HOUSE = identity("household", "house-1")
 KEYS = {"house-1": HOUSE.public_key, "house-2": identity("household", "house-2").public_key}
 ALL = frozenset(Kind)
 
-ORDER = OrderMessage(VERSION, CHAIN, START, 15, "house-1", 7, (order_line(1, 250, 231_000),))
+ORDER = OrderMessage(VERSION, CHAIN, START, 15, "house-1", 7, 0, (order_line(1, 250, 231_000),))
 MESSAGES: list[Message] = [
     ORDER,
     ReadingMessage(VERSION, CHAIN, START, 15, "house-1", 8, 263, 0, 0),
-    NothingMessage(VERSION, CHAIN, START, 15, "house-1", 9),
+    NothingMessage(VERSION, CHAIN, START, 15, "house-1", 9, 0),
     ReceiptMessage(VERSION, CHAIN, START, "house-1", message_id(ORDER), 0),
     ResultMessage(
         VERSION, CHAIN, START, 15, 3, *[bytes(32)] * 4, PriceLine(1, 3, 2), bytes(32), 250, bytes(32)
@@ -195,7 +195,7 @@ def test_every_order_in_range_opens_to_what_was_signed(
     start = index * minutes * 60 % 2**36
     start -= start % (minutes * 60)
     order = OrderMessage(
-        VERSION, CHAIN, start, minutes, "house-1", nonce, (order_line(side, energy_wh, limit),)
+        VERSION, CHAIN, start, minutes, "house-1", nonce, 0, (order_line(side, energy_wh, limit),)
     )
     assert open_here(sign_message(HOUSE, order)) == order
 
@@ -290,7 +290,7 @@ def test_the_signature_covers_the_kind() -> None:
 
 
 def test_a_body_that_is_not_canonical_has_its_own_code() -> None:
-    body = encode(ORDER).replace(b"\x97\x02", b"\x97\xcc\x02", 1)
+    body = encode(ORDER).replace(b"\x98\x03", b"\x98\xcc\x03", 1)
     signature = HOUSE.sign(b"wattswap/msg/1\0", bytes((Kind.ORDER,)) + body)
     assert refused(encode(Signed(Kind.ORDER, body, HOUSE.public_key, signature))) == "non_canonical"
 

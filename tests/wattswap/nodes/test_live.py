@@ -95,6 +95,14 @@ def test_a_live_run_writes_the_same_tables_as_one_in_process(
     assert networked.metrics["traded_kwh"] > 0
 
 
+def test_a_live_run_of_homes_with_meters_behind_their_batteries_is_verified(tmp_path: Path) -> None:
+    """Columns of devices and of what is behind the meters come in the order of a run in process."""
+    scenario = ws.demo(overrides=["homes.sample_homes=2", "homes.strategy=truthful"])
+    result = run_live(scenario, intervals=1, out=tmp_path, run_nodes=playing())
+    assert {"load_wh", "pv_wh", "stored_wh"} <= set(result.table("readings"))
+    assert ws.verify(result.path)["ok"]
+
+
 def test_every_root_of_every_interval_is_compared(networked: RunResult, in_process: RunResult) -> None:
     rows = compare_runs(networked, in_process)
     stored = in_process.table("intervals")

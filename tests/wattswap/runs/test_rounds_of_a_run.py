@@ -11,7 +11,7 @@ import pytest
 
 import wattswap as ws
 from market.rounds import ROUND, clear_rounds
-from tests.kits.run_kit import call, write_street
+from tests.kits.run_kit import write_street
 from wattswap.check.game import Game
 from wattswap.comparison.cells import book_at, run_cell
 from wattswap.comparison.effects import effects
@@ -146,15 +146,9 @@ def test_impossible_rounds_are_refused(street: Path, overrides: tuple[str, ...],
     assert words in str(caught.value)
 
 
-def test_what_cannot_play_rounds_says_so(
-    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_play_rounds_says_so(street: Path) -> None:
     setup = setup_of(street, ROUNDS)
     with pytest.raises(UsageError, match=r"market.rounds: is 4"):
         Game(setup)
     with pytest.raises(UsageError, match="another book under each mechanism"):
         book_at(setup, 1)
-    live = call(capsys, "live", street, "--set", ROUNDS, "--out", tmp_path)
-    assert live.code == 3
-    assert "market.rounds: is 4, and on a network a home sends one message an interval" in live.err
-    assert not list(tmp_path.iterdir())

@@ -1,0 +1,365 @@
+"""Live runs of markets that are open for several rounds: the roots of a run in process, faults, and lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+import wattswap as ws
+from agents.bidders import Round
+from agents.bidding import Orders
+from market.units import IntArray
+from p2p.batches.receipts import check_omission
+from p2p.blocks.genesis import read_genesis
+from p2p.errors import OutOfRange
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.journal import Journal
+from p2p.roles.exchange.tape import PublicTape, TapePage, make_pages
+from p2p.wire.codec import decode, encode
+from p2p.wire.messages import Kind, Signed, household_of
+from tests.kits.run_kit import FIRST, call, write_street
+from tests.kits.time_kit import eventually_trio
+from tests.kits.town_kit import MemoryTown, playing, settled
+from wattswap.errors import VerificationFailed
+from wattswap.nodes import collector, home
+from wattswap.nodes.assemble import _Unsure
+from wattswap.nodes.collector import CollectorLoop
+from wattswap.nodes.home import Standing
+from wattswap.nodes.live import Topology, compare_runs, run_live
+from wattswap.results import RunResult
+from wattswap.runs import engine
+from wattswap.runs.chain_reader import open_chain
+from wattswap.runs.folder import stored_scenario
+from wattswap.runs.prepare import Homes, Setup, prepare
+
+DAYLIGHT_S = int(FIRST.timestamp()) + 86_400 + 9 * 3_600
+INTERVALS, STEP_S = 3, 3_600
+QUICK = Topology()
+BATTERY = "{capacity_kwh=4.0, charge_kw=1.5, discharge_kw=1.5, initial_share=0.5}"
+MIXED = (
+    "market.rounds=3",
+    "market.mechanism=continuous",
+    "homes.strategy=zi_c",
+    'homes.strategies={aa=["home-1"], zip=["home-2"]}',
+)
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four homes."""
+    return write_street(tmp_path_factory.mktemp("street"), homes=4)
+
+
+def lived(scenario: ws.Scenario, out: Path, topology: Topology = QUICK, **options: object) -> RunResult:
+    """Three intervals of daylight, in memory."""
+    return run_live(
+        scenario,
+        topology=topology,
+        intervals=INTERVALS,
+        start_s=DAYLIGHT_S,
+        out=out,
+        run_nodes=playing(**options),
+    )
+
+
+def assert_as_in_process(result: RunResult, tmp_path: Path) -> RunResult:
+    """Every root of every interval is that of the run in process, and so are the tables."""
+    again = engine.run(stored_scenario(result.path), out=tmp_path / "again")
+    assert len(compare_runs(result, again)) == INTERVALS
+    for name in ("orders", "postings", "bills", "readings"):
+        assert (result.path / f"{name}.parquet").read_bytes() == (again.path / f"{name}.parquet").read_bytes()
+    assert ws.verify(result.path)["ok"]
+    return result
+
+
+@pytest.mark.parametrize("gateways", [0, 2])
+def test_homes_that_order_in_rounds_give_the_roots_of_a_run_in_process(
+    gateways: int, street: Path, tmp_path: Path
+) -> None:
+    scenario = ws.load(street, overrides=MIXED)
+    result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path)
+    rounds = result.table("orders")["sequence"] // 2**32
+    assert set(rounds) == {0, 1, 2}
+    accepted = result.table("orders").groupby(rounds)["accepted_wh"].sum()
+    assert accepted[1:].sum() > 0, "later rounds trade nothing, so the test shows little"
+    facts = result.manifest["network"]
+    assert (facts["signed_receipts"], facts["proofs_checked"]) == ((3 + 1) * 4 * INTERVALS, 4 * INTERVALS)
+    assert facts["broken_promises"] == facts["missed"] == 0
+    assert facts["silent"] == []
+
+
+# --- faults -------------------------------------------------------------------------------------------------
+
+
+class Moment:
+    """Does something as soon as the first collector has provided the tape of a round of an interval.
+
+    Args:
+        number: Of the round; the interval is the second.
+        do: What happens then, before anybody has asked for that tape.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, number: int, do: Callable[[], None]) -> None:
+        self.came = False
+        provide = Operator.provide_tape
+
+        def provided(operator: Operator, start_s: int, found: int, pages: tuple[bytes, ...]) -> None:
+            provide(operator, start_s, found, pages)
+            if not self.came and (start_s, found) == (DAYLIGHT_S + STEP_S, number):
+                self.came = True
+                do()
+
+        patch.setattr(Operator, "provide_tape", provided)
+
+
+@dataclass
+class Stage:
+    """The town, which is there once the nodes have been started."""
+
+    town: MemoryTown | None = None
+
+    def cancel(self, name: str) -> None:
+        """End a node at once, in the middle of what others do."""
+        assert self.town is not None
+        self.town.scopes[name].cancel()
+
+
+@pytest.mark.parametrize(
+    ("victim", "gateways", "number"), [("home-2", 0, 0), ("home-2", 0, 2), ("gateway-0", 1, 1)]
+)
+def test_a_home_that_is_killed_between_rounds_says_the_same_bytes_again(
+    victim: str,
+    gateways: int,
+    number: int,
+    street: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage, said = Stage(), list[tuple[tuple[int, int, str, int], bytes]]()
+    sign_once = Journal.sign_once
+
+    def signed(journal: Journal, *args: Any) -> bytes:
+        said.append((args[:4], sign_once(journal, *args)))
+        return said[-1][1]
+
+    monkeypatch.setattr(Journal, "sign_once", signed)
+    moment = Moment(monkeypatch, number, lambda: stage.cancel(victim))
+
+    async def script(town: MemoryTown) -> None:
+        stage.town = town
+        await eventually_trio(lambda: moment.came, "the round is over", 3_600)
+        await town.ended[victim].wait()
+        town.start(victim)
+
+    scenario = ws.load(street, overrides=MIXED)
+    result = lived(scenario, tmp_path, Topology(gateways=gateways), script=script)
+    assert result.manifest["network"]["restarts"] == {victim: 1}
+    assert result.manifest["network"]["silent"] == []
+    assert len(said) > len(dict(said)), "nothing was said twice, so the test shows little"
+    assert all(dict(said)[what] == data for what, data in said)
+    assert_as_in_process(result, tmp_path)
+
+
+@pytest.mark.parametrize(("number", "gateways"), [(0, 0), (1, 2)])
+def test_a_collector_that_dies_between_rounds_is_replaced_and_the_roots_stay(
+    number: int, gateways: int, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage()
+    moment = Moment(monkeypatch, number, lambda: stage.cancel("operator-0"))
+
+    async def script(town: MemoryTown) -> None:
+        stage.town = town
+        await settled(town, INTERVALS)
+
+    scenario = ws.load(street, overrides=MIXED)
+    result = lived(scenario, tmp_path, Topology(gateways=gateways), script=script)
+    assert moment.came
+    setup = prepare(stored_scenario(result.path))
+    with open_chain(result.path) as store:
+        senders = [tx.sender for block, _ in store.blocks() for tx in block.txs]
+    assert senders[0] in setup.genesis.operators
+    assert set(senders[1:]) <= set(setup.genesis.authorities)
+    assert result.manifest["network"]["silent"] == []
+    assert_as_in_process(result, tmp_path)
+
+
+# --- lies ---------------------------------------------------------------------------------------------------
+
+
+def nonsense(*_: object) -> tuple[bytes, ...]:
+    return (b"\x90",)
+
+
+def much(chain_id: bytes, start_s: int, number: int, tape: PublicTape) -> tuple[bytes, ...]:
+    (page,) = make_pages(chain_id, start_s, number, tape)
+    return (encode(msgspec.structs.replace(decode(TapePage, page), rows=2**62)),)
+
+
+def of_another_round(chain_id: bytes, start_s: int, number: int, tape: PublicTape) -> tuple[bytes, ...]:
+    return make_pages(chain_id, start_s, number + 1, tape)
+
+
+@pytest.mark.parametrize(("lie", "gateways"), [(nonsense, 0), (much, 0), (of_another_round, 1)])
+def test_homes_stay_out_of_the_rounds_of_a_collector_that_lies_and_the_chain_goes_on(
+    lie: Callable[..., tuple[bytes, ...]],
+    gateways: int,
+    street: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("wattswap.nodes.interval.make_pages", lie)
+    scenario = ws.load(street, overrides=MIXED)
+    result = lived(scenario, tmp_path, Topology(gateways=gateways))
+    facts = result.manifest["network"]
+    assert len(facts["silent"]) == 4 * INTERVALS
+    assert facts["broken_promises"] == facts["missed"] == 0
+    assert facts["proofs_checked"] == 4 * INTERVALS
+    assert set(result.table("orders")["sequence"] // 2**32) == {0}
+    assert ws.verify(result.path)["ok"]
+
+
+def test_a_collector_that_says_a_home_has_traded_what_it_has_not_is_not_believed(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Believed, it would make homes order a hundred MWh, which their own node refuses to sign."""
+    real = CollectorLoop._provide_positions
+
+    def provided(loop: CollectorLoop, start_s: int, position: IntArray, number: int = 0) -> None:
+        real(loop, start_s, position + 10**8 * (number + 1), number)
+
+    monkeypatch.setattr(CollectorLoop, "_provide_positions", provided)
+    result = lived(ws.load(street, overrides=MIXED), tmp_path)
+    assert len(result.manifest["network"]["silent"]) == 4 * INTERVALS
+    assert set(result.table("orders")["sequence"] // 2**32) == {0}
+    assert ws.verify(result.path)["ok"]
+
+
+def test_a_home_knows_what_its_orders_can_have_given() -> None:
+    def orders(*rows: tuple[int, int]) -> Orders:
+        side, energy = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+        return Orders(side * 0, side.astype(np.int8), energy, energy * 0)
+
+    market = Standing()
+    market.order(orders((1, 300), (1, 200), (-1, 100)))
+    market.move_to(400)
+    for wrong in (501, 299):
+        with pytest.raises(OutOfRange, match="100 Wh at most"):
+            market.move_to(wrong)
+    market.order(None)
+    market.move_to(500)
+    for wrong in (501, 399):
+        with pytest.raises(OutOfRange):
+            market.move_to(wrong)
+    market.order(orders((-1, 700)))
+    market.move_to(-200)
+    market.order(orders())
+    with pytest.raises(OutOfRange, match=r"-1 Wh in a round; the orders give 0\.\.0 Wh at most"):
+        market.move_to(-201)
+
+
+def test_a_message_that_a_collector_leaves_out_of_a_later_round_convicts_it(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The validators see nothing wrong with a batch that follows from its blob; the receipts are the proofs."""
+    honest = collector.make_blob
+
+    def without_home_2(roster: tuple[str, ...], start_s: int, secret: bytes, signed: list[bytes]) -> bytes:
+        def is_left_out(data: bytes) -> bool:
+            kind, body = decode(Signed, data).kind, decode(Signed, data).body
+            return (
+                household_of(data) == "home-2"
+                and kind != Kind.READING
+                and msgspec.msgpack.decode(body)[6] > 0
+            )
+
+        return honest(roster, start_s, secret, [data for data in signed if not is_left_out(data)])
+
+    monkeypatch.setattr(collector, "make_blob", without_home_2)
+    result = lived(ws.load(street, overrides=MIXED), tmp_path)
+    assert result.manifest["network"]["broken_promises"] == 2 * INTERVALS
+    proofs = sorted((result.path / "omissions").iterdir())
+    genesis = read_genesis(result.path / "genesis.bin")
+    assert [check_omission(proof.read_bytes(), genesis) for proof in proofs] == [genesis.operator] * len(
+        proofs
+    )
+    assert len(proofs) == 2 * INTERVALS
+
+
+def test_a_home_that_orders_in_a_later_round_what_its_strategy_does_not_is_named(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = home.sent_orders
+
+    def greedy(setup: Setup, community: Homes, i: int, opened: Round | None = None) -> Orders:
+        orders = real(setup, community, i, opened=opened)
+        if opened is None or opened.number != 2 or community.members.tolist() != [2]:
+            return orders
+        return replace(orders, limit_micro_per_kwh=orders.limit_micro_per_kwh + 1)
+
+    monkeypatch.setattr(home, "sent_orders", greedy)
+    result = lived(ws.load(street, overrides=MIXED), tmp_path)
+    with pytest.raises(VerificationFailed, match="the order of home-3 is not the one to which its data lead"):
+        ws.verify(result.path)
+
+
+# --- with what else homes do --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (
+            *MIXED,
+            "homes.control=plan",
+            f"homes.battery.home-1={BATTERY}",
+            f"homes.battery.home-2={BATTERY}",
+        ),
+        (
+            *MIXED[:2],
+            "homes.strategy=aa",
+            "homes.members.home-2={from=2026-06-02T11:00:00Z}",
+            "homes.members.home-3={to=2026-06-02T11:00:00Z}",
+        ),
+    ],
+    ids=["they hold to what they agreed", "they join and leave"],
+)
+def test_rounds_of_homes_that_react_or_join_give_the_roots_of_a_run_in_process(
+    settings: tuple[str, ...], street: Path, tmp_path: Path
+) -> None:
+    """Who joins has followed the tape before, so it orders as in a run where all see every round."""
+    result = assert_as_in_process(lived(ws.load(street, overrides=settings), tmp_path), tmp_path)
+    facts = result.manifest["network"]
+    assert facts["silent"] == []
+    assert facts["broken_promises"] == facts["missed"] == 0
+
+
+@pytest.mark.live
+def test_rounds_over_libp2p_give_the_hashes_of_a_run_in_process(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [word for setting in MIXED for word in ("--set", setting)]
+    time = ["--validators", 1, "-n", 2, "--at", "2026-06-02T09:00Z", "--gateways", 1]
+    outcome = call(capsys, "live", street, *settings, *time, "--out", tmp_path, "--json", "-q")
+    assert outcome.code == 0, outcome.err
+    facts = json.loads(outcome.out)
+    assert len(facts["equal"]) == 2
+    assert facts["network"]["signed_receipts"] == 2 * 4 * (3 + 1)
+    assert facts["network"]["silent"] == []
+
+
+def test_where_a_collector_took_over_later_rounds_are_not_checked_and_homes_that_remember_never_again(
+    street: Path,
+) -> None:
+    everybody = {0, 1, 2, 3}
+    for strategy, after in (("zip", everybody), ("zi_c", set())):
+        unsure = _Unsure(prepare(ws.load(street, overrides=[*MIXED[:2], f"homes.strategy={strategy}"])))
+        assert [set(homes) for homes in unsure.homes(taken_over=False)] == [set()] * 3
+        assert [set(homes) for homes in unsure.homes(taken_over=True)] == [set(), everybody, everybody]
+        assert [set(homes) for homes in unsure.homes(taken_over=False)] == [after] * 3

@@ -1,0 +1,90 @@
+"""The market of one interval, round after round: what a run, a collector and whoever checks a batch share."""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from agents.bidders import Round
+from agents.bidding import Tape
+from market.book import OrderBook
+from market.clearing import Clearing, check_feasible
+from market.mechanism import MECHANISMS, refuse_unused
+from market.rounds import Session, rounds_of
+from market.units import IntArray
+
+if TYPE_CHECKING:
+    from wattswap.runs.prepare import Setup
+
+
+class Rounds:
+    """The rounds of an interval as they are cleared; the same orders give the same result wherever they are.
+
+    Args:
+        i: Number of the interval.
+    """
+
+    def __init__(self, setup: Setup, i: int) -> None:
+        self._setup, self._clear_ns = setup, 0
+        self._session = Session(setup.mechanism, setup.rules_at(i))
+
+    def clear(self, new: OrderBook) -> None:
+        """Clear the next round.
+
+        Args:
+            new: Its orders, with sequences of that round.
+
+        Raises:
+            NotTaken: The book or the rules hold what the mechanism does not use.
+            InfeasibleClearing: The mechanism broke a rule of the market.
+        """
+        session = self._session
+        refuse_unused(self._setup.mechanism, new, session.rules)
+        begun = perf_counter_ns()
+        session.clear(new)
+        self._clear_ns += perf_counter_ns() - begun
+
+    @property
+    def done(self) -> int:
+        """How many rounds have been cleared."""
+        return self._session.rounds
+
+    def bought_wh(self) -> IntArray:
+        """What each home of the roster has bought so far less what it has sold. [Wh]"""
+        return self._session.bought_wh(len(self._setup.roster))
+
+    def tape(self) -> Tape:
+        """The public record of the rounds so far."""
+        return tape_of(self._session)
+
+    def opened(self, members: IntArray) -> Round:
+        """What homes know when the next round opens, or after the last.
+
+        Args:
+            members: Their indices in the roster.
+        """
+        return Round(self.done, self.tape(), self.bought_wh()[members])
+
+    def result(self) -> tuple[OrderBook, Clearing, int]:
+        """The book of all rounds, its clearing, and the time that clearing took. [ns]
+
+        Raises:
+            InfeasibleClearing: All rounds together break a rule of the market.
+        """
+        book, clearing = self._session.book, self._session.clearing()
+        check_cleared(self._setup, book, clearing)
+        return book, clearing, self._clear_ns
+
+
+def tape_of(session: Session) -> Tape:
+    """The public record of the rounds so far."""
+    book, accepted_wh, price, took = session.arrived()
+    return Tape(
+        rounds_of(book), book.side, book.energy_wh, book.limit_micro_per_kwh, accepted_wh, price, took
+    )
+
+
+def check_cleared(setup: Setup, book: OrderBook, clearing: Clearing) -> None:
+    """Raise `InfeasibleClearing` where a clearing is none of this book, or breaks what the mechanism promises."""
+    with MECHANISMS.held(setup.mechanism):
+        check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
