@@ -161,7 +161,7 @@ def by_column(
 
 
 class _Layout(NamedTuple):
-    """Where entries stand in a compressed matrix: their order, the first of each cell, starts of columns, and rows."""
+    """Of a compressed matrix: the order of entries, the first of each cell, the starts of columns, and the rows."""
 
     order: IntArray
     first: IntArray

@@ -295,11 +295,7 @@ class Setup:
     def alone(self, i: int, columns: Mapping[str, IntArray]) -> dict[str, IntArray]:
         """Import and consumption of homes that react, as they would be without a market in the i-th interval. [Wh]
 
-        0 for a home that is no member then; empty where no home reacts or the consumption is not known.
-
-        Args:
-            i: The interval.
-            columns: Those of its record.
+        0 for a home that is no member then; empty where the columns of its record say nothing of it.
         """
         if f"{ALONE}import_wh" not in columns or "load_wh" not in columns:
             return {}
