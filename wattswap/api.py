@@ -10,7 +10,9 @@ from market.book import Order, OrderBook
 from market.clearing import Clearing
 from market.mechanism import MECHANISMS, Mechanism, Promises, clear_checked
 from market.rules import MarketRules
+from wattswap.errors import InvalidScenario
 from wattswap.runs import engine
+from wattswap.runs.checked import with_later_faults
 from wattswap.runs.layout import COMPARISON, COMPARISONS, RUNS
 
 if TYPE_CHECKING:
@@ -62,7 +64,10 @@ def _loaded(scenario: Scenario | Path | str, meter: pd.DataFrame | None, out: Pa
     """A scenario, with the readings of a frame where one is given."""
     from wattswap.scenario.load import load
 
-    loaded = load(scenario) if isinstance(scenario, Path | str) else scenario
+    try:
+        loaded = load(scenario) if isinstance(scenario, Path | str) else scenario
+    except InvalidScenario as error:
+        raise error if meter is not None else with_later_faults(error) from None
     if meter is None:
         return loaded
     from wattswap.inputs.frame import write_frame

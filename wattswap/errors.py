@@ -75,9 +75,14 @@ class UsageError(WattswapError):
 
 
 class InvalidScenario(WattswapError):
-    """A scenario file, case or `--set` that breaks the rules of docs/reference/scenario.md."""
+    """A scenario file, case or `--set` that breaks the rules of docs/reference/scenario.md.
+
+    Attributes:
+        rest: The scenario without its faulty keys, for checks that need its data; None where there is none.
+    """
 
     exit_code = ExitCode.INVALID
+    rest: Any = None
 
 
 class InvalidData(WattswapError):

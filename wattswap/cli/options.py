@@ -85,6 +85,7 @@ def load_scenario(
     from wattswap.cli.output import note
     from wattswap.errors import InvalidScenario, UsageError
     from wattswap.plugins import broken_plugins
+    from wattswap.runs.checked import with_later_faults
     from wattswap.scenario.load import TEMPLATES, load
     from wattswap.selection import choice_of
 
@@ -106,10 +107,11 @@ def load_scenario(
     path = TEMPLATES / "street.toml" if name == "demo" and not Path("demo").exists() else Path(name)
     try:
         scenario = load(path, case, overrides, modules=modules, typed={**(typed or {}), **own})
-    except InvalidScenario as error:
+    except InvalidScenario as found:
+        error = with_later_faults(found)
         if {problem.where for problem in error.problems} <= {*own.values(), f"--case {case}"}:
             raise UsageError(*error.problems) from None
-        raise
+        raise error from None
     finally:
         for broken in broken_plugins():
             note(f"warning: {broken}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from hashlib import sha256
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from data.weather import load_weather
 from market.errors import one_line, text_of
 from market.units import PPM, BoolArray, IntArray, largest_remainder
 from wattswap.errors import InvalidData, InvalidScenario, Problem
+from wattswap.runs.faults import Faults
 from wattswap.runs.membership import Membership, cure_by_term
 from wattswap.runs.study import owners
 from wattswap.scenario.lines import KeyPath
@@ -29,6 +31,8 @@ from wattswap.scenario.population import given_of
 if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
 
+Behaviours = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Strategy, controller and forecaster of consumption of each home."""
 MAX_LISTED = 20
 _SALTS = {
     "strategies": "strategy",
@@ -43,11 +47,10 @@ _OWNED = ("preferences", "tariffs")
 
 
 def load_meter(scenario: Scenario) -> MeterData:
-    """Read the scenario's meter data and pick its homes.
+    """Read the scenario's meter data.
 
     Raises:
-        DataError: The data cannot be read.
-        InvalidScenario: A home that the data do not have.
+        DataError: They cannot be read.
     """
     path = scenario.data_path
     if path is None:
@@ -66,15 +69,22 @@ def load_meter(scenario: Scenario) -> MeterData:
             fuse_w=options.fuse_w,
             register=options.numbers,
         )
+    return meter
+
+
+def picked(scenario: Scenario, meter: MeterData) -> MeterData:
+    """The readings of the homes that take part.
+
+    Raises:
+        InvalidScenario: Homes that the data do not have.
+    """
     wanted = scenario.data.households
     if wanted is None:
         return meter
     unknown = [name for name in wanted if name not in meter.households]
     if unknown:
-        known = ", ".join(meter.households[:MAX_LISTED])
-        raise scenario.invalid(
-            "data.households", f"the data have no home {unknown[0]!r}", f"they have: {known}"
-        )
+        known, what = ", ".join(meter.households[:MAX_LISTED]), ", ".join(map(repr, unknown[:MAX_LISTED]))
+        raise scenario.invalid("data.households", f"the data have no home {what}", f"they have: {known}")
     return meter.select(wanted)
 
 
@@ -294,16 +304,19 @@ def without_package(forecaster: Forecaster) -> tuple[str, str]:
     return wrong, f"install it: pip install '{forecaster.install}'"
 
 
-def behaviours_of(
-    scenario: Scenario, meter: MeterData, absent: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+def behaviours_of(scenario: Scenario, meter: MeterData, absent: tuple[str, ...]) -> Behaviours:
     """Strategy, controller and forecaster of each home; see `_assigned`."""
-    homes = scenario.homes
-    return (
-        _assigned(scenario, meter, absent, "strategies", homes.strategy, homes.strategies),
-        _assigned(scenario, meter, absent, "controls", homes.control, homes.controls),
-        _assigned(scenario, meter, absent, "forecasters", homes.forecast, homes.forecasters),
+    homes, wrong = scenario.homes, Faults()
+    given = (
+        ("strategies", homes.strategy, homes.strategies),
+        ("controls", homes.control, homes.controls),
+        ("forecasters", homes.forecast, homes.forecasters),
     )
+    strategies, controllers, forecasters = (
+        wrong.of(partial(_assigned, scenario, meter, absent, *one), ()) for one in given
+    )
+    wrong.finish()
+    return strategies, controllers, forecasters
 
 
 def retailers_of(scenario: Scenario, meter: MeterData, absent: tuple[str, ...]) -> tuple[str, ...]:
@@ -312,9 +325,12 @@ def retailers_of(scenario: Scenario, meter: MeterData, absent: tuple[str, ...]) 
 
 
 def preferences_of(
-    scenario: Scenario, meter: MeterData, absent: tuple[str, ...], strategies: Sequence[str]
+    scenario: Scenario, meter: MeterData, absent: tuple[str, ...], strategies: Sequence[str] | None
 ) -> Limits | None:
     """What each home pays and asks beyond the outside prices; None where nobody prefers anything. [micro/kWh]
+
+    Args:
+        strategies: Name of each home's strategy; None where that is not known.
 
     Raises:
         InvalidScenario: A home that the data do not have, or one whose strategy does not heed preferences.
@@ -324,7 +340,7 @@ def preferences_of(
         return None
     portions = {name: table.homes for name, table in tables.items()}
     chosen = _assigned(scenario, meter, absent, "preferences", "", portions)
-    for name, strategy in zip(chosen, strategies, strict=True):
+    for name, strategy in () if strategies is None else zip(chosen, strategies, strict=True):
         if name and not STRATEGIES.get(strategy).by_worth:
             wrong = f"some of these homes bid by {strategy!r}, whose limits do not follow what a home prefers"
             heeding = ", ".join(sorted(one for one, found in STRATEGIES.all().items() if found.by_worth))
@@ -341,7 +357,7 @@ def _assigned(
     scenario: Scenario,
     meter: MeterData,
     absent: tuple[str, ...],
-    key: Literal["strategies", "controls", "forecasters", "preferences", "tariffs"],
+    key: str,
     default: str,
     portions: Mapping[str, int | tuple[str, ...]],
 ) -> tuple[str, ...]:
@@ -350,17 +366,17 @@ def _assigned(
     Which homes a share covers is drawn from a seed and the homes' ids, so their order in the data does not matter.
 
     Raises:
-        InvalidScenario: A home that the data do not have.
+        InvalidScenario: All homes that the data do not have.
     """
-    chosen = dict.fromkeys(meter.households, default)
+    chosen, wrong = dict.fromkeys(meter.households, default), Faults()
     rest = set(meter.households)
     for one, portion in portions.items():
-        if isinstance(portion, tuple):
-            for name in portion:
-                if name not in absent:
-                    _place(scenario, meter, ("homes", key, one), name)
-                    chosen[name] = one
-                    rest.discard(name)
+        for name in portion if isinstance(portion, tuple) else ():
+            if name not in absent:
+                wrong.of(partial(_place, scenario, meter, ("homes", key, one), name), None)
+                chosen[name] = one
+                rest.discard(name)
+    wrong.finish()
     shares = {name: portion for name, portion in portions.items() if isinstance(portion, int)}
     weights = [*shares.values(), PPM - sum(shares.values())]
     counts = largest_remainder(np.array(weights, dtype=np.int64), len(rest)).tolist()

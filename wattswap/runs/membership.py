@@ -73,16 +73,12 @@ def membership_of(
     Raises:
         InvalidScenario: All terms of homes that the data do not have, that cut an interval or lie outside of the run.
     """
-    problems: list[Problem] = []
+    problems = _strangers(scenario, roster, absent)
     terms = dict.fromkeys(roster, ALWAYS)
     for name, (joins, leaves) in scenario.terms.items():
-        if name in absent:
+        if name not in terms:
             continue
         at = ("homes", "members", name)
-        if name not in terms:
-            cure = suggest(name, roster)
-            problems += scenario.invalid(at, f"the data have no home {name!r}", cure).problems
-            continue
         for key, second in (("from", joins), ("to", leaves)):
             if second is not None and (second - span.start_s) % (span.minutes * 60):
                 what = f"{iso(second)} cuts an interval of {span.minutes} minutes"
@@ -100,6 +96,31 @@ def membership_of(
     if problems:
         raise InvalidScenario(*problems)
     return Membership.of(tuple(terms.values()))
+
+
+def _strangers(scenario: Scenario, roster: tuple[str, ...], absent: tuple[str, ...]) -> list[Problem]:
+    """Terms of homes that the data do not have.
+
+    Args:
+        absent: Homes of the data that do not take part.
+    """
+    problems: list[Problem] = []
+    for name in scenario.homes.members:
+        if name not in roster and name not in absent:
+            what, cure = f"the data have no home {name!r}", suggest(name, roster)
+            problems += scenario.invalid(("homes", "members", name), what, cure).problems
+    return problems
+
+
+def refuse_strangers(scenario: Scenario, roster: tuple[str, ...], absent: tuple[str, ...]) -> None:
+    """Refuse terms of homes that the data do not have, where it is not known which intervals run.
+
+    Raises:
+        InvalidScenario: All of them.
+    """
+    problems = _strangers(scenario, roster, absent)
+    if problems:
+        raise InvalidScenario(*problems)
 
 
 def cure_by_term(meter: MeterData, first_row: int, home: int, zone: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agents.bidding import Limits as BidLimits
-from agents.bidding import Orders, refuse_without_limits
+from agents.bidding import Orders
 from agents.community import ALONE, Community
 from agents.control import CONTROLLERS
 from agents.neighbourhood import Neighbourhood
@@ -43,27 +43,19 @@ from p2p.wire.messages import (
     sign_message,
 )
 from wattswap.errors import UsageError
-from wattswap.runs.amounts import refuse_too_much_money
+from wattswap.runs.checked import checked
 from wattswap.runs.homes import (
     behaviours_of,
-    devices_of,
-    history_days,
-    load_meter,
     preferences_of,
-    refuse_without_packages,
-    refuse_without_weather,
-    retailers_of,
     used_and_made,
-    weather_of,
-    without_missing,
 )
 from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS
-from wattswap.runs.membership import Membership, membership_of
-from wattswap.runs.rules import agent_rules, market_rules
-from wattswap.runs.study import doubled, studied
-from wattswap.runs.tariffs import Tariffs, refuse_with_several_tariffs, tariffs_of
-from wattswap.runs.throughput import DAYS, Throughput
+from wattswap.runs.membership import Membership
+from wattswap.runs.rules import agent_rules, imbalance_rule, market_rules
+from wattswap.runs.study import doubled
+from wattswap.runs.tariffs import Tariffs, refuse_with_several_tariffs
+from wattswap.runs.throughput import Throughput
 from wattswap.scenario.load import Scenario
 
 DAY_S = 86_400
@@ -166,11 +158,8 @@ class Setup:
 
     @cached_property
     def imbalance_rule(self) -> ImbalanceRule:
-        """How imbalances are settled; with the retailer where there are none, or no local market."""
-        market = self.scenario.market
-        if self.metered or not self.mechanism.promises.local_market:
-            return ImbalanceRule(Imbalance.RETAILER)
-        return ImbalanceRule(Imbalance(market.imbalance), Shares(market.imbalance_shares or "throughput"))
+        """How imbalances are settled."""
+        return imbalance_rule(self.scenario)
 
     @property
     def imbalance_words(self) -> str:
@@ -428,56 +417,16 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         least_history_days: Days before the run that are read, where the homes need less.
 
     Raises:
-        WattswapError: All errors of scenario and data together.
-        DataError: The meter data cannot be read.
+        WattswapError, DataError: The only error, or all errors of scenario and data together.
     """
-    refuse_without_packages(scenario)
-    meter, undrawn = studied(scenario, load_meter(scenario))
-    span = scenario.span(meter.start_s, meter.minutes, meter.intervals)
-    step_s = span.minutes * 60
-    agents = agent_rules(scenario, span.minutes)
-    history_s = max(history_days(scenario), DAYS + 1, least_history_days) * DAY_S + agents.lead * step_s
-    # History and run are cut to whole market intervals, counted from the run's start.
-    first_s = max(meter.start_s, span.start_s - history_s)
-    first_s = span.start_s - (span.start_s - first_s) // step_s * step_s
-    meter = meter.window(first_s, span.end_s)
-    if span.minutes != meter.minutes:
-        meter = meter.resample(span.minutes, span.start_s % step_s)
-    first_row = (span.start_s - meter.start_s) // step_s
-    membership = membership_of(scenario, meter.households, span, undrawn)
-    meter, membership, dropped = without_missing(scenario, meter, first_row, membership)
-    absent = (*dropped, *undrawn)
-    devices = devices_of(scenario, meter, absent)
-    strategies, controllers, forecasters = behaviours_of(scenario, meter, absent)
-    if scenario.market.quantities == "metered":
-        refuse_without_limits(strategies)
-    tariffs = tariffs_of(scenario, span, retailers_of(scenario, meter, absent))
-    refuse_too_much_money(scenario, meter, first_row, tariffs.gross)
-    setup = Setup(
+    found = checked(scenario, least_history_days)
+    return Setup(
         scenario=scenario,
-        meter=meter,
-        first_row=first_row,
-        intervals=span.intervals,
-        start_s=span.start_s,
-        minutes=span.minutes,
-        tariffs=tariffs,
         mechanism=MECHANISMS.get(scenario.market.mechanism),
         rules=market_rules(scenario),
-        agents=agents,
-        devices=devices,
-        strategies=strategies,
-        controllers=controllers,
-        forecasters=forecasters,
-        membership=membership,
-        keys=Keys.of(scenario),
-        preferences=preferences_of(scenario, meter, absent, strategies),
-        weather=weather_of(scenario, meter),
-        dropped_homes=dropped,
-        undrawn_homes=undrawn,
+        agents=agent_rules(scenario, found.minutes),
+        **{field.name: getattr(found, field.name) for field in fields(found)},
     )
-    refuse_without_weather(scenario, setup.roster, devices, setup.weather)
-    refuse_with_several_tariffs(scenario, setup.imbalance_rule.netted)
-    return setup
 
 
 def under(setup: Setup, scenario: Scenario) -> Setup:

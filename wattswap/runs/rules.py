@@ -6,6 +6,7 @@ from agents.rules import AgentRules
 from market.mechanism import MECHANISMS
 from market.parameters import rules_with
 from market.rules import MarketRules
+from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
 from wattswap.inputs.parameters import run_defaults
 from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
@@ -35,3 +36,12 @@ def agent_rules(scenario: Scenario, minutes: int) -> AgentRules:
         seed=scenario.seed,
         rounds=scenario.market.rounds,
     )
+
+
+def imbalance_rule(scenario: Scenario) -> ImbalanceRule:
+    """How imbalances are settled; with the retailer where there are none, or no local market."""
+    market = scenario.market
+    local = MECHANISMS.get(market.mechanism).promises.local_market
+    if market.quantities == "metered" or not local:
+        return ImbalanceRule(Imbalance.RETAILER)
+    return ImbalanceRule(Imbalance(market.imbalance), Shares(market.imbalance_shares or "throughput"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -54,6 +54,7 @@ class Source:
         overrides: The `--set` expressions.
         text: The file as given, for the run folder.
         modules: SHA-256 by name of each file of plug-ins that was imported for it.
+        left_out: Faulty keys without which it is checked further; see `wattswap.scenario.rest`.
     """
 
     file: str
@@ -63,6 +64,7 @@ class Source:
     overrides: tuple[str, ...] = ()
     text: str = ""
     modules: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[KeyPath, ...] = ()
 
     def problem(self, path: KeyPath, message: str, cure: str = "") -> Problem:
         """Name the line of the key, or of the nearest table around it, in a problem."""
@@ -78,6 +80,11 @@ class Source:
         line = "" if place.line is None else f":{place.line}"
         where = f"{place.origin}{line}"
         return Problem(f"{where}: {key}" if key else where, message, cure, place.line, key or None)
+
+
+def related(path: KeyPath, others: Iterable[KeyPath]) -> bool:
+    """Whether a key is one of others, is inside of one, or has one inside."""
+    return any(path[: len(other)] == other[: len(path)] for other in others)
 
 
 def dotted(path: KeyPath) -> str:

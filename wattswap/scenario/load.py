@@ -22,6 +22,7 @@ from wattswap.scenario.layers import (
     stack,
     unknown_case,
 )
+from wattswap.scenario.rest import Fault, rest_of
 
 if TYPE_CHECKING:
     from wattswap.scenario.model import Scenario, Span
@@ -89,7 +90,9 @@ def load(
     # The chosen case first; the other cases are checked too, so that a broken one is not found a year later.
     others = [[layer] for name, layer in document.cases.items() if name != case]
     known = _known_names(known_mechanisms)
-    scenarios = []
+    scenarios: list[Scenario | None] = []
+    rests: list[Scenario | None] = []
+    wrong: list[Problem] = []
     for layers in ([*chosen, *sets], *others):
         merged = stack([document.base, *layers])
         source = Source(
@@ -101,11 +104,20 @@ def load(
             document.text,
             modules or {},
         )
-        scenario, wrong = _validate(merged.content, source, known)
+        scenario, faults = _validate(merged.content, source, known)
         scenarios.append(scenario)
-        problems.extend(wrong)
-    if problems or scenarios[0] is None:
-        raise InvalidScenario(*sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0))
+        rest = None
+        if scenario is None:
+            more, rest = _rest(merged.content, source, known, faults)
+            faults += more
+        rests.append(rest)
+        wrong.extend(source.problem(*fault) for fault in faults)
+    if problems or wrong or scenarios[0] is None:
+        found = dict.fromkeys([*problems, *wrong])
+        error = InvalidScenario(*sorted(found, key=lambda problem: problem.line or 0))
+        # Where a layer is lacking, what is left is not what was meant.
+        error.rest = None if problems else rests[0] or scenarios[0]
+        raise error
     return scenarios[0]
 
 
@@ -140,9 +152,9 @@ def changed(scenario: Scenario, overrides: Sequence[str], typed: Mapping[str, st
     merged = stack([layer_of(content, source.file), *sets])
     places = {path: place for layer in sets for path, place in layer.places.items()}
     source = replace(source, overrides=(*source.overrides, *overrides), places=places)
-    made, wrong = _validate(merged.content, source, _known_names(None), resolved=True)
+    made, faults = _validate(merged.content, source, _known_names(None), resolved=True)
     if problems or made is None:
-        raise InvalidScenario(*problems, *wrong)
+        raise InvalidScenario(*problems, *(source.problem(*fault) for fault in faults))
     return made
 
 
@@ -182,7 +194,7 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
 
 def _validate(
     merged: dict[str, Any], source: Source, known: dict[str, list[str]], *, resolved: bool = False
-) -> tuple[Scenario | None, list[Problem]]:
+) -> tuple[Scenario | None, list[Fault]]:
     from pydantic import ValidationError
 
     from wattswap.scenario.model import scenario_model
@@ -192,7 +204,18 @@ def _validate(
         context = {"base": source.base, "known": known, "resolved": resolved}
         return scenario_model().model_validate(merged, context=context).with_source(source), []
     except ValidationError as error:
-        return None, [source.problem(*fault) for fault in faults_of(error)]
+        return None, faults_of(error)
+
+
+def _rest(
+    merged: dict[str, Any], source: Source, known: dict[str, list[str]], faults: Sequence[Fault]
+) -> tuple[list[Fault], Scenario | None]:
+    """What else is wrong with a faulty scenario, and what is left of it without its faulty keys."""
+    more, content = rest_of(merged, faults, lambda content: _validate(content, source, known)[1])
+    if content is None:
+        return more, None
+    left_out = tuple(path for path, _, _ in [*faults, *more])
+    return more, _validate(content, replace(source, left_out=left_out), known)[0]
 
 
 def _known_names(mechanisms: Iterable[str] | None) -> dict[str, list[str]]:

@@ -26,7 +26,7 @@ from wattswap.plugins import modules_used
 from wattswap.scenario.basis import zone_of
 from wattswap.scenario.cures import quoted_part
 from wattswap.scenario.fields import Wrong, iso
-from wattswap.scenario.layers import Source
+from wattswap.scenario.layers import Source, related
 from wattswap.scenario.lines import KeyPath
 from wattswap.scenario.membership import Term, terms_of
 from wattswap.scenario.tables import Chain, Data, Homes, Market, homes_table
@@ -176,10 +176,17 @@ class Scenario(Table):
     def invalid(self, key: str | KeyPath, message: str, cure: str = "") -> InvalidScenario:
         """Build the error, with its line, for a key that only the data can check, such as `time.start`.
 
-        A key with dots in its own name is given as a tuple.
+        A key with dots in its own name is given as a tuple. Without any problem, where the key, or one inside of it,
+        was left out because it is faulty.
         """
         path = tuple(key.split(".")) if isinstance(key, str) else key
+        if related(path, self._source.left_out):
+            return InvalidScenario()
         return InvalidScenario(self._source.problem(path, message, cure))
+
+    def lacks(self, *path: str) -> bool:
+        """Whether this key, or one of this table, was left out because it is faulty."""
+        return related(path, self._source.left_out)
 
     def resolved(self) -> dict[str, Any]:
         """Everything that influences the result as JSON values: instants in UTC, exact decimals as text.
