@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import trio
 
 import wattswap as ws
 from p2p.roles.collector.intake import Collected
 from p2p.roles.exchange.collectors import Collectors
 from p2p.wire.messages import OrderMessage
 from tests.kits.run_kit import FIRST, write_street
+from tests.kits.time_kit import time_passes
 from tests.kits.town_kit import playing
 from wattswap.nodes.collector import CollectorLoop
 from wattswap.nodes.live import Topology, run_live
@@ -44,7 +44,7 @@ def test_a_home_that_speaks_to_a_validator_alone_does_not_drop_the_orders_of_oth
 
     async def slowly(loop: CollectorLoop, start_s: int) -> list[Collected[OrderMessage]]:
         in_turn, orders = loop._my_turn, await collect(loop, start_s)
-        await trio.sleep(CLEARING_S * in_turn)
+        await time_passes(CLEARING_S * in_turn)
         return orders
 
     monkeypatch.setattr(Node, "collectors", stubborn)
