@@ -403,15 +403,19 @@ def terms_of(order: OrderLine) -> Terms | None:
 def _orders_problem(orders: tuple[OrderLine, ...], limits: Limits) -> str | None:
     if not 1 <= len(orders) <= MAX_ORDERS:
         return f"{len(orders)} orders; a message has 1..{MAX_ORDERS}"
-    energy_wh = 0
     for order in orders:
         problem = _order_problem(order, limits)
         if problem:
             return problem
-        energy_wh += _most_wh(order)
+    energy_wh = ordered_wh(orders)
     if energy_wh > limits.max_energy_wh:
         return f"energy_wh adds up to {energy_wh}; it must lie in 0..{limits.max_energy_wh}"
     return None
+
+
+def ordered_wh(orders: tuple[OrderLine, ...]) -> int:
+    """What valid orders can move together in an interval. [Wh]"""
+    return sum(map(_most_wh, orders))
 
 
 def _most_wh(order: OrderLine) -> int:

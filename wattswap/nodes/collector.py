@@ -43,6 +43,11 @@ SUBMIT_AGAIN_S: Final = 2.0
 """How long to wait for a batch to be decided before it is submitted again. [s]"""
 SUBSCRIBERS_S: Final = 3.0
 """How long the first result waits for subscribers. [s]"""
+GRACE_SHARE: Final = 0.5
+"""Share of `takeover_s` for which a collector out of its turn holds back its batch.
+
+A home that speaks to it alone makes both wait until their gates end; then the one with fewer messages would be done
+first, and drop those of all others."""
 ANNOUNCED_AGAIN: Final = 4
 """Settled intervals before the newest that a restarted collector announces again."""
 
@@ -136,7 +141,8 @@ class CollectorLoop:
     # --- collecting -----------------------------------------------------------------------------------
 
     async def _collect(self, start_s: int, settled: trio.CancelScope) -> None:
-        if not self._my_turn:
+        in_turn = self._my_turn
+        if not in_turn:
             await self._operator.spoken(start_s)
         begun = trio.current_time()
         orders = await self._collect_orders(start_s)
@@ -157,6 +163,8 @@ class CollectorLoop:
             readings=len(readings.messages),
             silent=absent,
         )
+        if not in_turn:
+            await trio.sleep(GRACE_SHARE * self._pace.clock.takeover_s)
         self._submitted[start_s] = trio.current_time()
         while not settled.cancel_called:
             await self._submit(recomputed.args)

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 import trio
 
+from market.units import INT64_SAFE
+from p2p.batches.blob import MAX_BLOB_BYTES
 from p2p.errors import LocalError
+from p2p.roles.exchange.tape import MAX_ROWS
 from p2p.roles.exchange.wire import Forgotten
-from p2p.wire.messages import HandedIn, Kind, OrderMessage, ReadingMessage, ReceiptCode
+from p2p.wire.messages import (
+    PROMISES,
+    HandedIn,
+    Kind,
+    Limits,
+    OrderMessage,
+    ReadingMessage,
+    ReceiptCode,
+    ordered_wh,
+)
 
 HISTORY_INTERVALS: Final = 192
 """Intervals whose results and lines, and gates whose receipts are kept for those who ask again: with the most rounds
 those of the last three intervals."""
 REPLACEMENTS_MAX: Final = 1
 """How often a home may replace its message of one interval."""
+
+READING_BYTES: Final = 192
+"""Room of a home's reading in a blob. [B]"""
+SPARED_BYTES: Final = 64
+"""What a line of a blob leaves out of a signed message at least: the chain and the key. [B]"""
 
 M = TypeVar("M", OrderMessage, ReadingMessage)
 T = TypeVar("T")
@@ -50,6 +67,57 @@ class Collected(Generic[M]):
     refused: Mapping[tuple[str, str], int]
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What the orders and "nothing" of a home take up in an interval, or may at most, all rounds together.
+
+    Args:
+        energy_wh: Ordered. [Wh]
+        orders: Number of them: rows of the tape.
+        data_bytes: In the blob. [B]
+    """
+
+    energy_wh: int = 0
+    orders: int = 0
+    data_bytes: int = 0
+
+    def __add__(self, other: Share) -> Share:
+        return Share(
+            self.energy_wh + other.energy_wh,
+            self.orders + other.orders,
+            self.data_bytes + other.data_bytes,
+        )
+
+    def holds(self, taken: Share) -> bool:
+        """Whether no more is taken than this."""
+        return (
+            taken.energy_wh <= self.energy_wh
+            and taken.orders <= self.orders
+            and taken.data_bytes <= self.data_bytes
+        )
+
+
+def share_of(limits: Limits, homes: int) -> Share:
+    """The most that one home may take up, so that an interval in which every home takes it can still be settled.
+
+    The book of all rounds has to fit into 64-bit money, of which half is left to the settlement, the signed messages
+    into a blob, and the orders into a tape. Else homes that order much in many rounds could stop a market for good.
+    """
+    homes = max(homes, 1)
+    return Share(
+        INT64_SAFE // (2 * limits.max_price_micro_per_kwh * homes),
+        MAX_ROWS // homes if limits.rounds > 1 else MAX_ROWS,
+        MAX_BLOB_BYTES // homes - READING_BYTES,
+    )
+
+
+def taken_by(message: HandedIn, signed: bytes) -> Share:
+    """What a message takes up."""
+    if isinstance(message, OrderMessage):
+        return Share(ordered_wh(message.orders), len(message.orders), len(signed) - SPARED_BYTES)
+    return Share(data_bytes=len(signed) - SPARED_BYTES)
+
+
 @dataclass(slots=True)
 class Entry:
     """The newest message of a home."""
@@ -57,6 +125,7 @@ class Entry:
     message: HandedIn
     signed: bytes
     replacements: int
+    taken: Share
 
 
 @dataclass(slots=True)
@@ -86,7 +155,9 @@ class Pending:
     def pin(self, message: HandedIn, signed: bytes, name: bytes, receipt: bytes) -> None:
         """Keep an accepted message in place of the one before."""
         before = self.entries.get(message.household)
-        self.entries[message.household] = Entry(message, signed, before.replacements + 1 if before else 0)
+        self.entries[message.household] = Entry(
+            message, signed, before.replacements + 1 if before else 0, taken_by(message, signed)
+        )
         self.receipts[name] = receipt
         if len(self.entries) == self.households:
             self.complete.set()
@@ -98,10 +169,12 @@ class Intake:
 
     Args:
         desk: Under which the journal keeps its promises.
+        share: Of each home in an interval; None where one message is all that a home may send.
     """
 
     desk: int
     kinds: Sequence[Kind]
+    share: Share | None = None
     pending: dict[Gate, Pending] = field(default_factory=dict)
     newest: Gate = (-1, 0)
 
@@ -125,13 +198,23 @@ class Intake:
         keep(self.pending, gate, pending)
         return pending
 
-    def classify(self, message: HandedIn) -> ReceiptCode:
+    def classify(self, message: HandedIn, signed: bytes) -> ReceiptCode:
         """The receipt code of a message that was not seen before."""
         gate = gate_of(message)
         pending = self.pending.get(gate)
-        if pending is not None:
-            return pending.classify(message)
-        return ReceiptCode.EARLY if gate > self.newest else ReceiptCode.LATE
+        if pending is None:
+            return ReceiptCode.EARLY if gate > self.newest else ReceiptCode.LATE
+        code = pending.classify(message)
+        if code not in PROMISES or self.share is None:
+            return code
+        others = sum((entry.taken for entry in self._other_rounds(message.household, gate)), Share())
+        return code if self.share.holds(others + taken_by(message, signed)) else ReceiptCode.REFUSED
+
+    def _other_rounds(self, household: str, gate: Gate) -> Iterator[Entry]:
+        """The messages of a home in the other rounds of an interval."""
+        for other, pending in self.pending.items():
+            if other[0] == gate[0] and other != gate and household in pending.entries:
+                yield pending.entries[household]
 
 
 def gate_of(message: HandedIn) -> Gate:

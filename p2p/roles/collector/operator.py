@@ -30,6 +30,7 @@ from p2p.roles.collector.intake import (
     keep,
     look_up,
     own,
+    share_of,
 )
 from p2p.roles.exchange.journal import Journal, Promise
 from p2p.roles.exchange.tape import TAPE_PROTOCOL, read_tape_query
@@ -123,7 +124,7 @@ class Operator:
         self._limits = limits
         self._check_term = check_term
         self._topic = result_topic(chain_id)
-        self._orders = Intake(0, (Kind.ORDER, Kind.NOTHING))
+        self._orders = Intake(0, (Kind.ORDER, Kind.NOTHING), share_of(limits, len(roster)))
         self._readings = Intake(1, (Kind.READING,))
         self._journal = journal or Journal(None)
         self._broken: LocalError | None = None
@@ -369,7 +370,7 @@ class Operator:
         pending = intake.pending.get(gate)
         if pending is not None and name in pending.receipts:
             return pending.receipts[name]
-        code = intake.classify(message)
+        code = intake.classify(message, frame)
         receipt = self._receipt(message, name, code)
         if pending is not None and code in PROMISES:
             pending.pin(message, frame, name, receipt)

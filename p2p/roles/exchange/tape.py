@@ -6,7 +6,7 @@ and takes no more rows than the market can have.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -117,15 +117,19 @@ class TapeReader:
             RemoteError: A page is not of that round, does not continue the ones before it, or holds what no order of
                 this chain can be.
         """
-        pages: list[TapePage] = []
-        while not pages or len(pages) * PAGE_ROWS < pages[0].rows:
+        pages: list[dict[str, IntArray]] = []
+        rows = 0
+        while not pages or len(pages) * PAGE_ROWS < rows:
             query = TapeQuery(VERSION, self.chain_id, interval_start, number, len(pages))
             reply = await request(encode(query))
             if not reply:
                 return None
-            pages.append(self.read(reply, interval_start, number, len(pages)))
-            if pages[-1].rows != pages[0].rows:
-                raise OutOfRange(f"a tape of {pages[-1].rows} rows, on its first page of {pages[0].rows}")
+            page = self.read(reply, interval_start, number, len(pages))
+            rows = rows if pages else page.rows
+            if page.rows != rows:
+                raise OutOfRange(f"a tape of {page.rows} rows, on its first page of {rows}")
+            # As arrays: of a long tape that a liar makes up, Python's integers would take several times the memory.
+            pages.append({name: np.array(getattr(page, name), dtype=np.int64) for name in COLUMNS})
         tape = _joined(pages)
         if (np.diff(tape.round_of) < 0).any():
             raise OutOfRange("a tape whose orders are not in the order of their rounds")
@@ -178,9 +182,9 @@ class TapeReader:
             raise OutOfRange("more is accepted than was ordered")
 
 
-def _joined(pages: Sequence[TapePage]) -> PublicTape:
+def _joined(pages: Sequence[Mapping[str, IntArray]]) -> PublicTape:
     def whole(name: str) -> IntArray:
-        return np.array([x for page in pages for x in getattr(page, name)], dtype=np.int64)
+        return np.concatenate([page[name] for page in pages])
 
     return PublicTape(
         whole("round_of"),
