@@ -13,13 +13,15 @@ from market.book import OrderBook
 from market.units import PPM, BoolArray, FloatArray, IntArray
 from optimizer.errors import Infeasible, SolverFailed
 from optimizer.nodal.prices import NEAR_MICRO, Zones
-from optimizer.nodal.program import compiled
+from optimizer.nodal.program import COST_PER_MICRO, compiled
 from optimizer.solver.compile import CompiledModel
 from optimizer.solver.rounding import whole_wh
 from optimizer.solver.session import Session
 
 VOLUME = 1_000.0
 """What a Wh traded counts, where one served by the rule counts 1 more and order of arrival decides below that."""
+TRIES = 20
+"""How often limits are tightened."""
 WIDTHS_WH = (2.0, 50.0, np.inf)
 """How far whole Wh are looked for from the answer in fractions, one after the other. [Wh]"""
 
@@ -70,7 +72,7 @@ def by_program(
     model, order = _model(network, node)
     _pin(network, model, zones.active, len(node))
     quantity = np.empty(len(node))
-    quantity[order] = _solve(model, cost[order], lower[order], upper[order])
+    quantity[order] = _solve(model, cost[order], lower[order], upper[order], Session(model))
     split = np.abs(quantity[len(fixed) :].reshape(2, len(rows))).sum(axis=0)
     balanced = whole_wh(np.concatenate(([load.sum()], side * split)))
     served = accepted.copy()
@@ -80,9 +82,10 @@ def by_program(
 
 
 def in_whole_numbers(network: Network, book: OrderBook, zones: Zones) -> IntArray:
-    """Solve the program of all orders in whole Wh, near the answer in fractions.
+    """Solve the program of all orders again for whole Wh. Orders worse than the price of their node stay out.
 
-    Orders that are worse than the price of their node stay out.
+    First with limits tightened by what rounded answers break of them, until they break none; where that does not end,
+    as at limits of a few Wh, in whole numbers near the answer in fractions.
 
     Raises:
         SolverFailed: No whole Wh were found within the limits.
@@ -91,17 +94,30 @@ def in_whole_numbers(network: Network, book: OrderBook, zones: Zones) -> IntArra
     price = zones.price[zones.of_node[book.node]]
     worse = book.side * (book.limit_micro_per_kwh - price) < -NEAR_MICRO
     signed = np.where(worse, 0, book.side * book.energy_wh).astype(np.float64)[order]
-    cost = -book.limit_micro_per_kwh[order].astype(np.float64)
+    cost = (book.limit_micro_per_kwh[order] * -COST_PER_MICRO).astype(np.float64)
     lower, upper = np.minimum(signed, 0), np.maximum(signed, 0)
-    near = _solve(model, cost, lower, upper)
-    _tighten(network, model, 10 * network.noise, len(order))
+    less, noise, session = np.zeros(len(network.noise)), network.noise, Session(model)
+    near = np.zeros(0)
+    for attempt in range(TRIES):
+        _tighten(network, model, less, len(order))
+        quantity = _solve(model, cost, lower, upper, session)
+        near = quantity if not attempt else near
+        served = _in_book_order(whole_wh(quantity), order)
+        room = network.room(network.state(network.load(book, served)))
+        broken = room < -noise
+        if not broken.any() and (served <= book.energy_wh).all():
+            return served
+        less[broken] -= room[broken] - noise[broken]
+    # In limits that leave room for what the solver tolerates.
+    _tighten(network, model, 10 * noise, len(order))
+    whole = Session(model, len(order))
     for width in WIDTHS_WH:
         low, high = np.maximum(lower, np.floor(near) - width), np.minimum(upper, np.ceil(near) + width)
-        served = np.zeros(len(order), dtype=np.int64)
         try:
-            served[order] = np.abs(np.rint(_solve(model, cost, low, high, whole=True))).astype(np.int64)
-        except Infeasible:
+            quantity = _solve(model, cost, low, high, whole)
+        except (Infeasible, SolverFailed):
             continue
+        served = _in_book_order(np.rint(quantity).astype(np.int64), order)
         load = network.load(book, served)
         if load.sum() == 0 and network.fits(network.state(load)):
             return served
@@ -110,8 +126,14 @@ def in_whole_numbers(network: Network, book: OrderBook, zones: Zones) -> IntArra
     )
 
 
+def _in_book_order(signed_wh: IntArray, order: IntArray) -> IntArray:
+    served = np.empty_like(signed_wh)
+    served[order] = np.abs(signed_wh)
+    return served
+
+
 def _model(network: Network, node: IntArray) -> tuple[CompiledModel, IntArray]:
-    """The model of columns at some nodes, and which of them stands at each place."""
+    """The model of columns at some nodes, and which of them is at each place."""
     slots = np.bincount(node, minlength=len(network.grid.nodes)).astype(np.int64)
     return compiled(network, slots), np.argsort(node, kind="stable")
 
@@ -146,10 +168,10 @@ def _tighten(network: Network, model: CompiledModel, less: FloatArray, first: in
 
 
 def _solve(
-    model: CompiledModel, cost: FloatArray, lower: FloatArray, upper: FloatArray, whole: bool = False
+    model: CompiledModel, cost: FloatArray, lower: FloatArray, upper: FloatArray, session: Session
 ) -> FloatArray:
-    """Solve with these costs and bounds of the first columns, cold; in whole numbers of them where it is asked."""
+    """Solve with these costs and bounds of the first columns, and with the bounds of the model for the others."""
     size = len(cost)
     all_cost, all_lower, all_upper = np.zeros_like(model.cost), model.lower.copy(), model.upper.copy()
     all_cost[:size], all_lower[:size], all_upper[:size] = cost, lower, upper
-    return Session(model, size if whole else 0).answer(all_cost, all_lower, all_upper)[:size]
+    return session.answer(all_cost, all_lower, all_upper)[:size]

@@ -15,6 +15,9 @@ from optimizer.solver.compile import CompiledModel
 from optimizer.solver.session import Session
 
 _KEPT = 16
+COST_PER_MICRO = 1e-3
+"""Costs are in thousands of micro-currency. In micro, around 1e5, the tolerance of the simplex of 1e-7 is beyond what
+floats resolve along a long feeder, and it ends with the status 'Unknown' on books full of ties."""
 
 
 class Columns(NamedTuple):
@@ -53,7 +56,7 @@ class Slots:
         slot[order] = (self.first - begin)[node] + np.arange(len(node))
         cost, lower, upper = np.zeros((3, self.size))
         signed = book.energy_wh * book.side
-        cost[slot] = -book.limit_micro_per_kwh
+        cost[slot] = book.limit_micro_per_kwh * -COST_PER_MICRO
         lower[slot], upper[slot] = np.minimum(signed, 0), np.maximum(signed, 0)
         return Columns(cost, lower, upper, slot)
 

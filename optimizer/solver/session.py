@@ -24,10 +24,12 @@ OPTIONS: dict[str, bool | int | float | str] = {
 WHOLE: dict[str, int | float | str] = {
     "solver": "choose",
     "mip_rel_gap": 0.0,
-    "mip_abs_gap": 0.5,
-    "mip_max_nodes": 20_000,
+    "mip_abs_gap": 1e-4,
+    "mip_max_nodes": 500,
 }
-"""Other options for whole numbers: up to the optimum, and never for ever, by work and not by time."""
+"""Other options for whole numbers: up to the optimum, or the best within a limit of work, which is no limit of time."""
+FEASIBLE = 2
+"""How HiGHS marks a solution that satisfies all constraints."""
 
 
 class Solution(NamedTuple):
@@ -55,15 +57,15 @@ class Session:
 
         Args:
             model: Not changed.
-            whole: So many of its first columns take whole numbers only; such a program is solved to the optimum, and
-                its answer has no certificate here.
+            whole: So many of its first columns take whole numbers only. The answer then is the best found with a
+                limited amount of work; it has no certificate here.
 
         Raises:
             SolverFailed: HiGHS refuses an option or the model.
         """
         import highspy
 
-        self._model = model
+        self._model, self._whole = model, whole
         self._ok, self._error = highspy.HighsStatus.kOk, highspy.HighsStatus.kError
         self._optimal = highspy.HighsModelStatus.kOptimal
         self._infeasible = highspy.HighsModelStatus.kInfeasible
@@ -131,6 +133,8 @@ class Session:
             if highs.changeRowsBounds(len(rows), rows, row_lower, row_upper) != self._ok:
                 raise SolverFailed("HiGHS refuses the bounds of the rows; a NaN is the usual cause")
         outcome = self._run()
+        if self._whole and highs.getInfo().primal_solution_status == FEASIBLE:
+            outcome = self._optimal
         if outcome not in (self._optimal, self._infeasible):
             # A hot start can lose its way (HiGHS issues 3294 and 3194): the same question is asked once more, cold.
             self.forget_basis()

@@ -8,6 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from benchmarks.nodal import book_of as book_of_hour
+from benchmarks.nodal import feeder
 from market.auctions.network import network_of
 from market.auctions.nodal_proof import check
 from market.auctions.uniform import clear_exact
@@ -17,7 +19,7 @@ from market.clearing import Clearing, PriceInterval
 from market.errors import InvalidBook, InvalidGrid, InvalidRules
 from market.grid import NO_LIMIT, Grid
 from market.rules import MarketRules
-from optimizer.errors import Infeasible
+from optimizer.errors import Infeasible, SolverFailed
 from optimizer.mechanisms import nodal_price
 from optimizer.mechanisms.nodal_price import clear
 from optimizer.nodal import program
@@ -384,3 +386,85 @@ def test_columns_are_whole_and_read_only() -> None:
     assert found.accepted_wh.dtype == found.price_micro_per_kwh.dtype == whole(1).dtype
     with pytest.raises(ValueError, match="read-only"):
         found.accepted_wh[0] = 1
+
+
+def feeder_with_ties(rng: np.random.Generator, nodes: int) -> Grid:
+    """A long radial feeder on which voltages bind at many hours."""
+    ends = [(int(rng.integers(max(0, i - 4), i)), i) for i in range(1, nodes)]
+    r = (0.5 + rng.random(nodes - 1)) * 0.05 / nodes
+    return grid_of(ends, None, "lindistflow", r=r.tolist(), x=(r / 2).tolist())
+
+
+def street_book(rng: np.random.Generator, nodes: int) -> OrderBook:
+    """Orders on coarse steps of prices and energy at all nodes, and a retailer with plenty of both at the root."""
+    count = 5 * nodes
+    side = np.where(rng.random(count) < 0.7 * rng.random(), -1, 1).astype(np.int8)
+    energy, limit = 100 * rng.integers(1, 8, count), 20_000 * rng.integers(5, 16, count)
+    plenty = 10 * int(energy.sum())
+    return OrderBook.from_columns(
+        np.arange(count + 2),
+        np.concatenate((side, np.array([-1, 1], dtype=np.int8))),
+        np.concatenate((energy, [plenty, plenty])),
+        np.concatenate((limit, [200_000, 140_000])),
+        np.concatenate((rng.integers(1, nodes, count), [0, 0])),
+    )
+
+
+def test_long_feeders_with_ties_are_cleared_alike_hot_and_cold() -> None:
+    rng, congested = np.random.default_rng(9), 0
+    for _ in range(2):
+        grid = feeder_with_ties(rng, 33)
+        for _ in range(20):
+            book = street_book(rng, 33)
+            found = clear(book, on(grid, params={"intervals": "price"}))
+            proven(book, grid, found)
+            program._HOT.of.clear()
+            again = clear(book, on(grid, params={"intervals": "price"}))
+            assert again.accepted_wh.tolist() == found.accepted_wh.tolist()
+            assert again.node_price == found.node_price
+            congested += len(set(prices(found))) > 1
+    assert congested > 10
+
+
+def test_programs_that_highs_leaves_unknown_in_micro_currency_are_solved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The feeder of the benchmark with thin lines: costs around 1e5 are too large for the tolerance of the simplex."""
+    rng = np.random.default_rng(4)
+    grid, node = feeder(rng, 60, 200)
+    rng = np.random.default_rng(4)
+    r = 6 * grid.lines.r
+    grid = replace(grid, lines=replace(grid.lines, r=r, x=r / 2))
+    books = []
+    for hour in range(24):
+        book = book_of_hour(rng, node, hour)
+        limit, energy = book.limit_micro_per_kwh // 20_000 * 20_000, book.energy_wh // 100 * 100
+        books.append(replace(book, limit_micro_per_kwh=limit, energy_wh=energy))
+    for book in books:
+        proven(book, grid, clear(book, on(grid, params={"intervals": "price"})))
+    monkeypatch.setattr(program, "COST_PER_MICRO", 1.0)
+    unknown = 0
+    for book in books:
+        program._HOT.of.clear()
+        try:
+            clear(book, on(grid, params={"intervals": "price"}))
+        except SolverFailed as failed:
+            unknown += "Unknown" in str(failed)
+    assert unknown
+
+
+def test_a_mesh_in_which_many_limits_bind_is_cleared_in_whole_wh() -> None:
+    """More zones share the margin than are searched for whole Wh: limits are tightened instead."""
+    rng = np.random.default_rng(10)
+    ends = [(int(rng.integers(max(0, i - 4), i)), i) for i in range(1, 60)]
+    ends += [tuple(sorted(rng.choice(60, 2, replace=False).tolist())) for _ in range(15)]
+    grid = grid_of(
+        ends, rng.integers(200, 6_000, len(ends)).tolist(), x=(0.1 + rng.random(len(ends))).tolist()
+    )
+    many = 0
+    for _ in range(8):
+        book = street_book(rng, 60)
+        found = clear(book, on(grid, params={"intervals": "price"}))
+        proven(book, grid, found)
+        many += len(set(prices(found))) > 10
+    assert many >= 4
