@@ -116,7 +116,7 @@ def fill(book: OrderBook, lo: int, hi: int, rules: MarketRules) -> Clearing:
     welfare = int(np.dot(signed, limit))
     if pinned:
         rows = marginal.nonzero()[0]
-        volume = _fill_margin(book, rows, accepted, excess, volume, rules)
+        volume = fill_margin(book, rows, accepted, excess, volume, rules)
         welfare -= lo * excess  # the marginal orders, all at this limit, make up for the excess
     elif excess:
         raise InfeasibleClearing(
@@ -149,7 +149,7 @@ def at_one_price(
     return Clearing(accepted_wh, prices, (price,), 0, welfare_nano, None, certify(book, bare, lo))
 
 
-def _fill_margin(
+def fill_margin(
     book: OrderBook, rows: IntArray, accepted: IntArray, excess: int, volume: int, rules: MarketRules
 ) -> int:
     """Serve the orders at a pinned price, in place, and return the traded volume. [Wh]

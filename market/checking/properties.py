@@ -11,12 +11,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from market.auctions.network import network_of
+from market.auctions.nodal_proof import check
 from market.auctions.uniform import clear_exact
 from market.book import OrderBook
-from market.certificate import DualPrice
+from market.certificate import DualPrice, NodalPrices
 from market.checking.random_books import participant_name
 from market.checking.trial import Trial, difference
 from market.clearing import certify
+from market.errors import InfeasibleClearing
+from market.grid import Grid
 from market.mechanism import Promises
 from market.parameters import rules_with
 from market.rules import MarketRules
@@ -99,10 +103,32 @@ def _pairs(t: Trial) -> str | None:
 
 def _certificate(t: Trial) -> str | None:
     proof = t.clearing.certificate
+    if isinstance(proof, NodalPrices) and t.rules.grid is not None:
+        return _nodal_fault(t, t.rules.grid)
     if not isinstance(proof, DualPrice):
         return None if proof is None or proof.holds else f"states {proof}, which proves nothing"
     right = certify(t.book, t.clearing, proof.dual_price_micro_per_kwh)
     return None if proof == right else f"states {proof}; recomputed it is {right}"
+
+
+def _nodal_fault(t: Trial, grid: Grid) -> str | None:
+    """What is wrong with a clearing on a grid, recomputed from the book and the grid."""
+    try:
+        right = check(t.book, grid, t.clearing)
+    except InfeasibleClearing as wrong:
+        return str(wrong)
+    return (
+        None if right.holds else f"states prices by node that prove nothing: the gap is {right.gap_nano} nano"
+    )
+
+
+def _within_grid(t: Trial) -> str | None:
+    if t.rules.grid is None:
+        return None
+    network = network_of(t.rules.grid)
+    room = network.room(network.state(network.load(t.book, t.clearing.accepted_wh)))
+    broken = np.flatnonzero(room < -network.noise).tolist()
+    return f"{network.name_of(broken[0])} is passed" if broken else None
 
 
 def _repeatable(t: Trial) -> str | None:
@@ -190,6 +216,10 @@ def _uniform_price(t: Trial) -> str | None:
 
 
 def _efficient(t: Trial) -> str | None:
+    if t.rules.grid is not None:
+        if not isinstance(t.clearing.certificate, NodalPrices):
+            return "no certificate with a price for each node, which alone could prove it"
+        return _nodal_fault(t, t.rules.grid)
     best = clear_exact(t.book, t.rules)
     gap = best.welfare_nano - t.clearing.welfare_nano
     if gap:
@@ -279,6 +309,9 @@ PROPERTIES = (
     ),
     Property("pairs", "trades, where there are any, add up to the accepted energies", _always, _pairs),
     Property("certificate", "a certificate, where there is one, is right", _always, _certificate),
+    Property(
+        "within_grid", "no limit of the grid is passed", lambda p: p.needs_grid, _within_grid, listed=False
+    ),
     Property("repeatable", "the same book and rules give the same clearing", _always, _repeatable),
     Property("listing", "the order of listing and the ids change nothing", _always, _listing),
     Property("arrival", "arrival decides ties at most", lambda p: not p.arrival_matters, _arrival),

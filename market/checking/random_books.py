@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from market.book import Order, OrderBook, Requirement, Side
+from market.checking.random_grids import on_a_grid
 from market.mechanism import Mechanism
 from market.parameters import Parameter, case_defaults, rules_with
 from market.rules import MarketRules, Value
@@ -34,6 +35,8 @@ def random_case(
 ) -> tuple[OrderBook, MarketRules]:
     """Draw book `number` of a seed and rules for it; every number is a draw of its own, so any can be repeated.
 
+    A mechanism that needs a grid gets a random one with the rules, and orders at its nodes.
+
     Args:
         mechanism: Its declared parameters are drawn: half of the time the defaults, else anything in their range.
         seed: At least 0.
@@ -47,7 +50,11 @@ def random_case(
     fixed = {p.field: given[p.field] for p in mechanism.parameters if given and p.field in given}
     unit = unit_wh(mechanism, rules_with(MarketRules(), fixed)) if units else 0
     book = _random_book(random, most_orders, unit)
-    return book, rules_with(_random_rules(mechanism, book, random, plain), fixed)
+    rules = rules_with(_random_rules(mechanism, book, random, plain), fixed)
+    if mechanism.promises.needs_grid:
+        book, grid = on_a_grid(book, np.random.default_rng([seed, number, most_orders, int(units), 1]))
+        rules = replace(rules, grid=grid)
+    return book, rules
 
 
 def unit_wh(mechanism: Mechanism, rules: MarketRules) -> int:

@@ -7,11 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from market.units import FloatArray
+from market.units import FloatArray, IntArray
 from optimizer.solver.compile import CompiledModel, IndexArray, by_column
 
 Columns = IndexArray
 """Columns of a model, in the order of their variables."""
+Terms = list[tuple[Columns, float | FloatArray]]
+"""Columns with one coefficient for all of them or one for each."""
 NONE: Final = -1
 """In the columns of a term: this row has none."""
 
@@ -93,6 +95,34 @@ class ModelBuilder:
             raise ValueError(f"the terms of {name!r} have different numbers of columns")
         rows = self._add_rows(name, size, lower, upper)
         self._entries += [(columns, rows, _each(factor, size)) for columns, factor in terms]
+
+    def entries(
+        self,
+        name: str,
+        rows: int,
+        row: IndexArray | IntArray,
+        columns: Columns | IntArray,
+        factor: FloatArray,
+        lower: float | FloatArray,
+        upper: float | FloatArray,
+    ) -> None:
+        """Add a block of constraints by their entries, where rows have different numbers of terms.
+
+        Args:
+            name: Of the block.
+            rows: How many constraints.
+            row: Of each entry, counted within the block.
+            columns: Of each entry.
+            factor: Coefficient of each entry.
+            lower: One for all rows or one for each.
+            upper: As `lower`.
+
+        Raises:
+            ValueError: The model has constraints of this name.
+        """
+        first = self._height
+        self._add_rows(name, rows, lower, upper)
+        self._entries.append((columns.astype(np.int32), (first + row).astype(np.int32), factor))
 
     def _add_rows(
         self, name: str, size: int, lower: float | FloatArray, upper: float | FloatArray

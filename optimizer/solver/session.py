@@ -21,6 +21,16 @@ OPTIONS: dict[str, bool | int | float | str] = {
     "rebuild_refactor_solution_error_tolerance": -1.0,  # no residual check inside: every answer is proven outside
 }
 
+WHOLE: dict[str, int | float | str] = {
+    "solver": "choose",
+    "mip_rel_gap": 0.0,
+    "mip_abs_gap": 1e-4,
+    "mip_max_nodes": 500,
+}
+"""Other options for whole numbers: up to the optimum, or the best within a limit of work, which is no limit of time."""
+FEASIBLE = 2
+"""How HiGHS marks a solution that satisfies all constraints."""
+
 
 class Solution(NamedTuple):
     """An optimal answer.
@@ -42,15 +52,20 @@ class Session:
     Not for use by several threads at once: HiGHS releases the GIL while it runs.
     """
 
-    def __init__(self, model: CompiledModel) -> None:
+    def __init__(self, model: CompiledModel, whole: int = 0) -> None:
         """Load a compiled model.
+
+        Args:
+            model: Not changed.
+            whole: So many of its first columns take whole numbers only. The answer then is the best found with a
+                limited amount of work; it has no certificate here.
 
         Raises:
             SolverFailed: HiGHS refuses an option or the model.
         """
         import highspy
 
-        self._model = model
+        self._model, self._whole = model, whole
         self._ok, self._error = highspy.HighsStatus.kOk, highspy.HighsStatus.kError
         self._optimal = highspy.HighsModelStatus.kOptimal
         self._infeasible = highspy.HighsModelStatus.kInfeasible
@@ -65,6 +80,11 @@ class Session:
         lp.row_lower_, lp.row_upper_ = model.row_lower, model.row_upper
         lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
         lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = model.start, model.index, model.value
+        if whole:
+            kinds = highspy.HighsVarType
+            lp.integrality_ = [kinds.kInteger] * whole + [kinds.kContinuous] * (len(model.cost) - whole)
+            for name, value in WHOLE.items():
+                self._require(self._highs.setOptionValue(name, value), f"option {name}={value}")
         self._require(self._highs.passModel(lp), "the model")
 
     def resolve(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> Solution:
@@ -98,11 +118,12 @@ class Session:
     ) -> FloatArray:
         """Solve as `resolve` does and return x without a certificate, to a caller with a proof in integers.
 
-        Bounds of the rows stay as they are where none are given.
+        Bounds of the rows stay as they are where none are given. Costs and bounds of fewer columns than the model has
+        are those of its first ones: the others stay as they are, and only the values of the first ones are returned.
 
         Such a caller calls `forget_basis` and asks again where its own proof fails.
         """
-        highs, columns = self._highs, self._columns
+        highs, columns = self._highs, self._columns[: len(cost)]
         if highs.changeColsCost(len(columns), columns, cost) != self._ok:
             raise SolverFailed("HiGHS refuses the costs")
         if highs.changeColsBounds(len(columns), columns, lower, upper) != self._ok:
@@ -112,6 +133,8 @@ class Session:
             if highs.changeRowsBounds(len(rows), rows, row_lower, row_upper) != self._ok:
                 raise SolverFailed("HiGHS refuses the bounds of the rows; a NaN is the usual cause")
         outcome = self._run()
+        if self._whole and highs.getInfo().primal_solution_status == FEASIBLE:
+            outcome = self._optimal
         if outcome not in (self._optimal, self._infeasible):
             # A hot start can lose its way (HiGHS issues 3294 and 3194): the same question is asked once more, cold.
             self.forget_basis()
@@ -135,6 +158,18 @@ class Session:
     def forget_basis(self) -> None:
         """Make the next solve start cold: hot starts have known faults (HiGHS issues 3294 and 3194)."""
         self._highs.clearSolver()
+
+    def irreducible(self) -> tuple[list[int], list[int]]:
+        """Rows and columns of the program last solved whose bounds no point satisfies, and without one of them some do.
+
+        Returns:
+            Both empty where the solver finds none.
+        """
+        # The default strategy returns empty lists, and says that all went well.
+        self._require(self._highs.setOptionValue("iis_strategy", 2), "option iis_strategy=2")
+        status, found = self._highs.getIis()
+        self._require(status, "to look for an irreducible set")
+        return [int(row) for row in found.row_index_], [int(column) for column in found.col_index_]
 
     def start_from(self, basic: int) -> None:
         """Start the next solve of a one-row model from the basis of a merit order.

@@ -47,6 +47,7 @@ BOOK: Case = {
         },
     ],
 }
+GRID: Case = {"kind": "dc", "nodes": ["n1", "n2"], "lines": [{"id": "l1", "from": "n1", "to": "n2"}]}
 EVENTS: Case = {
     "events": [
         {
@@ -84,8 +85,9 @@ def rules() -> list[str]:
 
 
 def book(name: str, **params: Any) -> Case:
-    """The book above with the parameters that the rule needs."""
-    return {**deepcopy(BOOK), "params": {**NEEDS.get(name, {}), **params}}
+    """The book above with the parameters that the rule needs, and the grid."""
+    grid = {"grid": deepcopy(GRID)} if MECHANISMS.get(name).promises.needs_grid else {}
+    return {**deepcopy(BOOK), "params": {**NEEDS.get(name, {}), **params}, **grid}
 
 
 def valid_cases() -> list[tuple[str, Case]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from market.book import Order, OrderBook, Requirement, Side
-from market.certificate import DualPrice, OptimalityCertificate
+from market.certificate import DualPrice, NodalPrices, OptimalityCertificate
 from market.clearing import Clearing, Trades
 from market.errors import InvalidBook, InvalidRules
 from market.grid import Grid
@@ -17,7 +17,8 @@ from market.mechanism import MECHANISMS, Mechanism, clear_checked
 from market.parameters import case_defaults, rules_with
 from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
-from wattswap.cases.grid import node_index, node_names, node_prices, read_grid
+from optimizer.errors import Infeasible
+from wattswap.cases.grid import GRID_DETAILS, grid_results, node_index, node_names, read_grid
 from wattswap.errors import Problem
 from wattswap.inputs.collector import CaseReader, InvalidCase
 from wattswap.inputs.parameters import read_parameters
@@ -66,7 +67,7 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     grid = _grid(read, top, mechanism, nodes)
     if nodes is not None and mechanism.promises.needs_grid:
         for i, row in enumerate(rows):
-            if "node" not in row:
+            if "node" not in row and isinstance(orders[i], Mapping):
                 read.note(f"orders[{i}]", f"'node' is missing, and {mechanism.name} needs it")
     index = {name: i for i, name in enumerate(sorted({row["participant"] for row in rows}))}
     named = {
@@ -81,7 +82,11 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     by_arrival = values.get("rationing") == "time" or _by_arrival(mechanism)
     found = _book(read, orders, rows, index, grid, by_arrival)
     rules = rules_with(market, values)
-    return _result(found, clear_checked(mechanism, found.book, rules), mechanism.name, grid)
+    try:
+        clearing = clear_checked(mechanism, found.book, rules)
+    except Infeasible as impossible:
+        return {"mechanism": mechanism.name, "status": "infeasible", "reason": str(impossible)}
+    return _result(found, clearing, mechanism.name, grid)
 
 
 def _grid(
@@ -235,6 +240,8 @@ def _result(case: BookCase, clearing: Clearing, mechanism: str, grid: Grid | Non
     average = clearing.average_price_micro_per_kwh(book)
     traded = clearing.traded_wh(book)
     proof = clearing.certificate
+    of_grid = frozenset() if grid is None else GRID_DETAILS
+    own = {name: value for name, value in clearing.details.items() if name not in of_grid}
     return {
         "mechanism": mechanism,
         "status": "cleared" if traded else "no_trade",
@@ -252,12 +259,20 @@ def _result(case: BookCase, clearing: Clearing, mechanism: str, grid: Grid | Non
         "trades": _trades(case, clearing),
         "participants": _participants(case, payment - fee, fee),
         "certificate": proof and _certificate(proof),
-        **({} if grid is None else {"nodes": node_prices(grid, clearing.node_price)}),
-        **at_the_edge(clearing.details, lambda row: case.ids[row], case.name_of),
+        **({} if grid is None else grid_results(grid, clearing)),
+        **at_the_edge(own, lambda row: case.ids[row], case.name_of),
     }
 
 
 def _certificate(proof: OptimalityCertificate) -> Result:
+    if isinstance(proof, NodalPrices):
+        return {
+            "kind": "NodalPrices",
+            "holds": proof.holds,
+            "gap": money(proof.gap_nano),
+            "allowed_gap": money(proof.allowed_gap_nano),
+            "overload_kwh": kwh(proof.overload_wh),
+        }
     if not isinstance(proof, DualPrice):
         return {"kind": type(proof).__name__, "holds": proof.holds}
     return {

@@ -13,12 +13,15 @@ from typing import Any, get_args
 
 import numpy as np
 
-from market.clearing import PriceInterval
+from market.clearing import Clearing
 from market.errors import InvalidGrid
 from market.grid import ENDS_NOWHERE, NO_LIMIT, Grid, GridKind, Lines, Nodes
-from market.units import FloatArray, price
+from market.units import WH_PER_KWH, FloatArray, kwh, money, price
 from wattswap.errors import suggest
 from wattswap.inputs.collector import CaseReader, shown
+
+GRID_DETAILS = frozenset({"line_flow_wh", "v_squared", "congestion_rent_nano"})
+"""Details of a clearing: flows of lines from start to end [Wh], squared voltages of nodes per unit, the rent [nano]."""
 
 _KEYS = {"nodes", "kind", "lines", "root", "vmin", "vmax", "reactive_load", "base_kva"}
 _LINE_KEYS = {"id", "from", "to"}
@@ -97,10 +100,41 @@ def read_grid(read: CaseReader, grid: Any, names: Mapping[str, int]) -> Grid | N
     return found if len(read.problems) == before else None
 
 
-def node_prices(grid: Grid, prices: tuple[PriceInterval | None, ...]) -> list[dict[str, Any]]:
-    """The prices of the nodes for people; a clearing with a single price has it at every node."""
+def grid_as_case(grid: Grid) -> dict[str, Any]:
+    """A grid as a case holds it, which is read back as the same grid."""
+    lines, names = grid.lines, grid.nodes.names
+    rows = zip(lines.start.tolist(), lines.end.tolist(), lines.r.tolist(), lines.x.tolist(), strict=True)
+    found: dict[str, Any] = {
+        "kind": grid.kind,
+        "nodes": list(names),
+        "lines": [
+            {
+                "id": lines.names[i],
+                "from": names[start],
+                "to": names[end],
+                "r": r,
+                "x": x,
+                "limit_kw": None if lines.limit_wh[i] == NO_LIMIT else kwh(int(lines.limit_wh[i])),
+            }
+            for i, (start, end, r, x) in enumerate(rows)
+        ],
+        "root": names[grid.root],
+    }
+    if grid.kind == "lindistflow":
+        load = {name: q for name, q in zip(names, grid.nodes.reactive_load.tolist(), strict=True) if q}
+        found |= {"vmin": grid.vmin, "vmax": grid.vmax, "reactive_load": load}
+    return found
+
+
+def grid_results(grid: Grid, clearing: Clearing) -> dict[str, Any]:
+    """What a clearing says about nodes and lines, for people; one with a single price has it at every node.
+
+    Flows, squared voltages and the rent are there where the mechanism states them in its details, see
+    `GRID_DETAILS`.
+    """
+    prices, details = clearing.node_price, clearing.details
     by_node = prices * len(grid.nodes) if len(prices) == 1 else prices
-    return [
+    nodes: list[dict[str, Any]] = [
         {
             "node": name,
             "price": None if found is None else price(found.price),
@@ -108,6 +142,16 @@ def node_prices(grid: Grid, prices: tuple[PriceInterval | None, ...]) -> list[di
         }
         for name, found in zip(grid.nodes.names, by_node, strict=True)
     ]
+    if "v_squared" in details:
+        for node, v in zip(nodes, details["v_squared"], strict=True):
+            node["v_squared"] = float(v)
+    found: dict[str, Any] = {"nodes": nodes}
+    if "line_flow_wh" in details:
+        flows = zip(grid.lines.names, details["line_flow_wh"], strict=True)
+        found["lines"] = [{"id": name, "flow": round(float(wh) / WH_PER_KWH, 9)} for name, wh in flows]
+    if "congestion_rent_nano" in details:
+        found["congestion_rent"] = money(int(details["congestion_rent_nano"]))
+    return found
 
 
 def _line(

@@ -14,6 +14,7 @@ from market.mechanism import Mechanism
 from market.parameters import Parameter
 from market.rules import MarketRules
 from market.units import kwh, money, price
+from wattswap.cases.grid import grid_as_case
 from wattswap.selection import Choice
 
 
@@ -24,6 +25,10 @@ def as_case(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> dict[s
         initial=0
     ) > 9
     case: dict[str, Any] = {"orders": [_order(book, row, bool(arrives)) for row in range(len(book))]}
+    if rules.grid is not None:
+        for order, node in zip(case["orders"], book.node.tolist(), strict=True):
+            order["node"] = rules.grid.nodes.names[node]
+        case["grid"] = grid_as_case(rules.grid)
     params = {
         parameter.name: _value(parameter, parameter.of(rules))
         for parameter in mechanism.parameters

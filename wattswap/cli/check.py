@@ -54,8 +54,6 @@ def mechanism(
 
     import_modules(module)
     choice = choice_of(name, name)
-    if choice.mechanism.promises.needs_grid:
-        raise UsageError.of(name, "needs a grid, and the random books have none")
     if runs := [p.name for p in choice.mechanism.parameters if p.run_only and p.name in choice.params]:
         cure = "leave it out: what is tested is a single case"
         raise UsageError.of(name, f"{runs[0]} is a parameter of runs", cure)

@@ -9,6 +9,7 @@ import typer
 
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, WideOption, import_modules
+from wattswap.errors import ExitCode
 
 
 def clear(
@@ -30,6 +31,8 @@ def clear(
         error = result.get("error")
         if error is not None:
             code = code or error["code"]
+        elif result.get("status") == "infeasible":
+            code = code or int(ExitCode.INFEASIBLE)
         if json:
             print_json(result)
         elif error is not None:

@@ -16,6 +16,7 @@ from tests.kits.clear_cases import (
     BOOK,
     EVENTS,
     GAME,
+    GRID,
     HOMES,
     METERED,
     NONSENSE,
@@ -148,9 +149,6 @@ def test_orders_that_are_no_list_of_objects_are_refused_by_every_rule(orders: An
 def test_something_else_than_a_case_is_refused_by_every_rule(case: Any) -> None:
     for name in (*rules(), *METHODS):
         assert sentences(case, name)
-
-
-GRID: Case = {"kind": "dc", "nodes": ["n1", "n2"], "lines": [{"id": "l1", "from": "n1", "to": "n2"}]}
 
 
 @pytest.mark.parametrize("name", [name for name in rules() if not MECHANISMS.get(name).promises.needs_grid])

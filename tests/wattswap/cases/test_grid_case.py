@@ -180,3 +180,66 @@ def test_a_mechanism_in_one_file_keeps_to_the_lines_of_a_grid(tmp_path: Path) ->
         done = command(verb, *chosen, path=tmp_path)
         assert done.returncode == 3
         assert "merit_order needs a grid, which a run of homes does not have" in done.stderr
+
+
+TWO = {
+    "kind": "lindistflow",
+    "nodes": ["a", "b"],
+    "lines": [line("ab", "a", "b", r=0.001, x=0.002, limit_kw=0.25)],
+}
+
+
+def two(**grid: Any) -> Case:
+    orders = [{**order(0, "sell", "a"), "price_per_kwh": 0.1}, order(1, "buy", "b")]
+    return {"orders": orders, "grid": {**TWO, **grid}}
+
+
+def test_prices_by_node_are_printed_with_flows_voltages_rent_and_proof() -> None:
+    found = clear_case(two(), "nodal_price")
+    assert (found["status"], found["traded_kwh"]) == ("cleared", 0.25)
+    assert found["nodes"] == [
+        {"node": "a", "price": 0.1, "price_interval": [0.1, 0.1], "v_squared": 1.0},
+        {"node": "b", "price": 0.2, "price_interval": [0.2, 0.2], "v_squared": 0.9995},
+    ]
+    assert found["lines"] == [{"id": "ab", "flow": 0.25}]
+    assert found["congestion_rent"] == found["operator_surplus"] == 0.025
+    assert found["certificate"] == {
+        "kind": "NodalPrices",
+        "holds": True,
+        "gap": 0.0,
+        "allowed_gap": 0.0,
+        "overload_kwh": 0.0,
+    }
+    assert not {"line_flow_wh", "line_flow_kwh", "congestion_rent_nano"} & set(found)
+
+
+def test_what_no_grid_can_carry_is_infeasible_and_ends_with_4(tmp_path: Path) -> None:
+    broken = two(reactive_load={"b": 100}, lines=[line("ab", "a", "b", x=0.002)])
+    found = clear_case(broken, "nodal_price")
+    assert (found["mechanism"], found["status"]) == ("nodal_price", "infeasible")
+    assert "node 'b' has a squared voltage of 0.600000 (below vmin = 0.81)" in found["reason"]
+    written(tmp_path, "one.json", json.dumps(broken))
+    written(tmp_path, "two.jsonl", f"{json.dumps(two())}\n{json.dumps(broken)}\n")
+    for name, lines in (("one.json", 1), ("two.jsonl", 2)):
+        done = command("clear", name, "-m", "nodal_price", "--json", path=tmp_path)
+        assert done.returncode == 4
+        results = [json.loads(text) for text in done.stdout.splitlines()]
+        assert len(results) == lines
+        assert results[-1] == found
+    assert "infeasible" in command("clear", "one.json", "-m", "nodal_price", path=tmp_path).stdout
+
+
+def test_a_grid_written_as_a_case_is_read_back_as_the_same_grid() -> None:
+    from market.checking.random_books import random_case
+    from wattswap.check.verdicts import as_case
+
+    mechanism = MECHANISMS.get("nodal_price")
+    for number in range(30):
+        book, rules = random_case(mechanism, 0, number)
+        given = json.loads(json.dumps(as_case(mechanism, book, rules)))
+        found = clear_case(given, "nodal_price")
+        expected = mechanism.clear(book, rules)
+        accepted = {o["id"]: round(1_000 * o["accepted_kwh"]) for o in found["orders"]}
+        assert [accepted[str(i)] for i in book.ids] == expected.accepted_wh.tolist()
+        prices = [None if n["price"] is None else round(1e6 * n["price"]) for n in found["nodes"]]
+        assert prices == [None if one is None else one.price for one in expected.node_price]

@@ -95,6 +95,27 @@ def test_a_broken_promise_ends_with_6_and_a_case_that_clear_accepts(
     assert json.loads(out)["operator_surplus"] == -2.0
 
 
+def test_a_rule_that_does_not_look_at_its_grid_passes_a_limit_and_the_case_is_one_for_clear(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = write(tmp_path, "on_a_grid.py", KEEPS_ALL)
+    code, out, _ = run(capsys, "check", "mechanism", "on_a_grid", "--books", "40", "--module", module)
+    assert code == 6
+    assert "BROKEN  within_grid             broken on " in out
+    assert "\nwithin_grid: the limit of line 'l" in out
+    case = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
+    assert {"kind", "nodes", "lines", "root"} <= set(case["grid"])
+    found = clear_case(case, "nodal_price")
+    assert found["status"] in ("cleared", "no_trade")
+
+
+def test_prices_by_node_are_held_to_limits_and_to_their_proof(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "check", "mechanism", "nodal_price", "--books", "40")
+    assert code == 0
+    for name in ("within_grid", "certificate", "efficient", "budget_balance", "same_elsewhere"):
+        assert f"\nok      {name:<23} holds on 40 books" in out
+
+
 def test_json_is_one_object_with_every_property(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = write(tmp_path, "gives_one_b.py", BREAKS_BUDGET)
     code, out, _ = run(
@@ -297,7 +318,6 @@ def test_the_unit_of_the_promise_is_the_one_given(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["on_a_grid", "--module", "MODULE"], 2, "needs a grid"),
         (["pay_as_bid:rationing=pro_rata"], 2, "rationing is a parameter of runs"),
         (["uniform_price", "--module", "nowhere.py"], 3, "is not a Python file"),
         (["uniform_price", "--module", "BROKEN"], 3, "cannot be imported: NameError: name 'nothing'"),
