@@ -94,6 +94,29 @@ class ModelBuilder:
         rows = self._add_rows(name, size, lower, upper)
         self._entries += [(columns, rows, _each(factor, size)) for columns, factor in terms]
 
+    def sums(
+        self,
+        name: str,
+        size: int,
+        parts: Iterable[tuple[Columns, IndexArray, float | FloatArray]],
+        lower: float | FloatArray = -np.inf,
+        upper: float | FloatArray = np.inf,
+    ) -> None:
+        """Add a block of constraints, each of which sums any number of columns.
+
+        Args:
+            name: Of the block.
+            size: Number of rows.
+            parts: Columns, the row of the block that each stands in, and one coefficient for all or one for each.
+            lower: One for all rows or one for each.
+            upper: As `lower`.
+
+        Raises:
+            ValueError: The model has constraints of this name.
+        """
+        rows = self._add_rows(name, size, lower, upper)
+        self._entries += [(columns, rows[row], _each(factor, len(columns))) for columns, row, factor in parts]
+
     def _add_rows(
         self, name: str, size: int, lower: float | FloatArray, upper: float | FloatArray
     ) -> IndexArray:
