@@ -17,10 +17,11 @@ from market.rules import MarketRules
 from market.schedule import check_schedule, losses_nano, moved_nano, rounding_nano, values_nano
 from market.units import PPM, BoolArray, IntArray, largest_remainder
 from optimizer.blocks.infeasible import Unreachable, culprits, refuse_unreachable
-from optimizer.blocks.prices import nearest_prices
+from optimizer.blocks.prices import best_flow, nearest_prices
 from optimizer.blocks.proof import ProofNode, SearchedGap, proven_bound
 from optimizer.blocks.region import Space, space_of
 from optimizer.blocks.search import Found, Search
+from optimizer.blocks.storage import batteries_of, best_response, surplus
 from optimizer.blocks.whole import Market, Schedule, clear_interval, whole_schedule
 from optimizer.errors import Infeasible, SolverFailed
 from optimizer.models.multi_interval import HorizonModel, compiled
@@ -145,12 +146,42 @@ def check_clearing(book: OrderBook, clearing: Clearing, price_range: tuple[int, 
     bound = proven_bound(
         rounded_space(horizon, price_range, stopped), proof.nodes, float(clearing.welfare_nano)
     )
-    if ceil(bound) > proof.bound_nano:
+    if bound > proof.bound_nano:
         raise InfeasibleClearing(
-            f"the tree proves that no clearing has more than {ceil(bound)} nano, not {proof.bound_nano}"
+            f"the tree proves that no clearing has more than {bound:.0f} nano, not {proof.bound_nano}"
         )
+    _check_responses(horizon, clearing, stopped, price_range)
     if proof.allowed_gap_nano > allowed_nano(horizon, _scheduled(clearing), price_range):
         raise InfeasibleClearing("the proof allows a larger gap than rounding explains")
+
+
+def _check_responses(
+    horizon: Horizon, clearing: Clearing, no_discharge: BoolArray, price_range: tuple[int, int]
+) -> None:
+    """Raise where a storage or an accepted flow would gain more by another plan, beyond what rounding explains.
+
+    An interval in which nothing trades has no price, so that nobody knows what it could be otherwise.
+    """
+    energy, known = _scheduled(clearing), [nodes[0] for nodes in clearing.prices]
+    if not (horizon.flows or horizon.stores) or None in known:
+        return
+    price = np.array([one.price for one in known if one is not None], dtype=np.float64)
+    lacking = 0.0
+    for flow in horizon.flows:
+        if energy[flow.row].any() or not flow.terms.least_wh:
+            limit = horizon.lumps.value_nano[flow.lump] / flow.energy_wh
+            other = best_flow(flow.side, flow.energy_wh, flow.terms.power_wh, limit, price, flow.terms)
+            lacking += float((other - energy[flow.row]) @ (limit * flow.side - price))
+    if horizon.stores:
+        fleet = batteries_of(horizon.stores, horizon.intervals, no_discharge)
+        moved = energy[[store.row for store in horizon.stores]].astype(np.float64)
+        best = surplus(fleet, price, *best_response(fleet, price))
+        mine = surplus(fleet, price, np.maximum(moved, 0), np.maximum(-moved, 0))
+        lacking += float((best - mine).sum())
+    if lacking > rounding_nano(horizon, energy, 2 * (price_range[1] - price_range[0])):
+        raise InfeasibleClearing(
+            f"flexible orders and storages would gain {lacking:.0f} nano more by other plans; rounding explains less"
+        )
 
 
 def rounded_space(horizon: Horizon, price_range: tuple[int, int], no_discharge: BoolArray) -> Space:
