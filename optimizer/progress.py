@@ -36,7 +36,7 @@ _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Tell a listener about searches inside, twice a second from the second second on."""
+    """Report searches inside to a listener, every two seconds from the second on."""
     token = _LISTENER.set(listener)
     try:
         yield

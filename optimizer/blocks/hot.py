@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from market.units import FloatArray
 from optimizer.errors import SolverFailed
 from optimizer.solver.compile import CompiledModel, IndexArray
 from optimizer.solver.session import Session
+
+LARGE = 5_000
+"""Columns from which a solve may take long enough for somebody to want it to stop."""
 
 
 class Answer(NamedTuple):
@@ -53,6 +57,26 @@ class HotModel(Session):
         solution = self._highs.getSolution()
         x = np.array(solution.col_value)
         return Answer(x, np.array(solution.row_dual), -float(self._model.cost @ x))
+
+    def _run(self) -> Any:
+        """Solve; a large program in a thread that is left to itself when Ctrl-C comes, as HiGHS does not hear it."""
+        if len(self._columns) < LARGE:
+            return super()._run()
+        ended: list[Any] = []
+
+        def run() -> None:
+            try:
+                ended.append(super(HotModel, self)._run())
+            except SolverFailed as failed:
+                ended.append(failed)
+
+        thread = Thread(target=run, name="highs", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.1)
+        if isinstance(ended[0], SolverFailed):
+            raise ended[0]
+        return ended[0]
 
 
 class Clock:

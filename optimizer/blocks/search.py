@@ -19,7 +19,7 @@ from optimizer.progress import Progress, listener
 DIVE_EVERY = 40
 """Nodes from one dive for a better clearing to the next."""
 NOTHING = "no clearing exists at prices between the market's lowest and highest, not even one without blocks"
-TELL_FROM_S, TELL_EVERY_S = 2.0, 0.5
+TELL_FROM_S, TELL_EVERY_S = 2.0, 2.0
 
 
 class Supported(NamedTuple):

@@ -15,7 +15,7 @@ class Batteries(NamedTuple):
 
     Args:
         charge_wh: Most energy in, 0 outside the window. [Wh]
-        discharge_wh: Most energy out, likewise. [Wh]
+        discharge_wh: Most energy out, 0 outside the window. [Wh]
         capacity_wh: What each holds. [Wh]
         initial_wh: Content at the start. [Wh]
         final_wh: Least content at the end. [Wh]

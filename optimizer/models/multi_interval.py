@@ -31,7 +31,7 @@ class HorizonModel:
         discharge: Energy out of it. [Wh]
         content: What is in it at the end of the interval. [Wh]
         short: By interval, energy from nowhere at the highest price, bounded to 0 in a clearing. [Wh]
-        spare: Energy to nowhere at the lowest price, likewise. [Wh]
+        spare: Energy to nowhere at the lowest price, bounded to 0 too. [Wh]
     """
 
     arrays: CompiledModel

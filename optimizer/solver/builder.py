@@ -107,7 +107,7 @@ class ModelBuilder:
         Args:
             name: Of the block.
             size: Number of rows.
-            parts: Columns, the row of the block that each stands in, and one coefficient for all or one for each.
+            parts: Columns, the row of the block of each, and one coefficient for all or one for each.
             lower: One for all rows or one for each.
             upper: As `lower`.
 

@@ -326,7 +326,9 @@ class Market(Table):
             raise Wrong(f"{value} needs a grid, which a run of homes does not have", cure)
         if mechanism is not None and mechanism.scope == "horizon":
             cure = "choose another mechanism, or clear a case with periods by `wattswap clear`"
-            raise Wrong(f"{value} clears the orders of a horizon, and homes order for one interval at a time", cure)
+            raise Wrong(
+                f"{value} clears the orders of a horizon, and homes order for one interval at a time", cure
+            )
         return value
 
     @field_validator("imbalance", mode="before")
