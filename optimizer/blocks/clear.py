@@ -197,9 +197,9 @@ def _scheduled(clearing: Clearing) -> IntArray:
 def allowed_nano(horizon: Horizon, schedule_wh: IntArray, price_range: tuple[int, int]) -> int:
     """Greatest gap that counts as proven: what rounding and floats may cost. [nano-currency]"""
     simple, lumps = horizon.simple, horizon.lumps
-    size = int(np.abs(simple.energy_wh * simple.limit_micro_per_kwh).sum()) + int(
-        np.abs(lumps.value_nano).sum()
-    )
+    accepted = np.any(schedule_wh[lumps.row] != 0, axis=1)
+    size = int(np.abs(simple.energy_wh * simple.limit_micro_per_kwh).sum())
+    size += int(np.abs(lumps.value_nano[accepted]).sum())
     return moved_nano(horizon, schedule_wh, price_range[1] - price_range[0]) + 2 + size // 10**9
 
 

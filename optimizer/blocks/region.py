@@ -15,6 +15,7 @@ from market.orders import NONE
 from market.units import BoolArray, FloatArray, IntArray
 from optimizer.models.multi_interval import HorizonModel
 
+NOISE_WH = 1e-6
 RELATIVE = 1e-10
 """Part of the sum of all values that floats may be off."""
 
@@ -63,9 +64,19 @@ class Space:
 
     @property
     def root(self) -> Region:
-        """Nothing is decided."""
+        """Nothing is decided but the lumps that all others together could not balance: those are rejected.
+
+        A lump of a million times what the others trade would drown them in the program's tolerances.
+        """
         nothing = np.zeros(len(self.decided), dtype=np.bool_)
-        return Region(nothing, nothing)
+        least_wh, most_wh = self._net_range(Region(nothing, nothing))
+        bids, total = (np.array([getattr(c, name) for c in self.curves]) for name in ("bids_wh", "total_wh"))
+        lumps = self.horizon.lumps
+        up, down = (end(lumps.profile_wh, 0) * lumps.least[:, None] for end in (np.maximum, np.minimum))
+        too_much = (up > 0) & (least_wh + up > total - bids + NOISE_WH)
+        too_little = (down < 0) & (most_wh + down < -bids - NOISE_WH)
+        off = self.decided & np.any(too_much | too_little, axis=1)
+        return self.followed(Region(nothing, off)) or Region(nothing, off)
 
     def share_bounds(self, region: Region) -> tuple[FloatArray, FloatArray]:
         """Lower and upper bounds of shares in a region."""
@@ -106,6 +117,21 @@ class Space:
         Returns:
             Prices [micro/kWh]; None where simple orders cannot balance any clearing of the region.
         """
+        least_wh, most_wh = self._net_range(region)
+        lowest, highest = self.price_range
+        lo, hi = np.full(len(self.curves), float(lowest)), np.full(len(self.curves), float(highest))
+        for t, curve in enumerate(self.curves):
+            bought, at_most = curve.bids_wh + least_wh[t] - NOISE_WH, curve.bids_wh + most_wh[t] + NOISE_WH
+            if bought > curve.total_wh or at_most < 0:
+                return None
+            if bought > 0:
+                lo[t] = max(lowest, int(curve.limit[curve.energy_wh.searchsorted(bought, "left")]))
+            if at_most < curve.total_wh:
+                hi[t] = min(highest, int(curve.limit[curve.energy_wh.searchsorted(at_most, "right")]))
+        return lo, hi
+
+    def _net_range(self, region: Region) -> tuple[FloatArray, FloatArray]:
+        """By interval, the least and the most that all but the simple orders may buy net in a region. [Wh]"""
         lumps = self.horizon.lumps
         profile, least = lumps.profile_wh, lumps.least[:, None]
         open_ = ~region.on & ~region.off
@@ -117,17 +143,7 @@ class Space:
             members = open_ & (lumps.group == g)
             least_wh = least_wh + down[members].min(axis=0)
             most_wh = most_wh + up[members].max(axis=0)
-        lowest, highest = self.price_range
-        lo, hi = np.full(len(self.curves), float(lowest)), np.full(len(self.curves), float(highest))
-        for t, curve in enumerate(self.curves):
-            bought, at_most = curve.bids_wh + least_wh[t] - 1e-6, curve.bids_wh + most_wh[t] + 1e-6
-            if bought > curve.total_wh or at_most < 0:
-                return None
-            if bought > 0:
-                lo[t] = max(lowest, int(curve.limit[curve.energy_wh.searchsorted(bought, "left")]))
-            if at_most < curve.total_wh:
-                hi[t] = min(highest, int(curve.limit[curve.energy_wh.searchsorted(at_most, "right")]))
-        return lo, hi
+        return least_wh, most_wh
 
     def tightened(self, region: Region) -> Region | None:
         """Reject open lumps that lose at every price, with all that their families could add; again until none is left.
@@ -223,18 +239,22 @@ def space_of(horizon: Horizon, model: HorizonModel, price_range: tuple[int, int]
         window = slice(store.terms.first, store.terms.last + 1)
         most[window] += store.terms.charge_wh
         least[window] -= store.terms.discharge_wh
-    size = np.abs(simple.energy_wh * simple.limit_micro_per_kwh).sum() + np.abs(lumps.value_nano).sum()
-    return Space(
+    space = Space(
         horizon,
         model,
         price_range,
-        1.0 + RELATIVE * float(size),
+        1.0,
         lumps.whole_or_nothing,
         _from_below(lumps.parent),
         tuple(curves),
         least,
         most,
     )
+    possible = np.abs(
+        lumps.value_nano[~space.root.off]
+    )  # what can never be accepted makes nothing less exact
+    size = np.abs(simple.energy_wh * simple.limit_micro_per_kwh).sum() + possible.sum()
+    return replace(space, tolerance_nano=1.0 + RELATIVE * float(size))
 
 
 def _from_below(parent: IntArray) -> IntArray:
@@ -246,8 +266,3 @@ def _from_below(parent: IntArray) -> IntArray:
         above = np.where(above == NONE, NONE, parent[above])
     found: IntArray = np.argsort(-depth, kind="stable")
     return found
-
-
-def with_model(space: Space, model: HorizonModel) -> Space:
-    """The same space with another program of the same columns and rows."""
-    return replace(space, model=model)

@@ -197,6 +197,20 @@ def test_blocks_that_lose_at_every_price_are_rejected_with_their_families_only()
     assert space.tightened(forced) is None
 
 
+def test_a_block_beyond_all_others_is_rejected_and_makes_nothing_less_exact() -> None:
+    rng = np.random.default_rng(4)
+    rows = hourly(rng, 4, 8) + blocks(rng, 4, 5)
+    clearing = cleared(book_of(rows))
+    label = 90
+    for side in (1, -1):
+        huge = Block(0, PPM // 2, label, NONE, NONE, (10**12, 5))
+        child = Block(0, PPM, label + 1, label, NONE, (5, 5))
+        added = [Row(10_000, side, 10**12 + 5, 50_000, huge), Row(10_000, side, 10, 50_000, child)]
+        found = cleared(book_of([*rows, *added]))
+        assert found.welfare_nano == clearing.welfare_nano
+        assert not found.accepted_wh[-2:].any()
+
+
 def test_a_time_limit_leaves_the_best_clearing_and_says_what_is_open() -> None:
     """At a limit of no time the root is bounded and the search stops."""
     rng = np.random.default_rng(3)
