@@ -55,7 +55,7 @@ def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Cleari
 
     Args:
         book: Orders of a horizon. Not changed.
-        rules: Uses `k_ppm`, `rationing` and `seed`.
+        rules: Uses `k_ppm` and `rationing`.
         limits: Prices and time.
 
     Returns:

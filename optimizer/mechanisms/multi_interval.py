@@ -6,12 +6,14 @@ the one with the most welfare, found by a search whose bound is proven.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.errors import InvalidRules
 from market.horizon import read_horizon
 from market.mechanism import MECHANISMS, Mechanism, Promises
-from market.parameters import RATIONING, SEED, K, Parameter
+from market.parameters import K, Parameter
 from market.rules import MarketRules
 from market.units import MICRO_PER_UNIT
 from optimizer.blocks.clear import Limits, check_clearing, clear_horizon
@@ -45,7 +47,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
 
     Args:
         book: Orders of a horizon. Not changed.
-        rules: Uses `k_ppm`, `rationing`, `seed` and its own parameters.
+        rules: Uses `k_ppm` and its own parameters; simple orders that tie are served in proportion.
 
     Raises:
         InvalidBook: Blocks name parents or groups that do not exist.
@@ -53,7 +55,8 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         Infeasible: Storages cannot reach their final contents.
         SolverFailed: The solver gave no answer.
     """
-    return clear_horizon(book, rules, Limits(price_range_of(book, rules), float(TIME_LIMIT.of(rules))))
+    limits = Limits(price_range_of(book, rules), float(TIME_LIMIT.of(rules)))
+    return clear_horizon(book, replace(rules, rationing="pro_rata"), limits)
 
 
 def check(book: OrderBook, clearing: Clearing, rules: MarketRules) -> None:
@@ -93,7 +96,7 @@ MULTI_INTERVAL = MECHANISMS.register(
             source="Clearing of coupled day-ahead markets with block orders: no paradoxically accepted order, efficient"
             " without blocks; exact by a search (docs/decisions/0051)",
         ),
-        (PRICE_MIN, PRICE_MAX, K, RATIONING, SEED, TIME_LIMIT),
+        (PRICE_MIN, PRICE_MAX, K, TIME_LIMIT),
         inputs="horizon",
         order_kinds=frozenset({"simple", "block", "flexible", "storage"}),
         scope="horizon",

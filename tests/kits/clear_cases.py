@@ -108,7 +108,7 @@ HORIZON: Case = {
         }
     ],
     "minutes": 60,
-    "params": {"k": 0.5, "price_min": 0, "price_max": 1, "time_limit_s": 5},
+    "params": {"price_min": -0.1, "price_max": 1.0, "time_limit_s": 5},
 }
 GAME: Case = {"players": ["a", "b"], "value": {"": 0, "a": 1, "b": 1, "a,b": 3}}
 
