@@ -12,6 +12,7 @@ from market.errors import NotTaken
 from market.parameters import GENERAL, RATIONING, Parameter
 from market.registry import Registry
 from market.rules import MarketRules
+from market.schedule import check_schedule
 
 Budget = Literal["strong", "weak", "deficit"]
 Inputs = Literal["book", "metered", "events", "horizon"]
@@ -146,5 +147,8 @@ def clear_checked(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> 
     """
     with MECHANISMS.held(mechanism):
         clearing = mechanism.clear(book, rules)
-        check_feasible(book, clearing, limits=mechanism.promises.individually_rational)
+        if getattr(clearing, "schedule_wh", None) is None:
+            check_feasible(book, clearing, limits=mechanism.promises.individually_rational)
+        else:
+            check_schedule(book, clearing)
     return clearing

@@ -225,7 +225,8 @@ def _efficient(t: Trial) -> str | None:
     if gap:
         return f"welfare is {money(t.clearing.welfare_nano):g}; {money(best.welfare_nano):g} is possible"
     # A price at which nobody wants to trade differently: proves the optimum without trusting either computation.
-    proof = t.clearing.certificate or best.certificate
+    own = t.clearing.certificate
+    proof = own if isinstance(own, DualPrice) else best.certificate
     dual = proof.dual_price_micro_per_kwh if isinstance(proof, DualPrice) else 0
     gap = certify(t.book, t.clearing, dual).gap_nano
     return f"the price {price(dual):g} leaves a gap of {money(gap):g} to the optimum" if gap else None

@@ -107,7 +107,7 @@ def balance(model: ModelBuilder, network: Network, slots: IntArray, quantity: Co
     node = np.concatenate((np.repeat(np.arange(count), slots), lines.end, lines.start))
     column = np.concatenate((quantity, flow, flow))
     factor = np.concatenate((np.ones(len(quantity)), -np.ones(len(lines)), np.ones(len(lines))))
-    model.entries("balance", count, node, column, factor, 0.0, 0.0)
+    model.sums("balance", count, [(column, node, factor)], 0.0, 0.0)
 
 
 def reactive_fall_ppm(network: Network) -> FloatArray:

@@ -71,4 +71,4 @@ def ranges(columns: FloatArray, constraints: FloatArray, least: FloatArray) -> t
 def support(model: ModelBuilder, y: Columns, constraints: FloatArray, least: FloatArray) -> None:
     """Hold constraints y at or above their least values."""
     rows, columns = np.nonzero(constraints)
-    model.entries("support", len(least), rows, y[columns], constraints[rows, columns], least, np.inf)
+    model.sums("support", len(least), [(y[columns], rows, constraints[rows, columns])], least)

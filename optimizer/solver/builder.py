@@ -96,33 +96,28 @@ class ModelBuilder:
         rows = self._add_rows(name, size, lower, upper)
         self._entries += [(columns, rows, _each(factor, size)) for columns, factor in terms]
 
-    def entries(
+    def sums(
         self,
         name: str,
-        rows: int,
-        row: IndexArray | IntArray,
-        columns: Columns | IntArray,
-        factor: FloatArray,
-        lower: float | FloatArray,
-        upper: float | FloatArray,
+        size: int,
+        parts: Iterable[tuple[Columns, IndexArray, float | FloatArray]],
+        lower: float | FloatArray = -np.inf,
+        upper: float | FloatArray = np.inf,
     ) -> None:
-        """Add a block of constraints by their entries, where rows have different numbers of terms.
+        """Add a block of constraints, each of which sums any number of columns.
 
         Args:
             name: Of the block.
-            rows: How many constraints.
-            row: Of each entry, counted within the block.
-            columns: Of each entry.
-            factor: Coefficient of each entry.
+            size: Number of rows.
+            parts: Columns, the row of the block of each, and one coefficient for all or one for each.
             lower: One for all rows or one for each.
             upper: As `lower`.
 
         Raises:
             ValueError: The model has constraints of this name.
         """
-        first = self._height
-        self._add_rows(name, rows, lower, upper)
-        self._entries.append((columns.astype(np.int32), (first + row).astype(np.int32), factor))
+        rows = self._add_rows(name, size, lower, upper)
+        self._entries += [(columns, rows[row], _each(factor, len(columns))) for columns, row, factor in parts]
 
     def _add_rows(
         self, name: str, size: int, lower: float | FloatArray, upper: float | FloatArray

@@ -76,6 +76,41 @@ HOMES: Case = {
     "generation_kwh": {"b": [2, 1]},
     "params": {"retail_price": 0.3, "feed_in_tariff": [0.1, 0.2]},
 }
+HORIZON: Case = {
+    "periods": [
+        [{"id": "b", "participant": "anna", "side": "buy", "quantity_kwh": 3, "price_per_kwh": 0.3}],
+        [{"id": "s", "participant": "cleo", "side": "sell", "quantity_kwh": 4, "price_per_kwh": 0.1}],
+    ],
+    "blocks": [
+        {"id": "k", "price": 0.2, "profile": [1, 1], "exclusive_group": "g", "min_acceptance": 0.5},
+        {"id": "l", "price": 0.25, "profile": [1, 0], "exclusive_group": "g"},
+    ],
+    "flexible": [
+        {
+            "id": "f",
+            "side": "buy",
+            "quantity_kwh": 1,
+            "price_per_kwh": 0.2,
+            "first_period": 0,
+            "last_period": 1,
+            "power_kw": 1,
+            "interruptible": True,
+        }
+    ],
+    "storage": [
+        {
+            "id": "t",
+            "energy_kwh": 2,
+            "power_kw": 1,
+            "charge_efficiency": 0.9,
+            "discharge_efficiency": 0.9,
+            "initial_kwh": 1,
+            "final_kwh": 1,
+        }
+    ],
+    "minutes": 60,
+    "params": {"price_min": -0.1, "price_max": 1.0, "time_limit_s": 5},
+}
 GAME: Case = {"players": ["a", "b"], "value": {"": 0, "a": 1, "b": 1, "a,b": 3}}
 
 
@@ -95,6 +130,7 @@ def valid_cases() -> list[tuple[str, Case]]:
     found = [(name, book(name)) for name in rules()]
     found += [("continuous", EVENTS), ("retailer_only", HOMES)]
     found += [(name, METERED) for name in ("bill_sharing", "mid_market_rate", "supply_demand_ratio")]
+    found += [("multi_interval", HORIZON)]
     found += [(name, GAME) for name in METHODS]
     halves = {"left": ["anna"], "right": ["cleo"]}
     found += [(name, book(name, partition=halves)) for name in ("muda_lottery", "muda_vickrey")]

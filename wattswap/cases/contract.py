@@ -19,6 +19,7 @@ from market.mechanism import MECHANISMS, Mechanism
 from wattswap.cases.book import clear_book_case
 from wattswap.cases.cooperative import METHODS, clear_cooperative
 from wattswap.cases.events import clear_event_case
+from wattswap.cases.horizon import clear_horizon_case
 from wattswap.cases.metered import clear_sharing_case
 from wattswap.cases.retailer import clear_retailer_case
 from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
@@ -51,6 +52,8 @@ def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
         return (clear_sharing_case if found.share else clear_retailer_case)(case, found)
     if found.inputs == "events" and "orders" not in keys:
         return clear_event_case(case, found)
+    if found.inputs == "horizon" and "orders" not in keys:
+        return clear_horizon_case(case, found)
     return clear_book_case(case, found)
 
 

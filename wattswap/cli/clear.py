@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, WideOption, import_modules
 from wattswap.errors import ExitCode
+
+if TYPE_CHECKING:
+    from optimizer.progress import Progress
 
 
 def clear(
@@ -22,25 +25,35 @@ def clear(
     json: JsonOption = False,
 ) -> None:
     """Clear a book from a file; docs/reference/mechanisms has each mechanism's inputs and parameters."""
+    from optimizer.progress import listening
     from wattswap.cases.contract import clear_file
     from wattswap.cli.output import note, print_json
 
     import_modules(module)
     code = 0
-    for result in clear_file(file, mechanism):
-        error = result.get("error")
-        if error is not None:
-            code = code or error["code"]
-        elif result.get("status") == "infeasible":
-            code = code or int(ExitCode.INFEASIBLE)
-        if json:
-            print_json(result)
-        elif error is not None:
-            note(f"Error: {error['message']}")
-        else:
-            _print_case(result, wide)
+    with listening(lambda so_far: note(_said(so_far))):
+        for result in clear_file(file, mechanism):
+            error = result.get("error")
+            if error is not None:
+                code = code or error["code"]
+            elif result.get("status") == "infeasible":
+                code = code or int(ExitCode.INFEASIBLE)
+            if json:
+                print_json(result)
+            elif error is not None:
+                note(f"Error: {error['message']}")
+            else:
+                _print_case(result, wide)
     if code:
         raise typer.Exit(code)
+
+
+def _said(so_far: Progress) -> str:
+    """How far a search has come, in one line."""
+    from market.units import money
+
+    welfare, bound = money(round(so_far.welfare_nano)), money(round(so_far.bound_nano))
+    return f"{so_far.elapsed_s:.0f} s: welfare {welfare:.6f}, at most {bound:.6f}, gap {so_far.gap:.1e}"
 
 
 def _print_case(result: dict[str, object], wide: bool) -> None:

@@ -1,0 +1,96 @@
+"""The program of a horizon in HiGHS, re-solved hot with other bounds of shares."""
+
+from __future__ import annotations
+
+from threading import Thread
+from time import monotonic
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from market.units import FloatArray
+from optimizer.errors import SolverFailed
+from optimizer.solver.compile import CompiledModel, IndexArray
+from optimizer.solver.session import Session
+
+LARGE = 5_000
+"""Columns from which a solve may take long enough for somebody to want it to stop."""
+
+
+class Answer(NamedTuple):
+    """An optimum: values of columns, dual values of rows, and the welfare. [nano-currency]"""
+
+    x: FloatArray
+    row_price: FloatArray
+    welfare_nano: float
+
+
+class HotModel(Session):
+    """A session whose bounds of some columns change between solves.
+
+    Its answers are not certified here: whoever uses row prices computes the bound that they prove.
+    """
+
+    def __init__(self, arrays: CompiledModel) -> None:
+        super().__init__(arrays)
+        self.solves = 0
+
+    def solve(self, columns: IndexArray, lower: FloatArray, upper: FloatArray) -> Answer | None:
+        """Solve with these bounds of some columns; None where nothing satisfies all constraints.
+
+        Raises:
+            SolverFailed: HiGHS gives no answer, hot and cold.
+        """
+        if len(columns):
+            self._require(
+                self._highs.changeColsBounds(len(columns), columns, lower, upper), "the bounds of shares"
+            )
+        self.solves += 1
+        outcome = self._run()
+        if outcome not in (self._optimal, self._infeasible):
+            self.forget_basis()
+            outcome = self._run()
+        if outcome == self._infeasible:
+            return None
+        if outcome != self._optimal:
+            raise SolverFailed(f"HiGHS stopped with status {self._highs.modelStatusToString(outcome)!r}")
+        solution = self._highs.getSolution()
+        x = np.array(solution.col_value)
+        return Answer(x, np.array(solution.row_dual), -float(self._model.cost @ x))
+
+    def _run(self) -> Any:
+        """Solve; a large program in a thread that is left to itself when Ctrl-C comes, as HiGHS does not hear it."""
+        if len(self._columns) < LARGE:
+            return super()._run()
+        ended: list[Any] = []
+
+        def run() -> None:
+            try:
+                ended.append(super(HotModel, self)._run())
+            except SolverFailed as failed:
+                ended.append(failed)
+
+        thread = Thread(target=run, name="highs", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.1)
+        if isinstance(ended[0], SolverFailed):
+            raise ended[0]
+        return ended[0]
+
+
+class Clock:
+    """The time that is left of a limit."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._begun, self._limit_s = monotonic(), limit_s
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since it was started."""
+        return monotonic() - self._begun
+
+    @property
+    def is_up(self) -> bool:
+        """Whether no time is left."""
+        return self.elapsed_s >= self._limit_s
