@@ -103,6 +103,27 @@ def table_of(market: Market, terms: Terms) -> Table:
     return Table(own, row, order % m, place[(order + m) % (2 * m)])
 
 
+def alone(own: Own, agent: int) -> tuple[Own, slice]:
+    """The numbers of one agent, and where its trades are among those of all."""
+    sides = own.agent == agent
+    first, count = own.first[sides], own.count[sides]
+    trades = slice(int(first[0]), int(first[-1] + count[-1]))
+    one = slice(agent, agent + 1)
+    mine = replace(
+        own,
+        slope=own.slope[one],
+        start=own.start[one],
+        least=own.least[one],
+        most=own.most[one],
+        agent=np.zeros(len(first), dtype=np.int64),
+        sign=own.sign[sides],
+        first=first - first[0],
+        count=count,
+        cost=own.cost[trades],
+    )
+    return mine, trades
+
+
 def negotiate(market: Market, terms: Terms, rho: float = 1.0) -> Negotiated:
     """Rounds until all agents agree, or there were too many.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from market.units import wh_from_kwh
+from market.units import INT64_SAFE, MICRO_PER_UNIT, wh_from_kwh
 from optimizer.bilateral.market import WH_PER_KWH, Agents, Market, everybody
 from wattswap.errors import suggest
 from wattswap.inputs.collector import CaseReader, shown
@@ -16,6 +16,8 @@ from wattswap.inputs.collector import CaseReader, shown
 TYPES = ("producer", "consumer", "prosumer")
 MOST_PAIRS = 1_000_000
 LARGEST_KWH = 10**9
+LARGEST_PRICE = INT64_SAFE / MICRO_PER_UNIT
+BEYOND = ("is a price beyond what 64 bits hold", "use a larger currency unit")
 LEAST_SLOPE = 1e-12
 """A smaller rise of the marginal cost is lost in rounding. [currency/kWh per kWh]"""
 
@@ -78,10 +80,19 @@ def read_agents(read: CaseReader, case: Any, *, pairs: bool, outside: bool, name
     return AgentCase(ids, agents, market, top.get("params", {}))
 
 
-def real(read: CaseReader, value: Any, where: str) -> float:
+def read_real(read: CaseReader, value: Any, where: str) -> float:
     """Read a finite number as a float; 0 where it is none."""
     found = read.number(value, where)
     return 0.0 if found is None else float(found)
+
+
+def read_price(read: CaseReader, value: Any, where: str) -> float:
+    """Read a price that fits into 64 bits in micro-currency per kWh; 0 where it is none."""
+    found = read_real(read, value, where)
+    if abs(found) >= LARGEST_PRICE:
+        read.note(where, *BEYOND)
+        return 0.0
+    return found
 
 
 def _agent(read: CaseReader, value: Any, where: str) -> tuple[str, float, float, int, int, str]:
@@ -91,7 +102,7 @@ def _agent(read: CaseReader, value: Any, where: str) -> tuple[str, float, float,
         return where, 0.0, 0.0, 0, 0, ""
     named = read.name(given["id"], f"{where}.id") if "id" in given else where
     kind = read.choice(given["type"], f"{where}.type", TYPES) if "type" in given else ""
-    slope, start = (real(read, given.get(key, 0), f"{where}.{key}") for key in ("a", "b"))
+    slope, start = (read_price(read, given.get(key, 0), f"{where}.{key}") for key in ("a", "b"))
     if slope < 0:
         read.note(
             f"{where}.a", f"is {slope:g}", "give at least 0: a cost that falls ever faster has no optimum"
@@ -111,6 +122,8 @@ def _agent(read: CaseReader, value: Any, where: str) -> tuple[str, float, float,
         read.note(
             f"{where}.pmax", f"is {most / WH_PER_KWH:g} of a consumer", "give at most 0, or the type prosumer"
         )
+    if slope * max(abs(least), abs(most)) / WH_PER_KWH + abs(start) >= LARGEST_PRICE:
+        read.note(f"{where}.a", "times its limits " + BEYOND[0], BEYOND[1])
     return named, max(slope, 0.0), start, least, max(most, least), kind
 
 
@@ -139,7 +152,7 @@ def _trade_costs(read: CaseReader, value: Any, ids: list[str]) -> dict[tuple[str
         if not {"agent", "partner", "cost"} <= set(given):
             continue
         ends = tuple(_known(read, given[key], f"{where}.{key}", ids) for key in ("agent", "partner"))
-        cost = real(read, given["cost"], f"{where}.cost")
+        cost = read_price(read, given["cost"], f"{where}.cost")
         if ends[0] == ends[1]:
             read.note(where, f"{ends[0]!r} is its own partner", "name two agents")
         elif found.setdefault((ends[0], ends[1]), cost) != cost:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from market.units import FloatArray
-from optimizer.bilateral.market import WH_PER_KWH, Market, bound
+from optimizer.bilateral.market import WH_PER_KWH, Market, bound, supporting
 from wattswap.cases.agents import AgentCase
 from wattswap.cases.bilateral import read_bilateral
 from wattswap.cases.community_manager import bound_of, read_community, with_outside
@@ -84,7 +84,13 @@ def _check_bilateral(case: Mapping[str, Any], result: Mapping[str, Any]) -> Agen
     }
     quantity, paid_nano = np.zeros(len(market.seller)), [0] * len(row)
     prices = _prices(found, result["certificate"], notes)
-    slack = _PRICE[wanted.method] * _spread(market) + 2e-6
+    spread = _spread(market)
+    kept = np.abs(supporting(market, prices) - prices).max(initial=0.0) <= _RELATIVE * max(spread, 1e-9)
+    notes.unless(
+        bool(kept),
+        "a price of the certificate is not the least at which its agent could buy, or leaves a gain",
+    )
+    slack = _PRICE[wanted.method] * spread + 2e-6
     for trade in result["trades"]:
         ends = row.get(trade["seller"], -1), row.get(trade["buyer"], -1)
         k = position.get(ends)

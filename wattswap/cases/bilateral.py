@@ -10,12 +10,12 @@ import numpy as np
 from market.units import FloatArray, IntArray, kwh, money
 from market.units import price as decimal_price
 from optimizer.bilateral.admm import Negotiated, negotiate, terms_of
-from optimizer.bilateral.central import Optimum, proven, solve
+from optimizer.bilateral.central import Optimum, feasible_pairs, proven, solve
 from optimizer.bilateral.forest import Settled, canonical_prices
-from optimizer.bilateral.market import WH_PER_KWH, Market
+from optimizer.bilateral.market import WH_PER_KWH, Market, supporting
 from optimizer.bilateral.negotiation import Terms
 from optimizer.bilateral.whole import whole_trades
-from wattswap.cases.agents import AgentCase, read_agents, real
+from wattswap.cases.agents import AgentCase, read_agents, read_real
 from wattswap.errors import Infeasible
 from wattswap.inputs.collector import CaseReader
 
@@ -95,6 +95,8 @@ def clear_bilateral(case: Mapping[str, Any]) -> dict[str, Any]:
         optimum = solve(market)
         whole = settle(market, optimum.trades, _asked(market, optimum.trades.price))
         return _result(found, whole, optimum.proof, optimum.gap)
+    if ((market.agents.least > 0) | (market.agents.most < 0)).any():
+        feasible_pairs(market)  # without any, agents would negotiate to the last round
     negotiated = negotiate(market, wanted.terms(market), wanted.values["rho"])
     return result_of_negotiation(found, negotiated)
 
@@ -178,7 +180,7 @@ def _params(read: CaseReader, given: Any) -> Wanted:
             read.note(where, "is of the method admm", "leave it out, or choose that method")
         before = len(read.problems)
         values[key] = (
-            read.whole(params[key], where) if key == "max_iterations" else real(read, params[key], where)
+            read.whole(params[key], where) if key == "max_iterations" else read_real(read, params[key], where)
         )
         if len(read.problems) == before and not least <= values[key] <= most:
             read.note(where, f"is {values[key]:g}", f"give {least:g} to {most:g}")
@@ -222,6 +224,6 @@ def _result(found: AgentCase, whole: Whole, proof: FloatArray, gap_before: float
             "bound": best.bound / WH_PER_KWH,
             "gap": best.gap,
             "gap_before_rounding": gap_before,
-            "prices": dict(zip(found.ids, best.proof.tolist(), strict=True)),
+            "prices": dict(zip(found.ids, supporting(market, best.proof).tolist(), strict=True)),
         },
     }

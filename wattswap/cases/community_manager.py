@@ -12,7 +12,7 @@ from market.units import price as decimal_price
 from optimizer.bilateral.market import WH_PER_KWH, Agents
 from optimizer.bilateral.pool import pool
 from optimizer.solver.rounding import whole_wh
-from wattswap.cases.agents import AgentCase, read_agents, real
+from wattswap.cases.agents import AgentCase, read_agents, read_price
 from wattswap.inputs.collector import CaseReader, shown
 
 NAME = "community_manager"
@@ -85,7 +85,7 @@ def _outside(read: CaseReader, found: AgentCase) -> Outside:
     optional = {"external", "import_cost", "export_revenue"} - required
     params = read.mapping(given, "params", required, optional)
     cost, revenue = (
-        real(read, params.get(key, 0), f"params.{key}") for key in ("import_cost", "export_revenue")
+        read_price(read, params.get(key, 0), f"params.{key}") for key in ("import_cost", "export_revenue")
     )
     if external is not False and cost < revenue:
         read.note(

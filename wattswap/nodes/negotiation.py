@@ -12,14 +12,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import trio
 
 from market.units import FloatArray
-from optimizer.bilateral.admm import Negotiated, Table, ended, table_of
+from optimizer.bilateral.admm import Negotiated, Table, alone, ended, table_of
 from optimizer.bilateral.market import Market
 from optimizer.bilateral.negotiation import (
     Own,
@@ -128,7 +128,7 @@ class Member:
         await self._take(link, await self._transport.request(link.peer, TRADES, payload), self._round)
 
     async def _answer(self, peer: str, payload: bytes) -> bytes:
-        """Answer a partner as soon as this agent has come to the same round; a repeated request gets the same answer."""
+        """Answer a partner once this agent has come to the same round; a repeated request gets the same answer."""
         link = self._links.get(peer)
         if link is None or link.asks:
             raise NotAPartner(f"{peer} is not a partner who asks")
@@ -213,27 +213,6 @@ def _unpacked(payload: bytes, count: int) -> FloatArray:
 
 
 # ---- all agents of a case
-
-
-def alone(own: Own, agent: int) -> tuple[Own, slice]:
-    """The numbers of one agent, and where its trades are among those of all."""
-    sides = own.agent == agent
-    first, count = own.first[sides], own.count[sides]
-    trades = slice(int(first[0]), int(first[-1] + count[-1]))
-    one = slice(agent, agent + 1)
-    mine = replace(
-        own,
-        slope=own.slope[one],
-        start=own.start[one],
-        least=own.least[one],
-        most=own.most[one],
-        agent=np.zeros(len(first), dtype=np.int64),
-        sign=own.sign[sides],
-        first=first - first[0],
-        count=count,
-        cost=own.cost[trades],
-    )
-    return mine, trades
 
 
 def links_of(table: Table, agent: int, trades: slice, peers: Sequence[str]) -> list[Link]:
