@@ -19,8 +19,9 @@ from optimizer.bilateral.negotiation import (
     agree,
     begin,
     choose,
+    report,
+    turn,
     weigh,
-    with_rho,
 )
 
 _EVEN_WH = 1e-9
@@ -69,12 +70,20 @@ class Negotiated(NamedTuple):
 
 
 def terms_of(market: Market, **others: float) -> Terms:
-    """Units that fit a market: the mean of the largest |p| of agents, and the spread of their marginal costs."""
+    """Units that fit a market: medians of the largest |p| of agents and of how far their marginal costs are apart.
+
+    Medians, because one retailer who could sell a town's energy must not make the trades of homes count as nothing.
+    """
     agents = market.agents
-    energy = float(np.maximum(np.abs(agents.least), np.abs(agents.most)).mean())
+    most = np.maximum(np.abs(agents.least), np.abs(agents.most))
     ends = np.concatenate((agents.marginal(agents.least), agents.marginal(agents.most)))
-    money = float(ends.std()) or float(np.abs(ends).max()) or 1.0
-    return Terms(energy or 1.0, money, **others)  # type: ignore[arg-type]
+    apart = np.abs(ends - np.median(ends))
+    return Terms(_middle(most), _middle(apart), **others)  # type: ignore[arg-type]
+
+
+def _middle(values: FloatArray) -> float:
+    """The median of those that are not 0; 1 where all are."""
+    return float(np.median(values[values > 0])) if (values > 0).any() else 1.0
 
 
 def table_of(market: Market, terms: Terms) -> Table:
@@ -145,10 +154,10 @@ def negotiate(market: Market, terms: Terms, rho: float = 1.0) -> Negotiated:
     verdict = Verdict(rho, False, np.inf, np.inf, np.inf)
     rounds = 0
     while not verdict.done and rounds < terms.rounds_max:
-        report = crowd.round()
+        before, received = crowd.round()
         rounds += 1
         if rounds % terms.every == 0:
-            verdict = weigh(report, crowd.rho, terms)
+            verdict = weigh(crowd.report(before, received), crowd.rho, terms)
             crowd.turn(verdict.rho)
     crowd.collect()
     return ended(market, table, crowd.state, crowd.copies, rounds, verdict, terms)
@@ -170,8 +179,12 @@ class _Crowd:
         self._part, self._sent, self._from = state, state.agreed, state.marginal
         self._watch()
 
-    def round(self) -> Report:
-        """One round of all agents."""
+    def round(self) -> tuple[State, FloatArray]:
+        """One round of all agents; returns the state before it and what was received, for a report."""
+        if self._lasted >= _LONG:
+            self.collect()
+            self._room *= 0.5
+            self._watch()
         while True:
             sent, marginal = choose(self._own, self._part, self.terms)
             if float(np.abs(marginal - self._from).max()) <= self._room:
@@ -179,14 +192,15 @@ class _Crowd:
             self.collect()
             self._room *= 2.0 if self._lasted < _SOON else 1.0
             self._watch()
-        self._part, report = agree(self._own, self._part, sent, sent[self._mirror], marginal, self.terms)
+        before, received = self._part, sent[self._mirror]
+        self._part = agree(before, sent, received, marginal)
         self._sent = sent
         self._lasted += 1
-        if self._lasted == _LONG:
-            self.collect()
-            self._room *= 0.5
-            self._watch()
-        return report
+        return before, received
+
+    def report(self, before: State, received: FloatArray) -> Report:
+        """What all agents report after a round."""
+        return report(self._own, before, self._part, self._sent, received, self.terms)
 
     @property
     def rho(self) -> float:
@@ -195,9 +209,11 @@ class _Crowd:
 
     def turn(self, rho: float) -> None:
         """Go on with another rho."""
-        if rho != self._part.rho:
+        if rho == self._part.rho:
+            self._part = turn(self._part, rho)
+        else:
             self.collect()
-            self.state = with_rho(self.state, rho)
+            self.state = turn(self.state, rho)
             self._watch()
 
     def collect(self) -> None:

@@ -21,7 +21,7 @@ _STEPS_MAX = 60
 _SETTLED = 1e-12
 """A step of a marginal cost below it is rounding. [unit of price]"""
 
-_TOGETHER = 30.0
+_TOGETHER = 60.0
 """How much further apart one agent's trades together may be than agents in the root mean square; repair is exact."""
 
 _NOTHING = 1e-12
@@ -151,9 +151,7 @@ def choose(own: Own, state: State, terms: Terms) -> tuple[FloatArray, FloatArray
             break
         marginal = np.where(open_, _inside(new, low, high), marginal)
     alpha = terms.over_relaxation
-    sent = alpha * trades + (1.0 - alpha) * state.agreed
-    sent[np.abs(sent) < _NOTHING] = 0.0  # over-relaxation alone would let what is not wanted fade for ever
-    return sent, marginal
+    return alpha * trades + (1.0 - alpha) * state.agreed, marginal
 
 
 def _at(own: Own, wanted: FloatArray, marginal: FloatArray, rho: float) -> FloatArray:
@@ -193,47 +191,52 @@ def _inside(new: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
     return np.where(outside & np.isfinite(middle), middle, new)
 
 
-def agree(
-    own: Own, state: State, sent: FloatArray, received: FloatArray, marginal: FloatArray, terms: Terms
-) -> tuple[State, Report]:
+def agree(state: State, sent: FloatArray, received: FloatArray, marginal: FloatArray) -> State:
     """Meet the partners half way, and let the price of each trade follow the difference.
 
     Args:
-        own: As in `choose`.
         state: As in `choose`.
         sent: Copies of this end, shape (t,).
         received: Copies of the other ends, shape (t,).
         marginal: From `choose`.
-        terms: As in `choose`.
     """
     agreed = 0.5 * (sent + received)
-    price = state.price + (sent - agreed)
+    return State(agreed, state.price + (sent - agreed), marginal, state.rho)
+
+
+def report(
+    own: Own, before: State, after: State, sent: FloatArray, received: FloatArray, terms: Terms
+) -> Report:
+    """How far each agent is from its partners, and how far it has moved in this round."""
     apart = (sent - received) / terms.over_relaxation
-    moved = agreed - state.agreed
-    report = Report(
+    moved = after.agreed - before.agreed
+    return Report(
         _by_agent(own, np.add.reduceat(apart * apart, own.first)),
-        _by_agent(own, np.add.reduceat(moved * moved, own.first)) * float(state.rho) ** 2,
+        _by_agent(own, np.add.reduceat(moved * moved, own.first)) * float(before.rho) ** 2,
         _by_agent(own, own.sign * np.add.reduceat(apart, own.first)),
     )
-    return State(agreed, price, marginal, state.rho), report
 
 
-def weigh(report: Report, rho: float, terms: Terms) -> Verdict:
+def weigh(reports: Report, rho: float, terms: Terms) -> Verdict:
     """Whether all agree, and the next rho: doubled or halved where one residual is 4 times the other.
 
     Args:
-        report: Of all agents, in one fixed order.
+        reports: Of all agents, in one fixed order.
         rho: The present one.
         terms: As in `choose`.
     """
-    apart, moved = float(np.sqrt(report.apart.sum())), float(np.sqrt(report.moved.sum()))
-    net = float(np.abs(report.net).max(initial=0.0))
-    enough = terms.tolerance * np.sqrt(len(report.net))
+    apart, moved = float(np.sqrt(reports.apart.sum())), float(np.sqrt(reports.moved.sum()))
+    net = float(np.abs(reports.net).max(initial=0.0))
+    enough = terms.tolerance * np.sqrt(len(reports.net))
     done = net <= _TOGETHER * terms.tolerance and apart <= enough and moved <= enough
     new = rho * 2.0 if apart > 4.0 * moved else rho / 2.0 if moved > 4.0 * apart else rho
     return Verdict(rho if done else new, bool(done), apart, moved, net)
 
 
-def with_rho(state: State, rho: float) -> State:
-    """The same prices at another rho."""
-    return state if rho == state.rho else state._replace(price=state.price * (state.rho / rho), rho=rho)
+def turn(state: State, rho: float) -> State:
+    """Go on after a report: the same prices at the new rho, and no trade where next to nothing is agreed.
+
+    Over-relaxation alone would let what nobody wants fade for ever.
+    """
+    agreed = np.where(np.abs(state.agreed) < _NOTHING, 0.0, state.agreed)
+    return State(agreed, state.price * (state.rho / rho), state.marginal, rho)

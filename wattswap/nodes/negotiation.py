@@ -30,8 +30,9 @@ from optimizer.bilateral.negotiation import (
     agree,
     begin,
     choose,
+    report,
+    turn,
     weigh,
-    with_rho,
 )
 from p2p.errors import Malformed, RemoteError
 from p2p.transports.base import Transport
@@ -105,13 +106,13 @@ class Member:
             async with self._news:
                 while self._missing:
                     await self._news.wait()
-            self._state, report = agree(
-                self._own, self._state, sent, self._received.copy(), marginal, self._terms
-            )
+            before, received = self._state, self._received.copy()
+            self._state = agree(before, sent, received, marginal)
             done = self._round >= self._terms.rounds_max
             if self._round % self._terms.every == 0:
-                rho, agreed = await self._report(report)
-                self._state, done = with_rho(self._state, rho), done or agreed
+                own_report = report(self._own, before, self._state, sent, received, self._terms)
+                rho, agreed = await self._report(own_report)
+                self._state, done = turn(self._state, rho), done or agreed
             if done:
                 return Outcome(self._state, sent, self._round)
 
@@ -152,8 +153,8 @@ class Member:
                 self._missing.discard(link.peer)
                 self._news.notify_all()
 
-    async def _report(self, report: Report) -> tuple[float, bool]:
-        sums = (float(one[0]) for one in report)
+    async def _report(self, sums_of: Report) -> tuple[float, bool]:
+        sums = (float(one[0]) for one in sums_of)
         answer = await self._transport.request(self._clerk, CLERK, _SUMS.pack(self._round, *sums))
         if len(answer) != _ANSWER.size:
             raise Malformed("an answer of the clerk of another length")

@@ -11,7 +11,7 @@ import pytest
 from optimizer.bilateral.admm import Negotiated, alone, negotiate, table_of, terms_of
 from optimizer.bilateral.central import solve
 from optimizer.bilateral.market import Market
-from optimizer.bilateral.negotiation import Own, State, Terms, agree, begin, choose, weigh, with_rho
+from optimizer.bilateral.negotiation import Own, State, Terms, agree, begin, choose, report, turn, weigh
 from optimizer.bilateral.whole import whole_trades
 from tests.kits.agents_kit import agents, market, market_of, random_case
 
@@ -108,15 +108,15 @@ def test_one_agent_computes_alone_what_it_computes_among_all() -> None:
         chosen = [choose(own, mine, terms) for own, _, mine in each]
         assert (np.concatenate([one for one, _ in chosen]) == sent).all()
         received = sent[table.mirror]
-        state, report = agree(table.own, state, sent, received, marginal, terms)
+        before, state = state, agree(state, sent, received, marginal)
         each = [
-            (own, at, agree(own, mine, copies, received[at], m, terms)[0])
+            (own, at, agree(mine, copies, received[at], m))
             for (own, at, mine), (copies, m) in zip(each, chosen, strict=True)
         ]
         if number % terms.every == 0:
-            rho = weigh(report, state.rho, terms).rho
-            state = with_rho(state, rho)
-            each = [(own, at, with_rho(mine, rho)) for own, at, mine in each]
+            rho = weigh(report(table.own, before, state, sent, received, terms), state.rho, terms).rho
+            state = turn(state, rho)
+            each = [(own, at, turn(mine, rho)) for own, at, mine in each]
     assert (np.concatenate([mine.price for *_, mine in each]) == state.price).all()
 
 
@@ -137,7 +137,7 @@ def test_both_ends_of_a_trade_have_one_price_for_it() -> None:
     state = begin(table.own)
     for _ in range(30):
         sent, marginal = choose(table.own, state, terms)
-        state, _ = agree(table.own, state, sent, sent[table.mirror], marginal, terms)
+        state = agree(state, sent, sent[table.mirror], marginal)
     assert (state.agreed == state.agreed[table.mirror]).all()
     assert state.price == pytest.approx(-state.price[table.mirror], abs=1e-12)
 
