@@ -14,7 +14,7 @@ import numpy as np
 from market.units import FloatArray, IntArray
 from optimizer.bilateral.forest import Settled, canonical_prices, finish
 from optimizer.bilateral.market import WH_PER_KWH, Market, bound, refuse_isolated
-from optimizer.errors import Infeasible
+from optimizer.errors import Infeasible, SolverFailed
 from optimizer.solver.compile import CompiledModel
 from optimizer.solver.session import Session
 
@@ -69,16 +69,21 @@ def solve(market: Market, gap: float = GAP) -> Optimum:
 
     Raises:
         Infeasible: No trades satisfy all limits.
-        SolverFailed: HiGHS gave no answer.
+        SolverFailed: HiGHS gave no answer, and there are no trades yet.
     """
     refuse_isolated(market)
     search = _Search(market, gap)
-    while search.best.gap > gap and search.programs < LP_MAX and search.step():
-        pass
+    try:
+        while search.best.gap > gap and search.programs < LP_MAX and search.step():
+            pass
+    except SolverFailed:
+        if not np.isfinite(search.best.gap):  # otherwise the best so far has a proof of its own
+            raise
     best = search.best
-    ruled = best.trades._replace(price=canonical_prices(market, best.trades))
-    if proven(market, ruled).gap <= max(best.gap, gap):
-        best = best._replace(trades=ruled)
+    ruled = proven(market, best.trades._replace(price=canonical_prices(market, best.trades)))
+    own = best.trades._replace(price=best.proof)
+    # Prices by rule, unless they prove clearly less than those of the search.
+    best = ruled if ruled.gap <= max(2.0 * best.gap, gap) else best._replace(trades=own)
     return best._replace(programs=search.programs, columns=len(search.pairs))
 
 

@@ -3,7 +3,7 @@
 Every agent keeps its own copy of the quantity of each of its trades. In a round it chooses its copies, given the
 quantity last agreed with each partner and the price of their disagreement, and sends them; both ends of a trade then
 take the mean as agreed, and move the price by the difference. `choose` and `agree` treat any number of agents at once:
-one agent where that agent is, all of them in one process, number by number the same.
+one agent where that agent is, all of them in one process.
 
 Quantities and prices are scaled by public units (`Terms`), so that one tolerance fits every case.
 """

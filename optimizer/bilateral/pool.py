@@ -64,6 +64,8 @@ def _between(agents: Agents, below: float, above: float) -> Pooled:
     p = _highest(agents, below)
     held = p[~moving].sum()
     a, b = agents.slope[moving], agents.start[moving]
+    if not moving.any():  # all jump between the two, and rounding hid which kink it is
+        return Pooled(p, below, above)
     price = float(np.clip(((b / a).sum() - held) / (1.0 / a).sum(), below, above))
     p[moving] = np.clip((price - b) / a, agents.least[moving], agents.most[moving])
     return Pooled(p, price, price)

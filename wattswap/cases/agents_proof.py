@@ -101,14 +101,16 @@ def _check_bilateral(case: Mapping[str, Any], result: Mapping[str, Any]) -> Agen
         energy_wh, price = trade["quantity_kwh"] * WH_PER_KWH, trade["price_per_kwh"] * _MICRO
         notes.unless(quantity[k] == 0, f"{name} is listed twice")
         notes.unless(
-            energy_wh > 0 and abs(energy_wh - round(energy_wh)) < 1e-6, f"{name} is not of whole Wh above 0"
+            energy_wh > 0 and abs(energy_wh - round(energy_wh)) < 1e-6 + 1e-15 * energy_wh,
+            f"{name} is not of whole Wh above 0",
         )
         quantity[k] = round(energy_wh)
         paid_nano[ends[1]] += round(energy_wh) * round(price)
         paid_nano[ends[0]] -= round(energy_wh) * round(price)
         asked = prices[ends[0]] + market.seller_cost[k], prices[ends[1]] - market.buyer_cost[k]
         notes.unless(
-            min(asked) - slack <= trade["price_per_kwh"] <= max(asked) + slack,
+            result.get("converged") is False
+            or min(asked) - slack <= trade["price_per_kwh"] <= max(asked) + slack,
             f"{name} has a price of {trade['price_per_kwh']:g}, its agents {asked[0]:g} and {asked[1]:g}",
         )
     pair = np.flatnonzero(quantity > 0)

@@ -118,7 +118,10 @@ def result_of_negotiation(found: AgentCase, negotiated: Negotiated) -> dict[str,
     whole = settle(market, trades, asked, near)
     gap = proven(market, trades).gap
     verdict = negotiated.verdict
-    return _result(found, whole, trades.price, gap) | {
+    ruled = canonical_prices(market, whole.optimum.trades)
+    proofs = (proven(market, whole.optimum.trades, price) for price in (trades.price, ruled))
+    proof = max(proofs, key=lambda one: one.bound).proof
+    return _result(found, whole, proof, gap) | {
         "converged": verdict.done,
         "iterations": negotiated.rounds,
         "residuals": {
@@ -192,8 +195,7 @@ def _result(found: AgentCase, whole: Whole, proof: FloatArray, gap_before: float
     assert market is not None
     best = whole.optimum
     trades = best.trades
-    ruled = canonical_prices(market, trades)
-    best = max((proven(market, trades, price) for price in (proof, ruled)), key=lambda one: one.bound)
+    best = proven(market, trades, proof)
     sellers, buyers = market.seller[whole.pair].tolist(), market.buyer[whole.pair].tolist()
     rows = list(zip(sellers, buyers, whole.energy_wh.tolist(), whole.price_micro_per_kwh, strict=True))
     paid_nano = [0] * len(found.ids)

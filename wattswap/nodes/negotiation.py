@@ -35,12 +35,19 @@ from optimizer.bilateral.negotiation import (
     weigh,
 )
 from p2p.errors import Malformed, RemoteError
-from p2p.transports.base import Transport
-from p2p.transports.memory import MemoryNetwork
+from p2p.transports.base import RequestRefused, Transport
+from p2p.transports.memory import Faults, MemoryNetwork
+from p2p.wire.frames import LinkError
 from p2p.wire.identity import SEED_BYTES, Identity
 
 TRADES = "/wattswap/negotiation/trades/1"
 CLERK = "/wattswap/negotiation/clerk/1"
+
+TRIES = 60
+"""How often a request is repeated before a negotiation fails."""
+
+PAUSE_S = 0.1
+"""Before a request is repeated over a broken link. [s]"""
 
 _ROUND = struct.Struct("<I")
 _SUMS = struct.Struct("<Iddd")
@@ -126,7 +133,20 @@ class Member:
 
     async def _ask(self, link: Link, sent: FloatArray) -> None:
         payload = _packed(self._round, sent, link)
-        await self._take(link, await self._transport.request(link.peer, TRADES, payload), self._round)
+        number = self._round
+        await self._take(link, await self._request(link.peer, TRADES, payload), number)
+
+    async def _request(self, peer: str, protocol: str, payload: bytes) -> bytes:
+        """Ask, and ask again where the other side is slow or the link broke: it answers the same."""
+        for _ in range(TRIES - 1):
+            try:
+                return await self._transport.request(peer, protocol, payload)
+            except RequestRefused as refused:
+                if refused.code != "handler_timeout":
+                    raise
+            except LinkError:
+                await trio.sleep(PAUSE_S)
+        return await self._transport.request(peer, protocol, payload)
 
     async def _answer(self, peer: str, payload: bytes) -> bytes:
         """Answer a partner once this agent has come to the same round; a repeated request gets the same answer."""
@@ -139,8 +159,9 @@ class Member:
                 raise Malformed(f"round {number} in round {self._round}")
             while self._round < number:
                 await self._news.wait()
-        if number == self._round:
-            await self._take(link, payload, number)
+        await self._take(link, payload, number)
+        if number not in self._sent:
+            raise Malformed(f"round {number} is over")
         return _packed(number, self._sent[number], link)
 
     async def _take(self, link: Link, payload: bytes, number: int) -> None:
@@ -148,14 +169,15 @@ class Member:
         if _round_of(payload) != number:
             raise Malformed(f"round {_round_of(payload)} where {number} was due")
         async with self._news:
-            if link.peer in self._missing:
+            # A request that came twice may wait here until the next round has begun.
+            if number == self._round and link.peer in self._missing:
                 self._received[list(link.theirs)] = copies
                 self._missing.discard(link.peer)
                 self._news.notify_all()
 
     async def _report(self, sums_of: Report) -> tuple[float, bool]:
         sums = (float(one[0]) for one in sums_of)
-        answer = await self._transport.request(self._clerk, CLERK, _SUMS.pack(self._round, *sums))
+        answer = await self._request(self._clerk, CLERK, _SUMS.pack(self._round, *sums))
         if len(answer) != _ANSWER.size:
             raise Malformed("an answer of the clerk of another length")
         rho, done = _ANSWER.unpack(answer)
@@ -182,12 +204,17 @@ class Clerk:
         if not all(np.isfinite(sums)):
             raise Malformed("a report with what is no number")
         async with self._news:
-            self._sums[peer] = (number, *sums)
-            if all(self._sums.get(one, (0,))[0] == number for one in self._members):
+            if number > self._sums.get(peer, (0,))[0]:  # a report that arrives twice counts once
+                self._sums[peer] = (number, *sums)
+            if number not in self._verdicts and all(
+                self._sums.get(one, (0,))[0] == number for one in self._members
+            ):
                 rows = np.array([self._sums[one][1:] for one in self._members])
                 self.verdict = weigh(Report(*rows.T), self.verdict.rho, self._terms)
                 self._verdicts = {number: self.verdict}
                 self._news.notify_all()
+            if number < max(self._verdicts, default=0):
+                raise Malformed(f"a report of round {number}, which is over")
             while number not in self._verdicts:
                 await self._news.wait()
             verdict = self._verdicts[number]
@@ -303,9 +330,11 @@ def _together(
     return State(agreed, price, marginal, first.state.rho), sent, first.rounds
 
 
-async def negotiate_in_memory(market: Market, terms: Terms, rho: float = 1.0) -> tuple[Negotiated, Traffic]:
+async def negotiate_in_memory(
+    market: Market, terms: Terms, rho: float = 1.0, faults: Faults | None = None
+) -> tuple[Negotiated, Traffic]:
     """A negotiation over the in-memory transport."""
-    network = MemoryNetwork()
+    network = MemoryNetwork(faults or Faults())
     count = len(table_of(market, terms).row)
     async with AsyncExitStack() as stack:
         transports = [

@@ -7,10 +7,11 @@ import struct
 import numpy as np
 import pytest
 import trio
+from trio.testing import MockClock
 
 from optimizer.bilateral.admm import negotiate, terms_of
 from p2p.transports.base import RequestRefused
-from p2p.transports.memory import MemoryNetwork
+from p2p.transports.memory import Faults, MemoryNetwork
 from tests.kits.agents_kit import market_of, random_case
 from wattswap.nodes.negotiation import (
     CLERK,
@@ -110,3 +111,19 @@ def test_an_agent_answers_partners_alone_and_refuses_what_is_no_quantity() -> No
             assert await asker.request(other.peer_id, TRADES, struct.pack("<Id", 1, 0.5)) == first
 
     trio.run(main)
+
+
+def test_lost_and_doubled_messages_change_no_number() -> None:
+    some = market_of(random_case(6, 1, prosumers=0.4))
+    terms = terms_of(some)
+    found, _ = trio.run(
+        negotiate_in_memory,
+        some,
+        terms,
+        1.0,
+        Faults(seed=3, loss=0.02, duplication=0.05),
+        clock=MockClock(autojump_threshold=0),
+    )
+    alone = negotiate(some, terms)
+    assert found.verdict == alone.verdict
+    assert (found.trades.quantity == alone.trades.quantity).all()
