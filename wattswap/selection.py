@@ -17,6 +17,7 @@ from market.registry import by_hand
 from market.rules import Value
 from wattswap.errors import Problem, UsageError
 from wattswap.inputs.collector import CaseReader
+from wattswap.inputs.of_agents import NO_RUN, OF_AGENTS
 from wattswap.inputs.parameters import read_parameters
 from wattswap.plugins import WITHOUT_EFFECT
 from wattswap.scenario.load import Scenario
@@ -101,8 +102,11 @@ def read_choice(read: CaseReader, text: str, where: str) -> Choice:
 
     Raises:
         UnknownName: Names the nearest match.
+        UsageError: It clears no orders.
     """
     name, _, rest = text.partition(":")
+    if name in OF_AGENTS:
+        raise UsageError.of(where, f"{name} {NO_RUN[0]}", NO_RUN[1])
     found = MECHANISMS.get(name)
     params: dict[str, Any] = {}
     for part in rest.split(",") if rest else ():
@@ -131,6 +135,9 @@ def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
             choice = read_choice(read, text, where)
         except UnknownName as unknown:
             read.problems.append(Problem(where, str(unknown).rstrip(".")))
+            continue
+        except UsageError as refused:
+            read.problems += refused.problems
             continue
         if choice.mechanism.promises.needs_grid:
             read.note(where, "needs a grid, which a comparison of homes does not have")

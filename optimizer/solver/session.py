@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -144,6 +145,36 @@ class Session:
         if outcome != self._optimal:
             raise SolverFailed(f"HiGHS stopped with status {highs.modelStatusToString(outcome)!r}")
         return np.fromiter(highs.getSolution().col_value, np.float64, len(columns))
+
+    def add_columns(
+        self, cost: FloatArray, lower: FloatArray, upper: FloatArray, added: dict[str, Any]
+    ) -> None:
+        """Add columns behind those that are there; the basis stays.
+
+        Args:
+            cost: Cost of each new column.
+            lower: Lower bound of each.
+            upper: Upper bound of each.
+            added: `start`, `index` and `value` of their entries, as in `CompiledModel`.
+
+        Raises:
+            SolverFailed: HiGHS refuses the columns.
+        """
+        count, start, index, value = len(cost), added["start"], added["index"], added["value"]
+        done = self._highs.addCols(count, cost, lower, upper, len(value), start[:-1], index, value)
+        self._require(done, "new columns")
+        model = self._model
+        self._model = replace(
+            model,
+            cost=np.concatenate((model.cost, cost)),
+            lower=np.concatenate((model.lower, lower)),
+            upper=np.concatenate((model.upper, upper)),
+            start=np.concatenate((model.start, model.start[-1] + start[1:])).astype(np.int32),
+            index=np.concatenate((model.index, index)).astype(np.int32),
+            value=np.concatenate((model.value, value)),
+            dense=None,
+        )
+        self._columns = np.arange(len(self._model.cost), dtype=np.int32)
 
     def _run(self) -> Any:
         """Solve, and say how it ended."""

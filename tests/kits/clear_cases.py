@@ -113,6 +113,20 @@ HORIZON: Case = {
 }
 GAME: Case = {"players": ["a", "b"], "value": {"": 0, "a": 1, "b": 1, "a,b": 3}}
 
+AGENTS: Case = {
+    "agents": [
+        {"id": "a", "type": "producer", "a": 0.1, "b": 0.1, "pmin": 0, "pmax": 3},
+        {"id": "b", "type": "consumer", "a": 0.1, "b": 0.5, "pmin": -3, "pmax": 0},
+    ],
+}
+PAIRS: Case = {
+    **AGENTS,
+    "trade_costs": [{"agent": "a", "partner": "b", "cost": 0.1}],
+    "partners": [["a", "b"]],
+    "params": {"method": "central"},
+}
+POOL: Case = {**AGENTS, "params": {"import_cost": 0.3, "export_revenue": 0.1, "external": 2}}
+
 
 def rules() -> list[str]:
     """Every rule of ours; other tests may have registered theirs."""
@@ -132,6 +146,8 @@ def valid_cases() -> list[tuple[str, Case]]:
     found += [(name, METERED) for name in ("bill_sharing", "mid_market_rate", "supply_demand_ratio")]
     found += [("multi_interval", HORIZON)]
     found += [(name, GAME) for name in METHODS]
+    found += [("bilateral", PAIRS), ("community_manager", POOL)]
+    found += [("bilateral", {**AGENTS, "params": {"method": "admm", "max_iterations": 500}})]
     halves = {"left": ["anna"], "right": ["cleo"]}
     found += [(name, book(name, partition=halves)) for name in ("muda_lottery", "muda_vickrey")]
     return [(name, deepcopy(case)) for name, case in found]

@@ -16,7 +16,9 @@ from typing import Any
 
 from market.errors import UnknownName
 from market.mechanism import MECHANISMS, Mechanism
+from wattswap.cases.bilateral import clear_bilateral
 from wattswap.cases.book import clear_book_case
+from wattswap.cases.community_manager import clear_community
 from wattswap.cases.cooperative import METHODS, clear_cooperative
 from wattswap.cases.events import clear_event_case
 from wattswap.cases.horizon import clear_horizon_case
@@ -24,6 +26,7 @@ from wattswap.cases.metered import clear_sharing_case
 from wattswap.cases.retailer import clear_retailer_case
 from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
 from wattswap.inputs.collector import CaseReader, InvalidCase
+from wattswap.inputs.of_agents import OF_AGENTS
 
 Result = dict[str, Any]
 _QUANTITIES = {"load_kwh", "generation_kwh", "supply_kwh", "demand_kwh"}
@@ -46,6 +49,8 @@ def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
     """
     if mechanism in METHODS:
         return clear_cooperative(case, mechanism)
+    if mechanism in OF_AGENTS:
+        return (clear_bilateral if mechanism == "bilateral" else clear_community)(case)
     found = _named(mechanism)
     keys = set(case) if isinstance(case, Mapping) else set()
     if found.inputs == "metered" and ("orders" not in keys or keys & _QUANTITIES):
@@ -68,7 +73,7 @@ def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
         InvalidCase: The file is neither, or cannot be read.
         UnknownName: Names the nearest match.
     """
-    if mechanism not in METHODS:
+    if mechanism not in (*METHODS, *OF_AGENTS):
         _named(mechanism)
     if path.suffix not in (".json", ".jsonl"):
         raise InvalidCase.of(str(path), "is neither a .json nor a .jsonl file", "name it by what it holds")
@@ -91,7 +96,7 @@ def _named(mechanism: str) -> Mechanism:
     try:
         return MECHANISMS.get(mechanism)
     except UnknownName as unknown:
-        raise UnknownName("mechanism", mechanism, [*unknown.known, *METHODS]) from None
+        raise UnknownName("mechanism", mechanism, [*unknown.known, *METHODS, *OF_AGENTS]) from None
 
 
 def _clear_text(text: str, mechanism: str, where: str) -> Result:

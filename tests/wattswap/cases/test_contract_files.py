@@ -18,6 +18,7 @@ from tests.kits.refusal_kit import KINDS, label
 from wattswap.cases.contract import clear_case, clear_file
 from wattswap.cases.cooperative import METHODS
 from wattswap.cli import main
+from wattswap.inputs.of_agents import OF_AGENTS
 
 
 def cleared(path: Path, text: str, name: str) -> list[Case]:
@@ -99,7 +100,7 @@ def test_an_unknown_mechanism_gets_the_nearest_name_and_the_list(
     code, out, err = run(capsys, "clear", "-m", wrong, str(path))
     assert code == 2
     assert not right or f"Did you mean '{right}'?" in err
-    assert all(name in err for name in (*rules(), *METHODS))
+    assert all(name in err for name in (*rules(), *METHODS, *OF_AGENTS))
     assert "Traceback" not in out + err
     with pytest.raises(UnknownName):
         clear_case(BOOK, wrong)

@@ -35,6 +35,7 @@ from tests.kits.refusal_kit import INFINITY, NAN, VALID, label, one, sentences
 from wattswap.cases.book import clear_book_case
 from wattswap.cases.contract import InvalidCase, clear_case
 from wattswap.cases.cooperative import METHODS
+from wattswap.inputs.of_agents import OF_AGENTS
 
 
 @pytest.mark.parametrize(("name", "case"), VALID, ids=label)
@@ -147,7 +148,7 @@ def test_orders_that_are_no_list_of_objects_are_refused_by_every_rule(orders: An
 
 @pytest.mark.parametrize("case", [None, [], "case", 3, {}], ids=str)
 def test_something_else_than_a_case_is_refused_by_every_rule(case: Any) -> None:
-    for name in (*rules(), *METHODS):
+    for name in (*rules(), *METHODS, *OF_AGENTS):
         assert sentences(case, name)
 
 
