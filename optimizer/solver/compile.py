@@ -161,7 +161,7 @@ def by_column(
 
 
 class _Layout(NamedTuple):
-    """Where entries stand in a compressed matrix: their order, the first of each cell, starts of columns, and rows."""
+    """Where entries are in a compressed matrix: their order, the first of each cell, starts of columns, and rows."""
 
     order: IntArray
     first: IntArray

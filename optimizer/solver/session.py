@@ -42,18 +42,23 @@ class Session:
     Not for use by several threads at once: HiGHS releases the GIL while it runs.
     """
 
-    def __init__(self, model: CompiledModel) -> None:
+    def __init__(self, model: CompiledModel, slice_s: float | None = None) -> None:
         """Load a compiled model.
+
+        Args:
+            model: What is solved.
+            slice_s: A solve that takes longer pauses after so many seconds each time, so that Ctrl-C works; None never.
 
         Raises:
             SolverFailed: HiGHS refuses an option or the model.
         """
         import highspy
 
-        self._model = model
+        self._model, self._slice_s = model, slice_s
         self._ok, self._error = highspy.HighsStatus.kOk, highspy.HighsStatus.kError
         self._optimal = highspy.HighsModelStatus.kOptimal
         self._infeasible = highspy.HighsModelStatus.kInfeasible
+        self._unfinished = highspy.HighsModelStatus.kTimeLimit
         with quiet_stdout():  # some versions print their name before they can be told not to
             self._highs: Any = highspy.Highs()
             for name, value in OPTIONS.items():
@@ -80,10 +85,21 @@ class Session:
             SolverFailed: HiGHS reports an error, or neither an optimum nor that there is none, hot and cold.
             Unproven: Its answer fails the certificate hot and cold.
         """
-        solution = self._certified(cost, lower, upper)
+        return self.resolve_rows(cost, lower, upper, self._model.row_lower, self._model.row_upper)
+
+    def resolve_rows(
+        self,
+        cost: FloatArray,
+        lower: FloatArray,
+        upper: FloatArray,
+        row_lower: FloatArray,
+        row_upper: FloatArray,
+    ) -> Solution:
+        """Solve as `resolve` does, with these bounds of the rows too; later solves that name none keep them."""
+        solution = self._certified(cost, lower, upper, row_lower, row_upper)
         if not solution.certificate.holds:
             self.forget_basis()
-            solution = self._certified(cost, lower, upper)
+            solution = self._certified(cost, lower, upper, row_lower, row_upper)
             if not solution.certificate.holds:
                 raise Unproven(f"HiGHS calls an answer optimal that is not: {solution.certificate}")
         return solution
@@ -124,13 +140,19 @@ class Session:
 
     def _run(self) -> Any:
         """Solve, and say how it ended."""
-        # Both are read before any number: after an error HiGHS still returns an old or empty solution.
-        if self._highs.run() == self._error:
-            raise SolverFailed(
-                "HiGHS could not run; the usual cause is another solve in this process with a `threads`"
-                f" option other than {OPTIONS['threads']}: set it to that everywhere, or use another process"
-            )
-        return self._highs.getModelStatus()
+        while True:
+            if self._slice_s is not None:  # the limit counts from the first solve of the object
+                limit_s = self._highs.getRunTime() + self._slice_s
+                self._require(self._highs.setOptionValue("time_limit", limit_s), "a time limit")
+            # Both are read before any number: after an error HiGHS still returns an old or empty solution.
+            if self._highs.run() == self._error:
+                raise SolverFailed(
+                    "HiGHS could not run; the usual cause is another solve in this process with a `threads`"
+                    f" option other than {OPTIONS['threads']}: set it to that everywhere, or use another process"
+                )
+            outcome = self._highs.getModelStatus()
+            if self._slice_s is None or outcome != self._unfinished:
+                return outcome
 
     def forget_basis(self) -> None:
         """Make the next solve start cold: hot starts have known faults (HiGHS issues 3294 and 3194)."""
@@ -152,13 +174,22 @@ class Session:
         basis.valid = True
         self._require(self._highs.setBasis(basis), "the starting basis")
 
-    def _certified(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> Solution:
-        x = self.answer(cost, lower, upper)
-        model, row_price = self._model, np.array(self._highs.getSolution().row_dual)
+    def _certified(
+        self,
+        cost: FloatArray,
+        lower: FloatArray,
+        upper: FloatArray,
+        row_lower: FloatArray,
+        row_upper: FloatArray,
+    ) -> Solution:
+        model = self._model
+        own = row_lower is model.row_lower and row_upper is model.row_upper
+        x = self.answer(cost, lower, upper) if own else self.answer(cost, lower, upper, row_lower, row_upper)
+        row_price = np.array(self._highs.getSolution().row_dual)
         certificate = certify(
             cost,
-            np.concatenate((lower, model.row_lower)),
-            np.concatenate((upper, model.row_upper)),
+            np.concatenate((lower, row_lower)),
+            np.concatenate((upper, row_upper)),
             np.concatenate((x, model.times(x))),
             np.concatenate((cost - model.transpose_times(row_price), row_price)),
         )
