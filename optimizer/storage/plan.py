@@ -51,6 +51,13 @@ class Plan(NamedTuple):
     solved: int
 
 
+def without_battery(demand: Demand) -> Plan:
+    """The plan of a community that has none."""
+    nothing, net = np.zeros(len(demand.need_wh)), floats(demand.net_wh)
+    cost = float(demand.outside_nano(demand.net_wh))
+    return Plan(nothing, nothing, net, cost, cost, 0)
+
+
 class Planner:
     """Plans of batteries with the same efficiencies and initial content, in one hot session.
 

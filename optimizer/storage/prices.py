@@ -45,6 +45,8 @@ def values_of(demand: Demand, store: Store, plan: Plan) -> Values:
     are then only the multipliers of `lower_bound_nano`.
     """
     price = _prices_outside(demand, plan)
+    if not store.power_wh:  # nothing can be stored, and every interval has prices of its own
+        return Values((price.low + price.high) / 2, np.zeros_like(price.low))
     fee, gain, yields = float(demand.fee), store.gain, store.yields
     low, high = _without_price(price, plan, store, fee)
     every = np.concatenate(((price.low + fee) / gain, (price.high + fee) / gain, price.low * yields))

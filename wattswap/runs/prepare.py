@@ -427,6 +427,9 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         WattswapError: All errors of scenario and data together.
         DataError: The meter data cannot be read.
     """
+    if scenario.community.battery is not None:
+        cure = "size it by `wattswap size battery`, or remove the table and run the homes without it"
+        raise scenario.invalid("community.battery", "a run cannot have a common battery", cure)
     refuse_without_packages(scenario)
     meter, undrawn = studied(scenario, load_meter(scenario))
     span = scenario.span(meter.start_s, meter.minutes, meter.intervals)

@@ -18,7 +18,7 @@ from optimizer.storage.prices import lower_bound_nano, values_of
 from optimizer.storage.rules import least_peak_wh, self_consuming
 from optimizer.storage.store import Demand, Store
 from optimizer.storage.whole import whole
-from optimizer.storage.worth import least_costs_nano
+from optimizer.storage.worth import Groups, least_costs_nano, rule_costs_nano
 from tests.kits.storage_kit import by_all_whole_plans, by_grid, community, strange
 
 CLOSE = 1e-9
@@ -34,6 +34,12 @@ def best(demand: Demand, store: Store) -> float:
     return Planner(demand, store).plan(store).cost_nano + demand.fee * int(demand.need_wh.sum())
 
 
+def alone(demand: Demand, store: Store) -> Groups:
+    """A community as one home that is the only group."""
+    size = np.array([store.capacity_wh], dtype=np.float64), np.array([store.power_wh], dtype=np.float64)
+    return Groups(demand.net_wh[:, None].astype(np.float64), np.ones((1, 1)), *size)
+
+
 # ---- the optimum
 
 
@@ -41,8 +47,7 @@ def best(demand: Demand, store: Store) -> float:
 def test_the_plan_costs_what_the_value_of_stored_energy_says(seed: int) -> None:
     """The dynamic programme on slopes shares no line with the linear program."""
     demand, store = community(seed, flat=seed % 4 == 0, fee=seed % 3 * 20_000)
-    size = np.array([store.capacity_wh], dtype=np.float64), np.array([store.power_wh], dtype=np.float64)
-    worth = least_costs_nano(demand.net_wh[:, None], *size, demand, store)[0]
+    worth = least_costs_nano(alone(demand, store), demand, store)[0]
     assert close(worth, Planner(demand, store).plan(store).cost_nano)
 
 
@@ -238,6 +243,17 @@ def test_the_rule_takes_as_little_from_outside_as_any_plan(seed: int) -> None:
     least = Planner(energy, store).plan(store).cost_nano
     assert -1 <= energy.cost_nano(done.taken_wh) - least <= 2 * steps * PPM
     assert energy.cost_nano(done.taken_wh) <= energy.cost_nano()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_rule_in_fractions_costs_what_the_rule_in_whole_wh_does(seed: int) -> None:
+    demand, store = community(seed, fee=4_000)
+    done = self_consuming(demand, store)
+    fractions = rule_costs_nano(alone(demand, store), demand, store)[0] + demand.fee * int(
+        demand.need_wh.sum()
+    )
+    off = abs(demand.cost_nano(done.taken_wh) - fractions)
+    assert off <= 2 * len(demand.need_wh) * int(demand.bought.max() + demand.fee)
 
 
 @pytest.mark.parametrize("seed", range(30))
