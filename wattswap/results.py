@@ -122,7 +122,7 @@ class BatterySizes(Study):
         """Write what each size saves and costs a year into an SVG file.
 
         Raises:
-            UsageError: It is no SVG file, or its folder is not there.
+            UsageError: It is no SVG file.
             AlreadyExists: The file is there.
         """
         return write_figure(self.to_dict(), Path(path))

@@ -25,7 +25,7 @@ TOLERANCE_WH = 1e-5
 """Less than this is nothing. [Wh]"""
 GAP = 1e-9
 """Relative difference to the bound that counts as none."""
-SLICE_S = 0.4
+SLICE_S = 0.25
 """How long Ctrl-C may wait for the solver. [s]"""
 BRANCHED_ROWS = 1_000_000
 """Rows solved in all before the search for a better plan ends, and the bound is stated."""

@@ -58,36 +58,27 @@ def print_sizes(found: Mapping[str, Any], *, wide: bool) -> None:
 
 def _print_table_of_sizes(found: Mapping[str, Any], wide: bool) -> None:
     sizes, currency = found["sizes"], found["currency"]
-    foresight = found["perfect_foresight"]
-    rule = [size["rule"] for size in sizes]
-    columns = [Column("kW", _cells(sizes, "power_kw", 1))]
-    if foresight:
-        columns.append(Column("saved at most", _cells(sizes, "saving_per_year", 0)))
-    columns.append(Column("saved by rule", _cells(rule, "saving_per_year", 0)))
-    plans = [size["plan"] or {} for size in sizes]
-    if any(plans):
-        columns.append(Column("saved by plan", _cells(plans, "saving_per_year", 0)))
-    columns.append(Column("battery costs", _cells(sizes, "battery_cost_per_year", 0)))
-    if foresight:
-        columns.append(Column("years at least", _cells(sizes, "payback_years", 1)))
-    columns.append(Column("years by rule", _cells(rule, "payback_years", 1)))
-    columns += [
-        Column("peak kW", _cells(sizes, "peak_import_kw", 1)),
+    known, for_peak = found["perfect_foresight"], found["goal"] == "peak"
+    costs = any(size["battery_cost_per_year"] is not None for size in sizes)
+    rule, plans = [size["rule"] for size in sizes], [size["plan"] or {} for size in sizes]
+    saved, power = "saving_per_year", "peak_import_kw"
+    columns = [
+        Column("kW", _cells(sizes, "power_kw", 1)),
+        *([Column("saved at this peak" if for_peak else "saved at most", _cells(sizes, saved, 0))] * known),
+        Column("saved by rule", _cells(rule, saved, 0)),
+        *([Column("saved by plan", _cells(plans, saved, 0))] * any(plans)),
+        *([Column("battery costs", _cells(sizes, "battery_cost_per_year", 0))] * costs),
+        *([Column("years at least", _cells(sizes, "payback_years", 1))] * (costs and known and not for_peak)),
+        *([Column("years by rule", _cells(rule, "payback_years", 1))] * costs),
+        Column("peak kW", _cells(sizes, power, 1)),
+        *([Column("peak by rule", _cells(rule, power, 1))] * for_peak),
         Column("own use %", _cells(sizes, "self_consumption", 1, 100)),
         Column("cycles a year", _cells(sizes, "cycles_per_year", 0)),
     ]
-    keep = [
-        "saved at most", "saved by rule", "saved by plan", "battery costs",
-        "years by rule", "peak kW", "years at least", "own use %", "cycles a year",
-    ]  # fmt: skip
+    keep = [column.head for column in columns[1:]]
     key = Column("kWh", [f"{size['capacity_kwh']:g}" for size in sizes])
-    print_columns(
-        f"Amounts in {currency} a year; years until the battery has paid itself back.",
-        key,
-        columns,
-        keep=keep,
-        wide=wide,
-    )
+    years = "; years until the battery has paid itself back" * costs
+    print_columns(f"Amounts in {currency} a year{years}.", key, columns, keep=keep, wide=wide)
 
 
 def _cells(rows: Sequence[Mapping[str, Any]], name: str, decimals: int, times: float = 1) -> list[str]:
@@ -104,7 +95,7 @@ def _answers(found: Mapping[str, Any]) -> list[str]:
         ("At most", "best_capacity_kwh", None),
     ):
         capacity = found[key]
-        if capacity is None or (way is None and not found["perfect_foresight"]):
+        if capacity is None or (way is None and found["goal"] != "welfare"):
             continue
         figures = by_size[capacity][way] if way else by_size[capacity]
         most = f"{fixed(figures['net_per_year'], 0)} {found['currency']} a year beyond its cost"

@@ -31,13 +31,11 @@ def refuse_figure(path: Path) -> None:
     """Refuse a figure that could not be written, before the work is done.
 
     Raises:
-        UsageError: It is no SVG file, or its folder is not there.
+        UsageError: It is no SVG file.
         AlreadyExists: The file is there.
     """
     if path.suffix != ".svg":
         raise UsageError.of(f"--figure {path}", "is no SVG file", "name it FILE.svg")
-    if not path.parent.is_dir():
-        raise UsageError.of(f"--figure {path}", f"there is no folder {path.parent}", "make it first")
     if path.exists():
         raise AlreadyExists(Problem(str(path), "exists already", "choose another name"))
 
@@ -49,6 +47,7 @@ def write_figure(found: Mapping[str, Any], path: Path) -> Path:
         UsageError, AlreadyExists: See `refuse_figure`.
     """
     refuse_figure(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     disk.write_new(path, figure_of(found).encode())
     return path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from market.units import WH_PER_KWH, is_exact
@@ -16,6 +17,7 @@ from wattswap.sizing.sizes import POWER_W_PER_KWH, Asked
 RANGE: Final = "0:60:10"
 MOST_SIZES: Final = 200
 LARGEST_KWH: Final = Decimal(1_000_000)
+MOST_KW_PER_KWH: Final = 1_000
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _STEPS = re.compile(rf"{_NUMBER}:{_NUMBER}:{_NUMBER}")
 
@@ -97,15 +99,15 @@ def _wh(size: Decimal, where: str, problems: list[Problem]) -> int:
     return int(size * WH_PER_KWH)
 
 
-def _power(given: float | None, battery: CommonBattery, problems: list[Problem]) -> int:
+def _power(given: float | None, battery: CommonBattery, problems: list[Problem]) -> Fraction:
     """Power of each kWh of capacity. [W]"""
     if given is None:
         if battery.power_w is None or not battery.capacity_wh:
             return POWER_W_PER_KWH
-        return battery.power_w * WH_PER_KWH // battery.capacity_wh
-    watt = Decimal(str(given)) * 1_000
-    if not (watt.is_finite() and 0 < watt <= 1_000_000 and watt == watt.to_integral_value()):
-        cure = "give kW for each kWh, above 0 and in whole W, as in 0.5"
-        problems.append(Problem("--power-per-kwh", f"is {given}", cure))
+        return Fraction(battery.power_w * WH_PER_KWH, battery.capacity_wh)
+    kilowatt = Decimal(str(given))
+    if not (kilowatt.is_finite() and 0 < kilowatt <= MOST_KW_PER_KWH):
+        cure = f"give kW for each kWh, above 0 and at most {MOST_KW_PER_KWH}, as in 0.5"
+        problems.append(Problem("--power-per-kwh", f"is {given:g}", cure))
         return POWER_W_PER_KWH
-    return int(watt)
+    return Fraction(kilowatt) * 1_000

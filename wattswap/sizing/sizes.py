@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from optimizer.storage.whole import whole
 from wattswap.scenario.community import CommonBattery
 from wattswap.sizing.homes import Homes
 
-POWER_W_PER_KWH = 500
+POWER_W_PER_KWH = Fraction(500)
 """Power of a battery where nothing says it, per kWh of its capacity. [W]"""
 
 OnSize = Callable[[int, int], None]
@@ -35,7 +36,7 @@ class Asked:
     """
 
     capacities_wh: Sequence[int]
-    power_w_per_kwh: int
+    power_w_per_kwh: Fraction
     battery: CommonBattery
     goal: str
 
@@ -51,7 +52,7 @@ class Asked:
 
     def power_w(self, capacity_wh: int) -> int:
         """Power of a size. [W]"""
-        return capacity_wh * self.power_w_per_kwh // WH_PER_KWH
+        return int(capacity_wh * self.power_w_per_kwh / WH_PER_KWH)
 
     def purchase(self, capacity_wh: int) -> float | None:
         """What a size costs to buy; None where nothing says it. [currency]"""

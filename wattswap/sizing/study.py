@@ -22,6 +22,21 @@ SAMPLES: Final = 1_000
 NEARLY_A_YEAR: Final = 360
 """Windows of fewer days are a season. [days]"""
 
+_RULE: Final = (
+    "By rule: the battery stores what homes offer and gives what they need, and knows nothing of the future."
+)
+_BOUND: Final = "(perfect foresight). It is a bound that nobody can be promised."
+_FORESIGHT: Final = {
+    "welfare": (
+        f"At most: load, sun and prices are known ahead {_BOUND} {_RULE} Decide by what the rule, or a plan, saves."
+    ),
+    "peak": (
+        f"The peak is the least that a battery can keep to if load and sun are known ahead {_BOUND} {_RULE} Without"
+        " knowledge of the future the peak may stay as it is."
+    ),
+    "self_consumption": f"{_RULE} So the figures are no bound.",
+}
+
 OnStep = Callable[[str, int, int], None]
 """Told what is being done, and how much of how much."""
 
@@ -79,7 +94,7 @@ class Study:
             "days": homes.days,
             "goal": self.asked.goal,
             "perfect_foresight": self.foresight,
-            "power_kw_per_kwh": self.asked.power_w_per_kwh / 1_000,
+            "power_kw_per_kwh": float(self.asked.power_w_per_kwh / 1_000),
             "cost_alone": None if self.sharing is None else money(int(self.sharing.alone_nano.sum())),
             "cost_without_battery": money(homes.demand.cost_nano()),
             "best_capacity_kwh": self.best("best"),
@@ -149,17 +164,9 @@ class Study:
 
     def notes(self) -> list[str]:
         """What people must know before they believe the figures."""
-        found = []
-        if self.foresight:
-            found.append(
-                "At most: load, sun and prices are known ahead (perfect foresight). It is a bound that nobody can be"
-                " promised. By rule: the battery stores what the homes offer and gives what they need, and knows"
-                " nothing of the future. Decide by that" + (" or by the plan." if self.walks else ".")
-            )
-        else:
-            found.append(
-                "The rule of self-consumption knows nothing of the future, so the figures are no bound."
-            )
+        found = [_FORESIGHT[self.asked.goal]]
+        if self.walks:
+            found.append("By plan: planned a day ahead from forecasts, interval by interval.")
         if self.homes.days < NEARLY_A_YEAR:
             found.append(
                 f"A year is {self.homes.days:g} days times {self.homes.per_year:.2f}: a season is not a year. Take a"
@@ -172,11 +179,18 @@ class Study:
         if self.homes.generation_wh is None:
             found.append("Own use is undefined: the data do not have the production behind the meters.")
         if self.sharing is not None:
-            found += [f"No shares by {rule}: {why}." for rule, why in self.sharing.reasons.items()]
-            if self.sharing.samples is not None:
-                found.append(
-                    f"Shapley shares are sampled: {self.sharing.samples} orders of arrival, seed {self.seed}."
-                )
+            found += self._notes_on_shares(self.sharing)
+        return found
+
+    def _notes_on_shares(self, sharing: Sharing) -> list[str]:
+        by_reason: dict[str, list[str]] = {}
+        for rule, why in sharing.reasons.items():
+            by_reason.setdefault(why, []).append(rule)
+        found = [f"No shares by {', '.join(rules)}: {why}." for why, rules in by_reason.items()]
+        if sharing.samples is not None:
+            found.append(
+                f"Shapley shares are sampled: {sharing.samples} orders of arrival, seed {self.seed}."
+            )
         return found
 
 
