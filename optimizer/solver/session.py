@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+from threading import Event, Thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +22,8 @@ OPTIONS: dict[str, bool | int | float | str] = {
     "threads": 1,  # HiGHS allows one value per process; a second one makes run() fail
     "rebuild_refactor_solution_error_tolerance": -1.0,  # no residual check inside: every answer is proven outside
 }
+
+_WAIT_S = 0.1
 
 
 class Solution(NamedTuple):
@@ -42,23 +46,23 @@ class Session:
     Not for use by several threads at once: HiGHS releases the GIL while it runs.
     """
 
-    def __init__(self, model: CompiledModel, slice_s: float | None = None) -> None:
+    def __init__(self, model: CompiledModel, *, interruptible: bool = False) -> None:
         """Load a compiled model.
 
         Args:
             model: What is solved.
-            slice_s: A solve that takes longer pauses after so many seconds each time, so that Ctrl-C works; None never.
+            interruptible: Whether Ctrl-C ends a solve at once and not after it, for programs that take seconds;
+                each solve then starts a thread.
 
         Raises:
             SolverFailed: HiGHS refuses an option or the model.
         """
         import highspy
 
-        self._model, self._slice_s = model, slice_s
+        self._model, self._interruptible = model, interruptible
         self._ok, self._error = highspy.HighsStatus.kOk, highspy.HighsStatus.kError
         self._optimal = highspy.HighsModelStatus.kOptimal
         self._infeasible = highspy.HighsModelStatus.kInfeasible
-        self._unfinished = highspy.HighsModelStatus.kTimeLimit
         with quiet_stdout():  # some versions print their name before they can be told not to
             self._highs: Any = highspy.Highs()
             for name, value in OPTIONS.items():
@@ -140,19 +144,41 @@ class Session:
 
     def _run(self) -> Any:
         """Solve, and say how it ended."""
-        while True:
-            if self._slice_s is not None:  # the limit counts from the first solve of the object
-                limit_s = self._highs.getRunTime() + self._slice_s
-                self._require(self._highs.setOptionValue("time_limit", limit_s), "a time limit")
-            # Both are read before any number: after an error HiGHS still returns an old or empty solution.
-            if self._highs.run() == self._error:
-                raise SolverFailed(
-                    "HiGHS could not run; the usual cause is another solve in this process with a `threads`"
-                    f" option other than {OPTIONS['threads']}: set it to that everywhere, or use another process"
-                )
-            outcome = self._highs.getModelStatus()
-            if self._slice_s is None or outcome != self._unfinished:
-                return outcome
+        # Both are read before any number: after an error HiGHS still returns an old or empty solution.
+        if (self._run_aside() if self._interruptible else self._highs.run()) == self._error:
+            raise SolverFailed(
+                "HiGHS could not run; the usual cause is another solve in this process with a `threads`"
+                f" option other than {OPTIONS['threads']}: set it to that everywhere, or use another process"
+            )
+        return self._highs.getModelStatus()
+
+    def _run_aside(self) -> Any:
+        """Solve in a thread, for which Python waits where it hears Ctrl-C."""
+        outcome: list[Any] = []
+        ended = Event()
+
+        def solve() -> None:
+            try:
+                outcome.append(self._highs.run())
+            finally:
+                ended.set()
+
+        # Not by `join`: of a thread whose join is interrupted, Python 3.11 believes that it has ended.
+        solving = Thread(target=solve)
+        solving.start()
+        try:
+            while not ended.wait(_WAIT_S):
+                pass
+        except BaseException:
+            # HiGHS looks at this option in every iteration.
+            self._highs.setOptionValue("time_limit", 0.0)
+            ended.wait()
+            self._highs.setOptionValue("time_limit", inf)
+            self.forget_basis()
+            raise
+        finally:
+            solving.join()
+        return outcome[0]
 
     def forget_basis(self) -> None:
         """Make the next solve start cold: hot starts have known faults (HiGHS issues 3294 and 3194)."""

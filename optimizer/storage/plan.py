@@ -25,8 +25,6 @@ TOLERANCE_WH = 1e-5
 """Less than this is nothing. [Wh]"""
 GAP = 1e-9
 """Relative difference to the bound that counts as none."""
-SLICE_S = 0.25
-"""How long Ctrl-C may wait for the solver. [s]"""
 BRANCHED_ROWS = 1_000_000
 """Rows solved in all before the search for a better plan ends, and the bound is stated."""
 
@@ -69,7 +67,7 @@ class Planner:
     def __init__(self, demand: Demand, store: Store) -> None:
         self._demand = demand
         self._model: StorageModel = compiled(demand, store)
-        self._session = Session(self._model.model, SLICE_S)
+        self._session = Session(self._model.model, interruptible=True)
         steps = len(demand.need_wh)
         self._reversed = np.flatnonzero(demand.reversed)
         self._most_solved = max(20, BRANCHED_ROWS // max(steps, 1))

@@ -99,20 +99,24 @@ def test_a_run_refuses_the_table_and_names_this_command(street: Path, capsys: Ca
 
 
 PROGRAM = """
-import signal, time, threading, os
+import os, signal, threading, time
 from optimizer.storage.plan import Planner
 from tests.wattswap.sizing.test_size_command import long_solve
 demand, store = long_solve()
 planner = Planner(demand, store)
-threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-begun = time.monotonic()
+sent = []
+def interrupt():
+    sent.append(time.process_time())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Timer(0.5, interrupt).start()
 try:
     planner.plan(store)
 except KeyboardInterrupt:
-    print(time.monotonic() - begun - 0.7)
+    print(time.process_time() - sent[0])
 else:
-    print("ended", time.monotonic() - begun)
+    print("ended")
 """
+"""CPU seconds, as other processes may hold the machine for as long as they like."""
 
 
 def long_solve() -> tuple[Demand, Store]:
@@ -130,5 +134,5 @@ def test_ctrl_c_stops_a_long_solve_within_a_second() -> None:
     words = done.stdout.split()
     assert words, done.stderr
     if words[0] == "ended":
-        pytest.skip(f"this machine solves it in {words[1]} s, before it can be interrupted")
+        pytest.skip("this machine solves it before it can be interrupted")
     assert float(words[0]) < 1.0
