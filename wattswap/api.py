@@ -214,7 +214,7 @@ def size_battery(
             by rule. [kWh]
         plan: Whether each size is also run by plans from forecasts, day by day.
         samples: Orders of arrival drawn for Shapley shares where there are too many homes for all groups.
-        on_step: Told what is being done, and how much of how much.
+        on_step: Called with what is being done, and how much of how much is done.
 
     Raises:
         WattswapError: All errors of arguments, scenario and data, at once.

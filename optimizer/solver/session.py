@@ -153,7 +153,7 @@ class Session:
         return self._highs.getModelStatus()
 
     def _run_aside(self) -> Any:
-        """Solve in a thread, for which Python waits where it hears Ctrl-C."""
+        """Solve in a thread, for which Python waits such that Ctrl-C interrupts it."""
         outcome: list[Any] = []
         ended = Event()
 

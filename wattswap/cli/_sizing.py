@@ -11,7 +11,7 @@ from wattswap.cli.tables import Column, fixed, print_columns, wrapped
 from wattswap.scenario.basis import moment
 
 QUIET_S = 2.0
-"""How long nothing is said, and between two lines of progress. [s]"""
+"""Time before the first line of progress, and between two. [s]"""
 GOALS = {
     "welfare": "the least cost",
     "peak": "the least peak, then the least cost",
@@ -27,7 +27,7 @@ class Told:
         self._quiet, self._said = quiet, time.monotonic()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Tell what is being done, and how much of how much."""
+        """Report what is being done, and how much of how much."""
         now = time.monotonic()
         if self._quiet or now - self._said < QUIET_S:
             return

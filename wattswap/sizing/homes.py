@@ -105,7 +105,7 @@ def _what_does_not_net(setup: Setup) -> list[Problem]:
     """Why homes would not share a battery at one price."""
     scenario, problems = setup.scenario, []
     if len(setup.tariffs.gross) > 1:
-        cure = "size it for the homes of one retailer (data.households), or remove homes.tariffs"
+        cure = "size it for the homes of one retailer, or remove homes.tariffs"
         found = scenario.invalid(
             "homes.tariffs", "gives homes several retailers, and a battery needs one price", cure
         )

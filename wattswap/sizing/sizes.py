@@ -21,7 +21,7 @@ POWER_W_PER_KWH = Fraction(500)
 """Power of a battery where nothing says it, per kWh of its capacity. [W]"""
 
 OnSize = Callable[[int, int], None]
-"""Told how many of how many sizes are done."""
+"""Called with how many of how many sizes are done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ _FORESIGHT: Final = {
 }
 
 OnStep = Callable[[str, int, int], None]
-"""Told what is being done, and how much of how much."""
+"""Called with what is being done, and how much of how much is done."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from wattswap.sizing.homes import Homes
 PLAN = "plan"
 
 OnStep = Callable[[int, int], None]
-"""Told how many of how many intervals are done."""
+"""Called with how many of how many intervals are done."""
 
 
 def walked(
