@@ -27,6 +27,8 @@ GAP = 1e-9
 """Relative difference to the bound that counts as none."""
 BRANCHED_ROWS = 1_000_000
 """Rows solved in all before the search for a better plan ends, and the bound is stated."""
+LEAST_SOLVED = 20
+"""Programs that are solved at least before it ends."""
 
 
 class Plan(NamedTuple):
@@ -70,7 +72,7 @@ class Planner:
         self._session = Session(self._model.model, interruptible=True)
         steps = len(demand.need_wh)
         self._reversed = np.flatnonzero(demand.reversed)
-        self._most_solved = max(20, BRANCHED_ROWS // max(steps, 1))
+        self._most_solved = max(LEAST_SOLVED, BRANCHED_ROWS // max(steps, 1))
 
     def plan(self, store: Store, most_import_wh: float = np.inf) -> Plan:
         """The least costly plan of a battery.

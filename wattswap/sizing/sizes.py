@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import inf
 
 import numpy as np
 
 from market.metrics.energy import self_consumption_metered
-from market.units import MICRO_PER_UNIT, PPM, WH_PER_KWH, kwh, money
+from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, PPM, WH_PER_KWH, kwh, money
 from optimizer.storage.plan import Planner
 from optimizer.storage.rules import least_peak_wh, self_consuming
 from optimizer.storage.store import Demand, Lived, Store
@@ -96,6 +97,8 @@ class Size:
         cost_per_year: Purchase over its years of life; None where nothing says it. [currency]
         best: Run for the goal with the future known: a bound.
         rule: Run by the rule of self-consumption, which knows nothing of the future.
+        unproven: What a plan might save beyond the best one that was found, over the window; above 0 where prices below
+            0 make a search of it that ended early. [currency]
         planned: Run by plans from forecasts, day by day; None where not asked.
     """
 
@@ -104,6 +107,7 @@ class Size:
     cost_per_year: float | None
     best: Way
     rule: Way
+    unproven: float = 0.0
     planned: Way | None = None
 
     @property
@@ -128,9 +132,9 @@ def sizes_of(homes: Homes, asked: Asked, planner: Planner, on_size: OnSize | Non
     for done, capacity_wh in enumerate(asked.capacities_wh, 1):
         store = asked.store(capacity_wh, minutes)
         rule = self_consuming(demand, store)
-        best = rule
+        best, unproven_nano = rule, 0.0
         if asked.goal != "self_consumption":
-            best = _best(planner, demand, store, asked.goal)
+            best, unproven_nano = _best(planner, demand, store, asked.goal)
             if asked.goal == "welfare" and demand.cost_nano(rule.taken_wh) < demand.cost_nano(best.taken_wh):
                 best = rule  # by what rounding to whole Wh costs
         purchase = asked.purchase(capacity_wh)
@@ -140,16 +144,17 @@ def sizes_of(homes: Homes, asked: Asked, planner: Planner, on_size: OnSize | Non
             cost_per_year=None if purchase is None else purchase / asked.battery.life_years,
             best=way(homes, demand, store, best, purchase),
             rule=way(homes, demand, store, rule, purchase),
+            unproven=unproven_nano / NANO_PER_UNIT,
         )
         if on_size is not None:
             on_size(done, len(asked.capacities_wh))
 
 
-def _best(planner: Planner, demand: Demand, store: Store, goal: str) -> Lived:
-    if goal == "peak":
-        most_wh = least_peak_wh(demand, store)
-        return whole(demand, store, planner.plan(store, most_wh), most_wh)
-    return whole(demand, store, planner.plan(store))
+def _best(planner: Planner, demand: Demand, store: Store, goal: str) -> tuple[Lived, float]:
+    """The best plan for a goal, and what it might cost less. [nano-currency]"""
+    most_wh = least_peak_wh(demand, store) if goal == "peak" else inf
+    plan = planner.plan(store, most_wh)
+    return whole(demand, store, plan, most_wh), plan.cost_nano - plan.bound_nano
 
 
 def way(homes: Homes, demand: Demand, store: Store, done: Lived, purchase: float | None) -> Way:

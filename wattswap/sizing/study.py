@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLES: Final = 1_000
+LEAST_SAID: Final = 0.005
+"""Less money is nothing. [currency]"""
 NEARLY_A_YEAR: Final = 360
 """Windows of fewer days are a season. [days]"""
 
@@ -176,6 +178,12 @@ class Study:
             found.append(
                 "What the battery costs is not known, so payback is undefined: give community.battery.cost_per_kwh."
             )
+        beyond = max(size.unproven for size in self.sizes)
+        if beyond >= LEAST_SAID:
+            found.append(
+                "Prices below 0 make a search of the best plan, which ended early: up to"
+                f" {beyond:.2f} more might be saved over the window."
+            )
         if self.homes.generation_wh is None:
             found.append("Own use is undefined: the data do not have the production behind the meters.")
         if self.sharing is not None:
@@ -263,6 +271,7 @@ def _size_dict(size: Size) -> dict[str, Any]:
         "battery_cost_per_year": size.cost_per_year,
         **asdict(size.best),
         "net_per_year": size.best_net_per_year,
+        "unproven": size.unproven,
         "rule": asdict(size.rule) | {"net_per_year": size.rule_net_per_year},
         "plan": None if size.planned is None else asdict(size.planned) | {"net_per_year": _net(size)},
         "kept_by_rule": _kept(size.rule.saving, size.best.saving),

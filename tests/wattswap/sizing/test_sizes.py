@@ -115,8 +115,8 @@ def test_the_scenario_says_capacity_power_and_goal(street: Path) -> None:
 
 
 def test_a_plan_from_forecasts_keeps_the_limits_and_does_not_depend_on_other_sizes(street: Path) -> None:
-    homes = homes_of(ws.load(street))
-    study = ws.size_battery(street, [2, 6], plan=True)
+    scenario = ws.load(street, overrides=["time.intervals=24"])
+    homes, study = homes_of(scenario), ws.size_battery(scenario, [2, 6], plan=True)
     stores = [study.asked.store(capacity, 60) for capacity in (2_000, 6_000)]
     alone = [walked(homes, homes.demand, [store])[0] for store in stores]
     for size, store, done in zip(study.sizes, stores, alone, strict=True):
@@ -166,6 +166,24 @@ def test_all_wrong_arguments_are_named_at_once(street: Path) -> None:
     with pytest.raises(UsageError) as caught:
         ws.size_battery(street, "x", goal="y", power_per_kwh=-1, share_at=0)
     assert len(caught.value.problems) == 4
+
+
+def test_prices_below_0_are_searched_and_an_early_end_is_said(
+    street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noon = 'tariff.time_of_use=[{ days = "all", from = "10:00", to = "15:00", import_per_kwh = -0.2 }]'
+    below = [noon, 'tariff.zone="UTC"', "tariff.feed_in_per_kwh=-0.3", "time.intervals=20"]
+    scenario = ws.load(street, overrides=below)
+    proven = ws.size_battery(scenario, [4])
+    assert proven.sizes[0].unproven == pytest.approx(0, abs=1e-6)
+    assert proven.sizes[0].rule.saving <= proven.sizes[0].best.saving
+    monkeypatch.setattr("optimizer.storage.plan.BRANCHED_ROWS", 0)
+    monkeypatch.setattr("optimizer.storage.plan.LEAST_SOLVED", 1)
+    early = ws.size_battery(scenario, [4])
+    assert early.sizes[0].best.saving <= proven.sizes[0].best.saving + 1e-3
+    assert early.sizes[0].best.saving + early.sizes[0].unproven >= proven.sizes[0].best.saving - 1e-3
+    assert early.sizes[0].unproven > 0.005
+    assert any("ended early" in note for note in early.notes())
 
 
 def test_the_frames_have_a_row_a_size_and_a_home(study: BatterySizes) -> None:
