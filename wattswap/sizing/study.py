@@ -171,8 +171,8 @@ class Study:
             found.append("By plan: planned a day ahead from forecasts, interval by interval.")
         if self.homes.days < NEARLY_A_YEAR:
             found.append(
-                f"A year is {self.homes.days:g} days times {self.homes.per_year:.2f}: a season is not a year. Take a"
-                " whole year for a decision."
+                f"A year is {self.homes.days:g} {_days(self.homes.days)} times {self.homes.per_year:.2f}: a season is"
+                " not a year. Take a whole year for a decision."
             )
         if self.asked.battery.cost_micro_per_kwh is None:
             found.append(
@@ -292,3 +292,7 @@ def _kept(saving: float, most: float) -> float | None:
 
 def _amount(shares: Any, i: int) -> float | None:
     return None if shares is None else money(int(shares[i]))
+
+
+def _days(count: float) -> str:
+    return "day" if count == 1 else "days"
