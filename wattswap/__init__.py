@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from wattswap.installation import VERSION, shadow_warning
 
 if TYPE_CHECKING:
-    from wattswap.api import clear, compare, mechanism, resume, run, sweep, verify
+    from wattswap.api import clear, compare, mechanism, resume, run, size_battery, sweep, verify
     from wattswap.results import Comparison, RunResult
     from wattswap.scenario.load import demo, load
 
@@ -33,6 +33,7 @@ __all__ = [
     "mechanism",
     "resume",
     "run",
+    "size_battery",
     "sweep",
     "verify",
 ]
@@ -47,6 +48,7 @@ _HOME = {
     "mechanism": ("wattswap.api", "mechanism"),
     "resume": ("wattswap.api", "resume"),
     "run": ("wattswap.api", "run"),
+    "size_battery": ("wattswap.api", "size_battery"),
     "sweep": ("wattswap.api", "sweep"),
     "verify": ("wattswap.api", "verify"),
 }

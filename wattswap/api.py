@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from wattswap.comparison.plan import Point
     from wattswap.comparison.runner import OnCell
-    from wattswap.results import Comparison, RunResult
+    from wattswap.results import BatterySizes, Comparison, RunResult
     from wattswap.scenario.load import Scenario
+    from wattswap.sizing.study import OnStep
 
 Clear = Callable[[OrderBook, MarketRules], Clearing]
 
@@ -190,6 +191,54 @@ def _compared(
     if again is not None:
         drawn = Comparison(runner.compare(again, Path(out), jobs=jobs, on_cell=on_cell), labels, chosen)
     return Comparison(folder, labels, chosen, asked, drawn)
+
+
+def size_battery(
+    scenario: Scenario | Path | str,
+    sizes: str | Iterable[float] | None = None,
+    *,
+    meter: pd.DataFrame | None = None,
+    power_per_kwh: float | None = None,
+    goal: str | None = None,
+    share_at: float | None = None,
+    plan: bool = False,
+    samples: int = 1_000,
+    on_step: OnStep | None = None,
+) -> BatterySizes:
+    """Study sizes of a battery that the homes of a scenario have in common.
+
+    ws.size_battery("street.toml", "0:60:10").frame
+
+    Args:
+        scenario: A scenario, or the path of its file; its [community.battery] says what the battery costs.
+        sizes: LOW:HIGH:STEP, sizes separated by commas, or numbers; 0:60:10 when left out. [kWh]
+        meter: Readings instead of the scenario's own, as `run` takes them.
+        power_per_kwh: Power of each kWh of capacity; the scenario's when left out, or 0.5. [kW]
+        goal: "welfare", "peak" or "self_consumption"; the scenario's when left out.
+        share_at: The size whose saving is shared among the homes; the scenario's when left out, or that which nets most
+            by rule. [kWh]
+        plan: Whether each size is also run by plans from forecasts, day by day.
+        samples: Orders of arrival drawn for Shapley shares where there are too many homes for all groups.
+        on_step: Called with what is being done, and how much of how much is done.
+
+    Raises:
+        WattswapError: All errors of arguments, scenario and data, at once.
+    """
+    from wattswap.results import BatterySizes
+    from wattswap.sizing.study import study_of
+
+    loaded = _loaded(scenario, meter, RUNS)
+    return study_of(
+        BatterySizes,
+        loaded,
+        sizes,
+        power_per_kwh=power_per_kwh,
+        goal=goal,
+        share_at=share_at,
+        plan=plan,
+        samples=samples,
+        on_step=on_step,
+    )
 
 
 def verify(folder: Path | str, *, on_progress: engine.OnProgress | None = None) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from wattswap.comparison.points import Figures
 from wattswap.comparison.resample import Resample
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.report.plots import Plots
+from wattswap.report.sizing import write_figure
 from wattswap.report.write import report_on
 from wattswap.runs.folder import RunFolder
+from wattswap.sizing.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,3 +113,16 @@ class Comparison(ComparisonFolder):
             AlreadyExists: The file is there.
         """
         return report_on(self.path, path, point=point, against=against, force=force)
+
+
+class BatterySizes(Study):
+    """Sizes of a common battery: `.frame`, `.shares`, `.notes()`, `.to_dict()`, and a figure."""
+
+    def draw(self, path: Path | str) -> Path:
+        """Write what each size saves and costs a year into an SVG file.
+
+        Raises:
+            UsageError: It is no SVG file.
+            AlreadyExists: The file is there.
+        """
+        return write_figure(self.to_dict(), Path(path))

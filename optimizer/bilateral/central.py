@@ -205,8 +205,6 @@ class _Search:
             start=np.concatenate((np.arange(own), own + entries["start"])).astype(np.int32),
             index=np.concatenate((np.tile(np.arange(n), 1 + SEGMENTS), entries["index"])).astype(np.int32),
             value=np.concatenate((np.ones(own), entries["value"])),
-            columns={},
-            rows={},
             dense=None,
         )
 
@@ -265,8 +263,6 @@ def feasible_pairs(market: Market) -> IntArray:
         start=start,
         index=np.concatenate((np.tile(np.arange(n), 3), entries["index"])).astype(np.int32),
         value=np.concatenate((np.ones(2 * n), -np.ones(n), entries["value"])),
-        columns={},
-        rows={},
         dense=None,
     )
     x = Session(model).resolve(cost, lower, upper).x * energy

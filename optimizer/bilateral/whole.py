@@ -83,8 +83,6 @@ def _rounded(
         start=np.concatenate([start[:-1] + k * 2 * m for k in range(3)] + [[6 * m]]).astype(np.int32),
         index=np.tile(index, 3),
         value=np.concatenate((value, value, -value)),
-        columns={},
-        rows={},
         dense=None,
     )
     found = base

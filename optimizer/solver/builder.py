@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from market.units import FloatArray, IntArray
+from market.units import FloatArray
 from optimizer.solver.compile import CompiledModel, IndexArray, by_column
 
 Columns = IndexArray
@@ -100,7 +100,7 @@ class ModelBuilder:
         self,
         name: str,
         size: int,
-        parts: Iterable[tuple[Columns, IndexArray, float | FloatArray]],
+        parts: Iterable[tuple[Columns, IndexArray | IntArray, float | FloatArray]],
         lower: float | FloatArray = -np.inf,
         upper: float | FloatArray = np.inf,
     ) -> None:

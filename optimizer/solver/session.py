@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
+from threading import Event, Thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +33,7 @@ WHOLE: dict[str, int | float | str] = {
 """Other options for whole numbers: up to the optimum, or the best within a limit of work, which is no limit of time."""
 FEASIBLE = 2
 """How HiGHS marks a solution that satisfies all constraints."""
+_WAIT_S = 0.1
 
 
 class Solution(NamedTuple):
@@ -53,20 +56,22 @@ class Session:
     Not for use by several threads at once: HiGHS releases the GIL while it runs.
     """
 
-    def __init__(self, model: CompiledModel, whole: int = 0) -> None:
+    def __init__(self, model: CompiledModel, whole: int = 0, *, interruptible: bool = False) -> None:
         """Load a compiled model.
 
         Args:
             model: Not changed.
             whole: So many of its first columns take whole numbers only. The answer then is the best found with a
                 limited amount of work; it has no certificate here.
+            interruptible: Whether Ctrl-C ends a solve at once and not after it, for programs that take seconds;
+                each solve then starts a thread.
 
         Raises:
             SolverFailed: HiGHS refuses an option or the model.
         """
         import highspy
 
-        self._model, self._whole = model, whole
+        self._model, self._whole, self._interruptible = model, whole, interruptible
         self._ok, self._error = highspy.HighsStatus.kOk, highspy.HighsStatus.kError
         self._optimal = highspy.HighsModelStatus.kOptimal
         self._infeasible = highspy.HighsModelStatus.kInfeasible
@@ -101,10 +106,21 @@ class Session:
             SolverFailed: HiGHS reports an error, or neither an optimum nor that there is none, hot and cold.
             Unproven: Its answer fails the certificate hot and cold.
         """
-        solution = self._certified(cost, lower, upper)
+        return self.resolve_rows(cost, lower, upper, self._model.row_lower, self._model.row_upper)
+
+    def resolve_rows(
+        self,
+        cost: FloatArray,
+        lower: FloatArray,
+        upper: FloatArray,
+        row_lower: FloatArray,
+        row_upper: FloatArray,
+    ) -> Solution:
+        """Solve as `resolve` does, with these bounds of the rows too; later solves that name none keep them."""
+        solution = self._certified(cost, lower, upper, row_lower, row_upper)
         if not solution.certificate.holds:
             self.forget_basis()
-            solution = self._certified(cost, lower, upper)
+            solution = self._certified(cost, lower, upper, row_lower, row_upper)
             if not solution.certificate.holds:
                 raise Unproven(f"HiGHS calls an answer optimal that is not: {solution.certificate}")
         return solution
@@ -179,12 +195,40 @@ class Session:
     def _run(self) -> Any:
         """Solve, and say how it ended."""
         # Both are read before any number: after an error HiGHS still returns an old or empty solution.
-        if self._highs.run() == self._error:
+        if (self._run_aside() if self._interruptible else self._highs.run()) == self._error:
             raise SolverFailed(
                 "HiGHS could not run; the usual cause is another solve in this process with a `threads`"
                 f" option other than {OPTIONS['threads']}: set it to that everywhere, or use another process"
             )
         return self._highs.getModelStatus()
+
+    def _run_aside(self) -> Any:
+        """Solve in a thread, for which Python waits such that Ctrl-C interrupts it."""
+        outcome: list[Any] = []
+        ended = Event()
+
+        def solve() -> None:
+            try:
+                outcome.append(self._highs.run())
+            finally:
+                ended.set()
+
+        # Not by `join`: of a thread whose join is interrupted, Python 3.11 believes that it has ended.
+        solving = Thread(target=solve)
+        solving.start()
+        try:
+            while not ended.wait(_WAIT_S):
+                pass
+        except BaseException:
+            # HiGHS looks at this option in every iteration.
+            self._highs.setOptionValue("time_limit", 0.0)
+            ended.wait()
+            self._highs.setOptionValue("time_limit", inf)
+            self.forget_basis()
+            raise
+        finally:
+            solving.join()
+        return outcome[0]
 
     def forget_basis(self) -> None:
         """Make the next solve start cold: hot starts have known faults (HiGHS issues 3294 and 3194)."""
@@ -218,13 +262,22 @@ class Session:
         basis.valid = True
         self._require(self._highs.setBasis(basis), "the starting basis")
 
-    def _certified(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> Solution:
-        x = self.answer(cost, lower, upper)
-        model, row_price = self._model, np.array(self._highs.getSolution().row_dual)
+    def _certified(
+        self,
+        cost: FloatArray,
+        lower: FloatArray,
+        upper: FloatArray,
+        row_lower: FloatArray,
+        row_upper: FloatArray,
+    ) -> Solution:
+        model = self._model
+        own = row_lower is model.row_lower and row_upper is model.row_upper
+        x = self.answer(cost, lower, upper) if own else self.answer(cost, lower, upper, row_lower, row_upper)
+        row_price = np.array(self._highs.getSolution().row_dual)
         certificate = certify(
             cost,
-            np.concatenate((lower, model.row_lower)),
-            np.concatenate((upper, model.row_upper)),
+            np.concatenate((lower, row_lower)),
+            np.concatenate((upper, row_upper)),
             np.concatenate((x, model.times(x))),
             np.concatenate((cost - model.transpose_times(row_price), row_price)),
         )

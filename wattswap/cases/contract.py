@@ -24,6 +24,8 @@ from wattswap.cases.events import clear_event_case
 from wattswap.cases.horizon import clear_horizon_case
 from wattswap.cases.metered import clear_sharing_case
 from wattswap.cases.retailer import clear_retailer_case
+from wattswap.cases.storage import NAMES as STORAGE
+from wattswap.cases.storage import clear_storage
 from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
 from wattswap.inputs.collector import CaseReader, InvalidCase
 from wattswap.inputs.of_agents import OF_AGENTS
@@ -51,6 +53,8 @@ def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
         return clear_cooperative(case, mechanism)
     if mechanism in OF_AGENTS:
         return (clear_bilateral if mechanism == "bilateral" else clear_community)(case)
+    if mechanism in STORAGE:
+        return clear_storage(case, mechanism)
     found = _named(mechanism)
     keys = set(case) if isinstance(case, Mapping) else set()
     if found.inputs == "metered" and ("orders" not in keys or keys & _QUANTITIES):
@@ -73,7 +77,7 @@ def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
         InvalidCase: The file is neither, or cannot be read.
         UnknownName: Names the nearest match.
     """
-    if mechanism not in (*METHODS, *OF_AGENTS):
+    if mechanism not in (*METHODS, *OF_AGENTS, *STORAGE):
         _named(mechanism)
     if path.suffix not in (".json", ".jsonl"):
         raise InvalidCase.of(str(path), "is neither a .json nor a .jsonl file", "name it by what it holds")
@@ -96,7 +100,7 @@ def _named(mechanism: str) -> Mechanism:
     try:
         return MECHANISMS.get(mechanism)
     except UnknownName as unknown:
-        raise UnknownName("mechanism", mechanism, [*unknown.known, *METHODS, *OF_AGENTS]) from None
+        raise UnknownName("mechanism", mechanism, [*unknown.known, *METHODS, *OF_AGENTS, *STORAGE]) from None
 
 
 def _clear_text(text: str, mechanism: str, where: str) -> Result:

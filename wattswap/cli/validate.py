@@ -80,7 +80,7 @@ def _prepared(loaded: Scenario) -> Setup:
     setups, errors = [], {}
     for name, scenario in {"": loaded, **other_cases(loaded)}.items():
         try:
-            setups.append(prepare(scenario))
+            setups.append(prepare(scenario.without_common_battery()))
         except Exception as error:
             if not is_expected(error):
                 raise

@@ -84,11 +84,23 @@ def checked(scenario: Scenario, least_history_days: int = 0) -> Checked:
     """
     wrong = Faults()
     wrong.of(partial(refuse_without_packages, scenario), None)
+    wrong.of(partial(_refuse_common_battery, scenario), None)
     meter = wrong.of(partial(load_meter, scenario), None)
     found = None if meter is None else _on_data(scenario, meter, least_history_days, wrong)
     if found is None:
         raise wrong.error or InvalidScenario()
     return found
+
+
+def _refuse_common_battery(scenario: Scenario) -> None:
+    """Refuse a battery in common, of which a study finds the size and which no run has.
+
+    Raises:
+        InvalidScenario: The scenario has one.
+    """
+    if scenario.community.battery is not None:
+        cure = "size it by `wattswap size battery`, or remove the table and run the homes without it"
+        raise scenario.invalid("community.battery", "a run cannot have a common battery", cure)
 
 
 def with_later_faults(error: InvalidScenario) -> InvalidScenario:

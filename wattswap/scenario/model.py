@@ -24,6 +24,7 @@ from wattswap.canonical_json import canonical_json
 from wattswap.errors import InvalidScenario, Problem, suggest
 from wattswap.plugins import modules_used
 from wattswap.scenario.basis import zone_of
+from wattswap.scenario.community import Common
 from wattswap.scenario.cures import quoted_part
 from wattswap.scenario.fields import Wrong, iso
 from wattswap.scenario.layers import Source, related
@@ -70,6 +71,7 @@ class Scenario(Table):
     homes: Homes = Field(description="What the homes own and how they behave.")
     tariff: Tariff = Field(description="What energy costs outside the market.")
     market: Market = Field(default=Market(), description="How the local market clears.")
+    community: Common = Field(default=Common(), description="What the homes have in common.")
     chain: Chain = Field(default=Chain(), description="Who writes the record.")
     _source: Source = PrivateAttr(default_factory=lambda: Source("", Path()))
 
@@ -163,6 +165,12 @@ class Scenario(Table):
         copy._source = source
         return copy
 
+    def without_common_battery(self) -> Self:
+        """The same scenario where the homes have no battery in common."""
+        copy = self.model_copy(update={"community": Common()})
+        copy._source = self._source
+        return copy
+
     @property
     def data_path(self) -> Path | None:
         """Absolute path of the meter data; None for a bundled sample."""
@@ -226,6 +234,8 @@ class Scenario(Table):
         ):
             if resolved[table].get(key) == default:
                 del resolved[table][key]
+        if self.community.battery is None:
+            del resolved["community"]
         if self.modules:
             resolved["modules"] = self.modules
         files = [(resolved["data"], "weather", self.data.weather)]

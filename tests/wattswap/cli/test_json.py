@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "clear": (0, "{out}/book.json -m welfare_optimum"),
     "data check": (0, "{street}/meter.csv"),
     "forecast evaluate": (0, "{street}"),
+    "size battery": (0, "{street} --range 0,5 -q"),
     "check mechanism": (0, "uniform_price --books 20"),
     "check market": (0, "{street} --set time.intervals=6 --rounds 1 -q"),
     "chain show": (0, "{run}"),

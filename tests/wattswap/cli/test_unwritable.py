@@ -45,6 +45,7 @@ WRITERS = {
     ],
     "report": ["report", "{run}", "--out", "{to}/report.html"],
     "report of a comparison": ["report", "{comparison}", "--out", "{to}/report.html"],
+    "size battery": ["size", "battery", "{street}", "--range", "0,5", "-q", "--figure", "{to}/sizes.svg"],
     "new": ["new", "{to}/new"],
     "new csv": ["new", "{to}/new", "--template", "csv"],
     "secret": ["secret", "{to}/key"],
@@ -67,6 +68,7 @@ READERS = {
     "doctor": ["doctor"],
     "data check": ["data", "check", "{meter}"],
     "forecast evaluate": ["forecast", "evaluate", "{street}"],
+    "sizes": ["size", "battery", "{street}", "--range", "0,5"],
     "help": ["--help"],
     "dry run": ["run", "{street}", "--dry-run"],
 }
@@ -146,7 +148,7 @@ def test_a_full_disk(name: str, places: dict[str, object], tmp_path: Path, capsy
         assert files_below(small) == ["filler"]
 
 
-TINY = ("new", "new csv", "secret", "node keys", "chain prove", "compare in processes")
+TINY = ("size battery", "new", "new csv", "secret", "node keys", "chain prove", "compare in processes")
 """What fits into the last page of a disk."""
 
 

@@ -1,0 +1,51 @@
+"""A common battery in whole numbers: the rule of self-consumption, and the least peak that can be kept."""
+
+from __future__ import annotations
+
+from market.units import PPM
+from optimizer.storage.store import Demand, Lived, Store, lived
+
+
+def self_consuming(demand: Demand, store: Store) -> Lived:
+    """Store what the homes offer beyond what they need, and give what they need beyond it; nothing else.
+
+    It knows nothing of the future, and no plan of a battery that starts empty takes less energy from outside.
+    """
+    stored, taken = store.initial_wh * PPM, []
+    for net in demand.net_wh.tolist():
+        gives = net > 0
+        energy = -min(net, store.gives_at_most(stored)) if gives else min(-net, store.takes_at_most(stored))
+        stored = store.after(stored, energy)
+        taken.append(energy)
+    return lived(store, taken)
+
+
+def least_peak_wh(demand: Demand, store: Store) -> int:
+    """The least energy from outside in any interval that a battery can keep to, by bisection in whole numbers. [Wh]
+
+    More in store never harms, so a limit can be kept exactly where it is kept by charging all that it leaves room
+    for.
+    """
+    net: list[int] = demand.net_wh.tolist()
+    high = max((0, *net))
+    low = max(0, high - store.power_wh)
+    while low < high:
+        middle = (low + high) // 2
+        if _keeps(net, store, middle):
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def _keeps(net_wh: list[int], store: Store, most_wh: int) -> bool:
+    stored = store.initial_wh * PPM
+    for net in net_wh:
+        if net > most_wh:
+            energy = most_wh - net
+            if -energy > store.gives_at_most(stored):
+                return False
+        else:
+            energy = min(most_wh - net, store.takes_at_most(stored))
+        stored = store.after(stored, energy)
+    return True
