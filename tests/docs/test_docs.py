@@ -28,6 +28,7 @@ PAGES = (
     "docs/tutorials/your-own-meter-data.md",
     "docs/how-to/run-nodes.md",
     "docs/how-to/cooperative.md",
+    "docs/how-to/size-a-battery.md",
     "docs/how-to/own-strategy.md",
     "docs/how-to/learning.md",
     "docs/how-to/plan.md",
