@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from threading import Thread
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,7 +31,7 @@ class HotModel(Session):
     """
 
     def __init__(self, arrays: CompiledModel) -> None:
-        super().__init__(arrays)
+        super().__init__(arrays, interruptible=len(arrays.cost) >= LARGE)
         self.solves = 0
 
     def solve(self, columns: IndexArray, lower: FloatArray, upper: FloatArray) -> Answer | None:
@@ -57,26 +56,6 @@ class HotModel(Session):
         solution = self._highs.getSolution()
         x = np.array(solution.col_value)
         return Answer(x, np.array(solution.row_dual), -float(self._model.cost @ x))
-
-    def _run(self) -> Any:
-        """Solve; a large program in a thread that is left to itself when Ctrl-C comes, as HiGHS does not hear it."""
-        if len(self._columns) < LARGE:
-            return super()._run()
-        ended: list[Any] = []
-
-        def run() -> None:
-            try:
-                ended.append(super(HotModel, self)._run())
-            except SolverFailed as failed:
-                ended.append(failed)
-
-        thread = Thread(target=run, name="highs", daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(0.1)
-        if isinstance(ended[0], SolverFailed):
-            raise ended[0]
-        return ended[0]
 
 
 class Clock:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from market.units import FloatArray
+from market.units import FloatArray, IntArray
 from optimizer.solver.compile import CompiledModel, IndexArray, by_column
 
 Columns = IndexArray
