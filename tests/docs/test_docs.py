@@ -21,6 +21,8 @@ PAGES = (
     "docs/explanation/settlement.md",
     "docs/reference/units-and-signs.md",
     "docs/explanation/agents.md",
+    "docs/explanation/three-designs.md",
+    "docs/reference/mechanisms/bilateral.md",
     "docs/tutorials/your-own-mechanism.md",
     "docs/how-to/check-mechanism.md",
     "docs/how-to/check-market.md",

@@ -102,11 +102,11 @@ def interior_point(some: Market) -> float:
     s = np.maximum(h - g @ x, 1.0)
     dual, primal = q @ x + c + g.T @ z, g @ x + s - h
     gap, before = float(s @ z) / len(s), np.inf
-    while gap > 1e-10 and gap < 0.9 * before:
+    while gap * len(s) > 5e-7 and gap < 0.9 * before:
         x, s, z = _step(q, g, x, s, z, dual, primal, gap)
         dual, primal = q @ x + c + g.T @ z, g @ x + s - h
         gap, before = float(s @ z) / len(s), gap if gap < 1e-6 else np.inf
-    assert gap * len(s) < 2e-7
+    assert gap * len(s) < 5e-7
     assert max(np.abs(dual).max(), np.abs(primal).max()) < 1e-6
     return float(0.5 * x @ q @ x + c @ x)
 
