@@ -31,7 +31,6 @@ CITYLEARN: Final = {
     "diffuse_solar_irradiance": "dhi",
 }
 NOUN: Final = "row of weather"
-NOT_COVERED: Final = "not_covered"
 
 
 def load_weather(
@@ -84,10 +83,10 @@ def load_weather(
         if not times[0] <= start_s < start_s + rows * minutes * 60 <= end_s:
             have, want = f"{iso_utc(times[0])} to {iso_utc(end_s)}", iso_utc(start_s + rows * minutes * 60)
             message = f"it covers {have}, and the run with its history is {iso_utc(start_s)} to {want}"
-            log.add("error", NOT_COVERED, f"{message}; give weather of these days, or run others")
+            log.add("error", "not_covered", f"{message}; give weather of these days, or run others")
     if log.has_errors or times is None:
         errors = errors_of(log.findings())
-        if [error.code for error in errors] == [NOT_COVERED]:
+        if [error.code for error in errors] == ["not_covered"]:
             raise UncoveredWeather(where, errors[0])
         raise InvalidWeatherFile(where, errors)
     return {name: _on_grid(column, *times, start_s, minutes, rows) for name, column in values.items()}

@@ -171,6 +171,7 @@ def test_the_errors_of_days_before_are_those_of_each_interval_at_its_own_gate() 
             assert np.abs(errors_wh[day, step] - (net_wh[then] - mean)).max() <= 1
 
 
+@pytest.mark.slow
 def test_with_too_few_errors_a_plan_by_scenarios_is_a_plan_and_then_it_costs_less() -> None:
     plain, drawn = (
         homes(5, rules=replace(RULES, control=control)) for control in ("plan", "plan_by_scenarios")

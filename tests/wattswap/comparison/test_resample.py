@@ -160,6 +160,7 @@ def test_what_cannot_be_drawn_is_refused(text: str, phrase: str) -> None:
         read_resample(text)
 
 
+@pytest.mark.slow
 def test_drawn_homes_are_markets_of_their_own(tmp_path: Path, capsys: Capture) -> None:
     street = write_street(tmp_path / "street", homes=10, days=1)
     file = street / "scenario.toml"
