@@ -227,7 +227,7 @@ def test_a_table_of_ones_own_is_checked_like_any_other(tmp_path: Path) -> None:
     assert "homes.tank.home-9: the data have no home 'home-9'" in str(caught.value)
 
 
-def test_without_the_device_its_table_is_an_unknown_key(tmp_path: Path) -> None:
+def test_without_the_device_its_table_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(InvalidScenario, match=r"homes\.tank: unknown table"):
         ws.load(write_street(tmp_path, homes=4, more=TANK))
 
