@@ -32,6 +32,7 @@ PAGES = (
     "docs/how-to/cooperative.md",
     "docs/how-to/size-a-battery.md",
     "docs/how-to/own-strategy.md",
+    "docs/how-to/own-rule.md",
     "docs/how-to/learning.md",
     "docs/how-to/plan.md",
     "docs/how-to/report.md",

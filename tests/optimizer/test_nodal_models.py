@@ -11,9 +11,9 @@ from market.book import OrderBook
 from market.certificate import NodalPrices
 from optimizer.mechanisms.nodal_price import clear
 from optimizer.models import nodal_meshed, nodal_radial
-from optimizer.nodal.no_solution import irreducible
 from optimizer.nodal.program import Slots, compiled
 from optimizer.solver.compile import CompiledModel, compile_model
+from optimizer.solver.irreducible import irreducible
 from optimizer.solver.session import OPTIONS, Session
 from tests.kits.grid_kit import grid_of, on, random_book, random_grid
 
@@ -107,7 +107,7 @@ def contradiction() -> CompiledModel:
 
 def test_what_the_solver_blames_is_reduced_to_what_has_no_solution_and_has_one_without_any_member() -> None:
     from optimizer.errors import Infeasible
-    from optimizer.nodal.no_solution import _has_solution
+    from optimizer.solver.irreducible import _has_solution
 
     model = contradiction()
     session = Session(model)
