@@ -92,7 +92,7 @@ def rows() -> list[dict[str, Any]]:
     mechanisms = {
         name: m
         for name, m in MECHANISMS.all().items()
-        if not m.promises.needs_grid and m.scope != "horizon" and name != "retailer_only"
+        if not m.promises.needs_places and m.scope != "horizon" and name != "retailer_only"
     }
     continuous = mechanisms.pop("continuous")
     sorting = {name: clear_of(m) for name, m in mechanisms.items()}

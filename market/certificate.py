@@ -1,7 +1,8 @@
 """Proofs that a clearing is optimal, each of which numpy alone can check: the union `OptimalityCertificate`.
 
 A certificate is evidence and not a claim: `holds` is recomputed from its numbers by whoever reads it. Which kind a
-mechanism gives depends on the problem it solves: one price, a linear program, prices by node, or an integer program.
+mechanism gives depends on the problem it solves: one price, a linear program, prices by node or by zone, or an integer
+program.
 """
 
 from __future__ import annotations
@@ -107,6 +108,35 @@ class NodalPrices:
         return balanced and 0 <= self.gap_nano <= self.allowed_gap_nano
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ZonePrices:
+    """Prices by zone that support a clearing with fees between zones, and the flows that pay them; all exact.
+
+    Args:
+        sell_micro_per_kwh: What a seller of each zone gets. [micro-currency/kWh]
+        buy_micro_per_kwh: What a buyer of each zone pays, fees included. [micro-currency/kWh]
+        flow_wh: Energy from the zone of the row to the zone of the column. [Wh]
+        gap_nano: Dual value at these prices minus welfare after fees; 0 proves the optimum.
+        residual_wh: Of each zone, sold minus what leaves its sellers; then what reaches its buyers minus bought. [Wh]
+        arbitrage_micro_per_kwh: The most that carrying a kWh from one zone to another would bring after the fee.
+    """
+
+    sell_micro_per_kwh: IntArray
+    buy_micro_per_kwh: IntArray
+    flow_wh: IntArray
+    gap_nano: int
+    residual_wh: IntArray
+    arbitrage_micro_per_kwh: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether every zone balances, nothing is left to carry at a profit and the gap is closed, exactly."""
+        zones = len(self.sell_micro_per_kwh)
+        shapes = self.residual_wh.shape == (2 * zones,) and self.flow_wh.shape == (zones, zones)
+        balanced = shapes and not self.residual_wh.any() and not (self.flow_wh < 0).any()
+        return balanced and self.arbitrage_micro_per_kwh <= 0 and self.gap_nano == 0
+
+
 @dataclass(frozen=True, slots=True)
 class MilpGap:
     """Welfare of an integer program and the best bound on it, as far as the search came.
@@ -134,5 +164,5 @@ class MilpGap:
         return 0 <= self.gap_nano <= self.allowed_gap_nano
 
 
-OptimalityCertificate = DualPrice | KktResiduals | LpDuals | NodalPrices | MilpGap
+OptimalityCertificate = DualPrice | KktResiduals | LpDuals | NodalPrices | ZonePrices | MilpGap
 """Any proof of optimality; `holds` says whether it is one."""

@@ -157,6 +157,14 @@ class InvalidGrid(MarketError, ValueError):
         super().__init__("; ".join(problems))
 
 
+class InvalidZones(MarketError, ValueError):
+    """Zones that no mechanism can use; `problems` lists everything that is wrong with them."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
 class NotTaken(MarketError, ValueError):
     """A book or rules with something that the mechanism does not use: a kind of order, or a grid."""
 

@@ -38,7 +38,8 @@ class Promises:
         arrival_matters: The outcome depends on the order of arrival (`sequence`) beyond ties.
         listed_by_arrival: Where a case gives no times, its orders count as listed in order of arrival; also without
             `arrival_matters`, for rules whose source says who of equals comes first by place in the list.
-        needs_grid: Uses the nodes of the orders.
+        needs_grid: Uses the grid of the market, and the nodes of the orders as its nodes.
+        needs_zones: Uses the zones of the market, and the nodes of the orders as its zones.
         local_market: Members trade with each other and net their imbalance inside the community; False for the
             no-market baseline, where each home settles all its energy with the retailer.
     """
@@ -54,7 +55,13 @@ class Promises:
     arrival_matters: bool = False
     listed_by_arrival: bool = False
     needs_grid: bool = False
+    needs_zones: bool = False
     local_market: bool = True
+
+    @property
+    def needs_places(self) -> bool:
+        """Whether the node of an order has a meaning: a node of the grid, or a zone."""
+        return self.needs_grid or self.needs_zones
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +110,14 @@ class Mechanism:
         """What it promises and where it is defined, in one line."""
         p = self.promises
         words = [f"budget {p.budget_balance}"]
-        for name in ("individually_rational", "efficient", "truthful", "uniform_price", "needs_grid"):
+        for name in (
+            "individually_rational",
+            "efficient",
+            "truthful",
+            "uniform_price",
+            "needs_grid",
+            "needs_zones",
+        ):
             words += [name.replace("_", " ")] if getattr(p, name) else []
         if not p.individually_rational:
             words.insert(1, "not individually rational")
@@ -127,6 +141,10 @@ def refuse_unused(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> 
     if rules.grid is not None and not mechanism.promises.needs_grid:
         raise NotTaken(
             f"{mechanism.name} does not use a grid; leave it out or choose a mechanism that uses one"
+        )
+    if rules.zones is not None and not mechanism.promises.needs_zones:
+        raise NotTaken(
+            f"{mechanism.name} does not use zones; leave them out or choose a mechanism that uses them"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from market.errors import InvalidRules, did_you_mean
 from market.grid import Grid
 from market.units import PPM
+from market.zones import Zones
 
 Rationing = Literal["pro_rata", "time", "random"]
 Solver = Literal["highs", "exact", "pyomo"]
@@ -28,6 +29,7 @@ class MarketRules:
         retail_micro_per_kwh: Import price of the retailer; None where the mechanism need not know.
         feed_in_micro_per_kwh: Feed-in price of the retailer; None where the mechanism need not know.
         grid: Nodes and lines of the market; None where it has none.
+        zones: Zones of the market and the fees between them; None where it has none.
         params: The mechanism's own parameters, by `Parameter.field`; read them with `Parameter.of`.
     """
 
@@ -38,6 +40,7 @@ class MarketRules:
     retail_micro_per_kwh: int | None = None
     feed_in_micro_per_kwh: int | None = None
     grid: Grid | None = None
+    zones: Zones | None = None
     params: Mapping[str, Value] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:

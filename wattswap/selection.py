@@ -126,7 +126,7 @@ def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
         UsageError: Lists every unknown mechanism and every wrong parameter.
     """
     middle = list(dict.fromkeys(texts)) or [
-        name for name, m in MECHANISMS.all().items() if not m.promises.needs_grid and m.scope != "horizon"
+        name for name, m in MECHANISMS.all().items() if not m.promises.needs_places and m.scope != "horizon"
     ]
     read, choices = CaseReader(), []
     for text in (REFERENCE, *(text for text in middle if text not in (REFERENCE, BOUND)), BOUND):
@@ -141,6 +141,8 @@ def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
             continue
         if choice.mechanism.promises.needs_grid:
             read.note(where, "needs a grid, which a comparison of homes does not have")
+        if choice.mechanism.promises.needs_zones:
+            read.note(where, "needs zones, which a comparison of homes does not have")
         if choice.mechanism.scope == "horizon":
             read.note(where, "clears the orders of a horizon, and homes order for one interval at a time")
         choices.append(choice)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from market.auctions import zonal
 from market.auctions.network import network_of
 from market.auctions.nodal_proof import check
 from market.auctions.uniform import clear_exact
 from market.book import OrderBook
-from market.certificate import DualPrice, NodalPrices
+from market.certificate import DualPrice, NodalPrices, ZonePrices
 from market.checking.random_books import participant_name
 from market.checking.trial import Trial, difference
 from market.clearing import certify
@@ -25,6 +26,7 @@ from market.mechanism import Promises
 from market.parameters import rules_with
 from market.rules import MarketRules
 from market.units import IntArray, money, price
+from market.zones import Zones
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ def _certificate(t: Trial) -> str | None:
     proof = t.clearing.certificate
     if isinstance(proof, NodalPrices) and t.rules.grid is not None:
         return _nodal_fault(t, t.rules.grid)
+    if isinstance(proof, ZonePrices) and t.rules.zones is not None:
+        return _zonal_fault(t, t.rules.zones)
     if not isinstance(proof, DualPrice):
         return None if proof is None or proof.holds else f"states {proof}, which proves nothing"
     right = certify(t.book, t.clearing, proof.dual_price_micro_per_kwh)
@@ -119,6 +123,17 @@ def _nodal_fault(t: Trial, grid: Grid) -> str | None:
         return str(wrong)
     return (
         None if right.holds else f"states prices by node that prove nothing: the gap is {right.gap_nano} nano"
+    )
+
+
+def _zonal_fault(t: Trial, zones: Zones) -> str | None:
+    """What is wrong with a clearing between zones, recomputed from the book and the fees."""
+    try:
+        right = zonal.check(t.book, zones, t.clearing)
+    except InfeasibleClearing as wrong:
+        return str(wrong)
+    return (
+        None if right.holds else f"states prices by zone that prove nothing: the gap is {right.gap_nano} nano"
     )
 
 

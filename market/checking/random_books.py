@@ -9,6 +9,7 @@ import numpy as np
 
 from market.book import Order, OrderBook, Requirement, Side
 from market.checking.random_grids import on_a_grid
+from market.checking.random_zones import in_zones
 from market.mechanism import Mechanism
 from market.parameters import Parameter, case_defaults, rules_with
 from market.rules import MarketRules, Value
@@ -35,7 +36,7 @@ def random_case(
 ) -> tuple[OrderBook, MarketRules]:
     """Draw book `number` of a seed and rules for it; every number is a draw of its own, so any can be repeated.
 
-    A mechanism that needs a grid gets a random one with the rules, and orders at its nodes.
+    A mechanism that needs a grid or zones gets random ones with the rules, and orders in them.
 
     Args:
         mechanism: Its declared parameters are drawn: half of the time the defaults, else anything in their range.
@@ -54,6 +55,9 @@ def random_case(
     if mechanism.promises.needs_grid:
         book, grid = on_a_grid(book, np.random.default_rng([seed, number, most_orders, int(units), 1]))
         rules = replace(rules, grid=grid)
+    if mechanism.promises.needs_zones:
+        book, zones = in_zones(book, np.random.default_rng([seed, number, most_orders, int(units), 2]))
+        rules = replace(rules, zones=zones)
     return book, rules
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,18 +50,19 @@ def test_a_single_case_is_cleared_as_its_row_says(name: str) -> None:
         "price_per_kwh": 0.1,
     }
     params = {"posted_price": {"price": 0.15}, "muda_vickrey": {"exogenous_price": 0.15}}.get(name, {})
-    grid = (
-        {"grid": {"kind": "dc", "nodes": ["n1"], "lines": []}}
-        if MECHANISMS.get(name).promises.needs_grid
-        else {}
+    promises = MECHANISMS.get(name).promises
+    grid: dict[str, Any] = (
+        {"grid": {"kind": "dc", "nodes": ["n1"], "lines": []}} if promises.needs_grid else {}
     )
+    if promises.needs_zones:
+        grid = {"zones": {"names": ["n1"], "fee_per_kwh": [[0]]}}
     orders = [{**order, "node": "n1"} for order in (*bids, offer)]
     case = {"orders": orders, "params": params, **grid}
     early = next(
         order["accepted_kwh"] for order in clear_case(case, name)["orders"] if order["id"] == "early"
     )
     assert (early == 2) == (ROWS[name][1] == "the earliest first")
-    if name not in ("uniform_price", "nodal_price"):
+    if name not in ("uniform_price", "nodal_price", "zonal_price"):
         with pytest.raises(InvalidCase, match="unknown key 'rationing'"):
             clear_case({**case, "params": {**params, "rationing": "pro_rata"}}, name)
 

@@ -48,6 +48,7 @@ BOOK: Case = {
     ],
 }
 GRID: Case = {"kind": "dc", "nodes": ["n1", "n2"], "lines": [{"id": "l1", "from": "n1", "to": "n2"}]}
+ZONES: Case = {"names": ["n1", "n2"], "fee_per_kwh": [[0.0, 0.02], [0.02, 0.0]]}
 EVENTS: Case = {
     "events": [
         {
@@ -135,8 +136,9 @@ def rules() -> list[str]:
 
 def book(name: str, **params: Any) -> Case:
     """The book above with the parameters that the rule needs, and the grid."""
-    grid = {"grid": deepcopy(GRID)} if MECHANISMS.get(name).promises.needs_grid else {}
-    return {**deepcopy(BOOK), "params": {**NEEDS.get(name, {}), **params}, **grid}
+    promises = MECHANISMS.get(name).promises
+    places = {"grid": GRID} if promises.needs_grid else {"zones": ZONES} if promises.needs_zones else {}
+    return {**deepcopy(BOOK), "params": {**NEEDS.get(name, {}), **params}, **deepcopy(places)}
 
 
 def valid_cases() -> list[tuple[str, Case]]:

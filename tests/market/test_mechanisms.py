@@ -23,7 +23,7 @@ from market.parameters import rules_with
 from market.rules import MarketRules
 
 ALL = [*MECHANISMS.all().values()]
-RULES = [m for m in ALL if not m.promises.needs_grid]
+RULES = [m for m in ALL if not m.promises.needs_places]
 
 every_mechanism = pytest.mark.parametrize("mechanism", RULES, ids=lambda m: m.name)
 

@@ -17,8 +17,10 @@ from market.mechanism import MECHANISMS, Mechanism, clear_checked
 from market.parameters import case_defaults, rules_with
 from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
+from market.zones import Zones
 from optimizer.errors import Infeasible
 from wattswap.cases.grid import GRID_DETAILS, grid_results, node_index, node_names, read_grid
+from wattswap.cases.zones import read_zones, zone_names
 from wattswap.errors import Problem
 from wattswap.inputs.collector import CaseReader, InvalidCase
 from wattswap.inputs.parameters import read_parameters
@@ -27,6 +29,11 @@ Result = dict[str, Any]
 
 _ORDER_KEYS = {"id", "participant", "side", "quantity_kwh", "price_per_kwh"}
 _MORE_ORDER_KEYS = {"time", "node", "attributes", "requirements"}
+_SOME = {"grid": "one", "zones": "them"}
+_LEAVE_OUT = {
+    "grid": "leave it out, or choose a mechanism that uses one",
+    "zones": "leave them out, or choose a mechanism that uses them",
+}
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 
 
@@ -60,12 +67,13 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
         InvalidCase: Lists everything that is wrong with orders and parameters.
     """
     read = CaseReader()
-    top = read.mapping(case, "case", {"orders"}, {"params", "grid"})
+    top = read.mapping(case, "case", {"orders"}, {"params", "grid", "zones"})
     orders = read.items(top.get("orders", []), "orders")
-    nodes = None if "grid" not in top else node_names(read, top["grid"])
-    rows = [_order(read, order, f"orders[{i}]", nodes) for i, order in enumerate(orders)]
-    grid = _grid(read, top, mechanism, nodes)
-    if nodes is not None and mechanism.promises.needs_grid:
+    nodes = _node_names(read, top)
+    what = "a node of the grid" if "grid" in top else "a zone of the market"
+    rows = [_order(read, order, f"orders[{i}]", nodes, what) for i, order in enumerate(orders)]
+    grid, zones = _places(read, top, mechanism, nodes)
+    if nodes is not None and mechanism.promises.needs_places:
         for i, row in enumerate(rows):
             if "node" not in row and isinstance(orders[i], Mapping):
                 read.note(f"orders[{i}]", f"'node' is missing, and {mechanism.name} needs it")
@@ -76,11 +84,12 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     roster = {name: i for name, i in index.items() if name in named}
     own = [parameter for parameter in mechanism.parameters if not parameter.run_only]
     values = read_parameters(read, top.get("params", {}), own, roster=roster)
-    market = rules_with(MarketRules(grid=grid), case_defaults(mechanism.parameters))
-    if read.problems and (grid is not None or not mechanism.promises.needs_grid):
+    market = rules_with(MarketRules(grid=grid, zones=zones), case_defaults(mechanism.parameters))
+    placed = grid is not None or zones is not None
+    if read.problems and (placed or not mechanism.promises.needs_places):
         _try_rules(read, mechanism, market, values)
     by_arrival = values.get("rationing") == "time" or _by_arrival(mechanism)
-    found = _book(read, orders, rows, index, grid, by_arrival)
+    found = _book(read, orders, rows, index, nodes if placed else None, by_arrival)
     rules = rules_with(market, values)
     try:
         clearing = clear_checked(mechanism, found.book, rules)
@@ -89,18 +98,28 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     return _result(found, clearing, mechanism.name, grid)
 
 
-def _grid(
+def _node_names(read: CaseReader, case: Mapping[str, Any]) -> dict[str, int] | None:
+    """Index of each node of the grid, or of each zone, by its name; None where the case has neither."""
+    if "grid" in case:
+        return node_names(read, case["grid"])
+    return zone_names(read, case["zones"]) if "zones" in case else None
+
+
+def _places(
     read: CaseReader, case: Mapping[str, Any], mechanism: Mechanism, nodes: dict[str, int] | None
-) -> Grid | None:
-    """Read the grid for a mechanism that uses one; any other gets none."""
-    if mechanism.promises.needs_grid:
-        if nodes is not None:
-            return read_grid(read, case["grid"], nodes)
-        read.note("case", f"'grid' is missing, and {mechanism.name} needs one")
-    elif nodes is not None:
-        cure = "leave it out, or choose a mechanism that uses one"
-        read.note("grid", f"is not used by {mechanism.name}", cure)
-    return None
+) -> tuple[Grid | None, Zones | None]:
+    """Read the grid or the zones for a mechanism that uses them; any other gets none."""
+    needed = {"grid": mechanism.promises.needs_grid, "zones": mechanism.promises.needs_zones}
+    for key, needs in needed.items():
+        if needs and key not in case:
+            read.note("case", f"{key!r} is missing, and {mechanism.name} needs {_SOME[key]}")
+        elif key in case and not needs:
+            read.note(key, f"is not used by {mechanism.name}", _LEAVE_OUT[key])
+    if nodes is not None and needed["grid"] and "grid" in case:
+        return read_grid(read, case["grid"], nodes), None
+    if nodes is not None and needed["zones"] and "grid" not in case:
+        return None, read_zones(read, case["zones"], nodes)
+    return None, None
 
 
 def _try_rules(
@@ -123,7 +142,7 @@ def _book(
     orders: list[Any],
     rows: list[dict[str, Any]],
     index: dict[str, int],
-    grid: Grid | None,
+    places: Mapping[str, int] | None,
     as_listed: bool,
 ) -> BookCase:
     """Make the book; raise if anything in the case was wrong."""
@@ -134,8 +153,8 @@ def _book(
     read.refuse()
     names = {row["participant"]: order["participant"] for row, order in zip(rows, orders, strict=True)}
     arrival = _arrival(rows, as_listed)
-    # Without a grid the nodes are those that the orders name.
-    named = sorted({row.get("node", "") for row in rows}) if grid is None else range(len(grid.nodes))
+    # Without a grid or zones the nodes are those that the orders name.
+    named = sorted({row.get("node", "") for row in rows}) if places is None else range(len(places))
     nodes = {name: i for i, name in enumerate(named)}
     try:
         book = OrderBook.from_orders(
@@ -164,7 +183,9 @@ def _book(
     )
 
 
-def _order(read: CaseReader, order: Any, where: str, nodes: dict[str, int] | None) -> dict[str, Any]:
+def _order(
+    read: CaseReader, order: Any, where: str, nodes: dict[str, int] | None, what: str
+) -> dict[str, Any]:
     given = read.mapping(order, where, _ORDER_KEYS, _MORE_ORDER_KEYS)
     readers: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
         "id": ("id", read.name),
@@ -173,7 +194,7 @@ def _order(read: CaseReader, order: Any, where: str, nodes: dict[str, int] | Non
         "quantity_kwh": ("wh", read.energy_wh),
         "price_per_kwh": ("micro", read.micro),
         "time": ("time", read.whole),
-        "node": ("node", lambda value, at: _node(read, value, at, nodes)),
+        "node": ("node", lambda value, at: _node(read, value, at, nodes, what)),
         "attributes": ("energy_type", lambda value, at: _energy_type(read, value, at)),
         "requirements": ("requirements", lambda value, at: _asked(read, value, at)),
     }
@@ -183,9 +204,9 @@ def _order(read: CaseReader, order: Any, where: str, nodes: dict[str, int] | Non
     return {"id": where, "participant": where, **found}
 
 
-def _node(read: CaseReader, value: Any, where: str, nodes: dict[str, int] | None) -> str | int:
-    """Index of the node in the grid; without a grid its name."""
-    return read.name(value, where) if nodes is None else node_index(read, value, where, nodes)
+def _node(read: CaseReader, value: Any, where: str, nodes: dict[str, int] | None, what: str) -> str | int:
+    """Index of the node in the grid, or of the zone; without both its name."""
+    return read.name(value, where) if nodes is None else node_index(read, value, where, nodes, what)
 
 
 def _energy_type(read: CaseReader, value: Any, where: str) -> str:

@@ -51,11 +51,17 @@ def node_names(read: CaseReader, grid: Any) -> dict[str, int]:
     return {name: i for i, name in enumerate(dict.fromkeys(names))}
 
 
-def node_index(read: CaseReader, value: Any, where: str, nodes: Mapping[str, int]) -> int:
-    """Index of the node that a value names; -1 where the grid has none of this name."""
+def node_index(
+    read: CaseReader,
+    value: Any,
+    where: str,
+    nodes: Mapping[str, int],
+    what: str = "a node of the grid",
+) -> int:
+    """Index of the node, or of the zone, that a value names; -1 where there is none of this name."""
     name = read.name(value, where)
     if name not in nodes:
-        read.note(where, f"{shown(name)} is not a node of the grid", suggest(name, nodes))
+        read.note(where, f"{shown(name)} is not {what}", suggest(name, nodes))
     return nodes.get(name, -1)
 
 

@@ -15,6 +15,7 @@ from market.parameters import Parameter
 from market.rules import MarketRules
 from market.units import kwh, money, price
 from wattswap.cases.grid import grid_as_case
+from wattswap.cases.zones import zones_as_case
 from wattswap.selection import Choice
 
 
@@ -29,6 +30,10 @@ def as_case(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> dict[s
         for order, node in zip(case["orders"], book.node.tolist(), strict=True):
             order["node"] = rules.grid.nodes.names[node]
         case["grid"] = grid_as_case(rules.grid)
+    if rules.zones is not None:
+        for order, node in zip(case["orders"], book.node.tolist(), strict=True):
+            order["node"] = rules.zones.names[node]
+        case["zones"] = zones_as_case(rules.zones)
     params = {
         parameter.name: _value(parameter, parameter.of(rules))
         for parameter in mechanism.parameters

@@ -327,6 +327,9 @@ class Market(Table):
         if mechanism is not None and mechanism.promises.needs_grid:
             cure = "choose another mechanism, or clear a case with a grid by `wattswap clear`"
             raise Wrong(f"{value} needs a grid, which a run of homes does not have", cure)
+        if mechanism is not None and mechanism.promises.needs_zones:
+            cure = "choose another mechanism, or clear a case with zones by `wattswap clear`"
+            raise Wrong(f"{value} needs zones, which a run of homes does not have", cure)
         if mechanism is not None and mechanism.scope == "horizon":
             cure = "choose another mechanism, or clear a case with periods by `wattswap clear`"
             raise Wrong(

@@ -152,7 +152,7 @@ def test_something_else_than_a_case_is_refused_by_every_rule(case: Any) -> None:
         assert sentences(case, name)
 
 
-@pytest.mark.parametrize("name", [name for name in rules() if not MECHANISMS.get(name).promises.needs_grid])
+@pytest.mark.parametrize("name", [name for name in rules() if not MECHANISMS.get(name).promises.needs_places])
 def test_a_grid_given_to_a_rule_that_does_not_use_it_is_refused(name: str) -> None:
     said = one({**book(name), "grid": GRID}, name)
     assert said == f"grid: is not used by {name}; leave it out, or choose a mechanism that uses one"

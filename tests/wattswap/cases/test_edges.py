@@ -51,7 +51,7 @@ TWO_SIDED = {
 OUTSIDE = {"usual": (0.3, 0.08), "import = feed-in": (0.2, 0.2), "0": (0, 0), "feed-in above": (0.1, 0.2)}
 
 every_mechanism = pytest.mark.parametrize(
-    "mechanism", [m for m in MECHANISMS.all().values() if not m.promises.needs_grid], ids=lambda m: m.name
+    "mechanism", [m for m in MECHANISMS.all().values() if not m.promises.needs_places], ids=lambda m: m.name
 )
 every_tariff = pytest.mark.parametrize("outside", OUTSIDE.values(), ids=OUTSIDE)
 

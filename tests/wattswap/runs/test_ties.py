@@ -66,7 +66,7 @@ def test_every_solver_gives_the_odd_wh_to_the_same_order(solver: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "mechanism", [m.name for m in MECHANISMS.all().values() if not m.promises.needs_grid]
+    "mechanism", [m.name for m in MECHANISMS.all().values() if not m.promises.needs_places]
 )
 def test_no_mechanism_prefers_one_of_equals_over_time(mechanism: str) -> None:
     """Lotteries give much or nothing to one; over time the means of equals differ by chance alone."""
