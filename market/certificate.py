@@ -82,6 +82,22 @@ class LpDuals:
         return finite and self.residuals.holds
 
 
+@dataclass(frozen=True, slots=True)
+class WithinRule:
+    """The proof of an optimum within constraints of the mechanism's own, which says nothing of the book without them.
+
+    Args:
+        residuals: How far the answer is from feasible and optimal.
+    """
+
+    residuals: KktResiduals
+
+    @property
+    def holds(self) -> bool:
+        """Whether the residuals are within the tolerances."""
+        return self.residuals.holds
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NodalPrices:
     """Prices by node that support a clearing on a grid, in whole units after rounding.
@@ -164,5 +180,5 @@ class MilpGap:
         return 0 <= self.gap_nano <= self.allowed_gap_nano
 
 
-OptimalityCertificate = DualPrice | KktResiduals | LpDuals | NodalPrices | ZonePrices | MilpGap
+OptimalityCertificate = DualPrice | KktResiduals | LpDuals | WithinRule | NodalPrices | ZonePrices | MilpGap
 """Any proof of optimality; `holds` says whether it is one."""

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from market.book import OrderBook
-from market.certificate import KktResiduals
+from market.certificate import WithinRule
 from market.clearing import Clearing, PriceInterval, no_trade
 from market.mechanism import Mechanism, Promises
 from market.parameters import K
@@ -165,7 +165,7 @@ def _price_interval(book: OrderBook, accepted: IntArray, k_ppm: int) -> PriceInt
     return PriceInterval.at(lowest, highest, k_ppm) if lowest <= highest else PriceInterval.at(lo, hi, k_ppm)
 
 
-def allocate(build: Build, book: OrderBook) -> tuple[IntArray, KktResiduals | None]:
+def allocate(build: Build, book: OrderBook) -> tuple[IntArray, WithinRule | None]:
     """Find how much of each order a rule accepts; for a mechanism with prices of its own.
 
     A linear model is compiled once for each structure, and solved cold, so that of several optima the same one is
@@ -211,7 +211,7 @@ class _Rule:
         self.model = compile_model(model)
         self.session = Session(self.model)
 
-    def solve(self, book: OrderBook) -> tuple[FloatArray, KktResiduals]:
+    def solve(self, book: OrderBook) -> tuple[FloatArray, WithinRule]:
         """Quantity of each order, and the proof. [Wh, above 0 where bought]"""
         cost, lower, upper = self.model.cost.copy(), self.model.lower.copy(), self.model.upper.copy()
         signed = book.side * book.energy_wh
@@ -225,7 +225,7 @@ class _Rule:
         except Infeasible:
             asked = replace(self.model, cost=cost, lower=lower, upper=upper)
             raise Infeasible(self._in_words(asked)) from None
-        return solution.x[self.column], solution.certificate
+        return solution.x[self.column], WithinRule(solution.certificate)
 
     def _in_words(self, model: CompiledModel) -> str:
         rows, columns = irreducible(model, *self.session.irreducible())

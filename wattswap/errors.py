@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, Self
@@ -231,10 +231,15 @@ def render(error: BaseException) -> str:
 
     Names and texts that a problem quotes are escaped where a terminal would obey them.
     """
-    lines = [_shown(str(problem)) for problem in problems_of(error)]
+    return listed(problems_of(error))
+
+
+def listed(problems: Sequence[Problem], where: str = "") -> str:
+    """Problems as `render` shows those of an error, with the file that has them, where it is not in them."""
+    lines, at = [_shown(str(problem)) for problem in problems], f"{where}: " if where else ""
     if len(lines) == 1:
-        return f"Error: {lines[0]}"
-    return "\n".join([f"Error: {len(lines)} problems", *(f"  {line}" for line in lines)])
+        return f"Error: {at}{lines[0]}"
+    return "\n".join([f"Error: {at}{len(lines)} problems", *(f"  {line}" for line in lines)])
 
 
 def _shown(text: str) -> str:

@@ -17,7 +17,7 @@ from market.registry import by_hand
 from market.rules import Value
 from wattswap.errors import Problem, UsageError
 from wattswap.inputs.collector import CaseReader
-from wattswap.inputs.of_agents import NO_RUN, OF_AGENTS
+from wattswap.inputs.no_run import NO_RUN
 from wattswap.inputs.parameters import read_parameters
 from wattswap.plugins import WITHOUT_EFFECT
 from wattswap.scenario.load import Scenario
@@ -105,8 +105,9 @@ def read_choice(read: CaseReader, text: str, where: str) -> Choice:
         UsageError: It clears no orders.
     """
     name, _, rest = text.partition(":")
-    if name in OF_AGENTS:
-        raise UsageError.of(where, f"{name} {NO_RUN[0]}", NO_RUN[1])
+    if name in NO_RUN:
+        what, cure = NO_RUN[name]
+        raise UsageError.of(where, f"{name} {what}", cure)
     found = MECHANISMS.get(name)
     params: dict[str, Any] = {}
     for part in rest.split(",") if rest else ():

@@ -11,6 +11,7 @@ is the limit of each line times the difference of the prices at its ends, and al
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,10 @@ from market.units import PPM, FloatArray, IntArray
 
 SLACK_MICRO = 0.1
 """What arithmetic may add to the error of rounding a price. [micro-currency/kWh]"""
+PRICED_WH = 4.0
+"""Room that rounding to whole Wh may leave at a limit with a price, as energy of the node that moves it most. [Wh]"""
+MOVED_WH = 2.0
+"""What rounding may move in all of orders that are not at the price of their node. [Wh]"""
 FLOW_WH = 1e-3
 """How far a stated flow may be from the recomputed one. [Wh]"""
 
@@ -103,11 +108,12 @@ def proof(
         if gap == 0 or (network.tree is not None and not network.has_voltages and gap is not None):
             return NodalPrices(price_micro_per_kwh, gap, 0, residual, over)
         duals = fit(network, state, price_micro_per_kwh)
-        _refuse_unexplained(network, duals, price_micro_per_kwh)
+    rows = network.rows(duals.limits)
+    explained = duals.reference + duals.price @ rows
     return NodalPrices(
         price_micro_per_kwh,
-        _gap(network, book, welfare_nano, duals),
-        rounding_nano(book, price_micro_per_kwh, duals),
+        _gap(network, book, welfare_nano, duals, explained),
+        _rounding_nano(book, price_micro_per_kwh, explained, duals.price * _size(rows)),
         residual,
         over,
     )
@@ -124,12 +130,30 @@ def proof_at_one_price(
 
 
 def fit(network: Network, state: State, price_micro_per_kwh: IntArray) -> Duals:
-    """The prices of limits that explain prices of nodes best; any give a bound, and these a close one."""
-    # Rounding to whole Wh may have taken each node, and with it a limit, a little further from where it binds.
-    near = network.per_wh * (2.0 + 2.0 * len(state.load_wh)) + network.noise
-    limits = np.flatnonzero(network.room(state) <= near)
+    """The prices of limits that explain prices of nodes best; any give a bound, and these a close one.
+
+    Raises:
+        InfeasibleClearing: No prices of limits explain those of the nodes.
+    """
+    # Rounding to whole Wh leaves a limit that has a price a little below where it binds; further only where the
+    # rounding of many nodes adds up.
+    near = _fit(network, state, price_micro_per_kwh, PRICED_WH)
+    if _unexplained(network, near, price_micro_per_kwh) is None:
+        return near
+    duals = _fit(network, state, price_micro_per_kwh, 2.0 + 2.0 * len(state.load_wh))
+    worst = _unexplained(network, duals, price_micro_per_kwh)
+    if worst is not None:
+        raise InfeasibleClearing(
+            f"prices of nodes that no limit explains; that of node {worst!r} is furthest off"
+        )
+    return duals
+
+
+def _fit(network: Network, state: State, price_micro_per_kwh: IntArray, room_wh: float) -> Duals:
+    """The prices that explain best, of limits that have no more room than this. [Wh]"""
+    limits = np.flatnonzero(network.room(state) <= network.per_wh * room_wh + network.noise)
     rows = network.rows(limits)
-    size = np.maximum(np.abs(rows).max(axis=1, initial=0.0), 1e-300)
+    size = np.maximum(_size(rows), 1e-300)
     steep = (rows / size[:, None]).T
     middle, price = steep.mean(axis=0, keepdims=True), price_micro_per_kwh.astype(np.float64)
     try:
@@ -140,13 +164,44 @@ def fit(network: Network, state: State, price_micro_per_kwh: IntArray) -> Duals:
     return Duals(reference, limits, multiple / size)
 
 
-def rounding_nano(book: OrderBook, price_micro_per_kwh: IntArray, duals: Duals) -> int:
-    """What whole units may cost: 4 Wh for each limit with a price, and 4 more, at the range of all limits and prices;
-    and 1 micro on all energy, as prices are whole micro. [nano]
+def _size(rows: FloatArray) -> FloatArray:
+    """What 1 Wh moves of each limit at most."""
+    size: FloatArray = np.abs(rows).max(axis=1, initial=0.0)
+    return size
+
+
+def _unexplained(network: Network, duals: Duals, price_micro_per_kwh: IntArray) -> str | None:
+    """The node furthest off, where the explained prices are further from the stated ones than whole micro are.
+
+    Prices before rounding are explained, and the nearest explained ones are at most as far in sum of squares.
+    """
+    off = price_micro_per_kwh - (duals.reference + duals.price @ network.rows(duals.limits))
+    if float(off @ off) <= len(off) * (1.0 + SLACK_MICRO):
+        return None
+    return network.grid.nodes.names[int(np.abs(off).argmax())]
+
+
+def _rounding_nano(
+    book: OrderBook, price_micro_per_kwh: IntArray, explained: FloatArray, at_limits: FloatArray
+) -> int:
+    """What whole units may cost. [nano]
+
+    Whole Wh leave room at each limit at its own price, and move orders that are not at the price of their node. Whole
+    micro move the price away from the orders that are at it, however much of them is accepted.
+
+    Args:
+        book: The orders.
+        price_micro_per_kwh: Of each node.
+        explained: By the prices of limits. [micro-currency/kWh]
+        at_limits: Price of each limit for the most that 1 Wh moves of it. [micro-currency/kWh]
     """
     every = np.concatenate((price_micro_per_kwh, book.limit_micro_per_kwh))
-    priced = int(np.count_nonzero(duals.price > 1e-9 * max(1.0, float(duals.price.max(initial=0.0)))))
-    return 4 * (priced + 1) * (int(every.max()) - int(every.min())) + int(book.energy_wh.sum())
+    span = int(every.max()) - int(every.min())
+    priced = at_limits[at_limits > 1e-9 * max(1.0, float(at_limits.max(initial=0.0)))]
+    room = PRICED_WH * float(np.minimum(priced, span).sum()) + MOVED_WH * span * bool(len(priced))
+    at_price = np.abs(book.limit_micro_per_kwh - price_micro_per_kwh[book.node]) <= 1
+    apart = np.abs(book.limit_micro_per_kwh - explained[book.node])
+    return ceil(room + float((apart * book.energy_wh)[at_price].sum()))
 
 
 def _whole_gap(network: Network, book: OrderBook, welfare_nano: int, price: IntArray) -> int | None:
@@ -161,9 +216,8 @@ def _whole_gap(network: Network, book: OrderBook, welfare_nano: int, price: IntA
     return int(np.dot(gain, book.energy_wh)) + int(np.dot(step[apart], limit_wh)) - welfare_nano
 
 
-def _gap(network: Network, book: OrderBook, welfare_nano: int, duals: Duals) -> int:
-    """Bound minus welfare in whole nano; a gap below what floats distinguish is 0."""
-    price = duals.reference + duals.price @ network.rows(duals.limits)
+def _gap(network: Network, book: OrderBook, welfare_nano: int, duals: Duals, price: FloatArray) -> int:
+    """Bound minus welfare in whole nano, at the explained prices; a gap below what floats distinguish is 0."""
     gain = np.maximum(book.side * (book.limit_micro_per_kwh - price[book.node]), 0.0)
     bound = float(gain @ book.energy_wh) + float(duals.price @ network.bounds(duals.limits))
     gap = bound - welfare_nano
@@ -205,20 +259,6 @@ def _dual_prices(grid: Grid, book: OrderBook, clearing: Clearing) -> IntArray:
         rows = np.flatnonzero(wrong)[:5].tolist()
         raise InfeasibleClearing(f"another price than that of its node in rows {rows}")
     return price
-
-
-def _refuse_unexplained(network: Network, duals: Duals, price_micro_per_kwh: IntArray) -> None:
-    """Raise where the nearest prices that limits explain are further from the stated ones than whole micro are.
-
-    Prices before rounding are explained, and the nearest explained ones are at most as far in sum of squares.
-    """
-    explained = duals.reference + duals.price @ network.rows(duals.limits)
-    off = price_micro_per_kwh - explained
-    if float(off @ off) > len(off) * (1.0 + SLACK_MICRO):
-        worst = network.grid.nodes.names[int(np.abs(off).argmax())]
-        raise InfeasibleClearing(
-            f"prices of nodes that no limit explains; that of node {worst!r} is furthest off"
-        )
 
 
 def _refuse_wrong_figures(network: Network, clearing: Clearing, state: State) -> None:

@@ -15,7 +15,8 @@ from market.units import FloatArray, IntArray
 from optimizer.bilateral.forest import Settled, canonical_prices, finish
 from optimizer.bilateral.market import WH_PER_KWH, Market, bound, refuse_isolated
 from optimizer.errors import Infeasible, SolverFailed
-from optimizer.solver.compile import CompiledModel
+from optimizer.solver.builder import Columns, ModelBuilder
+from optimizer.solver.compile import CompiledModel, by_column
 from optimizer.solver.session import Session
 
 SEGMENTS = 6
@@ -169,12 +170,12 @@ class _Search:
         return True
 
     def _add(self, fresh: IntArray) -> None:
-        count = len(fresh)
+        count, market = len(fresh), self.market
+        column = np.tile(np.arange(count, dtype=np.int32), 2)
+        row = np.concatenate((market.seller[fresh], market.buyer[fresh])).astype(np.int32)
+        entries = by_column(column, row, np.repeat((-1.0, 1.0), count), count, len(market.agents))
         self.session.add_columns(
-            self.market.pair_cost[fresh] / self.money,
-            np.zeros(count),
-            np.full(count, np.inf),
-            _entries(self.market, fresh),
+            market.pair_cost[fresh] / self.money, np.zeros(count), np.full(count, np.inf), entries
         )
         self.pairs = np.concatenate((self.pairs, fresh))
 
@@ -191,22 +192,19 @@ class _Search:
 
     def _model(self) -> CompiledModel:
         n = len(self.market.agents)
-        own = n * (1 + SEGMENTS)
-        entries = _entries(self.market, self.pairs)
         cost, lower, upper = self._columns()
-        return CompiledModel(
-            cost=cost,
-            offset=0.0,
-            maximises=False,
-            lower=lower,
-            upper=upper,
-            row_lower=np.zeros(n),
-            row_upper=np.zeros(n),
-            start=np.concatenate((np.arange(own), own + entries["start"])).astype(np.int32),
-            index=np.concatenate((np.tile(np.arange(n), 1 + SEGMENTS), entries["index"])).astype(np.int32),
-            value=np.concatenate((np.ones(own), entries["value"])),
-            dense=None,
-        )
+        own = n * (1 + SEGMENTS)
+        model = ModelBuilder()
+        held = model.variables("held", own, lower[:own], upper[:own], cost[:own])
+        traded = model.variables("traded", len(self.pairs), 0.0, upper[own:], cost[own:])
+        ends = _ends(self.market, self.pairs, traded)
+        model.sums("balance", n, [(held, np.tile(np.arange(n), 1 + SEGMENTS), 1.0), *ends], 0.0, 0.0)
+        return model.compile()
+
+
+def _ends(market: Market, pair: IntArray, traded: Columns) -> list[tuple[Columns, IntArray, float]]:
+    """What pairs trade, in the rows of agents: it takes from its seller's and adds to its buyer's."""
+    return [(traded, market.seller[pair], -1.0), (traded, market.buyer[pair], 1.0)]
 
 
 def _entries(market: Market, pair: IntArray) -> dict[str, IntArray | FloatArray]:
@@ -245,28 +243,17 @@ def feasible_pairs(market: Market) -> IntArray:
         Infeasible: On no pairs at all; says how much must be produced or consumed and cannot be traded.
     """
     agents, n, m = market.agents, len(market.agents), len(market.seller)
-    entries = _entries(market, np.arange(m))
     energy = float(max(np.abs(agents.least).max(), agents.most.max()))
-    start = np.concatenate((np.arange(3 * n), 3 * n + entries["start"])).astype(np.int32)
-    # Columns: what each agent produces, energy from nowhere, energy to nowhere, the pairs.
-    cost = np.concatenate((np.zeros(n), np.ones(2 * n), np.zeros(m)))
-    lower = np.concatenate((agents.least / energy, np.zeros(2 * n + m)))
-    upper = np.concatenate((agents.most / energy, np.full(2 * n + m, np.inf)))
-    model = CompiledModel(
-        cost=cost,
-        offset=0.0,
-        maximises=False,
-        lower=lower,
-        upper=upper,
-        row_lower=np.zeros(n),
-        row_upper=np.zeros(n),
-        start=start,
-        index=np.concatenate((np.tile(np.arange(n), 3), entries["index"])).astype(np.int32),
-        value=np.concatenate((np.ones(2 * n), -np.ones(n), entries["value"])),
-        dense=None,
-    )
-    x = Session(model).resolve(cost, lower, upper).x * energy
-    made, lost = x[n : 2 * n].sum(), x[2 * n : 3 * n].sum()
+    model, row = ModelBuilder(), np.arange(n)
+    own = model.variables("own", n, agents.least / energy, agents.most / energy)
+    from_nowhere = model.variables("from_nowhere", n, cost=1.0)
+    to_nowhere = model.variables("to_nowhere", n, cost=1.0)
+    traded = model.variables("traded", m)
+    parts = [(own, row, 1.0), (from_nowhere, row, 1.0), (to_nowhere, row, -1.0)]
+    model.sums("balance", n, [*parts, *_ends(market, np.arange(m), traded)], 0.0, 0.0)
+    program = model.compile()
+    x = Session(program).resolve(program.cost, program.lower, program.upper).x * energy
+    made, lost = x[from_nowhere].sum(), x[to_nowhere].sum()
     if lost > 0.5:
         raise Infeasible(
             f"{lost / WH_PER_KWH:g} kWh that must be produced have no partner with room for them"
@@ -275,4 +262,4 @@ def feasible_pairs(market: Market) -> IntArray:
         raise Infeasible(
             f"{made / WH_PER_KWH:g} kWh that must be consumed have no partner who can produce them"
         )
-    return np.flatnonzero(x[3 * n :] > 0)
+    return np.flatnonzero(x[traded] > 0)

@@ -11,7 +11,7 @@ import numpy as np
 from market.units import FloatArray, IntArray
 from optimizer.bilateral.market import Market
 from optimizer.errors import Infeasible, SolverFailed
-from optimizer.solver.compile import CompiledModel, IndexArray
+from optimizer.solver.builder import ModelBuilder
 from optimizer.solver.rounding import NOISE_WH
 from optimizer.solver.session import Session
 
@@ -68,27 +68,22 @@ def _rounded(
     base = np.floor(settled)
     m = len(pair)
     net = market.net(base, pair)
-    # Columns: the Wh above, further ones, and those below.
-    cost = np.concatenate((1.0 - 2.0 * (settled - base), np.full(2 * m, _FURTHER)))
-    upper = np.concatenate((np.ones(m), np.full(m, np.inf), base))
-    start, index, value = _network(market, pair)
-    model = CompiledModel(
-        cost=cost,
-        offset=0.0,
-        maximises=False,
-        lower=np.zeros(3 * m),
-        upper=upper,
-        row_lower=low - net,
-        row_upper=high - net,
-        start=np.concatenate([start[:-1] + k * 2 * m for k in range(3)] + [[6 * m]]).astype(np.int32),
-        index=np.tile(index, 3),
-        value=np.concatenate((value, value, -value)),
-        dense=None,
-    )
+    model = ModelBuilder()
+    above = model.variables("above", m, upper=1.0, cost=1.0 - 2.0 * (settled - base))
+    further = model.variables("further", m, cost=_FURTHER)
+    below = model.variables("below", m, upper=base, cost=_FURTHER)
+    ends = ((market.seller[pair], 1.0), (market.buyer[pair], -1.0))
+    parts = [
+        (columns, agent, sign * more)
+        for columns, sign in ((above, 1.0), (further, 1.0), (below, -1.0))
+        for agent, more in ends
+    ]
+    model.sums("limits", len(market.agents), parts, low - net, high - net)
+    program = model.compile()
     found = base
     if m:
-        x = Session(model).resolve(cost, model.lower, upper).x.reshape(3, m)
-        found = base + np.rint(x[0] + x[1] - x[2])
+        x = Session(program).resolve(program.cost, program.lower, program.upper).x
+        found = base + np.rint(x[above] + x[further] - x[below])
     p = market.net(found, pair)
     if (p < low).any() or (p > high).any() or (found < 0).any():
         if m:
@@ -96,10 +91,3 @@ def _rounded(
         raise Infeasible("agents that must trade have no pairs")
     traded = found > 0
     return pair[traded], found[traded].astype(np.int64)
-
-
-def _network(market: Market, pair: IntArray) -> tuple[IntArray, IndexArray, FloatArray]:
-    """One column a pair: it adds to what its seller produces and takes from what its buyer does."""
-    count = len(pair)
-    index = np.column_stack((market.seller[pair], market.buyer[pair])).ravel().astype(np.int32)
-    return np.arange(0, 2 * count + 1, 2), index, np.tile((1.0, -1.0), count)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from market.auctions.nearest import NotFound, nearest
 from market.horizon import Horizon
-from market.orders import NONE
+from market.orders import NONE, Flexible
 from market.units import PPM, BoolArray, FloatArray, IntArray
 from optimizer.blocks.storage import batteries_of, best_response, surplus
 from optimizer.blocks.whole import planned_of
@@ -215,7 +216,7 @@ class _Alternatives:
 
 
 def best_flow(
-    side: int, energy_wh: int, power_wh: int, limit: float, price: FloatArray, window: object
+    side: int, energy_wh: int, power_wh: int, limit: float, price: FloatArray, terms: Flexible
 ) -> FloatArray:
     """Energies of an interruptible order that are best for it at these prices, bought positive. [Wh]
 
@@ -225,9 +226,9 @@ def best_flow(
         power_wh: Most of it in an interval. [Wh]
         limit: Its value; of a seller minus its cost. [micro/kWh]
         price: By interval. [micro/kWh]
-        window: Has `first` and `last`.
+        terms: Its first and last interval.
     """
-    first, last = getattr(window, "first"), getattr(window, "last")  # noqa: B009
+    first, last = terms.first, terms.last
     gain = limit - side * price[first : last + 1]
     best = np.argsort(-gain, kind="stable")
     left = np.clip(energy_wh - power_wh * np.arange(len(best)), 0, power_wh) * (gain[best] > 0)
@@ -254,7 +255,7 @@ def project(
         lo: Least of each coordinate.
         hi: Most of each coordinate.
         rows: Coefficients.
-        most: What each row may come to.
+        most: Highest value of each row.
 
     Returns:
         The point, None where there is none.
@@ -267,56 +268,11 @@ def project(
     g, h = g[live] / scale[live, None], h[live] / scale[live]
     aim = ways.T @ (wanted - start)
     h = h - g @ aim
-    if (h <= 1e-9).all():
-        step: FloatArray | None = np.zeros(len(aim))
-    else:
-        unit = max(1.0, float(np.abs(h).max()))
-        step = least_distance(g, h / unit)
-        step = None if step is None else step * unit
-    if step is None:
-        return None
+    step = np.zeros(len(aim))
+    if (h > 1e-9).any():
+        try:
+            step = nearest(np.eye(len(aim)), g, h)
+        except NotFound:
+            return None
     found: FloatArray = np.clip(start + ways @ (aim + step), lo, hi)
     return found
-
-
-def least_distance(g: FloatArray, h: FloatArray) -> FloatArray | None:
-    """The shortest x with g x >= h, None if there is none: by way of non-negative least squares.
-
-    Source: Lawson, Hanson, Solving Least Squares Problems, 1974, chapter 23.
-    """
-    e = np.vstack((g.T, h))
-    f = np.zeros(len(e))
-    f[-1] = 1.0
-    r = e @ non_negative_least_squares(e, f) - f
-    if -r[-1] < 1e-12:
-        return None
-    found: FloatArray = -r[:-1] / r[-1]
-    return found
-
-
-def non_negative_least_squares(e: FloatArray, f: FloatArray) -> FloatArray:
-    """The u >= 0 that minimises the length of e u - f: the active set method of Lawson and Hanson."""
-    count = e.shape[1]
-    u, passive = np.zeros(count), np.zeros(count, dtype=np.bool_)
-    for _ in range(3 * count + 30):
-        slope = e.T @ (f - e @ u)
-        slope[passive] = -np.inf
-        j = int(slope.argmax()) if count else 0
-        if not count or slope[j] <= 1e-13:
-            break
-        passive[j] = True
-        while True:
-            at = np.flatnonzero(passive)
-            best = np.linalg.lstsq(e[:, at], f, rcond=None)[0]
-            if (best > 0).all():
-                u = np.zeros(count)
-                u[at] = best
-                break
-            falling = best <= 0
-            ratio = u[at][falling] / np.maximum(u[at][falling] - best[falling], 1e-300)
-            u[at] += float(ratio.min()) * (best - u[at])
-            gone = at[falling][ratio <= ratio.min()]
-            u[gone], passive[gone] = 0.0, False
-            if not passive.any():
-                break
-    return u

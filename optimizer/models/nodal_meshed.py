@@ -13,8 +13,8 @@ import numpy as np
 
 from market.auctions.network import Network
 from market.units import IntArray
-from optimizer.models.nodal_radial import balance as hold_balance
-from optimizer.solver.builder import ModelBuilder, Terms
+from optimizer.models.nodal_radial import market_at_nodes, slots_at_nodes
+from optimizer.solver.builder import Terms
 from optimizer.solver.compile import CompiledModel
 
 
@@ -39,29 +39,12 @@ def build(
         every node but the root [Wh per unit of the largest reactance]; objective `welfare` [nano-currency]; constraints
         `balance` of each node and `ohm` of each line that is not open.
     """
-    from pyomo.environ import ConcreteModel, Constraint, Objective, Var, maximize
+    from pyomo.environ import Constraint, Var
 
-    grid = network.grid
+    model, grid = market_at_nodes("nodal_meshed", network, node, limit, lower, upper), network.grid
     start, end = grid.lines.start.tolist(), grid.lines.end.tolist()
-    orders, nodes, lines = range(len(limit)), range(len(grid.nodes)), range(len(start))
-    limited = [(None, None) if np.isinf(wh) else (-float(wh), float(wh)) for wh in network.limit_wh]
     share = (grid.lines.x / grid.lines.x.max()).tolist()
-    model = ConcreteModel(name="nodal_meshed")
-    model.quantity = Var(orders, bounds=lambda _, i: (lower[i], upper[i]))
-    model.flow = Var(lines, bounds=lambda _, line: limited[line])
-    model.angle = Var([n for n in nodes if n != grid.root])
-    model.welfare = Objective(expr=sum(limit[i] * model.quantity[i] for i in orders), sense=maximize)
-    at: list[list[int]] = [[] for _ in nodes]
-    for i in orders:
-        at[node[i]].append(i)
-
-    def balance(m: Any, n: int) -> Any:
-        taken = sum(m.quantity[i] for i in at[n])
-        arrives = sum(m.flow[line] for line in lines if end[line] == n)
-        leaves = sum(m.flow[line] for line in lines if start[line] == n)
-        return taken - arrives + leaves == 0
-
-    model.balance = Constraint(nodes, rule=balance)
+    model.angle = Var([n for n in range(len(grid.nodes)) if n != grid.root])
 
     def ohm(m: Any, line: int) -> Any:
         first, last = (0.0 if n == grid.root else m.angle[n] for n in (start[line], end[line]))
@@ -78,11 +61,8 @@ def compiled(network: Network, slots: IntArray) -> CompiledModel:
     """
     grid = network.grid
     lines, count = grid.lines, len(grid.nodes)
-    model = ModelBuilder()
-    quantity = model.variables("quantity", int(slots.sum()), 0.0, 0.0, cost=-1.0)
-    flow = model.variables("flow", len(lines), -network.limit_wh, network.limit_wh)
+    model, flow = slots_at_nodes(network, slots)
     angle = model.variables("angle", count - 1, -np.inf, np.inf)
-    hold_balance(model, network, slots, quantity, flow)
     column = np.full(count, -1, dtype=np.int32)
     column[np.delete(np.arange(count), grid.root)] = angle
     on = network.closed

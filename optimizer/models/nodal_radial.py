@@ -40,13 +40,41 @@ def build(
         grid has voltages, `squared_voltage` of every node but the root [ppm]; objective `welfare` [nano-currency];
         constraints `balance` of each node and `fall` of the voltage along each line.
     """
+    from pyomo.environ import Constraint, Var
+
+    model, grid = market_at_nodes("nodal_radial", network, node, limit, lower, upper), network.grid
+    if network.has_voltages:
+        start, end = grid.lines.start.tolist(), grid.lines.end.tolist()
+        behind = [n for n in range(len(grid.nodes)) if n != grid.root]
+        bounds = (grid.vmin * PPM, grid.vmax * PPM)
+        model.squared_voltage = Var(behind, bounds=bounds)
+        r, x = network.r_ppm, reactive_fall_ppm(network)
+
+        def fall(m: Any, line: int) -> Any:
+            first, last = (PPM if n == grid.root else m.squared_voltage[n] for n in (start[line], end[line]))
+            return last - first + r[line] * m.flow[line] == -x[line]
+
+        model.fall = Constraint(range(len(grid.lines)), rule=fall)
+
+    return model
+
+
+def market_at_nodes(
+    name: str,
+    network: Network,
+    node: Sequence[int],
+    limit: Sequence[float],
+    lower: Sequence[float],
+    upper: Sequence[float],
+) -> Any:
+    """The part of a model that any grid has: `quantity`, `flow`, `welfare` and `balance`, as of `build`."""
     from pyomo.environ import ConcreteModel, Constraint, Objective, Var, maximize
 
     grid = network.grid
     start, end = grid.lines.start.tolist(), grid.lines.end.tolist()
     orders, nodes, lines = range(len(limit)), range(len(grid.nodes)), range(len(start))
     limited = [(None, None) if np.isinf(wh) else (-float(wh), float(wh)) for wh in network.limit_wh]
-    model = ConcreteModel(name="nodal_radial")
+    model = ConcreteModel(name=name)
     model.quantity = Var(orders, bounds=lambda _, i: (lower[i], upper[i]))
     model.flow = Var(lines, bounds=lambda _, line: limited[line])
     model.welfare = Objective(expr=sum(limit[i] * model.quantity[i] for i in orders), sense=maximize)
@@ -61,19 +89,6 @@ def build(
         return taken - arrives + leaves == 0
 
     model.balance = Constraint(nodes, rule=balance)
-
-    if network.has_voltages:
-        behind = [n for n in nodes if n != grid.root]
-        bounds = (grid.vmin * PPM, grid.vmax * PPM)
-        model.squared_voltage = Var(behind, bounds=bounds)
-        r, x = network.r_ppm, reactive_fall_ppm(network)
-
-        def fall(m: Any, line: int) -> Any:
-            first, last = (PPM if n == grid.root else m.squared_voltage[n] for n in (start[line], end[line]))
-            return last - first + r[line] * m.flow[line] == -x[line]
-
-        model.fall = Constraint(lines, rule=fall)
-
     return model
 
 
@@ -84,11 +99,7 @@ def compiled(network: Network, slots: IntArray) -> CompiledModel:
     """
     grid = network.grid
     lines, count = grid.lines, len(grid.nodes)
-    model = ModelBuilder()
-    size = int(slots.sum())
-    quantity = model.variables("quantity", size, 0.0, 0.0, cost=-1.0)
-    flow = model.variables("flow", len(lines), -network.limit_wh, network.limit_wh)
-    balance(model, network, slots, quantity, flow)
+    model, flow = slots_at_nodes(network, slots)
     if network.has_voltages:
         behind = np.delete(np.arange(count), grid.root)
         voltage = model.variables("squared_voltage", count - 1, grid.vmin * PPM, grid.vmax * PPM)
@@ -101,13 +112,18 @@ def compiled(network: Network, slots: IntArray) -> CompiledModel:
     return model.compile()
 
 
-def balance(model: ModelBuilder, network: Network, slots: IntArray, quantity: Columns, flow: Columns) -> None:
-    """Hold what the orders of each node take to what its lines bring."""
-    lines, count = network.grid.lines, len(slots)
-    node = np.concatenate((np.repeat(np.arange(count), slots), lines.end, lines.start))
-    column = np.concatenate((quantity, flow, flow))
-    factor = np.concatenate((np.ones(len(quantity)), -np.ones(len(lines)), np.ones(len(lines))))
-    model.sums("balance", count, [(column, node, factor)], 0.0, 0.0)
+def slots_at_nodes(network: Network, slots: IntArray) -> tuple[ModelBuilder, Columns]:
+    """The part of a compiled model that any grid has, and its columns of flows; those of slots are the first."""
+    lines, count, model = network.grid.lines, len(slots), ModelBuilder()
+    quantity = model.variables("quantity", int(slots.sum()), 0.0, 0.0, cost=-1.0)
+    flow = model.variables("flow", len(lines), -network.limit_wh, network.limit_wh)
+    parts = [
+        (quantity, np.repeat(np.arange(count), slots), 1.0),
+        (flow, lines.end, -1.0),
+        (flow, lines.start, 1.0),
+    ]
+    model.sums("balance", count, parts, 0.0, 0.0)
+    return model, flow
 
 
 def reactive_fall_ppm(network: Network) -> FloatArray:

@@ -20,6 +20,8 @@ from optimizer.errors import NotLinear
 IndexArray = npt.NDArray[np.int32]
 
 _DENSE_CELLS_PER_ENTRY = 4
+_KEPT_ENTRIES = 20_000
+"""Layouts of more entries are not kept for the next model: sorting them takes little of what solving takes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +151,8 @@ def by_column(
 
     Entries of a negative column are left out; those of the same cell are summed.
     """
-    layout = _layout(column.astype(np.int32).tobytes(), row.astype(np.int32).tobytes(), columns, rows)
+    lay_out = _layout if len(column) <= _KEPT_ENTRIES else _layout.__wrapped__
+    layout = lay_out(column.astype(np.int32).tobytes(), row.astype(np.int32).tobytes(), columns, rows)
     value = value[layout.order]
     if len(layout.row) < len(value):
         value = np.add.reduceat(value, layout.first)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf
-from threading import Event, Thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +10,7 @@ import numpy as np
 from market.certificate import KktResiduals
 from market.units import FloatArray
 from optimizer.errors import Infeasible, SolverFailed, Unproven
+from optimizer.solver import interruptible
 from optimizer.solver.certificate import certify
 from optimizer.solver.compile import CompiledModel, IndexArray
 from optimizer.solver.quiet import quiet_stdout
@@ -33,7 +32,6 @@ WHOLE: dict[str, int | float | str] = {
 """Other options for whole numbers: up to the optimum, or the best within a limit of work, which is no limit of time."""
 FEASIBLE = 2
 """How HiGHS marks a solution that satisfies all constraints."""
-_WAIT_S = 0.1
 
 
 class Solution(NamedTuple):
@@ -63,8 +61,7 @@ class Session:
             model: Not changed.
             whole: So many of its first columns take whole numbers only. The answer then is the best found with a
                 limited amount of work; it has no certificate here.
-            interruptible: Whether Ctrl-C ends a solve at once and not after it, for programs that take seconds;
-                each solve then starts a thread.
+            interruptible: Whether Ctrl-C ends a solve at once and not after it, for linear programs that take seconds.
 
         Raises:
             SolverFailed: HiGHS refuses an option or the model.
@@ -195,40 +192,12 @@ class Session:
     def _run(self) -> Any:
         """Solve, and say how it ended."""
         # Both are read before any number: after an error HiGHS still returns an old or empty solution.
-        if (self._run_aside() if self._interruptible else self._highs.run()) == self._error:
+        if (interruptible.run(self._highs) if self._interruptible else self._highs.run()) == self._error:
             raise SolverFailed(
                 "HiGHS could not run; the usual cause is another solve in this process with a `threads`"
                 f" option other than {OPTIONS['threads']}: set it to that everywhere, or use another process"
             )
         return self._highs.getModelStatus()
-
-    def _run_aside(self) -> Any:
-        """Solve in a thread, for which Python waits such that Ctrl-C interrupts it."""
-        outcome: list[Any] = []
-        ended = Event()
-
-        def solve() -> None:
-            try:
-                outcome.append(self._highs.run())
-            finally:
-                ended.set()
-
-        # Not by `join`: of a thread whose join is interrupted, Python 3.11 believes that it has ended.
-        solving = Thread(target=solve)
-        solving.start()
-        try:
-            while not ended.wait(_WAIT_S):
-                pass
-        except BaseException:
-            # HiGHS looks at this option in every iteration.
-            self._highs.setOptionValue("time_limit", 0.0)
-            ended.wait()
-            self._highs.setOptionValue("time_limit", inf)
-            self.forget_basis()
-            raise
-        finally:
-            solving.join()
-        return outcome[0]
 
     def forget_basis(self) -> None:
         """Make the next solve start cold: hot starts have known faults (HiGHS issues 3294 and 3194)."""

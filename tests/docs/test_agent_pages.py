@@ -7,7 +7,7 @@ import pytest
 from tests.docs.test_mechanism_pages import PAGES, worked
 from wattswap.cases.agents_proof import check_agents
 from wattswap.cases.contract import clear_case
-from wattswap.inputs.of_agents import OF_AGENTS
+from wattswap.inputs.no_run import OF_AGENTS
 
 PARAMETERS = {
     "bilateral": ("method", "tolerance", "max_iterations", "rho", "over_relaxation"),

@@ -6,12 +6,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from market.auctions.uniform import clear_exact
 from market.book import OrderBook
+from market.certificate import MilpGap
 from market.clearing import Clearing, PriceInterval, Trades, no_trade, of_trades
 from market.mechanism import Mechanism, Promises
 from market.rules import MarketRules
@@ -206,6 +208,22 @@ def forges_a_certificate(book: OrderBook, rules: MarketRules) -> Clearing:
     clearing = clear_exact(book, rules)
     assert clearing.certificate is not None
     return replace(clearing, certificate=replace(clearing.certificate, gap_nano=-1))
+
+
+class _Sure(MilpGap):
+    """Says that it holds, whatever its numbers are."""
+
+    holds = True
+
+
+@kills("certificate", 2, "but 0.09 more welfare is possible")
+def calls_nothing_the_optimum(book: OrderBook, rules: MarketRules) -> Clearing:
+    return replace(no_trade(book), certificate=_Sure(0, 1))
+
+
+@kills("certificate", 0, "which proves nothing")
+def states_a_certificate_of_its_own(book: OrderBook, rules: MarketRules) -> Clearing:
+    return replace(clear_exact(book, rules), certificate=SimpleNamespace(holds=True))
 
 
 _calls = count()

@@ -258,7 +258,10 @@ def _result(case: BookCase, clearing: Clearing, mechanism: str, grid: Grid | Non
     fee = np.maximum(clearing.charges_nano, 0)
     surplus = book.side * accepted * book.limit_micro_per_kwh - payment
     interval = clearing.node_price[0] if len(clearing.node_price) == 1 else None
-    average = clearing.average_price_micro_per_kwh(book)
+    # Between nodes with prices of their own nobody trades with anybody: the grid buys at one and sells at another.
+    prices = clearing.price_micro_per_kwh[accepted > 0]
+    by_node = len(clearing.node_price) > 1 and len(np.unique(prices)) > 1
+    average = None if by_node else clearing.average_price_micro_per_kwh(book)
     traded = clearing.traded_wh(book)
     proof = clearing.certificate
     of_grid = frozenset() if grid is None else GRID_DETAILS
@@ -277,7 +280,7 @@ def _result(case: BookCase, clearing: Clearing, mechanism: str, grid: Grid | Non
             _order_result(case, row, int(accepted[row]), int(payment[row] - fee[row]))
             for row in case.row.tolist()
         ],
-        "trades": _trades(case, clearing),
+        "trades": [] if by_node and clearing.trades is None else _trades(case, clearing),
         "participants": _participants(case, payment - fee, fee),
         "certificate": proof and _certificate(proof),
         **({} if grid is None else grid_results(grid, clearing)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,14 @@ from wattswap.cases.events import clear_event_case
 from wattswap.cases.horizon import clear_horizon_case
 from wattswap.cases.metered import clear_sharing_case
 from wattswap.cases.retailer import clear_retailer_case
-from wattswap.cases.storage import NAMES as STORAGE
 from wattswap.cases.storage import clear_storage
-from wattswap.errors import Problem, WattswapError, exit_code_of, is_expected
+from wattswap.errors import Problem, exit_code_of, is_expected, problems_of
 from wattswap.inputs.collector import CaseReader, InvalidCase
-from wattswap.inputs.of_agents import OF_AGENTS
+from wattswap.inputs.no_run import OF_AGENTS, OF_STORAGES
 
 Result = dict[str, Any]
+Tell = Callable[[str, list[Problem]], None]
+"""Called with the place of a case, and what is wrong with it."""
 _QUANTITIES = {"load_kwh", "generation_kwh", "supply_kwh", "demand_kwh"}
 """Keys of metered quantities, which a case may hold instead of orders."""
 
@@ -53,7 +54,7 @@ def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
         return clear_cooperative(case, mechanism)
     if mechanism in OF_AGENTS:
         return (clear_bilateral if mechanism == "bilateral" else clear_community)(case)
-    if mechanism in STORAGE:
+    if mechanism in OF_STORAGES:
         return clear_storage(case, mechanism)
     found = _named(mechanism)
     keys = set(case) if isinstance(case, Mapping) else set()
@@ -66,8 +67,13 @@ def clear_case(case: Mapping[str, Any], mechanism: str) -> Result:
     return clear_book_case(case, found)
 
 
-def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
+def clear_file(path: Path, mechanism: str, tell: Tell = lambda where, problems: None) -> Iterator[Result]:
     """Clear the case of a .json file, or one case per line of a .jsonl file.
+
+    Args:
+        path: The file.
+        mechanism: Its name.
+        tell: Called with the place and the problems of each case that cannot be cleared.
 
     Yields:
         A result per case, in order; for a case that cannot be cleared {"error": {"code", "message"}} with the exit
@@ -77,7 +83,7 @@ def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
         InvalidCase: The file is neither, or cannot be read.
         UnknownName: Names the nearest match.
     """
-    if mechanism not in (*METHODS, *OF_AGENTS, *STORAGE):
+    if mechanism not in (*METHODS, *OF_AGENTS, *OF_STORAGES):
         _named(mechanism)
     if path.suffix not in (".json", ".jsonl"):
         raise InvalidCase.of(str(path), "is neither a .json nor a .jsonl file", "name it by what it holds")
@@ -88,11 +94,11 @@ def clear_file(path: Path, mechanism: str) -> Iterator[Result]:
     except UnicodeDecodeError as unreadable:
         raise InvalidCase.of(str(path), f"is not UTF-8 text: {unreadable}", "save it as UTF-8") from None
     if path.suffix == ".json":
-        yield _clear_text(text, mechanism, path.name)
+        yield _clear_text(text, mechanism, path.name, tell)
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield _clear_text(line, mechanism, f"{path.name}:{number}")
+            yield _clear_text(line, mechanism, f"{path.name}:{number}", tell)
 
 
 def _named(mechanism: str) -> Mechanism:
@@ -100,10 +106,12 @@ def _named(mechanism: str) -> Mechanism:
     try:
         return MECHANISMS.get(mechanism)
     except UnknownName as unknown:
-        raise UnknownName("mechanism", mechanism, [*unknown.known, *METHODS, *OF_AGENTS, *STORAGE]) from None
+        raise UnknownName(
+            "mechanism", mechanism, [*unknown.known, *METHODS, *OF_AGENTS, *OF_STORAGES]
+        ) from None
 
 
-def _clear_text(text: str, mechanism: str, where: str) -> Result:
+def _clear_text(text: str, mechanism: str, where: str, tell: Tell) -> Result:
     try:
         case, twice = _parse(text)
         if twice:
@@ -112,7 +120,8 @@ def _clear_text(text: str, mechanism: str, where: str) -> Result:
     except Exception as error:
         if not is_expected(error):
             raise
-        problems = error.problems if isinstance(error, WattswapError) else [error]
+        problems = problems_of(error)
+        tell(where, problems)
         sentences = "; ".join(str(problem) for problem in problems)
         return {"error": {"code": int(exit_code_of(error)), "message": f"{where}: {sentences}"}}
 

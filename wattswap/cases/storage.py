@@ -14,7 +14,6 @@ from optimizer.storage.store import Demand, Store
 from optimizer.storage.whole import whole
 from wattswap.inputs.collector import CaseReader
 
-NAMES = ("community_storage",)
 DEFAULT_MINUTES = 60
 _KEYS = {"load_kwh", "generation_kwh", "retail_price", "feed_in_tariff", "storage"}
 _STORAGE = {"energy_kwh", "power_kw", "charge_efficiency", "discharge_efficiency", "initial_kwh"}

@@ -78,7 +78,8 @@ def _print_table_of_sizes(found: Mapping[str, Any], wide: bool) -> None:
     keep = [column.head for column in columns[1:]]
     key = Column("kWh", [f"{size['capacity_kwh']:g}" for size in sizes])
     years = "; years until the battery has paid itself back" * costs
-    print_columns(f"Amounts in {currency} a year{years}.", key, columns, keep=keep, wide=wide)
+    basis = f", extrapolated from {found['days']:g} days" * found["year_is_extrapolated"]
+    print_columns(f"Amounts in {currency} a year{basis}{years}.", key, columns, keep=keep, wide=wide)
 
 
 def _cells(rows: Sequence[Mapping[str, Any]], name: str, decimals: int, times: float = 1) -> list[str]:
@@ -98,7 +99,8 @@ def _answers(found: Mapping[str, Any]) -> list[str]:
         if capacity is None or (way is None and found["goal"] != "welfare"):
             continue
         figures = by_size[capacity][way] if way else by_size[capacity]
-        most = f"{fixed(figures['net_per_year'], 0)} {found['currency']} a year beyond its cost"
+        basis = ", extrapolated" * found["year_is_extrapolated"]
+        most = f"{fixed(figures['net_per_year'], 0)} {found['currency']} a year beyond its cost{basis}"
         lines.append(
             f"{words}, {capacity:g} kWh save most of these: {most}."
             + " It is the largest that was tried." * (capacity == max(by_size))

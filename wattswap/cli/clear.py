@@ -9,7 +9,7 @@ import typer
 
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, WideOption, import_modules
-from wattswap.errors import ExitCode
+from wattswap.errors import ExitCode, Problem, listed
 
 if TYPE_CHECKING:
     from optimizer.progress import Progress
@@ -29,10 +29,14 @@ def clear(
     from wattswap.cases.contract import clear_file
     from wattswap.cli.output import note, print_json
 
+    def tell(where: str, problems: list[Problem]) -> None:
+        if not json:
+            note(listed(problems, where))
+
     import_modules(module)
     code = 0
     with listening(lambda so_far: note(_said(so_far))):
-        for result in clear_file(file, mechanism):
+        for result in clear_file(file, mechanism, tell):
             error = result.get("error")
             if error is not None:
                 code = code or error["code"]
@@ -40,9 +44,7 @@ def clear(
                 code = code or int(ExitCode.INFEASIBLE)
             if json:
                 print_json(result)
-            elif error is not None:
-                note(f"Error: {error['message']}")
-            else:
+            elif error is None:
                 _print_case(result, wide)
     if code:
         raise typer.Exit(code)
@@ -57,6 +59,7 @@ def _said(so_far: Progress) -> str:
 
 
 def _print_case(result: dict[str, object], wide: bool) -> None:
+    """Print a result: facts, then its tables. A clearing without one price whose nodes have prices says so."""
     import pandas as pd
 
     from wattswap.cli.output import print_facts
@@ -69,7 +72,9 @@ def _print_case(result: dict[str, object], wide: bool) -> None:
         elif isinstance(value, dict):
             tables[name] = pd.DataFrame({"value": value})
         else:
-            facts[name] = value
+            facts[name] = round(value, 9) if isinstance(value, float) else value
+    if "nodes" in tables and facts.get("price") is None and result["status"] == "cleared":
+        facts |= dict.fromkeys(("price", "price_interval"), "by node")
     print_facts(facts)
     for name, frame in tables.items():
         if "value" not in frame:

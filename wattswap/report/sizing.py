@@ -67,7 +67,8 @@ def figure_of(found: Mapping[str, Any]) -> str:
     if not found["perfect_foresight"]:
         drawn = drawn[1:]
     capacities = [size["capacity_kwh"] for size in sizes]
-    text = f"{found['currency']} a year, by capacity in kWh: {found['title']}, {found['homes']} homes"
+    basis = f" (from {found['days']:g} days)" * found["year_is_extrapolated"]
+    text = f"{found['currency']} a year{basis}, by capacity in kWh: {found['title']}, {found['homes']} homes"
     return _drawn(text, capacities, drawn)
 
 

@@ -28,7 +28,7 @@ from market.rounds import MAX_ROUNDS
 from market.rules import Rationing, Solver
 from market.units import PPM
 from wattswap.errors import suggest
-from wattswap.inputs.of_agents import NO_RUN, OF_AGENTS
+from wattswap.inputs.no_run import NO_RUN
 from wattswap.scenario.fields import (
     Angle,
     ByHour,
@@ -321,8 +321,9 @@ class Market(Table):
     @field_validator("mechanism")
     @classmethod
     def _mechanism(cls, value: str, info: ValidationInfo) -> str:
-        if value in OF_AGENTS:
-            raise Wrong(f"{value} {NO_RUN[0]}", NO_RUN[1])
+        if value in NO_RUN:
+            what, cure = NO_RUN[value]
+            raise Wrong(f"{value} {what}", cure)
         mechanism = MECHANISMS.all().get(_known(value, "market.mechanism", "mechanism", info))
         if mechanism is not None and mechanism.promises.needs_grid:
             cure = "choose another mechanism, or clear a case with a grid by `wattswap clear`"

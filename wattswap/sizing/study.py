@@ -71,6 +71,11 @@ class Study:
         return self.asked.goal != "self_consumption"
 
     @property
+    def extrapolates(self) -> bool:
+        """Whether figures of a year are those of a season, multiplied."""
+        return self.homes.days < NEARLY_A_YEAR
+
+    @property
     def walks(self) -> bool:
         """Whether plans from forecasts were asked for."""
         return any(size.planned is not None for size in self.sizes)
@@ -94,6 +99,7 @@ class Study:
             "interval_minutes": setup.minutes,
             "zone": setup.zone,
             "days": homes.days,
+            "year_is_extrapolated": self.extrapolates,
             "goal": self.asked.goal,
             "perfect_foresight": self.foresight,
             "power_kw_per_kwh": float(self.asked.power_w_per_kwh / 1_000),
@@ -169,7 +175,7 @@ class Study:
         found = [_FORESIGHT[self.asked.goal]]
         if self.walks:
             found.append("By plan: planned a day ahead from forecasts, interval by interval.")
-        if self.homes.days < NEARLY_A_YEAR:
+        if self.extrapolates:
             found.append(
                 f"A year is {self.homes.days:g} {_days(self.homes.days)} times {self.homes.per_year:.2f}: a season is"
                 " not a year. Take a whole year for a decision."

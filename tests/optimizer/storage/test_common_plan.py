@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count, product
-from threading import Event
+from itertools import product
 
 import numpy as np
 import pytest
@@ -271,22 +270,3 @@ def test_the_least_peak_can_be_kept_and_less_cannot(seed: int) -> None:
             planner.plan(store, most_import_wh=least - 2 - len(demand.need_wh))
     done = whole(demand, store, planner.plan(store, least), least)
     assert (demand.net_wh + done.taken_wh).max() <= least + 15
-
-
-def test_a_session_that_was_interrupted_solves_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the middle of a solve: the next one of the same session gives the right answer."""
-    demand, store = community(7)
-    planner = Planner(demand, store)
-    right = planner.plan(store).cost_nano
-    wait, calls = Event.wait, count()
-
-    def interrupted(event: Event, timeout: float | None = None) -> bool:
-        if not next(calls):
-            raise KeyboardInterrupt
-        return wait(event, timeout)
-
-    monkeypatch.setattr("optimizer.solver.session._WAIT_S", 0.0)
-    monkeypatch.setattr("optimizer.solver.session.Event", type("Event", (Event,), {"wait": interrupted}))
-    with pytest.raises(KeyboardInterrupt):
-        planner.plan(replace(store, capacity_wh=2 * store.capacity_wh))
-    assert close(planner.plan(store).cost_nano, right)

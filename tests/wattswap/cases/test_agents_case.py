@@ -19,7 +19,7 @@ from wattswap.cases.contract import clear_case
 from wattswap.cli import main
 from wattswap.errors import ExitCode, Infeasible, exit_code_of
 from wattswap.inputs.collector import InvalidCase
-from wattswap.inputs.of_agents import OF_AGENTS
+from wattswap.inputs.no_run import NO_RUN
 
 FOUR: Case = {
     "agents": [
@@ -253,8 +253,8 @@ def test_agents_that_must_trade_and_cannot_are_named() -> None:
         assert exit_code_of(unbalanced.value) == ExitCode.INFEASIBLE
 
 
-@pytest.mark.parametrize("name", OF_AGENTS)
-def test_runs_and_comparisons_refuse_mechanisms_of_agents(
+@pytest.mark.parametrize("name", NO_RUN)
+def test_runs_and_comparisons_refuse_mechanisms_of_cases_alone(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -263,7 +263,7 @@ def test_runs_and_comparisons_refuse_mechanisms_of_agents(
             main(list(words))
         assert done.value.code in (2, 3)
         said = capsys.readouterr().err
-        assert f"{name} clears agents with quadratic costs, and homes of a run submit orders" in said
+        assert f"{name} {NO_RUN[name][0]}" in said
 
 
 def test_the_command_prints_tables_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

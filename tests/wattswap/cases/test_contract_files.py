@@ -18,7 +18,7 @@ from tests.kits.refusal_kit import KINDS, label
 from wattswap.cases.contract import clear_case, clear_file
 from wattswap.cases.cooperative import METHODS
 from wattswap.cli import main
-from wattswap.inputs.of_agents import OF_AGENTS
+from wattswap.inputs.no_run import OF_AGENTS
 
 
 def cleared(path: Path, text: str, name: str) -> list[Case]:

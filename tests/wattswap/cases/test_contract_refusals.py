@@ -35,7 +35,7 @@ from tests.kits.refusal_kit import INFINITY, NAN, VALID, label, one, sentences
 from wattswap.cases.book import clear_book_case
 from wattswap.cases.contract import InvalidCase, clear_case
 from wattswap.cases.cooperative import METHODS
-from wattswap.inputs.of_agents import OF_AGENTS
+from wattswap.inputs.no_run import OF_AGENTS
 
 
 @pytest.mark.parametrize(("name", "case"), VALID, ids=label)

@@ -17,6 +17,7 @@ from tests.kits.clear_cases import Case
 from tests.kits.plugin_kit import command, own_registries, written
 from tests.kits.refusal_kit import one, sentences
 from wattswap.cases.contract import clear_case
+from wattswap.cli import main
 from wattswap.errors import UsageError
 from wattswap.selection import read_choices
 
@@ -243,3 +244,39 @@ def test_a_grid_written_as_a_case_is_read_back_as_the_same_grid() -> None:
         assert [accepted[str(i)] for i in book.ids] == expected.accepted_wh.tolist()
         prices = [None if n["price"] is None else round(1e6 * n["price"]) for n in found["nodes"]]
         assert prices == [None if one is None else one.price for one in expected.node_price]
+
+
+def two_nodes(limit_kw: float, node: str = "town") -> Case:
+    """A seller on a farm and a buyer in the town, and the line between them."""
+    offer, bid = order(0, "sell", "farm") | {"price_per_kwh": 0.1}, order(1, "buy", node)
+    lines = [line("cable", "farm", "town", limit_kw=limit_kw)]
+    return {"orders": [offer, bid], "grid": {"kind": "dc", "nodes": ["farm", "town"], "lines": lines}}
+
+
+def test_a_clearing_at_different_prices_by_node_states_no_one_price_and_no_pairs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apart, alike = (clear_case(two_nodes(limit), "nodal_price") for limit in (0.5, 5))
+    assert [node["price"] for node in apart["nodes"]] == [0.1, 0.2]
+    assert (apart["price"], apart["price_interval"], apart["trades"]) == (None, None, [])
+    assert alike["price"] == 0.15
+    assert len(alike["trades"]) == 1
+    file = tmp_path / "case.json"
+    file.write_text(json.dumps(two_nodes(0.5)), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["clear", str(file), "-m", "nodal_price"])
+    assert "price             by node\n" in capsys.readouterr().out
+
+
+def test_several_mistakes_of_a_case_are_printed_one_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "case.json"
+    file.write_text(json.dumps(two_nodes(-1, "city")), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["clear", str(file), "-m", "nodal_price"])
+    assert capsys.readouterr().err.splitlines() == [
+        "Error: case.json: 2 problems",
+        "  orders[1].node: 'city' is not a node of the grid; known: farm, town",
+        "  grid.lines[0].limit_kw: is -1; give at least 0; the sign never gives the direction",
+    ]
