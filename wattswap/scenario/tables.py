@@ -324,9 +324,6 @@ class Market(Table):
         if value in OF_AGENTS:
             raise Wrong(f"{value} {NO_RUN[0]}", NO_RUN[1])
         mechanism = MECHANISMS.all().get(_known(value, "market.mechanism", "mechanism", info))
-        if mechanism is not None and mechanism.promises.needs_grid:
-            cure = "choose another mechanism, or clear a case with a grid by `wattswap clear`"
-            raise Wrong(f"{value} needs a grid, which a run of homes does not have", cure)
         if mechanism is not None and mechanism.scope == "horizon":
             cure = "choose another mechanism, or clear a case with periods by `wattswap clear`"
             raise Wrong(
