@@ -140,8 +140,6 @@ def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
         except UsageError as refused:
             read.problems += refused.problems
             continue
-        if choice.mechanism.promises.needs_grid:
-            read.note(where, "needs a grid, which a comparison of homes does not have")
         if choice.mechanism.promises.needs_zones:
             read.note(where, "needs zones, which a comparison of homes does not have")
         if choice.mechanism.scope == "horizon":

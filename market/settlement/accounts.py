@@ -62,11 +62,14 @@ class Postings:
             `local_wh` is imbalance settled inside the community: positive bought from, negative sold to other members.
         members: Number of member rows.
         external: Number of rows of external accounts.
+        back_wh: On a grid, what of its retail energy each member returned to the connection at its price; None where
+            nobody did. [Wh]
     """
 
     lines: IntArray
     members: int
     external: int = 0
+    back_wh: IntArray | None = None
 
     def column(self, name: str) -> IntArray:
         """One column over all accounts."""

@@ -31,6 +31,7 @@ from market.settlement.accounts import (
 )
 from market.settlement.imbalance import Deviations, ImbalanceRule, delivered_wh
 from market.settlement.tariff import AnyPrices, HomePrices, IntervalPrices
+from market.settlement.zones import GridTerms, Rent, pass_on, rent_shares, returned_wh, within
 from market.units import INT64_SAFE, BoolArray, IntArray, largest_remainder
 
 POOLED = ImbalanceRule()
@@ -48,6 +49,7 @@ def settle(
     takes_part: BoolArray | None = None,
     rank: IntArray | None = None,
     external: int = 0,
+    grid: GridTerms | None = None,
 ) -> Postings:
     """Settle one interval.
 
@@ -55,7 +57,8 @@ def settle(
     What it then needs or offers beyond its trades is its imbalance. Where the rule nets imbalances and a kWh from a
     neighbour gains anything, needs and offers meet in proportion (largest remainder in whole Wh) on the terms of the
     rule; the rest is settled with the retailer. An external account delivers and takes exactly what it trades. Losses
-    are posted with the grid operator.
+    are posted with the grid operator. On a grid only homes of one zone net, see `market.settlement.zones`; an external
+    account is then its connection, and the surplus of the trades the congestion rent.
 
     Args:
         book: The orders; participants from the number of members on are external accounts.
@@ -69,6 +72,7 @@ def settle(
             get no share of a pool. All, when left out.
         rank: A permutation of the members by random draw, which settles ties; the earlier member when left out.
         external: Number of external accounts.
+        grid: Zones and rent, where the market has a grid.
 
     Returns:
         Balanced postings.
@@ -93,35 +97,64 @@ def settle(
     both = np.minimum(import_wh, export_wh)
     net_wh, traded_wh = import_wh - export_wh, member[:, BOUGHT] - member[:, SOLD]
     need, offer = np.maximum(net_wh - traded_wh, 0), np.maximum(traded_wh - net_wh, 0)
+    back_in = back_out = np.zeros_like(need)
+    if grid is not None:
+        pass_on(outside, prices.main)
+        back_in, back_out = returned_wh(need, offer, outside, grid, rank)
+        need, offer = need - back_in, offer - back_out
+    present = np.ones(members, dtype=np.int64) if takes_part is None else takes_part.astype(np.int64)
     if rule.netted and (one := _of_one_retailer(prices, rule)).local_gain_micro_per_kwh >= 0:
-        netted_wh = min(int(need.sum()), int(offer.sum()))
-        if netted_wh:
+        for rows, price in _parts(book, clearing, rule, one, grid):
+            ranks = rank if rank is None or grid is None else np.argsort(np.argsort(rank[rows]))
+            found = _netted(need[rows], offer[rows], ranks)
+            if found is None:
+                continue
             deviations = Deviations(
-                need_wh=need,
-                offer_wh=offer,
-                in_wh=largest_remainder(need, netted_wh, rank),
-                out_wh=largest_remainder(offer, netted_wh, rank),
-                delivered_wh=delivered_wh(net_wh, traded_wh),
-                weight_wh=weight_wh,
-                takes_part=np.ones(members, dtype=np.int64)
-                if takes_part is None
-                else takes_part.astype(np.int64),
-                rank=rank,
-                price_micro_per_kwh=clearing.average_price_micro_per_kwh(book) if rule.needs_price else None,
+                need_wh=need[rows],
+                offer_wh=offer[rows],
+                in_wh=found[0],
+                out_wh=found[1],
+                delivered_wh=delivered_wh(net_wh[rows], traded_wh[rows]),
+                weight_wh=None if weight_wh is None else weight_wh[rows],
+                takes_part=present[rows],
+                rank=ranks,
+                price_micro_per_kwh=price,
             )
-            member[:, LOCAL] = deviations.in_wh - deviations.out_wh
-            member[:, IMBALANCE] = rule.amounts_nano(deviations, one)
-            need, offer = need - deviations.in_wh, offer - deviations.out_wh
-    member[:, RETAIL_IMPORT] = need + both
-    member[:, RETAIL_EXPORT] = offer + both
-    _post_outside(lines, members, traders, prices)
+            member[rows, LOCAL] = deviations.in_wh - deviations.out_wh
+            member[rows, IMBALANCE] = rule.amounts_nano(deviations, one)
+    need, offer = need - np.maximum(member[:, LOCAL], 0), offer - np.maximum(-member[:, LOCAL], 0)
+    member[:, RETAIL_IMPORT] = need + back_in + both
+    member[:, RETAIL_EXPORT] = offer + back_out + both
+    back = back_in + back_out
+    _post_outside(lines, members, traders, prices, back)
     lines[traders + GRID_OPERATOR, LOSS] = clearing.losses_wh
-    lines[traders + MARKET_OPERATOR, TRADE] = surplus_nano
+    _post_surplus(lines, members, traders, surplus_nano, None if grid is None else grid.rent, present, rank)
     lines[traders + MARKET_OPERATOR, IMBALANCE] = -member[:, IMBALANCE].sum()
     lines.flags.writeable = False
-    postings = Postings(lines, members, external)
+    postings = Postings(lines, members, external, back if back.any() else None)
     check_balanced(postings)
     return postings
+
+
+_Part = tuple[slice | IntArray, int | None]
+"""Homes that net with each other, and the price at which they do where the rule needs one. [micro-currency/kWh]"""
+
+
+def _parts(
+    book: OrderBook, clearing: Clearing, rule: ImbalanceRule, prices: IntervalPrices, grid: GridTerms | None
+) -> list[_Part]:
+    """All homes, or those of each zone of a grid."""
+    if grid is not None:
+        return [(homes, within(price, prices)) for homes, price in grid.parts()]
+    return [(slice(None), clearing.average_price_micro_per_kwh(book) if rule.needs_price else None)]
+
+
+def _netted(need: IntArray, offer: IntArray, rank: IntArray | None) -> tuple[IntArray, IntArray] | None:
+    """What of needs and offers meets, in proportion on each side; None where nothing does. [Wh]"""
+    netted_wh = min(int(need.sum()), int(offer.sum()))
+    if not netted_wh:
+        return None
+    return largest_remainder(need, netted_wh, rank), largest_remainder(offer, netted_wh, rank)
 
 
 def _of_one_retailer(prices: AnyPrices, rule: ImbalanceRule) -> IntervalPrices:
@@ -137,8 +170,8 @@ def _of_one_retailer(prices: AnyPrices, rule: ImbalanceRule) -> IntervalPrices:
     return prices
 
 
-def _post_outside(lines: IntArray, members: int, traders: int, prices: AnyPrices) -> None:
-    """Post what the retailer and the grid operator get and pay."""
+def _post_outside(lines: IntArray, members: int, traders: int, prices: AnyPrices, back_wh: IntArray) -> None:
+    """Post what the retailer and the grid operator get and pay; of what is returned nobody keeps a margin."""
     member = lines[:members]
     imported, exported = member[:, RETAIL_IMPORT], member[:, RETAIL_EXPORT]
     member[:, RETAIL] = exported * prices.feed_in_micro_per_kwh - imported * prices.import_micro_per_kwh
@@ -146,8 +179,30 @@ def _post_outside(lines: IntArray, members: int, traders: int, prices: AnyPrices
     # grid operator gets exactly local fee x local flow + remote fee x remote flow.
     remote_extra = prices.grid_fee_remote_micro_per_kwh - prices.grid_fee_local_micro_per_kwh
     member[:, GRID_FEE] = -(member[:, IMPORT] * prices.grid_fee_local_micro_per_kwh + imported * remote_extra)
-    lines[traders + RETAILER, RETAIL] = -member[:, RETAIL].sum()
-    lines[traders + GRID_OPERATOR, GRID_FEE] = -member[:, GRID_FEE].sum()
+    if back_wh.any():
+        one = prices.main
+        member[:, RETAIL] += back_wh * (one.import_micro_per_kwh - one.feed_in_micro_per_kwh)
+        member[:, GRID_FEE] += back_wh * remote_extra
+    lines[traders + RETAILER, RETAIL] = -lines[:traders, RETAIL].sum()
+    lines[traders + GRID_OPERATOR, GRID_FEE] = -lines[:traders, GRID_FEE].sum()
+
+
+def _post_surplus(
+    lines: IntArray,
+    members: int,
+    traders: int,
+    surplus_nano: int,
+    rent: Rent | None,
+    takes_part: IntArray,
+    rank: IntArray | None,
+) -> None:
+    """Post what the trades leave: with the market operator, or as the rent of a grid."""
+    if rent is Rent.MEMBERS:
+        shares = rent_shares(surplus_nano, takes_part, rank)
+        lines[:members, TRADE] += shares
+        surplus_nano -= int(shares.sum())
+    keeps = MARKET_OPERATOR if rent is None else GRID_OPERATOR
+    lines[traders + keeps, TRADE] = surplus_nano
 
 
 def _post_trades(trader: IntArray, book: OrderBook, clearing: Clearing) -> int:

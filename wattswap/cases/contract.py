@@ -6,11 +6,7 @@ from the text of the JSON and rounded once, half to even: energy to Wh, prices t
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal, InvalidOperation
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +22,8 @@ from wattswap.cases.metered import clear_sharing_case
 from wattswap.cases.retailer import clear_retailer_case
 from wattswap.cases.storage import clear_storage
 from wattswap.errors import Problem, exit_code_of, is_expected, problems_of
-from wattswap.inputs.collector import CaseReader, InvalidCase
+from wattswap.inputs.collector import InvalidCase
+from wattswap.inputs.json_text import parsed
 from wattswap.inputs.no_run import OF_AGENTS, OF_STORAGES
 
 Result = dict[str, Any]
@@ -113,7 +110,7 @@ def _named(mechanism: str) -> Mechanism:
 
 def _clear_text(text: str, mechanism: str, where: str, tell: Tell) -> Result:
     try:
-        case, twice = _parse(text)
+        case, twice = parsed(text)
         if twice:
             raise InvalidCase(*twice, *_wrong_with(case, mechanism))
         return clear_case(case, mechanism)
@@ -136,27 +133,3 @@ def _wrong_with(case: Any, mechanism: str) -> list[Problem]:
         if not is_expected(error):
             raise
     return []
-
-
-def _parse(text: str) -> tuple[Any, list[Problem]]:
-    """Read the JSON of a case; also a problem for every key that one of its objects holds twice."""
-    read = CaseReader()
-    try:
-        return json.loads(text, parse_float=Decimal, object_pairs_hook=partial(_object, read)), read.problems
-    except json.JSONDecodeError as broken:
-        place = f"line {broken.lineno}, column {broken.colno}"
-        raise InvalidCase.of(place, f"this is not JSON: {broken.msg}") from None
-    except InvalidOperation:
-        raise InvalidCase.of("", "the JSON holds a number beyond all bounds") from None
-    except RecursionError:
-        raise InvalidCase.of("", "the JSON is nested too deeply to be a case") from None
-    except ValueError as broken:  # a whole number of thousands of digits
-        raise InvalidCase.of("", f"the JSON cannot be read: {broken}") from None
-
-
-def _object(read: CaseReader, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        for key in sorted(key for key, times in Counter(key for key, _ in pairs).items() if times > 1):
-            read.note(key, "this key is given twice", "keep one")
-    return found

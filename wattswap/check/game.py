@@ -21,16 +21,15 @@ from market.clearing import Clearing
 from market.settlement.accounts import TRADE
 from market.settlement.baseline import baseline_nano
 from market.settlement.imbalance import ImbalanceRule
-from market.settlement.settle import settle
 from market.settlement.tariff import IntervalPrices
 from market.units import BoolArray, IntArray
 from wattswap.check.deviations import Deviation, joined, of_home, same
 from wattswap.errors import UsageError
 from wattswap.runs.interval import (
-    arrival_order,
     clear_book,
     closed_book,
     columns_of,
+    posted,
     read_meters,
     sent_orders,
     step,
@@ -271,18 +270,7 @@ def settled_nano(
     setup: Setup, i: int, book: OrderBook, clearing: Clearing, moment: Moment, rule: ImbalanceRule | None
 ) -> IntArray:
     """What each home is credited for a clearing of the i-th interval and its meters. [nano-currency]"""
-    rule = rule or setup.imbalance_rule
-    postings = settle(
-        book,
-        clearing,
-        moment.import_wh,
-        moment.export_wh,
-        moment.prices,
-        rule=rule,
-        weight_wh=setup.weight_wh(i) if rule.needs_weights else None,
-        takes_part=moment.takes_part,
-        rank=arrival_order(setup.seed, setup.start_of(i), setup.members) if rule.netted else None,
-    )
+    postings = posted(setup, i, book, clearing, moment.import_wh, moment.export_wh, rule)
     credited: IntArray = postings.lines[: postings.members, TRADE:].sum(axis=1)
     return credited
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from wattswap.canonical_json import canonical_json
-from wattswap.errors import Problem, UsageError
+from wattswap.errors import InvalidScenario, Problem, UsageError
 from wattswap.runs.manifest import code_sha256
+from wattswap.scenario.grid import faults_of_grid
 from wattswap.scenario.load import TEMPLATES, Scenario
 from wattswap.selection import Choice
 
@@ -122,6 +123,7 @@ def make_plan(
 
     Raises:
         UsageError: No seed, a seed twice or below 0, or two points of one name.
+        InvalidScenario: A mechanism needs a grid that a point does not have, or cannot use what it has.
     """
     problems = []
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds, default=0) < 0:
@@ -129,8 +131,22 @@ def make_plan(
         problems.append(Problem("seeds", f"are {given}", "give at least one, each once, from 0 up"))
     if len({point.name for point in points}) < len(points):
         problems.append(Problem("--vary", "names the same setting twice", "give each value once"))
+    off_grid = [
+        problem
+        for point in points
+        for choice in choices
+        for key, what, cure in faults_of_grid(
+            point.scenario.grid,
+            choice.mechanism.name,
+            point.scenario.market.rounds,
+            bool(point.scenario.homes.tariffs),
+        )
+        for problem in point.scenario.invalid(key, what, cure).problems
+    ]
     if problems:
         raise UsageError(*problems)
+    if off_grid:
+        raise InvalidScenario(*dict.fromkeys(off_grid))
     return Plan(tuple(points), choices, tuple(seeds), tuple(modules))
 
 

@@ -23,6 +23,7 @@ from p2p.roles.exchange.tape import COLUMNS, PublicTape, make_pages
 from p2p.wire.messages import OrderMessage, ReadingMessage, message_id, terms_of
 from wattswap.errors import VerificationFailed
 from wattswap.runs.chain_writer import args_of
+from wattswap.runs.grid import of_homes
 from wattswap.runs.interval import (
     IntervalRecord,
     clear_book,
@@ -117,6 +118,7 @@ def registers(
     setup: Setup, book: OrderBook, clearing: Clearing, readings: tuple[ReadingMessage, ...]
 ) -> tuple[IntArray, IntArray]:
     """Registers by home; a home that did not report is settled as if it metered what it traded. [Wh]"""
+    book, clearing = of_homes(book, clearing, len(setup.roster))
     accepted = clearing.accepted_wh
     imported, exported = np.zeros((2, len(setup.roster)), dtype=np.int64)
     np.add.at(imported, book.participant[book.side > 0], accepted[book.side > 0])

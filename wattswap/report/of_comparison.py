@@ -146,7 +146,7 @@ def _curve(comparison: ComparisonFolder, label: str, point: str, seed: int, star
     clearing = setup.mechanism.clear(book, setup.rules_at(row))
     rows = pd.DataFrame(
         {
-            "household": np.array(setup.roster)[book.participant],
+            "household": np.array([*setup.roster, *setup.accounts])[book.participant],
             "side": book.side,
             "energy_wh": book.energy_wh,
             "limit_micro_per_kwh": book.limit_micro_per_kwh,

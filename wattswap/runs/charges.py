@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents.state import whole_from_json
-from market.settlement.accounts import RETAIL_IMPORT
+from market.settlement.accounts import BOUGHT, RETAIL_IMPORT
 from market.settlement.charges import local_days, months_of, peak_nano, standing_nano
 from market.units import IntArray
 from wattswap.runs.interval import IntervalRecord
@@ -36,13 +36,22 @@ class Charges:
         # Of what the tariff does not have, a checkpoint keeps nothing.
         taxed = self._homes if self._added.vat_ppm else 0
         measured = self._homes if self._added.peak_micro_per_kw_month else 0
+        # Of the retailer's energy, what has the feed-in price and no remote fee: sold outside and not given.
+        added = self._added.levied or self._added.vat_ppm
+        self._left_wh = np.zeros(self._homes if added and setup.nodal is not None else 0, dtype=np.int64)
         self._retail_vat_nano = np.zeros(taxed, dtype=np.int64)
         self._peak_wh = np.zeros((len(months), measured), dtype=np.int64)
 
     def add(self, record: IntervalRecord) -> None:
         """Add the next interval."""
+        postings = record.settled.postings
+        outside = postings.lines[self._homes : self._homes + postings.external]
+        left_wh = postings.back_wh if outside[:, BOUGHT].any() else None
+        if left_wh is not None and len(self._left_wh):
+            self._left_wh += left_wh
         if self._added.vat_ppm:
-            bought_wh = record.settled.postings.lines[: self._homes, RETAIL_IMPORT]
+            bought_wh = postings.lines[: self._homes, RETAIL_IMPORT]
+            bought_wh = bought_wh if left_wh is None else bought_wh - left_wh
             self._retail_vat_nano += bought_wh * self._setup.tariffs.vat_micro_per_kwh(self._done)
         if self._added.peak_micro_per_kw_month:
             highest = self._peak_wh[self._month[self._done]]
@@ -55,6 +64,7 @@ class Charges:
         if not (self._added.levied or self._added.vat_ppm):
             return fixed
         tariff, remote = self._tariff, bills["retail_import_wh"]
+        remote = remote - self._left_wh if len(self._left_wh) else remote
         local = bills["import_wh"] - remote
         fee = local * tariff.grid_fee_local_micro_per_kwh + remote * tariff.grid_fee_remote_micro_per_kwh
         found = fixed | {"grid_fee_net_nano": -fee}
@@ -106,6 +116,7 @@ class Charges:
             "done": self._done,
             "retail_vat_nano": self._retail_vat_nano.tolist(),
             "peak_wh": self._peak_wh.tolist(),
+            "left_wh": self._left_wh.tolist(),
         }
 
     def restore(self, saved: Mapping[str, Any], done: int) -> None:
@@ -125,3 +136,4 @@ class Charges:
             "retail_vat_nano", saved["retail_vat_nano"], self._retail_vat_nano.shape
         )
         self._peak_wh[:] = whole_from_json("peak_wh", saved["peak_wh"], self._peak_wh.shape)
+        self._left_wh[:] = whole_from_json("left_wh", saved["left_wh"], self._left_wh.shape)

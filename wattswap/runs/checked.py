@@ -14,6 +14,7 @@ from p2p.blocks.members import ALWAYS
 from wattswap.errors import InvalidScenario, is_expected, problems_of
 from wattswap.runs.amounts import refuse_too_much_money
 from wattswap.runs.faults import Faults
+from wattswap.runs.grid import RunGrid, grid_of, refuse_off_grid
 from wattswap.runs.homes import (
     Behaviours,
     behaviours_of,
@@ -61,6 +62,7 @@ class Checked:
     dropped_homes: tuple[str, ...]
     undrawn_homes: tuple[str, ...]
     weather: Weather
+    grid: RunGrid | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +130,7 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
     if span is None:
         wrong.of(partial(refuse_strangers, scenario, meter.households, undrawn), None)
         _of_homes(scenario, meter, undrawn, wrong)
+        wrong.of(partial(grid_of, scenario, read.households, meter.households, meter.minutes), None)
         return None
     lead = agent_rules(scenario, span.minutes).lead
     days = max(history_days(scenario), DAYS + 1, least_history_days)
@@ -143,6 +146,9 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
         devices = homes.devices or {}
         wrong.of(partial(refuse_without_weather, scenario, meter.households, devices, weather), None)
     wrong.of(partial(refuse_with_several_tariffs, scenario, imbalance_rule(scenario).netted), None)
+    grid = wrong.of(partial(grid_of, scenario, read.households, meter.households, span.minutes), None)
+    if tariffs is not None and not (scenario.grid is not None and grid is None):
+        wrong.of(partial(refuse_off_grid, scenario, grid, tariffs.gross[0]), None)
     keys = wrong.of(partial(Keys.of, scenario), None)
     if (
         wrong.error is not None
@@ -171,6 +177,7 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
         dropped_homes=dropped,
         undrawn_homes=undrawn,
         weather=weather,
+        grid=grid,
     )
 
 

@@ -24,11 +24,13 @@ from market.random import interval_seed, words_of
 from market.rounds import ROUND
 from market.settlement.accounts import BOUGHT, SOLD, TRADE, Postings
 from market.settlement.baseline import baseline_nano, bound_nano, imbalance_cost_nano, netting_nano
+from market.settlement.imbalance import ImbalanceRule
 from market.settlement.settle import settle
 from market.settlement.tariff import AnyPrices
 from market.units import MICRO_PER_UNIT, Int8Array, IntArray
 from p2p.batches.roots import book_root, clearing_root, prices_root
 from p2p.wire.messages import PriceLine
+from wattswap.runs.grid import RunGrid, of_homes
 from wattswap.runs.rounds import Rounds, check_cleared
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class IntervalRecord:
         clear_ns: Time that the clearing took. [ns]
         accounts: Names of the external accounts, which participants of the book count behind the roster.
         decisions_root: Root of the log of the agents' decisions, where one is kept.
+        grid: Lines between the homes, where the scenario has any.
     """
 
     start_s: int
@@ -76,6 +79,7 @@ class IntervalRecord:
     clear_ns: int
     decisions_root: bytes | None = None
     accounts: tuple[str, ...] = ()
+    grid: RunGrid | None = None
 
     def with_devices(self, columns: Mapping[str, IntArray]) -> IntervalRecord:
         """The record with what only the homes know, such as battery contents.
@@ -164,7 +168,7 @@ def step(
     if meters is None:
         community.agree(position_wh(setup, book, clearing)[community.members])
         meters = read_meters(setup, community, i)
-    community.learn(book, clearing)
+    community.learn(*of_homes(book, clearing, len(setup.roster)))
     record = settled_interval(
         setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns
     )
@@ -295,6 +299,10 @@ def closed_book(
         assert net_wh is not None, "no readings before the book of metered quantities"
         energy_wh = metered_wh(participant, side, net_wh)
     start_s, limit = setup.start_of(i), limit_micro_per_kwh
+    if setup.nodal is not None:
+        participant, side, energy_wh, limit, node = setup.nodal.with_connection(
+            setup.prices.at(i), participant, side, energy_wh, limit
+        )
     try:
         return build_book(
             setup.seed, start_s, participant, side, energy_wh, limit, node, terms, number=number
@@ -351,19 +359,8 @@ def settled_interval(
         export_wh: Metered export per home. [Wh]
         columns: What devices say, by name; what is behind the meters is added here.
     """
-    prices, accounts, rule = setup.tariffs.at(i), setup.accounts, setup.imbalance_rule
-    postings = settle(
-        book,
-        clearing,
-        import_wh,
-        export_wh,
-        prices,
-        rule=rule,
-        weight_wh=setup.weight_wh(i) if rule.needs_weights else None,
-        takes_part=setup.takes_part(i),
-        rank=arrival_order(setup.seed, setup.start_of(i), setup.members) if rule.netted else None,
-        external=len(accounts),
-    )
+    prices, accounts = setup.tariffs.at(i), setup.accounts
+    postings = posted(setup, i, book, clearing, import_wh, export_wh)
     settled = Settled(
         postings,
         baseline_nano(import_wh, export_wh, prices),
@@ -383,7 +380,41 @@ def settled_interval(
         {},
         clear_ns,
         accounts=accounts,
+        grid=setup.grid,
     ).with_devices({**columns, **setup.behind_meter(i, columns)})
+
+
+def posted(
+    setup: Setup,
+    i: int,
+    book: OrderBook,
+    clearing: Clearing,
+    import_wh: IntArray,
+    export_wh: IntArray,
+    rule: ImbalanceRule | None = None,
+) -> Postings:
+    """The postings of a clearing of the i-th interval against the meters.
+
+    Args:
+        import_wh: Metered import per home. [Wh]
+        export_wh: Metered export per home. [Wh]
+        rule: How imbalances are settled; as the scenario says when left out.
+    """
+    rule, nodal = rule or setup.imbalance_rule, setup.nodal
+    ranked = rule.netted or nodal is not None
+    return settle(
+        book,
+        clearing,
+        import_wh,
+        export_wh,
+        setup.tariffs.at(i),
+        rule=rule,
+        weight_wh=setup.weight_wh(i) if rule.needs_weights else None,
+        takes_part=setup.takes_part(i),
+        rank=arrival_order(setup.seed, setup.start_of(i), setup.members) if ranked else None,
+        external=len(setup.accounts),
+        grid=None if nodal is None else nodal.terms(book, clearing),
+    )
 
 
 def arrival_order(seed: int, start_s: int, participant: IntArray) -> IntArray:

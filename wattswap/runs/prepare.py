@@ -44,6 +44,7 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.runs.checked import checked
+from wattswap.runs.grid import CONNECTION, RunGrid, refuse_off_grid
 from wattswap.runs.homes import (
     behaviours_of,
     preferences_of,
@@ -80,6 +81,7 @@ class Setup:
         dropped_homes: Ids of homes that were left out for missing readings.
         undrawn_homes: Ids of those that a sample of the homes leaves out.
         weather: Measured weather, one value per row of `meter`.
+        grid: Lines between the homes; None where the scenario has none.
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
         given_members: The homes that it commits to; None in the same case.
     """
@@ -104,6 +106,7 @@ class Setup:
     dropped_homes: tuple[str, ...] = ()
     undrawn_homes: tuple[str, ...] = ()
     weather: Weather = field(default_factory=dict)
+    grid: RunGrid | None = None
     given_genesis: Genesis | None = None
     given_members: Members | None = None
 
@@ -150,6 +153,11 @@ class Setup:
     def reacts(self) -> bool:
         """Whether homes live an interval by what they have agreed in its market."""
         return not self.metered and any(CONTROLLERS.get(name).reacts for name in self.controllers)
+
+    @property
+    def nodal(self) -> RunGrid | None:
+        """The grid on which the market clears; None where the mechanism uses none, whether there is one or not."""
+        return self.grid if self.mechanism.promises.needs_grid else None
 
     @property
     def rounds(self) -> int:
@@ -216,6 +224,7 @@ class Setup:
             seed=interval_seed(self.rules.seed, self.start_of(i)),
             retail_micro_per_kwh=int(self.prices.import_micro_per_kwh[i]),
             feed_in_micro_per_kwh=int(self.prices.feed_in_micro_per_kwh[i]),
+            grid=None if self.nodal is None else self.nodal.grid,
         )
 
     def community(self, home: int | None = None) -> Homes:
@@ -324,8 +333,10 @@ class Setup:
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """Names of the external accounts of the chain; a scenario declares none yet."""
-        return () if self.given_genesis is None else self.given_genesis.accounts
+        """Names of the external accounts of the chain: the grid connection, where the market clears on a grid."""
+        if self.given_genesis is not None:
+            return self.given_genesis.accounts
+        return () if self.nodal is None else (CONNECTION,)
 
     @property
     def _limits(self) -> Limits:
@@ -445,4 +456,5 @@ def under(setup: Setup, scenario: Scenario) -> Setup:
         keys=Keys.of(scenario),
     )
     refuse_with_several_tariffs(scenario, changed.imbalance_rule.netted)
+    refuse_off_grid(scenario, changed.grid, changed.prices)
     return changed

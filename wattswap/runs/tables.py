@@ -17,6 +17,7 @@ import numpy as np
 from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS
 from market.units import IntArray
 from wattswap.runs.chain_writer import Committed
+from wattswap.runs.grid_columns import grid_lists
 from wattswap.runs.interval import IntervalRecord
 from wattswap.runs.layout import PARTS, TABLES, table_file
 from wattswap.runs.totals import BEHIND_METER, interval_columns
@@ -140,7 +141,7 @@ class Tables:
         return self._with_metadata(
             {
                 "interval_start": self._starts([len(record.book) for record in records]),
-                "household": self._names(column("participant"), self._roster),
+                "household": self._names(column("participant"), (*self._roster, *records[0].accounts)),
                 "side": column("side"),
                 "energy_wh": column("energy_wh"),
                 "limit_micro_per_kwh": column("limit_micro_per_kwh"),
@@ -197,6 +198,7 @@ class Tables:
         table: dict[str, Any] = {"interval_start": self._starts([1] * len(records))}
         table |= {name: pa.array(column, pa.int64()) for name, column in columns.items()}
         table |= {name: pa.array(column, pa.binary(32)) for name, column in roots.items()}
+        table |= {name: pa.array(rows, pa.list_(pa.int64())) for name, rows in grid_lists(records).items()}
         return self._with_metadata(table)
 
 

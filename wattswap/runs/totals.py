@@ -16,18 +16,22 @@ from market.errors import AmountTooLarge
 from market.metrics.table import Result, system_facts
 from market.rounds import offered_wh
 from market.settlement.accounts import (
+    BOUGHT,
     COLUMNS,
     EXPORT,
     IMPORT,
     LOCAL,
     RETAIL_EXPORT,
     RETAIL_IMPORT,
+    SOLD,
     SYSTEM_ACCOUNTS,
     TRADE,
 )
 from market.units import INT64_SAFE, IntArray
 from wattswap.runs.charges import Charges
 from wattswap.runs.going_without import GoingWithout
+from wattswap.runs.grid import of_homes
+from wattswap.runs.grid_columns import grid_columns
 from wattswap.runs.interval import IntervalRecord
 from wattswap.runs.prepare import Setup
 
@@ -54,9 +58,11 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
     `import_micro_per_kwh` and `feed_in_micro_per_kwh` are those of homes without another retailer,
     `members_nano` what all homes are credited, `baseline_nano` what they would be without a market,
     `netting_nano` what of the difference the imbalance rule brings, and `bound_nano` the most that the
-    difference can be.
+    difference can be. On a grid these are of the homes' orders; what homes bought and sold outside at its root counts
+    as energy of the retailer. Where there is a grid, the columns of `grid_columns` follow.
     """
-    books, clearings = [_offered(r) for r in records], [r.clearing for r in records]
+    pairs = [of_homes(_offered(r), r.clearing, len(r.roster)) for r in records]
+    books, clearings = [book for book, _ in pairs], [clearing for _, clearing in pairs]
     ends = np.cumsum([len(book) for book in books])
 
     def joined(arrays: Iterable[IntArray]) -> IntArray:
@@ -78,7 +84,10 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
     gain = side * (accepted * limit - amount) - charge
     turnover, buys = amount + side * np.minimum(charge, 0), side > 0
     prices, best = [c.node_price[0] for c in clearings], [optimum(book) for book in books]
-    traded = [half // 2 for half in sums(accepted)]
+    bought_wh, sold_wh = sums(accepted * buys), sums(accepted * ~buys)
+    # On a grid homes trade with the outside too: what neighbours traded is the smaller side.
+    traded = [min(pair) for pair in zip(bought_wh, sold_wh, strict=True)]
+    sold_outside, bought_outside, back = _outside_wh(records)
     lines = np.stack([r.settled.postings.lines[: len(r.roster)] for r in records])
     total, net = lines.sum(axis=1), lines[:, :, IMPORT] - lines[:, :, EXPORT]
     local = np.maximum(lines[:, :, LOCAL], 0).sum(axis=1).tolist()
@@ -93,16 +102,19 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
         "traded_wh": traded,
         "lo_micro_per_kwh": [None if price is None else price.lo for price in prices],
         "hi_micro_per_kwh": [None if price is None else price.hi for price in prices],
-        "price_micro_per_kwh": [r.clearing.average_price_micro_per_kwh(r.book) for r in records],
+        "price_micro_per_kwh": [c.average_price_micro_per_kwh(book) for book, c in pairs],
         "competitive_micro_per_kwh": [b.price_micro_per_kwh for b in best],
         "welfare_nano": [c.welfare_nano for c in clearings],
-        "optimum_nano": [b.welfare_nano for b in best],
+        "optimum_nano": [
+            b.welfare_nano if len(book) == len(r.book) else optimum(r.book).welfare_nano
+            for b, book, r in zip(best, books, records, strict=True)
+        ],
         "optimum_wh": [b.traded_wh for b in best],
         "buyer_surplus_nano": sums(gain * buys),
         "seller_surplus_nano": sums(gain * ~buys),
         "operator_surplus_nano": [c.operator_surplus_nano for c in clearings],
-        "bought_nano": sums(turnover * buys),
-        "sold_nano": sums(turnover * ~buys),
+        "bought_nano": _part_of(sums(turnover * buys), bought_wh, traded),
+        "sold_nano": _part_of(sums(turnover * ~buys), sold_wh, traded),
         "worse_orders": sums((gain < 0).astype(np.int64)),
         "import_micro_per_kwh": [r.prices.main.import_micro_per_kwh for r in records],
         "feed_in_micro_per_kwh": [r.prices.main.feed_in_micro_per_kwh for r in records],
@@ -110,14 +122,30 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
         "export_wh": total[:, EXPORT].tolist(),
         "local_wh": [a + b for a, b in zip(traded, local, strict=True)],
         "delivered_wh": np.minimum(np.maximum(net, 0).sum(axis=1), np.maximum(-net, 0).sum(axis=1)).tolist(),
-        "retail_import_wh": total[:, RETAIL_IMPORT].tolist(),
-        "retail_export_wh": total[:, RETAIL_EXPORT].tolist(),
+        "retail_import_wh": (total[:, RETAIL_IMPORT] + sold_outside - back).tolist(),
+        "retail_export_wh": (total[:, RETAIL_EXPORT] + bought_outside - back).tolist(),
         **behind,
         "members_nano": total[:, TRADE:].sum(axis=1).tolist(),
         "baseline_nano": [int(r.settled.baseline_nano.sum()) for r in records],
         "netting_nano": [int(r.settled.netting_nano.sum()) for r in records],
         "bound_nano": [r.settled.bound_nano for r in records],
+        **grid_columns(records),
     }
+
+
+def _part_of(amounts_nano: list[int], energy_wh: list[int], part_wh: list[int]) -> list[int]:
+    """What a part of the energy of each interval cost at its average price, rounded down. [nano-currency]"""
+    rows = zip(amounts_nano, energy_wh, part_wh, strict=True)
+    return [nano if part == whole else nano * part // whole for nano, whole, part in rows]
+
+
+def _outside_wh(records: Sequence[IntervalRecord]) -> tuple[IntArray, IntArray, IntArray]:
+    """What external accounts sold and bought in each interval, and what of it was returned. [Wh]"""
+    external = (r.settled.postings.lines[len(r.roster) : -len(SYSTEM_ACCOUNTS)] for r in records)
+    sums = np.stack([lines[:, [SOLD, BOUGHT]].sum(axis=0) for lines in external])
+    returned = (r.settled.postings.back_wh for r in records)
+    back = [0 if wh is None else int(wh.sum()) for wh in returned]
+    return sums[:, 0], sums[:, 1], np.array(back, dtype=np.int64)
 
 
 def _offered(record: IntervalRecord) -> OrderBook:

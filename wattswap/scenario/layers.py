@@ -24,6 +24,8 @@ _DROPS: dict[KeyPath, tuple[str, ...]] = {
     ("market", "mechanism"): ("params",),
     ("data", "sample"): ("path", "format", "zone"),
     ("data", "path"): ("sample",),
+    ("grid", "sample"): ("file",),
+    ("grid", "file"): ("sample",),
     ("tariff", "import_series"): ("import_per_kwh", "time_of_use"),
     ("tariff", "import_per_kwh"): ("import_series",),
     ("tariff", "time_of_use"): ("import_series",),

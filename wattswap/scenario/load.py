@@ -45,6 +45,8 @@ _HASHED = (
     ("data", "weather"),
     ("tariff", "import_series"),
     ("tariff", "feed_in_series"),
+    ("grid", "sample"),
+    ("grid", "file"),
     ("chain", "secret_file"),
 )
 """Keys of files beside a scenario, whose content `Scenario.resolved` names too."""

@@ -27,6 +27,7 @@ from wattswap.scenario.basis import zone_of
 from wattswap.scenario.community import Common
 from wattswap.scenario.cures import quoted_part
 from wattswap.scenario.fields import Wrong, iso
+from wattswap.scenario.grid import StreetGrid, faults_of_grid
 from wattswap.scenario.layers import Source, related
 from wattswap.scenario.lines import KeyPath
 from wattswap.scenario.membership import Term, terms_of
@@ -72,6 +73,7 @@ class Scenario(Table):
     tariff: Tariff = Field(description="What energy costs outside the market.")
     market: Market = Field(default=Market(), description="How the local market clears.")
     community: Common = Field(default=Common(), description="What the homes have in common.")
+    grid: StreetGrid | None = Field(default=None, description="Lines and transformers between the homes.")
     chain: Chain = Field(default=Chain(), description="Who writes the record.")
     _source: Source = PrivateAttr(default_factory=lambda: Source("", Path()))
 
@@ -127,6 +129,9 @@ class Scenario(Table):
             if known[name].needs_rounds and self.market.rounds == 1:
                 cure = f"give market.rounds = 2 to {MAX_ROUNDS}, or choose another strategy"
                 faults.append(("market.rounds", f"{name!r} reacts between rounds, and there is one", cure))
+        faults += faults_of_grid(
+            self.grid, self.market.mechanism, self.market.rounds, bool(self.homes.tariffs)
+        )
         finish(faults)
         terms_of(self.homes.members, self.named_zone)
         return self
@@ -236,6 +241,12 @@ class Scenario(Table):
                 del resolved[table][key]
         if self.community.battery is None:
             del resolved["community"]
+        if self.grid is not None:
+            if not self.grid.homes:
+                del resolved["grid"]["homes"]
+            key = "sample" if self.grid.sample else "file"
+            whole = self.grid.path(self._source.base).read_bytes()
+            resolved["grid"][f"{key}_sha256"] = hashlib.sha256(whole).hexdigest()
         if self.modules:
             resolved["modules"] = self.modules
         files = [(resolved["data"], "weather", self.data.weather)]

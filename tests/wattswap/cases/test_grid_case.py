@@ -18,7 +18,9 @@ from tests.kits.plugin_kit import command, own_registries, written
 from tests.kits.refusal_kit import one, sentences
 from wattswap.cases.contract import clear_case
 from wattswap.cli import main
-from wattswap.errors import UsageError
+from wattswap.comparison.plan import Point, make_plan
+from wattswap.errors import InvalidScenario
+from wattswap.scenario.load import demo
 from wattswap.selection import read_choices
 
 SEEN: list[tuple[list[int], Grid | None]] = []
@@ -161,8 +163,9 @@ def test_a_mechanism_that_needs_a_grid_is_not_cleared_without_one() -> None:
     given = case()
     del given["grid"]
     assert one(given, "on_a_grid") == "case: 'grid' is missing, and on_a_grid needs one"
-    with pytest.raises(UsageError, match="needs a grid, which a comparison of homes does not have"):
-        read_choices(["on_a_grid"])
+    point = Point("base", {}, demo())
+    with pytest.raises(InvalidScenario, match="on_a_grid needs a grid, and the scenario has none"):
+        make_plan([point], read_choices(["on_a_grid"]), [1])
 
 
 def test_a_mechanism_in_one_file_keeps_to_the_lines_of_a_grid(tmp_path: Path) -> None:
@@ -180,7 +183,7 @@ def test_a_mechanism_in_one_file_keeps_to_the_lines_of_a_grid(tmp_path: Path) ->
         chosen = ("demo", "--set", "market.mechanism=merit_order", "--module", example.file)
         done = command(verb, *chosen, path=tmp_path)
         assert done.returncode == 3
-        assert "merit_order needs a grid, which a run of homes does not have" in done.stderr
+        assert "merit_order needs a grid, and the scenario has none" in done.stderr
 
 
 TWO = {
