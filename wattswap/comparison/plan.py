@@ -18,6 +18,8 @@ from wattswap.errors import InvalidScenario, Problem, UsageError
 from wattswap.runs.manifest import code_sha256
 from wattswap.scenario.grid import faults_of_grid
 from wattswap.scenario.load import TEMPLATES, Scenario
+from wattswap.scenario.time import Faults
+from wattswap.scenario.zones import faults_of_zones
 from wattswap.selection import Choice
 
 BASE = "base"
@@ -116,6 +118,15 @@ class Plan:
         return sha256(canonical_json(parts).encode()).hexdigest()
 
 
+def _faults_of_places(scenario: Scenario, mechanism: str) -> Faults:
+    """What a scenario lacks of grid and zones for a mechanism, or has beside them that it cannot use."""
+    rounds = scenario.market.rounds
+    return [
+        *faults_of_grid(scenario.grid, mechanism, rounds, bool(scenario.homes.tariffs)),
+        *faults_of_zones(scenario.zones, mechanism, rounds),
+    ]
+
+
 def make_plan(
     points: Sequence[Point], choices: tuple[Choice, ...], seeds: Sequence[int], modules: Sequence[Path] = ()
 ) -> Plan:
@@ -123,7 +134,7 @@ def make_plan(
 
     Raises:
         UsageError: No seed, a seed twice or below 0, or two points of one name.
-        InvalidScenario: A mechanism needs a grid that a point does not have, or cannot use what it has.
+        InvalidScenario: A mechanism needs a grid or zones that a point does not have, or cannot use what it has.
     """
     problems = []
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds, default=0) < 0:
@@ -135,12 +146,7 @@ def make_plan(
         problem
         for point in points
         for choice in choices
-        for key, what, cure in faults_of_grid(
-            point.scenario.grid,
-            choice.mechanism.name,
-            point.scenario.market.rounds,
-            bool(point.scenario.homes.tariffs),
-        )
+        for key, what, cure in _faults_of_places(point.scenario, choice.mechanism.name)
         for problem in point.scenario.invalid(key, what, cure).problems
     ]
     if problems:

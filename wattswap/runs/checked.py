@@ -35,6 +35,7 @@ from wattswap.runs.rules import agent_rules, imbalance_rule
 from wattswap.runs.study import studied
 from wattswap.runs.tariffs import Tariffs, refuse_with_several_tariffs, tariffs_of
 from wattswap.runs.throughput import DAYS
+from wattswap.runs.zones import RunZones, zones_of
 from wattswap.scenario.load import Scenario, Span
 
 DAY_S = 86_400
@@ -63,6 +64,7 @@ class Checked:
     undrawn_homes: tuple[str, ...]
     weather: Weather
     grid: RunGrid | None
+    zones: RunZones | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +133,7 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
         wrong.of(partial(refuse_strangers, scenario, meter.households, undrawn), None)
         _of_homes(scenario, meter, undrawn, wrong)
         wrong.of(partial(grid_of, scenario, read.households, meter.households, meter.minutes), None)
+        wrong.of(partial(zones_of, scenario, read.households, meter.households), None)
         return None
     lead = agent_rules(scenario, span.minutes).lead
     days = max(history_days(scenario), DAYS + 1, least_history_days)
@@ -149,6 +152,7 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
     grid = wrong.of(partial(grid_of, scenario, read.households, meter.households, span.minutes), None)
     if tariffs is not None and not (scenario.grid is not None and grid is None):
         wrong.of(partial(refuse_off_grid, scenario, grid, tariffs.gross[0]), None)
+    zones = wrong.of(partial(zones_of, scenario, read.households, meter.households), None)
     keys = wrong.of(partial(Keys.of, scenario), None)
     if (
         wrong.error is not None
@@ -178,6 +182,7 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
         undrawn_homes=undrawn,
         weather=weather,
         grid=grid,
+        zones=zones,
     )
 
 

@@ -303,6 +303,8 @@ def closed_book(
         participant, side, energy_wh, limit, node = setup.nodal.with_connection(
             setup.prices.at(i), participant, side, energy_wh, limit
         )
+    elif setup.zonal is not None:
+        node = setup.zonal.zone_of_home[participant]
     try:
         return build_book(
             setup.seed, start_s, participant, side, energy_wh, limit, node, terms, number=number
@@ -400,8 +402,9 @@ def posted(
         export_wh: Metered export per home. [Wh]
         rule: How imbalances are settled; as the scenario says when left out.
     """
-    rule, nodal = rule or setup.imbalance_rule, setup.nodal
+    rule, nodal, zonal = rule or setup.imbalance_rule, setup.nodal, setup.zonal
     ranked = rule.netted or nodal is not None
+    terms = None if nodal is None else nodal.terms(book, clearing)
     return settle(
         book,
         clearing,
@@ -413,7 +416,7 @@ def posted(
         takes_part=setup.takes_part(i),
         rank=arrival_order(setup.seed, setup.start_of(i), setup.members) if ranked else None,
         external=len(setup.accounts),
-        grid=None if nodal is None else nodal.terms(book, clearing),
+        grid=terms if zonal is None else zonal.terms(clearing),
     )
 
 

@@ -57,6 +57,7 @@ from wattswap.runs.rules import agent_rules, imbalance_rule, market_rules
 from wattswap.runs.study import doubled
 from wattswap.runs.tariffs import Tariffs, refuse_with_several_tariffs
 from wattswap.runs.throughput import Throughput
+from wattswap.runs.zones import RunZones
 from wattswap.scenario.load import Scenario
 
 DAY_S = 86_400
@@ -82,6 +83,7 @@ class Setup:
         undrawn_homes: Ids of those that a sample of the homes leaves out.
         weather: Measured weather, one value per row of `meter`.
         grid: Lines between the homes; None where the scenario has none.
+        zones: Zones between which trades cost a fee; None where the scenario has none.
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
         given_members: The homes that it commits to; None in the same case.
     """
@@ -107,6 +109,7 @@ class Setup:
     undrawn_homes: tuple[str, ...] = ()
     weather: Weather = field(default_factory=dict)
     grid: RunGrid | None = None
+    zones: RunZones | None = None
     given_genesis: Genesis | None = None
     given_members: Members | None = None
 
@@ -158,6 +161,11 @@ class Setup:
     def nodal(self) -> RunGrid | None:
         """The grid on which the market clears; None where the mechanism uses none, whether there is one or not."""
         return self.grid if self.mechanism.promises.needs_grid else None
+
+    @property
+    def zonal(self) -> RunZones | None:
+        """The zones in which the market clears; None where the mechanism uses none, whether there are any or not."""
+        return self.zones if self.mechanism.promises.needs_zones else None
 
     @property
     def rounds(self) -> int:
@@ -225,6 +233,7 @@ class Setup:
             retail_micro_per_kwh=int(self.prices.import_micro_per_kwh[i]),
             feed_in_micro_per_kwh=int(self.prices.feed_in_micro_per_kwh[i]),
             grid=None if self.nodal is None else self.nodal.grid,
+            zones=None if self.zonal is None else self.zonal.zones,
         )
 
     def community(self, home: int | None = None) -> Homes:

@@ -14,13 +14,13 @@ from wattswap.scenario.fields import HomeId, Wrong
 from wattswap.scenario.time import Faults, Table, finish, missing_file, only_one
 
 
-def _one_each(value: Any) -> Any:
-    """Refuse two nodes of one home, whose name Unicode spells in two ways."""
+def one_place_each(value: Any) -> Any:
+    """Refuse two places of one home, whose name Unicode spells in two ways."""
     if isinstance(value, dict):
         names = [home_id(name) for name in value]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise Wrong(f"names home {twice!r} twice", "give each home one node")
+            raise Wrong(f"names home {twice!r} twice", "give each home one")
     return value
 
 
@@ -33,7 +33,7 @@ class StreetGrid(Table):
     file: str | None = Field(
         default=None, description="JSON file of the grid, relative to the scenario file; powers in kW."
     )
-    homes: Annotated[dict[HomeId, str], BeforeValidator(_one_each)] = Field(
+    homes: Annotated[dict[HomeId, str], BeforeValidator(one_place_each)] = Field(
         default={}, description="Node of each home, over what the file says."
     )
     rent: Literal["grid_operator", "members"] = Field(

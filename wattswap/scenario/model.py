@@ -34,6 +34,7 @@ from wattswap.scenario.membership import Term, terms_of
 from wattswap.scenario.tables import Chain, Data, Homes, Market, homes_table
 from wattswap.scenario.tariff import Retail, Tariff
 from wattswap.scenario.time import Faults, Table, Time, finish
+from wattswap.scenario.zones import FeeZones, faults_of_zones
 
 SCHEMA = 1
 STRONG_CURRENCIES = ("EUR", "USD", "GBP", "CHF", "AUD", "CAD", "NZD")
@@ -74,6 +75,7 @@ class Scenario(Table):
     market: Market = Field(default=Market(), description="How the local market clears.")
     community: Common = Field(default=Common(), description="What the homes have in common.")
     grid: StreetGrid | None = Field(default=None, description="Lines and transformers between the homes.")
+    zones: FeeZones | None = Field(default=None, description="Zones between which trades cost a grid fee.")
     chain: Chain = Field(default=Chain(), description="Who writes the record.")
     _source: Source = PrivateAttr(default_factory=lambda: Source("", Path()))
 
@@ -132,6 +134,7 @@ class Scenario(Table):
         faults += faults_of_grid(
             self.grid, self.market.mechanism, self.market.rounds, bool(self.homes.tariffs)
         )
+        faults += faults_of_zones(self.zones, self.market.mechanism, self.market.rounds)
         finish(faults)
         terms_of(self.homes.members, self.named_zone)
         return self

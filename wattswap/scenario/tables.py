@@ -325,9 +325,6 @@ class Market(Table):
             what, cure = NO_RUN[value]
             raise Wrong(f"{value} {what}", cure)
         mechanism = MECHANISMS.all().get(_known(value, "market.mechanism", "mechanism", info))
-        if mechanism is not None and mechanism.promises.needs_zones:
-            cure = "choose another mechanism, or clear a case with zones by `wattswap clear`"
-            raise Wrong(f"{value} needs zones, which a run of homes does not have", cure)
         if mechanism is not None and mechanism.scope == "horizon":
             cure = "choose another mechanism, or clear a case with periods by `wattswap clear`"
             raise Wrong(
