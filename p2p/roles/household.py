@@ -12,10 +12,11 @@ from typing import Final, Self, TypeVar
 
 import trio
 
+from market.rounds import Tape
 from p2p.errors import InvalidMessage, P2PError, RemoteError, WrongKind
 from p2p.roles.exchange.collectors import Collectors
 from p2p.roles.exchange.journal import Journal
-from p2p.roles.exchange.tape import TAPE_PROTOCOL, PublicTape, TapeReader
+from p2p.roles.exchange.tape import TAPE_PROTOCOL, TapeReader
 from p2p.roles.exchange.wire import (
     BID_PROTOCOL,
     INCLUSION_PROTOCOL,
@@ -243,7 +244,7 @@ class Household:
         what = f"position of {interval_start}, round {number}"
         return await self._ask(POSITION_PROTOCOL, interval_start, question, what, patience_s)
 
-    async def tape(self, interval_start: int, number: int, *, patience_s: float = PATIENCE_S) -> PublicTape:
+    async def tape(self, interval_start: int, number: int, *, patience_s: float = PATIENCE_S) -> Tape:
         """Ask for the orders of the rounds up to one, without names; waits until its gate has closed.
 
         Raises:
@@ -252,7 +253,7 @@ class Household:
             RemoteError: What came is no such tape.
         """
 
-        async def attempt() -> PublicTape | None:
+        async def attempt() -> Tape | None:
             await self._say_what_is_due(interval_start)
             return await self._tapes.fetch(
                 interval_start, number, lambda question: self._request(TAPE_PROTOCOL, question)

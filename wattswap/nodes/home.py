@@ -17,9 +17,10 @@ import numpy as np
 import trio
 
 from agents.bidders import Round
-from agents.bidding import Orders, Tape
+from agents.bidding import Orders
 from agents.community import Meters
 from agents.errors import InvalidSnapshot
+from market.rounds import Tape
 from market.settlement.accounts import COLUMNS
 from p2p.batches.batch import BatchArgs
 from p2p.batches.receipts import (
@@ -35,8 +36,6 @@ from p2p.errors import InvalidMessage, OutOfRange, RemoteError
 from p2p.ledger.light import Line, batch_in, check_proof
 from p2p.roles.collector.gateway import NotTaken
 from p2p.roles.exchange.journal import SignedOtherwise
-from p2p.roles.exchange.tape import COLUMNS as COLUMNS_OF_TAPE
-from p2p.roles.exchange.tape import PublicTape
 from p2p.roles.exchange.wire import read_position
 from p2p.roles.household import NotAcknowledged
 from p2p.roles.validator.batch_check import Offload
@@ -85,7 +84,7 @@ class Client(Protocol):
 
     async def position(self, interval_start: int, number: int = 0) -> bytes: ...
 
-    async def tape(self, interval_start: int, number: int) -> PublicTape: ...
+    async def tape(self, interval_start: int, number: int) -> Tape: ...
 
     def promise(self, interval_start: int, number: int = 0) -> tuple[bytes, bytes] | None: ...
 
@@ -254,8 +253,7 @@ class Home:
                 if takes_part:
                     market.move_to(await self._position(start_s, number))
                 tape = await retry(partial(self.client.tape, number=number), start_s)
-                columns = Tape(*(getattr(tape, name) for name in COLUMNS_OF_TAPE))
-                opened = Round(number + 1, columns, np.array([market.bought_wh], dtype=np.int64))
+                opened = Round(number + 1, tape, np.array([market.bought_wh], dtype=np.int64))
                 if opened.number == setup.rounds:
                     community.end_rounds(opened)
                     break

@@ -6,11 +6,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from agents.bidders import Round
-from agents.bidding import Tape
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible
 from market.mechanism import MECHANISMS, refuse_unused
-from market.rounds import Session, rounds_of
+from market.rounds import Session, Tape
 from market.units import IntArray
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Rounds:
 
     def tape(self) -> Tape:
         """The public record of the rounds so far."""
-        return tape_of(self._session)
+        return self._session.tape()
 
     def opened(self, members: IntArray) -> Round:
         """What homes know when the next round opens, or after the last.
@@ -74,14 +73,6 @@ class Rounds:
         book, clearing = self._session.book, self._session.clearing()
         check_cleared(self._setup, book, clearing)
         return book, clearing, self._clear_ns
-
-
-def tape_of(session: Session) -> Tape:
-    """The public record of the rounds so far."""
-    book, accepted_wh, price, took = session.arrived()
-    return Tape(
-        rounds_of(book), book.side, book.energy_wh, book.limit_micro_per_kwh, accepted_wh, price, took
-    )
 
 
 def check_cleared(setup: Setup, book: OrderBook, clearing: Clearing) -> None:

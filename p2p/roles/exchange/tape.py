@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from market.orders import MAX_ORDERS
-from market.units import BoolArray, Int8Array, IntArray
+from market.rounds import Tape
+from market.units import IntArray
 from p2p.errors import OutOfRange, WrongChain, WrongVersion
 from p2p.roles.exchange.wire import check_round
 from p2p.wire.codec import Record, decode, encode
@@ -45,7 +46,7 @@ class TapeQuery(Record, frozen=True):
 
 
 class TapePage(Record, frozen=True):
-    """Consecutive rows of a tape, column by column; what they mean is in `PublicTape`.
+    """Consecutive rows of a tape, column by column; what they mean is in `market.rounds.Tape`.
 
     Args:
         rows: Of the whole tape.
@@ -66,30 +67,7 @@ class TapePage(Record, frozen=True):
     took: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PublicTape:
-    """The orders of all rounds so far, one row each, in order of arrival.
-
-    Args:
-        round_of: The round in which it came, from 0.
-        side: +1 buys, -1 sells.
-        energy_wh: What was ordered. [Wh]
-        limit_micro_per_kwh: Limit price. [micro-currency/kWh]
-        accepted_wh: What was accepted of it in all rounds so far. [Wh]
-        price_micro_per_kwh: At which price; 0 where nothing was accepted. [micro-currency/kWh]
-        took: Whether it found its counterpart when it arrived.
-    """
-
-    round_of: IntArray
-    side: Int8Array
-    energy_wh: IntArray
-    limit_micro_per_kwh: IntArray
-    accepted_wh: IntArray
-    price_micro_per_kwh: IntArray
-    took: BoolArray
-
-
-COLUMNS: Final = tuple(column.name for column in fields(PublicTape))
+COLUMNS: Final = tuple(column.name for column in fields(Tape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +85,7 @@ class TapeReader:
 
     async def fetch(
         self, interval_start: int, number: int, request: Callable[[bytes], Awaitable[bytes]]
-    ) -> PublicTape | None:
+    ) -> Tape | None:
         """Ask for all pages of a tape; None while it is not there.
 
         Args:
@@ -182,11 +160,11 @@ class TapeReader:
             raise OutOfRange("more is accepted than was ordered")
 
 
-def _joined(pages: Sequence[Mapping[str, IntArray]]) -> PublicTape:
+def _joined(pages: Sequence[Mapping[str, IntArray]]) -> Tape:
     def whole(name: str) -> IntArray:
         return np.concatenate([page[name] for page in pages])
 
-    return PublicTape(
+    return Tape(
         whole("round_of"),
         whole("side").astype(np.int8),
         whole("energy_wh"),
@@ -197,7 +175,7 @@ def _joined(pages: Sequence[Mapping[str, IntArray]]) -> PublicTape:
     )
 
 
-def make_pages(chain_id: bytes, interval_start: int, number: int, tape: PublicTape) -> tuple[bytes, ...]:
+def make_pages(chain_id: bytes, interval_start: int, number: int, tape: Tape) -> tuple[bytes, ...]:
     """The pages of a tape, at least one."""
     rows = len(tape.side)
     columns = [getattr(tape, name) for name in COLUMNS]

@@ -12,13 +12,14 @@ import pytest
 import trio
 import trio.testing
 
+from market.rounds import Tape
 from p2p.errors import OutOfRange
 from p2p.roles.collector.gateway import Gateway, NotTaken
 from p2p.roles.collector.intake import CollectionOrder
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.collectors import Collector, Collectors
 from p2p.roles.exchange.journal import Journal
-from p2p.roles.exchange.tape import PAGE_ROWS, TAPE_PROTOCOL, PublicTape, TapeQuery, make_pages
+from p2p.roles.exchange.tape import PAGE_ROWS, TAPE_PROTOCOL, TapeQuery, make_pages
 from p2p.roles.exchange.wire import BID_PROTOCOL, POSITION_PROTOCOL, ask_round
 from p2p.roles.household import Household
 from p2p.transports.base import Endpoint, RequestRefused, peer_id_of
@@ -80,10 +81,10 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
     trio.run(body, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def tape(rows: int, number: int = 0) -> PublicTape:
+def tape(rows: int, number: int = 0) -> Tape:
     """A made-up tape whose last orders came in a round."""
     counted = np.arange(rows, dtype=np.int64)
-    return PublicTape(
+    return Tape(
         round_of=counted * (number + 1) // max(rows, 1),
         side=np.where(counted % 2, 1, -1).astype(np.int8),
         energy_wh=counted + 2,
@@ -94,7 +95,7 @@ def tape(rows: int, number: int = 0) -> PublicTape:
     )
 
 
-def same(one: PublicTape, other: PublicTape) -> bool:
+def same(one: Tape, other: Tape) -> bool:
     return all(
         np.array_equal(getattr(one, name), getattr(other, name))
         and getattr(one, name).dtype == getattr(other, name).dtype
@@ -352,7 +353,7 @@ def test_a_long_tape_comes_in_pages_and_a_gateway_asks_for_it_once() -> None:
             pages = make_pages(CHAIN, T0, 1, tape(rows, 1))
             assert len(pages) == 2
             operator.provide_tape(T0, 1, pages)
-            found: list[PublicTape] = []
+            found: list[Tape] = []
 
             async def one(name: str) -> None:
                 found.append(await gateway.member(name).tape(T0, 1))

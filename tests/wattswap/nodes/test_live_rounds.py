@@ -15,13 +15,14 @@ import pytest
 import wattswap as ws
 from agents.bidders import Round
 from agents.bidding import Orders
+from market.rounds import Tape
 from market.units import IntArray
 from p2p.batches.receipts import check_omission
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OutOfRange
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal
-from p2p.roles.exchange.tape import PublicTape, TapePage, make_pages
+from p2p.roles.exchange.tape import TapePage, make_pages
 from p2p.wire.codec import decode, encode
 from p2p.wire.messages import Kind, Signed, household_of
 from tests.kits.run_kit import FIRST, call, write_street
@@ -197,12 +198,12 @@ def nonsense(*_: object) -> tuple[bytes, ...]:
     return (b"\x90",)
 
 
-def much(chain_id: bytes, start_s: int, number: int, tape: PublicTape) -> tuple[bytes, ...]:
+def much(chain_id: bytes, start_s: int, number: int, tape: Tape) -> tuple[bytes, ...]:
     (page,) = make_pages(chain_id, start_s, number, tape)
     return (encode(msgspec.structs.replace(decode(TapePage, page), rows=2**62)),)
 
 
-def of_another_round(chain_id: bytes, start_s: int, number: int, tape: PublicTape) -> tuple[bytes, ...]:
+def of_another_round(chain_id: bytes, start_s: int, number: int, tape: Tape) -> tuple[bytes, ...]:
     return make_pages(chain_id, start_s, number + 1, tape)
 
 
