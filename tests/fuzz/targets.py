@@ -207,7 +207,7 @@ def _round_targets(genesis: Genesis) -> Iterator[Target]:
     question = ask_round(chain, START, 2)
     yield Target("round query", lambda data: ask_round(chain, *read_round_query(data, chain, 3)), (question,))
     position = encode(Position(VERSION, chain, START, 2, 250, 0))
-    yield Target("position", lambda data: _ignore(read_position(data, chain, START, 2)), (position,))
+    yield Target("position", lambda data: _ignore(read_position(data, chain, START, 2, 10**6)), (position,))
 
 
 def _omission(genesis: Genesis, messages: tuple[bytes, ...]) -> bytes:
