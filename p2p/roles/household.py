@@ -154,7 +154,7 @@ class Household:
         self._limits = limits
         self._tapes = TapeReader(chain_id, limits, homes)
         self._joined = False
-        # By protocol and round, in the order in which they were said: another collector takes them in that order.
+        # By protocol and round, in the order in which they were sent: another collector gets them in that order.
         self._said: dict[tuple[str, int], tuple[bytes, bytes]] = {}
         self._said_for = -1
         self._promises: dict[int, tuple[bytes, bytes]] = {}
@@ -254,7 +254,7 @@ class Household:
         """
 
         async def attempt() -> Tape | None:
-            await self._say_what_is_due(interval_start)
+            await self._send_what_is_due(interval_start)
             return await self._tapes.fetch(
                 interval_start, number, lambda question: self._request(TAPE_PROTOCOL, question)
             )
@@ -366,12 +366,12 @@ class Household:
         self, protocol: str, interval_start: int, question: bytes, what: str, patience_s: float
     ) -> bytes:
         async def attempt() -> bytes | None:
-            await self._say_what_is_due(interval_start)
+            await self._send_what_is_due(interval_start)
             return await self._request(protocol, question) or None
 
         return await self._persist(f"{self.id}, {what}", patience_s, attempt)
 
-    async def _say_what_is_due(self, interval_start: int) -> None:
+    async def _send_what_is_due(self, interval_start: int) -> None:
         """Before a question about the current interval: a collector that has taken over knows nothing of it yet."""
         if interval_start == self._said_for:
             await self._say_all()

@@ -1,4 +1,4 @@
-"""The market of one interval, round after round: what a run, a collector and whoever checks a batch share."""
+"""The market of one interval, round after round: shared by runs, collectors and all who check a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Rounds:
-    """The rounds of an interval as they are cleared; the same orders give the same result wherever they are.
+    """The rounds of an interval as they are cleared; the same orders give the same result everywhere.
 
     Args:
         i: Number of the interval.
@@ -76,6 +76,6 @@ class Rounds:
 
 
 def check_cleared(setup: Setup, book: OrderBook, clearing: Clearing) -> None:
-    """Raise `InfeasibleClearing` where a clearing is none of this book, or breaks what the mechanism promises."""
+    """Raise `InfeasibleClearing` unless a clearing belongs to the book and keeps the promises of its mechanism."""
     with MECHANISMS.held(setup.mechanism):
         check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)

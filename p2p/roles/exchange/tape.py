@@ -1,7 +1,7 @@
 """The tape of a round on the wire: all orders of an interval so far, without names, in pages that fit into a frame.
 
-Whoever serves it may lie, so the reader checks every page against what was asked and against the ranges of the chain,
-and takes no more rows than the market can have.
+A collector may be dishonest, so the reader checks every page against the question and the ranges of the chain, and
+accepts no more rows than the market can have.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TAPE_PROTOCOL: Final = "/wattswap/tape/1"
 PAGE_ROWS: Final = 4_096
 """Rows of a page; one has at most 47 bytes."""
 MAX_ROWS: Final = 2**20
-"""Longest tape that is read: about as many orders as a blob can hold."""
+"""Most rows of a tape that is read: about as many orders as a blob can hold."""
 
 
 class TapeQuery(Record, frozen=True):
@@ -34,7 +34,7 @@ class TapeQuery(Record, frozen=True):
 
     Args:
         interval_start: Start of the interval. [s since 1970, UTC]
-        round: The last one that the tape has to cover, from 0.
+        round: The last one that the tape covers, from 0.
         page: From 0.
     """
 
@@ -86,14 +86,14 @@ class TapeReader:
     async def fetch(
         self, interval_start: int, number: int, request: Callable[[bytes], Awaitable[bytes]]
     ) -> Tape | None:
-        """Ask for all pages of a tape; None while it is not there.
+        """Ask for all pages of a tape; None while it is not available.
 
         Args:
-            request: Sends a question to one who has the tape, and returns the reply.
+            request: Sends a question to a collector and returns the reply.
 
         Raises:
-            RemoteError: A page is not of that round, does not continue the ones before it, or holds what no order of
-                this chain can be.
+            RemoteError: A page is not of that round, contradicts the first page, or has values outside the ranges of
+                this chain.
         """
         pages: list[dict[str, IntArray]] = []
         rows = 0
@@ -106,7 +106,8 @@ class TapeReader:
             rows = rows if pages else page.rows
             if page.rows != rows:
                 raise OutOfRange(f"a tape of {page.rows} rows, on its first page of {rows}")
-            # As arrays: of a long tape that a liar makes up, Python's integers would take several times the memory.
+            # As arrays: Python's integers would take several times the memory, and a dishonest collector could send
+            # the longest tape that is read.
             pages.append({name: np.array(getattr(page, name), dtype=np.int64) for name in COLUMNS})
         tape = _joined(pages)
         if (np.diff(tape.round_of) < 0).any():

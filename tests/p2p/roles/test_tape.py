@@ -1,4 +1,4 @@
-"""The tape on the wire: whoever serves it may say anything, and the reader takes nothing that no market can give."""
+"""The tape on the wire: a collector may answer anything, and the reader accepts only what a market can give."""
 
 from __future__ import annotations
 
@@ -174,11 +174,11 @@ numbers = st.one_of(st.integers(-3, 12), st.integers(INT64_MIN, INT64_MAX))
     st.lists(st.tuples(*[numbers] * len(COLUMNS)), max_size=5),
     st.fixed_dictionaries({}, optional={"rows": numbers, "round": numbers, "interval_start": numbers}),
 )
-def test_what_is_read_is_in_the_ranges_whatever_is_said(
+def test_what_is_read_is_in_the_ranges_whatever_is_sent(
     rows: list[tuple[int, ...]], changes: dict[str, int]
 ) -> None:
-    said = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
-    page = replace(GOOD, rows=len(rows), **dict(zip(COLUMNS, said, strict=True)))
+    sent = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
+    page = replace(GOOD, rows=len(rows), **dict(zip(COLUMNS, sent, strict=True)))
     found, _ = fetched(READER, 1, lambda query: encode(replace(page, **changes)))
     if isinstance(found, Tape):
         assert set(found.side.tolist()) <= {1, -1}
