@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from agents.bidding import STRATEGIES, Limits, Orders, Strategy, Tape, View
+from agents.bidding import STRATEGIES, Limits, Orders, Strategy, View
 from agents.errors import InvalidOrders
 from agents.rules import AgentRules
 from agents.state import State, is_whole, kept
 from market.orders import MAX_ORDERS
 from market.random import splitmix64
+from market.rounds import Tape
 from market.units import IntArray
 
 

@@ -77,7 +77,7 @@ class InvalidSnapshot(AgentError, ValueError):
 
 @contextmanager
 def reading_snapshot() -> Iterator[None]:
-    """Raise what reading a damaged or edited snapshot brings about as one sentence.
+    """Raise the errors of reading a damaged or edited snapshot as one sentence.
 
     Raises:
         InvalidSnapshot: The snapshot lacks something, or holds it in another form.

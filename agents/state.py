@@ -56,7 +56,7 @@ def to_json(state: State) -> dict[str, Any]:
 
 
 def from_json(saved: Any, homes: int, columns: Collection[str] = ()) -> State:
-    """Read back what `to_json` wrote, as `kept` keeps it; who edits a checkpoint may have changed anything.
+    """Read back what `to_json` wrote, as `kept` keeps it; an edited checkpoint may hold anything.
 
     Args:
         saved: JSON values.
@@ -68,7 +68,7 @@ def from_json(saved: Any, homes: int, columns: Collection[str] = ()) -> State:
         ValueError: It lacks a column.
     """
     if not isinstance(saved, Mapping):
-        raise TypeError(f"a state is no table of columns but {type(saved).__name__}")
+        raise TypeError(f"a state is not a table of columns but {type(saved).__name__}")
     lacking = sorted(set(columns) - set(saved))
     if lacking:
         raise ValueError(f"a state has no column {lacking[0]!r}")
@@ -80,7 +80,7 @@ def _column(name: str, saved: Mapping[str, Any]) -> npt.NDArray[Any]:
     kind, shape, values = str(saved["type"]), saved["shape"], saved["values"]
     wanted = _TYPES.get(np.dtype(kind).kind)
     if wanted is None or not all(type(value) in wanted for value in values):
-        raise TypeError(f"column {name!r} of a state holds what is no {kind}")
+        raise TypeError(f"column {name!r} of a state has a value that is not {kind}")
     if not all(type(length) is int and length >= 0 for length in shape):
         raise TypeError(f"column {name!r} of a state has the shape {shape}")
     return np.array(values, dtype=kind).reshape(shape)

@@ -23,7 +23,6 @@ from market.clearing import PriceInterval
 from market.mechanism import MECHANISMS
 from market.rounds import Session
 from market.rules import MarketRules
-from wattswap.runs.rounds import tape_of
 
 HOMES, REPEATS, MOST_MS = 10_000, 9, 20.0
 LIMITED = ("zi_c", "zip", "newsvendor")
@@ -51,7 +50,7 @@ def round_ms(strategy: str, homes: int = HOMES) -> float:
     session = Session(MECHANISMS.get("continuous"), MarketRules())
     session.clear(room.book(bidders.order(view), 0, 0))
     bought_wh = session.bought_wh(homes)
-    opened = Round(1, tape_of(session), bought_wh)
+    opened = Round(1, session.tape(), bought_wh)
     learn = bidders.strategy.learn_own
     results = OwnResults(
         start_s=0,

@@ -7,7 +7,7 @@ rounds says by itself in which round an order came, and its clearing follows fro
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,11 +17,34 @@ from market.clearing import Clearing, Trades, averaged
 from market.mechanism import Mechanism, clear_checked
 from market.random import interval_seed
 from market.rules import MarketRules
-from market.units import BoolArray, IntArray
+from market.units import BoolArray, Int8Array, IntArray
 
 MAX_ROUNDS: Final = 64
 ROUND: Final = 2**32
 """Sequences of one round."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tape:
+    """The public record of an interval's earlier rounds, without names: one row per order, in order of arrival.
+
+    Args:
+        round_of: The round in which it came, from 0.
+        side: +1 buys, -1 sells.
+        energy_wh: What was ordered. [Wh]
+        limit_micro_per_kwh: Limit price. [micro-currency/kWh]
+        accepted_wh: What was accepted of it in all rounds so far. [Wh]
+        price_micro_per_kwh: At which price; 0 where nothing was accepted. [micro-currency/kWh]
+        took: Whether it found its counterpart when it arrived; False for an order that rested and was hit later.
+    """
+
+    round_of: IntArray
+    side: Int8Array
+    energy_wh: IntArray
+    limit_micro_per_kwh: IntArray
+    accepted_wh: IntArray
+    price_micro_per_kwh: IntArray
+    took: BoolArray
 
 
 def rounds_of(book: OrderBook) -> IntArray:
@@ -120,14 +143,19 @@ class Session:
         """The orders of all rounds."""
         return _rows(self._book, np.arange(len(self._book)), self._book.energy_wh)[0]
 
-    def arrived(self) -> tuple[OrderBook, IntArray, IntArray, BoolArray]:
-        """All orders in order of arrival, what was accepted of each and at what price, and which found their
-        counterpart when they arrived.
-
-        The price is that of accepted energy without charges; 0 where nothing is accepted. [Wh, micro-currency/kWh]
-        """
-        price = self._amount_nano // np.maximum(self._accepted_wh, 1)
-        return self._book, self._accepted_wh.copy(), price, self._took.copy()
+    def tape(self) -> Tape:
+        """The public record of the rounds so far."""
+        book, accepted_wh = self._book, self._accepted_wh.copy()
+        price = self._amount_nano // np.maximum(accepted_wh, 1)
+        return Tape(
+            rounds_of(book),
+            book.side,
+            book.energy_wh,
+            book.limit_micro_per_kwh,
+            accepted_wh,
+            price,
+            self._took.copy(),
+        )
 
     def bought_wh(self, participants: int) -> IntArray:
         """What each participant has bought less what it has sold. [Wh]"""

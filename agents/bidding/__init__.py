@@ -16,6 +16,7 @@ from agents.state import State, stateless
 from market.clearing import PriceInterval
 from market.random import WordArray
 from market.registry import Registry
+from market.rounds import Tape
 from market.settlement.tariff import IntervalPrices
 from market.units import PPM, BoolArray, Int8Array, IntArray
 
@@ -39,29 +40,6 @@ class Orders:
     def of_rows(self, rows: slice | IntArray | BoolArray) -> Orders:
         """Some of the orders."""
         return Orders(self.home[rows], self.side[rows], self.energy_wh[rows], self.limit_micro_per_kwh[rows])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tape:
-    """The public record of an interval's earlier rounds, without names: one row per order, in order of arrival.
-
-    Args:
-        round_of: The round in which it came, from 0.
-        side: +1 buys, -1 sells.
-        energy_wh: What was ordered. [Wh]
-        limit_micro_per_kwh: Limit price. [micro-currency/kWh]
-        accepted_wh: What was accepted of it in all rounds so far. [Wh]
-        price_micro_per_kwh: At which price; 0 where nothing was accepted. [micro-currency/kWh]
-        took: Whether it found its counterpart when it arrived; False for an order that rested and was hit later.
-    """
-
-    round_of: IntArray
-    side: Int8Array
-    energy_wh: IntArray
-    limit_micro_per_kwh: IntArray
-    accepted_wh: IntArray
-    price_micro_per_kwh: IntArray
-    took: BoolArray
 
 
 Limits = tuple[IntArray, IntArray]

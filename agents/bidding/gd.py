@@ -7,9 +7,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agents.bidding import STRATEGIES, Orders, Strategy, Tape, View, one_order_a_home
+from agents.bidding import STRATEGIES, Orders, Strategy, View, one_order_a_home
 from agents.rules import AgentRules
 from agents.state import State
+from market.rounds import Tape
 from market.units import BoolArray, IntArray
 
 FloatArray = npt.NDArray[np.float64]

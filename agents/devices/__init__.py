@@ -211,7 +211,7 @@ DEVICES: Registry[Device] = Registry(
 
 
 def limits_of(device: Device, fleet: Fleet) -> Mapping[str, tuple[IntArray, IntArray]]:
-    """The least and the most of columns of the state of a fleet, by name; none where it does not say any."""
+    """The least and the most of columns of the state of a fleet, by name; none where it states none."""
     limits = getattr(fleet, "limits", None)
     if limits is None:
         return {}

@@ -25,7 +25,6 @@ from market.rounds import ROUND, Session
 from market.rules import MarketRules
 from market.settlement.tariff import IntervalPrices, OutsidePrices, flat
 from market.units import IntArray
-from wattswap.runs.rounds import tape_of
 
 UNIT_WH = 1_000
 DAY_S = 86_400
@@ -126,7 +125,7 @@ class Classroom:
         orders = self._bidders.order(self.view(start_s))
         for number in range(1, self._rounds + 1):
             session.clear(self.book(orders, start_s, session.rounds))
-            opened = Round(number, tape_of(session), session.bought_wh(len(self._members)))
+            opened = Round(number, session.tape(), session.bought_wh(len(self._members)))
             if number < self._rounds:
                 orders = self._bidders.order_again(opened)
         self._bidders.see_the_end(opened)

@@ -65,7 +65,7 @@ class Inclusion:
 
     Args:
         members: Number of homes.
-        spoken: Nonce and message id of each leaf.
+        spoken: Nonce and message id in each leaf.
     """
 
     members: int
@@ -135,7 +135,7 @@ def include(
         roster: Home ids.
         messages: One at most of each home and round.
         interval_secret: The salts follow from it.
-        rounds: Of the market, as the genesis says.
+        rounds: Number of rounds of the market, from the genesis.
     """
     spoken = {(m.round, m.household): (m.nonce, message_id(m)) for m in messages}
     salts = shake_256(domains.XOF_INCLUSION + interval_secret).digest(SALT_BYTES * len(roster) * rounds)
@@ -200,7 +200,7 @@ def check_omission(data: bytes, genesis: Genesis) -> bytes:
     if args.interval_start != receipt.interval_start:
         raise BadProof("receipt and batch are of different intervals")
     opening = Opening(proof.salt, proof.nonce, proof.leaf_id, proof.path)
-    # The message itself says the round: a leaf of another one proves nothing about it.
+    # The round is that of the signed message: a leaf of another round proves nothing about it.
     index = leaf_index(proof.home.index, message.round, genesis.members)
     check_opening(opening, index, genesis.members * genesis.params.rounds, args.inclusion_root)
     if keeps(opening, message.nonce, receipt.message_id):

@@ -79,8 +79,8 @@ class Params(Record, frozen=True, dict=True):
         max_price_micro_per_kwh: See `messages.Limits`. [micro-currency/kWh]
         max_node: See `messages.Limits`.
         order_kinds: Kinds of orders that its market takes, ascending; see `market.orders.OrderKind`.
-        rounds: In which the market of an interval is open; of several only simple orders are taken, as what is left of
-            another one is none of its kind.
+        rounds: Number of rounds in which the market of an interval is open. With several, only simple orders are
+            allowed: the rest of a partly accepted order of another kind is not an order of that kind.
         rules_hash: 32 bytes that name the market's rules and tariffs; the chain carries it and does not
             read it.
         full_entries: 1 where every batch carries all entries, for research; else 0.

@@ -12,10 +12,11 @@ from typing import Final, Self, TypeVar
 
 import trio
 
+from market.rounds import Tape
 from p2p.errors import InvalidMessage, P2PError, RemoteError, WrongKind
 from p2p.roles.exchange.collectors import Collectors
 from p2p.roles.exchange.journal import Journal
-from p2p.roles.exchange.tape import TAPE_PROTOCOL, PublicTape, TapeReader
+from p2p.roles.exchange.tape import TAPE_PROTOCOL, TapeReader
 from p2p.roles.exchange.wire import (
     BID_PROTOCOL,
     INCLUSION_PROTOCOL,
@@ -153,7 +154,7 @@ class Household:
         self._limits = limits
         self._tapes = TapeReader(chain_id, limits, homes)
         self._joined = False
-        # By protocol and round, in the order in which they were said: another collector takes them in that order.
+        # By protocol and round, in the order in which they were sent: another collector gets them in that order.
         self._said: dict[tuple[str, int], tuple[bytes, bytes]] = {}
         self._said_for = -1
         self._promises: dict[int, tuple[bytes, bytes]] = {}
@@ -243,7 +244,7 @@ class Household:
         what = f"position of {interval_start}, round {number}"
         return await self._ask(POSITION_PROTOCOL, interval_start, question, what, patience_s)
 
-    async def tape(self, interval_start: int, number: int, *, patience_s: float = PATIENCE_S) -> PublicTape:
+    async def tape(self, interval_start: int, number: int, *, patience_s: float = PATIENCE_S) -> Tape:
         """Ask for the orders of the rounds up to one, without names; waits until its gate has closed.
 
         Raises:
@@ -252,8 +253,8 @@ class Household:
             RemoteError: What came is no such tape.
         """
 
-        async def attempt() -> PublicTape | None:
-            await self._say_what_is_due(interval_start)
+        async def attempt() -> Tape | None:
+            await self._send_what_is_due(interval_start)
             return await self._tapes.fetch(
                 interval_start, number, lambda question: self._request(TAPE_PROTOCOL, question)
             )
@@ -365,12 +366,12 @@ class Household:
         self, protocol: str, interval_start: int, question: bytes, what: str, patience_s: float
     ) -> bytes:
         async def attempt() -> bytes | None:
-            await self._say_what_is_due(interval_start)
+            await self._send_what_is_due(interval_start)
             return await self._request(protocol, question) or None
 
         return await self._persist(f"{self.id}, {what}", patience_s, attempt)
 
-    async def _say_what_is_due(self, interval_start: int) -> None:
+    async def _send_what_is_due(self, interval_start: int) -> None:
         """Before a question about the current interval: a collector that has taken over knows nothing of it yet."""
         if interval_start == self._said_for:
             await self._say_all()

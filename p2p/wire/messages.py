@@ -201,7 +201,7 @@ class NothingMessage(Record, frozen=True):
 
 
 class LineQueryMessage(Record, frozen=True):
-    """A home that asks for what is its own in an interval, through whoever carries the question.
+    """A home that asks for its own data of an interval, through a gateway or another carrier.
 
     Args:
         round: Of the leaf or the position; 0 where a line is asked for, which is of the whole interval.
@@ -249,7 +249,7 @@ class Limits:
         max_price_micro_per_kwh: Largest absolute limit price. [micro-currency/kWh]
         max_node: Largest node index.
         order_kinds: Kinds of orders that are taken.
-        rounds: In which the market of an interval is open.
+        rounds: Number of rounds in which the market of an interval is open.
     """
 
     max_energy_wh: int = 1_000_000

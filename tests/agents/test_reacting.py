@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.bidders import Bidders, Round, grouped
-from agents.bidding import STRATEGIES, Orders, Outcome, OwnResults, Quotes, Tape, View
+from agents.bidding import STRATEGIES, Orders, Outcome, OwnResults, Quotes, View
 from agents.bidding.gd import _best
 from agents.bidding.modified_roth_erev import learn_own as modified
 from agents.bidding.roth_erev import learn_own as plain
@@ -17,6 +17,7 @@ from agents.rules import AgentRules
 from agents.state import from_json, to_json
 from market.clearing import PriceInterval
 from market.random import random_words
+from market.rounds import Tape
 from market.settlement.tariff import IntervalPrices
 from market.units import IntArray
 from tests.kits.community_kit import view_of

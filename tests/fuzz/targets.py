@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from market.rounds import Tape
 from p2p.batches.batch import batch_tx, decode_entry
 from p2p.batches.blob import make_blob, open_blob
 from p2p.batches.receipts import check_omission, include, make_omission
@@ -27,7 +28,7 @@ from p2p.ledger.light import check_proof, make_proof, proof_from_json
 from p2p.ledger.producer import Producer
 from p2p.ledger.state import apply, check_tx
 from p2p.ledger.store import ChainStore
-from p2p.roles.exchange.tape import PublicTape, TapeQuery, TapeReader, make_pages, read_tape_query
+from p2p.roles.exchange.tape import TapeQuery, TapeReader, make_pages, read_tape_query
 from p2p.roles.exchange.wire import Position, ask_round, read_position, read_round_query
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.snapshot import make_snapshot, open_snapshot
@@ -197,7 +198,7 @@ def _open_blob(genesis: Genesis, data: bytes) -> None:
 def _round_targets(genesis: Genesis) -> Iterator[Target]:
     """What homes and collectors ask and answer between rounds."""
     chain, limits, rows = genesis.chain_id, Limits(rounds=3), np.arange(3)
-    tape = PublicTape(rows, np.array([1, -1, 1]), rows + 5, rows - 1, rows, rows * 7, rows > 1)
+    tape = Tape(rows, np.array([1, -1, 1]), rows + 5, rows - 1, rows, rows * 7, rows > 1)
     reader = TapeReader(chain, limits, len(ROSTER))
     pages = make_pages(chain, START, 2, tape)
     yield Target("tape page", lambda data: encode(reader.read(data, START, 2, 0)), pages)
@@ -206,7 +207,7 @@ def _round_targets(genesis: Genesis) -> Iterator[Target]:
     question = ask_round(chain, START, 2)
     yield Target("round query", lambda data: ask_round(chain, *read_round_query(data, chain, 3)), (question,))
     position = encode(Position(VERSION, chain, START, 2, 250, 0))
-    yield Target("position", lambda data: _ignore(read_position(data, chain, START, 2)), (position,))
+    yield Target("position", lambda data: _ignore(read_position(data, chain, START, 2, 10**6)), (position,))
 
 
 def _omission(genesis: Genesis, messages: tuple[bytes, ...]) -> bytes:

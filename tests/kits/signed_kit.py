@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from p2p.batches.batch import batch_args, batch_tx, make_batch, pack_entries
+from p2p.batches.receipts import Inclusion
+from p2p.blocks.block import Tx
 from p2p.blocks.genesis import VERSION as GENESIS_VERSION
 from p2p.blocks.genesis import Genesis, make_params
 from p2p.blocks.members import Members
@@ -20,7 +23,7 @@ from p2p.wire.messages import (
     order_line,
     sign_message,
 )
-from tests.kits.chain_kit import OPERATOR, START, STEP, authorities, identity
+from tests.kits.chain_kit import MASTER, OPERATOR, START, STEP, authorities, identity, make_postings
 
 MINUTES = STEP // 60
 RIVAL = identity("operator", "1")
@@ -88,3 +91,29 @@ def signed(message: OrderMessage | NothingMessage | ReadingMessage) -> bytes:
 def receipt(message: Message, code: ReceiptCode, collector: Identity = OPERATOR) -> bytes:
     fields = (message.chain_id, message.interval_start, getattr(message, "household"))  # noqa: B009
     return sign_message(collector, ReceiptMessage(VERSION, *fields, message_id(message), code))
+
+
+def batch_of(
+    inclusion: Inclusion,
+    genesis: Genesis,
+    start: int = START,
+    collector: Identity = OPERATOR,
+    *,
+    full: bool = False,
+) -> Tx:
+    """A batch with an inclusion root; its postings are made up."""
+    postings = make_postings(max(genesis.members, 2), 1)
+    args = batch_args(
+        make_batch(postings, start, MASTER),
+        postings,
+        orders=genesis.members,
+        book_root=b"b" * 32,
+        clearing_root=b"c" * 32,
+        prices_root=b"p" * 32,
+        prices=1,
+        price=None,
+        traded_wh=int(postings.column("bought_wh").sum()),
+        inclusion_root=inclusion.root,
+        entries=pack_entries(postings, start, MASTER) if full else b"",
+    )
+    return batch_tx(collector, genesis.chain_id, 1, 100, args)

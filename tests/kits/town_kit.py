@@ -106,7 +106,7 @@ def play_in_memory(
         return town.restarts
 
     try:
-        return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
+        return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     except BaseExceptionGroup as group:
         raise first_cause(group) from None
 

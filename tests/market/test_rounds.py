@@ -69,13 +69,13 @@ def test_a_home_that_orders_again_has_nothing_left_of_its_older_orders() -> None
 
 def test_the_public_record_turns_an_order_to_taken_when_it_is_hit_later() -> None:
     session = session_of([[(0, -1, 500, 200_000, 0)]])
-    assert session.arrived()[1].tolist() == [0]
+    assert session.tape().accepted_wh.tolist() == [0]
     session.clear(book_of([(1, 1, 500, 210_000, 0)], 1))
-    book, done, price, took = session.arrived()
-    assert rounds_of(book).tolist() == [0, 1]
-    assert done.tolist() == [500, 500]
-    assert price.tolist() == [200_000, 200_000]
-    assert took.tolist() == [False, True]  # only the bid found a counterpart when it came
+    tape = session.tape()
+    assert tape.round_of.tolist() == [0, 1]
+    assert tape.accepted_wh.tolist() == [500, 500]
+    assert tape.price_micro_per_kwh.tolist() == [200_000, 200_000]
+    assert tape.took.tolist() == [False, True]  # only the bid found a counterpart when it came
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,15 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Final, Protocol
 
+import numpy as np
 import trio
 
+from market.errors import MarketError
 from market.units import MICRO_PER_UNIT, IntArray
 from p2p.batches.batch import BatchArgs, batch_tx, batches, interval_secret
 from p2p.batches.blob import make_blob
 from p2p.blocks.block import Block, CommitCertificate
+from p2p.errors import RemoteError
 from p2p.ledger.execution import Tip
 from p2p.ledger.light import make_proof
 from p2p.roles.collector.intake import Collected
@@ -29,6 +32,7 @@ from p2p.wire import messages
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import OrderMessage, ResultMessage
+from wattswap.errors import WattswapError
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.interval import Recomputed, next_round, positions_of
 from wattswap.nodes.pace import Pace
@@ -41,6 +45,8 @@ TX_LIFETIME: Final = 100
 """Heights for which a batch stays valid."""
 SUBMIT_AGAIN_S: Final = 2.0
 """How long to wait for a batch to be decided before it is submitted again. [s]"""
+RECOMPUTE_MAX_S: Final = 60.0
+"""Longest pause before an interval that could not be computed is computed again. [s]"""
 SUBSCRIBERS_S: Final = 3.0
 """How long the first result waits for subscribers. [s]"""
 GRACE_SHARE: Final = 0.5
@@ -145,13 +151,13 @@ class CollectorLoop:
         if not in_turn:
             await self._operator.spoken(start_s)
         begun = trio.current_time()
-        orders = await self._collect_orders(start_s)
+        orders = await self._collect_orders(start_s, in_turn=in_turn)
         readings = await self._operator.collect_readings(start_s, self._pace.clock.gate_s)
         collected = trio.current_time()
         secret = interval_secret(self._secret, start_s)
         signed = [*(data for part in orders for data in part.signed), *readings.signed]
         blob = make_blob(self._setup.roster, start_s, secret, signed)
-        recomputed = await self._offload(self._checker.recompute, blob)
+        recomputed = await self._recompute(blob, start_s)
         self._blobs.put(blob, start_s)
         absent = sorted({*(home for part in orders for home in part.absent), *readings.absent})
         self._stats.add(
@@ -170,23 +176,64 @@ class CollectorLoop:
             await self._submit(recomputed.args)
             await trio.sleep(SUBMIT_AGAIN_S)
 
-    async def _collect_orders(self, start_s: int) -> list[Collected[OrderMessage]]:
-        """Collect the orders of every round, and provide after each what the homes order by in the next."""
-        setup, operator, gate_s = self._setup, self._operator, self._pace.clock.gate_s
-        if setup.rounds == 1:
-            orders = await operator.collect(start_s, gate_s)
-            if setup.reacts:
-                self._provide_positions(
-                    start_s, await self._offload(positions_of, setup, start_s, orders.messages)
-                )
-            return [orders]
-        market, found = Rounds(setup, setup.index_of(start_s)), []
+    async def _collect_orders(self, start_s: int, *, in_turn: bool) -> list[Collected[OrderMessage]]:
+        """Collect the orders of every round, and provide after each what the homes order by in the next.
+
+        A round that cannot be cleared is the last: homes are refused its position and tape, and wait no longer.
+        """
+        setup, found = self._setup, list[Collected[OrderMessage]]()
+        market = Rounds(setup, setup.index_of(start_s)) if setup.rounds > 1 else None
+        absent = set[str]()
         for number in range(setup.rounds):
-            found.append(await operator.collect(start_s, gate_s, number))
-            bought_wh, pages = await self._offload(next_round, setup, start_s, market, found[-1].messages)
-            self._provide_positions(start_s, bought_wh, number)
-            operator.provide_tape(start_s, number, pages)
+            found.append(await self._operator.collect(start_s, self._pace.clock.gate_s, number, absent))
+            if in_turn:
+                # One that is out of its turn waits for all: most homes speak to another collector, and with their
+                # gates skipped it would be done first, and drop the messages that the other one has.
+                absent.update(found[-1].absent)
+            try:
+                await self._provide_round(start_s, market, found[-1].messages)
+            except (MarketError, WattswapError) as error:
+                _log.error("round %s of interval %s cannot be cleared: %s", number, start_s, error)
+                self._operator.provide_positions(start_s, {}, setup.rounds - 1)
+                self._operator.end_rounds(start_s)
+                members = np.flatnonzero(setup.takes_part(setup.index_of(start_s))).tolist()
+                everybody = tuple(setup.roster[home] for home in members)
+                not_opened: Collected[OrderMessage] = Collected(start_s, (), (), (), everybody, {})
+                return found + [not_opened] * (setup.rounds - len(found))
         return found
+
+    async def _provide_round(
+        self, start_s: int, market: Rounds | None, orders: tuple[OrderMessage, ...]
+    ) -> None:
+        """Clear a round and provide what homes may know of it.
+
+        Args:
+            market: The rounds so far; None in a market of one round, of which only homes that react want to know.
+
+        Raises:
+            MarketError: The market or its mechanism fails.
+            WattswapError: The scenario's data fail.
+        """
+        setup = self._setup
+        if market is not None:
+            number = market.done
+            bought_wh, pages = await self._offload(next_round, setup, start_s, market, orders)
+            self._provide_positions(start_s, bought_wh, number)
+            self._operator.provide_tape(start_s, number, pages)
+        elif setup.reacts:
+            self._provide_positions(start_s, await self._offload(positions_of, setup, start_s, orders))
+
+    async def _recompute(self, blob: bytes, start_s: int) -> Recomputed:
+        """Recompute an interval; where that fails, again and again until another collector has settled it."""
+        pause_s = SUBMIT_AGAIN_S
+        while True:
+            try:
+                recomputed: Recomputed = await self._offload(self._checker.recompute, blob)
+                return recomputed
+            except RemoteError as error:
+                _log.error("interval %s cannot be settled: %s; again in %g s", start_s, error, pause_s)
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, RECOMPUTE_MAX_S)
 
     async def _submit(self, args: BatchArgs) -> None:
         tip = self._ledger.tip
@@ -218,12 +265,18 @@ class CollectorLoop:
             mine = tx.sender == self._identity.public_key
             if not mine:
                 self._my_turn = False
+            start_s = args.interval_start
+            self._operator.end_interval(start_s)
             blob = await self._blob(args)
             if blob is None:
                 continue  # collected elsewhere and not available: other collectors announce it
-            recomputed = await self._offload(self._checker.recompute, blob)
-            start_s = args.interval_start
-            self._provide(start_s, recomputed, block, cert, index)
+            try:
+                recomputed = await self._offload(self._checker.recompute, blob)
+            except RemoteError as error:
+                _log.error("interval %s is settled, but its lines cannot be computed: %s", start_s, error)
+                self._operator.provide_lines(start_s, {})
+            else:
+                self._provide(start_s, recomputed, block, cert, index)
             after = await self._next_collector() if mine else tx.sender
             result = self._result(block, args, cert.block_hash, after)
             if mine:
@@ -261,7 +314,6 @@ class CollectorLoop:
             record = recomputed.record
             position = position_wh(self._setup, record.book, record.clearing)
             self._provide_positions(start_s, position, rounds - 1)
-            self._operator.end_rounds(start_s)
         self._operator.provide_lines(start_s, ByHome(roster, line))
         for number in range(rounds):
             self._operator.provide_openings(start_s, ByHome(roster, partial(leaf, number)), number)

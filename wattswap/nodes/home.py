@@ -17,9 +17,11 @@ import numpy as np
 import trio
 
 from agents.bidders import Round
-from agents.bidding import Orders, Tape
+from agents.bidding import Orders
 from agents.community import Meters
-from agents.errors import InvalidSnapshot
+from agents.errors import AgentError, InvalidSnapshot
+from market.errors import MarketError
+from market.rounds import Tape
 from market.settlement.accounts import COLUMNS
 from p2p.batches.batch import BatchArgs
 from p2p.batches.receipts import (
@@ -35,8 +37,6 @@ from p2p.errors import InvalidMessage, OutOfRange, RemoteError
 from p2p.ledger.light import Line, batch_in, check_proof
 from p2p.roles.collector.gateway import NotTaken
 from p2p.roles.exchange.journal import SignedOtherwise
-from p2p.roles.exchange.tape import COLUMNS as COLUMNS_OF_TAPE
-from p2p.roles.exchange.tape import PublicTape
 from p2p.roles.exchange.wire import read_position
 from p2p.roles.household import NotAcknowledged
 from p2p.roles.validator.batch_check import Offload
@@ -70,6 +70,11 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 
+MISLED: Final = (SignedOtherwise, InvalidMessage, MarketError, AgentError)
+"""Errors to which the answers of a collector may lead: answers unlike those before a restart, and a tape by which a
+strategy fails or orders what no message may hold."""
+
+
 class Client(Protocol):
     """A home's connection to its collector: by a node of its own, or through a gateway."""
 
@@ -85,13 +90,13 @@ class Client(Protocol):
 
     async def position(self, interval_start: int, number: int = 0) -> bytes: ...
 
-    async def tape(self, interval_start: int, number: int) -> PublicTape: ...
+    async def tape(self, interval_start: int, number: int) -> Tape: ...
 
     def promise(self, interval_start: int, number: int = 0) -> tuple[bytes, bytes] | None: ...
 
 
 OnOmission = Callable[[str, int, int, bytes], None]
-"""(home, interval_start, round, proof): keeps the proof that a collector left out an order that it had promised."""
+"""(home, interval_start, round, proof): keeps the proof that a collector omitted an order it had promised."""
 
 
 class Listener:
@@ -237,7 +242,7 @@ class Home:
     ) -> list[OrderMessage | NothingMessage]:
         """Order again in every later round of the market, and see the last; return the messages.
 
-        A home that gets no answer, or one that cannot be, stays out of the rounds that are left. One that is no member
+        A home that gets no answer, or an impossible one, stays out of the remaining rounds. One that is no member
         follows the tape, so that it knows as much as others when it joins.
 
         Args:
@@ -254,8 +259,7 @@ class Home:
                 if takes_part:
                     market.move_to(await self._position(start_s, number))
                 tape = await retry(partial(self.client.tape, number=number), start_s)
-                columns = Tape(*(getattr(tape, name) for name in COLUMNS_OF_TAPE))
-                opened = Round(number + 1, columns, np.array([market.bought_wh], dtype=np.int64))
+                opened = Round(number + 1, tape, np.array([market.bought_wh], dtype=np.int64))
                 if opened.number == setup.rounds:
                     community.end_rounds(opened)
                     break
@@ -266,8 +270,7 @@ class Home:
                 taken = self._count(await retry(self.client.submit, message), done)
                 said.append(message)
                 standing = orders if taken and isinstance(message, OrderMessage) else None
-        except (RequestRefused, RemoteError, SignedOtherwise, InvalidMessage) as error:
-            # The latter two where a collector says another thing than before a restart, or a thing that makes no sense.
+        except (RequestRefused, RemoteError, *MISLED) as error:
             _log.warning("%s stays out of the rounds of %s: %s", setup.roster[self.index], start_s, error)
         return said
 
@@ -282,11 +285,11 @@ class Home:
         return read_meters(self.setup, community, i)
 
     async def _position(self, start_s: int, number: int) -> int:
-        """What the collector says this home has bought up to a round less what it has sold. [Wh]
+        """What this home has bought up to a round less what it has sold, as the collector reports it. [Wh]
 
         Raises:
             RequestRefused: The collector does not have it any more.
-            RemoteError: It says what cannot be.
+            RemoteError: The answer is malformed or out of range.
         """
         genesis = self.setup.genesis
         data = await retry(partial(self.client.position, number=number), start_s)
@@ -358,12 +361,12 @@ class Home:
 
 @dataclass(slots=True)
 class Standing:
-    """What a home has ordered and traded in an interval so far, to hold a collector's word against.
+    """What a home has ordered and traded in an interval so far, to check the positions that a collector reports.
 
     Attributes:
         bought_wh: Bought less sold. [Wh]
-        most_wh: What can still be bought of the orders that stand. [Wh]
-        least_wh: What can still be sold of them, below 0. [Wh]
+        most_wh: What the standing orders can still buy. [Wh]
+        least_wh: What they can still sell, below 0. [Wh]
     """
 
     bought_wh: int = 0
@@ -371,16 +374,16 @@ class Standing:
     least_wh: int = 0
 
     def order(self, orders: Orders | None) -> None:
-        """Take note of the orders of a round; None leaves those that stand."""
+        """Replace the standing orders by those of a round; None or orders without energy leave them."""
         if orders is not None and orders.energy_wh.any():
             self.most_wh = int(orders.energy_wh[orders.side > 0].sum())
             self.least_wh = -int(orders.energy_wh[orders.side < 0].sum())
 
     def move_to(self, bought_wh: int) -> None:
-        """Take over what a collector says.
+        """Take over a position.
 
         Raises:
-            OutOfRange: No clearing of these orders gives that.
+            OutOfRange: No clearing of the standing orders leads to it.
         """
         more_wh = bought_wh - self.bought_wh
         if not self.least_wh <= more_wh <= self.most_wh:

@@ -19,7 +19,7 @@ from market.units import IntArray
 from p2p.batches.batch import Batch, BatchArgs, salted
 from p2p.batches.blob import IntervalContent
 from p2p.batches.receipts import ABSENT, Inclusion, include
-from p2p.roles.exchange.tape import COLUMNS, PublicTape, make_pages
+from p2p.roles.exchange.tape import make_pages
 from p2p.wire.messages import OrderMessage, ReadingMessage, message_id, terms_of
 from wattswap.errors import VerificationFailed
 from wattswap.runs.chain_writer import args_of
@@ -109,9 +109,7 @@ def next_round(
     """
     number = market.done
     market.clear(book_of(setup, start_s, orders, number=number))
-    tape = market.tape()
-    columns = PublicTape(*(getattr(tape, name) for name in COLUMNS))
-    return market.bought_wh(), make_pages(setup.genesis.chain_id, start_s, number, columns)
+    return market.bought_wh(), make_pages(setup.genesis.chain_id, start_s, number, market.tape())
 
 
 def registers(

@@ -55,7 +55,7 @@ _ANSWER = struct.Struct("<dd")
 
 
 class NotAPartner(RemoteError):
-    """A message of a peer that this agent or the clerk has nothing to do with, or that should wait to be asked."""
+    """A message of a peer that is no partner or does not take part, or of a partner whose turn it is to answer."""
 
     code = "not_a_partner"
 
@@ -102,7 +102,7 @@ class Member:
         transport.serve(TRADES, self._answer)
 
     async def run(self) -> Outcome:
-        """Negotiate until the clerk says that all agree, or there were too many rounds."""
+        """Negotiate until the clerk reports that all agree, or the most rounds are reached."""
         while True:
             sent, marginal = choose(self._own, self._state, self._terms)
             await self._begin_round(sent)
@@ -137,7 +137,7 @@ class Member:
         await self._take(link, await self._request(link.peer, TRADES, payload), number)
 
     async def _request(self, peer: str, protocol: str, payload: bytes) -> bytes:
-        """Ask, and ask again where the other side is slow or the link broke: it answers the same."""
+        """Send a request, again where the other side is slow or the link broke: the answer is the same."""
         for _ in range(TRIES - 1):
             try:
                 return await self._transport.request(peer, protocol, payload)
@@ -149,7 +149,7 @@ class Member:
         return await self._transport.request(peer, protocol, payload)
 
     async def _answer(self, peer: str, payload: bytes) -> bytes:
-        """Answer a partner once this agent has come to the same round; a repeated request gets the same answer."""
+        """Answer a partner once this agent has reached the same round; a repeated request gets the same answer."""
         link = self._links.get(peer)
         if link is None or link.asks:
             raise NotAPartner(f"{peer} is not a partner who asks")
@@ -179,13 +179,13 @@ class Member:
         sums = (float(one[0]) for one in sums_of)
         answer = await self._request(self._clerk, CLERK, _SUMS.pack(self._round, *sums))
         if len(answer) != _ANSWER.size:
-            raise Malformed("an answer of the clerk of another length")
+            raise Malformed(f"an answer of the clerk of {len(answer)} bytes, not {_ANSWER.size}")
         rho, done = _ANSWER.unpack(answer)
         return rho, done > 0
 
 
 class Clerk:
-    """Adds up what agents report, and says how to go on; knows no costs and no trades."""
+    """Adds up the reports of the agents and answers how to go on; knows no costs and no trades."""
 
     def __init__(self, transport: Transport, members: Sequence[str], terms: Terms, rho: float) -> None:
         self._members, self._terms = list(members), terms
@@ -199,10 +199,10 @@ class Clerk:
         if peer not in self._members:
             raise NotAPartner(f"{peer} does not take part")
         if len(payload) != _SUMS.size:
-            raise Malformed("a report of another length")
+            raise Malformed(f"a report of {len(payload)} bytes, not {_SUMS.size}")
         number, *sums = _SUMS.unpack(payload)
         if not all(np.isfinite(sums)):
-            raise Malformed("a report with what is no number")
+            raise Malformed("a report with a value that is not finite")
         async with self._news:
             if number > self._sums.get(peer, (0,))[0]:  # a report that arrives twice counts once
                 self._sums[peer] = (number, *sums)
@@ -236,7 +236,7 @@ def _unpacked(payload: bytes, count: int) -> FloatArray:
         raise Malformed(f"{len(payload)} bytes where {count} quantities were due")
     copies = np.frombuffer(payload, "<f8", offset=_ROUND.size).astype(np.float64)
     if not np.isfinite(copies).all():
-        raise Malformed("a quantity that is no number")
+        raise Malformed("a quantity that is not finite")
     return copies
 
 

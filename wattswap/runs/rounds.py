@@ -1,4 +1,4 @@
-"""The market of one interval, round after round: what a run, a collector and whoever checks a batch share."""
+"""The market of one interval, round after round: shared by runs, collectors and all who check a batch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from agents.bidders import Round
-from agents.bidding import Tape
 from market.book import OrderBook
 from market.clearing import Clearing, check_feasible
 from market.mechanism import MECHANISMS, refuse_unused
-from market.rounds import Session, rounds_of
+from market.rounds import Session, Tape
 from market.units import IntArray
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Rounds:
-    """The rounds of an interval as they are cleared; the same orders give the same result wherever they are.
+    """The rounds of an interval as they are cleared; the same orders give the same result everywhere.
 
     Args:
         i: Number of the interval.
@@ -55,7 +54,7 @@ class Rounds:
 
     def tape(self) -> Tape:
         """The public record of the rounds so far."""
-        return tape_of(self._session)
+        return self._session.tape()
 
     def opened(self, members: IntArray) -> Round:
         """What homes know when the next round opens, or after the last.
@@ -76,15 +75,7 @@ class Rounds:
         return book, clearing, self._clear_ns
 
 
-def tape_of(session: Session) -> Tape:
-    """The public record of the rounds so far."""
-    book, accepted_wh, price, took = session.arrived()
-    return Tape(
-        rounds_of(book), book.side, book.energy_wh, book.limit_micro_per_kwh, accepted_wh, price, took
-    )
-
-
 def check_cleared(setup: Setup, book: OrderBook, clearing: Clearing) -> None:
-    """Raise `InfeasibleClearing` where a clearing is none of this book, or breaks what the mechanism promises."""
+    """Raise `InfeasibleClearing` unless a clearing belongs to the book and keeps the promises of its mechanism."""
     with MECHANISMS.held(setup.mechanism):
         check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)

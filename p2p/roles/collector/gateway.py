@@ -13,11 +13,12 @@ from typing import Final
 
 import trio
 
+from market.rounds import Tape
 from p2p.errors import Malformed, RemoteError, WrongKind
 from p2p.roles.collector.intake import HISTORY_INTERVALS
 from p2p.roles.exchange.collectors import Collectors
 from p2p.roles.exchange.journal import Journal
-from p2p.roles.exchange.tape import TAPE_PROTOCOL, PublicTape, TapeReader
+from p2p.roles.exchange.tape import TAPE_PROTOCOL, TapeReader
 from p2p.roles.exchange.wire import (
     BATCH_PROTOCOL,
     INCLUSIONS_PROTOCOL,
@@ -94,7 +95,7 @@ class _Item:
 class _SharedTape:
     """A tape that one home has asked for and all of the node receive."""
 
-    answer: PublicTape | RemoteError | None = None
+    answer: Tape | RemoteError | None = None
     done: trio.Event = field(default_factory=trio.Event)
 
 
@@ -261,7 +262,7 @@ class Gateway:
             await trio.sleep(pause)
             pause = min(2 * pause, AGAIN_MAX_S)
 
-    async def tape(self, interval_start: int, number: int) -> PublicTape:
+    async def tape(self, interval_start: int, number: int) -> Tape:
         """Ask for the tape of a round, once for all homes of this node; waits until its gate has closed.
 
         Raises:
@@ -280,11 +281,11 @@ class Gateway:
             finally:
                 shared.done.set()
         await shared.done.wait()
-        if not isinstance(shared.answer, PublicTape):
+        if not isinstance(shared.answer, Tape):
             raise shared.answer or NotTaken("the gateway has stopped")
         return shared.answer
 
-    async def _fetch_tape(self, interval_start: int, number: int) -> PublicTape:
+    async def _fetch_tape(self, interval_start: int, number: int) -> Tape:
         async def request(question: bytes) -> bytes:
             return await self._collectors.request(TAPE_PROTOCOL, question)
 
@@ -429,7 +430,7 @@ class Member:
         """Ask for what was bought and sold up to a round, before it is settled."""
         return await self.gateway.ask(POSITIONS_PROTOCOL, self.id, interval_start, number)
 
-    async def tape(self, interval_start: int, number: int) -> PublicTape:
+    async def tape(self, interval_start: int, number: int) -> Tape:
         """Ask for the orders of the rounds up to one, without names."""
         return await self.gateway.tape(interval_start, number)
 

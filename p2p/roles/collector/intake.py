@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -130,14 +130,21 @@ class Entry:
 
 @dataclass(slots=True)
 class Pending:
-    """The messages of one gate."""
+    """The messages of one gate.
+
+    Args:
+        awaited: Homes without a message for which the gate is kept open.
+    """
 
     gate: Gate
-    households: int
+    awaited: set[str]
     entries: dict[str, Entry] = field(default_factory=dict)
     receipts: dict[bytes, bytes] = field(default_factory=dict)
     complete: trio.Event = field(default_factory=trio.Event)
     closed: bool = False
+
+    def __post_init__(self) -> None:
+        self._wait_for_less()
 
     def classify(self, message: HandedIn) -> ReceiptCode:
         """The receipt code of a message that was not seen before."""
@@ -159,7 +166,11 @@ class Pending:
             message, signed, before.replacements + 1 if before else 0, taken_by(message, signed)
         )
         self.receipts[name] = receipt
-        if len(self.entries) == self.households:
+        self.awaited.discard(message.household)
+        self._wait_for_less()
+
+    def _wait_for_less(self) -> None:
+        if not self.awaited:
             self.complete.set()
 
 
@@ -178,11 +189,11 @@ class Intake:
     pending: dict[Gate, Pending] = field(default_factory=dict)
     newest: Gate = (-1, 0)
 
-    def open(self, gate: Gate, households: int) -> Pending:
+    def open(self, gate: Gate, awaited: Iterable[str]) -> Pending:
         """Open a gate.
 
         Args:
-            households: How many homes may send something; the gate closes once all have.
+            awaited: Homes for which it is kept open; it closes once all of them have sent something.
 
         Raises:
             CollectionOrder: Another one is open, or this one is not later than the last.
@@ -192,11 +203,13 @@ class Intake:
         if gate <= self.newest:
             raise CollectionOrder(f"{_words(gate)} after {_words(self.newest)}; the gate never goes back")
         self.newest = gate
-        pending = Pending(gate, households)
-        if not households:
-            pending.complete.set()
+        pending = Pending(gate, set(awaited))
         keep(self.pending, gate, pending)
         return pending
+
+    def end(self, gate: Gate) -> None:
+        """Note that neither this gate nor one before it is opened any more: what is sent for it is late, not early."""
+        self.newest = max(self.newest, gate)
 
     def classify(self, message: HandedIn, signed: bytes) -> ReceiptCode:
         """The receipt code of a message that was not seen before."""

@@ -9,7 +9,7 @@ promises it gave.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -168,21 +168,27 @@ class Operator:
             await self._news.wait()
 
     async def collect(
-        self, interval_start: int, deadline_s: float, number: int = 0
+        self,
+        interval_start: int,
+        deadline_s: float,
+        number: int = 0,
+        not_awaited: Collection[str] = (),
     ) -> Collected[OrderMessage]:
         """Open the gate of a round and return its orders.
 
         Args:
             interval_start: Start of the interval. [s since 1970, UTC]
-            deadline_s: How long the gate stays open; it closes earlier once every home has answered, and
-                then nothing can be replaced any more. [s]
+            deadline_s: How long the gate stays open; it closes earlier once every home that is awaited has
+                answered, and then nothing can be replaced any more. [s]
             number: Of the round, from 0. Interval and round are later than those before.
+            not_awaited: Homes for which the gate is not kept open; their messages are taken while it is.
 
         Raises:
             CollectionOrder: A gate that is open, or not later than the last.
             JournalDamaged: A promise could not be written; this collector gives none any more.
         """
-        return await self._collect(self._orders, OrderMessage, (interval_start, number), deadline_s)
+        gate = interval_start, number
+        return await self._collect(self._orders, OrderMessage, gate, deadline_s, not_awaited)
 
     async def collect_readings(self, interval_start: int, deadline_s: float) -> Collected[ReadingMessage]:
         """Collect the meter readings of an interval, as `collect` does orders."""
@@ -235,15 +241,28 @@ class Operator:
         keep(self._tapes, (interval_start, number), pages, TAPES_INTERVALS * self._limits.rounds)
 
     def end_rounds(self, interval_start: int) -> None:
-        """Note that an interval is settled: whoever asks for a tape of it that is not here waits no longer."""
+        """Note that no further round is opened: orders are late, and nobody waits for a tape that is not here."""
         last = (interval_start, self._limits.rounds - 1)
+        self._orders.end(last)
         if self._limits.rounds > 1 and last not in self._tapes:
             self.provide_tape(*last, ())
 
-    async def _collect(self, intake: Intake, wanted: type[M], gate: Gate, deadline_s: float) -> Collected[M]:
+    def end_interval(self, interval_start: int) -> None:
+        """Note that an interval is settled: as `end_rounds`, and readings are late also where none were collected."""
+        self.end_rounds(interval_start)
+        self._readings.end((interval_start, 0))
+
+    async def _collect(
+        self,
+        intake: Intake,
+        wanted: type[M],
+        gate: Gate,
+        deadline_s: float,
+        not_awaited: Collection[str] = (),
+    ) -> Collected[M]:
         interval_start = gate[0]
         members = self._members_in(interval_start)
-        pending = intake.open(gate, len(members))
+        pending = intake.open(gate, (household for household in members if household not in not_awaited))
         self._restore(intake, pending)
         before = self.refused.counts.copy()
         if self._journal.is_closed(intake.desk, *gate):

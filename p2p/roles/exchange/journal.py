@@ -138,7 +138,7 @@ class Journal:
         return found
 
     def close_gate(self, desk: int, interval_start: int, number: int = 0) -> None:
-        """Write, durably, that nothing more is promised for a round: what follows from it may be said or signed now."""
+        """Write, durably, that nothing more is promised for a round: its result may be sent or signed now."""
         with self._explained():
             row = (desk, interval_start, number)
             self._connection.execute("INSERT OR IGNORE INTO closed VALUES (?, ?, ?)", row)

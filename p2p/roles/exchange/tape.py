@@ -1,7 +1,7 @@
 """The tape of a round on the wire: all orders of an interval so far, without names, in pages that fit into a frame.
 
-Whoever serves it may lie, so the reader checks every page against what was asked and against the ranges of the chain,
-and takes no more rows than the market can have.
+A collector may be dishonest, so the reader checks every page against the question and the ranges of the chain, and
+accepts no more rows than the market can have.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from market.orders import MAX_ORDERS
-from market.units import BoolArray, Int8Array, IntArray
+from market.rounds import Tape
+from market.units import IntArray
 from p2p.errors import OutOfRange, WrongChain, WrongVersion
 from p2p.roles.exchange.wire import check_round
 from p2p.wire.codec import Record, decode, encode
@@ -25,7 +26,7 @@ TAPE_PROTOCOL: Final = "/wattswap/tape/1"
 PAGE_ROWS: Final = 4_096
 """Rows of a page; one has at most 47 bytes."""
 MAX_ROWS: Final = 2**20
-"""Longest tape that is read: about as many orders as a blob can hold."""
+"""Most rows of a tape that is read: about as many orders as a blob can hold."""
 
 
 class TapeQuery(Record, frozen=True):
@@ -33,7 +34,7 @@ class TapeQuery(Record, frozen=True):
 
     Args:
         interval_start: Start of the interval. [s since 1970, UTC]
-        round: The last one that the tape has to cover, from 0.
+        round: The last one that the tape covers, from 0.
         page: From 0.
     """
 
@@ -45,7 +46,7 @@ class TapeQuery(Record, frozen=True):
 
 
 class TapePage(Record, frozen=True):
-    """Consecutive rows of a tape, column by column; what they mean is in `PublicTape`.
+    """Consecutive rows of a tape, column by column; what they mean is in `market.rounds.Tape`.
 
     Args:
         rows: Of the whole tape.
@@ -66,30 +67,7 @@ class TapePage(Record, frozen=True):
     took: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PublicTape:
-    """The orders of all rounds so far, one row each, in order of arrival.
-
-    Args:
-        round_of: The round in which it came, from 0.
-        side: +1 buys, -1 sells.
-        energy_wh: What was ordered. [Wh]
-        limit_micro_per_kwh: Limit price. [micro-currency/kWh]
-        accepted_wh: What was accepted of it in all rounds so far. [Wh]
-        price_micro_per_kwh: At which price; 0 where nothing was accepted. [micro-currency/kWh]
-        took: Whether it found its counterpart when it arrived.
-    """
-
-    round_of: IntArray
-    side: Int8Array
-    energy_wh: IntArray
-    limit_micro_per_kwh: IntArray
-    accepted_wh: IntArray
-    price_micro_per_kwh: IntArray
-    took: BoolArray
-
-
-COLUMNS: Final = tuple(column.name for column in fields(PublicTape))
+COLUMNS: Final = tuple(column.name for column in fields(Tape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +85,15 @@ class TapeReader:
 
     async def fetch(
         self, interval_start: int, number: int, request: Callable[[bytes], Awaitable[bytes]]
-    ) -> PublicTape | None:
-        """Ask for all pages of a tape; None while it is not there.
+    ) -> Tape | None:
+        """Ask for all pages of a tape; None while it is not available.
 
         Args:
-            request: Sends a question to one who has the tape, and returns the reply.
+            request: Sends a question to a collector and returns the reply.
 
         Raises:
-            RemoteError: A page is not of that round, does not continue the ones before it, or holds what no order of
-                this chain can be.
+            RemoteError: A page is not of that round, contradicts the first page, or has values outside the ranges of
+                this chain.
         """
         pages: list[dict[str, IntArray]] = []
         rows = 0
@@ -128,7 +106,8 @@ class TapeReader:
             rows = rows if pages else page.rows
             if page.rows != rows:
                 raise OutOfRange(f"a tape of {page.rows} rows, on its first page of {rows}")
-            # As arrays: of a long tape that a liar makes up, Python's integers would take several times the memory.
+            # As arrays: Python's integers would take several times the memory, and a dishonest collector could send
+            # the longest tape that is read.
             pages.append({name: np.array(getattr(page, name), dtype=np.int64) for name in COLUMNS})
         tape = _joined(pages)
         if (np.diff(tape.round_of) < 0).any():
@@ -182,11 +161,11 @@ class TapeReader:
             raise OutOfRange("more is accepted than was ordered")
 
 
-def _joined(pages: Sequence[Mapping[str, IntArray]]) -> PublicTape:
+def _joined(pages: Sequence[Mapping[str, IntArray]]) -> Tape:
     def whole(name: str) -> IntArray:
         return np.concatenate([page[name] for page in pages])
 
-    return PublicTape(
+    return Tape(
         whole("round_of"),
         whole("side").astype(np.int8),
         whole("energy_wh"),
@@ -197,7 +176,7 @@ def _joined(pages: Sequence[Mapping[str, IntArray]]) -> PublicTape:
     )
 
 
-def make_pages(chain_id: bytes, interval_start: int, number: int, tape: PublicTape) -> tuple[bytes, ...]:
+def make_pages(chain_id: bytes, interval_start: int, number: int, tape: Tape) -> tuple[bytes, ...]:
     """The pages of a tape, at least one."""
     rows = len(tape.side)
     columns = [getattr(tape, name) for name in COLUMNS]

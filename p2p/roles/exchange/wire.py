@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from p2p.errors import OutOfRange, RemoteError, WrongChain, WrongVersion
-from p2p.wire.codec import INT64_MAX, Record, decode, encode
+from p2p.wire.codec import Record, decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.messages import VERSION
 
@@ -152,9 +152,7 @@ def read_batch(data: bytes, chain_id: bytes) -> tuple[bytes, ...]:
     return messages
 
 
-def read_position(
-    data: bytes, chain_id: bytes, interval_start: int, number: int = 0, most_wh: int = INT64_MAX
-) -> int:
+def read_position(data: bytes, chain_id: bytes, interval_start: int, number: int, most_wh: int) -> int:
     """Return what a home has bought less what it has sold. [Wh]
 
     Args:

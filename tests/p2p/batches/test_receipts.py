@@ -10,24 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.orders import MAX_ORDERS
-from p2p.batches.batch import batch_args, batch_tx, make_batch, pack_entries
 from p2p.batches.receipts import (
     ABSENT,
     MAX_OMISSION_BYTES,
-    Inclusion,
     Omission,
     check_omission,
     include,
     make_omission,
 )
 from p2p.blocks import merkle
-from p2p.blocks.block import Tx
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadProof, NonCanonical, RemoteError, TooLarge, WrongChain, WrongKind, WrongSignature
 from p2p.wire.codec import decode, encode
-from p2p.wire.identity import Identity
 from p2p.wire.messages import (
-    Limits,
     NothingMessage,
     OrderMessage,
     ReceiptCode,
@@ -36,9 +31,10 @@ from p2p.wire.messages import (
     order_line,
     sign_message,
 )
-from tests.kits.chain_kit import MASTER, OPERATOR, START, STEP, flip, make_postings
+from tests.kits.chain_kit import OPERATOR, START, STEP, flip
 from tests.kits.signed_kit import (
     RIVAL,
+    batch_of,
     homes,
     key_of,
     keyed_genesis,
@@ -57,31 +53,6 @@ SECRET = b"i" * 32
 Spoken = OrderMessage | NothingMessage
 
 
-def batch_of(
-    inclusion: Inclusion,
-    start: int = START,
-    collector: Identity = OPERATOR,
-    genesis: Genesis = GENESIS,
-    *,
-    full: bool = False,
-) -> Tx:
-    postings = make_postings(max(genesis.members, 2), 1)
-    args = batch_args(
-        make_batch(postings, start, MASTER),
-        postings,
-        orders=genesis.members,
-        book_root=b"b" * 32,
-        clearing_root=b"c" * 32,
-        prices_root=b"p" * 32,
-        prices=1,
-        price=None,
-        traded_wh=int(postings.column("bought_wh").sum()),
-        inclusion_root=inclusion.root,
-        entries=pack_entries(postings, start, MASTER) if full else b"",
-    )
-    return batch_tx(collector, genesis.chain_id, 1, 100, args)
-
-
 def proof(
     message: Spoken,
     in_batch: list[Spoken],
@@ -98,7 +69,7 @@ def proof(
         signed(message),
         homes(genesis.members).proof(participant),
         inclusion.opening(participant),
-        batch_of(inclusion, genesis=genesis, full=full),
+        batch_of(inclusion, genesis, full=full),
     )
 
 
@@ -237,9 +208,9 @@ def test_an_honest_collector_is_never_convicted(
     inclusion = include(ROSTER, in_batch, SECRET)
     elsewhere = include(ROSTER, [], b"e" * 32)
     accusations = [
-        (inclusion, batch_of(inclusion)),
-        (elsewhere, batch_of(elsewhere, start=START + STEP)),
-        (elsewhere, batch_of(elsewhere, collector=RIVAL)),
+        (inclusion, batch_of(inclusion, GENESIS)),
+        (elsewhere, batch_of(elsewhere, GENESIS, start=START + STEP)),
+        (elsewhere, batch_of(elsewhere, GENESIS, collector=RIVAL)),
     ]
     for message, code in given_receipts:
         participant = ROSTER.index(message.household)
@@ -274,7 +245,7 @@ def test_a_batch_of_another_collector_convicts_nobody() -> None:
     """After a failover the second collector settles; it does not answer for promises of the first."""
     inclusion = include(ROSTER, others("house-2"), SECRET)
     with pytest.raises(BadProof, match="another collector"):
-        check_omission(changed(tx=batch_of(inclusion, collector=RIVAL)), GENESIS)
+        check_omission(changed(tx=batch_of(inclusion, GENESIS, collector=RIVAL)), GENESIS)
 
 
 def test_a_receipt_by_another_key_convicts_nobody() -> None:
@@ -294,7 +265,7 @@ def test_a_receipt_that_names_the_collector_but_was_signed_by_another_is_refused
 def test_a_batch_of_another_interval_convicts_nobody() -> None:
     inclusion = include(ROSTER, others("house-2"), SECRET)
     with pytest.raises(BadProof, match="different intervals"):
-        check_omission(changed(tx=batch_of(inclusion, start=START + STEP)), GENESIS)
+        check_omission(changed(tx=batch_of(inclusion, GENESIS, start=START + STEP)), GENESIS)
 
 
 def test_the_receipt_of_another_message_convicts_nobody() -> None:
@@ -307,7 +278,7 @@ def test_a_receipt_that_moves_its_message_to_another_interval_convicts_nobody() 
     """A careless collector might sign one; the batch of that interval holds the messages of that interval."""
     head = (GENESIS.chain_id, START + STEP, MINE.household, message_id(MINE))
     moved = sign_message(OPERATOR, ReceiptMessage(3, *head, ReceiptCode.ACCEPTED))
-    tx = batch_of(include(ROSTER, others("house-2"), SECRET), start=START + STEP)
+    tx = batch_of(include(ROSTER, others("house-2"), SECRET), GENESIS, start=START + STEP)
     with pytest.raises(BadProof, match="another message"):
         check_omission(changed(receipt=moved, tx=tx), GENESIS)
 
@@ -322,7 +293,7 @@ def test_the_leaf_of_another_household_convicts_nobody(place: int) -> None:
         signed(MINE),
         homes(MEMBERS).proof(2),
         opening,
-        batch_of(inclusion),
+        batch_of(inclusion, GENESIS),
     )
     assert refusal(accusation) == "bad_proof"
 
@@ -384,7 +355,7 @@ def test_a_transaction_that_settles_nothing_is_refused() -> None:
 
 
 def test_a_batch_whose_signature_is_of_another_batch_is_refused() -> None:
-    kept = batch_of(include(ROSTER, [MINE], SECRET))
+    kept = batch_of(include(ROSTER, [MINE], SECRET), GENESIS)
     tx = msgspec.structs.replace(decode(Omission, DROPPED).tx, signature=kept.signature)
     with pytest.raises(RemoteError):
         check_omission(changed(tx=tx), GENESIS)
@@ -424,7 +395,7 @@ def test_the_parts_of_a_leaf_cannot_be_shifted_against_each_other() -> None:
         if nonce < MINE.nonce:
             break
     shifted = changed(
-        tx=batch_of(inclusion),
+        tx=batch_of(inclusion, GENESIS),
         salt=opening.salt[:8],
         nonce=nonce,
         leaf_id=opening.nonce.to_bytes(8, "big", signed=True) + opening.message_id,
@@ -438,65 +409,3 @@ def test_a_path_that_is_too_short_or_too_long_is_refused() -> None:
     path = decode(Omission, DROPPED).path
     for other in (path[:-32], path + bytes(32), path[:-1], b""):
         assert refusal(changed(path=other)) == "bad_proof"
-
-
-# --- rounds -------------------------------------------------------------------------------------------------
-
-ROUNDS = 3
-OF_ROUNDS = keyed_genesis(MEMBERS, limits=Limits(rounds=ROUNDS))
-
-
-def of_round(number: int, household: str = "house-2", nonce: int = 4) -> OrderMessage:
-    return order(OF_ROUNDS, household, nonce, number=number)
-
-
-def accusation(
-    message: OrderMessage, in_batch: list[Spoken], leaf: int | None = None, genesis: Genesis = OF_ROUNDS
-) -> bytes:
-    """A proof about house-2 that opens the leaf of the message's round, or that of another one."""
-    inclusion = include(ROSTER, in_batch, SECRET, ROUNDS)
-    return make_omission(
-        receipt(message, ReceiptCode.ACCEPTED),
-        signed(message),
-        homes(MEMBERS).proof(2),
-        inclusion.opening(2, message.round if leaf is None else leaf),
-        batch_of(inclusion, genesis=genesis),
-    )
-
-
-def all_but(household: str, number: int) -> list[Spoken]:
-    """Everybody's message of every round but one."""
-    everything = [of_round(n, name, nonce=4 + n) for n in range(ROUNDS) for name in ROSTER]
-    return [m for m in everything if (m.household, m.round) != (household, number)]
-
-
-@pytest.mark.parametrize("number", range(ROUNDS))
-def test_a_message_that_was_left_out_of_one_round_convicts(number: int) -> None:
-    left_out = of_round(number, nonce=4 + number)
-    proven = accusation(left_out, all_but("house-2", number))
-    assert check_omission(proven, OF_ROUNDS) == OPERATOR.public_key
-
-
-@pytest.mark.parametrize("number", range(ROUNDS))
-@pytest.mark.parametrize("leaf", range(ROUNDS))
-def test_a_message_that_was_included_convicts_nobody_by_the_leaf_of_any_round(number: int, leaf: int) -> None:
-    """Also not where the home was silent in another round: that leaf is not at the place of the message's round."""
-    silent = (number + 1) % ROUNDS
-    kept = of_round(number, nonce=4 + number)
-    words = "the promise was kept" if leaf == number else "the leaf is not in the batch"
-    with pytest.raises(BadProof, match=words):
-        check_omission(accusation(kept, all_but("house-2", silent), leaf), OF_ROUNDS)
-
-
-def test_a_later_message_of_another_round_keeps_no_promise() -> None:
-    left_out = of_round(1, nonce=5)
-    in_batch = [*all_but("house-2", 1)]
-    assert max(m.nonce for m in in_batch if m.household == "house-2") > left_out.nonce
-    assert check_omission(accusation(left_out, in_batch), OF_ROUNDS) == OPERATOR.public_key
-
-
-def test_one_round_has_the_tree_that_it_had() -> None:
-    inclusion, first = (include(ROSTER, [of_round(0, nonce=4)], SECRET, rounds) for rounds in (1, ROUNDS))
-    assert first.leaves[:MEMBERS] == inclusion.leaves
-    assert len(first.leaves) == ROUNDS * MEMBERS
-    assert first.root != inclusion.root

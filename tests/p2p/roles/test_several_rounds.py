@@ -12,22 +12,35 @@ import pytest
 import trio
 import trio.testing
 
+from market.rounds import Tape
 from p2p.errors import OutOfRange
 from p2p.roles.collector.gateway import Gateway, NotTaken
 from p2p.roles.collector.intake import CollectionOrder
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.collectors import Collector, Collectors
 from p2p.roles.exchange.journal import Journal
-from p2p.roles.exchange.tape import PAGE_ROWS, TAPE_PROTOCOL, PublicTape, TapeQuery, make_pages
-from p2p.roles.exchange.wire import BID_PROTOCOL, POSITION_PROTOCOL, ask_round
+from p2p.roles.exchange.tape import PAGE_ROWS, TAPE_PROTOCOL, TapeQuery, make_pages
+from p2p.roles.exchange.wire import BID_PROTOCOL, POSITION_PROTOCOL, READING_PROTOCOL, ask_round
 from p2p.roles.household import Household
 from p2p.transports.base import Endpoint, RequestRefused, peer_id_of
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.codec import encode
 from p2p.wire.frames import StreamLost
 from p2p.wire.identity import Identity
-from p2p.wire.messages import VERSION, Kind, Limits, ReceiptCode, ReceiptMessage, message_id, sign_message
-from tests.kits.roles_kit import CHAIN, MINUTES, OPERATOR, STEP, T0, key_of, nothing, order
+from p2p.wire.messages import (
+    VERSION,
+    HandedIn,
+    Kind,
+    Limits,
+    NothingMessage,
+    OrderMessage,
+    ReadingMessage,
+    ReceiptCode,
+    ReceiptMessage,
+    message_id,
+    sign_message,
+)
+from tests.kits.roles_kit import CHAIN, MINUTES, OPERATOR, STEP, T0, key_of, nothing, order, reading
 from tests.kits.time_kit import time_passes
 
 ROSTER = ("h1", "h2")
@@ -80,10 +93,10 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
     trio.run(body, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def tape(rows: int, number: int = 0) -> PublicTape:
+def tape(rows: int, number: int = 0) -> Tape:
     """A made-up tape whose last orders came in a round."""
     counted = np.arange(rows, dtype=np.int64)
-    return PublicTape(
+    return Tape(
         round_of=counted * (number + 1) // max(rows, 1),
         side=np.where(counted % 2, 1, -1).astype(np.int8),
         energy_wh=counted + 2,
@@ -94,7 +107,7 @@ def tape(rows: int, number: int = 0) -> PublicTape:
     )
 
 
-def same(one: PublicTape, other: PublicTape) -> bool:
+def same(one: Tape, other: Tape) -> bool:
     return all(
         np.array_equal(getattr(one, name), getattr(other, name))
         and getattr(one, name).dtype == getattr(other, name).dtype
@@ -102,15 +115,16 @@ def same(one: PublicTape, other: PublicTape) -> bool:
     )
 
 
-async def hand_over(street_: Street, message: object, identity: Identity = OPERATOR) -> ReceiptMessage:
-    """Send a message of h1 as it is, without the patience of a home; return the receipt."""
-    home = street_.homes["h1"]
-    signed = sign_message(key_of("h1"), message, ANY)  # type: ignore[arg-type]
-    peer = await home._transport.connect(address(identity))
+async def hand_over(street_: Street, message: HandedIn, household: str = "h1") -> ReceiptMessage:
+    """Send a message of a home as it is, without its patience; return the receipt."""
+    home = street_.homes[household]
+    signed = sign_message(key_of(household), message, ANY)
+    protocol = READING_PROTOCOL if isinstance(message, ReadingMessage) else BID_PROTOCOL
+    peer = await home._transport.connect(address(OPERATOR))
     try:
-        reply = await home._transport.request(peer, BID_PROTOCOL, signed)
+        reply = await home._transport.request(peer, protocol, signed)
     except StreamLost:  # of a collector that was started again
-        reply = await home._transport.request(peer, BID_PROTOCOL, signed)
+        reply = await home._transport.request(peer, protocol, signed)
     found = home._open(reply, Kind.RECEIPT)
     assert isinstance(found, ReceiptMessage)
     return found
@@ -128,7 +142,7 @@ def test_each_round_has_a_gate_and_only_its_own_messages() -> None:
                 home = here.homes[name]
                 await home.join()
                 for number in range(ROUNDS):
-                    # The second home orders in the second round only, and is heard there.
+                    # The second home orders in the second round only.
                     is_order = name == "h1" or number == 1
                     message = (
                         order(name, 7 + number, round=number)
@@ -187,6 +201,59 @@ def test_a_message_for_another_round_is_early_late_or_out_of_range() -> None:
                 "third": ReceiptCode.REFUSED,
             }
             assert (collected.messages, collected.nothing) == ((), ("h1",))
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("not_awaited", "closes_s"), [((), 2.0), (("h2",), 2.0), (("h1",), 1.0), (("h1", "h2"), 0.0)]
+)
+def test_a_gate_that_waits_for_some_homes_takes_the_messages_of_the_others_until_then(
+    not_awaited: tuple[str, ...], closes_s: float
+) -> None:
+    async def body() -> None:
+        async with street() as here:
+            operator = await here.operator()
+
+            async def say(message: OrderMessage | NothingMessage, after_s: float) -> None:
+                await time_passes(after_s)
+                await hand_over(here, message, message.household)
+
+            begun = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(say, order("h2", 5), 1.0)
+                nursery.start_soon(say, nothing("h1", 5), 2.0)
+                collected = await operator.collect(T0, 9.0, not_awaited=not_awaited)
+                took_s = trio.current_time() - begun
+            assert took_s == pytest.approx(closes_s, abs=0.1)
+            assert collected.messages == ((order("h2", 5),) if closes_s >= 1 else ())
+            assert collected.nothing == (("h1",) if closes_s >= 2 else ())
+            assert collected.absent == {2.0: (), 1.0: ("h1",), 0.0: ROSTER}[closes_s]
+
+    run(body)
+
+
+def test_what_is_sent_after_the_rounds_or_the_interval_have_ended_is_late_and_not_early() -> None:
+    """Also where this collector has opened no gate of it, because another one has settled the interval."""
+
+    async def body() -> None:
+        async with street() as here:
+            operator = await here.operator()
+
+            async def codes() -> list[ReceiptCode]:
+                later = order("h1", 9, start=T0 + STEP)
+                sent = (order("h1", 5), nothing("h1", 6, T0, ROUNDS - 1), reading("h1"), later)
+                return [(await hand_over(here, message)).code for message in sent]
+
+            early, late = ReceiptCode.EARLY, ReceiptCode.LATE
+            assert await codes() == [early, early, early, early]
+            operator.end_rounds(T0)
+            assert await codes() == [late, late, early, early]
+            operator.end_interval(T0)
+            assert await codes() == [late, late, late, early]
+            with pytest.raises(CollectionOrder, match="never goes back"):
+                await operator.collect(T0, 0.1, ROUNDS - 1)
+            await operator.collect(T0 + STEP, 0.1)
 
     run(body)
 
@@ -352,7 +419,7 @@ def test_a_long_tape_comes_in_pages_and_a_gateway_asks_for_it_once() -> None:
             pages = make_pages(CHAIN, T0, 1, tape(rows, 1))
             assert len(pages) == 2
             operator.provide_tape(T0, 1, pages)
-            found: list[PublicTape] = []
+            found: list[Tape] = []
 
             async def one(name: str) -> None:
                 found.append(await gateway.member(name).tape(T0, 1))
@@ -371,7 +438,7 @@ def test_a_long_tape_comes_in_pages_and_a_gateway_asks_for_it_once() -> None:
 
 
 @pytest.mark.parametrize("through_a_gateway", [False, True])
-def test_a_tape_of_lies_is_refused_and_nothing_waits_for_it(through_a_gateway: bool) -> None:
+def test_a_false_tape_is_refused_and_nothing_waits_for_it(through_a_gateway: bool) -> None:
     """Of two pages the second states another total."""
 
     async def body() -> None:

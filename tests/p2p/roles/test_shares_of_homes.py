@@ -45,7 +45,7 @@ MOST_WH, MOST_PRICE = LIMITS.max_energy_wh, LIMITS.max_price_micro_per_kwh
 
 def take(intake: Intake, number: int, message: HandedIn, gate_open: bool = False) -> ReceiptCode:
     """Send a message at the gate of a round, opened for it, as a collector takes it."""
-    pending = intake.pending[T0, number] if gate_open else intake.open((T0, number), HOMES)
+    pending = intake.pending[T0, number] if gate_open else intake.open((T0, number), ROSTER)
     signed = sign_message(key_of(message.household), message, LIMITS)
     code = intake.classify(message, signed)
     if code in (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED):

@@ -1,4 +1,4 @@
-"""The tape on the wire: whoever serves it may say anything, and the reader takes nothing that no market can give."""
+"""The tape on the wire: a collector may answer anything, and the reader accepts only what a market can give."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.orders import MAX_ORDERS
+from market.rounds import Tape
 from p2p.errors import Malformed, OutOfRange, RemoteError, TooLarge, WrongChain, WrongVersion
 from p2p.roles.exchange.tape import (
     COLUMNS,
     MAX_ROWS,
     PAGE_ROWS,
-    PublicTape,
     TapePage,
     TapeQuery,
     TapeReader,
@@ -120,7 +120,7 @@ def test_a_page_larger_than_a_frame_is_refused_unread() -> None:
 def test_the_largest_page_fits_into_a_frame() -> None:
     widest = np.full(PAGE_ROWS, 2**62, dtype=np.int64)
     both = np.full(PAGE_ROWS, -1, dtype=np.int8)
-    tape = PublicTape(np.full(PAGE_ROWS, 63), both, widest, -widest, widest, -widest, both < 0)
+    tape = Tape(np.full(PAGE_ROWS, 63), both, widest, -widest, widest, -widest, both < 0)
     (page,) = make_pages(CHAIN, 2**36, 63, tape)
     assert len(page) <= FRAME_MAX_BYTES
 
@@ -146,7 +146,7 @@ def test_a_collector_that_never_comes_to_an_end_is_asked_no_more_often_than_a_ma
     rows = dict.fromkeys(COLUMNS, (1,) * PAGE_ROWS) | {"round_of": (0,) * PAGE_ROWS}
     endless = encode(replace(GOOD, rows=MAX_ROWS, **rows))
     found, asked = fetched(large, 1, lambda query: endless)
-    assert isinstance(found, PublicTape)
+    assert isinstance(found, Tape)
     assert (len(found.side), asked) == (MAX_ROWS, MAX_ROWS // PAGE_ROWS)
     found, asked = fetched(large, 1, lambda query: encode(replace(GOOD, rows=MAX_ROWS + 1, **rows)))
     assert isinstance(found, OutOfRange)
@@ -154,10 +154,10 @@ def test_a_collector_that_never_comes_to_an_end_is_asked_no_more_often_than_a_ma
 
 
 def test_an_empty_tape_is_one_and_no_answer_is_none() -> None:
-    empty = PublicTape(*(np.zeros(0, dtype=kind) for kind in (int, np.int8, int, int, int, int, bool)))
+    empty = Tape(*(np.zeros(0, dtype=kind) for kind in (int, np.int8, int, int, int, int, bool)))
     (page,) = make_pages(CHAIN, START, 1, empty)
     found, _ = fetched(READER, 1, lambda query: page)
-    assert isinstance(found, PublicTape)
+    assert isinstance(found, Tape)
     assert not len(found.side)
     assert fetched(READER, 1, lambda query: b"") == (None, 1)
 
@@ -174,13 +174,13 @@ numbers = st.one_of(st.integers(-3, 12), st.integers(INT64_MIN, INT64_MAX))
     st.lists(st.tuples(*[numbers] * len(COLUMNS)), max_size=5),
     st.fixed_dictionaries({}, optional={"rows": numbers, "round": numbers, "interval_start": numbers}),
 )
-def test_what_is_read_is_in_the_ranges_whatever_is_said(
+def test_what_is_read_is_in_the_ranges_whatever_is_sent(
     rows: list[tuple[int, ...]], changes: dict[str, int]
 ) -> None:
-    said = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
-    page = replace(GOOD, rows=len(rows), **dict(zip(COLUMNS, said, strict=True)))
+    sent = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
+    page = replace(GOOD, rows=len(rows), **dict(zip(COLUMNS, sent, strict=True)))
     found, _ = fetched(READER, 1, lambda query: encode(replace(page, **changes)))
-    if isinstance(found, PublicTape):
+    if isinstance(found, Tape):
         assert set(found.side.tolist()) <= {1, -1}
         assert (found.accepted_wh <= found.energy_wh).all()
         assert found.energy_wh.max(initial=0) <= LIMITS.max_energy_wh

@@ -1,4 +1,4 @@
-"""What a collector that makes up a long tape costs its reader."""
+"""The memory that the longest tape of a dishonest collector takes at its reader."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def test_a_long_tape_takes_no_more_memory_than_its_columns() -> None:
     columns[0], columns[1], columns[6] = (ROUND,) * PAGE_ROWS, (1,) * PAGE_ROWS, (1,) * PAGE_ROWS
     page = encode(TapePage(VERSION, CHAIN, 0, ROUND, rows, *columns))
 
-    async def lie(_question: bytes) -> bytes:
+    async def forged(_question: bytes) -> bytes:
         await trio.lowlevel.checkpoint()
         return page
 
     tracemalloc.start()
     try:
-        tape = trio.run(TapeReader(CHAIN, Limits(rounds=64), 1_000).fetch, 0, ROUND, lie)
+        tape = trio.run(TapeReader(CHAIN, Limits(rounds=64), 1_000).fetch, 0, ROUND, forged)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

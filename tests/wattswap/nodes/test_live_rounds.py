@@ -1,4 +1,4 @@
-"""Live runs of markets that are open for several rounds: the roots of a run in process, faults, and lies."""
+"""Live runs of markets that are open for several rounds: the roots of a run in process, faults, and dishonest nodes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ import pytest
 import wattswap as ws
 from agents.bidders import Round
 from agents.bidding import Orders
+from market.errors import PluginFailed
+from market.rounds import Tape
 from market.units import IntArray
 from p2p.batches.receipts import check_omission
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OutOfRange
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal
-from p2p.roles.exchange.tape import PublicTape, TapePage, make_pages
+from p2p.roles.exchange.tape import TapePage, make_pages
 from p2p.wire.codec import decode, encode
 from p2p.wire.messages import Kind, Signed, household_of
 from tests.kits.run_kit import FIRST, call, write_street
@@ -190,31 +192,31 @@ def test_a_collector_that_dies_between_rounds_is_replaced_and_the_roots_stay(
     assert_as_in_process(result, tmp_path)
 
 
-# --- lies ---------------------------------------------------------------------------------------------------
+# --- dishonest collectors and homes -------------------------------------------------------------------------
 
 
 def nonsense(*_: object) -> tuple[bytes, ...]:
     return (b"\x90",)
 
 
-def much(chain_id: bytes, start_s: int, number: int, tape: PublicTape) -> tuple[bytes, ...]:
+def much(chain_id: bytes, start_s: int, number: int, tape: Tape) -> tuple[bytes, ...]:
     (page,) = make_pages(chain_id, start_s, number, tape)
     return (encode(msgspec.structs.replace(decode(TapePage, page), rows=2**62)),)
 
 
-def of_another_round(chain_id: bytes, start_s: int, number: int, tape: PublicTape) -> tuple[bytes, ...]:
+def of_another_round(chain_id: bytes, start_s: int, number: int, tape: Tape) -> tuple[bytes, ...]:
     return make_pages(chain_id, start_s, number + 1, tape)
 
 
-@pytest.mark.parametrize(("lie", "gateways"), [(nonsense, 0), (much, 0), (of_another_round, 1)])
-def test_homes_stay_out_of_the_rounds_of_a_collector_that_lies_and_the_chain_goes_on(
-    lie: Callable[..., tuple[bytes, ...]],
+@pytest.mark.parametrize(("forged", "gateways"), [(nonsense, 0), (much, 0), (of_another_round, 1)])
+def test_homes_stay_out_of_the_rounds_of_a_collector_with_a_false_tape_and_the_chain_goes_on(
+    forged: Callable[..., tuple[bytes, ...]],
     gateways: int,
     street: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("wattswap.nodes.interval.make_pages", lie)
+    monkeypatch.setattr("wattswap.nodes.interval.make_pages", forged)
     scenario = ws.load(street, overrides=MIXED)
     result = lived(scenario, tmp_path, Topology(gateways=gateways))
     facts = result.manifest["network"]
@@ -225,10 +227,10 @@ def test_homes_stay_out_of_the_rounds_of_a_collector_that_lies_and_the_chain_goe
     assert ws.verify(result.path)["ok"]
 
 
-def test_a_collector_that_says_a_home_has_traded_what_it_has_not_is_not_believed(
+def test_a_false_position_keeps_a_home_out_of_the_rounds_that_are_left(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Believed, it would make homes order a hundred MWh, which their own node refuses to sign."""
+    """Accepted, it would make homes order a hundred MWh, which their own node refuses to sign."""
     real = CollectorLoop._provide_positions
 
     def provided(loop: CollectorLoop, start_s: int, position: IntArray, number: int = 0) -> None:
@@ -241,7 +243,7 @@ def test_a_collector_that_says_a_home_has_traded_what_it_has_not_is_not_believed
     assert ws.verify(result.path)["ok"]
 
 
-def test_a_home_knows_what_its_orders_can_have_given() -> None:
+def test_a_home_checks_a_position_against_its_orders() -> None:
     def orders(*rows: tuple[int, int]) -> Orders:
         side, energy = np.array(rows, dtype=np.int64).reshape(-1, 2).T
         return Orders(side * 0, side.astype(np.int8), energy, energy * 0)
@@ -307,6 +309,25 @@ def test_a_home_that_orders_in_a_later_round_what_its_strategy_does_not_is_named
     result = lived(ws.load(street, overrides=MIXED), tmp_path)
     with pytest.raises(VerificationFailed, match="the order of home-3 is not the one to which its data lead"):
         ws.verify(result.path)
+
+
+def test_a_strategy_that_fails_on_a_tape_keeps_its_home_out_of_the_rounds_that_are_left(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, error = home.sent_orders, PluginFailed("strategy", "mine", "line 3", "ZeroDivisionError")
+
+    def failing(setup: Setup, community: Homes, i: int, opened: Round | None = None) -> Orders:
+        if opened is not None and opened.number == 1 and community.members.tolist() == [2]:
+            raise error
+        return real(setup, community, i, opened=opened)
+
+    monkeypatch.setattr(home, "sent_orders", failing)
+    result = lived(ws.load(street, overrides=MIXED), tmp_path)
+    assert f"home-3 stays out of the rounds of {DAYLIGHT_S}: {error}" in caplog.messages
+    facts = result.manifest["network"]
+    assert facts["silent"] == [f"{DAYLIGHT_S + i * STEP_S} home-3" for i in range(INTERVALS)]
+    assert facts["broken_promises"] == facts["missed"] == 0
+    assert ws.verify(result.path)["ok"]
 
 
 # --- with what else homes do --------------------------------------------------------------------------------

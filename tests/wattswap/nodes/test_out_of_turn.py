@@ -14,6 +14,7 @@ from tests.kits.run_kit import FIRST, write_street
 from tests.kits.time_kit import time_passes
 from tests.kits.town_kit import playing
 from wattswap.nodes.collector import CollectorLoop
+from wattswap.nodes.home import Home
 from wattswap.nodes.live import Topology, run_live
 from wattswap.nodes.node import Node
 
@@ -28,12 +29,12 @@ class Stubborn(Collectors):
         pass
 
 
-@pytest.mark.parametrize("rounds", [1, 3])
+@pytest.mark.parametrize(("rounds", "thinking_s"), [(1, 0.0), (3, 0.0), (3, 1.5)])
 def test_a_home_that_speaks_to_a_validator_alone_does_not_drop_the_orders_of_others(
-    rounds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rounds: int, thinking_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both collectors wait until their gates end, and the one that has all orders takes longer to clear them."""
-    usual, collect = Node.collectors, CollectorLoop._collect_orders
+    """The collector that has all orders takes longer to clear them, and in later rounds waits for a slow home."""
+    usual, collect, position = Node.collectors, CollectorLoop._collect_orders, Home._position
 
     def stubborn(node: Node) -> Collectors:
         found = usual(node)
@@ -42,11 +43,16 @@ def test_a_home_that_speaks_to_a_validator_alone_does_not_drop_the_orders_of_oth
         everybody = (*found._authorities, *found._operators)
         return Stubborn(node.transport, found._authorities[:1], everybody, failover_s=1e6)
 
-    async def slowly(loop: CollectorLoop, start_s: int) -> list[Collected[OrderMessage]]:
-        in_turn, orders = loop._my_turn, await collect(loop, start_s)
+    async def slowly(loop: CollectorLoop, start_s: int, *, in_turn: bool) -> list[Collected[OrderMessage]]:
+        orders = await collect(loop, start_s, in_turn=in_turn)
         await time_passes(CLEARING_S * in_turn)
         return orders
 
+    async def thought(home: Home, start_s: int, number: int) -> int:
+        await time_passes(thinking_s * (home.index == 1))
+        return await position(home, start_s, number)
+
+    monkeypatch.setattr(Home, "_position", thought)
     monkeypatch.setattr(Node, "collectors", stubborn)
     monkeypatch.setattr(CollectorLoop, "_collect_orders", slowly)
     changes = ("market.mechanism=continuous", "homes.strategy=zi_c", f"market.rounds={rounds}")

@@ -340,16 +340,16 @@ EDITS: dict[str, tuple[Callable[[Any], object], str]] = {
     "no content": (lambda saved: battery(saved).pop("stored_uwh"), "a state has no column 'stored_uwh'"),
     "states in a list": (
         lambda saved: saved["homes"]["devices"][0].update(battery=[1]),
-        "no table of columns",
+        "a state is not a table of columns",
     ),
     "batteries of one home": (lambda saved: of_one_home(battery(saved)["stored_uwh"]), "there are 3 homes"),
     "a content in words": (
         lambda saved: with_values(battery(saved)["stored_uwh"], "full", 0, 0),
-        "'stored_uwh' of a state holds what is no int64",
+        "'stored_uwh' of a state has a value that is not int64",
     ),
     "half a content": (
         lambda saved: with_values(battery(saved)["stored_uwh"], 0.5, 0, 0),
-        "'stored_uwh' of a state holds what is no int64",
+        "'stored_uwh' of a state has a value that is not int64",
     ),
     "a content with decimals": (
         lambda saved: battery(saved)["stored_uwh"].update(type="float64"),
@@ -357,7 +357,7 @@ EDITS: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "a content of another type": (
         lambda saved: battery(saved)["stored_uwh"].update(type="object"),
-        "holds what is no object",
+        "has a value that is not object",
     ),
     "a content beyond 64 bits": (
         lambda saved: with_values(battery(saved)["stored_uwh"], 2**70, 0, 0),
