@@ -85,6 +85,6 @@ def tape_of(session: Session) -> Tape:
 
 
 def check_cleared(setup: Setup, book: OrderBook, clearing: Clearing) -> None:
-    """Raise `InfeasibleClearing` where a clearing is none of this book, or breaks what the mechanism promises."""
+    """Raise `InfeasibleClearing` where a clearing is not of this book, or breaks what the mechanism promises."""
     with MECHANISMS.held(setup.mechanism):
         check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
