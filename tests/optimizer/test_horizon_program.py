@@ -385,6 +385,8 @@ def mutants() -> dict[str, Any]:
         "no tree": no_tree,
         "other row prices": bent_tree,
         "no price": lambda c: replace(c, node_price=(None,)),
+        "losses": lambda c: replace(c, losses_wh=2),
+        "prices of two nodes": lambda c: replace(c, node_price=c.node_price * 2),
         "no proof": lambda c: replace(c, certificate=None),
         "no schedule": lambda c: replace(c, schedule_wh=None),
     }
