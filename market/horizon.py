@@ -242,7 +242,7 @@ def _columns(book: OrderBook, found: list[_Lump], intervals: int) -> Lumps:
 
 
 def problems_of(book: OrderBook) -> list[str]:
-    """What is wrong with the orders of a horizon together: parents that do not exist, circles, groups of one."""
+    """What is wrong with the orders of a horizon together: parents that do not exist, cycles, groups of one."""
     blocks = {row: t for row, t in book.terms.items() if isinstance(t, Block)}
     named = {(int(book.participant[row]), t.label): row for row, t in blocks.items() if t.label != NONE}
     found = []

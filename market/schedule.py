@@ -136,6 +136,10 @@ def check_schedule(book: OrderBook, clearing: Clearing) -> None:
         raise InfeasibleClearing(f"the schedule must be whole energies of the shape {shape}")
     if len(clearing.prices) != horizon.intervals:
         raise InfeasibleClearing(f"{len(clearing.prices)} prices for {horizon.intervals} intervals")
+    if any(len(nodes) != 1 for nodes in clearing.prices):
+        raise InfeasibleClearing("prices of several nodes in an interval; a horizon has one price in each")
+    if clearing.losses_wh:
+        raise InfeasibleClearing(f"losses of {clearing.losses_wh} Wh; a horizon has no lines that lose any")
     for column in (schedule, clearing.accepted_wh, clearing.price_micro_per_kwh, clearing.charge_nano):
         if column is not None:
             column.flags.writeable = False

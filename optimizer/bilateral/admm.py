@@ -258,7 +258,7 @@ def ended(
     verdict: Verdict,
     terms: Terms,
 ) -> Negotiated:
-    """What a negotiation comes to: the middle of both copies of each trade, at the price that both ends have for it."""
+    """The outcome of a negotiation: the middle of both copies of each trade, at the price that both ends have."""
     m = len(market.seller)
     sells = table.own.sign.repeat(table.own.count) > 0
     other = sent[table.mirror]

@@ -59,7 +59,7 @@ class Settled(NamedTuple):
 
 
 def forest(market: Market, pair: IntArray) -> Forest:
-    """Connect agents by active pairs; where pairs form a circle, one of them is left out of the tree."""
+    """Connect agents by active pairs; where pairs form a cycle, one of them is left out of the tree."""
     n = len(market.agents)
     neighbours: list[list[tuple[int, int, float]]] = [[] for _ in range(n)]
     ends = zip(
@@ -96,7 +96,7 @@ def finish(market: Market, pair: IntArray, quantity: FloatArray) -> Settled | No
     Args:
         market: m pairs.
         pair: Pairs that may be active.
-        quantity: A guess of each trade; kept for a pair that closes a circle. [Wh]
+        quantity: A guess of each trade; kept for a pair that closes a cycle. [Wh]
 
     Returns:
         Trades that are optimal on their own pairs, or None where there are none: agents that must trade are cut off.

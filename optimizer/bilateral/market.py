@@ -135,7 +135,7 @@ def refuse_isolated(market: Market) -> None:
 def supporting(market: Market, price: FloatArray) -> FloatArray:
     """Lower prices until no pair gains: the price of a buyer is at most the seller's plus what both add.
 
-    A pure consumer gets that price, which is also the best bound. Without circles of negative cost, which are refused
+    A pure consumer gets that price, which is also the best bound. Without cycles of negative cost, which are refused
     at the edge, one pass is enough between producers and consumers, and n are enough in general.
 
     Args:

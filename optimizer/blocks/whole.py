@@ -106,26 +106,26 @@ class _Moving:
         left = np.minimum(self._power, self._energy - self._side * self._flow_done) * there
         owed = np.minimum(np.maximum(self._owed(t), 0), left) * there
         flow_least, flow_most = np.where(self._side > 0, owed, -left), np.where(self._side > 0, left, -owed)
-        store, store_least, store_most = self._tank.wish(t, bool(self._no_discharge[t]))
-        wish = np.concatenate((lump, flow, store))
+        store, store_least, store_most = self._tank.wanted(t, bool(self._no_discharge[t]))
+        wanted = np.concatenate((lump, flow, store))
         least = np.concatenate((np.floor(lump + NOISE).astype(np.int64), flow_least, store_least))
         most = np.concatenate((np.ceil(lump - NOISE).astype(np.int64), flow_most, store_most))
-        found = to_total(wish, least, most, round(total))
+        found = to_total(wanted, least, most, round(total))
         cut = len(lump)
         self._flow_done += found[cut : cut + len(flow)]
         self._tank.take(found[cut + len(flow) :])
         return found
 
 
-def to_total(wish: FloatArray, least: IntArray, most: IntArray, total: int) -> IntArray:
-    """Whole numbers near wishes, each at most two away, that add up to a total as nearly as they can."""
-    found: IntArray = np.clip(np.floor(wish + NOISE).astype(np.int64), least, most)
+def to_total(wanted: FloatArray, least: IntArray, most: IntArray, total: int) -> IntArray:
+    """Whole numbers near wanted ones, each at most two away, that add up to a total as nearly as they can."""
+    found: IntArray = np.clip(np.floor(wanted + NOISE).astype(np.int64), least, most)
     for sign, end in ((1, most), (-1, least)):
         for reach in (1, 2):
             lacking = sign * (total - int(found.sum()))
             if lacking <= 0:
                 break
-            off = sign * (wish - found)
+            off = sign * (wanted - found)
             able = np.flatnonzero((sign * (end - found) > 0) & (off > 1 - reach + NOISE))
             turn = able[np.argsort(-off[able], kind="stable")][:lacking]
             found[turn] += sign
@@ -171,14 +171,14 @@ class _Tanks:
         stored = np.maximum(plan, 0) * rate_in[:, None] + np.minimum(plan, 0) / rate_out[:, None]
         self._plan = np.cumsum(stored, axis=1) + initial[:, None]
 
-    def wish(self, t: int, no_discharge: bool) -> tuple[FloatArray, IntArray, IntArray]:
+    def wanted(self, t: int, no_discharge: bool) -> tuple[FloatArray, IntArray, IntArray]:
         """What each storage would take to reach its planned content, and the least and most that it can take. [Wh]"""
         if not len(self._terms):
             nothing = np.zeros(0, dtype=np.int64)
             return np.zeros(0), nothing, nothing
         there = (self._first <= t) & (t <= self._last)
         off = self._plan[:, t] - (self._content / self._wh).astype(np.float64)
-        wish = np.where(off > 0, off / self._rate_in, off * self._rate_out)
+        wanted = np.where(off > 0, off / self._rate_in, off * self._rate_out)
         room = ((self._full - self._content) // self._into).astype(np.int64)
         least_content = np.where(self._last == t, self._final, 0)
         spare = self._content - least_content
@@ -190,7 +190,7 @@ class _Tanks:
         if short.any():  # at the end, what is missing must come in
             needed = (-(spare // self._into)).astype(np.int64)
             least = np.where(short, np.minimum(needed, most), least)
-        return wish * there, least, most
+        return wanted * there, least, most
 
     def take(self, energy: IntArray) -> None:
         """Go on to the next interval with these energies. [Wh]"""

@@ -59,7 +59,7 @@ class Session:
 
         Args:
             model: Not changed.
-            whole: So many of its first columns take whole numbers only. The answer then is the best found with a
+            whole: Number of its first columns that take whole numbers only. The answer then is the best found with a
                 limited amount of work; it has no certificate here.
             interruptible: Whether Ctrl-C ends a solve at once and not after it, for linear programs that take seconds.
 

@@ -17,7 +17,6 @@ WITH_NODES = ("README.md", "docs/reference/cli.md")
 """Pages that start real libp2p nodes."""
 PAGES = (
     "docs/reference/python.md",
-    "docs/explanation/price-and-rationing.md",
     "docs/explanation/settlement.md",
     "docs/reference/units-and-signs.md",
     "docs/explanation/agents.md",
@@ -39,8 +38,15 @@ PAGES = (
     "docs/how-to/study-a-neighbourhood.md",
     "docs/how-to/forecasts.md",
 )
+SLOW = ("docs/explanation/price-and-rationing.md",)
+"""Pages that compare weeks of homes under many rules, of which the others hold a sample."""
 every_page = pytest.mark.parametrize(
-    "page", [*PAGES, *(pytest.param(page, marks=pytest.mark.live) for page in WITH_NODES)]
+    "page",
+    [
+        *PAGES,
+        *(pytest.param(page, marks=pytest.mark.live) for page in WITH_NODES),
+        *(pytest.param(page, marks=pytest.mark.slow) for page in SLOW),
+    ],
 )
 
 

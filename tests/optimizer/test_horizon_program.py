@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -128,22 +129,24 @@ def test_every_kind_of_order_clears_with_a_proof(shift: int) -> None:
 
 def simple_welfare(book: OrderBook, net_wh: list[int]) -> float:
     """Most welfare of simple orders that sell so much net in each interval, by merit order; -inf where they cannot."""
-    horizon = read_horizon(book)
-    total = 0.0
-    for t, net in enumerate(net_wh):
-        here = horizon.simple.interval == t
-        side, energy, limit = (
-            column[here]
-            for column in (horizon.simple.side, horizon.simple.energy_wh, horizon.simple.limit_micro_per_kwh)
-        )
-        wanted = int(energy[side > 0].sum()) + net
-        if not 0 <= wanted <= int(energy.sum()):
-            return -np.inf
-        total += float((energy * limit)[side > 0].sum())
-        for e, price in sorted(zip(energy.tolist(), limit.tolist(), strict=True), key=lambda pair: pair[1]):
-            taken = min(e, wanted)
-            total -= taken * price
-            wanted -= taken
+    return sum(_welfare_at(book, t, net) for t, net in enumerate(net_wh))
+
+
+@lru_cache(maxsize=1_000)  # schedules by the thousand have a few energies in each interval
+def _welfare_at(book: OrderBook, t: int, net_wh: int) -> float:
+    simple = read_horizon(book).simple
+    here = simple.interval == t
+    side, energy, limit = (
+        column[here] for column in (simple.side, simple.energy_wh, simple.limit_micro_per_kwh)
+    )
+    wanted = int(energy[side > 0].sum()) + net_wh
+    if not 0 <= wanted <= int(energy.sum()):
+        return -np.inf
+    total = float((energy * limit)[side > 0].sum())
+    for e, price in sorted(zip(energy.tolist(), limit.tolist(), strict=True), key=lambda pair: pair[1]):
+        taken = min(e, wanted)
+        total -= taken * price
+        wanted -= taken
     return total
 
 
@@ -270,6 +273,7 @@ def _dykstra(
 ) -> FloatArray:
     corrections = np.zeros((len(rows) + 1, len(point)))
     for _ in range(20_000):
+        before, start = corrections.copy(), point
         for k in range(len(rows) + 1):
             moved = point + corrections[k]
             if k < len(rows):
@@ -277,7 +281,9 @@ def _dykstra(
             else:
                 point = np.clip(moved, lo, hi)
             corrections[k] = moved - point
-    return point
+        if max(np.abs(corrections - before).max(), np.abs(point - start).max()) < 1e-14:
+            return point
+    raise AssertionError("the projections did not end")
 
 
 def test_without_lumps_and_storages_every_interval_is_a_call_auction() -> None:
@@ -379,6 +385,8 @@ def mutants() -> dict[str, Any]:
         "no tree": no_tree,
         "other row prices": bent_tree,
         "no price": lambda c: replace(c, node_price=(None,)),
+        "losses": lambda c: replace(c, losses_wh=2),
+        "prices of two nodes": lambda c: replace(c, node_price=c.node_price * 2),
         "no proof": lambda c: replace(c, certificate=None),
         "no schedule": lambda c: replace(c, schedule_wh=None),
     }

@@ -102,6 +102,8 @@ def _agent(read: CaseReader, value: Any, where: str) -> tuple[str, float, float,
         return where, 0.0, 0.0, 0, 0, ""
     named = read.name(given["id"], f"{where}.id") if "id" in given else where
     kind = read.choice(given["type"], f"{where}.type", TYPES) if "type" in given else ""
+    if given.get("type") not in TYPES:
+        kind = ""  # it is not held against the limits, nor missed among the kinds
     slope, start = (read_price(read, given.get(key, 0), f"{where}.{key}") for key in ("a", "b"))
     if slope < 0:
         read.note(

@@ -313,7 +313,7 @@ def _check_ids(read: CaseReader, orders: list[_Given]) -> None:
 
 
 def _check_families(read: CaseReader, blocks: list[_Given]) -> None:
-    """Note parents that do not exist, circles, groups of one, and families of several participants."""
+    """Note parents that do not exist, cycles, groups of one, and families of several participants."""
     named = {str(one.id): one for one in blocks}
     for one in blocks:
         if one.parent is None:
@@ -324,14 +324,14 @@ def _check_families(read: CaseReader, blocks: list[_Given]) -> None:
             read.note(f"{one.where}.parent", f"{shown(one.parent)} is not the id of a block", cure)
         elif parent.participant != one.participant:
             read.note(f"{one.where}.parent", f"{shown(one.parent)} is a block of another participant")
-        circle, at = [str(one.id)], parent
-        while at is not None and str(at.id) not in circle:
-            circle.append(str(at.id))
+        cycle, at = [str(one.id)], parent
+        while at is not None and str(at.id) not in cycle:
+            cycle.append(str(at.id))
             at = named.get(at.parent) if at.parent is not None else None
         if at is one:
             read.note(
                 f"{one.where}.parent",
-                f"the parents go in a circle: {' -> '.join([*circle, circle[0]])}",
+                f"the parents form a cycle: {' -> '.join([*cycle, cycle[0]])}",
                 "take one out",
             )
     groups: dict[str, list[_Given]] = {}

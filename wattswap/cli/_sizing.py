@@ -20,7 +20,7 @@ GOALS = {
 RULES = {"price": "price", "shapley": "Shapley", "nucleolus": "nucleolus"}
 
 
-class Told:
+class StudyProgress:
     """Says on stderr how far a study is, once it takes longer than a moment."""
 
     def __init__(self, quiet: bool) -> None:

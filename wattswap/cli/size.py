@@ -81,7 +81,7 @@ def battery(
 ) -> None:
     """Show for each size of a common battery what it saves, costs and pays back, and who gains how much."""
     from wattswap.api import size_battery
-    from wattswap.cli._sizing import Told, print_sizes
+    from wattswap.cli._sizing import StudyProgress, print_sizes
     from wattswap.cli.output import form_of, note, print_csv, print_json
     from wattswap.report.sizing import refuse_figure
 
@@ -96,7 +96,7 @@ def battery(
         share_at=share_at,
         plan=plan,
         samples=samples,
-        on_step=Told(quiet),
+        on_step=StudyProgress(quiet),
     )
     if form == "json":
         print_json(found.to_dict())

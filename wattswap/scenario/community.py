@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,8 @@ from market.units import PPM
 from wattswap.scenario.fields import Efficiency, Energy, Fee, Power, Share
 from wattswap.scenario.time import Faults, Table, finish
 
-GOALS: Final = ("welfare", "peak", "self_consumption")
+Goal = Literal["welfare", "peak", "self_consumption"]
+GOALS: Final[tuple[str, ...]] = get_args(Goal)
 MOST_YEARS: Final = 50
 
 
@@ -45,7 +46,7 @@ class CommonBattery(Table):
         default=0, alias="fixed_cost", description="What it costs to buy beside that, whatever its capacity."
     )
     life_years: int = Field(default=15, ge=1, le=MOST_YEARS, description="Years over which that is spread.")
-    run_for: Literal["welfare", "peak", "self_consumption"] = Field(
+    run_for: Goal = Field(
         default="welfare",
         description="What it is run for: the least cost, the least peak, or to use most energy inside.",
     )

@@ -139,8 +139,10 @@ def test_what_is_stored_counts_for_the_home_that_stores_it(street: Path) -> None
     assert gain.tolist() != bills
 
 
-def check(capsys: pytest.CaptureFixture[str], street: Path, *more: str) -> tuple[int, dict[str, Any]]:
-    words = [word for setting in (*THINKING, *SHORT) for word in ("--set", setting)]
+def check(
+    capsys: pytest.CaptureFixture[str], street: Path, intervals: int, *more: str
+) -> tuple[int, dict[str, Any]]:
+    words = [word for setting in (*THINKING, f"time.intervals={intervals}") for word in ("--set", setting)]
     done = call(capsys, "check", "market", street, *words, *more, "-q", "--json")
     return done.code, json.loads(done.out)
 
@@ -148,7 +150,7 @@ def check(capsys: pytest.CaptureFixture[str], street: Path, *more: str) -> tuple
 def test_every_deviation_is_tried_and_the_code_says_what_was_found(
     capsys: pytest.CaptureFixture[str], street: Path
 ) -> None:
-    code, found = check(capsys, street, "--rounds", "1")
+    code, found = check(capsys, street, 6, "--rounds", "1")
     assert code == (0 if found["holds"] else 6)
     assert {one["name"] for one in found["deviations"]} == {*NAMES}
     assert found["wash_trades"]["pairs"] > 0
@@ -163,7 +165,7 @@ def test_a_home_that_gains_by_not_ordering_fails_the_check(
     capsys: pytest.CaptureFixture[str], street: Path, poor_bidders: None
 ) -> None:
     ways = "market.imbalance=retailer", f'homes.strategies={{{WASTEFUL}=["home-3"]}}'
-    code, found = check(capsys, street, "--rounds", "0", *(w for way in ways for w in ("--set", way)))
+    code, found = check(capsys, street, 12, "--rounds", "0", *(w for way in ways for w in ("--set", way)))
     never = found["deviations"][0]
     assert (code, found["holds"], found["best_responses"]) == (6, False, None)
     assert (never["name"], never["holds"], never["worst_home"]) == ("never order", False, "home-3")

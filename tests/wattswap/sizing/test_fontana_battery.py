@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import wattswap as ws
+from benchmarks.market_game import CALIFORNIA, HEAD, WINDOWS
 from optimizer.solver.builder import NONE, ModelBuilder
 from optimizer.solver.session import Session
 from optimizer.storage.plan import Planner
@@ -19,28 +20,7 @@ from wattswap.scenario.load import Scenario
 from wattswap.sizing.homes import Homes, homes_of
 
 DATA = Path(__file__).parents[3] / ".." / "shared" / "data" / "homes_fontana_ca"
-SCENARIO = """\
-schema = 1
-name = "fontana"
-currency = "USD"
-[time]
-start = 2016-09-01T07:00:00Z
-days = 28
-zone = "America/Los_Angeles"
-[data]
-path = "{path}"
-format = "citylearn"
-[homes]
-batteries = "none"
-[tariff]
-zone = "America/Los_Angeles"
-import_per_kwh = 0.22
-feed_in_per_kwh = 0.05
-[[tariff.time_of_use]]
-days = "all"
-from = "16:00"
-to = "21:00"
-import_per_kwh = 0.54
+COMMON = """\
 [community.battery]
 charge_efficiency = 0.949
 discharge_efficiency = 0.949
@@ -53,8 +33,9 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data of th
 @pytest.fixture(scope="module")
 def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     file = tmp_path_factory.mktemp("fontana") / "scenario.toml"
-    file.write_text(SCENARIO.format(path=DATA.resolve()), encoding="utf-8")
-    return ws.load(file)
+    head = HEAD.format(currency="USD", start=WINDOWS["California, September"][1])
+    file.write_text(head + CALIFORNIA.format(path=DATA.resolve()) + COMMON, encoding="utf-8")
+    return ws.load(file, overrides=['homes.batteries="none"'])
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 import wattswap as ws
 from optimizer.storage.store import Demand, Store
 from tests.kits.run_kit import call, python, write_street
-from wattswap.cli._sizing import Told
+from wattswap.cli._sizing import StudyProgress
 
 Capture = pytest.CaptureFixture[str]
 COST = "community.battery.cost_per_kwh=400"
@@ -83,7 +83,7 @@ def test_a_figure_is_refused_before_the_work(street: Path, tmp_path: Path, capsy
 def test_progress_is_told_only_of_what_takes_long(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("wattswap.cli._sizing.time.monotonic", lambda: now[0])
-    loud, quiet = Told(quiet=False), Told(quiet=True)
+    loud, quiet = StudyProgress(quiet=False), StudyProgress(quiet=True)
     for second in (1.0, 1.9, 2.5, 3.0, 5.0):
         now[0] = second
         loud("sizes", int(second), 9)
