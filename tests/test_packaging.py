@@ -129,7 +129,7 @@ def test_both_licence_files_are_the_right_ones() -> None:
         encoding="utf-8"
     )
     notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
-    for name in ("street.parquet", "village.parquet"):
+    for name in ("street.parquet", "village.parquet", "street_grid.json"):
         assert name in notice
         assert (ROOT / "data" / "samples" / "simbench" / name).is_file()
 

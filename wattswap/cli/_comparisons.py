@@ -49,6 +49,15 @@ HOMES: tuple[Figure, ...] = (
     ("self_sufficiency", "self-suff.", 3),
 )
 """Figures of the homes; on a narrow screen the last ones are left out first, and so are those of the market."""
+GRID: tuple[Figure, ...] = (
+    ("cost_with_market", "all bills", 2),
+    ("overload_hours", "overload h", 1),
+    ("overload_kw", "at most kW", 1),
+    ("voltage_hours", "out of band h", 1),
+    ("binding_share", "binds, share", 3),
+    ("congestion_rent", "rent", 2),
+)
+"""Figures of the grid beside the cost, where the scenario has one."""
 MARKET: tuple[Figure, ...] = (
     ("traded_kwh", "agreed ahead kWh", 1),
     ("price_per_kwh", "price /kWh", 4),
@@ -139,6 +148,8 @@ def print_comparison(result: ComparisonFolder, form: Form, against: str | None =
         print()
         _print_columns(result, point, f"The homes{where}, money in {result.currency}", HOMES, form)
         _print_columns(result, point, f"The market{where}, money in {result.currency}", MARKET, form)
+        if "overload_hours" in (summary := result.summary(point)) and summary["overload_hours"].notna().any():
+            _print_columns(result, point, f"The grid{where}, by the meters", GRID, form)
         if against is not None:
             _print_effects(result, effects[point], point, against, where, form)
     print(

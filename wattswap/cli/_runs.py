@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from data.readings import home_id
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
+from wattswap.cli._grid import show_grid
 from wattswap.cli._summary import facts_beside, print_bills, print_run, show_bound
 from wattswap.cli.output import Form, is_text, print_csv, print_facts, print_json, print_rows
 from wattswap.cli.tables import Column, fixed, print_columns, print_table, wrapped
@@ -310,6 +311,7 @@ VIEWS: dict[str, Callable[[RunFolder, str | None, Form], None]] = {
     "why": _why,
     "network": _network,
     "shares": _shares,
+    "grid": show_grid,
 }
-TABULAR = ("bills", "prices", "book", "why", "shares")
+TABULAR = ("bills", "prices", "book", "why", "shares", "grid")
 """Views that are one table, and can be CSV."""

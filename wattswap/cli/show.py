@@ -25,8 +25,8 @@ def show(
     what: Annotated[
         str,
         typer.Argument(
-            help="Of a run: summary, bills, prices, book, block, why, network or shares. Of a comparison: summary,"
-            " bills, cells, points or effects.",
+            help="Of a run: summary, bills, prices, book, block, why, network, shares or grid. Of a comparison:"
+            " summary, bills, cells, points or effects.",
             metavar="WHAT",
         ),
     ] = "summary",

@@ -108,6 +108,42 @@ def price_figure(prices: Mapping[str, pd.DataFrame], currency: str) -> go.Figure
     return figure
 
 
+def apart(prices: pd.DataFrame) -> dict[str, pd.Series[float]]:
+    """Columns that differ, by the names of all that have the same values."""
+    groups: dict[tuple[float, ...], list[str]] = {}
+    for name in prices.columns:
+        groups.setdefault(tuple(prices[name].fillna(-1.0).round(9)), []).append(str(name))
+    found = {}
+    for names in groups.values():
+        more = (
+            f" and {len(names) - 1} more" if len(names) > 2 else f" and {names[1]}" if len(names) > 1 else ""
+        )
+        found[f"{names[0]}{more}"] = prices[names[0]]
+    return found
+
+
+def node_figure(prices: pd.DataFrame, currency: str) -> go.Figure:
+    """Mean price of nodes over the day, a line for nodes that always have the same.
+
+    Args:
+        prices: A row a time of day, a column a node.
+        currency: Currency code, for the axis.
+    """
+    found = apart(prices)
+    figure = new_figure("", f"{currency}/kWh", height=380 + 17 * (len(found) // 5))
+    for i, (label, values) in enumerate(found.items()):
+        name = escape(label)
+        figure.add_scatter(
+            x=[str(moment) for moment in prices.index],
+            y=numbers(values),
+            name=name,
+            mode="lines",
+            line={"color": colour_of(i), "dash": dash_of(i), "shape": "hv", "width": 2},
+            hovertemplate="%{x}: %{y:.4f}<extra>" + name + "</extra>",
+        )
+    return figure
+
+
 def curve_figure(curve: Curve, currency: str) -> go.Figure:
     """Demand and supply of one interval as steps, with the point at which it cleared."""
     figure = new_figure("kWh", f"{currency}/kWh", height=420)

@@ -13,6 +13,7 @@ from wattswap.errors import InvalidData, UsageError
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
 from wattswap.runs.chain_reader import MAX_VERIFIED_BLOCKS, chain_facts, stamp, verified_chain
 from wattswap.runs.folder import RunFolder
+from wattswap.runs.grid_shown import grid_shown
 from wattswap.runs.layout import CHAIN, GENESIS
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def story_of_run(result: RunFolder) -> Story:
         scenario=scenario,
         notes=tuple(str(note) for note in about["data"].get("notes", ())),
         metered_pv=bool(about["data"].get("metered_pv", True)),
+        grid=grid_shown(result),
         history=tuple(
             str(note) for key in ("bidding_notes", "control_notes") for note in about["data"].get(key, ())
         ),

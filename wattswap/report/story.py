@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from market.mechanism import Promises
+    from wattswap.runs.grid_shown import GridShown
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,7 @@ class Story:
         effects: What each mechanism saves more than the one that its attribute `reference` names, and why; see
             `wattswap.comparison.effects.by_mechanism`. None where none is named.
         rationing: How each mechanism rations, by label: as the market declares it, or by its own rule.
+        grid: Lines and nodes of a run whose scenario has a grid.
     """
 
     kind: Literal["run", "comparison"]
@@ -201,6 +203,7 @@ class Story:
     sweep: Sweep | None = None
     effects: pd.DataFrame | None = None
     rationing: Mapping[str, str] = field(default_factory=dict)
+    grid: GridShown | None = None
 
     def outcome(self, label: str) -> Outcome:
         """The outcome of a mechanism."""

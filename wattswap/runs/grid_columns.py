@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,10 +13,27 @@ from market.auctions.network import NOISE, Network
 from market.units import PPM, FloatArray, IntArray
 
 if TYPE_CHECKING:
+    from wattswap.runs.grid import RunGrid
     from wattswap.runs.interval import IntervalRecord
 
 FLOW, VOLTAGE, NODE_PRICE = "line_flow_wh", "v_squared_ppm", "node_price_micro_per_kwh"
 """Columns that hold a list in each interval: a value of each line or node."""
+
+NAMES = "grid"
+"""Key of the metadata of the table of intervals under which the grid is named."""
+
+
+def named(grid: RunGrid) -> str:
+    """Names, limits [Wh] and voltage band of a grid, as the metadata of a table hold them."""
+    lines, nodes = grid.grid.lines, grid.grid.nodes
+    return json.dumps(
+        {
+            "lines": list(lines.names),
+            "limit_wh": lines.limit_wh.tolist(),
+            "nodes": list(nodes.names),
+            "band": [grid.grid.vmin, grid.grid.vmax],
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from market.settlement.accounts import COLUMNS, SYSTEM_ACCOUNTS
 from market.units import IntArray
 from wattswap.runs.chain_writer import Committed
-from wattswap.runs.grid_columns import grid_lists
+from wattswap.runs.grid_columns import NAMES, grid_lists, named
 from wattswap.runs.interval import IntervalRecord
 from wattswap.runs.layout import PARTS, TABLES, table_file
 from wattswap.runs.totals import BEHIND_METER, interval_columns
@@ -112,10 +113,12 @@ class Tables:
         path = self._folder / table_file("bills")
         pq.write_table(self._with_metadata(columns), path, compression="zstd")
 
-    def _with_metadata(self, columns: dict[str, Any]) -> pa.Table:
+    def _with_metadata(
+        self, columns: dict[str, Any], more: Mapping[str, str] = MappingProxyType({})
+    ) -> pa.Table:
         import pyarrow as pa
 
-        return pa.table(columns).replace_schema_metadata({"currency": self._currency})
+        return pa.table(columns).replace_schema_metadata({"currency": self._currency, **more})
 
     def _names(self, index: IntArray, names: tuple[str, ...]) -> pa.Array:
         import pyarrow as pa
@@ -199,7 +202,8 @@ class Tables:
         table |= {name: pa.array(column, pa.int64()) for name, column in columns.items()}
         table |= {name: pa.array(column, pa.binary(32)) for name, column in roots.items()}
         table |= {name: pa.array(rows, pa.list_(pa.int64())) for name, rows in grid_lists(records).items()}
-        return self._with_metadata(table)
+        grid = records[0].grid
+        return self._with_metadata(table, {} if grid is None else {NAMES: named(grid)})
 
 
 def starts(start_s: list[int], repeat: list[int]) -> pa.Array:

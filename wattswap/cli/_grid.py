@@ -1,0 +1,110 @@
+"""The view of a run's grid for `wattswap show`: the most loaded lines, and what nodes paid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from wattswap.cli.output import Form, is_text, print_csv, print_json
+from wattswap.cli.tables import Column, cell, print_columns, wrapped
+from wattswap.runs.folder import RunFolder
+from wattswap.runs.grid_shown import shown_or_refused
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST: Final = 10
+"""Lines and nodes that a screen shows; --wide shows all."""
+FIGURES: Final = (
+    *("overload_hours", "overload_kw", "highest_loading", "voltage_hours", "binding_share"),
+    "congestion_rent",
+)
+
+
+def show_grid(result: RunFolder, _which: str | None, form: Form) -> None:
+    """Print lines by load and the range of prices by node; with --csv the lines alone.
+
+    Raises:
+        UsageError: The scenario has no grid.
+    """
+    found = shown_or_refused(result)
+    figures = {name: result.metrics.get(name) for name in FIGURES}
+    if form == "json":
+        rows = {
+            name: frame.astype(object).where(frame.notna(), None).reset_index().to_dict(orient="records")
+            for name, frame in (("lines", found.lines), ("nodes", found.nodes))
+        }
+        print_json({**figures, **rows})
+        return
+    if not is_text(form):
+        print_csv(found.lines)
+        return
+    wide = form == "wide"
+    _print(
+        found.lines if wide else found.lines.head(MOST),
+        _LINES,
+        "Lines by their highest load, by the meters",
+        wide,
+    )
+    nodes = found.nodes
+    if not wide and len(nodes) > MOST:
+        nodes = _furthest_apart(nodes)
+    priced = "lowest_per_kwh" in nodes
+    title = f"Prices of nodes in {result.currency}/kWh" if priced else "Voltages of nodes, per unit"
+    if len(nodes.columns):
+        _print(nodes, _NODES, title, wide)
+    for name, text in _SENTENCES.items():
+        if figures[name] is not None:
+            print(wrapped(f"{text.format(_shown(name, figures[name]), money=result.currency)}"))
+    cut = [
+        what
+        for what, all_, few in (("lines", found.lines, MOST), ("nodes", found.nodes, MOST))
+        if len(all_) > few
+    ]
+    if cut and not wide:
+        print(wrapped(f"The first {MOST} {' and '.join(cut)}; --wide shows all."))
+
+
+_LINES: Final = {
+    "limit_kw": ("limit kW", 1, 1.0),
+    "highest_kw": ("highest kW", 1, 1.0),
+    "loading": ("load %", 1, 100.0),
+    "overload_h": ("over limit h", 2, 1.0),
+}
+_NODES: Final = {
+    "lowest_per_kwh": ("lowest", 4, 1.0),
+    "mean_per_kwh": ("mean", 4, 1.0),
+    "highest_per_kwh": ("highest", 4, 1.0),
+    "lowest_v": ("lowest voltage", 4, 1.0),
+    "highest_v": ("highest voltage", 4, 1.0),
+    "out_of_band_h": ("out of band h", 2, 1.0),
+}
+"""Column, head, decimals and factor."""
+_SENTENCES: Final = {
+    "overload_hours": "A line or transformer carries more than its limit for {} h, by the meters.",
+    "overload_kw": "At most {} kW beyond a limit.",
+    "voltage_hours": "A voltage is outside of its band for {} h.",
+    "binding_share": "A limit binds in {} % of the clearings.",
+    "congestion_rent": "Congestion rent: {} {money}.",
+}
+
+
+def _shown(name: str, value: Any) -> str:
+    return cell(100 * value if name == "binding_share" else value, 2 if name == "congestion_rent" else 1)
+
+
+def _furthest_apart(nodes: pd.DataFrame) -> pd.DataFrame:
+    """The nodes with the lowest and the highest mean price, or voltage."""
+    by = "mean_per_kwh" if "mean_per_kwh" in nodes else "lowest_v" if "lowest_v" in nodes else None
+    ordered = nodes if by is None else nodes.sort_values(by, kind="stable")
+    half = MOST // 2
+    return nodes.loc[nodes.index.isin([*ordered.index[:half], *ordered.index[-half:]])]
+
+
+def _print(frame: pd.DataFrame, columns: dict[str, tuple[str, int, float]], title: str, wide: bool) -> None:
+    key = Column(str(frame.index.name), [str(one) for one in frame.index], right=False)
+    found = [
+        Column(head, [cell(float(value) * factor, decimals) for value in frame[name]])
+        for name, (head, decimals, factor) in columns.items()
+        if name in frame
+    ]
+    print_columns(title, key, found, wide=wide)
