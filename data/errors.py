@@ -61,6 +61,12 @@ class InvalidPriceFile(InvalidFile):
     what = "price file"
 
 
+class InvalidGridFile(InvalidFile):
+    """A network file with errors."""
+
+    what = "network file"
+
+
 class InvalidWeatherFile(InvalidFile):
     """A weather file with errors."""
 
@@ -92,6 +98,19 @@ class UnrecognisedFile(DataError, ValueError):
         super().__init__(
             f"{path} is in no format known here ({', '.join(self.known)});"
             " name the format, or convert it to the plain CSV of docs/reference/meter-files.md"
+        )
+
+
+class UnrecognisedGrid(UnrecognisedFile):
+    """A network file that no format recognises."""
+
+    def __init__(self, path: Path, known: Iterable[str]) -> None:
+        self.path = path
+        self.known = sorted(known)
+        DataError.__init__(
+            self,
+            f"{path} is in no format of networks known here ({', '.join(self.known)});"
+            " name the format, or export it as one of them, see docs/reference/grid-files.md",
         )
 
 

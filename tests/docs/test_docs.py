@@ -37,6 +37,7 @@ PAGES = (
     "docs/how-to/report.md",
     "docs/how-to/study-a-neighbourhood.md",
     "docs/how-to/forecasts.md",
+    "docs/reference/grid-files.md",
 )
 every_page = pytest.mark.parametrize(
     "page", [*PAGES, *(pytest.param(page, marks=pytest.mark.live) for page in WITH_NODES)]

@@ -23,9 +23,9 @@ from wattswap.inputs.collector import CaseReader, shown
 GRID_DETAILS = frozenset({"line_flow_wh", "v_squared", "congestion_rent_nano"})
 """Details of a clearing: flows of lines from start to end [Wh], squared voltages of nodes per unit, the rent [nano]."""
 
-_KEYS = {"nodes", "kind", "lines", "root", "vmin", "vmax", "reactive_load", "base_kva"}
+_KEYS = {"nodes", "kind", "lines", "root", "vmin", "vmax", "reactive_load", "base_kva", "homes"}
 _LINE_KEYS = {"id", "from", "to"}
-_MORE_LINE_KEYS = {"susceptance", "r", "x", "limit_kw"}
+_MORE_LINE_KEYS = {"susceptance", "r", "x", "limit_kw", "length_m", "transformer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,14 @@ def node_index(read: CaseReader, value: Any, where: str, nodes: Mapping[str, int
     if name not in nodes:
         read.note(where, f"{shown(name)} is not a node of the grid", suggest(name, nodes))
     return nodes.get(name, -1)
+
+
+def read_homes(read: CaseReader, grid: Any, nodes: Mapping[str, int]) -> dict[str, int]:
+    """Index of the node of each home; an order of a home is placed at it unless it names a node."""
+    if not isinstance(grid, Mapping) or "homes" not in grid or not nodes:
+        return {}
+    homes = read.anything_named(grid["homes"], "grid.homes")
+    return {str(home): node_index(read, node, f"grid.homes.{home}", nodes) for home, node in homes.items()}
 
 
 def read_grid(read: CaseReader, grid: Any, names: Mapping[str, int]) -> Grid | None:

@@ -1,0 +1,53 @@
+"""Commands on the grid of a market: import it from a network file, check it, compare it with AC, draw it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wattswap.cli.command import COMMANDS, Command
+from wattswap.cli.options import JsonOption, ModuleOption, import_modules
+
+app = typer.Typer(help="Import, check and draw the grid of a market.", no_args_is_help=True)
+
+
+@app.callback()
+def grid() -> None:
+    """Import, check and draw the grid of a market."""
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A network: pandapower JSON, a SimBench folder, an OpenDSS script or its folder.",
+            metavar="FILE",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="File to write.", metavar="FILE")] = Path("grid.json"),
+    format: Annotated[str | None, typer.Option("--format", help="Format; default: recognised.")] = None,
+    base_kva: Annotated[
+        float, typer.Option("--base-kva", help="Base of the impedances in kVA.", metavar="KVA")
+    ] = 100.0,
+    module: ModuleOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write the grid of a network file as JSON, for `wattswap clear` and scenarios."""
+    from wattswap.cases.grid_file import import_grid
+    from wattswap.cli.output import note, print_json
+
+    import_modules(module)
+    found = import_grid(file, out, format=format, base_kva=base_kva)
+    if json:
+        print_json({"path": str(out), "grid": found.grid, "notes": list(found.notes)})
+        return
+    print(out)
+    for text in found.notes:
+        note(f"note: {text}")
+    note(f"Next: wattswap grid check {out}")
+
+
+COMMANDS.register(Command("grid", app, 1))
