@@ -28,6 +28,11 @@ _LINE_KEYS = {"id", "from", "to"}
 _MORE_LINE_KEYS = {"susceptance", "r", "x", "limit_kw", "length_m", "transformer"}
 
 
+_HIGHEST_BOUND = 4
+"""A squared voltage per unit above this is meant in another unit."""
+_VOLTS = "vmin and vmax look like volts; they are squared and per unit, as in 0.81 and 1.21"
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
     name: str
@@ -101,10 +106,13 @@ def read_grid(read: CaseReader, grid: Any, names: Mapping[str, int]) -> Grid | N
         # An end that is not a node has been noted, with the nearest name.
         for problem in invalid.problems:
             if not problem.endswith(ENDS_NOWHERE):
-                read.note("grid", problem)
+                read.note("grid", problem, _VOLTS if max(bounds.values(), default=0) > _HIGHEST_BOUND else "")
         return None
     if found.kind == "lindistflow" and not found.is_tree:
-        read.note("grid.lines", "form a loop", "take a line out, or choose the kind 'dc'")
+        closing = ", ".join(map(repr, _closing(found)))
+        read.note(
+            "grid.lines", f"form a loop, which {closing} closes", "take a line out, or choose the kind 'dc'"
+        )
     return found if len(read.problems) == before else None
 
 
@@ -178,9 +186,29 @@ def _line(
     susceptance = _number(read, given, "susceptance", where, 1.0)
     x = _number(read, given, "x", where, 1 / susceptance if susceptance else inf)
     r = _number(read, given, "r", where, 0.0)
+    for key, value in (("r", r), ("x", x), ("length_m", _number(read, given, "length_m", where, 0.0))):
+        if value < 0 and key in given:
+            read.note(f"{where}.{key}", f"is {shown(given[key])}", "give at least 0")
+    if not isinstance(given.get("transformer", False), bool):
+        read.note(f"{where}.transformer", f"must be true or false, not {shown(given['transformer'])}")
     limit = given.get("limit_kw")
     limit_wh = NO_LIMIT if limit is None else read.energy_wh(limit, f"{where}.limit_kw")
-    return _Line(name, start, end, r / base_kva, x / base_kva, max(limit_wh, NO_LIMIT))
+    # A negative impedance has been noted; it must not be reported again as none.
+    r, x = (abs(value) / base_kva for value in (r, x))
+    return _Line(name, start, end, r, x, max(limit_wh, NO_LIMIT))
+
+
+def _closing(grid: Grid) -> list[str]:
+    """Lines that close a loop when lines are put together in their order."""
+    part, found = list(range(len(grid.nodes))), []
+    for name, start, end in zip(
+        grid.lines.names, grid.lines.start.tolist(), grid.lines.end.tolist(), strict=True
+    ):
+        if part[start] == part[end]:
+            found.append(name)
+        old, new = part[end], part[start]
+        part = [new if one == old else one for one in part]
+    return found
 
 
 def _number(read: CaseReader, given: Mapping[str, Any], key: str, where: str, default: float) -> float:

@@ -10,6 +10,10 @@ import typer
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 
+GridArgument = Annotated[
+    Path,
+    typer.Argument(help="grid.json, a case with a grid, or a network file.", metavar="GRID"),
+]
 app = typer.Typer(help="Import, check and draw the grid of a market.", no_args_is_help=True)
 
 
@@ -48,6 +52,28 @@ def import_(
     for text in found.notes:
         note(f"note: {text}")
     note(f"Next: wattswap grid check {out}")
+
+
+@app.command()
+def check(
+    file: GridArgument,
+    format: Annotated[str | None, typer.Option("--format", help="Format of a network file.")] = None,
+    module: ModuleOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check a grid and show what it is: size, depth, limits, weakest line, transformers."""
+    from wattswap.cases.grid_checks import oddities
+    from wattswap.cases.grid_file import load_grid
+    from wattswap.cli._grids import print_summary, summary
+    from wattswap.cli.output import print_json
+
+    import_modules(module)
+    loaded = load_grid(file, format=format)
+    found, odd = summary(loaded), oddities(loaded.grid, loaded.given)
+    if json:
+        print_json({**found, "warnings": odd, "notes": list(loaded.notes)})
+    else:
+        print_summary(found, odd)
 
 
 COMMANDS.register(Command("grid", app, 1))

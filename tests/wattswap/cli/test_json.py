@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "data check": (0, "{street}/meter.csv"),
     "forecast evaluate": (0, "{street}"),
     "grid import": (0, "{out}/street.dss --out {out}/grid.json"),
+    "grid check": (0, "{out}/street.dss"),
     "size battery": (0, "{street} --range 0,5 -q"),
     "check mechanism": (0, "uniform_price --books 20"),
     "check market": (0, "{street} --set time.intervals=6 --rounds 1 -q"),
