@@ -12,6 +12,7 @@ from market.units import WH_PER_KWH
 
 if TYPE_CHECKING:
     from market.grid import Grid
+    from wattswap.cases.ac_check import AcCheck
     from wattswap.cases.grid_file import LoadedGrid
 
 
@@ -110,3 +111,76 @@ def _far(found: dict[str, Any]) -> str:
 
 def _kw(line: dict[str, Any]) -> str:
     return "no limit" if line["limit_kw"] is None else f"{line['limit_kw']:.1f} kW"
+
+
+def print_ac(check: AcCheck, rows: int, *, wide: bool) -> None:
+    """Print the figures of a check, then the nodes and lines that are nearest to their limits, or beyond."""
+    from wattswap.cli.output import print_facts
+
+    found = check.to_dict()
+    low, high, error = found["lowest_voltage"], found["highest_voltage"], found["largest_voltage_error"]
+    out, over = found["nodes_out_of_bounds"], found["lines_overloaded"]
+    print_facts(
+        {
+            "losses": f"{found['losses_kw']:.3f} kW",
+            "lowest voltage": f"{low['voltage']:.4f} at {low['node']}",
+            "highest voltage": f"{high['voltage']:.4f} at {high['node']}",
+            "largest error": "no voltages in this kind" if error is None else f"{error:.2%} of the voltage",
+            "voltages out of bounds": _listed(out),
+            "lines overloaded": _listed(over),
+        }
+    )
+    _print_nodes(found["nodes"], rows, wide)
+    _print_lines(found["lines"], rows, wide)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{len(names)}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "none"
+
+
+def _print_nodes(nodes: Sequence[dict[str, Any]], rows: int, wide: bool) -> None:
+    from wattswap.cli.tables import Column, print_columns
+
+    worst = sorted(nodes, key=lambda node: -abs(node["voltage_ac"] - 1))[:rows]
+    columns = [
+        Column("load kW", [f"{node['load_kw']:.2f}" for node in worst]),
+        Column("load kvar", [f"{node['load_kvar']:.2f}" for node in worst]),
+        Column("AC voltage", [f"{node['voltage_ac']:.4f}" for node in worst]),
+        Column("market's voltage", [_figure(node["voltage_market"], ".4f") for node in worst]),
+        Column("error %", [_error(node) for node in worst]),
+    ]
+    if "price" in nodes[0]:
+        columns.append(Column("price", [_figure(node["price"], ".4f") for node in worst]))
+    key = Column("node", [node["node"] for node in worst], right=False)
+    print()
+    title = _title("nodes, by the distance of the voltage from 1", len(worst), len(nodes))
+    print_columns(title, key, columns, wide=wide)
+
+
+def _print_lines(lines: Sequence[dict[str, Any]], rows: int, wide: bool) -> None:
+    from wattswap.cli.tables import Column, print_columns
+
+    worst = sorted(lines, key=lambda line: (-(line["loading_ac"] or 0), -abs(line["flow_kw_ac"])))[:rows]
+    columns = [
+        Column("limit kW", [_figure(line["limit_kw"], ".1f") for line in worst]),
+        Column("AC kW", [f"{line['flow_kw_ac']:.2f}" for line in worst]),
+        Column("market's kW", [f"{line['flow_kw_market']:.2f}" for line in worst]),
+        Column("AC loading", [_figure(line["loading_ac"], ".1%") for line in worst]),
+        Column("market's loading", [_figure(line["loading_market"], ".1%") for line in worst]),
+    ]
+    key = Column("line", [line["id"] for line in worst], right=False)
+    print_columns(_title("lines, by AC loading", len(worst), len(lines)), key, columns, wide=wide)
+
+
+def _title(what: str, shown: int, count: int) -> str:
+    return what if shown == count else f"{shown} of {count} {what}"
+
+
+def _error(node: dict[str, Any]) -> str:
+    if node["voltage_market"] is None:
+        return "-"
+    return f"{100 * (node['voltage_market'] - node['voltage_ac']):.3f}"
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else f"{value:{form}}"

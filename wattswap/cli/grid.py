@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
-from wattswap.cli.options import JsonOption, ModuleOption, import_modules
+from wattswap.cli.options import JsonOption, ModuleOption, WideOption, import_modules
 
 GridArgument = Annotated[
     Path,
@@ -74,6 +74,34 @@ def check(
         print_json({**found, "warnings": odd, "notes": list(loaded.notes)})
     else:
         print_summary(found, odd)
+
+
+@app.command()
+def ac(
+    file: GridArgument,
+    mechanism: Annotated[str, typer.Option("--mechanism", "-m", help="Clears a case.")] = "nodal_price",
+    loads: Annotated[
+        Path | None, typer.Option("--loads", help="CSV with node,kw,kvar.", metavar="FILE")
+    ] = None,
+    scale: Annotated[float, typer.Option("--scale", min=0, help="Factor on the loads of a file.")] = 1.0,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Most rows of a table.")] = 8,
+    format: Annotated[str | None, typer.Option("--format", help="Format of a network file.")] = None,
+    module: ModuleOption = None,
+    wide: WideOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Compare voltages and loadings of an AC power flow with those that the market computes with."""
+    from wattswap.cases.ac_check import check_ac
+    from wattswap.cases.grid_file import load_grid
+    from wattswap.cli._grids import print_ac
+    from wattswap.cli.output import print_json
+
+    import_modules(module)
+    found = check_ac(load_grid(file, format=format), mechanism=mechanism, loads=loads, scale=scale)
+    if json:
+        print_json(found.to_dict())
+    else:
+        print_ac(found, rows, wide=wide)
 
 
 COMMANDS.register(Command("grid", app, 1))

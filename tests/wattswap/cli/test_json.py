@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "forecast evaluate": (0, "{street}"),
     "grid import": (0, "{out}/street.dss --out {out}/grid.json"),
     "grid check": (0, "{out}/street.dss"),
+    "grid ac": (0 if find_spec("pandapower") else 4, "{out}/street.dss"),
     "size battery": (0, "{street} --range 0,5 -q"),
     "check mechanism": (0, "uniform_price --books 20"),
     "check market": (0, "{street} --set time.intervals=6 --rounds 1 -q"),
