@@ -1,9 +1,10 @@
 """How far the linear equations of `nodal_price` are from an AC power flow where limits bind, on published networks.
 
 For each network, homes buy (evening) or sell (noon) more than it can carry: the load that first meets a limit, times
-1.5, shared by the loads of the file and drawn between 0 and 2 times their share. The market clears it; the AC power flow
-of pandapower takes what was cleared, with the reactive loads of the file. Reported over all markets in which a limit
-binds: the error of the linear voltages, how far AC voltages are beyond a bound, and the AC loading of the fullest line.
+1.5, shared by the loads of the file and drawn between 0 and 2 times their share. The market clears it; the AC power
+flow of pandapower takes what was cleared, with the reactive loads of the file. Reported over all markets in which a
+limit binds: the error of the linear voltages, how far AC voltages are beyond a bound, and the AC loading of the fullest
+line.
 
 Usage: python -m benchmarks.ac [NETWORKS] [--json]; NETWORKS is a folder with pandapower_json/, opendss/ and a SimBench
 network, ../shared/data/networks if left out. Needs the extra `ac`.

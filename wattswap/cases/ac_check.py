@@ -110,24 +110,23 @@ def check_ac(
         Infeasible: The case cannot be cleared.
         OptimizerError: No power flow exists, or pandapower is not installed.
     """
-    price = None
+    kw, kvar, price = loads_of(loaded, mechanism=mechanism, loads=loads, scale=scale)
+    ac = AcNetwork(loaded.grid).solve(kw, kvar)
+    return AcCheck(loaded, kw, kvar, ac, linear_power_flow(loaded.grid, kw, kvar), price)
+
+
+def loads_of(
+    loaded: LoadedGrid, *, mechanism: str = "nodal_price", loads: Path | None = None, scale: float = 1.0
+) -> tuple[FloatArray, FloatArray, list[float | None] | None]:
+    """Active and reactive load of each node, and prices where a case is cleared; see `check_ac`."""
     if loaded.case is not None and "orders" in loaded.case:
         if loads is not None or scale != 1:
             what = "--loads" if loads is not None else "--scale"
             raise UsageError.of(what, "is for a grid without orders", "leave it out, or name the grid alone")
         kw, price = _cleared(loaded, mechanism)
-        kvar = loaded.grid.nodes.reactive_load.copy()
-    else:
-        kw, kvar = _from_file(loaded, loads) if loads is not None else _own(loaded)
-        kw, kvar = kw * scale, kvar * scale
-    return AcCheck(
-        loaded,
-        kw,
-        kvar,
-        AcNetwork(loaded.grid).solve(kw, kvar),
-        linear_power_flow(loaded.grid, kw, kvar),
-        price,
-    )
+        return kw, loaded.grid.nodes.reactive_load.copy(), price
+    kw, kvar = _from_file(loaded, loads) if loads is not None else _own(loaded)
+    return kw * scale, kvar * scale, None
 
 
 def _cleared(loaded: LoadedGrid, mechanism: str) -> tuple[FloatArray, list[float | None]]:

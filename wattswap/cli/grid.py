@@ -104,4 +104,37 @@ def ac(
         print_ac(found, rows, wide=wide)
 
 
+@app.command()
+def draw(
+    file: GridArgument,
+    out: Annotated[Path, typer.Option("--out", help="SVG file to write.", metavar="FILE")] = Path("grid.svg"),
+    mechanism: Annotated[str, typer.Option("--mechanism", "-m", help="Clears a case.")] = "nodal_price",
+    loads: Annotated[
+        Path | None, typer.Option("--loads", help="CSV with node,kw,kvar.", metavar="FILE")
+    ] = None,
+    scale: Annotated[float, typer.Option("--scale", min=0, help="Factor on the loads of a file.")] = 1.0,
+    by_ac: Annotated[bool, typer.Option("--ac", help="Loading and voltage by an AC power flow.")] = False,
+    currency: Annotated[str, typer.Option("--currency", help="Currency of the prices of a case.")] = "",
+    format: Annotated[str | None, typer.Option("--format", help="Format of a network file.")] = None,
+    module: ModuleOption = None,
+) -> None:
+    """Draw a radial grid as SVG: lines by loading, nodes by price."""
+    from wattswap.cases.grid_file import load_grid
+    from wattswap.report.grid_picture import draw_grid
+
+    import_modules(module)
+    print(
+        draw_grid(
+            load_grid(file, format=format),
+            out,
+            title=file.name,
+            mechanism=mechanism,
+            loads=loads,
+            scale=scale,
+            by_ac=by_ac,
+            currency=currency,
+        )
+    )
+
+
 COMMANDS.register(Command("grid", app, 1))

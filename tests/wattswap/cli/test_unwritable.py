@@ -49,6 +49,7 @@ WRITERS = {
     "report of a comparison": ["report", "{comparison}", "--out", "{to}/report.html"],
     "size battery": ["size", "battery", "{street}", "--range", "0,5", "-q", "--figure", "{to}/sizes.svg"],
     "grid import": ["grid", "import", "{network}", "--out", "{to}/grid.json"],
+    "grid draw": ["grid", "draw", "{network}", "--out", "{to}/grid.svg"],
     "new": ["new", "{to}/new"],
     "new csv": ["new", "{to}/new", "--template", "csv"],
     "secret": ["secret", "{to}/key"],
@@ -161,6 +162,7 @@ def test_a_full_disk(name: str, places: dict[str, object], tmp_path: Path, capsy
 TINY = (
     "size battery",
     "grid import",
+    "grid draw",
     "new",
     "new csv",
     "secret",
