@@ -35,6 +35,7 @@ class InvalidFile(DataError, ValueError):
     """A file with errors; `findings` holds every error, the text the first of them."""
 
     what = "file"
+    lists = "wattswap data check"
 
     def __init__(self, path: Path, findings: Sequence[Finding]) -> None:
         self.path = path
@@ -45,7 +46,8 @@ class InvalidFile(DataError, ValueError):
         causes = by_cause(self.findings)
         lines = [head, *(f"  {line}" for line in causes[:LISTED])]
         if len(causes) > LISTED:
-            lines.append(f"  and {len(causes) - LISTED} more; `wattswap data check` lists them")
+            rest = f"  and {len(causes) - LISTED} more"
+            lines.append(f"{rest}; `{self.lists}` lists them" if self.lists else rest)
         super().__init__("\n".join(lines))
 
 
@@ -65,6 +67,7 @@ class InvalidGridFile(InvalidFile):
     """A network file with errors."""
 
     what = "network file"
+    lists = ""
 
 
 class InvalidWeatherFile(InvalidFile):

@@ -21,9 +21,9 @@ from data.findings import FindingLog
 from data.grids.names import unique
 from data.grids.network import GRID_FORMATS, Branch, Bus, GridFormat, Load, Network
 from data.grids.opendss_text import Element, elements_of, items, matrix, number
+from data.grids.units import metres
 from data.intake.file import MeterFile
 
-_METRES = {"mi": 1_609.344, "kft": 304.8, "km": 1_000.0, "m": 1.0, "ft": 0.3048, "in": 0.0254, "cm": 0.01}
 _SCRIPTS = (".dss", ".txt")
 _LEFT_OUT = ("generator", "pvsystem", "storage", "reactor")
 """Classes that inject or take power, and are not read."""
@@ -163,7 +163,7 @@ class _Reader:
         length = number(one.last("length") or "1")
         per_unit = length
         if code is not None and (code.last("units") or "none") != "none" and unit != "none":
-            per_unit = length * _metres(unit) / _metres(code.last("units") or "none")
+            per_unit = length * metres(unit) / metres(code.last("units") or "none")
         own = Element(
             one.kind, one.name, one.label, one.place, [*(code.properties if code else []), *one.properties]
         )
@@ -177,7 +177,7 @@ class _Reader:
                 r * per_unit * 3 / phases,
                 x * per_unit * 3 / phases,
                 limit_ka=None if amps is None else number(amps) * phases / 3_000,
-                length_m=length * _metres(unit) if unit != "none" else None,
+                length_m=length * metres(unit) if unit != "none" else None,
             )
         )
 
@@ -231,12 +231,6 @@ class _Reader:
 def _phases(one: Element, default: int) -> int:
     given = one.last("phases", "nphases")
     return default if given is None else int(number(given))
-
-
-def _metres(unit: str) -> float:
-    if unit.lower() not in _METRES:
-        raise ValueError(f"its unit of length is {unit!r}, and known are {', '.join(_METRES)}")
-    return _METRES[unit.lower()]
 
 
 def _sequence(one: Element, phases: int) -> tuple[float, float]:

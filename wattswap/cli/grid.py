@@ -27,7 +27,7 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A network: pandapower JSON, a SimBench folder, an OpenDSS script or its folder.",
+            help="A network: pandapower JSON, a SimBench folder, an OpenDSS script, or a folder of these.",
             metavar="FILE",
         ),
     ],

@@ -153,7 +153,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFile):
         read_grid_file(path)
     path.write_text('{"orders": []}', encoding="utf-8")
-    with pytest.raises(UnrecognisedGrid, match="opendss, pandapower, simbench"):
+    with pytest.raises(UnrecognisedGrid, match="csv_pair, opendss, pandapower, simbench"):
         read_grid_file(path)
     path.write_text('{"_class": "pandapowerNet", "_object": ', encoding="utf-8")
     with pytest.raises(InvalidGridFile, match="the file is no network of pandapower"):
