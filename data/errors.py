@@ -35,6 +35,7 @@ class InvalidFile(DataError, ValueError):
     """A file with errors; `findings` holds every error, the text the first of them."""
 
     what = "file"
+    lists = "wattswap data check"
 
     def __init__(self, path: Path, findings: Sequence[Finding]) -> None:
         self.path = path
@@ -45,7 +46,8 @@ class InvalidFile(DataError, ValueError):
         causes = by_cause(self.findings)
         lines = [head, *(f"  {line}" for line in causes[:LISTED])]
         if len(causes) > LISTED:
-            lines.append(f"  and {len(causes) - LISTED} more; `wattswap data check` lists them")
+            rest = f"  and {len(causes) - LISTED} more"
+            lines.append(f"{rest}; `{self.lists}` lists them" if self.lists else rest)
         super().__init__("\n".join(lines))
 
 
@@ -59,6 +61,13 @@ class InvalidPriceFile(InvalidFile):
     """A price file with errors."""
 
     what = "price file"
+
+
+class InvalidGridFile(InvalidFile):
+    """A network file with errors."""
+
+    what = "network file"
+    lists = ""
 
 
 class InvalidWeatherFile(InvalidFile):
@@ -92,6 +101,19 @@ class UnrecognisedFile(DataError, ValueError):
         super().__init__(
             f"{path} is in no format known here ({', '.join(self.known)});"
             " name the format, or convert it to the plain CSV of docs/reference/meter-files.md"
+        )
+
+
+class UnrecognisedGrid(UnrecognisedFile):
+    """A network file that no format recognises."""
+
+    def __init__(self, path: Path, known: Iterable[str]) -> None:
+        self.path = path
+        self.known = sorted(known)
+        DataError.__init__(
+            self,
+            f"{path} is in no format of networks known here ({', '.join(self.known)});"
+            " name the format, or export it as one of them, see docs/reference/grid-files.md",
         )
 
 

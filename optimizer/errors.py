@@ -25,3 +25,11 @@ class SolverFailed(OptimizerError, RuntimeError):
 
 class Unproven(SolverFailed):
     """The solver gave an answer that its certificate does not confirm, not even after a cold start."""
+
+
+class MissingPackage(OptimizerError, ImportError):
+    """An optional package that is not installed."""
+
+
+class NoPowerFlow(OptimizerError):
+    """Loads for which a grid has no state."""

@@ -28,7 +28,7 @@ A plug-in is found in one of three ways:
 - **A package of your own**, by an entry point of the group that names the module: `[project.entry-points."GROUP"]`,
   then `my_name = "my_package.my_module"`.
 - **A file of your own**, by `--module FILE` on `run`, `resume`, `verify`, `compare`, `sweep`, `live`, `node init`,
-  `node run`, `validate`, `report`, `check`, `clear`, `list`, `show` and `chain verify`, `describe`, `state` and
+  `node run`, `validate`, `report`, `check`, `clear`, `grid`, `list`, `show` and `chain verify`, `describe`, `state` and
   `tx`. It may be given several times, a file may register any number of plug-ins of any kind, and the processes of
   `--jobs` and of `live` import it too. Where a result can depend on it, its SHA-256 is in the manifest, in the
   scenario's digest and in the genesis: `resume` and `verify` then ask for that very file.
@@ -122,6 +122,18 @@ KINDS: dict[str, Kind] = {
                 "three_columns.py",
                 files=("readings.csv",),
                 commands=("wattswap data check readings.csv --module three_columns.py",),
+            ),
+        ),
+    ),
+    "grid-formats": Kind(
+        "A grid format reads network files of one layout into buses, branches in ohm and loads. What follows is shared:"
+        " closed switches and parallel lines, base voltages and per-unit values, and the checks.",
+        "data.grids.network:GridFormat",
+        (
+            Example(
+                "edge_list.py",
+                files=("street.edges",),
+                commands=("wattswap grid import street.edges --module edge_list.py --out street_grid.json",),
             ),
         ),
     ),

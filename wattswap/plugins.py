@@ -18,6 +18,7 @@ from wattswap.errors import ExitCode, Problem, WattswapError
 REGISTRIES: tuple[tuple[str, str], ...] = (
     ("mechanisms", "market.mechanism:MECHANISMS"),
     ("formats", "data.formats:FORMATS"),
+    ("grid-formats", "data.grids.network:GRID_FORMATS"),
     ("strategies", "agents.bidding:STRATEGIES"),
     ("forecasters", "agents.forecast:FORECASTERS"),
     ("devices", "agents.devices:DEVICES"),

@@ -25,9 +25,9 @@ def codes_in(source: str) -> set[str]:
 
 
 def test_each_finding_has_a_row_on_the_page_and_the_other_way_round() -> None:
-    used = set().union(
-        *(codes_in(file.read_text(encoding="utf-8")) for file in (ROOT / "data").rglob("*.py"))
-    )
+    # Files of grids are no meter files: their findings are sentences of `wattswap grid check`.
+    files = [file for file in (ROOT / "data").rglob("*.py") if "grids" not in file.parts]
+    used = set().union(*(codes_in(file.read_text(encoding="utf-8")) for file in files))
     findings = PAGE[PAGE.index("## Findings about the file") : PAGE.index("## In Python")]
     explained = set(re.findall(r"^\| `(\w+)`(?: \(warning\))? \|", findings, flags=re.MULTILINE))
     assert len(used) > 25

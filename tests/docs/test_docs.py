@@ -37,6 +37,7 @@ PAGES = (
     "docs/how-to/report.md",
     "docs/how-to/study-a-neighbourhood.md",
     "docs/how-to/forecasts.md",
+    "docs/reference/grid-files.md",
 )
 SLOW = ("docs/explanation/price-and-rationing.md",)
 """Pages that compare weeks of homes under many rules, of which the others hold a sample."""

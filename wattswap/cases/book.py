@@ -19,7 +19,7 @@ from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
 from market.zones import Zones
 from optimizer.errors import Infeasible
-from wattswap.cases.grid import GRID_DETAILS, grid_results, node_index, node_names, read_grid
+from wattswap.cases.grid import GRID_DETAILS, grid_results, node_index, node_names, read_grid, read_homes
 from wattswap.cases.zones import read_zones, zone_names
 from wattswap.errors import Problem
 from wattswap.inputs.collector import CaseReader, InvalidCase
@@ -74,7 +74,10 @@ def clear_book_case(case: Mapping[str, Any], mechanism: Mechanism) -> Result:
     rows = [_order(read, order, f"orders[{i}]", nodes, what) for i, order in enumerate(orders)]
     grid, zones = _places(read, top, mechanism, nodes)
     if nodes is not None and mechanism.promises.needs_places:
+        homes = read_homes(read, top["grid"], nodes) if "grid" in top else {}
         for i, row in enumerate(rows):
+            if "node" not in row and row["participant"] in homes:
+                row["node"] = homes[row["participant"]]
             if "node" not in row and isinstance(orders[i], Mapping):
                 read.note(f"orders[{i}]", f"'node' is missing, and {mechanism.name} needs it")
     index = {name: i for i, name in enumerate(sorted({row["participant"] for row in rows}))}

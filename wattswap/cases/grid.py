@@ -23,9 +23,14 @@ from wattswap.inputs.collector import CaseReader, shown
 GRID_DETAILS = frozenset({"line_flow_wh", "v_squared", "congestion_rent_nano"})
 """Details of a clearing: flows of lines from start to end [Wh], squared voltages of nodes per unit, the rent [nano]."""
 
-_KEYS = {"nodes", "kind", "lines", "root", "vmin", "vmax", "reactive_load", "base_kva"}
+_KEYS = {"nodes", "kind", "lines", "root", "vmin", "vmax", "reactive_load", "base_kva", "homes"}
 _LINE_KEYS = {"id", "from", "to"}
-_MORE_LINE_KEYS = {"susceptance", "r", "x", "limit_kw"}
+_MORE_LINE_KEYS = {"susceptance", "r", "x", "limit_kw", "length_m", "transformer"}
+
+
+_HIGHEST_BOUND = 4
+"""A squared voltage per unit above this is meant in another unit."""
+_VOLTS = "vmin and vmax look like volts; they are squared and per unit, as in 0.81 and 1.21"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,14 @@ def node_index(
     return nodes.get(name, -1)
 
 
+def read_homes(read: CaseReader, grid: Any, nodes: Mapping[str, int]) -> dict[str, int]:
+    """Index of the node of each home; an order of a home is placed at it unless it names a node."""
+    if not isinstance(grid, Mapping) or "homes" not in grid or not nodes:
+        return {}
+    homes = read.anything_named(grid["homes"], "grid.homes")
+    return {str(home): node_index(read, node, f"grid.homes.{home}", nodes) for home, node in homes.items()}
+
+
 def read_grid(read: CaseReader, grid: Any, names: Mapping[str, int]) -> Grid | None:
     """Read a whole grid; what is wrong with it is noted.
 
@@ -99,10 +112,13 @@ def read_grid(read: CaseReader, grid: Any, names: Mapping[str, int]) -> Grid | N
         # An end that is not a node has been noted, with the nearest name.
         for problem in invalid.problems:
             if not problem.endswith(ENDS_NOWHERE):
-                read.note("grid", problem)
+                read.note("grid", problem, _VOLTS if max(bounds.values(), default=0) > _HIGHEST_BOUND else "")
         return None
     if found.kind == "lindistflow" and not found.is_tree:
-        read.note("grid.lines", "form a loop", "take a line out, or choose the kind 'dc'")
+        closing = ", ".join(map(repr, _closing(found)))
+        read.note(
+            "grid.lines", f"form a loop, which {closing} closes", "take a line out, or choose the kind 'dc'"
+        )
     return found if len(read.problems) == before else None
 
 
@@ -176,9 +192,29 @@ def _line(
     susceptance = _number(read, given, "susceptance", where, 1.0)
     x = _number(read, given, "x", where, 1 / susceptance if susceptance else inf)
     r = _number(read, given, "r", where, 0.0)
+    for key, value in (("r", r), ("x", x), ("length_m", _number(read, given, "length_m", where, 0.0))):
+        if value < 0 and key in given:
+            read.note(f"{where}.{key}", f"is {shown(given[key])}", "give at least 0")
+    if not isinstance(given.get("transformer", False), bool):
+        read.note(f"{where}.transformer", f"must be true or false, not {shown(given['transformer'])}")
     limit = given.get("limit_kw")
     limit_wh = NO_LIMIT if limit is None else read.energy_wh(limit, f"{where}.limit_kw")
-    return _Line(name, start, end, r / base_kva, x / base_kva, max(limit_wh, NO_LIMIT))
+    # A negative impedance has been noted; it must not be reported again as none.
+    r, x = (abs(value) / base_kva for value in (r, x))
+    return _Line(name, start, end, r, x, max(limit_wh, NO_LIMIT))
+
+
+def _closing(grid: Grid) -> list[str]:
+    """Lines that close a loop when lines are put together in their order."""
+    part, found = list(range(len(grid.nodes))), []
+    for name, start, end in zip(
+        grid.lines.names, grid.lines.start.tolist(), grid.lines.end.tolist(), strict=True
+    ):
+        if part[start] == part[end]:
+            found.append(name)
+        old, new = part[end], part[start]
+        part = [new if one == old else one for one in part]
+    return found
 
 
 def _number(read: CaseReader, given: Mapping[str, Any], key: str, where: str, default: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ BOOK = """\
 {"orders": [{"id": "a", "participant": "a", "side": "buy", "quantity_kwh": 1, "price_per_kwh": 0.3},
             {"id": "b", "participant": "b", "side": "sell", "quantity_kwh": 1, "price_per_kwh": 0.1}]}
 """
+STREET = "New Circuit.c basekv=0.4 bus1=a\nNew Line.l bus1=a bus2=b r1=0.1 x1=0.1\nNew Load.h bus1=b kw=1\n"
 
 COMMANDS: dict[str, tuple[int, str]] = {
     "validate": (0, "{street}"),
@@ -35,6 +37,9 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "clear": (0, "{out}/book.json -m welfare_optimum"),
     "data check": (0, "{street}/meter.csv"),
     "forecast evaluate": (0, "{street}"),
+    "grid import": (0, "{out}/street.dss --out {out}/grid.json"),
+    "grid check": (0, "{out}/street.dss"),
+    "grid ac": (0 if find_spec("pandapower") else 4, "{out}/street.dss"),
     "size battery": (0, "{street} --range 0,5 -q"),
     "check mechanism": (0, "uniform_price --books 20"),
     "check market": (0, "{street} --set time.intervals=6 --rounds 1 -q"),
@@ -59,6 +64,7 @@ def places(street: Path, finished: RunResult, tmp_path_factory: pytest.TempPathF
     """What the commands read and where they write."""
     out = tmp_path_factory.mktemp("json")
     (out / "book.json").write_text(BOOK, encoding="utf-8")
+    (out / "street.dss").write_text(STREET, encoding="utf-8")
     return {"street": street, "run": finished.path, "out": out}
 
 

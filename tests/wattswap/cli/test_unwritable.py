@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 import wattswap as ws
+from tests.kits.network_kit import saved
+from tests.kits.network_kit import street as lines_of_a_street
 from tests.kits.run_kit import call, files_below, one_object, refused
 from wattswap.cli.command import COMMANDS
 from wattswap.comparison import runner
@@ -46,6 +48,8 @@ WRITERS = {
     "report": ["report", "{run}", "--out", "{to}/report.html"],
     "report of a comparison": ["report", "{comparison}", "--out", "{to}/report.html"],
     "size battery": ["size", "battery", "{street}", "--range", "0,5", "-q", "--figure", "{to}/sizes.svg"],
+    "grid import": ["grid", "import", "{network}", "--out", "{to}/grid.json"],
+    "grid draw": ["grid", "draw", "{network}", "--out", "{to}/grid.svg"],
     "new": ["new", "{to}/new"],
     "new csv": ["new", "{to}/new", "--template", "csv"],
     "secret": ["secret", "{to}/key"],
@@ -109,7 +113,14 @@ def places(finished: RunResult, street: Path, tmp_path_factory: pytest.TempPathF
     """What the commands read."""
     compared = ws.compare(street, ["uniform_price"], out=tmp_path_factory.mktemp("compared"))
     meter = street / "meter.csv"
-    return {"street": street, "run": finished.path, "comparison": compared.path, "meter": meter}
+    network = saved(tmp_path_factory.mktemp("network"), lines_of_a_street())
+    return {
+        "street": street,
+        "run": finished.path,
+        "comparison": compared.path,
+        "meter": meter,
+        "network": network,
+    }
 
 
 def filled(command: list[str], places: dict[str, object], to: Path | None = None) -> list[str]:
@@ -148,7 +159,17 @@ def test_a_full_disk(name: str, places: dict[str, object], tmp_path: Path, capsy
         assert files_below(small) == ["filler"]
 
 
-TINY = ("size battery", "new", "new csv", "secret", "node keys", "chain prove", "compare in processes")
+TINY = (
+    "size battery",
+    "grid import",
+    "grid draw",
+    "new",
+    "new csv",
+    "secret",
+    "node keys",
+    "chain prove",
+    "compare in processes",
+)
 """What fits into the last page of a disk."""
 
 

@@ -1,0 +1,137 @@
+"""The file of a grid: written from a network file, read from one of its own, a case or a network file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from data.errors import MissingFile
+from data.grids.files import read_grid_file
+from data.grids.per_unit import GridFile
+from market.grid import Grid
+from p2p.files import naming, write_new
+from wattswap.cases.grid import node_names, read_grid, read_homes
+from wattswap.cases.grid_checks import check_impedances
+from wattswap.errors import AlreadyExists, UsageError
+from wattswap.inputs.collector import CaseReader, InvalidCase
+
+LARGEST_KVA = 1e9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedGrid:
+    """A grid of a file, checked.
+
+    Args:
+        grid: As the mechanisms take it.
+        given: The `grid` object, as JSON holds it.
+        homes: Name of the node of each home.
+        case: The case that holds it; None for a file that is a grid.
+        load_kw: Power that each node takes by a network file, by name; empty where the file has none. [kW]
+        load_kvar: Reactive power, the same. [kvar]
+        notes: What a network file holds and the grid does not.
+    """
+
+    grid: Grid
+    given: Mapping[str, Any]
+    homes: dict[str, str]
+    case: Mapping[str, Any] | None = None
+    load_kw: Mapping[str, float] = field(default_factory=dict)
+    load_kvar: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def transformers(self) -> list[int]:
+        """Rows of the lines that are transformers."""
+        return [i for i, line in enumerate(self.given["lines"]) if line.get("transformer")]
+
+    @property
+    def length_m(self) -> list[float]:
+        """Length of each line; 0 where the file has none. [m]"""
+        return [float(line.get("length_m", 0)) for line in self.given["lines"]]
+
+
+def load_grid(path: Path, *, format: str | None = None) -> LoadedGrid:
+    """Read a grid: a file of `wattswap grid import`, a case with a grid, or a network file.
+
+    Raises:
+        InvalidCase: Lists everything that is wrong with it.
+        DataError: A network file that cannot be read, or no file.
+    """
+    if not path.exists():
+        raise MissingFile(path)
+    held = _as_json(path) if format is None and path.suffix == ".json" else None
+    if held is None or not ({"nodes", "grid", "lines"} & set(held)):
+        found = read_grid_file(path, format=format)
+        grid, homes = _checked(path, found.grid)
+        return LoadedGrid(grid, found.grid, homes, None, found.load_kw, found.load_kvar, found.notes)
+    case = held if "grid" in held else None
+    given = held.get("grid", held)
+    grid, homes = _checked(path, given)
+    return LoadedGrid(grid, given, homes, case)
+
+
+def _as_json(path: Path) -> dict[str, Any] | None:
+    """The object of a JSON file; None where it is none, and a network format may claim it."""
+    try:
+        held = json.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+    except (ValueError, ArithmeticError, RecursionError) as broken:
+        raise InvalidCase.of(str(path), f"this is not JSON: {broken}", "correct it") from None
+    return held if isinstance(held, dict) else None
+
+
+def _checked(path: Path, given: Any) -> tuple[Grid, dict[str, str]]:
+    read = CaseReader()
+    names = node_names(read, given)
+    grid = read_grid(read, given, names)
+    homes = read_homes(read, given, names)
+    if grid is not None:
+        check_impedances(read, grid, given)
+    if read.problems or grid is None:
+        if not read.problems:
+            read.note(str(path), "holds no grid", "give nodes and lines")
+        read.refuse()
+        raise AssertionError("a refusal was raised")
+    by_index = list(names)
+    return grid, {home: by_index[index] for home, index in homes.items()}
+
+
+def import_grid(path: Path, out: Path, *, format: str | None = None, base_kva: float = 100.0) -> GridFile:
+    """Write the grid of a network file.
+
+    Args:
+        path: A file or folder of any registered format.
+        out: Where the grid goes, as JSON; nothing is overwritten.
+        format: Name of the format; recognised from the content where left out.
+        base_kva: Base of the impedances. [kVA]
+
+    Raises:
+        UsageError: The base is none.
+        AlreadyExists: The file to write is there.
+        DataError: The network cannot be read; everything that is wrong with it.
+    """
+    if not 0 < base_kva <= LARGEST_KVA:
+        raise UsageError.of(f"--base-kva {base_kva:g}", "is no power", "give a number of kVA above 0")
+    if out.exists():
+        raise AlreadyExists.of(str(out), "exists already", "choose another name by --out")
+    found = read_grid_file(path, format=format, base_kva=base_kva)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with naming(out):
+        write_new(out, text_of(found.grid).encode())
+    return found
+
+
+def text_of(grid: dict[str, object]) -> str:
+    """A grid as JSON: one line for each of its lines, nodes and homes in a row."""
+    parts = []
+    for key, value in grid.items():
+        if key == "lines" and isinstance(value, list):
+            lines = ",\n".join(f"    {json.dumps(line, ensure_ascii=False)}" for line in value)
+            parts.append(f'  "lines": [\n{lines}\n  ]')
+        else:
+            parts.append(f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
