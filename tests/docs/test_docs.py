@@ -23,6 +23,7 @@ PAGES = (
     "docs/explanation/three-designs.md",
     "docs/reference/mechanisms/bilateral.md",
     "docs/tutorials/your-own-mechanism.md",
+    "docs/tutorials/street-grid.md",
     "docs/how-to/check-mechanism.md",
     "docs/how-to/check-market.md",
     "docs/how-to/own-device.md",

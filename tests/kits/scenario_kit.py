@@ -9,7 +9,7 @@ import pytest
 from wattswap.errors import InvalidScenario, Problem
 from wattswap.scenario.load import Scenario, load
 
-KNOWN = ["uniform_price", "retailer_only", "mcafee"]
+KNOWN = ["uniform_price", "retailer_only", "mcafee", "nodal_price"]
 
 HEAD = 'schema = 1\nname = "test"\ncurrency = "EUR"\n'
 DATA = '[data]\nsample = "street"\n'

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
 
 ScenarioArgument = Annotated[
-    str, typer.Argument(help="A scenario file or folder, or `demo`.", metavar="SCENARIO")
+    str, typer.Argument(help="A scenario file or folder, `demo`, or `street_grid`.", metavar="SCENARIO")
 ]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 AgainstOption = Annotated[
@@ -86,7 +86,7 @@ def load_scenario(
     from wattswap.errors import InvalidScenario, UsageError
     from wattswap.plugins import broken_plugins
     from wattswap.runs.checked import with_later_faults
-    from wattswap.scenario.load import TEMPLATES, load
+    from wattswap.scenario.load import BUNDLED, TEMPLATES, load
     from wattswap.selection import choice_of
 
     modules = import_modules(module)
@@ -104,7 +104,7 @@ def load_scenario(
     if seed is not None:
         overrides.append(f"seed={seed}")
         own[overrides[-1]] = f"--seed {seed}"
-    path = TEMPLATES / "street.toml" if name == "demo" and not Path("demo").exists() else Path(name)
+    path = TEMPLATES / BUNDLED[name] if name in BUNDLED and not Path(name).exists() else Path(name)
     try:
         scenario = load(path, case, overrides, modules=modules, typed={**(typed or {}), **own})
     except InvalidScenario as found:

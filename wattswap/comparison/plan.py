@@ -17,7 +17,7 @@ from wattswap.canonical_json import canonical_json
 from wattswap.errors import InvalidScenario, Problem, UsageError
 from wattswap.runs.manifest import code_sha256
 from wattswap.scenario.grid import faults_of_grid
-from wattswap.scenario.load import TEMPLATES, Scenario
+from wattswap.scenario.load import BUNDLED, TEMPLATES, Scenario
 from wattswap.scenario.time import Faults
 from wattswap.scenario.zones import faults_of_zones
 from wattswap.selection import Choice
@@ -85,7 +85,9 @@ class Plan:
         """The command line that reproduces the comparison of these mechanisms and seeds."""
         first = self.points[0]
         source = first.scenario.source
-        name = "demo" if Path(source.file).parent == TEMPLATES else source.file or "SCENARIO"
+        name = source.file or "SCENARIO"
+        if Path(name).parent == TEMPLATES:
+            name = next((known for known, file in BUNDLED.items() if file == Path(name).name), name)
         varied = {key: list(dict.fromkeys(p.settings[key] for p in self.points)) for key in first.settings}
         settled = [
             text for text in source.overrides if text.partition("=")[0].strip() not in {*varied, "seed"}

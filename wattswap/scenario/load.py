@@ -41,6 +41,8 @@ __all__ = [
 
 SCENARIO_FILE = "scenario.toml"
 TEMPLATES = Path(__file__).parent / "templates"
+BUNDLED = {"demo": "street.toml", "street_grid": "street_grid.toml"}
+"""Scenarios that commands know by name, where no file or folder has it."""
 _HASHED = (
     ("data", "weather"),
     ("tariff", "import_series"),

@@ -30,8 +30,8 @@ def test_every_template_is_valid_with_all_its_cases_and_comes_back_from_resolved
         assert from_resolved(scenario.resolved(), tmp_path / "new").digest() == scenario.digest()
 
 
-def test_there_are_the_four_templates() -> None:
-    assert template_names() == ["citylearn", "csv", "street", "thinking", "village"]
+def test_there_are_the_templates() -> None:
+    assert template_names() == ["citylearn", "csv", "street", "street_grid", "thinking", "village"]
 
 
 def test_every_key_in_the_comments_of_a_template_exists(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""The bundled street with its grid: known by name, its grid as SimBench has it, and limits that bind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.samples import grid_path
+from data.samples import load as load_sample
+from data.samples.extract_grid import grid_of, means_of, text_of
+from tests.kits.run_kit import call
+from wattswap.comparison.cells import run_cell
+from wattswap.comparison.plan import Point, make_plan
+from wattswap.runs.prepare import prepare
+from wattswap.scenario.load import BUNDLED, TEMPLATES, load
+from wattswap.selection import read_choices
+
+SIMBENCH = Path(__file__).parents[4] / "shared" / "data" / "networks" / "simbench_1-LV-rural1--0-sw"
+STREET = TEMPLATES / BUNDLED["street_grid"]
+
+
+def test_it_is_known_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call(capsys, "run", "street_grid", "--set", "time.intervals=2", "--json", "--quiet")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["binding_share"] is not None
+    point = Point("base", {}, load(STREET))
+    plan = make_plan([point], read_choices(["uniform_price", "nodal_price"]), [1])
+    assert plan.command(["nodal_price"], [1]).startswith("wattswap compare street_grid -m nodal_price")
+
+
+def test_limits_bind_in_more_than_a_tenth_of_the_intervals_and_no_clearing_passes_one() -> None:
+    setup = prepare(load(STREET, overrides=["time.days=1"]))
+    cell = run_cell(setup)
+    binding = np.array(cell.intervals["binding_limits"])
+    assert (binding > 0).mean() >= 0.1
+    assert np.array(cell.intervals["overloaded_lines"]).any()
+    cars = [spec for spec in setup.devices["ev"] if spec is not None]
+    assert len(cars) == 7
+    assert setup.grid is not None
+    assert set(json.loads(grid_path("street").read_text())["homes"]) == set(load_sample("street").households)
+
+
+def test_the_bundled_grid_is_that_of_simbench() -> None:
+    if not SIMBENCH.is_dir():
+        pytest.skip(f"{SIMBENCH} is not there")
+    tables = json.loads((SIMBENCH / "net.json").read_text(encoding="utf-8"))["_object"]
+    found = grid_of(tables, means_of(SIMBENCH / "LoadProfile_used.csv.gz"))
+    assert text_of(found) == grid_path("street").read_text(encoding="utf-8")
+    transformer = found["lines"][0]
+    assert transformer["limit_kw"] == 160
+    # Short circuit voltage 4 %, of which 1.46875 % are losses, on 160 kVA.
+    assert np.hypot(transformer["r"], transformer["x"]) * 160 / 100 == pytest.approx(0.04)
+    assert transformer["r"] * 160 / 100 == pytest.approx(0.0146875)
+    cable = next(line for line in found["lines"] if line["id"] == "line 9")
+    # NAYY 4x150, 137.215 m, 0.4 kV: 1.6 ohm are 1 per unit of 100 kVA.
+    assert cable["r"] == pytest.approx(0.2067 * 0.137215 / 1.6)
+    assert cable["limit_kw"] == pytest.approx(np.sqrt(3) * 0.4 * 270, abs=1e-3)
