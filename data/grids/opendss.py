@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import acos, copysign, sqrt, tan
 from pathlib import Path
 
@@ -98,15 +99,9 @@ class _Reader:
         loads = unique([load.name for load in self._loads])
         return Network(
             tuple(Bus(name) for name in self._written),
-            tuple(
-                Branch(name, b.start, b.end, b.r_ohm, b.x_ohm, b.limit_ka, b.limit_kva, b.ratio, b.length_m)
-                for name, b in zip(by_name, self._branches, strict=True)
-            ),
+            tuple(replace(b, name=name) for name, b in zip(by_name, self._branches, strict=True)),
             tuple(self._joined),
-            tuple(
-                Load(name, one.bus, one.kw, one.kvar, one.is_home)
-                for name, one in zip(loads, self._loads, strict=True)
-            ),
+            tuple(replace(one, name=name) for name, one in zip(loads, self._loads, strict=True)),
             self._source_bus,
             self._kv,
             self._pu,
@@ -167,7 +162,7 @@ class _Reader:
         own = Element(
             one.kind, one.name, one.label, one.place, [*(code.properties if code else []), *one.properties]
         )
-        r, x = _sequence(own, phases)
+        r, x, r0, x0 = _sequence(own, phases)
         amps = own.last("normamps")
         self._branches.append(
             Branch(
@@ -178,6 +173,8 @@ class _Reader:
                 x * per_unit * 3 / phases,
                 limit_ka=None if amps is None else number(amps) * phases / 3_000,
                 length_m=length * metres(unit) if unit != "none" else None,
+                r0_ohm=None if r0 is None or phases < 3 else r0 * per_unit,
+                x0_ohm=None if x0 is None or phases < 3 else x0 * per_unit,
             )
         )
 
@@ -219,7 +216,12 @@ class _Reader:
             if not 0 < abs(factor) <= 1:
                 raise ValueError(f"its power factor is {factor:g}, not between -1 and 1")
             reactive = copysign(power * tan(acos(abs(factor))), factor)
-        self._loads.append(Load(one.label, self._bus(one.last("bus1") or ""), power, reactive))
+        bus = one.last("bus1") or ""
+        letters = "".join(
+            sorted("abc"[int(i) - 1] for i in bus.strip("\"'").split(".")[1:] if i in ("1", "2", "3"))
+        )
+        phases = "" if len(letters) == 3 or _phases(one, 3) == 3 else letters
+        self._loads.append(Load(one.label, self._bus(bus), power, reactive, phases=phases))
 
     def _capacitor(self, one: Element) -> None:
         kvar = sum(number(item) for item in items(one.last("kvar") or "1200"))
@@ -233,8 +235,11 @@ def _phases(one: Element, default: int) -> int:
     return default if given is None else int(number(given))
 
 
-def _sequence(one: Element, phases: int) -> tuple[float, float]:
-    """Resistance and reactance per length of the positive sequence, whichever is given last."""
+_Sequences = tuple[float, float, float | None, float | None]
+
+
+def _sequence(one: Element, phases: int) -> _Sequences:
+    """Resistance and reactance per length of the positive and the zero sequence, by matrix or R1, whichever is last."""
     ways = [key for key, _ in one.properties if key in ("rmatrix", "xmatrix", "r1", "x1")]
     if not ways:
         raise ValueError("it has neither a line code nor R1 and X1")
@@ -242,8 +247,9 @@ def _sequence(one: Element, phases: int) -> tuple[float, float]:
         r, x = one.last("r1"), one.last("x1")
         if r is None or x is None:
             raise ValueError("it has only one of R1 and X1; give both")
-        return number(r), number(x)
-    found = []
+        r0, x0 = one.last("r0"), one.last("x0")
+        return number(r), number(x), None if r0 is None else number(r0), None if x0 is None else number(x0)
+    found, zero = [], []
     for key in ("rmatrix", "xmatrix"):
         given = one.last(key)
         if given is None:
@@ -251,8 +257,10 @@ def _sequence(one: Element, phases: int) -> tuple[float, float]:
         rows = matrix(given, phases)
         own = sum(rows[i][i] for i in range(phases)) / phases
         beside = [rows[i][j] for i in range(phases) for j in range(i)]
-        found.append(own - (sum(beside) / len(beside) if beside else 0.0))
-    return found[0], found[1]
+        between = sum(beside) / len(beside) if beside else 0.0
+        found.append(own - between)
+        zero.append(own + 2 * between)
+    return found[0], found[1], zero[0], zero[1]
 
 
 def _windings(one: Element) -> list[dict[str, str]]:

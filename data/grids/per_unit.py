@@ -27,6 +27,7 @@ VMAX_PU: Final = 1.1
 """Highest voltage where a file gives none: EN 50160, 10 % above the nominal one. [per unit]"""
 NO_CURRENT_KA: Final = 9_999.0
 """From here on a rating stands for none, as 99999 kA in cases converted from MATPOWER. [kA]"""
+PHASES: Final = "abc"
 DIGITS: Final = 12
 """Significant digits of what is written."""
 
@@ -39,12 +40,16 @@ class GridFile:
         grid: The `grid` object of a case, with `homes`: the node of each load.
         load_kw: Power that each node takes by the file, by name. [kW]
         load_kvar: Reactive power that each node takes, by name. [kvar]
+        phase_kw: Power that each node takes from each of three phases, by name. [kW]
+        phase_kvar: Reactive power, the same. [kvar]
         notes: What the file holds and the grid does not.
     """
 
     grid: dict[str, Any]
     load_kw: dict[str, float]
     load_kvar: dict[str, float]
+    phase_kw: dict[str, list[float]]
+    phase_kvar: dict[str, list[float]]
     notes: tuple[str, ...]
 
 
@@ -121,10 +126,15 @@ def _written(
     if unlimited:
         notes.append(f"{unlimited} of {len(branches)} lines have no rating in the file, and so no limit")
     grid["homes"] = {load.name: name[load.bus] for load in loads if load.is_home}
+    phases = {load.name: load.phases for load in loads if load.is_home and load.phases}
+    if phases:
+        grid["phases"] = phases
     return GridFile(
         grid,
         {bus: _rounded(value) for bus, value in kw.items()},
         {bus: _rounded(value) for bus, value in kvar.items()},
+        _by_phase(loads, name, [load.kw for load in loads]),
+        _by_phase(loads, name, [load.kvar for load in loads]),
         tuple(notes),
     )
 
@@ -148,7 +158,19 @@ def _line(
         "limit_kw": round(min(limits), 3) if limits else None,
         **({} if branch.length_m is None else {"length_m": _rounded(branch.length_m)}),
         **({} if branch.ratio is None else {"transformer": True}),
+        **({} if branch.r0_ohm is None else {"r0": _rounded(branch.r0_ohm / ohm)}),
+        **({} if branch.x0_ohm is None else {"x0": _rounded(branch.x0_ohm / ohm)}),
     }
+
+
+def _by_phase(loads: Sequence[Load], name: dict[int, str], values: Sequence[float]) -> dict[str, list[float]]:
+    """Sums of loads by node and phase; a load is in equal parts on its phases."""
+    found = {node: [0.0, 0.0, 0.0] for node in name.values()}
+    for load, value in zip(loads, values, strict=True):
+        phases = load.phases or PHASES
+        for phase in phases:
+            found[name[load.bus]][PHASES.index(phase)] += value / len(phases)
+    return found
 
 
 def _rounded(value: float) -> float:
@@ -209,7 +231,17 @@ def _parallel(same: Sequence[Branch]) -> Branch:
         limit([branch.limit_kva for branch in same]),
         first.ratio,
         max(lengths) if lengths else None,
+        *_zero_sequence(same),
     )
+
+
+def _zero_sequence(same: Sequence[Branch]) -> tuple[float | None, float | None]:
+    """That of several branches side by side, where all have one."""
+    z = np.array([complex(b.r0_ohm, b.x0_ohm) for b in same if b.r0_ohm is not None and b.x0_ohm is not None])
+    if len(z) < len(same) or not z.all():
+        return None, None
+    both = 1 / (1 / z).sum()
+    return float(both.real), float(both.imag)
 
 
 def _base_kv(root: int, source_kv: float, branches: Sequence[Branch]) -> dict[int, float]:

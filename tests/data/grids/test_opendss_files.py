@@ -29,13 +29,14 @@ def lines(found: GridFile) -> dict[str, Any]:
 
 def test_a_transformer_and_a_line_of_sequence_values_are_as_by_hand(tmp_path: Path) -> None:
     """1 % and 4 % on 400 kVA; 250 m at 0.4 ohm/km are 0.1 ohm, of 1.6 ohm a unit; 200 A at 0.4 kV."""
-    code = "New LineCode.k R1=0.4 X1=0.08 R0=1 X0=1 Units=km NormAmps=200\n"
+    code = "New LineCode.k R1=0.4 X1=0.08 R0=1 X0=0 Units=km NormAmps=200\n"
     found = read(tmp_path, code + "New Line.A bus1=lv.1.2.3 bus2=E linecode=k length=250 units=m\n")
     t, a = lines(found)["T"], lines(found)["A"]
     assert (t["r"], t["x"], t["limit_kw"], t["transformer"]) == pytest.approx((0.0025, 0.01, 400, True))
     assert (a["r"], a["x"]) == pytest.approx((0.1 / 1.6, 0.02 / 1.6))
     assert a["limit_kw"] == pytest.approx(0.2 * sqrt(3) * 0.4 * 1_000, abs=1e-3)
     assert (a["from"], a["to"], a["length_m"]) == ("lv", "E", 250)
+    assert (a["r0"], a["x0"]) == pytest.approx((0.25 / 1.6, 0))
 
 
 def test_a_matrix_gives_the_positive_sequence_and_one_phase_three_times_its_own(tmp_path: Path) -> None:
@@ -51,6 +52,9 @@ def test_a_matrix_gives_the_positive_sequence_and_one_phase_three_times_its_own(
     assert (lines(found)["m"]["r"], lines(found)["m"]["x"]) == pytest.approx((0.03 / 1.6, 0.05 / 1.6))
     assert (lines(found)["s"]["r"], lines(found)["s"]["x"]) == pytest.approx((0.09 / 1.6, 0.03 / 1.6))
     assert lines(found)["m"]["limit_kw"] is None
+    # The zero sequence: the mean of the diagonal and twice the mean beside it; none of one phase.
+    assert (lines(found)["m"]["r0"], lines(found)["m"]["x0"]) == pytest.approx((0.06 / 1.6, 0.17 / 1.6))
+    assert "r0" not in lines(found)["s"]
     assert any("taken as balanced" in note for note in found.notes)
 
 
@@ -82,6 +86,8 @@ def test_loads_have_a_power_factor_or_kvar_and_capacitors_are_no_homes(tmp_path:
     )
     assert found.grid["homes"] == {"One": "a", "two": "a", "three": "a"}
     assert found.load_kw["a"] == pytest.approx(4)
+    assert found.grid["phases"] == {"One": "a"}
+    assert found.phase_kw["a"] == pytest.approx([2 + 2 / 3, 2 / 3, 2 / 3])
     assert found.load_kvar == pytest.approx({"src": 0, "lv": -3, "a": tan(acos(0.8)) + 0.25})
 
 
