@@ -179,9 +179,11 @@ def test_what_the_page_shows_is_what_comes_out(
     grid = tmp_path / "grid.json"
     assert call(capsys, "grid", "import", tmp_path / "street.dss", "--out", grid).code == 0
     monkeypatch.setenv("COLUMNS", "100")
-    shown = call(capsys, "grid", "ac", grid, "--loads", tmp_path / "loads.csv")
-    ((expected),) = re.findall(r"\$ wattswap grid ac .*?\n(.*?)```", page, re.S)
-    assert shown.out.rstrip() == expected.rstrip()
+    found = re.findall(r"\$ wattswap grid ac grid.json --loads loads.csv(.*?)\n(.*?)```", page, re.S)
+    assert len(found) == 2
+    for options, expected in found:
+        shown = call(capsys, "grid", "ac", grid, "--loads", tmp_path / "loads.csv", *options.split())
+        assert shown.out.rstrip() == expected.rstrip()
 
 
 @with_pandapower
