@@ -36,11 +36,12 @@ def _claims(file: MeterFile) -> bool:
 
 
 def _read(file: MeterFile, log: FindingLog) -> Network | None:
-    tables = _Tables(file, log)
-    folder = _Folder(tables, log)
-    if log.has_errors:
+    try:
+        folder = _Folder(_Tables(file, log), log)
+        source = None if log.has_errors else folder.source()
+    except (ValueError, csv.Error) as wrong:
+        log.add("error", "table", f"a table cannot be read: {wrong}; export it again")
         return None
-    source = folder.source()
     return None if source is None else folder.network(*source)
 
 
@@ -116,7 +117,7 @@ class _Folder:
             for row in tables.rows(*names, needed=needed):
                 try:
                     step(row)
-                except (KeyError, ValueError) as wrong:
+                except (KeyError, ValueError, ArithmeticError) as wrong:
                     what = f"there is no {wrong}" if isinstance(wrong, KeyError) else str(wrong)
                     log.add("error", "row", f"{row['place']}: {what}; correct the row")
 

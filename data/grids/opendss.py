@@ -91,7 +91,8 @@ class _Reader:
         for one in elements:
             if one.kind in steps:
                 self._held(one, steps[one.kind])
-        self._note_what_is_left_out(elements)
+        if not log.has_errors:
+            self._note_what_is_left_out(elements)
 
     def network(self) -> Network:
         """What has been read."""
@@ -112,7 +113,7 @@ class _Reader:
         """Take a step, and note what is wrong with the element."""
         try:
             step(one)  # type: ignore[operator]
-        except ValueError as wrong:
+        except (ValueError, ArithmeticError) as wrong:
             self._log.add("error", "element", f"{one.place}: {one.kind} {one.name}: {wrong}; correct it")
 
     def _note_what_is_left_out(self, elements: Sequence[Element]) -> None:
@@ -232,7 +233,10 @@ class _Reader:
 
 def _phases(one: Element, default: int) -> int:
     given = one.last("phases", "nphases")
-    return default if given is None else int(number(given))
+    found = default if given is None else int(number(given))
+    if not 1 <= found <= 3:
+        raise ValueError(f"it has {found} phases, and 1 to 3 are read")
+    return found
 
 
 _Sequences = tuple[float, float, float | None, float | None]

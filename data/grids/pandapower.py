@@ -48,7 +48,7 @@ def _read(file: MeterFile, log: FindingLog) -> Network | None:
         return None
     try:
         return _network(tables, buses, place, sources[0])
-    except (KeyError, TypeError, ValueError) as missing:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as missing:
         what = f"column {missing}" if isinstance(missing, KeyError) else f"a number ({missing})"
         log.add(
             "error", "incomplete", f"a table lacks {what}; save the network again with a newer pandapower"

@@ -28,6 +28,8 @@ VMAX_PU: Final = 1.1
 NO_CURRENT_KA: Final = 9_999.0
 """From here on a rating stands for none, as 99999 kA in cases converted from MATPOWER. [kA]"""
 PHASES: Final = "abc"
+LARGEST_KV: Final = 10_000.0
+"""No voltage is as high. [kV]"""
 DIGITS: Final = 12
 """Significant digits of what is written."""
 
@@ -61,7 +63,6 @@ def grid_file(network: Network, log: FindingLog, base_kva: float = BASE_KVA) -> 
         log: Takes what is wrong.
         base_kva: Base of the impedances. [kVA]
     """
-    before = log.has_errors
     notes = list(network.notes)
     node = _joined(len(network.buses), network.joined)
     branches = [
@@ -75,10 +76,14 @@ def grid_file(network: Network, log: FindingLog, base_kva: float = BASE_KVA) -> 
         notes.append(f"line {short.name} is bridged by a closed switch and left out")
     branches = _without_parallels([one for one in branches if one.start != one.end], notes)
     _check(network.buses, branches, log)
+    for value in (network.source_kv, network.source_pu, *(bus.vn_kv for bus in network.buses)):
+        if value is not None and not 0 < value < LARGEST_KV:
+            log.add("error", "voltage", f"a voltage is {value:g}; give kV and per unit above 0")
+    if log.has_errors:
+        return None
     root = node[network.source_bus]
     base_kv = _base_kv(root, network.source_kv * network.source_pu, branches)
-    _check_reach(network.buses, node, branches, loads, base_kv, log)
-    if log.has_errors and not before:
+    if not _reached(network.buses, loads, base_kv, log):
         return None
     kept = [i for i in range(len(network.buses)) if node[i] == i and i in base_kv]
     left = sum(1 for i in range(len(network.buses)) if node[i] == i) - len(kept)
@@ -278,8 +283,11 @@ def _check(buses: Sequence[Bus], branches: Sequence[Branch], log: FindingLog) ->
         if branch.r_ohm == 0 == branch.x_ohm:
             message = f"{what} {branch.name} has no impedance; make it a closed switch, or give its ohms"
             log.add("error", "no_impedance", message)
+        if branch.ratio is not None and not 0 < branch.ratio < LARGEST_KV:
+            message = f"{what} {branch.name} has the ratio {branch.ratio:g}; correct its voltages or its tap"
+            log.add("error", "ratio", message)
         for limit, unit in ((branch.limit_ka, "kA"), (branch.limit_kva, "kVA")):
-            if limit is not None and not limit > 0:
+            if limit is not None and not 0 < limit < float("inf"):
                 message = f"{what} {branch.name} may carry {limit:g} {unit}; give a rating above 0, or none"
                 log.add("error", "no_rating", message)
         start, end = buses[branch.start], buses[branch.end]
@@ -291,15 +299,8 @@ def _check(buses: Sequence[Bus], branches: Sequence[Branch], log: FindingLog) ->
             log.add("error", "two_voltages", message)
 
 
-def _check_reach(
-    buses: Sequence[Bus],
-    node: Sequence[int],
-    branches: Sequence[Branch],
-    loads: Sequence[Load],
-    base_kv: dict[int, float],
-    log: FindingLog,
-) -> None:
-    """Loads that nothing supplies."""
+def _reached(buses: Sequence[Bus], loads: Sequence[Load], base_kv: dict[int, float], log: FindingLog) -> bool:
+    """Whether the source supplies every load; those that it does not are noted."""
     cut = sorted({load.bus for load in loads} - set(base_kv))
     for bus in cut:
         names = ", ".join(load.name for load in loads if load.bus == bus)
@@ -307,6 +308,7 @@ def _check_reach(
             f"no closed line connects {buses[bus].name} ({names}) with the source; close a switch or drop it"
         )
         log.add("error", "island", message)
+    return not cut
 
 
 def _bounds(

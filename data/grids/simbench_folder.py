@@ -38,7 +38,7 @@ def _read(file: MeterFile, log: FindingLog) -> Network | None:
     try:
         tables = {name: _rows(file, name) for name in names}
         return _network(tables, log)
-    except (KeyError, ValueError, UnicodeDecodeError) as wrong:
+    except (KeyError, TypeError, ValueError, ArithmeticError, csv.Error) as wrong:
         what = f"lacks the column or entry {wrong}" if isinstance(wrong, KeyError) else f"holds {wrong}"
         log.add("error", "incomplete", f"the folder {what}; export it again")
         return None
