@@ -112,6 +112,9 @@ class _Reader:
     def _held(self, one: Element, step: object) -> None:
         """Take a step, and note what is wrong with the element."""
         try:
+            for key in ("like", "xfmrcode"):
+                if one.last(key):
+                    raise ValueError(f"it takes its properties by {key}; write them out")
             step(one)  # type: ignore[operator]
         except (ValueError, ArithmeticError) as wrong:
             self._log.add("error", "element", f"{one.place}: {one.kind} {one.name}: {wrong}; correct it")
@@ -184,8 +187,10 @@ class _Reader:
         if int(number(one.last("windings") or "2")) != 2:
             raise ValueError("it has more than two windings; replace it by transformers of two")
         windings = _windings(one)
-        buses = [self._bus(winding.get("bus", "")) for winding in windings]
-        kv = [number(w.get("kv", "12.47")) * number(w.get("tap", "1")) for w in windings]
+        if not all("kv" in winding and "bus" in winding for winding in windings):
+            raise ValueError("a winding lacks its bus or kV")
+        buses = [self._bus(winding["bus"]) for winding in windings]
+        kv = [number(w["kv"]) * number(w.get("tap", "1")) for w in windings]
         kva = number(windings[0].get("kva", "1000"))
         loss = one.last("%loadloss")
         r = number(loss) if loss else sum(number(winding.get("%r", str(_DEFAULT_R))) for winding in windings)
@@ -208,15 +213,16 @@ class _Reader:
         )
 
     def _load(self, one: Element) -> None:
-        kw, kvar, pf = (one.last(name) for name in ("kw", "kvar", "pf"))
-        power = number(kw) if kw is not None else 10.0
-        if kvar is not None:
-            reactive = number(kvar)
-        else:
-            factor = number(pf) if pf is not None else _DEFAULT_PF
-            if not 0 < abs(factor) <= 1:
-                raise ValueError(f"its power factor is {factor:g}, not between -1 and 1")
-            reactive = copysign(power * tan(acos(abs(factor))), factor)
+        kw, kva, kvar, pf = (one.last(name) for name in ("kw", "kva", "kvar", "pf"))
+        factor = number(pf) if pf is not None else _DEFAULT_PF
+        if not 0 < abs(factor) <= 1:
+            raise ValueError(f"its power factor is {factor:g}, not between -1 and 1")
+        if kw is None and kva is None:
+            raise ValueError("it has neither kW nor kVA")
+        power = number(kw) if kw is not None else number(kva or "") * abs(factor)
+        reactive = (
+            number(kvar) if kvar is not None else copysign(power * tan(acos(abs(factor))), factor * power)
+        )
         bus = one.last("bus1") or ""
         letters = "".join(
             sorted("abc"[int(i) - 1] for i in bus.strip("\"'").split(".")[1:] if i in ("1", "2", "3"))

@@ -82,7 +82,7 @@ def test_loads_have_a_power_factor_or_kvar_and_capacitors_are_no_homes(tmp_path:
         tmp_path,
         "New Line.a bus1=lv bus2=a r1=0.1 x1=0.1\n"
         "New Load.One bus1=a.1 phases=1 kw=2 pf=0.8\nNew Load.two bus1=a kw=1 kvar=0.25\n"
-        "New Load.three bus1=a kw=1 pf=-0.8\nNew Capacitor.c bus1=lv kvar=3\n",
+        "New Load.three bus1=a kva=1.25 pf=-0.8\nNew Capacitor.c bus1=lv kvar=3\n",
     )
     assert found.grid["homes"] == {"One": "a", "two": "a", "three": "a"}
     assert found.load_kw["a"] == pytest.approx(4)
@@ -116,6 +116,9 @@ def test_switches_open_lines_and_redirected_scripts(tmp_path: Path) -> None:
             "line a: its unit of length is 'yd', and known are mi",
         ),
         ("New Transformer.b windings=3 buses=[a b c]\n", "transformer b: it has more than two windings"),
+        ("New Line.a like=b bus1=lv bus2=a\n", "line a: it takes its properties by like; write them out"),
+        ("New Transformer.b buses=[lv x] xhl=4\n", "transformer b: a winding lacks its bus or kV"),
+        ("New Load.l bus1=lv\n", "load l: it has neither kW nor kVA"),
         ("New Load.l bus1=lv kw=1 pf=0\n", "load l: its power factor is 0"),
         ("Redirect nowhere.txt\n", "nowhere.txt cannot be read"),
         ("Redirect net.dss\n", "scripts redirect in circles"),
