@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import acos, copysign, tan
 
 from data.findings import FindingLog
@@ -36,11 +36,12 @@ def _claims(file: MeterFile) -> bool:
 
 
 def _read(file: MeterFile, log: FindingLog) -> Network | None:
-    tables = _Tables(file, log)
-    folder = _Folder(tables, log)
-    if log.has_errors:
+    try:
+        folder = _Folder(_Tables(file, log), log)
+        source = None if log.has_errors else folder.source()
+    except (ValueError, csv.Error) as wrong:
+        log.add("error", "table", f"a table cannot be read: {wrong}; export it again")
         return None
-    source = folder.source()
     return None if source is None else folder.network(*source)
 
 
@@ -86,6 +87,8 @@ def _column(cell: str) -> str:
 class _Code:
     r_per_m: float
     x_per_m: float
+    r0_per_m: float | None
+    x0_per_m: float | None
     limit_ka: float | None
 
 
@@ -114,7 +117,7 @@ class _Folder:
             for row in tables.rows(*names, needed=needed):
                 try:
                     step(row)
-                except (KeyError, ValueError) as wrong:
+                except (KeyError, ValueError, ArithmeticError) as wrong:
                     what = f"there is no {wrong}" if isinstance(wrong, KeyError) else str(wrong)
                     log.add("error", "row", f"{row['place']}: {what}; correct the row")
 
@@ -141,14 +144,9 @@ class _Folder:
         notes = ["the network is taken as balanced: what is on one phase is spread over three"]
         return Network(
             tuple(Bus(name) for name in self._buses),
-            tuple(
-                Branch(name, b.start, b.end, b.r_ohm, b.x_ohm, b.limit_ka, b.limit_kva, b.ratio, b.length_m)
-                for name, b in zip(names, self._branches, strict=True)
-            ),
+            tuple(replace(b, name=name) for name, b in zip(names, self._branches, strict=True)),
             (),
-            tuple(
-                Load(name, one.bus, one.kw, one.kvar) for name, one in zip(loads, self._loads, strict=True)
-            ),
+            tuple(replace(one, name=name) for name, one in zip(loads, self._loads, strict=True)),
             bus,
             kv,
             pu,
@@ -163,9 +161,9 @@ class _Folder:
     def _code(self, row: Mapping[str, str]) -> None:
         per = metres(row.get("units") or "km")
         amps = row.get("normamps")
-        self._codes[row["name"]] = _Code(
-            float(row["r1"]) / per, float(row["x1"]) / per, float(amps) / 1_000 if amps else None
-        )
+        r0, x0 = (float(row[key]) / per if row.get(key) else None for key in ("r0", "x0"))
+        limit_ka = float(amps) / 1_000 if amps else None
+        self._codes[row["name"]] = _Code(float(row["r1"]) / per, float(row["x1"]) / per, r0, x0, limit_ka)
 
     def _line(self, row: Mapping[str, str]) -> None:
         if row["linecode"] not in self._codes:
@@ -183,6 +181,8 @@ class _Folder:
                 code.x_per_m * length_m * share,
                 limit_ka=None if code.limit_ka is None else code.limit_ka / share,
                 length_m=length_m,
+                r0_ohm=None if code.r0_per_m is None or phases < 3 else code.r0_per_m * length_m,
+                x0_ohm=None if code.x0_per_m is None or phases < 3 else code.x0_per_m * length_m,
             )
         )
 
@@ -211,8 +211,11 @@ class _Folder:
         if not 0 < abs(pf) <= 1:
             raise ValueError(f"the power factor is {pf:g}, not between -1 and 1")
         kvar = float(row["kvar"]) if row.get("kvar") else copysign(kw * tan(acos(abs(pf))), pf) if kw else 0.0
-        self._one_phase |= _phases(row.get("phases") or "ABC") < 3
-        self._loads.append(Load(row["name"], self._bus(row["bus"]), kw, kvar))
+        named = row.get("phases") or "ABC"
+        self._one_phase |= _phases(named) < 3
+        letters = "".join(phase for phase in "abc" if phase in named.lower())
+        phases = "" if len(letters) in (0, 3) else letters
+        self._loads.append(Load(row["name"], self._bus(row["bus"]), kw, kvar, phases=phases))
 
 
 def _phases(text: str) -> int:

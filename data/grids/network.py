@@ -41,6 +41,8 @@ class Branch:
         limit_kva: Power that it may carry; None for no limit of this kind. [kVA]
         ratio: Voltage at the end over that at the start without load; None for a line, where both are equal.
         length_m: Length; None for a transformer. [m]
+        r0_ohm: Series resistance of the zero sequence, referred to the end; None where the file gives none. [ohm]
+        x0_ohm: Series reactance of the zero sequence, the same. [ohm]
     """
 
     name: str
@@ -52,6 +54,8 @@ class Branch:
     limit_kva: float | None = None
     ratio: float | None = None
     length_m: float | None = None
+    r0_ohm: float | None = None
+    x0_ohm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Load:
         kw: Power that it takes, below 0 where it generates. [kW]
         kvar: Reactive power that it takes. [kvar]
         is_home: Whether it may be a home of a market: loads are, plants and capacitors are not.
+        phases: Phases that it is connected to in equal parts, as "a" or "bc"; empty for all three.
     """
 
     name: str
@@ -71,6 +76,7 @@ class Load:
     kw: float
     kvar: float
     is_home: bool = True
+    phases: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import acos, copysign, sqrt, tan
 from pathlib import Path
 
@@ -90,7 +91,8 @@ class _Reader:
         for one in elements:
             if one.kind in steps:
                 self._held(one, steps[one.kind])
-        self._note_what_is_left_out(elements)
+        if not log.has_errors:
+            self._note_what_is_left_out(elements)
 
     def network(self) -> Network:
         """What has been read."""
@@ -98,15 +100,9 @@ class _Reader:
         loads = unique([load.name for load in self._loads])
         return Network(
             tuple(Bus(name) for name in self._written),
-            tuple(
-                Branch(name, b.start, b.end, b.r_ohm, b.x_ohm, b.limit_ka, b.limit_kva, b.ratio, b.length_m)
-                for name, b in zip(by_name, self._branches, strict=True)
-            ),
+            tuple(replace(b, name=name) for name, b in zip(by_name, self._branches, strict=True)),
             tuple(self._joined),
-            tuple(
-                Load(name, one.bus, one.kw, one.kvar, one.is_home)
-                for name, one in zip(loads, self._loads, strict=True)
-            ),
+            tuple(replace(one, name=name) for name, one in zip(loads, self._loads, strict=True)),
             self._source_bus,
             self._kv,
             self._pu,
@@ -116,8 +112,11 @@ class _Reader:
     def _held(self, one: Element, step: object) -> None:
         """Take a step, and note what is wrong with the element."""
         try:
+            for key in ("like", "xfmrcode"):
+                if one.last(key):
+                    raise ValueError(f"it takes its properties by {key}; write them out")
             step(one)  # type: ignore[operator]
-        except ValueError as wrong:
+        except (ValueError, ArithmeticError) as wrong:
             self._log.add("error", "element", f"{one.place}: {one.kind} {one.name}: {wrong}; correct it")
 
     def _note_what_is_left_out(self, elements: Sequence[Element]) -> None:
@@ -167,7 +166,7 @@ class _Reader:
         own = Element(
             one.kind, one.name, one.label, one.place, [*(code.properties if code else []), *one.properties]
         )
-        r, x = _sequence(own, phases)
+        r, x, r0, x0 = _sequence(own, phases)
         amps = own.last("normamps")
         self._branches.append(
             Branch(
@@ -178,6 +177,8 @@ class _Reader:
                 x * per_unit * 3 / phases,
                 limit_ka=None if amps is None else number(amps) * phases / 3_000,
                 length_m=length * metres(unit) if unit != "none" else None,
+                r0_ohm=None if r0 is None or phases < 3 else r0 * per_unit,
+                x0_ohm=None if x0 is None or phases < 3 else x0 * per_unit,
             )
         )
 
@@ -186,8 +187,10 @@ class _Reader:
         if int(number(one.last("windings") or "2")) != 2:
             raise ValueError("it has more than two windings; replace it by transformers of two")
         windings = _windings(one)
-        buses = [self._bus(winding.get("bus", "")) for winding in windings]
-        kv = [number(w.get("kv", "12.47")) * number(w.get("tap", "1")) for w in windings]
+        if not all("kv" in winding and "bus" in winding for winding in windings):
+            raise ValueError("a winding lacks its bus or kV")
+        buses = [self._bus(winding["bus"]) for winding in windings]
+        kv = [number(w["kv"]) * number(w.get("tap", "1")) for w in windings]
         kva = number(windings[0].get("kva", "1000"))
         loss = one.last("%loadloss")
         r = number(loss) if loss else sum(number(winding.get("%r", str(_DEFAULT_R))) for winding in windings)
@@ -210,16 +213,22 @@ class _Reader:
         )
 
     def _load(self, one: Element) -> None:
-        kw, kvar, pf = (one.last(name) for name in ("kw", "kvar", "pf"))
-        power = number(kw) if kw is not None else 10.0
-        if kvar is not None:
-            reactive = number(kvar)
-        else:
-            factor = number(pf) if pf is not None else _DEFAULT_PF
-            if not 0 < abs(factor) <= 1:
-                raise ValueError(f"its power factor is {factor:g}, not between -1 and 1")
-            reactive = copysign(power * tan(acos(abs(factor))), factor)
-        self._loads.append(Load(one.label, self._bus(one.last("bus1") or ""), power, reactive))
+        kw, kva, kvar, pf = (one.last(name) for name in ("kw", "kva", "kvar", "pf"))
+        factor = number(pf) if pf is not None else _DEFAULT_PF
+        if not 0 < abs(factor) <= 1:
+            raise ValueError(f"its power factor is {factor:g}, not between -1 and 1")
+        if kw is None and kva is None:
+            raise ValueError("it has neither kW nor kVA")
+        power = number(kw) if kw is not None else number(kva or "") * abs(factor)
+        reactive = (
+            number(kvar) if kvar is not None else copysign(power * tan(acos(abs(factor))), factor * power)
+        )
+        bus = one.last("bus1") or ""
+        letters = "".join(
+            sorted("abc"[int(i) - 1] for i in bus.strip("\"'").split(".")[1:] if i in ("1", "2", "3"))
+        )
+        phases = "" if len(letters) == 3 or _phases(one, 3) == 3 else letters
+        self._loads.append(Load(one.label, self._bus(bus), power, reactive, phases=phases))
 
     def _capacitor(self, one: Element) -> None:
         kvar = sum(number(item) for item in items(one.last("kvar") or "1200"))
@@ -230,11 +239,17 @@ class _Reader:
 
 def _phases(one: Element, default: int) -> int:
     given = one.last("phases", "nphases")
-    return default if given is None else int(number(given))
+    found = default if given is None else int(number(given))
+    if not 1 <= found <= 3:
+        raise ValueError(f"it has {found} phases, and 1 to 3 are read")
+    return found
 
 
-def _sequence(one: Element, phases: int) -> tuple[float, float]:
-    """Resistance and reactance per length of the positive sequence, whichever is given last."""
+_Sequences = tuple[float, float, float | None, float | None]
+
+
+def _sequence(one: Element, phases: int) -> _Sequences:
+    """Resistance and reactance per length of the positive and the zero sequence, by matrix or R1, whichever is last."""
     ways = [key for key, _ in one.properties if key in ("rmatrix", "xmatrix", "r1", "x1")]
     if not ways:
         raise ValueError("it has neither a line code nor R1 and X1")
@@ -242,8 +257,9 @@ def _sequence(one: Element, phases: int) -> tuple[float, float]:
         r, x = one.last("r1"), one.last("x1")
         if r is None or x is None:
             raise ValueError("it has only one of R1 and X1; give both")
-        return number(r), number(x)
-    found = []
+        r0, x0 = one.last("r0"), one.last("x0")
+        return number(r), number(x), None if r0 is None else number(r0), None if x0 is None else number(x0)
+    found, zero = [], []
     for key in ("rmatrix", "xmatrix"):
         given = one.last(key)
         if given is None:
@@ -251,8 +267,10 @@ def _sequence(one: Element, phases: int) -> tuple[float, float]:
         rows = matrix(given, phases)
         own = sum(rows[i][i] for i in range(phases)) / phases
         beside = [rows[i][j] for i in range(phases) for j in range(i)]
-        found.append(own - (sum(beside) / len(beside) if beside else 0.0))
-    return found[0], found[1]
+        between = sum(beside) / len(beside) if beside else 0.0
+        found.append(own - between)
+        zero.append(own + 2 * between)
+    return found[0], found[1], zero[0], zero[1]
 
 
 def _windings(one: Element) -> list[dict[str, str]]:

@@ -75,8 +75,9 @@ class _Script:
             return
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError as unreadable:
-            message = f"{path.name} cannot be read: {unreadable.strerror}; put it where the script names it"
+        except (OSError, ValueError) as unreadable:
+            reason = unreadable.strerror if isinstance(unreadable, OSError) else unreadable
+            message = f"{path.name} cannot be read: {reason}; put it where the script names it"
             self._log.add("error", "missing", message)
             return
         in_comment = False

@@ -48,7 +48,7 @@ def _read(file: MeterFile, log: FindingLog) -> Network | None:
         return None
     try:
         return _network(tables, buses, place, sources[0])
-    except (KeyError, TypeError, ValueError) as missing:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as missing:
         what = f"column {missing}" if isinstance(missing, KeyError) else f"a number ({missing})"
         log.add(
             "error", "incomplete", f"a table lacks {what}; save the network again with a newer pandapower"
@@ -118,7 +118,7 @@ def _network(
             Bus(name, float(row["vn_kv"]), _optional(row, "min_vm_pu"), _optional(row, "max_vm_pu"))
             for name, row in zip(names, buses, strict=True)
         ),
-        tuple(_renamed(branch, name) for branch, name in zip(branches, by_name, strict=True)),
+        tuple(replace(branch, name=name) for branch, name in zip(branches, by_name, strict=True)),
         tuple(joined),
         tuple(_loads(tables, place)),
         place[home],
@@ -126,10 +126,6 @@ def _network(
         float(source["vm_pu"]),
         tuple(notes),
     )
-
-
-def _renamed(branch: Branch, name: str) -> Branch:
-    return replace(branch, name=name)
 
 
 def _is_closed(
@@ -155,6 +151,8 @@ def _line(row: Mapping[str, Any], place: Mapping[Any, int], buses: list[dict[str
         float(row["x_ohm_per_km"]) * km / parallel,
         limit_ka=None if rating is None else rating * share * derated * parallel,
         length_m=km * 1_000,
+        r0_ohm=_of_length(row, "r0_ohm_per_km", km / parallel),
+        x0_ohm=_of_length(row, "x0_ohm_per_km", km / parallel),
     )
 
 
@@ -204,9 +202,21 @@ def _loads(tables: Mapping[str, list[dict[str, Any]]], place: Mapping[Any, int])
             )
             factor = sign * scale * _KW_PER_MW
             is_home = table in ("load", "asymmetric_load")
-            found.append(Load(_name(row, table), place[row["bus"]], p * factor, q * factor, is_home))
+            phases = _phases(row) if table == "asymmetric_load" else ""
+            found.append(Load(_name(row, table), place[row["bus"]], p * factor, q * factor, is_home, phases))
     for load, name in zip(found, unique([load.name for load in found]), strict=True):
-        yield Load(name, load.bus, load.kw, load.kvar, load.is_home)
+        yield replace(load, name=name)
+
+
+def _phases(row: Mapping[str, Any]) -> str:
+    """The phases of an asymmetric load that take power; empty where all do."""
+    found = "".join(phase for phase in "abc" if row.get(f"p_{phase}_mw") or row.get(f"q_{phase}_mvar"))
+    return "" if len(found) == 3 else found
+
+
+def _of_length(row: Mapping[str, Any], column: str, km: float) -> float | None:
+    per_km = _optional(row, column)
+    return None if per_km is None else per_km * km
 
 
 def _in_service(row: Mapping[str, Any]) -> bool:

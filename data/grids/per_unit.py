@@ -27,6 +27,9 @@ VMAX_PU: Final = 1.1
 """Highest voltage where a file gives none: EN 50160, 10 % above the nominal one. [per unit]"""
 NO_CURRENT_KA: Final = 9_999.0
 """From here on a rating stands for none, as 99999 kA in cases converted from MATPOWER. [kA]"""
+PHASES: Final = "abc"
+LARGEST_KV: Final = 10_000.0
+"""No voltage is as high. [kV]"""
 DIGITS: Final = 12
 """Significant digits of what is written."""
 
@@ -39,12 +42,16 @@ class GridFile:
         grid: The `grid` object of a case, with `homes`: the node of each load.
         load_kw: Power that each node takes by the file, by name. [kW]
         load_kvar: Reactive power that each node takes, by name. [kvar]
+        phase_kw: Power that each node takes from each of three phases, by name. [kW]
+        phase_kvar: Reactive power, the same. [kvar]
         notes: What the file holds and the grid does not.
     """
 
     grid: dict[str, Any]
     load_kw: dict[str, float]
     load_kvar: dict[str, float]
+    phase_kw: dict[str, list[float]]
+    phase_kvar: dict[str, list[float]]
     notes: tuple[str, ...]
 
 
@@ -56,7 +63,6 @@ def grid_file(network: Network, log: FindingLog, base_kva: float = BASE_KVA) -> 
         log: Takes what is wrong.
         base_kva: Base of the impedances. [kVA]
     """
-    before = log.has_errors
     notes = list(network.notes)
     node = _joined(len(network.buses), network.joined)
     branches = [
@@ -70,10 +76,14 @@ def grid_file(network: Network, log: FindingLog, base_kva: float = BASE_KVA) -> 
         notes.append(f"line {short.name} is bridged by a closed switch and left out")
     branches = _without_parallels([one for one in branches if one.start != one.end], notes)
     _check(network.buses, branches, log)
+    for value in (network.source_kv, network.source_pu, *(bus.vn_kv for bus in network.buses)):
+        if value is not None and not 0 < value < LARGEST_KV:
+            log.add("error", "voltage", f"a voltage is {value:g}; give kV and per unit above 0")
+    if log.has_errors:
+        return None
     root = node[network.source_bus]
     base_kv = _base_kv(root, network.source_kv * network.source_pu, branches)
-    _check_reach(network.buses, node, branches, loads, base_kv, log)
-    if log.has_errors and not before:
+    if not _reached(network.buses, loads, base_kv, log):
         return None
     kept = [i for i in range(len(network.buses)) if node[i] == i and i in base_kv]
     left = sum(1 for i in range(len(network.buses)) if node[i] == i) - len(kept)
@@ -121,10 +131,15 @@ def _written(
     if unlimited:
         notes.append(f"{unlimited} of {len(branches)} lines have no rating in the file, and so no limit")
     grid["homes"] = {load.name: name[load.bus] for load in loads if load.is_home}
+    phases = {load.name: load.phases for load in loads if load.is_home and load.phases}
+    if phases:
+        grid["phases"] = phases
     return GridFile(
         grid,
         {bus: _rounded(value) for bus, value in kw.items()},
         {bus: _rounded(value) for bus, value in kvar.items()},
+        _by_phase(loads, name, [load.kw for load in loads]),
+        _by_phase(loads, name, [load.kvar for load in loads]),
         tuple(notes),
     )
 
@@ -148,7 +163,19 @@ def _line(
         "limit_kw": round(min(limits), 3) if limits else None,
         **({} if branch.length_m is None else {"length_m": _rounded(branch.length_m)}),
         **({} if branch.ratio is None else {"transformer": True}),
+        **({} if branch.r0_ohm is None else {"r0": _rounded(branch.r0_ohm / ohm)}),
+        **({} if branch.x0_ohm is None else {"x0": _rounded(branch.x0_ohm / ohm)}),
     }
+
+
+def _by_phase(loads: Sequence[Load], name: dict[int, str], values: Sequence[float]) -> dict[str, list[float]]:
+    """Sums of loads by node and phase; a load is in equal parts on its phases."""
+    found = {node: [0.0, 0.0, 0.0] for node in name.values()}
+    for load, value in zip(loads, values, strict=True):
+        phases = load.phases or PHASES
+        for phase in phases:
+            found[name[load.bus]][PHASES.index(phase)] += value / len(phases)
+    return found
 
 
 def _rounded(value: float) -> float:
@@ -209,7 +236,17 @@ def _parallel(same: Sequence[Branch]) -> Branch:
         limit([branch.limit_kva for branch in same]),
         first.ratio,
         max(lengths) if lengths else None,
+        *_zero_sequence(same),
     )
+
+
+def _zero_sequence(same: Sequence[Branch]) -> tuple[float | None, float | None]:
+    """That of several branches side by side, where all have one."""
+    z = np.array([complex(b.r0_ohm, b.x0_ohm) for b in same if b.r0_ohm is not None and b.x0_ohm is not None])
+    if len(z) < len(same) or not z.all():
+        return None, None
+    both = 1 / (1 / z).sum()
+    return float(both.real), float(both.imag)
 
 
 def _base_kv(root: int, source_kv: float, branches: Sequence[Branch]) -> dict[int, float]:
@@ -246,8 +283,11 @@ def _check(buses: Sequence[Bus], branches: Sequence[Branch], log: FindingLog) ->
         if branch.r_ohm == 0 == branch.x_ohm:
             message = f"{what} {branch.name} has no impedance; make it a closed switch, or give its ohms"
             log.add("error", "no_impedance", message)
+        if branch.ratio is not None and not 0 < branch.ratio < LARGEST_KV:
+            message = f"{what} {branch.name} has the ratio {branch.ratio:g}; correct its voltages or its tap"
+            log.add("error", "ratio", message)
         for limit, unit in ((branch.limit_ka, "kA"), (branch.limit_kva, "kVA")):
-            if limit is not None and not limit > 0:
+            if limit is not None and not 0 < limit < float("inf"):
                 message = f"{what} {branch.name} may carry {limit:g} {unit}; give a rating above 0, or none"
                 log.add("error", "no_rating", message)
         start, end = buses[branch.start], buses[branch.end]
@@ -259,15 +299,8 @@ def _check(buses: Sequence[Bus], branches: Sequence[Branch], log: FindingLog) ->
             log.add("error", "two_voltages", message)
 
 
-def _check_reach(
-    buses: Sequence[Bus],
-    node: Sequence[int],
-    branches: Sequence[Branch],
-    loads: Sequence[Load],
-    base_kv: dict[int, float],
-    log: FindingLog,
-) -> None:
-    """Loads that nothing supplies."""
+def _reached(buses: Sequence[Bus], loads: Sequence[Load], base_kv: dict[int, float], log: FindingLog) -> bool:
+    """Whether the source supplies every load; those that it does not are noted."""
     cut = sorted({load.bus for load in loads} - set(base_kv))
     for bus in cut:
         names = ", ".join(load.name for load in loads if load.bus == bus)
@@ -275,6 +308,7 @@ def _check_reach(
             f"no closed line connects {buses[bus].name} ({names}) with the source; close a switch or drop it"
         )
         log.add("error", "island", message)
+    return not cut
 
 
 def _bounds(

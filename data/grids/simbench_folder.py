@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from math import sqrt
 
 from data.findings import FindingLog
@@ -37,7 +38,7 @@ def _read(file: MeterFile, log: FindingLog) -> Network | None:
     try:
         tables = {name: _rows(file, name) for name in names}
         return _network(tables, log)
-    except (KeyError, ValueError, UnicodeDecodeError) as wrong:
+    except (KeyError, TypeError, ValueError, ArithmeticError, csv.Error) as wrong:
         what = f"lacks the column or entry {wrong}" if isinstance(wrong, KeyError) else f"holds {wrong}"
         log.add("error", "incomplete", f"the folder {what}; export it again")
         return None
@@ -77,10 +78,7 @@ def _network(tables: Mapping[str, list[dict[str, str]]], log: FindingLog) -> Net
             Bus(row["id"], float(row["vmR"]), _optional(row, "vmMin"), _optional(row, "vmMax"))
             for row in nodes
         ),
-        tuple(
-            Branch(name, b.start, b.end, b.r_ohm, b.x_ohm, b.limit_ka, b.limit_kva, b.ratio, b.length_m)
-            for name, b in zip(names, branches, strict=True)
-        ),
+        tuple(replace(b, name=name) for name, b in zip(names, branches, strict=True)),
         tuple((place[row["nodeA"]], place[row["nodeB"]]) for row in closed),
         tuple(_loads(tables, place)),
         place[source["id"]],
@@ -146,9 +144,7 @@ def _loads(tables: Mapping[str, list[dict[str, str]]], place: Mapping[str, int])
             kw, kvar = float(row[p]) * sign, _number(row, q, 0.0) * sign
             found.append(Load(row["id"], place[row["node"]], kw, kvar, table == "Load.csv"))
     names = unique([load.name for load in found])
-    return [
-        Load(name, one.bus, one.kw, one.kvar, one.is_home) for name, one in zip(names, found, strict=True)
-    ]
+    return [replace(one, name=name) for name, one in zip(names, found, strict=True)]
 
 
 def _optional(row: _Row, column: str) -> float | None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +10,9 @@ import numpy as np
 from market.grid import NO_LIMIT
 from market.units import WH_PER_KWH, FloatArray
 from optimizer.power_flow import AcNetwork, PowerFlow, linear_power_flow
-from wattswap.cases.contract import clear_case
+from optimizer.three_phase import ThreePhaseFlow, three_phase_power_flow
 from wattswap.cases.grid_file import LoadedGrid
-from wattswap.errors import Infeasible, InvalidData, Problem, UsageError, suggest
+from wattswap.cases.grid_loads import NodeLoads
 
 HARDLY = 1e-6
 """Share of a limit or bound that rounding may pass."""
@@ -92,105 +89,91 @@ class AcCheck:
         return [self.loaded.grid.lines.names[i] for i in over]
 
 
-def check_ac(
-    loaded: LoadedGrid, *, mechanism: str = "nodal_price", loads: Path | None = None, scale: float = 1.0
-) -> AcCheck:
-    """Compare the AC power flow with the equations of the market.
-
-    Args:
-        loaded: A case, which is cleared; or a grid with loads.
-        mechanism: Clears the case.
-        loads: CSV file with the columns node, kw and kvar, instead of the loads of a network file; without the last one
-            the reactive loads of the grid count.
-        scale: Factor on these loads.
+def check_ac(loaded: LoadedGrid, loads: NodeLoads) -> AcCheck:
+    """Compare the AC power flow with the equations of the market, balanced over three phases.
 
     Raises:
-        UsageError: A grid without loads, or loads for a case.
-        InvalidData: The file of loads cannot be used.
-        Infeasible: The case cannot be cleared.
         OptimizerError: No power flow exists, or pandapower is not installed.
     """
-    kw, kvar, price = loads_of(loaded, mechanism=mechanism, loads=loads, scale=scale)
+    kw, kvar = loads.kw.sum(axis=1), loads.kvar.sum(axis=1)
     ac = AcNetwork(loaded.grid).solve(kw, kvar)
-    return AcCheck(loaded, kw, kvar, ac, linear_power_flow(loaded.grid, kw, kvar), price)
+    return AcCheck(loaded, kw, kvar, ac, linear_power_flow(loaded.grid, kw, kvar), loads.price)
 
 
-def loads_of(
-    loaded: LoadedGrid, *, mechanism: str = "nodal_price", loads: Path | None = None, scale: float = 1.0
-) -> tuple[FloatArray, FloatArray, list[float | None] | None]:
-    """Active and reactive load of each node, and prices where a case is cleared; see `check_ac`."""
-    if loaded.case is not None and "orders" in loaded.case:
-        if loads is not None or scale != 1:
-            what = "--loads" if loads is not None else "--scale"
-            raise UsageError.of(what, "is for a grid without orders", "leave it out, or name the grid alone")
-        kw, price = _cleared(loaded, mechanism)
-        return kw, loaded.grid.nodes.reactive_load.copy(), price
-    kw, kvar = _from_file(loaded, loads) if loads is not None else _own(loaded)
-    return kw * scale, kvar * scale, None
+@dataclass(frozen=True, slots=True, eq=False)
+class PhaseCheck:
+    """The state of a grid in three phases, for the same loads as balanced by the equations of the market.
 
+    Args:
+        loaded: The grid.
+        loads: Loads by phase.
+        flow: The state by phase.
+        linear: By the equations of the market.
+    """
 
-def _cleared(loaded: LoadedGrid, mechanism: str) -> tuple[FloatArray, list[float | None]]:
-    """Net consumption and price of each node after clearing the case."""
-    assert loaded.case is not None
-    result = clear_case(loaded.case, mechanism)
-    if result["status"] == "infeasible":
-        raise Infeasible.of("", f"the case cannot be cleared: {result['reason']}")
-    place = {name: i for i, name in enumerate(loaded.grid.nodes.names)}
-    at = {
-        str(order["id"]): (
-            place[str(order.get("node", loaded.homes.get(str(order["participant"]))))],
-            1.0 if order["side"] == "buy" else -1.0,
+    loaded: LoadedGrid
+    loads: NodeLoads
+    flow: ThreePhaseFlow
+    linear: PowerFlow
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON holds it; voltages per unit by phase a, b, c, loadings as shares of the limit."""
+        grid, voltage, loading = self.loaded.grid, self.flow.voltage, self.flow.loading
+        names = grid.nodes.names
+        (low, low_phase), (high, high_phase) = (
+            np.unravel_index(pick(voltage), voltage.shape) for pick in (np.argmin, np.argmax)
         )
-        for order in loaded.case["orders"]
-    }
-    kw = np.zeros(len(place))
-    for order in result["orders"]:
-        node, sign = at[str(order["id"])]
-        kw[node] += sign * order["accepted_kwh"]
-    return kw, [node["price"] for node in result["nodes"]]
+        squared = voltage**2
+        out = ((squared < grid.vmin - HARDLY) | (squared > grid.vmax + HARDLY)).any(axis=1)
+        over = (np.nan_to_num(loading) > 1 + HARDLY).any(axis=1)
+        worst = np.abs(voltage - self.linear.voltage[:, None]).max()
+        return {
+            "losses_kw": round(self.flow.losses_kw, 6),
+            "lowest_voltage": {
+                "node": names[low],
+                "phase": "abc"[low_phase],
+                "voltage": _known(voltage.min()),
+            },
+            "highest_voltage": {
+                "node": names[high],
+                "phase": "abc"[high_phase],
+                "voltage": _known(voltage.max()),
+            },
+            "largest_voltage_error": _known(worst),
+            "nodes_out_of_bounds": [names[i] for i in np.flatnonzero(out).tolist()],
+            "lines_overloaded": [grid.lines.names[i] for i in np.flatnonzero(over).tolist()],
+            "nodes": [
+                {
+                    "node": name,
+                    "load_kw": [round(kw, 6) for kw in self.loads.kw[i].tolist()],
+                    "voltage_ac": [_known(v) for v in voltage[i]],
+                    "voltage_market": _known(self.linear.voltage[i]),
+                }
+                for i, name in enumerate(names)
+            ],
+            "lines": [
+                {
+                    "id": name,
+                    "loading_ac": [_known(one) for one in loading[i]],
+                    "loading_market": _known(self.linear.loading[i]),
+                }
+                for i, name in enumerate(grid.lines.names)
+            ],
+        }
 
 
-def _own(loaded: LoadedGrid) -> tuple[FloatArray, FloatArray]:
-    """The loads of a network file."""
-    if not loaded.load_kw:
-        cure = "give them by --loads FILE.csv (node,kw,kvar), or name the network file or a case with orders"
-        raise UsageError.of("GRID", "has no loads", cure)
-    names = loaded.grid.nodes.names
-    return _by_node(loaded.load_kw, names), _by_node(loaded.load_kvar, names)
+def check_phases(loaded: LoadedGrid, loads: NodeLoads) -> PhaseCheck:
+    """Compare an AC power flow in three phases with the balanced equations of the market.
 
-
-def _by_node(values: Mapping[str, float], names: tuple[str, ...]) -> FloatArray:
-    return np.array([float(values.get(name, 0.0)) for name in names])
-
-
-def _from_file(loaded: LoadedGrid, path: Path) -> tuple[FloatArray, FloatArray]:
-    """Loads of a CSV file, summed by node; a home may be named in place of its node."""
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as unreadable:
-        raise InvalidData.of(str(path), f"cannot be read: {unreadable}", "name a CSV file") from None
-    place = {name: i for i, name in enumerate(loaded.grid.nodes.names)}
-    place |= {home: place[node] for home, node in loaded.homes.items() if home not in place}
-    kw, kvar = np.zeros((2, len(loaded.grid.nodes)))
-    problems = []
-    for number, row in enumerate(rows, 2):
-        where = f"{path.name}:{number}"
-        name = row.get("node") or ""
-        if name not in place:
-            problems.append(Problem(where, f"{name!r} is no node of the grid", suggest(name, place)))
-            continue
-        try:
-            kw[place[name]] += float(row["kw"])
-            kvar[place[name]] += float(row.get("kvar") or 0.0)
-        except (KeyError, TypeError, ValueError):
-            problems.append(
-                Problem(where, "needs a number in 'kw', and one or nothing in 'kvar'", "correct it")
-            )
-    if rows and "kvar" not in rows[0]:
-        kvar = loaded.grid.nodes.reactive_load.copy()
-    if problems or not rows or not (np.isfinite(kw).all() and np.isfinite(kvar).all()):
-        raise InvalidData(*problems or [Problem(str(path), "holds no finite loads", "give node,kw,kvar")])
-    return kw, kvar
+    Raises:
+        InvalidData: Lines lack the impedance of the zero sequence.
+        InvalidGrid: The grid is meshed.
+        OptimizerError: No power flow exists.
+    """
+    r0, x0 = loaded.zero_sequence()
+    flow = three_phase_power_flow(loaded.grid, r0, x0, loads.kw, loads.kvar, transformers=loaded.transformers)
+    linear = linear_power_flow(loaded.grid, loads.kw.sum(axis=1), loads.kvar.sum(axis=1))
+    return PhaseCheck(loaded, loads, flow, linear)
 
 
 def _known(value: Any) -> float | None:

@@ -23,11 +23,13 @@ from wattswap.inputs.collector import CaseReader, shown
 GRID_DETAILS = frozenset({"line_flow_wh", "v_squared", "congestion_rent_nano"})
 """Details of a clearing: flows of lines from start to end [Wh], squared voltages of nodes per unit, the rent [nano]."""
 
-_KEYS = {"nodes", "kind", "lines", "root", "vmin", "vmax", "reactive_load", "base_kva", "homes"}
+_KEYS = {"nodes", "kind", "lines", "root", "vmin", "vmax", "reactive_load", "base_kva", "homes", "phases"}
 _LINE_KEYS = {"id", "from", "to"}
-_MORE_LINE_KEYS = {"susceptance", "r", "x", "limit_kw", "length_m", "transformer"}
+_MORE_LINE_KEYS = {"susceptance", "r", "x", "limit_kw", "length_m", "transformer", "r0", "x0"}
 
 
+PHASES = ("a", "b", "c", "ab", "ac", "bc", "abc")
+"""What a home may be connected to."""
 _HIGHEST_BOUND = 4
 """A squared voltage per unit above this is meant in another unit."""
 _VOLTS = "vmin and vmax look like volts; they are squared and per unit, as in 0.81 and 1.21"
@@ -75,6 +77,13 @@ def read_homes(read: CaseReader, grid: Any, nodes: Mapping[str, int]) -> dict[st
     if not isinstance(grid, Mapping) or "homes" not in grid or not nodes:
         return {}
     homes = read.anything_named(grid["homes"], "grid.homes")
+    for home, phases in read.anything_named(grid.get("phases", {}), "grid.phases").items():
+        if home not in homes:
+            read.note(
+                "grid.phases", f"{shown(home)} is not among 'homes'", suggest(str(home), map(str, homes))
+            )
+        elif phases not in PHASES:
+            read.note(f"grid.phases.{home}", f"is {shown(phases)}", f"give one of {', '.join(PHASES)}")
     return {str(home): node_index(read, node, f"grid.homes.{home}", nodes) for home, node in homes.items()}
 
 
@@ -192,7 +201,8 @@ def _line(
     susceptance = _number(read, given, "susceptance", where, 1.0)
     x = _number(read, given, "x", where, 1 / susceptance if susceptance else inf)
     r = _number(read, given, "r", where, 0.0)
-    for key, value in (("r", r), ("x", x), ("length_m", _number(read, given, "length_m", where, 0.0))):
+    more = {key: _number(read, given, key, where, 0.0) for key in ("length_m", "r0", "x0")}
+    for key, value in {"r": r, "x": x, **more}.items():
         if value < 0 and key in given:
             read.note(f"{where}.{key}", f"is {shown(given[key])}", "give at least 0")
     if not isinstance(given.get("transformer", False), bool):

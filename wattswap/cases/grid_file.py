@@ -9,14 +9,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data.errors import MissingFile
 from data.grids.files import read_grid_file
 from data.grids.per_unit import GridFile
 from market.grid import Grid
+from market.units import FloatArray
 from p2p.files import naming, write_new
 from wattswap.cases.grid import node_names, read_grid, read_homes
 from wattswap.cases.grid_checks import check_impedances
-from wattswap.errors import AlreadyExists, UsageError
+from wattswap.errors import AlreadyExists, InvalidData, UsageError
 from wattswap.inputs.collector import CaseReader, InvalidCase
 
 LARGEST_KVA = 1e9
@@ -33,6 +36,8 @@ class LoadedGrid:
         case: The case that holds it; None for a file that is a grid.
         load_kw: Power that each node takes by a network file, by name; empty where the file has none. [kW]
         load_kvar: Reactive power, the same. [kvar]
+        phase_kw: Power that it takes from each of three phases, the same. [kW]
+        phase_kvar: Reactive power, the same. [kvar]
         notes: What a network file holds and the grid does not.
     """
 
@@ -42,6 +47,8 @@ class LoadedGrid:
     case: Mapping[str, Any] | None = None
     load_kw: Mapping[str, float] = field(default_factory=dict)
     load_kvar: Mapping[str, float] = field(default_factory=dict)
+    phase_kw: Mapping[str, list[float]] = field(default_factory=dict)
+    phase_kvar: Mapping[str, list[float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -53,6 +60,35 @@ class LoadedGrid:
     def length_m(self) -> list[float]:
         """Length of each line; 0 where the file has none. [m]"""
         return [float(line.get("length_m", 0)) for line in self.given["lines"]]
+
+    def phases(self, home: str) -> FloatArray:
+        """Share of each phase in what a home takes; equal parts where none is stated."""
+        named = self.given.get("phases", {}).get(home, "abc")
+        return np.array([(phase in named) / len(named) for phase in "abc"])
+
+    def zero_sequence(self) -> tuple[FloatArray, FloatArray]:
+        """Resistance and reactance of the zero sequence of each line, on the base of `grid`.
+
+        A transformer has those of the positive sequence.
+
+        Raises:
+            InvalidData: Lines lack them.
+        """
+        missing, found = [], np.empty((2, len(self.grid.lines)))
+        base_kva = float(self.given.get("base_kva", 1))
+        for i, line in enumerate(self.given["lines"]):
+            if line.get("transformer"):
+                found[:, i] = self.grid.lines.r[i], self.grid.lines.x[i]
+            elif "r0" in line and "x0" in line:
+                found[:, i] = float(line["r0"]) / base_kva, float(line["x0"]) / base_kva
+            else:
+                missing.append(self.grid.lines.names[i])
+        if missing:
+            what = f"{', '.join(missing[:5])} ({len(missing)} lines) have no zero sequence"
+            raise InvalidData.of(
+                "grid.lines", what, "give r0 and x0, or compare balanced, without --three-phase"
+            )
+        return found[0], found[1]
 
 
 def load_grid(path: Path, *, format: str | None = None) -> LoadedGrid:
@@ -68,7 +104,8 @@ def load_grid(path: Path, *, format: str | None = None) -> LoadedGrid:
     if held is None or not ({"nodes", "grid", "lines"} & set(held)):
         found = read_grid_file(path, format=format)
         grid, homes = _checked(path, found.grid)
-        return LoadedGrid(grid, found.grid, homes, None, found.load_kw, found.load_kvar, found.notes)
+        loads = (found.load_kw, found.load_kvar, found.phase_kw, found.phase_kvar)
+        return LoadedGrid(grid, found.grid, homes, None, *loads, found.notes)
     case = held if "grid" in held else None
     given = held.get("grid", held)
     grid, homes = _checked(path, given)

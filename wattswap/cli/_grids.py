@@ -12,7 +12,6 @@ from market.units import WH_PER_KWH
 
 if TYPE_CHECKING:
     from market.grid import Grid
-    from wattswap.cases.ac_check import AcCheck
     from wattswap.cases.grid_file import LoadedGrid
 
 
@@ -113,25 +112,67 @@ def _kw(line: dict[str, Any]) -> str:
     return "no limit" if line["limit_kw"] is None else f"{line['limit_kw']:.1f} kW"
 
 
-def print_ac(check: AcCheck, rows: int, *, wide: bool) -> None:
-    """Print the figures of a check, then the nodes and lines that are nearest to their limits, or beyond."""
+def print_ac(found: dict[str, Any], rows: int, *, wide: bool) -> None:
+    """Print the figures of a check, then the nodes and lines that are nearest to their limits, or beyond.
+
+    In three phases the phase that is worst counts.
+    """
     from wattswap.cli.output import print_facts
 
-    found = check.to_dict()
     low, high, error = found["lowest_voltage"], found["highest_voltage"], found["largest_voltage_error"]
     out, over = found["nodes_out_of_bounds"], found["lines_overloaded"]
     print_facts(
         {
             "losses": f"{found['losses_kw']:.3f} kW",
-            "lowest voltage": f"{low['voltage']:.4f} at {low['node']}",
-            "highest voltage": f"{high['voltage']:.4f} at {high['node']}",
+            "lowest voltage": _voltage(low),
+            "highest voltage": _voltage(high),
             "largest error": "no voltages in this kind" if error is None else f"{error:.2%} of the voltage",
             "voltages out of bounds": _listed(out),
             "lines overloaded": _listed(over),
         }
     )
+    if "phase" in low:
+        _print_phases(found, rows, wide)
+        return
     _print_nodes(found["nodes"], rows, wide)
     _print_lines(found["lines"], rows, wide)
+
+
+def _voltage(found: dict[str, Any]) -> str:
+    phase = f", phase {found['phase']}" if "phase" in found else ""
+    return f"{found['voltage']:.4f} at {found['node']}{phase}"
+
+
+def _print_phases(found: dict[str, Any], rows: int, wide: bool) -> None:
+    from wattswap.cli.tables import Column, print_columns
+
+    nodes, lines = found["nodes"], found["lines"]
+    worst = sorted(nodes, key=lambda node: -max(abs(v - 1) for v in node["voltage_ac"]))[:rows]
+    columns = [
+        *(
+            Column(f"kW {phase}", [f"{node['load_kw'][i]:.2f}" for node in worst])
+            for i, phase in enumerate("abc")
+        ),
+        *(
+            Column(f"voltage {phase}", [f"{node['voltage_ac'][i]:.4f}" for node in worst])
+            for i, phase in enumerate("abc")
+        ),
+        Column("market's voltage", [_figure(node["voltage_market"], ".4f") for node in worst]),
+    ]
+    key = Column("node", [node["node"] for node in worst], right=False)
+    print()
+    title = _title("nodes, by the distance of a voltage from 1", len(worst), len(nodes))
+    print_columns(title, key, columns, keep=[column.head for column in columns[3:]], wide=wide)
+    full = sorted(lines, key=lambda line: -max(one or 0 for one in line["loading_ac"]))[:rows]
+    columns = [
+        *(
+            Column(f"loading {phase}", [_figure(line["loading_ac"][i], ".1%") for line in full])
+            for i, phase in enumerate("abc")
+        ),
+        Column("market's loading", [_figure(line["loading_market"], ".1%") for line in full]),
+    ]
+    key = Column("line", [line["id"] for line in full], right=False)
+    print_columns(_title("lines, by the loading of a phase", len(full), len(lines)), key, columns, wide=wide)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -84,6 +84,9 @@ def ac(
         Path | None, typer.Option("--loads", help="CSV with node,kw,kvar.", metavar="FILE")
     ] = None,
     scale: Annotated[float, typer.Option("--scale", min=0, help="Factor on the loads of a file.")] = 1.0,
+    three_phase: Annotated[
+        bool, typer.Option("--three-phase", help="Homes on their phases instead of balanced; radial grids.")
+    ] = False,
     rows: Annotated[int, typer.Option("--rows", min=1, help="Most rows of a table.")] = 8,
     format: Annotated[str | None, typer.Option("--format", help="Format of a network file.")] = None,
     module: ModuleOption = None,
@@ -91,15 +94,18 @@ def ac(
     json: JsonOption = False,
 ) -> None:
     """Compare voltages and loadings of an AC power flow with those that the market computes with."""
-    from wattswap.cases.ac_check import check_ac
+    from wattswap.cases.ac_check import check_ac, check_phases
     from wattswap.cases.grid_file import load_grid
+    from wattswap.cases.grid_loads import loads_of
     from wattswap.cli._grids import print_ac
     from wattswap.cli.output import print_json
 
     import_modules(module)
-    found = check_ac(load_grid(file, format=format), mechanism=mechanism, loads=loads, scale=scale)
+    loaded = load_grid(file, format=format)
+    taken = loads_of(loaded, mechanism=mechanism, loads=loads, scale=scale)
+    found = (check_phases(loaded, taken) if three_phase else check_ac(loaded, taken)).to_dict()
     if json:
-        print_json(found.to_dict())
+        print_json(found)
     else:
         print_ac(found, rows, wide=wide)
 

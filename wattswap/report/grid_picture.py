@@ -6,8 +6,8 @@ from pathlib import Path
 
 from optimizer.power_flow import AcNetwork, linear_power_flow
 from p2p import files as disk
-from wattswap.cases.ac_check import loads_of
 from wattswap.cases.grid_file import LoadedGrid
+from wattswap.cases.grid_loads import loads_of
 from wattswap.errors import AlreadyExists, Problem, UsageError
 from wattswap.report.one_line import Drawing, one_line
 
@@ -30,7 +30,7 @@ def draw_grid(
         path: An SVG file that is not there yet.
         title: Above the picture.
         mechanism: Clears the case.
-        loads: CSV file of loads, see `check_ac`.
+        loads: CSV file of loads, see `loads_of`.
         scale: Factor on the loads of a file.
         by_ac: Whether loading and voltage come from an AC power flow instead of the market's equations.
         currency: Unit of the prices.
@@ -63,14 +63,15 @@ def _drawing(
     has_state = loaded.case is not None and "orders" in loaded.case
     if not (has_state or loads is not None or loaded.load_kw or by_ac):
         return Drawing(title, homes=loaded.homes, transformers=loaded.transformers)
-    kw, kvar, price = loads_of(loaded, mechanism=mechanism, loads=loads, scale=scale)
+    found = loads_of(loaded, mechanism=mechanism, loads=loads, scale=scale)
+    kw, kvar = found.kw.sum(axis=1), found.kvar.sum(axis=1)
     state = AcNetwork(loaded.grid).solve(kw, kvar) if by_ac else linear_power_flow(loaded.grid, kw, kvar)
     return Drawing(
         f"{title}, {'AC power flow' if by_ac else 'linear equations of the market'}",
         state.flow_kw,
         state.loading,
         state.voltage,
-        price,
+        found.price,
         currency,
         loaded.homes,
         loaded.transformers,

@@ -47,6 +47,8 @@ def test_tables_become_a_grid_as_by_hand(tmp_path: Path) -> None:
         (3 * 0.02 / 1.6, 0.2 * sqrt(3) * 400 / 3), abs=1e-3
     )
     assert (station["r"], station["x"], station["limit_kw"]) == pytest.approx((0.01 / 1.6, 0.04 / 1.6, 160))
+    assert (west["r0"], west["x0"], "r0" in north) == pytest.approx((0.096 / 1.6, 0.036 / 1.6, False))
+    assert found.grid["phases"] == {"anna": "a"}
     assert (found.grid["root"], found.grid["homes"]) == ("mv", {"anna": "farm"})
     assert found.load_kvar["farm"] == pytest.approx(2 * tan(acos(0.8)))
     assert any("taken as balanced" in note for note in found.notes)

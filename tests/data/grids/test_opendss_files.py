@@ -29,13 +29,14 @@ def lines(found: GridFile) -> dict[str, Any]:
 
 def test_a_transformer_and_a_line_of_sequence_values_are_as_by_hand(tmp_path: Path) -> None:
     """1 % and 4 % on 400 kVA; 250 m at 0.4 ohm/km are 0.1 ohm, of 1.6 ohm a unit; 200 A at 0.4 kV."""
-    code = "New LineCode.k R1=0.4 X1=0.08 R0=1 X0=1 Units=km NormAmps=200\n"
+    code = "New LineCode.k R1=0.4 X1=0.08 R0=1 X0=0 Units=km NormAmps=200\n"
     found = read(tmp_path, code + "New Line.A bus1=lv.1.2.3 bus2=E linecode=k length=250 units=m\n")
     t, a = lines(found)["T"], lines(found)["A"]
     assert (t["r"], t["x"], t["limit_kw"], t["transformer"]) == pytest.approx((0.0025, 0.01, 400, True))
     assert (a["r"], a["x"]) == pytest.approx((0.1 / 1.6, 0.02 / 1.6))
     assert a["limit_kw"] == pytest.approx(0.2 * sqrt(3) * 0.4 * 1_000, abs=1e-3)
     assert (a["from"], a["to"], a["length_m"]) == ("lv", "E", 250)
+    assert (a["r0"], a["x0"]) == pytest.approx((0.25 / 1.6, 0))
 
 
 def test_a_matrix_gives_the_positive_sequence_and_one_phase_three_times_its_own(tmp_path: Path) -> None:
@@ -51,6 +52,9 @@ def test_a_matrix_gives_the_positive_sequence_and_one_phase_three_times_its_own(
     assert (lines(found)["m"]["r"], lines(found)["m"]["x"]) == pytest.approx((0.03 / 1.6, 0.05 / 1.6))
     assert (lines(found)["s"]["r"], lines(found)["s"]["x"]) == pytest.approx((0.09 / 1.6, 0.03 / 1.6))
     assert lines(found)["m"]["limit_kw"] is None
+    # The zero sequence: the mean of the diagonal and twice the mean beside it; none of one phase.
+    assert (lines(found)["m"]["r0"], lines(found)["m"]["x0"]) == pytest.approx((0.06 / 1.6, 0.17 / 1.6))
+    assert "r0" not in lines(found)["s"]
     assert any("taken as balanced" in note for note in found.notes)
 
 
@@ -78,10 +82,12 @@ def test_loads_have_a_power_factor_or_kvar_and_capacitors_are_no_homes(tmp_path:
         tmp_path,
         "New Line.a bus1=lv bus2=a r1=0.1 x1=0.1\n"
         "New Load.One bus1=a.1 phases=1 kw=2 pf=0.8\nNew Load.two bus1=a kw=1 kvar=0.25\n"
-        "New Load.three bus1=a kw=1 pf=-0.8\nNew Capacitor.c bus1=lv kvar=3\n",
+        "New Load.three bus1=a kva=1.25 pf=-0.8\nNew Capacitor.c bus1=lv kvar=3\n",
     )
     assert found.grid["homes"] == {"One": "a", "two": "a", "three": "a"}
     assert found.load_kw["a"] == pytest.approx(4)
+    assert found.grid["phases"] == {"One": "a"}
+    assert found.phase_kw["a"] == pytest.approx([2 + 2 / 3, 2 / 3, 2 / 3])
     assert found.load_kvar == pytest.approx({"src": 0, "lv": -3, "a": tan(acos(0.8)) + 0.25})
 
 
@@ -110,6 +116,9 @@ def test_switches_open_lines_and_redirected_scripts(tmp_path: Path) -> None:
             "line a: its unit of length is 'yd', and known are mi",
         ),
         ("New Transformer.b windings=3 buses=[a b c]\n", "transformer b: it has more than two windings"),
+        ("New Line.a like=b bus1=lv bus2=a\n", "line a: it takes its properties by like; write them out"),
+        ("New Transformer.b buses=[lv x] xhl=4\n", "transformer b: a winding lacks its bus or kV"),
+        ("New Load.l bus1=lv\n", "load l: it has neither kW nor kVA"),
         ("New Load.l bus1=lv kw=1 pf=0\n", "load l: its power factor is 0"),
         ("Redirect nowhere.txt\n", "nowhere.txt cannot be read"),
         ("Redirect net.dss\n", "scripts redirect in circles"),

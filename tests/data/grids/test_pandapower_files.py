@@ -172,6 +172,24 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         read_grid_file(saved(tmp_path, broken["_object"]))
 
 
+def test_asymmetric_loads_are_on_the_phases_that_take_power(tmp_path: Path) -> None:
+    columns = (
+        "name",
+        "bus",
+        *(f"{q}_{phase}_{unit}" for q, unit in (("p", "mw"), ("q", "mvar")) for phase in "abc"),
+    )
+    three = [0.001, 0.001, 0.001, 0, 0, 0]
+    loads = table(
+        (*columns, "scaling", "in_service"),
+        ["cleo", 2, 0, 0.002, 0, 0, 0.001, 0, 1.0, True],
+        ["dora", 3, *three, 1.0, True],
+    )
+    found = read(tmp_path, asymmetric_load=loads)
+    assert found.grid["phases"] == {"cleo": "b"}
+    assert found.phase_kw["a"] == pytest.approx([4 / 3, 4 / 3 + 2, 4 / 3])
+    assert found.phase_kvar["a"] == pytest.approx([1 / 3, 1 / 3 + 1, 1 / 3])
+
+
 @with_networks
 @pytest.mark.parametrize(
     ("name", "nodes", "homes", "transformers"),

@@ -18,6 +18,7 @@ from tests.kits.run_kit import call, one_object, refused
 from tests.oracles.sweep import sweep
 from wattswap.cases.ac_check import check_ac
 from wattswap.cases.grid_file import load_grid
+from wattswap.cases.grid_loads import loads_of
 
 Capture = pytest.CaptureFixture[str]
 with_pandapower = pytest.mark.skipif(
@@ -92,7 +93,8 @@ def test_a_grid_has_the_voltages_that_pandapower_gives_the_whole_network(path: P
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         by_name = solved_by_pandapower(path)
-    check = check_ac(load_grid(path))
+    loaded = load_grid(path)
+    check = check_ac(loaded, loads_of(loaded))
     ours = dict(zip(check.loaded.grid.nodes.names, check.ac.voltage.tolist(), strict=True))
     assert max(abs(voltage - by_name[name]) for name, voltage in ours.items()) < within
 
@@ -105,7 +107,7 @@ def test_both_files_of_the_european_feeder_have_one_power_flow() -> None:
         load_grid(OPENDSS / "LVTestCase"),
         load_grid(PANDAPOWER / "IEEE_European_LV_On_Peak_566.json"),
     )
-    state = check_ac(script)
+    state = check_ac(script, loads_of(script))
     names = [{"SOURCEBUS": "sourcebus"}.get(name, name) for name in saved_one.grid.nodes.names]
     kw, kvar = (
         np.array([float(load.get(name, 0)) for name in names]) for load in (script.load_kw, script.load_kvar)
@@ -177,9 +179,11 @@ def test_what_the_page_shows_is_what_comes_out(
     grid = tmp_path / "grid.json"
     assert call(capsys, "grid", "import", tmp_path / "street.dss", "--out", grid).code == 0
     monkeypatch.setenv("COLUMNS", "100")
-    shown = call(capsys, "grid", "ac", grid, "--loads", tmp_path / "loads.csv")
-    ((expected),) = re.findall(r"\$ wattswap grid ac .*?\n(.*?)```", page, re.S)
-    assert shown.out.rstrip() == expected.rstrip()
+    found = re.findall(r"\$ wattswap grid ac grid.json --loads loads.csv(.*?)\n(.*?)```", page, re.S)
+    assert len(found) == 2
+    for options, expected in found:
+        shown = call(capsys, "grid", "ac", grid, "--loads", tmp_path / "loads.csv", *options.split())
+        assert shown.out.rstrip() == expected.rstrip()
 
 
 @with_pandapower
@@ -223,3 +227,66 @@ def test_what_cannot_be_checked_is_refused(tmp_path: Path, capsys: Capture) -> N
 @pytest.mark.skipif(find_spec("pandapower") is not None, reason="pandapower is installed")
 def test_without_pandapower_the_sentence_names_the_extra(tmp_path: Path, capsys: Capture) -> None:
     refused(call(capsys, "grid", "ac", saved(tmp_path, street())), 4, "pip install 'wattswap[ac]'")
+
+
+def on_phases(folder: Path, **grid_keys: Any) -> Path:
+    """The case with zero-sequence impedances, Anna on phase b."""
+    path = a_case(folder)
+    case = json.loads(path.read_text(encoding="utf-8"))
+    for line in case["grid"]["lines"]:
+        if not line.get("transformer"):
+            line |= {"r0": 4 * line["r"], "x0": 3 * line["x"]}
+    case["grid"] |= {"phases": {"anna": "b"}, **grid_keys}
+    path.write_text(json.dumps(case), encoding="utf-8")
+    return path
+
+
+def test_a_cleared_case_in_three_phases_needs_no_package(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anna's 9.282 kW are on phase b, as is her node's reactive load; Ben's 60 kW are spread."""
+    path = on_phases(tmp_path)
+    found = one_object(call(capsys, "grid", "ac", path, "--three-phase", "--json"))
+    loads = {node["node"]: node["load_kw"] for node in found["nodes"]}
+    assert loads["a"] == pytest.approx([0, 9.282, 0], abs=1e-3)
+    assert loads["b"] == pytest.approx([20, 20, 20], abs=1e-3)
+    assert (found["lowest_voltage"]["node"], found["lowest_voltage"]["phase"]) == ("b", "b")
+    assert found["lines_overloaded"] == ["c1"]
+    at_b = next(node for node in found["nodes"] if node["node"] == "b")
+    assert at_b["voltage_ac"][1] < at_b["voltage_market"] < at_b["voltage_ac"][0]
+    assert found["largest_voltage_error"] > 0.005
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = call(capsys, "grid", "ac", path, "--three-phase")
+    assert max(map(len, shown.out.splitlines())) <= 80
+    assert "phase b" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ({"phases": {"anna": "d"}}, "grid.phases.anna: is 'd'; give one of a, b, c, ab, ac, bc, abc"),
+        ({"phases": {"dora": "a"}}, "grid.phases: 'dora' is not among 'homes'"),
+    ],
+)
+def test_phases_that_cannot_be_are_refused(tmp_path: Path, grid: Any, said: str, capsys: Capture) -> None:
+    refused(call(capsys, "grid", "ac", on_phases(tmp_path, **grid), "--three-phase"), 3, said)
+    refused(call(capsys, "clear", tmp_path / "case.json", "-m", "nodal_price"), 3, said)
+
+
+def test_lines_without_a_zero_sequence_are_named(tmp_path: Path, capsys: Capture) -> None:
+    said = (
+        "c1, c2 (2 lines) have no zero sequence; give r0 and x0, or compare balanced, without --three-phase"
+    )
+    refused(call(capsys, "grid", "ac", a_case(tmp_path), "--three-phase"), 3, said)
+
+
+@with_networks
+def test_a_script_and_its_import_have_one_state_in_three_phases(tmp_path: Path, capsys: Capture) -> None:
+    script, out, table = OPENDSS / "LVTestCase", tmp_path / "grid.json", tmp_path / "loads.csv"
+    assert call(capsys, "grid", "import", script, "--out", out).code == 0
+    homes = json.loads(out.read_text(encoding="utf-8"))["homes"]
+    table.write_text("node,kw\n" + "".join(f"{home},1\n" for home in homes), encoding="utf-8")
+    first = one_object(call(capsys, "grid", "ac", script, "--three-phase", "--json"))
+    again = one_object(call(capsys, "grid", "ac", out, "--loads", table, "--three-phase", "--json"))
+    assert first["losses_kw"] == pytest.approx(again["losses_kw"], abs=1e-6)
+    assert first["lowest_voltage"] == again["lowest_voltage"]
