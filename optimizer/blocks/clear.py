@@ -21,9 +21,10 @@ from optimizer.blocks.prices import best_flow, nearest_prices
 from optimizer.blocks.proof import ProofNode, SearchedGap, proven_bound
 from optimizer.blocks.region import Space, space_of
 from optimizer.blocks.search import Found, Search
-from optimizer.blocks.storage import batteries_of, best_response, surplus
 from optimizer.blocks.whole import Market, Schedule, clear_interval, whole_schedule
 from optimizer.errors import Infeasible, SolverFailed
+from optimizer.fleet.market import coordinated, is_for_many
+from optimizer.fleet.response import batteries_of, best_response, surplus
 from optimizer.models.multi_interval import HorizonModel, compiled
 
 AT_ONCE_WH = 1e-3
@@ -43,11 +44,19 @@ class Limits(NamedTuple):
 
 
 class Solved(NamedTuple):
-    """The answer of the search before rounding."""
+    """The answer of the search before rounding.
+
+    Args:
+        model: The program.
+        found: Its answer and proof.
+        no_discharge: Intervals in which storages do not discharge.
+        coordinated: Whether many storages were coordinated by prices; these then are the prices of the market.
+    """
 
     model: HorizonModel
     found: Found
     no_discharge: BoolArray
+    coordinated: bool = False
 
 
 def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Clearing:
@@ -74,7 +83,8 @@ def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Cleari
     if len(horizon.lumps.row) or horizon.stores:
         solved = solve(horizon, limits)
         schedule = whole_schedule(horizon, solved.model, solved.found.best.x, solved.no_discharge)
-        supporting = -solved.found.best.row_price[: horizon.intervals]
+        # Coordinated plans leave a small gap: there the simple orders themselves say at which prices they balance them.
+        supporting = None if solved.coordinated else -solved.found.best.row_price[: horizon.intervals]
     else:
         solved, schedule, supporting = None, _nothing(horizon), None
     markets = [
@@ -95,7 +105,7 @@ def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Cleari
 
 
 def solve(horizon: Horizon, limits: Limits) -> Solved:
-    """Search for the best clearing; intervals in which a storage would do both at once become ones without discharging.
+    """Search for the best clearing, or coordinate many storages by prices where there is nothing to search.
 
     Raises:
         Unreachable: Storages cannot reach their final contents.
@@ -103,6 +113,17 @@ def solve(horizon: Horizon, limits: Limits) -> Solved:
         SolverFailed: The solver gave no answer.
     """
     refuse_unreachable(horizon)
+    if not is_for_many(horizon):
+        return searched(horizon, limits)
+    model, found, done = coordinated(horizon, limits.time_limit_s)
+    return Solved(model, found, done.no_discharge, coordinated=True)
+
+
+def searched(horizon: Horizon, limits: Limits) -> Solved:
+    """As `solve`, by one linear program, or a tree of them, whatever there is in the horizon.
+
+    Intervals in which a storage would do both at once become ones without discharging.
+    """
     stopped = np.zeros(horizon.intervals, dtype=np.bool_)
     while True:
         model = compiled(horizon, limits.price_range, stopped)
@@ -231,6 +252,9 @@ def _prices(horizon: Horizon, solved: Solved | None, markets: list[Market], rule
         np.array(column, dtype=np.int64) for column in zip(*((m.lo, m.hi) for m in markets), strict=True)
     )
     best = solved.found.best
+    if solved.coordinated:
+        at: IntArray = np.clip(np.rint(-best.row_price[: horizon.intervals]).astype(np.int64), lo, hi)
+        return at
     near = nearest_prices(
         horizon,
         solved.model,

@@ -7,8 +7,8 @@ import numpy as np
 from market.horizon import Horizon
 from market.orders import NONE
 from market.units import PPM, BoolArray, FloatArray, IntArray
-from optimizer.blocks.storage import batteries_of, best_response, surplus
 from optimizer.blocks.whole import planned_of
+from optimizer.fleet.response import batteries_of, best_response, surplus
 from optimizer.models.multi_interval import HorizonModel
 
 ROUNDS = 200

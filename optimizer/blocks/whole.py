@@ -70,6 +70,21 @@ def whole_schedule(horizon: Horizon, model: HorizonModel, x: FloatArray, no_disc
     return Schedule(lump, flow, store)
 
 
+def whole_stores(horizon: Horizon, planned_wh: FloatArray, no_discharge: BoolArray) -> IntArray:
+    """As `whole_schedule`, of a horizon whose storages alone are planned.
+
+    Args:
+        horizon: With storages, and without lumps and flows.
+        planned_wh: Into each storage, out of it negative, shape (storages, intervals). [Wh]
+        no_discharge: Intervals in which storages do not discharge.
+    """
+    nothing = np.zeros((0, horizon.intervals))
+    moving = _Moving(horizon, nothing, nothing, planned_wh, no_discharge)
+    total = planned_wh.sum(axis=0).tolist()
+    moved = np.array([moving.step(t, total[t]) for t in range(horizon.intervals)], dtype=np.int64)
+    return moved.reshape(horizon.intervals, -1).T
+
+
 class _Moving:
     """Partial lumps, flows and storages, interval by interval."""
 
