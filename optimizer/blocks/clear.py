@@ -15,7 +15,7 @@ from market.horizon import Horizon, problems_of, read_horizon
 from market.orders import NONE
 from market.rules import MarketRules
 from market.schedule import check_schedule, losses_nano, moved_nano, rounding_nano, values_nano
-from market.units import PPM, BoolArray, IntArray, largest_remainder
+from market.units import INT64_SAFE, PPM, BoolArray, IntArray, largest_remainder
 from optimizer.blocks.infeasible import Unreachable, culprits, refuse_unreachable
 from optimizer.blocks.prices import best_flow, nearest_prices
 from optimizer.blocks.proof import ProofNode, SearchedGap, proven_bound
@@ -83,8 +83,7 @@ def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Cleari
     if len(horizon.lumps.row) or horizon.stores:
         solved = solve(horizon, limits)
         schedule = whole_schedule(horizon, solved.model, solved.found.best.x, solved.no_discharge)
-        # Coordinated plans leave a small gap: there the simple orders themselves say at which prices they balance them.
-        supporting = None if solved.coordinated else -solved.found.best.row_price[: horizon.intervals]
+        supporting = -solved.found.best.row_price[: horizon.intervals]
     else:
         solved, schedule, supporting = None, _nothing(horizon), None
     markets = [
@@ -96,6 +95,7 @@ def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Cleari
             book.sequence,
             limits.price_range,
             rules,
+            len(horizon.stores) if solved is not None and solved.coordinated else INT64_SAFE,
         )
         for t in range(horizon.intervals)
     ]

@@ -75,6 +75,7 @@ class Dispatch:
         bound_nano: No plans cost less. [nano-currency]
         price: Prices that prove the bound. [micro-currency/kWh]
         no_discharge: Intervals in which no battery discharges, by the rule for prices below 0.
+        no_charge: Intervals in which none charges, by the same rule.
         rounds: Rounds of the coordination; 0 where one program was solved.
         complete: Whether the gap asked for was reached before rounding.
     """
@@ -84,6 +85,7 @@ class Dispatch:
     bound_nano: float
     price: FloatArray
     no_discharge: BoolArray
+    no_charge: BoolArray
     rounds: int
     complete: bool
 
@@ -103,12 +105,16 @@ def dispatch(
 ) -> Dispatch:
     """Plan many batteries at the least cost of a community, its future known.
 
+    No battery charges and discharges at once. Where prices are so low that it would pay, batteries only charge in
+    intervals in which the community has a surplus without them, and only discharge in those in which it has a need.
+
     Args:
         community: What it needs, and prices.
         stores: At least one battery; rows are theirs to name.
         gap: Largest difference between cost and bound before rounding, as a share of the cost.
         limit_s: Seconds after which the best plans so far are taken.
-        many: Batteries from which they are coordinated by prices; fewer are planned in one program.
+        many: Batteries from which they are coordinated by prices; fewer are planned in one program, unless a
+            price is below 0.
 
     Raises:
         Unreachable: Batteries cannot reach their final contents.
@@ -116,18 +122,21 @@ def dispatch(
     """
     horizon = horizon_of(community, stores)
     refuse_unreachable(horizon)
-    if len(stores) >= many:
-        done = coordinate(horizon, Aim(gap, float(community.worth_nano), limit_s=limit_s))
-        stopped, price, rounds, complete = done.no_discharge, done.price, done.rounds, done.complete
-        planned = taken_wh(batteries_of(stores, horizon.intervals, stopped), done.change)
+    if len(stores) >= many or horizon.price_range[0] < -1:
+        worth, needs = float(community.worth_nano), community.net_wh > 0
+        done = coordinate(horizon, Aim(gap, worth, limit_s=limit_s, needs=needs))
+        price, rounds, complete = done.price, done.rounds, done.complete
+        ways = done.no_discharge, done.no_charge
+        planned = taken_wh(batteries_of(stores, horizon.intervals, *ways), done.change)
     else:
         solved = searched(horizon, Limits(horizon.price_range, limit_s))
         best = solved.found.best
-        stopped, price, rounds, complete = solved.no_discharge, -best.row_price[: horizon.intervals], 0, True
+        price, rounds, complete = -best.row_price[: horizon.intervals], 0, True
+        ways = solved.no_discharge, np.zeros_like(solved.no_discharge)
         planned = planned_of(horizon, solved.model, best.x)[2]
-    taken = whole_stores(horizon, planned, stopped)
-    bound = lower_bound_nano(horizon, price, stopped, rounded=True) + community.worth_nano
-    return Dispatch(taken, total_nano(community, stores, taken), bound, price, stopped, rounds, complete)
+    taken = whole_stores(horizon, planned, *ways)
+    bound = lower_bound_nano(horizon, price, *ways, rounded=True) + community.worth_nano
+    return Dispatch(taken, total_nano(community, stores, taken), bound, price, *ways, rounds, complete)
 
 
 def total_nano(community: Community, stores: tuple[Store, ...], taken_wh: IntArray) -> int:
@@ -160,7 +169,8 @@ def check_dispatch(community: Community, stores: tuple[Store, ...], found: Dispa
         InfeasibleClearing: A power, content, cost, or the bound does not hold.
     """
     horizon, taken = horizon_of(community, stores), found.taken_wh
-    fleet = batteries_of(stores, horizon.intervals, found.no_discharge, rounded=True)
+    ways = found.no_discharge, found.no_charge
+    fleet = batteries_of(stores, horizon.intervals, *ways, rounded=True)
     if taken.shape != fleet.charge_wh.shape or found.price.shape != (horizon.intervals,):
         raise InfeasibleClearing("plans or prices have another shape than batteries and intervals")
     if (taken > fleet.charge_wh).any() or (-taken > fleet.discharge_wh).any():
@@ -176,7 +186,7 @@ def check_dispatch(community: Community, stores: tuple[Store, ...], found: Dispa
         raise InfeasibleClearing("the plans have another cost than is stated")
     if not np.isfinite(found.price).all():
         raise InfeasibleClearing("a price is not a number")
-    bound = lower_bound_nano(horizon, found.price, found.no_discharge, rounded=True) + community.worth_nano
+    bound = lower_bound_nano(horizon, found.price, *ways, rounded=True) + community.worth_nano
     if bound < found.bound_nano - 1e-9 * (1 + abs(community.worth_nano)):
         raise InfeasibleClearing(
             f"the prices prove a cost of at least {bound:.0f} nano, not {found.bound_nano:.0f}"

@@ -36,17 +36,26 @@ class Aim(NamedTuple):
 
     Args:
         gap: Largest difference between cost and bound, as a share of the cost.
+        unsettled_nano: What orders and storages together may gain by other plans at the prices of the mix. [nano]
         worth_nano: The cost is this less the welfare: 0 in a market, elsewhere what load and surplus count as. [nano]
         groups: Groups of batteries.
         smoothing: Weight of the prices of the best bound in those that are tried next.
         limit_s: Seconds after which the best mix so far is taken.
+        needs: Intervals that become ones without charging, where others become ones without discharging, by the rule
+            for prices below 0; none where None.
     """
 
     gap: float = 3e-4
     worth_nano: float = 0.0
+    unsettled_nano: float = np.inf
     groups: int = 10
     smoothing: float = 0.95
     limit_s: float = np.inf
+    needs: BoolArray | None = None
+
+    def is_met(self, cost_nano: float, bound_nano: float) -> bool:
+        """Whether a cost is near enough to its bound."""
+        return cost_nano - bound_nano <= self.gap * abs(self.worth_nano + cost_nano)
 
 
 class Coordinated(NamedTuple):
@@ -55,18 +64,22 @@ class Coordinated(NamedTuple):
     Args:
         change: What each battery's content changes by, shape (batteries, intervals). [Wh]
         price: Prices of the best bound. [micro-currency/kWh]
+        mixed_price: Prices of the mix, at which its simple orders want nothing else. [micro-currency/kWh]
         cost_nano: Of orders and batteries, recomputed from the plans: minus the welfare. [nano-currency]
         bound_nano: No plans cost less. [nano-currency]
         no_discharge: Intervals in which no battery discharges, by the rule for prices below 0.
+        no_charge: Intervals in which none charges, by the same rule.
         rounds: Rounds that were done in all.
         complete: Whether the gap was reached.
     """
 
     change: FloatArray
     price: FloatArray
+    mixed_price: FloatArray
     cost_nano: float
     bound_nano: float
     no_discharge: BoolArray
+    no_charge: BoolArray
     rounds: int
     complete: bool
 
@@ -75,7 +88,8 @@ def coordinate(horizon: Horizon, aim: Aim, start: FloatArray | None = None) -> C
     """Plan the storages of a horizon that has simple orders and at least one storage, and nothing else.
 
     Where a price is so low that a battery would gain by charging and discharging at once, energy would be burnt; such
-    an interval becomes one in which no battery discharges, and the coordination goes on from its prices.
+    an interval becomes one in which no battery discharges, or charges (`Aim.needs`), and the coordination goes on from
+    its prices.
 
     Args:
         horizon: Its orders.
@@ -89,9 +103,10 @@ def coordinate(horizon: Horizon, aim: Aim, start: FloatArray | None = None) -> C
     steps, clock, order = steps_of(horizon), Clock(aim.limit_s), _by_kind(horizon.stores)
     stores = tuple(horizon.stores[i] for i in order.tolist())
     stopped = np.zeros(horizon.intervals, dtype=np.bool_)
+    needs = np.zeros_like(stopped) if aim.needs is None else aim.needs
     price, rounds = start_prices(horizon) if start is None else start, 0
     while True:
-        fleet = batteries_of(stores, horizon.intervals, stopped)
+        fleet = batteries_of(stores, horizon.intervals, stopped & ~needs, stopped & needs)
         found = _Rounds(steps, fleet, horizon.price_range, aim, clock, rounds).run(price)
         price, rounds = found.price, found.rounds
         burnt = found.mix.spare_wh > TOLERANCE_WH
@@ -106,12 +121,18 @@ def coordinate(horizon: Horizon, aim: Aim, start: FloatArray | None = None) -> C
     cost = steps.cost_nano(taken_wh(fleet, change).sum(axis=0)) + float(own_cost_nano(fleet, change).sum())
     back = np.empty_like(change)
     back[order] = change
-    complete = cost - found.bound_nano <= aim.gap * abs(aim.worth_nano + cost)
-    return Coordinated(back, price, cost, found.bound_nano, stopped, rounds, complete)
+    complete = aim.is_met(cost, found.bound_nano)
+    ways = stopped & ~needs, stopped & needs
+    return Coordinated(back, price, found.mix.price, cost, found.bound_nano, *ways, rounds, complete)
 
 
 def lower_bound_nano(
-    horizon: Horizon, price: FloatArray, no_discharge: BoolArray, *, rounded: bool = False
+    horizon: Horizon,
+    price: FloatArray,
+    no_discharge: BoolArray,
+    no_charge: BoolArray | None = None,
+    *,
+    rounded: bool = False,
 ) -> float:
     """No plans of the storages of a horizon cost less, whatever the prices are; numpy alone. [nano-currency]
 
@@ -122,9 +143,10 @@ def lower_bound_nano(
         horizon: Simple orders and at least one storage.
         price: By interval. [micro-currency/kWh]
         no_discharge: Intervals in which no storage discharges.
+        no_charge: Intervals in which none charges; none where None.
         rounded: Whether final contents may be short by what one Wh out takes, as those of plans in whole Wh.
     """
-    fleet = batteries_of(horizon.stores, horizon.intervals, no_discharge, rounded=rounded)
+    fleet = batteries_of(horizon.stores, horizon.intervals, no_discharge, no_charge, rounded=rounded)
     price = np.maximum(price, lowest_prices(fleet))
     change = best_change(fleet, price)
     return bound_nano(steps_of(horizon), price, taken_wh(fleet, change), own_cost_nano(fleet, change))
@@ -163,7 +185,7 @@ def _by_kind(stores: tuple[Store, ...]) -> IntArray:
 
 
 class _Rounds:
-    """Rounds of a coordination with the same intervals without discharging."""
+    """Rounds of a coordination with the same intervals that go one way only."""
 
     def __init__(
         self,
@@ -189,26 +211,36 @@ class _Rounds:
 
     def run(self, price: FloatArray) -> _Rounds:
         """Ask and mix until the gap is closed or the time is up."""
-        share, closed = self._aim.smoothing, False
-        while not (closed or self._clock.is_up or len(self._plans) >= MOST_ROUNDS):
+        share = self._aim.smoothing
+        while True:
             self._ask(np.clip(price, self._lowest, self._highest))
             self.mix = self._master.mix()
             self.rounds += 1
             self._tell()
-            gap_nano = self.mix.cost_nano - self.bound_nano
-            closed = gap_nano <= self._aim.gap * abs(self._aim.worth_nano + self.mix.cost_nano)
-            price = share * self.price + (1 - share) * self.mix.price
-        return self
+            closed = self._aim.is_met(self.mix.cost_nano, self.bound_nano)
+            if (closed and self._is_settled()) or self._clock.is_up or len(self._plans) >= MOST_ROUNDS:
+                return self
+            price = self.mix.price if closed else share * self.price + (1 - share) * self.mix.price
 
     def _ask(self, price: FloatArray) -> None:
         """The best plans at these prices: a bound, and one more plan of each group."""
-        change = best_change(self._fleet, price)
-        taken, cost = taken_wh(self._fleet, change), own_cost_nano(self._fleet, change)
-        bound = bound_nano(self._steps, price, taken, cost)
+        change, taken, cost, bound = self._best(price)
         if bound > self.bound_nano:
             self.bound_nano, self.price = bound, price
         self._plans.append(change)
         self._master.add(np.add.reduceat(taken, self._first, axis=0), np.add.reduceat(cost, self._first))
+
+    def _is_settled(self) -> bool:
+        """Whether nobody would gain much by another plan at the prices of the mix."""
+        if np.isinf(self._aim.unsettled_nano):
+            return True
+        return self.mix.cost_nano - self._best(self.mix.price)[3] <= self._aim.unsettled_nano
+
+    def _best(self, price: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+        """What is best for all batteries at prices: changes, what they take, their cost, and the bound that proves."""
+        change = best_change(self._fleet, price)
+        taken, cost = taken_wh(self._fleet, change), own_cost_nano(self._fleet, change)
+        return change, taken, cost, bound_nano(self._steps, price, taken, cost)
 
     def mixed(self) -> FloatArray:
         """The mean of each battery's plans with the weights of its group, on the side of the store. [Wh]

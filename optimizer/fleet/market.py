@@ -31,13 +31,17 @@ def coordinated(horizon: Horizon, limit_s: float) -> tuple[HorizonModel, Found, 
         Infeasible: Storages cannot reach their final contents with what the orders trade.
         SolverFailed: The solver gave no answer, or the time was too short to find plans that balance.
     """
-    done = coordinate(horizon, Aim(limit_s=limit_s))
+    # A quarter of what rounding may cost, so that both together stay within what a clearing may be off.
+    places = sum(store.terms.last - store.terms.first + 1 for store in horizon.stores)
+    unsettled = max(1.0, places * (horizon.price_range[1] - horizon.price_range[0]) / 2)
+    done = coordinate(horizon, Aim(unsettled_nano=unsettled, limit_s=limit_s))
     model = compiled(horizon, horizon.price_range, done.no_discharge)
     x, row_price = _answer(horizon, model, done), _row_prices(horizon, done)
     space = space_of(horizon, model, horizon.price_range)
     nothing = np.zeros(0, dtype=np.bool_)
     bound = max(space.bound(row_price, Region(nothing, nothing)), -done.cost_nano)
-    best = Supported(nothing, x, row_price, -done.cost_nano)
+    market = np.concatenate((-done.mixed_price, row_price[horizon.intervals :]))
+    best = Supported(nothing, x, market, -done.cost_nano)
     return model, Found(best, bound, bound, done.complete, [ProofNode(row_price)], done.rounds), done
 
 

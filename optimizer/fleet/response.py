@@ -58,7 +58,12 @@ class Targets(NamedTuple):
 
 
 def batteries_of(
-    stores: tuple[Store, ...], intervals: int, no_discharge: BoolArray, *, rounded: bool = False
+    stores: tuple[Store, ...],
+    intervals: int,
+    no_discharge: BoolArray,
+    no_charge: BoolArray | None = None,
+    *,
+    rounded: bool = False,
 ) -> Batteries:
     """Storages of a horizon as columns.
 
@@ -66,6 +71,7 @@ def batteries_of(
         stores: At least one.
         intervals: Of the horizon.
         no_discharge: Intervals in which none of them discharges.
+        no_charge: Intervals in which none charges; none where None.
         rounded: Whether final contents may be short by what one Wh out takes: see `market.schedule`.
     """
     terms = [store.terms for store in stores]
@@ -80,7 +86,7 @@ def batteries_of(
     if rounded:
         final = np.maximum(0.0, final - PPM / column("discharge_ppm"))
     return Batteries(
-        there * column("charge_wh")[:, None],
+        (there if no_charge is None else there & ~no_charge) * column("charge_wh")[:, None],
         (there & ~no_discharge) * column("discharge_wh")[:, None],
         column("capacity_wh"),
         column("initial_wh"),
@@ -96,7 +102,8 @@ def best_response(fleet: Batteries, price: FloatArray) -> tuple[FloatArray, Floa
     """Energy into and out of each battery that is best for it at these prices.
 
     That needs charging to cost at least what discharging brings (`lowest_prices`), so the intervals where it does
-    not must be ones without discharging. Where several plans are equally good a battery moves as little as it can.
+    not must be ones without the one or the other. Where several plans are equally good a battery moves as little as
+    it can.
 
     Args:
         fleet: The batteries. Their least contents can be reached.
@@ -117,7 +124,7 @@ def best_change(fleet: Batteries, price: FloatArray) -> FloatArray:
         if (compiled := compiled_change()) is not None:
             found: FloatArray = compiled(*fleet, price)
             return found
-    return _followed(fleet, targets(fleet, price))
+    return followed(fleet, targets(fleet, price))
 
 
 def targets(fleet: Batteries, price: FloatArray) -> Targets:
@@ -147,7 +154,7 @@ def targets(fleet: Batteries, price: FloatArray) -> Targets:
     return Targets(found.up_to.T, found.down_to.T)
 
 
-def _followed(fleet: Batteries, target: Targets) -> FloatArray:
+def followed(fleet: Batteries, target: Targets) -> FloatArray:
     """What the contents change by when each interval goes as far towards its targets as power allows. [Wh]"""
     more, less = fleet.charge_wh * fleet.charge[:, None], fleet.discharge_wh / fleet.discharge[:, None]
     content, change = fleet.initial_wh.copy(), np.empty_like(fleet.charge_wh)
