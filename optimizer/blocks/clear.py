@@ -15,15 +15,16 @@ from market.horizon import Horizon, problems_of, read_horizon
 from market.orders import NONE
 from market.rules import MarketRules
 from market.schedule import check_schedule, losses_nano, moved_nano, rounding_nano, values_nano
-from market.units import PPM, BoolArray, IntArray, largest_remainder
+from market.units import INT64_SAFE, PPM, BoolArray, IntArray, largest_remainder
 from optimizer.blocks.infeasible import Unreachable, culprits, refuse_unreachable
 from optimizer.blocks.prices import best_flow, nearest_prices
 from optimizer.blocks.proof import ProofNode, SearchedGap, proven_bound
 from optimizer.blocks.region import Space, space_of
 from optimizer.blocks.search import Found, Search
-from optimizer.blocks.storage import batteries_of, best_response, surplus
 from optimizer.blocks.whole import Market, Schedule, clear_interval, whole_schedule
 from optimizer.errors import Infeasible, SolverFailed
+from optimizer.fleet.market import coordinated, is_for_many
+from optimizer.fleet.response import batteries_of, best_response, surplus
 from optimizer.models.multi_interval import HorizonModel, compiled
 
 AT_ONCE_WH = 1e-3
@@ -43,11 +44,19 @@ class Limits(NamedTuple):
 
 
 class Solved(NamedTuple):
-    """The answer of the search before rounding."""
+    """The answer of the search before rounding.
+
+    Args:
+        model: The program.
+        found: Its answer and proof.
+        no_discharge: Intervals in which storages do not discharge.
+        coordinated: Whether many storages were coordinated by prices; these then are the prices of the market.
+    """
 
     model: HorizonModel
     found: Found
     no_discharge: BoolArray
+    coordinated: bool = False
 
 
 def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Clearing:
@@ -86,6 +95,7 @@ def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Cleari
             book.sequence,
             limits.price_range,
             rules,
+            len(horizon.stores) if solved is not None and solved.coordinated else INT64_SAFE,
         )
         for t in range(horizon.intervals)
     ]
@@ -95,7 +105,7 @@ def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Cleari
 
 
 def solve(horizon: Horizon, limits: Limits) -> Solved:
-    """Search for the best clearing; intervals in which a storage would do both at once become ones without discharging.
+    """Search for the best clearing, or coordinate many storages by prices where there is nothing to search.
 
     Raises:
         Unreachable: Storages cannot reach their final contents.
@@ -103,6 +113,17 @@ def solve(horizon: Horizon, limits: Limits) -> Solved:
         SolverFailed: The solver gave no answer.
     """
     refuse_unreachable(horizon)
+    if not is_for_many(horizon):
+        return searched(horizon, limits)
+    model, found, done = coordinated(horizon, limits.time_limit_s)
+    return Solved(model, found, done.no_discharge, coordinated=True)
+
+
+def searched(horizon: Horizon, limits: Limits) -> Solved:
+    """As `solve`, by one linear program, or a tree of them, whatever there is in the horizon.
+
+    Intervals in which a storage would do both at once become ones without discharging.
+    """
     stopped = np.zeros(horizon.intervals, dtype=np.bool_)
     while True:
         model = compiled(horizon, limits.price_range, stopped)
@@ -231,6 +252,9 @@ def _prices(horizon: Horizon, solved: Solved | None, markets: list[Market], rule
         np.array(column, dtype=np.int64) for column in zip(*((m.lo, m.hi) for m in markets), strict=True)
     )
     best = solved.found.best
+    if solved.coordinated:
+        at: IntArray = np.clip(np.rint(-best.row_price[: horizon.intervals]).astype(np.int64), lo, hi)
+        return at
     near = nearest_prices(
         horizon,
         solved.model,

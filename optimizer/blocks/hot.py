@@ -16,6 +16,10 @@ LARGE = 5_000
 """Columns from which a solve may take long enough for somebody to want it to stop."""
 
 
+PRIMAL = 4
+"""How HiGHS numbers the primal simplex."""
+
+
 class Answer(NamedTuple):
     """An optimum: values of columns, dual values of rows, and the welfare. [nano-currency]"""
 
@@ -30,8 +34,20 @@ class HotModel(Session):
     Its answers are not certified here: whoever uses row prices computes the bound that they prove.
     """
 
-    def __init__(self, arrays: CompiledModel) -> None:
+    def __init__(self, arrays: CompiledModel, *, grows: bool = False) -> None:
+        """Load a model.
+
+        Args:
+            arrays: Not changed.
+            grows: Whether columns are added between solves: the last basis then stays feasible for the primal simplex,
+                which goes on from it, where the dual one would have to start with another phase.
+
+        Raises:
+            SolverFailed: HiGHS refuses an option or the model.
+        """
         super().__init__(arrays, interruptible=len(arrays.cost) >= LARGE)
+        if grows:
+            self._require(self._highs.setOptionValue("simplex_strategy", PRIMAL), "the primal simplex")
         self.solves = 0
 
     def solve(self, columns: IndexArray, lower: FloatArray, upper: FloatArray) -> Answer | None:

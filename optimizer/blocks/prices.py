@@ -8,8 +8,8 @@ from market.auctions.nearest import NotFound, nearest
 from market.horizon import Horizon
 from market.orders import NONE, Flexible
 from market.units import PPM, BoolArray, FloatArray, IntArray
-from optimizer.blocks.storage import batteries_of, best_response, surplus
 from optimizer.blocks.whole import planned_of
+from optimizer.fleet.response import batteries_of, best_response, surplus
 from optimizer.models.multi_interval import HorizonModel
 
 ROUNDS = 200

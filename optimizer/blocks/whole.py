@@ -70,6 +70,24 @@ def whole_schedule(horizon: Horizon, model: HorizonModel, x: FloatArray, no_disc
     return Schedule(lump, flow, store)
 
 
+def whole_stores(
+    horizon: Horizon, planned_wh: FloatArray, no_discharge: BoolArray, no_charge: BoolArray
+) -> IntArray:
+    """As `whole_schedule`, of a horizon whose storages alone are planned.
+
+    Args:
+        horizon: With storages, and without lumps and flows.
+        planned_wh: Into each storage, out of it negative, shape (storages, intervals). [Wh]
+        no_discharge: Intervals in which storages do not discharge.
+        no_charge: Intervals in which they do not charge.
+    """
+    nothing = np.zeros((0, horizon.intervals))
+    moving = _Moving(horizon, nothing, nothing, planned_wh, no_discharge, no_charge)
+    total = planned_wh.sum(axis=0).tolist()
+    moved = np.array([moving.step(t, total[t]) for t in range(horizon.intervals)], dtype=np.int64)
+    return moved.reshape(horizon.intervals, -1).T
+
+
 class _Moving:
     """Partial lumps, flows and storages, interval by interval."""
 
@@ -80,11 +98,13 @@ class _Moving:
         flow: FloatArray,
         store: FloatArray,
         no_discharge: BoolArray,
+        no_charge: BoolArray | None = None,
     ) -> None:
         self._lump, self._flow_plan = lump, np.cumsum(flow, axis=1)
         self._flow_done = np.zeros(len(flow), dtype=np.int64)
         self._accepted = (np.abs(flow).sum(axis=1) > NOISE).astype(np.int64)
         self._flows, self._no_discharge = horizon.flows, no_discharge
+        self._no_charge = np.zeros_like(no_discharge) if no_charge is None else no_charge
         self._power = np.array([one.terms.power_wh for one in horizon.flows], dtype=np.int64)
         self._energy = np.array([one.energy_wh for one in horizon.flows], dtype=np.int64)
         self._least = np.array([one.terms.least_wh for one in horizon.flows], dtype=np.int64)
@@ -106,7 +126,9 @@ class _Moving:
         left = np.minimum(self._power, self._energy - self._side * self._flow_done) * there
         owed = np.minimum(np.maximum(self._owed(t), 0), left) * there
         flow_least, flow_most = np.where(self._side > 0, owed, -left), np.where(self._side > 0, left, -owed)
-        store, store_least, store_most = self._tank.wanted(t, bool(self._no_discharge[t]))
+        store, store_least, store_most = self._tank.wanted(
+            t, bool(self._no_discharge[t]), bool(self._no_charge[t])
+        )
         wanted = np.concatenate((lump, flow, store))
         least = np.concatenate((np.floor(lump + NOISE).astype(np.int64), flow_least, store_least))
         most = np.concatenate((np.ceil(lump - NOISE).astype(np.int64), flow_most, store_most))
@@ -171,7 +193,7 @@ class _Tanks:
         stored = np.maximum(plan, 0) * rate_in[:, None] + np.minimum(plan, 0) / rate_out[:, None]
         self._plan = np.cumsum(stored, axis=1) + initial[:, None]
 
-    def wanted(self, t: int, no_discharge: bool) -> tuple[FloatArray, IntArray, IntArray]:
+    def wanted(self, t: int, no_discharge: bool, no_charge: bool) -> tuple[FloatArray, IntArray, IntArray]:
         """What each storage would take to reach its planned content, and the least and most that it can take. [Wh]"""
         if not len(self._terms):
             nothing = np.zeros(0, dtype=np.int64)
@@ -180,14 +202,18 @@ class _Tanks:
         off = self._plan[:, t] - (self._content / self._wh).astype(np.float64)
         wanted = np.where(off > 0, off / self._rate_in, off * self._rate_out)
         room = ((self._full - self._content) // self._into).astype(np.int64)
-        least_content = np.where(self._last == t, self._final, 0)
+        # From what is left in it the final content must be within reach.
+        later = np.maximum(self._last - t, 0) * self._charge
+        least_content = np.maximum(self._final - later * self._into, 0)
         spare = self._content - least_content
         most = np.minimum(self._charge, room) * there
         least = -np.minimum(self._discharge, np.maximum(spare // self._out, 0).astype(np.int64)) * there
         if no_discharge:
             least = np.zeros_like(least)
+        if no_charge:
+            most = np.zeros_like(most)
         short = (spare < 0) & there
-        if short.any():  # at the end, what is missing must come in
+        if short.any():  # near the end, what is missing must come in
             needed = (-(spare // self._into)).astype(np.int64)
             least = np.where(short, np.minimum(needed, most), least)
         return wanted * there, least, most
@@ -223,6 +249,7 @@ def clear_interval(
     sequence: IntArray,
     price_range: tuple[int, int],
     rules: MarketRules,
+    most_moved_wh: int = INT64_SAFE,
 ) -> Market:
     """Accept simple orders of an interval so that they sell what the others buy net.
 
@@ -237,6 +264,7 @@ def clear_interval(
         sequence: Order of arrival of each row of the book.
         price_range: Lowest and highest price of the market.
         rules: Uses `rationing` and `seed`.
+        most_moved_wh: What rounding can have moved; where more is moved, the simple orders alone say the prices. [Wh]
     """
     simple = horizon.simple
     first, end = np.searchsorted(simple.interval, (t, t + 1))
@@ -251,6 +279,7 @@ def clear_interval(
         low = int(curve[limit.searchsorted(supporting - 1e-3, "left")]) - bids
         high = int(curve[limit.searchsorted(supporting + 1e-3, "right")]) - bids
         served = min(max(net_wh, low), high)
+        served = net_wh if abs(served - net_wh) > most_moved_wh else served
     demand = bids + served
     lo = int(limit[curve[1:].searchsorted(demand, "left")]) if demand > 0 else -INT64_SAFE
     hi = int(limit[curve[1:].searchsorted(demand, "right")]) if demand < curve[-1] else INT64_SAFE

@@ -22,7 +22,7 @@ from optimizer.blocks.clear import Limits, solve
 from optimizer.blocks.hot import HotModel
 from optimizer.blocks.infeasible import Unreachable
 from optimizer.blocks.prices import project
-from optimizer.blocks.storage import batteries_of, best_response, surplus
+from optimizer.fleet.response import batteries_of, best_response, surplus
 from optimizer.mechanisms.multi_interval import check, clear, price_range_of
 from optimizer.models.multi_interval import build, compiled
 from optimizer.solver.builder import ModelBuilder
@@ -228,9 +228,9 @@ def _alone(fleet: Any, i: int, price: FloatArray) -> float:
     into = model.variables("in", steps, 0.0, fleet.charge_wh[i], price - fleet.left[i] * fleet.charge[i])
     cost = fleet.wear[i] - price + fleet.left[i] / fleet.discharge[i]
     out = model.variables("out", steps, 0.0, fleet.discharge_wh[i], cost)
-    least, start = np.zeros((2, steps))
-    least[-1], start[0] = fleet.final_wh[i], fleet.initial_wh[i]
-    content = model.variables("content", steps, least, float(fleet.capacity_wh[i]))
+    start = np.zeros(steps)
+    start[0] = fleet.initial_wh[i]
+    content = model.variables("content", steps, fleet.least_wh[i], float(fleet.capacity_wh[i]))
     before = np.concatenate(([-1], content[:-1])).astype(np.int32)
     terms = [(content, 1.0), (into, -fleet.charge[i]), (out, 1 / fleet.discharge[i]), (before, -1.0)]
     model.constraints("stored", terms, start, start)

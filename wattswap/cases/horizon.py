@@ -305,6 +305,15 @@ def _storage(read: CaseReader, order: Any, where: str, case: _Case) -> _Given:
     return found
 
 
+def read_storage(
+    read: CaseReader, order: Any, where: str, periods: int, minutes: int
+) -> tuple[Any, int, Storage]:
+    """Read a storage as a horizon has them: its id, the value of a kWh left in it, and its terms."""
+    found = _storage(read, order, where, _Case(periods, minutes))
+    assert isinstance(found.terms, Storage)
+    return found.id, found.limit, found.terms
+
+
 def _check_ids(read: CaseReader, orders: list[_Given]) -> None:
     place: dict[str, str] = {}
     for one in orders:

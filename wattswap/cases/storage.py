@@ -1,4 +1,4 @@
-"""The best plan of a battery that a community has in common: cases of `wattswap clear` with a storage."""
+"""The best plan of a battery that a community has in common, or of many: cases of `wattswap clear` with storage."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from optimizer.storage.plan import Planner
 from optimizer.storage.prices import lower_bound_nano, values_of
 from optimizer.storage.store import Demand, Store
 from optimizer.storage.whole import whole
+from wattswap.cases.demand import read_demand, read_minutes
+from wattswap.cases.storages import clear_storages
 from wattswap.inputs.collector import CaseReader
 
-DEFAULT_MINUTES = 60
 _KEYS = {"load_kwh", "generation_kwh", "retail_price", "feed_in_tariff", "storage"}
 _STORAGE = {"energy_kwh", "power_kw", "charge_efficiency", "discharge_efficiency", "initial_kwh"}
-_DAY_MINUTES = 1_440
 _EFFICIENCIES = ("charge_efficiency", "discharge_efficiency")
 
 
@@ -30,7 +30,8 @@ def clear_storage(case: Mapping[str, Any], name: str) -> dict[str, Any]:
 
     Args:
         case: {"load_kwh", "generation_kwh", "retail_price", "feed_in_tariff", "storage"}, and optionally "params"
-            with "interval_minutes" (60), by which power becomes energy. Prices are lists or one number. Not changed.
+            with "interval_minutes" (60), by which power becomes energy. Prices are lists or one number. With
+            "storages" in the place of "storage": see `wattswap.cases.storages`. Not changed.
         name: "community_storage".
 
     Returns:
@@ -41,20 +42,12 @@ def clear_storage(case: Mapping[str, Any], name: str) -> dict[str, Any]:
     Raises:
         InvalidCase: Lists everything that is wrong with the case.
     """
+    if isinstance(case, Mapping) and "storages" in case:
+        return {"mechanism": name, **clear_storages(case)}
     read = CaseReader()
     top = read.mapping(case, "case", _KEYS, {"params"})
-    load, generation = (
-        [read.energy_wh(x, f"{key}[{t}]") for t, x in enumerate(read.items(top.get(key, []), key))]
-        for key in ("load_kwh", "generation_kwh")
-    )
-    if not load and isinstance(top.get("load_kwh"), list | tuple):
-        read.note("load_kwh", "has no intervals", "give at least one")
-    if len(load) != len(generation):
-        read.note("generation_kwh", f"has {len(generation)} intervals, load_kwh {len(load)}", "give as many")
-    retail, feed_in = (
-        _prices(read, top.get(key, 0), key, len(load)) for key in ("retail_price", "feed_in_tariff")
-    )
-    minutes = _minutes(read, top.get("params", {}))
+    load, generation, retail, feed_in = read_demand(read, top)
+    minutes = read_minutes(read, read.mapping(top.get("params", {}), "params", set(), {"interval_minutes"}))
     store = _storage(read, top.get("storage", dict.fromkeys(_STORAGE, 1)), minutes)
     largest = max(map(abs, (*retail, *feed_in, 0)))
     if (sum(load) + sum(generation) + store.power_wh * len(load)) * largest >= INT64_SAFE:
@@ -90,27 +83,6 @@ def _result(demand: Demand, store: Store) -> dict[str, Any]:
             "stored_value_per_kwh": (values.stored / 1e6).tolist(),
         },
     }
-
-
-def _prices(read: CaseReader, value: Any, where: str, count: int) -> list[int]:
-    """Read one price for all intervals, or a list of one an interval."""
-    if not isinstance(value, list | tuple):
-        return [read.micro(value, where)] * count
-    if len(value) != count:
-        read.note(
-            where, f"has {len(value)} prices for {count} intervals", "give one for each, or a single price"
-        )
-        return [0] * count
-    return [read.micro(x, f"{where}[{t}]") for t, x in enumerate(value)]
-
-
-def _minutes(read: CaseReader, value: Any) -> int:
-    params = read.mapping(value, "params", set(), {"interval_minutes"})
-    wrong_before = len(read.problems)
-    minutes = read.whole(params.get("interval_minutes", DEFAULT_MINUTES), "params.interval_minutes")
-    if len(read.problems) == wrong_before and not 1 <= minutes <= _DAY_MINUTES:
-        read.note("params.interval_minutes", f"is {minutes}", f"give 1 to {_DAY_MINUTES}")
-    return min(max(minutes, 1), _DAY_MINUTES)
 
 
 def _storage(read: CaseReader, value: Any, minutes: int) -> Store:

@@ -1,0 +1,1 @@
+"""Hundreds to thousands of batteries in one horizon: each answers prices exactly, and prices coordinate them."""
