@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,19 @@ def test_contents_out_of_reach_are_infeasible_with_a_reason() -> None:
     result = clear(case)
     assert result["status"] == "infeasible"
     assert "ben" in result["reason"]
+
+
+@pytest.mark.parametrize("many", [1, 300])
+def test_a_limit_that_leaves_too_little_for_the_contents_is_infeasible(
+    many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wattswap.cases.storages.dispatch", partial(community.dispatch, many=many))
+    case = with_params(import_limit_kw=0, shed_price=3)
+    case["generation_kwh"] = [0, 0, 0, 0]
+    case["storages"][0]["final_kwh"] = 1
+    result = clear(case)
+    assert result["status"] == "infeasible"
+    assert "anna" in result["reason"]
 
 
 def test_all_mistakes_are_told_at_once() -> None:
