@@ -115,7 +115,10 @@ def solve(horizon: Horizon, limits: Limits) -> Solved:
     refuse_unreachable(horizon)
     if not is_for_many(horizon):
         return searched(horizon, limits)
-    model, found, done = coordinated(horizon, limits.time_limit_s)
+    try:
+        model, found, done = coordinated(horizon, limits.time_limit_s)
+    except Infeasible:
+        return searched(horizon, limits)  # which says which storages make it so
     return Solved(model, found, done.no_discharge, coordinated=True)
 
 

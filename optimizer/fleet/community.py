@@ -14,6 +14,7 @@ from market.units import PPM, BoolArray, FloatArray, IntArray
 from optimizer.blocks.clear import Limits, searched
 from optimizer.blocks.infeasible import refuse_unreachable
 from optimizer.blocks.whole import planned_of, whole_stores
+from optimizer.errors import Infeasible
 from optimizer.fleet.coordinate import Aim, coordinate, lower_bound_nano, taken_wh
 from optimizer.fleet.market import MANY
 from optimizer.fleet.response import batteries_of
@@ -122,9 +123,14 @@ def dispatch(
     """
     horizon = horizon_of(community, stores)
     refuse_unreachable(horizon)
+    done = None
     if len(stores) >= many or horizon.price_range[0] < -1:
         worth, needs = float(community.worth_nano), community.net_wh > 0
-        done = coordinate(horizon, Aim(gap, worth, limit_s=limit_s, needs=needs))
+        try:
+            done = coordinate(horizon, Aim(gap, worth, limit_s=limit_s, needs=needs))
+        except Infeasible:
+            done = None  # the one program says which batteries make it so
+    if done is not None:
         price, rounds, complete = done.price, done.rounds, done.complete
         ways = done.no_discharge, done.no_charge
         planned = taken_wh(batteries_of(stores, horizon.intervals, *ways), done.change)

@@ -26,6 +26,8 @@ TOLERANCE_WH = 1e-3
 """Less energy than this from or to nowhere is none. [Wh]"""
 TELL_EVERY_S = 2.0
 MOST_ROUNDS = 2_000
+KEPT_BYTES = 1 << 28
+"""Plans that are kept; those beyond it are computed again from their prices when they are mixed. [bytes]"""
 NOWHERE = "storages cannot keep to their contents with the energy that simple orders buy and sell"
 NOTHING = Mix(np.inf, np.zeros(0), np.zeros((0, 0)), np.zeros(0), np.zeros(0))
 """Before the first round."""
@@ -205,7 +207,8 @@ class _Rounds:
         self.may_stop = floor >= lowest - span
         unit_wh = max(1.0, float(fleet.charge_wh.max(axis=1, initial=0.0).sum()) / groups)
         self._master = Master(steps, groups, self._highest, self._lowest, unit_wh)
-        self._plans: list[FloatArray] = []
+        self._asked: list[FloatArray] = []  # prices of each round
+        self._plans: list[FloatArray] = []  # of the first rounds
         self.price, self.bound_nano, self.mix = self._lowest, -np.inf, NOTHING
         self._told_s = 0.0
 
@@ -218,7 +221,7 @@ class _Rounds:
             self.rounds += 1
             self._tell()
             closed = self._aim.is_met(self.mix.cost_nano, self.bound_nano)
-            if (closed and self._is_settled()) or self._clock.is_up or len(self._plans) >= MOST_ROUNDS:
+            if (closed and self._is_settled()) or self._clock.is_up or len(self._asked) >= MOST_ROUNDS:
                 return self
             price = self.mix.price if closed else share * self.price + (1 - share) * self.mix.price
 
@@ -227,7 +230,9 @@ class _Rounds:
         change, taken, cost, bound = self._best(price)
         if bound > self.bound_nano:
             self.bound_nano, self.price = bound, price
-        self._plans.append(change)
+        self._asked.append(price)
+        if change.nbytes * len(self._asked) <= KEPT_BYTES:
+            self._plans.append(change)
         self._master.add(np.add.reduceat(taken, self._first, axis=0), np.add.reduceat(cost, self._first))
 
     def _is_settled(self) -> bool:
@@ -250,9 +255,10 @@ class _Rounds:
         """
         count = len(self._fleet.charge)
         members = np.diff(np.append(self._first, count))
-        change = np.zeros_like(self._plans[0])
-        for plan, weight in zip(self._plans, self.mix.weight, strict=True):
+        change = np.zeros_like(self._fleet.charge_wh)
+        for i, (price, weight) in enumerate(zip(self._asked, self.mix.weight, strict=True)):
             if weight.any():
+                plan = self._plans[i] if i < len(self._plans) else best_change(self._fleet, price)
                 change += np.repeat(weight, members)[:, None] * plan
         return change
 

@@ -109,6 +109,14 @@ def test_the_order_of_batteries_decides_nothing() -> None:
     assert np.array_equal(one.price, other.price)
 
 
+def test_plans_that_are_not_kept_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    community, stores = community_of(6, 50)
+    horizon = horizon_of(community, stores)
+    kept = coordinate(horizon, aim_of(community))
+    monkeypatch.setattr(module, "KEPT_BYTES", 50 * 24 * 8 * 5)
+    assert np.array_equal(coordinate(horizon, aim_of(community)).change, kept.change)
+
+
 def test_batteries_of_one_kind_are_balanced_too() -> None:
     """Every one of them is indifferent at the best prices, and would jump to the same intervals."""
     community, stores = community_of(7, 60)
@@ -266,7 +274,7 @@ def test_time_too_short_to_balance_is_said() -> None:
     scarce = np.where(simple.side < 0, simple.energy_wh // 30, simple.energy_wh)
     poor = replace(horizon, simple=replace(simple, energy_wh=scarce))
     with pytest.raises(SolverFailed, match="no plans that balance"):
-        coordinate(poor, Aim(limit_s=1e-9), np.full(24, -1e9))
+        coordinate(poor, Aim(limit_s=1e-9), np.where(np.arange(24) % 2, 1e9, -1e9))
 
 
 def test_progress_is_told_with_cost_and_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,15 +11,18 @@ from benchmarks.blocks import with_storages
 from market.book import OrderBook
 from market.errors import InfeasibleClearing
 from market.horizon import read_horizon
+from market.orders import Storage
 from market.rules import MarketRules
+from market.units import PPM
 from optimizer.blocks.clear import Limits, searched, solve
+from optimizer.blocks.infeasible import Unreachable
 from optimizer.blocks.proof import SearchedGap
 from optimizer.blocks.region import space_of
 from optimizer.fleet import market
 from optimizer.fleet.coordinate import Aim
 from optimizer.fleet.market import MANY, coordinated, is_for_many
 from optimizer.mechanisms.multi_interval import check, clear, price_range_of
-from tests.kits.horizon_kit import blocks, book_of, hourly, storages
+from tests.kits.horizon_kit import Row, blocks, book_of, hourly, simple, storages
 
 RULES = MarketRules()
 
@@ -85,6 +88,15 @@ def test_a_tampered_clearing_of_many_is_refused() -> None:
     node = replace(proof.nodes[0], row_price=proof.nodes[0].row_price * 1.1)
     with pytest.raises(InfeasibleClearing):
         check(book, replace(clearing, certificate=replace(proof, nodes=[node])), RULES)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_too_little_for_the_final_contents_names_the_storages() -> None:
+    terms = Storage(0, 1, 4_000, 0, 2_000, 4_000, 4_000, PPM, PPM, 0)
+    full = [Row(i, 1, 4_000, 0, terms) for i in range(3)]
+    with pytest.raises(Unreachable) as caught:
+        clear(book_of([simple(9, 0, -1, 1_000, 100_000), *full]), RULES)
+    assert caught.value.rows
 
 
 def test_many_storages_are_coordinated_and_blocks_never_are() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,6 +157,19 @@ def test_contents_out_of_reach_are_infeasible_with_a_reason() -> None:
     assert "ben" in result["reason"]
 
 
+@pytest.mark.parametrize("many", [1, 300])
+def test_a_limit_that_leaves_too_little_for_the_contents_is_infeasible(
+    many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wattswap.cases.storages.dispatch", partial(community.dispatch, many=many))
+    case = with_params(import_limit_kw=0, shed_price=3)
+    case["generation_kwh"] = [0, 0, 0, 0]
+    case["storages"][0]["final_kwh"] = 1
+    result = clear(case)
+    assert result["status"] == "infeasible"
+    assert "anna" in result["reason"]
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     case = with_params(import_limit_kw=2, interval_minutes=0)
     case["feed_in_tariff"] = 0.4
@@ -187,3 +203,26 @@ def test_storage_and_storages_together_are_refused() -> None:
         clear(case)
     with pytest.raises(InvalidCase, match="at least one"):
         clear({**deepcopy(CASE), "storages": []})
+
+
+def test_the_worked_case_of_the_page_is_as_by_hand() -> None:
+    text = (Path(__file__).parents[3] / "docs/how-to/size-a-battery.md").read_text(encoding="utf-8")
+    case = json.loads(text.split("```json storages.json\n")[1].split("```")[0])
+    result = clear(case)
+    anna, ben = result["storages"]
+    assert (sum(anna["charge_kwh"]), sum(ben["charge_kwh"])) == (1.8, 1.25)
+    assert (anna["discharge_kwh"], ben["discharge_kwh"]) == ([0.0, 0.0, 0.8, 1.0], [0.0, 0.0, 0.0, 1.0])
+    assert result["import_kwh"] == [0.0, 0.05, 2.2, 2.0]
+    assert result["cost"] == pytest.approx(0.05 * 0.3 + 2.2 * 0.3 + 2 * 0.5, abs=1e-9)
+    assert result["cost_without_storage"] == pytest.approx(
+        2.2 * 0.3 + 2.2 * 0.5 - 3 * 0.08 + 3 * (1.8 + 0.8), abs=1e-9
+    )
+    shown = text.split("community_storage storages.json")[1]
+    for line in (
+        "1.675\n",
+        "9.32\n",
+        "0.0, 0.05, 2.2, 2.0",
+        "[1.0, 0.25, 0.0, 0.0]",
+        "lower_bound           1.675",
+    ):
+        assert line in shown
