@@ -99,8 +99,8 @@ def settle(
     need, offer = np.maximum(net_wh - traded_wh, 0), np.maximum(traded_wh - net_wh, 0)
     back_in = back_out = np.zeros_like(need)
     if grid is not None:
-        pass_on(outside, prices.main)
         back_in, back_out = returned_wh(need, offer, outside, grid, rank)
+        pass_on(outside, prices.main, int(back_out.sum()))
         need, offer = need - back_in, offer - back_out
     present = np.ones(members, dtype=np.int64) if takes_part is None else takes_part.astype(np.int64)
     if rule.netted and (one := _of_one_retailer(prices, rule)).local_gain_micro_per_kwh >= 0:
@@ -125,12 +125,12 @@ def settle(
     need, offer = need - np.maximum(member[:, LOCAL], 0), offer - np.maximum(-member[:, LOCAL], 0)
     member[:, RETAIL_IMPORT] = need + back_in + both
     member[:, RETAIL_EXPORT] = offer + back_out + both
-    back = back_in + back_out
-    _post_outside(lines, members, traders, prices, back)
+    _post_outside(lines, members, traders, prices, back_in, back_out)
     lines[traders + GRID_OPERATOR, LOSS] = clearing.losses_wh
     _post_surplus(lines, members, traders, surplus_nano, None if grid is None else grid.rent, present, rank)
     lines[traders + MARKET_OPERATOR, IMBALANCE] = -member[:, IMBALANCE].sum()
     lines.flags.writeable = False
+    back = back_in + back_out
     postings = Postings(lines, members, external, back if back.any() else None)
     check_balanced(postings)
     return postings
@@ -170,19 +170,28 @@ def _of_one_retailer(prices: AnyPrices, rule: ImbalanceRule) -> IntervalPrices:
     return prices
 
 
-def _post_outside(lines: IntArray, members: int, traders: int, prices: AnyPrices, back_wh: IntArray) -> None:
-    """Post what the retailer and the grid operator get and pay; of what is returned nobody keeps a margin."""
+def _post_outside(
+    lines: IntArray, members: int, traders: int, prices: AnyPrices, back_in: IntArray, back_out: IntArray
+) -> None:
+    """Post what the retailer and the grid operator get and pay.
+
+    Args:
+        back_in: Retail import at the feed-in price and without the remote fee: returned of what was sold outside. [Wh]
+        back_out: Retail export at the buy cap: returned of what was bought outside. [Wh]
+    """
     member = lines[:members]
     imported, exported = member[:, RETAIL_IMPORT], member[:, RETAIL_EXPORT]
     member[:, RETAIL] = exported * prices.feed_in_micro_per_kwh - imported * prices.import_micro_per_kwh
     # The meter's import pays the local fee; who needed the retailer pays the difference to the remote fee. So the
     # grid operator gets exactly local fee x local flow + remote fee x remote flow.
     remote_extra = prices.grid_fee_remote_micro_per_kwh - prices.grid_fee_local_micro_per_kwh
-    member[:, GRID_FEE] = -(member[:, IMPORT] * prices.grid_fee_local_micro_per_kwh + imported * remote_extra)
-    if back_wh.any():
+    member[:, GRID_FEE] = -(
+        member[:, IMPORT] * prices.grid_fee_local_micro_per_kwh + (imported - back_in) * remote_extra
+    )
+    if back_in.any() or back_out.any():
         one = prices.main
-        member[:, RETAIL] += back_wh * (one.import_micro_per_kwh - one.feed_in_micro_per_kwh)
-        member[:, GRID_FEE] += back_wh * remote_extra
+        member[:, RETAIL] += back_in * (one.import_micro_per_kwh - one.feed_in_micro_per_kwh)
+        member[:, RETAIL] += back_out * one.local_gain_micro_per_kwh
     lines[traders + RETAILER, RETAIL] = -lines[:traders, RETAIL].sum()
     lines[traders + GRID_OPERATOR, GRID_FEE] = -lines[:traders, GRID_FEE].sum()
 

@@ -82,21 +82,25 @@ def returned_wh(
     return (nothing, back) if sold else (back, nothing)
 
 
-def pass_on(outside: IntArray, prices: IntervalPrices) -> None:
+def pass_on(outside: IntArray, prices: IntervalPrices, returned_wh: int) -> None:
     """Post what a connection to the outside passes on: what it sells it has from the retailer, and the reverse.
 
     At the import price it pays the retailer, and the grid operator what the remote fee is above the local one, which
     whoever imports pays by the meter. Its orders stand at the sum of both, and at the feed-in price; so its postings
-    sum to 0 wherever its price is that of its order.
+    sum to 0 wherever its price is that of its order. Of what is returned of its sales it gets the difference of the
+    fees back, and gives it to the retailer, who pays the homes.
 
     Args:
         outside: Rows of the accounts, `bought_wh` and `sold_wh` filled in. Changed.
         prices: Outside prices of the interval.
+        returned_wh: Returned of what they sold; of the first account. [Wh]
     """
     bought, sold = outside[:, BOUGHT], outside[:, SOLD]
     outside[:, RETAIL] = bought * prices.feed_in_micro_per_kwh - sold * prices.import_micro_per_kwh
     extra = prices.grid_fee_remote_micro_per_kwh - prices.grid_fee_local_micro_per_kwh
     outside[:, GRID_FEE] = -sold * extra
+    outside[:1, RETAIL] -= returned_wh * extra
+    outside[:1, GRID_FEE] += returned_wh * extra
 
 
 def rent_shares(rent_nano: int, takes_part: IntArray, rank: IntArray | None) -> IntArray:

@@ -254,3 +254,20 @@ def test_check_market_plays_on_the_grid(tmp_path: Path, capsys: pytest.CaptureFi
     )
     assert done.code in (0, 6), done.err
     assert json.loads(done.out)["mechanism"] == "nodal_price"
+
+
+def test_parts_of_bills_count_no_fee_for_what_was_not_given(tmp_path: Path) -> None:
+    """Who sold outside and gives less buys it back at the feed-in price, without remote fee, levy and VAT."""
+    taxes = ["tariff.vat_percent=19", "tariff.levy_local_per_kwh=0.005", "tariff.levy_remote_per_kwh=0.02"]
+    run = ws.run(ws.load(street(tmp_path), overrides=[*OVER, *taxes]), out=tmp_path / "runs")
+    bills = run.table("bills")
+    local, remote, levy_local, levy_remote = 10_000, 30_000, 5_000, 20_000
+    energy = bills["import_wh"]
+    taken, rest = divmod(-bills["grid_fee_net_nano"] - energy * local, remote - local)
+    assert (rest == 0).all()
+    assert (taken < bills["retail_import_wh"]).any()
+    assert (bills["levy_nano"] == -((energy - taken) * levy_local + taken * levy_remote)).all()
+    gross = [round((fee + levy) * 1.19) for fee, levy in ((local, levy_local), (remote, levy_remote))]
+    assert (bills["grid_fee_nano"] == -((energy - taken) * gross[0] + taken * gross[1])).all()
+    on_fees = bills["grid_fee_nano"] - bills["grid_fee_net_nano"] - bills["levy_nano"]
+    assert (bills["vat_nano"] == on_fees - taken * round(IMPORT * 0.19)).all()
