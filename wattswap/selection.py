@@ -141,8 +141,6 @@ def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
             continue
         if choice.mechanism.promises.needs_grid:
             read.note(where, "needs a grid, which a comparison of homes does not have")
-        if choice.mechanism.scope == "horizon":
-            read.note(where, "clears the orders of a horizon, and homes order for one interval at a time")
         choices.append(choice)
     if read.problems:
         raise UsageError(*read.problems)

@@ -29,6 +29,7 @@ from wattswap.runs.homes import (
     without_missing,
 )
 from wattswap.runs.keys import Keys
+from wattswap.runs.looking_ahead import refuse_to_look_ahead
 from wattswap.runs.membership import Membership, membership_of, refuse_strangers
 from wattswap.runs.rules import agent_rules, imbalance_rule
 from wattswap.runs.study import studied
@@ -143,6 +144,8 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
         devices = homes.devices or {}
         wrong.of(partial(refuse_without_weather, scenario, meter.households, devices, weather), None)
     wrong.of(partial(refuse_with_several_tariffs, scenario, imbalance_rule(scenario).netted), None)
+    strategies = () if homes.behaviours is None else homes.behaviours[0]
+    wrong.of(partial(refuse_to_look_ahead, scenario, span.minutes, strategies), None)
     keys = wrong.of(partial(Keys.of, scenario), None)
     if (
         wrong.error is not None

@@ -302,6 +302,12 @@ class Market(Table):
         le=MAX_ROUNDS,
         description="Rounds in which an interval's market is open; homes order again for what is left.",
     )
+    horizon_hours: int = Field(
+        default=24,
+        ge=1,
+        le=24,
+        description="How far ahead a mechanism clears that clears several intervals at once, in hours.",
+    )
     quantities: Literal["ordered", "metered"] = Field(
         default="ordered",
         description="Quantities of orders: what homes order ahead, or what their meters show.",
@@ -327,11 +333,6 @@ class Market(Table):
         if mechanism is not None and mechanism.promises.needs_grid:
             cure = "choose another mechanism, or clear a case with a grid by `wattswap clear`"
             raise Wrong(f"{value} needs a grid, which a run of homes does not have", cure)
-        if mechanism is not None and mechanism.scope == "horizon":
-            cure = "choose another mechanism, or clear a case with periods by `wattswap clear`"
-            raise Wrong(
-                f"{value} clears the orders of a horizon, and homes order for one interval at a time", cure
-            )
         return value
 
     @field_validator("imbalance", mode="before")
