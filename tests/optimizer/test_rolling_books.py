@@ -14,8 +14,11 @@ from optimizer.mechanisms.multi_interval import check, clear
 HOURS, HOMES = 24, 8
 
 
-def book_of_homes(seed: int) -> OrderBook:
-    """Needs at the price at which a retailer sells, offers at that at which it buys, and a battery a home."""
+def book_of_homes(seed: int, most_offered_wh: int = 4_000, *, large: bool = False) -> OrderBook:
+    """Needs at the price at which a retailer sells, offers at that at which it buys, and a battery a home.
+
+    With large and empty batteries buying and selling hardly pays any of them, and rounding makes some lose.
+    """
     rng = np.random.default_rng(seed)
     asked = np.where((np.arange(HOURS) + seed) % 24 > 18, 540_000, 220_000)
     paid = 50_000 + 25 * np.arange(HOURS)
@@ -27,17 +30,16 @@ def book_of_homes(seed: int) -> OrderBook:
 
     for t in range(HOURS):
         for home in range(HOMES):
-            net = int(rng.integers(-4_000, 3_000))
+            net = int(rng.integers(-most_offered_wh, 3_000))
             if net:
                 simple(home, t, 1 if net > 0 else -1, abs(net), int(asked[t]) if net > 0 else 50_000)
         simple(HOMES, t, -1, 10**6, int(asked[t]))
         simple(HOMES, t, 1, 10**6, int(paid[t]))
     for home in range(HOMES):
-        capacity = int(rng.integers(2_000, 15_000))
-        terms = Storage(
-            0, HOURS - 1, capacity, int(rng.integers(0, capacity)), 0, 5_000, 4_999, 948_683, 948_683, 0
-        )
-        rows.append((home, 1, 5_000, 128_000, terms))
+        capacity = int(rng.integers(20_000, 60_000) if large else rng.integers(2_000, 15_000))
+        initial = 0 if large else int(rng.integers(0, capacity))
+        terms = Storage(0, HOURS - 1, capacity, initial, 0, 5_000, 4_999, 948_683, 948_683, 0)
+        rows.append((home, 1, 5_000, 45_000 if large else 128_000, terms))
     who, side, energy, limit, terms_of = zip(*rows, strict=True)
     return OrderBook.from_columns(
         np.array(who),
@@ -48,9 +50,10 @@ def book_of_homes(seed: int) -> OrderBook:
     )
 
 
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("seed", range(40))
-def test_a_horizon_of_homes_and_a_retailer_clears_with_a_proof(seed: int) -> None:
-    book, rules = book_of_homes(seed), MarketRules()
+def test_a_horizon_of_homes_and_a_retailer_clears_with_a_proof(seed: int, large: bool) -> None:
+    book, rules = book_of_homes(seed, 1_000 if large else 4_000, large=large), MarketRules()
     clearing = clear(book, rules)
     check(book, clearing, rules)
     assert clearing.certificate is not None
