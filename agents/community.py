@@ -26,6 +26,7 @@ from agents.bidding import (
     refuse_without_limits,
 )
 from agents.errors import reading_snapshot
+from agents.flexibility import Schedule, Submitted
 from agents.forecast import PERFECT_FORESIGHT, Forecast
 from agents.forecasts import Forecasts
 from agents.mixed import MixedForecasts, forecasts_of
@@ -131,7 +132,7 @@ class Community:
             zone,
         )
         self._operation = self._new_operation()
-        self._alone = self._new_operation() if alone and self._operation.reacts else None
+        self._alone = self._new_operation(market=False) if alone and self._operation.reacts else None
         self._readings = Readings(
             import_wh - export_wh,
             pv_wh,
@@ -425,13 +426,20 @@ class Community:
                     own = results.of_homes(group.places)
                     group.keep(group.strategy.learn_own(group.state, own))
 
-    def agree(self, position_wh: IntArray) -> None:
+    def submit(self, *, measured: bool) -> Submitted | None:
+        """What homes submit to a market of a horizon, which begins with what meters show if measured."""
+        known, forecast, traded = self._look_ahead()
+        now_wh = self._readings.net_wh[self._next] if measured else None
+        return self._operation.submit(self._next, known, forecast, traded, now_wh)
+
+    def agree(self, position_wh: IntArray, schedule: Schedule | None = None) -> None:
         """Say what has been agreed in the market of the next interval, before it is lived.
 
         Args:
             position_wh: Bought less sold, of each of these homes. [Wh]
+            schedule: What the market has batteries do beside that, where it schedules them.
         """
-        self._operation.agree(position_wh)
+        self._operation.agree(position_wh, schedule)
 
     @property
     def reacts(self) -> bool:

@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from agents.control import CONTROLLERS, Controller, Planning, Present
+from agents.control import CONTROLLERS, Controller, Planning, Present, self_consuming
 from agents.devices import DEVICES, TAKEN, Fleet, limits_of
 from agents.devices.battery import BATTERY, Batteries
 from agents.errors import InvalidEnergy, reading_snapshot
+from agents.flexibility import Schedule, StorageOrder, Submitted, storage_orders
 from agents.forecast import Forecast
 from agents.response import Response
-from agents.rules import DAY_MINUTES, AgentRules, Known, Weather
+from agents.rules import DAY_MINUTES, AgentRules, Known, Weather, tariff_rows
 from agents.state import State, from_json, is_whole, kept, to_json, whole_from_json
 from market.settlement.tariff import OutsidePrices
 from market.units import PPM, BoolArray, IntArray
@@ -77,6 +78,7 @@ class Operation:
         tariff: Outside prices from the first simulated interval on.
         weather: Measured weather, one value per row.
         zone: Time zone of the homes' calendar.
+        market: Whether there is the market of the rules, which may schedule batteries.
 
     Attributes:
         fleets: The devices that some home has, in the order in which they run.
@@ -96,6 +98,8 @@ class Operation:
         tariff: OutsidePrices,
         weather: Weather,
         zone: str = "UTC",
+        *,
+        market: bool = True,
     ) -> None:
         self._members, self._rules, self._homes = members, rules, len(members)
         self._first, self._start_s, self._tariff, self._weather = first, start_s, tariff, weather
@@ -107,7 +111,9 @@ class Operation:
                 state = kept(controller.start(members, rules), self._homes)
             own = np.array(controllers) == name
             self._crews.append(_Crew(controller, own, state, frozenset(state)))
-        self.hours_ahead = max((crew.controller.hours_ahead for crew in self._crews), default=0)
+        self._horizon = rules.horizon_minutes // rules.minutes if market else 0
+        ahead = [crew.controller.hours_ahead for crew in self._crews]
+        self.hours_ahead = max(*ahead, -(-rules.horizon_minutes // HOUR_MINUTES), 0)
         self.reacts = any(crew.controller.reacts for crew in self._crews)
         self.receives = any(crew.controller.receive is not None for crew in self._crews)
         self._planned = -1
@@ -142,6 +148,8 @@ class Operation:
         nothing = np.zeros(self._homes, dtype=np.int64)
         self._agreed: deque[IntArray] = deque([nothing] * rules.lead, maxlen=rules.lead)
         self._nothing = self._position = nothing
+        self._unscheduled = self._schedule = Schedule.nothing(self._homes)
+        self._schedules: deque[Schedule] = deque([self._schedule] * rules.lead, maxlen=rules.lead)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
@@ -149,6 +157,7 @@ class Operation:
             "devices": [{name: to_json(state) for name, state in states.items()} for states in self._states],
             "agreed": [agreed.tolist() for agreed in self._agreed],
             "control": {crew.controller.name: to_json(crew.state) for crew in self._crews},
+            **({"scheduled": [one.to_json() for one in self._schedules]} if self._horizon else {}),
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -163,15 +172,22 @@ class Operation:
                 whole_from_json("agreed", one, (self._homes,))
                 for one in _counted("agreed", saved["agreed"], self._agreed)
             ]
+            schedules = [
+                Schedule.from_json(one, self._homes)
+                for one in (
+                    _counted("scheduled", saved["scheduled"], self._schedules) if self._horizon else ()
+                )
+            ]
             known = {
                 crew.controller.name: from_json(
                     saved["control"][crew.controller.name], self._homes, crew.columns
                 )
                 for crew in self._crews
             }
-        self._planned, self._position = -1, self._nothing
+        self._planned, self._position, self._schedule = -1, self._nothing, self._unscheduled
         self._states.extend(states)  # as many as are kept: they replace all that were there
         self._agreed.extend(agreed)
+        self._schedules.extend(schedules)
         for crew in self._crews:
             crew.state = known[crew.controller.name]
 
@@ -233,6 +249,7 @@ class Operation:
                 errors_wh=partial(errors_wh, row, steps),
                 homes=self._members,
                 seed=self._rules.seed,
+                scheduled=self._horizon > 0,
             )
             with CONTROLLERS.held(crew.controller):
                 crew.state = kept(crew.controller.plan(crew.state, planning), self._homes)
@@ -251,15 +268,56 @@ class Operation:
         states = self._states[-1 - traded]
         for step, net_wh in enumerate(forecast.median_wh[: traded + 1]):
             agreed = self._agreed[step - traded] if step < traded else self._nothing
+            schedule = self._schedules[step - traded] if step < traded else self._unscheduled
             present = self._present(row - traded + step, len(known.net_wh), agreed)
             before, at_start = {}, states
             moved: dict[str, IntArray] = {}
             for name in self.fleets:
                 before[name] = net_wh
-                moved[name], states = self._run(name, net_wh, states, present)
+                moved[name], states = self._run(name, net_wh, states, present, schedule)
                 net_wh = net_wh + moved[name]
                 net_wh.flags.writeable = False
         return Projected(traded + 1, net_wh, present, at_start, before, moved)
+
+    def submit(
+        self, row: int, known: Known, forecast: Forecast | None, traded: int, now_wh: IntArray | None
+    ) -> Submitted | None:
+        """What the homes submit to a market of a horizon from a row on; None where nothing is known of it.
+
+        Devices that they keep walk through the forecast: batteries by the rule of self-consumption, others as planned.
+
+        Args:
+            now_wh: What the meters show in the first interval without devices, where they are asked; its forecast
+                otherwise. [Wh]
+        """
+        nets, submitted, states = [] if now_wh is None else [now_wh], self._unscheduled.has, self._states[-1]
+        last, reaches = traded + self._horizon, 0 if forecast is None else len(forecast.median_wh)
+        if forecast is not None:
+            nets += list(forecast.median_wh[traded + len(nets) : last])
+            # Batteries of homes that want it and have a forecast of every interval.
+            own = [crew.homes for crew in self._crews if crew.controller.submits]
+            submitted = np.logical_or.reduce([submitted, *own])
+            submitted &= True if forecast.valid is None else forecast.valid[:last].all(axis=0)
+            states = states if now_wh is not None else self.project(row, known, forecast, traded).states
+        if not nets:
+            return None
+        stores: tuple[StorageOrder, ...] = ()
+        if isinstance(fleet := self.fleets.get(BATTERY.name), Batteries):
+            at = tariff_rows(self._tariff, row - self._first + np.arange(len(nets)), known.steps_per_day)
+            # What is left is exported, or saves an import. Perfect foresight ends with the run, as all worth does.
+            ends = self._tariff.feed_in_micro_per_kwh[at].min() + self._tariff.import_micro_per_kwh[at].min()
+            left = int(ends) // 2 if reaches > last else 0
+            stores = storage_orders(fleet, states[BATTERY.name]["stored_uwh"], submitted, len(nets), left)
+        idle, ordered = Schedule(self._nothing, submitted), []
+        for step, net_wh in enumerate(nets):
+            seen = None if step == 0 and now_wh is not None else len(known.net_wh)
+            present = self._present(row + step, seen, self._nothing if step else self._position)
+            for name in self.fleets:
+                moved_wh, states = self._run(name, net_wh, states, present, idle, later=step > 0)
+                net_wh = net_wh + moved_wh
+                net_wh.flags.writeable = False
+            ordered.append(net_wh)
+        return Submitted(np.stack(ordered), stores)
 
     def stored_ppm(self, projected: Projected | None) -> IntArray | None:
         """What batteries hold when the traded interval begins, or at the last gate, as a share of their capacity.
@@ -306,9 +364,9 @@ class Operation:
                 known |= has
         return Response(answer, known)
 
-    def agree(self, position_wh: IntArray) -> None:
-        """Say what each home has bought less what it has sold in the market of the next interval. [Wh]"""
-        self._position = position_wh
+    def agree(self, position_wh: IntArray, schedule: Schedule | None) -> None:
+        """Say what each home has bought less sold in the market of the next interval [Wh], and what batteries do."""
+        self._position, self._schedule = position_wh, schedule or self._unscheduled
 
     def worth_nano(self) -> IntArray:
         """What their controllers put the contents of all devices at after the last interval. [nano-currency]"""
@@ -336,12 +394,13 @@ class Operation:
         states, with_devices_wh = self._states[-1], net_wh
         present = self._present(row, None, self._position)
         for name in self.fleets:
-            moved_wh, states = self._run(name, with_devices_wh, states, present)
+            moved_wh, states = self._run(name, with_devices_wh, states, present, self._schedule)
             with_devices_wh = with_devices_wh + moved_wh
             with_devices_wh.flags.writeable = False  # the next command is given it, and the meter counts it
         self._states.append(states)
         self._agreed.append(self._position)
-        self._position = self._nothing
+        self._schedules.append(self._schedule)
+        self._position, self._schedule = self._nothing, self._unscheduled
         moved: IntArray = with_devices_wh - net_wh
         return moved
 
@@ -379,10 +438,26 @@ class Operation:
             agreed_wh=agreed_wh,
         )
 
-    def _run(self, name: str, net_wh: IntArray, states: States, present: Present) -> tuple[IntArray, States]:
-        """Run one device for one interval: what it takes, and the new states. [Wh]"""
+    def _run(
+        self,
+        name: str,
+        net_wh: IntArray,
+        states: States,
+        present: Present,
+        schedule: Schedule,
+        *,
+        later: bool = False,
+    ) -> tuple[IntArray, States]:
+        """Run one device for one interval: what it takes, and the new states. [Wh]
+
+        What batteries do that have a schedule, it says. Later than the traded interval there is no value of what is
+        stored: the others follow the rule of self-consumption.
+        """
         fleet, wanted = self.fleets[name], self._nothing
         for crew in self._crews:
+            if later and (name == BATTERY.name or not crew.controller.submits):
+                wanted = np.where(crew.homes, self_consuming(fleet, states[name], present, net_wh), wanted)
+                continue
             with CONTROLLERS.held(crew.controller):
                 own = crew.controller.command(crew.state, present, fleet, states[name], net_wh)
                 if not is_whole(own, (self._homes,)):
@@ -390,6 +465,8 @@ class Operation:
                         f"controller {crew.controller.name!r} commands what is not one whole number of Wh per home"
                     )
             wanted = np.where(crew.homes, own, wanted)
+        if name == BATTERY.name:
+            wanted = np.where(schedule.has, schedule.energy_wh, wanted)
         with DEVICES.held(self._devices[name]):
             moved_wh, state = fleet.step(states[name], wanted, present)
             state = kept(state, self._homes)

@@ -35,6 +35,7 @@ class AgentRules:
         minutes: Length of an interval. [min]
         seed: From which all random draws of the agents follow.
         rounds: Rounds in which the market of an interval is open.
+        horizon_minutes: How far ahead a market clears that clears several intervals at once, else 0. [min]
     """
 
     forecaster: str = "ridge"
@@ -46,6 +47,7 @@ class AgentRules:
     minutes: int = 15
     seed: int = 0
     rounds: int = 1
+    horizon_minutes: int = 0
 
     @property
     def lead(self) -> int:

@@ -3,7 +3,7 @@
 Costs are what all homes would pay the retailer one by one (alone) and through one meter (netted). Windows begin and
 end at local midnight, when little is in store: never compare plans over a window that ends with full batteries.
 
-Usage: python -m benchmarks.thinking [--homes FOLDER] [--quick]
+Usage: python -m benchmarks.thinking [--homes FOLDER] [--quick] [--horizons]
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from agents.devices import DEVICES, Moment
 from agents.devices.battery import Batteries, Battery
 from benchmarks.market_game import CALIFORNIA, HEAD
 from market.settlement.accounts import TRADE
-from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, IntArray
+from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, PPM, IntArray
+from optimizer.solver.builder import ModelBuilder
+from optimizer.solver.session import Session
 from wattswap.runs.interval import step
 from wattswap.runs.prepare import Setup, prepare
 
@@ -163,6 +165,66 @@ def of_window(folder: Path, homes: Path, start: str) -> None:
     for control in ("no_ties", "early", "plan", "plan_by_scenarios"):
         go(f"{control}, market, orders an hour ahead", f"homes.control={control}")
     go("plan, market, perfect foresight", "homes.control=plan", perfect)
+    horizons(folder, homes, start)
+
+
+def horizons(folder: Path, homes: Path, start: str) -> None:
+    """A market that clears a day at once, beside the plan alone, an interval auction and the optimum."""
+    print(f"\n{start}: one horizon for all batteries")
+    plan, ahead = "homes.control=plan", "market.mechanism=multi_interval"
+    perfect, metered = "homes.forecast=perfect_foresight", "market.quantities=metered"
+    for label, overrides in {
+        "plan alone, ridge": (plan, ALONE),
+        "plan, uniform_price, ordered an hour ahead": (plan,),
+        "plan, uniform_price, metered": (plan, metered),
+        "multi_interval, ordered an hour ahead": (plan, ahead),
+        "multi_interval, metered": (plan, ahead, metered),
+        "multi_interval, metered, perfect foresight": (plan, ahead, metered, perfect),
+    }.items():
+        setup = window(folder, homes, start, *overrides)
+        printed(label, lived(setup), f"again from meters and contents {recomputed(setup):,.1f}")
+    least = community_optimum(window(folder, homes, start))
+    print(f"{'optimum over the window, all homes together':<52} {'':>9} {least:>9,.1f}", flush=True)
+
+
+def recomputed(setup: Setup) -> float:
+    """What one meter of all homes pays: the readings, and what batteries must have taken for their contents."""
+    community, before, total = setup.community(), np.zeros(len(setup.roster)), 0.0
+    for i in range(setup.intervals):
+        record, row = step(setup, community, i), setup.first_row + i
+        stored = record.columns["stored_wh"].astype(np.float64)
+        change, before = stored - before, stored
+        specs = [spec or Battery(1, 1, 1, PPM, PPM) for spec in setup.devices["battery"]]
+        into = np.array([spec.charge_efficiency_ppm for spec in specs]) / PPM
+        out = np.array([spec.discharge_efficiency_ppm for spec in specs]) / PPM
+        taken = np.where(change > 0, change / into, change * out)
+        net_wh = float((setup.meter.import_wh[row] - setup.meter.export_wh[row] + taken).sum())
+        prices = setup.prices.at(i)
+        total += net_wh * (prices.import_micro_per_kwh if net_wh > 0 else prices.feed_in_micro_per_kwh)
+    return total / NANO_PER_UNIT
+
+
+def community_optimum(setup: Setup) -> float:
+    """The least that one meter of all homes pays with the true future of the whole window: one linear program."""
+    builder, steps = ModelBuilder(), setup.intervals
+    rows = slice(setup.first_row, setup.first_row + steps)
+    net_wh = (setup.meter.import_wh - setup.meter.export_wh)[rows].sum(axis=1).astype(np.float64)
+    bought = setup.prices.import_micro_per_kwh.astype(np.float64)
+    sold = setup.prices.feed_in_micro_per_kwh.astype(np.float64)
+    imported, exported = (
+        builder.variables("in", steps, cost=bought),
+        builder.variables("out", steps, cost=-sold),
+    )
+    terms = [(imported, 1.0), (exported, -1.0)]
+    fleet = DEVICES.get("battery").fleet(setup.devices["battery"], setup.minutes)
+    moments = [Moment(setup.start_of(i), setup.minutes, {}) for i in range(steps)]
+    for home in range(len(setup.roster)):
+        charge, discharge = fleet.block(builder, home, fleet.start(), moments)
+        terms += [(charge, -1.0), (discharge, 1.0)]
+    builder.constraints("balance", terms, lower=net_wh, upper=net_wh)
+    model = builder.compile()
+    x = Session(model).answer(model.cost, model.lower, model.upper, model.row_lower, model.row_upper)
+    return float(model.cost @ x) / NANO_PER_UNIT
 
 
 def studies(folder: Path, homes: Path) -> None:
@@ -260,11 +322,15 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.thinking")
     parser.add_argument("--homes", type=Path, default=Path("../shared/data/homes_fontana_ca"))
     parser.add_argument("--quick", action="store_true", help="the speed alone")
+    parser.add_argument("--horizons", action="store_true", help="the markets that clear a day at once alone")
     given = parser.parse_args(argv)
     if not given.homes.exists():
         print(f"left out: no data at {given.homes}")
         return
     with registered(), tempfile.TemporaryDirectory() as folder:
+        if given.horizons:
+            horizons(Path(folder), given.homes, SEPTEMBER)
+            return
         speed(Path(folder), given.homes)
         if not given.quick:
             of_window(Path(folder), given.homes, SEPTEMBER)

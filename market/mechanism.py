@@ -80,6 +80,8 @@ class Mechanism:
         share: How it prices metered quantities of an interval: `share(supply_wh, demand_wh, retail=, feed_in=, ...)`
             with its own parameters by name, to a `market.auctions.local_price.Shared`. None for the baseline without a
             local market, which bills each home alone.
+        check: Checks a clearing and what it proves without a solver, `check(book, clearing, rules)`; None where there
+            is no more to check than every clearing must keep to.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Mechanism:
     order_kinds: frozenset[str] = frozenset({"simple"})
     scope: Scope = "interval"
     share: Callable[..., Any] | None = None
+    check: Callable[[OrderBook, Clearing, MarketRules], None] | None = None
 
     def __post_init__(self) -> None:
         if self.inputs == "metered" and self.share is None and self.promises.local_market:

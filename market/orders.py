@@ -6,9 +6,11 @@ their kind. Intervals are counted from the first one of the market's horizon. Wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from enum import IntEnum
+from operator import attrgetter
+from typing import Any
 
 from market.units import INT64_SAFE, PPM
 
@@ -128,6 +130,11 @@ _KINDS: dict[type[Terms], OrderKind] = {Block: OrderKind.BLOCK} | {
     terms: kind for kind, terms in _PLAIN.items()
 }
 
+_TERMS_OF: dict[type[Terms], Callable[[Terms], tuple[Any, ...]]] = {
+    kind: attrgetter(*(one.name for one in fields(kind))) for kind in _KINDS
+}
+"""The terms of each kind in the order of its fields; `astuple` copies deeply, which takes ten times as long."""
+
 
 def kind_of(terms: Terms | None) -> OrderKind:
     """The kind of an order with these terms; without terms it is simple."""
@@ -138,7 +145,7 @@ def numbers_of(terms: Terms | None) -> tuple[int, ...]:
     """The terms as whole numbers, the profile of a block last."""
     if terms is None:
         return ()
-    *head, last = astuple(terms)
+    *head, last = _TERMS_OF[type(terms)](terms)
     return (*head, *last) if isinstance(last, tuple) else (*head, last)
 
 

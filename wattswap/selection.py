@@ -140,8 +140,6 @@ def read_choices(texts: Sequence[str]) -> tuple[Choice, ...]:
         except UsageError as refused:
             read.problems += refused.problems
             continue
-        if choice.mechanism.scope == "horizon":
-            read.note(where, "clears the orders of a horizon, and homes order for one interval at a time")
         choices.append(choice)
     if read.problems:
         raise UsageError(*read.problems)

@@ -52,6 +52,7 @@ class Planning:
             shape (days, steps, homes); None with fewer than two weeks of them. [Wh]
         homes: Index of each home in the roster.
         seed: From which random draws of the agents follow.
+        scheduled: Whether a market schedules the batteries that are submitted to it.
     """
 
     known: Known
@@ -65,6 +66,7 @@ class Planning:
     errors_wh: Callable[[], IntArray | None]
     homes: IntArray
     seed: int
+    scheduled: bool = False
 
 
 def self_consuming(fleet: Fleet, state: State, moment: Moment, net_wh: IntArray) -> IntArray:
@@ -102,6 +104,8 @@ class Controller:
         receive: What they know after an interval from its start [s] and the one price of its market, None where there
             is none [micro-currency/kWh].
         notes: Sentences for people about what was done so far, from the state.
+        submits: Whether homes submit their batteries to a market that clears a horizon. `command` must then answer
+            for the other devices up to `hours_ahead` after the traded interval.
     """
 
     name: str
@@ -115,6 +119,7 @@ class Controller:
     worth: Callable[[State, Fleet, State], IntArray] | None = None
     receive: Callable[[State, int, int | None], State] | None = None
     notes: Callable[[State], tuple[str, ...]] = _no_notes
+    submits: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.hours_ahead <= MOST_HOURS:

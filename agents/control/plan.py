@@ -147,14 +147,16 @@ def plan(
         errors_wh = planning.errors_wh() if by_scenarios else None
         ends = _ends(last, stores, with_others_wh, errors_wh, prices, planning.traded, DAYS_AFTER * ahead)
         owned = _written(state, planning, batteries, ties)
-        worse = follows & paper.rule_was_better(owned, ends[-1]) & falls_back
+        worse = follows & paper.rule_was_better(owned, ends[-1]) & (falls_back and not planning.scheduled)
         owned |= {
             "slope": _side_by_side([end.slope for end in ends]),
             "length_uwh": _side_by_side([end.length_uwh for end in ends]),
         }
+    # A market that schedules batteries is told what the other devices will take all day.
+    shown = steps if planning.scheduled else planning.traded + 1
     return {
         **_counted(state, follows & ~worse, has & ~valid, infeasible, worse),
-        **{key: energy_wh[:, : planning.traded + 1].copy() for key, energy_wh in columns.items()},
+        **{key: energy_wh[:, :shown].copy() for key, energy_wh in columns.items()},
         **owned,
         "bought": prices.bought[: planning.traded + 1].T.copy(),
         "sold": prices.sold[: planning.traded + 1].T.copy(),
@@ -418,6 +420,7 @@ def planner(name: str, summary: str, ties: Ties, *, by_scenarios: bool = False) 
         respond=partial(respond, ties=ties),
         worth=worth,
         notes=notes,
+        submits=True,
     )
 
 

@@ -14,7 +14,14 @@ from market.errors import InfeasibleClearing, InvalidBook
 from market.horizon import Horizon, problems_of, read_horizon
 from market.orders import NONE
 from market.rules import MarketRules
-from market.schedule import check_schedule, losses_nano, moved_nano, rounding_nano, values_nano
+from market.schedule import (
+    check_schedule,
+    losses_nano,
+    moved_nano,
+    parents_of,
+    rounding_nano,
+    values_nano,
+)
 from market.units import INT64_SAFE, PPM, BoolArray, IntArray, largest_remainder
 from optimizer.blocks.infeasible import Unreachable, culprits, refuse_unreachable
 from optimizer.blocks.prices import best_flow, nearest_prices
@@ -323,9 +330,7 @@ def _transfers(
     if not total:
         return missing
     able = np.maximum(gain, 0)
-    for row in book.terms:  # a block's gain may carry its parent
-        if row not in {flow.row for flow in horizon.flows}:
-            able[row] = 0
+    able[list(parents_of(book))] = 0  # a block's gain may carry its parent
     if total > rounding_nano(horizon, energy, limits.price_range[1] - limits.price_range[0]) or total > int(
         able.sum()
     ):

@@ -140,10 +140,10 @@ class _Moving:
 
 
 def to_total(wanted: FloatArray, least: IntArray, most: IntArray, total: int) -> IntArray:
-    """Whole numbers near wanted ones, each at most two away, that add up to a total as nearly as they can."""
+    """Whole numbers near wanted ones, each at most four away, that add up to a total as nearly as they can."""
     found: IntArray = np.clip(np.floor(wanted + NOISE).astype(np.int64), least, most)
     for sign, end in ((1, most), (-1, least)):
-        for reach in (1, 2):
+        for reach in range(1, 5):
             lacking = sign * (total - int(found.sum()))
             if lacking <= 0:
                 break

@@ -100,5 +100,6 @@ MULTI_INTERVAL = MECHANISMS.register(
         inputs="horizon",
         order_kinds=frozenset({"simple", "block", "flexible", "storage"}),
         scope="horizon",
+        check=check,
     )
 )

@@ -244,9 +244,12 @@ def homes_of(setup: Setup) -> Community:
     """The homes, whose later orders may not follow from what the market showed them, which a deviation would change.
 
     Raises:
-        UsageError: Strategies or controllers learn from results, the market has several rounds, or homes have several
-            retailers.
+        UsageError: Strategies or controllers learn from results, the market has several rounds or clears a horizon, or
+            homes have several retailers.
     """
+    if setup.looks_ahead:
+        what = f"{setup.mechanism.name} clears orders of many intervals, and deviations are tried in those of one"
+        raise UsageError.of("market.mechanism", what, "check the market under a mechanism of one interval")
     community = setup.community()
     if isinstance(community, Neighbourhood):
         what = "gives homes several retailers, and deviations are tried at the prices of one"

@@ -10,10 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.book import OrderBook
+from market.clearing import Clearing
 from market.metrics.table import Result
 from market.units import IntArray
 from wattswap.errors import UsageError
-from wattswap.runs.interval import closed_book, columns_of, read_meters, sent_orders, step
+from wattswap.runs.interval import (
+    clear_book,
+    closed_book,
+    columns_of,
+    read_meters,
+    sent_orders,
+    step,
+)
 from wattswap.runs.prepare import Setup
 from wattswap.runs.totals import Totals, interval_columns, result_of
 
@@ -59,11 +67,26 @@ def run_cell(setup: Setup) -> Cell:
 def book_at(setup: Setup, i: int) -> OrderBook:
     """The order book of the i-th interval of a prepared scenario, which all mechanisms of a comparison share."""
     community = setup.community()
-    if community.learns or setup.rounds > 1:
+    if community.learns or setup.rounds > 1 or setup.looks_ahead:
         cure = "read the orders of a run instead"
-        what = "homes that learn, react or order in rounds have another book under each mechanism"
+        what = "homes that learn, react or order in rounds or for a horizon have another book under each mechanism"
         raise UsageError.of("book", what, cure)
     for _ in range(i):
         community.live()
     orders, meters = sent_orders(setup, community, i), read_meters(setup, community, i)
     return closed_book(setup, i, *columns_of(orders), net_wh=meters.import_wh - meters.export_wh)
+
+
+def cleared_at(setup: Setup, i: int) -> tuple[OrderBook, Clearing]:
+    """The order book of the i-th interval under the scenario's own mechanism, and its clearing, recomputed.
+
+    Homes whose orders follow from what they traded live all intervals before it again.
+    """
+    community = setup.community()
+    if community.learns or setup.rounds > 1 or setup.looks_ahead:
+        for before in range(i):
+            step(setup, community, before)
+        record = step(setup, community, i)
+        return record.book, record.clearing
+    book = book_at(setup, i)
+    return book, clear_book(setup, i, book)[0]

@@ -151,7 +151,7 @@ def _side_by_side(setups: Mapping[str, Setup]) -> Iterator[dict[str, IntervalRec
     """Every interval under each mechanism; homes that react to no result are simulated once for all."""
     first = next(iter(setups.values()))
     community = first.community()
-    if community.learns or first.rounds > 1:
+    if community.learns or first.rounds > 1 or any(setup.looks_ahead for setup in setups.values()):
         own = {label: setup.community() for label, setup in setups.items()}
         for i in range(first.intervals):
             yield {label: step(setup, own[label], i) for label, setup in setups.items()}

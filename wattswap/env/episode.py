@@ -220,6 +220,9 @@ def _refuse(setup: Setup, homes: Sequence[str], limits: int) -> None:
     if setup.metered:
         cure = 'set market.quantities = "ordered"'
         wrong.append(Problem("market.quantities", "leaves homes no order to decide on", cure))
+    if setup.looks_ahead:
+        what = f"{setup.mechanism.name} takes what homes expect of many intervals, and leaves no order to decide on"
+        wrong.append(Problem("market.mechanism", what, "choose a mechanism of one interval"))
     if setup.tariffs.several:
         cure = "give all homes one retailer for learning"
         wrong.append(

@@ -253,8 +253,12 @@ def _refuse_what_needs_the_others(setup: Setup) -> None:
     """Refuse what homes need the orders or readings of the others for: their nodes do not receive them.
 
     Raises:
-        InvalidScenario: A forecaster or strategy learns from all homes.
+        InvalidScenario: A forecaster or strategy learns from all homes, or the market clears a horizon.
     """
+    if setup.looks_ahead:
+        what = f"{setup.mechanism.name} clears orders of many intervals, and a home on a network sends those of one"
+        cure = "use `wattswap run` or `compare`, or choose a mechanism of one interval"
+        raise setup.scenario.invalid("market.mechanism", what, cure)
     for forecast, name in (
         ("homes.forecast", setup.agents.forecaster),
         ("homes.forecast_pv", setup.agents.forecaster_pv),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
+from wattswap.comparison.cells import cleared_at
 from wattswap.comparison.plan import CellKey, name_of
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.errors import UsageError, suggest
@@ -142,8 +143,8 @@ def _curve(comparison: ComparisonFolder, label: str, point: str, seed: int, star
     intervals = comparison.intervals(label, seed, point)
     starts = pd.DatetimeIndex(intervals.index)
     row = row_of(starts, start, intervals["traded_kwh"], intervals["orders"])
-    book, setup = comparison.book(starts[row], seed, point), comparison.setup(label, seed, point)
-    clearing = setup.mechanism.clear(book, setup.rules_at(row))
+    setup = comparison.setup(label, seed, point)
+    book, clearing = cleared_at(setup, row)
     rows = pd.DataFrame(
         {
             "household": np.array([*setup.roster, *setup.accounts])[book.participant],

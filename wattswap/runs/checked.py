@@ -30,6 +30,7 @@ from wattswap.runs.homes import (
     without_missing,
 )
 from wattswap.runs.keys import Keys
+from wattswap.runs.looking_ahead import refuse_to_look_ahead
 from wattswap.runs.membership import Membership, membership_of, refuse_strangers
 from wattswap.runs.rules import agent_rules, imbalance_rule
 from wattswap.runs.study import studied
@@ -153,6 +154,8 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
     if tariffs is not None and not (scenario.grid is not None and grid is None):
         wrong.of(partial(refuse_off_grid, scenario, grid, tariffs.gross[0]), None)
     zones = wrong.of(partial(zones_of, scenario, read.households, meter.households), None)
+    strategies = () if homes.behaviours is None else homes.behaviours[0]
+    wrong.of(partial(refuse_to_look_ahead, scenario, span.minutes, strategies), None)
     keys = wrong.of(partial(Keys.of, scenario), None)
     if (
         wrong.error is not None

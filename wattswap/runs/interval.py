@@ -156,6 +156,8 @@ def step(
         PluginFailed: A third-party plug-in did, or raised.
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
+    if setup.looks_ahead:
+        return _step_ahead(setup, community, i)
     meters = read_meters(setup, community, i) if setup.metered else None
     if setup.rounds > 1:
         book, clearing, clear_ns = cleared_rounds(setup, community, i, signed=signed)
@@ -168,6 +170,28 @@ def step(
     if meters is None:
         community.agree(position_wh(setup, book, clearing)[community.members])
         meters = read_meters(setup, community, i)
+    return _settled_and_learnt(setup, community, i, book, clearing, meters, clear_ns)
+
+
+def _step_ahead(setup: Setup, community: Homes, i: int) -> IntervalRecord:
+    """Simulate the i-th interval where its market clears a horizon; see `step`."""
+    from wattswap.runs.horizon import cleared_horizon  # it builds books as this module does
+
+    book, clearing, clear_ns = cleared_horizon(setup, community, i)
+    meters = read_meters(setup, community, i)
+    return _settled_and_learnt(setup, community, i, book, clearing, meters, clear_ns)
+
+
+def _settled_and_learnt(
+    setup: Setup,
+    community: Homes,
+    i: int,
+    book: OrderBook,
+    clearing: Clearing,
+    meters: Meters,
+    clear_ns: int,
+) -> IntervalRecord:
+    """Settle an interval that has been lived, and let the homes learn from it."""
     community.learn(*of_homes(book, clearing, len(setup.roster)))
     record = settled_interval(
         setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns

@@ -52,6 +52,7 @@ from wattswap.runs.homes import (
 )
 from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS
+from wattswap.runs.looking_ahead import refuse_to_look_ahead
 from wattswap.runs.membership import Membership
 from wattswap.runs.rules import agent_rules, imbalance_rule, market_rules
 from wattswap.runs.study import doubled
@@ -155,7 +156,13 @@ class Setup:
     @property
     def reacts(self) -> bool:
         """Whether homes live an interval by what they have agreed in its market."""
-        return not self.metered and any(CONTROLLERS.get(name).reacts for name in self.controllers)
+        asked = not self.metered or self.looks_ahead
+        return asked and any(CONTROLLERS.get(name).reacts for name in self.controllers)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the market clears a horizon of intervals, of which the first binds."""
+        return self.mechanism.scope == "horizon"
 
     @property
     def nodal(self) -> RunGrid | None:
@@ -239,7 +246,7 @@ class Setup:
     def community(self, home: int | None = None) -> Homes:
         """All homes, or one of them alone, before the first interval."""
         homes = self.members if home is None else self.members[home : home + 1]
-        alone = home is None and not self.metered
+        alone = home is None and (not self.metered or self.looks_ahead)
         parts = [self._community(own, prices, alone) for own, prices in self.tariffs.of(homes)]
         return parts[0] if len(parts) == 1 else Neighbourhood(parts)
 
@@ -466,4 +473,5 @@ def under(setup: Setup, scenario: Scenario) -> Setup:
     )
     refuse_with_several_tariffs(scenario, changed.imbalance_rule.netted)
     refuse_off_grid(scenario, changed.grid, changed.prices)
+    refuse_to_look_ahead(scenario, setup.minutes, strategies)
     return changed

@@ -8,6 +8,7 @@ from market.parameters import rules_with
 from market.rules import MarketRules
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
 from wattswap.inputs.parameters import run_defaults
+from wattswap.runs.looking_ahead import horizon_minutes
 from wattswap.scenario.load import Scenario
 from wattswap.scenario.params import values_of
 
@@ -35,6 +36,7 @@ def agent_rules(scenario: Scenario, minutes: int) -> AgentRules:
         minutes=minutes,
         seed=scenario.seed,
         rounds=scenario.market.rounds,
+        horizon_minutes=horizon_minutes(scenario),
     )
 
 

@@ -226,6 +226,7 @@ class Scenario(Table):
             ("market", "params", {}),
             ("market", "quantities", "ordered"),
             ("market", "rounds", 1),
+            ("market", "horizon_hours", 24),
             ("homes", "strategies", {}),
             ("chain", "modules", []),
             ("homes", "control", "self_consumption"),

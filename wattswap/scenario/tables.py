@@ -302,6 +302,12 @@ class Market(Table):
         le=MAX_ROUNDS,
         description="Rounds in which an interval's market is open; homes order again for what is left.",
     )
+    horizon_hours: int = Field(
+        default=24,
+        ge=1,
+        le=24,
+        description="How far ahead a mechanism clears that clears several intervals at once, in hours.",
+    )
     quantities: Literal["ordered", "metered"] = Field(
         default="ordered",
         description="Quantities of orders: what homes order ahead, or what their meters show.",
@@ -324,13 +330,7 @@ class Market(Table):
         if value in NO_RUN:
             what, cure = NO_RUN[value]
             raise Wrong(f"{value} {what}", cure)
-        mechanism = MECHANISMS.all().get(_known(value, "market.mechanism", "mechanism", info))
-        if mechanism is not None and mechanism.scope == "horizon":
-            cure = "choose another mechanism, or clear a case with periods by `wattswap clear`"
-            raise Wrong(
-                f"{value} clears the orders of a horizon, and homes order for one interval at a time", cure
-            )
-        return value
+        return _known(value, "market.mechanism", "mechanism", info)
 
     @field_validator("imbalance", mode="before")
     @classmethod

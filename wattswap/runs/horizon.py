@@ -1,0 +1,266 @@
+"""A market that clears a horizon, interval after interval: all of it is cleared again at each, and the first binds.
+
+Homes submit what they need and offer in an interval, what they expect to in those after it, and their batteries. A
+retailer sells at the import price of each interval and buys at its feed-in price. Its orders never leave the clearing:
+what it trades in the first interval is settled as what homes import from and export to their retailer. What the later
+intervals clear to is provisional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from agents.bidding import Limits
+from agents.community import Community
+from agents.flexibility import Schedule, StorageOrder, Submitted
+from agents.rules import tariff_rows
+from market.book import OrderBook
+from market.clearing import Clearing, PriceInterval, check_feasible, no_trade
+from market.errors import InfeasibleClearing
+from market.mechanism import MECHANISMS, refuse_unused
+from market.orders import Flexible, Storage, Terms
+from market.rules import MarketRules
+from market.schedule import check_schedule
+from market.units import PPM, BoolArray, IntArray, largest_remainder
+from wattswap.runs.interval import build_book
+
+if TYPE_CHECKING:
+    from wattswap.runs.prepare import Homes, Setup
+
+CHARGE_EARLY_PPM: Final = 500
+"""By how much what the retailer pays counts more for every hour ahead: of hours that cost the same, batteries charge in
+the first, because forecasts of the later ones may be wrong. [parts per million]"""
+
+
+def cleared_horizon(setup: Setup, community: Homes, i: int) -> tuple[OrderBook, Clearing, int]:
+    """Clear the horizon that begins with the i-th interval: the orders and the clearing of that interval, and the time.
+
+    The homes receive what they have agreed in it and what their batteries do. Where quantities are ordered, what is
+    agreed is cleared at the gate, and what batteries do is cleared again with what the meters show. The clearings took
+    so long. [ns]
+
+    Raises:
+        InfeasibleClearing: The mechanism broke a rule of the market, or proved less than it must.
+        OptimizerError: There is no clearing.
+    """
+    assert isinstance(community, Community), "homes with several retailers are refused before the run"
+    agreed = None if setup.metered else _first_of(setup, community, i, measured=False)
+    if agreed is not None:
+        community.agree(agreed.simple_wh[community.members])
+    lived = _first_of(setup, community, i, measured=True)
+    agreed = lived if agreed is None else agreed
+    schedule = Schedule(lived.battery_wh[community.members], lived.submitted[community.members])
+    community.agree(agreed.simple_wh[community.members], schedule)
+    clear_ns = lived.clear_ns + (0 if agreed is lived else agreed.clear_ns)
+    return *_bound(setup, i, agreed), clear_ns
+
+
+def _first_of(setup: Setup, community: Community, i: int, *, measured: bool) -> _First:
+    """Clear a horizon, with what the meters show in its first interval if measured, and read that interval out."""
+    submitted, place = community.submit(measured=measured), drawn_order(setup)
+    if submitted is None:
+        nothing = np.zeros(0, dtype=np.int64)
+        book = OrderBook.from_columns(nothing, nothing.astype(np.int8), nothing, nothing)
+    else:
+        book = horizon_book(setup, community, i, submitted, place)
+    whole, clear_ns = _cleared(setup, i, book)
+    return _first_interval(setup, book, whole, place, clear_ns)
+
+
+def horizon_book(
+    setup: Setup, community: Community, i: int, submitted: Submitted, place: IntArray
+) -> OrderBook:
+    """The orders of homes, for the intervals from the i-th on, and of the retailer behind all homes.
+
+    Args:
+        place: The place of each participant in the roster; see `drawn_order`.
+    """
+    member = setup.takes_part(i)[community.members]
+    net_wh = np.where(member, submitted.net_wh, 0)
+    stores = [one for one in submitted.stores if member[one.home]]
+    rank = np.argsort(place)[community.members]
+    ahead = np.arange(len(net_wh))
+    at = tariff_rows(setup.prices, i + ahead, setup.steps_per_day)
+    asked, paid = setup.prices.buy_cap_micro_per_kwh[at], setup.prices.feed_in_micro_per_kwh[at]
+    early = paid + ahead * setup.minutes * np.abs(paid) * CHARGE_EARLY_PPM // (60 * PPM)
+    simple = np.concatenate(
+        (
+            _of_homes(net_wh, rank, (asked, paid), community.limits(setup.tariffs.at(i))),
+            _of_retailer(net_wh, stores, len(setup.roster), (asked, early)),
+        )
+    )
+    later = {row: (t, wh) for row, (t, wh) in enumerate(simple[:, (1, 3)].tolist()) if t and wh}
+    terms: dict[int, Terms] = {row: Flexible(t, t, 0, wh, 1) for row, (t, wh) in later.items()}
+    terms |= {len(simple) + k: one.terms for k, one in enumerate(stores)}
+    whole = [(rank[one.home], 0, 1, one.terms.charge_wh, one.left_micro_per_kwh) for one in stores]
+    orders = np.concatenate((simple, np.array(whole, dtype=np.int64).reshape(-1, 5)))
+    participant, _, side, energy_wh, limit = orders.T
+    start_s = setup.start_of(i)
+    return build_book(setup.seed, start_s, participant, side.astype(np.int8), energy_wh, limit, terms=terms)
+
+
+def _of_homes(
+    net_wh: IntArray, rank: IntArray, prices: tuple[IntArray, IntArray], limits: Limits
+) -> IntArray:
+    """Rows of participant, interval, side, energy and limit: what homes need and offer, at the prices of the retailer.
+
+    In the first interval limits are those of their strategies.
+    """
+    step, home = np.nonzero(net_wh)
+    energy = net_wh[step, home]
+    first = np.where(energy > 0, limits[0][home], limits[1][home])
+    limit = np.where(step == 0, first, np.where(energy > 0, prices[0][step], prices[1][step]))
+    return np.stack((rank[home], step, np.sign(energy), np.abs(energy), limit), axis=1)
+
+
+def _of_retailer(
+    net_wh: IntArray,
+    stores: Sequence[StorageOrder],
+    retailer: int,
+    prices: tuple[IntArray, IntArray],
+) -> IntArray:
+    """The same of the retailer, who could serve everybody and no more: a larger order would drown the others."""
+    steps = len(net_wh)
+    into, out = (sum(getattr(one.terms, name) for one in stores) for name in ("charge_wh", "discharge_wh"))
+    asked, paid = (
+        prices[0],
+        np.minimum(*prices),
+    )  # where it would pay more it trades with itself at what it asks
+    sold = np.maximum(net_wh, 0).sum(axis=1) + into, asked
+    bought = np.maximum(-net_wh, 0).sum(axis=1) + out, paid
+    every, who = np.arange(steps), np.full(steps, retailer)
+    return np.concatenate(
+        [
+            np.stack((who, every, np.full(steps, side), *order), axis=1)
+            for side, order in ((-1, sold), (1, bought))
+        ]
+    )
+
+
+def drawn_order(setup: Setup) -> IntArray:
+    """The places of the homes in the roster, in the order of a draw from the seed and their ids.
+
+    Of clearings that are equally good the order of the homes in the data must not decide which comes out.
+    """
+    drawn = [sha256(f"{setup.seed} {name}".encode()).digest() for name in setup.roster]
+    return np.array(sorted(range(len(drawn)), key=drawn.__getitem__), dtype=np.int64)
+
+
+def _cleared(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
+    """Clear a horizon, check all of it and its proof, and say how long clearing took. [ns]"""
+    if not len(book):
+        return no_trade(book), 0
+    mechanism, rules = setup.mechanism, setup.rules_at(i)
+    refuse_unused(mechanism, book, rules)
+    with MECHANISMS.held(mechanism):
+        begun = perf_counter_ns()
+        clearing = mechanism.clear(book, rules)
+        clear_ns = perf_counter_ns() - begun
+        (mechanism.check or _check_schedule)(book, clearing, rules)
+        if clearing.certificate is not None and not clearing.certificate.holds:
+            raise InfeasibleClearing("the clearing of a horizon is not proven to be the best")
+    return clearing, clear_ns
+
+
+def _check_schedule(book: OrderBook, clearing: Clearing, rules: MarketRules) -> None:
+    check_schedule(book, clearing)
+
+
+class _First(NamedTuple):
+    """The first interval of a horizon: a row an order of a home, home after home, simple orders first.
+
+    Args:
+        home: Place in the roster.
+        of_battery: 1 for a battery, 0 for a simple order.
+        ordered_wh: The energy of the order, of a battery what it does; bought is positive. [Wh]
+        limit: Of the order; of a battery the price. [micro-currency/kWh]
+        planned_wh: What the clearing has it buy, from the retailer too. [Wh]
+        submitted: By place in the roster, which homes have submitted their batteries.
+        retailer_wh: What all of them buy from the retailer. [Wh]
+        price: Of the interval; None where nothing trades.
+        clear_ns: Time that the clearing took. [ns]
+    """
+
+    home: IntArray
+    of_battery: IntArray
+    ordered_wh: IntArray
+    limit: IntArray
+    planned_wh: IntArray
+    submitted: BoolArray
+    retailer_wh: int
+    price: PriceInterval | None
+    clear_ns: int
+
+    @property
+    def simple_wh(self) -> IntArray:
+        """What each home of the roster buys by simple orders. [Wh]"""
+        return self._by_home(self.of_battery == 0)
+
+    @property
+    def battery_wh(self) -> IntArray:
+        """What each home's battery takes. [Wh]"""
+        return self._by_home(self.of_battery == 1)
+
+    def _by_home(self, rows: BoolArray) -> IntArray:
+        found = np.zeros(len(self.submitted), dtype=np.int64)
+        np.add.at(found, self.home[rows], self.planned_wh[rows])
+        return found
+
+
+def _first_interval(setup: Setup, book: OrderBook, whole: Clearing, place: IntArray, clear_ns: int) -> _First:
+    """Read the first interval out of the clearing of a horizon."""
+    moved = np.zeros(len(book), dtype=np.int64) if whole.schedule_wh is None else whole.schedule_wh[:, 0]
+    price, outside = whole.prices[0][0], book.participant == len(setup.roster)
+    at = 0 if price is None else price.price
+    stores = np.array([isinstance(book.terms.get(row), Storage) for row in range(len(book))], dtype=np.bool_)
+    later = np.array([isinstance(book.terms.get(row), Flexible) for row in range(len(book))], dtype=np.bool_)
+    rows = np.flatnonzero(~later & ~outside)
+    home, battery = place[book.participant[rows]], stores[rows].astype(np.int64)
+    rows, home, battery = (column[np.lexsort((battery, home))] for column in (rows, home, battery))
+    submitted = np.zeros(len(setup.roster), dtype=np.bool_)
+    submitted[home[battery == 1]] = True
+    return _First(
+        home,
+        battery,
+        np.where(battery == 1, moved[rows], book.side[rows] * book.energy_wh[rows]),
+        np.where(battery == 1, at, book.limit_micro_per_kwh[rows]),
+        moved[rows],
+        submitted,
+        -int(moved[outside].sum()),
+        price,
+        clear_ns,
+    )
+
+
+def _bound(setup: Setup, i: int, first: _First) -> tuple[OrderBook, Clearing]:
+    """The book and the clearing of the interval itself: simple orders at its price, without the retailer.
+
+    What the retailer trades is taken from all who trade on its other side, in proportion: it was at the price of the
+    interval too. A battery is an order of what it does, at that price.
+    """
+    kept = first.ordered_wh != 0
+    home, ordered, limit, planned = (
+        column[kept] for column in (first.home, first.ordered_wh, first.limit, first.planned_wh)
+    )
+    side, accepted = np.sign(ordered).astype(np.int8), np.abs(planned)
+    served = side == np.sign(first.retailer_wh)
+    drawn = np.argsort(drawn_order(setup))[home] * 2 + first.of_battery[kept]
+    rank = np.argsort(np.argsort(drawn, kind="stable"), kind="stable")
+    accepted = accepted - largest_remainder(accepted * served, abs(first.retailer_wh), rank)
+    book = build_book(setup.seed, setup.start_of(i), home, side, np.abs(ordered), limit)
+    there = first.price is not None and bool(accepted.any())
+    price = np.full(len(book), first.price.price if there and first.price is not None else 0)
+    clearing = Clearing(
+        accepted,
+        price,
+        (first.price if there else None,),
+        0,
+        int(np.dot(side * accepted, limit)),
+    )
+    check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)
+    return book, clearing
