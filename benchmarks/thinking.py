@@ -30,7 +30,7 @@ from agents.devices import DEVICES, Moment
 from agents.devices.battery import Batteries, Battery
 from benchmarks.market_game import CALIFORNIA, HEAD
 from market.settlement.accounts import TRADE
-from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, PPM, IntArray
+from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, PPM, FloatArray, IntArray
 from optimizer.solver.builder import ModelBuilder
 from optimizer.solver.session import Session
 from wattswap.runs.interval import step
@@ -51,7 +51,7 @@ HOMES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One way over one window. [currency, kW, kWh]"""
+    """One way over one window; `again` is what is netted, computed from readings and contents. [currency, kW, kWh]"""
 
     alone: float
     netted: float
@@ -60,6 +60,7 @@ class Outcome:
     left_kwh: float
     paid: tuple[float, ...]
     notes: tuple[str, ...]
+    again: float
 
 
 @contextmanager
@@ -91,8 +92,9 @@ def lived(setup: Setup) -> Outcome:
     """Live a window."""
     community = setup.community()
     alone = netted = traded = peak = 0
-    paid = np.zeros(len(setup.roster), dtype=np.int64)
+    paid, again = np.zeros(len(setup.roster), dtype=np.int64), 0.0
     stored: IntArray = paid
+    before = paid
     for i in range(setup.intervals):
         record = step(setup, community, i)
         net_wh = int((record.import_wh - record.export_wh).sum())
@@ -103,6 +105,13 @@ def lived(setup: Setup) -> Outcome:
         postings = record.settled.postings
         paid = paid - postings.lines[: postings.members, TRADE:].sum(axis=1)
         stored = record.columns.get("stored_wh", stored)
+        row = setup.first_row + i
+        read_wh = setup.meter.import_wh[row] - setup.meter.export_wh[row]
+        by_contents = float((read_wh + taken_wh(setup, (stored - before).astype(np.float64))).sum())
+        again += by_contents * (
+            prices.import_micro_per_kwh if by_contents > 0 else prices.feed_in_micro_per_kwh
+        )
+        before = stored
     return Outcome(
         alone / NANO_PER_UNIT,
         netted / NANO_PER_UNIT,
@@ -111,6 +120,7 @@ def lived(setup: Setup) -> Outcome:
         int(stored.sum()) / 1e3,
         tuple((paid / NANO_PER_UNIT).tolist()),
         community.control_notes(),
+        again / NANO_PER_UNIT,
     )
 
 
@@ -181,27 +191,19 @@ def horizons(folder: Path, homes: Path, start: str) -> None:
         "multi_interval, metered": (plan, ahead, metered),
         "multi_interval, metered, perfect foresight": (plan, ahead, metered, perfect),
     }.items():
-        setup = window(folder, homes, start, *overrides)
-        printed(label, lived(setup), f"again from meters and contents {recomputed(setup):,.1f}")
+        outcome = lived(window(folder, homes, start, *overrides))
+        printed(label, outcome, f"netted, from readings and contents {outcome.again:,.1f}")
     least = community_optimum(window(folder, homes, start))
     print(f"{'optimum over the window, all homes together':<52} {'':>9} {least:>9,.1f}", flush=True)
 
 
-def recomputed(setup: Setup) -> float:
-    """What one meter of all homes pays: the readings, and what batteries must have taken for their contents."""
-    community, before, total = setup.community(), np.zeros(len(setup.roster)), 0.0
-    for i in range(setup.intervals):
-        record, row = step(setup, community, i), setup.first_row + i
-        stored = record.columns["stored_wh"].astype(np.float64)
-        change, before = stored - before, stored
-        specs = [spec or Battery(1, 1, 1, PPM, PPM) for spec in setup.devices["battery"]]
-        into = np.array([spec.charge_efficiency_ppm for spec in specs]) / PPM
-        out = np.array([spec.discharge_efficiency_ppm for spec in specs]) / PPM
-        taken = np.where(change > 0, change / into, change * out)
-        net_wh = float((setup.meter.import_wh[row] - setup.meter.export_wh[row] + taken).sum())
-        prices = setup.prices.at(i)
-        total += net_wh * (prices.import_micro_per_kwh if net_wh > 0 else prices.feed_in_micro_per_kwh)
-    return total / NANO_PER_UNIT
+def taken_wh(setup: Setup, change_wh: FloatArray) -> FloatArray:
+    """What batteries must have taken for a change of their contents. [Wh]"""
+    specs = [spec or Battery(1, 1, 1, PPM, PPM) for spec in setup.devices["battery"]]
+    into = np.array([spec.charge_efficiency_ppm for spec in specs]) / PPM
+    out = np.array([spec.discharge_efficiency_ppm for spec in specs]) / PPM
+    taken: FloatArray = np.where(change_wh > 0, change_wh / into, change_wh * out)
+    return taken
 
 
 def community_optimum(setup: Setup) -> float:

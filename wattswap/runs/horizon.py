@@ -124,15 +124,15 @@ def _of_retailer(
     retailer: int,
     prices: tuple[IntArray, IntArray],
 ) -> IntArray:
-    """The same of the retailer, who could serve everybody and no more: a larger order would drown the others."""
+    """The same of the retailer, who could serve everybody and a Wh more: no price is beyond those of the retailer.
+
+    Much larger orders would drown the others in the tolerances of the solver.
+    """
     steps = len(net_wh)
     into, out = (sum(getattr(one.terms, name) for one in stores) for name in ("charge_wh", "discharge_wh"))
-    asked, paid = (
-        prices[0],
-        np.minimum(*prices),
-    )  # where it would pay more it trades with itself at what it asks
-    sold = np.maximum(net_wh, 0).sum(axis=1) + into, asked
-    bought = np.maximum(-net_wh, 0).sum(axis=1) + out, paid
+    sold = np.maximum(net_wh, 0).sum(axis=1) + into + 1, prices[0]
+    # Where it would pay more than it asks, it trades with itself at what it asks.
+    bought = np.maximum(-net_wh, 0).sum(axis=1) + out + 1, np.minimum(*prices)
     every, who = np.arange(steps), np.full(steps, retailer)
     return np.concatenate(
         [
@@ -221,7 +221,8 @@ def _first_interval(setup: Setup, book: OrderBook, whole: Clearing, place: IntAr
     later = np.array([isinstance(book.terms.get(row), Flexible) for row in range(len(book))], dtype=np.bool_)
     rows = np.flatnonzero(~later & ~outside)
     home, battery = place[book.participant[rows]], stores[rows].astype(np.int64)
-    rows, home, battery = (column[np.lexsort((battery, home))] for column in (rows, home, battery))
+    order = np.lexsort((battery, home))
+    rows, home, battery = rows[order], home[order], battery[order]
     submitted = np.zeros(len(setup.roster), dtype=np.bool_)
     submitted[home[battery == 1]] = True
     return _First(
