@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import local
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -142,18 +142,30 @@ def _one_price_suits(book: OrderBook, accepted: IntArray) -> bool:
 
 
 def _best_at_one_price(build: Build, book: OrderBook) -> IntArray:
-    """The accepted energies with the most welfare of those at one price, by trying every limit; the lowest such price.
+    """The best accepted energies of those at one price, by trying every limit; of equally good ones the lowest price.
 
-    Under a rule of proportions the most welfare may need trades that lose, so that others may gain more.
+    Under a rule of proportions the most welfare may need trades that lose, so that others may gain more. A price whose
+    orders cannot satisfy the rule is no candidate.
+
+    Raises:
+        Infeasible: The orders that suit a price cannot satisfy the rule, whatever the price is.
     """
-    best, most = np.zeros(len(book), dtype=np.int64), 0
+    best, refused = None, None
     for price in np.unique(book.limit_micro_per_kwh).tolist():
         suits = book.side * (book.limit_micro_per_kwh - price) >= 0
-        accepted, _ = allocate(build, replace(book, energy_wh=np.where(suits, book.energy_wh, 0)))
-        welfare = int((book.side * accepted).dot(book.limit_micro_per_kwh))
-        if welfare > most:
-            best, most = accepted, welfare
-    return best
+        try:
+            found = _solved(build, replace(book, energy_wh=np.where(suits, book.energy_wh, 0)))
+        except Infeasible as infeasible:
+            refused = infeasible
+            continue
+        worth = int((book.side * found.accepted_wh).dot(book.limit_micro_per_kwh)) + found.added_nano
+        if best is None or worth > best[0]:
+            best = worth, found.accepted_wh
+    if best is None:
+        raise Infeasible(
+            f"no one price suits quantities that satisfy the rule; at the highest limit {refused}"
+        )
+    return best[1]
 
 
 def _price_interval(book: OrderBook, accepted: IntArray, k_ppm: int) -> PriceInterval:
@@ -184,18 +196,33 @@ def allocate(build: Build, book: OrderBook) -> tuple[IntArray, WithinRule | None
         Infeasible: No quantities satisfy the rule; the sentence names an irreducible set of its constraints.
         SolverFailed: The solver gave no proven optimum, or what is bought is not what is sold.
     """
+    found = _solved(build, book)
+    return found.accepted_wh, found.certificate
+
+
+class _Solved(NamedTuple):
+    """Accepted energies [Wh], what the model's own objective adds to their welfare [nano-currency], and the proof."""
+
+    accepted_wh: IntArray
+    added_nano: int
+    certificate: WithinRule | None
+
+
+def _solved(build: Build, book: OrderBook) -> _Solved:
+    """The best quantities of a book; see `allocate`."""
     if not len(book):
-        return np.zeros(0, dtype=np.int64), None
+        return _Solved(np.zeros(0, dtype=np.int64), 0, None)
     structure = Structure.of_book(book)
     rule = _compiled(build, structure)
+    certificate = None
     if rule is None:
-        quantity, certificate = solve_with_pyomo(build(structure), book), None
+        quantity, added_nano = _solved_by_pyomo(build(structure), book)
     else:
-        quantity, certificate = rule.solve(book)
+        quantity, added_nano, certificate = rule.solve(book)
     off_wh = float(quantity.sum())
     if abs(off_wh) > BALANCED_WH:
         raise SolverFailed(f"the rule buys {off_wh:g} Wh more than it sells; write a constraint `balance`")
-    return np.abs(whole_wh(quantity)), certificate
+    return _Solved(np.abs(whole_wh(quantity)), round(added_nano), certificate)
 
 
 class _Rule:
@@ -211,8 +238,8 @@ class _Rule:
         self.model = compile_model(model)
         self.session = Session(self.model)
 
-    def solve(self, book: OrderBook) -> tuple[FloatArray, WithinRule]:
-        """Quantity of each order, and the proof. [Wh, above 0 where bought]"""
+    def solve(self, book: OrderBook) -> tuple[FloatArray, float, WithinRule]:
+        """Quantity of each order [Wh, above 0 where bought], what the own objective adds [nano], and the proof."""
         cost, lower, upper = self.model.cost.copy(), self.model.lower.copy(), self.model.upper.copy()
         signed = book.side * book.energy_wh
         cost[self.column] -= book.limit_micro_per_kwh
@@ -225,7 +252,8 @@ class _Rule:
         except Infeasible:
             asked = replace(self.model, cost=cost, lower=lower, upper=upper)
             raise Infeasible(self._in_words(asked)) from None
-        return solution.x[self.column], WithinRule(solution.certificate)
+        added_nano = -float(self.model.cost @ solution.x)
+        return solution.x[self.column], added_nano, WithinRule(solution.certificate)
 
     def _in_words(self, model: CompiledModel) -> str:
         rows, columns = irreducible(model, *self.session.irreducible())
@@ -292,9 +320,14 @@ def solve_with_pyomo(model: Any, book: OrderBook) -> FloatArray:
         Infeasible: No quantities satisfy its constraints.
         SolverFailed: Pyomo's solver ended without an optimum.
     """
+    return _solved_by_pyomo(model, book)[0]
+
+
+def _solved_by_pyomo(model: Any, book: OrderBook) -> tuple[FloatArray, float]:
+    """As `solve_with_pyomo`, and what the model's own objective adds to the welfare. [nano-currency]"""
     from pyomo.contrib.solver.common.results import TerminationCondition
     from pyomo.contrib.solver.solvers.highs import Highs
-    from pyomo.environ import Objective, maximize
+    from pyomo.environ import Objective, maximize, value
 
     _require_quantities(model, Structure.of_book(book))
     signed = (book.side * book.energy_wh).tolist()
@@ -303,10 +336,11 @@ def solve_with_pyomo(model: Any, book: OrderBook) -> FloatArray:
         quantity.setlb(max(x for x in (min(most, 0), quantity.lb) if x is not None))
         quantity.setub(min(x for x in (max(most, 0), quantity.ub) if x is not None))
     welfare = sum(limit * model.quantity[i] for i, limit in enumerate(book.limit_micro_per_kwh.tolist()))
+    added: Any = 0.0
     for own in model.component_data_objects(Objective, active=True):
-        welfare += own.expr if own.sense == maximize else -own.expr
+        added += own.expr if own.sense == maximize else -own.expr
         own.deactivate()
-    model.welfare_of_the_book = Objective(expr=welfare, sense=maximize)
+    model.welfare_of_the_book = Objective(expr=welfare + added, sense=maximize)
     result = Highs().solve(
         model,
         solver_options={"threads": OPTIONS["threads"], "mip_rel_gap": 0.0, "mip_abs_gap": 1e-4},
@@ -320,4 +354,4 @@ def solve_with_pyomo(model: Any, book: OrderBook) -> FloatArray:
     if outcome != TerminationCondition.convergenceCriteriaSatisfied:
         raise SolverFailed(f"HiGHS, called by Pyomo, stopped with {outcome.name}")
     result.solution_loader.load_vars()
-    return np.array([model.quantity[i].value for i in range(len(book))])
+    return np.array([model.quantity[i].value for i in range(len(book))]), float(value(added))

@@ -217,6 +217,37 @@ def test_a_rule_of_proportions_gives_up_what_no_price_suits() -> None:
     assert found.certificate is None
 
 
+@pytest.mark.parametrize("bought", [None, Binary])
+def test_the_best_at_one_price_counts_what_an_objective_adds(bought: Any) -> None:
+    """All four trade without a price, and 60 is no price for the second bid. With 70 more a kWh it is worth 110."""
+
+    def for_the_second(structure: Structure) -> Any:
+        model = plain(structure)
+        if bought is not None:
+            model.bought = Var(within=bought)
+            model.all_or_nothing = Constraint(expr=model.quantity[1] == 10 * model.bought)
+        model.more = Objective(expr=-70_000 * model.quantity[1])
+        return model
+
+    book = orders([(10, 100_000), (10, 40_000)], [(10, 20_000), (10, 60_000)])
+    assert allocate(for_the_second, book)[0].tolist() == [10, 10, 10, 10]
+    found = clear_checked(own_rule("for_the_second", for_the_second, "none"), book, RULES)
+    assert found.accepted_wh.tolist() == [0, 10, 10, 0]
+
+
+def test_a_price_whose_orders_cannot_satisfy_the_rule_is_no_candidate() -> None:
+    def supplied(structure: Structure) -> Any:
+        model = plain(structure)
+        model.supplied = Constraint(expr=model.quantity[0] == 4)
+        return model
+
+    # The first bid has to be served. At 30 and 50 it would not buy; at 5 the second offer serves it.
+    book = orders([(4, 10_000), (10, 50_000)], [(10, 30_000), (4, 5_000)])
+    assert allocate(supplied, book)[0].tolist() == [4, 10, 10, 4]
+    found = clear_checked(own_rule("supplied", supplied, "none"), book, RULES)
+    assert found.accepted_wh.tolist() == [4, 0, 0, 4]
+
+
 def test_a_model_without_quantities_is_refused() -> None:
     with pytest.raises(NotLinear, match="no variables `quantity`"):
         allocate(lambda _: ConcreteModel(), orders([(5, 30_000)], [(4, 10_000)]))
