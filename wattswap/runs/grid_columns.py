@@ -54,6 +54,11 @@ class Carried:
         found: FloatArray = np.where(over > network.noise[: len(network.limit_wh)], over, 0.0)
         return found
 
+    def most_beyond_wh(self, network: Network) -> IntArray:
+        """The most energy beyond a limit in each interval, what is more than the noise of floats rounded up. [Wh]"""
+        most: FloatArray = self.beyond_wh(network).max(axis=1, initial=0.0)
+        return np.ceil(most - NOISE).astype(np.int64)
+
     def outside_band(self, network: Network) -> IntArray:
         """Number of nodes whose voltage leaves the band, in each interval."""
         assert self.v_ppm is not None
@@ -107,7 +112,7 @@ def grid_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | None
     share = np.abs(found.flow_wh[:, limited]) / network.limit_wh[limited]
     columns: dict[str, list[int | None]] = {
         "overloaded_lines": (beyond > 0).sum(axis=1).tolist(),
-        "overload_wh": np.ceil(beyond.max(axis=1, initial=0.0)).astype(np.int64).tolist(),
+        "overload_wh": found.most_beyond_wh(network).tolist(),
         "loading_ppm": np.rint(share.max(axis=1, initial=0.0) * PPM).astype(np.int64).tolist(),
     }
     if found.v_ppm is not None:

@@ -11,11 +11,14 @@ import pytest
 
 import wattswap as ws
 from agents.community import Community
+from market.auctions.network import Network
 from market.book import OrderBook
 from market.clearing import Clearing
+from market.grid import Grid, Lines, Nodes
 from tests.kits.run_kit import MONEY, call, table_rows, write_street
 from wattswap.runs import engine
 from wattswap.runs.grid import CONNECTION
+from wattswap.runs.grid_columns import Carried
 from wattswap.runs.interval import step
 from wattswap.runs.prepare import prepare
 from wattswap.scenario.load import load
@@ -129,6 +132,16 @@ def test_without_limits_it_is_the_uniform_price_with_the_retailer_in_the_book(
     assert other.metrics["binding_share"] is other.metrics["congestion_rent"] is None
     assert free.metrics["traded_kwh"] == other.metrics["traded_kwh"]
     assert free.metrics["allocative_efficiency"] == 1
+
+
+def test_noise_of_floats_is_no_wh_of_overload() -> None:
+    """Shares of flows on a mesh are no exact numbers: a cable behind a ring carries its meter and some 1e-11 Wh."""
+    lines = Lines(
+        ("ring", "cable"), np.array([0, 1]), np.array([1, 2]), np.zeros(2), np.ones(2), np.array([100] * 2)
+    )
+    network = Network(Grid("dc", Nodes(("station", "near", "far"), np.zeros(3)), lines))
+    flow = [[50.0, -1881.0000000000073], [100 + 1e-9, 0.0], [-100.25, 99.0]]
+    assert Carried(np.array(flow), None).most_beyond_wh(network).tolist() == [1781, 0, 1]
 
 
 def test_other_mechanisms_clear_without_the_grid_and_say_what_it_carries(tmp_path: Path) -> None:
