@@ -149,7 +149,8 @@ def check(book: OrderBook, zones: Zones, clearing: Clearing) -> ZonePrices:
         The proof; whether it `holds` says whether the clearing is optimal.
 
     Raises:
-        InfeasibleClearing: The clearing breaks a rule of the market, or an order has another price than its zone.
+        InfeasibleClearing: The clearing breaks a rule of the market, an order has another price than its zone, or a
+            zone another interval than that of all supporting prices.
     """
     check_feasible(book, clearing)
     stated = clearing.certificate
@@ -163,10 +164,34 @@ def check(book: OrderBook, zones: Zones, clearing: Clearing) -> ZonePrices:
         raise InfeasibleClearing(f"another price than that of its zone in rows {wrong[:5].tolist()}")
     if len(clearing.node_price) != count:
         raise InfeasibleClearing(f"{len(clearing.node_price)} prices for {count} zones")
-    for zone, found in enumerate(clearing.node_price):
-        if found is not None and not found.lo <= found.price == int(prices.sell[zone]) <= found.hi:
-            raise InfeasibleClearing(f"zone {zones.names[zone]!r} has {found}, which its certificate has not")
-    return proof(book, zones, clearing.accepted_wh, prices, stated.flow_wh)
+    for zone, own_price in enumerate(clearing.node_price):
+        if (
+            own_price is not None
+            and not own_price.lo <= own_price.price == int(prices.sell[zone]) <= own_price.hi
+        ):
+            raise InfeasibleClearing(
+                f"zone {zones.names[zone]!r} has {own_price}, which its certificate has not"
+            )
+    found = proof(book, zones, clearing.accepted_wh, prices, stated.flow_wh)
+    if found.holds:
+        _check_intervals(book, zones, clearing, prices, stated.flow_wh)
+    return found
+
+
+def _check_intervals(
+    book: OrderBook, zones: Zones, clearing: Clearing, prices: SidePrices, flow_wh: IntArray
+) -> None:
+    """Recompute the price intervals of a proven clearing: every optimum has the same supporting prices.
+
+    Raises:
+        InfeasibleClearing: A zone has another interval, one without sales, or none with them.
+    """
+    found = price_range(book, zones, clearing.accepted_wh, flow_wh > 0) if len(book) else None
+    sold, _ = by_zone(book, clearing.accepted_wh, len(zones))
+    wanted = (None,) * len(zones) if found is None else intervals(found, prices, sold)
+    for name, stated, proven in zip(zones.names, clearing.node_price, wanted, strict=True):
+        if stated != proven:
+            raise InfeasibleClearing(f"zone {name!r} has the interval {stated}, and {proven} is proven")
 
 
 def intervals(found: PriceRange, prices: SidePrices, sold_wh: IntArray) -> tuple[PriceInterval | None, ...]:

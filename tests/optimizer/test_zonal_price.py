@@ -13,7 +13,7 @@ from market.auctions.zonal import check
 from market.book import Order, OrderBook, Side
 from market.certificate import ZonePrices
 from market.checking.random_books import random_case
-from market.clearing import Clearing
+from market.clearing import Clearing, PriceInterval
 from market.errors import InfeasibleClearing, InvalidBook, InvalidRules, InvalidZones
 from market.mechanism import clear_checked
 from market.rules import MarketRules
@@ -97,6 +97,23 @@ def test_every_clearing_is_proven_exactly_and_a_changed_one_is_not() -> None:
 def with_proof(found: Clearing, **changes: object) -> Clearing:
     assert isinstance(found.certificate, ZonePrices)
     return replace(found, certificate=replace(found.certificate, **changes))
+
+
+@pytest.mark.parametrize(
+    "interval", [PriceInterval(100_000, 260_000, 160_000), PriceInterval(60_000, 250_000, 160_000), None]
+)
+def test_an_interval_that_is_not_that_of_all_supporting_prices_is_refused(
+    interval: PriceInterval | None,
+) -> None:
+    """Whoever reads the interval sees how far the price could be moved: it has to be proven as the price is."""
+    some = book((Side.SELL, 1000, 60_000, 0), (Side.BUY, 1000, 300_000, 1))
+    found = clear(some, MarketRules(zones=TWO))
+    assert found.node_price == (PriceInterval(60_000, 260_000, 160_000), None)
+    assert check(some, TWO, found).holds
+    with pytest.raises(InfeasibleClearing, match="'n' has the interval"):
+        check(some, TWO, replace(found, node_price=(interval, None)))
+    with pytest.raises(InfeasibleClearing, match="zone 's' has"):
+        check(some, TWO, replace(found, node_price=(found.node_price[0], PriceInterval.at(0, 0, 0))))
 
 
 small = st.tuples(
