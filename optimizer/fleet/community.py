@@ -73,7 +73,7 @@ class Dispatch:
     Args:
         taken_wh: By each battery at its terminals, negative where it gives, shape (batteries, intervals). [Wh]
         cost_nano: Of the community, with wear and less the value of what contents gain. [nano-currency]
-        bound_nano: No plans cost less. [nano-currency]
+        bound_nano: No plans cost less that keep to `no_discharge` and `no_charge`. [nano-currency]
         price: Prices that prove the bound. [micro-currency/kWh]
         no_discharge: Intervals in which no battery discharges, by the rule for prices below 0.
         no_charge: Intervals in which none charges, by the same rule.
