@@ -55,13 +55,11 @@ def show_grid(result: RunFolder, _which: str | None, form: Form) -> None:
     for name, text in _SENTENCES.items():
         if figures[name] is not None:
             print(wrapped(f"{text.format(_shown(name, figures[name]), money=result.currency)}"))
-    cut = [
-        what
-        for what, all_, few in (("lines", found.lines, MOST), ("nodes", found.nodes, MOST))
-        if len(all_) > few
-    ]
+    figure = "mean price" if priced else "voltage"
+    cut = [f"the {MOST} most loaded lines"] * (len(found.lines) > MOST)
+    cut += [f"the {MOST} nodes with the lowest and highest {figure}"] * (len(found.nodes) > MOST)
     if cut and not wide:
-        print(wrapped(f"The first {MOST} {' and '.join(cut)}; --wide shows all."))
+        print(wrapped(f"Shown are {' and '.join(cut)}; --wide shows all."))
 
 
 _LINES: Final = {

@@ -89,7 +89,12 @@ def _lines(about: dict[str, Any], flow_wh: np.ndarray, hours: float) -> pd.DataF
         },
         index=pd.Index(about["lines"], name="line"),
     )
-    return frame.sort_values(["loading", "highest_kw"], ascending=False, kind="stable")
+    # An open line has no share of its limit: what it carries all the same is beyond it, however little.
+    of_limit = frame["loading"].mask((limit == 0) & (highest > 0), np.inf)
+    by_load = frame.assign(of_limit=of_limit).sort_values(
+        ["of_limit", "highest_kw"], ascending=False, kind="stable"
+    )
+    return by_load.drop(columns="of_limit")
 
 
 def _nodes(

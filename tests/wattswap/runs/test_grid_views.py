@@ -53,6 +53,34 @@ def test_lines_come_by_load_and_nodes_with_the_range_of_their_prices(
     assert f"A limit binds in {100 * run.metrics['binding_share']:.1f} % of the clearings." in found.out
 
 
+def test_an_open_line_that_is_used_all_the_same_comes_first(tmp_path: Path) -> None:
+    folder = street(tmp_path, 0)
+    run = RunFolder(ws.run(ws.load(folder, overrides=OVER), out=folder / "runs").path)
+    found = grid_shown(run)
+    assert found is not None
+    lines = found.lines
+    assert lines.index[0] == "cable"
+    assert np.isnan(lines["loading"].iloc[0])
+    assert lines["overload_h"].iloc[0] == run.metrics["overload_hours"] > 0
+
+
+def test_what_a_screen_leaves_out_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    call(capsys, "run", "street_grid", "--set", "time.intervals=2", "--out", tmp_path, "--quiet")
+    run = next(tmp_path.iterdir())
+    said = (
+        "Shown are the 10 most loaded lines and the 10 nodes with the lowest and highest mean price; --wide"
+    )
+    assert said in call(capsys, "show", run, "grid").out
+    wide = call(capsys, "show", run, "grid", "--wide").out
+    assert "Shown are" not in wide
+    by_mean = grid_shown(RunFolder(run))
+    assert by_mean is not None
+    assert all(name in wide for name in (*by_mean.lines.index, *by_mean.nodes.index))
+
+
 def test_programs_get_all_of_it(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     found = one_object(call(capsys, "show", run.path, "grid", "--json"))
     assert {row["line"] for row in found["lines"]} == {"cable", "transformer"}
@@ -72,6 +100,9 @@ def test_the_report_draws_prices_of_nodes_over_the_day(run: RunFolder) -> None:
     of_day = story.grid.of_day
     assert of_day is not None
     assert len(of_day) == 24
+    assert story.grid.lines["limit_kw"].iloc[0] == 0.1
+    assert "limit kW" in section.body
+    assert '<td class="number" data-label="limit kW">0.1</td>' in section.body
     figure = section.figures["node-prices"]
     # The cable separates two groups: the station and what is near it, and the end.
     assert [trace.name for trace in figure.data] == ["station and near", "far"]

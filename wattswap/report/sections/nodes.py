@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from wattswap.report import figures
 from wattswap.report.page import Section, figure, paragraph, table
 from wattswap.report.section import section
 from wattswap.report.story import Story
 from wattswap.report.words import number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @section("nodes", 85)
@@ -21,9 +26,7 @@ def nodes(story: Story) -> Section | None:
         f"By the meters a line or transformer carries more than its limit for {hours} h, by at most {kw} kW."
     )
     lines = story.grid.lines
-    shown = lines.assign(loading=100 * lines["loading"]).round({"limit_kw": 1, "highest_kw": 1, "loading": 1})
-    shown = shown.rename(columns={"loading": "loading_percent"})
-    body += table("Lines, the most loaded first.", shown)
+    body += _by_load(lines)
     of_day = story.grid.of_day
     if of_day is None:
         body += paragraph("This mechanism does not clear on the grid, so all nodes have one price.", "note")
@@ -39,3 +42,15 @@ def nodes(story: Story) -> Section | None:
     return Section(
         "nodes", "Lines and nodes", why, body, {"node-prices": figures.node_figure(of_day, story.currency)}
     )
+
+
+def _by_load(lines: pd.DataFrame) -> str:
+    """The table of lines, with the decimals of `wattswap show RUN grid`."""
+    shown = lines.assign(loading=100 * lines["loading"])
+    shown.columns = ["limit kW", "highest kW", "load %", "over limit h"]
+    cells = {
+        (i, j): f'<td class="number">{number(value, 2 if j == 3 else 1)}</td>'
+        for i, row in enumerate(shown.to_numpy().tolist())
+        for j, value in enumerate(row)
+    }
+    return table("Lines, the most loaded first.", shown, cells)
