@@ -28,7 +28,10 @@ class FeeZones(Table):
     def _check(self) -> Self:
         faults: Faults = []
         count = len(self.names)
-        if not count:
+        twice = [name for i, name in enumerate(self.names) if name in self.names[:i]]
+        if twice:
+            faults.append(("names", f"zone {twice[0]!r} is named twice", "name each zone once"))
+        elif not count:
             faults.append(("names", "names no zone", 'give names = ["north", "south"], or remove the table'))
         elif len(self.fee_per_kwh) != count or any(len(row) != count for row in self.fee_per_kwh):
             cure = "give a row for each zone sold from, with a fee for each zone bought in, in the order of names"

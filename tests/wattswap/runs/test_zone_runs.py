@@ -98,6 +98,10 @@ def test_mistakes_are_found_together(tmp_path: Path) -> None:
     assert "zones.homes.home-9: the data have no home 'home-9'; did you mean 'home-" in said
     with pytest.raises(InvalidScenario, match=r"zones\.fee_per_kwh: must be 3 rows of 3 fees"):
         load(folder, overrides=["zones.names=['n','s','e']"])
+    with pytest.raises(InvalidScenario) as caught:
+        ws.run(load(folder, overrides=["zones.names=['n','n']"]), out=tmp_path / "runs")
+    # One cause, one sentence: not also that the homes of s are in no zone.
+    assert str(caught.value).endswith("zones.names: zone 'n' is named twice; name each zone once")
     with pytest.raises(InvalidScenario, match=r"zones\.homes: home 'home-3' mapped to no zone"):
         ws.run(load(street(tmp_path / "two", homes="nn")), out=tmp_path / "runs")
     with pytest.raises(InvalidScenario, match=r"clears an interval once, and market\.rounds is 2"):
