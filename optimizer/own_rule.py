@@ -192,7 +192,7 @@ def allocate(build: Build, book: OrderBook) -> tuple[IntArray, WithinRule | None
         that it is the optimum; None where the model is not linear.
 
     Raises:
-        NotLinear: The model lacks `quantity`, or is of a kind that HiGHS cannot solve.
+        NotLinear: The rule returns no model, or one that lacks `quantity` or is of a kind that HiGHS cannot solve.
         Infeasible: No quantities satisfy the rule; the sentence names an irreducible set of its constraints.
         SolverFailed: The solver gave no proven optimum, or what is bought is not what is sold.
     """
@@ -216,7 +216,7 @@ def _solved(build: Build, book: OrderBook) -> _Solved:
     rule = _compiled(build, structure)
     certificate = None
     if rule is None:
-        quantity, added_nano = _solved_by_pyomo(build(structure), book)
+        quantity, added_nano = _solved_by_pyomo(_built(build, structure), book)
     else:
         quantity, added_nano, certificate = rule.solve(book)
     off_wh = float(quantity.sum())
@@ -281,9 +281,19 @@ def _compiled(build: Build, structure: Structure) -> _Rule | None:
     if key not in kept:
         if len(kept) >= KEPT:
             del kept[next(iter(kept))]
-        model = build(structure)
+        model = _built(build, structure)
         kept[key] = _Rule(_with_objective(model), structure) if _is_linear(model) else None
     return kept[key]
+
+
+def _built(build: Build, structure: Structure) -> Any:
+    from pyomo.environ import ConcreteModel
+
+    model = build(structure)
+    if not isinstance(model, ConcreteModel):
+        what = f"the rule returned a {type(model).__name__} instead of a ConcreteModel of Pyomo"
+        raise NotLinear(f"{what}; end it with `return model`")
+    return model
 
 
 def _is_linear(model: Any) -> bool:

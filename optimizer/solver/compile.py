@@ -76,7 +76,7 @@ def compile_model(model: Any) -> CompiledModel:
         model: A ConcreteModel with one active objective, linear in continuous variables. Not changed.
 
     Raises:
-        NotLinear: Names the component that is not linear, not continuous, or not single.
+        NotLinear: Names the component that is not linear, not continuous, not single, or holds NaN.
     """
     from pyomo.environ import Constraint, Objective, Var, maximize, value
 
@@ -101,6 +101,8 @@ def compile_model(model: Any) -> CompiledModel:
         shift, coefficients = _linear(c.body, c.name, column_of)
         row_lower.append(-np.inf if c.lower is None else value(c.lower) - shift)
         row_upper.append(np.inf if c.upper is None else value(c.upper) - shift)
+        if np.isnan([row_lower[-1], row_upper[-1], *coefficients.values()]).any():
+            raise NotLinear(f"{c.name} holds NaN, which is no number; correct it")
         entries += [(column, row, coefficient) for column, coefficient in coefficients.items()]
     bounds = np.array([_bounds(v) for v in variables]).reshape(-1, 2)
     return CompiledModel(

@@ -156,7 +156,9 @@ class Session:
         if outcome == self._infeasible:
             raise Infeasible("no point satisfies all constraints of the model")
         if outcome != self._optimal:
-            raise SolverFailed(f"HiGHS stopped with status {highs.modelStatusToString(outcome)!r}")
+            status = highs.modelStatusToString(outcome)
+            cure = "; give bounds to the variables of the objective" * ("nbounded" in status)
+            raise SolverFailed(f"HiGHS stopped with status {status!r}{cure}")
         return np.fromiter(highs.getSolution().col_value, np.float64, len(columns))
 
     def add_columns(

@@ -253,6 +253,33 @@ def test_a_model_without_quantities_is_refused() -> None:
         allocate(lambda _: ConcreteModel(), orders([(5, 30_000)], [(4, 10_000)]))
 
 
+@pytest.mark.parametrize("returned", [None, 5, "a model", ConcreteModel])
+def test_a_rule_that_returns_no_model_is_refused(returned: Any) -> None:
+    with pytest.raises(NotLinear, match=f"returned a {type(returned).__name__} .*return model"):
+        allocate(lambda _: returned, orders([(5, 30_000)], [(4, 10_000)]))
+
+
+def test_a_rule_with_a_number_that_is_none_is_refused_by_name() -> None:
+    def above_nothing(structure: Structure) -> Any:
+        model = plain(structure)
+        model.at_most = Constraint(expr=model.quantity[0] <= float("nan"))
+        return model
+
+    with pytest.raises(NotLinear, match="at_most holds NaN"):
+        allocate(above_nothing, orders([(5, 30_000)], [(4, 10_000)]))
+
+
+def test_an_objective_without_a_bound_is_refused_with_a_cure() -> None:
+    def endless(structure: Structure) -> Any:
+        model = plain(structure)
+        model.fee = Var()
+        model.earned = Objective(expr=model.fee, sense=maximize)
+        return model
+
+    with pytest.raises(SolverFailed, match=r"nbounded.*give bounds to the variables of the objective"):
+        allocate(endless, orders([(5, 30_000)], [(4, 10_000)]))
+
+
 def test_a_model_without_balance_is_refused() -> None:
     def open_ended(structure: Structure) -> Any:
         model = ConcreteModel()
