@@ -137,8 +137,11 @@ def _beyond(choice: Choice, beyond: Beyond) -> dict[str, Any]:
     }
 
 
-def lines(result: dict[str, Any]) -> list[str]:
-    """The verdict as text, from the result of `as_result`; counterexamples in JSON below their sentence."""
+def lines(result: dict[str, Any], width: int) -> list[str]:
+    """The verdict as text, from the result of `as_result`; counterexamples in JSON below their sentence.
+
+    Rows that are longer than the width are two lines. Sentences are not broken.
+    """
     promised = [one for one in result["properties"] if one["promised"]]
     broken = [one for one in promised if one["broken"]]
     unchecked = sum(one["not_checked"] is not None for one in promised)
@@ -147,7 +150,7 @@ def lines(result: dict[str, Any]) -> list[str]:
     found = [
         f"{result['mechanism']}: {', '.join(head) or 'every promise holds'}."
         f" {result['books']} random books, seed {result['seed']}.",
-        *map(_line, result["properties"]),
+        *(line for one in result["properties"] for line in _line(one, width)),
     ]
     if result["refused_books"]:
         found.append(f"{result['refused_books']} books were refused, as in: {result['refusal']}")
@@ -162,7 +165,8 @@ def lines(result: dict[str, Any]) -> list[str]:
     return found
 
 
-def _line(one: dict[str, Any]) -> str:
+def _line(one: dict[str, Any], width: int) -> list[str]:
+    """A row of the table; what the property says is on a line of its own where the screen is too narrow."""
     looked, failed = one["books"], one["broken"]
     mark = "-"
     if one["promised"]:
@@ -173,7 +177,10 @@ def _line(one: dict[str, Any]) -> str:
         what = f"broken on {failed} of {looked} books" if failed else f"holds on {looked} books"
     else:
         what = f"not promised; holds on {looked - failed} of {looked} books"
-    return f"{mark:<7} {one['name']:<23} {what:<42} {one['says']}"
+    says, row = one["says"], f"{mark:<7} {one['name']:<23} {what:<42}"
+    if len(row) + 1 + len(says) <= width:
+        return [f"{row} {says}"]
+    return [row.rstrip(), f"{'':<8}{says}"]
 
 
 def _gains(result: dict[str, Any]) -> list[str]:

@@ -46,10 +46,12 @@ def print_sizes(found: Mapping[str, Any], *, wide: bool) -> None:
         )
     )
     _print_table_of_sizes(found, wide)
-    for line in _answers(found):
+    answers = _answers(found)
+    for line in answers:
         print(wrapped(line, 2))
     if found["shares"] is not None and _has_shares(found["shares"]):
-        print()
+        if answers:
+            print()
         _print_table_of_homes(found, wide)
     print("What this rests on")
     for text in found["notes"]:

@@ -49,7 +49,7 @@ def mechanism(
     from wattswap.check.other_process import SAYS, same_elsewhere
     from wattswap.check.verdicts import as_result, lines
     from wattswap.cli.output import print_json
-    from wattswap.cli.tables import ONE_LINE, wrapped
+    from wattswap.cli.tables import ONE_LINE, screen_width, wrapped
     from wattswap.selection import choice_of
 
     import_modules(module)
@@ -67,9 +67,8 @@ def mechanism(
         print_json(result)
     else:
         # A case is one line of JSON, to be copied whole.
-        print(
-            "\n".join(text if text.startswith("{") else wrapped(text, 8, ONE_LINE) for text in lines(result))
-        )
+        found = lines(result, screen_width(ONE_LINE))
+        print("\n".join(text if text.startswith("{") else wrapped(text, 8, ONE_LINE) for text in found))
     if not result["holds"]:
         raise typer.Exit(int(ExitCode.CHECK_FAILED))
 

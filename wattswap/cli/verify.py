@@ -13,6 +13,7 @@ def verify(
 ) -> None:
     """Verify a run or a comparison: check the stored files, then recompute all of it from the scenario."""
     from wattswap.cli.output import Progress, note, print_json
+    from wattswap.cli.tables import wrapped
     from wattswap.runs.layout import COMPARISON
     from wattswap.verification import verify_run
 
@@ -27,7 +28,7 @@ def verify(
         print_json(report)
         return
     for check, detail in report["checks"].items():
-        print(f"{'--' if detail.startswith('left out') else 'ok'}  {check:<10} {detail}")
+        print(wrapped(f"{'--' if detail.startswith('left out') else 'ok'}  {check:<10} {detail}", 15))
     note("Verified: everything marked ok was recomputed from the files and holds.")
 
 

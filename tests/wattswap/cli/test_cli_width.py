@@ -71,7 +71,21 @@ def test_views_of_a_comparison_fit(what: str, screen: int, compared: Comparison,
 @every_width
 def test_lists_and_checks_of_mechanisms_fit(screen: int, capsys: Capture) -> None:
     fits(call(capsys, "list", "mechanisms").out, screen)
-    fits(call(capsys, "check", "mechanism", "uniform_price", "--books", "3").out, screen)
+    text = call(capsys, "check", "mechanism", "uniform_price", "--books", "3").out
+    fits(text, screen)
+    # What a property says starts at the left of its own line, and is not torn off the end of the row before it.
+    found = [line for line in text.splitlines() if "bought = sold" in line]
+    assert len(found) == 1
+    assert found[0].endswith("accepted between 0 and the order, bought = sold")
+
+
+@every_width
+def test_what_was_verified_fits(screen: int, finished: RunResult, capsys: Capture) -> None:
+    text = call(capsys, "verify", finished.path, "--quiet").out
+    fits(text, screen)
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("ok")] == [
+        *("files", "chain", "tables", "again"),
+    ]
 
 
 @pytest.fixture(scope="module")

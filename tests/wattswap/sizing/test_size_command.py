@@ -65,6 +65,13 @@ def test_what_the_figures_rest_on_stands_below_them(street: Path, capsys: Captur
     assert "payback is undefined" in text
 
 
+def test_one_empty_line_stands_before_a_table(street: Path, capsys: Capture) -> None:
+    for cost in ([], ["--set", COST]):
+        text = call(capsys, "size", "battery", street, "--range", "0,5", *cost).out
+        assert "Who gains how much" in text
+        assert "\n\n\n" not in text
+
+
 def test_a_battery_that_never_pays_is_said_to(street: Path, capsys: Capture) -> None:
     dear = "community.battery.cost_per_kwh=1000000"
     text = call(capsys, "size", "battery", street, "--range", "0,5", "--set", dear).out
