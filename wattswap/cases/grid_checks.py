@@ -17,6 +17,8 @@ LARGEST_DROP: Final = 1.0
 LARGEST_DROP_PER_KW: Final = 0.05
 """Share of the voltage that one kW costs in a line; 40 km of the cable of a street cost as much."""
 _OHM: Final = "r and x look like ohm, and per unit is ohm x base_kva / (1000 x kV x kV)"
+MOST_SHOWN: Final = 1e4
+"""Multiple of the voltage beyond which its figure says nothing more."""
 LISTED: Final = 5
 """Lines or nodes that one sentence names."""
 
@@ -40,7 +42,7 @@ def check_impedances(read: CaseReader, grid: Grid, given: Mapping[str, Any]) -> 
         read.note(
             "grid.lines",
             f"{_named([lines.names[i] for i in rows])} cannot carry the limit: at {limit_kw[worst]:g} kW,"
-            f" r {r:g} on {base} takes {drop[worst]:.0%} of the voltage of {lines.names[worst]!r}",
+            f" r {r:g} on {base} takes {_share(float(drop[worst]))} of the voltage of {lines.names[worst]!r}",
             f"{_OHM}, or base_kva is missing" if "base_kva" not in given else _OHM,
         )
 
@@ -85,6 +87,11 @@ def oddities(grid: Grid, given: Mapping[str, Any]) -> list[str]:
             f" ({rest[worst]:.3f} squared at {grid.nodes.names[worst]!r}): every market on it is infeasible"
         )
     return found
+
+
+def _share(drop: float) -> str:
+    """A share in whole per cent; a wrong unit can make it longer than anybody reads."""
+    return f"{drop:.0%}" if drop < MOST_SHOWN else f"more than {MOST_SHOWN:.0%}"
 
 
 def _named(names: list[str]) -> str:

@@ -78,7 +78,7 @@ def print_summary(found: dict[str, Any], oddities: Sequence[str]) -> None:
     from wattswap.cli.output import print_facts
     from wattswap.cli.tables import wrapped
 
-    weakest, bounds = found["weakest_line"], found["voltage_bounds"]
+    bounds = found["voltage_bounds"]
     shape = "radial" if found["is_tree"] else "meshed"
     facts = {
         "grid": f"{found['kind']}, {shape}, root {found['root']}",
@@ -87,8 +87,8 @@ def print_summary(found: dict[str, Any], oddities: Sequence[str]) -> None:
         "homes": found["homes"],
         "farthest node": _far(found),
         "limits": f"{found['lines_with_limit']} of {found['lines']} lines have one",
-        "weakest line": "no line has a limit" if weakest is None else f"{weakest['id']}, {_kw(weakest)}",
-        "transformers": ", ".join(f"{one['id']}, {_kw(one)}" for one in found["transformers"])
+        "weakest line": _weakest(found),
+        "transformers": "; ".join(f"{one['id']}, {_kw(one)}" for one in found["transformers"])
         or "none named",
         "voltages": "none in this kind"
         if bounds is None
@@ -106,6 +106,12 @@ def _far(found: dict[str, Any]) -> str:
         "" if found["depth_m"] is None else f", {found['depth_m']:.0f} m of {found['total_length_m']:.0f} m"
     )
     return f"{found['depth_lines']} lines from the root{metres}"
+
+
+def _weakest(found: dict[str, Any]) -> str:
+    if (weakest := found["weakest_line"]) is not None:
+        return f"{weakest['id']}, {_kw(weakest)}"
+    return "no limit but those of transformers" if found["lines_with_limit"] else "no line has a limit"
 
 
 def _kw(line: dict[str, Any]) -> str:

@@ -166,6 +166,8 @@ def market_lines(m: Mapping[str, Any], money: str, vat: str, *, metered: bool) -
         fees = f"grid fee {local_fee:.4f} among neighbours"
         outside = f"(retailer sells at {sells} and grid fee {remote_fee:.4f}, buys at {buys}; {fees})"
     traded = f"{m['traded_kwh']:.1f} kWh in {m['intervals_with_trade']} of {m['intervals']} intervals"
+    if m.get("binding_share") is not None:
+        traded += ", from home to home; bills also count what was agreed with the grid connection"
     lines = [
         ("Cleared from the meters" if metered else "Agreed ahead", traded),
         ("Average price", f"{price} {outside}"),

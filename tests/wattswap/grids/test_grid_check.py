@@ -184,3 +184,25 @@ def test_the_european_feeder_is_checked_in_one_go(capsys: Capture) -> None:
     assert (found["nodes"], found["lines"], found["homes"]) == (907, 906, 55)
     assert found["transformers"] == [{"id": "TR1", "limit_kw": 800.0}]
     assert found["warnings"] == []
+
+
+def test_a_unit_that_is_wrong_by_far_gives_a_sentence_that_can_be_read(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    path = written(tmp_path, grid(base_kva=1e-300))
+    found = call(capsys, "grid", "check", path)
+    refused(found, 3, "takes more than 1000000% of the voltage")
+    assert len(found.err) < 300
+
+
+def test_limits_of_transformers_alone_are_named_as_such(tmp_path: Path, capsys: Capture) -> None:
+    lines = [
+        line("t1", "a", "b", transformer=True),
+        line("t2", "b", "c", transformer=True),
+        line("cd", "c", "d", limit_kw=None),
+    ]
+    given = grid(nodes=["a", "b", "c", "d"], lines=lines)
+    found = call(capsys, "grid", "check", written(tmp_path, given)).out.splitlines()
+    assert "limits         2 of 3 lines have one" in found
+    assert "weakest line   no limit but those of transformers" in found
+    assert "transformers   t1, 50.0 kW; t2, 50.0 kW" in found

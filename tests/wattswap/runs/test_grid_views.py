@@ -53,6 +53,18 @@ def test_lines_come_by_load_and_nodes_with_the_range_of_their_prices(
     assert f"A limit binds in {100 * run.metrics['binding_share']:.1f} % of the clearings." in found.out
 
 
+def test_the_summary_says_that_bills_count_the_grid_connection_too(
+    run: RunFolder, full: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agreed = run.bills()["bought_kwh"].sum()
+    assert agreed > run.metrics["traded_kwh"] > 0
+    said = "bills also count what was agreed with the grid connection"
+    assert said in " ".join(call(capsys, "show", run.path).out.split())
+    other = ws.run(ws.load(full, overrides=[*OVER, "market.mechanism=uniform_price"]), out=tmp_path)
+    assert other.bills()["bought_kwh"].sum() == pytest.approx(other.metrics["traded_kwh"])
+    assert said not in " ".join(call(capsys, "show", other.path).out.split())
+
+
 def test_an_open_line_that_is_used_all_the_same_comes_first(tmp_path: Path) -> None:
     folder = street(tmp_path, 0)
     run = RunFolder(ws.run(ws.load(folder, overrides=OVER), out=folder / "runs").path)
