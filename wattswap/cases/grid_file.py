@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from wattswap.cases.grid import node_names, read_grid, read_homes
 from wattswap.cases.grid_checks import check_impedances
 from wattswap.errors import AlreadyExists, InvalidData, UsageError
 from wattswap.inputs.collector import CaseReader, InvalidCase
+from wattswap.inputs.json_text import parsed
 
 LARGEST_KVA = 1e9
 
@@ -101,7 +101,7 @@ def load_grid(path: Path, *, format: str | None = None) -> LoadedGrid:
     if not path.exists():
         raise MissingFile(path)
     held = _as_json(path) if format is None and path.suffix == ".json" else None
-    if held is None or not ({"nodes", "grid", "lines"} & set(held)):
+    if held is None or not _is_ours(held):
         found = read_grid_file(path, format=format)
         grid, homes = _checked(path, found.grid)
         loads = (found.load_kw, found.load_kvar, found.phase_kw, found.phase_kvar)
@@ -115,10 +115,21 @@ def load_grid(path: Path, *, format: str | None = None) -> LoadedGrid:
 def _as_json(path: Path) -> dict[str, Any] | None:
     """The object of a JSON file; None where it is none, and a network format may claim it."""
     try:
-        held = json.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
-    except (ValueError, ArithmeticError, RecursionError) as broken:
-        raise InvalidCase.of(str(path), f"this is not JSON: {broken}", "correct it") from None
+        held, twice = parsed(path.read_text(encoding="utf-8-sig"), "a grid")
+        if twice and _is_ours(held):
+            raise InvalidCase(*twice)
+    except UnicodeDecodeError as broken:
+        raise InvalidCase.of(str(path), f"is not UTF-8 text: {broken}", "save it as UTF-8") from None
+    except InvalidCase as invalid:
+        at = [": ".join(filter(None, (str(path), one.where))) for one in invalid.problems]
+        problems = (replace(one, where=where) for one, where in zip(invalid.problems, at, strict=True))
+        raise InvalidCase(*problems) from None
     return held if isinstance(held, dict) else None
+
+
+def _is_ours(held: Any) -> bool:
+    """Whether it is a grid or a case with one, and not a network of another tool."""
+    return isinstance(held, dict) and bool({"nodes", "grid", "lines"} & set(held))
 
 
 def _checked(path: Path, given: Any) -> tuple[Grid, dict[str, str]]:

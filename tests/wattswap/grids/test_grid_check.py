@@ -169,7 +169,11 @@ def test_a_file_that_is_no_grid_is_refused(tmp_path: Path, capsys: Capture) -> N
     path = written(tmp_path, {"orders": []})
     refused(call(capsys, "grid", "check", path), 3, "is in no format of networks")
     path.write_text('{"nodes": ', encoding="utf-8")
-    refused(call(capsys, "grid", "check", path), 3, "this is not JSON")
+    refused(call(capsys, "grid", "check", path), 3, "grid.json: line 1, column 11: this is not JSON")
+    path.write_text("[" * 100_000, encoding="utf-8")
+    refused(call(capsys, "grid", "check", path), 3, "grid.json: the JSON is nested too deeply to be a grid")
+    path.write_bytes(bytes(range(256)))
+    refused(call(capsys, "grid", "check", path), 3, "grid.json: is not UTF-8 text", "save it as UTF-8")
     refused(call(capsys, "grid", "check", tmp_path / "none.json"), 3, "no file or folder")
     refused(
         call(capsys, "grid", "check", written(tmp_path, {"nodes": 3, "lines": "x"})),
@@ -206,3 +210,9 @@ def test_limits_of_transformers_alone_are_named_as_such(tmp_path: Path, capsys: 
     assert "limits         2 of 3 lines have one" in found
     assert "weakest line   no limit but those of transformers" in found
     assert "transformers   t1, 50.0 kW; t2, 50.0 kW" in found
+
+
+def test_a_key_that_is_given_twice_is_refused_and_not_read_once(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "grid.json"
+    path.write_text(json.dumps(grid())[:-1] + ', "lines": []}', encoding="utf-8")
+    refused(call(capsys, "grid", "check", path), 3, "grid.json: lines: this key is given twice; keep one")
