@@ -19,7 +19,7 @@ from market.rules import MarketRules
 from market.units import BoolArray, FloatArray, IntArray
 from market.zones import Zones
 from optimizer.errors import Infeasible, Unproven
-from optimizer.solver.builder import Columns, ModelBuilder
+from optimizer.solver.builder import ModelBuilder
 from optimizer.solver.session import Session
 
 
@@ -76,67 +76,63 @@ class _Face:
     def __init__(
         self, sold: IntArray, bought: IntArray, tight: BoolArray, groups: IntArray, most: IntArray
     ) -> None:
-        self.sold, self.bought, self.tight, self.groups, self.most = sold, bought, tight, groups, most
+        self.count, self.most = len(groups), most.astype(np.float64)
+        self.buys = (groups % 2).astype(np.float64)
         self.least = np.zeros(len(groups), dtype=np.int64)
-        self.volume = 0
+        model, zones = ModelBuilder(), len(sold)
+        taken = model.variables("taken", len(groups), 0.0, self.most)
+        # The share of its energy that every group of a round can have; in other rounds no row has it.
+        share = model.variables("share", 1, 0.0, 1.0)
+        flow = model.variables("flow", zones * zones, 0.0, np.where(tight, np.inf, 0.0))
+        ends = np.divmod(np.arange(zones * zones), zones)
+        for name, zone, side, fixed in (("sold", ends[0], 0, sold), ("bought", ends[1], 1, bought)):
+            own = np.flatnonzero(groups % 2 == side)
+            parts = [(flow, zone, 1.0), (taken[own], groups[own] // 2, -1.0)]
+            model.sums(name, zones, parts, fixed.astype(np.float64), fixed.astype(np.float64))
+        model.sums("volume", 1, [(taken, np.zeros(len(groups), dtype=np.int64), self.buys)])
+        model.constraints("at_least", [(taken, 1.0), (np.repeat(share, len(groups)), -self.most)])
+        self.model = model.compile()
+        self.session = Session(self.model)
+        self.row_lower = self.model.row_lower.copy()
 
     def equal_shares(self) -> tuple[IntArray, IntArray]:
         """What each group takes, and the flows. [Wh]"""
-        buys = (self.groups % 2).astype(np.float64)
-        if len(self.groups):
-            self.volume = round(float(buys @ self._best(buys)[0]))
-        active = np.ones(len(self.groups), dtype=bool)
+        if self.count:
+            self.row_lower[-1 - self.count] = round(float(self.buys @ self._best(self.buys)[0]))  # the volume
+        active = np.ones(self.count, dtype=bool)
         while np.count_nonzero(active) > 1:
-            share = self._largest_share(active)
-            wanted = share * self.most
-            self.least = np.where(active, np.maximum(self.least, np.floor(wanted + 1e-6)), self.least).astype(
-                np.int64
-            )
-            ahead = [float(self._best(one)[0] @ one) for one in np.eye(len(self.groups))]
+            wanted = self._largest_share(active) * self.most
+            shares = np.floor(wanted + 1e-6).astype(np.int64)
+            self.least = np.where(active, np.maximum(self.least, shares), self.least)
+            ahead = [float(self._best(one)[0] @ one) for one in np.eye(self.count)]
             # A group that whole Wh alone let have more has its share.
-            done = active & (np.array(ahead) < wanted + 1 + len(self.groups))
+            done = active & (np.array(ahead) < wanted + 1 + self.count)
             active &= ~done if done.any() else False
-        for one in np.eye(len(self.groups)):
+        for one in np.eye(self.count):
             self.least += ((self._best(one)[0] @ one - self.least) * one).round().astype(np.int64)
-        found, flow = self._best(buys)
+        found, flow = self._best(self.buys)
         return _whole(found), _whole(flow)
 
     def _largest_share(self, active: BoolArray) -> float:
         """The largest share of its energy that every active group can have at once."""
-        model = ModelBuilder()
-        taken, _ = self._write(model, np.zeros(len(self.groups)))
-        share = model.variables("share", 1, 0.0, 1.0, cost=-1.0)
-        rows = np.flatnonzero(active)
-        each = np.repeat(share, len(rows))
-        model.constraints("at_least", [(taken[rows], 1.0), (each, -self.most[rows].astype(np.float64))], 0.0)
-        return float(self._solved(model)[share[0]])
+        cost = np.zeros(len(self.model.cost))
+        cost[self.count] = -1.0
+        row_lower = self.row_lower.copy()
+        row_lower[len(row_lower) - self.count :][active] = 0.0
+        return float(self._solved(cost, row_lower)[self.count])
 
     def _best(self, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The energy of groups for which a weighted sum is largest, and flows. [Wh]"""
-        model = ModelBuilder()
-        taken, flow = self._write(model, -weight)
-        x = self._solved(model)
-        return x[taken], x[flow]
+        cost = np.zeros(len(self.model.cost))
+        cost[: self.count] = -weight
+        x = self._solved(cost, self.row_lower)
+        return x[: self.count], x[self.count + 1 :]
 
-    def _write(self, model: ModelBuilder, cost: FloatArray) -> tuple[Columns, Columns]:
-        zones = len(self.sold)
-        taken = model.variables(
-            "taken", len(self.groups), self.least.astype(np.float64), self.most.astype(np.float64), cost
-        )
-        flow = model.variables("flow", zones * zones, 0.0, np.where(self.tight, np.inf, 0.0))
-        ends = np.divmod(np.arange(zones * zones), zones)
-        for name, zone, side, fixed in (("sold", ends[0], 0, self.sold), ("bought", ends[1], 1, self.bought)):
-            own = np.flatnonzero(self.groups % 2 == side)
-            parts = [(flow, zone, 1.0), (taken[own], self.groups[own] // 2, -1.0)]
-            model.sums(name, zones, parts, fixed.astype(np.float64), fixed.astype(np.float64))
-        bids = np.flatnonzero(self.groups % 2)
-        model.constraint("volume", [(taken[row], 1.0) for row in bids.tolist()], float(self.volume))
-        return taken, flow
-
-    def _solved(self, model: ModelBuilder) -> FloatArray:
-        compiled = model.compile()
+    def _solved(self, cost: FloatArray, row_lower: FloatArray) -> FloatArray:
+        lower = self.model.lower.copy()
+        lower[: self.count] = self.least
         try:
-            return Session(compiled).answer(compiled.cost, compiled.lower, compiled.upper)
+            return self.session.answer(cost, lower, self.model.upper, row_lower, self.model.row_upper)
         except Infeasible:
             raise Unproven("no quantities agree with the prices of the zones") from None
 
