@@ -28,8 +28,10 @@ from market.settlement.imbalance import ImbalanceRule
 from market.settlement.settle import settle
 from market.settlement.tariff import AnyPrices
 from market.units import MICRO_PER_UNIT, Int8Array, IntArray
+from optimizer.errors import OptimizerError
 from p2p.batches.roots import book_root, clearing_root, prices_root
 from p2p.wire.messages import PriceLine
+from wattswap.errors import Infeasible
 from wattswap.runs.grid import RunGrid, of_homes
 from wattswap.runs.rounds import Rounds, check_cleared
 
@@ -350,13 +352,21 @@ def metered_wh(participant: IntArray, side: Int8Array, net_wh: IntArray) -> IntA
 
 
 def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
-    """Clear the book of the i-th interval, check that the result is feasible, and say how long clearing took. [ns]"""
+    """Clear the book of the i-th interval, check that the result is feasible, and say how long clearing took. [ns]
+
+    Raises:
+        Infeasible: The solver has no answer; names the mechanism and the interval.
+    """
     rules = setup.rules_at(i)
     refuse_unused(setup.mechanism, book, rules)
-    with MECHANISMS.held(setup.mechanism):
-        begun = perf_counter_ns()
-        clearing = setup.mechanism.clear(book, rules)
-        clear_ns = perf_counter_ns() - begun
+    try:
+        with MECHANISMS.held(setup.mechanism):
+            begun = perf_counter_ns()
+            clearing = setup.mechanism.clear(book, rules)
+            clear_ns = perf_counter_ns() - begun
+    except OptimizerError as error:
+        where = f"{setup.mechanism.name}, interval {setup.local_start_of(i):%Y-%m-%dT%H:%M%z}"
+        raise Infeasible.of(where, str(error)) from error
     check_cleared(setup, book, clearing)
     return clearing, clear_ns
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -212,6 +213,10 @@ class Setup:
     def start_of(self, i: int) -> int:
         """Start of the i-th interval of the run. [s]"""
         return self.start_s + i * self.minutes * 60
+
+    def local_start_of(self, i: int) -> datetime:
+        """Start of the i-th interval of the run on the clock of the homes."""
+        return datetime.fromtimestamp(self.start_of(i), ZoneInfo(self.zone))
 
     def after(self, start_s: int) -> int:
         """Start of the interval that is settled after one of the run; of the first, for a negative one. [s]"""
