@@ -24,7 +24,8 @@ from market.units import NANO_PER_UNIT, IntArray
 from wattswap.check.deviations import DEVIATIONS, joined, of_home, same
 from wattswap.check.game import Game, LivedGame, game_of
 from wattswap.check.market import GAIN_PERCENT, Finding, alone, wash_trades
-from wattswap.runs.interval import clear_book, closed_book, columns_of
+from wattswap.runs.books import closed_book, columns_of
+from wattswap.runs.interval import clear_book
 from wattswap.runs.prepare import prepare
 
 HEAD: Final = 'schema = 1\nname = "window"\ncurrency = "{currency}"\n[time]\nstart = {start}\ndays = 28\n'

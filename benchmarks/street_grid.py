@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from wattswap.runs.interval import closed_book, columns_of, position_wh, read_meters, sent_orders
+from wattswap.runs.books import closed_book, columns_of
+from wattswap.runs.interval import position_wh, read_meters, sent_orders
 from wattswap.runs.prepare import prepare
 from wattswap.scenario.load import BUNDLED, TEMPLATES, load
 

@@ -18,7 +18,7 @@ from market.rules import MarketRules
 from market.units import money
 from wattswap.cases.contract import clear_case
 from wattswap.inputs.parameters import run_defaults
-from wattswap.runs.interval import build_book
+from wattswap.runs.books import build_book
 from wattswap.runs.prepare import prepare
 from wattswap.scenario.load import TEMPLATES, load
 

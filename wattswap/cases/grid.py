@@ -51,10 +51,14 @@ def node_names(read: CaseReader, grid: Any) -> dict[str, int]:
         read.note("grid", "must be an object with 'nodes'")
         return {}
     read.mapping(grid, "grid", {"nodes"}, _KEYS)
-    nodes = read.items(grid["nodes"], "grid.nodes")
-    names = [read.name(node, f"grid.nodes[{i}]") for i, node in enumerate(nodes)]
+    return listed_names(read, grid["nodes"], "grid.nodes")
+
+
+def listed_names(read: CaseReader, value: Any, where: str) -> dict[str, int]:
+    """Index of each name of a list; a name that comes twice is noted."""
+    names = [read.name(name, f"{where}[{i}]") for i, name in enumerate(read.items(value, where))]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        read.note("grid.nodes", f"{shown(name)} is listed twice", "keep one")
+        read.note(where, f"{shown(name)} is listed twice", "keep one")
     return {name: i for i, name in enumerate(dict.fromkeys(names))}
 
 
@@ -65,7 +69,7 @@ def node_index(
     nodes: Mapping[str, int],
     what: str = "a node of the grid",
 ) -> int:
-    """Index of the node, or of the zone, that a value names; -1 where there is none of this name."""
+    """Index of the node, or of the zone, that a value names; -1 where none has this name."""
     name = read.name(value, where)
     if name not in nodes:
         read.note(where, f"{shown(name)} is not {what}", suggest(name, nodes))

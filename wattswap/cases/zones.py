@@ -10,7 +10,8 @@ import numpy as np
 from market.errors import InvalidZones
 from market.units import price
 from market.zones import Zones
-from wattswap.inputs.collector import CaseReader, shown
+from wattswap.cases.grid import listed_names
+from wattswap.inputs.collector import CaseReader
 
 
 def zone_names(read: CaseReader, zones: Any) -> dict[str, int]:
@@ -18,11 +19,7 @@ def zone_names(read: CaseReader, zones: Any) -> dict[str, int]:
     if not isinstance(zones, Mapping) or "names" not in zones:
         read.note("zones", "must be an object with 'names' and 'fee_per_kwh'")
         return {}
-    names = read.items(zones["names"], "zones.names")
-    listed = [read.name(name, f"zones.names[{i}]") for i, name in enumerate(names)]
-    for name in sorted({name for name in listed if listed.count(name) > 1}):
-        read.note("zones.names", f"{shown(name)} is listed twice", "keep one")
-    return {name: i for i, name in enumerate(dict.fromkeys(listed))}
+    return listed_names(read, zones["names"], "zones.names")
 
 
 def read_zones(read: CaseReader, zones: Any, names: Mapping[str, int]) -> Zones | None:

@@ -25,15 +25,8 @@ from market.settlement.tariff import IntervalPrices
 from market.units import BoolArray, IntArray
 from wattswap.check.deviations import Deviation, joined, of_home, same
 from wattswap.errors import UsageError
-from wattswap.runs.interval import (
-    clear_book,
-    closed_book,
-    columns_of,
-    posted,
-    read_meters,
-    sent_orders,
-    step,
-)
+from wattswap.runs.books import closed_book, columns_of
+from wattswap.runs.interval import clear_book, posted, read_meters, sent_orders, step
 from wattswap.runs.prepare import Setup
 
 Chosen = Mapping[int, Deviation]

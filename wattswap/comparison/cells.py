@@ -14,14 +14,8 @@ from market.clearing import Clearing
 from market.metrics.table import Result
 from market.units import IntArray
 from wattswap.errors import UsageError
-from wattswap.runs.interval import (
-    clear_book,
-    closed_book,
-    columns_of,
-    read_meters,
-    sent_orders,
-    step,
-)
+from wattswap.runs.books import closed_book, columns_of
+from wattswap.runs.interval import clear_book, read_meters, sent_orders, step
 from wattswap.runs.prepare import Setup
 from wattswap.runs.totals import Totals, interval_columns, result_of
 

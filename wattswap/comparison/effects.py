@@ -24,11 +24,10 @@ import numpy as np
 
 from market.settlement.accounts import BOUGHT, SOLD, TRADE
 from market.units import NANO_PER_UNIT, IntArray
+from wattswap.runs.books import closed_book, columns_of
 from wattswap.runs.interval import (
     IntervalRecord,
     clear_book,
-    closed_book,
-    columns_of,
     read_meters,
     sent_orders,
     settled_interval,

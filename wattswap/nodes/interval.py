@@ -22,15 +22,10 @@ from p2p.batches.receipts import ABSENT, Inclusion, include
 from p2p.roles.exchange.tape import make_pages
 from p2p.wire.messages import OrderMessage, ReadingMessage, message_id, terms_of
 from wattswap.errors import VerificationFailed
+from wattswap.runs.books import closed_book
 from wattswap.runs.chain_writer import args_of
 from wattswap.runs.grid import of_homes
-from wattswap.runs.interval import (
-    IntervalRecord,
-    clear_book,
-    closed_book,
-    position_wh,
-    settled_interval,
-)
+from wattswap.runs.interval import IntervalRecord, clear_book, position_wh, settled_interval
 from wattswap.runs.prepare import Setup
 from wattswap.runs.rounds import Rounds
 

@@ -46,7 +46,24 @@ _HOW_TO_READ = ("sample", "path", "format", "zone", "fuse_kw", "register")
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """What a run needs of a scenario and its data; see the arguments of `Setup` of the same names."""
+    """What a run needs of a scenario and its data.
+
+    Args:
+        meter: Readings of the run and of the history that forecasts may use, at the run's interval.
+        first_row: Row of `meter` at which the run starts.
+        tariffs: What each home pays and saves, levies and VAT included.
+        devices: One spec per home by device, None for a home without.
+        strategies: Name of each home's strategy.
+        controllers: Name of each home's controller.
+        forecasters: Name of each home's forecaster of consumption.
+        membership: When each home is part of the community.
+        preferences: What each home pays and asks beyond the outside prices; None where nobody does. [micro/kWh]
+        dropped_homes: Ids of homes that were left out for missing readings.
+        undrawn_homes: Ids of those that a sample of the homes leaves out.
+        weather: Measured weather, one value per row of `meter`.
+        grid: Lines between the homes; None where the scenario has none.
+        zones: Zones between which trades cost a fee; None where the scenario has none.
+    """
 
     meter: MeterData
     first_row: int

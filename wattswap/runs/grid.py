@@ -21,9 +21,10 @@ from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.settlement.zones import GridTerms, Rent
 from market.units import Int8Array, IntArray
 from wattswap.cases.grid import node_names, read_grid
-from wattswap.errors import InvalidScenario, Problem, suggest
+from wattswap.errors import InvalidScenario, Problem
 from wattswap.inputs.collector import CaseReader, InvalidCase
 from wattswap.inputs.json_text import parsed
+from wattswap.runs.places import misplaced, nowhere, place_of_each
 from wattswap.scenario.grid import faults_of_grid
 from wattswap.scenario.lines import KeyPath
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 CONNECTION: Final = "grid connection"
 """Name of the account that trades with the outside at the root of the grid."""
 MINUTES_PER_HOUR: Final = 60
-MOST_NAMED: Final = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,18 +254,11 @@ def _nodes_of_homes(
             problems.append(Problem(_place(path, f"homes.{name}"), what, cure))
 
     for given, of_scenario in ((in_file, False), (scenario.grid.homes, True)):
-        for name, node in given.items():
-            if name not in known:
-                refuse(name, of_scenario, f"the data have no home {name!r}", suggest(name, sorted(known)))
-            if node not in nodes:
-                refuse(name, of_scenario, f"{node!r} is not a node of the grid", suggest(node, nodes))
-    mapped = {**in_file, **scenario.grid.homes}
-    found = [mapped.get(name, mapped.get(name.partition("#")[0])) for name in roster]
-    nowhere = [name for name, node in zip(roster, found, strict=True) if node is None]
-    if nowhere:
-        named = ", ".join(map(repr, nowhere[:MOST_NAMED]))
-        others = f" and {len(nowhere) - MOST_NAMED} others" if len(nowhere) > MOST_NAMED else ""
-        what = f"home{'s' if len(nowhere) > 1 else ''} {named}{others} mapped to no node"
-        cure = f'write grid.homes.{nowhere[0]} = "NODE", or name the node in {path.name} under homes'
+        for name, what, cure in misplaced(given, known, nodes, "a node of the grid"):
+            refuse(name, of_scenario, what, cure)
+    found = place_of_each({**in_file, **scenario.grid.homes}, roster)
+    first, what = nowhere(roster, found, "node")
+    if first:
+        cure = f'write grid.homes.{first} = "NODE", or name the node in {path.name} under homes'
         problems += scenario.invalid("grid", what, cure).problems
     return np.array([nodes.get(str(node), 0) for node in found], dtype=np.int64), problems

@@ -27,7 +27,7 @@ from market.orders import Flexible, Storage, Terms
 from market.rules import MarketRules
 from market.schedule import check_schedule
 from market.units import PPM, BoolArray, IntArray, largest_remainder
-from wattswap.runs.interval import build_book
+from wattswap.runs.books import build_book
 
 if TYPE_CHECKING:
     from wattswap.runs.prepare import Homes, Setup

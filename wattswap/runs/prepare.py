@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
@@ -13,13 +13,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from agents.bidding import Limits as BidLimits
 from agents.bidding import Orders
 from agents.community import ALONE, Community
 from agents.control import CONTROLLERS
 from agents.neighbourhood import Neighbourhood
-from agents.rules import AgentRules, Weather
-from data.readings import MISSING, MeterData
+from agents.rules import AgentRules
+from data.readings import MISSING
 from market.interval import Interval
 from market.mechanism import MECHANISMS, Mechanism
 from market.orders import OrderKind
@@ -44,7 +43,7 @@ from p2p.wire.messages import (
     sign_message,
 )
 from wattswap.errors import UsageError
-from wattswap.runs.checked import checked
+from wattswap.runs.checked import Checked, checked
 from wattswap.runs.grid import CONNECTION, RunGrid, refuse_off_grid
 from wattswap.runs.homes import (
     behaviours_of,
@@ -54,10 +53,9 @@ from wattswap.runs.homes import (
 from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.looking_ahead import refuse_to_look_ahead
-from wattswap.runs.membership import Membership
 from wattswap.runs.rules import agent_rules, imbalance_rule, market_rules
 from wattswap.runs.study import doubled
-from wattswap.runs.tariffs import Tariffs, refuse_with_several_tariffs
+from wattswap.runs.tariffs import refuse_with_several_tariffs
 from wattswap.runs.throughput import Throughput
 from wattswap.runs.zones import RunZones
 from wattswap.scenario.load import Scenario
@@ -68,50 +66,18 @@ Homes = Community | Neighbourhood
 
 
 @dataclass(frozen=True, eq=False)
-class Setup:
+class Setup(Checked):
     """A scenario ready to run.
 
     Args:
-        meter: Readings of the run and of the history that forecasts may use, at the run's interval.
-        first_row: Row of `meter` at which the run starts.
-        tariffs: What each home pays and saves, levies and VAT included.
-        devices: One spec per home by device, None for a home without.
-        strategies: Name of each home's strategy.
-        controllers: Name of each home's controller.
-        forecasters: Name of each home's forecaster of consumption.
-        membership: When each home is part of the community.
-        preferences: What each home pays and asks beyond the outside prices; None where nobody does. [micro/kWh]
-        dropped_homes: Ids of homes that were left out for missing readings.
-        undrawn_homes: Ids of those that a sample of the homes leaves out.
-        weather: Measured weather, one value per row of `meter`.
-        grid: Lines between the homes; None where the scenario has none.
-        zones: Zones between which trades cost a fee; None where the scenario has none.
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
         given_members: The homes that it commits to; None in the same case.
     """
 
     scenario: Scenario
-    meter: MeterData
-    first_row: int
-    intervals: int
-    start_s: int
-    minutes: int
-    tariffs: Tariffs
     mechanism: Mechanism
     rules: MarketRules
     agents: AgentRules
-    devices: Mapping[str, tuple[Any, ...]]
-    strategies: tuple[str, ...]
-    controllers: tuple[str, ...]
-    forecasters: tuple[str, ...]
-    membership: Membership
-    keys: Keys
-    preferences: BidLimits | None = None
-    dropped_homes: tuple[str, ...] = ()
-    undrawn_homes: tuple[str, ...] = ()
-    weather: Weather = field(default_factory=dict)
-    grid: RunGrid | None = None
-    zones: RunZones | None = None
     given_genesis: Genesis | None = None
     given_members: Members | None = None
 

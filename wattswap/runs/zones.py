@@ -13,12 +13,11 @@ from market.errors import InvalidZones
 from market.settlement.zones import GridTerms
 from market.units import IntArray
 from market.zones import Zones
-from wattswap.errors import InvalidScenario, Problem, suggest
+from wattswap.errors import InvalidScenario, Problem
+from wattswap.runs.places import misplaced, nowhere, place_of_each
 
 if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
-
-MOST_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,23 +58,12 @@ def zones_of(scenario: Scenario, homes: Sequence[str], roster: Sequence[str]) ->
     except InvalidZones as invalid:
         for what in invalid.problems:
             problems += scenario.invalid("zones", what, "correct zones.fee_per_kwh").problems
-    known = {*homes, *roster}
-    for name, zone in given.homes.items():
-        if name not in known:
-            what = f"the data have no home {name!r}"
-            problems += scenario.invalid(
-                ("zones", "homes", name), what, suggest(name, sorted(known))
-            ).problems
-        if zone not in given.names:
-            what = f"{zone!r} is not a zone"
-            problems += scenario.invalid(("zones", "homes", name), what, suggest(zone, given.names)).problems
-    found = [given.homes.get(name, given.homes.get(name.partition("#")[0])) for name in roster]
-    nowhere = [name for name, zone in zip(roster, found, strict=True) if zone is None]
-    if nowhere:
-        named = ", ".join(map(repr, nowhere[:MOST_NAMED]))
-        others = f" and {len(nowhere) - MOST_NAMED} others" if len(nowhere) > MOST_NAMED else ""
-        what = f"home{'s' if len(nowhere) > 1 else ''} {named}{others} mapped to no zone"
-        cure = f'write zones.homes.{nowhere[0]} = "{given.names[0]}"'
+    for name, what, cure in misplaced(given.homes, {*homes, *roster}, given.names, "a zone"):
+        problems += scenario.invalid(("zones", "homes", name), what, cure).problems
+    found = place_of_each(given.homes, roster)
+    first, what = nowhere(roster, found, "zone")
+    if first:
+        cure = f'write zones.homes.{first} = "{given.names[0]}"'
         problems += scenario.invalid("zones.homes", what, cure).problems
     if problems or zones is None:
         raise InvalidScenario(*problems)

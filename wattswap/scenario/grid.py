@@ -60,6 +60,14 @@ class StreetGrid(Table):
         return base / self.file
 
 
+def faults_of_rounds(mechanism: str, rounds: int) -> Faults:
+    """What is wrong with several rounds of a mechanism that clears all places at once."""
+    if rounds == 1:
+        return []
+    what = f"{mechanism} clears an interval once, and market.rounds is {rounds}"
+    return [("market.mechanism", what, "remove market.rounds, or choose another mechanism")]
+
+
 def faults_of_grid(grid: StreetGrid | None, mechanism: str, rounds: int, several_retailers: bool) -> Faults:
     """What does not go together with a mechanism that clears on a grid; nothing for another mechanism.
 
@@ -76,9 +84,7 @@ def faults_of_grid(grid: StreetGrid | None, mechanism: str, rounds: int, several
     if grid is None:
         cure = 'add a table [grid] with file = "grid.json", or choose another mechanism'
         faults.append(("market.mechanism", f"{mechanism} needs a grid, and the scenario has none", cure))
-    if rounds > 1:
-        what = f"{mechanism} clears an interval once, and market.rounds is {rounds}"
-        faults.append(("market.mechanism", what, "remove market.rounds, or choose another mechanism"))
+    faults += faults_of_rounds(mechanism, rounds)
     if several_retailers:
         what = f"{mechanism} sells and buys outside at the prices of one retailer, and homes have several"
         faults.append(("market.mechanism", what, "remove homes.tariffs, or choose another mechanism"))

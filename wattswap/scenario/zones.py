@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from market.mechanism import MECHANISMS
 from wattswap.scenario.fields import Fee, HomeId
-from wattswap.scenario.grid import one_place_each
+from wattswap.scenario.grid import faults_of_rounds, one_place_each
 from wattswap.scenario.time import Faults, Table, finish
 
 
@@ -51,11 +51,8 @@ def faults_of_zones(zones: FeeZones | None, mechanism: str, rounds: int) -> Faul
     found = MECHANISMS.all().get(mechanism)
     if found is None or not found.promises.needs_zones:
         return []
-    faults: Faults = []
+    faults = faults_of_rounds(mechanism, rounds)
     if zones is None:
         cure = "add a table [zones] with names, fee_per_kwh and homes, or choose another mechanism"
         faults.append(("market.mechanism", f"{mechanism} needs zones, and the scenario has none", cure))
-    if rounds > 1:
-        what = f"{mechanism} clears an interval once, and market.rounds is {rounds}"
-        faults.append(("market.mechanism", what, "remove market.rounds, or choose another mechanism"))
     return faults

@@ -12,7 +12,7 @@ from p2p.roles.exchange.tape import TapeReader
 from p2p.wire.messages import VERSION, OrderMessage, order_line
 from tests.kits.run_kit import write_street
 from wattswap.nodes.interval import next_round
-from wattswap.runs.interval import arrival_order
+from wattswap.runs.books import arrival_order
 from wattswap.runs.prepare import prepare
 from wattswap.runs.rounds import Rounds
 

@@ -12,8 +12,9 @@ from market.errors import AmountTooLarge
 from market.units import INT64_SAFE, IntArray
 from tests.kits.run_kit import FIRST, call, files_below, write_street
 from wattswap.results import RunResult
+from wattswap.runs.books import build_book
 from wattswap.runs.engine import Run, begin, own_chain
-from wattswap.runs.interval import build_book, clear_book, settled_interval
+from wattswap.runs.interval import clear_book, settled_interval
 from wattswap.runs.prepare import Setup, prepare
 
 LARGE = ["tariff.import_per_kwh=900000", "tariff.grid_fee_remote_per_kwh=0"]

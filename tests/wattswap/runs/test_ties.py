@@ -10,7 +10,7 @@ import pytest
 from market.mechanism import MECHANISMS
 from market.rules import MarketRules
 from market.units import IntArray
-from wattswap.runs.interval import build_book
+from wattswap.runs.books import build_book
 
 SELLERS, INTERVALS = 7, 600
 RULES = MarketRules(retail_micro_per_kwh=300_000, feed_in_micro_per_kwh=80_000)
