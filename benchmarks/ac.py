@@ -73,7 +73,7 @@ def first_limit_kw(grid: Grid, shares: np.ndarray, sign: float) -> float:
 
 
 def cleared(grid: Grid, wish_kw: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Net consumption of each node after clearing what the homes wish to buy or, below 0, sell. [kW]"""
+    """Net consumption of each node after clearing what the homes want to buy or, below 0, sell. [kW]"""
     nodes = np.flatnonzero(wish_kw)
     enough = round(float(np.abs(wish_kw).sum()) * 2 * WH_PER_KWH)
     node = np.array([*nodes, grid.root, grid.root])

@@ -32,11 +32,11 @@ def whole(demand: Demand, store: Store, plan: Plan, most_import_wh: float = inf)
     for planned, content, net in zip(
         plan.taken_wh.tolist(), plan.stored_wh.tolist(), demand.net_wh.tolist(), strict=True
     ):
-        wish = round(planned)
-        if abs(planned - wish) > _NOISE_WH:
-            wish = _towards(store, stored, round(content * PPM), planned)
-        wish = int(min(wish, most_import_wh - net, store.takes_at_most(stored)))
-        energy = max(wish, -store.gives_at_most(stored))
+        wanted = round(planned)
+        if abs(planned - wanted) > _NOISE_WH:
+            wanted = _towards(store, stored, round(content * PPM), planned)
+        wanted = int(min(wanted, most_import_wh - net, store.takes_at_most(stored)))
+        energy = max(wanted, -store.gives_at_most(stored))
         stored = store.after(stored, energy)
         taken.append(energy)
     return lived(store, taken)
@@ -48,5 +48,5 @@ def _towards(store: Store, stored_uwh: int, content_uwh: int, planned_wh: float)
         low = int(planned_wh)
         return min(max((content_uwh - stored_uwh) // store.charge_efficiency_ppm, low), low + 1)
     low = int(-planned_wh)
-    wish = (stored_uwh - content_uwh) * store.discharge_efficiency_ppm // (PPM * PPM)
-    return -min(max(wish, low), low + 1)
+    wanted = (stored_uwh - content_uwh) * store.discharge_efficiency_ppm // (PPM * PPM)
+    return -min(max(wanted, low), low + 1)

@@ -328,7 +328,7 @@ def mutants() -> dict[str, Any]:
     def both(row: int, other: int, interval: int, energy: int) -> Any:
         return lambda c: moved(other, interval, -energy)(moved(row, interval, energy)(c))
 
-    def dearer(c: Clearing) -> Clearing:
+    def higher(c: Clearing) -> Clearing:
         one = c.node_price[0]
         assert one is not None
         return replace(c, node_price=(PriceInterval(one.lo, one.hi, one.price + 1_000),))
@@ -375,7 +375,7 @@ def mutants() -> dict[str, Any]:
         "a Wh of a block moved to another order": both(4, 1, 0, 1),
         "a storage beyond its power": both(6, 1, 0, 400),
         "a flexible order beyond its power": both(5, 3, 1, 1_200),
-        "another price": dearer,
+        "another price": higher,
         "a price outside of its interval": outside,
         "another welfare": lambda c: replace(c, welfare_nano=c.welfare_nano + 1),
         "a payment to nobody": paid,

@@ -63,12 +63,12 @@ def test_a_horizon_of_homes_and_a_retailer_clears_with_a_proof(seed: int, large:
 
 def test_storages_that_lag_behind_their_plan_still_keep_the_total() -> None:
     """Contents that rounding has left behind ask for more than is offered: those ahead of the others take less."""
-    wish = np.array([-0.38, -0.81, 1.63, -0.76, -0.67, 19_106.14, 1.32, 1.86, -0.85, 18_327.09])
+    wanted = np.array([-0.38, -0.81, 1.63, -0.76, -0.67, 19_106.14, 1.32, 1.86, -0.85, 18_327.09])
     least = np.array([0, 0, -4_497, 0, 0, -20_523, -7_694, -50_200, 0, -73_400])
     most = np.array([33_500, 5_000, 5_000, 5_000, 7_000, 30_600, 18_300, 4_313, 5_000, 18_327])
-    found = to_total(wish, least, most, 37_430)
+    found = to_total(wanted, least, most, 37_430)
     assert found.sum() == 37_430
-    assert (np.abs(found - wish) <= 4).all()
+    assert (np.abs(found - wanted) <= 4).all()
     assert ((least <= found) & (found <= most)).all()
     most[[2, 6, 7]] = 0  # as they were: these three can take nothing
-    assert to_total(wish, least, most, 37_430).sum() == 37_430
+    assert to_total(wanted, least, most, 37_430).sum() == 37_430

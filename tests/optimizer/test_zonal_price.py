@@ -86,8 +86,8 @@ def test_every_clearing_is_proven_exactly_and_a_changed_one_is_not() -> None:
             assert isinstance(proof, ZonePrices)
             # Another flow, another fee, or another price of a zone: none of these is proven.
             assert not check(some, rules.zones, with_proof(found, flow_wh=proof.flow_wh + 1)).holds
-            dearer = replace(rules.zones, fee_micro_per_kwh=rules.zones.fee_micro_per_kwh + 7)
-            assert not check(some, dearer, found).holds
+            higher = replace(rules.zones, fee_micro_per_kwh=rules.zones.fee_micro_per_kwh + 7)
+            assert not check(some, higher, found).holds
             other = with_proof(found, buy_micro_per_kwh=proof.buy_micro_per_kwh + 1)
             with pytest.raises(InfeasibleClearing, match="another price"):
                 check(some, rules.zones, other)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -22,12 +21,13 @@ from agents.rules import tariff_rows
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, check_feasible, no_trade
 from market.errors import InfeasibleClearing
-from market.mechanism import MECHANISMS, refuse_unused
+from market.mechanism import MECHANISMS
 from market.orders import Flexible, Storage, Terms
 from market.rules import MarketRules
 from market.schedule import check_schedule
 from market.units import PPM, BoolArray, IntArray, largest_remainder
 from wattswap.runs.books import build_book
+from wattswap.runs.clearing import cleared
 
 if TYPE_CHECKING:
     from wattswap.runs.prepare import Homes, Setup
@@ -46,7 +46,7 @@ def cleared_horizon(setup: Setup, community: Homes, i: int) -> tuple[OrderBook, 
 
     Raises:
         InfeasibleClearing: The mechanism broke a rule of the market, or proved less than it must.
-        OptimizerError: There is no clearing.
+        Infeasible: There is no clearing.
     """
     assert isinstance(community, Community), "homes with several retailers are refused before the run"
     agreed = None if setup.metered else _first_of(setup, community, i, measured=False)
@@ -155,13 +155,10 @@ def _cleared(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
     """Clear a horizon, check all of it and its proof, and say how long clearing took. [ns]"""
     if not len(book):
         return no_trade(book), 0
-    mechanism, rules = setup.mechanism, setup.rules_at(i)
-    refuse_unused(mechanism, book, rules)
+    clearing, clear_ns = cleared(setup, i, book)
+    mechanism = setup.mechanism
     with MECHANISMS.held(mechanism):
-        begun = perf_counter_ns()
-        clearing = mechanism.clear(book, rules)
-        clear_ns = perf_counter_ns() - begun
-        (mechanism.check or _check_schedule)(book, clearing, rules)
+        (mechanism.check or _check_schedule)(book, clearing, setup.rules_at(i))
         if clearing.certificate is not None and not clearing.certificate.holds:
             raise InfeasibleClearing("the clearing of a horizon is not proven to be the best")
     return clearing, clear_ns

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,21 +14,19 @@ from agents.bidding import Orders, OwnResults
 from agents.community import ALONE
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval
-from market.mechanism import MECHANISMS, refuse_unused
 from market.settlement.accounts import BOUGHT, SOLD, TRADE, Postings
 from market.settlement.baseline import baseline_nano, bound_nano, imbalance_cost_nano, netting_nano
 from market.settlement.imbalance import ImbalanceRule
 from market.settlement.settle import settle
 from market.settlement.tariff import AnyPrices
 from market.units import MICRO_PER_UNIT, IntArray
-from optimizer.errors import OptimizerError
 from p2p.batches.roots import book_root, clearing_root, prices_root
 from p2p.wire.messages import PriceLine
-from wattswap.errors import Infeasible
 from wattswap.runs.books import arrival_order, closed_book, columns_of, limits_as_orders
+from wattswap.runs.clearing import check_cleared, cleared
 from wattswap.runs.grid import RunGrid, of_homes
 from wattswap.runs.horizon import cleared_horizon
-from wattswap.runs.rounds import Rounds, check_cleared
+from wattswap.runs.rounds import Rounds
 
 if TYPE_CHECKING:
     from agents.community import Meters
@@ -280,16 +277,7 @@ def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
     Raises:
         Infeasible: The solver has no answer; names the mechanism and the interval.
     """
-    rules = setup.rules_at(i)
-    refuse_unused(setup.mechanism, book, rules)
-    try:
-        with MECHANISMS.held(setup.mechanism):
-            begun = perf_counter_ns()
-            clearing = setup.mechanism.clear(book, rules)
-            clear_ns = perf_counter_ns() - begun
-    except OptimizerError as error:
-        where = f"{setup.mechanism.name}, interval {setup.local_start_of(i):%Y-%m-%dT%H:%M%z}"
-        raise Infeasible.of(where, str(error)) from error
+    clearing, clear_ns = cleared(setup, i, book)
     check_cleared(setup, book, clearing)
     return clearing, clear_ns
 

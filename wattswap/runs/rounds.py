@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from agents.bidders import Round
 from market.book import OrderBook
-from market.clearing import Clearing, check_feasible
-from market.mechanism import MECHANISMS, refuse_unused
+from market.clearing import Clearing
+from market.mechanism import refuse_unused
 from market.rounds import Session, Tape
 from market.units import IntArray
+from wattswap.runs.clearing import check_cleared, in_interval
 
 if TYPE_CHECKING:
     from wattswap.runs.prepare import Setup
@@ -24,7 +25,7 @@ class Rounds:
     """
 
     def __init__(self, setup: Setup, i: int) -> None:
-        self._setup, self._clear_ns = setup, 0
+        self._setup, self._i, self._clear_ns = setup, i, 0
         self._session = Session(setup.mechanism, setup.rules_at(i))
 
     def clear(self, new: OrderBook) -> None:
@@ -36,11 +37,13 @@ class Rounds:
         Raises:
             NotTaken: The book or the rules hold what the mechanism does not use.
             InfeasibleClearing: The mechanism broke a rule of the market.
+            Infeasible: The solver has no answer.
         """
         session = self._session
         refuse_unused(self._setup.mechanism, new, session.rules)
         begun = perf_counter_ns()
-        session.clear(new)
+        with in_interval(self._setup, self._i):
+            session.clear(new)
         self._clear_ns += perf_counter_ns() - begun
 
     @property
@@ -73,9 +76,3 @@ class Rounds:
         book, clearing = self._session.book, self._session.clearing()
         check_cleared(self._setup, book, clearing)
         return book, clearing, self._clear_ns
-
-
-def check_cleared(setup: Setup, book: OrderBook, clearing: Clearing) -> None:
-    """Raise `InfeasibleClearing` unless a clearing belongs to the book and keeps the promises of its mechanism."""
-    with MECHANISMS.held(setup.mechanism):
-        check_feasible(book, clearing, limits=setup.mechanism.promises.individually_rational)

@@ -75,7 +75,7 @@ def _with_other_prices(horizon: Horizon, price: FloatArray) -> float:
     return bound_nano(steps_of(horizon), price, taken_wh(fleet, change), own_cost_nano(fleet, change))
 
 
-def _with_dearer_wear(horizon: Horizon, price: FloatArray) -> float:
+def _with_more_wear(horizon: Horizon, price: FloatArray) -> float:
     more = tuple(
         replace(s, terms=replace(s.terms, wear_micro_per_kwh=s.terms.wear_micro_per_kwh + 40_000))
         for s in horizon.stores
@@ -89,7 +89,7 @@ def _with_less_power(horizon: Horizon, price: FloatArray) -> float:
 
 
 @pytest.mark.parametrize(
-    "mutant", [_without_steps, _with_idle_batteries, _with_other_prices, _with_dearer_wear, _with_less_power]
+    "mutant", [_without_steps, _with_idle_batteries, _with_other_prices, _with_more_wear, _with_less_power]
 )
 def test_a_wrong_bound_is_above_the_optimum(mutant: Callable[[Horizon, FloatArray], float]) -> None:
     """What the tests above compare is sharp enough to tell each of these mistakes."""
