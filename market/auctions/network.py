@@ -145,9 +145,7 @@ class Network:
         flow = behind[self.line_place] * self._line_towards
         if not self.has_voltages:
             return State(load_wh, flow, None)
-        v = np.empty_like(load_wh)
-        v[tree.order] = tree.paths(self._r_ppm * behind)
-        return State(load_wh, flow, self.v_at_rest_ppm - v)
+        return State(load_wh, flow, self.v_at_rest_ppm - tree.paths(self._r_ppm * behind)[tree.place])
 
     def room(self, state: State) -> FloatArray:
         """What is left of each limit: of lines forwards and backwards [Wh], of vmin and vmax by node [ppm]."""
@@ -174,8 +172,19 @@ class Network:
         return np.concatenate((ones, at_node, at_node))
 
     def fits(self, state: State) -> bool:
-        """Whether every limit holds."""
-        return bool((self.room(state) >= -self.noise).all())
+        """Whether every limit holds, within `noise`."""
+        if np.count_nonzero(np.abs(state.flow_wh) <= self._most_wh) < len(self.limit_wh):
+            return False
+        if state.v_ppm is None:
+            return True
+        lowest, highest = state.v_ppm[state.v_ppm.argmin()], state.v_ppm[state.v_ppm.argmax()]
+        return bool(lowest >= self.grid.vmin * PPM - NOISE and highest <= self.grid.vmax * PPM + NOISE)
+
+    @cached_property
+    def _most_wh(self) -> FloatArray:
+        """Limits of lines with what arithmetic in floats may pass them. [Wh]"""
+        most: FloatArray = self.limit_wh + self.noise[: len(self.limit_wh)]
+        return most
 
     def overload_wh(self, state: State) -> int:
         """Largest energy beyond a limit, of a voltage as the Wh at its node that cause it; 0 where all hold. [Wh]"""

@@ -7,13 +7,14 @@ orders and limits that bind are read; prices and quantities follow from the book
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from market.auctions.network import Network, State, network_of, traded_nodes
 from market.auctions.nodal_proof import proof, proof_at_one_price
-from market.auctions.uniform import clear_exact
+from market.auctions.uniform import Allocation, best_allocation, nothing_trades
 from market.book import OrderBook
 from market.certificate import DualPrice
 from market.clearing import Clearing, PriceInterval
@@ -59,22 +60,23 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     _refuse_strange_nodes(book, network)
     if not network.rests:
         raise why_nothing_fits(network)
-    unlimited = clear_exact(book, rules)
+    unlimited = best_allocation(book, rules)
+    if unlimited is None:
+        return _without_trade(network, book)
+    price = PriceInterval.at(unlimited.lo, unlimited.hi, rules.k_ppm)
     state = network.state(network.load(book, unlimited.accepted_wh))
     if network.fits(state):
-        return _at_one_price(network, book, unlimited, state)
+        return _at_one_price(network, book, unlimited, price, state)
     if int(book.energy_wh.sum()) >= EXACT_WH:
         raise SolverFailed(
             "energies beyond 2^53 Wh are not exact in a float, and the grid does not carry them"
         )
     slots = slots_for(network, book)
-    reference = unlimited.node_price[0]
-    assert reference is not None  # else nothing would flow, and the grid would carry it
     try:
-        return _by_node(network, book, slots.solve(book), reference.price, rules)
+        return _by_node(network, book, slots.solve(book), price.price, rules)
     except Unproven:
         slots.session.forget_basis()
-        return _by_node(network, book, slots.solve(book), reference.price, rules)
+        return _by_node(network, book, slots.solve(book), price.price, rules)
 
 
 NODAL_PRICE = MECHANISMS.register(
@@ -95,31 +97,35 @@ NODAL_PRICE = MECHANISMS.register(
 
 def _refuse_strange_nodes(book: OrderBook, network: Network) -> None:
     count = len(network.grid.nodes)
-    if len(book) and int(book.node.max()) >= count:
+    if len(book) and book.node[book.node.argmax()] >= count:
         rows = np.flatnonzero(book.node >= count)[:5].tolist()
         raise InvalidBook([f"a node that the grid of {count} nodes does not have in rows {rows}"])
 
 
-def _at_one_price(network: Network, book: OrderBook, unlimited: Clearing, state: State) -> Clearing:
+def _without_trade(network: Network, book: OrderBook) -> Clearing:
+    """The clearing in which nothing is accepted, which a grid that `rests` carries."""
+    count, nothing = len(network.grid.nodes), nothing_trades(book)
+    assert isinstance(nothing.certificate, DualPrice)
+    certificate = proof_at_one_price(book, count, nothing.certificate.dual_price_micro_per_kwh, 0)
+    details = _details(network.state(np.zeros(count)), 0)
+    return replace(nothing, node_price=(None,) * count, certificate=certificate, details=details)
+
+
+def _at_one_price(
+    network: Network, book: OrderBook, unlimited: Allocation, price: PriceInterval, state: State
+) -> Clearing:
     """The clearing without limits, which the grid carries: the same price at every node."""
-    count = len(network.grid.nodes)
-    found = unlimited.node_price[0]
-    stated = unlimited.certificate
-    assert isinstance(stated, DualPrice)
-    price = stated.dual_price_micro_per_kwh if found is None else found.price
-    traded = None if found is None else traded_nodes(network, book, unlimited.accepted_wh)
-    of_node = (found,) * count if traded is None else tuple(found if t else None for t in traded.tolist())
-    return Clearing(
-        unlimited.accepted_wh,
-        unlimited.price_micro_per_kwh,
-        of_node,
-        0,
-        unlimited.welfare_nano,
-        None,
-        proof_at_one_price(book, count, price, unlimited.welfare_nano),
-        None,
-        _details(state, 0),
-    )
+    accepted, welfare, count = unlimited.accepted_wh, unlimited.welfare_nano, len(network.grid.nodes)
+    traded = traded_nodes(network, book, accepted)
+    of_node: tuple[PriceInterval | None, ...] = (price,) * count
+    if traded is not None:
+        of_node = tuple(price if there else None for there in traded.tolist())
+    paid = np.empty_like(accepted)
+    paid.fill(price.price)
+    accepted.setflags(write=False)
+    paid.setflags(write=False)
+    certificate = proof_at_one_price(book, count, price.price, welfare)
+    return Clearing(accepted, paid, of_node, 0, welfare, None, certificate, None, _details(state, 0))
 
 
 class _Prices(NamedTuple):

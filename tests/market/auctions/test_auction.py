@@ -103,8 +103,8 @@ def test_the_bracket_gives_what_the_sort_gives_on_large_books(seed: int) -> None
     side = np.where(rng.random(count) < [0.5, 0.02][seed % 2], 1, -1).astype(np.int8)
     limit = np.sort(rng.integers(-levels, levels, count)) if seed > 5 else rng.integers(0, levels, count)
     book = OrderBook.from_columns(np.arange(count), side, rng.integers(0, 9_000, count), limit)
-    demand = int(book.energy_wh[side > 0].sum())
-    assert auction._select(book, side > 0) == auction._select_by_sort(limit, book.energy_wh, demand)
+    demand, total = int(book.energy_wh[side > 0].sum()), int(book.energy_wh.sum())
+    assert auction._select(book, side > 0) == auction._select_by_sort(limit, book.energy_wh, demand, total)
 
 
 @given(rows_of(12, 4, (0, 5)), st.randoms(use_true_random=False))
