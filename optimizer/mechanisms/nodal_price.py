@@ -144,7 +144,7 @@ def _by_node(
     Raises:
         Unproven: The allocation is not optimal.
     """
-    if not np.isfinite(energy_wh).all() or (energy_wh > book.energy_wh + 1e-3).any():
+    if not (energy_wh <= book.energy_wh + 1e-3).all():  # a NaN is not
         raise Unproven("the solver accepts more than was ordered")
     solved = network.state(network.load(book, energy_wh))
     zones = zones_of(network, book, energy_wh, solved, rules.k_ppm, reference)
@@ -165,7 +165,7 @@ def _by_node(
         for ends in zip(found.lo.tolist(), found.hi.tolist(), found.price.tolist(), strict=True)
     ]
     traded = traded_nodes(network, book, accepted)
-    of_node: tuple[PriceInterval | None, ...] = tuple(of_zone[zone] for zone in zones.of_node.tolist())
+    of_node: tuple[PriceInterval | None, ...] = tuple(map(of_zone.__getitem__, zones.of_node.tolist()))
     if not accepted.any():
         of_node = (None,) * len(of_node)
     elif traded is not None:

@@ -49,16 +49,15 @@ class Slots:
 
         Slots of a node are in the order of limits, so that the basis of one interval nearly fits the next.
         """
-        order = np.lexsort((book.limit_micro_per_kwh, book.node))
-        node = book.node[order]
-        begin = np.searchsorted(node, np.arange(len(self.count)))
+        order = _by_node_and_limit(book)
+        counts = np.bincount(book.node, minlength=len(self.count))
+        place = (self.first - (counts.cumsum() - counts)).repeat(counts) + np.arange(len(order))
+        cost, signed = np.zeros((2, self.size))
+        cost[place] = book.limit_micro_per_kwh[order] * -COST_PER_MICRO
+        signed[place] = (book.energy_wh * book.side)[order]
         slot = np.empty(len(order), dtype=np.int64)
-        slot[order] = (self.first - begin)[node] + np.arange(len(node))
-        cost, lower, upper = np.zeros((3, self.size))
-        signed = book.energy_wh * book.side
-        cost[slot] = book.limit_micro_per_kwh * -COST_PER_MICRO
-        lower[slot], upper[slot] = np.minimum(signed, 0), np.maximum(signed, 0)
-        return Columns(cost, lower, upper, slot)
+        slot[order] = place
+        return Columns(cost, np.minimum(signed, 0.0), np.maximum(signed, 0.0), slot)
 
     def solve(self, book: OrderBook) -> FloatArray:
         """Energy of each order in an optimal answer, bought or sold. [Wh]
@@ -75,6 +74,19 @@ class Slots:
     def fits(self, counts: IntArray) -> bool:
         """Whether each node has slots for so many orders."""
         return bool((counts <= self.count).all())
+
+
+def _by_node_and_limit(book: OrderBook) -> IntArray:
+    """Rows by node, limit and row: sorted as one number each where all three fit into 63 bits, many times as fast."""
+    node, limit, count = book.node, book.limit_micro_per_kwh, len(book)
+    least, nodes = int(limit.min()), int(node.max())
+    of_limit, of_row = (int(limit.max()) - least).bit_length(), count.bit_length()
+    if nodes.bit_length() + of_limit + of_row > 63:
+        return np.lexsort((limit, node)).astype(np.int64)
+    packed = (((node << of_limit) | (limit - least)) << of_row) | np.arange(count)
+    packed.sort()
+    rows: IntArray = packed & ((1 << of_row) - 1)
+    return rows
 
 
 def compiled(network: Network, slots: IntArray) -> CompiledModel:

@@ -41,12 +41,12 @@ def accepted_wh(
     Raises:
         Unproven: No allocation is optimal at these prices.
     """
-    at, limit = zones.of_node[book.node], book.limit_micro_per_kwh
-    lo, hi = zones.lo[at], zones.hi[at]
+    at, pinned = zones.of_node[book.node], zones.hi - zones.lo <= NEAR_MICRO
+    above = book.limit_micro_per_kwh - zones.lo[at]
     # Inside an interval of prices, bids from its upper end and offers up to its lower end are better than any of them.
-    whole = (limit > lo + NEAR_MICRO) == (book.side > 0)
-    marginal = (hi - lo <= NEAR_MICRO) & (np.abs(limit - lo) <= NEAR_MICRO)
-    accepted: IntArray = book.energy_wh * (whole & ~marginal)
+    whole = (above > NEAR_MICRO) == (book.side > 0)
+    marginal = pinned[at] & (np.abs(above) <= NEAR_MICRO)
+    accepted: IntArray = book.energy_wh * (whole > marginal)
     try:
         filled = _filled(network, book, solved_wh, zones, accepted, marginal, rules)
     except InfeasibleClearing as unfit:
@@ -86,8 +86,7 @@ def _filled(
         totals = np.rint(net).astype(np.int64)
         if np.abs(net - totals).max() > NEAR_WH * 10:
             raise Unproven("the solver's allocation is not optimal: a zone takes what no full line brings")
-        names = np.unique(zone[rows]).tolist()
-        shares = {name: int(totals[name]) for name in names}
+        shares = {name: int(totals[name]) for name in sorted(set(zone[rows].tolist()))}
         if int(totals.sum()) != sum(shares.values()):
             raise Unproven("the solver's allocation is not optimal: nobody at the price balances a zone")
     else:

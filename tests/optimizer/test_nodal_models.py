@@ -68,6 +68,21 @@ def test_pyomo_and_highs_find_the_welfare_of_the_hot_session(kind: str) -> None:
             assert -noise <= lost <= clearing.certificate.allowed_gap_nano + noise
 
 
+@pytest.mark.parametrize("price", [1, 5 * 10**14])
+def test_slots_are_filled_in_the_order_of_limits_and_ties_in_that_of_the_book(price: int) -> None:
+    """Limits far apart, node and row do not fit into one number; the order is the same."""
+    rng = np.random.default_rng(3)
+    node, limit = rng.integers(0, 4, 900), rng.integers(-9, 9, 900) * price
+    side, energy = rng.choice([-1, 1], 900).astype(np.int8), np.ones(900, dtype=np.int64)
+    book = OrderBook.from_columns(np.arange(900), side, energy, limit, node)
+    slots = Slots(network_of(grid_of([(0, 1), (1, 2), (2, 3)], [5, 5, 5])), np.full(4, 300))
+    order = np.lexsort((limit, node))
+    number = np.arange(900) - np.searchsorted(node[order], node[order])
+    columns = slots.columns(book)
+    assert columns.slot[order].tolist() == (300 * node[order] + number).tolist()
+    assert columns.upper[columns.slot].tolist() == np.maximum(energy * side, 0).tolist()
+
+
 def test_costs_and_bounds_of_the_first_columns_leave_the_others_as_they_are() -> None:
     model = compiled(network_of(grid_of([(0, 1)], [5])), np.array([1, 1]))
     session = Session(model)
