@@ -22,7 +22,7 @@ from market.schedule import (
     rounding_nano,
     values_nano,
 )
-from market.units import INT64_SAFE, PPM, BoolArray, IntArray, largest_remainder
+from market.units import INT64_SAFE, PPM, BoolArray, FloatArray, IntArray, largest_remainder
 from optimizer.blocks.infeasible import Unreachable, culprits, refuse_unreachable
 from optimizer.blocks.prices import best_flow, nearest_prices
 from optimizer.blocks.proof import ProofNode, SearchedGap, proven_bound
@@ -143,15 +143,23 @@ def searched(horizon: Horizon, limits: Limits) -> Solved:
             if rows := culprits(horizon, limits.price_range):
                 raise Unreachable(rows, alone=False) from None
             raise
-        both = stopped.copy()
-        for s, store in enumerate(horizon.stores):
-            window = slice(store.terms.first, store.terms.last + 1)
-            into, out = found.best.x[model.charge[s]], found.best.x[model.discharge[s]]
-            lost = 1 - store.terms.charge_ppm * store.terms.discharge_ppm / PPM**2
-            both[window] |= np.minimum(into, out) * lost > AT_ONCE_WH
+        both = stopped | _at_once(horizon, model, found.best.x)
         if (both == stopped).all():
             return Solved(model, found, stopped)
         stopped = both
+
+
+def _at_once(horizon: Horizon, model: HorizonModel, x: FloatArray) -> BoolArray:
+    """Intervals in which a storage charges and discharges at once."""
+    found = np.zeros(horizon.intervals, dtype=np.bool_)
+    if horizon.stores:
+        terms = [store.terms for store in horizon.stores]
+        rates = [1 - t.charge_ppm * t.discharge_ppm / PPM**2 for t in terms]
+        lost = np.repeat(rates, [len(columns) for columns in model.charge])
+        lost = np.minimum(x[np.concatenate(model.charge)], x[np.concatenate(model.discharge)]) * lost
+        interval = np.concatenate([np.arange(t.first, t.last + 1) for t in terms])
+        found[interval[lost > AT_ONCE_WH]] = True
+    return found
 
 
 def check_clearing(book: OrderBook, clearing: Clearing, price_range: tuple[int, int]) -> None:

@@ -6,6 +6,7 @@ All of it is numpy, and the search and the check of its proof use the same funct
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -223,14 +224,18 @@ class Space:
 def space_of(horizon: Horizon, model: HorizonModel, price_range: tuple[int, int]) -> Space:
     """What the search needs to know of a horizon, computed once."""
     lumps, simple = horizon.lumps, horizon.simple
-    curves = []
-    for t in range(horizon.intervals):
-        first, end = np.searchsorted(simple.interval, (t, t + 1))
-        energy = simple.energy_wh[first:end]
-        bids = int(energy[simple.side[first:end] > 0].sum())
-        curves.append(
-            _Curve(simple.limit_micro_per_kwh[first:end], np.cumsum(energy), bids, int(energy.sum()))
+    at = simple.interval.searchsorted(np.arange(horizon.intervals + 1)).tolist()
+    energy = np.concatenate(([0], simple.energy_wh.cumsum()))
+    bids = np.concatenate(([0], (simple.energy_wh * (simple.side > 0)).cumsum()))
+    curves = tuple(
+        _Curve(
+            simple.limit_micro_per_kwh[first:end],
+            energy[first + 1 : end + 1] - energy[first],
+            int(bids[end] - bids[first]),
+            int(energy[end] - energy[first]),
         )
+        for first, end in pairwise(at)
+    )
     least, most = np.zeros((2, horizon.intervals))
     for flow in horizon.flows:
         window = slice(flow.terms.first, flow.terms.last + 1)
@@ -246,7 +251,7 @@ def space_of(horizon: Horizon, model: HorizonModel, price_range: tuple[int, int]
         1.0,
         lumps.whole_or_nothing,
         _from_below(lumps.parent),
-        tuple(curves),
+        curves,
         least,
         most,
     )

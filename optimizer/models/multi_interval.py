@@ -6,13 +6,14 @@ What is accepted whole or not at all is divisible here; the search in `optimizer
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from market.horizon import Flow, Horizon, Store
 from market.orders import NONE
-from market.units import PPM, BoolArray, FloatArray
+from market.units import PPM, BoolArray, FloatArray, IntArray
 from optimizer.solver.builder import NONE as NO_COLUMN
 from optimizer.solver.builder import Columns, ModelBuilder
 from optimizer.solver.compile import CompiledModel
@@ -160,10 +161,12 @@ def compiled(
         model.variables(f"flow {f}", len(_window(one)), 0.0, float(one.terms.power_wh))
         for f, one in enumerate(horizon.flows)
     )
-    charge, discharge, content = _storage_columns(model, horizon, no_discharge, rounded)
+    stored = _StoredIntervals.of(horizon)
+    charge, discharge, content = _storage_columns(model, horizon, stored, no_discharge, rounded)
     short = model.variables("short", periods, 0.0, 0.0, float(highest))
     spare = model.variables("spare", periods, 0.0, 0.0, -float(lowest))
-    _balance(model, horizon, quantity, share, flow, charge, discharge, short, spare)
+    balance = [(charge, stored.interval, 1.0), (discharge, stored.interval, -1.0)]
+    _balance(model, horizon, quantity, share, flow, balance, short, spare)
     children = np.flatnonzero(lumps.parent != NONE)
     if len(children):
         model.constraints(
@@ -176,19 +179,10 @@ def compiled(
     for f, one in enumerate(horizon.flows):
         terms = [(column, 1.0) for column in flow[f]] + [(share[one.lump], -float(one.energy_wh))]
         model.constraint(f"shared_out {f}", terms, 0.0, 0.0)
-    for s, store in enumerate(horizon.stores):
-        t = store.terms
-        before = np.concatenate(([NO_COLUMN], content[s][:-1])).astype(np.int32)
-        start = np.zeros(len(before))
-        start[0] = t.initial_wh
-        rows = [
-            (content[s], 1.0),
-            (charge[s], -t.charge_ppm / PPM),
-            (discharge[s], PPM / t.discharge_ppm),
-            (before, -1.0),
-        ]
-        model.constraints(f"stored {s}", rows, start, start)
-    return HorizonModel(model.compile(), quantity, share, flow, charge, discharge, content, short, spare)
+    if horizon.stores:
+        _contents(model, horizon, stored, charge, discharge, content)
+    into, out, inside = (stored.split(columns) for columns in (charge, discharge, content))
+    return HorizonModel(model.compile(), quantity, share, flow, into, out, inside, short, spare)
 
 
 def _float(values: Any) -> FloatArray:
@@ -209,28 +203,81 @@ def _content_bounds(store: Store, interval: int) -> tuple[int, int]:
     return (store.terms.final_wh if interval == store.terms.last else 0), store.terms.capacity_wh
 
 
+class _StoredIntervals(NamedTuple):
+    """The intervals of all storages, one storage after the other.
+
+    Args:
+        interval: Of each place.
+        begin: First place of each storage, and one behind the last of all.
+    """
+
+    interval: IntArray
+    begin: IntArray
+
+    @classmethod
+    def of(cls, horizon: Horizon) -> _StoredIntervals:
+        """Those of the storages of a horizon."""
+        first, last = (
+            np.array([(s.terms.first, s.terms.last) for s in horizon.stores], dtype=np.int64).reshape(-1, 2).T
+        )
+        begin = np.concatenate(([0], (last - first + 1).cumsum()))
+        return cls(np.arange(begin[-1]) + (first - begin[:-1]).repeat(np.diff(begin)), begin)
+
+    def each(self, values: list[float]) -> FloatArray:
+        """A value of each storage in each of its places."""
+        return np.array(values, dtype=np.float64).repeat(np.diff(self.begin))
+
+    def split(self, columns: Columns) -> tuple[Columns, ...]:
+        """Columns of all places by storage."""
+        return tuple(columns[begin:end] for begin, end in pairwise(self.begin.tolist()))
+
+
 def _storage_columns(
-    model: ModelBuilder, horizon: Horizon, no_discharge: BoolArray | None, rounded: bool
-) -> tuple[tuple[Columns, ...], ...]:
-    charge, discharge, content = [], [], []
-    for s, store in enumerate(horizon.stores):
-        t, left = store.terms, float(store.left_micro_per_kwh)
-        most, cost = float(t.charge_wh), -left * (t.charge_ppm / PPM)
-        charge.append(model.variables(f"charge {s}", len(_window(store)), 0.0, most, cost))
-    for s, store in enumerate(horizon.stores):
-        t, left = store.terms, float(store.left_micro_per_kwh)
-        out = np.full(len(_window(store)), float(t.discharge_wh))
-        if no_discharge is not None:
-            out[no_discharge[t.first : t.last + 1]] = 0.0
-        cost = t.wear_micro_per_kwh + left * (PPM / t.discharge_ppm)
-        discharge.append(model.variables(f"discharge {s}", len(out), 0.0, out, cost))
-    for s, store in enumerate(horizon.stores):
-        least = np.zeros(len(_window(store)))
-        least[-1] = store.terms.final_wh
-        if rounded:  # one Wh out of it
-            least[-1] = max(0.0, least[-1] - PPM / store.terms.discharge_ppm)
-        content.append(model.variables(f"content {s}", len(least), least, float(store.terms.capacity_wh)))
-    return tuple(charge), tuple(discharge), tuple(content)
+    model: ModelBuilder,
+    horizon: Horizon,
+    stored: _StoredIntervals,
+    no_discharge: BoolArray | None,
+    rounded: bool,
+) -> tuple[Columns, Columns, Columns]:
+    terms, left = [s.terms for s in horizon.stores], [float(s.left_micro_per_kwh) for s in horizon.stores]
+    each, size = stored.each, len(stored.interval)
+    cost = each([-value * (t.charge_ppm / PPM) for value, t in zip(left, terms, strict=True)])
+    charge = model.variables("charge", size, 0.0, each([t.charge_wh for t in terms]), cost)
+    out = each([t.discharge_wh for t in terms])
+    if no_discharge is not None:
+        out[no_discharge[stored.interval]] = 0.0
+    cost = each(
+        [t.wear_micro_per_kwh + value * (PPM / t.discharge_ppm) for value, t in zip(left, terms, strict=True)]
+    )
+    discharge = model.variables("discharge", size, 0.0, out, cost)
+    least = np.zeros(size)
+    # Rounded: one Wh out of it.
+    final = [max(0.0, t.final_wh - PPM / t.discharge_ppm) if rounded else t.final_wh for t in terms]
+    least[stored.begin[1:] - 1] = final
+    content = model.variables("content", size, least, each([t.capacity_wh for t in terms]))
+    return charge, discharge, content
+
+
+def _contents(
+    model: ModelBuilder,
+    horizon: Horizon,
+    stored: _StoredIntervals,
+    charge: Columns,
+    discharge: Columns,
+    content: Columns,
+) -> None:
+    """One row an interval of each storage: what is in it comes from the interval before."""
+    terms, first = [store.terms for store in horizon.stores], stored.begin[:-1]
+    before: Columns = content - np.int32(1)
+    start = np.zeros(len(content))
+    before[first], start[first] = NO_COLUMN, [t.initial_wh for t in terms]
+    rows: list[tuple[Columns, float | FloatArray]] = [
+        (content, 1.0),
+        (charge, stored.each([-t.charge_ppm / PPM for t in terms])),
+        (discharge, stored.each([PPM / t.discharge_ppm for t in terms])),
+        (before, -1.0),
+    ]
+    model.constraints("stored", rows, start, start)
 
 
 def _balance(
@@ -239,8 +286,7 @@ def _balance(
     quantity: Columns,
     share: Columns,
     flow: tuple[Columns, ...],
-    charge: tuple[Columns, ...],
-    discharge: tuple[Columns, ...],
+    stored: list[tuple[Columns, IntArray, float]],
     short: Columns,
     spare: Columns,
 ) -> None:
@@ -252,8 +298,7 @@ def _balance(
     ]
     for f, one in enumerate(horizon.flows):
         parts.append((flow[f], np.array(_window(one)), float(one.side)))
-    for s, store in enumerate(horizon.stores):
-        parts += [(charge[s], np.array(_window(store)), 1.0), (discharge[s], np.array(_window(store)), -1.0)]
+    parts += stored
     every = np.arange(horizon.intervals)
     parts += [(spare, every, 1.0), (short, every, -1.0)]
     model.sums("balance", horizon.intervals, parts, 0.0, 0.0)

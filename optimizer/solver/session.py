@@ -77,18 +77,30 @@ class Session:
             for name, value in OPTIONS.items():
                 self._require(self._highs.setOptionValue(name, value), f"option {name}={value}")
         self._columns: IndexArray = np.arange(len(model.cost), dtype=np.int32)
-        lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = len(model.cost), len(model.row_lower)
-        lp.col_cost_, lp.col_lower_, lp.col_upper_ = model.cost, model.lower, model.upper
-        lp.row_lower_, lp.row_upper_ = model.row_lower, model.row_upper
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-        lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = model.start, model.index, model.value
+        kinds = np.full(len(model.cost), int(highspy.HighsVarType.kContinuous), dtype=np.int32)
         if whole:
-            kinds = highspy.HighsVarType
-            lp.integrality_ = [kinds.kInteger] * whole + [kinds.kContinuous] * (len(model.cost) - whole)
+            kinds[:whole] = int(highspy.HighsVarType.kInteger)
             for name, value in WHOLE.items():
                 self._require(self._highs.setOptionValue(name, value), f"option {name}={value}")
-        self._require(self._highs.passModel(lp), "the model")
+        # As arrays and not as a HighsLp, which takes longer to fill from Python than a small program takes to solve.
+        passed = self._highs.passModel(
+            len(model.cost),
+            len(model.row_lower),
+            len(model.value),
+            int(highspy.MatrixFormat.kColwise),
+            int(highspy.ObjSense.kMinimize),
+            0.0,
+            model.cost,
+            model.lower,
+            model.upper,
+            model.row_lower,
+            model.row_upper,
+            model.start,
+            model.index,
+            model.value,
+            kinds,
+        )
+        self._require(passed, "the model")
 
     def resolve(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> Solution:
         """Solve with these costs and column bounds, certified, starting from the basis of the last solve.

@@ -9,11 +9,13 @@ from contextlib import suppress
 from random import Random
 from threading import Thread
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import pytest
 
 from market.units import FloatArray
+from optimizer.solver import interruptible
 from optimizer.solver.builder import ModelBuilder
 from optimizer.solver.compile import CompiledModel
 from optimizer.solver.session import Session
@@ -47,33 +49,35 @@ class Stopped(Exception):
 def test_what_a_handler_raises_ends_the_solve_and_the_session_solves_on(number: signal.Signals) -> None:
     model = covering(100, 300)
     session, right = Session(model, interruptible=True), Session(model).answer(model.cost, *bounds(model))
-    iterations = session._highs.cbSimplexInterrupt
-    asked = 0
+    asked, answer = 0, interruptible.answer
 
     def stop(_number: int, _frame: object) -> None:
         raise Stopped
 
-    def in_the_middle(_event: object) -> None:
+    def in_the_middle(*event: Any) -> None:
         nonlocal asked
         asked += 1
         if asked == 20:
             signal.raise_signal(number)
             signal.raise_signal(number)
+        answer(*event)
 
     before = signal.signal(number, stop)
     try:
-        iterations.subscribe(in_the_middle)
-        with pytest.raises(Stopped):
-            session.answer(model.cost, *bounds(model))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(interruptible, "answer", in_the_middle)
+            with pytest.raises(Stopped):
+                session.answer(model.cost, *bounds(model))
         assert asked == 20  # not one iteration more
-        iterations.unsubscribe(in_the_middle)
         assert session.answer(model.cost, *bounds(model)) == pytest.approx(right)
         assert signal.getsignal(number) is stop
     finally:
         signal.signal(number, before)
 
 
-def test_a_handler_that_raises_nothing_lets_the_solve_go_on_and_may_be_replaced_in_it() -> None:
+def test_a_handler_that_raises_nothing_lets_the_solve_go_on_and_may_be_replaced_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, heard = covering(100, 300), []
     session, right = Session(model, interruptible=True), Session(model).answer(model.cost, *bounds(model))
 
@@ -81,9 +85,13 @@ def test_a_handler_that_raises_nothing_lets_the_solve_go_on_and_may_be_replaced_
         heard.append(number)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    before = signal.signal(signal.SIGINT, hear)
+    def in_the_middle(*event: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        answer(*event)
+
+    before, answer = signal.signal(signal.SIGINT, hear), interruptible.answer
+    monkeypatch.setattr(interruptible, "answer", in_the_middle)
     try:
-        session._highs.cbSimplexInterrupt.subscribe(lambda _event: signal.raise_signal(signal.SIGINT))
         assert session.answer(model.cost, *bounds(model)) == pytest.approx(right)
         assert heard == [signal.SIGINT]
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
