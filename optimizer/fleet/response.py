@@ -17,6 +17,8 @@ from market.units import PPM, BoolArray, FloatArray
 
 FAST_CELLS = 10_000
 """Batteries x intervals from which compiled code is worth its start."""
+AT_ONCE_CELLS = 12_000
+"""Batteries x intervals that numpy computes at once: larger arrays come from the system and go back to it each time."""
 
 
 class Batteries(NamedTuple):
@@ -124,7 +126,12 @@ def best_change(fleet: Batteries, price: FloatArray) -> FloatArray:
         if (compiled := compiled_change()) is not None:
             found: FloatArray = compiled(*fleet, price)
             return found
-    return followed(fleet, targets(fleet, price))
+    change = np.empty_like(fleet.charge_wh)
+    many = max(1, AT_ONCE_CELLS // max(1, len(price)))
+    for first in range(0, len(change), many):
+        some = Batteries(*(column[first : first + many] for column in fleet))
+        change[first : first + many] = followed(some, targets(some, price))
+    return change
 
 
 def targets(fleet: Batteries, price: FloatArray) -> Targets:
@@ -147,10 +154,10 @@ def targets(fleet: Batteries, price: FloatArray) -> Targets:
         found.up_to[t], found.down_to[t] = up_to[t], down_to[t]
         before = least[t - 1] if t else np.zeros(count)
         up_to, down_to = up_to[:t], down_to[:t]
-        up_to += np.where(out[t] < into[:t], less[t], 0.0) - np.where(into[t] >= into[:t], more[t], 0.0)
-        down_to += np.where(out[t] <= out[:t], less[t], 0.0) - np.where(into[t] > out[:t], more[t], 0.0)
-        np.clip(up_to, before, most, out=up_to)
-        np.clip(down_to, before, most, out=down_to)
+        up_to += (out[t] < into[:t]) * less[t] - (into[t] >= into[:t]) * more[t]
+        down_to += (out[t] <= out[:t]) * less[t] - (into[t] > out[:t]) * more[t]
+        for content in (up_to, down_to):
+            np.minimum(np.maximum(content, before, out=content), most, out=content)
     return Targets(found.up_to.T, found.down_to.T)
 
 

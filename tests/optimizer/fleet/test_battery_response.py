@@ -112,6 +112,17 @@ def test_compiled_code_gives_the_same_numbers(seed: int) -> None:
     assert np.array_equal(compiled(*fleet, price), response.followed(fleet, targets(fleet, price)))
 
 
+@pytest.mark.parametrize("cells", [1, 100])
+def test_batteries_answer_alike_however_many_are_computed_at_once(
+    cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(7)
+    fleet, price = fleet_of(rng, 50, 30), rng.normal(200_000, 90_000, 30).clip(0)
+    together = best_change(fleet, price)
+    monkeypatch.setattr(response, "AT_ONCE_CELLS", cells)
+    assert np.array_equal(best_change(fleet, price), together)
+
+
 def test_below_its_lowest_price_a_battery_would_do_both_at_once() -> None:
     fleet = fleet_of(np.random.default_rng(3), 40, 3)
     lowest = lowest_prices(fleet)
