@@ -127,6 +127,19 @@ def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
     assert files_below(tmp_path / "runs") == []
 
 
+def test_a_rule_of_ones_own_that_ends_the_program_is_a_plugin_that_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = "from market.mechanism import MECHANISMS\nfrom optimizer.own_rule import own_rule\n"
+    build = "def build(structure):\n    raise SystemExit(0)\n"
+    rule = f"{head}{build}MECHANISMS.register(own_rule('faulty', build, 'a test'))\n"
+    done = call(
+        capsys, "run", "demo", "--module", written(tmp_path, "faulty.py", rule), "--mechanism", "faulty",
+        "--set", "time.intervals=2", "--quiet", "--out", tmp_path / "runs",
+    )  # fmt: skip
+    refused(done, 3, "mechanism 'faulty' fails in line 4 of faulty: systemexit: 0")
+
+
 def test_what_a_device_says_of_its_keys_cannot_control_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
