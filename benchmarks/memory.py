@@ -4,7 +4,7 @@ Every program is solved again with other numbers, as the intervals of a year are
 `uniform_price` by HiGHS with books of changing size, the linear program of storages in a horizon, and the plan of
 a common battery. Each in a process of its own.
 
-Usage: python -m benchmarks.memory [--json]
+Usage: python -m benchmarks.memory [--json] [SESSION ...]
 """
 
 from __future__ import annotations
@@ -118,19 +118,19 @@ def measure(name: str) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Measure and print."""
-    rows = []
-    for name in SESSIONS:
+    """Measure and print, each session as it comes; all, or those named."""
+    asked = [name for name in arguments if name in SESSIONS] or list(SESSIONS)
+    if "--json" not in arguments:
+        print("resident memory after so many solves, and the CPU time of all")
+        print(f"{'session':<26}" + "".join(f"{count:>13,}" for count in SOLVES), flush=True)
+    for name in asked:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            rows.append(pool.submit(measure, name).result())
-    if "--json" in arguments:
-        print(json.dumps(rows))
-        return
-    print("resident memory after so many solves, and the CPU time of all")
-    print(f"{'session':<26}" + "".join(f"{count:>13,}" for count in SOLVES))
-    for row in rows:
+            row = pool.submit(measure, name).result()
+        if "--json" in arguments:
+            print(json.dumps(row), flush=True)
+            continue
         sizes = "".join(f"{kb / 1_024:>10.1f} MB" for kb in row["resident_kb"])
-        print(f"{row['session']:<26}{sizes}{row['cpu_s']:>9.0f} s")
+        print(f"{row['session']:<26}{sizes}{row['cpu_s']:>9.0f} s", flush=True)
 
 
 if __name__ == "__main__":
