@@ -107,7 +107,7 @@ def faulty(result):
     ],
 )  # fmt: skip
 def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
-    text: str, body: str, phrase: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, body: str, phrase: str, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = written(tmp_path, "faulty.py", text.format(body=body))
     chosen = {
@@ -118,7 +118,7 @@ def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
     }
     key = chosen.get(text)
     done = call(
-        capsys, "run", "demo", "--module", module, *(["--set", f'{key}="faulty"'] if key else []),
+        capsys, "run", street, "--module", module, *(["--set", f'{key}="faulty"'] if key else []),
         "--set", "time.intervals=2", "--quiet", "--out", tmp_path / "runs",
     )  # fmt: skip
     assert (done.code, done.out) == (3, ""), done.err
