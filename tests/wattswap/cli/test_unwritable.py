@@ -274,7 +274,7 @@ def test_a_file_where_a_folder_is_wanted(
 IN_PROCESSES = """
 import json, os, sys
 import pandas, pyarrow.parquet
-import wattswap.api
+import wattswap.api, wattswap.evaluation, wattswap.results, wattswap.runs.chain_reader, wattswap.sizing.study
 from wattswap.cli import main
 for command, errors in json.load(sys.stdin):
     if os.fork() == 0:
