@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.day_plan import Day, DayPlan
 from agents.devices import DEVICES, Fleet, Moment
 from agents.devices.appliance import Appliance
 from agents.devices.battery import Battery
@@ -89,6 +90,41 @@ def solve(compiled: CompiledModel) -> None:
     Session(compiled).resolve(compiled.cost, compiled.lower, compiled.upper)
 
 
+def thinking_home(steps: int, minutes: int) -> tuple[float, float]:
+    """The plan of a home with a battery, a car and a heat pump, and the bare `run()` of its program. [ms]
+
+    The plan is that of `control = "plan"`: written, compared with the last one, and solved in the session that is kept.
+    The yardstick is HiGHS alone on the same program, without a basis as there, with only `run()` timed.
+    """
+    fleets = {
+        name: DEVICES.get(name).fleet([SPECS[name]], minutes) for name in ("battery", "ev", "heat_pump")
+    }
+    states = {name: fleet.start() for name, fleet in fleets.items()}
+    load, plan = 300 + 200 * (np.arange(steps) % 7), DayPlan()
+    bought, sold = 300_000.0 - 50.0 * np.arange(steps), 80_000.0 + 0.0 * np.arange(steps)
+    whole_ms, bare_ms = [], []
+    for i in range(ROUNDS):
+        day = Day(
+            moments=moments(i, steps, minutes),
+            net_wh=load + 10 * i,
+            bought=bought + i,
+            sold=sold,
+            left=80_000.0,
+        )
+        begun = time.process_time()
+        plan.solve(fleets, 0, states, day)
+        whole_ms.append((time.process_time() - begun) * 1_000)
+        session, model = plan._session, plan._model
+        assert session is not None
+        assert model is not None
+        highs = session._highs
+        session.forget_basis()
+        begun = time.process_time()
+        highs.run()
+        bare_ms.append((time.process_time() - begun) * 1_000)
+    return statistics.median(whole_ms), statistics.median(bare_ms)
+
+
 def cpu_ms(run: Callable[[int], object]) -> float:
     """Median CPU time of a call. [ms]"""
     times = []
@@ -116,6 +152,11 @@ def main() -> None:
         write, solved = cpu_ms(written), cpu_ms(lambda i, ready=ready: solve(ready))
         whole = cpu_ms(lambda i, written=written: solve(written(i)))
         print(f"{steps:>5} {write:>18.2f} ms {solved:>4.2f} ms {whole:>5.2f} ms  {target}")
+    print('\nplan of one home with battery, car and heat pump under control = "plan"')
+    print("steps    whole    run()  ratio  target")
+    for steps, minutes in ((24, 60), (96, 15)):
+        whole, bare = thinking_home(steps, minutes)
+        print(f"{steps:>5} {whole:>5.2f} ms {bare:>5.2f} ms {whole / bare:>6.2f}  1.5")
     print(f"\none step of {HOMES:,} homes, 15 minutes, CPU of one core, medians")
     for name, spec in SPECS.items():
         fleet = DEVICES.get(name).fleet([spec] * HOMES, 15)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import isfinite
+
+TELL_EVERY_S = 2.0
+"""Time between two reports, and before the first. [s]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +52,18 @@ def listening(listener: Listener) -> Iterator[None]:
 def listener() -> Listener | None:
     """The listener of this context, if any."""
     return _LISTENER.get()
+
+
+class Teller:
+    """Reports a search that minimises a cost to the listener of this context, every two seconds."""
+
+    def __init__(self) -> None:
+        self._begun_s = self._told_s = time.monotonic()
+
+    def __call__(self, cost_nano: float, bound_nano: float, nodes: int) -> None:
+        """Report the least cost so far, what no answer undercuts, and the parts done, if it is time to."""
+        tell, now_s = listener(), time.monotonic()
+        if tell is None or now_s < self._told_s + TELL_EVERY_S or not isfinite(cost_nano - bound_nano):
+            return
+        self._told_s = now_s
+        tell(Progress(now_s - self._begun_s, -cost_nano, -bound_nano, nodes))

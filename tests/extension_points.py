@@ -39,8 +39,11 @@ is another one. Refused in the same way, with exit code 3, are a name that is ta
 that claim it; a file that registers nothing, cannot be imported, or has the name of another module.
 
 A plug-in is trusted code: what it returns is checked at every call, the arrays that it is given are read-only, and what
-it raises ends the command with one sentence that names it and leaves nothing behind; but nothing keeps it from putting
-other functions or values into our modules and objects, or from ending the process.
+it raises, `SystemExit` of `sys.exit` too, ends the command with one sentence that names it and leaves nothing behind.
+But nothing keeps it from putting other functions or values into our modules and objects, or from ending the process:
+after `os._exit` no line of ours is executed, so that the command ends without a word and with whatever exit code the
+plug-in chose, 0 included; only a comparison with `--jobs` above 1 survives that and says so. Never call it, and look
+for the results of a run before you trust an exit code of 0.
 
 | kind | registry | folders | entry-point group | contract | listed by |
 |---|---|---|---|---|---|

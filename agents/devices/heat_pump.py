@@ -103,15 +103,10 @@ class HeatPumps:
             return self._outdoor
         return np.where(self._by_weather, udeg(moment.weather["temp_c"]), self._outdoor)
 
-    def _cop_at(self, around_udeg: IntArray) -> IntArray:
-        """Heat per electric energy, linear in the temperature outdoors, at least 1. [thousandths]"""
-        cop = self._cop + self._cop_per_k * (around_udeg - _RATED_UDEG) // UDEG
-        return np.clip(cop, MILLI, MOST_COP_MILLI)
-
     def step(self, state: State, command_wh: IntArray, moment: Moment) -> tuple[IntArray, State]:
         """Heat as commanded within the power and the comfort band."""
         around, room, body = self._around(moment), state["room_udeg"], self._body
-        cop, alone = self._cop_at(around), body.left_alone(room, around)
+        cop, alone = _cop_at(around, self._cop, self._cop_per_k), body.left_alone(room, around)
         taken = body.wanted_wh(body.low_udeg, alone, command_wh, self._most_wh, cop)
         heat = taken * cop
         after = body.heated(alone, heat)
@@ -136,20 +131,27 @@ class HeatPumps:
 
     def block(self, model: ModelBuilder, home: int, state: State, moments: Sequence[Moment]) -> list[Columns]:
         """The heat of the building; see `agents.heat.block`."""
-        around = [self._around(moment) for moment in moments]
+        around = np.full(len(moments), self._outdoor[home])
+        if self._by_weather[home]:
+            around = np.array([udeg(moment.weather["temp_c"]) for moment in moments], dtype=np.int64)
         return block(
             model,
             f"heat_pump{home}",
             self._body,
             home,
             start_udeg=int(state["room_udeg"][home]),
-            around_udeg=[int(one[home]) for one in around],
+            around_udeg=around.tolist(),
             drawn_mwh=[0] * len(moments),
-            per_wh=[int(self._cop_at(one)[home]) for one in around],
+            per_wh=_cop_at(around, self._cop[home], self._cop_per_k[home]).tolist(),
             floor_udeg=[int(self._body.low_udeg[home])] * len(moments),
             most_wh=int(self._most_wh[home]),
             short_cost=SHORT_COST,
         )
+
+
+def _cop_at(around_udeg: IntArray, rated: IntArray, per_k: IntArray) -> IntArray:
+    """Heat per electric energy, linear in the temperature outdoors, at least 1. [thousandths]"""
+    return np.clip(rated + per_k * (around_udeg - _RATED_UDEG) // UDEG, MILLI, MOST_COP_MILLI)
 
 
 def weather_of(spec: HeatPump) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from market.units import FloatArray, IntArray
 from optimizer.bilateral.forest import Settled, canonical_prices, finish
 from optimizer.bilateral.market import WH_PER_KWH, Market, bound, refuse_isolated
 from optimizer.errors import Infeasible, SolverFailed
+from optimizer.progress import Teller
 from optimizer.solver.builder import Columns, ModelBuilder
 from optimizer.solver.compile import CompiledModel, by_column
 from optimizer.solver.session import Session
@@ -31,6 +32,9 @@ GAP = 1e-9
 LP_MAX = 200
 _CHEAPEST = 4
 """Pairs per agent to begin with, and pairs that a buyer may get per program."""
+
+NANO = 1e6
+"""Nano-currency of a thousandth of currency."""
 
 _GAINS = 1e-9
 """A reduced cost below minus this, relative to the spread of prices, is a gain."""
@@ -73,10 +77,10 @@ def solve(market: Market, gap: float = GAP) -> Optimum:
         SolverFailed: HiGHS gave no answer, and there are no trades yet.
     """
     refuse_isolated(market)
-    search = _Search(market, gap)
+    search, tell = _Search(market, gap), Teller()
     try:
         while search.best.gap > gap and search.programs < LP_MAX and search.step():
-            pass
+            tell(search.best.objective * NANO, search.best.bound * NANO, search.programs)
     except SolverFailed:
         if not np.isfinite(search.best.gap):  # otherwise the best so far has a proof of its own
             raise

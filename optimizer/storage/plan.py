@@ -17,6 +17,7 @@ import numpy as np
 from market.units import FloatArray, IntArray
 from optimizer.errors import Infeasible
 from optimizer.models.community_storage import StorageModel, compiled
+from optimizer.progress import Teller
 from optimizer.solver.builder import Columns
 from optimizer.solver.session import Session
 from optimizer.storage.store import Demand, Store, floats
@@ -109,11 +110,12 @@ class Planner:
         pairs = self._pairs()
         cost = self._model.model.cost
         best: FloatArray | None = None
-        least, solved, order = np.inf, 0, count()
+        least, solved, order, tell = np.inf, 0, count(), Teller()
         heap: list[tuple[float, int, tuple[int, ...]]] = [(-np.inf, next(order), ())]
         bound = -np.inf
         while heap:
             bound, _, closed = heapq.heappop(heap)
+            tell(least, min(bound, least), solved)
             if bound >= least - GAP * (1 + abs(least)) or (solved >= self._most_solved and best is not None):
                 break
             node = upper.copy()

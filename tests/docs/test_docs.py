@@ -31,17 +31,19 @@ PAGES = (
     "docs/how-to/run-nodes.md",
     "docs/how-to/cooperative.md",
     "docs/how-to/size-a-battery.md",
-    "docs/how-to/own-strategy.md",
     "docs/how-to/own-rule.md",
     "docs/how-to/learning.md",
-    "docs/how-to/plan.md",
     "docs/how-to/report.md",
-    "docs/how-to/study-a-neighbourhood.md",
     "docs/how-to/forecasts.md",
     "docs/reference/grid-files.md",
 )
-SLOW = ("docs/explanation/price-and-rationing.md",)
-"""Pages that compare weeks of homes under many rules, of which the others hold a sample."""
+SLOW = (
+    "docs/explanation/price-and-rationing.md",
+    "docs/how-to/own-strategy.md",
+    "docs/how-to/plan.md",
+    "docs/how-to/study-a-neighbourhood.md",
+)
+"""Pages that take weeks of homes through many rules, or plan for days: 15 to 30 s each; the others are the sample."""
 every_page = pytest.mark.parametrize(
     "page",
     [

@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -110,6 +113,48 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     written = capsys.readouterr()
     assert isinstance(end.value.code, int)
     return Outcome(end.value.code, written.out, written.err)
+
+
+def remember(
+    monkeypatch: pytest.MonkeyPatch, place: str, known: dict[Any, Any], key: Callable[..., Any]
+) -> None:
+    """Let a slow function of ours give its answer again where it was asked the same before.
+
+    For tests of what is printed: one result in several forms or widths.
+
+    Args:
+        monkeypatch: Of the test.
+        place: The function, as in `monkeypatch.setattr`.
+        known: Its answers so far; of a module, so that tests share it.
+        key: What is the same question, from the arguments of the function.
+    """
+    module, _, name = place.rpartition(".")
+    function = getattr(import_module(module), name)
+
+    def asked(*arguments: Any, **more: Any) -> Any:
+        question = key(*arguments, **more)
+        if question not in known:
+            known[question] = function(*arguments, **more)
+        return deepcopy(known[question])
+
+    monkeypatch.setattr(place, asked)
+
+
+@pytest.fixture(scope="module")
+def markets_checked() -> dict[Any, Any]:
+    """Results of checks of a market in this module."""
+    return {}
+
+
+@pytest.fixture
+def checked_once(monkeypatch: pytest.MonkeyPatch, markets_checked: dict[Any, Any]) -> None:
+    """A market is checked once for all tests of a module that check the same."""
+    remember(
+        monkeypatch,
+        "wattswap.check.market.check_market",
+        markets_checked,
+        lambda setup, on_progress, rounds: (json.dumps(setup.scenario.resolved(), default=str), rounds),
+    )
 
 
 def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, WideOption, import_modules
 from wattswap.errors import ExitCode, Problem, listed
-
-if TYPE_CHECKING:
-    from optimizer.progress import Progress
 
 
 def clear(
@@ -25,9 +22,8 @@ def clear(
     json: JsonOption = False,
 ) -> None:
     """Clear a book from a file; docs/reference/mechanisms has each mechanism's inputs and parameters."""
-    from optimizer.progress import listening
     from wattswap.cases.contract import clear_file
-    from wattswap.cli.output import note, print_json
+    from wattswap.cli.output import note, print_json, searches_told
 
     def tell(where: str, problems: list[Problem]) -> None:
         if not json:
@@ -35,7 +31,7 @@ def clear(
 
     import_modules(module)
     code = 0
-    with listening(lambda so_far: note(_said(so_far))):
+    with searches_told():
         for result in clear_file(file, mechanism, tell):
             error = result.get("error")
             if error is not None:
@@ -48,14 +44,6 @@ def clear(
                 _print_case(result, wide)
     if code:
         raise typer.Exit(code)
-
-
-def _said(so_far: Progress) -> str:
-    """How far a search has come, in one line."""
-    from market.units import money
-
-    welfare, bound = money(round(so_far.welfare_nano)), money(round(so_far.bound_nano))
-    return f"{so_far.elapsed_s:.0f} s: welfare {welfare:.6f}, at most {bound:.6f}, gap {so_far.gap:.1e}"
 
 
 def _print_case(result: dict[str, object], wide: bool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from wattswap.cli.tables import ONE_LINE, print_table, screen_width, wrapped
@@ -153,3 +154,35 @@ class Progress:
             print(f"\r\x1b[2K{text}", end=end, file=sys.stderr, flush=True)
         else:
             print(text, file=sys.stderr)
+
+    def note(self, text: str) -> None:
+        """Print a note on a line of its own; the next progress begins a new one."""
+        if self._unended:
+            print(file=sys.stderr)
+            self._unended = False
+        note(text)
+
+
+@contextmanager
+def searches_told(say: Callable[[str], None] | None = None, *, quiet: bool = False) -> Iterator[None]:
+    """Report searches for an optimum that take more than two seconds inside: the best so far, bound and gap.
+
+    Args:
+        say: Prints a line; a note on stderr by default.
+        quiet: Whether to report nothing.
+    """
+    from market.units import money
+    from optimizer.progress import Progress as Search
+    from optimizer.progress import listening
+
+    def told(so_far: Search) -> None:
+        welfare, bound = money(round(so_far.welfare_nano)), money(round(so_far.bound_nano))
+        (say or note)(
+            f"{so_far.elapsed_s:.0f} s: welfare {welfare:.6f}, at most {bound:.6f}, gap {so_far.gap:.1e}"
+        )
+
+    if quiet:
+        yield
+        return
+    with listening(told):
+        yield

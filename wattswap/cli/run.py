@@ -39,7 +39,7 @@ def run(
 ) -> None:
     """Run a scenario in this process and keep the results in a folder."""
     from wattswap.cli._summary import print_result
-    from wattswap.cli.output import Progress, form_of, print_json
+    from wattswap.cli.output import Progress, form_of, print_json, searches_told
     from wattswap.runs import engine
     from wattswap.runs.prepare import prepare
 
@@ -49,7 +49,7 @@ def run(
         setup = prepare(loaded)
         print_json({"homes": len(setup.roster), "intervals": setup.intervals, "scenario": loaded.resolved()})
         return
-    with Progress(loaded.market.mechanism, quiet) as progress:
+    with Progress(loaded.market.mechanism, quiet) as progress, searches_told(progress.note, quiet=quiet):
         result = engine.run(loaded, out=out, on_progress=progress)
     print_result(result, form)
 

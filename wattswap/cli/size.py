@@ -82,22 +82,23 @@ def battery(
     """Show for each size of a common battery what it saves, costs and pays back, and who gains how much."""
     from wattswap.api import size_battery
     from wattswap.cli._sizing import StudyProgress, print_sizes
-    from wattswap.cli.output import form_of, note, print_csv, print_json
+    from wattswap.cli.output import form_of, note, print_csv, print_json, searches_told
     from wattswap.report.sizing import refuse_figure
 
     form = form_of(json, csv, wide)
     if figure is not None:
         refuse_figure(figure)
-    found: BatterySizes = size_battery(
-        load_scenario(scenario, case, settings, seed, module=module),
-        sizes,
-        power_per_kwh=power_per_kwh,
-        goal=goal,
-        share_at=share_at,
-        plan=plan,
-        samples=samples,
-        on_step=StudyProgress(quiet),
-    )
+    with searches_told(quiet=quiet):
+        found: BatterySizes = size_battery(
+            load_scenario(scenario, case, settings, seed, module=module),
+            sizes,
+            power_per_kwh=power_per_kwh,
+            goal=goal,
+            share_at=share_at,
+            plan=plan,
+            samples=samples,
+            on_step=StudyProgress(quiet),
+        )
     if form == "json":
         print_json(found.to_dict())
     elif form == "csv":

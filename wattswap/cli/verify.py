@@ -12,7 +12,7 @@ def verify(
     run: RunArgument, module: ModuleOption = None, quiet: QuietOption = False, json: JsonOption = False
 ) -> None:
     """Verify a run or a comparison: check the stored files, then recompute all of it from the scenario."""
-    from wattswap.cli.output import Progress, note, print_json
+    from wattswap.cli.output import Progress, note, print_json, searches_told
     from wattswap.cli.tables import wrapped
     from wattswap.runs.layout import COMPARISON
     from wattswap.verification import verify_run
@@ -22,7 +22,7 @@ def verify(
         _verify_comparison(run, json)
         return
 
-    with Progress("recompute", quiet) as progress:
+    with Progress("recompute", quiet) as progress, searches_told(progress.note, quiet=quiet):
         report = verify_run(run, on_progress=progress)
     if json:
         print_json(report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import inf
+from math import floor, inf
 
 import numpy as np
 
@@ -95,10 +95,11 @@ class Size:
         capacity_kwh: [kWh]
         power_kw: [kW]
         cost_per_year: Purchase over its years of life; None where nothing says it. [currency]
-        best: Run for the goal with the future known: a bound.
+        best: Run for the goal with the future known: cost and saving are those that no plan betters, the rest is of
+            the best plan in whole Wh.
         rule: Run by the rule of self-consumption, which knows nothing of the future.
-        unproven: What a plan might save beyond the best one that was found, over the window; above 0 where prices below
-            0 make a search of it that ended early. [currency]
+        unproven: How much of `best.saving` no plan that was found reaches, apart from rounding; above 0 where prices
+            below 0 make a search of it that ended early. [currency]
         planned: Run by plans from forecasts, day by day; None where not asked.
     """
 
@@ -132,35 +133,54 @@ def sizes_of(homes: Homes, asked: Asked, planner: Planner, on_size: OnSize | Non
     for done, capacity_wh in enumerate(asked.capacities_wh, 1):
         store = asked.store(capacity_wh, minutes)
         rule = self_consuming(demand, store)
-        best, unproven_nano = rule, 0.0
-        if asked.goal != "self_consumption":
-            best, unproven_nano = _best(planner, demand, store, asked.goal)
-            if asked.goal == "welfare" and demand.cost_nano(rule.taken_wh) < demand.cost_nano(best.taken_wh):
-                best = rule  # by what rounding to whole Wh costs
         purchase = asked.purchase(capacity_wh)
+        by_rule = way(homes, demand, store, rule, purchase)
+        best, unproven_nano = by_rule, 0.0
+        if asked.goal != "self_consumption":
+            best, unproven_nano = _best(homes, planner, store, asked.goal, purchase, rule)
         yield Size(
             capacity_kwh=kwh(capacity_wh),
             power_kw=asked.power_w(capacity_wh) / 1_000,
             cost_per_year=None if purchase is None else purchase / asked.battery.life_years,
-            best=way(homes, demand, store, best, purchase),
-            rule=way(homes, demand, store, rule, purchase),
+            best=best,
+            rule=by_rule,
             unproven=unproven_nano / NANO_PER_UNIT,
         )
         if on_size is not None:
             on_size(done, len(asked.capacities_wh))
 
 
-def _best(planner: Planner, demand: Demand, store: Store, goal: str) -> tuple[Lived, float]:
-    """The best plan for a goal, and what it might cost less. [nano-currency]"""
+def _best(
+    homes: Homes, planner: Planner, store: Store, goal: str, purchase: float | None, rule: Lived
+) -> tuple[Way, float]:
+    """The best plan for a goal, its cost as no plan undercuts it, and how much of that it misses. [nano-currency]
+
+    A plan in whole Wh costs a little more than the program says, so its own saving would be no bound.
+    """
+    demand = homes.demand
     most_wh = least_peak_wh(demand, store) if goal == "peak" else inf
     plan = planner.plan(store, most_wh)
-    return whole(demand, store, plan, most_wh), plan.cost_nano - plan.bound_nano
+    done = whole(demand, store, plan, most_wh)
+    if goal == "welfare" and demand.cost_nano(rule.taken_wh) < demand.cost_nano(done.taken_wh):
+        done = rule  # by what rounding to whole Wh costs
+    least_nano = demand.cost_nano(done.taken_wh)
+    if done.taken_wh.any():  # a store that can do nothing saves exactly nothing
+        least_nano = min(least_nano, floor(plan.bound_nano) + demand.fee * int(demand.need_wh.sum()))
+    return way(homes, demand, store, done, purchase, least_nano), plan.cost_nano - plan.bound_nano
 
 
-def way(homes: Homes, demand: Demand, store: Store, done: Lived, purchase: float | None) -> Way:
-    """The figures of a battery that took what it took."""
+def way(
+    homes: Homes,
+    demand: Demand,
+    store: Store,
+    done: Lived,
+    purchase: float | None,
+    cost_nano: int | None = None,
+) -> Way:
+    """The figures of a battery that took what it took; at another cost where one is given. [nano-currency]"""
     net_wh = demand.net_wh + done.taken_wh
-    cost, without = demand.cost_nano(done.taken_wh), demand.cost_nano()
+    without = demand.cost_nano()
+    cost = demand.cost_nano(done.taken_wh) if cost_nano is None else cost_nano
     saving_per_year = money(without - cost) * homes.per_year
     drawn_wh = done.given_wh() / store.yields
     return Way(

@@ -188,7 +188,7 @@ class Study:
         if beyond >= LEAST_SAID:
             found.append(
                 "Prices below 0 make a search of the best plan, which ended early: up to"
-                f" {beyond:.2f} more might be saved over the window."
+                f" {beyond:.2f} less might be saved over the window than the bound here."
             )
         if self.homes.generation_wh is None:
             found.append("Own use is undefined: the data do not have the production behind the meters.")

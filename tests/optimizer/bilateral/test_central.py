@@ -84,7 +84,10 @@ def test_a_prosumer_sells_on_where_the_way_round_is_cheaper() -> None:
 
 
 # Without coarse prosumers: circles that cost nothing leave an interior point without an interior.
-@pytest.mark.parametrize("kind", [0, 1, 2, 3, 4, 6, 7])
+# The others are in `make slow`.
+@pytest.mark.parametrize(
+    "kind", [0, *(pytest.param(kind, marks=pytest.mark.slow) for kind in (1, 2, 3)), 4, 6, 7]
+)
 def test_the_optimum_is_that_of_a_second_formulation(kind: int) -> None:
     for seed in range(2 if kind == 2 else 3):
         some = market_of(random_case(16 if kind == 2 else 20 + 2 * kind, 100 * kind + seed, **KINDS[kind]))

@@ -13,13 +13,15 @@ import pytest
 import wattswap as ws
 from agents.bidding import Orders
 from market.settlement.accounts import TRADE
-from tests.kits.run_kit import call, write_street
+from tests.kits.run_kit import call, checked_once, markets_checked, write_street
 from wattswap.check.deviations import DEVIATIONS, joined, of_home
 from wattswap.check.game import Game
 from wattswap.check.market import WASH
 from wattswap.runs.interval import step
 from wattswap.runs.prepare import prepare
 
+__all__ = ["checked_once", "markets_checked"]
+pytestmark = pytest.mark.usefixtures("checked_once")
 NAMES = {d.name: d for d in DEVIATIONS}
 SHORT = ("time.days=2",)
 

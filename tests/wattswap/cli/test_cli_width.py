@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import wattswap as ws
-from tests.kits.run_kit import call, write_street
+from tests.kits.run_kit import call, checked_once, markets_checked, remember, write_street
 from wattswap.cli._summary import print_bills
 from wattswap.cli.live import _print_equal, _print_network
 from wattswap.cli.output import Form
 from wattswap.cli.tables import Column, fitting, fixed, print_table
 from wattswap.results import Comparison, RunResult
 
+__all__ = ["checked_once", "markets_checked"]
 Capture = pytest.CaptureFixture[str]
 WIDTHS = [60, 80, 100, 140]
 every_width = pytest.mark.parametrize("width", WIDTHS)
@@ -68,8 +70,17 @@ def test_views_of_a_comparison_fit(what: str, screen: int, compared: Comparison,
     assert set(NUMBER.findall(text)) <= set(NUMBER.findall(wide))
 
 
+@pytest.fixture(scope="module")
+def known() -> dict[Any, Any]:
+    """What another process found, which is started for the first width alone."""
+    return {}
+
+
 @every_width
-def test_lists_and_checks_of_mechanisms_fit(screen: int, capsys: Capture) -> None:
+def test_lists_and_checks_of_mechanisms_fit(
+    screen: int, capsys: Capture, known: dict[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(monkeypatch, "wattswap.check.other_process.same_elsewhere", known, lambda choice, *asked: asked)
     fits(call(capsys, "list", "mechanisms").out, screen)
     text = call(capsys, "check", "mechanism", "uniform_price", "--books", "3").out
     fits(text, screen)
@@ -96,6 +107,7 @@ def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @every_width
 @pytest.mark.parametrize("quantities", ["ordered", "metered"])
+@pytest.mark.usefixtures("checked_once")
 def test_a_check_of_a_market_fits(quantities: str, screen: int, street: Path, capsys: Capture) -> None:
     words = ["--set", f"market.quantities={quantities}", "--set", "time.days=1", "--rounds", "1", "-q"]
     text = call(capsys, "check", "market", street, *words).out

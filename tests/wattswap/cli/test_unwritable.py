@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -270,39 +271,84 @@ def test_a_file_where_a_folder_is_wanted(
     assert in_the_way.stat().st_size == 0
 
 
+IN_PROCESSES = """
+import json, os, sys
+import pandas, pyarrow.parquet
+import wattswap.api, wattswap.evaluation, wattswap.results, wattswap.runs.chain_reader, wattswap.sizing.study
+from wattswap.cli import main
+for command, errors in json.load(sys.stdin):
+    if os.fork() == 0:
+        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
+        main(command)
+    print(os.waitstatus_to_exitcode(os.wait()[1]), file=sys.stderr)
+"""
+"""Each command in a process of its own, with standard output as it is given and all imports made once."""
+
+
+def ended(commands: dict[str, list[str]], folder: Path, stdout: int) -> dict[str, tuple[int, str]]:
+    """Exit code and standard error of each command."""
+    files = {name: folder / f"{i}.txt" for i, name in enumerate(commands)}
+    asked = json.dumps([(command, str(files[name])) for name, command in commands.items()])
+    done = subprocess.run(
+        [sys.executable, "-c", IN_PROCESSES],
+        input=asked,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    codes = map(int, done.stderr.split())
+    return {
+        name: (code, files[name].read_text(encoding="utf-8"))
+        for name, code in zip(commands, codes, strict=True)
+    }
+
+
+NOWHERE = {"an error as json": ["show", "nowhere", "--json"]}
+WITHOUT_A_DISK = ("show why", "chain prove", "data check", "help")
+
+
+@pytest.fixture(scope="module")
+def unread(places: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """How commands end that write into a pipe which its reader has closed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    commands = {name: filled(command, places) for name, command in (READERS | NOWHERE).items()}
+    try:
+        return ended(commands, tmp_path_factory.mktemp("unread"), writing)
+    finally:
+        os.close(writing)
+
+
 @pytest.mark.parametrize("name", READERS)
-def test_a_reader_of_a_pipe_that_has_seen_enough(name: str, places: dict[str, object]) -> None:
-    program = f"from wattswap.cli import main; main({filled(READERS[name], places)!r})"
-    reading, writing = os.pipe()
-    os.close(reading)
-    with os.fdopen(writing, "w") as closed:
-        done = subprocess.run(
-            [sys.executable, "-c", program], stdout=closed, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert done.returncode == 0
-    assert "Error" not in done.stderr
-    assert "Exception" not in done.stderr
+def test_a_reader_of_a_pipe_that_has_seen_enough(name: str, unread: dict[str, tuple[int, str]]) -> None:
+    code, err = unread[name]
+    assert code == 0
+    assert "Error" not in err
+    assert "Exception" not in err
 
 
-def test_an_error_as_json_that_nobody_reads_keeps_its_exit_code() -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    program = "from wattswap.cli import main; main(['show', 'nowhere', '--json'])"
-    with os.fdopen(writing, "w") as closed:
-        done = subprocess.run(
-            [sys.executable, "-c", program], stdout=closed, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert (done.returncode, done.stderr) == (3, "")
+def test_an_error_as_json_that_nobody_reads_keeps_its_exit_code(unread: dict[str, tuple[int, str]]) -> None:
+    assert unread["an error as json"] == (3, "")
+
+
+@pytest.fixture(scope="module")
+def on_a_full_disk(
+    places: dict[str, object], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[int, str]]:
+    """How commands end whose standard output is a file of a full disk."""
+    commands = {name: filled(READERS[name], places) for name in WITHOUT_A_DISK}
+    with Path("/dev/full").open("w") as full:
+        return ended(commands, tmp_path_factory.mktemp("full"), full.fileno())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-@pytest.mark.parametrize("name", ["show why", "chain prove", "data check", "help"])
-def test_standard_output_into_a_file_of_a_full_disk(name: str, places: dict[str, object]) -> None:
-    program = f"from wattswap.cli import main; main({filled(READERS[name], places)!r})"
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert done.returncode == 3, done.stderr
-    assert "Error: the output: No space left on device; make room there" in done.stderr
-    assert "Exception" not in done.stderr
+@pytest.mark.parametrize("name", WITHOUT_A_DISK)
+def test_standard_output_into_a_file_of_a_full_disk(
+    name: str, on_a_full_disk: dict[str, tuple[int, str]]
+) -> None:
+    code, err = on_a_full_disk[name]
+    assert code == 3, err
+    assert "Error: the output: No space left on device; make room there" in err
+    assert "Exception" not in err

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,17 +43,54 @@ def test_every_command_on_the_page_ends_with_code_0(tmp_path: Path) -> None:
     assert [f"{one.what}: {one.actual}" for one in shown if one.code] == []
 
 
+LISTS = """
+import io, json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from wattswap.cli import main
+found = {}
+for what in sys.argv[1:]:
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        try:
+            main(["list", what, "--json"])
+        except SystemExit as end:
+            code = end.code
+    found[what] = code, out.getvalue(), err.getvalue()
+print(json.dumps(found))
+"""
+"""Each list of plug-ins, in one process."""
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str]]:
+    """What `wattswap list` prints by kind where every example is a package."""
+    folder = tmp_path_factory.mktemp("packages")
+    for what, example in EXAMPLES:
+        written(folder, example.file, example.text)
+        installed(folder, plugins.registry(what).group, Path(example.file).stem)
+    path = os.pathsep.join([str(folder), *sys.path])
+    kinds = dict.fromkeys(what for what, _ in EXAMPLES)
+    done = subprocess.run(
+        [sys.executable, "-c", LISTS, *kinds],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, tuple[int, str, str]] = json.loads(done.stdout)
+    return found
+
+
 @pytest.mark.parametrize(("what", "example"), EXAMPLES, ids=lambda value: getattr(value, "file", value))
 def test_an_example_in_a_package_is_listed_with_its_origin(
-    what: str, example: extension_points.Example, tmp_path: Path
+    what: str, example: extension_points.Example, listed: dict[str, tuple[int, str, str]]
 ) -> None:
-    module = Path(example.file).stem
-    written(tmp_path, example.file, example.text)
-    installed(tmp_path, plugins.registry(what).group, module)
-    done = command("list", what, "--json", path=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert f'"origin": "{module}"' in done.stdout
-    assert done.stderr == ""
+    code, out, err = listed[what]
+    assert code == 0, err
+    assert f'"origin": "{Path(example.file).stem}"' in out
+    assert err == ""
 
 
 def test_a_command_of_another_package_runs_and_stands_in_the_help(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def faulty(result):
     ],
 )  # fmt: skip
 def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
-    text: str, body: str, phrase: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, body: str, phrase: str, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = written(tmp_path, "faulty.py", text.format(body=body))
     chosen = {
@@ -118,13 +118,26 @@ def test_a_plugin_that_fails_in_a_run_is_told_in_one_sentence(
     }
     key = chosen.get(text)
     done = call(
-        capsys, "run", "demo", "--module", module, *(["--set", f'{key}="faulty"'] if key else []),
+        capsys, "run", street, "--module", module, *(["--set", f'{key}="faulty"'] if key else []),
         "--set", "time.intervals=2", "--quiet", "--out", tmp_path / "runs",
     )  # fmt: skip
     assert (done.code, done.out) == (3, ""), done.err
     assert phrase in done.err.lower()
     assert done.err.count("\n") == 1
     assert files_below(tmp_path / "runs") == []
+
+
+def test_a_rule_of_ones_own_that_ends_the_program_is_a_plugin_that_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = "from market.mechanism import MECHANISMS\nfrom optimizer.own_rule import own_rule\n"
+    build = "def build(structure):\n    raise SystemExit(0)\n"
+    rule = f"{head}{build}MECHANISMS.register(own_rule('faulty', build, 'a test'))\n"
+    done = call(
+        capsys, "run", "demo", "--module", written(tmp_path, "faulty.py", rule), "--mechanism", "faulty",
+        "--set", "time.intervals=2", "--quiet", "--out", tmp_path / "runs",
+    )  # fmt: skip
+    refused(done, 3, "mechanism 'faulty' fails in line 4 of faulty: systemexit: 0")
 
 
 def test_what_a_device_says_of_its_keys_cannot_control_the_terminal(

@@ -74,7 +74,7 @@ def test_a_run_goes_on_with_the_very_file_it_began_with(given: list[object], tmp
     assert hashes[0] == hashes[1]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_comparison_goes_on_with_the_same_command(jobs: int, given: list[object], tmp_path: Path) -> None:
     words = ["compare", *given, "-m", "pay_as_bid", "--jobs", jobs, "--out"]
     whole = json.loads(command(*words, tmp_path / "whole").stdout)

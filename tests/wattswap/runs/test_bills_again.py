@@ -136,8 +136,20 @@ def needs(place: str) -> None:
         pytest.skip("the shared data of the Fontana homes are not here")
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("place", PLACES)
+SAMPLE = {("village", "pooled/throughput"), ("california", "pooled/leave_one_out"), ("california", "metered")}
+"""What `make test` has beside all rules in the street."""
+
+
+@pytest.mark.parametrize(
+    ("place", "rule"),
+    [
+        pytest.param(
+            place, rule, marks=[pytest.mark.slow] * ((place, rule) not in SAMPLE and place != "street")
+        )
+        for place in PLACES
+        for rule in RULES
+    ],
+)
 def test_hours_of_two_days_under_every_imbalance_rule(place: str, rule: str, tmp_path: Path) -> None:
     needs(place)
     intervals = {"street": 60, "village": 16, "california": 48}[place]

@@ -41,14 +41,13 @@ def ran(capsys: pytest.CaptureFixture[str], street: Path, out: Path, *more: str)
     return ws.RunResult(json.loads(said.out)["run"])
 
 
-@pytest.mark.parametrize("mechanism", ["retailer_only", "uniform_price"])
+SAMPLE = (("retailer_only", "self_consumption", ELASTICITIES), ("uniform_price", "plan", ELASTICITIES[::2]))
+ALL = [(m, c, ELASTICITIES) for m in ("retailer_only", "uniform_price") for c in ("self_consumption", "plan")]
+
+
 @pytest.mark.parametrize(
-    ("control", "elasticities"),
-    [
-        ("self_consumption", ELASTICITIES),
-        ("plan", ELASTICITIES[::2]),
-        pytest.param("plan", ELASTICITIES, marks=pytest.mark.slow),
-    ],
+    ("mechanism", "control", "elasticities"),
+    [*SAMPLE, *(pytest.param(*one, marks=pytest.mark.slow) for one in ALL if one not in SAMPLE)],
 )
 def test_the_bill_of_a_home_falls_with_its_elasticity(
     mechanism: str,

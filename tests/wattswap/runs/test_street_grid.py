@@ -11,9 +11,12 @@ import pytest
 from data.samples import grid_path
 from data.samples import load as load_sample
 from data.samples.extract_grid import grid_of, means_of, text_of
+from market.auctions.nodal_proof import check as proven
 from tests.kits.run_kit import call
 from wattswap.comparison.cells import run_cell
 from wattswap.comparison.plan import Point, make_plan
+from wattswap.runs.books import closed_book, columns_of
+from wattswap.runs.interval import position_wh, read_meters, sent_orders
 from wattswap.runs.prepare import prepare
 from wattswap.scenario.load import BUNDLED, TEMPLATES, load
 from wattswap.selection import read_choices
@@ -44,6 +47,26 @@ def test_limits_bind_in_more_than_a_tenth_of_the_intervals_and_no_clearing_passe
     assert len(cars) == 7
     assert setup.grid is not None
     assert set(json.loads(grid_path("street").read_text())["homes"]) == set(load_sample("street").households)
+
+
+@pytest.mark.parametrize(
+    ("first", "days"),
+    [("2016-05-18", 1), pytest.param("2016-01-15", 345, marks=pytest.mark.slow, id="all that there are")],
+)
+def test_no_interval_publishes_a_clearing_that_numpy_alone_does_not_prove(first: str, days: int) -> None:
+    """Feasible and optimal by the check that validators make: a year of quarter hours under `make slow`."""
+    setup = prepare(load(STREET, overrides=[f"time.start={first}T00:00:00", f"time.days={days}"]))
+    assert setup.nodal is not None
+    community, network, full = setup.community(), setup.nodal.network, 0
+    for i in range(setup.intervals):
+        book = closed_book(setup, i, *columns_of(sent_orders(setup, community, i)))
+        clearing = setup.mechanism.clear(book, setup.rules_at(i))
+        assert not len(book) or proven(book, setup.nodal.grid, clearing).holds, setup.interval(i)
+        room = network.room(network.state(network.load(book, clearing.accepted_wh)))
+        full += bool((room[: 2 * len(network.limit_wh)] < 1).any())
+        community.agree(position_wh(setup, book, clearing)[community.members])
+        read_meters(setup, community, i)
+    assert full >= 0.1 * setup.intervals
 
 
 def test_the_bundled_grid_is_that_of_simbench() -> None:

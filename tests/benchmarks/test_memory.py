@@ -1,0 +1,38 @@
+"""Memory stays flat however often a session solves; `make slow` solves a year of quarter hours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import memory
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from Linux")
+SAMPLE, YEAR = (100, 400), (1_000, memory.SOLVES[-1])
+NOISE_KB, A_SOLVE_BYTES = 1_024, 100
+"""What the allocator may keep, and what a solve may on average: a leak of one array is larger."""
+
+
+def grows_kb(solve: Callable[[int], object], counts: tuple[int, int]) -> int:
+    """How much larger the process is after the second number of solves than it may be. [KiB]"""
+    first, last = memory.resident_after(solve, counts)
+    return last - first - NOISE_KB - (counts[1] - counts[0]) * A_SOLVE_BYTES // 1_024
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        pytest.param(name, counts, id=f"{name}-{counts[1]}", marks=[pytest.mark.slow] * (counts == YEAR))
+        for name in memory.SESSIONS
+        for counts in (SAMPLE, YEAR)
+    ],
+)
+def test_a_session_that_solves_again_needs_no_more_memory(name: str, counts: tuple[int, int]) -> None:
+    assert grows_kb(memory.SESSIONS[name](), counts) <= 0
+
+
+def test_a_solve_that_keeps_some_thousand_bytes_is_seen() -> None:
+    kept: list[bytes] = []
+    assert grows_kb(lambda i: kept.append(bytes([i % 256]) * 4_096), SAMPLE) > 0
