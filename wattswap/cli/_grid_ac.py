@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from wattswap.cli.output import Form, is_text, print_csv, print_json
 from wattswap.cli.tables import Column, cell, print_columns, wrapped
 from wattswap.runs.ac import ac_of_run
-from wattswap.runs.ac_facts import facts_of, intervals_of, lines_of, nodes_of
+from wattswap.runs.ac_facts import facts_of, intervals_of, lines_of, nodes_of, table_of
 from wattswap.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -69,39 +69,14 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict(orient="records")]
 
 
-_ROWS: Final = (
-    ("largest voltage error %", "largest_voltage_error", 100.0),
-    ("largest voltage error % where a limit binds", "largest_voltage_error_binding", 100.0),
-    ("intervals in which a limit binds", "intervals_binding", None),
-    ("intervals over a limit by the market's equations", "intervals_overloaded/market", None),
-    ("intervals over a limit by AC", "intervals_overloaded/ac", None),
-    ("intervals out of the band by the market's equations", "intervals_out_of_band/market", None),
-    ("intervals out of the band by AC", "intervals_out_of_band/ac", None),
-    ("intervals without a state in AC", "intervals_without_ac_state", None),
-    ("losses of the lines kWh", "losses_kwh", 1.0),
-)
-"""Head, path in the facts of one kind of flows, and factor of a number with two decimals."""
-
-
 def _print_facts(facts: dict[str, Any], form: Form) -> None:
-    kinds = ("metered", "cleared")
     phases = "by phase" if facts["by_phase"] else "balanced over three phases"
     title = f"AC power flow of {facts['metered']['intervals']} intervals beside the market's equations"
     title += f" ({facts['equations']}), {phases}"
-    key = Column("", [head for head, _, _ in _ROWS], right=False)
-    columns = [
-        Column(kind, [_cell(facts[kind], path, factor) for _, path, factor in _ROWS]) for kind in kinds
-    ]
+    frame = table_of(facts)
+    key = Column("", list(frame.index), right=False)
+    columns = [Column(str(name), frame[name].tolist()) for name in frame.columns]
     print_columns(title, key, columns, wide=form == "wide")
-
-
-def _cell(facts: dict[str, Any], path: str, factor: float | None) -> str:
-    value: Any = facts
-    for name in path.split("/"):
-        value = value[name]
-    if value is None:
-        return "-"
-    return str(value) if factor is None else cell(factor * float(value), 2)
 
 
 def _sentences(facts: dict[str, Any], zone: str) -> list[str]:

@@ -14,7 +14,7 @@ from data.readings import home_id
 from data.samples import grid_path
 from market.auctions.network import NOISE, Network, network_of
 from market.grid import Grid
-from market.units import PPM, WH_PER_KWH, BoolArray, FloatArray, IntArray
+from market.units import MICRO_PER_UNIT, PPM, WH_PER_KWH, BoolArray, FloatArray, IntArray
 from optimizer.errors import NoPowerFlow
 from optimizer.power_flow import AcNetwork
 from optimizer.sweeps import Swept, balanced_flows, swept, tree_of
@@ -23,7 +23,7 @@ from wattswap.cases.grid_file import LoadedGrid, load_grid
 from wattswap.errors import InvalidData, UsageError
 from wattswap.runs.folder import RunFolder, read_object
 from wattswap.runs.grid import MINUTES_PER_HOUR, for_interval
-from wattswap.runs.grid_columns import Carried, carried
+from wattswap.runs.grid_columns import NODE_PRICE, Carried, carried
 from wattswap.runs.layout import SCENARIO
 from wattswap.runs.places import place_of_each
 
@@ -110,18 +110,22 @@ class AcOfRun:
     Args:
         loaded: Its grid, as its file has it: in kW.
         starts: Start of each interval, UTC.
+        hours: Length of an interval. [h]
         by_phase: Whether homes are on the phases that the grid states, and not on all three in equal parts.
         note: Why a state is balanced where phases are stated; otherwise empty.
         metered: What the meters read.
         cleared: What the market accepted of the homes.
+        price: Price of each node per kWh, shape (T, n), NaN where it has none; None where nothing cleared on the grid.
     """
 
     loaded: LoadedGrid
     starts: pd.DatetimeIndex
+    hours: float
     by_phase: bool
     note: str
     metered: AcFlows
     cleared: AcFlows
+    price: FloatArray | None = None
 
     @property
     def flows(self) -> tuple[AcFlows, AcFlows]:
@@ -143,7 +147,8 @@ def ac_of_run(result: RunFolder) -> AcOfRun:
 
     loaded = load_grid(_grid_file(result))
     minutes = int(result.manifest["interval_minutes"])
-    starts = pd.DatetimeIndex(result.table("intervals")["interval_start"])
+    intervals = result.table("intervals")
+    starts = pd.DatetimeIndex(intervals["interval_start"])
     homes = [str(home) for home in result.table("bills")["household"]]
     grid, hours = for_interval(loaded.grid, minutes), minutes / MINUTES_PER_HOUR
     at_node = np.zeros((len(homes), len(grid.nodes)))
@@ -157,9 +162,14 @@ def ac_of_run(result: RunFolder) -> AcOfRun:
     readings, orders = result.table("readings"), result.table("orders")
     read = _by_home(readings, readings["import_wh"] - readings["export_wh"], starts, homes)
     accepted = _by_home(orders, orders["side"].astype("int64") * orders["accepted_wh"], starts, homes)
+    price = None
+    if NODE_PRICE in intervals:
+        price = np.array(intervals[NODE_PRICE].tolist(), dtype=np.float64) / MICRO_PER_UNIT
     return AcOfRun(
         loaded=loaded,
         starts=starts,
+        hours=hours,
+        price=price,
         by_phase=by_phase,
         note=note,
         metered=_flows("metered", grid, at_node, solve, read),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from market.units import FloatArray
 from wattswap.runs.ac import AcFlows, AcOfRun
+from wattswap.runs.shown import rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,6 +85,42 @@ def _worst_node(check: AcOfRun, flows: AcFlows) -> dict[str, Any] | None:
 def _when(check: AcOfRun, at: int, phase: int) -> dict[str, str]:
     start = check.starts[at].strftime("%Y-%m-%dT%H:%MZ")
     return {"interval": start, **({"phase": "abc"[phase]} if check.by_phase else {})}
+
+
+_ROWS: Final = (
+    ("largest voltage error %", "largest_voltage_error", 100.0),
+    ("largest voltage error % where a limit binds", "largest_voltage_error_binding", 100.0),
+    ("intervals in which a limit binds", "intervals_binding", None),
+    ("intervals over a limit by the market's equations", "intervals_overloaded/market", None),
+    ("intervals over a limit by AC", "intervals_overloaded/ac", None),
+    ("intervals out of the band by the market's equations", "intervals_out_of_band/market", None),
+    ("intervals out of the band by AC", "intervals_out_of_band/ac", None),
+    ("intervals without a state in AC", "intervals_without_ac_state", None),
+    ("losses of the lines kWh", "losses_kwh", 1.0),
+)
+"""Head, path in the facts of one kind of flows, and factor of a number with two decimals."""
+
+
+def table_of(facts: dict[str, Any]) -> pd.DataFrame:
+    """The facts as people read them, as texts: a row each, and a column for the metered and the cleared flows."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            kind: [_text(facts[kind], path, factor) for _, path, factor in _ROWS]
+            for kind in ("metered", "cleared")
+        },
+        index=[head for head, _, _ in _ROWS],
+    )
+
+
+def _text(facts: dict[str, Any], path: str, factor: float | None) -> str:
+    value: Any = facts
+    for name in path.split("/"):
+        value = value[name]
+    if value is None:
+        return "-"
+    return str(value) if factor is None else f"{rounded(factor * float(value)):.2f}"
 
 
 def lines_of(check: AcOfRun, flows: AcFlows) -> pd.DataFrame:
