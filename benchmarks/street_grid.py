@@ -1,9 +1,12 @@
-"""CPU time of clearing a year of `street_grid` with 40 homes drawn from its 13, interval by interval, by `nodal_price`.
+"""What the lines of `street_grid` do to its market, and the CPU time of a year of it with 40 homes by `nodal_price`.
+
+`--grid` runs the scenario under uniform price, with fees between zones and with prices of nodes: how long a line
+carries too much by the meters, how often a limit binds in a clearing, and how far voltages are from an AC power flow.
 
 Homes order, the market clears, and the homes live the interval; only `clear` is timed. Intervals in which a line is
 full are counted apart. Without --days 345 days are cleared, which is what the data and two weeks of history leave.
 
-Usage: python -m benchmarks.street_grid [--days N] [--homes N] [--json]
+Usage: python -m benchmarks.street_grid [--days N] [--homes N] [--json] [--grid [--set KEY=VALUE ...]]
 """
 
 from __future__ import annotations
@@ -11,11 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+import wattswap as ws
+from wattswap.runs.ac import ac_of_run
+from wattswap.runs.ac_facts import facts_of
 from wattswap.runs.books import closed_book, columns_of
+from wattswap.runs.folder import RunFolder
 from wattswap.runs.interval import position_wh, read_meters, sent_orders
 from wattswap.runs.prepare import prepare
 from wattswap.scenario.load import BUNDLED, TEMPLATES, load
@@ -57,13 +66,53 @@ def measure(days: int, homes: int) -> dict[str, Any]:
     }
 
 
+MECHANISMS = ("uniform_price", "zonal_price", "nodal_price")
+METRICS = ("overload_hours", "overload_kw", "traded_kwh", "cost_with_market", "binding_share")
+
+
+def on_the_grid(overrides: Sequence[str]) -> dict[str, dict[str, float | None]]:
+    """Figures of a run of the scenario under each mechanism, by mechanism and name."""
+    found: dict[str, dict[str, float | None]] = {}
+    with TemporaryDirectory() as folder:
+        for name in MECHANISMS:
+            scenario = load(
+                TEMPLATES / BUNDLED["street_grid"], overrides=[*overrides, f"market.mechanism={name}"]
+            )
+            run = RunFolder(ws.run(scenario, out=folder).path)
+            facts = facts_of(ac_of_run(run))
+            found[name] = {metric: run.metrics[metric] for metric in METRICS}
+            for kind in ("metered", "cleared"):
+                error = facts[kind]["largest_voltage_error_binding"]
+                found[name][f"error_{kind}_percent"] = None if error is None else 100 * error
+            found[name]["over_by_ac"] = facts["metered"]["intervals_overloaded"]["ac"]
+            found[name]["losses_kwh"] = facts["metered"]["losses_kwh"]
+    return found
+
+
+def print_table(found: dict[str, dict[str, float | None]]) -> None:
+    """Print a row a figure."""
+    print(f"{'':<24}" + "".join(f"{name:>15}" for name in found))
+    for figure in found[MECHANISMS[0]]:
+        values = [one[figure] for one in found.values()]
+        print(f"{figure:<24}" + "".join(f"{'-' if v is None else f'{v:.3f}':>15}" for v in values))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--days", type=int, default=345)
     parser.add_argument("--homes", type=int, default=40)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--grid", action="store_true")
+    parser.add_argument("--set", action="append", default=[])
     asked = parser.parse_args()
+    if asked.grid:
+        figures = on_the_grid(asked.set)
+        if asked.json:
+            print(json.dumps(figures))
+        else:
+            print_table(figures)
+        return
     found = measure(asked.days, asked.homes)
     if asked.json:
         print(json.dumps(found))

@@ -42,12 +42,19 @@ def read(path: Path, noun: str, log: FindingLog) -> tuple[list[str], list[list[s
     return lines[0], lines[1:]
 
 
-def on_stamps(texts: Sequence[str], noun: str, zone: str | None, log: FindingLog) -> tuple[int, int] | None:
+def on_stamps(
+    texts: Sequence[str],
+    noun: str,
+    zone: str | None,
+    log: FindingLog,
+    lengths: Sequence[int] = ALLOWED_MINUTES,
+) -> tuple[int, int] | None:
     """Start of the first interval [s since 1970] and their length [min]; None where the stamps are no regular series.
 
     Args:
         texts: The stamps, in the order of the rows.
         zone: Time zone of stamps without an offset.
+        lengths: Lengths that an interval may have. [min]
     """
     seconds, kind = clock.parse_stamps(texts)
     for row in np.flatnonzero(kind == clock.UNREADABLE).tolist():
@@ -80,7 +87,7 @@ def on_stamps(texts: Sequence[str], noun: str, zone: str | None, log: FindingLog
                 f"{texts[row]} does not exist in {zone}; check the zone",
                 line=row + 2,
             )
-    minutes = _minutes(utc, noun, log)
+    minutes = _minutes(utc, noun, log, tuple(lengths))
     if minutes is None:
         return None
     for row in (np.flatnonzero(np.diff(utc) != minutes * 60) + 1).tolist():
@@ -95,7 +102,7 @@ def on_stamps(texts: Sequence[str], noun: str, zone: str | None, log: FindingLog
     return int(utc[0]), minutes
 
 
-def _minutes(utc: IntArray, noun: str, log: FindingLog) -> int | None:
+def _minutes(utc: IntArray, noun: str, log: FindingLog, allowed: tuple[int, ...]) -> int | None:
     step = np.diff(utc)
     step = step[step > 0]
     if not len(step):
@@ -105,19 +112,13 @@ def _minutes(utc: IntArray, noun: str, log: FindingLog) -> int | None:
             "the file has fewer than two intervals; their length cannot be determined",
         )
         return None
-    lengths, count = np.unique(step, return_counts=True)
-    seconds = int(lengths[np.argmax(count)])
-    if (
-        seconds % 60
-        or seconds // 60 not in ALLOWED_MINUTES
-        or not begins_interval(int(utc[0]), seconds // 60)
-    ):
+    found, count = np.unique(step, return_counts=True)
+    seconds = int(found[np.argmax(count)])
+    if seconds % 60 or seconds // 60 not in allowed or not begins_interval(int(utc[0]), seconds // 60):
         message = (
             f"{noun}s come every {seconds / 60:g} minutes from {int(utc[0]) % 86_400} s after midnight UTC"
         )
-        log.add(
-            "error", "interval_length", f"{message}; give one of {ALLOWED_MINUTES} minutes, on its boundary"
-        )
+        log.add("error", "interval_length", f"{message}; give one of {allowed} minutes, on its boundary")
         return None
     return seconds // 60
 

@@ -1,4 +1,4 @@
-"""Weather: plain CSV `time,temp_c,ghi,dni,dhi`, and the weather.csv of a CityLearn folder.
+"""Weather: plain CSV `time,temp_c,ghi,dni,dhi` or `time,temp_c`, and the weather.csv of a CityLearn folder.
 
 A row holds for the interval that its time starts. Only what was measured is read: the columns of a CityLearn file that
 are called predictions are copies of the same values at other hours.
@@ -19,6 +19,7 @@ from data.clock import iso_utc
 from data.errors import InvalidWeatherFile, MissingFile, UncoveredWeather
 from data.findings import FindingLog, errors_of
 from market.errors import did_you_mean
+from market.interval import ALLOWED_MINUTES
 
 FloatArray = npt.NDArray[np.float64]
 TIME: Final = "time"
@@ -31,6 +32,8 @@ CITYLEARN: Final = {
     "diffuse_solar_irradiance": "dhi",
 }
 NOUN: Final = "row of weather"
+LENGTHS: Final = (*ALLOWED_MINUTES, 180)
+"""Lengths of a row: those of meters, and the three hours of synoptic weather stations. [min]"""
 
 
 def load_weather(
@@ -39,8 +42,8 @@ def load_weather(
     """Load weather on a grid of intervals: means of shorter intervals, longer ones repeated.
 
     Args:
-        path: CSV with a column `time` (ISO 8601, start of the interval) and those of RANGES, or the weather.csv of a
-            CityLearn folder, which has no `ghi`.
+        path: CSV with a column `time` (ISO 8601, start of the interval) and those of RANGES, of which irradiance may be
+            left out altogether, or the weather.csv of a CityLearn folder, which has no `ghi`.
         start_s: Start of the first wanted interval. [s since 1970]
         minutes: Length of the wanted intervals. [min]
         rows: Number of them.
@@ -56,7 +59,7 @@ def load_weather(
         raise MissingFile(where)
     header, lines = series.read(where, NOUN, log)
     of_citylearn = TIME not in header and series.beside_citylearn(where)
-    names = CITYLEARN if of_citylearn else {name: name for name in RANGES}
+    names = CITYLEARN if of_citylearn else {name: name for name in _columns(header)}
     if not log.has_errors:
         for name in [*([] if of_citylearn else [TIME]), *names]:
             if name not in header:
@@ -69,7 +72,7 @@ def load_weather(
         times, of_hours = (None, None) if hours is None else ((hours[0], 60), hours[1])
     else:
         times, of_hours = (
-            series.on_stamps([line[header.index(TIME)] for line in lines], NOUN, zone, log),
+            series.on_stamps([line[header.index(TIME)] for line in lines], NOUN, zone, log, LENGTHS),
             None,
         )
     values = {
@@ -90,6 +93,12 @@ def load_weather(
             raise UncoveredWeather(where, errors[0])
         raise InvalidWeatherFile(where, errors)
     return {name: _on_grid(column, *times, start_s, minutes, rows) for name, column in values.items()}
+
+
+def _columns(header: Sequence[str]) -> Sequence[str]:
+    """Columns that a file must have: the temperature alone where no other one could be meant for irradiance."""
+    others = set(header) - {TIME, "temp_c"}
+    return list(RANGES) if others else ["temp_c"]
 
 
 def _numbers(texts: Sequence[str], column: str, between: tuple[float, float], log: FindingLog) -> FloatArray:

@@ -3,7 +3,7 @@
 A line of the sequence impedances z1 and z0 has the impedance (2 z1 + z0) / 3 of each phase and (z0 - z1) / 3 between
 two of them, its neutral included. No zero-sequence current passes a transformer whose primary is connected in delta, as
 those of streets are: lines before one have no zero-sequence voltage drop. Loads are constant powers between phase and
-neutral. Shirmohammadi, Hong, Semlyen, Luo, IEEE Trans. Power Systems 3 (1988), 753-762.
+neutral.
 """
 
 from __future__ import annotations
@@ -14,18 +14,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from market.auctions.network import Network, Tree
-from market.errors import InvalidGrid
-from market.grid import NO_LIMIT, Grid
-from market.units import WH_PER_KWH, FloatArray
+from market.auctions.network import Tree
+from market.grid import Grid
+from market.units import FloatArray
 from optimizer.errors import NoPowerFlow
+from optimizer.sweeps import swept, tree_of
 
 PHASES: Final = 3
-MOST_ROUNDS: Final = 200
-SETTLED: Final = 1e-10
-"""Largest change of a voltage in the last round. [per unit]"""
-COLLAPSED: Final = 0.2
-"""Voltage below which a constant power has no meaning. [per unit]"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,25 +63,21 @@ def three_phase_power_flow(
         InvalidGrid: The grid is meshed.
         NoPowerFlow: The loads are more than the lines can carry at any voltage.
     """
-    tree = Network(grid).tree
-    if tree is None:
-        raise InvalidGrid(["lines form a loop, and sweeps in three phases are for radial grids; open a line"])
-    impedance = _impedances(grid, tree, r0, x0, transformers)
+    tree = tree_of(grid, "sweeps in three phases")
+    impedance = phase_impedances(grid, tree, r0, x0, transformers)
     # A base of 1 kWh an interval is 1 / hours kW, a third of it a phase.
-    taken = (load_kw + 1j * load_kvar)[tree.order] * PHASES * hours
-    taken[0] = 0.0
-    voltage, current = _swept(tree, impedance, taken)
-    losses = np.einsum("pi,pij,pj->", current.conj(), impedance, current).real / PHASES / hours
-    by_node, by_line = np.empty((len(grid.nodes), PHASES)), np.full((len(grid.lines), PHASES), np.nan)
-    by_node[tree.order] = np.abs(voltage)
-    limit = np.where(grid.lines.limit_wh == NO_LIMIT, np.nan, grid.lines.limit_wh / WH_PER_KWH)
-    rows = tree.line[1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        by_line[rows] = np.abs(current[1:]) / limit[rows, None]
-    return ThreePhaseFlow(by_node, by_line, float(losses))
+    found = swept(grid, tree, impedance, ((load_kw + 1j * load_kvar) * PHASES * hours)[:, :, None])
+    if np.isnan(found.losses_kwh).any():
+        raise NoPowerFlow(
+            "no power flow in three phases exists for these loads: the voltage collapses; lower the loads, or check r,"
+            " x and base_kva by `wattswap grid check`"
+        )
+    return ThreePhaseFlow(found.voltage[:, :, 0], found.loading[:, :, 0], float(found.losses_kwh[0]) / hours)
 
 
-def _impedances(grid: Grid, tree: Tree, r0: FloatArray, x0: FloatArray, transformers: Sequence[int]) -> Any:
+def phase_impedances(
+    grid: Grid, tree: Tree, r0: FloatArray, x0: FloatArray, transformers: Sequence[int]
+) -> Any:
     """Matrix of the phases of the line that leads to each place, shape (n, 3, 3)."""
     z1, z0 = grid.lines.r + 1j * grid.lines.x, r0 + 1j * x0
     before = np.zeros(len(grid.lines), dtype=np.bool_)
@@ -101,31 +92,3 @@ def _impedances(grid: Grid, tree: Tree, r0: FloatArray, x0: FloatArray, transfor
     found[1:] = between[rows, None, None]
     found[1:, range(PHASES), range(PHASES)] = own[rows, None]
     return found
-
-
-def _swept(tree: Tree, impedance: Any, taken: Any) -> tuple[Any, Any]:
-    """Voltage of each place, and current of the line that leads to it, shape (n, 3) each."""
-    count = len(tree.order)
-    source = np.exp(-2j * np.pi * np.arange(PHASES) / PHASES)
-    voltage = np.tile(source, (count, 1))
-    parents = tree.parent.tolist()
-    for _ in range(MOST_ROUNDS):
-        current = (taken / voltage).conj()
-        for place in range(count - 1, 0, -1):
-            current[parents[place]] += current[place]
-        drop = np.einsum("pij,pj->pi", impedance, current)
-        found = np.empty_like(voltage)
-        found[0] = source
-        for place in range(1, count):
-            found[place] = found[parents[place]] - drop[place]
-        change = float(np.abs(found - voltage).max())
-        voltage = found
-        if not np.abs(voltage).min() > COLLAPSED:
-            break
-        if change < SETTLED:
-            current[0] = 0.0
-            return voltage, current
-    raise NoPowerFlow(
-        "no power flow in three phases exists for these loads: the voltage collapses; lower the loads, or check r, x"
-        " and base_kva by `wattswap grid check`"
-    )

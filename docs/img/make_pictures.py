@@ -1,4 +1,4 @@
-"""Draws the pictures of the documentation from a run of the demo.
+"""Draws the pictures of the documentation from runs of the demo and of the street with its grid.
 
 Run it as `python docs/img/make_pictures.py [FOLDER]` where wattswap and matplotlib are installed
 (`pip install 'wattswap[docs]'`), and a Chromium for the picture of the report. The same run gives the same bytes of the
@@ -7,6 +7,7 @@ drawing; the picture of the report depends on the fonts of the machine.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,10 @@ import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
 
 import wattswap as ws
+from data.samples import grid_path
+from wattswap.runs.folder import RunFolder
+from wattswap.runs.grid_shown import grid_shown
+from wattswap.scenario.load import write_new
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +104,52 @@ def _price_panel(axes: Any, prices: pd.DataFrame, currency: str) -> None:
     axes.set_title("Price in the street (no line where nothing is traded)", loc="left", fontsize=11)
 
 
+def node_prices(result: ws.RunResult, path: Path) -> None:
+    """Price of each node of the grid by time of day, of nodes with the same prices one line."""
+    found = grid_shown(RunFolder(result.path))
+    assert found is not None
+    assert found.of_day is not None
+    by_price: dict[tuple[float, ...], list[str]] = {}
+    for node in found.of_day.columns:
+        by_price.setdefault(tuple(found.of_day[node]), []).append(str(node))
+    groups = sorted(by_price.items(), key=lambda group: -len(group[1]))
+    hours = [i * 24 / len(found.of_day) for i in range(len(found.of_day) + 1)]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
+        for (prices, names), colour, dash in zip(
+            groups, (BLUE, ORANGE, GREY), ("-", (0, (5, 2)), ":"), strict=False
+        ):
+            label = " and ".join(names) if len(names) < 4 else f"the other {len(names)} nodes"
+            axes.step(
+                hours,
+                [*prices, prices[-1]],
+                where="post",
+                color=colour,
+                linewidth=2.2,
+                linestyle=dash,
+                label=label,
+            )
+        axes.set_xlim(0, 24)
+        axes.set_xticks(range(0, 25, 3), [f"{hour:02}:00" for hour in range(0, 25, 3)])
+        axes.set_ylim(0, None)
+        axes.set_ylabel(f"{result.currency} per kWh")
+        axes.set_title("Prices of nodes over the day, line 9 carries 2 kW", loc="left", fontsize=11)
+        axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+        axes.legend(frameon=False, loc="lower left")
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+
+
+def thin_street(scratch: Path) -> ws.RunResult:
+    """A day in March on the street with its grid, whose line 9 carries 2 kW, as the tutorial runs it."""
+    grid = json.loads(grid_path("street").read_text(encoding="utf-8"))
+    next(line for line in grid["lines"] if line["id"] == "line 9")["limit_kw"] = 2
+    (scratch / "thin.json").write_text(json.dumps(grid), encoding="utf-8")
+    scenario = write_new(scratch / "street", "street_grid")[0]
+    day = ["time.days=1", "time.start=2016-03-15", "grid.file=../thin.json"]
+    return ws.run(ws.load(scenario, overrides=day), out=scratch / "runs")
+
+
 def first_screen(report: Path, path: Path) -> None:
     """The top of a report as a browser without a window shows it."""
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
@@ -125,7 +176,8 @@ def main(folder: Path = HERE) -> None:
         result = ws.run(ws.demo(), out=scratch)
         street_week(result, folder / "street-week.svg")
         first_screen(result.report(Path(scratch) / "report.html"), folder / "report.png")
-    for picture in (folder / "street-week.svg", folder / "report.png"):
+        node_prices(thin_street(Path(scratch)), folder / "node-prices.svg")
+    for picture in (folder / "street-week.svg", folder / "report.png", folder / "node-prices.svg"):
         print(f"{picture}  {picture.stat().st_size:,} bytes")
 
 

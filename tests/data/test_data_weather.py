@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from data.errors import InvalidWeatherFile, MissingFile
+from data.samples import SAMPLES, make_weather
+from data.samples import load as load_sample
 from data.weather import load_weather
+from wattswap.scenario.load import TEMPLATES
 
 START_S = 1_718_236_800  # 2024-06-13T00:00Z
 HEAD = "time,temp_c,ghi,dni,dhi"
@@ -43,6 +48,38 @@ def test_every_column_that_is_missing_is_named_with_the_nearest(tmp_path: Path) 
     text = said(write(tmp_path, *hours(), head="time,temp,ghi,dni,diffuse"))
     assert "the column 'temp_c' is missing. Did you mean 'temp'?" in text
     assert "the column 'dhi' is missing" in text
+
+
+def test_a_file_may_have_the_temperature_alone(tmp_path: Path) -> None:
+    rows = [row.rsplit(",", 3)[0] for row in hours()]
+    found = load_weather(write(tmp_path, *rows, head="time,temp_c"), START_S, 60, 4)
+    assert {name: column.tolist() for name, column in found.items()} == {"temp_c": [10.5, 11.5, 12.5, 13.5]}
+    text = said(write(tmp_path, *[f"{row},0" for row in rows], head="time,temp_c,ghi"))
+    assert "the column 'dni' is missing" in text
+
+
+def test_rows_of_three_hours_are_repeated(tmp_path: Path) -> None:
+    rows = [f"2024-06-13T{hour:02}:00Z,{hour}" for hour in (0, 3, 6)]
+    path = write(tmp_path, *rows, head="time,temp_c")
+    assert load_weather(path, START_S + 2 * 3_600, 60, 5)["temp_c"].tolist() == [0, 3, 3, 3, 6]
+    assert load_weather(path, START_S + 10_800 - 900, 15, 2)["temp_c"].tolist() == [0, 3]
+    late = write(tmp_path, *[row.replace("T0", "T1") for row in rows], head="time,temp_c")
+    assert load_weather(late, START_S + 12 * 3_600, 60, 3)["temp_c"].tolist() == [0, 3, 3]
+
+
+def test_the_bundled_year_is_that_of_the_normals_and_covers_the_samples() -> None:
+    path = TEMPLATES / "weather.csv"
+    assert path.read_text(encoding="utf-8") == make_weather.text()
+    for name in SAMPLES:
+        data = load_sample(name)
+        found = load_weather(path, data.start_s, data.minutes, data.intervals)["temp_c"]
+        assert len(found) == data.intervals
+    local = pd.date_range("2016-01-01", periods=len(found), freq="15min")
+    monthly = pd.Series(found, index=local).groupby(local.month).mean()
+    assert monthly.to_numpy() == pytest.approx(np.array(make_weather.NORMALS_C), abs=0.5)
+    by_hour = pd.Series(found, index=local).groupby(local.hour).mean()
+    assert by_hour.idxmax() in (13, 14, 15, 16)
+    assert by_hour.max() - by_hour.min() == pytest.approx(7, abs=0.5)
 
 
 def test_values_and_times_that_cannot_be_are_told_together(tmp_path: Path) -> None:

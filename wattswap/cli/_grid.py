@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from wattswap.cli._grid_ac import show_ac, summary_of
 from wattswap.cli.output import Form, is_text, print_csv, print_json
 from wattswap.cli.tables import Column, cell, print_columns, wrapped
+from wattswap.errors import UsageError, is_expected, problems_of
+from wattswap.runs.ac import ac_of_run
+from wattswap.runs.ac_facts import facts_of
 from wattswap.runs.folder import RunFolder
 from wattswap.runs.grid_shown import shown_or_refused
 
@@ -20,20 +24,30 @@ FIGURES: Final = (
 )
 
 
-def show_grid(result: RunFolder, _which: str | None, form: Form) -> None:
-    """Print lines by load and the range of prices by node; with --csv the lines alone.
+def show_grid(result: RunFolder, which: str | None, form: Form) -> None:
+    """Print lines by load and the range of prices by node, and the AC check in a sentence; with --csv the lines alone.
+
+    Args:
+        result: The run.
+        which: "ac" for the AC check in full.
+        form: Text, or what programs read.
 
     Raises:
-        UsageError: The scenario has no grid.
+        UsageError: The scenario has no grid, or `which` is another word.
     """
+    if which not in (None, "ac"):
+        raise UsageError.of("WHICH", f"the grid has no view {which!r}", "say `grid ac`, or `grid` alone")
     found = shown_or_refused(result)
+    if which == "ac":
+        show_ac(result, form)
+        return
     figures = {name: result.metrics.get(name) for name in FIGURES}
     if form == "json":
         rows = {
             name: frame.astype(object).where(frame.notna(), None).reset_index().to_dict(orient="records")
             for name, frame in (("lines", found.lines), ("nodes", found.nodes))
         }
-        print_json({**figures, **rows})
+        print_json({**figures, **rows, "ac": _checked(result)})
         return
     if not is_text(form):
         print_csv(found.lines)
@@ -55,6 +69,8 @@ def show_grid(result: RunFolder, _which: str | None, form: Form) -> None:
     for name, text in _SENTENCES.items():
         if figures[name] is not None:
             print(wrapped(f"{text.format(_shown(name, figures[name]), money=result.currency)}"))
+    ac = _checked(result)
+    print(wrapped(f"No AC check: {ac['refused']}." if "refused" in ac else summary_of(ac)))
     figure = "mean price" if priced else "voltage"
     cut = [f"the {MOST} most loaded lines"] * (len(found.lines) > MOST)
     cut += [f"the {MOST} nodes with the lowest and highest {figure}"] * (len(found.nodes) > MOST)
@@ -84,6 +100,16 @@ _SENTENCES: Final = {
     "binding_share": "A limit binds in {} % of the clearings.",
     "congestion_rent": "Congestion rent: {} {money}.",
 }
+
+
+def _checked(result: RunFolder) -> dict[str, Any]:
+    """Facts of the AC check, or why there is none: its lines and nodes are shown all the same."""
+    try:
+        return facts_of(ac_of_run(result))
+    except Exception as error:
+        if not is_expected(error):
+            raise
+        return {"refused": "; ".join(str(problem) for problem in problems_of(error))}
 
 
 def _shown(name: str, value: Any) -> str:

@@ -49,10 +49,13 @@ def show_view(path: Path, what: str, which: str | None, form: Form) -> None:
     """Show one view of a run.
 
     Raises:
-        UsageError: No such view, it needs to know which, or it is not a table and CSV is asked for.
+        UsageError: No such view, it needs to know which or takes no such word, or it is not a table and CSV is asked
+            for.
     """
     if what not in VIEWS:
         raise UsageError.of("WHAT", f"nothing called {what!r} to show", suggest(what, VIEWS))
+    if which is not None and what not in OF_ONE:
+        raise UsageError.of("WHICH", f"{what} takes nothing more, and {which!r} was given", "leave it out")
     if form == "csv" and what not in TABULAR:
         raise UsageError.of("--csv", f"{what} is not a table", f"take --json, or one of {', '.join(TABULAR)}")
     result = RunFolder(path)
@@ -313,5 +316,7 @@ VIEWS: dict[str, Callable[[RunFolder, str | None, Form], None]] = {
     "shares": _shares,
     "grid": show_grid,
 }
+OF_ONE = ("book", "block", "why", "grid")
+"""Views that take which interval, block, home or part."""
 TABULAR = ("bills", "prices", "book", "why", "shares", "grid")
 """Views that are one table, and can be CSV."""

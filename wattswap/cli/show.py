@@ -33,7 +33,8 @@ def show(
     which: Annotated[
         str | None,
         typer.Argument(
-            help="An interval (2016-09-19T05:00Z), a block height, or a home; of a comparison, a mechanism.",
+            help="An interval (2016-09-19T05:00Z), a block height, or a home; `ac` of the grid; of a comparison, a"
+            " mechanism.",
             metavar="WHICH",
         ),
     ] = None,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from market.mechanism import Promises
+    from wattswap.runs.ac import AcOfRun
     from wattswap.runs.grid_shown import GridShown
 
 
@@ -175,6 +176,7 @@ class Story:
             `wattswap.comparison.effects.by_mechanism`. None where none is named.
         rationing: How each mechanism rations, by label: as the market declares it, or by its own rule.
         grid: Lines and nodes of a run whose scenario has a grid.
+        ac: Its AC check, or why there is none.
     """
 
     kind: Literal["run", "comparison"]
@@ -204,6 +206,7 @@ class Story:
     effects: pd.DataFrame | None = None
     rationing: Mapping[str, str] = field(default_factory=dict)
     grid: GridShown | None = None
+    ac: AcOfRun | str | None = None
 
     def outcome(self, label: str) -> Outcome:
         """The outcome of a mechanism."""

@@ -43,6 +43,8 @@ SCENARIO_FILE = "scenario.toml"
 TEMPLATES = Path(__file__).parent / "templates"
 BUNDLED = {"demo": "street.toml", "street_grid": "street_grid.toml"}
 """Scenarios that commands know by name, where no file or folder has it."""
+BESIDE = {"csv": "meter.csv", "street_grid": "weather.csv"}
+"""File that a template names: meter data, or the weather."""
 _HASHED = (
     ("data", "weather"),
     ("tariff", "import_series"),
@@ -251,7 +253,7 @@ def template_names() -> list[str]:
 
 
 def write_new(folder: Path | str, template: str = "street") -> list[Path]:
-    """Write a commented scenario, and for `csv` a small meter file, into a folder; nothing is overwritten.
+    """Write a commented scenario, and the file beside it that some name, into a folder; nothing is overwritten.
 
     Raises:
         UsageError: No such template.
@@ -261,8 +263,8 @@ def write_new(folder: Path | str, template: str = "street") -> list[Path]:
         raise UsageError.of("--template", f"no template {template!r}", suggest(template, template_names()))
     target = Path(folder)
     files = {target / SCENARIO_FILE: TEMPLATES / f"{template}.toml"}
-    if template == "csv":
-        files[target / "meter.csv"] = TEMPLATES / "meter.csv"
+    if template in BESIDE:
+        files[target / BESIDE[template]] = TEMPLATES / BESIDE[template]
     taken = [path for path in files if path.exists()]
     if target.exists() and not target.is_dir():
         taken = [target]

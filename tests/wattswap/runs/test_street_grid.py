@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import wattswap as ws
 from data.samples import grid_path
 from data.samples import load as load_sample
 from data.samples.extract_grid import grid_of, means_of, text_of
@@ -15,7 +16,10 @@ from market.auctions.nodal_proof import check as proven
 from tests.kits.run_kit import call
 from wattswap.comparison.cells import run_cell
 from wattswap.comparison.plan import Point, make_plan
+from wattswap.runs.ac import ac_of_run
+from wattswap.runs.ac_facts import facts_of
 from wattswap.runs.books import closed_book, columns_of
+from wattswap.runs.folder import RunFolder
 from wattswap.runs.interval import position_wh, read_meters, sent_orders
 from wattswap.runs.prepare import prepare
 from wattswap.scenario.load import BUNDLED, TEMPLATES, load
@@ -45,6 +49,8 @@ def test_limits_bind_in_more_than_a_tenth_of_the_intervals_and_no_clearing_passe
     assert np.array(cell.intervals["overloaded_lines"]).any()
     cars = [spec for spec in setup.devices["ev"] if spec is not None]
     assert len(cars) == 7
+    pumps = [i for i, spec in enumerate(setup.devices["heat_pump"]) if spec is not None]
+    assert len(pumps) == 5
     assert setup.grid is not None
     assert set(json.loads(grid_path("street").read_text())["homes"]) == set(load_sample("street").households)
 
@@ -67,6 +73,25 @@ def test_no_interval_publishes_a_clearing_that_numpy_alone_does_not_prove(first:
         community.agree(position_wh(setup, book, clearing)[community.members])
         read_meters(setup, community, i)
     assert full >= 0.1 * setup.intervals
+
+
+def test_heat_pumps_heat_with_the_sun_of_their_roof_and_keep_the_band(tmp_path: Path) -> None:
+    readings = ws.run(ws.load(STREET, overrides=["time.days=1"]), out=tmp_path).table("readings")
+    heated = readings.groupby("household", observed=True)["heat_pump_wh"].sum()
+    assert (heated > 0).sum() == 5
+    own = readings[readings["household"].isin(heated.index[heated > 0])]
+    assert (own[["too_cold_millidegree_h", "too_warm_millidegree_h"]] == 0).all(axis=None)
+    assert own["room_millidegree"].between(20_000, 22_000).all()
+    in_the_sun = own.loc[own["pv_wh"] > 0, "heat_pump_wh"].sum()
+    assert in_the_sun > own["heat_pump_wh"].sum() / 2
+
+
+def test_voltages_are_off_by_at_most_half_a_percent_where_limits_bind(tmp_path: Path) -> None:
+    run = ws.run(ws.load(STREET, overrides=["time.days=1"]), out=tmp_path)
+    facts = facts_of(ac_of_run(RunFolder(run.path)))
+    for kind in ("metered", "cleared"):
+        assert facts[kind]["intervals_binding"] >= 9
+        assert facts[kind]["largest_voltage_error_binding"] <= 0.005
 
 
 def test_the_bundled_grid_is_that_of_simbench() -> None:
