@@ -44,12 +44,20 @@ class BatchChecker:
             RemoteError: Says what does not follow.
         """
         with self._lock:
-            expected = self._look_up(blob)
-        if expected.lacks_solution:
+            known = self._look_up(blob)
+        if known.solution:
             raise BadBatch("holds no solution, though the clearing has one that is checked without a solver")
-        for field in BatchArgs.__struct_fields__:
-            if getattr(args, field) != getattr(expected.recomputed.args, field):
-                raise BadBatch(f"{field} does not follow from the messages and rules of the interval")
+        _refuse_other(args, known.recomputed)
+
+    def settled(self, args: BatchArgs, blob: bytes) -> Recomputed:
+        """Recompute an interval that a chain has settled, and check its batch.
+
+        Raises:
+            RemoteError: Says what does not follow.
+        """
+        recomputed = self.recompute(blob)
+        _refuse_other(args, recomputed)
+        return recomputed
 
     def recompute(self, blob: bytes) -> Recomputed:
         """Recompute an interval from its blob, every signature in it checked; the same blob is recomputed once.
@@ -116,6 +124,8 @@ class _Known(NamedTuple):
     recomputed: Recomputed
     solution: bytes
 
-    @property
-    def lacks_solution(self) -> bool:
-        return bool(self.solution)
+
+def _refuse_other(args: BatchArgs, expected: Recomputed) -> None:
+    for field in BatchArgs.__struct_fields__:
+        if getattr(args, field) != getattr(expected.args, field):
+            raise BadBatch(f"{field} does not follow from the messages and rules of the interval")
