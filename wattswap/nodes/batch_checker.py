@@ -11,7 +11,14 @@ from typing import Final, NamedTuple
 
 from market.errors import MarketError
 from p2p.batches.batch import BatchArgs
-from p2p.batches.blob import blob_hash, open_blob, pack_solutions, unpack_solutions, with_solution
+from p2p.batches.blob import (
+    MAX_BLOB_BYTES,
+    blob_hash,
+    open_blob,
+    pack_solutions,
+    unpack_solutions,
+    with_solution,
+)
 from p2p.errors import RemoteError
 from wattswap.errors import WattswapError
 from wattswap.nodes.interval import Recomputed, recompute
@@ -43,11 +50,10 @@ class BatchChecker:
         Raises:
             RemoteError: Says what does not follow.
         """
-        with self._lock:
-            known = self._look_up(blob)
-        if known.solution:
+        recomputed = self.recompute(blob)
+        if self._lacking(blob):
             raise BadBatch("holds no solution, though the clearing has one that is checked without a solver")
-        _refuse_other(args, known.recomputed)
+        _refuse_other(args, recomputed)
 
     def settled(self, args: BatchArgs, blob: bytes) -> Recomputed:
         """Recompute an interval that a chain has settled, and check its batch.
@@ -82,12 +88,16 @@ class BatchChecker:
         Raises:
             RemoteError: As in `recompute`.
         """
+        recomputed = self.recompute(blob)
+        if solution := self._lacking(blob):
+            blob = with_solution(blob, solution)
+            recomputed = self.recompute(blob)
+        return blob, recomputed
+
+    def _lacking(self, blob: bytes) -> bytes:
+        """The solution that a blob could hold and does not; empty where it holds one or there is none."""
         with self._lock:
-            known = self._look_up(blob)
-            if known.solution:
-                blob = with_solution(blob, known.solution)
-                known = self._look_up(blob)
-            return blob, known.recomputed
+            return self._look_up(blob).solution
 
     def _look_up(self, blob: bytes) -> _Known:
         name = blob_hash(blob)
@@ -111,7 +121,8 @@ class BatchChecker:
         except (MarketError, WattswapError) as error:
             raise BadBatch(str(error)) from None
         found = solutions.found if given is None else None
-        return _Known(recomputed, pack_solutions(found) if found else b"")
+        packed = pack_solutions(found) if found else b""
+        return _Known(recomputed, packed if len(blob) + len(packed) < MAX_BLOB_BYTES else b"")
 
 
 class _Known(NamedTuple):

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.errors import InfeasibleClearing
+from market.errors import InfeasibleClearing, MarketError
 from market.mechanism import MECHANISMS, Mechanism
 from market.rules import MarketRules
+from optimizer.errors import OptimizerError
 
 
 class Solutions:
@@ -53,7 +54,13 @@ class Solutions:
                 )
             self._found.append(given[number])
             with MECHANISMS.held(mechanism):
-                return witness.derive(book, rules, given[number])
+                try:
+                    return witness.derive(book, rules, given[number])
+                except (MarketError, OptimizerError):
+                    raise
+                except (ArithmeticError, ValueError, LookupError) as error:
+                    # Whoever wrote it must not end the process of who reads it.
+                    raise InfeasibleClearing(f"a solution from which no clearing follows: {error}") from error
 
         return replace(mechanism, clear=keep if given is None else take)
 
